@@ -1,0 +1,71 @@
+"""fef: decode diffusion language models from their joint law, fast, and say which law was sampled."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fef.api import Decoded, certify, decode
+    from fef.decoding.certificate import Certificate
+    from fef.decoding.methods import MethodInfo, methods
+    from fef.errors import CheckpointError, DenoiserError, FefError, InputError, OptionError
+    from fef.generation import Generation, Model, load
+    from fef.laws.noise import AbsorbingNoise, UniformNoise
+    from fef.models.table import TableDenoiser
+
+__version__ = "0.1.0"
+
+# Loaded on first use: `import fef` and `fef --help` must not wait for torch.
+_HOME = {
+    "AbsorbingNoise": "fef.laws.noise",
+    "Certificate": "fef.decoding.certificate",
+    "CheckpointError": "fef.errors",
+    "Decoded": "fef.api",
+    "DenoiserError": "fef.errors",
+    "FefError": "fef.errors",
+    "Generation": "fef.generation",
+    "InputError": "fef.errors",
+    "MethodInfo": "fef.decoding.methods",
+    "Model": "fef.generation",
+    "OptionError": "fef.errors",
+    "TableDenoiser": "fef.models.table",
+    "UniformNoise": "fef.laws.noise",
+    "certify": "fef.api",
+    "decode": "fef.api",
+    "load": "fef.generation",
+    "methods": "fef.decoding.methods",
+}
+
+__all__ = [
+    "AbsorbingNoise",
+    "Certificate",
+    "CheckpointError",
+    "Decoded",
+    "DenoiserError",
+    "FefError",
+    "Generation",
+    "InputError",
+    "MethodInfo",
+    "Model",
+    "OptionError",
+    "TableDenoiser",
+    "UniformNoise",
+    "__version__",
+    "certify",
+    "decode",
+    "load",
+    "methods",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'fef' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

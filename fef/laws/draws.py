@@ -1,0 +1,221 @@
+"""Counter-based randomness keyed by (seed, position, step, attempt, purpose).
+
+Every number is a pure function of its key: it does not depend on the batch, on the slot layout or on the order of
+calls. Uniform numbers are the same on every device, Gumbel numbers up to the device's rounding of log. The generator is
+Philox4x32-10 (Salmon, Moraes, Dror, Shaw 2011, "Parallel random numbers: as easy as 1, 2, 3", SC'11).
+
+Shapes: B rows (requests), S slots, V vocabulary, N slots of all rows in one axis, M counters of a slot.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+__all__ = ["KeyedNoise", "Noise", "Purpose", "Site", "gumbels", "philox4x32", "uniforms"]
+
+_WORD = 0xFFFFFFFF
+_MULTIPLIER = (0xD2511F53, 0xCD9E8D57)
+_WEYL = (0x9E3779B9, 0xBB67AE85)
+_ROUNDS = 10
+_CPU_COUNTERS = 1 << 16  # 512 KiB a temporary: measured fastest on one core
+_DEVICE_COUNTERS = 1 << 22  # enough to fill an accelerator, 32 MiB a temporary
+_CATEGORICAL_ENTRIES = 1 << 22  # entries of logp + noise held at once
+
+
+class Purpose(IntEnum):
+    """What a number decides; numbers of different purposes are independent."""
+
+    TOKEN = 0
+    ACCEPT = 1
+    RESIDUAL = 2
+    REMASK = 3
+    ORDER = 4
+    PRIOR = 5
+    DRAFT = 6
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where random numbers are used.
+
+    position_BS: canvas positions, int64 in [0, 2^32). step: denoising pass, in [0, 2^16). attempt_B: how often the
+    row drew at this step before, int64 in [0, 2^16). active_BS: bool, the slots that really take part; the result at
+    the others is arbitrary.
+    """
+
+    position_BS: Tensor
+    step: int
+    attempt_B: Tensor
+    active_BS: Tensor
+
+    def take(self, index_B1: Tensor) -> Site:
+        """The site of one slot a row."""
+        position_B1 = self.position_BS.gather(1, index_B1)
+        return dataclasses.replace(self, position_BS=position_B1, active_BS=self.active_BS.gather(1, index_B1))
+
+    def where(self, mask_BS: Tensor) -> Site:
+        """The same site with only those slots active that are active and in the mask."""
+        return dataclasses.replace(self, active_BS=self.active_BS & mask_BS)
+
+
+class Noise(Protocol):
+    """A source of random decisions. Everything random in decoding goes through one of these methods."""
+
+    @property
+    def keyed(self) -> bool:
+        """Does the same site and purpose always see the same noise? Coupled acceptance needs it."""
+        ...
+
+    def categorical(self, logp_BSV: Tensor, site: Site, purpose: Purpose) -> Tensor:
+        """One token a slot from normalised log probabilities; int64 [B, S]."""
+        ...
+
+    def bernoulli(self, prob_BS: Tensor, site: Site, purpose: Purpose) -> Tensor:
+        """One decision a slot, true with the given probability; bool [B, S]."""
+        ...
+
+    def uniform(self, site: Site, purpose: Purpose) -> Tensor:
+        """One number in (0, 1) a slot; float64 [B, S]."""
+        ...
+
+    def select(self, rows: Tensor) -> Noise:
+        """The noise of these rows (an index tensor)."""
+        ...
+
+
+class KeyedNoise(Noise):
+    """Noise that is a function of (seed, position, step, attempt, purpose) alone.
+
+    A token is `argmax(log p + Gumbel)` in float64, so two laws drawn at one site and purpose are coupled: they agree
+    with probability at least (1 - TV) / (1 + TV) (Daliri, Musco, Suresh 2024, arXiv 2408.07978).
+    """
+
+    def __init__(self, seed_B: Tensor) -> None:
+        assert seed_B.dim() == 1, "one seed a row"
+        assert seed_B.dtype == torch.int64, "seeds are int64"
+        self.seed_B = seed_B
+
+    @property
+    def keyed(self) -> bool:
+        return True
+
+    def categorical(self, logp_BSV: Tensor, site: Site, purpose: Purpose) -> Tensor:
+        V = logp_BSV.shape[-1]
+        token_BS = logp_BSV.argmax(-1)
+        # A point mass needs no noise: greedy rows and slots after EOS cost one argmax.
+        random_BS = site.active_BS & (logp_BSV.amax(-1) < 0)
+        row_N, slot_N = random_BS.nonzero(as_tuple=True)
+        for n in _chunks(row_N.numel(), max(1, _CATEGORICAL_ENTRIES // V)):
+            row_n, slot_n = row_N[n], slot_N[n]
+            score_nV = gumbels(
+                self.seed_B[row_n],
+                site.position_BS[row_n, slot_n, None],
+                step=site.step,
+                attempt_B=site.attempt_B[row_n],
+                purpose=purpose,
+                count=V,
+            )[:, 0]
+            token_BS[row_n, slot_n] = score_nV.add_(logp_BSV[row_n, slot_n]).argmax(-1)
+        return token_BS
+
+    def bernoulli(self, prob_BS: Tensor, site: Site, purpose: Purpose) -> Tensor:
+        return self.uniform(site, purpose) < prob_BS
+
+    def uniform(self, site: Site, purpose: Purpose) -> Tensor:
+        u_BS1 = uniforms(
+            self.seed_B, site.position_BS, step=site.step, attempt_B=site.attempt_B, purpose=purpose, count=1
+        )
+        return u_BS1[..., 0]
+
+    def select(self, rows: Tensor) -> KeyedNoise:
+        return KeyedNoise(self.seed_B[rows])
+
+
+def gumbels(
+    seed_B: Tensor, position_BS: Tensor, *, step: int, attempt_B: Tensor, purpose: Purpose, count: int
+) -> Tensor:
+    """Standard Gumbel numbers, `-log(-log u)` of `uniforms`; float64 [B, S, count].
+
+    They lie in (-3.61, 36.74), and the tail is right down to probabilities of 2^-52: a float32 uniform has no value
+    between 1 - 2^-24 and 1, so its Gumbel number cannot exceed 16.6 and rare tokens of a large vocabulary are drawn
+    too seldom.
+    """
+    return _draw(seed_B, position_BS, step, attempt_B, purpose, count, gumbel=True)
+
+
+def uniforms(
+    seed_B: Tensor, position_BS: Tensor, *, step: int, attempt_B: Tensor, purpose: Purpose, count: int
+) -> Tensor:
+    """Uniform numbers in the open interval (0, 1); float64 [B, S, count].
+
+    Each is an odd multiple of 2^-53, made from 52 random bits: the midpoint of a cell, exact in float64, so neither 0
+    nor 1 occurs. Number `i` of a slot uses the counter (i // 2, position, step << 16 | attempt, purpose) and the seed
+    as key.
+    """
+    return _draw(seed_B, position_BS, step, attempt_B, purpose, count, gumbel=False)
+
+
+def philox4x32(counter: tuple[Tensor, ...], key: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Philox4x32-10: four counter words and two key words to four words, all int64 in [0, 2^32) and broadcastable."""
+    c0, c1, c2, c3 = counter
+    k0, k1 = key
+    for _ in range(_ROUNDS):
+        # int64 products wrap, which keeps all 64 bits; the low words are cut to 32 bits only where they are used next.
+        product0, product1 = c0 * _MULTIPLIER[0], c2 * _MULTIPLIER[1]
+        c0 = ((product1 >> 32) ^ (c1 ^ k0)).bitwise_and_(_WORD)
+        c2 = ((product0 >> 32) ^ (c3 ^ k1)).bitwise_and_(_WORD)
+        c1, c3 = product1, product0
+        k0, k1 = (k0 + _WEYL[0]) & _WORD, (k1 + _WEYL[1]) & _WORD
+    return c0, c1 & _WORD, c2, c3 & _WORD
+
+
+def _draw(
+    seed_B: Tensor, position_BS: Tensor, step: int, attempt_B: Tensor, purpose: Purpose, count: int, *, gumbel: bool
+) -> Tensor:
+    B, S = position_BS.shape
+    assert seed_B.shape == attempt_B.shape == (B,), "one seed and one attempt a row"
+    assert 0 <= step < 1 << 16, f"step {step} does not fit 16 bits"
+    # Asynchronous on an accelerator: the check does not wait for the device.
+    torch._assert_async(((attempt_B >= 0) & (attempt_B < 1 << 16)).all(), "attempt outside [0, 2^16)")
+    torch._assert_async(((position_BS >= 0) & (position_BS <= _WORD)).all(), "position outside [0, 2^32)")
+
+    def flat(x: Tensor) -> Tensor:
+        return x.expand(B, S).reshape(B * S, 1)
+
+    position_N1 = flat(position_BS)
+    key = (flat((seed_B & _WORD)[:, None]), flat(((seed_B >> 32) & _WORD)[:, None]))
+    round_N1 = flat((attempt_B | step << 16)[:, None])
+    purpose_11 = torch.full((1, 1), int(purpose), dtype=torch.int64, device=position_BS.device)
+
+    M = (count + 1) // 2
+    pair_M = torch.arange(M, device=position_BS.device)
+    out_NM2 = torch.empty(B * S, M, 2, dtype=torch.float64, device=position_BS.device)
+    budget = _CPU_COUNTERS if position_BS.device.type == "cpu" else _DEVICE_COUNTERS
+    for m in _chunks(M, budget):
+        for n in _chunks(B * S, max(1, budget // max(1, min(M, budget)))):
+            counter = (pair_M[None, m], position_N1[n], round_N1[n], purpose_11)
+            w0, w1, w2, w3 = philox4x32(counter, (key[0][n], key[1][n]))
+            u_nm2 = out_NM2[n, m]
+            u_nm2[..., 0] = _midpoint(w0, w1)
+            u_nm2[..., 1] = _midpoint(w2, w3)
+            if gumbel:
+                u_nm2.log_().neg_().log_().neg_()
+    return out_NM2.view(B, S, 2 * M)[..., :count]
+
+
+def _midpoint(high: Tensor, low: Tensor) -> Tensor:
+    """(2k + 1) / 2^53 for the 52-bit number k of two 32-bit words."""
+    k = (high << 20) | (low >> 12)
+    return k.mul_(2).add_(1).to(torch.float64).mul_(2.0**-53)
+
+
+def _chunks(total: int, size: int) -> Iterator[slice]:
+    for start in range(0, total, size):
+        yield slice(start, min(start + size, total))

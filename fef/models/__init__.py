@@ -1,0 +1,1 @@
+"""Denoisers: protocols, the exact table, transformers and checkpoint families."""

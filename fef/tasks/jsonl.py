@@ -1,0 +1,65 @@
+"""Problems as JSON lines on disk."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterable
+from dataclasses import asdict, fields
+from pathlib import Path
+
+from fef.errors import InputError
+from fef.tasks.problem import Problem
+
+__all__ = ["read_jsonl", "write_jsonl"]
+
+_FIELDS = {field.name for field in fields(Problem)}
+
+
+def write_jsonl(path: str | os.PathLike[str], problems: Iterable[Problem]) -> None:
+    """Write one problem a line; readers see the old file or the whole new one, never a part."""
+    target = Path(path)
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.writelines(json.dumps(asdict(problem), ensure_ascii=False) + "\n" for problem in problems)
+            stream.flush()
+            os.fsync(stream.fileno())
+        # mkstemp makes the file private; give it the usual permissions of a new file.
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, target)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def read_jsonl(path: str | os.PathLike[str]) -> list[Problem]:
+    """Read what `write_jsonl` wrote; blank lines are skipped.
+
+    Raises `fef.errors.InputError` with the line number for a line that is not a problem.
+    """
+    problems = []
+    with open(path, encoding="utf-8") as stream:
+        for number, line in enumerate(stream, start=1):
+            if line.strip():
+                problems.append(_parse(line, f"{os.fspath(path)}:{number}"))
+    return problems
+
+
+def _parse(line: str, where: str) -> Problem:
+    try:
+        record = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise InputError(f"{where}: not JSON ({error}).") from None
+    if not isinstance(record, dict) or record.keys() != _FIELDS:
+        raise InputError(f"{where}: a problem has exactly the fields {', '.join(sorted(_FIELDS))}.")
+    if not isinstance(record["check"], dict) or not all(isinstance(record[name], str) for name in _FIELDS - {"check"}):
+        raise InputError(f"{where}: `check` must be an object and every other field a string.")
+    return Problem(**record)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,215 @@
+"""One transformer for every absorbing-noise checkpoint: RMSNorm, RoPE, SwiGLU, grouped heads, any attention pattern.
+
+Shapes: B rows, N new tokens, P cached tokens, K = P + N keys, L canvas length, S slots, D width, H heads, G key-value
+heads, E head size, Y layers, V vocabulary. `visible[b, n, k]` is True where token n may attend to key k.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fef.models.config import TransformerConfig
+
+__all__ = ["KeyValues", "Transformer", "plain_visible"]
+
+
+@dataclass
+class KeyValues:
+    """Keys (rotated) and values of every layer: two tensors of shape [Y, B, G, P, E]."""
+
+    keys_YBGPE: Tensor
+    values_YBGPE: Tensor
+
+    def select(self, rows: Tensor) -> KeyValues:
+        return KeyValues(self.keys_YBGPE[:, rows], self.values_YBGPE[:, rows])
+
+
+class Transformer(nn.Module):
+    """A masked-diffusion denoiser. `model(ids)` gives logits; `trunk` runs any attention pattern over any cache."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.name = "Transformer"
+        self.embed = nn.Embedding(config.vocab_size, config.dim)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.norm = RMSNorm(config.dim, config.norm_eps)
+        self.head = None if config.tied_embeddings else nn.Linear(config.dim, config.vocab_size, bias=False)
+
+    def reset(self, seed: int) -> None:
+        """Fresh weights for training: residual branches start at zero, so that depth does not change the scale."""
+        generator = torch.Generator(self.device).manual_seed(seed)
+        for name, parameter in self.named_parameters():
+            if name.endswith(("attn.out.weight", "mlp.down.weight", "bias")):
+                nn.init.zeros_(parameter)
+            elif name.startswith("embed"):
+                nn.init.normal_(parameter, std=0.02, generator=generator)
+            elif parameter.ndim == 2:
+                nn.init.normal_(parameter, std=parameter.shape[1] ** -0.5, generator=generator)
+            else:
+                nn.init.ones_(parameter)
+
+    @property
+    def mask_id(self) -> int:
+        return self.config.mask_id
+
+    @property
+    def vocab_size(self) -> int:
+        return self.config.vocab_size
+
+    @property
+    def device(self) -> torch.device:
+        return self.embed.weight.device
+
+    def forward(self, ids_BL: Tensor, lengths_B: Tensor | None = None) -> Tensor:
+        """Logits [B, L, V] of every position. Row b holds `lengths_B[b]` tokens followed by padding."""
+        positions_BL = torch.arange(ids_BL.shape[1], device=ids_BL.device).expand_as(ids_BL)
+        return self.logits_at(ids_BL, positions_BL, lengths_B)
+
+    def logits_at(self, ids_BL: Tensor, positions_BS: Tensor, lengths_B: Tensor | None = None) -> Tensor:
+        """Logits [B, S, V] that predict the tokens at `positions_BS`; the head runs there only."""
+        index_BL = torch.arange(ids_BL.shape[1], device=ids_BL.device).expand_as(ids_BL)
+        hidden_BLD, _ = self.trunk(
+            ids_BL, index_BL, plain_visible(self.config, ids_BL.shape[1], lengths_B, ids_BL.device)
+        )
+        if self.config.shift:
+            positions_BS = (positions_BS - 1).clamp(min=0)
+        chosen_BSD = hidden_BLD.gather(1, positions_BS[..., None].expand(-1, -1, hidden_BLD.shape[-1]))
+        return self.logits(chosen_BSD)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """The language-model head on final hidden states [..., D] -> [..., V]."""
+        return F.linear(hidden, self.embed.weight if self.head is None else self.head.weight)
+
+    def trunk(
+        self, tokens_BN: Tensor, positions_BN: Tensor, visible: Tensor | None, past: KeyValues | None = None
+    ) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
+        """Final hidden states [B, N, D] and, a layer, the new tokens' keys and values [B, G, N, E].
+
+        visible: bool, broadcastable to [B, N, P + N]: cached keys first, then the new tokens; None: all of them.
+        """
+        hidden_BND = self.embed(tokens_BN)
+        if torch.is_autocast_enabled(hidden_BND.device.type):
+            hidden_BND = hidden_BND.to(torch.get_autocast_dtype(hidden_BND.device.type))
+        rotation = rope_table(positions_BN, self.config.head_size, self.config.rope_theta, hidden_BND.dtype)
+        bias = None if visible is None else additive_mask(visible, hidden_BND.dtype)
+        new = []
+        for layer, block in enumerate(self.blocks):
+            cached = None if past is None else (past.keys_YBGPE[layer], past.values_YBGPE[layer])
+            hidden_BND, key_values = block(hidden_BND, rotation, bias, cached)
+            new.append(key_values)
+        return self.norm(hidden_BND), new
+
+
+class Block(nn.Module):
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.attn_norm = RMSNorm(config.dim, config.norm_eps)
+        self.attn = SelfAttention(config)
+        self.mlp_norm = RMSNorm(config.dim, config.norm_eps)
+        self.mlp = SwiGLU(config.dim, config.mlp_dim)
+
+    def forward(
+        self,
+        hidden_BND: Tensor,
+        rotation: tuple[Tensor, Tensor],
+        bias: Tensor | None,
+        past: tuple[Tensor, Tensor] | None,
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        mixed_BND, key_values = self.attn(self.attn_norm(hidden_BND), rotation, bias, past)
+        hidden_BND = hidden_BND + mixed_BND
+        return hidden_BND + self.mlp(self.mlp_norm(hidden_BND)), key_values
+
+
+class SelfAttention(nn.Module):
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.head_size = config.head_size
+        self.grouped = config.kv_head_count != config.heads
+        q_dim, kv_dim = config.heads * config.head_size, config.kv_head_count * config.head_size
+        self.q = nn.Linear(config.dim, q_dim, bias=config.qkv_bias)
+        self.k = nn.Linear(config.dim, kv_dim, bias=config.qkv_bias)
+        self.v = nn.Linear(config.dim, kv_dim, bias=config.qkv_bias)
+        self.out = nn.Linear(q_dim, config.dim, bias=False)
+        self.q_norm = RMSNorm(config.head_size, config.norm_eps) if config.qk_norm else nn.Identity()
+        self.k_norm = RMSNorm(config.head_size, config.norm_eps) if config.qk_norm else nn.Identity()
+
+    def forward(
+        self,
+        hidden_BND: Tensor,
+        rotation: tuple[Tensor, Tensor],
+        bias: Tensor | None,
+        past: tuple[Tensor, Tensor] | None,
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        q_BHNE = rotate(self.q_norm(self.split(self.q(hidden_BND))), rotation)
+        k_BGNE = rotate(self.k_norm(self.split(self.k(hidden_BND))), rotation)
+        v_BGNE = self.split(self.v(hidden_BND))
+        k_BGKE = k_BGNE if past is None else torch.cat([past[0], k_BGNE], dim=2)
+        v_BGKE = v_BGNE if past is None else torch.cat([past[1], v_BGNE], dim=2)
+        mixed_BHNE = F.scaled_dot_product_attention(q_BHNE, k_BGKE, v_BGKE, attn_mask=bias, enable_gqa=self.grouped)
+        return self.out(mixed_BHNE.transpose(1, 2).flatten(2)), (k_BGNE, v_BGNE)
+
+    def split(self, x_BNX: Tensor) -> Tensor:
+        return x_BNX.view(*x_BNX.shape[:-1], -1, self.head_size).transpose(1, 2)
+
+
+class SwiGLU(nn.Module):
+    def __init__(self, dim: int, mlp_dim: int) -> None:
+        super().__init__()
+        self.gate = nn.Linear(dim, mlp_dim, bias=False)
+        self.up = nn.Linear(dim, mlp_dim, bias=False)
+        self.down = nn.Linear(mlp_dim, dim, bias=False)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return self.down(F.silu(self.gate(hidden)) * self.up(hidden))  # type: ignore[no-any-return]
+
+
+class RMSNorm(nn.Module):
+    def __init__(self, dim: int, eps: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(dim))
+        self.eps = eps
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return F.rms_norm(hidden, self.weight.shape, self.weight.to(hidden.dtype), self.eps)
+
+
+def plain_visible(
+    config: TransformerConfig, length: int, lengths_B: Tensor | None, device: torch.device
+) -> Tensor | None:
+    """The attention pattern of a plain pass, [B or 1, L, L]; None when every token sees every token."""
+    index_L = torch.arange(length, device=device)
+    visible: Tensor | None = None
+    if config.attention == "causal":
+        visible = (index_L[None, :] <= index_L[:, None])[None]
+    elif config.attention == "block-causal":
+        assert config.block_length is not None
+        block_L = index_L // config.block_length
+        visible = (block_L[None, :] <= block_L[:, None])[None]
+    if lengths_B is None:
+        return visible
+    real_B1L = index_L[None, None, :] < lengths_B[:, None, None]
+    return real_B1L if visible is None else visible & real_B1L
+
+
+def additive_mask(visible: Tensor, dtype: torch.dtype) -> Tensor:
+    """A bool pattern [B, N, K] as an additive bias [B, 1, N, K]: about twice as fast in SDPA on a CPU."""
+    return torch.zeros_like(visible, dtype=dtype).masked_fill_(~visible, torch.finfo(dtype).min)[:, None]
+
+
+def rope_table(positions_BN: Tensor, head_size: int, theta: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Cosines and sines [B, 1, N, E] of the half-rotation form (Su et al. 2104.09864, as in LLaMA)."""
+    exponent_E2 = torch.arange(0, head_size, 2, device=positions_BN.device, dtype=torch.float64) / head_size
+    angle_BNE2 = positions_BN[..., None].double() * theta**-exponent_E2
+    angle_B1NE = torch.cat([angle_BNE2, angle_BNE2], dim=-1)[:, None]
+    return angle_B1NE.cos().to(dtype), angle_B1NE.sin().to(dtype)
+
+
+def rotate(x_BHNE: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
+    cos, sin = rotation
+    first, second = x_BHNE.chunk(2, dim=-1)
+    return x_BHNE * cos + torch.cat([-second, first], dim=-1) * sin

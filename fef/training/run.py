@@ -1,0 +1,103 @@
+"""A training run from start to end: data, tokenizer, a new or an existing network, the loop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from fef.errors import InputError, OptionError
+from fef.models.checkpoint import load_checkpoint
+from fef.models.config import TransformerConfig
+from fef.models.tokenizer import Tokenizer
+from fef.models.transformer import Transformer
+from fef.training.data import Examples, encode_pairs, read_pairs, task_examples, task_texts
+from fef.training.trainer import RESUME, Progress, TrainOptions, train
+
+__all__ = ["DataOptions", "NetworkOptions", "run"]
+
+SPECIAL_IDS = 3  # mask, end, answer
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """Either `jsonl` (a file of {"prompt", "response"}) or generated `tasks` with their shares. Lengths in tokens."""
+
+    jsonl: Path | None = None
+    tasks: Mapping[str, float] | None = None
+    count: int = 200_000
+    max_prompt: int = 112
+
+
+@dataclass(frozen=True)
+class NetworkOptions:
+    """Size of a new network; ignored when a checkpoint is given."""
+
+    vocab_size: int = 1024
+    dim: int = 288
+    layers: int = 8
+    heads: int = 6
+    mlp_dim: int = 768
+    max_length: int = 256
+
+
+def run(
+    out: Path,
+    data: DataOptions,
+    network: NetworkOptions,
+    options: TrainOptions,
+    *,
+    init: Path | None = None,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> Transformer:
+    """Train into `out`, from `init` (a model directory), from where `out` stopped, or from nothing.
+
+    Raises OptionError or InputError before anything is written when the arguments cannot work.
+    """
+    if (data.jsonl is None) == (data.tasks is None):
+        raise OptionError("Give either a JSONL file of examples or generated tasks.")
+    pairs = read_pairs(data.jsonl) if data.jsonl is not None else []
+    source = out if (out / RESUME).is_dir() else init
+    if source is not None:
+        model, tokenizer = load_checkpoint(source, device)
+        model.config = replace(model.config, packed=True)
+    else:
+        texts = pairs or task_texts(data.tasks or {}, min(data.count, 60_000), options.seed)
+        tokenizer = Tokenizer.train((text for pair in texts for text in pair), network.vocab_size - SPECIAL_IDS)
+        model = new_network(network, tokenizer, options.seed).to(device)
+    if model.config.eos_id is None or model.config.answer_id is None:
+        raise InputError("This checkpoint has no end or answer token in its config, which training needs.")
+    limit = model.config.max_length - options.canvas_length - 1
+    if limit < 1:
+        raise OptionError(
+            f"canvas-length {options.canvas_length} leaves no room in a max_length of {model.config.max_length}."
+        )
+    max_prompt = min(data.max_prompt, limit)
+    examples: Examples
+    if data.tasks is not None:
+        examples = task_examples(data.tasks, data.count, options.seed, tokenizer, max_prompt, options.canvas_length)
+    else:
+        examples = encode_pairs(pairs, tokenizer, max_prompt, options.canvas_length)
+    return train(model, tokenizer, examples, out, options, progress)
+
+
+def new_network(size: NetworkOptions, tokenizer: Tokenizer, seed: int) -> Transformer:
+    """A fresh network whose special ids follow the tokenizer's vocabulary: mask, end, answer."""
+    first = tokenizer.vocab_size
+    config = TransformerConfig(
+        vocab_size=first + SPECIAL_IDS,
+        dim=size.dim,
+        layers=size.layers,
+        heads=size.heads,
+        mlp_dim=size.mlp_dim,
+        mask_id=first,
+        eos_id=first + 1,
+        answer_id=first + 2,
+        max_length=size.max_length,
+        packed=True,
+        qk_norm=True,
+    )
+    model = Transformer(config)
+    model.reset(seed)
+    return model

@@ -1,0 +1,230 @@
+"""The training loop: Muon and AdamW, bf16 on a GPU, resumable checkpoints, a loss log. One process."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from fef.errors import CheckpointError, OptionError
+from fef.laws.noise import Schedule
+from fef.models.checkpoint import save_checkpoint
+from fef.models.tokenizer import Tokenizer
+from fef.models.transformer import Transformer
+from fef.training.data import Examples, batch
+from fef.training.objectives import Form, causal_loss, packed_loss
+from fef.training.patterns import Canvases, mask_canvases, packed_slots
+
+__all__ = ["Progress", "TrainOptions", "train"]
+
+Progress = Callable[[int, dict[str, float]], None]
+RESUME = "resume"
+LOG = "losses.jsonl"
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """Settings of a run. Lengths in tokens, learning rates per step, `*_share` and `*_weight` are fractions."""
+
+    steps: int = 1000
+    batch_size: int = 64
+    canvas_length: int = 128
+    schedule: Literal["linear", "cosine"] = "linear"
+    form: Form = "cheap"
+    pattern_shares: tuple[float, float, float] = (0.35, 0.35, 0.3)
+    full_share: float = 0.4
+    infill_share: float = 0.1
+    context_weight: float = 1.0
+    target_weight: float = 1.0
+    draft_weight: float = 0.5
+    padding_weight: float = 0.1
+    causal_weight: float = 0.0
+    packed_count: int = 104
+    group_sizes: tuple[int, ...] = (8, 16, 32)
+    muon_lr: float = 0.02
+    adam_lr: float = 3e-3
+    weight_decay: float = 0.01
+    warmup: int = 100
+    decay_share: float = 0.7
+    seed: int = 0
+    save_every: int = 1000
+    log_every: int = 50
+    compile: bool = False
+    seconds: float = field(default=math.inf)
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "canvas_length", "save_every", "log_every", "packed_count"):
+            if getattr(self, name) < 1:
+                raise OptionError(f"{name.replace('_', '-')} must be at least 1; got {getattr(self, name)}.")
+        if abs(sum(self.pattern_shares) - 1) > 1e-6 or min(self.pattern_shares) < 0:
+            raise OptionError(f"pattern-shares must be three fractions that sum to 1; got {self.pattern_shares}.")
+
+
+def train(
+    model: Transformer,
+    tokenizer: Tokenizer,
+    examples: Examples,
+    out: Path,
+    options: TrainOptions,
+    progress: Progress | None = None,
+) -> Transformer:
+    """Train in place and write `out` (a model directory with a `resume` part and a loss log).
+
+    A run that finds `out/resume` goes on from its step with the same batches as an uninterrupted run: every batch is a
+    function of (seed, step). Stops early, saved, after `options.seconds`. Returns the model.
+    """
+    device = model.device
+    optimizers = make_optimizers(model, options)
+    step = load_resume(out, model, optimizers) if (out / RESUME).is_dir() else 0
+    model.train().requires_grad_(True)
+    examples = examples.to(device)
+    if options.compile:
+        for block in model.blocks:
+            block.compile()
+    log: list[dict[str, float]] = read_log(out, step)
+    began = time.perf_counter()
+    while step < options.steps and time.perf_counter() - began < options.seconds:
+        scale = learning_rate_scale(step, options)
+        canvases, masked_BL, slots = training_step_data(examples, model, options, step)
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            loss, parts = step_losses(model, canvases, masked_BL, slots, options)
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for optimizer in optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["initial_lr"] * scale
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        step += 1
+        if step % options.log_every == 0 or step == options.steps:
+            row = {name: float(value) for name, value in parts.items()}
+            row |= {"step": step, "norm": float(norm), "lr": scale, "seconds": time.perf_counter() - began}
+            log.append({k: round(v, 5) for k, v in row.items()})
+            if not math.isfinite(row["loss"]):
+                raise OptionError(f"The loss became {row['loss']} at step {step}; lower --muon-lr or --adam-lr.")
+            if progress is not None:
+                progress(step, row)
+        if step % options.save_every == 0 and step < options.steps:
+            save(out, model, tokenizer, optimizers, options, step, log)
+    save(out, model, tokenizer, optimizers, options, step, log)
+    return model.eval().requires_grad_(False)
+
+
+def training_step_data(
+    examples: Examples, model: Transformer, options: TrainOptions, step: int
+) -> tuple[Canvases, Tensor, Any]:
+    """The batch of a step, a function of (seed, step) only."""
+    config = model.config
+    assert config.eos_id is not None
+    generator = torch.Generator(model.device).manual_seed(options.seed * 1_000_003 + step)
+    canvases = batch(
+        examples, config, options.batch_size, options.canvas_length, options.full_share, options.infill_share, generator
+    )
+    schedule = Schedule(options.schedule)
+    masked_BL = mask_canvases(canvases, config.eos_id, schedule, options.pattern_shares, generator)
+    sizes = torch.tensor(options.group_sizes, device=model.device)
+    slots = packed_slots(canvases, masked_BL, config.eos_id, options.packed_count, sizes, generator)
+    return canvases, masked_BL, slots
+
+
+def step_losses(
+    model: Transformer, canvases: Canvases, masked_BL: Tensor, slots: Any, options: TrainOptions
+) -> tuple[Tensor, dict[str, Tensor]]:
+    losses = packed_loss(model, canvases, masked_BL, slots, options.form, options.padding_weight)
+    loss = (
+        options.context_weight * losses.context
+        + options.target_weight * losses.target
+        + options.draft_weight * losses.draft
+    )
+    named = {"context": losses.context, "target": losses.target, "draft": losses.draft}
+    if options.causal_weight:
+        assert model.config.eos_id is not None
+        named["causal"] = causal_loss(model, canvases, options.packed_count, model.config.eos_id)
+        loss = loss + options.causal_weight * named["causal"]
+    return loss, {name: value.detach() for name, value in ({"loss": loss} | named).items()}
+
+
+def make_optimizers(model: Transformer, options: TrainOptions) -> list[torch.optim.Optimizer]:
+    """Muon (Jordan 2024) for the matrices inside blocks, AdamW for embeddings, head, norms and biases."""
+    matrices = [p for name, p in model.named_parameters() if name.startswith("blocks.") and p.ndim == 2]
+    inside = {id(p) for p in matrices}
+    others = [p for p in model.parameters() if id(p) not in inside]
+    muon = torch.optim.Muon(matrices, lr=options.muon_lr, weight_decay=options.weight_decay)
+    adam = torch.optim.AdamW(others, lr=options.adam_lr, betas=(0.9, 0.95), weight_decay=0.0)
+    for optimizer, lr in ((muon, options.muon_lr), (adam, options.adam_lr)):
+        for group in optimizer.param_groups:
+            group["initial_lr"] = lr
+    return [muon, adam]
+
+
+def learning_rate_scale(step: int, options: TrainOptions) -> float:
+    """Linear warm-up, constant, then linear decay to zero over the last `decay_share` of the steps."""
+    left = (options.steps - step) / max(1.0, options.decay_share * options.steps)
+    return min(1.0, (step + 1) / max(1, options.warmup), left)
+
+
+def save(
+    out: Path,
+    model: Transformer,
+    tokenizer: Tokenizer,
+    optimizers: list[torch.optim.Optimizer],
+    options: TrainOptions,
+    step: int,
+    log: list[dict[str, float]],
+) -> None:
+    def write_extra(directory: Path) -> None:
+        resume = directory / RESUME
+        resume.mkdir()
+        weights = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
+        save_file(weights, resume / "weights.safetensors")
+        save_file(optimizer_tensors(optimizers), resume / "optimizer.safetensors", metadata={"step": str(step)})
+        (resume / "options.json").write_text(json.dumps(asdict(replace(options, seconds=-1)), indent=1) + "\n")
+        (directory / LOG).write_text("".join(json.dumps(row) + "\n" for row in log))
+
+    save_checkpoint(out, model, tokenizer, extra=write_extra)
+
+
+def optimizer_tensors(optimizers: list[torch.optim.Optimizer]) -> dict[str, Tensor]:
+    return {
+        f"{which}.{number}.{key}": value.detach().cpu().contiguous()
+        for which, optimizer in enumerate(optimizers)
+        for number, state in optimizer.state_dict()["state"].items()
+        for key, value in state.items()
+    }
+
+
+def load_resume(out: Path, model: Transformer, optimizers: list[torch.optim.Optimizer]) -> int:
+    """Restore master weights and optimizer states; returns the step reached."""
+    try:
+        with safe_open(out / RESUME / "weights.safetensors", "pt") as file:
+            model.load_state_dict({k: file.get_tensor(k) for k in file.keys()})  # noqa: SIM118
+        states: list[dict[int, dict[str, Tensor]]] = [{} for _ in optimizers]
+        with safe_open(out / RESUME / "optimizer.safetensors", "pt") as file:
+            step = int(file.metadata()["step"])
+            for name in file.keys():  # noqa: SIM118
+                which, number, key = name.split(".", 2)
+                states[int(which)].setdefault(int(number), {})[key] = file.get_tensor(name)
+    except Exception as error:
+        raise CheckpointError(
+            f"Cannot resume from {out / RESUME} ({error}). Delete that folder to start again from the saved weights."
+        ) from error
+    for optimizer, state in zip(optimizers, states, strict=True):
+        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    return step
+
+
+def read_log(out: Path, step: int) -> list[dict[str, float]]:
+    path = out / LOG
+    if step == 0 or not path.is_file():
+        return []
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    return [row for row in rows if row["step"] <= step]

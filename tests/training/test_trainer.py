@@ -1,0 +1,168 @@
+"""Training on a toy: losses fall, a resumed run equals an uninterrupted one, a failed save keeps the old checkpoint."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+import fef
+from fef.errors import CheckpointError, InputError, OptionError
+from fef.laws.noise import Schedule
+from fef.models.checkpoint import load_checkpoint
+from fef.models.packed import packed_target_logits
+from fef.training import trainer
+from fef.training.data import encode_pairs, read_pairs
+from fef.training.objectives import causal_loss, diffusion_loss, packed_loss
+from fef.training.patterns import mask_canvases
+from fef.training.run import DataOptions, NetworkOptions, run
+from fef.training.trainer import TrainOptions, training_step_data
+
+PAIRS = [(f"say {a} {b}", f"{b} {a}") for a in "abcdef" for b in "ghijkl"]
+SMALL = NetworkOptions(vocab_size=290, dim=32, layers=2, heads=2, mlp_dim=64, max_length=64)
+OPTIONS = TrainOptions(
+    steps=6, batch_size=8, canvas_length=8, packed_count=6, warmup=2, log_every=1, save_every=100, group_sizes=(2, 4)
+)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> DataOptions:
+    path = tmp_path / "pairs.jsonl"
+    path.write_text("".join(json.dumps({"prompt": p, "response": r}) + "\n" for p, r in PAIRS))
+    return DataOptions(jsonl=path)
+
+
+def test_losses_fall_and_the_checkpoint_loads(tmp_path: Path, data: DataOptions) -> None:
+    rows: list[dict[str, float]] = []
+    run(tmp_path / "m", data, SMALL, replace(OPTIONS, steps=40), progress=lambda _, row: rows.append(row))
+    for name in ("context", "target", "draft"):
+        assert rows[-1][name] < 0.7 * rows[0][name]
+    out = fef.load(str(tmp_path / "m")).generate("say a g", max_new_tokens=8)
+    assert out.certificate.kind == "greedy"
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, data: DataOptions) -> None:
+    whole = run(tmp_path / "whole", data, SMALL, OPTIONS)
+    run(
+        tmp_path / "parts", data, SMALL, replace(OPTIONS, seconds=-1.0)
+    )  # time is up before the first step: saved at step 0
+    half = run(tmp_path / "half", data, SMALL, replace(OPTIONS, save_every=3, steps=6))
+    for other in (run(tmp_path / "parts", data, SMALL, OPTIONS), half):
+        for a, b in zip(whole.parameters(), other.parameters(), strict=True):
+            assert torch.equal(a, b)
+
+
+def test_an_interrupted_run_goes_on_from_its_last_save(
+    tmp_path: Path, data: DataOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = run(tmp_path / "whole", data, SMALL, OPTIONS)
+    made = trainer.training_step_data
+
+    def stop_at_five(examples, model, options, step):  # type: ignore[no-untyped-def]
+        if step == 5:
+            raise KeyboardInterrupt
+        return made(examples, model, options, step)
+
+    monkeypatch.setattr(trainer, "training_step_data", stop_at_five)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "cut", data, SMALL, replace(OPTIONS, save_every=3))
+    monkeypatch.undo()
+    resumed = run(tmp_path / "cut", data, SMALL, OPTIONS)
+    for a, b in zip(whole.parameters(), resumed.parameters(), strict=True):
+        assert torch.equal(a, b)
+    steps = [json.loads(line)["step"] for line in (tmp_path / "cut" / "losses.jsonl").read_text().splitlines()]
+    assert steps == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_full_disk_keeps_the_old_checkpoint(
+    tmp_path: Path, data: DataOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "m"
+    run(out, data, SMALL, replace(OPTIONS, steps=2))
+    before = (out / "model.safetensors").read_bytes()
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(trainer, "save_file", full)
+    with pytest.raises(CheckpointError, match="No space left"):
+        run(out, data, SMALL, replace(OPTIONS, steps=4))
+    assert (out / "model.safetensors").read_bytes() == before
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["m", "pairs.jsonl"]
+    monkeypatch.undo()
+    load_checkpoint(out)
+
+
+def test_fine_tuning_starts_from_a_checkpoint(tmp_path: Path, data: DataOptions) -> None:
+    run(tmp_path / "base", data, SMALL, replace(OPTIONS, steps=30))
+    rows: list[dict[str, float]] = []
+    run(tmp_path / "tuned", data, SMALL, OPTIONS, init=tmp_path / "base", progress=lambda _, row: rows.append(row))
+    fresh: list[dict[str, float]] = []
+    run(tmp_path / "fresh", data, SMALL, OPTIONS, progress=lambda _, row: fresh.append(row))
+    assert rows[0]["target"] < 0.8 * fresh[0]["target"]
+
+
+def test_packed_targets_of_the_loss_are_those_of_decoding(tmp_path: Path, data: DataOptions) -> None:
+    """The packed loss is the cross-entropy of `packed_target_logits`, the pattern that verification uses."""
+    model = run(tmp_path / "m", data, SMALL, OPTIONS).double()
+    examples = encode_pairs(PAIRS, load_checkpoint(tmp_path / "m")[1], 40, 8)
+    canvases, masked, slots = training_step_data(examples, model, OPTIONS, 3)
+    losses = packed_loss(model, canvases, masked, slots)
+    ids = canvases.ids_BL.masked_fill(masked, model.mask_id)
+    logits = packed_target_logits(model, ids, canvases.ids_BL, slots.rank_BL, canvases.lengths_B)
+    nll = -logits.log_softmax(-1).gather(-1, canvases.ids_BL[..., None])[..., 0]
+    expected = torch.stack([nll[b][slots.index_BM[b][slots.index_BM[b] >= 0]].mean() for b in range(len(ids))]).mean()
+    assert losses.target.item() == pytest.approx(expected.item(), rel=1e-5)
+    first_of_group = slots.group_start_BM == torch.arange(slots.index_BM.shape[1])
+    assert first_of_group.any()
+
+
+def test_strict_form_trains_the_first_mask_only(tmp_path: Path, data: DataOptions) -> None:
+    model = run(tmp_path / "m", data, SMALL, OPTIONS)
+    examples = encode_pairs(PAIRS, load_checkpoint(tmp_path / "m")[1], 40, 8)
+    canvases, _, _ = training_step_data(examples, model, OPTIONS, 3)
+    assert model.config.eos_id is not None
+    generator = torch.Generator().manual_seed(0)
+    masked = mask_canvases(canvases, model.config.eos_id, Schedule("linear"), (0.0, 1.0, 0.0), generator)
+    logits = model(canvases.ids_BL.masked_fill(masked, model.mask_id), canvases.lengths_B)
+    nll = -logits.log_softmax(-1).gather(-1, canvases.ids_BL[..., None])[..., 0]
+    expected = nll[torch.arange(len(nll)), masked.long().argmax(1)].mean()
+    assert diffusion_loss(model, canvases, masked, "strict").item() == pytest.approx(expected.item(), rel=1e-5)
+    assert diffusion_loss(model, canvases, masked, "cheap").item() != pytest.approx(expected.item(), rel=1e-3)
+
+
+def test_causal_mode_sees_no_later_token(tmp_path: Path, data: DataOptions) -> None:
+    model = run(tmp_path / "m", data, SMALL, OPTIONS)
+    examples = encode_pairs(PAIRS, load_checkpoint(tmp_path / "m")[1], 40, 8)
+    canvases, _, _ = training_step_data(examples, model, OPTIONS, 3)
+    assert model.config.eos_id is not None
+    one = causal_loss(model, canvases, 1, model.config.eos_id)
+    changed = canvases.ids_BL.clone()
+    after_first = torch.arange(changed.shape[1]) > canvases.start_B[:, None]
+    changed[after_first & (changed != model.config.eos_id)] = 7
+    assert torch.equal(one, causal_loss(model, replace(canvases, ids_BL=changed), 1, model.config.eos_id))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "holds no examples"),
+        ('{"prompt": "a", "response": "b"}\n{"prompt": "a"}\n', "line 2"),
+        ('{"prompt": 1, "response": "b"}\n', "line 1"),
+        ("not json\n", "line 1"),
+    ],
+)
+def test_a_broken_file_names_the_line(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_text(text)
+    with pytest.raises(InputError, match=words):
+        read_pairs(path)
+
+
+@pytest.mark.parametrize("options", [{"steps": 0}, {"batch_size": 0}, {"pattern_shares": (0.5, 0.5, 0.5)}])
+def test_options_out_of_range(options: dict[str, object]) -> None:
+    with pytest.raises(OptionError):
+        TrainOptions(**options)  # type: ignore[arg-type]

@@ -1,0 +1,147 @@
+"""The canvas: what is written, what is still open, in which order slots are filled.
+
+Shapes: B rows (requests), L canvas length, S slots attempted at once, V vocabulary. A slot index of -1 is absent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+__all__ = ["Canvas", "EosRule"]
+
+
+@dataclass
+class Canvas:
+    """One denoising state a row.
+
+    ids_BL: tokens; at pending slots what the noise left there (the mask id, or a noisy token under uniform noise).
+    open_BL: slots that the request fills. pending_BL: slots still to be filled in this pass.
+    rank_BL: decoding order, smallest first. lengths_B: real length of each row, or None when all are L.
+    logprob_BL: log p of committed tokens under the sampled law, nats; nan elsewhere.
+    confidence_BL: probability of committed tokens at temperature 1, for score-based re-masking. noisy_BL: x_t of the
+    current pass under visible noise.
+    """
+
+    ids_BL: Tensor
+    open_BL: Tensor
+    pending_BL: Tensor
+    rank_BL: Tensor
+    lengths_B: Tensor | None
+    logprob_BL: Tensor
+    confidence_BL: Tensor
+    noisy_BL: Tensor | None = None
+
+    @classmethod
+    def start(cls, ids_BL: Tensor, open_BL: Tensor, rank_BL: Tensor, lengths_B: Tensor | None) -> Canvas:
+        nan_BL = torch.full(ids_BL.shape, torch.nan, dtype=torch.float64, device=ids_BL.device)
+        return cls(ids_BL.clone(), open_BL, open_BL.clone(), rank_BL, lengths_B, nan_BL, nan_BL.clone())
+
+    def next_slots(self, count: int, within_BL: Tensor | None = None) -> Tensor:
+        """The `count` pending slots of lowest rank, in order: positions [B, count], -1 where there are fewer."""
+        pending_BL = self.pending_BL if within_BL is None else self.pending_BL & within_BL
+        last = torch.iinfo(torch.int64).max
+        order_BL = torch.where(pending_BL, self.rank_BL, last)
+        rank_BS, index_BS = order_BL.topk(min(count, order_BL.shape[1]), dim=1, largest=False)
+        index_BS = torch.where(rank_BS < last, index_BS, -1)
+        return torch.nn.functional.pad(index_BS, (0, count - index_BS.shape[1]), value=-1)
+
+    def write(
+        self, index_BS: Tensor, tokens_BS: Tensor, logp_BS: Tensor, confidence_BS: Tensor, take_BS: Tensor
+    ) -> None:
+        """Commit tokens at the slots marked in `take_BS`."""
+        row_N, column_N = (take_BS & (index_BS >= 0)).nonzero(as_tuple=True)
+        place_N = index_BS[row_N, column_N]
+        self.ids_BL[row_N, place_N] = tokens_BS[row_N, column_N]
+        self.logprob_BL[row_N, place_N] = logp_BS[row_N, column_N]
+        self.confidence_BL[row_N, place_N] = confidence_BS[row_N, column_N]
+        self.pending_BL[row_N, place_N] = False
+
+    def select(self, rows: Tensor) -> Canvas:
+        parts: dict[str, Any] = {name: None if value is None else value[rows] for name, value in vars(self).items()}
+        return Canvas(**parts)
+
+    def put(self, rows: Tensor, part: Canvas) -> None:
+        """Write back rows that were taken out by `select`."""
+        for name in ("ids_BL", "pending_BL", "logprob_BL", "confidence_BL"):
+            getattr(self, name)[rows] = getattr(part, name)
+
+
+@dataclass(frozen=True)
+class EosRule:
+    """ "After EOS comes EOS" as a part of the law, so that stopping at EOS is exact.
+
+    Among the open slots of a row: a slot behind a committed EOS is EOS with probability one, and a slot before a
+    committed other token cannot be EOS. Both depend on committed (or, inside a window, earlier drafted) tokens only.
+    """
+
+    eos_id: int
+
+    def bounds(self, canvas: Canvas) -> tuple[Tensor, Tensor]:
+        """Position of the first committed EOS (L when none) and of the last committed other token (-1), [B] each."""
+        settled_BL = canvas.open_BL & ~canvas.pending_BL
+        is_eos_BL = canvas.ids_BL == self.eos_id
+        index_L = torch.arange(canvas.ids_BL.shape[1], device=canvas.ids_BL.device)
+        first_B = torch.where(settled_BL & is_eos_BL, index_L, len(index_L)).amin(1)
+        last_B = torch.where(settled_BL & ~is_eos_BL, index_L, -1).amax(1)
+        return first_B, last_B
+
+    def at_slots(self, canvas: Canvas, index_BS: Tensor, draft_BW: Tensor | None) -> tuple[Tensor, Tensor]:
+        """(forced, forbidden) bool [B, S]: EOS is certain, EOS is impossible, given the drafts before each slot."""
+        first_B, last_B = self.bounds(canvas)
+        first_BS, last_BS = first_B[:, None].expand_as(index_BS), last_B[:, None].expand_as(index_BS)
+        if draft_BW is not None and draft_BW.shape[1]:
+            at_BW = index_BS[:, : draft_BW.shape[1]]
+            is_eos_BW, real_BW = draft_BW == self.eos_id, at_BW >= 0
+            far = canvas.ids_BL.shape[1]
+            first_BW = torch.where(is_eos_BW & real_BW, at_BW, far).cummin(1).values
+            last_BW = torch.where(~is_eos_BW & real_BW, at_BW, -1).cummax(1).values
+            first_BS = torch.minimum(first_BS, before(first_BW, index_BS.shape[1], far))
+            last_BS = torch.maximum(last_BS, before(last_BW, index_BS.shape[1], -1))
+        forced_BS = index_BS > first_BS
+        return forced_BS, (index_BS < last_BS) & ~forced_BS
+
+    def without_certain_tail(self, canvas: Canvas, within_BL: Tensor, index_BS: Tensor, draft_BW: Tensor) -> Tensor:
+        """The slots without those at the end that a drafted EOS makes certain: kept or not, they need no call.
+
+        Only in rows where that EOS would settle everything that is left of the pass; another order may still have slots
+        before it.
+        """
+        forced_BS, _ = self.at_slots(canvas, index_BS, draft_BW)
+        tail_BS = (forced_BS | (index_BS < 0)).flip(1).long().cumprod(1).flip(1).bool()
+        at_BW = index_BS[:, : draft_BW.shape[1]]
+        far = canvas.ids_BL.shape[1]
+        end_B = torch.where((draft_BW == self.eos_id) & (at_BW >= 0), at_BW, far).amin(1)
+        end_B = torch.minimum(end_B, self.bounds(canvas)[0])
+        kept_BS = torch.where(tail_BS, far, index_BS)
+        kept_BL = torch.zeros_like(torch.nn.functional.pad(within_BL, (0, 1))).scatter(1, kept_BS, True)[:, :far]
+        index_L = torch.arange(far, device=index_BS.device)
+        left_BL = canvas.pending_BL & within_BL & ~kept_BL & (index_L <= end_B[:, None])
+        return index_BS.masked_fill(tail_BS & ~left_BL.any(1, keepdim=True), -1)
+
+    def settle(self, canvas: Canvas, within_BL: Tensor, *, finish_only: bool = False) -> None:
+        """Fill every pending slot behind a committed EOS: the law leaves no choice there, and no call is needed.
+
+        finish_only: only in rows where no other slot is left. Inside a pass, a slot that is filled before its turn
+        would be seen by slots drawn after it, but not by slots verified in the round that drafted the EOS.
+        """
+        first_B, _ = self.bounds(canvas)
+        index_L = torch.arange(canvas.ids_BL.shape[1], device=canvas.ids_BL.device)
+        pending_BL = canvas.pending_BL & within_BL
+        certain_BL = pending_BL & (index_L > first_B[:, None])
+        if finish_only:
+            certain_BL &= (certain_BL == pending_BL).all(1, keepdim=True)
+        canvas.ids_BL[certain_BL] = self.eos_id
+        canvas.logprob_BL[certain_BL] = 0.0
+        canvas.confidence_BL[certain_BL] = 1.0
+        canvas.pending_BL &= ~certain_BL
+
+
+def before(cumulative_BW: Tensor, count: int, start: int) -> Tensor:
+    """Exclusive running values at `count` slots: the value over the drafts strictly before each slot."""
+    shifted_BW = torch.nn.functional.pad(cumulative_BW, (1, 0), value=start)[:, :count]
+    missing = count - shifted_BW.shape[1]
+    return torch.cat([shifted_BW, shifted_BW[:, -1:].expand(-1, missing)], 1) if missing else shifted_BW

@@ -1,0 +1,44 @@
+"""What a decode cost, a row: forward calls, rows, tokens, rounds, drafts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+__all__ = ["Meter"]
+
+COUNTERS = ("calls", "rows", "token_forwards", "rounds", "drafted", "accepted", "committed")
+
+
+@dataclass
+class Meter:
+    """Counters, int64 [B] each, of every request by its place in the decoded batch.
+
+    calls: forward passes of any kind (context, draft, verify) that served the row; a batched pass is one call.
+    rows: sequences in those passes. token_forwards: tokens in those sequences. rounds: draft-and-verify rounds.
+    drafted, accepted: drafts put to the verifier, and those kept. committed: tokens decided up to and including EOS,
+    counted again in every denoising pass that decides them again.
+    """
+
+    calls: Tensor
+    rows: Tensor
+    token_forwards: Tensor
+    rounds: Tensor
+    drafted: Tensor
+    accepted: Tensor
+    committed: Tensor
+
+    @classmethod
+    def start(cls, count: int, device: torch.device) -> Meter:
+        return cls(**{name: torch.zeros(count, dtype=torch.int64, device=device) for name in COUNTERS})
+
+    def pass_(self, who_B: Tensor, rows_B: Tensor, tokens_B: Tensor) -> None:
+        """One forward pass for the requests `who_B`: sequences and tokens of each. A request with no row is not billed."""
+        self.calls[who_B] += (rows_B > 0).long()
+        self.rows[who_B] += rows_B
+        self.token_forwards[who_B] += torch.where(rows_B > 0, tokens_B, 0)
+
+    def row(self, index: int) -> dict[str, int]:
+        return {name: int(getattr(self, name)[index]) for name in COUNTERS}

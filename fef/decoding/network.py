@@ -1,0 +1,108 @@
+"""A uniform, checked view of any denoiser: logits at chosen positions, rows of different lengths, visible noise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fef.errors import DenoiserError, InputError, OptionError
+from fef.laws.noise import AbsorbingNoise, SiteNoise, UniformNoise
+from fef.models.protocols import PaddedDenoiser
+from fef.models.transformer import Transformer
+
+__all__ = ["Network"]
+
+MAX_BATCH_TOKENS = 1 << 17  # canvas tokens a physical batch; a longer list of rows runs in pieces of one counted call
+
+
+class Network:
+    """Wraps a denoiser (see `fef.models.protocols`). Raises InputError or DenoiserError where it breaks its promise.
+
+    Shapes: R rows, L canvas length, P positions asked for, V vocabulary.
+    """
+
+    def __init__(self, denoiser: Callable[..., Tensor]) -> None:
+        mask_id: Any = getattr(denoiser, "mask_id", None)
+        if not callable(denoiser) or not isinstance(mask_id, int):
+            raise InputError(
+                f"{type(denoiser).__name__} is not a denoiser: it must be callable on ids [B, L] and have an integer "
+                "`mask_id`. Set `denoiser.mask_id = ...` on your function or module."
+            )
+        self.denoiser = denoiser
+        self.mask_id: int = mask_id
+        self.largest_id: int = mask_id  # of the ids that the sampling settings name
+        self.noise: SiteNoise = getattr(denoiser, "noise", None) or AbsorbingNoise(mask_id)
+
+    @property
+    def name(self) -> str:
+        return getattr(self.denoiser, "name", None) or type(self.denoiser).__name__
+
+    @property
+    def device(self) -> torch.device | None:
+        return getattr(self.denoiser, "device", None)
+
+    @property
+    def vocab_size(self) -> int | None:
+        return getattr(self.denoiser, "vocab_size", None)
+
+    @property
+    def max_length(self) -> int | None:
+        config = getattr(self.denoiser, "config", None)
+        return getattr(config, "max_length", None)
+
+    @property
+    def visible_noise(self) -> bool:
+        return isinstance(self.noise, UniformNoise)
+
+    @property
+    def packed(self) -> Transformer | None:
+        """The network itself if it was trained for the packed attention pattern."""
+        denoiser = self.denoiser
+        return denoiser if isinstance(denoiser, Transformer) and denoiser.config.packed else None
+
+    @property
+    def pads(self) -> bool:
+        return isinstance(self.denoiser, PaddedDenoiser)
+
+    def logits_at(
+        self, ids_RL: Tensor, positions_RP: Tensor, lengths_R: Tensor | None = None, keep_RL: Tensor | None = None
+    ) -> Tensor:
+        """Logits [R, P, V]. Runs in pieces when the batch is large."""
+        piece = max(1, MAX_BATCH_TOKENS // ids_RL.shape[1])
+        if len(ids_RL) <= piece:
+            return self._run(ids_RL, positions_RP, lengths_R, keep_RL)
+        cuts = [slice(i, i + piece) for i in range(0, len(ids_RL), piece)]
+        return torch.cat([self._run(ids_RL[c], positions_RP[c], part(lengths_R, c), part(keep_RL, c)) for c in cuts])
+
+    def _run(self, ids_RL: Tensor, positions_RP: Tensor, lengths_R: Tensor | None, keep_RL: Tensor | None) -> Tensor:
+        if isinstance(self.denoiser, PaddedDenoiser):
+            return self.check(self.denoiser.logits_at(ids_RL, positions_RP, lengths_R), positions_RP.shape)
+        assert lengths_R is None, "decode refuses ragged rows for a denoiser without lengths"
+        logits_RLV = self.denoiser(ids_RL) if keep_RL is None else self.denoiser(ids_RL, keep_RL)
+        logits_RLV = self.check(logits_RLV, ids_RL.shape)
+        return logits_RLV.gather(1, positions_RP[..., None].expand(-1, -1, logits_RLV.shape[-1]))
+
+    def check(self, logits: Tensor, shape: torch.Size, who: str = "denoiser") -> Tensor:
+        if not isinstance(logits, Tensor) or logits.ndim != 3 or logits.shape[:2] != shape:
+            got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+            raise DenoiserError(f"The {who} returned {got} for {tuple(shape)} positions; it must return [B, L, V].")
+        if not logits.is_floating_point():
+            raise DenoiserError(f"The {who} returned logits of dtype {logits.dtype}; they must be floating point.")
+        if logits.shape[-1] <= self.mask_id:
+            raise DenoiserError(
+                f"The {who} returned {logits.shape[-1]} logits a position, but the mask_id is {self.mask_id}; the "
+                "vocabulary must count the mask id (give it logit -inf)."
+            )
+        if logits.shape[-1] <= self.largest_id:
+            raise OptionError(
+                f"eos_id or a banned id is {self.largest_id}, but the {who} returned {logits.shape[-1]} logits a "
+                "position; give ids inside its vocabulary."
+            )
+        return logits
+
+
+def part(tensor: Tensor | None, piece: slice) -> Tensor | None:
+    return None if tensor is None else tensor[piece]

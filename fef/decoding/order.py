@@ -1,0 +1,42 @@
+"""Orders: in which sequence slots are filled. All are fixed before the first draw, so every one is adapted (law 2).
+
+Shapes: B rows, L canvas length.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from fef.decoding.canvas import Canvas
+from fef.decoding.plan import Plan
+from fef.laws.draws import Noise, Purpose, Site
+
+__all__ = ["block_mask", "block_numbers", "decoding_order"]
+
+
+def decoding_order(canvas: Canvas, plan: Plan, noise: Noise) -> Tensor:
+    """Rank [B, L] of every position, smallest first.
+
+    "left-to-right"; "random": a uniform order drawn from the seed before anything else; "blocks", and "random" with a
+    block length: blocks from left to right, the order inside each drawn from the seed.
+    """
+    index_BL = torch.arange(canvas.ids_BL.shape[1], device=canvas.ids_BL.device).expand_as(canvas.ids_BL)
+    if plan.order == "left-to-right":
+        return index_BL
+    everywhere = Site(index_BL, 0, torch.zeros_like(index_BL[:, 0]), canvas.open_BL)
+    shuffled_BL = noise.uniform(everywhere, Purpose.ORDER).argsort(dim=1).argsort(dim=1)
+    if plan.order == "random" and plan.block_length is None:
+        return shuffled_BL
+    return block_numbers(canvas, plan.block_length) * index_BL.shape[1] + shuffled_BL
+
+
+def block_numbers(canvas: Canvas, block_length: int | None) -> Tensor:
+    """Block of every open slot, counted in open slots from the left; -1 elsewhere. One block when there is no length."""
+    place_BL = canvas.open_BL.long().cumsum(1) - 1
+    block_BL = place_BL // block_length if block_length else torch.zeros_like(place_BL)
+    return torch.where(canvas.open_BL, block_BL, -1)
+
+
+def block_mask(canvas: Canvas, block_BL: Tensor, block: int) -> Tensor:
+    return canvas.open_BL & (block_BL == block)

@@ -1,0 +1,74 @@
+"""Between denoising passes: the noise of the next, less noisy state. Random re-masking keeps the law, ranking does not.
+
+Shapes: B rows, L canvas length, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from fef.decoding.canvas import Canvas
+from fef.decoding.plan import Plan
+from fef.laws.draws import Noise, Purpose, Site
+from fef.laws.noise import AbsorbingNoise, SiteNoise
+
+__all__ = ["first_noise", "remask"]
+
+
+def first_noise(canvas: Canvas, within_BL: Tensor, process: SiteNoise, noise: Noise) -> None:
+    """Under uniform noise, pending slots start from the prior x_1; under absorbing noise they are masks already."""
+    if isinstance(process, AbsorbingNoise):
+        return
+    pending_BL = canvas.pending_BL & within_BL
+    log_prior_V = process.prior(process.vocab_size, canvas.ids_BL.device).log()
+    draw_BL = noise.categorical(log_prior_V.expand(*pending_BL.shape, -1), everywhere(pending_BL, 0), Purpose.PRIOR)
+    canvas.noisy_BL = torch.where(pending_BL, draw_BL, canvas.ids_BL)
+    canvas.ids_BL[pending_BL] = canvas.noisy_BL[pending_BL]
+
+
+def remask(
+    canvas: Canvas, hidden_BL: Tensor, within_BL: Tensor, plan: Plan, process: SiteNoise, noise: Noise, k: int
+) -> None:
+    """From x_0 drawn at time t = k / steps to x_s, s = t - 1 / steps. `hidden_BL` were drawn in this pass.
+
+    "random" is the reverse transition q(x_s | x_t, x_0), which looks at no confidence: exact. "low-confidence" hides the
+    same expected share, but those drawn with the lowest probability: no law is kept (methods.md 0.4, law 3).
+    """
+    t, s = k / plan.steps, (k - 1) / plan.steps
+    if not isinstance(process, AbsorbingNoise):
+        assert canvas.noisy_BL is not None, "first_noise sets it"
+        x_s = posterior_draw(canvas, hidden_BL, process, noise, k, t, s)
+        canvas.noisy_BL = torch.where(hidden_BL, x_s, canvas.noisy_BL)
+        canvas.ids_BL[hidden_BL] = canvas.noisy_BL[hidden_BL]
+        canvas.pending_BL |= hidden_BL
+        return
+    if plan.remask == "random":
+        reveal = process.reveal_probability(t, s)
+        reveal_BL = torch.full(hidden_BL.shape, reveal, dtype=torch.float64, device=hidden_BL.device)
+        hide_BL = hidden_BL & ~noise.bernoulli(reveal_BL, everywhere(hidden_BL, k), Purpose.REMASK)
+    else:
+        count_B = (within_BL.sum(1) * (1 - process.keep(s))).floor().long()
+        hide_BL = hidden_BL & (lowest_first(canvas.confidence_BL, hidden_BL) < count_B[:, None])
+    canvas.ids_BL[hide_BL] = process.mask_id
+    canvas.logprob_BL[hide_BL] = torch.nan
+    canvas.pending_BL |= hide_BL
+
+
+def posterior_draw(
+    canvas: Canvas, hidden_BL: Tensor, process: SiteNoise, noise: Noise, k: int, t: float, s: float
+) -> Tensor:
+    assert not isinstance(process, AbsorbingNoise) and canvas.noisy_BL is not None
+    log_BLV = process.posterior(canvas.noisy_BL, canvas.ids_BL, t, s, process.vocab_size).log()
+    return noise.categorical(log_BLV, everywhere(hidden_BL, k), Purpose.REMASK)
+
+
+def lowest_first(score_BL: Tensor, among_BL: Tensor) -> Tensor:
+    """Place of each position when those in `among_BL` are sorted by score, lowest first."""
+    order_BL = torch.where(among_BL, score_BL, torch.inf).argsort(dim=1, stable=True)
+    return order_BL.argsort(dim=1)
+
+
+def everywhere(active_BL: Tensor, step: int) -> Site:
+    index_BL = torch.arange(active_BL.shape[1], device=active_BL.device).expand_as(active_BL)
+    return Site(index_BL, step, torch.zeros_like(index_BL[:, 0]), active_BL)

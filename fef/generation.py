@@ -1,0 +1,212 @@
+"""Text in, text out: a network with its tokenizer, and what it generated."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, overload
+
+import torch
+from torch import Tensor
+
+from fef.api import check_ids, decode, is_greedy, make_sampling, seeds, setting_words
+from fef.decoding.canvas import Canvas
+from fef.decoding.certificate import Certificate, certificate_of
+from fef.decoding.likelihood import score_canvas
+from fef.decoding.loop import Observer, Round
+from fef.decoding.meter import Meter
+from fef.decoding.methods import make_plan
+from fef.decoding.network import Network
+from fef.errors import CheckpointError, InputError, OptionError
+from fef.laws.draws import KeyedNoise
+from fef.models.checkpoint import demo_path, load_checkpoint
+from fef.models.tokenizer import Tokenizer
+from fef.models.transformer import Transformer
+
+__all__ = ["Generation", "Model", "Score", "load"]
+
+
+@dataclass(frozen=True)
+class Generation:
+    """text, and token_ids with their logprobs (nats, under the sampled law), up to the end token. finish_reason: "stop" (the
+    model ended the text) or "length" (the canvas was full). stats and trace as in `fef.Decoded`."""
+
+    text: str
+    token_ids: list[int]
+    logprobs: list[float]
+    finish_reason: Literal["stop", "length"]
+    stats: dict[str, float]
+    certificate: Certificate
+    trace: list[Round] | None = None
+
+
+@dataclass(frozen=True)
+class Score:
+    """Log-likelihood of a response: token_ids (the end token last, if it fits), logprobs a token and their sum, nats."""
+
+    token_ids: list[int]
+    logprobs: list[float]
+    total: float
+    stats: dict[str, float]
+    certificate: Certificate
+
+
+@dataclass
+class Model:
+    """A loaded checkpoint: the denoiser `network`, its `tokenizer`, and its `name`."""
+
+    network: Transformer
+    tokenizer: Tokenizer
+    name: str
+
+    @overload
+    def generate(self, prompt: str, **options: Any) -> Generation: ...
+    @overload
+    def generate(self, prompt: Sequence[str], **options: Any) -> list[Generation]: ...
+    def generate(
+        self,
+        prompt: str | Sequence[str],
+        *,
+        method: str = "fef",
+        max_new_tokens: int = 128,
+        suffix: str = "",
+        temperature: float | Sequence[float] = 0.0,
+        top_p: float | Sequence[float] = 1.0,
+        top_k: int | Sequence[int] = 0,
+        seed: int | Sequence[int] = 0,
+        trace: bool = False,
+        on_round: Observer | None = None,
+        **method_options: Any,
+    ) -> Generation | list[Generation]:
+        """Answer one prompt or many at once (each result equals the one of its prompt alone).
+
+        max_new_tokens: length of the canvas; every answer ends within it. suffix: text that follows the answer
+        (infilling). Other arguments as in `fef.decode`. Raises OptionError or InputError with the fix.
+        """
+        prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+        if not prompts:
+            return []
+        rows = [self.canvas(p, max_new_tokens, suffix) for p in prompts]
+        ids_BL, open_BL, lengths = self.pad(rows)
+        out = decode(
+            self.network,
+            ids_BL,
+            method=method,
+            open=open_BL,
+            temperature=temperature,
+            top_p=top_p,
+            top_k=top_k,
+            seed=seed,
+            eos_id=self.network.config.eos_id,
+            lengths=lengths,
+            banned=self.special_ids(),
+            trace=trace,
+            on_round=on_round,
+            **method_options,
+        )
+        results = []
+        for b in range(len(rows)):
+            ids = out.ids[b][open_BL[b]].tolist()
+            text_ids = ids[: ids.index(self.network.config.eos_id)] if self.network.config.eos_id in ids else ids
+            logprobs = out.logprobs[b][open_BL[b]].tolist()[: len(text_ids)]
+            reason: Literal["stop", "length"] = "stop" if len(text_ids) < len(ids) else "length"
+            text = self.tokenizer.decode(text_ids)
+            results.append(Generation(text, text_ids, logprobs, reason, out.stats[b], out.certificate, out.trace))
+        return results[0] if isinstance(prompt, str) else results
+
+    @torch.no_grad()
+    def score(
+        self,
+        prompt: str,
+        response: str,
+        *,
+        method: str = "fef",
+        max_new_tokens: int = 128,
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+        top_k: int = 0,
+        seed: int = 0,
+        **method_options: Any,
+    ) -> Score:
+        """Exact log p of `response`, token by token, under the chain law that `generate` samples with these arguments.
+
+        The canvas length is a part of the law, so `max_new_tokens` must be that of the generation. Raises OptionError for
+        methods without a chain law, InputError for a response that does not fit.
+        """
+        network, config = Network(self.network), self.network.config
+        plan = make_plan(method, method_options, network)
+        response_ids = self.tokenizer.encode(response)
+        if len(response_ids) > max_new_tokens:
+            raise InputError(f"The response has {len(response_ids)} tokens; the canvas has {max_new_tokens}.")
+        row = self.canvas(prompt, max_new_tokens, "")
+        ids_BL, open_BL, _ = self.pad([row])
+        check_ids(ids_BL, network)
+        assert config.eos_id is not None
+        fill = response_ids + [config.eos_id] * (max_new_tokens - len(response_ids))
+        tokens_BL = ids_BL.masked_scatter(open_BL, torch.tensor(fill, device=ids_BL.device))
+        sampling = make_sampling(
+            network, temperature, top_p, top_k, self.special_ids(), config.eos_id, 1, ids_BL.device
+        )
+        canvas = Canvas.start(ids_BL, open_BL, ids_BL, None)
+        meter = Meter.start(1, ids_BL.device)
+        score_canvas(network, canvas, tokens_BL, plan, KeyedNoise(seeds(seed, 1, ids_BL.device)), sampling, meter)
+        counted = min(len(response_ids) + 1, max_new_tokens)
+        logprobs = canvas.logprob_BL[0][open_BL[0]].tolist()[:counted]
+        words = setting_words(temperature, top_p, top_k)
+        certificate = certificate_of(plan, network.name, words, is_greedy(temperature))
+        return Score(fill[:counted], logprobs, sum(logprobs), dict(meter.row(0)), certificate)
+
+    def canvas(self, prompt: str, max_new_tokens: int, suffix: str) -> tuple[list[int], int, int]:
+        """Ids of prompt, masks and suffix, and the range of the masks."""
+        config = self.network.config
+        if isinstance(max_new_tokens, bool) or not isinstance(max_new_tokens, int) or max_new_tokens < 1:
+            raise OptionError(f"max_new_tokens={max_new_tokens!r} leaves no room for a new token; give at least 1.")
+        if not isinstance(prompt, str) or not isinstance(suffix, str):
+            raise InputError(f"Prompts must be text; got {type(prompt).__name__}.")
+        mark = [] if config.answer_id is None else [config.answer_id]
+        before, after = self.tokenizer.encode(prompt) + mark, self.tokenizer.encode(suffix)
+        room = config.max_length - len(before) - len(after)
+        if room < 1:
+            raise InputError(
+                f"The prompt takes {len(before) + len(after)} tokens; {self.name} allows {config.max_length} with the "
+                "answer, so there is no room for a new token. Shorten the prompt."
+            )
+        if max_new_tokens > room:
+            raise InputError(
+                f"The prompt takes {len(before) + len(after)} tokens and {self.name} allows {config.max_length} in all: "
+                f"{room} are left, but max_new_tokens is {max_new_tokens}. Ask for at most {room} or shorten the prompt."
+            )
+        ids = before + [config.mask_id] * max_new_tokens + after
+        return ids, len(before), len(before) + max_new_tokens
+
+    def pad(self, rows: list[tuple[list[int], int, int]]) -> tuple[Tensor, Tensor, list[int]]:
+        lengths = [len(ids) for ids, _, _ in rows]
+        ids_BL = torch.zeros((len(rows), max(lengths)), dtype=torch.int64)
+        open_BL = torch.zeros_like(ids_BL, dtype=torch.bool)
+        for b, (ids, start, stop) in enumerate(rows):
+            ids_BL[b, : len(ids)] = torch.tensor(ids)
+            open_BL[b, start:stop] = True
+        return ids_BL.to(self.network.device), open_BL.to(self.network.device), lengths
+
+    def special_ids(self) -> list[int]:
+        """Ids that are never text: everything behind the tokenizer's vocabulary but the end token."""
+        config = self.network.config
+        return [
+            i for i in range(self.tokenizer.vocab_size, config.vocab_size) if i not in (config.eos_id, config.mask_id)
+        ]
+
+
+def load(name: str, *, device: str | torch.device | None = None, dtype: torch.dtype = torch.float32) -> Model:
+    """A model by name: "demo" (shipped) or a local directory. device: by default a GPU if there is one.
+
+    Raises CheckpointError with what is wrong and what to give instead.
+    """
+    path = demo_path() if name == "demo" else Path(name).expanduser()
+    if name == "demo" and not path.is_dir():
+        raise CheckpointError("This installation has no shipped checkpoint; reinstall fef, or give a model directory.")
+    if device is None:
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    network, tokenizer = load_checkpoint(path, device, dtype)
+    network.name = name if name == "demo" else path.name
+    return Model(network, tokenizer, network.name)

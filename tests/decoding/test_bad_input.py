@@ -1,0 +1,237 @@
+"""Bad arguments give one sentence: what was given, what is allowed, how to fix it. Nothing runs before it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from tables import empty_rows, inconsistent
+from tiny_network import MASK, tiny_network
+from torch import Tensor
+
+import fef
+
+
+class Plain:
+    """A denoiser that offers nothing but a mask id, and returns what it is told to."""
+
+    mask_id = 3
+
+    def __init__(self, answer: Any = None) -> None:
+        self.answer = answer
+
+    def __call__(self, ids: Tensor) -> Any:
+        return torch.zeros(*ids.shape, 4) if self.answer is None else self.answer(ids)
+
+
+BAD_OPTIONS = [
+    ({"method": "fefe"}, ["fefe", "Did you mean 'fef'", "sequential"]),
+    ({"method": "low_confidence"}, ["low_confidence", "Did you mean 'low-confidence'"]),
+    ({"method": ["fef"]}, ["Unknown method", "fef"]),
+    ({"windw": 4}, ["windw", "Did you mean 'window'", "accept"]),
+    ({"method": "random", "window": 4}, ["random has no option 'window'", "Allowed: block_length"]),
+    ({"window": 0}, ["window=0", "at least 1"]),
+    ({"window": 2.0}, ["window=2.0", "whole number"]),
+    ({"window": True}, ["window=True", "whole number"]),
+    ({"window": "4"}, ["window='4'", "whole number"]),
+    ({"anchors": -1}, ["anchors=-1", "at least 0"]),
+    ({"steps": 0}, ["steps=0", "at least 1"]),
+    ({"steps": -3}, ["steps=-3", "at least 1"]),
+    ({"steps": None}, ["steps=None", "at least 1"]),
+    ({"block_length": 0}, ["block_length=0", "at least 1"]),
+    ({"method": "random", "tokens_per_step": 0}, ["tokens_per_step=0", "at least 1"]),
+    ({"method": "random", "tokens_per_step": 2, "steps": 2}, ["not both"]),
+    ({"accept": "greedy"}, ["accept='greedy'", "coupled, rejection"]),
+    ({"remask": "lowconfidence"}, ["Did you mean 'low-confidence'"]),
+    ({"draft": "reused"}, ["Did you mean 'reuse'"]),
+    ({"verify": "row"}, ["Did you mean 'rows'"]),
+    ({"order": "random-order"}, ["Did you mean 'random'"]),
+    ({"order": "blocks"}, ["block_length", "block_length=32"]),
+    ({"method": "sequential", "order": "blocks"}, ["block_length"]),
+    ({"schedule": "cos"}, ["Did you mean 'cosine'"]),
+    ({"bonus": 1}, ["bonus=1", "True or False"]),
+    ({"verify": "packed"}, ["not trained for the packed", 'verify="rows"']),
+    ({"method": "sequential", "verify": "auto"}, ["rows", "packed"]),
+    ({"temperature": -0.1}, ["temperature=-0.1", ">= 0", "greedy"]),
+    ({"temperature": math.nan}, ["temperature=nan", "finite"]),
+    ({"temperature": math.inf}, ["temperature=inf", "finite"]),
+    ({"temperature": [0.0, -1.0]}, ["temperature=-1.0"]),
+    ({"top_p": 0.0}, ["top_p=0.0", "(0, 1]", "Use 1"]),
+    ({"top_p": 1.01}, ["top_p=1.01", "(0, 1]"]),
+    ({"top_p": math.nan}, ["top_p=nan", "(0, 1]"]),
+    ({"top_k": -1}, ["top_k=-1", ">= 0", "Use 0"]),
+    ({"top_k": 1.5}, ["top_k=1.5", "integer"]),
+]
+
+
+@pytest.mark.parametrize(("options", "words"), BAD_OPTIONS)
+def test_options_are_refused_by_decode_and_certify(options, words):
+    def untouchable(_ids: Tensor) -> Tensor:
+        raise AssertionError("ran before the arguments were checked")
+
+    denoiser = Plain(untouchable)
+    for call in (lambda: fef.decode(denoiser, empty_rows(2), **options), lambda: fef.certify(denoiser, **options)):
+        with pytest.raises(fef.OptionError) as caught:
+            call()
+        assert isinstance(caught.value, ValueError)
+        assert all(word in str(caught.value) for word in words)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"seed": -1}, ["seed", "0 to 2^63 - 1", "-1"]),
+        ({"seed": 2**63 - 1}, ["seed", "2^63 - 1"]),  # the second row would need one more
+        ({"seed": 1.5}, ["seed", "1.5"]),
+        ({"seed": [1]}, ["seed has 1 values for 2 rows"]),
+        ({"temperature": [1.0, 1.0, 1.0]}, ["temperature has 3 values for 2 rows", "one a row"]),
+        ({"eos_id": -1}, ["eos_id must be a token id", "-1"]),
+        ({"eos_id": "2"}, ["eos_id must be a token id", "'2'"]),
+        ({"eos_id": 4}, ["eos_id 4", "vocabulary of 4"]),
+        ({"eos_id": 3}, ["eos_id 3", "mask id"]),
+        ({"eos_id": 1, "banned": [1]}, ["eos_id 1 is banned"]),
+        ({"banned": [7]}, ["banned 7", "vocabulary of 4"]),
+        ({"banned": [0, 1, 2], "temperature": 1.0}, ["No token is allowed", "Ban fewer"]),
+    ],
+)
+def test_options_of_decode_are_refused(options, words):
+    with pytest.raises(fef.FefError) as caught:
+        fef.decode(inconsistent(), empty_rows(2), **options)
+    assert all(word in str(caught.value) for word in words)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"temperature": "hot"}, ["temperature='hot'", "one number"]),
+        ({"temperature": None}, ["temperature=None", "one number"]),
+        ({"temperature": []}, ["temperature=[]", "one a row"]),
+        ({"top_p": None}, ["top_p=None", "one number"]),
+        ({"top_k": "all"}, ["top_k='all'", "one number"]),
+        ({"eos_id": 9}, ["9", "4 logits", "inside its vocabulary"]),
+        ({"banned": [9]}, ["9", "4 logits", "inside its vocabulary"]),
+        ({"draft": lambda _canvas, _slots: torch.zeros(1)}, ["drafter returned (1,)", "[B, L, V]"]),
+        ({"draft": lambda _canvas, slots: torch.zeros(*slots.shape, 3)}, ["drafter returned 3 logits"]),
+    ],
+)
+def test_values_of_a_wrong_type_are_refused(options, words):
+    with pytest.raises(fef.FefError) as caught:
+        fef.decode(Plain(), empty_rows(2), **options)
+    assert all(word in str(caught.value) for word in words)
+
+
+@pytest.mark.parametrize(
+    ("ids", "words"),
+    [
+        ([[3, 3, 3, 3]], ["shape [B, L]", "list"]),
+        (torch.full((4,), 3), ["shape [B, L]", "(4,)", "ids[None]"]),
+        (torch.full((1, 1, 4), 3), ["(1, 1, 4)"]),
+        (torch.full((1, 4), 3.0), ["integers", "float32", "ids.long()"]),
+        (torch.ones(1, 4, dtype=torch.bool), ["integers", "bool"]),
+        (torch.tensor([[0, 1, 2, 4]]), ["4", "outside the vocabulary", "0 to 3"]),
+        (torch.tensor([[0, -1, 2, 3]]), ["-1", "outside the vocabulary"]),
+        (torch.zeros(0, 4).long(), ["no position", "at least one row"]),
+        (torch.zeros(2, 0).long(), ["no position"]),
+        (torch.full((1, 5), 3), ["[B, 4]"]),
+    ],
+)
+def test_wrong_ids_are_refused(ids, words):
+    with pytest.raises(fef.InputError) as caught:
+        fef.decode(inconsistent(), ids)
+    assert all(word in str(caught.value) for word in words)
+
+
+@pytest.mark.parametrize("dtype", [torch.int32, torch.int16, torch.uint8])
+def test_other_integers_are_ids_too(dtype):
+    out = fef.decode(inconsistent(), empty_rows(2).to(dtype))
+    assert out.ids.dtype == torch.int64
+    assert torch.equal(out.ids, fef.decode(inconsistent(), empty_rows(2)).ids)
+
+
+@pytest.mark.parametrize(
+    ("open_", "words"),
+    [
+        (torch.ones(1, 4), ["bool tensor of shape (2, 4)", "float32"]),
+        (torch.ones(1, 4, dtype=torch.bool), ["(2, 4)", "(1, 4)"]),
+        ([True], ["bool tensor", "list"]),
+    ],
+)
+def test_wrong_open_is_refused(open_, words):
+    with pytest.raises(fef.InputError) as caught:
+        fef.decode(inconsistent(), empty_rows(2), open=open_)
+    assert all(word in str(caught.value) for word in words)
+
+
+def test_wrong_lengths_are_refused():
+    network = tiny_network()
+    ids = torch.full((2, 6), MASK)
+    for lengths in ([6], [0, 6], [6, 7], [[6, 6]]):
+        with pytest.raises(fef.InputError, match="2 numbers from 1 to 6"):
+            fef.decode(network, ids, lengths=lengths)
+    with pytest.raises(fef.InputError, match=r"behind the length.*shorten"):
+        fef.decode(network, ids, lengths=[6, 3])
+    with pytest.raises(fef.InputError, match=r"equal length.*one by one"):
+        fef.decode(inconsistent(), empty_rows(2), lengths=[4, 3], open=torch.tensor([[True] * 3 + [False]] * 2))
+
+
+def test_a_canvas_longer_than_the_network_allows():
+    with pytest.raises(fef.InputError, match=r"9 positions.*allows 8.*[Ss]horten the prompt"):
+        fef.decode(tiny_network(max_length=8), torch.full((1, 9), MASK))
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (lambda ids: torch.full((*ids.shape, 4), math.nan), ["nan", "finite or -inf"]),
+        (lambda ids: torch.full((*ids.shape, 4), math.inf), ["+inf", "overflow"]),
+        (lambda ids: torch.full((*ids.shape, 4), -math.inf), ["No token is allowed"]),
+        (lambda ids: torch.zeros(*ids.shape), ["(1, 4)", "[B, L, V]"]),
+        (lambda ids: torch.zeros(len(ids), 3, 4), ["(1, 3, 4)", "[B, L, V]"]),
+        (lambda ids: torch.zeros(*ids.shape, 3), ["3 logits", "mask_id is 3", "-inf"]),
+        (lambda ids: torch.zeros(*ids.shape, 4).long(), ["int64", "floating point"]),
+        (lambda _ids: [0.0], ["list", "[B, L, V]"]),
+    ],
+)
+@pytest.mark.parametrize("options", [{}, {"method": "low-confidence"}, {"temperature": 1.0, "draft": "fresh"}])
+def test_wrong_logits_are_refused(answer, words, options):
+    with pytest.raises(fef.DenoiserError) as caught:
+        fef.decode(Plain(answer), empty_rows(1), **options)
+    assert all(word in str(caught.value) for word in words)
+
+
+def test_nan_at_one_slot_of_one_row_is_found():
+    def answer(ids: Tensor) -> Tensor:
+        logits = torch.zeros(*ids.shape, 4)
+        logits[-1, 2, 1] = math.nan
+        return logits
+
+    for temperature in (0.0, 1.0):
+        with pytest.raises(fef.DenoiserError, match="nan"):
+            fef.decode(Plain(answer), empty_rows(3), temperature=temperature, method="sequential")
+
+
+def test_things_that_are_no_denoiser():
+    for thing in (object(), lambda ids: ids, 3):
+        with pytest.raises(fef.InputError, match=r"not a denoiser.*mask_id"):
+            fef.decode(thing, empty_rows(1))
+    with pytest.raises(fef.OptionError, match="vocab_size"):
+        fef.decode(Plain(), empty_rows(1), draft="random")
+
+
+def test_uniform_noise_has_its_own_methods():
+    noisy = fef.TableDenoiser(torch.full((2, 2), 0.25), noise=fef.UniformNoise(2))
+    for method in ("random", "low-confidence"):
+        with pytest.raises(fef.OptionError, match=r'absorbing noise.*method="fef"'):
+            fef.decode(noisy, empty_rows(1, 2, 2), method=method)
+
+
+def test_any_callable_with_a_mask_id_decodes():
+    def denoiser(ids: Tensor) -> Tensor:
+        return torch.zeros(*ids.shape, 4, dtype=torch.float16)
+
+    denoiser.mask_id = 3  # type: ignore[attr-defined]
+    for method in fef.methods():
+        assert bool((fef.decode(denoiser, empty_rows(2), method=method, temperature=1.0).ids < 3).all())

@@ -1,0 +1,118 @@
+"""The certificate of every composition, computed without a forward pass."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import fef
+
+
+class Untouchable:
+    """A denoiser that must not be asked."""
+
+    mask_id, vocab_size, name = 3, 4, "untouchable"
+
+    def __call__(self, _ids: Tensor) -> Tensor:
+        raise AssertionError("certify ran a forward pass")
+
+
+def kind(method: str, temperature: float = 1.0, **options: Any) -> str:
+    return fef.certify(Untouchable(), method=method, temperature=temperature, **options).kind
+
+
+@pytest.mark.parametrize("order", ["left-to-right", "random", "blocks"])
+@pytest.mark.parametrize("accept", ["coupled", "rejection", "block"])
+@pytest.mark.parametrize("draft", ["fresh", "reuse", "random", lambda _canvas, _slots: None])
+@pytest.mark.parametrize("window", [1, 16])
+@pytest.mark.parametrize("bonus", [True, False])
+def test_fef_is_exact_with_any_drafter_rule_and_order(order, accept, draft, window, bonus):
+    options = {"order": order, "accept": accept, "draft": draft, "window": window, "bonus": bonus, "block_length": 8}
+    assert kind("fef", **options) == "chain"
+    assert kind("fef", temperature=0.0, **options) == "greedy"
+    assert kind("fef", steps=3, **options) == "chain"
+    for temperature in (0.0, 1.0):
+        assert kind("fef", temperature=temperature, steps=2, remask="low-confidence", **options) == "none"
+    assert kind("fef", remask="low-confidence", **options) == "chain"  # one step never re-masks
+
+
+@pytest.mark.parametrize(
+    ("method", "temperature", "options", "expected"),
+    [
+        ("sequential", 1.0, {}, "chain"),
+        ("sequential", 0.0, {}, "greedy"),
+        ("sequential", 0.0, {"order": "random"}, "greedy"),
+        ("sequential", 0.7, {"order": "blocks", "block_length": 4}, "chain"),
+        ("low-confidence", 0.0, {}, "greedy"),
+        ("low-confidence", 0.0, {"block_length": 4}, "greedy"),
+        ("low-confidence", 0.7, {}, "none"),
+        ("low-confidence", 0.0, {"tokens_per_step": 2}, "none"),
+        ("low-confidence", 1.0, {"tokens_per_step": 2}, "none"),
+        ("low-confidence", 0.0, {"steps": 4}, "none"),
+        ("random", 1.0, {}, "chain"),
+        ("random", 0.0, {}, "greedy"),
+        ("random", 1.0, {"tokens_per_step": 2}, "none"),
+        ("random", 0.0, {"tokens_per_step": 2}, "none"),
+        ("random", 1.0, {"steps": 4, "block_length": 2}, "none"),
+    ],
+)
+def test_other_methods(method, temperature, options, expected):
+    assert kind(method, temperature, **options) == expected
+
+
+def test_the_sentence_names_network_order_law_passes_and_settings():
+    certificate = fef.certify(Untouchable(), temperature=[0.0, 0.7], top_p=0.9, top_k=5, steps=3, order="random")
+    assert certificate.kind == "chain"  # greedy only if every row is
+    for words in (
+        "untouchable",
+        "random-order",
+        "plain forward",
+        "3 denoising passes",
+        "0.0 to 0.7",
+        "top-p 0.9",
+        "top-k 5",
+    ):
+        assert words in certificate.law
+    assert any("consistent" in reason for reason in certificate.reasons)
+    assert fef.certify(Untouchable(), method="low-confidence").law.count("most-confident-first") == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "word"),
+    [
+        ("fef", {"steps": 2, "remask": "low-confidence"}, "re-mask"),
+        ("low-confidence", {}, "values drawn"),
+        ("random", {"tokens_per_step": 2}, "product law"),
+    ],
+)
+def test_no_law_gives_the_reason(method, options, word):
+    certificate = fef.certify(Untouchable(), method=method, temperature=1.0, **options)
+    assert certificate.kind == "none"
+    assert certificate.law.startswith("No stated law")
+    assert word in certificate.law
+    assert any(word in reason for reason in certificate.reasons)
+
+
+def test_decode_gives_the_certificate_that_certify_promised():
+    table = fef.TableDenoiser.inconsistent(3, 4, seed=0)
+    for method, options in [
+        ("fef", {"steps": 2}),
+        ("random", {}),
+        ("low-confidence", {"steps": 2}),
+        ("sequential", {}),
+    ]:
+        settings = {"method": method, "temperature": 0.7, "top_p": 0.9, **options}
+        out = fef.decode(table, torch.full((1, 4), 3), **settings)
+        assert out.certificate == fef.certify(table, **settings)
+        assert out.certificate.to_dict()["kind"] == out.certificate.kind
+
+
+def test_methods_lists_options_with_their_defaults():
+    for name, info in fef.methods().items():
+        assert info.name == name
+        assert info.paper
+        assert info.exactness
+        assert fef.certify(Untouchable(), method=name, **info.options).kind in ("chain", "greedy")

@@ -1,0 +1,126 @@
+"""Log-likelihood of given tokens: the chain law that decode samples, token by token."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+import torch
+from reference import denoised, sharpened, table_of
+from tables import EMPTY, K, L, empty_rows, inconsistent
+from tiny_network import EOS, MASK, tiny_network
+
+import fef
+from fef.api import make_sampling, seeds
+from fef.decoding.canvas import Canvas
+from fef.decoding.likelihood import score_canvas
+from fef.decoding.meter import Meter
+from fef.decoding.methods import make_plan
+from fef.decoding.network import Network
+from fef.laws.draws import KeyedNoise
+from fef.models.table import TableDenoiser
+
+NETWORK = tiny_network(scale=0.3)
+
+
+def score(
+    denoiser: Any,
+    tokens: torch.Tensor,
+    open_: torch.Tensor,
+    *,
+    method: str = "fef",
+    seed: int | list[int] = 0,
+    temperature: float = 1.0,
+    top_p: float = 1.0,
+    eos_id: int | None = None,
+    **options: Any,
+) -> torch.Tensor:
+    network = Network(denoiser)
+    ids = tokens.masked_fill(open_, network.mask_id)
+    canvas = Canvas.start(ids, open_, ids, None)
+    noise = KeyedNoise(seeds(seed, len(ids), ids.device))
+    sampling = make_sampling(network, temperature, top_p, 0, [], eos_id, len(ids), ids.device)
+    plan = make_plan(method, options, network)
+    score_canvas(network, canvas, tokens, plan, noise, sampling, Meter.start(len(ids), ids.device))
+    assert not bool(canvas.pending_BL.any())
+    assert torch.equal(canvas.ids_BL, tokens)
+    return canvas.logprob_BL
+
+
+def every_text() -> torch.Tensor:
+    return torch.tensor(list(itertools.product(range(K), repeat=L)))
+
+
+@pytest.mark.parametrize(("temperature", "top_p"), [(1.0, 1.0), (0.7, 0.9)])
+@pytest.mark.parametrize("eos_id", [None, 1])
+def test_the_probabilities_of_all_texts_are_the_chain_law(temperature, top_p, eos_id):
+    texts = every_text()
+    logp = score(
+        inconsistent(), texts, torch.ones_like(texts).bool(), temperature=temperature, top_p=top_p, eos_id=eos_id
+    )
+    law = denoised(table_of(inconsistent(), K, L), EMPTY, [range(L)], 1, sharpened(temperature, top_p), eos_id)
+    expected = [law.get(tuple(t), 0.0) for t in texts.tolist()]
+    found = logp.sum(1).nan_to_num(neginf=-1e9).exp()  # a text the law excludes
+    torch.testing.assert_close(found, torch.tensor(expected).double(), atol=1e-12, rtol=0)
+    assert float(found.sum()) == pytest.approx(1, abs=1e-12)
+
+
+@pytest.mark.parametrize("order", ["random", "left-to-right"])
+def test_every_order_sums_to_one(order):
+    texts = every_text()
+    logp = score(inconsistent(), texts, torch.ones_like(texts).bool(), order=order, seed=[4] * len(texts))
+    assert float(logp.sum(1).exp().sum()) == pytest.approx(1, abs=1e-12)
+
+
+@pytest.mark.parametrize("eos_id", [None, EOS])
+@pytest.mark.parametrize(("verify", "block_length"), [("rows", None), ("packed", None), ("rows", 3)])
+@pytest.mark.parametrize("order", ["left-to-right", "random"])
+@pytest.mark.parametrize("method", ["sequential", "fef"])
+def test_a_decoded_text_scores_as_decode_said(eos_id, verify, block_length, order, method):
+    ids = torch.full((20, 8), MASK)
+    ids[:, 3] = 5
+    options = {"verify": verify, "order": order, "block_length": block_length, "method": method}
+    out = fef.decode(NETWORK, ids, temperature=0.8, top_p=0.95, eos_id=eos_id, seed=3, **options)
+    found = score(NETWORK, out.ids, ids == MASK, temperature=0.8, top_p=0.95, eos_id=eos_id, seed=3, **options)
+    torch.testing.assert_close(found, out.logprobs, atol=1e-9, rtol=0, equal_nan=True)
+
+
+def test_a_table_scores_as_decode_said():
+    for options in (
+        {"order": "random"},
+        {"order": "random", "block_length": 2},
+        {"order": "blocks", "block_length": 3},
+    ):
+        out = fef.decode(inconsistent(), empty_rows(100), temperature=1.0, **options)
+        found = score(inconsistent(), out.ids, torch.ones_like(out.ids).bool(), **options)
+        torch.testing.assert_close(found, out.logprobs, atol=1e-12, rtol=0)
+
+
+def test_a_text_longer_than_the_scoring_window():
+    length = 70
+    network = tiny_network(layers=1, max_length=128)
+    ids = torch.full((1, length), MASK)
+    for verify in ("rows", "packed"):
+        out = fef.decode(network, ids, temperature=1.0, verify=verify)
+        found = score(network, out.ids, ids == MASK, verify=verify)
+        torch.testing.assert_close(found, out.logprobs, atol=1e-9, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [("fef", {"steps": 2}), ("low-confidence", {}), ("random", {"tokens_per_step": 2}), ("random", {"steps": 2})],
+)
+def test_methods_without_a_chain_law_are_refused(method, options):
+    texts = every_text()[:1]
+    with pytest.raises(fef.OptionError, match=r"no one-pass chain law.*sequential"):
+        score(inconsistent(), texts, torch.ones_like(texts).bool(), method=method, **options)
+
+
+def test_uniform_noise_and_packed_blocks_are_refused():
+    texts = every_text()[:1]
+    noisy = TableDenoiser(torch.full((K,) * L, K**-L * 1.0), noise=fef.UniformNoise(K))
+    with pytest.raises(fef.OptionError, match="absorbing noise"):
+        score(noisy, texts, torch.ones_like(texts).bool())
+    with pytest.raises(fef.OptionError, match="block_length"):
+        score(NETWORK, torch.zeros(1, 4).long(), torch.ones(1, 4).bool(), block_length=2)

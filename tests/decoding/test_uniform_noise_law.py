@@ -1,0 +1,106 @@
+"""Uniform noise: FeF with the site likelihood of Lemma 1 samples the joint, in any number of steps."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from integrator import integrated_law
+from reference import Law, distance, law_of_joint
+from tables import K, random_joint
+
+from fef.api import make_sampling
+from fef.decoding.canvas import Canvas
+from fef.decoding.loop import decode_pass
+from fef.decoding.meter import Meter
+from fef.decoding.methods import make_plan
+from fef.decoding.network import Network
+from fef.decoding.score import RowsScorer
+from fef.laws.draws import Noise
+from fef.laws.integrate import enumerate_outcomes, merge
+from fef.laws.noise import Schedule, UniformNoise
+from fef.models.table import TableDenoiser
+
+JOINT = random_joint(K, 3)
+
+
+@pytest.mark.parametrize("accept", ["rejection", "block"])
+@pytest.mark.parametrize(
+    ("window", "draft", "steps"),
+    [
+        (1, "fresh", 1),
+        (2, "fresh", 2),
+        (2, "fresh", 3),
+        (2, "random", 1),
+        (2, "random", 2),
+        pytest.param(2, "random", 3, marks=pytest.mark.slow),
+        pytest.param(3, "reuse", 3, marks=pytest.mark.slow),
+    ],
+)
+def test_the_joint_is_sampled(accept, steps, window, draft):
+    denoiser = TableDenoiser(JOINT, noise=UniformNoise(K))
+    law = integrated_law(denoiser, 3, accept=accept, steps=steps, window=window, draft=draft)
+    assert distance(law, law_of_joint(JOINT)) < 1e-9
+
+
+@pytest.mark.parametrize("own", ["linear", "cosine"])
+def test_the_schedule_of_the_plan_rules_every_part(own):
+    denoiser = TableDenoiser(JOINT, noise=UniformNoise(K, Schedule(own)))
+    for schedule in ("linear", "cosine"):
+        law = integrated_law(denoiser, 3, accept="rejection", steps=2, window=2, schedule=schedule)
+        assert distance(law, law_of_joint(JOINT)) < 1e-9
+
+
+def test_blocks_and_a_prompt():
+    joint = random_joint(2, 4)
+    denoiser = TableDenoiser(joint, noise=UniformNoise(2))
+    law = integrated_law(denoiser, 4, prompt={1: 1}, accept="rejection", steps=2, window=2, block_length=2)
+    given = {s: p / float(joint[:, 1].sum()) for s, p in law_of_joint(joint).items() if s[1] == 1}
+    assert distance(law, given) < 1e-9
+
+
+def test_sequential_samples_the_joint():
+    denoiser = TableDenoiser(JOINT, noise=UniformNoise(K))
+    assert distance(integrated_law(denoiser, 3, method="sequential"), law_of_joint(JOINT)) < 1e-9
+
+
+def law_given(noisy: tuple[int, ...], draft: str) -> Law:
+    """The law of the last of two passes from a noisy text x_t, t = 1/2."""
+    network = Network(TableDenoiser(JOINT, noise=UniformNoise(K)))
+    plan = make_plan("fef", {"steps": 2, "window": 2, "accept": "rejection", "draft": draft}, network)
+
+    def run(noise: Noise, rows: torch.Tensor) -> torch.Tensor:
+        ids_BL = torch.tensor(noisy).repeat(len(rows), 1)
+        open_BL = torch.ones_like(ids_BL, dtype=torch.bool)
+        canvas = Canvas.start(ids_BL, open_BL, torch.arange(3).expand_as(ids_BL), None)
+        sampling = make_sampling(network, 1.0, 1.0, 0, [], None, len(rows), ids_BL.device)
+        meter = Meter.start(len(rows), ids_BL.device)
+        decode_pass(network, canvas, plan, noise, sampling, meter, open_BL, 1, 0, None)
+        return canvas.ids_BL
+
+    found = enumerate_outcomes(run, 1)
+    texts, weights = merge(found.outcome, found.probability_N)
+    return {tuple(t): w for t, w in zip(texts.tolist(), weights.tolist(), strict=True)}
+
+
+def posterior(noisy: tuple[int, ...]) -> Law:
+    """p(x_0 | x_t) by Bayes' rule: a token stays with probability 1/2, else it is drawn from all K."""
+    weight = {
+        text: p * float(np.prod([0.5 * (a == b) + 0.5 / K for a, b in zip(text, noisy, strict=True)]))
+        for text, p in law_of_joint(JOINT).items()
+    }
+    return {text: w / sum(weight.values()) for text, w in weight.items()}
+
+
+@pytest.mark.parametrize("noisy", [(0, 1, 2), (2, 2, 2)])
+@pytest.mark.parametrize("draft", ["fresh", "random"])
+def test_one_pass_samples_the_posterior_of_what_is_visible(noisy, draft):
+    assert distance(law_given(noisy, draft), posterior(noisy)) < 1e-9
+
+
+def test_without_the_site_likelihood_the_law_is_wrong(monkeypatch):
+    monkeypatch.setattr(RowsScorer, "with_likelihood", lambda _self, _canvas, logits, _slots: logits)
+    assert distance(law_given((2, 2, 2), "random"), posterior((2, 2, 2))) > 0.05
+    denoiser = TableDenoiser(JOINT, noise=UniformNoise(K))
+    law = integrated_law(denoiser, 3, accept="rejection", steps=4, window=2, draft="random")
+    assert distance(law, law_of_joint(JOINT)) > 1e-3  # pure noise at the start forgives most of it

@@ -1,0 +1,1 @@
+"""Held-out accuracy and cost of decoding methods: `evaluate` measures, `report` words it, `spec` parses."""

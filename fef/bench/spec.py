@@ -1,0 +1,70 @@
+"""A method with its options as one word, for command lines: `label=name:option=value,option=value`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from fef.errors import OptionError
+
+__all__ = ["DEFAULT_SPECS", "MethodSpec", "Value", "parse_options", "parse_spec", "parse_value"]
+
+Value = int | float | bool | str | None
+
+DEFAULT_SPECS = (
+    "fef",
+    "sequential:verify=packed",
+    "fef:verify=rows",
+    "sequential",
+    "low-confidence",
+    "low-confidence:block_length=32",
+    "low-confidence:tokens_per_step=4",
+)
+
+_WORDS: dict[str, bool | None] = {"true": True, "false": False, "none": None}
+
+
+@dataclass(frozen=True)
+class MethodSpec:
+    """A method's name and options under a label that tables show."""
+
+    label: str
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+def parse_spec(text: str) -> MethodSpec:
+    """`"fef"`, `"fef:window=8,verify=rows"` or `"mine=fef:window=8"`. Raises OptionError for other forms."""
+    head, _, tail = text.partition(":")
+    label, equals, name = head.rpartition("=")
+    if not name.strip() or (equals and not label.strip()):
+        raise OptionError(f"{text!r} is no method; write name or name:option=value,option=value.")
+    options = parse_options(tail.split(",")) if tail else {}
+    return MethodSpec(label.strip() or text.strip(), name.strip(), options)
+
+
+def parse_options(pairs: Iterable[str]) -> dict[str, Value]:
+    """`["window=8", "verify=rows"]` as a dict. Raises OptionError for a pair without `=` and for a name given twice."""
+    options: dict[str, Value] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        name = name.strip().replace("-", "_")
+        if not equals or not name:
+            raise OptionError(f"{pair!r} is no option; write name=value, for example window=8.")
+        if name in options:
+            raise OptionError(f"The option {name} is given twice; give it once.")
+        options[name] = parse_value(value.strip())
+    return options
+
+
+def parse_value(text: str) -> Value:
+    """A whole number, a number, true, false or none where the text reads as one; else the text."""
+    if text.lower() in _WORDS:
+        return _WORDS[text.lower()]
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text

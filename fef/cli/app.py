@@ -1,0 +1,46 @@
+"""The commands in the order that `fef --help` lists them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+import fef
+from fef.cli import bench, certify, demo, generate, info, methods, train
+from fef.cli.output import Group
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    cls=Group,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"fef {fef.__version__}")
+        raise typer.Exit
+
+
+@app.callback(epilog='Example: [bold]fef generate "Tom has 12 apples. He eats 5. How many are left?"[/bold]')
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and stop.", callback=show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Decode diffusion language models from their joint law, fast, and say which law was sampled."""
+
+
+app.command(epilog=generate.EXAMPLE)(generate.generate)
+app.command(epilog=methods.EXAMPLE)(methods.methods)
+app.command(epilog=certify.EXAMPLE)(certify.certify)
+app.command(epilog=info.EXAMPLE)(info.info)
+app.command(epilog=bench.EXAMPLE)(bench.bench)
+app.command(epilog=train.EXAMPLE)(train.train)
+app.command(epilog=demo.EXAMPLE)(demo.demo)

@@ -1,0 +1,143 @@
+"""`fef generate`: answer one prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.live import Live
+
+from fef.cli.options import (
+    DeviceOption,
+    JsonOption,
+    MethodOption,
+    ModelOption,
+    SetOption,
+    StepsOption,
+    TemperatureOption,
+    TopKOption,
+    TopPOption,
+    VerifyOption,
+    WindowOption,
+    checked_text,
+    load_model,
+    method_options,
+    read_prompt,
+)
+from fef.cli.output import Bar, print_json, stderr
+
+if TYPE_CHECKING:
+    from fef.cli.watch import CanvasView
+    from fef.decoding.loop import Round
+    from fef.generation import Generation, Model
+
+__all__ = ["EXAMPLE", "generate"]
+
+EXAMPLE = (
+    'Example: [bold]fef generate "Tom has 12 apples. He eats 5. How many are left?" --watch[/bold]\n\n'
+    "Example: [bold]cat question.txt | fef generate --temperature 0.7 --seed 3 --set accept=rejection --json[/bold]"
+)
+
+
+def generate(
+    prompt: Annotated[
+        str | None, typer.Argument(help="The prompt; - or nothing reads standard input.", show_default=False)
+    ] = None,
+    file: Annotated[Path | None, typer.Option("--file", help="Read the prompt from this UTF-8 file.")] = None,
+    model: ModelOption = "demo",
+    suffix: Annotated[str, typer.Option("--suffix", help="Text that follows the answer (infilling).")] = "",
+    method: MethodOption = "fef",
+    temperature: TemperatureOption = 0.0,
+    top_p: TopPOption = 1.0,
+    top_k: TopKOption = 0,
+    seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same text.")] = 0,
+    max_new_tokens: Annotated[int, typer.Option("--max-new-tokens", help="Length of the canvas.")] = 128,
+    window: WindowOption = None,
+    steps: StepsOption = None,
+    verify: VerifyOption = None,
+    set_: SetOption = None,
+    device: DeviceOption = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Show the canvas as it fills (on a terminal).")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Answer a prompt, and say which law was sampled and what it cost."""
+    text = read_prompt(prompt, file)
+    suffix = checked_text(suffix, "suffix")
+    options = method_options(set_, window, steps, verify)
+    loaded = load_model(model, device)
+    view = canvas_view(loaded, text, max_new_tokens, suffix)
+    with display(view, watch) as show:
+        out = loaded.generate(
+            text,
+            method=method,
+            max_new_tokens=max_new_tokens,
+            suffix=suffix,
+            temperature=temperature,
+            top_p=top_p,
+            top_k=top_k,
+            seed=seed,
+            on_round=show,
+            **options,
+        )
+    if json:
+        print_json(as_dict(out) | {"method": method, "options": options, "seed": seed})
+    else:
+        typer.echo(out.text)
+        typer.echo(f"{out.certificate.kind}: {out.certificate.law}", err=True)
+        typer.echo(cost_line(out), err=True)
+
+
+def canvas_view(model: Model, prompt: str, max_new_tokens: int, suffix: str) -> CanvasView:
+    from fef.cli.watch import CanvasView
+
+    _, start, stop = model.canvas(prompt, max_new_tokens, suffix)
+    return CanvasView(start, stop, model.network.config.eos_id, model.tokenizer.decode)
+
+
+class display(AbstractContextManager["Callable[[Round], None]"]):
+    """Gives the observer of rounds: the live view if wanted and on a terminal, else a late progress bar."""
+
+    def __init__(self, view: CanvasView, watch: bool) -> None:
+        console = stderr()
+        self.view = view
+        self.live = Live(view.render(), console=console, auto_refresh=False) if watch and console.is_terminal else None
+        self.bar = Bar("Decoding", len(view.kinds), console)
+
+    def __enter__(self) -> Callable[[Round], None]:
+        if self.live is not None:
+            self.live.__enter__()
+            return self.draw
+        self.bar.__enter__()
+        return self.count
+
+    def draw(self, round_: Round) -> None:
+        assert self.live is not None
+        self.view.update(round_)
+        self.live.update(self.view.render(), refresh=True)
+
+    def count(self, round_: Round) -> None:
+        self.view.update(round_)
+        self.bar.update(self.view.filled, f"Decoding, pass {self.view.step + 1}")
+
+    def __exit__(self, *exception: Any) -> None:
+        (self.bar if self.live is None else self.live).__exit__(*exception)
+
+
+def as_dict(out: Generation) -> dict[str, Any]:
+    return {
+        "text": out.text,
+        "token_ids": out.token_ids,
+        "logprobs": out.logprobs,
+        "finish_reason": out.finish_reason,
+        "stats": out.stats,
+        "certificate": out.certificate.to_dict(),
+    }
+
+
+def cost_line(out: Generation) -> str:
+    """Calls, tokens (the end token among them), tokens a call, seconds."""
+    calls, tokens = int(out.stats["calls"]), len(out.token_ids) + (out.finish_reason == "stop")
+    return f"{calls} calls, {tokens} tokens, {tokens / max(1, calls):.2f} tokens per call, {out.stats['seconds']:.2f} s"

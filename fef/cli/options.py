@@ -1,0 +1,134 @@
+"""Options that several commands share, and the reading of prompts, devices and models."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fef.cli.output import Bar
+from fef.errors import InputError, OptionError
+
+if TYPE_CHECKING:
+    from fef.bench.spec import Value
+    from fef.generation import Model
+
+__all__ = [
+    "MODEL_HELP",
+    "DeviceOption",
+    "JsonOption",
+    "MethodOption",
+    "ModelOption",
+    "SetOption",
+    "StepsOption",
+    "TemperatureOption",
+    "TopKOption",
+    "TopPOption",
+    "VerifyOption",
+    "WindowOption",
+    "check_device",
+    "load_model",
+    "method_options",
+    "read_prompt",
+]
+
+MODEL_HELP = "A model directory, or demo: the checkpoint that comes with fef."
+
+ModelOption = Annotated[str, typer.Option("--model", help=MODEL_HELP)]
+DeviceOption = Annotated[
+    str | None, typer.Option("--device", help="cpu, cuda or cuda:1; by default a GPU if there is one.")
+]
+MethodOption = Annotated[str, typer.Option("--method", help="How to decode; `fef methods` lists them.")]
+TemperatureOption = Annotated[float, typer.Option("--temperature", help="0 takes the most probable token.")]
+TopPOption = Annotated[float, typer.Option("--top-p", help="Keep the likeliest tokens up to this total probability.")]
+TopKOption = Annotated[int, typer.Option("--top-k", help="Keep this many tokens; 0 keeps all.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="An option of the method, such as accept=rejection. Repeatable."),
+]
+WindowOption = Annotated[int | None, typer.Option("--window", help="Drafts a round; as --set window=...")]
+StepsOption = Annotated[int | None, typer.Option("--steps", help="Denoising steps; as --set steps=...")]
+VerifyOption = Annotated[str | None, typer.Option("--verify", help="auto, rows or packed; as --set verify=...")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+
+
+def method_options(
+    pairs: list[str] | None, window: int | None = None, steps: int | None = None, verify: str | None = None
+) -> dict[str, Value]:
+    """Options of a method from `--set` and the direct flags. Raises OptionError for one that is given both ways."""
+    from fef.bench.spec import parse_options
+
+    options = parse_options(pairs or [])
+    for name, value in (("window", window), ("steps", steps), ("verify", verify)):
+        if value is not None and name in options:
+            raise OptionError(f"--{name} and --set {name}=... are both given; give one.")
+        if value is not None:
+            options[name] = value
+    return options
+
+
+def read_prompt(prompt: str | None, file: Path | None, what: str = "prompt") -> str:
+    """The prompt from the command line, a file, or standard input ("-", or nothing given and a pipe).
+
+    One newline at the end of a file or of standard input is not part of the prompt. Raises InputError or OptionError.
+    """
+    if prompt is not None and file is not None:
+        raise OptionError(f"Both a {what} and --file are given; give one.")
+    if file is not None:
+        return without_last_newline(decode_text(read_file(file), str(file)))
+    if prompt is not None and prompt != "-":
+        return checked_text(prompt, what)
+    if prompt is None and sys.stdin.isatty():
+        raise OptionError(f'No {what} is given. Write fef generate "...", use --file, or pipe text in.')
+    return without_last_newline(decode_text(sys.stdin.buffer.read(), "standard input"))
+
+
+def read_file(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"Cannot read {path}: {error.strerror}. Give a text file that you can read.") from error
+
+
+def decode_text(raw: bytes, source: str) -> str:
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{source} is not UTF-8 (byte {error.start}). Convert it, for example with iconv.") from error
+
+
+def checked_text(text: str, what: str) -> str:
+    """`text` itself, unless the shell passed bytes that are not UTF-8 (Python keeps those as lone surrogates)."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InputError(f"The {what} is not UTF-8 (character {error.start}). Pass it in UTF-8.") from error
+    return text
+
+
+def without_last_newline(text: str) -> str:
+    return text.removesuffix("\n").removesuffix("\r")
+
+
+def load_model(name: str, device: str | None = None) -> Model:
+    """Load a model, with a spinner where that takes long. Raises CheckpointError or OptionError."""
+    with Bar(f"Loading {Path(name).name}"):
+        from fef.generation import load
+
+        return load(name, device=None if device is None else check_device(device))
+
+
+def check_device(name: str) -> str:
+    """`name` itself. Raises OptionError for a device that this machine cannot compute on."""
+    import torch
+
+    try:
+        if torch.device(name).type == "meta":
+            raise RuntimeError("it holds no numbers")
+        torch.empty(1, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).partition("\n")[0].rstrip(".")
+        raise OptionError(f"The device {name!r} cannot be used here ({reason}). Use --device cpu.") from error
+    return name

@@ -1,0 +1,153 @@
+"""What every command shares on its way out: errors and exit codes, JSON, whole files, and late progress bars."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from fef.errors import CheckpointError, FefError, InputError, OptionError
+
+__all__ = [
+    "Bar",
+    "Group",
+    "check_directory",
+    "check_writable",
+    "print_json",
+    "print_table",
+    "stderr",
+    "write_whole",
+]
+
+PATIENCE = 2.0  # seconds of silence before a bar appears
+BAD_INPUT = (OptionError, InputError, CheckpointError)
+
+
+class Group(typer.core.TyperGroup):
+    """The root command: turns errors meant for people into one sentence and an exit code."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Keep what was typed in `ctx.meta`, for reports that name their command."""
+        ctx.meta["fef.arguments"] = list(args)
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the chosen command; exits with 2 for bad input, 1 for a failure, 130 for Ctrl-C."""
+        try:
+            return super().invoke(ctx)
+        except FefError as error:
+            error_line(str(error))
+            raise typer.Exit(2 if isinstance(error, BAD_INPUT) else 1) from None
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            error_line(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}.")
+            raise typer.Exit(1) from None
+        except KeyboardInterrupt:
+            raise typer.Exit(130) from None
+
+
+def error_line(message: str) -> None:
+    typer.echo(f"fef: error: {message}", err=True)
+
+
+def stderr() -> Console:
+    return Console(stderr=True, highlight=False)
+
+
+def print_json(value: object) -> None:
+    """One JSON value on one line of standard output, in ASCII, so that any terminal or pipe can carry it."""
+    typer.echo(json.dumps(value))
+
+
+def print_table(table: Table) -> None:
+    """A table on standard output: as wide as the terminal, or as wide as it needs where there is none."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=max(80, Console(width=10_000).measure(table).maximum))
+    console.print(table)
+
+
+def check_writable(path: Path) -> None:
+    """Raise InputError, before long work, where `write_whole` could not write."""
+    if path.is_dir():
+        raise InputError(f"{path} is a directory; give the name of a file.")
+    check_directory(path.parent, path)
+
+
+def check_directory(directory: Path, path: Path) -> None:
+    """Raise InputError, in the name of `path`, where no file can be made in `directory`."""
+    try:
+        tempfile.TemporaryFile(dir=directory).close()
+    except OSError as error:
+        raise InputError(f"Cannot write {path}: {error.strerror}. Give a place where you can write.") from error
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file so that readers see the old one or the whole new one, never a part."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.chmod(temporary, 0o644)  # mkstemp makes files private
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+class Bar:
+    """A progress bar on standard error, shown once its work has taken two seconds, and only on a terminal.
+
+    Without a `total` it is a spinner. Used in a `with` statement.
+    """
+
+    def __init__(self, label: str, total: float | None = None, console: Console | None = None) -> None:
+        columns = [SpinnerColumn(), TextColumn("{task.description}"), BarColumn()]
+        if total is not None:
+            columns.append(MofNCompleteColumn())
+        self.progress = Progress(*columns, TimeElapsedColumn(), console=console or stderr(), transient=True)
+        self.task = self.progress.add_task(label, total=total)
+        self.timer = threading.Timer(PATIENCE, self.show)
+        self.timer.daemon = True
+        self.lock = threading.Lock()
+        self.over = False
+
+    def show(self) -> None:
+        with self.lock:
+            if not self.over:
+                self.progress.start()
+
+    def update(self, completed: float, label: str | None = None) -> None:
+        self.progress.update(self.task, completed=completed, description=label)
+
+    def label(self, label: str) -> None:
+        self.progress.update(self.task, description=label)
+
+    def advance(self, count: float) -> None:
+        self.progress.advance(self.task, count)
+
+    def __enter__(self) -> Bar:
+        if self.progress.console.is_terminal:
+            self.timer.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.timer.cancel()
+        with self.lock:
+            self.over = True
+        if self.progress.live.is_started:
+            self.progress.stop()

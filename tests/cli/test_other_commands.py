@@ -1,0 +1,90 @@
+import json
+
+import pytest
+
+from fef.cli import demo
+from fef.decoding.methods import METHODS
+from fef.tasks import demo_problems
+
+
+def test_methods_as_a_table_and_as_json(fef_cli):
+    table = fef_cli("methods")
+    assert table.exit_code == 0
+    rows = json.loads(fef_cli("methods", "--json").stdout)
+    assert [row["name"] for row in rows] == list(METHODS)
+    for row in rows:
+        assert row.keys() == {"name", "summary", "paper", "exactness", "needs", "options"}
+        assert row["name"] in table.stdout
+        assert row["paper"] in table.stdout
+    assert "window=16" in table.stdout
+
+
+def test_certify_says_kind_law_and_reasons(fef_cli, tiny):
+    result = fef_cli("certify", "low-confidence", "--model", tiny, "--set", "tokens_per_step=4", "--json")
+    certificate = json.loads(result.stdout)
+    assert certificate.keys() == {"method", "options", "kind", "law", "reasons"}
+    assert certificate["kind"] == "none"
+    plain = fef_cli("certify", "fef", "--model", tiny, "--temperature", 0.7, "--verify", "rows").stdout
+    assert plain.startswith("chain: An exact sample of the left-to-right chain law of tiny under its own plain forward")
+    assert "\n  - order:" in plain
+
+
+def test_certify_refuses_what_generate_refuses(fef_cli, tiny):
+    result = fef_cli("certify", "fef", "--model", tiny, "--top-p", 0)
+    assert result.exit_code == 2
+    assert "top_p" in result.stderr
+    assert "Did you mean 'fef'" in fef_cli("certify", "fe", "--model", tiny).stderr
+
+
+def test_info_describes_the_directory(fef_cli, tiny):
+    facts = json.loads(fef_cli("info", tiny, "--json").stdout)
+    assert facts["bytes_in_memory"] == {"float32": 4 * facts["parameters"], "bfloat16": 2 * facts["parameters"]}
+    assert facts["special_ids"] == {"mask": 397, "end": 398, "answer": 399}
+    assert facts["packed"] is True
+    assert [law["verify"] for law in facts["laws"]] == ["rows", "packed"]
+    assert facts["last_losses"] is None
+    table = fef_cli("info", tiny).stdout
+    for words in ("33,504", "1,024 tokens", "mask 397", "no loss log", "packed attention pattern"):
+        assert words in table
+
+
+def test_demo_compares_decoders_on_three_problems(fef_cli, tiny, monkeypatch):
+    assert [method for _, method, _ in demo.DECODERS] == ["sequential", "low-confidence", "low-confidence", "fef"]
+    monkeypatch.setattr(demo, "DECODERS", demo.DECODERS[2:])
+    rows = json.loads(fef_cli("demo", "--model", tiny, "--json").stdout)
+    assert len(rows) == 6
+    assert {row["family"] for row in rows} == {p.family for p in demo_problems()}
+
+
+def test_demo_on_the_shipped_checkpoint(fef_cli, shipped, monkeypatch):
+    monkeypatch.setattr(demo, "DECODERS", demo.DECODERS[3:])
+    result = fef_cli("demo", "--model", shipped)
+    assert result.exit_code == 0
+    assert "right" in result.stdout
+    assert "tokens per call" in result.stdout
+    assert result.stdout.splitlines()[-1].startswith("Law that fef sampled (greedy): The greedy text")
+    for problem in demo_problems():
+        assert f"> {problem.prompt}\n" in result.stdout
+
+
+def test_a_failure_at_run_time_exits_1(fef_cli, tiny, monkeypatch):
+    from fef.errors import DenoiserError
+
+    def fail(*_, **__):
+        raise DenoiserError("The denoiser returned nan.")
+
+    monkeypatch.setattr("fef.generation.decode", fail)
+    result = fef_cli("generate", "x", "--model", tiny, "--max-new-tokens", 8)
+    assert result.exit_code == 1
+    assert result.stderr == "fef: error: The denoiser returned nan.\n"
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device", "out.json"), KeyboardInterrupt()])
+def test_a_full_disk_and_ctrl_c_leave_no_traceback(fef_cli, tiny, monkeypatch, error):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr("fef.generation.decode", fail)
+    result = fef_cli("generate", "x", "--model", tiny, "--max-new-tokens", 8)
+    assert result.exit_code == (130 if isinstance(error, KeyboardInterrupt) else 1)
+    assert "Traceback" not in result.output

@@ -1,0 +1,89 @@
+import json
+
+import pytest
+
+SMALL = ["--batch-size", 4, "--canvas-length", 16, "--log-every", 1, "--save-every", 2, "--device", "cpu"]
+NEW = ["--dim", 16, "--layers", 1, "--heads", 2, "--mlp-dim", 16, "--vocab-size", 300, "--max-length", 64]
+
+
+@pytest.fixture
+def examples(tmp_path):
+    path = tmp_path / "examples.jsonl"
+    path.write_text('{"prompt": "1 + 1", "response": "2"}\n' * 8)
+    return path
+
+
+def test_train_writes_a_model_and_goes_on_with_it(fef_cli, tmp_path, examples):
+    out = tmp_path / "model"
+    first = fef_cli("train", "--out", out, "--data", examples, "--steps", 2, *SMALL, *NEW, "--json")
+    assert first.exit_code == 0, first.output
+    summary = json.loads(first.stdout)
+    assert (summary["step"], summary["resumed"]) == (2, False)
+    assert summary["losses"]["loss"] > 0
+    second = fef_cli("train", "--out", out, "--data", examples, "--steps", 3, *SMALL)
+    assert second.exit_code == 0, second.output
+    assert "stopped run at step 2" in second.stderr
+    assert f"Wrote {out}: step 3 of 3, loss" in second.stdout
+    facts = json.loads(fef_cli("info", out, "--json").stdout)
+    assert facts["last_losses"]["step"] == 3
+    assert fef_cli("generate", "1 + 1", "--model", out, "--max-new-tokens", 8).exit_code == 0
+
+
+def test_train_starts_from_a_checkpoint(fef_cli, tmp_path, examples, tiny):
+    out = tmp_path / "tuned"
+    result = fef_cli("train", "--out", out, "--init", tiny, "--data", examples, "--steps", 1, *SMALL)
+    assert result.exit_code == 0, result.output
+    assert "33,504 parameters" in result.stdout
+
+
+BAD = {
+    "no data": ([], "--tasks"),
+    "unknown family": (["--tasks", "word-problem:1"], "Did you mean 'word-problems'"),
+    "bad share": (["--tasks", "joint:x"], "family:share"),
+    "missing data": (["--data", "missing.jsonl"], "Cannot read"),
+    "missing init": (["--tasks", "joint", "--init", "missing"], "not a model directory"),
+    "steps": (["--tasks", "joint", "--steps", "0"], "at least 1"),
+    "canvas": (["--tasks", "joint", "--canvas-length", "0"], "at least 1"),
+    "heads": (["--tasks", "joint", "--dim", "20", "--heads", "3"], "for example 18"),
+    "device": (["--tasks", "joint", "--device", "gpu"], "--device cpu"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "words"), BAD.values(), ids=BAD.keys())
+def test_bad_input_exits_2_before_anything_is_written(fef_cli, tmp_path, arguments, words):
+    result = fef_cli("train", "--out", tmp_path / "model", *arguments)
+    assert result.exit_code == 2, result.output
+    assert words in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_train_never_replaces_other_files(fef_cli, tmp_path, tiny, examples):
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "thesis.txt").write_text("all of it")
+    for out, words in ((tmp_path / "work", "other files"), (tiny, "finished model"), (examples, "is a file")):
+        result = fef_cli("train", "--out", out, "--data", examples)
+        assert result.exit_code == 2
+        assert words in result.stderr
+    assert (tmp_path / "work" / "thesis.txt").read_text() == "all of it"
+    below_a_file = fef_cli("train", "--out", examples / "model", "--data", examples)
+    assert below_a_file.exit_code == 2
+
+
+@pytest.mark.parametrize(("save_every", "words"), [(2, "whole checkpoint of step 2"), (9, "nothing was written")])
+def test_ctrl_c_says_what_is_saved_and_how_to_go_on(fef_cli, tmp_path, examples, monkeypatch, save_every, words):
+    from fef.cli import train
+
+    def shows(_bar):
+        def show(step, _row):
+            if step == 3:
+                raise KeyboardInterrupt
+
+        return show
+
+    monkeypatch.setattr(train, "shows", shows)
+    out = tmp_path / "model"
+    settings = [*SMALL, *NEW, "--save-every", save_every]
+    result = fef_cli("train", "--out", out, "--data", examples, "--steps", 4, *settings)
+    assert result.exit_code == 130
+    assert words in result.stderr
+    assert out.exists() == (save_every == 2)

@@ -1,0 +1,190 @@
+"""The runner: prompts in batches through a model, answers scored and kept. Any number of processes gives the same results.
+
+Batches are made from the whole list of prompts before it is shared out, so that a prompt meets the same neighbours whatever
+the number of processes and wherever an earlier run stopped.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fef.errors import InputError, OptionError
+from fef.eval.datasets import Example
+from fef.eval.records import Record, check_settings, merge, open_part, read_records, write_record
+from fef.eval.settings import Settings
+from fef.eval.shards import Shard
+from fef.eval.tasks import Prompt, Task, prompt_of
+from fef.generation import Generation, Model
+from fef.tasks.sandbox import check_isolation
+
+__all__ = ["fit_prompts", "run"]
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A prompt that fits, and how many characters of its beginning were cut for that."""
+
+    prompt: Prompt
+    cut_characters: int
+
+
+def run(
+    model: Model,
+    task: Task,
+    examples: Sequence[Example],
+    shots: list[Example],
+    settings: Settings,
+    *,
+    allow_weak_sandbox: bool = False,
+    out: Path | None = None,
+    identity: Mapping[str, Any] | None = None,
+    shard: Shard = Shard(),  # noqa: B008 (frozen)
+    on_done: Callable[[int], None] | None = None,
+) -> list[Record]:
+    """Answer and score every example; example i has the seed `settings.seed + i`. Returns all records in order.
+
+    out: a folder that keeps results as they come; a run that was stopped goes on from there. identity: what else must be
+    the same for that (`check_settings`). shard: this process; only its first returns records, the others an empty list.
+    on_done: called with the number of examples of each finished batch, also for those that an earlier run finished.
+
+    Raises InputError for prompts that do not fit, OptionError or InputError for a folder of other results, and SandboxError
+    for a task of programs where the system allows no strong sandbox, unless `allow_weak_sandbox`.
+    """
+    if task.runs_code:
+        check_isolation(allow_weak_sandbox)
+    if out is None and shard.world > 1:
+        raise OptionError("Several processes meet in a folder: give --out DIR.")
+    ready = fit_prompts(model, [prompt_of(task, e, shots, settings.shots, settings.chat) for e in examples], settings)
+    batches = batches_of(model, ready, settings)
+    done: dict[int, Record] = {}
+    if out is not None:
+        if shard.rank == 0:
+            check_settings(out, identity or {})
+        shard.wait()
+        done = read_records(out)
+        shard.wait()  # nobody writes before everybody has read
+    part = None if out is None else open_part(out, shard.rank)
+    try:
+        for batch in batches[shard.rank :: shard.world]:
+            if any(i not in done for i in batch):
+                for record in answer(model, task, examples, ready, batch, settings):
+                    if record.index not in done:
+                        done[record.index] = record
+                        if part is not None:
+                            write_record(part, record)
+            if on_done is not None:
+                on_done(len(batch))
+    finally:
+        if part is not None:
+            part.close()
+    shard.wait()
+    if shard.rank > 0:
+        return []
+    if out is not None:
+        done = read_records(out)
+        merge(out, done.values())
+    return [done[i] for i in range(len(examples))]
+
+
+def answer(
+    model: Model,
+    task: Task,
+    examples: Sequence[Example],
+    ready: Sequence[Ready],
+    batch: Sequence[int],
+    settings: Settings,
+) -> list[Record]:
+    began = time.perf_counter()
+    prompts: list[Any] = [ready[i].prompt for i in batch]
+    outs: list[Generation] = model.generate(
+        prompts,
+        method=settings.method,
+        max_new_tokens=settings.max_new_tokens,
+        temperature=settings.temperature,
+        top_p=settings.top_p,
+        seed=[settings.seed + i for i in batch],
+        **settings.options,
+    )
+    seconds = (time.perf_counter() - began) / len(batch)
+    return [
+        record_of(task, examples[i], i, out, ready[i].cut_characters, seconds)
+        for i, out in zip(batch, outs, strict=True)
+    ]
+
+
+def record_of(task: Task, example: Example, index: int, out: Generation, cut: int, seconds: float) -> Record:
+    verdict = task.score(example, out.text)
+    return Record(
+        index=index,
+        id=None if example.get("task_id") is None else str(example["task_id"]),
+        right=verdict.right,
+        extracted=verdict.extracted,
+        text=out.text,
+        finish_reason=out.finish_reason,
+        cut_characters=cut,
+        tokens=len(out.token_ids) + (out.finish_reason == "stop"),
+        calls=int(out.stats["calls"]),
+        rows=int(out.stats["rows"]),
+        token_forwards=int(out.stats["token_forwards"]),
+        seconds=seconds,
+    )
+
+
+def fit_prompts(model: Model, prompts: Sequence[Prompt], settings: Settings) -> list[Ready]:
+    """Every prompt as it is, or, where it leaves no room for the canvas and `long_prompts` is "cut", its fitting end.
+
+    Of messages the last one is cut. Raises InputError with the number of prompts that do not fit, under "refuse".
+    """
+    too_long = [i for i, prompt in enumerate(prompts) if not fits(model, prompt, settings.max_new_tokens)]
+    if too_long and settings.long_prompts == "refuse":
+        raise InputError(
+            f"{len(too_long)} of {len(prompts)} prompts leave no room for {settings.max_new_tokens} new tokens in "
+            f"{model.name}. Lower --max-new-tokens or --shots, or drop the beginnings of long prompts with "
+            "--long-prompts cut (the results say how many)."
+        )
+    ready = [Ready(prompt, 0) for prompt in prompts]
+    for i in too_long:
+        ready[i] = cut_prompt(model, prompts[i], settings.max_new_tokens)
+    return ready
+
+
+def cut_prompt(model: Model, prompt: Prompt, max_new_tokens: int) -> Ready:
+    """The longest end of a prompt that fits, by bisection over its characters."""
+    text = prompt if isinstance(prompt, str) else prompt[-1]["content"]
+
+    def end(start: int) -> Prompt:
+        return text[start:] if isinstance(prompt, str) else [*prompt[:-1], {**prompt[-1], "content": text[start:]}]
+
+    low, high = 0, len(text)  # a cut at `low` does not fit
+    if not fits(model, end(high), max_new_tokens):
+        raise InputError(
+            f"A prompt does not fit {model.name} with {max_new_tokens} new tokens even when its last turn is cut away. "
+            "Lower --max-new-tokens or --shots."
+        )
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if fits(model, end(middle), max_new_tokens) else (middle, high)
+    return Ready(end(high), high)
+
+
+def fits(model: Model, prompt: Prompt, max_new_tokens: int) -> bool:
+    try:
+        length_of(model, prompt, max_new_tokens)
+    except InputError:
+        return False
+    return True
+
+
+def length_of(model: Model, prompt: Any, max_new_tokens: int) -> int:
+    return len(model.canvas(prompt, max_new_tokens, "")[0])
+
+
+def batches_of(model: Model, ready: Sequence[Ready], settings: Settings) -> list[list[int]]:
+    """Places in batches of prompts of similar length, the longest first, so that memory runs out at once or never."""
+    lengths = [length_of(model, r.prompt, settings.max_new_tokens) for r in ready]
+    order = sorted(range(len(ready)), key=lambda i: -lengths[i])
+    return [order[i : i + settings.batch_size] for i in range(0, len(order), settings.batch_size)]

@@ -1,0 +1,45 @@
+"""The processes of one run, as `torchrun` or `accelerate launch` start them: who am I, and wait for the others."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+__all__ = ["Shard", "current_shard"]
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Process `rank` of `world`; `local_rank` of those on this machine."""
+
+    rank: int = 0
+    world: int = 1
+    local_rank: int = 0
+
+    def wait(self) -> None:
+        """Return when every process has come here."""
+        if self.world > 1:
+            import torch.distributed
+
+            torch.distributed.barrier()
+
+
+@contextmanager
+def current_shard() -> Iterator[Shard]:
+    """This process by the environment's RANK, WORLD_SIZE and LOCAL_RANK; one process where they are not set."""
+    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
+    rank, world, local = (int(os.environ.get(name, default)) for name, default in zip(names, (0, 1, 0), strict=True))
+    if world == 1:
+        yield Shard()
+        return
+    import torch.distributed
+
+    # only barriers pass between processes, hence gloo on GPUs too; the slowest may be a day behind
+    torch.distributed.init_process_group("gloo", timeout=timedelta(days=1))
+    try:
+        yield Shard(rank, world, local)
+    finally:
+        torch.distributed.destroy_process_group()

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import fef
-from fef.cli import bench, certify, demo, eval, generate, info, methods, train
+from fef.cli import bench, certify, demo, eval, generate, info, lm_eval, methods, train
 from fef.cli.output import Group
 
 __all__ = ["app"]
@@ -43,5 +43,6 @@ app.command(epilog=certify.EXAMPLE)(certify.certify)
 app.command(epilog=info.EXAMPLE)(info.info)
 app.command(epilog=bench.EXAMPLE)(bench.bench)
 app.command("eval", epilog=eval.EXAMPLE)(eval.evaluate)
+app.command("lm-eval", epilog=lm_eval.EXAMPLE, context_settings=lm_eval.CONTEXT)(lm_eval.lm_eval)
 app.command(epilog=train.EXAMPLE)(train.train)
 app.command(epilog=demo.EXAMPLE)(demo.demo)

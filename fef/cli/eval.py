@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from fef.decoding.certificate import Certificate
     from fef.eval.presets import Preset
     from fef.eval.settings import Settings
-    from fef.eval.shards import Shard
     from fef.eval.summary import Summary
 
 __all__ = ["EXAMPLE", "evaluate"]
@@ -121,10 +120,10 @@ def evaluate(
     with Bar("Loading"):
         from fef.api import certify
         from fef.eval.runner import run
-        from fef.eval.shards import current_shard
+        from fef.eval.shards import shards
         from fef.eval.summary import summarize
-    with current_shard() as shard:
-        loaded = load_model(model or (preset.model if preset else "demo"), device or device_of(shard))
+    with shards() as shard:
+        loaded = load_model(model or (preset.model if preset else "demo"), device or shard.device())
         certificate = certify(
             loaded.network,
             method=settings.method,
@@ -187,13 +186,6 @@ def read_task(
     if not chosen:
         raise OptionError(f"{path} has no example of the test set of {name}.")
     return path, chosen
-
-
-def device_of(shard: Shard) -> str | None:
-    """A GPU of its own for each of several processes."""
-    import torch
-
-    return f"cuda:{shard.local_rank}" if shard.world > 1 and torch.cuda.is_available() else None
 
 
 def remarks(

@@ -8,28 +8,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fef.errors import InputError, OptionError
+from fef.errors import OptionError
 from fef.eval.datasets import Example
+from fef.eval.prompts import FittedPrompt, canvas_length, fit_prompts
 from fef.eval.records import Record, check_settings, merge, open_part, read_records, write_record
 from fef.eval.settings import Settings
 from fef.eval.shards import Shard
-from fef.eval.tasks import Prompt, Task, prompt_of
+from fef.eval.tasks import Task, prompt_of
 from fef.generation import Generation, Model
 from fef.tasks.sandbox import check_isolation
 
-__all__ = ["fit_prompts", "run"]
-
-
-@dataclass(frozen=True)
-class Ready:
-    """A prompt that fits, and how many characters of its beginning were cut for that."""
-
-    prompt: Prompt
-    cut_characters: int
+__all__ = ["run"]
 
 
 def run(
@@ -58,7 +50,8 @@ def run(
         check_isolation(allow_weak_sandbox)
     if out is None and shard.world > 1:
         raise OptionError("Several processes meet in a folder: give --out DIR.")
-    ready = fit_prompts(model, [prompt_of(task, e, shots, settings.shots, settings.chat) for e in examples], settings)
+    prompts = [prompt_of(task, example, shots, settings.shots, settings.chat) for example in examples]
+    ready = fit_prompts(model, prompts, [settings.max_new_tokens] * len(prompts), settings.long_prompts)
     batches = batches_of(model, ready, settings)
     done: dict[int, Record] = {}
     if out is not None:
@@ -94,7 +87,7 @@ def answer(
     model: Model,
     task: Task,
     examples: Sequence[Example],
-    ready: Sequence[Ready],
+    ready: Sequence[FittedPrompt],
     batch: Sequence[int],
     settings: Settings,
 ) -> list[Record]:
@@ -134,57 +127,8 @@ def record_of(task: Task, example: Example, index: int, out: Generation, cut: in
     )
 
 
-def fit_prompts(model: Model, prompts: Sequence[Prompt], settings: Settings) -> list[Ready]:
-    """Every prompt as it is, or, where it leaves no room for the canvas and `long_prompts` is "cut", its fitting end.
-
-    Of messages the last one is cut. Raises InputError with the number of prompts that do not fit, under "refuse".
-    """
-    too_long = [i for i, prompt in enumerate(prompts) if not fits(model, prompt, settings.max_new_tokens)]
-    if too_long and settings.long_prompts == "refuse":
-        raise InputError(
-            f"{len(too_long)} of {len(prompts)} prompts leave no room for {settings.max_new_tokens} new tokens in "
-            f"{model.name}. Lower --max-new-tokens or --shots, or drop the beginnings of long prompts with "
-            "--long-prompts cut (the results say how many)."
-        )
-    ready = [Ready(prompt, 0) for prompt in prompts]
-    for i in too_long:
-        ready[i] = cut_prompt(model, prompts[i], settings.max_new_tokens)
-    return ready
-
-
-def cut_prompt(model: Model, prompt: Prompt, max_new_tokens: int) -> Ready:
-    """The longest end of a prompt that fits, by bisection over its characters."""
-    text = prompt if isinstance(prompt, str) else prompt[-1]["content"]
-
-    def end(start: int) -> Prompt:
-        return text[start:] if isinstance(prompt, str) else [*prompt[:-1], {**prompt[-1], "content": text[start:]}]
-
-    low, high = 0, len(text)  # a cut at `low` does not fit
-    if not fits(model, end(high), max_new_tokens):
-        raise InputError(
-            f"A prompt does not fit {model.name} with {max_new_tokens} new tokens even when its last turn is cut away. "
-            "Lower --max-new-tokens or --shots."
-        )
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if fits(model, end(middle), max_new_tokens) else (middle, high)
-    return Ready(end(high), high)
-
-
-def fits(model: Model, prompt: Prompt, max_new_tokens: int) -> bool:
-    try:
-        length_of(model, prompt, max_new_tokens)
-    except InputError:
-        return False
-    return True
-
-
-def length_of(model: Model, prompt: Any, max_new_tokens: int) -> int:
-    return len(model.canvas(prompt, max_new_tokens, "")[0])
-
-
-def batches_of(model: Model, ready: Sequence[Ready], settings: Settings) -> list[list[int]]:
+def batches_of(model: Model, ready: Sequence[FittedPrompt], settings: Settings) -> list[list[int]]:
     """Places in batches of prompts of similar length, the longest first, so that memory runs out at once or never."""
-    lengths = [length_of(model, r.prompt, settings.max_new_tokens) for r in ready]
+    lengths = [canvas_length(model, r.prompt, settings.max_new_tokens) for r in ready]
     order = sorted(range(len(ready)), key=lambda i: -lengths[i])
     return [order[i : i + settings.batch_size] for i in range(0, len(order), settings.batch_size)]

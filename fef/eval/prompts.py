@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fef.errors import InputError
+from fef.errors import InputError, OptionError
 from fef.eval.settings import LongPrompts
 from fef.eval.tasks import Prompt
 from fef.generation import Model
@@ -27,8 +27,11 @@ def fit_prompts(
 ) -> list[FittedPrompt]:
     """Every prompt as it is, or, where it leaves no room for its canvas and `long_prompts` is "cut", its longest fitting end.
 
-    Of messages the last one is cut. Raises InputError, under "refuse", with the number of prompts that do not fit.
+    Of messages the last one is cut. Raises InputError, under "refuse", with the number of prompts that do not fit, and
+    OptionError for messages to a model without a chat template.
     """
+    if getattr(model, "template", None) is None and not all(isinstance(prompt, str) for prompt in prompts):
+        raise OptionError(f"{model.name} has no chat template; ask in plain text with --no-chat.")
     pairs = list(zip(prompts, max_new_tokens, strict=True))
     too_long = [i for i, (prompt, room) in enumerate(pairs) if not fits(model, prompt, room)]
     if too_long and long_prompts == "refuse":

@@ -236,7 +236,10 @@ def show_list(json: bool) -> None:
     from fef.eval.tasks import TASKS
 
     if json:
-        presets = [asdict(preset) | {"options": dict(preset.options)} for preset in PRESETS.values()]
+        presets = [
+            vars(preset) | {"options": dict(preset.options), "published": [asdict(p) for p in preset.published]}
+            for preset in PRESETS.values()
+        ]
         print_json({"presets": presets, "tasks": {name: task.file for name, task in TASKS.items()}})
         return
     table = Table(header_style="bold", title="Presets", title_justify="left")

@@ -45,6 +45,7 @@ class Method:
 
 CHAIN = "chain; greedy at temperature 0"
 ONE = "at one token a step, else none"
+SOME = "chain (greedy at temperature 0)"
 CHECKPOINT = "a fef Transformer"
 
 METHODS: dict[str, Method] = {
@@ -84,7 +85,10 @@ METHODS: dict[str, Method] = {
         f"greedy {ONE} (and temperature 0)",
     ),
     "random": Method(
-        p.RandomOptions, "commit drawn tokens at positions in a random order", "LLaDA, arXiv 2502.09992", f"chain {ONE}"
+        p.RandomOptions,
+        "commit drawn tokens at positions in a random order",
+        "LLaDA, arXiv 2502.09992",
+        f"{SOME} {ONE}",
     ),
     "origin": Method(
         p.OriginOptions, "the reverse transition with a factorized x_0", "Dream, arXiv 2508.15487; MDLM", "none"
@@ -96,9 +100,9 @@ METHODS: dict[str, Method] = {
         f"greedy {ONE} (and temperature 0)",
     ),
     "topk-margin": Method(
-        p.TopkMarginOptions, "commit where the best token leads by most", "Dream, arXiv 2508.15487", f"chain {ONE}"
+        p.TopkMarginOptions, "commit where the best token leads by most", "Dream, arXiv 2508.15487", f"{SOME} {ONE}"
     ),
-    "entropy": Method(p.EntropyOptions, "commit where entropy is least", "Dream, arXiv 2508.15487", f"chain {ONE}"),
+    "entropy": Method(p.EntropyOptions, "commit where entropy is least", "Dream, arXiv 2508.15487", f"{SOME} {ONE}"),
     "threshold": Method(
         p.ThresholdOptions,
         "commit all above a confidence",

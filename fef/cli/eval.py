@@ -151,7 +151,7 @@ def evaluate(
     if shard.rank > 0:
         return
     summary = summarize(records)
-    notes = remarks(preset, settings, summary, loaded.name, limit, sandbox)
+    notes = remarks(preset, settings, summary, loaded.name, sandbox)
     if json:
         print_json(
             {
@@ -188,11 +188,10 @@ def read_task(
     return path, chosen
 
 
-def remarks(
-    preset: Preset | None, settings: Settings, summary: Summary, model: str, limit: int | None, sandbox: str | None
-) -> list[str]:
+def remarks(preset: Preset | None, settings: Settings, summary: Summary, model: str, sandbox: str | None) -> list[str]:
     """What a reader must know beside the figures."""
     from fef.eval.settings import differences
+    from fef.eval.tasks import TASKS
 
     notes = []
     if summary.cut:
@@ -200,9 +199,15 @@ def remarks(
     if sandbox:
         notes.append(f"Programs ran in a sandbox of the level {sandbox}.")
     if preset is not None:
-        changed = differences(preset, settings, model) + ([f"only {summary.problems} examples"] if limit else [])
+        changed = differences(preset, settings, model)
+        problems = TASKS[settings.task].problems
+        if summary.problems != problems:
+            changed.append(f"{summary.problems} problems, not {problems}")
         if changed:
             notes.append(f"Not the published setting: {'; '.join(changed)}.")
+        notes.append(
+            "Prompts, shots and scoring are those of fef, not of the toolkit that published (docs/evaluation.md)."
+        )
         for figure in preset.published:
             inside = "inside" if summary.low <= figure.accuracy <= summary.high else "outside"
             notes.append(f"Published ({figure.toolkit}, {preset.source}): {figure.accuracy}, {inside} the interval.")

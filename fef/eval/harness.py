@@ -39,11 +39,11 @@ REPEAT = 1_000_003  # seeds between two answers to one example
 class FefLM(LM):
     """A checkpoint under one method, for the harness.
 
-    pretrained: as `fef.load` takes it. max_new_tokens: the canvas length of every answer; by default the task's
-    `max_gen_toks`. temperature, top_p, top_k: by default the task's. likelihood: "chain", the exact log p under the chain law
-    that the method samples at temperature 1, or "bound", the Monte-Carlo bound of `mc_samples` draws. long_prompts: refuse a
-    prompt that leaves no room for the canvas, or "cut" its beginning (and say how many). Every other argument is an option
-    of the method. Under `torchrun` or `accelerate launch` each process answers its share.
+    pretrained: as `fef.load` takes it; dtype: of its weights. max_new_tokens: the canvas length of every answer; by default
+    the task's `max_gen_toks`. temperature, top_p, top_k: by default the task's. likelihood: "chain", the exact log p under
+    the chain law that the method samples at temperature 1, or "bound", the Monte-Carlo bound of `mc_samples` draws.
+    long_prompts: refuse a prompt that leaves no room for the canvas, or "cut" its beginning (and say how many). Every other
+    argument is an option of the method. Under `torchrun` or `accelerate launch` each process answers its share.
     """
 
     def __init__(
@@ -61,20 +61,23 @@ class FefLM(LM):
         batch_size: int | str = 1,
         max_batch_size: int | None = None,  # the harness always passes it; batch_size is exact here
         device: str | None = None,
+        dtype: str | None = None,
         **options: Any,
     ) -> None:
         super().__init__()
         for name, value, allowed in (
             ("likelihood", likelihood, ("chain", "bound")),
             ("long_prompts", long_prompts, ("refuse", "cut")),
+            ("dtype", dtype, ("float32", "bfloat16", "float16", None)),
         ):
             if value not in allowed:
-                raise OptionError(f"Unknown {name} {value!r}.{nearest_hint(str(value), allowed)}")
+                raise OptionError(f"Unknown {name} {value!r}.{nearest_hint(str(value), filter(None, allowed))}")
         if not str(batch_size).isdigit() or int(batch_size) < 1:
             raise OptionError(f"batch_size={batch_size!r} is not allowed: give a whole number of at least 1.")
         self.shard = join_shards()
         self._rank, self._world_size = self.shard.rank, self.shard.world
-        self.model: Model = load(pretrained, device=device or self.shard.device())
+        kind = {} if dtype is None else {"dtype": getattr(torch, dtype)}
+        self.model: Model = load(pretrained, device=device or self.shard.device(), **kind)
         self._device = self.model.network.device
         self.method, self.options = method, options
         self.max_new_tokens, self.seed = max_new_tokens, seed

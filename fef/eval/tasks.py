@@ -37,8 +37,9 @@ def every_example(_: Example) -> bool:
 class Task:
     """A task: `ask` words an example as the user's turn, `answer` gives a shot's reply, `score` judges a response.
 
-    file: the examples; shots_file: where worked examples come from ("" for a task that has none); fields: what an example
-    must have; select: which examples are the test set. max_new_tokens and shots: what a run without a preset uses.
+    file: the examples; shots_file: where worked examples come from ("" for a task that has none), and is_shot which of them
+    may be one; fields: what an example must have; select: which examples are the test set; problems: how many that set has
+    where figures are published. max_new_tokens: what a run without a preset uses.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Task:
     ask: Callable[[Example], str]
     answer: Callable[[Example], str]
     score: Callable[[Example, str], Verdict]
+    problems: int
     max_new_tokens: int
     shots_file: str = ""
     select: Callable[[Example], bool] = every_example
@@ -134,6 +136,7 @@ TASKS: Mapping[str, Task] = {
             ask_gsm8k,
             answer_gsm8k,
             score_gsm8k,
+            problems=1319,
             max_new_tokens=256,
             shots_file="gsm8k_train.jsonl",
         ),
@@ -144,6 +147,7 @@ TASKS: Mapping[str, Task] = {
             ask_math,
             lambda example: str(example["answer"]),
             score_math,
+            problems=5000,
             max_new_tokens=512,
         ),
         Task(
@@ -153,6 +157,7 @@ TASKS: Mapping[str, Task] = {
             ask_humaneval,
             lambda example: str(example["prompt"] + example["canonical_solution"]),
             score_humaneval,
+            problems=164,
             max_new_tokens=512,
             runs_code=True,
         ),
@@ -163,6 +168,7 @@ TASKS: Mapping[str, Task] = {
             ask_mbpp,
             answer_mbpp,
             score_mbpp,
+            problems=500,
             max_new_tokens=256,
             shots_file="mbpp.jsonl",
             # the split of the paper (2108.07732): tasks 11 to 510 test, tasks 2 to 4 are its three prompts
@@ -177,6 +183,7 @@ TASKS: Mapping[str, Task] = {
             ask_mmlu,
             answer_mmlu,
             score_mmlu,
+            problems=14042,
             max_new_tokens=3,
             shots_file="mmlu_dev.jsonl",
         ),

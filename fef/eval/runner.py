@@ -16,7 +16,7 @@ from fef.eval.datasets import Example
 from fef.eval.prompts import FittedPrompt, canvas_length, fit_prompts
 from fef.eval.records import Record, check_settings, merge, open_part, read_records, write_record
 from fef.eval.settings import Settings
-from fef.eval.shards import Shard
+from fef.eval.shards import ONE_PROCESS, Shard
 from fef.eval.tasks import Task, prompt_of
 from fef.generation import Generation, Model
 from fef.tasks.sandbox import check_isolation
@@ -34,7 +34,7 @@ def run(
     allow_weak_sandbox: bool = False,
     out: Path | None = None,
     identity: Mapping[str, Any] | None = None,
-    shard: Shard = Shard(),  # noqa: B008 (frozen)
+    shard: Shard = ONE_PROCESS,
     on_done: Callable[[int], None] | None = None,
 ) -> list[Record]:
     """Answer and score every example; example i has the seed `settings.seed + i`. Returns all records in order.

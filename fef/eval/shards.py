@@ -11,7 +11,7 @@ from datetime import timedelta
 import torch
 import torch.distributed
 
-__all__ = ["Shard", "join_shards", "shards"]
+__all__ = ["ONE_PROCESS", "Shard", "join_shards", "shards"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,9 @@ class Shard:
     def device(self) -> str | None:
         """A GPU of its own for each of several processes; None leaves the choice."""
         return f"cuda:{self.local_rank}" if self.world > 1 and torch.cuda.is_available() else None
+
+
+ONE_PROCESS = Shard()
 
 
 def join_shards() -> Shard:

@@ -65,9 +65,13 @@ def settings_for(what: str, changes: Mapping[str, Any], options: Mapping[str, An
 
 def differences(preset: Preset, settings: Settings, model: str) -> list[str]:
     """In words, where a run departs from the preset it is compared with."""
-    published = settings_for(preset.name, {}, {})
-    pairs = {"model": (preset.model, model)} | {
-        name: (getattr(published, name), getattr(settings, name))
-        for name in ("method", "options", "max_new_tokens", "temperature", "top_p", "shots", "chat", "long_prompts")
-    }
-    return [f"{name} {now}, not {then}" for name, (then, now) in pairs.items() if then != now]
+    published = facts(settings_for(preset.name, {}, {})) | {"model": preset.model}
+    ours = facts(settings) | {"model": model}
+    names = [name for name in published | ours if published.get(name) != ours.get(name)]
+    return [f"{name} {ours.get(name)}, not {published.get(name)}" for name in names]
+
+
+def facts(settings: Settings) -> dict[str, Any]:
+    """What decides the answers, under its name. Batches and cut prompts do not, or are counted elsewhere."""
+    names = ("method", "max_new_tokens", "temperature", "top_p", "shots", "chat")
+    return {name: getattr(settings, name) for name in names} | dict(settings.options)

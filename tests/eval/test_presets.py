@@ -75,9 +75,11 @@ def test_changes_go_on_top_of_a_preset() -> None:
     changed = settings_for(name, {"max_new_tokens": 64, "shots": None}, {"steps": 64})
     assert (changed.max_new_tokens, changed.shots, changed.options["steps"]) == (64, 3, 64)
     assert changed.options["confidence_eos_eot_inf"] is True
-    words = differences(PRESETS[name], changed, "other")
-    assert words[0] == "model other, not GSAI-ML/LLaDA-8B-Instruct"
-    assert "max_new_tokens 64, not 256" in words
+    assert differences(PRESETS[name], changed, "other") == [
+        "max_new_tokens 64, not 256",
+        "steps 64, not 256",
+        "model other, not GSAI-ML/LLaDA-8B-Instruct",
+    ]
 
 
 def test_another_method_starts_from_its_own_options() -> None:

@@ -42,6 +42,7 @@ class FefLM(LM):
     pretrained: as `fef.load` takes it; dtype: of its weights. max_new_tokens: the canvas length of every answer; by default
     the task's `max_gen_toks`. temperature, top_p, top_k: by default the task's. likelihood: "chain", the exact log p under
     the chain law that the method samples at temperature 1, or "bound", the Monte-Carlo bound of `mc_samples` draws.
+    check_greedy: False leaves out the second scoring that tells whether a continuation is the greedy one (it then never is).
     long_prompts: refuse a prompt that leaves no room for the canvas, or "cut" its beginning (and say how many). Every other
     argument is an option of the method. Under `torchrun` or `accelerate launch` each process answers its share.
     """
@@ -57,6 +58,7 @@ class FefLM(LM):
         seed: int = 0,
         likelihood: Literal["chain", "bound"] = "chain",
         mc_samples: int = 128,
+        check_greedy: bool = True,
         long_prompts: LongPrompts = "refuse",
         batch_size: int | str = 1,
         max_batch_size: int | None = None,  # the harness always passes it; batch_size is exact here
@@ -82,7 +84,7 @@ class FefLM(LM):
         self.method, self.options = method, options
         self.max_new_tokens, self.seed = max_new_tokens, seed
         self.sampling = {"temperature": temperature, "top_p": top_p, "top_k": top_k}
-        self.likelihood, self.mc_samples = likelihood, mc_samples
+        self.likelihood, self.mc_samples, self.check_greedy = likelihood, mc_samples, check_greedy
         self.long_prompts: LongPrompts = long_prompts
         self.batch_size = int(batch_size)
 
@@ -160,7 +162,7 @@ class FefLM(LM):
             work, total=len(requests), disable=disable_tqdm or self.rank > 0, desc="fef loglikelihood"
         ):
             ids, start, _ = self.model.canvas(prompt, room, "")
-            results.append(self.score(ids[:start], target))
+            results.append(self.score(ids[:start], target, self.check_greedy))
             self.cache_hook.add_partial("loglikelihood", request.args, results[-1])
         return results
 
@@ -176,12 +178,12 @@ class FefLM(LM):
             total = 0.0
             for context, target in map(make_disjoint_window, windows):
                 before = ids[:start] + [token for token in context if token != NO_TOKEN]
-                total += self.score(before, target, greedy=False)[0]
+                total += self.score(before, target, check_greedy=False)[0]
             results.append(total)
             self.cache_hook.add_partial("loglikelihood_rolling", request.args, total)
         return results
 
-    def score(self, before: list[int], target: list[int], greedy: bool = True) -> tuple[float, bool]:
+    def score(self, before: list[int], target: list[int], check_greedy: bool) -> tuple[float, bool]:
         """log p of `target` behind `before`, and (if asked) whether each of its tokens is the greedy one of the chain."""
         if not target:
             return 0.0, True
@@ -202,7 +204,7 @@ class FefLM(LM):
             )
         else:
             total = self.model.score_ids(ids, places, places, temperature=1.0, **chain).total
-        return total, greedy and self.model.score_ids(ids, places, places, temperature=0.0, **chain).total == 0.0
+        return total, check_greedy and self.model.score_ids(ids, places, places, temperature=0.0, **chain).total == 0.0
 
     def all_gather(self, tensor: torch.Tensor) -> torch.Tensor:
         if self.world_size == 1:

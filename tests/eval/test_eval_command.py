@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from fef.cli.app import app
 from fef.eval.presets import PRESETS
 from fef.eval.tasks import TASKS
+from fef.tasks.sandbox import strongest_isolation
 
 
 def fef(*arguments: object):
@@ -31,7 +32,7 @@ def test_every_task_runs_end_to_end(tiny_path: Path, data: Path, task: str) -> N
     assert result.exit_code == 0, result.stderr
     report = json.loads(result.stdout)
     assert report["summary"]["problems"] == {"gsm8k": 7}.get(task, 2)
-    assert report["identity"]["sandbox"] == ("namespaces" if TASKS[task].runs_code else None)
+    assert report["identity"]["sandbox"] == (strongest_isolation() if TASKS[task].runs_code else None)
     assert report["certificate"]["kind"] == "greedy"
 
 

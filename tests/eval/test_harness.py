@@ -93,15 +93,17 @@ def test_likelihood_is_the_exact_chain(tiny: Model, tiny_path: Path, method: str
 def test_the_greedy_text_is_called_greedy_and_others_not(tiny: Model, lm: FefLM) -> None:
     out = tiny.generate("one", max_new_tokens=4, window=4)
     ids, start, _ = tiny.canvas("one", 4, "")
-    assert lm.score(ids[:start], out.token_ids)[1] == (len(out.token_ids) == 4)
-    assert not lm.score(ids[:start], [(i + 1) % 300 for i in out.token_ids])[1]
+    assert lm.score(ids[:start], out.token_ids, True)[1] == (len(out.token_ids) == 4)
+    assert not lm.score(ids[:start], [(i + 1) % 300 for i in out.token_ids], True)[1]
+    assert not lm.score(ids[:start], out.token_ids, False)[1]
 
 
 def test_a_long_text_is_scored_in_windows_that_hold_every_token_once(lm: FefLM, monkeypatch) -> None:
     seen: list[tuple[int, int]] = []
     tokens: list[int] = []
 
-    def score(before: list[int], target: list[int], **_: bool) -> tuple[float, bool]:
+    def score(before: list[int], target: list[int], check_greedy: bool) -> tuple[float, bool]:
+        assert not check_greedy
         seen.append((len(before), len(target)))
         tokens.extend(target)
         return float(len(target)), False

@@ -179,6 +179,8 @@ def test_a_user_without_rights_gets_the_same_isolation() -> None:
         )
     finally:
         child.unlink()
+    if "new namespaces" in ran.stderr:
+        pytest.skip("this system gives namespaces to root alone")
     assert ran.stdout == "|65534 2 []\n|BlockingIOError: [Errno 11] Resource temporarily unavailable"
 
 

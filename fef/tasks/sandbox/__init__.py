@@ -1,10 +1,11 @@
 """Run a short Python program in a child process that can do no harm (Linux).
 
-Two levels of isolation. `namespaces`: the program is `nobody`, alone in its own user, network, process and mount
-namespaces, and sees the interpreter read-only and an empty folder in memory: no network, no file of ours, no process of
-ours. `limits`: for systems that allow no namespaces; as `nobody` where we are root, without files to write or child
-processes, but the network and readable files are within reach. Under both: limits of CPU time, memory, output and file
-size, no inherited environment, no child process or thread, everything killed on timeout.
+Two levels of isolation. `namespaces` (Linux 5.12 on): the program is `nobody`, without capabilities and alone in network,
+process, IPC and mount namespaces, made by root or in a user namespace; it sees the interpreter read-only and an empty folder
+in memory: no network, no file of ours, no process of ours. `limits`: for systems that allow no namespaces; as `nobody` where
+we are root, without files to write or child processes, but the network and readable files are within reach. Under both:
+limits of CPU time, memory, output and file size, no inherited environment, no child process or thread, everything killed on
+timeout.
 """
 
 from __future__ import annotations

@@ -26,9 +26,8 @@ def no_data_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("task", TASKS)
 def test_every_task_runs_end_to_end(tiny_path: Path, data: Path, task: str) -> None:
-    result = fef(
-        "eval", task, "--model", tiny_path, "--data", data, "--max-new-tokens", 8, "--long-prompts", "cut", "--json"
-    )
+    arguments = ["--max-new-tokens", 8, "--long-prompts", "cut", "--allow-weak-sandbox", "--json"]
+    result = fef("eval", task, "--model", tiny_path, "--data", data, *arguments)
     assert result.exit_code == 0, result.stderr
     report = json.loads(result.stdout)
     assert report["summary"]["problems"] == {"gsm8k": 7}.get(task, 2)

@@ -123,6 +123,7 @@ def test_no_capability_is_left() -> None:
     assert run_python(mount).stdout == "-1\n"
 
 
+@needs_namespaces
 @pytest.mark.parametrize("folder", [".", "/tmp", "/usr", "/"])
 def test_no_file_is_left(folder: str) -> None:
     name = f"fef-sandbox-test-{os.getpid()}"

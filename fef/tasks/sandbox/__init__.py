@@ -3,9 +3,9 @@
 Two levels of isolation. `namespaces` (Linux 5.12 on): the program is `nobody`, without capabilities and alone in network,
 process, IPC and mount namespaces, made by root or in a user namespace; it sees the interpreter read-only and an empty folder
 in memory: no network, no file of ours, no process of ours. `limits`: for systems that allow no namespaces; as `nobody` where
-we are root, without files to write or child processes, but the network and readable files are within reach. Under both:
-limits of CPU time, memory, output and file size, no inherited environment, no child process or thread, everything killed on
-timeout.
+we are root, without files to write or child processes, but the network and the files of its user are within reach. Under
+both: limits of CPU time, memory, output and file size, no inherited environment, no child process or thread, everything
+killed on timeout.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def run_python(
 
     `timeout` is in seconds of wall time (CPU time is limited to the same, rounded up); `memory_mib` bounds the address
     space in MiB. Output is cut off at `OUTPUT_LIMIT` bytes. `isolation`: by default the strongest of this system. Nothing
-    the program does raises here: every failure is a result with `ok` false. No process and no file outlives the call.
+    the program does raises here: every failure is a result with `ok` false. No process outlives the call.
     Raises `fef.errors.SandboxError` where the system refuses the isolation.
     """
     deadline = time.monotonic() + timeout
@@ -100,9 +100,9 @@ def check_isolation(allow_weak: bool = False) -> Isolation:
     refusal = _refusal()
     if refusal and not allow_weak:
         raise SandboxError(
-            f"This system allows no namespaces, so programs written by a model could read files and use the network. "
-            f"({refusal}) Run where they are allowed, for example a container with --privileged, or accept the risk with "
-            "--allow-weak-sandbox."
+            f"This system allows no namespaces ({refusal}), so programs written by a model could read and delete files and "
+            "use the network. Run where they are allowed, for example in a container with --privileged, or accept the risk "
+            "with --allow-weak-sandbox."
         )
     return strongest_isolation()
 

@@ -1,4 +1,5 @@
-"""A method with its options as one word, for command lines: `label=name:option=value,option=value`."""
+"""A method with its options as one word, for command lines: `label=name:option=value,option=value`; and the lists of them
+that `fef bench` runs when none are given, or all are asked for."""
 
 from __future__ import annotations
 
@@ -8,7 +9,16 @@ from typing import Any
 
 from fef.errors import OptionError
 
-__all__ = ["DEFAULT_SPECS", "MethodSpec", "Value", "parse_options", "parse_spec", "parse_value"]
+__all__ = [
+    "ALL_SPECS",
+    "DEFAULT_SPECS",
+    "MethodSpec",
+    "Value",
+    "parse_options",
+    "parse_spec",
+    "parse_specs",
+    "parse_value",
+]
 
 Value = int | float | bool | str | None
 
@@ -22,6 +32,19 @@ DEFAULT_SPECS = (
     "low-confidence:tokens_per_step=4",
 )
 
+# What `--methods all` runs of a method; one that is not here runs with its defaults.
+ALL_SPECS: Mapping[str, tuple[str, ...]] = {
+    "sequential": ("sequential", "sequential:verify=packed"),
+    "fef": ("fef", "fef:verify=rows,window=8"),
+    "low-confidence": (
+        "low-confidence",
+        "low-confidence:block_length=32",
+        "low-confidence:tokens_per_step=2",
+        "low-confidence:tokens_per_step=4",
+    ),
+    "random": ("random", "random:tokens_per_step=4"),
+}
+
 _WORDS: dict[str, bool | None] = {"true": True, "false": False, "none": None}
 
 
@@ -32,6 +55,29 @@ class MethodSpec:
     label: str
     name: str
     options: Mapping[str, Any] = field(default_factory=dict)
+
+
+def parse_specs(
+    texts: Iterable[str] | None, methods: Iterable[str], also: Iterable[str] | None = None
+) -> list[MethodSpec]:
+    """Specs out of texts of several each, with spaces between (None: `DEFAULT_SPECS`), and after them those of `also`.
+
+    `all` stands for every one of `methods`; a word of `also` may be a label. Raises OptionError for no spec at all and for
+    one label with two meanings.
+    """
+    every = [spec for name in methods for spec in ALL_SPECS.get(name, (name,))]
+    words = DEFAULT_SPECS if texts is None else [word for text in texts for word in text.split()]
+    if not words:
+        raise OptionError("The list of methods is empty; name at least one, for example fef, or all.")
+    found: dict[str, MethodSpec] = {}
+    for word in words:
+        for spec in map(parse_spec, every if word == "all" else [word]):
+            if found.setdefault(spec.label, spec) != spec:
+                raise OptionError(f"Two methods have the label {spec.label!r}; give them different ones.")
+    for word in also or ():
+        if word not in found:
+            found[word] = parse_spec(word)
+    return list(found.values())
 
 
 def parse_spec(text: str) -> MethodSpec:

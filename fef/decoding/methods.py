@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any, Protocol, get_args
@@ -11,7 +11,7 @@ from fef.decoding.network import Network
 from fef.decoding.plan import Accept, Draft, Drafter, Order, Plan, Remask, ScheduleName, Verify
 from fef.errors import OptionError, nearest_hint
 
-__all__ = ["METHODS", "MethodInfo", "make_plan"]
+__all__ = ["METHODS", "MethodInfo", "check_names", "make_plan"]
 
 
 @dataclass(frozen=True)
@@ -158,15 +158,22 @@ def methods() -> dict[str, MethodInfo]:
 
 def make_plan(method: str, given: Mapping[str, Any], network: Network) -> Plan:
     """The plan of a method. Raises OptionError for an unknown method or option and for values outside their range."""
-    if not isinstance(method, str) or method not in METHODS:
-        raise OptionError(f"Unknown method {method!r}.{nearest_hint(str(method), METHODS)}")
-    defaults = option_defaults(METHODS[method])
+    defaults = check_names(method, given)
     for name, value in given.items():
-        if name not in defaults:
-            raise OptionError(f"{method} has no option {name!r}.{nearest_hint(name, defaults)}")
         if not (value is None and defaults[name] is None):
             check_value(name, value)
     return METHODS[method].options(**given).plan(network)
+
+
+def check_names(method: str, options: Iterable[str]) -> dict[str, Any]:
+    """The defaults of a method's options. Raises OptionError for an unknown method or option."""
+    if not isinstance(method, str) or method not in METHODS:
+        raise OptionError(f"Unknown method {method!r}.{nearest_hint(str(method), METHODS)}")
+    defaults = option_defaults(METHODS[method])
+    for name in options:
+        if name not in defaults:
+            raise OptionError(f"{method} has no option {name!r}.{nearest_hint(name, defaults)}")
+    return defaults
 
 
 def option_defaults(method: Method) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from fef.bench.labels import Box, place_labels
@@ -97,17 +98,24 @@ def draw_points(axes: Axes, rows: Sequence[Row], points: Sequence[tuple[float, f
     axes.set_xscale("log")
     axes.margins(0.15)
     axes.autoscale_view()
-    # beyond the dearest point of the frontier more money buys nothing: the line goes on to the edge
-    best_x, best_y = zip(*(points[i] for i in frontier(points)), strict=True)
-    edge = axes.get_xlim()
-    axes.plot([*best_x, edge[1]], [*best_y, best_y[-1]], color="0.6", linewidth=1.0, drawstyle="steps-post", zorder=1)
-    axes.set_xlim(edge)
+    left, right = axes.get_xlim()
+    axes.plot(*zip(*stairs(points, right), strict=True), color="0.6", linewidth=1.0, zorder=1)
+    axes.set_xlim(left, right)
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.yaxis.set_major_locator(FixedLocator([tick for tick in axes.get_yticks() if tick <= 100]))
     axes.grid(color="0.92", linewidth=0.6)
     axes.set_axisbelow(True)
+
+
+def stairs(points: Sequence[tuple[float, float]], edge: float) -> list[tuple[float, float]]:
+    """Corners of the line of what can be had at each cost: up at each point of the frontier, and level on to `edge`."""
+    best = [points[i] for i in frontier(points)]
+    corners = [best[0]]
+    for x, y in best[1:]:
+        corners += [(x, corners[-1][1]), (x, y)]
+    return [*corners, (edge, best[-1][1])]
 
 
 def draw_labels(axes: Axes, rows: Sequence[Row], points: Sequence[tuple[float, float]]) -> None:
@@ -135,14 +143,16 @@ def draw_labels(axes: Axes, rows: Sequence[Row], points: Sequence[tuple[float, f
         return float(across), float(up)
 
     anchors = [on_paper(x, y) for x, y in points]
+    corners = [on_paper(x, y) for x, y in stairs(points, axes.get_xlim()[1])]
     bars = [(*on_paper(x, row.low), *on_paper(x, row.high)) for row, (x, _) in zip(rows, points, strict=True)]
+    bars += [(*start, *stop) for start, stop in pairwise(corners)]
     extents = [note.get_window_extent() for note in notes]
     boxes = place_labels(
         anchors,
         [(extent.width * pixel + 4.0, extent.height * pixel) for extent in extents],
         axes_box(axes, pixel),
         MARKER,
-        [(left - 0.5, bottom, right + 0.5, top) for left, bottom, right, top in bars],
+        [(left - 0.5, bottom - 0.5, right + 0.5, top + 0.5) for left, bottom, right, top in bars],
     )
     for note, (x, y), (left, bottom, right, top) in zip(notes, anchors, boxes, strict=True):
         note.set_position(((left + right) / 2 - x, (bottom + top) / 2 - y))

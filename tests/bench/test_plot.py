@@ -2,6 +2,8 @@ import itertools
 import xml.etree.ElementTree as ET
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from matplotlib.text import Text
 
 from fef.bench import plot
@@ -52,3 +54,13 @@ def test_a_missing_library_is_named_with_the_fix(monkeypatch):
     monkeypatch.setattr(plot, "find_spec", lambda _: None)
     with pytest.raises(OptionError, match=r"fef\[plot\]"):
         plot.check_plotting()
+
+
+@given(st.lists(st.tuples(st.integers(1, 9), st.integers(0, 9)), min_size=1, max_size=8))
+def test_the_line_is_the_best_that_each_cost_buys(points):
+    corners = plot.stairs(points, 10)
+    for (x, y), (next_x, next_y) in itertools.pairwise(corners):
+        assert (next_x == x and next_y >= y) or (next_y == y and next_x >= x)
+        assert next_y == y or next_y == max(gain for cost, gain in points if cost <= next_x)
+    assert corners[0] == min(points, key=lambda p: (p[0], -p[1]))
+    assert corners[-1] == (10, max(gain for _, gain in points))

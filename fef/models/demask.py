@@ -40,6 +40,14 @@ class DependencyHead(nn.Module):
         self.key = nn.Linear(dim, rank)
         self.distance = nn.Parameter(torch.zeros(2 * reach + 1))
 
+    def reset(self, seed: int) -> None:
+        """Fresh weights for training: nearly independent at first, as most pairs of slots are."""
+        generator = torch.Generator(self.distance.device).manual_seed(seed)
+        for linear in (self.query, self.key):
+            nn.init.normal_(linear.weight, std=linear.in_features**-0.5, generator=generator)
+            nn.init.zeros_(linear.bias)
+        nn.init.constant_(self.distance, -3.0)
+
     def forward(self, hidden_BSD: Tensor, positions_BS: Tensor) -> Tensor:
         """influence[b, i, j] of slot i on slot j, float32 [B, S, S] in [0, 1], 0 on the diagonal.
 

@@ -51,6 +51,7 @@ def train_demask(
     under_weight: Annotated[
         float, typer.Option("--under-weight", help="Weight of predictions that are too small; 1 is none extra.")
     ] = 2.0,
+    width: Annotated[int, typer.Option("--width", help="Features of a slot.")] = 256,
     rank: Annotated[int, typer.Option("--rank", help="Size of queries and keys.")] = 64,
     temperature: Annotated[float, typer.Option("--temperature", help="Of the laws whose influence is learned.")] = 1.0,
     canvas_length: CanvasOption = 128,
@@ -77,6 +78,7 @@ def train_demask(
         batch_size=batch_size,
         lr=lr,
         under_weight=under_weight,
+        width=width,
         rank=rank,
         seed=seed,
     )

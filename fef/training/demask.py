@@ -40,11 +40,12 @@ class HeadOptions:
     lr: float = 3e-3
     weight_decay: float = 0.01
     under_weight: float = 2.0
+    width: int = 256
     rank: int = 64
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("states", "sources", "draws", "slots", "canvas_length", "steps", "batch_size", "rank"):
+        for name in ("states", "sources", "draws", "slots", "canvas_length", "steps", "batch_size", "width", "rank"):
             if getattr(self, name) < 1:
                 raise OptionError(f"{name.replace('_', '-')} must be at least 1; got {getattr(self, name)}.")
         if self.under_weight <= 0:
@@ -91,7 +92,7 @@ def fit_head(
 ) -> DependencyHead:
     """Stage 2: AdamW on the asymmetric squared error, learning rate falling to zero. A function of its arguments."""
     device = targets.hidden_BSD.device
-    head = DependencyHead(targets.hidden_BSD.shape[-1], options.rank, temperature=temperature).to(device)
+    head = DependencyHead(targets.hidden_BSD.shape[-1], options.width, options.rank, temperature=temperature).to(device)
     head.reset(options.seed)
     optimizer = torch.optim.AdamW(head.parameters(), lr=options.lr, weight_decay=options.weight_decay)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / options.steps)

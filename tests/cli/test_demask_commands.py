@@ -18,7 +18,7 @@ def test_a_head_is_trained_reported_and_refused_by_another_model(fef_cli, tmp_pa
     out, report = tmp_path / DEMASK, tmp_path / "report.json"
     trained = fef_cli("train-demask", "--model", tiny, "--out", out, "--data", examples, *SMALL, "--json")
     assert trained.exit_code == 0, trained.output
-    assert json.loads(trained.stdout)["parameters"] == 2 * 64 * 33 + 65
+    assert json.loads(trained.stdout)["parameters"] == 256 * 33 + 2 * 64 * 257 + 65
     small = ["--states", 3, "--slots", 4, "--values", 2, "--canvas-length", 16, "--device", "cpu"]
     shown = fef_cli("demask-report", "--model", tiny, "--head", out, "--data", examples, *small, "--json", report)
     assert shown.exit_code == 0, shown.output

@@ -79,6 +79,7 @@ def save_head(path: Path, head: DependencyHead, model: Transformer) -> None:
     fresh = path.with_name(f".{path.name}.new-{os.getpid()}")
     try:
         save_file({k: v.detach().float().cpu().contiguous() for k, v in head.state_dict().items()}, fresh, metadata)
+        fresh.chmod(0o644)  # safetensors writes private files
         os.replace(fresh, path)
     except (OSError, SafetensorError) as error:
         fresh.unlink(missing_ok=True)

@@ -30,16 +30,16 @@ class HeadOptions:
     """Settings. states: measured for the fit. sources, draws: probed slots a state, and values of each. slots: targets a
     state. under_weight: weight of squared under-predictions relative to over-predictions, which break the bound."""
 
-    states: int = 4000
+    states: int = 1920
     sources: int = 6
     draws: int = 2
     slots: int = 64
     canvas_length: int = 128
-    steps: int = 3000
-    batch_size: int = 64
+    steps: int = 600
+    batch_size: int = 32
     lr: float = 3e-3
     weight_decay: float = 0.01
-    under_weight: float = 2.0
+    under_weight: float = 4.0
     width: int = 256
     rank: int = 64
     seed: int = 0

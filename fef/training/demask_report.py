@@ -25,7 +25,7 @@ Report = dict[str, Any]
 EDGES = (0.0, 0.01, 0.03, 0.1, 0.3, 0.5, 1.0)
 SLACK = 0.05  # an under-prediction worth counting
 STATES_A_CALL = 4
-ENUMERATION = 1e-9  # rounding of sums over a table
+TOLERANCE = 1e-4  # float32 laws differ by less between batch shapes
 
 
 @dataclass(frozen=True)
@@ -106,12 +106,12 @@ def calibration(predicted_M: Tensor, true_M: Tensor) -> Report:
 
 
 def agreement(predicted_M: Tensor, true_M: Tensor) -> Report:
-    """Means, and the shares of pairs predicted too small: at all, and by more than SLACK."""
+    """Means, and the shares of pairs predicted too small: beyond rounding, and by more than SLACK."""
     return {
         "pairs": len(true_M),
         "predicted": float(predicted_M.mean()),
         "true": float(true_M.mean()),
-        "under": float((predicted_M < true_M).double().mean()),
+        "under": float((predicted_M < true_M - TOLERANCE).double().mean()),
         f"under_by_{SLACK}": float((predicted_M < true_M - SLACK).double().mean()),
     }
 
@@ -143,7 +143,7 @@ def triple_bounds(teacher: Teacher, head: DependencyHead, states: States, values
             error.tv_B,
             swap_bound(matrix_BSS),
             swap_bound(predict(teacher, head, states).double()),
-            sub_additive(error.steps_BS, matrix_BSS, ENUMERATION).all(1).double(),
+            sub_additive(error.steps_BS, matrix_BSS, TOLERANCE).all(1).double(),
             error.missing_mass_B,
         ],
         1,
@@ -165,8 +165,8 @@ def triple_summary(rows_B5: Tensor, tau: float) -> Report:
         "true_bound": float(true_B.mean()),
         "predicted_bound": float(predicted_B.mean()),
         "sub_additive": float(additive_B.mean()),
-        "over_true_bound": float((tv_B > true_B + ENUMERATION).double().mean()),
-        "over_predicted_bound": float((tv_B > predicted_B).double().mean()),
+        "over_true_bound": float((tv_B > true_B + TOLERANCE).double().mean()),
+        "over_predicted_bound": float((tv_B > predicted_B + TOLERANCE).double().mean()),
         "missing_mass": float(missing_B.mean()),
         "tau": tau,
         "allowed": allowed,
@@ -202,8 +202,8 @@ def law_bounds(joint: Tensor) -> Report:
     return {
         "tv": tv,
         "bound": bound,
-        "sub_additive": bool(sub_additive(error.steps_BS, matrix_BSS, ENUMERATION).all()),
-        "violated": tv > bound + ENUMERATION,
+        "sub_additive": bool(sub_additive(error.steps_BS, matrix_BSS, TOLERANCE).all()),
+        "violated": tv > bound + TOLERANCE,
     }
 
 

@@ -22,8 +22,8 @@ __all__ = ["States", "Targets", "Teacher", "draw_states", "sampled_influence"]
 
 PADDING_SHARE = 0.2  # how often a slot behind the text is chosen, relative to one inside
 FULL_SHARE, INFILL_SHARE = 0.4, 0.1
-ROWS = 32  # a forward pass on a CPU; rows of similar length run together
-DEVICE_ROWS = 1024
+ROWS = 32  # a pass on a CPU: few, so that rows of similar length run together
+DEVICE_ENTRIES = 1 << 26  # entries of the laws of a pass on an accelerator: 512 MiB in float64
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,8 @@ def sampled_influence(
     pair_P = torch.arange(B * sources, device=p_BSV.device)
     code_R, count_R = torch.unique((pair_P[:, None] * V + drawn_PK)[real_P], return_counts=True)
     influence_PS = p_BSV.new_zeros(B * sources, S)
-    for part in torch.split(torch.arange(len(code_R)), ROWS if p_BSV.device.type == "cpu" else DEVICE_ROWS):
+    rows = ROWS if p_BSV.device.type == "cpu" else max(1, DEVICE_ENTRIES // (S * V))
+    for part in torch.split(torch.arange(len(code_R)), rows):
         pair_R, value_R = code_R[part] // V, code_R[part] % V
         state_R, source_R = pair_R // sources, pair_R % sources
         L = int(states.lengths_B[state_R].max())

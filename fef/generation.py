@@ -185,7 +185,7 @@ class Model:
         )
 
     def lay_out(self, pairs: Sequence[tuple[str, str]], max_new_tokens: int) -> tuple[Tensor, Tensor, list[int]]:
-        """Whole texts [B, L] (prompt, response, end tokens up to the canvas's end), where the canvas is [B, L], and lengths."""
+        """Whole texts [B, L] (prompt, response, end tokens to the end of the canvas), the canvas's places [B, L], lengths."""
         eos_id = self.network.config.eos_id
         assert eos_id is not None
         ids_BL, open_BL, lengths = self.pad([self.canvas(prompt, max_new_tokens, "") for prompt, _ in pairs])

@@ -67,7 +67,7 @@ def profile(
         )
         return
     typer.echo(
-        f"Wrote {out}: {found.nats[0]:.3f} nats a token with nothing revealed, {found.nats[-1]:.3f} with all others revealed; "
+        f"Wrote {out}: {found.nats[0]:.3f} nats a token with nothing revealed, {found.nats[-1]:.3f} with all others; "
         f"standard error at most {max(found.errors):.3f}; {found.texts} texts."
     )
     print_table(schedules_table(rows))

@@ -170,6 +170,8 @@ class Model:
         pairs: prompts and responses, at least two. Other arguments and errors as in `fef.information_profile`; also raises
         InputError for a pair that does not fit.
         """
+        if not pairs:
+            raise InputError("A profile needs two texts or more; got none.")
         tokens_BL, open_BL, lengths = self.lay_out(pairs, max_new_tokens)
         return information_profile(
             self.network,
@@ -193,7 +195,10 @@ class Model:
         for _, response in pairs:
             response_ids = self.tokenizer.encode(response)
             if len(response_ids) > max_new_tokens:
-                raise InputError(f"The response has {len(response_ids)} tokens; the canvas has {max_new_tokens}.")
+                raise InputError(
+                    f"The response has {len(response_ids)} tokens; the canvas has {max_new_tokens}. Raise max_new_tokens, or "
+                    f"leave out {response[:40]!r}."
+                )
             fill.append(response_ids + [eos_id] * (max_new_tokens - len(response_ids)))
         return ids_BL.masked_scatter(open_BL, torch.tensor(fill, device=ids_BL.device)), open_BL, lengths
 

@@ -56,6 +56,11 @@ def test_what_cannot_be_measured_exits_2_and_writes_nothing(fef_cli, tiny, tmp_p
     assert not (tmp_path / "out.json").exists()
 
 
+def test_no_texts_are_refused(tiny):
+    with pytest.raises(fef.InputError, match="two texts or more"):
+        fef.load(str(tiny), device="cpu").profile([])
+
+
 def test_the_shipped_profile_comes_with_the_model(shipped):
     nats = fef.load(shipped, device="cpu").network.extras.information_profile
     assert len(nats) == 128

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, overload
@@ -20,10 +20,12 @@ from fef.decoding.network import Network
 from fef.decoding.work import Observer, Round, Run
 from fef.errors import CheckpointError, InputError, OptionError
 from fef.laws.draws import KeyedNoise
+from fef.laws.information import Profile
 from fef.models.checkpoint import demo_path, load_checkpoint
 from fef.models.extras import load_extras
 from fef.models.tokenizer import Tokenizer
 from fef.models.transformer import Transformer
+from fef.profiling import information_profile
 
 __all__ = ["Generation", "Model", "Score", "load"]
 
@@ -134,17 +136,13 @@ class Model:
         The canvas length is a part of the law, so `max_new_tokens` must be that of the generation. Raises OptionError for
         methods without a chain law, InputError for a response that does not fit.
         """
-        response_ids = self.tokenizer.encode(response)
-        if len(response_ids) > max_new_tokens:
-            raise InputError(f"The response has {len(response_ids)} tokens; the canvas has {max_new_tokens}.")
-        ids, start, stop = self.canvas(prompt, max_new_tokens, "")
-        eos_id = self.network.config.eos_id
-        assert eos_id is not None
-        fill = response_ids + [eos_id] * (max_new_tokens - len(response_ids))
+        tokens_BL, open_BL, _ = self.lay_out([(prompt, response)], max_new_tokens)
+        start = int(open_BL[0].long().argmax())
+        counted = min(len(self.tokenizer.encode(response)) + 1, max_new_tokens)
         return self.score_ids(
-            [*ids[:start], *fill, *ids[stop:]],
-            range(start, start + min(len(response_ids) + 1, max_new_tokens)),
-            range(start, stop),
+            tokens_BL[0].tolist(),
+            range(start, start + counted),
+            range(start, start + max_new_tokens),
             method=method,
             temperature=temperature,
             top_p=top_p,
@@ -187,6 +185,53 @@ class Model:
         certificate = certificate_for(network, plan, temperature, top_p, top_k)
         scored = list(ids[counted.start : counted.stop])
         return Score(scored, logprobs, sum(logprobs), dict(meter.row(0)), certificate)
+
+    def profile(
+        self,
+        pairs: Sequence[tuple[str, str]],
+        *,
+        max_new_tokens: int = 128,
+        points: int = 16,
+        seed: int = 0,
+        batch_size: int = 8,
+        on_done: Callable[[int], None] | None = None,
+    ) -> Profile:
+        """The information profile of responses, each given its prompt, on the canvas that `generate` would fill.
+
+        pairs: prompts and responses, at least two. Other arguments and errors as in `fef.information_profile`; also raises
+        InputError for a pair that does not fit.
+        """
+        if not pairs:
+            raise InputError("A profile needs two texts or more; got none.")
+        tokens_BL, open_BL, lengths = self.lay_out(pairs, max_new_tokens)
+        return information_profile(
+            self.network,
+            tokens_BL,
+            open=open_BL,
+            points=points,
+            seed=seed,
+            eos_id=self.network.config.eos_id,
+            lengths=lengths,
+            banned=self.special_ids(),
+            batch_size=batch_size,
+            on_done=on_done,
+        )
+
+    def lay_out(self, pairs: Sequence[tuple[str, str]], max_new_tokens: int) -> tuple[Tensor, Tensor, list[int]]:
+        """Whole texts [B, L] (prompt, response, end tokens to the end of the canvas), the canvas's places [B, L], lengths."""
+        eos_id = self.network.config.eos_id
+        assert eos_id is not None
+        ids_BL, open_BL, lengths = self.pad([self.canvas(prompt, max_new_tokens, "") for prompt, _ in pairs])
+        fill = []
+        for _, response in pairs:
+            response_ids = self.tokenizer.encode(response)
+            if len(response_ids) > max_new_tokens:
+                raise InputError(
+                    f"The response has {len(response_ids)} tokens; the canvas has {max_new_tokens}. Raise max_new_tokens, or "
+                    f"leave out {response[:40]!r}."
+                )
+            fill.append(response_ids + [eos_id] * (max_new_tokens - len(response_ids)))
+        return ids_BL.masked_scatter(open_BL, torch.tensor(fill, device=ids_BL.device)), open_BL, lengths
 
     def canvas(self, prompt: str, max_new_tokens: int, suffix: str) -> tuple[list[int], int, int]:
         """Ids of prompt, masks and suffix, and the range of the masks."""

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import fef
-from fef.cli import bench, certify, demask, demo, eval, generate, info, lm_eval, methods, report, train
+from fef.cli import bench, certify, demask, demo, eval, generate, info, lm_eval, methods, profile, report, train
 from fef.cli.output import Group
 
 __all__ = ["app"]
@@ -48,4 +48,5 @@ app.command("lm-eval", epilog=lm_eval.EXAMPLE, context_settings=lm_eval.CONTEXT)
 app.command(epilog=train.EXAMPLE)(train.train)
 app.command(epilog=demask.TRAIN_EXAMPLE)(demask.train_demask)
 app.command(epilog=demask.REPORT_EXAMPLE)(demask.demask_report)
+app.command(epilog=profile.EXAMPLE)(profile.profile)
 app.command(epilog=demo.EXAMPLE)(demo.demo)

@@ -14,6 +14,7 @@ COMMANDS = [
     "train",
     "train-demask",
     "demask-report",
+    "profile",
     "demo",
 ]
 

@@ -422,7 +422,7 @@ class ReplayOptions(Guided):
 
     def plan_for(self, method: str, tokens_per_step: int, network: Network) -> Plan:
         refuse_visible_noise(method, network)
-        choice = TopScore("confidence", PerRound(tokens_per_step))
+        choice = TopScore("drawn", PerRound(tokens_per_step))
         return Plan(
             method,
             block_length=self.block_length,

@@ -129,6 +129,8 @@ class FefOptions(Guided):
             raise OptionError(
                 'planner="influence" reads hidden states of a plain pass: give verify="rows", draft="fresh".'
             )
+        if self.planner == "influence" and self.guidance.on:
+            raise OptionError('cfg_scale and contrast do not go with planner="influence". Use planner="confidence".')
         spec = Speculation(
             self.window,
             "fresh" if network.visible_noise and self.draft == "reuse" else self.draft,

@@ -26,6 +26,8 @@ def plain_round(work: Work) -> None:
     slots_BS = candidates(work)
     if revoke is not None and checks and not revoke.commits:
         slots_BS = slots_BS[:, :0]
+    if not checks and not slots_BS.shape[1]:
+        return  # everything is drawn, and waits for the check that ends the cycle
     hidden = isinstance(work.plan.choice, LowInfluence) and work.plan.choice.source == "head"
     masked = revoke is None or revoke.masked
     seen = work.scorer.look(work.canvas, slots_BS, suspects_BC=suspects_BC, masked=masked, hidden=hidden)

@@ -107,6 +107,7 @@ def remember(work: Work, revoke: Revoke, slots_BS: Tensor, plain_BSV: Tensor, ta
 def suspects(work: Work, revoke: Revoke) -> Tensor:
     """Positions of the tokens that are looked at again, [B, C]. What an EOS decides is none of them."""
     suspect_BL = work.unchecked_BL if revoke.recent else work.within_BL & ~work.canvas.pending_BL
+    suspect_BL = suspect_BL & work.active_B[:, None]
     if work.run.eos is not None:
         suspect_BL = suspect_BL & work.run.eos.up_to_end(work.canvas)
     count = int(suspect_BL.sum(1).max())

@@ -26,6 +26,8 @@ def plain_round(work: Work) -> None:
     slots_BS = candidates(work)
     if revoke is not None and checks and not revoke.commits:
         slots_BS = slots_BS[:, :0]
+    if not checks and not slots_BS.shape[1]:
+        return  # everything is drawn, and waits for the check that ends the cycle
     hidden = isinstance(work.plan.choice, LowInfluence) and work.plan.choice.source == "head"
     masked = revoke is None or revoke.masked
     seen = work.scorer.look(work.canvas, slots_BS, suspects_BC=suspects_BC, masked=masked, hidden=hidden)
@@ -105,6 +107,7 @@ def remember(work: Work, revoke: Revoke, slots_BS: Tensor, plain_BSV: Tensor, ta
 def suspects(work: Work, revoke: Revoke) -> Tensor:
     """Positions of the tokens that are looked at again, [B, C]. What an EOS decides is none of them."""
     suspect_BL = work.unchecked_BL if revoke.recent else work.within_BL & ~work.canvas.pending_BL
+    suspect_BL = suspect_BL & work.active_B[:, None]
     if work.run.eos is not None:
         suspect_BL = suspect_BL & work.run.eos.up_to_end(work.canvas)
     count = int(suspect_BL.sum(1).max())

@@ -11,7 +11,7 @@ import torch
 from drafters import fixed_drafter
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tables import L, empty_rows, inconsistent, random_joint
+from fef.verify.tables import L, empty_rows, inconsistent, random_joint
 from tiny_network import EOS, MASK, tiny_network
 
 import fef

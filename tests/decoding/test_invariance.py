@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from drafters import odd_drafter
-from tables import empty_rows, inconsistent
+from fef.verify.tables import empty_rows, inconsistent
 from tiny_network import EOS, MASK, tiny_network
 
 import fef

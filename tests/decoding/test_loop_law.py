@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import torch
 from drafters import odd_drafter
-from integrator import integrated_law
-from reference import Law, Table, denoised, distance, law_of_joint, sharpened, table_of
-from tables import EMPTY, MASK, TABLES, K, L, random_joint
+from fef.verify.integrate import integrated_law
+from fef.verify.reference import Law, Table, denoised, distance, law_of_joint, sharpened, table_of
+from fef.verify.tables import EMPTY, MASK, TABLES, K, L, random_joint
 
 from fef.api import make_sampling
 from fef.decoding.canvas import Canvas

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from reference import denoised, sharpened, table_of
-from tables import EMPTY, K, L, empty_rows, inconsistent
+from fef.verify.reference import denoised, sharpened, table_of
+from fef.verify.tables import EMPTY, K, L, empty_rows, inconsistent
 from tiny_network import EOS, MASK, tiny_network
 
 import fef

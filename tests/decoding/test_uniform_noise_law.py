@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from integrator import integrated_law
-from reference import Law, distance, law_of_joint
-from tables import K, random_joint
+from fef.verify.integrate import integrated_law
+from fef.verify.reference import Law, distance, law_of_joint
+from fef.verify.tables import K, random_joint
 
 from fef.api import make_sampling
 from fef.decoding.canvas import Canvas

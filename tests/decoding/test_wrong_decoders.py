@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 from drafters import ArgmaxDrafts
-from gtest import g_test
-from integrator import integrated_law
-from reference import chain_pass, denoised, distance, law_of_joint, low_confidence_pass, sharpened, table_of
-from tables import EMPTY, TABLES, K, L, consistent, empty_rows, random_joint
+from fef.verify.statistics import g_test
+from fef.verify.integrate import integrated_law
+from fef.verify.reference import chain_pass, denoised, distance, law_of_joint, low_confidence_pass, sharpened, table_of
+from fef.verify.tables import EMPTY, TABLES, K, L, consistent, empty_rows, random_joint
 
 import fef
 

@@ -1,0 +1,237 @@
+"""Laws of decoders on tiny canvases by plain recursion over states: written from the papers, without `fef.decoding`.
+
+A state is a tuple of token ids, the mask among them; a law is a dict of states and probabilities. Shapes: L canvas
+length, K real tokens.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+__all__ = [
+    "Law",
+    "Pipeline",
+    "Select",
+    "State",
+    "Table",
+    "chain_pass",
+    "denoised",
+    "distance",
+    "filled",
+    "first_of",
+    "law_of_joint",
+    "low_confidence_pass",
+    "mixed",
+    "ranked",
+    "sharpened",
+    "table_of",
+]
+
+Array = NDArray[np.float64]
+State = tuple[int, ...]
+Law = dict[State, float]
+Pipeline = Callable[[Array], Array]  # probabilities [K] -> the law that is sampled [K]
+Select = Callable[[State, Array, list[int]], list[int]]
+"""(state, laws [L, K], masked slots) -> the slots to fill now, each from its own law. It sees no drawn value."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """The conditionals of a denoiser: probabilities [L, K] of every state over K tokens and the mask, id K."""
+
+    at: dict[State, Array]
+    mask: int
+    length: int
+
+    @property
+    def empty(self) -> State:
+        return (self.mask,) * self.length
+
+
+def table_of(denoiser: Callable[[torch.Tensor], torch.Tensor], n_tokens: int, length: int) -> Table:
+    states = list(itertools.product(range(n_tokens + 1), repeat=length))
+    laws = denoiser(torch.tensor(states)).double()[..., :n_tokens].softmax(-1).numpy()
+    return Table(dict(zip(states, laws, strict=True)), n_tokens, length)
+
+
+def sharpened(temperature: float = 1.0, top_p: float = 1.0) -> Pipeline:
+    """Temperature, then top-p; temperature 0 is a point mass on the first most probable token."""
+
+    def pipeline(p: Array) -> Array:
+        if temperature == 0:
+            return np.eye(len(p))[p.argmax()]
+        p = p ** (1 / temperature) / (p ** (1 / temperature)).sum()
+        order = np.argsort(-p, kind="stable")
+        before = np.cumsum(p[order]) - p[order]
+        kept = np.zeros_like(p)
+        kept[order[before < top_p]] = p[order[before < top_p]]
+        law: Array = kept / kept.sum()
+        return law
+
+    return pipeline
+
+
+def first_of(order: Sequence[int]) -> Select:
+    """A fixed order, one slot at a time."""
+    return lambda _state, _laws, slots: [next(i for i in order if i in slots)]
+
+
+def ranked(score: Callable[[Array], Any], count: int = 1) -> Select:
+    """The `count` slots whose laws score highest, ranked anew after every commit; ties go to the left."""
+    return lambda _state, laws, slots: sorted(slots, key=lambda i: -score(laws[i]))[:count]
+
+
+def filled(
+    table: Table,
+    start: Law,
+    within: Collection[int],
+    select: Select,
+    pipeline: Pipeline,
+    eos: int | None = None,
+    open_: Iterable[int] = (),
+) -> Law:
+    """Fill the masked slots of `within`, step by step: those that `select` names, independently of each other.
+
+    With one slot a step this is the chain law of the order that `select` stands for, else a product law.
+    """
+    among = set(open_) or set(range(table.length))
+    done: Law = defaultdict(float)
+    todo: Law = dict(start)
+    while todo:
+        after: Law = defaultdict(float)
+        for state, weight in todo.items():
+            slots = [i for i in within if state[i] == table.mask]
+            if not slots:
+                done[state] += weight
+                continue
+            chosen = select(state, table.at[state], slots)
+            laws = [slot_law(table, state, i, pipeline, eos, among) for i in chosen]
+            for draw in itertools.product(*(np.flatnonzero(p) for p in laws)):
+                p = np.prod([law[v] for law, v in zip(laws, draw, strict=True)])
+                after[put(state, dict(zip(chosen, map(int, draw), strict=True)))] += weight * float(p)
+        todo = after
+    return done
+
+
+def slot_law(table: Table, state: State, slot: int, pipeline: Pipeline, eos: int | None, open_: set[int]) -> Array:
+    """The law at a slot; after EOS comes EOS, and before another token no EOS, among the open slots."""
+    p = table.at[state][slot]
+    if eos is None:
+        return pipeline(p)
+    if any(state[i] == eos for i in open_ if i < slot):
+        certain: Array = np.eye(len(p))[eos]
+        return certain
+    if any(state[i] not in (eos, table.mask) for i in open_ if i > slot):
+        p = np.where(np.arange(len(p)) == eos, 0.0, p)
+        p = p / p.sum()
+    return pipeline(p)
+
+
+def chain_pass(
+    table: Table,
+    start: Law,
+    order: Sequence[int],
+    pipeline: Pipeline,
+    eos: int | None = None,
+    open_: Iterable[int] = (),
+    select: Select | None = None,
+) -> Law:
+    """Fill the masked slots of `order` one by one, each given all tokens there are; or in the order of `select`.
+
+    A pass starts by filling what an EOS decides.
+    """
+    among = set(open_) or set(range(table.length))
+    law = mapped(start, lambda s: closed(s, order, table.mask, eos, among))
+    return filled(table, law, order, select or first_of(order), pipeline, eos, among)
+
+
+def closed(state: State, within: Sequence[int], mask: int, eos: int | None, open_: set[int]) -> State:
+    ends = [i for i in open_ if state[i] == eos]
+    if eos is None or not ends:
+        return state
+    return tuple(eos if v == mask and i in within and i > min(ends) else v for i, v in enumerate(state))
+
+
+def denoised(
+    table: Table,
+    start: State,
+    blocks: Sequence[Sequence[int]],
+    steps: int,
+    pipeline: Pipeline,
+    eos: int | None = None,
+    select: Select | None = None,
+) -> Law:
+    """T passes a block, linear schedule: after pass k each token drawn in it is hidden with probability 1 - 1/k."""
+    open_ = [i for block in blocks for i in block]
+    law: Law = {start: 1.0}
+    for block in blocks:
+        for k in range(steps, 0, -1):
+            after: Law = defaultdict(float)
+            for state, weight in law.items():
+                drawn = [i for i in block if state[i] == table.mask]
+                for text, p in chain_pass(table, {state: weight}, block, pipeline, eos, open_, select).items():
+                    for hidden in itertools.product([False, True], repeat=len(drawn)):
+                        share = float(np.prod([(1 - 1 / k) if h else 1 / k for h in hidden]))
+                        if share > 0:
+                            masks = [i for i, h in zip(drawn, hidden, strict=True) if h]
+                            after[put(text, dict.fromkeys(masks, table.mask))] += p * share
+            law = after
+    return law
+
+
+def low_confidence_pass(table: Table, start: State, count: int = 1, pipeline: Pipeline = sharpened()) -> Law:
+    """LLaDA's default: draw at every slot, keep the `count` draws of highest probability at temperature 1.
+
+    This choice looks at drawn values, so no chain law is sampled at temperatures above 0 (methods.md 0.4, law 2).
+    """
+    law: Law = {start: 1.0}
+    while any(table.mask in state for state in law):
+        after: Law = defaultdict(float)
+        for state, weight in law.items():
+            slots = [i for i, v in enumerate(state) if v == table.mask]
+            laws = [pipeline(table.at[state][i]) for i in slots]
+            for draw in itertools.product(*(np.flatnonzero(p) for p in laws)):
+                p = float(np.prod([law[v] for law, v in zip(laws, draw, strict=True)]))
+                sure = {i: table.at[state][i][v] for i, v in zip(slots, draw, strict=True)}
+                kept = sorted(slots, key=lambda i: -sure[i])[:count]
+                after[put(state, {i: int(v) for i, v in zip(slots, draw, strict=True) if i in kept})] += weight * p
+        law = after
+    return law
+
+
+def mixed(laws: Iterable[Law]) -> Law:
+    """The even mixture of laws: of an order that is drawn before anything else."""
+    among = list(laws)
+    total: Law = defaultdict(float)
+    for law in among:
+        for state, weight in law.items():
+            total[state] += weight / len(among)
+    return total
+
+
+def law_of_joint(joint: torch.Tensor) -> Law:
+    return {state: float(joint[state]) for state in itertools.product(*map(range, joint.shape))}
+
+
+def mapped(law: Law, move: Callable[[State], State]) -> Law:
+    after: Law = defaultdict(float)
+    for state, weight in law.items():
+        after[move(state)] += weight
+    return after
+
+
+def put(state: State, tokens: dict[int, int]) -> State:
+    return tuple(tokens.get(i, v) for i, v in enumerate(state))
+
+
+def distance(p: Law, q: Law) -> float:
+    """Total variation."""
+    return 0.5 * sum(abs(p.get(s, 0.0) - q.get(s, 0.0)) for s in p.keys() | q.keys())

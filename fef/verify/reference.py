@@ -16,20 +16,29 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from fef.models.packed import packed_target_logits
+from fef.models.transformer import Transformer
+
 __all__ = [
+    "Chain",
     "Law",
     "Pipeline",
     "Select",
     "State",
     "Table",
+    "certainty",
+    "chain_law",
     "chain_pass",
+    "confidence",
     "denoised",
     "distance",
     "filled",
     "first_of",
     "law_of_joint",
     "low_confidence_pass",
+    "margin",
     "mixed",
+    "packed_chain_law",
     "ranked",
     "sharpened",
     "table_of",
@@ -67,7 +76,8 @@ def sharpened(temperature: float = 1.0, top_p: float = 1.0) -> Pipeline:
 
     def pipeline(p: Array) -> Array:
         if temperature == 0:
-            return np.eye(len(p))[p.argmax()]
+            mass: Array = np.eye(len(p))[p.argmax()]
+            return mass
         p = p ** (1 / temperature) / (p ** (1 / temperature)).sum()
         order = np.argsort(-p, kind="stable")
         before = np.cumsum(p[order]) - p[order]
@@ -79,6 +89,46 @@ def sharpened(temperature: float = 1.0, top_p: float = 1.0) -> Pipeline:
     return pipeline
 
 
+@dataclass(frozen=True)
+class Chain:
+    """Which chain law is meant.
+
+    select: the order rule, given the pipeline (None: left to right). drawn: the order is drawn evenly before any token, in
+    each block. passes: denoising passes. block_length: blocks of open slots, from the left. packed: the conditionals of
+    the packed attention pattern.
+    """
+
+    select: Callable[[Pipeline], Select] | None = None
+    drawn: bool = False
+    passes: int = 1
+    block_length: int | None = None
+    packed: bool = False
+
+
+def chain_law(table: Table, chain: Chain, pipeline: Pipeline, start: State | None = None) -> Law:
+    """The chain law of a table from `start`, by default the empty canvas."""
+    start = table.empty if start is None else start
+    slots = [i for i, v in enumerate(start) if v == table.mask]
+    width = chain.block_length or max(len(slots), 1)
+    blocks = [slots[i : i + width] for i in range(0, len(slots), width)]
+    select = chain.select(pipeline) if chain.select else None
+    orders = itertools.product(*(itertools.permutations(block) for block in blocks)) if chain.drawn else [blocks]
+    return mixed(denoised(table, start, order, chain.passes, pipeline, select=select) for order in orders)
+
+
+def packed_chain_law(network: Transformer, length: int, pipeline: Pipeline) -> Law:
+    """The left-to-right chain law of the packed pattern: one dense pass over every text (design section 5)."""
+    K = network.mask_id
+    texts_NL = torch.cartesian_prod(*[torch.arange(K)] * length).view(-1, length)
+    rank_NL = torch.arange(length).expand_as(texts_NL)
+    logits_NLV = packed_target_logits(network, torch.full_like(texts_NL, K), texts_NL, rank_NL)
+    laws = logits_NLV[..., :K].double().softmax(-1).numpy()
+    return {
+        tuple(text): float(np.prod([pipeline(law)[v] for law, v in zip(row, text, strict=True)]))
+        for text, row in zip(texts_NL.tolist(), laws, strict=True)
+    }
+
+
 def first_of(order: Sequence[int]) -> Select:
     """A fixed order, one slot at a time."""
     return lambda _state, _laws, slots: [next(i for i in order if i in slots)]
@@ -87,6 +137,20 @@ def first_of(order: Sequence[int]) -> Select:
 def ranked(score: Callable[[Array], Any], count: int = 1) -> Select:
     """The `count` slots whose laws score highest, ranked anew after every commit; ties go to the left."""
     return lambda _state, laws, slots: sorted(slots, key=lambda i: -score(laws[i]))[:count]
+
+
+def confidence(p: Array) -> float:
+    return float(p.max())
+
+
+def margin(p: Array) -> float:
+    """The largest probability minus the second largest."""
+    return float(np.sort(p)[-1] - np.sort(p)[-2])
+
+
+def certainty(p: Array) -> float:
+    """Negative entropy, nats."""
+    return float(sum(x * np.log(x) for x in p if x > 0))
 
 
 def filled(
@@ -187,7 +251,7 @@ def denoised(
     return law
 
 
-def low_confidence_pass(table: Table, start: State, count: int = 1, pipeline: Pipeline = sharpened()) -> Law:
+def low_confidence_pass(table: Table, start: State, pipeline: Pipeline, count: int = 1) -> Law:
     """LLaDA's default: draw at every slot, keep the `count` draws of highest probability at temperature 1.
 
     This choice looks at drawn values, so no chain law is sampled at temperatures above 0 (methods.md 0.4, law 2).

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -60,27 +61,36 @@ def witnessed_distance(texts_NL: Tensor, law: Law) -> tuple[float, Interval]:
     return distance, (distance - error, distance + error)
 
 
-def excess_ngram_error(
-    texts_NL: Tensor, chain: MarkovDenoiser, n: int, *, repeats: int = 100
-) -> tuple[float, Interval, float]:
+def excess_ngram_error(texts_NL: Tensor, chain: MarkovDenoiser, n: int) -> tuple[float, Interval, float]:
     """Total variation of the n-grams of the texts, all places pooled, beyond what as many true texts show.
 
     Returns the excess, its 95 % interval and the p-value. The places of a text depend on each other, so no formula of
-    independent counts holds: `repeats` samples of the true chain tell how large the error of an exact sampler is, and
-    how much it varies (a sum of many small terms, so nearly normal).
+    independent counts holds: samples of the true chain tell how large the error of an exact sampler is, and how much it
+    varies (a sum of many small terms, so nearly normal).
     """
-    exact = chain.ngram_law(n, texts_NL.shape[1])
-    generator = torch.Generator().manual_seed(n)
-    true_texts = chain.sample(repeats * len(texts_NL), texts_NL.shape[1], generator).split(len(texts_NL))
-    floor = torch.tensor([ngram_error(texts, exact) for texts in true_texts], dtype=torch.float64)
-    excess, spread = ngram_error(texts_NL, exact) - float(floor.mean()), float(floor.std())
+    mean, spread = ngram_floor(chain, n, *texts_NL.shape)
+    excess = ngram_error(texts_NL, chain.ngram_law(n, texts_NL.shape[1])) - mean
     p_value = 0.5 * math.erfc(excess / spread / math.sqrt(2))
     return excess, (excess - SIGMAS * spread, excess + SIGMAS * spread), p_value
 
 
+@cache
+def ngram_floor(chain: MarkovDenoiser, n: int, count: int, length: int) -> tuple[float, float]:
+    """Mean and standard deviation of the n-gram error of `count` true texts."""
+    exact = chain.ngram_law(n, length)
+    errors = torch.tensor([ngram_error(texts, exact) for texts in true_texts(chain, count, length)])
+    return float(errors.mean()), float(errors.std())
+
+
+@cache
+def true_texts(chain: MarkovDenoiser, count: int, length: int, repeats: int = 60) -> tuple[Tensor, ...]:
+    texts = chain.sample(repeats * count, length, torch.Generator().manual_seed(0))
+    return torch.split(texts, count)
+
+
 def ngram_error(texts_NL: Tensor, exact: Tensor) -> float:
     """Total variation between the n-grams of the texts and their law [K, ..., K]."""
-    grams = texts_NL.unfold(1, exact.dim(), 1)
+    grams = texts_NL.unfold(1, exact.dim(), 1)  # [N, places, n]
     place = exact.shape[0] ** torch.arange(exact.dim() - 1, -1, -1)
     found = torch.bincount((grams * place).sum(-1).flatten(), minlength=exact.numel()).double()
     return 0.5 * float((found / found.sum() - exact.flatten()).abs().sum())

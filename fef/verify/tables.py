@@ -30,9 +30,10 @@ MASK = K
 EMPTY = (MASK,) * L
 
 
-def random_joint(n_tokens: int = K, length: int = L, seed: int = 0) -> Tensor:
+def random_joint(n_tokens: int = K, length: int = L, seed: int = 0, power: float = 3.0) -> Tensor:
+    """A random joint law; the larger `power`, the fewer likely texts it has."""
     generator = torch.Generator().manual_seed(seed)
-    weight = torch.rand((n_tokens,) * length, generator=generator, dtype=torch.float64) ** 3
+    weight = torch.rand((n_tokens,) * length, generator=generator, dtype=torch.float64) ** power
     return weight / weight.sum()
 
 

@@ -9,9 +9,6 @@ from typing import Any
 import pytest
 import torch
 from drafters import odd_drafter
-from fef.verify.integrate import integrated_law
-from fef.verify.reference import Law, Table, denoised, distance, law_of_joint, sharpened, table_of
-from fef.verify.tables import EMPTY, MASK, TABLES, K, L, random_joint
 
 from fef.api import make_sampling
 from fef.decoding.canvas import Canvas
@@ -21,6 +18,9 @@ from fef.decoding.methods import make_plan
 from fef.decoding.network import Network
 from fef.laws.integrate import enumerate_outcomes, merge
 from fef.models.table import TableDenoiser
+from fef.verify.integrate import integrated_law
+from fef.verify.reference import Law, Table, denoised, distance, law_of_joint, sharpened, table_of
+from fef.verify.tables import EMPTY, MASK, TABLES, K, L, random_joint
 
 EXACT = 1e-9
 DRAFTERS = {"fresh": "fresh", "reuse": "reuse", "random": "random", "custom": odd_drafter}

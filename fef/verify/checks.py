@@ -6,18 +6,18 @@ Shapes: N texts, L canvas length.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cache
 
 import torch
 
 from fef.decoding.certificate import Kind
 from fef.models.markov import MarkovDenoiser
-from fef.models.table import TableDenoiser
-from fef.verify.bounds import bound
+from fef.verify.bounds import committed_errors
 from fef.verify.reference import distance
-from fef.verify.setting import Effort, Measured, Setting, Subject, subject
+from fef.verify.setting import Effort, Measured, Name, Setting, Subject, random_subject, subject
 from fef.verify.statistics import excess_ngram_error, g_test, witnessed_distance
-from fef.verify.tables import random_joint, tiny_network
+from fef.verify.tables import random_network
 
 __all__ = ["CAUGHT", "CHECKS", "EXACT", "LIKELY"]
 
@@ -56,19 +56,26 @@ def none(setting: Setting, effort: Effort) -> Iterator[Measured]:
     if setting.temperature == 0:
         found = [canvases_against_base(setting, name, effort) for name in setting.subjects]
         different, total = map(sum, zip(*found, strict=True))
-        yield Measured(
-            "all", "texts", different > CAUGHT * total, different / total, note=f"{different} of {total} texts differ"
-        )
-        return
-    laws = [law_against_chain(setting, subject(name, setting.length), effort) for name in setting.subjects]
-    worst = max(laws, key=lambda m: m.distance or 0.0)
-    low = worst.interval[0] if worst.interval else worst.distance or 0.0
-    yield Measured(worst.subject, worst.how, low > CAUGHT, worst.distance, worst.interval, worst.p_value)
+        note = f"{different} of {total} texts differ"
+        yield Measured("all", "texts", different > CAUGHT * total, different / total, note=note)
+    else:
+        laws = [law_against_chain(setting, subject(name, setting.length), effort) for name in setting.subjects]
+        worst = max(laws, key=lambda m: m.distance or 0.0)
+        low = worst.interval[0] if worst.interval else worst.distance or 0.0
+        yield replace(worst, passed=low > CAUGHT)
+    yield from same_text(setting)
+    yield batch_against_rows(setting)
     if setting.oracle:
         yield from oracle(setting, effort, exact=False)
 
 
-CHECKS: dict[Kind, Check] = {"chain": chain, "greedy": greedy, "bound": bound, "none": none}
+def bounded(setting: Setting, effort: Effort) -> Iterator[Measured]:
+    """No committed set errs by more than the method promises, where it promises."""
+    yield from committed_errors(setting, effort)
+    yield batch_against_rows(setting)
+
+
+CHECKS: dict[Kind, Check] = {"chain": chain, "greedy": greedy, "bound": bounded, "none": none}
 
 
 def law_against_chain(setting: Setting, on: Subject, effort: Effort) -> Measured:
@@ -82,7 +89,7 @@ def law_against_chain(setting: Setting, on: Subject, effort: Effort) -> Measured
     return Measured(on.name, f"{effort.samples:,} samples", p_value > LIKELY, found, interval, p_value)
 
 
-def canvases_against_base(setting: Setting, name: str, effort: Effort) -> tuple[int, int]:
+def canvases_against_base(setting: Setting, name: Name, effort: Effort) -> tuple[int, int]:
     """Texts that differ from the base decoder's, of all canvases of some random denoisers, and their number."""
     different = total = 0
     for seed in range(effort.denoisers):
@@ -93,15 +100,6 @@ def canvases_against_base(setting: Setting, name: str, effort: Effort) -> tuple[
             different += setting.declared_law(on, state).get(tuple(text), 0.0) < 0.5
         total += len(states)
     return different, total
-
-
-def random_subject(name: str, length: int, seed: int) -> Subject:
-    tokens = subject(name, length).denoiser.mask_id
-    if name == "network":
-        return Subject(name, tiny_network(seed, vocab_size=tokens + 1, mask_id=tokens), length)
-    if name == "consistent":
-        return Subject(name, TableDenoiser(random_joint(tokens, length, seed)), length)
-    return Subject(name, TableDenoiser.inconsistent(tokens, length, seed), length)
 
 
 def same_text(setting: Setting) -> Iterator[Measured]:
@@ -119,7 +117,7 @@ def same_text(setting: Setting) -> Iterator[Measured]:
 
 def batch_against_rows(setting: Setting) -> Measured:
     """A batch of mixed lengths, prompts, seeds, temperatures and top-p, against each of its rows alone."""
-    network = tiny_network(3, vocab_size=6, mask_id=5)
+    network = random_network(setting.network, seed=3, n_tokens=5)
     lengths = [7, 4, 6, 7, 3, 5, 6, 7]
     base = setting.temperature
     temperatures = [0.0] * 8 if base == 0 else [base, 0.0, 0.5 * base, 1.5 * base] * 2

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,11 +19,12 @@ from fef.decoding.loop import decode_canvas
 from fef.decoding.meter import Meter
 from fef.decoding.methods import make_plan
 from fef.decoding.network import Network
+from fef.decoding.work import Run
 from fef.laws.draws import Noise, Purpose, Site
 from fef.laws.integrate import enumerate_outcomes, merge
 from fef.verify.reference import Law, mixed
 
-__all__ = ["Wrapper", "decode_with", "law_of_decode"]
+__all__ = ["GivenOrder", "Wrapper", "decode_with", "law_of_decode", "laws_by_order"]
 
 Wrapper = Callable[[Noise], Noise]
 
@@ -41,7 +43,8 @@ def decode_with(
     plan = make_plan(method, options, network)
     canvas = Canvas.start(ids_NL, ids_NL == network.mask_id, ids_NL, None)
     sampling = make_sampling(network, temperature, top_p, 0, [], None, len(ids_NL), ids_NL.device)
-    decode_canvas(network, canvas, plan, noise, sampling, Meter.start(len(ids_NL), ids_NL.device))
+    meter = Meter.start(len(ids_NL), ids_NL.device)
+    decode_canvas(Run(network, plan, noise, sampling, meter), canvas)
     return canvas.ids_BL
 
 
@@ -61,19 +64,30 @@ def law_of_decode(
     drawn_order: the decode draws its order first; each order is integrated and the laws are mixed. wrap: put around the
     noise, to break a decoder on purpose.
     """
+    if drawn_order:
+        assert wrap is None, "each order is a wrapper itself"
+        return mixed(laws_by_order(denoiser, start, method, options, temperature, top_p))
 
-    def given(order: Sequence[int] | None) -> Law:
-        def run(noise: Noise, rows: Tensor) -> Tensor:
-            noise = noise if wrap is None else wrap(noise)
-            noise = noise if order is None else GivenOrder(noise, order)
-            ids_NL = torch.tensor([start]).repeat(len(rows), 1)
-            return decode_with(noise, denoiser, ids_NL, method, options, temperature, top_p)
+    def run(noise: Noise, rows: Tensor) -> Tensor:
+        ids_NL = torch.tensor([start]).repeat(len(rows), 1)
+        return decode_with(wrap(noise) if wrap else noise, denoiser, ids_NL, method, options, temperature, top_p)
 
-        found = enumerate_outcomes(run, 1)
-        texts, weights = merge(found.outcome, found.probability_N)
-        return {tuple(text): w for text, w in zip(texts.tolist(), weights.tolist(), strict=True)}
+    found = enumerate_outcomes(run, 1)
+    texts, weights = merge(found.outcome, found.probability_N)
+    return {tuple(text): w for text, w in zip(texts.tolist(), weights.tolist(), strict=True)}
 
-    return mixed(map(given, itertools.permutations(range(len(start))))) if drawn_order else given(None)
+
+def laws_by_order(
+    denoiser: Callable[..., Tensor],
+    start: Sequence[int],
+    method: str,
+    options: Mapping[str, Any],
+    temperature: float = 1.0,
+    top_p: float = 1.0,
+) -> list[Law]:
+    """The laws of a decode that draws its order first, one for each order that it may draw."""
+    orders = [partial(GivenOrder, order=order) for order in itertools.permutations(range(len(start)))]
+    return [law_of_decode(denoiser, start, method, options, temperature, top_p, wrap=wrap) for wrap in orders]
 
 
 class GivenOrder(Noise):

@@ -20,6 +20,7 @@ from fef.models.packed import packed_target_logits
 from fef.models.transformer import Transformer
 
 __all__ = [
+    "Array",
     "Chain",
     "Law",
     "Pipeline",
@@ -94,26 +95,30 @@ class Chain:
     """Which chain law is meant.
 
     select: the order rule, given the pipeline (None: left to right). drawn: the order is drawn evenly before any token, in
-    each block. passes: denoising passes. block_length: blocks of open slots, from the left. packed: the conditionals of
-    the packed attention pattern.
+    each block. passes: denoising passes; eta: the share of the largest rate at which ReMDM hides revealed tokens between
+    them. block_length: blocks of open slots, from the left. contrast: position contrast of the logits. packed: the
+    conditionals of the packed attention pattern.
     """
 
     select: Callable[[Pipeline], Select] | None = None
     drawn: bool = False
     passes: int = 1
+    eta: float = 0.0
     block_length: int | None = None
+    contrast: float = 0.0
     packed: bool = False
 
 
 def chain_law(table: Table, chain: Chain, pipeline: Pipeline, start: State | None = None) -> Law:
     """The chain law of a table from `start`, by default the empty canvas."""
+    table = contrasted(table, chain.contrast) if chain.contrast else table
     start = table.empty if start is None else start
     slots = [i for i, v in enumerate(start) if v == table.mask]
     width = chain.block_length or max(len(slots), 1)
     blocks = [slots[i : i + width] for i in range(0, len(slots), width)]
     select = chain.select(pipeline) if chain.select else None
     orders = itertools.product(*(itertools.permutations(block) for block in blocks)) if chain.drawn else [blocks]
-    return mixed(denoised(table, start, order, chain.passes, pipeline, select=select) for order in orders)
+    return mixed(denoised(table, start, order, chain.passes, pipeline, None, select, chain.eta) for order in orders)
 
 
 def packed_chain_law(network: Transformer, length: int, pipeline: Pipeline) -> Law:
@@ -127,6 +132,20 @@ def packed_chain_law(network: Transformer, length: int, pipeline: Pipeline) -> L
         tuple(text): float(np.prod([pipeline(law)[v] for law, v in zip(row, text, strict=True)]))
         for text, row in zip(texts_NL.tolist(), laws, strict=True)
     }
+
+
+def contrasted(table: Table, weight: float) -> Table:
+    """Position contrast (Patel et al.): logits move away from their mean over the masked slots of the state."""
+
+    def law(state: State, laws: Array) -> Array:
+        masked = [i for i, v in enumerate(state) if v == table.mask]
+        logits = np.log(laws)
+        logits[masked] = (1 + weight) * logits[masked] - weight * logits[masked].mean(0)
+        sharper: Array = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+        return sharper
+
+    with np.errstate(divide="ignore"):
+        return Table({s: law(s, laws) for s, laws in table.at.items()}, table.mask, table.length)
 
 
 def first_of(order: Sequence[int]) -> Select:
@@ -232,23 +251,38 @@ def denoised(
     pipeline: Pipeline,
     eos: int | None = None,
     select: Select | None = None,
+    eta: float = 0.0,
 ) -> Law:
-    """T passes a block, linear schedule: after pass k each token drawn in it is hidden with probability 1 - 1/k."""
+    """T passes a block, linear schedule: tokens are hidden between passes as `hiding` says."""
     open_ = [i for block in blocks for i in block]
     law: Law = {start: 1.0}
     for block in blocks:
         for k in range(steps, 0, -1):
             after: Law = defaultdict(float)
+            hide_drawn, hide_older = hiding(k, steps, eta)
             for state, weight in law.items():
-                drawn = [i for i in block if state[i] == table.mask]
+                rates = [hide_drawn if state[i] == table.mask else hide_older for i in block]
                 for text, p in chain_pass(table, {state: weight}, block, pipeline, eos, open_, select).items():
-                    for hidden in itertools.product([False, True], repeat=len(drawn)):
-                        share = float(np.prod([(1 - 1 / k) if h else 1 / k for h in hidden]))
+                    for hidden in itertools.product([False, True], repeat=len(block)):
+                        share = float(np.prod([r if h else 1 - r for r, h in zip(rates, hidden, strict=True)]))
                         if share > 0:
-                            masks = [i for i, h in zip(drawn, hidden, strict=True) if h]
+                            masks = [i for i, h in zip(block, hidden, strict=True) if h]
                             after[put(text, dict.fromkeys(masks, table.mask))] += p * share
             law = after
     return law
+
+
+def hiding(k: int, steps: int, eta: float) -> tuple[float, float]:
+    """The probability that a token is hidden after pass k, if it was drawn in it and if it was there before.
+
+    ReMDM (2503.00307) with sigma = eta times its largest value, min(1, (1 - alpha_s) / alpha_t); eta = 0 is the ordinary
+    reverse transition, where what is revealed stays.
+    """
+    if k == 1:
+        return 0.0, 0.0
+    alpha_t, alpha_s = 1 - k / steps, 1 - (k - 1) / steps
+    sigma = eta * (min(1.0, (1 - alpha_s) / alpha_t) if alpha_t else 1.0)
+    return (1 - alpha_s - sigma * alpha_t) / (1 - alpha_t), sigma
 
 
 def low_confidence_pass(table: Table, start: State, pipeline: Pipeline, count: int = 1) -> Law:

@@ -17,10 +17,11 @@ from fef.models.transformer import Transformer
 from fef.verify.decode import Wrapper, law_of_decode
 from fef.verify.reference import Chain, Law, State, Table, chain_law, packed_chain_law, sharpened, table_of
 from fef.verify.statistics import Interval
-from fef.verify.tables import parity, random_joint, tiny_network
+from fef.verify.tables import parity, random_joint, random_network
 
-__all__ = ["SLOW", "Effort", "Measured", "Other", "Setting", "Subject", "subject"]
+__all__ = ["SLOW", "Effort", "Measured", "Other", "Setting", "Subject", "random_subject", "subject"]
 
+Name = Literal["consistent", "inconsistent", "parity", "network", "block-causal"]
 Other = tuple[str, Mapping[str, Any]]  # a method with its options
 TABLE_TOKENS, NETWORK_TOKENS = 3, 4
 
@@ -67,17 +68,22 @@ class Subject:
 
 
 @cache
-def subject(name: str, length: int) -> Subject:
+def subject(name: Name, length: int) -> Subject:
+    return random_subject(name, length, seed=0)
+
+
+def random_subject(name: Name, length: int, seed: int) -> Subject:
+    """Another denoiser of the same kind. There is one parity law only."""
     if name == "parity":
         return Subject("parity", parity(), 3)
-    if name == "network":
-        network = tiny_network(vocab_size=NETWORK_TOKENS + 1, mask_id=NETWORK_TOKENS)
-        return Subject(f"network {NETWORK_TOKENS}^{length}", network, length)
-    full = f"{name} {TABLE_TOKENS}^{length}"
-    if name == "consistent":
-        return Subject(full, TableDenoiser(random_joint(TABLE_TOKENS, length)), length)
-    assert name == "inconsistent", "one of the four subjects"
-    return Subject(full, TableDenoiser.inconsistent(TABLE_TOKENS, length, seed=0), length)
+    if name == "network" or name == "block-causal":
+        return Subject(f"{name} {NETWORK_TOKENS}^{length}", random_network(name, seed, NETWORK_TOKENS), length)
+    table = (
+        TableDenoiser(random_joint(TABLE_TOKENS, length, seed))
+        if name == "consistent"
+        else TableDenoiser.inconsistent(TABLE_TOKENS, length, seed)
+    )
+    return Subject(f"{name} {TABLE_TOKENS}^{length}", table, length)
 
 
 @dataclass(frozen=True)
@@ -95,7 +101,7 @@ class Setting:
     top_p: float = 1.0
     chain: Chain = field(default_factory=Chain)
     length: int = 4
-    subjects: tuple[str, ...] = ("consistent", "inconsistent", "network")
+    subjects: tuple[Name, ...] = ("consistent", "inconsistent", "network")
     by: Literal["integration", "samples"] = "integration"
     same_as: Other | None = None
     oracle: bool = False
@@ -108,8 +114,13 @@ class Setting:
         parts = [f"T={self.temperature:g}", *([f"top-p {self.top_p:g}"] if self.top_p < 1 else [])]
         return ", ".join([*(f"{name}={value}" for name, value in self.options.items()), *parts])
 
+    @property
+    def network(self) -> Literal["network", "block-causal"]:
+        """The kind of network that it runs on."""
+        return "block-causal" if "block-causal" in self.subjects else "network"
+
     def certificate(self) -> Certificate:
-        denoiser = subject("network", self.length).denoiser
+        denoiser = subject(self.network, self.length).denoiser
         return fef.certify(denoiser, method=self.method, temperature=self.temperature, top_p=self.top_p, **self.options)
 
     def declared_law(self, on: Subject, start: State | None = None) -> Law:

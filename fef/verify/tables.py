@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from fef.models.config import TransformerConfig
+from fef.models.demask import DependencyHead
+from fef.models.extras import Extras
 from fef.models.table import TableDenoiser
 from fef.models.transformer import Transformer
 
@@ -22,6 +24,7 @@ __all__ = [
     "inconsistent",
     "parity",
     "random_joint",
+    "random_network",
     "tiny_network",
 ]
 
@@ -66,6 +69,19 @@ def tiny_network(seed: int = 0, scale: float = 0.5, **config: Any) -> Transforme
         for parameter in model.parameters():  # `reset` leaves residual branches at zero
             parameter.add_(scale * torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype))
     return model.eval().requires_grad_(False)
+
+
+def random_network(kind: Literal["network", "block-causal"], seed: int, n_tokens: int) -> Transformer:
+    """A tiny network with whatever a method may ask of a checkpoint: a random dependency head and a profile."""
+    size = {"vocab_size": n_tokens + 1, "mask_id": n_tokens}
+    if kind == "block-causal":
+        return tiny_network(seed, attention="block-causal", block_length=2, packed=False, **size)
+    network = tiny_network(seed, **size)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        head = DependencyHead(network.config.dim, rank=4).eval().requires_grad_(False)
+    network.extras = Extras(head, (1.0, 0.6, 0.3, 0.1))
+    return network
 
 
 def empty_rows(count: int, length: int = L, mask: int = MASK) -> Tensor:

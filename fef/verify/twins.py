@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fef.laws.draws import KeyedNoise, Noise, Purpose, Site
 from fef.verify.reference import Chain, confidence, first_of, ranked
-from fef.verify.setting import Effort, Setting
+from fef.verify.setting import Effort, Name, Setting
 from fef.verify.suite import Verdict, verdict
 
 __all__ = ["TWINS", "ArgmaxDrafts", "Twin", "twin_verdict"]
@@ -64,7 +64,7 @@ def coarse_noise() -> AbstractContextManager[object]:
 
 
 SPECULATIVE = {"verify": "rows", "accept": "rejection", "window": 2, "draft": "fresh"}
-TABLES = ("consistent", "inconsistent")
+TABLES: tuple[Name, ...] = ("consistent", "inconsistent")
 CONFIDENCE = Chain(lambda _pipeline: ranked(confidence))
 BACKWARDS = Chain(lambda _pipeline: first_of((3, 2, 1, 0)))
 

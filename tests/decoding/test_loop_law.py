@@ -16,6 +16,7 @@ from fef.decoding.loop import decode_canvas
 from fef.decoding.meter import Meter
 from fef.decoding.methods import make_plan
 from fef.decoding.network import Network
+from fef.decoding.work import Run
 from fef.laws.integrate import enumerate_outcomes, merge
 from fef.models.table import TableDenoiser
 from fef.verify.integrate import integrated_law

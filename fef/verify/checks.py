@@ -94,7 +94,7 @@ def canvases_against_base(setting: Setting, name: Name, effort: Effort) -> tuple
     different = total = 0
     for seed in range(effort.denoisers):
         on = random_subject(name, setting.length, seed)
-        states = list(on.table.at)
+        states = on.canvases
         texts = setting.texts(on.denoiser, torch.tensor(states), seed=[0] * len(states)).tolist()
         for state, text in zip(states, texts, strict=True):
             different += setting.declared_law(on, state).get(tuple(text), 0.0) < 0.5
@@ -123,7 +123,7 @@ def batch_against_rows(setting: Setting) -> Measured:
     temperatures = [0.0] * 8 if base == 0 else [base, 0.0, 0.5 * base, 1.5 * base] * 2
     top_ps, seeds = [setting.top_p, 0.7] * 4, [5, 5, 9, 0, 2**40, 7, 11, 11]
     ids = torch.full((8, 7), 5)
-    ids[::2, 0], ids[::3, 2] = 1, 3
+    ids[:, 0], ids[::3, 2] = torch.arange(8) % 5, 3  # a token in every row: masks alone would tie
     ids[torch.arange(7) >= torch.tensor(lengths)[:, None]] = 0
     together = setting.texts(network, ids, temperature=temperatures, top_p=top_ps, seed=seeds, lengths=lengths)
     different = 0

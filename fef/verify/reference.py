@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fef.models.packed import packed_target_logits
+from fef.models.packed import REVEALED, packed_target_logits
 from fef.models.transformer import Transformer
 
 __all__ = [
@@ -121,16 +121,18 @@ def chain_law(table: Table, chain: Chain, pipeline: Pipeline, start: State | Non
     return mixed(denoised(table, start, order, chain.passes, pipeline, None, select, chain.eta) for order in orders)
 
 
-def packed_chain_law(network: Transformer, length: int, pipeline: Pipeline) -> Law:
+def packed_chain_law(network: Transformer, start: State, pipeline: Pipeline) -> Law:
     """The left-to-right chain law of the packed pattern: one dense pass over every text (design section 5)."""
     K = network.mask_id
-    texts_NL = torch.cartesian_prod(*[torch.arange(K)] * length).view(-1, length)
-    rank_NL = torch.arange(length).expand_as(texts_NL)
-    logits_NLV = packed_target_logits(network, torch.full_like(texts_NL, K), texts_NL, rank_NL)
+    slots = [i for i, v in enumerate(start) if v == K]
+    texts = [put(start, dict(zip(slots, v, strict=True))) for v in itertools.product(range(K), repeat=len(slots))]
+    texts_NL = torch.tensor(texts)
+    rank_NL = torch.full_like(texts_NL, REVEALED)
+    rank_NL[:, slots] = torch.arange(len(slots))
+    logits_NLV = packed_target_logits(network, torch.tensor([start]).expand_as(texts_NL), texts_NL, rank_NL)
     laws = logits_NLV[..., :K].double().softmax(-1).numpy()
     return {
-        tuple(text): float(np.prod([pipeline(law)[v] for law, v in zip(row, text, strict=True)]))
-        for text, row in zip(texts_NL.tolist(), laws, strict=True)
+        text: float(np.prod([pipeline(law[i])[text[i]] for i in slots])) for text, law in zip(texts, laws, strict=True)
     }
 
 
@@ -139,12 +141,14 @@ def contrasted(table: Table, weight: float) -> Table:
 
     def law(state: State, laws: Array) -> Array:
         masked = [i for i, v in enumerate(state) if v == table.mask]
+        if not masked:
+            return laws
         logits = np.log(laws)
         logits[masked] = (1 + weight) * logits[masked] - weight * logits[masked].mean(0)
         sharper: Array = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
         return sharper
 
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore"):  # what is excluded
         return Table({s: law(s, laws) for s, laws in table.at.items()}, table.mask, table.length)
 
 

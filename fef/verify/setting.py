@@ -23,14 +23,14 @@ __all__ = ["SLOW", "Effort", "Measured", "Other", "Setting", "Subject", "random_
 
 Name = Literal["consistent", "inconsistent", "parity", "network", "block-causal"]
 Other = tuple[str, Mapping[str, Any]]  # a method with its options
-TABLE_TOKENS, NETWORK_TOKENS = 3, 4
+TABLE_TOKENS, NETWORK_TOKENS, NETWORK_SLOTS = 3, 4, 3
 
 
 @dataclass(frozen=True)
 class Effort:
     """How much is spent. samples: of a law. oracle_texts: of the hidden Markov oracle. denoisers: random ones of a kind."""
 
-    samples: int = 20_000
+    samples: int = 10_000
     oracle_texts: int = 1_000
     denoisers: int = 4
 
@@ -53,18 +53,29 @@ class Measured:
 
 @dataclass(frozen=True)
 class Subject:
-    """A denoiser that is small enough to be known completely."""
+    """A denoiser that is small enough to be known completely, and the canvas it starts from.
+
+    A network's canvas starts with a given token: on masks alone, which are all the same to it, every slot would have the
+    same law, and every rule that ranks slots would have ties.
+    """
 
     name: str
     denoiser: TableDenoiser | Transformer
-    length: int
+    start: State
 
     @cached_property
     def table(self) -> Table:
-        return table_of(self.denoiser, self.denoiser.mask_id, self.length)
+        return table_of(self.denoiser, self.denoiser.mask_id, len(self.start))
+
+    @property
+    def canvases(self) -> list[State]:
+        """All that decoding can meet: with a token where `start` has one."""
+        mask = self.denoiser.mask_id
+        given = [i for i, v in enumerate(self.start) if v != mask]
+        return [state for state in self.table.at if all(state[i] != mask for i in given)]
 
     def rows(self, count: int) -> Tensor:
-        return torch.full((count, self.length), self.denoiser.mask_id)
+        return torch.tensor([self.start]).repeat(count, 1)
 
 
 @cache
@@ -75,22 +86,23 @@ def subject(name: Name, length: int) -> Subject:
 def random_subject(name: Name, length: int, seed: int) -> Subject:
     """Another denoiser of the same kind. There is one parity law only."""
     if name == "parity":
-        return Subject("parity", parity(), 3)
+        return Subject("parity", parity(), (2, 2, 2))
     if name == "network" or name == "block-causal":
-        return Subject(f"{name} {NETWORK_TOKENS}^{length}", random_network(name, seed, NETWORK_TOKENS), length)
+        start = (0, *[NETWORK_TOKENS] * NETWORK_SLOTS)
+        return Subject(f"{name} {NETWORK_TOKENS}^{NETWORK_SLOTS}", random_network(name, seed, NETWORK_TOKENS), start)
     table = (
         TableDenoiser(random_joint(TABLE_TOKENS, length, seed))
         if name == "consistent"
         else TableDenoiser.inconsistent(TABLE_TOKENS, length, seed)
     )
-    return Subject(f"{name} {TABLE_TOKENS}^{length}", table, length)
+    return Subject(f"{name} {TABLE_TOKENS}^{length}", table, (TABLE_TOKENS,) * length)
 
 
 @dataclass(frozen=True)
 class Setting:
     """A method with its options, and the chain law that it is measured against.
 
-    length: of the canvases. subjects: names of the denoisers. by: how its law is found. same_as: a method with options that
+    length: of the tables. subjects: names of the denoisers. by: how its law is found. same_as: a method with options that
     must give the same text for the same seed. oracle: measure n-grams on the hidden Markov oracle, too. declared: what a
     false certificate would say, in place of the true one. wrap: put around the noise, to break the decoder.
     """
@@ -125,16 +137,16 @@ class Setting:
 
     def declared_law(self, on: Subject, start: State | None = None) -> Law:
         """The chain law of the reference; at temperature 0 the one greedy text."""
-        pipeline = sharpened(self.temperature, self.top_p)
+        pipeline, start = sharpened(self.temperature, self.top_p), start or on.start
         if self.chain.packed:
-            assert isinstance(on.denoiser, Transformer) and start is None, "the packed law of a network's empty canvas"
-            return packed_chain_law(on.denoiser, on.length, pipeline)
+            assert isinstance(on.denoiser, Transformer), "only networks have a packed law"
+            return packed_chain_law(on.denoiser, start, pipeline)
         return chain_law(on.table, self.chain, pipeline, start)
 
     def integrated_law(self, on: Subject) -> Law:
         return law_of_decode(
             on.denoiser,
-            on.table.empty,
+            on.start,
             self.method,
             self.options,
             self.temperature,

@@ -37,6 +37,8 @@ class Verdict:
         """What the certificate declares, in a few words: without the network and the settings."""
         if self.certificate.kind == "bound":
             return self.certificate.law.rpartition(": ")[2].partition(";")[0]
+        if self.certificate.kind == "none":
+            return "none stated"
         words = self.certificate.law.partition(" of Transformer")[0]
         return (
             words.removeprefix("An exact sample of the ").removeprefix("The greedy text of the ").removesuffix(" law")
@@ -77,6 +79,7 @@ IN_TWOS = replace(CONFIDENCE, block_length=2)
 TABLES: tuple[Name, ...] = ("consistent", "inconsistent")
 NETWORK: tuple[Name, ...] = ("network",)
 REJECT = {"verify": "rows", "accept": "rejection"}
+REJECT_PACKED = {"verify": "packed", "accept": "rejection"}
 BY_ROWS: Other = ("sequential", {})
 BY_PACKED: Other = ("sequential", {"verify": "packed"})
 
@@ -110,14 +113,15 @@ SETTINGS: tuple[Setting, ...] = (
     short("fef", REJECT | {"window": 2, "steps": 2}, TWO_PASSES, subjects=NETWORK, slow=True),
     short("fef", REJECT | {"window": 2, "steps": 3, "remask": "remdm"}, Chain(passes=3, eta=0.2), by="samples"),
     short("fef", REJECT | {"window": 2, "steps": 2, "remask": "low-confidence"}, TWO_PASSES, subjects=TABLES),
-    short("fef", {"verify": "packed", "accept": "rejection", "window": 2}, PACKED, subjects=NETWORK),
-    Setting("fef", {"verify": "packed", "accept": "rejection"}, chain=PACKED, subjects=NETWORK, slow=True),
+    short("fef", REJECT_PACKED | {"window": 2}, PACKED, subjects=NETWORK),
+    Setting("fef", REJECT_PACKED, chain=PACKED, subjects=NETWORK, slow=True),
     Setting("fef", {"verify": "packed"}, chain=PACKED, subjects=NETWORK, by="samples", same_as=BY_PACKED),
     Setting("fef", {"verify": "rows", "window": 3}, temperature=0, same_as=BY_ROWS),
     #
     Setting("dual-exact", {"verify": "rows", "drafts": 2}, subjects=NETWORK, by="samples", same_as=BY_ROWS),
-    short("dual-exact", REJECT | {"drafts": 2, "window": 3}, LEFT_TO_RIGHT, subjects=NETWORK),
+    short("dual-exact", REJECT | {"drafts": 2, "window": 2}, LEFT_TO_RIGHT, subjects=NETWORK),
     Setting("dual-exact", {"verify": "packed"}, chain=PACKED, subjects=NETWORK, by="samples", same_as=BY_PACKED),
+    Setting("dual-exact", REJECT_PACKED | {"drafts": 2, "window": 2}, chain=PACKED, subjects=NETWORK),
     Setting("dual-exact", {"verify": "rows"}, temperature=0, subjects=NETWORK, same_as=BY_ROWS),
     Setting("dual", {"drafts": 2}, chain=CONFIDENCE, subjects=NETWORK, by="samples"),
     Setting("dual", {"keep": "kl", "limit": 0.1}, chain=CONFIDENCE, subjects=NETWORK, by="samples"),
@@ -144,12 +148,12 @@ SETTINGS: tuple[Setting, ...] = (
     short("remdm", {"steps": 3}, LEFT_TO_RIGHT, subjects=TABLES, by="samples", oracle=True),
     Setting("maskgit-plus", {"tokens_per_step": 1}, temperature=0, chain=CONFIDENCE),
     short("maskgit-plus", {"tokens_per_step": 1}, subjects=TABLES),
-    Setting("topk-margin", {"tokens_per_step": 1}, chain=most(margin), oracle=True),
-    Setting("topk-margin", {"tokens_per_step": 1}, temperature=0.7, chain=most(margin, sampled=True)),
+    short("topk-margin", {"tokens_per_step": 1}, most(margin), oracle=True),
+    short("topk-margin", {"tokens_per_step": 1}, most(margin, sampled=True), temperature=0.7, top_p=0.9),
     short("topk-margin", {}, most(margin), subjects=TABLES),
-    Setting("entropy", {"tokens_per_step": 1}, chain=most(certainty)),
-    Setting("entropy", {"tokens_per_step": 1}, temperature=0.7, chain=most(certainty, sampled=True)),
-    Setting("entropy", {"tokens_per_step": 1, "left_bias": 0.5}, chain=most(certainty, bias=0.5)),
+    short("entropy", {"tokens_per_step": 1}, most(certainty)),
+    short("entropy", {"tokens_per_step": 1}, most(certainty, sampled=True), temperature=0.7, top_p=0.9),
+    short("entropy", {"tokens_per_step": 1, "left_bias": 0.5}, most(certainty, bias=0.5), subjects=TABLES),
     short("entropy", {"tokens_per_step": 1, "alg_temp": 0.5}, subjects=("consistent",), by="samples"),
     short("entropy", {"steps": 2}, most(certainty), subjects=TABLES, oracle=True),
     #

@@ -72,11 +72,11 @@ def tiny_network(seed: int = 0, scale: float = 0.5, **config: Any) -> Transforme
 
 
 def random_network(kind: Literal["network", "block-causal"], seed: int, n_tokens: int) -> Transformer:
-    """A tiny network with whatever a method may ask of a checkpoint: a random dependency head and a profile."""
-    size = {"vocab_size": n_tokens + 1, "mask_id": n_tokens}
+    """A network deep enough for stale keys to matter, with a random dependency head and some profile."""
+    size = {"vocab_size": n_tokens + 1, "mask_id": n_tokens, "layers": 4}
     if kind == "block-causal":
-        return tiny_network(seed, attention="block-causal", block_length=2, packed=False, **size)
-    network = tiny_network(seed, **size)
+        return tiny_network(seed, 0.4, attention="block-causal", block_length=2, packed=False, **size)
+    network = tiny_network(seed, 0.4, **size)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         head = DependencyHead(network.config.dim, rank=4).eval().requires_grad_(False)

@@ -94,9 +94,15 @@ def test_the_packed_law_of_one_layer_and_one_slot_is_the_plain_one(temperature, 
     network = tiny_network(vocab_size=4, mask_id=3)
     pipeline = sharpened(temperature, top_p)
     plain = chain_law(table_of(network, 3, 1), Chain(), pipeline)
-    assert distance(packed_chain_law(network, 1, pipeline), plain) < 1e-12
-    assert sum(packed_chain_law(network, 3, pipeline).values()) == pytest.approx(1)
-    assert distance(packed_chain_law(network, 3, PLAIN), chain_law(table_of(network, 3, 3), Chain(), PLAIN)) > 0.02
+    assert distance(packed_chain_law(network, (3,), pipeline), plain) < 1e-12
+    assert sum(packed_chain_law(network, (3, 3, 3), pipeline).values()) == pytest.approx(1)
+    assert (
+        distance(
+            packed_chain_law(network, (1, 3, 3, 3), PLAIN),
+            chain_law(table_of(network, 3, 4), Chain(), PLAIN, (1, 3, 3, 3)),
+        )
+        > 0.02
+    )
 
 
 def test_a_network_with_a_mask_logit_never_draws_the_mask():

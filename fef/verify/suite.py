@@ -168,6 +168,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("entropy-bounded", {"gamma": 0.5}),
     short("klass", {"threshold": 0.3, "epsilon": 1.0, "history": 1}, subjects=TABLES),
     Setting("schedule", {"steps": 2}),
+    Setting("schedule", {"steps": 3}, slow=True),
     Setting("demask", {"influence": "probe", "tau": 0.1}),
     Setting("demask", {"influence": "probe", "tau": 0.3}),
     short("wino", {}, subjects=TABLES, by="samples"),

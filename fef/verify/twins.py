@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from unittest.mock import patch
 
 from torch import Tensor
 
 from fef.laws.draws import KeyedNoise, Noise, Purpose, Site
+from fef.verify.bounds import PROMISES
 from fef.verify.reference import Chain, confidence, first_of, ranked
 from fef.verify.setting import Effort, Name, Setting
 from fef.verify.suite import Verdict, verdict
@@ -61,6 +62,14 @@ def seeds_by_place() -> AbstractContextManager[object]:
 def coarse_noise() -> AbstractContextManager[object]:
     """Gumbel noise from uniform numbers of three bits."""
     return patch("fef.laws.draws._midpoint", lambda high, _low: ((high >> 29).double() + 0.5) / 8)
+
+
+def tighter_promise() -> AbstractContextManager[object]:
+    return patch.dict(PROMISES, {"threshold": replace(PROMISES["threshold"], limit=lambda _options, _n: 0.1)})
+
+
+def promise_without_assumption() -> AbstractContextManager[object]:
+    return patch.dict(PROMISES, {"demask": replace(PROMISES["demask"], assumed=lambda _set: True)})
 
 
 SPECULATIVE = {"verify": "rows", "accept": "rejection", "window": 2, "draft": "fresh"}
@@ -115,6 +124,12 @@ TWINS: tuple[Twin, ...] = (
     Twin(
         "another order called greedy",
         Setting("sequential", temperature=0, chain=BACKWARDS, subjects=TABLES, declared="greedy"),
+    ),
+    Twin("a bound that is not kept", Setting("threshold", {"threshold": 0.6}), tighter_promise),
+    Twin(
+        "a bound claimed of the parity law, too",
+        Setting("demask", {"influence": "probe"}),
+        promise_without_assumption,
     ),
     Twin("an exact decoder called a heuristic", Setting("sequential", subjects=TABLES, declared="none")),
     Twin("a greedy decoder called a heuristic", Setting("sequential", temperature=0, declared="none")),

@@ -7,7 +7,21 @@ from typing import Annotated
 import typer
 
 import fef
-from fef.cli import bench, certify, demask, demo, eval, generate, info, lm_eval, methods, profile, report, train
+from fef.cli import (
+    bench,
+    certify,
+    demask,
+    demo,
+    eval,
+    generate,
+    info,
+    lm_eval,
+    methods,
+    profile,
+    report,
+    train,
+    verify,
+)
 from fef.cli.output import Group
 
 __all__ = ["app"]
@@ -40,6 +54,7 @@ def root(
 app.command(epilog=generate.EXAMPLE)(generate.generate)
 app.command(epilog=methods.EXAMPLE)(methods.methods)
 app.command(epilog=certify.EXAMPLE)(certify.certify)
+app.command(epilog=verify.EXAMPLE)(verify.verify)
 app.command(epilog=info.EXAMPLE)(info.info)
 app.command(epilog=bench.EXAMPLE)(bench.bench)
 app.command(epilog=report.EXAMPLE)(report.report)

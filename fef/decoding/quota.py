@@ -113,7 +113,7 @@ class Planned:
     profile: tuple[float, ...]
     steps: int
     one = False
-    bound = "mean KL(joint || sampled law) over orders <= the schedule's error on the true information profile"
+    bound = "KL(joint || law), the mean over orders, is what the information profile gives the counts"
 
     def __call__(self, progress: Progress) -> Tensor:
         quota = []

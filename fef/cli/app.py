@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import fef
-from fef.cli import bench, certify, demo, generate, info, methods, train
+from fef.cli import bench, certify, chat, demo, generate, info, methods, train
 from fef.cli.output import Group
 
 __all__ = ["app"]
@@ -38,6 +38,7 @@ def root(
 
 
 app.command(epilog=generate.EXAMPLE)(generate.generate)
+app.command(epilog=chat.EXAMPLE)(chat.chat)
 app.command(epilog=methods.EXAMPLE)(methods.methods)
 app.command(epilog=certify.EXAMPLE)(certify.certify)
 app.command(epilog=info.EXAMPLE)(info.info)

@@ -31,6 +31,7 @@ __all__ = [
     "load_checkpoint",
     "load_network",
     "replace_directory",
+    "require_tokenizer",
     "save_checkpoint",
 ]
 
@@ -56,12 +57,17 @@ def load_checkpoint(
 ) -> tuple[Transformer, Tokenizer]:
     """Read a model directory. Raises CheckpointError with what is wrong and how to fix it."""
     described = describe(path)
+    tokenizer = require_tokenizer(path, described)
+    return load_network(path, described, device, dtype), tokenizer
+
+
+def require_tokenizer(path: Path, described: Description) -> Tokenizer:
     if described.tokenizer is None:
         raise CheckpointError(
             f"{path} has no {TOKENIZER} (nor vocab.json with merges.txt). A model directory needs a tokenizer next to its "
             "weights; without one, fef.models.checkpoint.load_network gives the bare network."
         )
-    return load_network(path, described, device, dtype), described.tokenizer
+    return described.tokenizer
 
 
 def load_network(

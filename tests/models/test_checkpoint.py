@@ -225,7 +225,7 @@ def test_prompts_that_do_not_fit(model):
     for wrong in (0, -1, 2.5, True, "8"):
         with pytest.raises(fef.OptionError, match=r"max_new_tokens.*at least 1"):
             model.generate("Tom", max_new_tokens=wrong)
-    with pytest.raises(fef.InputError, match="must be text; got int"):
+    with pytest.raises(fef.InputError, match="must be text, or lists of messages; got int"):
         model.generate([3])
 
 

@@ -1,4 +1,4 @@
-"""`fef info`: what a checkpoint is, told from its small files; no weights are read or downloaded."""
+"""`fef info`: what a checkpoint is, told from its small files and the headers of its shards; no weight is read."""
 
 from __future__ import annotations
 
@@ -42,14 +42,19 @@ def info(
 
 
 def facts_of(name: str, path: Path, described: Description) -> dict[str, Any]:
-    """Facts of a checkpoint; sizes in bytes."""
+    """Facts of a checkpoint; sizes in bytes. Raises CheckpointError for weights that are there but broken."""
     import torch
 
+    from fef.models.checkpoint import load_network
     from fef.models.transformer import Transformer
+    from fef.models.weights import PICKLED
 
     config = described.config
-    with torch.device("meta"):  # shapes without memory
-        network = Transformer(config)
+    if any(file.suffix in (".safetensors", *PICKLED) for file in path.iterdir()):
+        network = load_network(path, described, "meta")  # every check of loading, none of its memory
+    else:
+        with torch.device("meta"):
+            network = Transformer(config)
     network.name = name
     parameters = sum(p.numel() for p in network.parameters())
     return {

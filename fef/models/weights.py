@@ -26,6 +26,7 @@ WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 PICKLED = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
 ITEM_BYTES = {"BF16": 2, "F16": 2, "F32": 4, "F64": 8}  # of the dtypes that are read
 MAPPED_BYTES = 1 << 24  # of a shard in memory at once: its pages leave when it is opened anew
+COMPUTED = "rotary_emb.inv_freq"  # stored by old checkpoints, always computed
 LISTED = 8  # keys of one kind in an error message
 
 
@@ -124,13 +125,14 @@ def stored_parts(network: Transformer, family: Family) -> dict[str, list[tuple[s
 
 
 def check_keys(path: Path, stored: list[Stored], network: Transformer, family: Family) -> None:
-    """Raise CheckpointError that lists keys which are missing, too many, stored twice, misshaped or not floating point."""
+    """Raise CheckpointError that lists keys which are missing, too many, misshaped or not floating point."""
     wanted = {
         key: (sum(len(part) for _, part in parts), *parts[0][1].shape[1:])
         for key, parts in stored_parts(network, family).items()
     }
     found = {tensor.key: tensor for tensor in stored}
-    extra = sorted(key for key in found.keys() - wanted.keys() if not family.ignores(key))
+    spare = {family.stored_name("head.weight")} if network.config.tied_embeddings else set()
+    extra = sorted(key for key in found.keys() - wanted.keys() - spare if not key.endswith(COMPUTED))
     shapes = [
         f"{key} is {tensor.dtype} {tensor.shape}, not a float {wanted[key]}"
         for key, tensor in sorted(found.items())

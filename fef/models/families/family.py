@@ -41,8 +41,8 @@ class Family:
 
     keys: the stored name of each parameter of `Transformer`, whole or without its last part (weight, bias). Parameters
     with one stored name share it row by row, in the order of the network; `{expert}` makes it one stored tensor an
-    expert. None: stored under our own names. ignored: patterns of stored keys that carry nothing. turn_ends: tokens that
-    end an answer in the family's chats, besides those that the checkpoint itself lists.
+    expert. None: stored under our own names. turn_ends: tokens that end an answer in the family's chats, besides those
+    that the checkpoint itself lists.
     """
 
     name: str
@@ -50,7 +50,6 @@ class Family:
     architectures: tuple[str, ...]
     config: Callable[[Fields], TransformerConfig]
     keys: Mapping[str, str] | None = None
-    ignored: tuple[str, ...] = ()
     turn_ends: tuple[str, ...] = ()
 
     def stored_name(self, name: str) -> str:
@@ -62,9 +61,6 @@ class Family:
         stem, _, last = general.rpartition(".")
         stored = self.keys[general] if general in self.keys else f"{self.keys[stem]}.{last}"
         return stored if layer is None else stored.replace("{layer}", layer[0])
-
-    def ignores(self, key: str) -> bool:
-        return any(re.fullmatch(pattern, key) for pattern in self.ignored)
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,12 @@ from torch import Tensor
 
 from fef.decoding.canvas import Canvas
 from fef.decoding.certificate import Certificate, certificate_of
-from fef.decoding.loop import Observer, Round, decode_canvas
+from fef.decoding.loop import decode_canvas
 from fef.decoding.meter import Meter
 from fef.decoding.methods import make_plan
 from fef.decoding.network import Network
+from fef.decoding.plan import Plan
+from fef.decoding.work import Observer, Round, Run
 from fef.errors import InputError, OptionError
 from fef.laws.draws import KeyedNoise
 from fef.laws.pipeline import Sampling, check_sampling
@@ -75,10 +77,12 @@ def decode(
     began = time.perf_counter()
     network = Network(denoiser)
     plan = make_plan(method, method_options, network)
+    check_greedy(plan, temperature)
     ids_BL = check_ids(ids, network)
     B = len(ids_BL)
     open_BL = check_open(open, ids_BL, network.mask_id)
     lengths_B = check_lengths(lengths, ids_BL, open_BL, network)
+    banned, eos_id = [*banned, *plan.banned], None if eos_id in plan.banned else eos_id
     sampling = make_sampling(network, temperature, top_p, top_k, banned, eos_id, B, ids_BL.device)
     noise = KeyedNoise(seeds(seed, B, ids_BL.device))
     meter = Meter.start(B, ids_BL.device)
@@ -93,13 +97,13 @@ def decode(
                 on_round(round_)
 
     if bool(open_BL.any()):
-        decode_canvas(network, canvas, plan, noise, sampling, meter, observe)
+        decode_canvas(Run(network, plan, noise, sampling, meter, observe), canvas)
     seconds = time.perf_counter() - began
     return Decoded(
         canvas.ids_BL,
         canvas.logprob_BL,
         [{**meter.row(i), "seconds": seconds} for i in range(B)],
-        certificate_of(plan, network.name, setting_words(temperature, top_p, top_k), bool(is_greedy(temperature))),
+        certificate_for(network, plan, temperature, top_p, top_k),
         rounds if trace else None,
     )
 
@@ -117,7 +121,22 @@ def certify(
     network = Network(denoiser)
     plan = make_plan(method, method_options, network)
     check_settings(temperature, top_p, top_k)
-    return certificate_of(plan, network.name, setting_words(temperature, top_p, top_k), is_greedy(temperature))
+    check_greedy(plan, temperature)
+    return certificate_for(network, plan, temperature, top_p, top_k)
+
+
+def certificate_for(
+    network: Network, plan: Plan, temperature: Setting, top_p: Setting, top_k: int | Sequence[int]
+) -> Certificate:
+    settings = setting_words(temperature, top_p, top_k)
+    return certificate_of(plan, network.name, network.block_causal, settings, is_greedy(temperature))
+
+
+def check_greedy(plan: Plan, temperature: Setting) -> None:
+    if plan.greedy and not is_greedy(temperature):
+        raise OptionError(
+            f"{plan.method} is defined at temperature 0; got {temperature!r}. To sample without loss use method='fef'."
+        )
 
 
 def check_ids(ids: Tensor, network: Network) -> Tensor:

@@ -9,18 +9,19 @@ from typing import Any, Literal, overload
 import torch
 from torch import Tensor
 
-from fef.api import check_ids, decode, is_greedy, make_sampling, seeds, setting_words
+from fef.api import certificate_for, check_ids, decode, make_sampling, seeds
 from fef.decoding.canvas import Canvas
-from fef.decoding.certificate import Certificate, certificate_of
+from fef.decoding.certificate import Certificate
 from fef.decoding.likelihood import score_canvas
-from fef.decoding.loop import Observer, Round
 from fef.decoding.meter import Meter
 from fef.decoding.methods import make_plan
 from fef.decoding.network import Network
+from fef.decoding.work import Observer, Round, Run
 from fef.errors import InputError, OptionError
 from fef.laws.draws import KeyedNoise
 from fef.models.chat import ChatTemplate, Message
 from fef.models.checkpoint import describe, load_network, require_tokenizer
+from fef.models.extras import load_extras
 from fef.models.families import NATIVE
 from fef.models.hub import download_weights, is_repository, locate
 from fef.models.tokenizer import Tokenizer
@@ -159,11 +160,11 @@ class Model:
         )
         canvas = Canvas.start(ids_BL, open_BL, ids_BL, None)
         meter = Meter.start(1, ids_BL.device)
-        score_canvas(network, canvas, tokens_BL, plan, KeyedNoise(seeds(seed, 1, ids_BL.device)), sampling, meter)
+        noise = KeyedNoise(seeds(seed, 1, ids_BL.device))
+        score_canvas(Run(network, plan, noise, sampling, meter), canvas, tokens_BL)
         counted = min(len(response_ids) + 1, max_new_tokens)
         logprobs = canvas.logprob_BL[0][open_BL[0]].tolist()[:counted]
-        words = setting_words(temperature, top_p, top_k)
-        certificate = certificate_of(plan, network.name, words, is_greedy(temperature))
+        certificate = certificate_for(network, plan, temperature, top_p, top_k)
         return Score(fill[:counted], logprobs, sum(logprobs), dict(meter.row(0)), certificate)
 
     def canvas(self, prompt: Prompt, max_new_tokens: int, suffix: str) -> tuple[list[int], int, int]:
@@ -242,4 +243,5 @@ def load(
         raise OptionError("float16 is unusably slow on a CPU; give torch.bfloat16 or torch.float32.")
     network = load_network(path, described, device, dtype)
     network.name = name if name == "demo" or is_repository(name) else path.name
+    network.extras = load_extras(path, network)
     return Model(network, tokenizer, network.name, ChatTemplate.load(path))

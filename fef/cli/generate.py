@@ -32,7 +32,7 @@ from fef.cli.output import Bar, print_json, stderr
 
 if TYPE_CHECKING:
     from fef.cli.watch import CanvasView
-    from fef.decoding.loop import Round
+    from fef.decoding.work import Round
     from fef.generation import Generation, Model, Prompt
 
 __all__ = ["EXAMPLE", "generate"]

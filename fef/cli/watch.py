@@ -11,7 +11,7 @@ from itertools import groupby
 from rich.console import Group
 from rich.text import Text
 
-from fef.decoding.loop import Round
+from fef.decoding.work import Round
 
 __all__ = ["CanvasView", "Kind", "canvas_text", "legend"]
 

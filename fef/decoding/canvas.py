@@ -60,6 +60,16 @@ class Canvas:
         self.confidence_BL[row_N, place_N] = confidence_BS[row_N, column_N]
         self.pending_BL[row_N, place_N] = False
 
+    def erase(self, drop_BL: Tensor, mask_id: int) -> None:
+        """Open committed slots again."""
+        self.ids_BL[drop_BL] = mask_id
+        self.logprob_BL[drop_BL] = torch.nan
+        self.confidence_BL[drop_BL] = torch.nan
+        self.pending_BL |= drop_BL
+
+    def copy(self) -> Canvas:
+        return self.select(torch.arange(len(self.ids_BL), device=self.ids_BL.device))
+
     def select(self, rows: Tensor) -> Canvas:
         parts: dict[str, Any] = {name: None if value is None else value[rows] for name, value in vars(self).items()}
         return Canvas(**parts)
@@ -88,6 +98,18 @@ class EosRule:
         first_B = torch.where(settled_BL & is_eos_BL, index_L, len(index_L)).amin(1)
         last_B = torch.where(settled_BL & ~is_eos_BL, index_L, -1).amax(1)
         return first_B, last_B
+
+    def up_to_end(self, canvas: Canvas) -> Tensor:
+        """Positions up to the first committed EOS, that one included; bool [B, L]."""
+        index_L = torch.arange(canvas.ids_BL.shape[1], device=canvas.ids_BL.device)
+        return index_L <= self.bounds(canvas)[0][:, None]
+
+    def decided_by(self, canvas: Canvas, within_BL: Tensor, drop_BL: Tensor) -> Tensor:
+        """Positions that were filled because of an EOS that is now dropped; bool [B, L]."""
+        index_L = torch.arange(canvas.ids_BL.shape[1], device=canvas.ids_BL.device)
+        end_B1 = self.bounds(canvas)[0][:, None]
+        dropped_B1 = (drop_BL & (index_L == end_B1)).any(1, keepdim=True)
+        return dropped_B1 & (index_L > end_B1) & within_BL & ~canvas.pending_BL
 
     def at_slots(self, canvas: Canvas, index_BS: Tensor, draft_BW: Tensor | None) -> tuple[Tensor, Tensor]:
         """(forced, forbidden) bool [B, S]: EOS is certain, EOS is impossible, given the drafts before each slot."""

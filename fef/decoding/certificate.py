@@ -1,11 +1,13 @@
-"""The certificate: which law a composition of parts samples, computed from what each part declares."""
+"""The certificate: which law a composition of parts samples, computed from what each part declares (methods.md 22.3)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
-from fef.decoding.plan import Plan
+from fef.decoding.choice import TopScore
+from fef.decoding.finding import Finding
+from fef.decoding.plan import Plan, Speculation
 
 __all__ = ["Certificate", "Kind", "certificate_of"]
 
@@ -26,78 +28,103 @@ class Certificate:
         return {"kind": self.kind, "law": self.law, "reasons": list(self.reasons)}
 
 
-@dataclass(frozen=True)
-class Finding:
-    """What one part declares: does it keep the law, and why."""
-
-    keeps: bool
-    reason: str
-
-
-def certificate_of(plan: Plan, network_name: str, settings: str, greedy: bool) -> Certificate:
-    """The class of a plan (methods.md 22.3). `settings` words the sampling settings; `greedy`: temperature 0 in all rows."""
-    findings = [order_finding(plan), draft_finding(plan), *commit_findings(plan, greedy), *steps_findings(plan)]
-    reasons = tuple(f.reason for f in [conditionals(plan), *findings])
-    broken = [f.reason for f in findings if not f.keeps]
+def certificate_of(plan: Plan, network_name: str, block_causal: bool, settings: str, greedy: bool) -> Certificate:
+    """The class of a plan. `settings` words the sampling settings; `greedy`: temperature 0 in all rows."""
+    findings = [
+        conditionals(plan),
+        order_finding(plan),
+        *commit_findings(plan, greedy),
+        *cache_findings(plan, block_causal),
+        *steps_findings(plan),
+    ]
+    reasons = tuple(f.reason for f in findings)
+    broken = [f for f in findings if not f.keeps]
+    unbound = [f for f in broken if f.bound is None]
+    if unbound:
+        return Certificate("none", f"No stated law of {network_name}: {unbound[0].reason}", reasons)
+    own = f"{network_name} under {conditional_words(plan)}"
     if broken:
-        law = f"No stated law of {network_name}: {broken[0]}"
-        return Certificate("none", law, reasons)
+        bounds = " and ".join(str(f.bound) for f in broken)
+        law = f"Each round's tokens are drawn independently, within a bound of the joint law of {own}: {bounds}; {settings}."
+        return Certificate("bound", law, (*reasons, BOUND_NOTE))
     passes = "" if plan.steps == 1 else f" in each of {plan.steps} denoising passes"
-    chain = f"{order_words(plan)} chain law of {network_name} under {conditional_words(plan)}{passes}, {settings}"
+    chain = f"{order_words(plan)} chain law of {own}{passes}, {settings}"
     if greedy and plan.steps == 1:
         return Certificate("greedy", f"The greedy text of the {chain}.", reasons)
     return Certificate("chain", f"An exact sample of the {chain}.", reasons)
 
 
+BOUND_NOTE = "bound: of the network's law at temperature 1 given what is committed, if its conditionals are consistent"
+
+
 def conditional_words(plan: Plan) -> str:
-    return "the packed attention pattern" if plan.law == "packed" else "its own plain forward"
+    words = "the packed attention pattern" if plan.law == "packed" else "its own plain forward"
+    if plan.guidance.cfg_scale:
+        words += f" with classifier-free guidance {plan.guidance.cfg_scale:g}"
+    if plan.guidance.contrast:
+        words += f" with position contrast {plan.guidance.contrast:g}"
+    return words
 
 
 def order_words(plan: Plan) -> str:
-    if plan.rank_by_draw:
-        return "most-confident-first" + (f", blocks of {plan.block_length}" if plan.block_length else "")
     inside = f", blocks of {plan.block_length}" if plan.block_length else ""
+    if plan.speculation is None and isinstance(plan.choice, TopScore):
+        names = {
+            "drawn": "most-confident-first",
+            "confidence": "most-confident-first",
+            "margin": "largest-margin-first",
+        }
+        return names.get(plan.choice.score, "least-entropy-first") + inside
     return {"left-to-right": "left-to-right", "random": "random-order", "blocks": "block-order"}[plan.order] + inside
 
 
 def conditionals(plan: Plan) -> Finding:
+    law = "law: each token given the canvas with the tokens before it filled in, one plain forward a state"
     if plan.law == "packed":
-        return Finding(
-            True, "law: each token given X_t and the tokens before it, by the packed pattern with exact caches"
-        )
-    return Finding(
-        True, "law: each token given the canvas with the tokens before it filled in, one plain forward a state"
-    )
+        law = "law: each token given X_t and the tokens before it, by the packed pattern with exact caches"
+    if plan.guidance.on:
+        law += "; guidance changes the network's logits, the same way wherever they are used"
+    return Finding(True, law)
 
 
 def order_finding(plan: Plan) -> Finding:
-    if plan.rank_by_draw:
-        return Finding(True, "order: slots are ranked by the probability of the token drawn there")
+    if plan.speculation is None and not plan.choice.in_order:
+        return Finding(True, "order: slots are chosen anew each round, by the commit rule")
     drawn = {"left-to-right": "fixed", "random": "drawn from the seed before any token", "blocks": "drawn in blocks"}
     return Finding(True, f"order: {plan.order}, {drawn[plan.order]}, so it cannot depend on drawn values")
 
 
-def draft_finding(plan: Plan) -> Finding:
-    if not plan.speculate:
-        return Finding(True, "draft: none")
-    name = plan.draft if isinstance(plan.draft, str) else "custom"
+def commit_findings(plan: Plan, greedy: bool) -> list[Finding]:
+    if plan.speculation is not None:
+        return [draft_finding(plan.speculation), accept_finding(plan.speculation)]
+    findings = [plan.choice.finding(greedy)]
+    if plan.replay:
+        findings.append(Finding(True, "replay: rounds ahead count only where the rule itself would have done the same"))
+    if plan.revoke is not None:
+        findings.append(plan.revoke.finding())
+    return findings
+
+
+def draft_finding(spec: Speculation) -> Finding:
+    name = spec.draft if isinstance(spec.draft, str) else "custom"
     return Finding(True, f"draft: {name}; the law each draft is drawn from is recorded and used by the acceptance rule")
 
 
-def commit_findings(plan: Plan, greedy: bool) -> list[Finding]:
-    if plan.speculate:
-        words = {
-            "coupled": "the target token itself is committed, so the text depends on seed and law alone",
-            "rejection": "min(1, p/q) and the residual law",
-            "block": "block verification, 2403.10444",
-        }
-        return [Finding(True, f"accept: {plan.accept}: {words[plan.accept]}")]
-    one = plan.window == 1 and plan.rounds is None
-    if not one:
-        return [Finding(False, "commit: several tokens of one pass are drawn independently (the product law)")]
-    if plan.rank_by_draw and not greedy:
-        return [Finding(False, "commit: which token is committed depends on the values drawn (law 2)")]
-    return [Finding(True, "commit: one token a pass, drawn from its own conditional")]
+def accept_finding(spec: Speculation) -> Finding:
+    words = {
+        "coupled": "the target token itself is committed, so the text depends on seed and law alone",
+        "rejection": "min(1, p/q) and the residual law",
+        "block": "block verification, 2403.10444",
+    }
+    return Finding(True, f"accept: {spec.accept}: {words[spec.accept]}")
+
+
+def cache_findings(plan: Plan, block_causal: bool) -> list[Finding]:
+    if plan.cache is None:
+        return []
+    if plan.cache.kind == "prefix" and block_causal:
+        return [Finding(True, "cache: keys of finished blocks, which no later token changes: exact")]
+    return [Finding(False, f"cache: {plan.cache.kind}: keys of an earlier canvas are reused, out of date")]
 
 
 def steps_findings(plan: Plan) -> list[Finding]:
@@ -105,7 +132,6 @@ def steps_findings(plan: Plan) -> list[Finding]:
         return []
     if plan.remask == "low-confidence":
         return [Finding(False, "re-mask: low-confidence depends on the values drawn (law 3)")]
+    words = "ReMDM's posterior" if plan.remask == "remdm" else "the reverse transition"
     note = "equal to the one-pass law only if the network's conditionals are consistent"
-    return [
-        Finding(True, f"re-mask: random by the reverse transition, blind to values; a {plan.steps}-pass law, {note}")
-    ]
+    return [Finding(True, f"re-mask: random by {words}, blind to values; a {plan.steps}-pass law, {note}")]

@@ -1,17 +1,19 @@
-"""The preset table: each method's options with their defaults, and the plan they make."""
+"""The preset table: every method by name, and the plan its options make."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
-from typing import Any, Protocol, get_args
+from typing import Any, Protocol
 
+from fef.decoding import presets as p
 from fef.decoding.network import Network
-from fef.decoding.plan import Accept, Draft, Drafter, Order, Plan, Remask, ScheduleName, Verify
+from fef.decoding.options import check_options
+from fef.decoding.plan import Plan
 from fef.errors import OptionError, nearest_hint
 
-__all__ = ["METHODS", "MethodInfo", "make_plan"]
+__all__ = ["METHODS", "MethodInfo", "make_plan", "methods"]
 
 
 @dataclass(frozen=True)
@@ -27,87 +29,9 @@ class MethodInfo:
 
 
 class Options(Protocol):
-    """Options of a method: a frozen dataclass that checks itself and makes the plan."""
+    """Options of a method: a frozen dataclass of checked fields that makes the plan."""
 
     def plan(self, network: Network) -> Plan: ...
-
-
-@dataclass(frozen=True)
-class SequentialOptions:
-    order: Order = "left-to-right"
-    block_length: int | None = None
-    verify: Verify = "rows"
-
-    def plan(self, network: Network) -> Plan:
-        if self.order == "blocks" and self.block_length is None:
-            raise OptionError('order="blocks" needs block_length, for example block_length=32.')
-        check_law(self.verify, network)
-        return Plan("sequential", self.verify, self.order, block_length=self.block_length)
-
-
-@dataclass(frozen=True)
-class FefOptions:
-    steps: int = 1
-    window: int = 16
-    verify: Verify | str = "auto"
-    accept: Accept = "coupled"
-    remask: Remask = "random"
-    block_length: int | None = None
-    order: Order = "left-to-right"
-    draft: Draft | Drafter = "reuse"
-    bonus: bool = True
-    anchors: int = 2
-    schedule: ScheduleName = "linear"
-
-    def plan(self, network: Network) -> Plan:
-        law: Any = self.verify
-        if law == "auto":
-            law = "packed" if network.packed is not None else "rows"
-        check_law(law, network)
-        if self.order == "blocks" and self.block_length is None:
-            raise OptionError('order="blocks" needs block_length, for example block_length=32.')
-        draft = "fresh" if network.visible_noise and self.draft == "reuse" else self.draft
-        return Plan(
-            "fef",
-            law,
-            self.order,
-            window=self.window,
-            block_length=self.block_length,
-            speculate=True,
-            draft=draft,
-            accept=self.accept,
-            bonus=self.bonus,
-            anchors=self.anchors if law == "packed" else 0,
-            steps=self.steps,
-            schedule=self.schedule,
-            remask=self.remask,
-        )
-
-
-@dataclass(frozen=True)
-class LladaOptions:
-    tokens_per_step: int = 1
-    steps: int | None = None
-    block_length: int | None = None
-
-    def parts(self) -> dict[str, Any]:
-        if self.steps is not None and self.tokens_per_step != 1:
-            raise OptionError("Give steps or tokens_per_step, not both: one follows from the other.")
-        return {"law": "rows", "window": self.tokens_per_step, "rounds": self.steps, "block_length": self.block_length}
-
-
-@dataclass(frozen=True)
-class LowConfidenceOptions(LladaOptions):
-    def plan(self, network: Network) -> Plan:
-        refuse_visible_noise("low-confidence", network)
-        return Plan("low-confidence", rank_by_draw=True, **self.parts())
-
-
-@dataclass(frozen=True)
-class RandomOptions(LladaOptions):
-    def plan(self, network: Network) -> Plan:
-        refuse_visible_noise("random", network)
-        return Plan("random", order="blocks" if self.block_length else "random", **self.parts())
 
 
 @dataclass(frozen=True)
@@ -119,31 +43,122 @@ class Method:
     needs: str = "any denoiser"
 
 
+CHAIN = "chain; greedy at temperature 0"
+ONE = "at one token a step, else none"
+CHECKPOINT = "a fef Transformer"
+
 METHODS: dict[str, Method] = {
-    "sequential": Method(
-        SequentialOptions,
-        "one token a forward pass, in a declared order",
-        "chain rule",
-        "chain; greedy at temperature 0",
-    ),
+    "sequential": Method(p.SequentialOptions, "one token a forward pass, in a declared order", "chain rule", CHAIN),
     "fef": Method(
-        FefOptions,
+        p.FefOptions,
         "factorized drafts verified against the prefix-conditioned chain, with optional denoising passes",
         "FeF-DLLM, arXiv 2605.14305",
-        "chain; greedy at temperature 0; none with low-confidence re-masking",
+        f"{CHAIN}; none with low-confidence re-masking",
         "any denoiser; packed verification needs a network trained for it",
     ),
+    "dual-exact": Method(
+        p.DualExactOptions,
+        "drafts of cheap steps on stale keys, their laws recorded, verified like fef",
+        "DualDiffusion, arXiv 2604.05250, made exact",
+        CHAIN,
+        CHECKPOINT,
+    ),
+    "dual": Method(
+        p.DualOptions,
+        "cheap steps on stale keys, then one accurate look that keeps or re-masks",
+        "DualDiffusion, arXiv 2604.05250",
+        "none",
+        CHECKPOINT,
+    ),
+    "demask": Method(
+        p.DemaskOptions,
+        "commit together what influences each other little",
+        "DEMASK, arXiv 2604.02560",
+        "bound, for sub-additive influences",
+        "a dependency head, or influence=probe",
+    ),
     "low-confidence": Method(
-        LowConfidenceOptions,
+        p.LowConfidenceOptions,
         "commit the drawn tokens of highest probability",
         "LLaDA, arXiv 2502.09992",
-        "greedy at one token a step and temperature 0, else none",
+        f"greedy {ONE} (and temperature 0)",
     ),
     "random": Method(
-        RandomOptions,
-        "commit drawn tokens at positions in a random order",
-        "LLaDA, arXiv 2502.09992",
-        "chain at one token a step, else none",
+        p.RandomOptions, "commit drawn tokens at positions in a random order", "LLaDA, arXiv 2502.09992", f"chain {ONE}"
+    ),
+    "origin": Method(
+        p.OriginOptions, "the reverse transition with a factorized x_0", "Dream, arXiv 2508.15487; MDLM", "none"
+    ),
+    "maskgit-plus": Method(
+        p.MaskgitPlusOptions,
+        "commit the drawn tokens of highest sampled probability",
+        "Dream, arXiv 2508.15487",
+        f"greedy {ONE} (and temperature 0)",
+    ),
+    "topk-margin": Method(
+        p.TopkMarginOptions, "commit where the best token leads by most", "Dream, arXiv 2508.15487", f"chain {ONE}"
+    ),
+    "entropy": Method(p.EntropyOptions, "commit where entropy is least", "Dream, arXiv 2508.15487", f"chain {ONE}"),
+    "threshold": Method(
+        p.ThresholdOptions,
+        "commit all above a confidence",
+        "Fast-dLLM, arXiv 2505.22618",
+        "bound without a cache, else none",
+        "any denoiser; a cache needs a fef Transformer",
+    ),
+    "factor": Method(
+        p.FactorOptions,
+        "commit as many as their confidence allows",
+        "Fast-dLLM, arXiv 2505.22618",
+        "bound without a cache, else none",
+        "any denoiser; a cache needs a fef Transformer",
+    ),
+    "delayed-cache": Method(
+        p.DelayedCacheOptions,
+        "low-confidence, with keys cached one step after a token is revealed",
+        "dKV-Cache, arXiv 2505.15781",
+        "none",
+        CHECKPOINT,
+    ),
+    "entropy-bounded": Method(
+        p.EntropyBoundedOptions,
+        "commit the least uncertain while the sum of entropies allows",
+        "EB-Sampler, arXiv 2505.24857",
+        "bound without a cache, else none",
+    ),
+    "klass": Method(
+        p.KlassOptions, "commit where the law is confident and no longer moves", "KLASS, arXiv 2511.05664", "none"
+    ),
+    "schedule": Method(
+        p.ScheduleOptions,
+        "random order, with the counts a step that the information profile asks for",
+        "Lavenant and Zanella, arXiv 2510.25544 (DDOSP)",
+        "bound",
+        "an information profile",
+    ),
+    "ssd": Method(
+        p.SsdOptions,
+        "low-confidence one token a step, several steps a call, the same text",
+        "SSD, arXiv 2510.04147",
+        "greedy",
+    ),
+    "freedave": Method(
+        p.FreedaveOptions,
+        "low-confidence with any number of tokens a step, several steps a call, the same text",
+        "FreeDave, arXiv 2510.00294",
+        "greedy at one token a step",
+    ),
+    "wino": Method(
+        p.WinoOptions, "commit widely, take back what a leave-one-out look doubts", "WINO, arXiv 2507.18578", "none"
+    ),
+    "remdm": Method(
+        p.RemdmOptions, "origin that also re-masks revealed tokens, blind to values", "ReMDM, arXiv 2503.00307", "none"
+    ),
+    "saber": Method(
+        p.SaberOptions,
+        "a threshold that adapts, and tokens that lose confidence go back",
+        "Saber, arXiv 2510.18165",
+        "none",
     ),
 }
 
@@ -160,52 +175,9 @@ def make_plan(method: str, given: Mapping[str, Any], network: Network) -> Plan:
     """The plan of a method. Raises OptionError for an unknown method or option and for values outside their range."""
     if not isinstance(method, str) or method not in METHODS:
         raise OptionError(f"Unknown method {method!r}.{nearest_hint(str(method), METHODS)}")
-    defaults = option_defaults(METHODS[method])
-    for name, value in given.items():
-        if name not in defaults:
-            raise OptionError(f"{method} has no option {name!r}.{nearest_hint(name, defaults)}")
-        if not (value is None and defaults[name] is None):
-            check_value(name, value)
+    check_options(method, METHODS[method].options, given)  # type: ignore[arg-type]
     return METHODS[method].options(**given).plan(network)
 
 
 def option_defaults(method: Method) -> dict[str, Any]:
     return {f.name: f.default for f in fields(method.options)}  # type: ignore[arg-type]
-
-
-CHOICES: dict[str, tuple[str, ...]] = {
-    "order": get_args(Order),
-    "verify": ("auto", *get_args(Verify)),
-    "accept": get_args(Accept),
-    "remask": get_args(Remask),
-    "draft": get_args(Draft),
-    "schedule": get_args(ScheduleName),
-}
-
-
-def check_value(name: str, value: Any) -> None:
-    if name in CHOICES:
-        if value not in CHOICES[name] and not (name == "draft" and callable(value)):
-            raise OptionError(f"{name}={value!r} is not known.{nearest_hint(str(value), CHOICES[name])}")
-    elif name == "bonus":
-        if not isinstance(value, bool):
-            raise OptionError(f"bonus={value!r} must be True or False.")
-    else:
-        least = 0 if name == "anchors" else 1
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise OptionError(f"{name}={value!r} must be a whole number of at least {least}.")
-
-
-def check_law(law: str, network: Network) -> None:
-    if law == "auto":
-        raise OptionError('verify="auto" is an option of fef; give "rows" or "packed" here.')
-    if law == "packed" and network.packed is None:
-        raise OptionError(
-            f'{network.name} was not trained for the packed attention pattern. Use verify="rows", or fine-tune it with '
-            "`fef train`."
-        )
-
-
-def refuse_visible_noise(method: str, network: Network) -> None:
-    if network.visible_noise:
-        raise OptionError(f'{method} needs absorbing noise; {network.name} has uniform noise. Use method="fef".')

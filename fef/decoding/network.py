@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,7 +11,10 @@ from torch import Tensor
 
 from fef.errors import DenoiserError, InputError, OptionError
 from fef.laws.noise import AbsorbingNoise, SiteNoise, UniformNoise
+from fef.models.demask import DependencyHead
+from fef.models.profile import load_profile
 from fef.models.protocols import PaddedDenoiser
+from fef.models.stale import FullPass, full_pass
 from fef.models.transformer import Transformer
 
 __all__ = ["Network"]
@@ -64,6 +68,41 @@ class Network:
         return denoiser if isinstance(denoiser, Transformer) and denoiser.config.packed else None
 
     @property
+    def end_ids(self) -> tuple[int, ...]:
+        """Ids that end a text or a turn, the end of text first: the denoiser's `end_ids`, or its config's EOS id."""
+        eos_id = getattr(getattr(self.denoiser, "config", None), "eos_id", None)
+        return tuple(getattr(self.denoiser, "end_ids", () if eos_id is None else (eos_id,)))
+
+    @property
+    def dependency_head(self) -> DependencyHead | None:
+        found: DependencyHead | None = self.extra("dependency_head")
+        return found
+
+    def information_profile(self, file: str | None) -> tuple[float, ...]:
+        """The profile in a file, or the one that came with the checkpoint. Raises OptionError where there is none."""
+        if file is not None:
+            return load_profile(Path(file))
+        profile: tuple[float, ...] | None = self.extra("information_profile")
+        if profile is None:
+            raise OptionError(
+                f"{self.name} comes without an information profile. Measure one with `fef profile` and give profile=FILE."
+            )
+        return profile
+
+    def extra(self, name: str) -> Any:
+        """An attribute of the denoiser, or of what came with its checkpoint."""
+        return getattr(self.denoiser, name, None) or getattr(getattr(self.denoiser, "extras", None), name, None)
+
+    @property
+    def block_causal(self) -> bool:
+        return isinstance(self.denoiser, Transformer) and self.denoiser.config.attention == "block-causal"
+
+    @property
+    def casts_shadows(self) -> bool:
+        """Can a pass hold masks in the shadow of other tokens? Not where hidden states predict the next position."""
+        return isinstance(self.denoiser, Transformer) and not self.denoiser.config.shift
+
+    @property
     def pads(self) -> bool:
         return isinstance(self.denoiser, PaddedDenoiser)
 
@@ -76,6 +115,21 @@ class Network:
             return self._run(ids_RL, positions_RP, lengths_R, keep_RL)
         cuts = [slice(i, i + piece) for i in range(0, len(ids_RL), piece)]
         return torch.cat([self._run(ids_RL[c], positions_RP[c], part(lengths_R, c), part(keep_RL, c)) for c in cuts])
+
+    def transformer(self, what: str) -> Transformer:
+        """The network itself. Raises OptionError, saying `what` asks for it, for other denoisers."""
+        if not isinstance(self.denoiser, Transformer):
+            raise OptionError(f"{what} needs a fef Transformer, not {self.name}: leave it out, or load a checkpoint.")
+        return self.denoiser
+
+    def hidden_at(self, ids_BL: Tensor, positions_BS: Tensor, lengths_B: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Final hidden states that predict `positions_BS` [B, S, D], and the logits [B, S, V] they give."""
+        model = self.transformer("reading hidden states")
+        hidden_BSD = model.hidden_at(ids_BL, positions_BS, lengths_B)
+        return hidden_BSD, model.logits(hidden_BSD)
+
+    def full_pass(self, ids_BL: Tensor, positions_BS: Tensor, shadows_BC: Tensor, lengths_B: Tensor | None) -> FullPass:
+        return full_pass(self.transformer("cache"), ids_BL, positions_BS, shadows_BC, lengths_B)
 
     def _run(self, ids_RL: Tensor, positions_RP: Tensor, lengths_R: Tensor | None, keep_RL: Tensor | None) -> Tensor:
         if isinstance(self.denoiser, PaddedDenoiser):

@@ -9,17 +9,81 @@ from typing import Literal
 from torch import Tensor
 
 from fef.decoding.canvas import Canvas
+from fef.decoding.choice import Choice, InOrder
+from fef.decoding.revoke import Revoke
+from fef.models.demask import DependencyHead
 
-__all__ = ["Accept", "Draft", "Drafter", "Order", "Plan", "Remask", "ScheduleName", "Verify"]
+__all__ = [
+    "Accept",
+    "CacheKind",
+    "CacheRule",
+    "Draft",
+    "Drafter",
+    "Guidance",
+    "Order",
+    "Plan",
+    "Planner",
+    "Remask",
+    "ScheduleName",
+    "Speculation",
+    "Verify",
+]
 
 Order = Literal["left-to-right", "random", "blocks"]
 Verify = Literal["rows", "packed"]
 Accept = Literal["coupled", "rejection", "block"]
-Remask = Literal["random", "low-confidence"]
+Remask = Literal["random", "low-confidence", "remdm"]
 ScheduleName = Literal["linear", "cosine"]
+CacheKind = Literal["prefix", "dual", "delayed"]
+Planner = Literal["confidence", "influence"]
 Drafter = Callable[[Canvas, Tensor], Tensor]
 """(canvas, slots [B, S]) -> draft logits [B, S, V]; must read nothing but its arguments."""
-Draft = Literal["reuse", "fresh", "random"]
+Draft = Literal["reuse", "fresh", "random", "stale"]
+
+
+@dataclass(frozen=True)
+class Guidance:
+    """Changes of the law that mix logits: classifier-free guidance away from the canvas without its prompt (LLaDA), and
+    contrast with the mean prediction of the masked positions (Patel et al.)."""
+
+    cfg_scale: float = 0.0
+    contrast: float = 0.0
+
+    @property
+    def on(self) -> bool:
+        return bool(self.cfg_scale or self.contrast)
+
+    @property
+    def rows(self) -> int:
+        """Sequences run for each one asked for."""
+        return 2 if self.cfg_scale else 1
+
+
+@dataclass(frozen=True)
+class CacheRule:
+    """Keys that are kept between passes, and after how many looks a full pass renews them (None: at each block)."""
+
+    kind: CacheKind
+    refresh: int | None = None
+
+
+@dataclass(frozen=True)
+class Speculation:
+    """Draft a window of slots and verify it.
+
+    window: drafts a round. bonus: also draw the slot behind an accepted window. anchors: likely ends of a round behind
+    which its packed pass drafts ahead. survival: drafts whose predicted chance to be reached is lower are not verified;
+    planner predicts it from draft laws or from influences. stale_steps: small passes of the "stale" drafter.
+    """
+
+    window: int = 16
+    draft: Draft | Drafter = "reuse"
+    accept: Accept = "coupled"
+    bonus: bool = True
+    anchors: int = 0
+    survival: float = 0.0
+    planner: Planner = "confidence"
+    stale_steps: int = 0
 
 
 @dataclass(frozen=True)
@@ -27,24 +91,28 @@ class Plan:
     """The parts of one decode.
 
     law: which conditionals of the denoiser are sampled ("rows": one plain forward a prefix state; "packed": the packed
-    attention pattern). speculate: draft a window and verify it; else each round commits draws from the marginals.
-    window: drafts a round, or slots committed a round without speculation. rank_by_draw: commit the most confident of
-    the drawn tokens instead of the first in the order. anchors: likely ends of a round behind which its
-    packed pass drafts ahead. rounds: commit everything in this many rounds (overrides window).
+    attention pattern), after `guidance`. A round speculates, or replays the choice rule on `replay` states ahead, or
+    commits what `choice` selects of independent draws; `revoke` may take tokens back. cache: keys kept between
+    passes. steps, schedule, remask, eta: denoising passes and what lies between them. head: predicts influences for the
+    rules that ask for them; without one they are probed, `probe_values` a slot (None: all). banned: ids never sampled.
+    greedy: the method is defined at temperature 0 only.
     """
 
     method: str
-    law: Verify
+    law: Verify = "rows"
     order: Order = "left-to-right"
-    window: int = 1
-    rounds: int | None = None
     block_length: int | None = None
-    speculate: bool = False
-    draft: Draft | Drafter = "fresh"
-    accept: Accept = "coupled"
-    bonus: bool = True
-    anchors: int = 0
-    rank_by_draw: bool = False
+    speculation: Speculation | None = None
+    choice: Choice = InOrder()
+    replay: int = 0
+    revoke: Revoke | None = None
+    cache: CacheRule | None = None
+    guidance: Guidance = Guidance()
     steps: int = 1
     schedule: ScheduleName = "linear"
     remask: Remask = "random"
+    eta: float = 0.0
+    head: DependencyHead | None = None
+    probe_values: int | None = None
+    banned: tuple[int, ...] = ()
+    greedy: bool = False

@@ -33,7 +33,9 @@ def remask(
     """From x_0 drawn at time t = k / steps to x_s, s = t - 1 / steps. `hidden_BL` were drawn in this pass.
 
     "random" is the reverse transition q(x_s | x_t, x_0), which looks at no confidence: exact. "low-confidence" hides the
-    same expected share, but those drawn with the lowest probability: no law is kept (methods.md 0.4, law 3).
+    same expected share, but those drawn with the lowest probability: no law is kept (methods.md 0.4, law 3). "remdm" hides
+    revealed tokens again at rate sigma = eta min(1, (1 - alpha_s) / alpha_t) and reveals more in return, so that every
+    marginal q(x_s | x_0) stays (ReMDM, 2503.00307, Eq. 5 and its "rescale" schedule): blind to values, too.
     """
     t, s = k / plan.steps, (k - 1) / plan.steps
     if not isinstance(process, AbsorbingNoise):
@@ -43,16 +45,18 @@ def remask(
         canvas.ids_BL[hidden_BL] = canvas.noisy_BL[hidden_BL]
         canvas.pending_BL |= hidden_BL
         return
-    if plan.remask == "random":
-        reveal = process.reveal_probability(t, s)
-        reveal_BL = torch.full(hidden_BL.shape, reveal, dtype=torch.float64, device=hidden_BL.device)
-        hide_BL = hidden_BL & ~noise.bernoulli(reveal_BL, everywhere(hidden_BL, k), Purpose.REMASK)
-    else:
+    if plan.remask == "low-confidence":
         count_B = (within_BL.sum(1) * (1 - process.keep(s))).floor().long()
         hide_BL = hidden_BL & (lowest_first(canvas.confidence_BL, hidden_BL) < count_B[:, None])
-    canvas.ids_BL[hide_BL] = process.mask_id
-    canvas.logprob_BL[hide_BL] = torch.nan
-    canvas.pending_BL |= hide_BL
+    else:
+        keep_t, keep_s = process.keep(t), process.keep(s)
+        sigma = plan.eta * min(1.0, (1 - keep_s) / keep_t if keep_t else 1.0) if plan.remask == "remdm" else 0.0
+        reveal = (keep_s - (1 - sigma) * keep_t) / (1 - keep_t)
+        reveal_BL = torch.where(hidden_BL, reveal, 1 - sigma)
+        changed_BL = within_BL if sigma else hidden_BL
+        shown_BL = noise.bernoulli(reveal_BL.double(), everywhere(changed_BL, k), Purpose.REMASK)
+        hide_BL = changed_BL & ~shown_BL
+    canvas.erase(hide_BL, process.mask_id)
 
 
 def posterior_draw(

@@ -7,6 +7,7 @@ Shapes: B rows, S slots, V vocabulary including the mask id. Probabilities float
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 from functools import cached_property
@@ -55,6 +56,11 @@ class Sampling:
     @property
     def _truncated_B(self) -> Tensor:
         return ((self.top_k_B > 0) | (self.top_p_B < 1)) & (self.temperature_B > 0)
+
+    def ungreedy(self) -> Sampling:
+        """The same settings with temperature 1 in greedy rows."""
+        temperature_B = self.temperature_B.masked_fill(self.temperature_B == 0, 1.0)
+        return dataclasses.replace(self, temperature_B=temperature_B)
 
     def select(self, rows: Tensor) -> Sampling:
         """The settings of these rows (an index tensor)."""

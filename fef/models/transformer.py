@@ -7,6 +7,7 @@ heads, E head size, Y layers, V vocabulary. `visible[b, n, k]` is True where tok
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -36,6 +37,7 @@ class Transformer(nn.Module):
         super().__init__()
         self.config = config
         self.name = "Transformer"
+        self.extras: Any = None  # `fef.models.extras.Extras` of a checkpoint that has some
         self.embed = nn.Embedding(config.vocab_size, config.dim)
         self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.layers))
         self.norm = RMSNorm(config.dim, config.norm_eps)
@@ -73,14 +75,19 @@ class Transformer(nn.Module):
 
     def logits_at(self, ids_BL: Tensor, positions_BS: Tensor, lengths_B: Tensor | None = None) -> Tensor:
         """Logits [B, S, V] that predict the tokens at `positions_BS`; the head runs there only."""
+        return self.logits(self.hidden_at(ids_BL, positions_BS, lengths_B))
+
+    def hidden_at(self, ids_BL: Tensor, positions_BS: Tensor, lengths_B: Tensor | None = None) -> Tensor:
+        """Final hidden states [B, S, D] that predict the tokens at `positions_BS`."""
         index_BL = torch.arange(ids_BL.shape[1], device=ids_BL.device).expand_as(ids_BL)
         hidden_BLD, _ = self.trunk(
             ids_BL, index_BL, plain_visible(self.config, ids_BL.shape[1], lengths_B, ids_BL.device)
         )
-        if self.config.shift:
-            positions_BS = (positions_BS - 1).clamp(min=0)
-        chosen_BSD = hidden_BLD.gather(1, positions_BS[..., None].expand(-1, -1, hidden_BLD.shape[-1]))
-        return self.logits(chosen_BSD)
+        return hidden_BLD.gather(1, self.reads(positions_BS)[..., None].expand(-1, -1, hidden_BLD.shape[-1]))
+
+    def reads(self, positions: Tensor) -> Tensor:
+        """The positions whose hidden states predict the tokens at `positions`: their own, or one before (`shift`)."""
+        return (positions - 1).clamp(min=0) if self.config.shift else positions
 
     def logits(self, hidden: Tensor) -> Tensor:
         """The language-model head on final hidden states [..., D] -> [..., V]."""

@@ -21,6 +21,7 @@ from fef.decoding.methods import make_plan
 from fef.decoding.network import Network
 from fef.decoding.order import block_mask, block_numbers
 from fef.decoding.remask import first_noise, remask
+from fef.decoding.work import Run
 from fef.laws.draws import Noise
 from fef.laws.integrate import enumerate_outcomes, merge
 from fef.laws.noise import Schedule
@@ -91,7 +92,7 @@ def integrated_law(
                 canvas: Canvas, noise: Noise, meter: Meter, sampling: Sampling, k: int = k, block: int = block
             ) -> None:
                 hidden_BL = canvas.pending_BL & inside(canvas)
-                decode_pass(network, canvas, plan, noise, sampling, meter, inside(canvas), k, block, None)
+                decode_pass(Run(network, plan, noise, sampling, meter), canvas, inside(canvas), k, block)
                 canvas.pending_BL |= hidden_BL  # tells `hide` what was drawn
 
             def hide(canvas: Canvas, noise: Noise, _meter: Meter, _sampling: Sampling, k: int = k) -> None:

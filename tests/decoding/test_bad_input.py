@@ -233,5 +233,12 @@ def test_any_callable_with_a_mask_id_decodes():
         return torch.zeros(*ids.shape, 4, dtype=torch.float16)
 
     denoiser.mask_id = 3  # type: ignore[attr-defined]
-    for method in fef.methods():
-        assert bool((fef.decode(denoiser, empty_rows(2), method=method, temperature=1.0).ids < 3).all())
+    denoiser.information_profile = (1.0, 0.5)  # type: ignore[attr-defined]
+    for method, info in fef.methods().items():
+        temperature = 0.0 if method in ("ssd", "freedave") else 1.0
+        if info.needs == "a fef Transformer":
+            with pytest.raises(fef.OptionError, match="needs a fef Transformer"):
+                fef.decode(denoiser, empty_rows(2), method=method, temperature=temperature)
+        else:
+            out = fef.decode(denoiser, empty_rows(2), method=method, temperature=temperature)
+            assert bool((out.ids < 3).all())

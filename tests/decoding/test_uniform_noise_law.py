@@ -15,7 +15,8 @@ from fef.decoding.loop import decode_pass
 from fef.decoding.meter import Meter
 from fef.decoding.methods import make_plan
 from fef.decoding.network import Network
-from fef.decoding.score import RowsScorer
+from fef.decoding.rows import RowsScorer
+from fef.decoding.work import Run
 from fef.laws.draws import Noise
 from fef.laws.integrate import enumerate_outcomes, merge
 from fef.laws.noise import Schedule, UniformNoise
@@ -75,7 +76,7 @@ def law_given(noisy: tuple[int, ...], draft: str) -> Law:
         canvas = Canvas.start(ids_BL, open_BL, torch.arange(3).expand_as(ids_BL), None)
         sampling = make_sampling(network, 1.0, 1.0, 0, [], None, len(rows), ids_BL.device)
         meter = Meter.start(len(rows), ids_BL.device)
-        decode_pass(network, canvas, plan, noise, sampling, meter, open_BL, 1, 0, None)
+        decode_pass(Run(network, plan, noise, sampling, meter), canvas, open_BL, 1)
         return canvas.ids_BL
 
     found = enumerate_outcomes(run, 1)

@@ -1,0 +1,123 @@
+"""Drafters: tokens for the slots of a window, and the law that each was drawn from. Any drafter keeps the target's law.
+
+Shapes: B rows, L canvas length, W drafts, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from fef.decoding.plan import Speculation
+from fef.decoding.score import row_lengths
+from fef.decoding.work import Work
+from fef.errors import OptionError
+from fef.laws.draws import Purpose, gumbels
+from fef.models.stale import StaleCache
+
+__all__ = ["Drafts", "propose"]
+
+
+@dataclass(frozen=True)
+class Drafts:
+    """tokens_BW and the laws logq_BWV (nats) that they were drawn from. logits_BWV: before temperature and bans. known_B:
+    rows where these are the network's own at this very canvas, so that the first draft has the law of its target.
+    hidden_BWE: final hidden states there, if the planner reads them."""
+
+    tokens_BW: Tensor
+    logq_BWV: Tensor
+    logits_BWV: Tensor
+    known_B: Tensor
+    hidden_BWE: Tensor | None = None
+
+
+def propose(work: Work, spec: Speculation, window_BW: Tensor) -> Drafts:
+    if spec.draft == "stale":
+        return stale_drafts(work, spec, window_BW)
+    if spec.planner == "influence":
+        seen = work.scorer.look(work.canvas, window_BW, hidden=True)
+        every_row_B = torch.ones_like(work.rows_B, dtype=torch.bool)
+        return dataclasses.replace(
+            drawn(work, spec, seen.logits_BSV, window_BW, every_row_B), hidden_BWE=seen.hidden_BSE
+        )
+    logits_BWV, known_B = draft_logits(work, spec, window_BW)
+    return drawn(work, spec, logits_BWV, window_BW, known_B)
+
+
+def drawn(work: Work, spec: Speculation, logits_BWV: Tensor, window_BW: Tensor, known_B: Tensor) -> Drafts:
+    logq_BWV = work.law(logits_BWV, window_BW)
+    coupled = spec.accept == "coupled"
+    site = work.site(window_BW, 0 if coupled else work.attempt)
+    tokens_BW = work.noise.categorical(logq_BWV, site, Purpose.TOKEN if coupled else Purpose.DRAFT)
+    return Drafts(tokens_BW, logq_BWV, logits_BWV, known_B)
+
+
+def draft_logits(work: Work, spec: Speculation, window_BW: Tensor) -> tuple[Tensor, Tensor]:
+    """Draft logits [B, W, V], and the rows [B] where they are the network's own at this very canvas."""
+    no_row_B = torch.zeros_like(work.rows_B, dtype=torch.bool)
+    if callable(spec.draft):
+        logits_BWV = spec.draft(work.canvas, window_BW)
+        return work.run.network.check(logits_BWV, window_BW.shape, "drafter"), no_row_B
+    if spec.draft == "random":
+        return random_logits(work, window_BW), no_row_B
+    if work.carry is None:
+        # under visible noise a marginal has seen its own site through the network, not through Lemma 1
+        own_B = no_row_B if work.run.network.visible_noise else ~no_row_B
+        return work.scorer.look(work.canvas, window_BW).logits_BSV, own_B
+    carry_BWV, carried_B = work.carry
+    asked_BW = window_BW.masked_fill(carried_B[:, None], -1)
+    if not bool((asked_BW >= 0).any()):
+        return carry_BWV, no_row_B
+    fresh_BWV = work.scorer.look(work.canvas, asked_BW).logits_BSV
+    return torch.where(carried_B[:, None, None], carry_BWV, fresh_BWV), ~carried_B
+
+
+def random_logits(work: Work, window_BW: Tensor) -> Tensor:
+    """Logits that know nothing: a fixed function of position and attempt. The law must not notice."""
+    count = work.run.network.vocab_size
+    if count is None:
+        raise OptionError('draft="random" needs a denoiser with a vocab_size attribute.')
+    seed_B = torch.full_like(work.rows_B, 0x5EED)
+    attempt_B = torch.full_like(work.rows_B, work.attempt)
+    places_BW = window_BW.clamp(min=0)
+    return 2.0 * gumbels(seed_B, places_BW, step=0, attempt_B=attempt_B, purpose=Purpose.DRAFT, count=count)
+
+
+def stale_drafts(work: Work, spec: Speculation, window_BW: Tensor) -> Drafts:
+    """DualDiffusion's drafter (2604.05250) with its laws recorded: a full pass, then small passes over the window against
+    the keys it left, each of which draws an equal share of the slots given the drafts so far."""
+    canvas, model = work.canvas, work.run.network.transformer("the stale drafter")
+    real_BW = window_BW >= 0
+    meter, lengths_B = work.run.meter, canvas.lengths_B
+    meter.pass_(work.rows_B, real_BW.any(1).long(), row_lengths(canvas))
+    no_shadow_B0 = window_BW[:, :0]
+    seen = work.run.network.full_pass(canvas.ids_BL, window_BW.clamp(min=0), no_shadow_B0, lengths_B)
+    found = drawn(work, spec, seen.logits_RSV, window_BW, torch.ones_like(work.rows_B, dtype=torch.bool))
+    cache = StaleCache(model, seen.past, lengths_B)
+    row_N, column_N = real_BW.nonzero(as_tuple=True)
+    at_N = window_BW[row_N, column_N]
+    fresh_BL = torch.zeros_like(canvas.pending_BL)
+    fresh_BL[row_N, model.reads(at_N)] = True
+    fresh_BL[row_N, at_N] = True
+    W = window_BW.shape[1]
+    for start in range(-(-W // spec.stale_steps), W, -(-W // spec.stale_steps)):
+        held_BW = real_BW & (torch.arange(W, device=window_BW.device) < start)
+        row_N, column_N = held_BW.nonzero(as_tuple=True)
+        ids_BL = canvas.ids_BL.clone()
+        ids_BL[row_N, window_BW[row_N, column_N]] = found.tokens_BW[row_N, column_N]
+        later_BW = window_BW.masked_fill(held_BW, -1)
+        meter.pass_(work.rows_B, (later_BW >= 0).any(1).long(), fresh_BL.sum(1))
+        logits_BWV = cache.step(
+            ids_BL, fresh_BL, window_BW.clamp(min=0), torch.arange(len(ids_BL), device=ids_BL.device)
+        )
+        again = drawn(work, spec, logits_BWV, window_BW, found.known_B)
+        found = Drafts(
+            torch.where(held_BW, found.tokens_BW, again.tokens_BW),
+            torch.where(held_BW[..., None], found.logq_BWV, again.logq_BWV),
+            torch.where(held_BW[..., None], found.logits_BWV, again.logits_BWV),
+            found.known_B,
+        )
+    return found

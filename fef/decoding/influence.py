@@ -1,0 +1,36 @@
+"""The influence of candidate slots on each other, from the dependency head or by probing the network.
+
+Shapes: B rows, S slots, V vocabulary, R sequences of a probe.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from fef.decoding.score import Seen, row_lengths
+from fef.decoding.work import Work
+from fef.laws.influence import exact_influence
+
+__all__ = ["influence_of"]
+
+
+def influence_of(work: Work, slots_BS: Tensor, seen: Seen) -> Tensor:
+    """D [B, S, S] at temperature 1: the expected change (TV) of the law at slot j when slot i becomes known."""
+    if work.plan.head is not None:
+        assert seen.hidden_BSE is not None, "asked for where a head is used"
+        influence_BSS: Tensor = work.plan.head(seen.hidden_BSE, slots_BS).double()
+        return influence_BSS
+    return probed(work, slots_BS)
+
+
+def probed(work: Work, slots_BS: Tensor) -> Tensor:
+    canvas, network = work.canvas, work.run.network
+
+    def score(ids_RL: Tensor) -> Tensor:
+        copies = len(ids_RL) // len(slots_BS)
+        rows_B = copies * (slots_BS >= 0).any(1).long()
+        work.run.meter.pass_(work.rows_B, rows_B, rows_B * row_lengths(canvas))
+        lengths_R = None if canvas.lengths_B is None else canvas.lengths_B.repeat(copies)
+        return network.logits_at(ids_RL, slots_BS.clamp(min=0).repeat(copies, 1), lengths_R)
+
+    return exact_influence(score, canvas.ids_BL, slots_BS, work.plain_law, work.plan.probe_values).matrix_BSS

@@ -1,0 +1,124 @@
+"""The packed scorer: verification in one small pass over exact caches, for networks trained for the packed pattern.
+
+Shapes: as in `score`; R references.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from fef.decoding.canvas import Canvas
+from fef.decoding.meter import Meter
+from fef.decoding.network import Network
+from fef.decoding.score import Ask, Seen, Targets, row_lengths
+from fef.models.packed import REVEALED, PackedSession
+
+__all__ = ["PackedScorer"]
+
+
+class PackedScorer:
+    """Verification in one packed pass (design section 5). Committed tokens become cached references.
+
+    The last committed token of a round (a correction or a bonus) was no reference of that round's pass; it waits in
+    `waiting` and leads the references of the next one.
+    """
+
+    def __init__(self, network: Network, meter: Meter, who_B: Tensor) -> None:
+        assert network.packed is not None, "the plan refuses packed verification of other networks"
+        self.network, self.model, self.meter, self.who_B = network, network.packed, meter, who_B
+
+    def pass_began(self, canvas: Canvas, slots_BS: Tensor, time: float) -> Tensor:
+        rank_BL = torch.where(canvas.pending_BL, dense_rank(canvas), REVEALED)
+        self.session = PackedSession(self.model, canvas.ids_BL, rank_BL, slots_BS, canvas.lengths_B)
+        self.waiting_B1 = torch.full_like(canvas.ids_BL[:, :1], -1)
+        self.meter.pass_(self.who_B, torch.ones_like(self.who_B), row_lengths(canvas) + (slots_BS >= 0).sum(1))
+        return self.session.first_logits_BDV
+
+    def look(
+        self,
+        canvas: Canvas,
+        slots_BS: Tensor,
+        *,
+        suspects_BC: Tensor | None = None,
+        masked: bool = True,
+        hidden: bool = False,
+    ) -> Seen:
+        assert suspects_BC is None and not hidden, "no preset asks for this under the packed law"
+        asked_B1 = (slots_BS >= 0).any(1, keepdim=True)
+        references_B1 = torch.where(asked_B1, self.waiting_B1, -1)
+        _, logits_BGSV = self.extend(canvas, references_B1, slots_BS[:, :0], slots_BS[:, None])
+        self.session.absorb(asked_B1[:, 0].long())
+        self.waiting_B1 = torch.where(asked_B1, -1, self.waiting_B1)
+        return Seen(logits_BGSV[:, 0])
+
+    def targets(self, canvas: Canvas, ask: Ask) -> Targets:
+        """References for the waiting token and the drafts, targets at the drafts, and draft groups: one behind the drafts,
+        whose first member is the bonus target (it sees every draft and nothing else of its group), and one at each
+        anchor."""
+        width = ask.draft_BW.shape[1]
+        place_W = torch.arange(width, device=ask.slots_BS.device)
+        window_BW = ask.slots_BS[:, :width].masked_fill(place_W >= ask.width_B[:, None], -1)
+        asked_BW = window_BW
+        if ask.known_B is not None:
+            asked_BW = window_BW.masked_fill(ask.known_B[:, None] & (place_W == 0), -1)
+        bonus = ask.count > width
+        behind_B1 = ask.width_B[:, None]
+        anchor_BG = behind_B1 if ask.anchor_BG is None else torch.cat([behind_B1, ask.anchor_BG], 1)
+        group_BGD = group_slots(ask.slots_BS, anchor_BG, max(int(bonus), ask.ahead + 1 if ask.ahead else 0))
+        references_BR = torch.cat([self.waiting_B1, window_BW], 1)
+        target_BTV, ahead_BGDV = self.extend(canvas, references_BR, asked_BW, group_BGD, ask.draft_BW)
+        if bonus:
+            place_B11 = ask.width_B[:, None, None].expand(-1, 1, target_BTV.shape[-1])
+            target_BTV = torch.nn.functional.pad(target_BTV, (0, 0, 0, 1)).scatter(1, place_B11, ahead_BGDV[:, 0, :1])
+        return Targets(target_BTV, ahead_BGDV, anchor_BG) if ask.ahead else Targets(target_BTV)
+
+    def extend(
+        self,
+        canvas: Canvas,
+        references_BR: Tensor,
+        targets_BT: Tensor,
+        drafts_BGD: Tensor,
+        draft_BW: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """One pass: logits of the targets [B, T, V] and of the draft groups [B, G, D, V]."""
+        ids_BR = canvas.ids_BL.gather(1, references_BR.clamp(min=0))
+        if draft_BW is not None:
+            ids_BR = torch.cat([ids_BR[:, :1], draft_BW], 1)
+        drafts_BN = drafts_BGD.flatten(1)
+        first_BN = drafts_BGD[:, :, :1].clamp(min=0).expand_as(drafts_BGD).flatten(1)
+        limit_BN = self.session.rank_BL.gather(1, first_BN)
+        target_BTV, draft_BNV = self.session.extend(references_BR, ids_BR, targets_BT, drafts_BN, limit_BN)
+        queries_B = (targets_BT >= 0).sum(1) + (drafts_BN >= 0).sum(1)
+        busy_B = (queries_B > 0).long()
+        self.meter.pass_(self.who_B, busy_B, busy_B * ((references_BR >= 0).sum(1) + queries_B))
+        return target_BTV, draft_BNV.view(*drafts_BGD.shape, draft_BNV.shape[-1])
+
+    def committed(self, canvas: Canvas, slots_BS: Tensor, accepted_B: Tensor, commit_B: Tensor) -> None:
+        cached_B = torch.zeros_like(accepted_B)  # committed tokens that were references of a pass of this round
+        if self.session.new_references is not None:
+            self.session.absorb(accepted_B + 1)
+            cached_B = accepted_B
+        last_B1 = (commit_B - 1).clamp(min=0)[:, None]
+        extra_B1 = (commit_B > cached_B)[:, None]
+        self.waiting_B1 = torch.where(extra_B1, slots_BS.gather(1, last_B1), -1)
+
+    def select(self, rows: Tensor) -> None:
+        self.who_B, self.waiting_B1 = self.who_B[rows], self.waiting_B1[rows]
+        self.session.select(rows)
+
+
+def group_slots(slots_BS: Tensor, anchor_BG: Tensor, depth: int) -> Tensor:
+    """Slots [B, G, D] of draft groups that start at window places `anchor_BG` (-1: an absent group)."""
+    place_BGD = anchor_BG[..., None] + torch.arange(depth, device=slots_BS.device)
+    outside_BGD = (anchor_BG[..., None] < 0) | (place_BGD >= slots_BS.shape[1])
+    flat_BN = place_BGD.clamp(0, slots_BS.shape[1] - 1).flatten(1)
+    return slots_BS.gather(1, flat_BN).view(place_BGD.shape).masked_fill(outside_BGD, -1)
+
+
+def dense_rank(canvas: Canvas) -> Tensor:
+    """Pending slots numbered 0, 1, .. in decoding order; the packed pattern counts in places."""
+    last = torch.iinfo(torch.int64).max
+    order_BL = torch.where(canvas.pending_BL, canvas.rank_BL, last).argsort(dim=1, stable=True)
+    place_L = torch.arange(order_BL.shape[1], device=order_BL.device)
+    return torch.empty_like(order_BL).scatter_(1, order_BL, place_L.expand_as(order_BL))

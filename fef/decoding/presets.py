@@ -1,0 +1,539 @@
+"""Options of the methods, each a frozen dataclass that makes the plan. A preset says which parts go together; the parts
+themselves are elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from fef.decoding.choice import (
+    Choice,
+    EntropyBound,
+    Factor,
+    InOrder,
+    LowInfluence,
+    RunningThreshold,
+    Score,
+    Stable,
+    Threshold,
+    TopScore,
+    WideIn,
+)
+from fef.decoding.network import Network
+from fef.decoding.options import flag, number, one_of, path, whole
+from fef.decoding.plan import (
+    Accept,
+    CacheKind,
+    CacheRule,
+    Draft,
+    Drafter,
+    Guidance,
+    Order,
+    Plan,
+    Planner,
+    Remask,
+    ScheduleName,
+    Speculation,
+    Verify,
+)
+from fef.decoding.quota import DreamShare, EvenShare, Everything, PerRound, Planned, Quota
+from fef.decoding.revoke import DropLargestFalls, KeepConfident, WideOut
+from fef.errors import OptionError
+from fef.models.demask import DependencyHead, load_head
+
+__all__ = [
+    "DelayedCacheOptions",
+    "DemaskOptions",
+    "DreamOptions",
+    "DualExactOptions",
+    "DualOptions",
+    "EntropyBoundedOptions",
+    "FactorOptions",
+    "FefOptions",
+    "KlassOptions",
+    "LowConfidenceOptions",
+    "OriginOptions",
+    "RandomOptions",
+    "RemdmOptions",
+    "ReplayOptions",
+    "SaberOptions",
+    "ScheduleOptions",
+    "SequentialOptions",
+    "ThresholdOptions",
+    "WinoOptions",
+]
+
+ORDERS, ACCEPTS, DRAFTS = get_args(Order), get_args(Accept), get_args(Draft)
+Cache = Literal["none", "prefix", "dual"]
+
+
+@dataclass(frozen=True)
+class Guided:
+    """Options of the law (`Guidance`) that every method under the plain forward has."""
+
+    cfg_scale: float = number(0.0)
+    contrast: float = number(0.0)
+
+    @property
+    def guidance(self) -> Guidance:
+        return Guidance(self.cfg_scale, self.contrast)
+
+
+@dataclass(frozen=True)
+class SequentialOptions(Guided):
+    order: Order = one_of("left-to-right", ORDERS)
+    block_length: int | None = whole(None)
+    verify: Verify = one_of("rows", get_args(Verify))
+    cache: Literal["none", "prefix"] = one_of("none", ("none", "prefix"))
+
+    def plan(self, network: Network) -> Plan:
+        check_blocks(self.order, self.block_length)
+        check_law(self.verify, network, self.guidance)
+        return Plan(
+            "sequential",
+            self.verify,
+            self.order,
+            self.block_length,
+            cache=exact_cache("sequential", self.cache, self.verify, network, self.guidance),
+            guidance=self.guidance,
+        )
+
+
+@dataclass(frozen=True)
+class FefOptions(Guided):
+    steps: int = whole(1)
+    window: int = whole(16)
+    verify: Verify | Literal["auto"] = one_of("auto", ("auto", *get_args(Verify)))
+    accept: Accept = one_of("coupled", ACCEPTS)
+    remask: Remask = one_of("random", get_args(Remask))
+    eta: float = number(0.2, high=1.0)
+    block_length: int | None = whole(None)
+    order: Order = one_of("left-to-right", ORDERS)
+    draft: Draft | Drafter = one_of("reuse", tuple(d for d in DRAFTS if d != "stale"), or_callable=True)
+    bonus: bool = flag(True)
+    anchors: int = whole(2, least=0)
+    survival: float = number(0.0, high=1.0)
+    planner: Planner = one_of("confidence", get_args(Planner))
+    head: str | None = path()
+    cache: Literal["none", "prefix"] = one_of("none", ("none", "prefix"))
+    schedule: ScheduleName = one_of("linear", get_args(ScheduleName))
+
+    def plan(self, network: Network) -> Plan:
+        plain_only = self.guidance.on or self.cache != "none" or self.planner == "influence"
+        law: Verify = "packed" if network.packed is not None and not plain_only else "rows"
+        law = law if self.verify == "auto" else self.verify
+        check_law(law, network, self.guidance)
+        check_blocks(self.order, self.block_length)
+        if self.planner == "influence" and (law == "packed" or self.draft != "fresh"):
+            raise OptionError(
+                'planner="influence" reads hidden states of a plain pass: give verify="rows", draft="fresh".'
+            )
+        spec = Speculation(
+            self.window,
+            "fresh" if network.visible_noise and self.draft == "reuse" else self.draft,
+            self.accept,
+            self.bonus,
+            self.anchors if law == "packed" else 0,
+            self.survival,
+            self.planner,
+        )
+        return Plan(
+            "fef",
+            law,
+            self.order,
+            self.block_length,
+            speculation=spec,
+            cache=exact_cache("fef", self.cache, law, network, self.guidance),
+            guidance=self.guidance,
+            steps=self.steps,
+            schedule=self.schedule,
+            remask=self.remask,
+            eta=self.eta,
+            head=find_head(self.head, network) if self.planner == "influence" else None,
+        )
+
+
+@dataclass(frozen=True)
+class LladaOptions(Guided):
+    tokens_per_step: int = whole(1)
+    steps: int | None = whole(None)
+    block_length: int | None = whole(None)
+
+    @property
+    def quota(self) -> Quota:
+        if self.steps is not None and self.tokens_per_step != 1:
+            raise OptionError("Give steps or tokens_per_step, not both: one follows from the other.")
+        return PerRound(self.tokens_per_step) if self.steps is None else EvenShare(self.steps)
+
+
+@dataclass(frozen=True)
+class LowConfidenceOptions(LladaOptions):
+    left_bias: float = number(0.0)
+    logits_eos_inf: bool = flag(False)
+    confidence_eos_eot_inf: bool = flag(False)
+
+    def plan(self, network: Network) -> Plan:
+        refuse_visible_noise("low-confidence", network)
+        last = ends(network) if self.confidence_eos_eot_inf else ()
+        choice = TopScore("drawn", self.quota, left_bias=self.left_bias, last=last)
+        return Plan(
+            "low-confidence",
+            block_length=self.block_length,
+            choice=choice,
+            guidance=self.guidance,
+            banned=ends(network)[:1] if self.logits_eos_inf else (),
+        )
+
+
+@dataclass(frozen=True)
+class RandomOptions(LladaOptions):
+    logits_eos_inf: bool = flag(False)
+
+    def plan(self, network: Network) -> Plan:
+        refuse_visible_noise("random", network)
+        return Plan(
+            "random",
+            order="blocks" if self.block_length else "random",
+            block_length=self.block_length,
+            choice=InOrder(self.quota),
+            guidance=self.guidance,
+            banned=ends(network)[:1] if self.logits_eos_inf else (),
+        )
+
+
+@dataclass(frozen=True)
+class DreamOptions(Guided):
+    """Dream's ranked rules. Its own scores are those of the law that is sampled, with temperature and top-p."""
+
+    steps: int | None = whole(None)
+    tokens_per_step: int | None = whole(None)
+    block_length: int | None = whole(None)
+    alg_temp: float = number(0.0)
+    left_bias: float = number(0.0)
+
+    def plan_for(self, method: str, score: Score, network: Network) -> Plan:
+        refuse_visible_noise(method, network)
+        if self.steps is not None and self.tokens_per_step is not None:
+            raise OptionError("Give steps or tokens_per_step, not both: one follows from the other.")
+        quota = DreamShare(self.steps) if self.tokens_per_step is None else PerRound(self.tokens_per_step)
+        choice = TopScore(score, quota, sampled=True, left_bias=self.left_bias, alg_temp=self.alg_temp)
+        return Plan(method, block_length=self.block_length, choice=choice, guidance=self.guidance)
+
+
+@dataclass(frozen=True)
+class MaskgitPlusOptions(DreamOptions):
+    def plan(self, network: Network) -> Plan:
+        return self.plan_for("maskgit-plus", "drawn", network)
+
+
+@dataclass(frozen=True)
+class TopkMarginOptions(DreamOptions):
+    def plan(self, network: Network) -> Plan:
+        return self.plan_for("topk-margin", "margin", network)
+
+
+@dataclass(frozen=True)
+class EntropyOptions(DreamOptions):
+    def plan(self, network: Network) -> Plan:
+        return self.plan_for("entropy", "entropy", network)
+
+
+@dataclass(frozen=True)
+class OriginOptions(Guided):
+    """The reverse transition with an x_0 that is drawn factorized: each mask is revealed with probability 1 - s / t."""
+
+    steps: int = whole(32)
+    block_length: int | None = whole(None)
+    schedule: ScheduleName = one_of("linear", get_args(ScheduleName))
+
+    def parts(self, network: Network) -> dict[str, Any]:
+        return {
+            "block_length": self.block_length,
+            "choice": InOrder(Everything()),
+            "guidance": self.guidance,
+            "steps": self.steps,
+            "schedule": self.schedule,
+        }
+
+    def plan(self, network: Network) -> Plan:
+        refuse_visible_noise("origin", network)
+        return Plan("origin", **self.parts(network))
+
+
+@dataclass(frozen=True)
+class RemdmOptions(OriginOptions):
+    eta: float = number(0.2, high=1.0)
+
+    def plan(self, network: Network) -> Plan:
+        refuse_visible_noise("remdm", network)
+        return Plan("remdm", remask="remdm", eta=self.eta, **self.parts(network))
+
+
+@dataclass(frozen=True)
+class CachedOptions(Guided):
+    block_length: int | None = whole(32)
+    cache: Cache = one_of("none", get_args(Cache))
+
+    def plan_for(self, method: str, choice: Choice, network: Network) -> Plan:
+        refuse_visible_noise(method, network)
+        cache = stale_cache(method, None if self.cache == "none" else self.cache, network, self.guidance)
+        return Plan(method, block_length=self.block_length, choice=choice, cache=cache, guidance=self.guidance)
+
+
+@dataclass(frozen=True)
+class ThresholdOptions(CachedOptions):
+    threshold: float = number(0.9, high=1.0)
+    tokens_per_step: int = whole(1)
+    steps: int | None = whole(None)
+    strict: bool = flag(False)
+
+    def plan(self, network: Network) -> Plan:
+        quota = PerRound(self.tokens_per_step) if self.steps is None else EvenShare(self.steps)
+        return self.plan_for("threshold", Threshold(self.threshold, quota, self.strict), network)
+
+
+@dataclass(frozen=True)
+class FactorOptions(CachedOptions):
+    factor: float = number(1.0)
+
+    def plan(self, network: Network) -> Plan:
+        return self.plan_for("factor", Factor(self.factor), network)
+
+
+@dataclass(frozen=True)
+class DelayedCacheOptions(LladaOptions):
+    refresh: int = whole(4)
+
+    def plan(self, network: Network) -> Plan:
+        refuse_visible_noise("delayed-cache", network)
+        cache = stale_cache("delayed-cache", "delayed", network, self.guidance, self.refresh)
+        choice = TopScore("drawn", self.quota)
+        return Plan("delayed-cache", block_length=self.block_length, choice=choice, cache=cache)
+
+
+@dataclass(frozen=True)
+class EntropyBoundedOptions(CachedOptions):
+    gamma: float = number(0.1)
+
+    def plan(self, network: Network) -> Plan:
+        return self.plan_for("entropy-bounded", EntropyBound(self.gamma), network)
+
+
+@dataclass(frozen=True)
+class KlassOptions(CachedOptions):
+    threshold: float = number(0.9, high=1.0)
+    epsilon: float = number(0.01)
+    history: int = whole(2)
+
+    def plan(self, network: Network) -> Plan:
+        return self.plan_for("klass", Stable(self.threshold, self.epsilon, self.history), network)
+
+
+@dataclass(frozen=True)
+class ScheduleOptions(Guided):
+    """DDOSP. profile: a file made by `fef profile`; by default that of the checkpoint."""
+
+    steps: int = whole(32)
+    profile: str | None = path()
+
+    def plan(self, network: Network) -> Plan:
+        refuse_visible_noise("schedule", network)
+        profile = network.information_profile(self.profile)
+        choice = InOrder(Planned(profile, self.steps))
+        return Plan("schedule", order="random", choice=choice, guidance=self.guidance)
+
+
+@dataclass(frozen=True)
+class DemaskOptions:
+    """influence: predicted by a dependency head, probed with the network itself, or "auto": by a head where there is one."""
+
+    tau: float = number(0.1)
+    influence: Literal["auto", "head", "probe"] = one_of("auto", ("auto", "head", "probe"))
+    head: str | None = path()
+    probe_values: int = whole(4)
+    block_length: int | None = whole(None)
+
+    def plan(self, network: Network) -> Plan:
+        refuse_visible_noise("demask", network)
+        if self.head is not None and self.influence == "probe":
+            raise OptionError('head=FILE and influence="probe" are both given; give one.')
+        probe = self.influence == "probe" or (
+            self.influence == "auto" and self.head is None and network.dependency_head is None
+        )
+        head = None if probe else find_head(self.head, network)
+        return Plan(
+            "demask",
+            block_length=self.block_length,
+            choice=LowInfluence(self.tau, "probe" if probe else "head"),
+            head=head,
+            probe_values=self.probe_values,
+        )
+
+
+@dataclass(frozen=True)
+class DualOptions:
+    """DualDiffusion as published: `drafts` cheap steps, then one look that keeps or re-masks."""
+
+    drafts: int = whole(5)
+    tokens_per_step: int = whole(1)
+    keep: Literal["confidence", "kl"] = one_of("confidence", ("confidence", "kl"))
+    limit: float = number(0.5)
+    block_length: int | None = whole(32)
+    cache: CacheKind = one_of("dual", get_args(CacheKind))
+
+    def plan(self, network: Network) -> Plan:
+        refuse_visible_noise("dual", network)
+        return Plan(
+            "dual",
+            block_length=self.block_length,
+            choice=TopScore("drawn", PerRound(self.tokens_per_step)),
+            revoke=KeepConfident(self.keep, self.limit, self.drafts),
+            cache=stale_cache("dual", self.cache, network, Guidance()),
+        )
+
+
+@dataclass(frozen=True)
+class DualExactOptions:
+    """DualDiffusion's cheap drafter, its laws recorded, and rejection by fresh targets."""
+
+    drafts: int = whole(5)
+    window: int = whole(16)
+    verify: Verify | Literal["auto"] = one_of("auto", ("auto", *get_args(Verify)))
+    accept: Accept = one_of("coupled", ACCEPTS)
+    block_length: int | None = whole(None)
+    order: Order = one_of("left-to-right", ORDERS)
+    bonus: bool = flag(True)
+
+    def plan(self, network: Network) -> Plan:
+        law: Verify = "packed" if network.packed is not None else "rows"
+        law = law if self.verify == "auto" else self.verify
+        check_law(law, network, Guidance())
+        check_blocks(self.order, self.block_length)
+        network.transformer("dual-exact")
+        spec = Speculation(self.window, "stale", self.accept, self.bonus, stale_steps=self.drafts)
+        return Plan("dual-exact", law, self.order, self.block_length, speculation=spec)
+
+
+@dataclass(frozen=True)
+class ReplayOptions(Guided):
+    block_length: int | None = whole(None)
+    drafts: int = whole(4)
+
+    def plan_for(self, method: str, tokens_per_step: int, network: Network) -> Plan:
+        refuse_visible_noise(method, network)
+        choice = TopScore("confidence", PerRound(tokens_per_step))
+        return Plan(
+            method,
+            block_length=self.block_length,
+            choice=choice,
+            replay=self.drafts,
+            guidance=self.guidance,
+            greedy=True,
+        )
+
+
+@dataclass(frozen=True)
+class SsdOptions(ReplayOptions):
+    def plan(self, network: Network) -> Plan:
+        return self.plan_for("ssd", 1, network)
+
+
+@dataclass(frozen=True)
+class FreedaveOptions(ReplayOptions):
+    tokens_per_step: int = whole(1)
+
+    def plan(self, network: Network) -> Plan:
+        return self.plan_for("freedave", self.tokens_per_step, network)
+
+
+@dataclass(frozen=True)
+class WinoOptions:
+    threshold: float = number(0.6, high=1.0)
+    keep: float = number(0.9, high=1.0)
+    block_length: int | None = whole(128)
+
+    def plan(self, network: Network) -> Plan:
+        refuse_visible_noise("wino", network)
+        return Plan("wino", block_length=self.block_length, choice=WideIn(self.threshold), revoke=WideOut(self.keep))
+
+
+@dataclass(frozen=True)
+class SaberOptions:
+    tokens_per_step: int = whole(2)
+    rate: float = number(8.0, low=1.0)
+    block_length: int | None = whole(32)
+
+    def plan(self, network: Network) -> Plan:
+        refuse_visible_noise("saber", network)
+        choice = RunningThreshold(PerRound(self.tokens_per_step))
+        return Plan("saber", block_length=self.block_length, choice=choice, revoke=DropLargestFalls(self.rate))
+
+
+def check_law(law: str, network: Network, guidance: Guidance) -> None:
+    if law == "packed" and network.packed is None:
+        raise OptionError(
+            f'{network.name} was not trained for the packed attention pattern. Use verify="rows", or fine-tune it with '
+            "`fef train`."
+        )
+    if law == "packed" and guidance.on:
+        raise OptionError('cfg_scale and contrast change the logits of plain passes. Use verify="rows" with them.')
+
+
+def check_blocks(order: str, block_length: int | None) -> None:
+    if order == "blocks" and block_length is None:
+        raise OptionError('order="blocks" needs block_length, for example block_length=32.')
+
+
+def exact_cache(method: str, cache: str, law: str, network: Network, guidance: Guidance) -> CacheRule | None:
+    """The prefix cache of an exact method. Raises OptionError where it would break the law."""
+    if cache == "none":
+        return None
+    if law == "packed":
+        raise OptionError('verify="packed" has exact caches of its own; leave cache out.')
+    if not network.block_causal:
+        raise OptionError(
+            f'cache="prefix" would break the law of {method} on {network.name}: without block-causal attention the keys of '
+            'the prefix change with every token. Exact alternatives: verify="packed" on a network trained for it, or '
+            'method="dual-exact", which drafts with such a cache and verifies without.'
+        )
+    if guidance.on:
+        raise OptionError("cfg_scale and contrast do not go with a cache. Leave cache out.")
+    return CacheRule("prefix")
+
+
+def stale_cache(
+    method: str, kind: CacheKind | None, network: Network, guidance: Guidance, refresh: int | None = None
+) -> CacheRule | None:
+    if kind is None:
+        return None
+    if guidance.on:
+        raise OptionError('cfg_scale and contrast do not go with a cache. Use cache="none".')
+    network.transformer(f"{method} with a cache")
+    return CacheRule(kind, refresh)
+
+
+def find_head(file: str | None, network: Network) -> DependencyHead:
+    model = network.transformer("a dependency head")
+    if file is not None:
+        return load_head(Path(file), model)
+    if network.dependency_head is None:
+        raise OptionError(
+            f"{network.name} comes without a dependency head. Train one with `fef train-demask`, give head=FILE, or use "
+            'influence="probe".'
+        )
+    return network.dependency_head
+
+
+def ends(network: Network) -> tuple[int, ...]:
+    """The ids that end a text or a turn, the end of text first."""
+    if not network.end_ids:
+        raise OptionError(
+            f"{network.name} names no EOS id. Give the denoiser an `end_ids` attribute, or leave the flag out."
+        )
+    return network.end_ids
+
+
+def refuse_visible_noise(method: str, network: Network) -> None:
+    if network.visible_noise:
+        raise OptionError(f'{method} needs absorbing noise; {network.name} has uniform noise. Use method="fef".')

@@ -1,0 +1,123 @@
+"""Quotas: how many slots a round without speculation commits at least. They read counts only, never values.
+
+Shapes: B rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from fef.laws.information import optimal_counts
+
+__all__ = ["DreamShare", "EvenShare", "Everything", "PerRound", "Planned", "Progress", "Quota"]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """masks_B: slots of the block when its pass began. pending_B: those still open. round: rounds done. blocks_B: blocks a
+    row has."""
+
+    masks_B: Tensor
+    pending_B: Tensor
+    round: int
+    blocks_B: Tensor
+
+
+class Quota(Protocol):
+    @property
+    def one(self) -> bool:
+        """Is it one slot a round, whatever the length?"""
+        ...
+
+    def __call__(self, progress: Progress) -> Tensor:
+        """Slots to commit, int64 [B]."""
+        ...
+
+
+@dataclass(frozen=True)
+class PerRound:
+    """The same number every round."""
+
+    count: int = 1
+
+    @property
+    def one(self) -> bool:
+        return self.count == 1
+
+    def __call__(self, progress: Progress) -> Tensor:
+        return torch.full_like(progress.masks_B, self.count)
+
+
+@dataclass(frozen=True)
+class Everything:
+    """All open slots in one round."""
+
+    one = False
+
+    def __call__(self, progress: Progress) -> Tensor:
+        return progress.pending_B
+
+
+@dataclass(frozen=True)
+class EvenShare:
+    """LLaDA (2502.09992, `get_num_transfer_tokens`): each block has an equal part of `steps` rounds, and its slots are
+    spread evenly over them, the remainder over the first."""
+
+    steps: int
+    one = False
+
+    def __call__(self, progress: Progress) -> Tensor:
+        rounds_B = torch.minimum((self.steps // progress.blocks_B).clamp(min=1), progress.masks_B)
+        return progress.masks_B // rounds_B + (progress.round < progress.masks_B % rounds_B).long()
+
+
+@dataclass(frozen=True)
+class DreamShare:
+    """Dream (2508.15487, `diffusion_generate`): int(open * (1 - s / t)) over times from 1 to `eps`, all at the last step.
+
+    steps: None takes one step a slot. Not uniform: with steps = slots the first round commits nothing and the last two.
+    """
+
+    steps: int | None = None
+    eps: float = 1e-3
+    one = False
+
+    def __call__(self, progress: Progress) -> Tensor:
+        quota = [
+            dream_count(pending, masks if self.steps is None else self.steps, progress.round, self.eps)
+            for pending, masks in zip(progress.pending_B.tolist(), progress.masks_B.tolist(), strict=True)
+        ]
+        return torch.tensor(quota, device=progress.masks_B.device)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """The schedule of least factorization error for an information profile (Lavenant and Zanella, 2510.25544)."""
+
+    profile: tuple[float, ...]
+    steps: int
+    one = False
+
+    def __call__(self, progress: Progress) -> Tensor:
+        quota = []
+        for masks in progress.masks_B.tolist():
+            counts = best_counts(self.profile, masks, self.steps)
+            quota.append(counts[progress.round] if progress.round < len(counts) else 1)
+        return torch.tensor(quota, device=progress.masks_B.device)
+
+
+def dream_count(pending: int, steps: int, round_: int, eps: float) -> int:
+    if round_ >= steps - 1:
+        return pending
+    times = torch.linspace(1, eps, steps + 1)  # float32, as released: rounding decides some of the counts
+    return int(pending * (1 - times[round_ + 1] / times[round_]))
+
+
+@lru_cache(maxsize=256)
+def best_counts(profile: tuple[float, ...], length: int, steps: int) -> list[int]:
+    return optimal_counts(profile, length, steps)

@@ -1,0 +1,150 @@
+"""Revoke rules: which committed tokens a later look takes back. All depend on values, so none keeps a law.
+
+Shapes: B rows, C suspects, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from fef.decoding.finding import Finding
+
+__all__ = ["DropLargestFalls", "KeepConfident", "Revoke", "Suspects", "WideOut"]
+
+
+@dataclass
+class Suspects:
+    """Committed tokens under another look.
+
+    slots_BC: positions, -1 where there is none. tokens_BC: the tokens there. logp_BCV: the network's law at temperature
+    1, with that position masked or not as the rule asks. committed_BC: their probability when they were committed.
+    drafted_BCV: the law they were committed from, if the rule asks. new_B: slots committed in this round.
+    """
+
+    slots_BC: Tensor
+    tokens_BC: Tensor
+    logp_BCV: Tensor
+    committed_BC: Tensor
+    drafted_BCV: Tensor | None
+    new_B: Tensor
+
+    @property
+    def real_BC(self) -> Tensor:
+        return self.slots_BC >= 0
+
+    @property
+    def confidence_BC(self) -> Tensor:
+        return self.logp_BCV.gather(-1, self.tokens_BC[..., None])[..., 0].exp()
+
+    def worst(self, fault_BC: Tensor, count_B: Tensor) -> Tensor:
+        """The `count` suspects of largest fault; bool [B, C]."""
+        order_BC = fault_BC.masked_fill(~self.real_BC, -torch.inf).argsort(dim=1, descending=True, stable=True)
+        return (order_BC.argsort(dim=1) < count_B[:, None]) & self.real_BC
+
+
+class Revoke(Protocol):
+    """cycle: rounds of a cycle, the last of which looks at the suspects. commits: does that round commit, too. recent: only
+    tokens committed in this cycle are suspects, and none is left unchecked. masked: a suspect is looked at with its own
+    position masked. keeps_laws: the laws that tokens were drawn from are remembered."""
+
+    @property
+    def cycle(self) -> int: ...
+    @property
+    def commits(self) -> bool: ...
+    @property
+    def recent(self) -> bool: ...
+    @property
+    def masked(self) -> bool: ...
+    @property
+    def keeps_laws(self) -> bool: ...
+
+    def select(self, s: Suspects) -> Tensor:
+        """Tokens to take back, bool [B, C]."""
+        ...
+
+    def finding(self) -> Finding: ...
+
+
+@dataclass(frozen=True)
+class WideOut:
+    """Take back tokens of leave-one-out probability below `keep`, but fewer than were just committed (WINO, 2507.18578)."""
+
+    keep: float
+    cycle = 1
+    commits = True
+    recent = False
+    masked = True
+    keeps_laws = False
+
+    def select(self, s: Suspects) -> Tensor:
+        failed_B = ((s.confidence_BC < self.keep) & s.real_BC).sum(1)
+        return s.worst(-s.confidence_BC, torch.minimum(failed_B, (s.new_B - 1).clamp(min=0)))
+
+    def finding(self) -> Finding:
+        return Finding(
+            False, "revoke: tokens of low leave-one-out probability are redrawn, which depends on values (law 3)"
+        )
+
+
+@dataclass(frozen=True)
+class KeepConfident:
+    """After each cycle of cheap drafts, one accurate look keeps the tokens it agrees with (DualDiffusion, 2604.05250).
+
+    rule: "confidence" keeps a token of probability at least `limit`, "kl" one whose drafter law is within `limit` nats,
+    KL(drafter || verifier). The most confident token of a cycle is always kept, so that each makes progress.
+    """
+
+    rule: Literal["confidence", "kl"]
+    limit: float
+    drafts: int
+    commits = False
+    recent = True
+    masked = True
+
+    @property
+    def cycle(self) -> int:
+        return self.drafts + 1
+
+    @property
+    def keeps_laws(self) -> bool:
+        return self.rule == "kl"
+
+    def select(self, s: Suspects) -> Tensor:
+        if self.rule == "confidence":
+            failed_BC = s.confidence_BC < self.limit
+        else:
+            assert s.drafted_BCV is not None, "keeps_laws asks for it"
+            q_BCV = s.drafted_BCV.exp()
+            failed_BC = torch.where(q_BCV > 0, q_BCV * (s.drafted_BCV - s.logp_BCV), 0.0).sum(-1) > self.limit
+        best_BC = s.worst(s.confidence_BC, torch.ones_like(s.new_B))
+        return failed_BC & ~best_BC & s.real_BC
+
+    def finding(self) -> Finding:
+        return Finding(
+            False, f"revoke: the verifier keeps tokens by {self.rule}, which depends on their values (law 3)"
+        )
+
+
+@dataclass(frozen=True)
+class DropLargestFalls:
+    """Take back max(1, floor(new / rate)) tokens whose probability fell most since they were committed, but fewer than were
+    just committed (Saber, 2510.18165)."""
+
+    rate: float
+    cycle = 1
+    commits = True
+    recent = False
+    masked = False
+    keeps_laws = False
+
+    def select(self, s: Suspects) -> Tensor:
+        count_B = torch.minimum((s.new_B / self.rate).long().clamp(min=1), (s.new_B - 1).clamp(min=0))
+        fall_BC = s.committed_BC - s.confidence_BC
+        return s.worst(fall_BC, count_B) & (fall_BC > 0)
+
+    def finding(self) -> Finding:
+        return Finding(False, "revoke: tokens whose probability fell are redrawn, which depends on values (law 3)")

@@ -1,0 +1,161 @@
+"""The rows scorer: one full sequence a prefix state. Exact for every denoiser, and the law of its own plain forward.
+
+Shapes: as in `score`; R sequences of a call, P positions asked of each.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from fef.decoding.canvas import Canvas
+from fef.decoding.meter import Meter
+from fef.decoding.network import Network
+from fef.decoding.plan import Guidance
+from fef.decoding.score import Ask, Seen, Targets, row_lengths
+
+__all__ = ["RowsScorer", "prefix_states"]
+
+
+class RowsScorer:
+    """Scores requests `who_B` (their places in the batch that `meter` counts). Under visible noise, targets get the site
+    likelihood of Lemma 1 (methods.md 1.1)."""
+
+    def __init__(self, network: Network, meter: Meter, who_B: Tensor, guidance: Guidance) -> None:
+        self.network, self.meter, self.who_B, self.guidance = network, meter, who_B, guidance
+        self.time = 1.0
+
+    def pass_began(self, canvas: Canvas, slots_BS: Tensor, time: float) -> Tensor | None:
+        self.time = time
+        return None
+
+    def look(
+        self,
+        canvas: Canvas,
+        slots_BS: Tensor,
+        *,
+        suspects_BC: Tensor | None = None,
+        masked: bool = True,
+        hidden: bool = False,
+    ) -> Seen:
+        if hidden:
+            self.bill_canvas(canvas, (slots_BS >= 0).any(1))
+            states_BSE, logits_BSV = self.network.hidden_at(canvas.ids_BL, slots_BS.clamp(min=0), canvas.lengths_B)
+            return Seen(logits_BSV, hidden_BSE=states_BSE)
+        if suspects_BC is None:
+            return Seen(
+                self.score(canvas, canvas.ids_BL[:, None], self.keep_BL(canvas)[:, None], slots_BS[:, None])[:, 0]
+            )
+        if not masked:
+            seen_BNV = self.look(canvas, torch.cat([slots_BS, suspects_BC], 1)).logits_BSV
+            return Seen(seen_BNV[:, : slots_BS.shape[1]], seen_BNV[:, slots_BS.shape[1] :])
+        return self.look_without(canvas, slots_BS, suspects_BC)
+
+    def look_without(self, canvas: Canvas, slots_BS: Tensor, suspects_BC: Tensor) -> Seen:
+        """Suspects in the shadow of a transformer's own pass; for another denoiser, a row each with that position masked."""
+        if self.network.casts_shadows:
+            self.bill_canvas(canvas, (slots_BS >= 0).any(1) | (suspects_BC >= 0).any(1), (suspects_BC >= 0).sum(1))
+            seen = self.network.full_pass(canvas.ids_BL, slots_BS.clamp(min=0), suspects_BC, canvas.lengths_B)
+            return Seen(seen.logits_RSV, seen.shadow_RCV)
+        C, S = suspects_BC.shape[1], slots_BS.shape[1]
+        states_BNL = canvas.ids_BL[:, None].expand(-1, C + 1, -1)
+        hidden_BCL = states_BNL[:, 1:].scatter(2, suspects_BC.clamp(min=0)[..., None], self.network.mask_id)
+        at_BNP = torch.full((len(slots_BS), C + 1, max(S, 1)), -1, device=slots_BS.device)
+        at_BNP[:, 0, :S], at_BNP[:, 1:, 0] = slots_BS, suspects_BC
+        keep_BNL = self.keep_BL(canvas)[:, None].expand_as(states_BNL)
+        logits_BNPV = self.score(canvas, torch.cat([states_BNL[:, :1], hidden_BCL], 1), keep_BNL, at_BNP)
+        return Seen(logits_BNPV[:, 0, :S], logits_BNPV[:, 1:, 0])
+
+    def targets(self, canvas: Canvas, ask: Ask) -> Targets:
+        prefix_BP, draft_BP = ask.slots_BS[:, : ask.count - 1], ask.draft_BW[:, : ask.count - 1]
+        states_BTL = prefix_states(canvas.ids_BL, prefix_BP, draft_BP)
+        keep_BTL = prefix_states(self.keep_BL(canvas), prefix_BP, torch.ones_like(draft_BP).double())
+        slots_BN = torch.nn.functional.pad(ask.slots_BS, (0, ask.count + ask.ahead), value=-1)
+        place_BT = torch.arange(ask.count, device=slots_BN.device).expand(len(slots_BN), -1)
+        absent_BT = place_BT >= ask.targets_B[:, None]
+        if ask.known_B is not None:
+            absent_BT = absent_BT | (ask.known_B[:, None] & (place_BT == 0))
+        at_BTP = slots_BN.unfold(1, 1 + ask.ahead, 1)[:, : ask.count].masked_fill(absent_BT[..., None], -1)
+        if self.network.visible_noise:
+            states_BTL = states_BTL.scatter(2, at_BTP[..., :1].clamp(min=0), self.network.mask_id)
+        logits_BTPV = self.score(canvas, states_BTL, keep_BTL, at_BTP)
+        target_BTV = logits_BTPV[:, :, 0]
+        if self.network.visible_noise:
+            target_BTV = self.with_likelihood(canvas, target_BTV, ask.slots_BS[:, : ask.count])
+        if not ask.ahead:
+            return Targets(target_BTV)
+        return Targets(target_BTV, logits_BTPV, place_BT.masked_fill(absent_BT, -1))
+
+    def keep_BL(self, canvas: Canvas) -> Tensor:
+        """Keep probability of every site: pending ones carry the noise of this time, all others are clean."""
+        clean_BL = torch.ones_like(canvas.pending_BL, dtype=torch.float64)
+        return clean_BL.masked_fill(canvas.pending_BL, self.network.noise.keep(self.time))
+
+    def score(self, canvas: Canvas, states_BTL: Tensor, keep_BTL: Tensor, at_BTP: Tensor) -> Tensor:
+        """Run the states that are asked anything, as one call; logits [B, T, P, V], zero where nothing is asked."""
+        real_BT = (at_BTP >= 0).any(-1)
+        owner_R = real_BT.nonzero()[:, 0]
+        keep_RL = keep_BTL[real_BT] if self.network.visible_noise else None
+        logits_RPV, tokens_R = self.run(canvas, states_BTL[real_BT], at_BTP[real_BT].clamp(min=0), owner_R, keep_RL)
+        rows_B = real_BT.sum(1) * self.guidance.rows
+        self.meter.pass_(self.who_B, rows_B, torch.zeros_like(rows_B).index_add_(0, owner_R, tokens_R))
+        out_BTPV = logits_RPV.new_zeros((*at_BTP.shape, logits_RPV.shape[-1]))
+        out_BTPV[real_BT] = logits_RPV.masked_fill((at_BTP[real_BT] < 0)[..., None], 0.0)
+        return out_BTPV
+
+    def run(
+        self, canvas: Canvas, states_RL: Tensor, at_RP: Tensor, owner_R: Tensor, keep_RL: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Guided logits [R, P, V] and the tokens [R] that were computed for them. owner_R: the request of each sequence."""
+        lengths_R = None if canvas.lengths_B is None else canvas.lengths_B[owner_R]
+        tokens_R = row_lengths(canvas)[owner_R] * self.guidance.rows
+        guidance, open_RL = self.guidance, canvas.open_BL[owner_R]
+        if not guidance.on:
+            return self.network.logits_at(states_RL, at_RP, lengths_R, keep_RL), tokens_R
+        asked_RP = at_RP
+        if guidance.contrast:
+            asked_RP = torch.arange(states_RL.shape[1], device=at_RP.device).expand_as(states_RL)
+        logits_RPV = self.network.logits_at(states_RL, asked_RP, lengths_R, keep_RL)
+        if guidance.cfg_scale:
+            blind_RL = torch.where(open_RL, states_RL, self.network.mask_id)
+            blind_RPV = self.network.logits_at(blind_RL, asked_RP, lengths_R, keep_RL)
+            logits_RPV = blind_RPV + (guidance.cfg_scale + 1) * (logits_RPV - blind_RPV)
+        if guidance.contrast:
+            logits_RPV = contrasted(logits_RPV, open_RL & (states_RL == self.network.mask_id), guidance.contrast)
+            logits_RPV = logits_RPV.gather(1, at_RP[..., None].expand(-1, -1, logits_RPV.shape[-1]))
+        return logits_RPV, tokens_R
+
+    def bill_canvas(self, canvas: Canvas, busy_B: Tensor, more_B: Tensor | int = 0) -> None:
+        self.meter.pass_(self.who_B, busy_B.long(), row_lengths(canvas) + more_B)
+
+    def with_likelihood(self, canvas: Canvas, logits_BTV: Tensor, slots_BT: Tensor) -> Tensor:
+        """Target proportional to q(x_t^i | x_0^i) p(x_0^i | x_t^{>i}, x_0^{<i}), Lemma 1 of 2605.14305; the second factor,
+        a leave-one-out prediction, is what the network says of a masked site."""
+        noisy_BT = canvas.ids_BL.gather(1, slots_BT.clamp(min=0))
+        likelihood_BTV = self.network.noise.log_likelihood(noisy_BT, self.time, logits_BTV.shape[-1])
+        return logits_BTV.double().log_softmax(-1) + torch.where((slots_BT >= 0)[..., None], likelihood_BTV, 0.0)
+
+    def committed(self, canvas: Canvas, slots_BS: Tensor, accepted_B: Tensor, commit_B: Tensor) -> None:
+        pass
+
+    def select(self, rows: Tensor) -> None:
+        self.who_B = self.who_B[rows]
+
+
+def prefix_states(ids_BL: Tensor, slots_BW: Tensor, draft_BW: Tensor) -> Tensor:
+    """Canvases [B, W + 1, L]: state n has the first n drafts filled in."""
+    states = [ids_BL]
+    for place in range(slots_BW.shape[1]):
+        slot_B1, draft_B1 = slots_BW[:, place : place + 1], draft_BW[:, place : place + 1]
+        filled_BL = states[-1].scatter(1, slot_B1.clamp(min=0), draft_B1)
+        states.append(torch.where(slot_B1 >= 0, filled_BL, states[-1]))
+    return torch.stack(states, dim=1)
+
+
+def contrasted(logits_RLV: Tensor, masked_RL: Tensor, weight: float) -> Tensor:
+    """(1 + w) l - w times the mean logits of the masked positions, a prediction that knows no position (Patel et al. 2025,
+    position contrastive guidance)."""
+    share_RL1 = (masked_RL / masked_RL.sum(1, keepdim=True).clamp(min=1)).to(logits_RLV.dtype)[..., None]
+    mean_R1V = torch.where(share_RL1 > 0, logits_RLV * share_RL1, 0.0).sum(1, keepdim=True)
+    # an id that is excluded everywhere stays excluded
+    return torch.where(mean_R1V > -torch.inf, (1 + weight) * logits_RLV - weight * mean_R1V, logits_RLV)

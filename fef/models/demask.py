@@ -1,0 +1,117 @@
+"""The dependency head of DEMASK: from the final hidden states of a pass to the influence of each open slot on each other.
+
+Shapes: B rows, L canvas length, S slots, D width, R rank.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+from dataclasses import fields
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from fef.errors import CheckpointError
+from fef.models.transformer import Transformer
+
+__all__ = ["DEMASK", "DependencyHead", "fingerprint", "load_head", "save_head"]
+
+DEMASK = "demask.safetensors"
+SAMPLED = 64  # entries of each weight that the fingerprint reads
+
+
+class DependencyHead(nn.Module):
+    """Predicts `fef.laws.influence`: a sigmoid of W_q h_i . W_k h_j plus a bias a signed distance (arXiv 2604.02560).
+
+    dim: width of the network. rank: size of queries and keys. reach: distances beyond it share one bias, tokens.
+    temperature: of the laws whose influence it learned.
+    """
+
+    def __init__(self, dim: int, rank: int = 64, reach: int = 32, temperature: float = 1.0) -> None:
+        super().__init__()
+        self.reach, self.temperature = reach, temperature
+        self.query = nn.Linear(dim, rank)
+        self.key = nn.Linear(dim, rank)
+        self.distance = nn.Parameter(torch.zeros(2 * reach + 1))
+
+    def forward(self, hidden_BSD: Tensor, positions_BS: Tensor) -> Tensor:
+        """influence[b, i, j] of slot i on slot j, float32 [B, S, S] in [0, 1], 0 on the diagonal.
+
+        hidden_BSD: the states that predict the slots (`Transformer.hidden_at`, which knows of shifted networks).
+        positions_BS: where the slots are on the canvas; what stands at absent ones (-1) means nothing.
+        """
+        query_BSR, key_BSR = self.query(hidden_BSD.float()), self.key(hidden_BSD.float())
+        offset_BSS = positions_BS[:, None, :] - positions_BS[:, :, None]
+        bias_BSS = self.distance[offset_BSS.clamp(-self.reach, self.reach) + self.reach]
+        influence_BSS: Tensor = (query_BSR @ key_BSR.mT / math.sqrt(query_BSR.shape[-1]) + bias_BSS).sigmoid()
+        diagonal_SS = torch.eye(positions_BS.shape[1], dtype=torch.bool, device=positions_BS.device)
+        return influence_BSS.masked_fill(diagonal_SS, 0.0)
+
+
+def save_head(path: Path, head: DependencyHead, model: Transformer) -> None:
+    """Write the head with the fingerprint of the network that it was trained on. Raises CheckpointError."""
+    metadata = {
+        "format": "pt",
+        "model": fingerprint(model),
+        "dim": str(head.query.in_features),
+        "rank": str(head.query.out_features),
+        "reach": str(head.reach),
+        "temperature": str(head.temperature),
+    }
+    fresh = path.with_name(f".{path.name}.new-{os.getpid()}")
+    try:
+        save_file({k: v.detach().float().cpu().contiguous() for k, v in head.state_dict().items()}, fresh, metadata)
+        os.replace(fresh, path)
+    except (OSError, SafetensorError) as error:
+        fresh.unlink(missing_ok=True)
+        raise CheckpointError(f"Could not write {path}: {error}. Give a file that you may write.") from error
+
+
+def load_head(path: Path, model: Transformer) -> DependencyHead:
+    """The head of this network, on its device. Raises CheckpointError for a damaged file or the head of another network."""
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        trained_on, dim, rank = metadata["model"], int(metadata["dim"]), int(metadata["rank"])
+        head = DependencyHead(dim, rank, int(metadata["reach"]), float(metadata["temperature"]))
+        head.load_state_dict(weights)
+    except FileNotFoundError:
+        raise CheckpointError(f"There is no dependency head {path}. `fef train-demask` makes one.") from None
+    except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
+        raise CheckpointError(
+            f"{path} is damaged or no dependency head ({error}). Copy it again, or make one with `fef train-demask`."
+        ) from error
+    if dim != model.config.dim:
+        raise CheckpointError(
+            f"{path} reads hidden states of width {dim}, but this network's have width {model.config.dim}. Train a head "
+            "for it with `fef train-demask`."
+        )
+    if trained_on != fingerprint(model):
+        raise CheckpointError(
+            f"{path} was trained on the network {trained_on}, but this one is {fingerprint(model)}. Train a head for it "
+            "with `fef train-demask`."
+        )
+    return head.to(model.device).eval().requires_grad_(False)
+
+
+def fingerprint(model: Transformer) -> str:
+    """16 hex digits that tell networks apart: their settings and a sample of every weight.
+
+    Values are read as bfloat16, so that one checkpoint has one fingerprint in every dtype it may be loaded in; settings
+    at their default are left out, so that it outlives settings added later.
+    """
+    config = model.config
+    settings = {f.name: getattr(config, f.name) for f in fields(config) if getattr(config, f.name) != f.default}
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    for name, weight in sorted(model.state_dict().items()):
+        sample = weight.detach().flatten()[:: max(1, weight.numel() // SAMPLED)]
+        digest.update(f"{name} {tuple(weight.shape)}".encode())
+        digest.update(sample.to("cpu", torch.bfloat16).view(torch.int16).numpy().tobytes())
+    return digest.hexdigest()[:16]

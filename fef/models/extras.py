@@ -1,0 +1,26 @@
+"""What may come with the weights of a checkpoint: a dependency head, an information profile."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from fef.models.demask import DEMASK, DependencyHead, load_head
+from fef.models.profile import PROFILE, load_profile
+from fef.models.transformer import Transformer
+
+__all__ = ["Extras", "load_extras"]
+
+
+@dataclass(frozen=True)
+class Extras:
+    dependency_head: DependencyHead | None = None
+    information_profile: tuple[float, ...] | None = None
+
+
+def load_extras(directory: Path, model: Transformer) -> Extras:
+    """Those that are there. Raises CheckpointError for damaged files and for the head of another network."""
+    head, profile = directory / DEMASK, directory / PROFILE
+    return Extras(
+        load_head(head, model) if head.is_file() else None, load_profile(profile) if profile.is_file() else None
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -176,7 +176,16 @@ def make_plan(method: str, given: Mapping[str, Any], network: Network) -> Plan:
     if not isinstance(method, str) or method not in METHODS:
         raise OptionError(f"Unknown method {method!r}.{nearest_hint(str(method), METHODS)}")
     check_options(method, METHODS[method].options, given)  # type: ignore[arg-type]
-    return METHODS[method].options(**given).plan(network)
+    if network.block_causal and choosing_in_blocks(METHODS[method]):
+        given = {"block_length": network.transformer(method).config.block_length} | dict(given)
+    plan = METHODS[method].options(**given).plan(network)
+    return replace(plan, aligned_blocks=network.block_causal)
+
+
+def choosing_in_blocks(method: Method) -> bool:
+    """Does it choose slots freely inside a block? Block-causal networks were trained for that in their own blocks."""
+    names = {f.name for f in fields(method.options)}  # type: ignore[arg-type]
+    return "block_length" in names and "order" not in names
 
 
 def option_defaults(method: Method) -> dict[str, Any]:

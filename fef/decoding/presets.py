@@ -11,8 +11,10 @@ from fef.decoding.choice import (
     Choice,
     EntropyBound,
     Factor,
+    FirstSlotFirst,
     InOrder,
     LowInfluence,
+    PacedThreshold,
     RunningThreshold,
     Score,
     Stable,
@@ -37,7 +39,7 @@ from fef.decoding.plan import (
     Speculation,
     Verify,
 )
-from fef.decoding.quota import DreamShare, EvenShare, Everything, PerRound, Planned, Quota
+from fef.decoding.quota import BlockShare, DreamShare, EvenShare, Everything, Pace, PerRound, Planned, Quota
 from fef.decoding.revoke import DropLargestFalls, KeepConfident, WideOut
 from fef.errors import OptionError
 from fef.models.demask import DependencyHead, load_head
@@ -172,11 +174,13 @@ class LowConfidenceOptions(LladaOptions):
     left_bias: float = number(0.0)
     logits_eos_inf: bool = flag(False)
     confidence_eos_eot_inf: bool = flag(False)
+    official_faults: bool = flag(False)
 
     def plan(self, network: Network) -> Plan:
         refuse_visible_noise("low-confidence", network)
         last = ends(network) if self.confidence_eos_eot_inf else ()
-        choice = TopScore("drawn", self.quota, left_bias=self.left_bias, last=last)
+        renormalized = self.official_faults and bool(last)
+        choice = TopScore("drawn", self.quota, left_bias=self.left_bias, last=last, renormalized=renormalized)
         return Plan(
             "low-confidence",
             block_length=self.block_length,
@@ -211,14 +215,18 @@ class DreamOptions(Guided):
     block_length: int | None = whole(None)
     alg_temp: float = number(0.0)
     left_bias: float = number(0.0)
+    cache: Cache = one_of("none", get_args(Cache))
+    first_slot_first: bool = flag(False)
 
     def plan_for(self, method: str, score: Score, network: Network) -> Plan:
         refuse_visible_noise(method, network)
         if self.steps is not None and self.tokens_per_step is not None:
             raise OptionError("Give steps or tokens_per_step, not both: one follows from the other.")
         quota = DreamShare(self.steps) if self.tokens_per_step is None else PerRound(self.tokens_per_step)
-        choice = TopScore(score, quota, sampled=True, left_bias=self.left_bias, alg_temp=self.alg_temp)
-        return Plan(method, block_length=self.block_length, choice=choice, guidance=self.guidance)
+        choice: Choice = TopScore(score, quota, sampled=True, left_bias=self.left_bias, alg_temp=self.alg_temp)
+        choice = FirstSlotFirst(choice) if self.first_slot_first else choice
+        cache = stale_cache(method, None if self.cache == "none" else self.cache, network, self.guidance)
+        return Plan(method, block_length=self.block_length, choice=choice, cache=cache, guidance=self.guidance)
 
 
 @dataclass(frozen=True)
@@ -286,19 +294,36 @@ class ThresholdOptions(CachedOptions):
     threshold: float = number(0.9, high=1.0)
     tokens_per_step: int = whole(1)
     steps: int | None = whole(None)
+    block_steps: int | None = whole(None)
+    pace: int | None = whole(None)
     strict: bool = flag(False)
+    first_slot_first: bool = flag(False)
 
     def plan(self, network: Network) -> Plan:
-        quota = PerRound(self.tokens_per_step) if self.steps is None else EvenShare(self.steps)
-        return self.plan_for("threshold", Threshold(self.threshold, quota, self.strict), network)
+        choice = self.choice
+        return self.plan_for("threshold", FirstSlotFirst(choice) if self.first_slot_first else choice, network)
+
+    @property
+    def choice(self) -> Choice:
+        if self.pace is not None:
+            if self.tokens_per_step != 1 or self.steps is not None or self.block_steps is not None:
+                raise OptionError("pace is the most that a round commits, the others the least; give one of them.")
+            return PacedThreshold(self.threshold, Pace(self.pace))
+        quota: Quota = PerRound(self.tokens_per_step) if self.steps is None else EvenShare(self.steps)
+        if self.block_steps is not None:
+            if self.block_length is None or self.steps is not None:
+                raise OptionError("block_steps is the rounds of one block: it needs block_length, and no steps.")
+            quota = BlockShare(self.block_length, self.block_steps)
+        return Threshold(self.threshold, quota, self.strict)
 
 
 @dataclass(frozen=True)
 class FactorOptions(CachedOptions):
     factor: float = number(1.0)
+    official_faults: bool = flag(False)
 
     def plan(self, network: Network) -> Plan:
-        return self.plan_for("factor", Factor(self.factor), network)
+        return self.plan_for("factor", Factor(self.factor, and_last=self.official_faults), network)
 
 
 @dataclass(frozen=True)

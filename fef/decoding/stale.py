@@ -68,8 +68,9 @@ class StaleScorer(RowsScorer):
             fresh_BL = self.within_BL
         else:  # delayed: masks, and what was one at the last pass
             fresh_BL = canvas.pending_BL | self.pending_BL
-        if self.model.config.shift:  # a slot is read one position before itself
-            fresh_BL = fresh_BL | torch.nn.functional.pad(fresh_BL[:, 1:], (0, 1))
+        if self.model.config.shift:  # an open slot is read one position before itself
+            read_BL = torch.nn.functional.pad((fresh_BL & canvas.pending_BL)[:, 1:], (0, 1))
+            fresh_BL = fresh_BL | read_BL
         return fresh_BL
 
     def select(self, rows: Tensor) -> None:

@@ -65,6 +65,12 @@ class Transformer(nn.Module):
         return self.config.vocab_size
 
     @property
+    def end_ids(self) -> tuple[int, ...]:
+        """Ids that end a text or a turn, the one that fills what follows first."""
+        eos_id = self.config.eos_id
+        return () if eos_id is None else (eos_id, *self.config.stop_ids)
+
+    @property
     def device(self) -> torch.device:
         return self.embed.weight.device
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import fef
-from fef.cli import bench, certify, chat, demo, generate, info, methods, train
+from fef.cli import bench, certify, chat, demo, generate, info, methods, report, train
 from fef.cli.output import Group
 
 __all__ = ["app"]
@@ -43,5 +43,6 @@ app.command(epilog=methods.EXAMPLE)(methods.methods)
 app.command(epilog=certify.EXAMPLE)(certify.certify)
 app.command(epilog=info.EXAMPLE)(info.info)
 app.command(epilog=bench.EXAMPLE)(bench.bench)
+app.command(epilog=report.EXAMPLE)(report.report)
 app.command(epilog=train.EXAMPLE)(train.train)
 app.command(epilog=demo.EXAMPLE)(demo.demo)

@@ -123,7 +123,7 @@ class InOrder:
         return (index_S < c.quota_B[:, None]) & c.real_BS
 
     def finding(self, greedy: bool) -> Finding:
-        return one_a_round("in the order") if self.quota.one else PRODUCT
+        return one_a_round("in the order") if self.quota.one else Finding(False, PRODUCT.reason, self.quota.bound)
 
 
 @dataclass(frozen=True)

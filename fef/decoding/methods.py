@@ -13,7 +13,7 @@ from fef.decoding.options import check_options
 from fef.decoding.plan import Plan
 from fef.errors import OptionError, nearest_hint
 
-__all__ = ["METHODS", "MethodInfo", "make_plan", "methods"]
+__all__ = ["METHODS", "MethodInfo", "check_given", "make_plan", "methods"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,7 @@ class Method:
 
 CHAIN = "chain; greedy at temperature 0"
 ONE = "at one token a step, else none"
+SOME = "chain (greedy at temperature 0)"
 CHECKPOINT = "a fef Transformer"
 
 METHODS: dict[str, Method] = {
@@ -84,7 +85,10 @@ METHODS: dict[str, Method] = {
         f"greedy {ONE} (and temperature 0)",
     ),
     "random": Method(
-        p.RandomOptions, "commit drawn tokens at positions in a random order", "LLaDA, arXiv 2502.09992", f"chain {ONE}"
+        p.RandomOptions,
+        "commit drawn tokens at positions in a random order",
+        "LLaDA, arXiv 2502.09992",
+        f"{SOME} {ONE}",
     ),
     "origin": Method(
         p.OriginOptions, "the reverse transition with a factorized x_0", "Dream, arXiv 2508.15487; MDLM", "none"
@@ -96,9 +100,9 @@ METHODS: dict[str, Method] = {
         f"greedy {ONE} (and temperature 0)",
     ),
     "topk-margin": Method(
-        p.TopkMarginOptions, "commit where the best token leads by most", "Dream, arXiv 2508.15487", f"chain {ONE}"
+        p.TopkMarginOptions, "commit where the best token leads by most", "Dream, arXiv 2508.15487", f"{SOME} {ONE}"
     ),
-    "entropy": Method(p.EntropyOptions, "commit where entropy is least", "Dream, arXiv 2508.15487", f"chain {ONE}"),
+    "entropy": Method(p.EntropyOptions, "commit where entropy is least", "Dream, arXiv 2508.15487", f"{SOME} {ONE}"),
     "threshold": Method(
         p.ThresholdOptions,
         "commit all above a confidence",
@@ -172,20 +176,26 @@ def methods() -> dict[str, MethodInfo]:
 
 
 def make_plan(method: str, given: Mapping[str, Any], network: Network) -> Plan:
-    """The plan of a method. Raises OptionError for an unknown method or option and for values outside their range."""
-    if not isinstance(method, str) or method not in METHODS:
-        raise OptionError(f"Unknown method {method!r}.{nearest_hint(str(method), METHODS)}")
-    check_options(method, METHODS[method].options, given)  # type: ignore[arg-type]
-    if network.block_causal and choosing_in_blocks(METHODS[method]):
+    """The plan of a method. Raises OptionError as `check_given`, and for options that contradict each other or the
+    network."""
+    check_given(method, given)
+    if network.block_causal and chooses_in_blocks(METHODS[method]):
         given = {"block_length": network.transformer(method).config.block_length} | dict(given)
     plan = METHODS[method].options(**given).plan(network)
     return replace(plan, aligned_blocks=network.block_causal)
 
 
-def choosing_in_blocks(method: Method) -> bool:
+def chooses_in_blocks(method: Method) -> bool:
     """Does it choose slots freely inside a block? Block-causal networks were trained for that in their own blocks."""
     names = {f.name for f in fields(method.options)}  # type: ignore[arg-type]
     return "block_length" in names and "order" not in names
+
+
+def check_given(method: str, given: Mapping[str, Any]) -> None:
+    """Raise OptionError for an unknown method or option, and for a value outside its range."""
+    if not isinstance(method, str) or method not in METHODS:
+        raise OptionError(f"Unknown method {method!r}.{nearest_hint(str(method), METHODS)}")
+    check_options(method, METHODS[method].options, given)  # type: ignore[arg-type]
 
 
 def option_defaults(method: Method) -> dict[str, Any]:

@@ -34,6 +34,11 @@ class Quota(Protocol):
         """Is it one slot a round, whatever the length?"""
         ...
 
+    @property
+    def bound(self) -> str | None:
+        """What it bounds if the order is random."""
+        ...
+
     def __call__(self, progress: Progress) -> Tensor:
         """Slots to commit, int64 [B]."""
         ...
@@ -44,6 +49,7 @@ class PerRound:
     """The same number every round."""
 
     count: int = 1
+    bound = None
 
     @property
     def one(self) -> bool:
@@ -58,6 +64,7 @@ class Everything:
     """All open slots in one round."""
 
     one = False
+    bound = None
 
     def __call__(self, progress: Progress) -> Tensor:
         return progress.pending_B
@@ -70,6 +77,7 @@ class EvenShare:
 
     steps: int
     one = False
+    bound = None
 
     def __call__(self, progress: Progress) -> Tensor:
         rounds_B = torch.minimum((self.steps // progress.blocks_B).clamp(min=1), progress.masks_B)
@@ -116,6 +124,7 @@ class DreamShare:
     steps: int | None = None
     eps: float = 1e-3
     one = False
+    bound = None
 
     def __call__(self, progress: Progress) -> Tensor:
         quota = [
@@ -132,6 +141,7 @@ class Planned:
     profile: tuple[float, ...]
     steps: int
     one = False
+    bound = "mean KL(joint || sampled law) over orders <= the schedule's error on the true information profile"
 
     def __call__(self, progress: Progress) -> Tensor:
         quota = []

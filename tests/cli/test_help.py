@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-COMMANDS = ["generate", "methods", "certify", "info", "bench", "train", "demo"]
+COMMANDS = ["generate", "methods", "certify", "info", "bench", "report", "train", "demo"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

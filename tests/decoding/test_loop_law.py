@@ -19,6 +19,7 @@ from fef.decoding.loop import decode_canvas
 from fef.decoding.meter import Meter
 from fef.decoding.methods import make_plan
 from fef.decoding.network import Network
+from fef.decoding.work import Run
 from fef.laws.integrate import enumerate_outcomes, merge
 from fef.models.table import TableDenoiser
 
@@ -191,7 +192,7 @@ def test_the_whole_loop_at_once_has_the_law_of_its_passes():
         ids_BL = torch.full((len(rows), 3), 2)
         canvas = Canvas.start(ids_BL, ids_BL == 2, ids_BL, None)
         sampling = make_sampling(network, 1.0, 1.0, 0, [], None, len(rows), ids_BL.device)
-        decode_canvas(network, canvas, plan, noise, sampling, Meter.start(len(rows), ids_BL.device))
+        decode_canvas(Run(network, plan, noise, sampling, Meter.start(len(rows), ids_BL.device)), canvas)
         return canvas.ids_BL
 
     found = enumerate_outcomes(run, 1)

@@ -91,6 +91,7 @@ class BlockShare:
 
     block_length: int
     steps: int
+    bound = None
 
     @property
     def one(self) -> bool:
@@ -108,6 +109,7 @@ class Pace:
 
     steps: int
     one = False
+    bound = None
 
     def __call__(self, progress: Progress) -> Tensor:
         due_B = (progress.masks_B * (progress.round + 1) // self.steps).minimum(progress.masks_B)

@@ -15,7 +15,6 @@ from fef.decoding.choice import Candidates, Factor, FirstSlotFirst, PacedThresho
 from fef.decoding.methods import make_plan
 from fef.decoding.network import Network
 from fef.decoding.order import block_numbers
-from fef.decoding.plan import Plan
 from fef.decoding.quota import BlockShare, Pace, PerRound, Progress
 from fef.laws.draws import KeyedNoise, Site
 
@@ -108,13 +107,11 @@ def test_blocks_of_a_block_causal_network_lie_on_its_own():
     open_BL = torch.zeros(2, 12, dtype=torch.bool)
     open_BL[0, 5:], open_BL[1, 3:11] = True, True
     canvas = Canvas.start(torch.zeros(2, 12, dtype=torch.int64), open_BL, open_BL.long(), None)
-    aligned = Plan("threshold", block_length=4, aligned_blocks=True)
-    assert block_numbers(canvas, aligned).tolist() == [
+    assert block_numbers(canvas, 4, aligned=True).tolist() == [
         [-1] * 5 + [0] * 3 + [1] * 4,
         [-1] * 3 + [0] + [1] * 4 + [2] * 3 + [-1],
     ]
-    counted = dataclasses.replace(aligned, aligned_blocks=False)
-    assert block_numbers(canvas, counted)[0].tolist() == [-1] * 5 + [0] * 4 + [1] * 3
+    assert block_numbers(canvas, 4)[0].tolist() == [-1] * 5 + [0] * 4 + [1] * 3
 
 
 def test_block_causal_networks_are_decoded_in_their_blocks():

@@ -84,8 +84,11 @@ class Guided:
 
 @dataclass(frozen=True)
 class SequentialOptions(Guided):
+    """One token a call; `block_steps` below `block_length` makes it several, which are then drawn independently (SDAR)."""
+
     order: Order = one_of("left-to-right", ORDERS)
     block_length: int | None = whole(None)
+    block_steps: int | None = whole(None)
     verify: Verify = one_of("rows", get_args(Verify))
     cache: Literal["none", "prefix"] = one_of("none", ("none", "prefix"))
 
@@ -97,6 +100,7 @@ class SequentialOptions(Guided):
             self.verify,
             self.order,
             self.block_length,
+            choice=InOrder(block_share(self.block_length, self.block_steps) or PerRound(1)),
             cache=exact_cache("sequential", self.cache, self.verify, network, self.guidance),
             guidance=self.guidance,
         )
@@ -309,12 +313,11 @@ class ThresholdOptions(CachedOptions):
             if self.tokens_per_step != 1 or self.steps is not None or self.block_steps is not None:
                 raise OptionError("pace is the most that a round commits, the others the least; give one of them.")
             return PacedThreshold(self.threshold, Pace(self.pace))
-        quota: Quota = PerRound(self.tokens_per_step) if self.steps is None else EvenShare(self.steps)
-        if self.block_steps is not None:
-            if self.block_length is None or self.steps is not None:
-                raise OptionError("block_steps is the rounds of one block: it needs block_length, and no steps.")
-            quota = BlockShare(self.block_length, self.block_steps)
-        return Threshold(self.threshold, quota, self.strict)
+        share = block_share(self.block_length, self.block_steps)
+        if share is not None and self.steps is not None:
+            raise OptionError("steps are the rounds of all blocks, block_steps those of one; give one of them.")
+        quota = PerRound(self.tokens_per_step) if self.steps is None else EvenShare(self.steps)
+        return Threshold(self.threshold, share or quota, self.strict)
 
 
 @dataclass(frozen=True)
@@ -508,6 +511,12 @@ def check_law(law: str, network: Network, guidance: Guidance) -> None:
 def check_blocks(order: str, block_length: int | None) -> None:
     if order == "blocks" and block_length is None:
         raise OptionError('order="blocks" needs block_length, for example block_length=32.')
+
+
+def block_share(block_length: int | None, block_steps: int | None) -> BlockShare | None:
+    if block_steps is not None and block_length is None:
+        raise OptionError("block_steps is the rounds of one block: it needs block_length.")
+    return None if block_steps is None or block_length is None else BlockShare(block_length, block_steps)
 
 
 def exact_cache(method: str, cache: str, law: str, network: Network, guidance: Guidance) -> CacheRule | None:

@@ -128,7 +128,7 @@ def test_block_causal_networks_are_decoded_in_their_blocks():
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"block_steps": 2, "steps": 4}, "block_steps is the rounds of one block"),
+        ({"block_steps": 2, "steps": 4}, "give one of them"),
         ({"pace": 2, "steps": 4}, "pace is the most"),
         ({"pace": 2, "block_steps": 4}, "pace is the most"),
         ({"pace": 2, "tokens_per_step": 2}, "pace is the most"),
@@ -137,3 +137,14 @@ def test_block_causal_networks_are_decoded_in_their_blocks():
 def test_rules_that_exclude_each_other(options, words):
     with pytest.raises(fef.OptionError, match=words):
         make_plan("threshold", options, Network(tiny_network()))
+
+
+def test_several_tokens_a_call_from_left_to_right():
+    network = Network(tiny_network())
+    assert fef.certify(network.denoiser, method="sequential").kind == "greedy"
+    two = {"block_length": 4, "block_steps": 2}
+    assert fef.certify(network.denoiser, method="sequential", **two).kind == "none"
+    with pytest.raises(fef.OptionError, match="it needs block_length"):
+        make_plan("sequential", {"block_steps": 2}, network)
+    ids = torch.full((1, 8), network.mask_id)
+    assert fef.decode(network.denoiser, ids, method="sequential", **two).stats[0]["calls"] == 4

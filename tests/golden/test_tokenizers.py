@@ -30,8 +30,8 @@ def test_texts(family):
 @pytest.mark.parametrize("family", families(TOKENIZER))
 def test_chats(family):
     template = ChatTemplate.load(GOLDEN / family / "checkpoint")
-    assert template is not None
-    for case in read(family, TOKENIZER)["chat"]:
+    for case in read(family, TOKENIZER).get("chat", []):
+        assert template is not None
         settings = {key: value for key, value in case.items() if key not in ("messages", "text", "ids")}
         text = template.render(case["messages"], **settings)
         assert text == case["text"]

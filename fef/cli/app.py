@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import fef
-from fef.cli import bench, certify, chat, demo, generate, info, methods, report, train
+from fef.cli import bench, certify, chat, demask, demo, generate, info, methods, report, train
 from fef.cli.output import Group
 
 __all__ = ["app"]
@@ -45,4 +45,6 @@ app.command(epilog=info.EXAMPLE)(info.info)
 app.command(epilog=bench.EXAMPLE)(bench.bench)
 app.command(epilog=report.EXAMPLE)(report.report)
 app.command(epilog=train.EXAMPLE)(train.train)
+app.command(epilog=demask.TRAIN_EXAMPLE)(demask.train_demask)
+app.command(epilog=demask.REPORT_EXAMPLE)(demask.demask_report)
 app.command(epilog=demo.EXAMPLE)(demo.demo)

@@ -14,6 +14,8 @@ from safetensors.torch import load_file, save_file
 import fef
 from fef.models.checkpoint import describe, load_network
 from fef.models.families import RELEASED, family_of
+from fef.models.transformer import Transformer
+from fef.models.weights import stored_parts
 
 DATA = Path(__file__).parents[1] / "golden" / "data"
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -225,3 +227,42 @@ def test_released_checkpoints_generate_from_text_and_messages():
 def test_float16_on_a_cpu_is_refused():
     with pytest.raises(fef.OptionError, match="bfloat16 or"):
         fef.load("demo", device="cpu", dtype=torch.float16)
+
+
+@pytest.mark.parametrize(
+    ("family", "fields", "stored"),
+    [
+        ("llada", {"include_qkv_bias": True}, {"model.transformer.blocks.0.q_proj.bias": (64,)}),
+        ("llada", {"mlp_hidden_size": None, "mlp_ratio": 3}, {"model.transformer.blocks.1.up_proj.weight": (192, 64)}),
+        (
+            "llada",
+            {"n_kv_heads": None, "multi_query_attention": True},
+            {"model.transformer.blocks.0.k_proj.weight": (16, 64)},
+        ),
+        ("llada", {"embedding_size": 600}, {"model.transformer.wte.weight": (600, 64)}),
+        ("llada", {"weight_tying": True}, {"model.transformer.ff_out.weight": None}),
+        ("dream", {"tie_word_embeddings": True}, {"lm_head.weight": None}),
+        (
+            "sdar",
+            {"attention_bias": True},
+            {"model.layers.0.self_attn.q_proj.bias": (96,), "model.layers.0.self_attn.o_proj.bias": (64,)},
+        ),
+        ("llada2-moe", {"use_qkv_bias": True}, {"model.layers.0.attention.query_key_value.bias": (128,)}),
+        ("llada2-moe", {"use_bias": True}, {"model.layers.0.attention.dense.bias": (64,)}),
+        ("llada2-moe", {"num_shared_experts": 2}, {"model.layers.1.mlp.shared_experts.up_proj.weight": (48, 64)}),
+        ("llada2-moe", {"first_k_dense_replace": 0}, {"model.layers.0.mlp.experts.15.down_proj.weight": (64, 24)}),
+        ("lladamoe", {"moe_layer_freq": [0, 1, 1]}, {"model.layers.0.mlp.up_proj.weight": (160, 64)}),
+        (
+            "lladamoe",
+            {"shared_expert_intermediate_size": 8},
+            {"model.layers.2.shared_expert.down_proj.weight": (64, 8)},
+        ),
+        ("lladamoe", {"qk_layernorm": False}, {"model.layers.0.self_attn.q_norm.weight": None}),
+    ],
+)
+def test_switches_of_the_config_change_what_is_stored(copied, family, fields, stored):
+    described = describe(copied(family, **fields), mask_id=494 if family == "lladamoe" else None)
+    with torch.device("meta"):
+        parts = stored_parts(Transformer(described.config), described.family)
+    shapes = {key: (sum(len(t) for _, t in homes), *homes[0][1].shape[1:]) for key, homes in parts.items()}
+    assert {key: shapes.get(key) for key in stored} == stored

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -68,10 +69,15 @@ def chat(
 
 
 def next_line() -> str:
-    """The next line of the user, empty at the end. The prompt sign goes to a terminal only."""
-    if sys.stdin.isatty():
-        typer.echo("> ", nl=False, err=True)
-    return sys.stdin.readline().rstrip("\r\n")
+    """The next line of the user, empty at the end. A terminal has a prompt sign and line editing."""
+    if not sys.stdin.isatty():
+        return sys.stdin.readline().rstrip("\r\n")
+    with suppress(ImportError):  # not everywhere; `input` finds it by itself
+        import readline  # noqa: F401
+    try:
+        return input("> ")
+    except EOFError:
+        return ""
 
 
 def answer(model: Model, prompt: Prompt, method: str, max_new_tokens: int, settings: dict[str, Any]) -> Generation:

@@ -109,14 +109,15 @@ class Fields:
                 raise self.wrong(name, given, f"{value!r}: fef runs no other variant")
 
     def tokens(self) -> dict[str, Any]:
-        """mask_id, eos_id and stop_ids, from the config, its generation defaults and the tokenizer, in this order."""
-        mask = self.values.get("mask_token_id", self.named_ids.get("mask_token"))
+        """mask_id, eos_id and stop_ids: of the generation defaults, else of the config, else of the tokenizer."""
+        mask = first_known(self.values.get("mask_token_id"), self.named_ids.get("mask_token"))
         if mask is None:
             raise CheckpointError(
                 f"{self.where} stores its mask id nowhere: no mask_token_id in config.json, no mask_token in "
                 "tokenizer_config.json. Give it: fef.load(..., mask_id=...)."
             )
-        ends = self.generation.get("eos_token_id", self.values.get("eos_token_id", self.named_ids.get("eos_token")))
+        stored = (settings.get("eos_token_id") for settings in (self.generation, self.values))
+        ends = first_known(*stored, self.named_ids.get("eos_token"))
         end_ids = list(ends) if isinstance(ends, list) else [] if ends is None else [ends]
         if not all(isinstance(i, int) for i in (mask, *end_ids)):
             raise self.wrong("mask_token_id or eos_token_id", (mask, ends), "whole numbers")
@@ -125,3 +126,7 @@ class Fields:
 
     def wrong(self, name: str, value: object, allowed: str) -> CheckpointError:
         return CheckpointError(f"{self.where}: config.json has {name} = {value!r}; it must be {allowed}.")
+
+
+def first_known(*values: Any) -> Any:
+    return next((value for value in values if value is not None), None)

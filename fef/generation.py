@@ -125,7 +125,6 @@ class Model:
             results.append(Generation(text, text_ids, logprobs, reason, out.stats[b], out.certificate, out.trace))
         return results[0] if single else results
 
-    @torch.no_grad()
     def score(
         self,
         prompt: Prompt,
@@ -144,28 +143,59 @@ class Model:
         The canvas length is a part of the law, so `max_new_tokens` must be that of the generation. Raises OptionError for
         methods without a chain law, InputError for a response that does not fit.
         """
-        network, config = Network(self.network), self.network.config
-        plan = make_plan(method, method_options, network)
         response_ids = self.tokenizer.encode(response)
         if len(response_ids) > max_new_tokens:
             raise InputError(f"The response has {len(response_ids)} tokens; the canvas has {max_new_tokens}.")
-        row = self.canvas(prompt, max_new_tokens, "")
-        ids_BL, open_BL, _ = self.pad([row])
-        check_ids(ids_BL, network)
-        assert config.eos_id is not None
-        fill = response_ids + [config.eos_id] * (max_new_tokens - len(response_ids))
-        tokens_BL = ids_BL.masked_scatter(open_BL, torch.tensor(fill, device=ids_BL.device))
-        sampling = make_sampling(
-            network, temperature, top_p, top_k, self.special_ids(), config.eos_id, 1, ids_BL.device
+        ids, start, stop = self.canvas(prompt, max_new_tokens, "")
+        eos_id = self.network.config.eos_id
+        assert eos_id is not None
+        fill = response_ids + [eos_id] * (max_new_tokens - len(response_ids))
+        return self.score_ids(
+            [*ids[:start], *fill, *ids[stop:]],
+            range(start, start + min(len(response_ids) + 1, max_new_tokens)),
+            range(start, stop),
+            method=method,
+            temperature=temperature,
+            top_p=top_p,
+            top_k=top_k,
+            seed=seed,
+            **method_options,
         )
+
+    @torch.no_grad()
+    def score_ids(
+        self,
+        ids: Sequence[int],
+        counted: range,
+        opened: range,
+        *,
+        method: str = "fef",
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+        top_k: int = 0,
+        seed: int = 0,
+        **method_options: Any,
+    ) -> Score:
+        """Exact log p of the tokens at the places `counted` of `ids`, when all places `opened` are drawn by the method.
+
+        Raises as `score`.
+        """
+        network = Network(self.network)
+        plan = make_plan(method, method_options, network)
+        tokens_BL = torch.tensor([list(ids)], device=self.network.device)
+        open_BL = torch.zeros_like(tokens_BL, dtype=torch.bool)
+        open_BL[:, opened.start : opened.stop] = True
+        ids_BL = check_ids(tokens_BL.masked_fill(open_BL, network.mask_id), network)
+        eos_id = self.network.config.eos_id
+        sampling = make_sampling(network, temperature, top_p, top_k, self.special_ids(), eos_id, 1, ids_BL.device)
         canvas = Canvas.start(ids_BL, open_BL, ids_BL, None)
         meter = Meter.start(1, ids_BL.device)
         noise = KeyedNoise(seeds(seed, 1, ids_BL.device))
         score_canvas(Run(network, plan, noise, sampling, meter), canvas, tokens_BL)
-        counted = min(len(response_ids) + 1, max_new_tokens)
-        logprobs = canvas.logprob_BL[0][open_BL[0]].tolist()[:counted]
+        logprobs = canvas.logprob_BL[0, counted.start : counted.stop].tolist()
         certificate = certificate_for(network, plan, temperature, top_p, top_k)
-        return Score(fill[:counted], logprobs, sum(logprobs), dict(meter.row(0)), certificate)
+        scored = list(ids[counted.start : counted.stop])
+        return Score(scored, logprobs, sum(logprobs), dict(meter.row(0)), certificate)
 
     def canvas(self, prompt: Prompt, max_new_tokens: int, suffix: str) -> tuple[list[int], int, int]:
         """Ids of prompt, masks and suffix, and the range of the masks."""

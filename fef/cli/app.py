@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import fef
-from fef.cli import bench, certify, chat, demask, demo, generate, info, methods, report, train
+from fef.cli import bench, certify, chat, demask, demo, eval, generate, info, lm_eval, methods, report, train
 from fef.cli.output import Group
 
 __all__ = ["app"]
@@ -44,6 +44,8 @@ app.command(epilog=certify.EXAMPLE)(certify.certify)
 app.command(epilog=info.EXAMPLE)(info.info)
 app.command(epilog=bench.EXAMPLE)(bench.bench)
 app.command(epilog=report.EXAMPLE)(report.report)
+app.command("eval", epilog=eval.EXAMPLE)(eval.evaluate)
+app.command("lm-eval", epilog=lm_eval.EXAMPLE, context_settings=lm_eval.CONTEXT)(lm_eval.lm_eval)
 app.command(epilog=train.EXAMPLE)(train.train)
 app.command(epilog=demask.TRAIN_EXAMPLE)(demask.train_demask)
 app.command(epilog=demask.REPORT_EXAMPLE)(demask.demask_report)

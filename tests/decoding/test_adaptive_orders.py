@@ -14,7 +14,7 @@ from fef.verify.integrate import integrated_law
 from fef.verify.reference import Law, Table, distance, low_confidence_pass, put, sharpened, table_of
 
 K, L = 3, 3
-DENOISER = TableDenoiser.inconsistent(K, L, seed=4)
+DENOISER = TableDenoiser.inconsistent(K, L, seed=21)
 TABLE = table_of(DENOISER, K, L)
 EMPTY = (K,) * L
 EXACT = 1e-9
@@ -66,7 +66,7 @@ def test_dream_ranks_the_law_that_it_samples(method, score):
 
 def test_the_orders_differ():
     laws = [ranked_chain(TABLE, score) for score in SCORES.values()]
-    assert min(distance(a, b) for a, b in itertools.combinations(laws, 2)) > 1e-3
+    assert min(distance(a, b) for a, b in itertools.combinations(laws, 2)) > 0.5
 
 
 @pytest.mark.parametrize(("method", "options"), [("low-confidence", {}), ("maskgit-plus", {"tokens_per_step": 1})])

@@ -56,13 +56,12 @@ def guided_table(table: Table, prompt: dict[int, int], cfg_scale: float = 0.0, c
     found: dict[State, np.ndarray] = {}
     for state in table.at:
         blind = tuple(table.mask if i in prompt else v for i, v in enumerate(state))
-        logits = (1 + cfg_scale) * np.log(table.at[state]) - cfg_scale * np.log(table.at[blind])
         masked = [i for i, v in enumerate(state) if v == table.mask and i not in prompt]
-        if masked:
-            # a constant of each position drops out of every law but this mean's, where it is a constant too
-            logits = (1 + contrast) * logits - contrast * logits[masked].mean(0)
-        weight = np.exp(logits)
-        found[state] = weight / weight.sum(-1, keepdims=True)
+        found[state] = table.at[state].copy()
+        if masked:  # log p differs from logits by a constant of each position, which no law sees
+            logits = (1 + cfg_scale) * np.log(table.at[state][masked]) - cfg_scale * np.log(table.at[blind][masked])
+            weight = np.exp((1 + contrast) * logits - contrast * logits.mean(0))
+            found[state][masked] = weight / weight.sum(-1, keepdims=True)
     return Table(found, table.mask, table.length)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, overload
@@ -20,10 +20,12 @@ from fef.decoding.network import Network
 from fef.decoding.work import Observer, Round, Run
 from fef.errors import CheckpointError, InputError, OptionError
 from fef.laws.draws import KeyedNoise
+from fef.laws.information import Profile
 from fef.models.checkpoint import demo_path, load_checkpoint
 from fef.models.extras import load_extras
 from fef.models.tokenizer import Tokenizer
 from fef.models.transformer import Transformer
+from fef.profiling import information_profile
 
 __all__ = ["Generation", "Model", "Score", "load"]
 
@@ -116,7 +118,6 @@ class Model:
             results.append(Generation(text, text_ids, logprobs, reason, out.stats[b], out.certificate, out.trace))
         return results[0] if isinstance(prompt, str) else results
 
-    @torch.no_grad()
     def score(
         self,
         prompt: str,
@@ -135,28 +136,102 @@ class Model:
         The canvas length is a part of the law, so `max_new_tokens` must be that of the generation. Raises OptionError for
         methods without a chain law, InputError for a response that does not fit.
         """
-        network, config = Network(self.network), self.network.config
-        plan = make_plan(method, method_options, network)
-        response_ids = self.tokenizer.encode(response)
-        if len(response_ids) > max_new_tokens:
-            raise InputError(f"The response has {len(response_ids)} tokens; the canvas has {max_new_tokens}.")
-        row = self.canvas(prompt, max_new_tokens, "")
-        ids_BL, open_BL, _ = self.pad([row])
-        check_ids(ids_BL, network)
-        assert config.eos_id is not None
-        fill = response_ids + [config.eos_id] * (max_new_tokens - len(response_ids))
-        tokens_BL = ids_BL.masked_scatter(open_BL, torch.tensor(fill, device=ids_BL.device))
-        sampling = make_sampling(
-            network, temperature, top_p, top_k, self.special_ids(), config.eos_id, 1, ids_BL.device
+        tokens_BL, open_BL, _ = self.lay_out([(prompt, response)], max_new_tokens)
+        start = int(open_BL[0].long().argmax())
+        counted = min(len(self.tokenizer.encode(response)) + 1, max_new_tokens)
+        return self.score_ids(
+            tokens_BL[0].tolist(),
+            range(start, start + counted),
+            range(start, start + max_new_tokens),
+            method=method,
+            temperature=temperature,
+            top_p=top_p,
+            top_k=top_k,
+            seed=seed,
+            **method_options,
         )
+
+    @torch.no_grad()
+    def score_ids(
+        self,
+        ids: Sequence[int],
+        counted: range,
+        opened: range,
+        *,
+        method: str = "fef",
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+        top_k: int = 0,
+        seed: int = 0,
+        **method_options: Any,
+    ) -> Score:
+        """Exact log p of the tokens at the places `counted` of `ids`, when all places `opened` are drawn by the method.
+
+        Raises as `score`.
+        """
+        network = Network(self.network)
+        plan = make_plan(method, method_options, network)
+        tokens_BL = torch.tensor([list(ids)], device=self.network.device)
+        open_BL = torch.zeros_like(tokens_BL, dtype=torch.bool)
+        open_BL[:, opened.start : opened.stop] = True
+        ids_BL = check_ids(tokens_BL.masked_fill(open_BL, network.mask_id), network)
+        eos_id = self.network.config.eos_id
+        sampling = make_sampling(network, temperature, top_p, top_k, self.special_ids(), eos_id, 1, ids_BL.device)
         canvas = Canvas.start(ids_BL, open_BL, ids_BL, None)
         meter = Meter.start(1, ids_BL.device)
         noise = KeyedNoise(seeds(seed, 1, ids_BL.device))
         score_canvas(Run(network, plan, noise, sampling, meter), canvas, tokens_BL)
-        counted = min(len(response_ids) + 1, max_new_tokens)
-        logprobs = canvas.logprob_BL[0][open_BL[0]].tolist()[:counted]
+        logprobs = canvas.logprob_BL[0, counted.start : counted.stop].tolist()
         certificate = certificate_for(network, plan, temperature, top_p, top_k)
-        return Score(fill[:counted], logprobs, sum(logprobs), dict(meter.row(0)), certificate)
+        scored = list(ids[counted.start : counted.stop])
+        return Score(scored, logprobs, sum(logprobs), dict(meter.row(0)), certificate)
+
+    def profile(
+        self,
+        pairs: Sequence[tuple[str, str]],
+        *,
+        max_new_tokens: int = 128,
+        points: int = 16,
+        seed: int = 0,
+        batch_size: int = 8,
+        on_done: Callable[[int], None] | None = None,
+    ) -> Profile:
+        """The information profile of responses, each given its prompt, on the canvas that `generate` would fill.
+
+        pairs: prompts and responses, at least two. Other arguments and errors as in `fef.information_profile`; also raises
+        InputError for a pair that does not fit.
+        """
+        if not pairs:
+            raise InputError("A profile needs two texts or more; got none.")
+        tokens_BL, open_BL, lengths = self.lay_out(pairs, max_new_tokens)
+        return information_profile(
+            self.network,
+            tokens_BL,
+            open=open_BL,
+            points=points,
+            seed=seed,
+            eos_id=self.network.config.eos_id,
+            lengths=lengths,
+            banned=self.special_ids(),
+            batch_size=batch_size,
+            on_done=on_done,
+        )
+
+    def lay_out(self, pairs: Sequence[tuple[str, str]], max_new_tokens: int) -> tuple[Tensor, Tensor, list[int]]:
+        """Whole texts [B, L] (prompt, response, end tokens to the end of the canvas), the canvas's places [B, L], lengths."""
+        eos_id = self.network.config.eos_id
+        assert eos_id is not None
+        ids_BL, open_BL, lengths = self.pad([self.canvas(prompt, max_new_tokens, "") for prompt, _ in pairs])
+        fill = []
+        for _, response in pairs:
+            response_ids = self.tokenizer.encode(response)
+            if len(response_ids) > max_new_tokens:
+                raise InputError(
+                    f"The response has {len(response_ids)} tokens; the canvas has {max_new_tokens}. Raise max_new_tokens, or "
+                    f"leave out {response[:40]!r}."
+                )
+            fill.append(response_ids + [eos_id] * (max_new_tokens - len(response_ids)))
+        return ids_BL.masked_scatter(open_BL, torch.tensor(fill, device=ids_BL.device)), open_BL, lengths
 
     def canvas(self, prompt: str, max_new_tokens: int, suffix: str) -> tuple[list[int], int, int]:
         """Ids of prompt, masks and suffix, and the range of the masks."""

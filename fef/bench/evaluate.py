@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from hashlib import sha256
 
 from fef import tasks
+from fef.bench.acceptance import Acceptance, AcceptanceCounter
 from fef.bench.spec import MethodSpec
 from fef.decoding.certificate import Certificate
+from fef.decoding.work import Observer
 from fef.generation import Generation, Model
 from fef.tasks import Problem
 
@@ -30,19 +34,17 @@ class Settings:
 
 @dataclass(frozen=True)
 class Answer:
-    """One problem's outcome. stats: as `fef.Generation.stats`; its `seconds` are those of the whole batch."""
+    """One problem's outcome. tokens: those of the answer, the end token among them, each counted once. digest: equal for
+    answers of equal token ids. The counters are those of `fef.decoding.meter`."""
 
-    problem: Problem
-    text: str
-    token_ids: tuple[int, ...]
     right: bool
-    stopped: bool
-    stats: dict[str, float]
-
-    @property
-    def visible_tokens(self) -> int:
-        """Tokens of the answer, the end token among them, each counted once."""
-        return len(self.token_ids) + self.stopped
+    tokens: int
+    digest: str
+    text: str
+    calls: int
+    rows: int
+    token_forwards: int
+    rounds: int
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ class Result:
     answers: tuple[Answer, ...]
     seconds: float
     certificate: Certificate
+    acceptance: Acceptance
 
 
 def evaluate(
@@ -74,18 +77,29 @@ def evaluate(
         generate(model, problems, [0], spec, settings)
     answers: dict[int, Answer] = {}
     seconds = 0.0
-    for batch in batches(model, problems, settings.batch_size):
-        began = time.perf_counter()
-        outs = generate(model, problems, batch, spec, settings)
-        seconds += time.perf_counter() - began
-        for i, out in zip(batch, outs, strict=True):
-            right = judge(problems[i], out.text)
-            stopped = out.finish_reason == "stop"
-            answers[i] = Answer(problems[i], out.text, tuple(out.token_ids), right, stopped, out.stats)
-        if on_done is not None:
-            on_done(len(batch))
+    counter = AcceptanceCounter()
+    with ThreadPoolExecutor() as pool:  # running code waits for child processes, never while a batch is timed
+        for batch in batches(model, problems, settings.batch_size):
+            began = time.perf_counter()
+            outs = generate(model, problems, batch, spec, settings, counter)
+            seconds += time.perf_counter() - began
+            rights = pool.map(judge, [problems[i] for i in batch], [out.text for out in outs])
+            answers.update(zip(batch, map(answer_of, outs, rights), strict=True))
+            if on_done is not None:
+                on_done(len(batch))
     ordered = tuple(answers[i] for i in range(len(problems)))
-    return Result(problems[0].family, spec, ordered, seconds, outs[0].certificate)
+    return Result(problems[0].family, spec, ordered, seconds, outs[0].certificate, counter.result())
+
+
+def answer_of(out: Generation, right: bool) -> Answer:
+    stopped = out.finish_reason == "stop"
+    return Answer(
+        right,
+        len(out.token_ids) + stopped,
+        sha256(repr((out.token_ids, stopped)).encode()).hexdigest()[:16],
+        out.text,
+        *(int(out.stats[name]) for name in ("calls", "rows", "token_forwards", "rounds")),
+    )
 
 
 def check_fit(model: Model, problems: Sequence[Problem], settings: Settings) -> None:
@@ -95,7 +109,12 @@ def check_fit(model: Model, problems: Sequence[Problem], settings: Settings) -> 
 
 
 def generate(
-    model: Model, problems: Sequence[Problem], batch: Sequence[int], spec: MethodSpec, settings: Settings
+    model: Model,
+    problems: Sequence[Problem],
+    batch: Sequence[int],
+    spec: MethodSpec,
+    settings: Settings,
+    on_round: Observer | None = None,
 ) -> list[Generation]:
     return model.generate(
         [problems[i].prompt for i in batch],
@@ -104,6 +123,7 @@ def generate(
         temperature=settings.temperature,
         top_p=settings.top_p,
         seed=[settings.seed + i for i in batch],
+        on_round=on_round,
         **spec.options,
     )
 
@@ -130,5 +150,4 @@ def remembering_judge(judge: Judge = tasks.score) -> Judge:
 
 def same_ids(first: Result, second: Result) -> int:
     """Number of problems on which two methods gave the same token ids."""
-    pairs = zip(first.answers, second.answers, strict=True)
-    return sum(a.token_ids == b.token_ids and a.stopped == b.stopped for a, b in pairs)
+    return sum(a.digest == b.digest for a, b in zip(first.answers, second.answers, strict=True))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json as json_module
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,16 +14,16 @@ from fef.cli.output import Bar, check_writable, print_table, write_whole
 from fef.errors import OptionError, nearest_hint
 
 if TYPE_CHECKING:
-    from fef.bench.evaluate import Result, Settings
-    from fef.bench.spec import MethodSpec
-    from fef.generation import Model
-    from fef.tasks import Problem
+    from fef.bench.record import Record
+    from fef.bench.summary import Row
 
-__all__ = ["EXAMPLE", "bench"]
+__all__ = ["EXAMPLE", "bench", "write_pictures"]
 
 EXAMPLE = (
     "Example: [bold]fef bench --n 20 --tasks joint --methods fef --methods low-confidence:tokens_per_step=4[/bold]"
     "\n\nExample: [bold]fef bench --n 50 --time-each --methods fef --methods sequential --json times.json[/bold]"
+    "\n\nExample: [bold]fef bench --n 100 --methods all --json results.json --resume --plot results[/bold]"
+    "\n\nExample: [bold]fef bench --predict[/bold]"
 )
 
 
@@ -38,11 +38,14 @@ def bench(
             "--methods",
             metavar="SPEC",
             help="name, name:option=value,option=value, or label=name:... Repeatable; or several in one, with spaces. "
-            "By default the seven of the README.",
+            "all: every method. By default the seven of the README.",
         ),
     ] = None,
     n: Annotated[int, typer.Option("--n", min=1, help="Problems a family.")] = 500,
-    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Problems decoded together.")] = 32,
+    batch_size: Annotated[
+        int | None,
+        typer.Option("--batch-size", min=1, help="Problems decoded together; by default 8 on a CPU, else 32."),
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Draws the problems and the tokens.")] = 0,
     model: ModelOption = "demo",
     device: DeviceOption = None,
@@ -53,50 +56,80 @@ def bench(
         tuple[str, str] | None,
         typer.Option("--compare", metavar="A B", help="Also count problems on which two methods give the same tokens."),
     ] = None,
-    time_each: Annotated[
-        bool, typer.Option("--time-each", help="One problem at a time after a warm-up; seconds a problem and ratios.")
+    time_each: Annotated[bool, typer.Option("--time-each", help="One problem at a time after a warm-up.")] = False,
+    json: Annotated[
+        Path | None, typer.Option("--json", help="Write everything measured to this file, after each method.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the JSON file of an interrupted run, if there is one.")
     ] = False,
-    json: Annotated[Path | None, typer.Option("--json", help="Write everything measured to this file.")] = None,
     csv: Annotated[Path | None, typer.Option("--csv", help="Write the table to this file.")] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option("--plot", metavar="STEM", help="Draw accuracy against cost: STEM-FAMILY.png and .svg."),
+    ] = None,
     save_texts: Annotated[bool, typer.Option("--save-texts", help="Put every output in the JSON file.")] = False,
+    predict: Annotated[
+        bool, typer.Option("--predict", help="Only compare the FeF-DLLM paper's speeds with the closed form; no model.")
+    ] = False,
 ) -> None:
     """Measure accuracy and cost of methods on held-out problems of the built-in families."""
+    if predict:
+        refuse_other_options(context)
+        from fef.bench.predict import prediction_table
+
+        print_table(prediction_table())
+        return
     families = parse_families(tasks)
-    if save_texts and json is None:
-        raise OptionError("--save-texts adds to the JSON file; give --json FILE too.")
-    for path in (json, csv):
+    if json is None and (save_texts or resume):
+        raise OptionError(f"--{'save-texts' if save_texts else 'resume'} needs the JSON file; give --json FILE too.")
+    for path in (json, csv, plot):
         if path is not None:
             check_writable(path)
+    with Bar("Loading"):
+        from fef.bench.evaluate import Settings
+        from fef.bench.plot import check_plotting
+        from fef.bench.record import read_record, record_json, rows_csv
+        from fef.bench.run import Benchmark, run
+        from fef.bench.spec import parse_specs
+        from fef.bench.table import rows_table
+        from fef.decoding.methods import METHODS
+    if plot is not None:
+        check_plotting()
+    specs = parse_specs(methods, METHODS, compare)
+    known = read_record(json) if resume and json is not None and json.exists() else None
     loaded = load_model(model, device)
-    from fef.bench.evaluate import Settings
-    from fef.bench.report import report_json, rows_csv, rows_table, summarize
+    on_cpu = loaded.network.device.type == "cpu"
+    size = 1 if time_each else batch_size or (8 if on_cpu else 32)
+    settings = Settings(size, max_new_tokens, temperature, top_p, seed)
+    command = shlex.join(["fef", *context.meta["fef.arguments"]])
+    benchmark = Benchmark(loaded, families, specs, n, settings, time_each, compare, save_texts, command)
 
-    specs = parse_specs(methods, compare)
-    settings = Settings(1 if time_each else batch_size, max_new_tokens, temperature, top_p, seed)
-    check_specs(loaded, specs, settings)
-    results = run_all(loaded, families, specs, n, settings, time_each)
-    rows = summarize(results, seed)
-    comparisons = [] if compare is None else agreements(results, *compare)
-    print_table(rows_table(rows, ratios=time_each))
-    for line in comparisons:
+    def save(record: Record) -> None:
+        if json is not None:
+            write_whole(json, record_json(record))
+
+    with Bar("Drawing problems", len(families) * len(specs) * n) as bar:
+        record = run(benchmark, bar, known, save)
+    save(record)
+    print_table(rows_table(record.rows, record.refusals))
+    for line in record.comparisons:
         typer.echo(
             f"{line['family']}: {line['first']} and {line['second']} agree token for token on "
             f"{line['same']} of {line['problems']} problems"
         )
-    if json is not None:
-        report = report_json(
-            results,
-            rows,
-            settings,
-            model=loaded.name,
-            device=str(loaded.network.device),
-            command=shlex.join(["fef", *context.meta["fef.arguments"]]),
-            comparisons=comparisons,
-            texts=save_texts,
-        )
-        write_whole(json, json_module.dumps(report, ensure_ascii=False, indent=1) + "\n")
     if csv is not None:
-        write_whole(csv, rows_csv(rows))
+        write_whole(csv, rows_csv(record.rows, record.refusals))
+    if plot is not None:
+        write_pictures(plot, record.rows)
+
+
+def refuse_other_options(context: typer.Context) -> None:
+    sources = {name: context.get_parameter_source(name) for name in context.params if name != "predict"}
+    typed = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
+    if typed:
+        others = [f"--{name.replace('_', '-')}" for name in typed]
+        raise OptionError(f"--predict runs no model, so it cannot go with {', '.join(others)}; give it alone.")
 
 
 def parse_families(text: str) -> list[str]:
@@ -109,71 +142,10 @@ def parse_families(text: str) -> list[str]:
     return list(dict.fromkeys(families))
 
 
-def parse_specs(methods: list[str] | None, compare: tuple[str, str] | None) -> list[MethodSpec]:
-    """The methods to run, those to compare among them. Raises OptionError for a label with two meanings."""
-    from fef.bench.spec import DEFAULT_SPECS, parse_spec
+def write_pictures(stem: Path, rows: Sequence[Row]) -> None:
+    """STEM-FAMILY.png and STEM-FAMILY.svg for each family."""
+    from fef.bench.plot import family_pictures
 
-    words = [word for text in methods for word in text.split()] if methods else list(DEFAULT_SPECS)
-    found: dict[str, MethodSpec] = {}
-    for word in words:
-        spec = parse_spec(word)
-        if found.setdefault(spec.label, spec) != spec:
-            raise OptionError(f"Two methods have the label {spec.label!r}; give them different ones.")
-    for word in compare or ():
-        if word not in found:
-            spec = parse_spec(word)
-            found[word] = spec
-    return list(found.values())
-
-
-def check_specs(model: Model, specs: list[MethodSpec], settings: Settings) -> None:
-    """Raise OptionError for any method that cannot run, before the first one starts."""
-    from fef.api import certify
-
-    for spec in specs:
-        certify(
-            model.network,
-            method=spec.name,
-            temperature=settings.temperature,
-            top_p=settings.top_p,
-            **spec.options,
-        )
-
-
-def run_all(
-    model: Model, families: list[str], specs: list[MethodSpec], n: int, settings: Settings, time_each: bool
-) -> list[Result]:
-    from fef.bench.evaluate import check_fit, evaluate, remembering_judge
-    from fef.tasks import generate
-
-    judge = remembering_judge()
-    results = []
-    with Bar("Drawing problems", len(families) * len(specs) * n) as bar:
-        problems: dict[str, list[Problem]] = {f: generate(f, n, settings.seed, split="held-out") for f in families}
-        for drawn in problems.values():
-            check_fit(model, drawn, settings)
-        for family in families:
-            for spec in specs:
-                bar.label(f"{family}, {spec.label}")
-                result = evaluate(
-                    model, problems[family], spec, settings, warm_up=time_each, judge=judge, on_done=bar.advance
-                )
-                results.append(result)
-    return results
-
-
-def agreements(results: list[Result], first: str, second: str) -> list[dict[str, Any]]:
-    from fef.bench.evaluate import same_ids
-
-    by_name = {(r.family, r.spec.label): r for r in results}
-    families = dict.fromkeys(r.family for r in results)
-    return [
-        {
-            "family": family,
-            "first": first,
-            "second": second,
-            "same": same_ids(by_name[family, first], by_name[family, second]),
-            "problems": len(by_name[family, first].answers),
-        }
-        for family in families
-    ]
+    with Bar("Drawing pictures"):
+        for name, content in family_pictures(rows).items():
+            write_whole(stem.with_name(f"{stem.name}-{name}"), content)

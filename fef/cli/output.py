@@ -92,12 +92,12 @@ def check_directory(directory: Path, path: Path) -> None:
         raise InputError(f"Cannot write {path}: {error.strerror}. Give a place where you can write.") from error
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a file so that readers see the old one or the whole new one, never a part."""
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file so that readers see the old one or the whole new one, never a part. Text is written as UTF-8."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content.encode() if isinstance(content, str) else content)
             stream.flush()
             os.fsync(stream.fileno())
         os.chmod(temporary, 0o644)  # mkstemp makes files private

@@ -293,12 +293,8 @@ class LowInfluence:
         return taken_BS
 
     def finding(self, greedy: bool) -> Finding:
-        true = (
-            "the probed influences"
-            if self.source == "probe"
-            else "the true influences, as far as the head predicts them"
-        )
-        return Finding(False, PRODUCT.reason, f"TV <= {self.tau:g}, if {true} are sub-additive")
+        if_ = "the head predicts influences right and they are" if self.source == "head" else "influences are"
+        return Finding(False, PRODUCT.reason, f"TV <= {self.tau:g} if {if_} sub-additive")
 
 
 @dataclass(frozen=True)

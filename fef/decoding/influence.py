@@ -20,15 +20,18 @@ def influence_of(work: Work, slots_BS: Tensor, seen: Seen) -> Tensor:
         assert seen.hidden_BSE is not None, "asked for where a head is used"
         influence_BSS: Tensor = work.plan.head(seen.hidden_BSE, slots_BS).double()
         return influence_BSS
-    return probed(work, slots_BS)
+    return probed(work, slots_BS, seen)
 
 
-def probed(work: Work, slots_BS: Tensor) -> Tensor:
+def probed(work: Work, slots_BS: Tensor, seen: Seen) -> Tensor:
     canvas, network = work.canvas, work.run.network
 
     def score(ids_RL: Tensor) -> Tensor:
+        if ids_RL is canvas.ids_BL:
+            return seen.logits_BSV
         copies = len(ids_RL) // len(slots_BS)
-        rows_B = copies * (slots_BS >= 0).any(1).long()
+        # a copy in which nothing was written is there for another row
+        rows_B = (ids_RL.view(copies, *canvas.ids_BL.shape) != canvas.ids_BL).any(2).sum(0)
         work.run.meter.pass_(work.rows_B, rows_B, rows_B * row_lengths(canvas))
         lengths_R = None if canvas.lengths_B is None else canvas.lengths_B.repeat(copies)
         return network.logits_at(ids_RL, slots_BS.clamp(min=0).repeat(copies, 1), lengths_R)

@@ -13,7 +13,7 @@ from fef.decoding.options import check_options
 from fef.decoding.plan import Plan
 from fef.errors import OptionError, nearest_hint
 
-__all__ = ["METHODS", "MethodInfo", "make_plan", "methods"]
+__all__ = ["METHODS", "MethodInfo", "check_given", "make_plan", "methods"]
 
 
 @dataclass(frozen=True)
@@ -176,11 +176,17 @@ def methods() -> dict[str, MethodInfo]:
 
 
 def make_plan(method: str, given: Mapping[str, Any], network: Network) -> Plan:
-    """The plan of a method. Raises OptionError for an unknown method or option and for values outside their range."""
+    """The plan of a method. Raises OptionError as `check_given`, and for options that contradict each other or the
+    network."""
+    check_given(method, given)
+    return METHODS[method].options(**given).plan(network)
+
+
+def check_given(method: str, given: Mapping[str, Any]) -> None:
+    """Raise OptionError for an unknown method or option, and for a value outside its range."""
     if not isinstance(method, str) or method not in METHODS:
         raise OptionError(f"Unknown method {method!r}.{nearest_hint(str(method), METHODS)}")
     check_options(method, METHODS[method].options, given)  # type: ignore[arg-type]
-    return METHODS[method].options(**given).plan(network)
 
 
 def option_defaults(method: Method) -> dict[str, Any]:

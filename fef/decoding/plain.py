@@ -26,15 +26,23 @@ def plain_round(work: Work) -> None:
     slots_BS = candidates(work)
     if revoke is not None and checks and not revoke.commits:
         slots_BS = slots_BS[:, :0]
+    if not checks and not slots_BS.shape[1]:
+        return  # everything is drawn, and waits for the check that ends the cycle
     hidden = isinstance(work.plan.choice, LowInfluence) and work.plan.choice.source == "head"
     masked = revoke is None or revoke.masked
     seen = work.scorer.look(work.canvas, slots_BS, suspects_BC=suspects_BC, masked=masked, hidden=hidden)
     committed_before = work.canvas.confidence_BL.clone() if checks else None
+    pending_BL = work.pending_BL
     tokens_BS, take_BS = choose_and_commit(work, slots_BS, seen)
     work.scorer.committed(work.canvas, slots_BS, torch.zeros_like(work.rows_B), take_BS.sum(1))
     if revoke is not None and suspects_BC is not None and committed_before is not None:
         assert seen.suspect_BCV is not None
-        take_back(work, revoke, suspects_BC, seen.suspect_BCV, committed_before, take_BS.sum(1))
+        new_BL = pending_BL & ~work.pending_BL
+        if work.run.eos is not None:
+            new_BL &= work.run.eos.up_to_end(
+                work.canvas
+            )  # what lies behind goes back with its EOS, so it is no progress
+        take_back(work, revoke, suspects_BC, seen.suspect_BCV, committed_before, new_BL.sum(1))
     work.run.meter.rounds[work.rows_B] += take_BS.any(1).long()
     work.notify(slots_BS, tokens_BS, take_BS)
 
@@ -99,6 +107,7 @@ def remember(work: Work, revoke: Revoke, slots_BS: Tensor, plain_BSV: Tensor, ta
 def suspects(work: Work, revoke: Revoke) -> Tensor:
     """Positions of the tokens that are looked at again, [B, C]. What an EOS decides is none of them."""
     suspect_BL = work.unchecked_BL if revoke.recent else work.within_BL & ~work.canvas.pending_BL
+    suspect_BL = suspect_BL & work.active_B[:, None]
     if work.run.eos is not None:
         suspect_BL = suspect_BL & work.run.eos.up_to_end(work.canvas)
     count = int(suspect_BL.sum(1).max())

@@ -129,6 +129,8 @@ class FefOptions(Guided):
             raise OptionError(
                 'planner="influence" reads hidden states of a plain pass: give verify="rows", draft="fresh".'
             )
+        if self.planner == "influence" and self.guidance.on:
+            raise OptionError('cfg_scale and contrast do not go with planner="influence". Use planner="confidence".')
         spec = Speculation(
             self.window,
             "fresh" if network.visible_noise and self.draft == "reuse" else self.draft,
@@ -162,9 +164,7 @@ class LladaOptions(Guided):
 
     @property
     def quota(self) -> Quota:
-        if self.steps is not None and self.tokens_per_step != 1:
-            raise OptionError("Give steps or tokens_per_step, not both: one follows from the other.")
-        return PerRound(self.tokens_per_step) if self.steps is None else EvenShare(self.steps)
+        return llada_quota(self.steps, self.tokens_per_step)
 
 
 @dataclass(frozen=True)
@@ -289,7 +289,7 @@ class ThresholdOptions(CachedOptions):
     strict: bool = flag(False)
 
     def plan(self, network: Network) -> Plan:
-        quota = PerRound(self.tokens_per_step) if self.steps is None else EvenShare(self.steps)
+        quota = llada_quota(self.steps, self.tokens_per_step)
         return self.plan_for("threshold", Threshold(self.threshold, quota, self.strict), network)
 
 
@@ -422,7 +422,7 @@ class ReplayOptions(Guided):
 
     def plan_for(self, method: str, tokens_per_step: int, network: Network) -> Plan:
         refuse_visible_noise(method, network)
-        choice = TopScore("confidence", PerRound(tokens_per_step))
+        choice = TopScore("drawn", PerRound(tokens_per_step))
         return Plan(
             method,
             block_length=self.block_length,
@@ -468,6 +468,12 @@ class SaberOptions:
         refuse_visible_noise("saber", network)
         choice = RunningThreshold(PerRound(self.tokens_per_step))
         return Plan("saber", block_length=self.block_length, choice=choice, revoke=DropLargestFalls(self.rate))
+
+
+def llada_quota(steps: int | None, tokens_per_step: int) -> Quota:
+    if steps is not None and tokens_per_step != 1:
+        raise OptionError("Give steps or tokens_per_step, not both: one follows from the other.")
+    return PerRound(tokens_per_step) if steps is None else EvenShare(steps)
 
 
 def check_law(law: str, network: Network, guidance: Guidance) -> None:

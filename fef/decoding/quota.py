@@ -36,7 +36,7 @@ class Quota(Protocol):
 
     @property
     def bound(self) -> str | None:
-        """The error that these counts allow in a random order, if that is known."""
+        """What it bounds if the order is random."""
         ...
 
     def __call__(self, progress: Progress) -> Tensor:
@@ -87,6 +87,7 @@ class EvenShare:
 @dataclass(frozen=True)
 class DreamShare:
     """Dream (2508.15487, `diffusion_generate`): int(open * (1 - s / t)) over times from 1 to `eps`, all at the last step.
+    Each block has an equal part of `steps`.
 
     steps: None takes one step a slot. Not uniform: with steps = slots the first round commits nothing and the last two.
     """
@@ -97,9 +98,10 @@ class DreamShare:
     bound = None
 
     def __call__(self, progress: Progress) -> Tensor:
+        steps_B = progress.masks_B if self.steps is None else (self.steps // progress.blocks_B).clamp(min=1)
         quota = [
-            dream_count(pending, masks if self.steps is None else self.steps, progress.round, self.eps)
-            for pending, masks in zip(progress.pending_B.tolist(), progress.masks_B.tolist(), strict=True)
+            dream_count(pending, steps, progress.round, self.eps)
+            for pending, steps in zip(progress.pending_B.tolist(), steps_B.tolist(), strict=True)
         ]
         return torch.tensor(quota, device=progress.masks_B.device)
 

@@ -119,7 +119,8 @@ class RowsScorer:
         if guidance.cfg_scale:
             blind_RL = torch.where(open_RL, states_RL, self.network.mask_id)
             blind_RPV = self.network.logits_at(blind_RL, asked_RP, lengths_R, keep_RL)
-            logits_RPV = blind_RPV + (guidance.cfg_scale + 1) * (logits_RPV - blind_RPV)
+            guided_RPV = blind_RPV + (guidance.cfg_scale + 1) * (logits_RPV - blind_RPV)
+            logits_RPV = torch.where(logits_RPV > -torch.inf, guided_RPV, logits_RPV)  # what is excluded stays excluded
         if guidance.contrast:
             logits_RPV = contrasted(logits_RPV, open_RL & (states_RL == self.network.mask_id), guidance.contrast)
             logits_RPV = logits_RPV.gather(1, at_RP[..., None].expand(-1, -1, logits_RPV.shape[-1]))

@@ -15,6 +15,7 @@ from fef.decoding.plan import CacheRule, Guidance
 from fef.decoding.rows import RowsScorer
 from fef.decoding.score import Seen
 from fef.models.stale import StaleCache
+from fef.models.transformer import Transformer
 
 __all__ = ["BlockCausalScorer", "StaleScorer"]
 
@@ -68,9 +69,7 @@ class StaleScorer(RowsScorer):
             fresh_BL = self.within_BL
         else:  # delayed: masks, and what was one at the last pass
             fresh_BL = canvas.pending_BL | self.pending_BL
-        if self.model.config.shift:  # a slot is read one position before itself
-            fresh_BL = fresh_BL | torch.nn.functional.pad(fresh_BL[:, 1:], (0, 1))
-        return fresh_BL
+        return with_readers(self.model, fresh_BL)
 
     def select(self, rows: Tensor) -> None:
         super().select(rows)
@@ -101,6 +100,7 @@ class BlockCausalScorer(RowsScorer):
         fresh_RL = (index_L >= self.final_B[owner_R, None]) & (index_L < end_R[:, None])
         if canvas.lengths_B is not None:
             fresh_RL = fresh_RL & (index_L < canvas.lengths_B[owner_R, None])
+        fresh_RL = with_readers(self.model, fresh_RL)
         logits_RPV = self.cache.step(states_RL, fresh_RL, at_RP, owner_R)
         self.finish_blocks(canvas, states_RL, fresh_RL, owner_R)
         return logits_RPV, fresh_RL.sum(1)
@@ -114,7 +114,8 @@ class BlockCausalScorer(RowsScorer):
         first_B = first_B.clamp(max=len(owner_R) - 1)
         index_L = torch.arange(states_RL.shape[1], device=states_RL.device)
         open_B = torch.where(canvas.pending_BL, index_L, len(index_L)).amin(1)
-        done_BL = fresh_RL[first_B] & busy_B[:, None] & (index_L < (open_B // self.block * self.block)[:, None])
+        new_BL = (index_L >= self.final_B[:, None]) & (index_L < (open_B // self.block * self.block)[:, None])
+        done_BL = fresh_RL[first_B] & busy_B[:, None] & new_BL
         assert self.cache is not None
         self.cache.store(done_BL, first_B)
         self.final_B = self.final_B + done_BL.sum(1)
@@ -124,3 +125,8 @@ class BlockCausalScorer(RowsScorer):
         self.final_B = self.final_B[rows]
         if self.cache is not None:
             self.cache.select(rows)
+
+
+def with_readers(model: Transformer, fresh_RL: Tensor) -> Tensor:
+    """Also the position before each one, which a network with shifted logits reads it from."""
+    return fresh_RL | torch.nn.functional.pad(fresh_RL[:, 1:], (0, 1)) if model.config.shift else fresh_RL

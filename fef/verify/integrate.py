@@ -47,7 +47,7 @@ def integrated_law(
     """The law over final canvases. rank: decoding order, smallest first, instead of the one that `options` would draw.
     prompt: given tokens. wrap: put around the noise of every decision."""
     network = Network(denoiser)
-    if rank is not None and method != "random":
+    if rank is not None and method not in ("random", "schedule"):
         options = {"order": "random"} | options
     plan = make_plan(method, options, network)
     network.noise = process = type(network.noise)(**(vars(network.noise) | {"schedule": Schedule(plan.schedule)}))

@@ -3,6 +3,8 @@ import json
 
 import pytest
 
+from fef.generation import Model
+
 
 def test_bench_measures_compares_and_writes(fef_cli, tiny, tmp_path):
     report_path, csv_path = tmp_path / "bench.json", tmp_path / "bench.csv"
@@ -12,30 +14,81 @@ def test_bench_measures_compares_and_writes(fef_cli, tiny, tmp_path):
     result = fef_cli(*arguments)
     assert result.exit_code == 0, result.output
     assert "joint: fef and sequential:verify=packed agree token for token on 4 of 4 problems" in result.stdout
-    for words in ("accuracy %", "tokens/call", "token-forwards", "four", "greedy", "none"):
+    for words in ("right, %", "tokens/pass", "token-forwards", "four", "greedy", "none", "all families"):
         assert words in result.stdout
     report = json.loads(report_path.read_text())
-    assert report.keys() == {
-        "command", "model", "settings", "environment", "rows", "certificates", "comparisons", "outputs",
-    }  # fmt: skip
     assert report["command"].startswith("fef bench --model ")
-    assert report["model"] == "tiny"
-    assert len(report["rows"]) == 6
-    assert len(report["outputs"]) == 24
-    assert len(list(csv.DictReader(csv_path.read_text().splitlines()))) == 6
+    assert report["setup"]["model"] == "tiny"
+    assert report["finished"]
+    assert len(report["rows"]) == 9
+    assert [len(found["answers"]["text"]) for found in report["results"]] == [4] * 6
+    assert len(list(csv.DictReader(csv_path.read_text().splitlines()))) == 9
 
 
-def test_time_each_gives_seconds_a_problem_and_ratios(fef_cli, tiny):
+def test_time_each_answers_one_problem_at_a_time_after_a_warm_up(fef_cli, tiny, monkeypatch):
+    sizes = []
+    generate = Model.generate
+
+    def counting(self, prompts, **options):
+        sizes.append(len(prompts))
+        return generate(self, prompts, **options)
+
+    monkeypatch.setattr(Model, "generate", counting)
     result = fef_cli(
         *["bench", "--model", tiny, "--n", 2, "--tasks", "joint", "--max-new-tokens", 8, "--time-each"],
         *["--methods", "fef sequential"],
     )
     assert result.exit_code == 0, result.output
-    assert "s/problem" in result.stdout
-    assert "x first" in result.stdout
+    assert sizes == [1] * 6
+    assert "(1.00x)" in result.stdout
+
+
+def test_resume_runs_only_what_is_missing_and_the_report_shows_all(fef_cli, tiny, tmp_path, monkeypatch):
+    path, page = tmp_path / "bench.json", tmp_path / "docs.md"
+    base = ["bench", "--model", tiny, "--n", 2, "--tasks", "joint", "--max-new-tokens", 8, "--json", path, "--resume"]
+    assert fef_cli(*base, "--methods", "sequential").exit_code == 0  # nothing to resume yet
+    asked = []
+    generate = Model.generate
+
+    def counting(self, prompts, *, method, **options):
+        asked.append(method)
+        return generate(self, prompts, method=method, **options)
+
+    monkeypatch.setattr(Model, "generate", counting)
+    result = fef_cli(*base, "--methods", "sequential fef", "--plot", tmp_path / "new")
+    assert result.exit_code == 0, result.output
+    assert asked == ["fef"]
+    assert {"new-joint.png", "new-joint.svg"} <= {found.name for found in tmp_path.iterdir()}
+    refused = fef_cli(*base[:4], 3, *base[5:], "--methods", "sequential fef")
+    assert refused.exit_code == 2 and "have problems 2" in refused.stderr
+    result = fef_cli("report", path, "--out", page)
+    assert result.exit_code == 0, result.output
+    assert "| `fef` |" in page.read_text()
+    assert (tmp_path / "docs-joint.svg").exists()
+    path.write_text("{}")
+    assert fef_cli("report", path, "--out", page).exit_code == 2
+
+
+def test_a_refused_method_is_a_line_of_the_table(fef_cli, tiny):
+    arguments = ["bench", "--model", tiny, "--n", 1, "--tasks", "joint", "--max-new-tokens", 4]
+    result = fef_cli(*arguments, "--methods", "fef sequential:order=blocks")
+    assert result.exit_code == 0, result.output
+    assert "not run" in result.stdout and "block_length" in result.stdout
+
+
+def test_predict_runs_no_model(fef_cli, monkeypatch):
+    monkeypatch.setattr("fef.cli.bench.load_model", None)
+    result = fef_cli("bench", "--predict")
+    assert result.exit_code == 0, result.output
+    for words in ("2.33x", "3.86x", "3.89x", "0.949", "+0.7"):
+        assert words in result.stdout
 
 
 BAD = {
+    "no method": (["--methods", ""], "empty"),
+    "resume": (["--resume"], "--json FILE"),
+    "picture": (["--plot", "missing/out"], "Cannot write"),
+    "prediction": (["--predict"], "cannot go with --model, --n"),
     "family": (["--tasks", "jont"], "Did you mean 'joint'"),
     "method": (["--methods", "feff"], "Did you mean 'fef'"),
     "option": (["--methods", "fef:windw=3"], "Did you mean 'window'"),

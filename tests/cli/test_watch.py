@@ -4,7 +4,7 @@ import torch
 from rich.console import Console
 
 from fef.cli.watch import CanvasView, Kind, canvas_text
-from fef.decoding.loop import Round
+from fef.decoding.work import Round
 
 MASK_ID, END_ID = 90, 91
 

@@ -15,7 +15,7 @@ POSITIONS = torch.tensor([[2, 3, 5, 9], [1, 2, 40, 41]])
 
 
 def random_head(dim: int = 16, **options) -> DependencyHead:
-    head = DependencyHead(dim, rank=4, reach=8, **options)
+    head = DependencyHead(dim, width=12, rank=4, reach=8, **options)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in head.parameters():
@@ -27,8 +27,8 @@ def test_each_entry_is_a_sigmoid_of_query_key_and_distance():
     head, hidden = random_head(), torch.randn(2, 4, 16, generator=torch.Generator().manual_seed(1))
     found = head(hidden, POSITIONS)
     for b, i, j in ((0, 0, 3), (0, 3, 0), (1, 0, 2), (1, 3, 1)):
-        query = head.query.weight @ hidden[b, i] + head.query.bias
-        key = head.key.weight @ hidden[b, j] + head.key.bias
+        first, second = (h / (1 + torch.exp(-h)) for h in hidden[b, [i, j]] @ head.feature.weight.T + head.feature.bias)
+        query, key = head.query.weight @ first + head.query.bias, head.key.weight @ second + head.key.bias
         offset = max(-8, min(8, int(POSITIONS[b, j] - POSITIONS[b, i])))
         wanted = torch.sigmoid(query @ key / 4**0.5 + head.distance[8 + offset])
         torch.testing.assert_close(found[b, i, j], wanted)
@@ -64,6 +64,7 @@ def test_a_head_comes_back_as_it_was(tmp_path):
     assert torch.equal(again(hidden, POSITIONS), head(hidden, POSITIONS))
     assert load_head(tmp_path / DEMASK, tiny_network().bfloat16()).reach == 8
     assert [p.name for p in tmp_path.iterdir()] == [DEMASK]
+    assert (tmp_path / DEMASK).stat().st_mode & 0o777 == 0o644
 
 
 def test_a_head_of_another_network_is_refused(tmp_path):
@@ -108,5 +109,5 @@ def test_the_shipped_head_fits_the_shipped_network():
     if not path.is_file():
         pytest.skip("the shipped dependency head is not in this checkout")
     model, _ = load_checkpoint(demo_path())
-    assert load_head(path, model).query.in_features == model.config.dim
+    assert load_head(path, model).feature.in_features == model.config.dim
     assert path.stat().st_size <= 1 << 20

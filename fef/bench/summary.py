@@ -1,0 +1,150 @@
+"""Results as rows of numbers, each against the same checkpoint's `sequential` where that was run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fef.bench.acceptance import Acceptance
+from fef.bench.evaluate import Result
+from fef.bench.statistics import difference_interval, share_interval
+
+__all__ = ["ALL_FAMILIES", "Refusal", "Row", "summarize"]
+
+ALL_FAMILIES = "all families"
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A method that the model cannot run, and why."""
+
+    family: str
+    method: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method on one family.
+
+    accuracy, low and high (a bootstrap 95 % interval) in %; calls, rows, token_forwards and seconds summed over problems;
+    tokens_per_call: answer tokens with the end token, over calls. Against `sequential` on the same problems, None where
+    it was not run: difference in points of accuracy with its paired bootstrap 95 % interval, and calls, rows,
+    token-forwards and seconds as multiples of its own. speedup: passes that one token a pass takes over those taken, by
+    `sequential` if it was run; predicted_speedup: the same by the closed form from the measured acceptance, None for
+    methods that draft nothing. certificate: the kind.
+    """
+
+    family: str
+    method: str
+    problems: int
+    accuracy: float
+    low: float
+    high: float
+    difference: float | None
+    difference_low: float | None
+    difference_high: float | None
+    calls: int
+    tokens_per_call: float
+    rows: int
+    token_forwards: int
+    seconds: float
+    calls_ratio: float | None
+    rows_ratio: float | None
+    token_forwards_ratio: float | None
+    seconds_ratio: float | None
+    speedup: float
+    predicted_speedup: float | None
+    certificate: str
+
+    @property
+    def below_prediction(self) -> bool:
+        return self.predicted_speedup is not None and self.speedup < self.predicted_speedup
+
+
+def summarize(results: Sequence[Result], seed: int) -> list[Row]:
+    """One row a result, and after them one a method over all its families, for methods that were run on all of several."""
+    families = list(dict.fromkeys(r.family for r in results))
+    if len(families) > 1:
+        results = [*results, *pooled(results, len(families))]
+    rows = []
+    for family in dict.fromkeys(r.family for r in results):
+        found = [r for r in results if r.family == family]
+        base = baseline(found)
+        rows += [row_of(result, base, seed) for result in found]
+    return rows
+
+
+def pooled(results: Sequence[Result], families: int) -> list[Result]:
+    by_label: dict[str, list[Result]] = {}
+    for result in results:
+        by_label.setdefault(result.spec.label, []).append(result)
+    return [
+        Result(
+            ALL_FAMILIES,
+            found[0].spec,
+            tuple(answer for r in found for answer in r.answers),
+            sum(r.seconds for r in found),
+            found[0].certificate,
+            Acceptance.pooled(r.acceptance for r in found),
+        )
+        for found in by_label.values()
+        if len(found) == families
+    ]
+
+
+def baseline(results: Sequence[Result]) -> Result | None:
+    """The `sequential` that others are held against: the one with default options, else the first."""
+    found = [r for r in results if r.spec.name == "sequential"]
+    return min(found, key=lambda r: bool(r.spec.options), default=None)
+
+
+def row_of(result: Result, base: Result | None, seed: int) -> Row:
+    answers = result.answers
+    count = len(answers)
+    right = sum(a.right for a in answers)
+    low, high = share_interval(right, count, seed)
+    calls = total(result, "calls")
+    tokens_per_call = sum(a.tokens for a in answers) / max(1, calls)
+    difference: tuple[float | None, ...] = (None, None, None)
+    if base is not None:
+        rights = [a.right for a in answers], [a.right for a in base.answers]
+        differences = (sum(rights[0]) - sum(rights[1])) / count, *difference_interval(*rights, seed)
+        difference = tuple(100 * d for d in differences)
+    # passes a token of one-token decoding: measured, or one
+    one_token = 1.0 if base is None else total(base, "calls") / max(1, sum(a.tokens for a in base.answers))
+    per_round = calls / max(1, total(result, "rounds"))
+
+    def ratio(value: float, of_base: float) -> float | None:
+        return value / of_base if of_base else None
+
+    def against(counter: str) -> float | None:
+        return None if base is None else ratio(total(result, counter), total(base, counter))
+
+    return Row(
+        family=result.family,
+        method=result.spec.label,
+        problems=count,
+        accuracy=100 * right / count,
+        low=100 * low,
+        high=100 * high,
+        difference=difference[0],
+        difference_low=difference[1],
+        difference_high=difference[2],
+        calls=calls,
+        tokens_per_call=tokens_per_call,
+        rows=total(result, "rows"),
+        token_forwards=total(result, "token_forwards"),
+        seconds=result.seconds,
+        calls_ratio=against("calls"),
+        rows_ratio=against("rows"),
+        token_forwards_ratio=against("token_forwards"),
+        seconds_ratio=None if base is None else ratio(result.seconds, base.seconds),
+        speedup=tokens_per_call * one_token,
+        predicted_speedup=result.acceptance.predicted(per_round, one_token),
+        certificate=result.certificate.kind,
+    )
+
+
+def total(result: Result, counter: str) -> int:
+    return int(sum(getattr(a, counter) for a in result.answers))

@@ -1,0 +1,31 @@
+"""`fef report`: the results page of a benchmark."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fef.cli.bench import write_pictures
+from fef.cli.output import Bar, check_writable, write_whole
+
+__all__ = ["EXAMPLE", "report"]
+
+EXAMPLE = "Example: [bold]fef report results.json --out docs/results.md[/bold]"
+
+
+def report(
+    results: Annotated[Path, typer.Argument(help="What `fef bench --json` wrote.")],
+    out: Annotated[Path, typer.Option("--out", help="The page; its pictures are written beside it.")],
+) -> None:
+    """Write the results of `fef bench` as a Markdown page with plots."""
+    check_writable(out)
+    with Bar("Loading"):
+        from fef.bench.page import results_page
+        from fef.bench.plot import check_plotting
+        from fef.bench.record import read_record
+    check_plotting()
+    record = read_record(results)
+    write_pictures(out.with_suffix(""), record.rows)
+    write_whole(out, results_page(record, out.stem))

@@ -1,0 +1,66 @@
+import itertools
+import xml.etree.ElementTree as ET
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib.text import Text
+
+from fef.bench import plot
+from fef.errors import OptionError
+
+
+@pytest.fixture(scope="module")
+def rows(make_row):
+    names = [
+        "fef",
+        "sequential",
+        "low-confidence:tokens_per_step=4",
+        "threshold:block_length=32",
+        "a $odd_name$",
+        "dual",
+    ]
+    kinds = ["chain", "greedy", "none", "bound", "process", "none"]
+    return [
+        make_row(method=name, certificate=kind, calls=100 + 3 * i, seconds=5.0 + i, accuracy=99.0 + 0.1 * i, low=95.0)
+        for i, (name, kind) in enumerate(zip(names, kinds, strict=True))
+    ]
+
+
+def test_pictures_are_png_and_svg_and_the_same_each_time(rows):
+    pictures = plot.family_pictures(rows)
+    assert list(pictures) == ["joint.png", "joint.svg"]
+    assert pictures["joint.png"].startswith(b"\x89PNG")
+    assert ET.fromstring(pictures["joint.svg"]).tag.endswith("svg")
+    assert plot.family_pictures(rows) == pictures
+
+
+def test_labels_in_the_figure_do_not_touch(rows):
+    figure = plot.family_figure(rows)
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        assert axes.get_xscale() == "log"
+        assert [note.get_text() for note in axes.texts] == [row.method for row in rows]
+        extents = [Text.get_window_extent(note) for note in axes.texts]  # without its line
+        assert not any(a.overlaps(b) for a, b in itertools.combinations(extents, 2))
+
+
+def test_a_method_of_no_cost_spread_and_full_accuracy_has_a_picture(make_row):
+    row = make_row(accuracy=100.0, low=100.0, high=100.0)
+    assert len(plot.family_pictures([row, make_row(family="all families", accuracy=0.0, low=0.0, high=0.0)])) == 4
+
+
+def test_a_missing_library_is_named_with_the_fix(monkeypatch):
+    monkeypatch.setattr(plot, "find_spec", lambda _: None)
+    with pytest.raises(OptionError, match=r"fef\[plot\]"):
+        plot.check_plotting()
+
+
+@given(st.lists(st.tuples(st.integers(1, 9), st.integers(0, 9)), min_size=1, max_size=8))
+def test_the_line_is_the_best_that_each_cost_buys(points):
+    corners = plot.stairs(points, 10)
+    for (x, y), (next_x, next_y) in itertools.pairwise(corners):
+        assert (next_x == x and next_y >= y) or (next_y == y and next_x >= x)
+        assert next_y == y or next_y == max(gain for cost, gain in points if cost <= next_x)
+    assert corners[0] == min(points, key=lambda p: (p[0], -p[1]))
+    assert corners[-1] == (10, max(gain for _, gain in points))

@@ -1,0 +1,96 @@
+import csv
+import json
+from dataclasses import replace
+
+import pytest
+
+from fef.bench.acceptance import Acceptance
+from fef.bench.evaluate import Answer, Result
+from fef.bench.record import Record, read_record, record_json, rows_csv
+from fef.bench.spec import parse_spec
+from fef.bench.summary import Refusal, summarize
+from fef.decoding.certificate import Certificate
+from fef.errors import InputError
+
+
+def result(label: str, rights: list[bool], calls: int, family: str = "joint", **given) -> Result:
+    answers = tuple(
+        Answer(right, 6, f"{i}", f"text {i}", calls, 2 * calls, 50, calls - 1) for i, right in enumerate(rights)
+    )
+    acceptance = Acceptance((9, 8), (8, 4)) if label == "fef" else Acceptance()
+    return Result(family, parse_spec(label), answers, 1.5, Certificate("chain", "law", ("why",)), acceptance, **given)
+
+
+@pytest.fixture
+def record() -> Record:
+    results = [result("sequential", [True, True, False, True], 6), result("fef", [True, False, True, True], 3)]
+    return Record("fef bench", {"texts": True}, results, [Refusal("joint", "x", "no")], summarize(results, 0), [], True)
+
+
+def test_a_record_is_read_back_as_it_was(record, tmp_path):
+    path = tmp_path / "r.json"
+    path.write_text(record_json(record))
+    assert read_record(path) == record
+    path.write_text(record_json(replace(record, setup={"texts": False})))
+    assert "text 0" not in path.read_text()
+    blank = [replace(r, answers=tuple(replace(a, text="") for a in r.answers)) for r in record.results]
+    assert read_record(path) == replace(record, setup={"texts": False}, results=blank)
+
+
+@pytest.mark.parametrize("change", ["cut", "format", "other", "list", "missing", "columns"])
+def test_other_files_are_refused(record, tmp_path, change):
+    path, text = tmp_path / "r.json", record_json(record)
+    value = json.loads(text)
+    value["results"][0]["answers"]["calls"].pop()
+    texts = {
+        "cut": text[:-100],
+        "format": text.replace('"format": 1', '"format": 9'),
+        "other": '{"format": 1}',
+        "list": "[]",
+    }
+    texts["columns"] = json.dumps(value)
+    if change != "missing":
+        path.write_text(texts[change])
+    with pytest.raises(InputError, match=r"fef bench --json|Run it again"):
+        read_record(path)
+
+
+def test_rows_against_sequential(record):
+    sequential, fef = record.rows
+    assert (sequential.difference, sequential.calls_ratio, sequential.speedup) == (0, 1, 1)
+    assert sequential.predicted_speedup is None and not sequential.below_prediction
+    assert fef.difference == 0 and fef.difference_low < 0 < fef.difference_high
+    assert (fef.calls_ratio, fef.rows_ratio, fef.token_forwards_ratio) == (0.5, 0.5, 1)
+    # 12 calls, 8 rounds: 1.5 calls a round; 1 + 8/9 tokens without a bonus; sequential takes 1 call a token
+    assert fef.predicted_speedup == pytest.approx((1 + 8 / 9) / 1.5)
+    assert fef.speedup == 2 and not fef.below_prediction
+    assert replace(fef, speedup=1.2).below_prediction
+
+
+def test_the_baseline_is_sequential_with_default_options():
+    results = [
+        result("sequential:verify=packed", [True], 7),
+        result("a=sequential", [True], 6),
+        result("fef", [False], 3),
+    ]
+    assert [row.calls_ratio for row in summarize(results, 0)] == [7 / 6, 1, 0.5]
+    assert summarize(results[:1] + results[2:], 0)[1].calls_ratio == 3 / 7
+    alone = summarize(results[2:], 0)[0]
+    assert alone.difference is None and alone.calls_ratio is None and alone.speedup == 2
+
+
+def test_several_families_are_pooled_for_methods_that_ran_on_all():
+    results = [
+        result("sequential", [True, False], 6),
+        result("fef", [True, True], 3),
+        result("fef", [False, True], 4, "python"),
+    ]
+    rows = summarize(results, 0)
+    assert [(row.family, row.method) for row in rows[3:]] == [("all families", "fef")]
+    assert (rows[3].accuracy, rows[3].calls, rows[3].problems, rows[3].seconds) == (75, 14, 4, 3.0)
+
+
+def test_csv_lists_refusals_with_their_reason(record):
+    lines = list(csv.DictReader(rows_csv(record.rows, record.refusals).splitlines()))
+    assert [(line["method"], line["reason"]) for line in lines] == [("sequential", ""), ("fef", ""), ("x", "no")]
+    assert lines[2]["accuracy"] == ""

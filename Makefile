@@ -11,7 +11,7 @@ export PYTHONDONTWRITEBYTECODE =
 export OMP_WAIT_POLICY ?= PASSIVE
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: demo test test-slow test-gpu test-harness lint format clean
+.PHONY: demo test test-slow test-gpu test-harness golden lint format clean
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -35,6 +35,10 @@ test-gpu: $(VENV)/.ready
 test-harness: $(VENV)/.ready
 	$(VENV)/bin/uv pip install -q --python $(PY) -c constraints.txt -e '.[dev,eval]'
 	$(PY) -m pytest tests/eval/test_harness.py -m "slow or not slow"
+
+# Parity with official code; FEF_GOLDEN=folder takes other golden data of the same format.
+golden: $(VENV)/.ready
+	$(PY) -m pytest tests/golden
 
 lint: $(VENV)/.ready
 	$(VENV)/bin/ruff check .

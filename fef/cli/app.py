@@ -10,6 +10,7 @@ import fef
 from fef.cli import (
     bench,
     certify,
+    chat,
     demask,
     demo,
     eval,
@@ -52,6 +53,7 @@ def root(
 
 
 app.command(epilog=generate.EXAMPLE)(generate.generate)
+app.command(epilog=chat.EXAMPLE)(chat.chat)
 app.command(epilog=methods.EXAMPLE)(methods.methods)
 app.command(epilog=certify.EXAMPLE)(certify.certify)
 app.command(epilog=verify.EXAMPLE)(verify.verify)

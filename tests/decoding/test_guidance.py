@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from integrator import integrated_law
-from reference import State, Table, denoised, distance, sharpened, table_of
-from tables import empty_rows
 from tiny_network import EOS, MASK, tiny_network
 
 import fef
 from fef.decoding.rows import contrasted
 from fef.models.table import TableDenoiser
+from fef.verify.integrate import integrated_law
+from fef.verify.reference import State, Table, denoised, distance, sharpened, table_of
+from fef.verify.tables import empty_rows
 
 NETWORK = tiny_network(scale=0.3)
 GUIDED: list[dict[str, float]] = [{"cfg_scale": 0.7}, {"contrast": 0.5}, {"cfg_scale": 0.4, "contrast": 0.3}]
@@ -56,13 +56,12 @@ def guided_table(table: Table, prompt: dict[int, int], cfg_scale: float = 0.0, c
     found: dict[State, np.ndarray] = {}
     for state in table.at:
         blind = tuple(table.mask if i in prompt else v for i, v in enumerate(state))
-        logits = (1 + cfg_scale) * np.log(table.at[state]) - cfg_scale * np.log(table.at[blind])
         masked = [i for i, v in enumerate(state) if v == table.mask and i not in prompt]
-        if masked:
-            # a constant of each position drops out of every law but this mean's, where it is a constant too
-            logits = (1 + contrast) * logits - contrast * logits[masked].mean(0)
-        weight = np.exp(logits)
-        found[state] = weight / weight.sum(-1, keepdims=True)
+        found[state] = table.at[state].copy()
+        if masked:  # log p differs from logits by a constant of each position, which no law sees
+            logits = (1 + cfg_scale) * np.log(table.at[state][masked]) - cfg_scale * np.log(table.at[blind][masked])
+            weight = np.exp((1 + contrast) * logits - contrast * logits.mean(0))
+            found[state][masked] = weight / weight.sum(-1, keepdims=True)
     return Table(found, table.mask, table.length)
 
 

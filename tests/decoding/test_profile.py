@@ -8,9 +8,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from integrator import integrated_law
-from reference import Law, law_of_joint, sharpened, slot_law, table_of
-from tables import EMPTY, K, L, consistent, inconsistent, random_joint
 from tiny_network import EOS, tiny_network
 
 import fef
@@ -20,6 +17,9 @@ from fef.decoding.network import Network
 from fef.decoding.order import decoding_order
 from fef.laws.draws import KeyedNoise
 from fef.laws.information import optimal_counts, schedule_error
+from fef.verify.integrate import integrated_law
+from fef.verify.reference import Law, law_of_joint, sharpened, slot_law, table_of
+from fef.verify.tables import EMPTY, K, L, consistent, inconsistent, random_joint
 
 TEXTS = 4000
 

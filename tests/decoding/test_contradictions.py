@@ -1,0 +1,100 @@
+"""Options that contradict each other or the network are refused before anything runs, with the way out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from tiny_network import MASK, tiny_network
+
+import fef
+from fef.models.demask import DependencyHead, save_head
+
+NETWORK = tiny_network()
+
+
+def refused(words: str, method: str, network: Any = NETWORK, temperature: float = 0.0, **options: Any) -> None:
+    with pytest.raises(fef.FefError, match=words):
+        fef.decode(network, torch.full((1, 6), MASK), method=method, temperature=temperature, **options)
+    with pytest.raises(fef.FefError, match=words):
+        fef.certify(network, method=method, temperature=temperature, **options)
+
+
+@pytest.mark.parametrize("method", fef.methods())
+def test_unknown_options_name_the_known_ones(method):
+    refused(r"has no option 'nonsense'.*[Aa]llowed", method, nonsense=1)
+
+
+@pytest.mark.parametrize("method", ["low-confidence", "random", "threshold", "entropy", "maskgit-plus", "delayed-cache"])
+def test_steps_and_tokens_per_step(method):
+    refused("steps or tokens_per_step, not both", method, steps=2, tokens_per_step=2)
+
+
+@pytest.mark.parametrize("guidance", [{"cfg_scale": 0.5}, {"contrast": 0.5}])
+def test_guidance(guidance):
+    for method in ("threshold", "factor", "klass", "entropy-bounded"):
+        refused(r'do not go with a cache.*cache="none"', method, cache="dual", **guidance)
+    refused("do not go with a cache", "delayed-cache", **guidance)
+    for method in ("fef", "sequential"):
+        refused(r'verify="rows"', method, verify="packed", **guidance)
+        blocks = tiny_network(attention="block-causal", block_length=4, packed=False)
+        refused("Leave cache out", method, network=blocks, cache="prefix", **guidance)
+
+
+def test_packed_verification():
+    plain = tiny_network(packed=False)
+    for method in ("fef", "sequential", "dual-exact"):
+        refused("not trained for the packed", method, network=plain, verify="packed")
+    refused("exact caches of its own", "fef", verify="packed", cache="prefix")
+
+
+def test_blocks_without_a_length():
+    for method in ("fef", "sequential", "dual-exact"):
+        refused(r"needs block_length", method, order="blocks")
+
+
+def test_parts_that_are_missing(tmp_path):
+    refused("fef profile", "schedule")
+    refused("fef train-demask", "demask", influence="head")
+    refused("There is no dependency head", "demask", head=str(tmp_path / "none.safetensors"))
+    refused(r"give one", "demask", head="some.safetensors", influence="probe")
+    refused("names no EOS id", "low-confidence", logits_eos_inf=True)
+
+
+def test_the_head_of_another_network(tmp_path):
+    path = tmp_path / "demask.safetensors"
+    save_head(path, DependencyHead(NETWORK.config.dim, rank=4), tiny_network(seed=9))
+    refused(r"trained on the network.*fef train-demask", "demask", head=str(path))
+    refused(
+        r"trained on the network", "fef", head=str(path), planner="influence", draft="fresh", verify="rows", window=2
+    )
+    save_head(path, DependencyHead(2 * NETWORK.config.dim, rank=4), tiny_network(dim=2 * NETWORK.config.dim))
+    refused(r"width 32.*width 16", "demask", head=str(path))
+
+
+def test_sampling_from_a_greedy_method():
+    for method in ("ssd", "freedave"):
+        refused("temperature 0", method, temperature=0.5)
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "words"),
+    [
+        ("threshold", {"threshold": 1.1}, r"threshold=1.1 must be a number from 0 to 1"),
+        ("factor", {"factor": -1.0}, r"factor=-1.0"),
+        ("entropy-bounded", {"gamma": float("nan")}, r"gamma=nan"),
+        ("klass", {"history": 0}, r"history=0"),
+        ("demask", {"tau": float("inf")}, r"tau=inf"),
+        ("dual", {"keep": "all"}, r"keep='all' is not known"),
+        ("dual", {"cache": "none"}, r"cache='none' is not known"),
+        ("wino", {"keep": 2.0}, r"keep=2.0"),
+        ("saber", {"rate": 0.5}, r"rate=0.5 must be a number of at least 1"),
+        ("remdm", {"eta": 1.5}, r"eta=1.5"),
+        ("fef", {"survival": 1.5}, r"survival=1.5"),
+        ("fef", {"draft": "stale"}, r"draft='stale' is not known"),
+        ("ssd", {"drafts": 0}, r"drafts=0"),
+    ],
+)
+def test_values_out_of_range(method, options, words):
+    refused(words, method, **options)

@@ -1,0 +1,91 @@
+"""A row of a ragged batch with settings of its own gets what it gets alone, whatever the method: tokens, log p, costs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from tiny_network import EOS, MASK, tiny_network
+
+import fef
+from fef.models.demask import DependencyHead
+
+ROWS, LENGTH = 10, 10
+NETWORK = tiny_network(scale=0.3)
+torch.manual_seed(0)
+NETWORK.dependency_head = DependencyHead(NETWORK.config.dim, rank=4)
+NETWORK.information_profile = (1.5, 1.0, 0.8, 0.3, 0.2)
+BLOCKS = tiny_network(1, scale=0.3, attention="block-causal", block_length=4, packed=False)
+GREEDY = ("ssd", "freedave")
+SERVED = ("calls", "rows", "token_forwards", "rounds", "drafted", "accepted", "committed")
+
+METHODS: list[tuple[str, dict[str, Any]]] = [
+    ("sequential", {"cfg_scale": 0.5, "contrast": 0.5}),
+    ("fef", {"survival": 0.3, "verify": "rows", "cfg_scale": 0.5}),
+    ("fef", {"survival": 0.3, "verify": "packed"}),
+    ("fef", {"survival": 0.5, "verify": "rows", "planner": "influence", "draft": "fresh"}),
+    ("fef", {"steps": 3, "remask": "remdm", "schedule": "cosine", "verify": "rows"}),
+    ("dual-exact", {"window": 3, "verify": "rows"}),
+    ("dual-exact", {"window": 4, "verify": "packed", "accept": "rejection"}),
+    ("dual", {"block_length": 4, "drafts": 2, "keep": "kl"}),
+    ("dual", {"cache": "delayed", "tokens_per_step": 2}),
+    ("demask", {"tau": 0.2, "influence": "head"}),
+    ("demask", {"tau": 0.2, "influence": "probe"}),
+    ("low-confidence", {"left_bias": 1.0, "tokens_per_step": 2}),
+    ("random", {"steps": 3, "block_length": 4}),
+    ("origin", {"steps": 4}),
+    ("remdm", {"steps": 4, "eta": 0.7}),
+    ("maskgit-plus", {"alg_temp": 0.5}),
+    ("topk-margin", {"steps": 4}),
+    ("entropy", {"steps": 6, "block_length": 4}),
+    ("threshold", {"threshold": 0.4, "block_length": 4}),
+    ("threshold", {"threshold": 0.4, "block_length": 4, "cache": "dual"}),
+    ("factor", {"cache": "prefix"}),
+    ("delayed-cache", {"refresh": 3, "block_length": 4, "tokens_per_step": 2}),
+    ("entropy-bounded", {"gamma": 0.8}),
+    ("klass", {"threshold": 0.3, "epsilon": 0.1}),
+    ("schedule", {"steps": 3}),
+    ("ssd", {"block_length": 4}),
+    ("freedave", {"tokens_per_step": 2}),
+    ("wino", {"threshold": 0.3, "keep": 0.5}),
+    ("saber", {"rate": 1.0, "tokens_per_step": 3}),
+]
+
+
+def check(network: Any, method: str, options: dict[str, Any], eos_id: int | None) -> None:
+    ids = torch.full((ROWS, LENGTH), MASK)
+    ids[:, 0] = torch.arange(ROWS) % 6
+    ids[:, 5] = 1
+    lengths = torch.tensor([LENGTH - i % 4 for i in range(ROWS)])
+    inside = torch.arange(LENGTH) < lengths[:, None]
+    ids, open_ = ids.masked_fill(~inside, 0), (ids == MASK) & inside
+    each = {
+        "temperature": [0.0 if method in GREEDY else (0.0, 0.7, 1.0)[i % 3] for i in range(ROWS)],
+        "top_p": [(1.0, 0.9)[i % 2] for i in range(ROWS)],
+        "seed": [1000 + 7 * i for i in range(ROWS)],
+    }
+    shared = {"method": method, "eos_id": eos_id, **options}
+    whole = fef.decode(network, ids, open=open_, lengths=lengths, **shared, **each)
+    for i in range(0, ROWS, 3):
+        n = int(lengths[i])
+        own = {name: values[i] for name, values in each.items()}
+        alone = fef.decode(network, ids[i : i + 1, :n], open=open_[i : i + 1, :n], **shared, **own)
+        assert torch.equal(alone.ids[0], whole.ids[i, :n])
+        torch.testing.assert_close(alone.logprobs[0], whole.logprobs[i, :n], rtol=0, atol=1e-9, equal_nan=True)
+        assert {k: alone.stats[0][k] for k in SERVED} == {k: whole.stats[i][k] for k in SERVED}
+
+
+@pytest.mark.parametrize(("method", "options"), METHODS)
+@pytest.mark.parametrize("eos_id", [None, EOS])
+def test_alone_and_in_a_batch(method, options, eos_id):
+    check(NETWORK, method, options, eos_id)
+
+
+@pytest.mark.parametrize(("method", "options"), [("sequential", {}), ("fef", {"window": 3}), ("threshold", {})])
+def test_alone_and_in_a_batch_with_an_exact_cache(method, options):
+    check(BLOCKS, method, {"cache": "prefix", **options}, None)
+
+
+def test_every_method_is_here():
+    assert {name for name, _ in METHODS} == set(fef.methods())

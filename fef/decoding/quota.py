@@ -145,7 +145,7 @@ class Planned:
     profile: tuple[float, ...]
     steps: int
     one = False
-    bound = "KL(joint || law), the mean over orders, is what the information profile gives the counts"
+    bound = "mean KL over orders as by the information profile"
 
     def __call__(self, progress: Progress) -> Tensor:
         quota = []

@@ -85,9 +85,12 @@ def laws_by_order(
     temperature: float = 1.0,
     top_p: float = 1.0,
 ) -> list[Law]:
-    """The laws of a decode that draws its order first, one for each order that it may draw."""
-    orders = [partial(GivenOrder, order=order) for order in itertools.permutations(range(len(start)))]
-    return [law_of_decode(denoiser, start, method, options, temperature, top_p, wrap=wrap) for wrap in orders]
+    """The laws of a decode that draws its order first, one for each order of the masked slots."""
+    mask_id = Network(denoiser).mask_id
+    slots = [i for i, v in enumerate(start) if v == mask_id]
+    given = [i for i, v in enumerate(start) if v != mask_id]
+    wraps = [partial(GivenOrder, order=(*order, *given)) for order in itertools.permutations(slots)]
+    return [law_of_decode(denoiser, start, method, options, temperature, top_p, wrap=wrap) for wrap in wraps]
 
 
 class GivenOrder(Noise):

@@ -171,8 +171,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("schedule", {"steps": 3}, slow=True),
     Setting("demask", {"influence": "probe", "tau": 0.1}),
     Setting("demask", {"influence": "probe", "tau": 0.3}),
-    short("wino", {}, subjects=TABLES, by="samples"),
-    short("saber", {}, subjects=TABLES, by="samples"),
+    Setting("wino", chain=CONFIDENCE, subjects=TABLES, by="samples"),
+    Setting("saber", chain=CONFIDENCE, subjects=TABLES, by="samples"),
 )
 
 

@@ -25,7 +25,7 @@ def sample(law: Law, count: int, seed: int = 0) -> torch.Tensor:
 
 @given(st.floats(0, 200), st.integers(1, 80))
 def test_the_tail_is_scipys(x, freedom):
-    assert chi_square_tail(x, freedom) == pytest.approx(stats.chi2.sf(x, freedom), rel=1e-9, abs=1e-300)
+    assert chi_square_tail(x, freedom) == pytest.approx(stats.chi2.sf(x, freedom), rel=1e-6, abs=1e-300)
 
 
 @pytest.mark.parametrize("seed", range(5))

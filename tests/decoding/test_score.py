@@ -63,7 +63,7 @@ def test_the_probabilities_of_all_texts_are_the_chain_law(temperature, top_p, eo
     law = denoised(table_of(inconsistent(), K, L), EMPTY, [range(L)], 1, sharpened(temperature, top_p), eos_id)
     expected = [law.get(tuple(t), 0.0) for t in texts.tolist()]
     found = logp.sum(1).nan_to_num(neginf=-1e9).exp()  # a text the law excludes
-    torch.testing.assert_close(found, torch.tensor(expected).double(), atol=1e-12, rtol=0)
+    torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64), atol=1e-12, rtol=0)
     assert float(found.sum()) == pytest.approx(1, abs=1e-12)
 
 

@@ -60,8 +60,7 @@ def dream_blocks(args: Args) -> Method:
     options |= {"first_slot_first": True}
     if args["alg"] == "confidence_threshold":
         return "threshold", options | {"threshold": args["threshold"]}
-    blocks = args["max_new_tokens"] // args["block_length"]
-    return "entropy", options | {"steps": args["steps"] // blocks}
+    return "entropy", options | {"steps": args["steps"]}
 
 
 def llada2(args: Args) -> Method:

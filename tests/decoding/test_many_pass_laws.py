@@ -25,7 +25,10 @@ K, L = 3, 3
 EMPTY = (K,) * L
 INCONSISTENT = TableDenoiser.inconsistent(K, L, seed=0)
 CONSISTENT = TableDenoiser(random_joint(K, L))
-KEEP: dict[str, Callable[[float], float]] = {"linear": lambda t: 1 - t, "cosine": lambda t: math.cos(math.pi / 2 * t)}
+KEEP: dict[str, Callable[[float], float]] = {
+    "linear": lambda t: 1 - t,
+    "cosine": lambda t: 1 - math.cos(math.pi / 2 * (1 - t)),
+}
 EXACT = 1e-9
 
 

@@ -85,7 +85,9 @@ def rows_of(laws_BSV: Tensor, sizes: list[int]) -> list[list[Law]]:
     return [laws[:n] for laws, n in zip(laws_BSV.tolist(), sizes, strict=True)]
 
 
-def same(rule: Choice, problem: tuple[Tensor, list[int], list[int]], plain: Callable[[list[Law], int], set[int]]) -> None:
+def same(
+    rule: Choice, problem: tuple[Tensor, list[int], list[int]], plain: Callable[[list[Law], int], set[int]]
+) -> None:
     laws_BSV, sizes, quota = problem
     found = chosen(rule.select(candidates(laws_BSV, sizes, quota)))
     expected = [plain(laws, n) for laws, n in zip(rows_of(laws_BSV, sizes), quota, strict=True)]

@@ -26,7 +26,9 @@ def test_unknown_options_name_the_known_ones(method):
     refused(r"has no option 'nonsense'.*[Aa]llowed", method, nonsense=1)
 
 
-@pytest.mark.parametrize("method", ["low-confidence", "random", "threshold", "entropy", "maskgit-plus", "delayed-cache"])
+@pytest.mark.parametrize(
+    "method", ["low-confidence", "random", "threshold", "entropy", "maskgit-plus", "delayed-cache"]
+)
 def test_steps_and_tokens_per_step(method):
     refused("steps or tokens_per_step, not both", method, steps=2, tokens_per_step=2)
 

@@ -54,7 +54,9 @@ def test_more_passes_make_better_drafts():
     """Acceptance is counted, and grows with the passes that a window of drafts is spread over."""
     shares = []
     for drafts in (1, 2, 6):
-        out = fef.decode(NETWORK, canvas(200), method="dual-exact", temperature=1.0, window=6, drafts=drafts, verify="rows")
+        out = fef.decode(
+            NETWORK, canvas(200), method="dual-exact", temperature=1.0, window=6, drafts=drafts, verify="rows"
+        )
         assert all(0 < s["accepted"] <= s["drafted"] for s in out.stats)
         shares.append(sum(s["accepted"] for s in out.stats) / sum(s["drafted"] for s in out.stats))
     assert shares == sorted(shares)

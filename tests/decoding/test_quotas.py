@@ -38,7 +38,9 @@ def counts(quota: Quota, masks: int, blocks: int = 1) -> list[int]:
 @given(st.integers(1, 60), st.integers(1, 80), st.integers(1, 5))
 def test_llada_spreads_evenly_with_the_remainder_first(masks, steps, blocks):
     own = max(1, steps // blocks)
-    released = [masks // own + (i < masks % own) for i in range(own)]  # with steps that commit nothing, if there are many
+    released = [
+        masks // own + (i < masks % own) for i in range(own)
+    ]  # with steps that commit nothing, if there are many
     assert counts(EvenShare(steps), masks, blocks) == [n for n in released if n]
 
 

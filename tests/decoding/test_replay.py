@@ -66,7 +66,7 @@ def test_an_agreeable_network_takes_few_calls():
 @pytest.mark.parametrize("method", ["ssd", "freedave"])
 def test_sampling_is_refused(method):
     for temperature in (0.7, [0.0, 1.0]):
-        with pytest.raises(fef.OptionError, match="temperature 0.*method='fef'"):
+        with pytest.raises(fef.OptionError, match=r"temperature 0.*method='fef'"):
             fef.decode(tiny_network(), canvas(2, 6), method=method, temperature=temperature)
         with pytest.raises(fef.OptionError, match="temperature 0"):
             fef.certify(tiny_network(), method=method, temperature=temperature)

@@ -84,7 +84,12 @@ def suspects(confidence: list[float], new: int, before: list[float] | None = Non
     drafted_BCV = torch.full_like(law_BCV, 0.5).log()
     tokens_BC = torch.zeros(1, count, dtype=torch.int64)
     return Suspects(
-        slots_BC, tokens_BC, law_BCV.log(), torch.tensor([before or confidence]).double(), drafted_BCV, torch.tensor([new])
+        slots_BC,
+        tokens_BC,
+        law_BCV.log(),
+        torch.tensor([before or confidence]).double(),
+        drafted_BCV,
+        torch.tensor([new]),
     )
 
 

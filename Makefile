@@ -11,7 +11,7 @@ export PYTHONDONTWRITEBYTECODE =
 export OMP_WAIT_POLICY ?= PASSIVE
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: demo test test-slow test-gpu lint format clean
+.PHONY: demo test test-slow test-gpu test-harness golden lint format clean
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -30,6 +30,15 @@ test-slow: $(VENV)/.ready
 
 test-gpu: $(VENV)/.ready
 	$(PY) -m pytest -m gpu
+
+# lm-evaluation-harness is large, so only its own tests install it.
+test-harness: $(VENV)/.ready
+	$(VENV)/bin/uv pip install -q --python $(PY) -c constraints.txt -e '.[dev,eval]'
+	$(PY) -m pytest tests/eval/test_harness.py -m "slow or not slow"
+
+# Parity with official code; FEF_GOLDEN=folder takes other golden data of the same format.
+golden: $(VENV)/.ready
+	$(PY) -m pytest tests/golden
 
 lint: $(VENV)/.ready
 	$(VENV)/bin/ruff check .

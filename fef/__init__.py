@@ -11,8 +11,10 @@ if TYPE_CHECKING:
     from fef.decoding.methods import MethodInfo, methods
     from fef.errors import CheckpointError, DenoiserError, FefError, InputError, OptionError
     from fef.generation import Generation, Model, load
+    from fef.laws.information import Profile
     from fef.laws.noise import AbsorbingNoise, UniformNoise
     from fef.models.table import TableDenoiser
+    from fef.profiling import information_profile
 
 __version__ = "0.1.0"
 
@@ -29,10 +31,12 @@ _HOME = {
     "MethodInfo": "fef.decoding.methods",
     "Model": "fef.generation",
     "OptionError": "fef.errors",
+    "Profile": "fef.laws.information",
     "TableDenoiser": "fef.models.table",
     "UniformNoise": "fef.laws.noise",
     "certify": "fef.api",
     "decode": "fef.api",
+    "information_profile": "fef.profiling",
     "load": "fef.generation",
     "methods": "fef.decoding.methods",
 }
@@ -49,11 +53,13 @@ __all__ = [
     "MethodInfo",
     "Model",
     "OptionError",
+    "Profile",
     "TableDenoiser",
     "UniformNoise",
     "__version__",
     "certify",
     "decode",
+    "information_profile",
     "load",
     "methods",
 ]

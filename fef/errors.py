@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["CheckpointError", "DenoiserError", "FefError", "InputError", "OptionError", "nearest_hint"]
+__all__ = ["CheckpointError", "DenoiserError", "FefError", "InputError", "OptionError", "SandboxError", "nearest_hint"]
 
 
 class FefError(Exception):
@@ -26,6 +26,10 @@ class DenoiserError(FefError, ValueError):
 
 class CheckpointError(FefError, OSError):
     """A model directory that is missing, truncated, unsafe or of an unknown format."""
+
+
+class SandboxError(FefError, RuntimeError):
+    """A sandbox that the system does not allow, or not at the needed isolation."""
 
 
 def nearest_hint(name: str, allowed: Iterable[str]) -> str:

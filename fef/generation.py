@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, overload
 
 import torch
@@ -18,14 +17,22 @@ from fef.decoding.meter import Meter
 from fef.decoding.methods import make_plan
 from fef.decoding.network import Network
 from fef.decoding.work import Observer, Round, Run
-from fef.errors import CheckpointError, InputError, OptionError
+from fef.errors import InputError, OptionError
 from fef.laws.draws import KeyedNoise
-from fef.models.checkpoint import demo_path, load_checkpoint
+from fef.laws.information import Profile
+from fef.models.chat import ChatTemplate, Message
+from fef.models.checkpoint import describe, load_network, require_tokenizer
 from fef.models.extras import load_extras
+from fef.models.families import NATIVE
+from fef.models.hub import download_weights, is_repository, locate
 from fef.models.tokenizer import Tokenizer
 from fef.models.transformer import Transformer
+from fef.profiling import information_profile
 
-__all__ = ["Generation", "Model", "Score", "load"]
+__all__ = ["Generation", "Model", "Prompt", "Score", "load"]
+
+Prompt = str | Sequence[Message]
+"""A text as it is, or messages {"role": ..., "content": ...} for the chat template of the checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -55,19 +62,20 @@ class Score:
 
 @dataclass
 class Model:
-    """A loaded checkpoint: the denoiser `network`, its `tokenizer`, and its `name`."""
+    """A loaded checkpoint: the denoiser `network`, its `tokenizer`, its `name`, and its chat `template` if it has one."""
 
     network: Transformer
     tokenizer: Tokenizer
     name: str
+    template: ChatTemplate | None = None
 
     @overload
-    def generate(self, prompt: str, **options: Any) -> Generation: ...
+    def generate(self, prompt: Prompt, **options: Any) -> Generation: ...
     @overload
-    def generate(self, prompt: Sequence[str], **options: Any) -> list[Generation]: ...
+    def generate(self, prompt: Sequence[Prompt], **options: Any) -> list[Generation]: ...
     def generate(
         self,
-        prompt: str | Sequence[str],
+        prompt: Prompt | Sequence[Prompt],
         *,
         method: str = "fef",
         max_new_tokens: int = 128,
@@ -82,10 +90,12 @@ class Model:
     ) -> Generation | list[Generation]:
         """Answer one prompt or many at once (each result equals the one of its prompt alone).
 
+        prompt: a text, taken as it is, or a list of messages, which the chat template of the checkpoint renders.
         max_new_tokens: length of the canvas; every answer ends within it. suffix: text that follows the answer
         (infilling). Other arguments as in `fef.decode`. Raises OptionError or InputError with the fix.
         """
-        prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+        single = isinstance(prompt, str) or any(isinstance(message, Mapping) for message in prompt)
+        prompts: list[Any] = [prompt] if single else list(prompt)
         if not prompts:
             return []
         rows = [self.canvas(p, max_new_tokens, suffix) for p in prompts]
@@ -106,20 +116,20 @@ class Model:
             on_round=on_round,
             **method_options,
         )
+        ends = {self.network.config.eos_id, *self.network.config.stop_ids}
         results = []
         for b in range(len(rows)):
             ids = out.ids[b][open_BL[b]].tolist()
-            text_ids = ids[: ids.index(self.network.config.eos_id)] if self.network.config.eos_id in ids else ids
+            text_ids = ids[: next((i for i, token in enumerate(ids) if token in ends), len(ids))]
             logprobs = out.logprobs[b][open_BL[b]].tolist()[: len(text_ids)]
             reason: Literal["stop", "length"] = "stop" if len(text_ids) < len(ids) else "length"
             text = self.tokenizer.decode(text_ids)
             results.append(Generation(text, text_ids, logprobs, reason, out.stats[b], out.certificate, out.trace))
-        return results[0] if isinstance(prompt, str) else results
+        return results[0] if single else results
 
-    @torch.no_grad()
     def score(
         self,
-        prompt: str,
+        prompt: Prompt,
         response: str,
         *,
         method: str = "fef",
@@ -135,38 +145,112 @@ class Model:
         The canvas length is a part of the law, so `max_new_tokens` must be that of the generation. Raises OptionError for
         methods without a chain law, InputError for a response that does not fit.
         """
-        network, config = Network(self.network), self.network.config
-        plan = make_plan(method, method_options, network)
-        response_ids = self.tokenizer.encode(response)
-        if len(response_ids) > max_new_tokens:
-            raise InputError(f"The response has {len(response_ids)} tokens; the canvas has {max_new_tokens}.")
-        row = self.canvas(prompt, max_new_tokens, "")
-        ids_BL, open_BL, _ = self.pad([row])
-        check_ids(ids_BL, network)
-        assert config.eos_id is not None
-        fill = response_ids + [config.eos_id] * (max_new_tokens - len(response_ids))
-        tokens_BL = ids_BL.masked_scatter(open_BL, torch.tensor(fill, device=ids_BL.device))
-        sampling = make_sampling(
-            network, temperature, top_p, top_k, self.special_ids(), config.eos_id, 1, ids_BL.device
+        tokens_BL, open_BL, _ = self.lay_out([(prompt, response)], max_new_tokens)
+        start = int(open_BL[0].long().argmax())
+        counted = min(len(self.tokenizer.encode(response)) + 1, max_new_tokens)
+        return self.score_ids(
+            tokens_BL[0].tolist(),
+            range(start, start + counted),
+            range(start, start + max_new_tokens),
+            method=method,
+            temperature=temperature,
+            top_p=top_p,
+            top_k=top_k,
+            seed=seed,
+            **method_options,
         )
+
+    @torch.no_grad()
+    def score_ids(
+        self,
+        ids: Sequence[int],
+        counted: range,
+        opened: range,
+        *,
+        method: str = "fef",
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+        top_k: int = 0,
+        seed: int = 0,
+        **method_options: Any,
+    ) -> Score:
+        """Exact log p of the tokens at the places `counted` of `ids`, when all places `opened` are drawn by the method.
+
+        Raises as `score`.
+        """
+        network = Network(self.network)
+        plan = make_plan(method, method_options, network)
+        tokens_BL = torch.tensor([list(ids)], device=self.network.device)
+        open_BL = torch.zeros_like(tokens_BL, dtype=torch.bool)
+        open_BL[:, opened.start : opened.stop] = True
+        ids_BL = check_ids(tokens_BL.masked_fill(open_BL, network.mask_id), network)
+        eos_id = self.network.config.eos_id
+        sampling = make_sampling(network, temperature, top_p, top_k, self.special_ids(), eos_id, 1, ids_BL.device)
         canvas = Canvas.start(ids_BL, open_BL, ids_BL, None)
         meter = Meter.start(1, ids_BL.device)
         noise = KeyedNoise(seeds(seed, 1, ids_BL.device))
         score_canvas(Run(network, plan, noise, sampling, meter), canvas, tokens_BL)
-        counted = min(len(response_ids) + 1, max_new_tokens)
-        logprobs = canvas.logprob_BL[0][open_BL[0]].tolist()[:counted]
+        logprobs = canvas.logprob_BL[0, counted.start : counted.stop].tolist()
         certificate = certificate_for(network, plan, temperature, top_p, top_k)
-        return Score(fill[:counted], logprobs, sum(logprobs), dict(meter.row(0)), certificate)
+        scored = list(ids[counted.start : counted.stop])
+        return Score(scored, logprobs, sum(logprobs), dict(meter.row(0)), certificate)
 
-    def canvas(self, prompt: str, max_new_tokens: int, suffix: str) -> tuple[list[int], int, int]:
+    def profile(
+        self,
+        pairs: Sequence[tuple[str, str]],
+        *,
+        max_new_tokens: int = 128,
+        points: int = 16,
+        seed: int = 0,
+        batch_size: int = 8,
+        on_done: Callable[[int], None] | None = None,
+    ) -> Profile:
+        """The information profile of responses, each given its prompt, on the canvas that `generate` would fill.
+
+        pairs: prompts and responses, at least two. Other arguments and errors as in `fef.information_profile`; also raises
+        InputError for a pair that does not fit.
+        """
+        if not pairs:
+            raise InputError("A profile needs two texts or more; got none.")
+        tokens_BL, open_BL, lengths = self.lay_out(pairs, max_new_tokens)
+        return information_profile(
+            self.network,
+            tokens_BL,
+            open=open_BL,
+            points=points,
+            seed=seed,
+            eos_id=self.network.config.eos_id,
+            lengths=lengths,
+            banned=self.special_ids(),
+            batch_size=batch_size,
+            on_done=on_done,
+        )
+
+    def lay_out(self, pairs: Sequence[tuple[Prompt, str]], max_new_tokens: int) -> tuple[Tensor, Tensor, list[int]]:
+        """Whole texts [B, L] (prompt, response, end tokens to the end of the canvas), the canvas's places [B, L], lengths."""
+        eos_id = self.network.config.eos_id
+        assert eos_id is not None
+        ids_BL, open_BL, lengths = self.pad([self.canvas(prompt, max_new_tokens, "") for prompt, _ in pairs])
+        fill = []
+        for _, response in pairs:
+            response_ids = self.tokenizer.encode(response)
+            if len(response_ids) > max_new_tokens:
+                raise InputError(
+                    f"The response has {len(response_ids)} tokens; the canvas has {max_new_tokens}. Raise max_new_tokens, or "
+                    f"leave out {response[:40]!r}."
+                )
+            fill.append(response_ids + [eos_id] * (max_new_tokens - len(response_ids)))
+        return ids_BL.masked_scatter(open_BL, torch.tensor(fill, device=ids_BL.device)), open_BL, lengths
+
+    def canvas(self, prompt: Prompt, max_new_tokens: int, suffix: str) -> tuple[list[int], int, int]:
         """Ids of prompt, masks and suffix, and the range of the masks."""
         config = self.network.config
         if isinstance(max_new_tokens, bool) or not isinstance(max_new_tokens, int) or max_new_tokens < 1:
             raise OptionError(f"max_new_tokens={max_new_tokens!r} leaves no room for a new token; give at least 1.")
-        if not isinstance(prompt, str) or not isinstance(suffix, str):
-            raise InputError(f"Prompts must be text; got {type(prompt).__name__}.")
+        if not isinstance(suffix, str):
+            raise InputError(f"The suffix must be text; got {type(suffix).__name__}.")
         mark = [] if config.answer_id is None else [config.answer_id]
-        before, after = self.tokenizer.encode(prompt) + mark, self.tokenizer.encode(suffix)
+        before, after = self.tokenizer.encode(self.prompt_text(prompt)) + mark, self.tokenizer.encode(suffix)
         room = config.max_length - len(before) - len(after)
         if room < 1:
             raise InputError(
@@ -181,6 +265,16 @@ class Model:
         ids = before + [config.mask_id] * max_new_tokens + after
         return ids, len(before), len(before) + max_new_tokens
 
+    def prompt_text(self, prompt: Prompt) -> str:
+        """A prompt as the network reads it. Raises InputError for messages to a checkpoint that holds no conversations."""
+        if isinstance(prompt, str):
+            return prompt
+        if not isinstance(prompt, list | tuple):
+            raise InputError(f"Prompts must be text, or lists of messages; got {type(prompt).__name__}.")
+        if self.template is None:
+            raise InputError(f"{self.name} has no chat template, so it takes text and no messages.")
+        return self.template.render(prompt)
+
     def pad(self, rows: list[tuple[list[int], int, int]]) -> tuple[Tensor, Tensor, list[int]]:
         lengths = [len(ids) for ids, _, _ in rows]
         ids_BL = torch.zeros((len(rows), max(lengths)), dtype=torch.int64)
@@ -191,24 +285,38 @@ class Model:
         return ids_BL.to(self.network.device), open_BL.to(self.network.device), lengths
 
     def special_ids(self) -> list[int]:
-        """Ids that are never text: everything behind the tokenizer's vocabulary but the end token."""
+        """Ids that are never text: rows of the embedding that are no token, but for the end token."""
         config = self.network.config
-        return [
-            i for i in range(self.tokenizer.vocab_size, config.vocab_size) if i not in (config.eos_id, config.mask_id)
-        ]
+        unused = [*self.tokenizer.holes, *range(self.tokenizer.vocab_size, config.vocab_size)]
+        return [i for i in unused if i not in (config.eos_id, config.mask_id)]
 
 
-def load(name: str, *, device: str | torch.device | None = None, dtype: torch.dtype = torch.float32) -> Model:
-    """A model by name: "demo" (shipped) or a local directory. device: by default a GPU if there is one.
+def load(
+    name: str,
+    *,
+    device: str | torch.device | None = None,
+    dtype: torch.dtype | None = None,
+    revision: str | None = None,
+    token: str | None = None,
+    mask_id: int | None = None,
+    block_length: int | None = None,
+) -> Model:
+    """A model by name: "demo" (shipped), a directory, or a Hugging Face repository such as "GSAI-ML/LLaDA-8B-Instruct".
 
-    Raises CheckpointError with what is wrong and what to give instead.
+    device: by default a GPU if there is one. dtype: by default float32 for our own checkpoints, bfloat16 for released
+    ones. revision, token: of a repository. mask_id, block_length: for a released checkpoint that does not say them, or
+    was trained for another block length. Raises CheckpointError with what is wrong and what to give instead.
     """
-    path = demo_path() if name == "demo" else Path(name).expanduser()
-    if name == "demo" and not path.is_dir():
-        raise CheckpointError("This installation has no shipped checkpoint; reinstall fef, or give a model directory.")
-    if device is None:
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    network, tokenizer = load_checkpoint(path, device, dtype)
-    network.name = name if name == "demo" else path.name
+    path = locate(name, revision, token)
+    described = describe(path, mask_id, block_length)  # before gigabytes are downloaded in vain
+    tokenizer = require_tokenizer(path, described)
+    if is_repository(name):
+        download_weights(name, path, token)
+    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    dtype = dtype or (torch.float32 if described.family is NATIVE else torch.bfloat16)
+    if dtype is torch.float16 and device.type == "cpu":
+        raise OptionError("float16 is unusably slow on a CPU; give torch.bfloat16 or torch.float32.")
+    network = load_network(path, described, device, dtype)
+    network.name = name if name == "demo" or is_repository(name) else path.name
     network.extras = load_extras(path, network)
-    return Model(network, tokenizer, network.name)
+    return Model(network, tokenizer, network.name, ChatTemplate.load(path))

@@ -7,7 +7,22 @@ from typing import Annotated
 import typer
 
 import fef
-from fef.cli import bench, certify, demo, generate, info, methods, report, train
+from fef.cli import (
+    bench,
+    certify,
+    chat,
+    demask,
+    demo,
+    eval,
+    generate,
+    info,
+    lm_eval,
+    methods,
+    profile,
+    report,
+    train,
+    verify,
+)
 from fef.cli.output import Group
 
 __all__ = ["app"]
@@ -38,10 +53,17 @@ def root(
 
 
 app.command(epilog=generate.EXAMPLE)(generate.generate)
+app.command(epilog=chat.EXAMPLE)(chat.chat)
 app.command(epilog=methods.EXAMPLE)(methods.methods)
 app.command(epilog=certify.EXAMPLE)(certify.certify)
+app.command(epilog=verify.EXAMPLE)(verify.verify)
 app.command(epilog=info.EXAMPLE)(info.info)
 app.command(epilog=bench.EXAMPLE)(bench.bench)
 app.command(epilog=report.EXAMPLE)(report.report)
+app.command("eval", epilog=eval.EXAMPLE)(eval.evaluate)
+app.command("lm-eval", epilog=lm_eval.EXAMPLE, context_settings=lm_eval.CONTEXT)(lm_eval.lm_eval)
 app.command(epilog=train.EXAMPLE)(train.train)
+app.command(epilog=demask.TRAIN_EXAMPLE)(demask.train_demask)
+app.command(epilog=demask.REPORT_EXAMPLE)(demask.demask_report)
+app.command(epilog=profile.EXAMPLE)(profile.profile)
 app.command(epilog=demo.EXAMPLE)(demo.demo)

@@ -12,6 +12,7 @@ from rich.live import Live
 
 from fef.cli.options import (
     DeviceOption,
+    DtypeOption,
     JsonOption,
     MethodOption,
     ModelOption,
@@ -32,7 +33,7 @@ from fef.cli.output import Bar, print_json, stderr
 if TYPE_CHECKING:
     from fef.cli.watch import CanvasView
     from fef.decoding.work import Round
-    from fef.generation import Generation, Model
+    from fef.generation import Generation, Model, Prompt
 
 __all__ = ["EXAMPLE", "generate"]
 
@@ -60,6 +61,8 @@ def generate(
     verify: VerifyOption = None,
     set_: SetOption = None,
     device: DeviceOption = None,
+    dtype: DtypeOption = None,
+    chat: Annotated[bool, typer.Option("--chat", help="Send the prompt through the model's chat template.")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Show the canvas as it fills (on a terminal).")] = False,
     json: JsonOption = False,
 ) -> None:
@@ -67,11 +70,12 @@ def generate(
     text = read_prompt(prompt, file)
     suffix = checked_text(suffix, "suffix")
     options = method_options(set_, window, steps, verify)
-    loaded = load_model(model, device)
-    view = canvas_view(loaded, text, max_new_tokens, suffix)
+    loaded = load_model(model, device, dtype)
+    asked: Prompt = [{"role": "user", "content": text}] if chat else text
+    view = canvas_view(loaded, asked, max_new_tokens, suffix)
     with display(view, watch) as show:
         out = loaded.generate(
-            text,
+            asked,
             method=method,
             max_new_tokens=max_new_tokens,
             suffix=suffix,
@@ -90,7 +94,7 @@ def generate(
         typer.echo(cost_line(out), err=True)
 
 
-def canvas_view(model: Model, prompt: str, max_new_tokens: int, suffix: str) -> CanvasView:
+def canvas_view(model: Model, prompt: Prompt, max_new_tokens: int, suffix: str) -> CanvasView:
     from fef.cli.watch import CanvasView
 
     _, start, stop = model.canvas(prompt, max_new_tokens, suffix)

@@ -1,4 +1,4 @@
-"""`fef info`: what a model directory holds."""
+"""`fef info`: what a checkpoint is, told from its small files and the headers of its shards; no weight is read."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from fef.cli.options import MODEL_HELP, JsonOption
 from fef.cli.output import Bar, print_json, print_table
 
 if TYPE_CHECKING:
-    from fef.generation import Model
+    from fef.models.checkpoint import Description
+    from fef.models.transformer import Transformer
 
 __all__ = ["EXAMPLE", "info"]
 
@@ -29,51 +30,65 @@ def info(
 ) -> None:
     """Describe a model: size, memory, attention, vocabulary, and the laws it can be sampled from."""
     with Bar(f"Reading {Path(model).name}"):
-        from fef.generation import load
-        from fef.models.checkpoint import demo_path
+        from fef.models.checkpoint import describe
+        from fef.models.hub import locate
 
-        loaded = load(model, device="meta")  # every check of loading, none of its memory
-        path = demo_path() if model == "demo" else Path(model).expanduser()
-        facts = describe(loaded, path)
+        path = locate(model)
+        facts = facts_of(model if model == "demo" else Path(model).name, path, describe(path))
     if json:
         print_json(facts)
     else:
         print_table(facts_table(facts))
 
 
-def describe(model: Model, path: Path) -> dict[str, Any]:
-    """Facts of a loaded model and its directory; sizes in bytes."""
-    config = model.network.config
-    parameters = sum(p.numel() for p in model.network.parameters())
+def facts_of(name: str, path: Path, described: Description) -> dict[str, Any]:
+    """Facts of a checkpoint; sizes in bytes. Raises CheckpointError for weights that are there but broken."""
+    import torch
+
+    from fef.models.checkpoint import load_network
+    from fef.models.transformer import Transformer
+    from fef.models.weights import PICKLED
+
+    config = described.config
+    if any(file.suffix in (".safetensors", *PICKLED) for file in path.iterdir()):
+        network = load_network(path, described, "meta")  # every check of loading, none of its memory
+    else:
+        with torch.device("meta"):
+            network = Transformer(config)
+    network.name = name
+    parameters = sum(p.numel() for p in network.parameters())
     return {
-        "name": model.name,
-        "family": "fef transformer",
+        "name": name,
+        "family": described.family.name,
         "layers": config.layers,
         "dim": config.dim,
         "heads": config.heads,
+        "kv_heads": config.kv_head_count,
+        "experts": None if config.mixture is None else config.mixture.experts,
         "parameters": parameters,
         "bytes_on_disk": sum(f.stat().st_size for f in path.iterdir() if f.is_file()),
         "bytes_in_memory": {dtype: parameters * size for dtype, size in DTYPE_BYTES.items()},
         "attention": config.attention,
+        "block_length": config.block_length,
+        "shift": config.shift,
         "packed": config.packed,
+        "block_cache": config.attention == "block-causal",
         "max_length": config.max_length,
         "vocabulary": config.vocab_size,
-        "text_tokens": model.tokenizer.vocab_size,
+        "text_tokens": None if described.tokenizer is None else described.tokenizer.vocab_size,
         "special_ids": {"mask": config.mask_id, "end": config.eos_id, "answer": config.answer_id},
-        "laws": laws(model),
+        "stop_ids": list(config.stop_ids),
+        "laws": laws(network),
         "last_losses": last_losses(path / LOG),
     }
 
 
-def laws(model: Model) -> list[dict[str, str]]:
+def laws(network: Transformer) -> list[dict[str, str]]:
     """The chain laws that this network can be sampled from, each with the fastest method for it."""
     from fef.api import certify
 
-    kinds = ["rows", "packed"] if model.network.config.packed else ["rows"]
-    return [
-        {"verify": kind, "law": certify(model.network, method="fef", verify=kind, temperature=1.0).law}
-        for kind in kinds
-    ]
+    kinds = ["rows", "packed"] if network.config.packed else ["rows"]
+    return [{"verify": kind, "law": certify(network, method="fef", verify=kind, temperature=1.0).law} for kind in kinds]
 
 
 def last_losses(path: Path) -> dict[str, float] | None:
@@ -94,22 +109,48 @@ def facts_table(facts: dict[str, Any]) -> Table:
     table.add_column(no_wrap=True, style="bold")
     table.add_column(overflow="fold")
     memory = ", ".join(f"{mebibytes(size)} in {dtype}" for dtype, size in facts["bytes_in_memory"].items())
+    experts = f", {facts['experts']} experts" if facts["experts"] else ""
+    heads = f"{facts['heads']} heads" + (f" on {facts['kv_heads']}" if facts["kv_heads"] != facts["heads"] else "")
     rows = {
         "model": facts["name"],
-        "family": f"{facts['family']}, {facts['layers']} layers x {facts['dim']}, {facts['heads']} heads",
+        "family": f"{facts['family']}, {facts['layers']} layers x {facts['dim']}, {heads}{experts}",
         "parameters": f"{facts['parameters']:,}",
         "on disk": mebibytes(facts["bytes_on_disk"]),
         "in memory": memory,
-        "attention": facts["attention"] + (", and the packed pattern" if facts["packed"] else ", not packed"),
+        "attention": attention_words(facts),
+        "capabilities": capability_words(facts),
         "max length": f"{facts['max_length']:,} tokens, prompt and answer together",
-        "vocabulary": f"{facts['vocabulary']:,} ids, {facts['text_tokens']:,} of them text",
-        "special ids": ", ".join(f"{name} {value}" for name, value in facts["special_ids"].items()),
+        "vocabulary": f"{facts['vocabulary']:,} ids, {text_words(facts['text_tokens'])}",
+        "special ids": ", ".join(
+            f"{name} {value}" for name, value in facts["special_ids"].items() if value is not None
+        ),
         "laws": "\n".join(f"verify={law['verify']}: {law['law']}" for law in facts["laws"]),
         "last losses": loss_words(facts["last_losses"]),
     }
+    if facts["stop_ids"]:
+        rows["special ids"] += f", a text also ends at {', '.join(map(str, facts['stop_ids']))}"
     for name, value in rows.items():
         table.add_row(name, escape(str(value)))
     return table
+
+
+def attention_words(facts: dict[str, Any]) -> str:
+    blocks = f", blocks of {facts['block_length']}" if facts["block_length"] else ""
+    shift = ", logits shifted by one" if facts["shift"] else ""
+    return f"{facts['attention']}{blocks}{shift}"
+
+
+def capability_words(facts: dict[str, Any]) -> str:
+    words = {
+        "verification in rows": True,
+        "the packed attention pattern": facts["packed"],
+        "an exact cache of finished blocks": facts["block_cache"],
+    }
+    return ", ".join(word for word, able in words.items() if able)
+
+
+def text_words(text_tokens: int | None) -> str:
+    return "no tokenizer" if text_tokens is None else f"{text_tokens:,} of them text"
 
 
 def loss_words(row: dict[str, float] | None) -> str:

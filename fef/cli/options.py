@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fef.cli.output import Bar
-from fef.errors import InputError, OptionError
+from fef.errors import InputError, OptionError, nearest_hint
 
 if TYPE_CHECKING:
     from fef.bench.spec import Value
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     "MODEL_HELP",
     "DeviceOption",
+    "DtypeOption",
     "JsonOption",
     "MethodOption",
     "ModelOption",
@@ -34,11 +35,16 @@ __all__ = [
     "read_prompt",
 ]
 
-MODEL_HELP = "A model directory, or demo: the checkpoint that comes with fef."
+MODEL_HELP = "A model directory, a Hugging Face repository, or demo: the checkpoint that comes with fef."
+DTYPES = ("float32", "bfloat16", "float16")
 
 ModelOption = Annotated[str, typer.Option("--model", help=MODEL_HELP)]
 DeviceOption = Annotated[
     str | None, typer.Option("--device", help="cpu, cuda or cuda:1; by default a GPU if there is one.")
+]
+DtypeOption = Annotated[
+    str | None,
+    typer.Option("--dtype", help="float32, bfloat16 or float16; by default float32 for fef's own, else bfloat16."),
 ]
 MethodOption = Annotated[str, typer.Option("--method", help="How to decode; `fef methods` lists them.")]
 TemperatureOption = Annotated[float, typer.Option("--temperature", help="0 takes the most probable token.")]
@@ -112,12 +118,17 @@ def without_last_newline(text: str) -> str:
     return text.removesuffix("\n").removesuffix("\r")
 
 
-def load_model(name: str, device: str | None = None) -> Model:
+def load_model(name: str, device: str | None = None, dtype: str | None = None) -> Model:
     """Load a model, with a spinner where that takes long. Raises CheckpointError or OptionError."""
+    if dtype is not None and dtype not in DTYPES:
+        raise OptionError(f"Unknown dtype {dtype!r}.{nearest_hint(dtype, DTYPES)}")
     with Bar(f"Loading {Path(name).name}"):
+        import torch
+
         from fef.generation import load
 
-        return load(name, device=None if device is None else check_device(device))
+        kind = None if dtype is None else getattr(torch, dtype)
+        return load(name, device=None if device is None else check_device(device), dtype=kind)
 
 
 def check_device(name: str) -> str:

@@ -22,6 +22,7 @@ __all__ = [
     "Group",
     "check_directory",
     "check_writable",
+    "error_line",
     "print_json",
     "print_table",
     "stderr",

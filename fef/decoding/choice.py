@@ -26,8 +26,10 @@ __all__ = [
     "Choice",
     "EntropyBound",
     "Factor",
+    "FirstSlotFirst",
     "InOrder",
     "LowInfluence",
+    "PacedThreshold",
     "RunningThreshold",
     "Score",
     "Stable",
@@ -130,7 +132,8 @@ class TopScore:
 
     sampled: score the law with temperature and top-p instead of the network's own. left_bias: taken from the score for
     each block length of distance from the first open slot (Patel et al., soft left-to-right bias). alg_temp: draw the
-    slots in proportion to softmax(score / alg_temp) instead (Dream). last: ids whose slots come last.
+    slots in proportion to softmax(score / alg_temp) instead (Dream). last: ids whose slots come last. renormalized: the
+    scores are then those of the law without these ids, as in LLaDA's code at temperature 0.
     """
 
     score: Score
@@ -139,6 +142,7 @@ class TopScore:
     left_bias: float = 0.0
     alg_temp: float = 0.0
     last: tuple[int, ...] = ()
+    renormalized: bool = False
     in_order = False
 
     @property
@@ -146,7 +150,11 @@ class TopScore:
         return self.score == "drawn" or bool(self.last)
 
     def select(self, c: Candidates) -> Tensor:
-        score_BS = SCORES[self.score](c.sampled_law() if self.sampled else c.logp_BSV, c.tokens_BS)
+        law_BSV = c.sampled_law() if self.sampled else c.logp_BSV
+        if self.renormalized:
+            without = torch.tensor(self.last, device=law_BSV.device)
+            law_BSV = law_BSV.index_fill(-1, without, -torch.inf).log_softmax(-1)
+        score_BS = SCORES[self.score](law_BSV, c.tokens_BS)
         score_BS = score_BS - self.left_bias * c.place_BS
         if self.alg_temp:
             u_BS = c.noise.uniform(c.site, Purpose.ORDER)
@@ -186,15 +194,59 @@ class Threshold:
 
 
 @dataclass(frozen=True)
+class PacedThreshold:
+    """Of the quota of most confident slots those of confidence at least `threshold`, and at least one (Fast-dLLM for Dream;
+    the quota is what an even pace still allows)."""
+
+    threshold: float
+    quota: Quota
+    in_order = False
+    reads_tokens = False
+
+    def select(self, c: Candidates) -> Tensor:
+        allowed_BS = c.best(c.confidence_BS, c.quota_B) & (c.confidence_BS >= self.threshold)
+        return allowed_BS | c.best(c.confidence_BS, torch.ones_like(c.quota_B))
+
+    def finding(self, greedy: bool) -> Finding:
+        return PRODUCT
+
+
+@dataclass(frozen=True)
+class FirstSlotFirst:
+    """In the round that opens a block its first slot alone, then what `rule` says (Fast-dLLM for Dream: with shifted logits,
+    the first slot of a block is read outside it)."""
+
+    rule: Choice
+    in_order = False
+
+    @property
+    def quota(self) -> Quota:
+        return self.rule.quota
+
+    @property
+    def reads_tokens(self) -> bool:
+        return self.rule.reads_tokens
+
+    def select(self, c: Candidates) -> Tensor:
+        first_BS = (torch.arange(c.slots_BS.shape[1], device=c.slots_BS.device) == 0) & c.real_BS
+        return torch.where((c.site.attempt_B == 0)[:, None], first_BS, self.rule.select(c))
+
+    def finding(self, greedy: bool) -> Finding:
+        return self.rule.finding(greedy)
+
+
+@dataclass(frozen=True)
 class Factor:
     """The n most confident slots, n the largest with (n + 1) (1 - c_n) < factor, c_n the confidence of the n-th (Fast-dLLM).
 
     For factor <= 1 the committed modes are the mode of the joint law (its Theorem 1), and TV(joint, product) < factor,
-    since both give that mode at least 1 - n (1 - c_n).
+    since both give that mode at least 1 - n (1 - c_n). and_last: if only the least confident slot of all fails, it is
+    committed too, as in the released code, and no bound holds.
     """
 
     factor: float
     quota: Quota = PerRound(1)
+    and_last: bool = False
     in_order = False
     reads_tokens = False
 
@@ -202,10 +254,12 @@ class Factor:
         sorted_BS = c.confidence_BS.sort(dim=1, descending=True).values
         n_S = torch.arange(1, sorted_BS.shape[1] + 1, device=sorted_BS.device)
         count_B = ((n_S + 1) * (1 - sorted_BS) < self.factor).long().cumprod(1).sum(1)
+        if self.and_last:
+            count_B = count_B.clamp(min=1) + (count_B.clamp(min=1) == c.real_BS.sum(1) - 1)
         return c.best(c.confidence_BS, count_B.clamp(min=1))
 
     def finding(self, greedy: bool) -> Finding:
-        return Finding(False, PRODUCT.reason, f"TV < {self.factor:g}")
+        return PRODUCT if self.and_last else Finding(False, PRODUCT.reason, f"TV < {self.factor:g}")
 
 
 @dataclass(frozen=True)
@@ -293,12 +347,8 @@ class LowInfluence:
         return taken_BS
 
     def finding(self, greedy: bool) -> Finding:
-        true = (
-            "the probed influences"
-            if self.source == "probe"
-            else "the true influences, as far as the head predicts them"
-        )
-        return Finding(False, PRODUCT.reason, f"TV <= {self.tau:g}, if {true} are sub-additive")
+        if_ = "the head predicts influences right and they are" if self.source == "head" else "influences are"
+        return Finding(False, PRODUCT.reason, f"TV <= {self.tau:g} if {if_} sub-additive")
 
 
 @dataclass(frozen=True)

@@ -95,8 +95,9 @@ def stale_drafts(work: Work, spec: Speculation, window_BW: Tensor) -> Drafts:
     meter.pass_(work.rows_B, real_BW.any(1).long(), row_lengths(canvas))
     no_shadow_B0 = window_BW[:, :0]
     seen = work.run.network.full_pass(canvas.ids_BL, window_BW.clamp(min=0), no_shadow_B0, lengths_B)
-    known_B = torch.full_like(work.rows_B, work.plan.law == "rows", dtype=torch.bool)
-    found = drawn(work, spec, seen.logits_RSV, window_BW, known_B)
+    # the plain pass knows no packed law
+    own_B = torch.full_like(work.rows_B, work.plan.law == "rows", dtype=torch.bool)
+    found = drawn(work, spec, seen.logits_RSV, window_BW, own_B)
     cache = StaleCache(model, seen.past, lengths_B)
     row_N, column_N = real_BW.nonzero(as_tuple=True)
     at_N = window_BW[row_N, column_N]

@@ -22,7 +22,7 @@ def decode_canvas(run: Run, canvas: Canvas) -> None:
     """Fill every open slot of `canvas` in place, as the plan says."""
     plan = run.plan
     canvas.rank_BL = decoding_order(canvas, plan, run.noise)
-    block_BL = block_numbers(canvas, plan.block_length)
+    block_BL = block_numbers(canvas, plan.block_length, plan.aligned_blocks)
     for block in range(int(block_BL.max()) + 1):
         within_BL = block_mask(canvas, block_BL, block)
         first_noise(canvas, within_BL, run.process, run.noise)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -179,7 +179,16 @@ def make_plan(method: str, given: Mapping[str, Any], network: Network) -> Plan:
     """The plan of a method. Raises OptionError as `check_given`, and for options that contradict each other or the
     network."""
     check_given(method, given)
-    return METHODS[method].options(**given).plan(network)
+    if network.block_causal and chooses_in_blocks(METHODS[method]):
+        given = {"block_length": network.transformer(method).config.block_length} | dict(given)
+    plan = METHODS[method].options(**given).plan(network)
+    return replace(plan, aligned_blocks=network.block_causal)
+
+
+def chooses_in_blocks(method: Method) -> bool:
+    """Does it choose slots freely inside a block? Block-causal networks were trained for that in their own blocks."""
+    names = {f.name for f in fields(method.options)}  # type: ignore[arg-type]
+    return "block_length" in names and "order" not in names
 
 
 def check_given(method: str, given: Mapping[str, Any]) -> None:

@@ -85,7 +85,8 @@ class Network:
         profile: tuple[float, ...] | None = self.extra("information_profile")
         if profile is None:
             raise OptionError(
-                f"{self.name} comes without an information profile. Measure one with `fef profile` and give profile=FILE."
+                f"{self.name} comes without an information profile. Measure one with `fef profile` and give profile=FILE, or "
+                "set the denoiser's `information_profile` to the nats of fef.information_profile."
             )
         return profile
 

@@ -91,17 +91,19 @@ class Plan:
     """The parts of one decode.
 
     law: which conditionals of the denoiser are sampled ("rows": one plain forward a prefix state; "packed": the packed
-    attention pattern), after `guidance`. A round speculates, or replays the choice rule on `replay` states ahead, or
-    commits what `choice` selects of independent draws; `revoke` may take tokens back. cache: keys kept between
-    passes. steps, schedule, remask, eta: denoising passes and what lies between them. head: predicts influences for the
-    rules that ask for them; without one they are probed, `probe_values` a slot (None: all). banned: ids never sampled.
-    greedy: the method is defined at temperature 0 only.
+    attention pattern), after `guidance`. aligned_blocks: blocks begin at multiples of `block_length` on the canvas, as in
+    the attention of block-causal networks, and not at the first open slot. A round speculates, or replays the choice rule
+    on `replay` states ahead, or commits what `choice` selects of independent draws; `revoke` may take tokens back. cache:
+    keys kept between passes. steps, schedule, remask, eta: denoising passes and what lies between them. head: predicts
+    influences for the rules that ask for them; without one they are probed, `probe_values` a slot (None: all). banned: ids
+    never sampled. greedy: the method is defined at temperature 0 only.
     """
 
     method: str
     law: Verify = "rows"
     order: Order = "left-to-right"
     block_length: int | None = None
+    aligned_blocks: bool = False
     speculation: Speculation | None = None
     choice: Choice = InOrder()
     replay: int = 0

@@ -11,8 +11,10 @@ from fef.decoding.choice import (
     Choice,
     EntropyBound,
     Factor,
+    FirstSlotFirst,
     InOrder,
     LowInfluence,
+    PacedThreshold,
     RunningThreshold,
     Score,
     Stable,
@@ -37,7 +39,7 @@ from fef.decoding.plan import (
     Speculation,
     Verify,
 )
-from fef.decoding.quota import DreamShare, EvenShare, Everything, PerRound, Planned, Quota
+from fef.decoding.quota import BlockShare, DreamShare, EvenShare, Everything, Pace, PerRound, Planned, Quota
 from fef.decoding.revoke import DropLargestFalls, KeepConfident, WideOut
 from fef.errors import OptionError
 from fef.models.demask import DependencyHead, load_head
@@ -82,8 +84,11 @@ class Guided:
 
 @dataclass(frozen=True)
 class SequentialOptions(Guided):
+    """One token a call; `block_steps` below `block_length` makes it several, which are then drawn independently (SDAR)."""
+
     order: Order = one_of("left-to-right", ORDERS)
     block_length: int | None = whole(None)
+    block_steps: int | None = whole(None)
     verify: Verify = one_of("rows", get_args(Verify))
     cache: Literal["none", "prefix"] = one_of("none", ("none", "prefix"))
 
@@ -95,6 +100,7 @@ class SequentialOptions(Guided):
             self.verify,
             self.order,
             self.block_length,
+            choice=InOrder(block_share(self.block_length, self.block_steps) or PerRound(1)),
             cache=exact_cache("sequential", self.cache, self.verify, network, self.guidance),
             guidance=self.guidance,
         )
@@ -172,11 +178,13 @@ class LowConfidenceOptions(LladaOptions):
     left_bias: float = number(0.0)
     logits_eos_inf: bool = flag(False)
     confidence_eos_eot_inf: bool = flag(False)
+    official_faults: bool = flag(False)
 
     def plan(self, network: Network) -> Plan:
         refuse_visible_noise("low-confidence", network)
         last = ends(network) if self.confidence_eos_eot_inf else ()
-        choice = TopScore("drawn", self.quota, left_bias=self.left_bias, last=last)
+        renormalized = self.official_faults and bool(last)
+        choice = TopScore("drawn", self.quota, left_bias=self.left_bias, last=last, renormalized=renormalized)
         return Plan(
             "low-confidence",
             block_length=self.block_length,
@@ -211,14 +219,18 @@ class DreamOptions(Guided):
     block_length: int | None = whole(None)
     alg_temp: float = number(0.0)
     left_bias: float = number(0.0)
+    cache: Cache = one_of("none", get_args(Cache))
+    first_slot_first: bool = flag(False)
 
     def plan_for(self, method: str, score: Score, network: Network) -> Plan:
         refuse_visible_noise(method, network)
         if self.steps is not None and self.tokens_per_step is not None:
             raise OptionError("Give steps or tokens_per_step, not both: one follows from the other.")
         quota = DreamShare(self.steps) if self.tokens_per_step is None else PerRound(self.tokens_per_step)
-        choice = TopScore(score, quota, sampled=True, left_bias=self.left_bias, alg_temp=self.alg_temp)
-        return Plan(method, block_length=self.block_length, choice=choice, guidance=self.guidance)
+        choice: Choice = TopScore(score, quota, sampled=True, left_bias=self.left_bias, alg_temp=self.alg_temp)
+        choice = FirstSlotFirst(choice) if self.first_slot_first else choice
+        cache = stale_cache(method, None if self.cache == "none" else self.cache, network, self.guidance)
+        return Plan(method, block_length=self.block_length, choice=choice, cache=cache, guidance=self.guidance)
 
 
 @dataclass(frozen=True)
@@ -286,19 +298,35 @@ class ThresholdOptions(CachedOptions):
     threshold: float = number(0.9, high=1.0)
     tokens_per_step: int = whole(1)
     steps: int | None = whole(None)
+    block_steps: int | None = whole(None)
+    pace: int | None = whole(None)
     strict: bool = flag(False)
+    first_slot_first: bool = flag(False)
 
     def plan(self, network: Network) -> Plan:
-        quota = llada_quota(self.steps, self.tokens_per_step)
-        return self.plan_for("threshold", Threshold(self.threshold, quota, self.strict), network)
+        choice = self.choice
+        return self.plan_for("threshold", FirstSlotFirst(choice) if self.first_slot_first else choice, network)
+
+    @property
+    def choice(self) -> Choice:
+        if self.pace is not None:
+            if self.tokens_per_step != 1 or self.steps is not None or self.block_steps is not None:
+                raise OptionError("pace is the most that a round commits, the others the least; give one of them.")
+            return PacedThreshold(self.threshold, Pace(self.pace))
+        share = block_share(self.block_length, self.block_steps)
+        if share is not None and self.steps is not None:
+            raise OptionError("steps are the rounds of all blocks, block_steps those of one; give one of them.")
+        quota = share or llada_quota(self.steps, self.tokens_per_step)
+        return Threshold(self.threshold, quota, self.strict)
 
 
 @dataclass(frozen=True)
 class FactorOptions(CachedOptions):
     factor: float = number(1.0)
+    official_faults: bool = flag(False)
 
     def plan(self, network: Network) -> Plan:
-        return self.plan_for("factor", Factor(self.factor), network)
+        return self.plan_for("factor", Factor(self.factor, and_last=self.official_faults), network)
 
 
 @dataclass(frozen=True)
@@ -489,6 +517,12 @@ def check_law(law: str, network: Network, guidance: Guidance) -> None:
 def check_blocks(order: str, block_length: int | None) -> None:
     if order == "blocks" and block_length is None:
         raise OptionError('order="blocks" needs block_length, for example block_length=32.')
+
+
+def block_share(block_length: int | None, block_steps: int | None) -> BlockShare | None:
+    if block_steps is not None and block_length is None:
+        raise OptionError("block_steps is the rounds of one block: it needs block_length.")
+    return None if block_steps is None or block_length is None else BlockShare(block_length, block_steps)
 
 
 def exact_cache(method: str, cache: str, law: str, network: Network, guidance: Guidance) -> CacheRule | None:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from fef.laws.information import optimal_counts
 
-__all__ = ["DreamShare", "EvenShare", "Everything", "PerRound", "Planned", "Progress", "Quota"]
+__all__ = ["BlockShare", "DreamShare", "EvenShare", "Everything", "Pace", "PerRound", "Planned", "Progress", "Quota"]
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,38 @@ class EvenShare:
 
 
 @dataclass(frozen=True)
+class BlockShare:
+    """SDAR (2510.06303) and LLaDA2 (2512.15745): the slots of a whole block are spread evenly over `steps` rounds, the
+    remainder over the first, also where the prompt fills a part of the block."""
+
+    block_length: int
+    steps: int
+    bound = None
+
+    @property
+    def one(self) -> bool:
+        return self.steps >= self.block_length
+
+    def __call__(self, progress: Progress) -> Tensor:
+        steps = min(self.steps, self.block_length)
+        count = self.block_length // steps + (progress.round < self.block_length % steps)
+        return torch.full_like(progress.masks_B, count)
+
+
+@dataclass(frozen=True)
+class Pace:
+    """What is left of an even pace of `steps` rounds over the slots of a block, when all were taken that it allowed."""
+
+    steps: int
+    one = False
+    bound = None
+
+    def __call__(self, progress: Progress) -> Tensor:
+        due_B = (progress.masks_B * (progress.round + 1) // self.steps).minimum(progress.masks_B)
+        return (due_B - (progress.masks_B - progress.pending_B)).clamp(min=1)
+
+
+@dataclass(frozen=True)
 class DreamShare:
     """Dream (2508.15487, `diffusion_generate`): int(open * (1 - s / t)) over times from 1 to `eps`, all at the last step.
     Each block has an equal part of `steps`.
@@ -113,7 +145,7 @@ class Planned:
     profile: tuple[float, ...]
     steps: int
     one = False
-    bound = "mean KL(joint || sampled law) over orders <= the schedule's error on the true information profile"
+    bound = "KL(joint || law), the mean over orders, is what the information profile gives the counts"
 
     def __call__(self, progress: Progress) -> Tensor:
         quota = []

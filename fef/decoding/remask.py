@@ -52,7 +52,7 @@ def remask(
         keep_t, keep_s = process.keep(t), process.keep(s)
         sigma = plan.eta * min(1.0, (1 - keep_s) / keep_t if keep_t else 1.0) if plan.remask == "remdm" else 0.0
         reveal = (keep_s - (1 - sigma) * keep_t) / (1 - keep_t)
-        reveal_BL = torch.full_like(hidden_BL, 1 - sigma, dtype=torch.float64).masked_fill(hidden_BL, reveal)
+        reveal_BL = torch.full_like(canvas.logprob_BL, 1 - sigma).masked_fill(hidden_BL, reveal)  # float64
         changed_BL = within_BL if sigma else hidden_BL
         shown_BL = noise.bernoulli(reveal_BL, everywhere(changed_BL, k), Purpose.REMASK)
         hide_BL = changed_BL & ~shown_BL

@@ -156,7 +156,8 @@ def prefix_states(ids_BL: Tensor, slots_BW: Tensor, draft_BW: Tensor) -> Tensor:
 def contrasted(logits_RLV: Tensor, masked_RL: Tensor, weight: float) -> Tensor:
     """(1 + w) l - w times the mean logits of the masked positions, a prediction that knows no position (Patel et al. 2025,
     position contrastive guidance)."""
-    share_RL1 = (masked_RL / masked_RL.sum(1, keepdim=True).clamp(min=1)).to(logits_RLV.dtype)[..., None]
+    share_RL = masked_RL.to(logits_RLV.dtype)
+    share_RL1 = (share_RL / share_RL.sum(1, keepdim=True).clamp(min=1))[..., None]
     mean_R1V = torch.where(share_RL1 > 0, logits_RLV * share_RL1, 0.0).sum(1, keepdim=True)
     # an id that is excluded everywhere stays excluded
     return torch.where(mean_R1V > -torch.inf, (1 + weight) * logits_RLV - weight * mean_R1V, logits_RLV)

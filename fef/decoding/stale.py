@@ -69,7 +69,7 @@ class StaleScorer(RowsScorer):
             fresh_BL = self.within_BL
         else:  # delayed: masks, and what was one at the last pass
             fresh_BL = canvas.pending_BL | self.pending_BL
-        return with_readers(self.model, fresh_BL)
+        return fresh_BL | with_readers(self.model, fresh_BL & canvas.pending_BL)
 
     def select(self, rows: Tensor) -> None:
         super().select(rows)

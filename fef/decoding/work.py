@@ -202,7 +202,7 @@ def start_work(run: Run, canvas: Canvas, within_BL: Tensor, k: int, block: int =
         make_scorer(run, rows_B, within_RL),
         within_RL,
         masks_B=(canvas.pending_BL & within_BL).sum(1)[rows_B],
-        blocks_B=(block_numbers(canvas, plan.block_length).amax(1) + 1)[rows_B],
+        blocks_B=(block_numbers(canvas, plan.block_length, plan.aligned_blocks).amax(1) + 1)[rows_B],
         unchecked_BL=torch.zeros_like(within_RL),
     )
     if len(rows_B):

@@ -3,15 +3,52 @@
 The profile f(k), k = 0 .. L-1, is the mean entropy (nats) of a token given k others that are revealed at random. It does not
 increase. Revealing tokens i .. j-1 at once costs sum_{l=i}^{j-1} [f(i) - f(l)] nats of KL(joint || product), averaged over
 orders (Lavenant and Zanella 2025, arXiv 2510.25544; exact for a consistent law).
+
+Shapes: N texts, G numbers of revealed tokens at which they were measured, L tokens.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-__all__ = ["optimal_counts", "resample_profile", "schedule_error"]
+__all__ = ["Profile", "estimate_profile", "measuring_points", "optimal_counts", "resample_profile", "schedule_error"]
+
+Numbers = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Profile:
+    """nats: f(k) for k = 0 .. L-1 revealed tokens, nats a token. errors: their standard errors; between the k that were
+    measured an upper bound. texts: how many it was measured on."""
+
+    nats: tuple[float, ...]
+    errors: tuple[float, ...]
+    texts: int
+
+
+def measuring_points(length: int, points: int) -> list[int]:
+    """At most `points` numbers of revealed tokens from 0 to length - 1, closer together near 0, where profiles are steep."""
+    share = np.linspace(0.0, 1.0, points) ** 2
+    return sorted({int(k) for k in (share * (length - 1)).round()})
+
+
+def estimate_profile(nats_NG: Numbers, revealed: Sequence[int], length: int) -> Profile:
+    """The profile at every k from -log p (nats) of the tokens of texts, averaged over those left masked.
+
+    nats_NG: at `revealed` tokens, ascending from 0 to length - 1. Linear in between, and made non-increasing.
+    """
+    texts = len(nats_NG)
+    assert texts > 1, "one text has no standard error"
+    assert revealed[0] == 0 and revealed[-1] == length - 1, "a profile is not extrapolated"
+    error_G = nats_NG.std(axis=0, ddof=1) / np.sqrt(texts)
+    share_G = np.asarray(revealed) / length
+    nats_L = resample_profile(nats_NG.mean(axis=0).tolist(), length, share_G)
+    error_L = np.interp(np.arange(length), revealed, error_G)
+    return Profile(tuple(nats_L.tolist()), tuple(error_L.tolist()), texts)
 
 
 def schedule_error(profile: Sequence[float], counts: Sequence[int]) -> float:
@@ -22,10 +59,14 @@ def schedule_error(profile: Sequence[float], counts: Sequence[int]) -> float:
     return float((f[starts] - f).sum())
 
 
-def resample_profile(profile: Sequence[float], length: int) -> np.ndarray:
-    """The profile at another length, linear in the revealed share, and made non-increasing (an estimate may not be)."""
-    f = np.minimum.accumulate(np.asarray(profile, dtype=np.float64))
-    return np.interp(np.arange(length) / length, np.arange(len(f)) / len(f), f)
+def resample_profile(profile: Sequence[float], length: int, share_G: Numbers | None = None) -> Numbers:
+    """The profile at another length, linear in the revealed share, and made non-increasing (an estimate may not be).
+
+    share_G: the shares at which it is given; by default k / len(profile).
+    """
+    f_G = np.minimum.accumulate(np.asarray(profile, dtype=np.float64))
+    share_G = np.arange(len(f_G)) / len(f_G) if share_G is None else share_G
+    return np.asarray(np.interp(np.arange(length) / length, share_G, f_G))
 
 
 def optimal_counts(profile: Sequence[float], length: int, steps: int) -> list[int]:

@@ -1,4 +1,4 @@
-"""Model directories: `config.json`, `model.safetensors`, `tokenizer.json`. Safetensors only, written whole or not at all."""
+"""Model directories: `config.json`, safetensors, a tokenizer. All families are read; ours is written, whole or not at all."""
 
 from __future__ import annotations
 
@@ -8,22 +8,34 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor
+from safetensors.torch import save_file
 
 from fef.errors import CheckpointError
 from fef.models.config import TransformerConfig
+from fef.models.families import NATIVE, Family, Fields, family_of
 from fef.models.tokenizer import Tokenizer
+from fef.models.tokenizer_files import TOKENIZER, load_tokenizer, named_tokens, read_json
 from fef.models.transformer import Transformer
+from fef.models.weights import WEIGHTS, load_weights
 
-__all__ = ["demo_path", "load_checkpoint", "replace_directory", "save_checkpoint"]
+__all__ = [
+    "Description",
+    "demo_path",
+    "describe",
+    "load_checkpoint",
+    "load_network",
+    "replace_directory",
+    "require_tokenizer",
+    "save_checkpoint",
+]
 
-CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"
-PICKLED = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
+CONFIG, GENERATION = "config.json", "generation_config.json"
 
 
 def demo_path() -> Path:
@@ -31,25 +43,85 @@ def demo_path() -> Path:
     return Path(__file__).parent / "demo"
 
 
+@dataclass(frozen=True)
+class Description:
+    """What the small files of a model directory say: family, config and tokenizer (None if the directory has none)."""
+
+    family: Family
+    config: TransformerConfig
+    tokenizer: Tokenizer | None
+
+
 def load_checkpoint(
     path: Path, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
 ) -> tuple[Transformer, Tokenizer]:
     """Read a model directory. Raises CheckpointError with what is wrong and how to fix it."""
+    described = describe(path)
+    tokenizer = require_tokenizer(path, described)
+    return load_network(path, described, device, dtype), tokenizer
+
+
+def require_tokenizer(path: Path, described: Description) -> Tokenizer:
+    if described.tokenizer is None:
+        raise CheckpointError(
+            f"{path} has no {TOKENIZER} (nor vocab.json with merges.txt). A model directory needs a tokenizer next to its "
+            "weights; without one, fef.models.checkpoint.load_network gives the bare network."
+        )
+    return described.tokenizer
+
+
+def load_network(
+    path: Path,
+    described: Description | None = None,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> Transformer:
+    """The network of a model directory, without its text parts. Raises CheckpointError as `load_checkpoint`."""
+    described = described or describe(path)
+    return load_weights(path, described.config, described.family, device, dtype)
+
+
+def describe(path: Path, mask_id: int | None = None, block_length: int | None = None) -> Description:
+    """Read config and tokenizer, and no weights.
+
+    mask_id, block_length: instead of what the checkpoint says, for released ones that do not say it. Raises
+    CheckpointError for a directory that holds no supported checkpoint, or whose files do not fit together.
+    """
     if not path.is_dir():
-        raise CheckpointError(f"{str(path)!r} is not a model directory. Give a directory with {CONFIG}, or 'demo'.")
-    config = TransformerConfig.from_dict(read_config(path))
-    tokenizer = Tokenizer.load(path / TOKENIZER)
+        raise CheckpointError(
+            f"{str(path)!r} is not a model directory. Give a directory with {CONFIG}, the name of a Hugging Face "
+            "repository such as 'GSAI-ML/LLaDA-8B-Instruct', or 'demo'."
+        )
+    values = read_config(path)
+    family = family_of(values, str(path))
+    tokenizer = load_tokenizer(path)
+    named = {} if tokenizer is None else {name: tokenizer.raw.token_to_id(t) for name, t in named_tokens(path).items()}
+    turn_ends = [] if tokenizer is None else [tokenizer.raw.token_to_id(text) for text in family.turn_ends]
+    given = {"mask_token_id": mask_id, "block_size": block_length}
+    fields = Fields(
+        str(path),
+        values if family is NATIVE else values | {name: value for name, value in given.items() if value is not None},
+        read_json(path / GENERATION),
+        {name: token for name, token in named.items() if token is not None},
+        [token for token in turn_ends if token is not None],
+    )
+    config = family.config(fields)
+    if tokenizer is not None:
+        check_vocabulary(path, family, config, tokenizer)
+    return Description(family, config, tokenizer)
+
+
+def check_vocabulary(path: Path, family: Family, config: TransformerConfig, tokenizer: Tokenizer) -> None:
     if tokenizer.vocab_size > config.vocab_size:
         raise CheckpointError(
             f"{path}: the tokenizer has {tokenizer.vocab_size} entries but the network embeds {config.vocab_size}; "
             "the two files belong to different models."
         )
-    weights = read_weights(path)
-    with torch.device("meta"):
-        model = Transformer(config)
-    check_keys(path, weights, model.state_dict())
-    model.load_state_dict({k: v.to(device=device, dtype=dtype) for k, v in weights.items()}, assign=True)
-    return model.eval().requires_grad_(False), tokenizer
+    if family is not NATIVE and tokenizer.raw.id_to_token(config.mask_id) is None:
+        raise CheckpointError(
+            f"{path}: the mask id of the network is {config.mask_id}, but its tokenizer has no such token (it has "
+            f"{tokenizer.vocab_size}); the two files belong to different models."
+        )
 
 
 def save_checkpoint(
@@ -99,42 +171,9 @@ def replace_directory(path: Path) -> Iterator[Path]:
         raise
 
 
-def read_config(path: Path) -> dict[str, object]:
-    try:
-        values = json.loads((path / CONFIG).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise CheckpointError(f"{path} has no {CONFIG}. Give a directory written by `fef train`, or 'demo'.") from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise CheckpointError(f"{path / CONFIG} is not valid JSON ({error}). Copy the file again.") from error
-    if not isinstance(values, dict):
-        raise CheckpointError(f"{path / CONFIG} must hold a JSON object.")
-    return values
-
-
-def read_weights(path: Path) -> dict[str, Tensor]:
-    file = path / WEIGHTS
-    if not file.is_file():
-        pickled = sorted(p.name for p in path.iterdir() if p.suffix in PICKLED)
-        if pickled:
-            raise CheckpointError(
-                f"{path} holds pickled weights ({', '.join(pickled)}), which can run code when opened; fef reads only "
-                f"safetensors. Convert them with safetensors.torch.save_file to {WEIGHTS}."
-            )
-        raise CheckpointError(f"{path} has no {WEIGHTS}.")
-    try:
-        return load_file(file)
-    except SafetensorError as error:
-        raise CheckpointError(f"{file} is truncated or damaged ({error}). Copy the file again.") from error
-
-
-def check_keys(path: Path, found: dict[str, Tensor], wanted: dict[str, Tensor]) -> None:
-    missing = sorted(wanted.keys() - found.keys())
-    extra = sorted(found.keys() - wanted.keys())
-    shapes = [
-        f"{k} is {tuple(found[k].shape)}, not {tuple(wanted[k].shape)}"
-        for k in sorted(wanted.keys() & found.keys())
-        if found[k].shape != wanted[k].shape
-    ]
-    problems = [f"missing {', '.join(missing)}"] * bool(missing) + [f"extra {', '.join(extra)}"] * bool(extra) + shapes
-    if problems:
-        raise CheckpointError(f"{path / WEIGHTS} does not fit its {CONFIG}: {'; '.join(problems)}.")
+def read_config(path: Path) -> dict[str, Any]:
+    if not (path / CONFIG).is_file():
+        raise CheckpointError(
+            f"{path} has no {CONFIG}. Give the directory of a released checkpoint, one written by `fef train`, or 'demo'."
+        )
+    return read_json(path / CONFIG)

@@ -1,4 +1,4 @@
-"""What a transformer denoiser looks like: sizes, attention, special tokens."""
+"""What a transformer denoiser looks like: sizes, attention, feed-forward, special tokens."""
 
 from __future__ import annotations
 
@@ -7,9 +7,48 @@ from typing import Any, Literal, get_args
 
 from fef.errors import CheckpointError, nearest_hint
 
-__all__ = ["Attention", "TransformerConfig"]
+__all__ = ["Attention", "MixtureConfig", "TransformerConfig"]
 
 Attention = Literal["bidirectional", "block-causal", "causal"]
+Scores = Literal["softmax", "sigmoid"]
+
+
+@dataclass(frozen=True)
+class MixtureConfig:
+    """A mixture-of-experts feed-forward part.
+
+    Each token runs through `per_token` of `experts` experts of width `expert_dim`, and through a shared one of width
+    `shared_dim` if that is not 0. Layers in `dense_layers` have an ordinary feed-forward part instead. `scores` turns
+    router logits into weights; `selection_bias` adds a stored bias where experts are chosen, not where they are
+    weighted; only the best `top_groups` of `groups` equal groups of experts can be chosen (DeepSeek-V3, 2412.19437,
+    2.1.2); `normalize` makes the chosen weights sum to 1 before `scale` multiplies them.
+    """
+
+    experts: int
+    per_token: int
+    expert_dim: int
+    shared_dim: int = 0
+    dense_layers: tuple[int, ...] = ()
+    scores: Scores = "softmax"
+    selection_bias: bool = False
+    groups: int = 1
+    top_groups: int = 1
+    normalize: bool = False
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "dense_layers", tuple(self.dense_layers))  # JSON gives a list
+        if self.groups < 1 or self.experts % self.groups or not 1 <= self.top_groups <= self.groups:
+            raise CheckpointError(
+                f"{self.experts} experts in {self.groups} groups, {self.top_groups} of them chosen, is no router. The "
+                "groups must be equal, and at most all of them chosen."
+            )
+        if not 1 <= self.per_token <= self.experts // self.groups * self.top_groups:
+            raise CheckpointError(f"A token cannot choose {self.per_token} of {self.experts} experts in its groups.")
+        if self.scores not in get_args(Scores):
+            raise CheckpointError(
+                f"Unknown router scores {self.scores!r}.{nearest_hint(self.scores, get_args(Scores))}"
+            )
 
 
 @dataclass(frozen=True)
@@ -18,7 +57,8 @@ class TransformerConfig:
 
     `vocab_size` counts every embedding row, the mask id among them. `shift` marks networks whose hidden state at
     position i-1 predicts position i (Dream). `packed` marks weights trained for the packed attention pattern.
-    Units: tokens for `max_length` and `block_length`.
+    `rotary_dim` of the head's dimensions are rotated (all by default). A text ends at `eos_id` or at one of `stop_ids`;
+    only `eos_id` fills what follows. Units: tokens for `max_length` and `block_length`.
     """
 
     vocab_size: int
@@ -30,6 +70,7 @@ class TransformerConfig:
     kv_heads: int | None = None
     head_dim: int | None = None
     eos_id: int | None = None
+    stop_ids: tuple[int, ...] = ()
     answer_id: int | None = None
     max_length: int = 4096
     attention: Attention = "bidirectional"
@@ -37,12 +78,16 @@ class TransformerConfig:
     packed: bool = False
     shift: bool = False
     qkv_bias: bool = False
+    out_bias: bool = False
     qk_norm: bool = False
+    mixture: MixtureConfig | None = None
     tied_embeddings: bool = True
     rope_theta: float = 10_000.0
+    rotary_dim: int | None = None
     norm_eps: float = 1e-6
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "stop_ids", tuple(self.stop_ids))  # JSON gives a list
         for name in ("vocab_size", "dim", "layers", "heads", "mlp_dim", "max_length"):
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
@@ -51,10 +96,18 @@ class TransformerConfig:
                 )
         if self.heads % self.kv_head_count:
             raise CheckpointError(f"{self.heads} heads cannot share {self.kv_head_count} key-value heads evenly.")
-        if self.head_size % 2:
-            raise CheckpointError(f"Rotary embedding needs an even head_dim; the config has {self.head_size}.")
-        if not 0 <= self.mask_id < self.vocab_size:
-            raise CheckpointError(f"mask_id {self.mask_id} is outside the vocabulary of {self.vocab_size}.")
+        if self.rotary_size % 2 or not 0 < self.rotary_size <= self.head_size:
+            raise CheckpointError(
+                f"Rotary embedding needs an even number of dimensions, at most the head_dim {self.head_size}; the config "
+                f"has {self.rotary_size}."
+            )
+        for name, token in (
+            ("mask_id", self.mask_id),
+            ("eos_id", self.eos_id),
+            *(("stop_id", i) for i in self.stop_ids),
+        ):
+            if token is not None and not 0 <= token < self.vocab_size:
+                raise CheckpointError(f"{name} {token} is outside the vocabulary of {self.vocab_size}.")
         if self.attention not in get_args(Attention):
             hint = nearest_hint(str(self.attention), get_args(Attention))
             raise CheckpointError(f"Unknown attention {self.attention!r} in the model config.{hint}")
@@ -69,17 +122,29 @@ class TransformerConfig:
     def head_size(self) -> int:
         return self.head_dim or self.dim // self.heads
 
+    @property
+    def rotary_size(self) -> int:
+        return self.rotary_dim or self.head_size
+
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> TransformerConfig:
         """Build from parsed JSON. Raises CheckpointError on unknown or missing fields."""
-        known = {f.name for f in fields(cls)}
-        for name in values:
-            if name not in known:
-                raise CheckpointError(f"Unknown field {name!r} in the model config.{nearest_hint(name, known)}")
+        check_names(cls, values)
+        mixture = values.get("mixture")
         try:
+            if mixture is not None:
+                check_names(MixtureConfig, mixture)
+                values = values | {"mixture": MixtureConfig(**mixture)}
             return cls(**values)
         except TypeError as error:
             raise CheckpointError(f"The model config is incomplete: {error}.") from error
+
+
+def check_names(kind: type[TransformerConfig | MixtureConfig], values: dict[str, Any]) -> None:
+    known = {f.name for f in fields(kind)}
+    for name in values:
+        if name not in known:
+            raise CheckpointError(f"Unknown field {name!r} in the model config.{nearest_hint(name, known)}")

@@ -1,6 +1,6 @@
 """The dependency head of DEMASK: from the final hidden states of a pass to the influence of each open slot on each other.
 
-Shapes: B rows, L canvas length, S slots, D width, R rank.
+Shapes: B rows, L canvas length, S slots, D width of the network, F features, R rank.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -27,18 +28,27 @@ SAMPLED = 64  # entries of each weight that the fingerprint reads
 
 
 class DependencyHead(nn.Module):
-    """Predicts `fef.laws.influence`: a sigmoid of W_q h_i . W_k h_j plus a bias a signed distance (arXiv 2604.02560).
+    """Predicts `fef.laws.influence`: a sigmoid of W_q f_i . W_k f_j plus a bias a signed distance (arXiv 2604.02560).
 
-    dim: width of the network. rank: size of queries and keys. reach: distances beyond it share one bias, tokens.
-    temperature: of the laws whose influence it learned.
+    f = silu(W h) of the hidden states h. dim: width of the network. width: of f. rank: of queries and keys. reach:
+    distances beyond it share one bias, tokens. temperature: of the laws whose influence it learned.
     """
 
-    def __init__(self, dim: int, rank: int = 64, reach: int = 32, temperature: float = 1.0) -> None:
+    def __init__(self, dim: int, width: int = 256, rank: int = 64, reach: int = 32, temperature: float = 1.0) -> None:
         super().__init__()
         self.reach, self.temperature = reach, temperature
-        self.query = nn.Linear(dim, rank)
-        self.key = nn.Linear(dim, rank)
+        self.feature = nn.Linear(dim, width)
+        self.query = nn.Linear(width, rank)
+        self.key = nn.Linear(width, rank)
         self.distance = nn.Parameter(torch.zeros(2 * reach + 1))
+
+    def reset(self, seed: int) -> None:
+        """Fresh weights for training: nearly independent at first, as most pairs of slots are."""
+        generator = torch.Generator(self.distance.device).manual_seed(seed)
+        for linear in (self.feature, self.query, self.key):
+            nn.init.normal_(linear.weight, std=linear.in_features**-0.5, generator=generator)
+            nn.init.zeros_(linear.bias)
+        nn.init.constant_(self.distance, -3.0)
 
     def forward(self, hidden_BSD: Tensor, positions_BS: Tensor) -> Tensor:
         """influence[b, i, j] of slot i on slot j, float32 [B, S, S] in [0, 1], 0 on the diagonal.
@@ -46,7 +56,8 @@ class DependencyHead(nn.Module):
         hidden_BSD: the states that predict the slots (`Transformer.hidden_at`, which knows of shifted networks).
         positions_BS: where the slots are on the canvas; what stands at absent ones (-1) means nothing.
         """
-        query_BSR, key_BSR = self.query(hidden_BSD.float()), self.key(hidden_BSD.float())
+        feature_BSF = F.silu(self.feature(hidden_BSD.float()))
+        query_BSR, key_BSR = self.query(feature_BSF), self.key(feature_BSF)
         offset_BSS = positions_BS[:, None, :] - positions_BS[:, :, None]
         bias_BSS = self.distance[offset_BSS.clamp(-self.reach, self.reach) + self.reach]
         influence_BSS: Tensor = (query_BSR @ key_BSR.mT / math.sqrt(query_BSR.shape[-1]) + bias_BSS).sigmoid()
@@ -59,7 +70,8 @@ def save_head(path: Path, head: DependencyHead, model: Transformer) -> None:
     metadata = {
         "format": "pt",
         "model": fingerprint(model),
-        "dim": str(head.query.in_features),
+        "dim": str(head.feature.in_features),
+        "width": str(head.feature.out_features),
         "rank": str(head.query.out_features),
         "reach": str(head.reach),
         "temperature": str(head.temperature),
@@ -67,6 +79,7 @@ def save_head(path: Path, head: DependencyHead, model: Transformer) -> None:
     fresh = path.with_name(f".{path.name}.new-{os.getpid()}")
     try:
         save_file({k: v.detach().float().cpu().contiguous() for k, v in head.state_dict().items()}, fresh, metadata)
+        fresh.chmod(0o644)  # safetensors writes private files
         os.replace(fresh, path)
     except (OSError, SafetensorError) as error:
         fresh.unlink(missing_ok=True)
@@ -79,8 +92,9 @@ def load_head(path: Path, model: Transformer) -> DependencyHead:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        trained_on, dim, rank = metadata["model"], int(metadata["dim"]), int(metadata["rank"])
-        head = DependencyHead(dim, rank, int(metadata["reach"]), float(metadata["temperature"]))
+        trained_on, temperature = metadata["model"], float(metadata["temperature"])
+        dim, width, rank, reach = (int(metadata[name]) for name in ("dim", "width", "rank", "reach"))
+        head = DependencyHead(dim, width, rank, reach, temperature)
         head.load_state_dict(weights)
     except FileNotFoundError:
         raise CheckpointError(f"There is no dependency head {path}. `fef train-demask` makes one.") from None

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 from fef.errors import CheckpointError
+from fef.laws.information import Profile
 
-__all__ = ["PROFILE", "load_profile", "save_profile"]
+__all__ = ["PROFILE", "load_profile", "profile_json"]
 
 PROFILE = "profile.json"
 
 
-def save_profile(file: Path, profile: Sequence[float]) -> None:
-    """Write f(k), k = 0 .. L-1 tokens revealed, nats."""
-    file.write_text(json.dumps({"nats_per_token_by_revealed": [round(float(f), 5) for f in profile]}) + "\n", "utf-8")
+def profile_json(profile: Profile) -> str:
+    """The text of a profile's file; nats to five decimals."""
+    return json.dumps(
+        {
+            "nats_per_token_by_revealed": [round(f, 5) for f in profile.nats],
+            "standard_errors": [round(e, 5) for e in profile.errors],
+            "texts": profile.texts,
+        }
+    )
 
 
 def load_profile(file: Path) -> tuple[float, ...]:
-    """Read it back. Raises CheckpointError for a file that is none."""
+    """f(k) in nats for k = 0 .. L-1 revealed tokens. Raises CheckpointError for a file that is none."""
     try:
         values = json.loads(file.read_text("utf-8"))["nats_per_token_by_revealed"]
         profile = tuple(float(f) for f in values)

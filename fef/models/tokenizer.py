@@ -1,4 +1,4 @@
-"""Byte-level BPE text <-> ids. Special ids live outside its vocabulary, so no typed text can ever become one."""
+"""Text <-> ids. Special ids of our own tokenizers live outside the vocabulary, so no typed text can ever become one."""
 
 from __future__ import annotations
 
@@ -15,11 +15,16 @@ __all__ = ["Tokenizer"]
 
 
 class Tokenizer:
-    """Wraps a `tokenizers.Tokenizer`; ids from `vocab_size` on (mask, end, answer) decode to nothing."""
+    """Wraps a `tokenizers.Tokenizer`; ids from `vocab_size` on (mask, end, answer) decode to nothing, as special tokens do.
+
+    holes: ids below `vocab_size` that are no token.
+    """
 
     def __init__(self, raw: RawTokenizer) -> None:
+        ids = set(raw.get_vocab(with_added_tokens=True).values())
         self.raw = raw
-        self.vocab_size: int = raw.get_vocab_size()
+        self.vocab_size: int = max(ids, default=-1) + 1
+        self.holes = sorted(set(range(self.vocab_size)) - ids)
 
     @classmethod
     def train(cls, texts: Iterable[str], vocab_size: int) -> Tokenizer:
@@ -56,4 +61,4 @@ class Tokenizer:
         return [list(e.ids) for e in encodings]
 
     def decode(self, ids: Iterable[int]) -> str:
-        return str(self.raw.decode([i for i in ids if 0 <= i < self.vocab_size], skip_special_tokens=False))
+        return str(self.raw.decode([i for i in ids if 0 <= i < self.vocab_size], skip_special_tokens=True))

@@ -1,4 +1,4 @@
-"""One transformer for every absorbing-noise checkpoint: RMSNorm, RoPE, SwiGLU, grouped heads, any attention pattern.
+"""One transformer for every absorbing-noise checkpoint: RMSNorm, RoPE, grouped heads, any attention pattern.
 
 Shapes: B rows, N new tokens, P cached tokens, K = P + N keys, L canvas length, S slots, D width, H heads, G key-value
 heads, E head size, Y layers, V vocabulary. `visible[b, n, k]` is True where token n may attend to key k.
@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fef.models.config import TransformerConfig
+from fef.models.mlp import feed_forward
 
 __all__ = ["KeyValues", "Transformer", "plain_visible"]
 
@@ -38,7 +39,7 @@ class Transformer(nn.Module):
         self.name = "Transformer"
         self.extras: Any = None  # `fef.models.extras.Extras` of a checkpoint that has some
         self.embed = nn.Embedding(config.vocab_size, config.dim)
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.layers))
         self.norm = RMSNorm(config.dim, config.norm_eps)
         self.head = None if config.tied_embeddings else nn.Linear(config.dim, config.vocab_size, bias=False)
 
@@ -46,12 +47,12 @@ class Transformer(nn.Module):
         """Fresh weights for training: residual branches start at zero, so that depth does not change the scale."""
         generator = torch.Generator(self.device).manual_seed(seed)
         for name, parameter in self.named_parameters():
-            if name.endswith(("attn.out.weight", "mlp.down.weight", "bias")):
+            if name.endswith(("attn.out.weight", "down.weight", "experts.down", "bias")):
                 nn.init.zeros_(parameter)
             elif name.startswith("embed"):
                 nn.init.normal_(parameter, std=0.02, generator=generator)
-            elif parameter.ndim == 2:
-                nn.init.normal_(parameter, std=parameter.shape[1] ** -0.5, generator=generator)
+            elif parameter.ndim >= 2:
+                nn.init.normal_(parameter, std=parameter.shape[-1] ** -0.5, generator=generator)
             else:
                 nn.init.ones_(parameter)
 
@@ -62,6 +63,12 @@ class Transformer(nn.Module):
     @property
     def vocab_size(self) -> int:
         return self.config.vocab_size
+
+    @property
+    def end_ids(self) -> tuple[int, ...]:
+        """Ids that end a text or a turn, the one that fills what follows first."""
+        eos_id = self.config.eos_id
+        return () if eos_id is None else (eos_id, *self.config.stop_ids)
 
     @property
     def device(self) -> torch.device:
@@ -102,7 +109,7 @@ class Transformer(nn.Module):
         hidden_BND = self.embed(tokens_BN)
         if torch.is_autocast_enabled(hidden_BND.device.type):
             hidden_BND = hidden_BND.to(torch.get_autocast_dtype(hidden_BND.device.type))
-        rotation = rope_table(positions_BN, self.config.head_size, self.config.rope_theta, hidden_BND.dtype)
+        rotation = rope_table(positions_BN, self.config.rotary_size, self.config.rope_theta, hidden_BND.dtype)
         bias = None if visible is None else additive_mask(visible, hidden_BND.dtype)
         new = []
         for layer, block in enumerate(self.blocks):
@@ -113,12 +120,12 @@ class Transformer(nn.Module):
 
 
 class Block(nn.Module):
-    def __init__(self, config: TransformerConfig) -> None:
+    def __init__(self, config: TransformerConfig, layer: int) -> None:
         super().__init__()
         self.attn_norm = RMSNorm(config.dim, config.norm_eps)
         self.attn = SelfAttention(config)
         self.mlp_norm = RMSNorm(config.dim, config.norm_eps)
-        self.mlp = SwiGLU(config.dim, config.mlp_dim)
+        self.mlp = feed_forward(config, layer)
 
     def forward(
         self,
@@ -141,7 +148,7 @@ class SelfAttention(nn.Module):
         self.q = nn.Linear(config.dim, q_dim, bias=config.qkv_bias)
         self.k = nn.Linear(config.dim, kv_dim, bias=config.qkv_bias)
         self.v = nn.Linear(config.dim, kv_dim, bias=config.qkv_bias)
-        self.out = nn.Linear(q_dim, config.dim, bias=False)
+        self.out = nn.Linear(q_dim, config.dim, bias=config.out_bias)
         self.q_norm = RMSNorm(config.head_size, config.norm_eps) if config.qk_norm else nn.Identity()
         self.k_norm = RMSNorm(config.head_size, config.norm_eps) if config.qk_norm else nn.Identity()
 
@@ -162,17 +169,6 @@ class SelfAttention(nn.Module):
 
     def split(self, x_BNX: Tensor) -> Tensor:
         return x_BNX.view(*x_BNX.shape[:-1], -1, self.head_size).transpose(1, 2)
-
-
-class SwiGLU(nn.Module):
-    def __init__(self, dim: int, mlp_dim: int) -> None:
-        super().__init__()
-        self.gate = nn.Linear(dim, mlp_dim, bias=False)
-        self.up = nn.Linear(dim, mlp_dim, bias=False)
-        self.down = nn.Linear(mlp_dim, dim, bias=False)
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        return self.down(F.silu(self.gate(hidden)) * self.up(hidden))  # type: ignore[no-any-return]
 
 
 class RMSNorm(nn.Module):
@@ -208,15 +204,23 @@ def additive_mask(visible: Tensor, dtype: torch.dtype) -> Tensor:
     return torch.zeros_like(visible, dtype=dtype).masked_fill_(~visible, torch.finfo(dtype).min)[:, None]
 
 
-def rope_table(positions_BN: Tensor, head_size: int, theta: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Cosines and sines [B, 1, N, E] of the half-rotation form (Su et al. 2104.09864, as in LLaMA)."""
-    exponent_E2 = torch.arange(0, head_size, 2, device=positions_BN.device, dtype=torch.float64) / head_size
-    angle_BNE2 = positions_BN[..., None].double() * theta**-exponent_E2
+def rope_table(positions_BN: Tensor, rotary_size: int, theta: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Cosines and sines [B, 1, N, rotary_size] of the half-rotation form (Su et al. 2104.09864, as in LLaMA).
+
+    Angles are float32, as where the released checkpoints were trained: at long positions exact ones differ visibly.
+    """
+    exact = torch.promote_types(dtype, torch.float32)
+    exponent_E2 = torch.arange(0, rotary_size, 2, device=positions_BN.device, dtype=exact) / rotary_size
+    angle_BNE2 = positions_BN[..., None].to(exact) * (1.0 / theta**exponent_E2)
     angle_B1NE = torch.cat([angle_BNE2, angle_BNE2], dim=-1)[:, None]
     return angle_B1NE.cos().to(dtype), angle_B1NE.sin().to(dtype)
 
 
 def rotate(x_BHNE: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
+    """Rotate the leading dimensions of each head, as many as the table has; the others pass through."""
     cos, sin = rotation
-    first, second = x_BHNE.chunk(2, dim=-1)
-    return x_BHNE * cos + torch.cat([-second, first], dim=-1) * sin
+    size = cos.shape[-1]
+    turned = x_BHNE[..., :size]
+    first, second = turned.chunk(2, dim=-1)
+    turned = turned * cos + torch.cat([-second, first], dim=-1) * sin
+    return turned if size == x_BHNE.shape[-1] else torch.cat([turned, x_BHNE[..., size:]], dim=-1)

@@ -18,7 +18,7 @@ from torch import Tensor
 from fef.errors import InputError, OptionError
 from fef.models.config import TransformerConfig
 from fef.models.tokenizer import Tokenizer
-from fef.tasks import generate
+from fef.tasks import Split, generate
 from fef.training.patterns import Canvases
 
 __all__ = ["Examples", "batch", "encode_pairs", "read_pairs", "task_examples", "task_texts"]
@@ -128,12 +128,12 @@ def concat(parts: list[Examples]) -> Examples:
     )
 
 
-def task_texts(shares: Mapping[str, float], count: int, seed: int) -> list[Pair]:
-    """About `count` training pairs of the task families in these proportions (for the tokenizer)."""
+def task_texts(shares: Mapping[str, float], count: int, seed: int, split: Split = "train") -> list[Pair]:
+    """About `count` pairs of the task families in these proportions, made in this process."""
     return [
         (p.prompt, p.response)
         for family, share in shares.items()
-        for p in generate(family, round(share * count), seed, split="train")
+        for p in generate(family, round(share * count), seed, split=split)
     ]
 
 

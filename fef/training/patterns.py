@@ -13,7 +13,7 @@ from torch import Tensor
 from fef.laws.noise import Schedule
 from fef.models.packed import REVEALED
 
-__all__ = ["Canvases", "PackedSlots", "mask_canvases", "packed_slots"]
+__all__ = ["Canvases", "PackedSlots", "decoding_masks", "mask_canvases", "packed_slots"]
 
 
 @dataclass
@@ -65,6 +65,30 @@ def mask_canvases(
     masked_BL = torch.where(kind_B == 0, noisy_BL, torch.where(kind_B == 1, prefix_BL, True)) & region_BL
     chosen_BL = index_L == prefix_stop_B[:, None]
     return masked_BL | (chosen_BL & ((kind_B == 1) | ~masked_BL.any(1, keepdim=True)) & region_BL)
+
+
+def decoding_masks(canvases: Canvases, eos_id: int, generator: torch.Generator) -> Tensor:
+    """Masked positions [B, L] of canvases as decoders leave them: clean before a front, masked behind a block.
+
+    Inside the block each token is masked with one probability, uniform a row. A third of the rows has no block (left
+    to right), a third a block of up to half the canvas (blocks), a third one block that is the whole response (random
+    order). The front is uniform over the text, and masked.
+    """
+    device, (B, L) = canvases.ids_BL.device, canvases.ids_BL.shape
+    index_L = torch.arange(L, device=device)
+
+    def uniform(*shape: int) -> Tensor:
+        return torch.rand(shape, generator=generator, device=device)
+
+    reach_B = canvases.text_stop_B(eos_id) - canvases.start_B
+    front_B = canvases.start_B + (uniform(B) * reach_B).long().clamp(max=reach_B - 1)
+    size_B = (uniform(B) * (L // 2)).long()
+    kind_B = torch.randint(3, (B,), generator=generator, device=device)
+    block_start_B = torch.where(kind_B == 2, canvases.start_B, front_B)
+    block_stop_B = torch.where(kind_B == 0, front_B, torch.where(kind_B == 1, front_B + size_B, L))
+    hidden_BL = (uniform(B, L) < uniform(B, 1)) | (index_L >= block_stop_B[:, None])
+    masked_BL = (hidden_BL & (index_L >= block_start_B[:, None])) | (index_L == front_B[:, None])
+    return masked_BL & canvases.region_BL()
 
 
 @dataclass

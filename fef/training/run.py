@@ -14,7 +14,7 @@ from fef.models.transformer import Transformer
 from fef.training.data import Examples, encode_pairs, read_pairs, task_examples, task_texts
 from fef.training.trainer import RESUME, Progress, TrainOptions, train
 
-__all__ = ["DataOptions", "NetworkOptions", "run"]
+__all__ = ["DataOptions", "NetworkOptions", "longest_prompt", "run"]
 
 SPECIAL_IDS = 3  # mask, end, answer
 
@@ -66,20 +66,23 @@ def run(
         texts = pairs or task_texts(data.tasks or {}, min(data.count, 60_000), options.seed)
         tokenizer = Tokenizer.train((text for pair in texts for text in pair), network.vocab_size - SPECIAL_IDS)
         model = new_network(network, tokenizer, options.seed).to(device)
-    if model.config.eos_id is None or model.config.answer_id is None:
-        raise InputError("This checkpoint has no end or answer token in its config, which training needs.")
-    limit = model.config.max_length - options.canvas_length - 1
-    if limit < 1:
-        raise OptionError(
-            f"canvas-length {options.canvas_length} leaves no room in a max_length of {model.config.max_length}."
-        )
-    max_prompt = min(data.max_prompt, limit)
+    max_prompt = longest_prompt(model.config, options.canvas_length, data.max_prompt)
     examples: Examples
     if data.tasks is not None:
         examples = task_examples(data.tasks, data.count, options.seed, tokenizer, max_prompt, options.canvas_length)
     else:
         examples = encode_pairs(pairs, tokenizer, max_prompt, options.canvas_length)
     return train(model, tokenizer, examples, out, options, progress)
+
+
+def longest_prompt(config: TransformerConfig, canvas_length: int, wanted: int) -> int:
+    """`wanted`, or what fits beside the canvas, tokens. Raises OptionError or InputError where training cannot work."""
+    if config.eos_id is None or config.answer_id is None:
+        raise InputError("This checkpoint has no end or answer token in its config, which training needs.")
+    limit = config.max_length - canvas_length - 1
+    if limit < 1:
+        raise OptionError(f"canvas-length {canvas_length} leaves no room in a max_length of {config.max_length}.")
+    return min(wanted, limit)
 
 
 def new_network(size: NetworkOptions, tokenizer: Tokenizer, seed: int) -> Transformer:

@@ -4,7 +4,19 @@ import time
 
 import pytest
 
-COMMANDS = ["generate", "methods", "certify", "info", "bench", "report", "train", "demo"]
+COMMANDS = [
+    "generate",
+    "methods",
+    "certify",
+    "info",
+    "bench",
+    "report",
+    "train",
+    "train-demask",
+    "demask-report",
+    "profile",
+    "demo",
+]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -11,11 +11,11 @@ import torch
 from drafters import fixed_drafter
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tables import L, empty_rows, inconsistent, random_joint
 from tiny_network import EOS, MASK, tiny_network
 
 import fef
 from fef.models.table import TableDenoiser
+from fef.verify.tables import L, empty_rows, inconsistent, random_joint
 
 P, Q = [0.5, 0.3, 0.2], [0.1, 0.3, 0.6]
 TV = 0.4

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 import torch
-from tables import empty_rows, inconsistent
 from tiny_network import MASK, tiny_network
 from torch import Tensor
 
 import fef
+from fef.verify.tables import empty_rows, inconsistent
 
 
 class Plain:

@@ -9,12 +9,12 @@ import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from tables import random_joint
 from test_choice_rules import candidates, chosen
 
 import fef
 from fef.decoding.choice import Choice, EntropyBound, Factor, LowInfluence, Threshold
 from fef.models.table import TableDenoiser
+from fef.verify.tables import random_joint
 
 K, L = 3, 4
 

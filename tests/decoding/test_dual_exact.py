@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from integrator import integrated_law
-from reference import denoised, distance, sharpened, table_of
 from tiny_network import EOS, MASK, tiny_network
 
 import fef
+from fef.verify.integrate import integrated_law
+from fef.verify.reference import denoised, distance, sharpened, table_of
 
 NETWORK = tiny_network(1, scale=0.3)
 

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import torch
 from drafters import odd_drafter
-from tables import empty_rows, inconsistent
 from tiny_network import EOS, MASK, tiny_network
 
 import fef
+from fef.verify.tables import empty_rows, inconsistent
 
 ROWS = 8
 WINDOWS = pytest.mark.parametrize("window", [1, 4, 16])

@@ -9,9 +9,6 @@ from typing import Any
 import pytest
 import torch
 from drafters import odd_drafter
-from integrator import integrated_law
-from reference import Law, Table, denoised, distance, law_of_joint, sharpened, table_of
-from tables import EMPTY, MASK, TABLES, K, L, random_joint
 
 from fef.api import make_sampling
 from fef.decoding.canvas import Canvas
@@ -22,6 +19,9 @@ from fef.decoding.network import Network
 from fef.decoding.work import Run
 from fef.laws.integrate import enumerate_outcomes, merge
 from fef.models.table import TableDenoiser
+from fef.verify.integrate import integrated_law
+from fef.verify.reference import Law, Table, denoised, distance, law_of_joint, sharpened, table_of
+from fef.verify.tables import EMPTY, MASK, TABLES, K, L, random_joint
 
 EXACT = 1e-9
 DRAFTERS = {"fresh": "fresh", "reuse": "reuse", "random": "random", "custom": odd_drafter}
@@ -192,7 +192,8 @@ def test_the_whole_loop_at_once_has_the_law_of_its_passes():
         ids_BL = torch.full((len(rows), 3), 2)
         canvas = Canvas.start(ids_BL, ids_BL == 2, ids_BL, None)
         sampling = make_sampling(network, 1.0, 1.0, 0, [], None, len(rows), ids_BL.device)
-        decode_canvas(Run(network, plan, noise, sampling, Meter.start(len(rows), ids_BL.device)), canvas)
+        meter = Meter.start(len(rows), ids_BL.device)
+        decode_canvas(Run(network, plan, noise, sampling, meter), canvas)
         return canvas.ids_BL
 
     found = enumerate_outcomes(run, 1)

@@ -10,9 +10,6 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from integrator import integrated_law
-from reference import Law, State, Table, chain_pass, denoised, distance, law_of_joint, sharpened, table_of
-from tables import random_joint
 
 from fef.decoding.canvas import Canvas
 from fef.decoding.plan import Plan
@@ -20,6 +17,9 @@ from fef.decoding.remask import remask
 from fef.laws.draws import KeyedNoise
 from fef.laws.noise import AbsorbingNoise, Schedule
 from fef.models.table import TableDenoiser
+from fef.verify.integrate import integrated_law
+from fef.verify.reference import Law, State, Table, chain_pass, denoised, distance, law_of_joint, sharpened, table_of
+from fef.verify.tables import random_joint
 
 K, L = 3, 3
 EMPTY = (K,) * L

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 import torch
-from integrator import integrated_law
-from reference import denoised, distance, sharpened, table_of
 from tiny_network import EOS, MASK, tiny_network
 
 import fef
 from fef.models.demask import DependencyHead
 from fef.models.table import TableDenoiser
+from fef.verify.integrate import integrated_law
+from fef.verify.reference import denoised, distance, sharpened, table_of
 
 NETWORK = tiny_network(scale=0.3)
 torch.manual_seed(0)

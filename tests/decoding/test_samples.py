@@ -6,11 +6,11 @@ from functools import cache
 from typing import Any
 
 import pytest
-from gtest import g_test
-from reference import Law, denoised, sharpened, table_of
-from tables import EMPTY, TABLES, K, L, empty_rows
 
 import fef
+from fef.verify.reference import Law, denoised, sharpened, table_of
+from fef.verify.statistics import g_test
+from fef.verify.tables import EMPTY, TABLES, K, L, empty_rows
 
 SAMPLES = 200_000
 

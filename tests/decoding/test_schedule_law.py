@@ -8,7 +8,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from tables import random_joint
 
 import fef
 from fef.api import make_sampling
@@ -21,6 +20,7 @@ from fef.decoding.work import Run
 from fef.laws.information import optimal_counts, schedule_error
 from fef.laws.integrate import enumerate_outcomes, merge
 from fef.models.table import TableDenoiser
+from fef.verify.tables import random_joint
 
 K, L = 2, 4
 JOINT = random_joint(K, L, seed=3)

@@ -7,8 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-from reference import denoised, sharpened, table_of
-from tables import EMPTY, K, L, empty_rows, inconsistent
 from tiny_network import EOS, MASK, tiny_network
 
 import fef
@@ -21,6 +19,8 @@ from fef.decoding.network import Network
 from fef.decoding.work import Run
 from fef.laws.draws import KeyedNoise
 from fef.models.table import TableDenoiser
+from fef.verify.reference import denoised, sharpened, table_of
+from fef.verify.tables import EMPTY, K, L, empty_rows, inconsistent
 
 NETWORK = tiny_network(scale=0.3)
 

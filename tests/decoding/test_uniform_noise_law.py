@@ -5,9 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from integrator import integrated_law
-from reference import Law, distance, law_of_joint
-from tables import K, random_joint
 
 from fef.api import make_sampling
 from fef.decoding.canvas import Canvas
@@ -21,6 +18,9 @@ from fef.laws.draws import Noise
 from fef.laws.integrate import enumerate_outcomes, merge
 from fef.laws.noise import Schedule, UniformNoise
 from fef.models.table import TableDenoiser
+from fef.verify.integrate import integrated_law
+from fef.verify.reference import Law, distance, law_of_joint
+from fef.verify.tables import K, random_joint
 
 JOINT = random_joint(K, 3)
 

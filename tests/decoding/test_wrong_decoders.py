@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
-from drafters import ArgmaxDrafts
-from gtest import g_test
-from integrator import integrated_law
-from reference import chain_pass, denoised, distance, law_of_joint, low_confidence_pass, sharpened, table_of
-from tables import EMPTY, TABLES, K, L, consistent, empty_rows, random_joint
 
 import fef
+from fef.verify.integrate import integrated_law
+from fef.verify.reference import chain_pass, denoised, distance, law_of_joint, low_confidence_pass, sharpened, table_of
+from fef.verify.statistics import g_test
+from fef.verify.tables import EMPTY, TABLES, K, L, consistent, empty_rows, random_joint
+from fef.verify.twins import ArgmaxDrafts
 
 CAUGHT = 0.05
 JOINT = law_of_joint(random_joint())
@@ -25,7 +25,7 @@ def test_low_confidence_remasking_is_caught():
 def test_ranking_by_the_drawn_token_is_caught():
     law = integrated_law(consistent(), L, method="low-confidence")
     assert distance(law, JOINT) > CAUGHT
-    published = low_confidence_pass(table_of(consistent(), K, L), EMPTY)
+    published = low_confidence_pass(table_of(consistent(), K, L), EMPTY, sharpened())
     assert distance(law, published) < 1e-9  # it is wrong in the way that LLaDA is
 
 

@@ -96,7 +96,7 @@ def damage(path: Path, kind: str) -> None:
     elif kind == "bad mask":
         config.write_text(json.dumps(values | {"mask_id": 10**6}))
     elif kind == "small vocabulary":
-        config.write_text(json.dumps(values | {"vocab_size": 8, "mask_id": 7}))
+        config.write_text(json.dumps(values | {"vocab_size": 8, "mask_id": 7, "eos_id": 6}))
 
 
 @pytest.mark.parametrize(
@@ -115,8 +115,8 @@ def damage(path: Path, kind: str) -> None:
         ("unknown field", ["'layer'", "Did you mean 'layers'"]),
         ("missing field", ["incomplete", "dim"]),
         ("misspelt attention", ["'casual'", "Did you mean 'causal'"]),
-        ("other depth", ["does not fit", "missing"]),
-        ("other width", ["does not fit", "mlp"]),
+        ("other depth", ["do not fit", "missing"]),
+        ("other width", ["do not fit", "mlp"]),
         ("bad mask", ["mask_id 1000000", "outside the vocabulary"]),
         ("small vocabulary", ["different models"]),
     ],
@@ -225,7 +225,7 @@ def test_prompts_that_do_not_fit(model):
     for wrong in (0, -1, 2.5, True, "8"):
         with pytest.raises(fef.OptionError, match=r"max_new_tokens.*at least 1"):
             model.generate("Tom", max_new_tokens=wrong)
-    with pytest.raises(fef.InputError, match="must be text; got int"):
+    with pytest.raises(fef.InputError, match="must be text, or lists of messages; got int"):
         model.generate([3])
 
 

@@ -1,0 +1,85 @@
+"""`fef chat`: a conversation on the terminal."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fef.cli.options import (
+    DeviceOption,
+    DtypeOption,
+    MethodOption,
+    ModelOption,
+    SetOption,
+    TemperatureOption,
+    TopKOption,
+    TopPOption,
+    load_model,
+    method_options,
+)
+from fef.cli.output import Bar, error_line
+from fef.errors import InputError, OptionError
+
+if TYPE_CHECKING:
+    from fef.generation import Generation, Model, Prompt
+
+__all__ = ["EXAMPLE", "chat"]
+
+EXAMPLE = (
+    "Example: [bold]fef chat --model GSAI-ML/LLaDA-8B-Instruct --temperature 0.7[/bold]\n\n"
+    'Example: [bold]echo "Tom has 12 apples. He eats 5. How many are left?" | fef chat[/bold]'
+)
+
+
+def chat(
+    model: ModelOption = "demo",
+    system: Annotated[str | None, typer.Option("--system", help="What the model is told before the talk.")] = None,
+    method: MethodOption = "fef",
+    temperature: TemperatureOption = 0.0,
+    top_p: TopPOption = 1.0,
+    top_k: TopKOption = 0,
+    seed: Annotated[int, typer.Option("--seed", help="The same seed and words give the same answers.")] = 0,
+    max_new_tokens: Annotated[int, typer.Option("--max-new-tokens", help="Length of the canvas.")] = 128,
+    set_: SetOption = None,
+    device: DeviceOption = None,
+    dtype: DtypeOption = None,
+) -> None:
+    """Talk with a model, a line a turn; an empty line or Ctrl-D ends the talk.
+
+    A checkpoint without a chat template, such as demo, gets each line as a prompt of its own.
+    """
+    options = method_options(set_)
+    loaded = load_model(model, device, dtype)
+    if system is not None and loaded.template is None:
+        raise OptionError(f"{loaded.name} has no chat template, so it takes no --system.")
+    messages = [] if system is None else [{"role": "system", "content": system}]
+    while line := next_line():
+        asked = [*messages, {"role": "user", "content": line}]
+        settings = {"temperature": temperature, "top_p": top_p, "top_k": top_k, "seed": seed, **options}
+        try:
+            out = answer(loaded, line if loaded.template is None else asked, method, max_new_tokens, settings)
+        except InputError as error:  # such as a talk that has grown too long; what was said before stays
+            error_line(str(error))
+            continue
+        typer.echo(out.text)
+        messages = [*asked, {"role": "assistant", "content": out.text}]
+
+
+def next_line() -> str:
+    """The next line of the user, empty at the end. A terminal has a prompt sign and line editing."""
+    if not sys.stdin.isatty():
+        return sys.stdin.readline().rstrip("\r\n")
+    with suppress(ImportError):  # not everywhere; `input` finds it by itself
+        import readline  # noqa: F401
+    try:
+        return input("> ")
+    except EOFError:
+        return ""
+
+
+def answer(model: Model, prompt: Prompt, method: str, max_new_tokens: int, settings: dict[str, Any]) -> Generation:
+    with Bar("Answering"):
+        return model.generate(prompt, method=method, max_new_tokens=max_new_tokens, **settings)

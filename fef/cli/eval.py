@@ -1,0 +1,266 @@
+"""`fef eval`: a published row, or a task under any method, measured on local files."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from fef.cli.options import (
+    MODEL_HELP,
+    DeviceOption,
+    SetOption,
+    StepsOption,
+    VerifyOption,
+    WindowOption,
+    load_model,
+    method_options,
+)
+from fef.cli.output import Bar, print_json, print_table
+from fef.errors import OptionError
+
+if TYPE_CHECKING:
+    from fef.decoding.certificate import Certificate
+    from fef.eval.presets import Preset
+    from fef.eval.settings import Settings
+    from fef.eval.summary import Summary
+
+__all__ = ["EXAMPLE", "evaluate"]
+
+EXAMPLE = (
+    "Example: [bold]fef eval gsm8k --model demo --data data --limit 20 --max-new-tokens 64 --long-prompts cut[/bold]\n\n"
+    "Example: [bold]fef eval llada-8b-instruct/gsm8k --data data --out runs/gsm8k[/bold]\n\n"
+    "Example: [bold]torchrun --nproc-per-node 8 -m fef eval llada-8b-instruct/math --data data --out runs/math[/bold]"
+)
+
+
+class LongPromptsChoice(StrEnum):
+    refuse = "refuse"
+    cut = "cut"
+
+
+def evaluate(
+    what: Annotated[
+        str | None, typer.Argument(help="A preset or a task; --list shows both.", show_default=False)
+    ] = None,
+    list_: Annotated[bool, typer.Option("--list", help="List presets and tasks, and stop.")] = False,
+    model: Annotated[str | None, typer.Option("--model", help=f"{MODEL_HELP} Default: the preset's, or demo.")] = None,
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Folder of task files. Default: FEF_DATA, or ./data.")
+    ] = None,
+    file: Annotated[Path | None, typer.Option("--file", help="JSON lines in place of the task's file.")] = None,
+    field: Annotated[
+        list[str] | None,
+        typer.Option("--field", metavar="NAME=FIELD", help="What --file calls a field of the task. Repeatable."),
+    ] = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the first N examples.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder for results as they come; the same command goes on there.")
+    ] = None,
+    method: Annotated[str | None, typer.Option("--method", help="Default: the preset's, or fef.")] = None,
+    set_: SetOption = None,
+    window: WindowOption = None,
+    steps: StepsOption = None,
+    verify: VerifyOption = None,
+    max_new_tokens: Annotated[
+        int | None, typer.Option("--max-new-tokens", min=1, help="Length of the canvas. Default: the preset's.")
+    ] = None,
+    temperature: Annotated[float | None, typer.Option("--temperature", help="Default: the preset's, or 0.")] = None,
+    top_p: Annotated[float | None, typer.Option("--top-p", help="Default: the preset's, or 1.")] = None,
+    shots: Annotated[int | None, typer.Option("--shots", min=0, help="Default: the preset's, or 0.")] = None,
+    chat: Annotated[
+        bool | None, typer.Option("--chat/--no-chat", help="Ask in messages. Default: presets do, tasks do not.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Example i has seed + i.")] = 0,
+    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Prompts decoded together.")] = 8,
+    long_prompts: Annotated[
+        LongPromptsChoice,
+        typer.Option(
+            "--long-prompts", help="Refuse prompts that leave no room for the canvas, or cut their beginning."
+        ),
+    ] = LongPromptsChoice.refuse,
+    allow_weak_sandbox: Annotated[
+        bool, typer.Option("--allow-weak-sandbox", help="Run the model's programs even without namespaces.")
+    ] = False,
+    device: DeviceOption = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
+) -> None:
+    """Measure a published setting or any method on GSM8K, MATH, HumanEval, MBPP or MMLU, beside the published figure."""
+    from fef.eval.settings import preset_of, settings_for
+    from fef.eval.tasks import TASKS, shots_for
+    from fef.tasks.sandbox import check_isolation
+
+    if list_:
+        show_list(json)
+        return
+    if what is None:
+        raise OptionError("Give a preset or a task; `fef eval --list` shows them.")
+    preset = preset_of(what)
+    changes = {
+        **{
+            "method": method,
+            "max_new_tokens": max_new_tokens,
+            "temperature": temperature,
+            "top_p": top_p,
+            "chat": chat,
+        },
+        **{"shots": shots, "seed": seed, "batch_size": batch_size, "long_prompts": long_prompts.value},
+    }
+    settings = settings_for(what, changes, method_options(set_, window, steps, verify))
+    task = TASKS[settings.task]
+    sandbox = check_isolation(allow_weak_sandbox) if task.runs_code else None
+    path, examples = read_task(settings.task, data, file, field or [], limit)
+    worked = shots_for(task, data_folder(data), settings.shots) if settings.shots else []
+    with Bar("Loading"):
+        from fef.api import certify
+        from fef.eval.runner import run
+        from fef.eval.shards import shards
+        from fef.eval.summary import summarize
+    with shards() as shard:
+        loaded = load_model(model or (preset.model if preset else "demo"), device or shard.device())
+        certificate = certify(
+            loaded.network,
+            method=settings.method,
+            temperature=settings.temperature,
+            top_p=settings.top_p,
+            **settings.options,
+        )
+        identity = {
+            **{"model": loaded.name, **asdict(settings), "examples": len(examples)},
+            **{"file": hashlib.sha256(path.read_bytes()).hexdigest(), "sandbox": sandbox},
+        }
+        with Bar(f"{what}, {settings.method}", len(examples) // shard.world) as bar:
+            records = run(
+                loaded,
+                task,
+                examples,
+                worked,
+                settings,
+                allow_weak_sandbox=allow_weak_sandbox,
+                out=out,
+                identity=identity,
+                shard=shard,
+                on_done=bar.advance,
+            )
+    if shard.rank > 0:
+        return
+    summary = summarize(records)
+    notes = remarks(preset, settings, summary, loaded.name, sandbox)
+    if json:
+        print_json(
+            {
+                **{"what": what, "summary": asdict(summary), "identity": identity, "notes": notes},
+                "published": [asdict(figure) for figure in preset.published] if preset else [],
+                "certificate": certificate.to_dict(),
+            }
+        )
+        return
+    print_table(summary_table(what, settings, summary, certificate, preset))
+    for note in notes:
+        typer.echo(note)
+
+
+def data_folder(data: Path | None) -> Path:
+    from fef.eval.datasets import data_directory
+
+    return data_directory(data)
+
+
+def read_task(
+    name: str, data: Path | None, file: Path | None, fields: Sequence[str], limit: int | None
+) -> tuple[Path, list[Any]]:
+    """The task's file and the examples of its test set."""
+    from fef.eval.datasets import parse_mapping, read_examples
+    from fef.eval.tasks import TASKS
+
+    task = TASKS[name]
+    path = file if file is not None else data_folder(data) / task.file
+    examples = read_examples(path, task.fields, parse_mapping(fields, task.fields))
+    chosen = [example for example in examples if task.select(example)][:limit]
+    if not chosen:
+        raise OptionError(f"{path} has no example of the test set of {name}.")
+    return path, chosen
+
+
+def remarks(preset: Preset | None, settings: Settings, summary: Summary, model: str, sandbox: str | None) -> list[str]:
+    """What a reader must know beside the figures."""
+    from fef.eval.settings import differences
+    from fef.eval.tasks import TASKS
+
+    notes = []
+    if summary.cut:
+        notes.append(f"{summary.cut} of {summary.problems} prompts lost their beginning to fit {model}.")
+    if sandbox:
+        notes.append(f"Programs ran in a sandbox of the level {sandbox}.")
+    if preset is not None:
+        changed = differences(preset, settings, model)
+        problems = TASKS[settings.task].problems
+        if summary.problems != problems:
+            changed.append(f"{summary.problems} problems, not {problems}")
+        if changed:
+            notes.append(f"Not the published setting: {'; '.join(changed)}.")
+        notes.append(
+            "Prompts, shots and scoring are those of fef, not of the toolkit that published (docs/evaluation.md)."
+        )
+        for figure in preset.published:
+            inside = "inside" if summary.low <= figure.accuracy <= summary.high else "outside"
+            notes.append(f"Published ({figure.toolkit}, {preset.source}): {figure.accuracy}, {inside} the interval.")
+    return notes
+
+
+def summary_table(
+    what: str, settings: Settings, summary: Summary, certificate: Certificate, preset: Preset | None
+) -> Table:
+    table = Table(header_style="bold")
+    for name in ("run", "method", "law"):
+        table.add_column(name, overflow="fold")
+    for name in ("problems", "right % (95 %)", "published %", "tokens/call", "tokens/s", "seconds"):
+        table.add_column(name, justify="right")
+    table.add_row(
+        what,
+        settings.method,
+        certificate.kind,
+        str(summary.problems),
+        f"{summary.accuracy:.1f} ({summary.low:.1f} to {summary.high:.1f})",
+        " / ".join(str(figure.accuracy) for figure in preset.published) if preset else "-",
+        f"{summary.tokens_per_call:.2f}",
+        f"{summary.tokens_per_second:.1f}",
+        f"{summary.seconds:.1f}",
+    )
+    return table
+
+
+def show_list(json: bool) -> None:
+    from fef.eval.presets import PRESETS
+    from fef.eval.tasks import TASKS
+
+    if json:
+        presets = [
+            vars(preset) | {"options": dict(preset.options), "published": [asdict(p) for p in preset.published]}
+            for preset in PRESETS.values()
+        ]
+        print_json({"presets": presets, "tasks": {name: task.file for name, task in TASKS.items()}})
+        return
+    table = Table(header_style="bold", title="Presets", title_justify="left")
+    for name in ("preset", "model", "method", "options", "published %"):
+        table.add_column(name, overflow="fold")
+    for name in ("length", "shots"):
+        table.add_column(name, justify="right")
+    for preset in PRESETS.values():
+        table.add_row(
+            preset.name,
+            preset.model,
+            preset.method,
+            ", ".join(f"{name}={value}" for name, value in preset.options.items()),
+            " / ".join(str(figure.accuracy) for figure in preset.published),
+            str(preset.max_new_tokens),
+            str(preset.shots),
+        )
+    print_table(table)
+    typer.echo("Tasks (any model, any method): " + ", ".join(f"{name} ({task.file})" for name, task in TASKS.items()))

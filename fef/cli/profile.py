@@ -1,0 +1,107 @@
+"""`fef profile`: measure the information profile of a model, which the method `schedule` reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from fef.cli.bench import parse_families
+from fef.cli.options import MODEL_HELP, DeviceOption, JsonOption, load_model
+from fef.cli.output import Bar, check_writable, print_json, print_table, write_whole
+from fef.errors import OptionError
+
+if TYPE_CHECKING:
+    from fef.laws.information import Profile
+
+__all__ = ["EXAMPLE", "profile"]
+
+EXAMPLE = (
+    "Example: [bold]fef profile demo --n 24 --points 8 --out profile.json[/bold]\n\n"
+    "Example: [bold]fef profile my-model --data pairs.jsonl --out my-model/profile.json[/bold]"
+)
+FAMILIES = "word-problems,python,joint"
+
+
+def profile(
+    out: Annotated[Path, typer.Option("--out", help="The file; profile.json in a model directory is found by itself.")],
+    model: Annotated[str, typer.Argument(help=MODEL_HELP)] = "demo",
+    n: Annotated[int, typer.Option("--n", min=1, help="Texts a family; with --data, at most this many.")] = 200,
+    tasks: Annotated[
+        str | None,
+        typer.Option("--tasks", help=f"Families of problems, with commas between them; by default {FAMILIES}."),
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option("--data", help='Instead: a JSONL file of {"prompt": ..., "response": ...}.')
+    ] = None,
+    points: Annotated[int, typer.Option("--points", help="Numbers of revealed tokens to measure at.")] = 16,
+    max_new_tokens: Annotated[int, typer.Option("--max-new-tokens", help="Length of the canvas.")] = 128,
+    batch_size: Annotated[int, typer.Option("--batch-size", help="Texts a pass.")] = 8,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Draws the problems and the orders.")] = 0,
+    device: DeviceOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Measure how uncertain a model is of a token once k others, in a random order, are revealed."""
+    check_writable(out)
+    pairs = texts(tasks, data, n, seed)
+    loaded = load_model(model, device)
+    with Bar(f"Measuring {loaded.name}", len(pairs)) as bar:
+        found = loaded.profile(
+            pairs,
+            max_new_tokens=max_new_tokens,
+            points=points,
+            seed=seed,
+            batch_size=batch_size,
+            on_done=bar.advance,
+        )
+    from fef.models.profile import profile_json
+
+    write_whole(out, profile_json(found) + "\n")
+    steps = [k for k in (4, 8, 16, 32, 64, 128) if k < max_new_tokens]
+    rows = [{"steps": k, **schedule_errors(found, k)} for k in steps]
+    if json:
+        print_json(
+            {"out": str(out), "texts": found.texts, "nats": found.nats, "errors": found.errors, "schedules": rows}
+        )
+        return
+    typer.echo(
+        f"Wrote {out}: {found.nats[0]:.3f} nats a token with nothing revealed, {found.nats[-1]:.3f} with all others; "
+        f"standard error at most {max(found.errors):.3f}; {found.texts} texts."
+    )
+    print_table(schedules_table(rows))
+
+
+def texts(tasks: str | None, data: Path | None, n: int, seed: int) -> list[tuple[str, str]]:
+    """Prompts and responses. Of the built-in families those of the training split: what is measured shapes a decoder, so
+    held-out problems must not. Raises OptionError for both --tasks and --data."""
+    if data is not None and tasks is not None:
+        raise OptionError("--tasks and --data are both given; give one.")
+    families = parse_families(tasks or FAMILIES)
+    with Bar("Drawing texts"):
+        from fef.tasks import generate
+        from fef.training.data import read_pairs
+
+        if data is not None:
+            return read_pairs(data)[:n]
+        return [(p.prompt, p.response) for family in families for p in generate(family, n, seed)]
+
+
+def schedule_errors(found: Profile, steps: int) -> dict[str, float]:
+    """KL(joint || sampled law), nats a text, of the best schedule and of an even one of as many steps."""
+    from fef.laws.information import optimal_counts, schedule_error
+
+    length = len(found.nats)
+    even = [length // steps + (step < length % steps) for step in range(steps)]
+    best = optimal_counts(found.nats, length, steps)
+    return {"best_nats": schedule_error(found.nats, best), "even_nats": schedule_error(found.nats, even)}
+
+
+def schedules_table(rows: list[dict[str, float]]) -> Table:
+    table = Table(title="KL(joint || sampled law) of a text, nats", header_style="bold")
+    for name in ("steps", "best schedule", "even steps"):
+        table.add_column(name, justify="right")
+    for row in rows:
+        table.add_row(f"{row['steps']}", f"{row['best_nats']:.2f}", f"{row['even_nats']:.2f}")
+    return table

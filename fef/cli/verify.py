@@ -1,0 +1,122 @@
+"""`fef verify`: measure what every certificate says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from fef.cli.options import JsonOption
+from fef.cli.output import Bar, print_json, print_table
+from fef.errors import OptionError
+
+if TYPE_CHECKING:
+    from fef.verify.setting import Effort, Measured
+    from fef.verify.suite import Verdict
+
+__all__ = ["EXAMPLE", "verify"]
+
+EXAMPLE = "Example: [bold]fef verify sequential fef[/bold]"
+Item = TypeVar("Item")
+
+
+def verify(
+    methods: Annotated[
+        list[str] | None, typer.Argument(metavar="[METHOD]...", help="Methods; all of them, if none is named.")
+    ] = None,
+    slow: Annotated[bool, typer.Option("--slow", help="More settings, samples and denoisers: many minutes.")] = False,
+    self_test: Annotated[
+        bool, typer.Option("--self-test", help="Run decoders broken on purpose instead: each must be caught.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Run the exactness suite: the law of every method, on tables, a tiny network and a Markov oracle.
+
+    Laws are integrated over every random decision of the real loop, or tested on samples, against references by plain
+    recursion. Exits with 1 if a certificate says what is not so.
+    """
+    with Bar("Loading"):
+        from fef.verify.setting import SLOW, Effort
+    effort = SLOW if slow else Effort()
+    if self_test and methods:
+        raise OptionError(f"--self-test runs decoders of its own; leave out {' '.join(methods)}.")
+    passed = run_self_test(effort, json) if self_test else run_suite(methods or [], slow, effort, json)
+    if not passed:
+        raise typer.Exit(1)
+
+
+def run_suite(methods: Sequence[str], slow: bool, effort: Effort, json: bool) -> bool:
+    from fef.verify.suite import settings_of, verdict
+
+    verdicts = [verdict(setting, effort) for setting in progress(settings_of(methods, slow=slow))]
+    if json:
+        print_json([to_dict(v) for v in verdicts])
+    else:
+        print_table(verdict_table(verdicts))
+        for v in verdicts:
+            for m in v.failures:
+                typer.echo(f"failed: {v.setting.method} ({v.setting.words}), {m.subject}: {figures(m)}")
+    return all(v.passed for v in verdicts)
+
+
+def run_self_test(effort: Effort, json: bool) -> bool:
+    from fef.verify.twins import TWINS, twin_verdict
+
+    verdicts = [(twin.fault, twin_verdict(twin, effort)) for twin in progress(TWINS)]
+    if json:
+        print_json([{"fault": fault, "caught": not v.passed, **to_dict(v)} for fault, v in verdicts])
+    else:
+        table = Table("fault", "called", "seen in", "caught", box=None)
+        for fault, v in verdicts:
+            seen = v.failures[0] if v.failures else v.law_measured
+            table.add_row(fault, v.kind, f"{seen.subject}: {figures(seen)}", "MISSED" if v.passed else "yes")
+        print_table(table)
+    return not any(v.passed for _, v in verdicts)
+
+
+def progress(items: Sequence[Item]) -> Iterator[Item]:
+    with Bar("Verifying", len(items)) as bar:
+        for item in items:
+            yield item
+            bar.advance(1)
+
+
+def verdict_table(verdicts: Sequence[Verdict]) -> Table:
+    table = Table("method", "setting", "declared", "law", "TV", "by", "p", "verdict", box=None)
+    for v in verdicts:
+        m = v.law_measured
+        p_value = "" if v.p_value is None else f"{v.p_value:.2g}"
+        cells = (v.setting.method, v.setting.words, v.kind, v.law, distance(m), m.how, p_value)
+        table.add_row(*map(escape, cells), "holds" if v.passed else "[bold red]FAILS[/bold red]")
+    return table
+
+
+def distance(m: Measured) -> str:
+    if m.distance is None:
+        return m.note
+    if m.interval is None:
+        return f"{m.distance:.2g}"
+    return f"{m.distance:.3f} ({m.interval[0]:.3f} to {m.interval[1]:.3f})"
+
+
+def figures(m: Measured) -> str:
+    parts = [distance(m) if m.distance is None else f"TV {distance(m)} by {m.how}"]
+    parts += [f"p {m.p_value:.2g}"] if m.p_value is not None else []
+    return ", ".join(parts)
+
+
+def to_dict(v: Verdict) -> dict[str, Any]:
+    return {
+        "method": v.setting.method,
+        "options": dict(v.setting.options),
+        "temperature": v.setting.temperature,
+        "top_p": v.setting.top_p,
+        "kind": v.kind,
+        "law": v.certificate.law,
+        "passed": v.passed,
+        "measured": [asdict(m) for m in v.measured],
+    }

@@ -1,0 +1,5 @@
+"""Evaluation on the field's tasks: presets of published settings, a local runner, and the lm-evaluation-harness class.
+
+`presets` are data, `tasks` word prompts and score answers, `datasets` reads JSON lines, `runner` decodes and keeps results,
+`summary` counts, `harness` is the bridge to lm-evaluation-harness.
+"""

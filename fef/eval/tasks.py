@@ -1,0 +1,223 @@
+"""The tasks: where their examples lie, how they are asked, and how an answer is scored. The same for every method."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fef.errors import OptionError
+from fef.eval.datasets import Example, read_examples
+from fef.eval.letters import chosen_letter
+from fef.eval.mathematics import final_expression, same_expression
+from fef.eval.numbers import final_number, same_number
+from fef.eval.programs import code_of, humaneval_program, mbpp_program, passes
+
+__all__ = ["TASKS", "Message", "Prompt", "Task", "Verdict", "prompt_of", "shots_for"]
+
+Message = dict[str, str]
+Prompt = str | list[Message]
+LETTERS = "ABCDEFGHIJ"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether an answer is right, and what was read from it."""
+
+    right: bool
+    extracted: str | None
+
+
+def every_example(_: Example) -> bool:
+    return True
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task: `ask` words an example as the user's turn, `answer` gives a shot's reply, `score` judges a response.
+
+    file: the examples; shots_file: where worked examples come from ("" for a task that has none), and is_shot which of them
+    may be one; fields: what an example must have; select: which examples are the test set; problems: how many that set has
+    where figures are published. max_new_tokens: what a run without a preset uses.
+    """
+
+    name: str
+    file: str
+    fields: tuple[str, ...]
+    ask: Callable[[Example], str]
+    answer: Callable[[Example], str]
+    score: Callable[[Example, str], Verdict]
+    problems: int
+    max_new_tokens: int
+    shots_file: str = ""
+    select: Callable[[Example], bool] = every_example
+    is_shot: Callable[[Example], bool] = every_example
+    runs_code: bool = False
+
+
+def ask_gsm8k(example: Example) -> str:
+    return f"Question: {example['question']}\nLet's think step by step.\nAnswer:"
+
+
+def answer_gsm8k(example: Example) -> str:
+    return drop_calculator_marks(example["answer"])
+
+
+def drop_calculator_marks(text: str) -> str:
+    """The solution without its `<<16-3-4=9>>` marks."""
+    parts = text.split("<<")
+    return parts[0] + "".join(part.partition(">>")[2] for part in parts[1:])
+
+
+def score_gsm8k(example: Example, response: str) -> Verdict:
+    found = final_number(response)
+    return Verdict(same_number(found, final_number(example["answer"])), found)
+
+
+def ask_math(example: Example) -> str:
+    return str(example["prompt"])
+
+
+def score_math(example: Example, response: str) -> Verdict:
+    found = final_expression(response)
+    return Verdict(same_expression(found, example["answer"]), found)
+
+
+def ask_humaneval(example: Example) -> str:
+    return (
+        "Complete this Python function. Reply with the whole function in one code block.\n\n"
+        f"```python\n{example['prompt'].rstrip()}\n```"
+    )
+
+
+def score_humaneval(example: Example, response: str) -> Verdict:
+    program = humaneval_program(example["prompt"], example["entry_point"], example["test"], response)
+    return Verdict(passes(program), code_of(response))
+
+
+def ask_mbpp(example: Example) -> str:
+    return f"{example['text']} Your code should pass these tests:\n\n" + "\n".join(example["test_list"])
+
+
+def answer_mbpp(example: Example) -> str:
+    code = example["code"].replace("\r", "")
+    return f"```python\n{code}\n```"
+
+
+def score_mbpp(example: Example, response: str) -> Verdict:
+    program = mbpp_program(example["test_setup_code"], example["test_list"], response)
+    return Verdict(passes(program), code_of(response))
+
+
+def ask_mmlu(example: Example) -> str:
+    choices = "\n".join(f"{letter}. {choice}" for letter, choice in zip(LETTERS, example["choices"], strict=False))
+    return f"{example['question'].strip()}\n{choices}\nAnswer:"
+
+
+def answer_mmlu(example: Example) -> str:
+    """The letter; files give it as a letter or as the number of the choice, from 0."""
+    answer = example["answer"]
+    return LETTERS[answer] if isinstance(answer, int) else str(answer)
+
+
+def score_mmlu(example: Example, response: str) -> Verdict:
+    found = chosen_letter(response)
+    return Verdict(found == answer_mmlu(example), found)
+
+
+TASKS: Mapping[str, Task] = {
+    task.name: task
+    for task in (
+        Task(
+            "gsm8k",
+            "gsm8k_test.jsonl",
+            ("question", "answer"),
+            ask_gsm8k,
+            answer_gsm8k,
+            score_gsm8k,
+            problems=1319,
+            max_new_tokens=256,
+            shots_file="gsm8k_train.jsonl",
+        ),
+        Task(
+            "math",
+            "math500.jsonl",
+            ("prompt", "answer"),
+            ask_math,
+            lambda example: str(example["answer"]),
+            score_math,
+            problems=5000,
+            max_new_tokens=512,
+        ),
+        Task(
+            "humaneval",
+            "humaneval.jsonl",
+            ("prompt", "entry_point", "test"),
+            ask_humaneval,
+            lambda example: str(example["prompt"] + example["canonical_solution"]),
+            score_humaneval,
+            problems=164,
+            max_new_tokens=512,
+            runs_code=True,
+        ),
+        Task(
+            "mbpp",
+            "mbpp.jsonl",
+            ("text", "code", "task_id", "test_setup_code", "test_list"),
+            ask_mbpp,
+            answer_mbpp,
+            score_mbpp,
+            problems=500,
+            max_new_tokens=256,
+            shots_file="mbpp.jsonl",
+            # the split of the paper (2108.07732): tasks 11 to 510 test, tasks 2 to 4 are its three prompts
+            select=lambda example: 11 <= example["task_id"] <= 510,
+            is_shot=lambda example: 2 <= example["task_id"] <= 4,
+            runs_code=True,
+        ),
+        Task(
+            "mmlu",
+            "mmlu_test.jsonl",
+            ("question", "choices", "answer", "subject"),
+            ask_mmlu,
+            answer_mmlu,
+            score_mmlu,
+            problems=14042,
+            max_new_tokens=3,
+            shots_file="mmlu_dev.jsonl",
+        ),
+    )
+}
+
+
+def shots_for(task: Task, folder: Path, count: int) -> list[Example]:
+    """The worked examples that a run of `count` shots draws from, in the order of their file.
+
+    Raises OptionError where the task has too few, InputError where the file is missing.
+    """
+    if count == 0:
+        return []
+    if not task.shots_file:
+        raise OptionError(f"{task.name} has no worked examples, so --shots must be 0; got {count}.")
+    found = [e for e in read_examples(folder / task.shots_file, task.fields) if task.is_shot(e)]
+    if len(found) < count:
+        raise OptionError(f"{task.name} has {len(found)} worked examples; --shots {count} asks for more.")
+    return found
+
+
+def prompt_of(task: Task, example: Example, shots: list[Example], count: int, chat: bool) -> Prompt:
+    """The prompt of an example behind its first `count` shots (of its own subject, where examples have one).
+
+    chat: as messages, a shot being a turn of the user and one of the assistant; else one text.
+    """
+    own = [shot for shot in shots if shot.get("subject") == example.get("subject")][:count]
+    turns: list[tuple[str, Any]] = [(task.ask(shot), task.answer(shot)) for shot in own]
+    if chat:
+        messages = [m for ask, reply in turns for m in (message("user", ask), message("assistant", reply))]
+        return [*messages, message("user", task.ask(example))]
+    return "".join(f"{ask} {reply}\n\n" for ask, reply in turns) + task.ask(example)
+
+
+def message(role: str, content: str) -> Message:
+    return {"role": role, "content": content}

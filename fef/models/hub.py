@@ -1,0 +1,75 @@
+"""Where a model lives: the shipped one, a directory, or a Hugging Face repository in its local cache.
+
+Cache, offline mode (`HF_HUB_OFFLINE=1`), tokens (`HF_TOKEN`, `hf auth login`), resumed downloads and progress bars are
+those of `huggingface_hub`.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from fef.errors import CheckpointError
+from fef.models.checkpoint import demo_path
+
+__all__ = ["download_weights", "is_repository", "locate"]
+
+REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+SMALL_FILES = ["*.json", "*.txt", "*.jinja"]
+WEIGHT_FILES = ["*.safetensors"]
+
+
+def locate(name: str, revision: str | None = None, token: str | None = None) -> Path:
+    """The directory of a model, with its small files; of a repository those are downloaded first.
+
+    Raises CheckpointError for a repository that cannot be had, with the way out.
+    """
+    if name == "demo":
+        if not demo_path().is_dir():
+            raise CheckpointError("This installation has no shipped checkpoint; reinstall fef, or give another model.")
+        return demo_path()
+    if is_repository(name):
+        return download(name, revision, token, SMALL_FILES)
+    return Path(name).expanduser()
+
+
+def is_repository(name: str) -> bool:
+    """Whether `name` can only be a Hugging Face repository: owner/name, and no such directory here."""
+    return REPOSITORY.fullmatch(name) is not None and not Path(name).exists()
+
+
+def download_weights(name: str, path: Path, token: str | None = None) -> None:
+    """Add the weights to the small files that `locate` put into `path`: the same commit, whatever has changed since."""
+    download(name, path.name, token, WEIGHT_FILES)
+
+
+def download(name: str, revision: str | None, token: str | None, patterns: list[str]) -> Path:
+    from huggingface_hub import errors, snapshot_download  # half a second that only repositories need
+
+    at = f"{name} at revision {revision!r}" if revision else name
+    try:
+        return Path(
+            snapshot_download(name, revision=revision, token=token, allow_patterns=patterns, ignore_patterns=["*/*"])
+        )
+    except errors.GatedRepoError as error:
+        raise CheckpointError(
+            f"{name} is gated: its owners give access on request. Ask for it on the page of the repository, then log in "
+            "with `hf auth login` or pass token=..."
+        ) from error
+    except errors.RevisionNotFoundError as error:
+        raise CheckpointError(
+            f"{name} has no revision {revision!r}. Give a branch, a tag or a commit of it."
+        ) from error
+    except errors.RepositoryNotFoundError as error:
+        raise CheckpointError(
+            f"There is no directory {name!r} here, and no repository of that name on the Hugging Face hub that you may "
+            "read. Check the spelling; for a private one log in with `hf auth login` or pass token=..."
+        ) from error
+    except errors.LocalEntryNotFoundError as error:
+        raise CheckpointError(
+            f"{at} is not (wholly) in the local cache, and the Hugging Face hub cannot be reached. To work offline, run "
+            f"`hf download {name}` where there is a network and copy the cache (HF_HOME), or give the path of a directory "
+            "that holds the files."
+        ) from error
+    except (errors.HfHubHTTPError, errors.HFValidationError, OSError) as error:
+        raise CheckpointError(f"{at} could not be downloaded: {error}.") from error

@@ -1,0 +1,109 @@
+"""The tokenizer files of a released checkpoint: `tokenizer.json`, or `vocab.json` with `merges.txt`, and named tokens."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers
+from tokenizers import Tokenizer as RawTokenizer
+
+from fef.errors import CheckpointError
+from fef.models.tokenizer import Tokenizer
+
+__all__ = ["TOKENIZER", "load_tokenizer", "named_tokens", "read_json", "tokenizer_settings"]
+
+TOKENIZER, VOCABULARY, MERGES = "tokenizer.json", "vocab.json", "merges.txt"
+SETTINGS, SPECIALS, ADDED = "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"
+QWEN_CLASSES = ("DreamTokenizer", "Qwen2Tokenizer", "Qwen2TokenizerFast")
+# How Qwen2 cuts text before merging: words with one leading sign, single digits, signs, line ends, spaces.
+QWEN_PATTERN = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+
+
+def load_tokenizer(path: Path) -> Tokenizer | None:
+    """The tokenizer of a model directory, None if it has none. Raises CheckpointError for one that cannot be read."""
+    if (path / TOKENIZER).is_file():
+        tokenizer = Tokenizer.load(path / TOKENIZER)
+    elif (path / VOCABULARY).is_file():
+        tokenizer = Tokenizer(qwen_tokenizer(path))
+    else:
+        return None
+    add_tokens(tokenizer.raw, path)
+    return Tokenizer(tokenizer.raw)
+
+
+def qwen_tokenizer(path: Path) -> RawTokenizer:
+    """The byte-level BPE of Qwen2, which vocab.json and merges.txt alone do not describe."""
+    kind = tokenizer_settings(path).get("tokenizer_class")
+    if kind not in QWEN_CLASSES:
+        raise CheckpointError(
+            f"{path} has {VOCABULARY} but no {TOKENIZER}, and its tokenizer_class is {kind!r}; fef knows the rules of "
+            f"{', '.join(QWEN_CLASSES)}. For others add the {TOKENIZER} of the fast tokenizer."
+        )
+    if not (path / MERGES).is_file():
+        raise CheckpointError(f"{path} has {VOCABULARY} but no {MERGES}. Download or copy it again.")
+    try:
+        raw = RawTokenizer(models.BPE.from_file(str(path / VOCABULARY), str(path / MERGES)))
+    except Exception as error:  # tokenizers raises bare Exception
+        raise CheckpointError(f"{VOCABULARY} and {MERGES} of {path} are not a tokenizer ({error}).") from error
+    raw.normalizer = normalizers.NFC()
+    raw.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(QWEN_PATTERN), behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    raw.decoder = decoders.ByteLevel()
+    return raw
+
+
+def add_tokens(raw: RawTokenizer, path: Path) -> None:
+    """Add the tokens that stand outside the vocabulary file, each under the id that the checkpoint gives it.
+
+    added_tokens.json is read only where tokenizer_config.json lists none: released copies of the two disagree.
+    """
+    listed = tokenizer_settings(path).get("added_tokens_decoder")
+    if listed is None:
+        listed = {str(i): {"content": text, "special": True} for text, i in read_json(path / ADDED).items()}
+    for number, entry in sorted(listed.items(), key=lambda item: int(item[0])):
+        content = entry["content"]
+        if raw.id_to_token(int(number)) == content and content in added_contents(raw):
+            continue
+        flags = {name: bool(entry.get(name, False)) for name in ("single_word", "lstrip", "rstrip", "normalized")}
+        raw.add_tokens([AddedToken(content, special=bool(entry.get("special", False)), **flags)])
+        if raw.token_to_id(content) != int(number):
+            raise CheckpointError(
+                f"{path}: {SETTINGS} gives {content!r} the id {number}, but the tokenizer gives it "
+                f"{raw.token_to_id(content)}; the files belong to different models."
+            )
+
+
+def added_contents(raw: RawTokenizer) -> set[str]:
+    return {token.content for token in raw.get_added_tokens_decoder().values()}
+
+
+def named_tokens(path: Path) -> dict[str, str]:
+    """The texts of bos_token, eos_token, mask_token and the like, as far as the checkpoint names them."""
+    merged: dict[str, Any] = read_json(path / SPECIALS) | tokenizer_settings(path)
+    texts = {name: value.get("content") if isinstance(value, dict) else value for name, value in merged.items()}
+    return {name: text for name, text in texts.items() if name.endswith("_token") and isinstance(text, str)}
+
+
+def tokenizer_settings(path: Path) -> dict[str, Any]:
+    return read_json(path / SETTINGS)
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """The JSON object in a file, empty if there is no such file. Raises CheckpointError for anything else."""
+    if not file.is_file():
+        return {}
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise CheckpointError(f"{file} is not valid JSON ({error}). Copy the file again.") from error
+    if not isinstance(values, dict):
+        raise CheckpointError(f"{file} must hold a JSON object.")
+    return values

@@ -1,0 +1,177 @@
+"""Safetensors shards streamed into a network on its device, in its dtype, with a few megabytes of memory on top.
+
+Nothing else is read: pickled weights can run code when opened.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from fef.errors import CheckpointError
+from fef.models.config import TransformerConfig
+from fef.models.families import Family
+from fef.models.transformer import Transformer
+
+__all__ = ["INDEX", "PICKLED", "WEIGHTS", "load_weights"]
+
+WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+PICKLED = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
+ITEM_BYTES = {"BF16": 2, "F16": 2, "F32": 4, "F64": 8}  # of the dtypes that are read
+MAPPED_BYTES = 1 << 24  # of a shard in memory at once: its pages leave when it is opened anew
+COMPUTED = "rotary_emb.inv_freq"  # stored by old checkpoints, always computed
+LISTED = 8  # keys of one kind in an error message
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A tensor of a shard."""
+
+    file: Path
+    key: str
+    shape: tuple[int, ...]
+    dtype: str
+
+
+def load_weights(
+    path: Path, config: TransformerConfig, family: Family, device: torch.device | str, dtype: torch.dtype
+) -> Transformer:
+    """The network of a model directory. Peak memory: its weights and `MAPPED_BYTES`, whatever the shards' sizes and dtype.
+
+    Routers stay float32. device "meta" makes every check and reads no weight. Raises CheckpointError that names the
+    missing or damaged file, or lists the keys that do not fit.
+    """
+    with torch.device("meta"):
+        network = Transformer(config)
+    stored = [tensor for file in shard_files(path) for tensor in read_header(file)]
+    check_keys(path, stored, network, family)
+    network.to(dtype)
+    for name, module in network.named_modules():
+        if name.endswith(".router"):
+            module.float()
+    network.to_empty(device=device).eval().requires_grad_(False)
+    if network.device.type != "meta":
+        homes = {key: [tensor for _, tensor in parts] for key, parts in stored_parts(network, family).items()}
+        for tensor, start, rows in stream([tensor for tensor in stored if tensor.key in homes]):
+            place(rows, start, homes[tensor.key])
+    return network
+
+
+def shard_files(path: Path) -> list[Path]:
+    """The safetensors files of a directory, all of them there."""
+    if not (path / INDEX).is_file():
+        if (path / WEIGHTS).is_file():
+            return [path / WEIGHTS]
+        raise CheckpointError(f"{path} has no {WEIGHTS}{missing_words(path)}")
+    try:
+        names = sorted(set(json.loads((path / INDEX).read_text(encoding="utf-8"))["weight_map"].values()))
+    except (UnicodeDecodeError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{path / INDEX} is not an index of shards ({error!r}). Copy the file again.") from error
+    if any(Path(name).name != name or not name.endswith(".safetensors") for name in names):
+        raise CheckpointError(
+            f"{path / INDEX} names files that are not safetensors in its directory; fef reads no others."
+        )
+    missing = [name for name in names if not (path / name).is_file()]
+    if missing:
+        raise CheckpointError(
+            f"{path} lacks {', '.join(missing)}: {len(missing)} of the {len(names)} files that {INDEX} lists. Download or "
+            "copy them again; files that are there are kept."
+        )
+    return [path / name for name in names]
+
+
+def missing_words(path: Path) -> str:
+    """The end of the sentence that says what is there instead of weights."""
+    pickled = sorted(p.name for p in path.iterdir() if p.suffix in PICKLED)
+    if pickled:
+        return (
+            f", but pickled weights ({', '.join(pickled)}), which can run code when opened; fef reads only safetensors. "
+            f"Convert them with safetensors.torch.save_file to {WEIGHTS}."
+        )
+    if any(path.glob("model-*-of-*.safetensors")):
+        return f" and no {INDEX}, which lists the shards that are there. Copy it too."
+    return f" and no {INDEX}. Download or copy the weights."
+
+
+def read_header(file: Path) -> list[Stored]:
+    try:
+        with safe_open(file, framework="pt") as shard:
+            slices = {key: shard.get_slice(key) for key in shard.keys()}  # noqa: SIM118
+            return [Stored(file, key, tuple(s.get_shape()), s.get_dtype()) for key, s in slices.items()]
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"{file} is truncated or damaged ({error}). Copy the file again, or download it."
+        ) from error
+
+
+def stored_parts(network: Transformer, family: Family) -> dict[str, list[tuple[str, Tensor]]]:
+    """The parameters, or slices of them, that each stored key fills row by row, with their names."""
+    parts: dict[str, list[tuple[str, Tensor]]] = {}
+    for name, parameter in network.named_parameters():
+        key = family.stored_name(name)
+        if "{expert}" in key:
+            for expert, part in enumerate(parameter):
+                parts.setdefault(key.replace("{expert}", str(expert)), []).append((name, part))
+        else:
+            parts.setdefault(key, []).append((name, parameter))
+    return parts
+
+
+def check_keys(path: Path, stored: list[Stored], network: Transformer, family: Family) -> None:
+    """Raise CheckpointError that lists keys which are missing, too many, misshaped or not floating point."""
+    wanted = {
+        key: (sum(len(part) for _, part in parts), *parts[0][1].shape[1:])
+        for key, parts in stored_parts(network, family).items()
+    }
+    found = {tensor.key: tensor for tensor in stored}
+    spare = {family.stored_name("head.weight")} if network.config.tied_embeddings else set()
+    extra = sorted(key for key in found.keys() - wanted.keys() - spare if not key.endswith(COMPUTED))
+    shapes = [
+        f"{key} is {tensor.dtype} {tensor.shape}, not a float {wanted[key]}"
+        for key, tensor in sorted(found.items())
+        if key in wanted and (tensor.shape != wanted[key] or tensor.dtype not in ITEM_BYTES)
+    ]
+    problems = {"missing": sorted(wanted.keys() - found.keys()), "extra": extra, "misshaped:": shapes}
+    words = [f"{kind} {listed(keys)}" for kind, keys in problems.items() if keys]
+    if words:
+        raise CheckpointError(
+            f"The weights in {path} do not fit its config.json, which describes a {family.name} network: {'; '.join(words)}."
+        )
+
+
+def listed(keys: list[str]) -> str:
+    more = f" and {len(keys) - LISTED} more" if len(keys) > LISTED else ""
+    return ", ".join(keys[:LISTED]) + more
+
+
+def stream(stored: list[Stored]) -> Iterator[tuple[Stored, int, Tensor]]:
+    """All rows of the tensors: (tensor, first row, rows), at most about `MAPPED_BYTES` of a shard mapped at a time."""
+    shard: Any = None
+    file, mapped = None, 0
+    for tensor in stored:
+        length = tensor.shape[0]
+        row_bytes = max(1, torch.Size(tensor.shape[1:]).numel() * ITEM_BYTES[tensor.dtype])
+        step = max(1, MAPPED_BYTES // row_bytes)
+        for start in range(0, length, step):
+            stop = min(start + step, length)
+            mapped += (stop - start) * row_bytes
+            if file != tensor.file or mapped > MAPPED_BYTES:
+                shard = safe_open(tensor.file, framework="pt")
+                file, mapped = tensor.file, (stop - start) * row_bytes
+            yield tensor, start, shard.get_slice(tensor.key)[start:stop]
+
+
+def place(rows: Tensor, start: int, homes: list[Tensor]) -> None:
+    """Copy stored rows from `start` on into the tensors that share them one after another."""
+    for home in homes:
+        low, high = max(start, 0), min(start + len(rows), len(home))
+        if low < high:
+            home[low:high].copy_(rows[low - start : high - start])
+        start -= len(home)

@@ -1,0 +1,118 @@
+"""Training of a dependency head (DEMASK, arXiv 2604.02560): measure influences on a frozen network, then fit them.
+
+Shapes: B states, S slots, X sources, as in `influence_targets`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from fef.errors import InputError, OptionError
+from fef.models.config import TransformerConfig
+from fef.models.demask import DependencyHead
+from fef.models.tokenizer import Tokenizer
+from fef.tasks import Split
+from fef.training.data import Examples, encode_pairs, read_pairs, task_texts
+from fef.training.influence_targets import Targets, Teacher, draw_states, sampled_influence
+from fef.training.run import DataOptions, longest_prompt
+
+__all__ = ["HeadOptions", "asymmetric_error", "fit_head", "measure", "split_examples"]
+
+BATCH = 64  # states measured together
+
+
+@dataclass(frozen=True)
+class HeadOptions:
+    """Settings. states: measured for the fit. sources, draws: probed slots a state, and values of each. slots: targets a
+    state. under_weight: weight of squared under-predictions relative to over-predictions, which break the bound."""
+
+    states: int = 1920
+    sources: int = 6
+    draws: int = 2
+    slots: int = 64
+    canvas_length: int = 128
+    steps: int = 600
+    batch_size: int = 32
+    lr: float = 3e-3
+    weight_decay: float = 0.01
+    under_weight: float = 4.0
+    width: int = 256
+    rank: int = 64
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("states", "sources", "draws", "slots", "canvas_length", "steps", "batch_size", "width", "rank"):
+            if getattr(self, name) < 1:
+                raise OptionError(f"{name.replace('_', '-')} must be at least 1; got {getattr(self, name)}.")
+        if self.under_weight <= 0:
+            raise OptionError(f"under-weight must be positive; got {self.under_weight}. 1 weighs both sides alike.")
+
+
+def split_examples(
+    data: DataOptions, config: TransformerConfig, tokenizer: Tokenizer, canvas_length: int, seed: int, split: Split
+) -> Examples:
+    """Encoded examples to train on, or held out: prompts of the tasks' own split, or the last tenth of a JSONL file.
+
+    Raises InputError for a file of fewer than two examples or when none fits.
+    """
+    if data.tasks is not None:
+        pairs = task_texts(data.tasks, data.count, seed, split)
+    else:
+        assert data.jsonl is not None, "tasks or a file"
+        pairs = read_pairs(data.jsonl)
+        if len(pairs) < 2:
+            raise InputError(f"{data.jsonl} holds one example; give at least two, one to train on and one held out.")
+        cut = len(pairs) - max(1, len(pairs) // 10)
+        pairs = pairs[:cut] if split == "train" else pairs[cut:]
+    return encode_pairs(pairs, tokenizer, longest_prompt(config, canvas_length, data.max_prompt), canvas_length)
+
+
+def measure(
+    teacher: Teacher, examples: Examples, options: HeadOptions, progress: Callable[[int], None] | None = None
+) -> Targets:
+    """Stage 1: targets of `options.states` random states; the first n are the same for every larger number in
+    multiples of 64."""
+    parts = []
+    for done in range(0, options.states, BATCH):
+        size = min(BATCH, options.states - done)
+        generator = torch.Generator(teacher.model.device).manual_seed(options.seed * 1_000_003 + done)
+        states = draw_states(examples, teacher, size, options.canvas_length, options.slots, generator)
+        parts.append(sampled_influence(teacher, states, options.sources, options.draws, generator))
+        if progress is not None:
+            progress(done + size)
+    return Targets.cat(parts)
+
+
+def fit_head(
+    targets: Targets, temperature: float, options: HeadOptions, progress: Callable[[int, float], None] | None = None
+) -> DependencyHead:
+    """Stage 2: AdamW on the asymmetric squared error, learning rate falling to zero. A function of its arguments."""
+    device = targets.hidden_BSD.device
+    head = DependencyHead(targets.hidden_BSD.shape[-1], options.width, options.rank, temperature=temperature).to(device)
+    head.reset(options.seed)
+    optimizer = torch.optim.AdamW(head.parameters(), lr=options.lr, weight_decay=options.weight_decay)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / options.steps)
+    generator = torch.Generator(device).manual_seed(options.seed)
+    weight_NXS, X = targets.weight_BXS(), targets.influence_BXS.shape[1]
+    for step in range(1, options.steps + 1):
+        row_B = torch.randint(len(weight_NXS), (options.batch_size,), generator=generator, device=device)
+        predicted_BXS = head(targets.hidden_BSD[row_B], targets.slots_BS[row_B])[:, :X]
+        error_BXS = asymmetric_error(predicted_BXS, targets.influence_BXS[row_B], options.under_weight)
+        loss = (error_BXS * weight_NXS[row_B]).sum() / weight_NXS[row_B].sum().clamp(min=1)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        schedule.step()
+        if progress is not None and (step % 50 == 0 or step == options.steps):
+            progress(step, float(loss.detach()))
+    return head.eval().requires_grad_(False)
+
+
+def asymmetric_error(predicted: Tensor, true: Tensor, under_weight: float) -> Tensor:
+    """Squared error, times `under_weight` where the prediction is too small."""
+    error = predicted - true
+    return error.square() * torch.where(error < 0, under_weight, 1.0)

@@ -1,0 +1,154 @@
+"""What each kind of certificate is held to. A check takes a setting and says what it measured.
+
+Shapes: N texts, L canvas length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import cache
+
+import torch
+
+from fef.decoding.certificate import Kind
+from fef.models.markov import MarkovDenoiser
+from fef.verify.bounds import committed_errors
+from fef.verify.reference import distance
+from fef.verify.setting import Effort, Measured, Name, Setting, Subject, random_subject, subject
+from fef.verify.statistics import excess_ngram_error, g_test, witnessed_distance
+from fef.verify.tables import random_network
+
+__all__ = ["CAUGHT", "CHECKS", "EXACT", "LIKELY"]
+
+EXACT = 1e-9  # total variation that rounding explains
+LIKELY = 1e-4  # a p-value above it does not contradict a law
+CAUGHT = 0.02  # total variation at which a heuristic counts as seen
+ORACLE_TOKENS, ORACLE_LENGTH = 8, 32
+
+
+Check = Callable[[Setting, Effort], Iterator[Measured]]
+
+
+def chain(setting: Setting, effort: Effort) -> Iterator[Measured]:
+    """The law of the real loop is the declared chain law, and a row's text does not depend on its batch."""
+    for on in (subject(name, setting.length) for name in setting.subjects):
+        yield law_against_chain(setting, on, effort)
+    yield from same_text(setting)
+    yield batch_against_rows(setting)
+    if setting.oracle:
+        yield from oracle(setting, effort, exact=True)
+
+
+def greedy(setting: Setting, effort: Effort) -> Iterator[Measured]:
+    """The text of every canvas is that of the base decoder, on many tables and networks, and in any batch."""
+    for name in setting.subjects:
+        different, total = canvases_against_base(setting, name, effort)
+        yield Measured(
+            f"{effort.denoisers} {name}", "texts", different == 0, note=f"{different} of {total} texts differ"
+        )
+    yield from same_text(setting)
+    yield batch_against_rows(setting)
+
+
+def none(setting: Setting, effort: Effort) -> Iterator[Measured]:
+    """Some law or text is seen to differ from the declared chain: so the certificate is no constant."""
+    if setting.temperature == 0:
+        found = [canvases_against_base(setting, name, effort) for name in setting.subjects]
+        different, total = map(sum, zip(*found, strict=True))
+        note = f"{different} of {total} texts differ"
+        yield Measured("all", "texts", different > CAUGHT * total, different / total, note=note)
+    else:
+        laws = [law_against_chain(setting, subject(name, setting.length), effort) for name in setting.subjects]
+        worst = max(laws, key=lambda m: m.distance or 0.0)
+        low = worst.interval[0] if worst.interval else worst.distance or 0.0
+        yield replace(worst, passed=low > CAUGHT)
+    yield from same_text(setting)
+    yield batch_against_rows(setting)
+    if setting.oracle:
+        yield from oracle(setting, effort, exact=False)
+
+
+def bounded(setting: Setting, effort: Effort) -> Iterator[Measured]:
+    """No committed set errs by more than the method promises, where it promises."""
+    yield from committed_errors(setting, effort)
+    yield batch_against_rows(setting)
+
+
+CHECKS: dict[Kind, Check] = {"chain": chain, "greedy": greedy, "bound": bounded, "none": none}
+
+
+def law_against_chain(setting: Setting, on: Subject, effort: Effort) -> Measured:
+    expected = setting.declared_law(on)
+    if setting.by == "integration":
+        found = distance(setting.integrated_law(on), expected)
+        return Measured(on.name, "integration", found < EXACT, found)
+    texts = setting.texts(on.denoiser, on.rows(effort.samples))
+    p_value = g_test(texts, expected)
+    found, interval = witnessed_distance(texts, expected)
+    return Measured(on.name, f"{effort.samples:,} samples", p_value > LIKELY, found, interval, p_value)
+
+
+def canvases_against_base(setting: Setting, name: Name, effort: Effort) -> tuple[int, int]:
+    """Texts that differ from the base decoder's, of all canvases of some random denoisers, and their number."""
+    different = total = 0
+    for seed in range(effort.denoisers):
+        on = random_subject(name, setting.length, seed)
+        states = on.canvases
+        texts = setting.texts(on.denoiser, torch.tensor(states), seed=[0] * len(states)).tolist()
+        for state, text in zip(states, texts, strict=True):
+            different += setting.declared_law(on, state).get(tuple(text), 0.0) < 0.5
+        total += len(states)
+    return different, total
+
+
+def same_text(setting: Setting) -> Iterator[Measured]:
+    if setting.same_as is None:
+        return
+    method, options = setting.same_as
+    other = Setting(method, options, setting.temperature, setting.top_p)
+    for on in (subject(name, setting.length) for name in setting.subjects):
+        texts, others = (s.texts(on.denoiser, on.rows(1000)) for s in (setting, other))
+        different = int((texts != others).any(1).sum())
+        yield Measured(
+            on.name, "texts", different == 0, note=f"{different} of 1,000 texts differ from those of {method}"
+        )
+
+
+def batch_against_rows(setting: Setting) -> Measured:
+    """A batch of mixed lengths, prompts, seeds, temperatures and top-p, against each of its rows alone."""
+    network = random_network(setting.network, seed=3, n_tokens=5)
+    lengths = [7, 4, 6, 7, 3, 5, 6, 7]
+    base = setting.temperature
+    temperatures = [0.0] * 8 if base == 0 else [base, 0.0, 0.5 * base, 1.5 * base] * 2
+    top_ps, seeds = [setting.top_p, 0.7] * 4, [5, 5, 9, 0, 2**40, 7, 11, 11]
+    ids = torch.full((8, 7), 5)
+    ids[:, 0], ids[::3, 2] = torch.arange(8) % 5, 3  # a token in every row: masks alone would tie
+    ids[torch.arange(7) >= torch.tensor(lengths)[:, None]] = 0
+    together = setting.texts(network, ids, temperature=temperatures, top_p=top_ps, seed=seeds, lengths=lengths)
+    different = 0
+    for b, length in enumerate(lengths):
+        alone = setting.texts(
+            network, ids[b : b + 1, :length], temperature=temperatures[b], top_p=top_ps[b], seed=seeds[b]
+        )
+        different += not torch.equal(alone[0], together[b, :length])
+    return Measured(
+        "network, mixed batch", "texts", different == 0, note=f"{different} of 8 rows differ from their own decode"
+    )
+
+
+def oracle(setting: Setting, effort: Effort, *, exact: bool) -> Iterator[Measured]:
+    """N-grams of long texts against the true chain, for an exact posterior denoiser (arXiv 2602.19619)."""
+    markov = true_chain()
+    rows = torch.full((effort.oracle_texts, ORACLE_LENGTH), markov.mask_id)
+    texts = setting.texts(markov, rows)
+    for n in (2, 3):
+        excess, interval, p_value = excess_ngram_error(texts, markov, n)
+        passed = p_value > LIKELY if exact else p_value < LIKELY
+        name = f"Markov {ORACLE_TOKENS}^{ORACLE_LENGTH}, {n}-grams"
+        yield Measured(name, f"{len(texts):,} samples", passed, excess, interval, p_value)
+
+
+@cache
+def true_chain() -> MarkovDenoiser:
+    return MarkovDenoiser.random(ORACLE_TOKENS, seed=0)

@@ -1,0 +1,116 @@
+"""The one place where the suite touches the loop: a decode whose random decisions are given, and its law integrated.
+
+Shapes: N canvases, L canvas length.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fef.api import make_sampling
+from fef.decoding.canvas import Canvas
+from fef.decoding.loop import decode_canvas
+from fef.decoding.meter import Meter
+from fef.decoding.methods import make_plan
+from fef.decoding.network import Network
+from fef.decoding.work import Run
+from fef.laws.draws import Noise, Purpose, Site
+from fef.laws.integrate import enumerate_outcomes, merge
+from fef.verify.reference import Law, mixed
+
+__all__ = ["GivenOrder", "Wrapper", "decode_with", "law_of_decode", "laws_by_order"]
+
+Wrapper = Callable[[Noise], Noise]
+
+
+def decode_with(
+    noise: Noise,
+    denoiser: Callable[..., Tensor],
+    ids_NL: Tensor,
+    method: str,
+    options: Mapping[str, Any],
+    temperature: float = 1.0,
+    top_p: float = 1.0,
+) -> Tensor:
+    """Fill the masks of `ids_NL` with the decisions of `noise`; int64 [N, L]."""
+    network = Network(denoiser)
+    plan = make_plan(method, options, network)
+    canvas = Canvas.start(ids_NL, ids_NL == network.mask_id, ids_NL, None)
+    sampling = make_sampling(network, temperature, top_p, 0, [], None, len(ids_NL), ids_NL.device)
+    meter = Meter.start(len(ids_NL), ids_NL.device)
+    decode_canvas(Run(network, plan, noise, sampling, meter), canvas)
+    return canvas.ids_BL
+
+
+def law_of_decode(
+    denoiser: Callable[..., Tensor],
+    start: Sequence[int],
+    method: str,
+    options: Mapping[str, Any],
+    temperature: float = 1.0,
+    top_p: float = 1.0,
+    *,
+    drawn_order: bool = False,
+    wrap: Wrapper | None = None,
+) -> Law:
+    """The law of the texts of a whole decode from one canvas, integrated over every random decision.
+
+    drawn_order: the decode draws its order first; each order is integrated and the laws are mixed. wrap: put around the
+    noise, to break a decoder on purpose.
+    """
+    if drawn_order:
+        assert wrap is None, "each order is a wrapper itself"
+        return mixed(laws_by_order(denoiser, start, method, options, temperature, top_p))
+
+    def run(noise: Noise, rows: Tensor) -> Tensor:
+        ids_NL = torch.tensor([start]).repeat(len(rows), 1)
+        return decode_with(wrap(noise) if wrap else noise, denoiser, ids_NL, method, options, temperature, top_p)
+
+    found = enumerate_outcomes(run, 1)
+    texts, weights = merge(found.outcome, found.probability_N)
+    return {tuple(text): w for text, w in zip(texts.tolist(), weights.tolist(), strict=True)}
+
+
+def laws_by_order(
+    denoiser: Callable[..., Tensor],
+    start: Sequence[int],
+    method: str,
+    options: Mapping[str, Any],
+    temperature: float = 1.0,
+    top_p: float = 1.0,
+) -> list[Law]:
+    """The laws of a decode that draws its order first, one for each order that it may draw."""
+    orders = [partial(GivenOrder, order=order) for order in itertools.permutations(range(len(start)))]
+    return [law_of_decode(denoiser, start, method, options, temperature, top_p, wrap=wrap) for wrap in orders]
+
+
+class GivenOrder(Noise):
+    """Noise whose drawn order is the given one: position `order[0]` comes first."""
+
+    def __init__(self, inner: Noise, order: Sequence[int]) -> None:
+        self.inner, self.order = inner, order
+
+    @property
+    def keyed(self) -> bool:
+        return self.inner.keyed
+
+    def categorical(self, logp_BSV: Tensor, site: Site, purpose: Purpose) -> Tensor:
+        return self.inner.categorical(logp_BSV, site, purpose)
+
+    def bernoulli(self, prob_BS: Tensor, site: Site, purpose: Purpose) -> Tensor:
+        return self.inner.bernoulli(prob_BS, site, purpose)
+
+    def uniform(self, site: Site, purpose: Purpose) -> Tensor:
+        if purpose is not Purpose.ORDER:
+            return self.inner.uniform(site, purpose)
+        rank_L = torch.tensor(self.order).argsort()
+        return (rank_L[site.position_BS] + 0.5) / len(self.order)
+
+    def select(self, rows: Tensor) -> GivenOrder:
+        return GivenOrder(self.inner.select(rows), self.order)

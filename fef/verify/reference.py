@@ -1,0 +1,339 @@
+"""Laws of decoders on tiny canvases by plain recursion over states: written from the papers, without `fef.decoding`.
+
+A state is a tuple of token ids, the mask among them; a law is a dict of states and probabilities. Shapes: L canvas
+length, K real tokens.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from fef.models.packed import REVEALED, packed_target_logits
+from fef.models.transformer import Transformer
+
+__all__ = [
+    "Array",
+    "Chain",
+    "Law",
+    "Pipeline",
+    "Select",
+    "State",
+    "Table",
+    "certainty",
+    "chain_law",
+    "chain_pass",
+    "confidence",
+    "denoised",
+    "distance",
+    "filled",
+    "first_of",
+    "law_of_joint",
+    "low_confidence_pass",
+    "margin",
+    "mixed",
+    "packed_chain_law",
+    "ranked",
+    "sharpened",
+    "table_of",
+]
+
+Array = NDArray[np.float64]
+State = tuple[int, ...]
+Law = dict[State, float]
+Pipeline = Callable[[Array], Array]  # probabilities [K] -> the law that is sampled [K]
+Select = Callable[[State, Array, list[int]], list[int]]
+"""(state, laws [L, K], masked slots) -> the slots to fill now, each from its own law. It sees no drawn value."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """The conditionals of a denoiser: probabilities [L, K] of every state over K tokens and the mask, id K."""
+
+    at: dict[State, Array]
+    mask: int
+    length: int
+
+    @property
+    def empty(self) -> State:
+        return (self.mask,) * self.length
+
+
+def table_of(denoiser: Callable[[torch.Tensor], torch.Tensor], n_tokens: int, length: int) -> Table:
+    states = list(itertools.product(range(n_tokens + 1), repeat=length))
+    laws = denoiser(torch.tensor(states)).double()[..., :n_tokens].softmax(-1).numpy()
+    return Table(dict(zip(states, laws, strict=True)), n_tokens, length)
+
+
+def sharpened(temperature: float = 1.0, top_p: float = 1.0) -> Pipeline:
+    """Temperature, then top-p; temperature 0 is a point mass on the first most probable token."""
+
+    def pipeline(p: Array) -> Array:
+        if temperature == 0:
+            mass: Array = np.eye(len(p))[p.argmax()]
+            return mass
+        p = p ** (1 / temperature) / (p ** (1 / temperature)).sum()
+        order = np.argsort(-p, kind="stable")
+        before = np.cumsum(p[order]) - p[order]
+        kept = np.zeros_like(p)
+        kept[order[before < top_p]] = p[order[before < top_p]]
+        law: Array = kept / kept.sum()
+        return law
+
+    return pipeline
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Which chain law is meant.
+
+    select: the order rule, given the pipeline (None: left to right). drawn: the order is drawn evenly before any token, in
+    each block. passes: denoising passes; eta: the share of the largest rate at which ReMDM hides revealed tokens between
+    them. block_length: blocks of open slots, from the left. contrast: position contrast of the logits. packed: the
+    conditionals of the packed attention pattern.
+    """
+
+    select: Callable[[Pipeline], Select] | None = None
+    drawn: bool = False
+    passes: int = 1
+    eta: float = 0.0
+    block_length: int | None = None
+    contrast: float = 0.0
+    packed: bool = False
+
+
+def chain_law(table: Table, chain: Chain, pipeline: Pipeline, start: State | None = None) -> Law:
+    """The chain law of a table from `start`, by default the empty canvas."""
+    table = contrasted(table, chain.contrast) if chain.contrast else table
+    start = table.empty if start is None else start
+    slots = [i for i, v in enumerate(start) if v == table.mask]
+    width = chain.block_length or max(len(slots), 1)
+    blocks = [slots[i : i + width] for i in range(0, len(slots), width)]
+    select = chain.select(pipeline) if chain.select else None
+    orders = itertools.product(*(itertools.permutations(block) for block in blocks)) if chain.drawn else [blocks]
+    return mixed(denoised(table, start, order, chain.passes, pipeline, None, select, chain.eta) for order in orders)
+
+
+def packed_chain_law(network: Transformer, start: State, pipeline: Pipeline) -> Law:
+    """The left-to-right chain law of the packed pattern: one dense pass over every text (design section 5)."""
+    K = network.mask_id
+    slots = [i for i, v in enumerate(start) if v == K]
+    texts = [put(start, dict(zip(slots, v, strict=True))) for v in itertools.product(range(K), repeat=len(slots))]
+    texts_NL = torch.tensor(texts)
+    rank_NL = torch.full_like(texts_NL, REVEALED)
+    rank_NL[:, slots] = torch.arange(len(slots))
+    logits_NLV = packed_target_logits(network, torch.tensor([start]).expand_as(texts_NL), texts_NL, rank_NL)
+    laws = logits_NLV[..., :K].double().softmax(-1).numpy()
+    return {
+        text: float(np.prod([pipeline(law[i])[text[i]] for i in slots])) for text, law in zip(texts, laws, strict=True)
+    }
+
+
+def contrasted(table: Table, weight: float) -> Table:
+    """Position contrast (Patel et al.): logits move away from their mean over the masked slots of the state."""
+
+    def law(state: State, laws: Array) -> Array:
+        masked = [i for i, v in enumerate(state) if v == table.mask]
+        if not masked:
+            return laws
+        logits = np.log(laws)
+        logits[masked] = (1 + weight) * logits[masked] - weight * logits[masked].mean(0)
+        sharper: Array = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+        return sharper
+
+    with np.errstate(divide="ignore"):  # what is excluded
+        return Table({s: law(s, laws) for s, laws in table.at.items()}, table.mask, table.length)
+
+
+def first_of(order: Sequence[int]) -> Select:
+    """A fixed order, one slot at a time."""
+    return lambda _state, _laws, slots: [next(i for i in order if i in slots)]
+
+
+def ranked(score: Callable[[Array], Any], count: int = 1) -> Select:
+    """The `count` slots whose laws score highest, ranked anew after every commit; ties go to the left."""
+    return lambda _state, laws, slots: sorted(slots, key=lambda i: -score(laws[i]))[:count]
+
+
+def confidence(p: Array) -> float:
+    return float(p.max())
+
+
+def margin(p: Array) -> float:
+    """The largest probability minus the second largest."""
+    return float(np.sort(p)[-1] - np.sort(p)[-2])
+
+
+def certainty(p: Array) -> float:
+    """Negative entropy, nats."""
+    return float(sum(x * np.log(x) for x in p if x > 0))
+
+
+def filled(
+    table: Table,
+    start: Law,
+    within: Collection[int],
+    select: Select,
+    pipeline: Pipeline,
+    eos: int | None = None,
+    open_: Iterable[int] = (),
+) -> Law:
+    """Fill the masked slots of `within`, step by step: those that `select` names, independently of each other.
+
+    With one slot a step this is the chain law of the order that `select` stands for, else a product law.
+    """
+    among = set(open_) or set(range(table.length))
+    done: Law = defaultdict(float)
+    todo: Law = dict(start)
+    while todo:
+        after: Law = defaultdict(float)
+        for state, weight in todo.items():
+            slots = [i for i in within if state[i] == table.mask]
+            if not slots:
+                done[state] += weight
+                continue
+            chosen = select(state, table.at[state], slots)
+            laws = [slot_law(table, state, i, pipeline, eos, among) for i in chosen]
+            for draw in itertools.product(*(np.flatnonzero(p) for p in laws)):
+                p = np.prod([law[v] for law, v in zip(laws, draw, strict=True)])
+                after[put(state, dict(zip(chosen, map(int, draw), strict=True)))] += weight * float(p)
+        todo = after
+    return done
+
+
+def slot_law(table: Table, state: State, slot: int, pipeline: Pipeline, eos: int | None, open_: set[int]) -> Array:
+    """The law at a slot; after EOS comes EOS, and before another token no EOS, among the open slots."""
+    p = table.at[state][slot]
+    if eos is None:
+        return pipeline(p)
+    if any(state[i] == eos for i in open_ if i < slot):
+        certain: Array = np.eye(len(p))[eos]
+        return certain
+    if any(state[i] not in (eos, table.mask) for i in open_ if i > slot):
+        p = np.where(np.arange(len(p)) == eos, 0.0, p)
+        p = p / p.sum()
+    return pipeline(p)
+
+
+def chain_pass(
+    table: Table,
+    start: Law,
+    order: Sequence[int],
+    pipeline: Pipeline,
+    eos: int | None = None,
+    open_: Iterable[int] = (),
+    select: Select | None = None,
+) -> Law:
+    """Fill the masked slots of `order` one by one, each given all tokens there are; or in the order of `select`.
+
+    A pass starts by filling what an EOS decides.
+    """
+    among = set(open_) or set(range(table.length))
+    law = mapped(start, lambda s: closed(s, order, table.mask, eos, among))
+    return filled(table, law, order, select or first_of(order), pipeline, eos, among)
+
+
+def closed(state: State, within: Sequence[int], mask: int, eos: int | None, open_: set[int]) -> State:
+    ends = [i for i in open_ if state[i] == eos]
+    if eos is None or not ends:
+        return state
+    return tuple(eos if v == mask and i in within and i > min(ends) else v for i, v in enumerate(state))
+
+
+def denoised(
+    table: Table,
+    start: State,
+    blocks: Sequence[Sequence[int]],
+    steps: int,
+    pipeline: Pipeline,
+    eos: int | None = None,
+    select: Select | None = None,
+    eta: float = 0.0,
+) -> Law:
+    """T passes a block, linear schedule: tokens are hidden between passes as `hiding` says."""
+    open_ = [i for block in blocks for i in block]
+    law: Law = {start: 1.0}
+    for block in blocks:
+        for k in range(steps, 0, -1):
+            after: Law = defaultdict(float)
+            hide_drawn, hide_older = hiding(k, steps, eta)
+            for state, weight in law.items():
+                rates = [hide_drawn if state[i] == table.mask else hide_older for i in block]
+                for text, p in chain_pass(table, {state: weight}, block, pipeline, eos, open_, select).items():
+                    for hidden in itertools.product([False, True], repeat=len(block)):
+                        share = float(np.prod([r if h else 1 - r for r, h in zip(rates, hidden, strict=True)]))
+                        if share > 0:
+                            masks = [i for i, h in zip(block, hidden, strict=True) if h]
+                            after[put(text, dict.fromkeys(masks, table.mask))] += p * share
+            law = after
+    return law
+
+
+def hiding(k: int, steps: int, eta: float) -> tuple[float, float]:
+    """The probability that a token is hidden after pass k, if it was drawn in it and if it was there before.
+
+    ReMDM (2503.00307) with sigma = eta times its largest value, min(1, (1 - alpha_s) / alpha_t); eta = 0 is the ordinary
+    reverse transition, where what is revealed stays.
+    """
+    if k == 1:
+        return 0.0, 0.0
+    alpha_t, alpha_s = 1 - k / steps, 1 - (k - 1) / steps
+    sigma = eta * (min(1.0, (1 - alpha_s) / alpha_t) if alpha_t else 1.0)
+    return (1 - alpha_s - sigma * alpha_t) / (1 - alpha_t), sigma
+
+
+def low_confidence_pass(table: Table, start: State, pipeline: Pipeline, count: int = 1) -> Law:
+    """LLaDA's default: draw at every slot, keep the `count` draws of highest probability at temperature 1.
+
+    This choice looks at drawn values, so no chain law is sampled at temperatures above 0 (methods.md 0.4, law 2).
+    """
+    law: Law = {start: 1.0}
+    while any(table.mask in state for state in law):
+        after: Law = defaultdict(float)
+        for state, weight in law.items():
+            slots = [i for i, v in enumerate(state) if v == table.mask]
+            laws = [pipeline(table.at[state][i]) for i in slots]
+            for draw in itertools.product(*(np.flatnonzero(p) for p in laws)):
+                p = float(np.prod([law[v] for law, v in zip(laws, draw, strict=True)]))
+                sure = {i: table.at[state][i][v] for i, v in zip(slots, draw, strict=True)}
+                kept = sorted(slots, key=lambda i: -sure[i])[:count]
+                after[put(state, {i: int(v) for i, v in zip(slots, draw, strict=True) if i in kept})] += weight * p
+        law = after
+    return law
+
+
+def mixed(laws: Iterable[Law]) -> Law:
+    """The even mixture of laws: of an order that is drawn before anything else."""
+    among = list(laws)
+    total: Law = defaultdict(float)
+    for law in among:
+        for state, weight in law.items():
+            total[state] += weight / len(among)
+    return total
+
+
+def law_of_joint(joint: torch.Tensor) -> Law:
+    return {state: float(joint[state]) for state in itertools.product(*map(range, joint.shape))}
+
+
+def mapped(law: Law, move: Callable[[State], State]) -> Law:
+    after: Law = defaultdict(float)
+    for state, weight in law.items():
+        after[move(state)] += weight
+    return after
+
+
+def put(state: State, tokens: dict[int, int]) -> State:
+    return tuple(tokens.get(i, v) for i, v in enumerate(state))
+
+
+def distance(p: Law, q: Law) -> float:
+    """Total variation."""
+    return 0.5 * sum(abs(p.get(s, 0.0) - q.get(s, 0.0)) for s in p.keys() | q.keys())

@@ -1,0 +1,161 @@
+"""What is verified, on what, and what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+import fef
+from fef.decoding.certificate import Certificate, Kind
+from fef.models.table import TableDenoiser
+from fef.models.transformer import Transformer
+from fef.verify.decode import Wrapper, law_of_decode
+from fef.verify.reference import Chain, Law, State, Table, chain_law, packed_chain_law, sharpened, table_of
+from fef.verify.statistics import Interval
+from fef.verify.tables import parity, random_joint, random_network
+
+__all__ = ["SLOW", "Effort", "Measured", "Other", "Setting", "Subject", "random_subject", "subject"]
+
+Name = Literal["consistent", "inconsistent", "parity", "network", "block-causal"]
+Other = tuple[str, Mapping[str, Any]]  # a method with its options
+TABLE_TOKENS, NETWORK_TOKENS, NETWORK_SLOTS = 3, 4, 3
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much is spent. samples: of a law. oracle_texts: of the hidden Markov oracle. denoisers: random ones of a kind."""
+
+    samples: int = 10_000
+    oracle_texts: int = 1_000
+    denoisers: int = 4
+
+
+SLOW = Effort(samples=200_000, oracle_texts=4_000, denoisers=20)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One measurement of a setting. distance: total variation. interval: its 95 % interval, if it comes from samples."""
+
+    subject: str
+    how: str
+    passed: bool
+    distance: float | None = None
+    interval: Interval | None = None
+    p_value: float | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A denoiser that is small enough to be known completely, and the canvas it starts from.
+
+    A network's canvas starts with a given token: on masks alone, which are all the same to it, every slot would have the
+    same law, and every rule that ranks slots would have ties.
+    """
+
+    name: str
+    denoiser: TableDenoiser | Transformer
+    start: State
+
+    @cached_property
+    def table(self) -> Table:
+        return table_of(self.denoiser, self.denoiser.mask_id, len(self.start))
+
+    @property
+    def canvases(self) -> list[State]:
+        """All that decoding can meet: with a token where `start` has one."""
+        mask = self.denoiser.mask_id
+        given = [i for i, v in enumerate(self.start) if v != mask]
+        return [state for state in self.table.at if all(state[i] != mask for i in given)]
+
+    def rows(self, count: int) -> Tensor:
+        return torch.tensor([self.start]).repeat(count, 1)
+
+
+@cache
+def subject(name: Name, length: int) -> Subject:
+    return random_subject(name, length, seed=0)
+
+
+def random_subject(name: Name, length: int, seed: int) -> Subject:
+    """Another denoiser of the same kind. There is one parity law only."""
+    if name == "parity":
+        return Subject("parity", parity(), (2, 2, 2))
+    if name == "network" or name == "block-causal":
+        start = (0, *[NETWORK_TOKENS] * NETWORK_SLOTS)
+        return Subject(f"{name} {NETWORK_TOKENS}^{NETWORK_SLOTS}", random_network(name, seed, NETWORK_TOKENS), start)
+    table = (
+        TableDenoiser(random_joint(TABLE_TOKENS, length, seed))
+        if name == "consistent"
+        else TableDenoiser.inconsistent(TABLE_TOKENS, length, seed)
+    )
+    return Subject(f"{name} {TABLE_TOKENS}^{length}", table, (TABLE_TOKENS,) * length)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A method with its options, and the chain law that it is measured against.
+
+    length: of the tables. subjects: names of the denoisers. by: how its law is found. same_as: a method with options that
+    must give the same text for the same seed. oracle: measure n-grams on the hidden Markov oracle, too. declared: what a
+    false certificate would say, in place of the true one. wrap: put around the noise, to break the decoder.
+    """
+
+    method: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    temperature: float = 1.0
+    top_p: float = 1.0
+    chain: Chain = field(default_factory=Chain)
+    length: int = 4
+    subjects: tuple[Name, ...] = ("consistent", "inconsistent", "network")
+    by: Literal["integration", "samples"] = "integration"
+    same_as: Other | None = None
+    oracle: bool = False
+    slow: bool = False
+    declared: Kind | None = None
+    wrap: Wrapper | None = None
+
+    @property
+    def words(self) -> str:
+        parts = [f"T={self.temperature:g}", *([f"top-p {self.top_p:g}"] if self.top_p < 1 else [])]
+        return ", ".join([*(f"{name}={value}" for name, value in self.options.items()), *parts])
+
+    @property
+    def network(self) -> Literal["network", "block-causal"]:
+        """The kind of network that it runs on."""
+        return "block-causal" if "block-causal" in self.subjects else "network"
+
+    def certificate(self) -> Certificate:
+        denoiser = subject(self.network, self.length).denoiser
+        return fef.certify(denoiser, method=self.method, temperature=self.temperature, top_p=self.top_p, **self.options)
+
+    def declared_law(self, on: Subject, start: State | None = None) -> Law:
+        """The chain law of the reference; at temperature 0 the one greedy text."""
+        pipeline, start = sharpened(self.temperature, self.top_p), start or on.start
+        if self.chain.packed:
+            assert isinstance(on.denoiser, Transformer), "only networks have a packed law"
+            return packed_chain_law(on.denoiser, start, pipeline)
+        return chain_law(on.table, self.chain, pipeline, start)
+
+    def integrated_law(self, on: Subject) -> Law:
+        return law_of_decode(
+            on.denoiser,
+            on.start,
+            self.method,
+            self.options,
+            self.temperature,
+            self.top_p,
+            drawn_order=self.chain.drawn,
+            wrap=self.wrap,
+        )
+
+    def texts(self, denoiser: Any, ids: Tensor, **more: Any) -> Tensor:
+        """Texts by the public `decode`."""
+        settings = {"method": self.method, "temperature": self.temperature, "top_p": self.top_p, **self.options}
+        return fef.decode(denoiser, ids, **settings | more).ids

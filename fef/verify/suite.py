@@ -1,0 +1,191 @@
+"""The settings of every method that the suite runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from fef.decoding.certificate import Certificate, Kind
+from fef.decoding.methods import METHODS
+from fef.errors import OptionError, nearest_hint
+from fef.verify.checks import CHECKS
+from fef.verify.reference import Array, Chain, Pipeline, Select, State, certainty, confidence, margin
+from fef.verify.setting import Effort, Measured, Name, Other, Setting
+
+__all__ = ["SETTINGS", "Verdict", "settings_of", "verdict"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a certificate says of a setting, and what was measured."""
+
+    setting: Setting
+    certificate: Certificate
+    measured: tuple[Measured, ...]
+
+    @property
+    def kind(self) -> Kind:
+        return self.setting.declared or self.certificate.kind
+
+    @property
+    def passed(self) -> bool:
+        return bool(self.measured) and all(m.passed for m in self.measured)
+
+    @property
+    def law(self) -> str:
+        """What the certificate declares, in a few words: without the network and the settings."""
+        if self.certificate.kind == "bound":
+            return self.certificate.law.rpartition(": ")[2].partition(";")[0]
+        if self.certificate.kind == "none":
+            return "none stated"
+        words = self.certificate.law.partition(" of Transformer")[0]
+        return (
+            words.removeprefix("An exact sample of the ").removeprefix("The greedy text of the ").removesuffix(" law")
+        )
+
+    @property
+    def law_measured(self) -> Measured:
+        """The measurement of a law, or of texts, that is farthest from what is declared."""
+        same = [m for m in self.measured if m.how == self.measured[0].how]
+        return max(same, key=lambda m: m.distance or 0.0)
+
+    @property
+    def p_value(self) -> float | None:
+        """The smallest of all."""
+        return min((m.p_value for m in self.measured if m.p_value is not None), default=None)
+
+    @property
+    def failures(self) -> list[Measured]:
+        return [m for m in self.measured if not m.passed]
+
+
+def most(score: Callable[[Array], float], *, sampled: bool = False, bias: float = 0.0) -> Chain:
+    """One slot at a time, the one that scores best: of the network's law, or of the law with temperature and top-p."""
+
+    def select(pipeline: Pipeline) -> Select:
+        def value(state: State, laws: Array, slots: list[int], i: int) -> float:
+            law = pipeline(laws[i]) if sampled else laws[i]
+            return score(law) - bias * (i - min(slots)) / len(state)
+
+        return lambda state, laws, slots: [max(slots, key=lambda i: value(state, laws, slots, i))]
+
+    return Chain(select)
+
+
+LEFT_TO_RIGHT, RANDOM, TWO_PASSES, PACKED = Chain(), Chain(drawn=True), Chain(passes=2), Chain(packed=True)
+CONFIDENCE = most(confidence)
+IN_TWOS = replace(CONFIDENCE, block_length=2)
+TABLES: tuple[Name, ...] = ("consistent", "inconsistent")
+NETWORK: tuple[Name, ...] = ("network",)
+REJECT = {"verify": "rows", "accept": "rejection"}
+REJECT_PACKED = {"verify": "packed", "accept": "rejection"}
+BY_ROWS: Other = ("sequential", {})
+BY_PACKED: Other = ("sequential", {"verify": "packed"})
+
+
+def short(method: str, options: Mapping[str, Any], chain: Chain = CONFIDENCE, **more: Any) -> Setting:
+    """On canvases of three slots: for decoders whose law has many paths."""
+    return Setting(method, options, chain=chain, length=3, **more)
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting("sequential", oracle=True),
+    Setting("sequential", top_p=0.8),
+    Setting("sequential", temperature=0),
+    short("sequential", {"order": "random"}, RANDOM),
+    short("sequential", {"order": "blocks", "block_length": 2}, Chain(drawn=True, block_length=2)),
+    Setting("sequential", {"contrast": 0.5}, chain=Chain(contrast=0.5)),
+    Setting("sequential", {"verify": "packed"}, chain=PACKED, subjects=NETWORK),
+    Setting("sequential", {"cache": "prefix"}, subjects=("block-causal",)),
+    #
+    Setting("fef", {"verify": "rows", "window": 4}, by="samples", same_as=BY_ROWS, oracle=True),
+    Setting("fef", REJECT | {"window": 2}),
+    Setting("fef", REJECT, slow=True),
+    Setting("fef", REJECT | {"window": 3}, temperature=0.7, top_p=0.8),
+    Setting("fef", REJECT | {"window": 3, "contrast": 0.5}, chain=Chain(contrast=0.5), subjects=TABLES),
+    Setting("fef", REJECT | {"window": 4, "survival": 0.5}, subjects=TABLES),
+    Setting("fef", REJECT | {"window": 3, "draft": "fresh", "planner": "influence", "survival": 0.2}, subjects=NETWORK),
+    Setting("fef", {"verify": "rows", "accept": "block", "window": 3, "draft": "fresh"}),
+    Setting("fef", {"verify": "rows", "accept": "block", "window": 8}, subjects=(), oracle=True),
+    Setting("fef", REJECT | {"window": 2, "cache": "prefix"}, subjects=("block-causal",)),
+    short("fef", REJECT | {"window": 2, "steps": 2}, TWO_PASSES, subjects=TABLES),
+    short("fef", REJECT | {"window": 2, "steps": 2}, TWO_PASSES, subjects=NETWORK, slow=True),
+    short("fef", REJECT | {"window": 2, "steps": 3, "remask": "remdm"}, Chain(passes=3, eta=0.2), by="samples"),
+    short("fef", REJECT | {"window": 2, "steps": 2, "remask": "low-confidence"}, TWO_PASSES, subjects=TABLES),
+    short("fef", REJECT_PACKED | {"window": 2}, PACKED, subjects=NETWORK),
+    Setting("fef", REJECT_PACKED, chain=PACKED, subjects=NETWORK, slow=True),
+    Setting("fef", {"verify": "packed"}, chain=PACKED, subjects=NETWORK, by="samples", same_as=BY_PACKED),
+    Setting("fef", {"verify": "rows", "window": 3}, temperature=0, same_as=BY_ROWS),
+    #
+    Setting("dual-exact", {"verify": "rows", "drafts": 2}, subjects=NETWORK, by="samples", same_as=BY_ROWS),
+    short("dual-exact", REJECT | {"drafts": 2, "window": 2}, LEFT_TO_RIGHT, subjects=NETWORK),
+    Setting("dual-exact", {"verify": "packed"}, chain=PACKED, subjects=NETWORK, by="samples", same_as=BY_PACKED),
+    Setting("dual-exact", REJECT_PACKED | {"drafts": 2, "window": 2}, chain=PACKED, subjects=NETWORK),
+    Setting("dual-exact", {"verify": "rows"}, temperature=0, subjects=NETWORK, same_as=BY_ROWS),
+    Setting("dual", {"drafts": 2}, chain=CONFIDENCE, subjects=NETWORK, by="samples"),
+    Setting("dual", {"keep": "kl", "limit": 0.1}, chain=CONFIDENCE, subjects=NETWORK, by="samples"),
+    #
+    Setting("low-confidence", temperature=0, chain=CONFIDENCE),
+    Setting("low-confidence", {"block_length": 2}, temperature=0, chain=IN_TWOS),
+    short("low-confidence", {}, subjects=TABLES),
+    short("low-confidence", {"tokens_per_step": 2}, subjects=TABLES, oracle=True),
+    Setting("low-confidence", {"tokens_per_step": 2}, temperature=0, chain=CONFIDENCE),
+    short("random", {}, RANDOM, oracle=True),
+    short("random", {"tokens_per_step": 2}, RANDOM, subjects=TABLES),
+    short("random", {"tokens_per_step": 8}, RANDOM, subjects=TABLES, oracle=True),
+    Setting("ssd", temperature=0, chain=CONFIDENCE, same_as=("low-confidence", {})),
+    Setting("freedave", temperature=0, chain=CONFIDENCE, same_as=("low-confidence", {})),
+    Setting(
+        "freedave",
+        {"tokens_per_step": 2},
+        temperature=0,
+        chain=CONFIDENCE,
+        same_as=("low-confidence", {"tokens_per_step": 2}),
+    ),
+    #
+    short("origin", {"steps": 2}, LEFT_TO_RIGHT, subjects=TABLES, oracle=True),
+    short("remdm", {"steps": 3}, LEFT_TO_RIGHT, subjects=TABLES, by="samples", oracle=True),
+    Setting("maskgit-plus", {"tokens_per_step": 1}, temperature=0, chain=CONFIDENCE),
+    short("maskgit-plus", {"tokens_per_step": 1}, subjects=TABLES),
+    short("topk-margin", {"tokens_per_step": 1}, most(margin), oracle=True),
+    short("topk-margin", {"tokens_per_step": 1}, most(margin, sampled=True), temperature=0.7, top_p=0.9),
+    short("topk-margin", {}, most(margin), subjects=TABLES),
+    short("entropy", {"tokens_per_step": 1}, most(certainty)),
+    short("entropy", {"tokens_per_step": 1}, most(certainty, sampled=True), temperature=0.7, top_p=0.9),
+    short("entropy", {"tokens_per_step": 1, "left_bias": 0.5}, most(certainty, bias=0.5), subjects=TABLES),
+    short("entropy", {"tokens_per_step": 1, "alg_temp": 0.5}, subjects=("consistent",), by="samples"),
+    short("entropy", {"steps": 2}, most(certainty), subjects=TABLES, oracle=True),
+    #
+    Setting("threshold", {"threshold": 0.6}),
+    Setting("threshold", {"threshold": 0.9}, slow=True),
+    Setting("threshold", {"threshold": 1.0, "cache": "dual", "block_length": 2}, chain=IN_TWOS, subjects=NETWORK),
+    Setting("threshold", {"threshold": 1.0, "cache": "prefix", "block_length": 2}, chain=IN_TWOS, subjects=NETWORK),
+    Setting("factor", {"factor": 1.0}),
+    Setting("factor", {"factor": 1.0, "cache": "dual", "block_length": 2}, chain=IN_TWOS, subjects=NETWORK),
+    Setting("delayed-cache", temperature=0, chain=CONFIDENCE, subjects=NETWORK),
+    Setting("entropy-bounded", {"gamma": 0.1}),
+    Setting("entropy-bounded", {"gamma": 0.5}),
+    short("klass", {"threshold": 0.3, "epsilon": 1.0, "history": 1}, subjects=TABLES),
+    Setting("schedule", {"steps": 2}),
+    Setting("schedule", {"steps": 3}, slow=True),
+    Setting("demask", {"influence": "probe", "tau": 0.1}),
+    Setting("demask", {"influence": "probe", "tau": 0.3}),
+    short("wino", {}, subjects=TABLES, by="samples"),
+    short("saber", {}, subjects=TABLES, by="samples"),
+)
+
+
+def settings_of(methods: Sequence[str], *, slow: bool = False) -> list[Setting]:
+    """The settings of these methods; of all, if none is named. Raises OptionError for an unknown method."""
+    for name in methods:
+        if name not in METHODS:
+            raise OptionError(f"Unknown method {name!r}.{nearest_hint(name, METHODS)}")
+    return [s for s in SETTINGS if (not methods or s.method in methods) and (slow or not s.slow)]
+
+
+def verdict(setting: Setting, effort: Effort) -> Verdict:
+    """Measure one setting against what its certificate says, or against `setting.declared`."""
+    certificate = setting.certificate()
+    measured = tuple(CHECKS[setting.declared or certificate.kind](setting, effort))
+    return Verdict(setting, certificate, measured)

@@ -1,0 +1,88 @@
+"""Small denoisers whose every conditional is known: tables, the parity law, a tiny random network."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from fef.models.config import TransformerConfig
+from fef.models.demask import DependencyHead
+from fef.models.extras import Extras
+from fef.models.table import TableDenoiser
+from fef.models.transformer import Transformer
+
+__all__ = [
+    "EMPTY",
+    "MASK",
+    "TABLES",
+    "K",
+    "L",
+    "consistent",
+    "empty_rows",
+    "inconsistent",
+    "parity",
+    "random_joint",
+    "random_network",
+    "tiny_network",
+]
+
+K, L = 3, 4
+MASK = K
+EMPTY = (MASK,) * L
+
+
+def random_joint(n_tokens: int = K, length: int = L, seed: int = 0, power: float = 3.0) -> Tensor:
+    """A random joint law; the larger `power`, the fewer likely texts it has."""
+    generator = torch.Generator().manual_seed(seed)
+    weight = torch.rand((n_tokens,) * length, generator=generator, dtype=torch.float64) ** power
+    return weight / weight.sum()
+
+
+def consistent() -> TableDenoiser:
+    return TableDenoiser(random_joint())
+
+
+def inconsistent() -> TableDenoiser:
+    return TableDenoiser.inconsistent(K, L, seed=0)
+
+
+TABLES = {"consistent": consistent, "inconsistent": inconsistent}
+
+
+def parity() -> TableDenoiser:
+    """Three bits, the last the parity of the others: each pair is independent, the three are not (methods.md 2.1)."""
+    joint = torch.zeros(2, 2, 2, dtype=torch.float64)
+    for a, b in [(0, 0), (0, 1), (1, 0), (1, 1)]:
+        joint[a, b, a ^ b] = 0.25
+    return TableDenoiser(joint)
+
+
+def tiny_network(seed: int = 0, scale: float = 0.5, **config: Any) -> Transformer:
+    """A random transformer in float64 whose every weight matters; `config` as in `TransformerConfig`."""
+    values = {"vocab_size": 8, "dim": 16, "layers": 2, "heads": 2, "mlp_dim": 24, "mask_id": 7, "packed": True}
+    model = Transformer(TransformerConfig(**(values | config))).double()
+    model.reset(seed)
+    generator = torch.Generator().manual_seed(seed + 1)
+    with torch.no_grad():
+        for parameter in model.parameters():  # `reset` leaves residual branches at zero
+            parameter.add_(scale * torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype))
+    return model.eval().requires_grad_(False)
+
+
+def random_network(kind: Literal["network", "block-causal"], seed: int, n_tokens: int) -> Transformer:
+    """A network deep enough for stale keys to matter, with a random dependency head and some profile."""
+    size = {"vocab_size": n_tokens + 1, "mask_id": n_tokens, "layers": 4}
+    if kind == "block-causal":
+        return tiny_network(seed, 0.4, attention="block-causal", block_length=2, packed=False, **size)
+    network = tiny_network(seed, 0.4, **size)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        head = DependencyHead(network.config.dim, rank=4).eval().requires_grad_(False)
+    network.extras = Extras(head, (1.0, 0.6, 0.3, 0.1))
+    return network
+
+
+def empty_rows(count: int, length: int = L, mask: int = MASK) -> Tensor:
+    return torch.full((count, length), mask)

@@ -1,0 +1,142 @@
+"""Decoders broken on purpose, each with a false certificate: the suite must catch every one (`fef verify --self-test`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from unittest.mock import patch
+
+from torch import Tensor
+
+from fef.laws.draws import KeyedNoise, Noise, Purpose, Site
+from fef.verify.bounds import PROMISES
+from fef.verify.reference import Chain, confidence, first_of, ranked
+from fef.verify.setting import Effort, Name, Setting
+from fef.verify.suite import Verdict, verdict
+
+__all__ = ["TWINS", "ArgmaxDrafts", "Twin", "twin_verdict"]
+
+
+@dataclass(frozen=True)
+class Twin:
+    """fault: what is wrong. setting: with the kind that a false certificate declares. broken: breaks the code meanwhile."""
+
+    fault: str
+    setting: Setting
+    broken: Callable[[], AbstractContextManager[object]] = nullcontext
+
+
+class ArgmaxDrafts(Noise):
+    """A published mistake: drafts are the argmax, but acceptance uses the soft law as if they were drawn from it."""
+
+    def __init__(self, inner: Noise) -> None:
+        self.inner = inner
+
+    @property
+    def keyed(self) -> bool:
+        return self.inner.keyed
+
+    def categorical(self, logp_BSV: Tensor, site: Site, purpose: Purpose) -> Tensor:
+        return logp_BSV.argmax(-1) if purpose is Purpose.DRAFT else self.inner.categorical(logp_BSV, site, purpose)
+
+    def bernoulli(self, prob_BS: Tensor, site: Site, purpose: Purpose) -> Tensor:
+        return self.inner.bernoulli(prob_BS, site, purpose)
+
+    def uniform(self, site: Site, purpose: Purpose) -> Tensor:
+        return self.inner.uniform(site, purpose)
+
+    def select(self, rows: Tensor) -> ArgmaxDrafts:
+        return ArgmaxDrafts(self.inner.select(rows))
+
+
+def target_for_residual() -> AbstractContextManager[object]:
+    return patch("fef.laws.accept.residual", lambda logp, _logq, _scale: logp)
+
+
+def seeds_by_place() -> AbstractContextManager[object]:
+    """Rows that stay behind when others finish take over their seeds."""
+    return patch.object(KeyedNoise, "select", lambda self, rows: KeyedNoise(self.seed_B[: len(rows)]))
+
+
+def coarse_noise() -> AbstractContextManager[object]:
+    """Gumbel noise from uniform numbers of three bits."""
+    return patch("fef.laws.draws._midpoint", lambda high, _low: ((high >> 29).double() + 0.5) / 8)
+
+
+def tighter_promise() -> AbstractContextManager[object]:
+    return patch.dict(PROMISES, {"threshold": replace(PROMISES["threshold"], limit=lambda _options, _n: 0.1)})
+
+
+def promise_without_assumption() -> AbstractContextManager[object]:
+    return patch.dict(PROMISES, {"demask": replace(PROMISES["demask"], assumed=lambda _set: True)})
+
+
+SPECULATIVE = {"verify": "rows", "accept": "rejection", "window": 2, "draft": "fresh"}
+TABLES: tuple[Name, ...] = ("consistent", "inconsistent")
+CONFIDENCE = Chain(lambda _pipeline: ranked(confidence))
+BACKWARDS = Chain(lambda _pipeline: first_of((3, 2, 1, 0)))
+
+TWINS: tuple[Twin, ...] = (
+    Twin(
+        "re-masking by confidence called chain",
+        Setting(
+            "fef",
+            SPECULATIVE | {"steps": 2, "remask": "low-confidence"},
+            chain=Chain(passes=2),
+            length=3,
+            subjects=TABLES,
+            declared="chain",
+        ),
+    ),
+    Twin(
+        "ranking by the drawn token called chain",
+        Setting("low-confidence", chain=CONFIDENCE, length=3, subjects=TABLES, declared="chain"),
+    ),
+    Twin(
+        "several tokens of one pass called chain",
+        Setting("random", {"tokens_per_step": 2}, chain=Chain(drawn=True), length=3, declared="chain"),
+    ),
+    Twin(
+        "several tokens of one pass called chain, on the Markov oracle alone",
+        Setting("random", {"tokens_per_step": 8}, subjects=(), oracle=True, declared="chain"),
+    ),
+    Twin(
+        "argmax drafts accepted by their soft law",
+        Setting("fef", SPECULATIVE, subjects=TABLES, declared="chain", wrap=ArgmaxDrafts),
+    ),
+    Twin(
+        "a rejected draft replaced from the target, not the residual",
+        Setting("fef", SPECULATIVE, subjects=TABLES, declared="chain"),
+        target_for_residual,
+    ),
+    Twin("the chain of another order", Setting("sequential", chain=BACKWARDS, subjects=TABLES, declared="chain")),
+    Twin(
+        "two passes called one",
+        Setting("fef", SPECULATIVE | {"steps": 2}, length=3, subjects=TABLES, declared="chain"),
+    ),
+    Twin("coarse noise", Setting("sequential", by="samples", subjects=TABLES, declared="chain"), coarse_noise),
+    Twin("seeds by place in the batch", Setting("sequential", subjects=(), declared="chain"), seeds_by_place),
+    Twin(
+        "several tokens a step called greedy",
+        Setting("low-confidence", {"tokens_per_step": 2}, temperature=0, chain=CONFIDENCE, declared="greedy"),
+    ),
+    Twin(
+        "another order called greedy",
+        Setting("sequential", temperature=0, chain=BACKWARDS, subjects=TABLES, declared="greedy"),
+    ),
+    Twin("a bound that is not kept", Setting("threshold", {"threshold": 0.6}), tighter_promise),
+    Twin(
+        "a bound claimed of the parity law, too",
+        Setting("demask", {"influence": "probe"}),
+        promise_without_assumption,
+    ),
+    Twin("an exact decoder called a heuristic", Setting("sequential", subjects=TABLES, declared="none")),
+    Twin("a greedy decoder called a heuristic", Setting("sequential", temperature=0, declared="none")),
+)
+
+
+def twin_verdict(twin: Twin, effort: Effort) -> Verdict:
+    """The verdict on a twin; it is caught if the verdict is a failure."""
+    with twin.broken():
+        return verdict(twin.setting, effort)

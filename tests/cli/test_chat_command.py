@@ -1,0 +1,86 @@
+"""`fef chat`, `fef generate --chat` and `fef info` on released checkpoints and on our own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import fef
+
+DATA = Path(__file__).parents[1] / "golden" / "data"
+LLADA = DATA / "llada" / "checkpoint"
+SHORT = ("--max-new-tokens", 8, "--dtype", "float32", "--device", "cpu")
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """The prompts that the model was given."""
+    seen: list[object] = []
+    generate = fef.Model.generate
+    monkeypatch.setattr(
+        fef.Model, "generate", lambda self, prompt, **options: seen.append(prompt) or generate(self, prompt, **options)
+    )
+    return seen
+
+
+def test_a_conversation_is_remembered(fef_cli, asked):
+    result = fef_cli("chat", "--model", LLADA, "--system", "Be brief.", *SHORT, stdin="Hi\nAdd 1 and 2\n")
+    assert result.exit_code == 0
+    first, second = asked
+    assert first == [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]
+    assert second[:2] == first
+    assert second[2]["role"] == "assistant"
+    assert second[2]["content"] in result.stdout
+    assert second[3] == {"role": "user", "content": "Add 1 and 2"}
+
+
+def test_without_a_template_each_line_is_a_prompt(fef_cli, tiny, asked):
+    assert fef_cli("chat", "--model", tiny, *SHORT, stdin="one\r\ntwo\n\nthree\n").exit_code == 0
+    assert asked == ["one", "two"]  # an empty line ends the talk
+    refused = fef_cli("chat", "--model", tiny, "--system", "Be brief.", stdin="one\n")
+    assert refused.exit_code == 2
+    assert "no chat template" in refused.stderr
+
+
+def test_a_talk_that_grows_too_long_goes_on(fef_cli, asked):
+    long = "word " * 5000
+    result = fef_cli("chat", "--model", LLADA, *SHORT, stdin=f"Hi\n{long}\nHi again\n")
+    assert result.exit_code == 0
+    assert "Shorten the prompt" in result.stderr
+    assert [m["content"] for m in asked[2]][::2] == ["Hi", "Hi again"]
+
+
+def test_generate_through_the_template(fef_cli, asked):
+    plain = fef_cli("generate", "Hi", "--model", LLADA, *SHORT)
+    chat = fef_cli("generate", "Hi", "--model", LLADA, "--chat", *SHORT)
+    assert (plain.exit_code, chat.exit_code) == (0, 0)
+    assert asked == ["Hi", [{"role": "user", "content": "Hi"}]]
+
+
+def test_unknown_dtypes_are_refused(fef_cli, tiny):
+    result = fef_cli("generate", "Hi", "--model", tiny, "--dtype", "bfloat32")
+    assert result.exit_code == 2
+    assert "Did you mean" in result.stderr
+
+
+def test_info_on_released_checkpoints(fef_cli, tmp_path):
+    known = {
+        "llada": ("LLaDA", "bidirectional", False, False, None),
+        "illada": ("LLaDA", "bidirectional", False, False, None),
+        "dream": ("Dream", "bidirectional", True, False, None),
+        "sdar": ("SDAR", "block-causal", False, True, None),
+        "llada2-moe": ("LLaDA2", "block-causal", False, True, 16),
+    }
+    for name, facts in known.items():
+        found = json.loads(fef_cli("info", DATA / name / "checkpoint", "--json").stdout)
+        assert tuple(found[key] for key in ("family", "attention", "shift", "block_cache", "experts")) == facts
+        assert found["laws"]
+    (tmp_path / "config.json").write_text((LLADA / "config.json").read_text())  # no weights at all
+    table = fef_cli("info", tmp_path).stdout
+    assert "225,728" in table
+    assert "no tokenizer" in table
+    sdar = fef_cli("info", DATA / "sdar" / "checkpoint").stdout
+    assert "blocks of 4" in sdar
+    assert "exact cache of finished blocks" in sdar

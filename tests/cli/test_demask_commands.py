@@ -1,0 +1,56 @@
+import json
+
+import pytest
+
+from fef.models.demask import DEMASK
+
+SMALL = ["--states", 6, "--slots", 6, "--sources", 2, "--steps", 3, "--canvas-length", 16, "--device", "cpu"]
+
+
+@pytest.fixture
+def examples(tmp_path):
+    path = tmp_path / "examples.jsonl"
+    path.write_text('{"prompt": "1 + 1", "response": "the answer is 2"}\n' * 8)
+    return path
+
+
+def test_a_head_is_trained_reported_and_refused_by_another_model(fef_cli, tmp_path, examples, tiny, shipped):
+    out, report = tmp_path / DEMASK, tmp_path / "report.json"
+    trained = fef_cli("train-demask", "--model", tiny, "--out", out, "--data", examples, *SMALL, "--json")
+    assert trained.exit_code == 0, trained.output
+    assert json.loads(trained.stdout)["parameters"] == 256 * 33 + 2 * 64 * 257 + 65
+    small = ["--states", 3, "--slots", 4, "--values", 2, "--canvas-length", 16, "--device", "cpu"]
+    shown = fef_cli("demask-report", "--model", tiny, "--head", out, "--data", examples, *small, "--json", report)
+    assert shown.exit_code == 0, shown.output
+    assert "parity of 3 bits" in shown.stdout and "near triples" in shown.stdout
+    assert json.loads(report.read_text())["parity"]["violated"]
+    refused = fef_cli("demask-report", "--model", shipped, "--head", out, "--data", examples)
+    assert refused.exit_code == 2
+    assert "width 32" in refused.stderr and "width 288" in refused.stderr
+
+
+BAD = {
+    "no data": (["train-demask"], "--tasks"),
+    "states": (["train-demask", "--tasks", "joint", "--states", "0"], "at least 1"),
+    "under-weight": (["train-demask", "--tasks", "joint", "--under-weight", "0"], "must be positive"),
+    "temperature": (["train-demask", "--tasks", "joint", "--temperature", "-1"], "must be a finite number"),
+    "unknown family": (["train-demask", "--tasks", "joints"], "Did you mean 'joint'"),
+    "missing head": (["demask-report", "--tasks", "joint", "--head", "missing"], "train-demask"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "words"), BAD.values(), ids=BAD.keys())
+def test_bad_input_exits_2_before_anything_is_written(fef_cli, tmp_path, tiny, arguments, words):
+    out = ["--out", tmp_path / DEMASK] if arguments[0] == "train-demask" else []
+    result = fef_cli(*arguments, "--model", tiny, *out)
+    assert result.exit_code == 2, result.output
+    assert words in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_one_example_is_too_few(fef_cli, tmp_path, tiny):
+    data = tmp_path / "one.jsonl"
+    data.write_text('{"prompt": "1 + 1", "response": "2"}\n')
+    result = fef_cli("train-demask", "--model", tiny, "--out", tmp_path / DEMASK, "--data", data)
+    assert result.exit_code == 2
+    assert "at least two" in result.stderr

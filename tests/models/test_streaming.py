@@ -1,0 +1,71 @@
+"""Loading streams: peak memory is that of the weights, in the stored dtype and in a wider one.
+
+Sized by FEF_STREAM_GB, for example: FEF_STREAM_GB=16 python -m pytest -m slow tests/models/test_streaming.py
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from released import shape, write
+from safetensors import safe_open
+
+from fef.models.checkpoint import describe, load_network
+from fef.models.weights import MAPPED_BYTES
+
+BOUND = 1.1
+GIGABYTES = float(os.environ.get("FEF_STREAM_GB", "0.4"))
+SMALL = 100 * 10**6
+needs_proc = pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="peak memory is read from /proc")
+
+
+def measured(how: str, path: Path, dtype: str) -> tuple[int, int]:
+    program = str(Path(__file__).with_name("released.py"))
+    run = subprocess.run([sys.executable, program, how, str(path), dtype], capture_output=True, text=True, check=True)
+    weights, peak = json.loads(run.stdout)
+    return weights, peak
+
+
+@needs_proc
+def test_the_small_checkpoint_streams_and_its_twin_does_not(tmp_path):
+    """100 MB in one shard: a loader that holds the shard beside the network needs twice the weights."""
+    write(tmp_path, SMALL)
+    weights, peak = measured("stream", tmp_path, "bfloat16")
+    assert weights > 0.9 * SMALL
+    assert weights <= peak <= weights + MAPPED_BYTES + 4 * 2**20
+    assert measured("copy", tmp_path, "bfloat16")[1] > 1.5 * weights
+
+
+@needs_proc
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+def test_peak_memory_of_a_large_checkpoint(tmp_path, dtype):
+    size = GIGABYTES * 10**9 / (1 if dtype == "bfloat16" else 2)
+    write(tmp_path, int(size), shard_bytes=max(1 << 28, int(size / 4)))
+    weights, peak = measured("stream", tmp_path, dtype)
+    assert weights > 0.8 * GIGABYTES * 10**9
+    assert weights <= peak <= BOUND * weights
+
+
+@pytest.mark.parametrize("mapped", [1, 4096, 1 << 30])
+def test_what_is_streamed_is_what_is_stored(tmp_path, monkeypatch, mapped):
+    """At any size of the window: one row at a time, a few, everything."""
+    monkeypatch.setattr(
+        "released.shape", lambda _: shape(1) | {"d_model": 32, "mlp_hidden_size": 48, "embedding_size": 60}
+    )
+    monkeypatch.setattr("fef.models.weights.MAPPED_BYTES", mapped)
+    write(tmp_path, 1, shard_bytes=6000)
+    stored = {}
+    for file in tmp_path.glob("*.safetensors"):
+        with safe_open(file, framework="pt") as shard:
+            stored |= {key: shard.get_tensor(key) for key in shard.keys()}  # noqa: SIM118
+    described = describe(tmp_path)
+    network = load_network(tmp_path, described, dtype=torch.bfloat16)
+    for name, parameter in network.named_parameters():
+        assert torch.equal(parameter, stored[described.family.stored_name(name)])

@@ -1,0 +1,50 @@
+"""The suite passes what is declared truly and catches every decoder that is broken on purpose."""
+
+from __future__ import annotations
+
+import pytest
+
+from fef.decoding.methods import METHODS
+from fef.errors import OptionError
+from fef.verify.decode import GivenOrder, law_of_decode
+from fef.verify.reference import Chain, chain_law, distance, sharpened, table_of
+from fef.verify.setting import Effort
+from fef.verify.suite import SETTINGS, settings_of, verdict
+from fef.verify.tables import inconsistent
+from fef.verify.twins import TWINS, Twin, twin_verdict
+
+SMALL = Effort(samples=4_000, oracle_texts=200, denoisers=1)
+MARKED = [pytest.param(s, marks=[pytest.mark.slow] if s.slow else [], id=f"{s.method}: {s.words}") for s in SETTINGS]
+
+
+@pytest.mark.parametrize("setting", MARKED)
+def test_every_certificate_holds(setting):
+    found = verdict(setting, SMALL)
+    assert found.passed, found.failures
+
+
+@pytest.mark.parametrize("twin", TWINS, ids=lambda twin: twin.fault)
+def test_every_broken_decoder_is_caught(twin: Twin):
+    assert not twin_verdict(twin, SMALL).passed
+
+
+def test_every_method_has_settings():
+    assert {s.method for s in SETTINGS} == set(METHODS)
+    assert settings_of(["random"]) == [s for s in SETTINGS if s.method == "random"]
+    assert {s.slow for s in settings_of([])} == {False}
+    assert any(s.slow for s in settings_of([], slow=True))
+
+
+def test_an_unknown_method_is_refused():
+    with pytest.raises(OptionError, match="Did you mean 'fef'"):
+        settings_of(["fe"])
+
+
+def test_an_order_can_be_given_in_place_of_the_drawn_one():
+    """Otherwise the mixture over orders would hold whatever the decoder does with its order."""
+    table = table_of(inconsistent(), 3, 4)
+    backwards = chain_law(table, Chain(lambda _p: lambda _s, _l, slots: [max(slots)]), sharpened())
+    law = law_of_decode(
+        inconsistent(), table.empty, "sequential", {"order": "random"}, wrap=lambda n: GivenOrder(n, (3, 2, 1, 0))
+    )
+    assert distance(law, backwards) < 1e-9

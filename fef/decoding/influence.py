@@ -36,4 +36,6 @@ def probed(work: Work, slots_BS: Tensor, seen: Seen) -> Tensor:
         lengths_R = None if canvas.lengths_B is None else canvas.lengths_B.repeat(copies)
         return network.logits_at(ids_RL, slots_BS.clamp(min=0).repeat(copies, 1), lengths_R)
 
-    return exact_influence(score, canvas.ids_BL, slots_BS, work.plain_law, work.plan.probe_values).matrix_BSS
+    found = exact_influence(score, canvas.ids_BL, slots_BS, work.plain_law, work.plan.probe_values)
+    # values that were not tried may move a slot by all of their probability
+    return (found.matrix_BSS + found.missing_mass_BS[..., None]).clamp(max=1)

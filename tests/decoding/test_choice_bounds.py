@@ -5,12 +5,16 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from test_choice_rules import candidates, chosen
 
+import fef
 from fef.decoding.choice import Choice, EntropyBound, Factor, LowInfluence, Threshold
+from fef.models.table import TableDenoiser
+from fef.verify.tables import random_joint
 
 K, L = 3, 4
 
@@ -111,3 +115,25 @@ def test_parity_defeats_pairwise_influences():
     slots = committed(LowInfluence(0.0, "probe"), joint, influence_BSS=torch.tensor(true_influence(joint))[None])
     own, product = both_laws(joint, slots)
     assert abs(own - product).sum() / 2 > 0.4
+
+
+@pytest.mark.parametrize("values", [1, 2, K])
+@pytest.mark.parametrize("tau", [0.05, 0.3])
+def test_probing_some_values_never_underestimates(values, tau):
+    """What the loop commits in its first round, with the influence of the values that were not tried unknown."""
+    for seed in range(20):
+        joint = random_joint(K, L, seed)
+        out = fef.decode(
+            TableDenoiser(joint),
+            torch.full((1, L), K),
+            method="demask",
+            influence="probe",
+            probe_values=values,
+            tau=tau,
+            temperature=1.0,
+            trace=True,
+        )
+        slots = out.trace[0].slots[0][out.trace[0].written[0]].tolist()
+        influence = true_influence(joint.numpy())
+        order = sorted(slots, key=lambda i: (-marginals(joint.numpy())[i].max(), i))
+        assert sum(influence[i, j] for n, j in enumerate(order) for i in order[:n]) <= tau + 1e-12

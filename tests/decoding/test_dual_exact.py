@@ -21,7 +21,7 @@ def canvas(rows: int = 6, length: int = 9) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("verify", ["rows", "packed"])
-@pytest.mark.parametrize("temperature", [0.0, 0.7, 1.0, [0.0, 0.7, 1.0, 0.0, 0.7, 1.0]])
+@pytest.mark.parametrize("temperature", [1.0, [0.0, 0.7, 1.0, 0.0, 0.7, 1.0]])
 @pytest.mark.parametrize("order", ["left-to-right", "random"])
 @pytest.mark.parametrize("eos_id", [None, EOS])
 def test_the_text_of_sequential(verify, temperature, order, eos_id):

@@ -27,7 +27,7 @@ INCONSISTENT = TableDenoiser.inconsistent(K, L, seed=0)
 CONSISTENT = TableDenoiser(random_joint(K, L))
 KEEP: dict[str, Callable[[float], float]] = {
     "linear": lambda t: 1 - t,
-    "cosine": lambda t: 1 - math.sin(math.pi / 2 * t),
+    "cosine": lambda t: 1 - math.cos(math.pi / 2 * (1 - t)),
 }
 EXACT = 1e-9
 

@@ -48,6 +48,14 @@ def test_the_text_of_low_confidence_in_no_more_calls(
         assert same.certificate.kind == "greedy"
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_a_slot_whose_best_token_is_an_end_that_cannot_be(seed):
+    """It is ranked by the token that it gets, as in low-confidence; several of these networks have such slots."""
+    network, ids = tiny_network(seed), canvas(8, 9)
+    base = fef.decode(network, ids, method="low-confidence", eos_id=EOS)
+    assert torch.equal(fef.decode(network, ids, method="ssd", eos_id=EOS).ids, base.ids)
+
+
 def test_an_agreeable_network_takes_few_calls():
     """Laws that no token changes: a chain of 4 is always right, so 8 tokens take the first look and two calls; the last
     chain needs none."""

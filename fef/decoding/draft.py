@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from fef.decoding.plan import Speculation
-from fef.decoding.score import row_lengths
+from fef.decoding.score import Look, row_lengths
 from fef.decoding.work import Work
 from fef.errors import OptionError
 from fef.laws.draws import Purpose, gumbels
@@ -38,7 +38,7 @@ def propose(work: Work, spec: Speculation, window_BW: Tensor) -> Drafts:
     if spec.draft == "stale":
         return stale_drafts(work, spec, window_BW)
     if spec.planner == "influence":
-        seen = work.scorer.look(work.canvas, window_BW, hidden=True)
+        seen = work.scorer.look(work.canvas, Look(window_BW, hidden=True))
         every_row_B = torch.ones_like(work.rows_B, dtype=torch.bool)
         return dataclasses.replace(
             drawn(work, spec, seen.logits_BSV, window_BW, every_row_B), hidden_BWE=seen.hidden_BSE
@@ -66,12 +66,12 @@ def draft_logits(work: Work, spec: Speculation, window_BW: Tensor) -> tuple[Tens
     if work.carry is None:
         # under visible noise a marginal has seen its own site through the network, not through Lemma 1
         own_B = no_row_B if work.run.network.visible_noise else ~no_row_B
-        return work.scorer.look(work.canvas, window_BW).logits_BSV, own_B
+        return work.scorer.look(work.canvas, Look(window_BW)).logits_BSV, own_B
     carry_BWV, carried_B = work.carry
     asked_BW = window_BW.masked_fill(carried_B[:, None], -1)
     if not bool((asked_BW >= 0).any()):
         return carry_BWV, no_row_B
-    fresh_BWV = work.scorer.look(work.canvas, asked_BW).logits_BSV
+    fresh_BWV = work.scorer.look(work.canvas, Look(asked_BW)).logits_BSV
     return torch.where(carried_B[:, None, None], carry_BWV, fresh_BWV), ~carried_B
 
 

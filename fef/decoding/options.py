@@ -14,10 +14,12 @@ __all__ = ["check_options", "flag", "number", "one_of", "path", "whole"]
 Check = Callable[[str, Any], None]
 
 
-def whole(default: int | None, least: int = 1) -> Any:
-    """A whole number of at least `least`; None too if that is the default."""
+def whole(default: int | None, least: int = 1, *, optional: bool = False) -> Any:
+    """A whole number of at least `least`; None too if that is the default, or if optional."""
 
     def check(name: str, value: Any) -> None:
+        if optional and value is None:
+            return
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise OptionError(f"{name}={value!r} must be a whole number of at least {least}.")
 

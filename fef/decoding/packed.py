@@ -11,7 +11,7 @@ from torch import Tensor
 from fef.decoding.canvas import Canvas
 from fef.decoding.meter import Meter
 from fef.decoding.network import Network
-from fef.decoding.score import Ask, Seen, Targets, row_lengths
+from fef.decoding.score import Ask, Look, Seen, Targets, row_lengths
 from fef.models.packed import REVEALED, PackedSession
 
 __all__ = ["PackedScorer"]
@@ -35,16 +35,9 @@ class PackedScorer:
         self.meter.pass_(self.who_B, torch.ones_like(self.who_B), row_lengths(canvas) + (slots_BS >= 0).sum(1))
         return self.session.first_logits_BDV
 
-    def look(
-        self,
-        canvas: Canvas,
-        slots_BS: Tensor,
-        *,
-        suspects_BC: Tensor | None = None,
-        masked: bool = True,
-        hidden: bool = False,
-    ) -> Seen:
-        assert suspects_BC is None and not hidden, "no preset asks for this under the packed law"
+    def look(self, canvas: Canvas, look: Look) -> Seen:
+        assert look.suspects_BC is None and not look.hidden, "no preset asks for this under the packed law"
+        slots_BS = look.slots_BS
         asked_B1 = (slots_BS >= 0).any(1, keepdim=True)
         references_B1 = torch.where(asked_B1, self.waiting_B1, -1)
         _, logits_BGSV = self.extend(canvas, references_B1, slots_BS[:, :0], slots_BS[:, None])

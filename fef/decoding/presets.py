@@ -284,7 +284,7 @@ class RemdmOptions(OriginOptions):
 
 @dataclass(frozen=True)
 class CachedOptions(Guided):
-    block_length: int | None = whole(32)
+    block_length: int | None = whole(32, optional=True)
     cache: Cache = one_of("none", get_args(Cache))
 
     def plan_for(self, method: str, choice: Choice, network: Network) -> Plan:
@@ -407,7 +407,7 @@ class DualOptions:
     tokens_per_step: int = whole(1)
     keep: Literal["confidence", "kl"] = one_of("confidence", ("confidence", "kl"))
     limit: float = number(0.5)
-    block_length: int | None = whole(32)
+    block_length: int | None = whole(32, optional=True)
     cache: CacheKind = one_of("dual", get_args(CacheKind))
 
     def plan(self, network: Network) -> Plan:
@@ -479,7 +479,7 @@ class FreedaveOptions(ReplayOptions):
 class WinoOptions:
     threshold: float = number(0.6, high=1.0)
     keep: float = number(0.9, high=1.0)
-    block_length: int | None = whole(128)
+    block_length: int | None = whole(128, optional=True)
 
     def plan(self, network: Network) -> Plan:
         refuse_visible_noise("wino", network)
@@ -490,7 +490,7 @@ class WinoOptions:
 class SaberOptions:
     tokens_per_step: int = whole(2)
     rate: float = number(8.0, low=1.0)
-    block_length: int | None = whole(32)
+    block_length: int | None = whole(32, optional=True)
 
     def plan(self, network: Network) -> Plan:
         refuse_visible_noise("saber", network)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from fef.decoding.canvas import Canvas
 from fef.decoding.order import decoding_order
+from fef.decoding.score import Look
 from fef.decoding.work import Run, start_work
 
 __all__ = ["masked_nats"]
@@ -35,7 +36,7 @@ def masked_nats(run: Run, canvas: Canvas, tokens_BL: Tensor, revealed: Sequence[
         unknown_BS = torch.full(next_BS.shape, torch.nan, dtype=torch.float64, device=next_BS.device)
         canvas.write(next_BS, tokens_BL.gather(1, next_BS), unknown_BS, unknown_BS, next_BS >= 0)
         masked_BS = work.next_slots(int(open_B[0]) - count)
-        logp_BSV = work.law(work.scorer.look(canvas, masked_BS).logits_BSV, masked_BS)
+        logp_BSV = work.law(work.scorer.look(canvas, Look(masked_BS)).logits_BSV, masked_BS)
         logp_BS = logp_BSV.gather(-1, tokens_BL.gather(1, masked_BS)[..., None])[..., 0]
         nats.append(-logp_BS.mean(1))
         done = count

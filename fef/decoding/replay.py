@@ -16,7 +16,7 @@ from torch import Tensor
 from fef.decoding.canvas import Canvas
 from fef.decoding.plain import choose_and_commit
 from fef.decoding.rows import RowsScorer
-from fef.decoding.score import Seen
+from fef.decoding.score import Look, Seen
 from fef.decoding.work import Work
 
 __all__ = ["replay_round"]
@@ -26,7 +26,7 @@ def replay_round(work: Work) -> None:
     scorer = work.scorer
     assert isinstance(scorer, RowsScorer), "the preset asks for rows"
     slots_BL = torch.arange(work.within_BL.shape[1], device=work.within_BL.device).masked_fill(~work.pending_BL, -1)
-    logits_BLV = scorer.look(work.canvas, slots_BL).logits_BSV if work.carry is None else work.carry[0]
+    logits_BLV = scorer.look(work.canvas, Look(slots_BL)).logits_BSV if work.carry is None else work.carry[0]
     chain = [rule_step(work, work.canvas, logits_BLV)]
     for _ in range(work.plan.replay - 1):
         chain.append(rule_step(work, chain[-1], logits_BLV))

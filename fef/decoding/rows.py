@@ -12,7 +12,7 @@ from fef.decoding.canvas import Canvas
 from fef.decoding.meter import Meter
 from fef.decoding.network import Network
 from fef.decoding.plan import Guidance
-from fef.decoding.score import Ask, Seen, Targets, row_lengths
+from fef.decoding.score import Ask, Look, Seen, Targets, row_lengths
 
 __all__ = ["RowsScorer", "prefix_states"]
 
@@ -29,27 +29,18 @@ class RowsScorer:
         self.time = time
         return None
 
-    def look(
-        self,
-        canvas: Canvas,
-        slots_BS: Tensor,
-        *,
-        suspects_BC: Tensor | None = None,
-        masked: bool = True,
-        hidden: bool = False,
-    ) -> Seen:
-        if hidden:
+    def look(self, canvas: Canvas, look: Look) -> Seen:
+        slots_BS, suspects_BC = look.slots_BS, look.suspects_BC
+        if look.hidden:
             self.bill_canvas(canvas, (slots_BS >= 0).any(1))
             states_BSE, logits_BSV = self.network.hidden_at(canvas.ids_BL, slots_BS.clamp(min=0), canvas.lengths_B)
             return Seen(logits_BSV, hidden_BSE=states_BSE)
-        if suspects_BC is None:
-            return Seen(
-                self.score(canvas, canvas.ids_BL[:, None], self.keep_BL(canvas)[:, None], slots_BS[:, None])[:, 0]
-            )
-        if not masked:
-            seen_BNV = self.look(canvas, torch.cat([slots_BS, suspects_BC], 1)).logits_BSV
-            return Seen(seen_BNV[:, : slots_BS.shape[1]], seen_BNV[:, slots_BS.shape[1] :])
-        return self.look_without(canvas, slots_BS, suspects_BC)
+        if suspects_BC is not None and look.masked:
+            return self.look_without(canvas, slots_BS, suspects_BC)
+        S = slots_BS.shape[1]
+        at_BN = slots_BS if suspects_BC is None else torch.cat([slots_BS, suspects_BC], 1)
+        logits_BNV = self.score(canvas, canvas.ids_BL[:, None], self.keep_BL(canvas)[:, None], at_BN[:, None])[:, 0]
+        return Seen(logits_BNV[:, :S], None if suspects_BC is None else logits_BNV[:, S:])
 
     def look_without(self, canvas: Canvas, slots_BS: Tensor, suspects_BC: Tensor) -> Seen:
         """Suspects in the shadow of a transformer's own pass; for another denoiser, a row each with that position masked."""

@@ -18,7 +18,18 @@ from torch import Tensor
 from fef.decoding.canvas import Canvas
 from fef.decoding.network import Network
 
-__all__ = ["Ask", "Scorer", "Seen", "Targets", "row_lengths"]
+__all__ = ["Ask", "Look", "Scorer", "Seen", "Targets", "row_lengths"]
+
+
+@dataclass(frozen=True)
+class Look:
+    """What to look at. slots_BS: open slots. suspects_BC: committed positions (-1: none). masked: look at each suspect as if
+    its position were masked. hidden: give final hidden states at the slots, too."""
+
+    slots_BS: Tensor
+    suspects_BC: Tensor | None = None
+    masked: bool = True
+    hidden: bool = False
 
 
 @dataclass(frozen=True)
@@ -80,16 +91,8 @@ class Scorer(Protocol):
         """Open the denoising pass of noise time `time`. May give draft logits for `slots_BS` at no further cost."""
         ...
 
-    def look(
-        self,
-        canvas: Canvas,
-        slots_BS: Tensor,
-        *,
-        suspects_BC: Tensor | None = None,
-        masked: bool = True,
-        hidden: bool = False,
-    ) -> Seen:
-        """One pass over the canvas. masked: look at each suspect as if its position were masked."""
+    def look(self, canvas: Canvas, look: Look) -> Seen:
+        """One pass over the canvas."""
         ...
 
     def targets(self, canvas: Canvas, ask: Ask) -> Targets: ...

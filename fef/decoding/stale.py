@@ -13,7 +13,7 @@ from fef.decoding.meter import Meter
 from fef.decoding.network import Network
 from fef.decoding.plan import CacheRule, Guidance
 from fef.decoding.rows import RowsScorer
-from fef.decoding.score import Seen
+from fef.decoding.score import Look, Seen
 from fef.models.stale import StaleCache
 from fef.models.transformer import Transformer
 
@@ -30,16 +30,9 @@ class StaleScorer(RowsScorer):
         self.cache: StaleCache | None = None
         self.looks = 0
 
-    def look(
-        self,
-        canvas: Canvas,
-        slots_BS: Tensor,
-        *,
-        suspects_BC: Tensor | None = None,
-        masked: bool = True,
-        hidden: bool = False,
-    ) -> Seen:
-        assert masked and not hidden, "no preset asks for this with a cache"
+    def look(self, canvas: Canvas, look: Look) -> Seen:
+        assert look.masked and not look.hidden, "no preset asks for this with a cache"
+        slots_BS, suspects_BC = look.slots_BS, look.suspects_BC
         due = self.rule.refresh is not None and self.looks % self.rule.refresh == 0
         self.looks += 1
         if self.cache is None or suspects_BC is not None or due:

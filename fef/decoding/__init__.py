@@ -1,0 +1,14 @@
+"""The decoding loop. In reading order:
+
+canvas, work            the state of a decode
+loop                    blocks, denoising passes, rounds
+speculate, draft        a round that drafts a window and verifies it
+plain, choice, quota    a round that draws every slot and commits what a rule chooses
+revoke, replay          rules that take tokens back; rules replayed several rounds ahead
+score, rows, packed, stale    who runs the network, under which law, with which cache
+order, remask           which slot when; what lies between denoising passes
+plan, presets, methods  which parts make which method, and its options
+certificate, finding    which law the parts sample
+likelihood, profile, influence    measurements with the same parts
+network, meter, options the checked denoiser, the counters, the checked options
+"""

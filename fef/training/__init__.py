@@ -1,0 +1,1 @@
+"""Training of networks and dependency heads: data, mask patterns, objectives, the loop."""

@@ -42,10 +42,13 @@ def fewest_passes(rows: Sequence[Row]) -> list[Row]:
     return [row for row in rows if row.calls == least]
 
 
-def results_page(record: Record, pictures: str) -> str:
-    """The page as Markdown. pictures: what the names of its picture files begin with, before `-joint.png`."""
+def results_page(record: Record, pictures: str, remarks: str = "") -> str:
+    """The page as Markdown. pictures: what the names of its picture files begin with, before `-joint.png`. remarks: what
+    the author makes of the results; the one part that is not computed."""
     families = list(dict.fromkeys(row.family for row in record.rows))
     parts = [f"# Results of `{record.setup['model']}`", introduction(record), verdicts(record.rows, families)]
+    if remarks.strip():
+        parts += ["## Remarks", remarks.strip()]
     for family in families:
         stem = f"{pictures}-{picture_stem(family)}"
         parts += [
@@ -70,7 +73,7 @@ def introduction(record: Record) -> str:
     device = environment.get("gpu", f"{environment['cpu']}, {environment['threads']} threads")
     versions = ", ".join(f"{name} {environment[name]}" for name in ("fef", "torch", "python"))
     lines = [
-        "Made by `fef report` from the results of this command; no number or verdict is written by hand.",
+        "Made by `fef report` from the results of this command; only the remarks are written by hand.",
         f"```\n{record.command}\n```",
         f"- Problems: {setup['problems']} held-out a family, drawn with seed {settings['seed']}, {timing}.",
         f"- Sampling: temperature {settings['temperature']}, top-p {settings['top_p']}, canvas of "

@@ -39,6 +39,7 @@ ALL_SPECS: Mapping[str, tuple[str, ...]] = {
         "fef",
         "fef:window=32,anchors=3",
         "fef:verify=rows",
+        "fef:verify=rows,window=32",
         "fef:verify=rows,survival=0.2",
         "fef:verify=rows,draft=fresh,planner=influence,survival=0.2",
         "fef:accept=block",
@@ -47,7 +48,13 @@ ALL_SPECS: Mapping[str, tuple[str, ...]] = {
     ),
     "dual-exact": ("dual-exact", "dual-exact:verify=rows,block_length=32"),
     "dual": ("dual", "dual:tokens_per_step=4", "dual:tokens_per_step=4,keep=kl", "dual:tokens_per_step=4,limit=0.9"),
-    "demask": ("demask", "demask:tau=0.03", "demask:tau=0.3"),
+    "demask": (
+        "demask",
+        "demask:tau=0.03",
+        "demask:tau=0.3",
+        "demask:block_length=32",
+        "demask:block_length=32,tau=0.01",
+    ),
     "low-confidence": (
         "low-confidence",
         "low-confidence:block_length=32",

@@ -1,6 +1,8 @@
 # Two commands for a person: `make demo` and `make test`.
 PYTHON ?= python3
 VENV   ?= .venv
+# Test processes; each runs one thread.
+WORKERS ?= 2
 PY      = $(VENV)/bin/python
 
 # uv reads UV_FIND_LINKS where pip reads PIP_FIND_LINKS; unset on an ordinary machine.
@@ -23,7 +25,7 @@ demo: $(VENV)/.ready
 	$(PY) -m fef demo
 
 test: $(VENV)/.ready
-	$(PY) -m pytest
+	$(PY) -m pytest -n $(WORKERS)
 
 test-slow: $(VENV)/.ready
 	$(PY) -m pytest -m slow

@@ -15,6 +15,7 @@ from rich.table import Table
 from fef.cli.options import (
     MODEL_HELP,
     DeviceOption,
+    DtypeOption,
     SetOption,
     StepsOption,
     VerifyOption,
@@ -78,6 +79,7 @@ def evaluate(
         bool | None, typer.Option("--chat/--no-chat", help="Ask in messages. Default: presets do, tasks do not.")
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Example i has seed + i.")] = 0,
+    dtype: DtypeOption = None,
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Prompts decoded together.")] = 8,
     long_prompts: Annotated[
         LongPromptsChoice,
@@ -123,7 +125,7 @@ def evaluate(
         from fef.eval.shards import shards
         from fef.eval.summary import summarize
     with shards() as shard:
-        loaded = load_model(model or (preset.model if preset else "demo"), device or shard.device())
+        loaded = load_model(model or (preset.model if preset else "demo"), device or shard.device(), dtype)
         certificate = certify(
             loaded.network,
             method=settings.method,

@@ -30,7 +30,7 @@ def fit_prompts(
     Of messages the last one is cut. Raises InputError, under "refuse", with the number of prompts that do not fit, and
     OptionError for messages to a model without a chat template.
     """
-    if getattr(model, "template", None) is None and not all(isinstance(prompt, str) for prompt in prompts):
+    if model.template is None and not all(isinstance(prompt, str) for prompt in prompts):
         raise OptionError(f"{model.name} has no chat template; ask in plain text with --no-chat.")
     pairs = list(zip(prompts, max_new_tokens, strict=True))
     too_long = [i for i, (prompt, room) in enumerate(pairs) if not fits(model, prompt, room)]

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from fef.decoding.canvas import Canvas
-from fef.decoding.certificate import Certificate, certificate_of
+from fef.decoding.certificate import Certificate, Settings, certificate_of
 from fef.decoding.loop import decode_canvas
 from fef.decoding.meter import Meter
 from fef.decoding.methods import make_plan
@@ -128,8 +128,9 @@ def certify(
 def certificate_for(
     network: Network, plan: Plan, temperature: Setting, top_p: Setting, top_k: int | Sequence[int]
 ) -> Certificate:
-    settings = setting_words(temperature, top_p, top_k)
-    return certificate_of(plan, network.name, network.block_causal, settings, is_greedy(temperature))
+    words = setting_words(temperature, top_p, top_k)
+    settings = Settings(words, is_greedy(temperature), is_plain(temperature, top_p, top_k))
+    return certificate_of(plan, network.name, network.block_causal, settings)
 
 
 def check_greedy(plan: Plan, temperature: Setting) -> None:
@@ -267,6 +268,11 @@ def as_list(value: Any) -> list[Any]:
 
 def is_greedy(temperature: Setting) -> bool:
     return all(t == 0 for t in as_list(temperature))
+
+
+def is_plain(temperature: Setting, top_p: Setting, top_k: int | Sequence[int]) -> bool:
+    pairs = ((temperature, 1), (top_p, 1), (top_k, 0))
+    return all(value == unset for setting, unset in pairs for value in as_list(setting))
 
 
 def setting_words(temperature: Setting, top_p: Setting, top_k: int | Sequence[int]) -> str:

@@ -51,7 +51,7 @@ def information_profile(
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise OptionError(f"{name}={value!r} must be a whole number of at least {least}.")
     network = Network(denoiser)
-    plan = make_plan("random", {}, network)
+    plan = make_plan("sequential", {"order": "random"}, network)
     tokens_BL = check_ids(ids, network)
     masked_BL = tokens_BL.clone()
     open_BL = check_open(

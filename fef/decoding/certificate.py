@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from fef.decoding.choice import TopScore
 from fef.decoding.finding import Finding
 from fef.decoding.plan import Plan, Speculation
 
-__all__ = ["Certificate", "Kind", "certificate_of"]
+__all__ = ["Certificate", "Kind", "Settings", "certificate_of"]
 
 Kind = Literal["chain", "greedy", "process", "bound", "none"]
 
@@ -28,8 +27,18 @@ class Certificate:
         return {"kind": self.kind, "law": self.law, "reasons": list(self.reasons)}
 
 
-def certificate_of(plan: Plan, network_name: str, block_causal: bool, settings: str, greedy: bool) -> Certificate:
-    """The class of a plan. `settings` words the sampling settings; `greedy`: temperature 0 in all rows."""
+@dataclass(frozen=True)
+class Settings:
+    """words: the sampling settings. greedy: temperature 0 in all rows. plain: temperature 1, no top-p and no top-k in any."""
+
+    words: str
+    greedy: bool
+    plain: bool
+
+
+def certificate_of(plan: Plan, network_name: str, block_causal: bool, settings: Settings) -> Certificate:
+    """The class of a plan."""
+    greedy = settings.greedy
     findings = [
         conditionals(plan),
         order_finding(plan),
@@ -43,18 +52,26 @@ def certificate_of(plan: Plan, network_name: str, block_causal: bool, settings: 
     if unbound:
         return Certificate("none", f"No stated law of {network_name}: {unbound[0].reason}", reasons)
     own = f"{network_name} under {conditional_words(plan)}"
+    if broken and not greedy and not settings.plain:
+        reason = "bound: it holds for draws at temperature 1 without top-p and top-k, and for their modes"
+        return Certificate("none", f"No stated law of {network_name}: {reason}", (*reasons, reason))
     if broken:
+        tokens = "commits the modes of slots" if greedy else "draws slots independently"
         bounds = " and ".join(str(f.bound) for f in broken)
-        law = f"Each round's tokens are drawn independently, within a bound of the joint law of {own}: {bounds}; {settings}."
+        near = f"their product law is within a bound of the joint law of {own}"
+        law = f"Each round {tokens}; {near}: {bounds}; {settings.words}."
         return Certificate("bound", law, (*reasons, BOUND_NOTE))
     passes = "" if plan.steps == 1 else f" in each of {plan.steps} denoising passes"
-    chain = f"{order_words(plan)} chain law of {own}{passes}, {settings}"
+    chain = f"{order_words(plan)} chain law of {own}{passes}, {settings.words}"
     if greedy and plan.steps == 1:
         return Certificate("greedy", f"The greedy text of the {chain}.", reasons)
     return Certificate("chain", f"An exact sample of the {chain}.", reasons)
 
 
-BOUND_NOTE = "bound: of the network's law at temperature 1 given what is committed, if its conditionals are consistent"
+BOUND_NOTE = (
+    "bound: of the network's law at temperature 1 given what is committed, if its conditionals are consistent; the rule that "
+    "after EOS comes EOS is not counted"
+)
 
 
 def conditional_words(plan: Plan) -> str:
@@ -68,13 +85,8 @@ def conditional_words(plan: Plan) -> str:
 
 def order_words(plan: Plan) -> str:
     inside = f", blocks of {plan.block_length}" if plan.block_length else ""
-    if plan.speculation is None and isinstance(plan.choice, TopScore):
-        names = {
-            "drawn": "most-confident-first",
-            "confidence": "most-confident-first",
-            "margin": "largest-margin-first",
-        }
-        return names.get(plan.choice.score, "least-entropy-first") + inside
+    if plan.speculation is None and plan.choice.order_words is not None:
+        return plan.choice.order_words + inside
     return {"left-to-right": "left-to-right", "random": "random-order", "blocks": "block-order"}[plan.order] + inside
 
 
@@ -122,7 +134,7 @@ def accept_finding(spec: Speculation) -> Finding:
 def cache_findings(plan: Plan, block_causal: bool) -> list[Finding]:
     if plan.cache is None:
         return []
-    if plan.cache.kind == "prefix" and block_causal:
+    if plan.exact_cache(block_causal):
         return [Finding(True, "cache: keys of finished blocks, which no later token changes: exact")]
     return [Finding(False, f"cache: {plan.cache.kind}: keys of an earlier canvas are reused, out of date")]
 

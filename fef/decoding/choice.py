@@ -85,13 +85,15 @@ class Candidates:
 
 
 class Choice(Protocol):
-    """quota: the counts it works with. in_order: only the next slots of the order are candidates. reads_tokens: looks at
-    drawn values."""
+    """quota: the counts it works with. in_order: only the next slots of the order are candidates. order_words: the order that
+    it makes at one slot a round, if it makes one. reads_tokens: looks at drawn values."""
 
     @property
     def quota(self) -> Quota: ...
     @property
     def in_order(self) -> bool: ...
+    @property
+    def order_words(self) -> str | None: ...
     @property
     def reads_tokens(self) -> bool: ...
 
@@ -116,6 +118,7 @@ class InOrder:
 
     quota: Quota = PerRound(1)
     in_order = True
+    order_words = None
     reads_tokens = False
 
     def select(self, c: Candidates) -> Tensor:
@@ -144,6 +147,21 @@ class TopScore:
     last: tuple[int, ...] = ()
     renormalized: bool = False
     in_order = False
+
+    @property
+    def order_words(self) -> str:
+        names = {
+            "drawn": "most-confident",
+            "confidence": "most-confident",
+            "margin": "largest-margin",
+            "entropy": "least-entropy",
+        }
+        words = names[self.score] + "-first"
+        if self.alg_temp:
+            words += f" (drawn at temperature {self.alg_temp:g})"
+        if self.left_bias:
+            words += f" (left bias {self.left_bias:g})"
+        return words + (" (end tokens last)" if self.last else "")
 
     @property
     def reads_tokens(self) -> bool:
@@ -180,6 +198,7 @@ class Threshold:
     quota: Quota = PerRound(1)
     strict: bool = False
     in_order = False
+    order_words = None
     reads_tokens = False
 
     def select(self, c: Candidates) -> Tensor:
@@ -189,7 +208,8 @@ class Threshold:
 
     def finding(self, greedy: bool) -> Finding:
         # both laws give the joint mode at least 1 - sum of (1 - confidence)
-        bound = f"TV <= {1 - self.threshold:.3g} n for n tokens" if self.quota.one else None
+        stated = self.quota.one and self.threshold > 0
+        bound = f"TV <= {1 - self.threshold:.3g} n for n tokens" if stated else None
         return Finding(False, PRODUCT.reason, bound)
 
 
@@ -201,6 +221,7 @@ class PacedThreshold:
     threshold: float
     quota: Quota
     in_order = False
+    order_words = None
     reads_tokens = False
 
     def select(self, c: Candidates) -> Tensor:
@@ -218,6 +239,10 @@ class FirstSlotFirst:
 
     rule: Choice
     in_order = False
+
+    @property
+    def order_words(self) -> str | None:
+        return None if self.rule.order_words is None else f"first-slot-of-a-block-first, then {self.rule.order_words}"
 
     @property
     def quota(self) -> Quota:
@@ -248,6 +273,7 @@ class Factor:
     quota: Quota = PerRound(1)
     and_last: bool = False
     in_order = False
+    order_words = None
     reads_tokens = False
 
     def select(self, c: Candidates) -> Tensor:
@@ -259,7 +285,12 @@ class Factor:
         return c.best(c.confidence_BS, count_B.clamp(min=1))
 
     def finding(self, greedy: bool) -> Finding:
-        return PRODUCT if self.and_last else Finding(False, PRODUCT.reason, f"TV < {self.factor:g}")
+        mode = ", and the modes are the joint mode (Theorem 1)" if greedy else ""
+        return (
+            PRODUCT
+            if self.and_last or self.factor > 1
+            else Finding(False, PRODUCT.reason, f"TV <= {self.factor:g}{mode}")
+        )
 
 
 @dataclass(frozen=True)
@@ -270,6 +301,7 @@ class EntropyBound:
     gamma: float
     quota: Quota = PerRound(1)
     in_order = False
+    order_words = None
     reads_tokens = False
 
     def select(self, c: Candidates) -> Tensor:
@@ -294,6 +326,7 @@ class Stable:
     history: int
     quota: Quota = PerRound(1)
     in_order = False
+    order_words = None
     reads_tokens = False
 
     def select(self, c: Candidates) -> Tensor:
@@ -331,6 +364,7 @@ class LowInfluence:
     source: Literal["head", "probe"]
     quota: Quota = PerRound(1)
     in_order = False
+    order_words = None
     reads_tokens = False
 
     def select(self, c: Candidates) -> Tensor:
@@ -359,6 +393,7 @@ class WideIn:
     threshold: float
     quota: Quota = PerRound(1)
     in_order = False
+    order_words = None
     reads_tokens = False
 
     def select(self, c: Candidates) -> Tensor:
@@ -377,6 +412,7 @@ class RunningThreshold:
 
     quota: Quota = PerRound(1)
     in_order = False
+    order_words = None
     reads_tokens = False
 
     def select(self, c: Candidates) -> Tensor:

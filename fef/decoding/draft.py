@@ -14,7 +14,6 @@ from torch import Tensor
 from fef.decoding.plan import Speculation
 from fef.decoding.score import Look, row_lengths
 from fef.decoding.work import Work
-from fef.errors import OptionError
 from fef.laws.draws import Purpose, gumbels
 from fef.models.stale import StaleCache
 
@@ -78,8 +77,7 @@ def draft_logits(work: Work, spec: Speculation, window_BW: Tensor) -> tuple[Tens
 def random_logits(work: Work, window_BW: Tensor) -> Tensor:
     """Logits that know nothing: a fixed function of position and attempt. The law must not notice."""
     count = work.run.network.vocab_size
-    if count is None:
-        raise OptionError('draft="random" needs a denoiser with a vocab_size attribute.')
+    assert count is not None, "the preset asks for it"
     seed_B = torch.full_like(work.rows_B, 0x5EED)
     attempt_B = torch.full_like(work.rows_B, work.attempt)
     places_BW = window_BW.clamp(min=0)

@@ -14,20 +14,22 @@ __all__ = ["check_options", "flag", "number", "one_of", "path", "whole"]
 Check = Callable[[str, Any], None]
 
 
-def whole(default: int | None, least: int = 1, *, optional: bool = False) -> Any:
-    """A whole number of at least `least`; None too if that is the default, or if optional."""
+def whole(default: int | None, least: int = 1, most: int | None = None, *, optional: bool = False) -> Any:
+    """A whole number from `least` to `most`; None too if that is the default, or if optional."""
+    allowed = f"of at least {least}" + ("" if most is None else f" and at most {most}")
 
     def check(name: str, value: Any) -> None:
         if optional and value is None:
             return
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise OptionError(f"{name}={value!r} must be a whole number of at least {least}.")
+        outside = not isinstance(value, int) or value < least or (most is not None and value > most)
+        if isinstance(value, bool) or outside:
+            raise OptionError(f"{name}={value!r} must be a whole number {allowed}.")
 
     return checked(default, check)
 
 
-def number(default: float, low: float = 0.0, high: float = math.inf) -> Any:
-    """A finite number from `low` to `high`."""
+def number(default: float | None, low: float = 0.0, high: float = math.inf) -> Any:
+    """A finite number from `low` to `high`; None too if that is the default."""
 
     def check(name: str, value: Any) -> None:
         if (

@@ -54,7 +54,7 @@ def choose_and_commit(work: Work, slots_BS: Tensor, seen: Seen) -> tuple[Tensor,
     if not slots_BS.shape[1]:
         return slots_BS, slots_BS >= 0
     plan, logits_BSV = work.plan, seen.logits_BSV
-    logp_BSV, plain_BSV = work.law(logits_BSV, slots_BS), work.plain_law(logits_BSV)
+    logp_BSV, plain_BSV = work.law(logits_BSV, slots_BS), work.unit_law(logits_BSV, slots_BS)
     # a slot that is drawn once is drawn with the noise that every chain decoder uses there
     redraws = plan.choice.reads_tokens or plan.revoke is not None
     site = work.site(slots_BS, work.attempt if redraws else 0)

@@ -118,3 +118,7 @@ class Plan:
     probe_values: int | None = None
     banned: tuple[int, ...] = ()
     greedy: bool = False
+
+    def exact_cache(self, block_causal: bool) -> bool:
+        """Are the cached keys final? Those of finished blocks are, if no later token changes them and none is reopened."""
+        return self.cache is not None and self.cache.kind == "prefix" and block_causal and self.revoke is None

@@ -68,6 +68,8 @@ __all__ = [
 
 ORDERS, ACCEPTS, DRAFTS = get_args(Order), get_args(Accept), get_args(Draft)
 Cache = Literal["none", "prefix", "dual"]
+DEFAULT_ETA = 0.2
+MOST_PASSES = 2**16 - 1  # a pass is a part of the key of a random number, in 16 bits
 
 
 @dataclass(frozen=True)
@@ -108,12 +110,12 @@ class SequentialOptions(Guided):
 
 @dataclass(frozen=True)
 class FefOptions(Guided):
-    steps: int = whole(1)
+    steps: int = whole(1, most=MOST_PASSES)
     window: int = whole(16)
     verify: Verify | Literal["auto"] = one_of("auto", ("auto", *get_args(Verify)))
     accept: Accept = one_of("coupled", ACCEPTS)
     remask: Remask = one_of("random", get_args(Remask))
-    eta: float = number(0.2, high=1.0)
+    eta: float | None = number(None, high=1.0)
     block_length: int | None = whole(None)
     order: Order = one_of("left-to-right", ORDERS)
     draft: Draft | Drafter = one_of("reuse", tuple(d for d in DRAFTS if d != "stale"), or_callable=True)
@@ -131,12 +133,7 @@ class FefOptions(Guided):
         law = law if self.verify == "auto" else self.verify
         check_law(law, network, self.guidance)
         check_blocks(self.order, self.block_length)
-        if self.planner == "influence" and (law == "packed" or self.draft != "fresh"):
-            raise OptionError(
-                'planner="influence" reads hidden states of a plain pass: give verify="rows", draft="fresh".'
-            )
-        if self.planner == "influence" and self.guidance.on:
-            raise OptionError('cfg_scale and contrast do not go with planner="influence". Use planner="confidence".')
+        self.refuse_contradictions(law, network)
         spec = Speculation(
             self.window,
             "fresh" if network.visible_noise and self.draft == "reuse" else self.draft,
@@ -157,13 +154,31 @@ class FefOptions(Guided):
             steps=self.steps,
             schedule=self.schedule,
             remask=self.remask,
-            eta=self.eta,
+            eta=DEFAULT_ETA if self.eta is None else self.eta,
             head=find_head(self.head, network) if self.planner == "influence" else None,
         )
 
+    def refuse_contradictions(self, law: Verify, network: Network) -> None:
+        if self.planner == "influence" and (law == "packed" or self.draft != "fresh" or self.cache != "none"):
+            raise OptionError(
+                'planner="influence" reads hidden states of a plain pass: give verify="rows", draft="fresh" and no cache.'
+            )
+        if self.planner == "influence" and self.guidance.on:
+            raise OptionError('cfg_scale and contrast do not go with planner="influence". Use planner="confidence".')
+        if self.planner != "influence" and self.head is not None:
+            raise OptionError('A dependency head is read by planner="influence" only. Give both, or leave head out.')
+        if self.remask != "remdm" and self.eta is not None:
+            raise OptionError('eta is the rate of remask="remdm". Give both, or leave eta out.')
+        if self.remask != "random" and network.visible_noise:
+            raise OptionError(
+                f'remask="{self.remask}" hides tokens behind masks; under uniform noise use remask="random".'
+            )
+        if self.draft == "random" and network.vocab_size is None:
+            raise OptionError('draft="random" needs a denoiser with a vocab_size attribute.')
+
 
 @dataclass(frozen=True)
-class LladaOptions(Guided):
+class Counts:
     tokens_per_step: int = whole(1)
     steps: int | None = whole(None)
     block_length: int | None = whole(None)
@@ -171,6 +186,11 @@ class LladaOptions(Guided):
     @property
     def quota(self) -> Quota:
         return llada_quota(self.steps, self.tokens_per_step)
+
+
+@dataclass(frozen=True)
+class LladaOptions(Counts, Guided):
+    """Counts and guidance of LLaDA's two rules."""
 
 
 @dataclass(frozen=True)
@@ -255,7 +275,7 @@ class EntropyOptions(DreamOptions):
 class OriginOptions(Guided):
     """The reverse transition with an x_0 that is drawn factorized: each mask is revealed with probability 1 - s / t."""
 
-    steps: int = whole(32)
+    steps: int = whole(32, most=MOST_PASSES)
     block_length: int | None = whole(None)
     schedule: ScheduleName = one_of("linear", get_args(ScheduleName))
 
@@ -275,7 +295,7 @@ class OriginOptions(Guided):
 
 @dataclass(frozen=True)
 class RemdmOptions(OriginOptions):
-    eta: float = number(0.2, high=1.0)
+    eta: float = number(DEFAULT_ETA, high=1.0)
 
     def plan(self, network: Network) -> Plan:
         refuse_visible_noise("remdm", network)
@@ -330,12 +350,12 @@ class FactorOptions(CachedOptions):
 
 
 @dataclass(frozen=True)
-class DelayedCacheOptions(LladaOptions):
+class DelayedCacheOptions(Counts):
     refresh: int = whole(4)
 
     def plan(self, network: Network) -> Plan:
         refuse_visible_noise("delayed-cache", network)
-        cache = stale_cache("delayed-cache", "delayed", network, self.guidance, self.refresh)
+        cache = stale_cache("delayed-cache", "delayed", network, Guidance(), self.refresh)
         choice = TopScore("drawn", self.quota)
         return Plan("delayed-cache", block_length=self.block_length, choice=choice, cache=cache)
 
@@ -510,6 +530,10 @@ def check_law(law: str, network: Network, guidance: Guidance) -> None:
             f'{network.name} was not trained for the packed attention pattern. Use verify="rows", or fine-tune it with '
             "`fef train`."
         )
+    if guidance.on and network.visible_noise:
+        raise OptionError(
+            "cfg_scale and contrast need masks to tell what is known; leave them out under uniform noise."
+        )
     if law == "packed" and guidance.on:
         raise OptionError('cfg_scale and contrast change the logits of plain passes. Use verify="rows" with them.')
 
@@ -555,14 +579,18 @@ def stale_cache(
 
 def find_head(file: str | None, network: Network) -> DependencyHead:
     model = network.transformer("a dependency head")
-    if file is not None:
-        return load_head(Path(file), model)
-    if network.dependency_head is None:
+    head = network.dependency_head if file is None else load_head(Path(file), model)
+    if head is not None and head.temperature != 1:
+        raise OptionError(
+            f"The dependency head learned influences at temperature {head.temperature:g}, but rules read laws at temperature "
+            "1. Train one with `fef train-demask --temperature 1`."
+        )
+    if head is None:
         raise OptionError(
             f"{network.name} comes without a dependency head. Train one with `fef train-demask`, give head=FILE, or use "
             'influence="probe".'
         )
-    return network.dependency_head
+    return head
 
 
 def ends(network: Network) -> tuple[int, ...]:

@@ -20,7 +20,7 @@ __all__ = ["masked_nats"]
 
 def masked_nats(run: Run, canvas: Canvas, tokens_BL: Tensor, revealed: Sequence[int]) -> Tensor:
     """Mean -log p (nats) of `tokens_BL` at the slots still masked when the first `revealed[g]` slots of each row's order hold
-    theirs; float64 [B, G]. One pass a number. Fills `canvas` up to the last of them.
+    theirs; float64 [B, G]. One pass a number.
 
     Over random orders and texts of the law, column g has the mean f(revealed[g]) of the information profile: any masked
     slot is as good a next one, so all of them are averaged. revealed: ascending, below the open slots of a row, of which
@@ -30,13 +30,13 @@ def masked_nats(run: Run, canvas: Canvas, tokens_BL: Tensor, revealed: Sequence[
     assert bool((open_B == open_B[0]).all()) and revealed[-1] < int(open_B[0]), "rows have equal slots, and one is left"
     canvas.rank_BL = decoding_order(canvas, run.plan, run.noise)
     work = start_work(run, canvas, canvas.open_BL, k=1)
-    canvas, done, nats = work.canvas, 0, []
+    done, nats = 0, []
     for count in revealed:
         next_BS = work.next_slots(count - done)
         unknown_BS = torch.full(next_BS.shape, torch.nan, dtype=torch.float64, device=next_BS.device)
-        canvas.write(next_BS, tokens_BL.gather(1, next_BS), unknown_BS, unknown_BS, next_BS >= 0)
+        work.canvas.write(next_BS, tokens_BL.gather(1, next_BS), unknown_BS, unknown_BS, next_BS >= 0)
         masked_BS = work.next_slots(int(open_B[0]) - count)
-        logp_BSV = work.law(work.scorer.look(canvas, Look(masked_BS)).logits_BSV, masked_BS)
+        logp_BSV = work.law(work.scorer.look(work.canvas, Look(masked_BS)).logits_BSV, masked_BS)
         logp_BS = logp_BSV.gather(-1, tokens_BL.gather(1, masked_BS)[..., None])[..., 0]
         nats.append(-logp_BS.mean(1))
         done = count

@@ -111,7 +111,8 @@ class RowsScorer:
             blind_RL = torch.where(open_RL, states_RL, self.network.mask_id)
             blind_RPV = self.network.logits_at(blind_RL, asked_RP, lengths_R, keep_RL)
             guided_RPV = blind_RPV + (guidance.cfg_scale + 1) * (logits_RPV - blind_RPV)
-            logits_RPV = torch.where(logits_RPV > -torch.inf, guided_RPV, logits_RPV)  # what is excluded stays excluded
+            # what is excluded stays excluded, and what is excluded only without the prompt is not guided
+            logits_RPV = torch.where((logits_RPV > -torch.inf) & (blind_RPV > -torch.inf), guided_RPV, logits_RPV)
         if guidance.contrast:
             logits_RPV = contrasted(logits_RPV, open_RL & (states_RL == self.network.mask_id), guidance.contrast)
             logits_RPV = logits_RPV.gather(1, at_RP[..., None].expand(-1, -1, logits_RPV.shape[-1]))

@@ -55,6 +55,8 @@ def chance_to_be_reached(work: Work, spec: Speculation, drafts: Drafts, window_B
     the slots before it (methods.md 2.5: TV(p, q) is bounded by it). Neither looks at a drawn value, so the window is a
     function of history and the law stays what it is.
     """
+    if not spec.survival and not spec.anchors:
+        return torch.ones(window_BW.shape[0], window_BW.shape[1] + 1, dtype=torch.float64, device=window_BW.device)
     if spec.planner == "influence":
         assert drafts.hidden_BWE is not None and work.plan.head is not None, "the preset asks for both"
         moved_BW = work.plan.head(drafts.hidden_BWE, window_BW).double().triu(1).sum(1)

@@ -33,6 +33,9 @@ class StaleScorer(RowsScorer):
     def look(self, canvas: Canvas, look: Look) -> Seen:
         assert look.masked and not look.hidden, "no preset asks for this with a cache"
         slots_BS, suspects_BC = look.slots_BS, look.suspects_BC
+        if suspects_BC is not None and not self.network.casts_shadows:
+            self.cache = None
+            return self.look_without(canvas, slots_BS, suspects_BC)
         due = self.rule.refresh is not None and self.looks % self.rule.refresh == 0
         self.looks += 1
         if self.cache is None or suspects_BC is not None or due:

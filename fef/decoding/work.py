@@ -144,6 +144,16 @@ class Work:
         """The network's own law: temperature 1, bans applied; [B, S, V] nats."""
         return logits_BSV.double().index_fill(-1, self.sampling.banned, -torch.inf).log_softmax(-1)
 
+    def unit_law(self, logits_BSV: Tensor, slots_BS: Tensor) -> Tensor:
+        """The law at each slot at temperature 1, with what the EOS rule says of it; [B, S, V] nats."""
+        plain_BSV = self.plain_law(logits_BSV)
+        if self.run.eos is None:
+            return plain_BSV
+        _, forbidden_BS = self.run.eos.at_slots(self.canvas, slots_BS, None)
+        eos_id = self.run.eos.eos_id
+        plain_BSV[..., eos_id] = plain_BSV[..., eos_id].masked_fill(forbidden_BS, -torch.inf)
+        return plain_BSV.log_softmax(-1)
+
     def commit(
         self, slots_BS: Tensor, tokens_BS: Tensor, logp_BSV: Tensor, plain_BSV: Tensor, take_BS: Tensor, *, fill: bool
     ) -> None:
@@ -221,6 +231,6 @@ def make_scorer(run: Run, rows_B: Tensor, within_BL: Tensor) -> Scorer:
         return PackedScorer(run.network, run.meter, rows_B)
     if plan.cache is None:
         return RowsScorer(run.network, run.meter, rows_B, plan.guidance)
-    if plan.cache.kind == "prefix" and run.network.block_causal:
+    if plan.exact_cache(run.network.block_causal):
         return BlockCausalScorer(run.network, run.meter, rows_B)
     return StaleScorer(run.network, run.meter, rows_B, plan.cache, within_BL)

@@ -107,6 +107,11 @@ def load_head(path: Path, model: Transformer) -> DependencyHead:
             f"{path} reads hidden states of width {dim}, but this network's have width {model.config.dim}. Train a head "
             "for it with `fef train-demask`."
         )
+    if model.embed.weight.dtype is torch.float16:
+        raise CheckpointError(
+            f"Whether {path} belongs to this network cannot be told in float16, which rounds the weights anew. Load the "
+            "network in float32 or bfloat16."
+        )
     if trained_on != fingerprint(model):
         raise CheckpointError(
             f"{path} was trained on the network {trained_on}, but this one is {fingerprint(model)}. Train a head for it "
@@ -118,11 +123,11 @@ def load_head(path: Path, model: Transformer) -> DependencyHead:
 def fingerprint(model: Transformer) -> str:
     """16 hex digits that tell networks apart: their settings and a sample of every weight.
 
-    Values are read as bfloat16, so that one checkpoint has one fingerprint in every dtype it may be loaded in; settings
-    at their default are left out, so that it outlives settings added later.
+    Values are read as bfloat16, so that one checkpoint has one fingerprint in float32 and bfloat16; settings at their
+    default are left out, so that it outlives settings added later.
     """
-    config = model.config
-    settings = {f.name: getattr(config, f.name) for f in fields(config) if getattr(config, f.name) != f.default}
+    config, values = model.config, model.config.to_dict()
+    settings = {f.name: values[f.name] for f in fields(config) if getattr(config, f.name) != f.default}
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for name, weight in sorted(model.state_dict().items()):
         sample = weight.detach().flatten()[:: max(1, weight.numel() // SAMPLED)]

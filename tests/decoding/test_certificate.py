@@ -120,3 +120,19 @@ def test_every_default_has_the_certificate_that_the_methods_table_promises():
         assert info.paper
         kind = fef.certify(network, method=name, **info.options).kind
         assert kind in info.exactness
+
+
+@pytest.mark.parametrize("method", ["threshold", "factor", "entropy-bounded", "demask"])
+def test_a_bound_is_stated_at_temperature_1_and_for_modes_only(method):
+    assert kind(method, 1.0) == kind(method, 0.0) == "bound"
+    assert kind(method, 2.0) == kind(method, 0.7) == "none"
+    assert fef.certify(Untouchable(), method=method, temperature=1.0, top_p=0.9).kind == "none"
+
+
+def test_vacuous_bounds_are_none():
+    assert kind("factor", factor=3.0) == kind("threshold", threshold=0.0) == "none"
+
+
+def test_the_order_of_a_rule_is_named():
+    law = fef.certify(tiny_network(), method="entropy", tokens_per_step=1, first_slot_first=True, left_bias=0.5).law
+    assert "first-slot-of-a-block-first, then least-entropy-first (left bias 0.5)" in law

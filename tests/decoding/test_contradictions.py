@@ -37,7 +37,7 @@ def test_steps_and_tokens_per_step(method):
 def test_guidance(guidance):
     for method in ("threshold", "factor", "klass", "entropy-bounded"):
         refused(r'do not go with a cache.*cache="none"', method, cache="dual", **guidance)
-    refused("do not go with a cache", "delayed-cache", **guidance)
+    refused("delayed-cache has no option", "delayed-cache", **guidance)
     for method in ("fef", "sequential"):
         refused(r'verify="rows"', method, verify="packed", **guidance)
         blocks = tiny_network(attention="block-causal", block_length=4, packed=False)
@@ -100,3 +100,13 @@ def test_sampling_from_a_greedy_method():
 )
 def test_values_out_of_range(method, options, words):
     refused(words, method, **options)
+
+
+def test_what_would_be_ignored():
+    refused('read by planner="influence" only', "fef", head="missing.safetensors")
+    refused('eta is the rate of remask="remdm"', "fef", eta=0.3, steps=2)
+    refused("at most 65535", "fef", steps=70_000)
+    noisy = fef.TableDenoiser(torch.full((2, 2), 0.25), noise=fef.UniformNoise(2))
+    for options in ({"remask": "remdm"}, {"remask": "low-confidence"}):
+        refused('use remask="random"', "fef", network=noisy, steps=2, **options)
+    refused("leave them out under uniform noise", "fef", network=noisy, contrast=0.5)

@@ -94,6 +94,8 @@ class Model:
         max_new_tokens: length of the canvas; every answer ends within it. suffix: text that follows the answer
         (infilling). Other arguments as in `fef.decode`. Raises OptionError or InputError with the fix.
         """
+        if not isinstance(prompt, Sequence):
+            raise InputError(f"Prompts must be text, messages, or a list of them; got {type(prompt).__name__}.")
         single = isinstance(prompt, str) or any(isinstance(message, Mapping) for message in prompt)
         prompts: list[Any] = [prompt] if single else list(prompt)
         if not prompts:

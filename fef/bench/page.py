@@ -16,7 +16,8 @@ MARGIN = 0.5
 """Points of accuracy below `sequential` up to which a method counts as equally accurate."""
 
 HOW_TO_READ = f"""\
-- *right*: problems answered correctly, with a percentile bootstrap 95 % interval.
+- *right*: problems answered correctly, with a percentile bootstrap 95 % interval. Where all of n are right it has no
+  width; the true share may still be lower by about 3 / n.
 - *to sequential*: points of accuracy above or below `sequential` on the same problems, with the paired bootstrap 95 %
   interval. An interval that holds 0 is no evidence of a difference.
 - *passes*: forward passes of any kind a problem (context, draft, verify); *rows*: sequences in them; *token-forwards*: tokens

@@ -33,7 +33,7 @@ def lm_eval(
         ),
     ] = None,
 ) -> None:
-    """Run lm-evaluation-harness; all options but --data are its own. Needs: pip install 'fef[eval]'."""
+    """Run lm-evaluation-harness; all options but --data are its own. Needs: pip install 'fef\\[eval]'."""
     try:
         from lm_eval import tasks
         from lm_eval._cli import HarnessCLI

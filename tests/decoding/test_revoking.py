@@ -14,10 +14,10 @@ import fef
 from fef.decoding.revoke import DropLargestFalls, KeepConfident, Suspects, WideOut
 
 
-def decode(seed: int, scale: float, length: int, **options: Any) -> fef.Decoded:
+def decode(seed: int, scale: float, length: int, network: dict[str, Any] | None = None, **options: Any) -> fef.Decoded:
     ids = torch.full((3, length), MASK)
     ids[:, 0] = torch.arange(3)
-    out = fef.decode(tiny_network(seed, scale), ids, seed=seed, **options)
+    out = fef.decode(tiny_network(seed, scale, **network or {}), ids, seed=seed, **options)
     assert not bool((out.ids == MASK).any())
     return out
 
@@ -113,3 +113,23 @@ def suspects(confidence: list[float], new: int, before: list[float] | None = Non
 )
 def test_what_is_taken_back(rule, asked, expected):
     assert rule.select(asked)[0].nonzero()[:, 0].tolist() == expected
+
+
+@pytest.mark.parametrize("keep", ["confidence", "kl"])
+def test_dual_masks_what_it_checks_in_a_shifted_network_too(keep):
+    """A shadow of the token before a suspect would see it, so a row with the position masked is looked at instead: for one
+    layer, what the shadow of an unshifted network is."""
+    out = decode(0, 0.5, 9, method="dual", keep=keep, limit=0.3, drafts=2, block_length=4, network={"shift": True})
+    assert all(s["rows"] > s["calls"] for s in out.stats)
+    plain = decode(0, 0.5, 9, method="dual", keep=keep, limit=0.3, drafts=2, block_length=4)
+    assert all(s["rows"] == s["calls"] for s in plain.stats)
+
+
+@given(seed=st.integers(0, 10**6), block_length=st.sampled_from([2, 8, None]), drafts=st.sampled_from([2, 7, 13]))
+@settings(max_examples=15)
+def test_dual_reopens_slots_of_finished_blocks(seed, block_length, drafts):
+    network = {"attention": "block-causal", "block_length": 4, "packed": False}
+    options = {"method": "dual", "cache": "prefix", "limit": 0.9, "drafts": drafts}
+    out = decode(seed, 0.5, 16, block_length=block_length, network=network, **options)
+    assert out.certificate.kind == "none"
+    assert any("out of date" in reason for reason in out.certificate.reasons)

@@ -104,6 +104,14 @@ class Choice(Protocol):
     def finding(self, greedy: bool) -> Finding: ...
 
 
+class Adapted:
+    """What most rules declare: any slot may be chosen, no order is made, no drawn token is read."""
+
+    in_order = False
+    order_words: str | None = None
+    reads_tokens = False
+
+
 SCORES: dict[Score, Callable[[Tensor, Tensor], Tensor]] = {
     "drawn": lambda logp_BSV, tokens_BS: logp_BSV.gather(-1, tokens_BS[..., None])[..., 0].exp(),
     "confidence": lambda logp_BSV, _: logp_BSV.amax(-1).exp(),
@@ -190,16 +198,13 @@ class TopScore:
 
 
 @dataclass(frozen=True)
-class Threshold:
+class Threshold(Adapted):
     """Every slot of confidence at least `threshold` (strict: above it), and at least the quota (Fast-dLLM, 2505.22618; with
     a larger quota LLaDA2 and SDAR)."""
 
     threshold: float
     quota: Quota = PerRound(1)
     strict: bool = False
-    in_order = False
-    order_words = None
-    reads_tokens = False
 
     def select(self, c: Candidates) -> Tensor:
         over_BS = c.confidence_BS > self.threshold if self.strict else c.confidence_BS >= self.threshold
@@ -214,15 +219,12 @@ class Threshold:
 
 
 @dataclass(frozen=True)
-class PacedThreshold:
+class PacedThreshold(Adapted):
     """Of the quota of most confident slots those of confidence at least `threshold`, and at least one (Fast-dLLM for Dream;
     the quota is what an even pace still allows)."""
 
     threshold: float
     quota: Quota
-    in_order = False
-    order_words = None
-    reads_tokens = False
 
     def select(self, c: Candidates) -> Tensor:
         allowed_BS = c.best(c.confidence_BS, c.quota_B) & (c.confidence_BS >= self.threshold)
@@ -261,7 +263,7 @@ class FirstSlotFirst:
 
 
 @dataclass(frozen=True)
-class Factor:
+class Factor(Adapted):
     """The n most confident slots, n the largest with (n + 1) (1 - c_n) < factor, c_n the confidence of the n-th (Fast-dLLM).
 
     For factor <= 1 the committed modes are the mode of the joint law (its Theorem 1), and TV(joint, product) < factor,
@@ -272,9 +274,6 @@ class Factor:
     factor: float
     quota: Quota = PerRound(1)
     and_last: bool = False
-    in_order = False
-    order_words = None
-    reads_tokens = False
 
     def select(self, c: Candidates) -> Tensor:
         sorted_BS = c.confidence_BS.sort(dim=1, descending=True).values
@@ -294,15 +293,12 @@ class Factor:
 
 
 @dataclass(frozen=True)
-class EntropyBound:
+class EntropyBound(Adapted):
     """The k slots of least entropy, k the largest with sum - max of their entropies <= gamma (EB-Sampler, 2505.24857): that
     difference bounds KL(joint || product)."""
 
     gamma: float
     quota: Quota = PerRound(1)
-    in_order = False
-    order_words = None
-    reads_tokens = False
 
     def select(self, c: Candidates) -> Tensor:
         sorted_BS = c.entropy_BS.sort(dim=1, stable=True).values
@@ -317,7 +313,7 @@ class EntropyBound:
 
 
 @dataclass(frozen=True)
-class Stable:
+class Stable(Adapted):
     """Slots of confidence above `threshold` whose law moved by less than `epsilon` nats of KL in each of the last `history`
     rounds; if there are none, the quota of most confident ones (KLASS, 2511.05664)."""
 
@@ -325,9 +321,6 @@ class Stable:
     epsilon: float
     history: int
     quota: Quota = PerRound(1)
-    in_order = False
-    order_words = None
-    reads_tokens = False
 
     def select(self, c: Candidates) -> Tensor:
         at_BS = c.slots_BS.clamp(min=0)
@@ -356,16 +349,13 @@ class Stable:
 
 
 @dataclass(frozen=True)
-class LowInfluence:
+class LowInfluence(Adapted):
     """DEMASK (2604.02560): slots by falling confidence, each taken if the influence on it of those taken before still fits
     under `tau`. For the true influences, sub-additive ones, TV(joint, product) <= tau."""
 
     tau: float
     source: Literal["head", "probe"]
     quota: Quota = PerRound(1)
-    in_order = False
-    order_words = None
-    reads_tokens = False
 
     def select(self, c: Candidates) -> Tensor:
         influence_BSS = c.influence()
@@ -386,15 +376,12 @@ class LowInfluence:
 
 
 @dataclass(frozen=True)
-class WideIn:
+class WideIn(Adapted):
     """Every slot of confidence above `threshold`, at least one and at most min(max(0.7 n, 5), 20) of the n open ones
     (WINO, 2507.18578)."""
 
     threshold: float
     quota: Quota = PerRound(1)
-    in_order = False
-    order_words = None
-    reads_tokens = False
 
     def select(self, c: Candidates) -> Tensor:
         most_B = (0.7 * c.real_BS.sum(1)).long().clamp(5, 20)
@@ -406,14 +393,11 @@ class WideIn:
 
 
 @dataclass(frozen=True)
-class RunningThreshold:
+class RunningThreshold(Adapted):
     """Every slot at least as confident as the tokens committed so far were on average, and at least the quota (Saber,
     2510.18165)."""
 
     quota: Quota = PerRound(1)
-    in_order = False
-    order_words = None
-    reads_tokens = False
 
     def select(self, c: Candidates) -> Tensor:
         none_B = torch.zeros_like(c.confidence_BS[:, 0])

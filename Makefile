@@ -28,7 +28,7 @@ test: $(VENV)/.ready
 	$(PY) -m pytest -n $(WORKERS)
 
 test-slow: $(VENV)/.ready
-	$(PY) -m pytest -m slow
+	$(PY) -m pytest -m slow -n $(WORKERS)
 
 test-gpu: $(VENV)/.ready
 	$(PY) -m pytest -m gpu

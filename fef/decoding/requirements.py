@@ -1,0 +1,97 @@
+"""What presets ask of a network, and of options together. Each function raises OptionError with the way out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fef.decoding.network import Network
+from fef.decoding.plan import CacheKind, CacheRule, Guidance
+from fef.errors import OptionError
+from fef.models.demask import DependencyHead, load_head
+
+__all__ = [
+    "check_blocks",
+    "check_law",
+    "ends",
+    "exact_cache",
+    "find_head",
+    "refuse_visible_noise",
+    "stale_cache",
+]
+
+
+def check_law(law: str, network: Network, guidance: Guidance) -> None:
+    if law == "packed" and network.packed is None:
+        raise OptionError(
+            f'{network.name} was not trained for the packed attention pattern. Use verify="rows", or fine-tune it with '
+            "`fef train`."
+        )
+    if guidance.on and network.visible_noise:
+        raise OptionError(
+            "cfg_scale and contrast need masks to tell what is known; leave them out under uniform noise."
+        )
+    if law == "packed" and guidance.on:
+        raise OptionError('cfg_scale and contrast change the logits of plain passes. Use verify="rows" with them.')
+
+
+def check_blocks(order: str, block_length: int | None) -> None:
+    if order == "blocks" and block_length is None:
+        raise OptionError('order="blocks" needs block_length, for example block_length=32.')
+
+
+def exact_cache(method: str, cache: str, law: str, network: Network, guidance: Guidance) -> CacheRule | None:
+    """The prefix cache of an exact method. Raises OptionError where it would break the law."""
+    if cache == "none":
+        return None
+    if law == "packed":
+        raise OptionError('verify="packed" has exact caches of its own; leave cache out.')
+    if not network.block_causal:
+        raise OptionError(
+            f'cache="prefix" would break the law of {method} on {network.name}: without block-causal attention the keys of '
+            'the prefix change with every token. Exact alternatives: verify="packed" on a network trained for it, or '
+            'method="dual-exact", which drafts with such a cache and verifies without.'
+        )
+    if guidance.on:
+        raise OptionError("cfg_scale and contrast do not go with a cache. Leave cache out.")
+    return CacheRule("prefix")
+
+
+def stale_cache(
+    method: str, kind: CacheKind | None, network: Network, guidance: Guidance, refresh: int | None = None
+) -> CacheRule | None:
+    if kind is None:
+        return None
+    if guidance.on:
+        raise OptionError('cfg_scale and contrast do not go with a cache. Use cache="none".')
+    network.transformer(f"{method} with a cache")
+    return CacheRule(kind, refresh)
+
+
+def find_head(file: str | None, network: Network) -> DependencyHead:
+    model = network.transformer("a dependency head")
+    head = network.dependency_head if file is None else load_head(Path(file), model)
+    if head is not None and head.temperature != 1:
+        raise OptionError(
+            f"The dependency head learned influences at temperature {head.temperature:g}, but rules read laws at temperature "
+            "1. Train one with `fef train-demask --temperature 1`."
+        )
+    if head is None:
+        raise OptionError(
+            f"{network.name} comes without a dependency head. Train one with `fef train-demask`, give head=FILE, or use "
+            'influence="probe".'
+        )
+    return head
+
+
+def ends(network: Network) -> tuple[int, ...]:
+    """The ids that end a text or a turn, the end of text first."""
+    if not network.end_ids:
+        raise OptionError(
+            f"{network.name} names no EOS id. Give the denoiser an `end_ids` attribute, or leave the flag out."
+        )
+    return network.end_ids
+
+
+def refuse_visible_noise(method: str, network: Network) -> None:
+    if network.visible_noise:
+        raise OptionError(f'{method} needs absorbing noise; {network.name} has uniform noise. Use method="fef".')

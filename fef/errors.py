@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["CheckpointError", "DenoiserError", "FefError", "InputError", "OptionError", "SandboxError", "nearest_hint"]
+__all__ = ["CheckpointError", "DenoiserError", "EngineError", "FefError", "InputError", "OptionError", "SandboxError", "nearest_hint"]
 
 
 class FefError(Exception):
@@ -26,6 +26,10 @@ class DenoiserError(FefError, ValueError):
 
 class CheckpointError(FefError, OSError):
     """A model directory that is missing, truncated, unsafe or of an unknown format."""
+
+
+class EngineError(FefError, RuntimeError):
+    """A request that the engine cannot serve: it does not fit, was cancelled, or the device failed."""
 
 
 class SandboxError(FefError, RuntimeError):

@@ -5,6 +5,9 @@ Shapes: B rows, L canvas length.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 from torch import Tensor
 
 from fef.decoding.canvas import Canvas
@@ -15,11 +18,27 @@ from fef.decoding.replay import replay_round
 from fef.decoding.speculate import speculative_round
 from fef.decoding.work import Run, Work, start_work
 
-__all__ = ["decode_canvas", "decode_pass", "round_of"]
+__all__ = ["DenoisingPass", "decode_canvas", "decode_pass", "denoising_passes", "round_of"]
+
+
+@dataclass(frozen=True)
+class DenoisingPass:
+    """Every pending slot of `within_BL` is to be drawn, under the noise of pass `k` of a block."""
+
+    within_BL: Tensor
+    k: int
+    block: int
 
 
 def decode_canvas(run: Run, canvas: Canvas) -> None:
     """Fill every open slot of `canvas` in place, as the plan says."""
+    for pass_ in denoising_passes(run, canvas):
+        decode_pass(run, canvas, pass_.within_BL, pass_.k, pass_.block)
+
+
+def denoising_passes(run: Run, canvas: Canvas) -> Iterator[DenoisingPass]:
+    """The passes of a decode, in order. Whoever iterates draws the slots of one before going on to the next; what lies
+    between passes happens here."""
     plan = run.plan
     canvas.rank_BL = decoding_order(canvas, plan, run.noise)
     block_BL = block_numbers(canvas, plan.block_length, plan.aligned_blocks)
@@ -28,7 +47,7 @@ def decode_canvas(run: Run, canvas: Canvas) -> None:
         first_noise(canvas, within_BL, run.process, run.noise)
         for k in range(plan.steps, 0, -1):
             drawn_BL = canvas.pending_BL & within_BL
-            decode_pass(run, canvas, within_BL, k, block)
+            yield DenoisingPass(within_BL, k, block)
             count_committed(run, canvas, drawn_BL)
             if k > 1:
                 remask(canvas, drawn_BL, within_BL, plan, run.process, run.noise, k)

@@ -1,0 +1,151 @@
+"""After a pass: which drafts hold, what is committed, and what the next round drafts. Coupled acceptance (`fef.laws.accept`).
+
+Shapes: as in `rounds`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from fef.engine.rounds import PassTokens
+from fef.engine.slots import SlotState
+
+__all__ = ["CHANGED", "Drawn", "EndRules", "advance", "end_rules"]
+
+CHANGED = (
+    "ids_SL",
+    "done_S",
+    "live_S",
+    "bad_S",
+    "draft_SK",
+    "drafted_S",
+    "holds_SK",
+    "first_end_S",
+    "last_other_S",
+    "logprob_SR",
+    "confidence_SR",
+    "counters_SC",
+)
+"""The tensors of `SlotState` that a pass changes."""
+
+
+@dataclass
+class Drawn:
+    """What was drawn at each query, [B, Q]: the token, its log p under the sampled law and under the plain one (nats), the
+    largest probability of the plain law, and whether the logits were valid."""
+
+    token: Tensor
+    logp: Tensor
+    plain: Tensor
+    top: Tensor
+    valid: Tensor
+
+
+@dataclass
+class EndRules:
+    """ "After EOS comes EOS" at each query, [B, Q]: where the end token is certain, and where it is impossible."""
+
+    forced: Tensor
+    forbidden: Tensor
+
+
+def end_rules(state: SlotState, tokens: PassTokens, eos_id: int | None) -> EndRules | None:
+    """Read off the committed tokens and the drafts that a query sees (`fef.decoding.canvas.EosRule`)."""
+    if eos_id is None:
+        return None
+    shape = tokens.shape
+    window = shape.window
+    position_BQ = tokens.position_BN[:, -shape.queries :]
+    first_BX, last_BX = state.first_end_S[:, None], state.last_other_S[:, None]
+    if window:
+        draft_BW = state.draft_SK[:, :window]
+        at_BW = position_BQ[:, :window]
+        real_BW = torch.arange(window, device=at_BW.device) < tokens.width_B[:, None]
+        is_end_BW = draft_BW == eos_id
+        end_BW = torch.where(real_BW & is_end_BW, at_BW, first_BX)
+        other_BW = torch.where(real_BW & ~is_end_BW, at_BW, last_BX)
+        first_BX = torch.cat([first_BX, torch.minimum(end_BW, first_BX)], 1).cummin(1).values
+        last_BX = torch.cat([last_BX, torch.maximum(other_BW, last_BX)], 1).cummax(1).values
+    seen_BG = tokens.start_BG.clamp(min=0)[..., None].expand(-1, -1, shape.depth).flatten(1)
+    place_W = torch.arange(window, device=seen_BG.device).expand(len(seen_BG), -1)
+    seen_BQ = torch.cat([place_W, seen_BG], 1)
+    forced_BQ = position_BQ > first_BX.gather(1, seen_BQ)
+    return EndRules(forced_BQ, (position_BQ < last_BX.gather(1, seen_BQ)) & ~forced_BQ)
+
+
+def advance(state: SlotState, tokens: PassTokens, drawn: Drawn, eos_id: int | None) -> None:
+    """Move these rows on, in place; they are a copy of the slots (`SlotState.take`)."""
+    shape, width_B, live_B = tokens.shape, tokens.width_B, state.live_S
+    device = width_B.device
+    place_X = torch.arange(shape.window + 1, device=device)
+    left_B = torch.where(live_B, state.open_S - state.done_S, 0)
+    targets_B = width_B + (left_B > width_B)
+    token_BX = targets_of(drawn.token, shape.window, width_B)
+    holds_BW = (token_BX[:, :-1] == state.draft_SK[:, : shape.window]) & (place_X[:-1] < width_B[:, None])
+    accepted_B = holds_BW.long().cumprod(1).sum(1)
+    commit_B = torch.minimum(accepted_B + 1, targets_B)
+    write(state, tokens, drawn, token_BX, commit_B, eos_id)
+    state.bad_S = state.bad_S | (~drawn.valid & tokens.valid_BN[:, -shape.queries :]).any(1)
+    state.live_S = live_B & something_left(state, eos_id) & ~state.bad_S
+    next_drafts(state, tokens, drawn, accepted_B, commit_B)
+    counts = (live_B.long(), tokens.valid_BN.sum(1), (width_B > 0).long(), width_B, accepted_B)
+    state.counters_SC = state.counters_SC + torch.stack(counts, 1)
+
+
+def targets_of(drawn_BQ: Tensor, window: int, width_B: Tensor) -> Tensor:
+    """The draws [B, X] at the slots from `done` on: of the targets, and of the bonus target behind the window."""
+    bonus_B1 = drawn_BQ[:, window : window + 1]
+    place_X = torch.arange(window + 1, device=drawn_BQ.device)
+    return torch.where(place_X == width_B[:, None], bonus_B1, drawn_BQ[:, : window + 1])
+
+
+def write(
+    state: SlotState, tokens: PassTokens, drawn: Drawn, token_BX: Tensor, commit_B: Tensor, eos_id: int | None
+) -> None:
+    """Commit the first `commit_B` targets."""
+    window, width_B = tokens.shape.window, tokens.width_B
+    place_X = torch.arange(window + 1, device=commit_B.device)
+    take_BX = place_X < commit_B[:, None]
+    rank_BX = state.done_S[:, None] + place_X
+    at_BX = state.positions(rank_BX)
+    state.ids_SL = state.ids_SL.scatter(1, torch.where(take_BX, at_BX, state.table.context), token_BX)
+    column_BX = torch.where(take_BX, rank_BX, state.table.ranks)
+    state.logprob_SR = state.logprob_SR.scatter(1, column_BX, targets_of(drawn.logp, window, width_B))
+    state.confidence_SR = state.confidence_SR.scatter(1, column_BX, targets_of(drawn.plain, window, width_B))
+    state.done_S = state.done_S + commit_B
+    if eos_id is not None:
+        is_end_BX = token_BX == eos_id
+        end_B = torch.where(take_BX & is_end_BX, at_BX, state.first_end_S[:, None]).amin(1)
+        other_B = torch.where(take_BX & ~is_end_BX, at_BX, -1).amax(1)
+        state.first_end_S = torch.minimum(state.first_end_S, end_B)
+        state.last_other_S = torch.maximum(state.last_other_S, other_B)
+
+
+def something_left(state: SlotState, eos_id: int | None) -> Tensor:
+    """Rows with a slot to draw whose token is not certain already."""
+    if eos_id is None:
+        return state.done_S < state.open_S
+    rank_R = torch.arange(state.table.ranks, device=state.done_S.device)
+    pending_SR = (rank_R >= state.done_S[:, None]) & (rank_R < state.open_S[:, None])
+    return (pending_SR & (state.order_SR < state.first_end_S[:, None])).any(1)
+
+
+def next_drafts(state: SlotState, tokens: PassTokens, drawn: Drawn, accepted_B: Tensor, commit_B: Tensor) -> None:
+    """Drafts for the slots behind the committed ones: of the group that starts nearest before the end of the round, else of
+    the targets behind it, which a wrong draft misled."""
+    shape, width_B, start_BG = tokens.shape, tokens.width_B, tokens.start_BG
+    member_K = torch.arange(state.table.drafts, device=commit_B.device)
+    nearest_B1 = torch.where(start_BG <= accepted_B[:, None], start_BG, -1).argmax(1, keepdim=True)
+    begin_B1 = start_BG.gather(1, nearest_B1)
+    skip_B1 = commit_B[:, None] - begin_B1
+    in_group_B = (begin_B1[:, 0] >= 0) & (begin_B1[:, 0] <= accepted_B) & (skip_B1[:, 0] < shape.depth)
+    from_group_BK = shape.window + nearest_B1 * shape.depth + (skip_B1 + member_K).clamp(0, shape.depth - 1)
+    from_targets_BK = (commit_B[:, None] + member_K).clamp(max=max(shape.window - 1, 0))
+    source_BK = torch.where(in_group_B[:, None], from_group_BK, from_targets_BK)
+    count_B = torch.where(in_group_B, shape.depth - skip_B1[:, 0], (width_B - commit_B).clamp(min=0))
+    state.draft_SK = drawn.token.gather(1, source_BK)
+    state.holds_SK = drawn.top.gather(1, source_BK)
+    state.drafted_S = torch.minimum(count_B, (state.open_S - state.done_S).clamp(min=0)).clamp(max=state.table.drafts)

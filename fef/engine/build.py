@@ -1,0 +1,126 @@
+"""Sizes and parts of an engine for a network, a device and a memory budget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from fef.engine.cache import SlotCache, cache_bytes
+from fef.engine.draws import Vocabulary, draw
+from fef.engine.forward import TorchForward
+from fef.engine.graphs import GraphRunner, buckets
+from fef.engine.rounds import RoundShape
+from fef.engine.runner import Runner
+from fef.engine.slots import SlotState, SlotTable
+from fef.engine.weights import join_weights
+from fef.errors import EngineError, OptionError
+from fef.models.transformer import Transformer
+
+__all__ = ["Built", "EngineOptions", "build"]
+
+CPU_MEMORY_GB = 4.0
+_GPU_SHARE = 0.7  # of the free memory for caches; the rest is for the passes themselves
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """max_batch: requests at once. max_length: tokens of a canvas, by default what the network allows. max_new_tokens: slots
+    of a canvas that one denoising pass fills, by default as many. windows: drafts a round to choose among by measured cost;
+    0 is one token a pass. anchors: draft groups besides the one behind the window. memory_gb: for the caches. eos_id, banned:
+    as in `fef.decode`. context_tokens: canvas tokens a context pass."""
+
+    max_batch: int = 16
+    max_length: int | None = None
+    max_new_tokens: int | None = None
+    windows: Sequence[int] = (4, 8, 16)
+    anchors: int = 2
+    memory_gb: float | None = None
+    eos_id: int | None = None
+    banned: Sequence[int] = ()
+    context_tokens: int = 4096
+
+    def __post_init__(self) -> None:
+        for name, least in (("max_batch", 1), ("anchors", 0), ("context_tokens", 1)):
+            check_whole(name, getattr(self, name), least)
+        for name in ("max_length", "max_new_tokens"):
+            if getattr(self, name) is not None:
+                check_whole(name, getattr(self, name), 1)
+        if not self.windows:
+            raise OptionError("windows is empty; give at least one, for example windows=(16,).")
+        for window in self.windows:
+            check_whole("windows", window, 0)
+        if self.memory_gb is not None and not self.memory_gb > 0:
+            raise OptionError(f"memory_gb={self.memory_gb} is not allowed: give a positive number of gigabytes.")
+
+
+def check_whole(name: str, value: Any, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise OptionError(f"{name}={value!r} is not allowed: it must be a whole number of at least {least}.")
+
+
+@dataclass
+class Built:
+    """The parts. slots: requests at once; one more slot is spare. what: for which network and device costs hold."""
+
+    table: SlotTable
+    slots: int
+    slot_bytes: int
+    shapes: list[RoundShape]
+    state: SlotState
+    runner: Runner | GraphRunner
+    vocabulary: Vocabulary
+    banned: list[int]
+    what: dict[str, Any]
+
+
+def build(network: Transformer, options: EngineOptions, note: Callable[[str], None]) -> Built:
+    config = network.config
+    if not config.packed:
+        raise OptionError(
+            f"{network.name} was not trained for the packed attention pattern, which the engine's rounds need. Fine-tune it "
+            "with `fef train`, or decode it with Model.generate."
+        )
+    device, dtype = network.device, network.embed.weight.dtype
+    shapes = [RoundShape(window, options.anchors) for window in sorted(set(options.windows))]
+    drafts = max(shape.depth for shape in shapes)
+    context = min(options.max_length or config.max_length, config.max_length)
+    ranks = min(options.max_new_tokens or context, context)
+    table = SlotTable(0, context, ranks, drafts, max(drafts, *(shape.queries for shape in shapes)))
+    slot_bytes = cache_bytes(config, table, dtype)
+    slots = affordable(options, slot_bytes, device, note)
+    table = SlotTable(slots + 1, context, ranks, drafts, table.queries)
+    state = SlotState.empty(table, device)
+    cache = SlotCache.empty(config, table, device, dtype)
+    eos_id = config.eos_id if options.eos_id is None else options.eos_id
+    banned = sorted({network.mask_id, *options.banned})
+    vocabulary = Vocabulary(eos_id, torch.tensor(banned, device=device))
+    forward = TorchForward(network, join_weights(network), cache, table)
+    runner: Runner | GraphRunner = Runner(state, cache, forward, draw, vocabulary, network.mask_id)
+    what = {"network": network.name, "device": device_name(device), "dtype": str(dtype).removeprefix("torch.")}
+    return Built(table, slots, slot_bytes, shapes, state, runner, vocabulary, banned, what)
+
+
+def affordable(options: EngineOptions, slot_bytes: int, device: torch.device, note: Callable[[str], None]) -> int:
+    """Slots within the memory budget. Raises EngineError where it does not hold one."""
+    if options.memory_gb is not None:
+        budget = options.memory_gb * 1e9
+    elif device.type == "cuda":
+        budget = torch.cuda.mem_get_info(device)[0] * _GPU_SHARE
+    else:
+        budget = CPU_MEMORY_GB * 1e9
+    fit = int(budget // slot_bytes) - 1  # one is spare
+    if fit < 1:
+        raise EngineError(
+            f"One request needs {slot_bytes / 1e9:.2f} GB of cache, and a spare one as much; the budget is "
+            f"{budget / 1e9:.2f} GB. Lower max_length or max_new_tokens, or raise memory_gb."
+        )
+    if fit < options.max_batch:
+        note(f"{fit} requests at once instead of {options.max_batch}: the memory budget is {budget / 1e9:.2f} GB")
+    return min(fit, options.max_batch)
+
+
+def device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

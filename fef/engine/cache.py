@@ -1,0 +1,39 @@
+"""Keys and values of every slot: its context, its references by rank, and scratch for the queries of a pass.
+
+References of rejected drafts are overwritten by the next round, and the keys of context masks stay where they are: which
+keys a token sees is read off ranks alone, so a round neither copies nor erases a key.
+
+Shapes: Y layers, S slots, G key-value heads, C places, E head size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from fef.engine.slots import SlotTable
+from fef.models.config import TransformerConfig
+
+__all__ = ["SlotCache", "cache_bytes"]
+
+
+@dataclass
+class SlotCache:
+    keys_YSGCE: Tensor
+    values_YSGCE: Tensor
+
+    @classmethod
+    def empty(cls, config: TransformerConfig, table: SlotTable, device: torch.device, dtype: torch.dtype) -> SlotCache:
+        shape = (config.layers, table.slots, config.kv_head_count, table.places, config.head_size)
+        # zeros, not empty: a nan in a place that nobody sees would still spread through a product with zero
+        return cls(
+            torch.zeros(shape, dtype=dtype, device=device),
+            torch.zeros(shape, dtype=dtype, device=device),
+        )
+
+
+def cache_bytes(config: TransformerConfig, table: SlotTable, dtype: torch.dtype) -> int:
+    """Bytes that one slot of the table takes."""
+    return 2 * config.layers * config.kv_head_count * table.places * config.head_size * dtype.itemsize

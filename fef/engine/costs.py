@@ -1,0 +1,102 @@
+"""Which window a round should have: measured cost of a pass of that width against the tokens it is likely to commit."""
+
+from __future__ import annotations
+
+import json
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fef.engine.rounds import RoundShape
+from fef.errors import InputError
+
+__all__ = ["CostTable", "Survival", "choose_shape"]
+
+FIRST_GUESS = 0.9  # chance that a draft holds, before any was seen
+_MEMORY = 500.0  # rounds after which an observation counts half
+
+
+@dataclass
+class CostTable:
+    """Median seconds of a round by (rows, window), on one device. `what` says which network, device and dtype it holds for."""
+
+    what: dict[str, Any] = field(default_factory=dict)
+    seconds: dict[tuple[int, int], float] = field(default_factory=dict)
+
+    def cost(self, rows: int, window: int) -> float | None:
+        """Seconds of a round; between measured numbers of rows on a straight line, None for a window never measured."""
+        known = sorted(r for r, w in self.seconds if w == window)
+        if not known:
+            return None
+        above = min(bisect_left(known, rows), len(known) - 1)
+        below = max(above - 1, 0) if known[above] != rows else above
+        low, high = known[below], known[above]
+        first, last = self.seconds[low, window], self.seconds[high, window]
+        if low == high:
+            return first * max(1.0, rows / low)
+        return first + (last - first) * (rows - low) / (high - low)
+
+    def save(self, path: Path) -> None:
+        rows = [{"rows": r, "window": w, "seconds": s} for (r, w), s in sorted(self.seconds.items())]
+        path.write_text(json.dumps({"what": self.what, "rounds": rows}, indent=1), encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: Path, what: dict[str, Any]) -> CostTable:
+        """A saved table. Raises InputError for a file that cannot be read or that holds for something else than `what`."""
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+            table = cls(
+                found["what"], {(int(e["rows"]), int(e["window"])): float(e["seconds"]) for e in found["rounds"]}
+            )
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"{path} is no table of pass costs: {error}. Write one with Engine.measure().save()."
+            ) from None
+        for name, value in what.items():
+            if table.what.get(name) != value:
+                raise InputError(
+                    f"{path} holds costs for {name} {table.what.get(name)!r}; this engine has {value!r}. Measure again with "
+                    "Engine.measure()."
+                )
+        return table
+
+
+class Survival:
+    """How often the first i drafts of a round all held, i = 1, 2, ..; older rounds count less."""
+
+    def __init__(self, longest: int) -> None:
+        # before any round, as if a few had held with the first guess
+        self.tried = np.full(longest, 4.0)
+        self.held = 4.0 * FIRST_GUESS ** np.arange(1, longest + 1)
+
+    def observe(self, drafted: Sequence[int] | np.ndarray, accepted: Sequence[int] | np.ndarray) -> None:
+        place = np.arange(1, len(self.tried) + 1)
+        drafted, accepted = np.asarray(drafted)[:, None], np.asarray(accepted)[:, None]
+        self.tried += (place <= drafted).sum(0)
+        self.held += (place <= accepted).sum(0)
+        fade = 1 / (1 + np.maximum(self.tried - _MEMORY, 0) / _MEMORY)
+        self.tried, self.held = self.tried * fade, self.held * fade
+
+    def tokens(self, window: int) -> float:
+        """Tokens that a round of this window is expected to commit: the accepted drafts, and the one behind them."""
+        chance = np.minimum.accumulate(self.held / self.tried)
+        return 1.0 + float(chance[:window].sum())
+
+
+def choose_shape(
+    shapes: Sequence[RoundShape], rows: int, survival: Survival, cost: Callable[[int, int], float | None]
+) -> RoundShape:
+    """The shape of most expected tokens a second. One whose cost is unknown comes first, so that it gets known."""
+    best, most = shapes[0], -1.0
+    for shape in shapes:
+        seconds = cost(rows, shape.window)
+        if seconds is None:
+            return shape
+        rate = survival.tokens(shape.window) / seconds
+        if rate > most:
+            best, most = shape, rate
+    return best

@@ -1,0 +1,135 @@
+"""Law and draw at the queries of a pass, in plain torch: what `fef.laws` says, for the tokens that are drawn alone.
+
+A slot's noise is keyed by its request and position, so queries at the same position of a row share it: computed once.
+
+Shapes: N queries of all rows, V vocabulary, P distinct (row, position) pairs; others as in `rounds`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from fef.engine.advance import Drawn, EndRules
+from fef.engine.rounds import PassTokens
+from fef.engine.slots import SlotState
+from fef.laws.draws import Purpose, gumbels
+
+__all__ = ["Vocabulary", "cutoffs", "draw"]
+
+_REACHED = 1e-12  # as in `fef.laws.pipeline`
+_ENTRIES = 1 << 22  # float64 numbers held at once
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """eos_id: the end token, if it is a part of the law. banned: ids that never occur, the mask id among them."""
+
+    eos_id: int | None
+    banned: Tensor
+
+    def banned_mask(self, size: int) -> Tensor:
+        return torch.zeros(size, dtype=torch.bool, device=self.banned.device).index_fill_(0, self.banned, True)
+
+
+def draw(
+    logits_BQV: Tensor, state: SlotState, tokens: PassTokens, rules: EndRules | None, vocabulary: Vocabulary
+) -> Drawn:
+    """Draw at every valid query. Reads back which those are, so this one is for the CPU."""
+    queries = tokens.shape.queries
+    valid_BQ = tokens.valid_BN[:, -queries:]
+    row_N, query_N = valid_BQ.nonzero(as_tuple=True)
+    logits_NV = logits_BQV[row_N, query_N].float().index_fill(-1, vocabulary.banned, -torch.inf)
+    plain_NV = logits_NV.double().log_softmax(-1)
+    top_N = plain_NV.amax(-1).exp()
+    forced_N = torch.zeros_like(row_N, dtype=torch.bool)
+    if rules is not None:
+        forced_N = rules.forced[row_N, query_N]
+        ends_N = rules.forbidden[row_N, query_N].nonzero()[:, 0]
+        logits_NV[ends_N, vocabulary.eos_id] = -torch.inf
+    ok_N = logits_NV.amax(-1).isfinite() | forced_N
+    token_N = logits_NV.argmax(-1)
+    logp_N = torch.zeros(len(row_N), dtype=torch.float64)
+    sampled_n = ((state.temperature_S[row_N] > 0) & ok_N & ~forced_N).nonzero()[:, 0]
+    if len(sampled_n):
+        row_n = row_N[sampled_n]
+        position_n = tokens.position_BN[:, -queries:][row_n, query_N[sampled_n]]
+        logp_nV = sampled_law(logits_NV[sampled_n], state, row_n)
+        token_N[sampled_n] = keyed_argmax(logp_nV, state, row_n, position_n)
+        logp_N[sampled_n] = logp_nV.gather(1, token_N[sampled_n, None])[:, 0]
+    if rules is not None:
+        assert vocabulary.eos_id is not None
+        token_N = torch.where(forced_N, vocabulary.eos_id, token_N)
+
+    def spread(value_N: Tensor) -> Tensor:
+        return value_N.new_zeros(valid_BQ.shape).index_put((row_N, query_N), value_N)
+
+    plain_N = plain_NV.gather(1, token_N[:, None])[:, 0]
+    return Drawn(spread(token_N), spread(logp_N), spread(plain_N), spread(top_N), spread(ok_N))
+
+
+def sampled_law(logits_nV: Tensor, state: SlotState, row_n: Tensor) -> Tensor:
+    """Log law at the temperature of each query's row, truncated; float64 [n, V]."""
+    temperature_n, top_p_n, top_k_n = state.temperature_S[row_n], state.top_p_S[row_n], state.top_k_S[row_n]
+    logits_nV = logits_nV.double()
+    logits_nV = (logits_nV - logits_nV.amax(-1, keepdim=True)) / temperature_n[:, None]
+    cut_n = ((top_p_n < 1) | (top_k_n > 0)).nonzero()[:, 0]
+    if len(cut_n):
+        cut_logits = logits_nV[cut_n]
+        value, last_id = cutoffs(cut_logits, top_p_n[cut_n], top_k_n[cut_n])
+        id_V = torch.arange(logits_nV.shape[1], device=logits_nV.device)
+        kept = (cut_logits > value[:, None]) | ((cut_logits == value[:, None]) & (id_V <= last_id[:, None]))
+        logits_nV[cut_n] = cut_logits.masked_fill(~kept, -torch.inf)
+    return logits_nV.log_softmax(-1)
+
+
+def cutoffs(scaled_nV: Tensor, top_p_n: Tensor, top_k_n: Tensor) -> tuple[Tensor, Tensor]:
+    """The last token that top-k and top-p keep, by falling probability and rising id: its value [n] and id [n].
+
+    scaled_nV: logits over the temperature. The rules are those of `fef.laws.pipeline.log_law`.
+    """
+    sorted_nV, id_nV = scaled_nV.sort(dim=-1, descending=True, stable=True)
+    rank_V = torch.arange(scaled_nV.shape[-1], device=scaled_nV.device)
+    dropped_nV = (rank_V >= top_k_n[:, None]) & (top_k_n[:, None] > 0)
+    p_nV = sorted_nV.double().masked_fill(dropped_nV, -torch.inf).softmax(-1)
+    before_nV = p_nV.cumsum(-1) - p_nV
+    reached_nV = (before_nV >= top_p_n[:, None] - _REACHED) & (top_p_n[:, None] < 1) & (rank_V > 0)
+    last_n1 = (~(dropped_nV | reached_nV)).sum(-1, keepdim=True) - 1
+    return sorted_nV.gather(1, last_n1)[:, 0], id_nV.gather(1, last_n1)[:, 0]
+
+
+def keyed_argmax(logp_nV: Tensor, state: SlotState, row_n: Tensor, position_n: Tensor) -> Tensor:
+    """argmax(log p + Gumbel), the noise keyed as `KeyedNoise.categorical` keys it for coupled acceptance."""
+    width = int(position_n.max()) + 1
+    key_P, of_n = (row_n * width + position_n).unique(return_inverse=True)
+    token_n = torch.empty_like(row_n)
+    size = logp_nV.shape[1]
+    order_n, key_of = of_n.argsort(), max(1, _ENTRIES // size)
+    for start in range(0, len(key_P), key_of):
+        key_p = key_P[start : start + key_of]
+        row_p = key_p // width
+        noise_pV = per_step(state, row_p, key_p % width, size)
+        mine_n = order_n[(of_n[order_n] >= start) & (of_n[order_n] < start + len(key_p))]
+        token_n[mine_n] = (logp_nV[mine_n] + noise_pV[of_n[mine_n] - start]).argmax(-1)
+    return token_n
+
+
+def per_step(state: SlotState, row_p: Tensor, position_p: Tensor, count: int) -> Tensor:
+    """Gumbel noise [p, V] of slots whose requests may be in different denoising passes."""
+    noise_pV = torch.empty(len(row_p), count, dtype=torch.float64)
+    step_p = state.step_S[row_p]
+    for step in step_p.unique().tolist():
+        of_step = (step_p == step).nonzero()[:, 0]
+        zero = torch.zeros_like(of_step)
+        noise = gumbels(
+            state.seed_S[row_p[of_step]],
+            position_p[of_step, None],
+            step=step,
+            attempt_B=zero,
+            purpose=Purpose.TOKEN,
+            count=count,
+        )
+        noise_pV[of_step] = noise[:, 0]
+    return noise_pV

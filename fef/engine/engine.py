@@ -1,0 +1,356 @@
+"""Continuous batching: requests join and leave between rounds, and none depends on another.
+
+A step admits requests to free slots (a context pass), runs one round of all that are live, and reads back what has
+arrived. The host never waits inside a round: it reads the progress of earlier rounds while the device works.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from fef.api import certificate_for, check_settings
+from fef.decoding.certificate import Certificate
+from fef.decoding.methods import make_plan
+from fef.decoding.network import Network
+from fef.engine.build import Built, EngineOptions, build
+from fef.engine.costs import CostTable, Survival, choose_shape
+from fef.engine.forward import Bounds
+from fef.engine.mailbox import Mailbox
+from fef.engine.requests import Course, Filled, PassResult, Request, check_plan, course_of
+from fef.engine.rounds import RoundShape
+from fef.engine.runner import PassKind
+from fef.engine.slots import COUNTERS, PassRequest
+from fef.errors import DenoiserError, EngineError, FefError, InputError, OptionError
+from fef.models.transformer import Transformer
+
+__all__ = ["Engine", "Job"]
+
+_LAG = 2  # rounds that the device may be ahead of the host
+_CONTEXT_STEP = 64  # contexts are padded to multiples of this where shapes are captured
+
+
+@dataclass(eq=False)
+class Job:
+    """A request in the engine. `result()` drives the engine until it is done. status: "waiting", "running", "done",
+    "failed" or "cancelled". began, first_token, ended: seconds on the engine's clock."""
+
+    engine: Engine
+    request: Request
+    certificate: Certificate
+    course: Course
+    status: str = "waiting"
+    filled: Filled | None = None
+    error: FefError | None = None
+    slot: int | None = None
+    admitted_at: int = -1
+    pass_: PassRequest | None = None
+    began: float = 0.0
+    first_token: float | None = None
+    ended: float | None = None
+
+    @property
+    def finished(self) -> bool:
+        return self.status in ("done", "failed", "cancelled")
+
+    def result(self) -> Filled:
+        """The filled canvas. Raises EngineError or DenoiserError where the request failed or was cancelled."""
+        while not self.finished:
+            self.engine.step()
+        if self.error is not None:
+            raise self.error
+        assert self.filled is not None
+        return self.filled
+
+    def cancel(self) -> None:
+        """Give the slot up; it is free for the next round."""
+        self.engine.cancel(self)
+
+
+class Engine:
+    """Decodes many requests at once on one device, under the packed law with coupled acceptance.
+
+    network: a `Transformer` trained for the packed pattern. The other arguments are those of `EngineOptions`. Raises
+    OptionError for a network or options that the engine cannot run, EngineError where memory does not suffice.
+    """
+
+    def __init__(self, network: Transformer, **options: Any) -> None:
+        self.options = EngineOptions(**options)
+        self.notes: list[str] = []
+        self.built: Built = build(network, self.options, self.note)
+        self.network, self.device = network, self.built.state.ids_SL.device
+        self.on_cuda = self.device.type == "cuda"
+        self.costs = CostTable(self.built.what)
+        self.survival = Survival(self.built.table.drafts)
+        self.free = list(range(self.built.slots))[::-1]
+        self.running: dict[int, Job] = {}
+        self.waiting: deque[Job] = deque()
+        self.progress, self.results = Mailbox(self.device), Mailbox(self.device)
+        self.launched = 0  # passes, in order: what a progress letter knows of
+        self.counted = np.zeros((self.built.slots + 1, 2), dtype=np.int64)
+        self.lost: EngineError | None = None
+        self.plans: dict[Any, tuple[Any, Certificate]] = {}
+
+    def note(self, text: str) -> None:
+        """Keep a remark for the user, once."""
+        if text not in self.notes:
+            self.notes.append(text)
+
+    # --- requests ---
+
+    def submit(
+        self,
+        ids: Sequence[int],
+        open: Sequence[int],
+        *,
+        method: str = "fef",
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        top_k: int = 0,
+        seed: int = 0,
+        **method_options: Any,
+    ) -> Job:
+        """Queue a canvas: its ids, and the positions to fill. Arguments as in `fef.decode`; options that set costs only
+        (window, anchors, draft) are the engine's own and do not matter here.
+
+        Raises OptionError or InputError for what the engine does not run, EngineError for a request that can never fit.
+        """
+        if self.lost is not None:
+            raise self.lost
+        plan, certificate = self.plan(method, temperature, top_p, top_k, method_options)
+        self.check_fit(ids, open)
+        vocabulary = self.built.vocabulary
+        request = Request(
+            list(ids), sorted(open), plan, temperature, top_p, top_k, seed, vocabulary.eos_id, self.built.banned
+        )
+        job = Job(self, request, certificate, course_of(request, Network(self.network)), began=time.perf_counter())
+        self.advance(job, None)
+        return job
+
+    def plan(
+        self, method: str, temperature: float, top_p: float, top_k: int, options: dict[str, Any]
+    ) -> tuple[Any, Certificate]:
+        """Plan and certificate, remembered: most requests have the same options."""
+        key = (method, temperature, top_p, top_k, tuple(sorted(options.items())))
+        if key not in self.plans:
+            check_settings(temperature, top_p, top_k)
+            network = Network(self.network)
+            plan = make_plan(method, {"verify": "packed"} | options, network)
+            check_plan(plan)
+            self.plans[key] = plan, certificate_for(network, plan, temperature, top_p, top_k)
+        return self.plans[key]
+
+    def check_fit(self, ids: Sequence[int], open: Sequence[int]) -> None:
+        table = self.built.table
+        if not open:
+            raise InputError("The canvas has no open position; there is nothing to draw.")
+        if len(ids) > table.context or len(open) > table.ranks:
+            raise EngineError(
+                f"The request has a canvas of {len(ids)} tokens, {len(open)} of them to draw; a slot of this engine holds "
+                f"{table.context} and {table.ranks}. Ask for less, or make the engine with a larger max_length or "
+                f"max_new_tokens ({self.built.slot_bytes / 1e9:.2f} GB a slot now)."
+            )
+
+    def cancel(self, job: Job) -> None:
+        if job.finished:
+            return
+        if job.slot is not None:
+            self.release(job)
+        elif job in self.waiting:
+            self.waiting.remove(job)
+        self.end(job, "cancelled", EngineError("The request was cancelled."))
+
+    @property
+    def busy(self) -> bool:
+        return bool(self.running or self.waiting or len(self.results))
+
+    # --- work ---
+
+    def run(self) -> None:
+        """Work until every request is done."""
+        while self.busy:
+            self.step()
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Admit, run one round, read what has arrived. A device that fails ends every request with an EngineError."""
+        if self.lost is not None:
+            raise self.lost
+        try:
+            self.admit()
+            self.round()
+            self.collect()
+        except FefError:
+            raise
+        except RuntimeError as error:
+            self.fail_all(error)
+            raise self.lost from error  # type: ignore[misc]
+
+    def admit(self) -> None:
+        """A context pass of requests that wait, as far as slots are free."""
+        while self.free and self.waiting:
+            jobs = [self.waiting.popleft() for _ in range(min(len(self.free), len(self.waiting), self.most_contexts))]
+            slots = [self.free.pop() for _ in jobs]
+            passes = [job.pass_ for job in jobs]
+            packed_BJ = torch.stack([p.pack(self.built.table) for p in passes if p is not None])
+            length = max(len(p.ids) for p in passes if p is not None)
+            for job, slot in zip(jobs, slots, strict=True):
+                job.status, job.slot, job.admitted_at = "running", slot, self.launched
+                self.running[slot] = job
+                self.counted[slot] = 0
+            try:
+                self.built.runner.load(slots, packed_BJ)
+                self.launch(self.context_kind(length), slots)
+            except EngineError as error:  # no memory for it
+                for job in jobs:
+                    self.release(job)
+                    self.end(job, "failed", error)
+
+    @property
+    def most_contexts(self) -> int:
+        """Requests a context pass: their canvases are whole, so a few fill the device."""
+        return max(1, self.options.context_tokens // self.built.table.context)
+
+    def context_kind(self, length: int) -> PassKind:
+        context = self.built.table.context
+        if self.on_cuda:
+            length = min(-(-length // _CONTEXT_STEP) * _CONTEXT_STEP, context)
+        return PassKind(RoundShape(0, 0, self.built.table.drafts), Bounds(length, 0), length)
+
+    def round(self) -> None:
+        if not self.running:
+            return
+        slots = sorted(self.running)
+        shape = choose_shape(self.built.shapes, len(slots), self.survival, self.cost)
+        self.launch(PassKind(shape, self.bounds(slots, shape)), slots)
+
+    def bounds(self, slots: list[int], shape: RoundShape) -> Bounds:
+        """On a CPU, what the rows have; on a GPU, where shapes are captured, what they can have."""
+        table = self.built.table
+        if self.on_cuda:
+            return Bounds(table.context, table.ranks)
+        state = self.built.state
+        return Bounds(
+            int(state.length_S[slots].max()), min(int(state.done_S[slots].max()) + shape.window + 1, table.ranks)
+        )
+
+    def cost(self, rows: int, window: int) -> float | None:
+        return self.costs.cost(rows, window)
+
+    def launch(self, kind: PassKind, slots: list[int]) -> None:
+        began = time.perf_counter()
+        self.built.runner.run(kind, slots)
+        self.launched += 1
+        if not self.on_cuda and not kind.context:
+            self.learn_cost(len(slots), kind.shape.window, time.perf_counter() - began)
+        state = self.built.state
+        self.progress.send(
+            self.launched,
+            [state.live_S, state.bad_S, state.done_S, state.counters_SC[:, COUNTERS.index("drafted") :]],
+        )
+
+    def learn_cost(self, rows: int, window: int, seconds: float) -> None:
+        known = self.costs.seconds.get((rows, window))
+        self.costs.seconds[rows, window] = seconds if known is None else 0.8 * known + 0.2 * seconds
+
+    def collect(self) -> None:
+        """Read progress and results that have arrived."""
+        lag = _LAG if self.on_cuda and self.running else 0
+        for letter in self.progress.collect(lag):
+            self.read_progress(letter.note, [t.numpy() for t in letter.tensors])
+        for letter in self.results.collect(len(self.results) if self.running or self.waiting else 0):
+            for job, result in zip(letter.note, results_of([t.numpy() for t in letter.tensors]), strict=True):
+                if not job.finished:
+                    self.advance(job, result)
+
+    def read_progress(self, launch: int, arrays: list[np.ndarray]) -> None:
+        live_S, bad_S, done_S, counts_S2 = arrays
+        now = time.perf_counter()
+        slots = [slot for slot, job in self.running.items() if job.admitted_at < launch]
+        if not slots:
+            return
+        new = counts_S2[slots] - self.counted[slots]
+        self.counted[slots] = counts_S2[slots]
+        drafted = new[:, 0] > 0
+        if drafted.any():
+            self.survival.observe(new[drafted, 0], new[drafted, 1])
+        over: list[Job] = []
+        for slot in slots:
+            job = self.running[slot]
+            if job.first_token is None and done_S[slot] > 0:
+                job.first_token = now
+            if bad_S[slot]:
+                self.release(job)
+                self.end(job, "failed", DenoiserError(BAD_LOGITS))
+            elif not live_S[slot]:
+                over.append(job)
+        if over:
+            self.send_results(over)
+
+    def send_results(self, jobs: list[Job]) -> None:
+        """Ask for the results of passes that are over; their slots are free from now on, as what comes later is later."""
+        state = self.built.state
+        slot_B = torch.tensor([job.slot for job in jobs], device=self.device)
+        at_BR = state.order_SR[slot_B]
+        tensors = [
+            state.done_S[slot_B],
+            state.ids_SL[slot_B].gather(1, at_BR),
+            state.logprob_SR[slot_B],
+            state.confidence_SR[slot_B],
+            state.counters_SC[slot_B],
+        ]
+        self.results.send(jobs, tensors)
+        for job in jobs:
+            self.release(job)
+
+    def advance(self, job: Job, result: PassResult | None) -> None:
+        """Go on with a request's course: its next pass, or its end."""
+        try:
+            job.pass_ = next(job.course) if result is None else job.course.send(result)
+        except StopIteration as stop:
+            job.filled = stop.value
+            self.end(job, "done", None)
+            return
+        job.status = "waiting"
+        # a request under way goes first
+        self.waiting.append(job) if result is None else self.waiting.appendleft(job)
+
+    def release(self, job: Job) -> None:
+        assert job.slot is not None
+        del self.running[job.slot]
+        self.free.append(job.slot)
+        job.slot = None
+
+    def end(self, job: Job, status: str, error: FefError | None) -> None:
+        job.status, job.error, job.ended = status, error, time.perf_counter()
+        job.course.close()
+
+    def fail_all(self, error: RuntimeError) -> None:
+        """The device is gone: no request is left hanging."""
+        self.lost = EngineError(
+            f"The device {self.device} failed: {str(error).splitlines()[0]}. Every request of this engine has ended; make a "
+            "new engine, in a new process if the device does not come back."
+        )
+        for job in [*self.running.values(), *self.waiting]:
+            self.end(job, "failed", self.lost)
+        self.running.clear()
+        self.waiting.clear()
+        self.results = Mailbox(self.device)
+
+
+BAD_LOGITS = (
+    "The network gave nan or +inf logits, or every id is banned, at a slot of this request. Look for an overflow in the "
+    "weights or their dtype, and ban fewer ids."
+)
+
+
+def results_of(arrays: list[np.ndarray]) -> Iterable[PassResult]:
+    for done, token_R, logprob_R, confidence_R, counters_C in zip(*arrays, strict=True):
+        n = int(done)
+        yield PassResult(token_R[:n].tolist(), logprob_R[:n].tolist(), confidence_R[:n].tolist(), counters_C.tolist())

@@ -1,0 +1,96 @@
+"""Passes as CUDA graphs: one a kind of pass and a number of rows, captured when first asked for.
+
+A graph reads its slots from a fixed tensor. Rows that are missing up to the captured number work on a spare slot that is
+never live, so they change nothing.
+"""
+
+from __future__ import annotations
+
+import gc
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from fef.engine.runner import PassKind, Runner
+from fef.errors import EngineError
+
+__all__ = ["GraphRunner", "buckets"]
+
+_WARM_UP = 2  # runs before a capture: the first builds kernels and handles
+
+
+def buckets(most: int) -> list[int]:
+    """Numbers of rows that graphs are captured for: powers of two up to `most`, and `most`."""
+    return sorted({1 << n for n in range(most.bit_length()) if 1 << n <= most} | {most})
+
+
+@dataclass
+class GraphRunner:
+    """Runs passes of a `Runner` by replaying graphs.
+
+    A graph that does not fit into memory is not tried again: the rows are split among smaller ones, and `notes` says so.
+    """
+
+    runner: Runner
+    spare: int
+    sizes: list[int]
+    notes: Callable[[str], None]
+    graphs: dict[tuple[PassKind, int], tuple[torch.cuda.CUDAGraph, Tensor]] = field(default_factory=dict)
+    too_large: set[tuple[PassKind, int]] = field(default_factory=set)
+    pool: object | None = None
+
+    def run(self, kind: PassKind, slots: Sequence[int]) -> None:
+        """Raises EngineError where not even one row fits into memory."""
+        start = 0
+        while start < len(slots):
+            size = self.fitting(kind, len(slots) - start)
+            part = list(slots[start : start + size])
+            graph, slot_B = self.graphs[kind, size]
+            slot_B.copy_(torch.tensor(part + [self.spare] * (size - len(part))))
+            graph.replay()
+            start += size
+
+    def fitting(self, kind: PassKind, rows: int) -> int:
+        """The size of a graph for this many rows, captured if it was not; a smaller one if memory is short."""
+        at = min(bisect_left(self.sizes, rows), len(self.sizes) - 1)
+        for size in reversed(self.sizes[: at + 1]):
+            if (kind, size) in self.graphs:
+                return size
+            if (kind, size) in self.too_large:
+                continue
+            try:
+                self.graphs[kind, size] = self.capture(kind, size)
+            except torch.OutOfMemoryError:
+                self.too_large.add((kind, size))
+                gc.collect()
+                torch.cuda.empty_cache()
+                self.notes(f"no memory for a graph of {size} rows ({words(kind)}); rows go through smaller graphs")
+                continue
+            return size
+        raise EngineError(
+            f"Out of memory: not even one row of {words(kind)} fits beside the weights and caches. Give the engine a "
+            "smaller max_batch or memory_gb, a narrower window, or shorter canvases."
+        )
+
+    def capture(self, kind: PassKind, size: int) -> tuple[torch.cuda.CUDAGraph, Tensor]:
+        slot_B = torch.full((size,), self.spare, device=self.runner.state.ids_SL.device)
+        graph = torch.cuda.CUDAGraph()
+        with torch.no_grad():
+            stream = torch.cuda.Stream()
+            stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(stream):
+                for _ in range(_WARM_UP):
+                    self.runner.pass_(kind, slot_B)
+            torch.cuda.current_stream().wait_stream(stream)
+            torch.cuda.synchronize()
+            with torch.cuda.graph(graph, pool=self.pool):
+                self.runner.pass_(kind, slot_B)
+        self.pool = self.pool or graph.pool()
+        return graph, slot_B
+
+
+def words(kind: PassKind) -> str:
+    return f"a context of {kind.context}" if kind.context else f"a round of {kind.shape.tokens} tokens"

@@ -1,0 +1,158 @@
+"""A request as a course of denoising passes: what each one draws, and what lies between them.
+
+The course is a generator: it yields a `PassRequest`, is sent a `PassResult`, and returns the filled canvas.
+
+Shapes: L canvas length, R ranks of a pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+
+import torch
+
+from fef.decoding.canvas import Canvas
+from fef.decoding.choice import InOrder
+from fef.decoding.loop import denoising_passes
+from fef.decoding.meter import Meter
+from fef.decoding.network import Network
+from fef.decoding.plan import Plan
+from fef.decoding.quota import PerRound
+from fef.decoding.work import Run
+from fef.engine.slots import COUNTERS, NEVER, PassRequest
+from fef.errors import OptionError
+from fef.laws.draws import KeyedNoise
+from fef.laws.pipeline import Sampling
+
+__all__ = ["Course", "Filled", "PassResult", "Request", "check_plan", "course_of"]
+
+
+@dataclass
+class Request:
+    """One canvas to fill. open: positions to draw, from the left. banned: ids never drawn."""
+
+    ids: list[int]
+    open: list[int]
+    plan: Plan
+    temperature: float
+    top_p: float
+    top_k: int
+    seed: int
+    eos_id: int | None
+    banned: list[int]
+
+
+@dataclass
+class PassResult:
+    """Tokens drawn by rank, their log p (nats) and log p at temperature 1; slots of higher rank are end tokens for certain.
+    counters: see `slots.COUNTERS`."""
+
+    tokens: list[int]
+    logprobs: list[float]
+    confidences: list[float]
+    counters: list[int]
+
+
+@dataclass
+class Filled:
+    """tokens and logprobs (nats) at the open positions from the left; counters as in `fef.decoding.meter`."""
+
+    tokens: list[int]
+    logprobs: list[float]
+    counters: dict[str, int]
+
+
+Course = Generator[PassRequest, PassResult, Filled]
+
+
+def check_plan(plan: Plan) -> None:
+    """Raise OptionError, with the way out, for a method that the engine does not run."""
+    spec = plan.speculation
+    one_by_one = spec is None and plan.choice == InOrder(PerRound(1)) and not plan.replay and plan.revoke is None
+    if plan.law != "packed" or not (one_by_one or (spec is not None and spec.accept == "coupled")):
+        raise OptionError(
+            f"The engine runs the packed law with coupled acceptance: fef and sequential with verify=packed, on a network "
+            f"trained for it. It does not run {plan.method} with these options; fef.decode and Model.generate do."
+        )
+
+
+def course_of(request: Request, network: Network) -> Course:
+    plan = request.plan
+    if plan.steps == 1 and plan.block_length is None and plan.order == "left-to-right":
+        return one_pass(request)
+    return many_passes(request, network)
+
+
+def one_pass(request: Request) -> Course:
+    """From left to right in one denoising pass."""
+    result = yield pass_request(request, request.ids, request.open)
+    missing = len(request.open) - len(result.tokens)
+    counters = dict(zip(COUNTERS, result.counters, strict=True))
+    tokens = result.tokens
+    if missing:
+        assert request.eos_id is not None, "only an end token makes others certain"
+        tokens = tokens + [request.eos_id] * missing
+    return filled(tokens, result.logprobs + [0.0] * missing, request.eos_id, counters, None)
+
+
+def many_passes(request: Request, network: Network) -> Course:
+    """Blocks, orders and several denoising passes, on a canvas of one row, as `fef.decoding.loop` has them."""
+    run, canvas = canvas_of(request, network)
+    total = dict.fromkeys(COUNTERS, 0)
+    eos = run.eos
+    for pass_ in denoising_passes(run, canvas):
+        if eos is not None:
+            eos.settle(canvas, pass_.within_BL)
+        pending_L = (canvas.pending_BL & pass_.within_BL)[0]
+        if not bool(pending_L.any()):
+            continue
+        place_R = pending_L.nonzero()[:, 0]
+        order = place_R[canvas.rank_BL[0, place_R].argsort()]
+        asked = pass_request(request, canvas.ids_BL[0].tolist(), order.tolist(), pass_.k)
+        if eos is not None:
+            first_B, last_B = eos.bounds(canvas)
+            asked.first_end = int(first_B) if int(first_B) < len(request.ids) else NEVER
+            asked.last_other = int(last_B)
+        result = yield asked
+        drawn = order[: len(result.tokens)]
+        canvas.ids_BL[0, drawn] = torch.tensor(result.tokens)
+        canvas.logprob_BL[0, drawn] = torch.tensor(result.logprobs, dtype=torch.float64)
+        canvas.confidence_BL[0, drawn] = torch.tensor(result.confidences, dtype=torch.float64).exp()
+        canvas.pending_BL[0, drawn] = False
+        if eos is not None:
+            eos.settle(canvas, pass_.within_BL)
+        for name, count in zip(COUNTERS, result.counters, strict=True):
+            total[name] += count
+    open_N = torch.tensor(request.open)
+    tokens, logprobs = canvas.ids_BL[0, open_N].tolist(), canvas.logprob_BL[0, open_N].tolist()
+    return filled(tokens, logprobs, request.eos_id, total, int(run.meter.committed[0]))
+
+
+def pass_request(request: Request, ids: list[int], order: list[int], step: int = 1) -> PassRequest:
+    return PassRequest(ids, order, step, request.seed, request.temperature, request.top_p, request.top_k)
+
+
+def canvas_of(request: Request, network: Network) -> tuple[Run, Canvas]:
+    ids_BL = torch.tensor([request.ids])
+    open_BL = torch.zeros_like(ids_BL, dtype=torch.bool)
+    open_BL[0, request.open] = True
+    sampling = Sampling(
+        torch.tensor([request.temperature], dtype=torch.float64),
+        torch.tensor([request.top_p], dtype=torch.float64),
+        torch.tensor([request.top_k]),
+        torch.tensor(request.banned),
+        request.eos_id,
+    )
+    meter = Meter.start(1, ids_BL.device)
+    run = Run(network, request.plan, KeyedNoise(torch.tensor([request.seed])), sampling, meter)
+    return run, Canvas.start(ids_BL, open_BL, ids_BL, None)
+
+
+def filled(
+    tokens: list[int], logprobs: list[float], eos_id: int | None, counters: dict[str, int], committed: int | None
+) -> Filled:
+    if committed is None:
+        committed = tokens.index(eos_id) + 1 if eos_id in tokens else len(tokens)
+    counters = counters | {"rows": counters["calls"], "committed": committed}
+    return Filled(tokens, logprobs, counters)

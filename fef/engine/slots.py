@@ -1,0 +1,183 @@
+"""The state of the engine's slots: one request each, everything on the device, in tensors of fixed shape.
+
+Shapes: S slots, L context places, R ranks (slots of a canvas that one denoising pass fills), K drafts kept between rounds,
+B rows (slots taken for a pass), J numbers of one load.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+__all__ = ["COUNTERS", "PADDING", "PassRequest", "SlotState", "SlotTable"]
+
+PADDING = -3  # rank of places behind the canvas: no token sees them
+REVEALED = -1  # rank of a token that the pass sees
+NEVER = 2**31 - 1
+COUNTERS = ("calls", "token_forwards", "rounds", "drafted", "accepted")
+
+
+@dataclass(frozen=True)
+class SlotTable:
+    """Sizes. Cache places of a slot: its context, its references by rank, scratch for the queries of a pass, and one place
+    for tokens that are absent."""
+
+    slots: int
+    context: int
+    ranks: int
+    drafts: int
+    queries: int
+
+    @property
+    def places(self) -> int:
+        return self.context + self.ranks + self.queries + 1
+
+    @property
+    def nowhere(self) -> int:
+        return self.places - 1
+
+    def reference(self, rank: Tensor) -> Tensor:
+        return self.context + rank
+
+    def scratch(self, query: Tensor) -> Tensor:
+        return self.context + self.ranks + query
+
+
+@dataclass
+class SlotState:
+    """ids_SL: canvas tokens (one more column takes writes of absent tokens; so in the R columns of logprob and confidence).
+    order_SR: canvas position of each rank. rank_SL: rank of each masked slot, REVEALED, or PADDING. length_S: canvas length.
+    open_S: ranks of this pass; done_S: those committed. live_S: is there something left to draw? bad_S: were logits
+    invalid? draft_SK, drafted_S, holds_SK: the drafts behind `done`, how many there are, the probability each had.
+    first_end_S, last_other_S: position of the first committed end token (NEVER) and of the last committed other token (-1).
+    logprob_SR: log p under the sampled law, nats; confidence_SR: log p at temperature 1. step_S: the denoising pass.
+    cut: are top-p or top-k on? counters_SC: see COUNTERS.
+    """
+
+    table: SlotTable
+    ids_SL: Tensor
+    order_SR: Tensor
+    rank_SL: Tensor
+    length_S: Tensor
+    open_S: Tensor
+    done_S: Tensor
+    live_S: Tensor
+    bad_S: Tensor
+    draft_SK: Tensor
+    drafted_S: Tensor
+    holds_SK: Tensor
+    first_end_S: Tensor
+    last_other_S: Tensor
+    logprob_SR: Tensor
+    confidence_SR: Tensor
+    seed_S: Tensor
+    step_S: Tensor
+    temperature_S: Tensor
+    top_p_S: Tensor
+    top_k_S: Tensor
+    counters_SC: Tensor
+
+    @classmethod
+    def empty(cls, table: SlotTable, device: torch.device) -> SlotState:
+        def whole(*shape: int) -> Tensor:
+            return torch.zeros(table.slots, *shape, dtype=torch.int64, device=device)
+
+        def real(*shape: int) -> Tensor:
+            return torch.zeros(table.slots, *shape, dtype=torch.float64, device=device)
+
+        return cls(
+            table,
+            ids_SL=whole(table.context + 1),
+            order_SR=whole(table.ranks),
+            rank_SL=torch.full_like(whole(table.context), PADDING),
+            length_S=whole(),
+            open_S=whole(),
+            done_S=whole(),
+            live_S=whole().bool(),
+            bad_S=whole().bool(),
+            draft_SK=whole(table.drafts),
+            drafted_S=whole(),
+            holds_SK=real(table.drafts),
+            first_end_S=whole(),
+            last_other_S=whole(),
+            logprob_SR=real(table.ranks + 1),
+            confidence_SR=real(table.ranks + 1),
+            seed_S=whole(),
+            step_S=whole(),
+            temperature_S=real(),
+            top_p_S=real(),
+            top_k_S=whole(),
+            counters_SC=whole(len(COUNTERS)),
+        )
+
+    def take(self, slot_B: Tensor) -> SlotState:
+        """A copy of these slots."""
+        return SlotState(self.table, **{name: getattr(self, name).index_select(0, slot_B) for name in TENSORS})
+
+    def put(self, slot_B: Tensor, part: SlotState, names: tuple[str, ...]) -> None:
+        """Write back the named tensors of slots that were taken. Twice the same slot: either may stay."""
+        for name in names:
+            getattr(self, name).index_copy_(0, slot_B, getattr(part, name))
+
+    def positions(self, rank: Tensor) -> Tensor:
+        """Canvas positions of ranks [B, .]; of ranks outside the table, some position."""
+        return self.order_SR.gather(1, rank.clamp(0, self.table.ranks - 1))
+
+    def ids_at(self, rank: Tensor) -> Tensor:
+        return self.ids_SL.gather(1, self.positions(rank))
+
+    def load(self, slot_B: Tensor, packed_BJ: Tensor) -> None:
+        """Put requests, packed by `PassRequest.pack`, into slots."""
+        L, R = self.table.context, self.table.ranks
+        head_BH, ids_BL, order_BR = packed_BJ.split([HEAD, L, R], dim=1)
+        length_B, open_B, step_B, seed_B, top_k_B, first_B, last_B = head_BH[:, :7].unbind(1)
+        temperature_B, top_p_B = head_BH[:, 7:9].contiguous().view(torch.float64).unbind(1)
+        index_L = torch.arange(L, device=packed_BJ.device)
+        index_R = torch.arange(R, device=packed_BJ.device)
+        revealed_BL = torch.where(index_L < length_B[:, None], REVEALED, PADDING)
+        # ranks that the pass does not open go to one more column, which is dropped
+        at_BR = torch.where(index_R < open_B[:, None], order_BR, L)
+        rank_BL = torch.nn.functional.pad(revealed_BL, (0, 1)).scatter(1, at_BR, index_R.expand_as(at_BR))[:, :L]
+        part = self.take(slot_B)
+        zero_B = torch.zeros_like(length_B)
+        part.ids_SL[:, :L] = ids_BL
+        part.order_SR, part.rank_SL, part.length_S, part.open_S = order_BR, rank_BL, length_B, open_B
+        part.done_S, part.drafted_S, part.bad_S, part.live_S = zero_B, zero_B, zero_B.bool(), open_B > 0
+        part.first_end_S, part.last_other_S = first_B, last_B
+        part.seed_S, part.step_S, part.top_k_S = seed_B, step_B, top_k_B
+        part.temperature_S, part.top_p_S = temperature_B, top_p_B
+        part.counters_SC = torch.zeros_like(part.counters_SC)
+        self.put(slot_B, part, TENSORS)
+
+
+TENSORS = tuple(f.name for f in fields(SlotState) if f.name != "table")
+HEAD = 9
+
+
+@dataclass
+class PassRequest:
+    """One denoising pass of one request, as plain numbers. ids: the canvas. order: positions of its slots by rank. step: the
+    denoising pass. first_end, last_other: see `SlotState`."""
+
+    ids: list[int]
+    order: list[int]
+    step: int = 1
+    seed: int = 0
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0
+    first_end: int = NEVER
+    last_other: int = -1
+
+    def pack(self, table: SlotTable) -> Tensor:
+        """int64 [J], in the layout that `SlotState.load` reads; floats travel as their bits."""
+        packed_J = torch.zeros(HEAD + table.context + table.ranks, dtype=torch.int64)
+        head = [len(self.ids), len(self.order), self.step, self.seed, self.top_k, self.first_end, self.last_other]
+        packed_J[:7] = torch.tensor(head)
+        packed_J[7:9] = torch.tensor([self.temperature, self.top_p], dtype=torch.float64).view(torch.int64)
+        packed_J[HEAD : HEAD + len(self.ids)] = torch.tensor(self.ids)
+        start = HEAD + table.context
+        packed_J[start : start + len(self.order)] = torch.tensor(self.order)
+        return packed_J

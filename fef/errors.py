@@ -5,7 +5,16 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["CheckpointError", "DenoiserError", "EngineError", "FefError", "InputError", "OptionError", "SandboxError", "nearest_hint"]
+__all__ = [
+    "CheckpointError",
+    "DenoiserError",
+    "EngineError",
+    "FefError",
+    "InputError",
+    "OptionError",
+    "SandboxError",
+    "nearest_hint",
+]
 
 
 class FefError(Exception):

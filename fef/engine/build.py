@@ -11,7 +11,7 @@ import torch
 from fef.engine.cache import SlotCache, cache_bytes
 from fef.engine.draws import Vocabulary, draw
 from fef.engine.forward import TorchForward
-from fef.engine.graphs import GraphRunner, buckets
+from fef.engine.graphs import GraphRunner
 from fef.engine.rounds import RoundShape
 from fef.engine.runner import Runner
 from fef.engine.slots import SlotState, SlotTable

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ from fef.engine.requests import Course, Filled, PassResult, Request, check_plan,
 from fef.engine.rounds import RoundShape
 from fef.engine.runner import PassKind
 from fef.engine.slots import COUNTERS, PassRequest
-from fef.errors import DenoiserError, EngineError, FefError, InputError, OptionError
+from fef.errors import DenoiserError, EngineError, FefError, InputError
 from fef.models.transformer import Transformer
 
 __all__ = ["Engine", "Job"]

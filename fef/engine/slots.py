@@ -91,7 +91,7 @@ class SlotState:
             table,
             ids_SL=whole(table.context + 1),
             order_SR=whole(table.ranks),
-            rank_SL=torch.full_like(whole(table.context), PADDING),
+            rank_SL=torch.full((table.slots, table.context), PADDING, dtype=torch.int32, device=device),
             length_S=whole(),
             open_S=whole(),
             done_S=whole(),
@@ -143,7 +143,7 @@ class SlotState:
         part = self.take(slot_B)
         zero_B = torch.zeros_like(length_B)
         part.ids_SL[:, :L] = ids_BL
-        part.order_SR, part.rank_SL, part.length_S, part.open_S = order_BR, rank_BL, length_B, open_B
+        part.order_SR, part.rank_SL, part.length_S, part.open_S = order_BR, rank_BL.int(), length_B, open_B
         part.done_S, part.drafted_S, part.bad_S, part.live_S = zero_B, zero_B, zero_B.bool(), open_B > 0
         part.first_end_S, part.last_other_S = first_B, last_B
         part.seed_S, part.step_S, part.top_k_S = seed_B, step_B, top_k_B

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 
 from fef.engine.cache import SlotCache, cache_bytes
-from fef.engine.draws import Vocabulary, draw
+from fef.engine.draws import Vocabulary
 from fef.engine.forward import TorchForward
 from fef.engine.graphs import GraphRunner
 from fef.engine.rounds import RoundShape
-from fef.engine.runner import Runner
+from fef.engine.runner import Passes, TorchPasses
 from fef.engine.slots import SlotState, SlotTable
 from fef.engine.weights import join_weights
 from fef.errors import EngineError, OptionError
@@ -70,7 +70,7 @@ class Built:
     slot_bytes: int
     shapes: list[RoundShape]
     state: SlotState
-    runner: Runner | GraphRunner
+    runner: Passes | GraphRunner
     vocabulary: Vocabulary
     banned: list[int]
     what: dict[str, Any]
@@ -98,7 +98,7 @@ def build(network: Transformer, options: EngineOptions, note: Callable[[str], No
     banned = sorted({network.mask_id, *options.banned})
     vocabulary = Vocabulary(eos_id, torch.tensor(banned, device=device))
     forward = TorchForward(network, join_weights(network), cache, table)
-    runner: Runner | GraphRunner = Runner(state, cache, forward, draw, vocabulary, network.mask_id)
+    runner = TorchPasses(state, forward, vocabulary, network.mask_id)
     what = {"network": network.name, "device": device_name(device), "dtype": str(dtype).removeprefix("torch.")}
     return Built(table, slots, slot_bytes, shapes, state, runner, vocabulary, banned, what)
 

@@ -22,7 +22,7 @@ _MEMORY = 500.0  # rounds after which an observation counts half
 
 @dataclass
 class CostTable:
-    """Median seconds of a round by (rows, window), on one device. `what` says which network, device and dtype it holds for."""
+    """Median seconds of a round by (rows, window), on one device. what: the network, device and dtype it holds for."""
 
     what: dict[str, Any] = field(default_factory=dict)
     seconds: dict[tuple[int, int], float] = field(default_factory=dict)

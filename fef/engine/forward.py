@@ -65,7 +65,7 @@ class TorchForward:
         config = self.config
         heads, groups, size = config.heads, config.kv_head_count, config.head_size
         qkv_BNX = layer.qkv(layer.attn_norm(hidden_BND))
-        q_BNX, k_BNX, v_BNX = qkv_BNX.split([heads * size, groups * size, groups * size], dim=-1)
+        q_BNX, k_BNX, v_BNX = torch.split(qkv_BNX, [heads * size, groups * size, groups * size], dim=-1)
         q_BHNE = rotate(layer.q_norm(q_BNX.unflatten(-1, (heads, size)).transpose(1, 2)), rotation)
         k_BGNE = rotate(layer.k_norm(k_BNX.unflatten(-1, (groups, size)).transpose(1, 2)), rotation)
         keys_SGCE, values_SGCE = self.cache.keys_YSGCE[number], self.cache.values_YSGCE[number]

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import gc
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from fef.engine.runner import PassKind, Runner
+from fef.engine.runner import PassKind, Passes
 from fef.errors import EngineError
 
 __all__ = ["GraphRunner", "buckets"]
@@ -29,20 +30,23 @@ def buckets(most: int) -> list[int]:
 
 @dataclass
 class GraphRunner:
-    """Runs passes of a `Runner` by replaying graphs.
+    """Runs passes by replaying graphs.
 
     A graph that does not fit into memory is not tried again: the rows are split among smaller ones, and `notes` says so.
     """
 
-    runner: Runner
+    passes: Passes
     spare: int
     sizes: list[int]
     notes: Callable[[str], None]
     graphs: dict[tuple[PassKind, int], tuple[torch.cuda.CUDAGraph, Tensor]] = field(default_factory=dict)
     too_large: set[tuple[PassKind, int]] = field(default_factory=set)
-    pool: object | None = None
+    pool: Any = None
 
-    def run(self, kind: PassKind, slots: Sequence[int]) -> None:
+    def load(self, slots: list[int], packed_BJ: Tensor) -> None:
+        self.passes.load(slots, packed_BJ)
+
+    def run(self, kind: PassKind, slots: list[int]) -> None:
         """Raises EngineError where not even one row fits into memory."""
         start = 0
         while start < len(slots):
@@ -76,18 +80,18 @@ class GraphRunner:
         )
 
     def capture(self, kind: PassKind, size: int) -> tuple[torch.cuda.CUDAGraph, Tensor]:
-        slot_B = torch.full((size,), self.spare, device=self.runner.state.ids_SL.device)
+        slot_B = torch.full((size,), self.spare, device=self.passes.state.ids_SL.device)
         graph = torch.cuda.CUDAGraph()
         with torch.no_grad():
-            stream = torch.cuda.Stream()
+            stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
             stream.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(stream):
                 for _ in range(_WARM_UP):
-                    self.runner.pass_(kind, slot_B)
+                    self.passes.pass_(kind, slot_B)
             torch.cuda.current_stream().wait_stream(stream)
             torch.cuda.synchronize()
             with torch.cuda.graph(graph, pool=self.pool):
-                self.runner.pass_(kind, slot_B)
+                self.passes.pass_(kind, slot_B)
         self.pool = self.pool or graph.pool()
         return graph, slot_B
 

@@ -36,7 +36,7 @@ class Mailbox:
             self.letters.append(Letter(note, [t.clone() for t in tensors], None))
             return
         copies = [torch.empty(t.shape, dtype=t.dtype, pin_memory=True).copy_(t, non_blocking=True) for t in tensors]
-        arrived = torch.cuda.Event()
+        arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
         arrived.record()
         self.letters.append(Letter(note, copies, arrived))
 
@@ -45,7 +45,7 @@ class Mailbox:
         found = []
         while self.letters:
             letter = self.letters[0]
-            if letter.arrived is not None and not letter.arrived.query():
+            if letter.arrived is not None and not letter.arrived.query():  # type: ignore[no-untyped-call]
                 if len(self.letters) <= keep:
                     break
                 letter.arrived.synchronize()

@@ -1,47 +1,59 @@
 """Runs passes over slots: compose, forward, draw, advance, in one go and without waiting for the device.
 
-Shapes: B rows of a pass, S slots.
+Shapes: B rows of a pass, S slots, J numbers of one load.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from fef.engine.advance import CHANGED, Drawn, EndRules, advance, end_rules
-from fef.engine.cache import SlotCache
-from fef.engine.draws import Vocabulary
-from fef.engine.forward import Bounds
-from fef.engine.rounds import PassTokens, RoundShape, compose_context, compose_round
+from fef.engine.advance import CHANGED, advance, end_rules
+from fef.engine.draws import Vocabulary, draw
+from fef.engine.forward import Bounds, TorchForward
+from fef.engine.rounds import RoundShape, compose_context, compose_round
 from fef.engine.slots import SlotState
 
-__all__ = ["PassKind", "Runner"]
-
-Forward = Callable[[SlotState, PassTokens, Tensor, Bounds], Tensor]
-Draw = Callable[[Tensor, SlotState, PassTokens, EndRules | None, Vocabulary], Drawn]
+__all__ = ["PassKind", "Passes", "TorchPasses"]
 
 
 @dataclass(frozen=True)
 class PassKind:
     """What is fixed about a pass. context: places of the canvas that a context pass computes; 0: a round. bounds: see
-    `Bounds`."""
+    `Bounds`. cut: may a row have top-p or top-k on?"""
 
     shape: RoundShape
     bounds: Bounds
     context: int = 0
+    cut: bool = False
 
 
-class Runner:
+class Passes(Protocol):
     """Passes over the slots of one engine, on one device."""
 
-    def __init__(
-        self, state: SlotState, cache: SlotCache, forward: Forward, draw: Draw, vocabulary: Vocabulary, mask_id: int
-    ) -> None:
-        self.state, self.cache, self.forward, self.draw = state, cache, forward, draw
-        self.vocabulary, self.mask_id = vocabulary, mask_id
+    state: SlotState
+
+    def load(self, slots: list[int], packed_BJ: Tensor) -> None:
+        """Put requests into slots."""
+        ...
+
+    def run(self, kind: PassKind, slots: list[int]) -> None:
+        """One pass of these slots."""
+        ...
+
+    def pass_(self, kind: PassKind, slot_B: Tensor) -> None:
+        """One pass as a function of the slots' state, which it changes."""
+        ...
+
+
+class TorchPasses:
+    """In plain torch: the reference of every faster way, and what a CPU runs."""
+
+    def __init__(self, state: SlotState, forward: TorchForward, vocabulary: Vocabulary, mask_id: int) -> None:
+        self.state, self.forward, self.vocabulary, self.mask_id = state, forward, vocabulary, mask_id
 
     def load(self, slots: list[int], packed_BJ: Tensor) -> None:
         device = self.state.ids_SL.device
@@ -52,7 +64,6 @@ class Runner:
         self.pass_(kind, torch.tensor(slots, device=self.state.ids_SL.device))
 
     def pass_(self, kind: PassKind, slot_B: Tensor) -> None:
-        """The pass as a function of the slots' state, which it changes."""
         rows = self.state.take(slot_B)
         if kind.context:
             tokens = compose_context(rows, kind.shape, kind.context, self.mask_id)
@@ -60,6 +71,6 @@ class Runner:
             tokens = compose_round(rows, kind.shape, self.mask_id)
         logits_BQV = self.forward(rows, tokens, slot_B, kind.bounds)
         eos_id = self.vocabulary.eos_id
-        drawn = self.draw(logits_BQV, rows, tokens, end_rules(rows, tokens, eos_id), self.vocabulary)
+        drawn = draw(logits_BQV, rows, tokens, end_rules(rows, tokens, eos_id), self.vocabulary)
         advance(rows, tokens, drawn, eos_id)
         self.state.put(slot_B, rows, CHANGED)

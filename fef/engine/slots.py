@@ -131,7 +131,7 @@ class SlotState:
     def load(self, slot_B: Tensor, packed_BJ: Tensor) -> None:
         """Put requests, packed by `PassRequest.pack`, into slots."""
         L, R = self.table.context, self.table.ranks
-        head_BH, ids_BL, order_BR = packed_BJ.split([HEAD, L, R], dim=1)
+        head_BH, ids_BL, order_BR = torch.split(packed_BJ, [HEAD, L, R], dim=1)
         length_B, open_B, step_B, seed_B, top_k_B, first_B, last_B = head_BH[:, :7].unbind(1)
         temperature_B, top_p_B = head_BH[:, 7:9].contiguous().view(torch.float64).unbind(1)
         index_L = torch.arange(L, device=packed_BJ.device)

@@ -5,15 +5,15 @@ The network's own parameters become views of the joined matrices, so that nothin
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fef.errors import OptionError
-from fef.models.transformer import Transformer
+from fef.models.transformer import RMSNorm, Transformer
 
 __all__ = ["LayerWeights", "Matrix", "join_weights"]
 
@@ -35,12 +35,12 @@ class Matrix:
 
 @dataclass
 class LayerWeights:
-    attn_norm: Callable[[Tensor], Tensor]
+    attn_norm: RMSNorm
     qkv: Matrix
-    q_norm: Callable[[Tensor], Tensor]
-    k_norm: Callable[[Tensor], Tensor]
+    q_norm: nn.Module
+    k_norm: nn.Module
     out: Matrix
-    mlp_norm: Callable[[Tensor], Tensor]
+    mlp_norm: RMSNorm
     gate_up: Matrix
     down: Matrix
 
@@ -49,39 +49,43 @@ def join_weights(network: Transformer) -> list[LayerWeights]:
     """The layers of a dense network. Raises OptionError for a mixture of experts."""
     if network.config.mixture is not None:
         raise OptionError(f"The engine runs dense networks; {network.name} is a mixture of experts. Use fef.decode.")
-    return [
-        LayerWeights(
-            block.attn_norm,
-            joined([block.attn.q, block.attn.k, block.attn.v]),
-            block.attn.q_norm,
-            block.attn.k_norm,
-            matrix(block.attn.out),
-            block.mlp_norm,
-            joined([block.mlp.gate, block.mlp.up]),
-            matrix(block.mlp.down),
-        )
-        for block in network.blocks
-    ]
+    return [layer_weights(block) for block in network.blocks]
 
 
-def matrix(linear: nn.Module) -> Matrix:
-    return Matrix(linear.weight.detach(), detached(linear, "bias"), detached(linear, "scale"))
+def layer_weights(block: Any) -> LayerWeights:
+    attn, mlp = block.attn, block.mlp
+    return LayerWeights(
+        block.attn_norm,
+        joined([attn.q, attn.k, attn.v]),
+        attn.q_norm,
+        attn.k_norm,
+        matrix(attn.out),
+        block.mlp_norm,
+        joined([mlp.gate, mlp.up]),
+        matrix(mlp.down),
+    )
 
 
-def joined(linears: list[nn.Module]) -> Matrix:
+def matrix(linear: Any) -> Matrix:
+    return joined([linear])
+
+
+def joined(linears: list[Any]) -> Matrix:
     names = [n for n in ("weight", "bias", "scale") if getattr(linears[0], n, None) is not None]
     parts = {name: join(linears, name) for name in names}
     return Matrix(parts["weight"], parts.get("bias"), parts.get("scale"))
 
 
-def join(linears: list[nn.Module], name: str) -> Tensor:
+def join(linears: list[Any], name: str) -> Tensor:
     """One tensor of several along their first axis, of which they become views."""
-    tensors = [getattr(linear, name).detach() for linear in linears]
+    tensors: list[Tensor] = [getattr(linear, name).detach() for linear in linears]
     if adjacent(tensors):
         return tensors[0].as_strided((sum(len(t) for t in tensors), *tensors[0].shape[1:]), tensors[0].stride())
     whole = torch.cat(tensors)
-    for linear, view in zip(linears, whole.split([len(t) for t in tensors]), strict=True):
-        getattr(linear, name).data = view
+    start = 0
+    for linear, tensor in zip(linears, tensors, strict=True):
+        getattr(linear, name).data = whole[start : start + len(tensor)]
+        start += len(tensor)
     return whole
 
 
@@ -94,7 +98,3 @@ def adjacent(tensors: list[Tensor]) -> bool:
         place += tensor.numel() * tensor.element_size()
     return tensors[0].untyped_storage().data_ptr() == tensors[-1].untyped_storage().data_ptr()
 
-
-def detached(linear: nn.Module, name: str) -> Tensor | None:
-    value: Tensor | None = getattr(linear, name, None)
-    return None if value is None else value.detach()

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from fef.models.config import TransformerConfig
 from fef.models.mlp import feed_forward
 
-__all__ = ["KeyValues", "Transformer", "plain_visible"]
+__all__ = ["KeyValues", "RMSNorm", "Transformer", "plain_visible"]
 
 
 @dataclass

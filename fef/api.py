@@ -130,7 +130,7 @@ def certificate_for(
 ) -> Certificate:
     words = setting_words(temperature, top_p, top_k)
     settings = Settings(words, is_greedy(temperature), is_plain(temperature, top_p, top_k))
-    return certificate_of(plan, network.name, network.block_causal, settings)
+    return certificate_of(plan, network.name, network.weight_format, network.block_causal, settings)
 
 
 def check_greedy(plan: Plan, temperature: Setting) -> None:

@@ -25,6 +25,7 @@ from fef.models.checkpoint import describe, load_network, require_tokenizer
 from fef.models.extras import load_extras
 from fef.models.families import NATIVE
 from fef.models.hub import download_weights, is_repository, locate
+from fef.models.quantize import check_format
 from fef.models.tokenizer import Tokenizer
 from fef.models.transformer import Transformer
 from fef.profiling import information_profile
@@ -298,6 +299,7 @@ def load(
     *,
     device: str | torch.device | None = None,
     dtype: torch.dtype | None = None,
+    weights: str | None = None,
     revision: str | None = None,
     token: str | None = None,
     mask_id: int | None = None,
@@ -306,9 +308,13 @@ def load(
     """A model by name: "demo" (shipped), a directory, or a Hugging Face repository such as "GSAI-ML/LLaDA-8B-Instruct".
 
     device: by default a GPU if there is one. dtype: by default float32 for our own checkpoints, bfloat16 for released
-    ones. revision, token: of a repository. mask_id, block_length: for a released checkpoint that does not say them, or
-    was trained for another block length. Raises CheckpointError with what is wrong and what to give instead.
+    ones. weights: "int8" or "fp8" keeps the dense matrices of the blocks in that format, a byte a weight and one scale an
+    output row; by default they are as stored, in `dtype`. revision, token: of a repository. mask_id, block_length: for a
+    released checkpoint that does not say them, or was trained for another block length. Raises CheckpointError or
+    OptionError with what is wrong and what to give instead.
     """
+    if weights is not None:
+        check_format(weights)
     path = locate(name, revision, token)
     described = describe(path, mask_id, block_length)  # before gigabytes are downloaded in vain
     tokenizer = require_tokenizer(path, described)
@@ -318,7 +324,7 @@ def load(
     dtype = dtype or (torch.float32 if described.family is NATIVE else torch.bfloat16)
     if dtype is torch.float16 and device.type == "cpu":
         raise OptionError("float16 is unusably slow on a CPU; give torch.bfloat16 or torch.float32.")
-    network = load_network(path, described, device, dtype)
+    network = load_network(path, described, device, dtype, weights)
     network.name = name if name == "demo" or is_repository(name) else path.name
     network.extras = load_extras(path, network)
     return Model(network, tokenizer, network.name, ChatTemplate.load(path))

@@ -72,6 +72,8 @@ def introduction(record: Record) -> str:
     settings, environment = setup["settings"], setup["environment"]
     timing = "one problem at a time after a warm-up" if setup["time_each"] else f"{settings['batch_size']} at a time"
     device = environment.get("gpu", f"{environment['cpu']}, {environment['threads']} threads")
+    weight_format = setup.get("weight_format")  # not in older records
+    format_words = f", rounded to {weight_format}" if weight_format else ""
     versions = ", ".join(f"{name} {environment[name]}" for name in ("fef", "torch", "python"))
     lines = [
         "Made by `fef report` from the results of this command; only the remarks are written by hand.",
@@ -79,7 +81,8 @@ def introduction(record: Record) -> str:
         f"- Problems: {setup['problems']} held-out a family, drawn with seed {settings['seed']}, {timing}.",
         f"- Sampling: temperature {settings['temperature']}, top-p {settings['top_p']}, canvas of "
         f"{settings['max_new_tokens']} tokens.",
-        f"- Weights: `{setup['weights']}` (digest). Versions: {versions}. Device: {environment['device']} ({device}).",
+        f"- Weights: `{setup['weights']}` (digest){format_words}. Versions: {versions}. Device: {environment['device']} "
+        f"({device}).",
     ]
     if not record.finished:
         lines.append("**Unfinished**: the run was interrupted, so methods are missing.")

@@ -88,6 +88,7 @@ def setup_of(bench: Benchmark) -> dict[str, Any]:
     return {
         "model": bench.model.name,
         "weights": weights_digest(network),
+        "weight_format": network.weight_format,
         "problems": bench.count,
         "settings": asdict(bench.settings),
         "time_each": bench.time_each,

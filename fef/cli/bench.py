@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fef.cli.options import DeviceOption, ModelOption, TemperatureOption, TopPOption, load_model
+from fef.cli.options import DeviceOption, ModelOption, TemperatureOption, TopPOption, WeightsOption, load_model
 from fef.cli.output import Bar, check_writable, print_table, write_whole
 from fef.errors import OptionError, nearest_hint
 
@@ -49,6 +49,7 @@ def bench(
     seed: Annotated[int, typer.Option("--seed", min=0, help="Draws the problems and the tokens.")] = 0,
     model: ModelOption = "demo",
     device: DeviceOption = None,
+    weights: WeightsOption = None,
     temperature: TemperatureOption = 0.0,
     top_p: TopPOption = 1.0,
     max_new_tokens: Annotated[int, typer.Option("--max-new-tokens", help="Length of the canvas.")] = 128,
@@ -98,7 +99,7 @@ def bench(
         check_plotting()
     specs = parse_specs(methods, METHODS, compare)
     known = read_record(json) if resume and json is not None and json.exists() else None
-    loaded = load_model(model, device)
+    loaded = load_model(model, device, weights=weights)
     on_cpu = loaded.network.device.type == "cpu"
     size = 1 if time_each else batch_size or (8 if on_cpu else 32)
     settings = Settings(size, max_new_tokens, temperature, top_p, seed)

@@ -15,6 +15,7 @@ from fef.cli.options import (
     TopKOption,
     TopPOption,
     VerifyOption,
+    WeightsOption,
     WindowOption,
     load_model,
     method_options,
@@ -36,11 +37,12 @@ def certify(
     steps: StepsOption = None,
     verify: VerifyOption = None,
     set_: SetOption = None,
+    weights: WeightsOption = None,
     json: JsonOption = False,
 ) -> None:
     """Say which law a method samples with these options, and why. Runs no forward pass."""
     options = method_options(set_, window, steps, verify)
-    network = load_model(model, "cpu").network
+    network = load_model(model, "cpu", weights=weights).network
     from fef.api import certify as certificate_for
 
     certificate = certificate_for(network, method=method, temperature=temperature, top_p=top_p, top_k=top_k, **options)

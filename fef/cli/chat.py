@@ -17,6 +17,7 @@ from fef.cli.options import (
     TemperatureOption,
     TopKOption,
     TopPOption,
+    WeightsOption,
     load_model,
     method_options,
 )
@@ -46,13 +47,14 @@ def chat(
     set_: SetOption = None,
     device: DeviceOption = None,
     dtype: DtypeOption = None,
+    weights: WeightsOption = None,
 ) -> None:
     """Talk with a model, a line a turn; an empty line or Ctrl-D ends the talk.
 
     A checkpoint without a chat template, such as demo, gets each line as a prompt of its own.
     """
     options = method_options(set_)
-    loaded = load_model(model, device, dtype)
+    loaded = load_model(model, device, dtype, weights)
     if system is not None and loaded.template is None:
         raise OptionError(f"{loaded.name} has no chat template, so it takes no --system.")
     messages = [] if system is None else [{"role": "system", "content": system}]

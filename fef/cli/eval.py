@@ -19,6 +19,7 @@ from fef.cli.options import (
     SetOption,
     StepsOption,
     VerifyOption,
+    WeightsOption,
     WindowOption,
     load_model,
     method_options,
@@ -80,6 +81,7 @@ def evaluate(
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Example i has seed + i.")] = 0,
     dtype: DtypeOption = None,
+    weights: WeightsOption = None,
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Prompts decoded together.")] = 8,
     long_prompts: Annotated[
         LongPromptsChoice,
@@ -125,7 +127,7 @@ def evaluate(
         from fef.eval.shards import shards
         from fef.eval.summary import summarize
     with shards() as shard:
-        loaded = load_model(model or (preset.model if preset else "demo"), device or shard.device(), dtype)
+        loaded = load_model(model or (preset.model if preset else "demo"), device or shard.device(), dtype, weights)
         certificate = certify(
             loaded.network,
             method=settings.method,
@@ -135,7 +137,7 @@ def evaluate(
         )
         identity = {
             **{"model": loaded.name, **asdict(settings), "examples": len(examples)},
-            **{"file": hashlib.sha256(path.read_bytes()).hexdigest(), "sandbox": sandbox},
+            **{"file": hashlib.sha256(path.read_bytes()).hexdigest(), "sandbox": sandbox, "weight_format": weights},
         }
         with Bar(f"{what}, {settings.method}", len(examples) // shard.world) as bar:
             records = run(
@@ -153,7 +155,7 @@ def evaluate(
     if shard.rank > 0:
         return
     summary = summarize(records)
-    notes = remarks(preset, settings, summary, loaded.name, sandbox)
+    notes = remarks(preset, settings, summary, loaded.name, weights, sandbox)
     if json:
         print_json(
             {
@@ -190,7 +192,9 @@ def read_task(
     return path, chosen
 
 
-def remarks(preset: Preset | None, settings: Settings, summary: Summary, model: str, sandbox: str | None) -> list[str]:
+def remarks(
+    preset: Preset | None, settings: Settings, summary: Summary, model: str, weights: str | None, sandbox: str | None
+) -> list[str]:
     """What a reader must know beside the figures."""
     from fef.eval.settings import differences
     from fef.eval.tasks import TASKS
@@ -202,6 +206,8 @@ def remarks(preset: Preset | None, settings: Settings, summary: Summary, model: 
         notes.append(f"Programs ran in a sandbox of the level {sandbox}.")
     if preset is not None:
         changed = differences(preset, settings, model)
+        if weights is not None:
+            changed.append(f"{weights} weights, not those of the checkpoint")
         problems = TASKS[settings.task].problems
         if summary.problems != problems:
             changed.append(f"{summary.problems} problems, not {problems}")

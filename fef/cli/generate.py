@@ -22,6 +22,7 @@ from fef.cli.options import (
     TopKOption,
     TopPOption,
     VerifyOption,
+    WeightsOption,
     WindowOption,
     checked_text,
     load_model,
@@ -62,6 +63,7 @@ def generate(
     set_: SetOption = None,
     device: DeviceOption = None,
     dtype: DtypeOption = None,
+    weights: WeightsOption = None,
     chat: Annotated[bool, typer.Option("--chat", help="Send the prompt through the model's chat template.")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Show the canvas as it fills (on a terminal).")] = False,
     json: JsonOption = False,
@@ -70,7 +72,7 @@ def generate(
     text = read_prompt(prompt, file)
     suffix = checked_text(suffix, "suffix")
     options = method_options(set_, window, steps, verify)
-    loaded = load_model(model, device, dtype)
+    loaded = load_model(model, device, dtype, weights)
     asked: Prompt = [{"role": "user", "content": text}] if chat else text
     view = canvas_view(loaded, asked, max_new_tokens, suffix)
     with display(view, watch) as show:

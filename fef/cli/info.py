@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from fef.cli.options import MODEL_HELP, JsonOption
+from fef.cli.options import MODEL_HELP, JsonOption, WeightsOption
 from fef.cli.output import Bar, print_json, print_table
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ LOG = "losses.jsonl"
 
 def info(
     model: Annotated[str, typer.Argument(help=MODEL_HELP)] = "demo",
+    weights: WeightsOption = None,
     json: JsonOption = False,
 ) -> None:
     """Describe a model: size, memory, attention, vocabulary, and the laws it can be sampled from."""
@@ -34,27 +35,33 @@ def info(
         from fef.models.hub import locate
 
         path = locate(model)
-        facts = facts_of(model if model == "demo" else Path(model).name, path, describe(path))
+        facts = facts_of(model if model == "demo" else Path(model).name, path, describe(path), weights)
     if json:
         print_json(facts)
     else:
         print_table(facts_table(facts))
 
 
-def facts_of(name: str, path: Path, described: Description) -> dict[str, Any]:
-    """Facts of a checkpoint; sizes in bytes. Raises CheckpointError for weights that are there but broken."""
+def facts_of(name: str, path: Path, described: Description, weights: str | None = None) -> dict[str, Any]:
+    """Facts of a checkpoint as loaded with these `weights`; sizes in bytes.
+
+    Raises CheckpointError for weights that are there but broken, OptionError for an unknown format.
+    """
     import torch
 
     from fef.models.checkpoint import load_network
+    from fef.models.quantize import quantize_
     from fef.models.transformer import Transformer
     from fef.models.weights import PICKLED
 
     config = described.config
     if any(file.suffix in (".safetensors", *PICKLED) for file in path.iterdir()):
-        network = load_network(path, described, "meta")  # every check of loading, none of its memory
+        network = load_network(path, described, "meta", weights=weights)  # every check of loading, none of its memory
     else:
         with torch.device("meta"):
             network = Transformer(config)
+        if weights is not None:
+            quantize_(network, weights)
     network.name = name
     parameters = sum(p.numel() for p in network.parameters())
     return {
@@ -67,7 +74,8 @@ def facts_of(name: str, path: Path, described: Description) -> dict[str, Any]:
         "experts": None if config.mixture is None else config.mixture.experts,
         "parameters": parameters,
         "bytes_on_disk": sum(f.stat().st_size for f in path.iterdir() if f.is_file()),
-        "bytes_in_memory": {dtype: parameters * size for dtype, size in DTYPE_BYTES.items()},
+        "bytes_in_memory": {dtype: memory_bytes(network, size) for dtype, size in DTYPE_BYTES.items()},
+        "weight_format": network.weight_format,
         "attention": config.attention,
         "block_length": config.block_length,
         "shift": config.shift,
@@ -81,6 +89,16 @@ def facts_of(name: str, path: Path, described: Description) -> dict[str, Any]:
         "laws": laws(network),
         "last_losses": last_losses(path / LOG),
     }
+
+
+def memory_bytes(network: Transformer, dtype_bytes: int) -> int:
+    """Of the weights in a dtype of so many bytes; quantized matrices take a byte a weight and a float32 scale a row."""
+    from fef.models.quantize import QuantizedLinear
+
+    quantized = [module for module in network.modules() if isinstance(module, QuantizedLinear)]
+    numbers = sum(module.weight.numel() for module in quantized)
+    others = sum(p.numel() for p in network.parameters()) - numbers
+    return others * dtype_bytes + numbers + sum(4 * module.scale.numel() for module in quantized)
 
 
 def laws(network: Transformer) -> list[dict[str, str]]:
@@ -117,6 +135,7 @@ def facts_table(facts: dict[str, Any]) -> Table:
         "parameters": f"{facts['parameters']:,}",
         "on disk": mebibytes(facts["bytes_on_disk"]),
         "in memory": memory,
+        "weights": weight_words(facts["weight_format"]),
         "attention": attention_words(facts),
         "capabilities": capability_words(facts),
         "max length": f"{facts['max_length']:,} tokens, prompt and answer together",
@@ -132,6 +151,10 @@ def facts_table(facts: dict[str, Any]) -> Table:
     for name, value in rows.items():
         table.add_row(name, escape(str(value)))
     return table
+
+
+def weight_words(weight_format: str | None) -> str:
+    return "as stored" if weight_format is None else f"dense matrices in {weight_format}, one scale an output row"
 
 
 def attention_words(facts: dict[str, Any]) -> str:

@@ -28,6 +28,7 @@ __all__ = [
     "TopKOption",
     "TopPOption",
     "VerifyOption",
+    "WeightsOption",
     "WindowOption",
     "check_device",
     "load_model",
@@ -45,6 +46,10 @@ DeviceOption = Annotated[
 DtypeOption = Annotated[
     str | None,
     typer.Option("--dtype", help="float32, bfloat16 or float16; by default float32 for fef's own, else bfloat16."),
+]
+WeightsOption = Annotated[
+    str | None,
+    typer.Option("--weights", help="int8 or fp8: round the dense matrices so when loading; by default as stored."),
 ]
 MethodOption = Annotated[str, typer.Option("--method", help="How to decode; `fef methods` lists them.")]
 TemperatureOption = Annotated[float, typer.Option("--temperature", help="0 takes the most probable token.")]
@@ -118,7 +123,7 @@ def without_last_newline(text: str) -> str:
     return text.removesuffix("\n").removesuffix("\r")
 
 
-def load_model(name: str, device: str | None = None, dtype: str | None = None) -> Model:
+def load_model(name: str, device: str | None = None, dtype: str | None = None, weights: str | None = None) -> Model:
     """Load a model, with a spinner where that takes long. Raises CheckpointError or OptionError."""
     if dtype is not None and dtype not in DTYPES:
         raise OptionError(f"Unknown dtype {dtype!r}.{nearest_hint(dtype, DTYPES)}")
@@ -128,7 +133,7 @@ def load_model(name: str, device: str | None = None, dtype: str | None = None) -
         from fef.generation import load
 
         kind = None if dtype is None else getattr(torch, dtype)
-        return load(name, device=None if device is None else check_device(device), dtype=kind)
+        return load(name, device=None if device is None else check_device(device), dtype=kind, weights=weights)
 
 
 def check_device(name: str) -> str:

@@ -36,11 +36,15 @@ class Settings:
     plain: bool
 
 
-def certificate_of(plan: Plan, network_name: str, block_causal: bool, settings: Settings) -> Certificate:
-    """The class of a plan."""
+def certificate_of(
+    plan: Plan, network_name: str, weight_format: str | None, block_causal: bool, settings: Settings
+) -> Certificate:
+    """The class of a plan. weight_format: of a quantized network, which has a law of its own."""
     greedy = settings.greedy
+    name = network_name if weight_format is None else f"{network_name} with {weight_format} weights"
     findings = [
         conditionals(plan),
+        *weight_findings(weight_format),
         order_finding(plan),
         *commit_findings(plan, greedy),
         *cache_findings(plan, block_causal),
@@ -50,11 +54,11 @@ def certificate_of(plan: Plan, network_name: str, block_causal: bool, settings: 
     broken = [f for f in findings if not f.keeps]
     unbound = [f for f in broken if f.bound is None]
     if unbound:
-        return Certificate("none", f"No stated law of {network_name}: {unbound[0].reason}", reasons)
-    own = f"{network_name} under {conditional_words(plan)}"
+        return Certificate("none", f"No stated law of {name}: {unbound[0].reason}", reasons)
+    own = f"{name} under {conditional_words(plan)}"
     if broken and not greedy and not settings.plain:
         reason = "bound: it holds for draws at temperature 1 without top-p and top-k, and for their modes"
-        return Certificate("none", f"No stated law of {network_name}: {reason}", (*reasons, reason))
+        return Certificate("none", f"No stated law of {name}: {reason}", (*reasons, reason))
     if broken:
         tokens = "commits the modes of slots" if greedy else "draws slots independently"
         bounds = " and ".join(str(f.bound) for f in broken)
@@ -97,6 +101,14 @@ def conditionals(plan: Plan) -> Finding:
     if plan.guidance.on:
         law += "; guidance changes the network's logits, the same way wherever they are used"
     return Finding(True, law)
+
+
+def weight_findings(weight_format: str | None) -> list[Finding]:
+    if weight_format is None:
+        return []
+    return [
+        Finding(True, f"weights: {weight_format}, one scale an output row: the law is that of the quantized weights")
+    ]
 
 
 def order_finding(plan: Plan) -> Finding:

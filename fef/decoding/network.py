@@ -45,6 +45,11 @@ class Network:
         return getattr(self.denoiser, "name", None) or type(self.denoiser).__name__
 
     @property
+    def weight_format(self) -> str | None:
+        """int8 or fp8 if the denoiser's weights are quantized (see `fef.models.quantize`)."""
+        return getattr(self.denoiser, "weight_format", None)
+
+    @property
     def device(self) -> torch.device | None:
         return getattr(self.denoiser, "device", None)
 

@@ -39,10 +39,10 @@ REPEAT = 1_000_003  # seeds between two answers to one example
 class FefLM(LM):
     """A checkpoint under one method, for the harness.
 
-    pretrained: as `fef.load` takes it; dtype: of its weights. max_new_tokens: the canvas length of every answer; by default
-    the task's `max_gen_toks`. temperature, top_p, top_k: by default the task's. likelihood: "chain", the exact log p under
-    the chain law that the method samples at temperature 1, or "bound", the Monte-Carlo bound of `mc_samples` draws.
-    check_greedy: False leaves out the second scoring that tells whether a continuation is the greedy one (it then never is).
+    pretrained, weights: as `fef.load` takes them; dtype: of its weights. max_new_tokens: the canvas length of every answer;
+    by default the task's `max_gen_toks`. temperature, top_p, top_k: by default the task's. likelihood: "chain", the exact
+    log p under the chain law that the method samples at temperature 1, or "bound", the Monte-Carlo bound of `mc_samples`
+    draws. check_greedy: False leaves out the second scoring that tells whether a continuation is greedy (it then never is).
     long_prompts: refuse a prompt that leaves no room for the canvas, or "cut" its beginning (and say how many). Every other
     argument is an option of the method. Under `torchrun` or `accelerate launch` each process answers its share.
     """
@@ -64,6 +64,7 @@ class FefLM(LM):
         max_batch_size: int | None = None,  # the harness always passes it; batch_size is exact here
         device: str | None = None,
         dtype: str | None = None,
+        weights: str | None = None,
         **options: Any,
     ) -> None:
         super().__init__()
@@ -79,7 +80,7 @@ class FefLM(LM):
         self.shard = join_shards()
         self._rank, self._world_size = self.shard.rank, self.shard.world
         kind = {} if dtype is None else {"dtype": getattr(torch, dtype)}
-        self.model: Model = load(pretrained, device=device or self.shard.device(), **kind)
+        self.model: Model = load(pretrained, device=device or self.shard.device(), weights=weights, **kind)
         self._device = self.model.network.device
         self.method, self.options = method, options
         self.max_new_tokens, self.seed = max_new_tokens, seed

@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 from fef.errors import CheckpointError
 from fef.models.config import TransformerConfig
 from fef.models.families import NATIVE, Family, Fields, family_of
+from fef.models.quantize import refuse_quantized
 from fef.models.tokenizer import Tokenizer
 from fef.models.tokenizer_files import TOKENIZER, load_tokenizer, named_tokens, read_json
 from fef.models.transformer import Transformer
@@ -75,10 +76,14 @@ def load_network(
     described: Description | None = None,
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
+    weights: str | None = None,
 ) -> Transformer:
-    """The network of a model directory, without its text parts. Raises CheckpointError as `load_checkpoint`."""
+    """The network of a model directory, without its text parts; weights: a format of `fef.models.quantize`.
+
+    Raises CheckpointError as `load_checkpoint`, OptionError for an unknown format.
+    """
     described = described or describe(path)
-    return load_weights(path, described.config, described.family, device, dtype)
+    return load_weights(path, described.config, described.family, device, dtype, weights)
 
 
 def describe(path: Path, mask_id: int | None = None, block_length: int | None = None) -> Description:
@@ -133,8 +138,9 @@ def save_checkpoint(
 ) -> None:
     """Write a model directory; on any failure (a full disk) an older one at `path` survives untouched.
 
-    `extra(directory)` may add files before the directory takes its place.
+    `extra(directory)` may add files before the directory takes its place. Raises OptionError for a quantized network.
     """
+    refuse_quantized(model, "saved")
     with replace_directory(path) as fresh:
         (fresh / CONFIG).write_text(json.dumps(model.config.to_dict(), indent=1) + "\n", encoding="utf-8")
         tokenizer.save(fresh / TOKENIZER)

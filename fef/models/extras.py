@@ -19,8 +19,10 @@ class Extras:
 
 
 def load_extras(directory: Path, model: Transformer) -> Extras:
-    """Those that are there. Raises CheckpointError for damaged files and for the head of another network."""
+    """Those that are there. Raises CheckpointError for damaged files and for the head of another network.
+
+    A quantized network gets no head: the one that is there learned the influences of the weights as stored.
+    """
     head, profile = directory / DEMASK, directory / PROFILE
-    return Extras(
-        load_head(head, model) if head.is_file() else None, load_profile(profile) if profile.is_file() else None
-    )
+    fits = head.is_file() and model.weight_format is None
+    return Extras(load_head(head, model) if fits else None, load_profile(profile) if profile.is_file() else None)

@@ -38,6 +38,7 @@ class Transformer(nn.Module):
         self.config = config
         self.name = "Transformer"
         self.extras: Any = None  # `fef.models.extras.Extras` of a checkpoint that has some
+        self.weight_format: str | None = None  # set by `fef.models.quantize`
         self.embed = nn.Embedding(config.vocab_size, config.dim)
         self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.layers))
         self.norm = RMSNorm(config.dim, config.norm_eps)

@@ -6,7 +6,7 @@ Nothing else is read: pickled weights can run code when opened.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from torch import Tensor
 from fef.errors import CheckpointError
 from fef.models.config import TransformerConfig
 from fef.models.families import Family
+from fef.models.quantize import QuantizedLinear, quantize_
 from fef.models.transformer import Transformer
 
 __all__ = ["INDEX", "PICKLED", "WEIGHTS", "load_weights"]
@@ -41,12 +42,19 @@ class Stored:
 
 
 def load_weights(
-    path: Path, config: TransformerConfig, family: Family, device: torch.device | str, dtype: torch.dtype
+    path: Path,
+    config: TransformerConfig,
+    family: Family,
+    device: torch.device | str,
+    dtype: torch.dtype,
+    weights: str | None = None,
 ) -> Transformer:
     """The network of a model directory. Peak memory: its weights and `MAPPED_BYTES`, whatever the shards' sizes and dtype.
 
-    Routers stay float32. device "meta" makes every check and reads no weight. Raises CheckpointError that names the
-    missing or damaged file, or lists the keys that do not fit.
+    Routers stay float32. weights: a format of `fef.models.quantize`; rows are quantized as they are read, so the peak is
+    that of the quantized weights and float32 copies of some rows. device "meta" makes every check and reads no weight.
+    Raises CheckpointError that names the missing or damaged file, or lists the keys that do not fit; OptionError for an
+    unknown format.
     """
     with torch.device("meta"):
         network = Transformer(config)
@@ -56,9 +64,14 @@ def load_weights(
     for name, module in network.named_modules():
         if name.endswith(".router"):
             module.float()
+    quantized: dict[str, QuantizedLinear] = {}
+    if weights is not None:
+        named = quantize_(network, weights).named_modules()
+        quantized = {f"{name}.weight": module for name, module in named if isinstance(module, QuantizedLinear)}
     network.to_empty(device=device).eval().requires_grad_(False)
     if network.device.type != "meta":
-        homes = {key: [tensor for _, tensor in parts] for key, parts in stored_parts(network, family).items()}
+        parts_of = stored_parts(network, family)
+        homes = {key: [quantized.get(name, part) for name, part in parts] for key, parts in parts_of.items()}
         for tensor, start, rows in stream([tensor for tensor in stored if tensor.key in homes]):
             place(rows, start, homes[tensor.key])
     return network
@@ -168,10 +181,15 @@ def stream(stored: list[Stored]) -> Iterator[tuple[Stored, int, Tensor]]:
             yield tensor, start, shard.get_slice(tensor.key)[start:stop]
 
 
-def place(rows: Tensor, start: int, homes: list[Tensor]) -> None:
-    """Copy stored rows from `start` on into the tensors that share them one after another."""
+def place(rows: Tensor, start: int, homes: Sequence[Tensor | QuantizedLinear]) -> None:
+    """Copy stored rows from `start` on into the tensors that share them one after another, or quantize them there."""
     for home in homes:
-        low, high = max(start, 0), min(start + len(rows), len(home))
+        length = len(home.weight if isinstance(home, QuantizedLinear) else home)
+        low, high = max(start, 0), min(start + len(rows), length)
         if low < high:
-            home[low:high].copy_(rows[low - start : high - start])
-        start -= len(home)
+            part = rows[low - start : high - start]
+            if isinstance(home, QuantizedLinear):
+                home.fill(low, part)
+            else:
+                home[low:high].copy_(part)
+        start -= length

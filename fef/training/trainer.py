@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from fef.errors import CheckpointError, OptionError
 from fef.laws.noise import Schedule
 from fef.models.checkpoint import save_checkpoint
+from fef.models.quantize import refuse_quantized
 from fef.models.tokenizer import Tokenizer
 from fef.models.transformer import Transformer
 from fef.training.data import Examples, batch
@@ -80,8 +81,10 @@ def train(
     """Train in place and write `out` (a model directory with a `resume` part and a loss log).
 
     A run that finds `out/resume` goes on from its step with the same batches as an uninterrupted run: every batch is a
-    function of (seed, step). Stops early, saved, after `options.seconds`. Returns the model.
+    function of (seed, step). Stops early, saved, after `options.seconds`. Returns the model. Raises OptionError for a
+    quantized network.
     """
+    refuse_quantized(model, "trained")
     device = model.device
     optimizers = make_optimizers(model, options)
     step = load_resume(out, model, optimizers) if (out / RESUME).is_dir() else 0

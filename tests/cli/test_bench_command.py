@@ -25,6 +25,21 @@ def test_bench_measures_compares_and_writes(fef_cli, tiny, tmp_path):
     assert len(list(csv.DictReader(csv_path.read_text().splitlines()))) == 9
 
 
+def test_results_of_quantized_weights_say_so_and_stand_in_no_table_with_others(fef_cli, tiny, tmp_path):
+    path, page = tmp_path / "bench.json", tmp_path / "page.md"
+    base = ["bench", "--model", tiny, "--n", 2, "--tasks", "joint", "--max-new-tokens", 8, "--methods", "fef"]
+    assert fef_cli(*base, "--json", path, "--weights", "int8").exit_code == 0
+    report = json.loads(path.read_text())
+    assert report["setup"]["weight_format"] == "int8"
+    assert "tiny with int8 weights" in report["results"][0]["certificate"]["law"]
+    assert fef_cli("report", path, "--out", page).exit_code == 0
+    assert f"`{report['setup']['weights']}` (digest), rounded to int8." in page.read_text()
+    for other in ([], ["--weights", "fp8"]):
+        result = fef_cli(*base, "--json", path, "--resume", *other)
+        assert result.exit_code != 0
+        assert "The results to resume have weight_format 'int8'" in result.stderr
+
+
 def test_time_each_answers_one_problem_at_a_time_after_a_warm_up(fef_cli, tiny, monkeypatch):
     sizes = []
     generate = Model.generate

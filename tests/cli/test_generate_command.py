@@ -182,3 +182,21 @@ def test_python_m_fef_answers_from_a_pipe(tiny):
     )
     assert json.loads(done.stdout).keys() == KEYS
     assert done.stderr == b""
+
+
+@pytest.mark.parametrize("format", ["int8", "fp8"])
+def test_quantized_weights_are_in_the_certificate(fef_cli, tiny, format):
+    certificate = generate_json(fef_cli, tiny, "Tom", "--weights", format)["certificate"]
+    assert f"tiny with {format} weights" in certificate["law"]
+    assert any(reason.startswith(f"weights: {format}") for reason in certificate["reasons"])
+    law = fef_cli("certify", "fef", "--model", tiny, "--weights", format).stdout.splitlines()[0]
+    assert law == f"{certificate['kind']}: {certificate['law']}"
+
+
+@pytest.mark.parametrize(
+    "command", [["generate", "x"], ["chat"], ["bench", "--n", 1], ["certify", "fef"], ["info", "demo"]]
+)
+def test_an_unknown_weight_format_is_refused(fef_cli, command):
+    result = fef_cli(*command, "--weights", "int4", stdin="x\n")
+    assert result.exit_code == 2
+    assert "Unknown weight format 'int4'. Did you mean 'int8'? Allowed: fp8, int8." in result.stderr

@@ -48,6 +48,19 @@ def test_info_describes_the_directory(fef_cli, tiny):
         assert words in table
 
 
+def test_info_of_quantized_weights(fef_cli, tiny):
+    """Of 2 layers of width 32: 4 x 32 x 32 + 3 x 32 x 64 dense weights and 4 x 32 + 2 x 64 + 32 rows each."""
+    plain = json.loads(fef_cli("info", tiny, "--json").stdout)
+    facts = json.loads(fef_cli("info", tiny, "--weights", "int8", "--json").stdout)
+    dense, rows = 2 * (4 * 32 * 32 + 3 * 32 * 64), 2 * (4 * 32 + 2 * 64 + 32)
+    assert (plain["weight_format"], facts["weight_format"]) == (None, "int8")
+    assert facts["parameters"] == plain["parameters"]
+    for dtype, size in (("float32", 4), ("bfloat16", 2)):
+        assert facts["bytes_in_memory"][dtype] == plain["bytes_in_memory"][dtype] - (size - 1) * dense + 4 * rows
+    assert all("tiny with int8 weights" in law["law"] for law in facts["laws"])
+    assert "dense matrices in int8, one scale an output row" in fef_cli("info", tiny, "--weights", "int8").stdout
+
+
 def test_demo_compares_decoders_on_three_problems(fef_cli, tiny, monkeypatch):
     assert [method for _, method, _ in demo.DECODERS] == ["sequential", "low-confidence", "low-confidence", "fef"]
     monkeypatch.setattr(demo, "DECODERS", demo.DECODERS[2:])

@@ -11,6 +11,7 @@ from torch import Tensor
 
 import fef
 from fef.models.extras import Extras
+from fef.models.quantize import quantize_
 
 
 class Untouchable:
@@ -136,3 +137,25 @@ def test_vacuous_bounds_are_none():
 def test_the_order_of_a_rule_is_named():
     law = fef.certify(tiny_network(), method="entropy", tokens_per_step=1, first_slot_first=True, left_bias=0.5).law
     assert "first-slot-of-a-block-first, then least-entropy-first (left bias 0.5)" in law
+
+
+@pytest.mark.parametrize("format", ["int8", "fp8"])
+@pytest.mark.parametrize(
+    ("method", "temperature", "options"),
+    [
+        ("fef", 0.0, {}),
+        ("fef", 0.7, {"verify": "rows"}),
+        ("threshold", 1.0, {}),
+        ("threshold", 0.7, {}),
+        ("low-confidence", 0.0, {"tokens_per_step": 2}),
+    ],
+)
+def test_quantized_weights_are_named_and_keep_the_kind(format, method, temperature, options):
+    """The law is that of the rounded weights, which the certificate says; how it is sampled stays as exact as it was."""
+    plain = fef.certify(tiny_network(), method=method, temperature=temperature, **options)
+    network = quantize_(tiny_network(), format)
+    found = fef.certify(network, method=method, temperature=temperature, **options)
+    assert found.kind == plain.kind
+    assert found.law == plain.law.replace("of Transformer", f"of Transformer with {format} weights")
+    added = f"weights: {format}, one scale an output row: the law is that of the quantized weights"
+    assert found.reasons == (plain.reasons[0], added, *plain.reasons[1:])

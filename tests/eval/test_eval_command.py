@@ -54,6 +54,20 @@ def test_a_preset_prints_the_published_figure_and_what_differs(tiny_path: Path, 
     other = fef(*arguments, "--seed", 1)
     assert other.exit_code == 2
     assert "seed 0, now 1" in other.stderr
+    rounded = fef(*arguments, "--weights", "int8")
+    assert rounded.exit_code == 2
+    assert "weight_format None, now 'int8'" in rounded.stderr
+
+
+def test_quantized_weights_are_named_beside_the_published_figure(tiny_path: Path, data: Path) -> None:
+    arguments = ["eval", "llada-8b-instruct/gsm8k", "--model", tiny_path, "--data", data, "--no-chat", "--shots", 1]
+    arguments += ["--method", "fef", "--max-new-tokens", 8, "--limit", 2, "--weights", "fp8"]
+    result = fef(*arguments)
+    assert result.exit_code == 0, result.stderr
+    assert "fp8 weights, not those of the checkpoint" in " ".join(result.stdout.split())
+    report = json.loads(fef(*arguments, "--json").stdout)
+    assert report["identity"]["weight_format"] == "fp8"
+    assert "with fp8 weights" in report["certificate"]["law"]
 
 
 def test_a_file_of_ones_own_with_other_fields(tiny_path: Path, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Random checkpoints in the released LLaDA format, of any size; and, as a program, the peak memory of loading one.
 
 python released.py write DIR BYTES
-python released.py stream|copy DIR DTYPE       prints weight bytes and peak bytes above what was there before
+python released.py stream|copy|int8|fp8 DIR DTYPE       prints weight bytes and peak bytes above what was there before
 """
 
 from __future__ import annotations
@@ -61,9 +61,9 @@ def write(path: Path, size: int, shard_bytes: int = 1 << 29) -> None:
     (path / INDEX).write_text(json.dumps({"metadata": {}, "weight_map": files}))
 
 
-def stream(path: Path, dtype: torch.dtype) -> Transformer:
+def stream(path: Path, dtype: torch.dtype, weights: str | None = None) -> Transformer:
     described = describe(path)
-    return load_weights(path, described.config, described.family, "cpu", dtype)
+    return load_weights(path, described.config, described.family, "cpu", dtype, weights)
 
 
 def copy(path: Path, dtype: torch.dtype) -> Transformer:
@@ -89,7 +89,7 @@ def measure(how: str, path: Path, dtype: torch.dtype) -> tuple[int, int]:
     with torch.device("meta"):
         Transformer(describe(path).config)  # the libraries behind the first network, 70 MB, are not the loader's
     before = peak_bytes()
-    network = stream(path, dtype) if how == "stream" else copy(path, dtype)
+    network = copy(path, dtype) if how == "copy" else stream(path, dtype, None if how == "stream" else how)
     return sum(p.numel() * p.element_size() for p in network.parameters()), peak_bytes() - before
 
 

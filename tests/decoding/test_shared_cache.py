@@ -8,7 +8,10 @@ from tiny_network import MASK, tiny_network
 from torch import Tensor
 
 import fef
+from fef.decoding.stale import shared_sources
+from fef.models.config import TransformerConfig
 from fef.models.stale import StaleCache
+from fef.models.transformer import Transformer
 
 BLOCK, L = 4, 14
 LENGTHS = torch.tensor([14, 11, 9])
@@ -88,3 +91,63 @@ def test_the_cache_of_a_request_is_never_copied_a_row(window, monkeypatch):
     assert max(row["rows"] / row["calls"] for row in out.stats) > (1 if window == 1 else 3)
     assert {past.keys_YBGPE.shape[1] for past in cached} <= {1, 2}
     assert len({past.keys_YBGPE.data_ptr() for past in cached if past.keys_YBGPE.shape[1] == 2}) == 1
+
+
+@pytest.mark.parametrize("draft", ["reuse", "fresh", "random"])
+@SHIFTS
+def test_what_prefix_states_share_is_computed_and_billed_once(draft, shift, monkeypatch):
+    """Tokens billed are those that the network ran on, and fewer than all unfinished blocks of every state."""
+    model, ran = network(shift), []
+    trunk = model.trunk
+
+    def watched(ids_BN, *rest):
+        ran.append(ids_BN.numel())
+        return trunk(ids_BN, *rest)
+
+    monkeypatch.setattr(model, "trunk", watched)
+    ids_BL = torch.full((1, 24), MASK)
+    ids_BL[:, :6] = 1
+    out = fef.decode(model, ids_BL, window=8, cache="prefix", draft=draft, temperature=1.0)
+    assert out.stats[0]["token_forwards"] == sum(ran)
+    monkeypatch.setattr("fef.decoding.stale.shared_sources", lambda states_RL, *_: own_rows(states_RL))
+    apart = fef.decode(model, ids_BL, window=8, cache="prefix", draft=draft, temperature=1.0)
+    assert torch.equal(apart.ids, out.ids)
+    torch.testing.assert_close(apart.logprobs, out.logprobs, rtol=0, atol=1e-9, equal_nan=True)
+    assert out.stats[0]["token_forwards"] < apart.stats[0]["token_forwards"]
+
+
+def own_rows(states_RL: Tensor) -> Tensor:
+    return torch.arange(len(states_RL))[:, None].expand_as(states_RL)
+
+
+def test_sources_by_hand():
+    """Blocks of 2. Rows 0 to 2 are of one request: the first block is theirs together, the second of 0 and 1, the third is
+    computed by 1 and 2 only and of one each, as the fourth position differs. Row 3, of another request, shares nothing."""
+    states_RL = torch.tensor([[1, 2, 3, 7, 7, 7], [1, 2, 3, 7, 7, 7], [1, 2, 3, 4, 7, 7], [1, 2, 3, 4, 7, 7]])
+    fresh_RL = torch.ones(4, 6, dtype=torch.bool)
+    fresh_RL[0, 4:] = False
+    found_RL = shared_sources(states_RL, fresh_RL, torch.tensor([0, 0, 0, 1]), 2)
+    expected_RL = torch.tensor([[0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 1, 1], [0, 0, 2, 2, 2, 2], [3, 3, 3, 3, 3, 3]])
+    assert torch.equal(found_RL, expected_RL)
+
+
+@pytest.mark.slow
+def test_what_the_cache_saves():
+    """Measures what docs/methods.md states of cache="prefix"; run with -s to see the figures."""
+    size = {"vocab_size": 1024, "dim": 256, "layers": 6, "heads": 4, "mlp_dim": 768, "mask_id": 1023, "max_length": 448}
+    model = Transformer(TransformerConfig(**size, attention="block-causal", block_length=16)).eval()
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if weight.ndim > 1:
+                scale = 1.0 if name.startswith("embed") else 0.5 * weight.shape[-1] ** -0.5
+                weight.copy_(scale * torch.randn(weight.shape, generator=generator))
+    ids_BL = torch.randint(0, 1000, (2, 448), generator=generator)
+    ids_BL[:, 384:] = 1023
+    seconds = {}
+    for cache, repeats in (("none", 1), ("prefix", 4)):
+        outs = [fef.decode(model, ids_BL, window=16, cache=cache, temperature=1.0) for _ in range(repeats)]
+        seconds[cache] = min(out.stats[0]["seconds"] for out in outs)
+        tokens = [row["token_forwards"] for row in outs[0].stats]
+        print(f"\ncache={cache}: {seconds[cache]:.2f} s, tokens computed {tokens}")
+    assert seconds["prefix"] < seconds["none"] / 3

@@ -41,6 +41,9 @@ def measure_row_costs(
         raise OptionError(f"length={length!r} is not allowed: {network.name} takes canvases of 1 to {most} positions.")
     if repeats < 1:
         raise OptionError(f"repeats={repeats!r} measures nothing; give at least 1.")
+    dtype = str(network.embed.weight.dtype).removeprefix("torch.")
+    where = (network.name, device_name(network.device), dtype, length)
+    RowCosts(*where, tuple(rows), (1.0,) * len(rows), acceptance)  # refuses what is wrong before it takes time
     ids_RL = torch.randint(network.vocab_size, (max(rows), length), generator=torch.Generator().manual_seed(0))
     ids_RL = ids_RL.to(network.device)
     found: list[float] = []
@@ -52,9 +55,7 @@ def measure_row_costs(
             if not found:
                 raise
             break
-    dtype = str(network.embed.weight.dtype).removeprefix("torch.")
-    measured = tuple(rows[: len(found)])
-    return RowCosts(network.name, device_name(network.device), dtype, length, measured, tuple(found), acceptance)
+    return RowCosts(*where, tuple(rows[: len(found)]), tuple(found), acceptance)
 
 
 @torch.no_grad()

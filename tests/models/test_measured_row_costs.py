@@ -39,15 +39,18 @@ def test_a_number_is_the_median_of_passes_after_one_that_is_not_counted(monkeypa
 
 
 def test_the_table_ends_where_memory_does(monkeypatch):
+    room = 2
+
     def timed(_, ids_RL):
-        if len(ids_RL) > 2:
+        if len(ids_RL) > room:
             raise torch.OutOfMemoryError
         return 1.0
 
     monkeypatch.setattr("fef.models.row_costs.pass_milliseconds", timed)
     assert fef.measure_row_costs(tiny_network(), 5, rows=(1, 2, 4, 8)).rows == (1, 2)
+    room = 0
     with pytest.raises(torch.OutOfMemoryError):
-        fef.measure_row_costs(tiny_network(), 5, rows=(3,))
+        fef.measure_row_costs(tiny_network(), 5)
 
 
 def test_more_work_takes_longer():
@@ -58,9 +61,17 @@ def test_more_work_takes_longer():
 
 @pytest.mark.parametrize(
     ("options", "words"),
-    [({"length": 0}, "length=0"), ({"length": 10**6}, "1 to"), ({"length": 4, "repeats": 0}, "at least 1")],
+    [
+        ({"length": 0}, "length=0"),
+        ({"length": 10**6}, "1 to"),
+        ({"length": 4, "repeats": 0}, "at least 1"),
+        ({"length": 4, "rows": ()}, "from 1 on"),
+        ({"length": 4, "rows": (2, 4)}, "from 1 on"),
+        ({"length": 4, "acceptance": 2.0}, "probability"),
+    ],
 )
-def test_numbers_out_of_range_are_refused(options, words):
+def test_numbers_out_of_range_are_refused_before_anything_is_timed(options, words, monkeypatch):
+    monkeypatch.setattr("fef.models.row_costs.pass_milliseconds", None)
     with pytest.raises(fef.OptionError, match=words):
         fef.measure_row_costs(tiny_network(), **options)
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from fef.generation import Generation, Model, load
     from fef.laws.information import Profile
     from fef.laws.noise import AbsorbingNoise, UniformNoise
+    from fef.laws.row_costs import RowCosts
+    from fef.models.row_costs import load_row_costs, measure_row_costs, save_row_costs
     from fef.models.table import TableDenoiser
     from fef.profiling import information_profile
 
@@ -32,13 +34,17 @@ _HOME = {
     "Model": "fef.generation",
     "OptionError": "fef.errors",
     "Profile": "fef.laws.information",
+    "RowCosts": "fef.laws.row_costs",
     "TableDenoiser": "fef.models.table",
     "UniformNoise": "fef.laws.noise",
     "certify": "fef.api",
     "decode": "fef.api",
     "information_profile": "fef.profiling",
     "load": "fef.generation",
+    "load_row_costs": "fef.models.row_costs",
+    "measure_row_costs": "fef.models.row_costs",
     "methods": "fef.decoding.methods",
+    "save_row_costs": "fef.models.row_costs",
 }
 
 __all__ = [
@@ -54,6 +60,7 @@ __all__ = [
     "Model",
     "OptionError",
     "Profile",
+    "RowCosts",
     "TableDenoiser",
     "UniformNoise",
     "__version__",
@@ -61,7 +68,10 @@ __all__ = [
     "decode",
     "information_profile",
     "load",
+    "load_row_costs",
+    "measure_row_costs",
     "methods",
+    "save_row_costs",
 ]
 
 

@@ -16,16 +16,19 @@ from fef.decoding.likelihood import score_canvas
 from fef.decoding.meter import Meter
 from fef.decoding.methods import make_plan
 from fef.decoding.network import Network
+from fef.decoding.payoff import check_rows_pay
 from fef.decoding.work import Observer, Round, Run
 from fef.errors import InputError, OptionError
 from fef.laws.draws import KeyedNoise
 from fef.laws.information import Profile
+from fef.laws.row_costs import RowCosts
 from fef.models.chat import ChatTemplate, Message
 from fef.models.checkpoint import describe, load_network, require_tokenizer
 from fef.models.extras import load_extras
 from fef.models.families import NATIVE
 from fef.models.hub import download_weights, is_repository, locate
 from fef.models.quantize import check_format
+from fef.models.row_costs import check_row_costs
 from fef.models.tokenizer import Tokenizer
 from fef.models.transformer import Transformer
 from fef.profiling import information_profile
@@ -63,12 +66,17 @@ class Score:
 
 @dataclass
 class Model:
-    """A loaded checkpoint: the denoiser `network`, its `tokenizer`, its `name`, and its chat `template` if it has one."""
+    """A loaded checkpoint: the denoiser `network`, its `tokenizer`, its `name`, and its chat `template` if it has one.
+
+    costs: what passes of several sequences take on this device (`fef.measure_row_costs`); with them, `generate` refuses
+    speculation in the rows law where that would be slower than one token a pass.
+    """
 
     network: Transformer
     tokenizer: Tokenizer
     name: str
     template: ChatTemplate | None = None
+    costs: RowCosts | None = None
 
     @overload
     def generate(self, prompt: Prompt, **options: Any) -> Generation: ...
@@ -87,13 +95,15 @@ class Model:
         seed: int | Sequence[int] = 0,
         trace: bool = False,
         on_round: Observer | None = None,
+        force: bool = False,
         **method_options: Any,
     ) -> Generation | list[Generation]:
         """Answer one prompt or many at once (each result equals the one of its prompt alone).
 
         prompt: a text, taken as it is, or a list of messages, which the chat template of the checkpoint renders.
         max_new_tokens: length of the canvas; every answer ends within it. suffix: text that follows the answer
-        (infilling). Other arguments as in `fef.decode`. Raises OptionError or InputError with the fix.
+        (infilling). force: decode also where `costs` say that it is slower than one token a pass. Other arguments as in
+        `fef.decode`. Raises OptionError or InputError with the fix.
         """
         if not isinstance(prompt, Sequence):
             raise InputError(f"Prompts must be text, messages, or a list of them; got {type(prompt).__name__}.")
@@ -102,6 +112,10 @@ class Model:
         if not prompts:
             return []
         rows = [self.canvas(p, max_new_tokens, suffix) for p in prompts]
+        if self.costs is not None and not force:
+            check_row_costs(self.costs, self.network)
+            network = Network(self.network)
+            check_rows_pay(make_plan(method, method_options, network), self.costs, len(rows), max_new_tokens)
         ids_BL, open_BL, lengths = self.pad(rows)
         out = decode(
             self.network,

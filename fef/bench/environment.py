@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ import tokenizers
 import torch
 
 import fef
+from fef.models.device import cpu_name
 
 __all__ = ["environment", "weights_digest"]
 
@@ -35,15 +35,6 @@ def environment(device: str) -> dict[str, Any]:
         found["gpu"] = torch.cuda.get_device_name(device)
         found["cuda"] = torch.version.cuda
     return found
-
-
-def cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.machine())
 
 
 def weights_digest(network: torch.nn.Module) -> str:

@@ -29,14 +29,24 @@ from fef.cli.options import (
     method_options,
     read_prompt,
 )
-from fef.cli.output import Bar, print_json, stderr
+from fef.cli.output import Bar, check_writable, print_json, stderr, write_whole
+from fef.errors import OptionError
 
 if TYPE_CHECKING:
     from fef.cli.watch import CanvasView
     from fef.decoding.work import Round
     from fef.generation import Generation, Model, Prompt
+    from fef.laws.row_costs import RowCosts
 
 __all__ = ["EXAMPLE", "generate"]
+
+CostsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--costs",
+        help="Refuse drafts that make decoding slower, by the times of passes in this file; measured if there is none.",
+    ),
+]
 
 EXAMPLE = (
     'Example: [bold]fef generate "Tom has 12 apples. He eats 5. How many are left?" --watch[/bold]\n\n'
@@ -65,6 +75,8 @@ def generate(
     dtype: DtypeOption = None,
     weights: WeightsOption = None,
     chat: Annotated[bool, typer.Option("--chat", help="Send the prompt through the model's chat template.")] = False,
+    costs: CostsOption = None,
+    force: Annotated[bool, typer.Option("--force", help="With --costs: decode also where it is slower.")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Show the canvas as it fills (on a terminal).")] = False,
     json: JsonOption = False,
 ) -> None:
@@ -72,9 +84,15 @@ def generate(
     text = read_prompt(prompt, file)
     suffix = checked_text(suffix, "suffix")
     options = method_options(set_, window, steps, verify)
+    if force and costs is None:
+        raise OptionError("--force decodes against what --costs says; give both, or leave --force out.")
+    if costs is not None and not costs.exists():
+        check_writable(costs)
     loaded = load_model(model, device, dtype, weights)
     asked: Prompt = [{"role": "user", "content": text}] if chat else text
     view = canvas_view(loaded, asked, max_new_tokens, suffix)
+    if costs is not None:
+        loaded.costs = row_costs(costs, loaded, len(loaded.canvas(asked, max_new_tokens, suffix)[0]))
     with display(view, watch) as show:
         out = loaded.generate(
             asked,
@@ -86,6 +104,7 @@ def generate(
             top_k=top_k,
             seed=seed,
             on_round=show,
+            force=force,
             **options,
         )
     if json:
@@ -94,6 +113,20 @@ def generate(
         typer.echo(out.text)
         typer.echo(f"{out.certificate.kind}: {out.certificate.law}", err=True)
         typer.echo(cost_line(out), err=True)
+
+
+def row_costs(file: Path, model: Model, length: int) -> RowCosts:
+    """The table in `file`; if there is no such file, measured at `length` positions and written there."""
+    from fef.models.row_costs import load_row_costs, measure_row_costs, row_costs_json
+
+    if file.exists():
+        return load_row_costs(file, model.network)
+    with Bar("Measuring passes of several sequences"):
+        found = measure_row_costs(model.network, length)
+    write_whole(file, row_costs_json(found))
+    table = ", ".join(f"{rows}: {ms:.1f} ms" for rows, ms in zip(found.rows, found.milliseconds, strict=True))
+    typer.echo(f"Measured passes by number of sequences of {length} positions ({table}); wrote {file}.", err=True)
+    return found
 
 
 def canvas_view(model: Model, prompt: Prompt, max_new_tokens: int, suffix: str) -> CanvasView:

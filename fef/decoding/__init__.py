@@ -9,6 +9,7 @@ score, rows, packed, stale    who runs the network, under which law, with which 
 order, remask           which slot when; what lies between denoising passes
 plan, presets, methods  which parts make which method, and its options
 certificate, finding    which law the parts sample
+payoff                  whether the rounds of a plan pay on this device
 likelihood, profile, influence    measurements with the same parts
 network, meter, options the checked denoiser, the counters, the checked options
 """

@@ -17,7 +17,7 @@ class Meter:
     """Counters, int64 [B] each, of every request by its place in the decoded batch.
 
     calls: forward passes of any kind (context, draft, verify) that served the row; a batched pass is one call.
-    rows: sequences in those passes. token_forwards: tokens in those sequences. rounds: draft-and-verify rounds.
+    rows: sequences in those passes. token_forwards: tokens computed for them. rounds: draft-and-verify rounds.
     drafted, accepted: drafts put to the verifier, and those kept. committed: tokens decided up to and including EOS,
     counted again in every denoising pass that decides them again.
     """

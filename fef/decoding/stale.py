@@ -1,6 +1,6 @@
 """Scorers that keep keys and values between passes: out of date for a bidirectional network, exact for a block-causal one.
 
-Shapes: as in `rows`.
+Shapes: as in `rows`; Q = R - 1 pairs of neighbouring sequences.
 """
 
 from __future__ import annotations
@@ -75,8 +75,8 @@ class StaleScorer(RowsScorer):
 
 
 class BlockCausalScorer(RowsScorer):
-    """Rows of a block-causal network, which compute unfinished blocks only: the keys of finished blocks are final, so this
-    gives the logits of `RowsScorer`."""
+    """Rows of a block-causal network, which compute unfinished blocks only, and those once for all states that agree up to
+    their end: the keys of finished blocks are final, so this gives the logits of `RowsScorer`."""
 
     def __init__(self, network: Network, meter: Meter, who_B: Tensor) -> None:
         super().__init__(network, meter, who_B, Guidance())
@@ -97,9 +97,11 @@ class BlockCausalScorer(RowsScorer):
         if canvas.lengths_B is not None:
             fresh_RL = fresh_RL & (index_L < canvas.lengths_B[owner_R, None])
         fresh_RL = with_readers(self.model, fresh_RL)
-        logits_RPV = self.cache.step(states_RL, fresh_RL, at_RP, owner_R)
+        source_RL = shared_sources(states_RL, fresh_RL, owner_R, self.block)
+        logits_RPV = self.cache.step(states_RL, fresh_RL, at_RP, owner_R, source_RL)
         self.finish_blocks(canvas, states_RL, fresh_RL, owner_R)
-        return logits_RPV, fresh_RL.sum(1)
+        own_RL = source_RL == torch.arange(len(owner_R), device=owner_R.device)[:, None]
+        return logits_RPV, (fresh_RL & own_RL).sum(1)
 
     def finish_blocks(self, canvas: Canvas, states_RL: Tensor, fresh_RL: Tensor, owner_R: Tensor) -> None:
         """Keep the keys of blocks that hold no open slot and that this pass computed. Drafts come behind them, so the first
@@ -121,6 +123,18 @@ class BlockCausalScorer(RowsScorer):
         self.final_B = self.final_B[rows]
         if self.cache is not None:
             self.cache.select(rows)
+
+
+def shared_sources(states_RL: Tensor, fresh_RL: Tensor, owner_R: Tensor, block: int) -> Tensor:
+    """The row that computes each fresh position for row r: the first of the rows before r, one behind another and of one
+    request, that hold the same tokens up to the end of its block. No later token changes its keys, so this is exact."""
+    length = states_RL.shape[1]
+    rows_R, index_L = torch.arange(len(owner_R), device=owner_R.device), torch.arange(length, device=owner_R.device)
+    end_L = ((index_L // block + 1) * block).clamp(max=length)
+    agree_QL = (states_RL[1:] == states_RL[:-1]).long().cummin(1).values.bool()[:, end_L - 1]
+    same_QL = agree_QL & fresh_RL[1:] & fresh_RL[:-1] & (owner_R[1:] == owner_R[:-1])[:, None]
+    anew_RL = torch.nn.functional.pad(~same_QL, (0, 0, 1, 0), value=True)
+    return torch.where(anew_RL, rows_R[:, None], 0).cummax(0).values
 
 
 def with_readers(model: Transformer, fresh_RL: Tensor) -> Tensor:

@@ -3,7 +3,8 @@
 A bidirectional network computes every key from the whole canvas, so keys kept from an earlier canvas are out of date: an
 approximation (Fast-dLLM 2505.22618, dKV-Cache 2505.15781). In a block-causal network the keys of finished blocks are final.
 
-Shapes: R rows, L canvas length, N positions computed, K keys, S slots, C shadows, V vocabulary; Y, G, E as in `transformer`.
+Shapes: R rows, B cached rows, L canvas length, N tokens of a sequence, K keys or kept positions, S slots, C shadows,
+V vocabulary; Y, G, E as in `transformer`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from fef.models.groups import lay_out
 from fef.models.transformer import KeyValues, Transformer, plain_visible
 
 __all__ = ["FullPass", "StaleCache", "full_pass"]
@@ -64,35 +66,39 @@ class StaleCache:
         zeros = torch.zeros(shape, dtype=model.embed.weight.dtype, device=ids_BL.device)
         return cls(model, KeyValues(zeros, zeros.clone()), lengths_B)
 
-    def step(self, ids_RL: Tensor, fresh_RL: Tensor, positions_RS: Tensor, owner_R: Tensor) -> Tensor:
+    def step(
+        self,
+        ids_RL: Tensor,
+        fresh_RL: Tensor,
+        positions_RS: Tensor,
+        owner_R: Tensor,
+        source_RL: Tensor | None = None,
+    ) -> Tensor:
         """Logits [R, S, V] at `positions_RS`, computing the positions `fresh_RL` only, which must hold those.
 
-        owner_R: the cached row of each row of ids.
+        owner_R: the cached row of each row of ids, ascending. Rows of one owner are groups in one sequence, so its keys are
+        read once and never copied a row. source_RL: as in `lay_out`.
         """
-        L = ids_RL.shape[1]
-        count = int(fresh_RL.sum(1).max())
-        index_RN = (~fresh_RL).long().argsort(dim=1, stable=True)[:, :count]
-        real_RN = fresh_RL.gather(1, index_RN)
-        lengths_R = None if self.lengths_B is None else self.lengths_B[owner_R]
-        pattern_RNL = visible_keys(self.model, index_RN, L, lengths_R)
-        new_RNN = pattern_RNL.gather(2, index_RN[:, None].expand(-1, count, -1)) & real_RN[:, None]
-        visible = torch.cat([pattern_RNL & ~fresh_RL[:, None], new_RNN], 2)
-        hidden_RND, new = self.model.trunk(ids_RL.gather(1, index_RN), index_RN, visible, self.past.select(owner_R))
-        self.new = index_RN, real_RN, new
-        column_RL = fresh_RL.long().cumsum(1) - 1
-        at_RS = column_RL.gather(1, self.model.reads(positions_RS)).clamp(min=0)
-        return self.model.logits(hidden_RND.gather(1, at_RS[..., None].expand(-1, -1, hidden_RND.shape[-1])))
+        groups = lay_out(fresh_RL, owner_R, source_RL)
+        lengths_B = None if self.lengths_B is None else self.lengths_B[groups.owner_B]
+        visible_BNK = groups.visible(visible_keys(self.model, groups.index_BN, ids_RL.shape[1], lengths_B))
+        everyone = len(groups.owner_B) == self.past.keys_YBGPE.shape[1]
+        past = self.past if everyone else self.past.select(groups.owner_B)
+        ids_BN = ids_RL[groups.row_BN, groups.index_BN]
+        hidden_BND, new = self.model.trunk(ids_BN, groups.index_BN, visible_BNK, past)
+        self.groups, self.new = groups, new
+        at_RS = groups.column_RL.gather(1, self.model.reads(positions_RS)).clamp(min=0)
+        return self.model.logits(hidden_BND[groups.sequence_R[:, None], at_RS])
 
     def store(self, keep_BL: Tensor, row_B: Tensor) -> None:
         """Keep what the last step computed at the positions `keep_BL`, from its row `row_B` for each cached row."""
-        index_RN, real_RN, new = self.new
-        index_BN = index_RN[row_B]
-        take_BN = real_RN[row_B] & keep_BL.gather(1, index_BN)
-        row_K, column_K = take_BN.nonzero(as_tuple=True)
-        place_K = index_BN[row_K, column_K]
-        for layer, (key, value) in enumerate(new):
-            self.past.keys_YBGPE[layer, row_K, :, place_K] = key[row_B][row_K, :, column_K]
-            self.past.values_YBGPE[layer, row_K, :, place_K] = value[row_B][row_K, :, column_K]
+        column_RL = self.groups.column_RL
+        cached_K, place_K = (keep_BL & (column_RL[row_B] >= 0)).nonzero(as_tuple=True)
+        row_K = row_B[cached_K]
+        sequence_K, column_K = self.groups.sequence_R[row_K], column_RL[row_K, place_K]
+        for layer, (key_BGNE, value_BGNE) in enumerate(self.new):
+            self.past.keys_YBGPE[layer, cached_K, :, place_K] = key_BGNE[sequence_K, :, column_K]
+            self.past.values_YBGPE[layer, cached_K, :, place_K] = value_BGNE[sequence_K, :, column_K]
 
     def select(self, rows: Tensor) -> None:
         self.past = self.past.select(rows)

@@ -1,0 +1,59 @@
+"""Rows of one owner as groups of tokens in one sequence, which see the cached keys of their owner and their own group.
+
+Shapes: R rows, B owners that have one, L canvas length, N tokens of a sequence, K tokens in all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+__all__ = ["Groups", "lay_out"]
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Who computes what where.
+
+    owner_B and sequence_R: the owner of each sequence, and the sequence of each row. row_BN and index_BN: the row and the
+    canvas position of each token; real_BN: False behind the last one. source_RL: the row whose token stands for a position of
+    row r, -1 where its cached key does. column_RL: where that token is in the sequence, -1 likewise.
+    """
+
+    owner_B: Tensor
+    sequence_R: Tensor
+    row_BN: Tensor
+    index_BN: Tensor
+    real_BN: Tensor
+    source_RL: Tensor
+    column_RL: Tensor
+
+    def visible(self, plain_BNL: Tensor) -> Tensor:
+        """The attention pattern, bool [B, N, L + N]; plain_BNL: which canvas positions each token sees in a plain pass."""
+        source_BNL = self.source_RL[self.row_BN]
+        key_BNN = self.index_BN[:, None].expand(-1, self.index_BN.shape[1], -1)
+        own_BNN = (source_BNL.gather(2, key_BNN) == self.row_BN[:, None]) & self.real_BN[:, None]
+        return torch.cat([plain_BNL & (source_BNL < 0), plain_BNL.gather(2, key_BNN) & own_BNN], dim=2)
+
+
+def lay_out(fresh_RL: Tensor, owner_R: Tensor, source_RL: Tensor | None = None) -> Groups:
+    """The tokens `fresh_RL` of each row, row behind row. owner_R must ascend. source_RL: the row of the same owner that
+    computes each fresh position for row r; by default r itself."""
+    rows_R = torch.arange(len(fresh_RL), device=fresh_RL.device)
+    source_RL = rows_R[:, None].expand_as(fresh_RL) if source_RL is None else source_RL
+    source_RL = source_RL.masked_fill(~fresh_RL, -1)
+    first_R = torch.nn.functional.pad(owner_R[1:] != owner_R[:-1], (1, 0), value=True)
+    owner_B, sequence_R = owner_R[first_R], first_R.long().cumsum(0) - 1
+    row_K, index_K = (source_RL == rows_R[:, None]).nonzero(as_tuple=True)
+    sequence_K = sequence_R[row_K]
+    count_B = sequence_K.bincount(minlength=len(owner_B))
+    column_K = torch.arange(len(row_K), device=row_K.device) - (count_B.cumsum(0) - count_B)[sequence_K]
+    column_RL = torch.zeros_like(source_RL)
+    column_RL[row_K, index_K] = column_K
+    row_BN = torch.zeros(len(owner_B), int(count_B.max()), dtype=torch.int64, device=row_K.device)
+    index_BN, real_BN = torch.zeros_like(row_BN), torch.zeros_like(row_BN, dtype=torch.bool)
+    row_BN[sequence_K, column_K], index_BN[sequence_K, column_K], real_BN[sequence_K, column_K] = row_K, index_K, True
+    source_column_RL = column_RL.gather(0, source_RL.clamp(min=0)).masked_fill(~fresh_RL, -1)
+    return Groups(owner_B, sequence_R, row_BN, index_BN, real_BN, source_RL, source_column_RL)

@@ -11,11 +11,13 @@ Shapes: N tokens, M outputs, K inputs, F gated outputs, S parts of K.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
+from triton.tools.tensor_descriptor import TensorDescriptor
 
 __all__ = ["Tiles", "gated_linear", "linear", "linear_parts", "split_of"]
 
@@ -29,7 +31,8 @@ class Tiles:
     """One way to run the product; none of it changes the result.
 
     m, n, k: tile of outputs, tokens, inputs. warps, stages: warps a program, tiles in flight. spread: the parts of K
-    run in programs of their own. group: token tiles that share a weight tile while it is in L2.
+    run in programs of their own. group: token tiles that share a weight tile while it is in L2. bulk: tiles are loaded
+    by the bulk tensor copy engine (TMA, from Hopper on; rows of 16-byte multiples), which also fills up their edges.
     """
 
     m: int
@@ -39,6 +42,7 @@ class Tiles:
     stages: int = 4
     spread: bool = False
     group: int = 8
+    bulk: bool = False
 
 
 def split_of(outputs: int, inputs: int) -> int:
@@ -58,12 +62,13 @@ def linear(
     scale_M: Tensor | None = None,
     residual_NM: Tensor | None = None,
     _tiles: Tiles | None = None,
+    _split: int | None = None,
 ) -> Tensor:
     """y = (x W^T) * scale + bias + residual, [N, M] in the type of x; sums in float32.
 
     weight_MK: the type of x, or int8 or float8_e4m3fn with `scale_M`, float32, one number an output row.
     """
-    N, M, split = _sizes(x_NK, weight_MK)
+    N, M, split = _sizes(x_NK, weight_MK, _split)
     tiles = _tiles or _choose(N, M, x_NK.dtype, split)
     y_NM = torch.empty(N, M, dtype=x_NK.dtype, device=x_NK.device)
     if not tiles.spread or split == 1:
@@ -88,12 +93,12 @@ def linear(
     return y_NM
 
 
-def linear_parts(x_NK: Tensor, weight_MK: Tensor, *, _tiles: Tiles | None = None) -> Tensor:
+def linear_parts(x_NK: Tensor, weight_MK: Tensor, *, _tiles: Tiles | None = None, _split: int | None = None) -> Tensor:
     """x W^T as float32 parts [S, N, M] that the next kernel adds in order (`norm.add_rms_norm`): one launch less.
 
     S is 1 where one program added the parts itself; the sum has the same bits.
     """
-    N, M, split = _sizes(x_NK, weight_MK)
+    N, M, split = _sizes(x_NK, weight_MK, _split)
     tiles = _tiles or _choose(N, M, x_NK.dtype, split)
     parts = split if tiles.spread else 1
     part_SNM = torch.empty(parts, N, M, dtype=torch.float32, device=x_NK.device)
@@ -109,9 +114,10 @@ def gated_linear(
     F, K = M // 2, x_NK.shape[1]
     tiles = _tiles or _choose_gated(N, x_NK.dtype)
     y_NF = torch.empty(N, F, dtype=x_NK.dtype, device=x_NK.device)
+    x, weight = _operands(x_NK, weight_2FK, tiles)
     _gated_kernel[(triton.cdiv(F, tiles.m) * triton.cdiv(N, tiles.n),)](
-        x_NK,
-        weight_2FK,
+        x,
+        weight,
         scale_2F,
         y_NF,
         N,
@@ -123,6 +129,7 @@ def gated_linear(
         BLOCK_N=tiles.n,
         BLOCK_K=tiles.k,
         GROUP=tiles.group,
+        BULK=tiles.bulk,
         num_warps=tiles.warps,
         num_stages=tiles.stages,
         enable_fp_fusion=False,
@@ -130,12 +137,12 @@ def gated_linear(
     return y_NF
 
 
-def _sizes(x_NK: Tensor, weight_MK: Tensor) -> tuple[int, int, int]:
+def _sizes(x_NK: Tensor, weight_MK: Tensor, split: int | None = None) -> tuple[int, int, int]:
     """Tokens, outputs, and parts of K."""
     (N, K), M = x_NK.shape, weight_MK.shape[0]
     assert weight_MK.shape[1] == K, "weight and input of different widths"
     assert x_NK.stride(1) == 1 and weight_MK.is_contiguous(), "the inputs of a row lie side by side"
-    return N, M, split_of(M, K)
+    return N, M, split or split_of(M, K)
 
 
 def _choose(tokens: int, outputs: int, dtype: torch.dtype, split: int) -> Tiles:
@@ -173,9 +180,10 @@ def _launch(
     M = weight_MK.shape[0]
     part = triton.cdiv(triton.cdiv(K, split), _PART_MULTIPLE) * _PART_MULTIPLE
     spread = tiles.spread and split > 1
+    x, weight = _operands(x_NK, weight_MK, tiles)
     _linear_kernel[(triton.cdiv(M, tiles.m) * triton.cdiv(N, tiles.n), split if spread else 1)](
-        x_NK,
-        weight_MK,
+        x,
+        weight,
         bias_M,
         scale_M,
         residual_NM,
@@ -184,8 +192,8 @@ def _launch(
         M,
         K,
         x_NK.stride(0),
-        PART=part,
-        SPLIT=split,
+        part,
+        SPLIT=1 if spread else split,
         SPREAD=spread,
         FINISH=finish,
         EVEN_K=K % tiles.k == 0,
@@ -193,9 +201,19 @@ def _launch(
         BLOCK_N=tiles.n,
         BLOCK_K=tiles.k,
         GROUP=tiles.group,
+        BULK=tiles.bulk,
         num_warps=tiles.warps,
         num_stages=tiles.stages,
         enable_fp_fusion=False,  # the same roundings, whichever kernel finishes the sum
+    )
+
+
+def _operands(x_NK: Tensor, weight_MK: Tensor, tiles: Tiles) -> tuple[Any, Any]:
+    if not tiles.bulk:
+        return x_NK, weight_MK
+    return (
+        TensorDescriptor.from_tensor(x_NK, [tiles.n, tiles.k]),
+        TensorDescriptor.from_tensor(weight_MK, [tiles.m, tiles.k]),
     )
 
 
@@ -211,17 +229,35 @@ def _tile_of(program, M, N, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, GROUP:
 
 
 @triton.jit
-def _load_tile(pointers, inputs, K, EVEN_K: tl.constexpr):
-    return tl.load(pointers) if EVEN_K else tl.load(pointers, mask=inputs[None, :] < K, other=0.0)
+def _weight_tile(
+    weight, row, k, M, K, BLOCK_M: tl.constexpr, BLOCK_K: tl.constexpr, EVEN_K: tl.constexpr, BULK: tl.constexpr
+):
+    """Weights [BLOCK_M, BLOCK_K] from row `row` and input `k` on. Rows behind the end may hold anything."""
+    if BULK:
+        tile = weight.load([row, k])
+    else:
+        rows = row + tl.arange(0, BLOCK_M)
+        inputs = k + tl.arange(0, BLOCK_K)
+        pointers = weight + tl.where(rows < M, rows, 0).to(tl.int64)[:, None] * K + inputs[None, :]
+        tile = tl.load(pointers) if EVEN_K else tl.load(pointers, mask=inputs[None, :] < K, other=0.0)
+    return tile
 
 
 @triton.jit
-def _load_tokens(pointers, tokens, inputs, N, K, EVEN_K: tl.constexpr):
-    # Absent tokens are masked, not clamped: they cost no traffic.
-    mask = (tokens < N)[None, :]
-    if not EVEN_K:
-        mask = mask & (inputs[:, None] < K)
-    return tl.load(pointers, mask=mask, other=0.0)
+def _token_tile(
+    x, token, k, N, K, stride, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr, EVEN_K: tl.constexpr, BULK: tl.constexpr
+):
+    """Inputs [BLOCK_K, BLOCK_N] of the tokens from `token` on; 0 for absent ones, which cost no traffic."""
+    if BULK:
+        tile = x.load([token, k]).T
+    else:
+        tokens = token + tl.arange(0, BLOCK_N)
+        inputs = k + tl.arange(0, BLOCK_K)
+        mask = (tokens < N)[None, :]
+        if not EVEN_K:
+            mask = mask & (inputs[:, None] < K)
+        tile = tl.load(x + tokens.to(tl.int64)[None, :] * stride + inputs[:, None], mask=mask, other=0.0)
+    return tile
 
 
 @triton.jit
@@ -254,7 +290,7 @@ def _linear_kernel(
     M,
     K,
     x_stride,
-    PART: tl.constexpr,
+    PART,
     SPLIT: tl.constexpr,
     SPREAD: tl.constexpr,
     FINISH: tl.constexpr,
@@ -263,24 +299,19 @@ def _linear_kernel(
     BLOCK_N: tl.constexpr,
     BLOCK_K: tl.constexpr,
     GROUP: tl.constexpr,
+    BULK: tl.constexpr,
 ):
     tile_m, tile_n = _tile_of(tl.program_id(0), M, N, BLOCK_M, BLOCK_N, GROUP)
     rows = tile_m * BLOCK_M + tl.arange(0, BLOCK_M)
     tokens = tile_n * BLOCK_N + tl.arange(0, BLOCK_N)
-    safe_rows = tl.where(rows < M, rows, 0).to(tl.int64)
-    inner = tl.arange(0, BLOCK_K)
     total = tl.zeros((BLOCK_M, BLOCK_N), dtype=tl.float32)
-    for sequel in range(1 if SPREAD else SPLIT):
+    for sequel in range(SPLIT):
         start = (tl.program_id(1) if SPREAD else sequel) * PART
-        w_pointers = weight + safe_rows[:, None] * K + (start + inner)[None, :]
-        x_pointers = x + tokens.to(tl.int64)[None, :] * x_stride + (start + inner)[:, None]
         acc = tl.zeros((BLOCK_M, BLOCK_N), dtype=tl.float32)
         for k in range(start, min(start + PART, K), BLOCK_K):
-            w_tile = _load_tile(w_pointers, k + inner, K, EVEN_K).to(x.dtype.element_ty)
-            x_tile = _load_tokens(x_pointers, tokens, k + inner, N, K, EVEN_K)
-            acc = tl.dot(w_tile, x_tile, acc, input_precision="ieee")
-            w_pointers += BLOCK_K
-            x_pointers += BLOCK_K
+            w_tile = _weight_tile(weight, tile_m * BLOCK_M, k, M, K, BLOCK_M, BLOCK_K, EVEN_K, BULK)
+            x_tile = _token_tile(x, tile_n * BLOCK_N, k, N, K, x_stride, BLOCK_N, BLOCK_K, EVEN_K, BULK)
+            acc = tl.dot(w_tile.to(x_tile.dtype), x_tile, acc, input_precision="ieee")
         total += acc
     mask = (rows < M)[:, None] & (tokens < N)[None, :]
     places = tokens.to(tl.int64)[None, :] * M + rows[:, None]
@@ -320,25 +351,19 @@ def _gated_kernel(
     BLOCK_N: tl.constexpr,
     BLOCK_K: tl.constexpr,
     GROUP: tl.constexpr,
+    BULK: tl.constexpr,
 ):
     tile_m, tile_n = _tile_of(tl.program_id(0), F, N, BLOCK_M, BLOCK_N, GROUP)
     rows = tile_m * BLOCK_M + tl.arange(0, BLOCK_M)
     tokens = tile_n * BLOCK_N + tl.arange(0, BLOCK_N)
-    inner = tl.arange(0, BLOCK_K)
-    gate_pointers = weight + tl.where(rows < F, rows, 0).to(tl.int64)[:, None] * K + inner[None, :]
-    up_pointers = gate_pointers + F.to(tl.int64) * K
-    x_pointers = x + tokens.to(tl.int64)[None, :] * x_stride + inner[:, None]
     gate = tl.zeros((BLOCK_M, BLOCK_N), dtype=tl.float32)
     up = tl.zeros((BLOCK_M, BLOCK_N), dtype=tl.float32)
     for k in range(0, K, BLOCK_K):
-        x_tile = _load_tokens(x_pointers, tokens, k + inner, N, K, EVEN_K)
-        gate_tile = _load_tile(gate_pointers, k + inner, K, EVEN_K).to(x.dtype.element_ty)
-        up_tile = _load_tile(up_pointers, k + inner, K, EVEN_K).to(x.dtype.element_ty)
-        gate = tl.dot(gate_tile, x_tile, gate, input_precision="ieee")
-        up = tl.dot(up_tile, x_tile, up, input_precision="ieee")
-        gate_pointers += BLOCK_K
-        up_pointers += BLOCK_K
-        x_pointers += BLOCK_K
+        x_tile = _token_tile(x, tile_n * BLOCK_N, k, N, K, x_stride, BLOCK_N, BLOCK_K, EVEN_K, BULK)
+        gate_tile = _weight_tile(weight, tile_m * BLOCK_M, k, F, K, BLOCK_M, BLOCK_K, EVEN_K, BULK)
+        up_tile = _weight_tile(weight, F + tile_m * BLOCK_M, k, 2 * F, K, BLOCK_M, BLOCK_K, EVEN_K, BULK)
+        gate = tl.dot(gate_tile.to(x_tile.dtype), x_tile, gate, input_precision="ieee")
+        up = tl.dot(up_tile.to(x_tile.dtype), x_tile, up, input_precision="ieee")
     row_mask = (rows < F)[:, None]
     gate = _scaled(gate, scale, rows[:, None], row_mask)
     up = _scaled(up, scale, rows[:, None] + F, row_mask)

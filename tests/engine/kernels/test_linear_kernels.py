@@ -72,8 +72,8 @@ def test_the_split_follows_from_the_weight() -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_the_way_it_runs_does_not_change_the_bits(dtype: torch.dtype, device: str) -> None:
-    x_NK, weight_MK = inputs(6, 64, 1100, dtype, device)
-    assert split_of(64, 1100) == 2
+    x_NK, weight_MK = inputs(6, 64, 1104, dtype, device)
+    assert split_of(64, 1104) == 2
     scale_M, residual_NM = torch.rand(64, device=device), torch.randn(6, 64, device=device).to(dtype)
     several = [
         linear(
@@ -81,10 +81,11 @@ def test_the_way_it_runs_does_not_change_the_bits(dtype: torch.dtype, device: st
             weight_MK,
             scale_M=scale_M,
             residual_NM=residual_NM,
-            _tiles=Tiles(64, n, K_TILE[dtype], stages=2, spread=spread),
+            _tiles=Tiles(64, n, K_TILE[dtype], stages=2, spread=spread, bulk=bulk),
         )
         for n in (16, 32)
         for spread in (False, True)
+        for bulk in (False, True)
     ]
     for other in several[1:]:
         assert torch.equal(other, several[0])

@@ -24,6 +24,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from fef.engine.kernels.overlap import wait_for_previous
+
 __all__ = ["PADDING", "packed_attention"]
 
 PADDING = -3  # rank of a canvas position that nobody sees
@@ -57,6 +59,7 @@ def packed_attention(
     head_size: int,
     references: int,
     scratch: int,
+    overlap: bool = False,
     _blocks: Blocks | None = None,
 ) -> Tensor:
     """Attention outputs [B * N, H * E] of the queries in `qkv_NX` ([q heads | ...] of each of B * N tokens).
@@ -100,6 +103,8 @@ def packed_attention(
         BLOCK_Q=blocks.queries,
         BLOCK_K=blocks.keys,
         BLOCK_E=triton.next_power_of_2(head_size),
+        OVERLAP=overlap,
+        launch_pdl=overlap,
         num_warps=blocks.warps,
         num_stages=blocks.stages,
     )
@@ -176,7 +181,9 @@ def _attention_kernel(
     BLOCK_Q: tl.constexpr,
     BLOCK_K: tl.constexpr,
     BLOCK_E: tl.constexpr,
+    OVERLAP: tl.constexpr,
 ):
+    wait_for_previous(OVERLAP)
     head = tl.program_id(1)
     row = tl.program_id(2)
     slot = tl.load(slot_of_row + row).to(tl.int64)

@@ -19,10 +19,13 @@ import triton.language as tl
 from torch import Tensor
 from triton.tools.tensor_descriptor import TensorDescriptor
 
+from fef.engine.kernels.overlap import prefetch_rows, wait_for_previous
+
 __all__ = ["Tiles", "gated_linear", "linear", "linear_parts", "split_of"]
 
 _PART_MULTIPLE = 128  # a part of K is a multiple of this, and every k tile divides it
 _PROGRAMS = 256  # about two a multiprocessor of an H100: enough loads in flight to fill the memory bus
+_LINES = tl.constexpr(8)  # cache lines of each weight row that are asked for while the kernel before ends
 _LEAST_PART = 512  # inputs a part: shorter ones spend their time filling the pipeline
 
 
@@ -61,21 +64,23 @@ def linear(
     bias_M: Tensor | None = None,
     scale_M: Tensor | None = None,
     residual_NM: Tensor | None = None,
+    overlap: bool = False,
     _tiles: Tiles | None = None,
     _split: int | None = None,
 ) -> Tensor:
     """y = (x W^T) * scale + bias + residual, [N, M] in the type of x; sums in float32.
 
-    weight_MK: the type of x, or int8 or float8_e4m3fn with `scale_M`, float32, one number an output row.
+    weight_MK: the type of x, or int8 or float8_e4m3fn with `scale_M`, float32, one number an output row. overlap: start
+    while the kernel before ends (`overlap`); the weights must have been written before that one started.
     """
     N, M, split = _sizes(x_NK, weight_MK, _split)
     tiles = _tiles or _choose(N, M, x_NK.dtype, split)
     y_NM = torch.empty(N, M, dtype=x_NK.dtype, device=x_NK.device)
     if not tiles.spread or split == 1:
-        _launch(x_NK, weight_MK, y_NM, tiles, split, bias_M, scale_M, residual_NM, finish=True)
+        _launch(x_NK, weight_MK, y_NM, tiles, split, bias_M, scale_M, residual_NM, finish=True, overlap=overlap)
         return y_NM
     part_SNM = torch.empty(split, N, M, dtype=torch.float32, device=x_NK.device)
-    _launch(x_NK, weight_MK, part_SNM, tiles, split, finish=False)
+    _launch(x_NK, weight_MK, part_SNM, tiles, split, finish=False, overlap=overlap)
     block = min(1024, triton.next_power_of_2(M))
     _finish_kernel[(N, triton.cdiv(M, block))](
         part_SNM,
@@ -87,13 +92,17 @@ def linear(
         M,
         S=split,
         BLOCK=block,
+        OVERLAP=overlap,
+        launch_pdl=overlap,
         num_warps=4,
         enable_fp_fusion=False,
     )
     return y_NM
 
 
-def linear_parts(x_NK: Tensor, weight_MK: Tensor, *, _tiles: Tiles | None = None, _split: int | None = None) -> Tensor:
+def linear_parts(
+    x_NK: Tensor, weight_MK: Tensor, *, overlap: bool = False, _tiles: Tiles | None = None, _split: int | None = None
+) -> Tensor:
     """x W^T as float32 parts [S, N, M] that the next kernel adds in order (`norm.add_rms_norm`): one launch less.
 
     S is 1 where one program added the parts itself; the sum has the same bits.
@@ -102,12 +111,17 @@ def linear_parts(x_NK: Tensor, weight_MK: Tensor, *, _tiles: Tiles | None = None
     tiles = _tiles or _choose(N, M, x_NK.dtype, split)
     parts = split if tiles.spread else 1
     part_SNM = torch.empty(parts, N, M, dtype=torch.float32, device=x_NK.device)
-    _launch(x_NK, weight_MK, part_SNM, tiles, split, finish=False)
+    _launch(x_NK, weight_MK, part_SNM, tiles, split, finish=False, overlap=overlap)
     return part_SNM
 
 
 def gated_linear(
-    x_NK: Tensor, weight_2FK: Tensor, *, scale_2F: Tensor | None = None, _tiles: Tiles | None = None
+    x_NK: Tensor,
+    weight_2FK: Tensor,
+    *,
+    scale_2F: Tensor | None = None,
+    overlap: bool = False,
+    _tiles: Tiles | None = None,
 ) -> Tensor:
     """silu(x W_gate^T) * (x W_up^T), [N, F]; the weight holds the F gate rows, then the F up rows. Types as `linear`."""
     N, M, _ = _sizes(x_NK, weight_2FK)
@@ -118,6 +132,7 @@ def gated_linear(
     _gated_kernel[(triton.cdiv(F, tiles.m) * triton.cdiv(N, tiles.n),)](
         x,
         weight,
+        weight_2FK,
         scale_2F,
         y_NF,
         N,
@@ -130,6 +145,8 @@ def gated_linear(
         BLOCK_K=tiles.k,
         GROUP=tiles.group,
         BULK=tiles.bulk,
+        OVERLAP=overlap,
+        launch_pdl=overlap,
         num_warps=tiles.warps,
         num_stages=tiles.stages,
         enable_fp_fusion=False,
@@ -146,10 +163,11 @@ def _sizes(x_NK: Tensor, weight_MK: Tensor, split: int | None = None) -> tuple[i
 
 
 def _choose(tokens: int, outputs: int, dtype: torch.dtype, split: int) -> Tiles:
+    """The k tile is the same at any number of tokens; the others follow from what limits the speed."""
     if dtype == torch.float32:  # no tensor cores: exact products, for tests and small networks
         return Tiles(64, 32, 16, warps=4, stages=2, spread=split > 1 and tokens <= 32)
     if tokens <= 64:
-        return Tiles(64, max(16, triton.next_power_of_2(tokens)), 128, warps=4, stages=4, spread=split > 1)
+        return Tiles(64, max(16, triton.next_power_of_2(tokens)), 64, warps=4, stages=8, spread=split > 1)
     # With several parts a program holds a part and the total: two accumulators.
     tile_m, tile_n = 128, 128 if tokens <= 128 or split > 1 else 256
     programs = triton.cdiv(outputs, tile_m) * triton.cdiv(tokens, tile_n)
@@ -175,6 +193,7 @@ def _launch(
     residual_NM: Tensor | None = None,
     *,
     finish: bool,
+    overlap: bool,
 ) -> None:
     N, K = x_NK.shape
     M = weight_MK.shape[0]
@@ -184,6 +203,7 @@ def _launch(
     _linear_kernel[(triton.cdiv(M, tiles.m) * triton.cdiv(N, tiles.n), split if spread else 1)](
         x,
         weight,
+        weight_MK,
         bias_M,
         scale_M,
         residual_NM,
@@ -202,6 +222,8 @@ def _launch(
         BLOCK_K=tiles.k,
         GROUP=tiles.group,
         BULK=tiles.bulk,
+        OVERLAP=overlap,
+        launch_pdl=overlap,
         num_warps=tiles.warps,
         num_stages=tiles.stages,
         enable_fp_fusion=False,  # the same roundings, whichever kernel finishes the sum
@@ -282,6 +304,7 @@ def _finished(total, bias, scale, residual, rows, row_mask, places, mask):
 def _linear_kernel(
     x,
     weight,
+    raw_weight,
     bias,
     scale,
     residual,
@@ -300,8 +323,12 @@ def _linear_kernel(
     BLOCK_K: tl.constexpr,
     GROUP: tl.constexpr,
     BULK: tl.constexpr,
+    OVERLAP: tl.constexpr,
 ):
     tile_m, tile_n = _tile_of(tl.program_id(0), M, N, BLOCK_M, BLOCK_N, GROUP)
+    if OVERLAP:
+        prefetch_rows(raw_weight, tile_m * BLOCK_M, tl.program_id(1) * PART, M, K, BLOCK_M, _LINES)
+    wait_for_previous(OVERLAP)
     rows = tile_m * BLOCK_M + tl.arange(0, BLOCK_M)
     tokens = tile_n * BLOCK_N + tl.arange(0, BLOCK_N)
     total = tl.zeros((BLOCK_M, BLOCK_N), dtype=tl.float32)
@@ -323,8 +350,11 @@ def _linear_kernel(
 
 
 @triton.jit(do_not_specialize=["N"])
-def _finish_kernel(parts, bias, scale, residual, out, N, M, S: tl.constexpr, BLOCK: tl.constexpr):
+def _finish_kernel(
+    parts, bias, scale, residual, out, N, M, S: tl.constexpr, BLOCK: tl.constexpr, OVERLAP: tl.constexpr
+):
     """Add the parts of one token in order, then what `_linear_kernel` does with a finished sum."""
+    wait_for_previous(OVERLAP)
     token = tl.program_id(0).to(tl.int64)
     rows = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     mask = rows < M
@@ -340,6 +370,7 @@ def _finish_kernel(parts, bias, scale, residual, out, N, M, S: tl.constexpr, BLO
 def _gated_kernel(
     x,
     weight,
+    raw_weight,
     scale,
     out,
     N,
@@ -352,8 +383,13 @@ def _gated_kernel(
     BLOCK_K: tl.constexpr,
     GROUP: tl.constexpr,
     BULK: tl.constexpr,
+    OVERLAP: tl.constexpr,
 ):
     tile_m, tile_n = _tile_of(tl.program_id(0), F, N, BLOCK_M, BLOCK_N, GROUP)
+    if OVERLAP:
+        prefetch_rows(raw_weight, tile_m * BLOCK_M, 0, 2 * F, K, BLOCK_M, _LINES // 2)
+        prefetch_rows(raw_weight, F + tile_m * BLOCK_M, 0, 2 * F, K, BLOCK_M, _LINES // 2)
+    wait_for_previous(OVERLAP)
     rows = tile_m * BLOCK_M + tl.arange(0, BLOCK_M)
     tokens = tile_n * BLOCK_N + tl.arange(0, BLOCK_N)
     gate = tl.zeros((BLOCK_M, BLOCK_N), dtype=tl.float32)

@@ -10,15 +10,26 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from fef.engine.kernels.overlap import wait_for_previous
+
 __all__ = ["add_rms_norm", "rms_norm"]
 
 
-def rms_norm(x_ND: Tensor, weight_D: Tensor, eps: float) -> Tensor:
+def rms_norm(x_ND: Tensor, weight_D: Tensor, eps: float, *, overlap: bool = False) -> Tensor:
     """x / sqrt(mean(x^2) + eps) * weight, rounded once to the type of x: `torch.nn.functional.rms_norm`."""
     N, D = x_ND.shape
     y_ND = torch.empty_like(x_ND, memory_format=torch.contiguous_format)
     _rms_norm_kernel[(N,)](
-        x_ND, weight_D, y_ND, D, x_ND.stride(0), eps, BLOCK=triton.next_power_of_2(D), num_warps=_warps(D)
+        x_ND,
+        weight_D,
+        y_ND,
+        D,
+        x_ND.stride(0),
+        eps,
+        BLOCK=triton.next_power_of_2(D),
+        OVERLAP=overlap,
+        launch_pdl=overlap,
+        num_warps=_warps(D),
     )
     return y_ND
 
@@ -31,6 +42,7 @@ def add_rms_norm(
     *,
     scale_D: Tensor | None = None,
     bias_D: Tensor | None = None,
+    overlap: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """(sum, norm of sum) with sum = parts * scale + bias + residual, rounded to the residual's type before the norm.
 
@@ -52,6 +64,8 @@ def add_rms_norm(
         eps,
         S=S,
         BLOCK=triton.next_power_of_2(D),
+        OVERLAP=overlap,
+        launch_pdl=overlap,
         num_warps=_warps(D),
         enable_fp_fusion=False,  # the roundings of `linear`
     )
@@ -69,7 +83,8 @@ def _normed(x, weight, columns, mask, D, eps):
 
 
 @triton.jit
-def _rms_norm_kernel(x, weight, out, D, x_stride, eps, BLOCK: tl.constexpr):
+def _rms_norm_kernel(x, weight, out, D, x_stride, eps, BLOCK: tl.constexpr, OVERLAP: tl.constexpr):
+    wait_for_previous(OVERLAP)
     token = tl.program_id(0).to(tl.int64)
     columns = tl.arange(0, BLOCK)
     mask = columns < D
@@ -80,8 +95,21 @@ def _rms_norm_kernel(x, weight, out, D, x_stride, eps, BLOCK: tl.constexpr):
 
 @triton.jit(do_not_specialize=["N"])
 def _add_rms_norm_kernel(
-    parts, scale, bias, residual, weight, sums, out, N, D, eps, S: tl.constexpr, BLOCK: tl.constexpr
+    parts,
+    scale,
+    bias,
+    residual,
+    weight,
+    sums,
+    out,
+    N,
+    D,
+    eps,
+    S: tl.constexpr,
+    BLOCK: tl.constexpr,
+    OVERLAP: tl.constexpr,
 ):
+    wait_for_previous(OVERLAP)
     token = tl.program_id(0).to(tl.int64)
     columns = tl.arange(0, BLOCK)
     mask = columns < D

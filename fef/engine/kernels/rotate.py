@@ -10,6 +10,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from fef.engine.kernels.overlap import wait_for_previous
+
 __all__ = ["rotate_and_store"]
 
 _BLOCK_H = 8  # heads a program
@@ -31,6 +33,7 @@ def rotate_and_store(
     q_weight_E: Tensor | None = None,
     k_weight_E: Tensor | None = None,
     eps: float = 0.0,
+    overlap: bool = False,
 ) -> None:
     """Rotate the queries in place in `qkv_NX`; write keys (rotated) and values to place `place_N` of slot `slot_N`.
 
@@ -64,6 +67,8 @@ def rotate_and_store(
         BLOCK_H=_BLOCK_H,
         BLOCK_HALF=triton.next_power_of_2(rotary_size // 2),
         BLOCK_REST=triton.next_power_of_2(rest) if rest else 0,
+        OVERLAP=overlap,
+        launch_pdl=overlap,
         num_warps=2,
     )
 
@@ -109,7 +114,9 @@ def _rotate_kernel(
     BLOCK_H: tl.constexpr,
     BLOCK_HALF: tl.constexpr,
     BLOCK_REST: tl.constexpr,
+    OVERLAP: tl.constexpr,
 ):
+    wait_for_previous(OVERLAP)
     token = tl.program_id(0).to(tl.int64)
     head = (tl.program_id(1) * BLOCK_H + tl.arange(0, BLOCK_H))[:, None]
     present = head < H + 2 * G

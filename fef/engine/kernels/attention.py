@@ -1,0 +1,240 @@
+"""Attention of one packed pass over a cache whose visibility follows from ranks (`fef.models.packed`).
+
+Places of a cache slot: [0, L) context, place = canvas position; [L, L + R) references, place = L + rank; from L + R on
+scratch, where the last M tokens of each row of this pass put their keys. A query sees
+
+    context key p      within the canvas, revealed or ranked behind the query
+    reference key r    ranked below the query's limit
+    scratch key j      of the query's group, ranked at or before the query
+
+The softmax is computed online over key blocks of fixed size in a fixed order (Milakov, Gimelshein 2018, arXiv
+1805.02867; Dao et al. 2022, arXiv 2205.14135). A block without a visible key leaves the bits of a query as they are,
+so these do not depend on how far other queries make the loop run, nor on the batch.
+
+Shapes: B rows, N tokens of a row, X numbers of a token, H heads, G key-value heads, E head size, S cache slots, C places
+of a slot, L canvas length, R references, M scratch tokens.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from fef.engine.kernels.overlap import wait_for_previous
+
+__all__ = ["PADDING", "packed_attention"]
+
+PADDING = -3  # rank of a canvas position that nobody sees
+
+_LOG2_E = 1.4426950408889634
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Queries and keys a block, warps a program, key blocks in flight."""
+
+    queries: int
+    keys: int
+    warps: int
+    stages: int
+
+
+def packed_attention(
+    qkv_NX: Tensor,
+    keys_SGCE: Tensor,
+    values_SGCE: Tensor,
+    rank_SL: Tensor,
+    length_S: Tensor,
+    slot_B: Tensor,
+    rank_BN: Tensor,
+    limit_BN: Tensor,
+    group_BN: Tensor,
+    *,
+    heads: int,
+    kv_heads: int,
+    head_size: int,
+    references: int,
+    scratch: int,
+    overlap: bool = False,
+    _blocks: Blocks | None = None,
+) -> Tensor:
+    """Attention outputs [B * N, H * E] of the queries in `qkv_NX` ([q heads | ...] of each of B * N tokens).
+
+    rank_SL: rank of a masked canvas position, -1 revealed, `PADDING`. length_S: canvas length of the slot. slot_B:
+    cache slot of the row. rank_BN, limit_BN, group_BN: of each token; context queries have -2, 0, -1, and group -1 is
+    in no group. references: R. scratch: M, the last M tokens of each row. All metadata int32. A query that sees
+    nothing gives 0. Places that a query may see must have been written; what the others hold does not matter.
+    """
+    B, N = rank_BN.shape
+    L = rank_SL.shape[1]
+    assert qkv_NX.is_contiguous() and qkv_NX.shape[0] == B * N, "one line a token"
+    assert keys_SGCE.stride() == values_SGCE.stride() and keys_SGCE.stride(3) == 1, "two caches of one layout"
+    assert all(x.is_contiguous() for x in (rank_SL, rank_BN, limit_BN, group_BN)), "metadata lie side by side"
+    assert L + references + scratch <= keys_SGCE.shape[2], "the scratch places do not fit the cache"
+    blocks = _blocks or _choose(N, qkv_NX.dtype)
+    out_NX = torch.empty(B * N, heads * head_size, dtype=qkv_NX.dtype, device=qkv_NX.device)
+    _attention_kernel[(triton.cdiv(N, blocks.queries), heads, B)](
+        qkv_NX,
+        keys_SGCE,
+        values_SGCE,
+        rank_SL,
+        length_S,
+        slot_B,
+        rank_BN,
+        limit_BN,
+        group_BN,
+        out_NX,
+        N,
+        L,
+        references,
+        scratch,
+        keys_SGCE.stride(0),
+        keys_SGCE.stride(1),
+        keys_SGCE.stride(2),
+        qkv_NX.stride(0),
+        head_size**-0.5 * _LOG2_E,
+        H=heads,
+        REPEAT=heads // kv_heads,
+        E=head_size,
+        BLOCK_Q=blocks.queries,
+        BLOCK_K=blocks.keys,
+        BLOCK_E=triton.next_power_of_2(head_size),
+        OVERLAP=overlap,
+        launch_pdl=overlap,
+        num_warps=blocks.warps,
+        num_stages=blocks.stages,
+    )
+    return out_NX
+
+
+def _choose(tokens: int, dtype: torch.dtype) -> Blocks:
+    if dtype == torch.float32:
+        return Blocks(16, 32, warps=4, stages=2)
+    # At few tokens small query blocks make enough programs; 64 queries would switch to other tensor core instructions.
+    return Blocks(16 if tokens <= 128 else 32, 64, warps=4, stages=3)
+
+
+@triton.jit
+def _attend(
+    q,
+    best,
+    mass,
+    acc,
+    keys,
+    values,
+    place,
+    real,
+    visible,
+    scale,
+    C_stride,
+    E: tl.constexpr,
+    BLOCK_K: tl.constexpr,
+    BLOCK_E: tl.constexpr,
+):
+    """One key block of the online softmax. best: running maximum [Q]; mass: running denominator [Q, 16 equal columns]."""
+    column = tl.arange(0, BLOCK_E)[None, :]
+    mask = real[:, None] & (column < E)
+    offsets = place.to(tl.int64)[:, None] * C_stride + column
+    # Only places of this request that were written: a masked key with a nan would spoil the sum, as 0 * nan is nan.
+    k = tl.load(keys + offsets, mask=mask, other=0.0)
+    v = tl.load(values + offsets, mask=mask, other=0.0)
+    score = tl.where(visible, tl.dot(q, tl.trans(k), input_precision="ieee") * scale, float("-inf"))
+    new_best = tl.maximum(best, tl.max(score, axis=1))
+    shift = tl.where(new_best == float("-inf"), 0.0, new_best)
+    fade = tl.exp2(best - shift)
+    p = tl.exp2(score - shift[:, None]).to(v.dtype)
+    # The denominator is summed by the same instruction as the numerator: its order is not that of a thread layout.
+    ones = tl.full((BLOCK_K, 16), 1.0, v.dtype)
+    mass = tl.dot(p, ones, mass * fade[:, None], input_precision="ieee")
+    acc = tl.dot(p, v, acc * fade[:, None], input_precision="ieee")
+    return new_best, mass, acc
+
+
+@triton.jit
+def _attention_kernel(
+    qkv,
+    keys,
+    values,
+    rank_of_place,
+    length_of_slot,
+    slot_of_row,
+    ranks,
+    limits,
+    groups,
+    out,
+    N,
+    L,
+    R,
+    M,
+    S_stride,
+    G_stride,
+    C_stride,
+    qkv_stride,
+    scale,
+    H: tl.constexpr,
+    REPEAT: tl.constexpr,
+    E: tl.constexpr,
+    BLOCK_Q: tl.constexpr,
+    BLOCK_K: tl.constexpr,
+    BLOCK_E: tl.constexpr,
+    OVERLAP: tl.constexpr,
+):
+    wait_for_previous(OVERLAP)
+    head = tl.program_id(1)
+    row = tl.program_id(2)
+    slot = tl.load(slot_of_row + row).to(tl.int64)
+    query = tl.program_id(0) * BLOCK_Q + tl.arange(0, BLOCK_Q)
+    present = query < N
+    token = row * N + query
+    rank = tl.load(ranks + token, mask=present, other=0)[:, None]
+    limit = tl.load(limits + token, mask=present, other=0)[:, None]
+    group = tl.load(groups + token, mask=present, other=-1)[:, None]
+
+    column = tl.arange(0, BLOCK_E)[None, :]
+    mask = present[:, None] & (column < E)
+    q = tl.load(qkv + token.to(tl.int64)[:, None] * qkv_stride + head * E + column, mask=mask, other=0.0)
+    base = slot * S_stride + (head // REPEAT).to(tl.int64) * G_stride
+    keys += base
+    values += base
+    rank_of_place += slot * L
+    inner = tl.arange(0, BLOCK_K)
+
+    best = tl.full((BLOCK_Q,), float("-inf"), tl.float32)
+    mass = tl.zeros((BLOCK_Q, 16), dtype=tl.float32)
+    acc = tl.zeros((BLOCK_Q, BLOCK_E), dtype=tl.float32)
+
+    length = tl.load(length_of_slot + slot)
+    for start in range(0, length, BLOCK_K):
+        place = start + inner
+        real = place < length
+        key_rank = tl.load(rank_of_place + place, mask=real, other=-3)[None, :]
+        visible = (key_rank == -1) | (key_rank > rank)
+        visible = visible & real[None, :] & (key_rank != -3)
+        best, mass, acc = _attend(
+            q, best, mass, acc, keys, values, place, real, visible, scale, C_stride, E, BLOCK_K, BLOCK_E
+        )
+    most = tl.max(limit)
+    for start in range(0, most, BLOCK_K):
+        reference = start + inner
+        real = reference < most
+        visible = reference[None, :] < limit
+        best, mass, acc = _attend(
+            q, best, mass, acc, keys, values, L + reference, real, visible, scale, C_stride, E, BLOCK_K, BLOCK_E
+        )
+    for start in range(0, tl.where(tl.max(group) >= 0, M, 0), BLOCK_K):
+        key = start + inner
+        key_token = row * N + N - M + key
+        key_group = tl.load(groups + key_token, mask=key < M, other=-1)
+        key_rank = tl.load(ranks + key_token, mask=key < M, other=0)[None, :]
+        real = key_group >= 0
+        visible = real[None, :] & (key_group[None, :] == group) & (key_rank <= rank)
+        best, mass, acc = _attend(
+            q, best, mass, acc, keys, values, L + R + key, real, visible, scale, C_stride, E, BLOCK_K, BLOCK_E
+        )
+    total = tl.max(mass, axis=1)[:, None]
+    y = acc / tl.where(total == 0.0, 1.0, total)
+    tl.store(out + token.to(tl.int64)[:, None] * (H * E) + head * E + column, y.to(out.dtype.element_ty), mask=mask)

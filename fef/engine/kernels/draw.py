@@ -1,0 +1,270 @@
+"""The law of a slot and one token of it, from logits, without ever writing the law down.
+
+What `fef.laws.pipeline.log_law` and `KeyedNoise.categorical` (purpose TOKEN, attempt 0) give together: bans, temperature,
+truncation, the EOS rules, and argmax(log p + g) with the keyed Gumbel noise g, in float64. A first kernel reduces fixed
+chunks of the vocabulary, a second one joins the chunks of a slot in order, so a slot's result does not depend on others.
+
+Within a chunk everything is relative to the chunk's largest logit: with a tiny temperature the other tokens then go to
+-inf, and not all of them to inf.
+
+Shapes: N slots, V vocabulary, C chunks of a slot, P pairs of tokens of a chunk (one Philox counter each), F fields.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+__all__ = ["Drawn", "draw"]
+
+_CHUNK = 4096
+_WARPS = 8
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What one slot's logits gave.
+
+    token_N: int64. logp_N: log probability of the token under the law it was drawn from. plain_N: the same under the
+    plain law (temperature 1, bans only). top_N: the largest probability of the plain law. All float64. valid_N: False
+    where `log_law` would raise: a logit is nan or +inf, or nothing is allowed; the other numbers then mean nothing.
+    """
+
+    token_N: Tensor
+    logp_N: Tensor
+    plain_N: Tensor
+    top_N: Tensor
+    valid_N: Tensor
+
+
+def draw(
+    logits_NV: Tensor,
+    *,
+    seed_N: Tensor,
+    position_N: Tensor,
+    step_N: Tensor,
+    temperature_N: Tensor,
+    forced_N: Tensor,
+    forbidden_N: Tensor,
+    banned_V: Tensor,
+    eos_id: int,
+    cut_N: Tensor,
+    cut_id_N: Tensor,
+) -> Drawn:
+    """Draw one token a slot.
+
+    seed_N, position_N, step_N: int64, the key of the noise (`fef.laws.draws`). temperature_N: float64, 0 is greedy.
+    forced_N: bool, EOS is certain. forbidden_N: bool, EOS is impossible. banned_V: bool, ids that never occur. eos_id:
+    -1 if there is none. cut_N, cut_id_N: float32 and int64, a truncation worked out before: a token stays iff its logit
+    is above the cut, or equal with an id up to `cut_id`; -inf and V keep all. Greedy slots ignore it.
+    """
+    N, V = logits_NV.shape
+    assert logits_NV.stride(1) == 1, "the logits of a slot lie side by side"
+    device = logits_NV.device
+    chunk = min(_CHUNK, max(16, triton.next_power_of_2(V)))
+    chunks = triton.cdiv(V, chunk)
+    value_FNC = torch.empty(5, N, chunks, dtype=torch.float64, device=device)
+    whole_FNC = torch.empty(2, N, chunks, dtype=torch.int32, device=device)
+    _chunk_kernel[(N, chunks)](
+        logits_NV,
+        logits_NV.stride(0),
+        seed_N,
+        position_N,
+        step_N,
+        temperature_N,
+        forbidden_N.view(torch.uint8),
+        banned_V.view(torch.uint8),
+        eos_id,
+        cut_N,
+        cut_id_N,
+        value_FNC,
+        whole_FNC,
+        N,
+        V,
+        chunks,
+        PAIRS=chunk // 2,
+        num_warps=_WARPS,
+        enable_fp_fusion=False,
+    )
+    token_N = torch.empty(N, dtype=torch.int64, device=device)
+    logp_N, plain_N, top_N = torch.empty(3, N, dtype=torch.float64, device=device).unbind(0)
+    valid_N = torch.empty(N, dtype=torch.bool, device=device)
+    _join_kernel[(N,)](
+        logits_NV,
+        logits_NV.stride(0),
+        temperature_N,
+        forced_N.view(torch.uint8),
+        eos_id,
+        value_FNC,
+        whole_FNC,
+        token_N,
+        logp_N,
+        plain_N,
+        top_N,
+        valid_N.view(torch.uint8),
+        N,
+        chunks,
+        BLOCK=triton.next_power_of_2(chunks),
+        num_warps=1,
+        enable_fp_fusion=False,
+    )
+    return Drawn(token_N, logp_N, plain_N, top_N, valid_N)
+
+
+@triton.jit
+def _philox(c0, c1, c2, c3, k0, k1):
+    """Philox4x32-10 on uint32 words, as `fef.laws.draws.philox4x32`."""
+    for _ in tl.static_range(10):
+        high0, low0 = tl.umulhi(c0, 0xD2511F53), c0 * 0xD2511F53
+        high1, low1 = tl.umulhi(c2, 0xCD9E8D57), c2 * 0xCD9E8D57
+        c0, c1, c2, c3 = high1 ^ c1 ^ k0, low1, high0 ^ c3 ^ k1, low0
+        k0 += 0x9E3779B9
+        k1 += 0xBB67AE85
+    return c0, c1, c2, c3
+
+
+@triton.jit
+def _gumbel(high, low):
+    """-log(-log u) of the midpoint u = (2k + 1) / 2^53 of two 32-bit words."""
+    k = (high.to(tl.uint64) << 20) | (low >> 12).to(tl.uint64)
+    u = (k * 2 + 1).to(tl.float64) * 1.1102230246251565e-16
+    return -tl.log(-tl.log(u))
+
+
+@triton.jit
+def _finite(x):
+    """x, or 0 where nothing was there to take a maximum of."""
+    return tl.where(x == float("-inf"), 0.0, x)
+
+
+@triton.jit
+def _lowest_best(score, ids, V):
+    best = tl.max(score)
+    return best, tl.min(tl.where((score == best) & (ids < V), ids, 2147483647))
+
+
+@triton.jit
+def _chunk_kernel(
+    logits,
+    logits_stride,
+    seeds,
+    positions,
+    steps,
+    temperatures,
+    forbidden,
+    banned,
+    eos_id,
+    cuts,
+    cut_ids,
+    values,
+    wholes,
+    N,
+    V,
+    C,
+    PAIRS: tl.constexpr,
+):
+    slot = tl.program_id(0).to(tl.int64)
+    chunk = tl.program_id(1)
+    pair = chunk * PAIRS + tl.arange(0, PAIRS)
+    ids = 2 * pair[:, None] + tl.arange(0, 2)[None, :]
+    inside = ids < V
+    x = tl.load(logits + slot * logits_stride + ids, mask=inside, other=float("-inf")).to(tl.float32)
+    plain = inside & (tl.load(banned + ids, mask=inside, other=1) == 0)
+    no_eos = tl.load(forbidden + slot) != 0
+    allowed = plain & ((ids != eos_id) | ~no_eos)
+    wrong = allowed & ~(x < float("inf"))  # nan and +inf
+    x = tl.where(x < float("inf"), x, float("-inf")).to(tl.float64)
+
+    field = N.to(tl.int64) * C
+    at = slot * C + chunk
+    plain_x = tl.where(plain, x, float("-inf"))
+    plain_best = tl.max(plain_x)
+    tl.store(values + at, plain_best)
+    tl.store(values + field + at, tl.sum(tl.exp(plain_x - _finite(plain_best))))
+    tl.store(wholes + field + at, tl.max(wrong.to(tl.int32)))
+
+    temperature = tl.load(temperatures + slot)
+    x = tl.where(allowed, x, float("-inf"))
+    if temperature > 0:
+        cut = tl.load(cuts + slot).to(tl.float64)
+        kept = (x > cut) | ((x == cut) & (ids <= tl.load(cut_ids + slot)))
+        x = tl.where(kept, x, float("-inf"))
+        best = tl.max(x)
+        relative = (x - _finite(best)) / temperature
+        seed = tl.load(seeds + slot)
+        position = tl.load(positions + slot).to(tl.uint32)
+        turn = (tl.load(steps + slot) << 16).to(tl.uint32)
+        counter = pair.to(tl.uint32)
+        still = counter * 0
+        w0, w1, w2, w3 = _philox(
+            counter, still + position, still + turn, still, seed.to(tl.uint32), (seed >> 32).to(tl.uint32)
+        )
+        noise = _gumbel(tl.join(w0, w2), tl.join(w1, w3))
+        score, token = _lowest_best(relative + noise, ids, V)
+        tl.store(values + 2 * field + at, best)
+        tl.store(values + 3 * field + at, tl.sum(tl.exp(relative)))
+        tl.store(values + 4 * field + at, score)
+        tl.store(wholes + at, token)
+    else:
+        best, token = _lowest_best(x, ids, V)
+        tl.store(values + 2 * field + at, best)
+        tl.store(wholes + at, token)
+
+
+@triton.jit
+def _join_kernel(
+    logits,
+    logits_stride,
+    temperatures,
+    forced,
+    eos_id,
+    values,
+    wholes,
+    tokens,
+    logps,
+    plains,
+    tops,
+    valids,
+    N,
+    C,
+    BLOCK: tl.constexpr,
+):
+    slot = tl.program_id(0).to(tl.int64)
+    chunk = tl.arange(0, BLOCK)
+    there = chunk < C
+    at = slot * C + chunk
+    field = N.to(tl.int64) * C
+
+    plain_best_C = tl.load(values + at, mask=there, other=float("-inf"))
+    plain_best = tl.max(plain_best_C)
+    plain_mass_C = tl.load(values + field + at, mask=there, other=0.0)
+    plain_mass = tl.sum(plain_mass_C * tl.exp(plain_best_C - _finite(plain_best)))
+
+    best_C = tl.load(values + 2 * field + at, mask=there, other=float("-inf"))
+    token_C = tl.load(wholes + at, mask=there, other=2147483647)
+    best = tl.max(best_C)
+    temperature = tl.load(temperatures + slot)
+    if temperature > 0:
+        behind_C = (best_C - _finite(best)) / temperature
+        mass = tl.sum(tl.load(values + 3 * field + at, mask=there, other=0.0) * tl.exp(behind_C))
+        score_C = tl.load(values + 4 * field + at, mask=there, other=float("-inf")) + behind_C
+        token = tl.min(tl.where(score_C == tl.max(score_C), token_C, 2147483647))
+        x = tl.load(logits + slot * logits_stride + token).to(tl.float64)
+        logp = (x - best) / temperature - tl.log(mass)
+    else:
+        token = tl.min(tl.where(best_C == best, token_C, 2147483647))
+        logp = best * 0.0
+    is_forced = tl.load(forced + slot) != 0
+    token = tl.where(is_forced, eos_id, token)
+    x = tl.load(logits + slot * logits_stride + token).to(tl.float64)
+    wrong = tl.max(tl.load(wholes + field + at, mask=there, other=0)) != 0
+    valid = is_forced | (~wrong & (best > float("-inf")))
+    tl.store(tokens + slot, token.to(tl.int64))
+    tl.store(logps + slot, tl.where(is_forced, 0.0, logp))
+    tl.store(plains + slot, x - plain_best - tl.log(plain_mass))
+    tl.store(tops + slot, 1.0 / plain_mass)
+    tl.store(valids + slot, valid.to(tl.uint8))

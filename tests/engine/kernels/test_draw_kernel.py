@@ -1,0 +1,143 @@
+"""The fused draw against `log_law` and `KeyedNoise.categorical`, slot by slot and token for token."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from fef.engine.kernels.draw import Drawn, draw
+from fef.laws.draws import KeyedNoise, Purpose, Site
+from fef.laws.pipeline import Sampling, log_law
+
+EOS = 2
+DTYPES = [torch.float32, torch.bfloat16]
+
+
+def slots(V: int, dtype: torch.dtype, device: str, temperatures: list[float], seed: int = 0) -> dict[str, Any]:
+    """Arguments of `draw` for one slot a temperature, without EOS rules and truncation."""
+    generator = torch.Generator().manual_seed(seed + V)
+    N = len(temperatures)
+    banned_V = torch.zeros(V, dtype=torch.bool)
+    banned_V[-1] = True
+    arguments = {
+        "logits_NV": (3 * torch.randn(N, V, generator=generator)).to(dtype),
+        "seed_N": torch.randint(-(2**62), 2**62, (N,), generator=generator),
+        "position_N": torch.randint(0, 5000, (N,), generator=generator),
+        "step_N": torch.randint(0, 300, (N,), generator=generator),
+        "temperature_N": torch.tensor(temperatures, dtype=torch.float64),
+        "forced_N": torch.zeros(N, dtype=torch.bool),
+        "forbidden_N": torch.zeros(N, dtype=torch.bool),
+        "banned_V": banned_V,
+        "cut_N": torch.full((N,), -torch.inf),
+        "cut_id_N": torch.full((N,), V),
+    }
+    return {"eos_id": EOS, **{name: x.to(device) for name, x in arguments.items()}}
+
+
+def run(arguments: dict[str, Any], rows: list[int] | None = None) -> Drawn:
+    if rows is not None:
+        arguments = {name: x[rows] if name.endswith(("_N", "_NV")) else x for name, x in arguments.items()}
+    return draw(arguments["logits_NV"], **{name: x for name, x in arguments.items() if name != "logits_NV"})
+
+
+def slow(arguments: dict[str, Any], n: int, top_k: int = 0) -> tuple[int, float, float, float]:
+    """Token, its log probabilities under the sampled and the plain law, and the largest plain probability."""
+    each = {name: x[n : n + 1].cpu() for name, x in arguments.items() if name.endswith(("_N", "_NV"))}
+    banned = arguments["banned_V"].cpu().nonzero()[:, 0]
+    ones = torch.ones(1, dtype=torch.float64)
+    sampling = Sampling(each["temperature_N"], ones, torch.tensor([top_k]), banned, eos_id=EOS)
+    plain = Sampling(ones, ones, torch.tensor([0]), banned, eos_id=EOS)
+    logits_11V = each["logits_NV"][None]
+    logp_11V = log_law(logits_11V, sampling, forced_eos_BS=each["forced_N"][None], no_eos_BS=each["forbidden_N"][None])
+    plain_V = log_law(logits_11V, plain)[0, 0]
+    zero = torch.zeros(1, dtype=torch.int64)
+    site = Site(each["position_N"][None], int(each["step_N"]), zero, torch.ones(1, 1, dtype=torch.bool))
+    token = int(KeyedNoise(each["seed_N"]).categorical(logp_11V, site, Purpose.TOKEN))
+    return token, float(logp_11V[0, 0, token]), float(plain_V[token]), float(plain_V.max().exp())
+
+
+def check(arguments: dict[str, Any], top_k: int = 0) -> Drawn:
+    drawn = run(arguments)
+    for n in range(len(arguments["seed_N"])):
+        token, logp, plain, top = slow(arguments, n, top_k)
+        assert bool(drawn.valid_N[n])
+        assert int(drawn.token_N[n]) == token
+        assert float(drawn.logp_N[n]) == pytest.approx(logp, abs=1e-11)
+        assert float(drawn.plain_N[n]) == pytest.approx(plain, abs=1e-11)
+        assert float(drawn.top_N[n]) == pytest.approx(top, abs=1e-11)
+    return drawn
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("V", [4, 7, 100, 9001])
+def test_like_the_laws(V: int, dtype: torch.dtype, device: str) -> None:
+    check(slots(V, dtype, device, [0.0, 0.3, 1.0, 1.0, 1.7, 1e-9]))
+
+
+def test_many_slots_token_for_token(device: str) -> None:
+    drawn = check(slots(33, torch.float32, device, [1.0] * 60))
+    assert len(set(drawn.token_N.tolist())) > 10
+
+
+def test_ties_go_to_the_lowest_id(device: str) -> None:
+    arguments = slots(5000, torch.bfloat16, device, [0.0, 0.0, 1.0])
+    arguments["logits_NV"] = arguments["logits_NV"].clamp(max=2)
+    check(arguments)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_truncation_by_a_cut(dtype: torch.dtype, device: str) -> None:
+    top_k = 5
+    arguments = slots(300, dtype, device, [0.0, 0.3, 1.0, 2.0, 1.0])
+    logits_NV = arguments["logits_NV"].masked_fill(arguments["banned_V"], -torch.inf).float()
+    logits_NV[4, :9] = logits_NV[4].max() + 1  # a tie over the cut
+    arguments["logits_NV"] = logits_NV.to(dtype)
+    value_NV, id_NV = arguments["logits_NV"].float().sort(dim=-1, descending=True, stable=True)
+    arguments["cut_N"] = value_NV[:, top_k - 1].contiguous()
+    arguments["cut_id_N"] = id_NV[:, top_k - 1].contiguous()
+    check(arguments, top_k=top_k)
+
+
+def test_rules_of_eos(device: str) -> None:
+    arguments = slots(50, torch.float32, device, [0.0, 1.0, 0.0, 1.0, 0.0, 1.0])
+    arguments["logits_NV"][:, EOS] = 20.0
+    arguments["forced_N"][2:4] = True
+    arguments["forbidden_N"][4:] = True
+    tokens = check(arguments).token_N.tolist()
+    assert tokens[:4] == [EOS] * 4 and EOS not in tokens[4:]
+
+
+def test_what_is_no_law_is_not_valid(device: str) -> None:
+    arguments = slots(5000, torch.float32, device, [1.0, 0.0] * 5)
+    logits_NV = arguments["logits_NV"]
+    logits_NV[2:4, 4500] = torch.nan
+    logits_NV[4:6, 17] = torch.inf
+    logits_NV[6:8] = -torch.inf
+    logits_NV[8:, -1] = torch.nan  # banned
+    drawn = run(arguments)
+    assert drawn.valid_N.tolist() == [True] * 2 + [False] * 6 + [True] * 2
+    arguments["forced_N"][:] = True
+    assert run(arguments).valid_N.all()
+    # The EOS that a rule forbids may be anything, too, and is the only token left in the last slots.
+    arguments["forced_N"][:] = False
+    arguments["forbidden_N"][:2] = True
+    logits_NV[:2, EOS] = torch.nan
+    logits_NV[8:] = -torch.inf
+    logits_NV[8:, EOS] = 1.0
+    arguments["forbidden_N"][8:] = True
+    assert run(arguments).valid_N.tolist() == [True] * 2 + [False] * 8
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_slot_does_not_see_the_others(dtype: torch.dtype, device: str) -> None:
+    arguments = slots(9001, dtype, device, [0.0, 1.0, 0.7])
+    together = run(arguments)
+    for n in range(3):
+        alone = run(arguments, [n])
+        for field in ("token_N", "logp_N", "plain_N", "top_N"):
+            assert torch.equal(getattr(alone, field)[0], getattr(together, field)[n])
+
+
+@pytest.mark.gpu
+def test_a_large_vocabulary() -> None:
+    check(slots(126464, torch.bfloat16, "cuda", [0.0, 0.5, 1.0]))

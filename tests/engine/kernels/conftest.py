@@ -1,0 +1,28 @@
+"""Kernels run on the GPU where there is one, else in Triton's interpreter, which must be chosen before Triton is loaded."""
+
+import os
+
+import pytest
+import torch
+
+if not torch.cuda.is_available():
+    os.environ.setdefault("TRITON_INTERPRET", "1")
+
+pytest.importorskip("triton", reason="Triton is not installed")
+
+if not torch.cuda.is_available():
+    from interpreter_repairs import repair_interpreter
+
+    repair_interpreter()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # The interpreter computes with NumPy, which warns where a GPU does not.
+    for item in items:
+        if "engine/kernels" in item.nodeid:
+            item.add_marker(pytest.mark.filterwarnings("ignore::RuntimeWarning"))
+
+
+@pytest.fixture
+def device() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"

@@ -1,0 +1,48 @@
+"""Repairs of Triton 3.6's interpreter: loop bounds under NumPy 2.4, and bfloat16, which it stores as raw uint16."""
+
+from typing import Any
+
+import numpy as np
+import torch
+import triton.language as tl
+from triton.runtime import interpreter
+
+__all__ = ["repair_interpreter"]
+
+
+def repair_interpreter() -> None:
+    patch_tensor = interpreter._patch_lang_tensor
+
+    def patched(tensor: type, scope: Any) -> None:
+        patch_tensor(tensor, scope)
+        scope.set_attr(tensor, "__index__", lambda self: int(self.handle.data.item()))
+
+    interpreter._patch_lang_tensor = patched
+    builder = interpreter.InterpreterBuilder
+    cast = builder.cast_impl
+
+    def cast_impl(self: Any, src: Any, dst_type: Any) -> Any:
+        if dst_type.scalar != tl.bfloat16:
+            return cast(self, src, dst_type)
+        return interpreter.TensorHandle(_to_bfloat16(src.data), tl.bfloat16)
+
+    def create_dot(_self: Any, a: Any, b: Any, d: Any, *_precision: Any) -> Any:
+        return interpreter.TensorHandle(_widened(a) @ _widened(b) + d.data, d.dtype.scalar)
+
+    def get_bf16(_self: Any, value: float) -> Any:
+        return interpreter.TensorHandle(_to_bfloat16(np.array([value], dtype=np.float32)), tl.bfloat16)
+
+    builder.cast_impl = cast_impl
+    builder.create_dot = create_dot
+    builder.get_bf16 = get_bf16
+
+
+def _to_bfloat16(data: np.ndarray) -> np.ndarray:
+    """Rounded to the nearest, as the interpreter stores it."""
+    return torch.from_numpy(data.astype(np.float32)).to(torch.bfloat16).view(torch.uint16).numpy()
+
+
+def _widened(operand: Any) -> np.ndarray:
+    if operand.dtype.scalar == tl.bfloat16:
+        return torch.from_numpy(operand.data).view(torch.bfloat16).float().numpy()
+    return operand.data.astype(np.float32)

@@ -1,0 +1,396 @@
+"""The tokens of a pass, as `fef.engine.rounds` composes them, and the `end_rules` at its queries, in one launch.
+
+One program a row, which reads its slot where it lies in the state. A program first chooses the anchors, then handles all
+queries of the row side by side, one lane each.
+
+Shapes: S slots, L context places, R ranks, K drafts kept between rounds, B rows, W window, X = W + 1, A anchors, G = A + 1
+groups, D group depth, Q = W + G D queries, N tokens: X, or those of the context, and Q; M = B Q.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from fef.engine.rounds import RoundShape
+from fef.engine.slots import SlotState
+
+__all__ = ["PassInputs", "compose"]
+
+_BLOCK = 512  # context tokens at once
+_WARPS = 4
+
+
+@dataclass
+class PassInputs:
+    """What the other kernels of a pass read.
+
+    Per token, the last Q of a row being queries: see `PassTokens`; slot_BN, the slot of the row. ids and positions are int64,
+    valid_BN is bool, the others int32. width_B, start_BG: int64, see `PassTokens`. Per query: seed_M, query_position_M,
+    step_M: int64, the key of the noise; temperature_M: float64; forced_M, forbidden_M: the end token is certain, or
+    impossible; query_valid_M, as in valid_BN.
+    """
+
+    ids_BN: Tensor
+    position_BN: Tensor
+    place_BN: Tensor
+    slot_BN: Tensor
+    valid_BN: Tensor
+    rank_BN: Tensor
+    limit_BN: Tensor
+    group_BN: Tensor
+    width_B: Tensor
+    start_BG: Tensor
+    seed_M: Tensor
+    query_position_M: Tensor
+    step_M: Tensor
+    temperature_M: Tensor
+    forced_M: Tensor
+    forbidden_M: Tensor
+    query_valid_M: Tensor
+
+
+class _Slots(NamedTuple):
+    """Pointers to what is read of `SlotState`."""
+
+    ids: Tensor
+    order: Tensor
+    length: Tensor
+    open: Tensor
+    done: Tensor
+    live: Tensor
+    draft: Tensor
+    drafted: Tensor
+    holds: Tensor
+    first_end: Tensor
+    last_other: Tensor
+    seed: Tensor
+    step: Tensor
+    temperature: Tensor
+
+
+class _Tokens(NamedTuple):
+    ids: Tensor
+    position: Tensor
+    place: Tensor
+    slot: Tensor
+    valid: Tensor
+    rank: Tensor
+    limit: Tensor
+    group: Tensor
+
+
+class _Queries(NamedTuple):
+    seed: Tensor
+    position: Tensor
+    step: Tensor
+    temperature: Tensor
+    forced: Tensor
+    forbidden: Tensor
+    valid: Tensor
+
+
+def compose(
+    state: SlotState, slot_B: Tensor, shape: RoundShape, mask_id: int, eos_id: int | None, context: int = 0
+) -> PassInputs:
+    """What a pass over these slots holds. slot_B: int64. context: canvas places that a context pass computes; 0: a round."""
+    assert not context or (shape.window == 0 and shape.anchors == 0), "nothing is drafted before the context is known"
+    table, B, device = state.table, len(slot_B), slot_B.device
+    assert shape.window <= table.drafts, "the state keeps fewer drafts than the window has"
+    Q, lead = shape.queries, context or shape.window + 1
+    N = lead + Q
+
+    def new(size: tuple[int, ...], dtype: torch.dtype = torch.int64) -> Tensor:
+        return torch.empty(size, dtype=dtype, device=device)
+
+    small, flag = torch.int32, torch.bool
+    inputs = PassInputs(
+        ids_BN=new((B, N)),
+        position_BN=new((B, N)),
+        place_BN=new((B, N), small),
+        slot_BN=new((B, N), small),
+        valid_BN=new((B, N), flag),
+        rank_BN=new((B, N), small),
+        limit_BN=new((B, N), small),
+        group_BN=new((B, N), small),
+        width_B=new((B,)),
+        start_BG=new((B, shape.groups)),
+        seed_M=new((B * Q,)),
+        query_position_M=new((B * Q,)),
+        step_M=new((B * Q,)),
+        temperature_M=new((B * Q,), torch.float64),
+        forced_M=new((B * Q,), flag),
+        forbidden_M=new((B * Q,), flag),
+        query_valid_M=new((B * Q,), flag),
+    )
+    _compose_kernel[(B,)](
+        slot_B,
+        _Slots(
+            state.ids_SL,
+            state.order_SR,
+            state.length_S,
+            state.open_S,
+            state.done_S,
+            state.live_S.view(torch.uint8),
+            state.draft_SK,
+            state.drafted_S,
+            state.holds_SK,
+            state.first_end_S,
+            state.last_other_S,
+            state.seed_S,
+            state.step_S,
+            state.temperature_S,
+        ),
+        _Tokens(
+            inputs.ids_BN,
+            inputs.position_BN,
+            inputs.place_BN,
+            inputs.slot_BN,
+            inputs.valid_BN.view(torch.uint8),
+            inputs.rank_BN,
+            inputs.limit_BN,
+            inputs.group_BN,
+        ),
+        _Queries(
+            inputs.seed_M,
+            inputs.query_position_M,
+            inputs.step_M,
+            inputs.temperature_M,
+            inputs.forced_M.view(torch.uint8),
+            inputs.forbidden_M.view(torch.uint8),
+            inputs.query_valid_M.view(torch.uint8),
+        ),
+        inputs.width_B,
+        inputs.start_BG,
+        mask_id,
+        -1 if eos_id is None else eos_id,
+        HAS_EOS=eos_id is not None,
+        CONTEXT=context,
+        LEAD=lead,
+        WINDOW=shape.window,
+        ANCHORS=shape.anchors,
+        DEPTH=shape.depth,
+        Q=Q,
+        L=table.context,
+        R=table.ranks,
+        K=table.drafts,
+        NOWHERE=table.nowhere,
+        LANES_X=triton.next_power_of_2(shape.window + 1),
+        LANES_Q=triton.next_power_of_2(Q),
+        BLOCK=_BLOCK,
+        num_warps=_WARPS,
+        enable_fp_fusion=False,  # the drops of `_drops` as they are rounded in `likely_ends`
+    )
+    return inputs
+
+
+@triton.jit
+def _positions(order, rank, R: tl.constexpr):
+    """Canvas positions of ranks of a slot; of ranks outside the table, some position."""
+    return tl.load(order + tl.minimum(tl.maximum(rank, 0), R - 1))
+
+
+@triton.jit
+def _store_tokens(tokens, at, slot, mask, ids, position, place, valid, rank, limit, group, NOWHERE: tl.constexpr):
+    tl.store(tokens.ids + at, ids, mask=mask)
+    tl.store(tokens.position + at, position, mask=mask)
+    tl.store(tokens.place + at, tl.where(valid, place, NOWHERE).to(tl.int32), mask=mask)
+    tl.store(tokens.slot + at, slot.to(tl.int32), mask=mask)
+    tl.store(tokens.valid + at, valid.to(tl.uint8), mask=mask)
+    tl.store(tokens.rank + at, rank.to(tl.int32), mask=mask)
+    tl.store(tokens.limit + at, tl.where(valid, limit, 0).to(tl.int32), mask=mask)
+    tl.store(tokens.group + at, tl.where(valid, group, -1).to(tl.int32), mask=mask)
+
+
+@triton.jit
+def _store_context(
+    tokens, row_start, slot, ids, length, live, CONTEXT: tl.constexpr, NOWHERE: tl.constexpr, BLOCK: tl.constexpr
+):
+    """The canvas. length, live: of this slot."""
+    for start in range(0, CONTEXT, BLOCK):
+        index = start + tl.arange(0, BLOCK)
+        mask = index < CONTEXT
+        valid = (index < length) & live
+        token = tl.load(ids + index, mask=mask, other=0)
+        zero = index * 0
+        _store_tokens(
+            tokens, row_start + index, slot, mask, token, index, index, valid, zero - 2, zero, zero - 1, NOWHERE
+        )
+
+
+@triton.jit
+def _store_references(
+    tokens,
+    row_start,
+    slot,
+    ids,
+    order,
+    draft,
+    done,
+    live,
+    width,
+    WINDOW: tl.constexpr,
+    L: tl.constexpr,
+    R: tl.constexpr,
+    NOWHERE: tl.constexpr,
+    LANES_X: tl.constexpr,
+):
+    """The last committed token, if there is one, and the drafts of the window."""
+    lane = tl.arange(0, LANES_X)
+    rank = done - 1 + lane
+    position = _positions(order, rank, R)
+    committed = tl.load(ids + position, mask=lane == 0, other=0)
+    drafts = tl.load(draft + lane - 1, mask=(lane > 0) & (lane <= WINDOW), other=0)
+    valid = tl.where(lane == 0, live & (done > 0), lane <= width)
+    _store_tokens(
+        tokens,
+        row_start + lane,
+        slot,
+        lane <= WINDOW,
+        tl.where(lane == 0, committed, drafts),
+        position,
+        L + rank,
+        valid,
+        rank,
+        rank + 1,
+        lane * 0 - 1,
+        NOWHERE,
+    )
+
+
+@triton.jit
+def _drops(holds, width, WINDOW: tl.constexpr, LANES_X: tl.constexpr):
+    """By how much each place of the window lowers the chance that a round comes that far [X].
+
+    Multiplied one after the other: a scan would round the products otherwise.
+    """
+    lane = tl.arange(0, LANES_X)
+    drops = tl.zeros((LANES_X,), tl.float64)
+    reached = tl.full((), 1.0, tl.float64)
+    for place in tl.static_range(WINDOW):
+        before = reached
+        reached = tl.where(place < width, before * tl.load(holds + place), before)
+        drops = tl.where(lane == place, before - reached, drops)
+    return drops
+
+
+@triton.jit
+def _seen_ends(
+    order,
+    draft,
+    first_end,
+    last_other,
+    done,
+    width,
+    seen,
+    eos_id,
+    WINDOW: tl.constexpr,
+    R: tl.constexpr,
+):
+    """First end token and last other token among the committed ones and the first `seen` drafts of the window."""
+    first = seen * 0 + first_end
+    last = seen * 0 + last_other
+    for place in tl.static_range(WINDOW):
+        position = _positions(order, done + place, R)
+        is_end = tl.load(draft + place) == eos_id
+        sees = (place < seen) & (place < width)
+        first = tl.where(sees & is_end, tl.minimum(first, position), first)
+        last = tl.where(sees & (is_end == 0), tl.maximum(last, position), last)
+    return first, last
+
+
+@triton.jit
+def _compose_kernel(
+    slots,
+    state,
+    tokens,
+    queries,
+    widths,
+    starts,
+    mask_id,
+    eos_id,
+    HAS_EOS: tl.constexpr,
+    CONTEXT: tl.constexpr,
+    LEAD: tl.constexpr,
+    WINDOW: tl.constexpr,
+    ANCHORS: tl.constexpr,
+    DEPTH: tl.constexpr,
+    Q: tl.constexpr,
+    L: tl.constexpr,
+    R: tl.constexpr,
+    K: tl.constexpr,
+    NOWHERE: tl.constexpr,
+    LANES_X: tl.constexpr,
+    LANES_Q: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    row = tl.program_id(0).to(tl.int64)
+    slot = tl.load(slots + row).to(tl.int64)
+    live = tl.load(state.live + slot) != 0
+    done = tl.load(state.done + slot)
+    opened = tl.load(state.open + slot)
+    ids = state.ids + slot * (L + 1)
+    order = state.order + slot * R
+    draft = state.draft + slot * K
+    row_start = row * (LEAD + Q)
+
+    if CONTEXT > 0:
+        width = done * 0
+        length = tl.load(state.length + slot)
+        _store_context(tokens, row_start, slot, ids, length, live, CONTEXT, NOWHERE, BLOCK)
+    else:
+        left = tl.where(live, opened - done, 0)
+        width = tl.minimum(tl.minimum(tl.load(state.drafted + slot), WINDOW), left)
+        _store_references(tokens, row_start, slot, ids, order, draft, done, live, width, WINDOW, L, R, NOWHERE, LANES_X)
+    tl.store(widths + row, width)
+
+    # group 0 starts behind the window, the others where the largest drops are
+    query = tl.arange(0, LANES_Q)
+    is_target = query < WINDOW
+    group = tl.maximum(query - WINDOW, 0) // DEPTH
+    start = query * 0 + width
+    tl.store(starts + row * (ANCHORS + 1), width)
+    if ANCHORS > 0:
+        lane = tl.arange(0, LANES_X)
+        drops = _drops(state.holds + slot * K, width, WINDOW, LANES_X)
+        for anchor in tl.static_range(ANCHORS):
+            most = tl.max(drops)
+            place = tl.min(tl.where(drops == most, lane, LANES_X))
+            drops = tl.where(lane == place, -1.0, drops)
+            begin = tl.where(most > 0, place, -1).to(tl.int64)
+            tl.store(starts + row * (ANCHORS + 1) + 1 + anchor, begin)
+            start = tl.where(group == anchor + 1, begin, start)
+
+    mask = query < Q
+    member = tl.maximum(query - WINDOW, 0) % DEPTH
+    rank = done + tl.where(is_target, query, start + member)
+    limit = done + tl.where(is_target, query, start)
+    valid = live & tl.where(is_target, query < width, (start >= 0) & (rank < opened))
+    position = _positions(order, rank, R)
+    number = tl.where(is_target, query, WINDOW + group)
+    at = row_start + LEAD + query
+    _store_tokens(
+        tokens, at, slot, mask, mask_id + query * 0, position, L + R + query, valid, rank, limit, number, NOWHERE
+    )
+
+    at = row * Q + query
+    tl.store(queries.seed + at, tl.load(state.seed + slot), mask=mask)
+    tl.store(queries.position + at, position, mask=mask)
+    tl.store(queries.step + at, tl.load(state.step + slot), mask=mask)
+    tl.store(queries.temperature + at, tl.load(state.temperature + slot), mask=mask)
+    tl.store(queries.valid + at, valid.to(tl.uint8), mask=mask)
+    if HAS_EOS:
+        seen = tl.where(is_target, query, tl.maximum(start, 0))
+        first_end, last_other = tl.load(state.first_end + slot), tl.load(state.last_other + slot)
+        first, last = _seen_ends(order, draft, first_end, last_other, done, width, seen, eos_id, WINDOW, R)
+        forced = position > first
+        tl.store(queries.forced + at, forced.to(tl.uint8), mask=mask)
+        tl.store(queries.forbidden + at, ((position < last) & (forced == 0)).to(tl.uint8), mask=mask)
+    else:
+        tl.store(queries.forced + at, 0, mask=mask)
+        tl.store(queries.forbidden + at, 0, mask=mask)

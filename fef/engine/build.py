@@ -11,9 +11,9 @@ import torch
 from fef.engine.cache import SlotCache, cache_bytes
 from fef.engine.draws import Vocabulary
 from fef.engine.forward import TorchForward
-from fef.engine.graphs import GraphRunner
+from fef.engine.graphs import GraphRunner, buckets
 from fef.engine.rounds import RoundShape
-from fef.engine.runner import Passes, TorchPasses
+from fef.engine.runner import Runs, TorchPasses
 from fef.engine.slots import SlotState, SlotTable
 from fef.engine.weights import join_weights
 from fef.errors import EngineError, OptionError
@@ -70,7 +70,7 @@ class Built:
     slot_bytes: int
     shapes: list[RoundShape]
     state: SlotState
-    runner: Passes | GraphRunner
+    runner: Runs
     vocabulary: Vocabulary
     banned: list[int]
     what: dict[str, Any]
@@ -97,8 +97,16 @@ def build(network: Transformer, options: EngineOptions, note: Callable[[str], No
     eos_id = config.eos_id if options.eos_id is None else options.eos_id
     banned = sorted({network.mask_id, *options.banned})
     vocabulary = Vocabulary(eos_id, torch.tensor(banned, device=device))
-    forward = TorchForward(network, join_weights(network), cache, table)
-    runner = TorchPasses(state, forward, vocabulary, network.mask_id)
+    layers = join_weights(network)
+    runner: Runs
+    if device.type == "cuda":
+        from fef.engine.kernel_passes import KernelPasses  # needs Triton
+
+        overlap = torch.cuda.get_device_capability(device) >= (9, 0)
+        passes = KernelPasses(network, layers, state, cache, vocabulary, overlap=overlap)
+        runner = GraphRunner(passes, spare=slots, sizes=buckets(slots), notes=note)
+    else:
+        runner = TorchPasses(state, TorchForward(network, layers, cache, table), vocabulary, network.mask_id)
     what = {"network": network.name, "device": device_name(device), "dtype": str(dtype).removeprefix("torch.")}
     return Built(table, slots, slot_bytes, shapes, state, runner, vocabulary, banned, what)
 

@@ -73,27 +73,30 @@ def draw(
 def sampled_law(logits_nV: Tensor, state: SlotState, row_n: Tensor) -> Tensor:
     """Log law at the temperature of each query's row, truncated; float64 [n, V]."""
     temperature_n, top_p_n, top_k_n = state.temperature_S[row_n], state.top_p_S[row_n], state.top_k_S[row_n]
-    logits_nV = logits_nV.double()
-    logits_nV = (logits_nV - logits_nV.amax(-1, keepdim=True)) / temperature_n[:, None]
     cut_n = ((top_p_n < 1) | (top_k_n > 0)).nonzero()[:, 0]
     if len(cut_n):
         cut_logits = logits_nV[cut_n]
-        value, last_id = cutoffs(cut_logits, top_p_n[cut_n], top_k_n[cut_n])
+        value, last_id = cutoffs(cut_logits, temperature_n[cut_n], top_p_n[cut_n], top_k_n[cut_n])
         id_V = torch.arange(logits_nV.shape[1], device=logits_nV.device)
         kept = (cut_logits > value[:, None]) | ((cut_logits == value[:, None]) & (id_V <= last_id[:, None]))
         logits_nV[cut_n] = cut_logits.masked_fill(~kept, -torch.inf)
+    logits_nV = logits_nV.double()
+    logits_nV = (logits_nV - logits_nV.amax(-1, keepdim=True)) / temperature_n[:, None]
     return logits_nV.log_softmax(-1)
 
 
-def cutoffs(scaled_nV: Tensor, top_p_n: Tensor, top_k_n: Tensor) -> tuple[Tensor, Tensor]:
-    """The last token that top-k and top-p keep, by falling probability and rising id: its value [n] and id [n].
+def cutoffs(logits_nV: Tensor, temperature_n: Tensor, top_p_n: Tensor, top_k_n: Tensor) -> tuple[Tensor, Tensor]:
+    """The last token that top-k and top-p keep, by falling probability and rising id: its logit [n] and id [n].
 
-    scaled_nV: logits over the temperature. The rules are those of `fef.laws.pipeline.log_law`.
+    logits_nV: -inf where banned. The rules are those of `fef.laws.pipeline.log_law`; at temperature 0 the result has no
+    meaning. Waits for nothing, so that a CUDA graph can hold it.
     """
-    sorted_nV, id_nV = scaled_nV.sort(dim=-1, descending=True, stable=True)
-    rank_V = torch.arange(scaled_nV.shape[-1], device=scaled_nV.device)
+    sorted_nV, id_nV = logits_nV.sort(dim=-1, descending=True, stable=True)
+    rank_V = torch.arange(logits_nV.shape[-1], device=logits_nV.device)
     dropped_nV = (rank_V >= top_k_n[:, None]) & (top_k_n[:, None] > 0)
-    p_nV = sorted_nV.double().masked_fill(dropped_nV, -torch.inf).softmax(-1)
+    warm_n1 = temperature_n.masked_fill(temperature_n == 0, 1.0)[:, None]
+    scaled_nV = (sorted_nV.double() - sorted_nV[:, :1].double()) / warm_n1
+    p_nV = scaled_nV.masked_fill(dropped_nV, -torch.inf).softmax(-1)
     before_nV = p_nV.cumsum(-1) - p_nV
     reached_nV = (before_nV >= top_p_n[:, None] - _REACHED) & (top_p_n[:, None] < 1) & (rank_V > 0)
     last_n1 = (~(dropped_nV | reached_nV)).sum(-1, keepdim=True) - 1

@@ -206,7 +206,7 @@ class Engine:
                 self.counted[slot] = 0
             try:
                 self.built.runner.load(slots, packed_BJ)
-                self.launch(self.context_kind(length), slots)
+                self.launch(self.context_kind(length, self.cuts(jobs)), slots)
             except EngineError as error:  # no memory for it
                 for job in jobs:
                     self.release(job)
@@ -217,18 +217,22 @@ class Engine:
         """Requests a context pass: their canvases are whole, so a few fill the device."""
         return max(1, self.options.context_tokens // self.built.table.context)
 
-    def context_kind(self, length: int) -> PassKind:
+    def cuts(self, jobs: Iterable[Job]) -> bool:
+        """Is top-p or top-k on in any of them?"""
+        return any(j.request.temperature > 0 and (j.request.top_p < 1 or j.request.top_k > 0) for j in jobs)
+
+    def context_kind(self, length: int, cut: bool) -> PassKind:
         context = self.built.table.context
         if self.on_cuda:
             length = min(-(-length // _CONTEXT_STEP) * _CONTEXT_STEP, context)
-        return PassKind(RoundShape(0, 0, self.built.table.drafts), Bounds(length, 0), length)
+        return PassKind(RoundShape(0, 0, self.built.table.drafts), Bounds(length, 0), length, cut)
 
     def round(self) -> None:
         if not self.running:
             return
         slots = sorted(self.running)
         shape = choose_shape(self.built.shapes, len(slots), self.survival, self.cost)
-        self.launch(PassKind(shape, self.bounds(slots, shape)), slots)
+        self.launch(PassKind(shape, self.bounds(slots, shape), cut=self.cuts(self.running.values())), slots)
 
     def bounds(self, slots: list[int], shape: RoundShape) -> Bounds:
         """On a CPU, what the rows have; on a GPU, where shapes are captured, what they can have."""

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fef.engine.runner import PassKind, Passes
+from fef.engine.runner import Passes, PassKind
 from fef.errors import EngineError
 
 __all__ = ["GraphRunner", "buckets"]

@@ -17,7 +17,7 @@ from fef.engine.forward import Bounds, TorchForward
 from fef.engine.rounds import RoundShape, compose_context, compose_round
 from fef.engine.slots import SlotState
 
-__all__ = ["PassKind", "Passes", "TorchPasses"]
+__all__ = ["PassKind", "Passes", "Runs", "TorchPasses"]
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,8 @@ class PassKind:
     cut: bool = False
 
 
-class Passes(Protocol):
-    """Passes over the slots of one engine, on one device."""
-
-    state: SlotState
+class Runs(Protocol):
+    """Runs passes over the slots of one engine, on one device."""
 
     def load(self, slots: list[int], packed_BJ: Tensor) -> None:
         """Put requests into slots."""
@@ -44,8 +42,14 @@ class Passes(Protocol):
         """One pass of these slots."""
         ...
 
+
+class Passes(Runs, Protocol):
+    """Passes as functions of the state of the slots."""
+
+    state: SlotState
+
     def pass_(self, kind: PassKind, slot_B: Tensor) -> None:
-        """One pass as a function of the slots' state, which it changes."""
+        """One pass, without waiting for the device."""
         ...
 
 

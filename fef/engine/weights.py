@@ -97,4 +97,3 @@ def adjacent(tensors: list[Tensor]) -> bool:
             return False
         place += tensor.numel() * tensor.element_size()
     return tensors[0].untyped_storage().data_ptr() == tensors[-1].untyped_storage().data_ptr()
-

@@ -1,0 +1,196 @@
+"""Passes made of the fused kernels, for CUDA: what `runner.TorchPasses` computes, in about eight launches a layer.
+
+Shapes: B rows, N tokens of a pass, Q queries, T = B x N, M = B x Q, D width, X joined q, k and v, V vocabulary, S slots.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from fef.engine.cache import SlotCache
+from fef.engine.draws import Vocabulary, cutoffs
+from fef.engine.kernels.advance import advance
+from fef.engine.kernels.attention import packed_attention
+from fef.engine.kernels.compose import PassInputs, compose
+from fef.engine.kernels.draw import Drawn, draw
+from fef.engine.kernels.linear import gated_linear, linear, linear_parts
+from fef.engine.kernels.norm import add_rms_norm, rms_norm
+from fef.engine.kernels.rotate import rotate_and_store
+from fef.engine.runner import PassKind
+from fef.engine.slots import SlotState
+from fef.engine.weights import LayerWeights
+from fef.models.transformer import RMSNorm, Transformer
+
+__all__ = ["KernelPasses"]
+
+
+class KernelPasses:
+    """overlap: kernels start while the ones before them end (Hopper and later)."""
+
+    def __init__(
+        self,
+        network: Transformer,
+        layers: list[LayerWeights],
+        state: SlotState,
+        cache: SlotCache,
+        vocabulary: Vocabulary,
+        *,
+        overlap: bool,
+    ) -> None:
+        self.network, self.layers, self.state, self.cache = network, layers, state, cache
+        self.vocabulary, self.overlap = vocabulary, overlap
+        self.config, self.table = network.config, state.table
+        self.length_S = state.length_S.int()
+        self.banned_V = vocabulary.banned_mask(self.config.vocab_size)
+        self.head_VD = (network.embed if network.head is None else network.head).weight.detach()
+
+    def load(self, slots: list[int], packed_BJ: Tensor) -> None:
+        device = self.state.ids_SL.device
+        self.state.load(torch.tensor(slots, device=device), packed_BJ.to(device, non_blocking=True))
+        self.length_S.copy_(self.state.length_S)
+
+    @torch.no_grad()
+    def run(self, kind: PassKind, slots: list[int]) -> None:
+        self.pass_(kind, torch.tensor(slots, device=self.state.ids_SL.device))
+
+    def pass_(self, kind: PassKind, slot_B: Tensor) -> None:
+        state, eos_id = self.state, self.vocabulary.eos_id
+        inputs = compose(state, slot_B, kind.shape, self.network.mask_id, eos_id, kind.context)
+        logits_MV = self.logits(inputs, slot_B, kind.shape.queries)
+        drawn = self.draw(logits_MV, inputs, slot_B, kind)
+        advance(state, slot_B, inputs, drawn, kind.shape, eos_id)
+
+    def logits(self, inputs: PassInputs, slot_B: Tensor, queries: int) -> Tensor:
+        """The network; the last layer runs where logits are read only."""
+        config, overlap = self.config, self.overlap
+        B, N = inputs.ids_BN.shape
+        pattern = Pattern(slot_B, inputs.rank_BN, inputs.limit_BN, inputs.group_BN)
+        hidden_TD = self.network.embed.weight.detach()[inputs.ids_BN.view(-1)]
+        first = self.layers[0].attn_norm
+        normed_TD = rms_norm(hidden_TD, first.weight.detach(), first.eps, overlap=overlap)
+        for number, layer in enumerate(self.layers):
+            qkv = layer.qkv
+            qkv_TX = linear(normed_TD, qkv.weight, bias_M=qkv.bias, scale_M=qkv.scale, overlap=overlap)
+            self.rotate_and_store(number, layer, qkv_TX, inputs)
+            last = number == len(self.layers) - 1
+            if last:
+                qkv_TX = qkv_TX.view(B, N, -1)[:, -queries:].reshape(B * queries, -1)
+                hidden_TD = hidden_TD.view(B, N, -1)[:, -queries:].reshape(B * queries, -1)
+                pattern = pattern.last(queries)
+            mixed_TX = packed_attention(
+                qkv_TX,
+                self.cache.keys_YSGCE[number],
+                self.cache.values_YSGCE[number],
+                self.state.rank_SL,
+                self.length_S,
+                pattern.slot_B,
+                pattern.rank_BN,
+                pattern.limit_BN,
+                pattern.group_BN,
+                heads=config.heads,
+                kv_heads=config.kv_head_count,
+                head_size=config.head_size,
+                references=self.table.ranks,
+                scratch=queries,
+                overlap=overlap,
+            )
+            out, norm = layer.out, layer.mlp_norm
+            hidden_TD, normed_TD = self.add_and_norm(mixed_TX, out.weight, out.scale, out.bias, hidden_TD, norm)
+            gated_TF = gated_linear(normed_TD, layer.gate_up.weight, scale_2F=layer.gate_up.scale, overlap=overlap)
+            down = layer.down
+            norm = self.network.norm if last else self.layers[number + 1].attn_norm
+            hidden_TD, normed_TD = self.add_and_norm(gated_TF, down.weight, down.scale, down.bias, hidden_TD, norm)
+        return linear(normed_TD, self.head_VD, overlap=overlap)
+
+    def add_and_norm(
+        self,
+        x_TK: Tensor,
+        weight_DK: Tensor,
+        scale_D: Tensor | None,
+        bias_D: Tensor | None,
+        residual_TD: Tensor,
+        norm: RMSNorm,
+    ) -> tuple[Tensor, Tensor]:
+        """(residual + product, its norm)."""
+        parts_STD = linear_parts(x_TK, weight_DK, overlap=self.overlap)
+        return add_rms_norm(
+            parts_STD,
+            residual_TD,
+            norm.weight.detach(),
+            norm.eps,
+            scale_D=scale_D,
+            bias_D=bias_D,
+            overlap=self.overlap,
+        )
+
+    def rotate_and_store(self, number: int, layer: LayerWeights, qkv_TX: Tensor, inputs: PassInputs) -> None:
+        config = self.config
+        q_norm = layer.q_norm if isinstance(layer.q_norm, RMSNorm) else None
+        k_norm = layer.k_norm if isinstance(layer.k_norm, RMSNorm) else None
+        rotate_and_store(
+            qkv_TX,
+            inputs.position_BN.view(-1),
+            inputs.slot_BN.view(-1),
+            inputs.place_BN.view(-1),
+            self.cache.keys_YSGCE[number],
+            self.cache.values_YSGCE[number],
+            heads=config.heads,
+            kv_heads=config.kv_head_count,
+            head_size=config.head_size,
+            rotary_size=config.rotary_size,
+            theta=config.rope_theta,
+            q_weight_E=None if q_norm is None else q_norm.weight.detach(),
+            k_weight_E=None if k_norm is None else k_norm.weight.detach(),
+            eps=config.norm_eps,
+            overlap=self.overlap,
+        )
+
+    def draw(self, logits_MV: Tensor, inputs: PassInputs, slot_B: Tensor, kind: PassKind) -> Drawn:
+        size = logits_MV.shape[1]
+        if kind.cut:
+            row_M = slot_B.repeat_interleave(kind.shape.queries)
+            masked_MV = logits_MV.float().masked_fill(self.banned_V, -torch.inf)
+            if self.vocabulary.eos_id is not None:
+                eos_M1 = masked_MV[:, self.vocabulary.eos_id, None]
+                eos_M1.masked_fill_(inputs.forbidden_M[:, None], -torch.inf)
+            state = self.state
+            cut_M, cut_id_M = cutoffs(masked_MV, inputs.temperature_M, state.top_p_S[row_M], state.top_k_S[row_M])
+        else:
+            cut_M = torch.full_like(inputs.temperature_M, -torch.inf, dtype=torch.float32)
+            cut_id_M = torch.full_like(inputs.seed_M, size)
+        eos_id = self.vocabulary.eos_id
+        return draw(
+            logits_MV,
+            seed_N=inputs.seed_M,
+            position_N=inputs.query_position_M,
+            step_N=inputs.step_M,
+            temperature_N=inputs.temperature_M,
+            forced_N=inputs.forced_M,
+            forbidden_N=inputs.forbidden_M,
+            banned_V=self.banned_V,
+            eos_id=-1 if eos_id is None else eos_id,
+            cut_N=cut_M,
+            cut_id_N=cut_id_M,
+        )
+
+
+@dataclass
+class Pattern:
+    """What tells which keys a token sees."""
+
+    slot_B: Tensor
+    rank_BN: Tensor
+    limit_BN: Tensor
+    group_BN: Tensor
+
+    def last(self, count: int) -> Pattern:
+        """That of the last tokens of each row."""
+        return Pattern(
+            self.slot_B,
+            self.rank_BN[:, -count:].contiguous(),
+            self.limit_BN[:, -count:].contiguous(),
+            self.group_BN[:, -count:].contiguous(),
+        )

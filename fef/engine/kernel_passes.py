@@ -10,12 +10,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from fef.engine.advance import Drawn
 from fef.engine.cache import SlotCache
 from fef.engine.draws import Vocabulary, cutoffs
 from fef.engine.kernels.advance import advance
 from fef.engine.kernels.attention import packed_attention
 from fef.engine.kernels.compose import PassInputs, compose
-from fef.engine.kernels.draw import Drawn, draw
+from fef.engine.kernels.draw import draw
 from fef.engine.kernels.linear import gated_linear, linear, linear_parts
 from fef.engine.kernels.norm import add_rms_norm, rms_norm
 from fef.engine.kernels.rotate import rotate_and_store
@@ -162,7 +163,7 @@ class KernelPasses:
             cut_M = torch.full_like(inputs.temperature_M, -torch.inf, dtype=torch.float32)
             cut_id_M = torch.full_like(inputs.seed_M, size)
         eos_id = self.vocabulary.eos_id
-        return draw(
+        drawn = draw(
             logits_MV,
             seed_N=inputs.seed_M,
             position_N=inputs.query_position_M,
@@ -175,6 +176,7 @@ class KernelPasses:
             cut_N=cut_M,
             cut_id_N=cut_id_M,
         )
+        return Drawn(drawn.token_N, drawn.logp_N, drawn.plain_N, drawn.top_N, drawn.valid_N)
 
 
 @dataclass

@@ -342,7 +342,7 @@ def _compose_kernel(
     forced = query < 0
     forbidden = forced
     if HAS_EOS:
-        seen = tl.where(is_target, query, tl.maximum(start, 0))
+        seen = tl.where(is_target, query, start)
         first, last = _seen_ends(order, draft, first_end, last_other, done, width, seen, eos_id, WINDOW, R)
         forced = position > first
         forbidden = (position < last) & (forced == 0)

@@ -27,7 +27,14 @@ SHAPES = [
 
 
 def random_state(
-    window: int, depth: int, anchors: int, seed: int, slots: int = 9, context: int = 40, ranks: int = 28
+    window: int,
+    depth: int,
+    anchors: int,
+    seed: int,
+    slots: int = 9,
+    context: int = 40,
+    ranks: int = 28,
+    drafts: int | None = None,
 ) -> SlotState:
     """The last slot is spare and was never loaded, the one before it is not live."""
     generator = torch.Generator().manual_seed(seed)
@@ -35,7 +42,7 @@ def random_state(
     def number(low: int, high: int) -> int:
         return int(torch.randint(low, high + 1, (), generator=generator))
 
-    drafts = max(window + 1, depth) + seed % 2
+    drafts = drafts or max(window + 1, depth) + seed % 2
     state = SlotState.empty(
         SlotTable(slots, context, ranks, drafts, window + (anchors + 1) * depth), torch.device("cpu")
     )

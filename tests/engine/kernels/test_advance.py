@@ -78,11 +78,17 @@ def test_contexts(context: int, eos_id: int | None, device: str) -> None:
         check(state, RoundShape(0, 0, depth), eos_id, device, context)
 
 
+def test_groups_deeper_than_the_drafts_kept(device: str) -> None:
+    shape = RoundShape(1, 1, 7)
+    for seed in range(3):
+        check(random_state(1, 7, 1, seed, drafts=3), shape, EOS, device, seed=seed)
+
+
 def test_what_is_left_of_long_canvases(device: str) -> None:
     """Slots whose only rank before the first end token is far behind, or that have none."""
     state = random_state(0, 1, 0, 0, context=3000, ranks=2500)
     shape = RoundShape(0)
-    for slot, (far, first_end) in enumerate([(2400, 1), (2400, 0), (1, 1), (1024, 1), (1025, 1)]):
+    for slot, (far, first_end) in enumerate([(2400, 1), (2400, 0), (1, 1), (256, 1), (257, 1)]):
         order_R = torch.arange(2500) + 1
         order_R[[0, far]] = torch.tensor([order_R[far], 0])
         state.order_SR[slot] = order_R

@@ -24,7 +24,8 @@ from fef.engine.slots import COUNTERS, SlotState
 
 __all__ = ["advance"]
 
-_BLOCK = 1024  # tokens, or ranks, looked at at once
+_TOKENS = 1024  # looked at at once
+_RANKS = 256
 
 
 class _Slots(NamedTuple):
@@ -96,11 +97,12 @@ def advance(
         R=table.ranks,
         K=table.drafts,
         COUNTS=len(COUNTERS),
+        LANES_C=triton.next_power_of_2(len(COUNTERS)),
         LANES_X=triton.next_power_of_2(shape.window + 1),
         LANES_Q=triton.next_power_of_2(shape.queries),
         LANES_K=triton.next_power_of_2(table.drafts),
-        BLOCK=min(_BLOCK, triton.next_power_of_2(N)),
-        BLOCK_R=min(_BLOCK, triton.next_power_of_2(table.ranks)),
+        BLOCK_N=min(_TOKENS, triton.next_power_of_2(N)),
+        BLOCK_R=_RANKS,
         num_warps=1,
     )
 
@@ -126,11 +128,6 @@ def _count(flags, N: tl.constexpr, BLOCK: tl.constexpr):
         index = start + tl.arange(0, BLOCK)
         total += tl.sum(tl.load(flags + index, mask=index < N, other=0).to(tl.int32))
     return total
-
-
-@triton.jit
-def _add(counter, amount):
-    tl.store(counter, tl.load(counter) + amount)
 
 
 @triton.jit
@@ -183,21 +180,33 @@ def _advance_kernel(
     R: tl.constexpr,
     K: tl.constexpr,
     COUNTS: tl.constexpr,
+    LANES_C: tl.constexpr,
     LANES_X: tl.constexpr,
     LANES_Q: tl.constexpr,
     LANES_K: tl.constexpr,
-    BLOCK: tl.constexpr,
+    BLOCK_N: tl.constexpr,
     BLOCK_R: tl.constexpr,
 ):
     row = tl.program_id(0).to(tl.int64)
     slot = tl.load(slots + row).to(tl.int64)
     if tl.load(state.live + slot) == 0:
         return
+    # Loads first: none is moved before a store that might be to the same place, and each wait is as long as all the rest.
     done, opened = tl.load(state.done + slot), tl.load(state.open + slot)
     width = tl.load(widths + row)
+    bad = tl.load(state.bad + slot) != 0
+    first_end, last_other = tl.load(state.first_end + slot), tl.load(state.last_other + slot)
+    c = tl.arange(0, LANES_C)
+    counters = state.counters + slot * COUNTS + c
+    counts = tl.load(counters, mask=c < COUNTS, other=0)
+    tokens = _count(token_valid + row * N, N, BLOCK_N)
     order = state.order + slot * R
     drafts = state.draft + slot * K
     first_query = row * Q
+    q = tl.arange(0, LANES_Q)
+    used = tl.load(query_valid + first_query + q, mask=q < Q, other=0) != 0
+    broken = used & (tl.load(drawn.valid + first_query + q, mask=q < Q, other=1) == 0)
+    bad = bad | (tl.max(broken.to(tl.int32)) != 0)
 
     # the draws from `done` on: of the targets, and of the bonus target behind the window, the first query of group 0
     x = tl.arange(0, LANES_X)
@@ -210,38 +219,33 @@ def _advance_kernel(
     take = x < commit
     rank = done + x
     position = tl.load(order + rank, mask=take, other=0)
-    tl.store(state.ids + slot * (L + 1) + position, token, mask=take)
-    tl.store(state.logprob + slot * (R + 1) + rank, tl.load(drawn.logp + at, mask=take, other=0.0), mask=take)
-    tl.store(state.confidence + slot * (R + 1) + rank, tl.load(drawn.plain + at, mask=take, other=0.0), mask=take)
+    logp = tl.load(drawn.logp + at, mask=take, other=0.0)
+    plain = tl.load(drawn.plain + at, mask=take, other=0.0)
+    source, count = _sources(starts + row * GROUPS, width, accepted, commit, K, WINDOW, GROUPS, DEPTH, LANES_K)
+    new_draft = tl.load(drawn.token + first_query + source)
+    new_holds = tl.load(drawn.top + first_query + source)
     done += commit
-    tl.store(state.done + slot, done)
-
-    q = tl.arange(0, LANES_Q)
-    used = tl.load(query_valid + first_query + q, mask=q < Q, other=0) != 0
-    broken = used & (tl.load(drawn.valid + first_query + q, mask=q < Q, other=1) == 0)
-    bad = (tl.load(state.bad + slot) != 0) | (tl.max(broken.to(tl.int32)) != 0)
-    tl.store(state.bad + slot, bad.to(tl.uint8))
     if HAS_EOS:
         is_end = token == eos_id
-        first_end, last_other = tl.load(state.first_end + slot), tl.load(state.last_other + slot)
         first_end = tl.minimum(first_end, tl.min(tl.where(take & is_end, position, first_end)))
         last_other = tl.maximum(last_other, tl.max(tl.where(take & (is_end == 0), position, -1)))
-        tl.store(state.first_end + slot, first_end)
-        tl.store(state.last_other + slot, last_other)
         left = _something_left(order, done, opened, first_end, BLOCK_R)
     else:
         left = done < opened
+
+    tl.store(state.ids + slot * (L + 1) + position, token, mask=take)
+    tl.store(state.logprob + slot * (R + 1) + rank, logp, mask=take)
+    tl.store(state.confidence + slot * (R + 1) + rank, plain, mask=take)
+    tl.store(state.done + slot, done)
     tl.store(state.live + slot, (left & (bad == 0)).to(tl.uint8))
-
-    source, count = _sources(starts + row * GROUPS, width, accepted, commit, K, WINDOW, GROUPS, DEPTH, LANES_K)
+    tl.store(state.bad + slot, bad.to(tl.uint8))
+    tl.store(state.first_end + slot, first_end)
+    tl.store(state.last_other + slot, last_other)
     k = tl.arange(0, LANES_K)
-    tl.store(drafts + k, tl.load(drawn.token + first_query + source), mask=k < K)
-    tl.store(state.holds + slot * K + k, tl.load(drawn.top + first_query + source), mask=k < K)
+    tl.store(drafts + k, new_draft, mask=k < K)
+    tl.store(state.holds + slot * K + k, new_holds, mask=k < K)
     tl.store(state.drafted + slot, tl.minimum(count, tl.maximum(opened - done, 0)))
-
-    counters = state.counters + slot * COUNTS  # in the order of `COUNTERS`
-    _add(counters, 1)
-    _add(counters + 1, _count(token_valid + row * N, N, BLOCK))
-    _add(counters + 2, (width > 0).to(tl.int64))
-    _add(counters + 3, width)
-    _add(counters + 4, accepted)
+    # in the order of `COUNTERS`: calls, token forwards, rounds, drafts, those accepted
+    accepts = tl.where(c == 4, accepted, 0) + tl.where(c == 3, width, 0)
+    passes = tl.where(c == 2, (width > 0).to(tl.int64), 0) + tl.where(c == 1, tokens, 0) + (c == 0).to(tl.int64)
+    tl.store(counters, counts + accepts + passes, mask=c < COUNTS)

@@ -224,43 +224,14 @@ def _store_context(
 
 
 @triton.jit
-def _store_references(
-    tokens,
-    row_start,
-    slot,
-    ids,
-    order,
-    draft,
-    done,
-    live,
-    width,
-    WINDOW: tl.constexpr,
-    L: tl.constexpr,
-    R: tl.constexpr,
-    NOWHERE: tl.constexpr,
-    LANES_X: tl.constexpr,
-):
-    """The last committed token, if there is one, and the drafts of the window."""
+def _references(ids, order, draft, done, live, width, WINDOW: tl.constexpr, R: tl.constexpr, LANES_X: tl.constexpr):
+    """The last committed token, if there is one, and the drafts of the window: ids, positions, validity."""
     lane = tl.arange(0, LANES_X)
-    rank = done - 1 + lane
-    position = _positions(order, rank, R)
+    position = _positions(order, done - 1 + lane, R)
     committed = tl.load(ids + position, mask=lane == 0, other=0)
     drafts = tl.load(draft + lane - 1, mask=(lane > 0) & (lane <= WINDOW), other=0)
     valid = tl.where(lane == 0, live & (done > 0), lane <= width)
-    _store_tokens(
-        tokens,
-        row_start + lane,
-        slot,
-        lane <= WINDOW,
-        tl.where(lane == 0, committed, drafts),
-        position,
-        L + rank,
-        valid,
-        rank,
-        rank + 1,
-        lane * 0 - 1,
-        NOWHERE,
-    )
+    return tl.where(lane == 0, committed, drafts), position, valid
 
 
 @triton.jit
@@ -329,41 +300,36 @@ def _compose_kernel(
     LANES_Q: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
+    # Loads first: none is moved before a store that might be to the same place, and each wait is as long as all the rest.
     row = tl.program_id(0).to(tl.int64)
     slot = tl.load(slots + row).to(tl.int64)
     live = tl.load(state.live + slot) != 0
-    done = tl.load(state.done + slot)
-    opened = tl.load(state.open + slot)
+    done, opened = tl.load(state.done + slot), tl.load(state.open + slot)
+    length, drafted = tl.load(state.length + slot), tl.load(state.drafted + slot)
+    first_end, last_other = tl.load(state.first_end + slot), tl.load(state.last_other + slot)
+    seed, step = tl.load(state.seed + slot), tl.load(state.step + slot)
+    temperature = tl.load(state.temperature + slot)
     ids = state.ids + slot * (L + 1)
     order = state.order + slot * R
     draft = state.draft + slot * K
     row_start = row * (LEAD + Q)
-
-    if CONTEXT > 0:
-        width = done * 0
-        length = tl.load(state.length + slot)
-        _store_context(tokens, row_start, slot, ids, length, live, CONTEXT, NOWHERE, BLOCK)
-    else:
-        left = tl.where(live, opened - done, 0)
-        width = tl.minimum(tl.minimum(tl.load(state.drafted + slot), WINDOW), left)
-        _store_references(tokens, row_start, slot, ids, order, draft, done, live, width, WINDOW, L, R, NOWHERE, LANES_X)
-    tl.store(widths + row, width)
+    width = tl.minimum(tl.minimum(drafted, WINDOW), tl.where(live, opened - done, 0))
 
     # group 0 starts behind the window, the others where the largest drops are
     query = tl.arange(0, LANES_Q)
     is_target = query < WINDOW
     group = tl.maximum(query - WINDOW, 0) // DEPTH
     start = query * 0 + width
-    tl.store(starts + row * (ANCHORS + 1), width)
+    x = tl.arange(0, LANES_X)  # there are no more groups than places of the window
+    begins = x * 0 + width
     if ANCHORS > 0:
-        lane = tl.arange(0, LANES_X)
         drops = _drops(state.holds + slot * K, width, WINDOW, LANES_X)
         for anchor in tl.static_range(ANCHORS):
             most = tl.max(drops)
-            place = tl.min(tl.where(drops == most, lane, LANES_X))
-            drops = tl.where(lane == place, -1.0, drops)
+            place = tl.min(tl.where(drops == most, x, LANES_X))
+            drops = tl.where(x == place, -1.0, drops)
             begin = tl.where(most > 0, place, -1).to(tl.int64)
-            tl.store(starts + row * (ANCHORS + 1) + 1 + anchor, begin)
+            begins = tl.where(x == anchor + 1, begin, begins)
             start = tl.where(group == anchor + 1, begin, start)
 
     mask = query < Q
@@ -373,24 +339,44 @@ def _compose_kernel(
     valid = live & tl.where(is_target, query < width, (start >= 0) & (rank < opened))
     position = _positions(order, rank, R)
     number = tl.where(is_target, query, WINDOW + group)
-    at = row_start + LEAD + query
-    _store_tokens(
-        tokens, at, slot, mask, mask_id + query * 0, position, L + R + query, valid, rank, limit, number, NOWHERE
-    )
-
-    at = row * Q + query
-    tl.store(queries.seed + at, tl.load(state.seed + slot), mask=mask)
-    tl.store(queries.position + at, position, mask=mask)
-    tl.store(queries.step + at, tl.load(state.step + slot), mask=mask)
-    tl.store(queries.temperature + at, tl.load(state.temperature + slot), mask=mask)
-    tl.store(queries.valid + at, valid.to(tl.uint8), mask=mask)
+    forced = query < 0
+    forbidden = forced
     if HAS_EOS:
-        seen = tl.where(is_target, query, tl.maximum(start, 0))
-        first_end, last_other = tl.load(state.first_end + slot), tl.load(state.last_other + slot)
+        seen = tl.where(is_target, query, start)
         first, last = _seen_ends(order, draft, first_end, last_other, done, width, seen, eos_id, WINDOW, R)
         forced = position > first
-        tl.store(queries.forced + at, forced.to(tl.uint8), mask=mask)
-        tl.store(queries.forbidden + at, ((position < last) & (forced == 0)).to(tl.uint8), mask=mask)
+        forbidden = (position < last) & (forced == 0)
+
+    if CONTEXT > 0:
+        _store_context(tokens, row_start, slot, ids, length, live, CONTEXT, NOWHERE, BLOCK)
     else:
-        tl.store(queries.forced + at, 0, mask=mask)
-        tl.store(queries.forbidden + at, 0, mask=mask)
+        token, at, is_real = _references(ids, order, draft, done, live, width, WINDOW, R, LANES_X)
+        behind = done - 1 + x
+        no_group = x * 0 - 1
+        _store_tokens(
+            tokens,
+            row_start + x,
+            slot,
+            x <= WINDOW,
+            token,
+            at,
+            L + behind,
+            is_real,
+            behind,
+            done + x,
+            no_group,
+            NOWHERE,
+        )
+    at = row_start + LEAD + query
+    masks = query * 0 + mask_id
+    _store_tokens(tokens, at, slot, mask, masks, position, L + R + query, valid, rank, limit, number, NOWHERE)
+    at = row * Q + query
+    tl.store(queries.seed + at, seed, mask=mask)
+    tl.store(queries.position + at, position, mask=mask)
+    tl.store(queries.step + at, step, mask=mask)
+    tl.store(queries.temperature + at, temperature, mask=mask)
+    tl.store(queries.forced + at, forced.to(tl.uint8), mask=mask)
+    tl.store(queries.forbidden + at, forbidden.to(tl.uint8), mask=mask)
+    tl.store(queries.valid + at, valid.to(tl.uint8), mask=mask)
+    tl.store(widths + row, width)
+    tl.store(starts + row * (ANCHORS + 1) + x, begins, mask=x <= ANCHORS)

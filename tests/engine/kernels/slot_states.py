@@ -1,16 +1,40 @@
 """Random slots in the middle of decoding, for the kernels that compose and advance passes."""
 
+import dataclasses
+
 import torch
 
+from fef.engine.advance import end_rules
+from fef.engine.kernels.compose import PassInputs
+from fef.engine.rounds import PassTokens, RoundShape, compose_context, compose_round
 from fef.engine.slots import NEVER, PassRequest, SlotState, SlotTable
 
-__all__ = ["EOS", "MASK", "random_state"]
+__all__ = ["EOS", "MASK", "SHAPES", "SLOTS", "moved", "plain_inputs", "plain_tokens", "random_state"]
 
 EOS, MASK, VOCABULARY = 2, 9, 10
+SLOTS = torch.tensor([3, 8, 0, 7, 1, 8, 2, 5, 4, 6])  # rows of a pass: the spare slot twice
+SHAPES = [
+    RoundShape(0),
+    RoundShape(0, 0, 5),
+    RoundShape(1),
+    RoundShape(1, 1),
+    RoundShape(4, 2),
+    RoundShape(4, 3, 2),
+    RoundShape(15, 0, 17),
+    RoundShape(16, 2),
+    RoundShape(16, 3, 9),
+]
 
 
 def random_state(
-    window: int, depth: int, anchors: int, seed: int, slots: int = 12, context: int = 40, ranks: int = 28
+    window: int,
+    depth: int,
+    anchors: int,
+    seed: int,
+    slots: int = 9,
+    context: int = 40,
+    ranks: int = 28,
+    drafts: int | None = None,
 ) -> SlotState:
     """The last slot is spare and was never loaded, the one before it is not live."""
     generator = torch.Generator().manual_seed(seed)
@@ -18,7 +42,7 @@ def random_state(
     def number(low: int, high: int) -> int:
         return int(torch.randint(low, high + 1, (), generator=generator))
 
-    drafts = max(window + 1, depth) + seed % 2
+    drafts = drafts or max(window + 1, depth) + seed % 2
     state = SlotState.empty(
         SlotTable(slots, context, ranks, drafts, window + (anchors + 1) * depth), torch.device("cpu")
     )
@@ -52,3 +76,43 @@ def random_state(
         state.counters_SC[slot] = torch.randint(0, 50, (state.counters_SC.shape[1],), generator=generator)
     state.live_S[slots - 2] = False
     return state
+
+
+def moved(state: SlotState, device: str) -> SlotState:
+    """A copy on another device, or on the same one."""
+    names = [field.name for field in dataclasses.fields(state) if field.name != "table"]
+    return SlotState(state.table, **{name: getattr(state, name).clone().to(device) for name in names})
+
+
+def plain_tokens(rows: SlotState, shape: RoundShape, context: int = 0) -> PassTokens:
+    return compose_context(rows, shape, context, MASK) if context else compose_round(rows, shape, MASK)
+
+
+def plain_inputs(
+    state: SlotState, slot_B: torch.Tensor, shape: RoundShape, eos_id: int | None, context: int = 0
+) -> PassInputs:
+    """What the kernel composes, by the plain functions."""
+    rows = state.take(slot_B)
+    tokens = plain_tokens(rows, shape, context)
+    Q, size = shape.queries, tokens.ids_BN.shape
+    rules = end_rules(rows, tokens, eos_id)
+    no_BQ = torch.zeros(len(slot_B), Q, dtype=torch.bool)
+    return PassInputs(
+        ids_BN=tokens.ids_BN,
+        position_BN=tokens.position_BN,
+        place_BN=tokens.place_BN.int(),
+        slot_BN=slot_B[:, None].expand(size).int(),
+        valid_BN=tokens.valid_BN,
+        rank_BN=tokens.rank_BN.int(),
+        limit_BN=tokens.limit_BN.int(),
+        group_BN=tokens.group_BN.int(),
+        width_B=tokens.width_B,
+        start_BG=tokens.start_BG,
+        seed_M=rows.seed_S.repeat_interleave(Q),
+        query_position_M=tokens.position_BN[:, -Q:].flatten(),
+        step_M=rows.step_S.repeat_interleave(Q),
+        temperature_M=rows.temperature_S.repeat_interleave(Q),
+        forced_M=(no_BQ if rules is None else rules.forced).flatten(),
+        forbidden_M=(no_BQ if rules is None else rules.forbidden).flatten(),
+        query_valid_M=tokens.valid_BN[:, -Q:].flatten(),
+    )

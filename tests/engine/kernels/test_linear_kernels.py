@@ -91,9 +91,15 @@ def test_the_way_it_runs_does_not_change_the_bits(dtype: torch.dtype, device: st
         assert torch.equal(other, several[0])
 
 
+def test_every_tile_is_computed_once(device: str) -> None:
+    x_NK, weight_MK = inputs(70, 150, 32, torch.float32, device)
+    tiles = Tiles(64, 16, 16, stages=2, group=2)  # five token tiles in groups of two
+    close(linear(x_NK, weight_MK, _tiles=tiles), x_NK.double() @ weight_MK.double().T)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_a_token_does_not_see_the_others(dtype: torch.dtype, device: str) -> None:
-    x_NK, weight_MK = inputs(70, 64, 1024, dtype, device)
+    x_NK, weight_MK = inputs(70, 32, 1024, dtype, device)
     together_NM, gated_NF = linear(x_NK, weight_MK), gated_linear(x_NK, weight_MK)
     for n in (0, 33, 69):
         assert torch.equal(linear(x_NK[n : n + 1], weight_MK)[0], together_NM[n])

@@ -17,7 +17,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from fef.engine.rounds import RoundShape
+from fef.engine.rounds import SURVIVAL, RoundShape
 from fef.engine.slots import SlotState
 
 __all__ = ["PassInputs", "compose"]
@@ -180,6 +180,7 @@ def compose(
         R=table.ranks,
         K=table.drafts,
         NOWHERE=table.nowhere,
+        WORTH=SURVIVAL,
         LANES_X=triton.next_power_of_2(shape.window + 1),
         LANES_Q=triton.next_power_of_2(Q),
         BLOCK=_BLOCK,
@@ -276,6 +277,17 @@ def _seen_ends(
 
 
 @triton.jit
+def _worthwhile(holds, WINDOW: tl.constexpr, WORTH: tl.constexpr):
+    """`rounds.worthwhile`; multiplied one after the other, as there."""
+    reached = tl.full((), 1.0, tl.float64)
+    count = tl.full((), 0, tl.int64)
+    for place in tl.static_range(WINDOW):
+        count += (reached >= WORTH).to(tl.int64)
+        reached *= tl.load(holds + place)
+    return count
+
+
+@triton.jit
 def _compose_kernel(
     slots,
     state,
@@ -296,6 +308,7 @@ def _compose_kernel(
     R: tl.constexpr,
     K: tl.constexpr,
     NOWHERE: tl.constexpr,
+    WORTH: tl.constexpr,
     LANES_X: tl.constexpr,
     LANES_Q: tl.constexpr,
     BLOCK: tl.constexpr,
@@ -314,6 +327,7 @@ def _compose_kernel(
     draft = state.draft + slot * K
     row_start = row * (LEAD + Q)
     width = tl.minimum(tl.minimum(drafted, WINDOW), tl.where(live, opened - done, 0))
+    width = tl.minimum(width, _worthwhile(state.holds + slot * K, WINDOW, WORTH))
 
     # group 0 starts behind the window, the others where the largest drops are
     query = tl.arange(0, LANES_Q)

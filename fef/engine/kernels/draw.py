@@ -179,7 +179,7 @@ def _chunk_kernel(
     wrong = allowed & ~(x < float("inf"))  # nan and +inf
     x = tl.where(x < float("inf"), x, float("-inf")).to(tl.float64)
 
-    field = N.to(tl.int64) * C
+    field = tl.cast(N, tl.int64) * C
     at = slot * C + chunk
     plain_x = tl.where(plain, x, float("-inf"))
     plain_best = tl.max(plain_x)
@@ -237,7 +237,7 @@ def _join_kernel(
     chunk = tl.arange(0, BLOCK)
     there = chunk < C
     at = slot * C + chunk
-    field = N.to(tl.int64) * C
+    field = tl.cast(N, tl.int64) * C
 
     plain_best_C = tl.load(values + at, mask=there, other=float("-inf"))
     plain_best = tl.max(plain_best_C)

@@ -1,4 +1,4 @@
-"""Repairs of Triton 3.6's interpreter: loop bounds under NumPy 2.4, and bfloat16, which it stores as raw uint16."""
+"""Repairs of Triton 3.6's interpreter: loop bounds under NumPy 2.4, bfloat16 (stored as raw uint16), the order of sums."""
 
 from typing import Any
 
@@ -27,7 +27,11 @@ def repair_interpreter() -> None:
         return interpreter.TensorHandle(_to_bfloat16(src.data), tl.bfloat16)
 
     def create_dot(_self: Any, a: Any, b: Any, d: Any, *_precision: Any) -> Any:
-        return interpreter.TensorHandle(_widened(a) @ _widened(b) + d.data, d.dtype.scalar)
+        # One chain over k, as on the device: a BLAS adds in an order that depends on the tile.
+        left, right, total = _widened(a), _widened(b), d.data.astype(np.float32)
+        for k in range(left.shape[1]):
+            total += left[:, k, None] * right[None, k]
+        return interpreter.TensorHandle(total, d.dtype.scalar)
 
     def get_bf16(_self: Any, value: float) -> Any:
         return interpreter.TensorHandle(_to_bfloat16(np.array([value], dtype=np.float32)), tl.bfloat16)

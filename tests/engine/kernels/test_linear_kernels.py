@@ -8,9 +8,9 @@ from torch import Tensor
 from fef.engine.kernels.linear import Tiles, gated_linear, linear, linear_parts, split_of
 from fef.engine.kernels.norm import add_rms_norm, rms_norm
 
-TOLERANCE = {torch.float32: 2e-6, torch.bfloat16: 2e-2}
+TOLERANCE = {torch.float32: 4e-6, torch.bfloat16: 2e-2}
 DTYPES = [torch.float32, torch.bfloat16]
-K_TILE = {torch.float32: 16, torch.bfloat16: 64}  # NumPy sums a tile in an order of its own
+K_TILES = {torch.float32: (16, 32), torch.bfloat16: (64, 128)}
 
 
 def inputs(N: int, M: int, K: int, dtype: torch.dtype, device: str) -> tuple[Tensor, Tensor]:
@@ -81,9 +81,9 @@ def test_the_way_it_runs_does_not_change_the_bits(dtype: torch.dtype, device: st
             weight_MK,
             scale_M=scale_M,
             residual_NM=residual_NM,
-            _tiles=Tiles(64, n, K_TILE[dtype], stages=2, spread=spread, bulk=bulk),
+            _tiles=Tiles(64, n, k, stages=2, spread=spread, bulk=bulk),
         )
-        for n in (16, 32)
+        for n, k in zip((16, 32), K_TILES[dtype], strict=True)
         for spread in (False, True)
         for bulk in (False, True)
     ]
@@ -121,7 +121,7 @@ def test_a_norm_behind_a_product_has_the_bits_of_the_two(spread: bool, dtype: to
     x_NK, weight_DK = inputs(3, 64, 1024, dtype, device)
     residual_ND, weight_D = torch.randn(3, 64, device=device).to(dtype), torch.randn(64, device=device).to(dtype)
     bias_D = torch.randn(64, device=device).to(dtype)
-    tiles = Tiles(64, 16, K_TILE[dtype], stages=2, spread=spread)
+    tiles = Tiles(64, 16, K_TILES[dtype][0], stages=2, spread=spread)
     part_SND = linear_parts(x_NK, weight_DK, _tiles=tiles)
     assert part_SND.shape[0] == (2 if spread else 1)
     sum_ND, normed_ND = add_rms_norm(part_SND, residual_ND, weight_D, 1e-6, bias_D=bias_D)

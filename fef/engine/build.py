@@ -30,7 +30,8 @@ class EngineOptions:
     """max_batch: requests at once. max_length: tokens of a canvas, by default what the network allows. max_new_tokens: slots
     of a canvas that one denoising pass fills, by default as many. windows: drafts a round to choose among by measured cost;
     0 is one token a pass. anchors: draft groups besides the one behind the window. memory_gb: for the caches. eos_id, banned:
-    as in `fef.decode`. context_tokens: canvas tokens a context pass."""
+    as in `fef.decode`. context_tokens: canvas tokens a context pass. threads: of a CPU, by default torch's number; the rows are shared out among
+    them."""
 
     max_batch: int = 16
     max_length: int | None = None
@@ -41,6 +42,7 @@ class EngineOptions:
     eos_id: int | None = None
     banned: Sequence[int] = ()
     context_tokens: int = 4096
+    threads: int | None = None
 
     def __post_init__(self) -> None:
         for name, least in (("max_batch", 1), ("anchors", 0), ("context_tokens", 1)):
@@ -106,7 +108,8 @@ def build(network: Transformer, options: EngineOptions, note: Callable[[str], No
         passes = KernelPasses(network, layers, state, cache, vocabulary, overlap=overlap)
         runner = GraphRunner(passes, spare=slots, sizes=buckets(slots), notes=note)
     else:
-        runner = TorchPasses(state, TorchForward(network, layers, cache, table), vocabulary, network.mask_id)
+        threads = torch.get_num_threads() if options.threads is None else options.threads
+        runner = TorchPasses(state, TorchForward(network, layers, cache, table), vocabulary, network.mask_id, threads)
     what = {"network": network.name, "device": device_name(device), "dtype": str(dtype).removeprefix("torch.")}
     return Built(table, slots, slot_bytes, shapes, state, runner, vocabulary, banned, what)
 

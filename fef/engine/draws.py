@@ -35,20 +35,20 @@ class Vocabulary:
 
 
 def draw(
-    logits_BQV: Tensor, state: SlotState, tokens: PassTokens, rules: EndRules | None, vocabulary: Vocabulary
+    logits_MV: Tensor, state: SlotState, tokens: PassTokens, rules: EndRules | None, vocabulary: Vocabulary
 ) -> Drawn:
-    """Draw at every valid query. Reads back which those are, so this one is for the CPU."""
+    """Draw at the M valid queries, whose logits these are. Reads back which they are, so this one is for the CPU."""
     queries = tokens.shape.queries
     valid_BQ = tokens.valid_BN[:, -queries:]
     row_N, query_N = valid_BQ.nonzero(as_tuple=True)
-    logits_NV = logits_BQV[row_N, query_N].float().index_fill(-1, vocabulary.banned, -torch.inf)
-    plain_NV = logits_NV.double().log_softmax(-1)
-    top_N = plain_NV.amax(-1).exp()
+    logits_NV = logits_MV.float().index_fill(-1, vocabulary.banned, -torch.inf)
+    mass_N = logits_NV.logsumexp(-1).double()
+    top_N = (logits_NV.amax(-1).double() - mass_N).exp()
     forced_N = torch.zeros_like(row_N, dtype=torch.bool)
     if rules is not None:
         forced_N = rules.forced[row_N, query_N]
-        ends_N = rules.forbidden[row_N, query_N].nonzero()[:, 0]
-        logits_NV[ends_N, vocabulary.eos_id] = -torch.inf
+        no_end_n = rules.forbidden[row_N, query_N].nonzero()[:, 0]
+        logits_NV[no_end_n, vocabulary.eos_id] = -torch.inf
     ok_N = logits_NV.amax(-1).isfinite() | forced_N
     token_N = logits_NV.argmax(-1)
     logp_N = torch.zeros(len(row_N), dtype=torch.float64)
@@ -66,7 +66,7 @@ def draw(
     def spread(value_N: Tensor) -> Tensor:
         return value_N.new_zeros(valid_BQ.shape).index_put((row_N, query_N), value_N)
 
-    plain_N = plain_NV.gather(1, token_N[:, None])[:, 0]
+    plain_N = logits_NV.gather(1, token_N[:, None])[:, 0].double() - mass_N
     return Drawn(spread(token_N), spread(logp_N), spread(plain_N), spread(top_N), spread(ok_N))
 
 

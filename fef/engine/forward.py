@@ -1,7 +1,11 @@
-"""One pass through the network over the caches of many slots, in plain torch: for CPUs and for float32.
+"""One pass through the network over the caches of many slots, in plain torch, for CPUs. Absent tokens cost nothing.
 
-Shapes: B rows, N tokens of a pass, Q queries, D width, F feed-forward width, G key-value heads, H heads, E head size, C
-places of a slot's cache, K keys that are read, V vocabulary; S slots.
+The tokens of all rows lie side by side for the products; attention runs row by row on a view of the row's cache. For that
+the places of a slot are laid out so that what a row reads is one piece: references from right to left, then the context,
+then the queries of the pass.
+
+Shapes: B rows, T tokens of all rows that are there, N and Q places of tokens and queries in a row, D width, G key-value
+heads, H heads, E head size, C places of a slot's cache, K keys that a row reads, V vocabulary, S slots.
 """
 
 from __future__ import annotations
@@ -29,80 +33,129 @@ class Bounds:
     references: int
 
 
+@dataclass
+class Ragged:
+    """Tokens of all rows side by side. slot_T, place_T: where their keys go. rotation: see `rope_table`. rows: slot of each
+    row, its first token and the one behind its last. bias_TK: 0 where a key is seen."""
+
+    slot_T: Tensor
+    place_T: Tensor
+    rotation: tuple[Tensor, Tensor]
+    rows: list[tuple[int, int, int]]
+    bias_TK: Tensor
+
+
 class TorchForward:
-    """Logits [B, Q, V] at the queries of a pass. The last layer runs where logits are read only."""
+    """Logits [M, V] at the M valid queries of a pass, row by row. The last layer runs where logits are read only."""
 
     def __init__(self, network: Transformer, layers: list[LayerWeights], cache: SlotCache, table: SlotTable) -> None:
         self.network, self.layers, self.cache, self.table = network, layers, cache, table
         self.config = network.config
 
     def __call__(self, state: SlotState, tokens: PassTokens, slot_B: Tensor, bounds: Bounds) -> Tensor:
-        network, queries = self.network, tokens.shape.queries
-        hidden_BND = network.embed(tokens.ids_BN)
-        rotation = rope_table(tokens.position_BN, self.config.rotary_size, self.config.rope_theta, hidden_BND.dtype)
-        bias = additive_mask(visible_keys(state, tokens, bounds), hidden_BND.dtype)
+        row_T, column_T = tokens.valid_BN.nonzero(as_tuple=True)
+        hidden_TD = self.network.embed(tokens.ids_BN[row_T, column_T])
+        ragged = self.ragged(state, tokens, slot_B, bounds, row_T, column_T, hidden_TD.dtype)
+        reads_logits_T = column_T >= tokens.ids_BN.shape[1] - tokens.shape.queries
+        first_place = self.table.ranks - bounds.references
+        places = slice(first_place, self.table.ranks + bounds.context + tokens.shape.queries)
         for number, layer in enumerate(self.layers):
-            q_BHNE = self.store(number, layer, hidden_BND, rotation, slot_B, tokens.place_BN)
+            q_THE = self.store(number, layer, hidden_TD, ragged)
             if number == len(self.layers) - 1:
-                q_BHNE, bias, hidden_BND = q_BHNE[:, :, -queries:], bias[:, :, -queries:], hidden_BND[:, -queries:]
-            k_BGKE, v_BGKE = self.read(number, slot_B, bounds, queries)
-            grouped = q_BHNE.shape[1] != k_BGKE.shape[1]
-            mixed_BHNE = F.scaled_dot_product_attention(q_BHNE, k_BGKE, v_BGKE, attn_mask=bias, enable_gqa=grouped)
-            hidden_BND = hidden_BND + layer.out(mixed_BHNE.transpose(1, 2).flatten(2))
-            hidden_BND = hidden_BND + feed_forward(layer, layer.mlp_norm(hidden_BND))
-        return network.logits(network.norm(hidden_BND))
+                q_THE, hidden_TD = q_THE[reads_logits_T], hidden_TD[reads_logits_T]
+                ragged = self.narrowed(ragged, reads_logits_T)
+            hidden_TD = hidden_TD + layer.out(self.attend(number, q_THE, ragged, places))
+            gate_TF, up_TF = layer.gate_up(layer.mlp_norm(hidden_TD)).chunk(2, dim=-1)
+            hidden_TD = hidden_TD + layer.down(F.silu(gate_TF).mul_(up_TF))
+        return self.network.logits(self.network.norm(hidden_TD))
 
-    def store(
+    def ragged(
         self,
-        number: int,
-        layer: LayerWeights,
-        hidden_BND: Tensor,
-        rotation: tuple[Tensor, Tensor],
+        state: SlotState,
+        tokens: PassTokens,
         slot_B: Tensor,
-        place_BN: Tensor,
-    ) -> Tensor:
-        """Queries of the new tokens [B, H, N, E]; their keys and values go to the cache."""
+        bounds: Bounds,
+        row_T: Tensor,
+        column_T: Tensor,
+        dtype: torch.dtype,
+    ) -> Ragged:
+        config, table = self.config, self.table
+        rotation = rope_table(tokens.position_BN[row_T, column_T][None], config.rotary_size, config.rope_theta, dtype)
+        place_T = tokens.place_BN[row_T, column_T]
+        rank_T = place_T - table.context
+        own_T = torch.where(place_T < table.context, table.ranks + place_T, table.ranks - 1 - rank_T)
+        query_T = rank_T - table.ranks
+        own_T = torch.where(query_T >= 0, table.ranks + bounds.context + query_T, own_T)
+        bias_TK = additive_mask(visible_keys(state, tokens, bounds, row_T, column_T)[None], dtype)[0, 0]
+        return Ragged(slot_B[row_T], own_T, rotation, spans(slot_B.tolist(), tokens.valid_BN.sum(1).tolist()), bias_TK)
+
+    def narrowed(self, ragged: Ragged, keep_T: Tensor) -> Ragged:
+        """Of the kept tokens only."""
+        counts = [int(keep_T[start:stop].sum()) for _, start, stop in ragged.rows]
+        slots = [slot for slot, _, _ in ragged.rows]
+        return Ragged(
+            ragged.slot_T[keep_T],
+            ragged.place_T[keep_T],
+            ragged.rotation,
+            spans(slots, counts),
+            ragged.bias_TK[keep_T],
+        )
+
+    def store(self, number: int, layer: LayerWeights, hidden_TD: Tensor, ragged: Ragged) -> Tensor:
+        """Queries of the tokens [T, H, E]; their keys and values go to the cache."""
         config = self.config
-        heads, groups, size = config.heads, config.kv_head_count, config.head_size
-        qkv_BNX = layer.qkv(layer.attn_norm(hidden_BND))
-        q_BNX, k_BNX, v_BNX = torch.split(qkv_BNX, [heads * size, groups * size, groups * size], dim=-1)
-        q_BHNE = rotate(layer.q_norm(q_BNX.unflatten(-1, (heads, size)).transpose(1, 2)), rotation)
-        k_BGNE = rotate(layer.k_norm(k_BNX.unflatten(-1, (groups, size)).transpose(1, 2)), rotation)
+        T, heads, groups, size = len(hidden_TD), config.heads, config.kv_head_count, config.head_size
+        qkv_TX = layer.qkv(layer.attn_norm(hidden_TD))
+        q_TX, k_TX, v_TX = torch.split(qkv_TX, [heads * size, groups * size, groups * size], dim=-1)
+        q_HTE = rotate(layer.q_norm(q_TX.view(T, heads, size)).transpose(0, 1), self.table_of(ragged))
+        k_GTE = rotate(layer.k_norm(k_TX.view(T, groups, size)).transpose(0, 1), self.table_of(ragged))
+        self.cache.keys_YSGCE[number][ragged.slot_T, :, ragged.place_T] = k_GTE.transpose(0, 1)
+        self.cache.values_YSGCE[number][ragged.slot_T, :, ragged.place_T] = v_TX.view(T, groups, size)
+        return q_HTE.transpose(0, 1)
+
+    def table_of(self, ragged: Ragged) -> tuple[Tensor, Tensor]:
+        cos, sin = ragged.rotation
+        return cos[0], sin[0]
+
+    def attend(self, number: int, q_THE: Tensor, ragged: Ragged, places: slice) -> Tensor:
+        """Attention outputs [T, H * E]."""
         keys_SGCE, values_SGCE = self.cache.keys_YSGCE[number], self.cache.values_YSGCE[number]
-        keys_SGCE[slot_B[:, None], :, place_BN] = k_BGNE.transpose(1, 2)
-        values_SGCE[slot_B[:, None], :, place_BN] = v_BNX.unflatten(-1, (groups, size))
-        return q_BHNE
-
-    def read(self, number: int, slot_B: Tensor, bounds: Bounds, queries: int) -> tuple[Tensor, Tensor]:
-        """Keys and values [B, G, K, E] of the context, the references and the queries of this pass."""
-        table = self.table
-        start = table.context + table.ranks
-        pieces = [
-            slice(0, bounds.context),
-            slice(table.context, table.context + bounds.references),
-            slice(start, start + queries),
-        ]
-        keys_SGCE, values_SGCE = self.cache.keys_YSGCE[number], self.cache.values_YSGCE[number]
-        k_BGKE = torch.cat([keys_SGCE[slot_B, :, piece] for piece in pieces], dim=2)
-        return k_BGKE, torch.cat([values_SGCE[slot_B, :, piece] for piece in pieces], dim=2)
+        grouped = q_THE.shape[1] != keys_SGCE.shape[1]
+        mixed_TX = q_THE.new_empty(len(q_THE), q_THE.shape[1] * q_THE.shape[2])
+        for slot, start, stop in ragged.rows:
+            mixed_1HNE = F.scaled_dot_product_attention(
+                q_THE[start:stop].transpose(0, 1)[None],
+                keys_SGCE[slot, None, :, places],
+                values_SGCE[slot, None, :, places],
+                attn_mask=ragged.bias_TK[None, None, start:stop],
+                enable_gqa=grouped,
+            )
+            mixed_TX[start:stop] = mixed_1HNE[0].transpose(0, 1).flatten(1)
+        return mixed_TX
 
 
-def feed_forward(layer: LayerWeights, hidden: Tensor) -> Tensor:
-    gate, up = layer.gate_up(hidden).chunk(2, dim=-1)
-    return layer.down(F.silu(gate) * up)
+def spans(slots: list[int], counts: list[int]) -> list[tuple[int, int, int]]:
+    """(slot, first token, token behind the last) of rows that have any."""
+    found, start = [], 0
+    for slot, count in zip(slots, counts, strict=True):
+        if count:
+            found.append((slot, start, start + count))
+        start += count
+    return found
 
 
-def visible_keys(state: SlotState, tokens: PassTokens, bounds: Bounds) -> Tensor:
-    """Which keys each token sees, bool [B, N, K]: the pattern of `fef.models.packed` in terms of ranks.
+def visible_keys(state: SlotState, tokens: PassTokens, bounds: Bounds, row_T: Tensor, column_T: Tensor) -> Tensor:
+    """Which keys each token sees, bool [T, K]: the pattern of `fef.models.packed` in terms of ranks.
 
     A context mask is seen by what is ranked before it, and no reference ranked at or behind a token's limit is seen. So a
     committed slot is seen as its reference by all that follow, and as its mask by none of them.
     """
     queries = tokens.shape.queries
-    rank_BN1, limit_BN1, group_BN1 = tokens.rank_BN[..., None], tokens.limit_BN[..., None], tokens.group_BN[..., None]
-    context_B1L = state.rank_SL[:, None, : bounds.context]
-    context_BNL = (context_B1L == REVEALED) | (context_B1L > rank_BN1)
-    reference_BNR = torch.arange(bounds.references, device=rank_BN1.device) < limit_BN1
-    rank_B1Q, group_B1Q = tokens.rank_BN[:, None, -queries:], tokens.group_BN[:, None, -queries:]
-    query_BNQ = (group_B1Q >= 0) & (group_B1Q == group_BN1) & (rank_B1Q <= rank_BN1)
-    return torch.cat([context_BNL, reference_BNR, query_BNQ], dim=2)
+    at_T1 = row_T, column_T
+    rank_T1, limit_T1, group_T1 = (x[at_T1][:, None] for x in (tokens.rank_BN, tokens.limit_BN, tokens.group_BN))
+    context_TL = state.rank_SL[:, : bounds.context][row_T]
+    context_TL = (context_TL == REVEALED) | (context_TL > rank_T1)
+    reference_TR = torch.arange(bounds.references - 1, -1, -1, device=row_T.device) < limit_T1
+    rank_TQ, group_TQ = tokens.rank_BN[:, -queries:][row_T], tokens.group_BN[:, -queries:][row_T]
+    query_TQ = (group_TQ >= 0) & (group_TQ == group_T1) & (rank_TQ <= rank_T1)
+    return torch.cat([reference_TR, context_TL, query_TQ], dim=1)

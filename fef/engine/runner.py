@@ -5,6 +5,7 @@ Shapes: B rows of a pass, S slots, J numbers of one load.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -54,27 +55,54 @@ class Passes(Runs, Protocol):
 
 
 class TorchPasses:
-    """In plain torch: the reference of every faster way, and what a CPU runs."""
+    """In plain torch: the reference of every faster way, and what a CPU runs.
 
-    def __init__(self, state: SlotState, forward: TorchForward, vocabulary: Vocabulary, mask_id: int) -> None:
+    The rows of a pass are shared out among `threads` threads, each of which computes alone: many small steps one after the
+    other are poor work for two threads at a time.
+    """
+
+    def __init__(
+        self, state: SlotState, forward: TorchForward, vocabulary: Vocabulary, mask_id: int, threads: int
+    ) -> None:
         self.state, self.forward, self.vocabulary, self.mask_id = state, forward, vocabulary, mask_id
+        self.workers = one_thread_each(threads) if threads > 1 else None
+        self.threads = threads
 
     def load(self, slots: list[int], packed_BJ: Tensor) -> None:
         device = self.state.ids_SL.device
         self.state.load(torch.tensor(slots, device=device), packed_BJ.to(device))
 
-    @torch.no_grad()
     def run(self, kind: PassKind, slots: list[int]) -> None:
-        self.pass_(kind, torch.tensor(slots, device=self.state.ids_SL.device))
+        parts = [torch.tensor(part) for part in shared_out(slots, self.threads)]
+        if self.workers is None or len(parts) == 1:
+            for part in parts:
+                self.pass_(kind, part)
+        else:
+            list(self.workers.map(lambda part: self.pass_(kind, part), parts))
 
+    @torch.no_grad()
     def pass_(self, kind: PassKind, slot_B: Tensor) -> None:
         rows = self.state.take(slot_B)
         if kind.context:
             tokens = compose_context(rows, kind.shape, kind.context, self.mask_id)
         else:
             tokens = compose_round(rows, kind.shape, self.mask_id)
-        logits_BQV = self.forward(rows, tokens, slot_B, kind.bounds)
+        logits_MV = self.forward(rows, tokens, slot_B, kind.bounds)
         eos_id = self.vocabulary.eos_id
-        drawn = draw(logits_BQV, rows, tokens, end_rules(rows, tokens, eos_id), self.vocabulary)
+        drawn = draw(logits_MV, rows, tokens, end_rules(rows, tokens, eos_id), self.vocabulary)
         advance(rows, tokens, drawn, eos_id)
         self.state.put(slot_B, rows, CHANGED)
+
+
+def shared_out(slots: list[int], count: int) -> list[list[int]]:
+    """At most `count` parts of about equal size."""
+    return [slots[i::count] for i in range(min(count, len(slots)))]
+
+
+def one_thread_each(count: int) -> ThreadPoolExecutor:
+    """Threads whose torch operations use no further thread."""
+    before = torch.get_num_threads()
+    pool = ThreadPoolExecutor(count, initializer=lambda: torch.set_num_threads(1))
+    list(pool.map(lambda _: torch.get_num_threads(), range(4 * count)))
+    torch.set_num_threads(before)  # the setting is also what threads made later begin with
+    return pool

@@ -66,18 +66,19 @@ class CostTable:
 
 
 class Survival:
-    """How often the first i drafts of a round all held, i = 1, 2, ..; older rounds count less."""
+    """In what share of rounds the first i drafts all held, i = 1, 2, .., among rounds with a window of i or more. That a round
+    verified fewer, because they were not worth it, counts as not holding. Older rounds count less."""
 
     def __init__(self, longest: int) -> None:
         # before any round, as if a few had held with the first guess
         self.tried = np.full(longest, 4.0)
         self.held = 4.0 * FIRST_GUESS ** np.arange(1, longest + 1)
 
-    def observe(self, drafted: Sequence[int] | np.ndarray, accepted: Sequence[int] | np.ndarray) -> None:
+    def observe(self, window: int, accepted: Sequence[int] | np.ndarray) -> None:
+        """Drafts accepted in rounds of that window."""
         place = np.arange(1, len(self.tried) + 1)
-        drafted, accepted = np.asarray(drafted)[:, None], np.asarray(accepted)[:, None]
-        self.tried += (place <= drafted).sum(0)
-        self.held += (place <= accepted).sum(0)
+        self.tried += (place <= window) * len(accepted)
+        self.held += (place <= np.asarray(accepted)[:, None]).sum(0)
         fade = 1 / (1 + np.maximum(self.tried - _MEMORY, 0) / _MEMORY)
         self.tried, self.held = self.tried * fade, self.held * fade
 

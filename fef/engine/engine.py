@@ -93,7 +93,7 @@ class Engine:
         self.waiting: deque[Job] = deque()
         self.progress, self.results = Mailbox(self.device), Mailbox(self.device)
         self.launched = 0  # passes, in order: what a progress letter knows of
-        self.counted = np.zeros((self.built.slots + 1, 2), dtype=np.int64)
+        self.accepted = np.zeros(self.built.slots + 1, dtype=np.int64)  # drafts, as last read
         self.lost: EngineError | None = None
         self.plans: dict[Any, tuple[Any, Certificate]] = {}
 
@@ -203,7 +203,7 @@ class Engine:
             for job, slot in zip(jobs, slots, strict=True):
                 job.status, job.slot, job.admitted_at = "running", slot, self.launched
                 self.running[slot] = job
-                self.counted[slot] = 0
+                self.accepted[slot] = 0
             try:
                 self.built.runner.load(slots, packed_BJ)
                 self.launch(self.context_kind(length, self.cuts(jobs)), slots)
@@ -254,10 +254,8 @@ class Engine:
         if not self.on_cuda and not kind.context:
             self.learn_cost(len(slots), kind.shape.window, time.perf_counter() - began)
         state = self.built.state
-        self.progress.send(
-            self.launched,
-            [state.live_S, state.bad_S, state.done_S, state.counters_SC[:, COUNTERS.index("drafted") :]],
-        )
+        accepted_S = state.counters_SC[:, COUNTERS.index("accepted")]
+        self.progress.send((self.launched, kind.shape.window), [state.live_S, state.bad_S, state.done_S, accepted_S])
 
     def learn_cost(self, rows: int, window: int, seconds: float) -> None:
         known = self.costs.seconds.get((rows, window))
@@ -267,23 +265,21 @@ class Engine:
         """Read progress and results that have arrived."""
         lag = _LAG if self.on_cuda and self.running else 0
         for letter in self.progress.collect(lag):
-            self.read_progress(letter.note, [t.numpy() for t in letter.tensors])
+            self.read_progress(*letter.note, [t.numpy() for t in letter.tensors])
         for letter in self.results.collect(len(self.results) if self.running or self.waiting else 0):
             for job, result in zip(letter.note, results_of([t.numpy() for t in letter.tensors]), strict=True):
                 if not job.finished:
                     self.advance(job, result)
 
-    def read_progress(self, launch: int, arrays: list[np.ndarray]) -> None:
-        live_S, bad_S, done_S, counts_S2 = arrays
+    def read_progress(self, launch: int, window: int, arrays: list[np.ndarray]) -> None:
+        live_S, bad_S, done_S, accepted_S = arrays
         now = time.perf_counter()
         slots = [slot for slot, job in self.running.items() if job.admitted_at < launch]
         if not slots:
             return
-        new = counts_S2[slots] - self.counted[slots]
-        self.counted[slots] = counts_S2[slots]
-        drafted = new[:, 0] > 0
-        if drafted.any():
-            self.survival.observe(new[drafted, 0], new[drafted, 1])
+        if window:
+            self.survival.observe(window, accepted_S[slots] - self.accepted[slots])
+        self.accepted[slots] = accepted_S[slots]
         over: list[Job] = []
         for slot in slots:
             job = self.running[slot]

@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     from fef.api import Decoded, certify, decode
     from fef.decoding.certificate import Certificate
     from fef.decoding.methods import MethodInfo, methods
-    from fef.errors import CheckpointError, DenoiserError, FefError, InputError, OptionError
+    from fef.engine.engine import Engine
+    from fef.errors import CheckpointError, DenoiserError, EngineError, FefError, InputError, OptionError
     from fef.generation import Generation, Model, load
     from fef.laws.information import Profile
     from fef.laws.noise import AbsorbingNoise, UniformNoise
@@ -27,6 +28,8 @@ _HOME = {
     "CheckpointError": "fef.errors",
     "Decoded": "fef.api",
     "DenoiserError": "fef.errors",
+    "Engine": "fef.engine.engine",
+    "EngineError": "fef.errors",
     "FefError": "fef.errors",
     "Generation": "fef.generation",
     "InputError": "fef.errors",
@@ -53,6 +56,8 @@ __all__ = [
     "CheckpointError",
     "Decoded",
     "DenoiserError",
+    "Engine",
+    "EngineError",
     "FefError",
     "Generation",
     "InputError",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import torch
 from torch import Tensor
@@ -32,6 +32,9 @@ from fef.models.row_costs import check_row_costs
 from fef.models.tokenizer import Tokenizer
 from fef.models.transformer import Transformer
 from fef.profiling import information_profile
+
+if TYPE_CHECKING:
+    from fef.engine.text import TextEngine
 
 __all__ = ["Generation", "Model", "Prompt", "Score", "load"]
 
@@ -133,16 +136,34 @@ class Model:
             on_round=on_round,
             **method_options,
         )
-        ends = {self.network.config.eos_id, *self.network.config.stop_ids}
         results = []
         for b in range(len(rows)):
-            ids = out.ids[b][open_BL[b]].tolist()
-            text_ids = ids[: next((i for i, token in enumerate(ids) if token in ends), len(ids))]
-            logprobs = out.logprobs[b][open_BL[b]].tolist()[: len(text_ids)]
-            reason: Literal["stop", "length"] = "stop" if len(text_ids) < len(ids) else "length"
-            text = self.tokenizer.decode(text_ids)
-            results.append(Generation(text, text_ids, logprobs, reason, out.stats[b], out.certificate, out.trace))
+            ids, logprobs = out.ids[b][open_BL[b]].tolist(), out.logprobs[b][open_BL[b]].tolist()
+            results.append(self.generation(ids, logprobs, out.stats[b], out.certificate, out.trace))
         return results[0] if single else results
+
+    def generation(
+        self,
+        ids: list[int],
+        logprobs: list[float],
+        stats: dict[str, float],
+        certificate: Certificate,
+        trace: list[Round] | None = None,
+    ) -> Generation:
+        """What was generated, from all tokens of the canvas and their log p."""
+        ends = {self.network.config.eos_id, *self.network.config.stop_ids}
+        text_ids = ids[: next((i for i, token in enumerate(ids) if token in ends), len(ids))]
+        reason: Literal["stop", "length"] = "stop" if len(text_ids) < len(ids) else "length"
+        text = self.tokenizer.decode(text_ids)
+        return Generation(text, text_ids, logprobs[: len(text_ids)], reason, stats, certificate, trace)
+
+    def engine(self, **options: Any) -> TextEngine:
+        """The fast engine on this model: many requests at once, the text of `generate` for each. options: those of
+        `fef.engine.build.EngineOptions`. Raises OptionError for a network that the engine does not run, EngineError where
+        memory does not suffice."""
+        from fef.engine.text import TextEngine
+
+        return TextEngine(self, **options)
 
     def score(
         self,

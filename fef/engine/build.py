@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -28,10 +29,11 @@ _GPU_SHARE = 0.7  # of the free memory for caches; the rest is for the passes th
 @dataclass(frozen=True)
 class EngineOptions:
     """max_batch: requests at once. max_length: tokens of a canvas, by default what the network allows. max_new_tokens: slots
-    of a canvas that one denoising pass fills, by default as many. windows: drafts a round to choose among by measured cost;
-    0 is one token a pass. anchors: draft groups besides the one behind the window. memory_gb: for the caches. eos_id, banned:
-    as in `fef.decode`. context_tokens: canvas tokens a context pass. threads: of a CPU, by default torch's number; the rows are shared out among
-    them."""
+    of a canvas that one denoising pass fills, by default as many. windows: drafts a round, to choose among by cost; 0 is one
+    token a pass. anchors: draft groups besides the one behind the window. memory_gb: for the caches. eos_id, banned: as in
+    `fef.decode`. context_tokens: canvas tokens a context pass. threads: of a CPU, by default torch's number; rows are shared
+    out among them. costs: a file of measured costs (`CostTable.save`); without one they are measured at the first rounds.
+    """
 
     max_batch: int = 16
     max_length: int | None = None
@@ -43,6 +45,7 @@ class EngineOptions:
     banned: Sequence[int] = ()
     context_tokens: int = 4096
     threads: int | None = None
+    costs: Path | None = None
 
     def __post_init__(self) -> None:
         for name, least in (("max_batch", 1), ("anchors", 0), ("context_tokens", 1)):

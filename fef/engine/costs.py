@@ -66,8 +66,10 @@ class CostTable:
 
 
 class Survival:
-    """In what share of rounds the first i drafts all held, i = 1, 2, .., among rounds with a window of i or more. That a round
-    verified fewer, because they were not worth it, counts as not holding. Older rounds count less."""
+    """In what share of rounds the first i drafts all held, i = 1, 2, .., among rounds with a window of i or more.
+
+    That a round verified fewer, because they were not worth it, counts as not holding. Older rounds count less.
+    """
 
     def __init__(self, longest: int) -> None:
         # before any round, as if a few had held with the first guess

@@ -106,7 +106,7 @@ def cutoffs(logits_nV: Tensor, temperature_n: Tensor, top_p_n: Tensor, top_k_n: 
 def keyed_argmax(logp_nV: Tensor, state: SlotState, row_n: Tensor, position_n: Tensor) -> Tensor:
     """argmax(log p + Gumbel), the noise keyed as `KeyedNoise.categorical` keys it for coupled acceptance."""
     width = int(position_n.max()) + 1
-    key_P, of_n = (row_n * width + position_n).unique(return_inverse=True)
+    key_P, of_n = torch.unique(row_n * width + position_n, return_inverse=True)  # type: ignore[no-untyped-call]
     token_n = torch.empty_like(row_n)
     size = logp_nV.shape[1]
     order_n, key_of = of_n.argsort(), max(1, _ENTRIES // size)
@@ -123,7 +123,7 @@ def per_step(state: SlotState, row_p: Tensor, position_p: Tensor, count: int) ->
     """Gumbel noise [p, V] of slots whose requests may be in different denoising passes."""
     noise_pV = torch.empty(len(row_p), count, dtype=torch.float64)
     step_p = state.step_S[row_p]
-    for step in step_p.unique().tolist():
+    for step in sorted(set(step_p.tolist())):
         of_step = (step_p == step).nonzero()[:, 0]
         zero = torch.zeros_like(of_step)
         noise = gumbels(

@@ -22,7 +22,9 @@ from fef.decoding.network import Network
 from fef.engine.build import Built, EngineOptions, build
 from fef.engine.costs import CostTable, Survival, choose_shape
 from fef.engine.forward import Bounds
+from fef.engine.graphs import GraphRunner
 from fef.engine.mailbox import Mailbox
+from fef.engine.measure import round_seconds
 from fef.engine.requests import Course, Filled, PassResult, Request, check_plan, course_of
 from fef.engine.rounds import RoundShape
 from fef.engine.runner import PassKind
@@ -86,7 +88,8 @@ class Engine:
         self.built: Built = build(network, self.options, self.note)
         self.network, self.device = network, self.built.state.ids_SL.device
         self.on_cuda = self.device.type == "cuda"
-        self.costs = CostTable(self.built.what)
+        what, costs = self.built.what, self.options.costs
+        self.costs = CostTable(what) if costs is None else CostTable.load(costs, what)
         self.survival = Survival(self.built.table.drafts)
         self.free = list(range(self.built.slots))[::-1]
         self.running: dict[int, Job] = {}
@@ -245,7 +248,27 @@ class Engine:
         )
 
     def cost(self, rows: int, window: int) -> float | None:
+        """Seconds of a round; on a GPU measured when first asked for."""
+        runner = self.built.runner
+        if isinstance(runner, GraphRunner):
+            rows = runner.rounded(rows)
+            if (rows, window) not in self.costs.seconds and len(self.built.shapes) > 1:
+                self.measure([rows], [window])
         return self.costs.cost(rows, window)
+
+    def measure(self, rows: Sequence[int] | None = None, windows: Sequence[int] | None = None) -> CostTable:
+        """Measure rounds of these numbers of rows and windows, by default all that the engine may run, and capture their graphs.
+
+        On a GPU only: on a CPU the rounds themselves are timed. The table can be saved and given to another engine.
+        """
+        runner = self.built.runner
+        if isinstance(runner, GraphRunner):
+            for size in runner.sizes if rows is None else rows:
+                for shape in self.built.shapes:
+                    if windows is None or shape.window in windows:
+                        kind = PassKind(shape, self.bounds([], shape))
+                        self.costs.seconds[size, shape.window] = round_seconds(self.built, kind, size)
+        return self.costs
 
     def launch(self, kind: PassKind, slots: list[int]) -> None:
         began = time.perf_counter()
@@ -265,7 +288,8 @@ class Engine:
         """Read progress and results that have arrived."""
         lag = _LAG if self.on_cuda and self.running else 0
         for letter in self.progress.collect(lag):
-            self.read_progress(*letter.note, [t.numpy() for t in letter.tensors])
+            launch, window = letter.note
+            self.read_progress(launch, window, [t.numpy() for t in letter.tensors])
         for letter in self.results.collect(len(self.results) if self.running or self.waiting else 0):
             for job, result in zip(letter.note, results_of([t.numpy() for t in letter.tensors]), strict=True):
                 if not job.finished:

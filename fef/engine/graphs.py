@@ -57,9 +57,13 @@ class GraphRunner:
             graph.replay()
             start += size
 
+    def rounded(self, rows: int) -> int:
+        """The captured number of rows that these take, if memory allows."""
+        return self.sizes[min(bisect_left(self.sizes, rows), len(self.sizes) - 1)]
+
     def fitting(self, kind: PassKind, rows: int) -> int:
         """The size of a graph for this many rows, captured if it was not; a smaller one if memory is short."""
-        at = min(bisect_left(self.sizes, rows), len(self.sizes) - 1)
+        at = self.sizes.index(self.rounded(rows))
         for size in reversed(self.sizes[: at + 1]):
             if (kind, size) in self.graphs:
                 return size

@@ -1,0 +1,72 @@
+"""The engine with text in and out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from fef.engine.engine import Engine, Job
+
+if TYPE_CHECKING:
+    from fef.generation import Generation, Model, Prompt
+
+__all__ = ["TextEngine", "TextJob"]
+
+
+@dataclass
+class TextJob:
+    """A prompt in the engine."""
+
+    job: Job
+    model: Model
+
+    @property
+    def status(self) -> str:
+        """ "waiting", "running", "done", "failed" or "cancelled"."""
+        return self.job.status
+
+    def result(self) -> Generation:
+        """The answer; works until it is there. Raises EngineError or DenoiserError where the request failed."""
+        filled = self.job.result()
+        assert self.job.ended is not None
+        stats: dict[str, float] = {**filled.counters, "seconds": self.job.ended - self.job.began}
+        return self.model.generation(filled.tokens, filled.logprobs, stats, self.job.certificate)
+
+    def cancel(self) -> None:
+        """Give the request up; its slot is free for the next round."""
+        self.job.cancel()
+
+
+class TextEngine:
+    """Answers many prompts at once: `Model.engine` makes one. `engine` is the engine below, on token ids."""
+
+    def __init__(self, model: Model, **options: Any) -> None:
+        banned = model.special_ids()
+        self.model, self.engine = model, Engine(model.network, banned=banned, **options)
+
+    @property
+    def notes(self) -> list[str]:
+        """What was done otherwise than asked, and why."""
+        return self.engine.notes
+
+    def submit(self, prompt: Prompt, *, max_new_tokens: int = 128, suffix: str = "", **options: Any) -> TextJob:
+        """Queue a prompt. Arguments as in `Model.generate`, of one row. Raises as it does, and EngineError for a request that
+        can never fit."""
+        ids, start, stop = self.model.canvas(prompt, max_new_tokens, suffix)
+        return TextJob(self.engine.submit(ids, range(start, stop), **options), self.model)
+
+    def generate(self, prompts: Sequence[Prompt], *, seed: int | Sequence[int] = 0, **options: Any) -> list[Generation]:
+        """Answer prompts, in their order; prompt i has the seed `seed + i`, or its own. Raises as `submit`."""
+        seeds = [seed + i for i in range(len(prompts))] if isinstance(seed, int) else list(seed)
+        jobs = [self.submit(prompt, seed=s, **options) for prompt, s in zip(prompts, seeds, strict=True)]
+        self.run()
+        return [job.result() for job in jobs]
+
+    def step(self) -> None:
+        """One round of everything that is live."""
+        self.engine.step()
+
+    def run(self) -> None:
+        """Work until every request is done."""
+        self.engine.run()

@@ -9,6 +9,7 @@ import typer
 import fef
 from fef.cli import (
     bench,
+    bench_engine,
     certify,
     chat,
     demask,
@@ -59,6 +60,7 @@ app.command(epilog=certify.EXAMPLE)(certify.certify)
 app.command(epilog=verify.EXAMPLE)(verify.verify)
 app.command(epilog=info.EXAMPLE)(info.info)
 app.command(epilog=bench.EXAMPLE)(bench.bench)
+app.command("bench --engine", epilog=bench_engine.EXAMPLE)(bench_engine.bench_engine)
 app.command(epilog=report.EXAMPLE)(report.report)
 app.command("eval", epilog=eval.EXAMPLE)(eval.evaluate)
 app.command("lm-eval", epilog=lm_eval.EXAMPLE, context_settings=lm_eval.CONTEXT)(lm_eval.lm_eval)

@@ -9,9 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fef.cli.options import DeviceOption, ModelOption, TemperatureOption, TopPOption, WeightsOption, load_model
+from fef.cli.options import (
+    DeviceOption,
+    ModelOption,
+    TemperatureOption,
+    TopPOption,
+    WeightsOption,
+    load_model,
+    parse_families,
+)
 from fef.cli.output import Bar, check_writable, print_table, write_whole
-from fef.errors import OptionError, nearest_hint
+from fef.errors import OptionError
 
 if TYPE_CHECKING:
     from fef.bench.record import Record
@@ -24,6 +32,7 @@ EXAMPLE = (
     "\n\nExample: [bold]fef bench --n 50 --time-each --methods fef --methods sequential --json times.json[/bold]"
     "\n\nExample: [bold]fef bench --n 100 --methods all --json results.json --resume --plot results[/bold]"
     "\n\nExample: [bold]fef bench --predict[/bold]"
+    "\n\nThe fast engine: [bold]fef bench --engine --help[/bold]"
 )
 
 
@@ -131,16 +140,6 @@ def refuse_other_options(context: typer.Context) -> None:
     if typed:
         others = [f"--{name.replace('_', '-')}" for name in typed]
         raise OptionError(f"--predict runs no model, so it cannot go with {', '.join(others)}; give it alone.")
-
-
-def parse_families(text: str) -> list[str]:
-    from fef.tasks import FAMILIES
-
-    families = [name.strip() for name in text.split(",")]
-    for name in families:
-        if name not in FAMILIES:
-            raise OptionError(f"Unknown family {name!r}.{nearest_hint(name, FAMILIES)}")
-    return list(dict.fromkeys(families))
 
 
 def write_pictures(stem: Path, rows: Sequence[Row]) -> None:

@@ -12,6 +12,8 @@ from fef.cli.output import Bar
 from fef.errors import InputError, OptionError, nearest_hint
 
 if TYPE_CHECKING:
+    import torch
+
     from fef.bench.spec import Value
     from fef.generation import Model
 
@@ -31,8 +33,12 @@ __all__ = [
     "WeightsOption",
     "WindowOption",
     "check_device",
+    "decode_text",
+    "dtype_of",
     "load_model",
     "method_options",
+    "parse_families",
+    "read_file",
     "read_prompt",
 ]
 
@@ -125,15 +131,33 @@ def without_last_newline(text: str) -> str:
 
 def load_model(name: str, device: str | None = None, dtype: str | None = None, weights: str | None = None) -> Model:
     """Load a model, with a spinner where that takes long. Raises CheckpointError or OptionError."""
-    if dtype is not None and dtype not in DTYPES:
-        raise OptionError(f"Unknown dtype {dtype!r}.{nearest_hint(dtype, DTYPES)}")
+    kind = dtype_of(dtype)
     with Bar(f"Loading {Path(name).name}"):
-        import torch
-
         from fef.generation import load
 
-        kind = None if dtype is None else getattr(torch, dtype)
         return load(name, device=None if device is None else check_device(device), dtype=kind, weights=weights)
+
+
+def dtype_of(name: str | None) -> torch.dtype | None:
+    """The type of a name. Raises OptionError for an unknown one."""
+    if name is None:
+        return None
+    if name not in DTYPES:
+        raise OptionError(f"Unknown dtype {name!r}.{nearest_hint(name, DTYPES)}")
+    import torch
+
+    return getattr(torch, name)  # type: ignore[no-any-return]
+
+
+def parse_families(text: str) -> list[str]:
+    """Families of problems out of `"joint,python"`. Raises OptionError for an unknown one."""
+    from fef.tasks import FAMILIES
+
+    families = [name.strip() for name in text.split(",")]
+    for name in families:
+        if name not in FAMILIES:
+            raise OptionError(f"Unknown family {name!r}.{nearest_hint(name, FAMILIES)}")
+    return list(dict.fromkeys(families))
 
 
 def check_device(name: str) -> str:

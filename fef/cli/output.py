@@ -41,6 +41,14 @@ class Group(typer.core.TyperGroup):
         ctx.meta["fef.arguments"] = list(args)
         return super().parse_args(ctx, args)
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """A command named `bench --engine` is what `fef bench` is where that flag is among its arguments."""
+        for name in self.list_commands(ctx):
+            command, _, flag = name.partition(" ")
+            if flag and args[0] == command and flag in args[1:]:
+                return name, self.get_command(ctx, name), [arg for arg in args[1:] if arg != flag]
+        return super().resolve_command(ctx, args)
+
     def invoke(self, ctx: Any) -> Any:
         """Run the chosen command; exits with 2 for bad input, 1 for a failure, 130 for Ctrl-C."""
         try:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from fef.cli.bench import parse_families
-from fef.cli.options import MODEL_HELP, DeviceOption, JsonOption, load_model
+from fef.cli.options import MODEL_HELP, DeviceOption, JsonOption, load_model, parse_families
 from fef.cli.output import Bar, check_writable, print_json, print_table, write_whole
 from fef.errors import OptionError
 

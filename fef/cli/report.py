@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from fef.cli.bench import write_pictures
+from fef.cli.bench_engine import write_engine_page
 from fef.cli.options import decode_text, read_file
 from fef.cli.output import Bar, check_writable, write_whole
 
@@ -18,19 +19,25 @@ EXAMPLE = "Example: [bold]fef report results.json --out docs/results.md[/bold]"
 
 def report(
     results: Annotated[Path, typer.Argument(help="What `fef bench --json` wrote.")],
-    out: Annotated[Path, typer.Option("--out", help="The page; its pictures and a CSV table are written beside it.")],
+    out: Annotated[
+        Path, typer.Option("--out", help="The page; its pictures are written beside it, and of methods a CSV table.")
+    ],
     notes: Annotated[
         Path | None, typer.Option("--notes", help="A text that the page quotes: what you make of the results.")
     ] = None,
 ) -> None:
-    """Write the results of `fef bench` as a Markdown page with plots."""
+    """Write the results of `fef bench`, also with --engine, as a Markdown page with plots."""
     check_writable(out)
     remarks = "" if notes is None else decode_text(read_file(notes), str(notes))
     with Bar("Loading"):
+        from fef.bench.engine.record import is_engine_record, read_engine_record
         from fef.bench.page import results_page
         from fef.bench.plot import check_plotting
         from fef.bench.record import read_record, rows_csv
     check_plotting()
+    if is_engine_record(results):
+        write_engine_page(out, read_engine_record(results), remarks)
+        return
     record = read_record(results)
     write_pictures(out.with_suffix(""), record.rows)
     write_whole(out.with_suffix(".csv"), rows_csv(record.rows, record.refusals))

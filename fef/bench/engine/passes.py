@@ -1,0 +1,178 @@
+"""Times of the engine's own passes, by kind, with every row live and its window full."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+
+from fef.bench.engine.bandwidth import key_value_bytes, weight_bytes
+from fef.bench.engine.plain import plain_pass_seconds
+from fef.bench.engine.timing import Clock, Work
+from fef.engine.engine import Engine
+from fef.engine.graphs import GraphRunner
+from fef.engine.rounds import RoundShape
+from fef.engine.runner import PassKind, TorchPasses
+from fef.engine.slots import TENSORS, PassRequest
+from fef.errors import EngineError
+from fef.models.transformer import Transformer
+
+__all__ = ["CONTEXT", "FULL", "FULL_ONE", "ROUND", "PassRow", "engine_passes", "live_round", "plain_passes", "round_of"]
+
+CONTEXT = "context"
+ROUND = "round"
+FULL = "full, head at open slots"
+FULL_ONE = "full, head at one slot"
+
+_HOLDS = 0.99  # chance that a draft holds, as the rows are told: every draft is then worth verifying
+
+
+@dataclass(frozen=True)
+class PassRow:
+    """A kind of pass at a batch size. window: drafts of a round, 0 for one token, None for other kinds. rows: in the pass.
+    tokens: of each row. seconds: median. bytes_read: what must be read, once each. share: of the copy bandwidth that reading
+    them in that time takes. how: "engine", or for plain passes the faster of "torch" and "kernels"."""
+
+    batch: int
+    kind: str
+    window: int | None
+    rows: int
+    tokens: int
+    seconds: float
+    bytes_read: int
+    share: float
+    how: str
+
+
+def round_of(tokens: int) -> RoundShape:
+    """A round of that many tokens: a window, its targets, and one draft group behind it that is about as long."""
+    window = (tokens - 3) // 3
+    return RoundShape(window, 0, tokens - 1 - 2 * window)
+
+
+def plain_passes(
+    network: Transformer, batch: int, ids: list[int], heads: Mapping[str, int], clock: Clock, bandwidth: float
+) -> list[PassRow]:
+    """Plain passes over `batch` canvases `ids`. heads: by kind, at how many of the last places the head runs."""
+    read = weight_bytes(network)
+    rows = []
+    for kind, slots in heads.items():
+        found = plain_pass_seconds(network, ids, batch, slots, clock)
+        how = min(found, key=found.__getitem__)
+        seconds = found[how]
+        rows.append(PassRow(batch, kind, None, batch, len(ids), seconds, read, read / seconds / bandwidth, how))
+    return rows
+
+
+@torch.no_grad()
+def engine_passes(
+    engine: Engine,
+    batch: int,
+    ids: list[int],
+    order: list[int],
+    shapes: list[RoundShape],
+    clock: Clock,
+    bandwidth: float,
+) -> list[PassRow]:
+    """A context pass of as many of `batch` requests as the engine computes at once, and a round of `batch` for each shape.
+
+    The requests are `ids` with the slots `order` to fill; the engine must be idle. Raises EngineError where memory does not
+    suffice.
+    """
+    network = engine.network
+    weights, token = weight_bytes(network), key_value_bytes(network)
+
+    def row(kind: str, shape: RoundShape, rows: int, tokens: int, seconds: float, cached: int) -> PassRow:
+        read = weights + rows * cached * token
+        window = shape.window if kind == ROUND else None
+        return PassRow(batch, kind, window, rows, tokens, seconds, read, read / seconds / bandwidth, "engine")
+
+    found = []
+    rows = context_rows(engine, batch)
+    kind = engine.context_kind(len(ids), False)
+    with live(engine, rows, ids, order) as state:
+        seconds = clock.seconds(replay(engine, kind, rows), state.restore)
+        found.append(row(CONTEXT, kind.shape, rows, kind.context + kind.shape.queries, seconds, 0))
+    for shape in shapes:
+        with live_round(engine, batch, ids, order, shape) as (work, restore):
+            found.append(row(ROUND, shape, batch, shape.tokens, clock.seconds(work, restore), len(ids)))
+    return found
+
+
+@contextmanager
+def live_round(
+    engine: Engine, rows: int, ids: list[int], order: list[int], shape: RoundShape, *, in_one: bool = False
+) -> Iterator[tuple[Work, Work]]:
+    """(a round of that many rows in the middle of their answers; what makes it the same round again).
+
+    in_one: on a CPU too, all rows in this thread, which is where a profiler looks.
+    """
+    with live(engine, rows, ids, order) as state:
+        slots = list(range(rows))
+        context = engine.context_kind(len(ids), False)
+        chunk = context_rows(engine, rows)
+        for start in range(0, rows, chunk):
+            engine.built.runner.run(context, slots[start : start + chunk])
+        one = RoundShape(0)
+        engine.built.runner.run(PassKind(one, engine.bounds(slots, one)), slots)
+        state.fill_windows()
+        kind = PassKind(shape, engine.bounds(slots, shape))
+        runner = engine.built.runner
+        if in_one and isinstance(runner, TorchPasses):
+            yield lambda: runner.pass_(kind, state.slot_B), state.restore
+        else:
+            yield replay(engine, kind, rows), state.restore
+
+
+def context_rows(engine: Engine, batch: int) -> int:
+    """Requests of a context pass: what the engine computes at once, in a number that it captures."""
+    most = min(batch, engine.most_contexts)
+    runner = engine.built.runner
+    return max(size for size in runner.sizes if size <= most) if isinstance(runner, GraphRunner) else most
+
+
+class Live:
+    """The first rows of an idle engine as requests under way, to go back to."""
+
+    def __init__(self, engine: Engine, rows: int) -> None:
+        self.state = engine.built.state
+        self.slot_B = torch.arange(rows, device=engine.device)
+        self.kept = self.state.take(self.slot_B)
+
+    def restore(self) -> None:
+        self.state.put(self.slot_B, self.kept, TENSORS)
+
+    def fill_windows(self) -> None:
+        """Every row has all its drafts from now on, and takes them to be good."""
+        self.kept = self.state.take(self.slot_B)
+        self.kept.live_S[:] = True
+        self.kept.drafted_S[:] = self.state.table.drafts
+        self.kept.holds_SK[:] = _HOLDS
+        self.restore()
+
+
+@contextmanager
+def live(engine: Engine, rows: int, ids: list[int], order: list[int]) -> Iterator[Live]:
+    built = engine.built
+    if built.slots < rows:
+        raise EngineError(f"Memory for {built.slots} requests at once only. Give smaller batches.")
+    canvas = PassRequest(ids, order).pack(built.table)
+    built.runner.load(list(range(rows)), canvas.expand(rows, -1).contiguous())
+    state = Live(engine, rows)
+    try:
+        yield state
+    finally:
+        built.state.live_S[:rows] = False
+
+
+def replay(engine: Engine, kind: PassKind, rows: int) -> Work:
+    """A pass of the first rows: on a GPU the bare replay of its graph. Raises EngineError where it does not fit in one."""
+    runner, slots = engine.built.runner, list(range(rows))
+    if not isinstance(runner, GraphRunner):
+        return lambda: runner.run(kind, slots)
+    runner.run(kind, slots)  # captures the graph, and puts the slots into it
+    if (kind, rows) not in runner.graphs:
+        raise EngineError(f"Out of memory: no graph of {rows} rows fits. Give smaller batches.")
+    return runner.graphs[kind, rows][0].replay

@@ -1,0 +1,66 @@
+"""A plain full pass over whole canvases, the unit of decoders of one token a pass, with no overhead but its own work.
+
+In plain torch, and on a GPU in the kernels of the engine too: whichever is faster stands for the pass. The inputs are there
+before, no token is drawn and none committed, so decoders get their passes for less than any loop could have them.
+
+Shapes: B rows, L canvas length, S slots that the head reads, N tokens of a row (here L).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from fef.bench.engine.timing import Clock, Work, captured, free_memory
+from fef.engine.cache import SlotCache
+from fef.engine.draws import Vocabulary
+from fef.engine.rounds import RoundShape
+from fef.engine.slots import PassRequest, SlotState, SlotTable
+from fef.engine.weights import join_weights
+from fef.models.transformer import Transformer
+
+__all__ = ["kernel_logits", "plain_pass_seconds"]
+
+
+@torch.no_grad()
+def plain_pass_seconds(network: Transformer, ids: list[int], rows: int, slots: int, clock: Clock) -> dict[str, float]:
+    """Median seconds of a pass over `rows` canvases `ids` with the head at the last `slots` places, by how it was computed:
+    "torch" and, on a GPU, "kernels"."""
+    device = network.device
+    ids_BL = torch.tensor(ids, device=device).expand(rows, -1).contiguous()
+    at_BS = torch.arange(len(ids) - slots, len(ids), device=device).expand(rows, -1)
+    ways: dict[str, Work] = {"torch": lambda: network.logits_at(ids_BL, at_BS)}
+    found = {"torch": clock.seconds(captured(ways["torch"], device))}
+    free_memory(device)
+    if device.type == "cuda":
+        overlap = torch.cuda.get_device_capability(device) >= (9, 0)
+        found["kernels"] = clock.seconds(captured(kernel_logits(network, ids, rows, slots, overlap=overlap), device))
+        free_memory(device)
+    return found
+
+
+def kernel_logits(network: Transformer, ids: list[int], rows: int, slots: int, *, overlap: bool) -> Work:
+    """A function that computes the logits [B * S, V] of `Transformer.logits_at` at the last places with the kernels."""
+    from fef.engine.kernel_passes import KernelPasses  # needs Triton
+    from fef.engine.kernels.compose import compose
+
+    device, length = network.device, len(ids)
+    table = SlotTable(rows, length, 1, 1, slots)
+    state = SlotState.empty(table, device)
+    cache = SlotCache.empty(network.config, table, device, network.embed.weight.dtype)
+    vocabulary = Vocabulary(None, torch.tensor([network.mask_id], device=device))
+    passes = KernelPasses(network, join_weights(network), state, cache, vocabulary, overlap=overlap)
+    passes.load(list(range(rows)), PassRequest(ids, [length - 1]).pack(table).expand(rows, -1))
+    slot_B = torch.arange(rows, device=device)
+    inputs = compose(state, slot_B, RoundShape(0, 0, 1), network.mask_id, None, length)
+    # without the query that a context pass of the engine has besides the canvas
+    canvas = replace(
+        inputs, **{name: x[:, :length].contiguous() for name, x in vars(inputs).items() if name[-3:] == "_BN"}
+    )
+
+    def logits() -> Tensor:
+        return passes.logits(canvas, slot_B, slots)
+
+    return torch.no_grad()(logits)

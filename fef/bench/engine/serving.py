@@ -1,0 +1,175 @@
+"""Held-out problems answered by the engine: tokens a second, accuracy, time to the first token, memory."""
+
+from __future__ import annotations
+
+import resource
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from fef import tasks
+from fef.bench.evaluate import Answer, Judge, Settings, answer_of
+from fef.engine.text import TextEngine, TextJob
+from fef.generation import Generation
+from fef.tasks import Problem
+
+__all__ = [
+    "ENGINE",
+    "LOOP",
+    "Served",
+    "draw_problems",
+    "peak_memory",
+    "problems_at",
+    "reset_peak_memory",
+    "serve",
+    "served",
+]
+
+ENGINE = "engine"
+LOOP = "loop"
+
+LEAST_PROBLEMS = 32
+FILLINGS = 4  # problems a place of the batch: fewer, and most of the time the batch would not be full
+_RUNS = 3  # on a GPU, where a run takes a second or two
+
+
+@dataclass(frozen=True)
+class Served:
+    """A method's answers at a batch size. where: ENGINE or LOOP, the reference loop. problems, and right ones. seconds:
+    decoding alone, all of them. tokens: of the answers, end tokens among them. passes, token_forwards: summed over problems.
+    first_token: median seconds to the first token of a full batch that arrives at once. memory: peak bytes. ideal_seconds:
+    what the passes take without any overhead (see `rivals`)."""
+
+    batch: int
+    method: str
+    where: str
+    problems: int
+    right: int
+    seconds: float
+    tokens: int
+    passes: int
+    token_forwards: int
+    first_token: float | None = None
+    memory: int | None = None
+    ideal_seconds: float | None = None
+
+    @property
+    def accuracy(self) -> float:
+        """In %."""
+        return 100 * self.right / self.problems
+
+    @property
+    def rate(self) -> float:
+        """Tokens a second."""
+        return self.tokens / self.seconds
+
+    @property
+    def ideal_rate(self) -> float | None:
+        return None if self.ideal_seconds is None else self.tokens / self.ideal_seconds
+
+
+def draw_problems(families: Sequence[str], count: int, seed: int) -> list[Problem]:
+    """`count` held-out problems a family, one of each family after the other, so that any first few are mixed."""
+    drawn = [tasks.generate(family, count, seed, split="held-out") for family in families]
+    return [problem for group in zip(*drawn, strict=True) for problem in group]
+
+
+def problems_at(batch: int, problems: Sequence[Problem]) -> list[Problem]:
+    """The first of them, enough to keep this batch full most of the time."""
+    return list(problems[: max(LEAST_PROBLEMS, FILLINGS * batch)])
+
+
+def serve(
+    method: str, batch: int, problems: Sequence[Problem], settings: Settings, judge: Judge, engine: TextEngine
+) -> tuple[Served, list[Answer]]:
+    """Answer the problems, all of them submitted at once, and score them. The time is that of the median run, after one
+    that captures graphs and learns costs. Raises as `TextEngine.submit` and `TextJob.result`."""
+    on_cuda = engine.engine.on_cuda
+    if on_cuda:
+        engine.engine.measure()
+    first_token(engine, method, problems[: batch if on_cuda else 1], settings)
+    if on_cuda:
+        answer_all(engine, method, problems, settings)
+    runs = [answer_all(engine, method, problems, settings) for _ in range(_RUNS if on_cuda else 1)]
+    waited = statistics.median(first_token(engine, method, problems[:batch], settings))
+    seconds = statistics.median(seconds for seconds, _ in runs)
+    outs = runs[-1][1]
+    answers = [answer_of(out, judge(problem, out.text)) for out, problem in zip(outs, problems, strict=True)]
+    memory = peak_memory(engine.engine.device)
+    return served(batch, method, ENGINE, answers, seconds, first_token=waited, memory=memory), answers
+
+
+def served(
+    batch: int,
+    method: str,
+    where: str,
+    answers: Sequence[Answer],
+    seconds: float,
+    first_token: float | None = None,
+    memory: int | None = None,
+    ideal_seconds: float | None = None,
+) -> Served:
+    return Served(
+        batch,
+        method,
+        where,
+        len(answers),
+        sum(a.right for a in answers),
+        seconds,
+        sum(a.tokens for a in answers),
+        sum(a.calls for a in answers),
+        sum(a.token_forwards for a in answers),
+        first_token,
+        memory,
+        ideal_seconds,
+    )
+
+
+def answer_all(
+    engine: TextEngine, method: str, problems: Sequence[Problem], settings: Settings
+) -> tuple[float, list[Generation]]:
+    """(seconds, answers)."""
+    began = time.perf_counter()
+    jobs = submit(engine, method, problems, settings)
+    engine.run()
+    seconds = time.perf_counter() - began
+    return seconds, [job.result() for job in jobs]
+
+
+def first_token(engine: TextEngine, method: str, problems: Sequence[Problem], settings: Settings) -> list[float]:
+    """Seconds from the submission of each problem to its first token."""
+    jobs = submit(engine, method, problems, settings)
+    engine.run()
+    for job in jobs:
+        job.result()
+    return [job.job.first_token - job.job.began for job in jobs if job.job.first_token is not None]
+
+
+def submit(engine: TextEngine, method: str, problems: Sequence[Problem], settings: Settings) -> list[TextJob]:
+    return [
+        engine.submit(
+            problem.prompt,
+            max_new_tokens=settings.max_new_tokens,
+            method=method,
+            temperature=settings.temperature,
+            top_p=settings.top_p,
+            seed=settings.seed + i,
+        )
+        for i, problem in enumerate(problems)
+    ]
+
+
+def reset_peak_memory(device: torch.device) -> None:
+    """Peaks count from here on a GPU; those of a CPU's process never fall."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def peak_memory(device: torch.device) -> int:
+    """Bytes: the most that tensors took on a GPU; on a CPU, the most that the process had resident."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

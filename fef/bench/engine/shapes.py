@@ -1,0 +1,61 @@
+"""Networks of random weights: what passes of a size cost does not depend on what the weights are."""
+
+from __future__ import annotations
+
+import torch
+
+from fef.errors import OptionError, nearest_hint
+from fef.models.config import TransformerConfig
+from fef.models.quantize import quantize_
+from fef.models.transformer import Transformer
+
+__all__ = ["SHAPES", "random_network", "shape_config"]
+
+_LLADA_VOCABULARY = 126_464
+_LLADA_MASK = 126_336
+
+# layers, width, heads, width of the MLP, vocabulary, mask id, tied embeddings
+SHAPES: dict[str, tuple[int, int, int, int, int, int, bool]] = {
+    "8b": (32, 4096, 32, 12_288, _LLADA_VOCABULARY, _LLADA_MASK, False),
+    "1b": (16, 2048, 16, 6144, _LLADA_VOCABULARY, _LLADA_MASK, False),
+    "100m": (12, 768, 12, 2048, 32_768, 32_767, True),
+    "10m": (8, 288, 6, 768, 1024, 1021, True),
+    "tiny": (2, 32, 2, 64, 64, 63, False),
+}
+
+
+def shape_config(name: str) -> TransformerConfig:
+    """The sizes of a named shape. Raises OptionError for an unknown name."""
+    if name not in SHAPES:
+        raise OptionError(f"Unknown shape {name!r}.{nearest_hint(name, SHAPES)}")
+    layers, dim, heads, mlp_dim, vocab_size, mask_id, tied = SHAPES[name]
+    return TransformerConfig(
+        vocab_size=vocab_size,
+        dim=dim,
+        layers=layers,
+        heads=heads,
+        mlp_dim=mlp_dim,
+        mask_id=mask_id,
+        packed=True,
+        tied_embeddings=tied,
+        rope_theta=500_000.0,
+    )
+
+
+@torch.no_grad()
+def random_network(
+    config: TransformerConfig, device: torch.device, dtype: torch.dtype, weights: str | None = None, seed: int = 0
+) -> Transformer:
+    """A network whose weights are drawn on the device. Every matrix is random, none is zero: what a product of zeros costs
+    in power, and so in clock, is less. weights: int8 or fp8, as in `fef.load`."""
+    with torch.device("meta"):
+        network = Transformer(config).to(dtype)
+    network.to_empty(device=device)
+    generator = torch.Generator(device).manual_seed(seed)
+    for parameter in network.parameters():
+        if parameter.ndim >= 2:
+            parameter.normal_(std=parameter.shape[-1] ** -0.5, generator=generator)
+        else:
+            parameter.fill_(1.0)
+    network.eval().requires_grad_(False)
+    return network if weights is None else quantize_(network, weights)

@@ -1,0 +1,240 @@
+"""`fef bench --engine`: what passes of the fast engine cost, and what it serves against the decoders of the loop."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fef.cli.options import (
+    DeviceOption,
+    DtypeOption,
+    ModelOption,
+    TemperatureOption,
+    TopPOption,
+    WeightsOption,
+    check_device,
+    decode_text,
+    dtype_of,
+    load_model,
+    parse_families,
+    read_file,
+)
+from fef.cli.output import Bar, check_writable, print_table, write_whole
+from fef.errors import OptionError
+
+if TYPE_CHECKING:
+    from fef.bench.engine.record import EngineRecord
+    from fef.bench.engine.run import Questions
+    from fef.bench.evaluate import Settings
+    from fef.generation import Model
+    from fef.models.transformer import Transformer
+    from fef.tasks import Problem
+
+__all__ = ["EXAMPLE", "bench_engine", "write_engine_page", "write_engine_pictures"]
+
+EXAMPLE = (
+    "Example: [bold]fef bench --engine --json engine.json --out docs/engine.md[/bold]"
+    "\n\nExample: [bold]fef bench --engine --shape 8b --cached 512 --round-tokens 48 --profile[/bold]"
+)
+QUESTION_OPTIONS = ("model", "tasks", "methods", "n", "seed", "temperature", "top_p", "max_new_tokens")
+SHAPE_OPTIONS = ("cached", "round_tokens")
+
+
+def bench_engine(
+    context: typer.Context,
+    batches: Annotated[str, typer.Option("--batches", help="Requests at once, with commas between.")] = "1,8,32,64",
+    windows: Annotated[
+        str, typer.Option("--windows", help="Drafts a round that the engine chooses among, with commas between.")
+    ] = "4,8,16",
+    anchors: Annotated[int, typer.Option("--anchors", min=0, help="Draft groups besides the one behind it.")] = 2,
+    tasks: Annotated[str, typer.Option("--tasks", help="Families of problems, with commas between them.")] = (
+        "word-problems,python,joint"
+    ),
+    methods: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--methods",
+            metavar="SPEC",
+            help="Decoders of the loop to hold it against, as in `fef bench`. By default sequential, low-confidence, "
+            "threshold with a cache, and dual.",
+        ),
+    ] = None,
+    n: Annotated[
+        int, typer.Option("--n", min=1, help="Problems a family at most; small batches answer the first of them.")
+    ] = 100,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Draws the problems and the tokens.")] = 0,
+    model: ModelOption = "demo",
+    device: DeviceOption = None,
+    dtype: DtypeOption = None,
+    weights: WeightsOption = None,
+    temperature: TemperatureOption = 0.0,
+    top_p: TopPOption = 1.0,
+    max_new_tokens: Annotated[int, typer.Option("--max-new-tokens", min=2, help="Length of the canvas.")] = 128,
+    shape: Annotated[
+        str | None,
+        typer.Option(
+            "--shape", help="8b, 1b, 100m, 10m or tiny: time passes of a network of random weights, no problems."
+        ),
+    ] = None,
+    cached: Annotated[
+        int, typer.Option("--cached", min=2, help="With --shape: tokens of a canvas, cached before a round.")
+    ] = 512,
+    round_tokens: Annotated[
+        int | None,
+        typer.Option("--round-tokens", min=6, help="With --shape: time a round of this many tokens, not of --windows."),
+    ] = None,
+    repeats: Annotated[
+        int, typer.Option("--repeats", min=1, help="Runs of each pass, of which the median counts.")
+    ] = 20,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Also tell where the time of the widest round goes.")
+    ] = False,
+    json: Annotated[
+        Path | None, typer.Option("--json", help="Write everything measured to this file, after each batch size.")
+    ] = None,
+    plot: Annotated[Path | None, typer.Option("--plot", metavar="STEM", help="Draw STEM.png and STEM.svg.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Write the page, its picture beside it.")] = None,
+    notes: Annotated[Path | None, typer.Option("--notes", help="With --out: a text that the page quotes.")] = None,
+) -> None:
+    """Measure the fast engine: times of its passes, share of bandwidth, tokens a second against other decoders."""
+    refuse_mixtures(context, shape is not None)
+    if notes is not None and out is None:
+        raise OptionError("--notes is quoted by the page; give --out FILE too.")
+    remarks = "" if notes is None else decode_text(read_file(notes), str(notes))
+    for path in (json, plot, out):
+        if path is not None:
+            check_writable(path)
+    batch_list = whole_numbers("batches", batches, 1)
+    window_list = whole_numbers("windows", windows, 0)
+    families = parse_families(tasks)
+    with Bar("Loading"):
+        from fef.bench.engine.record import engine_record_json
+        from fef.bench.engine.run import EngineBenchmark, run_engine_benchmark
+        from fef.bench.engine.serving import draw_problems
+        from fef.bench.engine.table import terminal_tables
+        from fef.bench.engine.timing import Clock
+        from fef.bench.evaluate import Settings, check_fit
+        from fef.bench.plot import check_plotting
+    if plot is not None or out is not None:
+        check_plotting()
+    questions: Questions | None = None
+    if shape is None:
+        loaded = load_model(model, device, dtype, weights)
+        network = loaded.network
+        problems = draw_problems(families, n, seed)
+        settings = Settings(1, max_new_tokens, temperature, top_p, seed)
+        check_fit(loaded, problems, settings)
+        questions = with_rivals(loaded, problems, methods, settings)
+        canvas = max((loaded.canvas(p.prompt, max_new_tokens, "")[0] for p in problems), key=len)
+        opened = max_new_tokens
+    else:
+        network = shaped(shape, device, dtype, weights, cached)
+        canvas = [i % network.mask_id for i in range(cached)]
+        opened = cached // 2
+        canvas[-opened:] = [network.mask_id] * opened
+    bench = EngineBenchmark(
+        network,
+        batch_list,
+        canvas,
+        opened,
+        window_list,
+        anchors,
+        Clock(network.device, repeats),
+        round_tokens,
+        questions,
+        profile,
+        shlex.join(["fef", *context.meta["fef.arguments"]]),
+    )
+
+    def save(record: EngineRecord) -> None:
+        if json is not None:
+            write_whole(json, engine_record_json(record))
+
+    with Bar("Measuring", len(batch_list)) as bar:
+        record = run_engine_benchmark(bench, bar, save)
+    save(record)
+    for table in terminal_tables(record):
+        print_table(table)
+    if plot is not None:
+        write_engine_pictures(plot, record)
+    if out is not None:
+        write_engine_page(out, record, remarks)
+
+
+def refuse_mixtures(context: typer.Context, shaped: bool) -> None:
+    """Raise OptionError for options that mean nothing together."""
+    typed = [
+        f"--{name.replace('_', '-')}"
+        for name in (QUESTION_OPTIONS if shaped else SHAPE_OPTIONS)
+        if (source := context.get_parameter_source(name)) is not None and source.name == "COMMANDLINE"
+    ]
+    if typed and shaped:
+        raise OptionError(
+            f"A --shape has random weights and answers no problems, so it cannot go with {', '.join(typed)}; leave one out."
+        )
+    if typed:
+        raise OptionError(f"{', '.join(typed)} is for a network of random weights; give --shape too, for example 8b.")
+
+
+def whole_numbers(name: str, text: str, least: int) -> list[int]:
+    """`"1,8"` as numbers. Raises OptionError."""
+    try:
+        found = [int(part) for part in text.split(",")]
+    except ValueError:
+        found = []
+    if not found or min(found) < least:
+        raise OptionError(
+            f"--{name} {text!r} is not allowed: give whole numbers of at least {least} with commas between, such as 8,16."
+        )
+    return list(dict.fromkeys(found))
+
+
+def shaped(shape: str, device: str | None, dtype: str | None, weights: str | None, cached: int) -> Transformer:
+    """A network of random weights. Raises OptionError."""
+    import torch
+
+    from fef.bench.engine.shapes import random_network, shape_config
+    from fef.models.quantize import check_format
+
+    config = shape_config(shape)
+    if cached > config.max_length:
+        raise OptionError(f"--cached {cached} is not allowed: a canvas holds {config.max_length} tokens at most.")
+    if weights is not None:
+        check_format(weights)
+    place = torch.device(check_device(device or ("cuda" if torch.cuda.is_available() else "cpu")))
+    with Bar(f"Drawing weights of {shape}"):
+        network = random_network(config, place, dtype_of(dtype) or torch.bfloat16, weights)
+    network.name = shape
+    return network
+
+
+def with_rivals(model: Model, problems: Sequence[Problem], methods: list[str] | None, settings: Settings) -> Questions:
+    """Raises OptionError for a decoder that the model cannot run."""
+    from fef.bench.engine.rivals import DEFAULT_RIVALS, check_rivals
+    from fef.bench.engine.run import Questions
+    from fef.bench.spec import parse_specs
+    from fef.decoding.methods import METHODS
+
+    specs = parse_specs(DEFAULT_RIVALS if methods is None else methods, METHODS)
+    check_rivals(model, specs, settings)
+    return Questions(model, problems, specs, settings)
+
+
+def write_engine_pictures(stem: Path, record: EngineRecord) -> None:
+    """STEM.png and STEM.svg."""
+    from fef.bench.engine.plot import engine_pictures
+
+    for kind, content in engine_pictures(record).items():
+        write_whole(stem.with_name(f"{stem.name}.{kind}"), content)
+
+
+def write_engine_page(out: Path, record: EngineRecord, remarks: str) -> None:
+    """The page and its picture beside it."""
+    from fef.bench.engine.page import engine_page
+
+    write_engine_pictures(out.with_suffix(""), record)
+    write_whole(out, engine_page(record, out.stem, remarks))

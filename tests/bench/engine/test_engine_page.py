@@ -1,0 +1,128 @@
+"""The page, of a record made by hand."""
+
+from dataclasses import replace
+
+import pytest
+
+from fef.bench.engine.page import engine_page
+from fef.bench.engine.passes import CONTEXT, FULL, ROUND, PassRow
+from fef.bench.engine.profile import ProfileRow
+from fef.bench.engine.record import EngineRecord, Failure, engine_record_json, is_engine_record, read_engine_record
+from fef.bench.engine.serving import Served, problems_at
+from fef.bench.engine.summary import accuracies, as_accurate, fastest, one_token
+
+SETUP = {
+    "model": "demo",
+    "parameters": 9_000_000,
+    "weight_bytes": 33_000_000,
+    "weight_format": None,
+    "dtype": "float32",
+    "batches": [1, 8],
+    "canvas": 128,
+    "opened": 64,
+    "windows": [4, 8],
+    "anchors": 2,
+    "round_tokens": None,
+    "repeats": 20,
+    "environment": {
+        "fef": "0",
+        "torch": "2",
+        "python": "3",
+        "device": "cuda",
+        "gpu": "A card",
+        "cpu": "a chip",
+        "threads": 2,
+    },
+    "weights": "00ff",
+    "families": ["joint"],
+    "settings": {"seed": 0, "temperature": 0.0, "top_p": 1.0, "max_new_tokens": 64},
+}
+
+
+def served(batch: int, method: str, where: str, right: int, seconds: float, ideal: float | None = None) -> Served:
+    return Served(batch, method, where, 10, right, seconds, 300, 60, 7680, 0.0123, 2_000_000_000, ideal)
+
+
+@pytest.fixture
+def record() -> EngineRecord:
+    passes = [
+        PassRow(1, FULL, None, 1, 128, 0.004, 33_000_000, 0.01, "kernels"),
+        PassRow(1, CONTEXT, None, 1, 145, 0.003, 33_000_000, 0.02, "engine"),
+        PassRow(1, ROUND, 0, 1, 2, 0.0005, 34_000_000, 0.5, "engine"),
+        PassRow(1, ROUND, 8, 1, 44, 0.001, 34_000_000, 0.25, "engine"),
+    ]
+    answers = [
+        served(1, "fef", "engine", 10, 1.0),
+        served(1, "sequential", "engine", 10, 3.0),
+        served(1, "sequential", "loop", 10, 30.0, 6.0),
+        served(1, "dual", "loop", 9, 20.0, 0.5),
+        served(1, "a|b", "loop", 10, 40.0, 2.0),
+    ]
+    profile = [ProfileRow(1, 8, "linear|kernel", 12.5, 16, 0.75)]
+    failures = [Failure(8, "plain passes", "Out of memory.")]
+    return EngineRecord(
+        *["fef bench --engine", SETUP, 2.5e12, passes, answers],
+        *[{"prompt": 60.0, "answer": 30.0}, profile, failures, True],
+    )
+
+
+def test_the_page_says_who_wins_from_the_rows(record):
+    page = engine_page(record, "engine")
+    assert page.startswith("# The engine on `demo`\n")
+    assert "```\nfef bench --engine\n```" in page
+    assert "cuda (A card), which copies 2,500 GB/s" in page
+    assert "prompts of 60 tokens, answers of 30" in page
+    assert "| 1 | round, window 8 | 1 | 44 | 1 | 0.034 | 25 % | engine |" in page
+    # dual is faster when idealised, but ten points less accurate
+    best = "`a|b, loop`, 8 tokens/s (40.0 times as slow), idealised 150 (2.00 times as slow)"
+    assert f"- batch 1: `fef` in the engine, 300 tokens/s; the fastest other is {best}." in page
+    assert "- batch 8: `fef` was not measured in the engine." in page
+    assert "| sequential, engine | 3.0 |" in page
+    assert "| a\\|b, loop | 40.0, idealised 2.00 |" in page
+    assert "| linear\\|kernel | 12.5 | 16 | 75.0 % |" in page
+    assert "| 8 | plain passes | Out of memory. |" in page
+    assert "![Tokens a second and share of bandwidth](engine.png)" in page
+    assert "Unfinished" not in page and "## Remarks" not in page
+    assert "## Remarks\n\nMine.\n" in engine_page(record, "engine", "Mine.\n")
+    assert "**Unfinished**" in engine_page(replace(record, finished=False), "engine")
+
+
+def test_every_table_has_as_many_cells_in_each_line(record):
+    tables = [part for part in engine_page(record, "r").split("\n\n") if part.startswith("| ")]
+    assert len(tables) == 5
+    for table in tables:
+        assert len({line.replace("\\|", "").count("|") for line in table.splitlines()}) == 1
+
+
+def test_accuracy_is_that_of_most_problems(record):
+    more = replace(served(8, "dual", "loop", 100, 20.0), problems=100)
+    record.served.append(more)
+    assert accuracies(record)["dual", "loop"] == 100.0
+    assert ("dual", "loop") in as_accurate(record)
+    best = fastest(record, 1)
+    assert best is not None and best.method == "dual"
+    assert fastest(record, 64) is None
+
+
+def test_one_token_a_pass_on_a_shape(record):
+    [row] = one_token(record)
+    assert (row.batch, row.tokens) == (1, 128)
+    assert row.full == pytest.approx(128 * 0.004)
+    assert row.rounds == pytest.approx(128 * 0.0005)
+    assert row.gain == pytest.approx(4.0)
+    page = engine_page(replace(record, served=[], lengths={}), "r")
+    assert "| batch | 128 full passes, s | 128 one-token rounds, s |" in page
+    assert "The fastest decoder" not in page
+
+
+def test_a_record_is_read_as_it_was_written(record, tmp_path):
+    path = tmp_path / "engine.json"
+    path.write_text(engine_record_json(record))
+    assert is_engine_record(path)
+    assert read_engine_record(path) == record
+    assert not is_engine_record(tmp_path / "missing.json")
+
+
+def test_small_batches_answer_fewer_problems():
+    problems = list(range(200))
+    assert [len(problems_at(batch, problems)) for batch in (1, 8, 16, 64)] == [32, 32, 64, 200]

@@ -1,0 +1,151 @@
+import json
+
+import pytest
+import torch
+
+from fef.bench.engine.record import read_engine_record
+from fef.errors import InputError
+
+QUICK = ["bench", "--engine", "--repeats", 1]
+
+
+@pytest.fixture(autouse=True)
+def small_copies(monkeypatch):
+    monkeypatch.setattr("fef.bench.engine.bandwidth._COPIED", {"cpu": 1 << 16})
+
+
+def test_problems_are_answered_in_the_engine_and_in_the_loop(fef_cli, tiny, tmp_path):
+    path, page = tmp_path / "engine.json", tmp_path / "engine.md"
+    result = fef_cli(
+        *[*QUICK, "--model", tiny, "--n", 1, "--max-new-tokens", 12, "--batches", "2,3", "--windows", "4"],
+        *["--methods", "sequential four=low-confidence:tokens_per_step=4", "--profile"],
+        *["--json", path, "--out", page, "--plot", tmp_path / "picture"],
+    )
+    assert result.exit_code == 0, result.output
+    for words in ("one-token round", "round, window 4", "Times as fast", "idealised", "aten::"):
+        assert words in result.stdout
+    record = read_engine_record(path)
+    assert record.finished and not record.failures
+    assert [(row.batch, row.method, row.where) for row in record.served] == [
+        (batch, method, where)
+        for batch in (2, 3)
+        for method, where in (("fef", "engine"), ("sequential", "engine"), ("sequential", "loop"), ("four", "loop"))
+    ]
+    ours, packed, rows, four = record.served[:4]
+    assert ours.tokens == packed.tokens and ours.passes < packed.passes
+    assert four.passes < rows.passes
+    assert ours.ideal_seconds is None and rows.ideal_seconds is not None
+    assert ours.first_token is not None and ours.memory is not None
+    kinds = [(row.kind, row.window, row.rows) for row in record.passes if row.batch == 3]
+    assert kinds == [
+        *[("full, head at open slots", None, 3), ("full, head at one slot", None, 3)],
+        *[("context", None, 3), ("round", 0, 3), ("round", 4, 3)],
+    ]
+    text = page.read_text()
+    assert "# The engine on `tiny`" in text and "fef bench --engine" in text
+    assert (tmp_path / "engine.png").exists() and (tmp_path / "picture.svg").exists()
+    # the page of the report is the same one
+    again, notes = tmp_path / "again.md", tmp_path / "notes.md"
+    notes.write_text("What I make of it.\n")
+    assert fef_cli("report", path, "--out", again, "--notes", notes).exit_code == 0
+    assert again.read_text().replace("again.", "engine.").replace("## Remarks\n\nWhat I make of it.\n\n", "") == text
+
+
+@pytest.mark.parametrize("weights", [[], ["--weights", "int8"]])
+def test_a_shape_is_timed_without_problems(fef_cli, tmp_path, weights):
+    path = tmp_path / "shape.json"
+    result = fef_cli(
+        *[*QUICK, "--shape", "tiny", "--cached", 24, "--round-tokens", 12, "--batches", "1,2"],
+        *["--json", path, "--out", tmp_path / "shape.md", *weights],
+    )
+    assert result.exit_code == 0, result.output
+    assert "24 full passes, s" in result.stdout
+    record = read_engine_record(path)
+    assert record.served == [] and record.setup["model"] == "tiny"
+    assert [(row.kind, row.window, row.tokens) for row in record.passes if row.batch == 2] == [
+        *[("full, head at open slots", None, 24), ("context", None, 24 + 5)],
+        *[("round", 0, 2), ("round", 3, 12)],
+    ]
+    full, context, one, widest = [row for row in record.passes if row.batch == 2]
+    assert full.bytes_read == context.bytes_read == record.setup["weight_bytes"]
+    # two layers of two heads of 16 numbers in bfloat16, keys and values of 24 tokens of two rows
+    assert one.bytes_read - full.bytes_read == widest.bytes_read - full.bytes_read == 2 * 24 * 2 * 2 * 32 * 2
+
+
+def test_what_does_not_fit_is_said_and_the_others_go_on(fef_cli, tmp_path, monkeypatch):
+    from fef.bench.engine import run
+
+    def short(network, batch, *arguments):
+        if batch == 2:
+            raise torch.OutOfMemoryError("no room")
+        return plain_passes(network, batch, *arguments)
+
+    plain_passes = run.plain_passes
+    monkeypatch.setattr(run, "plain_passes", short)
+    path = tmp_path / "shape.json"
+    result = fef_cli(*QUICK, "--shape", "tiny", "--cached", 16, "--round-tokens", 6, "--batches", "2,1", "--json", path)
+    assert result.exit_code == 0, result.output
+    assert "Not measured" in result.stdout and "Out of memory." in result.stdout
+    record = read_engine_record(path)
+    assert [(f.batch, f.part, f.reason) for f in record.failures] == [(2, "plain passes", "Out of memory.")]
+    assert {row.batch for row in record.passes if row.kind == "context"} == {1, 2}
+    assert {row.batch for row in record.passes if row.kind.startswith("full")} == {1}
+
+
+def test_an_engine_without_memory_for_the_batch_is_said(fef_cli, tmp_path, monkeypatch):
+    monkeypatch.setattr("fef.engine.build.CPU_MEMORY_GB", 4e-5)
+    path = tmp_path / "shape.json"
+    result = fef_cli(
+        *QUICK, "--shape", "tiny", "--cached", 16, "--round-tokens", 6, "--batches", "1,64", "--json", path
+    )
+    assert result.exit_code == 0, result.output
+    [failure] = read_engine_record(path).failures
+    assert failure.batch == 64 and "requests at once" in failure.reason
+
+
+BAD = {
+    "shape and model": (["--shape", "tiny", "--model", "demo"], "cannot go with --model"),
+    "shape and problems": (["--shape", "tiny", "--tasks", "joint", "--n", "3"], "cannot go with --tasks, --n"),
+    "cached": (["--cached", "64"], "give --shape too"),
+    "round tokens": (["--round-tokens", "48"], "give --shape too"),
+    "shape": (["--shape", "8bb"], "Did you mean '8b'"),
+    "long": (["--shape", "tiny", "--cached", "9999"], "at most"),
+    "weights": (["--shape", "tiny", "--weights", "int9"], "Did you mean 'int8'"),
+    "dtype": (["--shape", "tiny", "--dtype", "bfloat15"], "Did you mean 'bfloat16'"),
+    "device": (["--shape", "tiny", "--device", "cuda:77"], "cannot be used here"),
+    "no device": (["--device", "gpu"], "cannot be used here"),
+    "batches": (["--batches", "1,two"], "whole numbers of at least 1"),
+    "no batch": (["--batches", "0"], "whole numbers of at least 1"),
+    "windows": (["--windows", "-4"], "whole numbers of at least 0"),
+    "notes": (["--notes", "x.md"], "--out FILE"),
+    "family": (["--tasks", "jont"], "Did you mean 'joint'"),
+    "method": (["--methods", "dul"], "Did you mean 'dual'"),
+    "place": (["--json", "missing/out.json"], "Cannot write"),
+    "other command": (["--time-each"], "--time-each"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "words"), BAD.values(), ids=BAD.keys())
+def test_bad_input_fails_before_the_long_work(fef_cli, monkeypatch, arguments, words):
+    def never(*_, **__):
+        raise AssertionError("the work has started")
+
+    monkeypatch.setattr("fef.bench.engine.run.copy_bandwidth", never)
+    result = fef_cli("bench", "--engine", *arguments)
+    assert result.exit_code == 2, result.output
+    assert words in result.output
+
+
+def test_the_help_is_its_own(fef_cli):
+    result = fef_cli("bench", "--engine", "--help")
+    assert result.exit_code == 0
+    assert "--round-tokens" in result.stdout and "Example: fef bench --engine" in result.stdout
+    assert "--round-tokens" not in fef_cli("bench", "--help").stdout
+
+
+def test_other_files_are_no_record(tmp_path):
+    path = tmp_path / "other.json"
+    for text in ("", "{}", "[]", json.dumps({"kind": "engine", "format": 99})):
+        path.write_text(text)
+        with pytest.raises(InputError):
+            read_engine_record(path)

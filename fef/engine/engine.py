@@ -257,7 +257,7 @@ class Engine:
         return self.costs.cost(rows, window)
 
     def measure(self, rows: Sequence[int] | None = None, windows: Sequence[int] | None = None) -> CostTable:
-        """Measure rounds of these numbers of rows and windows, by default all that the engine may run, and capture their graphs.
+        """Measure rounds of these numbers of rows and windows, by default all that the engine may run; captures their graphs.
 
         On a GPU only: on a CPU the rounds themselves are timed. The table can be saved and given to another engine.
         """

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
+import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["COUNTERS", "PADDING", "PassRequest", "SlotState", "SlotTable"]
+__all__ = ["COUNTERS", "HEAD", "NEVER", "PADDING", "REVEALED", "PassRequest", "SlotState", "SlotTable"]
 
 PADDING = -3  # rank of places behind the canvas: no token sees them
 REVEALED = -1  # rank of a token that the pass sees
@@ -173,11 +174,10 @@ class PassRequest:
 
     def pack(self, table: SlotTable) -> Tensor:
         """int64 [J], in the layout that `SlotState.load` reads; floats travel as their bits."""
-        packed_J = torch.zeros(HEAD + table.context + table.ranks, dtype=torch.int64)
-        head = [len(self.ids), len(self.order), self.step, self.seed, self.top_k, self.first_end, self.last_other]
-        packed_J[:7] = torch.tensor(head)
-        packed_J[7:9] = torch.tensor([self.temperature, self.top_p], dtype=torch.float64).view(torch.int64)
-        packed_J[HEAD : HEAD + len(self.ids)] = torch.tensor(self.ids)
+        packed_J = np.zeros(HEAD + table.context + table.ranks, dtype=np.int64)
+        packed_J[:7] = len(self.ids), len(self.order), self.step, self.seed, self.top_k, self.first_end, self.last_other
+        packed_J[7:9].view(np.float64)[:] = self.temperature, self.top_p
+        packed_J[HEAD : HEAD + len(self.ids)] = self.ids
         start = HEAD + table.context
-        packed_J[start : start + len(self.order)] = torch.tensor(self.order)
-        return packed_J
+        packed_J[start : start + len(self.order)] = self.order
+        return torch.from_numpy(packed_J)

@@ -23,7 +23,7 @@ from fef.engine.build import Built, EngineOptions, build
 from fef.engine.costs import CostTable, Survival, choose_shape
 from fef.engine.forward import Bounds
 from fef.engine.graphs import GraphRunner
-from fef.engine.mailbox import Mailbox
+from fef.engine.mailbox import Mailbox, on_device
 from fef.engine.measure import round_seconds
 from fef.engine.requests import Course, Filled, PassResult, Request, check_plan, course_of
 from fef.engine.rounds import RoundShape
@@ -196,7 +196,13 @@ class Engine:
             raise self.lost from error  # type: ignore[misc]
 
     def admit(self) -> None:
-        """A context pass of requests that wait, as far as slots are free."""
+        """Context passes of requests that wait, as far as slots are free.
+
+        A few requests at a time are poor work for a GPU, so with a long queue some slots stay free until there are more.
+        """
+        enough = self.built.slots // 4 if self.on_cuda and self.running else 1
+        if len(self.free) < enough <= len(self.waiting):
+            return
         while self.free and self.waiting:
             jobs = [self.waiting.popleft() for _ in range(min(len(self.free), len(self.waiting), self.most_contexts))]
             slots = [self.free.pop() for _ in jobs]
@@ -320,7 +326,7 @@ class Engine:
     def send_results(self, jobs: list[Job]) -> None:
         """Ask for the results of passes that are over; their slots are free from now on, as what comes later is later."""
         state = self.built.state
-        slot_B = torch.tensor([job.slot for job in jobs], device=self.device)
+        slot_B = on_device(torch.tensor([job.slot for job in jobs]), self.device)
         at_BR = state.order_SR[slot_B]
         tensors = [
             state.done_S[slot_B],

@@ -38,8 +38,8 @@ class EngineOptions:
     max_batch: int = 16
     max_length: int | None = None
     max_new_tokens: int | None = None
-    windows: Sequence[int] = (4, 8, 16)
-    anchors: int = 2
+    windows: Sequence[int] = (4, 8, 16, 24)
+    anchors: int = 0
     memory_gb: float | None = None
     eos_id: int | None = None
     banned: Sequence[int] = ()

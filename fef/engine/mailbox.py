@@ -13,8 +13,10 @@ __all__ = ["Letter", "Mailbox", "on_device"]
 
 
 def on_device(tensor: Tensor, device: torch.device) -> Tensor:
-    """A copy of a host tensor on the device, or the tensor itself on a CPU. From pinned memory: a copy from any other may wait
-    for all work before it."""
+    """A copy of a host tensor on the device, or the tensor itself on a CPU.
+
+    From pinned memory: a copy from any other may wait for all work before it.
+    """
     if device.type != "cuda":
         return tensor
     return tensor.pin_memory().to(device, non_blocking=True)

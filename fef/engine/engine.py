@@ -28,7 +28,7 @@ from fef.engine.measure import round_seconds
 from fef.engine.requests import Course, Filled, PassResult, Request, check_plan, course_of
 from fef.engine.rounds import RoundShape
 from fef.engine.runner import PassKind
-from fef.engine.slots import COUNTERS, PassRequest
+from fef.engine.slots import COUNTERS, PassRequest, Progress
 from fef.errors import DenoiserError, EngineError, FefError, InputError
 from fef.models.transformer import Transformer
 
@@ -283,8 +283,8 @@ class Engine:
         if not self.on_cuda and not kind.context:
             self.learn_cost(len(slots), kind.shape.window, time.perf_counter() - began)
         state = self.built.state
-        accepted_S = state.counters_SC[:, COUNTERS.index("accepted")]
-        self.progress.send((self.launched, kind.shape.window), [state.live_S, state.bad_S, state.done_S, accepted_S])
+        assert state.progress_P is not None, "a whole state has it"
+        self.progress.send((self.launched, kind.shape.window), state.progress_P)
 
     def learn_cost(self, rows: int, window: int, seconds: float) -> None:
         known = self.costs.seconds.get((rows, window))
@@ -295,14 +295,15 @@ class Engine:
         lag = _LAG if self.on_cuda and self.running else 0
         for letter in self.progress.collect(lag):
             launch, window = letter.note
-            self.read_progress(launch, window, [t.numpy() for t in letter.tensors])
+            self.read_progress(launch, window, Progress.of(letter.tensor, self.built.slots + 1))
         for letter in self.results.collect(len(self.results) if self.running or self.waiting else 0):
-            for job, result in zip(letter.note, results_of([t.numpy() for t in letter.tensors]), strict=True):
+            for job, result in zip(letter.note, results_of(letter.tensor.numpy()), strict=True):
                 if not job.finished:
                     self.advance(job, result)
 
-    def read_progress(self, launch: int, window: int, arrays: list[np.ndarray]) -> None:
-        live_S, bad_S, done_S, accepted_S = arrays
+    def read_progress(self, launch: int, window: int, progress: Progress) -> None:
+        live_S, bad_S, done_S = progress.live_S.numpy(), progress.bad_S.numpy(), progress.done_S.numpy()
+        accepted_S = progress.counters_SC[:, COUNTERS.index("accepted")].numpy()
         now = time.perf_counter()
         slots = [slot for slot, job in self.running.items() if job.admitted_at < launch]
         if not slots:
@@ -327,15 +328,14 @@ class Engine:
         """Ask for the results of passes that are over; their slots are free from now on, as what comes later is later."""
         state = self.built.state
         slot_B = on_device(torch.tensor([job.slot for job in jobs]), self.device)
-        at_BR = state.order_SR[slot_B]
-        tensors = [
-            state.done_S[slot_B],
-            state.ids_SL[slot_B].gather(1, at_BR),
-            state.logprob_SR[slot_B],
-            state.confidence_SR[slot_B],
+        columns = [
+            state.done_S[slot_B, None],
             state.counters_SC[slot_B],
+            state.ids_SL[slot_B].gather(1, state.order_SR[slot_B]),
+            state.logprob_SR[slot_B].view(torch.int64),
+            state.confidence_SR[slot_B].view(torch.int64),
         ]
-        self.results.send(jobs, tensors)
+        self.results.send(jobs, torch.cat(columns, 1))
         for job in jobs:
             self.release(job)
 
@@ -380,7 +380,11 @@ BAD_LOGITS = (
 )
 
 
-def results_of(arrays: list[np.ndarray]) -> Iterable[PassResult]:
-    for done, token_R, logprob_R, confidence_R, counters_C in zip(*arrays, strict=True):
-        n = int(done)
-        yield PassResult(token_R[:n].tolist(), logprob_R[:n].tolist(), confidence_R[:n].tolist(), counters_C.tolist())
+def results_of(rows: np.ndarray) -> Iterable[PassResult]:
+    """What `Engine.send_results` sent: a row of 64-bit numbers a request."""
+    counters, ranks = len(COUNTERS), (rows.shape[1] - len(COUNTERS) - 3) // 3
+    cuts = np.cumsum([1, counters, ranks, ranks + 1])
+    for done, counter_C, token_R, logprob_R, confidence_R in zip(*np.split(rows, cuts, axis=1), strict=True):
+        n = int(done[0])
+        logprobs, confidences = logprob_R.view(np.float64)[:n], confidence_R.view(np.float64)[:n]
+        yield PassResult(token_R[:n].tolist(), logprobs.tolist(), confidences.tolist(), counter_C.tolist())

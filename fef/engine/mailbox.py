@@ -24,10 +24,10 @@ def on_device(tensor: Tensor, device: torch.device) -> Tensor:
 
 @dataclass
 class Letter:
-    """Host copies of tensors, and what the sender wrote on it. Read them once the copy is complete."""
+    """A host copy of a tensor, and what the sender wrote on it. Read it once the copy is complete."""
 
     note: Any
-    tensors: list[Tensor]
+    tensor: Tensor
     arrived: torch.cuda.Event | None
 
 
@@ -41,14 +41,14 @@ class Mailbox:
     def __len__(self) -> int:
         return len(self.letters)
 
-    def send(self, note: Any, tensors: list[Tensor]) -> None:
+    def send(self, note: Any, tensor: Tensor) -> None:
         if self.device.type != "cuda":
-            self.letters.append(Letter(note, [t.clone() for t in tensors], None))
+            self.letters.append(Letter(note, tensor.clone(), None))
             return
-        copies = [torch.empty(t.shape, dtype=t.dtype, pin_memory=True).copy_(t, non_blocking=True) for t in tensors]
+        copy = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True).copy_(tensor, non_blocking=True)
         arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
         arrived.record()
-        self.letters.append(Letter(note, copies, arrived))
+        self.letters.append(Letter(note, copy, arrived))
 
     def collect(self, keep: int) -> list[Letter]:
         """The letters that have arrived; waits until at most `keep` are under way."""

@@ -29,6 +29,6 @@ def test_a_slot_is_loaded_as_in_torch(context, ranks):
     expected.load(slot_B, packed_BJ)
     load(state, slot_B, packed_BJ, length_S)
     for field in fields(SlotState):
-        if field.name != "table":
+        if field.name not in ("table", "progress_P"):
             assert torch.equal(getattr(state, field.name), getattr(expected, field.name)), field.name
     assert torch.equal(length_S.long(), expected.length_S)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from fef.api import certificate_for, check_settings
+from fef.api import MAX_SEED, certificate_for, check_settings
 from fef.decoding.certificate import Certificate
 from fef.decoding.methods import make_plan
 from fef.decoding.network import Network
@@ -35,6 +35,7 @@ from fef.models.transformer import Transformer
 __all__ = ["Engine", "Job"]
 
 _LAG = 2  # rounds that the device may be ahead of the host
+_PLANS_KEPT = 256
 _CONTEXT_STEP = 64  # contexts are padded to multiples of this where shapes are captured
 
 
@@ -128,10 +129,12 @@ class Engine:
             raise self.lost
         plan, certificate = self.plan(method, temperature, top_p, top_k, method_options)
         self.check_fit(ids, open)
-        vocabulary = self.built.vocabulary
-        request = Request(
-            list(ids), sorted(open), plan, temperature, top_p, top_k, seed, vocabulary.eos_id, self.built.banned
-        )
+        self.check_ids(ids, open, seed)
+        eos_id, banned = self.built.vocabulary.eos_id, self.built.banned
+        canvas = list(ids)
+        for position in open:
+            canvas[position] = self.network.mask_id
+        request = Request(canvas, sorted(open), plan, temperature, top_p, top_k, seed, eos_id, banned)
         job = Job(self, request, certificate, course_of(request, Network(self.network)), began=time.perf_counter())
         self.advance(job, None)
         return job
@@ -142,6 +145,8 @@ class Engine:
         """Plan and certificate, remembered: most requests have the same options."""
         key = (method, temperature, top_p, top_k, tuple(sorted(options.items())))
         if key not in self.plans:
+            if len(self.plans) >= _PLANS_KEPT:
+                self.plans.clear()
             check_settings(temperature, top_p, top_k)
             network = Network(self.network)
             plan = make_plan(method, {"verify": "packed"} | options, network)
@@ -159,6 +164,17 @@ class Engine:
                 f"{table.context} and {table.ranks}. Ask for less, or make the engine with a larger max_length or "
                 f"max_new_tokens ({self.built.slot_bytes / 1e9:.2f} GB a slot now)."
             )
+
+    def check_ids(self, ids: Sequence[int], open: Sequence[int], seed: int) -> None:
+        """What a device would answer with an assertion that ends it."""
+        size = self.network.vocab_size
+        if min(ids) < 0 or max(ids) >= size:
+            wrong = min(ids) if min(ids) < 0 else max(ids)
+            raise InputError(f"ids hold {wrong}, outside the vocabulary (0 to {size - 1}).")
+        if min(open) < 0 or max(open) >= len(ids) or len(set(open)) < len(open):
+            raise InputError(f"open must hold different positions from 0 to {len(ids) - 1}.")
+        if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= MAX_SEED:
+            raise OptionError(f"seed must be a whole number from 0 to 2^63 - 1; got {seed!r}.")
 
     def cancel(self, job: Job) -> None:
         if job.finished:

@@ -29,7 +29,7 @@ from fef.engine.requests import Course, Filled, PassResult, Request, check_plan,
 from fef.engine.rounds import RoundShape
 from fef.engine.runner import PassKind
 from fef.engine.slots import COUNTERS, PassRequest, Progress
-from fef.errors import DenoiserError, EngineError, FefError, InputError
+from fef.errors import DenoiserError, EngineError, FefError, InputError, OptionError
 from fef.models.transformer import Transformer
 
 __all__ = ["Engine", "Job"]

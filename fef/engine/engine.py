@@ -333,6 +333,7 @@ class Engine:
             if job.first_token is None and done_S[slot] > 0:
                 job.first_token = now
             if bad_S[slot]:
+                self.built.cache.clear(slot)
                 self.release(job)
                 self.end(job, "failed", DenoiserError(BAD_LOGITS))
             elif not live_S[slot]:

@@ -38,8 +38,8 @@ class EngineOptions:
     max_batch: int = 16
     max_length: int | None = None
     max_new_tokens: int | None = None
-    windows: Sequence[int] = (4, 8, 16)
-    anchors: int = 2
+    windows: Sequence[int] = (4, 8, 16, 24)
+    anchors: int = 0
     memory_gb: float | None = None
     eos_id: int | None = None
     banned: Sequence[int] = ()
@@ -75,6 +75,7 @@ class Built:
     slot_bytes: int
     shapes: list[RoundShape]
     state: SlotState
+    cache: SlotCache
     runner: Runs
     vocabulary: Vocabulary
     banned: list[int]
@@ -114,7 +115,7 @@ def build(network: Transformer, options: EngineOptions, note: Callable[[str], No
         threads = torch.get_num_threads() if options.threads is None else options.threads
         runner = TorchPasses(state, TorchForward(network, layers, cache, table), vocabulary, network.mask_id, threads)
     what = {"network": network.name, "device": device_name(device), "dtype": str(dtype).removeprefix("torch.")}
-    return Built(table, slots, slot_bytes, shapes, state, runner, vocabulary, banned, what)
+    return Built(table, slots, slot_bytes, shapes, state, cache, runner, vocabulary, banned, what)
 
 
 def affordable(options: EngineOptions, slot_bytes: int, device: torch.device, note: Callable[[str], None]) -> int:

@@ -27,11 +27,17 @@ class SlotCache:
     @classmethod
     def empty(cls, config: TransformerConfig, table: SlotTable, device: torch.device, dtype: torch.dtype) -> SlotCache:
         shape = (config.layers, table.slots, config.kv_head_count, table.places, config.head_size)
-        # zeros, not empty: a nan in a place that nobody sees would still spread through a product with zero
+        # zeros, not empty: see `clear`
         return cls(
             torch.zeros(shape, dtype=dtype, device=device),
             torch.zeros(shape, dtype=dtype, device=device),
         )
+
+    def clear(self, slot: int) -> None:
+        """Forget what a request left. A nan that a broken one left, in a place that the next one does not see, would spread to it
+        all the same: through a product with zero."""
+        self.keys_YSGCE[:, slot] = 0
+        self.values_YSGCE[:, slot] = 0
 
 
 def cache_bytes(config: TransformerConfig, table: SlotTable, dtype: torch.dtype) -> int:

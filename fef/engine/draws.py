@@ -106,7 +106,7 @@ def cutoffs(logits_nV: Tensor, temperature_n: Tensor, top_p_n: Tensor, top_k_n: 
 def keyed_argmax(logp_nV: Tensor, state: SlotState, row_n: Tensor, position_n: Tensor) -> Tensor:
     """argmax(log p + Gumbel), the noise keyed as `KeyedNoise.categorical` keys it for coupled acceptance."""
     width = int(position_n.max()) + 1
-    key_P, of_n = torch.unique(row_n * width + position_n, return_inverse=True)  # type: ignore[no-untyped-call]
+    key_P, of_n = torch.unique(row_n * width + position_n, return_inverse=True)
     token_n = torch.empty_like(row_n)
     size = logp_nV.shape[1]
     order_n, key_of = of_n.argsort(), max(1, _ENTRIES // size)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from fef.api import certificate_for, check_settings
+from fef.api import MAX_SEED, certificate_for, check_settings
 from fef.decoding.certificate import Certificate
 from fef.decoding.methods import make_plan
 from fef.decoding.network import Network
@@ -23,18 +23,19 @@ from fef.engine.build import Built, EngineOptions, build
 from fef.engine.costs import CostTable, Survival, choose_shape
 from fef.engine.forward import Bounds
 from fef.engine.graphs import GraphRunner
-from fef.engine.mailbox import Mailbox
+from fef.engine.mailbox import Mailbox, on_device
 from fef.engine.measure import round_seconds
 from fef.engine.requests import Course, Filled, PassResult, Request, check_plan, course_of
 from fef.engine.rounds import RoundShape
 from fef.engine.runner import PassKind
-from fef.engine.slots import COUNTERS, PassRequest
-from fef.errors import DenoiserError, EngineError, FefError, InputError
+from fef.engine.slots import COUNTERS, PassRequest, Progress
+from fef.errors import DenoiserError, EngineError, FefError, InputError, OptionError
 from fef.models.transformer import Transformer
 
 __all__ = ["Engine", "Job"]
 
 _LAG = 2  # rounds that the device may be ahead of the host
+_PLANS_KEPT = 256
 _CONTEXT_STEP = 64  # contexts are padded to multiples of this where shapes are captured
 
 
@@ -128,10 +129,12 @@ class Engine:
             raise self.lost
         plan, certificate = self.plan(method, temperature, top_p, top_k, method_options)
         self.check_fit(ids, open)
-        vocabulary = self.built.vocabulary
-        request = Request(
-            list(ids), sorted(open), plan, temperature, top_p, top_k, seed, vocabulary.eos_id, self.built.banned
-        )
+        self.check_ids(ids, open, seed)
+        eos_id, banned = self.built.vocabulary.eos_id, self.built.banned
+        canvas = list(ids)
+        for position in open:
+            canvas[position] = self.network.mask_id
+        request = Request(canvas, sorted(open), plan, temperature, top_p, top_k, seed, eos_id, banned)
         job = Job(self, request, certificate, course_of(request, Network(self.network)), began=time.perf_counter())
         self.advance(job, None)
         return job
@@ -142,6 +145,8 @@ class Engine:
         """Plan and certificate, remembered: most requests have the same options."""
         key = (method, temperature, top_p, top_k, tuple(sorted(options.items())))
         if key not in self.plans:
+            if len(self.plans) >= _PLANS_KEPT:
+                self.plans.clear()
             check_settings(temperature, top_p, top_k)
             network = Network(self.network)
             plan = make_plan(method, {"verify": "packed"} | options, network)
@@ -159,6 +164,17 @@ class Engine:
                 f"{table.context} and {table.ranks}. Ask for less, or make the engine with a larger max_length or "
                 f"max_new_tokens ({self.built.slot_bytes / 1e9:.2f} GB a slot now)."
             )
+
+    def check_ids(self, ids: Sequence[int], open: Sequence[int], seed: int) -> None:
+        """What a device would answer with an assertion that ends it."""
+        size = self.network.vocab_size
+        if min(ids) < 0 or max(ids) >= size:
+            wrong = min(ids) if min(ids) < 0 else max(ids)
+            raise InputError(f"ids hold {wrong}, outside the vocabulary (0 to {size - 1}).")
+        if min(open) < 0 or max(open) >= len(ids) or len(set(open)) < len(open):
+            raise InputError(f"open must hold different positions from 0 to {len(ids) - 1}.")
+        if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= MAX_SEED:
+            raise OptionError(f"seed must be a whole number from 0 to 2^63 - 1; got {seed!r}.")
 
     def cancel(self, job: Job) -> None:
         if job.finished:
@@ -196,7 +212,13 @@ class Engine:
             raise self.lost from error  # type: ignore[misc]
 
     def admit(self) -> None:
-        """A context pass of requests that wait, as far as slots are free."""
+        """Context passes of requests that wait, as far as slots are free.
+
+        A few requests at a time are poor work for a GPU, so with a long queue some slots stay free until there are more.
+        """
+        enough = self.built.slots // 4 if self.on_cuda and self.running else 1
+        if len(self.free) < enough <= len(self.waiting):
+            return
         while self.free and self.waiting:
             jobs = [self.waiting.popleft() for _ in range(min(len(self.free), len(self.waiting), self.most_contexts))]
             slots = [self.free.pop() for _ in jobs]
@@ -257,7 +279,7 @@ class Engine:
         return self.costs.cost(rows, window)
 
     def measure(self, rows: Sequence[int] | None = None, windows: Sequence[int] | None = None) -> CostTable:
-        """Measure rounds of these numbers of rows and windows, by default all that the engine may run, and capture their graphs.
+        """Measure rounds of these numbers of rows and windows, by default all that the engine may run; captures their graphs.
 
         On a GPU only: on a CPU the rounds themselves are timed. The table can be saved and given to another engine.
         """
@@ -277,8 +299,8 @@ class Engine:
         if not self.on_cuda and not kind.context:
             self.learn_cost(len(slots), kind.shape.window, time.perf_counter() - began)
         state = self.built.state
-        accepted_S = state.counters_SC[:, COUNTERS.index("accepted")]
-        self.progress.send((self.launched, kind.shape.window), [state.live_S, state.bad_S, state.done_S, accepted_S])
+        assert state.progress_P is not None, "a whole state has it"
+        self.progress.send((self.launched, kind.shape.window), state.progress_P)
 
     def learn_cost(self, rows: int, window: int, seconds: float) -> None:
         known = self.costs.seconds.get((rows, window))
@@ -289,14 +311,15 @@ class Engine:
         lag = _LAG if self.on_cuda and self.running else 0
         for letter in self.progress.collect(lag):
             launch, window = letter.note
-            self.read_progress(launch, window, [t.numpy() for t in letter.tensors])
+            self.read_progress(launch, window, Progress.of(letter.tensor, self.built.slots + 1))
         for letter in self.results.collect(len(self.results) if self.running or self.waiting else 0):
-            for job, result in zip(letter.note, results_of([t.numpy() for t in letter.tensors]), strict=True):
+            for job, result in zip(letter.note, results_of(letter.tensor.numpy()), strict=True):
                 if not job.finished:
                     self.advance(job, result)
 
-    def read_progress(self, launch: int, window: int, arrays: list[np.ndarray]) -> None:
-        live_S, bad_S, done_S, accepted_S = arrays
+    def read_progress(self, launch: int, window: int, progress: Progress) -> None:
+        live_S, bad_S, done_S = progress.live_S.numpy(), progress.bad_S.numpy(), progress.done_S.numpy()
+        accepted_S = progress.counters_SC[:, COUNTERS.index("accepted")].numpy()
         now = time.perf_counter()
         slots = [slot for slot, job in self.running.items() if job.admitted_at < launch]
         if not slots:
@@ -310,6 +333,7 @@ class Engine:
             if job.first_token is None and done_S[slot] > 0:
                 job.first_token = now
             if bad_S[slot]:
+                self.built.cache.clear(slot)
                 self.release(job)
                 self.end(job, "failed", DenoiserError(BAD_LOGITS))
             elif not live_S[slot]:
@@ -320,16 +344,15 @@ class Engine:
     def send_results(self, jobs: list[Job]) -> None:
         """Ask for the results of passes that are over; their slots are free from now on, as what comes later is later."""
         state = self.built.state
-        slot_B = torch.tensor([job.slot for job in jobs], device=self.device)
-        at_BR = state.order_SR[slot_B]
-        tensors = [
-            state.done_S[slot_B],
-            state.ids_SL[slot_B].gather(1, at_BR),
-            state.logprob_SR[slot_B],
-            state.confidence_SR[slot_B],
+        slot_B = on_device(torch.tensor([job.slot for job in jobs]), self.device)
+        columns = [
+            state.done_S[slot_B, None],
             state.counters_SC[slot_B],
+            state.ids_SL[slot_B].gather(1, state.order_SR[slot_B]),
+            state.logprob_SR[slot_B].view(torch.int64),
+            state.confidence_SR[slot_B].view(torch.int64),
         ]
-        self.results.send(jobs, tensors)
+        self.results.send(jobs, torch.cat(columns, 1))
         for job in jobs:
             self.release(job)
 
@@ -374,7 +397,11 @@ BAD_LOGITS = (
 )
 
 
-def results_of(arrays: list[np.ndarray]) -> Iterable[PassResult]:
-    for done, token_R, logprob_R, confidence_R, counters_C in zip(*arrays, strict=True):
-        n = int(done)
-        yield PassResult(token_R[:n].tolist(), logprob_R[:n].tolist(), confidence_R[:n].tolist(), counters_C.tolist())
+def results_of(rows: np.ndarray) -> Iterable[PassResult]:
+    """What `Engine.send_results` sent: a row of 64-bit numbers a request."""
+    counters, ranks = len(COUNTERS), (rows.shape[1] - len(COUNTERS) - 3) // 3
+    cuts = np.cumsum([1, counters, ranks, ranks + 1])
+    for done, counter_C, token_R, logprob_R, confidence_R in zip(*np.split(rows, cuts, axis=1), strict=True):
+        n = int(done[0])
+        logprobs, confidences = logprob_R.view(np.float64)[:n], confidence_R.view(np.float64)[:n]
+        yield PassResult(token_R[:n].tolist(), logprobs.tolist(), confidences.tolist(), counter_C.tolist())

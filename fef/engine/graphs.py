@@ -53,7 +53,8 @@ class GraphRunner:
             size = self.fitting(kind, len(slots) - start)
             part = list(slots[start : start + size])
             graph, slot_B = self.graphs[kind, size]
-            slot_B.copy_(torch.tensor(part + [self.spare] * (size - len(part))))
+            slots_B = torch.tensor(part + [self.spare] * (size - len(part)))
+            slot_B.copy_(slots_B.pin_memory(), non_blocking=True)
             graph.replay()
             start += size
 

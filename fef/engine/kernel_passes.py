@@ -18,8 +18,10 @@ from fef.engine.kernels.attention import packed_attention
 from fef.engine.kernels.compose import PassInputs, compose
 from fef.engine.kernels.draw import draw
 from fef.engine.kernels.linear import gated_linear, linear, linear_parts
+from fef.engine.kernels.load import load
 from fef.engine.kernels.norm import add_rms_norm, rms_norm
 from fef.engine.kernels.rotate import rotate_and_store
+from fef.engine.mailbox import on_device
 from fef.engine.runner import PassKind
 from fef.engine.slots import SlotState
 from fef.engine.weights import LayerWeights
@@ -50,8 +52,7 @@ class KernelPasses:
 
     def load(self, slots: list[int], packed_BJ: Tensor) -> None:
         device = self.state.ids_SL.device
-        self.state.load(torch.tensor(slots, device=device), packed_BJ.to(device, non_blocking=True))
-        self.length_S.copy_(self.state.length_S)
+        load(self.state, on_device(torch.tensor(slots), device), on_device(packed_BJ, device), self.length_S)
 
     @torch.no_grad()
     def run(self, kind: PassKind, slots: list[int]) -> None:

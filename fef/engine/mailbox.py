@@ -1,4 +1,4 @@
-"""Small tensors on their way from the device to the host, without a wait in between."""
+"""Small tensors on their way between host and device, without a wait in between."""
 
 from __future__ import annotations
 
@@ -9,15 +9,25 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["Letter", "Mailbox"]
+__all__ = ["Letter", "Mailbox", "on_device"]
+
+
+def on_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """A copy of a host tensor on the device, or the tensor itself on a CPU.
+
+    From pinned memory: a copy from any other may wait for all work before it.
+    """
+    if device.type != "cuda":
+        return tensor
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 @dataclass
 class Letter:
-    """Host copies of tensors, and what the sender wrote on it. Read them once the copy is complete."""
+    """A host copy of a tensor, and what the sender wrote on it. Read it once the copy is complete."""
 
     note: Any
-    tensors: list[Tensor]
+    tensor: Tensor
     arrived: torch.cuda.Event | None
 
 
@@ -31,14 +41,14 @@ class Mailbox:
     def __len__(self) -> int:
         return len(self.letters)
 
-    def send(self, note: Any, tensors: list[Tensor]) -> None:
+    def send(self, note: Any, tensor: Tensor) -> None:
         if self.device.type != "cuda":
-            self.letters.append(Letter(note, [t.clone() for t in tensors], None))
+            self.letters.append(Letter(note, tensor.clone(), None))
             return
-        copies = [torch.empty(t.shape, dtype=t.dtype, pin_memory=True).copy_(t, non_blocking=True) for t in tensors]
+        copy = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True).copy_(tensor, non_blocking=True)
         arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
         arrived.record()
-        self.letters.append(Letter(note, copies, arrived))
+        self.letters.append(Letter(note, copy, arrived))
 
     def collect(self, keep: int) -> list[Letter]:
         """The letters that have arrived; waits until at most `keep` are under way."""

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
+import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["COUNTERS", "PADDING", "PassRequest", "SlotState", "SlotTable"]
+__all__ = ["COUNTERS", "HEAD", "NEVER", "PADDING", "REVEALED", "PassRequest", "Progress", "SlotState", "SlotTable"]
 
 PADDING = -3  # rank of places behind the canvas: no token sees them
 REVEALED = -1  # rank of a token that the pass sees
@@ -46,6 +47,23 @@ class SlotTable:
 
 
 @dataclass
+class Progress:
+    """What the host reads after every pass, as views of one storage of bytes: see `SlotState`."""
+
+    done_S: Tensor
+    counters_SC: Tensor
+    live_S: Tensor
+    bad_S: Tensor
+
+    @classmethod
+    def of(cls, progress_P: Tensor, slots: int) -> Progress:
+        C = len(COUNTERS)
+        done, counters, live, bad = torch.split(progress_P, [8 * slots, 8 * C * slots, slots, slots])
+        whole = counters.view(torch.int64).view(slots, C)
+        return cls(done.view(torch.int64), whole, live.view(torch.bool), bad.view(torch.bool))
+
+
+@dataclass
 class SlotState:
     """ids_SL: canvas tokens (one more column takes writes of absent tokens; so in the R columns of logprob and confidence).
     order_SR: canvas position of each rank. rank_SL: rank of each masked slot, REVEALED, or PADDING. length_S: canvas length.
@@ -53,7 +71,8 @@ class SlotState:
     invalid? draft_SK, drafted_S, holds_SK: the drafts behind `done`, how many there are, the probability each had.
     first_end_S, last_other_S: position of the first committed end token (NEVER) and of the last committed other token (-1).
     logprob_SR: log p under the sampled law, nats; confidence_SR: log p at temperature 1. step_S: the denoising pass.
-    cut: are top-p or top-k on? counters_SC: see COUNTERS.
+    counters_SC: see COUNTERS. progress_P: the storage of done, counters, live and bad (`Progress`), to be read in one copy; a
+    copy of some slots has none.
     """
 
     table: SlotTable
@@ -78,9 +97,14 @@ class SlotState:
     top_p_S: Tensor
     top_k_S: Tensor
     counters_SC: Tensor
+    progress_P: Tensor | None = None
 
     @classmethod
     def empty(cls, table: SlotTable, device: torch.device) -> SlotState:
+        S, C = table.slots, len(COUNTERS)
+        progress_P = torch.zeros(S * (8 + 8 * C + 2), dtype=torch.uint8, device=device)
+        progress = Progress.of(progress_P, S)
+
         def whole(*shape: int) -> Tensor:
             return torch.zeros(table.slots, *shape, dtype=torch.int64, device=device)
 
@@ -94,9 +118,9 @@ class SlotState:
             rank_SL=torch.full((table.slots, table.context), PADDING, dtype=torch.int32, device=device),
             length_S=whole(),
             open_S=whole(),
-            done_S=whole(),
-            live_S=whole().bool(),
-            bad_S=whole().bool(),
+            done_S=progress.done_S,
+            live_S=progress.live_S,
+            bad_S=progress.bad_S,
             draft_SK=whole(table.drafts),
             drafted_S=whole(),
             holds_SK=real(table.drafts),
@@ -109,7 +133,8 @@ class SlotState:
             temperature_S=real(),
             top_p_S=real(),
             top_k_S=whole(),
-            counters_SC=whole(len(COUNTERS)),
+            counters_SC=progress.counters_SC,
+            progress_P=progress_P,
         )
 
     def take(self, slot_B: Tensor) -> SlotState:
@@ -152,7 +177,7 @@ class SlotState:
         self.put(slot_B, part, TENSORS)
 
 
-TENSORS = tuple(f.name for f in fields(SlotState) if f.name != "table")
+TENSORS = tuple(f.name for f in fields(SlotState) if f.name not in ("table", "progress_P"))
 HEAD = 9
 
 
@@ -173,11 +198,10 @@ class PassRequest:
 
     def pack(self, table: SlotTable) -> Tensor:
         """int64 [J], in the layout that `SlotState.load` reads; floats travel as their bits."""
-        packed_J = torch.zeros(HEAD + table.context + table.ranks, dtype=torch.int64)
-        head = [len(self.ids), len(self.order), self.step, self.seed, self.top_k, self.first_end, self.last_other]
-        packed_J[:7] = torch.tensor(head)
-        packed_J[7:9] = torch.tensor([self.temperature, self.top_p], dtype=torch.float64).view(torch.int64)
-        packed_J[HEAD : HEAD + len(self.ids)] = torch.tensor(self.ids)
+        packed_J = np.zeros(HEAD + table.context + table.ranks, dtype=np.int64)
+        packed_J[:7] = len(self.ids), len(self.order), self.step, self.seed, self.top_k, self.first_end, self.last_other
+        packed_J[7:9].view(np.float64)[:] = self.temperature, self.top_p
+        packed_J[HEAD : HEAD + len(self.ids)] = self.ids
         start = HEAD + table.context
-        packed_J[start : start + len(self.order)] = torch.tensor(self.order)
-        return packed_J
+        packed_J[start : start + len(self.order)] = self.order
+        return torch.from_numpy(packed_J)

@@ -80,7 +80,7 @@ def random_state(
 
 def moved(state: SlotState, device: str) -> SlotState:
     """A copy on another device, or on the same one."""
-    names = [field.name for field in dataclasses.fields(state) if field.name != "table"]
+    names = [field.name for field in dataclasses.fields(state) if field.name not in ("table", "progress_P")]
     return SlotState(state.table, **{name: getattr(state, name).clone().to(device) for name in names})
 
 

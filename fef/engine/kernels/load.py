@@ -1,0 +1,129 @@
+"""Requests into slots, one launch: `SlotState.load`.
+
+Shapes: B rows, J numbers of a packed request, S slots, L context places, R ranks.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from fef.engine.slots import COUNTERS, HEAD, PADDING, REVEALED, SlotState
+
+__all__ = ["load"]
+
+_BLOCK = 256
+
+
+class _Slots(NamedTuple):
+    """Pointers to what is written of `SlotState`, in the order of its fields."""
+
+    ids: Tensor
+    order: Tensor
+    rank: Tensor
+    length: Tensor
+    short_length: Tensor
+    open: Tensor
+    done: Tensor
+    live: Tensor
+    bad: Tensor
+    drafted: Tensor
+    first_end: Tensor
+    last_other: Tensor
+    seed: Tensor
+    step: Tensor
+    temperature: Tensor
+    top_p: Tensor
+    top_k: Tensor
+    counters: Tensor
+
+
+def load(state: SlotState, slot_B: Tensor, packed_BJ: Tensor, length_S: Tensor) -> None:
+    """slot_B: int64; no slot twice but the spare one. packed_BJ: int64, see `PassRequest.pack`. length_S: int32, a second
+    copy of the lengths."""
+    _load_kernel[(len(slot_B),)](
+        slot_B,
+        packed_BJ,
+        _Slots(
+            state.ids_SL,
+            state.order_SR,
+            state.rank_SL,
+            state.length_S,
+            length_S,
+            state.open_S,
+            state.done_S,
+            state.live_S.view(torch.uint8),
+            state.bad_S.view(torch.uint8),
+            state.drafted_S,
+            state.first_end_S,
+            state.last_other_S,
+            state.seed_S,
+            state.step_S,
+            state.temperature_S,
+            state.top_p_S,
+            state.top_k_S,
+            state.counters_SC,
+        ),
+        packed_BJ.shape[1],
+        L=state.table.context,
+        R=state.table.ranks,
+        HEAD=HEAD,
+        COUNTS=len(COUNTERS),
+        REVEALED=REVEALED,
+        PADDING=PADDING,
+        BLOCK=_BLOCK,
+        num_warps=4,
+    )
+
+
+@triton.jit
+def _load_kernel(
+    slots,
+    packed,
+    state,
+    J,
+    L: tl.constexpr,
+    R: tl.constexpr,
+    HEAD: tl.constexpr,
+    COUNTS: tl.constexpr,
+    REVEALED: tl.constexpr,
+    PADDING: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    row = tl.program_id(0).to(tl.int64)
+    slot = tl.load(slots + row)
+    packed += row * J
+    length, opened = tl.load(packed), tl.load(packed + 1)
+    lane = tl.arange(0, BLOCK)
+    for start in range(0, L, BLOCK):
+        index = start + lane
+        mask = index < L
+        tl.store(state.ids + slot * (L + 1) + index, tl.load(packed + HEAD + index, mask=mask), mask=mask)
+        tl.store(state.rank + slot * L + index, tl.where(index < length, REVEALED, PADDING), mask=mask)
+    tl.debug_barrier()  # ranks go over what was just written, maybe by other threads
+    for start in range(0, R, BLOCK):
+        index = start + lane
+        mask = index < R
+        position = tl.load(packed + HEAD + L + index, mask=mask, other=0)
+        tl.store(state.order + slot * R + index, position, mask=mask)
+        tl.store(state.rank + slot * L + position, index, mask=mask & (index < opened))
+    tl.store(state.length + slot, length)
+    tl.store(state.short_length + slot, length.to(tl.int32))
+    tl.store(state.open + slot, opened)
+    tl.store(state.done + slot, 0)
+    tl.store(state.live + slot, (opened > 0).to(tl.uint8))
+    tl.store(state.bad + slot, 0)
+    tl.store(state.drafted + slot, 0)
+    tl.store(state.step + slot, tl.load(packed + 2))
+    tl.store(state.seed + slot, tl.load(packed + 3))
+    tl.store(state.top_k + slot, tl.load(packed + 4))
+    tl.store(state.first_end + slot, tl.load(packed + 5))
+    tl.store(state.last_other + slot, tl.load(packed + 6))
+    tl.store(state.temperature + slot, tl.load(packed + 7).to(tl.float64, bitcast=True))
+    tl.store(state.top_p + slot, tl.load(packed + 8).to(tl.float64, bitcast=True))
+    count = tl.arange(0, 8)
+    tl.store(state.counters + slot * COUNTS + count, count.to(tl.int64) * 0, mask=count < COUNTS)

@@ -79,8 +79,9 @@ class KernelPasses:
             self.rotate_and_store(number, layer, qkv_TX, inputs)
             last = number == len(self.layers) - 1
             if last:
-                qkv_TX = qkv_TX.view(B, N, -1)[:, -queries:].reshape(B * queries, -1)
-                hidden_TD = hidden_TD.view(B, N, -1)[:, -queries:].reshape(B * queries, -1)
+                # a reshape alone makes no copy of one query a row, and the kernels read rows that lie side by side
+                qkv_TX = qkv_TX.view(B, N, -1)[:, -queries:].reshape(B * queries, -1).contiguous()
+                hidden_TD = hidden_TD.view(B, N, -1)[:, -queries:].reshape(B * queries, -1).contiguous()
                 pattern = pattern.last(queries)
             mixed_TX = packed_attention(
                 qkv_TX,

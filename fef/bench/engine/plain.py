@@ -52,7 +52,7 @@ def kernel_logits(network: Transformer, ids: list[int], rows: int, slots: int, *
     cache = SlotCache.empty(network.config, table, device, network.embed.weight.dtype)
     vocabulary = Vocabulary(None, torch.tensor([network.mask_id], device=device))
     passes = KernelPasses(network, join_weights(network), state, cache, vocabulary, overlap=overlap)
-    passes.load(list(range(rows)), PassRequest(ids, [length - 1]).pack(table).expand(rows, -1))
+    passes.load(list(range(rows)), PassRequest(ids, [length - 1]).pack(table).repeat(rows, 1))
     slot_B = torch.arange(rows, device=device)
     inputs = compose(state, slot_B, RoundShape(0, 0, 1), network.mask_id, None, length)
     # without the query that a context pass of the engine has besides the canvas

@@ -48,9 +48,13 @@ def bench_engine(
     context: typer.Context,
     batches: Annotated[str, typer.Option("--batches", help="Requests at once, with commas between.")] = "1,8,32,64",
     windows: Annotated[
-        str, typer.Option("--windows", help="Drafts a round that the engine chooses among, with commas between.")
-    ] = "4,8,16",
-    anchors: Annotated[int, typer.Option("--anchors", min=0, help="Draft groups besides the one behind it.")] = 2,
+        str | None,
+        typer.Option("--windows", help="Drafts a round to choose among, with commas; by default the engine's own."),
+    ] = None,
+    anchors: Annotated[
+        int | None,
+        typer.Option("--anchors", min=0, help="Draft groups besides the one behind it; by default the engine's own."),
+    ] = None,
     tasks: Annotated[str, typer.Option("--tasks", help="Families of problems, with commas between them.")] = (
         "word-problems,python,joint"
     ),
@@ -109,7 +113,7 @@ def bench_engine(
         if path is not None:
             check_writable(path)
     batch_list = whole_numbers("batches", batches, 1)
-    window_list = whole_numbers("windows", windows, 0)
+    window_list = None if windows is None else whole_numbers("windows", windows, 0)
     families = parse_families(tasks)
     with Bar("Loading"):
         from fef.bench.engine.record import engine_record_json
@@ -119,6 +123,7 @@ def bench_engine(
         from fef.bench.engine.timing import Clock
         from fef.bench.evaluate import Settings, check_fit
         from fef.bench.plot import check_plotting
+        from fef.engine.build import EngineOptions
     if plot is not None or out is not None:
         check_plotting()
     questions: Questions | None = None
@@ -141,8 +146,8 @@ def bench_engine(
         batch_list,
         canvas,
         opened,
-        window_list,
-        anchors,
+        EngineOptions.windows if window_list is None else window_list,
+        EngineOptions.anchors if anchors is None else anchors,
         Clock(network.device, repeats),
         round_tokens,
         questions,

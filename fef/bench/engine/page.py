@@ -98,9 +98,9 @@ def verdict(record: EngineRecord, batch: int) -> str:
         return f"- batch {batch}: `fef` was not measured in the engine."
     if best is None:
         return f"- batch {batch}: `fef` in the engine, {ours.rate:,.0f} tokens/s; no other one is as accurate."
-    run = f"{best.rate:,.0f} tokens/s ({ours.rate / best.rate:.1f} times as slow)"
+    run = f"{best.rate:,.0f} tokens/s (`fef` is {ours.rate / best.rate:.1f} times as fast)"
     if best.ideal_rate is not None:
-        run += f", idealised {best.ideal_rate:,.0f} ({ours.rate / best.ideal_rate:.2f} times as slow)"
+        run += f", idealised {best.ideal_rate:,.0f} ({ours.rate / best.ideal_rate:.2f} times)"
     return (
         f"- batch {batch}: `fef` in the engine, {ours.rate:,.0f} tokens/s; the fastest other is `{title(best)}`, {run}."
     )

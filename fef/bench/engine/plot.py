@@ -26,6 +26,7 @@ LOOKS = [
     ("#E69F00", "^"),
     ("#56B4E9", "v"),
     ("#000000", "P"),
+    ("#999999", "*"),
 ]
 
 
@@ -47,7 +48,7 @@ def engine_figure(record: EngineRecord) -> Figure:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(13.0, 5.5), dpi=110, layout="constrained")
+    figure = Figure(figsize=(13.0, 6.5), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     environment = record.setup["environment"]
     figure.suptitle(f"{record.setup['model']}, {environment.get('gpu', environment['cpu'])}", parse_math=False)
@@ -123,4 +124,4 @@ def finish(axes: Axes, record: EngineRecord, what: str) -> None:
     axes.grid(color="0.92", linewidth=0.6)
     axes.set_axisbelow(True)
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(frameon=False, fontsize=7)
+        axes.legend(frameon=False, fontsize=7, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.12))

@@ -34,8 +34,10 @@ class SlotCache:
         )
 
     def clear(self, slot: int) -> None:
-        """Forget what a request left. A nan that a broken one left, in a place that the next one does not see, would spread to it
-        all the same: through a product with zero."""
+        """Forget what a request left.
+
+        A nan that a broken one left in a place that the next one does not see would spread to it through a product with zero.
+        """
         self.keys_YSGCE[:, slot] = 0
         self.values_YSGCE[:, slot] = 0
 

@@ -17,17 +17,21 @@ from fef.engine.kernels.advance import advance
 from fef.engine.kernels.attention import packed_attention
 from fef.engine.kernels.compose import PassInputs, compose
 from fef.engine.kernels.draw import draw
-from fef.engine.kernels.linear import gated_linear, linear, linear_parts
+from fef.engine.kernels.linear import gated_linear, linear, linear_parts, parts_of
 from fef.engine.kernels.load import load
 from fef.engine.kernels.norm import add_rms_norm, rms_norm
 from fef.engine.kernels.rotate import rotate_and_store
 from fef.engine.mailbox import on_device
 from fef.engine.runner import PassKind
 from fef.engine.slots import SlotState
-from fef.engine.weights import LayerWeights
+from fef.engine.weights import LayerWeights, Matrix
 from fef.models.transformer import RMSNorm, Transformer
 
 __all__ = ["KernelPasses"]
+
+# Bytes of a weight that L2 is asked for while the kernels before it end: what the memory bus moves in that time.
+_BEHIND_ATTENTION = 32 << 20
+_BEHIND_PRODUCT = 8 << 20
 
 
 class KernelPasses:
@@ -75,7 +79,9 @@ class KernelPasses:
         normed_TD = rms_norm(hidden_TD, first.weight.detach(), first.eps, overlap=overlap)
         for number, layer in enumerate(self.layers):
             qkv = layer.qkv
-            qkv_TX = linear(normed_TD, qkv.weight, bias_M=qkv.bias, scale_M=qkv.scale, overlap=overlap)
+            qkv_TX = linear(
+                normed_TD, qkv.weight, bias_M=qkv.bias, scale_M=qkv.scale, overlap=overlap, ahead=_BEHIND_PRODUCT
+            )
             self.rotate_and_store(number, layer, qkv_TX, inputs)
             last = number == len(self.layers) - 1
             if last:
@@ -101,33 +107,27 @@ class KernelPasses:
                 overlap=overlap,
             )
             out, norm = layer.out, layer.mlp_norm
-            hidden_TD, normed_TD = self.add_and_norm(mixed_TX, out.weight, out.scale, out.bias, hidden_TD, norm)
-            gated_TF = gated_linear(normed_TD, layer.gate_up.weight, scale_2F=layer.gate_up.scale, overlap=overlap)
-            down = layer.down
+            hidden_TD, normed_TD = self.add_and_norm(mixed_TX, out, hidden_TD, norm, ahead=_BEHIND_ATTENTION)
+            gated_TF = gated_linear(
+                normed_TD, layer.gate_up.weight, scale_2F=layer.gate_up.scale, overlap=overlap, ahead=_BEHIND_PRODUCT
+            )
             norm = self.network.norm if last else self.layers[number + 1].attn_norm
-            hidden_TD, normed_TD = self.add_and_norm(gated_TF, down.weight, down.scale, down.bias, hidden_TD, norm)
-        return linear(normed_TD, self.head_VD, overlap=overlap)
+            hidden_TD, normed_TD = self.add_and_norm(gated_TF, layer.down, hidden_TD, norm, ahead=_BEHIND_PRODUCT)
+        return linear(normed_TD, self.head_VD, overlap=overlap, ahead=_BEHIND_PRODUCT)
 
     def add_and_norm(
-        self,
-        x_TK: Tensor,
-        weight_DK: Tensor,
-        scale_D: Tensor | None,
-        bias_D: Tensor | None,
-        residual_TD: Tensor,
-        norm: RMSNorm,
+        self, x_TK: Tensor, matrix: Matrix, residual_TD: Tensor, norm: RMSNorm, *, ahead: int
     ) -> tuple[Tensor, Tensor]:
-        """(residual + product, its norm)."""
-        parts_STD = linear_parts(x_TK, weight_DK, overlap=self.overlap)
-        return add_rms_norm(
-            parts_STD,
-            residual_TD,
-            norm.weight.detach(),
-            norm.eps,
-            scale_D=scale_D,
-            bias_D=bias_D,
-            overlap=self.overlap,
-        )
+        """(residual + product, its norm). ahead: bytes of the matrix to ask for before."""
+        weight, bias, scale = matrix.weight, matrix.bias, matrix.scale
+        norm_D, overlap = norm.weight.detach(), self.overlap
+        if parts_of(x_TK, weight) == 1:  # the sum in the type of the residual is half as long to read again
+            hidden_TD = linear(
+                x_TK, weight, bias_M=bias, scale_M=scale, residual_NM=residual_TD, overlap=overlap, ahead=ahead
+            )
+            return hidden_TD, rms_norm(hidden_TD, norm_D, norm.eps, overlap=overlap)
+        parts_STD = linear_parts(x_TK, weight, overlap=overlap, ahead=ahead)
+        return add_rms_norm(parts_STD, residual_TD, norm_D, norm.eps, scale_D=scale, bias_D=bias, overlap=overlap)
 
     def rotate_and_store(self, number: int, layer: LayerWeights, qkv_TX: Tensor, inputs: PassInputs) -> None:
         config = self.config
@@ -152,7 +152,7 @@ class KernelPasses:
         )
 
     def draw(self, logits_MV: Tensor, inputs: PassInputs, slot_B: Tensor, kind: PassKind) -> Drawn:
-        size = logits_MV.shape[1]
+        cut_M, cut_id_M = None, None
         if kind.cut:
             row_M = slot_B.repeat_interleave(kind.shape.queries)
             masked_MV = logits_MV.float().masked_fill(self.banned_V, -torch.inf)
@@ -161,9 +161,6 @@ class KernelPasses:
                 eos_M1.masked_fill_(inputs.forbidden_M[:, None], -torch.inf)
             state = self.state
             cut_M, cut_id_M = cutoffs(masked_MV, inputs.temperature_M, state.top_p_S[row_M], state.top_k_S[row_M])
-        else:
-            cut_M = torch.full_like(inputs.temperature_M, -torch.inf, dtype=torch.float32)
-            cut_id_M = torch.full_like(inputs.seed_M, size)
         eos_id = self.vocabulary.eos_id
         drawn = draw(
             logits_MV,
@@ -177,6 +174,8 @@ class KernelPasses:
             eos_id=-1 if eos_id is None else eos_id,
             cut_N=cut_M,
             cut_id_N=cut_id_M,
+            wanted_N=inputs.query_valid_M,
+            overlap=self.overlap and not kind.cut,
         )
         return Drawn(drawn.token_N, drawn.logp_N, drawn.plain_N, drawn.top_N, drawn.valid_N)
 

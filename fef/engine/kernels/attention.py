@@ -31,6 +31,7 @@ __all__ = ["PADDING", "packed_attention"]
 PADDING = -3  # rank of a canvas position that nobody sees
 
 _LOG2_E = 1.4426950408889634
+_MULTIPROCESSORS = 132  # of an H100
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def packed_attention(
     assert keys_SGCE.stride() == values_SGCE.stride() and keys_SGCE.stride(3) == 1, "two caches of one layout"
     assert all(x.is_contiguous() for x in (rank_SL, rank_BN, limit_BN, group_BN)), "metadata lie side by side"
     assert L + references + scratch <= keys_SGCE.shape[2], "the scratch places do not fit the cache"
-    blocks = _blocks or _choose(N, qkv_NX.dtype)
+    blocks = _blocks or _choose(triton.cdiv(N, 16) * heads * B, qkv_NX.dtype)
     out_NX = torch.empty(B * N, heads * head_size, dtype=qkv_NX.dtype, device=qkv_NX.device)
     _attention_kernel[(triton.cdiv(N, blocks.queries), heads, B)](
         qkv_NX,
@@ -111,11 +112,20 @@ def packed_attention(
     return out_NX
 
 
-def _choose(tokens: int, dtype: torch.dtype) -> Blocks:
+def _choose(programs: int, dtype: torch.dtype) -> Blocks:
+    """programs: of 16 queries. The key block is always the same; the others do not change the bits."""
     if dtype == torch.float32:
         return Blocks(16, 32, warps=4, stages=2)
-    # At few tokens small query blocks make enough programs; 64 queries would switch to other tensor core instructions.
-    return Blocks(16 if tokens <= 128 else 32, 64, warps=4, stages=3)
+    if programs <= 4 * _MULTIPROCESSORS:
+        return Blocks(16, 64, warps=8 if programs <= _MULTIPROCESSORS else 4, stages=3)
+    return Blocks(64, 64, warps=4, stages=2)
+
+
+@triton.jit
+def _ranks(rank_of_place, block, length, BLOCK_K: tl.constexpr):
+    """Ranks [1, BLOCK_K] of a block of the context; behind its end, what nobody sees."""
+    place = block * BLOCK_K + tl.arange(0, BLOCK_K)
+    return tl.load(rank_of_place + place, mask=place < length, other=-3)[None, :]
 
 
 @triton.jit
@@ -208,22 +218,22 @@ def _attention_kernel(
     acc = tl.zeros((BLOCK_Q, BLOCK_E), dtype=tl.float32)
 
     length = tl.load(length_of_slot + slot)
-    for start in range(0, length, BLOCK_K):
-        place = start + inner
-        real = place < length
-        key_rank = tl.load(rank_of_place + place, mask=real, other=-3)[None, :]
-        visible = (key_rank == -1) | (key_rank > rank)
-        visible = visible & real[None, :] & (key_rank != -3)
+    most = tl.max(limit)
+    context_blocks = tl.cdiv(length, BLOCK_K)
+    # One loop for both, so that the loads of the first references are under way before the context ends.
+    key_rank = _ranks(rank_of_place, 0, length, BLOCK_K)
+    for block in range(context_blocks + tl.cdiv(most, BLOCK_K)):
+        next_rank = _ranks(rank_of_place, block + 1, length, BLOCK_K)
+        in_context = block < context_blocks
+        key = tl.where(in_context, block, block - context_blocks) * BLOCK_K + inner
+        real = key < tl.where(in_context, length, most)
+        of_context = ((key_rank == -1) | (key_rank > rank)) & (key_rank != -3)
+        key_rank = next_rank
+        of_references = (key[None, :] < limit) & (block >= context_blocks)
+        visible = (of_context | of_references) & real[None, :]
+        place = tl.where(in_context, 0, L) + key
         best, mass, acc = _attend(
             q, best, mass, acc, keys, values, place, real, visible, scale, C_stride, E, BLOCK_K, BLOCK_E
-        )
-    most = tl.max(limit)
-    for start in range(0, most, BLOCK_K):
-        reference = start + inner
-        real = reference < most
-        visible = reference[None, :] < limit
-        best, mass, acc = _attend(
-            q, best, mass, acc, keys, values, L + reference, real, visible, scale, C_stride, E, BLOCK_K, BLOCK_E
         )
     for start in range(0, tl.where(tl.max(group) >= 0, M, 0), BLOCK_K):
         key = start + inner

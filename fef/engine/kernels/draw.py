@@ -13,15 +13,18 @@ Shapes: N slots, V vocabulary, C chunks of a slot, P pairs of tokens of a chunk 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
+from fef.engine.kernels.overlap import wait_for_previous
+
 __all__ = ["Drawn", "draw"]
 
-_CHUNK = 4096
+_CHUNK = 2048
 _WARPS = 8
 
 
@@ -30,8 +33,9 @@ class Drawn:
     """What one slot's logits gave.
 
     token_N: int64. logp_N: log probability of the token under the law it was drawn from. plain_N: the same under the
-    plain law (temperature 1, bans only). top_N: the largest probability of the plain law. All float64. valid_N: False
-    where `log_law` would raise: a logit is nan or +inf, or nothing is allowed; the other numbers then mean nothing.
+    plain law (temperature 1, bans only). top_N: the largest probability of the plain law. All float64; plain_N and top_N
+    of a greedy slot to about 1e-6, as its exponentials are float32. valid_N: False where `log_law` would raise: a logit
+    is nan or +inf, or nothing is allowed; the other numbers then mean nothing.
     """
 
     token_N: Tensor
@@ -52,15 +56,18 @@ def draw(
     forbidden_N: Tensor,
     banned_V: Tensor,
     eos_id: int,
-    cut_N: Tensor,
-    cut_id_N: Tensor,
+    cut_N: Tensor | None = None,
+    cut_id_N: Tensor | None = None,
+    wanted_N: Tensor | None = None,
+    overlap: bool = False,
 ) -> Drawn:
     """Draw one token a slot.
 
     seed_N, position_N, step_N: int64, the key of the noise (`fef.laws.draws`). temperature_N: float64, 0 is greedy.
     forced_N: bool, EOS is certain. forbidden_N: bool, EOS is impossible. banned_V: bool, ids that never occur. eos_id:
     -1 if there is none. cut_N, cut_id_N: float32 and int64, a truncation worked out before: a token stays iff its logit
-    is above the cut, or equal with an id up to `cut_id`; -inf and V keep all. Greedy slots ignore it.
+    is above the cut, or equal with an id up to `cut_id`; -inf and V keep all, as None does. Greedy slots ignore it.
+    wanted_N: bool, the slots to draw at; the others give token 0, zeros, and valid.
     """
     N, V = logits_NV.shape
     assert logits_NV.stride(1) == 1, "the logits of a slot lie side by side"
@@ -69,27 +76,19 @@ def draw(
     chunks = triton.cdiv(V, chunk)
     value_FNC = torch.empty(5, N, chunks, dtype=torch.float64, device=device)
     whole_FNC = torch.empty(2, N, chunks, dtype=torch.int32, device=device)
-    _chunk_kernel[(N, chunks)](
-        logits_NV,
-        logits_NV.stride(0),
-        seed_N,
-        position_N,
-        step_N,
-        temperature_N,
-        forbidden_N.view(torch.uint8),
-        banned_V.view(torch.uint8),
-        eos_id,
-        cut_N,
-        cut_id_N,
-        value_FNC,
-        whole_FNC,
-        N,
-        V,
-        chunks,
-        PAIRS=chunk // 2,
-        num_warps=_WARPS,
-        enable_fp_fusion=False,
-    )
+    rows = (logits_NV, logits_NV.stride(0), temperature_N, forbidden_N.view(torch.uint8), banned_V.view(torch.uint8))
+    wanted = None if wanted_N is None else wanted_N.view(torch.uint8)
+    sizes = (value_FNC, whole_FNC, N, V, chunks)
+    options: dict[str, Any] = {
+        "PAIRS": chunk // 2,
+        "OVERLAP": overlap,
+        "launch_pdl": overlap,
+        "num_warps": _WARPS,
+        "enable_fp_fusion": False,
+    }
+    # Two kernels, each for its slots: what the noise takes of the registers would leave few greedy programs side by side.
+    _greedy_kernel[(N, chunks)](*rows, eos_id, wanted, *sizes, **options)
+    _sampled_kernel[(N, chunks)](*rows, eos_id, wanted, *sizes, seed_N, position_N, step_N, cut_N, cut_id_N, **options)
     token_N = torch.empty(N, dtype=torch.int64, device=device)
     logp_N, plain_N, top_N = torch.empty(3, N, dtype=torch.float64, device=device).unbind(0)
     valid_N = torch.empty(N, dtype=torch.bool, device=device)
@@ -98,6 +97,7 @@ def draw(
         logits_NV.stride(0),
         temperature_N,
         forced_N.view(torch.uint8),
+        wanted,
         eos_id,
         value_FNC,
         whole_FNC,
@@ -109,6 +109,8 @@ def draw(
         N,
         chunks,
         BLOCK=triton.next_power_of_2(chunks),
+        OVERLAP=overlap,
+        launch_pdl=overlap,
         num_warps=1,
         enable_fp_fusion=False,
     )
@@ -148,71 +150,122 @@ def _lowest_best(score, ids, V):
 
 
 @triton.jit
-def _chunk_kernel(
+def _read(logits, banned, ids, no_eos, eos_id, V):
+    """Logits, -inf where there is none to speak of; what bans leave; what is allowed; what is nan or +inf of that."""
+    inside = ids < V
+    x = tl.load(logits + ids, mask=inside, other=float("-inf")).to(tl.float32)
+    plain = inside & (tl.load(banned + ids, mask=inside, other=1) == 0)
+    allowed = plain & ((ids != eos_id) | ~no_eos)
+    wrong = allowed & ~(x < float("inf"))
+    return tl.where(x < float("inf"), x, float("-inf")), plain, allowed, wrong
+
+
+@triton.jit
+def _unwanted(slot, wanted):
+    unwanted = slot < 0
+    if wanted is not None:
+        unwanted = tl.load(wanted + slot) == 0
+    return unwanted
+
+
+@triton.jit
+def _greedy_kernel(
     logits,
     logits_stride,
-    seeds,
-    positions,
-    steps,
     temperatures,
     forbidden,
     banned,
     eos_id,
-    cuts,
-    cut_ids,
+    wanted,
     values,
     wholes,
     N,
     V,
     C,
     PAIRS: tl.constexpr,
+    OVERLAP: tl.constexpr,
 ):
+    wait_for_previous(OVERLAP)
     slot = tl.program_id(0).to(tl.int64)
+    if _unwanted(slot, wanted) | (tl.load(temperatures + slot) > 0):
+        return
     chunk = tl.program_id(1)
-    pair = chunk * PAIRS + tl.arange(0, PAIRS)
-    ids = 2 * pair[:, None] + tl.arange(0, 2)[None, :]
-    inside = ids < V
-    x = tl.load(logits + slot * logits_stride + ids, mask=inside, other=float("-inf")).to(tl.float32)
-    plain = inside & (tl.load(banned + ids, mask=inside, other=1) == 0)
-    no_eos = tl.load(forbidden + slot) != 0
-    allowed = plain & ((ids != eos_id) | ~no_eos)
-    wrong = allowed & ~(x < float("inf"))  # nan and +inf
-    x = tl.where(x < float("inf"), x, float("-inf")).to(tl.float64)
-
     field = tl.cast(N, tl.int64) * C
     at = slot * C + chunk
+    ids = chunk * (2 * PAIRS) + tl.arange(0, 2 * PAIRS)
+    no_eos = tl.load(forbidden + slot) != 0
+    x, plain, allowed, wrong = _read(logits + slot * logits_stride, banned, ids, no_eos, eos_id, V)
+    plain_x = tl.where(plain, x, float("-inf"))
+    plain_best = tl.max(plain_x)
+    tl.store(values + at, plain_best.to(tl.float64))
+    tl.store(values + field + at, tl.sum(tl.exp(plain_x - _finite(plain_best))).to(tl.float64))
+    tl.store(wholes + field + at, tl.max(wrong.to(tl.int32)))
+    best, token = _lowest_best(tl.where(allowed, x, float("-inf")), ids, V)
+    tl.store(values + 2 * field + at, best.to(tl.float64))
+    tl.store(wholes + at, token)
+
+
+@triton.jit
+def _sampled_kernel(
+    logits,
+    logits_stride,
+    temperatures,
+    forbidden,
+    banned,
+    eos_id,
+    wanted,
+    values,
+    wholes,
+    N,
+    V,
+    C,
+    seeds,
+    positions,
+    steps,
+    cuts,
+    cut_ids,
+    PAIRS: tl.constexpr,
+    OVERLAP: tl.constexpr,
+):
+    wait_for_previous(OVERLAP)
+    slot = tl.program_id(0).to(tl.int64)
+    if _unwanted(slot, wanted) | (tl.load(temperatures + slot) == 0):
+        return
+    chunk = tl.program_id(1)
+    field = tl.cast(N, tl.int64) * C
+    at = slot * C + chunk
+    pair = chunk * PAIRS + tl.arange(0, PAIRS)
+    ids = 2 * pair[:, None] + tl.arange(0, 2)[None, :]
+    no_eos = tl.load(forbidden + slot) != 0
+    x, plain, allowed, wrong = _read(logits + slot * logits_stride, banned, ids, no_eos, eos_id, V)
+    x = x.to(tl.float64)
     plain_x = tl.where(plain, x, float("-inf"))
     plain_best = tl.max(plain_x)
     tl.store(values + at, plain_best)
     tl.store(values + field + at, tl.sum(tl.exp(plain_x - _finite(plain_best))))
     tl.store(wholes + field + at, tl.max(wrong.to(tl.int32)))
 
-    temperature = tl.load(temperatures + slot)
     x = tl.where(allowed, x, float("-inf"))
-    if temperature > 0:
+    if cuts is not None:
         cut = tl.load(cuts + slot).to(tl.float64)
         kept = (x > cut) | ((x == cut) & (ids <= tl.load(cut_ids + slot)))
         x = tl.where(kept, x, float("-inf"))
-        best = tl.max(x)
-        relative = (x - _finite(best)) / temperature
-        seed = tl.load(seeds + slot)
-        position = tl.load(positions + slot).to(tl.uint32)
-        turn = (tl.load(steps + slot) << 16).to(tl.uint32)
-        counter = pair.to(tl.uint32)
-        still = counter * 0
-        w0, w1, w2, w3 = _philox(
-            counter, still + position, still + turn, still, seed.to(tl.uint32), (seed >> 32).to(tl.uint32)
-        )
-        noise = _gumbel(tl.join(w0, w2), tl.join(w1, w3))
-        score, token = _lowest_best(relative + noise, ids, V)
-        tl.store(values + 2 * field + at, best)
-        tl.store(values + 3 * field + at, tl.sum(tl.exp(relative)))
-        tl.store(values + 4 * field + at, score)
-        tl.store(wholes + at, token)
-    else:
-        best, token = _lowest_best(x, ids, V)
-        tl.store(values + 2 * field + at, best)
-        tl.store(wholes + at, token)
+    best = tl.max(x)
+    relative = (x - _finite(best)) / tl.load(temperatures + slot)
+    seed = tl.load(seeds + slot)
+    position = tl.load(positions + slot).to(tl.uint32)
+    turn = (tl.load(steps + slot) << 16).to(tl.uint32)
+    counter = pair.to(tl.uint32)
+    still = counter * 0
+    w0, w1, w2, w3 = _philox(
+        counter, still + position, still + turn, still, seed.to(tl.uint32), (seed >> 32).to(tl.uint32)
+    )
+    noise = _gumbel(tl.join(w0, w2), tl.join(w1, w3))
+    score, token = _lowest_best(relative + noise, ids, V)
+    tl.store(values + 2 * field + at, best)
+    tl.store(values + 3 * field + at, tl.sum(tl.exp(relative)))
+    tl.store(values + 4 * field + at, score)
+    tl.store(wholes + at, token)
 
 
 @triton.jit
@@ -221,6 +274,7 @@ def _join_kernel(
     logits_stride,
     temperatures,
     forced,
+    wanted,
     eos_id,
     values,
     wholes,
@@ -232,8 +286,17 @@ def _join_kernel(
     N,
     C,
     BLOCK: tl.constexpr,
+    OVERLAP: tl.constexpr,
 ):
+    wait_for_previous(OVERLAP)
     slot = tl.program_id(0).to(tl.int64)
+    if _unwanted(slot, wanted):
+        tl.store(tokens + slot, 0)
+        tl.store(logps + slot, 0.0)
+        tl.store(plains + slot, 0.0)
+        tl.store(tops + slot, 0.0)
+        tl.store(valids + slot, 1)
+        return
     chunk = tl.arange(0, BLOCK)
     there = chunk < C
     at = slot * C + chunk

@@ -19,13 +19,12 @@ import triton.language as tl
 from torch import Tensor
 from triton.tools.tensor_descriptor import TensorDescriptor
 
-from fef.engine.kernels.overlap import prefetch_rows, wait_for_previous
+from fef.engine.kernels.overlap import ask_for_rows, let_next_start, wait_for_previous
 
-__all__ = ["Tiles", "gated_linear", "linear", "linear_parts", "split_of"]
+__all__ = ["Tiles", "gated_linear", "linear", "linear_parts", "parts_of", "split_of"]
 
 _PART_MULTIPLE = 128  # a part of K is a multiple of this, and every k tile divides it
 _PROGRAMS = 256  # about two a multiprocessor of an H100: enough loads in flight to fill the memory bus
-_LINES = tl.constexpr(8)  # cache lines of each weight row that are asked for while the kernel before ends
 _LEAST_PART = 512  # inputs a part: shorter ones spend their time filling the pipeline
 
 
@@ -65,22 +64,36 @@ def linear(
     scale_M: Tensor | None = None,
     residual_NM: Tensor | None = None,
     overlap: bool = False,
+    ahead: int = 0,
     _tiles: Tiles | None = None,
     _split: int | None = None,
 ) -> Tensor:
     """y = (x W^T) * scale + bias + residual, [N, M] in the type of x; sums in float32.
 
     weight_MK: the type of x, or int8 or float8_e4m3fn with `scale_M`, float32, one number an output row. overlap: start
-    while the kernel before ends (`overlap`); the weights must have been written before that one started.
+    while the kernel before ends (`overlap`); the weights must have been written before that one started. ahead: bytes of
+    the weight to ask L2 for until then.
     """
     N, M, split = _sizes(x_NK, weight_MK, _split)
-    tiles = _tiles or _choose(N, M, x_NK.dtype, split)
+    tiles = _tiles or _choose(x_NK, weight_MK, split)
     y_NM = torch.empty(N, M, dtype=x_NK.dtype, device=x_NK.device)
     if not tiles.spread or split == 1:
-        _launch(x_NK, weight_MK, y_NM, tiles, split, bias_M, scale_M, residual_NM, finish=True, overlap=overlap)
+        _launch(
+            x_NK,
+            weight_MK,
+            y_NM,
+            tiles,
+            split,
+            bias_M,
+            scale_M,
+            residual_NM,
+            finish=True,
+            ahead=ahead if overlap else 0,
+            overlap=overlap,
+        )
         return y_NM
     part_SNM = torch.empty(split, N, M, dtype=torch.float32, device=x_NK.device)
-    _launch(x_NK, weight_MK, part_SNM, tiles, split, finish=False, overlap=overlap)
+    _launch(x_NK, weight_MK, part_SNM, tiles, split, finish=False, ahead=ahead if overlap else 0, overlap=overlap)
     block = min(1024, triton.next_power_of_2(M))
     _finish_kernel[(N, triton.cdiv(M, block))](
         part_SNM,
@@ -101,18 +114,30 @@ def linear(
 
 
 def linear_parts(
-    x_NK: Tensor, weight_MK: Tensor, *, overlap: bool = False, _tiles: Tiles | None = None, _split: int | None = None
+    x_NK: Tensor,
+    weight_MK: Tensor,
+    *,
+    overlap: bool = False,
+    ahead: int = 0,
+    _tiles: Tiles | None = None,
+    _split: int | None = None,
 ) -> Tensor:
     """x W^T as float32 parts [S, N, M] that the next kernel adds in order (`norm.add_rms_norm`): one launch less.
 
     S is 1 where one program added the parts itself; the sum has the same bits.
     """
     N, M, split = _sizes(x_NK, weight_MK, _split)
-    tiles = _tiles or _choose(N, M, x_NK.dtype, split)
+    tiles = _tiles or _choose(x_NK, weight_MK, split)
     parts = split if tiles.spread else 1
     part_SNM = torch.empty(parts, N, M, dtype=torch.float32, device=x_NK.device)
-    _launch(x_NK, weight_MK, part_SNM, tiles, split, finish=False, overlap=overlap)
+    _launch(x_NK, weight_MK, part_SNM, tiles, split, finish=False, ahead=ahead if overlap else 0, overlap=overlap)
     return part_SNM
+
+
+def parts_of(x_NK: Tensor, weight_MK: Tensor) -> int:
+    """S of `linear_parts`."""
+    split = split_of(*weight_MK.shape)
+    return split if _choose(x_NK, weight_MK, split).spread else 1
 
 
 def gated_linear(
@@ -121,12 +146,13 @@ def gated_linear(
     *,
     scale_2F: Tensor | None = None,
     overlap: bool = False,
+    ahead: int = 0,
     _tiles: Tiles | None = None,
 ) -> Tensor:
     """silu(x W_gate^T) * (x W_up^T), [N, F]; the weight holds the F gate rows, then the F up rows. Types as `linear`."""
     N, M, _ = _sizes(x_NK, weight_2FK)
     F, K = M // 2, x_NK.shape[1]
-    tiles = _tiles or _choose_gated(N, x_NK.dtype)
+    tiles = _tiles or _choose_gated(x_NK, weight_2FK)
     y_NF = torch.empty(N, F, dtype=x_NK.dtype, device=x_NK.device)
     x, weight = _operands(x_NK, weight_2FK, tiles)
     _gated_kernel[(triton.cdiv(F, tiles.m) * triton.cdiv(N, tiles.n),)](
@@ -145,6 +171,7 @@ def gated_linear(
         BLOCK_K=tiles.k,
         GROUP=tiles.group,
         BULK=tiles.bulk,
+        AHEAD=_ahead(weight_2FK, 1, ahead) if overlap and tiles.bulk else 0,
         OVERLAP=overlap,
         launch_pdl=overlap,
         num_warps=tiles.warps,
@@ -162,24 +189,50 @@ def _sizes(x_NK: Tensor, weight_MK: Tensor, split: int | None = None) -> tuple[i
     return N, M, split or split_of(M, K)
 
 
-def _choose(tokens: int, outputs: int, dtype: torch.dtype, split: int) -> Tiles:
-    """The k tile is the same at any number of tokens; the others follow from what limits the speed."""
-    if dtype == torch.float32:  # no tensor cores: exact products, for tests and small networks
+def _choose(x_NK: Tensor, weight_MK: Tensor, split: int) -> Tiles:
+    """Measured best, or close to it, on one NVIDIA H100."""
+    (tokens, _), outputs = x_NK.shape, weight_MK.shape[0]
+    if x_NK.dtype == torch.float32:  # no tensor cores: exact products, for tests and small networks
         return Tiles(64, 32, 16, warps=4, stages=2, spread=split > 1 and tokens <= 32)
+    bulk = _can_bulk(x_NK, weight_MK)
     if tokens <= 64:
-        return Tiles(64, max(16, triton.next_power_of_2(tokens)), 64, warps=4, stages=8, spread=split > 1)
-    # With several parts a program holds a part and the total: two accumulators.
-    tile_m, tile_n = 128, 128 if tokens <= 128 or split > 1 else 256
-    programs = triton.cdiv(outputs, tile_m) * triton.cdiv(tokens, tile_n)
-    return Tiles(tile_m, tile_n, 64, warps=8, stages=4, spread=split > 1 and programs * split <= _PROGRAMS)
+        return Tiles(64, _few(tokens), 128, warps=4, stages=3, spread=split > 1, bulk=bulk)
+    if tokens <= 128:
+        return Tiles(64, 128, 64, warps=4, stages=4, spread=split > 1, bulk=bulk)
+    if split > 1:  # a program holds a part and the total: two accumulators
+        programs = triton.cdiv(outputs, 128) * triton.cdiv(tokens, 128)
+        return Tiles(128, 128, 64, warps=8, stages=4, spread=programs * split <= _PROGRAMS, bulk=bulk)
+    tile_m = 256 if triton.cdiv(outputs, 256) * triton.cdiv(tokens, 128) >= _PROGRAMS else 128
+    return Tiles(tile_m, 128, 64, warps=8, stages=4, bulk=bulk)
 
 
-def _choose_gated(tokens: int, dtype: torch.dtype) -> Tiles:
-    if dtype == torch.float32:
+def _choose_gated(x_NK: Tensor, weight_2FK: Tensor) -> Tiles:
+    tokens = x_NK.shape[0]
+    if x_NK.dtype == torch.float32:
         return Tiles(32, 32, 16, warps=4, stages=2)
+    bulk = _can_bulk(x_NK, weight_2FK)
     if tokens <= 64:
-        return Tiles(64, max(16, triton.next_power_of_2(tokens)), 64, warps=4, stages=4)
-    return Tiles(128, 128, 64, warps=8, stages=4)
+        return Tiles(64, _few(tokens), 128, warps=4, stages=4, bulk=bulk)
+    return Tiles(128, 128, 64, warps=8, stages=4, bulk=bulk)
+
+
+def _few(tokens: int) -> int:
+    """Token tile that holds all of few tokens."""
+    return 1 << max(4, (tokens - 1).bit_length())
+
+
+def _can_bulk(x_NK: Tensor, weight_MK: Tensor) -> bool:
+    """Is the bulk copy engine there, and do all rows start at multiples of 16 bytes?"""
+    aligned = all(t.data_ptr() % 16 == 0 and t.stride(0) * t.element_size() % 16 == 0 for t in (x_NK, weight_MK))
+    return aligned and x_NK.is_cuda and torch.cuda.get_device_capability(x_NK.device) >= (9, 0)
+
+
+def _ahead(weight_MK: Tensor, parts: int, most: int) -> int:
+    """Bytes of each row of each part that are asked for ahead."""
+    rows, K = weight_MK.shape
+    row_bytes = K * weight_MK.element_size()
+    most = min(most // (rows * parts), row_bytes // parts)
+    return 0 if most < 256 else 1 << (most.bit_length() - 1)
 
 
 def _launch(
@@ -193,6 +246,7 @@ def _launch(
     residual_NM: Tensor | None = None,
     *,
     finish: bool,
+    ahead: int,
     overlap: bool,
 ) -> None:
     N, K = x_NK.shape
@@ -222,6 +276,7 @@ def _launch(
         BLOCK_K=tiles.k,
         GROUP=tiles.group,
         BULK=tiles.bulk,
+        AHEAD=_ahead(weight_MK, split if spread else 1, ahead) if tiles.bulk else 0,
         OVERLAP=overlap,
         launch_pdl=overlap,
         num_warps=tiles.warps,
@@ -323,12 +378,13 @@ def _linear_kernel(
     BLOCK_K: tl.constexpr,
     GROUP: tl.constexpr,
     BULK: tl.constexpr,
+    AHEAD: tl.constexpr,
     OVERLAP: tl.constexpr,
 ):
     tile_m, tile_n = _tile_of(tl.program_id(0), M, N, BLOCK_M, BLOCK_N, GROUP)
-    if OVERLAP:
-        prefetch_rows(raw_weight, tile_m * BLOCK_M, tl.program_id(1) * PART, M, K, BLOCK_M, _LINES)
-    wait_for_previous(OVERLAP)
+    if AHEAD > 0:
+        ask_for_rows(raw_weight, tile_m * BLOCK_M, tl.program_id(1) * PART, M, K, BLOCK_M, AHEAD)
+    wait_for_previous(OVERLAP, False)
     rows = tile_m * BLOCK_M + tl.arange(0, BLOCK_M)
     tokens = tile_n * BLOCK_N + tl.arange(0, BLOCK_N)
     total = tl.zeros((BLOCK_M, BLOCK_N), dtype=tl.float32)
@@ -340,6 +396,7 @@ def _linear_kernel(
             x_tile = _token_tile(x, tile_n * BLOCK_N, k, N, K, x_stride, BLOCK_N, BLOCK_K, EVEN_K, BULK)
             acc = tl.dot(w_tile.to(x_tile.dtype), x_tile, acc, input_precision="ieee")
         total += acc
+    let_next_start(OVERLAP)
     mask = (rows < M)[:, None] & (tokens < N)[None, :]
     places = tokens.to(tl.int64)[None, :] * M + rows[:, None]
     if FINISH:
@@ -383,13 +440,14 @@ def _gated_kernel(
     BLOCK_K: tl.constexpr,
     GROUP: tl.constexpr,
     BULK: tl.constexpr,
+    AHEAD: tl.constexpr,
     OVERLAP: tl.constexpr,
 ):
     tile_m, tile_n = _tile_of(tl.program_id(0), F, N, BLOCK_M, BLOCK_N, GROUP)
-    if OVERLAP:
-        prefetch_rows(raw_weight, tile_m * BLOCK_M, 0, 2 * F, K, BLOCK_M, _LINES // 2)
-        prefetch_rows(raw_weight, F + tile_m * BLOCK_M, 0, 2 * F, K, BLOCK_M, _LINES // 2)
-    wait_for_previous(OVERLAP)
+    if AHEAD > 0:
+        ask_for_rows(raw_weight, tile_m * BLOCK_M, 0, 2 * F, K, BLOCK_M, AHEAD)
+        ask_for_rows(raw_weight, F + tile_m * BLOCK_M, 0, 2 * F, K, BLOCK_M, AHEAD)
+    wait_for_previous(OVERLAP, False)
     rows = tile_m * BLOCK_M + tl.arange(0, BLOCK_M)
     tokens = tile_n * BLOCK_N + tl.arange(0, BLOCK_N)
     gate = tl.zeros((BLOCK_M, BLOCK_N), dtype=tl.float32)
@@ -400,6 +458,7 @@ def _gated_kernel(
         up_tile = _weight_tile(weight, F + tile_m * BLOCK_M, k, 2 * F, K, BLOCK_M, BLOCK_K, EVEN_K, BULK)
         gate = tl.dot(gate_tile.to(x_tile.dtype), x_tile, gate, input_precision="ieee")
         up = tl.dot(up_tile.to(x_tile.dtype), x_tile, up, input_precision="ieee")
+    let_next_start(OVERLAP)
     row_mask = (rows < F)[:, None]
     gate = _scaled(gate, scale, rows[:, None], row_mask)
     up = _scaled(up, scale, rows[:, None] + F, row_mask)

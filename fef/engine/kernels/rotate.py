@@ -6,6 +6,9 @@ of a slot, R rotated dimensions of a head.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
+import torch
 import triton
 import triton.language as tl
 from torch import Tensor
@@ -14,7 +17,7 @@ from fef.engine.kernels.overlap import wait_for_previous
 
 __all__ = ["rotate_and_store"]
 
-_BLOCK_H = 8  # heads a program
+_FEW = 256  # tokens up to which a program has few heads, so that there are enough programs
 
 
 def rotate_and_store(
@@ -46,8 +49,10 @@ def rotate_and_store(
     assert (q_weight_E is None) == (k_weight_E is None), "a norm for both or for neither"
     assert keys_SGCE.stride() == values_SGCE.stride() and keys_SGCE.stride(3) == 1, "two caches of one layout"
     rest = head_size - rotary_size
-    _rotate_kernel[(N, triton.cdiv(heads + 2 * kv_heads, _BLOCK_H))](
+    block = min(8 if N <= _FEW else 32, triton.next_power_of_2(heads + 2 * kv_heads))
+    _rotate_kernel[(N, triton.cdiv(heads + 2 * kv_heads, block))](
         qkv_NX,
+        frequencies(theta, rotary_size, qkv_NX.device),
         positions_N,
         slot_N,
         place_N,
@@ -63,14 +68,20 @@ def rotate_and_store(
         G=kv_heads,
         E=head_size,
         HALF=rotary_size // 2,
-        THETA=theta,
-        BLOCK_H=_BLOCK_H,
+        BLOCK_H=block,
         BLOCK_HALF=triton.next_power_of_2(rotary_size // 2),
         BLOCK_REST=triton.next_power_of_2(rest) if rest else 0,
         OVERLAP=overlap,
         launch_pdl=overlap,
-        num_warps=2,
+        num_warps=2 if N <= _FEW else 8,
     )
+
+
+@lru_cache(maxsize=8)
+def frequencies(theta: float, rotary_size: int, device: torch.device) -> Tensor:
+    """The float32 numbers [R / 2] of the network: theta^(-2i / R). Made once, so that a CUDA graph finds them there."""
+    power = theta ** (torch.arange(0, rotary_size, 2, device=device, dtype=torch.float32) / rotary_size)
+    return 1.0 / power
 
 
 @triton.jit
@@ -95,6 +106,7 @@ def _store_heads(
 @triton.jit
 def _rotate_kernel(
     qkv,
+    frequency,
     positions,
     slots,
     places,
@@ -110,13 +122,13 @@ def _rotate_kernel(
     G: tl.constexpr,
     E: tl.constexpr,
     HALF: tl.constexpr,
-    THETA: tl.constexpr,
     BLOCK_H: tl.constexpr,
     BLOCK_HALF: tl.constexpr,
     BLOCK_REST: tl.constexpr,
     OVERLAP: tl.constexpr,
 ):
-    wait_for_previous(OVERLAP)
+    # The attention starts when this ends: earlier, its programs would crowd onto the first free multiprocessors.
+    wait_for_previous(OVERLAP, False)
     token = tl.program_id(0).to(tl.int64)
     head = (tl.program_id(1) * BLOCK_H + tl.arange(0, BLOCK_H))[:, None]
     present = head < H + 2 * G
@@ -146,11 +158,7 @@ def _rotate_kernel(
         if BLOCK_REST > 0:
             rest = rest * factor * _norm_weight(q_weight, k_weight, rest_column, head < H, rest_mask & turns)
 
-    # The float32 table of the network: theta^(2i / R) and its inverse, each rounded once.
-    exponent = (2 * column).to(tl.float32) / (2 * HALF)
-    log_theta = tl.log(tl.full((1, 1), THETA, tl.float64))
-    power = tl.exp(exponent.to(tl.float64) * log_theta).to(tl.float32)
-    angle = tl.load(positions + token).to(tl.float32) * (1.0 / power)
+    angle = tl.load(positions + token).to(tl.float32) * tl.load(frequency + column, mask=column < HALF, other=0.0)
     cos = tl.where(turns, tl.cos(angle), 1.0)
     sin = tl.where(turns, tl.sin(angle), 0.0)
     _store_heads(first * cos - second * sin, head, column, mask, qkv, keys, values, G_stride, H, G, E)

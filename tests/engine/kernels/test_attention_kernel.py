@@ -190,5 +190,5 @@ def test_a_query_does_not_see_the_others(dtype: torch.dtype, device: str) -> Non
 def test_the_query_block_does_not_change_the_bits(dtype: torch.dtype, device: str) -> None:
     keys = 32 if dtype == torch.float32 else 64
     for each in (decode_pass(dtype, device), context_pass(dtype, device)):
-        small, large = (each.run(blocks=Blocks(queries, keys, 4, 2)) for queries in (16, 32))
-        assert torch.equal(small, large)
+        small, middle, large = (each.run(blocks=Blocks(queries, keys, 4, 2)) for queries in (16, 32, 64))
+        assert torch.equal(small, middle) and torch.equal(small, large)

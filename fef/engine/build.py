@@ -43,7 +43,7 @@ class EngineOptions:
     memory_gb: float | None = None
     eos_id: int | None = None
     banned: Sequence[int] = ()
-    context_tokens: int = 4096
+    context_tokens: int = 16384
     threads: int | None = None
     costs: Path | None = None
 

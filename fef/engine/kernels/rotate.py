@@ -50,6 +50,7 @@ def rotate_and_store(
     assert keys_SGCE.stride() == values_SGCE.stride() and keys_SGCE.stride(3) == 1, "two caches of one layout"
     rest = head_size - rotary_size
     block = min(8 if N <= _FEW else 32, triton.next_power_of_2(heads + 2 * kv_heads))
+    block_half = triton.next_power_of_2(rotary_size // 2)
     _rotate_kernel[(N, triton.cdiv(heads + 2 * kv_heads, block))](
         qkv_NX,
         frequencies(theta, rotary_size, qkv_NX.device),
@@ -69,11 +70,11 @@ def rotate_and_store(
         E=head_size,
         HALF=rotary_size // 2,
         BLOCK_H=block,
-        BLOCK_HALF=triton.next_power_of_2(rotary_size // 2),
+        BLOCK_HALF=block_half,
         BLOCK_REST=triton.next_power_of_2(rest) if rest else 0,
         OVERLAP=overlap,
         launch_pdl=overlap,
-        num_warps=2 if N <= _FEW else 8,
+        num_warps=max(2, min(8, block * block_half // 256)),
     )
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from fef.api import MAX_SEED, certificate_for, check_settings
@@ -23,12 +24,12 @@ from fef.engine.build import Built, EngineOptions, build
 from fef.engine.costs import CostTable, Survival, choose_shape
 from fef.engine.forward import Bounds
 from fef.engine.graphs import GraphRunner
-from fef.engine.mailbox import Mailbox, on_device
+from fef.engine.mailbox import Mailbox
 from fef.engine.measure import round_seconds
 from fef.engine.requests import Course, Filled, PassResult, Request, check_plan, course_of
 from fef.engine.rounds import RoundShape
 from fef.engine.runner import PassKind
-from fef.engine.slots import COUNTERS, PassRequest, Progress
+from fef.engine.slots import COUNTERS, Numbers, PassRequest, Progress
 from fef.errors import DenoiserError, EngineError, FefError, InputError, OptionError
 from fef.models.transformer import Transformer
 
@@ -129,12 +130,11 @@ class Engine:
             raise self.lost
         plan, certificate = self.plan(method, temperature, top_p, top_k, method_options)
         self.check_fit(ids, open)
-        self.check_ids(ids, open, seed)
+        canvas, places = np.array(ids, dtype=np.int64), np.sort(np.array(open, dtype=np.int64))
+        self.check_ids(canvas, places, seed)
+        canvas[places] = self.network.mask_id
         eos_id, banned = self.built.vocabulary.eos_id, self.built.banned
-        canvas = list(ids)
-        for position in open:
-            canvas[position] = self.network.mask_id
-        request = Request(canvas, sorted(open), plan, temperature, top_p, top_k, seed, eos_id, banned)
+        request = Request(canvas, places, plan, temperature, top_p, top_k, seed, eos_id, banned)
         job = Job(self, request, certificate, course_of(request, Network(self.network)), began=time.perf_counter())
         self.advance(job, None)
         return job
@@ -156,7 +156,7 @@ class Engine:
 
     def check_fit(self, ids: Sequence[int], open: Sequence[int]) -> None:
         table = self.built.table
-        if not open:
+        if len(open) == 0:
             raise InputError("The canvas has no open position; there is nothing to draw.")
         if len(ids) > table.context or len(open) > table.ranks:
             raise EngineError(
@@ -165,14 +165,14 @@ class Engine:
                 f"max_new_tokens ({self.built.slot_bytes / 1e9:.2f} GB a slot now)."
             )
 
-    def check_ids(self, ids: Sequence[int], open: Sequence[int], seed: int) -> None:
-        """What a device would answer with an assertion that ends it."""
+    def check_ids(self, canvas: Numbers, places: Numbers, seed: int) -> None:
+        """What a device would answer with an assertion that ends it. places: sorted."""
         size = self.network.vocab_size
-        if min(ids) < 0 or max(ids) >= size:
-            wrong = min(ids) if min(ids) < 0 else max(ids)
-            raise InputError(f"ids hold {wrong}, outside the vocabulary (0 to {size - 1}).")
-        if min(open) < 0 or max(open) >= len(ids) or len(set(open)) < len(open):
-            raise InputError(f"open must hold different positions from 0 to {len(ids) - 1}.")
+        low, high = int(canvas.min()), int(canvas.max())
+        if low < 0 or high >= size:
+            raise InputError(f"ids hold {low if low < 0 else high}, outside the vocabulary (0 to {size - 1}).")
+        if places[0] < 0 or places[-1] >= len(canvas) or (places[1:] == places[:-1]).any():
+            raise InputError(f"open must hold different positions from 0 to {len(canvas) - 1}.")
         if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= MAX_SEED:
             raise OptionError(f"seed must be a whole number from 0 to 2^63 - 1; got {seed!r}.")
 
@@ -343,16 +343,7 @@ class Engine:
 
     def send_results(self, jobs: list[Job]) -> None:
         """Ask for the results of passes that are over; their slots are free from now on, as what comes later is later."""
-        state = self.built.state
-        slot_B = on_device(torch.tensor([job.slot for job in jobs]), self.device)
-        columns = [
-            state.done_S[slot_B, None],
-            state.counters_SC[slot_B],
-            state.ids_SL[slot_B].gather(1, state.order_SR[slot_B]),
-            state.logprob_SR[slot_B].view(torch.int64),
-            state.confidence_SR[slot_B].view(torch.int64),
-        ]
-        self.results.send(jobs, torch.cat(columns, 1))
+        self.results.send(jobs, self.built.runner.collect([job.slot for job in jobs if job.slot is not None]))
         for job in jobs:
             self.release(job)
 
@@ -397,11 +388,12 @@ BAD_LOGITS = (
 )
 
 
-def results_of(rows: np.ndarray) -> Iterable[PassResult]:
-    """What `Engine.send_results` sent: a row of 64-bit numbers a request."""
-    counters, ranks = len(COUNTERS), (rows.shape[1] - len(COUNTERS) - 3) // 3
-    cuts = np.cumsum([1, counters, ranks, ranks + 1])
-    for done, counter_C, token_R, logprob_R, confidence_R in zip(*np.split(rows, cuts, axis=1), strict=True):
-        n = int(done[0])
-        logprobs, confidences = logprob_R.view(np.float64)[:n], confidence_R.view(np.float64)[:n]
-        yield PassResult(token_R[:n].tolist(), logprobs.tolist(), confidences.tolist(), counter_C.tolist())
+def results_of(rows: npt.NDArray[np.int64]) -> Iterable[PassResult]:
+    """What `Engine.send_results` sent: see `SlotState.collect`."""
+    first = 1 + len(COUNTERS)
+    ranks = (rows.shape[1] - first) // 3
+    logprobs, confidences = (rows[:, first + i * ranks : first + (i + 1) * ranks].view(np.float64) for i in (1, 2))
+    heads = rows[:, :first].tolist()
+    for row, (done, *counters) in enumerate(heads):
+        tokens = rows[row, first : first + done].tolist()
+        yield PassResult(tokens, logprobs[row, :done].tolist(), confidences[row, :done].tolist(), counters)

@@ -46,6 +46,9 @@ class GraphRunner:
     def load(self, slots: list[int], packed_BJ: Tensor) -> None:
         self.passes.load(slots, packed_BJ)
 
+    def collect(self, slots: list[int]) -> Tensor:
+        return self.passes.collect(slots)
+
     def run(self, kind: PassKind, slots: list[int]) -> None:
         """Raises EngineError where not even one row fits into memory."""
         start = 0

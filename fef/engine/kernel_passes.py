@@ -15,6 +15,7 @@ from fef.engine.cache import SlotCache
 from fef.engine.draws import Vocabulary, cutoffs
 from fef.engine.kernels.advance import advance
 from fef.engine.kernels.attention import packed_attention
+from fef.engine.kernels.collect import collect
 from fef.engine.kernels.compose import PassInputs, compose
 from fef.engine.kernels.draw import draw
 from fef.engine.kernels.linear import gated_linear, linear, linear_parts, parts_of
@@ -57,6 +58,9 @@ class KernelPasses:
     def load(self, slots: list[int], packed_BJ: Tensor) -> None:
         device = self.state.ids_SL.device
         load(self.state, on_device(torch.tensor(slots), device), on_device(packed_BJ, device), self.length_S)
+
+    def collect(self, slots: list[int]) -> Tensor:
+        return collect(self.state, on_device(torch.tensor(slots), self.state.ids_SL.device))
 
     @torch.no_grad()
     def run(self, kind: PassKind, slots: list[int]) -> None:

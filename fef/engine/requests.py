@@ -7,7 +7,7 @@ Shapes: L canvas length, R ranks of a pass.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -20,7 +20,7 @@ from fef.decoding.network import Network
 from fef.decoding.plan import Plan
 from fef.decoding.quota import PerRound
 from fef.decoding.work import Run
-from fef.engine.slots import COUNTERS, NEVER, PassRequest
+from fef.engine.slots import COUNTERS, NEVER, Numbers, PassRequest
 from fef.errors import OptionError
 from fef.laws.draws import KeyedNoise
 from fef.laws.pipeline import Sampling
@@ -32,8 +32,8 @@ __all__ = ["Course", "Filled", "PassResult", "Request", "check_plan", "course_of
 class Request:
     """One canvas to fill. open: positions to draw, from the left. banned: ids never drawn."""
 
-    ids: list[int]
-    open: list[int]
+    ids: Numbers
+    open: Numbers
     plan: Plan
     temperature: float
     top_p: float
@@ -124,19 +124,21 @@ def many_passes(request: Request, network: Network) -> Course:
             eos.settle(canvas, pass_.within_BL)
         for name, count in zip(COUNTERS, result.counters, strict=True):
             total[name] += count
-    open_N = torch.tensor(request.open)
+    open_N = torch.from_numpy(request.open)
     tokens, logprobs = canvas.ids_BL[0, open_N].tolist(), canvas.logprob_BL[0, open_N].tolist()
     return filled(tokens, logprobs, request.eos_id, total, int(run.meter.committed[0]))
 
 
-def pass_request(request: Request, ids: list[int], order: list[int], step: int = 1) -> PassRequest:
+def pass_request(
+    request: Request, ids: Sequence[int] | Numbers, order: Sequence[int] | Numbers, step: int = 1
+) -> PassRequest:
     return PassRequest(ids, order, step, request.seed, request.temperature, request.top_p, request.top_k)
 
 
 def canvas_of(request: Request, network: Network) -> tuple[Run, Canvas]:
-    ids_BL = torch.tensor([request.ids])
+    ids_BL = torch.from_numpy(request.ids)[None].clone()
     open_BL = torch.zeros_like(ids_BL, dtype=torch.bool)
-    open_BL[0, request.open] = True
+    open_BL[0, torch.from_numpy(request.open)] = True
     sampling = Sampling(
         torch.tensor([request.temperature], dtype=torch.float64),
         torch.tensor([request.top_p], dtype=torch.float64),

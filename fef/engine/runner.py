@@ -43,6 +43,10 @@ class Runs(Protocol):
         """One pass of these slots."""
         ...
 
+    def collect(self, slots: list[int]) -> Tensor:
+        """What passes left in these slots: `SlotState.collect`."""
+        ...
+
 
 class Passes(Runs, Protocol):
     """Passes as functions of the state of the slots."""
@@ -71,6 +75,9 @@ class TorchPasses:
     def load(self, slots: list[int], packed_BJ: Tensor) -> None:
         device = self.state.ids_SL.device
         self.state.load(torch.tensor(slots, device=device), packed_BJ.to(device))
+
+    def collect(self, slots: list[int]) -> Tensor:
+        return self.state.collect(torch.tensor(slots))
 
     def run(self, kind: PassKind, slots: list[int]) -> None:
         parts = [torch.tensor(part) for part in shared_out(slots, self.threads)]

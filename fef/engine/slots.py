@@ -6,9 +6,11 @@ B rows (slots taken for a pass), J numbers of one load.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -153,6 +155,18 @@ class SlotState:
     def ids_at(self, rank: Tensor) -> Tensor:
         return self.ids_SL.gather(1, self.positions(rank))
 
+    def collect(self, slot_B: Tensor) -> Tensor:
+        """int64 [B, J]: what these slots have done, their counters, and by rank the tokens, log p and log p at temperature 1;
+        floats as their bits."""
+        columns = [
+            self.done_S[slot_B, None],
+            self.counters_SC[slot_B],
+            self.ids_SL[slot_B].gather(1, self.order_SR[slot_B]),
+            self.logprob_SR[slot_B, :-1].view(torch.int64),
+            self.confidence_SR[slot_B, :-1].view(torch.int64),
+        ]
+        return torch.cat(columns, 1)
+
     def load(self, slot_B: Tensor, packed_BJ: Tensor) -> None:
         """Put requests, packed by `PassRequest.pack`, into slots."""
         L, R = self.table.context, self.table.ranks
@@ -177,6 +191,7 @@ class SlotState:
         self.put(slot_B, part, TENSORS)
 
 
+Numbers = npt.NDArray[np.int64]
 TENSORS = tuple(f.name for f in fields(SlotState) if f.name not in ("table", "progress_P"))
 HEAD = 9
 
@@ -186,8 +201,8 @@ class PassRequest:
     """One denoising pass of one request, as plain numbers. ids: the canvas. order: positions of its slots by rank. step: the
     denoising pass. first_end, last_other: see `SlotState`."""
 
-    ids: list[int]
-    order: list[int]
+    ids: Sequence[int] | Numbers
+    order: Sequence[int] | Numbers
     step: int = 1
     seed: int = 0
     temperature: float = 0.0

@@ -74,7 +74,7 @@ def rotate_and_store(
         BLOCK_REST=triton.next_power_of_2(rest) if rest else 0,
         OVERLAP=overlap,
         launch_pdl=overlap,
-        num_warps=max(2, min(8, block * block_half // 256)),
+        num_warps=max(2, min(8, block * block_half // 512)),
     )
 
 

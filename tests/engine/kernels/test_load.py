@@ -1,4 +1,4 @@
-"""Requests go into slots as `SlotState.load` puts them there."""
+"""Requests go into slots as `SlotState.load` puts them there, and results come out as `SlotState.collect` takes them."""
 
 from dataclasses import fields
 
@@ -9,6 +9,7 @@ from fef.engine.slots import PassRequest, SlotState, SlotTable
 
 triton = pytest.importorskip("triton", reason="the kernels need Triton")
 
+from fef.engine.kernels.collect import collect  # noqa: E402
 from fef.engine.kernels.load import load  # noqa: E402
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -32,3 +33,20 @@ def test_a_slot_is_loaded_as_in_torch(context, ranks):
         if field.name not in ("table", "progress_P"):
             assert torch.equal(getattr(state, field.name), getattr(expected, field.name)), field.name
     assert torch.equal(length_S.long(), expected.length_S)
+
+
+@pytest.mark.parametrize(("context", "ranks"), [(12, 5), (300, 260)])
+def test_results_are_collected_as_in_torch(context, ranks):
+    generator = torch.Generator().manual_seed(4)
+    state = SlotState.empty(SlotTable(4, context, ranks, 4, 8), torch.device("cpu"))
+    state.ids_SL.random_(0, 99, generator=generator)
+    state.order_SR.random_(0, context, generator=generator)
+    state.done_S.random_(0, ranks, generator=generator)
+    state.counters_SC.random_(0, 9, generator=generator)
+    state.logprob_SR.normal_(generator=generator)
+    state.confidence_SR.normal_(generator=generator)
+    for field in fields(SlotState):
+        if field.name not in ("table", "progress_P"):
+            setattr(state, field.name, getattr(state, field.name).to(DEVICE))
+    slot_B = torch.tensor([2, 0], device=DEVICE)
+    assert torch.equal(collect(state, slot_B), state.collect(slot_B))

@@ -6,10 +6,13 @@ arrived. The host never waits inside a round: it reads the progress of earlier r
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from numbers import Real
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -17,7 +20,7 @@ import torch
 
 from fef.api import MAX_SEED, certificate_for, check_settings
 from fef.decoding.certificate import Certificate
-from fef.decoding.methods import make_plan
+from fef.decoding.methods import check_given, make_plan, methods
 from fef.decoding.network import Network
 from fef.engine.build import Built, EngineOptions, build
 from fef.engine.costs import CostTable, Survival, choose_shape
@@ -84,7 +87,7 @@ class Engine:
     """
 
     def __init__(self, network: Transformer, **options: Any) -> None:
-        self.options = EngineOptions(**options)
+        self.options = EngineOptions.given(**options)
         self.notes: list[str] = []
         self.built: Built = build(network, self.options, self.note)
         self.network, self.device = network, self.built.state.ids_SL.device
@@ -128,13 +131,16 @@ class Engine:
         if self.lost is not None:
             raise self.lost
         plan, certificate = self.plan(method, temperature, top_p, top_k, method_options)
+        try:
+            ids, open = [index(i) for i in ids], sorted(index(i) for i in open)
+        except TypeError:
+            raise InputError("ids and open must be lists of whole numbers: one canvas, and positions in it.") from None
         self.check_fit(ids, open)
         self.check_ids(ids, open, seed)
         eos_id, banned = self.built.vocabulary.eos_id, self.built.banned
-        canvas = list(ids)
         for position in open:
-            canvas[position] = self.network.mask_id
-        request = Request(canvas, sorted(open), plan, temperature, top_p, top_k, seed, eos_id, banned)
+            ids[position] = self.network.mask_id
+        request = Request(ids, open, plan, temperature, top_p, top_k, seed, eos_id, banned)
         job = Job(self, request, certificate, course_of(request, Network(self.network)), began=time.perf_counter())
         self.advance(job, None)
         return job
@@ -143,13 +149,18 @@ class Engine:
         self, method: str, temperature: float, top_p: float, top_k: int, options: dict[str, Any]
     ) -> tuple[Any, Certificate]:
         """Plan and certificate, remembered: most requests have the same options."""
+        for name, value in (("temperature", temperature), ("top_p", top_p), ("top_k", top_k)):
+            if not isinstance(value, Real):
+                raise OptionError(f"{name}={value!r} is not allowed: a request has one number.")
+        check_given(method, options)
         key = (method, temperature, top_p, top_k, tuple(sorted(options.items())))
         if key not in self.plans:
             if len(self.plans) >= _PLANS_KEPT:
                 self.plans.clear()
             check_settings(temperature, top_p, top_k)
             network = Network(self.network)
-            plan = make_plan(method, {"verify": "packed"} | options, network)
+            packed = {"verify": "packed"} if "verify" in methods()[method].options else {}
+            plan = make_plan(method, packed | options, network)
             check_plan(plan)
             self.plans[key] = plan, certificate_for(network, plan, temperature, top_p, top_k)
         return self.plans[key]
@@ -168,8 +179,8 @@ class Engine:
     def check_ids(self, ids: Sequence[int], open: Sequence[int], seed: int) -> None:
         """What a device would answer with an assertion that ends it."""
         size = self.network.vocab_size
-        if min(ids) < 0 or max(ids) >= size:
-            wrong = min(ids) if min(ids) < 0 else max(ids)
+        if not ids or min(ids) < 0 or max(ids) >= size:
+            wrong = "nothing" if not ids else min(ids) if min(ids) < 0 else max(ids)
             raise InputError(f"ids hold {wrong}, outside the vocabulary (0 to {size - 1}).")
         if min(open) < 0 or max(open) >= len(ids) or len(set(open)) < len(open):
             raise InputError(f"open must hold different positions from 0 to {len(ids) - 1}.")
@@ -232,10 +243,8 @@ class Engine:
             try:
                 self.built.runner.load(slots, packed_BJ)
                 self.launch(self.context_kind(length, self.cuts(jobs)), slots)
-            except EngineError as error:  # no memory for it
-                for job in jobs:
-                    self.release(job)
-                    self.end(job, "failed", error)
+            except EngineError as error:
+                self.give_up(jobs, error)
 
     @property
     def most_contexts(self) -> int:
@@ -256,8 +265,17 @@ class Engine:
         if not self.running:
             return
         slots = sorted(self.running)
-        shape = choose_shape(self.built.shapes, len(slots), self.survival, self.cost)
-        self.launch(PassKind(shape, self.bounds(slots, shape), cut=self.cuts(self.running.values())), slots)
+        try:
+            shape = choose_shape(self.built.shapes, len(slots), self.survival, self.cost)
+            self.launch(PassKind(shape, self.bounds(slots, shape), cut=self.cuts(self.running.values())), slots)
+        except EngineError as error:
+            self.give_up(list(self.running.values()), error)
+
+    def give_up(self, jobs: list[Job], error: EngineError) -> None:
+        """End requests for whose pass there is no memory."""
+        for job in jobs:
+            self.release(job)
+            self.end(job, "failed", error)
 
     def bounds(self, slots: list[int], shape: RoundShape) -> Bounds:
         """On a CPU, what the rows have; on a GPU, where shapes are captured, what they can have."""
@@ -289,7 +307,11 @@ class Engine:
                 for shape in self.built.shapes:
                     if windows is None or shape.window in windows:
                         kind = PassKind(shape, self.bounds([], shape))
-                        self.costs.seconds[size, shape.window] = round_seconds(self.built, kind, size)
+                        try:
+                            seconds = round_seconds(self.built, kind, size)
+                        except EngineError:  # no memory for it: any other window is better
+                            seconds = math.inf
+                        self.costs.seconds[size, shape.window] = seconds
         return self.costs
 
     def launch(self, kind: PassKind, slots: list[int]) -> None:
@@ -384,7 +406,8 @@ class Engine:
             f"The device {self.device} failed: {str(error).splitlines()[0]}. Every request of this engine has ended; make a "
             "new engine, in a new process if the device does not come back."
         )
-        for job in [*self.running.values(), *self.waiting]:
+        between_passes = [job for letter in self.results.letters for job in letter.note if not job.finished]
+        for job in [*self.running.values(), *self.waiting, *between_passes]:
             self.end(job, "failed", self.lost)
         self.running.clear()
         self.waiting.clear()

@@ -24,6 +24,7 @@ from fef.laws.information import Profile
 from fef.laws.row_costs import RowCosts
 from fef.models.chat import ChatTemplate, Message
 from fef.models.checkpoint import describe, load_network, require_tokenizer
+from fef.models.device import usable_device
 from fef.models.extras import load_extras
 from fef.models.families import NATIVE
 from fef.models.hub import download_weights, is_repository, locate
@@ -350,12 +351,12 @@ def load(
     """
     if weights is not None:
         check_format(weights)
+    device = usable_device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     path = locate(name, revision, token)
     described = describe(path, mask_id, block_length)  # before gigabytes are downloaded in vain
     tokenizer = require_tokenizer(path, described)
     if is_repository(name):
         download_weights(name, path, token)
-    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     dtype = dtype or (torch.float32 if described.family is NATIVE else torch.bfloat16)
     if dtype is torch.float16 and device.type == "cpu":
         raise OptionError("float16 is unusably slow on a CPU; give torch.bfloat16 or torch.float32.")

@@ -162,13 +162,7 @@ def parse_families(text: str) -> list[str]:
 
 def check_device(name: str) -> str:
     """`name` itself. Raises OptionError for a device that this machine cannot compute on."""
-    import torch
+    from fef.models.device import usable_device  # loads torch
 
-    try:
-        if torch.device(name).type == "meta":
-            raise RuntimeError("it holds no numbers")
-        torch.empty(1, device=name)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).partition("\n")[0].rstrip(".")
-        raise OptionError(f"The device {name!r} cannot be used here ({reason}). Use --device cpu.") from error
+    usable_device(name, "Use --device cpu.")
     return name

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from fef.api import make_sampling
+from fef.decoding.network import Network
 from fef.engine.cache import SlotCache, cache_bytes
 from fef.engine.draws import Vocabulary
 from fef.engine.forward import TorchForward
@@ -17,7 +21,7 @@ from fef.engine.rounds import RoundShape
 from fef.engine.runner import Runs, TorchPasses
 from fef.engine.slots import SlotState, SlotTable
 from fef.engine.weights import join_weights
-from fef.errors import EngineError, OptionError
+from fef.errors import EngineError, OptionError, nearest_hint
 from fef.models.transformer import Transformer
 
 __all__ = ["Built", "EngineOptions", "build"]
@@ -50,15 +54,25 @@ class EngineOptions:
     def __post_init__(self) -> None:
         for name, least in (("max_batch", 1), ("anchors", 0), ("context_tokens", 1)):
             check_whole(name, getattr(self, name), least)
-        for name in ("max_length", "max_new_tokens"):
+        for name in ("max_length", "max_new_tokens", "threads"):
             if getattr(self, name) is not None:
                 check_whole(name, getattr(self, name), 1)
-        if not self.windows:
-            raise OptionError("windows is empty; give at least one, for example windows=(16,).")
+        if not isinstance(self.windows, Sequence) or not self.windows:
+            raise OptionError(f"windows={self.windows!r} is not allowed: give a list of at least one, such as (16,).")
         for window in self.windows:
             check_whole("windows", window, 0)
-        if self.memory_gb is not None and not self.memory_gb > 0:
+        memory_gb = self.memory_gb
+        if memory_gb is not None and not (isinstance(memory_gb, Real) and 0 < memory_gb < math.inf):
             raise OptionError(f"memory_gb={self.memory_gb} is not allowed: give a positive number of gigabytes.")
+
+    @classmethod
+    def given(cls, **options: Any) -> EngineOptions:
+        """These options. Raises OptionError for one that there is not, and for a wrong value."""
+        names = [f.name for f in fields(cls)]
+        for name in options:
+            if name not in names:
+                raise OptionError(f"The engine has no option {name!r}.{nearest_hint(name, names)}")
+        return cls(**options)
 
 
 def check_whole(name: str, value: Any, least: int) -> None:
@@ -101,8 +115,8 @@ def build(network: Transformer, options: EngineOptions, note: Callable[[str], No
     state = SlotState.empty(table, device)
     cache = SlotCache.empty(config, table, device, dtype)
     eos_id = config.eos_id if options.eos_id is None else options.eos_id
-    banned = sorted({network.mask_id, *options.banned})
-    vocabulary = Vocabulary(eos_id, torch.tensor(banned, device=device))
+    sampling = make_sampling(Network(network), 0.0, 1.0, 0, options.banned, eos_id, 1, device)
+    vocabulary = Vocabulary(eos_id, sampling.banned)
     layers = join_weights(network)
     runner: Runs
     if device.type == "cuda":
@@ -115,7 +129,7 @@ def build(network: Transformer, options: EngineOptions, note: Callable[[str], No
         threads = torch.get_num_threads() if options.threads is None else options.threads
         runner = TorchPasses(state, TorchForward(network, layers, cache, table), vocabulary, network.mask_id, threads)
     what = {"network": network.name, "device": device_name(device), "dtype": str(dtype).removeprefix("torch.")}
-    return Built(table, slots, slot_bytes, shapes, state, cache, runner, vocabulary, banned, what)
+    return Built(table, slots, slot_bytes, shapes, state, cache, runner, vocabulary, sampling.banned.tolist(), what)
 
 
 def affordable(options: EngineOptions, slot_bytes: int, device: torch.device, note: Callable[[str], None]) -> int:

@@ -41,7 +41,8 @@ def draw(
     queries = tokens.shape.queries
     valid_BQ = tokens.valid_BN[:, -queries:]
     row_N, query_N = valid_BQ.nonzero(as_tuple=True)
-    logits_NV = logits_MV.float().index_fill(-1, vocabulary.banned, -torch.inf)
+    exact = torch.promote_types(logits_MV.dtype, torch.float32)
+    logits_NV = logits_MV.to(exact).index_fill(-1, vocabulary.banned, -torch.inf)
     mass_N = logits_NV.logsumexp(-1).double()
     top_N = (logits_NV.amax(-1).double() - mass_N).exp()
     forced_N = torch.zeros_like(row_N, dtype=torch.bool)

@@ -6,10 +6,12 @@ arrived. The host never waits inside a round: it reads the progress of earlier r
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,7 @@ import torch
 
 from fef.api import MAX_SEED, certificate_for, check_settings
 from fef.decoding.certificate import Certificate
-from fef.decoding.methods import make_plan
+from fef.decoding.methods import check_given, make_plan, methods
 from fef.decoding.network import Network
 from fef.engine.build import Built, EngineOptions, build
 from fef.engine.costs import CostTable, Survival, choose_shape
@@ -85,7 +87,7 @@ class Engine:
     """
 
     def __init__(self, network: Transformer, **options: Any) -> None:
-        self.options = EngineOptions(**options)
+        self.options = EngineOptions.given(**options)
         self.notes: list[str] = []
         self.built: Built = build(network, self.options, self.note)
         self.network, self.device = network, self.built.state.ids_SL.device
@@ -129,8 +131,8 @@ class Engine:
         if self.lost is not None:
             raise self.lost
         plan, certificate = self.plan(method, temperature, top_p, top_k, method_options)
-        self.check_fit(ids, open)
-        canvas, places = np.array(ids, dtype=np.int64), np.sort(np.array(open, dtype=np.int64))
+        canvas, places = whole_numbers("ids", ids), np.sort(whole_numbers("open", open))
+        self.check_fit(canvas, places)
         self.check_ids(canvas, places, seed)
         canvas[places] = self.network.mask_id
         eos_id, banned = self.built.vocabulary.eos_id, self.built.banned
@@ -143,24 +145,29 @@ class Engine:
         self, method: str, temperature: float, top_p: float, top_k: int, options: dict[str, Any]
     ) -> tuple[Any, Certificate]:
         """Plan and certificate, remembered: most requests have the same options."""
+        for name, value in (("temperature", temperature), ("top_p", top_p), ("top_k", top_k)):
+            if not isinstance(value, Real):
+                raise OptionError(f"{name}={value!r} is not allowed: a request has one number.")
+        check_given(method, options)
         key = (method, temperature, top_p, top_k, tuple(sorted(options.items())))
         if key not in self.plans:
             if len(self.plans) >= _PLANS_KEPT:
                 self.plans.clear()
             check_settings(temperature, top_p, top_k)
             network = Network(self.network)
-            plan = make_plan(method, {"verify": "packed"} | options, network)
+            packed = {"verify": "packed"} if "verify" in methods()[method].options else {}
+            plan = make_plan(method, packed | options, network)
             check_plan(plan)
             self.plans[key] = plan, certificate_for(network, plan, temperature, top_p, top_k)
         return self.plans[key]
 
-    def check_fit(self, ids: Sequence[int], open: Sequence[int]) -> None:
+    def check_fit(self, canvas: Numbers, places: Numbers) -> None:
         table = self.built.table
-        if len(open) == 0:
+        if not len(places):
             raise InputError("The canvas has no open position; there is nothing to draw.")
-        if len(ids) > table.context or len(open) > table.ranks:
+        if len(canvas) > table.context or len(places) > table.ranks:
             raise EngineError(
-                f"The request has a canvas of {len(ids)} tokens, {len(open)} of them to draw; a slot of this engine holds "
+                f"The request has a canvas of {len(canvas)} tokens, {len(places)} of them to draw; a slot of this engine holds "
                 f"{table.context} and {table.ranks}. Ask for less, or make the engine with a larger max_length or "
                 f"max_new_tokens ({self.built.slot_bytes / 1e9:.2f} GB a slot now)."
             )
@@ -232,10 +239,8 @@ class Engine:
             try:
                 self.built.runner.load(slots, packed_BJ)
                 self.launch(self.context_kind(length, self.cuts(jobs)), slots)
-            except EngineError as error:  # no memory for it
-                for job in jobs:
-                    self.release(job)
-                    self.end(job, "failed", error)
+            except EngineError as error:
+                self.give_up(jobs, error)
 
     @property
     def most_contexts(self) -> int:
@@ -256,8 +261,17 @@ class Engine:
         if not self.running:
             return
         slots = sorted(self.running)
-        shape = choose_shape(self.built.shapes, len(slots), self.survival, self.cost)
-        self.launch(PassKind(shape, self.bounds(slots, shape), cut=self.cuts(self.running.values())), slots)
+        try:
+            shape = choose_shape(self.built.shapes, len(slots), self.survival, self.cost)
+            self.launch(PassKind(shape, self.bounds(slots, shape), cut=self.cuts(self.running.values())), slots)
+        except EngineError as error:
+            self.give_up(list(self.running.values()), error)
+
+    def give_up(self, jobs: list[Job], error: EngineError) -> None:
+        """End requests for whose pass there is no memory."""
+        for job in jobs:
+            self.release(job)
+            self.end(job, "failed", error)
 
     def bounds(self, slots: list[int], shape: RoundShape) -> Bounds:
         """On a CPU, what the rows have; on a GPU, where shapes are captured, what they can have."""
@@ -289,7 +303,11 @@ class Engine:
                 for shape in self.built.shapes:
                     if windows is None or shape.window in windows:
                         kind = PassKind(shape, self.bounds([], shape))
-                        self.costs.seconds[size, shape.window] = round_seconds(self.built, kind, size)
+                        try:
+                            seconds = round_seconds(self.built, kind, size)
+                        except EngineError:  # no memory for it: any other window is better
+                            seconds = math.inf
+                        self.costs.seconds[size, shape.window] = seconds
         return self.costs
 
     def launch(self, kind: PassKind, slots: list[int]) -> None:
@@ -375,7 +393,8 @@ class Engine:
             f"The device {self.device} failed: {str(error).splitlines()[0]}. Every request of this engine has ended; make a "
             "new engine, in a new process if the device does not come back."
         )
-        for job in [*self.running.values(), *self.waiting]:
+        between_passes = [job for letter in self.results.letters for job in letter.note if not job.finished]
+        for job in [*self.running.values(), *self.waiting, *between_passes]:
             self.end(job, "failed", self.lost)
         self.running.clear()
         self.waiting.clear()
@@ -386,6 +405,19 @@ BAD_LOGITS = (
     "The network gave nan or +inf logits, or every id is banned, at a slot of this request. Look for an overflow in the "
     "weights or their dtype, and ban fewer ids."
 )
+
+
+def whole_numbers(name: str, values: Any) -> Numbers:
+    """One row of whole numbers. Raises InputError for anything else."""
+    try:
+        array = np.array(values)
+    except (TypeError, ValueError):
+        array = np.empty((0, 0))
+    if array.ndim != 1 or (array.dtype.kind not in "iu" and array.size):
+        raise InputError(
+            f"{name} must be a list of whole numbers: ids are one canvas, open the positions to fill in it."
+        )
+    return array.astype(np.int64)
 
 
 def results_of(rows: npt.NDArray[np.int64]) -> Iterable[PassResult]:

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fef.engine.mailbox import on_device
 from fef.engine.runner import Passes, PassKind
 from fef.errors import EngineError
 
@@ -57,7 +58,7 @@ class GraphRunner:
             part = list(slots[start : start + size])
             graph, slot_B = self.graphs[kind, size]
             slots_B = torch.tensor(part + [self.spare] * (size - len(part)))
-            slot_B.copy_(slots_B.pin_memory(), non_blocking=True)
+            slot_B.copy_(on_device(slots_B, slot_B.device))
             graph.replay()
             start += size
 
@@ -82,6 +83,9 @@ class GraphRunner:
                 self.notes(f"no memory for a graph of {size} rows ({words(kind)}); rows go through smaller graphs")
                 continue
             return size
+        for size in self.sizes[at + 1 :]:  # captured while there was memory
+            if (kind, size) in self.graphs:
+                return size
         raise EngineError(
             f"Out of memory: not even one row of {words(kind)} fits beside the weights and caches. Give the engine a "
             "smaller max_batch or memory_gb, a narrower window, or shorter canvases."

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fef.engine.engine import Engine, Job
+from fef.errors import FefError, OptionError
 
 if TYPE_CHECKING:
     from fef.generation import Generation, Model, Prompt
@@ -59,7 +60,16 @@ class TextEngine:
     def generate(self, prompts: Sequence[Prompt], *, seed: int | Sequence[int] = 0, **options: Any) -> list[Generation]:
         """Answer prompts, in their order; prompt i has the seed `seed + i`, or its own. Raises as `submit`."""
         seeds = [seed + i for i in range(len(prompts))] if isinstance(seed, int) else list(seed)
-        jobs = [self.submit(prompt, seed=s, **options) for prompt, s in zip(prompts, seeds, strict=True)]
+        if len(seeds) != len(prompts):
+            raise OptionError(f"seed has {len(seeds)} values for {len(prompts)} prompts; give one value, or one each.")
+        jobs: list[TextJob] = []
+        try:
+            for prompt, own_seed in zip(prompts, seeds, strict=True):
+                jobs.append(self.submit(prompt, seed=own_seed, **options))
+        except FefError:
+            for job in jobs:
+                job.cancel()
+            raise
         self.run()
         return [job.result() for job in jobs]
 

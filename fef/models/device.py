@@ -1,4 +1,4 @@
-"""Names of the hardware that something was measured on."""
+"""The devices that something is computed on: are they there, and what are they called?"""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from pathlib import Path
 
 import torch
 
-__all__ = ["cpu_name", "device_name"]
+from fef.errors import OptionError
+
+__all__ = ["cpu_name", "device_name", "usable_device"]
 
 
 def device_name(device: torch.device) -> str:
@@ -24,3 +26,16 @@ def cpu_name() -> str:
         return platform.processor() or platform.machine()
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(names, platform.machine())
+
+
+def usable_device(name: str | torch.device, advice: str = "Use device='cpu'.") -> torch.device:
+    """The device of that name. Raises OptionError, with the advice, for one that this machine cannot compute on."""
+    try:
+        device = torch.device(name)
+        if device.type == "meta":
+            raise RuntimeError("it holds no numbers")
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).partition("\n")[0].rstrip(".")
+        raise OptionError(f"The device {str(name)!r} cannot be used here ({reason}). {advice}") from error
+    return device

@@ -1,0 +1,197 @@
+"""Samples of the engine pass a G-test against the enumerated packed law, and those of a broken engine do not."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from itertools import permutations, product
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tiny_network import tiny_network
+
+from fef.engine.engine import Engine
+from fef.models.packed import REVEALED, packed_target_logits
+from fef.verify.reference import Law, distance, packed_chain_law, sharpened
+from fef.verify.statistics import g_test
+
+K = 3  # tokens; the mask is one more id
+START = (1, K, K, 0, K, K)  # with two given tokens
+OPEN = [i for i, token in enumerate(START) if token == K]
+NETWORK = tiny_network(seed=9, scale=0.5, vocab_size=K + 1, mask_id=K)
+SAMPLES = 4_000
+GOOD, BAD = 1e-4, 1e-6
+
+
+def texts(engine: Engine, count: int = SAMPLES, **options: Any) -> torch.Tensor:
+    jobs = [engine.submit(START, OPEN, seed=seed, **{"temperature": 1.0} | options) for seed in range(count)]
+    engine.run()
+    found = torch.tensor(START).repeat(count, 1)
+    found[:, OPEN] = torch.tensor([job.result().tokens for job in jobs])
+    return found
+
+
+def engine_of(**options: Any) -> Engine:
+    return Engine(NETWORK, **{"max_batch": 64, "max_length": len(START), "windows": (3,), "threads": 1} | options)
+
+
+def law_in_order(order: list[int], temperature: float = 1.0, top_p: float = 1.0, eos: int | None = None) -> Law:
+    """The chain law of the packed pattern in any order, with the rules of the end token; from one dense pass."""
+    fillings = list(product(range(K), repeat=len(order)))
+    ids_NL = torch.tensor(START).repeat(len(fillings), 1)
+    ids_NL[:, OPEN] = torch.tensor(fillings)
+    rank_NL = torch.full_like(ids_NL, REVEALED)
+    rank_NL[:, order] = torch.arange(len(order))
+    logits_NLV = packed_target_logits(NETWORK, torch.tensor([START]).expand_as(ids_NL), ids_NL, rank_NL)
+    laws = logits_NLV[..., :K].double().softmax(-1).numpy()
+    pipeline = sharpened(temperature, top_p)
+    law: Law = {}
+    for text, probabilities in zip(ids_NL.tolist(), laws, strict=True):
+        p = 1.0
+        for rank, at in enumerate(order):
+            before = order[:rank]
+            of_slot = probabilities[at]
+            if eos is not None:
+                ends = [i for i in before if text[i] == eos]
+                others = [i for i in before if text[i] != eos]
+                if any(i < at for i in ends):
+                    of_slot = np.eye(K)[eos]
+                elif any(i > at for i in others):
+                    of_slot = np.where(np.arange(K) == eos, 0.0, of_slot)
+                    of_slot = of_slot / of_slot.sum()
+            p *= float(pipeline(of_slot)[text[at]])
+        law[tuple(text)] = p
+    assert sum(law.values()) == pytest.approx(1)
+    return law
+
+
+def test_the_reference_in_order_is_the_packed_chain_law():
+    assert distance(law_in_order(OPEN), packed_chain_law(NETWORK, START, sharpened())) < 1e-12
+
+
+@pytest.mark.parametrize(("temperature", "top_p"), [(1.0, 1.0), (0.7, 1.0), (1.0, 0.8)])
+def test_from_left_to_right(temperature, top_p):
+    found = texts(engine_of(), temperature=temperature, top_p=top_p)
+    assert g_test(found, law_in_order(OPEN, temperature, top_p)) > GOOD
+    assert g_test(found, law_in_order(OPEN, temperature + 0.3, top_p)) < BAD
+
+
+@pytest.mark.parametrize("windows", [(0,), (1,), (4,), (0, 2)])
+def test_every_window(windows):
+    """Other seeds than above, so that windows do not repeat each other's luck."""
+    engine = engine_of(windows=windows)
+    jobs = [engine.submit(START, OPEN, seed=10**6 * (1 + sum(windows)) + i, temperature=1.0) for i in range(SAMPLES)]
+    engine.run()
+    found = torch.tensor(START).repeat(SAMPLES, 1)
+    found[:, OPEN] = torch.tensor([job.result().tokens for job in jobs])
+    assert g_test(found, law_in_order(OPEN)) > GOOD
+
+
+@pytest.mark.parametrize("eos", [0, 2])
+def test_the_end_token_is_a_part_of_the_law(eos):
+    found = texts(engine_of(eos_id=eos))
+    assert g_test(found, law_in_order(OPEN, eos=eos)) > GOOD
+    assert g_test(found, law_in_order(OPEN)) < BAD
+
+
+def orders(length: int) -> list[list[int]]:
+    return [list(order) for order in permutations(OPEN[:length])]
+
+
+def test_a_random_order_mixes_the_laws_of_all_orders():
+    mixture: Law = defaultdict(float)
+    for order in orders(len(OPEN)):
+        for text, p in law_in_order(order, eos=2).items():
+            mixture[text] += p / len(orders(len(OPEN)))
+    found = texts(engine_of(eos_id=2), order="random")
+    assert g_test(found, mixture) > GOOD
+    assert g_test(found, law_in_order(OPEN, eos=2)) < BAD
+
+
+def test_log_p_is_that_of_the_law():
+    law = law_in_order(OPEN, 0.7)
+    engine = engine_of()
+    for seed in range(20):
+        filled = engine.submit(START, OPEN, seed=seed, temperature=0.7).result()
+        text = list(START)
+        for position, token in zip(OPEN, filled.tokens, strict=True):
+            text[position] = token
+        assert sum(filled.logprobs) == pytest.approx(np.log(law[tuple(text)]), abs=1e-9)
+
+
+def accept_every_draft(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drafts stand as they are, whatever was drawn at their targets."""
+    import fef.engine.advance as module
+
+    right = module.targets_of
+
+    def drafts_stand(drawn_BQ, window, width_B):
+        token_BX = right(drawn_BQ, window, width_B)
+        if drawn_BQ.dtype != torch.int64 or not window:  # log p
+            return token_BX
+        is_draft_BX = torch.arange(window + 1) < width_B[:, None]
+        draft_BX = torch.nn.functional.pad(STATE[0].draft_SK[:, :window], (0, 1))
+        return torch.where(is_draft_BX, draft_BX, token_BX)
+
+    def remembering(state, tokens, drawn, eos_id):
+        STATE[:] = [state]
+        advance(state, tokens, drawn, eos_id)
+
+    advance = module.advance
+    monkeypatch.setattr(module, "targets_of", drafts_stand)
+    monkeypatch.setattr("fef.engine.runner.advance", remembering)
+
+
+STATE: list[Any] = []
+
+
+def same_noise_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every slot of a request draws with the noise of position 0."""
+    import fef.engine.draws as module
+
+    right = module.keyed_argmax
+    monkeypatch.setattr(
+        module, "keyed_argmax", lambda logp, state, row, position: right(logp, state, row, torch.zeros_like(position))
+    )
+
+
+def targets_that_see_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A target sees the draft at its own slot."""
+    import fef.engine.rounds as module
+
+    right = module.with_queries
+
+    def wrong(state, shape, lead, lead_valid, width_B, anchor_BA, mask_id):
+        tokens = right(state, shape, lead, lead_valid, width_B, anchor_BA, mask_id)
+        lead_count = lead.ids.shape[1]
+        tokens.limit_BN[:, lead_count : lead_count + shape.window] += 1
+        return tokens
+
+    monkeypatch.setattr(module, "with_queries", wrong)
+
+
+def no_end_rules(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The end token is drawn like any other inside a pass."""
+    monkeypatch.setattr("fef.engine.runner.end_rules", lambda *_: None)
+
+
+@pytest.mark.parametrize("break_", [accept_every_draft, same_noise_everywhere, targets_that_see_themselves])
+def test_a_broken_engine_is_caught(break_, monkeypatch):
+    break_(monkeypatch)
+    assert g_test(texts(engine_of()), law_in_order(OPEN)) < BAD
+
+
+def test_missing_end_rules_are_caught(monkeypatch):
+    no_end_rules(monkeypatch)
+    assert g_test(texts(engine_of(eos_id=0)), law_in_order(OPEN, eos=0)) < BAD
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("windows", [(0,), (2,), (4,)])
+@pytest.mark.parametrize("eos", [None, 2])
+@pytest.mark.parametrize(("temperature", "top_p"), [(1.0, 1.0), (0.7, 0.9)])
+def test_many_samples(windows, eos, temperature, top_p):
+    """100,000 samples; pytest -m slow tests/engine/test_engine_law.py, minutes."""
+    found = texts(engine_of(windows=windows, eos_id=eos), 100_000, temperature=temperature, top_p=top_p)
+    assert g_test(found, law_in_order(OPEN, temperature, top_p, eos)) > GOOD

@@ -1,0 +1,124 @@
+"""Options of the engine, and how many slots fit."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from asking import answered, asks, by_decode, differences
+from tiny_network import EOS, MASK, tiny_network
+
+from fef.engine.build import EngineOptions, build
+from fef.engine.engine import Engine
+from fef.errors import EngineError, OptionError
+
+NETWORK = tiny_network(scale=0.3)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"max_batchs": 4}, "no option 'max_batchs'. Did you mean 'max_batch'"),
+        ({"window": 4}, "no option 'window'"),
+        ({"max_batch": 0}, "max_batch=0"),
+        ({"max_batch": 2.0}, "max_batch=2.0"),
+        ({"max_batch": True}, "max_batch=True"),
+        ({"max_length": 0}, "max_length=0"),
+        ({"max_new_tokens": -1}, "max_new_tokens=-1"),
+        ({"windows": ()}, r"windows=\(\)"),
+        ({"windows": 4}, "windows=4"),
+        ({"windows": (4, -1)}, "windows=-1"),
+        ({"windows": (4.0,)}, "windows=4.0"),
+        ({"anchors": -1}, "anchors=-1"),
+        ({"memory_gb": 0}, "memory_gb=0"),
+        ({"memory_gb": math.nan}, "memory_gb=nan"),
+        ({"memory_gb": math.inf}, "memory_gb=inf"),
+        ({"memory_gb": "4"}, "memory_gb='?4"),
+        ({"context_tokens": 0}, "context_tokens=0"),
+        ({"threads": 0}, "threads=0"),
+        ({"eos_id": 8}, "eos_id 8 is outside the vocabulary"),
+        ({"eos_id": -1}, "eos_id must be a token id"),
+        ({"eos_id": MASK}, "eos_id 7 is banned or is the mask id"),
+        ({"eos_id": 2, "banned": [2]}, "eos_id 2 is banned"),
+        ({"banned": [8]}, "banned 8 is outside the vocabulary"),
+        ({"banned": [-1]}, "banned must be a token id"),
+    ],
+    ids=str,
+)
+def test_wrong_options(options, words):
+    with pytest.raises(OptionError, match=words):
+        Engine(NETWORK, **options)
+
+
+def test_sizes_come_from_the_network_where_nothing_is_said():
+    notes: list[str] = []
+    built = build(NETWORK, EngineOptions(max_batch=2), notes.append)
+    assert (built.table.context, built.table.ranks, built.table.slots, built.slots) == (4096, 4096, 3, 2)
+    assert notes == []
+    shorter = build(NETWORK, EngineOptions(max_length=10**9, max_new_tokens=10**9), print).table
+    assert (shorter.context, shorter.ranks) == (4096, 4096)
+    small = build(NETWORK, EngineOptions(max_length=20, max_new_tokens=5, windows=(8, 3, 8), anchors=1), print)
+    assert (small.table.context, small.table.ranks, small.table.drafts) == (20, 5, 9)
+    assert [shape.window for shape in small.shapes] == [3, 8]
+    assert small.table.queries == max(shape.queries for shape in small.shapes)
+
+
+def test_the_end_token_of_the_network_is_the_default():
+    network = tiny_network(scale=0.3, eos_id=EOS)
+    asked = asks(20, seed=1)
+    for engine in (Engine(network, max_length=16), Engine(NETWORK, max_length=16, eos_id=EOS)):
+        assert differences(answered(engine, asked), by_decode(NETWORK, asked, EOS)) == []
+
+
+def needed(**options) -> int:
+    """Bytes of the caches that an engine holds."""
+    cache = build(NETWORK, EngineOptions(**options), print).cache
+    return sum(x.numel() * x.element_size() for x in (cache.keys_YSGCE, cache.values_YSGCE))
+
+
+def test_memory_within_the_budget():
+    size = {"max_length": 64, "max_new_tokens": 64}
+    one = build(NETWORK, EngineOptions(**size), print).slot_bytes
+    assert needed(max_batch=5, **size) == 6 * one  # one is spare
+    for slots in (2, 3, 7):
+        for budget, fit in ((slots * one, slots - 1), (slots * one + one - 1, slots - 1)):
+            notes: list[str] = []
+            built = build(NETWORK, EngineOptions(max_batch=50, memory_gb=budget / 1e9, **size), notes.append)
+            assert built.slots == fit
+            assert notes == [f"{fit} requests at once instead of 50: the memory budget is {budget / 1e9:.2f} GB"]
+            assert needed(max_batch=50, memory_gb=budget / 1e9, **size) <= budget
+
+
+def test_a_budget_for_less_than_a_request_is_refused():
+    one = build(NETWORK, EngineOptions(max_length=64), print).slot_bytes
+    with pytest.raises(EngineError, match=r"Lower max_length or max_new_tokens, or raise memory_gb"):
+        Engine(NETWORK, max_length=64, memory_gb=1.9 * one / 1e9)
+
+
+def test_an_engine_of_a_small_budget_answers_all_the_same():
+    one = build(NETWORK, EngineOptions(max_length=16), print).slot_bytes
+    engine = Engine(NETWORK, max_length=16, memory_gb=3.5 * one / 1e9)
+    assert engine.built.slots == 2
+    assert len(engine.notes) == 1
+    asked = asks(12, seed=2)
+    assert differences(answered(engine, asked), by_decode(NETWORK, asked)) == []
+
+
+def test_a_note_is_kept_once():
+    engine = Engine(NETWORK, max_length=16)
+    engine.note("one")
+    engine.note("two")
+    engine.note("one")
+    assert engine.notes == ["one", "two"]
+
+
+def test_context_passes_hold_as_many_canvases_as_asked():
+    engine = Engine(NETWORK, max_length=16, max_batch=6, context_tokens=40, threads=1)
+    seen = []
+    run = engine.built.runner.run
+    engine.built.runner.run = lambda kind, slots: (seen.append((kind.context > 0, len(slots))), run(kind, slots))
+    jobs = [engine.submit([1] * 7 + [MASK] * 9, range(7, 16)) for _ in range(6)]
+    engine.step()
+    assert seen[:4] == [(True, 2), (True, 2), (True, 2), (False, 6)]
+    assert all(job.slot is not None for job in jobs)
+    assert engine.context_kind(9, cut=False).context == 9  # no padding on a CPU

@@ -1,0 +1,437 @@
+"""Whatever goes wrong, every request ends with a result or a clear error, and the others do not notice."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+
+import pytest
+import torch
+from asking import METHODS, Ask, answered, asks, by_decode, differences, submitted
+from tiny_network import EOS, MASK, tiny_network
+
+import fef
+from fef.engine.engine import Engine
+from fef.errors import DenoiserError, EngineError, FefError, InputError, OptionError
+from fef.models.config import MixtureConfig
+
+NETWORK = tiny_network(scale=0.3)
+POISON = 6
+
+
+def engine_of(network=NETWORK, **options) -> Engine:
+    return Engine(network, **{"max_batch": 3, "max_length": 14, "windows": (4,), "threads": 1} | options)
+
+
+def long_asks(count: int) -> list[Ask]:
+    return [Ask([i % 6] + [MASK] * 13, list(range(1, 14)), {"temperature": 1.0, "seed": i}) for i in range(count)]
+
+
+def poisoned_network():
+    """The token `POISON` has nan as its embedding; the head is another matrix, so logits elsewhere are fine."""
+    network = tiny_network(scale=0.3, tied_embeddings=False)
+    network.embed.weight[POISON] = torch.nan
+    return network
+
+
+# --- bad logits ---
+
+
+@pytest.mark.parametrize("method", METHODS, ids=str)
+def test_nan_ends_its_own_request_and_no_other(method):
+    """In one slot after the other, too: what a bad request leaves in the cache reaches nobody."""
+    network = poisoned_network()
+    good = asks(20, seed=1, vocabulary=POISON)
+    for batch in (1, 3):
+        engine = engine_of(network, max_batch=batch, banned=[POISON])
+        jobs, bad = [], []
+        for a in good:
+            bad.append(engine.submit([POISON] * 13 + [MASK], [13], **method))
+            jobs += submitted(engine, [a], **method)
+        engine.run()
+        for job in bad:
+            assert job.status == "failed"
+            with pytest.raises(DenoiserError, match="nan"):
+                job.result()
+        expected = by_decode(network, good, banned=[POISON], **method)
+        assert differences([job.result() for job in jobs], expected) == []
+
+
+def test_a_drafted_nan_is_an_error_where_decode_has_one():
+    network = poisoned_network()
+    asked = asks(30, seed=2, longest=5, vocabulary=POISON)
+    engine = engine_of(network)
+    jobs = submitted(engine, asked)
+    engine.run()
+    failed = [job.status == "failed" for job in jobs]
+    assert 0 < sum(failed) < len(asked)
+    kept = [a for a, bad in zip(asked, failed, strict=True) if not bad]
+    assert differences([j.result() for j in jobs if j.status == "done"], by_decode(network, kept)) == []
+
+
+def test_every_id_banned():
+    engine = engine_of(banned=range(MASK))
+    with pytest.raises(DenoiserError, match="banned"):
+        engine.submit([1, MASK], [1]).result()
+
+
+def test_weights_that_are_all_nan():
+    network = tiny_network()
+    for parameter in network.parameters():
+        parameter.fill_(torch.nan)
+    engine = engine_of(network)
+    jobs = submitted(engine, asks(7, seed=3))
+    engine.run()
+    assert {job.status for job in jobs} == {"failed"}
+    assert len(engine.free) == engine.built.slots
+
+
+# --- cancelling ---
+
+
+def test_cancelled_while_waiting():
+    engine = engine_of(max_batch=1)
+    asked = asks(3, seed=4, longest=14)
+    jobs = submitted(engine, asked)
+    jobs[1].cancel()
+    assert jobs[1].status == "cancelled"
+    assert [job.status for job in jobs] == ["waiting", "cancelled", "waiting"]
+    with pytest.raises(EngineError, match="cancelled"):
+        jobs[1].result()
+    expected = by_decode(NETWORK, asked)
+    assert differences([jobs[0].result(), jobs[2].result()], [expected[0], expected[2]]) == []
+
+
+@pytest.mark.parametrize("method", [METHODS[0], METHODS[7]], ids=str)
+def test_cancelled_while_running(method):
+    """Its slot is free for the next round, and the others go on as if nothing had been."""
+    network = tiny_network(scale=0.3)
+    asked = long_asks(6)
+    expected = by_decode(network, asked, **method)
+    for steps in (1, 2, 3):
+        engine = engine_of(network, windows=(0,))
+        jobs = submitted(engine, asked, **method)
+        for _ in range(steps):
+            engine.step()
+        slot = jobs[1].slot
+        assert jobs[1].status == "running" and slot is not None
+        waits = engine.waiting[0]
+        jobs[1].cancel()
+        assert slot in engine.free
+        engine.step()
+        assert waits.slot == slot or waits.status == "done"
+        engine.run()
+        kept = [i for i in range(len(jobs)) if i != 1]
+        assert differences([jobs[i].result() for i in kept], [expected[i] for i in kept]) == []
+        assert jobs[1].status == "cancelled"
+        with pytest.raises(EngineError, match="cancelled"):
+            jobs[1].result()
+
+
+def test_cancelled_after_the_end():
+    engine = engine_of()
+    job = engine.submit([1, MASK], [1])
+    result = job.result()
+    job.cancel()
+    assert job.status == "done"
+    assert job.result() is result
+
+
+def test_cancelled_twice():
+    engine = engine_of()
+    job = engine.submit([1, MASK], [1])
+    engine.step()
+    job.cancel()
+    job.cancel()
+    assert sorted(engine.free) == list(range(engine.built.slots))
+    assert not engine.busy
+
+
+def test_an_engine_whose_requests_were_all_cancelled_serves_the_next():
+    engine = engine_of()
+    for wait in range(4):
+        jobs = submitted(engine, asks(9, seed=6))
+        for _ in range(wait):
+            engine.step()
+        for job in jobs:
+            job.cancel()
+        assert not engine.running and not engine.waiting
+    asked = asks(9, seed=7)
+    assert differences(answered(engine, asked), by_decode(NETWORK, asked)) == []
+
+
+# --- requests that cannot be ---
+
+
+def test_a_request_that_is_too_long():
+    engine = engine_of(max_new_tokens=5)
+    with pytest.raises(EngineError, match=r"15 tokens, 1 of them.* holds 14 and 5.*max_length"):
+        engine.submit([0] * 14 + [MASK], [14])
+    with pytest.raises(EngineError, match=r"8 tokens, 6 of them.* holds 14 and 5.*max_new_tokens"):
+        engine.submit([MASK] * 8, range(6))
+    assert not engine.busy
+    assert len(engine.submit([MASK] * 14, range(5)).result().tokens) == 5
+
+
+@pytest.mark.parametrize(
+    ("ids", "open_", "words"),
+    [
+        ([1, 2], [], "no open position"),
+        ([1, 8], [0], "hold 8, outside the vocabulary"),
+        ([1, -1], [0], "hold -1"),
+        ([1, MASK], [2], "from 0 to 1"),
+        ([1, MASK], [-1], "from 0 to 1"),
+        ([1, MASK], [1, 1], "different"),
+        ([1.0, MASK], [1], "whole numbers"),
+        ([[1, MASK]], [1], "whole numbers"),
+        ([1, MASK], [True, 0.5], "whole numbers"),
+    ],
+)
+def test_wrong_canvases(ids, open_, words):
+    engine = engine_of()
+    with pytest.raises(InputError, match=words):
+        engine.submit(ids, open_)
+    assert not engine.busy
+
+
+def test_numbers_of_other_kinds_are_numbers():
+    engine = engine_of()
+    plain = engine.submit([1, MASK, MASK], [1, 2]).result()
+    assert engine.submit(torch.tensor([1, MASK, MASK]), torch.tensor([1, 2])).result() == plain
+    assert engine.submit(torch.tensor([1, MASK, MASK]).numpy(), range(1, 3)).result() == plain
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"method": "best"}, "Unknown method"),
+        ({"method": "low-confidence"}, "fef and sequential"),
+        ({"window_size": 4}, "no option 'window_size'"),
+        ({"steps": 0}, "steps"),
+        ({"verify": "rows"}, "fef and sequential"),
+        ({"accept": "rejection"}, "coupled"),
+        ({"temperature": -1.0}, "temperature"),
+        ({"temperature": [0.5]}, "one number"),
+        ({"temperature": "hot"}, "one number"),
+        ({"top_p": 0.0}, "top_p"),
+        ({"top_p": [1.0]}, "one number"),
+        ({"top_k": -1}, "top_k"),
+        ({"top_k": 0.5}, "top_k"),
+        ({"seed": -1}, "seed"),
+        ({"seed": 2**63}, "seed"),
+        ({"seed": 0.5}, "seed"),
+        ({"method": "sequential", "verify": "rows"}, "fef and sequential"),
+        ({"method": "sequential", "block_length": 4, "block_steps": 2}, "does not run|block_steps"),
+    ],
+    ids=str,
+)
+def test_wrong_options_of_a_request(options, words):
+    engine = engine_of()
+    with pytest.raises(OptionError, match=words):
+        engine.submit([1, MASK], [1], **options)
+    assert not engine.busy
+
+
+def test_networks_that_the_engine_does_not_run():
+    with pytest.raises(OptionError, match="fef train"):
+        engine_of(tiny_network(packed=False))
+    with pytest.raises(OptionError, match="mixture of experts"):
+        engine_of(tiny_network(mixture=MixtureConfig(4, 2, 8)))
+
+
+# --- the device ---
+
+
+class LostDevice:
+    """The runner of an engine, until its n-th pass."""
+
+    def __init__(self, runner, passes: int) -> None:
+        self.runner, self.left = runner, passes
+
+    def load(self, slots, packed) -> None:
+        self.runner.load(slots, packed)
+
+    def run(self, kind, slots) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise RuntimeError("CUDA error: device-side assert triggered\nCUDA kernel errors might be asynchronous")
+        self.runner.run(kind, slots)
+
+
+@pytest.mark.parametrize("passes", [0, 1, 2, 5])
+@pytest.mark.parametrize("method", [METHODS[0], METHODS[7]], ids=str)
+def test_a_lost_device_ends_every_request(passes, method):
+    engine = engine_of()
+    engine.built.runner = LostDevice(engine.built.runner, passes)
+    jobs = submitted(engine, long_asks(8), **method)
+    with pytest.raises(EngineError, match="device-side assert"):
+        engine.run()
+    assert {job.status for job in jobs} <= {"done", "failed"}
+    for job in jobs:
+        if job.status == "failed":
+            with pytest.raises(EngineError, match=r"The device cpu failed: CUDA error: device-side assert triggered\."):
+                job.result()
+    assert sum(job.status == "failed" for job in jobs) >= 5
+    assert not engine.busy
+    for call in (engine.step, lambda: engine.submit([1, MASK], [1])):
+        with pytest.raises(EngineError, match="device-side assert"):
+            call()
+    jobs[-1].cancel()  # nothing happens
+    assert jobs[-1].status == "failed"
+
+
+def test_requests_between_two_passes_end_with_a_lost_device():
+    """Their results are under way: they are neither running nor waiting."""
+    engine = engine_of()
+    job = engine.submit([MASK] * 6, range(6), steps=2)
+    engine.collect = lambda: None  # type: ignore[method-assign]
+    while not engine.running:
+        engine.step()
+    engine.send_results([job])
+    engine.fail_all(RuntimeError("CUDA error: gone"))
+    assert job.status == "failed"
+    with pytest.raises(EngineError, match="gone"):
+        job.result()
+
+
+def test_waiting_for_a_result_of_a_lost_device_does_not_hang():
+    engine = engine_of()
+    engine.built.runner = LostDevice(engine.built.runner, 1)
+    job = engine.submit([MASK] * 9, range(9))
+    with pytest.raises(EngineError, match="make a new engine"):
+        job.result()
+
+
+def test_no_memory_for_a_round_ends_those_that_run_and_the_next_are_tried(monkeypatch):
+    """As where not even one row of a pass fits, which raises EngineError."""
+    engine = engine_of(max_batch=2)
+    runner, run = engine.built.runner, engine.built.runner.run
+    calls = []
+
+    def without_memory(kind, slots):
+        calls.append(kind.context)
+        if len(calls) == 2:
+            raise EngineError("Out of memory: not even one row fits.")
+        run(kind, slots)
+
+    monkeypatch.setattr(runner, "run", without_memory)
+    asked = asks(6, seed=9)
+    jobs = submitted(engine, asked)
+    engine.run()
+    assert calls[1] == 0, "the round after the first context pass"
+    assert [job.status for job in jobs] == ["failed"] * 2 + ["done"] * 4
+    with pytest.raises(EngineError, match="not even one row"):
+        jobs[0].result()
+    assert differences([job.result() for job in jobs[2:]], by_decode(NETWORK, asked)[2:]) == []
+
+
+def test_no_memory_for_a_context_ends_its_requests_only(monkeypatch):
+    engine = engine_of(max_batch=2)
+    runner, run = engine.built.runner, engine.built.runner.run
+
+    def without_memory(kind, slots):
+        if kind.context > 12:
+            raise EngineError("Out of memory: not even one row fits.")
+        run(kind, slots)
+
+    monkeypatch.setattr(runner, "run", without_memory)
+    long = engine.submit([MASK] * 13, range(13))
+    short = engine.submit([MASK] * 5, range(5))
+    last = engine.submit([MASK] * 4, range(4))
+    engine.run()
+    assert (long.status, short.status, last.status) == ("failed", "failed", "done")  # one context pass holds two
+    assert len(engine.free) == engine.built.slots
+
+
+# --- asking for results ---
+
+
+def test_result_with_nothing_else_running():
+    engine = engine_of()
+    job = engine.submit([1, MASK, MASK], [1, 2])
+    assert job.status == "waiting"
+    first = job.result()
+    assert job.status == "done" and not engine.busy
+    assert job.result() is first
+    assert job.first_token is not None and job.ended is not None and job.began <= job.first_token <= job.ended
+
+
+def test_result_of_the_last_of_many():
+    engine = engine_of(max_batch=1)
+    asked = asks(12, seed=10)
+    jobs = submitted(engine, asked)
+    last = jobs[-1].result()
+    assert [job.status for job in jobs] == ["done"] * 12
+    assert differences([last], by_decode(NETWORK, asked)[-1:]) == []
+
+
+def test_an_engine_with_nothing_to_do():
+    engine = engine_of()
+    engine.step()
+    engine.run()
+    assert not engine.busy
+
+
+def test_a_finished_engine_is_forgotten():
+    """Nothing outlives it: no thread, no cycle that the collector does not find."""
+    engine = engine_of(threads=2)
+    answered(engine, asks(5, seed=11))
+    gone = weakref.ref(engine)
+    del engine
+    gc.collect()
+    assert gone() is None
+
+
+def test_plans_do_not_pile_up():
+    engine = engine_of()
+    for i in range(2100):
+        engine.plan("fef", 0.1 + i / 1e4, 1.0, 0, {})
+    assert len(engine.plans) <= 1000
+
+
+# --- with text ---
+
+
+@pytest.fixture(scope="module")
+def demo():
+    return fef.load("demo", device="cpu")
+
+
+def test_a_prompt_that_fails_takes_back_those_before_it(demo):
+    engine = demo.engine(max_batch=2, max_length=64, max_new_tokens=8, threads=1)
+    with pytest.raises(InputError):
+        engine.generate(["Ann has 3 cats.", 5], max_new_tokens=4)  # type: ignore[list-item]
+    assert not engine.engine.busy
+    with pytest.raises(EngineError, match="holds 64 and 8"):
+        engine.generate(["Ann has 3 cats.", "Ann has 3 cats. " * 12], max_new_tokens=4)
+    with pytest.raises(OptionError, match="3 values for 2 prompts"):
+        engine.generate(["a", "b"], seed=[1, 2, 3])
+    assert engine.generate([]) == []
+
+
+def test_status_and_cancel_of_a_text_request(demo):
+    engine = demo.engine(max_batch=1, max_length=64, max_new_tokens=8, threads=1)
+    jobs = [engine.submit("Ann has 3 cats.", max_new_tokens=4) for _ in range(2)]
+    assert [job.status for job in jobs] == ["waiting"] * 2
+    jobs[0].cancel()
+    with pytest.raises(EngineError, match="cancelled"):
+        jobs[0].result()
+    assert jobs[1].result().stats["seconds"] > 0
+    assert engine.notes == []
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_a_gpu_that_is_not_there():
+    with pytest.raises(FefError, match=r"'cuda' cannot be used here.*device='cpu'"):
+        fef.load("demo", device="cuda")
+
+
+@pytest.mark.parametrize("device", ["meta", "tpu9", "cuda:999"])
+def test_other_devices_that_are_not_there(device):
+    with pytest.raises(OptionError, match="cannot be used here"):
+        fef.load("demo", device=device)
+
+
+def test_an_end_token_that_is_banned():
+    with pytest.raises(OptionError, match="banned"):
+        engine_of(eos_id=EOS, banned=[EOS])

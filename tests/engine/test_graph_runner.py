@@ -1,0 +1,195 @@
+"""Which graphs a pass of some rows goes through, and what happens where memory is short. The graphs are fakes."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from asking import answered, asks, by_decode, differences, submitted
+from tiny_network import tiny_network
+
+from fef.engine.engine import Engine
+from fef.engine.forward import Bounds
+from fef.engine.graphs import GraphRunner, buckets
+from fef.engine.rounds import RoundShape
+from fef.engine.runner import PassKind
+from fef.errors import EngineError
+
+NETWORK = tiny_network(scale=0.3)
+KIND = PassKind(RoundShape(4), Bounds(16, 16))
+SPARE = 9
+
+
+class FakeGraph:
+    """Replays a pass of what its slots are then."""
+
+    def __init__(self, run, slot_B: torch.Tensor) -> None:
+        self.run, self.slot_B = run, slot_B
+
+    def replay(self) -> None:
+        self.run(self.slot_B.tolist())
+
+
+class Passes:
+    def load(self, slots, packed) -> None: ...
+
+
+def fake_runner(monkeypatch, sizes, room=lambda _kind, _size: True):
+    """A runner with graphs of these sizes; `room` says what fits into memory. Returns it with what was replayed, what was
+    captured, and the notes."""
+    replayed, captured, notes = [], [], []
+
+    def capture(self, kind, size):
+        captured.append(size)
+        if not room(kind, size):
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        slot_B = torch.full((size,), self.spare)
+        return FakeGraph(lambda slots: replayed.append((kind, slots)), slot_B), slot_B
+
+    monkeypatch.setattr(GraphRunner, "capture", capture)
+    return GraphRunner(Passes(), SPARE, sizes, notes.append), replayed, captured, notes
+
+
+@pytest.mark.parametrize(
+    ("most", "sizes"), [(1, [1]), (2, [1, 2]), (3, [1, 2, 3]), (16, [1, 2, 4, 8, 16]), (20, [1, 2, 4, 8, 16, 20])]
+)
+def test_buckets(most, sizes):
+    assert buckets(most) == sizes
+
+
+def test_rows_are_filled_up_with_the_spare_slot(monkeypatch):
+    runner, replayed, captured, notes = fake_runner(monkeypatch, buckets(6))
+    runner.run(KIND, [3, 1, 4])
+    runner.run(KIND, [5])
+    runner.run(KIND, [3, 1, 4, 0, 5, 2])
+    runner.run(KIND, [1, 2, 0])
+    assert [slots for _, slots in replayed] == [[3, 1, 4, SPARE], [5], [3, 1, 4, 0, 5, 2], [1, 2, 0, SPARE]]
+    assert captured == [4, 1, 6], "captured when first asked for, and once"
+    assert notes == []
+    assert [runner.rounded(rows) for rows in (1, 2, 3, 4, 5, 6)] == [1, 2, 4, 4, 6, 6]
+
+
+def test_another_kind_has_its_own_graph(monkeypatch):
+    runner, replayed, captured, _ = fake_runner(monkeypatch, [1, 2])
+    other = PassKind(RoundShape(4), Bounds(16, 16), cut=True)
+    for kind in (KIND, other, KIND):
+        runner.run(kind, [0, 1])
+    assert captured == [2, 2]
+    assert [kind for kind, _ in replayed] == [KIND, other, KIND]
+
+
+def test_without_memory_rows_are_split_among_smaller_graphs(monkeypatch):
+    runner, replayed, captured, notes = fake_runner(monkeypatch, buckets(8), lambda _kind, size: size <= 2)
+    runner.run(KIND, [7, 6, 5, 4, 3])
+    assert [slots for _, slots in replayed] == [[7, 6], [5, 4], [3]]
+    assert captured == [8, 4, 2, 1]
+    assert notes == [
+        f"no memory for a graph of {size} rows (a round of {KIND.shape.tokens} tokens); rows go through smaller graphs"
+        for size in (8, 4)
+    ]
+    runner.run(KIND, [7, 6, 5, 4, 3])
+    assert captured == [8, 4, 2, 1], "what did not fit is not tried again"
+    assert len(notes) == 2
+
+
+def test_a_larger_graph_serves_where_a_small_one_no_longer_fits(monkeypatch):
+    """The graph of two rows took the last memory."""
+    runner, replayed, _, _ = fake_runner(monkeypatch, [1, 2], lambda _kind, size: size == 2)
+    runner.run(KIND, [0, 1])
+    runner.run(KIND, [2])
+    assert [slots for _, slots in replayed] == [[0, 1], [2, SPARE]]
+
+
+def test_not_even_one_row(monkeypatch):
+    runner, replayed, captured, _ = fake_runner(monkeypatch, [1, 2, 4], lambda kind, _size: kind.context == 0)
+    context = PassKind(RoundShape(0, 0, 5), Bounds(64, 0), 64)
+    with pytest.raises(EngineError, match=r"not even one row of a context of 64 fits.*max_batch or memory_gb"):
+        runner.run(context, [0, 1, 2])
+    assert captured == [4, 2, 1]
+    runner.run(KIND, [0])
+    assert [slots for _, slots in replayed] == [[0]]
+
+
+def test_any_other_error_goes_through(monkeypatch):
+    runner, _, _, notes = fake_runner(monkeypatch, [1])
+    monkeypatch.setattr(GraphRunner, "capture", lambda *_: (_ for _ in ()).throw(RuntimeError("CUDA error: gone")))
+    with pytest.raises(RuntimeError, match="gone"):
+        runner.run(KIND, [0])
+    assert notes == []
+
+
+def engine_with_graphs(monkeypatch, room, **options) -> Engine:
+    """An engine whose plain passes go through fake graphs."""
+    engine = Engine(NETWORK, **{"max_batch": 5, "max_length": 14, "windows": (4,), "threads": 1} | options)
+    plain = engine.built.runner
+
+    def capture(self, kind, size):
+        if not room(kind, size):
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        slot_B = torch.full((size,), self.spare)
+        return FakeGraph(lambda slots: plain.run(kind, slots), slot_B), slot_B
+
+    monkeypatch.setattr(GraphRunner, "capture", capture)
+    table = engine.built.table
+    monkeypatch.setattr(engine, "bounds", lambda *_: Bounds(table.context, table.ranks))  # as on a GPU
+    engine.built.runner = GraphRunner(plain, engine.built.slots, buckets(engine.built.slots), engine.note)
+    # what a round costs is asked of the device, which is not there
+    monkeypatch.setattr(
+        "fef.engine.engine.round_seconds",
+        lambda _, kind, size: size + kind.shape.window if room(kind, 1) else refuse(),
+    )
+    return engine
+
+
+def refuse():
+    raise EngineError("Out of memory: not even one row fits.")
+
+
+@pytest.mark.parametrize("most", [1, 2, 8])
+def test_results_do_not_depend_on_the_graphs(monkeypatch, most):
+    """The spare slot fills rows up and is never live."""
+    engine = engine_with_graphs(monkeypatch, lambda _kind, size: size <= most)
+    asked = asks(20, seed=1)
+    assert differences(answered(engine, asked), by_decode(NETWORK, asked)) == []
+    assert (engine.notes == []) == (most == 8)
+    assert not bool(engine.built.state.live_S[engine.built.slots])
+
+
+def test_requests_whose_context_does_not_fit_fail_and_the_others_go_on(monkeypatch):
+    engine = engine_with_graphs(monkeypatch, lambda kind, _size: kind.context <= 10, max_batch=1)
+    asked = [a for a in asks(40, seed=2) if len(a.open) > 1]
+    jobs = submitted(engine, asked)
+    engine.run()
+    assert {job.status for job in jobs} == {"done", "failed"}
+    expected = by_decode(NETWORK, asked)
+    for a, job, own in zip(asked, jobs, expected, strict=True):
+        if len(a.ids) > 10:
+            with pytest.raises(EngineError, match="not even one row of a context"):
+                job.result()
+        else:
+            assert differences([job.result()], [own]) == []
+
+
+def test_a_window_that_does_not_fit_is_not_used(monkeypatch):
+    engine = engine_with_graphs(monkeypatch, lambda kind, _size: kind.shape.window < 8, windows=(2, 8))
+    asked = asks(20, seed=3)
+    assert differences(answered(engine, asked), by_decode(NETWORK, asked)) == []
+    assert {w for (_, w), s in engine.costs.seconds.items() if s < 1e9} == {2}
+
+
+def test_rounds_that_do_not_fit_at_all_end_their_requests(monkeypatch):
+    for windows in ((4,), (4, 8)):
+        engine = engine_with_graphs(monkeypatch, lambda kind, _size: kind.context > 0, windows=windows)
+        jobs = submitted(engine, asks(8, seed=4))
+        engine.run()
+        assert {job.status for job in jobs} == {"failed"}
+        assert len(engine.free) == engine.built.slots
+        with pytest.raises(EngineError, match="not even one row of a round"):
+            jobs[0].result()
+
+
+def test_costs_are_measured_for_the_numbers_of_rows_that_there_are_graphs_for(monkeypatch):
+    engine = engine_with_graphs(monkeypatch, lambda _kind, _size: True, windows=(1, 4))
+    assert engine.measure().seconds == {(size, w): size + w for size in (1, 2, 4, 5) for w in (1, 4)}
+    engine.costs.seconds.clear()
+    assert engine.cost(3, 4) == 8  # of 4 rows
+    assert engine.costs.seconds == {(4, 4): 8}

@@ -167,8 +167,8 @@ class Engine:
             raise InputError("The canvas has no open position; there is nothing to draw.")
         if len(canvas) > table.context or len(places) > table.ranks:
             raise EngineError(
-                f"The request has a canvas of {len(canvas)} tokens, {len(places)} of them to draw; a slot of this engine holds "
-                f"{table.context} and {table.ranks}. Ask for less, or make the engine with a larger max_length or "
+                f"The request has a canvas of {len(canvas)} tokens, {len(places)} of them to draw; a slot of this engine "
+                f"holds {table.context} and {table.ranks}. Ask for less, or make the engine with a larger max_length or "
                 f"max_new_tokens ({self.built.slot_bytes / 1e9:.2f} GB a slot now)."
             )
 

@@ -410,7 +410,7 @@ BAD_LOGITS = (
 def whole_numbers(name: str, values: Any) -> Numbers:
     """One row of whole numbers. Raises InputError for anything else."""
     try:
-        array = np.array(values)
+        array = np.arange(values.start, values.stop, values.step) if isinstance(values, range) else np.array(values)
     except (TypeError, ValueError):
         array = np.empty((0, 0))
     if array.ndim != 1 or (array.dtype.kind not in "iu" and array.size):

@@ -76,7 +76,7 @@ def packed_attention(
     assert keys_SGCE.stride() == values_SGCE.stride() and keys_SGCE.stride(3) == 1, "two caches of one layout"
     assert all(x.is_contiguous() for x in (rank_SL, rank_BN, limit_BN, group_BN)), "metadata lie side by side"
     assert L + references + scratch <= keys_SGCE.shape[2], "the scratch places do not fit the cache"
-    blocks = _blocks or _choose(N, triton.cdiv(N, 16) * heads * B, qkv_NX.dtype)
+    blocks = _blocks or _choose(N, head_size, triton.cdiv(N, 16) * heads * B, qkv_NX.dtype)
     out_NX = torch.empty(B * N, heads * head_size, dtype=qkv_NX.dtype, device=qkv_NX.device)
     _attention_kernel[(triton.cdiv(N, blocks.queries), heads, B)](
         qkv_NX,
@@ -112,13 +112,14 @@ def packed_attention(
     return out_NX
 
 
-def _choose(tokens: int, programs: int, dtype: torch.dtype) -> Blocks:
+def _choose(tokens: int, head_size: int, programs: int, dtype: torch.dtype) -> Blocks:
     """tokens: of a row. programs: of 16 queries. The key block is always the same; the others do not change the bits."""
     if dtype == torch.float32:
         return Blocks(16, 32, warps=4, stages=2)
     if programs <= 4 * _MULTIPROCESSORS:
         return Blocks(16, 64, warps=8 if programs <= _MULTIPROCESSORS else 4, stages=3)
-    return Blocks(max(16, min(64, triton.next_power_of_2(tokens))), 64, warps=4, stages=2)
+    queries = max(16, min(64, triton.next_power_of_2(tokens)))
+    return Blocks(queries, 64, warps=4, stages=4 if head_size <= 64 else 2)
 
 
 @triton.jit

@@ -43,7 +43,7 @@ def draw(
     row_N, query_N = valid_BQ.nonzero(as_tuple=True)
     exact = torch.promote_types(logits_MV.dtype, torch.float32)
     logits_NV = logits_MV.to(exact).index_fill(-1, vocabulary.banned, -torch.inf)
-    mass_N = logits_NV.logsumexp(-1).double()
+    mass_N = logits_NV.double().logsumexp(-1)  # in float32 many confidences would be 1, and tie where they are ranked
     top_N = (logits_NV.amax(-1).double() - mass_N).exp()
     forced_N = torch.zeros_like(row_N, dtype=torch.bool)
     if rules is not None:

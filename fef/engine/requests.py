@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 
@@ -108,17 +109,18 @@ def many_passes(request: Request, network: Network) -> Course:
         if not bool(pending_L.any()):
             continue
         place_R = pending_L.nonzero()[:, 0]
-        order = place_R[canvas.rank_BL[0, place_R].argsort()]
-        asked = pass_request(request, canvas.ids_BL[0].tolist(), order.tolist(), pass_.k)
+        order: list[int] = place_R[canvas.rank_BL[0, place_R].argsort()].tolist()
+        asked = pass_request(request, canvas.ids_BL[0].tolist(), order, pass_.k)
         if eos is not None:
             first_B, last_B = eos.bounds(canvas)
             asked.first_end = int(first_B) if int(first_B) < len(request.ids) else NEVER
             asked.last_other = int(last_B)
         result = yield asked
-        drawn = order[: len(result.tokens)]
-        canvas.ids_BL[0, drawn] = torch.tensor(result.tokens)
-        canvas.logprob_BL[0, drawn] = torch.tensor(result.logprobs, dtype=torch.float64)
-        canvas.confidence_BL[0, drawn] = torch.tensor(result.confidences, dtype=torch.float64).exp()
+        needed = undecided(order, result.tokens, asked.first_end, request.eos_id)
+        drawn = order[:needed]
+        canvas.ids_BL[0, drawn] = torch.tensor(result.tokens[:needed])
+        canvas.logprob_BL[0, drawn] = torch.tensor(result.logprobs[:needed], dtype=torch.float64)
+        canvas.confidence_BL[0, drawn] = torch.tensor(result.confidences[:needed], dtype=torch.float64).exp()
         canvas.pending_BL[0, drawn] = False
         if eos is not None:
             eos.settle(canvas, pass_.within_BL)
@@ -127,6 +129,20 @@ def many_passes(request: Request, network: Network) -> Course:
     open_N = torch.from_numpy(request.open)
     tokens, logprobs = canvas.ids_BL[0, open_N].tolist(), canvas.logprob_BL[0, open_N].tolist()
     return filled(tokens, logprobs, request.eos_id, total, int(run.meter.committed[0]))
+
+
+def undecided(order: list[int], tokens: list[int], first_end: int, eos_id: int | None) -> int:
+    """How many of the drawn tokens it takes until the rest of the pass is certain. The rest is filled like any slot behind an
+    end token, with confidence 1, whether a window reached it or not."""
+    if eos_id is None:
+        return len(tokens)
+    lowest = [*accumulate(reversed(order), min)][::-1]  # position from each rank on
+    for count, (position, token) in enumerate(zip(order, tokens, strict=False)):
+        if lowest[count] > first_end:
+            return count
+        if token == eos_id:
+            first_end = min(first_end, position)
+    return len(tokens)
 
 
 def pass_request(

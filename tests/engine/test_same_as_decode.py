@@ -116,6 +116,19 @@ def test_other_networks(config):
 
 
 @pytest.mark.parametrize("method", METHODS, ids=str)
+def test_texts_that_end_early(method):
+    """What a window draws behind an end token has the confidence of what is certain, as where it is filled without a draw."""
+    network = tiny_network(scale=0.2, dim=64, heads=4, mlp_dim=128)
+    asked = asks(36, seed=1)
+    ends = 0
+    for eos_id in (2, 3):
+        expected = by_decode(network, asked, eos_id, **method)
+        assert differences(answered(Engine(network, eos_id=eos_id, **SMALL), asked, **method), expected) == []
+        ends += sum(eos_id in answer.tokens[:-1] for answer in expected)
+    assert ends > 0
+
+
+@pytest.mark.parametrize("method", METHODS, ids=str)
 def test_counters(method):
     """A round commits a token or more, and drafts what it may accept."""
     for window in (0, 4):

@@ -10,7 +10,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fef.engine.draws import Vocabulary, draw
 from fef.engine.mailbox import Mailbox, on_device
+from fef.engine.rounds import RoundShape, compose_context
 from fef.engine.slots import COUNTERS, NEVER, PADDING, REVEALED, PassRequest, Progress, SlotState, SlotTable
 
 TABLE = SlotTable(slots=4, context=10, ranks=6, drafts=5, queries=9)
@@ -136,6 +138,18 @@ def test_letters_are_copies_in_the_order_in_which_they_were_sent():
 def test_on_a_cpu_nothing_is_copied():
     tensor = torch.arange(3)
     assert on_device(tensor, CPU) is tensor
+
+
+def test_confidences_near_one_are_told_apart():
+    """In float32 log p would be 0 for both, and low-confidence re-masking could not rank them."""
+    state = SlotState.empty(TABLE, CPU)
+    state.load(torch.tensor([0]), PassRequest([9, 9], [0, 1]).pack(TABLE)[None])
+    rows = state.take(torch.tensor([0]))
+    tokens = compose_context(rows, RoundShape(0, 0, 2), 2, 9)
+    logits_MV = torch.tensor([[0.0, -20.0, 5.0], [0.0, -25.0, 5.0]])
+    drawn = draw(logits_MV, rows, tokens, None, Vocabulary(None, torch.tensor([2])))
+    assert drawn.plain[0].tolist() == pytest.approx([-math.exp(-20), -math.exp(-25)], rel=1e-6)
+    assert (1 - drawn.top[0]).tolist() == pytest.approx([math.exp(-20), math.exp(-25)], rel=1e-4)
 
 
 @pytest.mark.parametrize("count", [0, 1])

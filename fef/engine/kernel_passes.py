@@ -18,7 +18,7 @@ from fef.engine.kernels.attention import packed_attention
 from fef.engine.kernels.collect import collect
 from fef.engine.kernels.compose import PassInputs, compose
 from fef.engine.kernels.draw import draw
-from fef.engine.kernels.linear import gated_linear, linear, linear_parts, parts_of
+from fef.engine.kernels.linear import gated_linear, linear, linear_parts, split_of
 from fef.engine.kernels.load import load
 from fef.engine.kernels.norm import add_rms_norm, rms_norm
 from fef.engine.kernels.rotate import rotate_and_store
@@ -125,7 +125,8 @@ class KernelPasses:
         """(residual + product, its norm). ahead: bytes of the matrix to ask for before."""
         weight, bias, scale = matrix.weight, matrix.bias, matrix.scale
         norm_D, overlap = norm.weight.detach(), self.overlap
-        if parts_of(x_TK, weight) == 1:  # the sum in the type of the residual is half as long to read again
+        # The two ways have other bits, so the weight's shape decides; the shorter one, where no sum is cut into parts.
+        if split_of(*weight.shape) == 1:
             hidden_TD = linear(
                 x_TK, weight, bias_M=bias, scale_M=scale, residual_NM=residual_TD, overlap=overlap, ahead=ahead
             )

@@ -21,7 +21,7 @@ from triton.tools.tensor_descriptor import TensorDescriptor
 
 from fef.engine.kernels.overlap import ask_for_rows, let_next_start, wait_for_previous
 
-__all__ = ["Tiles", "gated_linear", "linear", "linear_parts", "parts_of", "split_of"]
+__all__ = ["Tiles", "gated_linear", "linear", "linear_parts", "split_of"]
 
 _PART_MULTIPLE = 128  # a part of K is a multiple of this, and every k tile divides it
 _PROGRAMS = 256  # about two a multiprocessor of an H100: enough loads in flight to fill the memory bus
@@ -132,12 +132,6 @@ def linear_parts(
     part_SNM = torch.empty(parts, N, M, dtype=torch.float32, device=x_NK.device)
     _launch(x_NK, weight_MK, part_SNM, tiles, split, finish=False, ahead=ahead if overlap else 0, overlap=overlap)
     return part_SNM
-
-
-def parts_of(x_NK: Tensor, weight_MK: Tensor) -> int:
-    """S of `linear_parts`."""
-    split = split_of(*weight_MK.shape)
-    return split if _choose(x_NK, weight_MK, split).spread else 1
 
 
 def gated_linear(

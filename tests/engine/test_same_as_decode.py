@@ -37,10 +37,10 @@ SHAPES = [
 ]
 
 
-@EOS_IDS
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_no_setting_of_the_engine_changes_a_result(shape, eos_id):
+def test_no_setting_of_the_engine_changes_a_result(shape):
     """All methods at once in one engine."""
+    eos_id = EOS if SHAPES.index(shape) % 2 else None
     engine = Engine(NETWORK, eos_id=eos_id, max_length=14, **shape)
     asked = [asks(5, seed=i) for i in range(len(METHODS))]
     jobs = [submitted(engine, some, **method) for some, method in zip(asked, METHODS, strict=True)]

@@ -20,7 +20,7 @@ K = 3  # tokens; the mask is one more id
 START = (1, K, K, 0, K, K)  # with two given tokens
 OPEN = [i for i, token in enumerate(START) if token == K]
 NETWORK = tiny_network(seed=9, scale=0.5, vocab_size=K + 1, mask_id=K)
-SAMPLES = 4_000
+SAMPLES = 2_500
 GOOD, BAD = 1e-4, 1e-6
 
 

@@ -148,7 +148,7 @@ def refuse():
 def test_results_do_not_depend_on_the_graphs(monkeypatch, most):
     """The spare slot fills rows up and is never live."""
     engine = engine_with_graphs(monkeypatch, lambda _kind, size: size <= most)
-    asked = asks(20, seed=1)
+    asked = asks(12, seed=1)
     assert differences(answered(engine, asked), by_decode(NETWORK, asked)) == []
     assert (engine.notes == []) == (most == 8)
     assert not bool(engine.built.state.live_S[engine.built.slots])
@@ -156,7 +156,7 @@ def test_results_do_not_depend_on_the_graphs(monkeypatch, most):
 
 def test_requests_whose_context_does_not_fit_fail_and_the_others_go_on(monkeypatch):
     engine = engine_with_graphs(monkeypatch, lambda kind, _size: kind.context <= 10, max_batch=1)
-    asked = [a for a in asks(40, seed=2) if len(a.open) > 1]
+    asked = [a for a in asks(24, seed=2) if len(a.open) > 1]
     jobs = submitted(engine, asked)
     engine.run()
     assert {job.status for job in jobs} == {"done", "failed"}

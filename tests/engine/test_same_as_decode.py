@@ -37,12 +37,12 @@ SHAPES = [
 ]
 
 
-@EOS_IDS
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_no_setting_of_the_engine_changes_a_result(shape, eos_id):
+def test_no_setting_of_the_engine_changes_a_result(shape):
     """All methods at once in one engine."""
+    eos_id = EOS if SHAPES.index(shape) % 2 else None
     engine = Engine(NETWORK, eos_id=eos_id, max_length=14, **shape)
-    asked = [asks(8, seed=i) for i in range(len(METHODS))]
+    asked = [asks(5, seed=i) for i in range(len(METHODS))]
     jobs = [submitted(engine, some, **method) for some, method in zip(asked, METHODS, strict=True)]
     engine.run()
     for some, method, theirs in zip(asked, METHODS, jobs, strict=True):
@@ -119,7 +119,7 @@ def test_other_networks(config):
 def test_texts_that_end_early(method):
     """What a window draws behind an end token has the confidence of what is certain, as where it is filled without a draw."""
     network = tiny_network(scale=0.2, dim=64, heads=4, mlp_dim=128)
-    asked = asks(36, seed=1)
+    asked = asks(24, seed=1)
     ends = 0
     for eos_id in (2, 3):
         expected = by_decode(network, asked, eos_id, **method)
@@ -174,7 +174,7 @@ ENGINES = {
 }
 
 
-@settings(max_examples=100)
+@settings(max_examples=70)
 @given(
     requests=st.lists(st.tuples(canvases, choices), min_size=1, max_size=5),
     method=st.sampled_from(METHODS),

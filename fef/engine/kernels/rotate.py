@@ -17,7 +17,9 @@ from fef.engine.kernels.overlap import wait_for_previous
 
 __all__ = ["rotate_and_store"]
 
-_FEW = 256  # tokens up to which a program has few heads, so that there are enough programs
+_HEADS = (
+    16  # a program; never chosen by the number of tokens, as the sum of a norm is added up in an order that follows
+)
 
 
 def rotate_and_store(
@@ -49,11 +51,7 @@ def rotate_and_store(
     assert (q_weight_E is None) == (k_weight_E is None), "a norm for both or for neither"
     assert keys_SGCE.stride() == values_SGCE.stride() and keys_SGCE.stride(3) == 1, "two caches of one layout"
     rest = head_size - rotary_size
-    block_half = triton.next_power_of_2(rotary_size // 2)
-    block, warps = 8 if N <= _FEW else 32, 2 if N <= _FEW else 8
-    if q_weight_E is not None:  # the sum of a norm is added up in an order that follows from these
-        block, warps = 16, 2
-    block = min(block, triton.next_power_of_2(heads + 2 * kv_heads))
+    block = min(_HEADS, triton.next_power_of_2(heads + 2 * kv_heads))
     _rotate_kernel[(N, triton.cdiv(heads + 2 * kv_heads, block))](
         qkv_NX,
         frequencies(theta, rotary_size, qkv_NX.device),
@@ -73,11 +71,11 @@ def rotate_and_store(
         E=head_size,
         HALF=rotary_size // 2,
         BLOCK_H=block,
-        BLOCK_HALF=block_half,
+        BLOCK_HALF=triton.next_power_of_2(rotary_size // 2),
         BLOCK_REST=triton.next_power_of_2(rest) if rest else 0,
         OVERLAP=overlap,
         launch_pdl=overlap,
-        num_warps=warps,
+        num_warps=1,
     )
 
 

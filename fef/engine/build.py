@@ -22,6 +22,7 @@ from fef.engine.runner import Runs, TorchPasses
 from fef.engine.slots import SlotState, SlotTable
 from fef.engine.weights import join_weights
 from fef.errors import EngineError, OptionError, nearest_hint
+from fef.models.device import device_name
 from fef.models.transformer import Transformer
 
 __all__ = ["Built", "EngineOptions", "build"]
@@ -49,7 +50,7 @@ class EngineOptions:
     banned: Sequence[int] = ()
     context_tokens: int = 16384
     threads: int | None = None
-    costs: Path | None = None
+    costs: Path | str | None = None
 
     def __post_init__(self) -> None:
         for name, least in (("max_batch", 1), ("anchors", 0), ("context_tokens", 1)):
@@ -61,6 +62,8 @@ class EngineOptions:
             raise OptionError(f"windows={self.windows!r} is not allowed: give a list of at least one, such as (16,).")
         for window in self.windows:
             check_whole("windows", window, 0)
+        if not isinstance(self.banned, Sequence):
+            raise OptionError(f"banned={self.banned!r} is not allowed: give a list of token ids.")
         memory_gb = self.memory_gb
         if memory_gb is not None and not (isinstance(memory_gb, Real) and 0 < memory_gb < math.inf):
             raise OptionError(f"memory_gb={self.memory_gb} is not allowed: give a positive number of gigabytes.")
@@ -120,16 +123,38 @@ def build(network: Transformer, options: EngineOptions, note: Callable[[str], No
     layers = join_weights(network)
     runner: Runs
     if device.type == "cuda":
-        from fef.engine.kernel_passes import KernelPasses  # needs Triton
-
+        check_current(device)
+        try:
+            from fef.engine.kernel_passes import KernelPasses
+        except ImportError as error:
+            raise OptionError(
+                f"On a GPU the engine needs Triton ({error}). Install it, or run the engine on cpu."
+            ) from error
         overlap = torch.cuda.get_device_capability(device) >= (9, 0)
         passes = KernelPasses(network, layers, state, cache, vocabulary, overlap=overlap)
         runner = GraphRunner(passes, spare=slots, sizes=buckets(slots), notes=note)
     else:
         threads = torch.get_num_threads() if options.threads is None else options.threads
         runner = TorchPasses(state, TorchForward(network, layers, cache, table), vocabulary, network.mask_id, threads)
-    what = {"network": network.name, "device": device_name(device), "dtype": str(dtype).removeprefix("torch.")}
+    what = {
+        "network": network.name,
+        "weights": network.weight_format,
+        "device": device_name(device),
+        "dtype": str(dtype).removeprefix("torch."),
+        "anchors": options.anchors,
+        "context": context,
+    }
     return Built(table, slots, slot_bytes, shapes, state, cache, runner, vocabulary, sampling.banned.tolist(), what)
+
+
+def check_current(device: torch.device) -> None:
+    """Kernels and graphs go to the current device, whatever their tensors are on."""
+    current = torch.cuda.current_device()
+    if device.index not in (None, current):
+        raise OptionError(
+            f"The network is on {device}, but the current CUDA device is {current}, which the engine runs on. Call "
+            f"torch.cuda.set_device({device.index}) first."
+        )
 
 
 def affordable(options: EngineOptions, slot_bytes: int, device: torch.device, note: Callable[[str], None]) -> int:
@@ -149,7 +174,3 @@ def affordable(options: EngineOptions, slot_bytes: int, device: torch.device, no
     if fit < options.max_batch:
         note(f"{fit} requests at once instead of {options.max_batch}: the memory budget is {budget / 1e9:.2f} GB")
     return min(fit, options.max_batch)
-
-
-def device_name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

@@ -22,7 +22,8 @@ _MEMORY = 500.0  # rounds after which an observation counts half
 
 @dataclass
 class CostTable:
-    """Median seconds of a round by (rows, window), on one device. what: the network, device and dtype it holds for."""
+    """Seconds of a round by (rows, window), inf where memory does not suffice: a median of replays on a GPU, a moving mean of
+    the rounds run on a CPU. what: the network, device and so on that it holds for."""
 
     what: dict[str, Any] = field(default_factory=dict)
     seconds: dict[tuple[int, int], float] = field(default_factory=dict)
@@ -41,6 +42,7 @@ class CostTable:
         return first + (last - first) * (rows - low) / (high - low)
 
     def save(self, path: Path) -> None:
+        """Write the table as JSON, for `load`."""
         rows = [{"rows": r, "window": w, "seconds": s} for (r, w), s in sorted(self.seconds.items())]
         path.write_text(json.dumps({"what": self.what, "rounds": rows}, indent=1), encoding="utf-8")
 
@@ -50,7 +52,7 @@ class CostTable:
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
             table = cls(
-                found["what"], {(int(e["rows"]), int(e["window"])): float(e["seconds"]) for e in found["rounds"]}
+                dict(found["what"]), {(int(e["rows"]), int(e["window"])): float(e["seconds"]) for e in found["rounds"]}
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from numbers import Real
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -93,11 +94,12 @@ class Engine:
         self.network, self.device = network, self.built.state.ids_SL.device
         self.on_cuda = self.device.type == "cuda"
         what, costs = self.built.what, self.options.costs
-        self.costs = CostTable(what) if costs is None else CostTable.load(costs, what)
+        self.costs = CostTable(what) if costs is None else CostTable.load(Path(costs), what)
         self.survival = Survival(self.built.table.drafts)
         self.free = list(range(self.built.slots))[::-1]
         self.running: dict[int, Job] = {}
         self.waiting: deque[Job] = deque()
+        self.unfinished: set[Job] = set()
         self.progress, self.results = Mailbox(self.device), Mailbox(self.device)
         self.launched = 0  # passes, in order: what a progress letter knows of
         self.accepted = np.zeros(self.built.slots + 1, dtype=np.int64)  # drafts, as last read
@@ -136,8 +138,12 @@ class Engine:
         self.check_ids(canvas, places, seed)
         canvas[places] = self.network.mask_id
         eos_id, banned = self.built.vocabulary.eos_id, self.built.banned
-        request = Request(canvas, places, plan, temperature, top_p, top_k, seed, eos_id, banned)
+        kept = (
+            0 if top_k > self.network.vocab_size else top_k
+        )  # as many keep all, and a number of any size fits the state
+        request = Request(canvas, places, plan, temperature, top_p, kept, seed, eos_id, banned)
         job = Job(self, request, certificate, course_of(request, Network(self.network)), began=time.perf_counter())
+        self.unfinished.add(job)
         self.advance(job, None)
         return job
 
@@ -163,6 +169,8 @@ class Engine:
 
     def check_fit(self, canvas: Numbers, places: Numbers) -> None:
         table = self.built.table
+        if not len(canvas):
+            raise InputError("ids are empty; give the tokens of a canvas, masks among them.")
         if not len(places):
             raise InputError("The canvas has no open position; there is nothing to draw.")
         if len(canvas) > table.context or len(places) > table.ranks:
@@ -212,11 +220,8 @@ class Engine:
             self.admit()
             self.round()
             self.collect()
-        except FefError:
-            raise
-        except RuntimeError as error:
-            self.fail_all(error)
-            raise self.lost from error  # type: ignore[misc]
+        except Exception as error:  # whatever it is, the state of the requests is unknown, and none may hang
+            raise self.fail_all(error) from error
 
     def admit(self) -> None:
         """Context passes of requests that wait, as far as slots are free.
@@ -385,20 +390,22 @@ class Engine:
 
     def end(self, job: Job, status: str, error: FefError | None) -> None:
         job.status, job.error, job.ended = status, error, time.perf_counter()
+        self.unfinished.discard(job)
         job.course.close()
 
-    def fail_all(self, error: RuntimeError) -> None:
-        """The device is gone: no request is left hanging."""
+    def fail_all(self, error: Exception) -> EngineError:
+        """The device is gone: no request is left hanging. Gives the error that they end with."""
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         self.lost = EngineError(
-            f"The device {self.device} failed: {str(error).splitlines()[0]}. Every request of this engine has ended; make a "
-            "new engine, in a new process if the device does not come back."
+            f"The device {self.device} failed: {reason}. Every request of this engine has ended; make a new engine, in a new "
+            "process if the device does not come back."
         )
-        between_passes = [job for letter in self.results.letters for job in letter.note if not job.finished]
-        for job in [*self.running.values(), *self.waiting, *between_passes]:
+        for job in list(self.unfinished):
             self.end(job, "failed", self.lost)
         self.running.clear()
         self.waiting.clear()
         self.results = Mailbox(self.device)
+        return self.lost
 
 
 BAD_LOGITS = (

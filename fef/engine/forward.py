@@ -35,8 +35,11 @@ class Bounds:
 
 @dataclass
 class Ragged:
-    """Tokens of all rows side by side. slot_T, place_T: where their keys go. rotation: see `rope_table`. rows: slot of each
-    row, its first token and the one behind its last. bias_TK: 0 where a key is seen."""
+    """Tokens of all rows side by side.
+
+    slot_T, place_T: where their keys go. rotation: cosines and sines of each token. rows: slot of each row, its first token
+    and the one behind its last. bias_TK: 0 where a key is seen.
+    """
 
     slot_T: Tensor
     place_T: Tensor
@@ -80,14 +83,16 @@ class TorchForward:
         dtype: torch.dtype,
     ) -> Ragged:
         config, table = self.config, self.table
-        rotation = rope_table(tokens.position_BN[row_T, column_T][None], config.rotary_size, config.rope_theta, dtype)
+        cos, sin = rope_table(tokens.position_BN[row_T, column_T][None], config.rotary_size, config.rope_theta, dtype)
         place_T = tokens.place_BN[row_T, column_T]
         rank_T = place_T - table.context
         own_T = torch.where(place_T < table.context, table.ranks + place_T, table.ranks - 1 - rank_T)
         query_T = rank_T - table.ranks
         own_T = torch.where(query_T >= 0, table.ranks + bounds.context + query_T, own_T)
         bias_TK = additive_mask(visible_keys(state, tokens, bounds, row_T, column_T)[None], dtype)[0, 0]
-        return Ragged(slot_B[row_T], own_T, rotation, spans(slot_B.tolist(), tokens.valid_BN.sum(1).tolist()), bias_TK)
+        return Ragged(
+            slot_B[row_T], own_T, (cos[0], sin[0]), spans(slot_B.tolist(), tokens.valid_BN.sum(1).tolist()), bias_TK
+        )
 
     def narrowed(self, ragged: Ragged, keep_T: Tensor) -> Ragged:
         """Of the kept tokens only."""
@@ -107,15 +112,11 @@ class TorchForward:
         T, heads, groups, size = len(hidden_TD), config.heads, config.kv_head_count, config.head_size
         qkv_TX = layer.qkv(layer.attn_norm(hidden_TD))
         q_TX, k_TX, v_TX = torch.split(qkv_TX, [heads * size, groups * size, groups * size], dim=-1)
-        q_HTE = rotate(layer.q_norm(q_TX.view(T, heads, size)).transpose(0, 1), self.table_of(ragged))
-        k_GTE = rotate(layer.k_norm(k_TX.view(T, groups, size)).transpose(0, 1), self.table_of(ragged))
+        q_HTE = rotate(layer.q_norm(q_TX.view(T, heads, size)).transpose(0, 1), ragged.rotation)
+        k_GTE = rotate(layer.k_norm(k_TX.view(T, groups, size)).transpose(0, 1), ragged.rotation)
         self.cache.keys_YSGCE[number][ragged.slot_T, :, ragged.place_T] = k_GTE.transpose(0, 1)
         self.cache.values_YSGCE[number][ragged.slot_T, :, ragged.place_T] = v_TX.view(T, groups, size)
         return q_HTE.transpose(0, 1)
-
-    def table_of(self, ragged: Ragged) -> tuple[Tensor, Tensor]:
-        cos, sin = ragged.rotation
-        return cos[0], sin[0]
 
     def attend(self, number: int, q_THE: Tensor, ragged: Ragged, places: slice) -> Tensor:
         """Attention outputs [T, H * E]."""

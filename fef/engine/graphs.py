@@ -56,7 +56,7 @@ class GraphRunner:
         start = 0
         while start < len(slots):
             size = self.fitting(kind, len(slots) - start)
-            part = list(slots[start : start + size])
+            part = slots[start : start + size]
             graph, slot_B = self.graphs[kind, size]
             slots_B = torch.tensor(part + [self.spare] * (size - len(part)))
             slot_B.copy_(on_device(slots_B, slot_B.device))

@@ -62,10 +62,6 @@ class KernelPasses:
     def collect(self, slots: list[int]) -> Tensor:
         return collect(self.state, on_device(torch.tensor(slots), self.state.ids_SL.device))
 
-    @torch.no_grad()
-    def run(self, kind: PassKind, slots: list[int]) -> None:
-        self.pass_(kind, torch.tensor(slots, device=self.state.ids_SL.device))
-
     def pass_(self, kind: PassKind, slot_B: Tensor) -> None:
         state, eos_id = self.state, self.vocabulary.eos_id
         inputs = compose(state, slot_B, kind.shape, self.network.mask_id, eos_id, kind.context)

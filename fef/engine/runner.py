@@ -1,4 +1,4 @@
-"""Runs passes over slots: compose, forward, draw, advance, in one go and without waiting for the device.
+"""Runs passes over slots: compose, forward, draw, advance, in one go.
 
 Shapes: B rows of a pass, S slots, J numbers of one load.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from threading import Barrier
 from typing import Protocol
 
 import torch
@@ -48,10 +49,14 @@ class Runs(Protocol):
         ...
 
 
-class Passes(Runs, Protocol):
-    """Passes as functions of the state of the slots."""
+class Passes(Protocol):
+    """Passes as functions of the state of the slots, which a graph can hold."""
 
     state: SlotState
+
+    def load(self, slots: list[int], packed_BJ: Tensor) -> None: ...
+
+    def collect(self, slots: list[int]) -> Tensor: ...
 
     def pass_(self, kind: PassKind, slot_B: Tensor) -> None:
         """One pass, without waiting for the device."""
@@ -110,6 +115,7 @@ def one_thread_each(count: int) -> ThreadPoolExecutor:
     """Threads whose torch operations use no further thread."""
     before = torch.get_num_threads()
     pool = ThreadPoolExecutor(count, initializer=lambda: torch.set_num_threads(1))
-    list(pool.map(lambda _: torch.get_num_threads(), range(4 * count)))
+    together = Barrier(count)  # all start now: none can take two of these
+    list(pool.map(lambda _: together.wait(), range(count)))
     torch.set_num_threads(before)  # the setting is also what threads made later begin with
     return pool

@@ -58,7 +58,10 @@ class TextEngine:
         return TextJob(self.engine.submit(ids, range(start, stop), **options), self.model)
 
     def generate(self, prompts: Sequence[Prompt], *, seed: int | Sequence[int] = 0, **options: Any) -> list[Generation]:
-        """Answer prompts, in their order; prompt i has the seed `seed + i`, or its own. Raises as `submit`."""
+        """Answer prompts, in their order; prompt i has the seed `seed + i`, or its own.
+
+        Raises as `submit`, and as `TextJob.result` for the first that failed; prompts submitted singly keep their answers.
+        """
         seeds = [seed + i for i in range(len(prompts))] if isinstance(seed, int) else list(seed)
         if len(seeds) != len(prompts):
             raise OptionError(f"seed has {len(seeds)} values for {len(prompts)} prompts; give one value, or one each.")

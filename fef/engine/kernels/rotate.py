@@ -6,7 +6,7 @@ of a slot, R rotated dimensions of a head.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 
 import torch
 import triton
@@ -17,9 +17,8 @@ from fef.engine.kernels.overlap import wait_for_previous
 
 __all__ = ["rotate_and_store"]
 
-_HEADS = (
-    16  # a program; never chosen by the number of tokens, as the sum of a norm is added up in an order that follows
-)
+# Heads a program, never chosen by the number of tokens: the sum of a norm is added up in an order that follows from it.
+_HEADS = 16
 
 
 def rotate_and_store(
@@ -79,7 +78,7 @@ def rotate_and_store(
     )
 
 
-@lru_cache(maxsize=8)
+@cache
 def frequencies(theta: float, rotary_size: int, device: torch.device) -> Tensor:
     """The float32 numbers [R / 2] of the network: theta^(-2i / R). Made once, so that a CUDA graph finds them there."""
     power = theta ** (torch.arange(0, rotary_size, 2, device=device, dtype=torch.float32) / rotary_size)

@@ -435,3 +435,33 @@ def test_other_devices_that_are_not_there(device):
 def test_an_end_token_that_is_banned():
     with pytest.raises(OptionError, match="banned"):
         engine_of(eos_id=EOS, banned=[EOS])
+
+
+@pytest.mark.parametrize("error", [ValueError("a shape that is wrong"), KeyError(), AssertionError()])
+def test_no_error_of_any_kind_leaves_a_request_hanging(error, monkeypatch):
+    engine = engine_of()
+    jobs = [engine.submit([MASK] * 5, range(5)) for _ in range(3)]
+
+    def broken(*_):
+        raise error
+
+    monkeypatch.setattr(engine.built.runner, "run", broken)
+    for job in jobs:
+        with pytest.raises(EngineError, match="failed"):
+            job.result()
+    assert not engine.unfinished
+
+
+def test_a_top_k_beyond_the_vocabulary_keeps_every_token():
+    engine = engine_of()
+    ask = {"temperature": 1.0, "seed": 4}
+    huge, plain = (engine.submit([MASK] * 5, range(5), top_k=k, **ask).result() for k in (2**70, 0))
+    assert huge.tokens == plain.tokens
+
+
+def test_costs_of_another_engine_are_refused(tmp_path):
+    file = tmp_path / "costs.json"
+    engine_of().costs.save(file)
+    assert engine_of(costs=str(file)).costs.what == engine_of().costs.what
+    with pytest.raises(InputError, match="anchors"):
+        engine_of(costs=file, anchors=1)

@@ -110,6 +110,8 @@ def build(network: Transformer, options: EngineOptions, note: Callable[[str], No
     shapes = [RoundShape(window, options.anchors) for window in sorted(set(options.windows))]
     drafts = max(shape.depth for shape in shapes)
     context = min(options.max_length or config.max_length, config.max_length)
+    if options.max_length is not None and options.max_length > context:
+        note(f"canvases of up to {context} tokens instead of {options.max_length}: the network allows no more")
     ranks = min(options.max_new_tokens or context, context)
     table = SlotTable(0, context, ranks, drafts, max(drafts, *(shape.queries for shape in shapes)))
     slot_bytes = cache_bytes(config, table, dtype)

@@ -41,10 +41,10 @@ class CostTable:
             return first * max(1.0, rows / low)
         return first + (last - first) * (rows - low) / (high - low)
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path | str) -> None:
         """Write the table as JSON, for `load`."""
         rows = [{"rows": r, "window": w, "seconds": s} for (r, w), s in sorted(self.seconds.items())]
-        path.write_text(json.dumps({"what": self.what, "rounds": rows}, indent=1), encoding="utf-8")
+        Path(path).write_text(json.dumps({"what": self.what, "rounds": rows}, indent=1), encoding="utf-8")
 
     @classmethod
     def load(cls, path: Path, what: dict[str, Any]) -> CostTable:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -88,6 +89,10 @@ class Engine:
     """
 
     def __init__(self, network: Transformer, **options: Any) -> None:
+        if not isinstance(network, Transformer):
+            raise OptionError(
+                f"fef.Engine takes a fef Transformer; got {type(network).__name__}. For a loaded model: model.engine()."
+            )
         self.options = EngineOptions.given(**options)
         self.notes: list[str] = []
         self.built: Built = build(network, self.options, self.note)
@@ -100,6 +105,7 @@ class Engine:
         self.running: dict[int, Job] = {}
         self.waiting: deque[Job] = deque()
         self.unfinished: set[Job] = set()
+        self.lock = RLock()  # a round, and whatever changes the requests, is one thread's at a time
         self.progress, self.results = Mailbox(self.device), Mailbox(self.device)
         self.launched = 0  # passes, in order: what a progress letter knows of
         self.accepted = np.zeros(self.built.slots + 1, dtype=np.int64)  # drafts, as last read
@@ -132,6 +138,7 @@ class Engine:
         """
         if self.lost is not None:
             raise self.lost
+        self.check_unchanged()
         plan, certificate = self.plan(method, temperature, top_p, top_k, method_options)
         canvas, places = whole_numbers("ids", ids), np.sort(whole_numbers("open", open))
         self.check_fit(canvas, places)
@@ -143,8 +150,9 @@ class Engine:
         )  # as many keep all, and a number of any size fits the state
         request = Request(canvas, places, plan, temperature, top_p, kept, seed, eos_id, banned)
         job = Job(self, request, certificate, course_of(request, Network(self.network)), began=time.perf_counter())
-        self.unfinished.add(job)
-        self.advance(job, None)
+        with self.lock:
+            self.unfinished.add(job)
+            self.advance(job, None)
         return job
 
     def plan(
@@ -166,6 +174,15 @@ class Engine:
             check_plan(plan)
             self.plans[key] = plan, certificate_for(network, plan, temperature, top_p, top_k)
         return self.plans[key]
+
+    def check_unchanged(self) -> None:
+        """The matrices that the engine joined are those of the network as it was."""
+        now = str(self.network.embed.weight.dtype).removeprefix("torch."), self.network.weight_format
+        then = self.built.what["dtype"], self.built.what["weights"]
+        if now != then or self.network.device != self.device:
+            raise EngineError(
+                "The network was moved, cast or quantized after this engine was made. Make a new engine of it."
+            )
 
     def check_fit(self, canvas: Numbers, places: Numbers) -> None:
         table = self.built.table
@@ -192,13 +209,14 @@ class Engine:
             raise OptionError(f"seed must be a whole number from 0 to 2^63 - 1; got {seed!r}.")
 
     def cancel(self, job: Job) -> None:
-        if job.finished:
-            return
-        if job.slot is not None:
-            self.release(job)
-        elif job in self.waiting:
-            self.waiting.remove(job)
-        self.end(job, "cancelled", EngineError("The request was cancelled."))
+        with self.lock:
+            if job.finished:
+                return
+            if job.slot is not None:
+                self.release(job)
+            elif job in self.waiting:
+                self.waiting.remove(job)
+            self.end(job, "cancelled", EngineError("The request was cancelled."))
 
     @property
     def busy(self) -> bool:
@@ -214,14 +232,18 @@ class Engine:
     @torch.no_grad()
     def step(self) -> None:
         """Admit, run one round, read what has arrived. A device that fails ends every request with an EngineError."""
-        if self.lost is not None:
-            raise self.lost
-        try:
-            self.admit()
-            self.round()
-            self.collect()
-        except Exception as error:  # whatever it is, the state of the requests is unknown, and none may hang
-            raise self.fail_all(error) from error
+        with self.lock:
+            if self.lost is not None:
+                raise self.lost
+            try:
+                self.admit()
+                self.round()
+                self.collect()
+            except Exception as error:  # whatever it is, the state of the requests is unknown, and none may hang
+                raise self.fail_all(error) from error
+            except BaseException as error:  # so it is where somebody broke the round off
+                self.fail_all(error)
+                raise
 
     def admit(self) -> None:
         """Context passes of requests that wait, as far as slots are free.
@@ -393,13 +415,14 @@ class Engine:
         self.unfinished.discard(job)
         job.course.close()
 
-    def fail_all(self, error: Exception) -> EngineError:
-        """The device is gone: no request is left hanging. Gives the error that they end with."""
+    def fail_all(self, error: BaseException) -> EngineError:
+        """The device is gone, or a round broke off: no request is left hanging. Gives the error that they end with."""
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        self.lost = EngineError(
-            f"The device {self.device} failed: {reason}. Every request of this engine has ended; make a new engine, in a new "
-            "process if the device does not come back."
-        )
+        if isinstance(error, RuntimeError) and "CUDA" in reason:
+            what, fix = f"The device {self.device} failed", "in a new process if the device does not come back"
+        else:
+            what, fix = "A round of the engine failed", "and do not change the network while it has one"
+        self.lost = EngineError(f"{what}: {reason}. Every request of this engine has ended; make a new engine, {fix}.")
         for job in list(self.unfinished):
             self.end(job, "failed", self.lost)
         self.running.clear()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fef.engine.engine import Engine, Job
-from fef.errors import FefError, OptionError
+from fef.errors import FefError, InputError, OptionError
 
 if TYPE_CHECKING:
     from fef.generation import Generation, Model, Prompt
@@ -43,7 +43,8 @@ class TextEngine:
     """Answers many prompts at once: `Model.engine` makes one. `engine` is the engine below, on token ids."""
 
     def __init__(self, model: Model, **options: Any) -> None:
-        banned = model.special_ids()
+        banned = options.pop("banned", ())
+        banned = [*model.special_ids(), *banned] if isinstance(banned, Sequence) else banned
         self.model, self.engine = model, Engine(model.network, banned=banned, **options)
 
     @property
@@ -62,6 +63,8 @@ class TextEngine:
 
         Raises as `submit`, and as `TextJob.result` for the first that failed; prompts submitted singly keep their answers.
         """
+        if isinstance(prompts, str) or not isinstance(prompts, Sequence):
+            raise InputError(f"Give a list of prompts; got {type(prompts).__name__}. For one prompt: [prompt].")
         seeds = [seed + i for i in range(len(prompts))] if isinstance(seed, int) else list(seed)
         if len(seeds) != len(prompts):
             raise OptionError(f"seed has {len(seeds)} values for {len(prompts)} prompts; give one value, or one each.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -465,3 +466,40 @@ def test_costs_of_another_engine_are_refused(tmp_path):
     assert engine_of(costs=str(file)).costs.what == engine_of().costs.what
     with pytest.raises(InputError, match="anchors"):
         engine_of(costs=file, anchors=1)
+
+
+def test_a_round_that_is_broken_off_ends_its_requests(monkeypatch):
+    """Its state is unknown: better an error than a wrong text."""
+    engine = engine_of()
+    job = engine.submit([MASK] * 5, range(5))
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(engine.built.runner, "run", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        engine.run()
+    with pytest.raises(EngineError, match="KeyboardInterrupt"):
+        job.result()
+
+
+def test_results_asked_for_by_several_threads():
+    asked = [{"temperature": 0.8, "seed": seed} for seed in range(12)]
+    expected = [engine_of().submit([MASK] * 9, range(9), **ask).result().tokens for ask in asked]
+    engine = engine_of(max_batch=3)
+    with ThreadPoolExecutor(6) as pool:
+        found = pool.map(lambda ask: engine.submit([MASK] * 9, range(9), **ask).result().tokens, asked)
+        assert list(found) == expected
+
+
+def test_a_network_that_changed_is_refused():
+    network = poisoned_network()
+    engine = engine_of(network)
+    network.double() if network.embed.weight.dtype == torch.float32 else network.float()
+    with pytest.raises(EngineError, match="after this engine was made"):
+        engine.submit([1, MASK], [1])
+
+
+def test_what_is_no_network_is_refused():
+    with pytest.raises(OptionError, match="takes a fef Transformer"):
+        Engine("demo")  # type: ignore[arg-type]

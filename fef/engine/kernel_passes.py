@@ -163,7 +163,7 @@ class KernelPasses:
             state = self.state
             cut_M, cut_id_M = cutoffs(masked_MV, inputs.temperature_M, state.top_p_S[row_M], state.top_k_S[row_M])
         eos_id = self.vocabulary.eos_id
-        drawn = draw(
+        return draw(
             logits_MV,
             seed_N=inputs.seed_M,
             position_N=inputs.query_position_M,
@@ -178,7 +178,6 @@ class KernelPasses:
             wanted_N=inputs.query_valid_M,
             overlap=self.overlap and not kind.cut,
         )
-        return Drawn(drawn.token_N, drawn.logp_N, drawn.plain_N, drawn.top_N, drawn.valid_N)
 
 
 @dataclass

@@ -12,7 +12,6 @@ Shapes: N slots, V vocabulary, C chunks of a slot, P pairs of tokens of a chunk 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -20,29 +19,13 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from fef.engine.advance import Drawn
 from fef.engine.kernels.overlap import wait_for_previous
 
-__all__ = ["Drawn", "draw"]
+__all__ = ["draw"]
 
 _CHUNK = 2048
 _WARPS = 8
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """What one slot's logits gave.
-
-    token_N: int64. logp_N: log probability of the token under the law it was drawn from. plain_N: the same under the
-    plain law (temperature 1, bans only). top_N: the largest probability of the plain law. All float64; plain_N and top_N
-    of a greedy slot to about 1e-6, as its exponentials are float32. valid_N: False where `log_law` would raise: a logit
-    is nan or +inf, or nothing is allowed; the other numbers then mean nothing.
-    """
-
-    token_N: Tensor
-    logp_N: Tensor
-    plain_N: Tensor
-    top_N: Tensor
-    valid_N: Tensor
 
 
 def draw(
@@ -68,6 +51,9 @@ def draw(
     -1 if there is none. cut_N, cut_id_N: float32 and int64, a truncation worked out before: a token stays iff its logit
     is above the cut, or equal with an id up to `cut_id`; -inf and V keep all, as None does. Greedy slots ignore it.
     wanted_N: bool, the slots to draw at; the others give token 0, zeros, and valid.
+
+    Numbers are float64; plain and top of a greedy slot are right to about 1e-6, as its exponentials are float32. A slot is
+    not valid where `log_law` would raise: a logit is nan or +inf, or nothing is allowed. Its other numbers mean nothing.
     """
     N, V = logits_NV.shape
     assert logits_NV.stride(1) == 1, "the logits of a slot lie side by side"

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 import torch
 
-from fef.engine.kernels.draw import Drawn, draw
+from fef.engine.advance import Drawn
+from fef.engine.kernels.draw import draw
 from fef.laws.draws import KeyedNoise, Purpose, Site
 from fef.laws.pipeline import Sampling, log_law
 
@@ -60,12 +61,12 @@ def check(arguments: dict[str, Any], top_k: int = 0) -> Drawn:
     drawn = run(arguments)
     for n in range(len(arguments["seed_N"])):
         token, logp, plain, top = slow(arguments, n, top_k)
-        assert bool(drawn.valid_N[n])
-        assert int(drawn.token_N[n]) == token
-        assert float(drawn.logp_N[n]) == pytest.approx(logp, abs=1e-11)
+        assert bool(drawn.valid[n])
+        assert int(drawn.token[n]) == token
+        assert float(drawn.logp[n]) == pytest.approx(logp, abs=1e-11)
         accuracy = 1e-11 if arguments["temperature_N"][n] > 0 else 3e-6
-        assert float(drawn.plain_N[n]) == pytest.approx(plain, abs=accuracy)
-        assert float(drawn.top_N[n]) == pytest.approx(top, abs=accuracy)
+        assert float(drawn.plain[n]) == pytest.approx(plain, abs=accuracy)
+        assert float(drawn.top[n]) == pytest.approx(top, abs=accuracy)
     return drawn
 
 
@@ -77,7 +78,7 @@ def test_like_the_laws(V: int, dtype: torch.dtype, device: str) -> None:
 
 def test_many_slots_token_for_token(device: str) -> None:
     drawn = check(slots(33, torch.float32, device, [1.0] * 60))
-    assert len(set(drawn.token_N.tolist())) > 10
+    assert len(set(drawn.token.tolist())) > 10
 
 
 def test_ties_go_to_the_lowest_id(device: str) -> None:
@@ -104,7 +105,7 @@ def test_rules_of_eos(device: str) -> None:
     arguments["logits_NV"][:, EOS] = 20.0
     arguments["forced_N"][2:4] = True
     arguments["forbidden_N"][4:] = True
-    tokens = check(arguments).token_N.tolist()
+    tokens = check(arguments).token.tolist()
     assert tokens[:4] == [EOS] * 4 and EOS not in tokens[4:]
 
 
@@ -116,9 +117,9 @@ def test_what_is_no_law_is_not_valid(device: str) -> None:
     logits_NV[6:8] = -torch.inf
     logits_NV[8:, -1] = torch.nan  # banned
     drawn = run(arguments)
-    assert drawn.valid_N.tolist() == [True] * 2 + [False] * 6 + [True] * 2
+    assert drawn.valid.tolist() == [True] * 2 + [False] * 6 + [True] * 2
     arguments["forced_N"][:] = True
-    assert run(arguments).valid_N.all()
+    assert run(arguments).valid.all()
     # The EOS that a rule forbids may be anything, too, and is the only token left in the last slots.
     arguments["forced_N"][:] = False
     arguments["forbidden_N"][:2] = True
@@ -126,7 +127,7 @@ def test_what_is_no_law_is_not_valid(device: str) -> None:
     logits_NV[8:] = -torch.inf
     logits_NV[8:, EOS] = 1.0
     arguments["forbidden_N"][8:] = True
-    assert run(arguments).valid_N.tolist() == [True] * 2 + [False] * 8
+    assert run(arguments).valid.tolist() == [True] * 2 + [False] * 8
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -135,7 +136,7 @@ def test_a_slot_does_not_see_the_others(dtype: torch.dtype, device: str) -> None
     together = run(arguments)
     for n in range(3):
         alone = run(arguments, [n])
-        for field in ("token_N", "logp_N", "plain_N", "top_N"):
+        for field in ("token", "logp", "plain", "top"):
             assert torch.equal(getattr(alone, field)[0], getattr(together, field)[n])
 
 
@@ -144,8 +145,8 @@ def test_slots_that_nobody_wants_are_left_out(device: str) -> None:
     arguments["logits_NV"][2:] = torch.nan
     wanted_N = torch.tensor([True, True, False, False], device=device)
     some = run(arguments | {"wanted_N": wanted_N})
-    assert some.valid_N.all() and (some.token_N[2:] == 0).all() and (some.top_N[2:] == 0).all()
-    assert torch.equal(some.token_N[:2], run(arguments).token_N[:2])
+    assert some.valid.all() and (some.token[2:] == 0).all() and (some.top[2:] == 0).all()
+    assert torch.equal(some.token[:2], run(arguments).token[:2])
 
 
 @pytest.mark.gpu

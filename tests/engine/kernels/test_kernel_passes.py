@@ -1,0 +1,70 @@
+"""Whole passes made of the kernels do to the slots what the passes in plain torch do."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+pytest.importorskip("triton", reason="the kernels need Triton")
+
+from fef.engine.build import EngineOptions, build
+from fef.engine.cache import SlotCache
+from fef.engine.forward import Bounds
+from fef.engine.kernel_passes import KernelPasses
+from fef.engine.rounds import RoundShape
+from fef.engine.runner import PassKind, TorchPasses
+from fef.engine.slots import PassRequest, SlotState
+from fef.engine.weights import join_weights
+from fef.models.config import TransformerConfig
+from fef.models.transformer import Transformer
+
+MASK, EOS = 11, 3
+
+
+def network() -> Transformer:
+    config = TransformerConfig(
+        vocab_size=12, dim=32, layers=2, heads=2, head_dim=16, kv_heads=1, mlp_dim=48, mask_id=MASK, eos_id=EOS,
+        max_length=16, packed=True, qk_norm=True, qkv_bias=True, tied_embeddings=False,
+    )  # fmt: skip
+    model = Transformer(config)
+    model.reset(0)
+    generator = torch.Generator().manual_seed(1)
+    for parameter in model.parameters():
+        parameter.data = parameter.data + 0.3 * torch.randn(parameter.shape, generator=generator)
+    return model.eval().requires_grad_(False)
+
+
+@pytest.mark.skipif(
+    torch.cuda.is_available(), reason="on a GPU, tests/engine/test_engine_on_gpu.py compares whole engines"
+)
+@pytest.mark.parametrize("cut", [False, True])
+def test_a_context_pass_and_rounds(cut):
+    model = network()
+    built = build(model, EngineOptions(max_batch=3, windows=(3,), anchors=1, threads=1), print)
+    plain, table = built.runner, built.table
+    assert isinstance(plain, TorchPasses)
+    state = SlotState.empty(table, torch.device("cpu"))
+    cache = SlotCache.empty(model.config, table, torch.device("cpu"), torch.float32)
+    kernels = KernelPasses(model, join_weights(model), state, cache, built.vocabulary, overlap=False)
+    requests = [
+        PassRequest([1, 2, *[MASK] * 8], range(2, 10), seed=5, temperature=0.9, top_p=0.8 if cut else 1.0),
+        PassRequest([MASK] * 6, [4, 0, 5, 2, 1, 3], seed=6, temperature=0.0),
+        PassRequest([*[MASK] * 5, 7], range(5), seed=7, temperature=1.0, top_k=3 if cut else 0),
+    ]
+    slots, packed_BJ = [0, 1, 2], torch.stack([request.pack(table) for request in requests])
+    bounds = Bounds(table.context, table.ranks)
+    context = PassKind(RoundShape(0, 0, table.drafts), bounds, 10, cut)
+    rounds = PassKind(built.shapes[0], bounds, cut=cut)
+    plain.load(slots, packed_BJ)
+    kernels.load(slots, packed_BJ)
+    for kind in (context, rounds, rounds, rounds):
+        plain.run(kind, slots)
+        with torch.no_grad():
+            kernels.pass_(kind, torch.tensor(slots))
+        torch.testing.assert_close(state.logprob_SR[:3, :-1], plain.state.logprob_SR[:3, :-1], atol=1e-4, rtol=0)
+        for name in ("ids_SL", "done_S", "live_S", "drafted_S", "counters_SC"):
+            found, expected = getattr(state, name)[:3], getattr(plain.state, name)[:3]
+            if name == "ids_SL":  # the last column takes what is written nowhere
+                found, expected = found[:, :-1], expected[:, :-1]
+            assert torch.equal(found, expected), name
+    assert (state.done_S[:3] > 2).all()

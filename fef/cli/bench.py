@@ -12,6 +12,8 @@ import typer
 from fef.cli.options import (
     DeviceOption,
     ModelOption,
+    ProblemSeedOption,
+    TasksOption,
     TemperatureOption,
     TopPOption,
     WeightsOption,
@@ -38,9 +40,7 @@ EXAMPLE = (
 
 def bench(
     context: typer.Context,
-    tasks: Annotated[str, typer.Option("--tasks", help="Families of problems, with commas between them.")] = (
-        "word-problems,python,joint"
-    ),
+    tasks: TasksOption = "word-problems,python,joint",
     methods: Annotated[
         list[str] | None,
         typer.Option(
@@ -55,7 +55,7 @@ def bench(
         int | None,
         typer.Option("--batch-size", min=1, help="Problems decoded together; by default 8 on a CPU, else 32."),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Draws the problems and the tokens.")] = 0,
+    seed: ProblemSeedOption = 0,
     model: ModelOption = "demo",
     device: DeviceOption = None,
     weights: WeightsOption = None,

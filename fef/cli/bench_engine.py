@@ -13,6 +13,8 @@ from fef.cli.options import (
     DeviceOption,
     DtypeOption,
     ModelOption,
+    ProblemSeedOption,
+    TasksOption,
     TemperatureOption,
     TopPOption,
     WeightsOption,
@@ -55,9 +57,7 @@ def bench_engine(
         int | None,
         typer.Option("--anchors", min=0, help="Draft groups besides the one behind it; by default the engine's own."),
     ] = None,
-    tasks: Annotated[str, typer.Option("--tasks", help="Families of problems, with commas between them.")] = (
-        "word-problems,python,joint"
-    ),
+    tasks: TasksOption = "word-problems,python,joint",
     methods: Annotated[
         list[str] | None,
         typer.Option(
@@ -70,7 +70,7 @@ def bench_engine(
     n: Annotated[
         int, typer.Option("--n", min=1, help="Problems a family at most; small batches answer the first of them.")
     ] = 100,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Draws the problems and the tokens.")] = 0,
+    seed: ProblemSeedOption = 0,
     model: ModelOption = "demo",
     device: DeviceOption = None,
     dtype: DtypeOption = None,

@@ -24,8 +24,10 @@ __all__ = [
     "JsonOption",
     "MethodOption",
     "ModelOption",
+    "ProblemSeedOption",
     "SetOption",
     "StepsOption",
+    "TasksOption",
     "TemperatureOption",
     "TopKOption",
     "TopPOption",
@@ -59,6 +61,8 @@ WeightsOption = Annotated[
 ]
 MethodOption = Annotated[str, typer.Option("--method", help="How to decode; `fef methods` lists them.")]
 TemperatureOption = Annotated[float, typer.Option("--temperature", help="0 takes the most probable token.")]
+TasksOption = Annotated[str, typer.Option("--tasks", help="Families of problems, with commas between them.")]
+ProblemSeedOption = Annotated[int, typer.Option("--seed", min=0, help="Draws the problems and the tokens.")]
 TopPOption = Annotated[float, typer.Option("--top-p", help="Keep the likeliest tokens up to this total probability.")]
 TopKOption = Annotated[int, typer.Option("--top-k", help="Keep this many tokens; 0 keeps all.")]
 SetOption = Annotated[

@@ -10,14 +10,12 @@ import math
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from numbers import Real
 from pathlib import Path
 from threading import RLock
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from fef.api import MAX_SEED, certificate_for, check_settings
@@ -28,12 +26,13 @@ from fef.engine.build import Built, EngineOptions, build
 from fef.engine.costs import CostTable, Survival, choose_shape
 from fef.engine.forward import Bounds
 from fef.engine.graphs import GraphRunner
+from fef.engine.job import Job
 from fef.engine.mailbox import Mailbox
 from fef.engine.measure import round_seconds
-from fef.engine.requests import Course, Filled, PassResult, Request, check_plan, course_of
+from fef.engine.requests import PassResult, Request, check_plan, course_of, results_of, whole_numbers
 from fef.engine.rounds import RoundShape
 from fef.engine.runner import PassKind
-from fef.engine.slots import COUNTERS, Numbers, PassRequest, Progress
+from fef.engine.slots import COUNTERS, Numbers, Progress
 from fef.errors import DenoiserError, EngineError, FefError, InputError, OptionError
 from fef.models.transformer import Transformer
 
@@ -42,43 +41,6 @@ __all__ = ["Engine", "Job"]
 _LAG = 2  # rounds that the device may be ahead of the host
 _PLANS_KEPT = 256
 _CONTEXT_STEP = 64  # contexts are padded to multiples of this where shapes are captured
-
-
-@dataclass(eq=False)
-class Job:
-    """A request in the engine. `result()` drives the engine until it is done. status: "waiting", "running", "done",
-    "failed" or "cancelled". began, first_token, ended: seconds on the engine's clock."""
-
-    engine: Engine
-    request: Request
-    certificate: Certificate
-    course: Course
-    status: str = "waiting"
-    filled: Filled | None = None
-    error: FefError | None = None
-    slot: int | None = None
-    admitted_at: int = -1
-    pass_: PassRequest | None = None
-    began: float = 0.0
-    first_token: float | None = None
-    ended: float | None = None
-
-    @property
-    def finished(self) -> bool:
-        return self.status in ("done", "failed", "cancelled")
-
-    def result(self) -> Filled:
-        """The filled canvas. Raises EngineError or DenoiserError where the request failed or was cancelled."""
-        while not self.finished:
-            self.engine.step()
-        if self.error is not None:
-            raise self.error
-        assert self.filled is not None
-        return self.filled
-
-    def cancel(self) -> None:
-        """Give the slot up; it is free for the next round."""
-        self.engine.cancel(self)
 
 
 class Engine:
@@ -435,27 +397,3 @@ BAD_LOGITS = (
     "The network gave nan or +inf logits, or every id is banned, at a slot of this request. Look for an overflow in the "
     "weights or their dtype, and ban fewer ids."
 )
-
-
-def whole_numbers(name: str, values: Any) -> Numbers:
-    """One row of whole numbers. Raises InputError for anything else."""
-    try:
-        array = np.arange(values.start, values.stop, values.step) if isinstance(values, range) else np.array(values)
-    except (TypeError, ValueError):
-        array = np.empty((0, 0))
-    if array.ndim != 1 or (array.dtype.kind not in "iu" and array.size):
-        raise InputError(
-            f"{name} must be a list of whole numbers: ids are one canvas, open the positions to fill in it."
-        )
-    return array.astype(np.int64)
-
-
-def results_of(rows: npt.NDArray[np.int64]) -> Iterable[PassResult]:
-    """What `Engine.send_results` sent: see `SlotState.collect`."""
-    first = 1 + len(COUNTERS)
-    ranks = (rows.shape[1] - first) // 3
-    logprobs, confidences = (rows[:, first + i * ranks : first + (i + 1) * ranks].view(np.float64) for i in (1, 2))
-    heads = rows[:, :first].tolist()
-    for row, (done, *counters) in enumerate(heads):
-        tokens = rows[row, first : first + done].tolist()
-        yield PassResult(tokens, logprobs[row, :done].tolist(), confidences[row, :done].tolist(), counters)

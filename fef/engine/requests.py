@@ -7,10 +7,13 @@ Shapes: L canvas length, R ranks of a pass.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from fef.decoding.canvas import Canvas
@@ -22,11 +25,11 @@ from fef.decoding.plan import Plan
 from fef.decoding.quota import PerRound
 from fef.decoding.work import Run
 from fef.engine.slots import COUNTERS, NEVER, Numbers, PassRequest
-from fef.errors import OptionError
+from fef.errors import InputError, OptionError
 from fef.laws.draws import KeyedNoise
 from fef.laws.pipeline import Sampling
 
-__all__ = ["Course", "Filled", "PassResult", "Request", "check_plan", "course_of"]
+__all__ = ["Course", "Filled", "PassResult", "Request", "check_plan", "course_of", "results_of", "whole_numbers"]
 
 
 @dataclass
@@ -174,3 +177,27 @@ def filled(
         committed = tokens.index(eos_id) + 1 if eos_id in tokens else len(tokens)
     counters = counters | {"rows": counters["calls"], "committed": committed}
     return Filled(tokens, logprobs, counters)
+
+
+def whole_numbers(name: str, values: Any) -> Numbers:
+    """One row of whole numbers. Raises InputError for anything else."""
+    try:
+        array = np.arange(values.start, values.stop, values.step) if isinstance(values, range) else np.array(values)
+    except (TypeError, ValueError):
+        array = np.empty((0, 0))
+    if array.ndim != 1 or (array.dtype.kind not in "iu" and array.size):
+        raise InputError(
+            f"{name} must be a list of whole numbers: ids are one canvas, open the positions to fill in it."
+        )
+    return array.astype(np.int64)
+
+
+def results_of(rows: npt.NDArray[np.int64]) -> Iterable[PassResult]:
+    """What `Engine.send_results` sent: see `SlotState.collect`."""
+    first = 1 + len(COUNTERS)
+    ranks = (rows.shape[1] - first) // 3
+    logprobs, confidences = (rows[:, first + i * ranks : first + (i + 1) * ranks].view(np.float64) for i in (1, 2))
+    heads = rows[:, :first].tolist()
+    for row, (done, *counters) in enumerate(heads):
+        tokens = rows[row, first : first + done].tolist()
+        yield PassResult(tokens, logprobs[row, :done].tolist(), confidences[row, :done].tolist(), counters)

@@ -90,8 +90,18 @@ def cutoffs(logits_nV: Tensor, temperature_n: Tensor, top_p_n: Tensor, top_k_n: 
     """The last token that top-k and top-p keep, by falling probability and rising id: its logit [n] and id [n].
 
     logits_nV: -inf where banned. The rules are those of `fef.laws.pipeline.log_law`; at temperature 0 the result has no
-    meaning. Waits for nothing, so that a CUDA graph can hold it.
+    meaning. Waits for nothing, so that a CUDA graph can hold it. A few slots at a time, so that float64 copies stay small.
     """
+    step = max(1, _ENTRIES // logits_nV.shape[1])
+    parts = [
+        some_cutoffs(logits_nV[i : i + step], temperature_n[i : i + step], top_p_n[i : i + step], top_k_n[i : i + step])
+        for i in range(0, len(logits_nV), step)
+    ]
+    return torch.cat([value for value, _ in parts]), torch.cat([last_id for _, last_id in parts])
+
+
+def some_cutoffs(logits_nV: Tensor, temperature_n: Tensor, top_p_n: Tensor, top_k_n: Tensor) -> tuple[Tensor, Tensor]:
+    """`cutoffs` of all slots at once."""
     sorted_nV, id_nV = logits_nV.sort(dim=-1, descending=True, stable=True)
     rank_V = torch.arange(logits_nV.shape[-1], device=logits_nV.device)
     dropped_nV = (rank_V >= top_k_n[:, None]) & (top_k_n[:, None] > 0)

@@ -16,12 +16,12 @@ from torch import Tensor
 
 from fef.decoding.canvas import Canvas
 from fef.decoding.certificate import Certificate, Settings, certificate_of
-from fef.decoding.loop import decode_canvas
-from fef.decoding.meter import Meter
+from fef.decoding.loop import decode_requests
 from fef.decoding.methods import make_plan
 from fef.decoding.network import Network
 from fef.decoding.plan import Plan
-from fef.decoding.work import Observer, Round, Run
+from fef.decoding.requests import Requests
+from fef.decoding.session import Observer, Round
 from fef.errors import InputError, OptionError
 from fef.laws.draws import KeyedNoise
 from fef.laws.pipeline import Sampling, check_sampling
@@ -85,8 +85,8 @@ def decode(
     banned, eos_id = [*banned, *plan.banned], None if eos_id in plan.banned else eos_id
     sampling = make_sampling(network, temperature, top_p, top_k, banned, eos_id, B, ids_BL.device)
     noise = KeyedNoise(seeds(seed, B, ids_BL.device))
-    meter = Meter.start(B, ids_BL.device)
     canvas = Canvas.start(ids_BL, open_BL, ids_BL, lengths_B)
+    requests = Requests.start(canvas, noise, sampling)
     rounds: list[Round] = []
     observe = on_round
     if trace:
@@ -97,12 +97,12 @@ def decode(
                 on_round(round_)
 
     if bool(open_BL.any()):
-        decode_canvas(Run(network, plan, noise, sampling, meter, observe), canvas)
+        decode_requests(network, plan, requests, observe)
     seconds = time.perf_counter() - began
     return Decoded(
         canvas.ids_BL,
         canvas.logprob_BL,
-        [{**meter.row(i), "seconds": seconds} for i in range(B)],
+        [{**requests.meter.row(i), "seconds": seconds} for i in range(B)],
         certificate_for(network, plan, temperature, top_p, top_k),
         rounds if trace else None,
     )

@@ -13,11 +13,11 @@ from fef.api import certificate_for, check_ids, decode, make_sampling, seeds
 from fef.decoding.canvas import Canvas
 from fef.decoding.certificate import Certificate
 from fef.decoding.likelihood import score_canvas
-from fef.decoding.meter import Meter
 from fef.decoding.methods import make_plan
 from fef.decoding.network import Network
 from fef.decoding.payoff import check_rows_pay
-from fef.decoding.work import Observer, Round, Run
+from fef.decoding.requests import Requests
+from fef.decoding.session import Observer, Round
 from fef.errors import InputError, OptionError
 from fef.laws.draws import KeyedNoise
 from fef.laws.information import Profile
@@ -226,13 +226,12 @@ class Model:
         eos_id = self.network.config.eos_id
         sampling = make_sampling(network, temperature, top_p, top_k, self.special_ids(), eos_id, 1, ids_BL.device)
         canvas = Canvas.start(ids_BL, open_BL, ids_BL, None)
-        meter = Meter.start(1, ids_BL.device)
-        noise = KeyedNoise(seeds(seed, 1, ids_BL.device))
-        score_canvas(Run(network, plan, noise, sampling, meter), canvas, tokens_BL)
+        requests = Requests.start(canvas, KeyedNoise(seeds(seed, 1, ids_BL.device)), sampling)
+        score_canvas(network, plan, requests, tokens_BL)
         logprobs = canvas.logprob_BL[0, counted.start : counted.stop].tolist()
         certificate = certificate_for(network, plan, temperature, top_p, top_k)
         scored = list(ids[counted.start : counted.stop])
-        return Score(scored, logprobs, sum(logprobs), dict(meter.row(0)), certificate)
+        return Score(scored, logprobs, sum(logprobs), dict(requests.meter.row(0)), certificate)
 
     def profile(
         self,

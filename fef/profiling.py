@@ -12,11 +12,10 @@ from torch import Tensor
 
 from fef.api import check_ids, check_lengths, check_open, make_sampling, seeds
 from fef.decoding.canvas import Canvas
-from fef.decoding.meter import Meter
 from fef.decoding.methods import make_plan
 from fef.decoding.network import Network
 from fef.decoding.profile import masked_nats
-from fef.decoding.work import Run
+from fef.decoding.requests import Requests
 from fef.errors import InputError, OptionError
 from fef.laws.draws import KeyedNoise
 from fef.laws.information import Profile, estimate_profile, measuring_points
@@ -65,10 +64,9 @@ def information_profile(
     parts = []
     for start in range(0, len(tokens_BL), batch_size):
         rows = torch.arange(len(tokens_BL), device=tokens_BL.device)[start : start + batch_size]
-        meter = Meter.start(len(rows), rows.device)
         canvas = Canvas.start(masked_BL, open_BL, masked_BL, lengths_B).select(rows)
-        run = Run(network, plan, noise.select(rows), sampling.select(rows), meter)
-        parts.append(masked_nats(run, canvas, tokens_BL[rows], revealed))
+        requests = Requests.start(canvas, noise.select(rows), sampling.select(rows))
+        parts.append(masked_nats(network, plan, requests, tokens_BL[rows], revealed))
         if on_done is not None:
             on_done(len(rows))
     nats_BG = torch.cat(parts)

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fef.decoding.work import Round
+from fef.decoding.session import Round
 from fef.laws.speedup import speedup
 
 __all__ = ["Acceptance", "AcceptanceCounter"]
@@ -67,10 +67,10 @@ class AcceptanceCounter:
     def __init__(self) -> None:
         self.counts_2W = torch.zeros((2, 0), dtype=torch.int64)
         self.bonus = False
-        self.passes = 1
+        self.last_step = torch.tensor(0)
 
     def __call__(self, round_: Round) -> None:
-        self.passes = max(self.passes, round_.step + 1)
+        self.last_step = torch.maximum(self.last_step.to(round_.step.device), round_.step.amax())
         if round_.drafts is None or round_.accepted is None:
             return
         width = round_.drafts.shape[1]
@@ -83,7 +83,7 @@ class AcceptanceCounter:
 
     def result(self) -> Acceptance:
         tried, kept = self.counts_2W.tolist()
-        return Acceptance(tuple(tried), tuple(kept), self.bonus, self.passes)
+        return Acceptance(tuple(tried), tuple(kept), self.bonus, int(self.last_step) + 1)
 
 
 def padded(counts_2W: Tensor, width: int) -> Tensor:

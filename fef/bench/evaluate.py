@@ -12,7 +12,7 @@ from fef import tasks
 from fef.bench.acceptance import Acceptance, AcceptanceCounter
 from fef.bench.spec import MethodSpec
 from fef.decoding.certificate import Certificate
-from fef.decoding.work import Observer
+from fef.decoding.session import Observer
 from fef.generation import Generation, Model
 from fef.tasks import Problem
 

@@ -34,7 +34,7 @@ from fef.errors import OptionError
 
 if TYPE_CHECKING:
     from fef.cli.watch import CanvasView
-    from fef.decoding.work import Round
+    from fef.decoding.session import Round
     from fef.generation import Generation, Model, Prompt
     from fef.laws.row_costs import RowCosts
 

@@ -11,7 +11,7 @@ from itertools import groupby
 from rich.console import Group
 from rich.text import Text
 
-from fef.decoding.work import Round
+from fef.decoding.session import Round
 
 __all__ = ["CanvasView", "Kind", "canvas_text", "legend"]
 
@@ -55,7 +55,7 @@ class CanvasView:
         written = written_kinds(round_)
         pending = round_.pending[0, self.start : self.stop].tolist()
         self.ids = round_.ids[0, self.start : self.stop].tolist()
-        self.step = round_.step
+        self.step = int(round_.step[0])
         for i, open_ in enumerate(pending):
             if open_:
                 self.kinds[i] = Kind.MASKED

@@ -1,7 +1,8 @@
 """The decoding loop. In reading order:
 
-canvas, work            the state of a decode
-loop                    blocks, denoising passes, rounds
+canvas, requests        rows of a batch, one per request
+passes, session, memory the rows being decoded, each at its own pace
+loop                    rounds until every row is complete
 speculate, draft        a round that drafts a window and verifies it
 plain, choice, quota    a round that draws every slot and commits what a rule chooses
 revoke, replay          rules that take tokens back; rules replayed several rounds ahead

@@ -33,12 +33,12 @@ class Canvas:
     lengths_B: Tensor | None
     logprob_BL: Tensor
     confidence_BL: Tensor
-    noisy_BL: Tensor | None = None
+    noisy_BL: Tensor
 
     @classmethod
     def start(cls, ids_BL: Tensor, open_BL: Tensor, rank_BL: Tensor, lengths_B: Tensor | None) -> Canvas:
         nan_BL = torch.full(ids_BL.shape, torch.nan, dtype=torch.float64, device=ids_BL.device)
-        return cls(ids_BL.clone(), open_BL, open_BL.clone(), rank_BL, lengths_B, nan_BL, nan_BL.clone())
+        return cls(ids_BL.clone(), open_BL, open_BL.clone(), rank_BL, lengths_B, nan_BL, nan_BL.clone(), ids_BL.clone())
 
     def next_slots(self, count: int, within_BL: Tensor | None = None) -> Tensor:
         """The `count` pending slots of lowest rank, in order: positions [B, count], -1 where there are fewer."""
@@ -72,6 +72,14 @@ class Canvas:
 
     def select(self, rows: Tensor) -> Canvas:
         parts: dict[str, Any] = {name: None if value is None else value[rows] for name, value in vars(self).items()}
+        return Canvas(**parts)
+
+    def join(self, other: Canvas) -> Canvas:
+        """Both, row behind row; they have the same length, and both or neither have `lengths_B`."""
+        parts: dict[str, Any] = {
+            name: None if value is None else torch.cat([value, getattr(other, name)])
+            for name, value in vars(self).items()
+        }
         return Canvas(**parts)
 
     def put(self, rows: Tensor, part: Canvas) -> None:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from fef.decoding.finding import Finding
+from fef.decoding.memory import Memory
 from fef.decoding.quota import PerRound, Quota
 from fef.laws.draws import Noise, Purpose, Site
 
@@ -48,7 +49,7 @@ class Candidates:
     slots_BS: positions, -1 where there is none. tokens_BS: the tokens drawn there, which only rules that declare it may
     read. logp_BSV: law of the network at temperature 1, bans applied. sampled_law: gives the law with temperature (1 for
     greedy rows), top-p and top-k. quota_B: slots to commit at least. place_BS: slots of the block before each one, as a
-    share of the block. length: L. memory: what a rule keeps between rounds, a tensor of B rows by name. influence: gives
+    share of the block. length: L. memory: what a rule keeps between rounds. influence: gives
     D [B, S, S], the influence of slot i on slot j.
     """
 
@@ -61,7 +62,7 @@ class Candidates:
     length: int
     noise: Noise
     site: Site
-    memory: dict[str, Tensor]
+    memory: Memory
     influence: Callable[[], Tensor]
 
     @property
@@ -324,23 +325,19 @@ class Stable(Adapted):
 
     def select(self, c: Candidates) -> Tensor:
         at_BS = c.slots_BS.clamp(min=0)
-        B, _, V = c.logp_BSV.shape
-        at_BSV = at_BS[..., None].expand(-1, -1, V)
-        before_BLV = c.memory.get("law")
-        if before_BLV is None:
-            before_BLV = torch.full((B, c.length, V), torch.nan, dtype=torch.float64, device=at_BS.device)
-            c.memory["calm"] = torch.zeros(B, c.length, dtype=torch.int64, device=at_BS.device)
-        before_BSV = before_BLV.gather(1, at_BSV)
+        V = c.logp_BSV.shape[-1]
+        before_BLV = c.memory.of("law", (c.length, V), torch.nan)
+        calm_BL = c.memory.of("calm", (c.length,), 0, torch.int64)
+        before_BSV = before_BLV.gather(1, at_BS[..., None].expand(-1, -1, V))
         p_BSV = c.logp_BSV.exp()
         kl_BS = torch.where(p_BSV > 0, p_BSV * (c.logp_BSV - before_BSV), 0.0).sum(
             -1
         )  # nan in the first round: not calm
-        calm_BS = torch.where(kl_BS < self.epsilon, c.memory["calm"].gather(1, at_BS) + 1, 0)
+        calm_BS = torch.where(kl_BS < self.epsilon, calm_BL.gather(1, at_BS) + 1, 0)
         row_N, column_N = c.real_BS.nonzero(as_tuple=True)
         place_N = at_BS[row_N, column_N]
         before_BLV[row_N, place_N] = c.logp_BSV[row_N, column_N]
-        c.memory["law"] = before_BLV
-        c.memory["calm"][row_N, place_N] = calm_BS[row_N, column_N]
+        calm_BL[row_N, place_N] = calm_BS[row_N, column_N]
         ready_BS = (calm_BS >= self.history) & (c.confidence_BS > self.threshold) & c.real_BS
         return torch.where(ready_BS.any(1, keepdim=True), ready_BS, c.best(c.confidence_BS, c.quota_B))
 
@@ -400,13 +397,12 @@ class RunningThreshold(Adapted):
     quota: Quota = PerRound(1)
 
     def select(self, c: Candidates) -> Tensor:
-        none_B = torch.zeros_like(c.confidence_BS[:, 0])
-        total_B, count_B = c.memory.get("total", none_B), c.memory.get("count", none_B)
+        total_B, count_B = c.memory.of("total", (), 0.0), c.memory.of("count", (), 0.0)
         over_BS = (c.confidence_BS >= (total_B / count_B)[:, None]) & c.real_BS  # nan at first: none is over
         enough_B1 = (over_BS.sum(1) >= c.quota_B)[:, None]
         take_BS = torch.where(enough_B1, over_BS, c.best(c.confidence_BS, c.quota_B))
-        c.memory["total"] = total_B + torch.where(take_BS, c.confidence_BS, 0.0).sum(1)
-        c.memory["count"] = count_B + take_BS.sum(1)
+        total_B += torch.where(take_BS, c.confidence_BS, 0.0).sum(1)
+        count_B += take_BS.sum(1)
         return take_BS
 
     def finding(self, greedy: bool) -> Finding:

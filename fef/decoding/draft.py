@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fef.decoding.plan import Speculation
 from fef.decoding.score import Look, row_lengths
-from fef.decoding.work import Work
+from fef.decoding.session import Session
 from fef.laws.draws import Purpose, gumbels
 from fef.models.stale import StaleCache
 
@@ -33,70 +33,70 @@ class Drafts:
     hidden_BWE: Tensor | None = None
 
 
-def propose(work: Work, spec: Speculation, window_BW: Tensor) -> Drafts:
+def propose(session: Session, spec: Speculation, window_BW: Tensor) -> Drafts:
     if spec.draft == "stale":
-        return stale_drafts(work, spec, window_BW)
+        return stale_drafts(session, spec, window_BW)
     if spec.planner == "influence":
-        seen = work.scorer.look(work.canvas, Look(window_BW, hidden=True))
-        every_row_B = torch.ones_like(work.rows_B, dtype=torch.bool)
+        seen = session.scorer.look(session.requests, Look(window_BW, hidden=True))
+        every_row_B = torch.ones_like(session.active_B)
         return dataclasses.replace(
-            drawn(work, spec, seen.logits_BSV, window_BW, every_row_B), hidden_BWE=seen.hidden_BSE
+            drawn(session, spec, seen.logits_BSV, window_BW, every_row_B), hidden_BWE=seen.hidden_BSE
         )
-    logits_BWV, known_B = draft_logits(work, spec, window_BW)
-    return drawn(work, spec, logits_BWV, window_BW, known_B)
+    logits_BWV, known_B = draft_logits(session, spec, window_BW)
+    return drawn(session, spec, logits_BWV, window_BW, known_B)
 
 
-def drawn(work: Work, spec: Speculation, logits_BWV: Tensor, window_BW: Tensor, known_B: Tensor) -> Drafts:
-    logq_BWV = work.law(logits_BWV, window_BW)
+def drawn(session: Session, spec: Speculation, logits_BWV: Tensor, window_BW: Tensor, known_B: Tensor) -> Drafts:
+    logq_BWV = session.law(logits_BWV, window_BW)
     coupled = spec.accept == "coupled"
-    site = work.site(window_BW, 0 if coupled else work.attempt)
-    tokens_BW = work.noise.categorical(logq_BWV, site, Purpose.TOKEN if coupled else Purpose.DRAFT)
+    site = session.site(window_BW, None if coupled else session.passes.attempt_B)
+    tokens_BW = session.noise.categorical(logq_BWV, site, Purpose.TOKEN if coupled else Purpose.DRAFT)
     return Drafts(tokens_BW, logq_BWV, logits_BWV, known_B)
 
 
-def draft_logits(work: Work, spec: Speculation, window_BW: Tensor) -> tuple[Tensor, Tensor]:
+def draft_logits(session: Session, spec: Speculation, window_BW: Tensor) -> tuple[Tensor, Tensor]:
     """Draft logits [B, W, V], and the rows [B] where they are the network's own at this very canvas."""
-    no_row_B = torch.zeros_like(work.rows_B, dtype=torch.bool)
+    no_row_B = torch.zeros_like(session.active_B)
     if callable(spec.draft):
-        logits_BWV = spec.draft(work.canvas, window_BW)
-        return work.run.network.check(logits_BWV, window_BW.shape, "drafter"), no_row_B
+        logits_BWV = spec.draft(session.canvas, window_BW)
+        return session.network.check(logits_BWV, window_BW.shape, "drafter"), no_row_B
     if spec.draft == "random":
-        return random_logits(work, window_BW), no_row_B
-    if work.carry is None:
+        return random_logits(session, window_BW), no_row_B
+    if session.carry is None:
         # under visible noise a marginal has seen its own site through the network, not through Lemma 1
-        own_B = no_row_B if work.run.network.visible_noise else ~no_row_B
-        return work.scorer.look(work.canvas, Look(window_BW)).logits_BSV, own_B
-    carry_BWV, carried_B = work.carry
+        own_B = no_row_B if session.network.visible_noise else ~no_row_B
+        return session.scorer.look(session.requests, Look(window_BW)).logits_BSV, own_B
+    carry_BWV, carried_B = session.carry
     asked_BW = window_BW.masked_fill(carried_B[:, None], -1)
     if not bool((asked_BW >= 0).any()):
         return carry_BWV, no_row_B
-    fresh_BWV = work.scorer.look(work.canvas, Look(asked_BW)).logits_BSV
+    fresh_BWV = session.scorer.look(session.requests, Look(asked_BW)).logits_BSV
     return torch.where(carried_B[:, None, None], carry_BWV, fresh_BWV), ~carried_B
 
 
-def random_logits(work: Work, window_BW: Tensor) -> Tensor:
+def random_logits(session: Session, window_BW: Tensor) -> Tensor:
     """Logits that know nothing: a fixed function of position and attempt. The law must not notice."""
-    count = work.run.network.vocab_size
+    count = session.network.vocab_size
     assert count is not None, "the preset asks for it"
-    seed_B = torch.full_like(work.rows_B, 0x5EED)
-    attempt_B = torch.full_like(work.rows_B, work.attempt)
+    attempt_B = session.passes.attempt_B
+    seed_B, step_B = torch.full_like(attempt_B, 0x5EED), torch.zeros_like(attempt_B)
     places_BW = window_BW.clamp(min=0)
-    return 2.0 * gumbels(seed_B, places_BW, step=0, attempt_B=attempt_B, purpose=Purpose.DRAFT, count=count)
+    return 2.0 * gumbels(seed_B, places_BW, step_B=step_B, attempt_B=attempt_B, purpose=Purpose.DRAFT, count=count)
 
 
-def stale_drafts(work: Work, spec: Speculation, window_BW: Tensor) -> Drafts:
+def stale_drafts(session: Session, spec: Speculation, window_BW: Tensor) -> Drafts:
     """DualDiffusion's drafter (2604.05250) with its laws recorded: a full pass, then small passes over the window against
     the keys it left, each of which draws an equal share of the slots given the drafts so far."""
-    canvas, model = work.canvas, work.run.network.transformer("the stale drafter")
+    canvas, model = session.canvas, session.network.transformer("the stale drafter")
     real_BW = window_BW >= 0
-    meter, lengths_B = work.run.meter, canvas.lengths_B
-    meter.pass_(work.rows_B, real_BW.any(1).long(), row_lengths(canvas))
+    meter, lengths_B = session.meter, canvas.lengths_B
+    meter.pass_(real_BW.any(1).long(), row_lengths(canvas))
     no_shadow_B0 = window_BW[:, :0]
-    seen = work.run.network.full_pass(canvas.ids_BL, window_BW.clamp(min=0), no_shadow_B0, lengths_B)
+    seen = session.network.full_pass(canvas.ids_BL, window_BW.clamp(min=0), no_shadow_B0, lengths_B)
     # the plain pass knows no packed law
-    own_B = torch.full_like(work.rows_B, work.plan.law == "rows", dtype=torch.bool)
-    found = drawn(work, spec, seen.logits_RSV, window_BW, own_B)
-    cache = StaleCache(model, seen.past, lengths_B)
+    own_B = torch.full_like(session.active_B, session.plan.law == "rows")
+    found = drawn(session, spec, seen.logits_RSV, window_BW, own_B)
+    cache = StaleCache(model, seen.past)
     row_N, column_N = real_BW.nonzero(as_tuple=True)
     at_N = window_BW[row_N, column_N]
     fresh_BL = torch.zeros_like(canvas.pending_BL)
@@ -109,11 +109,11 @@ def stale_drafts(work: Work, spec: Speculation, window_BW: Tensor) -> Drafts:
         ids_BL = canvas.ids_BL.clone()
         ids_BL[row_N, window_BW[row_N, column_N]] = found.tokens_BW[row_N, column_N]
         later_BW = window_BW.masked_fill(held_BW, -1)
-        meter.pass_(work.rows_B, (later_BW >= 0).any(1).long(), fresh_BL.sum(1))
+        meter.pass_((later_BW >= 0).any(1).long(), fresh_BL.sum(1))
         logits_BWV = cache.step(
-            ids_BL, fresh_BL, window_BW.clamp(min=0), torch.arange(len(ids_BL), device=ids_BL.device)
+            ids_BL, fresh_BL, window_BW.clamp(min=0), torch.arange(len(ids_BL), device=ids_BL.device), lengths_B
         )
-        again = drawn(work, spec, logits_BWV, window_BW, found.known_B)
+        again = drawn(session, spec, logits_BWV, window_BW, found.known_B)
         found = Drafts(
             torch.where(held_BW, found.tokens_BW, again.tokens_BW),
             torch.where(held_BW[..., None], found.logq_BWV, again.logq_BWV),

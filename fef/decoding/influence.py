@@ -8,23 +8,23 @@ from __future__ import annotations
 from torch import Tensor
 
 from fef.decoding.score import Seen, row_lengths
-from fef.decoding.work import Work
+from fef.decoding.session import Session
 from fef.laws.influence import exact_influence
 
 __all__ = ["influence_of"]
 
 
-def influence_of(work: Work, slots_BS: Tensor, seen: Seen) -> Tensor:
+def influence_of(session: Session, slots_BS: Tensor, seen: Seen) -> Tensor:
     """D [B, S, S] at temperature 1: the expected change (TV) of the law at slot j when slot i becomes known."""
-    if work.plan.head is not None:
+    if session.plan.head is not None:
         assert seen.hidden_BSE is not None, "asked for where a head is used"
-        influence_BSS: Tensor = work.plan.head(seen.hidden_BSE, slots_BS).double()
+        influence_BSS: Tensor = session.plan.head(seen.hidden_BSE, slots_BS).double()
         return influence_BSS
-    return probed(work, slots_BS, seen)
+    return probed(session, slots_BS, seen)
 
 
-def probed(work: Work, slots_BS: Tensor, seen: Seen) -> Tensor:
-    canvas, network = work.canvas, work.run.network
+def probed(session: Session, slots_BS: Tensor, seen: Seen) -> Tensor:
+    canvas, network = session.canvas, session.network
 
     def score(ids_RL: Tensor) -> Tensor:
         if ids_RL is canvas.ids_BL:
@@ -32,10 +32,10 @@ def probed(work: Work, slots_BS: Tensor, seen: Seen) -> Tensor:
         copies = len(ids_RL) // len(slots_BS)
         # a copy in which nothing was written is there for another row
         rows_B = (ids_RL.view(copies, *canvas.ids_BL.shape) != canvas.ids_BL).any(2).sum(0)
-        work.run.meter.pass_(work.rows_B, rows_B, rows_B * row_lengths(canvas))
+        session.meter.pass_(rows_B, rows_B * row_lengths(canvas))
         lengths_R = None if canvas.lengths_B is None else canvas.lengths_B.repeat(copies)
         return network.logits_at(ids_RL, slots_BS.clamp(min=0).repeat(copies, 1), lengths_R)
 
-    found = exact_influence(score, canvas.ids_BL, slots_BS, work.plain_law, work.plan.probe_values)
+    found = exact_influence(score, canvas.ids_BL, slots_BS, session.plain_law, session.plan.probe_values)
     # values that were not tried may move a slot by all of their probability
     return (found.matrix_BSS + found.missing_mass_BS[..., None]).clamp(max=1)

@@ -5,13 +5,17 @@ Shapes: B rows, L canvas length, W slots a pass.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
-from fef.decoding.canvas import Canvas
+from fef.decoding.network import Network
 from fef.decoding.order import decoding_order
+from fef.decoding.plan import Plan
+from fef.decoding.requests import Requests
 from fef.decoding.score import Ask
-from fef.decoding.work import Run, start_work
+from fef.decoding.session import Session
 from fef.errors import OptionError
 
 __all__ = ["score_canvas"]
@@ -19,29 +23,28 @@ __all__ = ["score_canvas"]
 WINDOW = 64
 
 
-def score_canvas(run: Run, canvas: Canvas, tokens_BL: Tensor) -> None:
-    """Write `tokens_BL` into every open slot of `canvas`, with its log p (nats) given the tokens before it in the order.
+def score_canvas(network: Network, plan: Plan, requests: Requests, tokens_BL: Tensor) -> None:
+    """Write `tokens_BL` into every open slot of the canvases, with its log p (nats) given the tokens before it in the order.
 
     Raises OptionError for plans without a one-pass chain law.
     """
-    plan = run.plan
     chain = plan.speculation is not None or (plan.choice.in_order and plan.choice.quota.one)
     if plan.steps > 1 or not chain or plan.cache is not None:
         raise OptionError(
             f"{plan.method} with these options has no one-pass chain law to score under. Use method='sequential', or "
             "'fef' with steps=1 and no cache."
         )
-    if run.network.visible_noise or (plan.block_length and plan.law == "packed"):
+    if network.visible_noise or (plan.block_length and plan.law == "packed"):
         raise OptionError("Scoring works for absorbing noise and, under the packed law, without block_length.")
-    canvas.rank_BL = decoding_order(canvas, plan, run.noise)
-    work = start_work(run, canvas, canvas.open_BL, k=1)
-    while bool(work.pending_BL.any()):
-        slots_BW = work.next_slots(WINDOW)
+    requests.canvas.rank_BL = decoding_order(requests.canvas, plan, requests.noise)
+    session = Session(network, replace(plan, block_length=None), requests)  # one pass over all slots, in that order
+    session.open_passes()
+    while bool(session.pending_BL.any()):
+        slots_BW = session.next_slots(WINDOW)
         given_BW = tokens_BL.gather(1, slots_BW.clamp(min=0))
         count_B = (slots_BW >= 0).sum(1)
         ask = Ask(slots_BW, given_BW, count_B, WINDOW, count_B)
-        logp_BWV = work.law(work.scorer.targets(work.canvas, ask).logits_BTV, slots_BW, given_BW)
+        logp_BWV = session.law(session.scorer.targets(session.requests, ask).logits_BTV, slots_BW, given_BW)
         logp_BW = logp_BWV.gather(-1, given_BW[..., None])[..., 0]
-        work.canvas.write(slots_BW, given_BW, logp_BW, torch.full_like(logp_BW, torch.nan), slots_BW >= 0)
-        work.scorer.committed(work.canvas, slots_BW, count_B, count_B)
-    canvas.put(work.rows_B, work.canvas)
+        session.canvas.write(slots_BW, given_BW, logp_BW, torch.full_like(logp_BW, torch.nan), slots_BW >= 0)
+        session.scorer.committed(slots_BW, count_B, count_B)

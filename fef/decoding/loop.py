@@ -1,85 +1,60 @@
-"""The loop: blocks, denoising passes over a block, rounds inside a pass. It knows parts, not methods.
+"""The loop: rounds of a session until every row is complete. It knows parts, not methods.
 
-Shapes: B rows, L canvas length.
+Shapes: B rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import torch
 
-from torch import Tensor
-
-from fef.decoding.canvas import Canvas
-from fef.decoding.order import block_mask, block_numbers, decoding_order
+from fef.decoding.network import Network
+from fef.decoding.order import decoding_order
 from fef.decoding.plain import plain_round
-from fef.decoding.remask import first_noise, remask
+from fef.decoding.plan import Plan
 from fef.decoding.replay import replay_round
+from fef.decoding.requests import Requests
+from fef.decoding.session import Observer, Session
 from fef.decoding.speculate import speculative_round
-from fef.decoding.work import Run, Work, start_work
 
-__all__ = ["DenoisingPass", "decode_canvas", "decode_pass", "denoising_passes", "round_of"]
+__all__ = ["decode_pass", "decode_requests", "round_of"]
 
-
-@dataclass(frozen=True)
-class DenoisingPass:
-    """Every pending slot of `within_BL` is to be drawn, under the noise of pass `k` of a block."""
-
-    within_BL: Tensor
-    k: int
-    block: int
+_BUSY = 0.75  # dropping rows copies caches, so it waits until this share of them or less is not complete
 
 
-def decode_canvas(run: Run, canvas: Canvas) -> None:
-    """Fill every open slot of `canvas` in place, as the plan says."""
-    for pass_ in denoising_passes(run, canvas):
-        decode_pass(run, canvas, pass_.within_BL, pass_.k, pass_.block)
+def decode_requests(network: Network, plan: Plan, requests: Requests, observe: Observer | None = None) -> None:
+    """Fill every open slot of the requests in place, as the plan says, each row at its own pace."""
+    requests.canvas.rank_BL = decoding_order(requests.canvas, plan, requests.noise)
+    every_row = torch.arange(len(requests.number_B), device=requests.number_B.device)
+    session = Session(network, plan, requests.select(every_row), observe)
+    session.requests.number_B = every_row
+    session.open_passes()
+    left = len(every_row)
+    while left:
+        complete_B = session.passes.complete_B
+        left = len(complete_B) - int(complete_B.sum())
+        if left <= _BUSY * len(complete_B):
+            part = session.drop(complete_B)
+            requests.put(part.number_B, part)
+        if left:
+            round_of(session)
+            session.open_passes()
 
 
-def denoising_passes(run: Run, canvas: Canvas) -> Iterator[DenoisingPass]:
-    """The passes of a decode, in order. Whoever iterates draws the slots of one before going on to the next; what lies
-    between passes happens here."""
-    plan = run.plan
-    canvas.rank_BL = decoding_order(canvas, plan, run.noise)
-    block_BL = block_numbers(canvas, plan.block_length, plan.aligned_blocks)
-    for block in range(int(block_BL.max()) + 1):
-        within_BL = block_mask(canvas, block_BL, block)
-        first_noise(canvas, within_BL, run.process, run.noise)
-        for k in range(plan.steps, 0, -1):
-            drawn_BL = canvas.pending_BL & within_BL
-            yield DenoisingPass(within_BL, k, block)
-            count_committed(run, canvas, drawn_BL)
-            if k > 1:
-                remask(canvas, drawn_BL, within_BL, plan, run.process, run.noise, k)
+def decode_pass(network: Network, plan: Plan, requests: Requests, k: int = 1, block: int = 0) -> None:
+    """One denoising pass in place: draw every pending slot of the block."""
+    session = Session(network, plan, requests)
+    session.begin(k, block)
+    while bool(session.active_B.any()):
+        round_of(session)
 
 
-def decode_pass(run: Run, canvas: Canvas, within_BL: Tensor, k: int, block: int = 0) -> None:
-    """One denoising pass: draw every pending slot of the block, each row at its own pace."""
-    work = start_work(run, canvas, within_BL, k, block)
-    active_B = work.active_B
-    while bool(active_B.any()):
-        round_of(work)
-        active_B = work.active_B
-        # dropping rows copies caches, so it waits until a quarter of them are done
-        if int(active_B.sum()) <= 0.75 * len(active_B):
-            canvas.put(work.rows_B, work.canvas)
-            work.select(active_B.nonzero()[:, 0])
-            active_B = active_B[active_B]
-    canvas.put(work.rows_B, work.canvas)
-
-
-def round_of(work: Work) -> None:
+def round_of(session: Session) -> None:
     """One round: draft and verify, or replay a rule ahead, or draw and choose."""
-    if work.plan.speculation is not None:
-        speculative_round(work, work.plan.speculation)
-    elif work.plan.replay:
-        replay_round(work)
+    active_B = session.active_B
+    if session.plan.speculation is not None:
+        speculative_round(session, session.plan.speculation)
+    elif session.plan.replay:
+        replay_round(session)
     else:
-        plain_round(work)
-    work.attempt += 1
-
-
-def count_committed(run: Run, canvas: Canvas, drawn_BL: Tensor) -> None:
-    if run.eos is not None:
-        drawn_BL = drawn_BL & run.eos.up_to_end(canvas)
-    run.meter.committed += drawn_BL.sum(1)
+        plain_round(session)
+    session.passes.attempt_B = session.passes.attempt_B + active_B

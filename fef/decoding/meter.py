@@ -14,7 +14,7 @@ COUNTERS = ("calls", "rows", "token_forwards", "rounds", "drafted", "accepted", 
 
 @dataclass
 class Meter:
-    """Counters, int64 [B] each, of every request by its place in the decoded batch.
+    """Counters, int64 [B] each, of the rows of a batch.
 
     calls: forward passes of any kind (context, draft, verify) that served the row; a batched pass is one call.
     rows: sequences in those passes. token_forwards: tokens computed for them. rounds: draft-and-verify rounds.
@@ -34,11 +34,22 @@ class Meter:
     def start(cls, count: int, device: torch.device) -> Meter:
         return cls(**{name: torch.zeros(count, dtype=torch.int64, device=device) for name in COUNTERS})
 
-    def pass_(self, who_B: Tensor, rows_B: Tensor, tokens_B: Tensor) -> None:
-        """One forward pass for the requests `who_B`: sequences and tokens of each. A request with no row is not billed."""
-        self.calls[who_B] += (rows_B > 0).long()
-        self.rows[who_B] += rows_B
-        self.token_forwards[who_B] += torch.where(rows_B > 0, tokens_B, 0)
+    def pass_(self, sequences_B: Tensor, tokens_B: Tensor) -> None:
+        """One forward pass: sequences and tokens of each row. A row with no sequence is not billed."""
+        self.calls += (sequences_B > 0).long()
+        self.rows += sequences_B
+        self.token_forwards += torch.where(sequences_B > 0, tokens_B, 0)
+
+    def select(self, rows: Tensor) -> Meter:
+        return Meter(**{name: getattr(self, name)[rows] for name in COUNTERS})
+
+    def join(self, other: Meter) -> Meter:
+        return Meter(**{name: torch.cat([getattr(self, name), getattr(other, name)]) for name in COUNTERS})
+
+    def put(self, rows: Tensor, part: Meter) -> None:
+        """Write back rows that were taken out by `select`."""
+        for name in COUNTERS:
+            getattr(self, name)[rows] = getattr(part, name)
 
     def row(self, index: int) -> dict[str, int]:
         return {name: int(getattr(self, name)[index]) for name in COUNTERS}

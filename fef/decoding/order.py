@@ -24,7 +24,8 @@ def decoding_order(canvas: Canvas, plan: Plan, noise: Noise) -> Tensor:
     index_BL = torch.arange(canvas.ids_BL.shape[1], device=canvas.ids_BL.device).expand_as(canvas.ids_BL)
     if plan.order == "left-to-right":
         return index_BL
-    everywhere = Site(index_BL, 0, torch.zeros_like(index_BL[:, 0]), canvas.open_BL)
+    zero_B = torch.zeros_like(index_BL[:, 0])
+    everywhere = Site(index_BL, zero_B, zero_B, canvas.open_BL)
     shuffled_BL = noise.uniform(everywhere, Purpose.ORDER).argsort(dim=1).argsort(dim=1)
     if plan.order == "random" and plan.block_length is None:
         return shuffled_BL

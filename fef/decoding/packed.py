@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from fef.decoding.canvas import Canvas
-from fef.decoding.meter import Meter
 from fef.decoding.network import Network
+from fef.decoding.requests import Requests
 from fef.decoding.score import Ask, Look, Seen, Targets, row_lengths
 from fef.models.packed import REVEALED, PackedSession
 
@@ -18,34 +18,53 @@ __all__ = ["PackedScorer"]
 
 
 class PackedScorer:
-    """Verification in one packed pass (design section 5). Committed tokens become cached references.
+    """Verification in one packed pass. Committed tokens become cached references.
 
     The last committed token of a round (a correction or a bonus) was no reference of that round's pass; it waits in
     `waiting` and leads the references of the next one.
     """
 
-    def __init__(self, network: Network, meter: Meter, who_B: Tensor) -> None:
+    def __init__(self, network: Network, count: int, device: torch.device) -> None:
         assert network.packed is not None, "the plan refuses packed verification of other networks"
-        self.network, self.model, self.meter, self.who_B = network, network.packed, meter, who_B
+        self.model = network.packed
+        self.session: PackedSession | None = None
+        self.waiting_B1 = torch.full((count, 1), -1, device=device)
 
-    def pass_began(self, canvas: Canvas, slots_BS: Tensor, time: float) -> Tensor:
-        rank_BL = torch.where(canvas.pending_BL, dense_rank(canvas), REVEALED)
-        self.session = PackedSession(self.model, canvas.ids_BL, rank_BL, slots_BS, canvas.lengths_B)
-        self.waiting_B1 = torch.full_like(canvas.ids_BL[:, :1], -1)
-        self.meter.pass_(self.who_B, torch.ones_like(self.who_B), row_lengths(canvas) + (slots_BS >= 0).sum(1))
-        return self.session.first_logits_BDV
+    def pass_began(
+        self, requests: Requests, rows: Tensor, slots_RS: Tensor, within_BL: Tensor, time_B: Tensor
+    ) -> Tensor | None:
+        canvas = requests.canvas.select(rows)
+        rank_RL = torch.where(canvas.pending_BL, dense_rank(canvas), REVEALED)
+        began = PackedSession(self.model, canvas.ids_BL, rank_RL, slots_RS, canvas.lengths_B)
+        count = len(self.waiting_B1)
+        if len(rows) == count:
+            self.session = began
+        elif self.session is None:
+            began.spread(rows, count)
+            self.session = began
+        else:
+            self.session.put(rows, began)
+        self.waiting_B1[rows] = -1
+        zero_B, tokens_R = torch.zeros_like(self.waiting_B1[:, 0]), row_lengths(canvas) + (slots_RS >= 0).sum(1)
+        requests.meter.pass_(zero_B.index_fill(0, rows, 1), zero_B.index_copy(0, rows, tokens_R))
+        return began.first_logits_BDV
 
-    def look(self, canvas: Canvas, look: Look) -> Seen:
+    @property
+    def passes(self) -> PackedSession:
+        assert self.session is not None, "a pass begins before it is asked anything"
+        return self.session
+
+    def look(self, requests: Requests, look: Look) -> Seen:
         assert look.suspects_BC is None and not look.hidden, "no preset asks for this under the packed law"
         slots_BS = look.slots_BS
         asked_B1 = (slots_BS >= 0).any(1, keepdim=True)
         references_B1 = torch.where(asked_B1, self.waiting_B1, -1)
-        _, logits_BGSV = self.extend(canvas, references_B1, slots_BS[:, :0], slots_BS[:, None])
-        self.session.absorb(asked_B1[:, 0].long())
+        _, logits_BGSV = self.extend(requests, references_B1, slots_BS[:, :0], slots_BS[:, None])
+        self.passes.absorb(asked_B1[:, 0].long())
         self.waiting_B1 = torch.where(asked_B1, -1, self.waiting_B1)
         return Seen(logits_BGSV[:, 0])
 
-    def targets(self, canvas: Canvas, ask: Ask) -> Targets:
+    def targets(self, requests: Requests, ask: Ask) -> Targets:
         """References for the waiting token and the drafts, targets at the drafts, and draft groups: one behind the drafts,
         whose first member is the bonus target (it sees every draft and nothing else of its group), and one at each
         anchor."""
@@ -60,7 +79,7 @@ class PackedScorer:
         anchor_BG = behind_B1 if ask.anchor_BG is None else torch.cat([behind_B1, ask.anchor_BG], 1)
         group_BGD = group_slots(ask.slots_BS, anchor_BG, max(int(bonus), ask.ahead + 1 if ask.ahead else 0))
         references_BR = torch.cat([self.waiting_B1, window_BW], 1)
-        target_BTV, ahead_BGDV = self.extend(canvas, references_BR, asked_BW, group_BGD, ask.draft_BW)
+        target_BTV, ahead_BGDV = self.extend(requests, references_BR, asked_BW, group_BGD, ask.draft_BW)
         if bonus:
             place_B11 = ask.width_B[:, None, None].expand(-1, 1, target_BTV.shape[-1])
             target_BTV = torch.nn.functional.pad(target_BTV, (0, 0, 0, 1)).scatter(1, place_B11, ahead_BGDV[:, 0, :1])
@@ -68,37 +87,44 @@ class PackedScorer:
 
     def extend(
         self,
-        canvas: Canvas,
+        requests: Requests,
         references_BR: Tensor,
         targets_BT: Tensor,
         drafts_BGD: Tensor,
         draft_BW: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """One pass: logits of the targets [B, T, V] and of the draft groups [B, G, D, V]."""
-        ids_BR = canvas.ids_BL.gather(1, references_BR.clamp(min=0))
+        ids_BR = requests.canvas.ids_BL.gather(1, references_BR.clamp(min=0))
         if draft_BW is not None:
             ids_BR = torch.cat([ids_BR[:, :1], draft_BW], 1)
         drafts_BN = drafts_BGD.flatten(1)
         first_BN = drafts_BGD[:, :, :1].clamp(min=0).expand_as(drafts_BGD).flatten(1)
-        limit_BN = self.session.rank_BL.gather(1, first_BN)
-        target_BTV, draft_BNV = self.session.extend(references_BR, ids_BR, targets_BT, drafts_BN, limit_BN)
+        limit_BN = self.passes.rank_BL.gather(1, first_BN)
+        target_BTV, draft_BNV = self.passes.extend(references_BR, ids_BR, targets_BT, drafts_BN, limit_BN)
         queries_B = (targets_BT >= 0).sum(1) + (drafts_BN >= 0).sum(1)
         busy_B = (queries_B > 0).long()
-        self.meter.pass_(self.who_B, busy_B, busy_B * ((references_BR >= 0).sum(1) + queries_B))
+        requests.meter.pass_(busy_B, busy_B * ((references_BR >= 0).sum(1) + queries_B))
         return target_BTV, draft_BNV.view(*drafts_BGD.shape, draft_BNV.shape[-1])
 
-    def committed(self, canvas: Canvas, slots_BS: Tensor, accepted_B: Tensor, commit_B: Tensor) -> None:
+    def committed(self, slots_BS: Tensor, accepted_B: Tensor, commit_B: Tensor) -> None:
         cached_B = torch.zeros_like(accepted_B)  # committed tokens that were references of a pass of this round
-        if self.session.new_references is not None:
-            self.session.absorb(accepted_B + 1)
+        if self.passes.new_references is not None:
+            self.passes.absorb(accepted_B + 1)
             cached_B = accepted_B
         last_B1 = (commit_B - 1).clamp(min=0)[:, None]
         extra_B1 = (commit_B > cached_B)[:, None]
         self.waiting_B1 = torch.where(extra_B1, slots_BS.gather(1, last_B1), -1)
 
+    def grow(self, count: int) -> None:
+        before = len(self.waiting_B1)
+        self.waiting_B1 = torch.nn.functional.pad(self.waiting_B1, (0, 0, 0, count), value=-1)
+        if self.session is not None:
+            self.session.spread(torch.arange(before, device=self.waiting_B1.device), before + count)
+
     def select(self, rows: Tensor) -> None:
-        self.who_B, self.waiting_B1 = self.who_B[rows], self.waiting_B1[rows]
-        self.session.select(rows)
+        self.waiting_B1 = self.waiting_B1[rows]
+        if self.session is not None:
+            self.session.select(rows)
 
 
 def group_slots(slots_BS: Tensor, anchor_BG: Tensor, depth: int) -> Tensor:

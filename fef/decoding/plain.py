@@ -11,77 +11,83 @@ from torch import Tensor
 from fef.decoding.choice import Candidates, LowInfluence
 from fef.decoding.influence import influence_of
 from fef.decoding.score import Look, Seen
-from fef.decoding.takeback import is_due, remember, suspects, take_back
-from fef.decoding.work import Work
+from fef.decoding.session import Session
+from fef.decoding.takeback import remember, rows_to_check, suspects, take_back
 from fef.laws.draws import Purpose
 from fef.laws.pipeline import log_law
 
 __all__ = ["choose_and_commit", "plain_round"]
 
 
-def plain_round(work: Work) -> None:
-    look = next_look(work)
-    if not look.slots_BS.shape[1] and look.suspects_BC is None:
+def plain_round(session: Session) -> None:
+    look = next_look(session)
+    asked = (look.slots_BS >= 0).any() if look.suspects_BC is None else None
+    if asked is not None and not bool(asked):
         return  # everything is drawn, and waits for the check that ends the cycle
-    seen = work.scorer.look(work.canvas, look)
-    pending_BL = work.pending_BL
-    tokens_BS, take_BS = choose_and_commit(work, look.slots_BS, seen)
-    work.scorer.committed(work.canvas, look.slots_BS, torch.zeros_like(work.rows_B), take_BS.sum(1))
+    seen = session.scorer.look(session.requests, look)
+    pending_BL = session.pending_BL
+    tokens_BS, take_BS = choose_and_commit(session, look.slots_BS, seen)
+    session.scorer.committed(look.slots_BS, torch.zeros_like(take_BS.sum(1)), take_BS.sum(1))
     if look.suspects_BC is not None:
-        take_back(work, look.suspects_BC, seen, pending_BL & ~work.pending_BL)
-    work.run.meter.rounds[work.rows_B] += take_BS.any(1).long()
-    work.notify(look.slots_BS, tokens_BS, take_BS)
+        take_back(session, look, seen, pending_BL & ~session.pending_BL)
+    session.meter.rounds += take_BS.any(1).long()
+    session.notify(look.slots_BS, tokens_BS, take_BS)
 
 
-def next_look(work: Work) -> Look:
-    choice, revoke = work.plan.choice, work.plan.revoke
+def next_look(session: Session) -> Look:
+    choice, revoke = session.plan.choice, session.plan.revoke
     hidden = isinstance(choice, LowInfluence) and choice.source == "head"
-    if revoke is None or not is_due(work, revoke):
-        return Look(candidates(work), hidden=hidden)
-    slots_BS = candidates(work) if revoke.commits else torch.empty_like(work.rows_B[:, None])[:, :0]
-    return Look(slots_BS, suspects(work, revoke), revoke.masked, hidden)
+    slots_BS = candidates(session)
+    if revoke is None:
+        return Look(slots_BS, hidden=hidden)
+    checks_B = rows_to_check(session, revoke)
+    if not bool(checks_B.any()):
+        return Look(slots_BS, hidden=hidden)
+    if not revoke.commits:
+        slots_BS = slots_BS.masked_fill(checks_B[:, None], -1)
+    return Look(slots_BS, suspects(session, revoke, checks_B), revoke.masked, checks_B, hidden)
 
 
-def candidates(work: Work) -> Tensor:
+def candidates(session: Session) -> Tensor:
     """Slots that the rule may choose from, in decoding order: [B, S], -1 where there are fewer."""
-    if work.plan.choice.in_order:
-        return work.next_slots(int(work.plan.choice.quota(work.progress).max()))
-    return work.next_slots(int(work.pending_BL.sum(1).max()))
+    if session.plan.choice.in_order:
+        return session.next_slots(int(session.plan.choice.quota(session.progress).max()))
+    return session.next_slots(int(session.pending_BL.sum(1).max()))
 
 
-def choose_and_commit(work: Work, slots_BS: Tensor, seen: Seen) -> tuple[Tensor, Tensor]:
+def choose_and_commit(session: Session, slots_BS: Tensor, seen: Seen) -> tuple[Tensor, Tensor]:
     """Draw a token at each slot, let the rule choose, commit. Returns the tokens and which were committed, [B, S]."""
     if not slots_BS.shape[1]:
         return slots_BS, slots_BS >= 0
-    plan, logits_BSV = work.plan, seen.logits_BSV
-    logp_BSV, plain_BSV = work.law(logits_BSV, slots_BS), work.unit_law(logits_BSV, slots_BS)
+    plan, logits_BSV = session.plan, seen.logits_BSV
+    logp_BSV, plain_BSV = session.law(logits_BSV, slots_BS), session.unit_law(logits_BSV, slots_BS)
     # a slot that is drawn once is drawn with the noise that every chain decoder uses there
     redraws = plan.choice.reads_tokens or plan.revoke is not None
-    site = work.site(slots_BS, work.attempt if redraws else 0)
-    tokens_BS = work.noise.categorical(logp_BSV, site, Purpose.TOKEN)
+    site = session.site(slots_BS, session.passes.attempt_B if redraws else None)
+    tokens_BS = session.noise.categorical(logp_BSV, site, Purpose.TOKEN)
     found = Candidates(
         slots_BS,
         tokens_BS,
         plain_BSV,
-        lambda: log_law(logits_BSV, work.sampling.ungreedy()),
-        plan.choice.quota(work.progress),
-        distance_in_block(work, slots_BS),
-        work.canvas.ids_BL.shape[1],
-        work.noise,
-        work.site(slots_BS, work.attempt),
-        work.memory,
-        lambda: influence_of(work, slots_BS, seen),
+        lambda: log_law(logits_BSV, session.sampling.ungreedy()),
+        plan.choice.quota(session.progress),
+        distance_in_block(session, slots_BS),
+        session.canvas.ids_BL.shape[1],
+        session.noise,
+        session.site(slots_BS, session.passes.attempt_B),
+        session.memory,
+        lambda: influence_of(session, slots_BS, seen),
     )
     take_BS = plan.choice.select(found) & (slots_BS >= 0)
-    work.commit(slots_BS, tokens_BS, logp_BSV, plain_BSV, take_BS, fill=not plan.choice.in_order)
+    session.commit(slots_BS, tokens_BS, logp_BSV, plain_BSV, take_BS, fill=not plan.choice.in_order)
     if plan.revoke is not None and plan.revoke.recent:
-        remember(work, plan.revoke, slots_BS, plain_BSV, take_BS)
+        remember(session, plan.revoke, slots_BS, plain_BSV, take_BS)
     return tokens_BS, take_BS
 
 
-def distance_in_block(work: Work, slots_BS: Tensor) -> Tensor:
+def distance_in_block(session: Session, slots_BS: Tensor) -> Tensor:
     """Slots of the block before each one, from its first open slot on, as a share of the block."""
-    place_BL = work.within_BL.long().cumsum(1)
-    first_B1 = torch.where(work.pending_BL, place_BL, place_BL.shape[1]).amin(1, keepdim=True)
+    place_BL = session.within_BL.long().cumsum(1)
+    first_B1 = torch.where(session.pending_BL, place_BL, place_BL.shape[1]).amin(1, keepdim=True)
     place_BS = (place_BL - first_B1).gather(1, slots_BS.clamp(min=0))
-    return place_BS / work.within_BL.sum(1, keepdim=True)
+    return place_BS / session.within_BL.sum(1, keepdim=True)

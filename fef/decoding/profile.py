@@ -10,15 +10,17 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from fef.decoding.canvas import Canvas
+from fef.decoding.network import Network
 from fef.decoding.order import decoding_order
+from fef.decoding.plan import Plan
+from fef.decoding.requests import Requests
 from fef.decoding.score import Look
-from fef.decoding.work import Run, start_work
+from fef.decoding.session import Session
 
 __all__ = ["masked_nats"]
 
 
-def masked_nats(run: Run, canvas: Canvas, tokens_BL: Tensor, revealed: Sequence[int]) -> Tensor:
+def masked_nats(network: Network, plan: Plan, requests: Requests, tokens_BL: Tensor, revealed: Sequence[int]) -> Tensor:
     """Mean -log p (nats) of `tokens_BL` at the slots still masked when the first `revealed[g]` slots of each row's order hold
     theirs; float64 [B, G]. One pass a number.
 
@@ -26,17 +28,19 @@ def masked_nats(run: Run, canvas: Canvas, tokens_BL: Tensor, revealed: Sequence[
     slot is as good a next one, so all of them are averaged. revealed: ascending, below the open slots of a row, of which
     all rows have the same number.
     """
+    canvas = requests.canvas
     open_B = canvas.open_BL.sum(1)
     assert bool((open_B == open_B[0]).all()) and revealed[-1] < int(open_B[0]), "rows have equal slots, and one is left"
-    canvas.rank_BL = decoding_order(canvas, run.plan, run.noise)
-    work = start_work(run, canvas, canvas.open_BL, k=1)
+    canvas.rank_BL = decoding_order(canvas, plan, requests.noise)
+    session = Session(network, plan, requests)
+    session.open_passes()
     done, nats = 0, []
     for count in revealed:
-        next_BS = work.next_slots(count - done)
+        next_BS = session.next_slots(count - done)
         unknown_BS = torch.full(next_BS.shape, torch.nan, dtype=torch.float64, device=next_BS.device)
-        work.canvas.write(next_BS, tokens_BL.gather(1, next_BS), unknown_BS, unknown_BS, next_BS >= 0)
-        masked_BS = work.next_slots(int(open_B[0]) - count)
-        logp_BSV = work.law(work.scorer.look(work.canvas, Look(masked_BS)).logits_BSV, masked_BS)
+        session.canvas.write(next_BS, tokens_BL.gather(1, next_BS), unknown_BS, unknown_BS, next_BS >= 0)
+        masked_BS = session.next_slots(int(open_B[0]) - count)
+        logp_BSV = session.law(session.scorer.look(session.requests, Look(masked_BS)).logits_BSV, masked_BS)
         logp_BS = logp_BSV.gather(-1, tokens_BL.gather(1, masked_BS)[..., None])[..., 0]
         nats.append(-logp_BS.mean(1))
         done = count

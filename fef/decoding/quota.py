@@ -19,12 +19,12 @@ __all__ = ["BlockShare", "DreamShare", "EvenShare", "Everything", "Pace", "PerRo
 
 @dataclass(frozen=True)
 class Progress:
-    """masks_B: slots of the block when its pass began. pending_B: those still open. round: rounds done. blocks_B: blocks a
+    """masks_B: slots of the block when its pass began. pending_B: those still open. round_B: rounds done. blocks_B: blocks a
     row has."""
 
     masks_B: Tensor
     pending_B: Tensor
-    round: int
+    round_B: Tensor
     blocks_B: Tensor
 
 
@@ -81,7 +81,7 @@ class EvenShare:
 
     def __call__(self, progress: Progress) -> Tensor:
         rounds_B = torch.minimum((self.steps // progress.blocks_B).clamp(min=1), progress.masks_B)
-        return progress.masks_B // rounds_B + (progress.round < progress.masks_B % rounds_B).long()
+        return progress.masks_B // rounds_B + (progress.round_B < progress.masks_B % rounds_B).long()
 
 
 @dataclass(frozen=True)
@@ -99,8 +99,7 @@ class BlockShare:
 
     def __call__(self, progress: Progress) -> Tensor:
         steps = min(self.steps, self.block_length)
-        count = self.block_length // steps + (progress.round < self.block_length % steps)
-        return torch.full_like(progress.masks_B, count)
+        return self.block_length // steps + (progress.round_B < self.block_length % steps).long()
 
 
 @dataclass(frozen=True)
@@ -112,7 +111,7 @@ class Pace:
     bound = None
 
     def __call__(self, progress: Progress) -> Tensor:
-        due_B = (progress.masks_B * (progress.round + 1) // self.steps).minimum(progress.masks_B)
+        due_B = (progress.masks_B * (progress.round_B + 1) // self.steps).minimum(progress.masks_B)
         return (due_B - (progress.masks_B - progress.pending_B)).clamp(min=1)
 
 
@@ -132,8 +131,10 @@ class DreamShare:
     def __call__(self, progress: Progress) -> Tensor:
         steps_B = progress.masks_B if self.steps is None else (self.steps // progress.blocks_B).clamp(min=1)
         quota = [
-            dream_count(pending, steps, progress.round, self.eps)
-            for pending, steps in zip(progress.pending_B.tolist(), steps_B.tolist(), strict=True)
+            dream_count(pending, steps, round_, self.eps)
+            for pending, steps, round_ in zip(
+                progress.pending_B.tolist(), steps_B.tolist(), progress.round_B.tolist(), strict=True
+            )
         ]
         return torch.tensor(quota, device=progress.masks_B.device)
 
@@ -149,9 +150,9 @@ class Planned:
 
     def __call__(self, progress: Progress) -> Tensor:
         quota = []
-        for masks in progress.masks_B.tolist():
+        for masks, round_ in zip(progress.masks_B.tolist(), progress.round_B.tolist(), strict=True):
             counts = best_counts(self.profile, masks, self.steps)
-            quota.append(counts[progress.round] if progress.round < len(counts) else 1)
+            quota.append(counts[round_] if round_ < len(counts) else 1)
         return torch.tensor(quota, device=progress.masks_B.device)
 
 

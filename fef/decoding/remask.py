@@ -23,14 +23,16 @@ def first_noise(canvas: Canvas, within_BL: Tensor, process: SiteNoise, noise: No
     pending_BL = canvas.pending_BL & within_BL
     log_prior_V = process.prior(process.vocab_size, canvas.ids_BL.device).log()
     draw_BL = noise.categorical(log_prior_V.expand(*pending_BL.shape, -1), everywhere(pending_BL, 0), Purpose.PRIOR)
-    canvas.noisy_BL = torch.where(pending_BL, draw_BL, canvas.ids_BL)
+    elsewhere_BL = torch.where(within_BL.any(1, keepdim=True), canvas.ids_BL, canvas.noisy_BL)
+    canvas.noisy_BL = torch.where(pending_BL, draw_BL, elsewhere_BL)
     canvas.ids_BL[pending_BL] = canvas.noisy_BL[pending_BL]
 
 
 def remask(
     canvas: Canvas, hidden_BL: Tensor, within_BL: Tensor, plan: Plan, process: SiteNoise, noise: Noise, k: int
 ) -> None:
-    """From x_0 drawn at time t = k / steps to x_s, s = t - 1 / steps. `hidden_BL` were drawn in this pass.
+    """From x_0 drawn at time t = k / steps to x_s, s = t - 1 / steps, in the rows that have slots in `within_BL`. `hidden_BL`
+    were drawn in this pass.
 
     "random" is the reverse transition q(x_s | x_t, x_0), which looks at no confidence: exact. "low-confidence" hides the
     same expected share, but those drawn with the lowest probability: no law is kept (methods.md 0.4, law 3). "remdm" hides
@@ -39,7 +41,6 @@ def remask(
     """
     t, s = k / plan.steps, (k - 1) / plan.steps
     if not isinstance(process, AbsorbingNoise):
-        assert canvas.noisy_BL is not None, "first_noise sets it"
         x_s = posterior_draw(canvas, hidden_BL, process, noise, k, t, s)
         canvas.noisy_BL = torch.where(hidden_BL, x_s, canvas.noisy_BL)
         canvas.ids_BL[hidden_BL] = canvas.noisy_BL[hidden_BL]
@@ -62,7 +63,7 @@ def remask(
 def posterior_draw(
     canvas: Canvas, hidden_BL: Tensor, process: SiteNoise, noise: Noise, k: int, t: float, s: float
 ) -> Tensor:
-    assert not isinstance(process, AbsorbingNoise) and canvas.noisy_BL is not None
+    assert not isinstance(process, AbsorbingNoise)
     log_BLV = process.posterior(canvas.noisy_BL, canvas.ids_BL, t, s, process.vocab_size).log()
     return noise.categorical(log_BLV, everywhere(hidden_BL, k), Purpose.REMASK)
 
@@ -75,4 +76,5 @@ def lowest_first(score_BL: Tensor, among_BL: Tensor) -> Tensor:
 
 def everywhere(active_BL: Tensor, step: int) -> Site:
     index_BL = torch.arange(active_BL.shape[1], device=active_BL.device).expand_as(active_BL)
-    return Site(index_BL, step, torch.zeros_like(index_BL[:, 0]), active_BL)
+    zero_B = torch.zeros_like(index_BL[:, 0])
+    return Site(index_BL, zero_B + step, zero_B, active_BL)

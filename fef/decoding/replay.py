@@ -17,50 +17,62 @@ from fef.decoding.canvas import Canvas
 from fef.decoding.plain import choose_and_commit
 from fef.decoding.rows import RowsScorer
 from fef.decoding.score import Look, Seen
-from fef.decoding.work import Work
+from fef.decoding.session import Session
 
 __all__ = ["replay_round"]
 
 
-def replay_round(work: Work) -> None:
-    scorer = work.scorer
+def replay_round(session: Session) -> None:
+    scorer = session.scorer
     assert isinstance(scorer, RowsScorer), "the preset asks for rows"
-    slots_BL = torch.arange(work.within_BL.shape[1], device=work.within_BL.device).masked_fill(~work.pending_BL, -1)
-    logits_BLV = scorer.look(work.canvas, Look(slots_BL)).logits_BSV if work.carry is None else work.carry[0]
-    chain = [rule_step(work, work.canvas, logits_BLV)]
-    for _ in range(work.plan.replay - 1):
-        chain.append(rule_step(work, chain[-1], logits_BLV))
+    slots_BL = torch.arange(session.within_BL.shape[1], device=session.within_BL.device).masked_fill(
+        ~session.pending_BL, -1
+    )
+    logits_BLV = rule_logits(session, scorer, slots_BL)
+    chain = [rule_step(session, session.canvas, logits_BLV)]
+    for _ in range(session.plan.replay - 1):
+        chain.append(rule_step(session, chain[-1], logits_BLV))
     # one call for all canvases that are not complete; the step to the first one is certain already
     ids_BNL = torch.stack([c.ids_BL for c in chain], 1)
-    open_BNL = torch.stack([c.pending_BL & work.within_BL for c in chain], 1)
+    open_BNL = torch.stack([c.pending_BL & session.within_BL for c in chain], 1)
     open_BNL = open_BNL & torch.cat([torch.ones_like(open_BNL[:, :1]), open_BNL[:, :-1]], 1).any(-1, keepdim=True)
     at_BNL = slots_BL[:, None].masked_fill(~open_BNL, -1)
     keep_BNL = torch.ones_like(ids_BNL, dtype=torch.float64)
-    logits_BNLV = scorer.score(work.canvas, ids_BNL, keep_BNL, at_BNL) if bool((at_BNL >= 0).any()) else None
-    reached_B = torch.zeros_like(work.rows_B)
+    logits_BNLV = scorer.score(session.requests, ids_BNL, keep_BNL, at_BNL) if bool((at_BNL >= 0).any()) else None
+    reached_B = torch.zeros_like(session.passes.attempt_B)
     if logits_BNLV is not None:
         for n in range(len(chain) - 1):
             onward_B = (reached_B == n) & open_BNL[:, n].any(-1)
-            true = rule_step(work, chain[n], logits_BNLV[:, n])
+            true = rule_step(session, chain[n], logits_BNLV[:, n])
             reached_B = torch.where(onward_B & same(true, chain[n + 1]), n + 1, reached_B)
         every_B = torch.arange(len(reached_B), device=reached_B.device)
-        work.carry = logits_BNLV[every_B, reached_B], torch.ones_like(reached_B, dtype=torch.bool)
-    before_BL = work.pending_BL
+        session.carry = logits_BNLV[every_B, reached_B], torch.ones_like(reached_B, dtype=torch.bool)
+    before_BL = session.pending_BL
     for n, canvas in enumerate(chain):
         rows = (reached_B == n).nonzero()[:, 0]
-        work.canvas.put(rows, canvas.select(rows))
-    meter = work.run.meter
-    busy_B = before_BL.any(1)
-    meter.rounds[work.rows_B] += busy_B.long()
-    meter.drafted[work.rows_B] += busy_B * (1 + open_BNL[:, :-1].any(-1).sum(1))
-    meter.accepted[work.rows_B] += busy_B * (1 + reached_B)
-    written_BL = before_BL & ~work.pending_BL
-    work.notify(slots_BL, work.canvas.ids_BL, written_BL)
+        session.canvas.put(rows, canvas.select(rows))
+    meter, busy_B = session.meter, before_BL.any(1)
+    meter.rounds += busy_B.long()
+    meter.drafted += busy_B * (1 + open_BNL[:, :-1].any(-1).sum(1))
+    meter.accepted += busy_B * (1 + reached_B)
+    written_BL = before_BL & ~session.pending_BL
+    session.notify(slots_BL, session.canvas.ids_BL, written_BL)
 
 
-def rule_step(work: Work, canvas: Canvas, logits_BLV: Tensor) -> Canvas:
+def rule_logits(session: Session, scorer: RowsScorer, slots_BL: Tensor) -> Tensor:
+    """Logits [B, L, V] at the current canvas: those that the last round left, else from a pass."""
+    if session.carry is None:
+        return scorer.look(session.requests, Look(slots_BL)).logits_BSV
+    carry_BLV, carried_B = session.carry
+    asked_BL = slots_BL.masked_fill(carried_B[:, None], -1)
+    if not bool((asked_BL >= 0).any()):
+        return carry_BLV
+    return torch.where(carried_B[:, None, None], carry_BLV, scorer.look(session.requests, Look(asked_BL)).logits_BSV)
+
+
+def rule_step(session: Session, canvas: Canvas, logits_BLV: Tensor) -> Canvas:
     """The canvas after one round of the rule with these logits."""
-    ahead = work.with_canvas(canvas.copy())
+    ahead = session.with_canvas(canvas.copy())
     slots_BS = ahead.next_slots(int(ahead.pending_BL.sum(1).max()))
     at_BSV = slots_BS.clamp(min=0)[..., None].expand(-1, -1, logits_BLV.shape[-1])
     choose_and_commit(ahead, slots_BS, Seen(logits_BLV.gather(1, at_BSV)))

@@ -9,43 +9,45 @@ import torch
 from torch import Tensor
 
 from fef.decoding.canvas import Canvas
-from fef.decoding.meter import Meter
 from fef.decoding.network import Network
 from fef.decoding.plan import Guidance
+from fef.decoding.requests import Requests
 from fef.decoding.score import Ask, Look, Seen, Targets, row_lengths
 
-__all__ = ["RowsScorer", "prefix_states"]
+__all__ = ["RowsScorer", "bill_canvas", "prefix_states"]
 
 
 class RowsScorer:
-    """Scores requests `who_B` (their places in the batch that `meter` counts). Under visible noise, targets get the site
-    likelihood of Lemma 1 (methods.md 1.1)."""
+    """Under visible noise, targets get the site likelihood of Lemma 1 (2605.14305)."""
 
-    def __init__(self, network: Network, meter: Meter, who_B: Tensor, guidance: Guidance) -> None:
-        self.network, self.meter, self.who_B, self.guidance = network, meter, who_B, guidance
-        self.time = 1.0
+    def __init__(self, network: Network, count: int, device: torch.device, guidance: Guidance) -> None:
+        self.network, self.guidance = network, guidance
+        self.time_B = torch.ones(count, dtype=torch.float64, device=device)
 
-    def pass_began(self, canvas: Canvas, slots_BS: Tensor, time: float) -> Tensor | None:
-        self.time = time
+    def pass_began(
+        self, requests: Requests, rows: Tensor, slots_RS: Tensor, within_BL: Tensor, time_B: Tensor
+    ) -> Tensor | None:
+        self.time_B = self.time_B.index_copy(0, rows, time_B[rows])
         return None
 
-    def look(self, canvas: Canvas, look: Look) -> Seen:
-        slots_BS, suspects_BC = look.slots_BS, look.suspects_BC
+    def look(self, requests: Requests, look: Look) -> Seen:
+        canvas, slots_BS, suspects_BC = requests.canvas, look.slots_BS, look.suspects_BC
         if look.hidden:
-            self.bill_canvas(canvas, (slots_BS >= 0).any(1))
+            bill_canvas(requests, (slots_BS >= 0).any(1))
             states_BSE, logits_BSV = self.network.hidden_at(canvas.ids_BL, slots_BS.clamp(min=0), canvas.lengths_B)
             return Seen(logits_BSV, hidden_BSE=states_BSE)
         if suspects_BC is not None and look.masked:
-            return self.look_without(canvas, slots_BS, suspects_BC)
+            return self.look_without(requests, slots_BS, suspects_BC)
         S = slots_BS.shape[1]
         at_BN = slots_BS if suspects_BC is None else torch.cat([slots_BS, suspects_BC], 1)
-        logits_BNV = self.score(canvas, canvas.ids_BL[:, None], self.keep_BL(canvas)[:, None], at_BN[:, None])[:, 0]
+        logits_BNV = self.score(requests, canvas.ids_BL[:, None], self.keep_BL(canvas)[:, None], at_BN[:, None])[:, 0]
         return Seen(logits_BNV[:, :S], None if suspects_BC is None else logits_BNV[:, S:])
 
-    def look_without(self, canvas: Canvas, slots_BS: Tensor, suspects_BC: Tensor) -> Seen:
+    def look_without(self, requests: Requests, slots_BS: Tensor, suspects_BC: Tensor) -> Seen:
         """Suspects in the shadow of a transformer's own pass; for another denoiser, a row each with that position masked."""
+        canvas = requests.canvas
         if self.network.casts_shadows:
-            self.bill_canvas(canvas, (slots_BS >= 0).any(1) | (suspects_BC >= 0).any(1), (suspects_BC >= 0).sum(1))
+            bill_canvas(requests, (slots_BS >= 0).any(1) | (suspects_BC >= 0).any(1), (suspects_BC >= 0).sum(1))
             seen = self.network.full_pass(canvas.ids_BL, slots_BS.clamp(min=0), suspects_BC, canvas.lengths_B)
             return Seen(seen.logits_RSV, seen.shadow_RCV)
         C, S = suspects_BC.shape[1], slots_BS.shape[1]
@@ -54,10 +56,11 @@ class RowsScorer:
         at_BNP = torch.full((len(slots_BS), C + 1, max(S, 1)), -1, device=slots_BS.device)
         at_BNP[:, 0, :S], at_BNP[:, 1:, 0] = slots_BS, suspects_BC
         keep_BNL = self.keep_BL(canvas)[:, None].expand_as(states_BNL)
-        logits_BNPV = self.score(canvas, torch.cat([states_BNL[:, :1], hidden_BCL], 1), keep_BNL, at_BNP)
+        logits_BNPV = self.score(requests, torch.cat([states_BNL[:, :1], hidden_BCL], 1), keep_BNL, at_BNP)
         return Seen(logits_BNPV[:, 0, :S], logits_BNPV[:, 1:, 0])
 
-    def targets(self, canvas: Canvas, ask: Ask) -> Targets:
+    def targets(self, requests: Requests, ask: Ask) -> Targets:
+        canvas = requests.canvas
         prefix_BP, draft_BP = ask.slots_BS[:, : ask.count - 1], ask.draft_BW[:, : ask.count - 1]
         states_BTL = prefix_states(canvas.ids_BL, prefix_BP, draft_BP)
         keep_BTL = prefix_states(self.keep_BL(canvas), prefix_BP, torch.ones_like(draft_BP).double())
@@ -69,7 +72,7 @@ class RowsScorer:
         at_BTP = slots_BN.unfold(1, 1 + ask.ahead, 1)[:, : ask.count].masked_fill(absent_BT[..., None], -1)
         if self.network.visible_noise:
             states_BTL = states_BTL.scatter(2, at_BTP[..., :1].clamp(min=0), self.network.mask_id)
-        logits_BTPV = self.score(canvas, states_BTL, keep_BTL, at_BTP)
+        logits_BTPV = self.score(requests, states_BTL, keep_BTL, at_BTP)
         target_BTV = logits_BTPV[:, :, 0]
         if self.network.visible_noise:
             target_BTV = self.with_likelihood(canvas, target_BTV, ask.slots_BS[:, : ask.count])
@@ -79,17 +82,18 @@ class RowsScorer:
 
     def keep_BL(self, canvas: Canvas) -> Tensor:
         """Keep probability of every site: pending ones carry the noise of this time, all others are clean."""
-        clean_BL = torch.ones_like(canvas.pending_BL, dtype=torch.float64)
-        return clean_BL.masked_fill(canvas.pending_BL, self.network.noise.keep(self.time))
+        keep_B1 = self.network.noise.schedule.keep(self.time_B[:, None])
+        return torch.where(canvas.pending_BL, keep_B1, 1.0)
 
-    def score(self, canvas: Canvas, states_BTL: Tensor, keep_BTL: Tensor, at_BTP: Tensor) -> Tensor:
+    def score(self, requests: Requests, states_BTL: Tensor, keep_BTL: Tensor, at_BTP: Tensor) -> Tensor:
         """Run the states that are asked anything, as one call; logits [B, T, P, V], zero where nothing is asked."""
         real_BT = (at_BTP >= 0).any(-1)
         owner_R = real_BT.nonzero()[:, 0]
         keep_RL = keep_BTL[real_BT] if self.network.visible_noise else None
-        logits_RPV, tokens_R = self.run(canvas, states_BTL[real_BT], at_BTP[real_BT].clamp(min=0), owner_R, keep_RL)
+        canvas, at_RP = requests.canvas, at_BTP[real_BT].clamp(min=0)
+        logits_RPV, tokens_R = self.run(canvas, states_BTL[real_BT], at_RP, owner_R, keep_RL)
         rows_B = real_BT.sum(1) * self.guidance.rows
-        self.meter.pass_(self.who_B, rows_B, torch.zeros_like(rows_B).index_add_(0, owner_R, tokens_R))
+        requests.meter.pass_(rows_B, torch.zeros_like(rows_B).index_add_(0, owner_R, tokens_R))
         out_BTPV = logits_RPV.new_zeros((*at_BTP.shape, logits_RPV.shape[-1]))
         out_BTPV[real_BT] = logits_RPV.masked_fill((at_BTP[real_BT] < 0)[..., None], 0.0)
         return out_BTPV
@@ -118,21 +122,26 @@ class RowsScorer:
             logits_RPV = logits_RPV.gather(1, at_RP[..., None].expand(-1, -1, logits_RPV.shape[-1]))
         return logits_RPV, tokens_R
 
-    def bill_canvas(self, canvas: Canvas, busy_B: Tensor, more_B: Tensor | int = 0) -> None:
-        self.meter.pass_(self.who_B, busy_B.long(), row_lengths(canvas) + more_B)
-
     def with_likelihood(self, canvas: Canvas, logits_BTV: Tensor, slots_BT: Tensor) -> Tensor:
         """Target proportional to q(x_t^i | x_0^i) p(x_0^i | x_t^{>i}, x_0^{<i}), Lemma 1 of 2605.14305; the second factor,
         a leave-one-out prediction, is what the network says of a masked site."""
         noisy_BT = canvas.ids_BL.gather(1, slots_BT.clamp(min=0))
-        likelihood_BTV = self.network.noise.log_likelihood(noisy_BT, self.time, logits_BTV.shape[-1])
+        likelihood_BTV = self.network.noise.log_likelihood(noisy_BT, self.time_B[:, None], logits_BTV.shape[-1])
         return logits_BTV.double().log_softmax(-1) + torch.where((slots_BT >= 0)[..., None], likelihood_BTV, 0.0)
 
-    def committed(self, canvas: Canvas, slots_BS: Tensor, accepted_B: Tensor, commit_B: Tensor) -> None:
+    def committed(self, slots_BS: Tensor, accepted_B: Tensor, commit_B: Tensor) -> None:
         pass
 
+    def grow(self, count: int) -> None:
+        self.time_B = torch.cat([self.time_B, self.time_B.new_ones(count)])
+
     def select(self, rows: Tensor) -> None:
-        self.who_B = self.who_B[rows]
+        self.time_B = self.time_B[rows]
+
+
+def bill_canvas(requests: Requests, busy_B: Tensor, more_B: Tensor | int = 0) -> None:
+    """Count a pass over the whole canvas of the busy rows, and `more_B` tokens besides."""
+    requests.meter.pass_(busy_B.long(), row_lengths(requests.canvas) + more_B)
 
 
 def prefix_states(ids_BL: Tensor, slots_BW: Tensor, draft_BW: Tensor) -> Tensor:

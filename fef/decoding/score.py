@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from fef.decoding.canvas import Canvas
-from fef.decoding.network import Network
+from fef.decoding.requests import Requests
 
 __all__ = ["Ask", "Look", "Scorer", "Seen", "Targets", "row_lengths"]
 
@@ -24,11 +24,13 @@ __all__ = ["Ask", "Look", "Scorer", "Seen", "Targets", "row_lengths"]
 @dataclass(frozen=True)
 class Look:
     """What to look at. slots_BS: open slots. suspects_BC: committed positions (-1: none). masked: look at each suspect as if
-    its position were masked. hidden: give final hidden states at the slots, too."""
+    its position were masked. checks_B: rows [B] that look at their suspects in this round. hidden: give final hidden states
+    at the slots, too."""
 
     slots_BS: Tensor
     suspects_BC: Tensor | None = None
     masked: bool = True
+    checks_B: Tensor | None = None
     hidden: bool = False
 
 
@@ -85,21 +87,30 @@ class Targets:
 
 
 class Scorer(Protocol):
-    network: Network
+    """Scores the rows of a batch; keeps what it knows of each row between passes, and counts passes in their meter."""
 
-    def pass_began(self, canvas: Canvas, slots_BS: Tensor, time: float) -> Tensor | None:
-        """Open the denoising pass of noise time `time`. May give draft logits for `slots_BS` at no further cost."""
+    def pass_began(
+        self, requests: Requests, rows: Tensor, slots_RS: Tensor, within_BL: Tensor, time_B: Tensor
+    ) -> Tensor | None:
+        """The rows R of B open a denoising pass, of noise time `time_B`, in the slots `within_BL`. May give draft logits
+        [R, S, V] for `slots_RS` at no further cost."""
         ...
 
-    def look(self, canvas: Canvas, look: Look) -> Seen:
+    def look(self, requests: Requests, look: Look) -> Seen:
         """One pass over the canvas."""
         ...
 
-    def targets(self, canvas: Canvas, ask: Ask) -> Targets: ...
+    def targets(self, requests: Requests, ask: Ask) -> Targets: ...
 
-    def committed(self, canvas: Canvas, slots_BS: Tensor, accepted_B: Tensor, commit_B: Tensor) -> None: ...
+    def committed(self, slots_BS: Tensor, accepted_B: Tensor, commit_B: Tensor) -> None: ...
 
-    def select(self, rows: Tensor) -> None: ...
+    def grow(self, count: int) -> None:
+        """Append rows, each a request of which nothing is known."""
+        ...
+
+    def select(self, rows: Tensor) -> None:
+        """Keep only these rows."""
+        ...
 
 
 def row_lengths(canvas: Canvas) -> Tensor:

@@ -1,4 +1,4 @@
-"""Speculative rounds: draft a window, verify it, commit what the acceptance rule allows (methods.md 1.2, 20).
+"""Speculative rounds: draft a window, verify it, commit what the acceptance rule allows (FeF-DLLM, 2605.14305).
 
 Shapes: B rows, W drafts, T targets (W, or W + 1 with a bonus slot), S slots, G anchors, V vocabulary,
 X = W + 1 numbers of drafts.
@@ -12,62 +12,61 @@ from torch import Tensor
 from fef.decoding.draft import Drafts, propose
 from fef.decoding.plan import Speculation
 from fef.decoding.score import Ask, Targets
-from fef.decoding.work import Work
+from fef.decoding.session import Session
 from fef.laws.accept import ACCEPT
 
 __all__ = ["speculative_round"]
 
 
-def speculative_round(work: Work, spec: Speculation) -> None:
-    canvas, width = work.canvas, work.window
+def speculative_round(session: Session, spec: Speculation) -> None:
+    canvas, width = session.canvas, session.window
     count = width + 1 if spec.bonus else width
     ahead = width if spec.draft == "reuse" else 0
-    slots_BS = work.next_slots(count + ahead)
-    drafts = propose(work, spec, slots_BS[:, :width])
+    slots_BS = session.next_slots(count + ahead)
+    drafts = propose(session, spec, slots_BS[:, :width])
     draft_BW = drafts.tokens_BW
-    if work.run.eos is not None:
-        slots_BS = work.run.eos.without_certain_tail(canvas, work.within_BL, slots_BS, draft_BW)
+    if session.eos is not None:
+        slots_BS = session.eos.without_certain_tail(canvas, session.within_BL, slots_BS, draft_BW)
     slots_BT = slots_BS[:, :count]
-    chance_BX = chance_to_be_reached(work, spec, drafts, slots_BS[:, :width])
+    chance_BX = chance_to_be_reached(session, spec, drafts, slots_BS[:, :width])
     width_B = ((slots_BS[:, :width] >= 0) & (chance_BX[:, :width] >= spec.survival)).sum(1)
     targets_B = torch.minimum((slots_BT >= 0).sum(1), width_B + int(spec.bonus))
     ask = Ask(slots_BS, draft_BW, width_B, count, targets_B, drafts.known_B, ahead)
-    targets = verify(work, spec, ask, drafts, chance_BX)
-    logp_BTV = work.law(targets.logits_BTV, slots_BT, draft_BW)
-    site_BT = work.site(slots_BT, work.attempt)
-    accepted = ACCEPT[spec.accept](logp_BTV, drafts.logq_BWV, draft_BW, width_B, targets_B, work.noise, site_BT)
+    targets = verify(session, spec, ask, drafts, chance_BX)
+    logp_BTV = session.law(targets.logits_BTV, slots_BT, draft_BW)
+    site_BT = session.site(slots_BT, session.passes.attempt_B)
+    accepted = ACCEPT[spec.accept](logp_BTV, drafts.logq_BWV, draft_BW, width_B, targets_B, session.noise, site_BT)
     take_BT = torch.arange(count, device=slots_BT.device) < accepted.commit_B[:, None]
-    plain_BTV = work.plain_law(targets.logits_BTV)
-    work.commit(slots_BT, accepted.tokens_BT, logp_BTV, plain_BTV, take_BT, fill=False)
-    work.scorer.committed(canvas, slots_BT, accepted.accepted_B, accepted.commit_B)
-    work.carry = targets.after(accepted.accepted_B, accepted.commit_B)
-    meter = work.run.meter
-    meter.rounds[work.rows_B] += (width_B > 0).long()
-    meter.drafted[work.rows_B] += width_B
-    meter.accepted[work.rows_B] += accepted.accepted_B
-    work.notify(slots_BT, accepted.tokens_BT, take_BT, draft_BW, accepted.accepted_B)
+    plain_BTV = session.plain_law(targets.logits_BTV)
+    session.commit(slots_BT, accepted.tokens_BT, logp_BTV, plain_BTV, take_BT, fill=False)
+    session.scorer.committed(slots_BT, accepted.accepted_B, accepted.commit_B)
+    session.carry = targets.after(accepted.accepted_B, accepted.commit_B)
+    session.meter.rounds += (width_B > 0).long()
+    session.meter.drafted += width_B
+    session.meter.accepted += accepted.accepted_B
+    session.notify(slots_BT, accepted.tokens_BT, take_BT, draft_BW, accepted.accepted_B)
 
 
-def chance_to_be_reached(work: Work, spec: Speculation, drafts: Drafts, window_BW: Tensor) -> Tensor:
+def chance_to_be_reached(session: Session, spec: Speculation, drafts: Drafts, window_BW: Tensor) -> Tensor:
     """Predicted chance [B, X] that the first 0, 1, .., W drafts all hold.
 
     "confidence": a draft holds with the largest probability of its law. "influence": with one minus the influence on it of
-    the slots before it (methods.md 2.5: TV(p, q) is bounded by it). Neither looks at a drawn value, so the window is a
+    the slots before it (TV(p, q) is bounded by it). Neither looks at a drawn value, so the window is a
     function of history and the law stays what it is.
     """
     if not spec.survival and not spec.anchors:
         return torch.ones(window_BW.shape[0], window_BW.shape[1] + 1, dtype=torch.float64, device=window_BW.device)
     if spec.planner == "influence":
-        assert drafts.hidden_BWE is not None and work.plan.head is not None, "the preset asks for both"
-        moved_BW = work.plan.head(drafts.hidden_BWE, window_BW).double().triu(1).sum(1)
+        assert drafts.hidden_BWE is not None and session.plan.head is not None, "the preset asks for both"
+        moved_BW = session.plan.head(drafts.hidden_BWE, window_BW).double().triu(1).sum(1)
         holds_BW = (1 - moved_BW).clamp(min=0)
     else:
-        holds_BW = work.plain_law(drafts.logits_BWV).amax(-1).exp()
+        holds_BW = session.plain_law(drafts.logits_BWV).amax(-1).exp()
     holds_BW = holds_BW.masked_fill(window_BW < 0, 1.0)
     return torch.nn.functional.pad(holds_BW.cumprod(1), (1, 0), value=1.0)
 
 
-def verify(work: Work, spec: Speculation, ask: Ask, drafts: Drafts, chance_BX: Tensor) -> Targets:
+def verify(session: Session, spec: Speculation, ask: Ask, drafts: Drafts, chance_BX: Tensor) -> Targets:
     """Targets of a round. Where the first target is known, its row asks for the others only, and for nothing if there are
     none."""
     first_B1V = drafts.logits_BWV[:, :1]
@@ -82,7 +81,7 @@ def verify(work: Work, spec: Speculation, ask: Ask, drafts: Drafts, chance_BX: T
     if ask.ahead and spec.anchors:
         anchor_BG = likely_ends(chance_BX, width_B, spec.anchors)
     asked = Ask(slots_BS, ask.draft_BW, width_B, ask.count, targets_B, known_B, ask.ahead, anchor_BG)
-    targets = work.scorer.targets(work.canvas, asked)
+    targets = session.scorer.targets(session.requests, asked)
     known_first_B1V = torch.where(known_B[:, None, None], first_B1V, targets.logits_BTV[:, :1])
     targets.logits_BTV = torch.cat([known_first_B1V, targets.logits_BTV[:, 1:]], dim=1)
     return targets

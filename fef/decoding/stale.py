@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from fef.decoding.canvas import Canvas
-from fef.decoding.meter import Meter
 from fef.decoding.network import Network
 from fef.decoding.plan import CacheRule, Guidance
+from fef.decoding.requests import Requests
 from fef.decoding.rows import RowsScorer
-from fef.decoding.score import Look, Seen
+from fef.decoding.score import Look, Seen, row_lengths
 from fef.models.stale import StaleCache
 from fef.models.transformer import Transformer
 
@@ -22,40 +22,84 @@ __all__ = ["BlockCausalScorer", "StaleScorer"]
 
 class StaleScorer(RowsScorer):
     """Plain looks that compute a part of the canvas against keys of earlier passes (Fast-dLLM "prefix" and "dual",
-    dKV-Cache "delayed"). A full pass opens each block, answers every look at suspects, and comes every `refresh` looks."""
+    dKV-Cache "delayed"). A full pass of a row opens each block, answers every look at suspects, and comes every `refresh`
+    looks."""
 
-    def __init__(self, network: Network, meter: Meter, who_B: Tensor, rule: CacheRule, within_BL: Tensor) -> None:
-        super().__init__(network, meter, who_B, Guidance())
-        self.model, self.rule, self.within_BL = network.transformer("cache"), rule, within_BL
+    def __init__(self, network: Network, count: int, device: torch.device, rule: CacheRule) -> None:
+        super().__init__(network, count, device, Guidance())
+        self.model, self.rule = network.transformer("cache"), rule
         self.cache: StaleCache | None = None
-        self.looks = 0
+        self.looks_B = torch.zeros(count, dtype=torch.int64, device=device)
+        self.kept_B = torch.zeros(count, dtype=torch.bool, device=device)  # rows whose keys may be used
+        self.within_BL: Tensor | None = None
 
-    def look(self, canvas: Canvas, look: Look) -> Seen:
+    def pass_began(
+        self, requests: Requests, rows: Tensor, slots_RS: Tensor, within_BL: Tensor, time_B: Tensor
+    ) -> Tensor | None:
+        self.looks_B[rows], self.kept_B[rows] = 0, False
+        self.within_BL = within_BL
+        return super().pass_began(requests, rows, slots_RS, within_BL, time_B)
+
+    def look(self, requests: Requests, look: Look) -> Seen:
         assert look.masked and not look.hidden, "no preset asks for this with a cache"
         slots_BS, suspects_BC = look.slots_BS, look.suspects_BC
         if suspects_BC is not None and not self.network.casts_shadows:
-            self.cache = None
-            return self.look_without(canvas, slots_BS, suspects_BC)
-        due = self.rule.refresh is not None and self.looks % self.rule.refresh == 0
-        self.looks += 1
-        if self.cache is None or suspects_BC is not None or due:
-            suspects_BC = slots_BS[:, :0] if suspects_BC is None else suspects_BC
-            busy_B = (slots_BS >= 0).any(1) | (suspects_BC >= 0).any(1)
-            self.bill_canvas(canvas, busy_B, (suspects_BC >= 0).sum(1))
-            seen = self.network.full_pass(canvas.ids_BL, slots_BS.clamp(min=0), suspects_BC, canvas.lengths_B)
-            self.cache = StaleCache(self.model, seen.past, canvas.lengths_B)
+            assert look.checks_B is not None, "who looks at suspects"
+            self.kept_B &= ~look.checks_B
+            return self.look_without(requests, slots_BS, suspects_BC)
+        busy_B = (slots_BS >= 0).any(1)
+        renews_B = ~self.kept_B
+        if self.rule.refresh is not None:
+            renews_B = renews_B | (self.looks_B % self.rule.refresh == 0)
+        if suspects_BC is None:
+            suspects_BC = slots_BS[:, :0]
+        else:
+            assert look.checks_B is not None, "who looks at suspects"
+            renews_B, busy_B = renews_B | look.checks_B, busy_B | look.checks_B
+        self.looks_B += busy_B.long()
+        parts = [
+            (rows, pass_(requests, rows, slots_BS[rows], suspects_BC[rows]))
+            for pass_, who_B in ((self.full_look, busy_B & renews_B), (self.small_look, busy_B & ~renews_B))
+            if len(rows := who_B.nonzero()[:, 0])
+        ]
+        return together(parts, len(slots_BS))
+
+    def full_look(self, requests: Requests, rows: Tensor, slots_RS: Tensor, suspects_RC: Tensor) -> Seen:
+        """A plain pass of these rows, whose keys are kept."""
+        canvas = requests.canvas
+        asked_R = (slots_RS >= 0).any(1) | (suspects_RC >= 0).any(1)
+        self.bill(requests, rows, asked_R, row_lengths(canvas)[rows] + (suspects_RC >= 0).sum(1))
+        lengths_R = None if canvas.lengths_B is None else canvas.lengths_B[rows]
+        seen = self.network.full_pass(canvas.ids_BL[rows], slots_RS.clamp(min=0), suspects_RC, lengths_R)
+        if self.cache is None:
+            self.cache = StaleCache.empty(self.model, canvas.ids_BL)
             self.pending_BL = canvas.pending_BL.clone()
-            return Seen(seen.logits_RSV, seen.shadow_RCV)
+        self.cache.put(rows, seen.past)
+        self.kept_B[rows] = True
+        self.pending_BL[rows] = canvas.pending_BL[rows]
+        return Seen(seen.logits_RSV, seen.shadow_RCV)
+
+    def small_look(self, requests: Requests, rows: Tensor, slots_RS: Tensor, suspects_RC: Tensor) -> Seen:
+        """A pass over the positions that the rule computes anew."""
+        assert self.cache is not None, "a full pass comes first"
+        canvas = requests.canvas
         fresh_BL = self.fresh(canvas)
-        self.meter.pass_(self.who_B, (slots_BS >= 0).any(1).long(), fresh_BL.sum(1))
-        every_B = torch.arange(len(slots_BS), device=slots_BS.device)
-        logits_BSV = self.cache.step(canvas.ids_BL, fresh_BL, slots_BS.clamp(min=0), every_B)
-        self.cache.store(fresh_BL, every_B)
-        self.pending_BL = canvas.pending_BL.clone()
-        return Seen(logits_BSV)
+        fresh_RL = fresh_BL[rows]
+        self.bill(requests, rows, (slots_RS >= 0).any(1), fresh_RL.sum(1))
+        logits_RSV = self.cache.step(canvas.ids_BL[rows], fresh_RL, slots_RS.clamp(min=0), rows, canvas.lengths_B)
+        owner_B = torch.zeros_like(self.looks_B).index_copy(0, rows, torch.arange(len(rows), device=rows.device))
+        stored_BL = torch.zeros_like(fresh_BL).index_copy(0, rows, fresh_RL)
+        self.cache.store(stored_BL, owner_B)
+        self.pending_BL[rows] = canvas.pending_BL[rows]
+        return Seen(logits_RSV)
+
+    def bill(self, requests: Requests, rows: Tensor, busy_R: Tensor, tokens_R: Tensor) -> None:
+        zero_B = torch.zeros_like(self.looks_B)
+        requests.meter.pass_(zero_B.index_copy(0, rows, busy_R.long()), zero_B.index_copy(0, rows, tokens_R))
 
     def fresh(self, canvas: Canvas) -> Tensor:
         """Positions that a small pass computes anew."""
+        assert self.within_BL is not None, "a pass begins before it is asked anything"
         if self.rule.kind == "prefix":
             fresh_BL = self.within_BL.long().cummax(1).values.bool()
             if canvas.lengths_B is not None:
@@ -67,30 +111,68 @@ class StaleScorer(RowsScorer):
             fresh_BL = canvas.pending_BL | self.pending_BL
         return fresh_BL | with_readers(self.model, fresh_BL & canvas.pending_BL)
 
+    def grow(self, count: int) -> None:
+        super().grow(count)
+        pad = torch.nn.functional.pad
+        self.looks_B, self.kept_B = pad(self.looks_B, (0, count)), pad(self.kept_B, (0, count))
+        if self.within_BL is not None:
+            self.within_BL = pad(self.within_BL, (0, 0, 0, count))
+        if self.cache is not None:
+            self.cache.grow(count)
+            self.pending_BL = pad(self.pending_BL, (0, 0, 0, count))
+
     def select(self, rows: Tensor) -> None:
         super().select(rows)
-        self.within_BL, self.pending_BL = self.within_BL[rows], self.pending_BL[rows]
+        self.looks_B, self.kept_B = self.looks_B[rows], self.kept_B[rows]
+        if self.within_BL is not None:
+            self.within_BL = self.within_BL[rows]
         if self.cache is not None:
             self.cache.select(rows)
+            self.pending_BL = self.pending_BL[rows]
+
+
+def together(parts: list[tuple[Tensor, Seen]], count: int) -> Seen:
+    """What rows saw in passes of their own, as one batch."""
+    first = parts[0][1]
+    logits_BSV = first.logits_BSV.new_zeros(count, *first.logits_BSV.shape[1:])
+    suspect_BCV: Tensor | None = None
+    for rows, seen in parts:
+        logits_BSV[rows] = seen.logits_BSV
+        if seen.suspect_BCV is not None:
+            suspect_BCV = seen.suspect_BCV.new_zeros(count, *seen.suspect_BCV.shape[1:])
+            suspect_BCV[rows] = seen.suspect_BCV
+    return Seen(logits_BSV, suspect_BCV)
 
 
 class BlockCausalScorer(RowsScorer):
     """Rows of a block-causal network, which compute unfinished blocks only, and those once for all states that agree up to
     their end: the keys of finished blocks are final, so this gives the logits of `RowsScorer`."""
 
-    def __init__(self, network: Network, meter: Meter, who_B: Tensor) -> None:
-        super().__init__(network, meter, who_B, Guidance())
+    def __init__(self, network: Network, count: int, device: torch.device) -> None:
+        super().__init__(network, count, device, Guidance())
         self.model = network.transformer("cache")
         assert self.model.config.block_length is not None, "a block-causal config has one"
         self.block = self.model.config.block_length
         self.cache: StaleCache | None = None
-        self.final_B = torch.zeros_like(who_B)
+        self.final_B = torch.zeros(count, dtype=torch.int64, device=device)
+
+    def pass_began(
+        self, requests: Requests, rows: Tensor, slots_RS: Tensor, within_BL: Tensor, time_B: Tensor
+    ) -> Tensor | None:
+        # a slot that was opened again makes its block, and what comes behind it, unfinished
+        self.final_B = self.final_B.minimum(self.first_open_block(requests.canvas))
+        return super().pass_began(requests, rows, slots_RS, within_BL, time_B)
+
+    def first_open_block(self, canvas: Canvas) -> Tensor:
+        """Where the block of the first pending slot begins, [B]."""
+        index_L = torch.arange(canvas.ids_BL.shape[1], device=canvas.ids_BL.device)
+        return torch.where(canvas.pending_BL, index_L, len(index_L)).amin(1) // self.block * self.block
 
     def run(
         self, canvas: Canvas, states_RL: Tensor, at_RP: Tensor, owner_R: Tensor, keep_RL: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         if self.cache is None:
-            self.cache = StaleCache.empty(self.model, canvas.ids_BL, canvas.lengths_B)
+            self.cache = StaleCache.empty(self.model, canvas.ids_BL)
         index_L = torch.arange(states_RL.shape[1], device=states_RL.device)
         end_R = (at_RP.amax(1) // self.block + 1) * self.block
         fresh_RL = (index_L >= self.final_B[owner_R, None]) & (index_L < end_R[:, None])
@@ -98,7 +180,7 @@ class BlockCausalScorer(RowsScorer):
             fresh_RL = fresh_RL & (index_L < canvas.lengths_B[owner_R, None])
         fresh_RL = with_readers(self.model, fresh_RL)
         source_RL = shared_sources(states_RL, fresh_RL, owner_R, self.block)
-        logits_RPV = self.cache.step(states_RL, fresh_RL, at_RP, owner_R, source_RL)
+        logits_RPV = self.cache.step(states_RL, fresh_RL, at_RP, owner_R, canvas.lengths_B, source_RL)
         self.finish_blocks(canvas, states_RL, fresh_RL, owner_R)
         own_RL = source_RL == torch.arange(len(owner_R), device=owner_R.device)[:, None]
         return logits_RPV, (fresh_RL & own_RL).sum(1)
@@ -111,12 +193,17 @@ class BlockCausalScorer(RowsScorer):
         busy_B = first_B < len(owner_R)
         first_B = first_B.clamp(max=len(owner_R) - 1)
         index_L = torch.arange(states_RL.shape[1], device=states_RL.device)
-        open_B = torch.where(canvas.pending_BL, index_L, len(index_L)).amin(1)
-        new_BL = (index_L >= self.final_B[:, None]) & (index_L < (open_B // self.block * self.block)[:, None])
+        new_BL = (index_L >= self.final_B[:, None]) & (index_L < self.first_open_block(canvas)[:, None])
         done_BL = fresh_RL[first_B] & busy_B[:, None] & new_BL
         assert self.cache is not None
         self.cache.store(done_BL, first_B)
         self.final_B = self.final_B + done_BL.sum(1)
+
+    def grow(self, count: int) -> None:
+        super().grow(count)
+        self.final_B = torch.nn.functional.pad(self.final_B, (0, count))
+        if self.cache is not None:
+            self.cache.grow(count)
 
     def select(self, rows: Tensor) -> None:
         super().select(rows)

@@ -124,26 +124,14 @@ def keyed_argmax(logp_nV: Tensor, state: SlotState, row_n: Tensor, position_n: T
     for start in range(0, len(key_P), key_of):
         key_p = key_P[start : start + key_of]
         row_p = key_p // width
-        noise_pV = per_step(state, row_p, key_p % width, size)
+        noise_pV = gumbels(
+            state.seed_S[row_p],
+            (key_p % width)[:, None],
+            step_B=state.step_S[row_p],
+            attempt_B=torch.zeros_like(row_p),
+            purpose=Purpose.TOKEN,
+            count=size,
+        )[:, 0]
         mine_n = order_n[(of_n[order_n] >= start) & (of_n[order_n] < start + len(key_p))]
         token_n[mine_n] = (logp_nV[mine_n] + noise_pV[of_n[mine_n] - start]).argmax(-1)
     return token_n
-
-
-def per_step(state: SlotState, row_p: Tensor, position_p: Tensor, count: int) -> Tensor:
-    """Gumbel noise [p, V] of slots whose requests may be in different denoising passes."""
-    noise_pV = torch.empty(len(row_p), count, dtype=torch.float64)
-    step_p = state.step_S[row_p]
-    for step in sorted(set(step_p.tolist())):
-        of_step = (step_p == step).nonzero()[:, 0]
-        zero = torch.zeros_like(of_step)
-        noise = gumbels(
-            state.seed_S[row_p[of_step]],
-            position_p[of_step, None],
-            step=step,
-            attempt_B=zero,
-            purpose=Purpose.TOKEN,
-            count=count,
-        )
-        noise_pV[of_step] = noise[:, 0]
-    return noise_pV

@@ -18,12 +18,12 @@ import torch
 
 from fef.decoding.canvas import Canvas
 from fef.decoding.choice import InOrder
-from fef.decoding.loop import denoising_passes
-from fef.decoding.meter import Meter
 from fef.decoding.network import Network
+from fef.decoding.order import decoding_order
+from fef.decoding.passes import PassState, next_passes
 from fef.decoding.plan import Plan
 from fef.decoding.quota import PerRound
-from fef.decoding.work import Run
+from fef.decoding.requests import Requests
 from fef.engine.slots import COUNTERS, NEVER, Numbers, PassRequest
 from fef.errors import InputError, OptionError
 from fef.laws.draws import KeyedNoise
@@ -102,18 +102,17 @@ def one_pass(request: Request) -> Course:
 
 def many_passes(request: Request, network: Network) -> Course:
     """Blocks, orders and several denoising passes, on a canvas of one row, as `fef.decoding.loop` has them."""
-    run, canvas = canvas_of(request, network)
+    plan = request.plan
+    requests = one_row(request, plan)
+    canvas, eos = requests.canvas, requests.eos
+    state = PassState.before_the_first(canvas, plan)
     total = dict.fromkeys(COUNTERS, 0)
-    eos = run.eos
-    for pass_ in denoising_passes(run, canvas):
-        if eos is not None:
-            eos.settle(canvas, pass_.within_BL)
-        pending_L = (canvas.pending_BL & pass_.within_BL)[0]
-        if not bool(pending_L.any()):
-            continue
+    while bool(next_passes(state, requests, plan, network.noise).any()):
+        within_BL = state.within_BL
+        pending_L = (canvas.pending_BL & within_BL)[0]
         place_R = pending_L.nonzero()[:, 0]
         order: list[int] = place_R[canvas.rank_BL[0, place_R].argsort()].tolist()
-        asked = pass_request(request, canvas.ids_BL[0].tolist(), order, pass_.k)
+        asked = pass_request(request, canvas.ids_BL[0].tolist(), order, int(state.k_B))
         if eos is not None:
             first_B, last_B = eos.bounds(canvas)
             asked.first_end = int(first_B) if int(first_B) < len(request.ids) else NEVER
@@ -126,12 +125,12 @@ def many_passes(request: Request, network: Network) -> Course:
         canvas.confidence_BL[0, drawn] = torch.tensor(result.confidences[:needed], dtype=torch.float64).exp()
         canvas.pending_BL[0, drawn] = False
         if eos is not None:
-            eos.settle(canvas, pass_.within_BL)
+            eos.settle(canvas, within_BL)
         for name, count in zip(COUNTERS, result.counters, strict=True):
             total[name] += count
     open_N = torch.from_numpy(request.open)
     tokens, logprobs = canvas.ids_BL[0, open_N].tolist(), canvas.logprob_BL[0, open_N].tolist()
-    return filled(tokens, logprobs, request.eos_id, total, int(run.meter.committed[0]))
+    return filled(tokens, logprobs, request.eos_id, total, int(requests.meter.committed[0]))
 
 
 def undecided(order: list[int], tokens: list[int], first_end: int, eos_id: int | None) -> int:
@@ -154,7 +153,7 @@ def pass_request(
     return PassRequest(ids, order, step, request.seed, request.temperature, request.top_p, request.top_k)
 
 
-def canvas_of(request: Request, network: Network) -> tuple[Run, Canvas]:
+def one_row(request: Request, plan: Plan) -> Requests:
     ids_BL = torch.from_numpy(request.ids)[None].clone()
     open_BL = torch.zeros_like(ids_BL, dtype=torch.bool)
     open_BL[0, torch.from_numpy(request.open)] = True
@@ -165,9 +164,9 @@ def canvas_of(request: Request, network: Network) -> tuple[Run, Canvas]:
         torch.tensor(request.banned),
         request.eos_id,
     )
-    meter = Meter.start(1, ids_BL.device)
-    run = Run(network, request.plan, KeyedNoise(torch.tensor([request.seed])), sampling, meter)
-    return run, Canvas.start(ids_BL, open_BL, ids_BL, None)
+    canvas, noise = Canvas.start(ids_BL, open_BL, ids_BL, None), KeyedNoise(torch.tensor([request.seed]))
+    canvas.rank_BL = decoding_order(canvas, plan, noise)
+    return Requests.start(canvas, noise, sampling)
 
 
 def filled(

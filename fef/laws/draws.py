@@ -45,13 +45,13 @@ class Purpose(IntEnum):
 class Site:
     """Where random numbers are used.
 
-    position_BS: canvas positions, int64 in [0, 2^32). step: denoising pass, in [0, 2^16). attempt_B: how often the
-    row drew at this step before, int64 in [0, 2^16). active_BS: bool, the slots that really take part; the result at
-    the others is arbitrary.
+    position_BS: canvas positions, int64 in [0, 2^32). step_B: denoising pass of the row, attempt_B: how often the row drew
+    in it before; int64 in [0, 2^16) both. active_BS: bool, the slots that really take part; the result at the others is
+    arbitrary.
     """
 
     position_BS: Tensor
-    step: int
+    step_B: Tensor
     attempt_B: Tensor
     active_BS: Tensor
 
@@ -117,7 +117,7 @@ class KeyedNoise(Noise):
             score_nV = gumbels(
                 self.seed_B[row_n],
                 site.position_BS[row_n, slot_n, None],
-                step=site.step,
+                step_B=site.step_B[row_n],
                 attempt_B=site.attempt_B[row_n],
                 purpose=purpose,
                 count=V,
@@ -130,16 +130,20 @@ class KeyedNoise(Noise):
 
     def uniform(self, site: Site, purpose: Purpose) -> Tensor:
         u_BS1 = uniforms(
-            self.seed_B, site.position_BS, step=site.step, attempt_B=site.attempt_B, purpose=purpose, count=1
+            self.seed_B, site.position_BS, step_B=site.step_B, attempt_B=site.attempt_B, purpose=purpose, count=1
         )
         return u_BS1[..., 0]
 
     def select(self, rows: Tensor) -> KeyedNoise:
-        return KeyedNoise(self.seed_B[rows])
+        return type(self)(self.seed_B[rows])
+
+    def join(self, other: KeyedNoise) -> KeyedNoise:
+        """The noise of these rows, and of others behind them."""
+        return type(self)(torch.cat([self.seed_B, other.seed_B]))
 
 
 def gumbels(
-    seed_B: Tensor, position_BS: Tensor, *, step: int, attempt_B: Tensor, purpose: Purpose, count: int
+    seed_B: Tensor, position_BS: Tensor, *, step_B: Tensor, attempt_B: Tensor, purpose: Purpose, count: int
 ) -> Tensor:
     """Standard Gumbel numbers, `-log(-log u)` of `uniforms`; float64 [B, S, count].
 
@@ -147,11 +151,11 @@ def gumbels(
     between 1 - 2^-24 and 1, so its Gumbel number cannot exceed 16.6 and rare tokens of a large vocabulary are drawn
     too seldom.
     """
-    return _draw(seed_B, position_BS, step, attempt_B, purpose, count, gumbel=True)
+    return _draw(seed_B, position_BS, step_B, attempt_B, purpose, count, gumbel=True)
 
 
 def uniforms(
-    seed_B: Tensor, position_BS: Tensor, *, step: int, attempt_B: Tensor, purpose: Purpose, count: int
+    seed_B: Tensor, position_BS: Tensor, *, step_B: Tensor, attempt_B: Tensor, purpose: Purpose, count: int
 ) -> Tensor:
     """Uniform numbers in the open interval (0, 1); float64 [B, S, count].
 
@@ -159,7 +163,7 @@ def uniforms(
     nor 1 occurs. Number `i` of a slot uses the counter (i // 2, position, step << 16 | attempt, purpose) and the seed
     as key.
     """
-    return _draw(seed_B, position_BS, step, attempt_B, purpose, count, gumbel=False)
+    return _draw(seed_B, position_BS, step_B, attempt_B, purpose, count, gumbel=False)
 
 
 def philox4x32(counter: tuple[Tensor, ...], key: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -177,12 +181,19 @@ def philox4x32(counter: tuple[Tensor, ...], key: tuple[Tensor, ...]) -> tuple[Te
 
 
 def _draw(
-    seed_B: Tensor, position_BS: Tensor, step: int, attempt_B: Tensor, purpose: Purpose, count: int, *, gumbel: bool
+    seed_B: Tensor,
+    position_BS: Tensor,
+    step_B: Tensor,
+    attempt_B: Tensor,
+    purpose: Purpose,
+    count: int,
+    *,
+    gumbel: bool,
 ) -> Tensor:
     B, S = position_BS.shape
-    assert seed_B.shape == attempt_B.shape == (B,), "one seed and one attempt a row"
-    assert 0 <= step < 1 << 16, f"step {step} does not fit 16 bits"
+    assert seed_B.shape == step_B.shape == attempt_B.shape == (B,), "one seed, step and attempt per row"
     # Asynchronous on an accelerator: the check does not wait for the device.
+    torch._assert_async(((step_B >= 0) & (step_B < 1 << 16)).all(), "step outside [0, 2^16)")
     torch._assert_async(((attempt_B >= 0) & (attempt_B < 1 << 16)).all(), "attempt outside [0, 2^16)")
     torch._assert_async(((position_BS >= 0) & (position_BS <= _WORD)).all(), "position outside [0, 2^32)")
 
@@ -191,7 +202,7 @@ def _draw(
 
     position_N1 = flat(position_BS)
     key = (flat((seed_B & _WORD)[:, None]), flat(((seed_B >> 32) & _WORD)[:, None]))
-    round_N1 = flat((attempt_B | step << 16)[:, None])
+    round_N1 = flat((attempt_B | step_B << 16)[:, None])
     purpose_11 = torch.full((1, 1), int(purpose), dtype=torch.int64, device=position_BS.device)
 
     M = (count + 1) // 2

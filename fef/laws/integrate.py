@@ -90,7 +90,9 @@ class EnumeratedNoise(Noise):
         return self.tape.decide(self.rows_B, torch.stack([1 - prob_BS, prob_BS], -1), site.active_BS) == 1
 
     def uniform(self, site: Site, purpose: Purpose) -> Tensor:
-        raise NotImplementedError(f"a uniform number ({purpose!r} at step {site.step}) has no finite set of outcomes")
+        raise NotImplementedError(
+            f"a uniform number ({purpose!r} at step {site.step_B.tolist()}) has no finite set of outcomes"
+        )
 
     def select(self, rows: Tensor) -> EnumeratedNoise:
         chosen = object.__new__(EnumeratedNoise)

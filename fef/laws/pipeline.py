@@ -68,6 +68,17 @@ class Sampling:
             self.temperature_B[rows], self.top_p_B[rows], self.top_k_B[rows], self.banned, eos_id=self.eos_id
         )
 
+    def join(self, other: Sampling) -> Sampling:
+        """The settings of these rows, and of others behind them; bans and end token are those of both."""
+        assert self.eos_id == other.eos_id and torch.equal(self.banned, other.banned), "rows of one vocabulary"
+        return Sampling(
+            torch.cat([self.temperature_B, other.temperature_B]),
+            torch.cat([self.top_p_B, other.top_p_B]),
+            torch.cat([self.top_k_B, other.top_k_B]),
+            self.banned,
+            eos_id=self.eos_id,
+        )
+
 
 def check_sampling(temperature: float, top_p: float = 1.0, top_k: int = 0) -> None:
     """Raise `OptionError` unless temperature >= 0 and finite, 0 < top_p <= 1 and top_k >= 0."""

@@ -166,6 +166,27 @@ class PackedSession:
         self.cached.stream_BN[row_K, place_K] = Stream.REFERENCE
         self.new_references = None
 
+    def spread(self, rows: Tensor, count: int) -> None:
+        """Make a batch of `count` rows of it, with these at `rows` and nothing at the others."""
+
+        def spread(tensor_B: Tensor, value: int) -> Tensor:
+            return tensor_B.new_full((count, *tensor_B.shape[1:]), value).index_copy_(0, rows, tensor_B)
+
+        cached, length = self.cached, self.rank_BL.shape[1]
+        index_BL = torch.arange(length, device=rows.device).expand(count, length)
+        stream_BL = spread(cached.stream_BN, Stream.ABSENT)
+        self.cached = PackedTokens(index_BL, stream_BL, spread(cached.rank_BN, 0), spread(cached.limit_BN, 0))
+        self.rank_BL, self.past = spread(self.rank_BL, REVEALED), self.past.spread(rows, count)
+        self.new_references = None
+
+    def put(self, rows: Tensor, part: PackedSession) -> None:
+        """Begin anew at these rows, as another session of as many rows has."""
+        self.rank_BL[rows] = part.rank_BL
+        for name in ("stream_BN", "rank_BN", "limit_BN"):
+            getattr(self.cached, name)[rows] = getattr(part.cached, name)
+        self.past.put(rows, part.past)
+        self.new_references = None
+
     def select(self, rows: Tensor) -> None:
         """Keep only these rows of the batch, in this order."""
         self.rank_BL, self.cached, self.past = self.rank_BL[rows], self.cached.select(rows), self.past.select(rows)

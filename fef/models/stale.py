@@ -56,15 +56,15 @@ def full_pass(
 class StaleCache:
     """Keys and values of every position of a canvas, as they were when they were last computed."""
 
-    def __init__(self, model: Transformer, past: KeyValues, lengths_B: Tensor | None) -> None:
-        self.model, self.past, self.lengths_B = model, past, lengths_B
+    def __init__(self, model: Transformer, past: KeyValues) -> None:
+        self.model, self.past = model, past
 
     @classmethod
-    def empty(cls, model: Transformer, ids_BL: Tensor, lengths_B: Tensor | None) -> StaleCache:
+    def empty(cls, model: Transformer, ids_BL: Tensor) -> StaleCache:
         config = model.config
         shape = (config.layers, len(ids_BL), config.kv_head_count, ids_BL.shape[1], config.head_size)
         zeros = torch.zeros(shape, dtype=model.embed.weight.dtype, device=ids_BL.device)
-        return cls(model, KeyValues(zeros, zeros.clone()), lengths_B)
+        return cls(model, KeyValues(zeros, zeros.clone()))
 
     def step(
         self,
@@ -72,16 +72,18 @@ class StaleCache:
         fresh_RL: Tensor,
         positions_RS: Tensor,
         owner_R: Tensor,
+        lengths_B: Tensor | None,
         source_RL: Tensor | None = None,
     ) -> Tensor:
         """Logits [R, S, V] at `positions_RS`, computing the positions `fresh_RL` only, which must hold those.
 
         owner_R: the cached row of each row of ids, ascending. Rows of one owner are groups in one sequence, so its keys are
-        read once and never copied a row. source_RL: as in `lay_out`.
+        read once and never copied a row. lengths_B: real tokens of each cached row, if they differ. source_RL: as in
+        `lay_out`.
         """
         groups = lay_out(fresh_RL, owner_R, source_RL)
-        lengths_B = None if self.lengths_B is None else self.lengths_B[groups.owner_B]
-        visible_BNK = groups.visible(visible_keys(self.model, groups.index_BN, ids_RL.shape[1], lengths_B))
+        own_lengths_B = None if lengths_B is None else lengths_B[groups.owner_B]
+        visible_BNK = groups.visible(visible_keys(self.model, groups.index_BN, ids_RL.shape[1], own_lengths_B))
         everyone = len(groups.owner_B) == self.past.keys_YBGPE.shape[1]
         past = self.past if everyone else self.past.select(groups.owner_B)
         ids_BN = ids_RL[groups.row_BN, groups.index_BN]
@@ -100,9 +102,17 @@ class StaleCache:
             self.past.keys_YBGPE[layer, cached_K, :, place_K] = key_BGNE[sequence_K, :, column_K]
             self.past.values_YBGPE[layer, cached_K, :, place_K] = value_BGNE[sequence_K, :, column_K]
 
+    def put(self, rows: Tensor, past: KeyValues) -> None:
+        """Keep these keys and values for the rows."""
+        self.past.put(rows, past)
+
+    def grow(self, count: int) -> None:
+        """Append rows that have kept nothing."""
+        before = self.past.keys_YBGPE.shape[1]
+        self.past = self.past.spread(torch.arange(before, device=self.past.keys_YBGPE.device), before + count)
+
     def select(self, rows: Tensor) -> None:
         self.past = self.past.select(rows)
-        self.lengths_B = None if self.lengths_B is None else self.lengths_B[rows]
 
 
 def visible_keys(model: Transformer, query_RN: Tensor, length: int, lengths_R: Tensor | None) -> Tensor:

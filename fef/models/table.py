@@ -146,7 +146,7 @@ class _InconsistentTable(TableDenoiser):
         u_BLK2 = uniforms(
             self.seed * self._n_states + self._code(ids_BL),
             torch.arange(L).expand(B, L),
-            step=0,
+            step_B=torch.zeros(B, dtype=torch.int64),
             attempt_B=torch.zeros(B, dtype=torch.int64),
             purpose=Purpose.PRIOR,
             count=2 * K,

@@ -29,6 +29,20 @@ class KeyValues:
     def select(self, rows: Tensor) -> KeyValues:
         return KeyValues(self.keys_YBGPE[:, rows], self.values_YBGPE[:, rows])
 
+    def spread(self, rows: Tensor, count: int) -> KeyValues:
+        """A batch of `count` rows with these at `rows` and zeros at the others."""
+
+        def spread(cached_YB: Tensor) -> Tensor:
+            layers, _, *rest = cached_YB.shape
+            return cached_YB.new_zeros(layers, count, *rest).index_copy_(1, rows, cached_YB)
+
+        return KeyValues(spread(self.keys_YBGPE), spread(self.values_YBGPE))
+
+    def put(self, rows: Tensor, part: KeyValues) -> None:
+        """Overwrite these rows with those of `part`, in its order."""
+        self.keys_YBGPE[:, rows] = part.keys_YBGPE
+        self.values_YBGPE[:, rows] = part.values_YBGPE
+
 
 class Transformer(nn.Module):
     """A masked-diffusion denoiser. `model(ids)` gives logits; `trunk` runs any attention pattern over any cache."""

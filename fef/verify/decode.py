@@ -15,11 +15,10 @@ from torch import Tensor
 
 from fef.api import make_sampling
 from fef.decoding.canvas import Canvas
-from fef.decoding.loop import decode_canvas
-from fef.decoding.meter import Meter
+from fef.decoding.loop import decode_requests
 from fef.decoding.methods import make_plan
 from fef.decoding.network import Network
-from fef.decoding.work import Run
+from fef.decoding.requests import Requests
 from fef.laws.draws import Noise, Purpose, Site
 from fef.laws.integrate import enumerate_outcomes, merge
 from fef.verify.reference import Law, mixed
@@ -43,8 +42,7 @@ def decode_with(
     plan = make_plan(method, options, network)
     canvas = Canvas.start(ids_NL, ids_NL == network.mask_id, ids_NL, None)
     sampling = make_sampling(network, temperature, top_p, 0, [], None, len(ids_NL), ids_NL.device)
-    meter = Meter.start(len(ids_NL), ids_NL.device)
-    decode_canvas(Run(network, plan, noise, sampling, meter), canvas)
+    decode_requests(network, plan, Requests.start(canvas, noise, sampling))
     return canvas.ids_BL
 
 

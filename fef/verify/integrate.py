@@ -16,19 +16,18 @@ from torch import Tensor
 from fef.api import make_sampling
 from fef.decoding.canvas import Canvas
 from fef.decoding.loop import decode_pass
-from fef.decoding.meter import Meter
 from fef.decoding.methods import make_plan
 from fef.decoding.network import Network
 from fef.decoding.order import block_mask, block_numbers
 from fef.decoding.remask import first_noise, remask
-from fef.decoding.work import Run
+from fef.decoding.requests import Requests
 from fef.laws.draws import Noise
 from fef.laws.integrate import enumerate_outcomes, merge
 from fef.laws.noise import Schedule
 from fef.laws.pipeline import Sampling
 
 State = tuple[tuple[int, ...], tuple[bool, ...], tuple[int, ...]]  # ids, pending, noisy
-Step = Callable[[Canvas, Noise, Meter, Sampling], None]
+Step = Callable[[Canvas, Noise, Sampling], None]
 
 
 def integrated_law(
@@ -68,7 +67,7 @@ def integrated_law(
             canvas = fresh_canvas(ids_NL[rows], open_L, rank_L, pending_NL[rows])
             canvas.noisy_BL = noisy_NL[rows].clone()
             sampling = make_sampling(network, temperature, top_p, 0, [], eos_id, len(rows), torch.device("cpu"))
-            step(canvas, wrap(noise), Meter.start(len(rows), torch.device("cpu")), sampling)
+            step(canvas, wrap(noise), sampling)
             return torch.cat([canvas.ids_BL, canvas.pending_BL.long(), canvas.noisy_BL], 1)
 
         found = enumerate_outcomes(run, len(states))
@@ -85,25 +84,23 @@ def integrated_law(
         def inside(canvas: Canvas, block: int = block) -> Tensor:
             return block_mask(canvas, numbers.expand_as(canvas.ids_BL), block)
 
-        law = after(law, lambda c, noise, _m, _s: first_noise(c, inside(c), process, noise))
+        law = after(law, lambda c, noise, _s: first_noise(c, inside(c), process, noise))
         for k in range(plan.steps, 0, -1):
 
-            def draw(
-                canvas: Canvas, noise: Noise, meter: Meter, sampling: Sampling, k: int = k, block: int = block
-            ) -> None:
+            def draw(canvas: Canvas, noise: Noise, sampling: Sampling, k: int = k, block: int = block) -> None:
                 hidden_BL = canvas.pending_BL & inside(canvas)
-                decode_pass(Run(network, plan, noise, sampling, meter), canvas, inside(canvas), k, block)
+                decode_pass(network, plan, Requests.start(canvas, noise, sampling), k, block)
                 canvas.pending_BL |= hidden_BL  # tells `hide` what was drawn
 
-            def hide(canvas: Canvas, noise: Noise, _meter: Meter, _sampling: Sampling, k: int = k) -> None:
+            def hide(canvas: Canvas, noise: Noise, _sampling: Sampling, k: int = k) -> None:
                 hidden_BL = canvas.pending_BL & inside(canvas)
                 canvas.pending_BL &= ~hidden_BL
                 if k > 1:
                     remask(canvas, hidden_BL, inside(canvas), plan, process, noise, k)
 
-            def both(canvas: Canvas, noise: Noise, meter: Meter, sampling: Sampling, draw=draw, hide=hide) -> None:  # type: ignore[no-untyped-def]
-                draw(canvas, noise, meter, sampling)
-                hide(canvas, noise, meter, sampling)
+            def both(canvas: Canvas, noise: Noise, sampling: Sampling, draw=draw, hide=hide) -> None:  # type: ignore[no-untyped-def]
+                draw(canvas, noise, sampling)
+                hide(canvas, noise, sampling)
 
             # merging in between drops the confidences, which only ranking needs
             law = after(law, both) if plan.remask == "low-confidence" else after(after(law, draw), hide)

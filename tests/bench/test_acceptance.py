@@ -7,7 +7,7 @@ from fef import tasks
 from fef.bench.acceptance import Acceptance, AcceptanceCounter
 from fef.bench.evaluate import Settings, evaluate
 from fef.bench.spec import parse_spec
-from fef.decoding.work import Round
+from fef.decoding.session import Round
 
 
 def round_of(widths: list[int], accepted: list[int], window: int, bonus: bool, step: int = 0) -> Round:
@@ -15,7 +15,16 @@ def round_of(widths: list[int], accepted: list[int], window: int, bonus: bool, s
     drafts = torch.zeros((len(widths), window), dtype=torch.int64)
     none = torch.empty(0)
     return Round(
-        step, 0, torch.arange(len(widths)), slots, slots, slots >= 0, drafts, torch.tensor(accepted), none, none
+        torch.full((len(widths),), step),
+        torch.zeros(len(widths)),
+        torch.arange(len(widths)),
+        slots,
+        slots,
+        slots >= 0,
+        drafts,
+        torch.tensor(accepted),
+        none,
+        none,
     )
 
 

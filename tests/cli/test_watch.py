@@ -4,7 +4,7 @@ import torch
 from rich.console import Console
 
 from fef.cli.watch import CanvasView, Kind, canvas_text
-from fef.decoding.work import Round
+from fef.decoding.session import Round
 
 MASK_ID, END_ID = 90, 91
 
@@ -17,8 +17,8 @@ def a_round(ids, pending, slots, written, accepted=None, drafts=2, step=0):
     """One round of one row whose canvas starts behind one prompt token."""
     row = lambda values, dtype=torch.int64: torch.tensor([values], dtype=dtype)  # noqa: E731
     return Round(
-        step=step,
-        block=0,
+        step=torch.tensor([step]),
+        block=torch.tensor([0]),
         rows=torch.tensor([0]),
         slots=row(slots),
         tokens=row([0] * len(slots)),

@@ -24,6 +24,7 @@ from fef.decoding.choice import (
     TopScore,
     WideIn,
 )
+from fef.decoding.memory import Memory
 from fef.laws.draws import KeyedNoise, Site
 
 V = 4
@@ -48,10 +49,10 @@ def candidates(
         "tokens_BS": torch.zeros(B, S, dtype=torch.int64) if tokens_BS is None else tokens_BS,
         "sampled_law": lambda: (laws_BSV**2).log().log_softmax(-1),
         "place_BS": index_BS / S,
-        "memory": {},
+        "memory": Memory(B, slots_BS.device),
         "influence": lambda: influence_BSS,
         "noise": KeyedNoise(torch.arange(B)),
-        "site": Site(slots_BS.clamp(min=0), 1, zero_B, slots_BS >= 0),
+        "site": Site(slots_BS.clamp(min=0), zero_B + 1, zero_B, slots_BS >= 0),
     }
     return Candidates(slots_BS, logp_BSV=laws_BSV.log(), quota_B=torch.tensor(quota), length=2 * S, **(values | given_))
 
@@ -142,7 +143,7 @@ def test_entropy_bound_takes_the_largest_set_that_fits(problem, gamma):
 def test_klass_over_several_rounds(problem, threshold, epsilon, history, rounds):
     """Laws drift round by round. A chosen slot leaves; a batch of rows shares one memory."""
     laws_BSV, sizes, quota = problem
-    rule, memory = Stable(threshold, epsilon, history), {}
+    rule, memory = Stable(threshold, epsilon, history), Memory(len(sizes), torch.device("cpu"))
     drift_BSV = 0.2 * torch.randn(laws_BSV.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     seen: list[dict[int, list[Law]]] = [{} for _ in sizes]
     open_ = [set(range(n)) for n in sizes]
@@ -197,7 +198,7 @@ def test_the_cap_of_wino(open_, most):
 @settings(max_examples=40)
 def test_saber_raises_its_threshold_to_the_mean_so_far(problem, rounds):
     laws_BSV, sizes, quota = problem
-    rule, memory = RunningThreshold(), {}
+    rule, memory = RunningThreshold(), Memory(len(sizes), torch.device("cpu"))
     spent: list[list[float]] = [[] for _ in sizes]
     for round_ in range(rounds):
         now_BSV = laws_BSV.roll(round_, dims=1)

@@ -12,11 +12,10 @@ from drafters import odd_drafter
 
 from fef.api import make_sampling
 from fef.decoding.canvas import Canvas
-from fef.decoding.loop import decode_canvas
-from fef.decoding.meter import Meter
+from fef.decoding.loop import decode_requests
 from fef.decoding.methods import make_plan
 from fef.decoding.network import Network
-from fef.decoding.work import Run
+from fef.decoding.requests import Requests
 from fef.laws.integrate import enumerate_outcomes, merge
 from fef.models.table import TableDenoiser
 from fef.verify.integrate import integrated_law
@@ -183,7 +182,7 @@ def test_sequential_is_the_chain_law(order, eos):
 
 
 def test_the_whole_loop_at_once_has_the_law_of_its_passes():
-    """`integrated_law` merges canvases between passes; here `decode_canvas` runs from end to end."""
+    """`integrated_law` merges canvases between passes; here `decode_requests` runs from end to end."""
     denoiser = TableDenoiser.inconsistent(2, 3, seed=0)
     network = Network(denoiser)
     plan = make_plan("fef", {"steps": 2, "window": 2, "accept": "rejection"}, network)
@@ -192,8 +191,7 @@ def test_the_whole_loop_at_once_has_the_law_of_its_passes():
         ids_BL = torch.full((len(rows), 3), 2)
         canvas = Canvas.start(ids_BL, ids_BL == 2, ids_BL, None)
         sampling = make_sampling(network, 1.0, 1.0, 0, [], None, len(rows), ids_BL.device)
-        meter = Meter.start(len(rows), ids_BL.device)
-        decode_canvas(Run(network, plan, noise, sampling, meter), canvas)
+        decode_requests(network, plan, Requests.start(canvas, noise, sampling))
         return canvas.ids_BL
 
     found = enumerate_outcomes(run, 1)

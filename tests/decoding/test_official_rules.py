@@ -12,6 +12,7 @@ from torch import Tensor
 import fef
 from fef.decoding.canvas import Canvas
 from fef.decoding.choice import Candidates, Factor, FirstSlotFirst, PacedThreshold, Threshold, TopScore
+from fef.decoding.memory import Memory
 from fef.decoding.methods import make_plan
 from fef.decoding.network import Network
 from fef.decoding.order import block_numbers
@@ -31,7 +32,7 @@ def candidates(
         probability_BSV[0, slot, 4:] = (1 - p) / 40
         probability_BSV[0, slot, token] = p
     slots_BS = torch.arange(len(confidence))[None]
-    site = Site(slots_BS, 1, torch.tensor([attempt]), slots_BS >= 0)
+    site = Site(slots_BS, torch.tensor([1]), torch.tensor([attempt]), slots_BS >= 0)
     law = probability_BSV.log()
     return Candidates(
         slots_BS,
@@ -43,7 +44,7 @@ def candidates(
         len(confidence),
         KeyedNoise(torch.tensor([0])),
         site,
-        {},
+        Memory(1, slots_BS.device),
         lambda: pytest.fail("no rule here asks for influences"),
     )
 
@@ -54,7 +55,7 @@ def taken(choice: object, found: Candidates) -> list[int]:
 
 
 def progress(masks: int, pending: int, round_: int) -> Progress:
-    return Progress(torch.tensor([masks]), torch.tensor([pending]), round_, torch.tensor([1]))
+    return Progress(torch.tensor([masks]), torch.tensor([pending]), torch.tensor([round_]), torch.tensor([1]))
 
 
 def test_the_last_slot_of_a_block_joins_a_factor_that_only_it_fails():

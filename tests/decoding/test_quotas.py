@@ -28,7 +28,7 @@ def counts(quota: Quota, masks: int, blocks: int = 1) -> list[int]:
     found, open_ = [], masks
     while open_:
         one = torch.tensor([1])
-        asked = int(quota(Progress(masks * one, open_ * one, len(found), blocks * one)))
+        asked = int(quota(Progress(masks * one, open_ * one, len(found) * one, blocks * one)))
         found.append(min(asked, open_))
         open_ -= found[-1]
         assert len(found) <= 10 * masks + 200, "it ends"

@@ -13,10 +13,9 @@ import fef
 from fef.api import make_sampling
 from fef.decoding.canvas import Canvas
 from fef.decoding.loop import decode_pass
-from fef.decoding.meter import Meter
 from fef.decoding.methods import make_plan
 from fef.decoding.network import Network
-from fef.decoding.work import Run
+from fef.decoding.requests import Requests
 from fef.laws.information import optimal_counts, schedule_error
 from fef.laws.integrate import enumerate_outcomes, merge
 from fef.models.table import TableDenoiser
@@ -56,8 +55,7 @@ def divergence(order: tuple[int, ...], steps: int) -> float:
         ids_BL = torch.full((len(rows), L), K)
         canvas = Canvas.start(ids_BL, ids_BL == K, rank_L.expand_as(ids_BL), None)
         sampling = make_sampling(network, 1.0, 1.0, 0, [], None, len(rows), ids_BL.device)
-        meter = Meter.start(len(rows), ids_BL.device)
-        decode_pass(Run(network, plan, noise, sampling, meter), canvas, canvas.open_BL, 1)
+        decode_pass(network, plan, Requests.start(canvas, noise, sampling))
         return canvas.ids_BL
 
     found = enumerate_outcomes(run, 1)

@@ -13,10 +13,9 @@ import fef
 from fef.api import make_sampling, seeds
 from fef.decoding.canvas import Canvas
 from fef.decoding.likelihood import score_canvas
-from fef.decoding.meter import Meter
 from fef.decoding.methods import make_plan
 from fef.decoding.network import Network
-from fef.decoding.work import Run
+from fef.decoding.requests import Requests
 from fef.laws.draws import KeyedNoise
 from fef.models.table import TableDenoiser
 from fef.verify.reference import denoised, sharpened, table_of
@@ -43,7 +42,7 @@ def score(
     noise = KeyedNoise(seeds(seed, len(ids), ids.device))
     sampling = make_sampling(network, temperature, top_p, 0, [], eos_id, len(ids), ids.device)
     plan = make_plan(method, options, network)
-    score_canvas(Run(network, plan, noise, sampling, Meter.start(len(ids), ids.device)), canvas, tokens)
+    score_canvas(network, plan, Requests.start(canvas, noise, sampling), tokens)
     assert not bool(canvas.pending_BL.any())
     assert torch.equal(canvas.ids_BL, tokens)
     return canvas.logprob_BL

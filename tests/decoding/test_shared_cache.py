@@ -35,10 +35,10 @@ def states(owners: list[int]) -> Tensor:
 
 def filled(model, ids_BL: Tensor, stop: int) -> StaleCache:
     """A cache that holds the keys of the first `stop` positions."""
-    cache = StaleCache.empty(model, ids_BL, LENGTHS)
+    cache = StaleCache.empty(model, ids_BL)
     rows_B, first_BL = torch.arange(3), (torch.arange(L) < stop).expand(3, -1)
     if stop:
-        cache.step(ids_BL, first_BL, rows_B[:, None] * 0, rows_B)
+        cache.step(ids_BL, first_BL, rows_B[:, None] * 0, rows_B, LENGTHS)
         cache.store(first_BL, rows_B)
     return cache
 
@@ -52,7 +52,7 @@ def test_groups_of_one_sequence_are_plain_rows(owners, shift, start):
     # one more position than is new: where logits are shifted, the one before is read
     fresh_RL = (torch.arange(L) >= max(0, start - shift)) & (torch.arange(L) < LENGTHS[owner_R, None])
     at_RL = torch.arange(L).expand_as(ids_RL)
-    logits_RLV = cache.step(ids_RL, fresh_RL, at_RL, owner_R)
+    logits_RLV = cache.step(ids_RL, fresh_RL, at_RL, owner_R, LENGTHS)
     plain_RLV = model(ids_RL, LENGTHS[owner_R])
     asked_RL = (at_RL >= start) & fresh_RL
     torch.testing.assert_close(logits_RLV[asked_RL], plain_RLV[asked_RL], rtol=0, atol=1e-10)
@@ -64,12 +64,12 @@ def test_what_a_row_of_a_group_computed_can_be_kept():
     ids_RL, owner_R = states(owners), torch.tensor(owners)
     cache = filled(model, states([0, 1, 2]), 4)
     middle_RL = ((torch.arange(L) >= 4) & (torch.arange(L) < 8)).expand_as(ids_RL)
-    cache.step(ids_RL, middle_RL, torch.full((6, 1), 4), owner_R)
+    cache.step(ids_RL, middle_RL, torch.full((6, 1), 4), owner_R, LENGTHS)
     kept_B = torch.tensor([2, 3, 5])
     cache.store(middle_RL[kept_B], kept_B)
     rest_BL = (torch.arange(L) >= 8) & (torch.arange(L) < LENGTHS[:, None])
     ids_BL, at_BL = ids_RL[kept_B], torch.arange(L).expand(3, -1)
-    logits_BLV = cache.step(ids_BL, rest_BL, at_BL, torch.arange(3))
+    logits_BLV = cache.step(ids_BL, rest_BL, at_BL, torch.arange(3), LENGTHS)
     plain_BLV = model(ids_BL, LENGTHS)
     torch.testing.assert_close(logits_BLV[rest_BL], plain_BLV[rest_BL], rtol=0, atol=1e-10)
 

@@ -13,11 +13,10 @@ import fef
 from fef.api import make_sampling
 from fef.decoding.canvas import Canvas
 from fef.decoding.choice import Threshold
-from fef.decoding.loop import decode_canvas
-from fef.decoding.meter import Meter
+from fef.decoding.loop import decode_requests
 from fef.decoding.network import Network
 from fef.decoding.plan import CacheRule, Plan
-from fef.decoding.work import Run
+from fef.decoding.requests import Requests
 from fef.laws.draws import KeyedNoise
 from fef.models.stale import StaleCache, full_pass
 
@@ -37,8 +36,7 @@ def text_of(network: Any, cache: CacheRule | None, temperature: float) -> tuple[
     plan = Plan("threshold", block_length=4, choice=Threshold(0.4), cache=cache)
     sampling = make_sampling(network, temperature, 1.0, 0, [], EOS, len(ids_BL), ids_BL.device)
     state = Canvas.start(ids_BL, ids_BL == MASK, ids_BL, None)
-    meter = Meter.start(len(ids_BL), ids_BL.device)
-    decode_canvas(Run(network, plan, KeyedNoise(torch.arange(len(ids_BL))), sampling, meter), state)
+    decode_requests(network, plan, Requests.start(state, KeyedNoise(torch.arange(len(ids_BL))), sampling))
     return state.ids_BL, state.logprob_BL
 
 
@@ -92,8 +90,8 @@ def test_a_step_that_computes_all_is_the_plain_forward(lengths, attention, shift
     ids_BL, lengths_B = canvas(), None if lengths is None else torch.tensor(lengths)
     index_BL = torch.arange(11).expand(6, -1)
     fresh_BL = index_BL < (torch.full((6, 1), 11) if lengths_B is None else lengths_B[:, None])
-    cache = StaleCache.empty(network, ids_BL, lengths_B)
-    logits_BLV = cache.step(ids_BL, fresh_BL, index_BL, torch.arange(6))
+    cache = StaleCache.empty(network, ids_BL)
+    logits_BLV = cache.step(ids_BL, fresh_BL, index_BL, torch.arange(6), lengths_B)
     plain_BLV = network(ids_BL, lengths_B)
     torch.testing.assert_close(logits_BLV[fresh_BL], plain_BLV[fresh_BL], rtol=0, atol=1e-10)
 

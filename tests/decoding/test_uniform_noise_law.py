@@ -9,11 +9,10 @@ import torch
 from fef.api import make_sampling
 from fef.decoding.canvas import Canvas
 from fef.decoding.loop import decode_pass
-from fef.decoding.meter import Meter
 from fef.decoding.methods import make_plan
 from fef.decoding.network import Network
+from fef.decoding.requests import Requests
 from fef.decoding.rows import RowsScorer
-from fef.decoding.work import Run
 from fef.laws.draws import Noise
 from fef.laws.integrate import enumerate_outcomes, merge
 from fef.laws.noise import Schedule, UniformNoise
@@ -75,8 +74,7 @@ def law_given(noisy: tuple[int, ...], draft: str) -> Law:
         open_BL = torch.ones_like(ids_BL, dtype=torch.bool)
         canvas = Canvas.start(ids_BL, open_BL, torch.arange(3).expand_as(ids_BL), None)
         sampling = make_sampling(network, 1.0, 1.0, 0, [], None, len(rows), ids_BL.device)
-        meter = Meter.start(len(rows), ids_BL.device)
-        decode_pass(Run(network, plan, noise, sampling, meter), canvas, open_BL, 1)
+        decode_pass(network, plan, Requests.start(canvas, noise, sampling))
         return canvas.ids_BL
 
     found = enumerate_outcomes(run, 1)

@@ -18,7 +18,7 @@ from golden import case_of, cases, description, network, read
 from torch import Tensor
 
 import fef
-from fef.decoding.work import Round
+from fef.decoding.session import Round
 from fef.laws.draws import KeyedNoise, Purpose, Site
 from fef.laws.pipeline import Sampling, log_law
 from fef.models.transformer import Transformer
@@ -154,7 +154,7 @@ def recorded_noise(case: Args) -> type[KeyedNoise]:
     class Recorded(KeyedNoise):
         def bernoulli(self, prob_BS: Tensor, site: Site, purpose: Purpose) -> Tensor:
             assert purpose is Purpose.REMASK
-            step = steps - site.step
+            step = steps - int(site.step_B[0])
             shown = torch.zeros_like(site.active_BS)
             draws = torch.tensor(case["uniform_draws_per_step"][step])
             shown[site.active_BS] = draws < 1 - times[step + 1] / times[step]

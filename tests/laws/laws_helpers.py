@@ -16,7 +16,7 @@ LogLaw = Callable[[Tensor], Tensor]  # canvas ids [B, L] -> log law of every pos
 def site(n_rows: int, n_slots: int, *, first: int = 0, step: int = 0, attempt: int = 0) -> Site:
     position_BS = (first + torch.arange(n_slots)).expand(n_rows, n_slots)
     attempt_B = torch.full((n_rows,), attempt)
-    return Site(position_BS, step, attempt_B, torch.ones(n_rows, n_slots, dtype=torch.bool))
+    return Site(position_BS, torch.full((n_rows,), step), attempt_B, torch.ones(n_rows, n_slots, dtype=torch.bool))
 
 
 def random_law(*shape: int, seed: int, concentration: float = 0.5) -> Tensor:

@@ -26,7 +26,9 @@ def draw(seeds, positions, *, step=0, attempts=None, purpose=Purpose.TOKEN, coun
     seed_B = torch.as_tensor(seeds, dtype=torch.int64)
     position_BS = torch.as_tensor(positions, dtype=torch.int64).expand(seed_B.numel(), -1)
     attempt_B = torch.zeros_like(seed_B) if attempts is None else torch.as_tensor(attempts, dtype=torch.int64)
-    return kind(seed_B, position_BS, step=step, attempt_B=attempt_B, purpose=purpose, count=count)
+    return kind(
+        seed_B, position_BS, step_B=torch.full_like(seed_B, step), attempt_B=attempt_B, purpose=purpose, count=count
+    )
 
 
 @pytest.mark.parametrize(("counter", "key", "output"), KNOWN_ANSWERS)
@@ -142,10 +144,14 @@ def test_categorical_has_the_law_at_every_slot(monkeypatch):
 def test_a_token_is_the_argmax_of_its_law_plus_its_own_gumbels():
     seed_B, here, p_BSV = torch.tensor([5, -6]), site(2, 3, first=40, step=7, attempt=2), random_law(2, 3, 50, seed=2)
     for purpose in (Purpose.TOKEN, Purpose.DRAFT):
-        g_BSV = gumbels(seed_B, here.position_BS, step=here.step, attempt_B=here.attempt_B, purpose=purpose, count=50)
+        g_BSV = gumbels(
+            seed_B, here.position_BS, step_B=here.step_B, attempt_B=here.attempt_B, purpose=purpose, count=50
+        )
         token_BS = KeyedNoise(seed_B).categorical(p_BSV.log(), here, purpose)
         assert torch.equal(token_BS, (p_BSV.log() + g_BSV).argmax(-1))
-        u_BS1 = uniforms(seed_B, here.position_BS, step=here.step, attempt_B=here.attempt_B, purpose=purpose, count=1)
+        u_BS1 = uniforms(
+            seed_B, here.position_BS, step_B=here.step_B, attempt_B=here.attempt_B, purpose=purpose, count=1
+        )
         assert torch.equal(KeyedNoise(seed_B).uniform(here, purpose), u_BS1[..., 0])
 
 
@@ -175,7 +181,7 @@ def test_take_gives_the_site_of_one_slot_a_row():
     one = here.take(torch.tensor([[3], [2]]))
     assert one.position_BS.tolist() == [[13], [12]]
     assert one.active_BS.tolist() == [[True], [False]]
-    assert (one.step, one.attempt_B.tolist()) == (1, [2, 2])
+    assert (one.step_B.tolist(), one.attempt_B.tolist()) == ([1, 1], [2, 2])
 
 
 def test_bernoulli_is_exact_at_the_ends_and_fair_between():
@@ -203,7 +209,7 @@ def count_rare(position_N: torch.Tensor) -> int:
     noise, logp_V, found = KeyedNoise(torch.tensor([11])), rare_logp(), 0
     for position_n in position_N.split(8):
         here = site(1, position_n.numel())
-        here = draws.Site(position_n[None], 0, here.attempt_B, here.active_BS)
+        here = draws.Site(position_n[None], here.step_B, here.attempt_B, here.active_BS)
         token = noise.categorical(logp_V.expand(1, position_n.numel(), LARGE), here, Purpose.TOKEN)
         found += int((token != 0).sum())
     return found

@@ -102,7 +102,7 @@ def test_corrupt_samples_the_kernel(noise):
     u = uniforms(
         torch.tensor([5]),
         torch.arange(n)[None],
-        step=0,
+        step_B=torch.zeros(1, dtype=torch.int64),
         attempt_B=torch.zeros(1, dtype=torch.int64),
         purpose=Purpose.PRIOR,
         count=1,

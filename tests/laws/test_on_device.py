@@ -35,7 +35,7 @@ def test_uniforms_are_the_same_bits_and_gumbels_the_same_to_rounding(count):
             kind(
                 seed_B.to(device),
                 here.position_BS.to(device),
-                step=5,
+                step_B=torch.full((3,), 5, device=device),
                 attempt_B=here.attempt_B.to(device),
                 purpose=Purpose.ORDER,
                 count=count,

@@ -52,7 +52,7 @@ def slow(arguments: dict[str, Any], n: int, top_k: int = 0) -> tuple[int, float,
     logp_11V = log_law(logits_11V, sampling, forced_eos_BS=each["forced_N"][None], no_eos_BS=each["forbidden_N"][None])
     plain_V = log_law(logits_11V, plain)[0, 0]
     zero = torch.zeros(1, dtype=torch.int64)
-    site = Site(each["position_N"][None], int(each["step_N"]), zero, torch.ones(1, 1, dtype=torch.bool))
+    site = Site(each["position_N"][None], each["step_N"], zero, torch.ones(1, 1, dtype=torch.bool))
     token = int(KeyedNoise(each["seed_N"]).categorical(logp_11V, site, Purpose.TOKEN))
     return token, float(logp_11V[0, 0, token]), float(plain_V[token]), float(plain_V.max().exp())
 

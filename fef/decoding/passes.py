@@ -1,0 +1,106 @@
+"""Denoising passes: where each row is in its sequence of them, and what lies between one and the next.
+
+A row draws every open slot of a block `plan.steps` times over, with noise in between; then comes its next block.
+
+Shapes: B rows, L canvas length.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from fef.decoding.canvas import Canvas
+from fef.decoding.order import block_numbers
+from fef.decoding.plan import Plan
+from fef.decoding.remask import first_noise, remask
+from fef.decoding.requests import Requests
+from fef.laws.noise import SiteNoise
+
+__all__ = ["PassState", "next_passes", "open_passes"]
+
+
+@dataclass
+class PassState:
+    """Where each row is in its sequence of denoising passes."""
+
+    block_BL: Tensor  # block of every open slot, -1 elsewhere
+    block_B: Tensor  # the block that the row is in, behind its last one when the row is complete
+    k_B: Tensor  # its denoising pass there, from `plan.steps` down to 1
+    opened_BL: Tensor  # slots that were to be drawn when the pass began
+    masks_B: Tensor  # how many of them no end token decided
+    attempt_B: Tensor  # rounds done in the pass
+    unchecked_BL: Tensor  # committed tokens that the revoke rule has still to look at
+
+    @classmethod
+    def before_the_first(cls, canvas: Canvas, plan: Plan) -> PassState:
+        """As if a block before the first one had just been finished."""
+        block_BL = block_numbers(canvas, plan.block_length, plan.aligned_blocks)
+        zero_B, no_BL = torch.zeros_like(block_BL[:, 0]), torch.zeros_like(canvas.open_BL)
+        return cls(block_BL, zero_B - 1, zero_B + 1, no_BL, zero_B.clone(), zero_B.clone(), no_BL.clone())
+
+    @property
+    def blocks_B(self) -> Tensor:
+        """Blocks that a row has."""
+        return self.block_BL.amax(1) + 1
+
+    @property
+    def within_BL(self) -> Tensor:
+        """Open slots of the block that a row is in."""
+        return (self.block_BL >= 0) & (self.block_BL == self.block_B[:, None])
+
+    @property
+    def complete_B(self) -> Tensor:
+        return self.block_B >= self.blocks_B
+
+    def select(self, rows: Tensor) -> PassState:
+        return PassState(**{name: tensor[rows] for name, tensor in vars(self).items()})
+
+    def join(self, other: PassState) -> PassState:
+        return PassState(**{name: torch.cat([tensor, getattr(other, name)]) for name, tensor in vars(self).items()})
+
+    def active_B(self, canvas: Canvas) -> Tensor:
+        """Rows with something left to draw or to check in their pass."""
+        return (canvas.pending_BL & self.within_BL | self.unchecked_BL).any(1)
+
+
+def next_passes(state: PassState, requests: Requests, plan: Plan, process: SiteNoise) -> Tensor:
+    """Take rows whose pass is over to their next one that has something to draw, or to the end. Returns which began one,
+    a mask [B]."""
+    over_B = ~state.active_B(requests.canvas) & ~state.complete_B
+    ended_B = over_B
+    while bool(over_B.any()):
+        close_passes(state, requests, plan, process, over_B)
+        open_passes(state, requests, over_B & ~state.complete_B)
+        over_B = over_B & ~state.active_B(requests.canvas) & ~state.complete_B
+    return ended_B & ~state.complete_B
+
+
+def close_passes(state: PassState, requests: Requests, plan: Plan, process: SiteNoise, over_B: Tensor) -> None:
+    """What follows a pass that these rows, a mask [B], have finished: noise, or another block."""
+    canvas, noise, within_BL = requests.canvas, requests.noise, state.within_BL
+    drawn_BL = state.opened_BL & over_B[:, None]
+    counted_BL = drawn_BL if requests.eos is None else drawn_BL & requests.eos.up_to_end(canvas)
+    requests.meter.committed += counted_BL.sum(1)
+    again_B = over_B & (state.k_B > 1)
+    for k in sorted(set(state.k_B[again_B].tolist())):
+        of_k_B1 = (again_B & (state.k_B == k))[:, None]
+        remask(canvas, drawn_BL & of_k_B1, within_BL & of_k_B1, plan, process, noise, k)
+    onward_B = over_B & ~again_B
+    state.block_B = state.block_B + onward_B
+    state.k_B = torch.where(again_B, state.k_B - 1, state.k_B).masked_fill(onward_B & ~state.complete_B, plan.steps)
+    fresh_BL = state.within_BL & onward_B[:, None]
+    if bool(fresh_BL.any()):
+        first_noise(canvas, fresh_BL, process, noise)
+
+
+def open_passes(state: PassState, requests: Requests, rows_B: Tensor) -> None:
+    """These rows, a mask [B], begin the pass that they are in."""
+    canvas, within_BL = requests.canvas, state.within_BL
+    state.opened_BL = torch.where(rows_B[:, None], canvas.pending_BL & within_BL, state.opened_BL)
+    if requests.eos is not None:
+        requests.eos.settle(canvas, within_BL & rows_B[:, None])
+    state.masks_B = torch.where(rows_B, (canvas.pending_BL & within_BL).sum(1), state.masks_B)
+    state.attempt_B = state.attempt_B.masked_fill(rows_B, 0)

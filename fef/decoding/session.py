@@ -1,0 +1,268 @@
+"""The rows (requests) that are being decoded under one plan, each at its own pace: state, and what rounds do to it.
+
+Rows join at any time (`add`) and leave when they are complete (`drop`); no row depends on another.
+
+Shapes: B rows, L canvas length, S slots, W drafts, T attempted slots, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from copy import copy
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from fef.decoding.canvas import Canvas, EosRule
+from fef.decoding.memory import Memory
+from fef.decoding.meter import Meter
+from fef.decoding.network import Network
+from fef.decoding.packed import PackedScorer
+from fef.decoding.passes import PassState, next_passes, open_passes
+from fef.decoding.plan import Plan
+from fef.decoding.quota import Progress
+from fef.decoding.requests import Requests
+from fef.decoding.rows import RowsScorer
+from fef.decoding.score import Scorer
+from fef.decoding.stale import BlockCausalScorer, StaleScorer
+from fef.laws.draws import Noise, Site
+from fef.laws.noise import Schedule, SiteNoise
+from fef.laws.pipeline import Sampling, log_law
+
+__all__ = ["Observer", "Round", "Session"]
+
+
+@dataclass(frozen=True)
+class Round:
+    """What one round did, for traces and live views. Tensors hold the rows that were still in the session.
+
+    rows [B]: the number of each row. step, block [B]: its denoising pass and block, from 0. slots, tokens [B, T]: attempted
+    positions (-1: none) and the tokens there; written [B, T]: committed ones. drafts [B, W] and accepted [B] of a speculative
+    round. ids, pending [B, L]: the canvas after the round.
+    """
+
+    step: Tensor
+    block: Tensor
+    rows: Tensor
+    slots: Tensor
+    tokens: Tensor
+    written: Tensor
+    drafts: Tensor | None
+    accepted: Tensor | None
+    ids: Tensor
+    pending: Tensor
+
+
+Observer = Callable[[Round], None]
+
+
+class Session:
+    """Rows under one plan on one network.
+
+    carry: draft logits [B, W, V] from the last round, and for which rows [B] it made them. memory: what rules keep between
+    rounds. observe: called after every round.
+    """
+
+    def __init__(self, network: Network, plan: Plan, requests: Requests, observe: Observer | None = None) -> None:
+        process = network.noise
+        # the plan's schedule holds wherever keep probabilities are read
+        network.noise = type(process)(**(vars(process) | {"schedule": Schedule(plan.schedule)}))
+        self.network, self.plan, self.requests, self.observe = network, plan, requests, observe
+        count, device = len(requests.number_B), requests.number_B.device
+        self.passes = PassState.before_the_first(requests.canvas, plan)
+        self.scorer = make_scorer(network, plan, count, device)
+        self.memory = Memory(count, device)
+        self.carry: tuple[Tensor, Tensor] | None = None
+
+    @property
+    def canvas(self) -> Canvas:
+        return self.requests.canvas
+
+    @property
+    def noise(self) -> Noise:
+        return self.requests.noise
+
+    @property
+    def sampling(self) -> Sampling:
+        return self.requests.sampling
+
+    @property
+    def meter(self) -> Meter:
+        return self.requests.meter
+
+    @property
+    def process(self) -> SiteNoise:
+        return self.network.noise
+
+    @property
+    def eos(self) -> EosRule | None:
+        return self.requests.eos
+
+    @property
+    def within_BL(self) -> Tensor:
+        return self.passes.within_BL
+
+    @property
+    def pending_BL(self) -> Tensor:
+        """Slots still to be drawn in this pass."""
+        return self.canvas.pending_BL & self.within_BL
+
+    @property
+    def window(self) -> int:
+        """Drafts per round."""
+        spec = self.plan.speculation
+        return 0 if spec is None else min(spec.window, self.canvas.ids_BL.shape[1])
+
+    @property
+    def active_B(self) -> Tensor:
+        """Rows with something left to draw or to check in their pass."""
+        return self.passes.active_B(self.canvas)
+
+    @property
+    def progress(self) -> Progress:
+        passes = self.passes
+        masks_B = passes.masks_B.clamp(min=1)  # in rows that have nothing to draw, whose counts do not matter
+        return Progress(masks_B, self.pending_BL.sum(1), passes.attempt_B, passes.blocks_B)
+
+    # --- rows that come and go ---
+
+    def add(self, requests: Requests) -> None:
+        """Append rows of which nothing is drawn."""
+        count = len(requests.number_B)
+        self.requests = self.requests.join(requests)
+        self.passes = self.passes.join(PassState.before_the_first(requests.canvas, self.plan))
+        self.scorer.grow(count)
+        self.memory.grow(count)
+        if self.carry is not None:
+            logits_BWV, carried_B = self.carry
+            no_logits = logits_BWV.new_zeros(count, *logits_BWV.shape[1:])
+            self.carry = torch.cat([logits_BWV, no_logits]), torch.cat([carried_B, carried_B.new_zeros(count)])
+
+    def select(self, rows: Tensor) -> None:
+        """Keep only these rows."""
+        self.requests, self.passes = self.requests.select(rows), self.passes.select(rows)
+        self.scorer.select(rows)
+        self.memory.select(rows)
+        if self.carry is not None:
+            self.carry = self.carry[0][rows], self.carry[1][rows]
+
+    def drop(self, over_B: Tensor) -> Requests:
+        """Let rows go, a mask [B]; returns them."""
+        found = self.requests.select(over_B.nonzero()[:, 0])
+        self.select((~over_B).nonzero()[:, 0])
+        return found
+
+    # --- denoising passes ---
+
+    def open_passes(self) -> None:
+        """Take rows whose pass is over to their next one that has something to draw, or to the end."""
+        self.prepare(next_passes(self.passes, self.requests, self.plan, self.process))
+
+    def begin(self, k: int, block: int) -> None:
+        """Put every row into pass `k` of a block."""
+        self.passes.block_B = torch.full_like(self.passes.block_B, block)
+        self.passes.k_B = torch.full_like(self.passes.k_B, k)
+        began_B = torch.ones_like(self.passes.complete_B)
+        open_passes(self.passes, self.requests, began_B)
+        self.prepare(began_B)
+
+    def prepare(self, began_B: Tensor) -> None:
+        """Rows, a mask [B], have begun a pass."""
+        self.memory.forget(began_B)
+        if self.carry is not None:
+            self.carry = self.carry[0], self.carry[1] & ~began_B
+        rows = (began_B & self.pending_BL.any(1)).nonzero()[:, 0]
+        if not len(rows):
+            return
+        spec = self.plan.speculation
+        reuse = spec is not None and spec.draft == "reuse"
+        slots_RW = self.next_slots(self.window if reuse else 0)[rows]
+        time_B = self.passes.k_B.double() / self.plan.steps
+        first_RWV = self.scorer.pass_began(self.requests, rows, slots_RW, self.within_BL, time_B)
+        if reuse and first_RWV is not None:
+            self.carry_over(rows, first_RWV)
+
+    def carry_over(self, rows: Tensor, logits_RWV: Tensor) -> None:
+        """Keep draft logits of these rows for their next round."""
+        if self.carry is None:
+            count = len(self.requests.number_B)
+            carried_B = torch.zeros(count, dtype=torch.bool, device=rows.device)
+            self.carry = logits_RWV.new_zeros(count, *logits_RWV.shape[1:]), carried_B
+        logits_BWV, carried_B = self.carry
+        self.carry = logits_BWV.index_copy(0, rows, logits_RWV), carried_B.index_fill(0, rows, True)
+
+    # --- what rounds use ---
+
+    def next_slots(self, count: int) -> Tensor:
+        return self.canvas.next_slots(count, self.within_BL)
+
+    def site(self, slots_BS: Tensor, attempt_B: Tensor | None = None) -> Site:
+        """Where random numbers are used; attempt 0 by default."""
+        attempt_B = torch.zeros_like(self.passes.k_B) if attempt_B is None else attempt_B
+        return Site(slots_BS.clamp(min=0), self.passes.k_B, attempt_B, slots_BS >= 0)
+
+    def law(self, logits_BSV: Tensor, slots_BS: Tensor, draft_BW: Tensor | None = None) -> Tensor:
+        """The law that is sampled at each slot, given what is committed and the drafts before it; [B, S, V] nats."""
+        if self.eos is None:
+            return log_law(logits_BSV, self.sampling)
+        forced_BS, forbidden_BS = self.eos.at_slots(self.canvas, slots_BS, draft_BW)
+        return log_law(logits_BSV, self.sampling, forced_eos_BS=forced_BS, no_eos_BS=forbidden_BS)
+
+    def plain_law(self, logits_BSV: Tensor) -> Tensor:
+        """The network's own law: temperature 1, bans applied; [B, S, V] nats."""
+        return logits_BSV.double().index_fill(-1, self.sampling.banned, -torch.inf).log_softmax(-1)
+
+    def unit_law(self, logits_BSV: Tensor, slots_BS: Tensor) -> Tensor:
+        """The law at each slot at temperature 1, with what the EOS rule says of it; [B, S, V] nats."""
+        plain_BSV = self.plain_law(logits_BSV)
+        if self.eos is None:
+            return plain_BSV
+        _, forbidden_BS = self.eos.at_slots(self.canvas, slots_BS, None)
+        eos_id = self.eos.eos_id
+        plain_BSV[..., eos_id] = plain_BSV[..., eos_id].masked_fill(forbidden_BS, -torch.inf)
+        return plain_BSV.log_softmax(-1)
+
+    def commit(
+        self, slots_BS: Tensor, tokens_BS: Tensor, logp_BSV: Tensor, plain_BSV: Tensor, take_BS: Tensor, *, fill: bool
+    ) -> None:
+        """Write the taken tokens with their log p and their probability under the plain law. fill: also fill what an EOS
+        decides, even where other slots are open."""
+        logp_BS = logp_BSV.gather(-1, tokens_BS[..., None])[..., 0]
+        confidence_BS = plain_BSV.gather(-1, tokens_BS[..., None])[..., 0].exp()
+        self.canvas.write(slots_BS, tokens_BS, logp_BS, confidence_BS, take_BS)
+        if self.eos is not None:
+            self.eos.settle(self.canvas, self.within_BL, finish_only=not fill)
+
+    def notify(
+        self,
+        slots: Tensor,
+        tokens: Tensor,
+        written: Tensor,
+        drafts: Tensor | None = None,
+        accepted: Tensor | None = None,
+    ) -> None:
+        if self.observe is None:
+            return
+        step_B, block_B = self.plan.steps - self.passes.k_B, self.passes.block_B.clone()
+        ids, pending = self.canvas.ids_BL.clone(), self.canvas.pending_BL.clone()
+        self.observe(
+            Round(step_B, block_B, self.requests.number_B, slots, tokens, written, drafts, accepted, ids, pending)
+        )
+
+    def with_canvas(self, canvas: Canvas) -> Session:
+        """The same rows on another canvas."""
+        ahead = copy(self)
+        ahead.requests = dataclasses.replace(self.requests, canvas=canvas)
+        return ahead
+
+
+def make_scorer(network: Network, plan: Plan, count: int, device: torch.device) -> Scorer:
+    if plan.law == "packed":
+        return PackedScorer(network, count, device)
+    if plan.cache is None:
+        return RowsScorer(network, count, device, plan.guidance)
+    if plan.exact_cache(network.block_causal):
+        return BlockCausalScorer(network, count, device)
+    return StaleScorer(network, count, device, plan.cache)

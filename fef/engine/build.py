@@ -25,7 +25,7 @@ from fef.errors import EngineError, OptionError, nearest_hint
 from fef.models.device import device_name
 from fef.models.transformer import Transformer
 
-__all__ = ["Built", "EngineOptions", "build"]
+__all__ = ["Built", "EngineOptions", "build", "cache_budget"]
 
 CPU_MEMORY_GB = 4.0
 _GPU_SHARE = 0.7  # of the free memory for caches; the rest is for the passes themselves
@@ -101,11 +101,6 @@ class Built:
 
 def build(network: Transformer, options: EngineOptions, note: Callable[[str], None]) -> Built:
     config = network.config
-    if not config.packed:
-        raise OptionError(
-            f"{network.name} was not trained for the packed attention pattern, which the engine's rounds need. Fine-tune it "
-            "with `fef train`, or decode it with Model.generate."
-        )
     device, dtype = network.device, network.embed.weight.dtype
     shapes = [RoundShape(window, options.anchors) for window in sorted(set(options.windows))]
     drafts = max(shape.depth for shape in shapes)
@@ -119,9 +114,8 @@ def build(network: Transformer, options: EngineOptions, note: Callable[[str], No
     table = SlotTable(slots + 1, context, ranks, drafts, table.queries)
     state = SlotState.empty(table, device)
     cache = SlotCache.empty(config, table, device, dtype)
-    eos_id = config.eos_id if options.eos_id is None else options.eos_id
-    sampling = make_sampling(Network(network), 0.0, 1.0, 0, options.banned, eos_id, 1, device)
-    vocabulary = Vocabulary(eos_id, sampling.banned)
+    sampling = make_sampling(Network(network), 0.0, 1.0, 0, options.banned, options.eos_id, 1, device)
+    vocabulary = Vocabulary(options.eos_id, sampling.banned)
     layers = join_weights(network)
     runner: Runs
     if device.type == "cuda":
@@ -159,14 +153,18 @@ def check_current(device: torch.device) -> None:
         )
 
 
+def cache_budget(options: EngineOptions, device: torch.device) -> float:
+    """Bytes for caches."""
+    if options.memory_gb is not None:
+        return options.memory_gb * 1e9
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0] * _GPU_SHARE
+    return CPU_MEMORY_GB * 1e9
+
+
 def affordable(options: EngineOptions, slot_bytes: int, device: torch.device, note: Callable[[str], None]) -> int:
     """Slots within the memory budget. Raises EngineError where it does not hold one."""
-    if options.memory_gb is not None:
-        budget = options.memory_gb * 1e9
-    elif device.type == "cuda":
-        budget = torch.cuda.mem_get_info(device)[0] * _GPU_SHARE
-    else:
-        budget = CPU_MEMORY_GB * 1e9
+    budget = cache_budget(options, device)
     fit = int(budget // slot_bytes) - 1  # one is spare
     if fit < 1:
         raise EngineError(

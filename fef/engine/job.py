@@ -2,38 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from fef.decoding.certificate import Certificate
-from fef.engine.requests import Course, Filled, Request
-from fef.engine.slots import PassRequest
+from fef.engine.requests import Filled, Request
 from fef.errors import FefError
 
 if TYPE_CHECKING:
     from fef.engine.engine import Engine
 
-__all__ = ["Job"]
+__all__ = ["End", "Job", "Status"]
+
+Status = Literal["waiting", "running", "done", "failed", "cancelled"]
 
 
 @dataclass(eq=False)
 class Job:
-    """A request in the engine. `result()` drives the engine until it is done. status: "waiting", "running", "done",
-    "failed" or "cancelled". began, first_token, ended: seconds on the engine's clock."""
+    """A request in the engine. `result()` drives the engine until it is done."""
 
     engine: Engine
     request: Request
     certificate: Certificate
-    course: Course
-    status: str = "waiting"
+    began: float  # seconds on the engine's clock, as the other times
+    status: Status = "waiting"
     filled: Filled | None = None
     error: FefError | None = None
-    slot: int | None = None
-    admitted_at: int = -1
-    pass_: PassRequest | None = None
-    began: float = 0.0
     first_token: float | None = None
     ended: float | None = None
+    alone: bool = False  # shares no session with others, since one that it shared has failed
 
     @property
     def finished(self) -> bool:
@@ -49,5 +47,9 @@ class Job:
         return self.filled
 
     def cancel(self) -> None:
-        """Give the slot up; it is free for the next round."""
+        """Give the request up; its place is free for the next round."""
         self.engine.cancel(self)
+
+
+End = Callable[[Job, Status, FefError | None], None]
+"""(job, status, error): the request has ended."""

@@ -17,19 +17,17 @@ import numpy.typing as npt
 import torch
 
 from fef.decoding.canvas import Canvas
-from fef.decoding.choice import InOrder
 from fef.decoding.network import Network
 from fef.decoding.order import decoding_order
 from fef.decoding.passes import PassState, next_passes
 from fef.decoding.plan import Plan
-from fef.decoding.quota import PerRound
 from fef.decoding.requests import Requests
 from fef.engine.slots import COUNTERS, NEVER, Numbers, PassRequest
-from fef.errors import InputError, OptionError
+from fef.errors import InputError
 from fef.laws.draws import KeyedNoise
 from fef.laws.pipeline import Sampling
 
-__all__ = ["Course", "Filled", "PassResult", "Request", "check_plan", "course_of", "results_of", "whole_numbers"]
+__all__ = ["Course", "Filled", "PassResult", "Request", "course_of", "results_of", "whole_numbers"]
 
 
 @dataclass
@@ -68,17 +66,6 @@ class Filled:
 
 
 Course = Generator[PassRequest, PassResult, Filled]
-
-
-def check_plan(plan: Plan) -> None:
-    """Raise OptionError, with the way out, for a method that the engine does not run."""
-    spec = plan.speculation
-    one_by_one = spec is None and plan.choice == InOrder(PerRound(1)) and not plan.replay and plan.revoke is None
-    if plan.law != "packed" or not (one_by_one or (spec is not None and spec.accept == "coupled")):
-        raise OptionError(
-            f"The engine runs the packed law with coupled acceptance: fef and sequential with verify=packed, on a network "
-            f"trained for it. It does not run {plan.method} with these options; fef.decode and Model.generate do."
-        )
 
 
 def course_of(request: Request, network: Network) -> Course:

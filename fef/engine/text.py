@@ -45,6 +45,7 @@ class TextEngine:
     def __init__(self, model: Model, **options: Any) -> None:
         banned = options.pop("banned", ())
         banned = [*model.special_ids(), *banned] if isinstance(banned, Sequence) else banned
+        options = {"eos_id": model.network.config.eos_id} | options
         self.model, self.engine = model, Engine(model.network, banned=banned, **options)
 
     @property

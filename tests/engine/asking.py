@@ -27,7 +27,7 @@ METHODS: list[dict[str, Any]] = [
     {"method": "fef", "steps": 2, "remask": "low-confidence", "block_length": 5},
     {"method": "fef", "steps": 3, "remask": "low-confidence"},
 ]
-"""Every kind of course that the engine runs."""
+"""Every kind of course of denoising passes under the packed law."""
 
 
 @dataclass
@@ -101,7 +101,7 @@ def by_decode(
 
 
 def submitted(engine: Engine, asked: list[Ask], **method: Any) -> list[Job]:
-    return [engine.submit(a.ids, a.open, **a.settings, **method) for a in asked]
+    return [engine.submit(a.ids, a.open, **a.settings, **{"verify": "packed"} | method) for a in asked]
 
 
 def answered(engine: Engine, asked: list[Ask], **method: Any) -> list[Answer]:

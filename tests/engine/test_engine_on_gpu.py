@@ -59,7 +59,7 @@ def demo16():
 
 
 def graphs_of(engine: Engine) -> GraphRunner:
-    runner = engine.built.runner
+    runner = engine.packed.built.runner
     assert isinstance(runner, GraphRunner)
     return runner
 
@@ -243,13 +243,13 @@ def test_nothing_waits_inside_a_round(tiny16):
         for _ in range(3):
             engine.admit()
             engine.round()
-        over = list(engine.running.values())[:2]
-        engine.send_results(over)  # what they have so far
+        over = list(engine.packed.running.values())[:2]
+        engine.packed.send_results(over)  # what they have so far
     finally:
         torch.cuda.set_sync_debug_mode("default")
     for job in jobs:
         job.cancel()
-    engine.progress.collect(0)
+    engine.packed.progress.collect(0)
 
 
 def test_the_check_for_waits_notices_one():
@@ -337,7 +337,7 @@ def test_costs_are_measured_and_saved(tiny, tmp_path):
     assert set(table.seconds) == {(rows, window) for rows in (1, 2, 4) for window in (2, 8)}
     assert all(1e-6 < seconds < 1 for seconds in table.seconds.values())
     table.save(tmp_path / "costs.json")
-    assert not bool(engine.built.state.live_S.any())
+    assert not bool(engine.packed.built.state.live_S.any())
     again = Engine(tiny, costs=tmp_path / "costs.json", **options)
     assert again.costs == CostTable.load(tmp_path / "costs.json", again.built.what) == table
     asked = asks(16, seed=11)
@@ -385,12 +385,12 @@ def test_cancelling_while_the_device_is_ahead(tiny16):
     assert [(jobs[i].result().tokens, [x.hex() for x in jobs[i].result().logprobs]) for i in kept] == [
         expected[i] for i in kept
     ]
-    assert sorted(engine.free) == list(range(engine.built.slots))
+    assert sorted(engine.packed.free) == list(range(engine.packed.built.slots))
 
 
 def test_the_memory_budget(tiny16):
     one = Engine(tiny16, **SMALL).built.slot_bytes
     engine = Engine(tiny16, **SMALL | {"memory_gb": 3.5 * one / 1e9})
-    assert engine.built.slots == 2
+    assert engine.packed.built.slots == 2
     with pytest.raises(EngineError, match="raise memory_gb"):
         Engine(tiny16, **SMALL | {"memory_gb": one / 1e9})

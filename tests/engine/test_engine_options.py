@@ -63,11 +63,14 @@ def test_sizes_come_from_the_network_where_nothing_is_said():
     assert small.table.queries == max(shape.queries for shape in small.shapes)
 
 
-def test_the_end_token_of_the_network_is_the_default():
+def test_texts_end_where_they_are_told_to_as_in_decode():
+    """Also on a network that has an end token: on token ids nobody assumes one."""
     network = tiny_network(scale=0.3, eos_id=EOS)
     asked = asks(20, seed=1)
-    for engine in (Engine(network, max_length=16), Engine(NETWORK, max_length=16, eos_id=EOS)):
-        assert differences(answered(engine, asked), by_decode(NETWORK, asked, EOS)) == []
+    for eos_id in (None, EOS):
+        engine = Engine(network, max_length=16, eos_id=eos_id)
+        assert differences(answered(engine, asked), by_decode(network, asked, eos_id)) == []
+    assert differences(answered(Engine(network, max_length=16), asked), by_decode(network, asked, EOS)) != []
 
 
 def needed(**options) -> int:
@@ -98,7 +101,7 @@ def test_a_budget_for_less_than_a_request_is_refused():
 def test_an_engine_of_a_small_budget_answers_all_the_same():
     one = build(NETWORK, EngineOptions(max_length=16), print).slot_bytes
     engine = Engine(NETWORK, max_length=16, memory_gb=3.5 * one / 1e9)
-    assert engine.built.slots == 2
+    assert engine.packed.built.slots == 2
     assert len(engine.notes) == 1
     asked = asks(12, seed=2)
     assert differences(answered(engine, asked), by_decode(NETWORK, asked)) == []
@@ -115,10 +118,10 @@ def test_a_note_is_kept_once():
 def test_context_passes_hold_as_many_canvases_as_asked():
     engine = Engine(NETWORK, max_length=16, max_batch=6, context_tokens=40, threads=1)
     seen = []
-    run = engine.built.runner.run
-    engine.built.runner.run = lambda kind, slots: (seen.append((kind.context > 0, len(slots))), run(kind, slots))
+    run = engine.packed.built.runner.run
+    engine.packed.built.runner.run = lambda kind, slots: (seen.append((kind.context > 0, len(slots))), run(kind, slots))
     jobs = [engine.submit([1] * 7 + [MASK] * 9, range(7, 16)) for _ in range(6)]
     engine.step()
     assert seen[:4] == [(True, 2), (True, 2), (True, 2), (False, 6)]
-    assert all(job.slot is not None for job in jobs)
-    assert engine.context_kind(9, cut=False).context == 9  # no padding on a CPU
+    assert {one.job for one in engine.packed.running.values()} == set(jobs)
+    assert engine.packed.context_kind(9, cut=False).context == 9  # no padding on a CPU

@@ -84,7 +84,7 @@ def test_weights_that_are_all_nan():
     jobs = submitted(engine, asks(7, seed=3))
     engine.run()
     assert {job.status for job in jobs} == {"failed"}
-    assert len(engine.free) == engine.built.slots
+    assert len(engine.packed.free) == engine.packed.built.slots
 
 
 # --- cancelling ---
@@ -114,13 +114,13 @@ def test_cancelled_while_running(method):
         jobs = submitted(engine, asked, **method)
         for _ in range(steps):
             engine.step()
-        slot = jobs[1].slot
-        assert jobs[1].status == "running" and slot is not None
-        waits = engine.waiting[0]
+        slot = next(slot for slot, one in engine.packed.running.items() if one.job is jobs[1])
+        assert jobs[1].status == "running"
+        waits = engine.packed.waiting[0]
         jobs[1].cancel()
-        assert slot in engine.free
+        assert slot in engine.packed.free
         engine.step()
-        assert waits.slot == slot or waits.status == "done"
+        assert waits.slot == slot or waits.job.status == "done"
         engine.run()
         kept = [i for i in range(len(jobs)) if i != 1]
         assert differences([jobs[i].result() for i in kept], [expected[i] for i in kept]) == []
@@ -144,7 +144,7 @@ def test_cancelled_twice():
     engine.step()
     job.cancel()
     job.cancel()
-    assert sorted(engine.free) == list(range(engine.built.slots))
+    assert sorted(engine.packed.free) == list(range(engine.packed.built.slots))
     assert not engine.busy
 
 
@@ -156,12 +156,22 @@ def test_an_engine_whose_requests_were_all_cancelled_serves_the_next():
             engine.step()
         for job in jobs:
             job.cancel()
-        assert not engine.running and not engine.waiting
+        assert not engine.packed.running and not engine.packed.waiting
     asked = asks(9, seed=7)
     assert differences(answered(engine, asked), by_decode(NETWORK, asked)) == []
 
 
 # --- requests that cannot be ---
+
+
+def test_a_request_that_is_too_long_for_any_rounds():
+    engine = Engine(tiny_network(packed=False), max_length=14)
+    with pytest.raises(EngineError, match=r"15 tokens.* holds 14.*max_length"):
+        engine.submit([0] * 14 + [MASK], [14])
+    cramped = Engine(tiny_network(packed=False), memory_gb=1e-6)
+    with pytest.raises(EngineError, match=r"GB of caches.*memory_gb"):
+        cramped.submit([0] + [MASK] * 8, range(1, 9), method="threshold", cache="dual")
+    assert cramped.submit([0] + [MASK] * 8, range(1, 9), method="threshold").result().tokens
 
 
 def test_a_request_that_is_too_long():
@@ -206,11 +216,9 @@ def test_numbers_of_other_kinds_are_numbers():
     ("options", "words"),
     [
         ({"method": "best"}, "Unknown method"),
-        ({"method": "low-confidence"}, "fef and sequential"),
         ({"window_size": 4}, "no option 'window_size'"),
         ({"steps": 0}, "steps"),
-        ({"verify": "rows"}, "fef and sequential"),
-        ({"accept": "rejection"}, "coupled"),
+        ({"accept": "always"}, "accept"),
         ({"temperature": -1.0}, "temperature"),
         ({"temperature": [0.5]}, "one number"),
         ({"temperature": "hot"}, "one number"),
@@ -221,8 +229,8 @@ def test_numbers_of_other_kinds_are_numbers():
         ({"seed": -1}, "seed"),
         ({"seed": 2**63}, "seed"),
         ({"seed": 0.5}, "seed"),
-        ({"method": "sequential", "verify": "rows"}, "fef and sequential"),
-        ({"method": "sequential", "block_length": 4, "block_steps": 2}, "does not run|block_steps"),
+        ({"cache": "prefix"}, "would break the law"),
+        ({"method": "sequential", "block_steps": 2}, "block_steps"),
     ],
     ids=str,
 )
@@ -233,11 +241,10 @@ def test_wrong_options_of_a_request(options, words):
     assert not engine.busy
 
 
-def test_networks_that_the_engine_does_not_run():
-    with pytest.raises(OptionError, match="fef train"):
-        engine_of(tiny_network(packed=False))
-    with pytest.raises(OptionError, match="mixture of experts"):
-        engine_of(tiny_network(mixture=MixtureConfig(4, 2, 8)))
+def test_networks_without_packed_rounds():
+    for network in (tiny_network(packed=False), tiny_network(mixture=MixtureConfig(4, 2, 8))):
+        with pytest.raises(OptionError, match="packed rounds"):
+            engine_of(network).measure()
 
 
 # --- the device ---
@@ -263,7 +270,7 @@ class LostDevice:
 @pytest.mark.parametrize("method", [METHODS[0], METHODS[7]], ids=str)
 def test_a_lost_device_ends_every_request(passes, method):
     engine = engine_of()
-    engine.built.runner = LostDevice(engine.built.runner, passes)
+    engine.packed.built.runner = LostDevice(engine.packed.built.runner, passes)
     jobs = submitted(engine, long_asks(8), **method)
     with pytest.raises(EngineError, match="device-side assert"):
         engine.run()
@@ -285,10 +292,10 @@ def test_requests_between_two_passes_end_with_a_lost_device():
     """Their results are under way: they are neither running nor waiting."""
     engine = engine_of()
     job = engine.submit([MASK] * 6, range(6), steps=2)
-    engine.collect = lambda: None  # type: ignore[method-assign]
-    while not engine.running:
+    engine.packed.collect = lambda: None  # type: ignore[method-assign]
+    while not engine.packed.running:
         engine.step()
-    engine.send_results([job])
+    engine.packed.send_results(list(engine.packed.running.values()))
     engine.fail_all(RuntimeError("CUDA error: gone"))
     assert job.status == "failed"
     with pytest.raises(EngineError, match="gone"):
@@ -297,7 +304,7 @@ def test_requests_between_two_passes_end_with_a_lost_device():
 
 def test_waiting_for_a_result_of_a_lost_device_does_not_hang():
     engine = engine_of()
-    engine.built.runner = LostDevice(engine.built.runner, 1)
+    engine.packed.built.runner = LostDevice(engine.packed.built.runner, 1)
     job = engine.submit([MASK] * 9, range(9))
     with pytest.raises(EngineError, match="make a new engine"):
         job.result()
@@ -306,7 +313,7 @@ def test_waiting_for_a_result_of_a_lost_device_does_not_hang():
 def test_no_memory_for_a_round_ends_those_that_run_and_the_next_are_tried(monkeypatch):
     """As where not even one row of a pass fits, which raises EngineError."""
     engine = engine_of(max_batch=2)
-    runner, run = engine.built.runner, engine.built.runner.run
+    runner, run = engine.packed.built.runner, engine.packed.built.runner.run
     calls = []
 
     def without_memory(kind, slots):
@@ -328,7 +335,7 @@ def test_no_memory_for_a_round_ends_those_that_run_and_the_next_are_tried(monkey
 
 def test_no_memory_for_a_context_ends_its_requests_only(monkeypatch):
     engine = engine_of(max_batch=2)
-    runner, run = engine.built.runner, engine.built.runner.run
+    runner, run = engine.packed.built.runner, engine.packed.built.runner.run
 
     def without_memory(kind, slots):
         if kind.context > 12:
@@ -341,7 +348,7 @@ def test_no_memory_for_a_context_ends_its_requests_only(monkeypatch):
     last = engine.submit([MASK] * 4, range(4))
     engine.run()
     assert (long.status, short.status, last.status) == ("failed", "failed", "done")  # one context pass holds two
-    assert len(engine.free) == engine.built.slots
+    assert len(engine.packed.free) == engine.packed.built.slots
 
 
 # --- asking for results ---
@@ -386,8 +393,9 @@ def test_a_finished_engine_is_forgotten():
 def test_plans_do_not_pile_up():
     engine = engine_of()
     for i in range(2100):
-        engine.plan("fef", 0.1 + i / 1e4, 1.0, 0, {})
+        engine.certificate(engine.plan("fef", {"window": i % 700 + 1}), 0.1 + i / 1e4, 1.0, 0)
     assert len(engine.plans) <= 1000
+    assert len(engine.certificates) <= 1000
 
 
 # --- with text ---
@@ -446,7 +454,7 @@ def test_no_error_of_any_kind_leaves_a_request_hanging(error, monkeypatch):
     def broken(*_):
         raise error
 
-    monkeypatch.setattr(engine.built.runner, "run", broken)
+    monkeypatch.setattr(engine.packed.built.runner, "run", broken)
     for job in jobs:
         with pytest.raises(EngineError, match="failed"):
             job.result()
@@ -462,8 +470,8 @@ def test_a_top_k_beyond_the_vocabulary_keeps_every_token():
 
 def test_costs_of_another_engine_are_refused(tmp_path):
     file = tmp_path / "costs.json"
-    engine_of().costs.save(file)
-    assert engine_of(costs=str(file)).costs.what == engine_of().costs.what
+    engine_of().packed.costs.save(file)
+    assert engine_of(costs=str(file)).packed.costs.what == engine_of().packed.costs.what
     with pytest.raises(InputError, match="anchors"):
         engine_of(costs=file, anchors=1)
 
@@ -476,7 +484,7 @@ def test_a_round_that_is_broken_off_ends_its_requests(monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(engine.built.runner, "run", interrupted)
+    monkeypatch.setattr(engine.packed.built.runner, "run", interrupted)
     with pytest.raises(KeyboardInterrupt):
         engine.run()
     with pytest.raises(EngineError, match="KeyboardInterrupt"):
@@ -501,5 +509,5 @@ def test_a_network_that_changed_is_refused():
 
 
 def test_what_is_no_network_is_refused():
-    with pytest.raises(OptionError, match="takes a fef Transformer"):
+    with pytest.raises(InputError, match="str is not a denoiser"):
         Engine("demo")  # type: ignore[arg-type]

@@ -120,7 +120,7 @@ def test_any_other_error_goes_through(monkeypatch):
 def engine_with_graphs(monkeypatch, room, **options) -> Engine:
     """An engine whose plain passes go through fake graphs."""
     engine = Engine(NETWORK, **{"max_batch": 5, "max_length": 14, "windows": (4,), "threads": 1} | options)
-    plain = engine.built.runner
+    plain = engine.packed.built.runner
 
     def capture(self, kind, size):
         if not room(kind, size):
@@ -129,12 +129,14 @@ def engine_with_graphs(monkeypatch, room, **options) -> Engine:
         return FakeGraph(lambda slots: plain.run(kind, slots), slot_B), slot_B
 
     monkeypatch.setattr(GraphRunner, "capture", capture)
-    table = engine.built.table
-    monkeypatch.setattr(engine, "bounds", lambda *_: Bounds(table.context, table.ranks))  # as on a GPU
-    engine.built.runner = GraphRunner(plain, engine.built.slots, buckets(engine.built.slots), engine.note)
+    table = engine.packed.built.table
+    monkeypatch.setattr(engine.packed, "bounds", lambda *_: Bounds(table.context, table.ranks))  # as on a GPU
+    engine.packed.built.runner = GraphRunner(
+        plain, engine.packed.built.slots, buckets(engine.packed.built.slots), engine.note
+    )
     # what a round costs is asked of the device, which is not there
     monkeypatch.setattr(
-        "fef.engine.engine.round_seconds",
+        "fef.engine.packed_rounds.round_seconds",
         lambda _, kind, size: size + kind.shape.window if room(kind, 1) else refuse(),
     )
     return engine
@@ -151,7 +153,7 @@ def test_results_do_not_depend_on_the_graphs(monkeypatch, most):
     asked = asks(12, seed=1)
     assert differences(answered(engine, asked), by_decode(NETWORK, asked)) == []
     assert (engine.notes == []) == (most == 8)
-    assert not bool(engine.built.state.live_S[engine.built.slots])
+    assert not bool(engine.packed.built.state.live_S[engine.packed.built.slots])
 
 
 def test_requests_whose_context_does_not_fit_fail_and_the_others_go_on(monkeypatch):
@@ -173,7 +175,7 @@ def test_a_window_that_does_not_fit_is_not_used(monkeypatch):
     engine = engine_with_graphs(monkeypatch, lambda kind, _size: kind.shape.window < 8, windows=(2, 8))
     asked = asks(20, seed=3)
     assert differences(answered(engine, asked), by_decode(NETWORK, asked)) == []
-    assert {w for (_, w), s in engine.costs.seconds.items() if s < 1e9} == {2}
+    assert {w for (_, w), s in engine.packed.costs.seconds.items() if s < 1e9} == {2}
 
 
 def test_rounds_that_do_not_fit_at_all_end_their_requests(monkeypatch):
@@ -182,7 +184,7 @@ def test_rounds_that_do_not_fit_at_all_end_their_requests(monkeypatch):
         jobs = submitted(engine, asks(8, seed=4))
         engine.run()
         assert {job.status for job in jobs} == {"failed"}
-        assert len(engine.free) == engine.built.slots
+        assert len(engine.packed.free) == engine.packed.built.slots
         with pytest.raises(EngineError, match="not even one row of a round"):
             jobs[0].result()
 
@@ -190,6 +192,6 @@ def test_rounds_that_do_not_fit_at_all_end_their_requests(monkeypatch):
 def test_costs_are_measured_for_the_numbers_of_rows_that_there_are_graphs_for(monkeypatch):
     engine = engine_with_graphs(monkeypatch, lambda _kind, _size: True, windows=(1, 4))
     assert engine.measure().seconds == {(size, w): size + w for size in (1, 2, 4, 5) for w in (1, 4)}
-    engine.costs.seconds.clear()
-    assert engine.cost(3, 4) == 8  # of 4 rows
-    assert engine.costs.seconds == {(4, 4): 8}
+    engine.packed.costs.seconds.clear()
+    assert engine.packed.cost(3, 4) == 8  # of 4 rows
+    assert engine.packed.costs.seconds == {(4, 4): 8}

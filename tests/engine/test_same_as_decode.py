@@ -68,8 +68,8 @@ def test_a_slot_used_by_many_requests(eos_id):
     asked = asks(40, seed=3)
     engine = Engine(NETWORK, eos_id=eos_id, **SMALL | {"max_batch": 1})
     assert differences(answered(engine, asked), by_decode(NETWORK, asked, eos_id)) == []
-    assert engine.built.table.slots == 2  # a spare one is never used
-    assert int(engine.built.state.open_S[1]) == 0
+    assert engine.packed.built.table.slots == 2  # a spare one is never used
+    assert int(engine.packed.built.state.open_S[1]) == 0
 
 
 def test_requests_that_come_while_others_run():

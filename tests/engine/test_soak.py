@@ -133,14 +133,16 @@ def memory_of(engine: Engine) -> dict[str, int]:
     if hasattr(LIBC, "malloc_trim"):
         LIBC.malloc_trim(0)  # what is free counts as resident until it is given back
     found = {"resident": int(STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")}
-    if engine.on_cuda:
+    if engine.device.type == "cuda":
         torch.cuda.synchronize()
         found["cuda"] = torch.cuda.memory_allocated()
     return found
 
 
 def nothing_is_left(engine: Engine) -> bool:
-    return not engine.busy and sorted(engine.free) == list(range(engine.built.slots)) and engine.lost is None
+    return (
+        not engine.busy and sorted(engine.packed.free) == list(range(engine.packed.built.slots)) and engine.lost is None
+    )
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ import torch
 from fef.bench.engine.bandwidth import key_value_bytes, weight_bytes
 from fef.bench.engine.plain import plain_pass_seconds
 from fef.bench.engine.timing import Clock, Work
-from fef.engine.engine import Engine
 from fef.engine.graphs import GraphRunner
+from fef.engine.packed_rounds import PackedRounds
 from fef.engine.rounds import RoundShape
 from fef.engine.runner import PassKind, TorchPasses
 from fef.engine.slots import TENSORS, PassRequest
@@ -68,7 +68,7 @@ def plain_passes(
 
 @torch.no_grad()
 def engine_passes(
-    engine: Engine,
+    rounds: PackedRounds,
     batch: int,
     ids: list[int],
     order: list[int],
@@ -81,7 +81,7 @@ def engine_passes(
     The requests are `ids` with the slots `order` to fill; the engine must be idle. Raises EngineError where memory does not
     suffice.
     """
-    network = engine.network
+    network = rounds.network
     weights, token = weight_bytes(network), key_value_bytes(network)
 
     def row(kind: str, shape: RoundShape, rows: int, tokens: int, seconds: float, cached: int) -> PassRow:
@@ -90,55 +90,55 @@ def engine_passes(
         return PassRow(batch, kind, window, rows, tokens, seconds, read, read / seconds / bandwidth, "engine")
 
     found = []
-    rows = context_rows(engine, batch)
-    kind = engine.context_kind(len(ids), False)
-    with live(engine, rows, ids, order) as state:
-        seconds = clock.seconds(replay(engine, kind, rows), state.restore)
+    rows = context_rows(rounds, batch)
+    kind = rounds.context_kind(len(ids), False)
+    with live(rounds, rows, ids, order) as state:
+        seconds = clock.seconds(replay(rounds, kind, rows), state.restore)
         found.append(row(CONTEXT, kind.shape, rows, kind.context + kind.shape.queries, seconds, 0))
     for shape in shapes:
-        with live_round(engine, batch, ids, order, shape) as (work, restore):
+        with live_round(rounds, batch, ids, order, shape) as (work, restore):
             found.append(row(ROUND, shape, batch, shape.tokens, clock.seconds(work, restore), len(ids)))
     return found
 
 
 @contextmanager
 def live_round(
-    engine: Engine, rows: int, ids: list[int], order: list[int], shape: RoundShape, *, in_one: bool = False
+    rounds: PackedRounds, rows: int, ids: list[int], order: list[int], shape: RoundShape, *, in_one: bool = False
 ) -> Iterator[tuple[Work, Work]]:
     """(a round of that many rows in the middle of their answers; what makes it the same round again).
 
     in_one: on a CPU too, all rows in this thread, which is where a profiler looks.
     """
-    with live(engine, rows, ids, order) as state:
+    with live(rounds, rows, ids, order) as state:
         slots = list(range(rows))
-        context = engine.context_kind(len(ids), False)
-        chunk = context_rows(engine, rows)
+        context = rounds.context_kind(len(ids), False)
+        chunk = context_rows(rounds, rows)
         for start in range(0, rows, chunk):
-            engine.built.runner.run(context, slots[start : start + chunk])
+            rounds.built.runner.run(context, slots[start : start + chunk])
         one = RoundShape(0)
-        engine.built.runner.run(PassKind(one, engine.bounds(slots, one)), slots)
+        rounds.built.runner.run(PassKind(one, rounds.bounds(slots, one)), slots)
         state.fill_windows()
-        kind = PassKind(shape, engine.bounds(slots, shape))
-        runner = engine.built.runner
+        kind = PassKind(shape, rounds.bounds(slots, shape))
+        runner = rounds.built.runner
         if in_one and isinstance(runner, TorchPasses):
             yield lambda: runner.pass_(kind, state.slot_B), state.restore
         else:
-            yield replay(engine, kind, rows), state.restore
+            yield replay(rounds, kind, rows), state.restore
 
 
-def context_rows(engine: Engine, batch: int) -> int:
+def context_rows(rounds: PackedRounds, batch: int) -> int:
     """Requests of a context pass: what the engine computes at once, in a number that it captures."""
-    most = min(batch, engine.most_contexts)
-    runner = engine.built.runner
+    most = min(batch, rounds.most_contexts)
+    runner = rounds.built.runner
     return max(size for size in runner.sizes if size <= most) if isinstance(runner, GraphRunner) else most
 
 
 class Live:
     """The first rows of an idle engine as requests under way, to go back to."""
 
-    def __init__(self, engine: Engine, rows: int) -> None:
-        self.state = engine.built.state
-        self.slot_B = torch.arange(rows, device=engine.device)
+    def __init__(self, rounds: PackedRounds, rows: int) -> None:
+        self.state = rounds.built.state
+        self.slot_B = torch.arange(rows, device=rounds.device)
         self.kept = self.state.take(self.slot_B)
 
     def restore(self) -> None:
@@ -154,22 +154,22 @@ class Live:
 
 
 @contextmanager
-def live(engine: Engine, rows: int, ids: list[int], order: list[int]) -> Iterator[Live]:
-    built = engine.built
+def live(rounds: PackedRounds, rows: int, ids: list[int], order: list[int]) -> Iterator[Live]:
+    built = rounds.built
     if built.slots < rows:
         raise EngineError(f"Memory for {built.slots} requests at once only. Give smaller batches.")
     canvas = PassRequest(ids, order).pack(built.table)
     built.runner.load(list(range(rows)), canvas.expand(rows, -1).contiguous())
-    state = Live(engine, rows)
+    state = Live(rounds, rows)
     try:
         yield state
     finally:
         built.state.live_S[:rows] = False
 
 
-def replay(engine: Engine, kind: PassKind, rows: int) -> Work:
+def replay(rounds: PackedRounds, kind: PassKind, rows: int) -> Work:
     """A pass of the first rows: on a GPU the bare replay of its graph. Raises EngineError where it does not fit in one."""
-    runner, slots = engine.built.runner, list(range(rows))
+    runner, slots = rounds.built.runner, list(range(rows))
     if not isinstance(runner, GraphRunner):
         return lambda: runner.run(kind, slots)
     runner.run(kind, slots)  # captures the graph, and puts the slots into it

@@ -22,6 +22,7 @@ from fef.bench.evaluate import Answer, Judge, Settings, remembering_judge
 from fef.bench.run import Progress
 from fef.bench.spec import MethodSpec
 from fef.engine.engine import Engine
+from fef.engine.packed_rounds import PackedRounds
 from fef.engine.rounds import RoundShape
 from fef.engine.text import TextEngine
 from fef.errors import EngineError
@@ -87,7 +88,9 @@ def run_engine_benchmark(
 ) -> EngineRecord:
     """What does not fit into memory at a batch size is a failure of the record, and the others go on. `save` gets the record
     so far after each batch size. Raises FefError where the network or the options cannot be run at all."""
-    Engine(bench.network, **bench.engine_options(1))  # refuses what it cannot run before anything is timed
+    Engine(
+        bench.network, **bench.engine_options(1)
+    ).packed_rounds()  # refuses what it cannot run before anything is timed
     free_memory(bench.network.device)
     progress.label("copy bandwidth")
     record = EngineRecord(bench.command, setup_of(bench), copy_bandwidth(bench.clock))
@@ -120,7 +123,7 @@ class One:
             )
         if bench.questions is None:
             with self.part("passes of the engine"):
-                self.passes(Engine(bench.network, **bench.engine_options(batch)))
+                self.passes(Engine(bench.network, **bench.engine_options(batch)).packed_rounds())
             return
         questions = bench.questions
         problems = problems_at(batch, questions.problems)
@@ -148,21 +151,21 @@ class One:
         """What a method answers in an engine of its own; for `fef`, its passes are timed before."""
         engine = TextEngine(questions.model, **options)
         if method == "fef":
-            self.passes(engine.engine)
+            self.passes(engine.engine.packed_rounds())
         row, answers = serve(method, self.batch, problems, settings, self.judge, engine)
         self.record.served.append(row)
         return answers
 
-    def passes(self, engine: Engine) -> None:
+    def passes(self, rounds: PackedRounds) -> None:
         bench, batch = self.bench, self.batch
         order = list(range(len(bench.canvas) - bench.opened, len(bench.canvas)))
         self.record.passes += engine_passes(
-            engine, batch, bench.canvas, order, bench.shapes, bench.clock, self.record.bandwidth
+            rounds, batch, bench.canvas, order, bench.shapes, bench.clock, self.record.bandwidth
         )
         if bench.profile:
             shape = bench.shapes[-1]
-            with torch.no_grad(), live_round(engine, batch, bench.canvas, order, shape, in_one=True) as (work, restore):
-                self.record.profile += profile_pass(batch, shape.window, work, restore, engine.device)
+            with torch.no_grad(), live_round(rounds, batch, bench.canvas, order, shape, in_one=True) as (work, restore):
+                self.record.profile += profile_pass(batch, shape.window, work, restore, rounds.device)
 
     def costs(self) -> PassCosts | None:
         """Of plain passes, if they were measured."""

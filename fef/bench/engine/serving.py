@@ -87,7 +87,7 @@ def serve(
 ) -> tuple[Served, list[Answer]]:
     """Answer the problems, all of them submitted at once, and score them. The time is that of the median run, after one
     that captures graphs and learns costs. Raises as `TextEngine.submit` and `TextJob.result`."""
-    on_cuda = engine.engine.on_cuda
+    on_cuda = engine.engine.device.type == "cuda"
     if on_cuda:
         engine.engine.measure()
     first_token(engine, method, problems[: batch if on_cuda else 1], settings)
@@ -154,6 +154,7 @@ def submit(engine: TextEngine, method: str, problems: Sequence[Problem], setting
             problem.prompt,
             max_new_tokens=settings.max_new_tokens,
             method=method,
+            verify="packed",
             temperature=settings.temperature,
             top_p=settings.top_p,
             seed=settings.seed + i,

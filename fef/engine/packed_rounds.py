@@ -1,0 +1,298 @@
+"""Rounds of the packed law with coupled acceptance, in passes of fixed shape over the slots of one device.
+
+A step admits requests to free slots (a context pass), runs one round of all that are live, and reads back what has
+arrived. The host never waits inside a round: it reads the progress of earlier rounds while the device works.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from fef.decoding.choice import InOrder
+from fef.decoding.network import Network
+from fef.decoding.plan import Plan
+from fef.decoding.quota import PerRound
+from fef.engine.build import Built, EngineOptions, build
+from fef.engine.costs import CostTable, Survival, choose_shape
+from fef.engine.forward import Bounds
+from fef.engine.graphs import GraphRunner
+from fef.engine.job import End, Job, Status
+from fef.engine.mailbox import Mailbox
+from fef.engine.measure import round_seconds
+from fef.engine.requests import Course, PassResult, course_of, results_of
+from fef.engine.rounds import RoundShape
+from fef.engine.runner import PassKind
+from fef.engine.slots import COUNTERS, PassRequest, Progress
+from fef.errors import DenoiserError, EngineError, FefError
+from fef.models.transformer import Transformer
+
+__all__ = ["PackedRounds", "runs_packed"]
+
+_LAG = 2  # rounds that the device may be ahead of the host
+_CONTEXT_STEP = 64  # contexts are padded to multiples of this where shapes are captured
+
+
+def runs_packed(plan: Plan) -> bool:
+    """Can rounds of fixed shape run this plan? They know the packed law, coupled acceptance and drafts of the last round."""
+    spec = plan.speculation
+    if plan.law != "packed":
+        return False
+    if spec is None:
+        return plan.choice == InOrder(PerRound(1)) and not plan.replay and plan.revoke is None
+    return spec.accept == "coupled" and spec.draft == "reuse"
+
+
+@dataclass(eq=False)
+class Seated:
+    """A job on its course of denoising passes. pass_: the one it is in, or waits for. slot: where it runs. admitted_at: the
+    launch that let it in."""
+
+    job: Job
+    course: Course
+    pass_: PassRequest | None = None
+    slot: int | None = None
+    admitted_at: int = -1
+
+
+class PackedRounds:
+    """network: trained for the packed pattern. end: told when a request has ended."""
+
+    def __init__(self, network: Transformer, options: EngineOptions, note: Callable[[str], None], end: End) -> None:
+        self.network, self.options, self.end = network, options, end
+        self.built: Built = build(network, options, note)
+        self.on_cuda = self.built.state.ids_SL.is_cuda
+        what, costs = self.built.what, options.costs
+        self.costs = CostTable(what) if costs is None else CostTable.load(Path(costs), what)
+        self.survival = Survival(self.built.table.drafts)
+        self.free = list(range(self.built.slots))[::-1]
+        self.running: dict[int, Seated] = {}
+        self.waiting: deque[Seated] = deque()
+        self.progress, self.results = Mailbox(self.device), Mailbox(self.device)
+        self.launched = 0  # passes, in order: what a progress letter knows of
+        self.accepted = np.zeros(self.built.slots + 1, dtype=np.int64)  # drafts, as last read
+
+    @property
+    def device(self) -> torch.device:
+        return self.built.state.ids_SL.device
+
+    @property
+    def busy(self) -> bool:
+        return bool(self.running or self.waiting or len(self.results))
+
+    def submit(self, job: Job) -> None:
+        """Queue a request. Raises EngineError for one that can never fit."""
+        self.check_fit(len(job.request.ids), len(job.request.open))
+        self.advance(Seated(job, course_of(job.request, Network(self.network))), None)
+
+    def cancel(self, job: Job) -> None:
+        for seated in [*self.running.values(), *self.waiting]:
+            if seated.job is job:
+                self.release(seated) if seated.slot is not None else self.waiting.remove(seated)
+                seated.course.close()
+
+    def forget(self) -> None:
+        """Drop every request without a word."""
+        for one in [*self.running.values(), *self.waiting]:
+            one.course.close()
+        self.running.clear()
+        self.waiting.clear()
+        self.results = Mailbox(self.results.device)
+
+    def step(self) -> None:
+        """Admit, run one round, read what has arrived."""
+        self.admit()
+        self.round()
+        self.collect()
+
+    def check_fit(self, tokens: int, slots: int) -> None:
+        table = self.built.table
+        if tokens > table.context or slots > table.ranks:
+            raise EngineError(
+                f"The request has a canvas of {tokens} tokens, {slots} of them to draw; a slot of this engine "
+                f"holds {table.context} and {table.ranks}. Ask for less, or make the engine with a larger max_length or "
+                f"max_new_tokens ({self.built.slot_bytes / 1e9:.2f} GB a slot now)."
+            )
+
+    def admit(self) -> None:
+        """Context passes of requests that wait, as far as slots are free.
+
+        A few requests at a time are poor work for a GPU, so with a long queue some slots stay free until there are more.
+        """
+        enough = self.built.slots // 4 if self.on_cuda and self.running else 1
+        if len(self.free) < enough <= len(self.waiting):
+            return
+        while self.free and self.waiting:
+            seated = [self.waiting.popleft() for _ in range(min(len(self.free), len(self.waiting), self.most_contexts))]
+            slots = [self.free.pop() for _ in seated]
+            passes = [one.pass_ for one in seated]
+            packed_BJ = torch.stack([p.pack(self.built.table) for p in passes if p is not None])
+            length = max(len(p.ids) for p in passes if p is not None)
+            for one, slot in zip(seated, slots, strict=True):
+                one.job.status, one.slot, one.admitted_at = "running", slot, self.launched
+                self.running[slot] = one
+                self.accepted[slot] = 0
+            try:
+                self.built.runner.load(slots, packed_BJ)
+                self.launch(self.context_kind(length, self.cuts(seated)), slots)
+            except EngineError as error:
+                self.give_up(seated, error)
+
+    @property
+    def most_contexts(self) -> int:
+        """Requests a context pass: their canvases are whole, so a few fill the device."""
+        return max(1, self.options.context_tokens // self.built.table.context)
+
+    def cuts(self, seated: Iterable[Seated]) -> bool:
+        """Is top-p or top-k on in any of them?"""
+        asked = [one.job.request for one in seated]
+        return any(r.temperature > 0 and (r.top_p < 1 or r.top_k > 0) for r in asked)
+
+    def context_kind(self, length: int, cut: bool) -> PassKind:
+        context = self.built.table.context
+        if self.on_cuda:
+            length = min(-(-length // _CONTEXT_STEP) * _CONTEXT_STEP, context)
+        return PassKind(RoundShape(0, 0, self.built.table.drafts), Bounds(length, 0), length, cut)
+
+    def round(self) -> None:
+        if not self.running:
+            return
+        slots = sorted(self.running)
+        try:
+            shape = choose_shape(self.built.shapes, len(slots), self.survival, self.cost)
+            self.launch(PassKind(shape, self.bounds(slots, shape), cut=self.cuts(self.running.values())), slots)
+        except EngineError as error:
+            self.give_up(list(self.running.values()), error)
+
+    def give_up(self, seated: list[Seated], error: EngineError) -> None:
+        """End requests for whose pass there is no memory."""
+        for one in seated:
+            self.release(one)
+            self.finish(one, "failed", error)
+
+    def bounds(self, slots: list[int], shape: RoundShape) -> Bounds:
+        """On a CPU, what the rows have; on a GPU, where shapes are captured, what they can have."""
+        table = self.built.table
+        if self.on_cuda:
+            return Bounds(table.context, table.ranks)
+        state = self.built.state
+        return Bounds(
+            int(state.length_S[slots].max()), min(int(state.done_S[slots].max()) + shape.window + 1, table.ranks)
+        )
+
+    def cost(self, rows: int, window: int) -> float | None:
+        """Seconds of a round; on a GPU measured when first asked for."""
+        runner = self.built.runner
+        if isinstance(runner, GraphRunner):
+            rows = runner.rounded(rows)
+            if (rows, window) not in self.costs.seconds and len(self.built.shapes) > 1:
+                self.measure([rows], [window])
+        return self.costs.cost(rows, window)
+
+    def measure(self, rows: Sequence[int] | None = None, windows: Sequence[int] | None = None) -> CostTable:
+        """Measure rounds of these numbers of rows and windows, by default all that the engine may run; captures their graphs.
+
+        On a GPU only: on a CPU the rounds themselves are timed. The table can be saved and given to another engine.
+        """
+        runner = self.built.runner
+        if isinstance(runner, GraphRunner):
+            for size in runner.sizes if rows is None else rows:
+                for shape in self.built.shapes:
+                    if windows is None or shape.window in windows:
+                        kind = PassKind(shape, self.bounds([], shape))
+                        try:
+                            seconds = round_seconds(self.built, kind, size)
+                        except EngineError:  # no memory for it: any other window is better
+                            seconds = math.inf
+                        self.costs.seconds[size, shape.window] = seconds
+        return self.costs
+
+    def launch(self, kind: PassKind, slots: list[int]) -> None:
+        began = time.perf_counter()
+        self.built.runner.run(kind, slots)
+        self.launched += 1
+        if not self.on_cuda and not kind.context:
+            self.learn_cost(len(slots), kind.shape.window, time.perf_counter() - began)
+        state = self.built.state
+        assert state.progress_P is not None, "a whole state has it"
+        self.progress.send((self.launched, kind.shape.window), state.progress_P)
+
+    def learn_cost(self, rows: int, window: int, seconds: float) -> None:
+        known = self.costs.seconds.get((rows, window))
+        self.costs.seconds[rows, window] = seconds if known is None else 0.8 * known + 0.2 * seconds
+
+    def collect(self) -> None:
+        """Read progress and results that have arrived."""
+        lag = _LAG if self.on_cuda and self.running else 0
+        for letter in self.progress.collect(lag):
+            launch, window = letter.note
+            self.read_progress(launch, window, Progress.of(letter.tensor, self.built.slots + 1))
+        for letter in self.results.collect(len(self.results) if self.running or self.waiting else 0):
+            for one, result in zip(letter.note, results_of(letter.tensor.numpy()), strict=True):
+                if not one.job.finished:
+                    self.advance(one, result)
+
+    def read_progress(self, launch: int, window: int, progress: Progress) -> None:
+        live_S, bad_S, done_S = progress.live_S.numpy(), progress.bad_S.numpy(), progress.done_S.numpy()
+        accepted_S = progress.counters_SC[:, COUNTERS.index("accepted")].numpy()
+        now = time.perf_counter()
+        slots = [slot for slot, one in self.running.items() if one.admitted_at < launch]
+        if not slots:
+            return
+        if window:
+            self.survival.observe(window, accepted_S[slots] - self.accepted[slots])
+        self.accepted[slots] = accepted_S[slots]
+        over: list[Seated] = []
+        for slot in slots:
+            one = self.running[slot]
+            if one.job.first_token is None and done_S[slot] > 0:
+                one.job.first_token = now
+            if bad_S[slot]:
+                self.built.cache.clear(slot)
+                self.release(one)
+                self.finish(one, "failed", DenoiserError(BAD_LOGITS))
+            elif not live_S[slot]:
+                over.append(one)
+        if over:
+            self.send_results(over)
+
+    def send_results(self, over: list[Seated]) -> None:
+        """Ask for the results of passes that are over; their slots are free from now on, as what comes later is later."""
+        self.results.send(over, self.built.runner.collect([one.slot for one in over if one.slot is not None]))
+        for one in over:
+            self.release(one)
+
+    def advance(self, one: Seated, result: PassResult | None) -> None:
+        """Go on with a request's course: its next pass, or its end."""
+        try:
+            one.pass_ = next(one.course) if result is None else one.course.send(result)
+        except StopIteration as stop:
+            one.job.filled = stop.value
+            self.finish(one, "done", None)
+            return
+        one.job.status = "waiting"
+        # a request under way goes first
+        self.waiting.append(one) if result is None else self.waiting.appendleft(one)
+
+    def release(self, one: Seated) -> None:
+        assert one.slot is not None
+        del self.running[one.slot]
+        self.free.append(one.slot)
+        one.slot = None
+
+    def finish(self, one: Seated, status: Status, error: FefError | None) -> None:
+        self.end(one.job, status, error)
+        one.course.close()
+
+
+BAD_LOGITS = (
+    "The network gave nan or +inf logits, or every id is banned, at a slot of this request. Look for an overflow in the "
+    "weights or their dtype, and ban fewer ids."
+)

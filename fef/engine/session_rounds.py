@@ -1,0 +1,252 @@
+"""Rounds of every method on every denoiser, in plain torch: a session for each plan that requests ask for.
+
+Requests of one plan whose canvases have about the same length share a session and its passes; each goes at its own pace
+(`fef.decoding.session`). A session that fails is taken apart: its requests start again, each in a session of its own, so that
+none fails for a neighbour. They lose time only: what a request draws is a function of its seed.
+
+Shapes: N requests, L canvas length.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections import deque
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fef.api import make_sampling
+from fef.decoding.canvas import Canvas
+from fef.decoding.loop import round_of
+from fef.decoding.network import Network
+from fef.decoding.order import decoding_order
+from fef.decoding.plan import Plan
+from fef.decoding.requests import Requests
+from fef.decoding.session import Session
+from fef.engine.build import EngineOptions
+from fef.engine.job import End, Job
+from fef.engine.requests import Filled
+from fef.errors import DenoiserError, EngineError, FefError
+from fef.laws.draws import KeyedNoise
+
+__all__ = ["SessionRounds", "cache_bytes_of"]
+
+_LENGTH_STEP = 64  # canvases are padded to multiples of this, so that requests of similar length share a session
+_BUSY = 0.75  # dropping rows copies caches, so it waits until this share of them or less is not complete
+
+
+@dataclass
+class Group:
+    """A session and the jobs of its rows, by number."""
+
+    session: Session
+    jobs: dict[int, Job] = field(default_factory=dict)
+
+
+class SessionRounds:
+    """denoiser: anything that `fef.decode` takes. budget: bytes for caches. end: told when a request has ended."""
+
+    def __init__(
+        self, denoiser: Callable[..., Tensor], device: torch.device, options: EngineOptions, budget: float, end: End
+    ) -> None:
+        self.denoiser, self.device, self.budget, self.end = denoiser, device, budget, end
+        network = Network(denoiser)
+        self.pads, self.seats = network.pads, options.max_batch
+        self.longest = min((n for n in (network.max_length, options.max_length) if n is not None), default=None)
+        self.waiting: deque[Job] = deque()
+        self.groups: dict[Hashable, Group] = {}
+        self.taken = 0  # numbers given to rows
+
+    @property
+    def running(self) -> list[Job]:
+        return [job for group in self.groups.values() for job in group.jobs.values()]
+
+    @property
+    def busy(self) -> bool:
+        return bool(self.waiting or self.groups)
+
+    def submit(self, job: Job) -> None:
+        """Queue a request. Raises EngineError for one that can never fit."""
+        if self.longest is not None and len(job.request.ids) > self.longest:
+            raise EngineError(
+                f"The request has a canvas of {len(job.request.ids)} tokens; this engine holds {self.longest}. Ask for less, "
+                "or make the engine with a larger max_length if the network allows it."
+            )
+        needed = cache_bytes_of(self.denoiser, job.request.plan, self.padded(len(job.request.ids)))
+        if needed > self.budget:
+            raise EngineError(
+                f"The request needs {needed / 1e9:.2f} GB of caches for its {len(job.request.ids)} tokens; the budget is "
+                f"{self.budget / 1e9:.2f} GB. Ask for a shorter canvas, leave the cache out, or raise memory_gb."
+            )
+        self.waiting.append(job)
+
+    def cancel(self, job: Job) -> None:
+        if job in self.waiting:
+            self.waiting.remove(job)
+        for key, group in list(self.groups.items()):
+            for number, other in list(group.jobs.items()):
+                if other is job:
+                    del group.jobs[number]
+                    self.keep(key, group)
+
+    def forget(self) -> None:
+        """Drop every request without a word."""
+        self.waiting.clear()
+        self.groups.clear()
+
+    def step(self) -> None:
+        """Admit what fits, and run a round of every session."""
+        self.admit()
+        for key, group in list(self.groups.items()):
+            try:
+                round_of(group.session)
+                group.session.open_passes()
+            except (DenoiserError, torch.OutOfMemoryError) as error:
+                self.take_apart(key, group, error)
+                continue
+            self.collect(key, group)
+
+    def admit(self) -> None:
+        """Requests that wait join the sessions of their plans, first come, first served, as far as seats and memory go."""
+        room = self.seats - len(self.running)
+        memory = self.budget - sum(self.bytes_of(group) for group in self.groups.values())
+        joining: dict[Hashable, list[Job]] = {}
+        while self.waiting and room > 0:
+            job = self.waiting[0]
+            needed = cache_bytes_of(self.denoiser, job.request.plan, self.padded(len(job.request.ids)))
+            if needed > memory and (joining or self.groups):
+                break
+            joining.setdefault(self.key_of(job), []).append(self.waiting.popleft())
+            room, memory = room - 1, memory - needed
+        for key, jobs in joining.items():
+            self.join(key, jobs)
+
+    def join(self, key: Hashable, jobs: Sequence[Job]) -> None:
+        numbers = list(range(self.taken, self.taken + len(jobs)))
+        self.taken += len(jobs)
+        for job in jobs:
+            job.status = "running"
+        group = self.groups.get(key)
+        plan = jobs[0].request.plan
+        network = Network(self.denoiser) if group is None else group.session.network
+        requests = self.rows(jobs, numbers, network, plan)
+        if group is None:
+            group = self.groups[key] = Group(Session(network, plan, requests))
+        else:
+            self.keep(key, group)
+            self.groups[key] = group
+            group.session.add(requests)
+        group.jobs |= dict(zip(numbers, jobs, strict=True))
+        try:
+            group.session.open_passes()
+        except (DenoiserError, torch.OutOfMemoryError) as error:
+            self.take_apart(key, group, error)
+
+    def rows(self, jobs: Sequence[Job], numbers: Sequence[int], network: Network, plan: Plan) -> Requests:
+        """Requests as rows, padded to one length."""
+        asked = [job.request for job in jobs]
+        length = self.padded(max(len(request.ids) for request in asked))
+        ids_NL = torch.zeros(len(asked), length, dtype=torch.int64)
+        open_NL = torch.zeros_like(ids_NL, dtype=torch.bool)
+        for row, request in enumerate(asked):
+            ids_NL[row, : len(request.ids)] = torch.from_numpy(request.ids)
+            open_NL[row, torch.from_numpy(request.open)] = True
+        ids_NL, open_NL = ids_NL.to(self.device), open_NL.to(self.device)
+        lengths_N = torch.tensor([len(request.ids) for request in asked], device=self.device) if self.pads else None
+        first = asked[0]
+        sampling = make_sampling(
+            network,
+            [request.temperature for request in asked],
+            [request.top_p for request in asked],
+            [request.top_k for request in asked],
+            [*first.banned, *plan.banned],
+            None if first.eos_id in plan.banned else first.eos_id,
+            len(asked),
+            self.device,
+        )
+        noise = KeyedNoise(torch.tensor([request.seed for request in asked], device=self.device))
+        canvas = Canvas.start(ids_NL, open_NL, ids_NL, lengths_N)
+        canvas.rank_BL = decoding_order(canvas, plan, noise)
+        requests = Requests.start(canvas, noise, sampling)
+        requests.number_B = torch.tensor(numbers, device=self.device)
+        return requests
+
+    def collect(self, key: Hashable, group: Group) -> None:
+        """Hand out what is complete."""
+        session, now = group.session, time.perf_counter()
+        rows = {int(number): row for row, number in enumerate(session.requests.number_B.tolist())}
+        canvas = session.canvas
+        complete_B, drawn_B = session.passes.complete_B.tolist(), (canvas.open_BL & ~canvas.pending_BL).any(1).tolist()
+        for number, job in list(group.jobs.items()):
+            row = rows[number]
+            if job.first_token is None and drawn_B[row]:
+                job.first_token = now
+            if complete_B[row]:
+                open_L = canvas.open_BL[row]
+                tokens, logprobs = canvas.ids_BL[row, open_L].tolist(), canvas.logprob_BL[row, open_L].tolist()
+                job.filled = Filled(tokens, logprobs, session.meter.row(row))
+                del group.jobs[number]
+                self.end(job, "done", None)
+        if len(group.jobs) <= _BUSY * len(rows):
+            self.keep(key, group)
+
+    def keep(self, key: Hashable, group: Group) -> None:
+        """Let go of the rows that no job waits for, and of a session that has no other."""
+        if not group.jobs:
+            self.groups.pop(key, None)
+            return
+        wanted = torch.tensor([number in group.jobs for number in group.session.requests.number_B.tolist()])
+        if not bool(wanted.all()):
+            group.session.select(wanted.nonzero()[:, 0].to(self.device))
+
+    def take_apart(self, key: Hashable, group: Group, error: Exception) -> None:
+        """A round failed. A single request ends with the error; of several, each starts again on its own."""
+        self.groups.pop(key, None)
+        jobs = list(group.jobs.values())
+        if isinstance(error, torch.OutOfMemoryError):
+            del group
+            gc.collect()
+            torch.cuda.empty_cache()
+        for job in reversed(jobs):
+            if len(jobs) > 1:
+                job.status, job.alone = "waiting", True
+                self.waiting.appendleft(job)
+            else:
+                self.end(job, "failed", error if isinstance(error, FefError) else no_memory(job, error))
+
+    def key_of(self, job: Job) -> Hashable:
+        """Requests of one key share a session."""
+        if job.alone:
+            return id(job)
+        return id(job.request.plan), self.padded(len(job.request.ids))
+
+    def padded(self, length: int) -> int:
+        """Length of the session of a canvas of this length."""
+        if not self.pads:
+            return length
+        padded = -(-length // _LENGTH_STEP) * _LENGTH_STEP
+        return padded if self.longest is None else min(padded, self.longest)
+
+    def bytes_of(self, group: Group) -> float:
+        rows, length = group.session.canvas.ids_BL.shape
+        return rows * cache_bytes_of(self.denoiser, group.session.plan, length)
+
+
+def cache_bytes_of(denoiser: Any, plan: Plan, length: int) -> float:
+    """Bytes of the keys and values that a canvas of this length keeps between passes."""
+    if plan.cache is None and plan.law != "packed":
+        return 0.0
+    config = denoiser.config
+    size: int = denoiser.embed.weight.dtype.itemsize
+    return 2.0 * size * config.layers * config.kv_head_count * length * config.head_size  # type: ignore[no-any-return]
+
+
+def no_memory(job: Job, error: Exception) -> EngineError:
+    return EngineError(
+        f"Out of memory: a canvas of {len(job.request.ids)} tokens under {job.request.plan.method} does not fit beside the "
+        f"weights ({str(error).splitlines()[0]}). Ask for a shorter canvas or a narrower window."
+    )

@@ -1,0 +1,41 @@
+"""Every method in settings that reach each of its parts; on a canvas of about ten tokens each does several rounds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["GREEDY", "METHODS"]
+
+GREEDY = ("ssd", "freedave")  # defined at temperature 0 only
+
+METHODS: list[tuple[str, dict[str, Any]]] = [
+    ("sequential", {"cfg_scale": 0.5, "contrast": 0.5}),
+    ("fef", {"survival": 0.3, "verify": "rows", "cfg_scale": 0.5}),
+    ("fef", {"survival": 0.3, "verify": "packed"}),
+    ("fef", {"survival": 0.5, "verify": "rows", "planner": "influence", "draft": "fresh"}),
+    ("fef", {"steps": 3, "remask": "remdm", "schedule": "cosine", "verify": "rows"}),
+    ("dual-exact", {"window": 3, "verify": "rows"}),
+    ("dual-exact", {"window": 4, "verify": "packed", "accept": "rejection"}),
+    ("dual", {"block_length": 4, "drafts": 2, "keep": "kl"}),
+    ("dual", {"cache": "delayed", "tokens_per_step": 2}),
+    ("demask", {"tau": 0.2, "influence": "head"}),
+    ("demask", {"tau": 0.2, "influence": "probe"}),
+    ("low-confidence", {"left_bias": 1.0, "tokens_per_step": 2}),
+    ("random", {"steps": 3, "block_length": 4}),
+    ("origin", {"steps": 4}),
+    ("remdm", {"steps": 4, "eta": 0.7}),
+    ("maskgit-plus", {"alg_temp": 0.5}),
+    ("topk-margin", {"steps": 4}),
+    ("entropy", {"steps": 6, "block_length": 4}),
+    ("threshold", {"threshold": 0.4, "block_length": 4}),
+    ("threshold", {"threshold": 0.4, "block_length": 4, "cache": "dual"}),
+    ("factor", {"cache": "prefix"}),
+    ("delayed-cache", {"refresh": 3, "block_length": 4, "tokens_per_step": 2}),
+    ("entropy-bounded", {"gamma": 0.8}),
+    ("klass", {"threshold": 0.3, "epsilon": 0.1}),
+    ("schedule", {"steps": 3}),
+    ("ssd", {"block_length": 4}),
+    ("freedave", {"tokens_per_step": 2}),
+    ("wino", {"threshold": 0.3, "keep": 0.5}),
+    ("saber", {"rate": 1.0, "tokens_per_step": 3}),
+]

@@ -1,0 +1,139 @@
+"""Every method on every kind of network: the engine gives the tokens, log p and counters of `fef.decode`."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+import torch
+from all_methods import GREEDY, METHODS
+from asking import Ask, asks
+from tiny_network import EOS, MASK, tiny_network
+
+import fef
+from fef.engine.engine import Engine, Job
+from fef.errors import OptionError
+from fef.models.config import MixtureConfig
+from fef.models.demask import DependencyHead
+from fef.models.transformer import Transformer
+
+MIXTURE = MixtureConfig(experts=4, per_token=2, expert_dim=8, shared_dim=8)
+
+
+def network(**config: Any) -> Transformer:
+    found = tiny_network(scale=0.3, **config)
+    torch.manual_seed(0)
+    found.dependency_head = DependencyHead(found.config.dim, rank=4)  # type: ignore[assignment]
+    found.information_profile = (1.5, 1.0, 0.8, 0.3, 0.2)  # type: ignore[assignment]
+    return found
+
+
+NETWORKS = {
+    "packed": network(),
+    "bidirectional": network(packed=False),
+    "shifted": network(packed=False, shift=True),
+    "block-causal": network(packed=False, attention="block-causal", block_length=4),
+    "block-causal mixture": network(packed=False, attention="block-causal", block_length=4, mixture=MIXTURE),
+}
+EXACT_CACHE = [
+    ("sequential", {"cache": "prefix"}),
+    ("fef", {"cache": "prefix", "window": 3}),
+    ("threshold", {"cache": "prefix"}),
+]
+COUNTERS = ("calls", "rows", "rounds", "drafted", "accepted", "committed")
+
+
+def settings_for(name: str) -> list[tuple[str, dict[str, Any]]]:
+    """Those that the network can run."""
+    found = METHODS + EXACT_CACHE
+    if name == "packed":
+        return [each for each in found if each not in EXACT_CACHE[:2]]
+    found = [(method, options) for method, options in found if options.get("verify") != "packed"]
+    return found if name.startswith("block-causal") else [each for each in found if each not in EXACT_CACHE[:2]]
+
+
+def alone(net: Any, ask: Ask, eos_id: int | None, method: str, options: dict[str, Any]) -> fef.Decoded:
+    ids = torch.tensor([ask.ids])
+    open_ = torch.zeros_like(ids, dtype=torch.bool)
+    open_[0, ask.open] = True
+    return fef.decode(net, ids, open=open_, eos_id=eos_id, method=method, **ask.settings, **options)
+
+
+def check(job: Job, net: Any, ask: Ask, eos_id: int | None, method: str, options: dict[str, Any]) -> None:
+    expected, found = alone(net, ask, eos_id, method, options), job.result()
+    assert found.tokens == expected.ids[0, ask.open].tolist(), (method, options, ask)
+    torch.testing.assert_close(
+        torch.tensor(found.logprobs, dtype=torch.float64), expected.logprobs[0, ask.open], rtol=0, atol=1e-9
+    )
+    assert job.certificate == expected.certificate
+    if (method, options.get("verify")) not in (("fef", "packed"), ("sequential", "packed")):
+        assert {k: found.counters[k] for k in COUNTERS} == {k: expected.stats[0][k] for k in COUNTERS}
+
+
+def with_prompt(ask: Ask, method: str) -> Ask:
+    """Behind a given token: the slots of a block that holds masks alone would tie."""
+    settings = ask.settings | ({"temperature": 0.0} if method in GREEDY else {})
+    return Ask([3, *ask.ids], [p + 1 for p in ask.open], settings)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("eos_id", [None, EOS])
+def test_requests_of_all_methods_at_once(name, eos_id):
+    """In batches of 16 with different methods, lengths, temperatures, seeds; more come while others run."""
+    net, dice = NETWORKS[name], random.Random(len(name))
+    settings = settings_for(name)
+    engine = Engine(net, eos_id=eos_id, max_batch=16)
+    asked = [
+        (with_prompt(ask, method), method, options)
+        for method, options in settings
+        for ask in asks(2, dice.randrange(99), 10)
+    ]
+    dice.shuffle(asked)
+    jobs = []
+    for ask, method, options in asked:
+        jobs.append(engine.submit(ask.ids, ask.open, method=method, **ask.settings, **options))
+        if len(jobs) % 5 == 0:
+            engine.step()
+    engine.run()
+    assert not engine.busy and not engine.sessions.groups
+    for job, (ask, method, options) in zip(jobs, asked, strict=True):
+        check(job, net, ask, eos_id, method, options)
+
+
+def test_a_function_is_a_denoiser_for_the_engine_too():
+    """It takes no lengths, so requests share a session only where their canvases are equally long."""
+    table = fef.TableDenoiser.inconsistent(3, 4, seed=1)
+    engine = Engine(table)
+    methods = ["fef", "low-confidence", "threshold", "random", "origin"]
+    jobs = [engine.submit([3] * 4, range(4), method=m, temperature=1.0, seed=s) for m in methods for s in range(6)]
+    engine.run()
+    for i, job in enumerate(jobs):
+        out = fef.decode(table, torch.full((1, 4), 3), method=methods[i // 6], temperature=1.0, seed=i % 6)
+        assert job.result().tokens == out.ids[0].tolist()
+
+
+def test_the_parts_that_are_asked_for_run():
+    """A drafter of one's own is called, and what it raises reaches the one who asked."""
+    calls = []
+
+    def drafter(_canvas, slots):
+        calls.append(slots)
+        return torch.zeros(*slots.shape, 8)
+
+    engine = Engine(NETWORKS["packed"])
+    job = engine.submit([MASK] * 6, range(6), draft=drafter, temperature=1.0, seed=3)
+    job.result()
+    assert calls
+    assert any("custom" in reason for reason in job.certificate.reasons)
+    out = fef.decode(NETWORKS["packed"], torch.full((1, 6), MASK), draft=drafter, temperature=1.0, seed=3)
+    assert job.result().tokens == out.ids[0].tolist()
+
+
+def test_what_a_network_cannot_run_is_refused_with_the_way_out():
+    with pytest.raises(OptionError, match='Use verify="rows"'):
+        Engine(NETWORKS["shifted"]).submit([MASK] * 4, range(4), verify="packed")
+    with pytest.raises(OptionError, match="would break the law"):
+        Engine(NETWORKS["shifted"]).submit([MASK] * 4, range(4), cache="prefix")
+    with pytest.raises(OptionError, match="temperature 0"):
+        Engine(NETWORKS["shifted"]).submit([MASK] * 4, range(4), method="ssd", temperature=1.0)

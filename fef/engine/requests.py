@@ -164,6 +164,7 @@ def canvas_of(request: Request, network: Network) -> tuple[Run, Canvas]:
         torch.tensor([request.top_k]),
         torch.tensor(request.banned),
         request.eos_id,
+        request.plan.first_cut,
     )
     meter = Meter.start(1, ids_BL.device)
     run = Run(network, request.plan, KeyedNoise(torch.tensor([request.seed])), sampling, meter)

@@ -24,7 +24,7 @@ from fef.decoding.requests import Requests
 from fef.decoding.session import Observer, Round
 from fef.errors import InputError, OptionError
 from fef.laws.draws import KeyedNoise
-from fef.laws.pipeline import Sampling, check_sampling
+from fef.laws.pipeline import Cut, Sampling, check_sampling
 
 __all__ = ["Decoded", "certify", "decode"]
 
@@ -83,7 +83,7 @@ def decode(
     open_BL = check_open(open, ids_BL, network.mask_id)
     lengths_B = check_lengths(lengths, ids_BL, open_BL, network)
     banned, eos_id = [*banned, *plan.banned], None if eos_id in plan.banned else eos_id
-    sampling = make_sampling(network, temperature, top_p, top_k, banned, eos_id, B, ids_BL.device)
+    sampling = make_sampling(network, temperature, top_p, top_k, banned, eos_id, B, ids_BL.device, plan.first_cut)
     noise = KeyedNoise(seeds(seed, B, ids_BL.device))
     canvas = Canvas.start(ids_BL, open_BL, ids_BL, lengths_B)
     requests = Requests.start(canvas, noise, sampling)
@@ -128,8 +128,9 @@ def certify(
 def certificate_for(
     network: Network, plan: Plan, temperature: Setting, top_p: Setting, top_k: int | Sequence[int]
 ) -> Certificate:
-    words = setting_words(temperature, top_p, top_k)
-    settings = Settings(words, is_greedy(temperature), is_plain(temperature, top_p, top_k))
+    words = setting_words(temperature, top_p, top_k, plan.first_cut)
+    both_cuts = any(p != 1 for p in as_list(top_p)) and any(k != 0 for k in as_list(top_k))
+    settings = Settings(words, is_greedy(temperature), is_plain(temperature, top_p, top_k), both_cuts)
     return certificate_of(plan, network.name, network.weight_format, network.block_causal, settings)
 
 
@@ -201,6 +202,7 @@ def make_sampling(
     eos_id: int | None,
     rows: int,
     device: torch.device,
+    first_cut: Cut = "top-k",
 ) -> Sampling:
     check_settings(temperature, top_p, top_k)
     size = network.vocab_size
@@ -223,6 +225,7 @@ def make_sampling(
         column(top_k, "top_k", torch.int64),
         torch.tensor(sorted(set(ids)), device=device),
         eos_id,
+        first_cut,
     )
 
 
@@ -275,14 +278,12 @@ def is_plain(temperature: Setting, top_p: Setting, top_k: int | Sequence[int]) -
     return all(value == unset for setting, unset in pairs for value in as_list(setting))
 
 
-def setting_words(temperature: Setting, top_p: Setting, top_k: int | Sequence[int]) -> str:
+def setting_words(temperature: Setting, top_p: Setting, top_k: int | Sequence[int], first_cut: Cut) -> str:
     def words(value: Any) -> str:
         distinct = sorted(set(as_list(value)))
         return str(distinct[0]) if len(distinct) == 1 else f"{distinct[0]} to {distinct[-1]}"
 
-    text = f"temperature {words(temperature)}"
-    if any(p != 1 for p in as_list(top_p)):
-        text += f", top-p {words(top_p)}"
-    if any(k != 0 for k in as_list(top_k)):
-        text += f", top-k {words(top_k)}"
-    return text
+    cuts: list[tuple[Cut, Any, int]] = [("top-k", top_k, 0), ("top-p", top_p, 1)]
+    cuts.sort(key=lambda cut: cut[0] != first_cut)
+    on = [f"{name} {words(value)}" for name, value, unset in cuts if any(v != unset for v in as_list(value))]
+    return f"temperature {words(temperature)}" + (", " + " and then ".join(on) if on else "")

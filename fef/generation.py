@@ -224,7 +224,9 @@ class Model:
         open_BL[:, opened.start : opened.stop] = True
         ids_BL = check_ids(tokens_BL.masked_fill(open_BL, network.mask_id), network)
         eos_id = self.network.config.eos_id
-        sampling = make_sampling(network, temperature, top_p, top_k, self.special_ids(), eos_id, 1, ids_BL.device)
+        sampling = make_sampling(
+            network, temperature, top_p, top_k, self.special_ids(), eos_id, 1, ids_BL.device, plan.first_cut
+        )
         canvas = Canvas.start(ids_BL, open_BL, ids_BL, None)
         requests = Requests.start(canvas, KeyedNoise(seeds(seed, 1, ids_BL.device)), sampling)
         score_canvas(network, plan, requests, tokens_BL)

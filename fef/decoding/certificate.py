@@ -7,6 +7,7 @@ from typing import Literal
 
 from fef.decoding.finding import Finding
 from fef.decoding.plan import Plan, Speculation
+from fef.laws.pipeline import Cut
 
 __all__ = ["Certificate", "Kind", "Settings", "certificate_of"]
 
@@ -29,11 +30,13 @@ class Certificate:
 
 @dataclass(frozen=True)
 class Settings:
-    """words: the sampling settings. greedy: temperature 0 in all rows. plain: temperature 1, no top-p and no top-k in any."""
+    """words: the sampling settings. greedy: temperature 0 in all rows. plain: temperature 1, no top-p and no top-k in any.
+    both_cuts: top-k and top-p are both on."""
 
     words: str
     greedy: bool
     plain: bool
+    both_cuts: bool = False
 
 
 def certificate_of(
@@ -45,6 +48,7 @@ def certificate_of(
     findings = [
         conditionals(plan),
         *weight_findings(weight_format),
+        *cut_findings(plan, settings),
         order_finding(plan),
         *commit_findings(plan, greedy),
         *cache_findings(plan, block_causal),
@@ -109,6 +113,16 @@ def weight_findings(weight_format: str | None) -> list[Finding]:
     return [
         Finding(True, f"weights: {weight_format}, one scale an output row: the law is that of the quantized weights")
     ]
+
+
+def cut_findings(plan: Plan, settings: Settings) -> list[Finding]:
+    if not settings.both_cuts:
+        return []
+    words: dict[Cut, str] = {
+        "top-k": "top-k first, then top-p of what is left, as in transformers",
+        "top-p": "top-p of the whole law first, then top-k, as in Dream's own decoder",
+    }
+    return [Finding(True, f"cuts: {words[plan.first_cut]}")]
 
 
 def order_finding(plan: Plan) -> Finding:

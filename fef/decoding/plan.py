@@ -11,6 +11,7 @@ from torch import Tensor
 from fef.decoding.canvas import Canvas
 from fef.decoding.choice import Choice, InOrder
 from fef.decoding.revoke import Revoke
+from fef.laws.pipeline import Cut
 from fef.models.demask import DependencyHead
 
 __all__ = [
@@ -96,7 +97,8 @@ class Plan:
     on `replay` states ahead, or commits what `choice` selects of independent draws; `revoke` may take tokens back. cache:
     keys kept between passes. steps, schedule, remask, eta: denoising passes and what lies between them. head: predicts
     influences for the rules that ask for them; without one they are probed, `probe_values` a slot (None: all). banned: ids
-    never sampled. greedy: the method is defined at temperature 0 only.
+    never sampled. first_cut: which of top-k and top-p comes first (`fef.laws.pipeline.Sampling`). greedy: the method is
+    defined at temperature 0 only.
     """
 
     method: str
@@ -117,6 +119,7 @@ class Plan:
     head: DependencyHead | None = None
     probe_values: int | None = None
     banned: tuple[int, ...] = ()
+    first_cut: Cut = "top-k"
     greedy: bool = False
 
     def exact_cache(self, block_causal: bool) -> bool:

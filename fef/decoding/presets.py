@@ -3,7 +3,7 @@ themselves are elsewhere."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 from fef.decoding.choice import (
@@ -49,6 +49,7 @@ from fef.decoding.requirements import (
 )
 from fef.decoding.revoke import DropLargestFalls, KeepConfident, WideOut
 from fef.errors import OptionError
+from fef.laws.pipeline import Cut
 
 __all__ = [
     "DelayedCacheOptions",
@@ -75,6 +76,7 @@ __all__ = [
 ORDERS, ACCEPTS, DRAFTS = get_args(Order), get_args(Accept), get_args(Draft)
 Cache = Literal["none", "prefix", "dual"]
 DEFAULT_ETA = 0.2
+DREAM_CUT: Cut = "top-p"  # Dream's generation_utils.py, which Fast-dLLM's version for Dream calls too
 MOST_PASSES = 2**16 - 1  # a pass is a part of the key of a random number, in 16 bits
 
 
@@ -256,7 +258,14 @@ class DreamOptions(Guided):
         choice: Choice = TopScore(score, quota, sampled=True, left_bias=self.left_bias, alg_temp=self.alg_temp)
         choice = FirstSlotFirst(choice) if self.first_slot_first else choice
         cache = stale_cache(method, None if self.cache == "none" else self.cache, network, self.guidance)
-        return Plan(method, block_length=self.block_length, choice=choice, cache=cache, guidance=self.guidance)
+        return Plan(
+            method,
+            block_length=self.block_length,
+            choice=choice,
+            cache=cache,
+            guidance=self.guidance,
+            first_cut=DREAM_CUT,
+        )
 
 
 @dataclass(frozen=True)
@@ -296,7 +305,7 @@ class OriginOptions(Guided):
 
     def plan(self, network: Network) -> Plan:
         refuse_visible_noise("origin", network)
-        return Plan("origin", **self.parts(network))
+        return Plan("origin", first_cut=DREAM_CUT, **self.parts(network))
 
 
 @dataclass(frozen=True)
@@ -331,7 +340,12 @@ class ThresholdOptions(CachedOptions):
 
     def plan(self, network: Network) -> Plan:
         choice = self.choice
-        return self.plan_for("threshold", FirstSlotFirst(choice) if self.first_slot_first else choice, network)
+        choice = FirstSlotFirst(choice) if self.first_slot_first else choice
+        for_dream = self.pace is not None or self.first_slot_first
+        return replace(
+            self.plan_for("threshold", choice, network),
+            first_cut=DREAM_CUT if for_dream else "top-k",
+        )
 
     @property
     def choice(self) -> Choice:

@@ -16,10 +16,10 @@ from fef.engine.advance import Drawn, EndRules
 from fef.engine.rounds import PassTokens
 from fef.engine.slots import SlotState
 from fef.laws.draws import Purpose, gumbels
+from fef.laws.pipeline import cut_off
 
 __all__ = ["Vocabulary", "cutoffs", "draw"]
 
-_REACHED = 1e-12  # as in `fef.laws.pipeline`
 _ENTRIES = 1 << 22  # float64 numbers held at once
 
 
@@ -89,8 +89,8 @@ def sampled_law(logits_nV: Tensor, state: SlotState, row_n: Tensor) -> Tensor:
 def cutoffs(logits_nV: Tensor, temperature_n: Tensor, top_p_n: Tensor, top_k_n: Tensor) -> tuple[Tensor, Tensor]:
     """The last token that top-k and top-p keep, by falling probability and rising id: its logit [n] and id [n].
 
-    logits_nV: -inf where banned. The rules are those of `fef.laws.pipeline.log_law`; at temperature 0 the result has no
-    meaning. Waits for nothing, so that a CUDA graph can hold it. A few slots at a time, so that float64 copies stay small.
+    logits_nV: -inf where banned. Top-k cuts first, as in every method that the engine runs; at temperature 0 the result has
+    no meaning. Waits for nothing, so that a CUDA graph can hold it. A few slots at a time, so that float64 copies stay small.
     """
     step = max(1, _ENTRIES // logits_nV.shape[1])
     parts = [
@@ -103,14 +103,10 @@ def cutoffs(logits_nV: Tensor, temperature_n: Tensor, top_p_n: Tensor, top_k_n: 
 def some_cutoffs(logits_nV: Tensor, temperature_n: Tensor, top_p_n: Tensor, top_k_n: Tensor) -> tuple[Tensor, Tensor]:
     """`cutoffs` of all slots at once."""
     sorted_nV, id_nV = logits_nV.sort(dim=-1, descending=True, stable=True)
-    rank_V = torch.arange(logits_nV.shape[-1], device=logits_nV.device)
-    dropped_nV = (rank_V >= top_k_n[:, None]) & (top_k_n[:, None] > 0)
     warm_n1 = temperature_n.masked_fill(temperature_n == 0, 1.0)[:, None]
     scaled_nV = (sorted_nV.double() - sorted_nV[:, :1].double()) / warm_n1
-    p_nV = scaled_nV.masked_fill(dropped_nV, -torch.inf).softmax(-1)
-    before_nV = p_nV.cumsum(-1) - p_nV
-    reached_nV = (before_nV >= top_p_n[:, None] - _REACHED) & (top_p_n[:, None] < 1) & (rank_V > 0)
-    last_n1 = (~(dropped_nV | reached_nV)).sum(-1, keepdim=True) - 1
+    dropped_nV = cut_off(scaled_nV, top_k_n[:, None], top_p_n[:, None], "top-k")
+    last_n1 = (~dropped_nV).sum(-1, keepdim=True) - 1
     return sorted_nV.gather(1, last_n1)[:, 0], id_nV.gather(1, last_n1)[:, 0]
 
 

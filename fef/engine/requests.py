@@ -150,6 +150,7 @@ def one_row(request: Request, plan: Plan) -> Requests:
         torch.tensor([request.top_k]),
         torch.tensor(request.banned),
         request.eos_id,
+        request.plan.first_cut,
     )
     canvas, noise = Canvas.start(ids_BL, open_BL, ids_BL, None), KeyedNoise(torch.tensor([request.seed]))
     canvas.rank_BL = decoding_order(canvas, plan, noise)

@@ -1,4 +1,4 @@
-"""Logits to the law that is sampled: bans, temperature, top-k, top-p, end-of-sequence rules.
+"""Logits to the law that is sampled: bans, temperature, top-k and top-p, end-of-sequence rules.
 
 One pipeline makes both p and q, else acceptance is not exact.
 
@@ -11,13 +11,16 @@ import dataclasses
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from fef.errors import DenoiserError, OptionError
 
-__all__ = ["Sampling", "check_sampling", "log_law"]
+__all__ = ["Cut", "Sampling", "check_sampling", "cut_off", "log_law"]
+
+Cut = Literal["top-k", "top-p"]
 
 _REACHED = 1e-12  # a mass this close to top_p has reached it: sums of a few decimals round either way
 
@@ -28,7 +31,8 @@ class Sampling:
 
     temperature_B: float64, 0 is greedy. top_p_B: float64 in (0, 1], 1 is off. top_k_B: int64, 0 is off. banned: int64
     [N], ids that never occur (the mask id, the tail of a padded vocabulary). eos_id: the end-of-sequence id, if
-    there is one.
+    there is one. first_cut: which cut comes first. After "top-k" the mass of top-p is measured in what is left, as
+    transformers does by default; "top-p" is measured in the whole law, as in Dream's own decoder.
     """
 
     temperature_B: Tensor
@@ -36,6 +40,7 @@ class Sampling:
     top_k_B: Tensor
     banned: Tensor
     eos_id: int | None = None
+    first_cut: Cut = "top-k"
 
     # Read from the device once: after that, plain or greedy decoding neither sorts nor waits.
     @cached_property
@@ -64,8 +69,8 @@ class Sampling:
 
     def select(self, rows: Tensor) -> Sampling:
         """The settings of these rows (an index tensor)."""
-        return Sampling(
-            self.temperature_B[rows], self.top_p_B[rows], self.top_k_B[rows], self.banned, eos_id=self.eos_id
+        return dataclasses.replace(
+            self, temperature_B=self.temperature_B[rows], top_p_B=self.top_p_B[rows], top_k_B=self.top_k_B[rows]
         )
 
     def join(self, other: Sampling) -> Sampling:
@@ -105,8 +110,8 @@ def log_law(
     """Normalised log probabilities of the law that is sampled at each slot; float64 [B, S, V].
 
     In this order: bans; division by the temperature (0: a point mass on the most probable token, lowest id first);
-    top-k; top-p on the renormalised rest (the smallest set of most probable tokens whose mass reaches p);
-    renormalisation. Ties go to the lower id.
+    top-k; top-p (the smallest set of most probable tokens whose mass reaches p) of the renormalised rest, or of the
+    whole law if it is the first cut; renormalisation. Ties go to the lower id.
 
     forced_eos_BS: slots that hold EOS surely ("after EOS comes EOS"). no_eos_BS: slots where EOS is banned.
 
@@ -159,18 +164,28 @@ def _point_mass(token_BS: Tensor, like_BSV: Tensor) -> Tensor:
 
 
 def _truncate(logp_BSV: Tensor, sampling: Sampling) -> Tensor:
-    """Top-k, then top-p, in the rows that ask for it."""
+    """Top-k and top-p in the rows that ask for them."""
     rows = sampling._truncated_B.nonzero()[:, 0]
     # A stable sort keeps equal probabilities in id order.
     sorted_RSV, id_RSV = logp_BSV[rows].sort(dim=-1, descending=True, stable=True)
-    rank_V = torch.arange(logp_BSV.shape[-1], device=logp_BSV.device)
     top_k_R11, top_p_R11 = sampling.top_k_B[rows, None, None], sampling.top_p_B[rows, None, None]
-    sorted_RSV = sorted_RSV.masked_fill((rank_V >= top_k_R11) & (top_k_R11 > 0), -torch.inf)
-    p_RSV = sorted_RSV.softmax(-1)
-    before_RSV = p_RSV.cumsum(-1) - p_RSV
-    reached_RSV = (before_RSV >= top_p_R11 - _REACHED) & (top_p_R11 < 1) & (rank_V > 0)
-    sorted_RSV = sorted_RSV.masked_fill(reached_RSV, -torch.inf).log_softmax(-1)
+    dropped_RSV = cut_off(sorted_RSV, top_k_R11, top_p_R11, sampling.first_cut)
+    sorted_RSV = sorted_RSV.masked_fill(dropped_RSV, -torch.inf).log_softmax(-1)
     return logp_BSV.index_copy(0, rows, torch.empty_like(sorted_RSV).scatter_(-1, id_RSV, sorted_RSV))
+
+
+def cut_off(sorted_xV: Tensor, top_k_x1: Tensor, top_p_x1: Tensor, first_cut: Cut) -> Tensor:
+    """Which tokens top-k and top-p drop; bool [..., V].
+
+    sorted_xV: float64 logits at the temperature, largest first; x stands for the other dimensions. Waits for nothing.
+    """
+    rank_V = torch.arange(sorted_xV.shape[-1], device=sorted_xV.device)
+    beyond_xV = (rank_V >= top_k_x1) & (top_k_x1 > 0)
+    # Both keep the first so many, so their order matters only for the law in which the mass of top-p is measured.
+    p_xV = (sorted_xV.masked_fill(beyond_xV, -torch.inf) if first_cut == "top-k" else sorted_xV).softmax(-1)
+    before_xV = p_xV.cumsum(-1) - p_xV
+    reached_xV = (before_xV >= top_p_x1 - _REACHED) & (top_p_x1 < 1) & (rank_V > 0)
+    return beyond_xV | reached_xV
 
 
 def _complaint(logits_BSV: Tensor, valid_BS: Tensor) -> str:

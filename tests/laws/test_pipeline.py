@@ -13,7 +13,7 @@ from fef.laws.pipeline import Sampling, check_sampling, log_law
 V = 7
 
 
-def sampling(temperature=1.0, top_p=1.0, top_k=0, banned=(), eos_id=None):
+def sampling(temperature=1.0, top_p=1.0, top_k=0, banned=(), eos_id=None, first_cut="top-k"):
     """Settings of one row a value; scalars make one row."""
     values = [x if isinstance(x, (list, tuple)) else [x] for x in (temperature, top_p, top_k)]
     rows = max(len(x) for x in values)
@@ -25,6 +25,7 @@ def sampling(temperature=1.0, top_p=1.0, top_k=0, banned=(), eos_id=None):
         torch.tensor(top_k_B),
         torch.tensor(sorted(banned), dtype=torch.int64),
         eos_id,
+        first_cut,
     )
 
 
@@ -65,18 +66,17 @@ def test_the_law_is_normalised_and_respects_bans(logits, options):
 
 
 @settings(max_examples=150)
-@given(logits_lists, settings_of_a_row)
-def test_truncation_keeps_the_smallest_set(logits, options):
+@given(logits_lists, settings_of_a_row, st.sampled_from(["top-k", "top-p"]))
+def test_truncation_keeps_the_smallest_set(logits, options, first_cut):
     if not some_token_is_left(logits, options["banned"]) or options["temperature"] == 0:
         return
     plain = law(logits, **(options | {"top_p": 1.0, "top_k": 0}))
-    p_V = law(logits, **options)
+    p_V = law(logits, **options, first_cut=first_cut)
     # Reference, token by token: most probable first, ties to the lower id.
     ranked = sorted(range(V), key=lambda i: (-float(plain[i]), i))
-    if options["top_k"]:
-        ranked = ranked[: options["top_k"]]
-    total, mass, kept = sum(float(plain[i]) for i in ranked), 0.0, []
-    for i in ranked:
+    most = ranked[: options["top_k"] or V]
+    total, mass, kept = sum(float(plain[i]) for i in (most if first_cut == "top-k" else ranked)), 0.0, []
+    for i in most:
         if kept and mass >= options["top_p"] * total - 1e-12 * total and options["top_p"] < 1:
             break
         kept.append(i)
@@ -155,6 +155,29 @@ def test_top_k_and_top_p_by_hand():
     assert law(log, top_k=2, top_p=0.7).tolist() == [0, 1, 0, 0]
     # The temperature comes first.
     assert law(log, temperature=0.5, top_p=0.7).tolist() == [0, 1, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "options", "top_p_first", "top_k_first"),
+    [
+        ([0.4, 0.3, 0.2, 0.1], {"top_p": 0.75, "top_k": 3}, 3, 2),
+        ([0.4, 0.3, 0.2, 0.1], {"top_p": 0.5, "top_k": 2}, 2, 1),
+        ([0.35, 0.15, 0.3, 0.2], {"top_p": 0.7, "top_k": 3}, 3, 2),
+        ([0.5, 0.3, 0.1, 0.1], {"temperature": 0.5, "top_p": 0.95, "top_k": 3}, 3, 2),
+        ([0.4, 0.3, 0.2, 0.1], {"top_p": 0.9, "top_k": 1}, 1, 1),
+        ([0.4, 0.3, 0.2, 0.1], {"top_p": 0.75}, 3, 3),
+        ([0.4, 0.3, 0.2, 0.1], {"top_k": 2}, 2, 2),
+    ],
+)
+def test_top_p_first_is_measured_in_the_whole_law(probabilities, options, top_p_first, top_k_first):
+    """How many tokens each order keeps; both keep the most probable ones, in proportion."""
+    log = torch.tensor(probabilities, dtype=torch.float64).log()
+    plain = law(log, temperature=options.get("temperature", 1.0))
+    for first_cut, count in (("top-p", top_p_first), ("top-k", top_k_first)):
+        kept = plain.argsort(descending=True, stable=True)[:count]
+        expected = torch.zeros(4, dtype=torch.float64)
+        expected[kept] = plain[kept] / plain[kept].sum()
+        torch.testing.assert_close(law(log, **options, first_cut=first_cut), expected, atol=1e-12, rtol=0)
 
 
 def test_truncation_at_its_edges():

@@ -47,7 +47,9 @@ def test_a_context_pass_and_rounds(cut):
     cache = SlotCache.empty(model.config, table, torch.device("cpu"), torch.float32)
     kernels = KernelPasses(model, join_weights(model), state, cache, built.vocabulary, overlap=False)
     requests = [
-        PassRequest([1, 2, *[MASK] * 8], range(2, 10), seed=5, temperature=0.9, top_p=0.8 if cut else 1.0),
+        PassRequest(
+            [1, 2, *[MASK] * 8], range(2, 10), seed=5, temperature=0.9, top_p=0.8 if cut else 1.0, top_k=5 if cut else 0
+        ),
         PassRequest([MASK] * 6, [4, 0, 5, 2, 1, 3], seed=6, temperature=0.0),
         PassRequest([*[MASK] * 5, 7], range(5), seed=7, temperature=1.0, top_k=3 if cut else 0),
     ]

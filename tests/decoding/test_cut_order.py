@@ -1,0 +1,99 @@
+"""With top-k and top-p both on, each method cuts in the order of its convention, and the certificate names it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+
+import fef
+
+DREAM: list[tuple[str, dict[str, Any]]] = [
+    ("origin", {}),
+    ("maskgit-plus", {}),
+    ("topk-margin", {}),
+    ("entropy", {}),
+    ("entropy", {"first_slot_first": True}),
+    ("threshold", {"pace": 1, "block_length": None}),
+    ("threshold", {"first_slot_first": True}),
+]
+OTHERS: list[tuple[str, dict[str, Any]]] = [
+    ("sequential", {}),
+    ("fef", {}),
+    ("fef", {"accept": "rejection", "draft": "random", "steps": 2}),
+    ("low-confidence", {}),
+    ("random", {}),
+    ("threshold", {}),
+    ("factor", {}),
+    ("entropy-bounded", {}),
+    ("klass", {}),
+    ("remdm", {"steps": 1}),
+    ("wino", {}),
+    ("saber", {}),
+]
+LAWS = [  # of one slot, top-p, top-k, and what is left with top-p and with top-k first
+    ([0.4, 0.3, 0.2, 0.1], 0.75, 3, [4 / 9, 3 / 9, 2 / 9], [4 / 7, 3 / 7]),
+    ([0.4, 0.3, 0.2, 0.1], 0.5, 2, [4 / 7, 3 / 7], [1.0]),
+    ([0.35, 0.3, 0.2, 0.15], 0.7, 3, [7 / 17, 6 / 17, 4 / 17], [7 / 13, 6 / 13]),
+]
+
+
+def probabilities_drawn(
+    law: list[float], method: str, options: dict[str, Any], top_p: float, top_k: int
+) -> list[float]:
+    """The probability of each token that 60 seeds draw in one slot, most probable first."""
+    denoiser = fef.TableDenoiser(torch.tensor(law, dtype=torch.float64))
+    ids = torch.full((60, 1), denoiser.mask_id)
+    out = fef.decode(denoiser, ids, method=method, temperature=1.0, top_p=top_p, top_k=top_k, **options)
+    drawn = {int(token): math.exp(logp) for token, logp in zip(out.ids[:, 0], out.logprobs[:, 0], strict=True)}
+    return [drawn[token] for token in sorted(drawn)]
+
+
+@pytest.mark.parametrize(("law", "top_p", "top_k", "dream", "other"), LAWS)
+@pytest.mark.parametrize(("method", "options", "is_dream"), [(*m, True) for m in DREAM] + [(*m, False) for m in OTHERS])
+def test_a_method_samples_the_law_of_its_convention(method, options, is_dream, law, top_p, top_k, dream, other):
+    found = probabilities_drawn(law, method, options, top_p, top_k)
+    assert found == pytest.approx(dream if is_dream else other)
+
+
+@pytest.mark.parametrize("method", ["maskgit-plus", "origin", "sequential"])
+def test_either_cut_alone_is_the_same_everywhere(method):
+    law = [0.4, 0.3, 0.2, 0.1]
+    assert probabilities_drawn(law, method, {}, 0.75, 0) == pytest.approx([4 / 9, 3 / 9, 2 / 9])
+    assert probabilities_drawn(law, method, {}, 1.0, 2) == pytest.approx([4 / 7, 3 / 7])
+
+
+def test_dreams_scores_are_those_of_the_law_cut_in_its_order_at_temperature_0_too():
+    """Top-p first leaves one token of the second slot and two of the first; top-k first would leave one of each, and begin
+    with the first slot."""
+    joint = torch.outer(torch.tensor([0.4, 0.3, 0.2, 0.1]), torch.tensor([0.6, 0.35, 0.03, 0.02])).double()
+    denoiser = fef.TableDenoiser(joint)
+    ids = torch.full((1, 2), denoiser.mask_id)
+    out = fef.decode(denoiser, ids, method="entropy", tokens_per_step=1, top_p=0.5, top_k=2, trace=True)
+    first = out.trace[0]
+    assert first.slots[first.written].tolist() == [1]
+
+
+@pytest.mark.parametrize(("method", "options"), [*DREAM, *OTHERS])
+def test_the_certificate_names_the_order(method, options):
+    denoiser = fef.TableDenoiser(torch.full((4,), 0.25, dtype=torch.float64))
+
+    def words(**cuts: Any) -> list[str]:
+        certificate = fef.certify(denoiser, method=method, temperature=0.7, **cuts, **options)
+        return [reason for reason in certificate.reasons if reason.startswith("cuts:")]
+
+    order = "top-p of the whole law first" if (method, options) in DREAM else "top-k first"
+    both = words(top_p=0.8, top_k=3)
+    assert len(both) == 1 and order in both[0]
+    assert words(top_p=[1.0, 0.8], top_k=[3, 0]) == both
+    assert words(top_p=0.8) == words(top_k=3) == []
+
+
+def test_the_law_names_the_cuts_in_their_order():
+    denoiser = fef.TableDenoiser(torch.full((4,), 0.25, dtype=torch.float64))
+    settings = {"temperature": 0.7, "top_p": 0.8, "top_k": 3}
+    assert "top-k 3 and then top-p 0.8" in fef.certify(denoiser, method="sequential", **settings).law
+    dream = fef.certify(denoiser, method="entropy", tokens_per_step=1, **settings)
+    assert "top-p 0.8 and then top-k 3" in dream.law

@@ -10,7 +10,6 @@ import math
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
-from numbers import Real
 from pathlib import Path
 from threading import RLock
 from typing import Any
@@ -18,9 +17,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from fef.api import MAX_SEED, certificate_for, check_settings
+from fef.api import certificate_for, read_seed
 from fef.decoding.certificate import Certificate
-from fef.decoding.methods import check_given, make_plan, methods
+from fef.decoding.methods import make_plan, methods, read_given
 from fef.decoding.network import Network
 from fef.engine.build import Built, EngineOptions, build
 from fef.engine.costs import CostTable, Survival, choose_shape
@@ -29,7 +28,7 @@ from fef.engine.graphs import GraphRunner
 from fef.engine.job import Job
 from fef.engine.mailbox import Mailbox
 from fef.engine.measure import round_seconds
-from fef.engine.requests import PassResult, Request, check_plan, course_of, results_of, whole_numbers
+from fef.engine.requests import PassResult, Request, check_plan, course_of, one_row, results_of, whole_numbers
 from fef.engine.rounds import RoundShape
 from fef.engine.runner import PassKind
 from fef.engine.slots import COUNTERS, Numbers, Progress
@@ -101,10 +100,12 @@ class Engine:
         if self.lost is not None:
             raise self.lost
         self.check_unchanged()
+        temperature, top_p, top_k = one_row(temperature, top_p, top_k)
         plan, certificate = self.plan(method, temperature, top_p, top_k, method_options)
         canvas, places = whole_numbers("ids", ids), np.sort(whole_numbers("open", open))
         self.check_fit(canvas, places)
-        self.check_ids(canvas, places, seed)
+        self.check_ids(canvas, places)
+        seed = read_seed(seed)
         canvas[places] = self.network.mask_id
         eos_id, banned = self.built.vocabulary.eos_id, self.built.banned
         kept = (
@@ -121,15 +122,11 @@ class Engine:
         self, method: str, temperature: float, top_p: float, top_k: int, options: dict[str, Any]
     ) -> tuple[Any, Certificate]:
         """Plan and certificate, remembered: most requests have the same options."""
-        for name, value in (("temperature", temperature), ("top_p", top_p), ("top_k", top_k)):
-            if not isinstance(value, Real):
-                raise OptionError(f"{name}={value!r} is not allowed: a request has one number.")
-        check_given(method, options)
+        options = read_given(method, options)
         key = (method, temperature, top_p, top_k, tuple(sorted(options.items())))
         if key not in self.plans:
             if len(self.plans) >= _PLANS_KEPT:
                 self.plans.clear()
-            check_settings(temperature, top_p, top_k)
             network = Network(self.network)
             packed = {"verify": "packed"} if "verify" in methods()[method].options else {}
             plan = make_plan(method, packed | options, network)
@@ -159,7 +156,7 @@ class Engine:
                 f"max_new_tokens ({self.built.slot_bytes / 1e9:.2f} GB a slot now)."
             )
 
-    def check_ids(self, canvas: Numbers, places: Numbers, seed: int) -> None:
+    def check_ids(self, canvas: Numbers, places: Numbers) -> None:
         """What a device would answer with an assertion that ends it. places: sorted."""
         size = self.network.vocab_size
         low, high = int(canvas.min()), int(canvas.max())
@@ -167,8 +164,6 @@ class Engine:
             raise InputError(f"ids hold {low if low < 0 else high}, outside the vocabulary (0 to {size - 1}).")
         if places[0] < 0 or places[-1] >= len(canvas) or (places[1:] == places[:-1]).any():
             raise InputError(f"open must hold different positions from 0 to {len(canvas) - 1}.")
-        if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= MAX_SEED:
-            raise OptionError(f"seed must be a whole number from 0 to 2^63 - 1; got {seed!r}.")
 
     def cancel(self, job: Job) -> None:
         with self.lock:

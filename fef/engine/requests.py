@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from fef.api import read_settings
 from fef.decoding.canvas import Canvas
 from fef.decoding.choice import InOrder
 from fef.decoding.loop import denoising_passes
@@ -28,8 +29,19 @@ from fef.engine.slots import COUNTERS, NEVER, Numbers, PassRequest
 from fef.errors import InputError, OptionError
 from fef.laws.draws import KeyedNoise
 from fef.laws.pipeline import Sampling
+from fef.readers import LARGEST, several, shown, whole
 
-__all__ = ["Course", "Filled", "PassResult", "Request", "check_plan", "course_of", "results_of", "whole_numbers"]
+__all__ = [
+    "Course",
+    "Filled",
+    "PassResult",
+    "Request",
+    "check_plan",
+    "course_of",
+    "one_row",
+    "results_of",
+    "whole_numbers",
+]
 
 
 @dataclass
@@ -181,15 +193,22 @@ def filled(
 
 def whole_numbers(name: str, values: Any) -> Numbers:
     """One row of whole numbers. Raises InputError for anything else."""
-    try:
-        array = np.arange(values.start, values.stop, values.step) if isinstance(values, range) else np.array(values)
-    except (TypeError, ValueError):
-        array = np.empty((0, 0))
-    if array.ndim != 1 or (array.dtype.kind not in "iu" and array.size):
+    found = several(values)
+    numbers = [None] if found is None else [whole(value) for value in found]
+    if not all(number is not None and -LARGEST <= number <= LARGEST for number in numbers):
         raise InputError(
             f"{name} must be a list of whole numbers: ids are one canvas, open the positions to fill in it."
         )
-    return array.astype(np.int64)
+    return np.array(numbers, dtype=np.int64)
+
+
+def one_row(temperature: Any, top_p: Any, top_k: Any) -> tuple[float, float, int]:
+    """The sampling settings of a request. Raises OptionError for other than one number each, and for values out of range."""
+    for name, value in (("temperature", temperature), ("top_p", top_p), ("top_k", top_k)):
+        if several(value) is not None:
+            raise OptionError(f"{name}={shown(value)} is not allowed: a request has one number.")
+    read: tuple[Any, Any, Any] = read_settings(temperature, top_p, top_k)
+    return read
 
 
 def results_of(rows: npt.NDArray[np.int64]) -> Iterable[PassResult]:

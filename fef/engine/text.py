@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from fef.api import per_row
 from fef.engine.engine import Engine, Job
-from fef.errors import FefError, InputError, OptionError
+from fef.errors import FefError, InputError
+from fef.readers import token_ids, whole
 
 if TYPE_CHECKING:
     from fef.generation import Generation, Model, Prompt
@@ -43,8 +45,7 @@ class TextEngine:
     """Answers many prompts at once: `Model.engine` makes one. `engine` is the engine below, on token ids."""
 
     def __init__(self, model: Model, **options: Any) -> None:
-        banned = options.pop("banned", ())
-        banned = [*model.special_ids(), *banned] if isinstance(banned, Sequence) else banned
+        banned = [*model.special_ids(), *token_ids("banned", options.pop("banned", ()))]
         self.model, self.engine = model, Engine(model.network, banned=banned, **options)
 
     @property
@@ -65,9 +66,8 @@ class TextEngine:
         """
         if isinstance(prompts, str) or not isinstance(prompts, Sequence):
             raise InputError(f"Give a list of prompts; got {type(prompts).__name__}. For one prompt: [prompt].")
-        seeds = [seed + i for i in range(len(prompts))] if isinstance(seed, int) else list(seed)
-        if len(seeds) != len(prompts):
-            raise OptionError(f"seed has {len(seeds)} values for {len(prompts)} prompts; give one value, or one each.")
+        one = whole(seed)
+        seeds = per_row(seed, "seed", len(prompts)) if one is None else [one + i for i in range(len(prompts))]
         jobs: list[TextJob] = []
         try:
             for prompt, own_seed in zip(prompts, seeds, strict=True):

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from fef.errors import DenoiserError, OptionError
+from fef.readers import LARGEST, shown
 
 __all__ = ["Sampling", "check_sampling", "log_law"]
 
@@ -70,7 +71,7 @@ class Sampling:
 
 
 def check_sampling(temperature: float, top_p: float = 1.0, top_k: int = 0) -> None:
-    """Raise `OptionError` unless temperature >= 0 and finite, 0 < top_p <= 1 and top_k >= 0."""
+    """Raise `OptionError` unless temperature >= 0 and finite, 0 < top_p <= 1 and 0 <= top_k < 2^63."""
     if not (math.isfinite(temperature) and temperature >= 0):
         raise OptionError(
             f"temperature={temperature} is not allowed: it must be a finite number >= 0. "
@@ -81,9 +82,9 @@ def check_sampling(temperature: float, top_p: float = 1.0, top_k: int = 0) -> No
             f"top_p={top_p} is not allowed: it must be in (0, 1]. "
             "Use 1 to keep every token, temperature=0 for greedy decoding."
         )
-    if not isinstance(top_k, int) or top_k < 0:
+    if not isinstance(top_k, int) or not 0 <= top_k <= LARGEST:
         raise OptionError(
-            f"top_k={top_k} is not allowed: it must be an integer >= 0. "
+            f"top_k={shown(top_k)} is not allowed: it must be an integer >= 0 and below 2^63. "
             "Use 0 to keep every token, temperature=0 for greedy decoding."
         )
 

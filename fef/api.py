@@ -6,7 +6,7 @@ Shapes: B rows (requests), L canvas length, V vocabulary (counting the mask id).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -144,6 +144,15 @@ def check_greedy(plan: Plan, temperature: Setting) -> None:
         )
 
 
+def refuse_taken(caller: str, given: Iterable[str], taken: Iterable[str]) -> None:
+    """Raise OptionError for arguments that `caller` makes itself."""
+    for name in given:
+        if name in taken:
+            raise OptionError(
+                f"{caller} takes {name} from the prompt and the checkpoint; leave it out, or use fef.decode."
+            )
+
+
 def check_observer(name: str, observer: Any) -> None:
     if observer is not None and not callable(observer):
         raise OptionError(f"{name}={shown(observer)} is not allowed: give a function, or leave it out.")
@@ -260,12 +269,12 @@ def read_seed(value: Any) -> int:
     return seed
 
 
-def per_row(value: Any, name: str, rows: int) -> list[Any]:
+def per_row(value: Any, name: str, rows: int, what: str = "row") -> list[Any]:
     values = several(value)
     if values is None:
         return [value] * rows
     if len(values) != rows:
-        raise OptionError(f"{name} has {len(values)} values for {rows} rows; give one value, or one a row.")
+        raise OptionError(f"{name} has {len(values)} values for {rows} {what}s; give one value, or one a {what}.")
     return values
 
 

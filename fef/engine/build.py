@@ -74,6 +74,8 @@ class EngineOptions:
                     f"memory_gb={shown(self.memory_gb)} is not allowed: give a positive number of gigabytes."
                 )
             self.keep("memory_gb", memory_gb)
+        if self.costs is not None and not isinstance(self.costs, str | Path):
+            raise OptionError(f"costs={shown(self.costs)} is not allowed: give the name of a file.")
 
     def keep(self, name: str, value: Any) -> None:
         """Put what was read in the place of what was given."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fef.api import per_row
+from fef.api import per_row, refuse_taken
 from fef.engine.engine import Engine, Job
 from fef.errors import FefError, InputError
 from fef.readers import token_ids, whole
@@ -56,6 +56,7 @@ class TextEngine:
     def submit(self, prompt: Prompt, *, max_new_tokens: int = 128, suffix: str = "", **options: Any) -> TextJob:
         """Queue a prompt. Arguments as in `Model.generate`, of one row. Raises as it does, and EngineError for a request that
         can never fit."""
+        refuse_taken("submit", options, ("ids", "open", "lengths"))
         ids, start, stop = self.model.canvas(prompt, max_new_tokens, suffix)
         return TextJob(self.engine.submit(ids, range(start, stop), **options), self.model)
 
@@ -67,7 +68,7 @@ class TextEngine:
         if isinstance(prompts, str) or not isinstance(prompts, Sequence):
             raise InputError(f"Give a list of prompts; got {type(prompts).__name__}. For one prompt: [prompt].")
         one = whole(seed)
-        seeds = per_row(seed, "seed", len(prompts)) if one is None else [one + i for i in range(len(prompts))]
+        seeds = per_row(seed, "seed", len(prompts), "prompt") if one is None else [one + i for i in range(len(prompts))]
         jobs: list[TextJob] = []
         try:
             for prompt, own_seed in zip(prompts, seeds, strict=True):

@@ -20,6 +20,7 @@ from fef.decoding.meter import Meter
 from fef.decoding.methods import make_plan
 from fef.decoding.network import Network
 from fef.decoding.plan import Plan
+from fef.decoding.requirements import check_steps
 from fef.decoding.work import Observer, Round, Run
 from fef.errors import InputError, OptionError
 from fef.laws.draws import KeyedNoise
@@ -91,6 +92,7 @@ def decode(
     noise = KeyedNoise(seeds(seed, B, ids_BL.device))
     meter = Meter.start(B, ids_BL.device)
     canvas = Canvas.start(ids_BL, open_BL, ids_BL, lengths_B)
+    check_steps(plan, canvas)
     rounds: list[Round] = []
     observe = on_round
     if trace:

@@ -15,7 +15,7 @@ from torch import Tensor
 from fef.decoding.canvas import Canvas, EosRule
 from fef.decoding.meter import Meter
 from fef.decoding.network import Network
-from fef.decoding.order import block_numbers
+from fef.decoding.order import block_numbers, block_sizes
 from fef.decoding.packed import PackedScorer
 from fef.decoding.plan import Plan
 from fef.decoding.quota import Progress
@@ -81,8 +81,9 @@ class Run:
 class Work:
     """The rows being decoded in one denoising pass `k` of a block; finished rows are dropped as it goes.
 
-    masks_B: slots of the block when the pass began. attempt: rounds done. carry: draft logits [B, W, V] from the last
-    round, and for which rows [B] it made them. memory: what rules keep between rounds, tensors of B rows.
+    masks_B: slots of the block when the pass began. sizes_BN: open slots of every block. attempt: rounds done. carry: draft
+    logits [B, W, V] from the last round, and for which rows [B] it made them. memory: what rules keep between rounds,
+    tensors of B rows.
     unchecked_BL: committed tokens that the revoke rule has still to look at.
     """
 
@@ -96,7 +97,7 @@ class Work:
     scorer: Scorer
     within_BL: Tensor
     masks_B: Tensor
-    blocks_B: Tensor
+    sizes_BN: Tensor
     unchecked_BL: Tensor
     attempt: int = 0
     carry: tuple[Tensor, Tensor] | None = None
@@ -124,7 +125,8 @@ class Work:
 
     @property
     def progress(self) -> Progress:
-        return Progress(self.masks_B, self.pending_BL.sum(1), self.attempt, self.blocks_B)
+        block_B = torch.full_like(self.masks_B, self.block)
+        return Progress(self.masks_B, self.pending_BL.sum(1), self.attempt, block_B, self.sizes_BN)
 
     def next_slots(self, count: int) -> Tensor:
         return self.canvas.next_slots(count, self.within_BL)
@@ -183,7 +185,7 @@ class Work:
         self.rows_B, self.canvas = self.rows_B[rows], self.canvas.select(rows)
         self.noise, self.sampling = self.noise.select(rows), self.sampling.select(rows)
         self.within_BL, self.unchecked_BL = self.within_BL[rows], self.unchecked_BL[rows]
-        self.masks_B, self.blocks_B = self.masks_B[rows], self.blocks_B[rows]
+        self.masks_B, self.sizes_BN = self.masks_B[rows], self.sizes_BN[rows]
         self.scorer.select(rows)
         self.memory = {name: tensor[rows] for name, tensor in self.memory.items()}
         if self.carry is not None:
@@ -212,7 +214,7 @@ def start_work(run: Run, canvas: Canvas, within_BL: Tensor, k: int, block: int =
         make_scorer(run, rows_B, within_RL),
         within_RL,
         masks_B=(canvas.pending_BL & within_BL).sum(1)[rows_B],
-        blocks_B=(block_numbers(canvas, plan.block_length, plan.aligned_blocks).amax(1) + 1)[rows_B],
+        sizes_BN=block_sizes(block_numbers(canvas, plan.block_length, plan.aligned_blocks))[rows_B],
         unchecked_BL=torch.zeros_like(within_RL),
     )
     if len(rows_B):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fef.cli.options import (
+    QUESTION,
     DeviceOption,
     DtypeOption,
     MethodOption,
@@ -31,7 +32,7 @@ __all__ = ["EXAMPLE", "chat"]
 
 EXAMPLE = (
     "Example: [bold]fef chat --model GSAI-ML/LLaDA-8B-Instruct --temperature 0.7[/bold]\n\n"
-    'Example: [bold]echo "Tom has 12 apples. He eats 5. How many are left?" | fef chat[/bold]'
+    f'Example: [bold]echo "{QUESTION}" | fef chat[/bold]'
 )
 
 

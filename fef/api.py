@@ -6,9 +6,8 @@ Shapes: B rows (requests), L canvas length, V vocabulary (counting the mask id).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from numbers import Real
 from typing import Any
 
 import torch
@@ -21,15 +20,17 @@ from fef.decoding.methods import make_plan
 from fef.decoding.network import Network
 from fef.decoding.plan import Plan
 from fef.decoding.requests import Requests
+from fef.decoding.requirements import check_steps
 from fef.decoding.session import Observer, Round
 from fef.errors import InputError, OptionError
 from fef.laws.draws import KeyedNoise
 from fef.laws.pipeline import Cut, Sampling, check_sampling
+from fef.readers import LARGEST, real, several, shown, token_id, token_ids, whole
 
 __all__ = ["Decoded", "certify", "decode"]
 
 Setting = float | Sequence[float]
-MAX_SEED = 2**63 - 1
+_INTEGERS = {torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.uint16, torch.uint32, torch.uint64}
 
 
 @dataclass(frozen=True)
@@ -72,20 +73,25 @@ def decode(
     are never sampled, besides the mask id. on_round: called after every round.
 
     A row's result depends on its own ids, options and seed only. Raises OptionError for unknown methods, options or
-    values, InputError for wrong ids, DenoiserError for wrong logits.
+    values, InputError for wrong ids, DenoiserError for wrong logits and for any error of the denoiser (its cause), which
+    names the call; what `on_round` raises passes as it is.
     """
     began = time.perf_counter()
     network = Network(denoiser)
+    check_observer("on_round", on_round)
     plan = make_plan(method, method_options, network)
+    temperature, top_p, top_k = read_settings(temperature, top_p, top_k)
     check_greedy(plan, temperature)
     ids_BL = check_ids(ids, network)
     B = len(ids_BL)
     open_BL = check_open(open, ids_BL, network.mask_id)
     lengths_B = check_lengths(lengths, ids_BL, open_BL, network)
-    banned, eos_id = [*banned, *plan.banned], None if eos_id in plan.banned else eos_id
+    eos_id = None if eos_id is None else token_id("eos_id", eos_id, network.vocab_size)
+    banned, eos_id = [*token_ids("banned", banned), *plan.banned], None if eos_id in plan.banned else eos_id
     sampling = make_sampling(network, temperature, top_p, top_k, banned, eos_id, B, ids_BL.device, plan.first_cut)
     noise = KeyedNoise(seeds(seed, B, ids_BL.device))
     canvas = Canvas.start(ids_BL, open_BL, ids_BL, lengths_B)
+    check_steps(plan, canvas)
     requests = Requests.start(canvas, noise, sampling)
     rounds: list[Round] = []
     observe = on_round
@@ -120,7 +126,7 @@ def certify(
     """Which law `decode` would sample with these arguments, and why. Runs no forward pass. Raises as `decode`."""
     network = Network(denoiser)
     plan = make_plan(method, method_options, network)
-    check_settings(temperature, top_p, top_k)
+    temperature, top_p, top_k = read_settings(temperature, top_p, top_k)
     check_greedy(plan, temperature)
     return certificate_for(network, plan, temperature, top_p, top_k)
 
@@ -141,11 +147,26 @@ def check_greedy(plan: Plan, temperature: Setting) -> None:
         )
 
 
+def refuse_taken(caller: str, given: Iterable[str], taken: Iterable[str]) -> None:
+    """Raise OptionError for arguments that `caller` makes itself."""
+    for name in given:
+        if name in taken:
+            raise OptionError(
+                f"{caller} takes {name} from the prompt and the checkpoint; leave it out, or use fef.decode."
+            )
+
+
+def check_observer(name: str, observer: Any) -> None:
+    if observer is not None and not callable(observer):
+        raise OptionError(f"{name}={shown(observer)} is not allowed: give a function, or leave it out.")
+
+
 def check_ids(ids: Tensor, network: Network) -> Tensor:
-    if not isinstance(ids, Tensor) or ids.ndim != 2:
-        got = tuple(ids.shape) if isinstance(ids, Tensor) else type(ids).__name__
-        raise InputError(f"ids must be an integer tensor of shape [B, L]; got {got}. For one row use ids[None].")
-    if ids.dtype not in (torch.int64, torch.int32, torch.int16, torch.uint8):
+    if not is_dense(ids) or ids.ndim != 2:
+        raise InputError(
+            f"ids must be a dense integer tensor of shape [B, L]; got {kind(ids)}. For one row use ids[None]."
+        )
+    if ids.dtype not in _INTEGERS:
         raise InputError(f"ids must hold integers (torch.int64); got {ids.dtype}. Use ids.long().")
     ids_BL = ids.to(device=network.device or ids.device, dtype=torch.int64, copy=True)
     if ids_BL.numel() == 0:
@@ -167,12 +188,25 @@ def check_ids(ids: Tensor, network: Network) -> Tensor:
 def check_open(open: Tensor | None, ids_BL: Tensor, mask_id: int) -> Tensor:
     if open is None:
         return ids_BL == mask_id
-    if not isinstance(open, Tensor) or open.dtype != torch.bool or open.shape != ids_BL.shape:
-        got = f"{open.dtype} {tuple(open.shape)}" if isinstance(open, Tensor) else type(open).__name__
-        raise InputError(f"open must be a bool tensor of shape {tuple(ids_BL.shape)}, like ids; got {got}.")
+    if not is_dense(open) or open.dtype != torch.bool or open.shape != ids_BL.shape:
+        raise InputError(f"open must be a bool tensor of shape {tuple(ids_BL.shape)}, like ids; got {kind(open)}.")
     open_BL = open.to(ids_BL.device)
     ids_BL[open_BL] = mask_id
     return open_BL
+
+
+def is_dense(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.layout is torch.strided and not value.is_nested and not value.is_meta
+
+
+def kind(value: Any) -> str:
+    """What a value is, in words."""
+    if not isinstance(value, Tensor):
+        return type(value).__name__
+    if value.is_nested:
+        return "a nested tensor"
+    where = " on meta, where tensors hold no values" if value.is_meta else ""
+    return f"{'' if value.layout is torch.strided else 'a sparse tensor of '}{value.dtype} {tuple(value.shape)}{where}"
 
 
 def check_lengths(
@@ -180,9 +214,11 @@ def check_lengths(
 ) -> Tensor | None:
     if lengths is None:
         return None
-    lengths_B = torch.as_tensor(lengths, dtype=torch.int64, device=ids_BL.device)
-    if lengths_B.shape != ids_BL.shape[:1] or int(lengths_B.min()) < 1 or int(lengths_B.max()) > ids_BL.shape[1]:
-        raise InputError(f"lengths must be {len(ids_BL)} numbers from 1 to {ids_BL.shape[1]}; got {lengths}.")
+    B, L = ids_BL.shape
+    found = [whole(length) for length in several(lengths) or []]
+    if len(found) != B or not all(length is not None and 1 <= length <= L for length in found):
+        raise InputError(f"lengths must be {B} numbers from 1 to {L}; got {shown(lengths)}.")
+    lengths_B = torch.tensor(found, device=ids_BL.device)
     if bool((lengths_B == ids_BL.shape[1]).all()):
         return None
     if not network.pads:
@@ -204,14 +240,10 @@ def make_sampling(
     device: torch.device,
     first_cut: Cut = "top-k",
 ) -> Sampling:
-    check_settings(temperature, top_p, top_k)
+    temperature, top_p, top_k = read_settings(temperature, top_p, top_k)
     size = network.vocab_size
-    ids = [network.mask_id, *banned]
-    for name, value in [("eos_id", eos_id), *(("banned", b) for b in ids)]:
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
-            raise OptionError(f"{name} must be a token id; got {value!r}.")
-        if value is not None and size is not None and value >= size:
-            raise OptionError(f"{name} {value} is outside the vocabulary of {size}.")
+    eos_id = None if eos_id is None else token_id("eos_id", eos_id, size)
+    ids = token_ids("banned", [network.mask_id, *token_ids("banned", banned)], size)
     network.largest_id = max(ids) if eos_id is None else max(*ids, eos_id)
     if eos_id in ids:
         raise OptionError(f"eos_id {eos_id} is banned or is the mask id; give another.")
@@ -230,29 +262,40 @@ def make_sampling(
 
 
 def seeds(seed: int | Sequence[int], rows: int, device: torch.device) -> Tensor:
-    values = [seed + i for i in range(rows)] if isinstance(seed, int) else per_row(seed, "seed", rows)
-    for value in values:
-        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_SEED:
-            raise OptionError(f"seed must be whole numbers from 0 to 2^63 - 1; got {value!r}.")
-    return torch.tensor(values, dtype=torch.int64, device=device)
+    one = whole(seed)
+    values = per_row(seed, "seed", rows) if one is None else [one + i for i in range(rows)]
+    return torch.tensor([read_seed(value) for value in values], dtype=torch.int64, device=device)
 
 
-def per_row(value: Any, name: str, rows: int) -> list[Any]:
-    values = as_list(value)
-    if not isinstance(value, Sequence | Tensor):
-        return values * rows
+def read_seed(value: Any) -> int:
+    seed = whole(value)
+    if seed is None or not 0 <= seed <= LARGEST:
+        raise OptionError(f"seed must be whole numbers from 0 to 2^63 - 1; got {shown(value)}.")
+    return seed
+
+
+def per_row(value: Any, name: str, rows: int, what: str = "row") -> list[Any]:
+    values = several(value)
+    if values is None:
+        return [value] * rows
     if len(values) != rows:
-        raise OptionError(f"{name} has {len(values)} values for {rows} rows; give one value, or one a row.")
+        raise OptionError(f"{name} has {len(values)} values for {rows} {what}s; give one value, or one a {what}.")
     return values
 
 
-def check_settings(temperature: Setting, top_p: Setting, top_k: int | Sequence[int]) -> None:
+def read_settings(temperature: Any, top_p: Any, top_k: Any) -> tuple[Setting, Setting, int | Sequence[int]]:
+    """The sampling settings with their numbers as Python's: one, or one a row. Raises OptionError for anything else, and for
+    values out of range."""
+    read = []
     for name, value in [("temperature", temperature), ("top_p", top_p), ("top_k", top_k)]:
-        values = as_list(value)
-        if not values or not all(isinstance(v, Real) for v in values):
-            raise OptionError(f"{name}={value!r} is not allowed: give one number, or one a row.")
-    for t, p, k in zip(*broadcast(temperature, top_p, top_k), strict=True):
+        numbers = [real(v) for v in as_list(value)]
+        if not numbers or None in numbers:
+            raise OptionError(f"{name}={shown(value)} is not allowed: give one number, or one a row.")
+        read.append(numbers[0] if several(value) is None else numbers)
+    for t, p, k in zip(*broadcast(*read), strict=True):
         check_sampling(t, p, k)
+    temperature, top_p, top_k = read
+    return temperature, top_p, top_k
 
 
 def broadcast(*settings: Any) -> list[list[Any]]:
@@ -264,9 +307,8 @@ def broadcast(*settings: Any) -> list[list[Any]]:
 
 
 def as_list(value: Any) -> list[Any]:
-    if isinstance(value, Tensor):
-        return list(value.tolist()) if value.ndim else [value.item()]
-    return list(value) if isinstance(value, Sequence) else [value]
+    values = several(value)
+    return [value] if values is None else values
 
 
 def is_greedy(temperature: Setting) -> bool:

@@ -30,7 +30,7 @@ class InputError(FefError, ValueError):
 
 
 class DenoiserError(FefError, ValueError):
-    """A denoiser that returned logits of a wrong shape or with nan, or that lacks a needed capability."""
+    """A denoiser that failed, returned logits of a wrong shape or with nan, or lacks a needed capability."""
 
 
 class CheckpointError(FefError, OSError):

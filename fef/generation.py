@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import torch
 from torch import Tensor
 
-from fef.api import certificate_for, check_ids, decode, make_sampling, seeds
+from fef.api import certificate_for, check_ids, decode, make_sampling, refuse_taken, seeds
 from fef.decoding.canvas import Canvas
 from fef.decoding.certificate import Certificate
 from fef.decoding.likelihood import score_canvas
@@ -33,6 +33,7 @@ from fef.models.row_costs import check_row_costs
 from fef.models.tokenizer import Tokenizer
 from fef.models.transformer import Transformer
 from fef.profiling import information_profile
+from fef.readers import check_text, shown, token_ids, whole_from
 
 if TYPE_CHECKING:
     from fef.engine.text import TextEngine
@@ -97,6 +98,7 @@ class Model:
         top_p: float | Sequence[float] = 1.0,
         top_k: int | Sequence[int] = 0,
         seed: int | Sequence[int] = 0,
+        banned: Sequence[int] = (),
         trace: bool = False,
         on_round: Observer | None = None,
         force: bool = False,
@@ -106,9 +108,12 @@ class Model:
 
         prompt: a text, taken as it is, or a list of messages, which the chat template of the checkpoint renders.
         max_new_tokens: length of the canvas; every answer ends within it. suffix: text that follows the answer
-        (infilling). force: decode also where `costs` say that it is slower than one token a pass. Other arguments as in
-        `fef.decode`. Raises OptionError or InputError with the fix.
+        (infilling), as far as the network sees it: a block-causal one sees nothing behind the last block of the answer.
+        banned: ids that are never sampled, besides those that are no text. force: decode also where `costs` say that it is
+        slower than one token a pass. Other arguments as in `fef.decode`. Raises OptionError or InputError with the fix.
         """
+        refuse_taken("generate", method_options, ("denoiser", "ids", "open", "lengths", "eos_id"))
+        max_new_tokens = whole_from("max_new_tokens", max_new_tokens, 1)
         if not isinstance(prompt, Sequence):
             raise InputError(f"Prompts must be text, messages, or a list of them; got {type(prompt).__name__}.")
         single = isinstance(prompt, str) or any(isinstance(message, Mapping) for message in prompt)
@@ -132,7 +137,7 @@ class Model:
             seed=seed,
             eos_id=self.network.config.eos_id,
             lengths=lengths,
-            banned=self.special_ids(),
+            banned=[*self.special_ids(), *token_ids("banned", banned)],
             trace=trace,
             on_round=on_round,
             **method_options,
@@ -184,6 +189,7 @@ class Model:
         The canvas length is a part of the law, so `max_new_tokens` must be that of the generation. Raises OptionError for
         methods without a chain law, InputError for a response that does not fit.
         """
+        max_new_tokens = whole_from("max_new_tokens", max_new_tokens, 1)
         tokens_BL, open_BL, _ = self.lay_out([(prompt, response)], max_new_tokens)
         start = int(open_BL[0].long().argmax())
         counted = min(len(self.tokenizer.encode(response)) + 1, max_new_tokens)
@@ -250,8 +256,11 @@ class Model:
         pairs: prompts and responses, at least two. Other arguments and errors as in `fef.information_profile`; also raises
         InputError for a pair that does not fit.
         """
-        if not pairs:
-            raise InputError("A profile needs two texts or more; got none.")
+        if isinstance(pairs, str) or not isinstance(pairs, Sequence) or not pairs:
+            raise InputError(f"A profile needs a list of two texts or more; got {shown(pairs)}.")
+        for pair in pairs:
+            if isinstance(pair, str) or not isinstance(pair, Sequence) or len(pair) != 2:
+                raise InputError(f"Texts to profile must be pairs of a prompt and a response; got {shown(pair)}.")
         tokens_BL, open_BL, lengths = self.lay_out(pairs, max_new_tokens)
         return information_profile(
             self.network,
@@ -268,12 +277,12 @@ class Model:
 
     def lay_out(self, pairs: Sequence[tuple[Prompt, str]], max_new_tokens: int) -> tuple[Tensor, Tensor, list[int]]:
         """Whole texts [B, L] (prompt, response, end tokens to the end of the canvas), the canvas's places [B, L], lengths."""
-        eos_id = self.network.config.eos_id
+        eos_id, max_new_tokens = self.network.config.eos_id, whole_from("max_new_tokens", max_new_tokens, 1)
         assert eos_id is not None
         ids_BL, open_BL, lengths = self.pad([self.canvas(prompt, max_new_tokens, "") for prompt, _ in pairs])
         fill = []
         for _, response in pairs:
-            response_ids = self.tokenizer.encode(response)
+            response_ids = self.tokenizer.encode(check_text("response", response))
             if len(response_ids) > max_new_tokens:
                 raise InputError(
                     f"The response has {len(response_ids)} tokens; the canvas has {max_new_tokens}. Raise max_new_tokens, or "
@@ -285,12 +294,10 @@ class Model:
     def canvas(self, prompt: Prompt, max_new_tokens: int, suffix: str) -> tuple[list[int], int, int]:
         """Ids of prompt, masks and suffix, and the range of the masks."""
         config = self.network.config
-        if isinstance(max_new_tokens, bool) or not isinstance(max_new_tokens, int) or max_new_tokens < 1:
-            raise OptionError(f"max_new_tokens={max_new_tokens!r} leaves no room for a new token; give at least 1.")
-        if not isinstance(suffix, str):
-            raise InputError(f"The suffix must be text; got {type(suffix).__name__}.")
+        max_new_tokens = whole_from("max_new_tokens", max_new_tokens, 1)
         mark = [] if config.answer_id is None else [config.answer_id]
-        before, after = self.tokenizer.encode(self.prompt_text(prompt)) + mark, self.tokenizer.encode(suffix)
+        before = self.tokenizer.encode(check_text("prompt", self.prompt_text(prompt))) + mark
+        after = self.tokenizer.encode(check_text("suffix", suffix))
         room = config.max_length - len(before) - len(after)
         if room < 1:
             raise InputError(
@@ -302,8 +309,23 @@ class Model:
                 f"The prompt takes {len(before) + len(after)} tokens and {self.name} allows {config.max_length} in all: "
                 f"{room} are left, but max_new_tokens is {max_new_tokens}. Ask for at most {room} or shorten the prompt."
             )
-        ids = before + [config.mask_id] * max_new_tokens + after
-        return ids, len(before), len(before) + max_new_tokens
+        stop = len(before) + max_new_tokens
+        self.check_seen(len(after), stop)
+        return before + [config.mask_id] * max_new_tokens + after, len(before), stop
+
+    def check_seen(self, suffix_length: int, stop: int) -> None:
+        """Raise InputError for a suffix behind `stop` of which the network would not see every token."""
+        seen_until = self.network.config.seen_until(stop - 1)
+        if seen_until is None or suffix_length <= seen_until - stop:
+            return
+        seen = max(0, seen_until - stop)
+        block = self.network.config.block_length
+        raise InputError(
+            f"The suffix has {suffix_length} tokens; {self.name} sees {seen or 'none'} of them, since its attention is "
+            f"{self.network.config.attention}{f' in blocks of {block}' if block else ''} and the answer's canvas ends at "
+            f"position {stop}. Leave it out{f', keep it within {seen} tokens' if seen else ''}, or take a bidirectional "
+            "model."
+        )
 
     def prompt_text(self, prompt: Prompt) -> str:
         """A prompt as the network reads it. Raises InputError for messages to a checkpoint that holds no conversations."""

@@ -10,15 +10,16 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from fef.api import check_ids, check_lengths, check_open, make_sampling, seeds
+from fef.api import check_ids, check_lengths, check_observer, check_open, make_sampling, seeds
 from fef.decoding.canvas import Canvas
 from fef.decoding.methods import make_plan
 from fef.decoding.network import Network
 from fef.decoding.profile import masked_nats
 from fef.decoding.requests import Requests
-from fef.errors import InputError, OptionError
+from fef.errors import InputError
 from fef.laws.draws import KeyedNoise
 from fef.laws.information import Profile, estimate_profile, measuring_points
+from fef.readers import whole_from
 
 __all__ = ["information_profile"]
 
@@ -46,9 +47,8 @@ def information_profile(
 
     Raises InputError for ids, slots or texts that do not fit, OptionError for other values.
     """
-    for name, value, least in (("points", points, 2), ("batch_size", batch_size, 1)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise OptionError(f"{name}={value!r} must be a whole number of at least {least}.")
+    points, batch_size = whole_from("points", points, 2), whole_from("batch_size", batch_size, 1)
+    check_observer("on_done", on_done)
     network = Network(denoiser)
     plan = make_plan("sequential", {"order": "random"}, network)
     tokens_BL = check_ids(ids, network)

@@ -12,7 +12,7 @@ from fef.bench.evaluate import Result, Settings, check_fit, evaluate, rememberin
 from fef.bench.record import Record
 from fef.bench.spec import MethodSpec
 from fef.bench.summary import Refusal, summarize
-from fef.decoding.methods import check_given
+from fef.decoding.methods import read_given
 from fef.errors import FefError, InputError, OptionError
 from fef.generation import Model
 from fef.tasks import Problem, generate
@@ -109,7 +109,7 @@ def refused_specs(bench: Benchmark) -> dict[Key, str]:
     settings = bench.settings
     refused: dict[str, str] = {}
     for spec in bench.specs:
-        check_given(spec.name, spec.options)
+        read_given(spec.name, spec.options)
     for spec in bench.specs:
         try:
             certify(

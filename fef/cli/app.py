@@ -24,6 +24,7 @@ from fef.cli import (
     train,
     verify,
 )
+from fef.cli.options import QUESTION
 from fef.cli.output import Group
 
 __all__ = ["app"]
@@ -44,7 +45,7 @@ def show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback(epilog='Example: [bold]fef generate "Tom has 12 apples. He eats 5. How many are left?"[/bold]')
+@app.callback(epilog=f'Example: [bold]fef generate "{QUESTION}"[/bold]')
 def root(
     version: Annotated[
         bool, typer.Option("--version", help="Print the version and stop.", callback=show_version, is_eager=True)

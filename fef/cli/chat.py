@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fef.cli.options import (
+    QUESTION,
     DeviceOption,
     DtypeOption,
     MethodOption,
@@ -31,7 +32,7 @@ __all__ = ["EXAMPLE", "chat"]
 
 EXAMPLE = (
     "Example: [bold]fef chat --model GSAI-ML/LLaDA-8B-Instruct --temperature 0.7[/bold]\n\n"
-    'Example: [bold]echo "Tom has 12 apples. He eats 5. How many are left?" | fef chat[/bold]'
+    f'Example: [bold]echo "{QUESTION}" | fef chat[/bold]'
 )
 
 
@@ -57,6 +58,8 @@ def chat(
     loaded = load_model(model, device, dtype, weights)
     if system is not None and loaded.template is None:
         raise OptionError(f"{loaded.name} has no chat template, so it takes no --system.")
+    if sys.stdin.isatty():
+        typer.echo(greeting(loaded), err=True)
     messages = [] if system is None else [{"role": "system", "content": system}]
     while line := next_line():
         asked = [*messages, {"role": "user", "content": line}]
@@ -68,6 +71,20 @@ def chat(
             continue
         typer.echo(out.text)
         messages = [*asked, {"role": "assistant", "content": out.text}]
+
+
+def greeting(model: Model) -> str:
+    """What can be asked, and how to leave."""
+    if model.name == "demo":
+        what = (
+            "demo answers the problems that it was trained on, and nothing else: word problems with numbers below 200, small "
+            f"Python functions, digits and words in an order. Ask, for example: {QUESTION}"
+        )
+    elif model.template is None:
+        what = f"{model.name} has no chat template: each line is a prompt of its own."
+    else:
+        what = f"You talk with {model.name}, which hears all that was said before."
+    return f"{what}\nAn empty line or Ctrl-D ends the talk."
 
 
 def next_line() -> str:

@@ -24,7 +24,9 @@ TRAIN_EXAMPLE = (
     "Example: [bold]fef train-demask --out demask.safetensors --tasks joint --states 64 --steps 200[/bold]\n\n"
     "Example: [bold]fef train-demask --model my-model --out my-model/demask.safetensors --data examples.jsonl[/bold]"
 )
-REPORT_EXAMPLE = "Example: [bold]fef demask-report --tasks joint --states 8 --json report.json[/bold]"
+REPORT_EXAMPLE = (
+    "Example: [bold]fef demask-report --tasks word-problems --states 8 --slots 6 --values 4 --json report.json[/bold]"
+)
 
 TasksOption = Annotated[
     str | None, typer.Option("--tasks", help="Built-in families with their shares: word-problems:0.5,joint:0.5")
@@ -169,7 +171,7 @@ def tables(report: dict[str, Any]) -> list[Table]:
         name = f"{row['from']:g} to {row['to']:g}" if "from" in row else "all"
         shares = [f"{100 * row[key]:.1f}" for key in ("under", "under_by_0.05")]
         bins.add_row(name, f"{row['pairs']:,}", f"{row['predicted']:.3f}", f"{row['true']:.3f}", *shares)
-    bins.caption = f"correlation {pairs['correlation']:.3f}, explained variance {pairs['explained_variance']:.3f}"
+    bins.caption = calibration_words(pairs)
     sets = Table("sets", "count", "sub-additive %", "TV", "true bound", "violated %", "predicted bound", "violated %")
     for kind, row in report["triples"].items():
         share = [f"{100 * row[key]:.1f}" for key in ("sub_additive", "over_true_bound", "over_predicted_bound")]
@@ -186,3 +188,13 @@ def tables(report: dict[str, Any]) -> list[Table]:
         for kind, row in report["triples"].items()
     )
     return [bins, sets]
+
+
+def calibration_words(pairs: dict[str, Any]) -> str:
+    words = f"root mean square error {pairs['error']:.3f}"
+    if pairs["explained_variance"] is None:
+        return (
+            f"{words}; the true influences of these states hardly vary (standard deviation {pairs['deviation']:.4f}), so "
+            "there is nothing to explain: take more states, or other tasks"
+        )
+    return f"{words}, correlation {pairs['correlation']:.3f}, explained variance {pairs['explained_variance']:.3f}"

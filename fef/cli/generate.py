@@ -11,6 +11,7 @@ import typer
 from rich.live import Live
 
 from fef.cli.options import (
+    QUESTION,
     DeviceOption,
     DtypeOption,
     JsonOption,
@@ -49,7 +50,7 @@ CostsOption = Annotated[
 ]
 
 EXAMPLE = (
-    'Example: [bold]fef generate "Tom has 12 apples. He eats 5. How many are left?" --watch[/bold]\n\n'
+    f'Example: [bold]fef generate "{QUESTION}" --watch[/bold]\n\n'
     "Example: [bold]cat question.txt | fef generate --temperature 0.7 --seed 3 --set accept=rejection --json[/bold]"
 )
 

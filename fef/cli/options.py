@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MODEL_HELP",
+    "QUESTION",
     "DeviceOption",
     "DtypeOption",
     "JsonOption",
@@ -44,6 +45,7 @@ __all__ = [
     "read_prompt",
 ]
 
+QUESTION = "Tom has 12 apples. He buys 3 bags with 6 apples each. How many apples does Tom have now?"
 MODEL_HELP = "A model directory, a Hugging Face repository, or demo: the checkpoint that comes with fef."
 DTYPES = ("float32", "bfloat16", "float16")
 

@@ -42,7 +42,11 @@ def profile(
     device: DeviceOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Measure how uncertain a model is of a token once k others, in a random order, are revealed."""
+    """Measure how uncertain a model is of a token once k others, in a random order, are revealed.
+
+    Each text takes a forward pass at each of the --points: the 600 texts of the defaults take demo about 4.5 minutes on 2 CPU
+    cores, and --n 24 --points 8 a twentieth of that.
+    """
     check_writable(out)
     pairs = texts(tasks, data, n, seed)
     loaded = load_model(model, device)

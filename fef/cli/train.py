@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable
 from enum import StrEnum
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fef.cli.info import LOG, last_losses
+from fef.cli.interrupts import StopSoon
+from fef.cli.lock import sole_writer
 from fef.cli.options import check_device
 from fef.cli.output import Bar, check_directory, print_json
 from fef.errors import InputError, OptionError, nearest_hint
@@ -64,6 +67,9 @@ def train(
     compile_: Annotated[bool, typer.Option("--compile", help="Compile the blocks first; pays off on a GPU.")] = False,
     seconds: Annotated[float, typer.Option("--seconds", min=0, help="Stop, saved, after this time.")] = float("inf"),
     save_every: Annotated[int, typer.Option("--save-every", help="Steps between checkpoints.")] = 1000,
+    save_minutes: Annotated[
+        float, typer.Option("--save-minutes", min=0, help="Save also when the last checkpoint is so old.")
+    ] = 10.0,
     log_every: Annotated[int, typer.Option("--log-every", help="Steps between rows of the loss log.")] = 10,
     warmup: Annotated[int, typer.Option("--warmup", min=0, help="Steps of rising learning rate.")] = 100,
     muon_lr: Annotated[float, typer.Option("--muon-lr", min=0, help="Learning rate of the matrices.")] = 0.02,
@@ -79,7 +85,10 @@ def train(
     ] = 256,
     json: Annotated[bool, typer.Option("--json", help="End with one JSON line on standard output.")] = False,
 ) -> None:
-    """Train a model into a directory: from nothing, from --init, or from where the directory's run stopped."""
+    """Train a model into a directory: from nothing, from --init, or from where the directory's run stopped.
+
+    Ctrl-C or SIGTERM saves first; the same command then goes on.
+    """
     check_heads(dim, heads)
     check_out(out)
     options_of_data = data_options(tasks, data, count, max_prompt)
@@ -98,6 +107,7 @@ def train(
         warmup=warmup,
         seed=seed,
         save_every=save_every,
+        save_seconds=60 * save_minutes,
         log_every=log_every,
         compile=compile_,
         seconds=seconds,
@@ -109,12 +119,18 @@ def train(
     if resumed:
         typer.echo(f"{out} has a stopped run at step {reached(out)}; going on from there.", err=True)
     began = time.perf_counter()
-    try:
-        with Bar("Preparing the examples", steps) as bar:
-            network = run(out, options_of_data, size, options, init=source, device=place, progress=shows(bar))
-    except KeyboardInterrupt:
-        typer.echo(interrupted_words(out, (out / RESUME).is_dir(), save_every), err=True)
-        raise
+    with sole_writer(out), StopSoon("Saving after this step; once more ends it at once.", say) as stop:
+        try:
+            with Bar("Preparing the examples", steps) as bar:
+                network = run(
+                    out, options_of_data, size, options, init=source, device=place, progress=shows(bar), stop=stop
+                )
+        except KeyboardInterrupt:
+            say(interrupted_words(out, save_every, save_minutes))
+            raise typer.Exit(128 + (stop.signal or signal.SIGINT)) from None
+    if stop.signal is not None and (reached(out) or 0) < steps:
+        say(interrupted_words(out, save_every, save_minutes))
+        raise typer.Exit(128 + stop.signal)
     losses = last_losses(out / LOG) or {}
     parameters = sum(p.numel() for p in network.parameters())
     took = time.perf_counter() - began
@@ -196,7 +212,14 @@ def reached(out: Path) -> int | None:
         return None
 
 
-def interrupted_words(out: Path, saved: bool, save_every: int) -> str:
-    if saved:
+def interrupted_words(out: Path, save_every: int, save_minutes: float) -> str:
+    if (out / "resume").is_dir():
         return f"Interrupted. {out} holds the whole checkpoint of step {reached(out)}; the same command resumes it."
-    return f"Interrupted before the first checkpoint (they come every {save_every} steps); nothing was written."
+    return (
+        f"Interrupted before the first checkpoint (they come every {save_every} steps or {save_minutes:g} minutes); nothing "
+        "was written."
+    )
+
+
+def say(words: str) -> None:
+    typer.echo(words, err=True)

@@ -46,7 +46,7 @@ def certificate_of(
     greedy = settings.greedy
     name = network_name if weight_format is None else f"{network_name} with {weight_format} weights"
     findings = [
-        conditionals(plan),
+        conditionals(plan, block_causal),
         *weight_findings(weight_format),
         *cut_findings(plan, settings),
         order_finding(plan),
@@ -98,10 +98,12 @@ def order_words(plan: Plan) -> str:
     return {"left-to-right": "left-to-right", "random": "random-order", "blocks": "block-order"}[plan.order] + inside
 
 
-def conditionals(plan: Plan) -> Finding:
+def conditionals(plan: Plan, block_causal: bool) -> Finding:
     law = "law: each token given the canvas with the tokens before it filled in, one plain forward a state"
     if plan.law == "packed":
         law = "law: each token given X_t and the tokens before it, by the packed pattern with exact caches"
+    if block_causal:
+        law += "; block-causal attention: no token sees what stands behind its own block"
     if plan.guidance.on:
         law += "; guidance changes the network's logits, the same way wherever they are used"
     return Finding(True, law)

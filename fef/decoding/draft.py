@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from fef.decoding.network import failures_named
 from fef.decoding.plan import Speculation
 from fef.decoding.score import Look, row_lengths
 from fef.decoding.session import Session
@@ -58,8 +59,9 @@ def draft_logits(session: Session, spec: Speculation, window_BW: Tensor) -> tupl
     """Draft logits [B, W, V], and the rows [B] where they are the network's own at this very canvas."""
     no_row_B = torch.zeros_like(session.active_B)
     if callable(spec.draft):
-        logits_BWV = spec.draft(session.canvas, window_BW)
-        return session.network.check(logits_BWV, window_BW.shape, "drafter"), no_row_B
+        with failures_named("The drafter failed", session.canvas.ids_BL, session.network.mask_id):
+            logits_BWV = spec.draft(session.canvas, window_BW)
+        return session.network.check(logits_BWV, window_BW, "drafter"), no_row_B
     if spec.draft == "random":
         return random_logits(session, window_BW), no_row_B
     if session.carry is None:

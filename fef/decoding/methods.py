@@ -9,11 +9,12 @@ from typing import Any, Protocol
 
 from fef.decoding import presets as p
 from fef.decoding.network import Network
-from fef.decoding.options import check_options
+from fef.decoding.options import read_options
 from fef.decoding.plan import Plan
 from fef.errors import OptionError, nearest_hint
+from fef.readers import shown
 
-__all__ = ["METHODS", "MethodInfo", "check_given", "make_plan", "methods"]
+__all__ = ["METHODS", "MethodInfo", "make_plan", "methods", "read_given"]
 
 
 @dataclass(frozen=True)
@@ -176,11 +177,11 @@ def methods() -> dict[str, MethodInfo]:
 
 
 def make_plan(method: str, given: Mapping[str, Any], network: Network) -> Plan:
-    """The plan of a method. Raises OptionError as `check_given`, and for options that contradict each other or the
+    """The plan of a method. Raises OptionError as `read_given`, and for options that contradict each other or the
     network."""
-    check_given(method, given)
+    given = read_given(method, given)
     if network.block_causal and chooses_in_blocks(METHODS[method]):
-        given = {"block_length": network.transformer(method).config.block_length} | dict(given)
+        given = {"block_length": network.transformer(method).config.block_length} | given
     plan = METHODS[method].options(**given).plan(network)
     return replace(plan, aligned_blocks=network.block_causal)
 
@@ -191,11 +192,12 @@ def chooses_in_blocks(method: Method) -> bool:
     return "block_length" in names and "order" not in names
 
 
-def check_given(method: str, given: Mapping[str, Any]) -> None:
-    """Raise OptionError for an unknown method or option, and for a value outside its range."""
+def read_given(method: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that are given, their numbers as Python's. Raises OptionError for an unknown method or option, and for a
+    value outside its range."""
     if not isinstance(method, str) or method not in METHODS:
-        raise OptionError(f"Unknown method {method!r}.{nearest_hint(str(method), METHODS)}")
-    check_options(method, METHODS[method].options, given)  # type: ignore[arg-type]
+        raise OptionError(f"Unknown method {shown(method)}.{nearest_hint(str(method)[:100], METHODS)}")
+    return read_options(method, METHODS[method].options, given)  # type: ignore[arg-type]
 
 
 def option_defaults(method: Method) -> dict[str, Any]:

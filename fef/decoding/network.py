@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from fef.errors import DenoiserError, InputError, OptionError
+from fef.errors import DenoiserError, FefError, InputError, OptionError
 from fef.laws.noise import AbsorbingNoise, SiteNoise, UniformNoise
 from fef.models.demask import DependencyHead
 from fef.models.profile import load_profile
 from fef.models.protocols import PaddedDenoiser
 from fef.models.stale import FullPass, full_pass
 from fef.models.transformer import Transformer
+from fef.readers import LARGEST, whole
 
-__all__ = ["Network"]
+__all__ = ["Network", "failures_named"]
+
+_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 MAX_BATCH_TOKENS = 1 << 17  # canvas tokens a physical batch; a longer list of rows runs in pieces of one counted call
 
@@ -29,15 +33,17 @@ class Network:
     """
 
     def __init__(self, denoiser: Callable[..., Tensor]) -> None:
-        mask_id: Any = getattr(denoiser, "mask_id", None)
-        if not callable(denoiser) or not isinstance(mask_id, int):
+        mask_id = whole(getattr(denoiser, "mask_id", None))
+        if not callable(denoiser) or mask_id is None or not 0 <= mask_id <= LARGEST:
             raise InputError(
                 f"{type(denoiser).__name__} is not a denoiser: it must be callable on ids [B, L] and have an integer "
-                "`mask_id`. Set `denoiser.mask_id = ...` on your function or module."
+                "`mask_id`, a token id. Set `denoiser.mask_id = ...` on your function or module."
             )
         self.denoiser = denoiser
         self.mask_id: int = mask_id
         self.largest_id: int = mask_id  # of the ids that the sampling settings name
+        self.calls = 0  # of the denoiser
+        self.width: int | None = None  # logits a position, once a call has shown it
         self.noise: SiteNoise = getattr(denoiser, "noise", None) or AbsorbingNoise(mask_id)
 
     @property
@@ -138,19 +144,39 @@ class Network:
         return full_pass(self.transformer("cache"), ids_BL, positions_BS, shadows_BC, lengths_B)
 
     def _run(self, ids_RL: Tensor, positions_RP: Tensor, lengths_R: Tensor | None, keep_RL: Tensor | None) -> Tensor:
-        if isinstance(self.denoiser, PaddedDenoiser):
-            return self.check(self.denoiser.logits_at(ids_RL, positions_RP, lengths_R), positions_RP.shape)
-        assert lengths_R is None, "decode refuses ragged rows for a denoiser without lengths"
-        logits_RLV = self.denoiser(ids_RL) if keep_RL is None else self.denoiser(ids_RL, keep_RL)
-        logits_RLV = self.check(logits_RLV, ids_RL.shape)
-        return logits_RLV.gather(1, positions_RP[..., None].expand(-1, -1, logits_RLV.shape[-1]))
+        padded = isinstance(self.denoiser, PaddedDenoiser)
+        self.calls += 1
+        with failures_named(f"{self.name} failed at its call {self.calls}", ids_RL, self.mask_id):
+            if isinstance(self.denoiser, PaddedDenoiser):
+                logits = self.denoiser.logits_at(ids_RL, positions_RP, lengths_R)
+            else:
+                assert lengths_R is None, "decode refuses ragged rows for a denoiser without lengths"
+                logits = self.denoiser(ids_RL) if keep_RL is None else self.denoiser(ids_RL, keep_RL)
+        logits = self.check(logits, positions_RP if padded else ids_RL)
+        if self.width is None:
+            self.check_width(ids_RL, logits.shape[-1])
+        return logits if padded else logits.gather(1, positions_RP[..., None].expand(-1, -1, logits.shape[-1]))
 
-    def check(self, logits: Tensor, shape: torch.Size, who: str = "denoiser") -> Tensor:
-        if not isinstance(logits, Tensor) or logits.ndim != 3 or logits.shape[:2] != shape:
-            got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-            raise DenoiserError(f"The {who} returned {got} for {tuple(shape)} positions; it must return [B, L, V].")
-        if not logits.is_floating_point():
-            raise DenoiserError(f"The {who} returned logits of dtype {logits.dtype}; they must be floating point.")
+    def check(self, logits: Any, like: Tensor, who: str = "denoiser") -> Tensor:
+        """Logits [R, P, V] as they were returned for the positions or ids `like` [R, P]."""
+        if not isinstance(logits, Tensor) or logits.is_nested or logits.ndim != 3 or logits.shape[:2] != like.shape:
+            whole_shape = isinstance(logits, Tensor) and not logits.is_nested
+            got = tuple(logits.shape) if whole_shape else type(logits).__name__
+            raise DenoiserError(
+                f"The {who} returned {got} for {tuple(like.shape)} positions; it must return [B, L, V]."
+            )
+        if logits.layout is not torch.strided:
+            raise DenoiserError(f"The {who} returned sparse logits; they must be dense. Return logits.to_dense().")
+        if logits.dtype not in _FLOATS:
+            raise DenoiserError(
+                f"The {who} returned logits of dtype {logits.dtype}; they must be floating point, of 16 bits or more. "
+                "Return logits.float()."
+            )
+        if logits.device != like.device:
+            raise DenoiserError(
+                f"The {who} returned logits on {logits.device} for ids on {like.device}. Return logits.to(ids.device), or "
+                "give the denoiser its `device`."
+            )
         if logits.shape[-1] <= self.mask_id:
             raise DenoiserError(
                 f"The {who} returned {logits.shape[-1]} logits a position, but the mask_id is {self.mask_id}; the "
@@ -161,7 +187,57 @@ class Network:
                 f"eos_id or a banned id is {self.largest_id}, but the {who} returned {logits.shape[-1]} logits a "
                 "position; give ids inside its vocabulary."
             )
+        if self.width not in (None, logits.shape[-1]):
+            raise DenoiserError(
+                f"The {who} returned {logits.shape[-1]} logits a position and the denoiser {self.width} before; the "
+                "vocabulary must be the same at every call."
+            )
         return logits
+
+    def check_width(self, ids_RL: Tensor, width: int) -> None:
+        """Keep the width of the first logits. Raises InputError where the canvas holds an id beyond it."""
+        largest = int(ids_RL.max())
+        if largest >= width:
+            raise InputError(
+                f"ids hold {largest}, outside the vocabulary (0 to {width - 1}, by the denoiser's logits)."
+            )
+        self.width = width
+
+
+@contextmanager
+def failures_named(what: str, ids_RL: Tensor, mask_id: int) -> Iterator[None]:
+    """Turn an error of the user's own function on `ids_RL` into a DenoiserError that says `what` failed, where and why.
+
+    Errors of fef, of missing memory and interrupts pass as they are.
+    """
+    try:
+        yield
+    except FefError:
+        raise
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        raise DenoiserError(
+            f"{what}, on ids {list(ids_RL.shape)} {ids_range(ids_RL)}: {cause(error)}. Correct it, or give ids that it "
+            f"knows (the mask id {mask_id} is one of them)."
+        ) from error
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """On a CPU torch raises a plain RuntimeError for it."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
+
+
+def ids_range(ids_RL: Tensor) -> str:
+    try:
+        return f"from {int(ids_RL.min())} to {int(ids_RL.max())}"
+    except RuntimeError:  # a device that failed gives nothing back
+        return f"on {ids_RL.device}, which failed"
+
+
+def cause(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0].rstrip('.')}" if lines else type(error).__name__
 
 
 def part(tensor: Tensor | None, piece: slice) -> Tensor | None:

@@ -242,7 +242,7 @@ class RandomOptions(LladaOptions):
 class DreamOptions(Guided):
     """Dream's ranked rules. Its own scores are those of the law that is sampled, with temperature and top-p."""
 
-    steps: int | None = whole(None)
+    steps: int | None = whole(None, most=MOST_PASSES)
     tokens_per_step: int | None = whole(None)
     block_length: int | None = whole(None)
     alg_temp: float = number(0.0)

@@ -19,13 +19,13 @@ __all__ = ["BlockShare", "DreamShare", "EvenShare", "Everything", "Pace", "PerRo
 
 @dataclass(frozen=True)
 class Progress:
-    """masks_B: slots of the block when its pass began. pending_B: those still open. round_B: rounds done. blocks_B: blocks a
-    row has."""
+    """How far each row is in its block."""
 
-    masks_B: Tensor
-    pending_B: Tensor
-    round_B: Tensor
-    blocks_B: Tensor
+    masks_B: Tensor  # slots of the block when its pass began
+    pending_B: Tensor  # those still open
+    round_B: Tensor  # rounds done
+    block_B: Tensor  # which block it is
+    sizes_BN: Tensor  # open slots of every block of the canvas, 0 where a row has fewer blocks
 
 
 class Quota(Protocol):
@@ -73,14 +73,15 @@ class Everything:
 @dataclass(frozen=True)
 class EvenShare:
     """LLaDA (2502.09992, `get_num_transfer_tokens`): each block has an equal part of `steps` rounds, and its slots are
-    spread evenly over them, the remainder over the first."""
+    spread evenly over them, the remainder over the first. LLaDA's code asks that the blocks divide the steps; what is left
+    where they do not goes to the first blocks, and what a block has no slots for to others."""
 
     steps: int
     one = False
     bound = None
 
     def __call__(self, progress: Progress) -> Tensor:
-        rounds_B = torch.minimum((self.steps // progress.blocks_B).clamp(min=1), progress.masks_B)
+        rounds_B = torch.minimum(block_rounds(self.steps, progress, progress.sizes_BN), progress.masks_B)
         return progress.masks_B // rounds_B + (progress.round_B < progress.masks_B % rounds_B).long()
 
 
@@ -118,7 +119,7 @@ class Pace:
 @dataclass(frozen=True)
 class DreamShare:
     """Dream (2508.15487, `diffusion_generate`): int(open * (1 - s / t)) over times from 1 to `eps`, all at the last step.
-    Each block has an equal part of `steps`.
+    Each block has an equal part of `steps`, the first ones the remainder; a step may commit nothing.
 
     steps: None takes one step a slot. Not uniform: with steps = slots the first round commits nothing and the last two.
     """
@@ -129,7 +130,9 @@ class DreamShare:
     bound = None
 
     def __call__(self, progress: Progress) -> Tensor:
-        steps_B = progress.masks_B if self.steps is None else (self.steps // progress.blocks_B).clamp(min=1)
+        steps_B = progress.masks_B
+        if self.steps is not None:
+            steps_B = block_rounds(self.steps, progress, (progress.sizes_BN > 0) * self.steps)
         quota = [
             dream_count(pending, steps, round_, self.eps)
             for pending, steps, round_ in zip(
@@ -154,6 +157,28 @@ class Planned:
             counts = best_counts(self.profile, masks, self.steps)
             quota.append(counts[round_] if round_ < len(counts) else 1)
         return torch.tensor(quota, device=progress.masks_B.device)
+
+
+def block_rounds(steps: int, progress: Progress, most_BN: Tensor) -> Tensor:
+    """Rounds of the current block [B], of `steps` in all; a block has at most `most_BN`."""
+    most, blocks = most_BN.tolist(), progress.block_B.tolist()
+    shares = [spread(steps, tuple(row))[block] for row, block in zip(most, blocks, strict=True)]
+    assert min(shares, default=1) > 0, "fewer steps than blocks are refused before the first pass"
+    return torch.tensor(shares, device=most_BN.device)
+
+
+@lru_cache(maxsize=256)
+def spread(total: int, most: tuple[int, ...]) -> tuple[int, ...]:
+    """`total` in shares as even as their limits allow, the remainder over the first."""
+    shares = [0] * len(most)
+    left = min(total, sum(most))
+    while left:
+        free = [i for i, limit in enumerate(most) if shares[i] < limit]
+        each = max(1, min(left // len(free), min(most[i] - shares[i] for i in free)))
+        for i in free[:left]:
+            shares[i] += each
+            left -= each
+    return tuple(shares)
 
 
 def dream_count(pending: int, steps: int, round_: int, eps: float) -> int:

@@ -1,17 +1,21 @@
-"""What presets ask of a network, and of options together. Each function raises OptionError with the way out."""
+"""What presets ask of a network, of a canvas, and of options together. Each function raises OptionError with the way out."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from fef.decoding.canvas import Canvas
 from fef.decoding.network import Network
-from fef.decoding.plan import CacheKind, CacheRule, Guidance
+from fef.decoding.order import block_numbers, block_sizes
+from fef.decoding.plan import CacheKind, CacheRule, Guidance, Plan
+from fef.decoding.quota import DreamShare, EvenShare
 from fef.errors import OptionError
 from fef.models.demask import DependencyHead, load_head
 
 __all__ = [
     "check_blocks",
     "check_law",
+    "check_steps",
     "ends",
     "exact_cache",
     "find_head",
@@ -37,6 +41,20 @@ def check_law(law: str, network: Network, guidance: Guidance) -> None:
 def check_blocks(order: str, block_length: int | None) -> None:
     if order == "blocks" and block_length is None:
         raise OptionError('order="blocks" needs block_length, for example block_length=32.')
+
+
+def check_steps(plan: Plan, canvas: Canvas) -> None:
+    """Each block of a canvas takes one step or more of those that its blocks share."""
+    quota = plan.choice.quota
+    if not isinstance(quota, EvenShare | DreamShare) or quota.steps is None:
+        return
+    sizes_BN = block_sizes(block_numbers(canvas, plan.block_length, plan.aligned_blocks))
+    blocks = int((sizes_BN > 0).sum(1).max())
+    if quota.steps < blocks:
+        raise OptionError(
+            f"steps={quota.steps} are fewer than the {blocks} blocks of the canvas, each of which takes one or more. Give at "
+            "least as many, or a larger block_length."
+        )
 
 
 def exact_cache(method: str, cache: str, law: str, network: Network, guidance: Guidance) -> CacheRule | None:

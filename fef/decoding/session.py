@@ -19,6 +19,7 @@ from fef.decoding.canvas import Canvas, EosRule
 from fef.decoding.memory import Memory
 from fef.decoding.meter import Meter
 from fef.decoding.network import Network
+from fef.decoding.order import block_sizes
 from fef.decoding.packed import PackedScorer
 from fef.decoding.passes import PassState, next_passes, open_passes
 from fef.decoding.plan import Plan
@@ -122,9 +123,11 @@ class Session:
 
     @property
     def progress(self) -> Progress:
-        passes = self.passes
+        passes, over_B = self.passes, self.passes.complete_B
         masks_B = passes.masks_B.clamp(min=1)  # in rows that have nothing to draw, whose counts do not matter
-        return Progress(masks_B, self.pending_BL.sum(1), passes.attempt_B, passes.blocks_B)
+        block_B, sizes_BN = passes.block_B.masked_fill(over_B, 0), block_sizes(passes.block_BL)
+        sizes_BN = sizes_BN.masked_fill(over_B[:, None], 1)
+        return Progress(masks_B, self.pending_BL.sum(1), passes.attempt_B, block_B, sizes_BN)
 
     # --- rows that come and go ---
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from fef.engine.weights import join_weights
 from fef.errors import EngineError, OptionError, nearest_hint
 from fef.models.device import device_name
 from fef.models.transformer import Transformer
+from fef.readers import real, several, shown, token_id, token_ids, whole_from
 
 __all__ = ["Built", "EngineOptions", "build", "cache_budget"]
 
@@ -54,19 +54,32 @@ class EngineOptions:
 
     def __post_init__(self) -> None:
         for name, least in (("max_batch", 1), ("anchors", 0), ("context_tokens", 1)):
-            check_whole(name, getattr(self, name), least)
+            self.keep(name, whole_from(name, getattr(self, name), least))
         for name in ("max_length", "max_new_tokens", "threads"):
             if getattr(self, name) is not None:
-                check_whole(name, getattr(self, name), 1)
-        if not isinstance(self.windows, Sequence) or not self.windows:
-            raise OptionError(f"windows={self.windows!r} is not allowed: give a list of at least one, such as (16,).")
-        for window in self.windows:
-            check_whole("windows", window, 0)
-        if not isinstance(self.banned, Sequence):
-            raise OptionError(f"banned={self.banned!r} is not allowed: give a list of token ids.")
-        memory_gb = self.memory_gb
-        if memory_gb is not None and not (isinstance(memory_gb, Real) and 0 < memory_gb < math.inf):
-            raise OptionError(f"memory_gb={self.memory_gb} is not allowed: give a positive number of gigabytes.")
+                self.keep(name, whole_from(name, getattr(self, name), 1))
+        windows = several(self.windows)
+        if not windows:
+            raise OptionError(
+                f"windows={shown(self.windows)} is not allowed: give a list of at least one, such as (16,)."
+            )
+        self.keep("windows", tuple(whole_from("windows", window, 0) for window in windows))
+        self.keep("banned", tuple(token_ids("banned", self.banned)))
+        if self.eos_id is not None:
+            self.keep("eos_id", token_id("eos_id", self.eos_id))
+        if self.memory_gb is not None:
+            memory_gb = real(self.memory_gb)
+            if memory_gb is None or not 0 < memory_gb < math.inf:
+                raise OptionError(
+                    f"memory_gb={shown(self.memory_gb)} is not allowed: give a positive number of gigabytes."
+                )
+            self.keep("memory_gb", memory_gb)
+        if self.costs is not None and not isinstance(self.costs, str | Path):
+            raise OptionError(f"costs={shown(self.costs)} is not allowed: give the name of a file.")
+
+    def keep(self, name: str, value: Any) -> None:
+        """Put what was read in the place of what was given."""
+        object.__setattr__(self, name, value)
 
     @classmethod
     def given(cls, **options: Any) -> EngineOptions:
@@ -76,11 +89,6 @@ class EngineOptions:
             if name not in names:
                 raise OptionError(f"The engine has no option {name!r}.{nearest_hint(name, names)}")
         return cls(**options)
-
-
-def check_whole(name: str, value: Any, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise OptionError(f"{name}={value!r} is not allowed: it must be a whole number of at least {least}.")
 
 
 @dataclass

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from numbers import Real
 from threading import RLock
 from typing import Any
 
@@ -16,16 +15,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fef.api import MAX_SEED, certificate_for, check_greedy, check_settings
+from fef.api import certificate_for, check_greedy, read_seed
 from fef.decoding.certificate import Certificate
-from fef.decoding.methods import check_given, make_plan
+from fef.decoding.methods import make_plan, read_given
 from fef.decoding.network import Network
 from fef.decoding.plan import Plan
 from fef.engine.build import EngineOptions, cache_budget
 from fef.engine.costs import CostTable
 from fef.engine.job import Job, Status
 from fef.engine.packed_rounds import PackedRounds, runs_packed
-from fef.engine.requests import Request, whole_numbers
+from fef.engine.requests import Request, one_row, whole_numbers
 from fef.engine.session_rounds import SessionRounds
 from fef.engine.slots import Numbers
 from fef.engine.unchanged import Fingerprint
@@ -90,12 +89,12 @@ class Engine:
             raise self.lost
         if not self.unfinished:
             self.fingerprint.check(self.denoiser)
+        temperature, top_p, top_k = one_row(temperature, top_p, top_k)
         plan = self.plan(method, method_options)
         certificate = self.certificate(plan, temperature, top_p, top_k)
         canvas, places = whole_numbers("ids", ids), np.sort(whole_numbers("open", open))
         self.check_canvas(canvas, places)
-        if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= MAX_SEED:
-            raise OptionError(f"seed must be a whole number from 0 to 2^63 - 1; got {seed!r}.")
+        seed = read_seed(seed)
         canvas[places] = self.mask_id
         # as many keep all, and a number of any size fits the state
         kept = 0 if self.vocab_size is not None and top_k > self.vocab_size else top_k
@@ -113,7 +112,7 @@ class Engine:
 
     def plan(self, method: str, options: dict[str, Any]) -> Plan:
         """The plan of a method, remembered: most requests have the same options, and those of one plan share passes."""
-        check_given(method, options)
+        options = read_given(method, options)
         key = (method, tuple(sorted(options.items(), key=lambda item: item[0])))
         if key not in self.plans:
             if len(self.plans) >= _PLANS_KEPT:
@@ -123,12 +122,9 @@ class Engine:
         return self.plans[key]
 
     def certificate(self, plan: Plan, temperature: float, top_p: float, top_k: int) -> Certificate:
-        for name, value in (("temperature", temperature), ("top_p", top_p), ("top_k", top_k)):
-            if not isinstance(value, Real):
-                raise OptionError(f"{name}={value!r} is not allowed: a request has one number.")
+        """What a request with this plan and these settings samples."""
         key = (id(plan), temperature, top_p, top_k)
         if key not in self.certificates:
-            check_settings(temperature, top_p, top_k)
             check_greedy(plan, temperature)
             self.certificates[key] = certificate_for(Network(self.denoiser), plan, temperature, top_p, top_k)
         return self.certificates[key]

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from fef.api import read_settings
 from fef.decoding.canvas import Canvas
 from fef.decoding.network import Network
 from fef.decoding.order import decoding_order
@@ -23,11 +24,12 @@ from fef.decoding.passes import PassState, next_passes
 from fef.decoding.plan import Plan
 from fef.decoding.requests import Requests
 from fef.engine.slots import COUNTERS, NEVER, Numbers, PassRequest
-from fef.errors import InputError
+from fef.errors import InputError, OptionError
 from fef.laws.draws import KeyedNoise
 from fef.laws.pipeline import Sampling
+from fef.readers import LARGEST, several, shown, whole
 
-__all__ = ["Course", "Filled", "PassResult", "Request", "course_of", "results_of", "whole_numbers"]
+__all__ = ["Course", "Filled", "PassResult", "Request", "course_of", "one_row", "results_of", "row_of", "whole_numbers"]
 
 
 @dataclass
@@ -90,7 +92,7 @@ def one_pass(request: Request) -> Course:
 def many_passes(request: Request, network: Network) -> Course:
     """Blocks, orders and several denoising passes, on a canvas of one row, as `fef.decoding.loop` has them."""
     plan = request.plan
-    requests = one_row(request, plan)
+    requests = row_of(request)
     canvas, eos = requests.canvas, requests.eos
     state = PassState.before_the_first(canvas, plan)
     total = dict.fromkeys(COUNTERS, 0)
@@ -140,7 +142,8 @@ def pass_request(
     return PassRequest(ids, order, step, request.seed, request.temperature, request.top_p, request.top_k)
 
 
-def one_row(request: Request, plan: Plan) -> Requests:
+def row_of(request: Request) -> Requests:
+    """A request as a batch of one row, on the CPU."""
     ids_BL = torch.from_numpy(request.ids)[None].clone()
     open_BL = torch.zeros_like(ids_BL, dtype=torch.bool)
     open_BL[0, torch.from_numpy(request.open)] = True
@@ -153,7 +156,7 @@ def one_row(request: Request, plan: Plan) -> Requests:
         request.plan.first_cut,
     )
     canvas, noise = Canvas.start(ids_BL, open_BL, ids_BL, None), KeyedNoise(torch.tensor([request.seed]))
-    canvas.rank_BL = decoding_order(canvas, plan, noise)
+    canvas.rank_BL = decoding_order(canvas, request.plan, noise)
     return Requests.start(canvas, noise, sampling)
 
 
@@ -168,15 +171,22 @@ def filled(
 
 def whole_numbers(name: str, values: Any) -> Numbers:
     """One row of whole numbers. Raises InputError for anything else."""
-    try:
-        array = np.arange(values.start, values.stop, values.step) if isinstance(values, range) else np.array(values)
-    except (TypeError, ValueError):
-        array = np.empty((0, 0))
-    if array.ndim != 1 or (array.dtype.kind not in "iu" and array.size):
+    found = several(values)
+    numbers = [None] if found is None else [whole(value) for value in found]
+    if not all(number is not None and -LARGEST <= number <= LARGEST for number in numbers):
         raise InputError(
             f"{name} must be a list of whole numbers: ids are one canvas, open the positions to fill in it."
         )
-    return array.astype(np.int64)
+    return np.array(numbers, dtype=np.int64)
+
+
+def one_row(temperature: Any, top_p: Any, top_k: Any) -> tuple[float, float, int]:
+    """The sampling settings of a request. Raises OptionError for other than one number each, and for values out of range."""
+    for name, value in (("temperature", temperature), ("top_p", top_p), ("top_k", top_k)):
+        if several(value) is not None:
+            raise OptionError(f"{name}={shown(value)} is not allowed: a request has one number.")
+    read: tuple[Any, Any, Any] = read_settings(temperature, top_p, top_k)
+    return read
 
 
 def results_of(rows: npt.NDArray[np.int64]) -> Iterable[PassResult]:

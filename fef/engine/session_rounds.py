@@ -26,10 +26,11 @@ from fef.decoding.network import Network
 from fef.decoding.order import decoding_order
 from fef.decoding.plan import Plan
 from fef.decoding.requests import Requests
+from fef.decoding.requirements import check_steps
 from fef.decoding.session import Session
 from fef.engine.build import EngineOptions
 from fef.engine.job import End, Job
-from fef.engine.requests import Filled
+from fef.engine.requests import Filled, row_of
 from fef.errors import DenoiserError, EngineError, FefError
 from fef.laws.draws import KeyedNoise
 
@@ -70,7 +71,7 @@ class SessionRounds:
         return bool(self.waiting or self.groups)
 
     def submit(self, job: Job) -> None:
-        """Queue a request. Raises EngineError for one that can never fit."""
+        """Queue a request. Raises EngineError for one that can never fit, OptionError for fewer steps than blocks."""
         if self.longest is not None and len(job.request.ids) > self.longest:
             raise EngineError(
                 f"The request has a canvas of {len(job.request.ids)} tokens; this engine holds {self.longest}. Ask for less, "
@@ -82,6 +83,7 @@ class SessionRounds:
                 f"The request needs {needed / 1e9:.2f} GB of caches for its {len(job.request.ids)} tokens; the budget is "
                 f"{self.budget / 1e9:.2f} GB. Ask for a shorter canvas, leave the cache out, or raise memory_gb."
             )
+        check_steps(job.request.plan, row_of(job.request).canvas)
         self.waiting.append(job)
 
     def cancel(self, job: Job) -> None:
@@ -167,6 +169,7 @@ class SessionRounds:
             None if first.eos_id in plan.banned else first.eos_id,
             len(asked),
             self.device,
+            plan.first_cut,
         )
         noise = KeyedNoise(torch.tensor([request.seed for request in asked], device=self.device))
         canvas = Canvas.start(ids_NL, open_NL, ids_NL, lengths_N)

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from fef.api import per_row, refuse_taken
 from fef.engine.engine import Engine, Job
-from fef.errors import FefError, InputError, OptionError
+from fef.errors import FefError, InputError
+from fef.readers import token_ids, whole
 
 if TYPE_CHECKING:
     from fef.generation import Generation, Model, Prompt
@@ -43,8 +45,7 @@ class TextEngine:
     """Answers many prompts at once: `Model.engine` makes one. `engine` is the engine below, on token ids."""
 
     def __init__(self, model: Model, **options: Any) -> None:
-        banned = options.pop("banned", ())
-        banned = [*model.special_ids(), *banned] if isinstance(banned, Sequence) else banned
+        banned = [*model.special_ids(), *token_ids("banned", options.pop("banned", ()))]
         options = {"eos_id": model.network.config.eos_id} | options
         self.model, self.engine = model, Engine(model.network, banned=banned, **options)
 
@@ -56,6 +57,7 @@ class TextEngine:
     def submit(self, prompt: Prompt, *, max_new_tokens: int = 128, suffix: str = "", **options: Any) -> TextJob:
         """Queue a prompt. Arguments as in `Model.generate`, of one row. Raises as it does, and EngineError for a request that
         can never fit."""
+        refuse_taken("submit", options, ("ids", "open", "lengths"))
         ids, start, stop = self.model.canvas(prompt, max_new_tokens, suffix)
         return TextJob(self.engine.submit(ids, range(start, stop), **options), self.model)
 
@@ -66,9 +68,8 @@ class TextEngine:
         """
         if isinstance(prompts, str) or not isinstance(prompts, Sequence):
             raise InputError(f"Give a list of prompts; got {type(prompts).__name__}. For one prompt: [prompt].")
-        seeds = [seed + i for i in range(len(prompts))] if isinstance(seed, int) else list(seed)
-        if len(seeds) != len(prompts):
-            raise OptionError(f"seed has {len(seeds)} values for {len(prompts)} prompts; give one value, or one each.")
+        one = whole(seed)
+        seeds = per_row(seed, "seed", len(prompts), "prompt") if one is None else [one + i for i in range(len(prompts))]
         jobs: list[TextJob] = []
         try:
             for prompt, own_seed in zip(prompts, seeds, strict=True):

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from fef.errors import DenoiserError, OptionError
+from fef.readers import LARGEST, shown
 
 __all__ = ["Cut", "Sampling", "check_sampling", "cut_off", "log_law"]
 
@@ -76,17 +77,16 @@ class Sampling:
     def join(self, other: Sampling) -> Sampling:
         """The settings of these rows, and of others behind them; bans and end token are those of both."""
         assert self.eos_id == other.eos_id and torch.equal(self.banned, other.banned), "rows of one vocabulary"
-        return Sampling(
-            torch.cat([self.temperature_B, other.temperature_B]),
-            torch.cat([self.top_p_B, other.top_p_B]),
-            torch.cat([self.top_k_B, other.top_k_B]),
-            self.banned,
-            eos_id=self.eos_id,
+        return dataclasses.replace(
+            self,
+            temperature_B=torch.cat([self.temperature_B, other.temperature_B]),
+            top_p_B=torch.cat([self.top_p_B, other.top_p_B]),
+            top_k_B=torch.cat([self.top_k_B, other.top_k_B]),
         )
 
 
 def check_sampling(temperature: float, top_p: float = 1.0, top_k: int = 0) -> None:
-    """Raise `OptionError` unless temperature >= 0 and finite, 0 < top_p <= 1 and top_k >= 0."""
+    """Raise `OptionError` unless temperature >= 0 and finite, 0 < top_p <= 1 and 0 <= top_k < 2^63."""
     if not (math.isfinite(temperature) and temperature >= 0):
         raise OptionError(
             f"temperature={temperature} is not allowed: it must be a finite number >= 0. "
@@ -97,9 +97,9 @@ def check_sampling(temperature: float, top_p: float = 1.0, top_k: int = 0) -> No
             f"top_p={top_p} is not allowed: it must be in (0, 1]. "
             "Use 1 to keep every token, temperature=0 for greedy decoding."
         )
-    if not isinstance(top_k, int) or top_k < 0:
+    if not isinstance(top_k, int) or not 0 <= top_k <= LARGEST:
         raise OptionError(
-            f"top_k={top_k} is not allowed: it must be an integer >= 0. "
+            f"top_k={shown(top_k)} is not allowed: it must be an integer >= 0 and below 2^63. "
             "Use 0 to keep every token, temperature=0 for greedy decoding."
         )
 

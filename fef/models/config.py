@@ -126,6 +126,16 @@ class TransformerConfig:
     def rotary_size(self) -> int:
         return self.rotary_dim or self.head_size
 
+    def seen_until(self, position: int) -> int | None:
+        """How many tokens of a canvas are seen where the token at `position` is predicted; None: all of them."""
+        at = max(0, position - self.shift)
+        if self.attention == "bidirectional":
+            return None
+        if self.attention == "causal":
+            return at + 1
+        assert self.block_length is not None
+        return (at // self.block_length + 1) * self.block_length
+
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 

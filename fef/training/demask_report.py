@@ -24,6 +24,7 @@ __all__ = ["ReportOptions", "calibration", "head_report", "table_bounds"]
 Report = dict[str, Any]
 EDGES = (0.0, 0.01, 0.03, 0.1, 0.3, 0.5, 1.0)
 SLACK = 0.05  # an under-prediction worth counting
+VARYING = 0.01  # standard deviation of true influences below which there is nothing to explain
 STATES_A_CALL = 4
 TOLERANCE = 1e-4  # float32 laws differ by less between batch shapes
 
@@ -88,7 +89,11 @@ def predict(teacher: Teacher, head: DependencyHead, states: States) -> Tensor:
 
 
 def calibration(predicted_M: Tensor, true_M: Tensor) -> Report:
-    """Predicted against true influence of pairs: overall, and in bins of the prediction."""
+    """Predicted against true influence of pairs: overall, and in bins of the prediction.
+
+    error: root mean square. correlation and explained_variance: None where the true influences hardly vary, of which both
+    say nothing.
+    """
     edges = torch.tensor(EDGES[1:-1], dtype=predicted_M.dtype, device=predicted_M.device)
     bin_M = torch.bucketize(predicted_M, edges, right=True)
     bins = [
@@ -96,11 +101,14 @@ def calibration(predicted_M: Tensor, true_M: Tensor) -> Report:
         for i in range(len(EDGES) - 1)
         if bool((bin_M == i).any())
     ]
-    moments = torch.corrcoef(torch.stack([predicted_M, true_M]))
-    error_M = predicted_M - true_M
+    mean_square = (predicted_M - true_M).square().mean()
+    deviation = true_M.std(correction=0)
+    varies = float(deviation) >= VARYING
     return agreement(predicted_M, true_M) | {
-        "correlation": float(moments[0, 1]),
-        "explained_variance": float(1 - error_M.square().mean() / true_M.var(correction=0)),
+        "error": float(mean_square.sqrt()),
+        "deviation": float(deviation),
+        "correlation": float(torch.corrcoef(torch.stack([predicted_M, true_M]))[0, 1]) if varies else None,
+        "explained_variance": float(1 - mean_square / deviation.square()) if varies else None,
         "bins": bins,
     }
 

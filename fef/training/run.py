@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -50,8 +50,10 @@ def run(
     init: Path | None = None,
     device: str = "cpu",
     progress: Progress | None = None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Transformer:
-    """Train into `out`, from `init` (a model directory), from where `out` stopped, or from nothing.
+    """Train into `out`, from `init` (a model directory), from where `out` stopped, or from nothing. stop: asked before each
+    step; True ends the run, saved.
 
     Raises OptionError or InputError before anything is written when the arguments cannot work.
     """
@@ -72,7 +74,7 @@ def run(
         examples = task_examples(data.tasks, data.count, options.seed, tokenizer, max_prompt, options.canvas_length)
     else:
         examples = encode_pairs(pairs, tokenizer, max_prompt, options.canvas_length)
-    return train(model, tokenizer, examples, out, options, progress)
+    return train(model, tokenizer, examples, out, options, progress, stop)
 
 
 def longest_prompt(config: TransformerConfig, canvas_length: int, wanted: int) -> int:

@@ -58,6 +58,7 @@ class TrainOptions:
     decay_share: float = 0.7
     seed: int = 0
     save_every: int = 1000
+    save_seconds: float = 600.0
     log_every: int = 50
     compile: bool = False
     seconds: float = field(default=math.inf)
@@ -77,12 +78,14 @@ def train(
     out: Path,
     options: TrainOptions,
     progress: Progress | None = None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Transformer:
     """Train in place and write `out` (a model directory with a `resume` part and a loss log).
 
     A run that finds `out/resume` goes on from its step with the same batches as an uninterrupted run: every batch is a
-    function of (seed, step). Stops early, saved, after `options.seconds`. Returns the model. Raises OptionError for a
-    quantized network.
+    function of (seed, step). Saves every `options.save_every` steps, and `options.save_seconds` after it last did. Ends
+    early, saved, after `options.seconds`, or where `stop`, asked before each step, says so. Returns the model. Raises
+    OptionError for a quantized network.
     """
     refuse_quantized(model, "trained")
     device = model.device
@@ -94,8 +97,8 @@ def train(
         for block in model.blocks:
             block.compile()
     log: list[dict[str, float]] = read_log(out, step)
-    began = time.perf_counter()
-    while step < options.steps and time.perf_counter() - began < options.seconds:
+    began = saved = time.perf_counter()
+    while step < options.steps and time.perf_counter() - began < options.seconds and not stop():
         scale = learning_rate_scale(step, options)
         canvases, masked_BL, slots = training_step_data(examples, model, options, step)
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
@@ -116,8 +119,10 @@ def train(
                 raise OptionError(f"The loss became {row['loss']} at step {step}; lower --muon-lr or --adam-lr.")
             if progress is not None:
                 progress(step, row)
-        if step % options.save_every == 0 and step < options.steps:
+        due = step % options.save_every == 0 or time.perf_counter() - saved >= options.save_seconds
+        if due and step < options.steps:
             save(out, model, tokenizer, optimizers, options, step, log)
+            saved = time.perf_counter()
     save(out, model, tokenizer, optimizers, options, step, log)
     return model.eval().requires_grad_(False)
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
+import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 import fef
 
@@ -34,6 +37,30 @@ def test_a_conversation_is_remembered(fef_cli, asked):
     assert second[2]["role"] == "assistant"
     assert second[2]["content"] in result.stdout
     assert second[3] == {"role": "user", "content": "Add 1 and 2"}
+
+
+def test_a_terminal_is_told_what_can_be_asked_and_how_to_leave(shipped, tiny):
+    from fef.cli.chat import greeting
+    from fef.cli.options import QUESTION
+
+    words = {name: greeting(fef.load(str(name), device="cpu", dtype=torch.float32)) for name in (shipped, tiny, LLADA)}
+    assert all(text.endswith("An empty line or Ctrl-D ends the talk.") for text in words.values())
+    assert QUESTION in words[shipped]
+    assert "word problems" in words[shipped]
+    assert "each line is a prompt of its own" in words[tiny]
+    assert "hears all that was said before" in words[LLADA]
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_the_greeting_is_for_terminals_and_not_for_pipes(tiny, monkeypatch, capsys, terminal):
+    from fef.cli import chat
+
+    monkeypatch.setattr(sys, "stdin", io.StringIO(""))
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: terminal, raising=False)
+    chat.chat(model=str(tiny), device="cpu")
+    printed = capsys.readouterr()
+    assert ("Ctrl-D" in printed.err) == terminal
+    assert "Ctrl-D" not in printed.out
 
 
 def test_without_a_template_each_line_is_a_prompt(fef_cli, tiny, asked):

@@ -23,6 +23,9 @@ def test_a_head_is_trained_reported_and_refused_by_another_model(fef_cli, tmp_pa
     shown = fef_cli("demask-report", "--model", tiny, "--head", out, "--data", examples, *small, "--json", report)
     assert shown.exit_code == 0, shown.output
     assert "parity of 3 bits" in shown.stdout and "near triples" in shown.stdout
+    assert "root mean square error" in shown.stdout
+    if json.loads(report.read_text())["calibration"]["explained_variance"] is None:
+        assert "nothing to explain" in " ".join(shown.stdout.split())
     assert json.loads(report.read_text())["parity"]["violated"]
     refused = fef_cli("demask-report", "--model", shipped, "--head", out, "--data", examples)
     assert refused.exit_code == 2

@@ -1,4 +1,6 @@
 import json
+import os
+import signal
 
 import pytest
 
@@ -87,3 +89,79 @@ def test_ctrl_c_says_what_is_saved_and_how_to_go_on(fef_cli, tmp_path, examples,
     assert result.exit_code == 130
     assert words in result.stderr
     assert out.exists() == (save_every == 2)
+
+
+@pytest.mark.parametrize("which", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_the_step_and_the_same_command_goes_on(fef_cli, tmp_path, examples, monkeypatch, which):
+    from fef.cli import train
+
+    signals = [which]
+
+    def shows(_bar):
+        return lambda step, _row: signal.raise_signal(signals.pop()) if step == 3 and signals else None
+
+    monkeypatch.setattr(train, "shows", shows)
+    before = signal.getsignal(which)
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    command = ["--data", examples, "--steps", 5, *SMALL, *NEW, "--save-every", 100]
+    stopped = fef_cli("train", "--out", cut, *command)
+    assert stopped.exit_code == 128 + which
+    assert "Saving after this step" in stopped.stderr
+    assert "whole checkpoint of step 3" in stopped.stderr
+    assert signal.getsignal(which) is before
+    assert fef_cli("train", "--out", cut, *command).exit_code == 0
+    assert fef_cli("train", "--out", whole, *command).exit_code == 0
+    assert (whole / "model.safetensors").read_bytes() == (cut / "model.safetensors").read_bytes()
+
+
+def test_a_second_signal_ends_it_at_once(fef_cli, tmp_path, examples, monkeypatch):
+    from fef.cli import train
+
+    def shows(_bar):
+        return lambda _step, _row: [signal.raise_signal(signal.SIGINT) for _ in range(2)]
+
+    monkeypatch.setattr(train, "shows", shows)
+    result = fef_cli("train", "--out", tmp_path / "cut", "--data", examples, "--steps", 5, *SMALL, *NEW)
+    assert result.exit_code == 130
+    assert "nothing was written" in result.stderr
+    assert not (tmp_path / "cut").exists()
+
+
+def test_a_checkpoint_also_comes_by_time(fef_cli, tmp_path, examples, monkeypatch):
+    from fef.cli import train
+
+    seen = []
+
+    def shows(_bar):
+        return lambda _step, _row: seen.append(train.reached(tmp_path / "model"))
+
+    monkeypatch.setattr(train, "shows", shows)
+    command = [
+        "train",
+        "--out",
+        tmp_path / "model",
+        "--data",
+        examples,
+        "--steps",
+        3,
+        *SMALL,
+        *NEW,
+        "--save-every",
+        100,
+    ]
+    assert fef_cli(*command, "--save-minutes", 0).exit_code == 0
+    assert seen == [None, 1, 2]
+
+
+def test_two_writers_to_one_directory_are_refused(fef_cli, tmp_path, examples):
+    from fef.cli.lock import sole_writer
+
+    command = ["--data", examples, "--steps", 1, *SMALL, *NEW]
+    with sole_writer(tmp_path / "model"):
+        (tmp_path / "link").symlink_to(tmp_path / "model")
+        for name in ("model", "other/../model", "link"):
+            refused = fef_cli("train", "--out", tmp_path / name, *command)
+            assert refused.exit_code == 2
+            assert f"Process {os.getpid()} is writing" in refused.stderr
+        assert fef_cli("train", "--out", tmp_path / "another", *command).exit_code == 0
+    assert fef_cli("train", "--out", tmp_path / "model", *command).exit_code == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from tiny_network import MASK, tiny_network
@@ -63,6 +64,17 @@ BAD_OPTIONS = [
     ({"top_p": math.nan}, ["top_p=nan", "(0, 1]"]),
     ({"top_k": -1}, ["top_k=-1", ">= 0", "Use 0"]),
     ({"top_k": 1.5}, ["top_k=1.5", "integer"]),
+    ({"top_k": 2**63}, ["top_k=9223372036854775808", "below 2^63"]),
+    ({"top_k": 10**5000}, ["top_k=", "one number"]),
+    ({"top_k": True}, ["top_k=True", "one number"]),
+    ({"temperature": True}, ["temperature=True", "one number"]),
+    ({"temperature": [0.0, False]}, ["temperature=[0.0, False]", "one number"]),
+    ({"temperature": 10**400}, ["temperature=1000", "one number"]),
+    ({"top_p": np.True_}, ["top_p=", "one number"]),
+    ({"window": torch.tensor(True)}, ["window=tensor(True)", "whole number"]),
+    ({"window": 2**63}, ["window=9223372036854775808", "at most 2^63 - 1"]),
+    ({"survival": True}, ["survival=True", "a number from 0 to 1"]),
+    ({"accept": np.array(["coupled"])}, ["accept=array", "coupled, rejection"]),
 ]
 
 
@@ -86,10 +98,21 @@ def test_options_are_refused_by_decode_and_certify(options, words):
         ({"seed": -1}, ["seed", "0 to 2^63 - 1", "-1"]),
         ({"seed": 2**63 - 1}, ["seed", "2^63 - 1"]),  # the second row would need one more
         ({"seed": 1.5}, ["seed", "1.5"]),
+        ({"seed": True}, ["seed", "True"]),
+        ({"seed": [4, np.False_]}, ["seed", "whole numbers", "False"]),
+        ({"seed": "ab"}, ["seed", "'ab'"]),
         ({"seed": [1]}, ["seed has 1 values for 2 rows"]),
         ({"temperature": [1.0, 1.0, 1.0]}, ["temperature has 3 values for 2 rows", "one a row"]),
         ({"eos_id": -1}, ["eos_id must be a token id", "-1"]),
         ({"eos_id": "2"}, ["eos_id must be a token id", "'2'"]),
+        ({"eos_id": 2**63}, ["eos_id must be a token id", "2^63 - 1"]),
+        ({"eos_id": False}, ["eos_id must be a token id", "False"]),
+        ({"banned": 1}, ["banned=1", "list of token ids"]),
+        ({"banned": None}, ["banned=None", "list of token ids"]),
+        ({"banned": "12"}, ["banned='12'", "list of token ids"]),
+        ({"banned": [2**64]}, ["banned must be a token id", "2^63 - 1"]),
+        ({"banned": [True]}, ["banned must be a token id", "True"]),
+        ({"on_round": 3}, ["on_round=3", "give a function"]),
         ({"eos_id": 4}, ["eos_id 4", "vocabulary of 4"]),
         ({"eos_id": 3}, ["eos_id 3", "mask id"]),
         ({"eos_id": 1, "banned": [1]}, ["eos_id 1 is banned"]),
@@ -101,6 +124,24 @@ def test_options_of_decode_are_refused(options, words):
     with pytest.raises(fef.FefError) as caught:
         fef.decode(inconsistent(), empty_rows(2), **options)
     assert all(word in str(caught.value) for word in words)
+
+
+@pytest.mark.parametrize("number", [np.int64, np.array, torch.tensor])
+def test_numbers_of_any_library_do_what_those_of_python_do(number):
+    plain = {"seed": 4, "top_k": 2, "eos_id": 0, "window": 3}
+    rest = {"temperature": np.float32(0.5), "top_p": torch.tensor(0.75), "banned": np.array([1])}
+    given = fef.decode(inconsistent(), empty_rows(2), **{k: number(v) for k, v in plain.items()}, **rest)
+    same = fef.decode(inconsistent(), empty_rows(2), **plain, temperature=0.5, top_p=0.75, banned=[1])
+    assert torch.equal(given.ids, same.ids)
+    assert given.certificate == same.certificate
+
+
+def test_values_a_row_of_any_library():
+    seeds, temperatures = [5, 3], [0.5, 1.0]
+    same = fef.decode(inconsistent(), empty_rows(2), seed=seeds, temperature=temperatures)
+    for kind in (tuple, np.array, torch.tensor):
+        given = fef.decode(inconsistent(), empty_rows(2), seed=kind(seeds), temperature=kind(temperatures))
+        assert torch.equal(given.ids, same.ids)
 
 
 @pytest.mark.parametrize(
@@ -136,6 +177,9 @@ def test_values_of_a_wrong_type_are_refused(options, words):
         (torch.zeros(0, 4).long(), ["no position", "at least one row"]),
         (torch.zeros(2, 0).long(), ["no position"]),
         (torch.full((1, 5), 3), ["[B, 4]"]),
+        (torch.full((1, 4), 3).to_sparse(), ["dense", "sparse"]),
+        (torch.full((1, 4), 3, device="meta"), ["dense", "meta"]),
+        (torch.full((1, 4), 3 + 0j), ["integers", "complex64"]),
     ],
 )
 def test_wrong_ids_are_refused(ids, words):
@@ -144,7 +188,22 @@ def test_wrong_ids_are_refused(ids, words):
     assert all(word in str(caught.value) for word in words)
 
 
-@pytest.mark.parametrize("dtype", [torch.int32, torch.int16, torch.uint8])
+def test_nested_ids_are_refused():
+    with pytest.warns(UserWarning, match="nested"):
+        nested = torch.nested.nested_tensor([torch.tensor([3, 3]), torch.tensor([3])])
+    with pytest.raises(fef.InputError, match="nested"):
+        fef.decode(inconsistent(), nested)
+
+
+def test_ids_beyond_the_logits_are_found_after_the_first_pass_and_only_then():
+    ids = torch.tensor([[9, 3, 3, 3]])
+    with pytest.raises(fef.InputError, match=r"ids hold 9.*0 to 3, by the denoiser's logits"):
+        fef.decode(Plain(), ids)
+    filled = torch.tensor([[9, 8, 7, 6]])
+    assert torch.equal(fef.decode(Plain(), filled).ids, filled)
+
+
+@pytest.mark.parametrize("dtype", [torch.int32, torch.int16, torch.uint8, torch.int8, torch.uint16])
 def test_other_integers_are_ids_too(dtype):
     out = fef.decode(inconsistent(), empty_rows(2).to(dtype))
     assert out.ids.dtype == torch.int64
@@ -156,6 +215,8 @@ def test_other_integers_are_ids_too(dtype):
     [
         (torch.ones(1, 4), ["bool tensor of shape (2, 4)", "float32"]),
         (torch.ones(1, 4, dtype=torch.bool), ["(2, 4)", "(1, 4)"]),
+        (torch.ones(2, 4, dtype=torch.bool).to_sparse(), ["bool tensor", "sparse"]),
+        (torch.ones(2, 4, dtype=torch.bool, device="meta"), ["bool tensor", "meta"]),
         ([True], ["bool tensor", "list"]),
     ],
 )
@@ -168,7 +229,8 @@ def test_wrong_open_is_refused(open_, words):
 def test_wrong_lengths_are_refused():
     network = tiny_network()
     ids = torch.full((2, 6), MASK)
-    for lengths in ([6], [0, 6], [6, 7], [[6, 6]]):
+    wrong = ([6], [0, 6], [6, 7], [[6, 6]], "66", [math.nan, 6], [2**63, 6], [5.5, 6], [True, 6], 6, torch.ones(2) * 6)
+    for lengths in wrong:
         with pytest.raises(fef.InputError, match="2 numbers from 1 to 6"):
             fef.decode(network, ids, lengths=lengths)
     with pytest.raises(fef.InputError, match=r"behind the length.*shorten"):
@@ -193,6 +255,10 @@ def test_a_canvas_longer_than_the_network_allows():
         (lambda ids: torch.zeros(*ids.shape, 3), ["3 logits", "mask_id is 3", "-inf"]),
         (lambda ids: torch.zeros(*ids.shape, 4).long(), ["int64", "floating point"]),
         (lambda _ids: [0.0], ["list", "[B, L, V]"]),
+        (lambda ids: torch.zeros(*ids.shape, 4).to(torch.float8_e4m3fn), ["float8", "16 bits", "logits.float()"]),
+        (lambda ids: torch.zeros(*ids.shape, 4) + 0j, ["complex64", "floating point"]),
+        (lambda ids: torch.zeros(*ids.shape, 4).to_sparse(), ["sparse", "dense"]),
+        (lambda ids: torch.zeros(*ids.shape, 4, device="meta"), ["on meta", "on cpu", "logits.to(ids.device)"]),
     ],
 )
 @pytest.mark.parametrize("options", [{}, {"method": "low-confidence"}, {"temperature": 1.0, "draft": "fresh"}])
@@ -211,6 +277,67 @@ def test_nan_at_one_slot_of_one_row_is_found():
     for temperature in (0.0, 1.0):
         with pytest.raises(fef.DenoiserError, match="nan"):
             fef.decode(Plain(answer), empty_rows(3), temperature=temperature, method="sequential")
+
+
+@pytest.mark.parametrize("widths", [(4, 5), (5, 4)])
+@pytest.mark.parametrize("method", ["fef", "sequential", "low-confidence"])
+def test_a_vocabulary_that_changes_between_calls_is_refused(widths, method):
+    given = iter([*widths, *widths])
+    with pytest.raises(fef.DenoiserError, match=rf"{widths[1]} logits a position and the denoiser {widths[0]} before"):
+        fef.decode(Plain(lambda ids: torch.zeros(*ids.shape, next(given))), empty_rows(1), method=method)
+
+
+def test_errors_of_the_denoiser_name_the_call_the_ids_and_the_cause():
+    embedding = torch.nn.Embedding(4, 4)
+    with pytest.raises(
+        fef.DenoiserError, match=r"Plain failed at its call 1, on ids \[1, 4\] from 3 to 9: IndexError"
+    ) as e:
+        fef.decode(Plain(embedding), torch.tensor([[9, 9, 9, 3]]))
+    assert isinstance(e.value.__cause__, IndexError)
+
+    def second_call_fails(_ids: Tensor, calls: list[int] = []) -> Tensor:  # noqa: B006
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyError("layer 3")
+        return torch.zeros(1, 4, 4)
+
+    with pytest.raises(fef.DenoiserError, match=r"call 2, .* from 0 to 3: KeyError: 'layer 3'"):
+        fef.decode(Plain(second_call_fails), empty_rows(1), method="sequential")
+    with pytest.raises(fef.DenoiserError, match=r"drafter failed, .*ZeroDivisionError"):
+        fef.decode(Plain(), empty_rows(1), draft=lambda _canvas, _slots: 1 / 0)
+
+
+@pytest.mark.parametrize(
+    "error", [KeyboardInterrupt(), MemoryError("full"), torch.OutOfMemoryError("full"), fef.InputError("own")]
+)
+def test_interrupts_missing_memory_and_errors_of_fef_pass_as_they_are(error):
+    def fails(_ids: Tensor) -> Tensor:
+        raise error
+
+    with pytest.raises(type(error)) as caught:
+        fef.decode(Plain(fails), empty_rows(1))
+    assert caught.value is error
+
+
+def test_what_on_round_raises_stays_what_it_is():
+    error = ZeroDivisionError("mine")
+
+    def observer(_round: Any) -> None:
+        raise error
+
+    with pytest.raises(ZeroDivisionError) as caught:
+        fef.decode(Plain(), empty_rows(1), on_round=observer)
+    assert caught.value is error
+
+
+@pytest.mark.parametrize("mask_id", [True, -1, 2**63, 3.0, "3"])
+def test_a_mask_id_is_a_token_id(mask_id):
+    denoiser = Plain()
+    denoiser.mask_id = mask_id
+    with pytest.raises(fef.InputError, match=r"not a denoiser.*mask_id"):
+        fef.decode(denoiser, empty_rows(1))
+    denoiser.mask_id = np.int64(3)  # type: ignore[assignment]
+    assert torch.equal(fef.decode(denoiser, empty_rows(1)).ids, fef.decode(Plain(), empty_rows(1)).ids)
 
 
 def test_things_that_are_no_denoiser():

@@ -55,7 +55,8 @@ def taken(choice: object, found: Candidates) -> list[int]:
 
 
 def progress(masks: int, pending: int, round_: int) -> Progress:
-    return Progress(torch.tensor([masks]), torch.tensor([pending]), torch.tensor([round_]), torch.tensor([1]))
+    zero, one = torch.tensor([0]), torch.tensor([1])
+    return Progress(masks * one, pending * one, round_ * one, block_B=zero, sizes_BN=masks * one[None])
 
 
 def test_the_last_slot_of_a_block_joins_a_factor_that_only_it_fails():

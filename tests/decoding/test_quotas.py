@@ -9,9 +9,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from tiny_network import MASK, tiny_network
+from torch import Tensor
 
 import fef
-from fef.decoding.quota import DreamShare, EvenShare, Everything, PerRound, Planned, Progress, Quota
+from fef.decoding.quota import DreamShare, EvenShare, Everything, PerRound, Planned, Progress, Quota, spread
 from fef.laws.information import optimal_counts, resample_profile, schedule_error
 
 # numbers committed a call by the released Dream code in float32, by "masks/steps"
@@ -23,31 +24,50 @@ DREAM = {
 }
 
 
-def counts(quota: Quota, masks: int, blocks: int = 1) -> list[int]:
-    """Slots committed in each round until none is open."""
-    found, open_ = [], masks
-    while open_:
-        one = torch.tensor([1])
-        asked = int(quota(Progress(masks * one, open_ * one, len(found) * one, blocks * one)))
-        found.append(min(asked, open_))
-        open_ -= found[-1]
-        assert len(found) <= 10 * masks + 200, "it ends"
+def counts(quota: Quota, *sizes: int) -> list[int]:
+    """Slots committed in each round, block after block, until none is open."""
+    found, one = [], torch.tensor([1])
+    for block, masks in enumerate(sizes):
+        open_, rounds = masks, 0
+        while open_:
+            state = Progress(masks * one, open_ * one, rounds * one, block * one, torch.tensor([sizes]))
+            found.append(min(int(quota(state)), open_))
+            open_, rounds = open_ - found[-1], rounds + 1
+            assert rounds <= 10 * masks + 200, "it ends"
     return found
 
 
-@given(st.integers(1, 60), st.integers(1, 80), st.integers(1, 5))
-def test_llada_spreads_evenly_with_the_remainder_first(masks, steps, blocks):
-    own = max(1, steps // blocks)
+@given(st.integers(1, 60), st.integers(1, 16), st.integers(1, 5))
+def test_llada_spreads_evenly_with_the_remainder_first_where_blocks_divide_the_steps(masks, own, blocks):
     released = [
         masks // own + (i < masks % own) for i in range(own)
     ]  # with steps that commit nothing, if there are many
-    assert counts(EvenShare(steps), masks, blocks) == [n for n in released if n]
+    assert counts(EvenShare(own * blocks), *[masks] * blocks) == [n for n in released if n] * blocks
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=8), st.integers(0, 80))
+def test_llada_takes_exactly_its_steps_or_one_a_slot(sizes, more):
+    steps = len(sizes) + more
+    found = counts(EvenShare(steps), *sizes)
+    assert sum(found) == sum(sizes)
+    assert len(found) == min(steps, sum(sizes))
+
+
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=8), st.integers(0, 80))
+def test_shares_are_dealt_in_turn_to_those_below_their_limit(most, total):
+    dealt, turn = [0] * len(most), 0
+    for _ in range(min(total, sum(most))):
+        while dealt[turn % len(most)] == most[turn % len(most)]:
+            turn += 1
+        dealt[turn % len(most)] += 1
+        turn += 1
+    assert spread(total, tuple(most)) == tuple(dealt)
 
 
 @pytest.mark.parametrize(("masks", "steps"), DREAM)
 def test_dream_rounds_as_released(masks, steps):
     assert counts(DreamShare(steps), masks) == DREAM[masks, steps]
-    assert counts(DreamShare(2 * steps), masks, blocks=2) == DREAM[masks, steps]
+    assert counts(DreamShare(2 * steps), masks, masks) == DREAM[masks, steps] * 2
     if masks == steps:
         assert counts(DreamShare(), masks) == DREAM[masks, steps]
 
@@ -98,6 +118,10 @@ def test_a_straight_profile_asks_for_even_counts():
         ({"method": "entropy", "steps": 6, "block_length": 3}, [1, 2, 1, 2, 1, 2]),
         ({"method": "low-confidence", "steps": 4}, [3, 2, 2, 2]),
         ({"method": "low-confidence", "steps": 6, "block_length": 3}, [2, 1, 2, 1, 2, 1]),
+        ({"method": "low-confidence", "steps": 5, "block_length": 4}, [2, 2, 2, 2, 1]),
+        ({"method": "low-confidence", "steps": 8, "block_length": 4}, [1, 1, 1, 1, 2, 1, 1, 1]),
+        ({"method": "random", "steps": 4, "block_length": 3}, [2, 1, 3, 3]),
+        ({"method": "entropy", "steps": 4, "block_length": 3}, [1, 2, 3, 3]),
         ({"method": "random", "steps": 2}, [5, 4]),
         ({"method": "threshold", "threshold": 1.0, "steps": 3, "block_length": 9}, [3, 3, 3]),
     ],
@@ -105,3 +129,31 @@ def test_a_straight_profile_asks_for_even_counts():
 def test_counts_in_the_loop(options, expected):
     out = fef.decode(tiny_network(), torch.full((2, 9), MASK), trace=True, **options)
     assert [int(r.written[0].sum()) for r in out.trace] == expected
+
+
+@pytest.mark.parametrize(
+    ("steps", "block", "canvas"), [(63, 8, 256), (7, 8, 32), (64, 8, 256), (33, 8, 256), (5, 8, 32)]
+)
+@pytest.mark.parametrize("method", ["low-confidence", "random", "threshold", "entropy"])
+def test_the_asked_steps_run_also_where_blocks_do_not_divide_them(steps, block, canvas, method):
+    def denoiser(ids: Tensor) -> Tensor:
+        return torch.zeros(*ids.shape, 4)
+
+    denoiser.mask_id = 3  # type: ignore[attr-defined]
+    rule = {"threshold": 1.0} if method == "threshold" else {}
+    out = fef.decode(denoiser, torch.full((1, canvas), 3), method=method, steps=steps, block_length=block, **rule)
+    assert out.stats[0]["calls"] == steps
+
+
+@pytest.mark.parametrize("method", ["low-confidence", "random", "threshold", "entropy", "topk-margin"])
+def test_fewer_steps_than_blocks_are_refused_before_anything_runs(method):
+    def untouchable(_ids: Tensor) -> Tensor:
+        raise AssertionError("ran before the steps were checked")
+
+    untouchable.mask_id = 3  # type: ignore[attr-defined]
+    ids = torch.full((2, 32), 3)
+    with pytest.raises(fef.OptionError, match=r"steps=3 are fewer than the 4 blocks"):
+        fef.decode(untouchable, ids, method=method, steps=3, block_length=8)
+    ids[1, :16] = 0  # the other row still has four
+    with pytest.raises(fef.OptionError, match=r"steps=3 are fewer than the 4 blocks"):
+        fef.decode(untouchable, ids, method=method, steps=3, block_length=8)

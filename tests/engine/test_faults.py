@@ -464,8 +464,10 @@ def test_no_error_of_any_kind_leaves_a_request_hanging(error, monkeypatch):
 def test_a_top_k_beyond_the_vocabulary_keeps_every_token():
     engine = engine_of()
     ask = {"temperature": 1.0, "seed": 4}
-    huge, plain = (engine.submit([MASK] * 5, range(5), top_k=k, **ask).result() for k in (2**70, 0))
+    huge, plain = (engine.submit([MASK] * 5, range(5), top_k=k, **ask).result() for k in (2**63 - 1, 0))
     assert huge.tokens == plain.tokens
+    with pytest.raises(OptionError, match=r"top_k=.* below 2\^63"):
+        engine.submit([MASK] * 5, range(5), top_k=2**63, **ask)
 
 
 def test_costs_of_another_engine_are_refused(tmp_path):

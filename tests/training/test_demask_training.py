@@ -122,6 +122,17 @@ def test_calibration_of_a_known_case():
     assert report["correlation"] == pytest.approx(0.98, abs=0.02)
 
 
+def test_where_nothing_varies_no_share_of_it_is_explained():
+    flat = calibration(torch.tensor([0.01, 0.0, 0.002, 0.0]), torch.tensor([1e-5, 0.0, 0.0, 1e-5]))
+    assert (flat["correlation"], flat["explained_variance"]) == (None, None)
+    assert flat["error"] == pytest.approx((1e-4 + 4e-6) ** 0.5 / 2, rel=0.01)
+    varied = calibration(torch.tensor([0.5, 0.0, 0.0, 0.0]), torch.tensor([0.4, 0.0, 0.0, 0.0]))
+    assert varied["explained_variance"] == pytest.approx(1 - 0.0025 / 0.03)
+    wrong = calibration(torch.tensor([0.0, 0.4, 0.0, 0.0]), torch.tensor([0.4, 0.0, 0.0, 0.0]))
+    assert wrong["explained_variance"] == pytest.approx(1 - 0.08 / 0.03)
+    assert wrong["error"] == pytest.approx(0.08**0.5)
+
+
 def test_parity_is_reported_as_a_violated_bound():
     assert law_bounds(parity()) == pytest.approx({"tv": 0.5, "bound": 0.0, "sub_additive": False, "violated": True})
 

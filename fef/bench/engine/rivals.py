@@ -15,7 +15,7 @@ from fef.api import certify
 from fef.bench.engine.serving import LOOP, Served, peak_memory, served
 from fef.bench.evaluate import Answer, Judge, Settings, evaluate
 from fef.bench.spec import MethodSpec
-from fef.decoding.methods import check_given
+from fef.decoding.methods import read_given
 from fef.generation import Model
 from fef.tasks import Problem
 
@@ -37,7 +37,7 @@ class PassCosts:
 def check_rivals(model: Model, specs: Sequence[MethodSpec], settings: Settings) -> None:
     """Raise OptionError for a method or an option that the model cannot run, before anything runs."""
     for spec in specs:
-        check_given(spec.name, spec.options)
+        read_given(spec.name, spec.options)
         certify(model.network, method=spec.name, temperature=settings.temperature, top_p=settings.top_p, **spec.options)
 
 

@@ -92,6 +92,8 @@ class Engine:
         temperature, top_p, top_k = one_row(temperature, top_p, top_k)
         plan = self.plan(method, method_options)
         certificate = self.certificate(plan, temperature, top_p, top_k)
+        if self.rounds_of(plan) is self.packed:
+            certificate = self.packed.certified(certificate, method_options)
         canvas, places = whole_numbers("ids", ids), np.sort(whole_numbers("open", open))
         self.check_canvas(canvas, places)
         seed = read_seed(seed)

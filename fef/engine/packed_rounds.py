@@ -9,13 +9,15 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
+from fef.decoding.certificate import Certificate
 from fef.decoding.choice import InOrder
 from fef.decoding.network import Network
 from fef.decoding.plan import Plan
@@ -35,6 +37,9 @@ from fef.errors import DenoiserError, EngineError, FefError
 from fef.models.transformer import Transformer
 
 __all__ = ["PackedRounds", "runs_packed"]
+
+# Options of a plan that say what its rounds cost, and which packed rounds settle themselves.
+_OWN = ("window", "bonus", "anchors", "survival", "planner")
 
 _LAG = 2  # rounds that the device may be ahead of the host
 _CONTEXT_STEP = 64  # contexts are padded to multiples of this where shapes are captured
@@ -111,6 +116,18 @@ class PackedRounds:
         self.admit()
         self.round()
         self.collect()
+
+    def certified(self, certificate: Certificate, given: Mapping[str, Any]) -> Certificate:
+        """The certificate of a request with these options, which says what was not done as asked."""
+        unused = [f"{name}={given[name]!r}" for name in _OWN if name in given]
+        if not unused:
+            return certificate
+        windows = ", ".join(str(shape.window) for shape in self.built.shapes)
+        reason = (
+            f"rounds: the engine's own, of windows {windows} by measured cost, in place of {', '.join(unused)}; under "
+            "coupled acceptance no text depends on it"
+        )
+        return replace(certificate, reasons=(*certificate.reasons, reason))
 
     def check_fit(self, tokens: int, slots: int) -> None:
         table = self.built.table

@@ -22,6 +22,7 @@ from fef.laws.draws import Noise, Purpose, Site
 __all__ = ["ACCEPT", "AcceptRule", "Accepted", "block", "coupled", "rejection", "residual"]
 
 _MAX_LOG_RATIO = 700.0  # stands for the ratio p / 0 of a draft its own law excludes: finite, so that sums stay numbers
+_ROUNDING = 1e-12  # a quotient of masses below it is one of rounding errors: any number
 
 
 @dataclass(frozen=True)
@@ -131,8 +132,8 @@ def block(
     mass_BW = _excess(logp_BTV[:, 1:W], logq_BWV[:, 1:], scale_BX[:, 1:W, None]).sum(-1)
     mass_BW = pad(mass_BW, (0, W - mass_BW.shape[1]))
     total_BW = mass_BW + (1 - scale_BX[:, 1:])
-    # 0 / 0 where P = 1 and p = q at the next slot: whatever is decided there, a longer prefix is accepted.
-    prob_BW = torch.where(total_BW > 0, mass_BW / total_BW, 1.0)
+    # 0 / 0, up to rounding, where P = 1 and p = q at the next slot: whatever is decided, a longer prefix is accepted.
+    prob_BW = torch.where(total_BW > _ROUNDING, mass_BW / total_BW, 1.0)
     length_W = torch.arange(1, W + 1, device=width_B.device)
     prob_BW = torch.where(length_W == width_B[:, None], scale_BX[:, 1:], prob_BW)
 

@@ -40,7 +40,8 @@ SLOW = Effort(samples=200_000, oracle_texts=4_000, denoisers=20)
 
 @dataclass(frozen=True)
 class Measured:
-    """One measurement of a setting. distance: total variation. interval: its 95 % interval, if it comes from samples."""
+    """One measurement of a setting. distance: total variation. interval: its 95 % interval, if it comes from samples.
+    made: could it be made?"""
 
     subject: str
     how: str
@@ -49,6 +50,14 @@ class Measured:
     interval: Interval | None = None
     p_value: float | None = None
     note: str = ""
+    made: bool = True
+
+    @staticmethod
+    def failed(error: Exception) -> Measured:
+        """What stands in for a measurement that raised."""
+        message = " ".join(str(error).split())
+        note = f"could not be made: {type(error).__name__}{f': {message}' if message else ''}"
+        return Measured("check", "none", passed=False, note=note, made=False)
 
 
 @dataclass(frozen=True)

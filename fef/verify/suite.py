@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,23 +19,30 @@ __all__ = ["SETTINGS", "Verdict", "settings_of", "verdict"]
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a certificate says of a setting, and what was measured."""
+    """What a certificate says of a setting, and what was measured. certificate: none if it could not be made."""
 
     setting: Setting
-    certificate: Certificate
+    certificate: Certificate | None
     measured: tuple[Measured, ...]
 
     @property
-    def kind(self) -> Kind:
-        return self.setting.declared or self.certificate.kind
+    def kind(self) -> Kind | None:
+        return self.setting.declared or (self.certificate.kind if self.certificate else None)
 
     @property
     def passed(self) -> bool:
-        return bool(self.measured) and all(m.passed for m in self.measured)
+        return all(m.passed for m in self.measured)
+
+    @property
+    def made(self) -> bool:
+        """Could every measurement be made?"""
+        return all(m.made for m in self.measured)
 
     @property
     def law(self) -> str:
         """What the certificate declares, in a few words: without the network and the settings."""
+        if self.certificate is None:
+            return "unknown"
         if self.certificate.kind == "bound":
             return self.certificate.law.rpartition(": ")[2].partition(";")[0]
         if self.certificate.kind == "none":
@@ -184,8 +192,20 @@ def settings_of(methods: Sequence[str], *, slow: bool = False) -> list[Setting]:
     return [s for s in SETTINGS if (not methods or s.method in methods) and (slow or not s.slow)]
 
 
-def verdict(setting: Setting, effort: Effort) -> Verdict:
-    """Measure one setting against what its certificate says, or against `setting.declared`."""
-    certificate = setting.certificate()
-    measured = tuple(CHECKS[setting.declared or certificate.kind](setting, effort))
-    return Verdict(setting, certificate, measured)
+def verdict(
+    setting: Setting, effort: Effort, within: Callable[[], AbstractContextManager[object]] = nullcontext
+) -> Verdict:
+    """Measure one setting against what its certificate says, or against `setting.declared`; within: a context to do it in.
+
+    What raises is a failed measurement, after those made before it.
+    """
+    certificate: Certificate | None = None
+    measured: list[Measured] = []
+    try:
+        with within():
+            certificate = setting.certificate()
+            measured.extend(CHECKS[setting.declared or certificate.kind](setting, effort))
+        assert measured, "a check measures something"
+    except Exception as error:
+        measured.append(Measured.failed(error))
+    return Verdict(setting, certificate, tuple(measured))

@@ -15,7 +15,7 @@ from fef.verify.reference import Chain, confidence, first_of, ranked
 from fef.verify.setting import Effort, Name, Setting
 from fef.verify.suite import Verdict, verdict
 
-__all__ = ["TWINS", "ArgmaxDrafts", "Twin", "twin_verdict"]
+__all__ = ["TWINS", "ArgmaxDrafts", "Twin", "caught", "twin_verdict"]
 
 
 @dataclass(frozen=True)
@@ -137,6 +137,9 @@ TWINS: tuple[Twin, ...] = (
 
 
 def twin_verdict(twin: Twin, effort: Effort) -> Verdict:
-    """The verdict on a twin; it is caught if the verdict is a failure."""
-    with twin.broken():
-        return verdict(twin.setting, effort)
+    return verdict(twin.setting, effort, twin.broken)
+
+
+def caught(found: Verdict) -> bool:
+    """Did a measurement fail? One that could not be made catches nothing."""
+    return found.made and not found.passed

@@ -15,6 +15,8 @@ from fef.cli.output import Bar, print_json, print_table
 from fef.errors import OptionError
 
 if TYPE_CHECKING:
+    import torch
+
     from fef.verify.setting import Effort, Measured
     from fef.verify.suite import Verdict
 
@@ -32,6 +34,10 @@ def verify(
     self_test: Annotated[
         bool, typer.Option("--self-test", help="Run decoders broken on purpose instead: each must be caught.")
     ] = False,
+    engine: Annotated[
+        bool, typer.Option("--engine", help="What the certificates of the engine say, on texts of its requests.")
+    ] = False,
+    device: Annotated[str, typer.Option(help="With --engine: where networks run, for example cuda.")] = "cpu",
     json: JsonOption = False,
 ) -> None:
     """Run the exactness suite: the law of every method, on tables, a tiny network and a Markov oracle.
@@ -40,19 +46,33 @@ def verify(
     recursion. Exits with 1 if a certificate says what is not so, or could not be checked.
     """
     with Bar("Loading"):
+        from fef.models.device import usable_device
+        from fef.verify.engine import ENGINE_EFFORT
         from fef.verify.setting import SLOW, Effort
-    effort = SLOW if slow else Effort()
+    usual = ENGINE_EFFORT if engine else Effort()
+    effort = SLOW if slow else usual
+    if self_test and engine:
+        raise OptionError("--self-test breaks the loop on purpose; leave out --engine.")
     if self_test and methods:
         raise OptionError(f"--self-test runs decoders of its own; leave out {' '.join(methods)}.")
-    passed = run_self_test(effort, json) if self_test else run_suite(methods or [], slow, effort, json)
+    if self_test:
+        passed = run_self_test(effort, json)
+    else:
+        passed = run_suite(methods or [], slow, effort, json, usable_device(device) if engine else None)
     if not passed:
         raise typer.Exit(1)
 
 
-def run_suite(methods: Sequence[str], slow: bool, effort: Effort, json: bool) -> bool:
+def run_suite(methods: Sequence[str], slow: bool, effort: Effort, json: bool, engine: torch.device | None) -> bool:
+    """engine: the device of the engine that is verified; the loop is, if there is none."""
+    from fef.verify.engine import ENGINE_CHECKS, in_engine
     from fef.verify.suite import settings_of, verdict
 
-    verdicts = [verdict(setting, effort) for setting in progress(settings_of(methods, slow=slow))]
+    settings = progress(settings_of(methods, slow=slow))
+    if engine is None:
+        verdicts = [verdict(setting, effort) for setting in settings]
+    else:
+        verdicts = [verdict(in_engine(s, str(engine)), effort, checks=ENGINE_CHECKS) for s in settings]
     if json:
         print_json([to_dict(v) for v in verdicts])
     else:

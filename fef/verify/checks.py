@@ -19,7 +19,7 @@ from fef.verify.setting import Effort, Measured, Name, Setting, Subject, random_
 from fef.verify.statistics import excess_ngram_error, g_test, witnessed_distance
 from fef.verify.tables import random_network
 
-__all__ = ["CAUGHT", "CHECKS", "EXACT", "LIKELY"]
+__all__ = ["CAUGHT", "CHECKS", "EXACT", "LIKELY", "Check", "batch_against_rows"]
 
 EXACT = 1e-9  # total variation that rounding explains
 LIKELY = 1e-4  # a p-value above it does not contradict a law

@@ -1,0 +1,109 @@
+"""The suite on the engine: what its certificates say, measured on the texts of its requests."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fef.decoding.certificate import Certificate, Kind
+from fef.engine.engine import Engine
+from fef.models.table import TableDenoiser
+from fef.models.transformer import Transformer
+from fef.readers import several
+from fef.verify.checks import CHECKS, Check, batch_against_rows
+from fef.verify.setting import Effort, Measured, Setting, subject
+
+__all__ = ["ENGINE_CHECKS", "ENGINE_EFFORT", "EngineSetting", "in_engine"]
+
+ENGINE_EFFORT = Effort(samples=3_000, oracle_texts=300, denoisers=2)
+_SEATS = 512
+
+
+@dataclass(frozen=True)
+class EngineSetting(Setting):
+    """A setting whose texts come from an engine, and whose certificate is that of its requests.
+
+    device: where networks run; tables stay on the CPU. No law is integrated: the engine draws.
+    """
+
+    device: str = "cpu"
+
+    def certificate(self) -> Certificate:
+        on = subject(self.network, self.length)
+        slots = [i for i, token in enumerate(on.start) if token == on.denoiser.mask_id]
+        return self.engine(on.denoiser, len(on.start)).submit(list(on.start), slots, **self.asked).certificate
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        return {"method": self.method, "temperature": self.temperature, "top_p": self.top_p, **self.options}
+
+    def engine(self, denoiser: Any, length: int) -> Engine:
+        """On a GPU in float32, which its kernels have."""
+        if isinstance(denoiser, Transformer) and self.device != "cpu":
+            denoiser = copy.deepcopy(denoiser).to(device=self.device, dtype=torch.float32)
+        sizes = {} if isinstance(denoiser, TableDenoiser) else {"max_length": length}
+        return Engine(denoiser, max_batch=_SEATS, windows=(4,), **sizes)
+
+    def texts(self, denoiser: Any, ids: Tensor, **more: Any) -> Tensor:
+        """Texts by the engine; arguments as in `fef.decode`."""
+        lengths = more.pop("lengths", None) or [ids.shape[1]] * len(ids)
+        engine = self.engine(denoiser, ids.shape[1])
+        jobs = []
+        for row, asked in enumerate(requests(len(ids), self.asked | more)):
+            tokens = ids[row, : lengths[row]]
+            slots = (tokens == denoiser.mask_id).nonzero()[:, 0]
+            jobs.append((engine.submit(tokens.tolist(), slots.tolist(), **asked), row, slots) if len(slots) else None)
+        engine.run()
+        found = ids.clone()
+        for job, row, slots in filter(None, jobs):
+            found[row, slots] = torch.tensor(job.result().tokens)
+        return found
+
+
+def as_decode(setting: Setting, _effort: Effort) -> Iterator[Measured]:
+    """The engine's texts are those of `fef.decode`, and a row's text does not depend on its batch."""
+    assert isinstance(setting, EngineSetting), "the checks of this module are of the engine"
+    for on in (subject(name, setting.length) for name in setting.subjects):
+        ids = on.rows(200)
+        different = int((setting.texts(on.denoiser, ids) != Setting.texts(setting, on.denoiser, ids)).any(1).sum())
+        note = f"{different} of 200 texts differ from those of fef.decode"
+        yield Measured(on.name, "texts", different == 0, note=note)
+    yield batch_against_rows(setting)
+
+
+def and_as_decode(check: Check) -> Check:
+    def both(setting: Setting, effort: Effort) -> Iterator[Measured]:
+        yield from check(setting, effort)
+        yield from as_decode(setting, effort)
+
+    return both
+
+
+ENGINE_CHECKS: dict[Kind, Check] = {
+    "chain": and_as_decode(CHECKS["chain"]),
+    "greedy": and_as_decode(CHECKS["greedy"]),
+    "none": as_decode,
+    "bound": as_decode,
+}
+"""The loop's own checks measure the sets that it commits, and what a heuristic departs by; the texts here are the loop's."""
+
+
+def requests(count: int, settings: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The settings of each row: one seed goes up by one per row, as in `fef.decode`."""
+    for row in range(count):
+        asked = {name: value[row] if several(value) is not None else value for name, value in settings.items()}
+        seed = settings.get("seed", 0)
+        yield asked | {"seed": seed[row] if several(seed) is not None else seed + row}
+
+
+def in_engine(setting: Setting, device: str = "cpu") -> EngineSetting:
+    """The same setting on the engine."""
+    given: dict[str, Any] = {f.name: getattr(setting, f.name) for f in fields(Setting)} | {"by": "samples"}
+    if setting.method == "schedule":
+        given["subjects"] = ("network",)  # the loop's check makes a profile for each table, and here one is there
+    return EngineSetting(**given, device=device)

@@ -78,6 +78,7 @@ Cache = Literal["none", "prefix", "dual"]
 DEFAULT_ETA = 0.2
 DREAM_CUT: Cut = "top-p"  # Dream's generation_utils.py, which Fast-dLLM's version for Dream calls too
 MOST_PASSES = 2**16 - 1  # a pass is a part of the key of a random number, in 16 bits
+MOST_AHEAD = 4096  # rounds that are drafted before a check
 
 
 @dataclass(frozen=True)
@@ -443,7 +444,7 @@ class DemaskOptions:
 class DualOptions:
     """DualDiffusion as published: `drafts` cheap steps, then one look that keeps or re-masks."""
 
-    drafts: int = whole(5)
+    drafts: int = whole(5, most=MOST_AHEAD)
     tokens_per_step: int = whole(1)
     keep: Literal["confidence", "kl"] = one_of("confidence", ("confidence", "kl"))
     limit: float = number(0.5)
@@ -465,7 +466,7 @@ class DualOptions:
 class DualExactOptions:
     """DualDiffusion's cheap drafter, its laws recorded, and rejection by fresh targets."""
 
-    drafts: int = whole(5)
+    drafts: int = whole(5, most=MOST_AHEAD)
     window: int = whole(16)
     verify: Verify | Literal["auto"] = one_of("auto", ("auto", *get_args(Verify)))
     accept: Accept = one_of("coupled", ACCEPTS)
@@ -486,7 +487,7 @@ class DualExactOptions:
 @dataclass(frozen=True)
 class ReplayOptions(Guided):
     block_length: int | None = whole(None)
-    drafts: int = whole(4)
+    drafts: int = whole(4, most=MOST_AHEAD)
 
     def plan_for(self, method: str, tokens_per_step: int, network: Network) -> Plan:
         refuse_visible_noise(method, network)

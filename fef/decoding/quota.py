@@ -46,7 +46,7 @@ class Quota(Protocol):
 
 @dataclass(frozen=True)
 class PerRound:
-    """The same number every round."""
+    """The same number every round, as far as there are slots."""
 
     count: int = 1
     bound = None
@@ -56,7 +56,7 @@ class PerRound:
         return self.count == 1
 
     def __call__(self, progress: Progress) -> Tensor:
-        return torch.full_like(progress.masks_B, self.count)
+        return progress.pending_B.clamp(max=self.count)
 
 
 @dataclass(frozen=True)

@@ -200,3 +200,13 @@ def test_an_unknown_weight_format_is_refused(fef_cli, command):
     result = fef_cli(*command, "--weights", "int4", stdin="x\n")
     assert result.exit_code == 2
     assert "Unknown weight format 'int4'. Did you mean 'int8'? Allowed: fp8, int8." in result.stderr
+
+
+@pytest.mark.parametrize(
+    "option", [("--top-k", 10**23), ("--seed", 10**23), ("--max-new-tokens", 10**23), ("--set", f"window={10**23}")]
+)
+def test_numbers_beyond_64_bits_are_refused_in_one_sentence(fef_cli, tiny, option):
+    result = fef_cli("generate", "x", "--model", tiny, *option)
+    assert result.exit_code == 2
+    assert result.stderr.startswith("fef: error: ")
+    assert len(result.stderr.splitlines()) == 1

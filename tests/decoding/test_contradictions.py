@@ -91,6 +91,8 @@ def test_sampling_from_a_greedy_method():
         ("dual", {"keep": "all"}, r"keep='all' is not known"),
         ("dual", {"cache": "none"}, r"cache='none' is not known"),
         ("wino", {"keep": 2.0}, r"keep=2.0"),
+        ("ssd", {"drafts": 2**31}, r"drafts=2147483648 must be .* at most 4096"),
+        ("entropy", {"steps": 2**31}, r"steps=2147483648 must be .* at most 65535"),
         ("saber", {"rate": 0.5}, r"rate=0.5 must be a number of at least 1"),
         ("remdm", {"eta": 1.5}, r"eta=1.5"),
         ("fef", {"survival": 1.5}, r"survival=1.5"),

@@ -157,3 +157,11 @@ def test_fewer_steps_than_blocks_are_refused_before_anything_runs(method):
     ids[1, :16] = 0  # the other row still has four
     with pytest.raises(fef.OptionError, match=r"steps=3 are fewer than the 4 blocks"):
         fef.decode(untouchable, ids, method=method, steps=3, block_length=8)
+
+
+@pytest.mark.parametrize("method", ["random", "low-confidence", "topk-margin", "threshold"])
+def test_a_number_beyond_the_canvas_commits_all_of_it(method):
+    every = fef.decode(tiny_network(), torch.full((2, 9), MASK), method=method, tokens_per_step=2**63 - 1)
+    assert all(row["calls"] == 1 for row in every.stats)
+    nine = fef.decode(tiny_network(), torch.full((2, 9), MASK), method=method, tokens_per_step=9)
+    assert torch.equal(every.ids, nine.ids)

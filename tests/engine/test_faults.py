@@ -513,3 +513,12 @@ def test_a_network_that_changed_is_refused():
 def test_what_is_no_network_is_refused():
     with pytest.raises(InputError, match="str is not a denoiser"):
         Engine("demo")  # type: ignore[arg-type]
+
+
+def test_fewer_steps_than_blocks_are_refused_when_a_request_is_submitted():
+    engine = engine_of()
+    with pytest.raises(OptionError, match="steps=2 are fewer than the 3 blocks"):
+        engine.submit([MASK] * 6, range(6), method="low-confidence", steps=2, block_length=2)
+    assert not engine.unfinished
+    asked = engine.submit([MASK] * 6, range(6), method="low-confidence", steps=4, block_length=2)
+    assert asked.result().counters["calls"] == 4

@@ -128,7 +128,7 @@ def test_the_demo_checkpoint(method):
     model = fef.load("demo", device="cuda", dtype=torch.float32)
     network = model.network
     asked = asks(24, seed=4, longest=90, vocabulary=1000, mask=network.mask_id)
-    engine = Engine(network, max_batch=16, max_length=96, windows=(8,))
+    engine = Engine(network, eos_id=network.config.eos_id, max_batch=16, max_length=96, windows=(8,))
     expected = by_decode(network, asked, network.config.eos_id, **method)
     assert differences(answered(engine, asked, **method), expected, 1e-3) == []
 
@@ -299,7 +299,7 @@ def test_without_memory_for_a_graph_rows_go_through_smaller_ones(tiny16, monkeyp
 @pytest.mark.parametrize("while_capturing", [False, True])
 def test_real_lack_of_memory(tiny16, monkeypatch, while_capturing):
     """The passes themselves allocate what there is not, also in the middle of a capture."""
-    passes = Engine(tiny16, **SMALL).built.runner.passes.__class__
+    passes = Engine(tiny16, **SMALL).packed.built.runner.passes.__class__
     right = passes.pass_
 
     def hungry(self, kind, slot_B):
@@ -339,7 +339,7 @@ def test_costs_are_measured_and_saved(tiny, tmp_path):
     table.save(tmp_path / "costs.json")
     assert not bool(engine.packed.built.state.live_S.any())
     again = Engine(tiny, costs=tmp_path / "costs.json", **options)
-    assert again.costs == CostTable.load(tmp_path / "costs.json", again.built.what) == table
+    assert again.packed.costs == CostTable.load(tmp_path / "costs.json", again.packed.built.what) == table
     asked = asks(16, seed=11)
     expected = by_decode(tiny, asked)
     for one in (engine, again, Engine(tiny, **options)):  # the last measures when it needs to know
@@ -389,7 +389,7 @@ def test_cancelling_while_the_device_is_ahead(tiny16):
 
 
 def test_the_memory_budget(tiny16):
-    one = Engine(tiny16, **SMALL).built.slot_bytes
+    one = Engine(tiny16, **SMALL).packed.built.slot_bytes
     engine = Engine(tiny16, **SMALL | {"memory_gb": 3.5 * one / 1e9})
     assert engine.packed.built.slots == 2
     with pytest.raises(EngineError, match="raise memory_gb"):

@@ -13,7 +13,7 @@ export PYTHONDONTWRITEBYTECODE =
 export OMP_WAIT_POLICY ?= PASSIVE
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: demo test test-slow test-gpu test-harness golden lint format clean
+.PHONY: demo test test-slow test-gpu test-harness test-arithmetic verify golden lint format clean
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -37,6 +37,15 @@ test-gpu: $(VENV)/.ready
 test-harness: $(VENV)/.ready
 	$(VENV)/bin/uv pip install -q --python $(PY) -c constraints.txt -e '.[dev,eval]'
 	$(PY) -m pytest tests/eval/test_harness.py -m "slow or not slow"
+
+# What every certificate says, and that decoders broken on purpose are caught.
+verify: $(VENV)/.ready
+	$(PY) -m fef verify
+	$(PY) -m fef verify --self-test
+
+# Both and the tests, under other threads and instruction sets: about an hour. PY=python3 needs no environment of its own.
+test-arithmetic: $(if $(filter $(VENV)/bin/python,$(PY)),$(VENV)/.ready)
+	PY=$(PY) WORKERS=$(WORKERS) tests/arithmetic.sh
 
 # Parity with official code; FEF_GOLDEN=folder takes other golden data of the same format.
 golden: $(VENV)/.ready

@@ -1,7 +1,10 @@
+import os
+
 import torch
 from hypothesis import settings
 
-torch.set_num_threads(1)  # the machine is shared, and many small ops gain nothing from two threads
+if "OMP_NUM_THREADS" not in os.environ:
+    torch.set_num_threads(1)  # the machine is shared, and many small ops gain nothing from two threads
 
 settings.register_profile("fixed", derandomize=True, deadline=None)  # the same examples in every run
 settings.load_profile("fixed")

@@ -58,7 +58,7 @@ def test_the_network_is_unchanged_and_shares_the_numbers(config):
     before, state, size = logits(network), copy.deepcopy(network.state_dict()), storages(network)
     layers = join_weights(network)
     assert storages(network) == size
-    assert torch.equal(logits(network), before)
+    torch.testing.assert_close(logits(network), before, rtol=0, atol=1e-12)  # matrices at another place in memory
     for name, tensor in network.state_dict().items():
         assert torch.equal(tensor, state[name])
     q = network.blocks[0].attn.q.weight
@@ -108,7 +108,7 @@ def test_quantized_networks(config, format):
     asked = asks(12, seed=2)
     expected = by_decode(parts, asked)
     assert differences(answered(Engine(network, max_length=16, max_batch=4, threads=1), asked), expected, 1e-4) == []
-    assert differences(by_decode(network, asked), expected) == []
+    assert differences(by_decode(network, asked), expected, 1e-4) == []
 
 
 def test_a_joined_network_is_saved_as_any_other(tmp_path):
@@ -120,7 +120,7 @@ def test_a_joined_network_is_saved_as_any_other(tmp_path):
         join_weights(network)
         save_checkpoint(tmp_path / "model", network, tokenizer, torch.float32)
         again, _ = load_checkpoint(tmp_path / "model")
-        assert torch.equal(again(ids), before)
+        torch.testing.assert_close(again(ids), before)
     plain = sum(p.numel() * 4 for p in network.parameters())
     assert (tmp_path / "model" / "model.safetensors").stat().st_size < 1.01 * plain + 100_000
 

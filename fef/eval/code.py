@@ -14,7 +14,7 @@ __all__ = ["defined_names", "python_code"]
 
 # Markers of MBPP's prompts: at the beginning or end of a line, or behind the quote that closes the program.
 _BEGIN = re.compile(r"^[ \t]*\[BEGIN\]|\[BEGIN\][ \t]*$", re.MULTILINE)
-_DONE = re.compile(r"""^[ \t]*\[DONE\]|(?<=['"`])[ \t]*\[DONE\]|(?<![=(,\[] )\[DONE\][ \t]*$""", re.MULTILINE)
+_DONE = re.compile(r"""^[ \t]*\[DONE\]|(?<=['"`])[ \t]*\[DONE\](?!['"`])|(?<![=(,\[] )\[DONE\][ \t]*$""", re.MULTILINE)
 _QUOTES = ("'''", '"""', "'", '"', "`")
 
 _FENCE = re.compile(r"(?P<indent>[ \t]*)(?P<fence>`{3,}|~{3,})[ \t]*(?P<info>[^`]*)")
@@ -91,7 +91,7 @@ def without_markers(text: str) -> str:
     done = _DONE.search(text)
     region = text if done is None else text[: done.start()]
     region = _BEGIN.split(region)[-1]
-    return unquoted(text if region == text else region.strip("\n"))
+    return unquoted(text if region == text else region.strip("\n").rstrip())
 
 
 def unquoted(code: str) -> str:

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from fef.errors import InputError, OptionError, SandboxError
-from fef.eval.datasets import read_examples
 from fef.eval.records import read_records
 from fef.eval.runner import run
 from fef.eval.settings import Settings
@@ -32,7 +31,7 @@ class Alone(Shard):
 
 @pytest.fixture
 def examples(data: Path):
-    return read_examples(data / TASKS["gsm8k"].file, TASKS["gsm8k"].fields)
+    return TASKS["gsm8k"].read(data / TASKS["gsm8k"].file)
 
 
 def answer(model: Model, examples, settings: Settings = SETTINGS, **options):
@@ -124,7 +123,7 @@ def test_programs_need_a_strong_sandbox_or_consent(tiny: Model, data: Path, monk
     from fef.tasks import sandbox
 
     monkeypatch.setattr(sandbox, "_refusal", lambda: "not permitted")
-    examples = read_examples(data / "humaneval.jsonl", TASKS["humaneval"].fields)
+    examples = TASKS["humaneval"].read(data / "humaneval.jsonl")
     settings = Settings("humaneval", "fef", max_new_tokens=8, long_prompts="cut")
     with pytest.raises(SandboxError, match="--allow-weak-sandbox"):
         answer(tiny, examples, settings)

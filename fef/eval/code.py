@@ -108,11 +108,11 @@ def unquoted(code: str) -> str:
 
 
 def is_program(code: str) -> bool:
-    """Whether the code parses, to more than texts."""
+    """Whether the code parses, and neither to texts alone nor with words among its statements."""
     tree = parsed(code)
-    return tree is not None and not all(
-        isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant | ast.Name) for s in tree.body
-    )
+    if tree is None or any(map(is_word, tree.body)):
+        return False
+    return not all(isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant) for s in tree.body)
 
 
 def split_blocks(lines: list[str]) -> tuple[list[Block], str]:

@@ -47,6 +47,7 @@ FENCES = {
 PROSE = {
     "before and behind": f"Here is the function:\n\n{ROOT}\n\nThis works because it's right.",
     "words that parse": f"Here is the function:\n{ROOT}\nDone\nEnjoy",
+    "words behind alone": f"{ROOT}\nDone",
     "an indented block": "Here:\n\n" + textwrap.indent(ROOT, "    ") + "\n\nBye now",
     "import in prose": f"import it like this, or\nfrom now on use\n{ROOT}",
 }

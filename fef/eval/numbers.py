@@ -42,6 +42,7 @@ _FILLER = re.compile(
 )
 _WORD = re.compile(r"[^\W\d_]{2}")
 _LIST_MARKER = re.compile(r"^\s*[0-9]+[.)]\s+(?=\S)", re.MULTILINE)
+_BESIDE = 30  # characters
 # What makes a number the name or the number of steps.
 _LABEL_BEFORE = re.compile(r"\b(?:step|part|question|problem|example|line)\s*#?$", re.IGNORECASE)
 _STEPS_BEFORE = re.compile(r"\b(?:in|after)\s*$", re.IGNORECASE)
@@ -108,10 +109,13 @@ def result_of(clause: str) -> str | None:
 
 def numbers_of(clause: str) -> list[re.Match[str]]:
     """The amounts in a clause."""
-    return [found for found in _NUMBER.finditer(clause) if is_amount(clause[: found.start()], clause[found.end() :])]
+    return [found for found in _NUMBER.finditer(clause) if is_amount(found)]
 
 
-def is_amount(before: str, after: str) -> bool:
+def is_amount(found: re.Match[str]) -> bool:
+    """Whether a number is neither the name nor the number of steps, by the words beside it."""
+    before = found.string[max(0, found.start() - _BESIDE) : found.start()]
+    after = found.string[found.end() : found.end() + _BESIDE]
     counts_steps = _STEPS_BEFORE.search(before) and _STEPS_AFTER.match(after)
     return not (counts_steps or _LABEL_BEFORE.search(before))
 

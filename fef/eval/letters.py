@@ -33,7 +33,7 @@ _STATEMENTS = tuple(
     for pattern in (
         rf"\A\s*{_LETTER}[.)]?\s*(?:\n|\Z)",
         rf"(?i:\banswer)(?:\s+{_IS}\b\s*[:=]?|\s*[:=])\s*{_SURELY}{_KIND}{_LETTER}",
-        rf"\b{_RIGHT}\s+(?i:(?:one|option|choice|statement)\s+)?{_IS}\s*:?\s*{_SURELY}{_KIND}{_LETTER}",
+        rf"\b{_RIGHT}(?i:\s+(?:one|option|choice|statement))?(?:\s+{_IS}\s*:?|:)\s*{_SURELY}{_KIND}{_LETTER}",
         rf"{_LETTER}\s+{_IS}\s+{_SURELY}{_RIGHT}",
         rf"(?i:\b(?:pick|choose|chose|select|go with|going with|option|choice))\s+{_KIND}{_LETTER}",
         rf"(?i:\b(?:so|therefore|thus|hence|then)\b),?\s+{_KIND}{_LETTER}(?=\s*(?:[.,;:!?]|\Z|\n))",

@@ -35,6 +35,8 @@ STATED = {
     "I'd say A's wrong; it's C.": "C",
     "Thus $\\boxed{\\text{B}}$ and not A": "B",
     "\\boxed{B} or \\boxed{C": "B",
+    "Correct: b": "B",
+    "Choice A is incorrect; choice C is correct": "C",
     "I choose A.": "A",
     "A is correct": "A",
     "A and B are wrong, so D.": "D",

@@ -16,17 +16,18 @@ MARGIN = 0.5
 """Points of accuracy below `sequential` up to which a method counts as equally accurate."""
 
 HOW_TO_READ = f"""\
-- *right*: problems answered correctly, with a percentile bootstrap 95 % interval. Where all of n are right it has no
-  width; the true share may still be lower by about 3 / n.
+- *right*: problems answered correctly, with Wilson's 95 % interval, which has a width also where all are right.
 - *to sequential*: points of accuracy above or below `sequential` on the same problems, with the paired bootstrap 95 %
   interval. An interval that holds 0 is no evidence of a difference.
 - *passes*: forward passes of any kind a problem (context, draft, verify); *rows*: sequences in them; *token-forwards*: tokens
   in those sequences. A pass of many rows costs a GPU little and a CPU much. In brackets: the multiple of `sequential`.
 - *tokens/pass*: tokens of the answers up to and including the end token, over passes.
 - *seconds*: decoding alone, a problem.
-- *speed-up*: in passes, over one token a pass; behind it, for methods that draft, what the closed form predicts from
+- *speed-up in passes*: over one token per pass; behind it, for methods that draft, what the closed form predicts from
   the measured acceptance of each slot of a full window. {BELOW} marks where the measured one falls below: windows are cut
   where a text ends.
+- *speed-up in time*: seconds of `sequential` over those of the method, as measured here. A pass of a drafting method may take
+  longer, so it can be below 1 where the one in passes is far above.
 - *law*: the kind of the certificate; `fef certify METHOD` gives its law and reasons.
 - In the pictures a point up and to the left is better; the grey line joins the methods that no other beats in both.
 """

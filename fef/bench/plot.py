@@ -71,7 +71,7 @@ def family_figure(rows: Sequence[Row]) -> Figure:
 
     figure = Figure(figsize=(14.0, 5.0 + 0.1 * len(rows)), dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)
-    figure.suptitle(f"{rows[0].family}: {rows[0].problems} problems, 95 % bootstrap intervals")
+    figure.suptitle(f"{rows[0].family}: {rows[0].problems} problems, Wilson's 95 % intervals")
     panels = figure.subplots(1, len(COSTS), sharey=True)
     for axes, (name, cost) in zip(panels, COSTS.items(), strict=True):
         draw_points(axes, rows, [(cost(row), row.accuracy) for row in rows])

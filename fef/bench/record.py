@@ -13,7 +13,7 @@ from typing import Any
 from fef.bench.acceptance import Acceptance
 from fef.bench.evaluate import Answer, Result
 from fef.bench.spec import MethodSpec
-from fef.bench.summary import Refusal, Row
+from fef.bench.summary import Refusal, Row, summarize
 from fef.decoding.certificate import Certificate
 from fef.errors import InputError
 
@@ -66,17 +66,21 @@ def result_value(result: Result, texts: bool) -> dict[str, Any]:
 
 
 def read_record(path: Path) -> Record:
-    """Read what `record_json` wrote. Raises InputError for a file that is missing, cut short or something else."""
+    """Read what `record_json` wrote; its rows are counted again from its answers.
+
+    Raises InputError for a file that is missing, cut short or something else.
+    """
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
         if value["format"] != FORMAT:
             raise InputError(f"{path} has format {value['format']}; this version of fef reads {FORMAT}. Run it again.")
+        results = [read_result(found) for found in value["results"]]
         return Record(
             value["command"],
             value["setup"],
-            [read_result(found) for found in value["results"]],
+            results,
             [Refusal(**found) for found in value["refusals"]],
-            [Row(**found) for found in value["rows"]],
+            summarize(results, value["setup"]["settings"]["seed"]),
             value["comparisons"],
             value["finished"],
         )

@@ -1,4 +1,4 @@
-"""Bootstrap intervals of right-or-wrong outcomes, and the Pareto frontier. Pure functions on numbers."""
+"""The bootstrap interval of paired right-or-wrong outcomes, and the Pareto frontier. Pure functions on numbers."""
 
 from __future__ import annotations
 
@@ -6,18 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-__all__ = ["difference_interval", "frontier", "share_interval"]
+__all__ = ["difference_interval", "frontier"]
 
 RESAMPLES = 10_000
 TAILS = (0.025, 0.975)
-
-
-def share_interval(right: int, count: int, seed: int) -> tuple[float, float]:
-    """Percentile bootstrap 95 % interval of the share right / count (Efron and Tibshirani 1993, section 13.3)."""
-    # resampling `count` right-or-wrong outcomes with replacement makes the number of right ones binomial
-    shares = np.random.default_rng(seed).binomial(count, right / count, RESAMPLES) / count
-    low, high = np.quantile(shares, TAILS)
-    return float(low), float(high)
 
 
 def difference_interval(first: Sequence[bool], second: Sequence[bool], seed: int) -> tuple[float, float]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from fef.bench.acceptance import Acceptance
 from fef.bench.evaluate import Result
-from fef.bench.statistics import difference_interval, share_interval
+from fef.bench.statistics import difference_interval
+from fef.intervals import wilson_interval
 
 __all__ = ["ALL_FAMILIES", "Refusal", "Row", "summarize"]
 
@@ -27,12 +28,12 @@ class Refusal:
 class Row:
     """One method on one family.
 
-    accuracy, low and high (a bootstrap 95 % interval) in %; calls, rows, token_forwards and seconds summed over problems;
+    accuracy, low and high (Wilson's 95 % interval) in %; calls, rows, token_forwards and seconds summed over problems;
     tokens_per_call: answer tokens with the end token, over calls. Against `sequential` on the same problems, None where
     it was not run: difference in points of accuracy with its paired bootstrap 95 % interval, and calls, rows,
-    token-forwards and seconds as multiples of its own. speedup: passes that one token a pass takes over those taken, by
-    `sequential` if it was run; predicted_speedup: the same by the closed form from the measured acceptance, None for
-    methods that draft nothing. certificate: the kind.
+    token-forwards and seconds as multiples of its own. pass_speedup: passes that one token per pass takes over those taken,
+    by `sequential` if it was run; predicted_pass_speedup: the same by the closed form from the measured acceptance, None
+    for methods that draft nothing. certificate: the kind.
     """
 
     family: str
@@ -53,13 +54,18 @@ class Row:
     rows_ratio: float | None
     token_forwards_ratio: float | None
     seconds_ratio: float | None
-    speedup: float
-    predicted_speedup: float | None
+    pass_speedup: float
+    predicted_pass_speedup: float | None
     certificate: str
 
     @property
+    def time_speedup(self) -> float | None:
+        """Seconds that `sequential` takes over those taken; None where either is not known."""
+        return 1 / self.seconds_ratio if self.seconds_ratio else None
+
+    @property
     def below_prediction(self) -> bool:
-        return self.predicted_speedup is not None and self.speedup < self.predicted_speedup
+        return self.predicted_pass_speedup is not None and self.pass_speedup < self.predicted_pass_speedup
 
 
 def summarize(results: Sequence[Result], seed: int) -> list[Row]:
@@ -103,7 +109,7 @@ def row_of(result: Result, base: Result | None, seed: int) -> Row:
     answers = result.answers
     count = len(answers)
     right = sum(a.right for a in answers)
-    low, high = share_interval(right, count, seed)
+    low, high = wilson_interval(right, count)
     calls = total(result, "calls")
     tokens_per_call = sum(a.tokens for a in answers) / max(1, calls)
     difference: tuple[float | None, ...] = (None, None, None)
@@ -140,8 +146,8 @@ def row_of(result: Result, base: Result | None, seed: int) -> Row:
         rows_ratio=against("rows"),
         token_forwards_ratio=against("token_forwards"),
         seconds_ratio=None if base is None else ratio(result.seconds, base.seconds),
-        speedup=tokens_per_call * one_token,
-        predicted_speedup=result.acceptance.predicted(per_round, one_token),
+        pass_speedup=tokens_per_call * one_token,
+        predicted_pass_speedup=result.acceptance.predicted(per_round, one_token),
         certificate=result.certificate.kind,
     )
 

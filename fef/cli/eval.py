@@ -180,12 +180,12 @@ def read_task(
     name: str, data: Path | None, file: Path | None, fields: Sequence[str], limit: int | None
 ) -> tuple[Path, list[Any]]:
     """The task's file and the examples of its test set."""
-    from fef.eval.datasets import parse_mapping, read_examples
+    from fef.eval.datasets import parse_mapping
     from fef.eval.tasks import TASKS
 
     task = TASKS[name]
     path = file if file is not None else data_folder(data) / task.file
-    examples = read_examples(path, task.fields, parse_mapping(fields, task.fields))
+    examples = task.read(path, parse_mapping(fields, task.fields))
     chosen = [example for example in examples if task.select(example)][:limit]
     if not chosen:
         raise OptionError(f"{path} has no example of the test set of {name}.")

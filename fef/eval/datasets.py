@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from fef.errors import InputError, OptionError
+from fef.eval.fields import Reader
 
 __all__ = ["Example", "data_directory", "parse_mapping", "read_examples"]
 
@@ -26,7 +27,7 @@ def data_directory(given: Path | None) -> Path:
     return folder
 
 
-def parse_mapping(pairs: Sequence[str], allowed: Sequence[str]) -> dict[str, str]:
+def parse_mapping(pairs: Sequence[str], allowed: Iterable[str]) -> dict[str, str]:
     """`["question=prompt"]`: the task's field and the name it has in the file. Raises OptionError."""
     names = {}
     for pair in pairs:
@@ -39,11 +40,21 @@ def parse_mapping(pairs: Sequence[str], allowed: Sequence[str]) -> dict[str, str
     return names
 
 
-def read_examples(path: Path, fields: Sequence[str], names: Mapping[str, str] | None = None) -> list[Example]:
+def accept(_: Example) -> None:
+    """Takes every example."""
+
+
+def read_examples(
+    path: Path,
+    fields: Mapping[str, Reader],
+    names: Mapping[str, str] | None = None,
+    check: Callable[[Example], None] = accept,
+) -> list[Example]:
     """Read a task file; blank lines are skipped. `names`: what a field is called in the file, where it differs.
 
-    Raises InputError with the line number for a line that is no JSON object or lacks one of `fields`, and for a file that
-    is missing or has no example.
+    check: raises ValueError, saying what is wrong, for an example whose fields cannot go together. Raises InputError with
+    the line number for a line that is no JSON object, lacks one of `fields`, or holds in one what its reader does not take,
+    and for a file that is missing or has no example.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -52,17 +63,22 @@ def read_examples(path: Path, fields: Sequence[str], names: Mapping[str, str] | 
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"Cannot read {path} ({error}). Give a UTF-8 file with one JSON object a line.") from error
     # not splitlines: U+2028 and the like may stand inside a JSON string
-    lines = enumerate(text.split("\n"), start=1)
-    examples = [parse_line(line, f"{path}:{n}", fields, names or {}) for n, line in lines if line.strip()]
+    lines = [(f"{path}:{n}", line) for n, line in enumerate(text.split("\n"), start=1) if line.strip()]
+    examples = [parse_line(line, where, fields, names or {}) for where, line in lines]
     if not examples:
         raise InputError(f"{path} has no example; it needs one JSON object a line.")
+    for (where, _), example in zip(lines, examples, strict=True):
+        try:
+            check(example)
+        except ValueError as error:
+            raise InputError(f"{where}: {error}. Fix or remove the line.") from None
     return examples
 
 
-def parse_line(line: str, where: str, fields: Sequence[str], names: Mapping[str, str]) -> Example:
+def parse_line(line: str, where: str, fields: Mapping[str, Reader], names: Mapping[str, str]) -> Example:
     try:
         record = json.loads(line)
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         raise InputError(f"{where}: not JSON ({error}). Fix or remove the line.") from None
     if not isinstance(record, dict):
         raise InputError(f"{where}: {type(record).__name__}, not a JSON object. Fix or remove the line.")
@@ -72,4 +88,15 @@ def parse_line(line: str, where: str, fields: Sequence[str], names: Mapping[str,
             f"{where}: no field {', '.join(missing)}; it has {', '.join(record) or 'none'}. Map a field with --field "
             "NAME=FIELD."
         )
-    return record | {ours: record[theirs] for ours, theirs in names.items() if theirs in record}
+    found = {}
+    for field, read in fields.items():
+        name = names.get(field, field)
+        try:
+            found[field] = read(record[name])
+        except ValueError as error:
+            kind = "null" if record[name] is None else type(record[name]).__name__
+            raise InputError(
+                f"{where}: the field {name} must be {error}, not {kind}. Fix the line, or map another field with --field "
+                f"{field}=FIELD."
+            ) from None
+    return record | found

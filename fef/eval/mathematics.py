@@ -1,58 +1,50 @@
 """The final expression of a worked answer in LaTeX, and when two of them are the same (MATH).
 
 The normal form is light: it removes what never carries meaning (spacing, `\\left`, text, units) and writes fractions, roots
-and decimals in one way. It does no algebra: `x + 1` and `1 + x` differ.
+and numbers in one way. It does no algebra: `x + 1` and `1 + x` differ.
 """
 
 from __future__ import annotations
 
 import re
-from fractions import Fraction
+
+from fef.eval.latex import boxes, with_braces
+from fef.eval.numbers import read_number, same_number
 
 __all__ = ["final_expression", "normal_form", "same_expression"]
 
 _FINAL = re.compile(r"final answer is:?\s*(.+?)(?:\.\s|\.?$|I hope)", re.IGNORECASE | re.MULTILINE)
 _DOLLARS = re.compile(r"\$([^$]+)\$")
 
-_DROPPED = re.compile(
-    r"\\left|\\right|(?<!\\)\\[!,;: ]|\\q?quad|\\displaystyle|\\(?:big|Big)[lr]?|\^\{?\\circ\}?|\\degree|\\\$|\$|\\%|%"
-    r"|\\(?:mbox|text|textbf|mathrm)\{\s*(?:cm|m|in|inch|inches|ft|feet|units?|degrees?|square|cubic|dollars?|cents?|"
-    r"hours?|minutes?|seconds?|days?|miles?|mph|sq)[^{}]*\}(?:\^\{?\d\}?)?"
+_UNIT = (
+    r"(?:(?:square|cubic|sq)\b\.?\s*)?(?:units?|degrees?|dollars?|cents?|inch(?:es)?|in|feet|foot|ft|yards?|miles?|mi|mph|"
+    r"[ckm]?m|(?:centi|milli|kilo)?met(?:er|re)s?|k?g|(?:kilo)?grams?|pounds?|lbs?|seconds?|minutes?|hours?|days?|weeks?|"
+    r"months?|years?)\b\.?"
 )
-_TEXT = re.compile(r"\\(?:text|textbf|textit|mbox|mathrm|mathbf|operatorname)\{([^{}]*)\}")
-_SHORT_FRACTION = re.compile(r"\\frac(?:\{([^{}]*)\}|(\w))(?:\{([^{}]*)\}|(\w))")
+_UNITS = rf"\s*{_UNIT}(?:\s*(?:/|per\b)?\s*{_UNIT})*\s*"
+_POWER = r"(?:\^\{?\d\}?)?"
+_UNIT_TEXT = re.compile(rf"(?<=[\w}}).$\s%])\\(?:mbox|text|textbf|textrm|mathrm)\{{{_UNITS}\}}{_POWER}")
+_QUANTITY_TEXT = re.compile(rf"\\(?:mbox|text|textbf|textrm|mathrm)\{{([^{{}}]*\d){_UNITS}\}}{_POWER}")
+_DROPPED = re.compile(
+    r"\\left(?![A-Za-z])|\\right(?![A-Za-z])|(?<!\\)\\[!,;: ]|\\q?quad|\\displaystyle|\\(?:big|Big)[lr]?(?![A-Za-z])"
+    r"|\^\s*\{?\\circ\}?|\\degree|\\\$|\$|\\%|%"
+)
+_TEXT = re.compile(r"\\(?:text|textbf|textit|textrm|mbox|mathrm|mathbf|operatorname)\{([^{}]*)\}")
 _SLASH = re.compile(r"(?<!\w)(-?\d+)/(\d+)(?![\w{])")
-_SHORT_ROOT = re.compile(r"\\sqrt\s*(\w)")
+_THOUSANDS = re.compile(r"(?<=\d)(?:\{,\}|,\\!)\s*(?=\d{3}(?!\d))")
 _LABEL = re.compile(r"^(?:[a-zA-Z]|[a-zA-Z]\([a-zA-Z]\))=(?=.)")
 _CHOICE = re.compile(r"^\(([A-Z])\)$")
-_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
-_NUMBER = re.compile(r"-?(?:\d+(?:\.\d*)?|\.\d+)")
-_FRACTION = re.compile(r"(-?)\\frac\{(-?\d+)\}\{(-?\d+)\}")
 
 
 def final_expression(text: str) -> str | None:
-    """What stands in the last `\\boxed{}`, after "final answer is", or else between the last dollars; None without any."""
-    boxed = last_boxed(text)
-    if boxed is not None:
-        return boxed
+    """What stands in the last `\\boxed{}` that closes, after "final answer is", or else between the last dollars; or None."""
+    boxed = boxes(text)
+    if boxed:
+        return boxed[-1]
     for pattern in (_FINAL, _DOLLARS):
         found = pattern.findall(text)
         if found:
             return str(found[-1]).strip()
-    return None
-
-
-def last_boxed(text: str) -> str | None:
-    """The contents of the last `\\boxed{...}` or `\\fbox{...}`, braces inside it balanced; None where it never closes."""
-    start = max(text.rfind("\\boxed{"), text.rfind("\\fbox{"))
-    if start < 0:
-        return None
-    begin = text.index("{", start) + 1
-    depth = 1
-    for i in range(begin, len(text)):
-        depth += (text[i] == "{") - (text[i] == "}")
-        if depth == 0:
-            return text[begin:i]
     return None
 
 
@@ -61,33 +53,19 @@ def same_expression(first: str | None, second: str | None) -> bool:
     if first is None or second is None:
         return False
     a, b = normal_form(first), normal_form(second)
-    if a == b:
-        return True
-    x, y = as_fraction(a), as_fraction(b)
-    return x is not None and x == y
+    return a == b or same_number(a, b)
 
 
 def normal_form(text: str) -> str:
     """The expression without what carries no meaning, with fractions, roots and numbers written in one way."""
-    text = text.strip().rstrip(".").replace("\n", "")
-    text = text.replace("\\dfrac", "\\frac").replace("\\tfrac", "\\frac").replace("\\cfrac", "\\frac")
-    text = _DROPPED.sub("", text)
-    text = _TEXT.sub(r"\1", text)
-    text = re.sub(r"\s+", "", text)
-    text = _THOUSANDS.sub("", text) if _NUMBER.fullmatch(text.replace(",", "")) else text
-    text = _SHORT_ROOT.sub(r"\\sqrt{\1}", text)
-    text = _SHORT_FRACTION.sub(lambda m: f"\\frac{{{m[1] or m[2] or ''}}}{{{m[3] or m[4] or ''}}}", text)
+    text = text.replace("\u2212", "-").replace("\n", " ").strip()
+    text = _THOUSANDS.sub("", text).replace("{,}", ",")
+    text = re.sub(r"\\[dtc]frac(?![A-Za-z])", r"\\frac", text)
+    text = _QUANTITY_TEXT.sub(r"\1", _UNIT_TEXT.sub("", text))
+    text = _TEXT.sub(r"\1", _DROPPED.sub("", text)).strip().rstrip(".")
+    text = with_braces(text)
     text = _SLASH.sub(r"\\frac{\1}{\2}", text)
-    text = text.replace("\\neq", "\\ne").replace("\\leq", "\\le").replace("\\geq", "\\ge")
-    return _CHOICE.sub(r"\1", _LABEL.sub("", text))
-
-
-def as_fraction(text: str) -> Fraction | None:
-    """The value of a plain number or of a `\\frac` of whole numbers."""
-    if _NUMBER.fullmatch(text):
-        return Fraction(text)
-    found = _FRACTION.fullmatch(text)
-    if found is None or int(found[3]) == 0:
-        return None
-    value = Fraction(int(found[2]), int(found[3]))
-    return -value if found[1] else value
+    for long, short in (("\\neq", "\\ne"), ("\\leq", "\\le"), ("\\geq", "\\ge")):
+        text = re.sub(rf"\{long}(?![A-Za-z])", rf"\{short}", text)
+    text = _CHOICE.sub(r"\1", _LABEL.sub("", text))
+    return read_number(text) or text

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fef.eval.records import Record
+from fef.intervals import wilson_interval
 
-__all__ = ["Summary", "summarize", "wilson_interval"]
+__all__ = ["Summary", "summarize"]
 
 
 @dataclass(frozen=True)
@@ -53,11 +53,3 @@ def summarize(records: Sequence[Record]) -> Summary:
         cut=sum(r.cut_characters > 0 for r in records),
         unfinished=sum(r.finish_reason == "length" for r in records),
     )
-
-
-def wilson_interval(right: int, count: int, z: float = 1.959963984540054) -> tuple[float, float]:
-    """Wilson's score interval of the share right / count (JASA 22, 1927); z: of the level, by default 95 %."""
-    share = right / count
-    centre = (share + z * z / (2 * count)) / (1 + z * z / count)
-    half = z / (1 + z * z / count) * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    return max(0.0, centre - half), min(1.0, centre + half)

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import string
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fef.errors import OptionError
-from fef.eval.datasets import Example, read_examples
+from fef.eval import fields
+from fef.eval.code import python_code
+from fef.eval.datasets import Example, accept, read_examples
+from fef.eval.fields import Reader
 from fef.eval.letters import chosen_letter
 from fef.eval.mathematics import final_expression, same_expression
 from fef.eval.numbers import final_number, same_number
-from fef.eval.programs import code_of, humaneval_program, mbpp_program, passes
+from fef.eval.programs import called_names, humaneval_program, mbpp_program, passes
 
 __all__ = ["TASKS", "Message", "Prompt", "Task", "Verdict", "prompt_of", "shots_for"]
 
 Message = dict[str, str]
 Prompt = str | list[Message]
-LETTERS = "ABCDEFGHIJ"
+LETTERS = string.ascii_uppercase
 
 
 @dataclass(frozen=True)
@@ -38,13 +42,14 @@ class Task:
     """A task: `ask` words an example as the user's turn, `answer` gives a shot's reply, `score` judges a response.
 
     file: the examples; shots_file: where worked examples come from ("" for a task that has none), and is_shot which of them
-    may be one; fields: what an example must have; select: which examples are the test set; problems: how many that set has
+    may be one; fields: what an example must have, and how each is read; check: raises ValueError for an example whose fields
+    do not go together; select: which examples are the test set; problems: how many that set has
     where figures are published. max_new_tokens: what a run without a preset uses.
     """
 
     name: str
     file: str
-    fields: tuple[str, ...]
+    fields: Mapping[str, Reader]
     ask: Callable[[Example], str]
     answer: Callable[[Example], str]
     score: Callable[[Example, str], Verdict]
@@ -53,7 +58,12 @@ class Task:
     shots_file: str = ""
     select: Callable[[Example], bool] = every_example
     is_shot: Callable[[Example], bool] = every_example
+    check: Callable[[Example], None] = accept
     runs_code: bool = False
+
+    def read(self, path: Path, names: Mapping[str, str] | None = None) -> list[Example]:
+        """The examples of a file (`read_examples`)."""
+        return read_examples(path, self.fields, names, self.check)
 
 
 def ask_gsm8k(example: Example) -> str:
@@ -68,6 +78,11 @@ def drop_calculator_marks(text: str) -> str:
     """The solution without its `<<16-3-4=9>>` marks."""
     parts = text.split("<<")
     return parts[0] + "".join(part.partition(">>")[2] for part in parts[1:])
+
+
+def check_gsm8k(example: Example) -> None:
+    if final_number(example["answer"]) is None:
+        raise ValueError("the answer has no number")
 
 
 def score_gsm8k(example: Example, response: str) -> Verdict:
@@ -91,9 +106,15 @@ def ask_humaneval(example: Example) -> str:
     )
 
 
+def check_humaneval(example: Example) -> None:
+    if f"def {example['entry_point']}(" not in example["prompt"]:
+        raise ValueError(f"the prompt does not begin the function {example['entry_point']!r}")
+
+
 def score_humaneval(example: Example, response: str) -> Verdict:
-    program = humaneval_program(example["prompt"], example["entry_point"], example["test"], response)
-    return Verdict(passes(program), code_of(response))
+    code = python_code(response, [example["entry_point"]])
+    program = humaneval_program(example["prompt"], example["entry_point"], example["test"], code)
+    return Verdict(passes(program), code)
 
 
 def ask_mbpp(example: Example) -> str:
@@ -106,12 +127,19 @@ def answer_mbpp(example: Example) -> str:
 
 
 def score_mbpp(example: Example, response: str) -> Verdict:
-    program = mbpp_program(example["test_setup_code"], example["test_list"], response)
-    return Verdict(passes(program), code_of(response))
+    setup, tests = example["test_setup_code"], example["test_list"]
+    code = python_code(response, called_names(setup, tests))
+    return Verdict(passes(mbpp_program(setup, tests, code)), code)
+
+
+def letters_of(example: Example) -> str:
+    """The letters of an example's choices."""
+    return LETTERS[: len(example["choices"])]
 
 
 def ask_mmlu(example: Example) -> str:
-    choices = "\n".join(f"{letter}. {choice}" for letter, choice in zip(LETTERS, example["choices"], strict=False))
+    pairs = zip(letters_of(example), example["choices"], strict=True)
+    choices = "\n".join(f"{letter}. {choice}" for letter, choice in pairs)
     return f"{example['question'].strip()}\n{choices}\nAnswer:"
 
 
@@ -121,8 +149,16 @@ def answer_mmlu(example: Example) -> str:
     return LETTERS[answer] if isinstance(answer, int) else str(answer)
 
 
+def check_mmlu(example: Example) -> None:
+    choices, answer = example["choices"], example["answer"]
+    if len(choices) > len(LETTERS):
+        raise ValueError(f"{len(choices)} choices are more than there are letters")
+    if answer not in (range(len(choices)) if isinstance(answer, int) else [*letters_of(example)]):
+        raise ValueError(f"the answer {answer!r} is none of the {len(choices)} choices")
+
+
 def score_mmlu(example: Example, response: str) -> Verdict:
-    found = chosen_letter(response)
+    found = chosen_letter(response, letters_of(example))
     return Verdict(found == answer_mmlu(example), found)
 
 
@@ -132,18 +168,19 @@ TASKS: Mapping[str, Task] = {
         Task(
             "gsm8k",
             "gsm8k_test.jsonl",
-            ("question", "answer"),
+            {"question": fields.text, "answer": fields.text_or_number},
             ask_gsm8k,
             answer_gsm8k,
             score_gsm8k,
             problems=1319,
             max_new_tokens=256,
             shots_file="gsm8k_train.jsonl",
+            check=check_gsm8k,
         ),
         Task(
             "math",
             "math500.jsonl",
-            ("prompt", "answer"),
+            {"prompt": fields.text, "answer": fields.text_or_number},
             ask_math,
             lambda example: str(example["answer"]),
             score_math,
@@ -153,18 +190,22 @@ TASKS: Mapping[str, Task] = {
         Task(
             "humaneval",
             "humaneval.jsonl",
-            ("prompt", "entry_point", "test"),
+            dict.fromkeys(("prompt", "entry_point", "test"), fields.text),
             ask_humaneval,
             lambda example: str(example["prompt"] + example["canonical_solution"]),
             score_humaneval,
             problems=164,
             max_new_tokens=512,
+            check=check_humaneval,
             runs_code=True,
         ),
         Task(
             "mbpp",
             "mbpp.jsonl",
-            ("text", "code", "task_id", "test_setup_code", "test_list"),
+            {
+                **{"text": fields.text, "code": fields.text, "task_id": fields.whole_number},
+                **{"test_setup_code": fields.lines, "test_list": fields.texts},
+            },
             ask_mbpp,
             answer_mbpp,
             score_mbpp,
@@ -179,13 +220,17 @@ TASKS: Mapping[str, Task] = {
         Task(
             "mmlu",
             "mmlu_test.jsonl",
-            ("question", "choices", "answer", "subject"),
+            {
+                **{"question": fields.text, "choices": fields.texts, "answer": fields.choice},
+                "subject": fields.text,
+            },
             ask_mmlu,
             answer_mmlu,
             score_mmlu,
             problems=14042,
             max_new_tokens=3,
             shots_file="mmlu_dev.jsonl",
+            check=check_mmlu,
         ),
     )
 }
@@ -200,7 +245,7 @@ def shots_for(task: Task, folder: Path, count: int) -> list[Example]:
         return []
     if not task.shots_file:
         raise OptionError(f"{task.name} has no worked examples, so --shots must be 0; got {count}.")
-    found = [e for e in read_examples(folder / task.shots_file, task.fields) if task.is_shot(e)]
+    found = [e for e in task.read(folder / task.shots_file) if task.is_shot(e)]
     if len(found) < count:
         raise OptionError(f"{task.name} has {len(found)} worked examples; --shots {count} asks for more.")
     return found

@@ -23,7 +23,7 @@ def make_row() -> Callable[..., Row]:
     """A row of 10 problems that is `sequential` itself but for what is given."""
 
     numbers = {"accuracy": 90.0, "low": 70.0, "high": 100.0, "calls": 100, "rows": 100, "token_forwards": 2000}
-    numbers |= {"seconds": 5.0, "tokens_per_call": 1.0, "speedup": 1.0, "predicted_speedup": None}
+    numbers |= {"seconds": 5.0, "tokens_per_call": 1.0, "pass_speedup": 1.0, "predicted_pass_speedup": None}
     numbers |= dict.fromkeys(("difference", "difference_low", "difference_high"), 0.0)
     numbers |= dict.fromkeys(("calls_ratio", "rows_ratio", "token_forwards_ratio", "seconds_ratio"), 1.0)
     words = {"family": "joint", "method": "sequential", "problems": 10, "certificate": "greedy"}

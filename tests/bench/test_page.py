@@ -21,7 +21,15 @@ SETUP = {
 def record(make_row):
     rows = [
         make_row(),
-        make_row(method="fef", difference=0.0, calls=14, speedup=7.1, predicted_speedup=8.0),
+        make_row(
+            method="fef",
+            difference=0.0,
+            calls=14,
+            pass_speedup=7.1,
+            predicted_pass_speedup=8.0,
+            seconds=9.55,
+            seconds_ratio=1.91,
+        ),
         make_row(method="dual", difference=-40.0, calls=5),
         make_row(method="a|b", difference=-MARGIN, calls=20),
     ]
@@ -50,7 +58,8 @@ def test_the_page_says_who_wins_from_the_rows(record, make_row):
     assert "| `a\\|b` | **yes** (-0.5), 2.0 |" in page
     assert "- joint: the fewest passes with a yes are those of `fef`, 1.4 a problem." in page
     assert "![Accuracy against passes and seconds, joint](results-joint.png)" in page
-    assert "7.10 <, 8.00" in page
+    assert "| speed-up in passes, predicted | speed-up in time |" in page
+    assert "| 7.10 <, 8.00 | 0.52 |" in page
     assert "- `demask`: It has no head." in page
     assert "gave the same tokens on 9 of 10 problems" in page
     assert "cpu (a chip, 2 threads)" in page

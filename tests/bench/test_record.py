@@ -24,17 +24,25 @@ def result(label: str, rights: list[bool], calls: int, family: str = "joint", **
 @pytest.fixture
 def record() -> Record:
     results = [result("sequential", [True, True, False, True], 6), result("fef", [True, False, True, True], 3)]
-    return Record("fef bench", {"texts": True}, results, [Refusal("joint", "x", "no")], summarize(results, 0), [], True)
+    return Record(
+        "fef bench",
+        {"texts": True, "settings": {"seed": 0}},
+        results,
+        [Refusal("joint", "x", "no")],
+        summarize(results, 0),
+        [],
+        True,
+    )
 
 
 def test_a_record_is_read_back_as_it_was(record, tmp_path):
     path = tmp_path / "r.json"
     path.write_text(record_json(record))
     assert read_record(path) == record
-    path.write_text(record_json(replace(record, setup={"texts": False})))
+    path.write_text(record_json(replace(record, setup={"texts": False, "settings": {"seed": 0}})))
     assert "text 0" not in path.read_text()
     blank = [replace(r, answers=tuple(replace(a, text="") for a in r.answers)) for r in record.results]
-    assert read_record(path) == replace(record, setup={"texts": False}, results=blank)
+    assert read_record(path) == replace(record, setup={"texts": False, "settings": {"seed": 0}}, results=blank)
 
 
 @pytest.mark.parametrize("change", ["cut", "format", "other", "list", "missing", "columns"])
@@ -57,14 +65,29 @@ def test_other_files_are_refused(record, tmp_path, change):
 
 def test_rows_against_sequential(record):
     sequential, fef = record.rows
-    assert (sequential.difference, sequential.calls_ratio, sequential.speedup) == (0, 1, 1)
-    assert sequential.predicted_speedup is None and not sequential.below_prediction
+    assert (sequential.difference, sequential.calls_ratio, sequential.pass_speedup) == (0, 1, 1)
+    assert sequential.predicted_pass_speedup is None and not sequential.below_prediction
     assert fef.difference == 0 and fef.difference_low < 0 < fef.difference_high
     assert (fef.calls_ratio, fef.rows_ratio, fef.token_forwards_ratio) == (0.5, 0.5, 1)
     # 12 calls, 8 rounds: 1.5 calls a round; 1 + 8/9 tokens without a bonus; sequential takes 1 call a token
-    assert fef.predicted_speedup == pytest.approx((1 + 8 / 9) / 1.5)
-    assert fef.speedup == 2 and not fef.below_prediction
-    assert replace(fef, speedup=1.2).below_prediction
+    assert fef.predicted_pass_speedup == pytest.approx((1 + 8 / 9) / 1.5)
+    assert fef.pass_speedup == 2 and not fef.below_prediction
+    assert replace(fef, pass_speedup=1.2).below_prediction
+
+
+def test_all_right_has_an_interval_of_some_width_and_time_a_speedup_of_its_own():
+    sequential = result("sequential", [True] * 20, 6)
+    slow = replace(result("fef", [True] * 20, 3), seconds=2 * sequential.seconds)
+    rows = summarize([sequential, slow], 0)
+    assert (rows[1].low, rows[1].high) == (pytest.approx(83.887, abs=0.001), 100)
+    assert (rows[1].pass_speedup, rows[1].time_speedup) == (2, 0.5)
+    assert summarize([slow], 0)[0].time_speedup is None
+
+
+def test_rows_are_counted_from_the_answers_of_a_record(record, tmp_path):
+    path = tmp_path / "r.json"
+    path.write_text(record_json(replace(record, rows=[replace(row, low=row.accuracy) for row in record.rows])))
+    assert read_record(path) == record
 
 
 def test_the_baseline_is_sequential_with_default_options():
@@ -76,7 +99,7 @@ def test_the_baseline_is_sequential_with_default_options():
     assert [row.calls_ratio for row in summarize(results, 0)] == [7 / 6, 1, 0.5]
     assert summarize(results[:1] + results[2:], 0)[1].calls_ratio == 3 / 7
     alone = summarize(results[2:], 0)[0]
-    assert alone.difference is None and alone.calls_ratio is None and alone.speedup == 2
+    assert alone.difference is None and alone.calls_ratio is None and alone.pass_speedup == 2
 
 
 def test_several_families_are_pooled_for_methods_that_ran_on_all():

@@ -4,15 +4,7 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fef.bench.statistics import RESAMPLES, difference_interval, frontier, share_interval
-
-
-def test_the_share_interval_is_seeded_and_has_binomial_quantiles():
-    low, high = share_interval(80, 100, seed=1)
-    assert (low, high) == share_interval(80, 100, seed=1)
-    exact = scipy.stats.binom(100, 0.8).ppf([0.025, 0.975]) / 100
-    assert [low, high] == pytest.approx(list(exact), abs=0.011)
-    assert share_interval(4, 4, seed=0) == (1.0, 1.0)
+from fef.bench.statistics import RESAMPLES, difference_interval, frontier
 
 
 def pairs(gained: int, lost: int, both: int, neither: int) -> tuple[list[bool], list[bool]]:

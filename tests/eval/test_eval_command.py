@@ -35,6 +35,17 @@ def test_every_task_runs_end_to_end(tiny_path: Path, data: Path, task: str) -> N
     assert report["certificate"]["kind"] == "greedy"
 
 
+def test_a_value_that_cannot_be_used_is_refused_before_anything_is_loaded(data: Path, tmp_path: Path) -> None:
+    path = tmp_path / "sanitized.jsonl"
+    good = {"prompt": "Two.", "code": "", "task_id": 11, "test_list": ["assert two()"], "test_imports": ["import math"]}
+    path.write_text(json.dumps(good) + "\n" + json.dumps(good | {"test_imports": {"math": 1}}) + "\n")
+    names = ["--field", "text=prompt", "--field", "test_setup_code=test_imports", "--allow-weak-sandbox"]
+    result = fef("eval", "mbpp", "--model", tmp_path / "nothing", "--data", data, "--file", path, *names)
+    assert result.exit_code == 2
+    assert "sanitized.jsonl:2" in result.stderr
+    assert "test_imports must be" in " ".join(result.stderr.split())
+
+
 def test_a_preset_prints_the_published_figure_and_what_differs(tiny_path: Path, data: Path, tmp_path: Path) -> None:
     arguments = ["eval", "llada-8b-instruct/gsm8k", "--model", tiny_path, "--data", data, "--no-chat", "--shots", 1]
     arguments += ["--method", "fef", "--max-new-tokens", 8, "--limit", 3, "--out", tmp_path / "out"]

@@ -7,33 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from fef.eval.datasets import Example, read_examples
-from fef.eval.programs import code_of, humaneval_program, mbpp_program, passes
+from fef.eval.code import python_code
+from fef.eval.datasets import Example
+from fef.eval.programs import called_names, humaneval_program, mbpp_program
 from fef.eval.tasks import TASKS
 from fef.tasks.sandbox import run_python
 
 # Right, but slow: it tries every divisor of every number up to 10,000, 4 s and more, while the limit of a run is 10 s.
 SLOW_REFERENCES = {"123"}
 
-CODE = {
-    "Sure.\n```python\nx = 1\ny = 2\n```\nDone.\n```\nz\n```": "x = 1\ny = 2",
-    "```\nx = 1\n```": "x = 1",
-    "```py\nx = 1": "x = 1",
-    "[BEGIN]\n'x = 1'\n[DONE] more": "x = 1",
-    "x = 1": "x = 1",
-    "": "",
-}
-
-
-@pytest.mark.parametrize(("response", "code"), CODE.items())
-def test_code_of(response: str, code: str) -> None:
-    assert code_of(response) == code
-
-
 PROMPT = (
     "import math\n\ndef half(x):\n    return x / 2\n\ndef root(x: float) -> float:\n    '''The root of half of x.'''\n"
 )
 TEST = "def check(candidate):\n    assert candidate(8) == 2\n"
+ROOT = {"prompt": PROMPT, "entry_point": "root", "test": TEST}
 RIGHT = {
     "the rest": "    return math.sqrt(half(x))",
     "the rest and more": "    y = half(x)\n\n    return math.sqrt(y)\n\ndef other():\n    raise\nprint(undefined)",
@@ -52,34 +39,55 @@ WRONG = {
 
 @pytest.mark.parametrize("response", RIGHT.values(), ids=RIGHT)
 def test_right_answers_pass(response: str) -> None:
-    assert passes(humaneval_program(PROMPT, "root", TEST, response))
+    assert TASKS["humaneval"].score(ROOT, response).right
 
 
 @pytest.mark.parametrize("response", WRONG.values(), ids=WRONG)
 def test_wrong_answers_fail(response: str) -> None:
-    assert not passes(humaneval_program(PROMPT, "root", TEST, response))
+    assert not TASKS["humaneval"].score(ROOT, response).right
 
 
-def test_mbpp_answers() -> None:
-    tests = ["assert two() == TWO"]
-    assert passes(mbpp_program("TWO = 2", tests, "```python\ndef two():\n    return 2\n```"))
-    assert not passes(mbpp_program("TWO = 2", tests, "def two():\n    return 3"))
+MBPP = {"test_setup_code": "TWO = 2", "test_list": ["assert two() == TWO"]}
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        "```python\ndef two():\n    return 2\n```",
+        "```\n2\n```\n```python\ndef two():\n    return 2\n```\n```python\ntwo()\nraise\n```",
+        "'def two():\n    return 2'\n[DONE]\nYou are an expert",
+        "[BEGIN]\ndef two():\n    return int('2')\n[DONE]",
+        "Here it is:\ndef two():\n    return 2\nIt's right.",
+    ],
+)
+def test_right_answers_to_mbpp_pass(response: str) -> None:
+    assert TASKS["mbpp"].score(MBPP, response).right
+
+
+@pytest.mark.parametrize("response", ["def two():\n    return 3", "", "```bash\ndef two(): return 2\n```"])
+def test_wrong_answers_to_mbpp_fail(response: str) -> None:
+    assert not TASKS["mbpp"].score(MBPP, response).right
 
 
 def references(data: Path) -> list[tuple[str, str, str]]:
     """(id, program of the reference solution, program of a stub) of all 164 and 974 tasks, in both forms of an answer."""
     found = []
     humaneval, mbpp = TASKS["humaneval"], TASKS["mbpp"]
-    for e in read_examples(data / humaneval.file, [*humaneval.fields, "canonical_solution", "task_id"]):
-        found.append((e["task_id"], program_of(e, e["canonical_solution"]), program_of(e, "    return None\n")))
-    for e in read_examples(data / mbpp.file, mbpp.fields):
-        tests = e["test_setup_code"], e["test_list"]
-        found.append((str(e["task_id"]), mbpp_program(*tests, mbpp.answer(e)), mbpp_program(*tests, "pass")))
+    for e in humaneval.read(data / humaneval.file):
+        found.append((e["task_id"], humaneval_of(e, e["canonical_solution"]), humaneval_of(e, "    return None\n")))
+    for e in mbpp.read(data / mbpp.file):
+        found.append((str(e["task_id"]), mbpp_of(e, mbpp.answer(e)), mbpp_of(e, "pass")))
     return found
 
 
-def program_of(example: Example, response: str) -> str:
-    return humaneval_program(example["prompt"], example["entry_point"], example["test"], response)
+def humaneval_of(example: Example, response: str) -> str:
+    code = python_code(response, [example["entry_point"]])
+    return humaneval_program(example["prompt"], example["entry_point"], example["test"], code)
+
+
+def mbpp_of(example: Example, response: str) -> str:
+    setup, tests = example["test_setup_code"], example["test_list"]
+    return mbpp_program(setup, tests, python_code(response, called_names(setup, tests)))
 
 
 def failures(programs: list[tuple[str, str]], seconds: float = 10.0) -> set[str]:
@@ -106,5 +114,5 @@ def test_all_references_pass_and_their_stubs_fail(reference: Path) -> None:
 @pytest.mark.slow
 def test_all_references_pass_as_whole_functions(reference: Path) -> None:
     task = TASKS["humaneval"]
-    examples = read_examples(reference / task.file, [*task.fields, "canonical_solution", "task_id"])
-    assert failures([(e["task_id"], program_of(e, f"```python\n{task.answer(e)}\n```")) for e in examples]) == set()
+    examples = task.read(reference / task.file)
+    assert failures([(e["task_id"], humaneval_of(e, f"```python\n{task.answer(e)}\n```")) for e in examples]) == set()

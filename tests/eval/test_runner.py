@@ -11,12 +11,11 @@ from pathlib import Path
 import pytest
 
 from fef.errors import InputError, OptionError, SandboxError
-from fef.eval.datasets import read_examples
 from fef.eval.records import read_records
 from fef.eval.runner import run
 from fef.eval.settings import Settings
 from fef.eval.shards import Shard
-from fef.eval.summary import summarize, wilson_interval
+from fef.eval.summary import summarize
 from fef.eval.tasks import TASKS
 from fef.generation import Generation, Model
 
@@ -32,7 +31,7 @@ class Alone(Shard):
 
 @pytest.fixture
 def examples(data: Path):
-    return read_examples(data / TASKS["gsm8k"].file, TASKS["gsm8k"].fields)
+    return TASKS["gsm8k"].read(data / TASKS["gsm8k"].file)
 
 
 def answer(model: Model, examples, settings: Settings = SETTINGS, **options):
@@ -124,7 +123,7 @@ def test_programs_need_a_strong_sandbox_or_consent(tiny: Model, data: Path, monk
     from fef.tasks import sandbox
 
     monkeypatch.setattr(sandbox, "_refusal", lambda: "not permitted")
-    examples = read_examples(data / "humaneval.jsonl", TASKS["humaneval"].fields)
+    examples = TASKS["humaneval"].read(data / "humaneval.jsonl")
     settings = Settings("humaneval", "fef", max_new_tokens=8, long_prompts="cut")
     with pytest.raises(SandboxError, match="--allow-weak-sandbox"):
         answer(tiny, examples, settings)
@@ -142,14 +141,6 @@ def test_padding_is_in_no_rate(tiny: Model, examples, monkeypatch) -> None:
     summary = summarize(records)
     assert (summary.tokens, summary.tokens_per_call, summary.unfinished) == (28, 2.0, 0)
     assert summary.tokens_per_second == pytest.approx(28 / summary.seconds)
-
-
-@pytest.mark.parametrize(("right", "count"), [(0, 1), (1, 1), (0, 8), (8, 8), (786, 1000), (1, 1319), (63, 164)])
-def test_wilson_interval_is_that_of_scipy(right: int, count: int) -> None:
-    from scipy.stats import binomtest
-
-    theirs = binomtest(right, count).proportion_ci(method="wilson")
-    assert wilson_interval(right, count) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
 
 
 @pytest.mark.slow

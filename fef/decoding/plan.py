@@ -62,10 +62,12 @@ class Guidance:
 
 @dataclass(frozen=True)
 class CacheRule:
-    """Keys that are kept between passes, and after how many looks a full pass renews them (None: at each block)."""
+    """Keys that are kept between passes. opening: full passes that open a block. refresh: after how many looks another one
+    renews the keys (None: at the next block)."""
 
     kind: CacheKind
     refresh: int | None = None
+    opening: int = 1
 
 
 @dataclass(frozen=True)

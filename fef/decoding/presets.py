@@ -372,11 +372,14 @@ class FactorOptions(CachedOptions):
 
 @dataclass(frozen=True)
 class DelayedCacheOptions(Counts):
+    """dKV-Cache-Decode. As in the released code, the first two passes of a block are full: keys of what the first reveals
+    are kept from the second on."""
+
     refresh: int = whole(4)
 
     def plan(self, network: Network) -> Plan:
         refuse_visible_noise("delayed-cache", network)
-        cache = stale_cache("delayed-cache", "delayed", network, Guidance(), self.refresh)
+        cache = stale_cache("delayed-cache", "delayed", network, Guidance(), self.refresh, opening=2)
         choice = TopScore("drawn", self.quota)
         return Plan("delayed-cache", block_length=self.block_length, choice=choice, cache=cache)
 

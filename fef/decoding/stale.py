@@ -22,8 +22,8 @@ __all__ = ["BlockCausalScorer", "StaleScorer"]
 
 class StaleScorer(RowsScorer):
     """Plain looks that compute a part of the canvas against keys of earlier passes (Fast-dLLM "prefix" and "dual",
-    dKV-Cache "delayed"). A full pass of a row opens each block, answers every look at suspects, and comes every `refresh`
-    looks."""
+    dKV-Cache "delayed"). `opening` full passes of a row open each block, and one answers every look at suspects and comes every
+    `refresh` looks."""
 
     def __init__(self, network: Network, count: int, device: torch.device, rule: CacheRule) -> None:
         super().__init__(network, count, device, Guidance())
@@ -48,7 +48,7 @@ class StaleScorer(RowsScorer):
             self.kept_B &= ~look.checks_B
             return self.look_without(requests, slots_BS, suspects_BC)
         busy_B = (slots_BS >= 0).any(1)
-        renews_B = ~self.kept_B
+        renews_B = ~self.kept_B | (self.looks_B < self.rule.opening)
         if self.rule.refresh is not None:
             renews_B = renews_B | (self.looks_B % self.rule.refresh == 0)
         if suspects_BC is None:

@@ -1,0 +1,68 @@
+"""Decoders that follow the released code of published methods, in plain loops over one request at temperature 0.
+
+Written from the rules of that code, for comparison; nothing is batched, nothing is shared with the library's rules. The mask
+id is never drawn. Each returns the text and the number of network calls.
+"""
+
+from __future__ import annotations
+
+import torch
+from tiny_network import MASK
+from torch import Tensor
+
+from fef.models.stale import StaleCache, full_pass
+from fef.models.transformer import Transformer
+
+Answer = tuple[list[int], int]
+
+
+def best(logits_V: Tensor) -> tuple[int, float]:
+    """The most probable token and its probability."""
+    p_V = law(logits_V)
+    return int(p_V.argmax()), float(p_V.max())
+
+
+def law(logits_V: Tensor) -> Tensor:
+    logits_V = logits_V.double().clone()
+    logits_V[MASK] = -torch.inf
+    return logits_V.softmax(-1)
+
+
+def blocks_of(ids: list[int], block_length: int) -> list[list[int]]:
+    slots = [i for i, token in enumerate(ids) if token == MASK]
+    return [slots[n : n + block_length] for n in range(0, len(slots), block_length)]
+
+
+def logits_of(network: Transformer, ids: list[int]) -> Tensor:
+    return network(torch.tensor([ids]))[0].detach()
+
+
+def delayed_cache(network: Transformer, ids: list[int], block_length: int, refresh: int) -> Answer:
+    """dKV-Cache-Decode (github.com/horseee/dKV-Cache): one token a step; steps 0, 1 and every `refresh`-th of a block compute
+    all positions, the others masks and the token revealed in the step before."""
+    ids, calls = list(ids), 0
+    whole_L = torch.arange(len(ids))[None]
+    for block in blocks_of(ids, block_length):
+        revealed_last: list[int] = []
+        cache: StaleCache | None = None
+        for step in range(len(block)):
+            at = torch.tensor([ids])
+            if cache is None or step <= 1 or step % refresh == 0:
+                seen = full_pass(network, at, whole_L, torch.empty(1, 0, dtype=torch.int64), None)
+                cache = StaleCache.empty(network, at)
+                cache.put(torch.tensor([0]), seen.past)
+                logits_LV = seen.logits_RSV[0]
+            else:
+                fresh = torch.tensor([[token == MASK or i in revealed_last for i, token in enumerate(ids)]])
+                places = fresh.nonzero()[:, 1]
+                logits_SV = cache.step(at, fresh, places[None], torch.tensor([0]), None)[0]
+                cache.store(fresh, torch.tensor([0]))
+                logits_LV = torch.full((len(ids), logits_SV.shape[-1]), torch.nan, dtype=logits_SV.dtype)
+                logits_LV[places] = logits_SV
+            calls += 1
+            open_slots = [i for i in block if ids[i] == MASK]
+            choices = {i: best(logits_LV[i]) for i in open_slots}
+            slot = max(open_slots, key=lambda i: choices[i][1])
+            ids[slot] = choices[slot][0]
+            revealed_last = [slot]
+    return ids, calls

@@ -1,0 +1,38 @@
+"""Published heuristics against decoders that follow their released code in plain loops: the same tokens, the same calls."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import official
+import pytest
+import torch
+from tiny_network import MASK, tiny_network
+
+import fef
+
+RUNS = range(25)
+
+
+def request(run: int) -> list[int]:
+    """A prompt of one to three tokens and 14 masks, of which one may be filled."""
+    generator = torch.Generator().manual_seed(run)
+    prompt = torch.randint(0, 6, (1 + run % 3,), generator=generator).tolist()
+    return prompt + [MASK] * 14
+
+
+def ours(network: Any, ids: list[int], method: str, **options: Any) -> official.Answer:
+    out = fef.decode(network, torch.tensor([ids]), method=method, **options)
+    return out.ids[0].tolist(), out.stats[0]["calls"]
+
+
+@pytest.mark.parametrize("refresh", [2, 4, 5])
+def test_delayed_cache_does_what_its_released_code_does(refresh: int) -> None:
+    renewed_less_often = []
+    for run in RUNS:
+        network, ids = tiny_network(run, scale=0.7), request(run)
+        block_length = (5, 7, 14)[run % 3]
+        found = ours(network, ids, "delayed-cache", block_length=block_length, refresh=refresh)
+        assert found == official.delayed_cache(network, ids, block_length, refresh)
+        renewed_less_often.append(found == official.delayed_cache(network, ids, block_length, refresh=99))
+    assert not all(renewed_less_often)

@@ -45,7 +45,7 @@ def next_look(session: Session) -> Look:
         return Look(slots_BS, hidden=hidden)
     if not revoke.commits:
         slots_BS = slots_BS.masked_fill(checks_B[:, None], -1)
-    return Look(slots_BS, suspects(session, revoke, checks_B), revoke.masked, checks_B, hidden)
+    return Look(slots_BS, suspects(session, revoke, checks_B), revoke.masked, revoke.together, checks_B, hidden)
 
 
 def candidates(session: Session) -> Tensor:

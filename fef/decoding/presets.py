@@ -527,7 +527,8 @@ class WinoOptions:
 
     def plan(self, network: Network) -> Plan:
         refuse_visible_noise("wino", network)
-        return Plan("wino", block_length=self.block_length, choice=WideIn(self.threshold), revoke=WideOut(self.keep))
+        revoke = WideOut(self.keep, together=network.casts_shadows)
+        return Plan("wino", block_length=self.block_length, choice=WideIn(self.threshold), revoke=revoke)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from fef.decoding.finding import Finding
+from fef.decoding.memory import Memory
 
 __all__ = ["DropLargestFalls", "KeepConfident", "Revoke", "Suspects", "WideOut"]
 
@@ -22,7 +23,8 @@ class Suspects:
 
     slots_BC: positions, -1 where there is none. tokens_BC: the tokens there. logp_BCV: the network's law at temperature
     1, with that position masked or not as the rule asks. committed_BC: their probability when they were committed.
-    drafted_BCV: the law they were committed from, if the rule asks. new_B: slots committed in this round.
+    drafted_BCV: the law they were committed from, if the rule asks. new_B: slots committed in this round. memory: what a
+    rule keeps between rounds.
     """
 
     slots_BC: Tensor
@@ -31,6 +33,7 @@ class Suspects:
     committed_BC: Tensor
     drafted_BCV: Tensor | None
     new_B: Tensor
+    memory: Memory
 
     @property
     def real_BC(self) -> Tensor:
@@ -49,7 +52,7 @@ class Suspects:
 class Revoke(Protocol):
     """cycle: rounds of a cycle, the last of which looks at the suspects. commits: does that round commit, too. recent: only
     tokens committed in this cycle are suspects, and none is left unchecked. masked: a suspect is looked at with its own
-    position masked. keeps_laws: the laws that tokens were drawn from are remembered."""
+    position masked. together: by masks that see one another. keeps_laws: the laws that tokens were drawn from are remembered."""
 
     @property
     def cycle(self) -> int: ...
@@ -59,6 +62,8 @@ class Revoke(Protocol):
     def recent(self) -> bool: ...
     @property
     def masked(self) -> bool: ...
+    @property
+    def together(self) -> bool: ...
     @property
     def keeps_laws(self) -> bool: ...
 
@@ -71,9 +76,15 @@ class Revoke(Protocol):
 
 @dataclass(frozen=True)
 class WideOut:
-    """Take back tokens of leave-one-out probability below `keep`, but fewer than were just committed (WINO, 2507.18578)."""
+    """In rounds that commit more than one token, take back tokens of leave-one-out probability below `keep`, fewer than the
+    round before committed (30 in the first of a block): the released code of WINO, 2507.18578.
+
+    together: that probability is read from a mask in the shadow of each position of the block, and these masks see one
+    another; else from the canvas with that position masked.
+    """
 
     keep: float
+    together: bool = True
     cycle = 1
     commits = True
     recent = False
@@ -81,13 +92,22 @@ class WideOut:
     keeps_laws = False
 
     def select(self, s: Suspects) -> Tensor:
+        before_B = s.memory.of("committed before", (), 30, torch.int64)
         failed_B = ((s.confidence_BC < self.keep) & s.real_BC).sum(1)
-        return s.worst(-s.confidence_BC, torch.minimum(failed_B, (s.new_B - 1).clamp(min=0)))
+        count_B = torch.minimum(failed_B, before_B - 1).masked_fill(s.new_B <= 1, 0)
+        before_B.copy_(torch.where(s.new_B > 0, s.new_B, before_B))
+        return s.worst(-s.confidence_BC, count_B)
 
     def finding(self) -> Finding:
-        return Finding(
-            False, "revoke: tokens of low leave-one-out probability are redrawn, which depends on values (law 3)"
+        view = (
+            "by masks in the shadow of the block, as in WINO's code"
+            if self.together
+            else "a row each, not WINO's shadows"
         )
+        reason = (
+            f"revoke: tokens of low leave-one-out probability ({view}) are redrawn, which depends on values (law 3)"
+        )
+        return Finding(False, reason)
 
 
 @dataclass(frozen=True)
@@ -104,6 +124,7 @@ class KeepConfident:
     commits = False
     recent = True
     masked = True
+    together = False
 
     @property
     def cycle(self) -> int:
@@ -139,6 +160,7 @@ class DropLargestFalls:
     commits = True
     recent = False
     masked = False
+    together = False
     keeps_laws = False
 
     def select(self, s: Suspects) -> Tensor:

@@ -41,7 +41,7 @@ class StaleScorer(RowsScorer):
         return super().pass_began(requests, rows, slots_RS, within_BL, time_B)
 
     def look(self, requests: Requests, look: Look) -> Seen:
-        assert look.masked and not look.hidden, "no preset asks for this with a cache"
+        assert look.masked and not look.together and not look.hidden, "no preset asks for this with a cache"
         slots_BS, suspects_BC = look.slots_BS, look.suspects_BC
         if suspects_BC is not None and not self.network.casts_shadows:
             assert look.checks_B is not None, "who looks at suspects"

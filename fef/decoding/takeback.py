@@ -52,8 +52,6 @@ def take_back(session: Session, look: Look, seen: Seen, new_BL: Tensor) -> None:
     assert revoke is not None and suspects_BC is not None and checks_B is not None, "the look asked for suspects"
     assert seen.suspect_BCV is not None, "and they were seen"
     session.passes.unchecked_BL = session.passes.unchecked_BL & ~checks_B[:, None]
-    if not suspects_BC.shape[1]:
-        return
     if eos is not None:
         new_BL = new_BL & eos.up_to_end(canvas)  # what lies behind goes back with its EOS, so it is no progress
     at_BC = suspects_BC.clamp(min=0)
@@ -66,6 +64,7 @@ def take_back(session: Session, look: Look, seen: Seen, new_BL: Tensor) -> None:
         canvas.confidence_BL.gather(1, at_BC),
         drafted_law(session, logp_BCV.shape[-1]).gather(1, at_BCV) if revoke.keeps_laws else None,
         new_BL.sum(1),
+        session.memory,
     )
     row_N, column_N = (revoke.select(found) & (suspects_BC >= 0)).nonzero(as_tuple=True)
     drop_BL = torch.zeros_like(canvas.pending_BL)

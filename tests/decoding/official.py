@@ -66,3 +66,34 @@ def delayed_cache(network: Transformer, ids: list[int], block_length: int, refre
             ids[slot] = choices[slot][0]
             revealed_last = [slot]
     return ids, calls
+
+
+def wino(network: Transformer, ids: list[int], block_length: int, threshold: float, keep: float) -> Answer:
+    """WINO (github.com/Feng-Hong/WINO-DLLM, decoding_wino): the canvas is followed by one mask a position of the block. These
+    see the canvas without their own position, and one another; the canvas does not see them."""
+    ids, calls, L = list(ids), 0, len(ids)
+    for block in blocks_of(ids, block_length):
+        accepted_before = 30
+        while open_slots := [i for i in block if ids[i] == MASK]:
+            visible = torch.zeros(1, L + len(block), L + len(block), dtype=torch.bool)
+            visible[0, :, :L] = True
+            for n, i in enumerate(block):
+                visible[0, L + n, L:] = True
+                visible[0, L + n, i] = False
+            tokens = torch.tensor([ids + [MASK] * len(block)])
+            hidden, _ = network.trunk(tokens, torch.tensor([list(range(L)) + block]), visible)
+            logits_NV = network.logits(hidden)[0]
+            calls += 1
+            most = min(max(int(0.7 * len(open_slots)), 5), 20)
+            drawn = {i: best(logits_NV[i]) for i in open_slots}
+            by_confidence = sorted(open_slots, key=lambda i: -drawn[i][1])
+            accepted = [i for i in by_confidence if drawn[i][1] > threshold][:most] or by_confidence[:1]
+            doubts = [(float(law(logits_NV[L + n])[ids[i]]), i) for n, i in enumerate(block) if ids[i] != MASK]
+            for i in accepted:
+                ids[i] = drawn[i][0]
+            if len(accepted) > 1:
+                failed = sorted(doubt for doubt in doubts if doubt[0] < keep)
+                for _, i in failed if len(failed) < accepted_before else sorted(doubts)[: accepted_before - 1]:
+                    ids[i] = MASK
+            accepted_before = len(accepted)
+    return ids, calls

@@ -36,3 +36,15 @@ def test_delayed_cache_does_what_its_released_code_does(refresh: int) -> None:
         assert found == official.delayed_cache(network, ids, block_length, refresh)
         renewed_less_often.append(found == official.delayed_cache(network, ids, block_length, refresh=99))
     assert not all(renewed_less_often)
+
+
+@pytest.mark.parametrize(("threshold", "keep"), [(0.3, 0.9), (0.4, 0.5)])
+def test_wino_does_what_its_released_code_does(threshold: float, keep: float) -> None:
+    taking_nothing_back = []
+    for run in RUNS:
+        network, ids = tiny_network(run, scale=0.7), request(run)
+        block_length = (5, 7, 14)[run % 3]
+        found = ours(network, ids, "wino", block_length=block_length, threshold=threshold, keep=keep)
+        assert found == official.wino(network, ids, block_length, threshold, keep)
+        taking_nothing_back.append(found == official.wino(network, ids, block_length, threshold, 0.0))
+    assert not all(taking_nothing_back)

@@ -399,7 +399,9 @@ class KlassOptions(CachedOptions):
     history: int = whole(2)
 
     def plan(self, network: Network) -> Plan:
-        return self.plan_for("klass", Stable(self.threshold, self.epsilon, self.history), network)
+        # a cached pass computes the block alone, so nothing is known of later ones
+        across_blocks = self.cache == "none"
+        return self.plan_for("klass", Stable(self.threshold, self.epsilon, self.history, across_blocks), network)
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,8 @@ class Suspects:
 class Revoke(Protocol):
     """cycle: rounds of a cycle, the last of which looks at the suspects. commits: does that round commit, too. recent: only
     tokens committed in this cycle are suspects, and none is left unchecked. masked: a suspect is looked at with its own
-    position masked. together: by masks that see one another. keeps_laws: the laws that tokens were drawn from are remembered."""
+    position masked. together: by masks that see one another. keeps_laws: the laws that tokens were drawn from are
+    remembered."""
 
     @property
     def cycle(self) -> int: ...

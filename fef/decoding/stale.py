@@ -22,8 +22,8 @@ __all__ = ["BlockCausalScorer", "StaleScorer"]
 
 class StaleScorer(RowsScorer):
     """Plain looks that compute a part of the canvas against keys of earlier passes (Fast-dLLM "prefix" and "dual",
-    dKV-Cache "delayed"). `opening` full passes of a row open each block, and one answers every look at suspects and comes every
-    `refresh` looks."""
+    dKV-Cache "delayed"). `opening` full passes of a row open each block; one answers every look at suspects and comes
+    every `refresh` looks."""
 
     def __init__(self, network: Network, count: int, device: torch.device, rule: CacheRule) -> None:
         super().__init__(network, count, device, Guidance())

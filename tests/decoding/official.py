@@ -6,6 +6,8 @@ id is never drawn. Each returns the text and the number of network calls.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from tiny_network import MASK
 from torch import Tensor
@@ -96,4 +98,39 @@ def wino(network: Transformer, ids: list[int], block_length: int, threshold: flo
                 for _, i in failed if len(failed) < accepted_before else sorted(doubts)[: accepted_before - 1]:
                     ids[i] = MASK
             accepted_before = len(accepted)
+    return ids, calls
+
+
+def klass(
+    network: Transformer,
+    ids: list[int],
+    block_length: int,
+    threshold: float,
+    epsilon: float,
+    history: int,
+    forget: bool = False,
+) -> Answer:
+    """KLASS (github.com/shkim0116/KLASS, stable_confident_decode with alg "klass"): one step for each slot, which falls back to
+    one token. The divergences are kept for every position, over all blocks, unless told to forget."""
+    ids, calls = list(ids), 0
+    moved: list[list[float]] = [[torch.inf] for _ in ids]
+    before_LV: Tensor | None = None
+    for block in blocks_of(ids, block_length):
+        step = 0
+        if forget:
+            moved, before_LV = [[torch.inf] for _ in ids], None
+        while open_slots := [i for i in block if ids[i] == MASK]:
+            logits_LV = logits_of(network, ids)
+            calls += 1
+            p_LV = torch.stack([law(logits_V) for logits_V in logits_LV])
+            if before_LV is not None:
+                for i in range(len(ids)):
+                    terms = [(float(p), float(q)) for p, q in zip(p_LV[i], before_LV[i], strict=True) if p > 0]
+                    moved[i].append(sum(p * (math.log(p) - math.log(q)) for p, q in terms))
+            before_LV = p_LV
+            stable = [i for i in open_slots if step >= history - 1 and max(moved[i][-history:]) < epsilon]
+            ready = [i for i in stable if float(p_LV[i].max()) > threshold]
+            for i in ready or [max(open_slots, key=lambda i: float(p_LV[i].max()))]:
+                ids[i] = int(p_LV[i].argmax())
+            step += 1
     return ids, calls

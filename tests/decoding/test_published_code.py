@@ -48,3 +48,16 @@ def test_wino_does_what_its_released_code_does(threshold: float, keep: float) ->
         assert found == official.wino(network, ids, block_length, threshold, keep)
         taking_nothing_back.append(found == official.wino(network, ids, block_length, threshold, 0.0))
     assert not all(taking_nothing_back)
+
+
+@pytest.mark.parametrize(("threshold", "epsilon", "history"), [(0.3, 0.3, 2), (0.4, 0.1, 1), (0.3, 0.5, 3)])
+def test_klass_does_what_its_released_code_does(threshold: float, epsilon: float, history: int) -> None:
+    blocks_matter = []
+    options = {"threshold": threshold, "epsilon": epsilon, "history": history}
+    for run in RUNS:
+        network, ids = tiny_network(run, scale=0.5), request(run)
+        block_length = (5, 7, 14)[run % 3]
+        found = ours(network, ids, "klass", block_length=block_length, **options)
+        assert found == official.klass(network, ids, block_length, **options)
+        blocks_matter.append(found != official.klass(network, ids, block_length, **options, forget=True))
+    assert any(blocks_matter)

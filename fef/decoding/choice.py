@@ -22,7 +22,10 @@ from fef.decoding.quota import PerRound, Quota
 from fef.laws.draws import Noise, Purpose, Site
 
 __all__ = [
+    "LAST_CONFIDENCE",
+    "RISE",
     "SCORES",
+    "AboveMeanRevealed",
     "Candidates",
     "Choice",
     "EntropyBound",
@@ -50,8 +53,8 @@ class Candidates:
     read. logp_BSV: law of the network at temperature 1, bans applied. sampled_law: gives the law with temperature (1 for
     greedy rows), top-p and top-k. quota_B: slots to commit at least. place_BS: slots of the block before each one, as a
     share of the block. length: L. memory: what a rule keeps between rounds. influence: gives
-    D [B, S, S], the influence of slot i on slot j. ahead_BS: slots of later blocks, which a rule that looks ahead sees but may
-    not choose.
+    D [B, S, S], the influence of slot i on slot j. ahead_BS: slots of later blocks, which a rule that looks ahead sees but
+    may not choose.
     """
 
     slots_BS: Tensor
@@ -94,8 +97,8 @@ class Candidates:
 
 class Choice(Protocol):
     """quota: the counts it works with. in_order: only the next slots of the order are candidates. order_words: the order that
-    it makes at one slot a round, if it makes one. reads_tokens: looks at drawn values. looks_ahead: sees the open slots of later
-    blocks, too."""
+    it makes at one slot a round, if it makes one. reads_tokens: looks at drawn values. looks_ahead: sees the open slots of
+    later blocks, too."""
 
     @property
     def quota(self) -> Quota: ...
@@ -438,6 +441,41 @@ class RunningThreshold(Adapted):
         return PRODUCT
 
 
+@dataclass(frozen=True)
+class AboveMeanRevealed(Adapted):
+    """Every slot more confident than the positions drawn so far were on average when last drawn, and at least the quota (the
+    released code of Saber, 2510.18165). Over the whole request: positions that were taken back count, too.
+
+    Notes for `DropLeastRisen` how far the confidence of each slot rose since the round before; infinitely far where a later
+    block was just opened, from zero in the first round of all.
+    """
+
+    quota: Quota = PerRound(1)
+
+    def select(self, c: Candidates) -> Tensor:
+        confidence_BS, at_BS = c.confidence_BS, c.slots_BS.clamp(min=0)
+        revealed_BL = c.memory.of("revealed at", (c.length,), torch.nan, lasting=True)
+        last_BL = c.memory.of(LAST_CONFIDENCE, (c.length,), torch.nan, lasting=True)
+        rise_BL = c.memory.of(RISE, (c.length,), torch.nan, lasting=True)
+        first_B1 = revealed_BL.isnan().all(1, keepdim=True)
+        over_BS = (confidence_BS > revealed_BL.nanmean(1, keepdim=True)) & c.real_BS  # nan at first: none is over
+        enough_B1 = (over_BS.sum(1) >= c.quota_B)[:, None]
+        take_BS = torch.where(enough_B1, over_BS, c.best(confidence_BS, c.quota_B))
+        last_BS = last_BL.gather(1, at_BS)
+        last_BS = torch.where(last_BS.isnan(), torch.where(first_B1, 0.0, -torch.inf), last_BS)
+        row_N, column_N = c.real_BS.nonzero(as_tuple=True)
+        place_N = at_BS[row_N, column_N]
+        rise_BL[row_N, place_N] = (confidence_BS - last_BS)[row_N, column_N]
+        last_BL[row_N, place_N] = confidence_BS[row_N, column_N]
+        row_N, column_N = take_BS.nonzero(as_tuple=True)
+        revealed_BL[row_N, at_BS[row_N, column_N]] = confidence_BS[row_N, column_N]
+        return take_BS
+
+    def finding(self, greedy: bool) -> Finding:
+        return PRODUCT
+
+
+LAST_CONFIDENCE, RISE = "last confidence", "rise"  # what `AboveMeanRevealed` notes for `DropLeastRisen`
 PRODUCT = Finding(False, "commit: several tokens of one pass are drawn independently (the product law)")
 
 

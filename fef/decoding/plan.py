@@ -95,7 +95,8 @@ class Plan:
 
     law: which conditionals of the denoiser are sampled ("rows": one plain forward a prefix state; "packed": the packed
     attention pattern), after `guidance`. aligned_blocks: blocks begin at multiples of `block_length` on the canvas, as in
-    the attention of block-causal networks, and not at the first open slot. A round speculates, or replays the choice rule
+    the attention of block-causal networks, and not at the first open slot. stays_open: finished blocks are a part of the next
+    one, so that their tokens may be taken back there. A round speculates, or replays the choice rule
     on `replay` states ahead, or commits what `choice` selects of independent draws; `revoke` may take tokens back. cache:
     keys kept between passes. steps, schedule, remask, eta: denoising passes and what lies between them. head: predicts
     influences for the rules that ask for them; without one they are probed, `probe_values` a slot (None: all). banned: ids
@@ -108,6 +109,7 @@ class Plan:
     order: Order = "left-to-right"
     block_length: int | None = None
     aligned_blocks: bool = False
+    stays_open: bool = False
     speculation: Speculation | None = None
     choice: Choice = InOrder()
     replay: int = 0

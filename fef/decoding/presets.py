@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 from fef.decoding.choice import (
+    AboveMeanRevealed,
     Choice,
     EntropyBound,
     Factor,
@@ -47,7 +48,7 @@ from fef.decoding.requirements import (
     refuse_visible_noise,
     stale_cache,
 )
-from fef.decoding.revoke import DropLargestFalls, KeepConfident, WideOut
+from fef.decoding.revoke import DropLargestFalls, DropLeastRisen, KeepConfident, WideOut
 from fef.errors import OptionError
 from fef.laws.pipeline import Cut
 
@@ -535,14 +536,26 @@ class WinoOptions:
 
 @dataclass(frozen=True)
 class SaberOptions:
+    """rule: what Saber's released code does, or what its abstract says."""
+
     tokens_per_step: int = whole(2)
     rate: float = number(8.0, low=1.0)
+    rule: Literal["code", "abstract"] = one_of("code", ("code", "abstract"))
     block_length: int | None = whole(32, optional=True)
 
     def plan(self, network: Network) -> Plan:
         refuse_visible_noise("saber", network)
-        choice = RunningThreshold(PerRound(self.tokens_per_step))
-        return Plan("saber", block_length=self.block_length, choice=choice, revoke=DropLargestFalls(self.rate))
+        quota = PerRound(self.tokens_per_step)
+        if self.rule == "abstract":
+            choice, revoke = RunningThreshold(quota), DropLargestFalls(self.rate)
+            return Plan("saber", block_length=self.block_length, choice=choice, revoke=revoke)
+        return Plan(
+            "saber",
+            block_length=self.block_length,
+            stays_open=True,
+            choice=AboveMeanRevealed(quota),
+            revoke=DropLeastRisen(self.rate, least=self.tokens_per_step // 2),
+        )
 
 
 def llada_quota(steps: int | None, tokens_per_step: int) -> Quota:

@@ -110,8 +110,8 @@ def klass(
     history: int,
     forget: bool = False,
 ) -> Answer:
-    """KLASS (github.com/shkim0116/KLASS, stable_confident_decode with alg "klass"): one step for each slot, which falls back to
-    one token. The divergences are kept for every position, over all blocks, unless told to forget."""
+    """KLASS (github.com/shkim0116/KLASS, stable_confident_decode with alg "klass"): one step for each slot, which falls
+    back to one token. The divergences are kept for every position, over all blocks, unless told to forget."""
     ids, calls = list(ids), 0
     moved: list[list[float]] = [[torch.inf] for _ in ids]
     before_LV: Tensor | None = None
@@ -133,4 +133,38 @@ def klass(
             for i in ready or [max(open_slots, key=lambda i: float(p_LV[i].max()))]:
                 ids[i] = int(p_LV[i].argmax())
             step += 1
+    return ids, calls
+
+
+def saber(network: Transformer, ids: list[int], block_length: int, n: int) -> Answer:
+    """Saber (github.com/zhaoyMa/Saber, generate_with_saber). Where fewer than n slots are open, that code fills its n with
+    arbitrary other positions; here it takes those that are open."""
+    ids, calls = list(ids), 0
+    blocks = blocks_of(ids, block_length)
+    response = [i for block in blocks for i in block]
+    last: dict[int, float] = dict.fromkeys(response, 0.0)
+    revealed: dict[int, float] = {}
+    region: list[int] = []
+    for block in blocks:
+        region += block
+        while any(ids[i] == MASK for i in region):
+            logits_LV = logits_of(network, ids)
+            calls += 1
+            found = {i: best(logits_LV[i]) for i in region}
+            delta = {i: found[i][1] - last[i] for i in region}
+            last = {i: found[i][1] if i in region else -math.inf for i in response}
+            threshold = sum(revealed.values()) / len(revealed) if revealed else 1.0
+            open_slots = [i for i in region if ids[i] == MASK]
+            chosen = [i for i in open_slots if found[i][1] > threshold]
+            if len(chosen) < n:
+                chosen = sorted(open_slots, key=lambda i: -found[i][1])[:n]
+            for i in chosen:
+                ids[i], revealed[i] = found[i]
+            if all(ids[i] != MASK for i in region):
+                break
+            many = max(n, len(chosen))
+            count = min(max(n // 2, math.ceil(many / 8)), many - 1)
+            committed = [i for i in region if ids[i] != MASK]
+            for i in sorted(committed, key=lambda i: delta[i])[:count]:
+                ids[i] = MASK
     return ids, calls

@@ -61,3 +61,15 @@ def test_klass_does_what_its_released_code_does(threshold: float, epsilon: float
         assert found == official.klass(network, ids, block_length, **options)
         blocks_matter.append(found != official.klass(network, ids, block_length, **options, forget=True))
     assert any(blocks_matter)
+
+
+@pytest.mark.parametrize("tokens", [1, 2, 4])
+def test_saber_does_what_its_released_code_does(tokens: int) -> None:
+    as_in_the_abstract = []
+    for run in RUNS:
+        network, ids = tiny_network(run, scale=0.5), request(run)
+        options = {"block_length": (5, 7, 14)[run % 3], "tokens_per_step": tokens}
+        expected = official.saber(network, ids, options["block_length"], tokens)
+        assert ours(network, ids, "saber", **options) == expected
+        as_in_the_abstract.append(ours(network, ids, "saber", rule="abstract", **options) == expected)
+    assert not all(as_in_the_abstract)

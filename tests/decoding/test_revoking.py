@@ -40,7 +40,7 @@ def test_wino_ends_with_a_token_a_call(length, **options):
     assert all(s["calls"] <= length - 1 for s in out.stats)
 
 
-@given(tokens_per_step=st.integers(1, 5), rate=st.floats(1, 8), **NETWORKS)
+@given(tokens_per_step=st.integers(1, 5), rate=st.floats(1, 8), rule=st.sampled_from(["code", "abstract"]), **NETWORKS)
 @settings(max_examples=40)
 def test_saber_ends_with_a_token_a_call(length, **options):
     out = decode(length=length, method="saber", **options)
@@ -96,7 +96,9 @@ def suspects(
         law_BCV.log(),
         torch.tensor([before or confidence]).double(),
         drafted_BCV,
+        torch.zeros_like(slots_BC, dtype=torch.bool),
         torch.tensor([new]),
+        torch.tensor([1]),
         memory,
     )
 

@@ -87,7 +87,7 @@ def decode(
     open_BL = check_open(open, ids_BL, network.mask_id)
     lengths_B = check_lengths(lengths, ids_BL, open_BL, network)
     eos_id = None if eos_id is None else token_id("eos_id", eos_id, network.vocab_size)
-    banned, eos_id = [*token_ids("banned", banned), *plan.banned], None if eos_id in plan.banned else eos_id
+    banned, eos_id = [*token_ids("banned", banned), *plan.banned], plan.end_token(eos_id)
     sampling = make_sampling(network, temperature, top_p, top_k, banned, eos_id, B, ids_BL.device, plan.first_cut)
     noise = KeyedNoise(seeds(seed, B, ids_BL.device))
     canvas = Canvas.start(ids_BL, open_BL, ids_BL, lengths_B)

@@ -49,6 +49,7 @@ def certificate_of(
         conditionals(plan, block_causal),
         *weight_findings(weight_format),
         *cut_findings(plan, settings),
+        *end_findings(plan),
         order_finding(plan),
         *commit_findings(plan, greedy),
         *cache_findings(plan, block_causal),
@@ -125,6 +126,14 @@ def cut_findings(plan: Plan, settings: Settings) -> list[Finding]:
         "top-p": "top-p of the whole law first, then top-k, as in Dream's own decoder",
     }
     return [Finding(True, f"cuts: {words[plan.first_cut]}")]
+
+
+def end_findings(plan: Plan) -> list[Finding]:
+    if plan.after_eos == "eos":
+        return []
+    return [
+        Finding(True, "after EOS: free, slots behind an end token are drawn like any other, as in LLaDA's own decoder")
+    ]
 
 
 def order_finding(plan: Plan) -> Finding:

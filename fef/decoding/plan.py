@@ -16,6 +16,7 @@ from fef.models.demask import DependencyHead
 
 __all__ = [
     "Accept",
+    "AfterEos",
     "CacheKind",
     "CacheRule",
     "Draft",
@@ -30,6 +31,7 @@ __all__ = [
     "Verify",
 ]
 
+AfterEos = Literal["eos", "free"]
 Order = Literal["left-to-right", "random", "blocks"]
 Verify = Literal["rows", "packed"]
 Accept = Literal["coupled", "rejection", "block"]
@@ -100,8 +102,9 @@ class Plan:
     on `replay` states ahead, or commits what `choice` selects of independent draws; `revoke` may take tokens back. cache:
     keys kept between passes. steps, schedule, remask, eta: denoising passes and what lies between them. head: predicts
     influences for the rules that ask for them; without one they are probed, `probe_values` a slot (None: all). banned: ids
-    never sampled. first_cut: which of top-k and top-p comes first (`fef.laws.pipeline.Sampling`). greedy: the method is
-    defined at temperature 0 only.
+    never sampled. after_eos: "eos" makes "after EOS comes EOS" a part of the law (`fef.decoding.canvas.EosRule`), "free"
+    draws what lies behind an end token like anything else. first_cut: which of top-k and top-p comes first
+    (`fef.laws.pipeline.Sampling`). greedy: the method is defined at temperature 0 only.
     """
 
     method: str
@@ -123,8 +126,14 @@ class Plan:
     head: DependencyHead | None = None
     probe_values: int | None = None
     banned: tuple[int, ...] = ()
+    after_eos: AfterEos = "eos"
     first_cut: Cut = "top-k"
     greedy: bool = False
+
+    def end_token(self, eos_id: int | None) -> int | None:
+        """The end token behind which the law leaves no choice, of a network that ends texts with `eos_id`; None if it always
+        does."""
+        return None if self.after_eos == "free" or eos_id in self.banned else eos_id
 
     def exact_cache(self, block_causal: bool) -> bool:
         """Are the cached keys final? Those of finished blocks are, if no later token changes them and none is reopened."""

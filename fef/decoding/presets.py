@@ -26,6 +26,7 @@ from fef.decoding.network import Network
 from fef.decoding.options import flag, number, one_of, path, whole
 from fef.decoding.plan import (
     Accept,
+    AfterEos,
     CacheKind,
     Draft,
     Drafter,
@@ -58,6 +59,7 @@ __all__ = [
     "DreamOptions",
     "DualExactOptions",
     "DualOptions",
+    "Ending",
     "EntropyBoundedOptions",
     "FactorOptions",
     "FefOptions",
@@ -92,6 +94,14 @@ class Guided:
     @property
     def guidance(self) -> Guidance:
         return Guidance(self.cfg_scale, self.contrast)
+
+
+@dataclass(frozen=True)
+class Ending:
+    """Methods whose published decoders know no end: after_eos="free" draws behind an end token as they do. That "after EOS
+    comes EOS" is a part of the law of the others."""
+
+    after_eos: AfterEos = one_of("eos", get_args(AfterEos))
 
 
 @dataclass(frozen=True)
@@ -188,7 +198,7 @@ class FefOptions(Guided):
 
 
 @dataclass(frozen=True)
-class Counts:
+class Counts(Ending):
     tokens_per_step: int = whole(1)
     steps: int | None = whole(None)
     block_length: int | None = whole(None)
@@ -241,7 +251,7 @@ class RandomOptions(LladaOptions):
 
 
 @dataclass(frozen=True)
-class DreamOptions(Guided):
+class DreamOptions(Guided, Ending):
     """Dream's ranked rules. Its own scores are those of the law that is sampled, with temperature and top-p."""
 
     steps: int | None = whole(None, most=MOST_PASSES)
@@ -289,7 +299,7 @@ class EntropyOptions(DreamOptions):
 
 
 @dataclass(frozen=True)
-class OriginOptions(Guided):
+class OriginOptions(Guided, Ending):
     """The reverse transition with an x_0 that is drawn factorized: each mask is revealed with probability 1 - s / t."""
 
     steps: int = whole(32, most=MOST_PASSES)
@@ -320,7 +330,7 @@ class RemdmOptions(OriginOptions):
 
 
 @dataclass(frozen=True)
-class CachedOptions(Guided):
+class CachedOptions(Guided, Ending):
     block_length: int | None = whole(32, optional=True)
     cache: Cache = one_of("none", get_args(Cache))
 
@@ -406,7 +416,7 @@ class KlassOptions(CachedOptions):
 
 
 @dataclass(frozen=True)
-class ScheduleOptions(Guided):
+class ScheduleOptions(Guided, Ending):
     """DDOSP. profile: a file made by `fef profile`; by default that of the checkpoint."""
 
     steps: int = whole(32)
@@ -420,7 +430,7 @@ class ScheduleOptions(Guided):
 
 
 @dataclass(frozen=True)
-class DemaskOptions:
+class DemaskOptions(Ending):
     """influence: predicted by a dependency head, probed with the network itself, or "auto": by a head where there is one."""
 
     tau: float = number(0.1)
@@ -447,8 +457,9 @@ class DemaskOptions:
 
 
 @dataclass(frozen=True)
-class DualOptions:
-    """DualDiffusion as published: `drafts` cheap steps, then one look that keeps or re-masks."""
+class DualOptions(Ending):
+    """DualDiffusion in our reading: `drafts` cheap steps, then one look that keeps or re-masks. Which tokens it keeps is not
+    published in full: `keep` has two rules, and the most confident token of a cycle stays."""
 
     drafts: int = whole(5, most=MOST_AHEAD)
     tokens_per_step: int = whole(1)
@@ -491,7 +502,7 @@ class DualExactOptions:
 
 
 @dataclass(frozen=True)
-class ReplayOptions(Guided):
+class ReplayOptions(Guided, Ending):
     block_length: int | None = whole(None)
     drafts: int = whole(4, most=MOST_AHEAD)
 
@@ -523,7 +534,7 @@ class FreedaveOptions(ReplayOptions):
 
 
 @dataclass(frozen=True)
-class WinoOptions:
+class WinoOptions(Ending):
     threshold: float = number(0.6, high=1.0)
     keep: float = number(0.9, high=1.0)
     block_length: int | None = whole(128, optional=True)
@@ -535,7 +546,7 @@ class WinoOptions:
 
 
 @dataclass(frozen=True)
-class SaberOptions:
+class SaberOptions(Ending):
     """rule: what Saber's released code does, or what its abstract says."""
 
     tokens_per_step: int = whole(2)

@@ -166,7 +166,7 @@ class SessionRounds:
             [request.top_p for request in asked],
             [request.top_k for request in asked],
             [*first.banned, *plan.banned],
-            None if first.eos_id in plan.banned else first.eos_id,
+            plan.end_token(first.eos_id),
             len(asked),
             self.device,
             plan.first_cut,

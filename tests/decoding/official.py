@@ -168,3 +168,15 @@ def saber(network: Transformer, ids: list[int], block_length: int, n: int) -> An
             for i in sorted(committed, key=lambda i: delta[i])[:count]:
                 ids[i] = MASK
     return ids, calls
+
+
+def low_confidence(network: Transformer, ids: list[int], block_length: int) -> Answer:
+    """LLaDA (github.com/ML-GSAI/LLaDA, generate.py), one token a step: it knows no end token."""
+    ids, calls = list(ids), 0
+    for block in blocks_of(ids, block_length):
+        while open_slots := [i for i in block if ids[i] == MASK]:
+            logits_LV = logits_of(network, ids)
+            calls += 1
+            slot = max(open_slots, key=lambda i: best(logits_LV[i])[1])
+            ids[slot] = best(logits_LV[slot])[0]
+    return ids, calls

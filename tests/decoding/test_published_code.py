@@ -7,7 +7,7 @@ from typing import Any
 import official
 import pytest
 import torch
-from tiny_network import MASK, tiny_network
+from tiny_network import EOS, MASK, tiny_network
 
 import fef
 
@@ -73,3 +73,42 @@ def test_saber_does_what_its_released_code_does(tokens: int) -> None:
         assert ours(network, ids, "saber", **options) == expected
         as_in_the_abstract.append(ours(network, ids, "saber", rule="abstract", **options) == expected)
     assert not all(as_in_the_abstract)
+
+
+ENDLESS = {
+    "low-confidence": official.low_confidence,
+    "ssd": official.low_confidence,
+    "klass": lambda *given: official.klass(*given, 0.3, 0.3, 2),
+    "wino": lambda *given: official.wino(*given, 0.3, 0.9),
+    "saber": lambda *given: official.saber(*given, 2),
+}
+
+
+@pytest.mark.parametrize("method", ENDLESS)
+def test_behind_an_end_token_published_decoders_go_on_if_asked(method: str) -> None:
+    options = {"klass": {"threshold": 0.3, "epsilon": 0.3}, "wino": {"threshold": 0.3}}.get(method, {})
+    ended = []
+    for run in RUNS:
+        network, ids = tiny_network(run, scale=0.5), request(run)
+        options = options | {"block_length": (5, 7, 14)[run % 3], "eos_id": EOS}
+        expected, calls = ENDLESS[method](network, ids, options["block_length"])
+        found, our_calls = ours(network, ids, method, after_eos="free", **options)
+        assert found == expected
+        assert our_calls == calls or method == "ssd"
+        ended.append(ours(network, ids, method, **options)[0] != found)
+    assert any(ended)
+
+
+def test_the_certificate_says_that_the_end_is_free() -> None:
+    network = tiny_network()
+    said = [
+        r for r in fef.certify(network, method="low-confidence", after_eos="free").reasons if "after EOS: free" in r
+    ]
+    assert said
+    assert not any("after EOS: free" in reason for reason in fef.certify(network, method="low-confidence").reasons)
+
+
+@pytest.mark.parametrize("method", ["fef", "sequential", "dual-exact"])
+def test_an_exact_method_keeps_its_end(method: str) -> None:
+    with pytest.raises(fef.OptionError, match="has no option 'after_eos'"):
+        fef.certify(tiny_network(), method=method, after_eos="free")

@@ -37,7 +37,7 @@ def test_llada(name: str) -> None:
     length, block, flag, internal, opencompass = LLADA[name]
     preset = PRESETS[name]
     flags = {} if flag is None else {flag: True}
-    assert dict(preset.options) == {"steps": length, "block_length": block, **flags}
+    assert dict(preset.options) == {"steps": length, "block_length": block, "after_eos": "free", **flags}
     assert (preset.method, preset.max_new_tokens, preset.temperature) == ("low-confidence", length, 0.0)
     assert [p.accuracy for p in preset.published] == [internal, opencompass]
     # LLaDA's own conditions

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from fef.decoding.canvas import Canvas
 from fef.decoding.choice import Choice, InOrder
+from fef.decoding.remdm import Remdm
 from fef.decoding.revoke import Revoke
 from fef.laws.pipeline import Cut
 from fef.models.demask import DependencyHead
@@ -100,10 +101,10 @@ class Plan:
     the attention of block-causal networks, and not at the first open slot. stays_open: finished blocks are a part of the next
     one, so that their tokens may be taken back there. A round speculates, or replays the choice rule
     on `replay` states ahead, or commits what `choice` selects of independent draws; `revoke` may take tokens back. cache:
-    keys kept between passes. steps, schedule, remask, eta: denoising passes and what lies between them. head: predicts
+    keys kept between passes. steps, schedule, remask, remdm: denoising passes and what lies between them. head: predicts
     influences for the rules that ask for them; without one they are probed, `probe_values` a slot (None: all). banned: ids
     never sampled. after_eos: "eos" makes "after EOS comes EOS" a part of the law (`fef.decoding.canvas.EosRule`), "free"
-    draws what lies behind an end token like anything else. first_cut: which of top-k and top-p comes first
+    draws what lies behind an end token like anything else. first_cut, keeps_crossing: how top-k and top-p cut
     (`fef.laws.pipeline.Sampling`). greedy: the method is defined at temperature 0 only.
     """
 
@@ -122,12 +123,13 @@ class Plan:
     steps: int = 1
     schedule: ScheduleName = "linear"
     remask: Remask = "random"
-    eta: float = 0.0
+    remdm: Remdm | None = None
     head: DependencyHead | None = None
     probe_values: int | None = None
     banned: tuple[int, ...] = ()
     after_eos: AfterEos = "eos"
     first_cut: Cut = "top-k"
+    keeps_crossing: bool = True
     greedy: bool = False
 
     def end_token(self, eos_id: int | None) -> int | None:

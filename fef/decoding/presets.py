@@ -40,6 +40,7 @@ from fef.decoding.plan import (
     Verify,
 )
 from fef.decoding.quota import BlockShare, DreamShare, EvenShare, Everything, Pace, PerRound, Planned, Quota
+from fef.decoding.remdm import Remdm, Strategy
 from fef.decoding.requirements import (
     check_blocks,
     check_law,
@@ -79,6 +80,7 @@ __all__ = [
 ORDERS, ACCEPTS, DRAFTS = get_args(Order), get_args(Accept), get_args(Draft)
 Cache = Literal["none", "prefix", "dual"]
 DEFAULT_ETA = 0.2
+ETAS: dict[Strategy, float] = {"rescale": DEFAULT_ETA, "cap": 0.04, "conf": 0.0, "loop": 0.02}
 DREAM_CUT: Cut = "top-p"  # Dream's generation_utils.py, which Fast-dLLM's version for Dream calls too
 MOST_PASSES = 2**16 - 1  # a pass is a part of the key of a random number, in 16 bits
 MOST_AHEAD = 4096  # rounds that are drafted before a check
@@ -174,7 +176,7 @@ class FefOptions(Guided):
             steps=self.steps,
             schedule=self.schedule,
             remask=self.remask,
-            eta=DEFAULT_ETA if self.eta is None else self.eta,
+            remdm=Remdm("rescale", DEFAULT_ETA if self.eta is None else self.eta),
             head=find_head(self.head, network) if self.planner == "influence" else None,
         )
 
@@ -322,11 +324,44 @@ class OriginOptions(Guided, Ending):
 
 @dataclass(frozen=True)
 class RemdmOptions(OriginOptions):
-    eta: float = number(DEFAULT_ETA, high=1.0)
+    """strategy: which of ReMDM's. eta: its rate; None is the strategy's own. t_on, t_off, alpha_on: the times of "loop"."""
+
+    strategy: Strategy = one_of("rescale", get_args(Strategy))
+    eta: float | None = number(None, high=1.0)
+    t_on: float | None = number(None, high=1.0)
+    t_off: float | None = number(None, high=1.0)
+    alpha_on: float | None = number(None, high=1.0)
 
     def plan(self, network: Network) -> Plan:
         refuse_visible_noise("remdm", network)
-        return Plan("remdm", remask="remdm", eta=self.eta, **self.parts(network))
+        return Plan("remdm", remask="remdm", remdm=self.remdm, keeps_crossing=False, **self.parts(network))
+
+    @property
+    def remdm(self) -> Remdm:
+        if self.strategy == "conf" and self.eta is not None:
+            raise OptionError('strategy="conf" has no rate: leave eta out, or use strategy="rescale".')
+        times = {"t_on": self.t_on, "t_off": self.t_off, "alpha_on": self.alpha_on}
+        given = {name: value for name, value in times.items() if value is not None}
+        if self.strategy != "loop":
+            if given:
+                raise OptionError(
+                    f'{", ".join(given)}: only strategy="loop" has a loop; leave it out, or use that strategy.'
+                )
+            return Remdm(self.strategy, ETAS[self.strategy] if self.eta is None else self.eta)
+        rule = Remdm("loop", ETAS["loop"] if self.eta is None else self.eta, **given)
+        if self.schedule != "linear":
+            raise OptionError('strategy="loop" has a schedule of its own: leave schedule out.')
+        if not 0 < rule.t_off <= rule.t_on < 1 or not 0 < rule.alpha_on < 1:
+            raise OptionError(
+                f"t_on={rule.t_on:g}, t_off={rule.t_off:g}, alpha_on={rule.alpha_on:g}: a loop needs 0 < t_off <= t_on < 1 "
+                "and 0 < alpha_on < 1."
+            )
+        most = min(1.0, (1 - rule.alpha_on) / rule.alpha_on)
+        if rule.eta > most:
+            raise OptionError(
+                f"eta={rule.eta:g} hides more than a loop at alpha_on={rule.alpha_on:g} can reveal: give at most {most:.3g}."
+            )
+        return rule
 
 
 @dataclass(frozen=True)

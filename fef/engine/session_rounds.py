@@ -170,6 +170,7 @@ class SessionRounds:
             len(asked),
             self.device,
             plan.first_cut,
+            plan.keeps_crossing,
         )
         noise = KeyedNoise(torch.tensor([request.seed for request in asked], device=self.device))
         canvas = Canvas.start(ids_NL, open_NL, ids_NL, lengths_N)

@@ -374,7 +374,8 @@ class Stable(Adapted):
             if self.across_blocks
             else "of the block alone, unlike KLASS's code"
         )
-        return Finding(False, f"{PRODUCT.reason}; the history of laws is {kept}")
+        noise = "" if greedy else ", and laws are scored without the noise of the draw, which that code scores with it"
+        return Finding(False, f"{PRODUCT.reason}; the history of laws is {kept}{noise}")
 
 
 @dataclass(frozen=True)
@@ -418,7 +419,7 @@ class WideIn(Adapted):
         return c.best(c.confidence_BS, torch.minimum(over_B, most_B).clamp(min=1))
 
     def finding(self, greedy: bool) -> Finding:
-        return PRODUCT
+        return PRODUCT if greedy else of_best_tokens("WINO")
 
 
 @dataclass(frozen=True)
@@ -472,11 +473,17 @@ class AboveMeanRevealed(Adapted):
         return take_BS
 
     def finding(self, greedy: bool) -> Finding:
-        return PRODUCT
+        return PRODUCT if greedy else of_best_tokens("Saber")
 
 
 LAST_CONFIDENCE, RISE = "last confidence", "rise"  # what `AboveMeanRevealed` notes for `DropLeastRisen`
 PRODUCT = Finding(False, "commit: several tokens of one pass are drawn independently (the product law)")
+
+
+def of_best_tokens(paper: str) -> Finding:
+    return Finding(
+        False, f"{PRODUCT.reason}; confidence is that of the best token, where {paper}'s code reads the drawn one's"
+    )
 
 
 def one_a_round(which: str) -> Finding:

@@ -112,3 +112,15 @@ def test_the_certificate_says_that_the_end_is_free() -> None:
 def test_an_exact_method_keeps_its_end(method: str) -> None:
     with pytest.raises(fef.OptionError, match="has no option 'after_eos'"):
         fef.certify(tiny_network(), method=method, after_eos="free")
+
+
+@pytest.mark.parametrize(
+    ("method", "words"), [("wino", "WINO's code"), ("saber", "Saber's code"), ("klass", "that code")]
+)
+def test_the_certificate_says_where_draws_part_from_the_code(method: str, words: str) -> None:
+    def said(temperature: float) -> bool:
+        reasons = fef.certify(tiny_network(), method=method, temperature=temperature).reasons
+        return any(words in reason for reason in reasons if reason.startswith("commit"))
+
+    assert said(1.0)
+    assert not said(0.0)

@@ -87,8 +87,10 @@ def decode(
     open_BL = check_open(open, ids_BL, network.mask_id)
     lengths_B = check_lengths(lengths, ids_BL, open_BL, network)
     eos_id = None if eos_id is None else token_id("eos_id", eos_id, network.vocab_size)
-    banned, eos_id = [*token_ids("banned", banned), *plan.banned], None if eos_id in plan.banned else eos_id
-    sampling = make_sampling(network, temperature, top_p, top_k, banned, eos_id, B, ids_BL.device, plan.first_cut)
+    banned, eos_id = [*token_ids("banned", banned), *plan.banned], plan.end_token(eos_id)
+    sampling = make_sampling(
+        network, temperature, top_p, top_k, banned, eos_id, B, ids_BL.device, plan.first_cut, plan.keeps_crossing
+    )
     noise = KeyedNoise(seeds(seed, B, ids_BL.device))
     canvas = Canvas.start(ids_BL, open_BL, ids_BL, lengths_B)
     check_steps(plan, canvas)
@@ -135,8 +137,8 @@ def certificate_for(
     network: Network, plan: Plan, temperature: Setting, top_p: Setting, top_k: int | Sequence[int]
 ) -> Certificate:
     words = setting_words(temperature, top_p, top_k, plan.first_cut)
-    both_cuts = any(p != 1 for p in as_list(top_p)) and any(k != 0 for k in as_list(top_k))
-    settings = Settings(words, is_greedy(temperature), is_plain(temperature, top_p, top_k), both_cuts)
+    cut_p, cut_k = any(p != 1 for p in as_list(top_p)), any(k != 0 for k in as_list(top_k))
+    settings = Settings(words, is_greedy(temperature), is_plain(temperature, top_p, top_k), cut_p, cut_k)
     return certificate_of(plan, network.name, network.weight_format, network.block_causal, settings)
 
 
@@ -239,6 +241,7 @@ def make_sampling(
     rows: int,
     device: torch.device,
     first_cut: Cut = "top-k",
+    keeps_crossing: bool = True,
 ) -> Sampling:
     temperature, top_p, top_k = read_settings(temperature, top_p, top_k)
     size = network.vocab_size
@@ -258,6 +261,7 @@ def make_sampling(
         torch.tensor(sorted(set(ids)), device=device),
         eos_id,
         first_cut,
+        keeps_crossing,
     )
 
 

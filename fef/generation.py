@@ -229,9 +229,18 @@ class Model:
         open_BL = torch.zeros_like(tokens_BL, dtype=torch.bool)
         open_BL[:, opened.start : opened.stop] = True
         ids_BL = check_ids(tokens_BL.masked_fill(open_BL, network.mask_id), network)
-        eos_id = self.network.config.eos_id
+        eos_id = plan.end_token(self.network.config.eos_id)
         sampling = make_sampling(
-            network, temperature, top_p, top_k, self.special_ids(), eos_id, 1, ids_BL.device, plan.first_cut
+            network,
+            temperature,
+            top_p,
+            top_k,
+            self.special_ids(),
+            eos_id,
+            1,
+            ids_BL.device,
+            plan.first_cut,
+            plan.keeps_crossing,
         )
         canvas = Canvas.start(ids_BL, open_BL, ids_BL, None)
         requests = Requests.start(canvas, KeyedNoise(seeds(seed, 1, ids_BL.device)), sampling)

@@ -31,12 +31,13 @@ class Certificate:
 @dataclass(frozen=True)
 class Settings:
     """words: the sampling settings. greedy: temperature 0 in all rows. plain: temperature 1, no top-p and no top-k in any.
-    both_cuts: top-k and top-p are both on."""
+    top_p, top_k: are these cuts on in any."""
 
     words: str
     greedy: bool
     plain: bool
-    both_cuts: bool = False
+    top_p: bool = False
+    top_k: bool = False
 
 
 def certificate_of(
@@ -49,6 +50,7 @@ def certificate_of(
         conditionals(plan, block_causal),
         *weight_findings(weight_format),
         *cut_findings(plan, settings),
+        *end_findings(plan),
         order_finding(plan),
         *commit_findings(plan, greedy),
         *cache_findings(plan, block_causal),
@@ -118,13 +120,22 @@ def weight_findings(weight_format: str | None) -> list[Finding]:
 
 
 def cut_findings(plan: Plan, settings: Settings) -> list[Finding]:
-    if not settings.both_cuts:
-        return []
     words: dict[Cut, str] = {
         "top-k": "top-k first, then top-p of what is left, as in transformers",
         "top-p": "top-p of the whole law first, then top-k, as in Dream's own decoder",
     }
-    return [Finding(True, f"cuts: {words[plan.first_cut]}")]
+    findings = [Finding(True, f"cuts: {words[plan.first_cut]}")] if settings.top_p and settings.top_k else []
+    if settings.top_p and not plan.keeps_crossing:
+        findings.append(Finding(True, "cuts: top-p drops the token with which the mass passes p, as in ReMDM's code"))
+    return findings
+
+
+def end_findings(plan: Plan) -> list[Finding]:
+    if plan.after_eos == "eos":
+        return []
+    return [
+        Finding(True, "after EOS: free, slots behind an end token are drawn like any other, as in LLaDA's own decoder")
+    ]
 
 
 def order_finding(plan: Plan) -> Finding:
@@ -172,6 +183,12 @@ def steps_findings(plan: Plan) -> list[Finding]:
         return []
     if plan.remask == "low-confidence":
         return [Finding(False, "re-mask: low-confidence depends on the values drawn (law 3)")]
-    words = "ReMDM's posterior" if plan.remask == "remdm" else "the reverse transition"
+    if plan.remdm is not None and plan.remask == "remdm" and not plan.remdm.blind:
+        return [
+            Finding(
+                False, "re-mask: ReMDM-conf hides tokens of low confidence more often, which depends on values (law 3)"
+            )
+        ]
+    words = f"ReMDM-{plan.remdm.strategy}" if plan.remdm and plan.remask == "remdm" else "the reverse transition"
     note = "equal to the one-pass law only if the network's conditionals are consistent"
     return [Finding(True, f"re-mask: random by {words}, blind to values; a {plan.steps}-pass law, {note}")]

@@ -22,7 +22,10 @@ from fef.decoding.quota import PerRound, Quota
 from fef.laws.draws import Noise, Purpose, Site
 
 __all__ = [
+    "LAST_CONFIDENCE",
+    "RISE",
     "SCORES",
+    "AboveMeanRevealed",
     "Candidates",
     "Choice",
     "EntropyBound",
@@ -50,7 +53,8 @@ class Candidates:
     read. logp_BSV: law of the network at temperature 1, bans applied. sampled_law: gives the law with temperature (1 for
     greedy rows), top-p and top-k. quota_B: slots to commit at least. place_BS: slots of the block before each one, as a
     share of the block. length: L. memory: what a rule keeps between rounds. influence: gives
-    D [B, S, S], the influence of slot i on slot j.
+    D [B, S, S], the influence of slot i on slot j. ahead_BS: slots of later blocks, which a rule that looks ahead sees but
+    may not choose.
     """
 
     slots_BS: Tensor
@@ -64,10 +68,16 @@ class Candidates:
     site: Site
     memory: Memory
     influence: Callable[[], Tensor]
+    ahead_BS: Tensor | None = None
+
+    @property
+    def seen_BS(self) -> Tensor:
+        return self.slots_BS >= 0
 
     @property
     def real_BS(self) -> Tensor:
-        return self.slots_BS >= 0
+        """Slots that may be chosen."""
+        return self.seen_BS if self.ahead_BS is None else self.seen_BS & ~self.ahead_BS
 
     @cached_property
     def confidence_BS(self) -> Tensor:
@@ -87,7 +97,8 @@ class Candidates:
 
 class Choice(Protocol):
     """quota: the counts it works with. in_order: only the next slots of the order are candidates. order_words: the order that
-    it makes at one slot a round, if it makes one. reads_tokens: looks at drawn values."""
+    it makes at one slot a round, if it makes one. reads_tokens: looks at drawn values. looks_ahead: sees the open slots of
+    later blocks, too."""
 
     @property
     def quota(self) -> Quota: ...
@@ -97,6 +108,8 @@ class Choice(Protocol):
     def order_words(self) -> str | None: ...
     @property
     def reads_tokens(self) -> bool: ...
+    @property
+    def looks_ahead(self) -> bool: ...
 
     def select(self, c: Candidates) -> Tensor:
         """Slots to commit, bool [B, S]."""
@@ -106,11 +119,12 @@ class Choice(Protocol):
 
 
 class Adapted:
-    """What most rules declare: any slot may be chosen, no order is made, no drawn token is read."""
+    """What most rules declare: any slot of the block may be chosen, no order is made, no drawn token is read."""
 
     in_order = False
     order_words: str | None = None
     reads_tokens = False
+    looks_ahead = False
 
 
 SCORES: dict[Score, Callable[[Tensor, Tensor], Tensor]] = {
@@ -129,6 +143,7 @@ class InOrder:
     in_order = True
     order_words = None
     reads_tokens = False
+    looks_ahead = False
 
     def select(self, c: Candidates) -> Tensor:
         index_S = torch.arange(c.slots_BS.shape[1], device=c.slots_BS.device)
@@ -156,6 +171,7 @@ class TopScore:
     last: tuple[int, ...] = ()
     renormalized: bool = False
     in_order = False
+    looks_ahead = False
 
     @property
     def order_words(self) -> str:
@@ -242,6 +258,7 @@ class FirstSlotFirst:
 
     rule: Choice
     in_order = False
+    looks_ahead = False
 
     @property
     def order_words(self) -> str | None:
@@ -316,33 +333,49 @@ class EntropyBound(Adapted):
 @dataclass(frozen=True)
 class Stable(Adapted):
     """Slots of confidence above `threshold` whose law moved by less than `epsilon` nats of KL in each of the last `history`
-    rounds; if there are none, the quota of most confident ones (KLASS, 2511.05664)."""
+    rounds of the block; if there are none, the quota of most confident ones (KLASS, 2511.05664).
+
+    across_blocks: a block's first round is compared with the last round of the block before, as in the released code, so
+    that every open slot is looked at in every round; else its first round is compared with nothing.
+    """
 
     threshold: float
     epsilon: float
     history: int
+    across_blocks: bool = True
     quota: Quota = PerRound(1)
+
+    @property
+    def looks_ahead(self) -> bool:  # type: ignore[override]
+        return self.across_blocks
 
     def select(self, c: Candidates) -> Tensor:
         at_BS = c.slots_BS.clamp(min=0)
         V = c.logp_BSV.shape[-1]
-        before_BLV = c.memory.of("law", (c.length, V), torch.nan)
-        calm_BL = c.memory.of("calm", (c.length,), 0, torch.int64)
+        before_BLV = c.memory.of("law", (c.length, V), torch.nan, lasting=self.across_blocks)
+        calm_BL = c.memory.of("calm", (c.length,), 0, torch.int64, lasting=self.across_blocks)
         before_BSV = before_BLV.gather(1, at_BS[..., None].expand(-1, -1, V))
         p_BSV = c.logp_BSV.exp()
         kl_BS = torch.where(p_BSV > 0, p_BSV * (c.logp_BSV - before_BSV), 0.0).sum(
             -1
         )  # nan in the first round: not calm
         calm_BS = torch.where(kl_BS < self.epsilon, calm_BL.gather(1, at_BS) + 1, 0)
-        row_N, column_N = c.real_BS.nonzero(as_tuple=True)
+        row_N, column_N = c.seen_BS.nonzero(as_tuple=True)
         place_N = at_BS[row_N, column_N]
         before_BLV[row_N, place_N] = c.logp_BSV[row_N, column_N]
         calm_BL[row_N, place_N] = calm_BS[row_N, column_N]
-        ready_BS = (calm_BS >= self.history) & (c.confidence_BS > self.threshold) & c.real_BS
+        long_enough_B1 = (c.site.attempt_B >= self.history - 1)[:, None]
+        ready_BS = long_enough_B1 & (calm_BS >= self.history) & (c.confidence_BS > self.threshold) & c.real_BS
         return torch.where(ready_BS.any(1, keepdim=True), ready_BS, c.best(c.confidence_BS, c.quota_B))
 
     def finding(self, greedy: bool) -> Finding:
-        return PRODUCT
+        kept = (
+            "kept from block to block, as in KLASS's code"
+            if self.across_blocks
+            else "of the block alone, unlike KLASS's code"
+        )
+        noise = "" if greedy else ", and laws are scored without the noise of the draw, which that code scores with it"
+        return Finding(False, f"{PRODUCT.reason}; the history of laws is {kept}{noise}")
 
 
 @dataclass(frozen=True)
@@ -386,7 +419,7 @@ class WideIn(Adapted):
         return c.best(c.confidence_BS, torch.minimum(over_B, most_B).clamp(min=1))
 
     def finding(self, greedy: bool) -> Finding:
-        return PRODUCT
+        return PRODUCT if greedy else of_best_tokens("WINO")
 
 
 @dataclass(frozen=True)
@@ -409,7 +442,48 @@ class RunningThreshold(Adapted):
         return PRODUCT
 
 
+@dataclass(frozen=True)
+class AboveMeanRevealed(Adapted):
+    """Every slot more confident than the positions drawn so far were on average when last drawn, and at least the quota (the
+    released code of Saber, 2510.18165). Over the whole request: positions that were taken back count, too.
+
+    Notes for `DropLeastRisen` how far the confidence of each slot rose since the round before; infinitely far where a later
+    block was just opened, from zero in the first round of all.
+    """
+
+    quota: Quota = PerRound(1)
+
+    def select(self, c: Candidates) -> Tensor:
+        confidence_BS, at_BS = c.confidence_BS, c.slots_BS.clamp(min=0)
+        revealed_BL = c.memory.of("revealed at", (c.length,), torch.nan, lasting=True)
+        last_BL = c.memory.of(LAST_CONFIDENCE, (c.length,), torch.nan, lasting=True)
+        rise_BL = c.memory.of(RISE, (c.length,), torch.nan, lasting=True)
+        first_B1 = revealed_BL.isnan().all(1, keepdim=True)
+        over_BS = (confidence_BS > revealed_BL.nanmean(1, keepdim=True)) & c.real_BS  # nan at first: none is over
+        enough_B1 = (over_BS.sum(1) >= c.quota_B)[:, None]
+        take_BS = torch.where(enough_B1, over_BS, c.best(confidence_BS, c.quota_B))
+        last_BS = last_BL.gather(1, at_BS)
+        last_BS = torch.where(last_BS.isnan(), torch.where(first_B1, 0.0, -torch.inf), last_BS)
+        row_N, column_N = c.real_BS.nonzero(as_tuple=True)
+        place_N = at_BS[row_N, column_N]
+        rise_BL[row_N, place_N] = (confidence_BS - last_BS)[row_N, column_N]
+        last_BL[row_N, place_N] = confidence_BS[row_N, column_N]
+        row_N, column_N = take_BS.nonzero(as_tuple=True)
+        revealed_BL[row_N, at_BS[row_N, column_N]] = confidence_BS[row_N, column_N]
+        return take_BS
+
+    def finding(self, greedy: bool) -> Finding:
+        return PRODUCT if greedy else of_best_tokens("Saber")
+
+
+LAST_CONFIDENCE, RISE = "last confidence", "rise"  # what `AboveMeanRevealed` notes for `DropLeastRisen`
 PRODUCT = Finding(False, "commit: several tokens of one pass are drawn independently (the product law)")
+
+
+def of_best_tokens(paper: str) -> Finding:
+    return Finding(
+        False, f"{PRODUCT.reason}; confidence is that of the best token, where {paper}'s code reads the drawn one's"
+    )
 
 
 def one_a_round(which: str) -> Finding:

@@ -67,7 +67,7 @@ METHODS: dict[str, Method] = {
     ),
     "dual": Method(
         p.DualOptions,
-        "cheap steps on stale keys, then one accurate look that keeps or re-masks",
+        "cheap steps on stale keys, then one accurate look that keeps or re-masks (our reading)",
         "DualDiffusion, arXiv 2604.05250",
         "none",
         CHECKPOINT,
@@ -182,8 +182,10 @@ def make_plan(method: str, given: Mapping[str, Any], network: Network) -> Plan:
     given = read_given(method, given)
     if network.block_causal and chooses_in_blocks(METHODS[method]):
         given = {"block_length": network.transformer(method).config.block_length} | given
-    plan = METHODS[method].options(**given).plan(network)
-    return replace(plan, aligned_blocks=network.block_causal)
+    options = METHODS[method].options(**given)
+    plan = options.plan(network)
+    after_eos = options.after_eos if isinstance(options, p.Ending) else plan.after_eos
+    return replace(plan, aligned_blocks=network.block_causal, after_eos=after_eos)
 
 
 def chooses_in_blocks(method: Method) -> bool:

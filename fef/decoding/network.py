@@ -140,8 +140,17 @@ class Network:
         hidden_BSD = model.hidden_at(ids_BL, positions_BS, lengths_B)
         return hidden_BSD, model.logits(hidden_BSD)
 
-    def full_pass(self, ids_BL: Tensor, positions_BS: Tensor, shadows_BC: Tensor, lengths_B: Tensor | None) -> FullPass:
-        return full_pass(self.transformer("cache"), ids_BL, positions_BS, shadows_BC, lengths_B)
+    def full_pass(
+        self,
+        ids_BL: Tensor,
+        positions_BS: Tensor,
+        shadows_BC: Tensor,
+        lengths_B: Tensor | None,
+        *,
+        together: bool = False,
+    ) -> FullPass:
+        model = self.transformer("cache")
+        return full_pass(model, ids_BL, positions_BS, shadows_BC, lengths_B, together=together)
 
     def _run(self, ids_RL: Tensor, positions_RP: Tensor, lengths_R: Tensor | None, keep_RL: Tensor | None) -> Tensor:
         padded = isinstance(self.denoiser, PaddedDenoiser)

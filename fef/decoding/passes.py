@@ -91,6 +91,9 @@ def close_passes(state: PassState, requests: Requests, plan: Plan, process: Site
     onward_B = over_B & ~again_B
     state.block_B = state.block_B + onward_B
     state.k_B = torch.where(again_B, state.k_B - 1, state.k_B).masked_fill(onward_B & ~state.complete_B, plan.steps)
+    if plan.stays_open:
+        last_B1 = torch.minimum(state.block_B, state.blocks_B - 1)[:, None]
+        state.block_BL = torch.where(state.block_BL >= 0, state.block_BL.maximum(last_B1), state.block_BL)
     fresh_BL = state.within_BL & onward_B[:, None]
     if bool(fresh_BL.any()):
         first_noise(canvas, fresh_BL, process, noise)

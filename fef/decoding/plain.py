@@ -31,7 +31,8 @@ def plain_round(session: Session) -> None:
     if look.suspects_BC is not None:
         take_back(session, look, seen, pending_BL & ~session.pending_BL)
     session.meter.rounds += take_BS.any(1).long()
-    session.notify(look.slots_BS, tokens_BS, take_BS)
+    here_BS = session.within_BL.gather(1, look.slots_BS.clamp(min=0))
+    session.notify(look.slots_BS.masked_fill(~here_BS, -1), tokens_BS, take_BS)
 
 
 def next_look(session: Session) -> Look:
@@ -45,11 +46,14 @@ def next_look(session: Session) -> Look:
         return Look(slots_BS, hidden=hidden)
     if not revoke.commits:
         slots_BS = slots_BS.masked_fill(checks_B[:, None], -1)
-    return Look(slots_BS, suspects(session, revoke, checks_B), revoke.masked, checks_B, hidden)
+    return Look(slots_BS, suspects(session, revoke, checks_B), revoke.masked, revoke.together, checks_B, hidden)
 
 
 def candidates(session: Session) -> Tensor:
-    """Slots that the rule may choose from, in decoding order: [B, S], -1 where there are fewer."""
+    """Slots that the rule may choose from or look at, in decoding order: [B, S], -1 where there are fewer."""
+    if session.plan.choice.looks_ahead:
+        open_BL = session.canvas.pending_BL & session.active_B[:, None]
+        return session.canvas.next_slots(int(open_BL.sum(1).max()), open_BL)
     if session.plan.choice.in_order:
         return session.next_slots(int(session.plan.choice.quota(session.progress).max()))
     return session.next_slots(int(session.pending_BL.sum(1).max()))
@@ -77,8 +81,9 @@ def choose_and_commit(session: Session, slots_BS: Tensor, seen: Seen) -> tuple[T
         session.site(slots_BS, session.passes.attempt_B),
         session.memory,
         lambda: influence_of(session, slots_BS, seen),
+        ~session.within_BL.gather(1, slots_BS.clamp(min=0)) if plan.choice.looks_ahead else None,
     )
-    take_BS = plan.choice.select(found) & (slots_BS >= 0)
+    take_BS = plan.choice.select(found) & found.real_BS
     session.commit(slots_BS, tokens_BS, logp_BSV, plain_BSV, take_BS, fill=not plan.choice.in_order)
     if plan.revoke is not None and plan.revoke.recent:
         remember(session, plan.revoke, slots_BS, plain_BSV, take_BS)

@@ -10,12 +10,14 @@ from torch import Tensor
 
 from fef.decoding.canvas import Canvas
 from fef.decoding.choice import Choice, InOrder
+from fef.decoding.remdm import Remdm
 from fef.decoding.revoke import Revoke
 from fef.laws.pipeline import Cut
 from fef.models.demask import DependencyHead
 
 __all__ = [
     "Accept",
+    "AfterEos",
     "CacheKind",
     "CacheRule",
     "Draft",
@@ -30,6 +32,7 @@ __all__ = [
     "Verify",
 ]
 
+AfterEos = Literal["eos", "free"]
 Order = Literal["left-to-right", "random", "blocks"]
 Verify = Literal["rows", "packed"]
 Accept = Literal["coupled", "rejection", "block"]
@@ -62,10 +65,12 @@ class Guidance:
 
 @dataclass(frozen=True)
 class CacheRule:
-    """Keys that are kept between passes, and after how many looks a full pass renews them (None: at each block)."""
+    """Keys that are kept between passes. opening: full passes that open a block. refresh: after how many looks another one
+    renews the keys (None: at the next block)."""
 
     kind: CacheKind
     refresh: int | None = None
+    opening: int = 1
 
 
 @dataclass(frozen=True)
@@ -93,12 +98,14 @@ class Plan:
 
     law: which conditionals of the denoiser are sampled ("rows": one plain forward a prefix state; "packed": the packed
     attention pattern), after `guidance`. aligned_blocks: blocks begin at multiples of `block_length` on the canvas, as in
-    the attention of block-causal networks, and not at the first open slot. A round speculates, or replays the choice rule
+    the attention of block-causal networks, and not at the first open slot. stays_open: finished blocks are a part of the next
+    one, so that their tokens may be taken back there. A round speculates, or replays the choice rule
     on `replay` states ahead, or commits what `choice` selects of independent draws; `revoke` may take tokens back. cache:
-    keys kept between passes. steps, schedule, remask, eta: denoising passes and what lies between them. head: predicts
+    keys kept between passes. steps, schedule, remask, remdm: denoising passes and what lies between them. head: predicts
     influences for the rules that ask for them; without one they are probed, `probe_values` a slot (None: all). banned: ids
-    never sampled. first_cut: which of top-k and top-p comes first (`fef.laws.pipeline.Sampling`). greedy: the method is
-    defined at temperature 0 only.
+    never sampled. after_eos: "eos" makes "after EOS comes EOS" a part of the law (`fef.decoding.canvas.EosRule`), "free"
+    draws what lies behind an end token like anything else. first_cut, keeps_crossing: how top-k and top-p cut
+    (`fef.laws.pipeline.Sampling`). greedy: the method is defined at temperature 0 only.
     """
 
     method: str
@@ -106,6 +113,7 @@ class Plan:
     order: Order = "left-to-right"
     block_length: int | None = None
     aligned_blocks: bool = False
+    stays_open: bool = False
     speculation: Speculation | None = None
     choice: Choice = InOrder()
     replay: int = 0
@@ -115,12 +123,19 @@ class Plan:
     steps: int = 1
     schedule: ScheduleName = "linear"
     remask: Remask = "random"
-    eta: float = 0.0
+    remdm: Remdm | None = None
     head: DependencyHead | None = None
     probe_values: int | None = None
     banned: tuple[int, ...] = ()
+    after_eos: AfterEos = "eos"
     first_cut: Cut = "top-k"
+    keeps_crossing: bool = True
     greedy: bool = False
+
+    def end_token(self, eos_id: int | None) -> int | None:
+        """The end token behind which the law leaves no choice, of a network that ends texts with `eos_id`; None if it always
+        does."""
+        return None if self.after_eos == "free" or eos_id in self.banned else eos_id
 
     def exact_cache(self, block_causal: bool) -> bool:
         """Are the cached keys final? Those of finished blocks are, if no later token changes them and none is reopened."""

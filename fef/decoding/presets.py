@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 from fef.decoding.choice import (
+    AboveMeanRevealed,
     Choice,
     EntropyBound,
     Factor,
@@ -25,6 +26,7 @@ from fef.decoding.network import Network
 from fef.decoding.options import flag, number, one_of, path, whole
 from fef.decoding.plan import (
     Accept,
+    AfterEos,
     CacheKind,
     Draft,
     Drafter,
@@ -38,6 +40,7 @@ from fef.decoding.plan import (
     Verify,
 )
 from fef.decoding.quota import BlockShare, DreamShare, EvenShare, Everything, Pace, PerRound, Planned, Quota
+from fef.decoding.remdm import Remdm, Strategy
 from fef.decoding.requirements import (
     check_blocks,
     check_law,
@@ -47,7 +50,7 @@ from fef.decoding.requirements import (
     refuse_visible_noise,
     stale_cache,
 )
-from fef.decoding.revoke import DropLargestFalls, KeepConfident, WideOut
+from fef.decoding.revoke import DropLargestFalls, DropLeastRisen, KeepConfident, WideOut
 from fef.errors import OptionError
 from fef.laws.pipeline import Cut
 
@@ -57,6 +60,7 @@ __all__ = [
     "DreamOptions",
     "DualExactOptions",
     "DualOptions",
+    "Ending",
     "EntropyBoundedOptions",
     "FactorOptions",
     "FefOptions",
@@ -76,6 +80,7 @@ __all__ = [
 ORDERS, ACCEPTS, DRAFTS = get_args(Order), get_args(Accept), get_args(Draft)
 Cache = Literal["none", "prefix", "dual"]
 DEFAULT_ETA = 0.2
+ETAS: dict[Strategy, float] = {"rescale": DEFAULT_ETA, "cap": 0.04, "conf": 0.0, "loop": 0.02}
 DREAM_CUT: Cut = "top-p"  # Dream's generation_utils.py, which Fast-dLLM's version for Dream calls too
 MOST_PASSES = 2**16 - 1  # a pass is a part of the key of a random number, in 16 bits
 MOST_AHEAD = 4096  # rounds that are drafted before a check
@@ -91,6 +96,14 @@ class Guided:
     @property
     def guidance(self) -> Guidance:
         return Guidance(self.cfg_scale, self.contrast)
+
+
+@dataclass(frozen=True)
+class Ending:
+    """Methods whose published decoders know no end: after_eos="free" draws behind an end token as they do. That "after EOS
+    comes EOS" is a part of the law of the others."""
+
+    after_eos: AfterEos = one_of("eos", get_args(AfterEos))
 
 
 @dataclass(frozen=True)
@@ -163,7 +176,7 @@ class FefOptions(Guided):
             steps=self.steps,
             schedule=self.schedule,
             remask=self.remask,
-            eta=DEFAULT_ETA if self.eta is None else self.eta,
+            remdm=Remdm("rescale", DEFAULT_ETA if self.eta is None else self.eta),
             head=find_head(self.head, network) if self.planner == "influence" else None,
         )
 
@@ -187,7 +200,7 @@ class FefOptions(Guided):
 
 
 @dataclass(frozen=True)
-class Counts:
+class Counts(Ending):
     tokens_per_step: int = whole(1)
     steps: int | None = whole(None)
     block_length: int | None = whole(None)
@@ -240,7 +253,7 @@ class RandomOptions(LladaOptions):
 
 
 @dataclass(frozen=True)
-class DreamOptions(Guided):
+class DreamOptions(Guided, Ending):
     """Dream's ranked rules. Its own scores are those of the law that is sampled, with temperature and top-p."""
 
     steps: int | None = whole(None, most=MOST_PASSES)
@@ -288,7 +301,7 @@ class EntropyOptions(DreamOptions):
 
 
 @dataclass(frozen=True)
-class OriginOptions(Guided):
+class OriginOptions(Guided, Ending):
     """The reverse transition with an x_0 that is drawn factorized: each mask is revealed with probability 1 - s / t."""
 
     steps: int = whole(32, most=MOST_PASSES)
@@ -311,15 +324,48 @@ class OriginOptions(Guided):
 
 @dataclass(frozen=True)
 class RemdmOptions(OriginOptions):
-    eta: float = number(DEFAULT_ETA, high=1.0)
+    """strategy: which of ReMDM's. eta: its rate; None is the strategy's own. t_on, t_off, alpha_on: the times of "loop"."""
+
+    strategy: Strategy = one_of("rescale", get_args(Strategy))
+    eta: float | None = number(None, high=1.0)
+    t_on: float | None = number(None, high=1.0)
+    t_off: float | None = number(None, high=1.0)
+    alpha_on: float | None = number(None, high=1.0)
 
     def plan(self, network: Network) -> Plan:
         refuse_visible_noise("remdm", network)
-        return Plan("remdm", remask="remdm", eta=self.eta, **self.parts(network))
+        return Plan("remdm", remask="remdm", remdm=self.remdm, keeps_crossing=False, **self.parts(network))
+
+    @property
+    def remdm(self) -> Remdm:
+        if self.strategy == "conf" and self.eta is not None:
+            raise OptionError('strategy="conf" has no rate: leave eta out, or use strategy="rescale".')
+        times = {"t_on": self.t_on, "t_off": self.t_off, "alpha_on": self.alpha_on}
+        given = {name: value for name, value in times.items() if value is not None}
+        if self.strategy != "loop":
+            if given:
+                raise OptionError(
+                    f'{", ".join(given)}: only strategy="loop" has a loop; leave it out, or use that strategy.'
+                )
+            return Remdm(self.strategy, ETAS[self.strategy] if self.eta is None else self.eta)
+        rule = Remdm("loop", ETAS["loop"] if self.eta is None else self.eta, **given)
+        if self.schedule != "linear":
+            raise OptionError('strategy="loop" has a schedule of its own: leave schedule out.')
+        if not 0 < rule.t_off <= rule.t_on < 1 or not 0 < rule.alpha_on < 1:
+            raise OptionError(
+                f"t_on={rule.t_on:g}, t_off={rule.t_off:g}, alpha_on={rule.alpha_on:g}: a loop needs 0 < t_off <= t_on < 1 "
+                "and 0 < alpha_on < 1."
+            )
+        most = min(1.0, (1 - rule.alpha_on) / rule.alpha_on)
+        if rule.eta > most:
+            raise OptionError(
+                f"eta={rule.eta:g} hides more than a loop at alpha_on={rule.alpha_on:g} can reveal: give at most {most:.3g}."
+            )
+        return rule
 
 
 @dataclass(frozen=True)
-class CachedOptions(Guided):
+class CachedOptions(Guided, Ending):
     block_length: int | None = whole(32, optional=True)
     cache: Cache = one_of("none", get_args(Cache))
 
@@ -372,11 +418,14 @@ class FactorOptions(CachedOptions):
 
 @dataclass(frozen=True)
 class DelayedCacheOptions(Counts):
+    """dKV-Cache-Decode. As in the released code, the first two passes of a block are full: keys of what the first reveals
+    are kept from the second on."""
+
     refresh: int = whole(4)
 
     def plan(self, network: Network) -> Plan:
         refuse_visible_noise("delayed-cache", network)
-        cache = stale_cache("delayed-cache", "delayed", network, Guidance(), self.refresh)
+        cache = stale_cache("delayed-cache", "delayed", network, Guidance(), self.refresh, opening=2)
         choice = TopScore("drawn", self.quota)
         return Plan("delayed-cache", block_length=self.block_length, choice=choice, cache=cache)
 
@@ -396,11 +445,13 @@ class KlassOptions(CachedOptions):
     history: int = whole(2)
 
     def plan(self, network: Network) -> Plan:
-        return self.plan_for("klass", Stable(self.threshold, self.epsilon, self.history), network)
+        # a cached pass computes the block alone, so nothing is known of later ones
+        across_blocks = self.cache == "none"
+        return self.plan_for("klass", Stable(self.threshold, self.epsilon, self.history, across_blocks), network)
 
 
 @dataclass(frozen=True)
-class ScheduleOptions(Guided):
+class ScheduleOptions(Guided, Ending):
     """DDOSP. profile: a file made by `fef profile`; by default that of the checkpoint."""
 
     steps: int = whole(32)
@@ -414,7 +465,7 @@ class ScheduleOptions(Guided):
 
 
 @dataclass(frozen=True)
-class DemaskOptions:
+class DemaskOptions(Ending):
     """influence: predicted by a dependency head, probed with the network itself, or "auto": by a head where there is one."""
 
     tau: float = number(0.1)
@@ -441,8 +492,9 @@ class DemaskOptions:
 
 
 @dataclass(frozen=True)
-class DualOptions:
-    """DualDiffusion as published: `drafts` cheap steps, then one look that keeps or re-masks."""
+class DualOptions(Ending):
+    """DualDiffusion in our reading: `drafts` cheap steps, then one look that keeps or re-masks. Which tokens it keeps is not
+    published in full: `keep` has two rules, and the most confident token of a cycle stays."""
 
     drafts: int = whole(5, most=MOST_AHEAD)
     tokens_per_step: int = whole(1)
@@ -485,7 +537,7 @@ class DualExactOptions:
 
 
 @dataclass(frozen=True)
-class ReplayOptions(Guided):
+class ReplayOptions(Guided, Ending):
     block_length: int | None = whole(None)
     drafts: int = whole(4, most=MOST_AHEAD)
 
@@ -517,26 +569,39 @@ class FreedaveOptions(ReplayOptions):
 
 
 @dataclass(frozen=True)
-class WinoOptions:
+class WinoOptions(Ending):
     threshold: float = number(0.6, high=1.0)
     keep: float = number(0.9, high=1.0)
     block_length: int | None = whole(128, optional=True)
 
     def plan(self, network: Network) -> Plan:
         refuse_visible_noise("wino", network)
-        return Plan("wino", block_length=self.block_length, choice=WideIn(self.threshold), revoke=WideOut(self.keep))
+        revoke = WideOut(self.keep, together=network.casts_shadows)
+        return Plan("wino", block_length=self.block_length, choice=WideIn(self.threshold), revoke=revoke)
 
 
 @dataclass(frozen=True)
-class SaberOptions:
+class SaberOptions(Ending):
+    """rule: what Saber's released code does, or what its abstract says."""
+
     tokens_per_step: int = whole(2)
     rate: float = number(8.0, low=1.0)
+    rule: Literal["code", "abstract"] = one_of("code", ("code", "abstract"))
     block_length: int | None = whole(32, optional=True)
 
     def plan(self, network: Network) -> Plan:
         refuse_visible_noise("saber", network)
-        choice = RunningThreshold(PerRound(self.tokens_per_step))
-        return Plan("saber", block_length=self.block_length, choice=choice, revoke=DropLargestFalls(self.rate))
+        quota = PerRound(self.tokens_per_step)
+        if self.rule == "abstract":
+            choice, revoke = RunningThreshold(quota), DropLargestFalls(self.rate)
+            return Plan("saber", block_length=self.block_length, choice=choice, revoke=revoke)
+        return Plan(
+            "saber",
+            block_length=self.block_length,
+            stays_open=True,
+            choice=AboveMeanRevealed(quota),
+            revoke=DropLeastRisen(self.rate, least=self.tokens_per_step // 2),
+        )
 
 
 def llada_quota(steps: int | None, tokens_per_step: int) -> Quota:

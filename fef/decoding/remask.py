@@ -36,8 +36,7 @@ def remask(
 
     "random" is the reverse transition q(x_s | x_t, x_0), which looks at no confidence: exact. "low-confidence" hides the
     same expected share, but those drawn with the lowest probability: no law is kept (methods.md 0.4, law 3). "remdm" hides
-    revealed tokens again at rate sigma = eta min(1, (1 - alpha_s) / alpha_t) and reveals more in return, so that every
-    marginal q(x_s | x_0) stays (ReMDM, 2503.00307, Eq. 5 and its "rescale" schedule): blind to values, too.
+    revealed tokens again and reveals more in return (`Remdm`).
     """
     t, s = k / plan.steps, (k - 1) / plan.steps
     if not isinstance(process, AbsorbingNoise):
@@ -50,12 +49,15 @@ def remask(
         count_B = (within_BL.sum(1) * (1 - process.keep(s))).floor().long()
         hide_BL = hidden_BL & (lowest_first(canvas.confidence_BL, hidden_BL) < count_B[:, None])
     else:
-        keep_t, keep_s = process.keep(t), process.keep(s)
-        sigma = plan.eta * min(1.0, (1 - keep_s) / keep_t if keep_t else 1.0) if plan.remask == "remdm" else 0.0
-        reveal = (keep_s - (1 - sigma) * keep_t) / (1 - keep_t)
-        reveal_BL = torch.full_like(canvas.logprob_BL, 1 - sigma).masked_fill(hidden_BL, reveal)  # float64
-        changed_BL = within_BL if sigma else hidden_BL
-        shown_BL = noise.bernoulli(reveal_BL, everywhere(changed_BL, k), Purpose.REMASK)
+        if plan.remask == "remdm":
+            assert plan.remdm is not None, "the preset gives its rates"
+            revealed_BL = within_BL & ~hidden_BL
+            show_BL = plan.remdm.shown(process.keep, t, s, hidden_BL, revealed_BL, canvas.logprob_BL)
+            changed_BL = within_BL
+        else:
+            reveal = (process.keep(s) - process.keep(t)) / (1 - process.keep(t))
+            show_BL, changed_BL = torch.full_like(canvas.logprob_BL, reveal), hidden_BL  # float64
+        shown_BL = noise.bernoulli(show_BL, everywhere(changed_BL, k), Purpose.REMASK)
         hide_BL = changed_BL & ~shown_BL
     canvas.erase(hide_BL, process.mask_id)
 

@@ -75,14 +75,19 @@ def exact_cache(method: str, cache: str, law: str, network: Network, guidance: G
 
 
 def stale_cache(
-    method: str, kind: CacheKind | None, network: Network, guidance: Guidance, refresh: int | None = None
+    method: str,
+    kind: CacheKind | None,
+    network: Network,
+    guidance: Guidance,
+    refresh: int | None = None,
+    opening: int = 1,
 ) -> CacheRule | None:
     if kind is None:
         return None
     if guidance.on:
         raise OptionError('cfg_scale and contrast do not go with a cache. Use cache="none".')
     network.transformer(f"{method} with a cache")
-    return CacheRule(kind, refresh)
+    return CacheRule(kind, refresh, opening)
 
 
 def find_head(file: str | None, network: Network) -> DependencyHead:

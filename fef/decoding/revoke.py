@@ -11,9 +11,11 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
+from fef.decoding.choice import LAST_CONFIDENCE, RISE
 from fef.decoding.finding import Finding
+from fef.decoding.memory import Memory
 
-__all__ = ["DropLargestFalls", "KeepConfident", "Revoke", "Suspects", "WideOut"]
+__all__ = ["DropLargestFalls", "DropLeastRisen", "KeepConfident", "Revoke", "Suspects", "WideOut"]
 
 
 @dataclass
@@ -22,7 +24,9 @@ class Suspects:
 
     slots_BC: positions, -1 where there is none. tokens_BC: the tokens there. logp_BCV: the network's law at temperature
     1, with that position masked or not as the rule asks. committed_BC: their probability when they were committed.
-    drafted_BCV: the law they were committed from, if the rule asks. new_B: slots committed in this round.
+    drafted_BCV: the law they were committed from, if the rule asks. fresh_BC: committed in this round, for rules that check
+    those. new_B: slots committed in this round. open_B: slots of the pass that are open. memory: what a rule keeps between
+    rounds.
     """
 
     slots_BC: Tensor
@@ -30,7 +34,10 @@ class Suspects:
     logp_BCV: Tensor
     committed_BC: Tensor
     drafted_BCV: Tensor | None
+    fresh_BC: Tensor
     new_B: Tensor
+    open_B: Tensor
+    memory: Memory
 
     @property
     def real_BC(self) -> Tensor:
@@ -48,8 +55,10 @@ class Suspects:
 
 class Revoke(Protocol):
     """cycle: rounds of a cycle, the last of which looks at the suspects. commits: does that round commit, too. recent: only
-    tokens committed in this cycle are suspects, and none is left unchecked. masked: a suspect is looked at with its own
-    position masked. keeps_laws: the laws that tokens were drawn from are remembered."""
+    tokens committed in this cycle are suspects, and none is left unchecked. fresh: so are those that the checking round
+    commits, as seen before. masked: a suspect is looked at with its own
+    position masked. together: by masks that see one another. keeps_laws: the laws that tokens were drawn from are
+    remembered."""
 
     @property
     def cycle(self) -> int: ...
@@ -58,7 +67,11 @@ class Revoke(Protocol):
     @property
     def recent(self) -> bool: ...
     @property
+    def fresh(self) -> bool: ...
+    @property
     def masked(self) -> bool: ...
+    @property
+    def together(self) -> bool: ...
     @property
     def keeps_laws(self) -> bool: ...
 
@@ -71,23 +84,39 @@ class Revoke(Protocol):
 
 @dataclass(frozen=True)
 class WideOut:
-    """Take back tokens of leave-one-out probability below `keep`, but fewer than were just committed (WINO, 2507.18578)."""
+    """In rounds that commit more than one token, take back tokens of leave-one-out probability below `keep`, fewer than the
+    round before committed (30 in the first of a block): the released code of WINO, 2507.18578.
+
+    together: that probability is read from a mask in the shadow of each position of the block, and these masks see one
+    another; else from the canvas with that position masked.
+    """
 
     keep: float
+    together: bool = True
     cycle = 1
     commits = True
     recent = False
+    fresh = False
     masked = True
     keeps_laws = False
 
     def select(self, s: Suspects) -> Tensor:
+        before_B = s.memory.of("committed before", (), 30, torch.int64)
         failed_B = ((s.confidence_BC < self.keep) & s.real_BC).sum(1)
-        return s.worst(-s.confidence_BC, torch.minimum(failed_B, (s.new_B - 1).clamp(min=0)))
+        count_B = torch.minimum(failed_B, before_B - 1).masked_fill(s.new_B <= 1, 0)
+        before_B.copy_(torch.where(s.new_B > 0, s.new_B, before_B))
+        return s.worst(-s.confidence_BC, count_B)
 
     def finding(self) -> Finding:
-        return Finding(
-            False, "revoke: tokens of low leave-one-out probability are redrawn, which depends on values (law 3)"
+        view = (
+            "by masks in the shadow of the block, as in WINO's code"
+            if self.together
+            else "a row each, not WINO's shadows"
         )
+        reason = (
+            f"revoke: tokens of low leave-one-out probability ({view}) are redrawn, which depends on values (law 3)"
+        )
+        return Finding(False, reason)
 
 
 @dataclass(frozen=True)
@@ -103,7 +132,9 @@ class KeepConfident:
     drafts: int
     commits = False
     recent = True
+    fresh = False
     masked = True
+    together = False
 
     @property
     def cycle(self) -> int:
@@ -125,20 +156,24 @@ class KeepConfident:
 
     def finding(self) -> Finding:
         return Finding(
-            False, f"revoke: the verifier keeps tokens by {self.rule}, which depends on their values (law 3)"
+            False,
+            f"revoke: the verifier keeps tokens by {self.rule}, which depends on their values (law 3); our reading of "
+            "DualDiffusion, whose rule is not published in full",
         )
 
 
 @dataclass(frozen=True)
 class DropLargestFalls:
     """Take back max(1, floor(new / rate)) tokens whose probability fell most since they were committed, but fewer than were
-    just committed (Saber, 2510.18165)."""
+    just committed (the abstract of Saber, 2510.18165)."""
 
     rate: float
     cycle = 1
     commits = True
     recent = False
+    fresh = False
     masked = False
+    together = False
     keeps_laws = False
 
     def select(self, s: Suspects) -> Tensor:
@@ -147,4 +182,44 @@ class DropLargestFalls:
         return s.worst(fall_BC, count_B) & (fall_BC > 0)
 
     def finding(self) -> Finding:
-        return Finding(False, "revoke: tokens whose probability fell are redrawn, which depends on values (law 3)")
+        return Finding(
+            False,
+            "revoke: tokens whose probability fell since they were committed are redrawn, as in Saber's abstract, which "
+            "depends on values (law 3)",
+        )
+
+
+@dataclass(frozen=True)
+class DropLeastRisen:
+    """Unless nothing is left open, take back the max(least, ceil(new / rate)) tokens, but fewer than were just committed, at
+    whose positions the largest probability of any token rose least since the round before: the released code of Saber,
+    2510.18165. Tokens of earlier blocks and those just committed are among them; the latter by the look they were drawn from.
+    """
+
+    rate: float
+    least: int
+    cycle = 1
+    commits = True
+    recent = False
+    fresh = True
+    masked = False
+    together = False
+    keeps_laws = False
+
+    def select(self, s: Suspects) -> Tensor:
+        last_BL, rise_BL = s.memory.tensors[LAST_CONFIDENCE], s.memory.tensors[RISE]
+        at_BC = s.slots_BC.clamp(min=0)
+        now_BC = s.logp_BCV.amax(-1).exp()
+        rise_BC = torch.where(s.fresh_BC, rise_BL.gather(1, at_BC), now_BC - last_BL.gather(1, at_BC))
+        row_N, column_N = s.real_BC.nonzero(as_tuple=True)
+        last_BL[row_N, at_BC[row_N, column_N]] = now_BC[row_N, column_N]
+        asked_B = (s.new_B / self.rate).ceil().long().clamp(min=self.least)
+        count_B = torch.minimum(asked_B, (s.new_B - 1).clamp(min=0)).masked_fill(s.open_B == 0, 0)
+        return s.worst(-rise_BC, count_B) & rise_BC.isfinite()
+
+    def finding(self) -> Finding:
+        return Finding(
+            False,
+            "revoke: tokens at whose positions confidence rose least since the round before are redrawn, as in Saber's code, "
+            "which depends on values (law 3)",
+        )

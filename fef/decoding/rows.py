@@ -37,19 +37,21 @@ class RowsScorer:
             states_BSE, logits_BSV = self.network.hidden_at(canvas.ids_BL, slots_BS.clamp(min=0), canvas.lengths_B)
             return Seen(logits_BSV, hidden_BSE=states_BSE)
         if suspects_BC is not None and look.masked:
-            return self.look_without(requests, slots_BS, suspects_BC)
+            return self.look_without(requests, slots_BS, suspects_BC, look.together)
         S = slots_BS.shape[1]
         at_BN = slots_BS if suspects_BC is None else torch.cat([slots_BS, suspects_BC], 1)
         logits_BNV = self.score(requests, canvas.ids_BL[:, None], self.keep_BL(canvas)[:, None], at_BN[:, None])[:, 0]
         return Seen(logits_BNV[:, :S], None if suspects_BC is None else logits_BNV[:, S:])
 
-    def look_without(self, requests: Requests, slots_BS: Tensor, suspects_BC: Tensor) -> Seen:
+    def look_without(self, requests: Requests, slots_BS: Tensor, suspects_BC: Tensor, together: bool = False) -> Seen:
         """Suspects in the shadow of a transformer's own pass; for another denoiser, a row each with that position masked."""
         canvas = requests.canvas
         if self.network.casts_shadows:
-            bill_canvas(requests, (slots_BS >= 0).any(1) | (suspects_BC >= 0).any(1), (suspects_BC >= 0).sum(1))
-            seen = self.network.full_pass(canvas.ids_BL, slots_BS.clamp(min=0), suspects_BC, canvas.lengths_B)
-            return Seen(seen.logits_RSV, seen.shadow_RCV)
+            shadows_BC = torch.cat([suspects_BC, slots_BS], 1) if together else suspects_BC
+            bill_canvas(requests, (slots_BS >= 0).any(1) | (suspects_BC >= 0).any(1), (shadows_BC >= 0).sum(1))
+            at_BS = slots_BS.clamp(min=0)
+            seen = self.network.full_pass(canvas.ids_BL, at_BS, shadows_BC, canvas.lengths_B, together=together)
+            return Seen(seen.logits_RSV, seen.shadow_RCV[:, : suspects_BC.shape[1]])
         C, S = suspects_BC.shape[1], slots_BS.shape[1]
         states_BNL = canvas.ids_BL[:, None].expand(-1, C + 1, -1)
         hidden_BCL = states_BNL[:, 1:].scatter(2, suspects_BC.clamp(min=0)[..., None], self.network.mask_id)

@@ -24,12 +24,13 @@ __all__ = ["Ask", "Look", "Scorer", "Seen", "Targets", "row_lengths"]
 @dataclass(frozen=True)
 class Look:
     """What to look at. slots_BS: open slots. suspects_BC: committed positions (-1: none). masked: look at each suspect as if
-    its position were masked. checks_B: rows [B] that look at their suspects in this round. hidden: give final hidden states
-    at the slots, too."""
+    its position were masked. together: by masks in the shadow of suspects and slots that see one another. checks_B: rows [B]
+    that look at their suspects in this round. hidden: give final hidden states at the slots, too."""
 
     slots_BS: Tensor
     suspects_BC: Tensor | None = None
     masked: bool = True
+    together: bool = False
     checks_B: Tensor | None = None
     hidden: bool = False
 

@@ -22,8 +22,8 @@ __all__ = ["BlockCausalScorer", "StaleScorer"]
 
 class StaleScorer(RowsScorer):
     """Plain looks that compute a part of the canvas against keys of earlier passes (Fast-dLLM "prefix" and "dual",
-    dKV-Cache "delayed"). A full pass of a row opens each block, answers every look at suspects, and comes every `refresh`
-    looks."""
+    dKV-Cache "delayed"). `opening` full passes of a row open each block; one answers every look at suspects and comes
+    every `refresh` looks."""
 
     def __init__(self, network: Network, count: int, device: torch.device, rule: CacheRule) -> None:
         super().__init__(network, count, device, Guidance())
@@ -41,14 +41,14 @@ class StaleScorer(RowsScorer):
         return super().pass_began(requests, rows, slots_RS, within_BL, time_B)
 
     def look(self, requests: Requests, look: Look) -> Seen:
-        assert look.masked and not look.hidden, "no preset asks for this with a cache"
+        assert look.masked and not look.together and not look.hidden, "no preset asks for this with a cache"
         slots_BS, suspects_BC = look.slots_BS, look.suspects_BC
         if suspects_BC is not None and not self.network.casts_shadows:
             assert look.checks_B is not None, "who looks at suspects"
             self.kept_B &= ~look.checks_B
             return self.look_without(requests, slots_BS, suspects_BC)
         busy_B = (slots_BS >= 0).any(1)
-        renews_B = ~self.kept_B
+        renews_B = ~self.kept_B | (self.looks_B < self.rule.opening)
         if self.rule.refresh is not None:
             renews_B = renews_B | (self.looks_B % self.rule.refresh == 0)
         if suspects_BC is None:

@@ -52,12 +52,15 @@ def take_back(session: Session, look: Look, seen: Seen, new_BL: Tensor) -> None:
     assert revoke is not None and suspects_BC is not None and checks_B is not None, "the look asked for suspects"
     assert seen.suspect_BCV is not None, "and they were seen"
     session.passes.unchecked_BL = session.passes.unchecked_BL & ~checks_B[:, None]
-    if not suspects_BC.shape[1]:
-        return
     if eos is not None:
         new_BL = new_BL & eos.up_to_end(canvas)  # what lies behind goes back with its EOS, so it is no progress
+    fresh_BC, logits_BCV = torch.zeros_like(suspects_BC, dtype=torch.bool), seen.suspect_BCV
+    if revoke.fresh:
+        fresh_BS = new_BL.gather(1, look.slots_BS.clamp(min=0)) & (look.slots_BS >= 0) & checks_B[:, None]
+        suspects_BC = torch.cat([suspects_BC, look.slots_BS.masked_fill(~fresh_BS, -1)], 1)
+        fresh_BC, logits_BCV = torch.cat([fresh_BC, fresh_BS], 1), torch.cat([logits_BCV, seen.logits_BSV], 1)
     at_BC = suspects_BC.clamp(min=0)
-    logp_BCV = session.plain_law(seen.suspect_BCV)
+    logp_BCV = session.plain_law(logits_BCV)
     at_BCV = at_BC[..., None].expand(-1, -1, logp_BCV.shape[-1])
     found = Suspects(
         suspects_BC,
@@ -65,7 +68,10 @@ def take_back(session: Session, look: Look, seen: Seen, new_BL: Tensor) -> None:
         logp_BCV,
         canvas.confidence_BL.gather(1, at_BC),
         drafted_law(session, logp_BCV.shape[-1]).gather(1, at_BCV) if revoke.keeps_laws else None,
+        fresh_BC,
         new_BL.sum(1),
+        session.pending_BL.sum(1),
+        session.memory,
     )
     row_N, column_N = (revoke.select(found) & (suspects_BC >= 0)).nonzero(as_tuple=True)
     drop_BL = torch.zeros_like(canvas.pending_BL)

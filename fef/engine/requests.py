@@ -154,6 +154,7 @@ def row_of(request: Request) -> Requests:
         torch.tensor(request.banned),
         request.eos_id,
         request.plan.first_cut,
+        request.plan.keeps_crossing,
     )
     canvas, noise = Canvas.start(ids_BL, open_BL, ids_BL, None), KeyedNoise(torch.tensor([request.seed]))
     canvas.rank_BL = decoding_order(canvas, request.plan, noise)

@@ -166,10 +166,11 @@ class SessionRounds:
             [request.top_p for request in asked],
             [request.top_k for request in asked],
             [*first.banned, *plan.banned],
-            None if first.eos_id in plan.banned else first.eos_id,
+            plan.end_token(first.eos_id),
             len(asked),
             self.device,
             plan.first_cut,
+            plan.keeps_crossing,
         )
         noise = KeyedNoise(torch.tensor([request.seed for request in asked], device=self.device))
         canvas = Canvas.start(ids_NL, open_NL, ids_NL, lengths_N)

@@ -40,6 +40,9 @@ class Preset:
     top_p: float = 1.0
 
 
+FREE = {"after_eos": "free"}  # neither decoder knows an end: it fills the whole canvas
+
+
 def llada(
     name: str,
     model: str,
@@ -61,7 +64,7 @@ def llada(
         shots,
         (Published(internal, "authors' toolkit"), Published(opencompass, "OpenCompass")),
         source,
-        MappingProxyType({"steps": length, "block_length": block, **flags}),
+        MappingProxyType({"steps": length, "block_length": block, **FREE, **flags}),
     )
 
 
@@ -76,7 +79,7 @@ def dream(name: str, length: int, accuracy: float, shots: int = 0) -> Preset:
         shots,
         (Published(accuracy, "lm-evaluation-harness"),),
         "Dream 7B, arXiv 2508.15487",
-        MappingProxyType({"steps": length, "alg_temp": 0.0}),
+        MappingProxyType({"steps": length, "alg_temp": 0.0, **FREE}),
         temperature=0.1,
         top_p=0.9,
     )

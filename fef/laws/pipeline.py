@@ -34,6 +34,8 @@ class Sampling:
     [N], ids that never occur (the mask id, the tail of a padded vocabulary). eos_id: the end-of-sequence id, if
     there is one. first_cut: which cut comes first. After "top-k" the mass of top-p is measured in what is left, as
     transformers does by default; "top-p" is measured in the whole law, as in Dream's own decoder.
+    keeps_crossing: top-p keeps the token with which the mass reaches p, as transformers does; else it keeps the most probable
+    tokens whose mass stays within p, at least one, as ReMDM's code does.
     """
 
     temperature_B: Tensor
@@ -42,6 +44,7 @@ class Sampling:
     banned: Tensor
     eos_id: int | None = None
     first_cut: Cut = "top-k"
+    keeps_crossing: bool = True
 
     # Read from the device once: after that, plain or greedy decoding neither sorts nor waits.
     @cached_property
@@ -169,12 +172,14 @@ def _truncate(logp_BSV: Tensor, sampling: Sampling) -> Tensor:
     # A stable sort keeps equal probabilities in id order.
     sorted_RSV, id_RSV = logp_BSV[rows].sort(dim=-1, descending=True, stable=True)
     top_k_R11, top_p_R11 = sampling.top_k_B[rows, None, None], sampling.top_p_B[rows, None, None]
-    dropped_RSV = cut_off(sorted_RSV, top_k_R11, top_p_R11, sampling.first_cut)
+    dropped_RSV = cut_off(sorted_RSV, top_k_R11, top_p_R11, sampling.first_cut, sampling.keeps_crossing)
     sorted_RSV = sorted_RSV.masked_fill(dropped_RSV, -torch.inf).log_softmax(-1)
     return logp_BSV.index_copy(0, rows, torch.empty_like(sorted_RSV).scatter_(-1, id_RSV, sorted_RSV))
 
 
-def cut_off(sorted_xV: Tensor, top_k_x1: Tensor, top_p_x1: Tensor, first_cut: Cut) -> Tensor:
+def cut_off(
+    sorted_xV: Tensor, top_k_x1: Tensor, top_p_x1: Tensor, first_cut: Cut, keeps_crossing: bool = True
+) -> Tensor:
     """Which tokens top-k and top-p drop; bool [..., V].
 
     sorted_xV: float64 logits at the temperature, largest first; x stands for the other dimensions. Waits for nothing.
@@ -183,8 +188,9 @@ def cut_off(sorted_xV: Tensor, top_k_x1: Tensor, top_p_x1: Tensor, first_cut: Cu
     beyond_xV = (rank_V >= top_k_x1) & (top_k_x1 > 0)
     # Both keep the first so many, so their order matters only for the law in which the mass of top-p is measured.
     p_xV = (sorted_xV.masked_fill(beyond_xV, -torch.inf) if first_cut == "top-k" else sorted_xV).softmax(-1)
-    before_xV = p_xV.cumsum(-1) - p_xV
-    reached_xV = (before_xV >= top_p_x1 - _REACHED) & (top_p_x1 < 1) & (rank_V > 0)
+    upto_xV = p_xV.cumsum(-1)
+    over_xV = upto_xV - p_xV >= top_p_x1 - _REACHED if keeps_crossing else upto_xV > top_p_x1 + _REACHED
+    reached_xV = over_xV & (top_p_x1 < 1) & (rank_V > 0)
     return beyond_xV | reached_xV
 
 

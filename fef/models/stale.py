@@ -30,21 +30,32 @@ class FullPass:
 
 
 def full_pass(
-    model: Transformer, ids_RL: Tensor, positions_RS: Tensor, shadows_RC: Tensor, lengths_R: Tensor | None
+    model: Transformer,
+    ids_RL: Tensor,
+    positions_RS: Tensor,
+    shadows_RC: Tensor,
+    lengths_R: Tensor | None,
+    *,
+    together: bool = False,
 ) -> FullPass:
     """One plain pass over the canvas and masks in the shadow of the positions `shadows_RC` (-1: none).
 
-    A shadow sees what the token at its position sees, without that token; no token sees a shadow (WINO, 2507.18578). With
-    one layer its logits are those of the canvas with that position masked; with more, the other tokens have seen it.
+    A shadow sees what the token at its position sees, without that token; no token sees a shadow (WINO, 2507.18578).
+    together: a shadow also sees the other shadows at positions that it sees, as in WINO's code. Else, with one layer, its
+    logits are those of the canvas with that position masked; with more layers, the other tokens have seen it.
     """
     L, C = ids_RL.shape[1], shadows_RC.shape[1]
     index_RL = torch.arange(L, device=ids_RL.device).expand_as(ids_RL)
     at_RC = shadows_RC.clamp(min=0)
     main_RLL = visible_keys(model, index_RL, L, lengths_R)
     shadow_RCL = visible_keys(model, at_RC, L, lengths_R) & (index_RL[:, None] != at_RC[..., None])
-    own_CC = torch.eye(C, dtype=torch.bool, device=ids_RL.device).expand(len(ids_RL), -1, -1)
+    own_CC = torch.eye(C, dtype=torch.bool, device=ids_RL.device)
+    among_RCC = own_CC.expand(len(ids_RL), -1, -1)
+    if together:
+        seen_RCC = visible_keys(model, at_RC, L, lengths_R).gather(2, at_RC[:, None].expand(-1, C, -1))
+        among_RCC = own_CC | seen_RCC & (shadows_RC >= 0)[:, None]
     blind_RLC = torch.zeros(len(ids_RL), L, C, dtype=torch.bool, device=ids_RL.device)
-    visible = torch.cat([torch.cat([main_RLL, blind_RLC], 2), torch.cat([shadow_RCL, own_CC], 2)], 1)
+    visible = torch.cat([torch.cat([main_RLL, blind_RLC], 2), torch.cat([shadow_RCL, among_RCC], 2)], 1)
     ids_RN = torch.cat([ids_RL, torch.full_like(at_RC, model.mask_id)], 1)
     hidden_RND, new = model.trunk(ids_RN, torch.cat([index_RL, at_RC], 1), visible)
     past = KeyValues(torch.stack([k[:, :, :L] for k, _ in new]), torch.stack([v[:, :, :L] for _, v in new]))

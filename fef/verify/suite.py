@@ -171,7 +171,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("threshold", {"threshold": 1.0, "cache": "prefix", "block_length": 2}, chain=IN_TWOS, subjects=NETWORK),
     Setting("factor", {"factor": 1.0}),
     Setting("factor", {"factor": 1.0, "cache": "dual", "block_length": 2}, chain=IN_TWOS, subjects=NETWORK),
-    Setting("delayed-cache", temperature=0, chain=CONFIDENCE, subjects=NETWORK),
+    Setting("delayed-cache", {"refresh": 8}, temperature=0, chain=CONFIDENCE, length=6, subjects=NETWORK),
     Setting("entropy-bounded", {"gamma": 0.1}),
     Setting("entropy-bounded", {"gamma": 0.5}),
     short("klass", {"threshold": 0.3, "epsilon": 1.0, "history": 1}, subjects=TABLES),

@@ -32,7 +32,7 @@ BAD_OPTIONS = [
     ({"method": "low_confidence"}, ["low_confidence", "Did you mean 'low-confidence'"]),
     ({"method": ["fef"]}, ["Unknown method", "fef"]),
     ({"windw": 4}, ["windw", "Did you mean 'window'", "accept"]),
-    ({"method": "random", "window": 4}, ["random has no option 'window'", "Allowed: block_length"]),
+    ({"method": "random", "window": 4}, ["random has no option 'window'", "Allowed: after_eos, block_length"]),
     ({"window": 0}, ["window=0", "at least 1"]),
     ({"window": 2.0}, ["window=2.0", "whole number"]),
     ({"window": True}, ["window=True", "whole number"]),

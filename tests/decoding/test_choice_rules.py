@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -150,6 +151,7 @@ def test_klass_over_several_rounds(problem, threshold, epsilon, history, rounds)
     for round_ in range(rounds):
         now_BSV = (laws_BSV.log() + round_**0.5 * drift_BSV).softmax(-1)
         ask = candidates(now_BSV, sizes, quota, memory=memory)
+        ask.site = replace(ask.site, attempt_B=torch.full_like(ask.site.attempt_B, round_))
         for b, slots in enumerate(open_):
             ask.slots_BS[b, [s for s in range(ask.slots_BS.shape[1]) if s not in slots]] = -1
         found = chosen(rule.select(ask))

@@ -29,7 +29,6 @@ OTHERS: list[tuple[str, dict[str, Any]]] = [
     ("factor", {}),
     ("entropy-bounded", {}),
     ("klass", {}),
-    ("remdm", {"steps": 1}),
     ("wino", {}),
     ("saber", {}),
 ]
@@ -97,3 +96,26 @@ def test_the_law_names_the_cuts_in_their_order():
     assert "top-k 3 and then top-p 0.8" in fef.certify(denoiser, method="sequential", **settings).law
     dream = fef.certify(denoiser, method="entropy", tokens_per_step=1, **settings)
     assert "top-p 0.8 and then top-k 3" in dream.law
+
+
+@pytest.mark.parametrize(
+    ("law", "top_p", "top_k", "left"),
+    [
+        ([0.5, 0.3, 0.2], 0.9, 0, [5 / 8, 3 / 8]),  # the third would pass 0.9
+        ([0.5, 0.3, 0.2], 0.8, 0, [5 / 8, 3 / 8]),  # the second reaches 0.8, and does not pass it
+        ([0.5, 0.3, 0.2], 0.4, 0, [1.0]),  # one always stays
+        ([0.4, 0.3, 0.2, 0.1], 0.75, 3, [1.0]),  # of (4, 3, 2) / 9
+    ],
+)
+def test_remdm_drops_the_token_that_passes_top_p(law, top_p, top_k, left):
+    assert probabilities_drawn(law, "remdm", {"steps": 1}, top_p, top_k) == pytest.approx(left)
+    if top_p in (0.9, 0.75):  # elsewhere no token passes p
+        assert probabilities_drawn(law, "random", {}, top_p, top_k) != pytest.approx(left)
+
+
+def test_the_certificate_of_remdm_says_what_top_p_drops():
+    denoiser = fef.TableDenoiser(torch.full((4,), 0.25, dtype=torch.float64))
+    said = fef.certify(denoiser, method="remdm", temperature=1.0, top_p=0.8).reasons
+    assert any("drops the token with which the mass passes p" in reason for reason in said)
+    unsaid = fef.certify(denoiser, method="remdm", temperature=1.0).reasons
+    assert not any(reason.startswith("cuts") for reason in unsaid)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tiny_network import EOS, MASK, tiny_network
 
 import fef
+from fef.decoding.memory import Memory
 from fef.decoding.revoke import DropLargestFalls, KeepConfident, Suspects, WideOut
 
 
@@ -39,7 +40,7 @@ def test_wino_ends_with_a_token_a_call(length, **options):
     assert all(s["calls"] <= length - 1 for s in out.stats)
 
 
-@given(tokens_per_step=st.integers(1, 5), rate=st.floats(1, 8), **NETWORKS)
+@given(tokens_per_step=st.integers(1, 5), rate=st.floats(1, 8), rule=st.sampled_from(["code", "abstract"]), **NETWORKS)
 @settings(max_examples=40)
 def test_saber_ends_with_a_token_a_call(length, **options):
     out = decode(length=length, method="saber", **options)
@@ -74,8 +75,14 @@ def test_a_limit_that_keeps_none_keeps_one_a_cycle():
     assert {s["calls"] for s in out.stats} == {10 * 4 + 3 + 2}  # the last two cycles have two slots and one left
 
 
-def suspects(confidence: list[float], new: int, before: list[float] | None = None, absent: int = 0) -> Suspects:
-    """One row whose tokens are all 0; the last `absent` of them are not there."""
+def suspects(
+    confidence: list[float], new: int, before: list[float] | None = None, absent: int = 0, new_before: int | None = None
+) -> Suspects:
+    """One row whose tokens are all 0; the last `absent` of them are not there. new, new_before: committed in this round, and
+    in the one before."""
+    memory = Memory(1, torch.device("cpu"))
+    if new_before is not None:
+        memory.of("committed before", (), new_before, torch.int64)
     real = torch.tensor(confidence, dtype=torch.float64)
     count = len(confidence)
     slots_BC = torch.arange(count)[None].clone()
@@ -89,7 +96,10 @@ def suspects(confidence: list[float], new: int, before: list[float] | None = Non
         law_BCV.log(),
         torch.tensor([before or confidence]).double(),
         drafted_BCV,
+        torch.zeros_like(slots_BC, dtype=torch.bool),
         torch.tensor([new]),
+        torch.tensor([1]),
+        memory,
     )
 
 
@@ -97,8 +107,10 @@ def suspects(confidence: list[float], new: int, before: list[float] | None = Non
     ("rule", "asked", "expected"),
     [
         (WideOut(0.9), suspects([0.5, 0.95, 0.1, 0.7], new=9), [0, 2, 3]),
-        (WideOut(0.9), suspects([0.5, 0.95, 0.1, 0.7], new=3), [0, 2]),
-        (WideOut(0.9), suspects([0.5, 0.95, 0.1, 0.7], new=1), []),
+        (WideOut(0.9), suspects([0.5, 0.95, 0.1, 0.7], new=3, new_before=3), [0, 2]),
+        (WideOut(0.9), suspects([0.5, 0.95, 0.1, 0.7], new=3, new_before=1), []),
+        (WideOut(0.9), suspects([0.5, 0.95, 0.1, 0.7], new=2, new_before=4), [0, 2, 3]),
+        (WideOut(0.9), suspects([0.5, 0.95, 0.1, 0.7], new=1, new_before=9), []),
         (WideOut(0.9), suspects([0.5, 0.95, 0.1, 0.7], new=9, absent=2), [0]),
         (DropLargestFalls(2.0), suspects([0.5, 0.5, 0.5], new=4, before=[0.6, 0.9, 0.7]), [1, 2]),
         (DropLargestFalls(8.0), suspects([0.5, 0.5, 0.5], new=4, before=[0.6, 0.9, 0.7]), [1]),

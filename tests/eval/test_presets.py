@@ -37,7 +37,7 @@ def test_llada(name: str) -> None:
     length, block, flag, internal, opencompass = LLADA[name]
     preset = PRESETS[name]
     flags = {} if flag is None else {flag: True}
-    assert dict(preset.options) == {"steps": length, "block_length": block, **flags}
+    assert dict(preset.options) == {"steps": length, "block_length": block, "after_eos": "free", **flags}
     assert (preset.method, preset.max_new_tokens, preset.temperature) == ("low-confidence", length, 0.0)
     assert [p.accuracy for p in preset.published] == [internal, opencompass]
     # LLaDA's own conditions
@@ -65,6 +65,17 @@ def test_every_preset_can_be_decoded(tiny: Model, preset: Preset) -> None:
 
 
 SMALL = {"low-confidence": {"steps": 16, "block_length": 8}, "entropy": {"steps": 16}}
+
+
+def test_a_free_end_costs_calls_and_still_ends_the_text(tiny: Model) -> None:
+    options = {"method": "low-confidence", "max_new_tokens": 100, "temperature": 5.0}
+    free = tiny.generate(["one"] * 12, after_eos="free", **options)
+    bound = tiny.generate(["one"] * 12, **options)
+    assert {out.stats["calls"] for out in free} == {100}
+    assert min(out.stats["calls"] for out in bound) < 100
+    ended = [out for out in free if out.finish_reason == "stop"]
+    assert ended
+    assert all(tiny.network.config.eos_id not in out.token_ids for out in free)
 
 
 def test_changes_go_on_top_of_a_preset() -> None:

@@ -102,7 +102,7 @@ def read_json(file: Path) -> dict[str, Any]:
         return {}
     try:
         values = json.loads(file.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError: no JSON, no UTF-8, or a number of too many digits
         raise CheckpointError(f"{file} is not valid JSON ({error}). Copy the file again.") from error
     if not isinstance(values, dict):
         raise CheckpointError(f"{file} must hold a JSON object.")

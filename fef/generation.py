@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import torch
@@ -372,7 +373,7 @@ class Model:
 
 
 def load(
-    name: str,
+    name: str | PathLike[str],
     *,
     device: str | torch.device | None = None,
     dtype: torch.dtype | None = None,
@@ -393,6 +394,7 @@ def load(
     if weights is not None:
         check_format(weights)
     device = usable_device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    name = fspath(name) if isinstance(name, PathLike) else name
     path = locate(name, revision, token)
     described = describe(path, mask_id, block_length)  # before gigabytes are downloaded in vain
     tokenizer = require_tokenizer(path, described)

@@ -50,7 +50,9 @@ class ChatTemplate:
                 source = named[0].get("template") if named else None
             if source is None:
                 return None
-            return cls(source, named_tokens(path)) if isinstance(source, str) else BrokenTemplate(broken("it is no text"))
+            return (
+                cls(source, named_tokens(path)) if isinstance(source, str) else BrokenTemplate(broken("it is no text"))
+            )
         except UnicodeDecodeError:
             return BrokenTemplate(broken("it is not UTF-8"))
         except CheckpointError as error:

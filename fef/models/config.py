@@ -59,7 +59,9 @@ class MixtureConfig:
         for name in ("groups", "top_groups"):
             check_whole(name, getattr(self, name), 1, MOST_EXPERTS)
         if not isinstance(self.dense_layers, list | tuple):
-            raise CheckpointError(f"The model config has dense_layers = {shown(self.dense_layers)}; give a list of layers.")
+            raise CheckpointError(
+                f"The model config has dense_layers = {shown(self.dense_layers)}; give a list of layers."
+            )
         object.__setattr__(self, "dense_layers", tuple(self.dense_layers))  # JSON gives a list
         if isinstance(self.scale, bool) or not isinstance(self.scale, int | float) or not abs(self.scale) < inf:
             raise CheckpointError(f"The model config has scale = {shown(self.scale)}; it must be a number.")
@@ -120,7 +122,9 @@ class TransformerConfig:
                 raise CheckpointError(f"The model config has {name} = {shown(value)}; it must be a number above 0.")
         for name in (field.name for field in fields(self) if field.type == "bool"):
             if not isinstance(getattr(self, name), bool):
-                raise CheckpointError(f"The model config has {name} = {shown(getattr(self, name))}; give true or false.")
+                raise CheckpointError(
+                    f"The model config has {name} = {shown(getattr(self, name))}; give true or false."
+                )
         if not isinstance(self.stop_ids, list | tuple):
             raise CheckpointError(f"The model config has stop_ids = {shown(self.stop_ids)}; give a list of token ids.")
         object.__setattr__(self, "stop_ids", tuple(self.stop_ids))  # JSON gives a list

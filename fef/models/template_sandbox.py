@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import wraps
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 
 from jinja2 import Template, TemplateError, nodes
 from jinja2.ext import Extension, loopcontrols
@@ -79,9 +79,10 @@ class BoundedSandbox(ImmutableSandboxedEnvironment):
         tree = self.parse(source)
         for loop in list(tree.find_all(nodes.For)):
             literal = sum(len(part.data) for part in loop.find_all(nodes.TemplateData))
-            loop.iter = filtered(loop.iter, "(loop)", nodes.Const(STEP + literal))
+            loop.iter = filtered(cast(nodes.Expr, loop.iter), "(loop)", nodes.Const(STEP + literal))
         replace_concats(tree)
-        return self.from_string(tree.set_environment(self))
+        tree.set_environment(self)
+        return self.from_string(tree)
 
     def call(self, context: Context, obj: Any, /, *args: Any, **options: Any) -> Any:
         receiver = getattr(obj, "__self__", None)
@@ -185,7 +186,9 @@ def spend_on_result(value: Any) -> Any:
 
 def weight(value: Any) -> int:
     """What a value can multiply a text by: a number by itself, others by their length."""
-    return abs(int(value)) if isinstance(value, int | float) and abs(value) < 1 << 62 else max(1, text_size(value) - STEP)
+    return (
+        abs(int(value)) if isinstance(value, int | float) and abs(value) < 1 << 62 else max(1, text_size(value) - STEP)
+    )
 
 
 def length(value: Any) -> int:
@@ -193,7 +196,7 @@ def length(value: Any) -> int:
 
 
 def text_size(value: Any) -> int:
-    """The number of characters of `str(value)`, with the steps to make it; at most a little more than the budget, whatever is nested in it."""
+    """The number of characters of `str(value)`, with the steps to make it; at most a little more than the budget."""
     total, left = 0, [value]
     while left and total <= BUDGET:
         part = left.pop()

@@ -68,6 +68,12 @@ def add_tokens(raw: RawTokenizer, path: Path) -> None:
     listed = tokenizer_settings(path).get("added_tokens_decoder")
     if listed is None:
         listed = {str(i): {"content": text, "special": True} for text, i in read_json(path / ADDED).items()}
+    fits = isinstance(listed, dict) and all(
+        number.isdecimal() and isinstance(entry, dict) and isinstance(entry.get("content"), str)
+        for number, entry in listed.items()
+    )
+    if not fits:
+        raise CheckpointError(f"{path}: the added tokens in {SETTINGS} or {ADDED} are not a table of ids and texts.")
     for number, entry in sorted(listed.items(), key=lambda item: int(item[0])):
         content = entry["content"]
         if raw.id_to_token(int(number)) == content and content in added_contents(raw):

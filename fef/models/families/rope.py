@@ -12,7 +12,6 @@ from typing import Any
 
 from fef.errors import CheckpointError
 from fef.models.families.family import Fields
-from fef.readers import shown
 
 __all__ = ["Rope", "read_rope"]
 

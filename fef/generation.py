@@ -330,7 +330,7 @@ class Model:
         )
 
     def prompt_ids(self, prompt: Prompt) -> list[int]:
-        """Ids of a prompt. In text the mask token is text; in messages every control token is, since the template makes those.
+        """Ids of a prompt. In text the mask token is text; in messages every control token is: the template makes those.
 
         Raises InputError for messages to a checkpoint that holds no conversations, and for text that is not UTF-8.
         """

@@ -7,7 +7,7 @@ either always renders the same messages or never does, however slow the machine.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sized
+from collections.abc import Callable, Collection, Iterator, Mapping, Sized
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import wraps
@@ -17,13 +17,14 @@ from typing import Any, cast
 from jinja2 import Template, TemplateError, nodes
 from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
-from jinja2.runtime import Context, Macro, Undefined
+from jinja2.runtime import Context, LoopContext, Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 __all__ = ["BoundedSandbox", "budget"]
 
 BUDGET = 1 << 27  # characters made, all steps together: half a million steps of a loop, seconds of work, 0.5 GB at most
 STEP = 256  # the price of a step, whatever it does
+CALL = 1024  # and of a call on top of it
 READ_PER_CHARACTER = 16  # characters read for the price of one that is made
 MULTIPLYING = {"replace", "join", "indent", "expandtabs", "format", "format_map", "translate"}
 MOST_BITS = 1 << 12  # of a product or power
@@ -85,8 +86,10 @@ class BoundedSandbox(ImmutableSandboxedEnvironment):
         return self.from_string(tree)
 
     def call(self, context: Context, obj: Any, /, *args: Any, **options: Any) -> Any:
+        args = tuple(map(settled, args))
         receiver = getattr(obj, "__self__", None)
         name = getattr(obj, "__name__", "") if isinstance(receiver, str) else ""
+        spend(CALL)
         spend_on_arguments(name, ([receiver] if name else []) + [*args, *options.values()])
         return spend_on_result(super().call(context, obj, *args, **options))
 
@@ -139,10 +142,15 @@ def without_concat(value: Any) -> Any:
 def bounded_loop(items: Any, price: int) -> Any:
     if items is None or isinstance(items, Undefined):
         return items
-    if not isinstance(items, Sized):
-        items = list(islice(items, BUDGET // STEP))
-    spend(price * len(items))
+    items = settled(items)
+    spend(price * length(items))
     return items
+
+
+def settled(value: Any) -> Any:
+    """What comes piece by piece as a list, so that its length is known."""
+    lazy = isinstance(value, Iterator) and not isinstance(value, LoopContext)
+    return list(islice(value, BUDGET // STEP)) if lazy else value
 
 
 def bounded_concat(parts: list[Any]) -> str:
@@ -157,6 +165,7 @@ def bounded_output(value: Any) -> Any:
 def bounded_filter(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(function)  # with the mark of those that take the context first
     def bounded(*args: Any, **options: Any) -> Any:
+        args = tuple(map(settled, args))
         given = args[1:] if hasattr(function, "jinja_pass_arg") else args
         spend_on_arguments(name, [*given, *options.values()])
         if name in ("string", "tojson", "pprint", "join", "escape", "e", "urlencode", "xmlattr"):
@@ -192,7 +201,7 @@ def weight(value: Any) -> int:
 
 
 def length(value: Any) -> int:
-    return len(value) if isinstance(value, Sized) and not isinstance(value, Undefined | Macro) else 0
+    return len(value) if isinstance(value, Sized) and not isinstance(value, Undefined) else 0
 
 
 def text_size(value: Any) -> int:
@@ -206,7 +215,7 @@ def text_size(value: Any) -> int:
             total += part.bit_length()
         elif isinstance(part, Mapping):
             left += [*part.keys(), *part.values()]
-        elif isinstance(part, list | tuple | set | frozenset):
+        elif isinstance(part, Collection):
             left += part
         total += STEP
     return total

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import torch
@@ -32,6 +33,7 @@ from fef.models.quantize import check_format
 from fef.models.row_costs import check_row_costs
 from fef.models.tokenizer import Tokenizer
 from fef.models.transformer import Transformer
+from fef.models.typed import control_tokens, encode_messages, encode_typed
 from fef.profiling import information_profile
 from fef.readers import check_text, shown, token_ids, whole_from
 
@@ -192,7 +194,7 @@ class Model:
         max_new_tokens = whole_from("max_new_tokens", max_new_tokens, 1)
         tokens_BL, open_BL, _ = self.lay_out([(prompt, response)], max_new_tokens)
         start = int(open_BL[0].long().argmax())
-        counted = min(len(self.tokenizer.encode(response)) + 1, max_new_tokens)
+        counted = min(len(self.text_ids("response", response)) + 1, max_new_tokens)
         return self.score_ids(
             tokens_BL[0].tolist(),
             range(start, start + counted),
@@ -291,7 +293,7 @@ class Model:
         ids_BL, open_BL, lengths = self.pad([self.canvas(prompt, max_new_tokens, "") for prompt, _ in pairs])
         fill = []
         for _, response in pairs:
-            response_ids = self.tokenizer.encode(check_text("response", response))
+            response_ids = self.text_ids("response", response)
             if len(response_ids) > max_new_tokens:
                 raise InputError(
                     f"The response has {len(response_ids)} tokens; the canvas has {max_new_tokens}. Raise max_new_tokens, or "
@@ -305,8 +307,8 @@ class Model:
         config = self.network.config
         max_new_tokens = whole_from("max_new_tokens", max_new_tokens, 1)
         mark = [] if config.answer_id is None else [config.answer_id]
-        before = self.tokenizer.encode(check_text("prompt", self.prompt_text(prompt))) + mark
-        after = self.tokenizer.encode(check_text("suffix", suffix))
+        before = self.prompt_ids(prompt) + mark
+        after = self.text_ids("suffix", suffix)
         room = config.max_length - len(before) - len(after)
         if room < 1:
             raise InputError(
@@ -336,15 +338,32 @@ class Model:
             "model."
         )
 
-    def prompt_text(self, prompt: Prompt) -> str:
-        """A prompt as the network reads it. Raises InputError for messages to a checkpoint that holds no conversations."""
+    def prompt_ids(self, prompt: Prompt) -> list[int]:
+        """Ids of a prompt. In text the mask token is text; in messages every control token is: the template makes those.
+
+        Raises InputError for messages to a checkpoint that holds no conversations, and for text that is not UTF-8.
+        """
         if isinstance(prompt, str):
-            return prompt
-        if not isinstance(prompt, list | tuple):
-            raise InputError(f"Prompts must be text, or lists of messages; got {type(prompt).__name__}.")
+            return self.text_ids("prompt", prompt)
+        config = self.network.config
+        controls = control_tokens(self.tokenizer, (config.mask_id, config.eos_id, *config.stop_ids, config.answer_id))
+        return encode_messages(self.tokenizer, self.chat_template(prompt), prompt, controls)
+
+    def text_ids(self, what: str, text: str) -> list[int]:
+        """Ids of a text as it is, but for the mask token, which is text. what: its name in the InputError for no text."""
+        mask = self.tokenizer.raw.id_to_token(self.network.config.mask_id)
+        return encode_typed(self.tokenizer, check_text(what, text), [] if mask is None else [mask])
+
+    def prompt_text(self, prompt: Prompt) -> str:
+        """A prompt as the network reads it. Raises InputError as `prompt_ids`."""
+        return prompt if isinstance(prompt, str) else self.chat_template(prompt).render(prompt)
+
+    def chat_template(self, messages: Sequence[Message]) -> ChatTemplate:
+        if not isinstance(messages, list | tuple):
+            raise InputError(f"Prompts must be text, or lists of messages; got {type(messages).__name__}.")
         if self.template is None:
             raise InputError(f"{self.name} has no chat template, so it takes text and no messages.")
-        return self.template.render(prompt)
+        return self.template
 
     def pad(self, rows: list[tuple[list[int], int, int]]) -> tuple[Tensor, Tensor, list[int]]:
         lengths = [len(ids) for ids, _, _ in rows]
@@ -363,7 +382,7 @@ class Model:
 
 
 def load(
-    name: str,
+    name: str | PathLike[str],
     *,
     device: str | torch.device | None = None,
     dtype: torch.dtype | None = None,
@@ -384,6 +403,7 @@ def load(
     if weights is not None:
         check_format(weights)
     device = usable_device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    name = fspath(name) if isinstance(name, PathLike) else name
     path = locate(name, revision, token)
     described = describe(path, mask_id, block_length)  # before gigabytes are downloaded in vain
     tokenizer = require_tokenizer(path, described)

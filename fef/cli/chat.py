@@ -19,6 +19,8 @@ from fef.cli.options import (
     TopKOption,
     TopPOption,
     WeightsOption,
+    checked_text,
+    decode_text,
     load_model,
     method_options,
 )
@@ -55,6 +57,8 @@ def chat(
     A checkpoint without a chat template, such as demo, gets each line as a prompt of its own.
     """
     options = method_options(set_)
+    if system is not None:
+        checked_text(system, "system message")
     loaded = load_model(model, device, dtype, weights)
     if system is not None and loaded.template is None:
         raise OptionError(f"{loaded.name} has no chat template, so it takes no --system.")
@@ -88,15 +92,20 @@ def greeting(model: Model) -> str:
 
 
 def next_line() -> str:
-    """The next line of the user, empty at the end. A terminal has a prompt sign and line editing."""
+    """The next line of the user, empty at the end. A terminal has a prompt sign and line editing.
+
+    Raises InputError for a line that is not UTF-8.
+    """
     if not sys.stdin.isatty():
-        return sys.stdin.readline().rstrip("\r\n")
+        return decode_text(sys.stdin.buffer.readline(), "A line of standard input").rstrip("\r\n")
     with suppress(ImportError):  # not everywhere; `input` finds it by itself
         import readline  # noqa: F401
     try:
-        return input("> ")
+        return checked_text(input("> "), "line")
     except EOFError:
         return ""
+    except UnicodeDecodeError as error:
+        raise InputError(f"The line is not UTF-8 (byte {error.start}). Set the terminal to UTF-8.") from error
 
 
 def answer(model: Model, prompt: Prompt, method: str, max_new_tokens: int, settings: dict[str, Any]) -> Generation:

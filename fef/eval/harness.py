@@ -154,7 +154,7 @@ class FefLM(LM):
         """log p (nats) of each continuation behind its context, on a canvas of exactly its length, and whether it is the
         greedy one."""
         pairs = [with_its_space(*request.args) for request in requests]
-        targets = [self.model.tokenizer.encode(continuation) for _, continuation in pairs]
+        targets = [self.model.text_ids("continuation", continuation) for _, continuation in pairs]
         rooms = [max(1, len(target)) for target in targets]
         prompts = self.fit([context for context, _ in pairs], rooms)
         results = []
@@ -175,7 +175,7 @@ class FefLM(LM):
             (text,) = request.args
             ids, start, _ = self.model.canvas("", 1, "")
             room = self.model.network.config.max_length - start - 1
-            windows = get_rolling_token_windows(self.model.tokenizer.encode(text), NO_TOKEN, room, max(1, room // 2))
+            windows = get_rolling_token_windows(self.model.text_ids("text", text), NO_TOKEN, room, max(1, room // 2))
             total = 0.0
             for context, target in map(make_disjoint_window, windows):
                 before = ids[:start] + [token for token in context if token != NO_TOKEN]

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from jinja2 import TemplateError
-from jinja2.ext import loopcontrols
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from fef.errors import CheckpointError, InputError
+from fef.models.template_sandbox import BoundedSandbox, budget
 from fef.models.tokenizer_files import named_tokens, tokenizer_settings
 
-__all__ = ["ChatTemplate", "Message"]
+__all__ = ["ChatTemplate", "Message", "check_messages"]
 
 Message = Mapping[str, str]
 TEMPLATE = "chat_template.jinja"
@@ -25,40 +24,74 @@ class ChatTemplate:
     """A compiled template; `tokens` are the named tokens that it may use, such as bos_token."""
 
     def __init__(self, source: str, tokens: Mapping[str, str]) -> None:
-        environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
-        environment.filters["tojson"] = lambda value, **options: dumps(value, ensure_ascii=False, **options)
-        environment.globals |= {"raise_exception": refuse, "strftime_now": lambda form: datetime.now().strftime(form)}
+        """Raises CheckpointError for a source that is no template."""
+        sandbox = BoundedSandbox()
+        sandbox.add_filter("tojson", lambda value, **options: dumps(value, ensure_ascii=False, **options))
+        sandbox.globals |= {"raise_exception": refuse, "strftime_now": lambda form: datetime.now().strftime(form)}
         try:
-            self.template = environment.from_string(source)
-        except TemplateError as error:
-            raise CheckpointError(f"The chat template of the checkpoint is broken: {error}.") from error
+            self.template = sandbox.compiled(source)
+        except (TemplateError, SyntaxError, ValueError, RecursionError, MemoryError) as error:
+            raise broken(str(error) or type(error).__name__) from error
         self.tokens = dict(tokens)
 
     @classmethod
     def load(cls, path: Path) -> ChatTemplate | None:
-        """The template of a model directory: chat_template.jinja, else the one in tokenizer_config.json; None: no chat."""
-        if (path / TEMPLATE).is_file():
-            source: Any = (path / TEMPLATE).read_text(encoding="utf-8")
-        else:
-            source = tokenizer_settings(path).get("chat_template")
-        if isinstance(source, list):  # several, by name
-            source = next((t.get("template") for t in source if t.get("name") == "default"), None)
-        return cls(source, named_tokens(path)) if isinstance(source, str) else None
+        """The template of a model directory: chat_template.jinja, else the one in tokenizer_config.json; None: no chat.
+
+        A broken one stands for itself: the checkpoint takes text, and conversations are refused.
+        """
+        try:
+            if (path / TEMPLATE).is_file():
+                source: Any = (path / TEMPLATE).read_text(encoding="utf-8")
+            else:
+                source = tokenizer_settings(path).get("chat_template")
+            if isinstance(source, list):  # several, by name
+                named = [t for t in source if isinstance(t, Mapping) and t.get("name") == "default"]
+                source = named[0].get("template") if named else None
+            if source is None:
+                return None
+            return (
+                cls(source, named_tokens(path)) if isinstance(source, str) else BrokenTemplate(broken("it is no text"))
+            )
+        except UnicodeDecodeError:
+            return BrokenTemplate(broken("it is not UTF-8"))
+        except CheckpointError as error:
+            return BrokenTemplate(error)
 
     def render(self, messages: Sequence[Message], add_generation_prompt: bool = True, **settings: Any) -> str:
         """The text of a conversation, open for the next answer. settings: what else the template reads.
 
-        Raises InputError for messages that are malformed or that the template refuses.
+        Raises InputError for messages that are malformed or that the template refuses, CheckpointError for a broken
+        template.
         """
         check_messages(messages)
         try:
-            return self.template.render(
-                messages=[dict(m) for m in messages],
-                add_generation_prompt=add_generation_prompt,
-                **(self.tokens | settings),
-            )
-        except (TemplateError, TypeError, KeyError, AttributeError) as error:
-            raise InputError(f"The chat template of the checkpoint refuses these messages: {error}.") from error
+            with budget():
+                return self.template.render(
+                    messages=[dict(m) for m in messages],
+                    add_generation_prompt=add_generation_prompt,
+                    **(self.tokens | settings),
+                )
+        except Exception as error:  # a template is a program of others, and can fail in any way
+            reason = str(error) or type(error).__name__
+            raise InputError(f"The chat template of the checkpoint refuses these messages: {reason}.") from error
+
+
+class BrokenTemplate(ChatTemplate):
+    """Stands for a template that cannot be used, and refuses every conversation with the reason."""
+
+    def __init__(self, error: CheckpointError) -> None:
+        self.error = error
+
+    def render(self, messages: Sequence[Message], add_generation_prompt: bool = True, **settings: Any) -> NoReturn:
+        raise self.error
+
+
+def broken(reason: str) -> CheckpointError:
+    return CheckpointError(
+        f"The chat template of the checkpoint is broken: {reason}. Plain text prompts work; for conversations copy its file "
+        "again."
+    )
 
 
 def check_messages(messages: Sequence[Message]) -> None:

@@ -23,6 +23,7 @@ from fef.models.quantize import refuse_quantized
 from fef.models.tokenizer import Tokenizer
 from fef.models.tokenizer_files import TOKENIZER, load_tokenizer, named_tokens, read_json
 from fef.models.transformer import Transformer
+from fef.models.unsupported import refuse_adapter, refuse_prequantized
 from fef.models.weights import WEIGHTS, load_weights
 
 __all__ = [
@@ -97,7 +98,9 @@ def describe(path: Path, mask_id: int | None = None, block_length: int | None = 
             f"{str(path)!r} is not a model directory. Give a directory with {CONFIG}, the name of a Hugging Face "
             "repository such as 'GSAI-ML/LLaDA-8B-Instruct', or 'demo'."
         )
+    refuse_adapter(path)
     values = read_config(path)
+    refuse_prequantized(path, values)
     family = family_of(values, str(path))
     tokenizer = load_tokenizer(path)
     named = {} if tokenizer is None else {name: tokenizer.raw.token_to_id(t) for name, t in named_tokens(path).items()}

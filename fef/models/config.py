@@ -3,14 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
+from math import inf
 from typing import Any, Literal, get_args
 
 from fef.errors import CheckpointError, nearest_hint
+from fef.readers import shown
 
-__all__ = ["Attention", "MixtureConfig", "TransformerConfig"]
+__all__ = ["MOST_LAYERS", "MOST_SIZE", "Attention", "MixtureConfig", "TransformerConfig"]
 
 Attention = Literal["bidirectional", "block-causal", "causal"]
 Scores = Literal["softmax", "sigmoid"]
+# A network is laid out, without numbers, before its weights are looked at: a config of absurd sizes must not fill the memory.
+MOST_LAYERS, MOST_EXPERTS, MOST_WIDTH, MOST_SIZE = 10_000, 1_000_000, 1 << 20, (1 << 31) - 1
+SIZES = {
+    "vocab_size": 1 << 28,
+    "dim": MOST_WIDTH,
+    "layers": MOST_LAYERS,
+    "heads": MOST_WIDTH,
+    "mlp_dim": MOST_WIDTH,
+    "max_length": MOST_SIZE,
+    "kv_heads": MOST_WIDTH,
+    "head_dim": MOST_WIDTH,
+    "rotary_dim": MOST_WIDTH,
+    "block_length": MOST_SIZE,
+}
+OPTIONAL_SIZES = ("kv_heads", "head_dim", "rotary_dim", "block_length")
 
 
 @dataclass(frozen=True)
@@ -37,17 +54,27 @@ class MixtureConfig:
     scale: float = 1.0
 
     def __post_init__(self) -> None:
+        for name, least in (("experts", 1), ("per_token", 1), ("expert_dim", 1), ("shared_dim", 0)):
+            check_whole(name, getattr(self, name), least, MOST_EXPERTS if name == "experts" else MOST_WIDTH)
+        for name in ("groups", "top_groups"):
+            check_whole(name, getattr(self, name), 1, MOST_EXPERTS)
+        if not isinstance(self.dense_layers, list | tuple):
+            raise CheckpointError(
+                f"The model config has dense_layers = {shown(self.dense_layers)}; give a list of layers."
+            )
         object.__setattr__(self, "dense_layers", tuple(self.dense_layers))  # JSON gives a list
-        if self.groups < 1 or self.experts % self.groups or not 1 <= self.top_groups <= self.groups:
+        if isinstance(self.scale, bool) or not isinstance(self.scale, int | float) or not abs(self.scale) < inf:
+            raise CheckpointError(f"The model config has scale = {shown(self.scale)}; it must be a number.")
+        if self.experts % self.groups or self.top_groups > self.groups:
             raise CheckpointError(
                 f"{self.experts} experts in {self.groups} groups, {self.top_groups} of them chosen, is no router. The "
                 "groups must be equal, and at most all of them chosen."
             )
-        if not 1 <= self.per_token <= self.experts // self.groups * self.top_groups:
+        if self.per_token > self.experts // self.groups * self.top_groups:
             raise CheckpointError(f"A token cannot choose {self.per_token} of {self.experts} experts in its groups.")
         if self.scores not in get_args(Scores):
             raise CheckpointError(
-                f"Unknown router scores {self.scores!r}.{nearest_hint(self.scores, get_args(Scores))}"
+                f"Unknown router scores {shown(self.scores)}.{nearest_hint(str(self.scores)[:40], get_args(Scores))}"
             )
 
 
@@ -87,13 +114,20 @@ class TransformerConfig:
     norm_eps: float = 1e-6
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "stop_ids", tuple(self.stop_ids))  # JSON gives a list
-        for name in ("vocab_size", "dim", "layers", "heads", "mlp_dim", "max_length"):
+        for name, most in SIZES.items():
+            check_whole(name, getattr(self, name), 1, most, optional=name in OPTIONAL_SIZES)
+        for name in ("rope_theta", "norm_eps"):
             value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < inf:
+                raise CheckpointError(f"The model config has {name} = {shown(value)}; it must be a number above 0.")
+        for name in (field.name for field in fields(self) if field.type == "bool"):
+            if not isinstance(getattr(self, name), bool):
                 raise CheckpointError(
-                    f"The model config has {name} = {value!r}; it must be a whole number of at least 1."
+                    f"The model config has {name} = {shown(getattr(self, name))}; give true or false."
                 )
+        if not isinstance(self.stop_ids, list | tuple):
+            raise CheckpointError(f"The model config has stop_ids = {shown(self.stop_ids)}; give a list of token ids.")
+        object.__setattr__(self, "stop_ids", tuple(self.stop_ids))  # JSON gives a list
         if self.heads % self.kv_head_count:
             raise CheckpointError(f"{self.heads} heads cannot share {self.kv_head_count} key-value heads evenly.")
         if self.rotary_size % 2 or not 0 < self.rotary_size <= self.head_size:
@@ -101,16 +135,21 @@ class TransformerConfig:
                 f"Rotary embedding needs an even number of dimensions, at most the head_dim {self.head_size}; the config "
                 f"has {self.rotary_size}."
             )
-        for name, token in (
-            ("mask_id", self.mask_id),
-            ("eos_id", self.eos_id),
-            *(("stop_id", i) for i in self.stop_ids),
-        ):
-            if token is not None and not 0 <= token < self.vocab_size:
+        named = (("mask_id", self.mask_id), ("eos_id", self.eos_id), ("answer_id", self.answer_id))
+        for name, token in (*named, *(("stop_id", i) for i in self.stop_ids)):
+            if token is None and name in ("eos_id", "answer_id"):
+                continue
+            if isinstance(token, bool) or not isinstance(token, int):
+                raise CheckpointError(f"The model config has {name} = {shown(token)}; it must be a token id.")
+            if not 0 <= token < self.vocab_size:
                 raise CheckpointError(f"{name} {token} is outside the vocabulary of {self.vocab_size}.")
+        if self.mixture is not None and self.layers * self.mixture.experts > MOST_EXPERTS:
+            raise CheckpointError(
+                f"{self.layers} layers of {self.mixture.experts} experts are more than the {MOST_EXPERTS} that fef reads."
+            )
         if self.attention not in get_args(Attention):
-            hint = nearest_hint(str(self.attention), get_args(Attention))
-            raise CheckpointError(f"Unknown attention {self.attention!r} in the model config.{hint}")
+            hint = nearest_hint(str(self.attention)[:40], get_args(Attention))
+            raise CheckpointError(f"Unknown attention {shown(self.attention)} in the model config.{hint}")
         if self.attention == "block-causal" and not self.block_length:
             raise CheckpointError("Block-causal attention needs a block_length in the model config.")
 
@@ -144,6 +183,8 @@ class TransformerConfig:
         """Build from parsed JSON. Raises CheckpointError on unknown or missing fields."""
         check_names(cls, values)
         mixture = values.get("mixture")
+        if mixture is not None and not isinstance(mixture, dict):
+            raise CheckpointError(f"The model config has mixture = {shown(mixture)}; it must be an object or null.")
         try:
             if mixture is not None:
                 check_names(MixtureConfig, mixture)
@@ -151,6 +192,16 @@ class TransformerConfig:
             return cls(**values)
         except TypeError as error:
             raise CheckpointError(f"The model config is incomplete: {error}.") from error
+
+
+def check_whole(name: str, value: Any, least: int, most: int, optional: bool = False) -> None:
+    if value is None and optional:
+        return
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        at_most = f" and at most {most}" if isinstance(value, int) and value > most else ""
+        raise CheckpointError(
+            f"The model config has {name} = {shown(value)}; it must be a whole number of at least {least}{at_most}."
+        )
 
 
 def check_names(kind: type[TransformerConfig | MixtureConfig], values: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from fef.errors import CheckpointError
 from fef.models.checkpoint import demo_path
+from fef.readers import shown
 
 __all__ = ["download_weights", "is_repository", "locate"]
 
@@ -22,15 +23,32 @@ WEIGHT_FILES = ["*.safetensors"]
 def locate(name: str, revision: str | None = None, token: str | None = None) -> Path:
     """The directory of a model, with its small files; of a repository those are downloaded first.
 
-    Raises CheckpointError for a repository that cannot be had, with the way out.
+    Raises CheckpointError for a repository that cannot be had, with the way out, and for what can be no name.
     """
+    path = path_of(name)
     if name == "demo":
         if not demo_path().is_dir():
             raise CheckpointError("This installation has no shipped checkpoint; reinstall fef, or give another model.")
         return demo_path()
-    if is_repository(name):
-        return download(name, revision, token, SMALL_FILES)
-    return Path(name).expanduser()
+    return download(name, revision, token, SMALL_FILES) if is_repository(name) else path
+
+
+def path_of(name: str) -> Path:
+    """The place that a name would have here. Raises CheckpointError for what is no text, or cannot be the name of a file."""
+    if not isinstance(name, str) or not name:
+        raise CheckpointError(
+            f"{shown(name)} is no name of a model. Give text: a directory, the name of a Hugging Face repository such as "
+            "'GSAI-ML/LLaDA-8B-Instruct', or 'demo'."
+        )
+    try:
+        path = Path(name).expanduser()
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        pass  # said with what a model directory needs, or a repository
+    except (OSError, RuntimeError, ValueError) as error:  # too long, no such home, a zero byte, half a character
+        reason = error.strerror if isinstance(error, OSError) else type(error).__name__
+        raise CheckpointError(f"{shown(name)} cannot be the name of a model directory ({reason}).") from error
+    return path
 
 
 def is_repository(name: str) -> bool:

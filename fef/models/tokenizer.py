@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import tokenizers
@@ -17,10 +19,12 @@ __all__ = ["Tokenizer"]
 class Tokenizer:
     """Wraps a `tokenizers.Tokenizer`; ids from `vocab_size` on (mask, end, answer) decode to nothing, as special tokens do.
 
-    holes: ids below `vocab_size` that are no token.
+    holes: ids below `vocab_size` that are no token. What the file stores about cutting or filling is switched off.
     """
 
     def __init__(self, raw: RawTokenizer) -> None:
+        raw.no_truncation()
+        raw.no_padding()
         ids = set(raw.get_vocab(with_added_tokens=True).values())
         self.raw = raw
         self.vocab_size: int = max(ids, default=-1) + 1
@@ -55,6 +59,37 @@ class Tokenizer:
 
     def encode(self, text: str) -> list[int]:
         return list(self.raw.encode(text, add_special_tokens=False).ids)
+
+    def encode_guarded(self, text: str, guard: str) -> list[int]:
+        """Ids of a text in which the character `guard` breaks typed control tokens (`fef.models.typed`); it is left out.
+
+        Between two tokens that stand outside the vocabulary, a piece with a guard is encoded by the vocabulary alone, and
+        any other as always.
+        """
+        encoding = self.raw.encode(text, add_special_tokens=False)
+        added = self.raw.get_added_tokens_decoder().keys()
+        places = [(i, *encoding.offsets[i]) for i, token in enumerate(encoding.ids) if token in added]
+        ids: list[int] = []
+        first, start = 0, 0
+        for at, low, high in [*places, (len(encoding.ids), len(text), len(text))]:
+            piece = text[start:low]
+            ids += self.plain_ids(piece, guard) if guard in piece else encoding.ids[first:at]
+            ids += encoding.ids[at : at + 1]
+            first, start = at + 1, high
+        return ids
+
+    def plain_ids(self, piece: str, guard: str) -> list[int]:
+        ids = list(self.plain.encode(piece.replace(guard, ""), add_special_tokens=False).ids)
+        if set(ids) & self.raw.get_added_tokens_decoder().keys():  # the vocabulary has them, too: keep the parts apart
+            parts = (self.plain.encode(part, add_special_tokens=False).ids for part in piece.split(guard))
+            ids = [token for part in parts for token in part]
+        return ids
+
+    @cached_property
+    def plain(self) -> RawTokenizer:
+        """The vocabulary alone: no text is a control token to it."""
+        described = json.loads(self.raw.to_str())
+        return RawTokenizer.from_str(json.dumps(described | {"added_tokens": [], "post_processor": None}))
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         encodings: list[tokenizers.Encoding] = self.raw.encode_batch(list(texts), add_special_tokens=False)

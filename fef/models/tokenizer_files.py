@@ -68,6 +68,12 @@ def add_tokens(raw: RawTokenizer, path: Path) -> None:
     listed = tokenizer_settings(path).get("added_tokens_decoder")
     if listed is None:
         listed = {str(i): {"content": text, "special": True} for text, i in read_json(path / ADDED).items()}
+    fits = isinstance(listed, dict) and all(
+        number.isdecimal() and isinstance(entry, dict) and isinstance(entry.get("content"), str)
+        for number, entry in listed.items()
+    )
+    if not fits:
+        raise CheckpointError(f"{path}: the added tokens in {SETTINGS} or {ADDED} are not a table of ids and texts.")
     for number, entry in sorted(listed.items(), key=lambda item: int(item[0])):
         content = entry["content"]
         if raw.id_to_token(int(number)) == content and content in added_contents(raw):
@@ -102,7 +108,7 @@ def read_json(file: Path) -> dict[str, Any]:
         return {}
     try:
         values = json.loads(file.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError: no JSON, no UTF-8, or a number of too many digits
         raise CheckpointError(f"{file} is not valid JSON ({error}). Copy the file again.") from error
     if not isinstance(values, dict):
         raise CheckpointError(f"{file} must hold a JSON object.")

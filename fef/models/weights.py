@@ -20,6 +20,7 @@ from fef.models.config import TransformerConfig
 from fef.models.families import Family
 from fef.models.quantize import QuantizedLinear, quantize_
 from fef.models.transformer import Transformer
+from fef.models.unsupported import quantized_parts
 
 __all__ = ["INDEX", "PICKLED", "WEIGHTS", "load_weights"]
 
@@ -138,7 +139,8 @@ def stored_parts(network: Transformer, family: Family) -> dict[str, list[tuple[s
 
 
 def check_keys(path: Path, stored: list[Stored], network: Transformer, family: Family) -> None:
-    """Raise CheckpointError that lists keys which are missing, too many, misshaped or not floating point."""
+    """Raise CheckpointError that lists keys which are missing, too many, misshaped or not floating point, or that says
+    how they are quantized."""
     wanted = {
         key: (sum(len(part) for _, part in parts), *parts[0][1].shape[1:])
         for key, parts in stored_parts(network, family).items()
@@ -154,6 +156,9 @@ def check_keys(path: Path, stored: list[Stored], network: Transformer, family: F
     problems = {"missing": sorted(wanted.keys() - found.keys()), "extra": extra, "misshaped:": shapes}
     words = [f"{kind} {listed(keys)}" for kind, keys in problems.items() if keys]
     if words:
+        quantized = quantized_parts(path, ((tensor.key, tensor.dtype) for tensor in stored))
+        if quantized is not None:
+            raise quantized
         raise CheckpointError(
             f"The weights in {path} do not fit its config.json, which describes a {family.name} network: {'; '.join(words)}."
         )

@@ -55,7 +55,7 @@ def test_a_terminal_is_told_what_can_be_asked_and_how_to_leave(shipped, tiny):
 def test_the_greeting_is_for_terminals_and_not_for_pipes(tiny, monkeypatch, capsys, terminal):
     from fef.cli import chat
 
-    monkeypatch.setattr(sys, "stdin", io.StringIO(""))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))
     monkeypatch.setattr(sys.stdin, "isatty", lambda: terminal, raising=False)
     chat.chat(model=str(tiny), device="cpu")
     printed = capsys.readouterr()
@@ -111,3 +111,30 @@ def test_info_on_released_checkpoints(fef_cli, tmp_path):
     sdar = fef_cli("info", DATA / "sdar" / "checkpoint").stdout
     assert "blocks of 4" in sdar
     assert "exact cache of finished blocks" in sdar
+
+
+@pytest.mark.parametrize("line", [b"caf\xe9\n", b"\xff\xfeH\x00i\x00\n", b"one \xed\xa0\xbd\n"])
+def test_lines_that_are_not_utf_8_are_named(fef_cli, tiny, asked, line):
+    result = fef_cli("chat", "--model", tiny, *SHORT, stdin=b"one\n" + line)
+    assert result.exit_code == 2
+    assert isinstance(result.exception, SystemExit)
+    assert "standard input is not UTF-8 (byte" in result.stderr
+    assert asked == ["one"]
+    assert fef_cli("chat", "--model", tiny, *SHORT, stdin="café 漢字\n".encode()).exit_code == 0
+    assert asked[1:] == ["café 漢字"]
+
+
+def test_a_system_message_that_is_not_utf_8_is_named(fef_cli):
+    result = fef_cli("chat", "--model", LLADA, "--system", "caf\udce9", *SHORT, stdin="Hi\n")
+    assert result.exit_code == 2
+    assert "The system message is not UTF-8" in result.stderr
+
+
+def test_a_broken_template_ends_a_chat_with_one_error(fef_cli, tmp_path):
+    for file in LLADA.iterdir():
+        (tmp_path / file.name).symlink_to(file)
+    (tmp_path / "chat_template.jinja").write_text("{% if %}")
+    result = fef_cli("chat", "--model", tmp_path, *SHORT, stdin="Hi\nHi again\n")
+    assert result.exit_code == 2
+    assert result.stderr.count("chat template of the checkpoint is broken") == 1
+    assert fef_cli("generate", "Hi", "--model", tmp_path, *SHORT).exit_code == 0

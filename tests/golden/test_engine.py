@@ -14,6 +14,7 @@ import fef
 from fef.engine.engine import Engine
 from fef.errors import OptionError
 from fef.models.demask import DependencyHead
+from fef.models.extras import Extras
 
 DECODE = "decode.json"
 EXACT_CACHE = [
@@ -27,8 +28,7 @@ COUNTERS = ("calls", "rows", "rounds", "drafted", "accepted", "committed")
 def prepared(family: str) -> Any:
     model = network(family)
     torch.manual_seed(0)
-    model.dependency_head = DependencyHead(model.config.dim, rank=4)
-    model.information_profile = (3.0, 2.0, 1.0, 0.5, 0.2)
+    model.extras = Extras(DependencyHead(model.config.dim, rank=4), (3.0, 2.0, 1.0, 0.5, 0.2))
     return model
 
 

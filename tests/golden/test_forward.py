@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,7 +12,7 @@ import torch
 from golden import BUG, GOLDEN, TOLERANCE, case_of, case_tensors, cases, description, families, network, tensors
 from torch import Tensor
 
-from fef.models.checkpoint import load_network
+from fef.models.checkpoint import describe, load_network
 from fef.models.config import TransformerConfig
 from fef.models.mlp import Router
 from fef.models.transformer import KeyValues, Transformer, plain_visible
@@ -181,3 +182,37 @@ def test_no_case_is_left_out():
     for family in families(FORWARD):
         named = {key.split(".")[0] for key in tensors(family)}
         assert named == {name for of, name in cases(FORWARD) if of == family}
+
+
+MOVED = ("rope_theta", "partial_rotary_factor")
+STYLES = {
+    "once": lambda rope: rope | {"rope_type": "default"},
+    "by type of layer": lambda rope: {
+        "full_attention": rope | {"rope_type": "default"},
+        "sliding_attention": rope | {"rope_type": "default"},
+    },
+}
+
+
+def in_the_style_of_transformers_5(values: dict[str, object], style: str) -> dict[str, object]:
+    """A config.json with its rotary settings inside of `rope_parameters`, and `dtype` for `torch_dtype`."""
+    rope = {name: values[name] for name in MOVED if name in values}
+    kept = {name: value for name, value in values.items() if name not in (*MOVED, "rope_scaling", "torch_dtype")}
+    return kept | {"rope_parameters": STYLES[style](rope), "dtype": "bfloat16", "transformers_version": "5.0.0"}
+
+
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("family", families(FORWARD))
+def test_a_config_of_transformers_5_is_the_same_network(family, style, tmp_path):
+    for file in (GOLDEN / family / "checkpoint").iterdir():
+        (tmp_path / file.name).symlink_to(file)
+    values = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").unlink()
+    (tmp_path / "config.json").write_text(json.dumps(in_the_style_of_transformers_5(values, style)))
+    described = describe(tmp_path, description(family).config.mask_id)
+    assert described.config == description(family).config
+    model = load_network(tmp_path, described)
+    case = case_tensors(family, next(name for of, name in PLAIN if of == family))
+    with configured(model, attention_config(model.config, case)):
+        logits = model.logits(trunk(model, case))
+    close(logits[real_rows(case)], case["logits"][real_rows(case)])

@@ -96,7 +96,7 @@ def damage(path: Path, kind: str) -> None:
     elif kind == "bad mask":
         config.write_text(json.dumps(values | {"mask_id": 10**6}))
     elif kind == "small vocabulary":
-        config.write_text(json.dumps(values | {"vocab_size": 8, "mask_id": 7, "eos_id": 6}))
+        config.write_text(json.dumps(values | {"vocab_size": 8, "mask_id": 7, "eos_id": 6, "answer_id": 5}))
 
 
 @pytest.mark.parametrize(

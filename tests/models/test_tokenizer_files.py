@@ -7,8 +7,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+from tokenizers import Tokenizer as RawTokenizer
 
 import fef
+from fef.models.tokenizer import Tokenizer
 from fef.models.tokenizer_files import load_tokenizer
 
 DATA = Path(__file__).parents[1] / "golden" / "data"
@@ -76,3 +78,38 @@ def test_damaged_files_are_refused(dream):
 
 def test_a_directory_without_a_tokenizer(tmp_path):
     assert load_tokenizer(tmp_path) is None
+
+
+LONG = {"direction": "Right", "max_length": 8, "strategy": "LongestFirst", "stride": 0}
+FILLED = {"strategy": {"Fixed": 64}, "direction": "Left", "pad_to_multiple_of": None, "pad_id": 0, "pad_type_id": 0}
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        {"truncation": LONG},
+        {"truncation": LONG | {"direction": "Left", "max_length": 1}},
+        {"padding": FILLED | {"pad_token": "!"}},
+        {"padding": FILLED | {"pad_token": "!", "strategy": "BatchLongest", "pad_to_multiple_of": 32}},
+        {"truncation": LONG, "padding": FILLED | {"pad_token": "!"}},
+    ],
+)
+def test_what_a_file_stores_about_cutting_and_filling_does_not_act(tmp_path, stored):
+    whole = Tokenizer.load(DATA / "llada" / "checkpoint" / "tokenizer.json")
+    described = json.loads((DATA / "llada" / "checkpoint" / "tokenizer.json").read_text())
+    (tmp_path / "tokenizer.json").write_text(json.dumps(described | stored))
+    raw = RawTokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    tokenizer = load_tokenizer(tmp_path)
+    assert tokenizer is not None
+    texts = ["Tom has 12 apples and gives 3 to Ann. How many are left?", "Hi", ""]
+    assert any(raw.encode(text, add_special_tokens=False).ids != whole.encode(text) for text in texts)  # it would act
+    for text in texts:
+        assert tokenizer.encode(text) == whole.encode(text)
+    assert tokenizer.encode_batch(texts) == whole.encode_batch(texts)
+
+
+@pytest.mark.parametrize("listed", [[1], {"x": {"content": "a"}}, {"5": "a"}, {"5": {}}, 3])
+def test_malformed_lists_of_added_tokens_are_refused(dream, listed):
+    change(dream, added_tokens_decoder=listed)
+    with pytest.raises(fef.CheckpointError, match="added tokens"):
+        load_tokenizer(dream)

@@ -13,6 +13,7 @@ from fef.models.families.llada import LLADA
 from fef.models.families.llada2 import LLADA2
 from fef.models.families.llada_moe import LLADA_MOE
 from fef.models.families.sdar import SDAR
+from fef.readers import shown
 
 __all__ = ["NATIVE", "RELEASED", "Family", "Fields", "family_of"]
 
@@ -33,6 +34,8 @@ def family_of(values: Mapping[str, Any], where: str) -> Family:
     if "architectures" not in values and "model_type" not in values:
         return NATIVE
     named = values.get("architectures") or [f"model_type {values.get('model_type')!r}"]
+    if not isinstance(named, list):
+        raise CheckpointError(f"{where}: config.json has architectures = {shown(named)}; it must be a list of names.")
     for family in RELEASED:
         if any(name in family.architectures for name in named):
             return family

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 
 from fef.errors import CheckpointError
-from fef.models.config import TransformerConfig
+from fef.models.config import MOST_LAYERS, MOST_SIZE, TransformerConfig
+from fef.readers import shown
 
 __all__ = ["LLAMA_KEYS", "Family", "Fields"]
 
@@ -77,20 +79,24 @@ class Fields:
     named_ids: Mapping[str, int] = field(default_factory=dict)
     turn_ends: Sequence[int] = ()
 
-    def whole(self, name: str, default: int | None = None) -> int:
+    def whole(self, name: str, default: int | None = None, least: int = 1, most: int = MOST_SIZE) -> int:
         value = self.values.get(name)
         if value is None and default is not None:
             return default
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise self.wrong(name, value, "a whole number")
+        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+            raise self.wrong(name, value, f"a whole number from {least} to {most}")
         return value
 
-    def number(self, name: str, default: float) -> float:
+    def layers(self, name: str) -> int:
+        return self.whole(name, most=MOST_LAYERS)
+
+    def number(self, name: str, default: float | None = None, least: float = -inf) -> float:
+        """A finite number above `least`."""
         value = self.values.get(name)
-        if value is None:
+        if value is None and default is not None:
             return default
-        if not isinstance(value, int | float) or isinstance(value, bool):
-            raise self.wrong(name, value, "a number")
+        if not isinstance(value, int | float) or isinstance(value, bool) or not least < value < inf:
+            raise self.wrong(name, value, "a number" + ("" if least == -inf else f" above {least:g}"))
         return float(value)
 
     def flag(self, name: str, default: bool = False) -> bool:
@@ -108,6 +114,13 @@ class Fields:
             if given is not None and given != value:
                 raise self.wrong(name, given, f"{value!r}: fef runs no other variant")
 
+    def full_attention(self) -> None:
+        """Refuse networks some of whose layers see a window only."""
+        self.only(use_sliding_window=False)
+        kinds = self.values.get("layer_types")
+        if kinds is not None and (not isinstance(kinds, list) or any(kind != "full_attention" for kind in kinds)):
+            raise self.wrong("layer_types", kinds, "'full_attention' for each layer: fef runs no other variant")
+
     def tokens(self) -> dict[str, Any]:
         """mask_id, eos_id and stop_ids: of the generation defaults, else of the config, else of the tokenizer."""
         mask = first_known(self.values.get("mask_token_id"), self.named_ids.get("mask_token"))
@@ -119,13 +132,13 @@ class Fields:
         stored = (settings.get("eos_token_id") for settings in (self.generation, self.values))
         ends = first_known(*stored, self.named_ids.get("eos_token"))
         end_ids = list(ends) if isinstance(ends, list) else [] if ends is None else [ends]
-        if not all(isinstance(i, int) for i in (mask, *end_ids)):
+        if not all(isinstance(i, int) and not isinstance(i, bool) for i in (mask, *end_ids)):
             raise self.wrong("mask_token_id or eos_token_id", (mask, ends), "whole numbers")
         eos, *stops = dict.fromkeys([*end_ids, *self.turn_ends]) if end_ids else [None, *self.turn_ends]
         return {"mask_id": mask, "eos_id": eos, "stop_ids": tuple(stops)}
 
     def wrong(self, name: str, value: object, allowed: str) -> CheckpointError:
-        return CheckpointError(f"{self.where}: config.json has {name} = {value!r}; it must be {allowed}.")
+        return CheckpointError(f"{self.where}: config.json has {name} = {shown(value)}; it must be {allowed}.")
 
 
 def first_known(*values: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fef.models.config import TransformerConfig
 from fef.models.families.family import Family, Fields
+from fef.models.families.rope import read_rope
 
 __all__ = ["LLADA"]
 
@@ -25,15 +26,15 @@ def config(fields: Fields) -> TransformerConfig:
     return TransformerConfig(
         vocab_size=fields.whole("embedding_size", fields.whole("vocab_size")),
         dim=dim,
-        layers=fields.whole("n_layers"),
+        layers=fields.layers("n_layers"),
         heads=heads,
         kv_heads=fields.whole("n_kv_heads", 1 if fields.flag("multi_query_attention") else heads),
-        mlp_dim=fields.whole("mlp_hidden_size", int(fields.number("mlp_ratio", 4) * dim)),
+        mlp_dim=fields.whole("mlp_hidden_size", int(fields.number("mlp_ratio", 4, least=0.0) * dim)),
         max_length=fields.whole("max_sequence_length"),
         qkv_bias=fields.flag("include_qkv_bias"),
         tied_embeddings=fields.flag("weight_tying"),
-        rope_theta=fields.number("rope_theta", 10_000.0),
-        norm_eps=fields.number("rms_norm_eps", 1e-5),
+        rope_theta=read_rope(fields).theta,
+        norm_eps=fields.number("rms_norm_eps", 1e-5, least=0.0),
         **fields.tokens(),
     )
 

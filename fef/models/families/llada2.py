@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fef.models.config import MixtureConfig, TransformerConfig
 from fef.models.families.family import LLAMA_KEYS, Family, Fields
+from fef.models.families.rope import read_rope
 
 __all__ = ["LLADA2"]
 
@@ -12,14 +13,16 @@ RELEASED_BLOCK = 32  # the block length that LLaDA2 was trained with; its config
 
 def config(fields: Fields) -> TransformerConfig:
     # score_function, norm_topk_prob and rotary_dim are in config.json, but the official code never reads them.
-    fields.only(hidden_act="silu", rope_scaling=None, use_rmsnorm=True, use_sliding_window=False)
+    fields.only(hidden_act="silu", use_rmsnorm=True)
+    fields.full_attention()
+    rope = read_rope(fields, partial=True)
     dim, heads = fields.whole("hidden_size"), fields.whole("num_attention_heads")
-    head_dim = fields.whole("head_dim", dim // heads)
+    layers, head_dim = fields.layers("num_hidden_layers"), fields.whole("head_dim", dim // heads)
     expert_dim, per_token = fields.whole("moe_intermediate_size"), fields.whole("num_experts_per_tok")
     return TransformerConfig(
         vocab_size=fields.whole("vocab_size"),
         dim=dim,
-        layers=fields.whole("num_hidden_layers"),
+        layers=layers,
         heads=heads,
         kv_heads=fields.whole("num_key_value_heads", heads),
         head_dim=head_dim,
@@ -31,15 +34,15 @@ def config(fields: Fields) -> TransformerConfig:
         out_bias=fields.flag("use_bias"),
         qk_norm=True,
         tied_embeddings=fields.flag("tie_word_embeddings"),
-        rope_theta=fields.number("rope_theta", 10_000.0),
-        rotary_dim=int(head_dim * fields.number("partial_rotary_factor", 1.0)),
-        norm_eps=fields.number("rms_norm_eps", 1e-6),
+        rope_theta=rope.theta,
+        rotary_dim=int(head_dim * rope.partial),
+        norm_eps=fields.number("rms_norm_eps", 1e-6, least=0.0),
         mixture=MixtureConfig(
             experts=fields.whole("num_experts"),
             per_token=per_token,
             expert_dim=expert_dim,
-            shared_dim=expert_dim * fields.whole("num_shared_experts", 0),
-            dense_layers=tuple(range(fields.whole("first_k_dense_replace", 0))),
+            shared_dim=expert_dim * fields.whole("num_shared_experts", 0, least=0),
+            dense_layers=tuple(range(fields.whole("first_k_dense_replace", 0, least=0, most=layers))),
             scores="sigmoid",
             selection_bias=True,
             groups=fields.whole("n_group", 1),

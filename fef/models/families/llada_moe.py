@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fef.models.config import MixtureConfig, TransformerConfig
 from fef.models.families.family import LLAMA_KEYS, Family, Fields
+from fef.models.families.rope import read_rope
 
 __all__ = ["LLADA_MOE"]
 
@@ -14,12 +15,12 @@ def config(fields: Fields) -> TransformerConfig:
         clip_qkv=None,
         hidden_act="silu",
         moe_router_enable_expert_bias=False,
-        partial_rotary_factor=1,
-        rope_scaling=None,
         routed_scaling_factor=1,
     )
-    heads, layers = fields.whole("num_attention_heads"), fields.whole("num_hidden_layers")
+    heads, layers = fields.whole("num_attention_heads"), fields.layers("num_hidden_layers")
     is_mixture = fields.values.get("moe_layer_freq") or [1] * layers
+    if not isinstance(is_mixture, list) or len(is_mixture) != layers:
+        raise fields.wrong("moe_layer_freq", is_mixture, f"a list of {layers} numbers, one a layer")
     return TransformerConfig(
         vocab_size=fields.whole("vocab_size"),
         dim=fields.whole("hidden_size"),
@@ -32,13 +33,13 @@ def config(fields: Fields) -> TransformerConfig:
         out_bias=fields.flag("attention_bias"),
         qk_norm=fields.flag("qk_layernorm"),
         tied_embeddings=fields.flag("tie_word_embeddings"),
-        rope_theta=fields.number("rope_theta", 10_000.0),
-        norm_eps=fields.number("rms_norm_eps", 1e-5),
+        rope_theta=read_rope(fields).theta,
+        norm_eps=fields.number("rms_norm_eps", 1e-5, least=0.0),
         mixture=MixtureConfig(
             experts=fields.whole("num_experts"),
             per_token=fields.whole("num_experts_per_tok"),
             expert_dim=fields.whole("expert_intermediate_size"),
-            shared_dim=fields.whole("shared_expert_intermediate_size", 0),
+            shared_dim=fields.whole("shared_expert_intermediate_size", 0, least=0),
             dense_layers=tuple(layer for layer in range(layers) if is_mixture[layer] != 1),
         ),
         **fields.tokens(),

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from fef.models.config import TransformerConfig
 from fef.models.families.family import LLAMA_KEYS, Family, Fields
+from fef.models.families.rope import read_rope
 
 __all__ = ["SDAR"]
 
 
 def config(fields: Fields) -> TransformerConfig:
-    fields.only(hidden_act="silu", rope_scaling=None, use_sliding_window=False)
+    fields.only(hidden_act="silu")
+    fields.full_attention()
     dim, heads = fields.whole("hidden_size"), fields.whole("num_attention_heads")
     return TransformerConfig(
         vocab_size=fields.whole("vocab_size"),
         dim=dim,
-        layers=fields.whole("num_hidden_layers"),
+        layers=fields.layers("num_hidden_layers"),
         heads=heads,
         kv_heads=fields.whole("num_key_value_heads", heads),
         head_dim=fields.whole("head_dim", dim // heads),
@@ -26,8 +28,8 @@ def config(fields: Fields) -> TransformerConfig:
         out_bias=fields.flag("attention_bias"),
         qk_norm=True,
         tied_embeddings=fields.flag("tie_word_embeddings"),
-        rope_theta=fields.number("rope_theta", 10_000.0),
-        norm_eps=fields.number("rms_norm_eps", 1e-6),
+        rope_theta=read_rope(fields).theta,
+        norm_eps=fields.number("rms_norm_eps", 1e-6, least=0.0),
         **fields.tokens(),
     )
 

@@ -1,0 +1,67 @@
+"""What people type is text, also where it spells a control token: only templates make those."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from fef.errors import InputError
+from fef.models.chat import ChatTemplate, Message, check_messages
+from fef.models.tokenizer import Tokenizer
+from fef.readers import check_text
+
+__all__ = ["control_tokens", "encode_messages", "encode_typed"]
+
+GUARDS = range(0xF0000, 0xF1000)  # characters of private use: no tokenizer knows them, and no template looks for them
+
+
+def control_tokens(tokenizer: Tokenizer, ids: Iterable[int | None]) -> list[str]:
+    """The texts of the special tokens, and of those of `ids` (mask, ends) that the tokenizer takes for ordinary ones."""
+    added, named = tokenizer.raw.get_added_tokens_decoder(), set(ids)
+    return [token.content for i, token in added.items() if token.special or i in named]
+
+
+def encode_typed(tokenizer: Tokenizer, text: str, controls: Sequence[str]) -> list[int]:
+    """Ids of a text in which these control tokens are text; everything else is what the tokenizer makes of it."""
+    guard = unused_character(text)
+    return tokenizer.encode_guarded(guarded(text, controls, guard), guard)
+
+
+def encode_messages(
+    tokenizer: Tokenizer, template: ChatTemplate, messages: Sequence[Message], controls: Sequence[str]
+) -> list[int]:
+    """Ids of a conversation, of whose messages none makes one of these control tokens. Raises as `ChatTemplate.render`, and
+    InputError for text that is not UTF-8."""
+    check_messages(messages)
+    guard = unused_character("".join(text for message in messages for text in texts_of(message)))
+    rendered = template.render([guarded(message, controls, guard) for message in messages])
+    return tokenizer.encode_guarded(check_text("conversation", rendered), guard)
+
+
+def guarded(value: Any, controls: Sequence[str], guard: str) -> Any:
+    """`value` with the guard inside of every control token in its texts, so that each of them is broken."""
+    if isinstance(value, str):
+        inside = (f"(?<={re.escape(text[0])})(?={re.escape(text[1:])})" for text in controls if len(text) > 1)
+        pattern = "|".join(inside)
+        return re.sub(pattern, guard, value) if pattern else value
+    if isinstance(value, Mapping):
+        return {key: guarded(part, controls, guard) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [guarded(part, controls, guard) for part in value]
+    return value
+
+
+def texts_of(value: Any) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+    return [text for part in parts for text in texts_of(part)]
+
+
+def unused_character(text: str) -> str:
+    used = set(text)
+    for number in GUARDS:
+        if chr(number) not in used:
+            return chr(number)
+    raise InputError(f"The text uses all of {len(GUARDS)} characters of private use from U+F0000 on; take one out.")

@@ -1,0 +1,94 @@
+"""Configs with values of a wrong type, sign or size: a CheckpointError that names the field, at once."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+from tiny_network import tiny_network
+
+import fef
+from fef.models.checkpoint import describe
+from fef.models.config import TransformerConfig
+
+DATA = Path(__file__).parents[1] / "golden" / "data"
+
+
+@pytest.mark.parametrize(
+    ("field", "wrong"),
+    [
+        *((name, value) for name in ("rope_theta", "norm_eps") for value in ("1", -1.0, 0, None, True, float("nan"))),
+        *((name, value) for name in ("mask_id", "answer_id", "eos_id") for value in ("1", -1, True, 1.5, [1], 10**30)),
+        *((name, value) for name in ("kv_heads", "head_dim", "rotary_dim") for value in ("1", -2, True, 1.5)),
+        *((name, value) for name in ("layers", "heads", "max_length") for value in ("1", 0, True, 1.5, None, 10**10)),
+        ("mask_id", None),
+        ("max_length", "long"),
+        ("block_length", "4"),
+        ("stop_ids", 3),
+        ("stop_ids", ["a"]),
+        ("attention", ["causal"]),
+        ("shift", 1),
+        ("tied_embeddings", "false"),
+        ("mixture", [1]),
+        ("mixture", {"experts": "4", "per_token": 1, "expert_dim": 2}),
+        ("mixture", {"experts": 4, "per_token": 1, "expert_dim": 2, "scale": "1"}),
+        ("mixture", {"experts": 4, "per_token": 1, "expert_dim": 2, "dense_layers": 1}),
+        ("mixture", {"experts": 10**9, "per_token": 1, "expert_dim": 2}),
+    ],
+)
+def test_own_configs_with_wrong_values_are_refused_by_name(field, wrong):
+    values = tiny_network(0).config.to_dict()
+    TransformerConfig.from_dict(dict(values))
+    name = next((key for key in wrong if key in ("scale", "dense_layers")), "experts") if field == "mixture" else field
+    word = {"stop_ids": "stop_id", "mixture": "mixture" if isinstance(wrong, list) else name}.get(field, field)
+    with pytest.raises(fef.CheckpointError, match=word):
+        TransformerConfig.from_dict(values | {field: wrong})
+
+
+@pytest.mark.parametrize(
+    ("family", "field", "wrong"),
+    [
+        ("sdar", "max_position_embeddings", "long"),
+        ("dream", "max_position_embeddings", None),
+        ("llada", "max_sequence_length", True),
+        ("llada", "n_layers", 10**9),
+        ("llada2-moe", "num_hidden_layers", 10**9),
+        ("llada2-moe", "first_k_dense_replace", 10**9),
+        ("llada2-moe", "num_experts", 10**9),
+        ("sdar", "num_attention_heads", 0),
+        ("sdar", "num_key_value_heads", -2),
+        ("dream", "rms_norm_eps", -1e-6),
+        ("dream", "mask_token_id", True),
+        ("sdar", "architectures", 5),
+        ("llada", "mlp_ratio", float("inf")),
+    ],
+)
+def test_released_configs_with_wrong_values_are_refused_by_name(tmp_path, family, field, wrong):
+    values = json.loads((DATA / family / "checkpoint" / "config.json").read_text())
+    if field == "mlp_ratio":
+        del values["mlp_hidden_size"]
+    (tmp_path / "config.json").write_text(json.dumps(values | {field: wrong}))
+    began = time.monotonic()
+    word = "experts" if field == "num_experts" else field
+    with pytest.raises(fef.CheckpointError, match=word):
+        describe(tmp_path)
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, '{"layers": 1' + "0" * 5000 + "}"])
+def test_absurd_json_is_refused(tmp_path, text):
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(fef.CheckpointError, match="not valid JSON"):
+        fef.load(str(tmp_path))
+
+
+@pytest.mark.parametrize("name", [3, None, [1], b"demo", "", True, "x" * 5000, "a/" + "b" * 5000, "a\0", "a\ud83d"])
+def test_what_can_be_no_name_of_a_model_is_refused(name):
+    with pytest.raises(fef.CheckpointError, match="name of a model"):
+        fef.load(name)
+
+
+def test_a_path_object_is_a_name():
+    assert fef.load(DATA / "llada" / "checkpoint", device="cpu").name == "checkpoint"

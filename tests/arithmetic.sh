@@ -2,7 +2,7 @@
 # `fef verify`, its self-test and the tests, under each arithmetic that a machine offers: other threads and instruction
 # sets sum in another order. Exits with 1 if anything failed anywhere.
 #
-# PY: the python that runs them. WORKERS: test processes. CHECKS: some of "verify self-test tests".
+# PY: the python that runs them. WORKERS: test processes. CHECKS: some of "verify self-test tests". ONLY: one environment.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 PY=${PY:-.venv/bin/python}
@@ -16,6 +16,7 @@ ENVIRONMENTS=(
     ATEN_CPU_CAPABILITY=avx2
     ONEDNN_MAX_CPU_ISA=AVX2
 )
+[[ -z ${ONLY:-} ]] || ENVIRONMENTS=("$ONLY")
 read -ra checks <<<"${CHECKS:-verify self-test tests}"
 "$PY" -c 'import xdist' 2>/dev/null && workers=(-n "${WORKERS:-2}") || workers=()
 

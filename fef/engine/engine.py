@@ -22,17 +22,26 @@ from fef.decoding.network import Network
 from fef.decoding.plan import Plan
 from fef.engine.build import EngineOptions, cache_budget
 from fef.engine.costs import CostTable
-from fef.engine.job import Job, Status
+from fef.engine.job import Job
 from fef.engine.packed_rounds import PackedRounds, runs_packed
 from fef.engine.requests import Request, one_row, whole_numbers
 from fef.engine.session_rounds import SessionRounds
 from fef.engine.slots import Numbers
 from fef.engine.unchanged import Fingerprint
-from fef.errors import EngineError, FefError, InputError, OptionError
+from fef.errors import EngineError, InputError, OptionError
 
 __all__ = ["Engine", "Job"]
 
 _PLANS_KEPT = 256
+
+
+class Notes(list[str]):
+    """Remarks for the user."""
+
+    def add(self, text: str) -> None:
+        """Keep a remark, once."""
+        if text not in self:
+            self.append(text)
 
 
 class Engine:
@@ -46,26 +55,21 @@ class Engine:
     def __init__(self, denoiser: Callable[..., Tensor], **options: Any) -> None:
         network = Network(denoiser)
         self.options = EngineOptions.given(**options)
-        self.notes: list[str] = []
+        self.notes = Notes()
         self.denoiser, self.name = denoiser, network.name
         self.device = network.device or torch.device("cpu")
         self.vocab_size, self.mask_id = network.vocab_size, network.mask_id
         self.packed: PackedRounds | None = None
         if network.packed is not None and network.packed.config.mixture is None:
-            self.packed = PackedRounds(network.packed, self.options, self.note, self.end)
+            self.packed = PackedRounds(network.packed, self.options, self.notes.add)
         budget = cache_budget(self.options, self.device)
-        self.sessions = SessionRounds(denoiser, self.device, self.options, budget, self.end)
+        self.sessions = SessionRounds(denoiser, self.device, self.options, budget)
         self.fingerprint = Fingerprint.of(denoiser)
         self.unfinished: set[Job] = set()
         self.lock = RLock()  # a round, and whatever changes the requests, is one thread's at a time
         self.lost: EngineError | None = None
         self.plans: dict[Any, Plan] = {}
         self.certificates: dict[Any, Certificate] = {}
-
-    def note(self, text: str) -> None:
-        """Keep a remark for the user, once."""
-        if text not in self.notes:
-            self.notes.append(text)
 
     # --- requests ---
 
@@ -148,11 +152,7 @@ class Engine:
         with self.lock:
             if not job.finished:
                 self.rounds_of(job.request.plan).cancel(job)
-                self.end(job, "cancelled", EngineError("The request was cancelled."))
-
-    def end(self, job: Job, status: Status, error: FefError | None) -> None:
-        job.status, job.error, job.ended = status, error, time.perf_counter()
-        self.unfinished.discard(job)
+                job.end("cancelled", EngineError("The request was cancelled."))
 
     @property
     def busy(self) -> bool:
@@ -204,7 +204,7 @@ class Engine:
             what, fix = "A round of the engine failed", "and do not change the network while it has one"
         self.lost = EngineError(f"{what}: {reason}. Every request of this engine has ended; make a new engine, {fix}.")
         for job in list(self.unfinished):
-            self.end(job, "failed", self.lost)
+            job.end("failed", self.lost)
         self.sessions.forget()
         if self.packed is not None:
             self.packed.forget()

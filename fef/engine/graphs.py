@@ -9,7 +9,8 @@ from __future__ import annotations
 import gc
 import warnings
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -103,12 +104,24 @@ class GraphRunner:
                     self.passes.pass_(kind, slot_B)
             torch.cuda.current_stream().wait_stream(stream)
             torch.cuda.synchronize()
-            with warnings.catch_warnings(), torch.cuda.graph(graph, pool=self.pool):
+            with collecting_no_garbage(), warnings.catch_warnings(), torch.cuda.graph(graph, pool=self.pool):
                 # where memory runs out inside, torch also warns that nothing was captured
                 warnings.filterwarnings("ignore", message="The CUDA Graph is empty")
                 self.passes.pass_(kind, slot_B)
         self.pool = self.pool or graph.pool()
         return graph, slot_B
+
+
+@contextmanager
+def collecting_no_garbage() -> Iterator[None]:
+    """A graph of another engine that is freed while one is captured breaks the capture."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def words(kind: PassKind) -> str:

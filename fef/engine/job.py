@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -13,7 +13,7 @@ from fef.errors import FefError
 if TYPE_CHECKING:
     from fef.engine.engine import Engine
 
-__all__ = ["End", "Job", "Status"]
+__all__ = ["Job", "Status"]
 
 Status = Literal["waiting", "running", "done", "failed", "cancelled"]
 
@@ -33,6 +33,11 @@ class Job:
     ended: float | None = None
     alone: bool = False  # shares no session with others, since one that it shared has failed
 
+    def end(self, status: Status, error: FefError | None = None) -> None:
+        """The request is over."""
+        self.status, self.error, self.ended = status, error, time.perf_counter()
+        self.engine.unfinished.discard(self)
+
     @property
     def finished(self) -> bool:
         return self.status in ("done", "failed", "cancelled")
@@ -49,7 +54,3 @@ class Job:
     def cancel(self) -> None:
         """Give the request up; its place is free for the next round."""
         self.engine.cancel(self)
-
-
-End = Callable[[Job, Status, FefError | None], None]
-"""(job, status, error): the request has ended."""

@@ -26,7 +26,7 @@ from fef.engine.build import Built, EngineOptions, build
 from fef.engine.costs import CostTable, Survival, choose_shape
 from fef.engine.forward import Bounds
 from fef.engine.graphs import GraphRunner
-from fef.engine.job import End, Job, Status
+from fef.engine.job import Job, Status
 from fef.engine.mailbox import Mailbox
 from fef.engine.measure import round_seconds
 from fef.engine.requests import Course, PassResult, course_of, results_of
@@ -68,10 +68,10 @@ class Seated:
 
 
 class PackedRounds:
-    """network: trained for the packed pattern. end: told when a request has ended."""
+    """network: trained for the packed pattern. note: takes remarks for the user."""
 
-    def __init__(self, network: Transformer, options: EngineOptions, note: Callable[[str], None], end: End) -> None:
-        self.network, self.options, self.end = network, options, end
+    def __init__(self, network: Transformer, options: EngineOptions, note: Callable[[str], None]) -> None:
+        self.network, self.options = network, options
         self.built: Built = build(network, options, note)
         self.on_cuda = self.built.state.ids_SL.is_cuda
         what, costs = self.built.what, options.costs
@@ -305,7 +305,7 @@ class PackedRounds:
         one.slot = None
 
     def finish(self, one: Seated, status: Status, error: FefError | None) -> None:
-        self.end(one.job, status, error)
+        one.job.end(status, error)
         one.course.close()
 
 

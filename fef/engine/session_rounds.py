@@ -29,7 +29,7 @@ from fef.decoding.requests import Requests
 from fef.decoding.requirements import check_steps
 from fef.decoding.session import Session
 from fef.engine.build import EngineOptions
-from fef.engine.job import End, Job
+from fef.engine.job import Job
 from fef.engine.requests import Filled, row_of
 from fef.errors import DenoiserError, EngineError, FefError
 from fef.laws.draws import KeyedNoise
@@ -49,12 +49,12 @@ class Group:
 
 
 class SessionRounds:
-    """denoiser: anything that `fef.decode` takes. budget: bytes for caches. end: told when a request has ended."""
+    """denoiser: anything that `fef.decode` takes. budget: bytes for caches."""
 
     def __init__(
-        self, denoiser: Callable[..., Tensor], device: torch.device, options: EngineOptions, budget: float, end: End
+        self, denoiser: Callable[..., Tensor], device: torch.device, options: EngineOptions, budget: float
     ) -> None:
-        self.denoiser, self.device, self.budget, self.end = denoiser, device, budget, end
+        self.denoiser, self.device, self.budget = denoiser, device, budget
         network = Network(denoiser)
         self.pads, self.seats = network.pads, options.max_batch
         self.longest = min((n for n in (network.max_length, options.max_length) if n is not None), default=None)
@@ -194,7 +194,7 @@ class SessionRounds:
                 tokens, logprobs = canvas.ids_BL[row, open_L].tolist(), canvas.logprob_BL[row, open_L].tolist()
                 job.filled = Filled(tokens, logprobs, session.meter.row(row))
                 del group.jobs[number]
-                self.end(job, "done", None)
+                job.end("done")
         if len(group.jobs) <= _BUSY * len(rows):
             self.keep(key, group)
 
@@ -220,7 +220,7 @@ class SessionRounds:
                 job.status, job.alone = "waiting", True
                 self.waiting.appendleft(job)
             else:
-                self.end(job, "failed", error if isinstance(error, FefError) else no_memory(job, error))
+                job.end("failed", error if isinstance(error, FefError) else no_memory(job, error))
 
     def key_of(self, job: Job) -> Hashable:
         """Requests of one key share a session."""

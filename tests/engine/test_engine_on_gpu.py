@@ -241,8 +241,8 @@ def test_nothing_waits_inside_a_round(tiny16):
     torch.cuda.set_sync_debug_mode("error")
     try:
         for _ in range(3):
-            engine.admit()
-            engine.round()
+            engine.packed.admit()
+            engine.packed.round()
         over = list(engine.packed.running.values())[:2]
         engine.packed.send_results(over)  # what they have so far
     finally:

@@ -109,9 +109,8 @@ def test_an_engine_of_a_small_budget_answers_all_the_same():
 
 def test_a_note_is_kept_once():
     engine = Engine(NETWORK, max_length=16)
-    engine.note("one")
-    engine.note("two")
-    engine.note("one")
+    for text in ("one", "two", "one"):
+        engine.notes.add(text)
     assert engine.notes == ["one", "two"]
 
 

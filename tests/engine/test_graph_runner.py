@@ -132,7 +132,7 @@ def engine_with_graphs(monkeypatch, room, **options) -> Engine:
     table = engine.packed.built.table
     monkeypatch.setattr(engine.packed, "bounds", lambda *_: Bounds(table.context, table.ranks))  # as on a GPU
     engine.packed.built.runner = GraphRunner(
-        plain, engine.packed.built.slots, buckets(engine.packed.built.slots), engine.note
+        plain, engine.packed.built.slots, buckets(engine.packed.built.slots), engine.notes.add
     )
     # what a round costs is asked of the device, which is not there
     monkeypatch.setattr(

@@ -57,6 +57,21 @@ def test_a_method_samples_the_law_of_its_convention(method, options, is_dream, l
     assert found == pytest.approx(dream if is_dream else other)
 
 
+@pytest.mark.parametrize(("method", "options"), [*DREAM, *OTHERS])
+def test_the_engine_cuts_as_decode_does(method, options):
+    """A row of `decode` for each request, of one slot and of one seed."""
+    law, top_p, top_k, *_ = LAWS[0]
+    denoiser = fef.TableDenoiser(torch.tensor(law, dtype=torch.float64))
+    engine = fef.Engine(denoiser)
+    settings: dict[str, Any] = {"method": method, "temperature": 1.0, "top_p": top_p, "top_k": top_k, **options}
+    jobs = [engine.submit([denoiser.mask_id], [0], seed=seed, **settings) for seed in range(8)]
+    engine.run()
+    out = fef.decode(denoiser, torch.full((8, 1), denoiser.mask_id), **settings)
+    assert [job.result().tokens for job in jobs] == out.ids.tolist()
+    assert [job.result().logprobs[0] for job in jobs] == pytest.approx(out.logprobs[:, 0].tolist())
+    assert all(job.certificate == out.certificate for job in jobs)
+
+
 @pytest.mark.parametrize("method", ["maskgit-plus", "origin", "sequential"])
 def test_either_cut_alone_is_the_same_everywhere(method):
     law = [0.4, 0.3, 0.2, 0.1]

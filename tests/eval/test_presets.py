@@ -67,15 +67,15 @@ def test_every_preset_can_be_decoded(tiny: Model, preset: Preset) -> None:
 SMALL = {"low-confidence": {"steps": 16, "block_length": 8}, "entropy": {"steps": 16}}
 
 
-def test_a_free_end_costs_calls_and_still_ends_the_text(tiny: Model) -> None:
-    options = {"method": "low-confidence", "max_new_tokens": 100, "temperature": 5.0}
-    free = tiny.generate(["one"] * 12, after_eos="free", **options)
-    bound = tiny.generate(["one"] * 12, **options)
-    assert {out.stats["calls"] for out in free} == {100}
-    assert min(out.stats["calls"] for out in bound) < 100
-    ended = [out for out in free if out.finish_reason == "stop"]
+def test_a_free_end_fills_the_canvas_and_still_ends_the_text(tiny: Model) -> None:
+    """Of 24 texts of 100 tokens drawn from nearly flat laws over 320 ids, about six have an end token."""
+    options = {"method": "random", "max_new_tokens": 100, "temperature": 5.0, "after_eos": "free"}
+    texts = tiny.generate(["one"] * 24, **options)
+    assert {out.stats["calls"] for out in texts} == {100}
+    ended = [out for out in texts if out.finish_reason == "stop"]
     assert ended
-    assert all(tiny.network.config.eos_id not in out.token_ids for out in free)
+    assert all(len(out.token_ids) < 100 for out in ended)
+    assert all(tiny.network.config.eos_id not in out.token_ids for out in texts)
 
 
 def test_changes_go_on_top_of_a_preset() -> None:

@@ -141,3 +141,17 @@ def test_a_mask_that_is_an_ordinary_entry_of_the_vocabulary_is_refused_in_texts(
     assert model.canvas("Hi", 2, "")[0].count(mask_id) == 2
     with pytest.raises(fef.InputError, match="holds the mask"):
         model.canvas(prompt, 2, "")
+
+
+@pytest.mark.parametrize("depth", [3, 2_000, 100_000])
+def test_messages_that_are_nested_too_deeply_are_refused(depth):
+    nested: list[object] = []
+    for _ in range(depth):
+        nested = [nested]
+    asked = [{"role": "user", "content": "Hi", "parts": nested}]
+    tokenizer, template = small_tokenizer(False), ChatTemplate("{{ messages[0].content | length }}ab", {})
+    if depth == 3:
+        assert encode_messages(tokenizer, template, asked, ["abc"])
+        return
+    with pytest.raises(fef.InputError, match="nested too deeply"):
+        encode_messages(tokenizer, template, asked, ["abc"])

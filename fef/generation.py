@@ -347,12 +347,22 @@ class Model:
             return self.text_ids("prompt", prompt)
         config = self.network.config
         controls = control_tokens(self.tokenizer, (config.mask_id, config.eos_id, *config.stop_ids, config.answer_id))
-        return encode_messages(self.tokenizer, self.chat_template(prompt), prompt, controls)
+        return self.without_masks(
+            "prompt", encode_messages(self.tokenizer, self.chat_template(prompt), prompt, controls)
+        )
 
     def text_ids(self, what: str, text: str) -> list[int]:
         """Ids of a text as it is, but for the mask token, which is text. what: its name in the InputError for no text."""
         mask = self.tokenizer.raw.id_to_token(self.network.config.mask_id)
-        return encode_typed(self.tokenizer, check_text(what, text), [] if mask is None else [mask])
+        return self.without_masks(
+            what, encode_typed(self.tokenizer, check_text(what, text), [] if mask is None else [mask])
+        )
+
+    def without_masks(self, what: str, ids: list[int]) -> list[int]:
+        """`ids` themselves. Raises InputError where an ordinary entry of the vocabulary is the mask, and a text holds it."""
+        if self.network.config.mask_id in ids:
+            raise InputError(f"The {what} holds the mask of {self.name}, which no text may hold. Take it out.")
+        return ids
 
     def prompt_text(self, prompt: Prompt) -> str:
         """A prompt as the network reads it. Raises InputError as `prompt_ids`."""

@@ -19,13 +19,13 @@ from fef.cli.options import (
     TopKOption,
     TopPOption,
     WeightsOption,
-    checked_text,
     decode_text,
     load_model,
     method_options,
 )
 from fef.cli.output import Bar, error_line
 from fef.errors import InputError, OptionError
+from fef.readers import check_text
 
 if TYPE_CHECKING:
     from fef.generation import Generation, Model, Prompt
@@ -58,7 +58,7 @@ def chat(
     """
     options = method_options(set_)
     if system is not None:
-        checked_text(system, "system message")
+        check_text("system message", system)
     loaded = load_model(model, device, dtype, weights)
     if system is not None and loaded.template is None:
         raise OptionError(f"{loaded.name} has no chat template, so it takes no --system.")
@@ -101,7 +101,7 @@ def next_line() -> str:
     with suppress(ImportError):  # not everywhere; `input` finds it by itself
         import readline  # noqa: F401
     try:
-        return checked_text(input("> "), "line")
+        return check_text("line", input("> "))
     except EOFError:
         return ""
     except UnicodeDecodeError as error:

@@ -25,13 +25,13 @@ from fef.cli.options import (
     VerifyOption,
     WeightsOption,
     WindowOption,
-    checked_text,
     load_model,
     method_options,
     read_prompt,
 )
 from fef.cli.output import Bar, check_writable, print_json, stderr, write_whole
 from fef.errors import OptionError
+from fef.readers import check_text
 
 if TYPE_CHECKING:
     from fef.cli.watch import CanvasView
@@ -83,7 +83,7 @@ def generate(
 ) -> None:
     """Answer a prompt, and say which law was sampled and what it cost."""
     text = read_prompt(prompt, file)
-    suffix = checked_text(suffix, "suffix")
+    check_text("suffix", suffix)
     options = method_options(set_, window, steps, verify)
     if force and costs is None:
         raise OptionError("--force decodes against what --costs says; give both, or leave --force out.")

@@ -10,6 +10,7 @@ import typer
 
 from fef.cli.output import Bar
 from fef.errors import InputError, OptionError, nearest_hint
+from fef.readers import check_text
 
 if TYPE_CHECKING:
     import torch
@@ -102,7 +103,7 @@ def read_prompt(prompt: str | None, file: Path | None, what: str = "prompt") -> 
     if file is not None:
         return without_last_newline(decode_text(read_file(file), str(file)))
     if prompt is not None and prompt != "-":
-        return checked_text(prompt, what)
+        return check_text(what, prompt)
     if prompt is None and sys.stdin.isatty():
         raise OptionError(f'No {what} is given. Write fef generate "...", use --file, or pipe text in.')
     return without_last_newline(decode_text(sys.stdin.buffer.read(), "standard input"))
@@ -120,15 +121,6 @@ def decode_text(raw: bytes, source: str) -> str:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:
         raise InputError(f"{source} is not UTF-8 (byte {error.start}). Convert it, for example with iconv.") from error
-
-
-def checked_text(text: str, what: str) -> str:
-    """`text` itself, unless the shell passed bytes that are not UTF-8 (Python keeps those as lone surrogates)."""
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise InputError(f"The {what} is not UTF-8 (character {error.start}). Pass it in UTF-8.") from error
-    return text
 
 
 def without_last_newline(text: str) -> str:

@@ -43,9 +43,9 @@ def path_of(name: str) -> Path:
     try:
         path = Path(name).expanduser()
         path.stat()
-    except (FileNotFoundError, NotADirectoryError, PermissionError):
+    except (FileNotFoundError, NotADirectoryError):
         pass  # said with what a model directory needs, or a repository
-    except (OSError, RuntimeError, ValueError) as error:  # too long, no such home, a zero byte, half a character
+    except (OSError, RuntimeError, ValueError) as error:  # too long, not readable, no such home, a zero byte
         reason = error.strerror if isinstance(error, OSError) else type(error).__name__
         raise CheckpointError(f"{shown(name)} cannot be the name of a model directory ({reason}).") from error
     return path

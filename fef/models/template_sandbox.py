@@ -26,6 +26,9 @@ BUDGET = 1 << 27  # characters made, all steps together: half a million steps of
 STEP = 256  # the price of a step, whatever it does
 CALL = 1024  # and of a call on top of it
 READ_PER_CHARACTER = 16  # characters read for the price of one that is made
+ITEM = 16  # an item of a collection that is made, or walked through by a filter that does not know it without
+KNOWING = {"count", "d", "default", "first", "last", "length"}
+SLOW = {"striptags", "title", "urlize", "wordcount", "wordwrap"}  # they take long over each character
 MULTIPLYING = {"replace", "join", "indent", "expandtabs", "format", "format_map", "translate"}
 MOST_BITS = 1 << 12  # of a product or power
 LEFT: ContextVar[list[int]] = ContextVar("LEFT")
@@ -170,6 +173,10 @@ def bounded_filter(name: str, function: Callable[..., Any]) -> Callable[..., Any
         spend_on_arguments(name, [*given, *options.values()])
         if name in ("string", "tojson", "pprint", "join", "escape", "e", "urlencode", "xmlattr"):
             spend(text_size(given[0]) if given else 0)
+        if name in SLOW:
+            spend(ITEM * text_size(given[0]) if given else 0)
+        if name not in KNOWING:
+            spend(ITEM * sum(length(value) for value in given if not isinstance(value, str)))
         return spend_on_result(function(*args, **options))
 
     return bounded
@@ -189,7 +196,7 @@ def spend_on_arguments(name: str, values: list[Any]) -> None:
 
 
 def spend_on_result(value: Any) -> Any:
-    spend(len(value) if isinstance(value, str) else STEP + length(value))
+    spend(len(value) if isinstance(value, str) else STEP + ITEM * length(value))
     return value
 
 

@@ -34,8 +34,12 @@ def encode_messages(
     """Ids of a conversation, of whose messages none makes one of these control tokens. Raises as `ChatTemplate.render`, and
     InputError for text that is not UTF-8."""
     check_messages(messages)
-    guard = unused_character("".join(text for message in messages for text in texts_of(message)))
-    rendered = template.render([guarded(message, controls, guard) for message in messages])
+    try:
+        guard = unused_character("".join(text for message in messages for text in texts_of(message)))
+        guarded_messages = [guarded(message, controls, guard) for message in messages]
+    except RecursionError as error:
+        raise InputError("A message is nested too deeply. Give its content as text.") from error
+    rendered = template.render(guarded_messages)
     return tokenizer.encode_guarded(check_text("conversation", rendered), guard)
 
 

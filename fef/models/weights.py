@@ -109,6 +109,8 @@ def missing_words(path: Path) -> str:
             f", but pickled weights ({', '.join(pickled)}), which can run code when opened; fef reads only safetensors. "
             f"Convert them with safetensors.torch.save_file to {WEIGHTS}."
         )
+    if any(path.glob("*.gguf")):
+        return ", but GGUF files, which are for llama.cpp. Download the safetensors of the model."
     if any(path.glob("model-*-of-*.safetensors")):
         return f" and no {INDEX}, which lists the shards that are there. Copy it too."
     return f" and no {INDEX}. Download or copy the weights."

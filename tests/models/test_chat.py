@@ -133,6 +133,11 @@ NAMESPACE = "{% set ns = namespace(a='ab') %}{% for i in range(60) %}"
         NAMESPACE + "{% set ns.a = ns.a.replace('a', 'aa') %}{% endfor %}{{ ns.a }}",
         NAMESPACE + "{% set ns.a %}{{ ns.a }}{{ ns.a }}{% endset %}{% endfor %}{{ ns.a }}",
         "{% for a in range(99999) %}" + "text " * 4000 + "{% endfor %}",
+        "{% for a in range(99999) %}{{ range(99999) | sum }}{% endfor %}",
+        "{% for a in range(99999) %}{% set x = range(99999) | list | sort %}{% endfor %}",
+        "{% for a in range(99999) %}{% if 0.5 in range(99999) | list %}{% endif %}{% endfor %}",
+        "{% for a in range(99999) %}{% set x = ('a ' * 50000) | wordwrap(1) %}{% endfor %}",
+        "{% set ns = namespace(a=[1]) %}{% for i in range(60) %}{% set ns.a = ns.a + ns.a %}{% endfor %}",
     ],
 )
 def test_templates_that_never_end_or_never_stop_writing_are_refused(source):

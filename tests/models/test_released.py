@@ -174,6 +174,9 @@ def test_a_mask_id_that_is_stored_nowhere_must_be_given(copied):
         ("dream", {"rope_theta": "large"}),
         ("dream", {"tie_word_embeddings": 1}),
         ("dream", {"mask_token_id": "<mask>"}),
+        ("dream", {"text_config": {"num_hidden_layers": 3}}),
+        ("llada", {"attention": {"alibi": True}}),
+        ("sdar", {"vision_config": {"hidden_size": 8}}),
     ],
 )
 def test_other_variants_are_refused_by_field(copied, family, fields):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -130,3 +131,27 @@ def test_a_template_may_trim_and_cut_what_is_typed():
     ids = encode_messages(tokenizer, template, [{"role": "user", "content": " abc "}], ["abc", "bcd"])
     names = {i: token.content for i, token in tokenizer.raw.get_added_tokens_decoder().items()}
     assert [names.get(i) for i in ids] == ["abc", None, None, None, "bcd"]
+
+
+@pytest.mark.parametrize("prompt", ["Hi!", "!", [{"role": "user", "content": "Hi!"}]], ids=str)
+def test_a_mask_that_is_an_ordinary_entry_of_the_vocabulary_is_refused_in_texts(prompt):
+    model = fef.load(str(DATA / "llada" / "checkpoint"), device="cpu", dtype=torch.float32)
+    (mask_id,) = model.tokenizer.encode("!")
+    model.network.config = dataclasses.replace(model.network.config, mask_id=mask_id)
+    assert model.canvas("Hi", 2, "")[0].count(mask_id) == 2
+    with pytest.raises(fef.InputError, match="holds the mask"):
+        model.canvas(prompt, 2, "")
+
+
+@pytest.mark.parametrize("depth", [3, 2_000, 100_000])
+def test_messages_that_are_nested_too_deeply_are_refused(depth):
+    nested: list[object] = []
+    for _ in range(depth):
+        nested = [nested]
+    asked = [{"role": "user", "content": "Hi", "parts": nested}]
+    tokenizer, template = small_tokenizer(False), ChatTemplate("{{ messages[0].content | length }}ab", {})
+    if depth == 3:
+        assert encode_messages(tokenizer, template, asked, ["abc"])
+        return
+    with pytest.raises(fef.InputError, match="nested too deeply"):
+        encode_messages(tokenizer, template, asked, ["abc"])

@@ -114,3 +114,8 @@ def test_and_so_do_the_weights_alone(copied, parts, method):
     assert f"is quantized with {method} (" in words
     assert "is not a float" not in words
     assert WAY_OUT in words
+
+
+def test_gguf_files_are_named_for_what_they_are(copied):
+    (copied / WEIGHTS).rename(copied / "model-Q4_K_M.gguf")
+    assert "GGUF files, which are for llama.cpp" in refusal(copied)

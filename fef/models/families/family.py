@@ -36,6 +36,17 @@ LLAMA_KEYS = {
 }
 """The names that LLaMA gave to its parts, which most checkpoints follow."""
 
+NESTED = (
+    "auto_map",
+    "id2label",
+    "label2id",
+    "quantization_config",
+    "rope_parameters",
+    "rope_scaling",
+    "task_specific_params",
+)
+"""Objects in a config.json that hold no setting of the network, or are read elsewhere."""
+
 
 @dataclass(frozen=True)
 class Family:
@@ -109,6 +120,9 @@ class Fields:
 
     def only(self, **supported: object) -> None:
         """Refuse switches that the transformer here does not have. A field that is absent or null is switched off."""
+        for name, value in self.values.items():
+            if isinstance(value, Mapping) and value and name not in NESTED:
+                raise self.wrong(name, value, "left out: fef reads no settings there")
         for name, value in supported.items():
             given = self.values.get(name)
             if given is not None and given != value:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from comparison import compare
 from golden import case_of, cases, description, network
-from official import compare
 
 DECODE = "decode.json"
 

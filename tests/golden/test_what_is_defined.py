@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 import torch
+from comparison import compare, prompts_of
 from golden import case_of, cases, network
-from official import compare, prompts_of
 from test_decode import DECODE
 
 from fef.models.transformer import Transformer

@@ -166,9 +166,9 @@ class Model:
         return Generation(text, text_ids, logprobs[: len(text_ids)], reason, stats, certificate, trace)
 
     def engine(self, **options: Any) -> TextEngine:
-        """The fast engine on this model: many requests at once, the text of `generate` for each. options: those of
-        `fef.engine.build.EngineOptions`. Raises OptionError for a network that the engine does not run, EngineError where
-        memory does not suffice."""
+        """The engine on this model: many requests at once, by any method, the text of `generate` for each. options: those of
+        `fef.engine.build.EngineOptions`. Raises OptionError for options that the engine cannot run, EngineError where memory
+        does not suffice."""
         from fef.engine.text import TextEngine
 
         return TextEngine(self, **options)

@@ -1,4 +1,4 @@
-"""The certificate: which law a composition of parts samples, computed from what each part declares (methods.md 22.3)."""
+"""The certificate: which law a composition of parts samples, computed from what each part declares."""
 
 from __future__ import annotations
 
@@ -182,12 +182,10 @@ def steps_findings(plan: Plan) -> list[Finding]:
     if plan.steps == 1:
         return []
     if plan.remask == "low-confidence":
-        return [Finding(False, "re-mask: low-confidence depends on the values drawn (law 3)")]
+        return [Finding(False, "re-mask: low-confidence depends on the values drawn, so it is not value-free")]
     if plan.remdm is not None and plan.remask == "remdm" and not plan.remdm.blind:
         return [
-            Finding(
-                False, "re-mask: ReMDM-conf hides tokens of low confidence more often, which depends on values (law 3)"
-            )
+            Finding(False, "re-mask: ReMDM-conf hides tokens of low confidence more often, so it is not value-free")
         ]
     words = f"ReMDM-{plan.remdm.strategy}" if plan.remdm and plan.remask == "remdm" else "the reverse transition"
     note = "equal to the one-pass law only if the network's conditionals are consistent"

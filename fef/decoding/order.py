@@ -1,4 +1,4 @@
-"""Orders: in which sequence slots are filled. All are fixed before the first draw, so every one is adapted (law 2).
+"""Orders: in which sequence slots are filled. Fixed before the first draw, each is an adapted order (docs/laws.md).
 
 Shapes: B rows, L canvas length.
 """

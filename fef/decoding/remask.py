@@ -35,8 +35,8 @@ def remask(
     were drawn in this pass.
 
     "random" is the reverse transition q(x_s | x_t, x_0), which looks at no confidence: exact. "low-confidence" hides the
-    same expected share, but those drawn with the lowest probability: no law is kept (methods.md 0.4, law 3). "remdm" hides
-    revealed tokens again and reveals more in return (`Remdm`).
+    same expected share, but those drawn with the lowest probability, which is no value-free re-masking (docs/laws.md): no law
+    is kept. "remdm" hides revealed tokens again and reveals more in return (`Remdm`).
     """
     t, s = k / plan.steps, (k - 1) / plan.steps
     if not isinstance(process, AbsorbingNoise):

@@ -1,6 +1,6 @@
 """What a pass holds: the tokens of a round or of a context pass, in fixed places of a fixed shape.
 
-One pass verifies a window and drafts the next one (design section 5). Its tokens, in this order:
+One pass verifies a window and drafts the next one. Its tokens, in this order:
 
     references   the last committed token, which no pass has seen yet, and the drafts of the window
     targets      a mask at each drafted slot; it sees the references before it

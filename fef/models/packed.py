@@ -1,6 +1,6 @@
 """The packed attention pattern: one pass scores every prefix state of a canvas, exactly, with caches that never change.
 
-Streams (design section 5). With `rank` the place of a slot in the decoding order and -1 for tokens that the denoising
+Streams. With `rank` the place of a slot in the decoding order and -1 for tokens that the denoising
 pass sees revealed:
 
     context    the canvas X_t with its masks        sees the context

@@ -122,7 +122,7 @@ def chain_law(table: Table, chain: Chain, pipeline: Pipeline, start: State | Non
 
 
 def packed_chain_law(network: Transformer, start: State, pipeline: Pipeline) -> Law:
-    """The left-to-right chain law of the packed pattern: one dense pass over every text (design section 5)."""
+    """The left-to-right chain law of the packed pattern: one dense pass over every text."""
     K = network.mask_id
     slots = [i for i, v in enumerate(start) if v == K]
     texts = [put(start, dict(zip(slots, v, strict=True))) for v in itertools.product(range(K), repeat=len(slots))]
@@ -292,7 +292,8 @@ def hiding(k: int, steps: int, eta: float) -> tuple[float, float]:
 def low_confidence_pass(table: Table, start: State, pipeline: Pipeline, count: int = 1) -> Law:
     """LLaDA's default: draw at every slot, keep the `count` draws of highest probability at temperature 1.
 
-    This choice looks at drawn values, so no chain law is sampled at temperatures above 0 (methods.md 0.4, law 2).
+    This choice looks at drawn values, so its order is not an adapted one (docs/laws.md) and no chain law is sampled at
+    temperatures above 0.
     """
     law: Law = {start: 1.0}
     while any(table.mask in state for state in law):

@@ -52,7 +52,7 @@ TABLES = {"consistent": consistent, "inconsistent": inconsistent}
 
 
 def parity() -> TableDenoiser:
-    """Three bits, the last the parity of the others: each pair is independent, the three are not (methods.md 2.1)."""
+    """Three bits, the last the parity of the others: each pair is independent, the three are not."""
     joint = torch.zeros(2, 2, 2, dtype=torch.float64)
     for a, b in [(0, 0), (0, 1), (1, 0), (1, 1)]:
         joint[a, b, a ^ b] = 0.25

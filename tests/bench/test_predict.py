@@ -5,7 +5,7 @@ from fef.bench.predict import REPORTED, Setting, deviation, fitted_acceptance, p
 
 
 def test_one_parameter_fits_the_papers_table():
-    """methods.md 1.3: a = 0.949 gives the table to 1 % (root mean square)."""
+    """FeF-DLLM (arXiv 2605.14305): a = 0.949 gives the table to 1 % (root mean square)."""
     a = fitted_acceptance()
     assert a == pytest.approx(0.949, abs=0.0005)
     found = {(s.window, s.steps): round(predicted(s, a), 2) for s in REPORTED}
@@ -23,7 +23,7 @@ def test_the_fit_is_the_least_squares_of_an_independent_formula():
 
 
 def test_other_readings_of_the_paper_fit_far_worse(monkeypatch):
-    """One call a round in place of two: methods.md 1.3 says that the variants fit 2.7 times worse or more."""
+    """One call a round in place of two fits more than 2.5 times worse."""
     best = deviation(fitted_acceptance())
     halved = tuple(Setting(s.window, s.steps, s.reported / 2) for s in REPORTED)
     monkeypatch.setattr("fef.bench.predict.REPORTED", halved)

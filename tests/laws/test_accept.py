@@ -436,7 +436,7 @@ def test_argmax_drafts_scored_with_the_soft_law_are_caught():
 
 
 def test_agree_or_redraw_is_caught():
-    """APD's rule: on disagreement the next round draws from the drafter again (methods.md, section 9)."""
+    """APD's rule: on disagreement the next round draws from the drafter again (arXiv 2506.00413)."""
     q_V, p_V = f64([0.6, 0.3, 0.1]), f64([0.2, 0.5, 0.3])
     done = coupled_round(p_V, q_V, SAMPLES)
     again = KeyedNoise(torch.arange(SAMPLES)).categorical(

@@ -5,7 +5,7 @@ import torch
 
 from fef.laws.speedup import re_predictions, speedup, tokens_per_round
 
-# methods.md, section 1.3: (window, steps) -> speed-up at a = 0.949 with two calls a round.
+# FeF-DLLM (arXiv 2605.14305): (window, steps) -> speed-up at a = 0.949 with two calls a round.
 TABLE = {(4, 4): 0.77, (8, 4): 1.40, (16, 4): 2.33, (16, 2): 3.89}
 
 
@@ -30,7 +30,7 @@ def test_without_speculation_only_the_passes_cost():
 @pytest.mark.parametrize("a", [0.0, 0.3, 0.9])
 @pytest.mark.parametrize("window", [1, 2, 7])
 def test_geometric_closed_forms(a, window):
-    """methods.md, section 20 (Leviathan et al. 2023, Eq. 1)."""
+    """Leviathan et al. 2023 (arXiv 2211.17192), Eq. 1."""
     assert tokens_per_round(a, window, bonus=True, first_free=False) == pytest.approx((1 - a ** (window + 1)) / (1 - a))
     assert tokens_per_round(a, window, bonus=False, first_free=False) == pytest.approx((1 - a**window) / (1 - a))
     first_free = 1 + (1 - a ** (window - 1)) / (1 - a)

@@ -201,7 +201,7 @@ def plain_prefix_logits(model: Transformer, ids: Tensor, clean: Tensor, rank: Te
 
 @pytest.mark.parametrize("layers", [2, 4])
 def test_the_rows_law_is_another_law(layers):
-    """Law 5: a deep bidirectional network cannot be scored by the packed pattern, except at the first slot."""
+    """One pass cannot score all prefixes of a bidirectional network, except at the first slot."""
     model = tiny_network(layers=layers)
     rank = torch.arange(LENGTH).repeat(ROWS, 1)
     ids, clean = texts(rank)

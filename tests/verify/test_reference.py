@@ -42,7 +42,7 @@ def test_scores_by_hand():
 
 @pytest.mark.parametrize("score", SCORES)
 def test_an_adapted_order_keeps_the_law_of_a_consistent_table(score):
-    """Law 2 of methods.md 0.4; of an inconsistent table each order has its own law."""
+    """And of an inconsistent table each order has its own law."""
     chain = Chain(lambda _pipeline: ranked(SCORES[score]))
     joint = random_joint(3, 3)
     assert distance(chain_law(table_of(TableDenoiser(joint), 3, 3), chain, PLAIN), law_of_joint(joint)) < 1e-12

@@ -170,13 +170,13 @@ def test_hundreds_of_requests(tiny):
 def test_a_leak_is_noticed(tiny, monkeypatch):
     """Of 300 kB a request."""
     kept = []
-    end = Engine.end
+    end = Job.end
 
     def leaking_end(*args):
         kept.append(os.urandom(300_000))
         end(*args)
 
-    monkeypatch.setattr(Engine, "end", leaking_end)
+    monkeypatch.setattr(Job, "end", leaking_end)
     assert tiny.run(tiny.engine(), range(160), cancel=False).growth > FLAT
 
 

@@ -14,6 +14,7 @@ from fef.decoding.plan import Speculation
 from fef.decoding.score import Ask, Targets
 from fef.decoding.session import Session
 from fef.laws.accept import ACCEPT
+from fef.laws.window import chance_of_runs, likely_ends, worthwhile
 
 __all__ = ["speculative_round"]
 
@@ -29,7 +30,7 @@ def speculative_round(session: Session, spec: Speculation) -> None:
         slots_BS = session.eos.without_certain_tail(canvas, session.within_BL, slots_BS, draft_BW)
     slots_BT = slots_BS[:, :count]
     chance_BX = chance_to_be_reached(session, spec, drafts, slots_BS[:, :width])
-    width_B = ((slots_BS[:, :width] >= 0) & (chance_BX[:, :width] >= spec.survival)).sum(1)
+    width_B = torch.minimum((slots_BS[:, :width] >= 0).sum(1), worthwhile(chance_BX, spec.survival))
     targets_B = torch.minimum((slots_BT >= 0).sum(1), width_B + int(spec.bonus))
     ask = Ask(slots_BS, draft_BW, width_B, count, targets_B, drafts.known_B, ahead)
     targets = verify(session, spec, ask, drafts, chance_BX)
@@ -62,8 +63,7 @@ def chance_to_be_reached(session: Session, spec: Speculation, drafts: Drafts, wi
         holds_BW = (1 - moved_BW).clamp(min=0)
     else:
         holds_BW = session.plain_law(drafts.logits_BWV).amax(-1).exp()
-    holds_BW = holds_BW.masked_fill(window_BW < 0, 1.0)
-    return torch.nn.functional.pad(holds_BW.cumprod(1), (1, 0), value=1.0)
+    return chance_of_runs(holds_BW.masked_fill(window_BW < 0, 1.0))
 
 
 def verify(session: Session, spec: Speculation, ask: Ask, drafts: Drafts, chance_BX: Tensor) -> Targets:
@@ -85,13 +85,3 @@ def verify(session: Session, spec: Speculation, ask: Ask, drafts: Drafts, chance
     known_first_B1V = torch.where(known_B[:, None, None], first_B1V, targets.logits_BTV[:, :1])
     targets.logits_BTV = torch.cat([known_first_B1V, targets.logits_BTV[:, 1:]], dim=1)
     return targets
-
-
-def likely_ends(chance_BX: Tensor, width_B: Tensor, count: int) -> Tensor:
-    """The `count` window places [B, count] where a round most likely meets its first rejection, -1 where there is none."""
-    ends_BW = chance_BX[:, :-1] - chance_BX[:, 1:]
-    place_W = torch.arange(ends_BW.shape[1], device=ends_BW.device)
-    chance_BG, place_BG = ends_BW.masked_fill(place_W >= width_B[:, None], 0.0).topk(
-        min(count, ends_BW.shape[1]), dim=1
-    )
-    return torch.where(chance_BG > 0, place_BG, -1)

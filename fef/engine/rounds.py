@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from fef.engine.slots import SlotState
+from fef.laws.window import chance_of_runs, likely_ends, worthwhile
 
 __all__ = ["CONTEXT_RANK", "SURVIVAL", "PassTokens", "RoundShape", "compose_context", "compose_round"]
 
@@ -83,7 +84,9 @@ def compose_round(state: SlotState, shape: RoundShape, mask_id: int) -> PassToke
     window = shape.window
     device = state.done_S.device
     left_B = torch.where(state.live_S, state.open_S - state.done_S, 0)
-    width_B = torch.minimum(torch.minimum(state.drafted_S.clamp(max=window), left_B), worthwhile(state, window))
+    # a draft holds with about the probability that its own law gave it
+    chance_BX = chance_of_runs(state.holds_SK[:, :window])
+    width_B = torch.minimum(torch.minimum(state.drafted_S.clamp(max=window), left_B), worthwhile(chance_BX, SURVIVAL))
     place_X = torch.arange(window + 1, device=device)
     is_draft_BX = (place_X > 0) & (place_X <= width_B[:, None])
     waits_BX = (place_X == 0) & ((state.done_S > 0) & state.live_S)[:, None]
@@ -91,9 +94,8 @@ def compose_round(state: SlotState, shape: RoundShape, mask_id: int) -> PassToke
     waiting_B1 = state.ids_at(rank_BX[:, :1])
     ids_BX = torch.cat([waiting_B1, state.draft_SK[:, :window]], 1)
     lead = Lead(ids_BX, state.positions(rank_BX), state.table.reference(rank_BX), rank_BX, rank_BX + 1)
-    return with_queries(
-        state, shape, lead, waits_BX | is_draft_BX, width_B, likely_ends(state, width_B, shape), mask_id
-    )
+    anchor_BA = likely_ends(chance_BX, width_B, shape.anchors)
+    return with_queries(state, shape, lead, waits_BX | is_draft_BX, width_B, anchor_BA, mask_id)
 
 
 def compose_context(state: SlotState, shape: RoundShape, length: int, mask_id: int) -> PassTokens:
@@ -158,29 +160,3 @@ def with_queries(
         start_BG,
         shape,
     )
-
-
-def worthwhile(state: SlotState, window: int) -> Tensor:
-    """How many drafts [B] are worth verifying: those reached with a chance of at least `SURVIVAL`. A window that ends
-    where the round is likely to end has the next drafts ready behind it."""
-    holds_BW = state.holds_SK[:, :window]
-    reached_BW = torch.cat([torch.ones_like(holds_BW[:, :1]), holds_BW.cumprod(1)[:, :-1]], 1)[:, :window]
-    return (reached_BW >= SURVIVAL).sum(1)
-
-
-def likely_ends(state: SlotState, width_B: Tensor, shape: RoundShape) -> Tensor:
-    """The window places [B, A] where a round most likely meets its first rejection, -1 where there is none.
-
-    A draft holds with about the probability that its own law gave it. That law is a function of history, not of the value
-    drawn, and where drafts are made changes no law anyway.
-    """
-    place_W = torch.arange(shape.window, device=width_B.device)
-    real_BW = place_W < width_B[:, None]
-    if not shape.anchors:
-        return width_B[:, None][:, :0]
-    holds_BW = torch.where(real_BW, state.holds_SK[:, : shape.window], 1.0)
-    reached_BW = holds_BW.cumprod(1)
-    before_BW = torch.cat([torch.ones_like(reached_BW[:, :1]), reached_BW[:, :-1]], 1)
-    ends_BW = torch.where(real_BW, before_BW - reached_BW, 0.0)
-    chance_BA, place_BA = ends_BW.topk(shape.anchors, dim=1)
-    return torch.where(chance_BA > 0, place_BA, -1)

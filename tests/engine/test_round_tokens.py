@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 import torch
 
-from fef.decoding.speculate import likely_ends as likely_ends_of_decode
 from fef.engine.forward import Bounds, visible_keys
 from fef.engine.rounds import (
     NO_GROUP,
@@ -14,10 +13,9 @@ from fef.engine.rounds import (
     RoundShape,
     compose_context,
     compose_round,
-    likely_ends,
-    worthwhile,
 )
 from fef.engine.slots import PADDING, PassRequest, SlotState, SlotTable
+from fef.laws.window import chance_of_runs, likely_ends, worthwhile
 from fef.models.packed import PackedTokens, Stream, packed_visible
 
 MASK = 99
@@ -141,40 +139,18 @@ def test_tokens_of_a_round_one_by_one(shape):
         assert (tokens.limit_BN[b][~valid] == 0).all()
 
 
-@pytest.mark.parametrize("shape", [s for s in SHAPES if s.anchors], ids=str)
-def test_likely_ends_are_those_of_decode(shape):
+@pytest.mark.parametrize("shape", [s for s in SHAPES if s.window], ids=str)
+def test_a_round_verifies_the_worthwhile_drafts_and_drafts_at_its_likely_ends(shape):
     for seed in range(5):
         state = state_of(shape, seed)
-        width_B = torch.minimum(state.drafted_S.clamp(max=shape.window), worthwhile(state, shape.window))
-        holds_BW = state.holds_SK[:, : shape.window]
-        holds_BW = torch.where(torch.arange(shape.window) < width_B[:, None], holds_BW, 1.0)
-        chance_BX = torch.nn.functional.pad(holds_BW.cumprod(1), (1, 0), value=1.0)
-        expected = likely_ends_of_decode(chance_BX, width_B, shape.anchors)
-        assert torch.equal(likely_ends(state, width_B, shape), expected)
-
-
-def test_likely_ends_by_hand():
-    state = state_of(RoundShape(4, 2), 0)
-    state.holds_SK[0, :4] = torch.tensor([1.0, 0.9, 0.5, 0.9])  # ends at 1: 0.1, at 2: 0.45, at 3: 0.045
-    width_B = torch.full((SLOTS,), 4)
-    assert likely_ends(state, width_B, RoundShape(4, 2))[0].tolist() == [2, 1]
-    width_B[0] = 2
-    assert likely_ends(state, width_B, RoundShape(4, 2))[0].tolist() == [1, -1]
-    assert likely_ends(state, width_B, RoundShape(4, 0)).shape == (SLOTS, 0)
-
-
-def test_worthwhile_drafts_by_hand():
-    state = state_of(RoundShape(4), 0)
-    for holds, count in [
-        ([1.0, 1.0, 1.0, 1.0], 4),
-        ([0.0, 1.0, 1.0, 1.0], 1),  # the first is reached for certain
-        ([0.9, SURVIVAL / 0.9 - 0.01, 1.0, 1.0], 2),
-        ([0.9, SURVIVAL / 0.9 + 0.01, 0.1, 1.0], 3),
-    ]:
-        state.holds_SK[0, :4] = torch.tensor(holds, dtype=torch.float64)
-        assert int(worthwhile(state, 4)[0]) == count
-        assert int(worthwhile(state, 1)[0]) == 1
-        assert int(worthwhile(state, 0)[0]) == 0
+        tokens = compose_round(state, shape, MASK)
+        for row in range(SLOTS):
+            chance_1X = chance_of_runs(state.holds_SK[row : row + 1, : shape.window])
+            left = int(state.open_S[row] - state.done_S[row]) if state.live_S[row] else 0
+            width = min(int(worthwhile(chance_1X, SURVIVAL)), int(state.drafted_S[row]), left)
+            assert int(tokens.width_B[row]) == width
+            ends = likely_ends(chance_1X, torch.tensor([width]), shape.anchors)[0].tolist()
+            assert tokens.start_BG[row].tolist() == [width, *ends]
 
 
 def test_shapes():

@@ -185,7 +185,7 @@ def compose(
         LANES_Q=triton.next_power_of_2(Q),
         BLOCK=_BLOCK,
         num_warps=_WARPS,
-        enable_fp_fusion=False,  # the drops of `_drops` as they are rounded in `likely_ends`
+        enable_fp_fusion=False,  # the drops of `_drops` as they are rounded in `fef.laws.window`
     )
     return inputs
 
@@ -278,7 +278,7 @@ def _seen_ends(
 
 @triton.jit
 def _worthwhile(holds, WINDOW: tl.constexpr, WORTH: tl.constexpr):
-    """`rounds.worthwhile`; multiplied one after the other, as there."""
+    """`fef.laws.window.worthwhile`; multiplied one after the other, as there."""
     reached = tl.full((), 1.0, tl.float64)
     count = tl.full((), 0, tl.int64)
     for place in tl.static_range(WINDOW):

@@ -1,8 +1,6 @@
 """Law and draw at the queries of a pass, in plain torch: what `fef.laws` says, for the tokens that are drawn alone.
 
-A slot's noise is keyed by its request and position, so queries at the same position of a row share it: computed once.
-
-Shapes: N queries of all rows, V vocabulary, P distinct (row, position) pairs; others as in `rounds`.
+Shapes: N queries of all rows, V vocabulary; others as in `rounds`.
 """
 
 from __future__ import annotations
@@ -15,7 +13,7 @@ from torch import Tensor
 from fef.engine.advance import Drawn, EndRules
 from fef.engine.rounds import PassTokens
 from fef.engine.slots import SlotState
-from fef.laws.draws import Purpose, gumbels
+from fef.laws.draws import Purpose, keyed_argmax
 from fef.laws.pipeline import cut_off
 
 __all__ = ["Vocabulary", "cutoffs", "draw"]
@@ -58,7 +56,9 @@ def draw(
         row_n = row_N[sampled_n]
         position_n = tokens.position_BN[:, -queries:][row_n, query_N[sampled_n]]
         logp_nV = sampled_law(logits_NV[sampled_n], state, row_n)
-        token_N[sampled_n] = keyed_argmax(logp_nV, state, row_n, position_n)
+        token_N[sampled_n] = keyed_argmax(
+            logp_nV, state.seed_S[row_n], position_n, state.step_S[row_n], torch.zeros_like(row_n), Purpose.TOKEN
+        )
         logp_N[sampled_n] = logp_nV.gather(1, token_N[sampled_n, None])[:, 0]
     if rules is not None:
         assert vocabulary.eos_id is not None
@@ -108,26 +108,3 @@ def some_cutoffs(logits_nV: Tensor, temperature_n: Tensor, top_p_n: Tensor, top_
     dropped_nV = cut_off(scaled_nV, top_k_n[:, None], top_p_n[:, None], "top-k")
     last_n1 = (~dropped_nV).sum(-1, keepdim=True) - 1
     return sorted_nV.gather(1, last_n1)[:, 0], id_nV.gather(1, last_n1)[:, 0]
-
-
-def keyed_argmax(logp_nV: Tensor, state: SlotState, row_n: Tensor, position_n: Tensor) -> Tensor:
-    """argmax(log p + Gumbel), the noise keyed as `KeyedNoise.categorical` keys it for coupled acceptance."""
-    width = int(position_n.max()) + 1
-    key_P, of_n = torch.unique(row_n * width + position_n, return_inverse=True)
-    token_n = torch.empty_like(row_n)
-    size = logp_nV.shape[1]
-    order_n, key_of = of_n.argsort(), max(1, _ENTRIES // size)
-    for start in range(0, len(key_P), key_of):
-        key_p = key_P[start : start + key_of]
-        row_p = key_p // width
-        noise_pV = gumbels(
-            state.seed_S[row_p],
-            (key_p % width)[:, None],
-            step_B=state.step_S[row_p],
-            attempt_B=torch.zeros_like(row_p),
-            purpose=Purpose.TOKEN,
-            count=size,
-        )[:, 0]
-        mine_n = order_n[(of_n[order_n] >= start) & (of_n[order_n] < start + len(key_p))]
-        token_n[mine_n] = (logp_nV[mine_n] + noise_pV[of_n[mine_n] - start]).argmax(-1)
-    return token_n

@@ -4,7 +4,8 @@ Every number is a pure function of its key: it does not depend on the batch, on 
 calls. Uniform numbers are the same on every device, Gumbel numbers up to the device's rounding of log. The generator is
 Philox4x32-10 (Salmon, Moraes, Dror, Shaw 2011, "Parallel random numbers: as easy as 1, 2, 3", SC'11).
 
-Shapes: B rows (requests), S slots, V vocabulary, N slots of all rows in one axis, M counters of a slot.
+Shapes: B rows (requests), S slots, V vocabulary, N slots of all rows in one axis, M counters of a slot, or slots that need
+noise, P distinct keys.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-__all__ = ["KeyedNoise", "Noise", "Purpose", "Site", "gumbels", "philox4x32", "uniforms"]
+__all__ = ["KeyedNoise", "Noise", "Purpose", "Site", "gumbels", "keyed_argmax", "philox4x32", "uniforms"]
 
 _WORD = 0xFFFFFFFF
 _MULTIPLIER = (0xD2511F53, 0xCD9E8D57)
@@ -107,23 +108,19 @@ class KeyedNoise(Noise):
         return True
 
     def categorical(self, logp_BSV: Tensor, site: Site, purpose: Purpose) -> Tensor:
-        V = logp_BSV.shape[-1]
-        token_BS = logp_BSV.argmax(-1)
-        # A point mass needs no noise: greedy rows and slots after EOS cost one argmax.
-        random_BS = site.active_BS & (logp_BSV.amax(-1) < 0)
-        row_N, slot_N = random_BS.nonzero(as_tuple=True)
-        for n in _chunks(row_N.numel(), max(1, _CATEGORICAL_ENTRIES // V)):
-            row_n, slot_n = row_N[n], slot_N[n]
-            score_nV = gumbels(
-                self.seed_B[row_n],
-                site.position_BS[row_n, slot_n, None],
-                step_B=site.step_B[row_n],
-                attempt_B=site.attempt_B[row_n],
-                purpose=purpose,
-                count=V,
-            )[:, 0]
-            token_BS[row_n, slot_n] = score_nV.add_(logp_BSV[row_n, slot_n]).argmax(-1)
-        return token_BS
+        def flat(x_BS: Tensor) -> Tensor:
+            return x_BS.expand(logp_BSV.shape[:2]).flatten()
+
+        token_N = keyed_argmax(
+            logp_BSV.flatten(0, 1),
+            flat(self.seed_B[:, None]),
+            flat(site.position_BS),
+            flat(site.step_B[:, None]),
+            flat(site.attempt_B[:, None]),
+            purpose,
+            active_N=flat(site.active_BS),
+        )
+        return token_N.view(logp_BSV.shape[:2])
 
     def bernoulli(self, prob_BS: Tensor, site: Site, purpose: Purpose) -> Tensor:
         return self.uniform(site, purpose) < prob_BS
@@ -140,6 +137,50 @@ class KeyedNoise(Noise):
     def join(self, other: KeyedNoise) -> KeyedNoise:
         """The noise of these rows, and of others behind them."""
         return type(self)(torch.cat([self.seed_B, other.seed_B]))
+
+
+def keyed_argmax(
+    logp_NV: Tensor,
+    seed_N: Tensor,
+    position_N: Tensor,
+    step_N: Tensor,
+    attempt_N: Tensor,
+    purpose: Purpose,
+    *,
+    active_N: Tensor | None = None,
+) -> Tensor:
+    """One token an entry, `argmax(log p + Gumbel)` with the noise of the entry's key; int64 [N].
+
+    logp_NV: normalised log probabilities. Ranges are those of `Site`. active_N: entries that really take part, by default
+    all; the token of the others is arbitrary. The noise of entries of equal key is computed once.
+    """
+    token_N = logp_NV.argmax(-1)
+    # A point mass needs no noise: greedy rows and slots after EOS cost one argmax.
+    random_N = logp_NV.amax(-1) < 0
+    entry_M = (random_N if active_N is None else random_N & active_N).nonzero()[:, 0]
+    key_M, order_M = _key_numbers(seed_N[entry_M], position_N[entry_M], step_N[entry_M], attempt_N[entry_M]).sort()
+    for m in _chunks(len(entry_M), max(1, _CATEGORICAL_ENTRIES // logp_NV.shape[-1])):
+        entry_m = entry_M[order_M[m]]
+        _, key_of_m, count_P = torch.unique_consecutive(key_M[m], return_inverse=True, return_counts=True)
+        one_P = entry_m[count_P.cumsum(0) - count_P]  # any entry with the key
+        noise_PV = gumbels(
+            seed_N[one_P],
+            position_N[one_P, None],
+            step_B=step_N[one_P],
+            attempt_B=attempt_N[one_P],
+            purpose=purpose,
+            count=logp_NV.shape[-1],
+        )[:, 0]
+        token_N[entry_m] = noise_PV[key_of_m].add_(logp_NV[entry_m]).argmax(-1)
+    return token_N
+
+
+def _key_numbers(seed_N: Tensor, position_N: Tensor, step_N: Tensor, attempt_N: Tensor) -> Tensor:
+    """A number [N] that is the same for entries of the same key and for no others."""
+    place_N = position_N << 32 | step_N << 16 | attempt_N
+    seed_number_N: Tensor = torch.unique(seed_N, return_inverse=True)[1]
+    place_number_N: Tensor = torch.unique(place_N, return_inverse=True)[1]
+    return seed_number_N * len(seed_N) + place_number_N
 
 
 def gumbels(

@@ -151,9 +151,11 @@ def same_noise_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     import fef.engine.draws as module
 
     right = module.keyed_argmax
-    monkeypatch.setattr(
-        module, "keyed_argmax", lambda logp, state, row, position: right(logp, state, row, torch.zeros_like(position))
-    )
+
+    def wrong(logp, seed, position, *rest):
+        return right(logp, seed, torch.zeros_like(position), *rest)
+
+    monkeypatch.setattr(module, "keyed_argmax", wrong)
 
 
 def targets_that_see_themselves(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from laws_helpers import random_law, site
 from scipy import stats
 
 from fef.laws import draws
-from fef.laws.draws import KeyedNoise, Purpose, gumbels, philox4x32, uniforms
+from fef.laws.draws import KeyedNoise, Purpose, gumbels, keyed_argmax, philox4x32, uniforms
 
 ONES = 0xFFFFFFFF
 KNOWN_ANSWERS = [  # Random123, kat_vectors, philox4x32-10: counter, key, output
@@ -153,6 +153,37 @@ def test_a_token_is_the_argmax_of_its_law_plus_its_own_gumbels():
             seed_B, here.position_BS, step_B=here.step_B, attempt_B=here.attempt_B, purpose=purpose, count=1
         )
         assert torch.equal(KeyedNoise(seed_B).uniform(here, purpose), u_BS1[..., 0])
+
+
+@pytest.mark.parametrize("entries", [1, 100, 1 << 22])
+def test_entries_of_equal_key_share_noise_that_is_computed_once(entries, monkeypatch):
+    """Keys that differ in one part only, each several times and in any order, in chunks of all sizes."""
+    monkeypatch.setattr(draws, "_CATEGORICAL_ENTRIES", entries)
+    kinds = [
+        (5, 3, 1, 0),
+        (-6, 3, 1, 0),
+        (5, 4, 1, 0),
+        (5, 3, 2, 0),
+        (5, 3, 1, 2),
+        (5, 2**32 - 1, 2**16 - 1, 2**16 - 1),
+    ]
+    order_N = torch.randperm(18, generator=torch.Generator().manual_seed(0)) % 6
+    seed_N, position_N, step_N, attempt_N = torch.tensor(kinds)[order_N].unbind(1)
+    logp_NV = random_law(18, 1, 50, seed=3)[:, 0].log()
+    noise_NV = gumbels(
+        seed_N, position_N[:, None], step_B=step_N, attempt_B=attempt_N, purpose=Purpose.DRAFT, count=50
+    )[:, 0]
+    made: list[int] = []
+
+    def counted(seed_B, *rest, **more):
+        made.append(len(seed_B))
+        return gumbels(seed_B, *rest, **more)
+
+    monkeypatch.setattr(draws, "gumbels", counted)
+    token_N = keyed_argmax(logp_NV, seed_N, position_N, step_N, attempt_N, Purpose.DRAFT)
+    assert torch.equal(token_N, (logp_NV + noise_NV).argmax(-1))
+    assert sum(made) == 6 or entries < logp_NV.numel()
+    assert len(set(token_N.tolist())) > 6, "the law of an entry counts, too"
 
 
 def test_point_masses_and_inactive_slots_use_no_noise(monkeypatch):

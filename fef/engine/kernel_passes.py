@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fef.engine.advance import Drawn
 from fef.engine.cache import SlotCache
-from fef.engine.draws import Vocabulary, cutoffs
+from fef.engine.draws import Vocabulary
 from fef.engine.kernels.advance import advance
 from fef.engine.kernels.attention import packed_attention
 from fef.engine.kernels.collect import collect
@@ -26,6 +26,7 @@ from fef.engine.mailbox import on_device
 from fef.engine.runner import PassKind
 from fef.engine.slots import SlotState
 from fef.engine.weights import LayerWeights, Matrix
+from fef.laws.pipeline import cutoffs, forbid_end
 from fef.models.transformer import RMSNorm, Transformer
 
 __all__ = ["KernelPasses"]
@@ -158,8 +159,7 @@ class KernelPasses:
             row_M = slot_B.repeat_interleave(kind.shape.queries)
             masked_MV = logits_MV.float().masked_fill(self.banned_V, -torch.inf)
             if self.vocabulary.eos_id is not None:
-                eos_M1 = masked_MV[:, self.vocabulary.eos_id, None]
-                eos_M1.masked_fill_(inputs.forbidden_M[:, None], -torch.inf)
+                forbid_end(masked_MV, self.vocabulary.eos_id, inputs.forbidden_M)
             state = self.state
             cut_M, cut_id_M = cutoffs(masked_MV, inputs.temperature_M, state.top_p_S[row_M], state.top_k_S[row_M])
         eos_id = self.vocabulary.eos_id

@@ -2,7 +2,8 @@
 
 One pipeline makes both p and q, else acceptance is not exact.
 
-Shapes: B rows, S slots, V vocabulary including the mask id. Probabilities float64, natural logs.
+Shapes: B rows, S slots, N slots of all rows in one axis (entries), M entries with a cut, V vocabulary including the mask
+id. Probabilities float64, natural logs.
 """
 
 from __future__ import annotations
@@ -19,11 +20,22 @@ from torch import Tensor
 from fef.errors import DenoiserError, OptionError
 from fef.readers import LARGEST, shown
 
-__all__ = ["Cut", "Sampling", "check_sampling", "cut_off", "log_law"]
+__all__ = [
+    "Cut",
+    "Sampling",
+    "check_sampling",
+    "cut_off",
+    "cutoffs",
+    "forbid_end",
+    "kept_by",
+    "log_law",
+    "sampled_law",
+]
 
 Cut = Literal["top-k", "top-p"]
 
 _REACHED = 1e-12  # a mass this close to top_p has reached it: sums of a few decimals round either way
+_CUT_ENTRIES = 1 << 22  # float64 numbers held at once while a law is cut
 
 
 @dataclass(frozen=True)
@@ -50,7 +62,8 @@ class Sampling:
     @cached_property
     def truncates(self) -> bool:
         """Is a top-k or top-p on in any row that samples?"""
-        return bool(self._truncated_B.any())
+        cut_B = (self.top_k_B > 0) | (self.top_p_B < 1)
+        return bool((cut_B & (self.temperature_B > 0)).any())
 
     @cached_property
     def any_greedy(self) -> bool:
@@ -61,10 +74,6 @@ class Sampling:
     def all_greedy(self) -> bool:
         """Has every row temperature 0?"""
         return bool((self.temperature_B == 0).all())
-
-    @property
-    def _truncated_B(self) -> Tensor:
-        return ((self.top_k_B > 0) | (self.top_p_B < 1)) & (self.temperature_B > 0)
 
     def ungreedy(self) -> Sampling:
         """The same settings with temperature 1 in greedy rows."""
@@ -120,61 +129,122 @@ def log_law(
 
     Raises `DenoiserError` for logits that are nan or +inf, or all -inf or banned, at a slot that is not forced.
     """
-    logp_BSV = _ban(logits_BSV, sampling, no_eos_BS)
-    best_BS1 = logp_BSV.amax(-1, keepdim=True)
+    logits_NV = logits_BSV.flatten(0, 1).double().index_fill(-1, sampling.banned, -torch.inf)
+    if no_eos_BS is not None:
+        forbid_end(logits_NV, sampling.eos_id, no_eos_BS.flatten())
     # nan and +inf survive the maximum, and a slot with nothing left has maximum -inf: one read tells all.
-    valid_BS = best_BS1[..., 0].isfinite()
+    valid_BS = logits_NV.amax(-1).isfinite().view(logits_BSV.shape[:2])
     if forced_eos_BS is not None:
         valid_BS = valid_BS | forced_eos_BS
     if not bool(valid_BS.all()):
         raise DenoiserError(_complaint(logits_BSV, valid_BS))
 
+    logp_NV = _law_of_rows(logits_NV, logits_BSV.shape[1], sampling)
+    if forced_eos_BS is not None:
+        assert sampling.eos_id is not None, "forced EOS without an EOS id"
+        eos_N = torch.full_like(logits_NV[:, 0], sampling.eos_id, dtype=torch.int64)
+        logp_NV = torch.where(forced_eos_BS.flatten()[:, None], _point_mass(eos_N, logp_NV), logp_NV)
+    return logp_NV.view(logits_BSV.shape)
+
+
+def _law_of_rows(logits_NV: Tensor, slots: int, sampling: Sampling) -> Tensor:
+    """The law at flat entries, `slots` of them a row, with greedy rows among the others."""
     if sampling.all_greedy:
-        logp_BSV = _point_mass(logp_BSV.argmax(-1), logp_BSV)
-    else:
-        logp_BSV = _sampled_law(logp_BSV, best_BS1, sampling)
-    if forced_eos_BS is None:
-        return logp_BSV
-    assert sampling.eos_id is not None, "forced EOS without an EOS id"
-    eos_BS = torch.full_like(forced_eos_BS, sampling.eos_id, dtype=torch.int64)
-    return torch.where(forced_eos_BS[..., None], _point_mass(eos_BS, logp_BSV), logp_BSV)
-
-
-def _sampled_law(logits_BSV: Tensor, best_BS1: Tensor, sampling: Sampling) -> Tensor:
-    """Temperature and truncation, with greedy rows among the others."""
-    greedy_B11 = (sampling.temperature_B == 0)[:, None, None]
-    temperature_B11 = sampling.temperature_B[:, None, None].masked_fill(greedy_B11, 1.0)
-    # The maximum goes first: a tiny temperature then sends the rest to -inf instead of everything to inf.
-    logp_BSV = ((logits_BSV - best_BS1) / temperature_B11).log_softmax(-1)
-    if sampling.truncates:
-        logp_BSV = _truncate(logp_BSV, sampling)
+        return _point_mass(logits_NV.argmax(-1), logits_NV)
+    greedy_B = sampling.temperature_B == 0
+    temperature_N, top_p_N, top_k_N = (
+        setting_B.repeat_interleave(slots)
+        for setting_B in (
+            sampling.temperature_B.masked_fill(greedy_B, 1.0),
+            sampling.top_p_B.masked_fill(greedy_B, 1.0),
+            sampling.top_k_B.masked_fill(greedy_B, 0),
+        )
+    )
+    logp_NV = sampled_law(
+        logits_NV,
+        temperature_N,
+        top_p_N,
+        top_k_N,
+        first_cut=sampling.first_cut,
+        keeps_crossing=sampling.keeps_crossing,
+        truncates=sampling.truncates,
+    )
     if sampling.any_greedy:
-        logp_BSV = torch.where(greedy_B11, _point_mass(logits_BSV.argmax(-1), logits_BSV), logp_BSV)
-    return logp_BSV
+        greedy_N1 = greedy_B.repeat_interleave(slots)[:, None]
+        logp_NV = torch.where(greedy_N1, _point_mass(logits_NV.argmax(-1), logits_NV), logp_NV)
+    return logp_NV
 
 
-def _ban(logits_BSV: Tensor, sampling: Sampling, no_eos_BS: Tensor | None) -> Tensor:
-    logits_BSV = logits_BSV.to(torch.float64).index_fill(-1, sampling.banned, -torch.inf)
-    if no_eos_BS is not None:
-        assert sampling.eos_id is not None, "banned EOS without an EOS id"
-        eos_BS = logits_BSV[..., sampling.eos_id]
-        logits_BSV[..., sampling.eos_id] = eos_BS.masked_fill(no_eos_BS, -torch.inf)
-    return logits_BSV
+def forbid_end(logits_NV: Tensor, eos_id: int | None, forbidden_N: Tensor) -> None:
+    """Ban the end token at the marked entries, in place."""
+    assert eos_id is not None, "banned EOS without an EOS id"
+    logits_NV[:, eos_id].masked_fill_(forbidden_N, -torch.inf)
 
 
-def _point_mass(token_BS: Tensor, like_BSV: Tensor) -> Tensor:
-    return torch.full_like(like_BSV, -torch.inf).scatter_(-1, token_BS[..., None], 0.0)
+def sampled_law(
+    logits_NV: Tensor,
+    temperature_N: Tensor,
+    top_p_N: Tensor,
+    top_k_N: Tensor,
+    *,
+    first_cut: Cut = "top-k",
+    keeps_crossing: bool = True,
+    truncates: bool = True,
+) -> Tensor:
+    """Normalised log probabilities of entries that are drawn at a temperature above 0; float64 [N, V].
+
+    logits_NV: floats, -inf where banned. temperature_N, top_p_N, top_k_N, first_cut, keeps_crossing: as in `Sampling`.
+    truncates: False if no entry has a cut, so that nobody looks.
+    """
+    if truncates:
+        cut_M = ((top_p_N < 1) | (top_k_N > 0)).nonzero()[:, 0]
+        if len(cut_M):
+            cut_MV = logits_NV[cut_M]
+            settings = temperature_N[cut_M], top_p_N[cut_M], top_k_N[cut_M], first_cut, keeps_crossing
+            kept_MV = kept_by(cut_MV, *cutoffs(cut_MV, *settings))
+            logits_NV = logits_NV.index_copy(0, cut_M, cut_MV.masked_fill_(~kept_MV, -torch.inf))
+    logits_NV = logits_NV.double()
+    # The maximum goes first: a tiny temperature then sends the rest to -inf instead of everything to inf.
+    return ((logits_NV - logits_NV.amax(-1, keepdim=True)) / temperature_N[:, None]).log_softmax(-1)
 
 
-def _truncate(logp_BSV: Tensor, sampling: Sampling) -> Tensor:
-    """Top-k and top-p in the rows that ask for them."""
-    rows = sampling._truncated_B.nonzero()[:, 0]
-    # A stable sort keeps equal probabilities in id order.
-    sorted_RSV, id_RSV = logp_BSV[rows].sort(dim=-1, descending=True, stable=True)
-    top_k_R11, top_p_R11 = sampling.top_k_B[rows, None, None], sampling.top_p_B[rows, None, None]
-    dropped_RSV = cut_off(sorted_RSV, top_k_R11, top_p_R11, sampling.first_cut, sampling.keeps_crossing)
-    sorted_RSV = sorted_RSV.masked_fill(dropped_RSV, -torch.inf).log_softmax(-1)
-    return logp_BSV.index_copy(0, rows, torch.empty_like(sorted_RSV).scatter_(-1, id_RSV, sorted_RSV))
+def _point_mass(token_N: Tensor, like_NV: Tensor) -> Tensor:
+    return torch.full_like(like_NV, -torch.inf).scatter_(-1, token_N[:, None], 0.0)
+
+
+def kept_by(logits_NV: Tensor, value_N: Tensor, last_id_N: Tensor) -> Tensor:
+    """The tokens up to the last one that `cutoffs` keeps, by falling probability and rising id; bool [N, V]."""
+    id_V = torch.arange(logits_NV.shape[-1], device=logits_NV.device)
+    tied_NV = (logits_NV == value_N[:, None]) & (id_V <= last_id_N[:, None])
+    return (logits_NV > value_N[:, None]) | tied_NV
+
+
+def cutoffs(
+    logits_NV: Tensor,
+    temperature_N: Tensor,
+    top_p_N: Tensor,
+    top_k_N: Tensor,
+    first_cut: Cut = "top-k",
+    keeps_crossing: bool = True,
+) -> tuple[Tensor, Tensor]:
+    """The last token that top-k and top-p keep, by falling probability and rising id: its logit [N] and id [N].
+
+    Arguments as in `sampled_law`; at temperature 0 the result has no meaning. Waits for nothing, so that a CUDA graph can
+    hold it. A few entries at a time, so that float64 copies stay small.
+    """
+    size = max(1, _CUT_ENTRIES // logits_NV.shape[1])
+    value_N, last_id_N = torch.empty_like(logits_NV[:, 0]), torch.empty_like(top_k_N)
+    for start in range(0, len(logits_NV), size):
+        n = slice(start, start + size)
+        # A stable sort keeps equal probabilities in id order.
+        sorted_nV, id_nV = logits_NV[n].sort(dim=-1, descending=True, stable=True)
+        warm_n1 = temperature_N[n].masked_fill(temperature_N[n] == 0, 1.0)[:, None]
+        scaled_nV = (sorted_nV.double() - sorted_nV[:, :1].double()) / warm_n1
+        dropped_nV = cut_off(scaled_nV, top_k_N[n, None], top_p_N[n, None], first_cut, keeps_crossing)
+        last_n1 = (~dropped_nV).sum(-1, keepdim=True) - 1
+        value_N[n] = sorted_nV.gather(1, last_n1)[:, 0]
+        last_id_N[n] = id_nV.gather(1, last_n1)[:, 0]
+    return value_N, last_id_N
 
 
 def cut_off(

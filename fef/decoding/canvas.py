@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fef.laws.eos import at_position, bounds, bounds_before
+
 __all__ = ["Canvas", "EosRule"]
 
 
@@ -90,10 +92,9 @@ class Canvas:
 
 @dataclass(frozen=True)
 class EosRule:
-    """ "After EOS comes EOS" as a part of the law, so that stopping at EOS is exact.
+    """ "After EOS comes EOS" (`fef.laws.eos`) among the open slots of a canvas.
 
-    Among the open slots of a row: a slot behind a committed EOS is EOS with probability one, and a slot before a
-    committed other token cannot be EOS. Both depend on committed (or, inside a window, earlier drafted) tokens only.
+    The rule depends on committed (or, inside a window, earlier drafted) tokens only.
     """
 
     eos_id: int
@@ -101,11 +102,10 @@ class EosRule:
     def bounds(self, canvas: Canvas) -> tuple[Tensor, Tensor]:
         """Position of the first committed EOS (L when none) and of the last committed other token (-1), [B] each."""
         settled_BL = canvas.open_BL & ~canvas.pending_BL
-        is_eos_BL = canvas.ids_BL == self.eos_id
-        index_L = torch.arange(canvas.ids_BL.shape[1], device=canvas.ids_BL.device)
-        first_B = torch.where(settled_BL & is_eos_BL, index_L, len(index_L)).amin(1)
-        last_B = torch.where(settled_BL & ~is_eos_BL, index_L, -1).amax(1)
-        return first_B, last_B
+        B, L = canvas.ids_BL.shape
+        index_BL = torch.arange(L, device=canvas.ids_BL.device).expand(B, -1)
+        none_B = index_BL.new_full((B,), L), index_BL.new_full((B,), -1)
+        return bounds(*none_B, index_BL, canvas.ids_BL, settled_BL, self.eos_id)
 
     def up_to_end(self, canvas: Canvas) -> Tensor:
         """Positions up to the first committed EOS, that one included; bool [B, L]."""
@@ -121,18 +121,12 @@ class EosRule:
 
     def at_slots(self, canvas: Canvas, index_BS: Tensor, draft_BW: Tensor | None) -> tuple[Tensor, Tensor]:
         """(forced, forbidden) bool [B, S]: EOS is certain, EOS is impossible, given the drafts before each slot."""
-        first_B, last_B = self.bounds(canvas)
-        first_BS, last_BS = first_B[:, None].expand_as(index_BS), last_B[:, None].expand_as(index_BS)
-        if draft_BW is not None and draft_BW.shape[1]:
+        first_BX, last_BX = (bound_B[:, None] for bound_B in self.bounds(canvas))
+        if draft_BW is not None:
             at_BW = index_BS[:, : draft_BW.shape[1]]
-            is_eos_BW, real_BW = draft_BW == self.eos_id, at_BW >= 0
-            far = canvas.ids_BL.shape[1]
-            first_BW = torch.where(is_eos_BW & real_BW, at_BW, far).cummin(1).values
-            last_BW = torch.where(~is_eos_BW & real_BW, at_BW, -1).cummax(1).values
-            first_BS = torch.minimum(first_BS, before(first_BW, index_BS.shape[1], far))
-            last_BS = torch.maximum(last_BS, before(last_BW, index_BS.shape[1], -1))
-        forced_BS = index_BS > first_BS
-        return forced_BS, (index_BS < last_BS) & ~forced_BS
+            first_BX, last_BX = bounds_before(first_BX[:, 0], last_BX[:, 0], at_BW, draft_BW, at_BW >= 0, self.eos_id)
+        seen_S = torch.arange(index_BS.shape[1], device=index_BS.device).clamp(max=first_BX.shape[1] - 1)
+        return at_position(index_BS, first_BX[:, seen_S], last_BX[:, seen_S])
 
     def without_certain_tail(self, canvas: Canvas, within_BL: Tensor, index_BS: Tensor, draft_BW: Tensor) -> Tensor:
         """The slots without those at the end that a drafted EOS makes certain: kept or not, they need no call.
@@ -144,8 +138,7 @@ class EosRule:
         tail_BS = (forced_BS | (index_BS < 0)).flip(1).long().cumprod(1).flip(1).bool()
         at_BW = index_BS[:, : draft_BW.shape[1]]
         far = canvas.ids_BL.shape[1]
-        end_B = torch.where((draft_BW == self.eos_id) & (at_BW >= 0), at_BW, far).amin(1)
-        end_B = torch.minimum(end_B, self.bounds(canvas)[0])
+        end_B, _ = bounds(*self.bounds(canvas), at_BW, draft_BW, at_BW >= 0, self.eos_id)
         kept_BS = torch.where(tail_BS, far, index_BS)
         kept_BL = torch.zeros_like(torch.nn.functional.pad(within_BL, (0, 1))).scatter(1, kept_BS, True)[:, :far]
         index_L = torch.arange(far, device=index_BS.device)
@@ -168,10 +161,3 @@ class EosRule:
         canvas.logprob_BL[certain_BL] = 0.0
         canvas.confidence_BL[certain_BL] = 1.0
         canvas.pending_BL &= ~certain_BL
-
-
-def before(cumulative_BW: Tensor, count: int, start: int) -> Tensor:
-    """Exclusive running values at `count` slots: the value over the drafts strictly before each slot."""
-    shifted_BW = torch.nn.functional.pad(cumulative_BW, (1, 0), value=start)[:, :count]
-    missing = count - shifted_BW.shape[1]
-    return torch.cat([shifted_BW, shifted_BW[:, -1:].expand(-1, missing)], 1) if missing else shifted_BW

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from fef.engine.rounds import PassTokens
 from fef.engine.slots import SlotState
+from fef.laws.eos import at_position, bounds, bounds_before
 
 __all__ = ["CHANGED", "Drawn", "EndRules", "advance", "end_rules"]
 
@@ -53,27 +54,21 @@ class EndRules:
 
 
 def end_rules(state: SlotState, tokens: PassTokens, eos_id: int | None) -> EndRules | None:
-    """Read off the committed tokens and the drafts that a query sees (`fef.decoding.canvas.EosRule`)."""
+    """Read off the committed tokens and the drafts that a query sees (`fef.laws.eos`)."""
     if eos_id is None:
         return None
     shape = tokens.shape
     window = shape.window
     position_BQ = tokens.position_BN[:, -shape.queries :]
-    first_BX, last_BX = state.first_end_S[:, None], state.last_other_S[:, None]
-    if window:
-        draft_BW = state.draft_SK[:, :window]
-        at_BW = position_BQ[:, :window]
-        real_BW = torch.arange(window, device=at_BW.device) < tokens.width_B[:, None]
-        is_end_BW = draft_BW == eos_id
-        end_BW = torch.where(real_BW & is_end_BW, at_BW, first_BX)
-        other_BW = torch.where(real_BW & ~is_end_BW, at_BW, last_BX)
-        first_BX = torch.cat([first_BX, torch.minimum(end_BW, first_BX)], 1).cummin(1).values
-        last_BX = torch.cat([last_BX, torch.maximum(other_BW, last_BX)], 1).cummax(1).values
+    at_BW = position_BQ[:, :window]
+    real_BW = torch.arange(window, device=at_BW.device) < tokens.width_B[:, None]
+    first_BX, last_BX = bounds_before(
+        state.first_end_S, state.last_other_S, at_BW, state.draft_SK[:, :window], real_BW, eos_id
+    )
     seen_BG = tokens.start_BG.clamp(min=0)[..., None].expand(-1, -1, shape.depth).flatten(1)
     place_W = torch.arange(window, device=seen_BG.device).expand(len(seen_BG), -1)
     seen_BQ = torch.cat([place_W, seen_BG], 1)
-    forced_BQ = position_BQ > first_BX.gather(1, seen_BQ)
-    return EndRules(forced_BQ, (position_BQ < last_BX.gather(1, seen_BQ)) & ~forced_BQ)
+    return EndRules(*at_position(position_BQ, first_BX.gather(1, seen_BQ), last_BX.gather(1, seen_BQ)))
 
 
 def advance(state: SlotState, tokens: PassTokens, drawn: Drawn, eos_id: int | None) -> None:
@@ -117,11 +112,9 @@ def write(
     state.confidence_SR = state.confidence_SR.scatter(1, column_BX, targets_of(drawn.plain, window, width_B))
     state.done_S = state.done_S + commit_B
     if eos_id is not None:
-        is_end_BX = token_BX == eos_id
-        end_B = torch.where(take_BX & is_end_BX, at_BX, state.first_end_S[:, None]).amin(1)
-        other_B = torch.where(take_BX & ~is_end_BX, at_BX, -1).amax(1)
-        state.first_end_S = torch.minimum(state.first_end_S, end_B)
-        state.last_other_S = torch.maximum(state.last_other_S, other_B)
+        state.first_end_S, state.last_other_S = bounds(
+            state.first_end_S, state.last_other_S, at_BX, token_BX, take_BX, eos_id
+        )
 
 
 def something_left(state: SlotState, eos_id: int | None) -> Tensor:

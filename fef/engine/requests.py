@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -26,6 +25,7 @@ from fef.decoding.requests import Requests
 from fef.engine.slots import COUNTERS, NEVER, Numbers, PassRequest
 from fef.errors import InputError, OptionError
 from fef.laws.draws import KeyedNoise
+from fef.laws.eos import undecided
 from fef.laws.pipeline import Sampling
 from fef.readers import LARGEST, several, shown, whole
 
@@ -107,7 +107,12 @@ def many_passes(request: Request, network: Network) -> Course:
             asked.first_end = int(first_B) if int(first_B) < len(request.ids) else NEVER
             asked.last_other = int(last_B)
         result = yield asked
-        needed = undecided(order, result.tokens, asked.first_end, request.eos_id)
+        # what an end token decides is filled below, with confidence 1, whether a window reached it or not
+        needed = len(result.tokens)
+        if eos is not None:
+            end_B, order_BR = torch.tensor([asked.first_end]), torch.tensor([order])
+            token_BT = torch.tensor([result.tokens], dtype=torch.int64)
+            needed = int(undecided(end_B, order_BR, token_BT, eos.eos_id))
         drawn = order[:needed]
         canvas.ids_BL[0, drawn] = torch.tensor(result.tokens[:needed])
         canvas.logprob_BL[0, drawn] = torch.tensor(result.logprobs[:needed], dtype=torch.float64)
@@ -120,20 +125,6 @@ def many_passes(request: Request, network: Network) -> Course:
     open_N = torch.from_numpy(request.open)
     tokens, logprobs = canvas.ids_BL[0, open_N].tolist(), canvas.logprob_BL[0, open_N].tolist()
     return filled(tokens, logprobs, request.eos_id, total, int(requests.meter.committed[0]))
-
-
-def undecided(order: list[int], tokens: list[int], first_end: int, eos_id: int | None) -> int:
-    """How many of the drawn tokens it takes until the rest of the pass is certain. The rest is filled like any slot behind an
-    end token, with confidence 1, whether a window reached it or not."""
-    if eos_id is None:
-        return len(tokens)
-    lowest = [*accumulate(reversed(order), min)][::-1]  # position from each rank on
-    for count, (position, token) in enumerate(zip(order, tokens, strict=False)):
-        if lowest[count] > first_end:
-            return count
-        if token == eos_id:
-            first_end = min(first_end, position)
-    return len(tokens)
 
 
 def pass_request(

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from fef.engine.rounds import PassTokens
 from fef.engine.slots import SlotState
+from fef.laws.accept import agreement
 from fef.laws.eos import at_position, bounds, bounds_before
 
 __all__ = ["CHANGED", "Drawn", "EndRules", "advance", "end_rules"]
@@ -74,14 +75,11 @@ def end_rules(state: SlotState, tokens: PassTokens, eos_id: int | None) -> EndRu
 def advance(state: SlotState, tokens: PassTokens, drawn: Drawn, eos_id: int | None) -> None:
     """Move these rows on, in place; they are a copy of the slots (`SlotState.take`)."""
     shape, width_B, live_B = tokens.shape, tokens.width_B, state.live_S
-    device = width_B.device
-    place_X = torch.arange(shape.window + 1, device=device)
     left_B = torch.where(live_B, state.open_S - state.done_S, 0)
     targets_B = width_B + (left_B > width_B)
     token_BX = targets_of(drawn.token, shape.window, width_B)
-    holds_BW = (token_BX[:, :-1] == state.draft_SK[:, : shape.window]) & (place_X[:-1] < width_B[:, None])
-    accepted_B = holds_BW.long().cumprod(1).sum(1)
-    commit_B = torch.minimum(accepted_B + 1, targets_B)
+    accepted = agreement(token_BX, state.draft_SK[:, : shape.window], width_B, targets_B)
+    accepted_B, commit_B = accepted.accepted_B, accepted.commit_B
     write(state, tokens, drawn, token_BX, commit_B, eos_id)
     state.bad_S = state.bad_S | (~drawn.valid & tokens.valid_BN[:, -shape.queries :]).any(1)
     state.live_S = live_B & something_left(state, eos_id) & ~state.bad_S

@@ -19,7 +19,7 @@ from torch.nn.functional import pad
 
 from fef.laws.draws import Noise, Purpose, Site
 
-__all__ = ["ACCEPT", "AcceptRule", "Accepted", "block", "coupled", "rejection", "residual"]
+__all__ = ["ACCEPT", "AcceptRule", "Accepted", "agreement", "block", "coupled", "rejection", "residual"]
 
 _MAX_LOG_RATIO = 700.0  # stands for the ratio p / 0 of a draft its own law excludes: finite, so that sums stay numbers
 _ROUNDING = 1e-12  # a quotient of masses below it is one of rounding errors: any number
@@ -81,6 +81,12 @@ def coupled(
     assert noise.keyed or W == 0, "coupled acceptance needs keyed noise: draft and target must see the same numbers"
     site_BT = dataclasses.replace(site_BT, attempt_B=torch.zeros_like(site_BT.attempt_B))
     tokens_BT = noise.categorical(logp_BTV, site_BT.where(_first(targets_B, T)), Purpose.TOKEN)
+    return agreement(tokens_BT, draft_BW, width_B, targets_B)
+
+
+def agreement(tokens_BT: Tensor, draft_BW: Tensor, width_B: Tensor, targets_B: Tensor) -> Accepted:
+    """What `coupled` commits, given the tokens drawn at the targets: those up to the first that differs from its draft."""
+    W = draft_BW.shape[1]
     accepted_B = _leading((tokens_BT[:, :W] == draft_BW) & _first(width_B, W))
     return Accepted(accepted_B, torch.minimum(accepted_B + 1, targets_B), tokens_BT)
 

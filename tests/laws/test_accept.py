@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from laws_helpers import chain_law, draft_and_verify, law_of_texts, random_law, site, total_variation
 from scipy import stats
 
-from fef.laws.accept import ACCEPT, block, coupled, rejection, residual
+from fef.laws.accept import ACCEPT, agreement, block, coupled, rejection, residual
 from fef.laws.draws import KeyedNoise, Purpose
 from fef.laws.integrate import enumerate_outcomes, merge
 from fef.models.table import TableDenoiser
@@ -459,3 +459,13 @@ def test_acceptance_without_the_residual_is_caught():
 
     law, _, _ = one_slot_law(redraw_from_p, p_V, q_V)
     assert total_variation(law, p_V) > 0.05
+
+
+def test_targets_are_committed_up_to_the_first_that_differs_from_its_draft():
+    tokens_BT = torch.tensor([[7, 8, 9, 4], [7, 5, 9, 4], [7, 8, 9, 4], [7, 8, 9, 4], [7, 8, 9, 4]])
+    draft_BW = torch.tensor([[7, 8, 9]]).expand(5, -1)
+    width_B, targets_B = torch.tensor([3, 3, 3, 1, 0]), torch.tensor([4, 4, 3, 2, 0])
+    found = agreement(tokens_BT, draft_BW, width_B, targets_B)
+    assert found.accepted_B.tolist() == [3, 1, 3, 1, 0]  # a draft behind the window does not count
+    assert found.commit_B.tolist() == [4, 2, 3, 2, 0]  # without a bonus target nothing follows a full window
+    assert torch.equal(found.tokens_BT, tokens_BT)

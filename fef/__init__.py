@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fef.api import Decoded, certify, decode
+    from fef.decoders import MethodInfo, methods
     from fef.decoding.certificate import Certificate
-    from fef.decoding.methods import MethodInfo, methods
     from fef.engine.engine import Engine
     from fef.errors import CheckpointError, DenoiserError, EngineError, FefError, InputError, OptionError
     from fef.generation import Generation, Model, load
@@ -33,7 +33,7 @@ _HOME = {
     "FefError": "fef.errors",
     "Generation": "fef.generation",
     "InputError": "fef.errors",
-    "MethodInfo": "fef.decoding.methods",
+    "MethodInfo": "fef.decoders",
     "Model": "fef.generation",
     "OptionError": "fef.errors",
     "Profile": "fef.laws.information",
@@ -46,7 +46,7 @@ _HOME = {
     "load": "fef.generation",
     "load_row_costs": "fef.models.row_costs",
     "measure_row_costs": "fef.models.row_costs",
-    "methods": "fef.decoding.methods",
+    "methods": "fef.decoders",
     "save_row_costs": "fef.models.row_costs",
 }
 

@@ -13,10 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fef.decoders import make_plan
 from fef.decoding.canvas import Canvas
 from fef.decoding.certificate import Certificate, Settings, certificate_of
 from fef.decoding.loop import decode_requests
-from fef.decoding.methods import make_plan
 from fef.decoding.network import Network
 from fef.decoding.plan import Plan
 from fef.decoding.requests import Requests

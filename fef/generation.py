@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from fef.api import certificate_for, check_ids, decode, make_sampling, refuse_taken, seeds
+from fef.decoders import make_plan
 from fef.decoding.canvas import Canvas
 from fef.decoding.certificate import Certificate
 from fef.decoding.likelihood import score_canvas
-from fef.decoding.methods import make_plan
 from fef.decoding.network import Network
 from fef.decoding.payoff import check_rows_pay
 from fef.decoding.requests import Requests

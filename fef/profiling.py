@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from fef.api import check_ids, check_lengths, check_observer, check_open, make_sampling, seeds
+from fef.decoders import make_plan
 from fef.decoding.canvas import Canvas
-from fef.decoding.methods import make_plan
 from fef.decoding.network import Network
 from fef.decoding.profile import masked_nats
 from fef.decoding.requests import Requests

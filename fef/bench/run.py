@@ -12,7 +12,7 @@ from fef.bench.evaluate import Result, Settings, check_fit, evaluate, rememberin
 from fef.bench.record import Record
 from fef.bench.spec import MethodSpec
 from fef.bench.summary import Refusal, summarize
-from fef.decoding.methods import read_given
+from fef.decoders import read_given
 from fef.errors import FefError, InputError, OptionError
 from fef.generation import Model
 from fef.tasks import Problem, generate

@@ -103,7 +103,7 @@ def bench(
         from fef.bench.run import Benchmark, run
         from fef.bench.spec import parse_specs
         from fef.bench.table import rows_table
-        from fef.decoding.methods import METHODS
+        from fef.decoders import METHODS
     if plot is not None:
         check_plotting()
     specs = parse_specs(methods, METHODS, compare)

@@ -222,7 +222,7 @@ def with_rivals(model: Model, problems: Sequence[Problem], methods: list[str] | 
     from fef.bench.engine.rivals import DEFAULT_RIVALS, check_rivals
     from fef.bench.engine.run import Questions
     from fef.bench.spec import parse_specs
-    from fef.decoding.methods import METHODS
+    from fef.decoders import METHODS
 
     specs = parse_specs(DEFAULT_RIVALS if methods is None else methods, METHODS)
     check_rivals(model, specs, settings)

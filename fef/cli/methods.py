@@ -12,7 +12,7 @@ from fef.cli.options import JsonOption
 from fef.cli.output import Bar, print_json, print_table
 
 if TYPE_CHECKING:
-    from fef.decoding.methods import MethodInfo
+    from fef.decoders import MethodInfo
 
 __all__ = ["EXAMPLE", "methods"]
 
@@ -22,7 +22,7 @@ EXAMPLE = "Example: [bold]fef methods --json[/bold]"
 def methods(json: JsonOption = False) -> None:
     """List the methods: exactness, what they do, paper, options with defaults, needs."""
     with Bar("Loading"):
-        from fef.decoding.methods import methods as table_of_methods
+        from fef.decoders import methods as table_of_methods
     found = list(table_of_methods().values())
     if json:
         print_json([asdict(replace(info, options=dict(info.options))) for info in found])

@@ -8,9 +8,11 @@ plain, choice, quota    a round that draws every slot and commits what a rule ch
 revoke, replay          rules that take tokens back; rules replayed several rounds ahead
 score, rows, packed, stale    who runs the network, under which law, with which cache
 order, remask           which slot when; what lies between denoising passes
-plan, presets, methods  which parts make which method, and its options
-certificate, finding    which law the parts sample
+plan, requirements      which parts go where, and what they ask of a network
+certificate             which law the parts sample
 payoff                  whether the rounds of a plan pay on this device
 likelihood, profile, influence    measurements with the same parts
 network, meter, options the checked denoiser, the counters, the checked options
+
+The methods that are made of these parts are in `fef.decoders`, which nothing here imports.
 """

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from fef.decoding.finding import Finding
 from fef.decoding.plan import Plan, Speculation
+from fef.laws.finding import Finding
 from fef.laws.pipeline import Cut
 
 __all__ = ["Certificate", "Kind", "Settings", "certificate_of"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fef.decoding.choice import Candidates, LowInfluence
+from fef.decoding.choice import Candidates
 from fef.decoding.influence import influence_of
 from fef.decoding.score import Look, Seen
 from fef.decoding.session import Session
@@ -37,16 +37,17 @@ def plain_round(session: Session) -> None:
 
 def next_look(session: Session) -> Look:
     choice, revoke = session.plan.choice, session.plan.revoke
-    hidden = isinstance(choice, LowInfluence) and choice.source == "head"
     slots_BS = candidates(session)
     if revoke is None:
-        return Look(slots_BS, hidden=hidden)
+        return Look(slots_BS, hidden=choice.reads_hidden)
     checks_B = rows_to_check(session, revoke)
     if not bool(checks_B.any()):
-        return Look(slots_BS, hidden=hidden)
+        return Look(slots_BS, hidden=choice.reads_hidden)
     if not revoke.commits:
         slots_BS = slots_BS.masked_fill(checks_B[:, None], -1)
-    return Look(slots_BS, suspects(session, revoke, checks_B), revoke.masked, revoke.together, checks_B, hidden)
+    return Look(
+        slots_BS, suspects(session, revoke, checks_B), revoke.masked, revoke.together, checks_B, choice.reads_hidden
+    )
 
 
 def candidates(session: Session) -> Tensor:

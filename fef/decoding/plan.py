@@ -1,16 +1,15 @@
-"""A plan says which part goes where in the loop. Methods are presets that make one; the certificate is read off it."""
+"""A plan says which part goes where in the loop. Each method makes one; the certificate is read off it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 from torch import Tensor
 
 from fef.decoding.canvas import Canvas
 from fef.decoding.choice import Choice, InOrder
-from fef.decoding.remdm import Remdm
 from fef.decoding.revoke import Revoke
 from fef.laws.pipeline import Cut
 from fef.models.demask import DependencyHead
@@ -27,6 +26,7 @@ __all__ = [
     "Plan",
     "Planner",
     "Remask",
+    "RemaskRates",
     "ScheduleName",
     "Speculation",
     "Verify",
@@ -92,6 +92,22 @@ class Speculation:
     stale_steps: int = 0
 
 
+class RemaskRates(Protocol):
+    """How often remask="remdm" hides what was revealed, and shows what was drawn. strategy: its name. blind: does it hide
+    tokens whatever they are?"""
+
+    @property
+    def strategy(self) -> str: ...
+    @property
+    def blind(self) -> bool: ...
+
+    def shown(
+        self, keep: Callable[[float], float], t: float, s: float, drawn_BL: Tensor, revealed_BL: Tensor, logp_BL: Tensor
+    ) -> Tensor:
+        """Probability [B, L] of each token to be visible at time s."""
+        ...
+
+
 @dataclass(frozen=True)
 class Plan:
     """The parts of one decode.
@@ -123,7 +139,7 @@ class Plan:
     steps: int = 1
     schedule: ScheduleName = "linear"
     remask: Remask = "random"
-    remdm: Remdm | None = None
+    remdm: RemaskRates | None = None
     head: DependencyHead | None = None
     probe_values: int | None = None
     banned: tuple[int, ...] = ()

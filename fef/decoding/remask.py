@@ -36,7 +36,7 @@ def remask(
 
     "random" is the reverse transition q(x_s | x_t, x_0), which looks at no confidence: exact. "low-confidence" hides the
     same expected share, but those drawn with the lowest probability, which is no value-free re-masking (docs/laws.md): no law
-    is kept. "remdm" hides revealed tokens again and reveals more in return (`Remdm`).
+    is kept. "remdm" hides revealed tokens again and reveals more in return (`RemaskRates`).
     """
     t, s = k / plan.steps, (k - 1) / plan.steps
     if not isinstance(process, AbsorbingNoise):

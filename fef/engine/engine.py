@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from fef.api import certificate_for, check_greedy, read_seed
+from fef.decoders import make_plan, read_given
 from fef.decoding.certificate import Certificate
-from fef.decoding.methods import make_plan, read_given
 from fef.decoding.network import Network
 from fef.decoding.plan import Plan
 from fef.engine.build import EngineOptions, cache_budget

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from fef.api import make_sampling
+from fef.decoders import make_plan
 from fef.decoding.canvas import Canvas
 from fef.decoding.loop import decode_pass
-from fef.decoding.methods import make_plan
 from fef.decoding.network import Network
 from fef.decoding.order import block_mask, block_numbers
 from fef.decoding.remask import first_noise, remask

@@ -7,8 +7,8 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
+from fef.decoders import METHODS
 from fef.decoding.certificate import Certificate, Kind
-from fef.decoding.methods import METHODS
 from fef.errors import OptionError, nearest_hint
 from fef.verify.checks import CHECKS, Check
 from fef.verify.reference import Array, Chain, Pipeline, Select, State, certainty, confidence, margin

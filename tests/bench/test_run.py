@@ -5,7 +5,7 @@ import pytest
 from fef.bench.evaluate import Settings
 from fef.bench.run import Benchmark, run
 from fef.bench.spec import parse_specs
-from fef.decoding.methods import METHODS
+from fef.decoders import METHODS
 from fef.errors import DenoiserError, InputError, OptionError
 
 SETTINGS = Settings(batch_size=3, max_new_tokens=8)

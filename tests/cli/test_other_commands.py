@@ -3,7 +3,7 @@ import json
 import pytest
 
 from fef.cli import demo
-from fef.decoding.methods import METHODS
+from fef.decoders import METHODS
 from fef.tasks import demo_problems
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import fef
-from fef.decoding.methods import make_plan
+from fef.decoders import make_plan
 from fef.decoding.network import Network
 from fef.models.table import TableDenoiser
 from fef.verify.integrate import integrated_law

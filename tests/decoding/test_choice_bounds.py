@@ -12,7 +12,11 @@ from hypothesis import strategies as st
 from test_choice_rules import candidates, chosen
 
 import fef
-from fef.decoding.choice import Choice, EntropyBound, Factor, LowInfluence, Threshold
+from fef.decoders.demask import LowInfluence
+from fef.decoders.entropy_bounded import EntropyBound
+from fef.decoders.factor import Factor
+from fef.decoders.threshold import Threshold
+from fef.decoding.choice import Choice
 from fef.models.table import TableDenoiser
 from fef.verify.tables import random_joint
 

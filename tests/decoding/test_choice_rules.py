@@ -13,18 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from fef.decoding.choice import (
-    Candidates,
-    Choice,
-    EntropyBound,
-    Factor,
-    LowInfluence,
-    RunningThreshold,
-    Stable,
-    Threshold,
-    TopScore,
-    WideIn,
-)
+from fef.decoders.demask import LowInfluence
+from fef.decoders.entropy_bounded import EntropyBound
+from fef.decoders.factor import Factor
+from fef.decoders.klass import Stable
+from fef.decoders.saber import RunningThreshold
+from fef.decoders.threshold import Threshold
+from fef.decoders.wino import WideIn
+from fef.decoding.choice import Candidates, Choice, TopScore
 from fef.decoding.memory import Memory
 from fef.laws.draws import KeyedNoise, Site
 

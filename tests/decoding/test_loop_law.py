@@ -11,9 +11,9 @@ import torch
 from drafters import odd_drafter
 
 from fef.api import make_sampling
+from fef.decoders import make_plan
 from fef.decoding.canvas import Canvas
 from fef.decoding.loop import decode_requests
-from fef.decoding.methods import make_plan
 from fef.decoding.network import Network
 from fef.decoding.requests import Requests
 from fef.laws.integrate import enumerate_outcomes, merge

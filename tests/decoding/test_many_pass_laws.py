@@ -12,10 +12,10 @@ import pytest
 import torch
 
 import fef
+from fef.decoders.remdm import Remdm
 from fef.decoding.canvas import Canvas
 from fef.decoding.plan import Plan
 from fef.decoding.remask import remask
-from fef.decoding.remdm import Remdm
 from fef.laws.draws import KeyedNoise
 from fef.laws.noise import AbsorbingNoise, Schedule
 from fef.models.table import TableDenoiser

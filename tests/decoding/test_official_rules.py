@@ -10,10 +10,12 @@ from tiny_network import tiny_network
 from torch import Tensor
 
 import fef
+from fef.decoders import make_plan
+from fef.decoders.factor import Factor
+from fef.decoders.threshold import PacedThreshold, Threshold
 from fef.decoding.canvas import Canvas
-from fef.decoding.choice import Candidates, Factor, FirstSlotFirst, PacedThreshold, Threshold, TopScore
+from fef.decoding.choice import Candidates, FirstSlotFirst, TopScore
 from fef.decoding.memory import Memory
-from fef.decoding.methods import make_plan
 from fef.decoding.network import Network
 from fef.decoding.order import block_numbers
 from fef.decoding.quota import BlockShare, Pace, PerRound, Progress

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tiny_network import tiny_network
 
 import fef
-from fef.decoding.methods import make_plan
+from fef.decoders import make_plan
 from fef.decoding.network import Network
 from fef.decoding.payoff import check_rows_pay
 from fef.laws.row_costs import RowCosts

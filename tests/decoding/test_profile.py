@@ -11,8 +11,8 @@ import torch
 from tiny_network import EOS, tiny_network
 
 import fef
+from fef.decoders import make_plan
 from fef.decoding.canvas import Canvas
-from fef.decoding.methods import make_plan
 from fef.decoding.network import Network
 from fef.decoding.order import decoding_order
 from fef.laws.draws import KeyedNoise

@@ -11,8 +11,11 @@ from hypothesis import strategies as st
 from tiny_network import EOS, MASK, tiny_network
 
 import fef
+from fef.decoders.dual import KeepConfident
+from fef.decoders.saber import DropLargestFalls
+from fef.decoders.wino import WideOut
 from fef.decoding.memory import Memory
-from fef.decoding.revoke import DropLargestFalls, KeepConfident, Suspects, WideOut
+from fef.decoding.revoke import Suspects
 
 
 def decode(seed: int, scale: float, length: int, network: dict[str, Any] | None = None, **options: Any) -> fef.Decoded:

@@ -11,8 +11,8 @@ from torch import Tensor
 
 import fef
 from fef.api import make_sampling
+from fef.decoders.threshold import Threshold
 from fef.decoding.canvas import Canvas
-from fef.decoding.choice import Threshold
 from fef.decoding.loop import decode_requests
 from fef.decoding.network import Network
 from fef.decoding.plan import CacheRule, Plan

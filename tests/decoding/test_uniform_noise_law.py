@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from fef.api import make_sampling
+from fef.decoders import make_plan
 from fef.decoding.canvas import Canvas
 from fef.decoding.loop import decode_pass
-from fef.decoding.methods import make_plan
 from fef.decoding.network import Network
 from fef.decoding.requests import Requests
 from fef.decoding.rows import RowsScorer

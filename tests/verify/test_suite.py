@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fef.decoding.methods import METHODS
+from fef.decoders import METHODS
 from fef.errors import OptionError
 from fef.verify.decode import GivenOrder, law_of_decode
 from fef.verify.reference import Chain, chain_law, distance, sharpened, table_of

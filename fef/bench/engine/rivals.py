@@ -15,7 +15,7 @@ from fef.api import certify
 from fef.bench.engine.serving import LOOP, Served, peak_memory, served
 from fef.bench.evaluate import Answer, Judge, Settings, evaluate
 from fef.bench.spec import MethodSpec
-from fef.decoding.methods import read_given
+from fef.decoders import read_given
 from fef.generation import Model
 from fef.tasks import Problem
 

@@ -1,4 +1,4 @@
-"""ReMDM's rates: how often what was revealed is hidden again, and how often what was drawn is shown (2503.00307).
+"""ReMDM (arXiv 2503.00307): how often what was revealed is hidden again, and how often what was drawn is shown.
 
 Shapes: B rows, L canvas length.
 """
@@ -7,14 +7,66 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
-__all__ = ["Remdm", "Strategy"]
+from fef.decoders.method import Method
+from fef.decoders.origin import OriginOptions
+from fef.decoding.network import Network
+from fef.decoding.options import number, one_of
+from fef.decoding.plan import Plan
+from fef.decoding.requirements import refuse_visible_noise
+from fef.errors import OptionError
+
+__all__ = ["DEFAULT_ETA", "REMDM", "Remdm", "RemdmOptions", "Strategy"]
 
 Strategy = Literal["rescale", "cap", "conf", "loop"]
+DEFAULT_ETA = 0.2
+ETAS: dict[Strategy, float] = {"rescale": DEFAULT_ETA, "cap": 0.04, "conf": 0.0, "loop": 0.02}
+
+
+@dataclass(frozen=True)
+class RemdmOptions(OriginOptions):
+    """strategy: which of ReMDM's. eta: its rate; None is the strategy's own. t_on, t_off, alpha_on: the times of "loop"."""
+
+    strategy: Strategy = one_of("rescale", get_args(Strategy))
+    eta: float | None = number(None, high=1.0)
+    t_on: float | None = number(None, high=1.0)
+    t_off: float | None = number(None, high=1.0)
+    alpha_on: float | None = number(None, high=1.0)
+
+    def plan(self, network: Network) -> Plan:
+        refuse_visible_noise("remdm", network)
+        return Plan("remdm", remask="remdm", remdm=self.remdm, keeps_crossing=False, **self.parts(network))
+
+    @property
+    def remdm(self) -> Remdm:
+        if self.strategy == "conf" and self.eta is not None:
+            raise OptionError('strategy="conf" has no rate: leave eta out, or use strategy="rescale".')
+        times = {"t_on": self.t_on, "t_off": self.t_off, "alpha_on": self.alpha_on}
+        given = {name: value for name, value in times.items() if value is not None}
+        if self.strategy != "loop":
+            if given:
+                raise OptionError(
+                    f'{", ".join(given)}: only strategy="loop" has a loop; leave it out, or use that strategy.'
+                )
+            return Remdm(self.strategy, ETAS[self.strategy] if self.eta is None else self.eta)
+        rule = Remdm("loop", ETAS["loop"] if self.eta is None else self.eta, **given)
+        if self.schedule != "linear":
+            raise OptionError('strategy="loop" has a schedule of its own: leave schedule out.')
+        if not 0 < rule.t_off <= rule.t_on < 1 or not 0 < rule.alpha_on < 1:
+            raise OptionError(
+                f"t_on={rule.t_on:g}, t_off={rule.t_off:g}, alpha_on={rule.alpha_on:g}: a loop needs 0 < t_off <= t_on < 1 "
+                "and 0 < alpha_on < 1."
+            )
+        most = min(1.0, (1 - rule.alpha_on) / rule.alpha_on)
+        if rule.eta > most:
+            raise OptionError(
+                f"eta={rule.eta:g} hides more than a loop at alpha_on={rule.alpha_on:g} can reveal: give at most {most:.3g}."
+            )
+        return rule
 
 
 @dataclass(frozen=True)
@@ -75,3 +127,12 @@ class Remdm:
         else:
             sigma = self.eta * most if self.strategy == "rescale" else min(self.eta, most)
         return torch.full_like(logp_BL, sigma)
+
+
+REMDM = Method(
+    "remdm",
+    RemdmOptions,
+    "origin that also re-masks revealed tokens, blind to values",
+    "ReMDM, arXiv 2503.00307",
+    "none",
+)

@@ -1,0 +1,103 @@
+"""The methods: a file each, or one for a family whose rules share a class. This is their table.
+
+The package is not named for methods, because `fef.methods` is the function that lists them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from types import MappingProxyType
+from typing import Any
+
+from fef.decoders.delayed_cache import DELAYED_CACHE
+from fef.decoders.demask import DEMASK
+from fef.decoders.dream import ENTROPY, MASKGIT_PLUS, TOPK_MARGIN
+from fef.decoders.dual import DUAL
+from fef.decoders.dual_exact import DUAL_EXACT
+from fef.decoders.entropy_bounded import ENTROPY_BOUNDED
+from fef.decoders.factor import FACTOR
+from fef.decoders.fef import FEF
+from fef.decoders.klass import KLASS
+from fef.decoders.llada import LOW_CONFIDENCE, RANDOM
+from fef.decoders.method import Method, MethodInfo
+from fef.decoders.origin import ORIGIN
+from fef.decoders.remdm import REMDM
+from fef.decoders.replayed import FREEDAVE, SSD
+from fef.decoders.saber import SABER
+from fef.decoders.schedule import SCHEDULE
+from fef.decoders.sequential import SEQUENTIAL
+from fef.decoders.settings import Ending
+from fef.decoders.threshold import THRESHOLD
+from fef.decoders.wino import WINO
+from fef.decoding.network import Network
+from fef.decoding.options import read_options
+from fef.decoding.plan import Plan
+from fef.errors import OptionError, nearest_hint
+from fef.readers import shown
+
+__all__ = ["METHODS", "MethodInfo", "make_plan", "methods", "read_given"]
+
+TABLE = (
+    SEQUENTIAL,
+    FEF,
+    DUAL_EXACT,
+    DUAL,
+    DEMASK,
+    LOW_CONFIDENCE,
+    RANDOM,
+    ORIGIN,
+    MASKGIT_PLUS,
+    TOPK_MARGIN,
+    ENTROPY,
+    THRESHOLD,
+    FACTOR,
+    DELAYED_CACHE,
+    ENTROPY_BOUNDED,
+    KLASS,
+    SCHEDULE,
+    SSD,
+    FREEDAVE,
+    WINO,
+    REMDM,
+    SABER,
+)
+METHODS: dict[str, Method] = {method.name: method for method in TABLE}
+
+
+def methods() -> dict[str, MethodInfo]:
+    """Every method by name, with its paper, options and defaults, exactness, and what it needs."""
+    return {
+        name: MethodInfo(name, m.summary, m.paper, m.exactness, m.needs, MappingProxyType(option_defaults(m)))
+        for name, m in METHODS.items()
+    }
+
+
+def make_plan(method: str, given: Mapping[str, Any], network: Network) -> Plan:
+    """The plan of a method. Raises OptionError as `read_given`, and for options that contradict each other or the
+    network."""
+    given = read_given(method, given)
+    if network.block_causal and chooses_in_blocks(METHODS[method]):
+        given = {"block_length": network.transformer(method).config.block_length} | given
+    options = METHODS[method].options(**given)
+    plan = options.plan(network)
+    after_eos = options.after_eos if isinstance(options, Ending) else plan.after_eos
+    return replace(plan, aligned_blocks=network.block_causal, after_eos=after_eos)
+
+
+def chooses_in_blocks(method: Method) -> bool:
+    """Does it choose slots freely inside a block? Block-causal networks were trained for that in their own blocks."""
+    names = {f.name for f in fields(method.options)}  # type: ignore[arg-type]
+    return "block_length" in names and "order" not in names
+
+
+def read_given(method: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that are given, their numbers as Python's. Raises OptionError for an unknown method or option, and for a
+    value outside its range."""
+    if not isinstance(method, str) or method not in METHODS:
+        raise OptionError(f"Unknown method {shown(method)}.{nearest_hint(str(method)[:100], METHODS)}")
+    return read_options(method, METHODS[method].options, given)  # type: ignore[arg-type]
+
+
+def option_defaults(method: Method) -> dict[str, Any]:
+    return {f.name: f.default for f in fields(method.options)}  # type: ignore[arg-type]

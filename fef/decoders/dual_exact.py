@@ -1,0 +1,47 @@
+"""DualDiffusion's drafter, made exact (arXiv 2604.05250)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from fef.decoders.method import CHAIN, CHECKPOINT, Method
+from fef.decoders.settings import ACCEPTS, MOST_AHEAD, ORDERS
+from fef.decoding.network import Network
+from fef.decoding.options import flag, one_of, whole
+from fef.decoding.plan import Accept, Guidance, Order, Plan, Speculation, Verify
+from fef.decoding.requirements import check_blocks, check_law
+
+__all__ = ["DUAL_EXACT", "DualExactOptions"]
+
+
+@dataclass(frozen=True)
+class DualExactOptions:
+    """DualDiffusion's cheap drafter, its laws recorded, and rejection by fresh targets."""
+
+    drafts: int = whole(5, most=MOST_AHEAD)
+    window: int = whole(16)
+    verify: Verify | Literal["auto"] = one_of("auto", ("auto", *get_args(Verify)))
+    accept: Accept = one_of("coupled", ACCEPTS)
+    block_length: int | None = whole(None)
+    order: Order = one_of("left-to-right", ORDERS)
+    bonus: bool = flag(True)
+
+    def plan(self, network: Network) -> Plan:
+        law: Verify = "packed" if network.packed is not None else "rows"
+        law = law if self.verify == "auto" else self.verify
+        check_law(law, network, Guidance())
+        check_blocks(self.order, self.block_length)
+        network.transformer("dual-exact")
+        spec = Speculation(self.window, "stale", self.accept, self.bonus, stale_steps=self.drafts)
+        return Plan("dual-exact", law, self.order, self.block_length, speculation=spec)
+
+
+DUAL_EXACT = Method(
+    "dual-exact",
+    DualExactOptions,
+    "drafts of cheap steps on stale keys, their laws recorded, verified like fef",
+    "DualDiffusion, arXiv 2604.05250, made exact",
+    CHAIN,
+    CHECKPOINT,
+)

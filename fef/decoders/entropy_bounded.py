@@ -1,0 +1,59 @@
+"""EB-Sampler (arXiv 2505.24857): the sum of entropies bounds what is committed.
+
+Shapes: B rows, S candidate slots, L canvas length, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from fef.decoders.method import Method
+from fef.decoders.settings import CachedOptions
+from fef.decoding.choice import PRODUCT, Adapted, Candidates
+from fef.decoding.network import Network
+from fef.decoding.options import number
+from fef.decoding.plan import Plan
+from fef.decoding.quota import PerRound, Quota
+from fef.laws.finding import Finding
+
+__all__ = ["ENTROPY_BOUNDED", "EntropyBound", "EntropyBoundedOptions"]
+
+
+@dataclass(frozen=True)
+class EntropyBoundedOptions(CachedOptions):
+    gamma: float = number(0.1)
+
+    def plan(self, network: Network) -> Plan:
+        return self.plan_for("entropy-bounded", EntropyBound(self.gamma), network)
+
+
+@dataclass(frozen=True)
+class EntropyBound(Adapted):
+    """The k slots of least entropy, k the largest with sum - max of their entropies <= gamma (EB-Sampler, 2505.24857): that
+    difference bounds KL(joint || product)."""
+
+    gamma: float
+    quota: Quota = PerRound(1)
+
+    def select(self, c: Candidates) -> Tensor:
+        sorted_BS = c.entropy_BS.sort(dim=1, stable=True).values
+        excess_BS = torch.nn.functional.pad(
+            sorted_BS.cumsum(1)[:, :-1], (1, 0)
+        )  # ascending, so the maximum is the last
+        count_B = ((excess_BS <= self.gamma) & sorted_BS.isfinite()).long().cumprod(1).sum(1)
+        return c.best(-c.entropy_BS, count_B.clamp(min=1))
+
+    def finding(self, greedy: bool) -> Finding:
+        return Finding(False, PRODUCT.reason, f"KL(joint || product) <= {self.gamma:g} nats")
+
+
+ENTROPY_BOUNDED = Method(
+    "entropy-bounded",
+    EntropyBoundedOptions,
+    "commit the least uncertain while the sum of entropies allows",
+    "EB-Sampler, arXiv 2505.24857",
+    "bound without a cache, else none",
+)

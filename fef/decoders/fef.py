@@ -1,0 +1,98 @@
+"""Drafts verified against the chain (FeF-DLLM, arXiv 2605.14305)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from fef.decoders.method import CHAIN, Method
+from fef.decoders.remdm import DEFAULT_ETA, Remdm
+from fef.decoders.settings import ACCEPTS, MOST_PASSES, ORDERS, Guided
+from fef.decoding.network import Network
+from fef.decoding.options import flag, number, one_of, path, whole
+from fef.decoding.plan import Accept, Draft, Drafter, Order, Plan, Planner, Remask, ScheduleName, Speculation, Verify
+from fef.decoding.requirements import check_blocks, check_law, exact_cache, find_head
+from fef.errors import OptionError
+
+__all__ = ["FEF", "FefOptions"]
+
+DRAFTS = get_args(Draft)
+
+
+@dataclass(frozen=True)
+class FefOptions(Guided):
+    steps: int = whole(1, most=MOST_PASSES)
+    window: int = whole(16)
+    verify: Verify | Literal["auto"] = one_of("auto", ("auto", *get_args(Verify)))
+    accept: Accept = one_of("coupled", ACCEPTS)
+    remask: Remask = one_of("random", get_args(Remask))
+    eta: float | None = number(None, high=1.0)
+    block_length: int | None = whole(None)
+    order: Order = one_of("left-to-right", ORDERS)
+    draft: Draft | Drafter = one_of("reuse", tuple(d for d in DRAFTS if d != "stale"), or_callable=True)
+    bonus: bool = flag(True)
+    anchors: int = whole(2, least=0)
+    survival: float = number(0.0, high=1.0)
+    planner: Planner = one_of("confidence", get_args(Planner))
+    head: str | None = path()
+    cache: Literal["none", "prefix"] = one_of("none", ("none", "prefix"))
+    schedule: ScheduleName = one_of("linear", get_args(ScheduleName))
+
+    def plan(self, network: Network) -> Plan:
+        plain_only = self.guidance.on or self.cache != "none" or self.planner == "influence"
+        law: Verify = "packed" if network.packed is not None and not plain_only else "rows"
+        law = law if self.verify == "auto" else self.verify
+        check_law(law, network, self.guidance)
+        check_blocks(self.order, self.block_length)
+        self.refuse_contradictions(law, network)
+        spec = Speculation(
+            self.window,
+            "fresh" if network.visible_noise and self.draft == "reuse" else self.draft,
+            self.accept,
+            self.bonus,
+            self.anchors if law == "packed" else 0,
+            self.survival,
+            self.planner,
+        )
+        return Plan(
+            "fef",
+            law,
+            self.order,
+            self.block_length,
+            speculation=spec,
+            cache=exact_cache("fef", self.cache, law, network, self.guidance),
+            guidance=self.guidance,
+            steps=self.steps,
+            schedule=self.schedule,
+            remask=self.remask,
+            remdm=Remdm("rescale", DEFAULT_ETA if self.eta is None else self.eta),
+            head=find_head(self.head, network) if self.planner == "influence" else None,
+        )
+
+    def refuse_contradictions(self, law: Verify, network: Network) -> None:
+        if self.planner == "influence" and (law == "packed" or self.draft != "fresh" or self.cache != "none"):
+            raise OptionError(
+                'planner="influence" reads hidden states of a plain pass: give verify="rows", draft="fresh" and no cache.'
+            )
+        if self.planner == "influence" and self.guidance.on:
+            raise OptionError('cfg_scale and contrast do not go with planner="influence". Use planner="confidence".')
+        if self.planner != "influence" and self.head is not None:
+            raise OptionError('A dependency head is read by planner="influence" only. Give both, or leave head out.')
+        if self.remask != "remdm" and self.eta is not None:
+            raise OptionError('eta is the rate of remask="remdm". Give both, or leave eta out.')
+        if self.remask != "random" and network.visible_noise:
+            raise OptionError(
+                f'remask="{self.remask}" hides tokens behind masks; under uniform noise use remask="random".'
+            )
+        if self.draft == "random" and network.vocab_size is None:
+            raise OptionError('draft="random" needs a denoiser with a vocab_size attribute.')
+
+
+FEF = Method(
+    "fef",
+    FefOptions,
+    "factorized drafts verified against the prefix-conditioned chain, with optional denoising passes",
+    "FeF-DLLM, arXiv 2605.14305",
+    f"{CHAIN}; none with low-confidence re-masking",
+    "any denoiser; packed verification needs a network trained for it",
+)

@@ -1,0 +1,73 @@
+"""LLaDA's two rules (arXiv 2502.09992): the most confident slots, or random ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fef.decoders.method import ONE, SOME, Method
+from fef.decoders.settings import Counts, Guided
+from fef.decoding.choice import InOrder, TopScore
+from fef.decoding.network import Network
+from fef.decoding.options import flag, number
+from fef.decoding.plan import Plan
+from fef.decoding.requirements import ends, refuse_visible_noise
+
+__all__ = ["LOW_CONFIDENCE", "RANDOM", "LowConfidenceOptions", "RandomOptions"]
+
+
+@dataclass(frozen=True)
+class LladaOptions(Counts, Guided):
+    """Counts and guidance of LLaDA's two rules."""
+
+
+@dataclass(frozen=True)
+class LowConfidenceOptions(LladaOptions):
+    left_bias: float = number(0.0)
+    logits_eos_inf: bool = flag(False)
+    confidence_eos_eot_inf: bool = flag(False)
+    official_faults: bool = flag(False)
+
+    def plan(self, network: Network) -> Plan:
+        refuse_visible_noise("low-confidence", network)
+        last = ends(network) if self.confidence_eos_eot_inf else ()
+        renormalized = self.official_faults and bool(last)
+        choice = TopScore("drawn", self.quota, left_bias=self.left_bias, last=last, renormalized=renormalized)
+        return Plan(
+            "low-confidence",
+            block_length=self.block_length,
+            choice=choice,
+            guidance=self.guidance,
+            banned=ends(network)[:1] if self.logits_eos_inf else (),
+        )
+
+
+@dataclass(frozen=True)
+class RandomOptions(LladaOptions):
+    logits_eos_inf: bool = flag(False)
+
+    def plan(self, network: Network) -> Plan:
+        refuse_visible_noise("random", network)
+        return Plan(
+            "random",
+            order="blocks" if self.block_length else "random",
+            block_length=self.block_length,
+            choice=InOrder(self.quota),
+            guidance=self.guidance,
+            banned=ends(network)[:1] if self.logits_eos_inf else (),
+        )
+
+
+LOW_CONFIDENCE = Method(
+    "low-confidence",
+    LowConfidenceOptions,
+    "commit the drawn tokens of highest probability",
+    "LLaDA, arXiv 2502.09992",
+    f"greedy {ONE} (and temperature 0)",
+)
+RANDOM = Method(
+    "random",
+    RandomOptions,
+    "commit drawn tokens at positions in a random order",
+    "LLaDA, arXiv 2502.09992",
+    f"{SOME} {ONE}",
+)

@@ -1,0 +1,45 @@
+"""What the table says of a method, and the words it says it with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from fef.decoding.network import Network
+from fef.decoding.plan import Plan
+
+__all__ = ["CHAIN", "CHECKPOINT", "ONE", "SOME", "Method", "MethodInfo", "Options"]
+
+CHAIN = "chain; greedy at temperature 0"
+ONE = "at one token a step, else none"
+SOME = "chain (greedy at temperature 0)"
+CHECKPOINT = "a fef Transformer"
+
+
+@dataclass(frozen=True)
+class MethodInfo:
+    """What `fef.methods()` tells of a method: its paper, its options with defaults, its exactness, what it needs."""
+
+    name: str
+    summary: str
+    paper: str
+    exactness: str
+    needs: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Options(Protocol):
+    """Options of a method: a frozen dataclass of checked fields that makes the plan."""
+
+    def plan(self, network: Network) -> Plan: ...
+
+
+@dataclass(frozen=True)
+class Method:
+    name: str
+    options: Callable[..., Options]
+    summary: str
+    paper: str
+    exactness: str
+    needs: str = "any denoiser"

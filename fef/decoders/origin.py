@@ -1,0 +1,48 @@
+"""The reverse transition of Dream and MDLM (arXiv 2508.15487)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from fef.decoders.method import Method
+from fef.decoders.settings import DREAM_CUT, MOST_PASSES, Ending, Guided
+from fef.decoding.choice import InOrder
+from fef.decoding.network import Network
+from fef.decoding.options import one_of, whole
+from fef.decoding.plan import Plan, ScheduleName
+from fef.decoding.quota import Everything
+from fef.decoding.requirements import refuse_visible_noise
+
+__all__ = ["ORIGIN", "OriginOptions"]
+
+
+@dataclass(frozen=True)
+class OriginOptions(Guided, Ending):
+    """The reverse transition with an x_0 that is drawn factorized: each mask is revealed with probability 1 - s / t."""
+
+    steps: int = whole(32, most=MOST_PASSES)
+    block_length: int | None = whole(None)
+    schedule: ScheduleName = one_of("linear", get_args(ScheduleName))
+
+    def parts(self, network: Network) -> dict[str, Any]:
+        return {
+            "block_length": self.block_length,
+            "choice": InOrder(Everything()),
+            "guidance": self.guidance,
+            "steps": self.steps,
+            "schedule": self.schedule,
+        }
+
+    def plan(self, network: Network) -> Plan:
+        refuse_visible_noise("origin", network)
+        return Plan("origin", first_cut=DREAM_CUT, **self.parts(network))
+
+
+ORIGIN = Method(
+    "origin",
+    OriginOptions,
+    "the reverse transition with a factorized x_0",
+    "Dream, arXiv 2508.15487; MDLM",
+    "none",
+)

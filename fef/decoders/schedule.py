@@ -1,0 +1,40 @@
+"""Counts by the information profile (DDOSP, arXiv 2510.25544)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fef.decoders.method import Method
+from fef.decoders.settings import Ending, Guided
+from fef.decoding.choice import InOrder
+from fef.decoding.network import Network
+from fef.decoding.options import path, whole
+from fef.decoding.plan import Plan
+from fef.decoding.quota import Planned
+from fef.decoding.requirements import refuse_visible_noise
+
+__all__ = ["SCHEDULE", "ScheduleOptions"]
+
+
+@dataclass(frozen=True)
+class ScheduleOptions(Guided, Ending):
+    """DDOSP. profile: a file made by `fef profile`; by default that of the checkpoint."""
+
+    steps: int = whole(32)
+    profile: str | None = path()
+
+    def plan(self, network: Network) -> Plan:
+        refuse_visible_noise("schedule", network)
+        profile = network.information_profile(self.profile)
+        choice = InOrder(Planned(profile, self.steps))
+        return Plan("schedule", order="random", choice=choice, guidance=self.guidance)
+
+
+SCHEDULE = Method(
+    "schedule",
+    ScheduleOptions,
+    "random order, with the counts a step that the information profile asks for",
+    "Lavenant and Zanella, arXiv 2510.25544 (DDOSP)",
+    "bound",
+    "an information profile",
+)

@@ -1,0 +1,50 @@
+"""One token a call, in a declared order: the chain rule."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from fef.decoders.method import CHAIN, Method
+from fef.decoders.settings import ORDERS, Guided, block_share
+from fef.decoding.choice import InOrder
+from fef.decoding.network import Network
+from fef.decoding.options import one_of, whole
+from fef.decoding.plan import Order, Plan, Verify
+from fef.decoding.quota import PerRound
+from fef.decoding.requirements import check_blocks, check_law, exact_cache
+
+__all__ = ["SEQUENTIAL", "SequentialOptions"]
+
+
+@dataclass(frozen=True)
+class SequentialOptions(Guided):
+    """One token a call; `block_steps` below `block_length` makes it several, which are then drawn independently (SDAR)."""
+
+    order: Order = one_of("left-to-right", ORDERS)
+    block_length: int | None = whole(None)
+    block_steps: int | None = whole(None)
+    verify: Verify = one_of("rows", get_args(Verify))
+    cache: Literal["none", "prefix"] = one_of("none", ("none", "prefix"))
+
+    def plan(self, network: Network) -> Plan:
+        check_blocks(self.order, self.block_length)
+        check_law(self.verify, network, self.guidance)
+        return Plan(
+            "sequential",
+            self.verify,
+            self.order,
+            self.block_length,
+            choice=InOrder(block_share(self.block_length, self.block_steps) or PerRound(1)),
+            cache=exact_cache("sequential", self.cache, self.verify, network, self.guidance),
+            guidance=self.guidance,
+        )
+
+
+SEQUENTIAL = Method(
+    "sequential",
+    SequentialOptions,
+    "one token a forward pass, in a declared order",
+    "chain rule",
+    CHAIN,
+)

@@ -1,0 +1,102 @@
+"""Fast-dLLM's threshold (arXiv 2505.22618) and what LLaDA2, SDAR and its version for Dream make of it.
+
+Shapes: B rows, S candidate slots, L canvas length, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from fef.decoders.method import Method
+from fef.decoders.settings import DREAM_CUT, CachedOptions, block_share, llada_quota
+from fef.decoding.choice import PRODUCT, Adapted, Candidates, Choice, FirstSlotFirst
+from fef.decoding.network import Network
+from fef.decoding.options import flag, number, whole
+from fef.decoding.plan import Plan
+from fef.decoding.quota import Pace, PerRound, Quota
+from fef.errors import OptionError
+from fef.laws.finding import Finding
+
+__all__ = ["THRESHOLD", "PacedThreshold", "Threshold", "ThresholdOptions"]
+
+
+@dataclass(frozen=True)
+class ThresholdOptions(CachedOptions):
+    threshold: float = number(0.9, high=1.0)
+    tokens_per_step: int = whole(1)
+    steps: int | None = whole(None)
+    block_steps: int | None = whole(None)
+    pace: int | None = whole(None)
+    strict: bool = flag(False)
+    first_slot_first: bool = flag(False)
+
+    def plan(self, network: Network) -> Plan:
+        choice = self.choice
+        choice = FirstSlotFirst(choice) if self.first_slot_first else choice
+        for_dream = self.pace is not None or self.first_slot_first
+        return replace(
+            self.plan_for("threshold", choice, network),
+            first_cut=DREAM_CUT if for_dream else "top-k",
+        )
+
+    @property
+    def choice(self) -> Choice:
+        if self.pace is not None:
+            if self.tokens_per_step != 1 or self.steps is not None or self.block_steps is not None:
+                raise OptionError("pace is the most that a round commits, the others the least; give one of them.")
+            return PacedThreshold(self.threshold, Pace(self.pace))
+        share = block_share(self.block_length, self.block_steps)
+        if share is not None and self.steps is not None:
+            raise OptionError("steps are the rounds of all blocks, block_steps those of one; give one of them.")
+        quota = share or llada_quota(self.steps, self.tokens_per_step)
+        return Threshold(self.threshold, quota, self.strict)
+
+
+@dataclass(frozen=True)
+class Threshold(Adapted):
+    """Every slot of confidence at least `threshold` (strict: above it), and at least the quota (Fast-dLLM, 2505.22618; with
+    a larger quota LLaDA2 and SDAR)."""
+
+    threshold: float
+    quota: Quota = PerRound(1)
+    strict: bool = False
+
+    def select(self, c: Candidates) -> Tensor:
+        over_BS = c.confidence_BS > self.threshold if self.strict else c.confidence_BS >= self.threshold
+        enough_B1 = (over_BS.sum(1) >= c.quota_B)[:, None]
+        return torch.where(enough_B1, over_BS, c.best(c.confidence_BS, c.quota_B))
+
+    def finding(self, greedy: bool) -> Finding:
+        # both laws give the joint mode at least 1 - sum of (1 - confidence)
+        stated = self.quota.one and self.threshold > 0
+        bound = f"TV <= {1 - self.threshold:.3g} n for n tokens" if stated else None
+        return Finding(False, PRODUCT.reason, bound)
+
+
+@dataclass(frozen=True)
+class PacedThreshold(Adapted):
+    """Of the quota of most confident slots those of confidence at least `threshold`, and at least one (Fast-dLLM for Dream;
+    the quota is what an even pace still allows)."""
+
+    threshold: float
+    quota: Quota
+
+    def select(self, c: Candidates) -> Tensor:
+        allowed_BS = c.best(c.confidence_BS, c.quota_B) & (c.confidence_BS >= self.threshold)
+        return allowed_BS | c.best(c.confidence_BS, torch.ones_like(c.quota_B))
+
+    def finding(self, greedy: bool) -> Finding:
+        return PRODUCT
+
+
+THRESHOLD = Method(
+    "threshold",
+    ThresholdOptions,
+    "commit all above a confidence",
+    "Fast-dLLM, arXiv 2505.22618",
+    "bound without a cache, else none",
+    "any denoiser; a cache needs a fef Transformer",
+)

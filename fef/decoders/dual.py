@@ -86,7 +86,8 @@ class KeepConfident:
     def finding(self) -> Finding:
         return Finding(
             False,
-            f"revoke: the verifier keeps tokens by {self.rule}, which depends on their values (law 3); our reading of "
+            f"revoke: the verifier keeps tokens by {self.rule}, which depends on their values, so it is not value-free; "
+            "our reading of "
             "DualDiffusion, whose rule is not published in full",
         )
 

@@ -117,7 +117,7 @@ class DropLeastRisen:
         return Finding(
             False,
             "revoke: tokens at whose positions confidence rose least since the round before are redrawn, as in Saber's code, "
-            "which depends on values (law 3)",
+            "so it is not value-free",
         )
 
 
@@ -163,8 +163,8 @@ class DropLargestFalls:
     def finding(self) -> Finding:
         return Finding(
             False,
-            "revoke: tokens whose probability fell since they were committed are redrawn, as in Saber's abstract, which "
-            "depends on values (law 3)",
+            "revoke: tokens whose probability fell since they were committed are redrawn, as in Saber's abstract, "
+            "so it is not value-free",
         )
 
 

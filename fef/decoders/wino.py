@@ -84,9 +84,7 @@ class WideOut:
             if self.together
             else "a row each, not WINO's shadows"
         )
-        reason = (
-            f"revoke: tokens of low leave-one-out probability ({view}) are redrawn, which depends on values (law 3)"
-        )
+        reason = f"revoke: tokens of low leave-one-out probability ({view}) are redrawn, so it is not value-free"
         return Finding(False, reason)
 
 

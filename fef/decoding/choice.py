@@ -1,7 +1,7 @@
 """Choice rules: which candidate slots a round without speculation commits. Each declares what it does to the law.
 
 A rule that reads laws and committed tokens only is adapted: one slot a round is then an exact draw of the chain in that
-order (methods.md 0.4, law 2). Several slots a round are drawn independently, which costs accuracy; some rules bound it.
+order (adapted order, docs/laws.md). Several slots a round are drawn independently, which costs accuracy; some rules bound it.
 
 Shapes: B rows, S candidate slots, L canvas length, V vocabulary.
 """
@@ -207,7 +207,9 @@ class TopScore:
         if not self.quota.one:
             return PRODUCT
         if self.reads_tokens and not greedy:
-            return Finding(False, "commit: which token is committed depends on the values drawn (law 2)")
+            return Finding(
+                False, "commit: which token is committed depends on the values drawn, so the order is not adapted"
+            )
         return one_a_round(f"the slot of best {self.score} score, chosen before its token counts")
 
 

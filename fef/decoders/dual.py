@@ -87,8 +87,7 @@ class KeepConfident:
         return Finding(
             False,
             f"revoke: the verifier keeps tokens by {self.rule}, which depends on their values, so it is not value-free; "
-            "our reading of "
-            "DualDiffusion, whose rule is not published in full",
+            "our reading of DualDiffusion, whose rule is not published in full",
         )
 
 

@@ -31,7 +31,7 @@ from fef.decoding.session import Session
 from fef.engine.build import EngineOptions
 from fef.engine.job import Job
 from fef.engine.requests import Filled, row_of
-from fef.errors import DenoiserError, EngineError, FefError
+from fef.errors import EngineError, FefError
 from fef.laws.draws import KeyedNoise
 
 __all__ = ["SessionRounds", "cache_bytes_of"]
@@ -107,7 +107,7 @@ class SessionRounds:
             try:
                 round_of(group.session)
                 group.session.open_passes()
-            except (DenoiserError, torch.OutOfMemoryError) as error:
+            except (FefError, torch.OutOfMemoryError) as error:
                 self.take_apart(key, group, error)
                 continue
             self.collect(key, group)
@@ -145,7 +145,7 @@ class SessionRounds:
         group.jobs |= dict(zip(numbers, jobs, strict=True))
         try:
             group.session.open_passes()
-        except (DenoiserError, torch.OutOfMemoryError) as error:
+        except (FefError, torch.OutOfMemoryError) as error:
             self.take_apart(key, group, error)
 
     def rows(self, jobs: Sequence[Job], numbers: Sequence[int], network: Network, plan: Plan) -> Requests:

@@ -163,6 +163,24 @@ def test_what_a_drafter_raises_ends_its_own_request_and_no_other():
     assert other.result().tokens
 
 
+def test_a_vocabulary_that_turns_out_too_small_ends_requests_and_not_the_engine():
+    """What it is shows in the first pass only."""
+
+    class Small:
+        mask_id = 2
+
+        def __call__(self, ids):
+            return torch.zeros(*ids.shape, 3)
+
+    engine = Engine(Small(), banned=[5])
+    jobs = [engine.submit([2, 2], range(2), method=m) for m in ("low-confidence", "low-confidence", "random")]
+    engine.run()
+    for job in jobs:
+        with pytest.raises(OptionError, match="banned id is 5"):
+            job.result()
+    assert engine.lost is None and not engine.busy
+
+
 def test_what_a_network_cannot_run_is_refused_with_the_way_out():
     with pytest.raises(OptionError, match='Use verify="rows"'):
         Engine(NETWORKS["shifted"]).submit([MASK] * 4, range(4), verify="packed")

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from fef.decoders.method import CHECKPOINT, Method
 from fef.decoders.settings import Counts
-from fef.decoding.choice import TopScore
 from fef.decoding.network import Network
 from fef.decoding.options import whole
 from fef.decoding.plan import Guidance, Plan
 from fef.decoding.requirements import refuse_visible_noise, stale_cache
+from fef.decoding.unmask import TopScore
 
 __all__ = ["DELAYED_CACHE", "DelayedCacheOptions"]
 
@@ -25,8 +25,8 @@ class DelayedCacheOptions(Counts):
     def plan(self, network: Network) -> Plan:
         refuse_visible_noise("delayed-cache", network)
         cache = stale_cache("delayed-cache", "delayed", network, Guidance(), self.refresh, opening=2)
-        choice = TopScore("drawn", self.quota)
-        return Plan("delayed-cache", block_length=self.block_length, choice=choice, cache=cache)
+        rule = TopScore("drawn", self.transfer)
+        return Plan("delayed-cache", block_length=self.block_length, rule=rule, cache=cache)
 
 
 DELAYED_CACHE = Method(

@@ -13,14 +13,14 @@ from torch import Tensor
 
 from fef.decoders.method import Method
 from fef.decoders.settings import Ending
-from fef.decoding.choice import PRODUCT, Adapted, Candidates
 from fef.decoding.network import Network
 from fef.decoding.options import number, one_of, path, whole
 from fef.decoding.plan import Plan
-from fef.decoding.quota import PerRound, Quota
 from fef.decoding.requirements import find_head, refuse_visible_noise
+from fef.decoding.transfer import PerRound, TransferSchedule
+from fef.decoding.unmask import PRODUCT, Adapted, Candidates
 from fef.errors import OptionError
-from fef.laws.finding import Finding
+from fef.laws.claim import LawClaim
 
 __all__ = ["DEMASK", "DemaskOptions", "LowInfluence"]
 
@@ -46,7 +46,7 @@ class DemaskOptions(Ending):
         return Plan(
             "demask",
             block_length=self.block_length,
-            choice=LowInfluence(self.tau, "probe" if probe else "head"),
+            rule=LowInfluence(self.tau, "probe" if probe else "head"),
             head=head,
             probe_values=self.probe_values,
         )
@@ -59,7 +59,7 @@ class LowInfluence(Adapted):
 
     tau: float
     source: Literal["head", "probe"]
-    quota: Quota = PerRound(1)
+    transfer: TransferSchedule = PerRound(1)
 
     @property
     def reads_hidden(self) -> bool:  # type: ignore[override]
@@ -78,9 +78,9 @@ class LowInfluence(Adapted):
             spent_B = spent_B + torch.where(fits_B, cost_B, 0.0)
         return taken_BS
 
-    def finding(self, greedy: bool) -> Finding:
+    def claim(self, greedy: bool) -> LawClaim:
         if_ = "the head predicts influences right and they are" if self.source == "head" else "influences are"
-        return Finding(False, PRODUCT.reason, f"TV <= {self.tau:g} if {if_} sub-additive")
+        return LawClaim(False, PRODUCT.reason, f"TV <= {self.tau:g} if {if_} sub-additive")
 
 
 DEMASK = Method(

@@ -7,12 +7,12 @@ from typing import get_args
 
 from fef.decoders.method import ONE, SOME, Method
 from fef.decoders.settings import DREAM_CUT, MOST_PASSES, Cache, Ending, Guided
-from fef.decoding.choice import Choice, FirstSlotFirst, Score, TopScore
 from fef.decoding.network import Network
 from fef.decoding.options import flag, number, one_of, whole
 from fef.decoding.plan import Plan
-from fef.decoding.quota import DreamShare, PerRound
 from fef.decoding.requirements import refuse_visible_noise, stale_cache
+from fef.decoding.transfer import DreamShare, PerRound
+from fef.decoding.unmask import FirstSlotFirst, Score, TopScore, UnmaskRule
 from fef.errors import OptionError
 
 __all__ = ["ENTROPY", "MASKGIT_PLUS", "TOPK_MARGIN", "EntropyOptions", "MaskgitPlusOptions", "TopkMarginOptions"]
@@ -34,14 +34,14 @@ class DreamOptions(Guided, Ending):
         refuse_visible_noise(method, network)
         if self.steps is not None and self.tokens_per_step is not None:
             raise OptionError("Give steps or tokens_per_step, not both: one follows from the other.")
-        quota = DreamShare(self.steps) if self.tokens_per_step is None else PerRound(self.tokens_per_step)
-        choice: Choice = TopScore(score, quota, sampled=True, left_bias=self.left_bias, alg_temp=self.alg_temp)
-        choice = FirstSlotFirst(choice) if self.first_slot_first else choice
+        transfer = DreamShare(self.steps) if self.tokens_per_step is None else PerRound(self.tokens_per_step)
+        rule: UnmaskRule = TopScore(score, transfer, sampled=True, left_bias=self.left_bias, alg_temp=self.alg_temp)
+        rule = FirstSlotFirst(rule) if self.first_slot_first else rule
         cache = stale_cache(method, None if self.cache == "none" else self.cache, network, self.guidance)
         return Plan(
             method,
             block_length=self.block_length,
-            choice=choice,
+            rule=rule,
             cache=cache,
             guidance=self.guidance,
             first_cut=DREAM_CUT,

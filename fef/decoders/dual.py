@@ -13,14 +13,14 @@ from torch import Tensor
 
 from fef.decoders.method import CHECKPOINT, Method
 from fef.decoders.settings import MOST_AHEAD, Ending
-from fef.decoding.choice import TopScore
 from fef.decoding.network import Network
 from fef.decoding.options import number, one_of, whole
 from fef.decoding.plan import CacheKind, Guidance, Plan
-from fef.decoding.quota import PerRound
 from fef.decoding.requirements import refuse_visible_noise, stale_cache
 from fef.decoding.revoke import Suspects
-from fef.laws.finding import Finding
+from fef.decoding.transfer import PerRound
+from fef.decoding.unmask import TopScore
+from fef.laws.claim import LawClaim
 
 __all__ = ["DUAL", "DualOptions", "KeepConfident"]
 
@@ -42,7 +42,7 @@ class DualOptions(Ending):
         return Plan(
             "dual",
             block_length=self.block_length,
-            choice=TopScore("drawn", PerRound(self.tokens_per_step)),
+            rule=TopScore("drawn", PerRound(self.tokens_per_step)),
             revoke=KeepConfident(self.keep, self.limit, self.drafts),
             cache=stale_cache("dual", self.cache, network, Guidance()),
         )
@@ -83,8 +83,8 @@ class KeepConfident:
         best_BC = s.worst(s.confidence_BC, torch.ones_like(s.new_B))
         return failed_BC & ~best_BC & s.real_BC
 
-    def finding(self) -> Finding:
-        return Finding(
+    def claim(self) -> LawClaim:
+        return LawClaim(
             False,
             f"revoke: the verifier keeps tokens by {self.rule}, which depends on their values, so it is not value-free; "
             "our reading of DualDiffusion, whose rule is not published in full",

@@ -12,12 +12,12 @@ from torch import Tensor
 
 from fef.decoders.method import Method
 from fef.decoders.settings import CachedOptions
-from fef.decoding.choice import PRODUCT, Adapted, Candidates
 from fef.decoding.network import Network
 from fef.decoding.options import number
 from fef.decoding.plan import Plan
-from fef.decoding.quota import PerRound, Quota
-from fef.laws.finding import Finding
+from fef.decoding.transfer import PerRound, TransferSchedule
+from fef.decoding.unmask import PRODUCT, Adapted, Candidates
+from fef.laws.claim import LawClaim
 
 __all__ = ["ENTROPY_BOUNDED", "EntropyBound", "EntropyBoundedOptions"]
 
@@ -36,7 +36,7 @@ class EntropyBound(Adapted):
     difference bounds KL(joint || product)."""
 
     gamma: float
-    quota: Quota = PerRound(1)
+    transfer: TransferSchedule = PerRound(1)
 
     def select(self, c: Candidates) -> Tensor:
         sorted_BS = c.entropy_BS.sort(dim=1, stable=True).values
@@ -46,8 +46,8 @@ class EntropyBound(Adapted):
         count_B = ((excess_BS <= self.gamma) & sorted_BS.isfinite()).long().cumprod(1).sum(1)
         return c.best(-c.entropy_BS, count_B.clamp(min=1))
 
-    def finding(self, greedy: bool) -> Finding:
-        return Finding(False, PRODUCT.reason, f"KL(joint || product) <= {self.gamma:g} nats")
+    def claim(self, greedy: bool) -> LawClaim:
+        return LawClaim(False, PRODUCT.reason, f"KL(joint || product) <= {self.gamma:g} nats")
 
 
 ENTROPY_BOUNDED = Method(

@@ -12,12 +12,12 @@ from torch import Tensor
 
 from fef.decoders.method import Method
 from fef.decoders.settings import CachedOptions
-from fef.decoding.choice import PRODUCT, Adapted, Candidates
 from fef.decoding.network import Network
 from fef.decoding.options import flag, number
 from fef.decoding.plan import Plan
-from fef.decoding.quota import PerRound, Quota
-from fef.laws.finding import Finding
+from fef.decoding.transfer import PerRound, TransferSchedule
+from fef.decoding.unmask import PRODUCT, Adapted, Candidates
+from fef.laws.claim import LawClaim
 
 __all__ = ["FACTOR", "Factor", "FactorOptions"]
 
@@ -41,7 +41,7 @@ class Factor(Adapted):
     """
 
     factor: float
-    quota: Quota = PerRound(1)
+    transfer: TransferSchedule = PerRound(1)
     and_last: bool = False
 
     def select(self, c: Candidates) -> Tensor:
@@ -52,12 +52,12 @@ class Factor(Adapted):
             count_B = count_B.clamp(min=1) + (count_B.clamp(min=1) == c.real_BS.sum(1) - 1)
         return c.best(c.confidence_BS, count_B.clamp(min=1))
 
-    def finding(self, greedy: bool) -> Finding:
+    def claim(self, greedy: bool) -> LawClaim:
         mode = ", and the modes are the joint mode (Theorem 1)" if greedy else ""
         return (
             PRODUCT
             if self.and_last or self.factor > 1
-            else Finding(False, PRODUCT.reason, f"TV <= {self.factor:g}{mode}")
+            else LawClaim(False, PRODUCT.reason, f"TV <= {self.factor:g}{mode}")
         )
 
 

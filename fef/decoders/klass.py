@@ -12,12 +12,12 @@ from torch import Tensor
 
 from fef.decoders.method import Method
 from fef.decoders.settings import CachedOptions
-from fef.decoding.choice import PRODUCT, Adapted, Candidates
 from fef.decoding.network import Network
 from fef.decoding.options import number, whole
 from fef.decoding.plan import Plan
-from fef.decoding.quota import PerRound, Quota
-from fef.laws.finding import Finding
+from fef.decoding.transfer import PerRound, TransferSchedule
+from fef.decoding.unmask import PRODUCT, Adapted, Candidates
+from fef.laws.claim import LawClaim
 
 __all__ = ["KLASS", "KlassOptions", "Stable"]
 
@@ -37,7 +37,7 @@ class KlassOptions(CachedOptions):
 @dataclass(frozen=True)
 class Stable(Adapted):
     """Slots of confidence above `threshold` whose law moved by less than `epsilon` nats of KL in each of the last `history`
-    rounds of the block; if there are none, the quota of most confident ones (KLASS, 2511.05664).
+    rounds of the block; if there are none, the scheduled number of most confident ones (KLASS, 2511.05664).
 
     across_blocks: a block's first round is compared with the last round of the block before, as in the released code, so
     that every open slot is looked at in every round; else its first round is compared with nothing.
@@ -47,7 +47,7 @@ class Stable(Adapted):
     epsilon: float
     history: int
     across_blocks: bool = True
-    quota: Quota = PerRound(1)
+    transfer: TransferSchedule = PerRound(1)
 
     @property
     def looks_ahead(self) -> bool:  # type: ignore[override]
@@ -72,14 +72,14 @@ class Stable(Adapted):
         ready_BS = long_enough_B1 & (calm_BS >= self.history) & (c.confidence_BS > self.threshold) & c.real_BS
         return torch.where(ready_BS.any(1, keepdim=True), ready_BS, c.best(c.confidence_BS, c.quota_B))
 
-    def finding(self, greedy: bool) -> Finding:
+    def claim(self, greedy: bool) -> LawClaim:
         kept = (
             "kept from block to block, as in KLASS's code"
             if self.across_blocks
             else "of the block alone, unlike KLASS's code"
         )
         noise = "" if greedy else ", and laws are scored without the noise of the draw, which that code scores with it"
-        return Finding(False, f"{PRODUCT.reason}; the history of laws is {kept}{noise}")
+        return LawClaim(False, f"{PRODUCT.reason}; the history of laws is {kept}{noise}")
 
 
 KLASS = Method(

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from fef.decoders.method import ONE, SOME, Method
 from fef.decoders.settings import Counts, Guided
-from fef.decoding.choice import InOrder, TopScore
 from fef.decoding.network import Network
 from fef.decoding.options import flag, number
 from fef.decoding.plan import Plan
 from fef.decoding.requirements import ends, refuse_visible_noise
+from fef.decoding.unmask import InOrder, TopScore
 
 __all__ = ["LOW_CONFIDENCE", "RANDOM", "LowConfidenceOptions", "RandomOptions"]
 
@@ -31,11 +31,11 @@ class LowConfidenceOptions(LladaOptions):
         refuse_visible_noise("low-confidence", network)
         last = ends(network) if self.confidence_eos_eot_inf else ()
         renormalized = self.official_faults and bool(last)
-        choice = TopScore("drawn", self.quota, left_bias=self.left_bias, last=last, renormalized=renormalized)
+        rule = TopScore("drawn", self.transfer, left_bias=self.left_bias, last=last, renormalized=renormalized)
         return Plan(
             "low-confidence",
             block_length=self.block_length,
-            choice=choice,
+            rule=rule,
             guidance=self.guidance,
             banned=ends(network)[:1] if self.logits_eos_inf else (),
         )
@@ -51,7 +51,7 @@ class RandomOptions(LladaOptions):
             "random",
             order="blocks" if self.block_length else "random",
             block_length=self.block_length,
-            choice=InOrder(self.quota),
+            rule=InOrder(self.transfer),
             guidance=self.guidance,
             banned=ends(network)[:1] if self.logits_eos_inf else (),
         )

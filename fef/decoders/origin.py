@@ -7,12 +7,12 @@ from typing import Any, get_args
 
 from fef.decoders.method import Method
 from fef.decoders.settings import DREAM_CUT, MOST_PASSES, Ending, Guided
-from fef.decoding.choice import InOrder
 from fef.decoding.network import Network
 from fef.decoding.options import one_of, whole
 from fef.decoding.plan import Plan, ScheduleName
-from fef.decoding.quota import Everything
 from fef.decoding.requirements import refuse_visible_noise
+from fef.decoding.transfer import Everything
+from fef.decoding.unmask import InOrder
 
 __all__ = ["ORIGIN", "OriginOptions"]
 
@@ -28,7 +28,7 @@ class OriginOptions(Guided, Ending):
     def parts(self, network: Network) -> dict[str, Any]:
         return {
             "block_length": self.block_length,
-            "choice": InOrder(Everything()),
+            "rule": InOrder(Everything()),
             "guidance": self.guidance,
             "steps": self.steps,
             "schedule": self.schedule,

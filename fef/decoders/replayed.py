@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from fef.decoders.method import Method
 from fef.decoders.settings import MOST_AHEAD, Ending, Guided
-from fef.decoding.choice import TopScore
 from fef.decoding.network import Network
 from fef.decoding.options import whole
 from fef.decoding.plan import Plan
-from fef.decoding.quota import PerRound
 from fef.decoding.requirements import refuse_visible_noise
+from fef.decoding.transfer import PerRound
+from fef.decoding.unmask import TopScore
 
 __all__ = ["FREEDAVE", "SSD", "FreedaveOptions", "SsdOptions"]
 
@@ -23,11 +23,11 @@ class ReplayOptions(Guided, Ending):
 
     def plan_for(self, method: str, tokens_per_step: int, network: Network) -> Plan:
         refuse_visible_noise(method, network)
-        choice = TopScore("drawn", PerRound(tokens_per_step))
+        rule = TopScore("drawn", PerRound(tokens_per_step))
         return Plan(
             method,
             block_length=self.block_length,
-            choice=choice,
+            rule=rule,
             replay=self.drafts,
             guidance=self.guidance,
             greedy=True,

@@ -13,14 +13,14 @@ from torch import Tensor
 
 from fef.decoders.method import Method
 from fef.decoders.settings import Ending
-from fef.decoding.choice import PRODUCT, Adapted, Candidates, of_best_tokens
 from fef.decoding.network import Network
 from fef.decoding.options import number, one_of, whole
 from fef.decoding.plan import Plan
-from fef.decoding.quota import PerRound, Quota
 from fef.decoding.requirements import refuse_visible_noise
 from fef.decoding.revoke import Suspects
-from fef.laws.finding import Finding
+from fef.decoding.transfer import PerRound, TransferSchedule
+from fef.decoding.unmask import PRODUCT, Adapted, Candidates, of_best_tokens
+from fef.laws.claim import LawClaim
 
 __all__ = ["SABER", "AboveMeanRevealed", "DropLargestFalls", "DropLeastRisen", "RunningThreshold", "SaberOptions"]
 
@@ -38,29 +38,29 @@ class SaberOptions(Ending):
 
     def plan(self, network: Network) -> Plan:
         refuse_visible_noise("saber", network)
-        quota = PerRound(self.tokens_per_step)
+        transfer = PerRound(self.tokens_per_step)
         if self.rule == "abstract":
-            choice, revoke = RunningThreshold(quota), DropLargestFalls(self.rate)
-            return Plan("saber", block_length=self.block_length, choice=choice, revoke=revoke)
+            rule, revoke = RunningThreshold(transfer), DropLargestFalls(self.rate)
+            return Plan("saber", block_length=self.block_length, rule=rule, revoke=revoke)
         return Plan(
             "saber",
             block_length=self.block_length,
             stays_open=True,
-            choice=AboveMeanRevealed(quota),
+            rule=AboveMeanRevealed(transfer),
             revoke=DropLeastRisen(self.rate, least=self.tokens_per_step // 2),
         )
 
 
 @dataclass(frozen=True)
 class AboveMeanRevealed(Adapted):
-    """Every slot more confident than the positions drawn so far were on average when last drawn, and at least the quota (the
-    released code of Saber, 2510.18165). Over the whole request: positions that were taken back count, too.
+    """Every slot more confident than the positions drawn so far were on average when last drawn, and at least the scheduled
+    number (the released code of Saber, 2510.18165). Over the whole request: positions that were taken back count, too.
 
     Notes for `DropLeastRisen` how far the confidence of each slot rose since the round before; infinitely far where a later
     block was just opened, from zero in the first round of all.
     """
 
-    quota: Quota = PerRound(1)
+    transfer: TransferSchedule = PerRound(1)
 
     def select(self, c: Candidates) -> Tensor:
         confidence_BS, at_BS = c.confidence_BS, c.slots_BS.clamp(min=0)
@@ -81,7 +81,7 @@ class AboveMeanRevealed(Adapted):
         revealed_BL[row_N, at_BS[row_N, column_N]] = confidence_BS[row_N, column_N]
         return take_BS
 
-    def finding(self, greedy: bool) -> Finding:
+    def claim(self, greedy: bool) -> LawClaim:
         return PRODUCT if greedy else of_best_tokens("Saber")
 
 
@@ -113,8 +113,8 @@ class DropLeastRisen:
         count_B = torch.minimum(asked_B, (s.new_B - 1).clamp(min=0)).masked_fill(s.open_B == 0, 0)
         return s.worst(-rise_BC, count_B) & rise_BC.isfinite()
 
-    def finding(self) -> Finding:
-        return Finding(
+    def claim(self) -> LawClaim:
+        return LawClaim(
             False,
             "revoke: tokens at whose positions confidence rose least since the round before are redrawn, as in Saber's code, "
             "so it is not value-free",
@@ -123,10 +123,10 @@ class DropLeastRisen:
 
 @dataclass(frozen=True)
 class RunningThreshold(Adapted):
-    """Every slot at least as confident as the tokens committed so far were on average, and at least the quota (Saber,
-    2510.18165)."""
+    """Every slot at least as confident as the tokens committed so far were on average, and at least the scheduled
+    number (Saber, 2510.18165)."""
 
-    quota: Quota = PerRound(1)
+    transfer: TransferSchedule = PerRound(1)
 
     def select(self, c: Candidates) -> Tensor:
         total_B, count_B = c.memory.of("total", (), 0.0), c.memory.of("count", (), 0.0)
@@ -137,7 +137,7 @@ class RunningThreshold(Adapted):
         count_B += take_BS.sum(1)
         return take_BS
 
-    def finding(self, greedy: bool) -> Finding:
+    def claim(self, greedy: bool) -> LawClaim:
         return PRODUCT
 
 
@@ -160,8 +160,8 @@ class DropLargestFalls:
         fall_BC = s.committed_BC - s.confidence_BC
         return s.worst(fall_BC, count_B) & (fall_BC > 0)
 
-    def finding(self) -> Finding:
-        return Finding(
+    def claim(self) -> LawClaim:
+        return LawClaim(
             False,
             "revoke: tokens whose probability fell since they were committed are redrawn, as in Saber's abstract, "
             "so it is not value-free",

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from fef.decoders.method import Method
 from fef.decoders.settings import Ending, Guided
-from fef.decoding.choice import InOrder
 from fef.decoding.network import Network
 from fef.decoding.options import path, whole
 from fef.decoding.plan import Plan
-from fef.decoding.quota import Planned
 from fef.decoding.requirements import refuse_visible_noise
+from fef.decoding.transfer import Planned
+from fef.decoding.unmask import InOrder
 
 __all__ = ["SCHEDULE", "ScheduleOptions"]
 
@@ -26,8 +26,8 @@ class ScheduleOptions(Guided, Ending):
     def plan(self, network: Network) -> Plan:
         refuse_visible_noise("schedule", network)
         profile = network.information_profile(self.profile)
-        choice = InOrder(Planned(profile, self.steps))
-        return Plan("schedule", order="random", choice=choice, guidance=self.guidance)
+        rule = InOrder(Planned(profile, self.steps))
+        return Plan("schedule", order="random", rule=rule, guidance=self.guidance)
 
 
 SCHEDULE = Method(

@@ -7,12 +7,12 @@ from typing import Literal, get_args
 
 from fef.decoders.method import CHAIN, Method
 from fef.decoders.settings import ORDERS, Guided, block_share
-from fef.decoding.choice import InOrder
 from fef.decoding.network import Network
 from fef.decoding.options import one_of, whole
 from fef.decoding.plan import Order, Plan, Verify
-from fef.decoding.quota import PerRound
 from fef.decoding.requirements import check_blocks, check_law, exact_cache
+from fef.decoding.transfer import PerRound
+from fef.decoding.unmask import InOrder
 
 __all__ = ["SEQUENTIAL", "SequentialOptions"]
 
@@ -35,7 +35,7 @@ class SequentialOptions(Guided):
             self.verify,
             self.order,
             self.block_length,
-            choice=InOrder(block_share(self.block_length, self.block_steps) or PerRound(1)),
+            rule=InOrder(block_share(self.block_length, self.block_steps) or PerRound(1)),
             cache=exact_cache("sequential", self.cache, self.verify, network, self.guidance),
             guidance=self.guidance,
         )

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from fef.decoding.choice import Choice
 from fef.decoding.network import Network
 from fef.decoding.options import number, one_of, whole
 from fef.decoding.plan import Accept, AfterEos, Guidance, Order, Plan
-from fef.decoding.quota import BlockShare, EvenShare, PerRound, Quota
 from fef.decoding.requirements import refuse_visible_noise, stale_cache
+from fef.decoding.transfer import BlockShare, EvenShare, PerRound, TransferSchedule
+from fef.decoding.unmask import UnmaskRule
 from fef.errors import OptionError
 from fef.laws.pipeline import Cut
 
@@ -26,7 +26,7 @@ __all__ = [
     "Ending",
     "Guided",
     "block_share",
-    "llada_quota",
+    "llada_transfer",
 ]
 
 Cache = Literal["none", "prefix", "dual"]
@@ -64,8 +64,8 @@ class Counts(Ending):
     block_length: int | None = whole(None)
 
     @property
-    def quota(self) -> Quota:
-        return llada_quota(self.steps, self.tokens_per_step)
+    def transfer(self) -> TransferSchedule:
+        return llada_transfer(self.steps, self.tokens_per_step)
 
 
 @dataclass(frozen=True)
@@ -73,13 +73,13 @@ class CachedOptions(Guided, Ending):
     block_length: int | None = whole(32, optional=True)
     cache: Cache = one_of("none", get_args(Cache))
 
-    def plan_for(self, method: str, choice: Choice, network: Network) -> Plan:
+    def plan_for(self, method: str, rule: UnmaskRule, network: Network) -> Plan:
         refuse_visible_noise(method, network)
         cache = stale_cache(method, None if self.cache == "none" else self.cache, network, self.guidance)
-        return Plan(method, block_length=self.block_length, choice=choice, cache=cache, guidance=self.guidance)
+        return Plan(method, block_length=self.block_length, rule=rule, cache=cache, guidance=self.guidance)
 
 
-def llada_quota(steps: int | None, tokens_per_step: int) -> Quota:
+def llada_transfer(steps: int | None, tokens_per_step: int) -> TransferSchedule:
     if steps is not None and tokens_per_step != 1:
         raise OptionError("Give steps or tokens_per_step, not both: one follows from the other.")
     return PerRound(tokens_per_step) if steps is None else EvenShare(steps)

@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 
 from fef.decoders.method import Method
-from fef.decoders.settings import DREAM_CUT, CachedOptions, block_share, llada_quota
-from fef.decoding.choice import PRODUCT, Adapted, Candidates, Choice, FirstSlotFirst
+from fef.decoders.settings import DREAM_CUT, CachedOptions, block_share, llada_transfer
 from fef.decoding.network import Network
 from fef.decoding.options import flag, number, whole
 from fef.decoding.plan import Plan
-from fef.decoding.quota import Pace, PerRound, Quota
+from fef.decoding.transfer import Pace, PerRound, TransferSchedule
+from fef.decoding.unmask import PRODUCT, Adapted, Candidates, FirstSlotFirst, UnmaskRule
 from fef.errors import OptionError
-from fef.laws.finding import Finding
+from fef.laws.claim import LawClaim
 
 __all__ = ["THRESHOLD", "PacedThreshold", "Threshold", "ThresholdOptions"]
 
@@ -34,16 +34,16 @@ class ThresholdOptions(CachedOptions):
     first_slot_first: bool = flag(False)
 
     def plan(self, network: Network) -> Plan:
-        choice = self.choice
-        choice = FirstSlotFirst(choice) if self.first_slot_first else choice
+        rule = self.rule
+        rule = FirstSlotFirst(rule) if self.first_slot_first else rule
         for_dream = self.pace is not None or self.first_slot_first
         return replace(
-            self.plan_for("threshold", choice, network),
+            self.plan_for("threshold", rule, network),
             first_cut=DREAM_CUT if for_dream else "top-k",
         )
 
     @property
-    def choice(self) -> Choice:
+    def rule(self) -> UnmaskRule:
         if self.pace is not None:
             if self.tokens_per_step != 1 or self.steps is not None or self.block_steps is not None:
                 raise OptionError("pace is the most that a round commits, the others the least; give one of them.")
@@ -51,17 +51,17 @@ class ThresholdOptions(CachedOptions):
         share = block_share(self.block_length, self.block_steps)
         if share is not None and self.steps is not None:
             raise OptionError("steps are the rounds of all blocks, block_steps those of one; give one of them.")
-        quota = share or llada_quota(self.steps, self.tokens_per_step)
-        return Threshold(self.threshold, quota, self.strict)
+        transfer = share or llada_transfer(self.steps, self.tokens_per_step)
+        return Threshold(self.threshold, transfer, self.strict)
 
 
 @dataclass(frozen=True)
 class Threshold(Adapted):
-    """Every slot of confidence at least `threshold` (strict: above it), and at least the quota (Fast-dLLM, 2505.22618; with
-    a larger quota LLaDA2 and SDAR)."""
+    """Every slot of confidence at least `threshold` (strict: above it), and at least the scheduled number
+    (Fast-dLLM, 2505.22618; with a larger number LLaDA2 and SDAR)."""
 
     threshold: float
-    quota: Quota = PerRound(1)
+    transfer: TransferSchedule = PerRound(1)
     strict: bool = False
 
     def select(self, c: Candidates) -> Tensor:
@@ -69,26 +69,26 @@ class Threshold(Adapted):
         enough_B1 = (over_BS.sum(1) >= c.quota_B)[:, None]
         return torch.where(enough_B1, over_BS, c.best(c.confidence_BS, c.quota_B))
 
-    def finding(self, greedy: bool) -> Finding:
+    def claim(self, greedy: bool) -> LawClaim:
         # both laws give the joint mode at least 1 - sum of (1 - confidence)
-        stated = self.quota.one and self.threshold > 0
+        stated = self.transfer.one and self.threshold > 0
         bound = f"TV <= {1 - self.threshold:.3g} n for n tokens" if stated else None
-        return Finding(False, PRODUCT.reason, bound)
+        return LawClaim(False, PRODUCT.reason, bound)
 
 
 @dataclass(frozen=True)
 class PacedThreshold(Adapted):
-    """Of the quota of most confident slots those of confidence at least `threshold`, and at least one (Fast-dLLM for Dream;
-    the quota is what an even pace still allows)."""
+    """Of the scheduled number of most confident slots those of confidence at least `threshold`, and at least one (Fast-dLLM
+    for Dream; the schedule is what an even pace still allows)."""
 
     threshold: float
-    quota: Quota
+    transfer: TransferSchedule
 
     def select(self, c: Candidates) -> Tensor:
         allowed_BS = c.best(c.confidence_BS, c.quota_B) & (c.confidence_BS >= self.threshold)
         return allowed_BS | c.best(c.confidence_BS, torch.ones_like(c.quota_B))
 
-    def finding(self, greedy: bool) -> Finding:
+    def claim(self, greedy: bool) -> LawClaim:
         return PRODUCT
 
 

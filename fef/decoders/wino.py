@@ -12,14 +12,14 @@ from torch import Tensor
 
 from fef.decoders.method import Method
 from fef.decoders.settings import Ending
-from fef.decoding.choice import PRODUCT, Adapted, Candidates, of_best_tokens
 from fef.decoding.network import Network
 from fef.decoding.options import number, whole
 from fef.decoding.plan import Plan
-from fef.decoding.quota import PerRound, Quota
 from fef.decoding.requirements import refuse_visible_noise
 from fef.decoding.revoke import Suspects
-from fef.laws.finding import Finding
+from fef.decoding.transfer import PerRound, TransferSchedule
+from fef.decoding.unmask import PRODUCT, Adapted, Candidates, of_best_tokens
+from fef.laws.claim import LawClaim
 
 __all__ = ["WINO", "WideIn", "WideOut", "WinoOptions"]
 
@@ -33,7 +33,7 @@ class WinoOptions(Ending):
     def plan(self, network: Network) -> Plan:
         refuse_visible_noise("wino", network)
         revoke = WideOut(self.keep, together=network.casts_shadows)
-        return Plan("wino", block_length=self.block_length, choice=WideIn(self.threshold), revoke=revoke)
+        return Plan("wino", block_length=self.block_length, rule=WideIn(self.threshold), revoke=revoke)
 
 
 @dataclass(frozen=True)
@@ -42,14 +42,14 @@ class WideIn(Adapted):
     (WINO, 2507.18578)."""
 
     threshold: float
-    quota: Quota = PerRound(1)
+    transfer: TransferSchedule = PerRound(1)
 
     def select(self, c: Candidates) -> Tensor:
         most_B = (0.7 * c.real_BS.sum(1)).long().clamp(5, 20)
         over_B = (c.confidence_BS > self.threshold).sum(1)
         return c.best(c.confidence_BS, torch.minimum(over_B, most_B).clamp(min=1))
 
-    def finding(self, greedy: bool) -> Finding:
+    def claim(self, greedy: bool) -> LawClaim:
         return PRODUCT if greedy else of_best_tokens("WINO")
 
 
@@ -78,14 +78,14 @@ class WideOut:
         before_B.copy_(torch.where(s.new_B > 0, s.new_B, before_B))
         return s.worst(-s.confidence_BC, count_B)
 
-    def finding(self) -> Finding:
+    def claim(self) -> LawClaim:
         view = (
             "by masks in the shadow of the block, as in WINO's code"
             if self.together
             else "a row each, not WINO's shadows"
         )
         reason = f"revoke: tokens of low leave-one-out probability ({view}) are redrawn, so it is not value-free"
-        return Finding(False, reason)
+        return LawClaim(False, reason)
 
 
 WINO = Method(

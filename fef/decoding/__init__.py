@@ -4,7 +4,7 @@ canvas, requests        rows of a batch, one per request
 passes, session, memory the rows being decoded, each at its own pace
 loop                    rounds until every row is complete
 speculate, draft        a round that drafts a window and verifies it
-plain, choice, quota    a round that draws every slot and commits what a rule chooses
+plain, unmask, transfer a round that draws every slot and commits what a rule chooses
 revoke, replay          rules that take tokens back; rules replayed several rounds ahead
 score, rows, packed, stale    who runs the network, under which law, with which cache
 order, remask           which slot when; what lies between denoising passes

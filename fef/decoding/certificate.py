@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fef.decoding.plan import Plan, Speculation
-from fef.laws.finding import Finding
+from fef.laws.claim import LawClaim
 from fef.laws.pipeline import Cut
 
 __all__ = ["Certificate", "Kind", "Settings", "certificate_of"]
@@ -46,7 +46,7 @@ def certificate_of(
     """The class of a plan. weight_format: of a quantized network, which has a law of its own."""
     greedy = settings.greedy
     name = network_name if weight_format is None else f"{network_name} with {weight_format} weights"
-    findings = [
+    claims = [
         conditionals(plan, block_causal),
         *weight_findings(weight_format),
         *cut_findings(plan, settings),
@@ -56,8 +56,8 @@ def certificate_of(
         *cache_findings(plan, block_causal),
         *steps_findings(plan),
     ]
-    reasons = tuple(f.reason for f in findings)
-    broken = [f for f in findings if not f.keeps]
+    reasons = tuple(f.reason for f in claims)
+    broken = [f for f in claims if not f.keeps]
     unbound = [f for f in broken if f.bound is None]
     if unbound:
         return Certificate("none", f"No stated law of {name}: {unbound[0].reason}", reasons)
@@ -95,12 +95,12 @@ def conditional_words(plan: Plan) -> str:
 
 def order_words(plan: Plan) -> str:
     inside = f", blocks of {plan.block_length}" if plan.block_length else ""
-    if plan.speculation is None and plan.choice.order_words is not None:
-        return plan.choice.order_words + inside
+    if plan.speculation is None and plan.rule.order_words is not None:
+        return plan.rule.order_words + inside
     return {"left-to-right": "left-to-right", "random": "random-order", "blocks": "block-order"}[plan.order] + inside
 
 
-def conditionals(plan: Plan, block_causal: bool) -> Finding:
+def conditionals(plan: Plan, block_causal: bool) -> LawClaim:
     law = "law: each token given the canvas with the tokens before it filled in, one plain forward a state"
     if plan.law == "packed":
         law = "law: each token given X_t and the tokens before it, by the packed pattern with exact caches"
@@ -108,85 +108,87 @@ def conditionals(plan: Plan, block_causal: bool) -> Finding:
         law += "; block-causal attention: no token sees what stands behind its own block"
     if plan.guidance.on:
         law += "; guidance changes the network's logits, the same way wherever they are used"
-    return Finding(True, law)
+    return LawClaim(True, law)
 
 
-def weight_findings(weight_format: str | None) -> list[Finding]:
+def weight_findings(weight_format: str | None) -> list[LawClaim]:
     if weight_format is None:
         return []
     return [
-        Finding(True, f"weights: {weight_format}, one scale an output row: the law is that of the quantized weights")
+        LawClaim(True, f"weights: {weight_format}, one scale an output row: the law is that of the quantized weights")
     ]
 
 
-def cut_findings(plan: Plan, settings: Settings) -> list[Finding]:
+def cut_findings(plan: Plan, settings: Settings) -> list[LawClaim]:
     words: dict[Cut, str] = {
         "top-k": "top-k first, then top-p of what is left, as in transformers",
         "top-p": "top-p of the whole law first, then top-k, as in Dream's own decoder",
     }
-    findings = [Finding(True, f"cuts: {words[plan.first_cut]}")] if settings.top_p and settings.top_k else []
+    claims = [LawClaim(True, f"cuts: {words[plan.first_cut]}")] if settings.top_p and settings.top_k else []
     if settings.top_p and not plan.keeps_crossing:
-        findings.append(Finding(True, "cuts: top-p drops the token with which the mass passes p, as in ReMDM's code"))
-    return findings
+        claims.append(LawClaim(True, "cuts: top-p drops the token with which the mass passes p, as in ReMDM's code"))
+    return claims
 
 
-def end_findings(plan: Plan) -> list[Finding]:
+def end_findings(plan: Plan) -> list[LawClaim]:
     if plan.after_eos == "eos":
         return []
     return [
-        Finding(True, "after EOS: free, slots behind an end token are drawn like any other, as in LLaDA's own decoder")
+        LawClaim(True, "after EOS: free, slots behind an end token are drawn like any other, as in LLaDA's own decoder")
     ]
 
 
-def order_finding(plan: Plan) -> Finding:
-    if plan.speculation is None and not plan.choice.in_order:
-        return Finding(True, "order: slots are chosen anew each round, by the commit rule")
+def order_finding(plan: Plan) -> LawClaim:
+    if plan.speculation is None and not plan.rule.in_order:
+        return LawClaim(True, "order: slots are chosen anew each round, by the commit rule")
     drawn = {"left-to-right": "fixed", "random": "drawn from the seed before any token", "blocks": "drawn in blocks"}
-    return Finding(True, f"order: {plan.order}, {drawn[plan.order]}, so it cannot depend on drawn values")
+    return LawClaim(True, f"order: {plan.order}, {drawn[plan.order]}, so it cannot depend on drawn values")
 
 
-def commit_findings(plan: Plan, greedy: bool) -> list[Finding]:
+def commit_findings(plan: Plan, greedy: bool) -> list[LawClaim]:
     if plan.speculation is not None:
         return [draft_finding(plan.speculation), accept_finding(plan.speculation)]
-    findings = [plan.choice.finding(greedy)]
+    claims = [plan.rule.claim(greedy)]
     if plan.replay:
-        findings.append(Finding(True, "replay: rounds ahead count only where the rule itself would have done the same"))
+        claims.append(LawClaim(True, "replay: rounds ahead count only where the rule itself would have done the same"))
     if plan.revoke is not None:
-        findings.append(plan.revoke.finding())
-    return findings
+        claims.append(plan.revoke.claim())
+    return claims
 
 
-def draft_finding(spec: Speculation) -> Finding:
+def draft_finding(spec: Speculation) -> LawClaim:
     name = spec.draft if isinstance(spec.draft, str) else "custom"
-    return Finding(True, f"draft: {name}; the law each draft is drawn from is recorded and used by the acceptance rule")
+    return LawClaim(
+        True, f"draft: {name}; the law each draft is drawn from is recorded and used by the acceptance rule"
+    )
 
 
-def accept_finding(spec: Speculation) -> Finding:
+def accept_finding(spec: Speculation) -> LawClaim:
     words = {
         "coupled": "the target token itself is committed, so the text depends on seed and law alone",
         "rejection": "min(1, p/q) and the residual law",
         "block": "block verification, 2403.10444",
     }
-    return Finding(True, f"accept: {spec.accept}: {words[spec.accept]}")
+    return LawClaim(True, f"accept: {spec.accept}: {words[spec.accept]}")
 
 
-def cache_findings(plan: Plan, block_causal: bool) -> list[Finding]:
+def cache_findings(plan: Plan, block_causal: bool) -> list[LawClaim]:
     if plan.cache is None:
         return []
     if plan.exact_cache(block_causal):
-        return [Finding(True, "cache: keys of finished blocks, which no later token changes: exact")]
-    return [Finding(False, f"cache: {plan.cache.kind}: keys of an earlier canvas are reused, out of date")]
+        return [LawClaim(True, "cache: keys of finished blocks, which no later token changes: exact")]
+    return [LawClaim(False, f"cache: {plan.cache.kind}: keys of an earlier canvas are reused, out of date")]
 
 
-def steps_findings(plan: Plan) -> list[Finding]:
+def steps_findings(plan: Plan) -> list[LawClaim]:
     if plan.steps == 1:
         return []
     if plan.remask == "low-confidence":
-        return [Finding(False, "re-mask: low-confidence depends on the values drawn, so it is not value-free")]
+        return [LawClaim(False, "re-mask: low-confidence depends on the values drawn, so it is not value-free")]
     if plan.remdm is not None and plan.remask == "remdm" and not plan.remdm.blind:
         return [
-            Finding(False, "re-mask: ReMDM-conf hides tokens of low confidence more often, so it is not value-free")
+            LawClaim(False, "re-mask: ReMDM-conf hides tokens of low confidence more often, so it is not value-free")
         ]
     words = f"ReMDM-{plan.remdm.strategy}" if plan.remdm and plan.remask == "remdm" else "the reverse transition"
     note = "equal to the one-pass law only if the network's conditionals are consistent"
-    return [Finding(True, f"re-mask: random by {words}, blind to values; a {plan.steps}-pass law, {note}")]
+    return [LawClaim(True, f"re-mask: random by {words}, blind to values; a {plan.steps}-pass law, {note}")]

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fef.decoding.network import failures_named
 from fef.decoding.plan import Speculation
-from fef.decoding.score import Look, row_lengths
+from fef.decoding.score import PredictionRequest, row_lengths
 from fef.decoding.session import Session
 from fef.laws.draws import Purpose, gumbels
 from fef.models.stale import StaleCache
@@ -38,7 +38,7 @@ def propose(session: Session, spec: Speculation, window_BW: Tensor) -> Drafts:
     if spec.draft == "stale":
         return stale_drafts(session, spec, window_BW)
     if spec.planner == "influence":
-        seen = session.scorer.look(session.requests, Look(window_BW, hidden=True))
+        seen = session.scorer.look(session.requests, PredictionRequest(window_BW, hidden=True))
         every_row_B = torch.ones_like(session.active_B)
         return dataclasses.replace(
             drawn(session, spec, seen.logits_BSV, window_BW, every_row_B), hidden_BWE=seen.hidden_BSE
@@ -67,12 +67,12 @@ def draft_logits(session: Session, spec: Speculation, window_BW: Tensor) -> tupl
     if session.carry is None:
         # under visible noise a marginal has seen its own site through the network, not through Lemma 1
         own_B = no_row_B if session.network.visible_noise else ~no_row_B
-        return session.scorer.look(session.requests, Look(window_BW)).logits_BSV, own_B
+        return session.scorer.look(session.requests, PredictionRequest(window_BW)).logits_BSV, own_B
     carry_BWV, carried_B = session.carry
     asked_BW = window_BW.masked_fill(carried_B[:, None], -1)
     if not bool((asked_BW >= 0).any()):
         return carry_BWV, no_row_B
-    fresh_BWV = session.scorer.look(session.requests, Look(asked_BW)).logits_BSV
+    fresh_BWV = session.scorer.look(session.requests, PredictionRequest(asked_BW)).logits_BSV
     return torch.where(carried_B[:, None, None], carry_BWV, fresh_BWV), ~carried_B
 
 

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from fef.decoding.score import Seen, row_lengths
+from fef.decoding.score import Prediction, row_lengths
 from fef.decoding.session import Session
 from fef.laws.influence import exact_influence
 
 __all__ = ["influence_of"]
 
 
-def influence_of(session: Session, slots_BS: Tensor, seen: Seen) -> Tensor:
+def influence_of(session: Session, slots_BS: Tensor, seen: Prediction) -> Tensor:
     """D [B, S, S] at temperature 1: the expected change (TV) of the law at slot j when slot i becomes known."""
     if session.plan.head is not None:
         assert seen.hidden_BSE is not None, "asked for where a head is used"
@@ -23,7 +23,7 @@ def influence_of(session: Session, slots_BS: Tensor, seen: Seen) -> Tensor:
     return probed(session, slots_BS, seen)
 
 
-def probed(session: Session, slots_BS: Tensor, seen: Seen) -> Tensor:
+def probed(session: Session, slots_BS: Tensor, seen: Prediction) -> Tensor:
     canvas, network = session.canvas, session.network
 
     def score(ids_RL: Tensor) -> Tensor:

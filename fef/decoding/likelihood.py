@@ -14,7 +14,7 @@ from fef.decoding.network import Network
 from fef.decoding.order import decoding_order
 from fef.decoding.plan import Plan
 from fef.decoding.requests import Requests
-from fef.decoding.score import Ask
+from fef.decoding.score import VerificationRequest
 from fef.decoding.session import Session
 from fef.errors import OptionError
 
@@ -28,7 +28,7 @@ def score_canvas(network: Network, plan: Plan, requests: Requests, tokens_BL: Te
 
     Raises OptionError for plans without a one-pass chain law.
     """
-    chain = plan.speculation is not None or (plan.choice.in_order and plan.choice.quota.one)
+    chain = plan.speculation is not None or (plan.rule.in_order and plan.rule.transfer.one)
     if plan.steps > 1 or not chain or plan.cache is not None:
         raise OptionError(
             f"{plan.method} with these options has no one-pass chain law to score under. Use method='sequential', or "
@@ -43,7 +43,7 @@ def score_canvas(network: Network, plan: Plan, requests: Requests, tokens_BL: Te
         slots_BW = session.next_slots(WINDOW)
         given_BW = tokens_BL.gather(1, slots_BW.clamp(min=0))
         count_B = (slots_BW >= 0).sum(1)
-        ask = Ask(slots_BW, given_BW, count_B, WINDOW, count_B)
+        ask = VerificationRequest(slots_BW, given_BW, count_B, WINDOW, count_B)
         logp_BWV = session.law(session.scorer.targets(session.requests, ask).logits_BTV, slots_BW, given_BW)
         logp_BW = logp_BWV.gather(-1, given_BW[..., None])[..., 0]
         session.canvas.write(slots_BW, given_BW, logp_BW, torch.full_like(logp_BW, torch.nan), slots_BW >= 0)

@@ -11,7 +11,7 @@ from torch import Tensor
 from fef.decoding.canvas import Canvas
 from fef.decoding.network import Network
 from fef.decoding.requests import Requests
-from fef.decoding.score import Ask, Look, Seen, Targets, row_lengths
+from fef.decoding.score import Prediction, PredictionRequest, Targets, VerificationRequest, row_lengths
 from fef.models.packed import REVEALED, PackedSession
 
 __all__ = ["PackedScorer"]
@@ -54,7 +54,7 @@ class PackedScorer:
         assert self.session is not None, "a pass begins before it is asked anything"
         return self.session
 
-    def look(self, requests: Requests, look: Look) -> Seen:
+    def look(self, requests: Requests, look: PredictionRequest) -> Prediction:
         assert look.suspects_BC is None and not look.hidden, "no preset asks for this under the packed law"
         slots_BS = look.slots_BS
         asked_B1 = (slots_BS >= 0).any(1, keepdim=True)
@@ -62,9 +62,9 @@ class PackedScorer:
         _, logits_BGSV = self.extend(requests, references_B1, slots_BS[:, :0], slots_BS[:, None])
         self.passes.absorb(asked_B1[:, 0].long())
         self.waiting_B1 = torch.where(asked_B1, -1, self.waiting_B1)
-        return Seen(logits_BGSV[:, 0])
+        return Prediction(logits_BGSV[:, 0])
 
-    def targets(self, requests: Requests, ask: Ask) -> Targets:
+    def targets(self, requests: Requests, ask: VerificationRequest) -> Targets:
         """References for the waiting token and the drafts, targets at the drafts, and draft groups: one behind the drafts,
         whose first member is the bonus target (it sees every draft and nothing else of its group), and one at each
         anchor."""

@@ -8,11 +8,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fef.decoding.choice import Candidates
 from fef.decoding.influence import influence_of
-from fef.decoding.score import Look, Seen
+from fef.decoding.score import Prediction, PredictionRequest
 from fef.decoding.session import Session
 from fef.decoding.takeback import remember, rows_to_check, suspects, take_back
+from fef.decoding.unmask import Candidates
 from fef.laws.draws import Purpose
 from fef.laws.pipeline import log_law
 
@@ -35,39 +35,39 @@ def plain_round(session: Session) -> None:
     session.notify(look.slots_BS.masked_fill(~here_BS, -1), tokens_BS, take_BS)
 
 
-def next_look(session: Session) -> Look:
-    choice, revoke = session.plan.choice, session.plan.revoke
+def next_look(session: Session) -> PredictionRequest:
+    rule, revoke = session.plan.rule, session.plan.revoke
     slots_BS = candidates(session)
     if revoke is None:
-        return Look(slots_BS, hidden=choice.reads_hidden)
+        return PredictionRequest(slots_BS, hidden=rule.reads_hidden)
     checks_B = rows_to_check(session, revoke)
     if not bool(checks_B.any()):
-        return Look(slots_BS, hidden=choice.reads_hidden)
+        return PredictionRequest(slots_BS, hidden=rule.reads_hidden)
     if not revoke.commits:
         slots_BS = slots_BS.masked_fill(checks_B[:, None], -1)
-    return Look(
-        slots_BS, suspects(session, revoke, checks_B), revoke.masked, revoke.together, checks_B, choice.reads_hidden
+    return PredictionRequest(
+        slots_BS, suspects(session, revoke, checks_B), revoke.masked, revoke.together, checks_B, rule.reads_hidden
     )
 
 
 def candidates(session: Session) -> Tensor:
     """Slots that the rule may choose from or look at, in decoding order: [B, S], -1 where there are fewer."""
-    if session.plan.choice.looks_ahead:
+    if session.plan.rule.looks_ahead:
         open_BL = session.canvas.pending_BL & session.active_B[:, None]
         return session.canvas.next_slots(int(open_BL.sum(1).max()), open_BL)
-    if session.plan.choice.in_order:
-        return session.next_slots(int(session.plan.choice.quota(session.progress).max()))
+    if session.plan.rule.in_order:
+        return session.next_slots(int(session.plan.rule.transfer(session.progress).max()))
     return session.next_slots(int(session.pending_BL.sum(1).max()))
 
 
-def choose_and_commit(session: Session, slots_BS: Tensor, seen: Seen) -> tuple[Tensor, Tensor]:
+def choose_and_commit(session: Session, slots_BS: Tensor, seen: Prediction) -> tuple[Tensor, Tensor]:
     """Draw a token at each slot, let the rule choose, commit. Returns the tokens and which were committed, [B, S]."""
     if not slots_BS.shape[1]:
         return slots_BS, slots_BS >= 0
     plan, logits_BSV = session.plan, seen.logits_BSV
     logp_BSV, plain_BSV = session.law(logits_BSV, slots_BS), session.unit_law(logits_BSV, slots_BS)
     # a slot that is drawn once is drawn with the noise that every chain decoder uses there
-    redraws = plan.choice.reads_tokens or plan.revoke is not None
+    redraws = plan.rule.reads_tokens or plan.revoke is not None
     site = session.site(slots_BS, session.passes.attempt_B if redraws else None)
     tokens_BS = session.noise.categorical(logp_BSV, site, Purpose.TOKEN)
     found = Candidates(
@@ -75,17 +75,17 @@ def choose_and_commit(session: Session, slots_BS: Tensor, seen: Seen) -> tuple[T
         tokens_BS,
         plain_BSV,
         lambda: log_law(logits_BSV, session.sampling.ungreedy()),
-        plan.choice.quota(session.progress),
+        plan.rule.transfer(session.progress),
         distance_in_block(session, slots_BS),
         session.canvas.ids_BL.shape[1],
         session.noise,
         session.site(slots_BS, session.passes.attempt_B),
         session.memory,
         lambda: influence_of(session, slots_BS, seen),
-        ~session.within_BL.gather(1, slots_BS.clamp(min=0)) if plan.choice.looks_ahead else None,
+        ~session.within_BL.gather(1, slots_BS.clamp(min=0)) if plan.rule.looks_ahead else None,
     )
-    take_BS = plan.choice.select(found) & found.real_BS
-    session.commit(slots_BS, tokens_BS, logp_BSV, plain_BSV, take_BS, fill=not plan.choice.in_order)
+    take_BS = plan.rule.select(found) & found.real_BS
+    session.commit(slots_BS, tokens_BS, logp_BSV, plain_BSV, take_BS, fill=not plan.rule.in_order)
     if plan.revoke is not None and plan.revoke.recent:
         remember(session, plan.revoke, slots_BS, plain_BSV, take_BS)
     return tokens_BS, take_BS

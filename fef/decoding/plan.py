@@ -9,8 +9,8 @@ from typing import Literal, Protocol
 from torch import Tensor
 
 from fef.decoding.canvas import Canvas
-from fef.decoding.choice import Choice, InOrder
 from fef.decoding.revoke import Revoke
+from fef.decoding.unmask import InOrder, UnmaskRule
 from fef.laws.pipeline import Cut
 from fef.models.demask import DependencyHead
 
@@ -115,8 +115,8 @@ class Plan:
     law: which conditionals of the denoiser are sampled ("rows": one plain forward a prefix state; "packed": the packed
     attention pattern), after `guidance`. aligned_blocks: blocks begin at multiples of `block_length` on the canvas, as in
     the attention of block-causal networks, and not at the first open slot. stays_open: finished blocks are a part of the next
-    one, so that their tokens may be taken back there. A round speculates, or replays the choice rule
-    on `replay` states ahead, or commits what `choice` selects of independent draws; `revoke` may take tokens back. cache:
+    one, so that their tokens may be taken back there. A round speculates, or replays the rule rule
+    on `replay` states ahead, or commits what `rule` selects of independent draws; `revoke` may take tokens back. cache:
     keys kept between passes. steps, schedule, remask, remdm: denoising passes and what lies between them. head: predicts
     influences for the rules that ask for them; without one they are probed, `probe_values` a slot (None: all). banned: ids
     never sampled. after_eos: "eos" makes "after EOS comes EOS" a part of the law (`fef.decoding.canvas.EosRule`), "free"
@@ -131,7 +131,7 @@ class Plan:
     aligned_blocks: bool = False
     stays_open: bool = False
     speculation: Speculation | None = None
-    choice: Choice = InOrder()
+    rule: UnmaskRule = InOrder()
     replay: int = 0
     revoke: Revoke | None = None
     cache: CacheRule | None = None
@@ -149,7 +149,7 @@ class Plan:
     greedy: bool = False
 
     def end_token(self, eos_id: int | None) -> int | None:
-        """The end token behind which the law leaves no choice, of a network that ends texts with `eos_id`; None if it always
+        """The end token behind which the law leaves no rule, of a network that ends texts with `eos_id`; None if it always
         does."""
         return None if self.after_eos == "free" or eos_id in self.banned else eos_id
 

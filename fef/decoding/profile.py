@@ -14,7 +14,7 @@ from fef.decoding.network import Network
 from fef.decoding.order import decoding_order
 from fef.decoding.plan import Plan
 from fef.decoding.requests import Requests
-from fef.decoding.score import Look
+from fef.decoding.score import PredictionRequest
 from fef.decoding.session import Session
 
 __all__ = ["masked_nats"]
@@ -40,7 +40,9 @@ def masked_nats(network: Network, plan: Plan, requests: Requests, tokens_BL: Ten
         unknown_BS = torch.full(next_BS.shape, torch.nan, dtype=torch.float64, device=next_BS.device)
         session.canvas.write(next_BS, tokens_BL.gather(1, next_BS), unknown_BS, unknown_BS, next_BS >= 0)
         masked_BS = session.next_slots(int(open_B[0]) - count)
-        logp_BSV = session.law(session.scorer.look(session.requests, Look(masked_BS)).logits_BSV, masked_BS)
+        logp_BSV = session.law(
+            session.scorer.look(session.requests, PredictionRequest(masked_BS)).logits_BSV, masked_BS
+        )
         logp_BS = logp_BSV.gather(-1, tokens_BL.gather(1, masked_BS)[..., None])[..., 0]
         nats.append(-logp_BS.mean(1))
         done = count

@@ -1,4 +1,4 @@
-"""Lossless greedy speculation: replay a choice rule several rounds ahead and keep what it would have done (SSD 2510.04147,
+"""Lossless greedy speculation: replay a rule rule several rounds ahead and keep what it would have done (SSD 2510.04147,
 FreeDave 2510.00294).
 
 The draft chain applies the rule again and again with the logits of the current canvas. One call scores the canvases of the
@@ -16,7 +16,7 @@ from torch import Tensor
 from fef.decoding.canvas import Canvas
 from fef.decoding.plain import choose_and_commit
 from fef.decoding.rows import RowsScorer
-from fef.decoding.score import Look, Seen
+from fef.decoding.score import Prediction, PredictionRequest
 from fef.decoding.session import Session
 
 __all__ = ["replay_round"]
@@ -62,12 +62,14 @@ def replay_round(session: Session) -> None:
 def rule_logits(session: Session, scorer: RowsScorer, slots_BL: Tensor) -> Tensor:
     """Logits [B, L, V] at the current canvas: those that the last round left, else from a pass."""
     if session.carry is None:
-        return scorer.look(session.requests, Look(slots_BL)).logits_BSV
+        return scorer.look(session.requests, PredictionRequest(slots_BL)).logits_BSV
     carry_BLV, carried_B = session.carry
     asked_BL = slots_BL.masked_fill(carried_B[:, None], -1)
     if not bool((asked_BL >= 0).any()):
         return carry_BLV
-    return torch.where(carried_B[:, None, None], carry_BLV, scorer.look(session.requests, Look(asked_BL)).logits_BSV)
+    return torch.where(
+        carried_B[:, None, None], carry_BLV, scorer.look(session.requests, PredictionRequest(asked_BL)).logits_BSV
+    )
 
 
 def rule_step(session: Session, canvas: Canvas, logits_BLV: Tensor) -> Canvas:
@@ -75,7 +77,7 @@ def rule_step(session: Session, canvas: Canvas, logits_BLV: Tensor) -> Canvas:
     ahead = session.with_canvas(canvas.copy())
     slots_BS = ahead.next_slots(int(ahead.pending_BL.sum(1).max()))
     at_BSV = slots_BS.clamp(min=0)[..., None].expand(-1, -1, logits_BLV.shape[-1])
-    choose_and_commit(ahead, slots_BS, Seen(logits_BLV.gather(1, at_BSV)))
+    choose_and_commit(ahead, slots_BS, Prediction(logits_BLV.gather(1, at_BSV)))
     return ahead.canvas
 
 

@@ -8,7 +8,7 @@ from fef.decoding.canvas import Canvas
 from fef.decoding.network import Network
 from fef.decoding.order import block_numbers, block_sizes
 from fef.decoding.plan import CacheKind, CacheRule, Guidance, Plan
-from fef.decoding.quota import DreamShare, EvenShare
+from fef.decoding.transfer import DreamShare, EvenShare
 from fef.errors import OptionError
 from fef.models.demask import DependencyHead, load_head
 
@@ -45,15 +45,15 @@ def check_blocks(order: str, block_length: int | None) -> None:
 
 def check_steps(plan: Plan, canvas: Canvas) -> None:
     """Each block of a canvas takes one step or more of those that its blocks share."""
-    quota = plan.choice.quota
-    if not isinstance(quota, EvenShare | DreamShare) or quota.steps is None:
+    transfer = plan.rule.transfer
+    if not isinstance(transfer, EvenShare | DreamShare) or transfer.steps is None:
         return
     sizes_BN = block_sizes(block_numbers(canvas, plan.block_length, plan.aligned_blocks))
     blocks = int((sizes_BN > 0).sum(1).max())
-    if quota.steps < blocks:
+    if transfer.steps < blocks:
         raise OptionError(
-            f"steps={quota.steps} are fewer than the {blocks} blocks of the canvas, each of which takes one or more. Give at "
-            "least as many, or a larger block_length."
+            f"steps={transfer.steps} are fewer than the {blocks} blocks of the canvas, each of which takes one or more. Give "
+            "at least as many, or a larger block_length."
         )
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from fef.decoding.memory import Memory
-from fef.laws.finding import Finding
+from fef.laws.claim import LawClaim
 
 __all__ = ["Revoke", "Suspects"]
 
@@ -78,4 +78,4 @@ class Revoke(Protocol):
         """Tokens to take back, bool [B, C]."""
         ...
 
-    def finding(self) -> Finding: ...
+    def claim(self) -> LawClaim: ...

@@ -12,7 +12,7 @@ from fef.decoding.canvas import Canvas
 from fef.decoding.network import Network
 from fef.decoding.plan import Guidance
 from fef.decoding.requests import Requests
-from fef.decoding.score import Ask, Look, Seen, Targets, row_lengths
+from fef.decoding.score import Prediction, PredictionRequest, Targets, VerificationRequest, row_lengths
 
 __all__ = ["RowsScorer", "bill_canvas", "prefix_states"]
 
@@ -30,20 +30,22 @@ class RowsScorer:
         self.time_B = self.time_B.index_copy(0, rows, time_B[rows])
         return None
 
-    def look(self, requests: Requests, look: Look) -> Seen:
+    def look(self, requests: Requests, look: PredictionRequest) -> Prediction:
         canvas, slots_BS, suspects_BC = requests.canvas, look.slots_BS, look.suspects_BC
         if look.hidden:
             bill_canvas(requests, (slots_BS >= 0).any(1))
             states_BSE, logits_BSV = self.network.hidden_at(canvas.ids_BL, slots_BS.clamp(min=0), canvas.lengths_B)
-            return Seen(logits_BSV, hidden_BSE=states_BSE)
+            return Prediction(logits_BSV, hidden_BSE=states_BSE)
         if suspects_BC is not None and look.masked:
             return self.look_without(requests, slots_BS, suspects_BC, look.together)
         S = slots_BS.shape[1]
         at_BN = slots_BS if suspects_BC is None else torch.cat([slots_BS, suspects_BC], 1)
         logits_BNV = self.score(requests, canvas.ids_BL[:, None], self.keep_BL(canvas)[:, None], at_BN[:, None])[:, 0]
-        return Seen(logits_BNV[:, :S], None if suspects_BC is None else logits_BNV[:, S:])
+        return Prediction(logits_BNV[:, :S], None if suspects_BC is None else logits_BNV[:, S:])
 
-    def look_without(self, requests: Requests, slots_BS: Tensor, suspects_BC: Tensor, together: bool = False) -> Seen:
+    def look_without(
+        self, requests: Requests, slots_BS: Tensor, suspects_BC: Tensor, together: bool = False
+    ) -> Prediction:
         """Suspects in the shadow of a transformer's own pass; for another denoiser, a row each with that position masked."""
         canvas = requests.canvas
         if self.network.casts_shadows:
@@ -51,7 +53,7 @@ class RowsScorer:
             bill_canvas(requests, (slots_BS >= 0).any(1) | (suspects_BC >= 0).any(1), (shadows_BC >= 0).sum(1))
             at_BS = slots_BS.clamp(min=0)
             seen = self.network.full_pass(canvas.ids_BL, at_BS, shadows_BC, canvas.lengths_B, together=together)
-            return Seen(seen.logits_RSV, seen.shadow_RCV[:, : suspects_BC.shape[1]])
+            return Prediction(seen.logits_RSV, seen.shadow_RCV[:, : suspects_BC.shape[1]])
         C, S = suspects_BC.shape[1], slots_BS.shape[1]
         states_BNL = canvas.ids_BL[:, None].expand(-1, C + 1, -1)
         hidden_BCL = states_BNL[:, 1:].scatter(2, suspects_BC.clamp(min=0)[..., None], self.network.mask_id)
@@ -59,9 +61,9 @@ class RowsScorer:
         at_BNP[:, 0, :S], at_BNP[:, 1:, 0] = slots_BS, suspects_BC
         keep_BNL = self.keep_BL(canvas)[:, None].expand_as(states_BNL)
         logits_BNPV = self.score(requests, torch.cat([states_BNL[:, :1], hidden_BCL], 1), keep_BNL, at_BNP)
-        return Seen(logits_BNPV[:, 0, :S], logits_BNPV[:, 1:, 0])
+        return Prediction(logits_BNPV[:, 0, :S], logits_BNPV[:, 1:, 0])
 
-    def targets(self, requests: Requests, ask: Ask) -> Targets:
+    def targets(self, requests: Requests, ask: VerificationRequest) -> Targets:
         canvas = requests.canvas
         prefix_BP, draft_BP = ask.slots_BS[:, : ask.count - 1], ask.draft_BW[:, : ask.count - 1]
         states_BTL = prefix_states(canvas.ids_BL, prefix_BP, draft_BP)

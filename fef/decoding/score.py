@@ -18,11 +18,11 @@ from torch import Tensor
 from fef.decoding.canvas import Canvas
 from fef.decoding.requests import Requests
 
-__all__ = ["Ask", "Look", "Scorer", "Seen", "Targets", "row_lengths"]
+__all__ = ["Prediction", "PredictionRequest", "Scorer", "Targets", "VerificationRequest", "row_lengths"]
 
 
 @dataclass(frozen=True)
-class Look:
+class PredictionRequest:
     """What to look at. slots_BS: open slots. suspects_BC: committed positions (-1: none). masked: look at each suspect as if
     its position were masked. together: by masks in the shadow of suspects and slots that see one another. checks_B: rows [B]
     that look at their suspects in this round. hidden: give final hidden states at the slots, too."""
@@ -36,7 +36,7 @@ class Look:
 
 
 @dataclass(frozen=True)
-class Seen:
+class Prediction:
     """Logits at slots [B, S, V] and at suspects [B, C, V], and final hidden states at slots [B, S, E], as far as asked."""
 
     logits_BSV: Tensor
@@ -45,7 +45,7 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Ask:
+class VerificationRequest:
     """What to verify in a round.
 
     slots_BS: the window, the bonus slot and the slots to draft ahead, in order. draft_BW: the drafts. width_B: drafts of
@@ -97,11 +97,11 @@ class Scorer(Protocol):
         [R, S, V] for `slots_RS` at no further cost."""
         ...
 
-    def look(self, requests: Requests, look: Look) -> Seen:
+    def look(self, requests: Requests, look: PredictionRequest) -> Prediction:
         """One pass over the canvas."""
         ...
 
-    def targets(self, requests: Requests, ask: Ask) -> Targets: ...
+    def targets(self, requests: Requests, ask: VerificationRequest) -> Targets: ...
 
     def committed(self, slots_BS: Tensor, accepted_B: Tensor, commit_B: Tensor) -> None: ...
 

@@ -23,11 +23,11 @@ from fef.decoding.order import block_sizes
 from fef.decoding.packed import PackedScorer
 from fef.decoding.passes import PassState, next_passes, open_passes
 from fef.decoding.plan import Plan
-from fef.decoding.quota import Progress
 from fef.decoding.requests import Requests
 from fef.decoding.rows import RowsScorer
 from fef.decoding.score import Scorer
 from fef.decoding.stale import BlockCausalScorer, StaleScorer
+from fef.decoding.transfer import Progress
 from fef.laws.draws import Noise, Site
 from fef.laws.noise import Schedule, SiteNoise
 from fef.laws.pipeline import Sampling, log_law

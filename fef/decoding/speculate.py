@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fef.decoding.draft import Drafts, propose
 from fef.decoding.plan import Speculation
-from fef.decoding.score import Ask, Targets
+from fef.decoding.score import Targets, VerificationRequest
 from fef.decoding.session import Session
 from fef.laws.accept import ACCEPT
 from fef.laws.window import chance_of_runs, likely_ends, worthwhile
@@ -32,7 +32,7 @@ def speculative_round(session: Session, spec: Speculation) -> None:
     chance_BX = chance_to_be_reached(session, spec, drafts, slots_BS[:, :width])
     width_B = torch.minimum((slots_BS[:, :width] >= 0).sum(1), worthwhile(chance_BX, spec.survival))
     targets_B = torch.minimum((slots_BT >= 0).sum(1), width_B + int(spec.bonus))
-    ask = Ask(slots_BS, draft_BW, width_B, count, targets_B, drafts.known_B, ahead)
+    ask = VerificationRequest(slots_BS, draft_BW, width_B, count, targets_B, drafts.known_B, ahead)
     targets = verify(session, spec, ask, drafts, chance_BX)
     logp_BTV = session.law(targets.logits_BTV, slots_BT, draft_BW)
     site_BT = session.site(slots_BT, session.passes.attempt_B)
@@ -66,7 +66,7 @@ def chance_to_be_reached(session: Session, spec: Speculation, drafts: Drafts, wi
     return chance_of_runs(holds_BW.masked_fill(window_BW < 0, 1.0))
 
 
-def verify(session: Session, spec: Speculation, ask: Ask, drafts: Drafts, chance_BX: Tensor) -> Targets:
+def verify(session: Session, spec: Speculation, ask: VerificationRequest, drafts: Drafts, chance_BX: Tensor) -> Targets:
     """Targets of a round. Where the first target is known, its row asks for the others only, and for nothing if there are
     none."""
     first_B1V = drafts.logits_BWV[:, :1]
@@ -80,7 +80,7 @@ def verify(session: Session, spec: Speculation, ask: Ask, drafts: Drafts, chance
     anchor_BG = None
     if ask.ahead and spec.anchors:
         anchor_BG = likely_ends(chance_BX, width_B, spec.anchors)
-    asked = Ask(slots_BS, ask.draft_BW, width_B, ask.count, targets_B, known_B, ask.ahead, anchor_BG)
+    asked = VerificationRequest(slots_BS, ask.draft_BW, width_B, ask.count, targets_B, known_B, ask.ahead, anchor_BG)
     targets = session.scorer.targets(session.requests, asked)
     known_first_B1V = torch.where(known_B[:, None, None], first_B1V, targets.logits_BTV[:, :1])
     targets.logits_BTV = torch.cat([known_first_B1V, targets.logits_BTV[:, 1:]], dim=1)

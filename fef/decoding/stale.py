@@ -13,7 +13,7 @@ from fef.decoding.network import Network
 from fef.decoding.plan import CacheRule, Guidance
 from fef.decoding.requests import Requests
 from fef.decoding.rows import RowsScorer
-from fef.decoding.score import Look, Seen, row_lengths
+from fef.decoding.score import Prediction, PredictionRequest, row_lengths
 from fef.models.stale import StaleCache
 from fef.models.transformer import Transformer
 
@@ -40,7 +40,7 @@ class StaleScorer(RowsScorer):
         self.within_BL = within_BL
         return super().pass_began(requests, rows, slots_RS, within_BL, time_B)
 
-    def look(self, requests: Requests, look: Look) -> Seen:
+    def look(self, requests: Requests, look: PredictionRequest) -> Prediction:
         assert look.masked and not look.together and not look.hidden, "no preset asks for this with a cache"
         slots_BS, suspects_BC = look.slots_BS, look.suspects_BC
         if suspects_BC is not None and not self.network.casts_shadows:
@@ -64,7 +64,7 @@ class StaleScorer(RowsScorer):
         ]
         return together(parts, len(slots_BS))
 
-    def full_look(self, requests: Requests, rows: Tensor, slots_RS: Tensor, suspects_RC: Tensor) -> Seen:
+    def full_look(self, requests: Requests, rows: Tensor, slots_RS: Tensor, suspects_RC: Tensor) -> Prediction:
         """A plain pass of these rows, whose keys are kept."""
         canvas = requests.canvas
         asked_R = (slots_RS >= 0).any(1) | (suspects_RC >= 0).any(1)
@@ -77,9 +77,9 @@ class StaleScorer(RowsScorer):
         self.cache.put(rows, seen.past)
         self.kept_B[rows] = True
         self.pending_BL[rows] = canvas.pending_BL[rows]
-        return Seen(seen.logits_RSV, seen.shadow_RCV)
+        return Prediction(seen.logits_RSV, seen.shadow_RCV)
 
-    def small_look(self, requests: Requests, rows: Tensor, slots_RS: Tensor, suspects_RC: Tensor) -> Seen:
+    def small_look(self, requests: Requests, rows: Tensor, slots_RS: Tensor, suspects_RC: Tensor) -> Prediction:
         """A pass over the positions that the rule computes anew."""
         assert self.cache is not None, "a full pass comes first"
         canvas = requests.canvas
@@ -91,7 +91,7 @@ class StaleScorer(RowsScorer):
         stored_BL = torch.zeros_like(fresh_BL).index_copy(0, rows, fresh_RL)
         self.cache.store(stored_BL, owner_B)
         self.pending_BL[rows] = canvas.pending_BL[rows]
-        return Seen(logits_RSV)
+        return Prediction(logits_RSV)
 
     def bill(self, requests: Requests, rows: Tensor, busy_R: Tensor, tokens_R: Tensor) -> None:
         zero_B = torch.zeros_like(self.looks_B)
@@ -131,7 +131,7 @@ class StaleScorer(RowsScorer):
             self.pending_BL = self.pending_BL[rows]
 
 
-def together(parts: list[tuple[Tensor, Seen]], count: int) -> Seen:
+def together(parts: list[tuple[Tensor, Prediction]], count: int) -> Prediction:
     """What rows saw in passes of their own, as one batch."""
     first = parts[0][1]
     logits_BSV = first.logits_BSV.new_zeros(count, *first.logits_BSV.shape[1:])
@@ -141,7 +141,7 @@ def together(parts: list[tuple[Tensor, Seen]], count: int) -> Seen:
         if seen.suspect_BCV is not None:
             suspect_BCV = seen.suspect_BCV.new_zeros(count, *seen.suspect_BCV.shape[1:])
             suspect_BCV[rows] = seen.suspect_BCV
-    return Seen(logits_BSV, suspect_BCV)
+    return Prediction(logits_BSV, suspect_BCV)
 
 
 class BlockCausalScorer(RowsScorer):

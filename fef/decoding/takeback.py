@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from fef.decoding.revoke import Revoke, Suspects
-from fef.decoding.score import Look, Seen
+from fef.decoding.score import Prediction, PredictionRequest
 from fef.decoding.session import Session
 
 __all__ = ["remember", "rows_to_check", "suspects", "take_back"]
@@ -45,7 +45,7 @@ def suspects(session: Session, revoke: Revoke, checks_B: Tensor) -> Tensor:
     return index_BC.masked_fill(~suspect_BL.gather(1, index_BC), -1)
 
 
-def take_back(session: Session, look: Look, seen: Seen, new_BL: Tensor) -> None:
+def take_back(session: Session, look: PredictionRequest, seen: Prediction, new_BL: Tensor) -> None:
     """Open the slots again whose tokens the rule does not keep. new_BL: slots committed in this round."""
     revoke, canvas, eos = session.plan.revoke, session.canvas, session.eos
     suspects_BC, checks_B = look.suspects_BC, look.checks_B

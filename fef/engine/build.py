@@ -25,7 +25,7 @@ from fef.models.device import device_name
 from fef.models.transformer import Transformer
 from fef.readers import real, several, shown, token_id, token_ids, whole_from
 
-__all__ = ["Built", "EngineOptions", "build", "cache_budget"]
+__all__ = ["EngineOptions", "EngineParts", "build", "cache_budget"]
 
 CPU_MEMORY_GB = 4.0
 _GPU_SHARE = 0.7  # of the free memory for caches; the rest is for the passes themselves
@@ -92,8 +92,8 @@ class EngineOptions:
 
 
 @dataclass
-class Built:
-    """The parts. slots: requests at once; one more slot is spare. what: for which network and device costs hold."""
+class EngineParts:
+    """The parts. slots: requests at once; one more slot is spare. cost_key: for which network and device costs hold."""
 
     table: SlotTable
     slots: int
@@ -104,10 +104,10 @@ class Built:
     runner: Runs
     vocabulary: Vocabulary
     banned: list[int]
-    what: dict[str, Any]
+    cost_key: dict[str, Any]
 
 
-def build(network: Transformer, options: EngineOptions, note: Callable[[str], None]) -> Built:
+def build(network: Transformer, options: EngineOptions, note: Callable[[str], None]) -> EngineParts:
     config = network.config
     device, dtype = network.device, network.embed.weight.dtype
     shapes = [RoundShape(window, options.anchors) for window in sorted(set(options.windows))]
@@ -140,7 +140,7 @@ def build(network: Transformer, options: EngineOptions, note: Callable[[str], No
     else:
         threads = torch.get_num_threads() if options.threads is None else options.threads
         runner = TorchPasses(state, TorchForward(network, layers, cache, table), vocabulary, network.mask_id, threads)
-    what = {
+    cost_key = {
         "network": network.name,
         "weights": network.weight_format,
         "device": device_name(device),
@@ -148,7 +148,9 @@ def build(network: Transformer, options: EngineOptions, note: Callable[[str], No
         "anchors": options.anchors,
         "context": context,
     }
-    return Built(table, slots, slot_bytes, shapes, state, cache, runner, vocabulary, sampling.banned.tolist(), what)
+    return EngineParts(
+        table, slots, slot_bytes, shapes, state, cache, runner, vocabulary, sampling.banned.tolist(), cost_key
+    )
 
 
 def check_current(device: torch.device) -> None:

@@ -23,9 +23,9 @@ _MEMORY = 500.0  # rounds after which an observation counts half
 @dataclass
 class CostTable:
     """Seconds of a round by (rows, window), inf where memory does not suffice: a median of replays on a GPU, a moving mean of
-    the rounds run on a CPU. what: the network, device and so on that it holds for."""
+    the rounds run on a CPU. cost_key: the network, device and so on that it holds for."""
 
-    what: dict[str, Any] = field(default_factory=dict)
+    cost_key: dict[str, Any] = field(default_factory=dict)
     seconds: dict[tuple[int, int], float] = field(default_factory=dict)
 
     def cost(self, rows: int, window: int) -> float | None:
@@ -44,25 +44,26 @@ class CostTable:
     def save(self, path: Path | str) -> None:
         """Write the table as JSON, for `load`."""
         rows = [{"rows": r, "window": w, "seconds": s} for (r, w), s in sorted(self.seconds.items())]
-        Path(path).write_text(json.dumps({"what": self.what, "rounds": rows}, indent=1), encoding="utf-8")
+        Path(path).write_text(json.dumps({"cost_key": self.cost_key, "rounds": rows}, indent=1), encoding="utf-8")
 
     @classmethod
-    def load(cls, path: Path, what: dict[str, Any]) -> CostTable:
-        """A saved table. Raises InputError for a file that cannot be read or that holds for something else than `what`."""
+    def load(cls, path: Path, cost_key: dict[str, Any]) -> CostTable:
+        """A saved table. Raises InputError for a file that cannot be read or that holds for another `cost_key`."""
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
             table = cls(
-                dict(found["what"]), {(int(e["rows"]), int(e["window"])): float(e["seconds"]) for e in found["rounds"]}
+                dict(found["cost_key"]),
+                {(int(e["rows"]), int(e["window"])): float(e["seconds"]) for e in found["rounds"]},
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(
                 f"{path} is no table of pass costs: {error}. Write one with Engine.measure().save()."
             ) from None
-        for name, value in what.items():
-            if table.what.get(name) != value:
+        for name, value in cost_key.items():
+            if table.cost_key.get(name) != value:
                 raise InputError(
-                    f"{path} holds costs for {name} {table.what.get(name)!r}; this engine has {value!r}. Measure again with "
-                    "Engine.measure()."
+                    f"{path} holds costs for {name} {table.cost_key.get(name)!r}; this engine has {value!r}. Measure again "
+                    "with Engine.measure()."
                 )
         return table
 

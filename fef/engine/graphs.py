@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fef.engine.mailbox import on_device
+from fef.engine.host_copies import on_device
 from fef.engine.runner import Passes, PassKind
 from fef.errors import EngineError
 

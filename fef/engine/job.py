@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from fef.decoding.certificate import Certificate
-from fef.engine.requests import Filled, Request
+from fef.engine.requests import EngineResult, Request
 from fef.errors import FefError
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class Job:
     certificate: Certificate
     began: float  # seconds on the engine's clock, as the other times
     status: Status = "waiting"
-    filled: Filled | None = None
+    filled: EngineResult | None = None
     error: FefError | None = None
     first_token: float | None = None
     ended: float | None = None
@@ -42,7 +42,7 @@ class Job:
     def finished(self) -> bool:
         return self.status in ("done", "failed", "cancelled")
 
-    def result(self) -> Filled:
+    def result(self) -> EngineResult:
         """The filled canvas. Raises EngineError or DenoiserError where the request failed or was cancelled."""
         while not self.finished:
             self.engine.step()

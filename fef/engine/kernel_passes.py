@@ -13,6 +13,7 @@ from torch import Tensor
 from fef.engine.advance import Drawn
 from fef.engine.cache import SlotCache
 from fef.engine.draws import Vocabulary
+from fef.engine.host_copies import on_device
 from fef.engine.kernels.advance import advance
 from fef.engine.kernels.attention import packed_attention
 from fef.engine.kernels.collect import collect
@@ -22,7 +23,6 @@ from fef.engine.kernels.linear import gated_linear, linear, linear_parts, split_
 from fef.engine.kernels.load import load
 from fef.engine.kernels.norm import add_rms_norm, rms_norm
 from fef.engine.kernels.rotate import rotate_and_store
-from fef.engine.mailbox import on_device
 from fef.engine.runner import PassKind
 from fef.engine.slots import SlotState
 from fef.engine.weights import LayerWeights, Matrix

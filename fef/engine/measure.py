@@ -6,7 +6,7 @@ import statistics
 
 import torch
 
-from fef.engine.build import Built
+from fef.engine.build import EngineParts
 from fef.engine.graphs import GraphRunner
 from fef.engine.runner import PassKind
 from fef.engine.slots import PassRequest
@@ -16,7 +16,7 @@ __all__ = ["round_seconds"]
 _REPLAYS = 7
 
 
-def round_seconds(built: Built, kind: PassKind, rows: int) -> float:
+def round_seconds(built: EngineParts, kind: PassKind, rows: int) -> float:
     """Median seconds of a round of that many rows, each with half its canvas to fill. Captures the graph if need be.
 
     The rows are the spare slot many times over, so no request is touched. Raises EngineError as `GraphRunner.run`.

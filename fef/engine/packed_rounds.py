@@ -18,18 +18,18 @@ import numpy as np
 import torch
 
 from fef.decoding.certificate import Certificate
-from fef.decoding.choice import InOrder
 from fef.decoding.network import Network
 from fef.decoding.plan import Plan
-from fef.decoding.quota import PerRound
-from fef.engine.build import Built, EngineOptions, build
+from fef.decoding.transfer import PerRound
+from fef.decoding.unmask import InOrder
+from fef.engine.build import EngineOptions, EngineParts, build
 from fef.engine.costs import CostTable, Survival, choose_shape
 from fef.engine.forward import Bounds
 from fef.engine.graphs import GraphRunner
+from fef.engine.host_copies import HostCopies
 from fef.engine.job import Job, Status
-from fef.engine.mailbox import Mailbox
 from fef.engine.measure import round_seconds
-from fef.engine.requests import Course, PassResult, course_of, results_of
+from fef.engine.requests import PassResult, PassSequence, pass_sequence, results_of
 from fef.engine.rounds import RoundShape
 from fef.engine.runner import PassKind
 from fef.engine.slots import COUNTERS, PassRequest, Progress
@@ -51,7 +51,7 @@ def runs_packed(plan: Plan) -> bool:
     if plan.law != "packed":
         return False
     if spec is None:
-        return plan.choice == InOrder(PerRound(1)) and not plan.replay and plan.revoke is None
+        return plan.rule == InOrder(PerRound(1)) and not plan.replay and plan.revoke is None
     return spec.accept == "coupled" and spec.draft == "reuse"
 
 
@@ -61,7 +61,7 @@ class Seated:
     launch that let it in."""
 
     job: Job
-    course: Course
+    course: PassSequence
     pass_: PassRequest | None = None
     slot: int | None = None
     admitted_at: int = -1
@@ -72,16 +72,16 @@ class PackedRounds:
 
     def __init__(self, network: Transformer, options: EngineOptions, note: Callable[[str], None]) -> None:
         self.network, self.options = network, options
-        self.built: Built = build(network, options, note)
+        self.built: EngineParts = build(network, options, note)
         self.on_cuda = self.built.state.ids_SL.is_cuda
-        what, costs = self.built.what, options.costs
-        self.costs = CostTable(what) if costs is None else CostTable.load(Path(costs), what)
+        cost_key, costs = self.built.cost_key, options.costs
+        self.costs = CostTable(cost_key) if costs is None else CostTable.load(Path(costs), cost_key)
         self.survival = Survival(self.built.table.drafts)
         self.free = list(range(self.built.slots))[::-1]
         self.running: dict[int, Seated] = {}
         self.waiting: deque[Seated] = deque()
-        self.progress, self.results = Mailbox(self.device), Mailbox(self.device)
-        self.launched = 0  # passes, in order: what a progress letter knows of
+        self.progress, self.results = HostCopies(self.device), HostCopies(self.device)
+        self.launched = 0  # passes, in order: what a progress copy knows of
         self.accepted = np.zeros(self.built.slots + 1, dtype=np.int64)  # drafts, as last read
 
     @property
@@ -95,7 +95,7 @@ class PackedRounds:
     def submit(self, job: Job) -> None:
         """Queue a request. Raises EngineError for one that can never fit."""
         self.check_fit(len(job.request.ids), len(job.request.open))
-        self.advance(Seated(job, course_of(job.request, Network(self.network))), None)
+        self.advance(Seated(job, pass_sequence(job.request, Network(self.network))), None)
 
     def cancel(self, job: Job) -> None:
         for seated in [*self.running.values(), *self.waiting]:
@@ -109,7 +109,7 @@ class PackedRounds:
             one.course.close()
         self.running.clear()
         self.waiting.clear()
-        self.results = Mailbox(self.results.device)
+        self.results = HostCopies(self.results.device)
 
     def step(self) -> None:
         """Admit, run one round, read what has arrived."""
@@ -248,11 +248,11 @@ class PackedRounds:
     def collect(self) -> None:
         """Read progress and results that have arrived."""
         lag = _LAG if self.on_cuda and self.running else 0
-        for letter in self.progress.collect(lag):
-            launch, window = letter.note
-            self.read_progress(launch, window, Progress.of(letter.tensor, self.built.slots + 1))
-        for letter in self.results.collect(len(self.results) if self.running or self.waiting else 0):
-            for one, result in zip(letter.note, results_of(letter.tensor.numpy()), strict=True):
+        for copy in self.progress.collect(lag):
+            launch, window = copy.note
+            self.read_progress(launch, window, Progress.of(copy.tensor, self.built.slots + 1))
+        for copy in self.results.collect(len(self.results) if self.running or self.waiting else 0):
+            for one, result in zip(copy.note, results_of(copy.tensor.numpy()), strict=True):
                 if not one.job.finished:
                     self.advance(one, result)
 

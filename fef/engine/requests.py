@@ -29,7 +29,17 @@ from fef.laws.eos import undecided
 from fef.laws.pipeline import Sampling
 from fef.readers import LARGEST, several, shown, whole
 
-__all__ = ["Course", "Filled", "PassResult", "Request", "course_of", "one_row", "results_of", "row_of", "whole_numbers"]
+__all__ = [
+    "EngineResult",
+    "PassResult",
+    "PassSequence",
+    "Request",
+    "one_row",
+    "pass_sequence",
+    "results_of",
+    "row_of",
+    "whole_numbers",
+]
 
 
 @dataclass
@@ -59,7 +69,7 @@ class PassResult:
 
 
 @dataclass
-class Filled:
+class EngineResult:
     """tokens and logprobs (nats) at the open positions from the left; counters as in `fef.decoding.meter`."""
 
     tokens: list[int]
@@ -67,17 +77,17 @@ class Filled:
     counters: dict[str, int]
 
 
-Course = Generator[PassRequest, PassResult, Filled]
+PassSequence = Generator[PassRequest, PassResult, EngineResult]
 
 
-def course_of(request: Request, network: Network) -> Course:
+def pass_sequence(request: Request, network: Network) -> PassSequence:
     plan = request.plan
     if plan.steps == 1 and plan.block_length is None and plan.order == "left-to-right":
         return one_pass(request)
     return many_passes(request, network)
 
 
-def one_pass(request: Request) -> Course:
+def one_pass(request: Request) -> PassSequence:
     """From left to right in one denoising pass."""
     result = yield pass_request(request, request.ids, request.open)
     missing = len(request.open) - len(result.tokens)
@@ -89,7 +99,7 @@ def one_pass(request: Request) -> Course:
     return filled(tokens, result.logprobs + [0.0] * missing, request.eos_id, counters, None)
 
 
-def many_passes(request: Request, network: Network) -> Course:
+def many_passes(request: Request, network: Network) -> PassSequence:
     """Blocks, orders and several denoising passes, on a canvas of one row, as `fef.decoding.loop` has them."""
     plan = request.plan
     requests = row_of(request)
@@ -154,11 +164,11 @@ def row_of(request: Request) -> Requests:
 
 def filled(
     tokens: list[int], logprobs: list[float], eos_id: int | None, counters: dict[str, int], committed: int | None
-) -> Filled:
+) -> EngineResult:
     if committed is None:
         committed = tokens.index(eos_id) + 1 if eos_id in tokens else len(tokens)
     counters = counters | {"rows": counters["calls"], "committed": committed}
-    return Filled(tokens, logprobs, counters)
+    return EngineResult(tokens, logprobs, counters)
 
 
 def whole_numbers(name: str, values: Any) -> Numbers:

@@ -30,7 +30,7 @@ from fef.decoding.requirements import check_steps
 from fef.decoding.session import Session
 from fef.engine.build import EngineOptions
 from fef.engine.job import Job
-from fef.engine.requests import Filled, row_of
+from fef.engine.requests import EngineResult, row_of
 from fef.errors import EngineError, FefError
 from fef.laws.draws import KeyedNoise
 
@@ -192,7 +192,7 @@ class SessionRounds:
             if complete_B[row]:
                 open_L = canvas.open_BL[row]
                 tokens, logprobs = canvas.ids_BL[row, open_L].tolist(), canvas.logprob_BL[row, open_L].tolist()
-                job.filled = Filled(tokens, logprobs, session.meter.row(row))
+                job.filled = EngineResult(tokens, logprobs, session.meter.row(row))
                 del group.jobs[number]
                 job.end("done")
         if len(group.jobs) <= _BUSY * len(rows):

@@ -127,4 +127,4 @@ def test_ranking_at_the_end_of_a_round_lets_the_window_into_the_law():
 @pytest.mark.parametrize("method", fef.methods())
 def test_no_plan_speculates_in_a_ranked_order(method):
     plan = make_plan(method, {}, Network(random_network("network", 0, K)))
-    assert plan.speculation is None or plan.choice.in_order
+    assert plan.speculation is None or plan.rule.in_order

@@ -14,11 +14,11 @@ from fef.decoders import make_plan
 from fef.decoders.factor import Factor
 from fef.decoders.threshold import PacedThreshold, Threshold
 from fef.decoding.canvas import Canvas
-from fef.decoding.choice import Candidates, FirstSlotFirst, TopScore
 from fef.decoding.memory import Memory
 from fef.decoding.network import Network
 from fef.decoding.order import block_numbers
-from fef.decoding.quota import BlockShare, Pace, PerRound, Progress
+from fef.decoding.transfer import BlockShare, Pace, PerRound, Progress
+from fef.decoding.unmask import Candidates, FirstSlotFirst, TopScore
 from fef.laws.draws import KeyedNoise, Site
 
 ENDS = (3,)
@@ -66,8 +66,8 @@ def test_the_last_slot_of_a_block_joins_a_factor_that_only_it_fails():
     assert taken(Factor(1.0, and_last=True), candidates([0.9, 0.8, 0.2])) == [0, 1, 2]
     assert taken(Factor(1.0, and_last=True), candidates([0.9, 0.2, 0.2])) == [0]
     assert taken(Factor(1.0, and_last=True), candidates([0.6])) == [0]
-    assert Factor(1.0).finding(True).bound is not None
-    assert Factor(1.0, and_last=True).finding(True).bound is None
+    assert Factor(1.0).claim(True).bound is not None
+    assert Factor(1.0, and_last=True).claim(True).bound is None
 
 
 def test_ends_come_last_and_may_leave_the_confidences():
@@ -82,9 +82,9 @@ def test_ends_come_last_and_may_leave_the_confidences():
 
 
 def test_a_paced_threshold_takes_at_most_its_quota_and_at_least_one():
-    assert taken(PacedThreshold(0.5, Pace(4)), candidates([0.9, 0.8, 0.7, 0.2], quota=2)) == [0, 1]
-    assert taken(PacedThreshold(0.5, Pace(4)), candidates([0.9, 0.3, 0.2, 0.2], quota=3)) == [0]
-    assert taken(PacedThreshold(0.5, Pace(4)), candidates([0.4, 0.3], quota=2)) == [0]
+    assert taken(PacedThreshold(0.5, Pace(4)), candidates([0.9, 0.8, 0.7, 0.2], transfer=2)) == [0, 1]
+    assert taken(PacedThreshold(0.5, Pace(4)), candidates([0.9, 0.3, 0.2, 0.2], transfer=3)) == [0]
+    assert taken(PacedThreshold(0.5, Pace(4)), candidates([0.4, 0.3], transfer=2)) == [0]
 
 
 def test_an_even_pace_carries_over_what_was_not_taken():

@@ -33,7 +33,7 @@ def canvas(rows: int = 6, length: int = 11) -> Tensor:
 def text_of(network: Any, cache: CacheRule | None, temperature: float) -> tuple[Tensor, Tensor]:
     ids_BL = canvas()
     network = Network(network)
-    plan = Plan("threshold", block_length=4, choice=Threshold(0.4), cache=cache)
+    plan = Plan("threshold", block_length=4, rule=Threshold(0.4), cache=cache)
     sampling = make_sampling(network, temperature, 1.0, 0, [], EOS, len(ids_BL), ids_BL.device)
     state = Canvas.start(ids_BL, ids_BL == MASK, ids_BL, None)
     decode_requests(network, plan, Requests.start(state, KeyedNoise(torch.arange(len(ids_BL))), sampling))

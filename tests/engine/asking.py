@@ -70,7 +70,11 @@ def asks(count: int, seed: int, longest: int = 14, vocabulary: int = 8, mask: in
 
 
 def by_decode(
-    network: Transformer, asked: list[Ask], eos_id: int | None = None, banned: list[int] | None = None, **method: Any
+    network: Transformer,
+    asked: list[Ask],
+    eos_id: int | None = None,
+    banned: list[int] | None = None,
+    **method: Any,
 ) -> list[Answer]:
     """All in one call of `fef.decode`, under the packed law."""
     longest = max(len(a.ids) for a in asked)

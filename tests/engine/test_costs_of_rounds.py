@@ -54,9 +54,9 @@ def test_costs_of_something_else_are_refused(tmp_path, name):
         "{",
         "[]",
         "{}",
-        '{"what": {}}',
-        '{"what": {}, "rounds": [1]}',
-        '{"what": {}, "rounds": [{"rows": 1}]}',
+        '{"cost_key": {}}',
+        '{"cost_key": {}, "rounds": [1]}',
+        '{"cost_key": {}, "rounds": [{"rows": 1}]}',
         "null",
     ],
 )

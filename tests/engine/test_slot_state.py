@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fef.engine.draws import Vocabulary, draw
-from fef.engine.mailbox import Mailbox, on_device
+from fef.engine.host_copies import HostCopies, on_device
 from fef.engine.rounds import RoundShape, compose_context
 from fef.engine.slots import COUNTERS, NEVER, PADDING, REVEALED, PassRequest, Progress, SlotState, SlotTable
 
@@ -122,7 +122,7 @@ def test_progress_shows_the_state():
 
 
 def test_letters_are_copies_in_the_order_in_which_they_were_sent():
-    box = Mailbox(CPU)
+    box = HostCopies(CPU)
     tensor = torch.zeros(3)
     for i in range(4):
         tensor += 1

@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 
 import fef
-from fef.decoding.choice import Candidates
 from fef.decoding.session import Round
+from fef.decoding.unmask import Candidates
 from fef.laws.draws import KeyedNoise, Purpose, Site
 from fef.laws.pipeline import Cut, Sampling, log_law
 from fef.models.transformer import Transformer

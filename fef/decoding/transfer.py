@@ -14,7 +14,17 @@ from torch import Tensor
 
 from fef.laws.information import optimal_counts
 
-__all__ = ["BlockShare", "DreamShare", "EvenShare", "Everything", "Pace", "PerRound", "Planned", "Progress", "Quota"]
+__all__ = [
+    "BlockShare",
+    "DreamShare",
+    "EvenShare",
+    "Everything",
+    "Pace",
+    "PerRound",
+    "Planned",
+    "Progress",
+    "TransferSchedule",
+]
 
 
 @dataclass(frozen=True)
@@ -28,7 +38,7 @@ class Progress:
     sizes_BN: Tensor  # open slots of every block of the canvas, 0 where a row has fewer blocks
 
 
-class Quota(Protocol):
+class TransferSchedule(Protocol):
     @property
     def one(self) -> bool:
         """Is it one slot a round, whatever the length?"""
@@ -133,13 +143,13 @@ class DreamShare:
         steps_B = progress.masks_B
         if self.steps is not None:
             steps_B = block_rounds(self.steps, progress, (progress.sizes_BN > 0) * self.steps)
-        quota = [
+        transfer = [
             dream_count(pending, steps, round_, self.eps)
             for pending, steps, round_ in zip(
                 progress.pending_B.tolist(), steps_B.tolist(), progress.round_B.tolist(), strict=True
             )
         ]
-        return torch.tensor(quota, device=progress.masks_B.device)
+        return torch.tensor(transfer, device=progress.masks_B.device)
 
 
 @dataclass(frozen=True)
@@ -152,11 +162,11 @@ class Planned:
     bound = "mean KL over orders as by the information profile"
 
     def __call__(self, progress: Progress) -> Tensor:
-        quota = []
+        transfer = []
         for masks, round_ in zip(progress.masks_B.tolist(), progress.round_B.tolist(), strict=True):
             counts = best_counts(self.profile, masks, self.steps)
-            quota.append(counts[round_] if round_ < len(counts) else 1)
-        return torch.tensor(quota, device=progress.masks_B.device)
+            transfer.append(counts[round_] if round_ < len(counts) else 1)
+        return torch.tensor(transfer, device=progress.masks_B.device)
 
 
 def block_rounds(steps: int, progress: Progress, most_BN: Tensor) -> Tensor:

@@ -17,20 +17,20 @@ import torch
 from torch import Tensor
 
 from fef.decoding.memory import Memory
-from fef.decoding.quota import PerRound, Quota
+from fef.decoding.transfer import PerRound, TransferSchedule
+from fef.laws.claim import LawClaim
 from fef.laws.draws import Noise, Purpose, Site
-from fef.laws.finding import Finding
 
 __all__ = [
     "PRODUCT",
     "SCORES",
     "Adapted",
     "Candidates",
-    "Choice",
     "FirstSlotFirst",
     "InOrder",
     "Score",
     "TopScore",
+    "UnmaskRule",
     "of_best_tokens",
 ]
 
@@ -87,13 +87,13 @@ class Candidates:
         return (order_BS.argsort(dim=1) < count_B[:, None]) & self.real_BS
 
 
-class Choice(Protocol):
-    """quota: the counts it works with. in_order: only the next slots of the order are candidates. order_words: the order that
-    it makes at one slot a round, if it makes one. reads_tokens: looks at drawn values. looks_ahead: sees the open slots of
-    later blocks, too. reads_hidden: needs the hidden states of the candidates."""
+class UnmaskRule(Protocol):
+    """transfer: the counts it works with. in_order: only the next slots of the order are candidates. order_words: the order
+    that it makes at one slot per round, if it makes one. reads_tokens: looks at drawn values. looks_ahead: sees the open
+    slots of later blocks, too. reads_hidden: needs the hidden states of the candidates."""
 
     @property
-    def quota(self) -> Quota: ...
+    def transfer(self) -> TransferSchedule: ...
     @property
     def in_order(self) -> bool: ...
     @property
@@ -109,7 +109,7 @@ class Choice(Protocol):
         """Slots to commit, bool [B, S]."""
         ...
 
-    def finding(self, greedy: bool) -> Finding: ...
+    def claim(self, greedy: bool) -> LawClaim: ...
 
 
 class Adapted:
@@ -134,7 +134,7 @@ SCORES: dict[Score, Callable[[Tensor, Tensor], Tensor]] = {
 class InOrder:
     """The next slots of the decoding order."""
 
-    quota: Quota = PerRound(1)
+    transfer: TransferSchedule = PerRound(1)
     in_order = True
     order_words = None
     reads_tokens = False
@@ -145,13 +145,15 @@ class InOrder:
         index_S = torch.arange(c.slots_BS.shape[1], device=c.slots_BS.device)
         return (index_S < c.quota_B[:, None]) & c.real_BS
 
-    def finding(self, greedy: bool) -> Finding:
-        return one_a_round("in the order") if self.quota.one else Finding(False, PRODUCT.reason, self.quota.bound)
+    def claim(self, greedy: bool) -> LawClaim:
+        return (
+            one_a_round("in the order") if self.transfer.one else LawClaim(False, PRODUCT.reason, self.transfer.bound)
+        )
 
 
 @dataclass(frozen=True)
 class TopScore:
-    """The quota of slots of highest score: LLaDA ("drawn"), Dream ("drawn", "margin", "entropy").
+    """The scheduled number of slots of highest score: LLaDA ("drawn"), Dream ("drawn", "margin", "entropy").
 
     sampled: score the law with temperature and top-p instead of the network's own. left_bias: taken from the score for
     each block length of distance from the first open slot (Patel et al., soft left-to-right bias). alg_temp: draw the
@@ -160,7 +162,7 @@ class TopScore:
     """
 
     score: Score
-    quota: Quota = PerRound(1)
+    transfer: TransferSchedule = PerRound(1)
     sampled: bool = False
     left_bias: float = 0.0
     alg_temp: float = 0.0
@@ -203,11 +205,11 @@ class TopScore:
             score_BS = score_BS.masked_fill(c.tokens_BS == token, -1e300)  # after every other slot, but before none
         return c.best(score_BS, c.quota_B)
 
-    def finding(self, greedy: bool) -> Finding:
-        if not self.quota.one:
+    def claim(self, greedy: bool) -> LawClaim:
+        if not self.transfer.one:
             return PRODUCT
         if self.reads_tokens and not greedy:
-            return Finding(
+            return LawClaim(
                 False, "commit: which token is committed depends on the values drawn, so the order is not adapted"
             )
         return one_a_round(f"the slot of best {self.score} score, chosen before its token counts")
@@ -218,7 +220,7 @@ class FirstSlotFirst:
     """In the round that opens a block its first slot alone, then what `rule` says (Fast-dLLM for Dream: with shifted logits,
     the first slot of a block is read outside it)."""
 
-    rule: Choice
+    rule: UnmaskRule
     in_order = False
     looks_ahead = False
 
@@ -227,8 +229,8 @@ class FirstSlotFirst:
         return None if self.rule.order_words is None else f"first-slot-of-a-block-first, then {self.rule.order_words}"
 
     @property
-    def quota(self) -> Quota:
-        return self.rule.quota
+    def transfer(self) -> TransferSchedule:
+        return self.rule.transfer
 
     @property
     def reads_tokens(self) -> bool:
@@ -242,21 +244,21 @@ class FirstSlotFirst:
         first_BS = (torch.arange(c.slots_BS.shape[1], device=c.slots_BS.device) == 0) & c.real_BS
         return torch.where((c.site.attempt_B == 0)[:, None], first_BS, self.rule.select(c))
 
-    def finding(self, greedy: bool) -> Finding:
-        return self.rule.finding(greedy)
+    def claim(self, greedy: bool) -> LawClaim:
+        return self.rule.claim(greedy)
 
 
-PRODUCT = Finding(False, "commit: several tokens of one pass are drawn independently (the product law)")
+PRODUCT = LawClaim(False, "commit: several tokens of one pass are drawn independently (the product law)")
 
 
-def of_best_tokens(paper: str) -> Finding:
-    return Finding(
+def of_best_tokens(paper: str) -> LawClaim:
+    return LawClaim(
         False, f"{PRODUCT.reason}; confidence is that of the best token, where {paper}'s code reads the drawn one's"
     )
 
 
-def one_a_round(which: str) -> Finding:
-    return Finding(True, f"commit: one token a pass, drawn from its own conditional; {which}")
+def one_a_round(which: str) -> LawClaim:
+    return LawClaim(True, f"commit: one token a pass, drawn from its own conditional; {which}")
 
 
 def entropy(logp_BSV: Tensor) -> Tensor:

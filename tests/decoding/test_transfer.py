@@ -12,7 +12,16 @@ from tiny_network import MASK, tiny_network
 from torch import Tensor
 
 import fef
-from fef.decoding.quota import DreamShare, EvenShare, Everything, PerRound, Planned, Progress, Quota, spread
+from fef.decoding.transfer import (
+    DreamShare,
+    EvenShare,
+    Everything,
+    PerRound,
+    Planned,
+    Progress,
+    TransferSchedule,
+    spread,
+)
 from fef.laws.information import optimal_counts, resample_profile, schedule_error
 
 # numbers committed a call by the released Dream code in float32, by "masks/steps"
@@ -24,14 +33,14 @@ DREAM = {
 }
 
 
-def counts(quota: Quota, *sizes: int) -> list[int]:
+def counts(transfer: TransferSchedule, *sizes: int) -> list[int]:
     """Slots committed in each round, block after block, until none is open."""
     found, one = [], torch.tensor([1])
     for block, masks in enumerate(sizes):
         open_, rounds = masks, 0
         while open_:
             state = Progress(masks * one, open_ * one, rounds * one, block * one, torch.tensor([sizes]))
-            found.append(min(int(quota(state)), open_))
+            found.append(min(int(transfer(state)), open_))
             open_, rounds = open_ - found[-1], rounds + 1
             assert rounds <= 10 * masks + 200, "it ends"
     return found

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Finding"]
+__all__ = ["LawClaim"]
 
 
 @dataclass(frozen=True)
-class Finding:
+class LawClaim:
     """keeps: does the part keep the law. reason: why. bound: the error it allows, if it does not keep it but bounds it."""
 
     keeps: bool

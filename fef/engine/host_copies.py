@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["Letter", "Mailbox", "on_device"]
+__all__ = ["HostCopies", "PendingCopy", "on_device"]
 
 
 def on_device(tensor: Tensor, device: torch.device) -> Tensor:
@@ -23,7 +23,7 @@ def on_device(tensor: Tensor, device: torch.device) -> Tensor:
 
 
 @dataclass
-class Letter:
+class PendingCopy:
     """A host copy of a tensor, and what the sender wrote on it. Read it once the copy is complete."""
 
     note: Any
@@ -31,33 +31,33 @@ class Letter:
     arrived: torch.cuda.Event | None
 
 
-class Mailbox:
-    """Letters arrive in the order in which they were sent."""
+class HostCopies:
+    """Copies arrive in the order in which they were sent."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
-        self.letters: deque[Letter] = deque()
+        self.copies: deque[PendingCopy] = deque()
 
     def __len__(self) -> int:
-        return len(self.letters)
+        return len(self.copies)
 
     def send(self, note: Any, tensor: Tensor) -> None:
         if self.device.type != "cuda":
-            self.letters.append(Letter(note, tensor.clone(), None))
+            self.copies.append(PendingCopy(note, tensor.clone(), None))
             return
         copy = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True).copy_(tensor, non_blocking=True)
         arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
         arrived.record()
-        self.letters.append(Letter(note, copy, arrived))
+        self.copies.append(PendingCopy(note, copy, arrived))
 
-    def collect(self, keep: int) -> list[Letter]:
-        """The letters that have arrived; waits until at most `keep` are under way."""
+    def collect(self, keep: int) -> list[PendingCopy]:
+        """The copies that have arrived; waits until at most `keep` are under way."""
         found = []
-        while self.letters:
-            letter = self.letters[0]
-            if letter.arrived is not None and not letter.arrived.query():  # type: ignore[no-untyped-call]
-                if len(self.letters) <= keep:
+        while self.copies:
+            copy = self.copies[0]
+            if copy.arrived is not None and not copy.arrived.query():  # type: ignore[no-untyped-call]
+                if len(self.copies) <= keep:
                     break
-                letter.arrived.synchronize()
-            found.append(self.letters.popleft())
+                copy.arrived.synchronize()
+            found.append(self.copies.popleft())
         return found

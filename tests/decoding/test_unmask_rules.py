@@ -20,8 +20,8 @@ from fef.decoders.klass import Stable
 from fef.decoders.saber import RunningThreshold
 from fef.decoders.threshold import Threshold
 from fef.decoders.wino import WideIn
-from fef.decoding.choice import Candidates, Choice, TopScore
 from fef.decoding.memory import Memory
+from fef.decoding.unmask import Candidates, TopScore, UnmaskRule
 from fef.laws.draws import KeyedNoise, Site
 
 V = 4
@@ -84,7 +84,7 @@ def rows_of(laws_BSV: Tensor, sizes: list[int]) -> list[list[Law]]:
 
 
 def same(
-    rule: Choice, problem: tuple[Tensor, list[int], list[int]], plain: Callable[[list[Law], int], set[int]]
+    rule: UnmaskRule, problem: tuple[Tensor, list[int], list[int]], plain: Callable[[list[Law], int], set[int]]
 ) -> None:
     laws_BSV, sizes, quota = problem
     found = chosen(rule.select(candidates(laws_BSV, sizes, quota)))

@@ -9,14 +9,14 @@ import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from test_choice_rules import candidates, chosen
+from test_unmask_rules import candidates, chosen
 
 import fef
 from fef.decoders.demask import LowInfluence
 from fef.decoders.entropy_bounded import EntropyBound
 from fef.decoders.factor import Factor
 from fef.decoders.threshold import Threshold
-from fef.decoding.choice import Choice
+from fef.decoding.unmask import UnmaskRule
 from fef.models.table import TableDenoiser
 from fef.verify.tables import random_joint
 
@@ -37,7 +37,7 @@ def marginals(joint: np.ndarray) -> np.ndarray:
     return np.stack([joint.sum(tuple(j for j in range(L) if j != i)) for i in range(L)])
 
 
-def committed(rule: Choice, joint: np.ndarray, **given_: object) -> list[int]:
+def committed(rule: UnmaskRule, joint: np.ndarray, **given_: object) -> list[int]:
     laws_BSV = torch.tensor(marginals(joint))[None]
     return sorted(chosen(rule.select(candidates(laws_BSV, [L], [1], **given_)))[0])  # type: ignore[arg-type]
 

@@ -32,7 +32,9 @@ from fef.laws.draws import Noise, Site
 from fef.laws.noise import Schedule, SiteNoise
 from fef.laws.pipeline import Sampling, log_law
 
-__all__ = ["Observer", "Round", "Session"]
+__all__ = ["ASK_ANEW", "Observer", "Round", "Session"]
+
+ASK_ANEW = -1  # for so many slots a round has left drafts where it has left none, and the network must be asked
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,8 @@ Observer = Callable[[Round], None]
 class Session:
     """Rows under one plan on one network.
 
-    carry: draft logits [B, W, V] from the last round, and for which rows [B] it made them. memory: what rules keep between
-    rounds. observe: called after every round.
+    carry: draft logits [B, W, V] from the last round, and how many slots [B] they are for; ASK_ANEW where it made none.
+    memory: what rules keep between rounds. observe: called after every round.
     """
 
     def __init__(self, network: Network, plan: Plan, requests: Requests, observe: Observer | None = None) -> None:
@@ -139,9 +141,9 @@ class Session:
         self.scorer.grow(count)
         self.memory.grow(count)
         if self.carry is not None:
-            logits_BWV, carried_B = self.carry
+            logits_BWV, count_B = self.carry
             no_logits = logits_BWV.new_zeros(count, *logits_BWV.shape[1:])
-            self.carry = torch.cat([logits_BWV, no_logits]), torch.cat([carried_B, carried_B.new_zeros(count)])
+            self.carry = torch.cat([logits_BWV, no_logits]), torch.cat([count_B, count_B.new_full((count,), ASK_ANEW)])
 
     def select(self, rows: Tensor) -> None:
         """Keep only these rows."""
@@ -175,7 +177,7 @@ class Session:
         """Rows, a mask [B], have begun a pass."""
         self.memory.forget(began_B)
         if self.carry is not None:
-            self.carry = self.carry[0], self.carry[1] & ~began_B
+            self.carry = self.carry[0], self.carry[1].masked_fill(began_B, ASK_ANEW)
         rows = (began_B & self.pending_BL.any(1)).nonzero()[:, 0]
         if not len(rows):
             return
@@ -191,10 +193,10 @@ class Session:
         """Keep draft logits of these rows for their next round."""
         if self.carry is None:
             count = len(self.requests.number_B)
-            carried_B = torch.zeros(count, dtype=torch.bool, device=rows.device)
-            self.carry = logits_RWV.new_zeros(count, *logits_RWV.shape[1:]), carried_B
-        logits_BWV, carried_B = self.carry
-        self.carry = logits_BWV.index_copy(0, rows, logits_RWV), carried_B.index_fill(0, rows, True)
+            anew_B = torch.full((count,), ASK_ANEW, device=rows.device)
+            self.carry = logits_RWV.new_zeros(count, *logits_RWV.shape[1:]), anew_B
+        logits_BWV, count_B = self.carry
+        self.carry = logits_BWV.index_copy(0, rows, logits_RWV), count_B.index_fill(0, rows, logits_RWV.shape[1])
 
     # --- what rounds use ---
 

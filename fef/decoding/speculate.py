@@ -12,8 +12,8 @@ from torch import Tensor
 from fef.decoding.draft import Drafts, propose
 from fef.decoding.plan import Speculation
 from fef.decoding.score import Targets, VerificationRequest
-from fef.decoding.session import Session
-from fef.laws.accept import ACCEPT
+from fef.decoding.session import ASK_ANEW, Session
+from fef.laws.accept import ACCEPT, Accepted
 from fef.laws.window import chance_of_runs, likely_ends, worthwhile
 
 __all__ = ["speculative_round"]
@@ -30,7 +30,8 @@ def speculative_round(session: Session, spec: Speculation) -> None:
         slots_BS = session.eos.without_certain_tail(canvas, session.within_BL, slots_BS, draft_BW)
     slots_BT = slots_BS[:, :count]
     chance_BX = chance_to_be_reached(session, spec, drafts, slots_BS[:, :width])
-    width_B = torch.minimum((slots_BS[:, :width] >= 0).sum(1), worthwhile(chance_BX, spec.survival))
+    real_B = (slots_BS[:, :width] >= 0).sum(1)
+    width_B = torch.minimum(torch.minimum(real_B, drafts.count_B), worthwhile(chance_BX, spec.survival))
     targets_B = torch.minimum((slots_BT >= 0).sum(1), width_B + int(spec.bonus))
     ask = VerificationRequest(slots_BS, draft_BW, width_B, count, targets_B, drafts.known_B, ahead)
     targets = verify(session, spec, ask, drafts, chance_BX)
@@ -41,11 +42,22 @@ def speculative_round(session: Session, spec: Speculation) -> None:
     plain_BTV = session.plain_law(targets.logits_BTV)
     session.commit(slots_BT, accepted.tokens_BT, logp_BTV, plain_BTV, take_BT, fill=False)
     session.scorer.committed(slots_BT, accepted.accepted_B, accepted.commit_B)
-    session.carry = targets.after(accepted.accepted_B, accepted.commit_B)
+    session.carry = next_carry(targets, width, width_B, accepted, spec)
     session.meter.rounds += (width_B > 0).long()
     session.meter.drafted += width_B
     session.meter.accepted += accepted.accepted_B
     session.notify(slots_BT, accepted.tokens_BT, take_BT, draft_BW, accepted.accepted_B)
+
+
+def next_carry(
+    targets: Targets, window: int, width_B: Tensor, accepted: Accepted, spec: Speculation
+) -> tuple[Tensor, Tensor] | None:
+    """What the next round may draft from, see `Session`. Without a bonus slot a round without drafts would commit nothing."""
+    carry = targets.after(window, width_B, accepted)
+    if carry is None or spec.bonus:
+        return carry
+    logits_BWV, count_B = carry
+    return logits_BWV, torch.where(count_B > 0, count_B, ASK_ANEW)
 
 
 def chance_to_be_reached(session: Session, spec: Speculation, drafts: Drafts, window_BW: Tensor) -> Tensor:

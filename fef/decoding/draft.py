@@ -11,10 +11,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from fef.decoding.carried import ASK_ANEW
 from fef.decoding.network import failures_named
 from fef.decoding.plan import Speculation
 from fef.decoding.score import PredictionRequest, row_lengths
-from fef.decoding.session import ASK_ANEW, Session
+from fef.decoding.session import Session
 from fef.laws.draws import Purpose, gumbels
 from fef.models.stale import StaleCache
 
@@ -48,7 +49,7 @@ def propose(session: Session, spec: Speculation, window_BW: Tensor) -> Drafts:
     drafts = drawn(session, spec, logits_BWV, window_BW, known_B)
     if spec.draft != "reuse" or session.carry is None:
         return drafts
-    count_B = session.carry[1]
+    count_B = session.carry.count_B
     return dataclasses.replace(drafts, count_B=torch.where(count_B == ASK_ANEW, drafts.count_B, count_B))
 
 
@@ -74,8 +75,7 @@ def draft_logits(session: Session, spec: Speculation, window_BW: Tensor) -> tupl
         # under visible noise a marginal has seen its own site through the network, not through Lemma 1
         own_B = no_row_B if session.network.visible_noise else ~no_row_B
         return session.scorer.look(session.requests, PredictionRequest(window_BW)).logits_BSV, own_B
-    carry_BWV, count_B = session.carry
-    carried_B = count_B != ASK_ANEW
+    carry_BWV, carried_B = session.carry.logits_BWV, session.carry.count_B != ASK_ANEW
     asked_BW = window_BW.masked_fill(carried_B[:, None], -1)
     if not bool((asked_BW >= 0).any()):
         return carry_BWV, no_row_B

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from fef.decoding.canvas import Canvas
+from fef.decoding.carried import CarriedDrafts
 from fef.decoding.requests import Requests
 from fef.laws.accept import Accepted
 from fef.laws.window import next_drafts
@@ -74,8 +75,8 @@ class Targets:
     ahead_BGDV: Tensor | None = None  # draft logits of G groups, each of D slots
     start_BG: Tensor | None = None  # window place from which on a group drafts, given the drafts before it; -1: absent
 
-    def after(self, window: int, width_B: Tensor, accepted: Accepted) -> tuple[Tensor, Tensor] | None:
-        """Draft logits [B, W, V] for the slots behind the committed ones, and how many there are [B]."""
+    def after(self, window: int, width_B: Tensor, accepted: Accepted) -> CarriedDrafts | None:
+        """Drafts for the slots behind the committed ones."""
         if self.ahead_BGDV is None or self.start_BG is None:
             return None
         depth = self.ahead_BGDV.shape[2]
@@ -84,7 +85,7 @@ class Targets:
         source_BW1 = source_BW[..., None].expand(-1, -1, self.logits_BTV.shape[-1])
         target_BWV = self.logits_BTV.gather(1, source_BW1.clamp(max=window - 1))
         group_BWV = self.ahead_BGDV.flatten(1, 2).gather(1, (source_BW1 - window).clamp(min=0))
-        return torch.where(source_BW1 < window, target_BWV, group_BWV), count_B
+        return CarriedDrafts(torch.where(source_BW1 < window, target_BWV, group_BWV), count_B)
 
 
 class Scorer(Protocol):

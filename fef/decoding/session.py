@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from fef.decoding.canvas import Canvas, EosRule
+from fef.decoding.carried import CarriedDrafts
 from fef.decoding.memory import Memory
 from fef.decoding.meter import Meter
 from fef.decoding.network import Network
@@ -32,9 +33,7 @@ from fef.laws.draws import Noise, Site
 from fef.laws.noise import Schedule, SiteNoise
 from fef.laws.pipeline import Sampling, log_law
 
-__all__ = ["ASK_ANEW", "Observer", "Round", "Session"]
-
-ASK_ANEW = -1  # for so many slots a round has left drafts where it has left none, and the network must be asked
+__all__ = ["Observer", "Round", "Session"]
 
 
 @dataclass(frozen=True)
@@ -64,8 +63,7 @@ Observer = Callable[[Round], None]
 class Session:
     """Rows under one plan on one network.
 
-    carry: draft logits [B, W, V] from the last round, and how many slots [B] they are for; ASK_ANEW where it made none.
-    memory: what rules keep between rounds. observe: called after every round.
+    carry: what the last round left to draft from. memory: what rules keep between rounds. observe: called after every round.
     """
 
     def __init__(self, network: Network, plan: Plan, requests: Requests, observe: Observer | None = None) -> None:
@@ -77,7 +75,7 @@ class Session:
         self.passes = PassState.before_the_first(requests.canvas, plan)
         self.scorer = make_scorer(network, plan, count, device)
         self.memory = Memory(count, device)
-        self.carry: tuple[Tensor, Tensor] | None = None
+        self.carry: CarriedDrafts | None = None
 
     @property
     def canvas(self) -> Canvas:
@@ -141,9 +139,7 @@ class Session:
         self.scorer.grow(count)
         self.memory.grow(count)
         if self.carry is not None:
-            logits_BWV, count_B = self.carry
-            no_logits = logits_BWV.new_zeros(count, *logits_BWV.shape[1:])
-            self.carry = torch.cat([logits_BWV, no_logits]), torch.cat([count_B, count_B.new_full((count,), ASK_ANEW)])
+            self.carry = self.carry.grow(count)
 
     def select(self, rows: Tensor) -> None:
         """Keep only these rows."""
@@ -151,7 +147,7 @@ class Session:
         self.scorer.select(rows)
         self.memory.select(rows)
         if self.carry is not None:
-            self.carry = self.carry[0][rows], self.carry[1][rows]
+            self.carry = self.carry.select(rows)
 
     def drop(self, over_B: Tensor) -> Requests:
         """Let rows go, a mask [B]; returns them."""
@@ -177,26 +173,18 @@ class Session:
         """Rows, a mask [B], have begun a pass."""
         self.memory.forget(began_B)
         if self.carry is not None:
-            self.carry = self.carry[0], self.carry[1].masked_fill(began_B, ASK_ANEW)
+            self.carry = self.carry.forget(began_B)
         rows = (began_B & self.pending_BL.any(1)).nonzero()[:, 0]
         if not len(rows):
             return
         spec = self.plan.speculation
         reuse = spec is not None and spec.draft == "reuse"
-        slots_RW = self.next_slots(self.window if reuse else 0)[rows]
+        slots_RX = self.next_slots(self.window + 1 if reuse else 0)[rows]
         time_B = self.passes.k_B.double() / self.plan.steps
-        first_RWV = self.scorer.pass_began(self.requests, rows, slots_RW, self.within_BL, time_B)
-        if reuse and first_RWV is not None:
-            self.carry_over(rows, first_RWV)
-
-    def carry_over(self, rows: Tensor, logits_RWV: Tensor) -> None:
-        """Keep draft logits of these rows for their next round."""
-        if self.carry is None:
-            count = len(self.requests.number_B)
-            anew_B = torch.full((count,), ASK_ANEW, device=rows.device)
-            self.carry = logits_RWV.new_zeros(count, *logits_RWV.shape[1:]), anew_B
-        logits_BWV, count_B = self.carry
-        self.carry = logits_BWV.index_copy(0, rows, logits_RWV), count_B.index_fill(0, rows, logits_RWV.shape[1])
+        first_RXV = self.scorer.pass_began(self.requests, rows, slots_RX, self.within_BL, time_B)
+        if reuse and first_RXV is not None:
+            before = CarriedDrafts.none(len(began_B), first_RXV[:, 1:]) if self.carry is None else self.carry
+            self.carry = before.opened(rows, first_RXV)
 
     # --- what rounds use ---
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from fef.decoding.carried import CarriedDrafts
 from fef.decoding.draft import Drafts, propose
 from fef.decoding.plan import Speculation
 from fef.decoding.score import Targets, VerificationRequest
-from fef.decoding.session import ASK_ANEW, Session
+from fef.decoding.session import Session
 from fef.laws.accept import ACCEPT, Accepted
 from fef.laws.window import chance_of_runs, likely_ends, worthwhile
 
@@ -20,6 +21,7 @@ __all__ = ["speculative_round"]
 
 
 def speculative_round(session: Session, spec: Speculation) -> None:
+    commit_known(session, spec)
     canvas, width = session.canvas, session.window
     count = width + 1 if spec.bonus else width
     ahead = width if spec.draft == "reuse" else 0
@@ -49,15 +51,32 @@ def speculative_round(session: Session, spec: Speculation) -> None:
     session.notify(slots_BT, accepted.tokens_BT, take_BT, draft_BW, accepted.accepted_B)
 
 
+def commit_known(session: Session, spec: Speculation) -> None:
+    """Draw the slots whose targets the context passes have computed."""
+    carry = session.carry
+    if carry is None or carry.first_B1V is None or carry.known_B is None:
+        return
+    slots_B1 = session.next_slots(1).masked_fill(~carry.known_B[:, None], -1)
+    logp_B1V = session.law(carry.first_B1V, slots_B1)
+    zero_B, one_B = torch.zeros_like(slots_B1[:, 0]), (slots_B1[:, 0] >= 0).long()
+    site_B1 = session.site(slots_B1, session.passes.attempt_B)
+    accept = ACCEPT[spec.accept]
+    accepted = accept(logp_B1V, logp_B1V[:, :0], slots_B1[:, :0], zero_B, one_B, session.noise, site_B1)
+    take_B1 = one_B[:, None] > 0
+    session.commit(slots_B1, accepted.tokens_BT, logp_B1V, session.plain_law(carry.first_B1V), take_B1, fill=False)
+    session.scorer.committed(slots_B1, zero_B, one_B)
+    session.carry = CarriedDrafts(carry.logits_BWV, carry.count_B)
+    session.notify(slots_B1, accepted.tokens_BT, take_B1)
+
+
 def next_carry(
     targets: Targets, window: int, width_B: Tensor, accepted: Accepted, spec: Speculation
-) -> tuple[Tensor, Tensor] | None:
+) -> CarriedDrafts | None:
     """What the next round may draft from, see `Session`. Without a bonus slot a round without drafts would commit nothing."""
     carry = targets.after(window, width_B, accepted)
     if carry is None or spec.bonus:
         return carry
-    logits_BWV, count_B = carry
-    return logits_BWV, torch.where(count_B > 0, count_B, ASK_ANEW)
+    return carry.forget(carry.count_B == 0)
 
 
 def chance_to_be_reached(session: Session, spec: Speculation, drafts: Drafts, window_BW: Tensor) -> Tensor:

@@ -66,7 +66,8 @@ def commit_known(session: Session, spec: Speculation) -> None:
     session.commit(slots_B1, accepted.tokens_BT, logp_B1V, session.plain_law(carry.first_B1V), take_B1, fill=False)
     session.scorer.committed(slots_B1, zero_B, one_B)
     session.carry = CarriedDrafts(carry.logits_BWV, carry.count_B)
-    session.notify(slots_B1, accepted.tokens_BT, take_B1)
+    no_draft_BW = torch.full_like(zero_B, -1)[:, None].repeat(1, session.window)
+    session.notify(slots_B1, accepted.tokens_BT, take_B1, no_draft_BW, zero_B)
 
 
 def next_carry(

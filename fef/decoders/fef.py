@@ -13,6 +13,7 @@ from fef.decoding.options import flag, number, one_of, path, whole
 from fef.decoding.plan import Accept, Draft, Drafter, Order, Plan, Planner, Remask, ScheduleName, Speculation, Verify
 from fef.decoding.requirements import check_blocks, check_law, exact_cache, find_head
 from fef.errors import OptionError
+from fef.laws.window import ANCHORS, SURVIVAL
 
 __all__ = ["FEF", "FefOptions"]
 
@@ -31,8 +32,8 @@ class FefOptions(Guided):
     order: Order = one_of("left-to-right", ORDERS)
     draft: Draft | Drafter = one_of("reuse", tuple(d for d in DRAFTS if d != "stale"), or_callable=True)
     bonus: bool = flag(True)
-    anchors: int = whole(2, least=0)
-    survival: float = number(0.0, high=1.0)
+    anchors: int = whole(ANCHORS, least=0)
+    survival: float | None = number(None, high=1.0)
     planner: Planner = one_of("confidence", get_args(Planner))
     head: str | None = path()
     cache: Literal["none", "prefix"] = one_of("none", ("none", "prefix"))
@@ -51,7 +52,7 @@ class FefOptions(Guided):
             self.accept,
             self.bonus,
             self.anchors if law == "packed" else 0,
-            self.survival,
+            self.worth(law),
             self.planner,
         )
         return Plan(
@@ -68,6 +69,13 @@ class FefOptions(Guided):
             remdm=Remdm("rescale", DEFAULT_ETA if self.eta is None else self.eta),
             head=find_head(self.head, network) if self.planner == "influence" else None,
         )
+
+    def worth(self, law: Verify) -> float:
+        """The chance of being reached from which on a draft is verified. Under the rows law, and where drafts are asked for
+        anew, drafts behind a short window are no cheaper, so that all are."""
+        if self.survival is not None:
+            return self.survival
+        return SURVIVAL if law == "packed" and self.draft == "reuse" else 0.0
 
     def refuse_contradictions(self, law: Verify, network: Network) -> None:
         if self.planner == "influence" and (law == "packed" or self.draft != "fresh" or self.cache != "none"):

@@ -70,7 +70,7 @@ class Stable(Adapted):
         calm_BL[row_N, place_N] = calm_BS[row_N, column_N]
         long_enough_B1 = (c.site.attempt_B >= self.history - 1)[:, None]
         ready_BS = long_enough_B1 & (calm_BS >= self.history) & (c.confidence_BS > self.threshold) & c.real_BS
-        return torch.where(ready_BS.any(1, keepdim=True), ready_BS, c.best(c.confidence_BS, c.quota_B))
+        return torch.where(ready_BS.any(1, keepdim=True), ready_BS, c.best(c.confidence_BS, c.count_B))
 
     def claim(self, greedy: bool) -> LawClaim:
         kept = (

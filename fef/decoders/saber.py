@@ -69,8 +69,8 @@ class AboveMeanRevealed(Adapted):
         rise_BL = c.memory.of(RISE, (c.length,), torch.nan, lasting=True)
         first_B1 = revealed_BL.isnan().all(1, keepdim=True)
         over_BS = (confidence_BS > revealed_BL.nanmean(1, keepdim=True)) & c.real_BS  # nan at first: none is over
-        enough_B1 = (over_BS.sum(1) >= c.quota_B)[:, None]
-        take_BS = torch.where(enough_B1, over_BS, c.best(confidence_BS, c.quota_B))
+        enough_B1 = (over_BS.sum(1) >= c.count_B)[:, None]
+        take_BS = torch.where(enough_B1, over_BS, c.best(confidence_BS, c.count_B))
         last_BS = last_BL.gather(1, at_BS)
         last_BS = torch.where(last_BS.isnan(), torch.where(first_B1, 0.0, -torch.inf), last_BS)
         row_N, column_N = c.real_BS.nonzero(as_tuple=True)
@@ -131,8 +131,8 @@ class RunningThreshold(Adapted):
     def select(self, c: Candidates) -> Tensor:
         total_B, count_B = c.memory.of("total", (), 0.0), c.memory.of("count", (), 0.0)
         over_BS = (c.confidence_BS >= (total_B / count_B)[:, None]) & c.real_BS  # nan at first: none is over
-        enough_B1 = (over_BS.sum(1) >= c.quota_B)[:, None]
-        take_BS = torch.where(enough_B1, over_BS, c.best(c.confidence_BS, c.quota_B))
+        enough_B1 = (over_BS.sum(1) >= c.count_B)[:, None]
+        take_BS = torch.where(enough_B1, over_BS, c.best(c.confidence_BS, c.count_B))
         total_B += torch.where(take_BS, c.confidence_BS, 0.0).sum(1)
         count_B += take_BS.sum(1)
         return take_BS

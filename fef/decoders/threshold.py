@@ -66,8 +66,8 @@ class Threshold(Adapted):
 
     def select(self, c: Candidates) -> Tensor:
         over_BS = c.confidence_BS > self.threshold if self.strict else c.confidence_BS >= self.threshold
-        enough_B1 = (over_BS.sum(1) >= c.quota_B)[:, None]
-        return torch.where(enough_B1, over_BS, c.best(c.confidence_BS, c.quota_B))
+        enough_B1 = (over_BS.sum(1) >= c.count_B)[:, None]
+        return torch.where(enough_B1, over_BS, c.best(c.confidence_BS, c.count_B))
 
     def claim(self, greedy: bool) -> LawClaim:
         # both laws give the joint mode at least 1 - sum of (1 - confidence)
@@ -85,8 +85,8 @@ class PacedThreshold(Adapted):
     transfer: TransferSchedule
 
     def select(self, c: Candidates) -> Tensor:
-        allowed_BS = c.best(c.confidence_BS, c.quota_B) & (c.confidence_BS >= self.threshold)
-        return allowed_BS | c.best(c.confidence_BS, torch.ones_like(c.quota_B))
+        allowed_BS = c.best(c.confidence_BS, c.count_B) & (c.confidence_BS >= self.threshold)
+        return allowed_BS | c.best(c.confidence_BS, torch.ones_like(c.count_B))
 
     def claim(self, greedy: bool) -> LawClaim:
         return PRODUCT

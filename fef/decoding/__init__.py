@@ -3,7 +3,7 @@
 canvas, requests        rows of a batch, one per request
 passes, session, memory the rows being decoded, each at its own pace
 loop                    rounds until every row is complete
-speculate, draft        a round that drafts a window and verifies it
+speculate, draft, carried    a round that drafts a window and verifies it; drafts that it leaves
 plain, unmask, transfer a round that draws every slot and commits what a rule chooses
 revoke, replay          rules that take tokens back; rules replayed several rounds ahead
 score, rows, packed, stale    who runs the network, under which law, with which cache

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from fef.decoding.carried import ASK_ANEW
 from fef.decoding.network import failures_named
 from fef.decoding.plan import Speculation
 from fef.decoding.score import PredictionRequest, row_lengths
@@ -24,13 +25,14 @@ __all__ = ["Drafts", "propose"]
 @dataclass(frozen=True)
 class Drafts:
     """tokens_BW and the laws logq_BWV (nats) that they were drawn from. logits_BWV: before temperature and bans. known_B:
-    rows where these are the network's own at this very canvas, so that the first draft has the law of its target.
-    hidden_BWE: final hidden states there, if the planner reads them."""
+    rows where these are the network's own at this very canvas, so that the first draft has the law of its target. count_B:
+    how many there are, at most W. hidden_BWE: final hidden states there, if the planner reads them."""
 
     tokens_BW: Tensor
     logq_BWV: Tensor
     logits_BWV: Tensor
     known_B: Tensor
+    count_B: Tensor
     hidden_BWE: Tensor | None = None
 
 
@@ -44,7 +46,11 @@ def propose(session: Session, spec: Speculation, window_BW: Tensor) -> Drafts:
             drawn(session, spec, seen.logits_BSV, window_BW, every_row_B), hidden_BWE=seen.hidden_BSE
         )
     logits_BWV, known_B = draft_logits(session, spec, window_BW)
-    return drawn(session, spec, logits_BWV, window_BW, known_B)
+    drafts = drawn(session, spec, logits_BWV, window_BW, known_B)
+    if spec.draft != "reuse" or session.carry is None:
+        return drafts
+    count_B = session.carry.count_B
+    return dataclasses.replace(drafts, count_B=torch.where(count_B == ASK_ANEW, drafts.count_B, count_B))
 
 
 def drawn(session: Session, spec: Speculation, logits_BWV: Tensor, window_BW: Tensor, known_B: Tensor) -> Drafts:
@@ -52,7 +58,8 @@ def drawn(session: Session, spec: Speculation, logits_BWV: Tensor, window_BW: Te
     coupled = spec.accept == "coupled"
     site = session.site(window_BW, None if coupled else session.passes.attempt_B)
     tokens_BW = session.noise.categorical(logq_BWV, site, Purpose.TOKEN if coupled else Purpose.DRAFT)
-    return Drafts(tokens_BW, logq_BWV, logits_BWV, known_B)
+    every_one_B = torch.full_like(session.passes.k_B, window_BW.shape[1])
+    return Drafts(tokens_BW, logq_BWV, logits_BWV, known_B, every_one_B)
 
 
 def draft_logits(session: Session, spec: Speculation, window_BW: Tensor) -> tuple[Tensor, Tensor]:
@@ -68,7 +75,7 @@ def draft_logits(session: Session, spec: Speculation, window_BW: Tensor) -> tupl
         # under visible noise a marginal has seen its own site through the network, not through Lemma 1
         own_B = no_row_B if session.network.visible_noise else ~no_row_B
         return session.scorer.look(session.requests, PredictionRequest(window_BW)).logits_BSV, own_B
-    carry_BWV, carried_B = session.carry
+    carry_BWV, carried_B = session.carry.logits_BWV, session.carry.count_B != ASK_ANEW
     asked_BW = window_BW.masked_fill(carried_B[:, None], -1)
     if not bool((asked_BW >= 0).any()):
         return carry_BWV, no_row_B
@@ -121,5 +128,6 @@ def stale_drafts(session: Session, spec: Speculation, window_BW: Tensor) -> Draf
             torch.where(held_BW[..., None], found.logq_BWV, again.logq_BWV),
             torch.where(held_BW[..., None], found.logits_BWV, again.logits_BWV),
             found.known_B,
+            found.count_B,
         )
     return found

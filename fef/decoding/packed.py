@@ -1,9 +1,11 @@
 """The packed scorer: verification in one small pass over exact caches, for networks trained for the packed pattern.
 
-Shapes: as in `score`; R references.
+Shapes: as in `score`; R rows that begin a pass, Q queries, G groups, D slots per group.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -11,8 +13,11 @@ from torch import Tensor
 from fef.decoding.canvas import Canvas
 from fef.decoding.network import Network
 from fef.decoding.requests import Requests
-from fef.decoding.score import Prediction, PredictionRequest, Targets, VerificationRequest, row_lengths
-from fef.models.packed import REVEALED, PackedSession
+from fef.decoding.score import Prediction, PredictionRequest, Targets, VerificationRequest
+from fef.models.packed import PADDING, REVEALED
+from fef.models.packed_forward import BlockLayer, Bounds, TorchForward
+from fef.models.packed_pass import PassSlots, PassTokens, RoundShape, SlotTable, context_pass, round_pass
+from fef.models.slot_cache import SlotCache
 
 __all__ = ["PackedScorer"]
 
@@ -20,124 +25,177 @@ __all__ = ["PackedScorer"]
 class PackedScorer:
     """Verification in one packed pass. Committed tokens become cached references.
 
-    The last committed token of a round (a correction or a bonus) was no reference of that round's pass; it waits in
-    `waiting` and leads the references of the next one.
+    The last committed token of a round (a correction or a bonus) was no reference of that round's pass; it waits, and leads
+    the references of the next one.
     """
 
     def __init__(self, network: Network, count: int, device: torch.device) -> None:
         assert network.packed is not None, "the plan refuses packed verification of other networks"
         self.model = network.packed
-        self.session: PackedSession | None = None
-        self.waiting_B1 = torch.full((count, 1), -1, device=device)
+        self.layers = [BlockLayer(block) for block in self.model.blocks]
+        self.slots = empty_slots(SlotTable(count, 0, 0, 0, 0), device)
+        self.cache = SlotCache.empty(self.model.config, self.slots.table, device, self.model.embed.weight.dtype)
+        self.waits_B = torch.zeros(count, dtype=torch.bool, device=device)
+        self.referenced_B = torch.zeros(count, dtype=torch.int64, device=device)  # drafts of this round that are cached
 
     def pass_began(
         self, requests: Requests, rows: Tensor, slots_RS: Tensor, within_BL: Tensor, time_B: Tensor
     ) -> Tensor | None:
-        canvas = requests.canvas.select(rows)
-        rank_RL = torch.where(canvas.pending_BL, dense_rank(canvas), REVEALED)
-        began = PackedSession(self.model, canvas.ids_BL, rank_RL, slots_RS, canvas.lengths_B)
-        count = len(self.waiting_B1)
-        if len(rows) == count:
-            self.session = began
-        elif self.session is None:
-            began.spread(rows, count)
-            self.session = began
-        else:
-            self.session.put(rows, began)
-        self.waiting_B1[rows] = -1
-        zero_B, tokens_R = torch.zeros_like(self.waiting_B1[:, 0]), row_lengths(canvas) + (slots_RS >= 0).sum(1)
-        requests.meter.pass_(zero_B.index_fill(0, rows, 1), zero_B.index_copy(0, rows, tokens_R))
-        return began.first_logits_BDV
-
-    @property
-    def passes(self) -> PackedSession:
-        assert self.session is not None, "a pass begins before it is asked anything"
-        return self.session
+        canvas, drafts = requests.canvas.select(rows), slots_RS.shape[1]
+        self.reserve(canvas.ids_BL.shape[1], max(drafts, 1))
+        began = slots_of(self.slots.table, canvas, within_BL[rows])
+        for name in SLOT_TENSORS:
+            getattr(self.slots, name)[rows] = getattr(began, name)
+        self.waits_B[rows], self.referenced_B[rows] = False, 0
+        shape = RoundShape(0, 0, max(drafts, 1))
+        tokens = context_pass(began, shape, canvas.ids_BL, self.model.mask_id)
+        if not drafts:
+            tokens = unasked(tokens, torch.ones_like(tokens.valid_BN[:, -shape.queries :]))
+        logits_RQV = self.forward(began, tokens, rows)
+        zero_B = torch.zeros_like(self.referenced_B)
+        requests.meter.pass_(zero_B.index_fill(0, rows, 1), zero_B.index_copy(0, rows, tokens.valid_BN.sum(1)))
+        return logits_RQV[:, :drafts]
 
     def look(self, requests: Requests, look: PredictionRequest) -> Prediction:
         assert look.suspects_BC is None and not look.hidden, "no preset asks for this under the packed law"
         slots_BS = look.slots_BS
-        asked_B1 = (slots_BS >= 0).any(1, keepdim=True)
-        references_B1 = torch.where(asked_B1, self.waiting_B1, -1)
-        _, logits_BGSV = self.extend(requests, references_B1, slots_BS[:, :0], slots_BS[:, None])
-        self.passes.absorb(asked_B1[:, 0].long())
-        self.waiting_B1 = torch.where(asked_B1, -1, self.waiting_B1)
-        return Prediction(logits_BGSV[:, 0])
+        shape = RoundShape(0, 0, max(slots_BS.shape[1], 1))
+        zero_B = torch.zeros_like(self.referenced_B)
+        logits_BQV = self.round(requests, shape, slots_BS, slots_BS[:, :0], zero_B, zero_B[:, None], zero_B.bool())
+        self.waits_B = self.waits_B & ~(slots_BS >= 0).any(1)
+        return Prediction(logits_BQV[:, : slots_BS.shape[1]])
 
     def targets(self, requests: Requests, ask: VerificationRequest) -> Targets:
         """References for the waiting token and the drafts, targets at the drafts, and draft groups: one behind the drafts,
         whose first member is the bonus target (it sees every draft and nothing else of its group), and one at each
         anchor."""
         width = ask.draft_BW.shape[1]
-        place_W = torch.arange(width, device=ask.slots_BS.device)
-        window_BW = ask.slots_BS[:, :width].masked_fill(place_W >= ask.width_B[:, None], -1)
-        asked_BW = window_BW
-        if ask.known_B is not None:
-            asked_BW = window_BW.masked_fill(ask.known_B[:, None] & (place_W == 0), -1)
         bonus = ask.count > width
-        behind_B1 = ask.width_B[:, None]
-        anchor_BG = behind_B1 if ask.anchor_BG is None else torch.cat([behind_B1, ask.anchor_BG], 1)
-        group_BGD = group_slots(ask.slots_BS, anchor_BG, max(int(bonus), ask.ahead + 1 if ask.ahead else 0))
-        references_BR = torch.cat([self.waiting_B1, window_BW], 1)
-        target_BTV, ahead_BGDV = self.extend(requests, references_BR, asked_BW, group_BGD, ask.draft_BW)
+        behind_B1 = ask.width_B[:, None] if bonus or ask.ahead else torch.full_like(ask.width_B[:, None], -1)
+        start_BG = behind_B1 if ask.anchor_BG is None else torch.cat([behind_B1, ask.anchor_BG], 1)
+        shape = RoundShape(width, start_BG.shape[1] - 1, ask.ahead + 1)
+        known_B = torch.zeros_like(self.waits_B) if ask.known_B is None else ask.known_B
+        logits_BQV = self.round(requests, shape, ask.slots_BS, ask.draft_BW, ask.width_B, start_BG, known_B)
+        self.referenced_B = torch.where((ask.slots_BS >= 0).any(1), ask.width_B, 0)
+        target_BTV = logits_BQV[:, :width]
         if bonus:
-            place_B11 = ask.width_B[:, None, None].expand(-1, 1, target_BTV.shape[-1])
-            target_BTV = torch.nn.functional.pad(target_BTV, (0, 0, 0, 1)).scatter(1, place_B11, ahead_BGDV[:, 0, :1])
-        return Targets(target_BTV, ahead_BGDV, anchor_BG) if ask.ahead else Targets(target_BTV)
+            bonus_B1V = logits_BQV[:, width : width + 1]
+            place_B11 = ask.width_B[:, None, None].expand_as(bonus_B1V)
+            target_BTV = torch.nn.functional.pad(target_BTV, (0, 0, 0, 1)).scatter(1, place_B11, bonus_B1V)
+        if not ask.ahead:
+            return Targets(target_BTV)
+        group_BQV = logits_BQV[:, width:]
+        return Targets(target_BTV, group_BQV.reshape(*start_BG.shape, shape.depth, -1), start_BG)
 
-    def extend(
+    def round(
         self,
         requests: Requests,
-        references_BR: Tensor,
-        targets_BT: Tensor,
-        drafts_BGD: Tensor,
-        draft_BW: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """One pass: logits of the targets [B, T, V] and of the draft groups [B, G, D, V]."""
-        ids_BR = requests.canvas.ids_BL.gather(1, references_BR.clamp(min=0))
-        if draft_BW is not None:
-            ids_BR = torch.cat([ids_BR[:, :1], draft_BW], 1)
-        drafts_BN = drafts_BGD.flatten(1)
-        first_BN = drafts_BGD[:, :, :1].clamp(min=0).expand_as(drafts_BGD).flatten(1)
-        limit_BN = self.passes.rank_BL.gather(1, first_BN)
-        target_BTV, draft_BNV = self.passes.extend(references_BR, ids_BR, targets_BT, drafts_BN, limit_BN)
-        queries_B = (targets_BT >= 0).sum(1) + (drafts_BN >= 0).sum(1)
-        busy_B = (queries_B > 0).long()
-        requests.meter.pass_(busy_B, busy_B * ((references_BR >= 0).sum(1) + queries_B))
-        return target_BTV, draft_BNV.view(*drafts_BGD.shape, draft_BNV.shape[-1])
+        shape: RoundShape,
+        slots_BS: Tensor,
+        draft_BW: Tensor,
+        width_B: Tensor,
+        start_BG: Tensor,
+        known_B: Tensor,
+    ) -> Tensor:
+        """One pass of the rows that have slots: logits [B, Q, V], zero where nothing is asked. known_B: rows whose first
+        target is not asked for."""
+        self.reserve(self.slots.table.context, shape.queries)
+        real_B = (slots_BS >= 0).sum(1)
+        slots = replace(self.slots, open_S=self.slots.done_S + real_B, live_S=real_B > 0)
+        last_B1 = slots.positions(slots.done_S[:, None] - 1)
+        ids_BX = torch.cat([requests.canvas.ids_BL.gather(1, last_B1), draft_BW], 1)
+        tokens = round_pass(slots, shape, ids_BX, self.waits_B, width_B, start_BG, self.model.mask_id)
+        place_Q = torch.arange(shape.queries, device=width_B.device)
+        tokens = unasked(tokens, known_B[:, None] & (place_Q < min(shape.window, 1)))
+        logits_BQV = self.forward(slots, tokens, torch.arange(len(width_B), device=width_B.device))
+        asked_B = tokens.valid_BN[:, -shape.queries :].any(1)
+        requests.meter.pass_(asked_B.long(), tokens.valid_BN.sum(1))
+        return logits_BQV
+
+    def forward(self, slots: PassSlots, tokens: PassTokens, slot_B: Tensor) -> Tensor:
+        """Logits of the queries [B, Q, V], zero where nothing is asked."""
+        queries = tokens.shape.queries
+        forward = TorchForward(self.model, self.layers, self.cache, self.slots.table)
+        bounds = Bounds(self.slots.table.context, int(tokens.limit_BN.max().clamp(min=0)))
+        logits_MV = forward(slots, tokens, slot_B, bounds)
+        valid_BQ = tokens.valid_BN[:, -queries:]
+        logits_BQV = logits_MV.new_zeros(*valid_BQ.shape, logits_MV.shape[-1])
+        logits_BQV[valid_BQ] = logits_MV
+        return logits_BQV
 
     def committed(self, slots_BS: Tensor, accepted_B: Tensor, commit_B: Tensor) -> None:
-        cached_B = torch.zeros_like(accepted_B)  # committed tokens that were references of a pass of this round
-        if self.passes.new_references is not None:
-            self.passes.absorb(accepted_B + 1)
-            cached_B = accepted_B
-        last_B1 = (commit_B - 1).clamp(min=0)[:, None]
-        extra_B1 = (commit_B > cached_B)[:, None]
-        self.waiting_B1 = torch.where(extra_B1, slots_BS.gather(1, last_B1), -1)
+        cached_B = torch.minimum(accepted_B, self.referenced_B)  # committed tokens that were references of this round
+        assert bool((commit_B <= cached_B + 1).all()), "one token waits per row"
+        self.waits_B = torch.where(commit_B > 0, commit_B > cached_B, self.waits_B)
+        self.slots.done_S = self.slots.done_S + commit_B
+        self.referenced_B = torch.zeros_like(self.referenced_B)
+
+    def reserve(self, context: int, queries: int) -> None:
+        """Make room for a canvas of `context` tokens, and for so many queries of a pass."""
+        table = self.slots.table
+        wanted = replace(table, context=context, ranks=context, queries=max(queries, table.queries))
+        if wanted == table:
+            return
+        if table.context != context:
+            self.slots = empty_slots(wanted, self.slots.done_S.device)
+        self.slots.table = wanted
+        self.cache = self.cache.widened(wanted.places)
 
     def grow(self, count: int) -> None:
-        before = len(self.waiting_B1)
-        self.waiting_B1 = torch.nn.functional.pad(self.waiting_B1, (0, 0, 0, count), value=-1)
-        if self.session is not None:
-            self.session.spread(torch.arange(before, device=self.waiting_B1.device), before + count)
+        table = self.slots.table
+        more = empty_slots(replace(table, slots=count), self.waits_B.device)
+        joined = {name: torch.cat([getattr(self.slots, name), getattr(more, name)]) for name in SLOT_TENSORS}
+        self.slots = PassSlots(replace(table, slots=table.slots + count), **joined)
+        self.cache = self.cache.grown(count)
+        self.waits_B = torch.nn.functional.pad(self.waits_B, (0, count))
+        self.referenced_B = torch.nn.functional.pad(self.referenced_B, (0, count))
 
     def select(self, rows: Tensor) -> None:
-        self.waiting_B1 = self.waiting_B1[rows]
-        if self.session is not None:
-            self.session.select(rows)
+        kept = {name: getattr(self.slots, name)[rows] for name in SLOT_TENSORS}
+        self.slots = PassSlots(replace(self.slots.table, slots=len(rows)), **kept)
+        self.cache = self.cache.select(rows)
+        self.waits_B, self.referenced_B = self.waits_B[rows], self.referenced_B[rows]
 
 
-def group_slots(slots_BS: Tensor, anchor_BG: Tensor, depth: int) -> Tensor:
-    """Slots [B, G, D] of draft groups that start at window places `anchor_BG` (-1: an absent group)."""
-    place_BGD = anchor_BG[..., None] + torch.arange(depth, device=slots_BS.device)
-    outside_BGD = (anchor_BG[..., None] < 0) | (place_BGD >= slots_BS.shape[1])
-    flat_BN = place_BGD.clamp(0, slots_BS.shape[1] - 1).flatten(1)
-    return slots_BS.gather(1, flat_BN).view(place_BGD.shape).masked_fill(outside_BGD, -1)
+SLOT_TENSORS = ("order_SR", "rank_SL", "length_S", "open_S", "done_S", "live_S")
 
 
-def dense_rank(canvas: Canvas) -> Tensor:
-    """Pending slots numbered 0, 1, .. in decoding order; the packed pattern counts in places."""
+def empty_slots(table: SlotTable, device: torch.device) -> PassSlots:
+    """Slots of which none is in a pass."""
+    zero_S = torch.zeros(table.slots, dtype=torch.int64, device=device)
+    return PassSlots(
+        table=table,
+        order_SR=zero_S[:, None].repeat(1, table.ranks),
+        rank_SL=torch.full((table.slots, table.context), PADDING, device=device),
+        length_S=zero_S,
+        open_S=zero_S.clone(),
+        done_S=zero_S.clone(),
+        live_S=zero_S.bool(),
+    )
+
+
+def slots_of(table: SlotTable, canvas: Canvas, within_BL: Tensor) -> PassSlots:
+    """A canvas at the start of a denoising pass that draws its pending slots `within_BL`, by decoding order."""
     last = torch.iinfo(torch.int64).max
-    order_BL = torch.where(canvas.pending_BL, canvas.rank_BL, last).argsort(dim=1, stable=True)
-    place_L = torch.arange(order_BL.shape[1], device=order_BL.device)
-    return torch.empty_like(order_BL).scatter_(1, order_BL, place_L.expand_as(order_BL))
+    drawn_BL = canvas.pending_BL & within_BL
+    order_BL = torch.where(drawn_BL, canvas.rank_BL, last).argsort(dim=1, stable=True)
+    index_L = torch.arange(order_BL.shape[1], device=order_BL.device)
+    rank_BL = torch.empty_like(order_BL).scatter_(1, order_BL, index_L.expand_as(order_BL))
+    length_B = torch.full_like(order_BL[:, 0], order_BL.shape[1]) if canvas.lengths_B is None else canvas.lengths_B
+    open_B = drawn_BL.sum(1)
+    return PassSlots(
+        table=table,
+        order_SR=order_BL,
+        rank_SL=torch.where(drawn_BL, rank_BL, REVEALED).masked_fill(index_L >= length_B[:, None], PADDING),
+        length_S=length_B,
+        open_S=open_B,
+        done_S=torch.zeros_like(open_B),
+        live_S=torch.ones_like(open_B).bool(),
+    )
+
+
+def unasked(tokens: PassTokens, at_BQ: Tensor) -> PassTokens:
+    """The pass without these queries."""
+    valid_BN = tokens.valid_BN.clone()
+    valid_BN[:, -at_BQ.shape[1] :] &= ~at_BQ
+    return replace(tokens, valid_BN=valid_BN)

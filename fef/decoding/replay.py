@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from fef.decoding.canvas import Canvas
+from fef.decoding.carried import ASK_ANEW, CarriedDrafts
 from fef.decoding.plain import choose_and_commit
 from fef.decoding.rows import RowsScorer
 from fef.decoding.score import Prediction, PredictionRequest
@@ -46,7 +47,7 @@ def replay_round(session: Session) -> None:
             true = rule_step(session, chain[n], logits_BNLV[:, n])
             reached_B = torch.where(onward_B & same(true, chain[n + 1]), n + 1, reached_B)
         every_B = torch.arange(len(reached_B), device=reached_B.device)
-        session.carry = logits_BNLV[every_B, reached_B], torch.ones_like(reached_B, dtype=torch.bool)
+        session.carry = CarriedDrafts(logits_BNLV[every_B, reached_B], torch.full_like(reached_B, logits_BNLV.shape[2]))
     before_BL = session.pending_BL
     for n, canvas in enumerate(chain):
         rows = (reached_B == n).nonzero()[:, 0]
@@ -63,7 +64,7 @@ def rule_logits(session: Session, scorer: RowsScorer, slots_BL: Tensor) -> Tenso
     """Logits [B, L, V] at the current canvas: those that the last round left, else from a pass."""
     if session.carry is None:
         return scorer.look(session.requests, PredictionRequest(slots_BL)).logits_BSV
-    carry_BLV, carried_B = session.carry
+    carry_BLV, carried_B = session.carry.logits_BWV, session.carry.count_B != ASK_ANEW
     asked_BL = slots_BL.masked_fill(carried_B[:, None], -1)
     if not bool((asked_BL >= 0).any()):
         return carry_BLV

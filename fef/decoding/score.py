@@ -16,7 +16,10 @@ import torch
 from torch import Tensor
 
 from fef.decoding.canvas import Canvas
+from fef.decoding.carried import CarriedDrafts
 from fef.decoding.requests import Requests
+from fef.laws.accept import Accepted
+from fef.laws.window import next_drafts
 
 __all__ = ["Prediction", "PredictionRequest", "Scorer", "Targets", "VerificationRequest", "row_lengths"]
 
@@ -66,25 +69,23 @@ class VerificationRequest:
 
 @dataclass
 class Targets:
-    """Logits of the targets, and drafts for what may come next that the same pass made.
-
-    ahead_BGDV: draft logits of G groups; a group predicts the slots from window place anchor_BG on, given the canvas and
-    the drafts before that place. A round that accepts exactly that many drafts goes on from such a group.
-    """
+    """Logits of the targets, and drafts for what may come next that the same pass made."""
 
     logits_BTV: Tensor
-    ahead_BGDV: Tensor | None = None
-    anchor_BG: Tensor | None = None
+    ahead_BGDV: Tensor | None = None  # draft logits of G groups, each of D slots
+    start_BG: Tensor | None = None  # window place from which on a group drafts, given the drafts before it; -1: absent
 
-    def after(self, accepted_B: Tensor, commit_B: Tensor) -> tuple[Tensor, Tensor] | None:
-        """Draft logits [B, A, V] for the slots behind the committed ones, and for which rows [B] there are any."""
-        if self.ahead_BGDV is None or self.anchor_BG is None:
+    def after(self, window: int, width_B: Tensor, accepted: Accepted) -> CarriedDrafts | None:
+        """Drafts for the slots behind the committed ones."""
+        if self.ahead_BGDV is None or self.start_BG is None:
             return None
-        found_BG = self.anchor_BG == accepted_B[:, None]
-        group_BDV = self.ahead_BGDV[torch.arange(len(found_BG), device=found_BG.device), found_BG.long().argmax(1)]
-        # the slot at the anchor itself is committed when a corrected or bonus token took it
-        skip_B11 = (commit_B > accepted_B)[:, None, None]
-        return torch.where(skip_B11, group_BDV[:, 1:], group_BDV[:, :-1]), found_BG.any(1)
+        depth = self.ahead_BGDV.shape[2]
+        accepted_B, commit_B = accepted.accepted_B, accepted.commit_B
+        source_BW, count_B = next_drafts(self.start_BG, depth, window, width_B, accepted_B, commit_B, window)
+        source_BW1 = source_BW[..., None].expand(-1, -1, self.logits_BTV.shape[-1])
+        target_BWV = self.logits_BTV.gather(1, source_BW1.clamp(max=window - 1))
+        group_BWV = self.ahead_BGDV.flatten(1, 2).gather(1, (source_BW1 - window).clamp(min=0))
+        return CarriedDrafts(torch.where(source_BW1 < window, target_BWV, group_BWV), count_B)
 
 
 class Scorer(Protocol):

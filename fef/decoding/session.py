@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from fef.decoding.canvas import Canvas, EosRule
+from fef.decoding.carried import CarriedDrafts
 from fef.decoding.memory import Memory
 from fef.decoding.meter import Meter
 from fef.decoding.network import Network
@@ -62,8 +63,7 @@ Observer = Callable[[Round], None]
 class Session:
     """Rows under one plan on one network.
 
-    carry: draft logits [B, W, V] from the last round, and for which rows [B] it made them. memory: what rules keep between
-    rounds. observe: called after every round.
+    carry: what the last round left to draft from. memory: what rules keep between rounds. observe: called after every round.
     """
 
     def __init__(self, network: Network, plan: Plan, requests: Requests, observe: Observer | None = None) -> None:
@@ -75,7 +75,7 @@ class Session:
         self.passes = PassState.before_the_first(requests.canvas, plan)
         self.scorer = make_scorer(network, plan, count, device)
         self.memory = Memory(count, device)
-        self.carry: tuple[Tensor, Tensor] | None = None
+        self.carry: CarriedDrafts | None = None
 
     @property
     def canvas(self) -> Canvas:
@@ -139,9 +139,7 @@ class Session:
         self.scorer.grow(count)
         self.memory.grow(count)
         if self.carry is not None:
-            logits_BWV, carried_B = self.carry
-            no_logits = logits_BWV.new_zeros(count, *logits_BWV.shape[1:])
-            self.carry = torch.cat([logits_BWV, no_logits]), torch.cat([carried_B, carried_B.new_zeros(count)])
+            self.carry = self.carry.grow(count)
 
     def select(self, rows: Tensor) -> None:
         """Keep only these rows."""
@@ -149,7 +147,7 @@ class Session:
         self.scorer.select(rows)
         self.memory.select(rows)
         if self.carry is not None:
-            self.carry = self.carry[0][rows], self.carry[1][rows]
+            self.carry = self.carry.select(rows)
 
     def drop(self, over_B: Tensor) -> Requests:
         """Let rows go, a mask [B]; returns them."""
@@ -175,26 +173,18 @@ class Session:
         """Rows, a mask [B], have begun a pass."""
         self.memory.forget(began_B)
         if self.carry is not None:
-            self.carry = self.carry[0], self.carry[1] & ~began_B
+            self.carry = self.carry.forget(began_B)
         rows = (began_B & self.pending_BL.any(1)).nonzero()[:, 0]
         if not len(rows):
             return
         spec = self.plan.speculation
         reuse = spec is not None and spec.draft == "reuse"
-        slots_RW = self.next_slots(self.window if reuse else 0)[rows]
+        slots_RX = self.next_slots(self.window + 1 if reuse else 0)[rows]
         time_B = self.passes.k_B.double() / self.plan.steps
-        first_RWV = self.scorer.pass_began(self.requests, rows, slots_RW, self.within_BL, time_B)
-        if reuse and first_RWV is not None:
-            self.carry_over(rows, first_RWV)
-
-    def carry_over(self, rows: Tensor, logits_RWV: Tensor) -> None:
-        """Keep draft logits of these rows for their next round."""
-        if self.carry is None:
-            count = len(self.requests.number_B)
-            carried_B = torch.zeros(count, dtype=torch.bool, device=rows.device)
-            self.carry = logits_RWV.new_zeros(count, *logits_RWV.shape[1:]), carried_B
-        logits_BWV, carried_B = self.carry
-        self.carry = logits_BWV.index_copy(0, rows, logits_RWV), carried_B.index_fill(0, rows, True)
+        first_RXV = self.scorer.pass_began(self.requests, rows, slots_RX, self.within_BL, time_B)
+        if reuse and first_RXV is not None:
+            before = CarriedDrafts.none(len(began_B), first_RXV[:, 1:]) if self.carry is None else self.carry
+            self.carry = before.opened(rows, first_RXV)
 
     # --- what rounds use ---
 

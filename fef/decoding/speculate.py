@@ -9,17 +9,19 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from fef.decoding.carried import CarriedDrafts
 from fef.decoding.draft import Drafts, propose
 from fef.decoding.plan import Speculation
 from fef.decoding.score import Targets, VerificationRequest
 from fef.decoding.session import Session
-from fef.laws.accept import ACCEPT
+from fef.laws.accept import ACCEPT, Accepted
 from fef.laws.window import chance_of_runs, likely_ends, worthwhile
 
 __all__ = ["speculative_round"]
 
 
 def speculative_round(session: Session, spec: Speculation) -> None:
+    commit_known(session, spec)
     canvas, width = session.canvas, session.window
     count = width + 1 if spec.bonus else width
     ahead = width if spec.draft == "reuse" else 0
@@ -30,7 +32,8 @@ def speculative_round(session: Session, spec: Speculation) -> None:
         slots_BS = session.eos.without_certain_tail(canvas, session.within_BL, slots_BS, draft_BW)
     slots_BT = slots_BS[:, :count]
     chance_BX = chance_to_be_reached(session, spec, drafts, slots_BS[:, :width])
-    width_B = torch.minimum((slots_BS[:, :width] >= 0).sum(1), worthwhile(chance_BX, spec.survival))
+    real_B = (slots_BS[:, :width] >= 0).sum(1)
+    width_B = torch.minimum(torch.minimum(real_B, drafts.count_B), worthwhile(chance_BX, spec.survival))
     targets_B = torch.minimum((slots_BT >= 0).sum(1), width_B + int(spec.bonus))
     ask = VerificationRequest(slots_BS, draft_BW, width_B, count, targets_B, drafts.known_B, ahead)
     targets = verify(session, spec, ask, drafts, chance_BX)
@@ -41,11 +44,40 @@ def speculative_round(session: Session, spec: Speculation) -> None:
     plain_BTV = session.plain_law(targets.logits_BTV)
     session.commit(slots_BT, accepted.tokens_BT, logp_BTV, plain_BTV, take_BT, fill=False)
     session.scorer.committed(slots_BT, accepted.accepted_B, accepted.commit_B)
-    session.carry = targets.after(accepted.accepted_B, accepted.commit_B)
+    session.carry = next_carry(targets, width, width_B, accepted, spec)
     session.meter.rounds += (width_B > 0).long()
     session.meter.drafted += width_B
     session.meter.accepted += accepted.accepted_B
     session.notify(slots_BT, accepted.tokens_BT, take_BT, draft_BW, accepted.accepted_B)
+
+
+def commit_known(session: Session, spec: Speculation) -> None:
+    """Draw the slots whose targets the context passes have computed."""
+    carry = session.carry
+    if carry is None or carry.first_B1V is None or carry.known_B is None:
+        return
+    slots_B1 = session.next_slots(1).masked_fill(~carry.known_B[:, None], -1)
+    logp_B1V = session.law(carry.first_B1V, slots_B1)
+    zero_B, one_B = torch.zeros_like(slots_B1[:, 0]), (slots_B1[:, 0] >= 0).long()
+    site_B1 = session.site(slots_B1, session.passes.attempt_B)
+    accept = ACCEPT[spec.accept]
+    accepted = accept(logp_B1V, logp_B1V[:, :0], slots_B1[:, :0], zero_B, one_B, session.noise, site_B1)
+    take_B1 = one_B[:, None] > 0
+    session.commit(slots_B1, accepted.tokens_BT, logp_B1V, session.plain_law(carry.first_B1V), take_B1, fill=False)
+    session.scorer.committed(slots_B1, zero_B, one_B)
+    session.carry = CarriedDrafts(carry.logits_BWV, carry.count_B)
+    no_draft_BW = torch.full_like(zero_B, -1)[:, None].repeat(1, session.window)
+    session.notify(slots_B1, accepted.tokens_BT, take_B1, no_draft_BW, zero_B)
+
+
+def next_carry(
+    targets: Targets, window: int, width_B: Tensor, accepted: Accepted, spec: Speculation
+) -> CarriedDrafts | None:
+    """What the next round may draft from, see `Session`. Without a bonus slot a round without drafts would commit nothing."""
+    carry = targets.after(window, width_B, accepted)
+    if carry is None or spec.bonus:
+        return carry
+    return carry.forget(carry.count_B == 0)
 
 
 def chance_to_be_reached(session: Session, spec: Speculation, drafts: Drafts, window_BW: Tensor) -> Tensor:

@@ -43,7 +43,7 @@ class Candidates:
 
     slots_BS: positions, -1 where there is none. tokens_BS: the tokens drawn there, which only rules that declare it may
     read. logp_BSV: law of the network at temperature 1, bans applied. sampled_law: gives the law with temperature (1 for
-    greedy rows), top-p and top-k. quota_B: slots to commit at least. place_BS: slots of the block before each one, as a
+    greedy rows), top-p and top-k. count_B: slots to commit at least. place_BS: slots of the block before each one, as a
     share of the block. length: L. memory: what a rule keeps between rounds. influence: gives
     D [B, S, S], the influence of slot i on slot j. ahead_BS: slots of later blocks, which a rule that looks ahead sees but
     may not choose.
@@ -53,7 +53,7 @@ class Candidates:
     tokens_BS: Tensor
     logp_BSV: Tensor
     sampled_law: Callable[[], Tensor]
-    quota_B: Tensor
+    count_B: Tensor
     place_BS: Tensor
     length: int
     noise: Noise
@@ -143,7 +143,7 @@ class InOrder:
 
     def select(self, c: Candidates) -> Tensor:
         index_S = torch.arange(c.slots_BS.shape[1], device=c.slots_BS.device)
-        return (index_S < c.quota_B[:, None]) & c.real_BS
+        return (index_S < c.count_B[:, None]) & c.real_BS
 
     def claim(self, greedy: bool) -> LawClaim:
         return (
@@ -203,7 +203,7 @@ class TopScore:
             score_BS = score_BS / self.alg_temp - (-u_BS.log()).log()
         for token in self.last:
             score_BS = score_BS.masked_fill(c.tokens_BS == token, -1e300)  # after every other slot, but before none
-        return c.best(score_BS, c.quota_B)
+        return c.best(score_BS, c.count_B)
 
     def claim(self, greedy: bool) -> LawClaim:
         if not self.transfer.one:

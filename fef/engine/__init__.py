@@ -1,15 +1,14 @@
 """The fast engine: the packed law with coupled acceptance, in passes of fixed shape over many requests. In reading order:
 
-slots, rounds           the state of the requests; the tokens of a pass
+slots, rounds           the state of the requests; what a round verifies and drafts
 advance                 what a pass commits, and what the next one drafts
-draws, forward          law and draw; the network over the caches (plain torch, for CPUs)
-weights, cache          joined matrices; keys and values
+draws                   law and draw at the queries of a pass (plain torch, for CPUs)
 runner                  one pass in one go
 kernel_passes, kernels  the same passes, made of Triton kernels for CUDA
 graphs, measure         passes as CUDA graphs; what a round costs
 costs                   which window pays
 requests                a request as a course of denoising passes
-mailbox, build          tensors on their way between host and device; sizes and parts
+host_copies, build      tensors on their way between host and device; sizes and parts
 job                     a request, as the one who asked holds it
 engine, text            continuous batching, on token ids and with text
 """

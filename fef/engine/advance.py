@@ -10,10 +10,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fef.engine.rounds import PassTokens
 from fef.engine.slots import SlotState
 from fef.laws.accept import agreement
 from fef.laws.eos import at_position, bounds, bounds_before
+from fef.laws.window import next_drafts
+from fef.models.packed_pass import PassTokens
 
 __all__ = ["CHANGED", "Drawn", "EndRules", "advance", "end_rules"]
 
@@ -83,7 +84,7 @@ def advance(state: SlotState, tokens: PassTokens, drawn: Drawn, eos_id: int | No
     write(state, tokens, drawn, token_BX, commit_B, eos_id)
     state.bad_S = state.bad_S | (~drawn.valid & tokens.valid_BN[:, -shape.queries :]).any(1)
     state.live_S = live_B & something_left(state, eos_id) & ~state.bad_S
-    next_drafts(state, tokens, drawn, accepted_B, commit_B)
+    keep_drafts(state, tokens, drawn, accepted_B, commit_B)
     counts = (live_B.long(), tokens.valid_BN.sum(1), (width_B > 0).long(), width_B, accepted_B)
     state.counters_SC = state.counters_SC + torch.stack(counts, 1)
 
@@ -124,19 +125,12 @@ def something_left(state: SlotState, eos_id: int | None) -> Tensor:
     return (pending_SR & (state.order_SR < state.first_end_S[:, None])).any(1)
 
 
-def next_drafts(state: SlotState, tokens: PassTokens, drawn: Drawn, accepted_B: Tensor, commit_B: Tensor) -> None:
-    """Drafts for the slots behind the committed ones: of the group that starts nearest before the end of the round, else of
-    the targets behind it, which a wrong draft misled."""
-    shape, width_B, start_BG = tokens.shape, tokens.width_B, tokens.start_BG
-    member_K = torch.arange(state.table.drafts, device=commit_B.device)
-    nearest_B1 = torch.where(start_BG <= accepted_B[:, None], start_BG, -1).argmax(1, keepdim=True)
-    begin_B1 = start_BG.gather(1, nearest_B1)
-    skip_B1 = commit_B[:, None] - begin_B1
-    in_group_B = (begin_B1[:, 0] >= 0) & (begin_B1[:, 0] <= accepted_B) & (skip_B1[:, 0] < shape.depth)
-    from_group_BK = shape.window + nearest_B1 * shape.depth + (skip_B1 + member_K).clamp(0, shape.depth - 1)
-    from_targets_BK = (commit_B[:, None] + member_K).clamp(max=max(shape.window - 1, 0))
-    source_BK = torch.where(in_group_B[:, None], from_group_BK, from_targets_BK)
-    count_B = torch.where(in_group_B, shape.depth - skip_B1[:, 0], (width_B - commit_B).clamp(min=0))
+def keep_drafts(state: SlotState, tokens: PassTokens, drawn: Drawn, accepted_B: Tensor, commit_B: Tensor) -> None:
+    """Drafts for the slots behind the committed ones."""
+    shape, table = tokens.shape, state.table
+    source_BK, count_B = next_drafts(
+        tokens.start_BG, shape.depth, shape.window, tokens.width_B, accepted_B, commit_B, table.drafts
+    )
     state.draft_SK = drawn.token.gather(1, source_BK)
     state.holds_SK = drawn.top.gather(1, source_BK)
-    state.drafted_S = torch.minimum(count_B, (state.open_S - state.done_S).clamp(min=0)).clamp(max=state.table.drafts)
+    state.drafted_S = torch.minimum(count_B, (state.open_S - state.done_S).clamp(min=0))

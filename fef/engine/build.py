@@ -12,16 +12,17 @@ import torch
 
 from fef.api import make_sampling
 from fef.decoding.network import Network
-from fef.engine.cache import SlotCache, cache_bytes
 from fef.engine.draws import Vocabulary
-from fef.engine.forward import TorchForward
 from fef.engine.graphs import GraphRunner, buckets
-from fef.engine.rounds import RoundShape
 from fef.engine.runner import Runs, TorchPasses
-from fef.engine.slots import SlotState, SlotTable
-from fef.engine.weights import join_weights
+from fef.engine.slots import SlotState
 from fef.errors import EngineError, OptionError, nearest_hint
+from fef.laws.window import ANCHORS
 from fef.models.device import device_name
+from fef.models.joined import join_weights
+from fef.models.packed_forward import TorchForward
+from fef.models.packed_pass import RoundShape, SlotTable
+from fef.models.slot_cache import SlotCache, cache_bytes
 from fef.models.transformer import Transformer
 from fef.readers import real, several, shown, token_id, token_ids, whole_from
 
@@ -44,7 +45,7 @@ class EngineOptions:
     max_length: int | None = None
     max_new_tokens: int | None = None
     windows: Sequence[int] = (4, 8, 16, 24)
-    anchors: int = 0
+    anchors: int = ANCHORS
     memory_gb: float | None = None
     eos_id: int | None = None
     banned: Sequence[int] = ()

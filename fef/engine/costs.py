@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from fef.engine.rounds import RoundShape
 from fef.errors import InputError
+from fef.models.packed_pass import RoundShape
 
 __all__ = ["CostTable", "Survival", "choose_shape"]
 

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from fef.engine.advance import Drawn, EndRules
-from fef.engine.rounds import PassTokens
 from fef.engine.slots import SlotState
 from fef.laws.draws import Purpose, keyed_argmax
 from fef.laws.pipeline import forbid_end, sampled_law
+from fef.models.packed_pass import PassTokens
 
 __all__ = ["Vocabulary", "draw"]
 

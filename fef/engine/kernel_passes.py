@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from fef.engine.advance import Drawn
-from fef.engine.cache import SlotCache
 from fef.engine.draws import Vocabulary
 from fef.engine.host_copies import on_device
 from fef.engine.kernels.advance import advance
@@ -25,8 +24,9 @@ from fef.engine.kernels.norm import add_rms_norm, rms_norm
 from fef.engine.kernels.rotate import rotate_and_store
 from fef.engine.runner import PassKind
 from fef.engine.slots import SlotState
-from fef.engine.weights import LayerWeights, Matrix
 from fef.laws.pipeline import cutoffs, forbid_end
+from fef.models.joined import LayerWeights, Matrix
+from fef.models.slot_cache import SlotCache
 from fef.models.transformer import RMSNorm, Transformer
 
 __all__ = ["KernelPasses"]

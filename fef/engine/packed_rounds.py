@@ -24,16 +24,16 @@ from fef.decoding.transfer import PerRound
 from fef.decoding.unmask import InOrder
 from fef.engine.build import EngineOptions, EngineParts, build
 from fef.engine.costs import CostTable, Survival, choose_shape
-from fef.engine.forward import Bounds
 from fef.engine.graphs import GraphRunner
 from fef.engine.host_copies import HostCopies
 from fef.engine.job import Job, Status
 from fef.engine.measure import round_seconds
 from fef.engine.requests import PassResult, PassSequence, pass_sequence, results_of
-from fef.engine.rounds import RoundShape
 from fef.engine.runner import PassKind
 from fef.engine.slots import COUNTERS, PassRequest, Progress
 from fef.errors import DenoiserError, EngineError, FefError
+from fef.models.packed_forward import Bounds
+from fef.models.packed_pass import RoundShape
 from fef.models.transformer import Transformer
 
 __all__ = ["PackedRounds", "runs_packed"]

@@ -15,9 +15,10 @@ from torch import Tensor
 
 from fef.engine.advance import CHANGED, advance, end_rules
 from fef.engine.draws import Vocabulary, draw
-from fef.engine.forward import Bounds, TorchForward
-from fef.engine.rounds import RoundShape, compose_context, compose_round
+from fef.engine.rounds import compose_context, compose_round
 from fef.engine.slots import SlotState
+from fef.models.packed_forward import Bounds, TorchForward
+from fef.models.packed_pass import RoundShape
 
 __all__ = ["PassKind", "Passes", "Runs", "TorchPasses"]
 

@@ -14,38 +14,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-__all__ = ["COUNTERS", "HEAD", "NEVER", "PADDING", "REVEALED", "PassRequest", "Progress", "SlotState", "SlotTable"]
+from fef.models.packed import PADDING, REVEALED
+from fef.models.packed_pass import PassSlots, SlotTable
 
-PADDING = -3  # rank of places behind the canvas: no token sees them
-REVEALED = -1  # rank of a token that the pass sees
+__all__ = ["COUNTERS", "HEAD", "NEVER", "PassRequest", "Progress", "SlotState"]
+
 NEVER = 2**31 - 1
 COUNTERS = ("calls", "token_forwards", "rounds", "drafted", "accepted")
-
-
-@dataclass(frozen=True)
-class SlotTable:
-    """Sizes. Cache places of a slot: its context, its references by rank, scratch for the queries of a pass, and one place
-    for tokens that are absent."""
-
-    slots: int
-    context: int
-    ranks: int
-    drafts: int
-    queries: int
-
-    @property
-    def places(self) -> int:
-        return self.context + self.ranks + self.queries + 1
-
-    @property
-    def nowhere(self) -> int:
-        return self.places - 1
-
-    def reference(self, rank: Tensor) -> Tensor:
-        return self.context + rank
-
-    def scratch(self, query: Tensor) -> Tensor:
-        return self.context + self.ranks + query
 
 
 @dataclass
@@ -66,39 +41,25 @@ class Progress:
 
 
 @dataclass
-class SlotState:
-    """ids_SL: canvas tokens (one more column takes writes of absent tokens; so in the R columns of logprob and confidence).
-    order_SR: canvas position of each rank. rank_SL: rank of each masked slot, REVEALED, or PADDING. length_S: canvas length.
-    open_S: ranks of this pass; done_S: those committed. live_S: is there something left to draw? bad_S: were logits
-    invalid? draft_SK, drafted_S, holds_SK: the drafts behind `done`, how many there are, the probability each had.
-    first_end_S, last_other_S: position of the first committed end token (NEVER) and of the last committed other token (-1).
-    logprob_SR: log p under the sampled law, nats; confidence_SR: log p at temperature 1. step_S: the denoising pass.
-    counters_SC: see COUNTERS. progress_P: the storage of done, counters, live and bad (`Progress`), to be read in one copy; a
-    copy of some slots has none.
-    """
+class SlotState(PassSlots):
+    """All of an engine's requests; what is not said here is in `PassSlots`."""
 
-    table: SlotTable
-    ids_SL: Tensor
-    order_SR: Tensor
-    rank_SL: Tensor
-    length_S: Tensor
-    open_S: Tensor
-    done_S: Tensor
-    live_S: Tensor
-    bad_S: Tensor
-    draft_SK: Tensor
-    drafted_S: Tensor
-    holds_SK: Tensor
-    first_end_S: Tensor
-    last_other_S: Tensor
-    logprob_SR: Tensor
-    confidence_SR: Tensor
+    ids_SL: Tensor  # canvas tokens; one more column takes writes of absent tokens, as in logprob and confidence
+    bad_S: Tensor  # were logits invalid?
+    draft_SK: Tensor  # the drafts behind `done`
+    drafted_S: Tensor  # how many there are
+    holds_SK: Tensor  # the probability that each had
+    first_end_S: Tensor  # position of the first committed end token, or NEVER
+    last_other_S: Tensor  # position of the last committed other token, or -1
+    logprob_SR: Tensor  # log p under the sampled law, nats
+    confidence_SR: Tensor  # log p at temperature 1
     seed_S: Tensor
-    step_S: Tensor
+    step_S: Tensor  # the denoising pass
     temperature_S: Tensor
     top_p_S: Tensor
     top_k_S: Tensor
-    counters_SC: Tensor
+    counters_SC: Tensor  # see COUNTERS
+    # storage of done, counters, live and bad (`Progress`), to be read in one copy; a copy of some slots has none
     progress_P: Tensor | None = None
 
     @classmethod
@@ -147,10 +108,6 @@ class SlotState:
         """Write back the named tensors of slots that were taken. Twice the same slot: either may stay."""
         for name in names:
             getattr(self, name).index_copy_(0, slot_B, getattr(part, name))
-
-    def positions(self, rank: Tensor) -> Tensor:
-        """Canvas positions of ranks [B, .]; of ranks outside the table, some position."""
-        return self.order_SR.gather(1, rank.clamp(0, self.table.ranks - 1))
 
     def ids_at(self, rank: Tensor) -> Tensor:
         return self.ids_SL.gather(1, self.positions(rank))

@@ -22,11 +22,26 @@ from enum import IntEnum
 import torch
 from torch import Tensor
 
-from fef.models.transformer import KeyValues, Transformer
+from fef.models.transformer import Transformer
 
-__all__ = ["REVEALED", "PackedSession", "PackedTokens", "Stream", "packed_target_logits", "packed_visible"]
+__all__ = [
+    "CONTEXT_RANK",
+    "PADDING",
+    "REVEALED",
+    "PackedTokens",
+    "Stream",
+    "context_seen",
+    "context_tokens",
+    "group_seen",
+    "packed_target_logits",
+    "packed_visible",
+    "reference_seen",
+    "slot_tokens",
+]
 
-REVEALED = -1
+REVEALED = -1  # rank of a token that the pass sees
+CONTEXT_RANK = -2  # of a context token that looks: below every rank, so that it sees the whole context
+PADDING = -3  # of places behind the canvas: no token sees them
 
 
 class Stream(IntEnum):
@@ -87,110 +102,27 @@ def packed_visible(query: PackedTokens, key: PackedTokens) -> Tensor:
     """The pattern of the module's table: bool [B, N, K], True where a query token sees a key token."""
     q_stream, q_rank, q_limit = query.stream_BN[:, :, None], query.rank_BN[:, :, None], query.limit_BN[:, :, None]
     k_stream, k_rank, k_limit = key.stream_BN[:, None, :], key.rank_BN[:, None, :], key.limit_BN[:, None, :]
-    context = (k_stream == Stream.CONTEXT) & ((q_stream == Stream.CONTEXT) | (k_rank == REVEALED) | (k_rank > q_rank))
-    reference = (k_stream == Stream.REFERENCE) & (q_stream != Stream.CONTEXT) & (k_rank < q_limit)
+    q_rank = q_rank.masked_fill(q_stream == Stream.CONTEXT, CONTEXT_RANK)
+    context = (k_stream == Stream.CONTEXT) & context_seen(k_rank, q_rank)
+    reference = (k_stream == Stream.REFERENCE) & (q_stream != Stream.CONTEXT) & reference_seen(k_rank, q_limit)
     own_target = (k_stream == Stream.TARGET) & (q_stream == Stream.TARGET) & (k_rank == q_rank)
-    draft_group = (k_stream == Stream.DRAFT) & (q_stream == Stream.DRAFT) & (k_limit == q_limit) & (k_rank <= q_rank)
+    draft_group = (k_stream == Stream.DRAFT) & (q_stream == Stream.DRAFT) & group_seen(k_rank, k_limit, q_rank, q_limit)
     return context | reference | own_target | draft_group
 
 
-class PackedSession:
-    """Caches of one denoising pass over a batch of canvases.
+def context_seen(key_rank: Tensor, rank: Tensor) -> Tensor:
+    """Where a token of this rank sees a context key: revealed tokens, and masks ranked later."""
+    return (key_rank == REVEALED) | (key_rank > rank)
 
-    The context is computed at construction, with a first draft group at `draft_index_BD` in the same pass
-    (`first_logits_BDV`); `extend` runs one small pass of new tokens; `absorb` makes references of the last pass
-    permanent. `rank_BL` holds the decoding order at slots and REVEALED elsewhere.
-    """
 
-    def __init__(
-        self,
-        model: Transformer,
-        ids_BL: Tensor,
-        rank_BL: Tensor,
-        draft_index_BD: Tensor,
-        lengths_B: Tensor | None = None,
-    ) -> None:
-        self.model = model
-        self.rank_BL = rank_BL
-        self.cached = context_tokens(rank_BL, lengths_B)
-        drafts = slot_tokens(Stream.DRAFT, draft_index_BD, rank_BL, torch.zeros_like(draft_index_BD))
-        tokens = PackedTokens.cat([self.cached, drafts])
-        ids_BN = torch.cat([ids_BL, torch.full_like(draft_index_BD, model.mask_id)], dim=1)
-        hidden_BND, new = model.trunk(ids_BN, tokens.index_BN, packed_visible(tokens, tokens))
-        length = ids_BL.shape[1]
-        self.past = stack([(k[:, :, :length], v[:, :, :length]) for k, v in new])
-        self.first_logits_BDV = model.logits(hidden_BND[:, length:])
-        self.new_references: tuple[KeyValues, PackedTokens] | None = None
+def reference_seen(key_rank: Tensor, limit: Tensor) -> Tensor:
+    """Where a token of this limit sees a reference."""
+    return key_rank < limit
 
-    def extend(
-        self,
-        reference_index_BR: Tensor,
-        reference_ids_BR: Tensor,
-        target_index_BT: Tensor,
-        draft_index_BD: Tensor,
-        draft_limit_BD: Tensor,
-    ) -> tuple[Tensor, Tensor]:
-        """One pass of references, targets and draft groups: logits [B, T, V] and [B, D, V]. Index -1: absent.
 
-        draft_limit_BD: the first rank of each draft's group; groups have different ones.
-        """
-        tokens = PackedTokens.cat(
-            [
-                slot_tokens(Stream.REFERENCE, reference_index_BR, self.rank_BL),
-                slot_tokens(Stream.TARGET, target_index_BT, self.rank_BL),
-                slot_tokens(Stream.DRAFT, draft_index_BD, self.rank_BL, draft_limit_BD),
-            ]
-        )
-        references, targets = reference_index_BR.shape[1], target_index_BT.shape[1]
-        ids_BN = torch.full_like(tokens.index_BN, self.model.mask_id)
-        ids_BN[:, :references] = reference_ids_BR
-        visible = packed_visible(tokens, PackedTokens.cat([self.cached, tokens]))
-        hidden_BND, new = self.model.trunk(ids_BN, tokens.index_BN, visible, self.past)
-        self.new_references = (
-            stack([(k[:, :, :references], v[:, :, :references]) for k, v in new]),
-            slot_tokens(Stream.REFERENCE, reference_index_BR, self.rank_BL),
-        )
-        logits_BQV = self.model.logits(hidden_BND[:, references:])
-        return logits_BQV[:, :targets], logits_BQV[:, targets:]
-
-    def absorb(self, count_B: Tensor) -> None:
-        """Keep the first `count_B[b]` references of the last pass: they take the cache place of their context mask."""
-        assert self.new_references is not None, "absorb follows extend"
-        new, tokens = self.new_references
-        width = tokens.index_BN.shape[1]
-        keep_BR = (torch.arange(width, device=count_B.device) < count_B[:, None]) & (tokens.stream_BN != Stream.ABSENT)
-        row_K, column_K = keep_BR.nonzero(as_tuple=True)
-        place_K = tokens.index_BN[row_K, column_K]
-        self.past.keys_YBGPE[:, row_K, :, place_K] = new.keys_YBGPE[:, row_K, :, column_K]
-        self.past.values_YBGPE[:, row_K, :, place_K] = new.values_YBGPE[:, row_K, :, column_K]
-        self.cached.stream_BN[row_K, place_K] = Stream.REFERENCE
-        self.new_references = None
-
-    def spread(self, rows: Tensor, count: int) -> None:
-        """Make a batch of `count` rows of it, with these at `rows` and nothing at the others."""
-
-        def spread(tensor_B: Tensor, value: int) -> Tensor:
-            return tensor_B.new_full((count, *tensor_B.shape[1:]), value).index_copy_(0, rows, tensor_B)
-
-        cached, length = self.cached, self.rank_BL.shape[1]
-        index_BL = torch.arange(length, device=rows.device).expand(count, length)
-        stream_BL = spread(cached.stream_BN, Stream.ABSENT)
-        self.cached = PackedTokens(index_BL, stream_BL, spread(cached.rank_BN, 0), spread(cached.limit_BN, 0))
-        self.rank_BL, self.past = spread(self.rank_BL, REVEALED), self.past.spread(rows, count)
-        self.new_references = None
-
-    def put(self, rows: Tensor, part: PackedSession) -> None:
-        """Begin anew at these rows, as another session of as many rows has."""
-        self.rank_BL[rows] = part.rank_BL
-        for name in ("stream_BN", "rank_BN", "limit_BN"):
-            getattr(self.cached, name)[rows] = getattr(part.cached, name)
-        self.past.put(rows, part.past)
-        self.new_references = None
-
-    def select(self, rows: Tensor) -> None:
-        """Keep only these rows of the batch, in this order."""
-        self.rank_BL, self.cached, self.past = self.rank_BL[rows], self.cached.select(rows), self.past.select(rows)
-        self.new_references = None
+def group_seen(key_rank: Tensor, key_group: Tensor, rank: Tensor, group: Tensor) -> Tensor:
+    """Where a token sees one of its group: up to itself. Tokens of a negative group have none."""
+    return (key_group >= 0) & (key_group == group) & (key_rank <= rank)
 
 
 def packed_target_logits(
@@ -208,7 +140,3 @@ def packed_target_logits(
     ids_BN = torch.cat([ids_BL, clean_BL, torch.full_like(ids_BL, model.mask_id)], dim=1)
     hidden_BND, _ = model.trunk(ids_BN, tokens.index_BN, packed_visible(tokens, tokens))
     return model.logits(hidden_BND[:, 2 * ids_BL.shape[1] :])
-
-
-def stack(new: list[tuple[Tensor, Tensor]]) -> KeyValues:
-    return KeyValues(torch.stack([k for k, _ in new]), torch.stack([v for _, v in new]))

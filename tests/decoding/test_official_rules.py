@@ -25,7 +25,7 @@ ENDS = (3,)
 
 
 def candidates(
-    confidence: list[float], tokens: list[int] | None = None, quota: int = 1, attempt: int = 1
+    confidence: list[float], tokens: list[int] | None = None, count: int = 1, attempt: int = 1
 ) -> Candidates:
     """One row of slots with such largest probabilities; the rest is spread over other tokens, none of them an end."""
     tokens = tokens or [0] * len(confidence)
@@ -41,7 +41,7 @@ def candidates(
         torch.tensor([tokens]),
         law,
         lambda: law,
-        torch.tensor([quota]),
+        torch.tensor([count]),
         slots_BS / 8,
         len(confidence),
         KeyedNoise(torch.tensor([0])),
@@ -77,14 +77,14 @@ def test_ends_come_last_and_may_leave_the_confidences():
     assert taken(TopScore("drawn"), found) == [2]
     assert taken(TopScore("drawn", last=ENDS), found) == [1]
     assert taken(TopScore("drawn", last=ENDS, renormalized=True), found) == [0]
-    everything = dataclasses.replace(found, quota_B=torch.tensor([3]))
+    everything = dataclasses.replace(found, count_B=torch.tensor([3]))
     assert taken(TopScore("drawn", PerRound(3), last=ENDS, renormalized=True), everything) == [0, 1, 2]
 
 
-def test_a_paced_threshold_takes_at_most_its_quota_and_at_least_one():
-    assert taken(PacedThreshold(0.5, Pace(4)), candidates([0.9, 0.8, 0.7, 0.2], transfer=2)) == [0, 1]
-    assert taken(PacedThreshold(0.5, Pace(4)), candidates([0.9, 0.3, 0.2, 0.2], transfer=3)) == [0]
-    assert taken(PacedThreshold(0.5, Pace(4)), candidates([0.4, 0.3], transfer=2)) == [0]
+def test_a_paced_threshold_takes_at_most_its_number_and_at_least_one():
+    assert taken(PacedThreshold(0.5, Pace(4)), candidates([0.9, 0.8, 0.7, 0.2], count=2)) == [0, 1]
+    assert taken(PacedThreshold(0.5, Pace(4)), candidates([0.9, 0.3, 0.2, 0.2], count=3)) == [0]
+    assert taken(PacedThreshold(0.5, Pace(4)), candidates([0.4, 0.3], count=2)) == [0]
 
 
 def test_an_even_pace_carries_over_what_was_not_taken():
@@ -94,8 +94,8 @@ def test_an_even_pace_carries_over_what_was_not_taken():
 
 
 def test_a_block_share_counts_the_whole_block():
-    quota = BlockShare(8, 3)
-    assert [int(quota(progress(5, 5, round_))) for round_ in range(3)] == [3, 3, 2]
+    share = BlockShare(8, 3)
+    assert [int(share(progress(5, 5, round_))) for round_ in range(3)] == [3, 3, 2]
     assert [int(BlockShare(4, 9)(progress(4, 4, round_))) for round_ in range(4)] == [1, 1, 1, 1]
     assert BlockShare(4, 4).one
     assert not BlockShare(4, 2).one

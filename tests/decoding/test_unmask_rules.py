@@ -31,7 +31,7 @@ Law = list[float]
 def candidates(
     laws_BSV: Tensor,
     sizes: list[int],
-    quota: list[int],
+    count: list[int],
     *,
     tokens_BS: Tensor | None = None,
     influence_BSS: Tensor | None = None,
@@ -51,12 +51,12 @@ def candidates(
         "noise": KeyedNoise(torch.arange(B)),
         "site": Site(slots_BS.clamp(min=0), zero_B + 1, zero_B, slots_BS >= 0),
     }
-    return Candidates(slots_BS, logp_BSV=laws_BSV.log(), quota_B=torch.tensor(quota), length=2 * S, **(values | given_))
+    return Candidates(slots_BS, logp_BSV=laws_BSV.log(), count_B=torch.tensor(count), length=2 * S, **(values | given_))
 
 
 @st.composite
 def problems(draw: st.DrawFn) -> tuple[Tensor, list[int], list[int]]:
-    """Laws [B, S, V] from flat to nearly certain, some of them equal, and the sizes and quotas of the rows."""
+    """Laws [B, S, V] from flat to nearly certain, some of them equal, and the sizes and counts of the rows."""
     rows, slots = draw(st.integers(1, 3)), draw(st.integers(1, 7))
     generator = torch.Generator().manual_seed(draw(st.integers(0, 2**32)))
     sharpness_BS1 = 8 * torch.rand(rows, slots, 1, generator=generator, dtype=torch.float64)
@@ -86,19 +86,19 @@ def rows_of(laws_BSV: Tensor, sizes: list[int]) -> list[list[Law]]:
 def same(
     rule: UnmaskRule, problem: tuple[Tensor, list[int], list[int]], plain: Callable[[list[Law], int], set[int]]
 ) -> None:
-    laws_BSV, sizes, quota = problem
-    found = chosen(rule.select(candidates(laws_BSV, sizes, quota)))
-    expected = [plain(laws, n) for laws, n in zip(rows_of(laws_BSV, sizes), quota, strict=True)]
+    laws_BSV, sizes, count = problem
+    found = chosen(rule.select(candidates(laws_BSV, sizes, count)))
+    expected = [plain(laws, n) for laws, n in zip(rows_of(laws_BSV, sizes), count, strict=True)]
     assert found == expected
 
 
 @given(problems(), st.floats(0, 1), st.booleans())
 @settings(max_examples=60)
 def test_threshold(problem, threshold, strict):
-    def plain(laws: list[Law], quota: int) -> set[int]:
+    def plain(laws: list[Law], count: int) -> set[int]:
         best = [max(law) for law in laws]
         over = {i for i, c in enumerate(best) if c > threshold or (c == threshold and not strict)}
-        return over if len(over) >= quota else set(ranked(best)[:quota])
+        return over if len(over) >= count else set(ranked(best)[:count])
 
     same(Threshold(threshold, strict=strict), problem, plain)
 
@@ -113,7 +113,7 @@ def test_a_threshold_met_exactly():
 @given(problems(), st.floats(0, 3))
 @settings(max_examples=60)
 def test_factor_takes_the_largest_count_that_its_inequality_allows(problem, factor):
-    def plain(laws: list[Law], _quota: int) -> set[int]:
+    def plain(laws: list[Law], _count: int) -> set[int]:
         best = [max(law) for law in laws]
         order = ranked(best)
         allowed = [n for n in range(1, len(order) + 1) if (n + 1) * (1 - best[order[n - 1]]) < factor]
@@ -125,7 +125,7 @@ def test_factor_takes_the_largest_count_that_its_inequality_allows(problem, fact
 @given(problems(), st.floats(0, 4))
 @settings(max_examples=60)
 def test_entropy_bound_takes_the_largest_set_that_fits(problem, gamma):
-    def plain(laws: list[Law], _quota: int) -> set[int]:
+    def plain(laws: list[Law], _count: int) -> set[int]:
         values = [entropy(law) for law in laws]
         order = ranked([-h for h in values])
         sums = [[values[i] for i in order[:n]] for n in range(1, len(order) + 1)]
@@ -139,14 +139,14 @@ def test_entropy_bound_takes_the_largest_set_that_fits(problem, gamma):
 @settings(max_examples=40)
 def test_klass_over_several_rounds(problem, threshold, epsilon, history, rounds):
     """Laws drift round by round. A chosen slot leaves; a batch of rows shares one memory."""
-    laws_BSV, sizes, quota = problem
+    laws_BSV, sizes, count = problem
     rule, memory = Stable(threshold, epsilon, history), Memory(len(sizes), torch.device("cpu"))
     drift_BSV = 0.2 * torch.randn(laws_BSV.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     seen: list[dict[int, list[Law]]] = [{} for _ in sizes]
     open_ = [set(range(n)) for n in sizes]
     for round_ in range(rounds):
         now_BSV = (laws_BSV.log() + round_**0.5 * drift_BSV).softmax(-1)
-        ask = candidates(now_BSV, sizes, quota, memory=memory)
+        ask = candidates(now_BSV, sizes, count, memory=memory)
         ask.site = replace(ask.site, attempt_B=torch.full_like(ask.site.attempt_B, round_))
         for b, slots in enumerate(open_):
             ask.slots_BS[b, [s for s in range(ask.slots_BS.shape[1]) if s not in slots]] = -1
@@ -162,7 +162,7 @@ def test_klass_over_several_rounds(problem, threshold, epsilon, history, rounds)
                 and all(kl(seen[b][s][-n], seen[b][s][-n - 1]) < epsilon for n in range(1, history + 1))
             }
             best = sorted(slots, key=lambda s: (-max(seen[b][s][-1]), s))
-            assert found[b] == (ready or set(best[: quota[b]]))
+            assert found[b] == (ready or set(best[: count[b]]))
             open_[b] = slots - found[b]
 
 
@@ -173,7 +173,7 @@ def kl(p: Law, q: Law) -> float:
 @given(problems(), st.floats(0, 1))
 @settings(max_examples=40)
 def test_wino_takes_all_above_its_threshold_up_to_its_cap(problem, threshold):
-    def plain(laws: list[Law], _quota: int) -> set[int]:
+    def plain(laws: list[Law], _count: int) -> set[int]:
         best = [max(law) for law in laws]
         over = sum(c > threshold for c in best)
         return set(ranked(best)[: max(1, min(over, cap(len(laws))))])
@@ -195,17 +195,17 @@ def test_the_cap_of_wino(open_, most):
 @given(problems(), st.integers(2, 4))
 @settings(max_examples=40)
 def test_saber_raises_its_threshold_to_the_mean_so_far(problem, rounds):
-    laws_BSV, sizes, quota = problem
+    laws_BSV, sizes, count = problem
     rule, memory = RunningThreshold(), Memory(len(sizes), torch.device("cpu"))
     spent: list[list[float]] = [[] for _ in sizes]
     for round_ in range(rounds):
         now_BSV = laws_BSV.roll(round_, dims=1)
-        found = chosen(rule.select(candidates(now_BSV, sizes, quota, memory=memory)))
+        found = chosen(rule.select(candidates(now_BSV, sizes, count, memory=memory)))
         for b, laws in enumerate(rows_of(now_BSV, sizes)):
             best = [max(law) for law in laws]
             mean = sum(spent[b]) / len(spent[b]) if spent[b] else math.inf
             over = {i for i, c in enumerate(best) if c >= mean - 1e-15}
-            expected = over if len(over) >= quota[b] else set(ranked(best)[: quota[b]])
+            expected = over if len(over) >= count[b] else set(ranked(best)[: count[b]])
             assert found[b] == expected
             spent[b] += [best[i] for i in found[b]]
 
@@ -223,11 +223,11 @@ def greedy_influence(best: list[float], influence: list[list[float]], tau: float
 @given(problems(), st.floats(0, 2), st.integers(0, 100))
 @settings(max_examples=60)
 def test_demask_is_greedy_under_its_budget(problem, tau, seed):
-    laws_BSV, sizes, quota = problem
+    laws_BSV, sizes, count = problem
     B, S, _ = laws_BSV.shape
     influence_BSS = torch.rand(B, S, S, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) / 4
     rule = LowInfluence(tau, "probe")
-    found = chosen(rule.select(candidates(laws_BSV, sizes, quota, influence_BSS=influence_BSS)))
+    found = chosen(rule.select(candidates(laws_BSV, sizes, count, influence_BSS=influence_BSS)))
     for b, laws in enumerate(rows_of(laws_BSV, sizes)):
         assert found[b] == greedy_influence([max(law) for law in laws], influence_BSS[b].tolist(), tau)
 
@@ -265,20 +265,20 @@ SCORES: dict[str, Callable[[Law, int], float]] = {
 @given(problem=problems(), sampled=st.booleans(), left_bias=st.sampled_from([0.0, 0.3, 50.0]))
 @settings(max_examples=25)
 def test_scores(score, problem, sampled, left_bias):
-    laws_BSV, sizes, quota = problem
+    laws_BSV, sizes, count = problem
     B, S, _ = laws_BSV.shape
     tokens_BS = torch.arange(B * S).view(B, S) % V
     rule = TopScore(score, sampled=sampled, left_bias=left_bias)
-    found = chosen(rule.select(candidates(laws_BSV, sizes, quota, tokens_BS=tokens_BS)))
+    found = chosen(rule.select(candidates(laws_BSV, sizes, count, tokens_BS=tokens_BS)))
     for b, laws in enumerate(rows_of(laws_BSV, sizes)):
         if sampled:  # temperature 1/2
             laws = [[p**2 / sum(x**2 for x in law) for p in law] for law in laws]
         values = [SCORES[score](law, int(tokens_BS[b, i])) - left_bias * i / S for i, law in enumerate(laws)]
         order = ranked(values)
-        cut = sorted(values, reverse=True)[min(quota[b], len(order)) - 1]
+        cut = sorted(values, reverse=True)[min(count[b], len(order)) - 1]
         near = {i for i, v in enumerate(values) if abs(v - cut) < 1e-12}  # ties but for rounding
-        assert found[b] - near == set(order[: quota[b]]) - near
-        assert len(found[b]) == min(quota[b], len(order))
+        assert found[b] - near == set(order[: count[b]]) - near
+        assert len(found[b]) == min(count[b], len(order))
 
 
 @pytest.mark.parametrize("score", SCORES)
@@ -292,8 +292,8 @@ def test_ids_named_last_come_last():
     laws_BSV = torch.tensor([[[0.9, 0.1, 0.0, 0.0], [0.0, 0.6, 0.4, 0.0], [0.0, 0.5, 0.5, 0.0]]]).double()
     tokens_BS = torch.tensor([[0, 1, 2]])
     rule = TopScore("drawn", last=(0,))
-    for quota, expected in [(1, {1}), (2, {1, 2}), (3, {0, 1, 2})]:
-        assert chosen(rule.select(candidates(laws_BSV, [3], [quota], tokens_BS=tokens_BS))) == [expected]
+    for count, expected in [(1, {1}), (2, {1, 2}), (3, {0, 1, 2})]:
+        assert chosen(rule.select(candidates(laws_BSV, [3], [count], tokens_BS=tokens_BS))) == [expected]
 
 
 def test_alg_temp_draws_slots_in_proportion():

@@ -10,8 +10,8 @@ from tiny_network import MASK, tiny_network
 
 from fef.engine.costs import FIRST_GUESS, CostTable, Survival, choose_shape
 from fef.engine.engine import Engine
-from fef.engine.rounds import RoundShape
 from fef.errors import InputError
+from fef.models.packed_pass import RoundShape
 
 WHAT = {"network": "n", "device": "d", "dtype": "float32"}
 

@@ -8,11 +8,11 @@ from asking import answered, asks, by_decode, differences, submitted
 from tiny_network import tiny_network
 
 from fef.engine.engine import Engine
-from fef.engine.forward import Bounds
 from fef.engine.graphs import GraphRunner, buckets
-from fef.engine.rounds import RoundShape
 from fef.engine.runner import PassKind
 from fef.errors import EngineError
+from fef.models.packed_forward import Bounds
+from fef.models.packed_pass import RoundShape
 
 NETWORK = tiny_network(scale=0.3)
 KIND = PassKind(RoundShape(4), Bounds(16, 16))

@@ -10,10 +10,10 @@ from asking import answered, asks, by_decode, differences
 from tiny_network import tiny_network
 
 from fef.engine.engine import Engine
-from fef.engine.weights import join_weights
 from fef.errors import OptionError
 from fef.models.checkpoint import demo_path, load_checkpoint, save_checkpoint
 from fef.models.config import MixtureConfig
+from fef.models.joined import join_weights
 from fef.models.quantize import quantize_
 
 NETWORKS = {

@@ -5,18 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from fef.engine.forward import Bounds, visible_keys
-from fef.engine.rounds import (
-    NO_GROUP,
-    SURVIVAL,
-    PassTokens,
-    RoundShape,
-    compose_context,
-    compose_round,
-)
-from fef.engine.slots import PADDING, PassRequest, SlotState, SlotTable
-from fef.laws.window import chance_of_runs, likely_ends, worthwhile
-from fef.models.packed import PackedTokens, Stream, packed_visible
+from fef.engine.rounds import compose_context, compose_round
+from fef.engine.slots import PassRequest, SlotState
+from fef.laws.window import SURVIVAL, chance_of_runs, likely_ends, worthwhile
+from fef.models.packed import PADDING, PackedTokens, Stream, packed_visible
+from fef.models.packed_forward import Bounds, visible_keys
+from fef.models.packed_pass import NO_GROUP, PassTokens, RoundShape, SlotTable
 
 MASK = 99
 SLOTS, CONTEXT, RANKS = 12, 16, 13

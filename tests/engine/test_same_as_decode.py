@@ -146,6 +146,20 @@ def test_counters(method):
                 assert c["rounds"] == 0
 
 
+@pytest.mark.parametrize("eos_id", [None, 2], ids=str)
+@pytest.mark.parametrize("window", [1, 4, 16])
+@pytest.mark.parametrize("method", [m for m in METHODS if m["method"] == "fef"], ids=str)
+def test_the_same_passes(method, window, eos_id):
+    """One policy: the engine and the loop take the same passes, draft and accept the same tokens."""
+    for anchors in (0, 2):
+        asked = asks(12, seed=window)
+        engine = Engine(NETWORK, eos_id=eos_id, **SMALL | {"windows": (window,), "anchors": anchors})
+        found = answered(engine, asked, **method)
+        expected = by_decode(NETWORK, asked, eos_id, **method, window=window, anchors=anchors)
+        for name in ("calls", "rounds", "drafted", "accepted", "committed"):
+            assert [a.counters[name] for a in found] == [a.counters[name] for a in expected], name
+
+
 def test_a_wide_window_saves_passes():
     asked = asks(24, seed=8)
     for a in asked:

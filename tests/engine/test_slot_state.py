@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from fef.engine.draws import Vocabulary, draw
 from fef.engine.host_copies import HostCopies, on_device
-from fef.engine.rounds import RoundShape, compose_context
-from fef.engine.slots import COUNTERS, NEVER, PADDING, REVEALED, PassRequest, Progress, SlotState, SlotTable
+from fef.engine.rounds import compose_context
+from fef.engine.slots import COUNTERS, NEVER, PassRequest, Progress, SlotState
+from fef.models.packed import PADDING, REVEALED
+from fef.models.packed_pass import RoundShape, SlotTable
 
 TABLE = SlotTable(slots=4, context=10, ranks=6, drafts=5, queries=9)
 CPU = torch.device("cpu")

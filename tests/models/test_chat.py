@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
 from pathlib import Path
 
 import pytest
@@ -141,10 +140,9 @@ NAMESPACE = "{% set ns = namespace(a='ab') %}{% for i in range(60) %}"
     ],
 )
 def test_templates_that_never_end_or_never_stop_writing_are_refused(source):
-    began = time.monotonic()
+    """Without a budget it would be years, or the memory's end."""
     with pytest.raises(fef.InputError, match="refuses these messages"):
         ChatTemplate(source, {}).render(HI)
-    assert time.monotonic() - began < 30  # without a budget it would be years, or the memory's end
 
 
 def test_long_conversations_are_within_the_budget():

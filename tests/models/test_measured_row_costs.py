@@ -18,7 +18,7 @@ def test_a_table_is_measured_saved_and_read_again(tmp_path):
     costs = fef.measure_row_costs(network, 6, rows=(1, 3), repeats=2, acceptance=0.7)
     assert (costs.network, costs.dtype, costs.length, costs.rows) == ("Transformer", "float64", 6, (1, 3))
     assert costs.acceptance == 0.7
-    assert "threads: 1" in costs.device
+    assert f"threads: {torch.get_num_threads()}" in costs.device
     assert min(costs.milliseconds) > 0
     fef.save_row_costs(costs, tmp_path / "costs.json")
     assert fef.load_row_costs(tmp_path / "costs.json", network) == costs

@@ -9,7 +9,10 @@ import torch
 from tiny_network import MASK, tiny_network
 from torch import Tensor
 
-from fef.models.packed import REVEALED, PackedSession, packed_target_logits
+from fef.models.packed import PADDING, REVEALED, packed_target_logits
+from fef.models.packed_forward import BlockLayer, Bounds, TorchForward
+from fef.models.packed_pass import PassSlots, PassTokens, RoundShape, SlotTable, context_pass, round_pass
+from fef.models.slot_cache import SlotCache
 from fef.models.transformer import Transformer
 
 DEPTHS = pytest.mark.parametrize("layers", [1, 2, 3, 5, 8])
@@ -81,37 +84,79 @@ def test_a_target_depends_on_what_is_revealed_and_on_later_masks(layers):
     assert torch.equal(moved[1:], base[1:])
 
 
+class Passes:
+    """Passes over caches of one denoising pass, in which every committed token was a reference of the pass before."""
+
+    def __init__(self, model: Transformer, ids: Tensor, rank: Tensor, lengths: Tensor | None = None) -> None:
+        lengths = torch.full((len(ids),), ids.shape[1]) if lengths is None else lengths
+        open_ = (rank >= 0).sum(1)
+        outside = torch.arange(ids.shape[1]) >= lengths[:, None]
+        order = torch.nn.functional.pad(slots_in_order(rank).clamp(min=0), (0, ids.shape[1] - int(open_.max())))
+        self.slots = PassSlots(
+            table=SlotTable(len(ids), ids.shape[1], ids.shape[1], 0, 32),
+            order_SR=order,
+            rank_SL=rank.masked_fill(outside, PADDING),
+            length_S=lengths,
+            open_S=open_,
+            done_S=torch.zeros_like(open_),
+            live_S=torch.ones_like(open_).bool(),
+        )
+        self.model, self.cache = model, SlotCache.empty(model.config, self.slots.table, ids.device, torch.float64)
+        shape = RoundShape(0, 0, int(open_.max()))
+        self.first_logits = self.run(context_pass(self.slots, shape, ids, MASK))
+
+    def run(self, tokens: PassTokens) -> Tensor:
+        """Logits of the queries [B, Q, V], zero where there is none."""
+        table = self.slots.table
+        forward = TorchForward(self.model, [BlockLayer(b) for b in self.model.blocks], self.cache, table)
+        rows = torch.arange(len(tokens.ids_BN))
+        valid = tokens.valid_BN[:, -tokens.shape.queries :]
+        logits = torch.zeros(*valid.shape, self.model.vocab_size, dtype=torch.float64)
+        logits[valid] = forward(self.slots, tokens, rows, Bounds(table.context, table.ranks))
+        return logits
+
+    def round(self, given: Tensor, starts: list[int], depth: int, width: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Targets at the next slots, whose tokens are given [B, W], and groups [B, G, D, V] behind window places."""
+        left = self.slots.open_S - self.slots.done_S
+        width = left.clamp(max=given.shape[1]) if width is None else width
+        ids = torch.nn.functional.pad(given, (1, 0))
+        begin = torch.tensor(starts).expand(len(given), -1)
+        waits = torch.zeros_like(width).bool()
+        shape = RoundShape(given.shape[1], len(starts) - 1, depth)
+        logits = self.run(round_pass(self.slots, shape, ids, waits, width, begin, MASK))
+        targets, groups = logits[:, : given.shape[1]], logits[:, given.shape[1] :]
+        return targets, groups.view(len(given), len(starts), depth, -1)
+
+    def commit(self, count: Tensor) -> None:
+        self.slots.done_S = self.slots.done_S + count
+
+    def select(self, rows: Tensor) -> None:
+        tensors = {name: value[rows] for name, value in vars(self.slots).items() if name != "table"}
+        self.slots = PassSlots(self.slots.table, **tensors)
+        self.cache = self.cache.select(rows)
+
+
 @DEPTHS
 @pytest.mark.parametrize("ragged", [False, True])
 @pytest.mark.parametrize("order", ["left-to-right", "random"])
-@pytest.mark.parametrize("split", [1, 2, 3, 100])
+@pytest.mark.parametrize("split", [1, 2, 3, 8])
 def test_caches_change_nothing(layers, ragged, order, split):
-    """The session verifies `split` true tokens a pass, and reads targets and a group of drafts behind them."""
+    """Each round verifies `split` true tokens, and reads targets and a group of one behind them."""
     model = tiny_network(layers=layers, heads=4, kv_heads=2)
     lengths = torch.tensor([11, 8, 5]) if ragged else None
     rank = ranked(order, lengths)
     ids, clean = texts(rank)
     slots = slots_in_order(rank)
     expected = at(packed_target_logits(model, ids, clean, rank, lengths), slots)
-
-    session = PackedSession(model, ids, rank, slots, lengths)
+    passes = Passes(model, ids, rank, lengths)
     for start in range(0, slots.shape[1], split):
-        window = slots[:, start : start + split]
-        behind = torch.nn.functional.pad(slots, (0, 1), value=-1)[:, start + split : start + split + 1]
-        tokens = clean.gather(1, window.clamp(min=0))
-        targets, drafts = session.extend(window, tokens, window, behind, limits(rank, behind))
-        torch.testing.assert_close(
-            targets.masked_fill((window < 0)[..., None], 0.0), expected[:, start : start + split], rtol=0, atol=1e-10
-        )
-        if behind.shape[1] and start + split < slots.shape[1]:  # alone in its group, a draft is the next target
-            found = drafts[:, 0].masked_fill((behind < 0), 0.0)
-            torch.testing.assert_close(found, expected[:, start + split], rtol=0, atol=1e-10)
-        session.absorb((window >= 0).sum(1))
-
-
-def limits(rank: Tensor, group: Tensor) -> Tensor:
-    """The first rank of a draft group, at each of its members."""
-    return rank.gather(1, group[:, :1].clamp(min=0)).expand_as(group)
+        window = torch.nn.functional.pad(slots, (0, split + 1), value=-1)[:, start : start + split + 1]
+        targets, groups = passes.round(clean.gather(1, window[:, :split].clamp(min=0)), [split], 1)
+        found = torch.cat([targets, groups[:, 0]], 1)[
+            :, : slots.shape[1] - start
+        ]  # alone in its group: the next target
+        torch.testing.assert_close(found, expected[:, start : start + split + 1], rtol=0, atol=1e-10)
+        passes.commit((window[:, :split] >= 0).sum(1))
 
 
 @DEPTHS
@@ -121,21 +166,13 @@ def test_draft_groups_of_one_pass_do_not_see_each_other(layers):
     rank = torch.arange(LENGTH).repeat(ROWS, 1)
     ids, clean = texts(rank)
     slots = slots_in_order(rank)
-    window, none = slots[:, :4], slots[:, :0]
-    groups = [slots[:, start : start + 5] for start in (0, 2, 3)]
-    session = PackedSession(model, ids, rank, none)
-    together = torch.cat(groups, 1)
-    given = torch.cat([limits(rank, g) for g in groups], 1)
-    targets, drafts = session.extend(window, clean[:, :4], window, together, given)
+    targets, groups = Passes(model, ids, rank).round(clean[:, :4], [0, 2, 3], 5)
     expected = at(packed_target_logits(model, ids, clean, rank), slots)
     torch.testing.assert_close(targets, expected[:, :4], rtol=0, atol=1e-10)
     for g, start in enumerate((0, 2, 3)):
-        found = drafts[:, 5 * g : 5 * g + 5]
-        torch.testing.assert_close(found[:, 0], expected[:, start], rtol=0, atol=1e-10)
-        alone = PackedSession(model, ids, rank, none)
-        seen = slots[:, :start]
-        _, drafted = alone.extend(seen, clean[:, :start], none, groups[g], limits(rank, groups[g]))
-        torch.testing.assert_close(found, drafted, rtol=0, atol=1e-10)
+        torch.testing.assert_close(groups[:, g, 0], expected[:, start], rtol=0, atol=1e-10)
+        _, alone = Passes(model, ids, rank).round(clean[:, :start], [start], 5)
+        torch.testing.assert_close(groups[:, g], alone[:, 0], rtol=0, atol=1e-10)
 
 
 @pytest.mark.parametrize("accepted", [0, 1, 2, 3])
@@ -147,18 +184,15 @@ def test_rejected_references_leave_no_trace(accepted):
     slots = slots_in_order(rank)
     keep = torch.tensor([accepted, (accepted + 1) % 4, 3 - accepted])
     drafts = torch.where(torch.arange(3) < keep[:, None], clean[:, :3], (clean[:, :3] + 1) % MASK)
-    none = slots[:, :0]
-    session = PackedSession(model, ids, rank, slots)
-    session.extend(slots[:, :3], drafts, slots[:, :3], slots[:, 3:6], torch.full((ROWS, 3), 3))
-    session.absorb(keep)
-
+    passes = Passes(model, ids, rank)
+    passes.round(drafts, [3], 3)
+    passes.commit(keep)
     expected = at(packed_target_logits(model, ids, clean, rank), slots)
+    rest = torch.nn.functional.pad(clean, (0, LENGTH)).gather(1, keep[:, None] + torch.arange(LENGTH))
+    logits, _ = passes.round(rest, [LENGTH], 1)
     for b in range(ROWS):
-        rest = slots[b : b + 1, int(keep[b]) :]
-        one = PackedSession(model, ids[b : b + 1], rank[b : b + 1], rest)
-        one.past, one.cached = session.past.select(torch.tensor([b])), session.cached.select(torch.tensor([b]))
-        logits, _ = one.extend(rest, clean[b : b + 1].gather(1, rest), rest, none[b : b + 1], none[b : b + 1])
-        torch.testing.assert_close(logits[0], expected[b, int(keep[b]) :], rtol=0, atol=1e-10)
+        left = LENGTH - int(keep[b])
+        torch.testing.assert_close(logits[b, :left], expected[b, int(keep[b]) :], rtol=0, atol=1e-10)
 
 
 @DEPTHS
@@ -167,10 +201,9 @@ def test_the_first_draft_of_the_context_pass_is_its_target(layers):
     lengths = torch.tensor([11, 7, 9])
     rank = ranked("random", lengths)
     ids, clean = texts(rank)
-    slots = slots_in_order(rank)
-    session = PackedSession(model, ids, rank, slots, lengths)
-    expected = at(packed_target_logits(model, ids, clean, rank, lengths), slots)
-    torch.testing.assert_close(session.first_logits_BDV[:, 0], expected[:, 0], rtol=0, atol=1e-10)
+    expected = at(packed_target_logits(model, ids, clean, rank, lengths), slots_in_order(rank))
+    found = Passes(model, ids, rank, lengths).first_logits
+    torch.testing.assert_close(found[:, 0], expected[:, 0], rtol=0, atol=1e-10)
 
 
 def test_rows_can_be_dropped_between_passes():
@@ -179,14 +212,13 @@ def test_rows_can_be_dropped_between_passes():
     ids, clean = texts(rank)
     slots = slots_in_order(rank)
     expected = at(packed_target_logits(model, ids, clean, rank), slots)
-    session = PackedSession(model, ids, rank, slots)
-    session.extend(slots[:, :2], clean.gather(1, slots[:, :2]), slots[:, :2], slots[:, :0], slots[:, :0])
-    session.absorb(torch.full((ROWS,), 2))
+    passes = Passes(model, ids, rank)
+    passes.round(clean.gather(1, slots[:, :2]), [2], 1)
+    passes.commit(torch.full((ROWS,), 2))
     chosen = torch.tensor([2, 0])
-    session.select(chosen)
+    passes.select(chosen)
     window = slots[chosen][:, 2:4]
-    tokens = clean[chosen].gather(1, window.clamp(min=0))
-    targets, _ = session.extend(window, tokens, window, window[:, :0], window[:, :0])
+    targets, _ = passes.round(clean[chosen].gather(1, window.clamp(min=0)), [2], 1)
     torch.testing.assert_close(targets, expected[chosen][:, 2:4], rtol=0, atol=1e-10)
 
 

@@ -137,7 +137,7 @@ def test_coupled_texts(method, verify):
 @pytest.mark.parametrize("verify", ["packed", "rows"])
 def test_moves_beyond_rounding_are_named(verify, size):
     with pytest.raises(ReplayError, match=r"run again, has probability 0\.\d+ where it had 0\.\d+"):
-        law_of_decode(moved_network(0, size), CANVAS, "fef", {"verify": verify, "accept": "rejection"})
+        law_of_decode(moved_network(0, size), CANVAS, "fef", {"verify": verify, "accept": "rejection", "survival": 0.0})
 
 
 @pytest.mark.parametrize("method", ["low-confidence", "topk-margin", "entropy"])

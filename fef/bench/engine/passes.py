@@ -13,10 +13,10 @@ from fef.bench.engine.plain import plain_pass_seconds
 from fef.bench.engine.timing import Clock, Work
 from fef.engine.graphs import GraphRunner
 from fef.engine.packed_rounds import PackedRounds
-from fef.engine.rounds import RoundShape
 from fef.engine.runner import PassKind, TorchPasses
 from fef.engine.slots import TENSORS, PassRequest
 from fef.errors import EngineError
+from fef.models.packed_pass import RoundShape
 from fef.models.transformer import Transformer
 
 __all__ = ["CONTEXT", "FULL", "FULL_ONE", "ROUND", "PassRow", "engine_passes", "live_round", "plain_passes", "round_of"]

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from fef.bench.engine.timing import Clock, Work, captured, free_memory
-from fef.engine.cache import SlotCache
 from fef.engine.draws import Vocabulary
-from fef.engine.rounds import RoundShape
-from fef.engine.slots import PassRequest, SlotState, SlotTable
-from fef.engine.weights import join_weights
+from fef.engine.slots import PassRequest, SlotState
+from fef.models.joined import join_weights
+from fef.models.packed_pass import RoundShape, SlotTable
+from fef.models.slot_cache import SlotCache
 from fef.models.transformer import Transformer
 
 __all__ = ["kernel_logits", "plain_pass_seconds"]

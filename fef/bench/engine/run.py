@@ -23,10 +23,10 @@ from fef.bench.run import Progress
 from fef.bench.spec import MethodSpec
 from fef.engine.engine import Engine
 from fef.engine.packed_rounds import PackedRounds
-from fef.engine.rounds import RoundShape
 from fef.engine.text import TextEngine
 from fef.errors import EngineError
 from fef.generation import Model
+from fef.models.packed_pass import RoundShape
 from fef.models.transformer import Transformer
 from fef.tasks import Problem
 

@@ -19,8 +19,8 @@ from torch import Tensor
 
 from fef.engine.advance import Drawn
 from fef.engine.kernels.compose import PassInputs
-from fef.engine.rounds import RoundShape
 from fef.engine.slots import COUNTERS, SlotState
+from fef.models.packed_pass import RoundShape
 
 __all__ = ["advance"]
 

@@ -17,8 +17,9 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from fef.engine.rounds import SURVIVAL, RoundShape
 from fef.engine.slots import SlotState
+from fef.laws.window import SURVIVAL
+from fef.models.packed_pass import RoundShape
 
 __all__ = ["PassInputs", "compose"]
 

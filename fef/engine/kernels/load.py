@@ -12,7 +12,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from fef.engine.slots import COUNTERS, HEAD, PADDING, REVEALED, SlotState
+from fef.engine.slots import COUNTERS, HEAD, SlotState
+from fef.models.packed import PADDING, REVEALED
 
 __all__ = ["load"]
 

@@ -6,8 +6,9 @@ import torch
 
 from fef.engine.advance import end_rules
 from fef.engine.kernels.compose import PassInputs
-from fef.engine.rounds import PassTokens, RoundShape, compose_context, compose_round
-from fef.engine.slots import NEVER, PassRequest, SlotState, SlotTable
+from fef.engine.rounds import compose_context, compose_round
+from fef.engine.slots import NEVER, PassRequest, SlotState
+from fef.models.packed_pass import PassTokens, RoundShape, SlotTable
 
 __all__ = ["EOS", "MASK", "SHAPES", "SLOTS", "moved", "plain_inputs", "plain_tokens", "random_state"]
 

@@ -10,8 +10,8 @@ from slot_states import EOS, MASK, SHAPES, SLOTS, moved, plain_inputs, plain_tok
 from fef.engine.advance import CHANGED, Drawn, advance
 from fef.engine.kernels.advance import advance as fused_advance
 from fef.engine.kernels.compose import PassInputs, compose
-from fef.engine.rounds import PassTokens, RoundShape
 from fef.engine.slots import TENSORS, SlotState
+from fef.models.packed_pass import PassTokens, RoundShape
 
 DROPS = ("ids_SL", "logprob_SR", "confidence_SR")  # a last column takes what the plain function does not commit
 Values = TypeVar("Values", Drawn, PassInputs)

@@ -7,8 +7,8 @@ import torch
 from slot_states import EOS, MASK, SHAPES, SLOTS, moved, plain_inputs, random_state
 
 from fef.engine.kernels.compose import PassInputs, compose
-from fef.engine.rounds import RoundShape
 from fef.engine.slots import SlotState
+from fef.models.packed_pass import RoundShape
 
 
 def check(state: SlotState, shape: RoundShape, eos_id: int | None, device: str, context: int = 0) -> None:

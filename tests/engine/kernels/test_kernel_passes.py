@@ -8,14 +8,14 @@ import torch
 pytest.importorskip("triton", reason="the kernels need Triton")
 
 from fef.engine.build import EngineOptions, build
-from fef.engine.cache import SlotCache
-from fef.engine.forward import Bounds
 from fef.engine.kernel_passes import KernelPasses
-from fef.engine.rounds import RoundShape
 from fef.engine.runner import PassKind, TorchPasses
 from fef.engine.slots import PassRequest, SlotState
-from fef.engine.weights import join_weights
 from fef.models.config import TransformerConfig
+from fef.models.joined import join_weights
+from fef.models.packed_forward import Bounds
+from fef.models.packed_pass import RoundShape
+from fef.models.slot_cache import SlotCache
 from fef.models.transformer import Transformer
 
 MASK, EOS = 11, 3

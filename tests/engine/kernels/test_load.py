@@ -5,7 +5,8 @@ from dataclasses import fields
 import pytest
 import torch
 
-from fef.engine.slots import PassRequest, SlotState, SlotTable
+from fef.engine.slots import PassRequest, SlotState
+from fef.models.packed_pass import SlotTable
 
 triton = pytest.importorskip("triton", reason="the kernels need Triton")
 

@@ -1,4 +1,4 @@
-"""The matrices of a network as the engine multiplies by them: q, k and v in one, gate and up in one.
+"""The matrices of a network as packed passes multiply by them: q, k and v in one, gate and up in one.
 
 The network's own parameters become views of the joined matrices, so that nothing is held twice.
 """
@@ -43,6 +43,10 @@ class LayerWeights:
     mlp_norm: RMSNorm
     gate_up: Matrix
     down: Matrix
+
+    def mlp(self, x: Tensor) -> Tensor:
+        gate, up = self.gate_up(x).chunk(2, dim=-1)
+        return self.down(F.silu(gate).mul_(up))
 
 
 def join_weights(network: Transformer) -> list[LayerWeights]:

@@ -8,13 +8,14 @@ Shapes: Y layers, S slots, G key-value heads, C places, E head size.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from fef.engine.slots import SlotTable
 from fef.models.config import TransformerConfig
+from fef.models.packed_pass import SlotTable
 
 __all__ = ["SlotCache", "cache_bytes"]
 
@@ -32,6 +33,22 @@ class SlotCache:
             torch.zeros(shape, dtype=dtype, device=device),
             torch.zeros(shape, dtype=dtype, device=device),
         )
+
+    def widened(self, places: int) -> SlotCache:
+        """With so many places per slot, as many as now or more."""
+        extra = places - self.keys_YSGCE.shape[3]
+        return self.changed(lambda cached: torch.nn.functional.pad(cached, (0, 0, 0, extra)))
+
+    def grown(self, count: int) -> SlotCache:
+        """With `count` more slots."""
+        return self.changed(lambda cached: torch.nn.functional.pad(cached, (0, 0, 0, 0, 0, 0, 0, count)))
+
+    def select(self, rows: Tensor) -> SlotCache:
+        """These slots alone."""
+        return self.changed(lambda cached: cached[:, rows])
+
+    def changed(self, change: Callable[[Tensor], Tensor]) -> SlotCache:
+        return SlotCache(change(self.keys_YSGCE), change(self.values_YSGCE))
 
     def clear(self, slot: int) -> None:
         """Forget what a request left.

@@ -10,19 +10,20 @@ heads, H heads, E head size, C places of a slot's cache, K keys that a row reads
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from fef.engine.cache import SlotCache
-from fef.engine.rounds import PassTokens
-from fef.engine.slots import REVEALED, SlotState, SlotTable
-from fef.engine.weights import LayerWeights
+from fef.models.packed import context_seen, group_seen, reference_seen
+from fef.models.packed_pass import PassSlots, PassTokens, SlotTable
+from fef.models.slot_cache import SlotCache
 from fef.models.transformer import Transformer, additive_mask, rope_table, rotate
 
-__all__ = ["Bounds", "TorchForward", "visible_keys"]
+__all__ = ["BlockLayer", "Bounds", "ForwardLayer", "TorchForward", "visible_keys"]
 
 
 @dataclass(frozen=True)
@@ -48,17 +49,54 @@ class Ragged:
     bias_TK: Tensor
 
 
+class ForwardLayer(Protocol):
+    """One layer, as functions of token states [T, .]; `qkv` gives queries, keys and values side by side."""
+
+    @property
+    def attn_norm(self) -> nn.Module: ...
+
+    @property
+    def q_norm(self) -> nn.Module: ...
+
+    @property
+    def k_norm(self) -> nn.Module: ...
+
+    @property
+    def mlp_norm(self) -> nn.Module: ...
+
+    def qkv(self, x: Tensor) -> Tensor: ...
+
+    def out(self, x: Tensor) -> Tensor: ...
+
+    def mlp(self, x: Tensor) -> Tensor: ...
+
+
+class BlockLayer:
+    """A block of a network as it is; `fef.models.joined` has joined matrices."""
+
+    def __init__(self, block: Any) -> None:
+        self.attn = block.attn
+        self.attn_norm, self.mlp_norm = block.attn_norm, block.mlp_norm
+        self.q_norm, self.k_norm = block.attn.q_norm, block.attn.k_norm
+        self.out, self.mlp = block.attn.out, block.mlp
+
+    def qkv(self, x: Tensor) -> Tensor:
+        return torch.cat([self.attn.q(x), self.attn.k(x), self.attn.v(x)], dim=-1)
+
+
 class TorchForward:
     """Logits [M, V] at the M valid queries of a pass, row by row. The last layer runs where logits are read only."""
 
-    def __init__(self, network: Transformer, layers: list[LayerWeights], cache: SlotCache, table: SlotTable) -> None:
+    def __init__(
+        self, network: Transformer, layers: Sequence[ForwardLayer], cache: SlotCache, table: SlotTable
+    ) -> None:
         self.network, self.layers, self.cache, self.table = network, layers, cache, table
         self.config = network.config
 
-    def __call__(self, state: SlotState, tokens: PassTokens, slot_B: Tensor, bounds: Bounds) -> Tensor:
+    def __call__(self, slots: PassSlots, tokens: PassTokens, slot_B: Tensor, bounds: Bounds) -> Tensor:
         row_T, column_T = tokens.valid_BN.nonzero(as_tuple=True)
         hidden_TD = self.network.embed(tokens.ids_BN[row_T, column_T])
-        ragged = self.ragged(state, tokens, slot_B, bounds, row_T, column_T, hidden_TD.dtype)
+        ragged = self.ragged(slots, tokens, slot_B, bounds, row_T, column_T, hidden_TD.dtype)
         reads_logits_T = column_T >= tokens.ids_BN.shape[1] - tokens.shape.queries
         first_place = self.table.ranks - bounds.references
         places = slice(first_place, self.table.ranks + bounds.context + tokens.shape.queries)
@@ -68,13 +106,12 @@ class TorchForward:
                 q_THE, hidden_TD = q_THE[reads_logits_T], hidden_TD[reads_logits_T]
                 ragged = self.narrowed(ragged, reads_logits_T)
             hidden_TD = hidden_TD + layer.out(self.attend(number, q_THE, ragged, places))
-            gate_TF, up_TF = layer.gate_up(layer.mlp_norm(hidden_TD)).chunk(2, dim=-1)
-            hidden_TD = hidden_TD + layer.down(F.silu(gate_TF).mul_(up_TF))
+            hidden_TD = hidden_TD + layer.mlp(layer.mlp_norm(hidden_TD))
         return self.network.logits(self.network.norm(hidden_TD))
 
     def ragged(
         self,
-        state: SlotState,
+        slots: PassSlots,
         tokens: PassTokens,
         slot_B: Tensor,
         bounds: Bounds,
@@ -89,7 +126,7 @@ class TorchForward:
         own_T = torch.where(place_T < table.context, table.ranks + place_T, table.ranks - 1 - rank_T)
         query_T = rank_T - table.ranks
         own_T = torch.where(query_T >= 0, table.ranks + bounds.context + query_T, own_T)
-        bias_TK = additive_mask(visible_keys(state, tokens, bounds, row_T, column_T)[None], dtype)[0, 0]
+        bias_TK = additive_mask(visible_keys(slots, tokens, bounds, row_T, column_T)[None], dtype)[0, 0]
         return Ragged(
             slot_B[row_T], own_T, (cos[0], sin[0]), spans(slot_B.tolist(), tokens.valid_BN.sum(1).tolist()), bias_TK
         )
@@ -106,7 +143,7 @@ class TorchForward:
             ragged.bias_TK[keep_T],
         )
 
-    def store(self, number: int, layer: LayerWeights, hidden_TD: Tensor, ragged: Ragged) -> Tensor:
+    def store(self, number: int, layer: ForwardLayer, hidden_TD: Tensor, ragged: Ragged) -> Tensor:
         """Queries of the tokens [T, H, E]; their keys and values go to the cache."""
         config = self.config
         T, heads, groups, size = len(hidden_TD), config.heads, config.kv_head_count, config.head_size
@@ -114,8 +151,10 @@ class TorchForward:
         q_TX, k_TX, v_TX = torch.split(qkv_TX, [heads * size, groups * size, groups * size], dim=-1)
         q_HTE = rotate(layer.q_norm(q_TX.view(T, heads, size)).transpose(0, 1), ragged.rotation)
         k_GTE = rotate(layer.k_norm(k_TX.view(T, groups, size)).transpose(0, 1), ragged.rotation)
-        self.cache.keys_YSGCE[number][ragged.slot_T, :, ragged.place_T] = k_GTE.transpose(0, 1)
-        self.cache.values_YSGCE[number][ragged.slot_T, :, ragged.place_T] = v_TX.view(T, groups, size)
+        keys_SGCE, values_SGCE = self.cache.keys_YSGCE[number], self.cache.values_YSGCE[number]
+        # under autocast products have another type than the cache
+        keys_SGCE[ragged.slot_T, :, ragged.place_T] = k_GTE.transpose(0, 1).to(keys_SGCE.dtype)
+        values_SGCE[ragged.slot_T, :, ragged.place_T] = v_TX.view(T, groups, size).to(values_SGCE.dtype)
         return q_HTE.transpose(0, 1)
 
     def attend(self, number: int, q_THE: Tensor, ragged: Ragged, places: slice) -> Tensor:
@@ -145,18 +184,16 @@ def spans(slots: list[int], counts: list[int]) -> list[tuple[int, int, int]]:
     return found
 
 
-def visible_keys(state: SlotState, tokens: PassTokens, bounds: Bounds, row_T: Tensor, column_T: Tensor) -> Tensor:
-    """Which keys each token sees, bool [T, K]: the pattern of `fef.models.packed` in terms of ranks.
+def visible_keys(slots: PassSlots, tokens: PassTokens, bounds: Bounds, row_T: Tensor, column_T: Tensor) -> Tensor:
+    """Which keys each token sees, bool [T, K] (the rules of `fef.models.packed`).
 
-    A context mask is seen by what is ranked before it, and no reference ranked at or behind a token's limit is seen. So a
-    committed slot is seen as its reference by all that follow, and as its mask by none of them.
+    A committed slot is seen as its reference by all that follow, and as its mask by none of them.
     """
     queries = tokens.shape.queries
     at_T1 = row_T, column_T
     rank_T1, limit_T1, group_T1 = (x[at_T1][:, None] for x in (tokens.rank_BN, tokens.limit_BN, tokens.group_BN))
-    context_TL = state.rank_SL[:, : bounds.context][row_T]
-    context_TL = (context_TL == REVEALED) | (context_TL > rank_T1)
-    reference_TR = torch.arange(bounds.references - 1, -1, -1, device=row_T.device) < limit_T1
+    context_TL = context_seen(slots.rank_SL[:, : bounds.context][row_T], rank_T1)
+    reference_TR = reference_seen(torch.arange(bounds.references - 1, -1, -1, device=row_T.device), limit_T1)
     rank_TQ, group_TQ = tokens.rank_BN[:, -queries:][row_T], tokens.group_BN[:, -queries:][row_T]
-    query_TQ = (group_TQ >= 0) & (group_TQ == group_T1) & (rank_TQ <= rank_T1)
+    query_TQ = group_seen(rank_TQ, group_TQ, rank_T1, group_T1)
     return torch.cat([reference_TR, context_TL, query_TQ], dim=1)

@@ -19,7 +19,7 @@ from torch import Tensor
 from fef.engine.cache import SlotCache
 from fef.engine.rounds import PassTokens
 from fef.engine.slots import REVEALED, SlotState, SlotTable
-from fef.engine.weights import LayerWeights
+from fef.engine.weights import FeedForward, LayerWeights
 from fef.models.transformer import Transformer, additive_mask, rope_table, rotate
 
 __all__ = ["Bounds", "TorchForward", "visible_keys"]
@@ -68,8 +68,10 @@ class TorchForward:
                 q_THE, hidden_TD = q_THE[reads_logits_T], hidden_TD[reads_logits_T]
                 ragged = self.narrowed(ragged, reads_logits_T)
             hidden_TD = hidden_TD + layer.out(self.attend(number, q_THE, ragged, places))
-            gate_TF, up_TF = layer.gate_up(layer.mlp_norm(hidden_TD)).chunk(2, dim=-1)
-            hidden_TD = hidden_TD + layer.down(F.silu(gate_TF).mul_(up_TF))
+            dense = layer.feed_forward
+            assert isinstance(dense, FeedForward), "no mixture runs packed rounds"
+            gate_TF, up_TF = dense.gate_up(layer.mlp_norm(hidden_TD)).chunk(2, dim=-1)
+            hidden_TD = hidden_TD + dense.down(F.silu(gate_TF).mul_(up_TF))
         return self.network.logits(self.network.norm(hidden_TD))
 
     def ragged(

@@ -17,6 +17,7 @@ from fef.bench.engine.timing import Clock, Work, captured, free_memory
 from fef.engine.cache import SlotCache
 from fef.engine.draws import Vocabulary
 from fef.engine.rounds import RoundShape
+from fef.engine.runner import LONG_ROW
 from fef.engine.slots import PassRequest, SlotState, SlotTable
 from fef.engine.weights import join_weights
 from fef.models.transformer import Transformer
@@ -61,6 +62,6 @@ def kernel_logits(network: Transformer, ids: list[int], rows: int, slots: int, *
     )
 
     def logits() -> Tensor:
-        return passes.logits(canvas, slot_B, slots)
+        return passes.logits(canvas, slot_B, slots, alone=length >= LONG_ROW)
 
     return torch.no_grad()(logits)

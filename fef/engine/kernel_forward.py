@@ -145,9 +145,7 @@ class KernelForward:
         logits_TX = linear(x_TD.float(), weights.router_XD, overlap=overlap)
         expert_TC, weight_TC = weights.router.choose(logits_TX)
         assigned = assign(expert_TC, weight_TC, len(weights.router_XD))
-        part_CTD = expert_outputs(
-            x_TD, assigned, weights.gate_XFD, weights.up_XFD, weights.down_XDF, overlap=overlap
-        )
+        part_CTD = expert_outputs(x_TD, assigned, weights.gate_XFD, weights.up_XFD, weights.down_XDF, overlap=overlap)
         if weights.shared is not None:
             gated_TF = self.gated(x_TD, weights.shared.gate_up, 0)
             residual_TD = linear(gated_TF, weights.shared.down.weight, residual_NM=residual_TD, overlap=overlap)

@@ -12,8 +12,8 @@ from fef.engine.advance import Drawn
 from fef.engine.cache import SlotCache
 from fef.engine.draws import Vocabulary
 from fef.engine.host_copies import on_device
-from fef.engine.kernels.advance import advance
 from fef.engine.kernel_forward import KernelForward, Sight
+from fef.engine.kernels.advance import advance
 from fef.engine.kernels.attention import ScratchKeys
 from fef.engine.kernels.collect import collect
 from fef.engine.kernels.compose import PassInputs, compose
@@ -101,4 +101,3 @@ class KernelPasses:
             wanted_N=inputs.query_valid_M,
             overlap=self.overlap and not kind.cut,
         )
-

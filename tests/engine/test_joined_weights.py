@@ -11,7 +11,7 @@ from asking import answered, asks, by_decode, differences
 from tiny_network import tiny_network
 
 from fef.engine.engine import Engine
-from fef.engine.weights import join_weights
+from fef.engine.weights import ExpertWeights, FeedForward, join_weights
 from fef.errors import OptionError
 from fef.models.checkpoint import demo_path, load_checkpoint, save_checkpoint
 from fef.models.config import MixtureConfig
@@ -126,6 +126,17 @@ def test_a_joined_network_is_saved_as_any_other(tmp_path):
     assert (tmp_path / "model" / "model.safetensors").stat().st_size < 1.01 * plain + 100_000
 
 
-def test_a_mixture_of_experts_is_refused():
-    with pytest.raises(OptionError, match=r"fef\.decode"):
-        join_weights(tiny_network(mixture=MixtureConfig(4, 2, 8)))
+def test_a_mixture_of_experts_shares_its_numbers_too():
+    network = tiny_network(mixture=MixtureConfig(4, 2, 8, shared_dim=8, dense_layers=(0,)))
+    size = storages(network)
+    dense, mixture = (layer.feed_forward for layer in join_weights(network))
+    assert storages(network) == size
+    assert isinstance(dense, FeedForward) and isinstance(mixture, ExpertWeights)
+    experts = network.blocks[1].mlp.experts
+    assert mixture.gate_XFD.data_ptr() == experts.gate.data_ptr()
+    assert mixture.shared is not None
+
+
+def test_a_mixture_of_experts_has_no_packed_rounds():
+    with pytest.raises(OptionError, match="without experts"):
+        Engine(tiny_network(mixture=MixtureConfig(4, 2, 8))).packed_rounds()

@@ -1,4 +1,4 @@
-"""The experts of a mixture as two grouped products of fixed shape: each expert's weights are read once, if any token chose it.
+"""The experts of a mixture as two grouped products of fixed shape: the weights of an expert are read if a token chose it.
 
 Assignments are sorted by expert. A program owns a block of assignments of one expert and a tile of outputs; which block that
 is follows from where each expert's assignments end, which every program reads for itself. There are as many programs as
@@ -24,7 +24,7 @@ __all__ = ["Assignments", "assign", "expert_outputs"]
 
 @dataclass(frozen=True)
 class Assignments:
-    """order_A: assignments (token x C + choice) sorted by expert. end_X: where each expert's end, int64. weight_TC: float32."""
+    """order_A: assignments (token x C + choice) sorted by expert. end_X: where those of each expert end. weight_TC: float32."""
 
     order_A: Tensor
     end_X: Tensor
@@ -60,7 +60,17 @@ def expert_outputs(
         "num_stages": tile.stages,
     }
     _gated_kernel[(triton.cdiv(F, tile.outputs), blocks)](
-        x_TD, assigned.order_A, assigned.end_X, gate_XFD, up_XFD, gated_AF, C, F, D, EVEN_K=D % tile.inputs == 0, **shared
+        x_TD,
+        assigned.order_A,
+        assigned.end_X,
+        gate_XFD,
+        up_XFD,
+        gated_AF,
+        C,
+        F,
+        D,
+        EVEN_K=D % tile.inputs == 0,
+        **shared,
     )
     part_CTD = torch.empty(C, T, D, dtype=torch.float32, device=x_TD.device)
     _down_kernel[(triton.cdiv(D, tile.outputs), blocks)](

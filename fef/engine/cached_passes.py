@@ -173,7 +173,7 @@ class CachedPasses(Graphs[PassSize, CapturedPass]):
         tokens of each row are its canvas, however long the others are. Raises EngineError where not even one row fits."""
         rows, count = tokens.ids_BN.shape
         reads = tokens.reads_BQ.shape[1]
-        size = PassSize(up(count), power_of_two(reads), kept, alone=whole and count >= LONG_ROW)
+        size = PassSize(up(count), up_reads(reads), kept, alone=whole and count >= LONG_ROW)
         logits_BQV = torch.empty(rows, reads, self.config.vocab_size, dtype=self.dtype, device=self.device)
         start = 0
         while start < rows:
@@ -188,7 +188,7 @@ class CachedPasses(Graphs[PassSize, CapturedPass]):
 
     def most_rows(self, count: int, reads: int) -> int:
         """Rows of a pass."""
-        most = max(1, min(_MOST_TOKENS // up(count), _MOST_READS // power_of_two(reads), _MOST_ROWS))
+        most = max(1, min(_MOST_TOKENS // up(count), _MOST_READS // up_reads(reads), _MOST_ROWS))
         return 1 << (most.bit_length() - 1)
 
     def capture(self, kind: PassSize, size: int) -> CapturedPass:
@@ -212,6 +212,11 @@ class CachedPasses(Graphs[PassSize, CapturedPass]):
 def power_of_two(count: int) -> int:
     """The next one."""
     return 1 << (count - 1).bit_length()
+
+
+def up_reads(reads: int) -> int:
+    """Reads of a row that graphs are captured for: powers of four, as the head of a few more costs little."""
+    return max(4, 1 << ((reads - 1).bit_length() + 1) // 2 * 2)
 
 
 def up(tokens: int) -> int:

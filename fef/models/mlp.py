@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from fef.models.config import MixtureConfig, TransformerConfig
 
-__all__ = ["Mixture", "Router", "SwiGLU", "feed_forward"]
+__all__ = ["Experts", "Mixture", "Router", "SwiGLU", "feed_forward"]
 
 
 def feed_forward(config: TransformerConfig, layer: int) -> nn.Module:

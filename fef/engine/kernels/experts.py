@@ -24,7 +24,7 @@ __all__ = ["Assignments", "assign", "expert_outputs"]
 
 @dataclass(frozen=True)
 class Assignments:
-    """order_A: assignments (token x C + choice) sorted by expert. end_X: where those of each expert end. weight_TC: float32."""
+    """order_A: assignments (token x C + choice), sorted by expert. end_X: where those of each end. weight_TC: float32."""
 
     order_A: Tensor
     end_X: Tensor

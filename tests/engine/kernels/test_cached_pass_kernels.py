@@ -51,7 +51,7 @@ class Again:
 
 @pytest.fixture(autouse=True)
 def graphs_on_a_cpu(device, monkeypatch):
-    def graph_of(self, work):
+    def graph_of(_self, work):
         result = work()
         return Again(work, result), result
 

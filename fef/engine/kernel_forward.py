@@ -76,8 +76,8 @@ class KernelForward:
     ) -> Tensor:
         """Logits [M, V]; the last layer runs where they are read only.
 
-        reads: how many of the last tokens of each row, or the numbers [M] of tokens, counted through all rows. alone: each row
-        has products of its own, whose bits depend on its number of tokens.
+        reads: how many of the last tokens of each row, or the numbers [M] of tokens, counted through all rows. alone: each
+        row has products of its own, whose bits depend on its number of tokens.
         """
         rows = len(tokens.ids_BN)
         own = rows if alone else 0

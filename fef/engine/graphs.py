@@ -49,6 +49,7 @@ class Graphs(ABC, Generic[Kind, Captured]):
     graphs: dict[tuple[Kind, int], Captured] = field(default_factory=dict, init=False)
     too_large: set[tuple[Kind, int]] = field(default_factory=set, init=False)
     pool: Any = field(default=None, init=False)
+    stream: Any = field(default=None, init=False)  # where work runs before it is captured
 
     @abstractmethod
     def capture(self, kind: Kind, size: int) -> Captured:
@@ -94,12 +95,13 @@ class Graphs(ABC, Generic[Kind, Captured]):
         """`work` as a graph, and what it returned: tensors that every replay writes anew."""
         graph = torch.cuda.CUDAGraph()
         with torch.no_grad():
-            stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-            stream.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(stream):
+            # one stream for all: the vendor's library holds a workspace for each that it has seen
+            self.stream = self.stream or torch.cuda.Stream()  # type: ignore[no-untyped-call]
+            self.stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(self.stream):
                 for _ in range(_WARM_UP):
                     work()
-            torch.cuda.current_stream().wait_stream(stream)
+            torch.cuda.current_stream().wait_stream(self.stream)
             torch.cuda.synchronize()
             with collecting_no_garbage(), warnings.catch_warnings(), torch.cuda.graph(graph, pool=self.pool):
                 # where memory runs out inside, torch also warns that nothing was captured

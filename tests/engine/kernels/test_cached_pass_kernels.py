@@ -20,7 +20,7 @@ from fef.models.transformer import Transformer
 
 BLOCK, L = 2, 8
 LENGTHS = torch.tensor([8, 5])
-SIZE = {"dim": 32, "heads": 2, "head_dim": 16, "mlp_dim": 48, "packed": False}
+SIZE = {"dim": 16, "heads": 2, "head_dim": 16, "mlp_dim": 16, "packed": False}
 MIXTURE = MixtureConfig(
     experts=8, per_token=3, expert_dim=16, shared_dim=16, dense_layers=(0,), scores="sigmoid", selection_bias=True,
     groups=4, top_groups=2, normalize=True, scale=2.5,
@@ -97,7 +97,7 @@ def test_more_rows_than_a_pass_takes_go_through_several(device, monkeypatch):
     assert {rows for _, rows in passes.graphs} == {1, 2}
 
 
-@EVERY
+@pytest.mark.parametrize("family", ["LLaDA", "Dream", "SDAR"])
 def test_some_positions_over_the_keys_of_an_older_canvas(family, device):
     """The passes of a dual cache, with rows that come and go."""
     model, before_RL, lengths_B = network(family, device), canvases(device, [0, 1]), LENGTHS.to(device)

@@ -15,7 +15,7 @@ from fef.laws.noise import AbsorbingNoise, SiteNoise, UniformNoise
 from fef.models.demask import DependencyHead
 from fef.models.profile import load_profile
 from fef.models.protocols import PaddedDenoiser
-from fef.models.stale import FullPass, full_pass
+from fef.models.stale import FullPass, KeptKeys, StaleCache, full_pass
 from fef.models.transformer import Transformer
 from fef.readers import LARGEST, whole
 
@@ -152,12 +152,21 @@ class Network:
         model = self.transformer("cache")
         return full_pass(model, ids_BL, positions_BS, shadows_BC, lengths_B, together=together)
 
+    def kept_keys(self, ids_BL: Tensor) -> KeptKeys:
+        """Room for the keys and values of these canvases."""
+        return StaleCache.empty(self.transformer("cache"), ids_BL)
+
+    def padded_logits(self, ids_RL: Tensor, positions_RP: Tensor, lengths_R: Tensor | None) -> Tensor:
+        """Logits [R, P, V] of a denoiser that takes lengths."""
+        assert isinstance(self.denoiser, PaddedDenoiser)
+        return self.denoiser.logits_at(ids_RL, positions_RP, lengths_R)
+
     def _run(self, ids_RL: Tensor, positions_RP: Tensor, lengths_R: Tensor | None, keep_RL: Tensor | None) -> Tensor:
-        padded = isinstance(self.denoiser, PaddedDenoiser)
+        padded = self.pads
         self.calls += 1
         with failures_named(f"{self.name} failed at its call {self.calls}", ids_RL, self.mask_id):
-            if isinstance(self.denoiser, PaddedDenoiser):
-                logits = self.denoiser.logits_at(ids_RL, positions_RP, lengths_R)
+            if padded:
+                logits = self.padded_logits(ids_RL, positions_RP, lengths_R)
             else:
                 assert lengths_R is None, "decode refuses ragged rows for a denoiser without lengths"
                 logits = self.denoiser(ids_RL) if keep_RL is None else self.denoiser(ids_RL, keep_RL)

@@ -14,7 +14,7 @@ from fef.decoding.plan import CacheRule, Guidance
 from fef.decoding.requests import Requests
 from fef.decoding.rows import RowsScorer
 from fef.decoding.score import Prediction, PredictionRequest, row_lengths
-from fef.models.stale import StaleCache
+from fef.models.stale import KeptKeys
 from fef.models.transformer import Transformer
 
 __all__ = ["BlockCausalScorer", "StaleScorer"]
@@ -28,7 +28,7 @@ class StaleScorer(RowsScorer):
     def __init__(self, network: Network, count: int, device: torch.device, rule: CacheRule) -> None:
         super().__init__(network, count, device, Guidance())
         self.model, self.rule = network.transformer("cache"), rule
-        self.cache: StaleCache | None = None
+        self.cache: KeptKeys | None = None
         self.looks_B = torch.zeros(count, dtype=torch.int64, device=device)
         self.kept_B = torch.zeros(count, dtype=torch.bool, device=device)  # rows whose keys may be used
         self.within_BL: Tensor | None = None
@@ -70,14 +70,13 @@ class StaleScorer(RowsScorer):
         asked_R = (slots_RS >= 0).any(1) | (suspects_RC >= 0).any(1)
         self.bill(requests, rows, asked_R, row_lengths(canvas)[rows] + (suspects_RC >= 0).sum(1))
         lengths_R = None if canvas.lengths_B is None else canvas.lengths_B[rows]
-        seen = self.network.full_pass(canvas.ids_BL[rows], slots_RS.clamp(min=0), suspects_RC, lengths_R)
         if self.cache is None:
-            self.cache = StaleCache.empty(self.model, canvas.ids_BL)
+            self.cache = self.network.kept_keys(canvas.ids_BL)
             self.pending_BL = canvas.pending_BL.clone()
-        self.cache.put(rows, seen.past)
+        seen = self.cache.renew(rows, canvas.ids_BL[rows], slots_RS.clamp(min=0), suspects_RC, lengths_R)
         self.kept_B[rows] = True
         self.pending_BL[rows] = canvas.pending_BL[rows]
-        return Prediction(seen.logits_RSV, seen.shadow_RCV)
+        return Prediction(*seen)
 
     def small_look(self, requests: Requests, rows: Tensor, slots_RS: Tensor, suspects_RC: Tensor) -> Prediction:
         """A pass over the positions that the rule computes anew."""
@@ -153,7 +152,7 @@ class BlockCausalScorer(RowsScorer):
         self.model = network.transformer("cache")
         assert self.model.config.block_length is not None, "a block-causal config has one"
         self.block = self.model.config.block_length
-        self.cache: StaleCache | None = None
+        self.cache: KeptKeys | None = None
         self.final_B = torch.zeros(count, dtype=torch.int64, device=device)
 
     def pass_began(
@@ -172,7 +171,7 @@ class BlockCausalScorer(RowsScorer):
         self, canvas: Canvas, states_RL: Tensor, at_RP: Tensor, owner_R: Tensor, keep_RL: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         if self.cache is None:
-            self.cache = StaleCache.empty(self.model, canvas.ids_BL)
+            self.cache = self.network.kept_keys(canvas.ids_BL)
         index_L = torch.arange(states_RL.shape[1], device=states_RL.device)
         end_R = (at_RP.amax(1) // self.block + 1) * self.block
         fresh_RL = (index_L >= self.final_B[owner_R, None]) & (index_L < end_R[:, None])

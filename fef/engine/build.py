@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from fef.api import make_sampling
 from fef.decoding.network import Network
@@ -26,9 +27,10 @@ from fef.models.slot_cache import SlotCache, cache_bytes
 from fef.models.transformer import Transformer
 from fef.readers import real, several, shown, token_id, token_ids, whole_from
 
-__all__ = ["EngineOptions", "EngineParts", "build", "cache_budget"]
+__all__ = ["EngineOptions", "EngineParts", "build", "cache_budget", "network_maker"]
 
 CPU_MEMORY_GB = 4.0
+_KERNEL_TYPES = (torch.float32, torch.bfloat16, torch.float16)
 _GPU_SHARE = 0.7  # of the free memory for caches; the rest is for the passes themselves
 
 
@@ -152,6 +154,38 @@ def build(network: Transformer, options: EngineOptions, note: Callable[[str], No
     return EngineParts(
         table, slots, slot_bytes, shapes, state, cache, runner, vocabulary, sampling.banned.tolist(), cost_key
     )
+
+
+def network_maker(
+    denoiser: Callable[..., Tensor],
+    device: torch.device,
+    options: EngineOptions,
+    budget: float,
+    note: Callable[[str], None],
+) -> Callable[[], Network]:
+    """Makes what sessions decode with. On a GPU, the passes of a `Transformer` run in kernels, under graphs."""
+    if (
+        not isinstance(denoiser, Transformer)
+        or device.type != "cuda"
+        or denoiser.embed.weight.dtype not in _KERNEL_TYPES
+    ):
+        return lambda: Network(denoiser)
+    check_current(device)
+    try:
+        from fef.engine.cached_network import CachedNetwork
+        from fef.engine.cached_passes import CachedPasses
+    except ImportError as error:
+        note(f"passes of sessions run in plain torch: there is no Triton ({error})")
+        return lambda: Network(denoiser)
+    passes = CachedPasses(
+        denoiser,
+        budget=budget,
+        seats=options.max_batch,
+        longest=min(options.max_length or denoiser.config.max_length, denoiser.config.max_length),
+        overlap=torch.cuda.get_device_capability(device) >= (9, 0),
+        notes=note,
+    )
+    return lambda: CachedNetwork(denoiser, passes)
 
 
 def check_current(device: torch.device) -> None:

@@ -20,7 +20,7 @@ from fef.decoders import make_plan, read_given
 from fef.decoding.certificate import Certificate
 from fef.decoding.network import Network
 from fef.decoding.plan import Plan
-from fef.engine.build import EngineOptions, cache_budget
+from fef.engine.build import EngineOptions, cache_budget, network_maker
 from fef.engine.costs import CostTable
 from fef.engine.job import Job
 from fef.engine.packed_rounds import PackedRounds, runs_packed
@@ -63,7 +63,8 @@ class Engine:
         if network.packed is not None and network.packed.config.mixture is None:
             self.packed = PackedRounds(network.packed, self.options, self.notes.add)
         budget = cache_budget(self.options, self.device)
-        self.sessions = SessionRounds(denoiser, self.device, self.options, budget)
+        new_network = network_maker(denoiser, self.device, self.options, budget, self.notes.add)
+        self.sessions = SessionRounds(new_network, self.device, self.options, budget)
         self.fingerprint = Fingerprint.of(denoiser)
         self.unfinished: set[Job] = set()
         self.lock = RLock()  # a round, and whatever changes the requests, is one thread's at a time

@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -148,19 +149,30 @@ class PackedRounds:
             return
         while self.free and self.waiting:
             seated = [self.waiting.popleft() for _ in range(min(len(self.free), len(self.waiting), self.most_contexts))]
-            slots = [self.free.pop() for _ in seated]
-            passes = [one.pass_ for one in seated]
-            packed_BJ = torch.stack([p.pack(self.built.table) for p in passes if p is not None])
-            length = max(len(p.ids) for p in passes if p is not None)
-            for one, slot in zip(seated, slots, strict=True):
-                one.job.status, one.slot, one.admitted_at = "running", slot, self.launched
-                self.running[slot] = one
-                self.accepted[slot] = 0
-            try:
-                self.built.runner.load(slots, packed_BJ)
-                self.launch(self.context_kind(length, self.cuts(seated)), slots)
-            except EngineError as error:
-                self.give_up(seated, error)
+            for _, same in groupby(sorted(seated, key=self.own_length), key=self.own_length):
+                self.seat(list(same))
+
+    def own_length(self, one: Seated) -> int:
+        """The padded length of a context on whose company the bits of its pass would depend; 0 for others."""
+        assert one.pass_ is not None, "it waits for a pass"
+        kind = self.context_kind(len(one.pass_.ids), False)
+        return kind.context if self.on_cuda and kind.alone else 0
+
+    def seat(self, seated: list[Seated]) -> None:
+        """Give slots to requests that share a context pass."""
+        slots = [self.free.pop() for _ in seated]
+        passes = [one.pass_ for one in seated]
+        packed_BJ = torch.stack([p.pack(self.built.table) for p in passes if p is not None])
+        length = max(len(p.ids) for p in passes if p is not None)
+        for one, slot in zip(seated, slots, strict=True):
+            one.job.status, one.slot, one.admitted_at = "running", slot, self.launched
+            self.running[slot] = one
+            self.accepted[slot] = 0
+        try:
+            self.built.runner.load(slots, packed_BJ)
+            self.launch(self.context_kind(length, self.cuts(seated)), slots)
+        except EngineError as error:
+            self.give_up(seated, error)
 
     @property
     def most_contexts(self) -> int:

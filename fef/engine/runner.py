@@ -20,7 +20,11 @@ from fef.engine.slots import SlotState
 from fef.models.packed_forward import Bounds, TorchForward
 from fef.models.packed_pass import RoundShape
 
-__all__ = ["PassKind", "Passes", "Runs", "TorchPasses"]
+__all__ = ["LONG_ROW", "PassKind", "Passes", "Runs", "TorchPasses"]
+
+LONG_ROW = 256
+"""Tokens of a row from which on a GPU multiplies each row alone: such a product is bound by arithmetic, and fastest in the
+vendor's library, which sums in an order that depends on the number of tokens."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,11 @@ class PassKind:
     bounds: Bounds
     context: int = 0
     cut: bool = False
+
+    @property
+    def alone(self) -> bool:
+        """Does each row have products of its own? Then its bits depend on `context`."""
+        return self.context > 0 and self.context + self.shape.queries >= LONG_ROW
 
 
 class Runs(Protocol):

@@ -1,4 +1,4 @@
-"""Rounds of every method on every denoiser, in plain torch: a session for each plan that requests ask for.
+"""Rounds of every method on every denoiser: a session for each plan that requests ask for.
 
 Requests of one plan whose canvases have about the same length share a session and its passes; each goes at its own pace
 (`fef.decoding.session`). A session that fails is taken apart: its requests start again, each in a session of its own, so that
@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from fef.api import make_sampling
 from fef.decoding.canvas import Canvas
@@ -49,13 +48,13 @@ class Group:
 
 
 class SessionRounds:
-    """denoiser: anything that `fef.decode` takes. budget: bytes for caches."""
+    """new_network: what a session decodes with, anything that `fef.decode` takes in it. budget: bytes for caches."""
 
     def __init__(
-        self, denoiser: Callable[..., Tensor], device: torch.device, options: EngineOptions, budget: float
+        self, new_network: Callable[[], Network], device: torch.device, options: EngineOptions, budget: float
     ) -> None:
-        self.denoiser, self.device, self.budget = denoiser, device, budget
-        network = Network(denoiser)
+        network = new_network()
+        self.new_network, self.denoiser, self.device, self.budget = new_network, network.denoiser, device, budget
         self.pads, self.seats = network.pads, options.max_batch
         self.longest = min((n for n in (network.max_length, options.max_length) if n is not None), default=None)
         self.waiting: deque[Job] = deque()
@@ -132,18 +131,18 @@ class SessionRounds:
         self.taken += len(jobs)
         for job in jobs:
             job.status = "running"
-        group = self.groups.get(key)
+        before = self.groups.get(key)
         plan = jobs[0].request.plan
-        network = Network(self.denoiser) if group is None else group.session.network
+        network = self.new_network() if before is None else before.session.network
         requests = self.rows(jobs, numbers, network, plan)
-        if group is None:
-            group = self.groups[key] = Group(Session(network, plan, requests))
-        else:
+        group = before or Group(Session(network, plan, requests))
+        if before is not None:
             self.keep(key, group)
-            self.groups[key] = group
-            group.session.add(requests)
+        self.groups[key] = group
         group.jobs |= dict(zip(numbers, jobs, strict=True))
         try:
+            if before is not None:
+                group.session.add(requests)
             group.session.open_passes()
         except (FefError, torch.OutOfMemoryError) as error:
             self.take_apart(key, group, error)

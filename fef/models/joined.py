@@ -12,10 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fef.errors import OptionError
+from fef.models.mlp import Mixture, Router
 from fef.models.transformer import RMSNorm, Transformer
 
-__all__ = ["LayerWeights", "Matrix", "join_weights"]
+__all__ = ["ExpertWeights", "FeedForward", "LayerWeights", "Matrix", "join_weights"]
 
 
 @dataclass
@@ -34,6 +34,28 @@ class Matrix:
 
 
 @dataclass
+class FeedForward:
+    gate_up: Matrix
+    down: Matrix
+
+    def __call__(self, x: Tensor) -> Tensor:
+        gate, up = self.gate_up(x).chunk(2, dim=-1)
+        return self.down(F.silu(gate).mul_(up))
+
+
+@dataclass
+class ExpertWeights:
+    """A mixture. router_XD: float32. gate_XFD, up_XFD, down_XDF: of all experts. shared: the one that every token has."""
+
+    router: Router
+    router_XD: Tensor
+    gate_XFD: Tensor
+    up_XFD: Tensor
+    down_XDF: Tensor
+    shared: FeedForward | None
+
+
+@dataclass
 class LayerWeights:
     attn_norm: RMSNorm
     qkv: Matrix
@@ -41,23 +63,20 @@ class LayerWeights:
     k_norm: nn.Module
     out: Matrix
     mlp_norm: RMSNorm
-    gate_up: Matrix
-    down: Matrix
+    feed_forward: FeedForward | ExpertWeights
 
     def mlp(self, x: Tensor) -> Tensor:
-        gate, up = self.gate_up(x).chunk(2, dim=-1)
-        return self.down(F.silu(gate).mul_(up))
+        assert isinstance(self.feed_forward, FeedForward), "no mixture runs packed rounds"
+        return self.feed_forward(x)
 
 
 def join_weights(network: Transformer) -> list[LayerWeights]:
-    """The layers of a dense network. Raises OptionError for a mixture of experts."""
-    if network.config.mixture is not None:
-        raise OptionError(f"The engine runs dense networks; {network.name} is a mixture of experts. Use fef.decode.")
+    """The layers of a network."""
     return [layer_weights(block) for block in network.blocks]
 
 
 def layer_weights(block: Any) -> LayerWeights:
-    attn, mlp = block.attn, block.mlp
+    attn = block.attn
     return LayerWeights(
         block.attn_norm,
         joined([attn.q, attn.k, attn.v]),
@@ -65,8 +84,23 @@ def layer_weights(block: Any) -> LayerWeights:
         attn.k_norm,
         matrix(attn.out),
         block.mlp_norm,
-        joined([mlp.gate, mlp.up]),
-        matrix(mlp.down),
+        experts(block.mlp) if isinstance(block.mlp, Mixture) else feed_forward(block.mlp),
+    )
+
+
+def feed_forward(mlp: Any) -> FeedForward:
+    return FeedForward(joined([mlp.gate, mlp.up]), matrix(mlp.down))
+
+
+def experts(mixture: Mixture) -> ExpertWeights:
+    stacked = mixture.experts
+    return ExpertWeights(
+        mixture.router,
+        mixture.router.weight.detach().float(),
+        stacked.gate.detach(),
+        stacked.up.detach(),
+        stacked.down.detach(),
+        None if mixture.shared is None else feed_forward(mixture.shared),
     )
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from fef.models.config import MixtureConfig, TransformerConfig
 
-__all__ = ["Mixture", "Router", "SwiGLU", "feed_forward"]
+__all__ = ["Experts", "Mixture", "Router", "SwiGLU", "feed_forward"]
 
 
 def feed_forward(config: TransformerConfig, layer: int) -> nn.Module:
@@ -61,8 +61,10 @@ class Router(nn.Module):
 
     def forward(self, hidden_TD: Tensor) -> tuple[Tensor, Tensor]:
         """Ids [T, C] and float32 weights [T, C] of the chosen experts."""
+        return self.choose(self.logits(hidden_TD))
+
+    def choose(self, logits_TX: Tensor) -> tuple[Tensor, Tensor]:
         config = self.config
-        logits_TX = self.logits(hidden_TD)
         scores_TX = logits_TX.softmax(-1) if config.scores == "softmax" else logits_TX.sigmoid()
         choice_TX = scores_TX if self.selection_bias is None else scores_TX + self.selection_bias.float()
         if config.top_groups < config.groups:

@@ -10,6 +10,7 @@ V vocabulary; Y, G, E as in `transformer`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -17,7 +18,7 @@ from torch import Tensor
 from fef.models.groups import lay_out
 from fef.models.transformer import KeyValues, Transformer, plain_visible
 
-__all__ = ["FullPass", "StaleCache", "full_pass"]
+__all__ = ["FullPass", "KeptKeys", "StaleCache", "full_pass"]
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,30 @@ def full_pass(
     return FullPass(model.logits(chosen_RSD), model.logits(hidden_RND[:, L:]), past)
 
 
+class KeptKeys(Protocol):
+    """Keys and values of canvases, kept between passes: see `StaleCache`."""
+
+    def renew(
+        self, rows: Tensor, ids_RL: Tensor, positions_RS: Tensor, shadows_RC: Tensor, lengths_R: Tensor | None
+    ) -> tuple[Tensor, Tensor]: ...
+
+    def step(
+        self,
+        ids_RL: Tensor,
+        fresh_RL: Tensor,
+        positions_RS: Tensor,
+        owner_R: Tensor,
+        lengths_B: Tensor | None,
+        source_RL: Tensor | None = None,
+    ) -> Tensor: ...
+
+    def store(self, keep_BL: Tensor, row_B: Tensor) -> None: ...
+
+    def grow(self, count: int) -> None: ...
+
+    def select(self, rows: Tensor) -> None: ...
+
+
 class StaleCache:
     """Keys and values of every position of a canvas, as they were when they were last computed."""
 
@@ -76,6 +101,14 @@ class StaleCache:
         shape = (config.layers, len(ids_BL), config.kv_head_count, ids_BL.shape[1], config.head_size)
         zeros = torch.zeros(shape, dtype=model.embed.weight.dtype, device=ids_BL.device)
         return cls(model, KeyValues(zeros, zeros.clone()))
+
+    def renew(
+        self, rows: Tensor, ids_RL: Tensor, positions_RS: Tensor, shadows_RC: Tensor, lengths_R: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """The logits of a full pass over the canvases of these rows, at slots and at shadows; all its keys are kept."""
+        seen = full_pass(self.model, ids_RL, positions_RS, shadows_RC, lengths_R)
+        self.past.put(rows, seen.past)
+        return seen.logits_RSV, seen.shadow_RCV
 
     def step(
         self,
@@ -112,10 +145,6 @@ class StaleCache:
         for layer, (key_BGNE, value_BGNE) in enumerate(self.new):
             self.past.keys_YBGPE[layer, cached_K, :, place_K] = key_BGNE[sequence_K, :, column_K]
             self.past.values_YBGPE[layer, cached_K, :, place_K] = value_BGNE[sequence_K, :, column_K]
-
-    def put(self, rows: Tensor, past: KeyValues) -> None:
-        """Keep these keys and values for the rows."""
-        self.past.put(rows, past)
 
     def grow(self, count: int) -> None:
         """Append rows that have kept nothing."""

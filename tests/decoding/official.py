@@ -12,7 +12,7 @@ import torch
 from tiny_network import MASK
 from torch import Tensor
 
-from fef.models.stale import StaleCache, full_pass
+from fef.models.stale import StaleCache
 from fef.models.transformer import Transformer
 
 Answer = tuple[list[int], int]
@@ -50,10 +50,9 @@ def delayed_cache(network: Transformer, ids: list[int], block_length: int, refre
         for step in range(len(block)):
             at = torch.tensor([ids])
             if cache is None or step <= 1 or step % refresh == 0:
-                seen = full_pass(network, at, whole_L, torch.empty(1, 0, dtype=torch.int64), None)
                 cache = StaleCache.empty(network, at)
-                cache.put(torch.tensor([0]), seen.past)
-                logits_LV = seen.logits_RSV[0]
+                no_shadow_R0 = torch.empty(1, 0, dtype=torch.int64)
+                logits_LV = cache.renew(torch.tensor([0]), at, whole_L, no_shadow_R0, None)[0][0]
             else:
                 fresh = torch.tensor([[token == MASK or i in revealed_last for i, token in enumerate(ids)]])
                 places = fresh.nonzero()[:, 1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from operator import attrgetter
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from fef.engine.engine import Engine
 from fef.errors import OptionError
 from fef.models.checkpoint import demo_path, load_checkpoint, save_checkpoint
 from fef.models.config import MixtureConfig
-from fef.models.joined import join_weights
+from fef.models.joined import ExpertWeights, FeedForward, join_weights
 from fef.models.quantize import quantize_
 
 NETWORKS = {
@@ -45,11 +46,11 @@ def test_joined_matrices_multiply_as_their_parts(config):
     for layer, block in zip(layers, parts.blocks, strict=True):
         qkv = torch.cat([block.attn.q(x), block.attn.k(x), block.attn.v(x)], 1)
         torch.testing.assert_close(layer.qkv(x), qkv)
-        torch.testing.assert_close(layer.gate_up(x), torch.cat([block.mlp.gate(x), block.mlp.up(x)], 1))
+        torch.testing.assert_close(layer.feed_forward.gate_up(x), torch.cat([block.mlp.gate(x), block.mlp.up(x)], 1))
         mixed = torch.randn(5, layer.out.weight.shape[1], dtype=torch.float64)
         torch.testing.assert_close(layer.out(mixed), block.attn.out(mixed))
         wide = torch.randn(5, network.config.mlp_dim, dtype=torch.float64)
-        torch.testing.assert_close(layer.down(wide), block.mlp.down(wide))
+        torch.testing.assert_close(layer.feed_forward.down(wide), block.mlp.down(wide))
 
 
 @CONFIGS
@@ -71,8 +72,8 @@ def test_joined_twice_is_joined_once(config):
     network = tiny_network(**config)
     first, second = join_weights(network), join_weights(network)
     for one, two in zip(first, second, strict=True):
-        for name in ("qkv", "out", "gate_up", "down"):
-            a, b = getattr(one, name), getattr(two, name)
+        for name in ("qkv", "out", "feed_forward.gate_up", "feed_forward.down"):
+            a, b = attrgetter(name)(one), attrgetter(name)(two)
             assert a.weight.data_ptr() == b.weight.data_ptr()
             assert torch.equal(a.weight, b.weight)
             assert (a.bias is None) == (b.bias is None)
@@ -125,6 +126,17 @@ def test_a_joined_network_is_saved_as_any_other(tmp_path):
     assert (tmp_path / "model" / "model.safetensors").stat().st_size < 1.01 * plain + 100_000
 
 
-def test_a_mixture_of_experts_is_refused():
-    with pytest.raises(OptionError, match=r"fef\.decode"):
-        join_weights(tiny_network(mixture=MixtureConfig(4, 2, 8)))
+def test_a_mixture_of_experts_shares_its_numbers_too():
+    network = tiny_network(mixture=MixtureConfig(4, 2, 8, shared_dim=8, dense_layers=(0,)))
+    size = storages(network)
+    dense, mixture = (layer.feed_forward for layer in join_weights(network))
+    assert storages(network) == size
+    assert isinstance(dense, FeedForward) and isinstance(mixture, ExpertWeights)
+    experts = network.blocks[1].mlp.experts
+    assert mixture.gate_XFD.data_ptr() == experts.gate.data_ptr()
+    assert mixture.shared is not None
+
+
+def test_a_mixture_of_experts_has_no_packed_rounds():
+    with pytest.raises(OptionError, match="without experts"):
+        Engine(tiny_network(mixture=MixtureConfig(4, 2, 8))).packed_rounds()

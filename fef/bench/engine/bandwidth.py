@@ -11,6 +11,7 @@ from itertools import chain
 import torch
 
 from fef.bench.engine.timing import Clock
+from fef.models.mlp import Experts
 from fef.models.transformer import Transformer
 
 __all__ = ["copy_bandwidth", "key_value_bytes", "weight_bytes"]
@@ -18,12 +19,19 @@ __all__ = ["copy_bandwidth", "key_value_bytes", "weight_bytes"]
 _COPIED = {"cuda": 1 << 30, "cpu": 1 << 28}  # bytes, far more than any cache holds
 
 
-def weight_bytes(network: Transformer) -> int:
+def weight_bytes(network: Transformer, experts: int | None = None) -> int:
     """Bytes of the weights that a pass multiplies by: all blocks, quantized ones with their scales, the last norm and the
-    head. The embedding counts only where it is the head: a pass looks up a few of its rows."""
+    head. The embedding counts only where it is the head: a pass looks up a few of its rows. experts: how many experts of all
+    layers the tokens of the pass chose, where they did not choose all."""
     parts = [network.blocks, network.norm, network.embed if network.head is None else network.head]
     tensors = chain.from_iterable((*part.parameters(), *part.buffers()) for part in parts)
-    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+    whole = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+    stacks = [tensor for part in network.modules() if isinstance(part, Experts) for tensor in part.parameters()]
+    if experts is None or not stacks:
+        return whole
+    every = sum(tensor.numel() * tensor.element_size() for tensor in stacks)
+    each = sum(tensor[0].numel() * tensor.element_size() for tensor in stacks[:3])
+    return whole - every + experts * each
 
 
 def key_value_bytes(network: Transformer) -> int:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from fef.bench.engine.timing import Clock, Work, captured, free_memory
 from fef.engine.draws import Vocabulary
+from fef.engine.runner import LONG_ROW
 from fef.engine.slots import PassRequest, SlotState
 from fef.models.joined import join_weights
 from fef.models.packed_pass import RoundShape, SlotTable
@@ -61,6 +62,6 @@ def kernel_logits(network: Transformer, ids: list[int], rows: int, slots: int, *
     )
 
     def logits() -> Tensor:
-        return passes.logits(canvas, slot_B, slots)
+        return passes.logits(canvas, slot_B, slots, alone=length >= LONG_ROW)
 
     return torch.no_grad()(logits)

@@ -7,6 +7,8 @@ scratch, where the last M tokens of each row of this pass put their keys. A quer
     reference key r    ranked below the query's limit
     scratch key j      of the query's group, ranked at or before the query
 
+A scratch key may belong to several groups, with numbers one behind another: `ScratchKeys`.
+
 The softmax is computed online over key blocks of fixed size in a fixed order (Milakov, Gimelshein 2018, arXiv
 1805.02867; Dao et al. 2022, arXiv 2205.14135). A block without a visible key leaves the bits of a query as they are,
 so these do not depend on how far other queries make the loop run, nor on the batch.
@@ -26,7 +28,7 @@ from torch import Tensor
 
 from fef.engine.kernels.overlap import wait_for_previous
 
-__all__ = ["PADDING", "packed_attention"]
+__all__ = ["PADDING", "ScratchKeys", "packed_attention"]
 
 PADDING = -3  # rank of a canvas position that nobody sees
 
@@ -44,6 +46,20 @@ class Blocks:
     stages: int
 
 
+@dataclass
+class ScratchKeys:
+    """The scratch tokens of each row, int32. Numbers of a row lie side by side.
+
+    rank_BM, group_BM: as of queries. until_BM: the first group behind `group` that does not see the key; None: the next one.
+    start_B: where the keys of a row begin, in places of its slot; None: behind the references.
+    """
+
+    rank_BM: Tensor
+    group_BM: Tensor
+    until_BM: Tensor | None = None
+    start_B: Tensor | None = None
+
+
 def packed_attention(
     qkv_NX: Tensor,
     keys_SGCE: Tensor,
@@ -59,23 +75,31 @@ def packed_attention(
     kv_heads: int,
     head_size: int,
     references: int,
-    scratch: int,
+    scratch: int | ScratchKeys,
+    by_row: bool = False,
     overlap: bool = False,
     _blocks: Blocks | None = None,
 ) -> Tensor:
     """Attention outputs [B * N, H * E] of the queries in `qkv_NX` ([q heads | ...] of each of B * N tokens).
 
-    rank_SL: rank of a masked canvas position, -1 revealed, `PADDING`. length_S: canvas length of the slot. slot_B:
-    cache slot of the row. rank_BN, limit_BN, group_BN: of each token; context queries have -2, 0, -1, and group -1 is
-    in no group. references: R. scratch: M, the last M tokens of each row. All metadata int32. A query that sees
-    nothing gives 0. Places that a query may see must have been written; what the others hold does not matter.
+    rank_SL: rank of a masked canvas position, -1 revealed, `PADDING`. length_S: canvas length of the slot. by_row: both are
+    of each row instead, [B, L] and [B]. slot_B: cache slot of the row. rank_BN, limit_BN, group_BN: of each token; context
+    queries have -2, 0, -1, and group -1 is in no group. references: R. scratch: M, the last M tokens of each row, or
+    what tells them. All metadata int32. A query that sees nothing gives 0. Places that a query may see must have been
+    written; what the others hold does not matter.
     """
     B, N = rank_BN.shape
     L = rank_SL.shape[1]
+    if isinstance(scratch, int):
+        scratch = ScratchKeys(rank_BN[:, N - scratch :], group_BN[:, N - scratch :])
+    M = scratch.rank_BM.shape[1]
+    of_scratch = [x for x in (scratch.rank_BM, scratch.group_BM, scratch.until_BM) if x is not None]
     assert qkv_NX.is_contiguous() and qkv_NX.shape[0] == B * N, "one line a token"
     assert keys_SGCE.stride() == values_SGCE.stride() and keys_SGCE.stride(3) == 1, "two caches of one layout"
     assert all(x.is_contiguous() for x in (rank_SL, rank_BN, limit_BN, group_BN)), "metadata lie side by side"
-    assert L + references + scratch <= keys_SGCE.shape[2], "the scratch places do not fit the cache"
+    assert all(x.stride() == scratch.rank_BM.stride() and x.stride(1) == 1 for x in of_scratch), "in one layout"
+    if scratch.start_B is None:
+        assert L + references + M <= keys_SGCE.shape[2], "the scratch places do not fit the cache"
     blocks = _blocks or _choose(N, head_size, triton.cdiv(N, 16) * heads * B, qkv_NX.dtype)
     out_NX = torch.empty(B * N, heads * head_size, dtype=qkv_NX.dtype, device=qkv_NX.device)
     _attention_kernel[(triton.cdiv(N, blocks.queries), heads, B)](
@@ -88,11 +112,16 @@ def packed_attention(
         rank_BN,
         limit_BN,
         group_BN,
+        scratch.rank_BM,
+        scratch.group_BM,
+        scratch.until_BM,
+        scratch.start_B,
         out_NX,
         N,
         L,
         references,
-        scratch,
+        M,
+        scratch.rank_BM.stride(0),
         keys_SGCE.stride(0),
         keys_SGCE.stride(1),
         keys_SGCE.stride(2),
@@ -103,7 +132,8 @@ def packed_attention(
         E=head_size,
         BLOCK_Q=blocks.queries,
         BLOCK_K=blocks.keys,
-        BLOCK_E=triton.next_power_of_2(head_size),
+        BLOCK_E=max(16, triton.next_power_of_2(head_size)),
+        BY_ROW=by_row,
         OVERLAP=overlap,
         launch_pdl=overlap,
         num_warps=blocks.warps,
@@ -118,6 +148,8 @@ def _choose(tokens: int, head_size: int, programs: int, dtype: torch.dtype) -> B
         return Blocks(16, 32, warps=4, stages=2)
     if programs <= 4 * _MULTIPROCESSORS:
         return Blocks(16, 64, warps=8 if programs <= _MULTIPROCESSORS else 4, stages=3)
+    if tokens >= 256 and head_size >= 64:  # keys are then read from L2 so often that the queries should share them
+        return Blocks(128, 64, warps=8, stages=3)
     queries = max(16, min(64, triton.next_power_of_2(tokens)))
     return Blocks(queries, 64, warps=4, stages=4 if head_size <= 64 else 2)
 
@@ -176,11 +208,16 @@ def _attention_kernel(
     ranks,
     limits,
     groups,
+    key_ranks,
+    key_groups,
+    key_untils,
+    scratch_starts,
     out,
     N,
     L,
     R,
     M,
+    key_stride,
     S_stride,
     G_stride,
     C_stride,
@@ -192,6 +229,7 @@ def _attention_kernel(
     BLOCK_Q: tl.constexpr,
     BLOCK_K: tl.constexpr,
     BLOCK_E: tl.constexpr,
+    BY_ROW: tl.constexpr,
     OVERLAP: tl.constexpr,
 ):
     wait_for_previous(OVERLAP)
@@ -211,14 +249,15 @@ def _attention_kernel(
     base = slot * S_stride + (head // REPEAT).to(tl.int64) * G_stride
     keys += base
     values += base
-    rank_of_place += slot * L
+    described = row.to(tl.int64) if BY_ROW else slot
+    rank_of_place += described * L
     inner = tl.arange(0, BLOCK_K)
 
     best = tl.full((BLOCK_Q,), float("-inf"), tl.float32)
     mass = tl.zeros((BLOCK_Q, 16), dtype=tl.float32)
     acc = tl.zeros((BLOCK_Q, BLOCK_E), dtype=tl.float32)
 
-    length = tl.load(length_of_slot + slot)
+    length = tl.load(length_of_slot + described)
     most = tl.max(limit)
     context_blocks = tl.cdiv(length, BLOCK_K)
     # One loop for both, so that the loads of the first references are under way before the context ends.
@@ -236,15 +275,21 @@ def _attention_kernel(
         best, mass, acc = _attend(
             q, best, mass, acc, keys, values, place, real, visible, scale, C_stride, E, BLOCK_K, BLOCK_E
         )
+    scratch_start = L + R if scratch_starts is None else tl.load(scratch_starts + row)
     for start in range(0, tl.where(tl.max(group) >= 0, M, 0), BLOCK_K):
         key = start + inner
-        key_token = row * N + N - M + key
-        key_group = tl.load(groups + key_token, mask=key < M, other=-1)
-        key_rank = tl.load(ranks + key_token, mask=key < M, other=0)[None, :]
+        key_token = row * key_stride + key
+        key_group = tl.load(key_groups + key_token, mask=key < M, other=-1)
+        key_rank = tl.load(key_ranks + key_token, mask=key < M, other=0)[None, :]
         real = key_group >= 0
-        visible = real[None, :] & (key_group[None, :] == group) & (key_rank <= rank)
+        if key_untils is None:
+            of_group = key_group[None, :] == group
+        else:
+            until = tl.load(key_untils + key_token, mask=key < M, other=0)[None, :]
+            of_group = (key_group[None, :] <= group) & (group < until)
+        visible = real[None, :] & of_group & (key_rank <= rank)
         best, mass, acc = _attend(
-            q, best, mass, acc, keys, values, L + R + key, real, visible, scale, C_stride, E, BLOCK_K, BLOCK_E
+            q, best, mass, acc, keys, values, scratch_start + key, real, visible, scale, C_stride, E, BLOCK_K, BLOCK_E
         )
     total = tl.max(mass, axis=1)[:, None]
     y = acc / tl.where(total == 0.0, 1.0, total)

@@ -1,0 +1,344 @@
+"""Passes and requests at the sizes of released networks, with random weights: `python -m fef.bench.engine.released`.
+
+For each network and batch: passes as replays of their graphs, against what must be read, and requests in the engine. One more
+row compares the context pass of packed rounds with a plain pass of the same canvas.
+
+Shapes: B rows, L canvas length, W states a row, X experts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fef.bench.engine.bandwidth import copy_bandwidth, key_value_bytes, weight_bytes
+from fef.bench.engine.passes import CONTEXT, FULL, engine_passes, plain_passes
+from fef.bench.engine.shapes import RELEASED, random_network, shape_config
+from fef.bench.engine.timing import Clock, captured, free_memory
+from fef.bench.environment import environment
+from fef.decoding.stale import shared_sources
+from fef.engine.cached_network import ArenaKeys, CachedNetwork
+from fef.engine.cached_passes import CachedPasses
+from fef.engine.engine import Engine
+from fef.errors import FefError
+from fef.models.mlp import Router
+from fef.models.transformer import Transformer
+
+__all__ = ["ReleasedRecord", "main", "run_released"]
+
+_PROMPT, _ANSWER, _STALE_BLOCK = 256, 256, 32
+_CONTEXT = 529  # a canvas whose context pass is compared with a plain pass
+_SECONDS = 5.0  # of requests: the rate of a longer run would be the same
+METHODS: dict[str, list[tuple[str, dict[str, Any]]]] = {
+    "LLaDA-8B": [
+        ("threshold", {"cache": "dual", "block_length": _STALE_BLOCK}),
+        ("low-confidence", {"block_length": _STALE_BLOCK}),
+    ],
+    "SDAR-8B, block 4": [
+        ("fef", {"cache": "prefix", "window": 4}),
+        ("threshold", {"cache": "prefix", "block_length": 4}),
+    ],
+    "SDAR-8B, block 16": [
+        ("fef", {"cache": "prefix", "window": 4}),
+        ("threshold", {"cache": "prefix", "block_length": 16}),
+    ],
+    "LLaDA2-mini": [("threshold", {"cache": "prefix", "block_length": 32})],
+}
+
+
+@dataclass(frozen=True)
+class PassTime:
+    """tokens: computed, of a row. read_gb: what must be read once. share: of the copy bandwidth."""
+
+    network: str
+    batch: int
+    kind: str
+    tokens: int
+    milliseconds: float
+    read_gb: float
+    share: float
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Requests of one method, all at once. tokens: committed in those seconds; calls: passes a request in them."""
+
+    network: str
+    batch: int
+    method: str
+    tokens: int
+    seconds: float
+    rate: float
+    note: str = ""
+
+
+@dataclass
+class ReleasedRecord:
+    """bandwidth: bytes a second that a copy reads and writes."""
+
+    bandwidth: float
+    environment: dict[str, Any]
+    passes: list[PassTime] = field(default_factory=list)
+    rates: list[Rate] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+
+
+class WatchedPasses(CachedPasses):
+    """Remembers which graphs were replayed."""
+
+    used: list[tuple[Any, int]]
+
+    def fitting(self, kind: Any, rows: int) -> int:
+        size = super().fitting(kind, rows)
+        self.used.append((kind, size))
+        return size
+
+    def again(self, work: Callable[[], object]) -> Callable[[], None]:
+        """The graphs that `work` replays, with the inputs that it gave them last."""
+        self.used = []
+        work()
+        graphs = [self.graphs[each].graph for each in self.used]
+
+        def replay() -> None:
+            for graph in graphs:
+                graph.replay()
+
+        return replay
+
+
+@dataclass
+class Bench:
+    record: ReleasedRecord
+    clock: Clock
+    name: str
+    network: Transformer
+
+    def passes(self, batch: int) -> None:
+        network, block = self.network, self.network.config.block_length
+        passes = WatchedPasses(
+            network, budget=20e9, seats=batch, longest=_PROMPT + _ANSWER, overlap=overlaps(network.device), notes=print
+        )
+        passes.used = []
+        ids_BL = canvases(network, batch)
+        ids_BL[:, _PROMPT + 1 :: 2] = ids_BL[:, 1:_PROMPT:2]  # an answer of which half is there
+        index_L = torch.arange(ids_BL.shape[1], device=network.device)
+        cached, rows_B = CachedNetwork(network, passes), torch.arange(batch, device=network.device)
+        if block is None:
+            at_BS = index_L[_PROMPT : _PROMPT + _STALE_BLOCK].expand(batch, -1)
+            self.time(batch, "full", ids_BL, index_L >= 0, passes.again(lambda: cached.logits_at(ids_BL, at_BS)))
+            keys = ArenaKeys(passes, batch, ids_BL.shape[1])
+            keys.renew(rows_B, ids_BL, at_BS, at_BS[:, :0], None)
+            fresh_L = (index_L >= _PROMPT) & (index_L < _PROMPT + _STALE_BLOCK)
+            step = passes.again(lambda: keys.step(ids_BL, fresh_L.expand_as(ids_BL), at_BS, rows_B, None))
+            self.time(batch, "dual cache, block 32", ids_BL, fresh_L, step)
+            return
+        keys = ArenaKeys(passes, batch, ids_BL.shape[1])
+        start = _PROMPT + _ANSWER // 2
+        keys.step(ids_BL, (index_L < start).expand_as(ids_BL), index_L[:1].expand(batch, -1), rows_B, None)
+        fresh_L = (index_L >= start) & (index_L < start + block)
+        at_BS = index_L[fresh_L].expand(batch, -1)
+        step = passes.again(lambda: keys.step(ids_BL, fresh_L.expand_as(ids_BL), at_BS, rows_B, None))
+        self.time(batch, f"block of {block}", ids_BL, fresh_L, step)
+        before_L = index_L < _PROMPT
+        step = passes.again(lambda: keys.step(ids_BL, before_L.expand_as(ids_BL), at_BS * 0, rows_B, None))
+        self.time(batch, "prompt", ids_BL, before_L, step)
+        if network.config.mixture is None:
+            states = 4
+            owner_R, ids_RL = rows_B.repeat_interleave(states), ids_BL.repeat_interleave(states, 0)
+            ids_RL[:, start : start + states] = torch.where(
+                torch.ones(states, states, device=ids_RL.device).tril(-1).bool().repeat(batch, 1), 5, network.mask_id
+            )
+            fresh_RL = fresh_L.expand_as(ids_RL)
+            source_RL = shared_sources(ids_RL, fresh_RL, owner_R, block)
+            at_RS = start + torch.arange(states, device=ids_RL.device).repeat(batch)[:, None]
+            step = passes.again(lambda: keys.step(ids_RL, fresh_RL, at_RS, owner_R, None, source_RL))
+            self.time(batch, f"{states} states of a block of {block}", ids_BL, fresh_L, step, states)
+
+    def time(
+        self, batch: int, kind: str, ids_BL: Tensor, fresh_L: Tensor, work: Callable[[], object], states: int = 1
+    ) -> None:
+        network = self.network
+        seconds = self.clock.seconds(work)
+        seen = int(fresh_L.nonzero().max()) + 1 if network.config.attention == "block-causal" else len(fresh_L)
+        read = weight_bytes(network, chosen_experts(network, ids_BL, fresh_L))
+        read += batch * (seen - int(fresh_L.sum())) * key_value_bytes(network)
+        share = read / seconds / self.record.bandwidth
+        tokens = int(fresh_L.sum()) * states
+        self.record.passes.append(PassTime(self.name, batch, kind, tokens, seconds * 1e3, read / 1e9, share))
+
+    def requests(self, batch: int, method: str, options: dict[str, Any]) -> None:
+        length = _PROMPT + _ANSWER
+        engine = Engine(self.network, max_batch=batch, max_length=length, banned=[self.network.mask_id])
+        ids = canvases(self.network, batch).tolist()
+        words = " ".join([method, *(f"{name}={value}" for name, value in options.items())])
+        for first in (length - _STALE_BLOCK, _PROMPT):  # the first captures graphs
+            began = time.perf_counter()
+            jobs = [engine.submit(row, range(first, length), method=method, **options) for row in ids]
+            while engine.busy and time.perf_counter() - began < _SECONDS:
+                engine.step()
+            torch.cuda.synchronize()
+            seconds = time.perf_counter() - began
+            tokens = committed(engine) + sum(len(job.filled.tokens) for job in jobs if job.filled is not None)
+            failed = [job.error for job in jobs if job.status == "failed"]
+            for job in jobs:
+                job.cancel()
+        note = "; ".join([*engine.notes, *(str(error) for error in failed[:1])])
+        self.record.rates.append(Rate(self.name, batch, words, tokens, seconds, tokens / seconds, note))
+
+
+def committed(engine: Engine) -> int:
+    """Tokens that requests under way have so far."""
+    canvases = [group.session.canvas for group in engine.sessions.groups.values()]
+    return sum(int((canvas.open_BL & ~canvas.pending_BL).sum()) for canvas in canvases)
+
+
+def canvases(network: Transformer, batch: int) -> Tensor:
+    """Random prompts, then masks."""
+    generator = torch.Generator(network.device).manual_seed(0)
+    size = (batch, _PROMPT + _ANSWER)
+    ids_BL = torch.randint(0, 100_000, size, generator=generator, device=network.device)
+    ids_BL[:, _PROMPT:] = network.mask_id
+    return ids_BL
+
+
+@torch.no_grad()
+def chosen_experts(network: Transformer, ids_BL: Tensor, fresh_L: Tensor) -> int | None:
+    """How many experts of all layers the fresh tokens choose, each counted once a layer; None for a dense network."""
+    if network.config.mixture is None:
+        return None
+    chosen: list[int] = []
+
+    def watch(_router: Router, _inputs: Any, found: tuple[Tensor, Tensor]) -> None:
+        expert_BLC = found[0].view(*ids_BL.shape, -1)
+        chosen.append(len(set(expert_BLC[:, fresh_L].flatten().tolist())))
+
+    hooks = [part.register_forward_hook(watch) for part in network.modules() if isinstance(part, Router)]
+    network.logits_at(ids_BL, ids_BL[:, :1] * 0)
+    for hook in hooks:
+        hook.remove()
+    return sum(chosen)
+
+
+def overlaps(device: torch.device) -> bool:
+    return torch.cuda.get_device_capability(device) >= (9, 0)
+
+
+@contextmanager
+def part(record: ReleasedRecord, name: str, device: torch.device) -> Iterator[None]:
+    """A part of the measurements that may fail for itself."""
+    began = time.perf_counter()
+    try:
+        yield
+    except (FefError, torch.OutOfMemoryError) as error:
+        record.failures.append(f"{name}: {str(error).splitlines()[0]}")
+    free_memory(device)
+    print(f"{name}: {time.perf_counter() - began:.1f} s", flush=True)
+
+
+@torch.no_grad()
+def run_released(names: Sequence[str], batches: Sequence[int], device: torch.device, repeats: int) -> ReleasedRecord:
+    """names: of `RELEASED`, and "context"."""
+    clock = Clock(device, repeats)
+    record = ReleasedRecord(copy_bandwidth(clock), environment(str(device)))
+    for name in names:
+        if name == "context":
+            with part(record, name, device):
+                context_against_plain(record, clock)
+            continue
+        network = random_network(RELEASED[name], device, torch.bfloat16)
+        bench = Bench(record, clock, name, network)
+        for batch in batches:
+            with part(record, f"{name}, passes of {batch}", device):
+                bench.passes(batch)
+            for method, options in METHODS[name]:
+                with part(record, f"{name}, {batch} requests of {method}", device):
+                    bench.requests(batch, method, options)
+        if network.config.mixture is None and network.config.block_length is None:
+            with part(record, f"{name}, plain torch", device):
+                torch_full_pass(bench)
+        del network, bench
+        free_memory(device)
+    return record
+
+
+def torch_full_pass(bench: Bench) -> None:
+    """The full pass of `passes`, as a graph of plain torch."""
+    network = bench.network
+    ids_BL = canvases(network, 1)
+    at_BS = torch.arange(_PROMPT, _PROMPT + _STALE_BLOCK, device=network.device)[None]
+    work = captured(lambda: network.logits_at(ids_BL, at_BS), network.device)
+    bench.time(
+        1, "full, plain torch", ids_BL, torch.ones(ids_BL.shape[1], dtype=torch.bool, device=network.device), work
+    )
+
+
+def context_against_plain(record: ReleasedRecord, clock: Clock) -> None:
+    """What a request of packed rounds begins with, and plain passes over the same canvas."""
+    network = random_network(shape_config("8b"), clock.device, torch.bfloat16)
+    generator = torch.Generator().manual_seed(0)
+    ids = torch.randint(0, 100_000, (_CONTEXT,), generator=generator).tolist()
+    rounds = Engine(network, max_batch=1, max_length=_CONTEXT, max_new_tokens=_ANSWER).packed_rounds()
+    order = list(range(_CONTEXT - _ANSWER, _CONTEXT))
+    found = engine_passes(rounds, 1, ids, order, [], clock, record.bandwidth)
+    found += plain_passes(network, 1, ids, {FULL: 1}, clock, record.bandwidth)
+    for row in found:
+        kind = f"{row.kind}, {row.how}"
+        record.passes.append(
+            PassTime("8b, packed", 1, kind, row.tokens, row.seconds * 1e3, row.bytes_read / 1e9, row.share)
+        )
+    assert found[0].kind == CONTEXT
+    record.passes.append(PassTime("8b, packed", 1, "context over plain", 0, found[0].seconds / found[1].seconds, 0, 0))
+
+
+def released_page(record: ReleasedRecord) -> str:
+    """Tables in Markdown."""
+    lines = [
+        f"{record.environment.get('gpu', record.environment['cpu'])}, copies {record.bandwidth / 1e9:,.0f} GB/s.",
+        "",
+        "| network | batch | pass | tokens of a row | ms | GB to read | share of copy bandwidth |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    lines += [
+        f"| {p.network} | {p.batch} | {p.kind} | {p.tokens} | {p.milliseconds:.3g} | {p.read_gb:.3g} | {p.share:.0%} |"
+        for p in record.passes
+    ]
+    lines += [
+        "",
+        "| network | batch | method | tokens | seconds | tokens/s | note |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    lines += [
+        f"| {r.network} | {r.batch} | {r.method} | {r.tokens} | {r.seconds:.2f} | {r.rate:,.0f} | {r.note} |"
+        for r in record.rates
+    ]
+    return "\n".join([*lines, *([""] if record.failures else []), *record.failures]) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", choices=["context", *RELEASED], default=["context", *RELEASED])
+    parser.add_argument("--batches", nargs="+", type=int, default=[1, 8, 32])
+    parser.add_argument("--repeats", type=int, default=20)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--out", type=Path)
+    asked = parser.parse_args()
+    record = run_released(asked.only, asked.batches, torch.device("cuda"), asked.repeats)
+    page = released_page(record)
+    print(page)
+    if asked.json is not None:
+        asked.json.write_text(json.dumps(asdict(record), indent=1) + "\n", encoding="utf-8")
+    if asked.out is not None:
+        asked.out.write_text(page, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

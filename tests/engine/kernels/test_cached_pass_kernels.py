@@ -1,0 +1,188 @@
+"""Passes of sessions in kernels give the logits of the network's own passes, over kept keys too, for every family's shape."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from tiny_network import MASK, tiny_network
+from torch import Tensor
+
+from fef.decoding.stale import shared_sources
+from fef.engine.arena import NOWHERE
+from fef.engine.cached_network import ArenaKeys, CachedNetwork
+from fef.engine.cached_passes import CachedPasses
+from fef.engine.graphs import Graphs
+from fef.models.config import MixtureConfig
+from fef.models.stale import StaleCache, full_pass
+from fef.models.transformer import Transformer
+
+BLOCK, L = 2, 8
+LENGTHS = torch.tensor([8, 5])
+SIZE = {"dim": 16, "heads": 2, "head_dim": 16, "mlp_dim": 16, "packed": False}
+MIXTURE = MixtureConfig(
+    experts=8, per_token=3, expert_dim=16, shared_dim=16, dense_layers=(0,), scores="sigmoid", selection_bias=True,
+    groups=4, top_groups=2, normalize=True, scale=2.5,
+)  # fmt: skip
+FAMILIES: dict[str, dict[str, Any]] = {
+    "LLaDA": {"tied_embeddings": False},
+    "Dream": {"shift": True, "qkv_bias": True, "kv_heads": 1},
+    "SDAR": {"attention": "block-causal", "block_length": BLOCK, "qk_norm": True, "kv_heads": 1},
+    "LLaDA2": {
+        "attention": "block-causal", "block_length": BLOCK, "qk_norm": True, "rotary_dim": 8, "mixture": MIXTURE
+    },
+    "causal": {"attention": "causal"},
+}  # fmt: skip
+EVERY = pytest.mark.parametrize("family", FAMILIES)
+BLOCK_CAUSAL = pytest.mark.parametrize("family", ["SDAR", "LLaDA2"])
+NO_SHADOW = torch.empty(1, 0, dtype=torch.int64)
+
+
+class Again:
+    """A graph for CPUs: a replay is the work itself."""
+
+    def __init__(self, work, result: Tensor) -> None:
+        self.work, self.result = work, result
+
+    def replay(self) -> None:
+        self.result.copy_(self.work())
+
+
+@pytest.fixture(autouse=True)
+def graphs_on_a_cpu(device, monkeypatch):
+    def graph_of(_self, work):
+        result = work()
+        return Again(work, result), result
+
+    if device == "cpu":
+        monkeypatch.setattr(Graphs, "graph_of", graph_of)
+
+
+def network(family: str, device: str) -> Transformer:
+    return tiny_network(1, scale=0.3, **SIZE | FAMILIES[family]).to(device, torch.float32)
+
+
+def passes_of(model: Transformer, longest: int = 32, seats: int = 4) -> CachedPasses:
+    return CachedPasses(model, budget=1e9, seats=seats, longest=longest, overlap=False, notes=print)
+
+
+def canvases(device: str, rows: list[int], seed: int = 3) -> Tensor:
+    """Rows of 2 canvases with a prompt of 2, and from position 3 on other tokens in every row."""
+    generator = torch.Generator().manual_seed(seed)
+    ids_RL = torch.randint(0, 6, (2, L), generator=generator)[rows]
+    ids_RL[:, 3:] = torch.randint(0, MASK + 1, (len(rows), L - 3), generator=generator)
+    return ids_RL.to(device)
+
+
+def close(found: Tensor, expected: Tensor) -> None:
+    torch.testing.assert_close(found, expected, rtol=0, atol=2e-4)
+
+
+@EVERY
+def test_a_plain_pass_of_ragged_rows(family, device):
+    model, ids_RL, lengths_R = network(family, device), canvases(device, [0, 1]), LENGTHS.to(device)
+    cached = CachedNetwork(model, passes_of(model))
+    at_RS = torch.tensor([[0, 3, 7], [4, 1, 3]], device=device)
+    close(cached.logits_at(ids_RL, at_RS, lengths_R), model.logits_at(ids_RL, at_RS, lengths_R))
+
+
+def test_more_rows_than_a_pass_takes_go_through_several(device, monkeypatch):
+    monkeypatch.setattr("fef.engine.cached_passes._MOST_ROWS", 2)
+    model = network("SDAR", device)
+    ids_RL = canvases(device, [0, 1, 0])
+    at_RS = torch.arange(L, device=device).expand_as(ids_RL)
+    passes = passes_of(model)
+    close(CachedNetwork(model, passes).logits_at(ids_RL, at_RS), model(ids_RL))
+    assert {rows for _, rows in passes.graphs} == {1, 2}
+
+
+@pytest.mark.parametrize("family", ["LLaDA", "Dream", "SDAR"])
+def test_some_positions_over_the_keys_of_an_older_canvas(family, device):
+    """The passes of a dual cache, with rows that come and go."""
+    model, before_RL, lengths_B = network(family, device), canvases(device, [0, 1]), LENGTHS.to(device)
+    kept, plain = ArenaKeys(passes_of(model), 1, L), StaleCache.empty(model, before_RL[:1])
+    rows_B, after_RL = torch.arange(2, device=device), canvases(device, [0, 1], seed=4)
+    at_RS = torch.tensor([[3, 4], [3, 4]], device=device)
+    fresh_RL = torch.zeros_like(after_RL, dtype=torch.bool)
+    fresh_RL[:, 2:5] = True
+    fewer_RL = fresh_RL.clone()
+    fewer_RL[1, 2:4] = False
+    turned = torch.tensor([1, 0], device=device)
+    found = []
+    for keys in (kept, plain):
+        keys.renew(rows_B[:1], before_RL[:1], at_RS[:1], NO_SHADOW.to(device), lengths_B[:1])
+        keys.grow(1)
+        first, _ = keys.renew(rows_B[1:], before_RL[1:], at_RS[1:], NO_SHADOW.to(device), lengths_B[1:])
+        second = keys.step(after_RL, fresh_RL, at_RS, rows_B, lengths_B)
+        keys.store(fresh_RL, rows_B)
+        keys.select(turned)
+        third = keys.step(before_RL[turned], fewer_RL[turned], at_RS, rows_B, lengths_B[turned])
+        found.append((first, second, third[1], third[0, 1]))
+    for ours, theirs in zip(*found, strict=True):
+        close(ours, theirs)
+
+
+def test_masks_in_the_shadow_leave_their_keys_in_the_arena(device):
+    model, ids_RL = network("LLaDA", device), canvases(device, [0, 1])
+    shadows_RC, at_RS = torch.tensor([[4, -1], [5, 7]], device=device), torch.tensor([[6], [3]], device=device)
+    keys = ArenaKeys(passes_of(model), 2, L)
+    logits_RSV, shadow_RCV = keys.renew(torch.arange(2, device=device), ids_RL, at_RS, shadows_RC, None)
+    seen = full_pass(model, ids_RL, at_RS, shadows_RC, None)
+    close(logits_RSV, seen.logits_RSV)
+    close(shadow_RCV, seen.shadow_RCV)
+    fresh_RL = torch.arange(L, device=device).expand_as(ids_RL) == 6
+    step_RSV = keys.step(ids_RL, fresh_RL, torch.full_like(at_RS, 6), torch.arange(2, device=device), None)
+    close(step_RSV[:, 0], model(ids_RL)[:, 6])
+
+
+@BLOCK_CAUSAL
+def test_prefix_states_of_one_request_side_by_side(family, device):
+    """They share tokens, and what one of them computed can be kept."""
+    model, owner_R = network(family, device), torch.tensor([0, 0, 0, 1], device=device)
+    ids_RL = canvases(device, owner_R.tolist())
+    ids_RL[1, :5] = ids_RL[0, :5]
+    lengths_B = LENGTHS.to(device)
+    index_L, rows_B = torch.arange(L, device=device), torch.arange(2, device=device)
+    keys = ArenaKeys(passes_of(model), 2, L)
+    first_BL = (index_L < 2).expand(2, -1)
+    keys.step(canvases(device, [0, 1]), first_BL, rows_B[:, None] * 0, rows_B, lengths_B)
+    keys.store(first_BL, rows_B)
+    fresh_RL = (index_L >= 2) & (index_L < lengths_B[owner_R, None])
+    source_RL = shared_sources(ids_RL, fresh_RL, owner_R, BLOCK)
+    assert source_RL[:, 2].tolist() == [0, 0, 2, 3] and source_RL[1, 5] == 1
+    at_RL = index_L.expand_as(ids_RL)
+    found_RLV = keys.step(ids_RL, fresh_RL, at_RL, owner_R, lengths_B, source_RL)
+    plain_RLV = model(ids_RL, lengths_B[owner_R])
+    close(found_RLV[fresh_RL], plain_RLV[fresh_RL])
+    kept_B = torch.tensor([1, 3], device=device)
+    keys.store(((index_L >= 2) & (index_L < 4)).expand(2, -1), kept_B)
+    rest_BL = (index_L >= 4) & (index_L < lengths_B[:, None])
+    after_BLV = keys.step(ids_RL[kept_B], rest_BL, at_RL[:2], rows_B, lengths_B)
+    close(after_BLV[rest_BL], plain_RLV[kept_B][rest_BL])
+
+
+def test_long_rows_have_products_of_their_own(device, monkeypatch):
+    monkeypatch.setattr("fef.engine.cached_passes.LONG_ROW", 6)
+    model, ids_RL = network("Dream", device), canvases(device, [0, 1])
+    at_RS = torch.tensor([[3, 7], [6, 0]], device=device)
+    passes = passes_of(model)
+    close(CachedNetwork(model, passes).logits_at(ids_RL, at_RS), model.logits_at(ids_RL, at_RS))
+    assert all(size.alone for size, _ in passes.graphs)
+
+
+def test_places_go_back_to_the_arena(device):
+    model = network("LLaDA", device)
+    passes = passes_of(model, longest=16, seats=3)
+    arena = passes.arena
+    keys, others = ArenaKeys(passes, 2, 16), ArenaKeys(passes, 1, 16)
+    assert {*keys.starts, *others.starts} == {1, 17, 33} and NOWHERE == 0
+    with pytest.raises(torch.OutOfMemoryError):
+        keys.grow(1)
+    keys.select(torch.tensor([1], device=device))
+    others.grow(1)
+    assert others.starts == [33, 1]
+    del keys
+    assert arena.free == [(17, 16)]
+    del others
+    assert arena.free == [(1, 48)]

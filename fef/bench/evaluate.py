@@ -13,8 +13,9 @@ from fef.bench.acceptance import Acceptance, AcceptanceCounter
 from fef.bench.spec import MethodSpec
 from fef.decoding.certificate import Certificate
 from fef.decoding.session import Observer
-from fef.generation import Generation, Model
+from fef.generation import Model
 from fef.tasks import Problem
+from fef.text import Generation
 
 __all__ = ["Answer", "Judge", "Result", "Settings", "check_fit", "evaluate", "remembering_judge", "same_ids"]
 

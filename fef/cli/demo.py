@@ -13,8 +13,9 @@ from fef.cli.options import JsonOption, ModelOption, load_model
 from fef.cli.output import Bar, print_json, print_table
 
 if TYPE_CHECKING:
-    from fef.generation import Generation, Model
+    from fef.generation import Model
     from fef.tasks import Problem
+    from fef.text import Generation
 
 __all__ = ["EXAMPLE", "demo"]
 

@@ -36,8 +36,9 @@ from fef.readers import check_text
 if TYPE_CHECKING:
     from fef.cli.watch import CanvasView
     from fef.decoding.session import Round
-    from fef.generation import Generation, Model, Prompt
+    from fef.generation import Model
     from fef.laws.row_costs import RowCosts
+    from fef.text import Generation, Prompt
 
 __all__ = ["EXAMPLE", "generate"]
 

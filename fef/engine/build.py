@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from fef.api import make_sampling
+from fef.decoding.inputs import banned_ids
 from fef.decoding.network import Network
 from fef.engine.cache import SlotCache, cache_bytes
 from fef.engine.draws import Vocabulary
@@ -122,8 +122,8 @@ def build(network: Transformer, options: EngineOptions, note: Callable[[str], No
     table = SlotTable(slots + 1, context, ranks, drafts, table.queries)
     state = SlotState.empty(table, device)
     cache = SlotCache.empty(config, table, device, dtype)
-    sampling = make_sampling(Network(network), 0.0, 1.0, 0, options.banned, options.eos_id, 1, device)
-    vocabulary = Vocabulary(options.eos_id, sampling.banned)
+    banned = banned_ids(Network(network), options.banned, options.eos_id)
+    vocabulary = Vocabulary(options.eos_id, torch.tensor(banned, device=device))
     layers = join_weights(network)
     runner: Runs
     if device.type == "cuda":
@@ -149,7 +149,16 @@ def build(network: Transformer, options: EngineOptions, note: Callable[[str], No
         "context": context,
     }
     return EngineParts(
-        table, slots, slot_bytes, shapes, state, cache, runner, vocabulary, sampling.banned.tolist(), cost_key
+        table=table,
+        slots=slots,
+        slot_bytes=slot_bytes,
+        shapes=shapes,
+        state=state,
+        cache=cache,
+        runner=runner,
+        vocabulary=vocabulary,
+        banned=banned,
+        cost_key=cost_key,
     )
 
 

@@ -4,32 +4,41 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal, Protocol
 
 from fef.decoding.certificate import Certificate
 from fef.engine.requests import EngineResult, Request
 from fef.errors import FefError
 
-if TYPE_CHECKING:
-    from fef.engine.engine import Engine
-
-__all__ = ["Job", "Status"]
+__all__ = ["Driver", "Job", "Status"]
 
 Status = Literal["waiting", "running", "done", "failed", "cancelled"]
+
+
+class Driver(Protocol):
+    """What a job knows of the engine that works at it. unfinished: the jobs that are not over."""
+
+    unfinished: set[Job]
+
+    def step(self) -> None:
+        """One round of everything that is live."""
+        ...
+
+    def cancel(self, job: Job) -> None: ...
 
 
 @dataclass(eq=False)
 class Job:
     """A request in the engine. `result()` drives the engine until it is done."""
 
-    engine: Engine
+    engine: Driver
     request: Request
     certificate: Certificate
     began: float  # seconds on the engine's clock, as the other times
     status: Status = "waiting"
-    filled: EngineResult | None = None
-    error: FefError | None = None
-    first_token: float | None = None
+    filled: EngineResult | None = None  # once it is done
+    error: FefError | None = None  # once it has failed, or was cancelled
+    first_token: float | None = None  # when a token was first known to the host
     ended: float | None = None
     alone: bool = False  # shares no session with others, since one that it shared has failed
 

@@ -10,9 +10,9 @@ from tiny_network import EOS, MASK, tiny_network
 from torch import Tensor
 
 import fef
-from fef.api import make_sampling
 from fef.decoders.threshold import Threshold
 from fef.decoding.canvas import Canvas
+from fef.decoding.inputs import make_sampling
 from fef.decoding.loop import decode_requests
 from fef.decoding.network import Network
 from fef.decoding.plan import CacheRule, Plan

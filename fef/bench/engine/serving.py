@@ -13,8 +13,8 @@ import torch
 from fef import tasks
 from fef.bench.evaluate import Answer, Judge, Settings, answer_of
 from fef.engine.text import TextEngine, TextJob
-from fef.generation import Generation
 from fef.tasks import Problem
+from fef.text import Generation
 
 __all__ = [
     "ENGINE",

@@ -32,8 +32,9 @@ def test_a_missing_file_is_measured_and_written(fef_cli, tiny, tmp_path):
     assert result.exit_code == 0
     assert f"wrote {file}" in result.stderr
     found = json.loads(file.read_text())
-    assert (found["network"], found["dtype"], found["rows"][0]) == ("tiny", "float32", 1)
-    assert found["length"] == len(fef.load(str(tiny), device="cpu").canvas("Tom", 12, "")[0])
+    asked = found["conditions"]
+    assert (asked["network"], asked["dtype"], found["passes"][0]["rows"]) == ("tiny", "float32", 1)
+    assert asked["length"] == len(fef.load(str(tiny), device="cpu").canvas("Tom", 12, "")[0])
     again = run(fef_cli, tiny, "--costs", file, "--force")
     assert again.stdout == result.stdout
     assert "wrote" not in again.stderr
@@ -50,13 +51,15 @@ def test_slow_drafts_exit_2_unless_forced(fef_cli, tiny, table):
 
 
 @pytest.mark.parametrize(
-    ("damage", "words"), [("{", "holds no row costs"), (None, "are of LLaDA"), ("directory", "directory")]
+    ("damage", "words"), [("{", "holds no row costs"), (None, "are of network 'LLaDA'"), ("directory", "directory")]
 )
 def test_a_wrong_file_exits_2(fef_cli, tiny, table, damage, words):
     if damage == "directory":
         table = table.parent
     else:
-        table.write_text(damage or json.dumps(json.loads(table.read_text()) | {"network": "LLaDA"}))
+        found = json.loads(table.read_text())
+        found["conditions"]["network"] = "LLaDA"
+        table.write_text(damage or json.dumps(found))
     result = run(fef_cli, tiny, "--costs", table)
     assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
     assert words in result.stderr

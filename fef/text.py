@@ -32,12 +32,12 @@ Prompt = str | Sequence[Message]
 class Generation:
     """What was generated, up to the end token."""
 
-    text: str
-    token_ids: list[int]
+    text: str  # of the answer
+    token_ids: list[int]  # of the answer
     logprobs: list[float]  # of each token, nats, under the sampled law
     finish_reason: Literal["stop", "length"]  # "stop": the model ended the text; "length": the canvas was full
     stats: dict[str, float]  # as in `fef.Decoded`
-    certificate: Certificate
+    certificate: Certificate  # which law was sampled
     trace: list[Round] | None = None  # the rounds of the whole call, if asked for
 
 

@@ -113,7 +113,17 @@ def bench(
     size = 1 if time_each else batch_size or (8 if on_cpu else 32)
     settings = Settings(size, max_new_tokens, temperature, top_p, seed)
     command = shlex.join(["fef", *context.meta["fef.arguments"]])
-    benchmark = Benchmark(loaded, families, specs, n, settings, time_each, compare, save_texts, command)
+    benchmark = Benchmark(
+        model=loaded,
+        families=families,
+        specs=specs,
+        count=n,
+        settings=settings,
+        time_each=time_each,
+        compare=compare,
+        texts=save_texts,
+        command=command,
+    )
 
     def save(record: Record) -> None:
         if json is not None:

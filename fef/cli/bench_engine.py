@@ -142,17 +142,17 @@ def bench_engine(
         opened = cached // 2
         canvas[-opened:] = [network.mask_id] * opened
     bench = EngineBenchmark(
-        network,
-        batch_list,
-        canvas,
-        opened,
-        EngineOptions.windows if window_list is None else window_list,
-        EngineOptions.anchors if anchors is None else anchors,
-        Clock(network.device, repeats),
-        round_tokens,
-        questions,
-        profile,
-        shlex.join(["fef", *context.meta["fef.arguments"]]),
+        network=network,
+        batches=batch_list,
+        canvas=canvas,
+        opened=opened,
+        windows=EngineOptions.windows if window_list is None else window_list,
+        anchors=EngineOptions.anchors if anchors is None else anchors,
+        clock=Clock(network.device, repeats),
+        round_tokens=round_tokens,
+        questions=questions,
+        profile=profile,
+        command=shlex.join(["fef", *context.meta["fef.arguments"]]),
     )
 
     def save(record: EngineRecord) -> None:

@@ -135,7 +135,7 @@ def canvas_view(model: Model, prompt: Prompt, max_new_tokens: int, suffix: str) 
     from fef.cli.watch import CanvasView
 
     _, start, stop = model.canvas(prompt, max_new_tokens, suffix)
-    return CanvasView(start, stop, model.network.config.eos_id, model.tokenizer.decode)
+    return CanvasView(start=start, stop=stop, eos_id=model.network.config.eos_id, decode=model.tokenizer.decode)
 
 
 class display(AbstractContextManager["Callable[[Round], None]"]):

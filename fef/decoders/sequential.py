@@ -31,10 +31,10 @@ class SequentialOptions(Guided):
         check_blocks(self.order, self.block_length)
         check_law(self.verify, network, self.guidance)
         return Plan(
-            "sequential",
-            self.verify,
-            self.order,
-            self.block_length,
+            method="sequential",
+            law=self.verify,
+            order=self.order,
+            block_length=self.block_length,
             rule=InOrder(block_share(self.block_length, self.block_steps) or PerRound(1)),
             cache=exact_cache("sequential", self.cache, self.verify, network, self.guidance),
             guidance=self.guidance,

@@ -31,15 +31,15 @@ class Driver(Protocol):
 class Job:
     """A request in the engine. `result()` drives the engine until it is done."""
 
-    engine: Driver
-    request: Request
-    certificate: Certificate
+    engine: Driver  # who works at it
+    request: Request  # what was asked
+    certificate: Certificate  # which law it samples
     began: float  # seconds on the engine's clock, as the other times
-    status: Status = "waiting"
+    status: Status = "waiting"  # see `Status`
     filled: EngineResult | None = None  # once it is done
     error: FefError | None = None  # once it has failed, or was cancelled
     first_token: float | None = None  # when a token was first known to the host
-    ended: float | None = None
+    ended: float | None = None  # when it was over
     alone: bool = False  # shares no session with others, since one that it shared has failed
 
     def end(self, status: Status, error: FefError | None = None) -> None:

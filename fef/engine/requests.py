@@ -45,11 +45,11 @@ class Request:
 
     ids: Numbers  # tokens of the canvas, the mask id where it is to be filled
     open: Numbers  # positions to draw, from the left
-    plan: Plan
+    plan: Plan  # that of its method and options
     temperature: float  # 0: greedy
     top_p: float  # 1: off
     top_k: int  # 0: off
-    seed: int
+    seed: int  # all that its randomness depends on
     eos_id: int | None  # that of the engine; the plan may leave the end free
     banned: list[int]  # ids never drawn, besides the mask id and those that the plan bans
 

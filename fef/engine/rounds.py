@@ -61,22 +61,19 @@ class RoundShape:
 class PassTokens:
     """The tokens of a pass; the last Q of them are queries, whose logits are read.
 
-    ids_BN, position_BN (canvas), place_BN (where keys and values go in the cache), valid_BN. rank_BN, limit_BN, group_BN:
-    what a token sees (`packed_attention` has the rule): context masks ranked later than `rank`, references ranked below
-    `limit`, and the tokens of its own group up to itself. width_B: drafts in the window. start_BG: window place where each
-    group starts, -1 where it is absent.
-    """
+    What a token sees (`packed_attention` has the rule): context masks ranked later than its rank, references ranked below its
+    limit, and the tokens of its own group up to itself."""
 
-    ids_BN: Tensor
-    position_BN: Tensor
-    place_BN: Tensor
-    valid_BN: Tensor
-    rank_BN: Tensor
-    limit_BN: Tensor
-    group_BN: Tensor
-    width_B: Tensor
-    start_BG: Tensor
-    shape: RoundShape
+    ids_BN: Tensor  # tokens
+    position_BN: Tensor  # on the canvas
+    place_BN: Tensor  # where keys and values go in the cache
+    valid_BN: Tensor  # is it a token?
+    rank_BN: Tensor  # masks of higher rank are seen
+    limit_BN: Tensor  # references of lower rank are seen
+    group_BN: Tensor  # whose tokens are seen
+    width_B: Tensor  # drafts in the window
+    start_BG: Tensor  # window place where each group starts, -1 where it is absent
+    shape: RoundShape  # of the round
 
 
 def compose_round(state: SlotState, shape: RoundShape, mask_id: int) -> PassTokens:

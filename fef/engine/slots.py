@@ -67,39 +67,31 @@ class Progress:
 
 @dataclass
 class SlotState:
-    """ids_SL: canvas tokens (one more column takes writes of absent tokens; so in the R columns of logprob and confidence).
-    order_SR: canvas position of each rank. rank_SL: rank of each masked slot, REVEALED, or PADDING. length_S: canvas length.
-    open_S: ranks of this pass; done_S: those committed. live_S: is there something left to draw? bad_S: were logits
-    invalid? draft_SK, drafted_S, holds_SK: the drafts behind `done`, how many there are, the probability each had.
-    first_end_S, last_other_S: position of the first committed end token (NEVER) and of the last committed other token (-1).
-    logprob_SR: log p under the sampled law, nats; confidence_SR: log p at temperature 1. step_S: the denoising pass.
-    counters_SC: see COUNTERS. progress_P: the storage of done, counters, live and bad (`Progress`), to be read in one copy; a
-    copy of some slots has none.
-    """
+    """The requests of all slots. The last column of ids, logprob and confidence takes writes of absent tokens."""
 
-    table: SlotTable
-    ids_SL: Tensor
-    order_SR: Tensor
-    rank_SL: Tensor
-    length_S: Tensor
-    open_S: Tensor
-    done_S: Tensor
-    live_S: Tensor
-    bad_S: Tensor
-    draft_SK: Tensor
-    drafted_S: Tensor
-    holds_SK: Tensor
-    first_end_S: Tensor
-    last_other_S: Tensor
-    logprob_SR: Tensor
-    confidence_SR: Tensor
-    seed_S: Tensor
-    step_S: Tensor
-    temperature_S: Tensor
-    top_p_S: Tensor
-    top_k_S: Tensor
-    counters_SC: Tensor
-    progress_P: Tensor | None = None
+    table: SlotTable  # sizes
+    ids_SL: Tensor  # canvas tokens
+    order_SR: Tensor  # canvas position of each rank
+    rank_SL: Tensor  # rank of each masked slot, REVEALED, or PADDING
+    length_S: Tensor  # of the canvas
+    open_S: Tensor  # ranks of this pass
+    done_S: Tensor  # ranks committed
+    live_S: Tensor  # is there something left to draw?
+    bad_S: Tensor  # were logits invalid?
+    draft_SK: Tensor  # the drafts behind `done`
+    drafted_S: Tensor  # how many of them there are
+    holds_SK: Tensor  # the probability that each had
+    first_end_S: Tensor  # position of the first committed end token, or NEVER
+    last_other_S: Tensor  # position of the last committed other token, or -1
+    logprob_SR: Tensor  # log p under the sampled law, nats
+    confidence_SR: Tensor  # log p at temperature 1
+    seed_S: Tensor  # of the request
+    step_S: Tensor  # the denoising pass
+    temperature_S: Tensor  # 0: greedy
+    top_p_S: Tensor  # 1: off
+    top_k_S: Tensor  # 0: off
+    counters_SC: Tensor  # see COUNTERS
+    progress_P: Tensor | None = None  # storage of done, counters, live and bad; a copy of some slots has none
 
     @classmethod
     def empty(cls, table: SlotTable, device: torch.device) -> SlotState:
@@ -198,18 +190,17 @@ HEAD = 9
 
 @dataclass
 class PassRequest:
-    """One denoising pass of one request, as plain numbers. ids: the canvas. order: positions of its slots by rank. step: the
-    denoising pass. first_end, last_other: see `SlotState`."""
+    """One denoising pass of one request, as plain numbers."""
 
-    ids: Sequence[int] | Numbers
-    order: Sequence[int] | Numbers
-    step: int = 1
-    seed: int = 0
-    temperature: float = 0.0
-    top_p: float = 1.0
-    top_k: int = 0
-    first_end: int = NEVER
-    last_other: int = -1
+    ids: Sequence[int] | Numbers  # the canvas
+    order: Sequence[int] | Numbers  # positions of its slots by rank
+    step: int = 1  # the denoising pass
+    seed: int = 0  # of the request
+    temperature: float = 0.0  # 0: greedy
+    top_p: float = 1.0  # 1: off
+    top_k: int = 0  # 0: off
+    first_end: int = NEVER  # see `SlotState`
+    last_other: int = -1  # see `SlotState`
 
     def pack(self, table: SlotTable) -> Tensor:
         """int64 [J], in the layout that `SlotState.load` reads; floats travel as their bits."""

@@ -140,7 +140,13 @@ def within_promise(setting: Setting, sets: Collection[Committed], name: str) -> 
         f"largest error {promise.measure(worst):.3g} against {promise.limit(options, len(worst.slots)):.3g}; "
         f"{len(sets)} sets, {len(broken)} beyond the bound, {len(failures)} of them where it is claimed"
     )
-    return Measured(name, "sets", not failures and modes, worst.tv(), note=note + ("" if modes else "; modes differ"))
+    return Measured(
+        subject=name,
+        how="sets",
+        passed=not failures and modes,
+        distance=worst.tv(),
+        note=note + ("" if modes else "; modes differ"),
+    )
 
 
 def schedule_errors(setting: Setting, effort: Effort) -> Iterator[Measured]:

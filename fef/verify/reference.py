@@ -92,21 +92,15 @@ def sharpened(temperature: float = 1.0, top_p: float = 1.0) -> Pipeline:
 
 @dataclass(frozen=True)
 class Chain:
-    """Which chain law is meant.
+    """Which chain law is meant."""
 
-    select: the order rule, given the pipeline (None: left to right). drawn: the order is drawn evenly before any token, in
-    each block. passes: denoising passes; eta: the share of the largest rate at which ReMDM hides revealed tokens between
-    them. block_length: blocks of open slots, from the left. contrast: position contrast of the logits. packed: the
-    conditionals of the packed attention pattern.
-    """
-
-    select: Callable[[Pipeline], Select] | None = None
-    drawn: bool = False
-    passes: int = 1
-    eta: float = 0.0
-    block_length: int | None = None
-    contrast: float = 0.0
-    packed: bool = False
+    select: Callable[[Pipeline], Select] | None = None  # the order rule, given the pipeline; None: left to right
+    drawn: bool = False  # the order is drawn evenly before any token, in each block
+    passes: int = 1  # denoising passes
+    eta: float = 0.0  # share of the largest rate at which ReMDM hides revealed tokens between them
+    block_length: int | None = None  # blocks of open slots, from the left
+    contrast: float = 0.0  # position contrast of the logits
+    packed: bool = False  # the conditionals of the packed attention pattern
 
 
 def chain_law(table: Table, chain: Chain, pipeline: Pipeline, start: State | None = None) -> Law:

@@ -38,23 +38,20 @@ _RUNS = 3  # on a GPU, where a run takes a second or two
 
 @dataclass(frozen=True)
 class Served:
-    """A method's answers at a batch size. where: ENGINE or LOOP, the reference loop. problems, and right ones. seconds:
-    decoding alone, all of them. tokens: of the answers, end tokens among them. passes, token_forwards: summed over problems.
-    first_token: median seconds to the first token of a full batch that arrives at once. memory: peak bytes. ideal_seconds:
-    what the passes take without any overhead (see `rivals`)."""
+    """A method's answers at a batch size."""
 
-    batch: int
-    method: str
-    where: str
-    problems: int
-    right: int
-    seconds: float
-    tokens: int
-    passes: int
-    token_forwards: int
-    first_token: float | None = None
-    memory: int | None = None
-    ideal_seconds: float | None = None
+    batch: int  # requests at once
+    method: str  # label
+    where: str  # ENGINE or LOOP, the reference loop
+    problems: int  # answered
+    right: int  # of them
+    seconds: float  # decoding alone, all problems
+    tokens: int  # of the answers, end tokens among them
+    passes: int  # summed over problems
+    token_forwards: int  # summed over problems
+    first_token: float | None = None  # median seconds to it, of a full batch that arrives at once
+    memory: int | None = None  # peak bytes
+    ideal_seconds: float | None = None  # what the passes take without any overhead (see `rivals`)
 
     @property
     def accuracy(self) -> float:
@@ -113,18 +110,18 @@ def served(
     ideal_seconds: float | None = None,
 ) -> Served:
     return Served(
-        batch,
-        method,
-        where,
-        len(answers),
-        sum(a.right for a in answers),
-        seconds,
-        sum(a.tokens for a in answers),
-        sum(a.calls for a in answers),
-        sum(a.token_forwards for a in answers),
-        first_token,
-        memory,
-        ideal_seconds,
+        batch=batch,
+        method=method,
+        where=where,
+        problems=len(answers),
+        right=sum(a.right for a in answers),
+        seconds=seconds,
+        tokens=sum(a.tokens for a in answers),
+        passes=sum(a.calls for a in answers),
+        token_forwards=sum(a.token_forwards for a in answers),
+        first_token=first_token,
+        memory=memory,
+        ideal_seconds=ideal_seconds,
     )
 
 

@@ -86,7 +86,7 @@ class Model(TextNetwork):
         max_new_tokens: length of the canvas; every answer ends within it. suffix: text that follows the answer
         (infilling), as far as the network sees it: a block-causal one sees nothing behind the last block of the answer.
         banned: ids that are never sampled, besides those that are no text. force: decode also where `costs` say that it is
-        slower than one token a pass. Other arguments as in `fef.decode`. Raises OptionError or InputError with the fix.
+        slower than one token per pass. Other arguments as in `fef.decode`. Raises OptionError or InputError with the fix.
         """
         refuse_taken("generate", method_options, ("denoiser", "ids", "open", "lengths", "eos_id"))
         max_new_tokens = whole_from("max_new_tokens", max_new_tokens, 1)
@@ -248,7 +248,7 @@ def load(
     """A model by name: "demo" (shipped), a directory, or a Hugging Face repository such as "GSAI-ML/LLaDA-8B-Instruct".
 
     device: by default a GPU if there is one. dtype: by default float32 for our own checkpoints, bfloat16 for released
-    ones. weights: "int8" or "fp8" keeps the dense matrices of the blocks in that format, a byte a weight and one scale an
+    ones. weights: "int8" or "fp8" keeps the dense matrices of the blocks in that format, a byte per weight and one scale an
     output row; by default they are as stored, in `dtype`. revision, token: of a repository. mask_id, block_length: for a
     released checkpoint that does not say them, or was trained for another block length. Raises CheckpointError or
     OptionError with what is wrong and what to give instead.

@@ -61,7 +61,7 @@ class Row:
 
 
 def summarize(results: Sequence[Result], seed: int) -> list[Row]:
-    """One row a result, and after them one a method over all its families, for methods that were run on all of several."""
+    """One row per result, and after them one per method over all families, for methods that were run on all of several."""
     families = list(dict.fromkeys(r.family for r in results))
     if len(families) > 1:
         results = [*results, *pooled(results, len(families))]

@@ -50,7 +50,7 @@ def bench(
             "all: every method. By default the seven of the README.",
         ),
     ] = None,
-    n: Annotated[int, typer.Option("--n", min=1, help="Problems a family.")] = 500,
+    n: Annotated[int, typer.Option("--n", min=1, help="Problems per family.")] = 500,
     batch_size: Annotated[
         int | None,
         typer.Option("--batch-size", min=1, help="Problems decoded together; by default 8 on a CPU, else 32."),

@@ -23,8 +23,8 @@ EXAMPLE = "Example: [bold]fef demo[/bold]"
 
 DECODERS: tuple[tuple[str, str, dict[str, int]], ...] = (
     ("sequential", "sequential", {}),
-    ("low-confidence, 1 token a step", "low-confidence", {}),
-    ("low-confidence, 4 tokens a step", "low-confidence", {"tokens_per_step": 4}),
+    ("low-confidence, 1 token per step", "low-confidence", {}),
+    ("low-confidence, 4 tokens per step", "low-confidence", {"tokens_per_step": 4}),
     ("fef", "fef", {}),
 )
 

@@ -1,4 +1,4 @@
-"""One token a call, in a declared order: the chain rule."""
+"""One token per call, in a declared order: the chain rule."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["SEQUENTIAL", "SequentialOptions"]
 
 @dataclass(frozen=True)
 class SequentialOptions(Guided):
-    """One token a call; `block_steps` below `block_length` makes it several, which are then drawn independently (SDAR)."""
+    """One token per call; `block_steps` below `block_length` makes it several, which are then drawn independently (SDAR)."""
 
     order: Order = one_of("left-to-right", ORDERS)
     block_length: int | None = whole(None)

@@ -1,6 +1,6 @@
 """Exact log-likelihood of given tokens under the chain law of a plan: the loop with its draws replaced by the text.
 
-Shapes: B rows, L canvas length, W slots a pass.
+Shapes: B rows, L canvas length, W slots per pass.
 """
 
 from __future__ import annotations

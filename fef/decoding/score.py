@@ -4,7 +4,7 @@
 each slot given the drafts before it (verification).
 
 Shapes: B rows, L canvas length, S slots, W drafts, T targets (W, or W + 1 with a bonus slot), A slots drafted ahead, G draft
-groups, D slots a group, C suspects, V vocabulary.
+groups, D slots per group, C suspects, V vocabulary.
 """
 
 from __future__ import annotations

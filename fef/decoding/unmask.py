@@ -1,7 +1,7 @@
-"""Choice rules: which candidate slots a round without speculation commits. Each declares what it does to the law.
+"""Unmask rules: which candidate slots a round without speculation commits. Each declares what it does to the law.
 
-A rule that reads laws and committed tokens only is adapted: one slot a round is then an exact draw of the chain in that
-order (adapted order, docs/laws.md). Several slots a round are drawn independently, which costs accuracy; some rules bound it.
+A rule that reads laws and committed tokens only is adapted: one slot per round is then an exact draw of the chain in that
+order (adapted order, docs/laws.md). Several per round are drawn independently, which costs accuracy; some rules bound it.
 
 Shapes: B rows, S candidate slots, L canvas length, V vocabulary.
 """
@@ -244,7 +244,7 @@ def of_best_tokens(paper: str) -> LawClaim:
 
 
 def one_a_round(which: str) -> LawClaim:
-    return LawClaim(True, f"commit: one token a pass, drawn from its own conditional; {which}")
+    return LawClaim(True, f"commit: one token per pass, drawn from its own conditional; {which}")
 
 
 def entropy(logp_BSV: Tensor) -> Tensor:

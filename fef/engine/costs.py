@@ -84,7 +84,7 @@ class Survival:
 def choose_shape(
     shapes: Sequence[RoundShape], rows: int, survival: Survival, cost: Callable[[int, int], float | None]
 ) -> RoundShape:
-    """The shape of most expected tokens a second. One whose cost is unknown comes first, so that it gets known."""
+    """The shape of most expected tokens per second. One whose cost is unknown comes first, so that it gets known."""
     best, most = shapes[0], -1.0
     for shape in shapes:
         seconds = cost(rows, shape.window)

@@ -1,6 +1,6 @@
-"""A request as a course of denoising passes: what each one draws, and what lies between them.
+"""A request as a sequence of denoising passes: what each one draws, and what lies between them.
 
-The course is a generator: it yields a `PassRequest`, is sent a `PassResult`, and returns the filled canvas.
+The sequence is a generator: it yields a `PassRequest`, is sent a `PassResult`, and returns the filled canvas.
 
 Shapes: L canvas length, R ranks of a pass.
 """

@@ -54,7 +54,7 @@ def llada(
     shots: int = 0,
     **flags: bool,
 ) -> Preset:
-    """LLaDA's sampler: one token a step, blocks from left to right, temperature 0; two toolkits."""
+    """LLaDA's sampler: one token per step, blocks from left to right, temperature 0; two toolkits."""
     return Preset(
         name=name,
         model=model,
@@ -69,7 +69,7 @@ def llada(
 
 
 def dream(name: str, length: int, accuracy: float, shots: int = 0) -> Preset:
-    """Dream's sampler: the positions of lowest entropy, one a step; temperature 0.1, top-p 0.9."""
+    """Dream's sampler: the positions of lowest entropy, one per step; temperature 0.1, top-p 0.9."""
     return Preset(
         name=name,
         model="Dream-org/Dream-v0-Instruct-7B",

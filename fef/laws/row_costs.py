@@ -1,6 +1,6 @@
 """What a forward pass of several sequences costs on a device, and how fast speculation in the rows law is at that price.
 
-In the rows law a round runs one sequence a target, so it pays only where many sequences take little longer than one.
+In the rows law a round runs one sequence per target, so it pays only where many sequences take little longer than one.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class RowsRound:
         return costs.of(self.rows) + (costs.of(self.requests) if self.fresh else 0.0)
 
     def speed(self, costs: RowCosts, acceptance: float | None = None) -> float:
-        """Predicted speed as a multiple of that of one token a pass; by default at the acceptance of the table."""
+        """Predicted speed as a multiple of that of one token per pass; by default at the acceptance of the table."""
         return speedup(
             costs.acceptance if acceptance is None else acceptance,
             self.window,

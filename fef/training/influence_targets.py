@@ -126,7 +126,7 @@ def sampled_influence(
 ) -> Targets:
     """Unbiased influence of the first `sources` slots, by `draws` values of each from its own law (2604.02560, stage 1).
 
-    Total variations are between whole marginals. Equal draws share a row: 1 to 1 + X K rows a state.
+    Total variations are between whole marginals. Equal draws share a row: 1 to 1 + X K rows per state.
     """
     hidden_BSD = teacher.model.hidden_at(states.ids_BL, states.at_BS, states.lengths_B)
     p_BSV = teacher.law(teacher.model.logits(hidden_BSD)).exp()

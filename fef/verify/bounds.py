@@ -167,7 +167,7 @@ def schedule_errors(setting: Setting, effort: Effort) -> Iterator[Measured]:
             for start, count in zip(itertools.accumulate([0, *counts[:-1]]), counts, strict=True)
             for n in range(count)
         )
-        note = f"mean KL {found:.4f} nats over orders against {promised:.4f} by the profile; {counts} tokens a step"
+        note = f"mean KL {found:.4f} nats over orders against {promised:.4f} by the profile; {counts} tokens per step"
         yield Measured(f"consistent, power {power:g}", "integration", abs(found - promised) < ROUNDING, note=note)
 
 

@@ -181,7 +181,7 @@ def filled(
 ) -> Law:
     """Fill the masked slots of `within`, step by step: those that `select` names, independently of each other.
 
-    With one slot a step this is the chain law of the order that `select` stands for, else a product law.
+    With one slot per step this is the chain law of the order that `select` stands for, else a product law.
     """
     among = set(open_) or set(range(table.length))
     done: Law = defaultdict(float)
@@ -251,7 +251,7 @@ def denoised(
     select: Select | None = None,
     eta: float = 0.0,
 ) -> Law:
-    """T passes a block, linear schedule: tokens are hidden between passes as `hiding` says."""
+    """T passes per block, linear schedule: tokens are hidden between passes as `hiding` says."""
     open_ = [i for block in blocks for i in block]
     law: Law = {start: 1.0}
     for block in blocks:

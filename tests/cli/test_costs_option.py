@@ -43,7 +43,7 @@ def test_a_missing_file_is_measured_and_written(fef_cli, tiny, tmp_path):
 def test_slow_drafts_exit_2_unless_forced(fef_cli, tiny, table):
     refused = run(fef_cli, tiny, "--costs", table)
     assert (refused.exit_code, refused.stdout, refused.stderr.count("\n")) == (2, "", 1)
-    assert "times as long as one token a pass" in refused.stderr
+    assert "times as long as one token per pass" in refused.stderr
     assert "--force" in refused.stderr
     forced, plain = run(fef_cli, tiny, "--costs", table, "--force"), run(fef_cli, tiny)
     assert forced.exit_code == 0
@@ -77,7 +77,7 @@ def test_a_model_with_costs_refuses_unless_forced(tiny, table):
     options = {"max_new_tokens": 12, "verify": "rows", "window": 4}
     plain = model.generate("Tom", **options)
     model.costs = fef.load_row_costs(table, model.network)
-    with pytest.raises(fef.OptionError, match="one token a pass"):
+    with pytest.raises(fef.OptionError, match="one token per pass"):
         model.generate("Tom", **options)
     assert model.generate("Tom", **options, force=True).token_ids == plain.token_ids
     assert model.generate("Tom", max_new_tokens=12, method="sequential").token_ids

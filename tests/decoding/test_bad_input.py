@@ -283,7 +283,9 @@ def test_nan_at_one_slot_of_one_row_is_found():
 @pytest.mark.parametrize("method", ["fef", "sequential", "low-confidence"])
 def test_a_vocabulary_that_changes_between_calls_is_refused(widths, method):
     given = iter([*widths, *widths])
-    with pytest.raises(fef.DenoiserError, match=rf"{widths[1]} logits a position and the denoiser {widths[0]} before"):
+    with pytest.raises(
+        fef.DenoiserError, match=rf"{widths[1]} logits per position and the denoiser {widths[0]} before"
+    ):
         fef.decode(Plain(lambda ids: torch.zeros(*ids.shape, next(given))), empty_rows(1), method=method)
 
 

@@ -86,7 +86,7 @@ def test_a_target_depends_on_what_is_revealed_and_on_later_masks(layers):
 @pytest.mark.parametrize("order", ["left-to-right", "random"])
 @pytest.mark.parametrize("split", [1, 2, 3, 100])
 def test_caches_change_nothing(layers, ragged, order, split):
-    """The session verifies `split` true tokens a pass, and reads targets and a group of drafts behind them."""
+    """The session verifies `split` true tokens per pass, and reads targets and a group of drafts behind them."""
     model = tiny_network(layers=layers, heads=4, kv_heads=2)
     lengths = torch.tensor([11, 8, 5]) if ragged else None
     rank = ranked(order, lengths)

@@ -1,4 +1,4 @@
-"""Held-out problems answered by the engine: tokens a second, accuracy, time to the first token, memory."""
+"""Held-out problems answered by the engine: tokens per second, accuracy, time to the first token, memory."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Served:
 
     @property
     def rate(self) -> float:
-        """Tokens a second."""
+        """Tokens per second."""
         return self.tokens / self.seconds
 
     @property
@@ -69,7 +69,7 @@ class Served:
 
 
 def draw_problems(families: Sequence[str], count: int, seed: int) -> list[Problem]:
-    """`count` held-out problems a family, one of each family after the other, so that any first few are mixed."""
+    """`count` held-out problems per family, one of each family after the other, so that any first few are mixed."""
     drawn = [tasks.generate(family, count, seed, split="held-out") for family in families]
     return [problem for group in zip(*drawn, strict=True) for problem in group]
 

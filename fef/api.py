@@ -23,10 +23,10 @@ from fef.decoding.inputs import (
     check_observer,
     check_open,
     read_settings,
-    request_rows,
 )
 from fef.decoding.loop import decode_requests
 from fef.decoding.network import Network
+from fef.decoding.requests import request_rows
 from fef.decoding.requirements import check_steps
 from fef.decoding.session import Observer, Round
 

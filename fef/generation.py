@@ -12,10 +12,11 @@ import torch
 from fef.api import decode
 from fef.decoders import make_plan
 from fef.decoding.certificate import Certificate, certificate_of
-from fef.decoding.inputs import check_ids, read_settings, request_rows
+from fef.decoding.inputs import check_ids, read_settings
 from fef.decoding.likelihood import score_canvas
 from fef.decoding.network import Network
 from fef.decoding.payoff import check_rows_pay
+from fef.decoding.requests import request_rows
 from fef.decoding.session import Observer
 from fef.errors import InputError, OptionError
 from fef.laws.information import Profile
@@ -248,7 +249,7 @@ def load(
     """A model by name: "demo" (shipped), a directory, or a Hugging Face repository such as "GSAI-ML/LLaDA-8B-Instruct".
 
     device: by default a GPU if there is one. dtype: by default float32 for our own checkpoints, bfloat16 for released
-    ones. weights: "int8" or "fp8" keeps the dense matrices of the blocks in that format, a byte per weight and one scale an
+    ones. weights: "int8" or "fp8" keeps the dense matrices of the blocks in that format, a byte per weight and one scale per
     output row; by default they are as stored, in `dtype`. revision, token: of a repository. mask_id, block_length: for a
     released checkpoint that does not say them, or was trained for another block length. Raises CheckpointError or
     OptionError with what is wrong and what to give instead.

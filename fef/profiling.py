@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from fef.decoders import make_plan
-from fef.decoding.inputs import Settings, check_ids, check_lengths, check_observer, check_open, request_rows
+from fef.decoding.inputs import Settings, check_ids, check_lengths, check_observer, check_open
 from fef.decoding.network import Network
 from fef.decoding.profile import masked_nats
+from fef.decoding.requests import request_rows
 from fef.errors import InputError
 from fef.laws.information import Profile, estimate_profile, measuring_points
 from fef.readers import whole_from

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from fef.decoding.certificate import Certificate
-from fef.decoding.inputs import padded
+from fef.decoding.requests import padded
 from fef.decoding.session import Round
 from fef.errors import InputError, OptionError
 from fef.models.chat import ChatTemplate, Message

@@ -1,25 +1,20 @@
-"""What was asked, read and checked, and made into rows of requests: ids, open positions, lengths, sampling settings, seeds.
+"""What was asked, read and checked: ids, open positions, lengths, sampling settings, seeds.
 
 Shapes: B rows (requests), L canvas length.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from fef.decoding.canvas import Canvas
 from fef.decoding.network import Network
 from fef.decoding.plan import Plan
-from fef.decoding.requests import Requests
 from fef.errors import InputError, OptionError
-from fef.laws.draws import KeyedNoise, Noise
 from fef.laws.pipeline import Cut, Sampling, check_sampling
 from fef.readers import LARGEST, real, several, shown, token_id, token_ids, whole
 
@@ -34,68 +29,14 @@ __all__ = [
     "check_open",
     "check_vocabulary",
     "make_sampling",
-    "padded",
     "read_seed",
     "read_settings",
-    "request_rows",
     "row_seeds",
     "seeds",
 ]
 
 Setting = float | Sequence[float]
-Positions = Sequence[int] | npt.NDArray[np.int64]
 _INTEGERS = {torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.uint16, torch.uint32, torch.uint64}
-
-
-# --- rows ---
-
-
-def request_rows(
-    network: Network,
-    plan: Plan,
-    ids_BL: Tensor,
-    open_BL: Tensor,
-    settings: Settings,
-    *,
-    seed: int | Sequence[int] = 0,
-    noise: Noise | None = None,
-    eos_id: int | None = None,
-    banned: Sequence[int] = (),
-    lengths_B: Tensor | None = None,
-) -> Requests:
-    """Rows of which nothing is drawn, and whose order is still that of the canvas: canvases, settings, randomness, counters.
-
-    noise: other than that of the seeds. eos_id, banned: what was asked; the plan may ban more ids, or leave the end free.
-    Raises OptionError for settings, ids and seeds that do not fit.
-    """
-    rows, device = len(ids_BL), ids_BL.device
-    eos_id = None if eos_id is None else token_id("eos_id", eos_id, network.vocab_size)
-    sampling = make_sampling(
-        network,
-        settings.temperature,
-        settings.top_p,
-        settings.top_k,
-        banned=[*token_ids("banned", banned), *plan.banned],
-        eos_id=plan.end_token(eos_id),
-        rows=rows,
-        device=device,
-        first_cut=plan.first_cut,
-        keeps_crossing=plan.keeps_crossing,
-    )
-    index_BL = torch.arange(ids_BL.shape[1], device=device).expand_as(ids_BL)
-    canvas = Canvas.start(ids_BL, open_BL, index_BL, lengths_B)
-    return Requests.start(canvas, KeyedNoise(seeds(seed, rows, device)) if noise is None else noise, sampling)
-
-
-def padded(rows: Iterable[tuple[Positions, Positions]], length: int) -> tuple[Tensor, Tensor]:
-    """Canvases and their open positions as tensors of one length, on the CPU: ids [B, L], 0 behind each; open [B, L]."""
-    rows = list(rows)
-    ids_BL = torch.zeros(len(rows), length, dtype=torch.int64)
-    open_BL = torch.zeros_like(ids_BL, dtype=torch.bool)
-    for row, (ids, places) in enumerate(rows):
-        ids_BL[row, : len(ids)] = torch.as_tensor(ids)
-        open_BL[row, torch.as_tensor(places)] = True
-    return ids_BL, open_BL
 
 
 # --- ids and positions ---

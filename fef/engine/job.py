@@ -61,5 +61,5 @@ class Job:
         return self.filled
 
     def cancel(self) -> None:
-        """Give the request up; its place is free for the next round."""
+        """Give the request up; its seat is free for the next round."""
         self.engine.cancel(self)

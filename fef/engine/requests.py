@@ -15,12 +15,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from fef.decoding.inputs import Settings, padded, read_settings, request_rows
+from fef.decoding.inputs import Settings, read_settings
 from fef.decoding.network import Network
 from fef.decoding.order import decoding_order
 from fef.decoding.passes import PassState, next_passes
 from fef.decoding.plan import Plan
-from fef.decoding.requests import Requests
+from fef.decoding.requests import Requests, padded, request_rows
 from fef.engine.slots import COUNTERS, NEVER, Numbers, PassRequest
 from fef.errors import InputError, OptionError
 from fef.laws.eos import undecided

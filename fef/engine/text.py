@@ -34,7 +34,7 @@ class TextJob:
         return self.model.generation(filled.tokens, filled.logprobs, stats, self.job.certificate)
 
     def cancel(self) -> None:
-        """Give the request up; its slot is free for the next round."""
+        """Give the request up; its seat is free for the next round."""
         self.job.cancel()
 
 

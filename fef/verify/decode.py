@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 
 from fef.decoders import make_plan
-from fef.decoding.inputs import read_settings, request_rows
+from fef.decoding.inputs import read_settings
 from fef.decoding.loop import decode_requests
 from fef.decoding.network import Network
+from fef.decoding.requests import request_rows
 from fef.laws.draws import Noise, Purpose, Site
 from fef.laws.integrate import enumerate_outcomes, merge
 from fef.verify.reference import Law, mixed

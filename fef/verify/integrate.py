@@ -15,12 +15,12 @@ from torch import Tensor
 
 from fef.decoders import make_plan
 from fef.decoding.canvas import Canvas
-from fef.decoding.inputs import read_settings, request_rows
+from fef.decoding.inputs import read_settings
 from fef.decoding.loop import decode_pass
 from fef.decoding.network import Network
 from fef.decoding.order import block_mask, block_numbers
 from fef.decoding.remask import first_noise, remask
-from fef.decoding.requests import Requests
+from fef.decoding.requests import Requests, request_rows
 from fef.laws.draws import Noise
 from fef.laws.integrate import enumerate_outcomes, merge
 from fef.laws.noise import Schedule

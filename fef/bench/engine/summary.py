@@ -19,7 +19,7 @@ Name = tuple[str, str]  # method, where
 
 @dataclass(frozen=True)
 class OneToken:
-    """Decoding `tokens` tokens of each of `batch` canvases of as many, one token per pass. full: seconds by plain full passes;
+    """Decoding `tokens` tokens of each of `batch` canvases of as many, one token per pass. full: seconds by full passes;
     rounds: by one-token rounds of the engine. round: seconds of its widest round. gain: full passes per round."""
 
     batch: int

@@ -11,13 +11,14 @@ if TYPE_CHECKING:
     from fef.decoding.certificate import Certificate
     from fef.engine.engine import Engine
     from fef.errors import CheckpointError, DenoiserError, EngineError, FefError, InputError, OptionError
-    from fef.generation import Generation, Model, load
+    from fef.generation import Model, load
     from fef.laws.information import Profile
     from fef.laws.noise import AbsorbingNoise, UniformNoise
     from fef.laws.row_costs import RowCosts
     from fef.models.row_costs import load_row_costs, measure_row_costs, save_row_costs
     from fef.models.table import TableDenoiser
     from fef.profiling import information_profile
+    from fef.text import Generation
 
 __version__ = "0.1.0"
 
@@ -31,7 +32,7 @@ _HOME = {
     "Engine": "fef.engine.engine",
     "EngineError": "fef.errors",
     "FefError": "fef.errors",
-    "Generation": "fef.generation",
+    "Generation": "fef.text",
     "InputError": "fef.errors",
     "MethodInfo": "fef.decoders",
     "Model": "fef.generation",

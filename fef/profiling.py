@@ -10,14 +10,12 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from fef.api import check_ids, check_lengths, check_observer, check_open, make_sampling, seeds
 from fef.decoders import make_plan
-from fef.decoding.canvas import Canvas
+from fef.decoding.inputs import Settings, check_ids, check_lengths, check_observer, check_open
 from fef.decoding.network import Network
 from fef.decoding.profile import masked_nats
-from fef.decoding.requests import Requests
+from fef.decoding.requests import request_rows
 from fef.errors import InputError
-from fef.laws.draws import KeyedNoise
 from fef.laws.information import Profile, estimate_profile, measuring_points
 from fef.readers import whole_from
 
@@ -58,15 +56,22 @@ def information_profile(
     )
     lengths_B = check_lengths(lengths, tokens_BL, open_BL, network)
     length = check_slots(open_BL)
-    sampling = make_sampling(network, 1.0, 1.0, 0, banned, eos_id, len(tokens_BL), tokens_BL.device)
-    noise = KeyedNoise(seeds(seed, len(tokens_BL), tokens_BL.device))
+    requests = request_rows(
+        network,
+        plan,
+        masked_BL,
+        open_BL,
+        Settings(temperature=1.0),
+        seed=seed,
+        eos_id=eos_id,
+        banned=banned,
+        lengths_B=lengths_B,
+    )
     revealed = measuring_points(length, points)
     parts = []
     for start in range(0, len(tokens_BL), batch_size):
         rows = torch.arange(len(tokens_BL), device=tokens_BL.device)[start : start + batch_size]
-        canvas = Canvas.start(masked_BL, open_BL, masked_BL, lengths_B).select(rows)
-        requests = Requests.start(canvas, noise.select(rows), sampling.select(rows))
-        parts.append(masked_nats(network, plan, requests, tokens_BL[rows], revealed))
+        parts.append(masked_nats(network, plan, requests.select(rows), tokens_BL[rows], revealed))
         if on_done is not None:
             on_done(len(rows))
     nats_BG = torch.cat(parts)

@@ -1,4 +1,4 @@
-"""Readers of what users give: numbers of any library, one of them or one a row, and text. One rule for every argument.
+"""Readers of what users give: numbers of any library, one of them or one per row, and text. One rule for every argument.
 
 A whole number is Python's, NumPy's or an integer tensor without dimensions, a real number any of these or a floating-point
 one; a boolean is neither.

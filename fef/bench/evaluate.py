@@ -13,8 +13,9 @@ from fef.bench.acceptance import Acceptance, AcceptanceCounter
 from fef.bench.spec import MethodSpec
 from fef.decoding.certificate import Certificate
 from fef.decoding.session import Observer
-from fef.generation import Generation, Model
+from fef.generation import Model
 from fef.tasks import Problem
+from fef.text import Generation
 
 __all__ = ["Answer", "Judge", "Result", "Settings", "check_fit", "evaluate", "remembering_judge", "same_ids"]
 
@@ -34,17 +35,16 @@ class Settings:
 
 @dataclass(frozen=True)
 class Answer:
-    """One problem's outcome. tokens: those of the answer, the end token among them, each counted once. digest: equal for
-    answers of equal token ids. The counters are those of `fef.decoding.meter`."""
+    """One problem's outcome. The counters are those of `fef.decoding.meter`."""
 
-    right: bool
-    tokens: int
-    digest: str
-    text: str
-    calls: int
-    rows: int
-    token_forwards: int
-    rounds: int
+    right: bool  # was it solved?
+    tokens: int  # of the answer, the end token among them, each counted once
+    digest: str  # equal for answers of equal token ids
+    text: str  # of the answer
+    calls: int  # forward passes
+    rows: int  # sequences in them
+    token_forwards: int  # tokens in them
+    rounds: int  # of drafts and verification
 
 
 @dataclass(frozen=True)
@@ -94,11 +94,11 @@ def evaluate(
 def answer_of(out: Generation, right: bool) -> Answer:
     stopped = out.finish_reason == "stop"
     return Answer(
-        right,
-        len(out.token_ids) + stopped,
-        sha256(repr((out.token_ids, stopped)).encode()).hexdigest()[:16],
-        out.text,
-        *(int(out.stats[name]) for name in ("calls", "rows", "token_forwards", "rounds")),
+        right=right,
+        tokens=len(out.token_ids) + stopped,
+        digest=sha256(repr((out.token_ids, stopped)).encode()).hexdigest()[:16],
+        text=out.text,
+        **{name: int(out.stats[name]) for name in ("calls", "rows", "token_forwards", "rounds")},
     )
 
 

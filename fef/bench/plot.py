@@ -32,8 +32,8 @@ FONT = 7.0
 DPI = 110
 
 COSTS: dict[str, Callable[[Row], float]] = {
-    "forward passes a problem": lambda row: row.calls / row.problems,
-    "seconds a problem": lambda row: row.seconds / row.problems,
+    "forward passes per problem": lambda row: row.calls / row.problems,
+    "seconds per problem": lambda row: row.seconds / row.problems,
 }
 
 

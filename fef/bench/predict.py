@@ -1,7 +1,7 @@
 """The speeds that the FeF-DLLM paper reports (arXiv 2605.14305) against a model of one parameter, the acceptance a.
 
 A round is two calls, a draft and a verification of the window that costs one call whatever its width; the first draft is
-free and there is no bonus token. With T denoising passes the speed-up over one token a call is
+free and there is no bonus token. With T denoising passes the speed-up over one token per call is
 (1 + (1 - a^(W-1)) / (1 - a)) / (2 R(T)), R(T) = (T + 1) / 2.
 """
 
@@ -19,7 +19,7 @@ __all__ = ["REPORTED", "Setting", "fitted_acceptance", "predicted", "prediction_
 
 @dataclass(frozen=True)
 class Setting:
-    """window: drafts a round, 0 for no speculation. steps: denoising passes. reported: speed-up over one token a call."""
+    """window: drafts per round, 0 for no speculation. steps: denoising passes. reported: speed-up over one token per call."""
 
     window: int
     steps: int

@@ -25,16 +25,15 @@ COLUMNS = tuple(f.name for f in fields(Answer))
 
 @dataclass(frozen=True)
 class Record:
-    """What a benchmark found so far. setup: model, settings, versions and hardware, the same for every result. finished:
-    nothing that the command asks for is missing."""
+    """What a benchmark found so far."""
 
-    command: str
-    setup: Mapping[str, Any]
-    results: Sequence[Result]
-    refusals: Sequence[Refusal]
-    rows: Sequence[Row]
-    comparisons: Sequence[Mapping[str, Any]]
-    finished: bool
+    command: str  # what was typed
+    setup: Mapping[str, Any]  # model, settings, versions and hardware, the same for every result
+    results: Sequence[Result]  # one per method and family
+    refusals: Sequence[Refusal]  # methods that the model cannot run, and why
+    rows: Sequence[Row]  # the summary
+    comparisons: Sequence[Mapping[str, Any]]  # of tokens, between two methods
+    finished: bool  # nothing that the command asks for is missing
 
 
 def record_json(record: Record) -> str:
@@ -76,13 +75,13 @@ def read_record(path: Path) -> Record:
             raise InputError(f"{path} has format {value['format']}; this version of fef reads {FORMAT}. Run it again.")
         results = [read_result(found) for found in value["results"]]
         return Record(
-            value["command"],
-            value["setup"],
-            results,
-            [Refusal(**found) for found in value["refusals"]],
-            summarize(results, value["setup"]["settings"]["seed"]),
-            value["comparisons"],
-            value["finished"],
+            command=value["command"],
+            setup=value["setup"],
+            results=results,
+            refusals=[Refusal(**found) for found in value["refusals"]],
+            rows=summarize(results, value["setup"]["settings"]["seed"]),
+            comparisons=value["comparisons"],
+            finished=value["finished"],
         )
     except OSError as error:
         raise InputError(f"Cannot read {path}: {error.strerror}. Give a file that `fef bench --json` wrote.") from error

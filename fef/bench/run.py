@@ -29,18 +29,17 @@ class Progress(Protocol):
 
 @dataclass(frozen=True)
 class Benchmark:
-    """Every spec on `count` held-out problems of every family. time_each: after a warm-up of each method. compare: labels of
-    two methods whose tokens are compared. texts: keep the outputs in the record. command: what was typed."""
+    """Every spec on held-out problems of every family."""
 
-    model: Model
-    families: Sequence[str]
-    specs: Sequence[MethodSpec]
-    count: int
-    settings: Settings
-    time_each: bool = False
-    compare: tuple[str, str] | None = None
-    texts: bool = False
-    command: str = ""
+    model: Model  # who answers
+    families: Sequence[str]  # of problems
+    specs: Sequence[MethodSpec]  # the methods
+    count: int  # problems per family
+    settings: Settings  # of decoding
+    time_each: bool = False  # measure seconds, after a warm-up of each method
+    compare: tuple[str, str] | None = None  # labels of two methods whose tokens are compared
+    texts: bool = False  # keep the outputs in the record
+    command: str = ""  # what was typed
 
 
 def run(

@@ -26,37 +26,29 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Row:
-    """One method on one family.
+    """One method on one family. Ratios and differences are against `sequential` on the same problems; None without it."""
 
-    accuracy, low and high (Wilson's 95 % interval) in %; calls, rows, token_forwards and seconds summed over problems;
-    tokens_per_call: answer tokens with the end token, over calls. Against `sequential` on the same problems, None where
-    it was not run: difference in points of accuracy with its paired bootstrap 95 % interval, and calls, rows,
-    token-forwards and seconds as multiples of its own. pass_speedup: passes that one token per pass takes over those taken,
-    by `sequential` if it was run; predicted_pass_speedup: the same by the closed form from the measured acceptance, None
-    for methods that draft nothing. certificate: the kind.
-    """
-
-    family: str
-    method: str
-    problems: int
-    accuracy: float
-    low: float
-    high: float
-    difference: float | None
-    difference_low: float | None
-    difference_high: float | None
-    calls: int
-    tokens_per_call: float
-    rows: int
-    token_forwards: int
-    seconds: float
-    calls_ratio: float | None
-    rows_ratio: float | None
-    token_forwards_ratio: float | None
-    seconds_ratio: float | None
-    pass_speedup: float
-    predicted_pass_speedup: float | None
-    certificate: str
+    family: str  # of problems
+    method: str  # label
+    problems: int  # answered
+    accuracy: float  # %
+    low: float  # of Wilson's 95 % interval, %
+    high: float  # of Wilson's 95 % interval, %
+    difference: float | None  # of accuracy, points
+    difference_low: float | None  # of its paired bootstrap 95 % interval
+    difference_high: float | None  # of its paired bootstrap 95 % interval
+    calls: int  # summed over problems, as are rows, token_forwards and seconds
+    tokens_per_call: float  # answer tokens with the end token, over calls
+    rows: int  # sequences
+    token_forwards: int  # tokens computed
+    seconds: float  # of decoding
+    calls_ratio: float | None  # a multiple of those of `sequential`
+    rows_ratio: float | None  # likewise
+    token_forwards_ratio: float | None  # likewise
+    seconds_ratio: float | None  # likewise
+    pass_speedup: float  # passes that one token per pass takes (`sequential`, if it was run) over those taken
+    predicted_pass_speedup: float | None  # by the closed form from the measured acceptance; None without drafts
+    certificate: str  # its kind
 
     @property
     def time_speedup(self) -> float | None:
@@ -69,7 +61,7 @@ class Row:
 
 
 def summarize(results: Sequence[Result], seed: int) -> list[Row]:
-    """One row a result, and after them one a method over all its families, for methods that were run on all of several."""
+    """One row per result, and after them one per method over all families, for methods that were run on all of several."""
     families = list(dict.fromkeys(r.family for r in results))
     if len(families) > 1:
         results = [*results, *pooled(results, len(families))]

@@ -50,7 +50,7 @@ def bench(
             "all: every method. By default the seven of the README.",
         ),
     ] = None,
-    n: Annotated[int, typer.Option("--n", min=1, help="Problems a family.")] = 500,
+    n: Annotated[int, typer.Option("--n", min=1, help="Problems per family.")] = 500,
     batch_size: Annotated[
         int | None,
         typer.Option("--batch-size", min=1, help="Problems decoded together; by default 8 on a CPU, else 32."),
@@ -113,7 +113,17 @@ def bench(
     size = 1 if time_each else batch_size or (8 if on_cpu else 32)
     settings = Settings(size, max_new_tokens, temperature, top_p, seed)
     command = shlex.join(["fef", *context.meta["fef.arguments"]])
-    benchmark = Benchmark(loaded, families, specs, n, settings, time_each, compare, save_texts, command)
+    benchmark = Benchmark(
+        model=loaded,
+        families=families,
+        specs=specs,
+        count=n,
+        settings=settings,
+        time_each=time_each,
+        compare=compare,
+        texts=save_texts,
+        command=command,
+    )
 
     def save(record: Record) -> None:
         if json is not None:

@@ -68,7 +68,7 @@ def bench_engine(
         ),
     ] = None,
     n: Annotated[
-        int, typer.Option("--n", min=1, help="Problems a family at most; small batches answer the first of them.")
+        int, typer.Option("--n", min=1, help="Problems per family at most; small batches answer the first of them.")
     ] = 100,
     seed: ProblemSeedOption = 0,
     model: ModelOption = "demo",
@@ -104,7 +104,7 @@ def bench_engine(
     out: Annotated[Path | None, typer.Option("--out", help="Write the page, its picture beside it.")] = None,
     notes: Annotated[Path | None, typer.Option("--notes", help="With --out: a text that the page quotes.")] = None,
 ) -> None:
-    """Measure the fast engine: times of its passes, share of bandwidth, tokens a second against other decoders."""
+    """Measure the fast engine: times of its passes, share of bandwidth, tokens per second against other decoders."""
     refuse_mixtures(context, shape is not None)
     if notes is not None and out is None:
         raise OptionError("--notes is quoted by the page; give --out FILE too.")
@@ -142,17 +142,17 @@ def bench_engine(
         opened = cached // 2
         canvas[-opened:] = [network.mask_id] * opened
     bench = EngineBenchmark(
-        network,
-        batch_list,
-        canvas,
-        opened,
-        EngineOptions.windows if window_list is None else window_list,
-        EngineOptions.anchors if anchors is None else anchors,
-        Clock(network.device, repeats),
-        round_tokens,
-        questions,
-        profile,
-        shlex.join(["fef", *context.meta["fef.arguments"]]),
+        network=network,
+        batches=batch_list,
+        canvas=canvas,
+        opened=opened,
+        windows=EngineOptions.windows if window_list is None else window_list,
+        anchors=EngineOptions.anchors if anchors is None else anchors,
+        clock=Clock(network.device, repeats),
+        round_tokens=round_tokens,
+        questions=questions,
+        profile=profile,
+        command=shlex.join(["fef", *context.meta["fef.arguments"]]),
     )
 
     def save(record: EngineRecord) -> None:

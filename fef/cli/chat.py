@@ -28,7 +28,8 @@ from fef.errors import InputError, OptionError
 from fef.readers import check_text
 
 if TYPE_CHECKING:
-    from fef.generation import Generation, Model, Prompt
+    from fef.generation import Model
+    from fef.text import Generation, Prompt
 
 __all__ = ["EXAMPLE", "chat"]
 

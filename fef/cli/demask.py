@@ -44,7 +44,7 @@ def train_demask(
     tasks: TasksOption = None,
     data: DataOption = None,
     states: Annotated[int, typer.Option("--states", help="Partly masked texts to measure.")] = 1920,
-    sources: Annotated[int, typer.Option("--sources", help="Probed slots a state.")] = 6,
+    sources: Annotated[int, typer.Option("--sources", help="Probed slots per state.")] = 6,
     draws: Annotated[int, typer.Option("--draws", help="Sampled values a source.")] = 2,
     slots: Annotated[int, typer.Option("--slots", help="Slots a state whose change is recorded.")] = 64,
     steps: Annotated[int, typer.Option("--steps", help="Optimizer steps of the fit.")] = 600,

@@ -13,8 +13,9 @@ from fef.cli.options import JsonOption, ModelOption, load_model
 from fef.cli.output import Bar, print_json, print_table
 
 if TYPE_CHECKING:
-    from fef.generation import Generation, Model
+    from fef.generation import Model
     from fef.tasks import Problem
+    from fef.text import Generation
 
 __all__ = ["EXAMPLE", "demo"]
 
@@ -22,8 +23,8 @@ EXAMPLE = "Example: [bold]fef demo[/bold]"
 
 DECODERS: tuple[tuple[str, str, dict[str, int]], ...] = (
     ("sequential", "sequential", {}),
-    ("low-confidence, 1 token a step", "low-confidence", {}),
-    ("low-confidence, 4 tokens a step", "low-confidence", {"tokens_per_step": 4}),
+    ("low-confidence, 1 token per step", "low-confidence", {}),
+    ("low-confidence, 4 tokens per step", "low-confidence", {"tokens_per_step": 4}),
     ("fef", "fef", {}),
 )
 

@@ -36,8 +36,9 @@ from fef.readers import check_text
 if TYPE_CHECKING:
     from fef.cli.watch import CanvasView
     from fef.decoding.session import Round
-    from fef.generation import Generation, Model, Prompt
+    from fef.generation import Model
     from fef.laws.row_costs import RowCosts
+    from fef.text import Generation, Prompt
 
 __all__ = ["EXAMPLE", "generate"]
 
@@ -134,7 +135,7 @@ def canvas_view(model: Model, prompt: Prompt, max_new_tokens: int, suffix: str) 
     from fef.cli.watch import CanvasView
 
     _, start, stop = model.canvas(prompt, max_new_tokens, suffix)
-    return CanvasView(start, stop, model.network.config.eos_id, model.tokenizer.decode)
+    return CanvasView(start=start, stop=stop, eos_id=model.network.config.eos_id, decode=model.tokenizer.decode)
 
 
 class display(AbstractContextManager["Callable[[Round], None]"]):
@@ -178,6 +179,6 @@ def as_dict(out: Generation) -> dict[str, Any]:
 
 
 def cost_line(out: Generation) -> str:
-    """Calls, tokens (the end token among them), tokens a call, seconds."""
+    """Calls, tokens (the end token among them), tokens per call, seconds."""
     calls, tokens = int(out.stats["calls"]), len(out.token_ids) + (out.finish_reason == "stop")
     return f"{calls} calls, {tokens} tokens, {tokens / max(1, calls):.2f} tokens per call, {out.stats['seconds']:.2f} s"

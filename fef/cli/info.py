@@ -154,7 +154,7 @@ def facts_table(facts: dict[str, Any]) -> Table:
 
 
 def weight_words(weight_format: str | None) -> str:
-    return "as stored" if weight_format is None else f"dense matrices in {weight_format}, one scale an output row"
+    return "as stored" if weight_format is None else f"dense matrices in {weight_format}, one scale per output row"
 
 
 def attention_words(facts: dict[str, Any]) -> str:

@@ -27,7 +27,7 @@ FAMILIES = "word-problems,python,joint"
 def profile(
     out: Annotated[Path, typer.Option("--out", help="The file; profile.json in a model directory is found by itself.")],
     model: Annotated[str, typer.Argument(help=MODEL_HELP)] = "demo",
-    n: Annotated[int, typer.Option("--n", min=1, help="Texts a family; with --data, at most this many.")] = 200,
+    n: Annotated[int, typer.Option("--n", min=1, help="Texts per family; with --data, at most this many.")] = 200,
     tasks: Annotated[
         str | None,
         typer.Option("--tasks", help=f"Families of problems, with commas between them; by default {FAMILIES}."),
@@ -37,7 +37,7 @@ def profile(
     ] = None,
     points: Annotated[int, typer.Option("--points", help="Numbers of revealed tokens to measure at.")] = 16,
     max_new_tokens: Annotated[int, typer.Option("--max-new-tokens", help="Length of the canvas.")] = 128,
-    batch_size: Annotated[int, typer.Option("--batch-size", help="Texts a pass.")] = 8,
+    batch_size: Annotated[int, typer.Option("--batch-size", help="Texts per pass.")] = 8,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Draws the problems and the orders.")] = 0,
     device: DeviceOption = None,
     json: JsonOption = False,
@@ -70,7 +70,7 @@ def profile(
         )
         return
     typer.echo(
-        f"Wrote {out}: {found.nats[0]:.3f} nats a token with nothing revealed, {found.nats[-1]:.3f} with all others; "
+        f"Wrote {out}: {found.nats[0]:.3f} nats per token with nothing revealed, {found.nats[-1]:.3f} with all others; "
         f"standard error at most {max(found.errors):.3f}; {found.texts} texts."
     )
     print_table(schedules_table(rows))
@@ -92,7 +92,7 @@ def texts(tasks: str | None, data: Path | None, n: int, seed: int) -> list[tuple
 
 
 def schedule_errors(found: Profile, steps: int) -> dict[str, float]:
-    """KL(joint || sampled law), nats a text, of the best schedule and of an even one of as many steps."""
+    """KL(joint || sampled law), nats per text, of the best schedule and of an even one of as many steps."""
     from fef.laws.information import optimal_counts, schedule_error
 
     length = len(found.nats)

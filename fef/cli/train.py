@@ -50,7 +50,7 @@ def train(
     ] = None,
     init: Annotated[str | None, typer.Option("--init", help="Start from this model directory, or from demo.")] = None,
     steps: Annotated[int, typer.Option("--steps", help="Optimizer steps in all.")] = 1000,
-    batch_size: Annotated[int, typer.Option("--batch-size", help="Canvases a step.")] = 64,
+    batch_size: Annotated[int, typer.Option("--batch-size", help="Canvases per step.")] = 64,
     canvas_length: Annotated[int, typer.Option("--canvas-length", help="Tokens of an answer's canvas.")] = 128,
     schedule: Annotated[ScheduleName, typer.Option("--schedule", help="How masking grows with time.")] = (
         ScheduleName.linear

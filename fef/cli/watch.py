@@ -32,19 +32,16 @@ MASK, MARK, END = "·", "»", "¶"
 
 @dataclass
 class CanvasView:
-    """The open part `start` to `stop` of the first row's canvas, kept up to date by `update`, drawn by `render`.
+    """The open part of the first row's canvas, kept up to date by `update`, drawn by `render`."""
 
-    decode: token ids -> text. eos_id: what ends the text.
-    """
-
-    start: int
-    stop: int
-    eos_id: int | None
-    decode: Callable[[list[int]], str]
-    kinds: list[Kind] = field(default_factory=list)
-    ids: list[int] = field(default_factory=list)
-    counts: dict[str, int] = field(default_factory=lambda: {"round": 0, "drafted": 0, "accepted": 0})
-    step: int = 0
+    start: int  # first open position
+    stop: int  # behind the last one
+    eos_id: int | None  # what ends the text
+    decode: Callable[[list[int]], str]  # token ids to text
+    kinds: list[Kind] = field(default_factory=list)  # how each position was filled
+    ids: list[int] = field(default_factory=list)  # tokens of the open part
+    counts: dict[str, int] = field(default_factory=lambda: {"round": 0, "drafted": 0, "accepted": 0})  # so far
+    step: int = 0  # denoising pass, from 0
 
     def __post_init__(self) -> None:
         self.kinds = [Kind.MASKED] * (self.stop - self.start)

@@ -22,13 +22,13 @@ __all__ = ["ENTROPY", "MASKGIT_PLUS", "TOPK_MARGIN", "EntropyOptions", "MaskgitP
 class DreamOptions(Guided, Ending):
     """Dream's ranked rules. Its own scores are those of the law that is sampled, with temperature and top-p."""
 
-    steps: int | None = whole(None, most=MOST_PASSES)
-    tokens_per_step: int | None = whole(None)
-    block_length: int | None = whole(None)
-    alg_temp: float = number(0.0)
-    left_bias: float = number(0.0)
-    cache: Cache = one_of("none", get_args(Cache))
-    first_slot_first: bool = flag(False)
+    steps: int | None = whole(None, most=MOST_PASSES)  # rounds in all
+    tokens_per_step: int | None = whole(None)  # or how many tokens each commits
+    block_length: int | None = whole(None)  # open slots per block
+    alg_temp: float = number(0.0)  # draws the slots by their scores; 0: the best
+    left_bias: float = number(0.0)  # prefers slots at the left
+    cache: Cache = one_of("none", get_args(Cache))  # of keys, out of date
+    first_slot_first: bool = flag(False)  # the round that opens a block commits its first slot alone
 
     def plan_for(self, method: str, score: Score, network: Network) -> Plan:
         refuse_visible_noise(method, network)

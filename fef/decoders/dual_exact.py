@@ -19,13 +19,13 @@ __all__ = ["DUAL_EXACT", "DualExactOptions"]
 class DualExactOptions:
     """DualDiffusion's cheap drafter, its laws recorded, and rejection by fresh targets."""
 
-    drafts: int = whole(5, most=MOST_AHEAD)
-    window: int = whole(16)
-    verify: Verify | Literal["auto"] = one_of("auto", ("auto", *get_args(Verify)))
-    accept: Accept = one_of("coupled", ACCEPTS)
-    block_length: int | None = whole(None)
-    order: Order = one_of("left-to-right", ORDERS)
-    bonus: bool = flag(True)
+    drafts: int = whole(5, most=MOST_AHEAD)  # small passes of the drafter
+    window: int = whole(16)  # drafts per round
+    verify: Verify | Literal["auto"] = one_of("auto", ("auto", *get_args(Verify)))  # the law of the targets
+    accept: Accept = one_of("coupled", ACCEPTS)  # the acceptance rule
+    block_length: int | None = whole(None)  # open slots per block
+    order: Order = one_of("left-to-right", ORDERS)  # of the slots
+    bonus: bool = flag(True)  # also draw the slot behind an accepted window
 
     def plan(self, network: Network) -> Plan:
         law: Verify = "packed" if network.packed is not None else "rows"
@@ -33,8 +33,10 @@ class DualExactOptions:
         check_law(law, network, Guidance())
         check_blocks(self.order, self.block_length)
         network.transformer("dual-exact")
-        spec = Speculation(self.window, "stale", self.accept, self.bonus, stale_steps=self.drafts)
-        return Plan("dual-exact", law, self.order, self.block_length, speculation=spec)
+        spec = Speculation(
+            window=self.window, draft="stale", accept=self.accept, bonus=self.bonus, stale_steps=self.drafts
+        )
+        return Plan(method="dual-exact", law=law, order=self.order, block_length=self.block_length, speculation=spec)
 
 
 DUAL_EXACT = Method(

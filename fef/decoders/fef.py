@@ -22,22 +22,24 @@ DRAFTS = get_args(Draft)
 
 @dataclass(frozen=True)
 class FefOptions(Guided):
-    steps: int = whole(1, most=MOST_PASSES)
-    window: int = whole(16)
-    verify: Verify | Literal["auto"] = one_of("auto", ("auto", *get_args(Verify)))
-    accept: Accept = one_of("coupled", ACCEPTS)
-    remask: Remask = one_of("random", get_args(Remask))
-    eta: float | None = number(None, high=1.0)
-    block_length: int | None = whole(None)
-    order: Order = one_of("left-to-right", ORDERS)
-    draft: Draft | Drafter = one_of("reuse", tuple(d for d in DRAFTS if d != "stale"), or_callable=True)
-    bonus: bool = flag(True)
-    anchors: int = whole(ANCHORS, least=0)
-    survival: float | None = number(None, high=1.0)
-    planner: Planner = one_of("confidence", get_args(Planner))
-    head: str | None = path()
-    cache: Literal["none", "prefix"] = one_of("none", ("none", "prefix"))
-    schedule: ScheduleName = one_of("linear", get_args(ScheduleName))
+    """FeF's rounds: a window of drafts, verified."""
+
+    steps: int = whole(1, most=MOST_PASSES)  # denoising passes
+    window: int = whole(16)  # drafts per round
+    verify: Verify | Literal["auto"] = one_of("auto", ("auto", *get_args(Verify)))  # the law of the targets
+    accept: Accept = one_of("coupled", ACCEPTS)  # the acceptance rule
+    remask: Remask = one_of("random", get_args(Remask))  # what is hidden between passes
+    eta: float | None = number(None, high=1.0)  # of ReMDM
+    block_length: int | None = whole(None)  # open slots per block
+    order: Order = one_of("left-to-right", ORDERS)  # of the slots
+    draft: Draft | Drafter = one_of("reuse", tuple(d for d in DRAFTS if d != "stale"), or_callable=True)  # who drafts
+    bonus: bool = flag(True)  # also draw the slot behind an accepted window
+    anchors: int = whole(ANCHORS, least=0)  # likely ends of a round, behind which it drafts ahead
+    survival: float | None = number(None, high=1.0)  # least chance to be reached of a draft that is verified
+    planner: Planner = one_of("confidence", get_args(Planner))  # predicts that chance
+    head: str | None = path()  # a file that predicts influences, for the planner
+    cache: Literal["none", "prefix"] = one_of("none", ("none", "prefix"))  # of finished blocks
+    schedule: ScheduleName = one_of("linear", get_args(ScheduleName))  # of the noise between passes
 
     def plan(self, network: Network) -> Plan:
         plain_only = self.guidance.on or self.cache != "none" or self.planner == "influence"
@@ -47,19 +49,19 @@ class FefOptions(Guided):
         check_blocks(self.order, self.block_length)
         self.refuse_contradictions(law, network)
         spec = Speculation(
-            self.window,
-            "fresh" if network.visible_noise and self.draft == "reuse" else self.draft,
-            self.accept,
-            self.bonus,
-            self.anchors if law == "packed" else 0,
-            self.worth(law),
-            self.planner,
+            window=self.window,
+            draft="fresh" if network.visible_noise and self.draft == "reuse" else self.draft,
+            accept=self.accept,
+            bonus=self.bonus,
+            anchors=self.anchors if law == "packed" else 0,
+            survival=self.worth(law),
+            planner=self.planner,
         )
         return Plan(
-            "fef",
-            law,
-            self.order,
-            self.block_length,
+            method="fef",
+            law=law,
+            order=self.order,
+            block_length=self.block_length,
             speculation=spec,
             cache=exact_cache("fef", self.cache, law, network, self.guidance),
             guidance=self.guidance,

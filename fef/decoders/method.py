@@ -12,7 +12,7 @@ from fef.decoding.plan import Plan
 __all__ = ["CHAIN", "CHECKPOINT", "ONE", "SOME", "Method", "MethodInfo", "Options"]
 
 CHAIN = "chain; greedy at temperature 0"
-ONE = "at one token a step, else none"
+ONE = "at one token per step, else none"
 SOME = "chain (greedy at temperature 0)"
 CHECKPOINT = "a fef Transformer"
 

@@ -51,14 +51,14 @@ class FreedaveOptions(ReplayOptions):
 SSD = Method(
     "ssd",
     SsdOptions,
-    "low-confidence one token a step, several steps a call, the same text",
+    "low-confidence one token per step, several steps per call, the same text",
     "SSD, arXiv 2510.04147",
     "greedy",
 )
 FREEDAVE = Method(
     "freedave",
     FreedaveOptions,
-    "low-confidence with any number of tokens a step, several steps a call, the same text",
+    "low-confidence with any number of tokens per step, several steps per call, the same text",
     "FreeDave, arXiv 2510.00294",
-    "greedy at one token a step",
+    "greedy at one token per step",
 )

@@ -1,4 +1,4 @@
-"""One token a call, in a declared order: the chain rule."""
+"""One token per call, in a declared order: the chain rule."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["SEQUENTIAL", "SequentialOptions"]
 
 @dataclass(frozen=True)
 class SequentialOptions(Guided):
-    """One token a call; `block_steps` below `block_length` makes it several, which are then drawn independently (SDAR)."""
+    """One token per call; `block_steps` below `block_length` makes it several, which are then drawn independently (SDAR)."""
 
     order: Order = one_of("left-to-right", ORDERS)
     block_length: int | None = whole(None)
@@ -31,10 +31,10 @@ class SequentialOptions(Guided):
         check_blocks(self.order, self.block_length)
         check_law(self.verify, network, self.guidance)
         return Plan(
-            "sequential",
-            self.verify,
-            self.order,
-            self.block_length,
+            method="sequential",
+            law=self.verify,
+            order=self.order,
+            block_length=self.block_length,
             rule=InOrder(block_share(self.block_length, self.block_steps) or PerRound(1)),
             cache=exact_cache("sequential", self.cache, self.verify, network, self.guidance),
             guidance=self.guidance,

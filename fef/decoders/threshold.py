@@ -25,13 +25,15 @@ __all__ = ["THRESHOLD", "PacedThreshold", "Threshold", "ThresholdOptions"]
 
 @dataclass(frozen=True)
 class ThresholdOptions(CachedOptions):
-    threshold: float = number(0.9, high=1.0)
-    tokens_per_step: int = whole(1)
-    steps: int | None = whole(None)
-    block_steps: int | None = whole(None)
-    pace: int | None = whole(None)
-    strict: bool = flag(False)
-    first_slot_first: bool = flag(False)
+    """What is confident enough, and how many tokens a round commits in any case."""
+
+    threshold: float = number(0.9, high=1.0)  # of confidence
+    tokens_per_step: int = whole(1)  # least tokens per round
+    steps: int | None = whole(None)  # or rounds of all blocks
+    block_steps: int | None = whole(None)  # or rounds of each
+    pace: int | None = whole(None)  # or rounds per block, whose even pace no round exceeds
+    strict: bool = flag(False)  # above the threshold, not at it
+    first_slot_first: bool = flag(False)  # the round that opens a block commits its first slot alone
 
     def plan(self, network: Network) -> Plan:
         rule = self.rule

@@ -1,6 +1,7 @@
 """The decoding loop. In reading order:
 
 canvas, requests        rows of a batch, one per request
+inputs                  what was asked, read and checked
 passes, session, memory the rows being decoded, each at its own pace
 loop                    rounds until every row is complete
 speculate, draft, carried    a round that drafts a window and verifies it; drafts that it leaves

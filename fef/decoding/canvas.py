@@ -18,29 +18,30 @@ __all__ = ["Canvas", "EosRule"]
 
 @dataclass
 class Canvas:
-    """One denoising state a row.
+    """One denoising state per row."""
 
-    ids_BL: tokens; at pending slots what the noise left there (the mask id, or a noisy token under uniform noise).
-    open_BL: slots that the request fills. pending_BL: slots still to be filled in this pass.
-    rank_BL: decoding order, smallest first. lengths_B: real length of each row, or None when all are L.
-    logprob_BL: log p of committed tokens under the sampled law, nats; nan elsewhere.
-    confidence_BL: probability of committed tokens at temperature 1, for score-based re-masking. noisy_BL: x_t of the
-    current pass under visible noise.
-    """
-
-    ids_BL: Tensor
-    open_BL: Tensor
-    pending_BL: Tensor
-    rank_BL: Tensor
-    lengths_B: Tensor | None
-    logprob_BL: Tensor
-    confidence_BL: Tensor
-    noisy_BL: Tensor
+    ids_BL: Tensor  # tokens; at pending slots the mask id, or under uniform noise a noisy token
+    open_BL: Tensor  # slots that the request fills
+    pending_BL: Tensor  # slots still to be filled in this pass
+    rank_BL: Tensor  # decoding order, smallest first
+    lengths_B: Tensor | None  # real length of each row, or None when all are L
+    logprob_BL: Tensor  # log p of committed tokens under the sampled law, nats; nan elsewhere
+    confidence_BL: Tensor  # probability of committed tokens at temperature 1, for re-masking by scores
+    noisy_BL: Tensor  # x_t of the current pass under visible noise
 
     @classmethod
     def start(cls, ids_BL: Tensor, open_BL: Tensor, rank_BL: Tensor, lengths_B: Tensor | None) -> Canvas:
         nan_BL = torch.full(ids_BL.shape, torch.nan, dtype=torch.float64, device=ids_BL.device)
-        return cls(ids_BL.clone(), open_BL, open_BL.clone(), rank_BL, lengths_B, nan_BL, nan_BL.clone(), ids_BL.clone())
+        return cls(
+            ids_BL=ids_BL.clone(),
+            open_BL=open_BL,
+            pending_BL=open_BL.clone(),
+            rank_BL=rank_BL,
+            lengths_B=lengths_B,
+            logprob_BL=nan_BL,
+            confidence_BL=nan_BL.clone(),
+            noisy_BL=ids_BL.clone(),
+        )
 
     def next_slots(self, count: int, within_BL: Tensor | None = None) -> Tensor:
         """The `count` pending slots of lowest rank, in order: positions [B, count], -1 where there are fewer."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from fef.decoding.inputs import Settings
+from fef.decoding.network import Network
 from fef.decoding.plan import Plan, Speculation
 from fef.laws.claim import LawClaim
 from fef.laws.pipeline import Cut
 
-__all__ = ["Certificate", "Kind", "Settings", "certificate_of"]
+__all__ = ["Certificate", "Kind", "certificate_of"]
 
 Kind = Literal["chain", "greedy", "process", "bound", "none"]
 
@@ -18,7 +20,7 @@ Kind = Literal["chain", "greedy", "process", "bound", "none"]
 class Certificate:
     """kind: "chain" (an exact sample of the chain law of this network), "greedy" (its argmax chain), "process" (exact for a
     law only the algorithm defines), "bound" (within a stated distance), "none" (a heuristic). law: one sentence.
-    reasons: one a part that decides it."""
+    reasons: one for each part that decides it."""
 
     kind: Kind
     law: str
@@ -28,24 +30,11 @@ class Certificate:
         return {"kind": self.kind, "law": self.law, "reasons": list(self.reasons)}
 
 
-@dataclass(frozen=True)
-class Settings:
-    """words: the sampling settings. greedy: temperature 0 in all rows. plain: temperature 1, no top-p and no top-k in any.
-    top_p, top_k: are these cuts on in any."""
-
-    words: str
-    greedy: bool
-    plain: bool
-    top_p: bool = False
-    top_k: bool = False
-
-
-def certificate_of(
-    plan: Plan, network_name: str, weight_format: str | None, block_causal: bool, settings: Settings
-) -> Certificate:
-    """The class of a plan. weight_format: of a quantized network, which has a law of its own."""
-    greedy = settings.greedy
-    name = network_name if weight_format is None else f"{network_name} with {weight_format} weights"
+def certificate_of(plan: Plan, network: Network, settings: Settings) -> Certificate:
+    """What a plan samples on a network with these settings. Quantized weights have a law of their own."""
+    greedy, block_causal, weight_format = settings.greedy, network.block_causal, network.weight_format
+    name = network.name if weight_format is None else f"{network.name} with {weight_format} weights"
+    words = settings.words(plan.first_cut)
     claims = [
         conditionals(plan, block_causal),
         *weight_findings(weight_format),
@@ -69,10 +58,10 @@ def certificate_of(
         tokens = "commits the modes of slots" if greedy else "draws slots independently"
         bounds = " and ".join(str(f.bound) for f in broken)
         near = f"their product law is within a bound of the joint law of {own}"
-        law = f"Each round {tokens}; {near}: {bounds}; {settings.words}."
+        law = f"Each round {tokens}; {near}: {bounds}; {words}."
         return Certificate("bound", law, (*reasons, BOUND_NOTE))
     passes = "" if plan.steps == 1 else f" in each of {plan.steps} denoising passes"
-    chain = f"{order_words(plan)} chain law of {own}{passes}, {settings.words}"
+    chain = f"{order_words(plan)} chain law of {own}{passes}, {words}"
     if greedy and plan.steps == 1:
         return Certificate("greedy", f"The greedy text of the {chain}.", reasons)
     return Certificate("chain", f"An exact sample of the {chain}.", reasons)
@@ -101,7 +90,7 @@ def order_words(plan: Plan) -> str:
 
 
 def conditionals(plan: Plan, block_causal: bool) -> LawClaim:
-    law = "law: each token given the canvas with the tokens before it filled in, one plain forward a state"
+    law = "law: each token given the canvas with the tokens before it filled in, one plain forward per state"
     if plan.law == "packed":
         law = "law: each token given X_t and the tokens before it, by the packed pattern with exact caches"
     if block_causal:
@@ -115,7 +104,7 @@ def weight_findings(weight_format: str | None) -> list[LawClaim]:
     if weight_format is None:
         return []
     return [
-        LawClaim(True, f"weights: {weight_format}, one scale an output row: the law is that of the quantized weights")
+        LawClaim(True, f"weights: {weight_format}, one scale per output row: the law is that of the quantized weights")
     ]
 
 
@@ -124,8 +113,8 @@ def cut_findings(plan: Plan, settings: Settings) -> list[LawClaim]:
         "top-k": "top-k first, then top-p of what is left, as in transformers",
         "top-p": "top-p of the whole law first, then top-k, as in Dream's own decoder",
     }
-    claims = [LawClaim(True, f"cuts: {words[plan.first_cut]}")] if settings.top_p and settings.top_k else []
-    if settings.top_p and not plan.keeps_crossing:
+    claims = [LawClaim(True, f"cuts: {words[plan.first_cut]}")] if settings.cuts_p and settings.cuts_k else []
+    if settings.cuts_p and not plan.keeps_crossing:
         claims.append(LawClaim(True, "cuts: top-p drops the token with which the mass passes p, as in ReMDM's code"))
     return claims
 

@@ -1,6 +1,6 @@
 """Exact log-likelihood of given tokens under the chain law of a plan: the loop with its draws replaced by the text.
 
-Shapes: B rows, L canvas length, W slots a pass.
+Shapes: B rows, L canvas length, W slots per pass.
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ def score_canvas(network: Network, plan: Plan, requests: Requests, tokens_BL: Te
         slots_BW = session.next_slots(WINDOW)
         given_BW = tokens_BL.gather(1, slots_BW.clamp(min=0))
         count_B = (slots_BW >= 0).sum(1)
-        ask = VerificationRequest(slots_BW, given_BW, count_B, WINDOW, count_B)
+        ask = VerificationRequest(
+            slots_BS=slots_BW, draft_BW=given_BW, width_B=count_B, count=WINDOW, targets_B=count_B
+        )
         logp_BWV = session.law(session.scorer.targets(session.requests, ask).logits_BTV, slots_BW, given_BW)
         logp_BW = logp_BWV.gather(-1, given_BW[..., None])[..., 0]
         session.canvas.write(slots_BW, given_BW, logp_BW, torch.full_like(logp_BW, torch.nan), slots_BW >= 0)

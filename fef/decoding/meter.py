@@ -14,21 +14,15 @@ COUNTERS = ("calls", "rows", "token_forwards", "rounds", "drafted", "accepted", 
 
 @dataclass
 class Meter:
-    """Counters, int64 [B] each, of the rows of a batch.
+    """Counters, int64 [B] each, of the rows of a batch."""
 
-    calls: forward passes of any kind (context, draft, verify) that served the row; a batched pass is one call.
-    rows: sequences in those passes. token_forwards: tokens computed for them. rounds: draft-and-verify rounds.
-    drafted, accepted: drafts put to the verifier, and those kept. committed: tokens decided up to and including EOS,
-    counted again in every denoising pass that decides them again.
-    """
-
-    calls: Tensor
-    rows: Tensor
-    token_forwards: Tensor
-    rounds: Tensor
-    drafted: Tensor
-    accepted: Tensor
-    committed: Tensor
+    calls: Tensor  # forward passes of any kind (context, draft, verify) that served the row; a batched pass is one call
+    rows: Tensor  # sequences in those passes
+    token_forwards: Tensor  # tokens computed for them
+    rounds: Tensor  # of drafts and verification
+    drafted: Tensor  # drafts put to the verifier
+    accepted: Tensor  # drafts kept
+    committed: Tensor  # tokens decided up to and including EOS, again in each denoising pass that decides them again
 
     @classmethod
     def start(cls, count: int, device: torch.device) -> Meter:

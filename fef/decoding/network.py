@@ -43,7 +43,7 @@ class Network:
         self.mask_id: int = mask_id
         self.largest_id: int = mask_id  # of the ids that the sampling settings name
         self.calls = 0  # of the denoiser
-        self.width: int | None = None  # logits a position, once a call has shown it
+        self.width: int | None = None  # logits per position, once a call has shown it
         self.noise: SiteNoise = getattr(denoiser, "noise", None) or AbsorbingNoise(mask_id)
 
     @property
@@ -197,7 +197,7 @@ class Network:
             )
         if logits.shape[-1] <= self.mask_id:
             raise DenoiserError(
-                f"The {who} returned {logits.shape[-1]} logits a position, but the mask_id is {self.mask_id}; the "
+                f"The {who} returned {logits.shape[-1]} logits per position, but the mask_id is {self.mask_id}; the "
                 "vocabulary must count the mask id (give it logit -inf)."
             )
         if logits.shape[-1] <= self.largest_id:
@@ -207,7 +207,7 @@ class Network:
             )
         if self.width not in (None, logits.shape[-1]):
             raise DenoiserError(
-                f"The {who} returned {logits.shape[-1]} logits a position and the denoiser {self.width} before; the "
+                f"The {who} returned {logits.shape[-1]} logits per position and the denoiser {self.width} before; the "
                 "vocabulary must be the same at every call."
             )
         return logits

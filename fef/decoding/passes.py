@@ -39,7 +39,15 @@ class PassState:
         """As if a block before the first one had just been finished."""
         block_BL = block_numbers(canvas, plan.block_length, plan.aligned_blocks)
         zero_B, no_BL = torch.zeros_like(block_BL[:, 0]), torch.zeros_like(canvas.open_BL)
-        return cls(block_BL, zero_B - 1, zero_B + 1, no_BL, zero_B.clone(), zero_B.clone(), no_BL.clone())
+        return cls(
+            block_BL=block_BL,
+            block_B=zero_B - 1,
+            k_B=zero_B + 1,
+            opened_BL=no_BL,
+            masks_B=zero_B.clone(),
+            attempt_B=zero_B.clone(),
+            unchecked_BL=no_BL.clone(),
+        )
 
     @property
     def blocks_B(self) -> Tensor:

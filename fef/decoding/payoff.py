@@ -10,7 +10,7 @@ __all__ = ["check_rows_pay"]
 
 
 def check_rows_pay(plan: Plan, costs: RowCosts, requests: int, slots: int) -> None:
-    """Raise OptionError where a plan would decode `requests` requests of `slots` open slots slower than one token a pass.
+    """Raise OptionError where a plan would decode `requests` requests of `slots` open slots slower than one token per pass.
 
     Says nothing of plans whose passes the table does not price: the packed law, kept keys, and windows that are cut where
     drafts look unlikely. Small passes of the "stale" drafter and drafters in Python are counted as free, so that no plan
@@ -26,7 +26,7 @@ def check_rows_pay(plan: Plan, costs: RowCosts, requests: int, slots: int) -> No
     one, many = (milliseconds(costs.of(rows)) for rows in (requests, asked.rows))
     raise OptionError(
         f'{plan.method} with window={spec.window} and verify="rows" would take {1 / asked.speed(costs):.2f} times as long as '
-        f"one token a pass. On this device a pass of {sequences(requests)} takes {one}, of {sequences(asked.rows)} {many} "
+        f"one token per pass. On this device a pass of {sequences(requests)} takes {one}, of {sequences(asked.rows)} {many} "
         f"(measured at {costs.length} positions and up to {costs.rows[-1]} sequences). A round commits "
         f"{asked.tokens(costs.acceptance):.2f} tokens if drafts are accepted with probability {costs.acceptance:g}; were all "
         f"accepted, {asked.tokens(1.0):.0f}, and it would take {1 / asked.speed(costs, 1.0):.2f} times as long. "

@@ -71,18 +71,18 @@ def choose_and_commit(session: Session, slots_BS: Tensor, seen: Prediction) -> t
     site = session.site(slots_BS, session.passes.attempt_B if redraws else None)
     tokens_BS = session.noise.categorical(logp_BSV, site, Purpose.TOKEN)
     found = Candidates(
-        slots_BS,
-        tokens_BS,
-        plain_BSV,
-        lambda: log_law(logits_BSV, session.sampling.ungreedy()),
-        plan.rule.transfer(session.progress),
-        distance_in_block(session, slots_BS),
-        session.canvas.ids_BL.shape[1],
-        session.noise,
-        session.site(slots_BS, session.passes.attempt_B),
-        session.memory,
-        lambda: influence_of(session, slots_BS, seen),
-        ~session.within_BL.gather(1, slots_BS.clamp(min=0)) if plan.rule.looks_ahead else None,
+        slots_BS=slots_BS,
+        tokens_BS=tokens_BS,
+        logp_BSV=plain_BSV,
+        sampled_law=lambda: log_law(logits_BSV, session.sampling.ungreedy()),
+        count_B=plan.rule.transfer(session.progress),
+        place_BS=distance_in_block(session, slots_BS),
+        length=session.canvas.ids_BL.shape[1],
+        noise=session.noise,
+        site=session.site(slots_BS, session.passes.attempt_B),
+        memory=session.memory,
+        influence=lambda: influence_of(session, slots_BS, seen),
+        ahead_BS=~session.within_BL.gather(1, slots_BS.clamp(min=0)) if plan.rule.looks_ahead else None,
     )
     take_BS = plan.rule.select(found) & found.real_BS
     session.commit(slots_BS, tokens_BS, logp_BSV, plain_BSV, take_BS, fill=not plan.rule.in_order)

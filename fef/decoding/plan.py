@@ -75,21 +75,16 @@ class CacheRule:
 
 @dataclass(frozen=True)
 class Speculation:
-    """Draft a window of slots and verify it.
+    """Draft a window of slots and verify it."""
 
-    window: drafts a round. bonus: also draw the slot behind an accepted window. anchors: likely ends of a round behind
-    which its packed pass drafts ahead. survival: drafts whose predicted chance to be reached is lower are not verified;
-    planner predicts it from draft laws or from influences. stale_steps: small passes of the "stale" drafter.
-    """
-
-    window: int = 16
-    draft: Draft | Drafter = "reuse"
-    accept: Accept = "coupled"
-    bonus: bool = True
-    anchors: int = 0
-    survival: float = 0.0
-    planner: Planner = "confidence"
-    stale_steps: int = 0
+    window: int = 16  # drafts per round
+    draft: Draft | Drafter = "reuse"  # who makes them
+    accept: Accept = "coupled"  # the acceptance rule
+    bonus: bool = True  # also draw the slot behind an accepted window
+    anchors: int = 0  # likely ends of a round behind which its packed pass drafts ahead
+    survival: float = 0.0  # drafts whose predicted chance to be reached is lower are not verified
+    planner: Planner = "confidence"  # predicts that chance from draft laws or from influences
+    stale_steps: int = 0  # small passes of the "stale" drafter
 
 
 class RemaskRates(Protocol):
@@ -110,43 +105,32 @@ class RemaskRates(Protocol):
 
 @dataclass(frozen=True)
 class Plan:
-    """The parts of one decode.
+    """The parts of one decode. A round speculates, or replays the rule ahead, or commits what the rule selects of independent
+    draws."""
 
-    law: which conditionals of the denoiser are sampled ("rows": one plain forward a prefix state; "packed": the packed
-    attention pattern), after `guidance`. aligned_blocks: blocks begin at multiples of `block_length` on the canvas, as in
-    the attention of block-causal networks, and not at the first open slot. stays_open: finished blocks are a part of the next
-    one, so that their tokens may be taken back there. A round speculates, or replays the rule rule
-    on `replay` states ahead, or commits what `rule` selects of independent draws; `revoke` may take tokens back. cache:
-    keys kept between passes. steps, schedule, remask, remdm: denoising passes and what lies between them. head: predicts
-    influences for the rules that ask for them; without one they are probed, `probe_values` a slot (None: all). banned: ids
-    never sampled. after_eos: "eos" makes "after EOS comes EOS" a part of the law (`fef.decoding.canvas.EosRule`), "free"
-    draws what lies behind an end token like anything else. first_cut, keeps_crossing: how top-k and top-p cut
-    (`fef.laws.pipeline.Sampling`). greedy: the method is defined at temperature 0 only.
-    """
-
-    method: str
-    law: Verify = "rows"
-    order: Order = "left-to-right"
-    block_length: int | None = None
-    aligned_blocks: bool = False
-    stays_open: bool = False
-    speculation: Speculation | None = None
-    rule: UnmaskRule = InOrder()
-    replay: int = 0
-    revoke: Revoke | None = None
-    cache: CacheRule | None = None
-    guidance: Guidance = Guidance()
-    steps: int = 1
-    schedule: ScheduleName = "linear"
-    remask: Remask = "random"
-    remdm: RemaskRates | None = None
-    head: DependencyHead | None = None
-    probe_values: int | None = None
-    banned: tuple[int, ...] = ()
-    after_eos: AfterEos = "eos"
-    first_cut: Cut = "top-k"
-    keeps_crossing: bool = True
-    greedy: bool = False
+    method: str  # its name, for messages
+    law: Verify = "rows"  # the conditionals that are sampled: of plain forwards, or of the packed pattern
+    order: Order = "left-to-right"  # in which slots are drawn
+    block_length: int | None = None  # open slots per block; None: one block
+    aligned_blocks: bool = False  # blocks begin at multiples of the length on the canvas, not at the first open slot
+    stays_open: bool = False  # finished blocks are a part of the next one: their tokens may be taken back there
+    speculation: Speculation | None = None  # None: no drafts
+    rule: UnmaskRule = InOrder()  # which draws are committed, where nothing speculates
+    replay: int = 0  # states ahead on which the rule is replayed
+    revoke: Revoke | None = None  # may take tokens back
+    cache: CacheRule | None = None  # keys kept between passes
+    guidance: Guidance = Guidance()  # changes of the logits, before anything else
+    steps: int = 1  # denoising passes
+    schedule: ScheduleName = "linear"  # of the noise between them
+    remask: Remask = "random"  # what the noise hides
+    remdm: RemaskRates | None = None  # rates of remask="remdm"
+    head: DependencyHead | None = None  # predicts influences for rules that ask for them; without one they are probed
+    probe_values: int | None = None  # values probed per slot (None: all)
+    banned: tuple[int, ...] = ()  # ids never sampled
+    after_eos: AfterEos = "eos"  # does the law have "after EOS comes EOS" (`fef.laws.eos`)?
+    first_cut: Cut = "top-k"  # of top-k and top-p (`fef.laws.pipeline.Sampling`)
+    keeps_crossing: bool = True  # how top-p cuts (likewise)
+    greedy: bool = False  # the method is defined at temperature 0 only
 
     def end_token(self, eos_id: int | None) -> int | None:
         """The end token behind which the law leaves no rule, of a network that ends texts with `eos_id`; None if it always

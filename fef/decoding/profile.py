@@ -22,7 +22,7 @@ __all__ = ["masked_nats"]
 
 def masked_nats(network: Network, plan: Plan, requests: Requests, tokens_BL: Tensor, revealed: Sequence[int]) -> Tensor:
     """Mean -log p (nats) of `tokens_BL` at the slots still masked when the first `revealed[g]` slots of each row's order hold
-    theirs; float64 [B, G]. One pass a number.
+    theirs; float64 [B, G]. One pass per number.
 
     Over random orders and texts of the law, column g has the mean f(revealed[g]) of the information profile: any masked
     slot is as good a next one, so all of them are averaged. revealed: ascending, below the open slots of a row, of which

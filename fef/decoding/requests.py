@@ -1,21 +1,30 @@
 """Requests as rows of a batch, which come and go: numbers, canvases, randomness, sampling settings, counters.
 
-Shapes: B rows.
+Shapes: B rows, L canvas length.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from fef.decoding.canvas import Canvas, EosRule
+from fef.decoding.inputs import Settings, make_sampling, seeds
 from fef.decoding.meter import Meter
+from fef.decoding.network import Network
+from fef.decoding.plan import Plan
 from fef.laws.draws import KeyedNoise, Noise
 from fef.laws.pipeline import Sampling
+from fef.readers import token_id, token_ids
 
-__all__ = ["Requests"]
+__all__ = ["Requests", "padded", "request_rows"]
+
+Positions = Sequence[int] | npt.NDArray[np.int64]
 
 
 @dataclass
@@ -62,3 +71,51 @@ class Requests:
             self.sampling.join(other.sampling),
             self.meter.join(other.meter),
         )
+
+
+def request_rows(
+    network: Network,
+    plan: Plan,
+    ids_BL: Tensor,
+    open_BL: Tensor,
+    settings: Settings,
+    *,
+    seed: int | Sequence[int] = 0,
+    noise: Noise | None = None,
+    eos_id: int | None = None,
+    banned: Sequence[int] = (),
+    lengths_B: Tensor | None = None,
+) -> Requests:
+    """Rows of which nothing is drawn, and whose order is still that of the canvas: canvases, settings, randomness, counters.
+
+    noise: other than that of the seeds. eos_id, banned: what was asked; the plan may ban more ids, or leave the end free.
+    Raises OptionError for settings, ids and seeds that do not fit.
+    """
+    rows, device = len(ids_BL), ids_BL.device
+    eos_id = None if eos_id is None else token_id("eos_id", eos_id, network.vocab_size)
+    sampling = make_sampling(
+        network,
+        settings.temperature,
+        settings.top_p,
+        settings.top_k,
+        banned=[*token_ids("banned", banned), *plan.banned],
+        eos_id=plan.end_token(eos_id),
+        rows=rows,
+        device=device,
+        first_cut=plan.first_cut,
+        keeps_crossing=plan.keeps_crossing,
+    )
+    index_BL = torch.arange(ids_BL.shape[1], device=device).expand_as(ids_BL)
+    canvas = Canvas.start(ids_BL, open_BL, index_BL, lengths_B)
+    return Requests.start(canvas, KeyedNoise(seeds(seed, rows, device)) if noise is None else noise, sampling)
+
+
+def padded(rows: Iterable[tuple[Positions, Positions]], length: int) -> tuple[Tensor, Tensor]:
+    """Canvases and their open positions as tensors of one length, on the CPU: ids [B, L], 0 behind each; open [B, L]."""
+    rows = list(rows)
+    ids_BL = torch.zeros(len(rows), length, dtype=torch.int64)
+    open_BL = torch.zeros_like(ids_BL, dtype=torch.bool)
+    for row, (ids, places) in enumerate(rows):
+        ids_BL[row, : len(ids)] = torch.as_tensor(ids)
+        open_BL[row, torch.as_tensor(places)] = True
+    return ids_BL, open_BL

@@ -19,24 +19,17 @@ __all__ = ["Revoke", "Suspects"]
 
 @dataclass
 class Suspects:
-    """Committed tokens under another look.
+    """Committed tokens under another look."""
 
-    slots_BC: positions, -1 where there is none. tokens_BC: the tokens there. logp_BCV: the network's law at temperature
-    1, with that position masked or not as the rule asks. committed_BC: their probability when they were committed.
-    drafted_BCV: the law they were committed from, if the rule asks. fresh_BC: committed in this round, for rules that check
-    those. new_B: slots committed in this round. open_B: slots of the pass that are open. memory: what a rule keeps between
-    rounds.
-    """
-
-    slots_BC: Tensor
-    tokens_BC: Tensor
-    logp_BCV: Tensor
-    committed_BC: Tensor
-    drafted_BCV: Tensor | None
-    fresh_BC: Tensor
-    new_B: Tensor
-    open_B: Tensor
-    memory: Memory
+    slots_BC: Tensor  # positions, -1 where there is none
+    tokens_BC: Tensor  # the tokens there
+    logp_BCV: Tensor  # the network's law at temperature 1, with that position masked or not as the rule asks
+    committed_BC: Tensor  # their probability when they were committed
+    drafted_BCV: Tensor | None  # the law they were committed from, if the rule asks
+    fresh_BC: Tensor  # committed in this round, for rules that check those
+    new_B: Tensor  # slots committed in this round
+    open_B: Tensor  # slots of the pass that are open
+    memory: Memory  # what a rule keeps between rounds
 
     @property
     def real_BC(self) -> Tensor:

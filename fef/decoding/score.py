@@ -4,7 +4,7 @@
 each slot given the drafts before it (verification).
 
 Shapes: B rows, L canvas length, S slots, W drafts, T targets (W, or W + 1 with a bonus slot), A slots drafted ahead, G draft
-groups, D slots a group, C suspects, V vocabulary.
+groups, D slots per group, C suspects, V vocabulary.
 """
 
 from __future__ import annotations
@@ -49,22 +49,16 @@ class Prediction:
 
 @dataclass(frozen=True)
 class VerificationRequest:
-    """What to verify in a round.
+    """What to verify in a round."""
 
-    slots_BS: the window, the bonus slot and the slots to draft ahead, in order. draft_BW: the drafts. width_B: drafts of
-    each row, at most W. count: T. targets_B: targets of each row. known_B: rows [B] whose first target need not be
-    computed. ahead: slots to draft behind the anchors. anchor_BG: window places behind which to draft, if only some
-    can be afforded.
-    """
-
-    slots_BS: Tensor
-    draft_BW: Tensor
-    width_B: Tensor
-    count: int
-    targets_B: Tensor
-    known_B: Tensor | None = None
-    ahead: int = 0
-    anchor_BG: Tensor | None = None
+    slots_BS: Tensor  # the window, the bonus slot and the slots to draft ahead, in order
+    draft_BW: Tensor  # the drafts
+    width_B: Tensor  # drafts of each row, at most W
+    count: int  # T
+    targets_B: Tensor  # targets of each row
+    known_B: Tensor | None = None  # rows [B] whose first target need not be computed
+    ahead: int = 0  # slots to draft behind the anchors
+    anchor_BG: Tensor | None = None  # window places behind which to draft, if only some can be afforded
 
 
 @dataclass

@@ -38,23 +38,18 @@ __all__ = ["Observer", "Round", "Session"]
 
 @dataclass(frozen=True)
 class Round:
-    """What one round did, for traces and live views. Tensors hold the rows that were still in the session.
+    """What one round did, for traces and live views. Tensors hold the rows that were still in the session."""
 
-    rows [B]: the number of each row. step, block [B]: its denoising pass and block, from 0. slots, tokens [B, T]: attempted
-    positions (-1: none) and the tokens there; written [B, T]: committed ones. drafts [B, W] and accepted [B] of a speculative
-    round. ids, pending [B, L]: the canvas after the round.
-    """
-
-    step: Tensor
-    block: Tensor
-    rows: Tensor
-    slots: Tensor
-    tokens: Tensor
-    written: Tensor
-    drafts: Tensor | None
-    accepted: Tensor | None
-    ids: Tensor
-    pending: Tensor
+    step: Tensor  # [B], denoising pass of each row, from 0
+    block: Tensor  # [B], its block, from 0
+    rows: Tensor  # [B], the number of each row
+    slots: Tensor  # [B, T], attempted positions, -1: none
+    tokens: Tensor  # [B, T], the tokens there
+    written: Tensor  # [B, T], committed ones
+    drafts: Tensor | None  # [B, W], of a speculative round
+    accepted: Tensor | None  # [B], of a speculative round
+    ids: Tensor  # [B, L], the canvas after the round
+    pending: Tensor  # [B, L], what is left of the pass
 
 
 Observer = Callable[[Round], None]
@@ -241,7 +236,18 @@ class Session:
         step_B, block_B = self.plan.steps - self.passes.k_B, self.passes.block_B.clone()
         ids, pending = self.canvas.ids_BL.clone(), self.canvas.pending_BL.clone()
         self.observe(
-            Round(step_B, block_B, self.requests.number_B, slots, tokens, written, drafts, accepted, ids, pending)
+            Round(
+                step=step_B,
+                block=block_B,
+                rows=self.requests.number_B,
+                slots=slots,
+                tokens=tokens,
+                written=written,
+                drafts=drafts,
+                accepted=accepted,
+                ids=ids,
+                pending=pending,
+            )
         )
 
     def with_canvas(self, canvas: Canvas) -> Session:

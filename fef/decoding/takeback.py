@@ -63,15 +63,15 @@ def take_back(session: Session, look: PredictionRequest, seen: Prediction, new_B
     logp_BCV = session.plain_law(logits_BCV)
     at_BCV = at_BC[..., None].expand(-1, -1, logp_BCV.shape[-1])
     found = Suspects(
-        suspects_BC,
-        canvas.ids_BL.gather(1, at_BC),
-        logp_BCV,
-        canvas.confidence_BL.gather(1, at_BC),
-        drafted_law(session, logp_BCV.shape[-1]).gather(1, at_BCV) if revoke.keeps_laws else None,
-        fresh_BC,
-        new_BL.sum(1),
-        session.pending_BL.sum(1),
-        session.memory,
+        slots_BC=suspects_BC,
+        tokens_BC=canvas.ids_BL.gather(1, at_BC),
+        logp_BCV=logp_BCV,
+        committed_BC=canvas.confidence_BL.gather(1, at_BC),
+        drafted_BCV=drafted_law(session, logp_BCV.shape[-1]).gather(1, at_BCV) if revoke.keeps_laws else None,
+        fresh_BC=fresh_BC,
+        new_B=new_BL.sum(1),
+        open_B=session.pending_BL.sum(1),
+        memory=session.memory,
     )
     row_N, column_N = (revoke.select(found) & (suspects_BC >= 0)).nonzero(as_tuple=True)
     drop_BL = torch.zeros_like(canvas.pending_BL)

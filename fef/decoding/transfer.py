@@ -1,4 +1,4 @@
-"""Quotas: how many slots a round without speculation commits at least. They read counts only, never values.
+"""Transfer schedules: how many slots a round without speculation commits at least. They read counts only, never values.
 
 Shapes: B rows.
 """
@@ -41,7 +41,7 @@ class Progress:
 class TransferSchedule(Protocol):
     @property
     def one(self) -> bool:
-        """Is it one slot a round, whatever the length?"""
+        """Is it one slot per round, whatever the length?"""
         ...
 
     @property

@@ -1,7 +1,7 @@
-"""Choice rules: which candidate slots a round without speculation commits. Each declares what it does to the law.
+"""Unmask rules: which candidate slots a round without speculation commits. Each declares what it does to the law.
 
-A rule that reads laws and committed tokens only is adapted: one slot a round is then an exact draw of the chain in that
-order (adapted order, docs/laws.md). Several slots a round are drawn independently, which costs accuracy; some rules bound it.
+A rule that reads laws and committed tokens only is adapted: one slot per round is then an exact draw of the chain in that
+order (adapted order, docs/laws.md). Several per round are drawn independently, which costs accuracy; some rules bound it.
 
 Shapes: B rows, S candidate slots, L canvas length, V vocabulary.
 """
@@ -39,28 +39,20 @@ Score = Literal["drawn", "confidence", "margin", "entropy"]
 
 @dataclass
 class Candidates:
-    """What a rule may read.
+    """What a rule may read."""
 
-    slots_BS: positions, -1 where there is none. tokens_BS: the tokens drawn there, which only rules that declare it may
-    read. logp_BSV: law of the network at temperature 1, bans applied. sampled_law: gives the law with temperature (1 for
-    greedy rows), top-p and top-k. count_B: slots to commit at least. place_BS: slots of the block before each one, as a
-    share of the block. length: L. memory: what a rule keeps between rounds. influence: gives
-    D [B, S, S], the influence of slot i on slot j. ahead_BS: slots of later blocks, which a rule that looks ahead sees but
-    may not choose.
-    """
-
-    slots_BS: Tensor
-    tokens_BS: Tensor
-    logp_BSV: Tensor
-    sampled_law: Callable[[], Tensor]
-    count_B: Tensor
-    place_BS: Tensor
-    length: int
-    noise: Noise
-    site: Site
-    memory: Memory
-    influence: Callable[[], Tensor]
-    ahead_BS: Tensor | None = None
+    slots_BS: Tensor  # positions, -1 where there is none
+    tokens_BS: Tensor  # the tokens drawn there, which only rules that declare it may read
+    logp_BSV: Tensor  # law of the network at temperature 1, bans applied
+    sampled_law: Callable[[], Tensor]  # gives the law with temperature (1 for greedy rows), top-p and top-k
+    count_B: Tensor  # slots to commit at least
+    place_BS: Tensor  # slots of the block before each one, as a share of the block
+    length: int  # L
+    noise: Noise  # for rules that draw
+    site: Site  # where they draw
+    memory: Memory  # what a rule keeps between rounds
+    influence: Callable[[], Tensor]  # gives D [B, S, S], the influence of slot i on slot j
+    ahead_BS: Tensor | None = None  # slots of later blocks, which a rule that looks ahead sees but may not choose
 
     @property
     def seen_BS(self) -> Tensor:
@@ -153,21 +145,15 @@ class InOrder:
 
 @dataclass(frozen=True)
 class TopScore:
-    """The scheduled number of slots of highest score: LLaDA ("drawn"), Dream ("drawn", "margin", "entropy").
+    """The scheduled number of slots of highest score: LLaDA ("drawn"), Dream ("drawn", "margin", "entropy")."""
 
-    sampled: score the law with temperature and top-p instead of the network's own. left_bias: taken from the score for
-    each block length of distance from the first open slot (Patel et al., soft left-to-right bias). alg_temp: draw the
-    slots in proportion to softmax(score / alg_temp) instead (Dream). last: ids whose slots come last. renormalized: the
-    scores are then those of the law without these ids, as in LLaDA's code at temperature 0.
-    """
-
-    score: Score
-    transfer: TransferSchedule = PerRound(1)
-    sampled: bool = False
-    left_bias: float = 0.0
-    alg_temp: float = 0.0
-    last: tuple[int, ...] = ()
-    renormalized: bool = False
+    score: Score  # of a slot
+    transfer: TransferSchedule = PerRound(1)  # how many slots per round
+    sampled: bool = False  # score the law with temperature and top-p instead of the network's own
+    left_bias: float = 0.0  # off the score per block length of distance from the first open slot (Patel et al.)
+    alg_temp: float = 0.0  # draw the slots in proportion to softmax(score / alg_temp) instead (Dream)
+    last: tuple[int, ...] = ()  # ids whose slots come last
+    renormalized: bool = False  # scores are those of the law without these ids, as in LLaDA's code at temperature 0
     in_order = False
     looks_ahead = False
     reads_hidden = False
@@ -258,7 +244,7 @@ def of_best_tokens(paper: str) -> LawClaim:
 
 
 def one_a_round(which: str) -> LawClaim:
-    return LawClaim(True, f"commit: one token a pass, drawn from its own conditional; {which}")
+    return LawClaim(True, f"commit: one token per pass, drawn from its own conditional; {which}")
 
 
 def entropy(logp_BSV: Tensor) -> Tensor:

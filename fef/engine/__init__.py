@@ -7,7 +7,7 @@ runner                  one pass in one go
 kernel_passes, kernels  the same passes, made of Triton kernels for CUDA
 graphs, measure         passes as CUDA graphs; what a round costs
 costs                   which window pays
-requests                a request as a course of denoising passes
+requests                a request as a sequence of denoising passes
 host_copies, build      tensors on their way between host and device; sizes and parts
 job                     a request, as the one who asked holds it
 engine, text            continuous batching, on token ids and with text

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fef.api import make_sampling
+from fef.decoding.inputs import banned_ids
 from fef.decoding.network import Network
 from fef.engine.draws import Vocabulary
 from fef.engine.graphs import GraphRunner, buckets
@@ -36,24 +36,19 @@ _GPU_SHARE = 0.7  # of the free memory for caches; the rest is for the passes th
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """max_batch: requests at once. max_length: tokens of a canvas, by default what the network allows. max_new_tokens: slots
-    of a canvas that one denoising pass fills, by default as many. windows: drafts a round, to choose among by cost; 0 is one
-    token a pass. anchors: draft groups besides the one behind the window. memory_gb: for the caches. eos_id, banned: as in
-    `fef.decode`. context_tokens: canvas tokens a context pass. threads: of a CPU, by default torch's number; rows are shared
-    out among them. costs: a file of measured costs (`CostTable.save`); without one they are measured at the first rounds.
-    """
+    """Sizes and settings of an engine. Raises OptionError for values that no engine runs."""
 
-    max_batch: int = 16
-    max_length: int | None = None
-    max_new_tokens: int | None = None
-    windows: Sequence[int] = (4, 8, 16, 24)
-    anchors: int = ANCHORS
-    memory_gb: float | None = None
-    eos_id: int | None = None
-    banned: Sequence[int] = ()
-    context_tokens: int = 16384
-    threads: int | None = None
-    costs: Path | str | None = None
+    max_batch: int = 16  # requests at once
+    max_length: int | None = None  # tokens of a canvas; None: what the network allows
+    max_new_tokens: int | None = None  # slots of a canvas that one denoising pass fills; None: as many
+    windows: Sequence[int] = (4, 8, 16, 24)  # drafts per round, to choose among by cost; 0 is one token per pass
+    anchors: int = ANCHORS  # draft groups besides the one behind the window
+    memory_gb: float | None = None  # for the caches; None: a share of what is free
+    eos_id: int | None = None  # as in `fef.decode`
+    banned: Sequence[int] = ()  # as in `fef.decode`
+    context_tokens: int = 16384  # canvas tokens per context pass
+    threads: int | None = None  # of a CPU, among which rows are shared out; None: torch's number
+    costs: Path | str | None = None  # a file (`CostTable.save`); None: measured at the first rounds
 
     def __post_init__(self) -> None:
         for name, least in (("max_batch", 1), ("anchors", 0), ("context_tokens", 1)):
@@ -96,18 +91,18 @@ class EngineOptions:
 
 @dataclass
 class EngineParts:
-    """The parts. slots: requests at once; one more slot is spare. cost_key: for which network and device costs hold."""
+    """The parts of packed rounds."""
 
-    table: SlotTable
-    slots: int
-    slot_bytes: int
-    shapes: list[RoundShape]
-    state: SlotState
-    cache: SlotCache
-    runner: Runs
-    vocabulary: Vocabulary
-    banned: list[int]
-    cost_key: dict[str, Any]
+    table: SlotTable  # sizes of the state
+    slots: int  # requests at once; one more slot is spare
+    slot_bytes: int  # of the caches
+    shapes: list[RoundShape]  # of rounds, to choose among
+    state: SlotState  # of the requests
+    cache: SlotCache  # keys and values
+    runner: Runs  # runs passes
+    vocabulary: Vocabulary  # end token and bans, for draws
+    banned: list[int]  # ids never drawn
+    cost_key: dict[str, Any]  # for which network and device costs hold
 
 
 def build(network: Transformer, options: EngineOptions, note: Callable[[str], None]) -> EngineParts:
@@ -125,8 +120,8 @@ def build(network: Transformer, options: EngineOptions, note: Callable[[str], No
     table = SlotTable(slots + 1, context, ranks, drafts, table.queries)
     state = SlotState.empty(table, device)
     cache = SlotCache.empty(config, table, device, dtype)
-    sampling = make_sampling(Network(network), 0.0, 1.0, 0, options.banned, options.eos_id, 1, device)
-    vocabulary = Vocabulary(options.eos_id, sampling.banned)
+    banned = banned_ids(Network(network), options.banned, options.eos_id)
+    vocabulary = Vocabulary(options.eos_id, torch.tensor(banned, device=device))
     layers = join_weights(network)
     runner: Runs
     if device.type == "cuda":
@@ -152,7 +147,16 @@ def build(network: Transformer, options: EngineOptions, note: Callable[[str], No
         "context": context,
     }
     return EngineParts(
-        table, slots, slot_bytes, shapes, state, cache, runner, vocabulary, sampling.banned.tolist(), cost_key
+        table=table,
+        slots=slots,
+        slot_bytes=slot_bytes,
+        shapes=shapes,
+        state=state,
+        cache=cache,
+        runner=runner,
+        vocabulary=vocabulary,
+        banned=banned,
+        cost_key=cost_key,
     )
 
 

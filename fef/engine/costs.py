@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fef.errors import InputError
+from fef.models.costs import Costs, PassCost, check_conditions, costs_json, no_costs, read_costs
 from fef.models.packed_pass import RoundShape
 
 __all__ = ["CostTable", "Survival", "choose_shape"]
@@ -42,30 +41,19 @@ class CostTable:
         return first + (last - first) * (rows - low) / (high - low)
 
     def save(self, path: Path | str) -> None:
-        """Write the table as JSON, for `load`."""
-        rows = [{"rows": r, "window": w, "seconds": s} for (r, w), s in sorted(self.seconds.items())]
-        Path(path).write_text(json.dumps({"cost_key": self.cost_key, "rounds": rows}, indent=1), encoding="utf-8")
+        """Write the table for `load`; see `fef.models.costs`."""
+        passes = [PassCost(rows, seconds, window) for (rows, window), seconds in sorted(self.seconds.items())]
+        Path(path).write_text(costs_json(Costs("rounds", self.cost_key, passes)), encoding="utf-8")
 
     @classmethod
     def load(cls, path: Path, cost_key: dict[str, Any]) -> CostTable:
         """A saved table. Raises InputError for a file that cannot be read or that holds for another `cost_key`."""
-        try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-            table = cls(
-                dict(found["cost_key"]),
-                {(int(e["rows"]), int(e["window"])): float(e["seconds"]) for e in found["rounds"]},
-            )
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(
-                f"{path} is no table of pass costs: {error}. Write one with Engine.measure().save()."
-            ) from None
-        for name, value in cost_key.items():
-            if table.cost_key.get(name) != value:
-                raise InputError(
-                    f"{path} holds costs for {name} {table.cost_key.get(name)!r}; this engine has {value!r}. Measure again "
-                    "with Engine.measure()."
-                )
-        return table
+        found = read_costs(path, "rounds")
+        check_conditions(found.conditions, cost_key, "rounds", f"The round costs in {path}")
+        seconds = {(cost.rows, cost.window): cost.seconds for cost in found.passes if cost.window is not None}
+        if len(seconds) < len(found.passes):
+            raise no_costs(path, "rounds", "a pass has no window, or one is there twice")
+        return cls(found.conditions, seconds)
 
 
 class Survival:
@@ -96,7 +84,7 @@ class Survival:
 def choose_shape(
     shapes: Sequence[RoundShape], rows: int, survival: Survival, cost: Callable[[int, int], float | None]
 ) -> RoundShape:
-    """The shape of most expected tokens a second. One whose cost is unknown comes first, so that it gets known."""
+    """The shape of most expected tokens per second. One whose cost is unknown comes first, so that it gets known."""
     best, most = shapes[0], -1.0
     for shape in shapes:
         seconds = cost(rows, shape.window)

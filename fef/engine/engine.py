@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fef.api import certificate_for, check_greedy, read_seed
 from fef.decoders import make_plan, read_given
-from fef.decoding.certificate import Certificate
+from fef.decoding.certificate import Certificate, certificate_of
+from fef.decoding.inputs import Settings, check_greedy, check_vocabulary, read_seed
 from fef.decoding.network import Network
 from fef.decoding.plan import Plan
 from fef.engine.build import EngineOptions, cache_budget, network_maker
@@ -103,10 +103,18 @@ class Engine:
         self.check_canvas(canvas, places)
         seed = read_seed(seed)
         canvas[places] = self.mask_id
-        # as many keep all, and a number of any size fits the state
-        kept = 0 if self.vocab_size is not None and top_k > self.vocab_size else top_k
-        options = self.options
-        request = Request(canvas, places, plan, temperature, top_p, kept, seed, options.eos_id, list(options.banned))
+        request = Request(
+            ids=canvas,
+            open=places,
+            plan=plan,
+            temperature=temperature,
+            top_p=top_p,
+            # as many keep all, and a number of any size fits the state
+            top_k=0 if self.vocab_size is not None and top_k > self.vocab_size else top_k,
+            seed=seed,
+            eos_id=self.options.eos_id,
+            banned=list(self.options.banned),
+        )
         job = Job(self, request, certificate, began=time.perf_counter())
         with self.lock:
             self.rounds_of(plan).submit(job)
@@ -130,10 +138,11 @@ class Engine:
 
     def certificate(self, plan: Plan, temperature: float, top_p: float, top_k: int) -> Certificate:
         """What a request with this plan and these settings samples."""
-        key = (id(plan), temperature, top_p, top_k)
+        settings = Settings(temperature, top_p, top_k)
+        key = (id(plan), settings)
         if key not in self.certificates:
-            check_greedy(plan, temperature)
-            self.certificates[key] = certificate_for(Network(self.denoiser), plan, temperature, top_p, top_k)
+            check_greedy(plan, settings)
+            self.certificates[key] = certificate_of(plan, Network(self.denoiser), settings)
         return self.certificates[key]
 
     def check_canvas(self, canvas: Numbers, places: Numbers) -> None:
@@ -142,10 +151,7 @@ class Engine:
             raise InputError("ids are empty; give the tokens of a canvas, masks among them.")
         if not len(places):
             raise InputError("The canvas has no open position; there is nothing to draw.")
-        low, high, size = int(canvas.min()), int(canvas.max()), self.vocab_size
-        if low < 0 or (size is not None and high >= size):
-            allowed = f"0 to {size - 1}" if size is not None else "0 and up"
-            raise InputError(f"ids hold {low if low < 0 else high}, outside the vocabulary ({allowed}).")
+        check_vocabulary(int(canvas.min()), int(canvas.max()), self.vocab_size)
         if places[0] < 0 or places[-1] >= len(canvas) or (places[1:] == places[:-1]).any():
             raise InputError(f"open must hold different positions from 0 to {len(canvas) - 1}.")
 

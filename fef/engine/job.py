@@ -4,33 +4,42 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal, Protocol
 
 from fef.decoding.certificate import Certificate
 from fef.engine.requests import EngineResult, Request
 from fef.errors import FefError
 
-if TYPE_CHECKING:
-    from fef.engine.engine import Engine
-
-__all__ = ["Job", "Status"]
+__all__ = ["Driver", "Job", "Status"]
 
 Status = Literal["waiting", "running", "done", "failed", "cancelled"]
+
+
+class Driver(Protocol):
+    """What a job knows of the engine that works at it. unfinished: the jobs that are not over."""
+
+    unfinished: set[Job]
+
+    def step(self) -> None:
+        """One round of everything that is live."""
+        ...
+
+    def cancel(self, job: Job) -> None: ...
 
 
 @dataclass(eq=False)
 class Job:
     """A request in the engine. `result()` drives the engine until it is done."""
 
-    engine: Engine
-    request: Request
-    certificate: Certificate
+    engine: Driver  # who works at it
+    request: Request  # what was asked
+    certificate: Certificate  # which law it samples
     began: float  # seconds on the engine's clock, as the other times
-    status: Status = "waiting"
-    filled: EngineResult | None = None
-    error: FefError | None = None
-    first_token: float | None = None
-    ended: float | None = None
+    status: Status = "waiting"  # see `Status`
+    filled: EngineResult | None = None  # once it is done
+    error: FefError | None = None  # once it has failed, or was cancelled
+    first_token: float | None = None  # when a token was first known to the host
+    ended: float | None = None  # when it was over
     alone: bool = False  # shares no session with others, since one that it shared has failed
 
     def end(self, status: Status, error: FefError | None = None) -> None:
@@ -52,5 +61,5 @@ class Job:
         return self.filled
 
     def cancel(self) -> None:
-        """Give the request up; its place is free for the next round."""
+        """Give the request up; its seat is free for the next round."""
         self.engine.cancel(self)

@@ -58,11 +58,11 @@ def runs_packed(plan: Plan) -> bool:
 
 @dataclass(eq=False)
 class Seated:
-    """A job on its course of denoising passes. pass_: the one it is in, or waits for. slot: where it runs. admitted_at: the
+    """A job in its sequence of denoising passes. pass_: the one it is in, or waits for. slot: where it runs. admitted_at: the
     launch that let it in."""
 
     job: Job
-    course: PassSequence
+    sequence: PassSequence
     pass_: PassRequest | None = None
     slot: int | None = None
     admitted_at: int = -1
@@ -102,12 +102,12 @@ class PackedRounds:
         for seated in [*self.running.values(), *self.waiting]:
             if seated.job is job:
                 self.release(seated) if seated.slot is not None else self.waiting.remove(seated)
-                seated.course.close()
+                seated.sequence.close()
 
     def forget(self) -> None:
         """Drop every request without a word."""
         for one in [*self.running.values(), *self.waiting]:
-            one.course.close()
+            one.sequence.close()
         self.running.clear()
         self.waiting.clear()
         self.results = HostCopies(self.results.device)
@@ -299,9 +299,9 @@ class PackedRounds:
             self.release(one)
 
     def advance(self, one: Seated, result: PassResult | None) -> None:
-        """Go on with a request's course: its next pass, or its end."""
+        """Go on with a request's sequence: its next pass, or its end."""
         try:
-            one.pass_ = next(one.course) if result is None else one.course.send(result)
+            one.pass_ = next(one.sequence) if result is None else one.sequence.send(result)
         except StopIteration as stop:
             one.job.filled = stop.value
             self.finish(one, "done", None)
@@ -318,7 +318,7 @@ class PackedRounds:
 
     def finish(self, one: Seated, status: Status, error: FefError | None) -> None:
         one.job.end(status, error)
-        one.course.close()
+        one.sequence.close()
 
 
 BAD_LOGITS = (

@@ -1,6 +1,6 @@
-"""A request as a course of denoising passes: what each one draws, and what lies between them.
+"""A request as a sequence of denoising passes: what each one draws, and what lies between them.
 
-The course is a generator: it yields a `PassRequest`, is sent a `PassResult`, and returns the filled canvas.
+The sequence is a generator: it yields a `PassRequest`, is sent a `PassResult`, and returns the filled canvas.
 
 Shapes: L canvas length, R ranks of a pass.
 """
@@ -15,18 +15,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from fef.api import read_settings
-from fef.decoding.canvas import Canvas
+from fef.decoding.inputs import Settings, read_settings
 from fef.decoding.network import Network
 from fef.decoding.order import decoding_order
 from fef.decoding.passes import PassState, next_passes
 from fef.decoding.plan import Plan
-from fef.decoding.requests import Requests
+from fef.decoding.requests import Requests, padded, request_rows
 from fef.engine.slots import COUNTERS, NEVER, Numbers, PassRequest
 from fef.errors import InputError, OptionError
-from fef.laws.draws import KeyedNoise
 from fef.laws.eos import undecided
-from fef.laws.pipeline import Sampling
 from fef.readers import LARGEST, several, shown, whole
 
 __all__ = [
@@ -37,24 +34,24 @@ __all__ = [
     "one_row",
     "pass_sequence",
     "results_of",
-    "row_of",
+    "rows_of",
     "whole_numbers",
 ]
 
 
 @dataclass
 class Request:
-    """One canvas to fill. open: positions to draw, from the left. banned: ids never drawn."""
+    """One canvas to fill."""
 
-    ids: Numbers
-    open: Numbers
-    plan: Plan
-    temperature: float
-    top_p: float
-    top_k: int
-    seed: int
-    eos_id: int | None
-    banned: list[int]
+    ids: Numbers  # tokens of the canvas, the mask id where it is to be filled
+    open: Numbers  # positions to draw, from the left
+    plan: Plan  # that of its method and options
+    temperature: float  # 0: greedy
+    top_p: float  # 1: off
+    top_k: int  # 0: off
+    seed: int  # all that its randomness depends on
+    eos_id: int | None  # that of the engine; the plan may leave the end free
+    banned: list[int]  # ids never drawn, besides the mask id and those that the plan bans
 
 
 @dataclass
@@ -102,7 +99,7 @@ def one_pass(request: Request) -> PassSequence:
 def many_passes(request: Request, network: Network) -> PassSequence:
     """Blocks, orders and several denoising passes, on a canvas of one row, as `fef.decoding.loop` has them."""
     plan = request.plan
-    requests = row_of(request)
+    requests = rows_of([request], network, plan, len(request.ids), torch.device("cpu"))
     canvas, eos = requests.canvas, requests.eos
     state = PassState.before_the_first(canvas, plan)
     total = dict.fromkeys(COUNTERS, 0)
@@ -140,26 +137,33 @@ def many_passes(request: Request, network: Network) -> PassSequence:
 def pass_request(
     request: Request, ids: Sequence[int] | Numbers, order: Sequence[int] | Numbers, step: int = 1
 ) -> PassRequest:
-    return PassRequest(ids, order, step, request.seed, request.temperature, request.top_p, request.top_k)
-
-
-def row_of(request: Request) -> Requests:
-    """A request as a batch of one row, on the CPU."""
-    ids_BL = torch.from_numpy(request.ids)[None].clone()
-    open_BL = torch.zeros_like(ids_BL, dtype=torch.bool)
-    open_BL[0, torch.from_numpy(request.open)] = True
-    sampling = Sampling(
-        torch.tensor([request.temperature], dtype=torch.float64),
-        torch.tensor([request.top_p], dtype=torch.float64),
-        torch.tensor([request.top_k]),
-        torch.tensor(request.banned),
-        request.eos_id,
-        request.plan.first_cut,
-        request.plan.keeps_crossing,
+    return PassRequest(
+        ids,
+        order,
+        step=step,
+        seed=request.seed,
+        temperature=request.temperature,
+        top_p=request.top_p,
+        top_k=request.top_k,
     )
-    canvas, noise = Canvas.start(ids_BL, open_BL, ids_BL, None), KeyedNoise(torch.tensor([request.seed]))
-    canvas.rank_BL = decoding_order(canvas, request.plan, noise)
-    return Requests.start(canvas, noise, sampling)
+
+
+def rows_of(asked: Sequence[Request], network: Network, plan: Plan, length: int, device: torch.device) -> Requests:
+    """Requests of one plan as rows, each in its order, padded to one length."""
+    ids_BL, open_BL = padded([(one.ids, one.open) for one in asked], length)
+    requests = request_rows(
+        network,
+        plan,
+        ids_BL.to(device),
+        open_BL.to(device),
+        Settings([one.temperature for one in asked], [one.top_p for one in asked], [one.top_k for one in asked]),
+        seed=[one.seed for one in asked],
+        eos_id=asked[0].eos_id,
+        banned=asked[0].banned,
+        lengths_B=torch.tensor([len(one.ids) for one in asked], device=device) if network.pads else None,
+    )
+    requests.canvas.rank_BL = decoding_order(requests.canvas, plan, requests.noise)
+    return requests
 
 
 def filled(
@@ -187,8 +191,8 @@ def one_row(temperature: Any, top_p: Any, top_k: Any) -> tuple[float, float, int
     for name, value in (("temperature", temperature), ("top_p", top_p), ("top_k", top_k)):
         if several(value) is not None:
             raise OptionError(f"{name}={shown(value)} is not allowed: a request has one number.")
-    read: tuple[Any, Any, Any] = read_settings(temperature, top_p, top_k)
-    return read
+    read: Any = read_settings(temperature, top_p, top_k)
+    return read.temperature, read.top_p, read.top_k
 
 
 def results_of(rows: npt.NDArray[np.int64]) -> Iterable[PassResult]:

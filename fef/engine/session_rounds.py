@@ -18,20 +18,16 @@ from typing import Any
 
 import torch
 
-from fef.api import make_sampling
-from fef.decoding.canvas import Canvas
 from fef.decoding.loop import round_of
 from fef.decoding.network import Network
-from fef.decoding.order import decoding_order
 from fef.decoding.plan import Plan
 from fef.decoding.requests import Requests
 from fef.decoding.requirements import check_steps
 from fef.decoding.session import Session
 from fef.engine.build import EngineOptions
 from fef.engine.job import Job
-from fef.engine.requests import EngineResult, row_of
+from fef.engine.requests import EngineResult, rows_of
 from fef.errors import EngineError, FefError
-from fef.laws.draws import KeyedNoise
 
 __all__ = ["SessionRounds", "cache_bytes_of"]
 
@@ -71,18 +67,20 @@ class SessionRounds:
 
     def submit(self, job: Job) -> None:
         """Queue a request. Raises EngineError for one that can never fit, OptionError for fewer steps than blocks."""
-        if self.longest is not None and len(job.request.ids) > self.longest:
+        plan, length = job.request.plan, len(job.request.ids)
+        if self.longest is not None and length > self.longest:
             raise EngineError(
-                f"The request has a canvas of {len(job.request.ids)} tokens; this engine holds {self.longest}. Ask for less, "
-                "or make the engine with a larger max_length if the network allows it."
+                f"The request has a canvas of {length} tokens; this engine holds {self.longest}. Ask for less, or make the "
+                "engine with a larger max_length if the network allows it."
             )
-        needed = cache_bytes_of(self.denoiser, job.request.plan, self.padded(len(job.request.ids)))
+        needed = cache_bytes_of(self.denoiser, plan, self.padded(length))
         if needed > self.budget:
             raise EngineError(
-                f"The request needs {needed / 1e9:.2f} GB of caches for its {len(job.request.ids)} tokens; the budget is "
+                f"The request needs {needed / 1e9:.2f} GB of caches for its {length} tokens; the budget is "
                 f"{self.budget / 1e9:.2f} GB. Ask for a shorter canvas, leave the cache out, or raise memory_gb."
             )
-        check_steps(job.request.plan, row_of(job.request).canvas)
+        alone = rows_of([job.request], Network(self.denoiser), plan, length, torch.device("cpu"))
+        check_steps(plan, alone.canvas)
         self.waiting.append(job)
 
     def cancel(self, job: Job) -> None:
@@ -148,33 +146,9 @@ class SessionRounds:
             self.take_apart(key, group, error)
 
     def rows(self, jobs: Sequence[Job], numbers: Sequence[int], network: Network, plan: Plan) -> Requests:
-        """Requests as rows, padded to one length."""
+        """Requests of one plan as numbered rows, padded to one length."""
         asked = [job.request for job in jobs]
-        length = self.padded(max(len(request.ids) for request in asked))
-        ids_NL = torch.zeros(len(asked), length, dtype=torch.int64)
-        open_NL = torch.zeros_like(ids_NL, dtype=torch.bool)
-        for row, request in enumerate(asked):
-            ids_NL[row, : len(request.ids)] = torch.from_numpy(request.ids)
-            open_NL[row, torch.from_numpy(request.open)] = True
-        ids_NL, open_NL = ids_NL.to(self.device), open_NL.to(self.device)
-        lengths_N = torch.tensor([len(request.ids) for request in asked], device=self.device) if self.pads else None
-        first = asked[0]
-        sampling = make_sampling(
-            network,
-            [request.temperature for request in asked],
-            [request.top_p for request in asked],
-            [request.top_k for request in asked],
-            [*first.banned, *plan.banned],
-            plan.end_token(first.eos_id),
-            len(asked),
-            self.device,
-            plan.first_cut,
-            plan.keeps_crossing,
-        )
-        noise = KeyedNoise(torch.tensor([request.seed for request in asked], device=self.device))
-        canvas = Canvas.start(ids_NL, open_NL, ids_NL, lengths_N)
-        canvas.rank_BL = decoding_order(canvas, plan, noise)
-        requests = Requests.start(canvas, noise, sampling)
+        requests = rows_of(asked, network, plan, self.padded(max(len(one.ids) for one in asked)), self.device)
         requests.number_B = torch.tensor(numbers, device=self.device)
         return requests
 

@@ -53,14 +53,13 @@ class SlotState(PassSlots):
     last_other_S: Tensor  # position of the last committed other token, or -1
     logprob_SR: Tensor  # log p under the sampled law, nats
     confidence_SR: Tensor  # log p at temperature 1
-    seed_S: Tensor
+    seed_S: Tensor  # of the request
     step_S: Tensor  # the denoising pass
-    temperature_S: Tensor
-    top_p_S: Tensor
-    top_k_S: Tensor
+    temperature_S: Tensor  # 0: greedy
+    top_p_S: Tensor  # 1: off
+    top_k_S: Tensor  # 0: off
     counters_SC: Tensor  # see COUNTERS
-    # storage of done, counters, live and bad (`Progress`), to be read in one copy; a copy of some slots has none
-    progress_P: Tensor | None = None
+    progress_P: Tensor | None = None  # storage of done, counters, live and bad; a copy of some slots has none
 
     @classmethod
     def empty(cls, table: SlotTable, device: torch.device) -> SlotState:
@@ -155,18 +154,17 @@ HEAD = 9
 
 @dataclass
 class PassRequest:
-    """One denoising pass of one request, as plain numbers. ids: the canvas. order: positions of its slots by rank. step: the
-    denoising pass. first_end, last_other: see `SlotState`."""
+    """One denoising pass of one request, as plain numbers."""
 
-    ids: Sequence[int] | Numbers
-    order: Sequence[int] | Numbers
-    step: int = 1
-    seed: int = 0
-    temperature: float = 0.0
-    top_p: float = 1.0
-    top_k: int = 0
-    first_end: int = NEVER
-    last_other: int = -1
+    ids: Sequence[int] | Numbers  # the canvas
+    order: Sequence[int] | Numbers  # positions of its slots by rank
+    step: int = 1  # the denoising pass
+    seed: int = 0  # of the request
+    temperature: float = 0.0  # 0: greedy
+    top_p: float = 1.0  # 1: off
+    top_k: int = 0  # 0: off
+    first_end: int = NEVER  # see `SlotState`
+    last_other: int = -1  # see `SlotState`
 
     def pack(self, table: SlotTable) -> Tensor:
         """int64 [J], in the layout that `SlotState.load` reads; floats travel as their bits."""

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from fef.api import per_row, refuse_taken
+from fef.decoding.inputs import row_seeds
 from fef.engine.engine import Engine, Job
 from fef.errors import FefError, InputError
-from fef.readers import token_ids, whole
-
-if TYPE_CHECKING:
-    from fef.generation import Generation, Model, Prompt
+from fef.text import Generation, Prompt, TextNetwork, refuse_taken
 
 __all__ = ["TextEngine", "TextJob"]
 
@@ -22,7 +19,7 @@ class TextJob:
     """A prompt in the engine."""
 
     job: Job
-    model: Model
+    model: TextNetwork
 
     @property
     def status(self) -> str:
@@ -37,15 +34,15 @@ class TextJob:
         return self.model.generation(filled.tokens, filled.logprobs, stats, self.job.certificate)
 
     def cancel(self) -> None:
-        """Give the request up; its slot is free for the next round."""
+        """Give the request up; its seat is free for the next round."""
         self.job.cancel()
 
 
 class TextEngine:
     """Answers many prompts at once: `Model.engine` makes one. `engine` is the engine below, on token ids."""
 
-    def __init__(self, model: Model, **options: Any) -> None:
-        banned = [*model.special_ids(), *token_ids("banned", options.pop("banned", ()))]
+    def __init__(self, model: TextNetwork, **options: Any) -> None:
+        banned = model.never_drawn(options.pop("banned", ()))
         options = {"eos_id": model.network.config.eos_id} | options
         self.model, self.engine = model, Engine(model.network, banned=banned, **options)
 
@@ -68,8 +65,7 @@ class TextEngine:
         """
         if isinstance(prompts, str) or not isinstance(prompts, Sequence):
             raise InputError(f"Give a list of prompts; got {type(prompts).__name__}. For one prompt: [prompt].")
-        one = whole(seed)
-        seeds = per_row(seed, "seed", len(prompts), "prompt") if one is None else [one + i for i in range(len(prompts))]
+        seeds = row_seeds(seed, len(prompts), "prompt")
         jobs: list[TextJob] = []
         try:
             for prompt, own_seed in zip(prompts, seeds, strict=True):

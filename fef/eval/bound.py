@@ -35,7 +35,9 @@ def monte_carlo_bound(
     masked_RP = (rank_RP < size_R[:, None]).to(ids_L.device)
     weight_R = (count / size_R).to(ids_L.device)
     one = torch.ones(1, dtype=torch.float64, device=ids_L.device)
-    sampling = Sampling(one, one, torch.zeros(1, dtype=torch.int64, device=ids_L.device), banned)
+    sampling = Sampling(
+        temperature_B=one, top_p_B=one, top_k_B=torch.zeros(1, dtype=torch.int64, device=ids_L.device), banned=banned
+    )
     rows = max(1, BATCH_ENTRIES // (count * (network.vocab_size or 1)))
     total = 0.0
     for begin in range(0, samples, rows):

@@ -25,19 +25,19 @@ class Published:
 
 @dataclass(frozen=True)
 class Preset:
-    """One published row: checkpoint, task, method with its options, canvas length in tokens, shots, sampling."""
+    """One published row."""
 
-    name: str
-    model: str
-    task: str
-    method: str
-    max_new_tokens: int
-    shots: int
-    published: tuple[Published, ...]
-    source: str
-    options: Mapping[str, Any] = field(default_factory=dict)
-    temperature: float = 0.0
-    top_p: float = 1.0
+    name: str  # of the preset
+    model: str  # the checkpoint
+    task: str  # a name of `TASKS`
+    method: str  # of decoding
+    max_new_tokens: int  # length of the canvas
+    shots: int  # worked examples before the question
+    published: tuple[Published, ...]  # figures
+    source: str  # where they stand
+    options: Mapping[str, Any] = field(default_factory=dict)  # of the method
+    temperature: float = 0.0  # 0: greedy
+    top_p: float = 1.0  # 1: off
 
 
 FREE = {"after_eos": "free"}  # neither decoder knows an end: it fills the whole canvas
@@ -54,32 +54,32 @@ def llada(
     shots: int = 0,
     **flags: bool,
 ) -> Preset:
-    """LLaDA's sampler: one token a step, blocks from left to right, temperature 0; two toolkits."""
+    """LLaDA's sampler: one token per step, blocks from left to right, temperature 0; two toolkits."""
     return Preset(
-        name,
-        model,
-        name.rpartition("/")[2].partition("-")[0],
-        "low-confidence",
-        length,
-        shots,
-        (Published(internal, "authors' toolkit"), Published(opencompass, "OpenCompass")),
-        source,
-        MappingProxyType({"steps": length, "block_length": block, **FREE, **flags}),
+        name=name,
+        model=model,
+        task=name.rpartition("/")[2].partition("-")[0],
+        method="low-confidence",
+        max_new_tokens=length,
+        shots=shots,
+        published=(Published(internal, "authors' toolkit"), Published(opencompass, "OpenCompass")),
+        source=source,
+        options=MappingProxyType({"steps": length, "block_length": block, **FREE, **flags}),
     )
 
 
 def dream(name: str, length: int, accuracy: float, shots: int = 0) -> Preset:
-    """Dream's sampler: the positions of lowest entropy, one a step; temperature 0.1, top-p 0.9."""
+    """Dream's sampler: the positions of lowest entropy, one per step; temperature 0.1, top-p 0.9."""
     return Preset(
-        name,
-        "Dream-org/Dream-v0-Instruct-7B",
-        name.rpartition("/")[2],
-        "entropy",
-        length,
-        shots,
-        (Published(accuracy, "lm-evaluation-harness"),),
-        "Dream 7B, arXiv 2508.15487",
-        MappingProxyType({"steps": length, "alg_temp": 0.0, **FREE}),
+        name=name,
+        model="Dream-org/Dream-v0-Instruct-7B",
+        task=name.rpartition("/")[2],
+        method="entropy",
+        max_new_tokens=length,
+        shots=shots,
+        published=(Published(accuracy, "lm-evaluation-harness"),),
+        source="Dream 7B, arXiv 2508.15487",
+        options=MappingProxyType({"steps": length, "alg_temp": 0.0, **FREE}),
         temperature=0.1,
         top_p=0.9,
     )

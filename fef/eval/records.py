@@ -21,24 +21,20 @@ SETTINGS, RESULTS = "settings.json", "results.jsonl"
 
 @dataclass(frozen=True)
 class Record:
-    """One answer. index: the example's place among those of the run; id: its name in the file, if it has one.
+    """One answer. The counters are those of `fef.decoding.meter`."""
 
-    cut_characters: how much of the prompt's beginning was dropped. tokens: of the answer, the end token among them. seconds:
-    its share of its batch.
-    """
-
-    index: int
-    id: str | None
-    right: bool
-    extracted: str | None
-    text: str
-    finish_reason: Literal["stop", "length"]
-    cut_characters: int
-    tokens: int
-    calls: int
-    rows: int
-    token_forwards: int
-    seconds: float
+    index: int  # the example's place among those of the run
+    id: str | None  # its name in the file, if it has one
+    right: bool  # was it solved?
+    extracted: str | None  # what was judged, if it was found
+    text: str  # of the answer
+    finish_reason: Literal["stop", "length"]  # as in `fef.Generation`
+    cut_characters: int  # how much of the prompt's beginning was dropped
+    tokens: int  # of the answer, the end token among them
+    calls: int  # forward passes
+    rows: int  # sequences in them
+    token_forwards: int  # tokens in them
+    seconds: float  # its share of its batch
 
 
 def check_settings(folder: Path, settings: Mapping[str, Any]) -> None:

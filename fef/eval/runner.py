@@ -18,8 +18,9 @@ from fef.eval.records import Record, check_settings, merge, open_part, read_reco
 from fef.eval.settings import Settings
 from fef.eval.shards import ONE_PROCESS, Shard
 from fef.eval.tasks import Task, prompt_of
-from fef.generation import Generation, Model
+from fef.generation import Model
 from fef.tasks.sandbox import check_isolation
+from fef.text import Generation
 
 __all__ = ["run"]
 

@@ -17,19 +17,19 @@ LongPrompts = Literal["refuse", "cut"]
 
 @dataclass(frozen=True)
 class Settings:
-    """How a task is run. long_prompts: what happens to a prompt that leaves no room for the canvas."""
+    """How a task is run."""
 
-    task: str
-    method: str
-    max_new_tokens: int
-    options: Mapping[str, Any] = field(default_factory=dict)
-    temperature: float = 0.0
-    top_p: float = 1.0
-    seed: int = 0
-    shots: int = 0
-    chat: bool = False
-    batch_size: int = 8
-    long_prompts: LongPrompts = "refuse"
+    task: str  # a name of `TASKS`
+    method: str  # of decoding
+    max_new_tokens: int  # length of the canvas
+    options: Mapping[str, Any] = field(default_factory=dict)  # of the method
+    temperature: float = 0.0  # 0: greedy
+    top_p: float = 1.0  # 1: off
+    seed: int = 0  # of the first example
+    shots: int = 0  # worked examples before the question
+    chat: bool = False  # through the chat template
+    batch_size: int = 8  # prompts at once
+    long_prompts: LongPrompts = "refuse"  # what happens to one that leaves no room for the canvas
 
 
 def preset_of(what: str) -> Preset | None:
@@ -49,12 +49,12 @@ def settings_for(what: str, changes: Mapping[str, Any], options: Mapping[str, An
         base = Settings(what, "fef", TASKS[what].max_new_tokens)
     else:
         base = Settings(
-            preset.task,
-            preset.method,
-            preset.max_new_tokens,
-            preset.options,
-            preset.temperature,
-            preset.top_p,
+            task=preset.task,
+            method=preset.method,
+            max_new_tokens=preset.max_new_tokens,
+            options=preset.options,
+            temperature=preset.temperature,
+            top_p=preset.top_p,
             shots=preset.shots,
             chat=True,
         )

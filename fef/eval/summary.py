@@ -13,24 +13,20 @@ __all__ = ["Summary", "summarize"]
 
 @dataclass(frozen=True)
 class Summary:
-    """accuracy, low and high (Wilson's 95 % interval) in %. tokens: of the answers, the end token among them, no padding.
+    """A run in numbers."""
 
-    seconds: of decoding, summed over processes. cut: prompts that lost their beginning to fit. unfinished: answers that
-    filled the canvas without an end token.
-    """
-
-    problems: int
-    right: int
-    accuracy: float
-    low: float
-    high: float
-    tokens: int
-    calls: int
-    tokens_per_call: float
-    seconds: float
-    tokens_per_second: float
-    cut: int
-    unfinished: int
+    problems: int  # answered
+    right: int  # of them
+    accuracy: float  # %
+    low: float  # of Wilson's 95 % interval, %
+    high: float  # of Wilson's 95 % interval, %
+    tokens: int  # of the answers, the end token among them, no padding
+    calls: int  # forward passes
+    tokens_per_call: float  # answer tokens over calls
+    seconds: float  # of decoding, summed over processes
+    tokens_per_second: float  # answer tokens over seconds
+    cut: int  # prompts that lost their beginning to fit
+    unfinished: int  # answers that filled the canvas without an end token
 
 
 def summarize(records: Sequence[Record]) -> Summary:

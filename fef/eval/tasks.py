@@ -39,27 +39,21 @@ def every_example(_: Example) -> bool:
 
 @dataclass(frozen=True)
 class Task:
-    """A task: `ask` words an example as the user's turn, `answer` gives a shot's reply, `score` judges a response.
+    """A benchmark: its examples, how they are worded, and how answers are judged."""
 
-    file: the examples; shots_file: where worked examples come from ("" for a task that has none), and is_shot which of them
-    may be one; fields: what an example must have, and how each is read; check: raises ValueError for an example whose fields
-    do not go together; select: which examples are the test set; problems: how many that set has
-    where figures are published. max_new_tokens: what a run without a preset uses.
-    """
-
-    name: str
-    file: str
-    fields: Mapping[str, Reader]
-    ask: Callable[[Example], str]
-    answer: Callable[[Example], str]
-    score: Callable[[Example, str], Verdict]
-    problems: int
-    max_new_tokens: int
-    shots_file: str = ""
-    select: Callable[[Example], bool] = every_example
-    is_shot: Callable[[Example], bool] = every_example
-    check: Callable[[Example], None] = accept
-    runs_code: bool = False
+    name: str  # of the task
+    file: str  # the examples
+    fields: Mapping[str, Reader]  # what an example must have, and how each is read
+    ask: Callable[[Example], str]  # words an example as the user's turn
+    answer: Callable[[Example], str]  # gives a shot's reply
+    score: Callable[[Example, str], Verdict]  # judges a response
+    problems: int  # in the test set, where figures are published
+    max_new_tokens: int  # of a run without a preset
+    shots_file: str = ""  # where worked examples come from; "" for a task that has none
+    select: Callable[[Example], bool] = every_example  # which examples are the test set
+    is_shot: Callable[[Example], bool] = every_example  # which worked examples may be shown
+    check: Callable[[Example], None] = accept  # raises ValueError for an example whose fields do not go together
+    runs_code: bool = False  # judging runs programs
 
     def read(self, path: Path, names: Mapping[str, str] | None = None) -> list[Example]:
         """The examples of a file (`read_examples`)."""
@@ -166,49 +160,49 @@ TASKS: Mapping[str, Task] = {
     task.name: task
     for task in (
         Task(
-            "gsm8k",
-            "gsm8k_test.jsonl",
-            {"question": fields.text, "answer": fields.text_or_number},
-            ask_gsm8k,
-            answer_gsm8k,
-            score_gsm8k,
+            name="gsm8k",
+            file="gsm8k_test.jsonl",
+            fields={"question": fields.text, "answer": fields.text_or_number},
+            ask=ask_gsm8k,
+            answer=answer_gsm8k,
+            score=score_gsm8k,
             problems=1319,
             max_new_tokens=256,
             shots_file="gsm8k_train.jsonl",
             check=check_gsm8k,
         ),
         Task(
-            "math",
-            "math500.jsonl",
-            {"prompt": fields.text, "answer": fields.text_or_number},
-            ask_math,
-            lambda example: str(example["answer"]),
-            score_math,
+            name="math",
+            file="math500.jsonl",
+            fields={"prompt": fields.text, "answer": fields.text_or_number},
+            ask=ask_math,
+            answer=lambda example: str(example["answer"]),
+            score=score_math,
             problems=5000,
             max_new_tokens=512,
         ),
         Task(
-            "humaneval",
-            "humaneval.jsonl",
-            dict.fromkeys(("prompt", "entry_point", "test"), fields.text),
-            ask_humaneval,
-            lambda example: str(example["prompt"] + example["canonical_solution"]),
-            score_humaneval,
+            name="humaneval",
+            file="humaneval.jsonl",
+            fields=dict.fromkeys(("prompt", "entry_point", "test"), fields.text),
+            ask=ask_humaneval,
+            answer=lambda example: str(example["prompt"] + example["canonical_solution"]),
+            score=score_humaneval,
             problems=164,
             max_new_tokens=512,
             check=check_humaneval,
             runs_code=True,
         ),
         Task(
-            "mbpp",
-            "mbpp.jsonl",
-            {
+            name="mbpp",
+            file="mbpp.jsonl",
+            fields={
                 **{"text": fields.text, "code": fields.text, "task_id": fields.whole_number},
                 **{"test_setup_code": fields.lines, "test_list": fields.texts},
             },
-            ask_mbpp,
-            answer_mbpp,
-            score_mbpp,
+            ask=ask_mbpp,
+            answer=answer_mbpp,
+            score=score_mbpp,
             problems=500,
             max_new_tokens=256,
             shots_file="mbpp.jsonl",
@@ -218,15 +212,15 @@ TASKS: Mapping[str, Task] = {
             runs_code=True,
         ),
         Task(
-            "mmlu",
-            "mmlu_test.jsonl",
-            {
+            name="mmlu",
+            file="mmlu_test.jsonl",
+            fields={
                 **{"question": fields.text, "choices": fields.texts, "answer": fields.choice},
                 "subject": fields.text,
             },
-            ask_mmlu,
-            answer_mmlu,
-            score_mmlu,
+            ask=ask_mmlu,
+            answer=answer_mmlu,
+            score=score_mmlu,
             problems=14042,
             max_new_tokens=3,
             shots_file="mmlu_dev.jsonl",

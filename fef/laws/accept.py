@@ -76,7 +76,7 @@ def coupled(
     function of the seed and of p alone. A draft is accepted with probability at least (1 - TV) / (1 + TV).
     """
     W, T = draft_BW.shape[1], logp_BTV.shape[1]
-    assert logq_BWV.shape[1] == W, "one law a draft"
+    assert logq_BWV.shape[1] == W, "one law per draft"
     assert max(W, 1) <= T <= W + 1, "one target a draft, and at most one more"
     assert noise.keyed or W == 0, "coupled acceptance needs keyed noise: draft and target must see the same numbers"
     site_BT = dataclasses.replace(site_BT, attempt_B=torch.zeros_like(site_BT.attempt_B))
@@ -172,7 +172,7 @@ def _finish(
 ) -> Accepted:
     """Put the corrected or bonus token behind the accepted drafts."""
     W, T = draft_BW.shape[1], logp_BTV.shape[1]
-    assert logq_BWV.shape[1] == W, "one law a draft"
+    assert logq_BWV.shape[1] == W, "one law per draft"
     assert max(W, 1) <= T <= W + 1, "one target a draft, and at most one more"
     # Only the slot behind the accepted drafts needs its law: [B, 1, V], not [B, W, V].
     next_B1 = accepted_B.clamp_max(T - 1)[:, None]

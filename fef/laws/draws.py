@@ -57,7 +57,7 @@ class Site:
     active_BS: Tensor
 
     def take(self, index_B1: Tensor) -> Site:
-        """The site of one slot a row."""
+        """The site of one slot per row."""
         position_B1 = self.position_BS.gather(1, index_B1)
         return dataclasses.replace(self, position_BS=position_B1, active_BS=self.active_BS.gather(1, index_B1))
 
@@ -75,7 +75,7 @@ class Noise(Protocol):
         ...
 
     def categorical(self, logp_BSV: Tensor, site: Site, purpose: Purpose) -> Tensor:
-        """One token a slot from normalised log probabilities; int64 [B, S]."""
+        """One token per slot from normalised log probabilities; int64 [B, S]."""
         ...
 
     def bernoulli(self, prob_BS: Tensor, site: Site, purpose: Purpose) -> Tensor:
@@ -99,7 +99,7 @@ class KeyedNoise(Noise):
     """
 
     def __init__(self, seed_B: Tensor) -> None:
-        assert seed_B.dim() == 1, "one seed a row"
+        assert seed_B.dim() == 1, "one seed per row"
         assert seed_B.dtype == torch.int64, "seeds are int64"
         self.seed_B = seed_B
 

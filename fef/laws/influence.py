@@ -64,7 +64,7 @@ def total_variation(p: Tensor, q: Tensor) -> Tensor:
 def exact_influence(
     score: Rows, ids_BL: Tensor, slots_BS: Tensor, log_law: Rows, values: int | None = None
 ) -> Influence:
-    """The influence of every slot on every other, by trying values of each: 1 + S K rows a state.
+    """The influence of every slot on every other, by trying values of each: 1 + S K rows per state.
 
     score: ids [R, L] -> logits [R, S, V] at the slots of each row's state. log_law: those logits -> log probabilities.
     Both see whole copies of the batch, one behind the other: row r belongs to state r mod B. slots_BS: masked

@@ -22,7 +22,7 @@ Numbers = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Profile:
-    """nats: f(k) for k = 0 .. L-1 revealed tokens, nats a token. errors: their standard errors; between the k that were
+    """nats: f(k) for k = 0 .. L-1 revealed tokens, nats per token. errors: their standard errors; between the k that were
     measured an upper bound. texts: how many it was measured on."""
 
     nats: tuple[float, ...]
@@ -52,7 +52,7 @@ def estimate_profile(nats_NG: Numbers, revealed: Sequence[int], length: int) -> 
 
 
 def schedule_error(profile: Sequence[float], counts: Sequence[int]) -> float:
-    """Expected KL(joint || sampled law), nats, of revealing `counts` tokens a step. counts must sum to len(profile)."""
+    """Expected KL(joint || sampled law), nats, of revealing `counts` tokens per step. counts must sum to len(profile)."""
     assert sum(counts) == len(profile), "a schedule reveals every token once"
     f = np.asarray(profile, dtype=np.float64)
     starts = np.repeat(np.cumsum([0, *counts[:-1]]), counts)

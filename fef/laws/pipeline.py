@@ -40,23 +40,20 @@ _CUT_ENTRIES = 1 << 22  # float64 numbers held at once while a law is cut
 
 @dataclass(frozen=True)
 class Sampling:
-    """Sampling settings, one a row.
+    """Sampling settings, one per row.
 
-    temperature_B: float64, 0 is greedy. top_p_B: float64 in (0, 1], 1 is off. top_k_B: int64, 0 is off. banned: int64
-    [N], ids that never occur (the mask id, the tail of a padded vocabulary). eos_id: the end-of-sequence id, if
-    there is one. first_cut: which cut comes first. After "top-k" the mass of top-p is measured in what is left, as
-    transformers does by default; "top-p" is measured in the whole law, as in Dream's own decoder.
-    keeps_crossing: top-p keeps the token with which the mass reaches p, as transformers does; else it keeps the most probable
-    tokens whose mass stays within p, at least one, as ReMDM's code does.
+    After "top-k" as the first cut the mass of top-p is measured in what is left, as transformers does by default; "top-p" is
+    measured in the whole law, as in Dream's own decoder. keeps_crossing: top-p keeps the token with which the mass reaches p,
+    as transformers does; else it keeps the most probable tokens whose mass is within p, at least one, as ReMDM's code does.
     """
 
-    temperature_B: Tensor
-    top_p_B: Tensor
-    top_k_B: Tensor
-    banned: Tensor
-    eos_id: int | None = None
-    first_cut: Cut = "top-k"
-    keeps_crossing: bool = True
+    temperature_B: Tensor  # float64, 0 is greedy
+    top_p_B: Tensor  # float64 in (0, 1], 1 is off
+    top_k_B: Tensor  # int64, 0 is off
+    banned: Tensor  # int64 [N], ids that never occur: the mask id, the tail of a padded vocabulary
+    eos_id: int | None = None  # the end-of-sequence id, if there is one
+    first_cut: Cut = "top-k"  # which cut comes first
+    keeps_crossing: bool = True  # does top-p keep the token that reaches p?
 
     # Read from the device once: after that, plain or greedy decoding neither sorts nor waits.
     @cached_property

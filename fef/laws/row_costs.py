@@ -1,6 +1,6 @@
 """What a forward pass of several sequences costs on a device, and how fast speculation in the rows law is at that price.
 
-In the rows law a round runs one sequence a target, so it pays only where many sequences take little longer than one.
+In the rows law a round runs one sequence per target, so it pays only where many sequences take little longer than one.
 """
 
 from __future__ import annotations
@@ -24,18 +24,16 @@ ACCEPTANCE = 0.9
 class RowCosts:
     """A measured table: a plain forward pass of `rows[i]` sequences takes `milliseconds[i]`.
 
-    network, device, dtype: what was measured, and on what. length: positions of each sequence. rows: ascending from 1.
-    acceptance: assumed probability that a draft is accepted given that all before it in its round were. Raises OptionError
-    for a table that is none.
+    Raises OptionError for a table that is none.
     """
 
-    network: str
-    device: str
-    dtype: str
-    length: int
-    rows: tuple[int, ...]
-    milliseconds: tuple[float, ...]
-    acceptance: float = ACCEPTANCE
+    network: str  # its name
+    device: str  # its name
+    dtype: str  # of the weights
+    length: int  # positions of each sequence
+    rows: tuple[int, ...]  # ascending from 1
+    milliseconds: tuple[float, ...]  # of a pass
+    acceptance: float = ACCEPTANCE  # assumed probability that a draft is accepted if all before it in its round were
 
     def __post_init__(self) -> None:
         if not all(isinstance(r, int) for r in self.rows) or self.rows[:1] != (1,):
@@ -84,7 +82,7 @@ class RowsRound:
         return costs.of(self.rows) + (costs.of(self.requests) if self.fresh else 0.0)
 
     def speed(self, costs: RowCosts, acceptance: float | None = None) -> float:
-        """Predicted speed as a multiple of that of one token a pass; by default at the acceptance of the table."""
+        """Predicted speed as a multiple of that of one token per pass; by default at the acceptance of the table."""
         return speedup(
             costs.acceptance if acceptance is None else acceptance,
             self.window,

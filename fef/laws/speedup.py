@@ -11,7 +11,7 @@ __all__ = ["re_predictions", "speedup", "tokens_per_round"]
 def tokens_per_round(acceptance: float | Sequence[float], window: int, *, bonus: bool, first_free: bool) -> float:
     """Expected tokens that a round commits.
 
-    acceptance: probability 1 - TV(p, q) that a draft is accepted given that all before it were, one number or one a
+    acceptance: probability 1 - TV(p, q) that a draft is accepted given that all before it were, one number or one per
     slot of the window. bonus: a fully accepted window yields one more token from the target. first_free: the first
     draft comes from the target law itself and is always accepted (its number is ignored).
 
@@ -51,7 +51,7 @@ def speedup(
     bonus: bool,
     first_free: bool,
 ) -> float:
-    """Expected speed relative to one token a call.
+    """Expected speed relative to one token per call.
 
     draft_cost and verify_cost: what drafting a window and verifying it cost; sequential_cost: one call of the
     one-token decoder; all three in one unit (calls, token-forwards, or measured seconds: a verification of many rows

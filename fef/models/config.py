@@ -32,26 +32,19 @@ OPTIONAL_SIZES = ("kv_heads", "head_dim", "rotary_dim", "block_length")
 
 @dataclass(frozen=True)
 class MixtureConfig:
-    """A mixture-of-experts feed-forward part.
+    """A mixture-of-experts feed-forward part."""
 
-    Each token runs through `per_token` of `experts` experts of width `expert_dim`, and through a shared one of width
-    `shared_dim` if that is not 0. Layers in `dense_layers` have an ordinary feed-forward part instead. `scores` turns
-    router logits into weights; `selection_bias` adds a stored bias where experts are chosen, not where they are
-    weighted; only the best `top_groups` of `groups` equal groups of experts can be chosen (DeepSeek-V3, 2412.19437,
-    2.1.2); `normalize` makes the chosen weights sum to 1 before `scale` multiplies them.
-    """
-
-    experts: int
-    per_token: int
-    expert_dim: int
-    shared_dim: int = 0
-    dense_layers: tuple[int, ...] = ()
-    scores: Scores = "softmax"
-    selection_bias: bool = False
-    groups: int = 1
-    top_groups: int = 1
-    normalize: bool = False
-    scale: float = 1.0
+    experts: int  # that a layer has
+    per_token: int  # experts that each token runs through
+    expert_dim: int  # width of an expert
+    shared_dim: int = 0  # width of an expert that every token runs through; 0: none
+    dense_layers: tuple[int, ...] = ()  # layers with an ordinary feed-forward part instead
+    scores: Scores = "softmax"  # turns router logits into weights
+    selection_bias: bool = False  # a stored bias is added where experts are chosen, not where they are weighted
+    groups: int = 1  # equal groups of experts
+    top_groups: int = 1  # only experts of so many best groups can be chosen (DeepSeek-V3, 2412.19437, 2.1.2)
+    normalize: bool = False  # the chosen weights sum to 1 before they are scaled
+    scale: float = 1.0  # multiplies the weights
 
     def __post_init__(self) -> None:
         for name, least in (("experts", 1), ("per_token", 1), ("expert_dim", 1), ("shared_dim", 0)):
@@ -80,38 +73,32 @@ class MixtureConfig:
 
 @dataclass(frozen=True)
 class TransformerConfig:
-    """Sizes and switches of `Transformer`; the defaults describe a LLaDA-like network.
+    """Sizes and switches of `Transformer`; the defaults describe a LLaDA-like network."""
 
-    `vocab_size` counts every embedding row, the mask id among them. `shift` marks networks whose hidden state at
-    position i-1 predicts position i (Dream). `packed` marks weights trained for the packed attention pattern.
-    `rotary_dim` of the head's dimensions are rotated (all by default). A text ends at `eos_id` or at one of `stop_ids`;
-    only `eos_id` fills what follows. Units: tokens for `max_length` and `block_length`.
-    """
-
-    vocab_size: int
-    dim: int
-    layers: int
-    heads: int
-    mlp_dim: int
-    mask_id: int
-    kv_heads: int | None = None
-    head_dim: int | None = None
-    eos_id: int | None = None
-    stop_ids: tuple[int, ...] = ()
-    answer_id: int | None = None
-    max_length: int = 4096
-    attention: Attention = "bidirectional"
-    block_length: int | None = None
-    packed: bool = False
-    shift: bool = False
-    qkv_bias: bool = False
-    out_bias: bool = False
-    qk_norm: bool = False
-    mixture: MixtureConfig | None = None
-    tied_embeddings: bool = True
-    rope_theta: float = 10_000.0
-    rotary_dim: int | None = None
-    norm_eps: float = 1e-6
+    vocab_size: int  # embedding rows, the mask id among them
+    dim: int  # width
+    layers: int  # blocks
+    heads: int  # of queries
+    mlp_dim: int  # width of the feed-forward part
+    mask_id: int  # the id of what is to be drawn
+    kv_heads: int | None = None  # of keys and values; None: as many as of queries
+    head_dim: int | None = None  # None: dim / heads
+    eos_id: int | None = None  # ends a text, and fills what follows
+    stop_ids: tuple[int, ...] = ()  # these end a text, too
+    answer_id: int | None = None  # stands between prompt and answer, if there is one
+    max_length: int = 4096  # tokens
+    attention: Attention = "bidirectional"  # who sees whom
+    block_length: int | None = None  # tokens per block of block-causal attention
+    packed: bool = False  # were the weights trained for the packed attention pattern?
+    shift: bool = False  # does the state at position i-1 predict position i (Dream)?
+    qkv_bias: bool = False  # biases of queries, keys and values
+    out_bias: bool = False  # bias behind attention
+    qk_norm: bool = False  # norms of queries and keys
+    mixture: MixtureConfig | None = None  # None: ordinary feed-forward parts
+    tied_embeddings: bool = True  # the head is the embedding
+    rope_theta: float = 10_000.0  # base of the rotation
+    rotary_dim: int | None = None  # dimensions of a head that are rotated; None: all
+    norm_eps: float = 1e-6  # of RMSNorm
 
     def __post_init__(self) -> None:
         for name, most in SIZES.items():

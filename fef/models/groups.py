@@ -15,20 +15,15 @@ __all__ = ["Groups", "lay_out"]
 
 @dataclass(frozen=True)
 class Groups:
-    """Who computes what where.
+    """Who computes what where."""
 
-    owner_B and sequence_R: the owner of each sequence, and the sequence of each row. row_BN and index_BN: the row and the
-    canvas position of each token; real_BN: False behind the last one. source_RL: the row whose token stands for a position of
-    row r, -1 where its cached key does. column_RL: where that token is in the sequence, -1 likewise.
-    """
-
-    owner_B: Tensor
-    sequence_R: Tensor
-    row_BN: Tensor
-    index_BN: Tensor
-    real_BN: Tensor
-    source_RL: Tensor
-    column_RL: Tensor
+    owner_B: Tensor  # the owner of each sequence
+    sequence_R: Tensor  # the sequence of each row
+    row_BN: Tensor  # the row of each token
+    index_BN: Tensor  # its canvas position
+    real_BN: Tensor  # False behind the last token
+    source_RL: Tensor  # the row whose token stands for a position of row r, -1 where its cached key does
+    column_RL: Tensor  # where that token is in the sequence, -1 likewise
 
     def visible(self, plain_BNL: Tensor) -> Tensor:
         """The attention pattern, bool [B, N, L + N]; plain_BNL: which canvas positions each token sees in a plain pass."""
@@ -56,4 +51,12 @@ def lay_out(fresh_RL: Tensor, owner_R: Tensor, source_RL: Tensor | None = None) 
     index_BN, real_BN = torch.zeros_like(row_BN), torch.zeros_like(row_BN, dtype=torch.bool)
     row_BN[sequence_K, column_K], index_BN[sequence_K, column_K], real_BN[sequence_K, column_K] = row_K, index_K, True
     source_column_RL = column_RL.gather(0, source_RL.clamp(min=0)).masked_fill(~fresh_RL, -1)
-    return Groups(owner_B, sequence_R, row_BN, index_BN, real_BN, source_RL, source_column_RL)
+    return Groups(
+        owner_B=owner_B,
+        sequence_R=sequence_R,
+        row_BN=row_BN,
+        index_BN=index_BN,
+        real_BN=real_BN,
+        source_RL=source_RL,
+        column_RL=source_column_RL,
+    )

@@ -1,4 +1,4 @@
-"""Weight-only quantization of the dense matrices of a network: int8 or float8, one scale an output row.
+"""Weight-only quantization of the dense matrices of a network: int8 or float8, one scale per output row.
 
 Activations keep the dtype that the network was loaded in; embedding, head, norms, biases and everything inside a mixture of
 experts stay as they are. torchao does the same with tensor subclasses; here the numbers and scales are plain tensors of a

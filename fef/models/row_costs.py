@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -12,8 +11,9 @@ from statistics import median
 import torch
 from torch import Tensor
 
-from fef.errors import InputError, OptionError
+from fef.errors import OptionError
 from fef.laws.row_costs import ACCEPTANCE, RowCosts
+from fef.models.costs import Costs, PassCost, check_conditions, costs_json, no_costs, read_costs
 from fef.models.device import device_name
 from fef.models.transformer import Transformer
 
@@ -41,9 +41,17 @@ def measure_row_costs(
         raise OptionError(f"length={length!r} is not allowed: {network.name} takes canvases of 1 to {most} positions.")
     if repeats < 1:
         raise OptionError(f"repeats={repeats!r} measures nothing; give at least 1.")
-    dtype = str(network.embed.weight.dtype).removeprefix("torch.")
-    where = (network.name, device_name(network.device), dtype, length)
-    RowCosts(*where, tuple(rows), (1.0,) * len(rows), acceptance)  # refuses what is wrong before it takes time
+
+    def table(milliseconds: Sequence[float]) -> RowCosts:
+        return RowCosts(
+            **conditions_of(network),
+            length=length,
+            rows=tuple(rows[: len(milliseconds)]),
+            milliseconds=tuple(milliseconds),
+            acceptance=acceptance,
+        )
+
+    table((1.0,) * len(rows))  # refuses what is wrong before it takes time
     ids_RL = torch.randint(network.vocab_size, (max(rows), length), generator=torch.Generator().manual_seed(0))
     ids_RL = ids_RL.to(network.device)
     found: list[float] = []
@@ -55,7 +63,7 @@ def measure_row_costs(
             if not found:
                 raise
             break
-    return RowCosts(*where, tuple(rows[: len(found)]), tuple(found), acceptance)
+    return table(found)
 
 
 @torch.no_grad()
@@ -73,8 +81,10 @@ def wait_for(device: torch.device) -> None:
 
 
 def row_costs_json(costs: RowCosts) -> str:
-    """The text of a table's file."""
-    return json.dumps(asdict(costs)) + "\n"
+    """The text of a table's file (see `fef.models.costs`)."""
+    conditions = {name: value for name, value in asdict(costs).items() if name not in ("rows", "milliseconds")}
+    passes = [PassCost(rows, ms / 1000) for rows, ms in zip(costs.rows, costs.milliseconds, strict=True)]
+    return costs_json(Costs("rows", conditions, passes))
 
 
 def save_row_costs(costs: RowCosts, file: Path) -> None:
@@ -83,26 +93,22 @@ def save_row_costs(costs: RowCosts, file: Path) -> None:
 
 def load_row_costs(file: Path, network: Transformer) -> RowCosts:
     """The table in a file. Raises InputError for a file that holds none, or one of another network, device or dtype."""
+    found = read_costs(file, "rows")
+    rows = tuple(cost.rows for cost in found.passes)
+    milliseconds = tuple(round(1000 * cost.seconds, 9) for cost in found.passes)  # as they were before the division
     try:
-        value = json.loads(file.read_text("utf-8"))
-        costs = RowCosts(**value | {name: tuple(value[name]) for name in ("rows", "milliseconds")})
-    except OSError as error:
-        raise InputError(f"Cannot read {file}: {error.strerror}. `fef generate --costs FILE` makes one.") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{file} holds no row costs ({error}). Delete it, and `fef generate --costs FILE` measures anew."
-        ) from error
+        costs = RowCosts(**found.conditions, rows=rows, milliseconds=milliseconds)
+    except (OptionError, TypeError) as error:
+        raise no_costs(file, "rows", error) from error
     check_row_costs(costs, network, f"The row costs in {file}")
     return costs
 
 
 def check_row_costs(costs: RowCosts, network: Transformer, what: str = "The row costs") -> None:
     """Raise InputError, naming the table as `what`, if it is of another network, device or dtype."""
+    check_conditions(vars(costs), conditions_of(network), "rows", what)
+
+
+def conditions_of(network: Transformer) -> dict[str, str]:
     dtype = str(network.embed.weight.dtype).removeprefix("torch.")
-    given = (costs.network, costs.device, costs.dtype)
-    wanted = (network.name, device_name(network.device), dtype)
-    if given != wanted:
-        raise InputError(
-            f"{what} are of {' / '.join(given)}; this is {' / '.join(wanted)} (network / device / dtype). Give another "
-            "file, or measure anew with measure_row_costs or `fef generate --costs NEW_FILE`."
-        )
+    return {"network": network.name, "device": device_name(network.device), "dtype": dtype}

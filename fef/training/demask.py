@@ -27,22 +27,21 @@ BATCH = 64  # states measured together
 
 @dataclass(frozen=True)
 class HeadOptions:
-    """Settings. states: measured for the fit. sources, draws: probed slots a state, and values of each. slots: targets a
-    state. under_weight: weight of squared under-predictions relative to over-predictions, which break the bound."""
+    """Settings of a fit."""
 
-    states: int = 1920
-    sources: int = 6
-    draws: int = 2
-    slots: int = 64
-    canvas_length: int = 128
-    steps: int = 600
-    batch_size: int = 32
-    lr: float = 3e-3
-    weight_decay: float = 0.01
-    under_weight: float = 4.0
-    width: int = 256
-    rank: int = 64
-    seed: int = 0
+    states: int = 1920  # measured for the fit
+    sources: int = 6  # probed slots per state
+    draws: int = 2  # values per probed slot
+    slots: int = 64  # targets per state
+    canvas_length: int = 128  # tokens
+    steps: int = 600  # of the optimizer
+    batch_size: int = 32  # states per step
+    lr: float = 3e-3  # per step
+    weight_decay: float = 0.01  # of AdamW
+    under_weight: float = 4.0  # of squared under-predictions, which break the bound, relative to over-predictions
+    width: int = 256  # of the head
+    rank: int = 64  # of its products
+    seed: int = 0  # draws states, values and batches
 
     def __post_init__(self) -> None:
         for name in ("states", "sources", "draws", "slots", "canvas_length", "steps", "batch_size", "width", "rank"):

@@ -31,16 +31,15 @@ TOLERANCE = 1e-4  # float32 laws differ by less between batch shapes
 
 @dataclass(frozen=True)
 class ReportOptions:
-    """states: held-out states. slots: probed slots a state, at least 3. values: the most probable values tried of each. tau:
-    the budget of the sets called allowed. tables: random laws for the share of sub-additive ones."""
+    """Settings of a report."""
 
-    states: int = 100
-    slots: int = 12
-    values: int = 8
-    tau: float = 0.1
-    tables: int = 300
-    canvas_length: int = 128
-    seed: int = 0
+    states: int = 100  # held-out states
+    slots: int = 12  # probed slots per state, at least 3
+    values: int = 8  # the most probable values tried at each
+    tau: float = 0.1  # the budget of the sets called allowed
+    tables: int = 300  # random laws for the share of sub-additive ones
+    canvas_length: int = 128  # tokens
+    seed: int = 0  # draws states and laws
 
 
 @torch.no_grad()

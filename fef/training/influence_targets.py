@@ -60,7 +60,12 @@ class Teacher:
     def law(self, logits_RSV: Tensor) -> Tensor:
         """Log probabilities, float64 [R, S, V]."""
         ones_R = torch.ones(len(logits_RSV), dtype=torch.float64, device=logits_RSV.device)
-        return log_law(logits_RSV, Sampling(ones_R * self.temperature, ones_R, ones_R.long() * 0, self.banned))
+        return log_law(
+            logits_RSV,
+            Sampling(
+                temperature_B=ones_R * self.temperature, top_p_B=ones_R, top_k_B=ones_R.long() * 0, banned=self.banned
+            ),
+        )
 
     def score(self, states: States) -> Callable[[Tensor], Tensor]:
         """Logits at the states' slots, for whole copies of the batch (`fef.laws.influence`)."""
@@ -121,7 +126,7 @@ def sampled_influence(
 ) -> Targets:
     """Unbiased influence of the first `sources` slots, by `draws` values of each from its own law (2604.02560, stage 1).
 
-    Total variations are between whole marginals. Equal draws share a row: 1 to 1 + X K rows a state.
+    Total variations are between whole marginals. Equal draws share a row: 1 to 1 + X K rows per state.
     """
     hidden_BSD = teacher.model.hidden_at(states.ids_BL, states.at_BS, states.lengths_B)
     p_BSV = teacher.law(teacher.model.logits(hidden_BSD)).exp()

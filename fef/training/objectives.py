@@ -1,6 +1,6 @@
 """Training losses: masked diffusion, its position-conditioned forms, the packed streams, and a causal mode.
 
-All are cross-entropies in nats a token, averaged over rows. Shapes: B rows, L canvas length, M slots, V vocabulary.
+All are cross-entropies in nats per token, averaged over rows. Shapes: B rows, L canvas length, M slots, V vocabulary.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Form = Literal["strict", "cheap"]
 
 @dataclass
 class Losses:
-    """Context (masked diffusion), target (packed law) and draft losses; nats a token."""
+    """Context (masked diffusion), target (packed law) and draft losses; nats per token."""
 
     context: Tensor
     target: Tensor
@@ -33,7 +33,7 @@ class Losses:
 def diffusion_loss(
     model: Transformer, canvases: Canvases, masked_BL: Tensor, form: Form = "cheap", padding_weight: float = 1.0
 ) -> Tensor:
-    """Cross-entropy of the clean tokens at masked positions, mean a row.
+    """Cross-entropy of the clean tokens at masked positions, mean per row.
 
     padding_weight: weight of the end tokens behind the first one, which are most of a short answer's canvas and teach
     little.

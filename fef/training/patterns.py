@@ -70,7 +70,7 @@ def mask_canvases(
 def decoding_masks(canvases: Canvases, eos_id: int, generator: torch.Generator) -> Tensor:
     """Masked positions [B, L] of canvases as decoders leave them: clean before a front, masked behind a block.
 
-    Inside the block each token is masked with one probability, uniform a row. A third of the rows has no block (left
+    Inside the block each token is masked with one probability, uniform per row. A third of the rows has no block (left
     to right), a third a block of up to half the canvas (blocks), a third one block that is the whole response (random
     order). The front is uniform over the text, and masked.
     """
@@ -106,7 +106,7 @@ def packed_slots(
     """Left-to-right slots for the packed objective: the masked positions up to the first end token.
 
     Masked positions behind it get ranks too (they are context masks ranked later) but no slot. Draft groups are runs of
-    ranks whose length is drawn a row from `group_sizes`, with a random offset.
+    ranks whose length is drawn per row from `group_sizes`, with a random offset.
     """
     device, (B, L) = masked_BL.device, masked_BL.shape
     rank_BL = torch.where(masked_BL, masked_BL.long().cumsum(1) - 1, REVEALED)

@@ -34,34 +34,34 @@ LOG = "losses.jsonl"
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """Settings of a run. Lengths in tokens, learning rates per step, `*_share` and `*_weight` are fractions."""
+    """Settings of a run. Shares and weights are fractions."""
 
-    steps: int = 1000
-    batch_size: int = 64
-    canvas_length: int = 128
-    schedule: Literal["linear", "cosine"] = "linear"
-    form: Form = "cheap"
-    pattern_shares: tuple[float, float, float] = (0.35, 0.35, 0.3)
-    full_share: float = 0.4
-    infill_share: float = 0.1
-    context_weight: float = 1.0
-    target_weight: float = 1.0
-    draft_weight: float = 0.5
-    padding_weight: float = 0.1
-    causal_weight: float = 0.0
-    packed_count: int = 104
-    group_sizes: tuple[int, ...] = (8, 16, 32)
-    muon_lr: float = 0.02
-    adam_lr: float = 3e-3
-    weight_decay: float = 0.01
-    warmup: int = 100
-    decay_share: float = 0.7
-    seed: int = 0
-    save_every: int = 1000
-    save_seconds: float = 600.0
-    log_every: int = 50
-    compile: bool = False
-    seconds: float = field(default=math.inf)
+    steps: int = 1000  # of the optimizer, in all
+    batch_size: int = 64  # canvases per step
+    canvas_length: int = 128  # tokens of an answer's canvas
+    schedule: Literal["linear", "cosine"] = "linear"  # of the noise
+    form: Form = "cheap"  # of the objective (see `diffusion_loss`)
+    pattern_shares: tuple[float, float, float] = (0.35, 0.35, 0.3)  # of noisy, prefix and full rows (`mask_canvases`)
+    full_share: float = 0.4  # of rows whose canvas has all its length
+    infill_share: float = 0.1  # of rows with a suffix behind the canvas
+    context_weight: float = 1.0  # of the masked-diffusion loss
+    target_weight: float = 1.0  # of the loss of the packed law
+    draft_weight: float = 0.5  # of the loss of drafts
+    padding_weight: float = 0.1  # of end tokens behind the first one
+    causal_weight: float = 0.0  # of an order-causal objective; 0: none
+    packed_count: int = 104  # slots of a packed pass
+    group_sizes: tuple[int, ...] = (8, 16, 32)  # of drafts, one drawn per row
+    muon_lr: float = 0.02  # learning rate of the matrices
+    adam_lr: float = 3e-3  # learning rate of everything else
+    weight_decay: float = 0.01  # of the matrices
+    warmup: int = 100  # steps of rising learning rate
+    decay_share: float = 0.7  # of the steps, in which it falls
+    seed: int = 0  # draws batches and masks
+    save_every: int = 1000  # steps between checkpoints
+    save_seconds: float = 600.0  # save also when the last checkpoint is so old
+    log_every: int = 50  # steps between rows of the loss log
+    compile: bool = False  # compile the blocks first
+    seconds: float = field(default=math.inf)  # stop, saved, after this time
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "canvas_length", "save_every", "log_every", "packed_count"):

@@ -140,7 +140,13 @@ def within_promise(setting: Setting, sets: Collection[Committed], name: str) -> 
         f"largest error {promise.measure(worst):.3g} against {promise.limit(options, len(worst.slots)):.3g}; "
         f"{len(sets)} sets, {len(broken)} beyond the bound, {len(failures)} of them where it is claimed"
     )
-    return Measured(name, "sets", not failures and modes, worst.tv(), note=note + ("" if modes else "; modes differ"))
+    return Measured(
+        subject=name,
+        how="sets",
+        passed=not failures and modes,
+        distance=worst.tv(),
+        note=note + ("" if modes else "; modes differ"),
+    )
 
 
 def schedule_errors(setting: Setting, effort: Effort) -> Iterator[Measured]:
@@ -161,7 +167,7 @@ def schedule_errors(setting: Setting, effort: Effort) -> Iterator[Measured]:
             for start, count in zip(itertools.accumulate([0, *counts[:-1]]), counts, strict=True)
             for n in range(count)
         )
-        note = f"mean KL {found:.4f} nats over orders against {promised:.4f} by the profile; {counts} tokens a step"
+        note = f"mean KL {found:.4f} nats over orders against {promised:.4f} by the profile; {counts} tokens per step"
         yield Measured(f"consistent, power {power:g}", "integration", abs(found - promised) < ROUNDING, note=note)
 
 

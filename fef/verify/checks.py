@@ -57,7 +57,9 @@ def none(setting: Setting, effort: Effort) -> Iterator[Measured]:
         found = [canvases_against_base(setting, name, effort) for name in setting.subjects]
         different, total = map(sum, zip(*found, strict=True))
         note = f"{different} of {total} texts differ"
-        yield Measured("all", "texts", different > CAUGHT * total, different / total, note=note)
+        yield Measured(
+            subject="all", how="texts", passed=different > CAUGHT * total, distance=different / total, note=note
+        )
     else:
         laws = [law_against_chain(setting, subject(name, setting.length), effort) for name in setting.subjects]
         worst = max(laws, key=lambda m: m.distance or 0.0)
@@ -82,11 +84,18 @@ def law_against_chain(setting: Setting, on: Subject, effort: Effort) -> Measured
     expected = setting.declared_law(on)
     if setting.by == "integration":
         found = distance(setting.integrated_law(on), expected)
-        return Measured(on.name, "integration", found < EXACT, found)
+        return Measured(subject=on.name, how="integration", passed=found < EXACT, distance=found)
     texts = setting.texts(on.denoiser, on.rows(effort.samples))
     p_value = g_test(texts, expected)
     found, interval = witnessed_distance(texts, expected)
-    return Measured(on.name, f"{effort.samples:,} samples", p_value > LIKELY, found, interval, p_value)
+    return Measured(
+        subject=on.name,
+        how=f"{effort.samples:,} samples",
+        passed=p_value > LIKELY,
+        distance=found,
+        interval=interval,
+        p_value=p_value,
+    )
 
 
 def canvases_against_base(setting: Setting, name: Name, effort: Effort) -> tuple[int, int]:
@@ -106,7 +115,7 @@ def same_text(setting: Setting) -> Iterator[Measured]:
     if setting.same_as is None:
         return
     method, options = setting.same_as
-    other = Setting(method, options, setting.temperature, setting.top_p)
+    other = Setting(method=method, options=options, temperature=setting.temperature, top_p=setting.top_p)
     for on in (subject(name, setting.length) for name in setting.subjects):
         texts, others = (s.texts(on.denoiser, on.rows(1000)) for s in (setting, other))
         different = int((texts != others).any(1).sum())
@@ -146,7 +155,14 @@ def oracle(setting: Setting, effort: Effort, *, exact: bool) -> Iterator[Measure
         excess, interval, p_value = excess_ngram_error(texts, markov, n)
         passed = p_value > LIKELY if exact else p_value < LIKELY
         name = f"Markov {ORACLE_TOKENS}^{ORACLE_LENGTH}, {n}-grams"
-        yield Measured(name, f"{len(texts):,} samples", passed, excess, interval, p_value)
+        yield Measured(
+            subject=name,
+            how=f"{len(texts):,} samples",
+            passed=passed,
+            distance=excess,
+            interval=interval,
+            p_value=p_value,
+        )
 
 
 @cache

@@ -13,12 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fef.api import make_sampling
 from fef.decoders import make_plan
-from fef.decoding.canvas import Canvas
+from fef.decoding.inputs import read_settings
 from fef.decoding.loop import decode_requests
 from fef.decoding.network import Network
-from fef.decoding.requests import Requests
+from fef.decoding.requests import request_rows
 from fef.laws.draws import Noise, Purpose, Site
 from fef.laws.integrate import enumerate_outcomes, merge
 from fef.verify.reference import Law, mixed
@@ -40,10 +39,10 @@ def decode_with(
     """Fill the masks of `ids_NL` with the decisions of `noise`; int64 [N, L]."""
     network = Network(denoiser)
     plan = make_plan(method, options, network)
-    canvas = Canvas.start(ids_NL, ids_NL == network.mask_id, ids_NL, None)
-    sampling = make_sampling(network, temperature, top_p, 0, [], None, len(ids_NL), ids_NL.device)
-    decode_requests(network, plan, Requests.start(canvas, noise, sampling))
-    return canvas.ids_BL
+    settings = read_settings(temperature, top_p, 0)
+    requests = request_rows(network, plan, ids_NL, ids_NL == network.mask_id, settings, noise=noise)
+    decode_requests(network, plan, requests)
+    return requests.canvas.ids_BL
 
 
 def law_of_decode(

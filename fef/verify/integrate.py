@@ -13,21 +13,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fef.api import make_sampling
 from fef.decoders import make_plan
 from fef.decoding.canvas import Canvas
+from fef.decoding.inputs import read_settings
 from fef.decoding.loop import decode_pass
 from fef.decoding.network import Network
 from fef.decoding.order import block_mask, block_numbers
 from fef.decoding.remask import first_noise, remask
-from fef.decoding.requests import Requests
+from fef.decoding.requests import Requests, request_rows
 from fef.laws.draws import Noise
 from fef.laws.integrate import enumerate_outcomes, merge
 from fef.laws.noise import Schedule
-from fef.laws.pipeline import Sampling
 
 State = tuple[tuple[int, ...], tuple[bool, ...], tuple[int, ...]]  # ids, pending, noisy
-Step = Callable[[Canvas, Noise, Sampling], None]
+Step = Callable[[Requests], None]
 
 
 def integrated_law(
@@ -55,7 +54,15 @@ def integrated_law(
     for i, v in (prompt or {}).items():
         start_L[i], open_L[i] = v, False
     rank_L = torch.tensor(rank if rank is not None else range(length))
-    numbers = block_numbers(fresh_canvas(start_L[None], open_L, rank_L, open_L[None]), plan.block_length)
+    settings = read_settings(temperature, top_p, 0)
+
+    def rows_in(ids_NL: Tensor, noise: Noise | None = None) -> Requests:
+        open_NL = open_L.expand_as(ids_NL)
+        requests = request_rows(network, plan, ids_NL, open_NL, settings, noise=noise, eos_id=eos_id)
+        requests.canvas.rank_BL = rank_L.expand_as(ids_NL)
+        return requests
+
+    numbers = block_numbers(rows_in(start_L[None]).canvas, plan.block_length)
 
     def after(law: dict[State, float], step: Step) -> dict[State, float]:
         states = list(law)
@@ -64,10 +71,10 @@ def integrated_law(
         noisy_NL = torch.tensor([s[2] for s in states])
 
         def run(noise: Noise, rows: Tensor) -> Tensor:
-            canvas = fresh_canvas(ids_NL[rows], open_L, rank_L, pending_NL[rows])
-            canvas.noisy_BL = noisy_NL[rows].clone()
-            sampling = make_sampling(network, temperature, top_p, 0, [], eos_id, len(rows), torch.device("cpu"))
-            step(canvas, wrap(noise), sampling)
+            requests = rows_in(ids_NL[rows], wrap(noise))
+            canvas = requests.canvas
+            canvas.pending_BL, canvas.noisy_BL = pending_NL[rows].clone(), noisy_NL[rows].clone()
+            step(requests)
             return torch.cat([canvas.ids_BL, canvas.pending_BL.long(), canvas.noisy_BL], 1)
 
         found = enumerate_outcomes(run, len(states))
@@ -84,23 +91,25 @@ def integrated_law(
         def inside(canvas: Canvas, block: int = block) -> Tensor:
             return block_mask(canvas, numbers.expand_as(canvas.ids_BL), block)
 
-        law = after(law, lambda c, noise, _s: first_noise(c, inside(c), process, noise))
+        law = after(law, lambda r: first_noise(r.canvas, inside(r.canvas), process, r.noise))
         for k in range(plan.steps, 0, -1):
 
-            def draw(canvas: Canvas, noise: Noise, sampling: Sampling, k: int = k, block: int = block) -> None:
+            def draw(requests: Requests, k: int = k, block: int = block) -> None:
+                canvas = requests.canvas
                 hidden_BL = canvas.pending_BL & inside(canvas)
-                decode_pass(network, plan, Requests.start(canvas, noise, sampling), k, block)
+                decode_pass(network, plan, requests, k, block)
                 canvas.pending_BL |= hidden_BL  # tells `hide` what was drawn
 
-            def hide(canvas: Canvas, noise: Noise, _sampling: Sampling, k: int = k) -> None:
+            def hide(requests: Requests, k: int = k) -> None:
+                canvas = requests.canvas
                 hidden_BL = canvas.pending_BL & inside(canvas)
                 canvas.pending_BL &= ~hidden_BL
                 if k > 1:
-                    remask(canvas, hidden_BL, inside(canvas), plan, process, noise, k)
+                    remask(canvas, hidden_BL, inside(canvas), plan, process, requests.noise, k)
 
-            def both(canvas: Canvas, noise: Noise, sampling: Sampling, draw=draw, hide=hide) -> None:  # type: ignore[no-untyped-def]
-                draw(canvas, noise, sampling)
-                hide(canvas, noise, sampling)
+            def both(requests: Requests, draw: Step = draw, hide: Step = hide) -> None:
+                draw(requests)
+                hide(requests)
 
             # merging in between drops the confidences, which only ranking needs
             law = after(law, both) if plan.remask == "low-confidence" else after(after(law, draw), hide)
@@ -109,10 +118,3 @@ def integrated_law(
         assert not any(pending), "every slot is filled"
         result[ids] += weight
     return result
-
-
-def fresh_canvas(ids_BL: Tensor, open_L: Tensor, rank_L: Tensor, pending_BL: Tensor) -> Canvas:
-    open_BL = open_L.expand_as(ids_BL)
-    canvas = Canvas.start(ids_BL, open_BL, rank_L.expand_as(ids_BL), None)
-    canvas.pending_BL = pending_BL.clone()
-    return canvas

@@ -92,21 +92,15 @@ def sharpened(temperature: float = 1.0, top_p: float = 1.0) -> Pipeline:
 
 @dataclass(frozen=True)
 class Chain:
-    """Which chain law is meant.
+    """Which chain law is meant."""
 
-    select: the order rule, given the pipeline (None: left to right). drawn: the order is drawn evenly before any token, in
-    each block. passes: denoising passes; eta: the share of the largest rate at which ReMDM hides revealed tokens between
-    them. block_length: blocks of open slots, from the left. contrast: position contrast of the logits. packed: the
-    conditionals of the packed attention pattern.
-    """
-
-    select: Callable[[Pipeline], Select] | None = None
-    drawn: bool = False
-    passes: int = 1
-    eta: float = 0.0
-    block_length: int | None = None
-    contrast: float = 0.0
-    packed: bool = False
+    select: Callable[[Pipeline], Select] | None = None  # the order rule, given the pipeline; None: left to right
+    drawn: bool = False  # the order is drawn evenly before any token, in each block
+    passes: int = 1  # denoising passes
+    eta: float = 0.0  # share of the largest rate at which ReMDM hides revealed tokens between them
+    block_length: int | None = None  # blocks of open slots, from the left
+    contrast: float = 0.0  # position contrast of the logits
+    packed: bool = False  # the conditionals of the packed attention pattern
 
 
 def chain_law(table: Table, chain: Chain, pipeline: Pipeline, start: State | None = None) -> Law:
@@ -187,7 +181,7 @@ def filled(
 ) -> Law:
     """Fill the masked slots of `within`, step by step: those that `select` names, independently of each other.
 
-    With one slot a step this is the chain law of the order that `select` stands for, else a product law.
+    With one slot per step this is the chain law of the order that `select` stands for, else a product law.
     """
     among = set(open_) or set(range(table.length))
     done: Law = defaultdict(float)
@@ -257,7 +251,7 @@ def denoised(
     select: Select | None = None,
     eta: float = 0.0,
 ) -> Law:
-    """T passes a block, linear schedule: tokens are hidden between passes as `hiding` says."""
+    """T passes per block, linear schedule: tokens are hidden between passes as `hiding` says."""
     open_ = [i for block in blocks for i in block]
     law: Law = {start: 1.0}
     for block in blocks:

@@ -40,17 +40,16 @@ SLOW = Effort(samples=200_000, oracle_texts=4_000, denoisers=20)
 
 @dataclass(frozen=True)
 class Measured:
-    """One measurement of a setting. distance: total variation. interval: its 95 % interval, if it comes from samples.
-    made: could it be made?"""
+    """One measurement of a setting."""
 
-    subject: str
-    how: str
-    passed: bool
-    distance: float | None = None
-    interval: Interval | None = None
-    p_value: float | None = None
-    note: str = ""
-    made: bool = True
+    subject: str  # on which denoiser
+    how: str  # it was measured
+    passed: bool  # does it agree with the certificate?
+    distance: float | None = None  # total variation
+    interval: Interval | None = None  # its 95 % interval, if it comes from samples
+    p_value: float | None = None  # of a test, if there was one
+    note: str = ""  # for the report
+    made: bool = True  # could it be made?
 
     @staticmethod
     def failed(error: Exception) -> Measured:
@@ -109,26 +108,21 @@ def random_subject(name: Name, length: int, seed: int) -> Subject:
 
 @dataclass(frozen=True)
 class Setting:
-    """A method with its options, and the chain law that it is measured against.
+    """A method with its options, and the chain law that it is measured against."""
 
-    length: of the tables. subjects: names of the denoisers. by: how its law is found. same_as: a method with options that
-    must give the same text for the same seed. oracle: measure n-grams on the hidden Markov oracle, too. declared: what a
-    false certificate would say, in place of the true one. wrap: put around the noise, to break the decoder.
-    """
-
-    method: str
-    options: Mapping[str, Any] = field(default_factory=dict)
-    temperature: float = 1.0
-    top_p: float = 1.0
-    chain: Chain = field(default_factory=Chain)
-    length: int = 4
-    subjects: tuple[Name, ...] = ("consistent", "inconsistent", "network")
-    by: Literal["integration", "samples"] = "integration"
-    same_as: Other | None = None
-    oracle: bool = False
-    slow: bool = False
-    declared: Kind | None = None
-    wrap: Wrapper | None = None
+    method: str  # its name
+    options: Mapping[str, Any] = field(default_factory=dict)  # of the method
+    temperature: float = 1.0  # 0: greedy
+    top_p: float = 1.0  # 1: off
+    chain: Chain = field(default_factory=Chain)  # the law
+    length: int = 4  # of the tables
+    subjects: tuple[Name, ...] = ("consistent", "inconsistent", "network")  # names of the denoisers
+    by: Literal["integration", "samples"] = "integration"  # how its law is found
+    same_as: Other | None = None  # a method with options that must give the same text for the same seed
+    oracle: bool = False  # measure n-grams on the hidden Markov oracle, too
+    slow: bool = False  # left out of quick runs
+    declared: Kind | None = None  # what a false certificate would say, in place of the true one
+    wrap: Wrapper | None = None  # put around the noise, to break the decoder
 
     @property
     def words(self) -> str:

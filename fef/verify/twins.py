@@ -118,7 +118,7 @@ TWINS: tuple[Twin, ...] = (
     Twin("coarse noise", Setting("sequential", by="samples", subjects=TABLES, declared="chain"), coarse_noise),
     Twin("seeds by place in the batch", Setting("sequential", subjects=(), declared="chain"), seeds_by_place),
     Twin(
-        "several tokens a step called greedy",
+        "several tokens per step called greedy",
         Setting("low-confidence", {"tokens_per_step": 2}, temperature=0, chain=CONFIDENCE, declared="greedy"),
     ),
     Twin(

@@ -51,7 +51,7 @@ def test_the_prediction_is_what_a_simulation_of_full_windows_measures():
     count = AcceptanceCounter()
     count(round_of([4] * rounds, kept.tolist(), window=4, bonus=False))
     committed = (kept + 1).clamp_max(4).double().mean()
-    # two calls a round; sequential takes one call a token
+    # two calls per round; sequential takes one call per token
     assert count.result().predicted(2.0, 1.0) == pytest.approx(float(committed) / 2, rel=1e-9)
     in_two_passes = replace(count.result(), passes=2).predicted(2.0, 1.0)
     assert in_two_passes == pytest.approx(float(committed) / 2 / 1.5, rel=1e-9)

@@ -23,7 +23,7 @@ def test_the_fit_is_the_least_squares_of_an_independent_formula():
 
 
 def test_other_readings_of_the_paper_fit_far_worse(monkeypatch):
-    """One call a round in place of two fits more than 2.5 times worse."""
+    """One call per round in place of two fits more than 2.5 times worse."""
     best = deviation(fitted_acceptance())
     halved = tuple(Setting(s.window, s.steps, s.reported / 2) for s in REPORTED)
     monkeypatch.setattr("fef.bench.predict.REPORTED", halved)

@@ -69,7 +69,7 @@ def test_rows_against_sequential(record):
     assert sequential.predicted_pass_speedup is None and not sequential.below_prediction
     assert fef.difference == 0 and fef.difference_low < 0 < fef.difference_high
     assert (fef.calls_ratio, fef.rows_ratio, fef.token_forwards_ratio) == (0.5, 0.5, 1)
-    # 12 calls, 8 rounds: 1.5 calls a round; 1 + 8/9 tokens without a bonus; sequential takes 1 call a token
+    # 12 calls, 8 rounds: 1.5 calls per round; 1 + 8/9 tokens without a bonus; sequential takes 1 call per token
     assert fef.predicted_pass_speedup == pytest.approx((1 + 8 / 9) / 1.5)
     assert fef.pass_speedup == 2 and not fef.below_prediction
     assert replace(fef, pass_speedup=1.2).below_prediction

@@ -32,8 +32,9 @@ def test_a_missing_file_is_measured_and_written(fef_cli, tiny, tmp_path):
     assert result.exit_code == 0
     assert f"wrote {file}" in result.stderr
     found = json.loads(file.read_text())
-    assert (found["network"], found["dtype"], found["rows"][0]) == ("tiny", "float32", 1)
-    assert found["length"] == len(fef.load(str(tiny), device="cpu").canvas("Tom", 12, "")[0])
+    asked = found["conditions"]
+    assert (asked["network"], asked["dtype"], found["passes"][0]["rows"]) == ("tiny", "float32", 1)
+    assert asked["length"] == len(fef.load(str(tiny), device="cpu").canvas("Tom", 12, "")[0])
     again = run(fef_cli, tiny, "--costs", file, "--force")
     assert again.stdout == result.stdout
     assert "wrote" not in again.stderr
@@ -42,7 +43,7 @@ def test_a_missing_file_is_measured_and_written(fef_cli, tiny, tmp_path):
 def test_slow_drafts_exit_2_unless_forced(fef_cli, tiny, table):
     refused = run(fef_cli, tiny, "--costs", table)
     assert (refused.exit_code, refused.stdout, refused.stderr.count("\n")) == (2, "", 1)
-    assert "times as long as one token a pass" in refused.stderr
+    assert "times as long as one token per pass" in refused.stderr
     assert "--force" in refused.stderr
     forced, plain = run(fef_cli, tiny, "--costs", table, "--force"), run(fef_cli, tiny)
     assert forced.exit_code == 0
@@ -50,13 +51,15 @@ def test_slow_drafts_exit_2_unless_forced(fef_cli, tiny, table):
 
 
 @pytest.mark.parametrize(
-    ("damage", "words"), [("{", "holds no row costs"), (None, "are of LLaDA"), ("directory", "directory")]
+    ("damage", "words"), [("{", "holds no row costs"), (None, "are of network 'LLaDA'"), ("directory", "directory")]
 )
 def test_a_wrong_file_exits_2(fef_cli, tiny, table, damage, words):
     if damage == "directory":
         table = table.parent
     else:
-        table.write_text(damage or json.dumps(json.loads(table.read_text()) | {"network": "LLaDA"}))
+        found = json.loads(table.read_text())
+        found["conditions"]["network"] = "LLaDA"
+        table.write_text(damage or json.dumps(found))
     result = run(fef_cli, tiny, "--costs", table)
     assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
     assert words in result.stderr
@@ -74,7 +77,7 @@ def test_a_model_with_costs_refuses_unless_forced(tiny, table):
     options = {"max_new_tokens": 12, "verify": "rows", "window": 4}
     plain = model.generate("Tom", **options)
     model.costs = fef.load_row_costs(table, model.network)
-    with pytest.raises(fef.OptionError, match="one token a pass"):
+    with pytest.raises(fef.OptionError, match="one token per pass"):
         model.generate("Tom", **options)
     assert model.generate("Tom", **options, force=True).token_ids == plain.token_ids
     assert model.generate("Tom", max_new_tokens=12, method="sequential").token_ids

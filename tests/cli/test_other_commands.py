@@ -58,7 +58,7 @@ def test_info_of_quantized_weights(fef_cli, tiny):
     for dtype, size in (("float32", 4), ("bfloat16", 2)):
         assert facts["bytes_in_memory"][dtype] == plain["bytes_in_memory"][dtype] - (size - 1) * dense + 4 * rows
     assert all("tiny with int8 weights" in law["law"] for law in facts["laws"])
-    assert "dense matrices in int8, one scale an output row" in fef_cli("info", tiny, "--weights", "int8").stdout
+    assert "dense matrices in int8, one scale per output row" in fef_cli("info", tiny, "--weights", "int8").stdout
 
 
 def test_demo_compares_decoders_on_three_problems(fef_cli, tiny, monkeypatch):

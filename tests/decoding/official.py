@@ -40,8 +40,8 @@ def logits_of(network: Transformer, ids: list[int]) -> Tensor:
 
 
 def delayed_cache(network: Transformer, ids: list[int], block_length: int, refresh: int) -> Answer:
-    """dKV-Cache-Decode (github.com/horseee/dKV-Cache): one token a step; steps 0, 1 and every `refresh`-th of a block compute
-    all positions, the others masks and the token revealed in the step before."""
+    """dKV-Cache-Decode (github.com/horseee/dKV-Cache): one token per step; steps 0, 1 and every `refresh`-th of a block
+    compute all positions, the others masks and the token revealed in the step before."""
     ids, calls = list(ids), 0
     whole_L = torch.arange(len(ids))[None]
     for block in blocks_of(ids, block_length):
@@ -170,7 +170,7 @@ def saber(network: Transformer, ids: list[int], block_length: int, n: int) -> An
 
 
 def low_confidence(network: Transformer, ids: list[int], block_length: int) -> Answer:
-    """LLaDA (github.com/ML-GSAI/LLaDA, generate.py), one token a step: it knows no end token."""
+    """LLaDA (github.com/ML-GSAI/LLaDA, generate.py), one token per step: it knows no end token."""
     ids, calls = list(ids), 0
     for block in blocks_of(ids, block_length):
         while open_slots := [i for i in block if ids[i] == MASK]:

@@ -102,7 +102,7 @@ def test_options_are_refused_by_decode_and_certify(options, words):
         ({"seed": [4, np.False_]}, ["seed", "whole numbers", "False"]),
         ({"seed": "ab"}, ["seed", "'ab'"]),
         ({"seed": [1]}, ["seed has 1 values for 2 rows"]),
-        ({"temperature": [1.0, 1.0, 1.0]}, ["temperature has 3 values for 2 rows", "one a row"]),
+        ({"temperature": [1.0, 1.0, 1.0]}, ["temperature has 3 values for 2 rows", "one per row"]),
         ({"eos_id": -1}, ["eos_id must be a token id", "-1"]),
         ({"eos_id": "2"}, ["eos_id must be a token id", "'2'"]),
         ({"eos_id": 2**63}, ["eos_id must be a token id", "2^63 - 1"]),
@@ -149,7 +149,7 @@ def test_values_a_row_of_any_library():
     [
         ({"temperature": "hot"}, ["temperature='hot'", "one number"]),
         ({"temperature": None}, ["temperature=None", "one number"]),
-        ({"temperature": []}, ["temperature=[]", "one a row"]),
+        ({"temperature": []}, ["temperature=[]", "one per row"]),
         ({"top_p": None}, ["top_p=None", "one number"]),
         ({"top_k": "all"}, ["top_k='all'", "one number"]),
         ({"eos_id": 9}, ["9", "4 logits", "inside its vocabulary"]),
@@ -283,7 +283,9 @@ def test_nan_at_one_slot_of_one_row_is_found():
 @pytest.mark.parametrize("method", ["fef", "sequential", "low-confidence"])
 def test_a_vocabulary_that_changes_between_calls_is_refused(widths, method):
     given = iter([*widths, *widths])
-    with pytest.raises(fef.DenoiserError, match=rf"{widths[1]} logits a position and the denoiser {widths[0]} before"):
+    with pytest.raises(
+        fef.DenoiserError, match=rf"{widths[1]} logits per position and the denoiser {widths[0]} before"
+    ):
         fef.decode(Plain(lambda ids: torch.zeros(*ids.shape, next(given))), empty_rows(1), method=method)
 
 

@@ -157,5 +157,5 @@ def test_quantized_weights_are_named_and_keep_the_kind(format, method, temperatu
     found = fef.certify(network, method=method, temperature=temperature, **options)
     assert found.kind == plain.kind
     assert found.law == plain.law.replace("of Transformer", f"of Transformer with {format} weights")
-    added = f"weights: {format}, one scale an output row: the law is that of the quantized weights"
+    added = f"weights: {format}, one scale per output row: the law is that of the quantized weights"
     assert found.reasons == (plain.reasons[0], added, *plain.reasons[1:])

@@ -10,9 +10,9 @@ import pytest
 import torch
 from drafters import odd_drafter
 
-from fef.api import make_sampling
 from fef.decoders import make_plan
 from fef.decoding.canvas import Canvas
+from fef.decoding.inputs import make_sampling
 from fef.decoding.loop import decode_requests
 from fef.decoding.network import Network
 from fef.decoding.requests import Requests

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 import fef
-from fef.api import make_sampling
 from fef.decoders import make_plan
 from fef.decoding.canvas import Canvas
+from fef.decoding.inputs import make_sampling
 from fef.decoding.loop import decode_pass
 from fef.decoding.network import Network
 from fef.decoding.requests import Requests

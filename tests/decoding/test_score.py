@@ -10,9 +10,9 @@ import torch
 from tiny_network import EOS, MASK, tiny_network
 
 import fef
-from fef.api import make_sampling, seeds
 from fef.decoders import make_plan
 from fef.decoding.canvas import Canvas
+from fef.decoding.inputs import make_sampling, seeds
 from fef.decoding.likelihood import score_canvas
 from fef.decoding.network import Network
 from fef.decoding.requests import Requests

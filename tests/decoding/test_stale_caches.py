@@ -10,9 +10,9 @@ from tiny_network import EOS, MASK, tiny_network
 from torch import Tensor
 
 import fef
-from fef.api import make_sampling
 from fef.decoders.threshold import Threshold
 from fef.decoding.canvas import Canvas
+from fef.decoding.inputs import make_sampling
 from fef.decoding.loop import decode_requests
 from fef.decoding.network import Network
 from fef.decoding.plan import CacheRule, Plan
@@ -74,7 +74,7 @@ def test_threshold_one_on_the_whole_response_is_one_token_a_step():
 
 @pytest.mark.parametrize("cache", ["prefix", "dual"])
 def test_a_small_pass_is_billed_for_what_it_computes(cache):
-    """Blocks of 4 and 1 open slots at 1-4 and 6: one token a step; the block (dual) or all from it on (prefix)."""
+    """Blocks of 4 and 1 open slots at 1-4 and 6: one token per step; the block (dual) or all from it on (prefix)."""
     ids = torch.full((1, 7), MASK)
     ids[0, 0] = ids[0, 5] = 1
     out = fef.decode(tiny_network(), ids, method="threshold", threshold=1.0, block_length=4, cache=cache)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from fef.api import make_sampling
 from fef.decoders import make_plan
 from fef.decoding.canvas import Canvas
+from fef.decoding.inputs import make_sampling
 from fef.decoding.loop import decode_pass
 from fef.decoding.network import Network
 from fef.decoding.requests import Requests

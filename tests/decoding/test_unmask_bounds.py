@@ -1,4 +1,4 @@
-"""What the rules of several tokens a pass promise, on random joint laws whose marginals are computed by summation."""
+"""What the rules of several tokens per pass promise, on random joint laws whose marginals are computed by summation."""
 
 from __future__ import annotations
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import numpy as np
 import pytest
 from tiny_network import MASK, tiny_network
 
+import fef
 from fef.engine.costs import FIRST_GUESS, CostTable, Survival, choose_shape
 from fef.engine.engine import Engine
 from fef.errors import InputError
@@ -43,27 +45,38 @@ def test_a_saved_table_is_the_table(tmp_path):
 @pytest.mark.parametrize("name", WHAT)
 def test_costs_of_something_else_are_refused(tmp_path, name):
     CostTable(WHAT, {(1, 4): 0.1}).save(tmp_path / "costs.json")
-    with pytest.raises(InputError, match=f"for {name} '{WHAT[name]}'; this engine has 'other'"):
+    with pytest.raises(InputError, match=f"are of {name} '{WHAT[name]}'; this is {name} 'other'"):
         CostTable.load(tmp_path / "costs.json", WHAT | {name: "other"})
 
 
+def head(**changed) -> dict:
+    return {"format": "fef costs", "version": 1, "kind": "rounds", "conditions": WHAT, "passes": []} | changed
+
+
 @pytest.mark.parametrize(
-    "text",
+    "value",
     [
-        "",
-        "{",
-        "[]",
-        "{}",
-        '{"cost_key": {}}',
-        '{"cost_key": {}, "rounds": [1]}',
-        '{"cost_key": {}, "rounds": [{"rows": 1}]}',
-        "null",
+        head(passes=[1]),
+        head(passes=[{"rows": 1, "seconds": 0.1}]),
+        head(passes=[{"rows": 1, "window": 4}]),
+        head(passes=[{"rows": 1, "window": "wide", "seconds": 0.1}]),
+        head(passes=[{"rows": 1, "window": 4, "seconds": 0.1}] * 2),
     ],
 )
-def test_a_file_that_is_no_table_is_refused(tmp_path, text):
-    (tmp_path / "costs.json").write_text(text)
-    with pytest.raises(InputError, match="no table of pass costs"):
+def test_a_file_that_is_no_table_is_refused(tmp_path, value):
+    (tmp_path / "costs.json").write_text(json.dumps(value))
+    with pytest.raises(InputError, match="holds no round costs"):
         CostTable.load(tmp_path / "costs.json", WHAT)
+
+
+def test_row_costs_are_no_round_costs_and_the_other_way_round(tmp_path):
+    network, rows, rounds = tiny_network(), tmp_path / "rows.json", tmp_path / "rounds.json"
+    fef.save_row_costs(fef.measure_row_costs(network, 4, rows=(1,), repeats=1), rows)
+    CostTable(WHAT, {(1, 4): 0.1}).save(rounds)
+    with pytest.raises(InputError, match=r"rows\.json holds no round costs \(it holds row costs\)\. Measure anew"):
+        Engine(network, max_length=8, costs=rows)
+    with pytest.raises(InputError, match=r"rounds\.json holds no row costs \(it holds round costs\)"):
+        fef.load_row_costs(rounds, network)
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path):

@@ -17,7 +17,8 @@ from fef.eval.settings import Settings
 from fef.eval.shards import Shard
 from fef.eval.summary import summarize
 from fef.eval.tasks import TASKS
-from fef.generation import Generation, Model
+from fef.generation import Model
+from fef.text import Generation
 
 SETTINGS = Settings("gsm8k", "fef", max_new_tokens=8, temperature=1.0, batch_size=2, long_prompts="cut")
 

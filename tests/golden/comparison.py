@@ -218,7 +218,7 @@ def compare(case: Args, model: Transformer, monkeypatch: pytest.MonkeyPatch, cac
     options |= {} if cache is None else {"cache": cache}
     ids, open_, lengths = canvases(case, model.config.attention == "block-causal")
     if "uniform_draws_per_step" in case:
-        monkeypatch.setattr("fef.api.KeyedNoise", recorded_noise(case))
+        monkeypatch.setattr("fef.decoding.requests.KeyedNoise", recorded_noise(case))
     monkeypatch.setattr(Candidates, "best", following(case))
     settings = {} if filtered_law(case) else {name: args[name] for name in ("top_p", "top_k") if args.get(name)}
     rounds: list[Round] = []

@@ -51,7 +51,7 @@ def test_the_acceptance_can_be_given():
     st.floats(0, 1),
 )
 def test_cheaper_passes_of_many_sequences_never_make_it_slower(times, factors, window, bonus, fresh, acceptance):
-    """One sequence costs the same in both tables: it is the price of one token a pass, too."""
+    """One sequence costs the same in both tables: it is the price of one token per pass, too."""
     dear = RowCosts("n", "d", "float32", 9, (1, 2, 4, 8, 16), (10.0, *times), acceptance)
     cheap = replace(dear, milliseconds=(10.0, *(t * f for t, f in zip(times, factors, strict=True))))
     round_ = RowsRound(window, bonus, fresh)

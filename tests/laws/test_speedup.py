@@ -5,7 +5,7 @@ import torch
 
 from fef.laws.speedup import re_predictions, speedup, tokens_per_round
 
-# FeF-DLLM (arXiv 2605.14305): (window, steps) -> speed-up at a = 0.949 with two calls a round.
+# FeF-DLLM (arXiv 2605.14305): (window, steps) -> speed-up at a = 0.949 with two calls per round.
 TABLE = {(4, 4): 0.77, (8, 4): 1.40, (16, 4): 2.33, (16, 2): 3.89}
 
 

@@ -82,21 +82,22 @@ def test_a_file_of_another_network_or_device_is_refused(tmp_path, other):
     costs = fef.measure_row_costs(network, 4, rows=(1,), repeats=1)
     fef.save_row_costs(replace(costs, **other), file)
     with pytest.raises(
-        fef.InputError, match=rf"costs.json are of .*{next(iter(other.values()))}.*; this is .*measure anew"
+        fef.InputError, match=rf"costs.json are of .*{next(iter(other.values()))}.*; this is .*measures anew"
     ):
         fef.load_row_costs(file, network)
 
 
 def damaged(text: str) -> list[str]:
     value = json.loads(text)
+    first = value["passes"][0]
     return [
-        "{",
-        "[]",
-        "3",
-        json.dumps({k: v for k, v in value.items() if k != "rows"}),
-        json.dumps(value | {"rows": [2, 1]}),
-        json.dumps(value | {"milliseconds": ["fast"]}),
-        json.dumps(value | {"colour": 1}),
+        json.dumps({k: v for k, v in value.items() if k != "passes"}),
+        json.dumps(value | {"passes": [first | {"rows": 2}, first]}),
+        json.dumps(value | {"passes": [first | {"rows": 1.5}]}),
+        json.dumps(value | {"passes": [first | {"seconds": "fast"}]}),
+        json.dumps(value | {"passes": [first | {"seconds": None}]}),
+        json.dumps(value | {"conditions": value["conditions"] | {"colour": 1}}),
+        json.dumps(value | {"conditions": 3}),
     ]
 
 

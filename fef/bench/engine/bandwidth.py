@@ -1,4 +1,4 @@
-"""Bytes that a pass must read, and how many bytes a second the device copies: their quotient is the least time of the pass.
+"""Bytes that a pass must read, and how many bytes per second the device copies: their quotient is the least time of the pass.
 
 At few tokens a pass takes as long as its weights take to read, so the share of the copy bandwidth that it reaches says how
 much there is still to gain.

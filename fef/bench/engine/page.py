@@ -32,9 +32,9 @@ HOW_TO_READ = f"""\
 """
 
 _ONE_TOKEN = (
-    "Decoding as many tokens as the canvas has. A plain decoder pays a full pass a token, with the head at half the slots, "
+    "Decoding as many tokens as the canvas has. A plain decoder pays a full pass per token, with the head at half the slots, "
     "which is the mean while the canvas fills: the measured time of one, times the tokens. *full pass / round*: tokens a "
-    "second over those of that decoder for a round that commits one token; times the tokens a round, for more."
+    "second over those of that decoder for a round that commits one token; times the tokens per round, for more."
 )
 
 
@@ -46,11 +46,11 @@ def engine_page(record: EngineRecord, picture: str, remarks: str = "") -> str:
         parts += ["## The fastest decoder as accurate", verdicts(record)]
     if remarks.strip():
         parts += ["## Remarks", remarks.strip()]
-    parts += [f"![Tokens a second and share of bandwidth]({picture}.png)"]
+    parts += [f"![Tokens per second and share of bandwidth]({picture}.png)"]
     parts += [f"The same picture as vectors: [{picture}.svg]({picture}.svg)."]
     for sheet in sheets(record):
         parts.append(f"## {sheet.title}")
-        if sheet.title == "One token a pass":
+        if sheet.title == "One token per pass":
             parts.append(_ONE_TOKEN)
         parts.append(markdown(sheet))
     parts += ["## How to read this", HOW_TO_READ.rstrip()]

@@ -31,19 +31,17 @@ _HOLDS = 0.99  # chance that a draft holds, as the rows are told: every draft is
 
 @dataclass(frozen=True)
 class PassRow:
-    """A kind of pass at a batch size. window: drafts of a round, 0 for one token, None for other kinds. rows: in the pass.
-    tokens: of each row. seconds: median. bytes_read: what must be read, once each. share: of the copy bandwidth that reading
-    them in that time takes. how: "engine", or for plain passes the faster of "torch" and "kernels"."""
+    """A kind of pass at a batch size."""
 
-    batch: int
-    kind: str
-    window: int | None
-    rows: int
-    tokens: int
-    seconds: float
-    bytes_read: int
-    share: float
-    how: str
+    batch: int  # requests at once
+    kind: str  # what the pass is for
+    window: int | None  # drafts of a round, 0 for one token, None for other kinds
+    rows: int  # in the pass
+    tokens: int  # of each row
+    seconds: float  # median
+    bytes_read: int  # what must be read, once each
+    share: float  # of the copy bandwidth, that reading them in this time takes
+    how: str  # "engine", or for plain passes the faster of "torch" and "kernels"
 
 
 def round_of(tokens: int) -> RoundShape:
@@ -62,7 +60,19 @@ def plain_passes(
         found = plain_pass_seconds(network, ids, batch, slots, clock)
         how = min(found, key=found.__getitem__)
         seconds = found[how]
-        rows.append(PassRow(batch, kind, None, batch, len(ids), seconds, read, read / seconds / bandwidth, how))
+        rows.append(
+            PassRow(
+                batch=batch,
+                kind=kind,
+                window=None,
+                rows=batch,
+                tokens=len(ids),
+                seconds=seconds,
+                bytes_read=read,
+                share=read / seconds / bandwidth,
+                how=how,
+            )
+        )
     return rows
 
 
@@ -87,7 +97,17 @@ def engine_passes(
     def row(kind: str, shape: RoundShape, rows: int, tokens: int, seconds: float, cached: int) -> PassRow:
         read = weights + rows * cached * token
         window = shape.window if kind == ROUND else None
-        return PassRow(batch, kind, window, rows, tokens, seconds, read, read / seconds / bandwidth, "engine")
+        return PassRow(
+            batch=batch,
+            kind=kind,
+            window=window,
+            rows=rows,
+            tokens=tokens,
+            seconds=seconds,
+            bytes_read=read,
+            share=read / seconds / bandwidth,
+            how="engine",
+        )
 
     found = []
     rows = context_rows(rounds, batch)

@@ -1,4 +1,4 @@
-"""A plain full pass over whole canvases, the unit of decoders of one token a pass, with no overhead but its own work.
+"""A plain full pass over whole canvases, the unit of decoders of one token per pass, with no overhead but its own work.
 
 In plain torch, and on a GPU in the kernels of the engine too: whichever is faster stands for the pass. The inputs are there
 before, no token is drawn and none committed, so decoders get their passes for less than any loop could have them.

@@ -1,4 +1,4 @@
-"""A record as a picture: tokens a second against the batch size, and the share of bandwidth by kind of pass."""
+"""A record as a picture: tokens per second against the batch size, and the share of bandwidth by kind of pass."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def draw_rates(axes: Axes, record: EngineRecord) -> None:
                 markerfacecolor="none",
                 label=f"{name}, idealised",
             )
-    finish(axes, record, "tokens a second")
+    finish(axes, record, "tokens per second")
     axes.set_yscale("log")
 
 
@@ -90,13 +90,13 @@ def draw_unit_rates(axes: Axes, record: EngineRecord) -> None:
     found = one_token(record)
     batches = [row.batch for row in found]
     lines = [
-        ("one full pass a token", [row.batch * row.tokens / row.full for row in found]),
+        ("one full pass per token", [row.batch * row.tokens / row.full for row in found]),
         ("one-token rounds", [row.batch * row.tokens / row.rounds for row in found]),
-        ("widest rounds (times the tokens a round)", [row.batch / row.round for row in found]),
+        ("widest rounds (times the tokens per round)", [row.batch / row.round for row in found]),
     ]
     for (name, values), (color, marker) in zip(lines, LOOKS, strict=False):
         axes.plot(batches, values, color=color, marker=marker, label=name)
-    finish(axes, record, "tokens a second at one token a pass")
+    finish(axes, record, "tokens per second at one token per pass")
     axes.set_yscale("log")
 
 

@@ -19,7 +19,7 @@ REST = "all others"
 
 @dataclass(frozen=True)
 class ProfileRow:
-    """A kernel in a round of that window at a batch size: microseconds and launches a pass, share of the sum of all kernels.
+    """A kernel in a round of that window at a batch size: microseconds and launches per pass, share of all kernels.
     Kernels that start while the ones before them end count twice where they overlap, so the sum can exceed the pass."""
 
     batch: int

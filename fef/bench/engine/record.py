@@ -30,18 +30,17 @@ class Failure:
 
 @dataclass
 class EngineRecord:
-    """command: what was typed. setup: network, sizes, settings, versions and hardware. bandwidth: bytes a second that a copy
-    reads and writes. lengths: median tokens of prompts and answers. finished: nothing is missing."""
+    """What a benchmark of the engine found so far."""
 
-    command: str
-    setup: Mapping[str, Any]
-    bandwidth: float
-    passes: list[PassRow] = field(default_factory=list)
-    served: list[Served] = field(default_factory=list)
-    lengths: dict[str, float] = field(default_factory=dict)
-    profile: list[ProfileRow] = field(default_factory=list)
-    failures: list[Failure] = field(default_factory=list)
-    finished: bool = False
+    command: str  # what was typed
+    setup: Mapping[str, Any]  # network, sizes, settings, versions and hardware
+    bandwidth: float  # bytes per second that a copy reads and writes
+    passes: list[PassRow] = field(default_factory=list)  # one per kind of pass and batch size
+    served: list[Served] = field(default_factory=list)  # one per method and batch size
+    lengths: dict[str, float] = field(default_factory=dict)  # median tokens of prompts and answers
+    profile: list[ProfileRow] = field(default_factory=list)  # where the time of a round goes
+    failures: list[Failure] = field(default_factory=list)  # what could not be measured, and why
+    finished: bool = False  # nothing is missing
 
 
 def engine_record_json(record: EngineRecord) -> str:
@@ -66,15 +65,15 @@ def read_engine_record(path: Path) -> EngineRecord:
                 f"{path} has another format than this version of fef reads. Run `fef bench --engine` again."
             )
         return EngineRecord(
-            value["command"],
-            value["setup"],
-            value["bandwidth"],
-            [PassRow(**row) for row in value["passes"]],
-            [Served(**row) for row in value["served"]],
-            value["lengths"],
-            [ProfileRow(**row) for row in value["profile"]],
-            [Failure(**row) for row in value["failures"]],
-            value["finished"],
+            command=value["command"],
+            setup=value["setup"],
+            bandwidth=value["bandwidth"],
+            passes=[PassRow(**row) for row in value["passes"]],
+            served=[Served(**row) for row in value["served"]],
+            lengths=value["lengths"],
+            profile=[ProfileRow(**row) for row in value["profile"]],
+            failures=[Failure(**row) for row in value["failures"]],
+            finished=value["finished"],
         )
     except OSError as error:
         raise InputError(

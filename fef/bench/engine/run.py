@@ -45,21 +45,19 @@ class Questions:
 
 @dataclass(frozen=True)
 class EngineBenchmark:
-    """batches: requests at once. canvas: the tokens of a request whose passes are timed, the last `opened` of them to be
-    filled. windows, anchors: as in `EngineOptions`. round_tokens: time a round of that many tokens in place of those of
-    `windows`. questions: None for a network of random weights. profile: also look where the time of a round goes."""
+    """What to measure."""
 
-    network: Transformer
-    batches: Sequence[int]
-    canvas: list[int]
-    opened: int
-    windows: Sequence[int]
-    anchors: int
-    clock: Clock
-    round_tokens: int | None = None
-    questions: Questions | None = None
-    profile: bool = False
-    command: str = ""
+    network: Transformer  # whose passes are timed
+    batches: Sequence[int]  # requests at once
+    canvas: list[int]  # tokens of a request whose passes are timed
+    opened: int  # of its last tokens, how many are to be filled
+    windows: Sequence[int]  # as in `EngineOptions`
+    anchors: int  # as in `EngineOptions`
+    clock: Clock  # times passes
+    round_tokens: int | None = None  # time a round of so many tokens in place of those of `windows`
+    questions: Questions | None = None  # None for a network of random weights
+    profile: bool = False  # also look where the time of a round goes
+    command: str = ""  # what was typed
 
     @property
     def shapes(self) -> list[RoundShape]:

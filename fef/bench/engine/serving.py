@@ -1,4 +1,4 @@
-"""Held-out problems answered by the engine: tokens a second, accuracy, time to the first token, memory."""
+"""Held-out problems answered by the engine: tokens per second, accuracy, time to the first token, memory."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import torch
 from fef import tasks
 from fef.bench.evaluate import Answer, Judge, Settings, answer_of
 from fef.engine.text import TextEngine, TextJob
-from fef.generation import Generation
 from fef.tasks import Problem
+from fef.text import Generation
 
 __all__ = [
     "ENGINE",
@@ -38,23 +38,20 @@ _RUNS = 3  # on a GPU, where a run takes a second or two
 
 @dataclass(frozen=True)
 class Served:
-    """A method's answers at a batch size. where: ENGINE or LOOP, the reference loop. problems, and right ones. seconds:
-    decoding alone, all of them. tokens: of the answers, end tokens among them. passes, token_forwards: summed over problems.
-    first_token: median seconds to the first token of a full batch that arrives at once. memory: peak bytes. ideal_seconds:
-    what the passes take without any overhead (see `rivals`)."""
+    """A method's answers at a batch size."""
 
-    batch: int
-    method: str
-    where: str
-    problems: int
-    right: int
-    seconds: float
-    tokens: int
-    passes: int
-    token_forwards: int
-    first_token: float | None = None
-    memory: int | None = None
-    ideal_seconds: float | None = None
+    batch: int  # requests at once
+    method: str  # label
+    where: str  # ENGINE or LOOP, the reference loop
+    problems: int  # answered
+    right: int  # of them
+    seconds: float  # decoding alone, all problems
+    tokens: int  # of the answers, end tokens among them
+    passes: int  # summed over problems
+    token_forwards: int  # summed over problems
+    first_token: float | None = None  # median seconds to it, of a full batch that arrives at once
+    memory: int | None = None  # peak bytes
+    ideal_seconds: float | None = None  # what the passes take without any overhead (see `rivals`)
 
     @property
     def accuracy(self) -> float:
@@ -63,7 +60,7 @@ class Served:
 
     @property
     def rate(self) -> float:
-        """Tokens a second."""
+        """Tokens per second."""
         return self.tokens / self.seconds
 
     @property
@@ -72,7 +69,7 @@ class Served:
 
 
 def draw_problems(families: Sequence[str], count: int, seed: int) -> list[Problem]:
-    """`count` held-out problems a family, one of each family after the other, so that any first few are mixed."""
+    """`count` held-out problems per family, one of each family after the other, so that any first few are mixed."""
     drawn = [tasks.generate(family, count, seed, split="held-out") for family in families]
     return [problem for group in zip(*drawn, strict=True) for problem in group]
 
@@ -113,18 +110,18 @@ def served(
     ideal_seconds: float | None = None,
 ) -> Served:
     return Served(
-        batch,
-        method,
-        where,
-        len(answers),
-        sum(a.right for a in answers),
-        seconds,
-        sum(a.tokens for a in answers),
-        sum(a.calls for a in answers),
-        sum(a.token_forwards for a in answers),
-        first_token,
-        memory,
-        ideal_seconds,
+        batch=batch,
+        method=method,
+        where=where,
+        problems=len(answers),
+        right=sum(a.right for a in answers),
+        seconds=seconds,
+        tokens=sum(a.tokens for a in answers),
+        passes=sum(a.calls for a in answers),
+        token_forwards=sum(a.token_forwards for a in answers),
+        first_token=first_token,
+        memory=memory,
+        ideal_seconds=ideal_seconds,
     )
 
 

@@ -1,4 +1,4 @@
-"""What follows from a record: ratios to the rivals, the fastest of those as accurate, and one token a pass on a shape."""
+"""What follows from a record: ratios to the rivals, the fastest of those as accurate, and one token per pass on a shape."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ Name = tuple[str, str]  # method, where
 
 @dataclass(frozen=True)
 class OneToken:
-    """Decoding `tokens` tokens of each of `batch` canvases of as many, one token a pass. full: seconds by a plain full pass a
-    token; rounds: by a one-token round of the engine. round: seconds of its widest round. gain: full passes a round."""
+    """Decoding `tokens` tokens of each of `batch` canvases of as many, one token per pass. full: seconds by full passes;
+    rounds: by one-token rounds of the engine. round: seconds of its widest round. gain: full passes per round."""
 
     batch: int
     tokens: int
@@ -41,7 +41,7 @@ def our_row(record: EngineRecord, batch: int) -> Served | None:
 
 
 def best_rate(row: Served) -> float:
-    """Tokens a second, idealised for a decoder of the loop."""
+    """Tokens per second, idealised for a decoder of the loop."""
     return max(row.rate, row.ideal_rate or 0.0)
 
 
@@ -65,7 +65,7 @@ def as_accurate(record: EngineRecord) -> set[Name]:
 
 
 def fastest(record: EngineRecord, batch: int) -> Served | None:
-    """The rival of most tokens a second, idealised, among those that are as accurate."""
+    """The rival of most tokens per second, idealised, among those that are as accurate."""
     kept = as_accurate(record)
     rows = [row for row in record.served if row.batch == batch and (row.method, row.where) in kept]
     return max(rows, key=best_rate, default=None)

@@ -58,7 +58,7 @@ def pass_name(row: PassRow) -> str:
 
 
 def passes_sheet(record: EngineRecord) -> Sheet:
-    header = ["batch", "pass", "rows", "tokens a row", "ms", "GB read", "share of copy bandwidth", "computed in"]
+    header = ["batch", "pass", "rows", "tokens per row", "ms", "GB read", "share of copy bandwidth", "computed in"]
     lines = [
         [
             str(row.batch),
@@ -134,7 +134,7 @@ def one_token_sheet(record: EngineRecord) -> Sheet:
         [str(row.batch), f"{row.full:.2f}", f"{row.rounds:.2f}", milliseconds(row.round), f"{row.gain:.2f}"]
         for row in found
     ]
-    return Sheet("One token a pass", header, lines)
+    return Sheet("One token per pass", header, lines)
 
 
 def profile_sheet(record: EngineRecord, batch: int) -> Sheet:

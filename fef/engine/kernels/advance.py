@@ -62,7 +62,7 @@ def advance(
     queries; what stands at queries that are not valid does not matter."""
     table, N = state.table, inputs.ids_BN.shape[1]
     values = (drawn.token, drawn.logp, drawn.plain, drawn.top, drawn.valid)
-    assert all(x.is_contiguous() and x.numel() == len(slot_B) * shape.queries for x in values), "one number a query"
+    assert all(x.is_contiguous() and x.numel() == len(slot_B) * shape.queries for x in values), "one number per query"
     _advance_kernel[(len(slot_B),)](
         slot_B,
         _Slots(

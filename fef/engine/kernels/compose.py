@@ -29,31 +29,28 @@ _WARPS = 4
 
 @dataclass
 class PassInputs:
-    """What the other kernels of a pass read.
+    """What the other kernels of a pass read, per token and per query (the last Q tokens of a row; all rows' in one axis M).
 
-    Per token, the last Q of a row being queries: see `PassTokens`; slot_BN, the slot of the row. ids and positions are int64,
-    valid_BN is bool, the others int32. width_B, start_BG: int64, see `PassTokens`. Per query: seed_M, query_position_M,
-    step_M: int64, the key of the noise; temperature_M: float64; forced_M, forbidden_M: the end token is certain, or
-    impossible; query_valid_M, as in valid_BN.
+    ids, positions, seeds, steps and what is per row are int64, valid is bool, the others int32, temperatures float64.
     """
 
-    ids_BN: Tensor
-    position_BN: Tensor
-    place_BN: Tensor
-    slot_BN: Tensor
-    valid_BN: Tensor
-    rank_BN: Tensor
-    limit_BN: Tensor
-    group_BN: Tensor
-    width_B: Tensor
-    start_BG: Tensor
-    seed_M: Tensor
-    query_position_M: Tensor
-    step_M: Tensor
-    temperature_M: Tensor
-    forced_M: Tensor
-    forbidden_M: Tensor
-    query_valid_M: Tensor
+    ids_BN: Tensor  # tokens
+    position_BN: Tensor  # on the canvas
+    place_BN: Tensor  # where keys and values go in the cache
+    slot_BN: Tensor  # of the row
+    valid_BN: Tensor  # is it a token?
+    rank_BN: Tensor  # see `PassTokens`
+    limit_BN: Tensor  # see `PassTokens`
+    group_BN: Tensor  # see `PassTokens`
+    width_B: Tensor  # drafts in the window
+    start_BG: Tensor  # see `PassTokens`
+    seed_M: Tensor  # key of the random numbers, with position and step
+    query_position_M: Tensor  # on the canvas
+    step_M: Tensor  # the denoising pass
+    temperature_M: Tensor  # 0: greedy
+    forced_M: Tensor  # the end token is certain
+    forbidden_M: Tensor  # the end token is impossible
+    query_valid_M: Tensor  # is it a query?
 
 
 class _Slots(NamedTuple):

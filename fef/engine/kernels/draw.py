@@ -44,7 +44,7 @@ def draw(
     wanted_N: Tensor | None = None,
     overlap: bool = False,
 ) -> Drawn:
-    """Draw one token a slot.
+    """Draw one token per slot.
 
     seed_N, position_N, step_N: int64, the key of the noise (`fef.laws.draws`). temperature_N: float64, 0 is greedy.
     forced_N: bool, EOS is certain. forbidden_N: bool, EOS is impossible. banned_V: bool, ids that never occur. eos_id:

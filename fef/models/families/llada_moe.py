@@ -20,7 +20,7 @@ def config(fields: Fields) -> TransformerConfig:
     heads, layers = fields.whole("num_attention_heads"), fields.layers("num_hidden_layers")
     is_mixture = fields.values.get("moe_layer_freq") or [1] * layers
     if not isinstance(is_mixture, list) or len(is_mixture) != layers:
-        raise fields.wrong("moe_layer_freq", is_mixture, f"a list of {layers} numbers, one a layer")
+        raise fields.wrong("moe_layer_freq", is_mixture, f"a list of {layers} numbers, one per layer")
     return TransformerConfig(
         vocab_size=fields.whole("vocab_size"),
         dim=fields.whole("hidden_size"),

@@ -81,7 +81,7 @@ def test_the_page_says_who_wins_from_the_rows(record):
     assert "| a\\|b, loop | 40.0, idealised 2.00 |" in page
     assert "| linear\\|kernel | 12.5 | 16 | 75.0 % |" in page
     assert "| 8 | plain passes | Out of memory. |" in page
-    assert "![Tokens a second and share of bandwidth](engine.png)" in page
+    assert "![Tokens per second and share of bandwidth](engine.png)" in page
     assert "Unfinished" not in page and "## Remarks" not in page
     assert "## Remarks\n\nMine.\n" in engine_page(record, "engine", "Mine.\n")
     assert "**Unfinished**" in engine_page(replace(record, finished=False), "engine")

@@ -1,4 +1,4 @@
-"""The plain pass that decoders of one token a pass are charged for computes what the network computes."""
+"""The plain pass that decoders of one token per pass are charged for computes what the network computes."""
 
 import torch
 

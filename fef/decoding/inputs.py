@@ -1,0 +1,277 @@
+"""What was asked, read and checked: ids, open positions, lengths, sampling settings, seeds.
+
+Shapes: B rows (requests), L canvas length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fef.decoding.network import Network
+from fef.decoding.plan import Plan
+from fef.errors import InputError, OptionError
+from fef.laws.pipeline import Cut, Sampling, check_sampling
+from fef.readers import LARGEST, real, several, shown, token_id, token_ids, whole
+
+__all__ = [
+    "Setting",
+    "Settings",
+    "banned_ids",
+    "check_greedy",
+    "check_ids",
+    "check_lengths",
+    "check_observer",
+    "check_open",
+    "check_vocabulary",
+    "make_sampling",
+    "read_seed",
+    "read_settings",
+    "row_seeds",
+    "seeds",
+]
+
+Setting = float | Sequence[float]
+_INTEGERS = {torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.uint16, torch.uint32, torch.uint64}
+
+
+# --- ids and positions ---
+
+
+def check_ids(ids: Tensor, network: Network) -> Tensor:
+    """A copy of the canvases, int64 [B, L], where the network is. Raises InputError for what is none."""
+    if not is_dense(ids) or ids.ndim != 2:
+        raise InputError(
+            f"ids must be a dense integer tensor of shape [B, L]; got {kind(ids)}. For one row use ids[None]."
+        )
+    if ids.dtype not in _INTEGERS:
+        raise InputError(f"ids must hold integers (torch.int64); got {ids.dtype}. Use ids.long().")
+    ids_BL = ids.to(device=network.device or ids.device, dtype=torch.int64, copy=True)
+    if ids_BL.numel() == 0:
+        raise InputError(f"ids of shape {tuple(ids.shape)} hold no position; give at least one row and one position.")
+    check_vocabulary(int(ids_BL.min()), int(ids_BL.max()), network.vocab_size)
+    if network.max_length is not None and ids_BL.shape[1] > network.max_length:
+        raise InputError(
+            f"The canvas has {ids_BL.shape[1]} positions; {network.name} allows {network.max_length}. Shorten the prompt "
+            "or ask for fewer new tokens."
+        )
+    return ids_BL
+
+
+def check_vocabulary(low: int, high: int, vocab_size: int | None) -> None:
+    """Raise InputError for ids from `low` to `high` that the vocabulary does not have."""
+    if low < 0 or (vocab_size is not None and high >= vocab_size):
+        allowed = f"0 to {vocab_size - 1}" if vocab_size is not None else "0 and up"
+        raise InputError(f"ids hold {low if low < 0 else high}, outside the vocabulary ({allowed}).")
+
+
+def check_open(open: Tensor | None, ids_BL: Tensor, mask_id: int) -> Tensor:
+    """The positions to fill, bool [B, L]; those of `ids_BL` get the mask id."""
+    if open is None:
+        return ids_BL == mask_id
+    if not is_dense(open) or open.dtype != torch.bool or open.shape != ids_BL.shape:
+        raise InputError(f"open must be a bool tensor of shape {tuple(ids_BL.shape)}, like ids; got {kind(open)}.")
+    open_BL = open.to(ids_BL.device)
+    ids_BL[open_BL] = mask_id
+    return open_BL
+
+
+def is_dense(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.layout is torch.strided and not value.is_nested and not value.is_meta
+
+
+def kind(value: Any) -> str:
+    """What a value is, in words."""
+    if not isinstance(value, Tensor):
+        return type(value).__name__
+    if value.is_nested:
+        return "a nested tensor"
+    where = " on meta, where tensors hold no values" if value.is_meta else ""
+    return f"{'' if value.layout is torch.strided else 'a sparse tensor of '}{value.dtype} {tuple(value.shape)}{where}"
+
+
+def check_lengths(
+    lengths: Sequence[int] | Tensor | None, ids_BL: Tensor, open_BL: Tensor, network: Network
+) -> Tensor | None:
+    """Real tokens of each row, int64 [B]; None where every row has all of them."""
+    if lengths is None:
+        return None
+    B, L = ids_BL.shape
+    found = [whole(length) for length in several(lengths) or []]
+    if len(found) != B or not all(length is not None and 1 <= length <= L for length in found):
+        raise InputError(f"lengths must be {B} numbers from 1 to {L}; got {shown(lengths)}.")
+    lengths_B = torch.tensor(found, device=ids_BL.device)
+    if bool((lengths_B == ids_BL.shape[1]).all()):
+        return None
+    if not network.pads:
+        raise InputError(f"{network.name} takes no lengths, so rows must have equal length. Decode them one by one.")
+    index_L = torch.arange(ids_BL.shape[1], device=ids_BL.device)
+    if bool((open_BL & (index_L >= lengths_B[:, None])).any()):
+        raise InputError("open positions lie behind the length of their row; shorten `open` or raise `lengths`.")
+    return lengths_B
+
+
+def check_observer(name: str, observer: Any) -> None:
+    if observer is not None and not callable(observer):
+        raise OptionError(f"{name}={shown(observer)} is not allowed: give a function, or leave it out.")
+
+
+# --- sampling settings ---
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Sampling settings as they were read: Python's numbers, each one for all rows, or one per row."""
+
+    temperature: Setting = 0.0
+    top_p: Setting = 1.0
+    top_k: int | Sequence[int] = 0
+
+    @property
+    def greedy(self) -> bool:
+        """Is the temperature 0 in all rows?"""
+        return all(t == 0 for t in as_list(self.temperature))
+
+    @property
+    def plain(self) -> bool:
+        """Is the temperature 1, and no cut on, in all rows?"""
+        return all(t == 1 for t in as_list(self.temperature)) and not self.cuts_p and not self.cuts_k
+
+    @property
+    def cuts_p(self) -> bool:
+        """Is top-p on in any row?"""
+        return any(p != 1 for p in as_list(self.top_p))
+
+    @property
+    def cuts_k(self) -> bool:
+        """Is top-k on in any row?"""
+        return any(k != 0 for k in as_list(self.top_k))
+
+    def words(self, first_cut: Cut) -> str:
+        cuts: list[tuple[Cut, Any, bool]] = [("top-k", self.top_k, self.cuts_k), ("top-p", self.top_p, self.cuts_p)]
+        cuts.sort(key=lambda cut: cut[0] != first_cut)
+        on = [f"{name} {spread(value)}" for name, value, cuts_any in cuts if cuts_any]
+        return f"temperature {spread(self.temperature)}" + (", " + " and then ".join(on) if on else "")
+
+
+def spread(value: Any) -> str:
+    """The values of all rows in words."""
+    distinct = sorted(set(as_list(value)))
+    return str(distinct[0]) if len(distinct) == 1 else f"{distinct[0]} to {distinct[-1]}"
+
+
+def read_settings(temperature: Any, top_p: Any, top_k: Any) -> Settings:
+    """The sampling settings with their numbers as Python's: one, or one per row. Raises OptionError for anything else, and
+    for values out of range."""
+    read: list[Any] = []
+    for name, value in [("temperature", temperature), ("top_p", top_p), ("top_k", top_k)]:
+        numbers = [real(v) for v in as_list(value)]
+        if not numbers or None in numbers:
+            raise OptionError(f"{name}={shown(value)} is not allowed: give one number, or one per row.")
+        read.append(numbers[0] if several(value) is None else numbers)
+    for t, p, k in zip(*broadcast(*read), strict=True):
+        check_sampling(t, p, k)
+    return Settings(*read)
+
+
+def check_greedy(plan: Plan, settings: Settings) -> None:
+    """Raise OptionError for a method of temperature 0 with another."""
+    if plan.greedy and not settings.greedy:
+        raise OptionError(
+            f"{plan.method} is defined at temperature 0; got {settings.temperature!r}. To sample without loss use "
+            "method='fef'."
+        )
+
+
+def banned_ids(network: Network, banned: Sequence[int], eos_id: int | None) -> list[int]:
+    """The ids that are never drawn, the mask id among them, sorted. Raises OptionError for ids outside the vocabulary, and
+    for an end token among them."""
+    size = network.vocab_size
+    eos_id = None if eos_id is None else token_id("eos_id", eos_id, size)
+    ids = token_ids("banned", [network.mask_id, *token_ids("banned", banned)], size)
+    if eos_id in ids:
+        raise OptionError(f"eos_id {eos_id} is banned or is the mask id; give another.")
+    return sorted(set(ids))
+
+
+def make_sampling(
+    network: Network,
+    temperature: Any,
+    top_p: Any,
+    top_k: Any,
+    banned: Sequence[int],
+    eos_id: int | None,
+    rows: int,
+    device: torch.device,
+    first_cut: Cut = "top-k",
+    keeps_crossing: bool = True,
+) -> Sampling:
+    """The settings as tensors, one number per row. Raises OptionError as `read_settings` and `banned_ids` do, and for other
+    than `rows` numbers; the network is told of the largest id that they name."""
+    settings = read_settings(temperature, top_p, top_k)
+    ids = banned_ids(network, banned, eos_id)
+    eos_id = None if eos_id is None else token_id("eos_id", eos_id)
+    network.largest_id = max(ids) if eos_id is None else max(*ids, eos_id)
+
+    def column(name: str, dtype: torch.dtype) -> Tensor:
+        return torch.tensor(per_row(getattr(settings, name), name, rows), dtype=dtype, device=device)
+
+    return Sampling(
+        temperature_B=column("temperature", torch.float64),
+        top_p_B=column("top_p", torch.float64),
+        top_k_B=column("top_k", torch.int64),
+        banned=torch.tensor(ids, device=device),
+        eos_id=eos_id,
+        first_cut=first_cut,
+        keeps_crossing=keeps_crossing,
+    )
+
+
+# --- seeds ---
+
+
+def seeds(seed: int | Sequence[int], rows: int, device: torch.device) -> Tensor:
+    """Seeds int64 [rows]. Raises OptionError for what is none."""
+    return torch.tensor([read_seed(value) for value in row_seeds(seed, rows)], dtype=torch.int64, device=device)
+
+
+def row_seeds(seed: Any, rows: int, what: str = "row") -> list[Any]:
+    """A seed per row, not yet read: those given, or from the one given upwards."""
+    one = whole(seed)
+    return per_row(seed, "seed", rows, what) if one is None else [one + i for i in range(rows)]
+
+
+def read_seed(value: Any) -> int:
+    seed = whole(value)
+    if seed is None or not 0 <= seed <= LARGEST:
+        raise OptionError(f"seed must be whole numbers from 0 to 2^63 - 1; got {shown(value)}.")
+    return seed
+
+
+# --- one value, or one per row ---
+
+
+def per_row(value: Any, name: str, rows: int, what: str = "row") -> list[Any]:
+    values = several(value)
+    if values is None:
+        return [value] * rows
+    if len(values) != rows:
+        raise OptionError(f"{name} has {len(values)} values for {rows} {what}s; give one value, or one per {what}.")
+    return values
+
+
+def broadcast(*settings: Any) -> list[list[Any]]:
+    lists = [as_list(s) for s in settings]
+    longest = max(len(values) for values in lists)
+    return [
+        values * longest if len(values) == 1 else values + values[-1:] * (longest - len(values)) for values in lists
+    ]
+
+
+def as_list(value: Any) -> list[Any]:
+    values = several(value)
+    return [value] if values is None else values

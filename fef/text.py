@@ -1,0 +1,195 @@
+"""Text in and out: prompts become canvases of token ids, and filled canvases text. One home for `Model` and the engine.
+
+Shapes: B rows (prompts), L canvas length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from fef.decoding.certificate import Certificate
+from fef.decoding.requests import padded
+from fef.decoding.session import Round
+from fef.errors import InputError, OptionError
+from fef.models.chat import ChatTemplate, Message
+from fef.models.tokenizer import Tokenizer
+from fef.models.transformer import Transformer
+from fef.models.typed import control_tokens, encode_messages, encode_typed
+from fef.readers import check_text, token_ids, whole_from
+
+__all__ = ["Generation", "Prompt", "TextNetwork", "refuse_taken"]
+
+Prompt = str | Sequence[Message]
+"""A text as it is, or messages {"role": ..., "content": ...} for the chat template of the checkpoint."""
+
+
+@dataclass(frozen=True)
+class Generation:
+    """What was generated, up to the end token."""
+
+    text: str  # of the answer
+    token_ids: list[int]  # of the answer
+    logprobs: list[float]  # of each token, nats, under the sampled law
+    finish_reason: Literal["stop", "length"]  # "stop": the model ended the text; "length": the canvas was full
+    stats: dict[str, float]  # as in `fef.Decoded`
+    certificate: Certificate  # which law was sampled
+    trace: list[Round] | None = None  # the rounds of the whole call, if asked for
+
+
+@dataclass
+class TextNetwork:
+    """A network that reads and writes text: the denoiser `network`, its `tokenizer`, its `name`, and its chat `template` if
+    it has one."""
+
+    network: Transformer
+    tokenizer: Tokenizer
+    name: str
+    template: ChatTemplate | None = None
+
+    # --- in: prompts to canvases ---
+
+    def canvas(self, prompt: Prompt, max_new_tokens: int, suffix: str) -> tuple[list[int], int, int]:
+        """Ids of prompt, masks and suffix, and the range of the masks."""
+        config = self.network.config
+        max_new_tokens = whole_from("max_new_tokens", max_new_tokens, 1)
+        mark = [] if config.answer_id is None else [config.answer_id]
+        before = self.prompt_ids(prompt) + mark
+        after = self.text_ids("suffix", suffix)
+        room = config.max_length - len(before) - len(after)
+        if room < 1:
+            raise InputError(
+                f"The prompt takes {len(before) + len(after)} tokens; {self.name} allows {config.max_length} with the "
+                "answer, so there is no room for a new token. Shorten the prompt."
+            )
+        if max_new_tokens > room:
+            raise InputError(
+                f"The prompt takes {len(before) + len(after)} tokens and {self.name} allows {config.max_length} in all: "
+                f"{room} are left, but max_new_tokens is {max_new_tokens}. Ask for at most {room} or shorten the prompt."
+            )
+        stop = len(before) + max_new_tokens
+        self.check_seen(len(after), stop)
+        return before + [config.mask_id] * max_new_tokens + after, len(before), stop
+
+    def check_seen(self, suffix_length: int, stop: int) -> None:
+        """Raise InputError for a suffix behind `stop` of which the network would not see every token."""
+        seen_until = self.network.config.seen_until(stop - 1)
+        if seen_until is None or suffix_length <= seen_until - stop:
+            return
+        seen = max(0, seen_until - stop)
+        block = self.network.config.block_length
+        raise InputError(
+            f"The suffix has {suffix_length} tokens; {self.name} sees {seen or 'none'} of them, since its attention is "
+            f"{self.network.config.attention}{f' in blocks of {block}' if block else ''} and the answer's canvas ends at "
+            f"position {stop}. Leave it out{f', keep it within {seen} tokens' if seen else ''}, or take a bidirectional "
+            "model."
+        )
+
+    def prompt_ids(self, prompt: Prompt) -> list[int]:
+        """Ids of a prompt. In text the mask token is text; in messages every control token is: the template makes those.
+
+        Raises InputError for messages to a checkpoint that holds no conversations, and for text that is not UTF-8.
+        """
+        if isinstance(prompt, str):
+            return self.text_ids("prompt", prompt)
+        config = self.network.config
+        controls = control_tokens(self.tokenizer, (config.mask_id, config.eos_id, *config.stop_ids, config.answer_id))
+        return self.without_masks(
+            "prompt", encode_messages(self.tokenizer, self.chat_template(prompt), prompt, controls)
+        )
+
+    def text_ids(self, what: str, text: str) -> list[int]:
+        """Ids of a text as it is, but for the mask token, which is text. what: its name in the InputError for no text."""
+        mask = self.tokenizer.raw.id_to_token(self.network.config.mask_id)
+        return self.without_masks(
+            what, encode_typed(self.tokenizer, check_text(what, text), [] if mask is None else [mask])
+        )
+
+    def without_masks(self, what: str, ids: list[int]) -> list[int]:
+        """`ids` themselves. Raises InputError where an ordinary entry of the vocabulary is the mask, and a text holds it."""
+        if self.network.config.mask_id in ids:
+            raise InputError(f"The {what} holds the mask of {self.name}, which no text may hold. Take it out.")
+        return ids
+
+    def prompt_text(self, prompt: Prompt) -> str:
+        """A prompt as the network reads it. Raises InputError as `prompt_ids`."""
+        return prompt if isinstance(prompt, str) else self.chat_template(prompt).render(prompt)
+
+    def chat_template(self, messages: Sequence[Message]) -> ChatTemplate:
+        if not isinstance(messages, list | tuple):
+            raise InputError(f"Prompts must be text, or lists of messages; got {type(messages).__name__}.")
+        if self.template is None:
+            raise InputError(f"{self.name} has no chat template, so it takes text and no messages.")
+        return self.template
+
+    def lay_out(self, pairs: Sequence[tuple[Prompt, str]], max_new_tokens: int) -> tuple[Tensor, Tensor, list[int]]:
+        """Whole texts [B, L] (prompt, response, end tokens to the end of the canvas), the canvas's places [B, L], lengths."""
+        eos_id, max_new_tokens = self.network.config.eos_id, whole_from("max_new_tokens", max_new_tokens, 1)
+        assert eos_id is not None
+        ids_BL, open_BL, lengths = self.pad([self.canvas(prompt, max_new_tokens, "") for prompt, _ in pairs])
+        fill = []
+        for _, response in pairs:
+            response_ids = self.text_ids("response", response)
+            if len(response_ids) > max_new_tokens:
+                raise InputError(
+                    f"The response has {len(response_ids)} tokens; the canvas has {max_new_tokens}. Raise max_new_tokens, or "
+                    f"leave out {response[:40]!r}."
+                )
+            fill.append(response_ids + [eos_id] * (max_new_tokens - len(response_ids)))
+        return ids_BL.masked_scatter(open_BL, torch.tensor(fill, device=ids_BL.device)), open_BL, lengths
+
+    def pad(self, rows: Sequence[tuple[list[int], int, int]]) -> tuple[Tensor, Tensor, list[int]]:
+        """Canvases as `canvas` makes them, padded to one length: ids [B, L], open positions [B, L], their own lengths."""
+        lengths, device = [len(ids) for ids, _, _ in rows], self.network.device
+        ids_BL, open_BL = padded([(ids, range(start, stop)) for ids, start, stop in rows], max(lengths))
+        return ids_BL.to(device), open_BL.to(device), lengths
+
+    # --- the law of text ---
+
+    def special_ids(self) -> list[int]:
+        """Ids that are never text: rows of the embedding that are no token, but for the end token."""
+        config = self.network.config
+        unused = [*self.tokenizer.holes, *range(self.tokenizer.vocab_size, config.vocab_size)]
+        return [i for i in unused if i not in (config.eos_id, config.mask_id)]
+
+    def never_drawn(self, banned: Sequence[int]) -> list[int]:
+        """`special_ids`, and the ids that somebody bans besides."""
+        return [*self.special_ids(), *token_ids("banned", banned)]
+
+    # --- out: filled canvases to text ---
+
+    def generation(
+        self,
+        ids: list[int],
+        logprobs: list[float],
+        stats: dict[str, float],
+        certificate: Certificate,
+        trace: list[Round] | None = None,
+    ) -> Generation:
+        """What was generated, from all tokens of the canvas and their log p."""
+        ends = {self.network.config.eos_id, *self.network.config.stop_ids}
+        text_ids = ids[: next((i for i, token in enumerate(ids) if token in ends), len(ids))]
+        reason: Literal["stop", "length"] = "stop" if len(text_ids) < len(ids) else "length"
+        text = self.tokenizer.decode(text_ids)
+        return Generation(
+            text=text,
+            token_ids=text_ids,
+            logprobs=logprobs[: len(text_ids)],
+            finish_reason=reason,
+            stats=stats,
+            certificate=certificate,
+            trace=trace,
+        )
+
+
+def refuse_taken(caller: str, given: Iterable[str], taken: Iterable[str]) -> None:
+    """Raise OptionError for arguments that `caller` makes itself."""
+    for name in given:
+        if name in taken:
+            raise OptionError(
+                f"{caller} takes {name} from the prompt and the checkpoint; leave it out, or use fef.decode."
+            )

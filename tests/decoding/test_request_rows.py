@@ -1,0 +1,69 @@
+"""Rows of requests are made in one place, from ids, open positions and settings."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+import fef
+from fef.decoders import make_plan
+from fef.decoding.inputs import Settings
+from fef.decoding.network import Network
+from fef.decoding.requests import padded, request_rows
+from fef.errors import OptionError
+from fef.models.table import TableDenoiser
+
+JOINT = torch.full((4, 4, 4), 1 / 64, dtype=torch.float64)
+IDS = torch.tensor([[4, 1, 4], [2, 4, 0]])
+
+
+def rows(plan=None, **options):
+    network = Network(TableDenoiser(JOINT))
+    plan = plan or make_plan("sequential", {}, network)
+    return request_rows(network, plan, IDS, network.mask_id == IDS, Settings([0.5, 1.0], 1.0, 3), **options)
+
+
+def test_a_row_has_its_canvas_its_settings_and_its_seed():
+    requests = rows(seed=7, eos_id=1, banned=[0])
+    assert torch.equal(requests.canvas.ids_BL, IDS)
+    assert requests.canvas.pending_BL.tolist() == [[True, False, True], [False, True, False]]
+    assert requests.canvas.rank_BL.tolist() == [[0, 1, 2]] * 2
+    assert requests.sampling.temperature_B.tolist() == [0.5, 1.0]
+    assert requests.sampling.top_k_B.tolist() == [3, 3]
+    assert (requests.sampling.banned.tolist(), requests.sampling.eos_id) == ([0, 4], 1)
+    assert requests.noise.seed_B.tolist() == [7, 8]
+    assert requests.number_B.tolist() == [0, 1]
+    assert [requests.meter.row(i)["calls"] for i in range(2)] == [0, 0]
+
+
+def test_what_the_plan_says_of_the_vocabulary_holds():
+    plan = make_plan("sequential", {}, Network(TableDenoiser(JOINT)))
+    assert rows(replace(plan, banned=(2,)), banned=[0]).sampling.banned.tolist() == [0, 2, 4]
+    assert rows(replace(plan, after_eos="free"), eos_id=1).sampling.eos_id is None
+    assert rows(replace(plan, banned=(1,)), eos_id=1).sampling.eos_id is None
+    with pytest.raises(OptionError, match="eos_id 1 is banned"):
+        rows(plan, eos_id=1, banned=[1])
+
+
+def test_canvases_of_several_lengths_are_padded_on_the_right():
+    ids, open_ = padded([([5, 6, 7], range(1, 3)), ([8], [0])], 4)
+    assert ids.tolist() == [[5, 6, 7, 0], [8, 0, 0, 0]]
+    assert open_.tolist() == [[False, True, True, False], [True, False, False, False]]
+
+
+def calls(name: str) -> list[str]:
+    """The files in which a class method is called, once for each call."""
+    found = []
+    for path in sorted(Path(fef.__file__).parent.rglob("*.py")):
+        nodes = [n for n in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(n, ast.Call)]
+        found += [path.name for n in nodes if ast.unparse(n.func) == name]
+    return found
+
+
+@pytest.mark.parametrize("part", ["Canvas", "Requests", "Meter"])
+def test_canvas_meter_and_requests_are_assembled_in_one_place(part):
+    assert calls(f"{part}.start") == ["requests.py"]

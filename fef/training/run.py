@@ -12,7 +12,7 @@ from fef.models.config import TransformerConfig
 from fef.models.tokenizer import Tokenizer
 from fef.models.transformer import Transformer
 from fef.training.data import Examples, encode_pairs, read_pairs, task_examples, task_texts
-from fef.training.trainer import RESUME, Progress, TrainOptions, train
+from fef.training.trainer import RESUME, Progress, TrainOptions, padded_objective, train
 
 __all__ = ["DataOptions", "NetworkOptions", "longest_prompt", "run"]
 
@@ -74,7 +74,9 @@ def run(
         examples = task_examples(data.tasks, data.count, options.seed, tokenizer, max_prompt, options.canvas_length)
     else:
         examples = encode_pairs(pairs, tokenizer, max_prompt, options.canvas_length)
-    return train(model, tokenizer, examples, out, options, progress, stop)
+    model.requires_grad_(True)
+    objective = padded_objective(examples.to(model.device), options)
+    return train(model, tokenizer, objective, out, options, progress, stop)
 
 
 def longest_prompt(config: TransformerConfig, canvas_length: int, wanted: int) -> int:

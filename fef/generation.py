@@ -25,7 +25,7 @@ from fef.laws.information import Profile
 from fef.laws.row_costs import RowCosts
 from fef.models.chat import ChatTemplate, Message
 from fef.models.checkpoint import describe, load_network, require_tokenizer
-from fef.models.device import usable_device
+from fef.models.device import check_dtype, usable_device
 from fef.models.extras import load_extras
 from fef.models.families import NATIVE
 from fef.models.hub import download_weights, is_repository, locate
@@ -420,8 +420,7 @@ def load(
     if is_repository(name):
         download_weights(name, path, token)
     dtype = dtype or (torch.float32 if described.family is NATIVE else torch.bfloat16)
-    if dtype is torch.float16 and device.type == "cpu":
-        raise OptionError("float16 is unusably slow on a CPU; give torch.bfloat16 or torch.float32.")
+    check_dtype(dtype, device)
     network = load_network(path, described, device, dtype, weights)
     network.name = name if name == "demo" or is_repository(name) else path.name
     network.extras = load_extras(path, network)

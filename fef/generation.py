@@ -19,7 +19,7 @@ from fef.decoding.network import Network
 from fef.decoding.payoff import check_rows_pay
 from fef.decoding.requests import Requests
 from fef.decoding.session import Observer, Round
-from fef.errors import InputError, OptionError
+from fef.errors import InputError
 from fef.laws.draws import KeyedNoise
 from fef.laws.information import Profile
 from fef.laws.row_costs import RowCosts
@@ -327,7 +327,7 @@ class Model:
     def check_seen(self, suffix_length: int, stop: int) -> None:
         """Raise InputError for a suffix behind `stop` of which the network would not see every token."""
         seen_until = self.network.config.seen_until(stop - 1)
-        if seen_until is None or suffix_length <= seen_until - stop:
+        if seen_until is None or suffix_length <= max(0, seen_until - stop):
             return
         seen = max(0, seen_until - stop)
         block = self.network.config.block_length

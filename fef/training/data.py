@@ -21,7 +21,7 @@ from fef.models.tokenizer import Tokenizer
 from fef.tasks import Split, generate
 from fef.training.patterns import Canvases
 
-__all__ = ["Examples", "batch", "encode_pairs", "read_pairs", "task_examples", "task_texts"]
+__all__ = ["Examples", "batch", "encode_pairs", "padded", "read_lines", "read_pairs", "task_examples", "task_texts"]
 
 Pair = tuple[str, str]
 
@@ -165,13 +165,17 @@ def encode_task_chunk(job: tuple[dict[str, float], int, int, Tokenizer, int, int
 
 def read_pairs(path: Path) -> list[Pair]:
     """Pairs of a JSONL file of {"prompt", "response"}. Raises InputError with the line number of a broken line."""
+    return list(parse_pairs(read_lines(path), path))
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a text file. Raises InputError for one that cannot be read or is not UTF-8."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        return path.read_text(encoding="utf-8").split("\n")  # JSON may hold the other characters that end lines
     except OSError as error:
         raise InputError(f"Cannot read {path}: {error.strerror}.") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not UTF-8 (byte {error.start}). Convert it, for example with iconv.") from error
-    return list(parse_pairs(lines, path))
 
 
 def parse_pairs(lines: Iterable[str], path: Path) -> Iterable[Pair]:

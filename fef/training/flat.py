@@ -1,9 +1,9 @@
 """Streams of many canvases one behind another in a single row of fixed length: no padding, one shape, one compilation.
 
-Every pattern of `fef.training.streams` is two intervals a query. With keys on a line, context at its rank (revealed: behind all
-ranks) and references behind those in their order, a query sees a run of that line, `low < value <= high`: the context
-ranked later, the revealed, and the references below its limit. Beside it, a target sees itself and a draft its group: a run
-of places. Canvases follow each other on the line.
+Every pattern of `fef.training.streams` is two intervals a query. With keys on a line, context at its rank (revealed: behind
+all ranks) and references behind those in their order, a query sees a run of that line, `low < value <= high`: the context
+ranked later, the revealed, and the references below its limit. Beside it, a target sees itself and a draft its group: a
+run of places. Canvases follow each other on the line.
 
 Shapes: B rows, N tokens of a row's streams, T places of the flat row, Q and K blocks of queries and keys.
 """
@@ -40,7 +40,7 @@ class Intervals:
         """Whether the queries at some places see the keys at others, as `flex_attention` asks: of any row and head."""
         value_T, low_T, high_T, first_T, last_T = self.value_T, self.low_T, self.high_T, self.first_T, self.last_T
 
-        def sees(row: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        def sees(_row: Tensor, _head: Tensor, query: Tensor, key: Tensor) -> Tensor:
             on_line = (value_T[key] > low_T[query]) & (value_T[key] <= high_T[query])
             return on_line | ((key >= first_T[query]) & (key <= last_T[query]))
 
@@ -50,6 +50,15 @@ class Intervals:
         """The whole pattern, bool [1, T, T]."""
         place_T = torch.arange(len(self.value_T), device=self.value_T.device)
         return self.predicate()(place_T, place_T, place_T[:, None], place_T[None, :])[None]
+
+    def pairs(self) -> Tensor:
+        """How many pairs of query and key see each other, a tensor without dimensions."""
+        line_T = self.value_T.sort().values
+        on_line = torch.searchsorted(line_T, self.high_T, right=True) - torch.searchsorted(
+            line_T, self.low_T, right=True
+        )
+        beside = torch.where(self.value_T == NOWHERE, self.last_T - self.first_T + 1, 0)
+        return on_line.sum() + beside.sum()
 
     def blocks(self, size: int) -> Tensor:
         """Blocks [Q, K] of `size` places in which some query may see some key: a superset, from each block's extremes."""

@@ -68,7 +68,7 @@ def losses_of(
     real_K = torch.ones_like(at_K)
     if hidden_TD.is_cuda:
         at_K, real_K = (F.pad(x_K, (0, -trained % CHUNK)) for x_K in (at_K, real_K))
-    hidden_KD = hidden_TD[at_K]
+    hidden_KD = hidden_TD.index_select(0, at_K)
     if torch.is_autocast_enabled(hidden_KD.device.type):
         hidden_KD = hidden_KD.to(torch.get_autocast_dtype(hidden_KD.device.type))
     head_VD = model.embed.weight if model.head is None else model.head.weight

@@ -7,6 +7,8 @@ in a chunk, D width, V vocabulary.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import torch
@@ -42,7 +44,7 @@ class WeightedCrossEntropy(torch.autograd.Function):
         for start in range(0, len(label_K), CHUNK):
             part = slice(start, start + CHUNK)
             hidden_CD = hidden_KD[part]
-            slope = fused_softmax_slope if hidden_KD.is_cuda else softmax_slope
+            slope = fused_softmax_slope() if hidden_KD.is_cuda else softmax_slope
             nll_K[part], slope_CV = slope(F.linear(hidden_CD, head_VD), label_K[part], weight_K[part])
             if grad_KD is not None:
                 grad_KD[part] = slope_CV @ head_VD
@@ -70,7 +72,10 @@ def softmax_slope(logits_CV: Tensor, label_C: Tensor, weight_C: Tensor) -> tuple
     return nll_C, slope_CV.to(logits_CV.dtype)
 
 
-fused_softmax_slope = torch.compile(softmax_slope)  # four passes over the logits instead of a dozen
+@cache
+def fused_softmax_slope() -> Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """It, compiled: a few passes over the logits instead of a dozen."""
+    return torch.compile(softmax_slope)
 
 
 def exact(tensor: Tensor) -> torch.dtype:

@@ -86,7 +86,10 @@ BAD = {
     ),
     "an answer to nothing": ([{"messages": TURNS[1:2]}], "line 1: the first message"),
     "nothing": ([], "holds no examples"),
-    "a long prompt": ([GOOD, {"prompt": "a" * 300, "response": "b"}], r"line 2: the prompt has \d+ tokens, and at most 60"),
+    "a long prompt": (
+        [GOOD, {"prompt": "a" * 300, "response": "b"}],
+        r"line 2: the prompt has \d+ tokens, and at most 60",
+    ),
     "a long response": ([GOOD, {"prompt": "a", "response": "ab" * 20}], "line 2: the response has"),
 }
 
@@ -99,7 +102,9 @@ def test_a_bad_line_is_named(tmp_path: Path, encoder: Encoder, rows: list[object
 
 
 def test_long_examples_are_left_out_on_request_and_counted(tmp_path: Path, encoder: Encoder) -> None:
-    path = write(tmp_path / "x.jsonl", GOOD, {"prompt": "a" * 300, "response": "b"}, {"prompt": "a", "response": "b" * 99})
+    path = write(
+        tmp_path / "x.jsonl", GOOD, {"prompt": "a" * 300, "response": "b"}, {"prompt": "a", "response": "b" * 99}
+    )
     examples, dropped = encode_answers(read_answers(path), encoder, path, 60, 16, True)
     assert (len(examples), dropped) == (1, 2)
     with pytest.raises(InputError, match="none of 3 examples fits"):

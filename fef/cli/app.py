@@ -13,6 +13,7 @@ from fef.cli import (
     bench_engine,
     certify,
     chat,
+    delta,
     demask,
     demo,
     eval,
@@ -68,6 +69,7 @@ app.command("eval", epilog=eval.EXAMPLE)(eval.evaluate)
 app.command("lm-eval", epilog=lm_eval.EXAMPLE, context_settings=lm_eval.CONTEXT)(lm_eval.lm_eval)
 app.command(epilog=train.EXAMPLE)(train.train)
 app.command(epilog=adapt.EXAMPLE)(adapt.adapt)
+app.command(epilog=delta.EXAMPLE)(delta.delta)
 app.command(epilog=demask.TRAIN_EXAMPLE)(demask.train_demask)
 app.command(epilog=demask.REPORT_EXAMPLE)(demask.demask_report)
 app.command(epilog=profile.EXAMPLE)(profile.profile)

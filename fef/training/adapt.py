@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from fef.errors import OptionError
@@ -35,12 +34,11 @@ from fef.training.objectives import flat_losses
 from fef.training.patterns import block_masks, mask_canvases, packed_slots
 from fef.training.speed import step_flops
 from fef.training.streams import Streams, block_streams, causal_streams, context_streams, packed_streams
-from fef.training.trainer import Objective, Progress, TrainOptions, loss_weights, train, trained
+from fef.training.trainer import Objective, Progress, TrainOptions, loss_weights, train
 
 __all__ = ["ADAPTATION", "AdaptOptions", "adapt", "adapted_config", "flat_objective"]
 
 ADAPTATION = "adaptation.json"
-TRAINED = "trained.safetensors"
 SAMPLE = 256  # canvases whose tokens are counted before training
 SURPLUS = 1.25  # canvases drawn, of those that fill a step on average: what does not fit is left out
 TARGETS = ("q", "k", "v", "out", "gate", "up", "down")
@@ -121,17 +119,12 @@ def adapt(
         "examples": len(examples),
         "attention": config.attention,
         "lora_rank": adaptation.lora_rank,
+        "seed": options.seed,
     }
 
     def extra(directory: Path) -> None:
         (directory / ADAPTATION).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
         write_template(directory, described.template)
-        if adaptation.lora_rank:
-            tensors = {name: p.detach().cpu().contiguous() for name, p in trained(model).items()}
-            embed_VD = tensors.pop("embed.weight", None)
-            if embed_VD is not None:
-                tensors["embed.rows"] = embed_VD[rows]
-            save_file(tensors, directory / TRAINED, metadata={"fingerprint": facts["fingerprint"]})
 
     objective = flat_objective(examples.to(model.device), config, adaptation, options)
     return train(model, tokenizer, objective, out, options, progress, stop, extra)

@@ -162,8 +162,8 @@ def encode_answers(
                 else ("response", len(response) + 1, canvas_length, "--canvas-length")
             )
             raise InputError(
-                f"{path}, line {answer.line}: the {what} has {has} tokens, and at most {most} are allowed; raise {option}, or "
-                "give --drop-long to leave such examples out."
+                f"{path}, line {answer.line}: the {what} has {has} tokens, and at most {most} are allowed; raise {option}, "
+                "or give --drop-long to leave such examples out."
             )
     if not kept:
         raise InputError(

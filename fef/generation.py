@@ -19,7 +19,7 @@ from fef.decoding.network import Network
 from fef.decoding.payoff import check_rows_pay
 from fef.decoding.requests import Requests
 from fef.decoding.session import Observer, Round
-from fef.errors import InputError, OptionError
+from fef.errors import InputError
 from fef.laws.draws import KeyedNoise
 from fef.laws.information import Profile
 from fef.laws.row_costs import RowCosts

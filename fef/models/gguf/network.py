@@ -18,7 +18,8 @@ from fef.readers import shown
 __all__ = ["config_values", "gguf_family", "gguf_weights", "spelling"]
 
 FAMILIES = {"llama": LLAMA, "qwen2": QWEN2, "qwen3": QWEN3}  # by general.architecture
-PERMUTED = ("llama",)  # whose query and key rows llama.cpp stores in another order
+PERMUTED = ("llama",)  # where the rows of queries and keys are stored in another order
+QUERIES_AND_KEYS = (".attn_q.weight", ".attn_k.weight", ".attn_q.bias", ".attn_k.bias")
 LAYER = "blk.{layer}"
 KEYS = {
     "embed": "token_embd",
@@ -113,19 +114,17 @@ def spelling(file: GgufFile) -> dict[str, str]:
 
 
 def gguf_weights(file: GgufFile, config: TransformerConfig) -> StoredWeights:
-    """The tensors, with query and key rows in the order of the half-rotation form."""
-    turned = (".attn_q.weight", ".attn_k.weight", ".attn_q.bias", ".attn_k.bias")
-    permuted = file.metadata["general.architecture"] in PERMUTED
+    """The tensors, with the rows of queries and keys in the order of the half-rotation form."""
+    permuted = [tensor.key for tensor in file.tensors if file.metadata["general.architecture"] in PERMUTED]
+    head_sizes = {key: config.head_size for key in permuted if key.endswith(QUERIES_AND_KEYS)}
 
     def read(wanted: Sequence[Stored]) -> Iterator[Rows]:
-        head_size = config.head_size
-        for tensor, start, rows in read_rows(file, wanted, lambda key: head_size if key.endswith(turned) else 1):
-            yield tensor, start, halves(rows, head_size) if permuted and tensor.key.endswith(turned) else rows
+        for tensor, start, rows in read_rows(file, wanted, head_sizes):
+            yield tensor, start, halves(rows, head_sizes[tensor.key]) if tensor.key in head_sizes else rows
 
     return StoredWeights(file.path, "metadata", file.tensors, QUANTIZATIONS, read)
 
 
 def halves(rows: Tensor, head_size: int) -> Tensor:
-    """Rows of whole heads with the two dimensions that rotate together half a head apart, where llama.cpp has them side by
-    side."""
-    return rows.unflatten(0, (-1, head_size // 2, 2)).transpose(1, 2).flatten(0, 2)
+    """Rows of whole heads, where the two that rotate together lie side by side, with these half a head apart."""
+    return rows.reshape(-1, head_size // 2, 2, *rows.shape[1:]).transpose(1, 2).reshape(rows.shape)

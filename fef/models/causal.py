@@ -91,7 +91,7 @@ def describe_causal(path: Path) -> CausalDescription:
 
 def describe_file(path: Path) -> CausalDescription:
     from fef.models.gguf.file import open_gguf
-    from fef.models.gguf.network import config_values, gguf_family, gguf_weights, spelling
+    from fef.models.gguf.network import check_heads, config_values, gguf_family, gguf_weights, spelling
     from fef.models.gguf.text import named_ids, read_template, read_tokenizer
 
     file = open_gguf(path)
@@ -104,7 +104,9 @@ def describe_file(path: Path) -> CausalDescription:
         place="its metadata",
         spelled=spelling(file),
     )
-    return finish(path, family, tokenizer, fields, read_template(file), lambda config: gguf_weights(file, config))
+    described = finish(path, family, tokenizer, fields, read_template(file), lambda config: gguf_weights(file, config))
+    check_heads(file, described.config)
+    return described
 
 
 def describe_directory(path: Path) -> CausalDescription:

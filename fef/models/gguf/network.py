@@ -15,7 +15,7 @@ from fef.models.gguf.file import QUANTIZATIONS, GgufFile, read_rows
 from fef.models.weights import Rows, Stored, StoredWeights
 from fef.readers import shown
 
-__all__ = ["config_values", "gguf_family", "gguf_weights", "spelling"]
+__all__ = ["check_heads", "config_values", "gguf_family", "gguf_weights", "spelling"]
 
 FAMILIES = {"llama": LLAMA, "qwen2": QWEN2, "qwen3": QWEN3}  # by general.architecture
 PERMUTED = ("llama",)  # where the rows of queries and keys are stored in another order
@@ -99,12 +99,17 @@ def refuse_variants(file: GgufFile, arch: str, settings: dict[str, Any], shapes:
             )
     if SCALED_ROPE in shapes or ("rope.scaling.factor" in settings and "rope.scaling.type" not in settings):
         raise CheckpointError(f"{file.path} has a scaled rotary embedding, and fef runs no scaled rotary embedding.")
-    head_dim = settings.get("attention.key_length")
+
+
+def check_heads(file: GgufFile, config: TransformerConfig) -> None:
+    """Raise CheckpointError where values have another size than keys, or only a part of these is rotated."""
+    arch = file.metadata["general.architecture"]
     for name in ("attention.value_length", "rope.dimension_count"):
-        if head_dim is not None and settings.get(name, head_dim) != head_dim:
+        size = file.metadata.get(f"{arch}.{name}", config.head_size)
+        if size != config.head_size:
             raise CheckpointError(
-                f"{file.path}: its metadata has {arch}.{name} = {shown(settings[name])} and {arch}.attention.key_length = "
-                f"{shown(head_dim)}; they must be equal: fef runs no other variant."
+                f"{file.path}: its metadata has {arch}.{name} = {shown(size)}; it must be {config.head_size}, the size of a "
+                "head: fef runs no other variant."
             )
 
 

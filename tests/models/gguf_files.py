@@ -1,4 +1,4 @@
-"""Tiny GGUF files by the package's own writer, tokenizers as the library writes them, and a causal network in plain float64."""
+"""Tiny GGUF files by the package's own writer, tokenizers as the library writes them, a causal network in plain float64."""
 
 from __future__ import annotations
 
@@ -22,7 +22,26 @@ TEMPLATE = (
     "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>' + '\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
-LLAMA3 = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+LLAMA3 = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}|"
+    r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+STORED = {  # what the GGUF files of the same models call it
+    "token_embd": "model.embed_tokens",
+    "output_norm": "model.norm",
+    "output": "lm_head",
+    "attn_q": "self_attn.q_proj",
+    "attn_k": "self_attn.k_proj",
+    "attn_v": "self_attn.v_proj",
+    "attn_output": "self_attn.o_proj",
+    "attn_q_norm": "self_attn.q_norm",
+    "attn_k_norm": "self_attn.k_norm",
+    "attn_norm": "input_layernorm",
+    "ffn_norm": "post_attention_layernorm",
+    "ffn_gate": "mlp.gate_proj",
+    "ffn_up": "mlp.up_proj",
+    "ffn_down": "mlp.down_proj",
+}
 BYTES = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}
 CUTS: dict[str, dict[str, Any]] = {
     "smollm": {
@@ -46,7 +65,7 @@ CUTS: dict[str, dict[str, Any]] = {
 
 
 def library_file(cut: str = "qwen2") -> dict[str, Any]:
-    """The tokenizer.json of a model with this rule of cutting text: released ones, with another rule where none is released."""
+    """The tokenizer.json of a model with this rule of cutting text, a released one or one with its rule replaced."""
     folder = "llada" if cut == "gpt-2" else "sdar"
     described: dict[str, Any] = json.loads((DATA / folder / "checkpoint" / "tokenizer.json").read_text())
     if folder == "sdar":  # the mask is of the diffusion model
@@ -125,6 +144,15 @@ def random_tensors(
     return tensors
 
 
+def stored_name(key: str) -> str:
+    """The key in safetensors of a key of GGUF."""
+    stem, _, last = key.rpartition(".")
+    if stem.startswith("blk."):
+        _, layer, part = stem.split(".")
+        return f"model.layers.{layer}.{STORED[part]}.{last}"
+    return f"{STORED[stem]}.{last}"
+
+
 def write_gguf(
     path: Path,
     arch: str = "llama",
@@ -132,7 +160,7 @@ def write_gguf(
     metadata: Mapping[str, Any] | None = None,
     tensors: Mapping[str, np.ndarray] | None = None,
 ) -> Path:
-    """A file; matrices quantized as `kind`. metadata: instead of the usual one, whole; a value may say its type, (value, type)."""
+    """A file; matrices quantized as `kind`. metadata: instead of the usual one; a value may say its type, (value, type)."""
     writer = gguf.GGUFWriter(path, arch)
     for name, value in (metadata_of(arch) if metadata is None else metadata).items():
         add_value(writer, name, value)
@@ -181,8 +209,8 @@ def plain_logits(path: Path, ids_L: Tensor) -> Tensor:
 
 
 def causal_logits(weights: Mapping[str, Tensor], ids_L: Tensor, interleaved: bool) -> Tensor:
-    """A causal network in float64, part by part as llama.cpp runs it. interleaved: neighbouring dimensions rotate together, not
-    those half a head apart."""
+    """A causal network in float64, part by part as llama.cpp runs it. interleaved: neighbouring dimensions rotate together,
+    not those half a head apart."""
 
     def linear(x: Tensor, name: str) -> Tensor:
         return x @ weights[f"{name}.weight"].T + weights.get(f"{name}.bias", torch.zeros(()))
@@ -217,39 +245,13 @@ def causal_logits(weights: Mapping[str, Tensor], ids_L: Tensor, interleaved: boo
 
 
 PIECES = (
-    *(
-        "the",
-        "apples",
-        "Hello",
-        "don't",
-        "I'LL",
-        "naïve",
-        "straße",
-        "Σίσυφος",
-        "привет",
-        "日本語",
-        "한국어",
-        "العربية",
-        "हिन्दी",
-    ),
-    *("12", "3,456.78", "0007", "x²", "½", "Ⅷ", "１２", "٣٤", "1e-5", "$5.00", "50%", "<<3*4=12>>12"),
-    *(
-        "👩‍👩‍👧",
-        "🙂",
-        "e\u0301",
-        "\u1e9b\u0323",
-        "ﬁ",
-        "\u200b",
-        "\u00a0",
-        "\u3000",
-        "\ufeff",
-        "\U00010348",
-        "\x00",
-        "\x1f",
-    ),
-    *(" ", "  ", "\n", "\r\n", "\t", " \n ", "\n\n\n", "   \t"),
+    *("the", "apples", "Hello", "don't", "I'LL", "naïve", "straße", "Σίσυφος", "привет", "日本語", "한국어"),
+    *("العربية", "हिन्दी", "e\u0301", "\u1e9b\u0323", "\ufb01", "\u200b", "\ufeff", "\U00010348", "\x00", "\x1f"),
+    *("12", "3,456.78", "0007", "x²", "½", "Ⅷ", "\uff11\uff12", "٣٤", "1e-5", "$5.00", "50%", "<<3*4=12>>12"),
+    *("\u00a0", "\u3000", " ", "  ", "\n", "\r\n", "\t", " \n ", "\n\n\n", "   \t"),
     *("def f(x):", "    return x+1", "a_b", "--", "...", "!?", "'s", "'S", "\\n", "{}", "#", "==", "https://a.b/c?d=1"),
     *("<|im_start|>", "<|im_end|>", "<|endoftext|>", "<think>", "<tool_call>", "<|im", "_end|>", " quintessence"),
+    *("🙂", "\U0001f469\u200d\U0001f469\u200d\U0001f467"),
 )
 
 

@@ -23,6 +23,7 @@ from gguf_files import (
     library_file,
     metadata_of,
     random_tensors,
+    stored_name,
     vocabulary,
     write_gguf,
 )
@@ -35,30 +36,6 @@ from fef.models.causal import describe_causal, load_causal
 GOLDEN = Path(__file__).parents[1] / "golden" / "data"
 IDS = torch.tensor([5, 300, 17, 17, 461, 8, 99, 250, 1, 33, 462, 7])
 ARCHITECTURES = {"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM", "qwen3": "Qwen3ForCausalLM"}
-STORED = {  # what the GGUF files of the same models call it
-    "token_embd": "model.embed_tokens",
-    "output_norm": "model.norm",
-    "output": "lm_head",
-    "attn_q": "self_attn.q_proj",
-    "attn_k": "self_attn.k_proj",
-    "attn_v": "self_attn.v_proj",
-    "attn_output": "self_attn.o_proj",
-    "attn_q_norm": "self_attn.q_norm",
-    "attn_k_norm": "self_attn.k_norm",
-    "attn_norm": "input_layernorm",
-    "ffn_norm": "post_attention_layernorm",
-    "ffn_gate": "mlp.gate_proj",
-    "ffn_up": "mlp.up_proj",
-    "ffn_down": "mlp.down_proj",
-}
-
-
-def stored_name(key: str) -> str:
-    stem, _, last = key.rpartition(".")
-    if stem.startswith("blk."):
-        _, layer, part = stem.split(".")
-        return f"model.layers.{layer}.{STORED[part]}.{last}"
-    return f"{STORED[stem]}.{last}"
 
 
 def config_of(arch: str) -> dict[str, Any]:

@@ -242,7 +242,7 @@ def test_scaled_frequencies_of_the_rotary_embedding_are_refused(tmp_path):
 
 def test_without_the_package_the_extra_is_named(tmp_path, monkeypatch):
     path = write_gguf(tmp_path / "m.gguf")
-    monkeypatch.setattr(gguf_file, "find_spec", lambda name: None)
+    monkeypatch.setattr(gguf_file, "find_spec", lambda _: None)
     assert "pip install 'fef[adapt]'" in refusal(path)
 
 

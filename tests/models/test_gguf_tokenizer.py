@@ -14,6 +14,7 @@ import fef
 from fef.models.causal import CausalDescription, describe_causal
 from fef.models.typed import control_tokens, encode_messages, encode_typed
 
+MERGES = vocabulary(library_file())["merges"]
 SMALL = {"token_embd.weight": random_tensors(rows=512)["token_embd.weight"]}
 
 
@@ -86,6 +87,8 @@ def test_the_template_may_use_named_tokens(tmp_path):
     [
         ({"ggml.merges": None}, "no tokenizer.ggml.merges"),
         ({"ggml.merges": [1, 2]}, "no tokenizer.ggml.merges"),
+        ({"ggml.merges": MERGES[:-1]}, "lacks the merges that make 1 of its tokens"),
+        ({"ggml.merges": MERGES[100:]}, "lacks the merges that make 100 of its tokens"),
         ({"ggml.tokens": None}, "no tokenizer.ggml.tokens"),
         ({"ggml.token_type": None}, "no tokenizer.ggml.token_type"),
         ({"ggml.token_type": [1, 1]}, "and 2 types"),

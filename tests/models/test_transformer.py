@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from functools import partial
 
 import pytest
@@ -10,7 +12,7 @@ from tiny_network import MASK, tiny_network
 from torch import Tensor
 
 from fef.models.config import TransformerConfig
-from fef.models.transformer import Transformer, rope_table, rotate
+from fef.models.transformer import Transformer, blank, rope_table, rotate
 
 LENGTH = 12
 PATTERNS = [
@@ -161,3 +163,22 @@ def test_fresh_weights_are_a_function_of_the_seed():
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
     assert not torch.equal(first.embed.weight, other.embed.weight)
     assert torch.isfinite(first(some_ids())).all()
+
+
+@pytest.mark.parametrize("changes", [{}, {"tied_embeddings": False, "qkv_bias": True, "qk_norm": True}])
+def test_a_blank_network_has_all_names_and_shapes_and_no_numbers(changes):
+    config = TransformerConfig(**(tiny_network().config.to_dict() | changes))
+    shapes = {name: parameter.shape for name, parameter in Transformer(config).named_parameters()}
+    network = blank(config)
+    assert {name: parameter.shape for name, parameter in network.named_parameters()} == shapes
+    assert all(parameter.is_meta for parameter in network.parameters())
+
+
+def test_a_blank_network_does_not_load_the_compiler_of_torch():
+    words = (
+        "import sys, torch; before = 'sympy' in sys.modules\n"
+        "from fef.models.config import TransformerConfig; from fef.models.transformer import blank\n"
+        "blank(TransformerConfig(vocab_size=9, dim=8, layers=1, heads=1, mlp_dim=8, mask_id=1))\n"
+        "sys.exit('sympy' in sys.modules and not before)"
+    )
+    assert subprocess.run([sys.executable, "-c", words], check=False).returncode == 0

@@ -57,6 +57,13 @@ def read_tokenizer(file: GgufFile) -> Tokenizer:
         raise CheckpointError(
             f"{file.path} has merges that do not fit its tokens ({error}). Convert the model again."
         ) from error
+    made = {first + second for first, second in pairs}
+    unmade = [t for t, kind in zip(tokens, kinds, strict=True) if kind == NORMAL and len(t) > 1 and t not in made]
+    if unmade and cut not in WHOLE_WORDS:
+        raise CheckpointError(
+            f"{file.path} lacks the merges that make {len(unmade)} of its tokens, {shown(unmade[0])} among them. Convert the "
+            "model again, or take it in safetensors."
+        )
     raw = byte_level(bpe, CUTS[cut]())
     if cut in COMPOSED:
         raw.normalizer = normalizers.NFC()

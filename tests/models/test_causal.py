@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -268,3 +270,16 @@ def test_missing_files_and_diffusion_models_are_refused(tmp_path):
 def test_settings_of_other_programs_are_no_settings_of_the_network(tmp_path):
     path = write_directory(tmp_path / "m", **{"transformers.js_config": {"kv_cache_dtype": {"fp16": "float16"}}})
     load_causal(path)
+
+
+def test_only_gguf_files_need_the_package_for_them(tmp_path, monkeypatch):
+    path = write_directory(tmp_path / "m")
+    monkeypatch.setitem(sys.modules, "gguf", None)  # not to be imported
+    monkeypatch.setattr(fef.models, "causal", fef.models.causal)  # put back afterwards
+    for name in [name for name in sys.modules if name.startswith(("fef.models.causal", "fef.models.gguf"))]:
+        monkeypatch.delitem(sys.modules, name)
+    fresh = importlib.import_module("fef.models.causal")
+    fresh.load_causal(path)
+    file = write_gguf(tmp_path / "m.gguf")
+    with pytest.raises(fef.CheckpointError, match=r"pip install 'fef\[adapt\]'"):
+        fresh.load_causal(file)

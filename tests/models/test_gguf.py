@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import random
-import subprocess
-import sys
 import tracemalloc
 from pathlib import Path
 
@@ -238,14 +236,3 @@ def test_tensors_that_are_missing_too_many_or_misshaped_are_listed(tmp_path):
 def test_scaled_frequencies_of_the_rotary_embedding_are_refused(tmp_path):
     tensors = random_tensors() | {"rope_freqs.weight": np.ones(32, np.float32)}
     assert "scaled rotary embedding" in refusal(write_gguf(tmp_path / "m.gguf", tensors=tensors))
-
-
-def test_without_the_package_the_extra_is_named(tmp_path, monkeypatch):
-    path = write_gguf(tmp_path / "m.gguf")
-    monkeypatch.setattr(gguf_file, "find_spec", lambda _: None)
-    assert "pip install 'fef[adapt]'" in refusal(path)
-
-
-def test_only_gguf_files_load_the_package():
-    words = "import sys, fef, fef.models.causal; sys.exit('gguf' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", words], check=False).returncode == 0

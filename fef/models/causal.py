@@ -147,7 +147,7 @@ def mask_token(tokenizer: Tokenizer, fields: Fields, template: ChatTemplate | No
     for settings in (fields.values, fields.generation):
         for name, value in settings.items():
             if name.endswith("_token_id"):
-                taken |= set(several(value) or [value])
+                taken |= {i for i in several(value) or [value] if isinstance(i, int)}
     written = "" if template is None else template.source
     spare = {
         i: token.content

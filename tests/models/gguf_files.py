@@ -8,13 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import gguf
 import numpy as np
+import pytest
 import torch
-from gguf import GGMLQuantizationType
-from gguf.quants import dequantize, quantize
 from torch import Tensor
 
+gguf = pytest.importorskip("gguf", reason="gguf is not installed (extra adapt)")
 DATA = Path(__file__).parents[1] / "golden" / "data"
 LAYERS, DIM, HEADS, KV_HEADS, HEAD_SIZE, MLP = 2, 256, 4, 2, 64, 512  # K-quants have blocks of 256
 THETA, EPS, LENGTH = 50_000.0, 1e-5, 64
@@ -165,7 +164,7 @@ def write_gguf(
     for name, value in (metadata_of(arch) if metadata is None else metadata).items():
         add_value(writer, name, value)
     for name, array in (random_tensors(arch) if tensors is None else tensors).items():
-        type_ = GGMLQuantizationType[kind if array.ndim > 1 else "F32"]
+        type_ = gguf.GGMLQuantizationType[kind if array.ndim > 1 else "F32"]
         writer.add_tensor(name, quantized(array, type_), raw_dtype=None if type_.name in ("F32", "F16") else type_)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
@@ -189,10 +188,10 @@ def add_value(writer: gguf.GGUFWriter, name: str, value: Any) -> None:
         writer.add_uint32(name, value)
 
 
-def quantized(array: np.ndarray, kind: GGMLQuantizationType) -> np.ndarray:
+def quantized(array: np.ndarray, kind: gguf.GGMLQuantizationType) -> np.ndarray:
     """Blocks of an array; for K-quants, which the package only reads, random blocks with numbers of that size."""
     if kind.name not in ("Q4_K", "Q6_K"):
-        return quantize(array, kind)
+        return gguf.quants.quantize(array, kind)
     numbers, size = gguf.GGML_QUANT_SIZES[kind]
     blocks = np.random.default_rng(array.shape).integers(0, 256, (array.size // numbers, size), dtype=np.uint8)
     scale, places = (1e-4, (0, 2)) if kind.name == "Q4_K" else (1e-5, (208,))
@@ -204,7 +203,10 @@ def quantized(array: np.ndarray, kind: GGMLQuantizationType) -> np.ndarray:
 def plain_logits(path: Path, ids_L: Tensor) -> Tensor:
     """Logits [L, V] of a file, read and dequantized by the package."""
     reader = gguf.GGUFReader(path)
-    weights = {t.name: torch.from_numpy(dequantize(t.data, t.tensor_type).astype(np.float64)) for t in reader.tensors}
+    weights = {
+        t.name: torch.from_numpy(gguf.quants.dequantize(t.data, t.tensor_type).astype(np.float64))
+        for t in reader.tensors
+    }
     return causal_logits(weights, ids_L, interleaved=reader.get_field("general.architecture").contents() == "llama")
 
 

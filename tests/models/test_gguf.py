@@ -6,7 +6,6 @@ import random
 import tracemalloc
 from pathlib import Path
 
-import gguf
 import numpy as np
 import pytest
 import torch
@@ -17,6 +16,7 @@ from gguf_files import (
     KV_HEADS,
     LENGTH,
     THETA,
+    gguf,
     metadata_of,
     plain_logits,
     random_tensors,

@@ -95,6 +95,7 @@ def test_the_template_may_use_named_tokens(tmp_path):
         ({"ggml.merges": ["nospace"]}, "merges that do not fit its tokens"),
         ({"ggml.pre": "deepseek-llm"}, "with the rule 'deepseek-llm', and fef knows 'gpt2'"),
         ({"ggml.pre": None}, "with the rule None"),
+        ({"ggml.pre": ["qwen2"]}, r"with the rule \['qwen2'\]"),
         ({"ggml.model": "llama"}, "a tokenizer of the kind 'llama'"),
         ({"ggml.eos_token_id": 486}, "486 as eos_token, which is no id of its 486 tokens"),
         ({"ggml.bos_token_id": "a"}, "'a' as bos_token"),

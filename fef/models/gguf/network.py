@@ -60,7 +60,7 @@ SCALED_ROPE = "rope_freqs.weight"
 def gguf_family(file: GgufFile) -> Family:
     """The family of the network, with the keys of GGUF. Raises CheckpointError for an unknown architecture."""
     name = file.metadata.get("general.architecture")
-    if name not in FAMILIES:
+    if not isinstance(name, str) or name not in FAMILIES:
         raise CheckpointError(
             f"{file.path} has the architecture {shown(name)}, which fef does not know in GGUF files. Supported: "
             f"{', '.join(FAMILIES)}."

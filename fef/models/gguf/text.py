@@ -38,7 +38,7 @@ def read_tokenizer(file: GgufFile) -> Tokenizer:
     not fit each other.
     """
     model, cut = (file.metadata.get(PREFIX + name) for name in ("model", "pre"))
-    if model != "gpt2" or cut not in CUTS:
+    if model != "gpt2" or not isinstance(cut, str) or cut not in CUTS:
         raise CheckpointError(
             f"{file.path} has a tokenizer of the kind {shown(model)} with the rule {shown(cut)}, and fef knows 'gpt2' "
             f"(byte-level BPE) with {', '.join(CUTS)}. Take the model in safetensors."

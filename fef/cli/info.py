@@ -47,19 +47,17 @@ def facts_of(name: str, path: Path, described: Description, weights: str | None 
 
     Raises CheckpointError for weights that are there but broken, OptionError for an unknown format.
     """
-    import torch
 
     from fef.models.checkpoint import load_network
     from fef.models.quantize import quantize_
-    from fef.models.transformer import Transformer
+    from fef.models.transformer import blank
     from fef.models.weights import PICKLED
 
     config = described.config
     if any(file.suffix in (".safetensors", *PICKLED) for file in path.iterdir()):
         network = load_network(path, described, "meta", weights=weights)  # every check of loading, none of its memory
     else:
-        with torch.device("meta"):
-            network = Transformer(config)
+        network = blank(config)
         if weights is not None:
             quantize_(network, weights)
     network.name = name

@@ -14,7 +14,7 @@ from fef.models.chat import ChatTemplate
 from fef.models.checkpoint import check_vocabulary, no_tokenizer, read_fields
 from fef.models.config import TransformerConfig
 from fef.models.device import check_dtype, usable_device
-from fef.models.families import CAUSAL, Family, Fields, family_of
+from fef.models.families import CAUSAL, Family, Fields
 from fef.models.hub import download_weights, is_repository, locate
 from fef.models.tokenizer import Tokenizer
 from fef.models.transformer import Transformer
@@ -41,8 +41,8 @@ SPARE = ("mask", "reserved", "unused")  # what the names of control tokens witho
 class CausalDescription:
     """What a causal language model is, before its weights are read.
 
-    new_tokens: how many at the end of the vocabulary of `config` have no stored weights: 1 if the mask had to be added, else 0.
-    template: as `ChatTemplate.load`. weights: finds the stored ones.
+    new_tokens: how many at the end of the vocabulary of `config` have no stored weights: 1 if the mask had to be added, else
+    0. template: as `ChatTemplate.load`. weights: finds the stored ones.
     """
 
     family: Family
@@ -61,10 +61,10 @@ def load_causal(
     source: a GGUF file, or a directory or Hugging Face repository with safetensors, of the families
     `fef.models.families.CAUSAL`. dtype: bfloat16 by default.
 
-    The network reads as released: `network(ids)[:, i]` are the logits of token i + 1 given the tokens up to i; its config has
-    `attention="causal"` and no `shift`. `mask_id` has no part in its texts (`mask_token`); `eos_id` ends a turn where there is
-    a chat template, else a text. Peak memory: the weights in `dtype` and some megabytes. Raises CheckpointError or OptionError
-    with what is wrong and what to give instead.
+    The network reads as released: `network(ids)[:, i]` are the logits of token i + 1 given the tokens up to i; its config
+    has `attention="causal"` and no `shift`. `mask_id` has no part in its texts (`mask_token`); `eos_id` ends a turn where
+    there is a chat template, else a text. Peak memory: the weights in `dtype` and some megabytes. Raises CheckpointError or
+    OptionError with what is wrong and what to give instead.
     """
     device, dtype = usable_device(device), dtype or torch.bfloat16
     check_dtype(dtype, device)
@@ -91,7 +91,7 @@ def describe_causal(path: Path) -> CausalDescription:
 
 def describe_file(path: Path) -> CausalDescription:
     from fef.models.gguf.file import open_gguf
-    from fef.models.gguf.network import config_values, gguf_family, gguf_weights, spelling
+    from fef.models.gguf.network import check_heads, config_values, gguf_family, gguf_weights, spelling
     from fef.models.gguf.text import named_ids, read_template, read_tokenizer
 
     file = open_gguf(path)
@@ -104,7 +104,9 @@ def describe_file(path: Path) -> CausalDescription:
         place="its metadata",
         spelled=spelling(file),
     )
-    return finish(path, family, tokenizer, fields, read_template(file), lambda config: gguf_weights(file, config))
+    described = finish(path, family, tokenizer, fields, read_template(file), lambda config: gguf_weights(file, config))
+    check_heads(file, described.config)
+    return described
 
 
 def describe_directory(path: Path) -> CausalDescription:
@@ -127,7 +129,7 @@ def finish(
     check_vocabulary(path, tokenizer, rows)
     mask_id = mask_token(tokenizer, fields, template)
     new_tokens = max(0, mask_id + 1 - rows)
-    values = fields.values | {"mask_token_id": mask_id, "vocab_size": rows + new_tokens}
+    values = {**fields.values, "mask_token_id": mask_id, "vocab_size": rows + new_tokens}
     config = end_turns(family.config(replace(fields, values=values)), tokenizer, family, template)
     return CausalDescription(family, config, tokenizer, template, new_tokens, weights)
 
@@ -136,8 +138,8 @@ def mask_token(tokenizer: Tokenizer, fields: Fields, template: ChatTemplate | No
     """A token to mask with: one that the model calls its mask; else a control token without a part in its texts, a reserved
     one before others; else the first id behind the tokenizer.
 
-    A part have the tokens that config or tokenizer name (bos, eos, pad ...), those that the chat template writes, and those of
-    `CONVERSATION`.
+    A part have the tokens that config or tokenizer name (bos, eos, pad ...), those that the chat template writes, and those
+    of `CONVERSATION`.
     """
     if "mask_token" in fields.named_ids:
         return fields.named_ids["mask_token"]
@@ -145,7 +147,7 @@ def mask_token(tokenizer: Tokenizer, fields: Fields, template: ChatTemplate | No
     for settings in (fields.values, fields.generation):
         for name, value in settings.items():
             if name.endswith("_token_id"):
-                taken |= set(several(value) or [value])
+                taken |= {i for i in several(value) or [value] if isinstance(i, int)}
     written = "" if template is None else template.source
     spare = {
         i: token.content
@@ -162,5 +164,5 @@ def end_turns(
     """The config whose first end is that of a turn in the chat template; all others stop a text, too."""
     written = [] if template is None else [text for text in family.turn_ends if text in template.source]
     known = [i for i in (config.eos_id, *config.stop_ids) if i is not None]
-    eos_id, *stop_ids = dict.fromkeys([*tokenizer.ids_of(written), *known]) or [None]
-    return replace(config, eos_id=eos_id, stop_ids=tuple(stop_ids))
+    ends = list(dict.fromkeys([*tokenizer.ids_of(written), *known]))
+    return replace(config, eos_id=ends[0] if ends else None, stop_ids=tuple(ends[1:]))

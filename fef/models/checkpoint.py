@@ -103,7 +103,7 @@ def describe(path: Path, mask_id: int | None = None, block_length: int | None = 
     if family is not NATIVE:
         given = {"mask_token_id": mask_id, "block_size": block_length}
         values = {name: value for name, value in given.items() if value is not None}
-        fields = replace(fields, values=fields.values | values)
+        fields = replace(fields, values={**fields.values, **values})
     config = family.config(fields)
     if tokenizer is not None:
         check_vocabulary(path, tokenizer, config.vocab_size)

@@ -13,11 +13,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.attention.flex_attention import BlockMask, flex_attention
+from torch.overrides import TorchFunctionMode
 
 from fef.models.config import TransformerConfig
 from fef.models.mlp import feed_forward
 
-__all__ = ["KeyValues", "RMSNorm", "Transformer", "plain_visible"]
+__all__ = ["KeyValues", "RMSNorm", "Transformer", "blank", "plain_visible"]
 
 
 @dataclass
@@ -134,6 +135,20 @@ class Transformer(nn.Module):
             hidden_BND, key_values = block(hidden_BND, rotation, pattern, cached)
             new.append(key_values)
         return self.norm(hidden_BND), new
+
+
+def blank(config: TransformerConfig) -> Transformer:
+    """The network on the meta device: names and shapes, no numbers."""
+    with torch.device("meta"), WithoutNormals():
+        return Transformer(config)
+
+
+class WithoutNormals(TorchFunctionMode):
+    """Leaves parameters as they are where normal numbers would fill them: on the meta device, which has none, this alone
+    would load torch's compiler, 150 MB in more than a second."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return kwargs["tensor"] if func is nn.init.normal_ else func(*args, **(kwargs or {}))
 
 
 class Block(nn.Module):

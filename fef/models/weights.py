@@ -19,7 +19,7 @@ from fef.errors import CheckpointError
 from fef.models.config import TransformerConfig
 from fef.models.families import Family
 from fef.models.quantize import QuantizedLinear, quantize_
-from fef.models.transformer import Transformer
+from fef.models.transformer import Transformer, blank
 from fef.models.unsupported import quantized_parts
 
 __all__ = ["INDEX", "PICKLED", "WEIGHTS", "Rows", "Stored", "StoredWeights", "fill_network", "load_weights"]
@@ -90,8 +90,7 @@ def fill_network(
     are not stored; their rows become the mean of the others. device "meta" makes every check and reads no weight. Raises
     CheckpointError that lists the keys that do not fit; OptionError for an unknown format.
     """
-    with torch.device("meta"):
-        network = Transformer(config)
+    network = blank(config)
     check_keys(stored, stored_parts(network, family, new_tokens), network, family)
     network.to(dtype)
     for name, module in network.named_modules():

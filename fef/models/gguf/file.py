@@ -1,14 +1,14 @@
 """The GGUF format: a header with metadata and a table of tensors, then the tensors, quantized in blocks.
 
-Source: docs/gguf.md of ggml-org/ggml, versions 2 and 3, little-endian. The package `gguf` knows the quantizations. Its reader is not
-used: it makes an object of every item of every array, two seconds and 160 MB for a vocabulary of 49,152, and follows the
-lengths that a damaged file states wherever they lead.
+Source: docs/gguf.md of ggml-org/ggml, versions 2 and 3, little-endian. The package `gguf` knows the quantizations. Its
+reader is not used: it makes an object of every item of every array, two seconds and 160 MB for a vocabulary of 49,152, and
+follows the lengths that a damaged file states wherever they lead.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from math import prod
@@ -147,21 +147,19 @@ class Header:
         return CheckpointError(f"{self.path} is damaged: {how}. Copy it again.")
 
 
-def read_rows(
-    file: GgufFile, wanted: Sequence[Stored], unit_of: Callable[[str], int] = lambda key: 1
-) -> Iterator[Rows]:
-    """All rows of these tensors as float32, some at a time: whole multiples of `unit_of(key)`."""
+def read_rows(file: GgufFile, wanted: Sequence[Stored], units: Mapping[str, int]) -> Iterator[Rows]:
+    """All rows of these tensors as float32, some at a time: whole multiples of `units[key]`, where there is one."""
     from gguf.quants import dequantize
 
     with file.path.open("rb") as data:
         for tensor in wanted:
             rows = tensor.shape[0] if len(tensor.shape) > 1 else 1  # a vector is one row of blocks
-            unit, row_bytes = unit_of(tensor.key), byte_count(tensor) // rows
+            unit, row_bytes = units.get(tensor.key, 1), byte_count(tensor) // rows
             step = max(unit, PIECE * rows // prod(tensor.shape) // unit * unit)
             data.seek(file.offsets[tensor.key])
             for start in range(0, rows, step):
                 count = min(step, rows - start)
-                stored = np.frombuffer(data.read(count * row_bytes), np.uint8).reshape(count, row_bytes)
+                stored = np.fromfile(data, np.uint8, count * row_bytes).reshape(count, row_bytes)
                 numbers = dequantize(stored, quantization_type(tensor))
                 yield tensor, start, torch.from_numpy(numbers).view(-1, *tensor.shape[1:])
 
@@ -189,7 +187,7 @@ def quantization(path: Path, key: str, number: int) -> str:
     """The name of a quantization. Raises CheckpointError for one that fef does not read."""
     from gguf import GGMLQuantizationType
 
-    known = {kind.value: kind.name for kind in GGMLQuantizationType}
+    known: dict[int, str] = {kind.value: kind.name for kind in GGMLQuantizationType}
     name = known.get(number, f"type {number}")
     if name not in QUANTIZATIONS:
         raise CheckpointError(

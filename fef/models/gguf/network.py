@@ -15,10 +15,11 @@ from fef.models.gguf.file import QUANTIZATIONS, GgufFile, read_rows
 from fef.models.weights import Rows, Stored, StoredWeights
 from fef.readers import shown
 
-__all__ = ["config_values", "gguf_family", "gguf_weights", "spelling"]
+__all__ = ["check_heads", "config_values", "gguf_family", "gguf_weights", "spelling"]
 
 FAMILIES = {"llama": LLAMA, "qwen2": QWEN2, "qwen3": QWEN3}  # by general.architecture
-PERMUTED = ("llama",)  # whose query and key rows llama.cpp stores in another order
+PERMUTED = ("llama",)  # where the rows of queries and keys are stored in another order
+QUERIES_AND_KEYS = (".attn_q.weight", ".attn_k.weight", ".attn_q.bias", ".attn_k.bias")
 LAYER = "blk.{layer}"
 KEYS = {
     "embed": "token_embd",
@@ -59,7 +60,7 @@ SCALED_ROPE = "rope_freqs.weight"
 def gguf_family(file: GgufFile) -> Family:
     """The family of the network, with the keys of GGUF. Raises CheckpointError for an unknown architecture."""
     name = file.metadata.get("general.architecture")
-    if name not in FAMILIES:
+    if not isinstance(name, str) or name not in FAMILIES:
         raise CheckpointError(
             f"{file.path} has the architecture {shown(name)}, which fef does not know in GGUF files. Supported: "
             f"{', '.join(FAMILIES)}."
@@ -98,12 +99,17 @@ def refuse_variants(file: GgufFile, arch: str, settings: dict[str, Any], shapes:
             )
     if SCALED_ROPE in shapes or ("rope.scaling.factor" in settings and "rope.scaling.type" not in settings):
         raise CheckpointError(f"{file.path} has a scaled rotary embedding, and fef runs no scaled rotary embedding.")
-    head_dim = settings.get("attention.key_length")
+
+
+def check_heads(file: GgufFile, config: TransformerConfig) -> None:
+    """Raise CheckpointError where values have another size than keys, or only a part of these is rotated."""
+    arch = file.metadata["general.architecture"]
     for name in ("attention.value_length", "rope.dimension_count"):
-        if head_dim is not None and settings.get(name, head_dim) != head_dim:
+        size = file.metadata.get(f"{arch}.{name}", config.head_size)
+        if size != config.head_size:
             raise CheckpointError(
-                f"{file.path}: its metadata has {arch}.{name} = {shown(settings[name])} and {arch}.attention.key_length = "
-                f"{shown(head_dim)}; they must be equal: fef runs no other variant."
+                f"{file.path}: its metadata has {arch}.{name} = {shown(size)}; it must be {config.head_size}, the size of a "
+                "head: fef runs no other variant."
             )
 
 
@@ -113,19 +119,17 @@ def spelling(file: GgufFile) -> dict[str, str]:
 
 
 def gguf_weights(file: GgufFile, config: TransformerConfig) -> StoredWeights:
-    """The tensors, with query and key rows in the order of the half-rotation form."""
-    turned = (".attn_q.weight", ".attn_k.weight", ".attn_q.bias", ".attn_k.bias")
-    permuted = file.metadata["general.architecture"] in PERMUTED
+    """The tensors, with the rows of queries and keys in the order of the half-rotation form."""
+    permuted = [tensor.key for tensor in file.tensors if file.metadata["general.architecture"] in PERMUTED]
+    head_sizes = {key: config.head_size for key in permuted if key.endswith(QUERIES_AND_KEYS)}
 
     def read(wanted: Sequence[Stored]) -> Iterator[Rows]:
-        head_size = config.head_size
-        for tensor, start, rows in read_rows(file, wanted, lambda key: head_size if key.endswith(turned) else 1):
-            yield tensor, start, halves(rows, head_size) if permuted and tensor.key.endswith(turned) else rows
+        for tensor, start, rows in read_rows(file, wanted, head_sizes):
+            yield tensor, start, halves(rows, head_sizes[tensor.key]) if tensor.key in head_sizes else rows
 
     return StoredWeights(file.path, "metadata", file.tensors, QUANTIZATIONS, read)
 
 
 def halves(rows: Tensor, head_size: int) -> Tensor:
-    """Rows of whole heads with the two dimensions that rotate together half a head apart, where llama.cpp has them side by
-    side."""
-    return rows.unflatten(0, (-1, head_size // 2, 2)).transpose(1, 2).flatten(0, 2)
+    """Rows of whole heads, where the two that rotate together lie side by side, with these half a head apart."""
+    return rows.reshape(-1, head_size // 2, 2, *rows.shape[1:]).transpose(1, 2).reshape(rows.shape)

@@ -34,31 +34,36 @@ NAMES |= {name: f"{name}_token" for name in ("eot", "eom", "seperator", "cls")} 
 def read_tokenizer(file: GgufFile) -> Tokenizer:
     """The byte-level BPE of a file; unused tokens stay out of it.
 
-    Raises CheckpointError for another kind of tokenizer, an unknown rule of cutting text, and lists that are missing or do not
-    fit each other.
+    Raises CheckpointError for another kind of tokenizer, an unknown rule of cutting text, and lists that are missing or do
+    not fit each other.
     """
     model, cut = (file.metadata.get(PREFIX + name) for name in ("model", "pre"))
-    if model != "gpt2" or cut not in CUTS:
+    if model != "gpt2" or not isinstance(cut, str) or cut not in CUTS:
         raise CheckpointError(
             f"{file.path} has a tokenizer of the kind {shown(model)} with the rule {shown(cut)}, and fef knows 'gpt2' "
             f"(byte-level BPE) with {', '.join(CUTS)}. Take the model in safetensors."
         )
-    tokens, merges, kinds = (
-        listed(file, name, kind) for name, kind in (("tokens", str), ("merges", str), ("token_type", int))
-    )
+    tokens, merges, kinds = listed(file, "tokens", str), listed(file, "merges", str), listed(file, "token_type", int)
     if len(kinds) != len(tokens) or len(set(tokens)) != len(tokens):
         raise CheckpointError(
-            f"{file.path} has {len(tokens)} tokens, {len(set(tokens))} of them different, and {len(kinds)} types of tokens; the "
+            f"{file.path} has {len(tokens)} tokens, {len(set(tokens))} of them different, and {len(kinds)} types; the "
             "numbers must be the same. Convert the model again."
         )
     vocabulary = {token: i for i, token in enumerate(tokens) if kinds[i] != UNUSED}
-    pairs = [tuple(merge.split(" ")) for merge in merges]
+    pairs = [(first, second) for first, _, second in (merge.partition(" ") for merge in merges)]
     try:
-        bpe = models.BPE(vocabulary, pairs, ignore_merges=cut in WHOLE_WORDS)  # type: ignore[arg-type]
+        bpe = models.BPE(vocabulary, pairs, ignore_merges=cut in WHOLE_WORDS)
     except Exception as error:  # tokenizers raises bare Exception
         raise CheckpointError(
-            f"{file.path} has merges that do not fit its tokens ({error}). Convert it again."
+            f"{file.path} has merges that do not fit its tokens ({error}). Convert the model again."
         ) from error
+    made = {first + second for first, second in pairs}
+    unmade = [t for t, kind in zip(tokens, kinds, strict=True) if kind == NORMAL and len(t) > 1 and t not in made]
+    if unmade and cut not in WHOLE_WORDS:
+        raise CheckpointError(
+            f"{file.path} lacks the merges that make {len(unmade)} of its tokens, {shown(unmade[0])} among them. Convert the "
+            "model again, or take it in safetensors."
+        )
     raw = byte_level(bpe, CUTS[cut]())
     if cut in COMPOSED:
         raw.normalizer = normalizers.NFC()
@@ -71,8 +76,8 @@ def listed(file: GgufFile, name: str, kind: type) -> list[Any]:
     values = file.metadata.get(PREFIX + name)
     if not isinstance(values, list) or not values or not all(isinstance(value, kind) for value in values):
         raise CheckpointError(
-            f"{file.path} has no {PREFIX}{name}, without which its tokenizer is not whole. Convert the model again, or take it "
-            "in safetensors."
+            f"{file.path} has no {PREFIX}{name}, without which its tokenizer is not whole. Convert the model again, or take "
+            "it in safetensors."
         )
     return values
 
@@ -86,19 +91,20 @@ def add_tokens(raw: RawTokenizer, tokens: list[str], kinds: list[int]) -> None:
 
 def named_ids(file: GgufFile) -> dict[str, int]:
     """The ids of bos_token, eos_token and the like, as far as the metadata names them."""
-    given = {name: file.metadata.get(f"{PREFIX}{key}_token_id") for key, name in NAMES.items()}
     size = len(listed(file, "tokens", str))
-    for name, value in given.items():
+    given = {name: file.metadata.get(f"{PREFIX}{key}_token_id") for key, name in NAMES.items()}
+    named = {name: value for name, value in given.items() if value is not None}
+    for name, value in named.items():
         number = whole(value)
-        if value is not None and (number is None or not 0 <= number < size):
+        if number is None or not 0 <= number < size:
             raise CheckpointError(
                 f"{file.path}: its metadata has {shown(value)} as {name}, which is no id of its {size} tokens."
             )
-    return {name: value for name, value in given.items() if value is not None}
+    return named
 
 
 def read_template(file: GgufFile) -> ChatTemplate | None:
+    """As `ChatTemplate.load`."""
     source = file.metadata.get("tokenizer.chat_template")
     tokens = listed(file, "tokens", str)
-    named = {name: tokens[i] for name, i in named_ids(file).items()}
-    return None if source is None else ChatTemplate.usable(source, named)
+    return None if source is None else ChatTemplate.usable(source, {n: tokens[i] for n, i in named_ids(file).items()})

@@ -60,7 +60,7 @@ def train(
     data: Annotated[
         Path | None, typer.Option("--data", help='A JSONL file of {"prompt": ..., "response": ...}.')
     ] = None,
-    init: Annotated[str | None, typer.Option("--init", help="Start from this model directory, or from demo.")] = None,
+    init: Annotated[str | None, typer.Option("--init", help="Start from this model directory, demo or smol.")] = None,
     steps: TrainStepsOption = 1000,
     batch_size: Annotated[int, typer.Option("--batch-size", help="Canvases a step.")] = 64,
     canvas_length: CanvasLengthOption = 128,
@@ -154,6 +154,8 @@ def data_options(tasks: str | None, data: Path | None, count: int, max_prompt: i
 
 
 def init_path(name: str | None) -> Path | None:
-    from fef.models.checkpoint import demo_path
+    from fef.models.hub import SHIPPED, locate
 
-    return demo_path() if name == "demo" else None if name is None else Path(name).expanduser()
+    if name is None:
+        return None
+    return locate(name) if name in SHIPPED else Path(name).expanduser()

@@ -27,6 +27,8 @@ from fef.models.unsupported import refuse_adapter, refuse_prequantized
 from fef.models.weights import WEIGHTS, load_weights
 
 __all__ = [
+    "CONFIG",
+    "DELTA",
     "Description",
     "check_vocabulary",
     "demo_path",
@@ -37,14 +39,21 @@ __all__ = [
     "replace_directory",
     "require_tokenizer",
     "save_checkpoint",
+    "smol_path",
 ]
 
+DELTA = "delta.safetensors"  # in a directory: it is merged into its base
 CONFIG, GENERATION = "config.json", "generation_config.json"
 
 
 def demo_path() -> Path:
     """The directory of the checkpoint shipped inside the package."""
     return Path(__file__).parent / "demo"
+
+
+def smol_path() -> Path:
+    """The directory of the delta shipped inside the package."""
+    return Path(__file__).parent / "smol"
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from fef.models.config import TransformerConfig
 from fef.models.fingerprint import fingerprint
 from fef.models.hub import locate
 from fef.models.packed import Stream
+from fef.models.sources import ADAPTATION
 from fef.models.tokenizer_files import SPECIALS
 from fef.models.transformer import Transformer
 from fef.training.conversations import Encoder, encode_answers, read_answers
@@ -36,9 +37,8 @@ from fef.training.speed import step_flops
 from fef.training.streams import Streams, block_streams, causal_streams, context_streams, packed_streams
 from fef.training.trainer import Objective, Progress, TrainOptions, loss_weights, train
 
-__all__ = ["ADAPTATION", "AdaptOptions", "adapt", "adapted_config", "flat_objective"]
+__all__ = ["AdaptOptions", "adapt", "adapted_config", "flat_objective"]
 
-ADAPTATION = "adaptation.json"
 SAMPLE = 256  # canvases whose tokens are counted before training
 SURPLUS = 1.25  # canvases drawn, of those that fill a step on average: what does not fit is left out
 TARGETS = ("q", "k", "v", "out", "gate", "up", "down")

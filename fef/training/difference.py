@@ -18,9 +18,10 @@ from fef.models.config import TransformerConfig
 from fef.models.delta import Delta, delta_bytes, low_rank
 from fef.models.fingerprint import fingerprint
 from fef.models.hub import locate
+from fef.models.sources import ADAPTATION
 from fef.models.tokenizer import Tokenizer
 from fef.models.transformer import Transformer
-from fef.training.adapt import ADAPTATION, AdaptOptions, flat_objective
+from fef.training.adapt import AdaptOptions, flat_objective
 from fef.training.conversations import Encoder, encode_answers, read_answers
 from fef.training.lora import IN, OUT
 from fef.training.trainer import RESUME, TrainOptions

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fef.errors import InputError, OptionError
-from fef.models.checkpoint import load_checkpoint
 from fef.models.config import TransformerConfig
+from fef.models.sources import load_source
 from fef.models.tokenizer import Tokenizer
 from fef.models.transformer import Transformer
 from fef.training.data import Examples, encode_pairs, read_pairs, task_examples, task_texts
@@ -62,7 +62,7 @@ def run(
     pairs = read_pairs(data.jsonl) if data.jsonl is not None else []
     source = out if (out / RESUME).is_dir() else init
     if source is not None:
-        model, tokenizer = load_checkpoint(source, device)
+        model, tokenizer = load_source(source, device)
         model.config = replace(model.config, packed=True)
     else:
         texts = pairs or task_texts(data.tasks or {}, min(data.count, 60_000), options.seed)

@@ -48,10 +48,13 @@ def delta(
         with Bar("Measuring the losses"):
             import torch
 
+            from fef.models.causal import describe_causal
             from fef.models.checkpoint import load_checkpoint
             from fef.models.delta import read_delta
 
-            network, described = merge(locate(base), read_delta(out), place, torch.float32)
+            path = locate(base)
+            described = describe_causal(path)
+            network = merge(path, described, read_delta(out), place, torch.float32)
             examples = (described.tokenizer, described.template, data)
             facts["loss"] = held_out_loss(load_checkpoint(model, place)[0], *examples)
             facts["loss_with_delta"] = held_out_loss(network, *examples)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,30 +20,53 @@ from safetensors.torch import save
 from torch import Tensor
 
 from fef.errors import CheckpointError
-from fef.models.causal import CausalDescription, describe_causal
+from fef.models.causal import CausalDescription
 from fef.models.config import TransformerConfig
 from fef.models.fingerprint import fingerprint
 from fef.models.quantize import KINDS, quantize_rows
 from fef.models.transformer import Transformer
 from fef.models.weights import Rows, Stored, fill_network
 
-__all__ = ["Delta", "delta_bytes", "low_rank", "merge", "read_delta", "write_delta"]
+__all__ = ["Delta", "Factors", "delta_bytes", "low_rank", "merge", "read_delta", "write_delta"]
 
 FORMAT = "fef-delta-1"
 IN, OUT, SCALE, ROWS, ROW_IDS = "in", "out", "scale", "embed.rows", "embed.row_ids"
 HEADER_BYTES = 16_384  # room for names, shapes and metadata
-PIECES = Mapping[str, tuple[Tensor, Tensor]]
+
+
+@dataclass(frozen=True)
+class Factors:
+    """The change of a matrix, out @ in: int8 numbers [R, O] and [R, I] with float32 scales [R] each."""
+
+    out_RO: Tensor
+    out_scale_R: Tensor
+    in_RI: Tensor
+    in_scale_R: Tensor
+
+    @classmethod
+    def rounded(cls, out_OR: Tensor, in_RI: Tensor) -> Factors:
+        parts = (quantize_rows(factor_RX.contiguous(), KINDS["int8"]) for factor_RX in (out_OR.T, in_RI))
+        return cls(*(tensor.cpu() for pair in parts for tensor in pair))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.out_RO.shape[1], self.in_RI.shape[1]
+
+    def change(self, rows: slice) -> Tensor:
+        """These rows of the product, [O, I] float32."""
+        out_OR = (self.out_RO[:, rows] * (self.out_scale_R * self.in_scale_R)[:, None]).T
+        return out_OR @ self.in_RI.float()
 
 
 @dataclass(frozen=True)
 class Delta:
-    """base: fingerprint of the network that it changes. config: of the result. factors: out [O, R] and in [R, I] of each
-    matrix by its name. whole: new values of other parameters. row_ids, rows: embedding rows [K] and their values [K, D].
+    """base: fingerprint of the network that it changes. config: of the result. factors: of each matrix by
+    its name. whole: new values of other parameters. row_ids, rows: embedding rows [K] and their values [K, D].
     facts: whatever else is to be known of it, as JSON can hold it."""
 
     base: str
     config: TransformerConfig
-    factors: PIECES
+    factors: Mapping[str, Factors]
     whole: Mapping[str, Tensor]
     row_ids: Tensor
     rows: Tensor
@@ -71,8 +94,8 @@ def write_delta(path: Path, delta: Delta) -> None:
     """Write the file as a whole or not at all. Raises CheckpointError where that fails, on a full disk for example."""
     tensors: dict[str, Tensor] = {ROW_IDS: delta.row_ids, ROWS: delta.rows.float().contiguous()}
     stacks: dict[str, list[tuple[Tensor, ...]]] = {}
-    for name, (out_OR, in_RI) in delta.factors.items():
-        stacks.setdefault(kind_of(name), []).append((*rounded(out_OR.T), *rounded(in_RI)))
+    for name, factors in delta.factors.items():
+        stacks.setdefault(kind_of(name), []).append(astuple(factors))
     for kind, layers in stacks.items():
         for part, values in zip(part_names(kind), zip(*layers, strict=True), strict=True):
             tensors[part] = torch.stack(values)
@@ -85,10 +108,6 @@ def write_delta(path: Path, delta: Delta) -> None:
         "facts": json.dumps(dict(delta.facts)),
     }
     write_bytes(path, save({name: tensor.cpu() for name, tensor in tensors.items()}, metadata))
-
-
-def rounded(factor_RX: Tensor) -> tuple[Tensor, Tensor]:
-    return quantize_rows(factor_RX.contiguous(), KINDS["int8"])
 
 
 def part_names(kind: str) -> tuple[str, str, str, str]:
@@ -136,8 +155,8 @@ def read_delta(path: Path) -> Delta:
         raise CheckpointError(f"{path} is a damaged delta ({error!r}). Copy the file again.") from error
 
 
-def unstacked(tensors: dict[str, Tensor], matrices: Sequence[str]) -> dict[str, tuple[Tensor, Tensor]]:
-    """The factors of each matrix in float32; takes their parts out of `tensors`."""
+def unstacked(tensors: dict[str, Tensor], matrices: Sequence[str]) -> dict[str, Factors]:
+    """The factors of each matrix; takes their parts out of `tensors`."""
     kinds = {
         kind: [tensors.pop(part) for part in part_names(kind)] for kind in dict.fromkeys(kind_of(m) for m in matrices)
     }
@@ -147,19 +166,19 @@ def unstacked(tensors: dict[str, Tensor], matrices: Sequence[str]) -> dict[str, 
         kind = kind_of(name)
         layer = layers[kind]
         layers[kind] += 1
-        out_RO, out_scale_R, in_RI, in_scale_R = (part[layer] for part in kinds[kind])
-        factors[name] = ((out_RO * out_scale_R[:, None]).T, in_RI * in_scale_R[:, None])
+        factors[name] = Factors(*(part[layer] for part in kinds[kind]))
     return factors
 
 
 def merge(
     base: Path,
+    described: CausalDescription,
     delta: Delta,
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.bfloat16,
     weights: str | None = None,
-) -> tuple[Transformer, CausalDescription]:
-    """The network that `delta` makes of the causal model at `base`, and the description of that model.
+) -> Transformer:
+    """The network that `delta` makes of the causal model at `base`.
 
     Rows are changed in float32 as they are read and rounded once. weights: as in `fef.models.checkpoint.load_network`. Raises
     CheckpointError for another base than that of the delta, and for parts that do not fit it.
@@ -167,10 +186,9 @@ def merge(
     found = fingerprint(base)
     if found != delta.base:
         raise CheckpointError(
-            f"The delta changes a base with sha256 {delta.base[:12]}..., and {base} has {found[:12]}...; give the base "
-            "that it was made for."
+            f"The delta changes a base with sha256 {delta.base[:12]}..., and {base} has {found[:12]}...: it is damaged or "
+            "another model. Give the base that the delta was made for."
         )
-    described = describe_causal(base)
     check_fit(base, described.config, delta)
     stored = described.weights(described.config)
     names = {described.family.stored_name(name): name for name in (*delta.factors, *delta.whole)}
@@ -184,14 +202,13 @@ def merge(
     )
     if network.device.type != "meta":
         network.embed.weight[delta.row_ids] = delta.rows.to(network.embed.weight)
-    return network, described
+    return network
 
 
 def changed(rows: Tensor, start: int, name: str | None, delta: Delta) -> Tensor:
     part = slice(start, start + len(rows))
     if name in delta.factors:
-        out_OR, in_RI = delta.factors[name]
-        return rows.float() + out_OR[part] @ in_RI
+        return rows.float() + delta.factors[name].change(part)
     return delta.whole[name][part] if name in delta.whole else rows
 
 
@@ -199,7 +216,7 @@ def check_fit(base: Path, config: TransformerConfig, delta: Delta) -> None:
     """Raise CheckpointError where the delta's parts are not those of a network of this shape."""
     with torch.device("meta"):
         shapes = {name: tuple(p.shape) for name, p in Transformer(config).named_parameters()}
-    given = {name: (len(out_OR), in_RI.shape[1]) for name, (out_OR, in_RI) in delta.factors.items()}
+    given = {name: factors.shape for name, factors in delta.factors.items()}
     given |= {name: tuple(value.shape) for name, value in delta.whole.items()}
     wrong = sorted(name for name, shape in given.items() if shapes.get(name) != shape)
     dims = ("vocab_size", "dim", "layers", "heads", "kv_head_count", "head_size", "mlp_dim")

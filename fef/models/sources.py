@@ -9,12 +9,12 @@ from typing import Any
 import torch
 
 from fef.errors import CheckpointError
-from fef.models.causal import describe_causal
+from fef.models.causal import CausalDescription, describe_causal
 from fef.models.chat import ChatTemplate
 from fef.models.checkpoint import DELTA, Description, describe, load_network, require_tokenizer
 from fef.models.delta import Delta, merge, read_delta
 from fef.models.families import NATIVE
-from fef.models.smol_base import BASE_SHA256, check_base, find_base
+from fef.models.smol_base import BASE_SHA256, find_base
 from fef.models.tokenizer import Tokenizer
 from fef.models.tokenizer_files import read_json
 from fef.models.transformer import Transformer
@@ -26,11 +26,11 @@ ADAPTATION = "adaptation.json"
 
 @dataclass(frozen=True)
 class Merged(Description):
-    """A delta and its base. template: that of the base."""
+    """A delta, the path of its base, and what the base is."""
 
     base: Path
+    described: CausalDescription
     delta: Delta
-    template: ChatTemplate | None
 
 
 def describe_source(path: Path, mask_id: int | None = None, block_length: int | None = None) -> Description:
@@ -41,14 +41,12 @@ def describe_source(path: Path, mask_id: int | None = None, block_length: int | 
     delta = read_delta(path / DELTA)
     base = base_of(path, delta)
     described = describe_causal(base)
-    return Merged(NATIVE, delta.config, described.tokenizer, base, delta, described.template)
+    return Merged(NATIVE, delta.config, described.tokenizer, base, described, delta)
 
 
 def base_of(path: Path, delta: Delta) -> Path:
     if delta.base == BASE_SHA256:
-        base = find_base()
-        check_base(base)
-        return base
+        return find_base()
     named = delta.facts.get("adaptation", {}).get("source")
     base = Path(str(named)).expanduser()
     if named is None or not base.exists():
@@ -68,7 +66,7 @@ def network_of(
 ) -> Transformer:
     """As `fef.models.checkpoint.load_network`, of anything that was described here."""
     if isinstance(described, Merged):
-        return merge(described.base, described.delta, device, dtype, weights)[0]
+        return merge(described.base, described.described, described.delta, device, dtype, weights)
     return load_network(path, described, device, dtype, weights)
 
 
@@ -83,7 +81,7 @@ def load_source(
 def template_of(path: Path, described: Description) -> ChatTemplate | None:
     """The chat template beside the weights, else that of a delta's base."""
     own = ChatTemplate.load(path)
-    return described.template if own is None and isinstance(described, Merged) else own
+    return described.described.template if own is None and isinstance(described, Merged) else own
 
 
 def origin_of(path: Path, described: Description) -> dict[str, Any] | None:

@@ -15,7 +15,7 @@ from fef.models.causal import load_causal
 from fef.models.chat import ChatTemplate
 from fef.models.checkpoint import describe
 from fef.models.config import TransformerConfig
-from fef.models.delta import Delta, delta_bytes, low_rank
+from fef.models.delta import Delta, Factors, delta_bytes, low_rank
 from fef.models.fingerprint import fingerprint
 from fef.models.hub import locate
 from fef.models.sources import ADAPTATION
@@ -54,9 +54,9 @@ def difference(source: str, model: Path, max_bytes: int, device: str = "cpu") ->
         raise OptionError(
             f"A delta of {max_bytes:,} bytes holds no change; the least that does has {delta_bytes(shapes, 1, numbers):,}."
         )
-    factors = {name: low_rank(out_OX, in_XI, rank) for name, (out_OX, in_XI) in changes.items()}
+    factors = {name: Factors.rounded(*low_rank(out_OX, in_XI, rank)) for name, (out_OX, in_XI) in changes.items()}
     facts = {
-        "rank": max((out_OR.shape[1] for out_OR, _ in factors.values()), default=0),
+        "rank": max((len(pair.in_RI) for pair in factors.values()), default=0),
         "kept": round(kept_share(changes, factors), 5),
         "adaptation": adaptation_of(model),
     }
@@ -97,11 +97,14 @@ def matrix_changes(
     return changes
 
 
-def kept_share(changes: Mapping[str, tuple[Tensor, Tensor]], factors: Mapping[str, tuple[Tensor, Tensor]]) -> float:
-    """Share of the squared change that the factors hold; 1 where nothing changed."""
-    whole = sum(float((out @ inner).square().sum()) for out, inner in changes.values())
-    kept = sum(float((out @ inner).square().sum()) for out, inner in factors.values())
-    return kept / whole if whole else 1.0
+def kept_share(changes: Mapping[str, tuple[Tensor, Tensor]], factors: Mapping[str, Factors]) -> float:
+    """1 - the squared error of the factors over the squared change; 1 where nothing changed."""
+    whole, lost = 0.0, 0.0
+    for name, (out_OX, in_XI) in changes.items():
+        change_OI = (out_OX @ in_XI).cpu()
+        whole += float(change_OI.square().sum())
+        lost += float((change_OI - factors[name].change(slice(None))).square().sum())
+    return 1 - lost / whole if whole else 1.0
 
 
 def adaptation_of(model: Path) -> dict[str, object]:

@@ -29,7 +29,7 @@ from fef.training.trainer import RESUME, TrainOptions
 __all__ = ["difference", "held_out_loss"]
 
 SAME = 0.0  # the norm of a matrix that nothing changed
-ROWS, ROW_TOKENS, CANVAS = 8, 4096, 192  # of a held-out loss
+ROWS, ROW_TOKENS, CANVAS = 8, 2048, 192  # of a held-out loss
 
 
 @torch.no_grad()

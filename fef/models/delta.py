@@ -195,7 +195,7 @@ def merge(
 
     def read(wanted: Sequence[Stored]) -> Iterator[Rows]:
         for tensor, start, rows in stored.read(wanted):
-            yield tensor, start, changed(rows, start, names.get(tensor.key), delta)
+            yield tensor, start, changed(rows, start, names.get(tensor.key, ""), delta)
 
     network = fill_network(
         replace(stored, read=read), delta.config, described.family, device, dtype, weights, described.new_tokens
@@ -205,7 +205,7 @@ def merge(
     return network
 
 
-def changed(rows: Tensor, start: int, name: str | None, delta: Delta) -> Tensor:
+def changed(rows: Tensor, start: int, name: str, delta: Delta) -> Tensor:
     part = slice(start, start + len(rows))
     if name in delta.factors:
         return rows.float() + delta.factors[name].change(part)
@@ -216,7 +216,7 @@ def check_fit(base: Path, config: TransformerConfig, delta: Delta) -> None:
     """Raise CheckpointError where the delta's parts are not those of a network of this shape."""
     with torch.device("meta"):
         shapes = {name: tuple(p.shape) for name, p in Transformer(config).named_parameters()}
-    given = {name: factors.shape for name, factors in delta.factors.items()}
+    given: dict[str, tuple[int, ...]] = {name: factors.shape for name, factors in delta.factors.items()}
     given |= {name: tuple(value.shape) for name, value in delta.whole.items()}
     wrong = sorted(name for name, shape in given.items() if shapes.get(name) != shape)
     dims = ("vocab_size", "dim", "layers", "heads", "kv_head_count", "head_size", "mlp_dim")

@@ -55,7 +55,7 @@ class WeightedCrossEntropy(torch.autograd.Function):
         return (weight_K.to(nll_K.dtype) * nll_K).sum(), nll_K
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, upstream: Tensor, _: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         grad_KD, grad_VD = ctx.saved_tensors
         scaled_KD = None if grad_KD is None else grad_KD * upstream.to(grad_KD.dtype)

@@ -67,11 +67,12 @@ def adapt_(model: Transformer, rank: int, targets: Sequence[str], seed: int, row
     train_rows(model.embed.weight, rows)
 
 
-def train_rows(weight_VD: nn.Parameter, rows: Sequence[int]) -> None:
+def train_rows(weight_VD: Tensor, rows: Sequence[int]) -> None:
     """Let gradients reach these rows of a matrix only."""
     share_V1 = torch.zeros(len(weight_VD), 1, device=weight_VD.device)
     share_V1[list(rows)] = 1.0
-    weight_VD.requires_grad_(True).register_hook(lambda grad_VD: grad_VD * share_V1.to(grad_VD.dtype))
+    trained_VD = weight_VD.requires_grad_(True)
+    trained_VD.register_hook(lambda grad_VD: grad_VD * share_V1.to(grad_VD.dtype))  # type: ignore[no-untyped-call]
 
 
 def is_factor(name: str) -> bool:

@@ -24,7 +24,7 @@ from fef.models.causal import CausalDescription
 from fef.models.config import TransformerConfig
 from fef.models.fingerprint import fingerprint
 from fef.models.quantize import KINDS, quantize_rows
-from fef.models.transformer import Transformer
+from fef.models.transformer import Transformer, blank
 from fef.models.weights import Rows, Stored, fill_network
 
 __all__ = ["Delta", "Factors", "delta_bytes", "low_rank", "merge", "read_delta", "write_delta"]
@@ -214,13 +214,13 @@ def changed(rows: Tensor, start: int, name: str, delta: Delta) -> Tensor:
 
 def check_fit(base: Path, config: TransformerConfig, delta: Delta) -> None:
     """Raise CheckpointError where the delta's parts are not those of a network of this shape."""
-    with torch.device("meta"):
-        shapes = {name: tuple(p.shape) for name, p in Transformer(config).named_parameters()}
+    shapes = {name: tuple(p.shape) for name, p in blank(config).named_parameters()}
     given: dict[str, tuple[int, ...]] = {name: factors.shape for name, factors in delta.factors.items()}
     given |= {name: tuple(value.shape) for name, value in delta.whole.items()}
     wrong = sorted(name for name, shape in given.items() if shapes.get(name) != shape)
     dims = ("vocab_size", "dim", "layers", "heads", "kv_head_count", "head_size", "mlp_dim")
-    if wrong or any(getattr(config, name) != getattr(delta.config, name) for name in dims):
+    outside = delta.rows.shape != (len(delta.row_ids), config.dim) or bool((delta.row_ids >= config.vocab_size).any())
+    if wrong or outside or any(getattr(config, name) != getattr(delta.config, name) for name in dims):
         raise CheckpointError(
             f"The delta does not fit the network in {base}{': ' + ', '.join(wrong[:4]) if wrong else ''}; one of the two is "
             "damaged. Copy both again."

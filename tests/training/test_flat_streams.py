@@ -172,3 +172,36 @@ def test_chunked_cross_entropy_equals_the_whole_one(count: int) -> None:
         strict=True,
     ):
         torch.testing.assert_close(a, b)
+
+
+@pytest.mark.gpu
+def test_compiled_blocks_on_a_gpu_give_the_losses_and_gradients_of_the_dense_pattern() -> None:
+    config = TransformerConfig(
+        vocab_size=4096, dim=192, layers=3, heads=3, kv_heads=1, mlp_dim=256, mask_id=MASK, eos_id=EOS
+    )
+    model = Transformer(config).cuda()
+    made = torch.Generator("cuda").manual_seed(0)
+    for parameter in model.parameters():
+        if parameter.ndim > 1:
+            torch.nn.init.normal_(parameter, std=0.1, generator=made)
+    streams = [streams_of("packed", seed) for seed in (3, 4)]
+    flats = [flatten(to_gpu(one), 5 * BLOCK) for one in streams]
+    expected = [losses_and_gradients(model, flat, flat.intervals.dense()) for flat in flats]
+    for block in model.blocks:
+        block.compile()
+    for flat, (loss, gradients) in zip(flats, expected, strict=True):
+        found, slopes = losses_and_gradients(model, flat, flat.intervals.block_mask())
+        assert found == pytest.approx(loss, rel=2e-3)
+        for a, b in zip(slopes, gradients, strict=True):
+            assert (a - b).norm() <= 2e-2 * b.norm() + 1e-6
+
+
+def to_gpu(streams: Streams) -> Streams:
+    tokens = type(streams.tokens)(*(tensor.cuda() for tensor in vars(streams.tokens).values()))
+    weights = {name: tensor.cuda() for name, tensor in streams.weights.items()}
+    return Streams(streams.input_BN.cuda(), tokens, streams.label_BN.cuda(), weights)
+
+
+def losses_and_gradients(model, flat, visible):  # type: ignore[no-untyped-def]
+    total = flat_losses(model, flat, visible, WEIGHTS).total
+    return total.item(), torch.autograd.grad(total, list(model.parameters()))

@@ -145,7 +145,7 @@ def test_damaged_headers_are_refused_in_words_or_read(tmp_path):
     header = min(open_gguf(path).offsets.values())
     draw = random.Random(0)
     refused = 0
-    for _ in range(150):
+    for _ in range(80):
         changed = bytearray(data)
         for _ in range(draw.choice((1, 8))):
             changed[draw.choice((draw.randrange(header), draw.randrange(1200)))] = draw.randrange(256)
@@ -154,7 +154,7 @@ def test_damaged_headers_are_refused_in_words_or_read(tmp_path):
             describe_causal(path)
         except fef.FefError:
             refused += 1
-    assert refused > 50
+    assert refused > 25
 
 
 @pytest.mark.parametrize("data", [b"", b"GG", b"PK\x03\x04" + b"\0" * 60, b"FUGG" + b"\0" * 60])

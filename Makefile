@@ -13,7 +13,7 @@ export PYTHONDONTWRITEBYTECODE =
 export OMP_WAIT_POLICY ?= PASSIVE
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: demo test test-slow test-gpu test-harness test-arithmetic verify golden lint format clean
+.PHONY: demo smol test test-slow test-gpu test-harness test-arithmetic verify golden lint format clean
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -23,6 +23,10 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 
 demo: $(VENV)/.ready
 	$(PY) -m fef demo
+
+# The base of the checkpoint smol, 98 MB, into the cache of the user; then `fef chat --model smol` answers offline.
+smol: $(VENV)/.ready
+	$(PY) -m fef.models.smol_base
 
 test: $(VENV)/.ready
 	$(PY) -m pytest -n $(WORKERS)

@@ -18,17 +18,17 @@ from fef.decoding.network import Network
 from fef.decoding.payoff import check_rows_pay
 from fef.decoding.requests import request_rows
 from fef.decoding.session import Observer
-from fef.errors import InputError, OptionError
+from fef.errors import InputError
 from fef.laws.information import Profile
 from fef.laws.row_costs import RowCosts
-from fef.models.chat import ChatTemplate
-from fef.models.checkpoint import describe, load_network, require_tokenizer
-from fef.models.device import usable_device
+from fef.models.checkpoint import require_tokenizer
+from fef.models.device import check_dtype, usable_device
 from fef.models.extras import load_extras
 from fef.models.families import NATIVE
-from fef.models.hub import download_weights, is_repository, locate
+from fef.models.hub import SHIPPED, download_weights, is_repository, locate
 from fef.models.quantize import check_format
 from fef.models.row_costs import check_row_costs
+from fef.models.sources import Merged, describe_source, network_of, template_of
 from fef.profiling import information_profile
 from fef.readers import shown, whole_from
 from fef.text import Generation, Prompt, TextNetwork, refuse_taken
@@ -246,27 +246,28 @@ def load(
     mask_id: int | None = None,
     block_length: int | None = None,
 ) -> Model:
-    """A model by name: "demo" (shipped), a directory, or a Hugging Face repository such as "GSAI-ML/LLaDA-8B-Instruct".
+    """A model by name: "demo" or "smol" (shipped), a directory, or a Hugging Face repository, "GSAI-ML/LLaDA-8B-Instruct".
 
-    device: by default a GPU if there is one. dtype: by default float32 for our own checkpoints, bfloat16 for released
-    ones. weights: "int8" or "fp8" keeps the dense matrices of the blocks in that format, a byte per weight and one scale per
-    output row; by default they are as stored, in `dtype`. revision, token: of a repository. mask_id, block_length: for a
-    released checkpoint that does not say them, or was trained for another block length. Raises CheckpointError or
-    OptionError with what is wrong and what to give instead.
+    device: by default a GPU if there is one. dtype: by default float32 for our own checkpoints, bfloat16 for released ones
+    and deltas merged into one. weights: "int8" or "fp8" keeps the dense matrices of the blocks in that format, a byte per
+    weight and one scale per output row; by default they are as stored, in `dtype`. revision, token: of a repository.
+    mask_id, block_length: for a released checkpoint that does not say them, or was trained for another block length. Raises
+    CheckpointError or OptionError with what is wrong and what to give instead.
     """
     if weights is not None:
         check_format(weights)
     device = usable_device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     name = fspath(name) if isinstance(name, PathLike) else name
     path = locate(name, revision, token)
-    described = describe(path, mask_id, block_length)  # before gigabytes are downloaded in vain
+    described = describe_source(path, mask_id, block_length)  # before gigabytes are downloaded in vain
     tokenizer = require_tokenizer(path, described)
     if is_repository(name):
         download_weights(name, path, token)
-    dtype = dtype or (torch.float32 if described.family is NATIVE else torch.bfloat16)
-    if dtype is torch.float16 and device.type == "cpu":
-        raise OptionError("float16 is unusably slow on a CPU; give torch.bfloat16 or torch.float32.")
-    network = load_network(path, described, device, dtype, weights)
-    network.name = name if name == "demo" or is_repository(name) else path.name
+    dtype = dtype or (
+        torch.float32 if described.family is NATIVE and not isinstance(described, Merged) else torch.bfloat16
+    )
+    check_dtype(dtype, device)
+    network = network_of(path, described, device, dtype, weights)
+    network.name = name if name in SHIPPED or is_repository(name) else path.name
     network.extras = load_extras(path, network)
-    return Model(network, tokenizer, network.name, ChatTemplate.load(path))
+    return Model(network, tokenizer, network.name, template_of(path, described))

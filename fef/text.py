@@ -78,7 +78,7 @@ class TextNetwork:
     def check_seen(self, suffix_length: int, stop: int) -> None:
         """Raise InputError for a suffix behind `stop` of which the network would not see every token."""
         seen_until = self.network.config.seen_until(stop - 1)
-        if seen_until is None or suffix_length <= seen_until - stop:
+        if seen_until is None or suffix_length <= max(0, seen_until - stop):
             return
         seen = max(0, seen_until - stop)
         block = self.network.config.block_length

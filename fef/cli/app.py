@@ -8,10 +8,12 @@ import typer
 
 import fef
 from fef.cli import (
+    adapt,
     bench,
     bench_engine,
     certify,
     chat,
+    delta,
     demask,
     demo,
     eval,
@@ -66,6 +68,8 @@ app.command(epilog=report.EXAMPLE)(report.report)
 app.command("eval", epilog=eval.EXAMPLE)(eval.evaluate)
 app.command("lm-eval", epilog=lm_eval.EXAMPLE, context_settings=lm_eval.CONTEXT)(lm_eval.lm_eval)
 app.command(epilog=train.EXAMPLE)(train.train)
+app.command(epilog=adapt.EXAMPLE)(adapt.adapt)
+app.command(epilog=delta.EXAMPLE)(delta.delta)
 app.command(epilog=demask.TRAIN_EXAMPLE)(demask.train_demask)
 app.command(epilog=demask.REPORT_EXAMPLE)(demask.demask_report)
 app.command(epilog=profile.EXAMPLE)(profile.profile)

@@ -136,12 +136,12 @@ def demask_report(
     options_of_data = data_options(tasks, data, 10 * states, max_prompt)
     loaded = load_model(model, device)
     network = loaded.network
-    from fef.models.checkpoint import demo_path
     from fef.models.demask import DEMASK, load_head
+    from fef.models.hub import locate
     from fef.training.demask import split_examples
     from fef.training.demask_report import ReportOptions, head_report
 
-    directory = demo_path() if model == "demo" else Path(model).expanduser()
+    directory = locate(model)
     found = load_head(head or directory / DEMASK, network)
     options = ReportOptions(states=states, slots=slots, values=values, tau=tau, canvas_length=canvas_length, seed=seed)
     examples = split_examples(options_of_data, network.config, loaded.tokenizer, canvas_length, seed, "held-out")

@@ -31,11 +31,11 @@ def info(
 ) -> None:
     """Describe a model: size, memory, attention, vocabulary, and the laws it can be sampled from."""
     with Bar(f"Reading {Path(model).name}"):
-        from fef.models.checkpoint import describe
-        from fef.models.hub import locate
+        from fef.models.hub import SHIPPED, locate
+        from fef.models.sources import describe_source
 
         path = locate(model)
-        facts = facts_of(model if model == "demo" else Path(model).name, path, describe(path), weights)
+        facts = facts_of(model if model in SHIPPED else Path(model).name, path, describe_source(path), weights)
     if json:
         print_json(facts)
     else:
@@ -47,19 +47,17 @@ def facts_of(name: str, path: Path, described: Description, weights: str | None 
 
     Raises CheckpointError for weights that are there but broken, OptionError for an unknown format.
     """
-    import torch
 
-    from fef.models.checkpoint import load_network
     from fef.models.quantize import quantize_
-    from fef.models.transformer import Transformer
+    from fef.models.sources import network_of, origin_of
+    from fef.models.transformer import blank
     from fef.models.weights import PICKLED
 
     config = described.config
     if any(file.suffix in (".safetensors", *PICKLED) for file in path.iterdir()):
-        network = load_network(path, described, "meta", weights=weights)  # every check of loading, none of its memory
+        network = network_of(path, described, "meta", weights=weights)  # every check of loading, none of its memory
     else:
-        with torch.device("meta"):
-            network = Transformer(config)
+        network = blank(config)
         if weights is not None:
             quantize_(network, weights)
     network.name = name
@@ -87,6 +85,7 @@ def facts_of(name: str, path: Path, described: Description, weights: str | None 
         "special_ids": {"mask": config.mask_id, "end": config.eos_id, "answer": config.answer_id},
         "stop_ids": list(config.stop_ids),
         "laws": laws(network),
+        "made_from": origin_of(path, described),
         "last_losses": last_losses(path / LOG),
     }
 
@@ -144,6 +143,7 @@ def facts_table(facts: dict[str, Any]) -> Table:
             f"{name} {value}" for name, value in facts["special_ids"].items() if value is not None
         ),
         "laws": "\n".join(f"verify={law['verify']}: {law['law']}" for law in facts["laws"]),
+        "made from": origin_words(facts["made_from"]),
         "last losses": loss_words(facts["last_losses"]),
     }
     if facts["stop_ids"]:
@@ -174,6 +174,15 @@ def capability_words(facts: dict[str, Any]) -> str:
 
 def text_words(text_tokens: int | None) -> str:
     return "no tokenizer" if text_tokens is None else f"{text_tokens:,} of them text"
+
+
+def origin_words(origin: dict[str, Any] | None) -> str:
+    if origin is None:
+        return "trained from nothing, or not said"
+    trained = f"low-rank factors of rank {origin['lora_rank']}" if origin.get("lora_rank") else "all weights"
+    delta = f", a delta of rank {origin['delta_rank']}" if origin.get("delta_rank") else ""
+    source, examples = Path(str(origin.get("source"))).name, origin.get("examples")
+    return f"{source} (sha256 {str(origin.get('fingerprint'))[:12]}...), {trained} on {examples:,} examples{delta}"
 
 
 def loss_words(row: dict[str, float] | None) -> str:

@@ -47,7 +47,7 @@ __all__ = [
 ]
 
 QUESTION = "Tom has 12 apples. He buys 3 bags with 6 apples each. How many apples does Tom have now?"
-MODEL_HELP = "A model directory, a Hugging Face repository, or demo: the checkpoint that comes with fef."
+MODEL_HELP = "A model directory, a Hugging Face repository, or demo or smol: the checkpoints that come with fef."
 DTYPES = ("float32", "bfloat16", "float16")
 
 ModelOption = Annotated[str, typer.Option("--model", help=MODEL_HELP)]

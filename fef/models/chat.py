@@ -21,7 +21,7 @@ TEMPLATE = "chat_template.jinja"
 
 
 class ChatTemplate:
-    """A compiled template; `tokens` are the named tokens that it may use, such as bos_token."""
+    """A compiled template, of the text `source`; `tokens` are the named tokens that it may use, such as bos_token."""
 
     def __init__(self, source: str, tokens: Mapping[str, str]) -> None:
         """Raises CheckpointError for a source that is no template."""
@@ -32,14 +32,12 @@ class ChatTemplate:
             self.template = sandbox.compiled(source)
         except (TemplateError, SyntaxError, ValueError, RecursionError, MemoryError) as error:
             raise broken(str(error) or type(error).__name__) from error
-        self.tokens = dict(tokens)
+        self.source, self.tokens = source, dict(tokens)
 
     @classmethod
     def load(cls, path: Path) -> ChatTemplate | None:
         """The template of a model directory: chat_template.jinja, else the one in tokenizer_config.json; None: no chat.
-
-        A broken one stands for itself: the checkpoint takes text, and conversations are refused.
-        """
+        A broken one stands for itself."""
         try:
             if (path / TEMPLATE).is_file():
                 source: Any = (path / TEMPLATE).read_text(encoding="utf-8")
@@ -50,11 +48,20 @@ class ChatTemplate:
                 source = named[0].get("template") if named else None
             if source is None:
                 return None
-            return (
-                cls(source, named_tokens(path)) if isinstance(source, str) else BrokenTemplate(broken("it is no text"))
-            )
+            return cls.usable(source, named_tokens(path))
         except UnicodeDecodeError:
             return BrokenTemplate(broken("it is not UTF-8"))
+        except CheckpointError as error:
+            return BrokenTemplate(error)
+
+    @classmethod
+    def usable(cls, source: Any, tokens: Mapping[str, str]) -> ChatTemplate:
+        """The template that a checkpoint stores. A broken one stands for itself: the checkpoint takes text, and conversations
+        are refused."""
+        if not isinstance(source, str):
+            return BrokenTemplate(broken("it is no text"))
+        try:
+            return cls(source, tokens)
         except CheckpointError as error:
             return BrokenTemplate(error)
 
@@ -82,6 +89,7 @@ class BrokenTemplate(ChatTemplate):
 
     def __init__(self, error: CheckpointError) -> None:
         self.error = error
+        self.source, self.tokens = "", {}
 
     def render(self, messages: Sequence[Message], add_generation_prompt: bool = True, **settings: Any) -> NoReturn:
         raise self.error

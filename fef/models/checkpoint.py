@@ -6,9 +6,9 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 
 from fef.errors import CheckpointError
 from fef.models.config import TransformerConfig
-from fef.models.families import NATIVE, Family, Fields, family_of
+from fef.models.families import NATIVE, RELEASED, Family, Fields, family_of
 from fef.models.quantize import refuse_quantized
 from fef.models.tokenizer import Tokenizer
 from fef.models.tokenizer_files import TOKENIZER, load_tokenizer, named_tokens, read_json
@@ -27,22 +27,33 @@ from fef.models.unsupported import refuse_adapter, refuse_prequantized
 from fef.models.weights import WEIGHTS, load_weights
 
 __all__ = [
+    "CONFIG",
+    "DELTA",
     "Description",
+    "check_vocabulary",
     "demo_path",
     "describe",
     "load_checkpoint",
     "load_network",
+    "read_fields",
     "replace_directory",
     "require_tokenizer",
     "save_checkpoint",
+    "smol_path",
 ]
 
+DELTA = "delta.safetensors"  # in a directory: it is merged into its base
 CONFIG, GENERATION = "config.json", "generation_config.json"
 
 
 def demo_path() -> Path:
     """The directory of the checkpoint shipped inside the package."""
     return Path(__file__).parent / "demo"
+
+
+def smol_path() -> Path:
+    """The directory of the delta shipped inside the package."""
+    return Path(__file__).parent / "smol"
 
 
 @dataclass(frozen=True)
@@ -65,11 +76,15 @@ def load_checkpoint(
 
 def require_tokenizer(path: Path, described: Description) -> Tokenizer:
     if described.tokenizer is None:
-        raise CheckpointError(
-            f"{path} has no {TOKENIZER} (nor vocab.json with merges.txt). A model directory needs a tokenizer next to its "
-            "weights; without one, fef.models.checkpoint.load_network gives the bare network."
-        )
+        raise no_tokenizer(path, "; without one, fef.models.checkpoint.load_network gives the bare network")
     return described.tokenizer
+
+
+def no_tokenizer(path: Path, way_out: str = "") -> CheckpointError:
+    return CheckpointError(
+        f"{path} has no {TOKENIZER} (nor vocab.json with merges.txt). A model directory needs a tokenizer next to its "
+        f"weights{way_out}."
+    )
 
 
 def load_network(
@@ -93,6 +108,24 @@ def describe(path: Path, mask_id: int | None = None, block_length: int | None = 
     mask_id, block_length: instead of what the checkpoint says, for released ones that do not say it. Raises
     CheckpointError for a directory that holds no supported checkpoint, or whose files do not fit together.
     """
+    family, tokenizer, fields = read_fields(path)
+    if family is not NATIVE:
+        given = {"mask_token_id": mask_id, "block_size": block_length}
+        values = {name: value for name, value in given.items() if value is not None}
+        fields = replace(fields, values={**fields.values, **values})
+    config = family.config(fields)
+    if tokenizer is not None:
+        check_vocabulary(path, tokenizer, config.vocab_size)
+        if family is not NATIVE:
+            check_mask(path, tokenizer, config.mask_id)
+    return Description(family, config, tokenizer)
+
+
+def read_fields(
+    path: Path, families: Sequence[Family] = (NATIVE, *RELEASED)
+) -> tuple[Family, Tokenizer | None, Fields]:
+    """The one of these families that a directory belongs to, its tokenizer, and what its small files say. Raises as
+    `describe`."""
     if not path.is_dir():
         raise CheckpointError(
             f"{str(path)!r} is not a model directory. Give a directory with {CONFIG}, the name of a Hugging Face "
@@ -101,33 +134,37 @@ def describe(path: Path, mask_id: int | None = None, block_length: int | None = 
     refuse_adapter(path)
     values = read_config(path)
     refuse_prequantized(path, values)
-    family = family_of(values, str(path))
+    family = family_of(values, str(path), families)
     tokenizer = load_tokenizer(path)
-    named = {} if tokenizer is None else {name: tokenizer.raw.token_to_id(t) for name, t in named_tokens(path).items()}
-    turn_ends = [] if tokenizer is None else [tokenizer.raw.token_to_id(text) for text in family.turn_ends]
-    given = {"mask_token_id": mask_id, "block_size": block_length}
-    fields = Fields(
-        str(path),
-        values if family is NATIVE else values | {name: value for name, value in given.items() if value is not None},
-        read_json(path / GENERATION),
-        {name: token for name, token in named.items() if token is not None},
-        [token for token in turn_ends if token is not None],
+    if tokenizer is None:
+        return family, None, Fields(str(path), values, read_json(path / GENERATION))
+    named = {name: tokenizer.raw.token_to_id(text) for name, text in named_tokens(path).items()}
+    return (
+        family,
+        tokenizer,
+        Fields(
+            str(path),
+            values,
+            read_json(path / GENERATION),
+            {name: token for name, token in named.items() if token is not None},
+            tokenizer.ids_of(family.turn_ends),
+        ),
     )
-    config = family.config(fields)
-    if tokenizer is not None:
-        check_vocabulary(path, family, config, tokenizer)
-    return Description(family, config, tokenizer)
 
 
-def check_vocabulary(path: Path, family: Family, config: TransformerConfig, tokenizer: Tokenizer) -> None:
-    if tokenizer.vocab_size > config.vocab_size:
+def check_vocabulary(path: Path, tokenizer: Tokenizer, rows: int) -> None:
+    """Raise CheckpointError for a tokenizer of more entries than the `rows` of the embedding."""
+    if tokenizer.vocab_size > rows:
         raise CheckpointError(
-            f"{path}: the tokenizer has {tokenizer.vocab_size} entries but the network embeds {config.vocab_size}; "
-            "the two files belong to different models."
+            f"{path}: the tokenizer has {tokenizer.vocab_size} entries but the network embeds {rows}; the two belong to "
+            "different models."
         )
-    if family is not NATIVE and tokenizer.raw.id_to_token(config.mask_id) is None:
+
+
+def check_mask(path: Path, tokenizer: Tokenizer, mask_id: int) -> None:
+    if tokenizer.raw.id_to_token(mask_id) is None:
         raise CheckpointError(
-            f"{path}: the mask id of the network is {config.mask_id}, but its tokenizer has no such token (it has "
+            f"{path}: the mask id of the network is {mask_id}, but its tokenizer has no such token (it has "
             f"{tokenizer.vocab_size}); the two files belong to different models."
         )
 

@@ -9,7 +9,7 @@ import torch
 
 from fef.errors import OptionError
 
-__all__ = ["cpu_name", "device_name", "usable_device"]
+__all__ = ["check_dtype", "cpu_name", "device_name", "usable_device"]
 
 
 def device_name(device: torch.device) -> str:
@@ -39,3 +39,9 @@ def usable_device(name: str | torch.device, advice: str = "Use device='cpu'.") -
         reason = str(error).partition("\n")[0].rstrip(".")
         raise OptionError(f"The device {str(name)!r} cannot be used here ({reason}). {advice}") from error
     return device
+
+
+def check_dtype(dtype: torch.dtype, device: torch.device) -> None:
+    """Raise OptionError for a dtype that the device computes in far too slowly."""
+    if dtype is torch.float16 and device.type == "cpu":
+        raise OptionError("float16 is unusably slow on a CPU; give torch.bfloat16 or torch.float32.")

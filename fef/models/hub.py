@@ -1,4 +1,4 @@
-"""Where a model lives: the shipped one, a directory, or a Hugging Face repository in its local cache.
+"""Where a model lives: a shipped one, a directory, or a Hugging Face repository in its local cache.
 
 Cache, offline mode (`HF_HUB_OFFLINE=1`), tokens (`HF_TOKEN`, `hf auth login`), resumed downloads and progress bars are
 those of `huggingface_hub`.
@@ -10,11 +10,12 @@ import re
 from pathlib import Path
 
 from fef.errors import CheckpointError
-from fef.models.checkpoint import demo_path
+from fef.models.checkpoint import DELTA, demo_path, smol_path
 from fef.readers import shown
 
-__all__ = ["download_weights", "is_repository", "locate"]
+__all__ = ["SHIPPED", "download_weights", "is_repository", "locate"]
 
+SHIPPED = ("demo", "smol")
 REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 SMALL_FILES = ["*.json", "*.txt", "*.jinja"]
 WEIGHT_FILES = ["*.safetensors"]
@@ -30,6 +31,12 @@ def locate(name: str, revision: str | None = None, token: str | None = None) -> 
         if not demo_path().is_dir():
             raise CheckpointError("This installation has no shipped checkpoint; reinstall fef, or give another model.")
         return demo_path()
+    if name == "smol":
+        if not (smol_path() / DELTA).is_file():
+            raise CheckpointError(
+                f"This installation has no delta for smol ({smol_path() / DELTA}); reinstall fef, or give another model."
+            )
+        return smol_path()
     return download(name, revision, token, SMALL_FILES) if is_repository(name) else path
 
 

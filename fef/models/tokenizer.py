@@ -9,9 +9,10 @@ from pathlib import Path
 
 import tokenizers
 from tokenizers import Tokenizer as RawTokenizer
-from tokenizers import decoders, models, pre_tokenizers, trainers
+from tokenizers import models, pre_tokenizers, trainers
 
 from fef.errors import CheckpointError
+from fef.models.byte_level import byte_level, cut_digits
 
 __all__ = ["Tokenizer"]
 
@@ -33,11 +34,7 @@ class Tokenizer:
     @classmethod
     def train(cls, texts: Iterable[str], vocab_size: int) -> Tokenizer:
         """Byte-level BPE of at most `vocab_size` entries; digits stay single, so that numbers align by place."""
-        raw = RawTokenizer(models.BPE())
-        raw.pre_tokenizer = pre_tokenizers.Sequence(
-            [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
-        )
-        raw.decoder = decoders.ByteLevel()
+        raw = byte_level(models.BPE(), cut_digits())
         trainer = trainers.BpeTrainer(
             vocab_size=vocab_size, initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()), show_progress=False
         )
@@ -90,6 +87,11 @@ class Tokenizer:
         """The vocabulary alone: no text is a control token to it."""
         described = json.loads(self.raw.to_str())
         return RawTokenizer.from_str(json.dumps(described | {"added_tokens": [], "post_processor": None}))
+
+    def ids_of(self, tokens: Iterable[str]) -> list[int]:
+        """The ids of those tokens that it has."""
+        ids = (self.raw.token_to_id(token) for token in tokens)
+        return [i for i in ids if i is not None]
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         encodings: list[tokenizers.Encoding] = self.raw.encode_batch(list(texts), add_special_tokens=False)

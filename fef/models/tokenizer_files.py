@@ -6,10 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers
+from tokenizers import AddedToken, models, normalizers
 from tokenizers import Tokenizer as RawTokenizer
 
 from fef.errors import CheckpointError
+from fef.models.byte_level import QWEN_PATTERN, byte_level, cut_by
 from fef.models.tokenizer import Tokenizer
 
 __all__ = ["TOKENIZER", "load_tokenizer", "named_tokens", "read_json", "tokenizer_settings"]
@@ -17,10 +18,6 @@ __all__ = ["TOKENIZER", "load_tokenizer", "named_tokens", "read_json", "tokenize
 TOKENIZER, VOCABULARY, MERGES = "tokenizer.json", "vocab.json", "merges.txt"
 SETTINGS, SPECIALS, ADDED = "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"
 QWEN_CLASSES = ("DreamTokenizer", "Qwen2Tokenizer", "Qwen2TokenizerFast")
-# How Qwen2 cuts text before merging: words with one leading sign, single digits, signs, line ends, spaces.
-QWEN_PATTERN = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
 
 
 def load_tokenizer(path: Path) -> Tokenizer | None:
@@ -46,17 +43,10 @@ def qwen_tokenizer(path: Path) -> RawTokenizer:
     if not (path / MERGES).is_file():
         raise CheckpointError(f"{path} has {VOCABULARY} but no {MERGES}. Download or copy it again.")
     try:
-        raw = RawTokenizer(models.BPE.from_file(str(path / VOCABULARY), str(path / MERGES)))
+        raw = byte_level(models.BPE.from_file(str(path / VOCABULARY), str(path / MERGES)), cut_by(QWEN_PATTERN))
     except Exception as error:  # tokenizers raises bare Exception
         raise CheckpointError(f"{VOCABULARY} and {MERGES} of {path} are not a tokenizer ({error}).") from error
     raw.normalizer = normalizers.NFC()
-    raw.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(QWEN_PATTERN), behavior="isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
-    raw.decoder = decoders.ByteLevel()
     return raw
 
 

@@ -12,11 +12,13 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.attention.flex_attention import BlockMask, flex_attention
+from torch.overrides import TorchFunctionMode
 
 from fef.models.config import TransformerConfig
 from fef.models.mlp import feed_forward
 
-__all__ = ["KeyValues", "RMSNorm", "Transformer", "plain_visible"]
+__all__ = ["KeyValues", "RMSNorm", "Transformer", "blank", "plain_visible"]
 
 
 @dataclass
@@ -115,23 +117,38 @@ class Transformer(nn.Module):
         return F.linear(hidden, self.embed.weight if self.head is None else self.head.weight)
 
     def trunk(
-        self, tokens_BN: Tensor, positions_BN: Tensor, visible: Tensor | None, past: KeyValues | None = None
+        self, tokens_BN: Tensor, positions_BN: Tensor, visible: Tensor | BlockMask | None, past: KeyValues | None = None
     ) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
         """Final hidden states [B, N, D] and, a layer, the new tokens' keys and values [B, G, N, E].
 
-        visible: bool, broadcastable to [B, N, P + N]: cached keys first, then the new tokens; None: all of them.
+        visible: bool, broadcastable to [B, N, P + N]: cached keys first, then the new tokens; None: all of them. A
+        `BlockMask` skips blocks that nobody sees, and is fast where it is compiled: on a GPU.
         """
         hidden_BND = self.embed(tokens_BN)
         if torch.is_autocast_enabled(hidden_BND.device.type):
             hidden_BND = hidden_BND.to(torch.get_autocast_dtype(hidden_BND.device.type))
         rotation = rope_table(positions_BN, self.config.rotary_size, self.config.rope_theta, hidden_BND.dtype)
-        bias = None if visible is None else additive_mask(visible, hidden_BND.dtype)
+        pattern = additive_mask(visible, hidden_BND.dtype) if isinstance(visible, Tensor) else visible
         new = []
         for layer, block in enumerate(self.blocks):
             cached = None if past is None else (past.keys_YBGPE[layer], past.values_YBGPE[layer])
-            hidden_BND, key_values = block(hidden_BND, rotation, bias, cached)
+            hidden_BND, key_values = block(hidden_BND, rotation, pattern, cached)
             new.append(key_values)
         return self.norm(hidden_BND), new
+
+
+def blank(config: TransformerConfig) -> Transformer:
+    """The network on the meta device: names and shapes, no numbers."""
+    with torch.device("meta"), WithoutNormals():
+        return Transformer(config)
+
+
+class WithoutNormals(TorchFunctionMode):
+    """Leaves parameters as they are where normal numbers would fill them: on the meta device, which has none, this alone
+    would load torch's compiler, 150 MB in more than a second."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return kwargs["tensor"] if func is nn.init.normal_ else func(*args, **(kwargs or {}))
 
 
 class Block(nn.Module):
@@ -146,10 +163,10 @@ class Block(nn.Module):
         self,
         hidden_BND: Tensor,
         rotation: tuple[Tensor, Tensor],
-        bias: Tensor | None,
+        pattern: Tensor | BlockMask | None,
         past: tuple[Tensor, Tensor] | None,
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        mixed_BND, key_values = self.attn(self.attn_norm(hidden_BND), rotation, bias, past)
+        mixed_BND, key_values = self.attn(self.attn_norm(hidden_BND), rotation, pattern, past)
         hidden_BND = hidden_BND + mixed_BND
         return hidden_BND + self.mlp(self.mlp_norm(hidden_BND)), key_values
 
@@ -171,7 +188,7 @@ class SelfAttention(nn.Module):
         self,
         hidden_BND: Tensor,
         rotation: tuple[Tensor, Tensor],
-        bias: Tensor | None,
+        pattern: Tensor | BlockMask | None,
         past: tuple[Tensor, Tensor] | None,
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         q_BHNE = rotate(self.q_norm(self.split(self.q(hidden_BND))), rotation)
@@ -179,11 +196,19 @@ class SelfAttention(nn.Module):
         v_BGNE = self.split(self.v(hidden_BND))
         k_BGKE = k_BGNE if past is None else torch.cat([past[0], k_BGNE], dim=2)
         v_BGKE = v_BGNE if past is None else torch.cat([past[1], v_BGNE], dim=2)
-        mixed_BHNE = F.scaled_dot_product_attention(q_BHNE, k_BGKE, v_BGKE, attn_mask=bias, enable_gqa=self.grouped)
+        mixed_BHNE = attend(q_BHNE, k_BGKE, v_BGKE, pattern, self.grouped)
         return self.out(mixed_BHNE.transpose(1, 2).flatten(2)), (k_BGNE, v_BGNE)
 
     def split(self, x_BNX: Tensor) -> Tensor:
         return x_BNX.view(*x_BNX.shape[:-1], -1, self.head_size).transpose(1, 2)
+
+
+def attend(q_BHNE: Tensor, k_BGKE: Tensor, v_BGKE: Tensor, pattern: Tensor | BlockMask | None, grouped: bool) -> Tensor:
+    if isinstance(pattern, BlockMask):
+        mixed = flex_attention(q_BHNE, k_BGKE, v_BGKE, block_mask=pattern, enable_gqa=grouped)
+        assert isinstance(mixed, Tensor)  # nothing else was asked for
+        return mixed
+    return F.scaled_dot_product_attention(q_BHNE, k_BGKE, v_BGKE, attn_mask=pattern, enable_gqa=grouped)
 
 
 class RMSNorm(nn.Module):

@@ -1,12 +1,12 @@
-"""Safetensors shards streamed into a network on its device, in its dtype, with a few megabytes of memory on top.
+"""Stored tensors streamed into a network on its device, in its dtype, with a few megabytes of memory on top.
 
-Nothing else is read: pickled weights can run code when opened.
+Of directories only safetensors are read: pickled weights can run code when opened.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,10 @@ from fef.errors import CheckpointError
 from fef.models.config import TransformerConfig
 from fef.models.families import Family
 from fef.models.quantize import QuantizedLinear, quantize_
-from fef.models.transformer import Transformer
+from fef.models.transformer import Transformer, blank
 from fef.models.unsupported import quantized_parts
 
-__all__ = ["INDEX", "PICKLED", "WEIGHTS", "load_weights"]
+__all__ = ["INDEX", "PICKLED", "WEIGHTS", "Rows", "Stored", "StoredWeights", "fill_network", "load_weights"]
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 PICKLED = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
@@ -30,16 +30,33 @@ ITEM_BYTES = {"BF16": 2, "F16": 2, "F32": 4, "F64": 8}  # of the dtypes that are
 MAPPED_BYTES = 1 << 24  # of a shard in memory at once: its pages leave when it is opened anew
 COMPUTED = "rotary_emb.inv_freq"  # stored by old checkpoints, always computed
 LISTED = 8  # keys of one kind in an error message
+VOCABULARY = ("embed.weight", "head.weight")  # parameters with a row a token
 
 
 @dataclass(frozen=True)
 class Stored:
-    """A tensor of a shard."""
+    """A tensor of a file."""
 
     file: Path
     key: str
     shape: tuple[int, ...]
     dtype: str
+
+
+Rows = tuple[Stored, int, Tensor]
+"""Rows of a stored tensor: which one, the number of the first, and their values."""
+
+
+@dataclass(frozen=True)
+class StoredWeights:
+    """The tensors of a checkpoint. described_in: what says how its network looks. dtypes: those that can be read. read: all
+    rows of the given ones, piece by piece."""
+
+    path: Path
+    described_in: str
+    tensors: Sequence[Stored]
+    dtypes: Collection[str]
+    read: Callable[[Sequence[Stored]], Iterator[Rows]]
 
 
 def load_weights(
@@ -52,15 +69,29 @@ def load_weights(
 ) -> Transformer:
     """The network of a model directory. Peak memory: its weights and `MAPPED_BYTES`, whatever the shards' sizes and dtype.
 
-    Routers stay float32. weights: a format of `fef.models.quantize`; rows are quantized as they are read, so the peak is
-    that of the quantized weights and float32 copies of some rows. device "meta" makes every check and reads no weight.
-    Raises CheckpointError that names the missing or damaged file, or lists the keys that do not fit; OptionError for an
-    unknown format.
+    Raises CheckpointError that names the missing or damaged file, and as `fill_network`.
     """
-    with torch.device("meta"):
-        network = Transformer(config)
-    stored = [tensor for file in shard_files(path) for tensor in read_header(file)]
-    check_keys(path, stored, network, family)
+    return fill_network(safetensors_of(path), config, family, device, dtype, weights)
+
+
+def fill_network(
+    stored: StoredWeights,
+    config: TransformerConfig,
+    family: Family,
+    device: torch.device | str,
+    dtype: torch.dtype,
+    weights: str | None = None,
+    new_tokens: int = 0,
+) -> Transformer:
+    """The network that a config describes, with stored weights.
+
+    Routers stay float32. weights: a format of `fef.models.quantize`; rows are quantized as they are read, so the peak is
+    that of the quantized weights and float32 copies of some rows. new_tokens: how many tokens at the end of the vocabulary
+    are not stored; their rows become the mean of the others. device "meta" makes every check and reads no weight. Raises
+    CheckpointError that lists the keys that do not fit; OptionError for an unknown format.
+    """
+    network = blank(config)
+    check_keys(stored, stored_parts(network, family, new_tokens), network, family)
     network.to(dtype)
     for name, module in network.named_modules():
         if name.endswith(".router"):
@@ -71,11 +102,21 @@ def load_weights(
         quantized = {f"{name}.weight": module for name, module in named if isinstance(module, QuantizedLinear)}
     network.to_empty(device=device).eval().requires_grad_(False)
     if network.device.type != "meta":
-        parts_of = stored_parts(network, family)
+        parts_of = stored_parts(network, family, new_tokens)
         homes = {key: [quantized.get(name, part) for name, part in parts] for key, parts in parts_of.items()}
-        for tensor, start, rows in stream([tensor for tensor in stored if tensor.key in homes]):
+        for tensor, start, rows in stored.read([tensor for tensor in stored.tensors if tensor.key in homes]):
             place(rows, start, homes[tensor.key])
+        if new_tokens:
+            for name in VOCABULARY[: 1 if network.head is None else 2]:
+                table_VD = network.get_parameter(name)
+                table_VD[-new_tokens:] = table_VD[:-new_tokens].mean(0)
     return network
+
+
+def safetensors_of(path: Path) -> StoredWeights:
+    """The weights of a model directory, all shards there. Raises CheckpointError that names the missing or damaged file."""
+    tensors = [tensor for file in shard_files(path) for tensor in read_header(file)]
+    return StoredWeights(path, "config.json", tensors, ITEM_BYTES.keys(), stream)
 
 
 def shard_files(path: Path) -> list[Path]:
@@ -127,11 +168,12 @@ def read_header(file: Path) -> list[Stored]:
         ) from error
 
 
-def stored_parts(network: Transformer, family: Family) -> dict[str, list[tuple[str, Tensor]]]:
+def stored_parts(network: Transformer, family: Family, new_tokens: int = 0) -> dict[str, list[tuple[str, Tensor]]]:
     """The parameters, or slices of them, that each stored key fills row by row, with their names."""
     parts: dict[str, list[tuple[str, Tensor]]] = {}
-    for name, parameter in network.named_parameters():
+    for name, whole in network.named_parameters():
         key = family.stored_name(name)
+        parameter = whole[: len(whole) - new_tokens] if new_tokens and name in VOCABULARY else whole
         if "{expert}" in key:
             for expert, part in enumerate(parameter):
                 parts.setdefault(key.replace("{expert}", str(expert)), []).append((name, part))
@@ -140,29 +182,29 @@ def stored_parts(network: Transformer, family: Family) -> dict[str, list[tuple[s
     return parts
 
 
-def check_keys(path: Path, stored: list[Stored], network: Transformer, family: Family) -> None:
+def check_keys(
+    stored: StoredWeights, parts_of: dict[str, list[tuple[str, Tensor]]], network: Transformer, family: Family
+) -> None:
     """Raise CheckpointError that lists keys which are missing, too many, misshaped or not floating point, or that says
     how they are quantized."""
-    wanted = {
-        key: (sum(len(part) for _, part in parts), *parts[0][1].shape[1:])
-        for key, parts in stored_parts(network, family).items()
-    }
-    found = {tensor.key: tensor for tensor in stored}
+    wanted = {key: (sum(len(part) for _, part in parts), *parts[0][1].shape[1:]) for key, parts in parts_of.items()}
+    found = {tensor.key: tensor for tensor in stored.tensors}
     spare = {family.stored_name("head.weight")} if network.config.tied_embeddings else set()
     extra = sorted(key for key in found.keys() - wanted.keys() - spare if not key.endswith(COMPUTED))
     shapes = [
         f"{key} is {tensor.dtype} {tensor.shape}, not a float {wanted[key]}"
         for key, tensor in sorted(found.items())
-        if key in wanted and (tensor.shape != wanted[key] or tensor.dtype not in ITEM_BYTES)
+        if key in wanted and (tensor.shape != wanted[key] or tensor.dtype not in stored.dtypes)
     ]
     problems = {"missing": sorted(wanted.keys() - found.keys()), "extra": extra, "misshaped:": shapes}
     words = [f"{kind} {listed(keys)}" for kind, keys in problems.items() if keys]
     if words:
-        quantized = quantized_parts(path, ((tensor.key, tensor.dtype) for tensor in stored))
+        quantized = quantized_parts(stored.path, ((tensor.key, tensor.dtype) for tensor in stored.tensors))
         if quantized is not None:
             raise quantized
         raise CheckpointError(
-            f"The weights in {path} do not fit its config.json, which describes a {family.name} network: {'; '.join(words)}."
+            f"The weights in {stored.path} do not fit its {stored.described_in}, which describes a {family.name} network: "
+            f"{'; '.join(words)}."
         )
 
 
@@ -171,7 +213,7 @@ def listed(keys: list[str]) -> str:
     return ", ".join(keys[:LISTED]) + more
 
 
-def stream(stored: list[Stored]) -> Iterator[tuple[Stored, int, Tensor]]:
+def stream(stored: Sequence[Stored]) -> Iterator[Rows]:
     """All rows of the tensors: (tensor, first row, rows), at most about `MAPPED_BYTES` of a shard mapped at a time."""
     shard: Any = None
     file, mapped = None, 0

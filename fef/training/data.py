@@ -21,7 +21,7 @@ from fef.models.tokenizer import Tokenizer
 from fef.tasks import Split, generate
 from fef.training.patterns import Canvases
 
-__all__ = ["Examples", "batch", "encode_pairs", "read_pairs", "task_examples", "task_texts"]
+__all__ = ["Examples", "batch", "encode_pairs", "padded", "read_lines", "read_pairs", "task_examples", "task_texts"]
 
 Pair = tuple[str, str]
 
@@ -56,20 +56,22 @@ def batch(
     infill_share: float,
     generator: torch.Generator,
 ) -> Canvases:
-    """`size` random canvases: prompt, answer mark, response, end tokens (and for `infill_share` of them a suffix).
+    """`size` random canvases: prompt, answer mark if there is one, response, end tokens (and for `infill_share` of them a
+    suffix).
 
     The response region takes `canvas_length` positions for `full_share` of the rows, else a random length that holds
     the response and at least one end token. An infill row gives the tail of its response as a visible suffix.
     """
-    assert config.eos_id is not None and config.answer_id is not None
+    assert config.eos_id is not None
     device = examples.prompt_NP.device
+    mark = 0 if config.answer_id is None else 1
 
     def uniform() -> Tensor:
         return torch.rand(size, generator=generator, device=device)
 
     row_B = torch.randint(len(examples), (size,), generator=generator, device=device)
     prompt_BP, response_BR = examples.prompt_NP[row_B].long(), examples.response_NR[row_B].long()
-    start_B = examples.prompt_length_N[row_B] + 1
+    start_B = examples.prompt_length_N[row_B] + mark
     text_B = examples.response_length_N[row_B]
     infill_B = uniform() < infill_share
     suffix_B = torch.where(infill_B, (uniform() * text_B).long(), 0)
@@ -77,12 +79,13 @@ def batch(
     slack_B = (canvas_length - text_B).clamp(min=1)
     region_B = torch.where(uniform() < full_share, canvas_length - suffix_B, head_B + 1 + (uniform() * slack_B).long())
     stop_B = start_B + region_B
-    length = -(-(prompt_BP.shape[1] + 1 + canvas_length) // 8) * 8  # attention kernels want multiples of 8
+    length = -(-(prompt_BP.shape[1] + mark + canvas_length) // 8) * 8  # attention kernels want multiples of 8
     index_BL = torch.arange(length, device=device).expand(size, -1)
     offset_BL = index_BL - start_B[:, None]
     ids_BL = torch.full((size, length), config.eos_id, device=device)
     ids_BL = torch.where(offset_BL < 0, pick(prompt_BP, index_BL), ids_BL)
-    ids_BL = torch.where(offset_BL == -1, config.answer_id, ids_BL)
+    if config.answer_id is not None:
+        ids_BL = torch.where(offset_BL == -1, config.answer_id, ids_BL)
     ids_BL = torch.where((offset_BL >= 0) & (offset_BL < head_B[:, None]), pick(response_BR, offset_BL), ids_BL)
     from_stop_BL = index_BL - stop_B[:, None]
     in_suffix_BL = (from_stop_BL >= 0) & (from_stop_BL < suffix_B[:, None])
@@ -162,13 +165,17 @@ def encode_task_chunk(job: tuple[dict[str, float], int, int, Tokenizer, int, int
 
 def read_pairs(path: Path) -> list[Pair]:
     """Pairs of a JSONL file of {"prompt", "response"}. Raises InputError with the line number of a broken line."""
+    return list(parse_pairs(read_lines(path), path))
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a text file. Raises InputError for one that cannot be read or is not UTF-8."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        return path.read_text(encoding="utf-8").split("\n")  # JSON may hold the other characters that end lines
     except OSError as error:
         raise InputError(f"Cannot read {path}: {error.strerror}.") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not UTF-8 (byte {error.start}). Convert it, for example with iconv.") from error
-    return list(parse_pairs(lines, path))
 
 
 def parse_pairs(lines: Iterable[str], path: Path) -> Iterable[Pair]:

@@ -1,51 +1,90 @@
-"""Training losses: masked diffusion, its position-conditioned forms, the packed streams, and a causal mode.
+"""Training losses: masked diffusion, its position-conditioned forms, the packed streams, and causal modes.
 
-All are cross-entropies in nats per token, averaged over rows. Shapes: B rows, L canvas length, M slots, V vocabulary.
+All are cross-entropies in nats per token, averaged over rows. Shapes: B rows, L canvas length, M slots, V vocabulary; N
+tokens of a pass, T places of a flat one, K trained positions.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.attention.flex_attention import BlockMask
 
-from fef.models.packed import REVEALED, PackedTokens, Stream, context_tokens, packed_visible, slot_tokens
-from fef.models.transformer import Transformer
+from fef.models.packed import REVEALED, PackedTokens, Stream, packed_visible, slot_tokens
+from fef.models.transformer import Transformer, plain_visible
+from fef.training.cross_entropy import CHUNK, weighted_cross_entropy
+from fef.training.flat import Flat
 from fef.training.patterns import Canvases, PackedSlots
+from fef.training.streams import Form, Streams, context_streams, packed_streams, per_row
 
-__all__ = ["Form", "Losses", "causal_loss", "diffusion_loss", "packed_loss"]
-
-Form = Literal["strict", "cheap"]
+__all__ = ["Losses", "causal_loss", "diffusion_loss", "flat_losses", "packed_loss", "row_losses"]
 
 
 @dataclass
 class Losses:
-    """Context (masked diffusion), target (packed law) and draft losses; nats per token."""
+    """The weighted sum to be trained, and each loss by its name, without gradient; nats per token.
 
-    context: Tensor
-    target: Tensor
-    draft: Tensor
+    trained: how many positions the head ran at.
+    """
+
+    total: Tensor
+    named: dict[str, Tensor]
+    trained: int
+
+
+def row_losses(
+    model: Transformer, streams: Streams, visible: Tensor | None, coefficients: Mapping[str, float]
+) -> Losses:
+    """Losses of a pass over padded rows. coefficients: of each loss in the total."""
+    hidden_BND, _ = model.trunk(streams.input_BN, streams.tokens.index_BN, visible)
+    rows = len(streams.input_BN)
+    weights = {name: weight_BN.flatten() / rows for name, weight_BN in streams.weights.items()}
+    return losses_of(model, hidden_BND.flatten(0, 1), streams.label_BN.flatten(), weights, coefficients)
+
+
+def flat_losses(
+    model: Transformer, flat: Flat, visible: Tensor | BlockMask, coefficients: Mapping[str, float]
+) -> Losses:
+    """The same losses of the rows that stand in one flat row."""
+    hidden_1TD, _ = model.trunk(flat.input_1T, flat.index_1T, visible)
+    return losses_of(model, hidden_1TD[0], flat.label_T, flat.weights, coefficients)
+
+
+def losses_of(
+    model: Transformer,
+    hidden_TD: Tensor,
+    label_T: Tensor,
+    weights: Mapping[str, Tensor],
+    coefficients: Mapping[str, float],
+) -> Losses:
+    """The head runs at positions with a weight only; on a GPU their number is filled up, so that all chunks have one size."""
+    weight_T = torch.stack([coefficients[name] * weight_T for name, weight_T in weights.items()]).sum(0)
+    at_K = torch.stack(list(weights.values())).any(0).nonzero()[:, 0]
+    trained = len(at_K)
+    real_K = torch.ones_like(at_K)
+    if hidden_TD.is_cuda:
+        at_K, real_K = (F.pad(x_K, (0, -trained % CHUNK)) for x_K in (at_K, real_K))
+    hidden_KD = hidden_TD.index_select(0, at_K)
+    if torch.is_autocast_enabled(hidden_KD.device.type):
+        hidden_KD = hidden_KD.to(torch.get_autocast_dtype(hidden_KD.device.type))
+    head_VD = model.embed.weight if model.head is None else model.head.weight
+    total, nll_K = weighted_cross_entropy(hidden_KD, head_VD, label_T[at_K], weight_T[at_K] * real_K)
+    named = {name: (weight_T[at_K] * real_K * nll_K).sum() for name, weight_T in weights.items()}
+    return Losses(total, named, trained)
 
 
 def diffusion_loss(
     model: Transformer, canvases: Canvases, masked_BL: Tensor, form: Form = "cheap", padding_weight: float = 1.0
 ) -> Tensor:
-    """Cross-entropy of the clean tokens at masked positions, mean per row.
-
-    padding_weight: weight of the end tokens behind the first one, which are most of a short answer's canvas and teach
-    little.
-
-    "cheap": every masked position (it also trains the drafter); "strict": only the first, the target of FeF's
-    position-conditioned objective (2605.14305). For masks drawn with probability t the row mean has the expectation of
-    the 1/t-weighted likelihood bound of LLaDA (2502.09992, eq. 3) up to a constant.
-    """
-    ids_BL = canvases.ids_BL.masked_fill(masked_BL, model.mask_id)
-    logits_BLV = model(ids_BL, canvases.lengths_B)
-    weight_BL = trained_positions(canvases, masked_BL, form, model.config.eos_id, padding_weight)
-    return row_mean(cross_entropy(logits_BLV, canvases.ids_BL), weight_BL)
+    """Cross-entropy of the clean tokens at masked positions, mean per row. form, padding_weight: see `context_streams`."""
+    streams = context_streams(canvases, masked_BL, model.mask_id, model.config.eos_id, form, padding_weight)
+    length = canvases.ids_BL.shape[1]
+    visible = plain_visible(model.config, length, canvases.lengths_B, canvases.ids_BL.device)
+    return row_losses(model, streams, visible, {"context": 1.0}).total
 
 
 def packed_loss(
@@ -53,34 +92,13 @@ def packed_loss(
     canvases: Canvases,
     masked_BL: Tensor,
     slots: PackedSlots,
+    coefficients: Mapping[str, float],
     form: Form = "cheap",
     padding_weight: float = 1.0,
 ) -> Losses:
     """One packed pass over context, references, targets and drafts; the three losses of its streams."""
-    ids_BL, index_BM = canvases.ids_BL, slots.index_BM
-    context = context_tokens(slots.rank_BL, canvases.lengths_B)
-    tokens = PackedTokens.cat(
-        [
-            context,
-            slot_tokens(Stream.REFERENCE, index_BM, slots.rank_BL),
-            slot_tokens(Stream.TARGET, index_BM, slots.rank_BL),
-            slot_tokens(Stream.DRAFT, index_BM, slots.rank_BL, slots.group_start_BM),
-        ]
-    )
-    clean_BM = ids_BL.gather(1, index_BM.clamp(min=0))
-    mask_BM = torch.full_like(clean_BM, model.mask_id)
-    input_BN = torch.cat([ids_BL.masked_fill(masked_BL, model.mask_id), clean_BM, mask_BM, mask_BM], dim=1)
-    hidden_BND, _ = model.trunk(input_BN, tokens.index_BN, packed_visible(tokens, tokens))
-    length, count = ids_BL.shape[1], index_BM.shape[1]
-    loss_BL = cross_entropy(model.logits(hidden_BND[:, :length]), ids_BL)
-    loss_BQ = cross_entropy(model.logits(hidden_BND[:, length + count :]), torch.cat([clean_BM, clean_BM], dim=1))
-    real_BM = index_BM >= 0
-    weight_BL = trained_positions(canvases, masked_BL, form, model.config.eos_id, padding_weight)
-    return Losses(
-        context=row_mean(loss_BL, weight_BL),
-        target=row_mean(loss_BQ[:, :count], real_BM),
-        draft=row_mean(loss_BQ[:, count:], real_BM),
-    )
+    streams = packed_streams(canvases, masked_BL, slots, model.mask_id, model.config.eos_id, form, padding_weight)
+    return row_losses(model, streams, packed_visible(streams.tokens, streams.tokens), coefficients)
 
 
 def causal_loss(model: Transformer, canvases: Canvases, count: int, eos_id: int) -> Tensor:
@@ -98,29 +116,11 @@ def causal_loss(model: Transformer, canvases: Canvases, count: int, eos_id: int)
         [slot_tokens(Stream.REFERENCE, all_BL, index_BL), slot_tokens(Stream.TARGET, index_BM, index_BL)]
     )
     clean_BM = ids_BL.gather(1, index_BM.clamp(min=0))
-    input_BN = torch.cat([ids_BL, torch.full_like(clean_BM, model.mask_id)], dim=1)
-    hidden_BND, _ = model.trunk(input_BN, tokens.index_BN, packed_visible(tokens, tokens))
-    logits_BMV = model.logits(hidden_BND[:, ids_BL.shape[1] :])
-    return row_mean(cross_entropy(logits_BMV, clean_BM), index_BM >= 0)
-
-
-def trained_positions(
-    canvases: Canvases, masked_BL: Tensor, form: Form, eos_id: int | None, padding_weight: float
-) -> Tensor:
-    """Weight of each position in the context loss, [B, L]."""
-    if form == "strict":
-        masked_BL = masked_BL & (masked_BL.long().cumsum(1) == 1)
-    if eos_id is None:
-        return masked_BL.float()
-    index_L = torch.arange(masked_BL.shape[1], device=masked_BL.device)
-    padding_BL = index_L >= canvases.text_stop_B(eos_id)[:, None]
-    return masked_BL * torch.where(padding_BL, padding_weight, 1.0)
-
-
-def cross_entropy(logits_BSV: Tensor, ids_BS: Tensor) -> Tensor:
-    return F.cross_entropy(logits_BSV.flatten(0, 1).float(), ids_BS.flatten(), reduction="none").view(ids_BS.shape)
-
-
-def row_mean(loss_BS: Tensor, weight_BS: Tensor) -> Tensor:
-    weight_BS = weight_BS.to(loss_BS.dtype)
-    return ((loss_BS * weight_BS).sum(1) / weight_BS.sum(1).clamp(min=1)).mean()
+    weight_BM = per_row((index_BM >= 0).float())
+    streams = Streams(
+        torch.cat([ids_BL, torch.full_like(clean_BM, model.mask_id)], dim=1),
+        tokens,
+        torch.cat([ids_BL, clean_BM], dim=1),
+        {"causal": torch.cat([torch.zeros_like(ids_BL, dtype=weight_BM.dtype), weight_BM], dim=1)},
+    )
+    return row_losses(model, streams, packed_visible(tokens, tokens), {"causal": 1.0}).total

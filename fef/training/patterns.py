@@ -13,7 +13,7 @@ from torch import Tensor
 from fef.laws.noise import Schedule
 from fef.models.packed import REVEALED
 
-__all__ = ["Canvases", "PackedSlots", "decoding_masks", "mask_canvases", "packed_slots"]
+__all__ = ["Canvases", "PackedSlots", "block_masks", "decoding_masks", "mask_canvases", "packed_slots"]
 
 
 @dataclass
@@ -89,6 +89,29 @@ def decoding_masks(canvases: Canvases, eos_id: int, generator: torch.Generator) 
     hidden_BL = (uniform(B, L) < uniform(B, 1)) | (index_L >= block_stop_B[:, None])
     masked_BL = (hidden_BL & (index_L >= block_start_B[:, None])) | (index_L == front_B[:, None])
     return masked_BL & canvases.region_BL()
+
+
+def block_masks(canvases: Canvases, block_length: int, generator: torch.Generator) -> Tensor:
+    """Masked positions [B, L] in which every block of the response is a state of its own.
+
+    Half of the blocks mask each token with one probability, uniform per block; the others keep a clean prefix of uniform
+    length and mask the rest. At least one response token of each block is masked.
+    """
+    device, (B, L) = canvases.ids_BL.device, canvases.ids_BL.shape
+    blocks = -(-L // block_length)
+    index_L = torch.arange(L, device=device)
+    block_L = index_L // block_length
+    region_BL = canvases.region_BL()
+
+    def uniform(*shape: int) -> Tensor:
+        return torch.rand(shape, generator=generator, device=device)
+
+    first_BL = torch.maximum(block_L * block_length, canvases.start_B[:, None])
+    last_BL = torch.minimum((block_L + 1) * block_length, canvases.stop_B[:, None])
+    cut_BL = first_BL + (uniform(B, blocks)[:, block_L] * (last_BL - first_BL).clamp(min=1)).long()
+    noisy_BL = uniform(B, L) < uniform(B, blocks)[:, block_L]
+    masked_BL = torch.where(uniform(B, blocks)[:, block_L] < 0.5, noisy_BL, index_L > cut_BL)
+    return (masked_BL | (index_L == cut_BL)) & region_BL
 
 
 @dataclass

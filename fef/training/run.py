@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fef.errors import InputError, OptionError
-from fef.models.checkpoint import load_checkpoint
 from fef.models.config import TransformerConfig
+from fef.models.sources import load_source
 from fef.models.tokenizer import Tokenizer
 from fef.models.transformer import Transformer
 from fef.training.data import Examples, encode_pairs, read_pairs, task_examples, task_texts
-from fef.training.trainer import RESUME, Progress, TrainOptions, train
+from fef.training.trainer import RESUME, Progress, TrainOptions, padded_objective, train
 
 __all__ = ["DataOptions", "NetworkOptions", "longest_prompt", "run"]
 
@@ -62,7 +62,7 @@ def run(
     pairs = read_pairs(data.jsonl) if data.jsonl is not None else []
     source = out if (out / RESUME).is_dir() else init
     if source is not None:
-        model, tokenizer = load_checkpoint(source, device)
+        model, tokenizer = load_source(source, device)
         model.config = replace(model.config, packed=True)
     else:
         texts = pairs or task_texts(data.tasks or {}, min(data.count, 60_000), options.seed)
@@ -74,7 +74,9 @@ def run(
         examples = task_examples(data.tasks, data.count, options.seed, tokenizer, max_prompt, options.canvas_length)
     else:
         examples = encode_pairs(pairs, tokenizer, max_prompt, options.canvas_length)
-    return train(model, tokenizer, examples, out, options, progress, stop)
+    model.requires_grad_(True)
+    objective = padded_objective(examples.to(model.device), options)
+    return train(model, tokenizer, objective, out, options, progress, stop)
 
 
 def longest_prompt(config: TransformerConfig, canvas_length: int, wanted: int) -> int:

@@ -22,12 +22,18 @@ from fef.models.quantize import refuse_quantized
 from fef.models.tokenizer import Tokenizer
 from fef.models.transformer import Transformer
 from fef.training.data import Examples, batch
-from fef.training.objectives import Form, causal_loss, packed_loss
-from fef.training.patterns import Canvases, mask_canvases, packed_slots
+from fef.training.lora import is_factor
+from fef.training.objectives import causal_loss, packed_loss
+from fef.training.patterns import Canvases, PackedSlots, mask_canvases, packed_slots
+from fef.training.speed import Speed
+from fef.training.streams import Form
 
-__all__ = ["Progress", "TrainOptions", "train"]
+__all__ = ["Objective", "Progress", "TrainOptions", "padded_objective", "train"]
 
 Progress = Callable[[int, dict[str, float]], None]
+Objective = Callable[[Transformer, int], tuple[Tensor, dict[str, Any]]]
+"""The loss of a step, which draws its batch from the step alone, and the parts to be logged: "loss" and others. "tokens" and
+"flops" are what the step computed on, and with."""
 RESUME = "resume"
 LOG = "losses.jsonl"
 
@@ -51,8 +57,10 @@ class TrainOptions:
     causal_weight: float = 0.0  # of an order-causal objective; 0: none
     packed_count: int = 104  # slots of a packed pass
     group_sizes: tuple[int, ...] = (8, 16, 32)  # of drafts, one drawn per row
-    muon_lr: float = 0.02  # learning rate of the matrices
-    adam_lr: float = 3e-3  # learning rate of everything else
+    optimizer: Literal["muon", "adamw"] = "muon"  # of the matrices; everything else has AdamW
+    muon_lr: float = 0.02  # learning rate of the matrices under Muon
+    adam_lr: float = 3e-3  # learning rate of everything under AdamW
+    factor_lr: float = 3e-3  # learning rate of the factors of low-rank layers, under AdamW
     weight_decay: float = 0.01  # of the matrices
     warmup: int = 100  # steps of rising learning rate
     decay_share: float = 0.7  # of the steps, in which it falls
@@ -74,13 +82,15 @@ class TrainOptions:
 def train(
     model: Transformer,
     tokenizer: Tokenizer,
-    examples: Examples,
+    objective: Objective,
     out: Path,
     options: TrainOptions,
     progress: Progress | None = None,
     stop: Callable[[], bool] = lambda: False,
+    extra: Callable[[Path], None] | None = None,
 ) -> Transformer:
-    """Train in place and write `out` (a model directory with a `resume` part and a loss log).
+    """Train the parameters that require a gradient, in place, and write `out` (a model directory with a `resume` part and a
+    loss log; `extra(directory)` may add files).
 
     A run that finds `out/resume` goes on from its step with the same batches as an uninterrupted run: every batch is a
     function of (seed, step). Saves every `options.save_every` steps, and `options.save_seconds` after it last did. Ends
@@ -91,20 +101,19 @@ def train(
     device = model.device
     optimizers = make_optimizers(model, options)
     step = load_resume(out, model, optimizers) if (out / RESUME).is_dir() else 0
-    model.train().requires_grad_(True)
-    examples = examples.to(device)
+    model.train()
     if options.compile:
         for block in model.blocks:
             block.compile()
     log: list[dict[str, float]] = read_log(out, step)
+    speed = Speed(device)
     began = saved = time.perf_counter()
     while step < options.steps and time.perf_counter() - began < options.seconds and not stop():
         scale = learning_rate_scale(step, options)
-        canvases, masked_BL, slots = training_step_data(examples, model, options, step)
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            loss, parts = step_losses(model, canvases, masked_BL, slots, options)
+            loss, parts = objective(model, step)
         loss.backward()  # type: ignore[no-untyped-call]
-        norm = nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        norm = nn.utils.clip_grad_norm_(trained(model).values(), 1.0)
         for optimizer in optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = group["initial_lr"] * scale
@@ -114,22 +123,32 @@ def train(
         if step % options.log_every == 0 or step == options.steps:
             row = {name: float(value) for name, value in parts.items()}
             row |= {"step": step, "norm": float(norm), "lr": scale, "seconds": time.perf_counter() - began}
+            row |= speed.since_last(step, row)
             log.append({k: round(v, 5) for k, v in row.items()})
             if not math.isfinite(row["loss"]):
-                raise OptionError(f"The loss became {row['loss']} at step {step}; lower --muon-lr or --adam-lr.")
+                raise OptionError(f"The loss became {row['loss']} at step {step}; lower the learning rate.")
             if progress is not None:
                 progress(step, row)
         due = step % options.save_every == 0 or time.perf_counter() - saved >= options.save_seconds
         if due and step < options.steps:
-            save(out, model, tokenizer, optimizers, options, step, log)
+            save(out, model, tokenizer, optimizers, options, step, log, extra)
             saved = time.perf_counter()
-    save(out, model, tokenizer, optimizers, options, step, log)
+    save(out, model, tokenizer, optimizers, options, step, log, extra)
     return model.eval().requires_grad_(False)
+
+
+def padded_objective(examples: Examples, options: TrainOptions) -> Objective:
+    """The packed objective, and a causal one beside it, on rows padded to the longest canvas."""
+
+    def objective(model: Transformer, step: int) -> tuple[Tensor, dict[str, Any]]:
+        return step_losses(model, *training_step_data(examples, model, options, step), options)
+
+    return objective
 
 
 def training_step_data(
     examples: Examples, model: Transformer, options: TrainOptions, step: int
-) -> tuple[Canvases, Tensor, Any]:
+) -> tuple[Canvases, Tensor, PackedSlots]:
     """The batch of a step, a function of (seed, step) only."""
     config = model.config
     assert config.eos_id is not None
@@ -145,33 +164,48 @@ def training_step_data(
 
 
 def step_losses(
-    model: Transformer, canvases: Canvases, masked_BL: Tensor, slots: Any, options: TrainOptions
-) -> tuple[Tensor, dict[str, Tensor]]:
-    losses = packed_loss(model, canvases, masked_BL, slots, options.form, options.padding_weight)
-    loss = (
-        options.context_weight * losses.context
-        + options.target_weight * losses.target
-        + options.draft_weight * losses.draft
-    )
-    named = {"context": losses.context, "target": losses.target, "draft": losses.draft}
+    model: Transformer, canvases: Canvases, masked_BL: Tensor, slots: PackedSlots, options: TrainOptions
+) -> tuple[Tensor, dict[str, Any]]:
+    losses = packed_loss(model, canvases, masked_BL, slots, loss_weights(options), options.form, options.padding_weight)
+    loss, named = losses.total, losses.named
     if options.causal_weight:
         assert model.config.eos_id is not None
-        named["causal"] = causal_loss(model, canvases, options.packed_count, model.config.eos_id)
-        loss = loss + options.causal_weight * named["causal"]
-    return loss, {name: value.detach() for name, value in ({"loss": loss} | named).items()}
+        causal = causal_loss(model, canvases, options.packed_count, model.config.eos_id)
+        loss = loss + options.causal_weight * causal
+        named = named | {"causal": causal.detach()}
+    return loss, {"loss": loss.detach()} | named
+
+
+def loss_weights(options: TrainOptions) -> dict[str, float]:
+    return {"context": options.context_weight, "target": options.target_weight, "draft": options.draft_weight}
+
+
+def trained(model: Transformer) -> dict[str, nn.Parameter]:
+    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
 def make_optimizers(model: Transformer, options: TrainOptions) -> list[torch.optim.Optimizer]:
-    """Muon (Jordan 2024) for the matrices inside blocks, AdamW for embeddings, head, norms and biases."""
-    matrices = [p for name, p in model.named_parameters() if name.startswith("blocks.") and p.ndim == 2]
-    inside = {id(p) for p in matrices}
-    others = [p for p in model.parameters() if id(p) not in inside]
-    muon = torch.optim.Muon(matrices, lr=options.muon_lr, weight_decay=options.weight_decay)
-    adam = torch.optim.AdamW(others, lr=options.adam_lr, betas=(0.9, 0.95), weight_decay=0.0)
-    for optimizer, lr in ((muon, options.muon_lr), (adam, options.adam_lr)):
+    """Muon (Jordan 2024) for the matrices inside blocks and AdamW for embeddings, head, norms and biases, or AdamW alone."""
+    matrices = {name: p for name, p in trained(model).items() if name.startswith("blocks.") and p.ndim == 2}
+    others = [p for name, p in trained(model).items() if name not in matrices]
+    optimizers: list[torch.optim.Optimizer] = []
+    if options.optimizer == "muon":
+        muon = torch.optim.Muon(matrices.values(), lr=options.muon_lr, weight_decay=options.weight_decay)
+        adam = torch.optim.AdamW(others, lr=options.adam_lr, betas=(0.9, 0.95), weight_decay=0.0)
+        optimizers = [muon, adam]
+    else:
+        factors = [p for name, p in matrices.items() if is_factor(name)]
+        whole = [p for name, p in matrices.items() if not is_factor(name)]
+        groups = [
+            {"params": factors, "lr": options.factor_lr, "weight_decay": 0.0},
+            {"params": whole, "lr": options.adam_lr, "weight_decay": options.weight_decay},
+            {"params": others, "lr": options.adam_lr, "weight_decay": 0.0},
+        ]
+        optimizers = [torch.optim.AdamW([g for g in groups if g["params"]], betas=(0.9, 0.95), fused=True)]
+    for optimizer in optimizers:
         for group in optimizer.param_groups:
-            group["initial_lr"] = lr
-    return [muon, adam]
+            group["initial_lr"] = group["lr"]
+    return optimizers
 
 
 def learning_rate_scale(step: int, options: TrainOptions) -> float:
@@ -188,15 +222,18 @@ def save(
     options: TrainOptions,
     step: int,
     log: list[dict[str, float]],
+    extra: Callable[[Path], None] | None,
 ) -> None:
     def write_extra(directory: Path) -> None:
         resume = directory / RESUME
         resume.mkdir()
-        weights = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
+        weights = {k: v.detach().cpu().contiguous() for k, v in trained(model).items()}
         save_file(weights, resume / "weights.safetensors")
         save_file(optimizer_tensors(optimizers), resume / "optimizer.safetensors", metadata={"step": str(step)})
         (resume / "options.json").write_text(json.dumps(asdict(replace(options, seconds=-1)), indent=1) + "\n")
         (directory / LOG).write_text("".join(json.dumps(row) + "\n" for row in log))
+        if extra is not None:
+            extra(directory)
 
     save_checkpoint(out, model, tokenizer, extra=write_extra)
 
@@ -214,7 +251,7 @@ def load_resume(out: Path, model: Transformer, optimizers: list[torch.optim.Opti
     """Restore master weights and optimizer states; returns the step reached."""
     try:
         with safe_open(out / RESUME / "weights.safetensors", "pt") as file:
-            model.load_state_dict({k: file.get_tensor(k) for k in file.keys()})  # noqa: SIM118
+            restore(trained(model), {k: file.get_tensor(k) for k in file.keys()})  # noqa: SIM118
         states: list[dict[int, dict[str, Tensor]]] = [{} for _ in optimizers]
         with safe_open(out / RESUME / "optimizer.safetensors", "pt") as file:
             step = int(file.metadata()["step"])
@@ -228,6 +265,15 @@ def load_resume(out: Path, model: Transformer, optimizers: list[torch.optim.Opti
     for optimizer, state in zip(optimizers, states, strict=True):
         optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     return step
+
+
+@torch.no_grad()
+def restore(parameters: dict[str, nn.Parameter], stored: dict[str, Tensor]) -> None:
+    """Raises ValueError for other names or shapes than those of `parameters`."""
+    if {k: v.shape for k, v in stored.items()} != {k: v.shape for k, v in parameters.items()}:
+        raise ValueError("it trained other parameters, or of other shapes")
+    for name, parameter in parameters.items():
+        parameter.copy_(stored[name])
 
 
 def read_log(out: Path, step: int) -> list[dict[str, float]]:

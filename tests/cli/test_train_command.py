@@ -129,11 +129,12 @@ def test_a_second_signal_ends_it_at_once(fef_cli, tmp_path, examples, monkeypatc
 
 def test_a_checkpoint_also_comes_by_time(fef_cli, tmp_path, examples, monkeypatch):
     from fef.cli import train
+    from fef.cli.training import reached
 
     seen = []
 
     def shows(_bar):
-        return lambda _step, _row: seen.append(train.reached(tmp_path / "model"))
+        return lambda _step, _row: seen.append(reached(tmp_path / "model"))
 
     monkeypatch.setattr(train, "shows", shows)
     command = [

@@ -8,9 +8,10 @@ import pytest
 import torch
 from tiny_network import MASK, tiny_network
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from fef.models.config import TransformerConfig
-from fef.models.transformer import Transformer, rope_table, rotate
+from fef.models.transformer import Transformer, blank, rope_table, rotate
 
 LENGTH = 12
 PATTERNS = [
@@ -161,3 +162,34 @@ def test_fresh_weights_are_a_function_of_the_seed():
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
     assert not torch.equal(first.embed.weight, other.embed.weight)
     assert torch.isfinite(first(some_ids())).all()
+
+
+@pytest.mark.parametrize("changes", [{}, {"tied_embeddings": False, "qkv_bias": True, "qk_norm": True}])
+def test_a_blank_network_has_all_names_and_shapes_and_no_numbers(changes):
+    config = TransformerConfig(**(tiny_network().config.to_dict() | changes))
+    shapes = {name: parameter.shape for name, parameter in Transformer(config).named_parameters()}
+    network = blank(config)
+    assert {name: parameter.shape for name, parameter in network.named_parameters()} == shapes
+    assert all(parameter.is_meta for parameter in network.parameters())
+
+
+class Operations(TorchDispatchMode):
+    """Notes what torch is asked to compute."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.names.add(func.overloadpacket.__name__)
+        return func(*args, **(kwargs or {}))
+
+
+def test_a_blank_network_draws_no_normal_numbers():
+    config = tiny_network().config
+    with Operations() as ordinary:
+        Transformer(config)
+    with Operations() as spared:
+        blank(config)
+    assert "normal_" in ordinary.names
+    assert "normal_" not in spared.names

@@ -110,12 +110,12 @@ def test_packed_targets_of_the_loss_are_those_of_decoding(tmp_path: Path, data: 
     model = run(tmp_path / "m", data, SMALL, OPTIONS).double()
     examples = encode_pairs(PAIRS, load_checkpoint(tmp_path / "m")[1], 40, 8)
     canvases, masked, slots = training_step_data(examples, model, OPTIONS, 3)
-    losses = packed_loss(model, canvases, masked, slots)
+    losses = packed_loss(model, canvases, masked, slots, {"context": 1.0, "target": 1.0, "draft": 0.5})
     ids = canvases.ids_BL.masked_fill(masked, model.mask_id)
     logits = packed_target_logits(model, ids, canvases.ids_BL, slots.rank_BL, canvases.lengths_B)
     nll = -logits.log_softmax(-1).gather(-1, canvases.ids_BL[..., None])[..., 0]
     expected = torch.stack([nll[b][slots.index_BM[b][slots.index_BM[b] >= 0]].mean() for b in range(len(ids))]).mean()
-    assert losses.target.item() == pytest.approx(expected.item(), rel=1e-5)
+    assert losses.named["target"].item() == pytest.approx(expected.item(), rel=1e-5)
     first_of_group = slots.group_start_BM == torch.arange(slots.index_BM.shape[1])
     assert first_of_group.any()
 

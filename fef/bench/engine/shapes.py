@@ -9,7 +9,7 @@ import torch
 from fef.errors import OptionError, nearest_hint
 from fef.models.config import MixtureConfig, TransformerConfig
 from fef.models.quantize import quantize_
-from fef.models.transformer import Transformer
+from fef.models.transformer import Transformer, blank
 
 __all__ = ["RELEASED", "SHAPES", "random_network", "shape_config"]
 
@@ -110,9 +110,7 @@ def random_network(
 ) -> Transformer:
     """A network whose weights are drawn on the device. Every matrix is random, none is zero: what a product of zeros costs
     in power, and so in clock, is less. weights: int8 or fp8, as in `fef.load`."""
-    with torch.device("meta"):
-        network = Transformer(config).to(dtype)
-    network.to_empty(device=device)
+    network = blank(config).to(dtype).to_empty(device=device)
     generator = torch.Generator(device).manual_seed(seed)
     for name, parameter in network.named_parameters():
         if parameter.ndim >= 2:

@@ -44,6 +44,7 @@ NESTED = (
     "rope_parameters",
     "rope_scaling",
     "task_specific_params",
+    "transformers.js_config",
 )
 """Objects in a config.json that hold no setting of the network, or are read elsewhere."""
 
@@ -81,7 +82,8 @@ class Fields:
     """The config.json of a checkpoint, read field by field. Each reader raises CheckpointError that names the field.
 
     generation: its generation_config.json. named_ids: ids of the tokenizer's named tokens, such as mask_token.
-    turn_ends: ids of the family's turn ends.
+    turn_ends: ids of the family's turn ends. place, spelled: where the values stand if not in a config.json, and what they
+    are called there, for error messages.
     """
 
     where: str
@@ -89,6 +91,8 @@ class Fields:
     generation: Mapping[str, Any] = field(default_factory=dict)
     named_ids: Mapping[str, int] = field(default_factory=dict)
     turn_ends: Sequence[int] = ()
+    place: str = "config.json"
+    spelled: Mapping[str, str] = field(default_factory=dict)
 
     def whole(self, name: str, default: int | None = None, least: int = 1, most: int = MOST_SIZE) -> int:
         value = self.values.get(name)
@@ -152,7 +156,8 @@ class Fields:
         return {"mask_id": mask, "eos_id": eos, "stop_ids": tuple(stops)}
 
     def wrong(self, name: str, value: object, allowed: str) -> CheckpointError:
-        return CheckpointError(f"{self.where}: config.json has {name} = {shown(value)}; it must be {allowed}.")
+        spelled = self.spelled.get(name, name)
+        return CheckpointError(f"{self.where}: {self.place} has {spelled} = {shown(value)}; it must be {allowed}.")
 
 
 def first_known(*values: Any) -> Any:

@@ -7,7 +7,7 @@ transformers 4 writes `rope_theta`, `partial_rotary_factor` and `rope_scaling` s
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fef.errors import CheckpointError
@@ -78,7 +78,7 @@ def the_one(name: str, fields: Fields, places: list[tuple[str, Mapping[str, Any]
     """The value of a setting, the same in all places that give it; None if none does."""
     given = {place: settings[name] for place, settings in places if settings.get(name) is not None}
     for value in given.values():
-        Fields(fields.where, {name: value}).number(name, least=0.0)
+        replace(fields, values={name: value}).number(name, least=0.0)
     if len(set(given.values())) > 1:
         said = " and ".join(f"{value!r} in {place}" for place, value in given.items())
         raise CheckpointError(

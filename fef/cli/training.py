@@ -1,0 +1,179 @@
+"""What the commands that train share: options, the run under a bar and signals, the words about where it stands."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fef.cli.info import LOG, last_losses
+from fef.cli.interrupts import StopSoon
+from fef.cli.lock import sole_writer
+from fef.cli.output import Bar, check_directory, print_json
+from fef.errors import InputError
+
+if TYPE_CHECKING:
+    from fef.models.transformer import Transformer
+    from fef.training.trainer import Progress
+
+__all__ = [
+    "CanvasLengthOption",
+    "FormName",
+    "FormOption",
+    "LogEveryOption",
+    "MaxPromptOption",
+    "OutOption",
+    "SaveEveryOption",
+    "SaveMinutesOption",
+    "SecondsOption",
+    "SeedOption",
+    "TrainDeviceOption",
+    "TrainStepsOption",
+    "WarmupOption",
+    "carry_out",
+    "check_out",
+    "default_device",
+    "reached",
+    "report",
+    "say",
+    "shows",
+]
+
+
+class FormName(StrEnum):
+    cheap = "cheap"
+    strict = "strict"
+
+
+OutOption = Annotated[Path, typer.Option("--out", help="Directory of the model; a stopped run there goes on.")]
+TrainStepsOption = Annotated[int, typer.Option("--steps", help="Optimizer steps in all.")]
+CanvasLengthOption = Annotated[int, typer.Option("--canvas-length", help="Tokens of an answer's canvas.")]
+FormOption = Annotated[FormName, typer.Option("--form", help="Form of the position-conditioned objective.")]
+MaxPromptOption = Annotated[int, typer.Option("--max-prompt", min=1, help="Longest prompt kept, in tokens.")]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same batches.")]
+TrainDeviceOption = Annotated[
+    str | None, typer.Option("--device", help="cpu or cuda; by default a GPU if there is one.")
+]
+SecondsOption = Annotated[float, typer.Option("--seconds", min=0, help="Stop, saved, after this time.")]
+SaveEveryOption = Annotated[int, typer.Option("--save-every", help="Steps between checkpoints.")]
+SaveMinutesOption = Annotated[
+    float, typer.Option("--save-minutes", min=0, help="Save also when the last checkpoint is so old.")
+]
+LogEveryOption = Annotated[int, typer.Option("--log-every", help="Steps between rows of the loss log.")]
+WarmupOption = Annotated[int, typer.Option("--warmup", min=0, help="Steps of rising learning rate.")]
+LOSSES = ("loss", "context", "target", "draft", "causal")
+
+
+@dataclass(frozen=True)
+class Carried:
+    """A run that came to its end: the network, whether it went on from a stopped one, and how long it took."""
+
+    network: Transformer
+    resumed: bool
+    seconds: float
+
+
+def carry_out(
+    out: Path,
+    steps: int,
+    saves: str,
+    work: Callable[[Progress, Callable[[], bool]], Transformer],
+    shows: Callable[[Bar], Progress],
+) -> Carried:
+    """Run `work(progress, stop)` as the only writer of `out`; a signal stops it, saved, and exits with 128 + its number.
+
+    saves: how often checkpoints come, in words.
+    """
+    resumed = (out / "resume").is_dir()
+    if resumed:
+        say(f"{out} has a stopped run at step {reached(out)}; going on from there.")
+    began = time.perf_counter()
+    with sole_writer(out), StopSoon("Saving after this step; once more ends it at once.", say) as stop:
+        try:
+            with Bar("Preparing the examples", steps) as bar:
+                network = work(shows(bar), stop)
+        except KeyboardInterrupt:
+            say(interrupted_words(out, saves))
+            raise typer.Exit(128 + (stop.signal or signal.SIGINT)) from None
+    if stop.signal is not None and (reached(out) or 0) < steps:
+        say(interrupted_words(out, saves))
+        raise typer.Exit(128 + stop.signal)
+    return Carried(network, resumed, time.perf_counter() - began)
+
+
+def report(out: Path, steps: int, run: Carried, json: bool) -> None:
+    """Where the run stands, for a person or as one JSON line."""
+    losses = last_losses(out / LOG) or {}
+    parameters = sum(p.numel() for p in run.network.parameters())
+    if json:
+        summary: dict[str, Any] = {
+            "out": str(out),
+            "step": reached(out),
+            "parameters": parameters,
+            "resumed": run.resumed,
+        }
+        print_json(summary | {"losses": losses, "seconds": round(run.seconds, 3)})
+    else:
+        typer.echo(
+            f"Wrote {out}: step {reached(out)} of {steps}, loss {losses.get('loss', float('nan')):.3f}, "
+            f"{parameters:,} parameters, {run.seconds:.0f} s."
+        )
+
+
+def check_out(out: Path) -> None:
+    """Raise InputError where writing a model would fail or take the place of something else."""
+    if out.is_dir():
+        if not (out / "resume").is_dir() and any(out.iterdir()):
+            what = "a finished model" if (out / "model.safetensors").is_file() else "other files"
+            raise InputError(f"{out} holds {what}, which training would replace; give --out a new directory.")
+    elif out.exists():
+        raise InputError(f"{out} is a file; give --out a new directory.")
+    nearest = next(parent for parent in out.absolute().parents if parent.exists())
+    check_directory(nearest, out)
+
+
+def default_device() -> str:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def shows(bar: Bar) -> Progress:
+    """The trainer's progress as a bar with its losses."""
+
+    def show(step: int, row: dict[str, float]) -> None:
+        words = [f"{name} {row[name]:.3f}" for name in LOSSES if name in row]
+        if "tokens_per_second" in row:
+            words.append(f"{row['tokens_per_second']:,.0f} tokens/s")
+        if "utilization" in row:
+            words.append(f"{100 * row['utilization']:.1f} % of the peak")
+        bar.update(step, "Training: " + ", ".join(words))
+
+    return show
+
+
+def reached(out: Path) -> int | None:
+    """The step of the run saved in `out`; none where its resume part cannot be read (loading it will say why)."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(out / "resume" / "optimizer.safetensors", "np") as file:
+            return int(file.metadata()["step"])
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+        return None
+
+
+def interrupted_words(out: Path, saves: str) -> str:
+    if (out / "resume").is_dir():
+        return f"Interrupted. {out} holds the whole checkpoint of step {reached(out)}; the same command resumes it."
+    return f"Interrupted before the first checkpoint (they come {saves}); nothing was written."
+
+
+def say(words: str) -> None:
+    typer.echo(words, err=True)

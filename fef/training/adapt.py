@@ -1,0 +1,216 @@
+"""A causal language model becomes a masked diffusion model: the same weights, another attention, other losses.
+
+The adapted network predicts the token at a masked position (no shift). A control keeps the causal model and trains it on the
+same examples, left to right.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from fef.errors import OptionError
+from fef.laws.noise import Schedule
+from fef.models.causal import describe_causal, load_causal
+from fef.models.chat import TEMPLATE, BrokenTemplate, ChatTemplate
+from fef.models.config import TransformerConfig
+from fef.models.fingerprint import fingerprint
+from fef.models.hub import locate
+from fef.models.packed import Stream
+from fef.models.sources import ADAPTATION
+from fef.models.tokenizer_files import SPECIALS
+from fef.models.transformer import Transformer
+from fef.training.conversations import Encoder, encode_answers, read_answers
+from fef.training.data import Examples, batch
+from fef.training.flat import BLOCK, flatten
+from fef.training.lora import adapt_, is_factor
+from fef.training.objectives import flat_losses
+from fef.training.patterns import block_masks, mask_canvases, packed_slots
+from fef.training.speed import step_flops
+from fef.training.streams import Streams, block_streams, causal_streams, context_streams, packed_streams
+from fef.training.trainer import Objective, Progress, TrainOptions, loss_weights, train
+
+__all__ = ["AdaptOptions", "adapt", "adapted_config", "flat_objective"]
+
+SAMPLE = 256  # canvases whose tokens are counted before training
+SURPLUS = 1.25  # canvases drawn, of those that fill a step on average: what does not fit is left out
+TARGETS = ("q", "k", "v", "out", "gate", "up", "down")
+
+
+@dataclass(frozen=True)
+class AdaptOptions:
+    """What a causal model becomes, and how. Lengths in tokens.
+
+    kind: "bidirectional" or "block-causal" attention for a diffusion model, or "causal": the control. packed: with the packed
+    pattern's streams and so its law. lora_rank: train low-rank factors of `lora_targets`, norms and the mask's embedding; 0
+    trains everything. batch_tokens: places of the flat row of a step, for all streams of all its canvases.
+    """
+
+    kind: Literal["bidirectional", "block-causal", "causal"] = "bidirectional"
+    block_length: int | None = None
+    packed: bool = True
+    lora_rank: int = 0
+    lora_targets: tuple[str, ...] = TARGETS
+    batch_tokens: int = 65_536
+    max_prompt: int = 256
+    drop_long: bool = False
+
+    def __post_init__(self) -> None:
+        if (self.kind == "block-causal") != (self.block_length is not None):
+            raise OptionError("Block-causal attention needs --block-length, and no other attention has one.")
+        if self.packed and self.kind != "bidirectional":
+            raise OptionError(f"The packed law needs bidirectional attention, not {self.kind}; add --no-packed.")
+        if self.batch_tokens < 1 or self.batch_tokens % BLOCK:
+            raise OptionError(f"--batch-tokens must be a multiple of {BLOCK}; got {self.batch_tokens}.")
+        if self.lora_rank < 0:
+            raise OptionError(f"--lora must be a rank of at least 1, or 0 for all weights; got {self.lora_rank}.")
+
+
+def adapt(
+    source: str,
+    data: Path,
+    out: Path,
+    adaptation: AdaptOptions,
+    options: TrainOptions,
+    *,
+    device: str = "cpu",
+    progress: Progress | None = None,
+    stop: Callable[[], bool] = lambda: False,
+    say: Callable[[str], None] = lambda _: None,
+) -> Transformer:
+    """Train `source` (as in `load_causal`) on the examples in `data` into `out`, or go on from where `out` stopped.
+
+    say: told how many examples there are. Raises CheckpointError, InputError or OptionError before anything is written.
+    """
+    path = locate(source)
+    described = describe_causal(path)
+    config = adapted_config(described.config, adaptation)
+    if config.eos_id is None:
+        raise OptionError(f"{source} has no token that ends a text, which training needs.")
+    room = config.max_length - options.canvas_length
+    if room < 1:
+        raise OptionError(
+            f"--canvas-length {options.canvas_length} leaves no room in a max_length of {config.max_length}."
+        )
+    encoder = Encoder(described.tokenizer, described.template, config)
+    examples, dropped = encode_answers(
+        read_answers(data), encoder, data, min(adaptation.max_prompt, room), options.canvas_length, adaptation.drop_long
+    )
+    say(f"{len(examples):,} examples" + (f", {dropped:,} left out as too long" if dropped else "") + ".")
+    model, tokenizer = load_causal(source, device, torch.float32)
+    model.config = config
+    if adaptation.kind != "causal":
+        start_mask(model)
+    if adaptation.lora_rank:
+        rows = [] if adaptation.kind == "causal" else [config.mask_id]
+        adapt_(model, adaptation.lora_rank, adaptation.lora_targets, options.seed, rows)
+    else:
+        model.requires_grad_(True)
+    facts = {
+        "source": source,
+        "fingerprint": fingerprint(path),
+        "examples": len(examples),
+        "attention": config.attention,
+        "lora_rank": adaptation.lora_rank,
+        "seed": options.seed,
+    }
+
+    def extra(directory: Path) -> None:
+        (directory / ADAPTATION).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+        write_template(directory, described.template)
+
+    objective = flat_objective(examples.to(model.device), config, adaptation, options)
+    return train(model, tokenizer, objective, out, options, progress, stop, extra)
+
+
+def adapted_config(config: TransformerConfig, adaptation: AdaptOptions) -> TransformerConfig:
+    """The control reads as the causal model: its hidden state at a token predicts the next one."""
+    return replace(
+        config,
+        attention=adaptation.kind,
+        block_length=adaptation.block_length,
+        packed=adaptation.packed,
+        shift=adaptation.kind == "causal",
+    )
+
+
+@torch.no_grad()
+def start_mask(model: Transformer) -> None:
+    """The mask begins as the mean token: what an unused row holds is noise of pretraining."""
+    model.embed.weight[model.mask_id] = model.embed.weight.mean(0)
+
+
+def write_template(directory: Path, template: ChatTemplate | None) -> None:
+    if template is None or isinstance(template, BrokenTemplate):
+        return
+    (directory / TEMPLATE).write_text(template.source, encoding="utf-8")
+    (directory / SPECIALS).write_text(json.dumps(template.tokens, indent=1) + "\n", encoding="utf-8")
+
+
+def flat_objective(
+    examples: Examples, config: TransformerConfig, adaptation: AdaptOptions, options: TrainOptions
+) -> Objective:
+    """The losses of as many random canvases as fit a flat row of `batch_tokens`."""
+    weights = loss_weights(options) | {"causal": 1.0}
+    size = rows_drawn(examples, config, adaptation, options)
+
+    def objective(model: Transformer, step: int) -> tuple[Tensor, dict[str, Any]]:
+        streams = step_streams(examples, config, adaptation, options, size, step)
+        flat = flatten(streams, adaptation.batch_tokens)
+        compiled = options.compile and flat.input_1T.is_cuda
+        visible = flat.intervals.block_mask() if compiled else flat.intervals.dense()
+        losses = flat_losses(model, flat, visible, weights)
+        flops = step_flops(config, block_parameters(model), flat.tokens, losses.trained, flat.intervals.pairs())
+        work = {"rows": flat.rows, "tokens": flat.tokens, "flops": flops}
+        return losses.total, {"loss": losses.total.detach()} | losses.named | work
+
+    return objective
+
+
+def step_streams(
+    examples: Examples,
+    config: TransformerConfig,
+    adaptation: AdaptOptions,
+    options: TrainOptions,
+    size: int,
+    step: int,
+) -> Streams:
+    """The streams of a step, a function of (seed, step) only."""
+    device = examples.prompt_NP.device
+    generator = torch.Generator(device).manual_seed(options.seed * 1_000_003 + step)
+    canvases = batch(examples, config, size, options.canvas_length, options.full_share, options.infill_share, generator)
+    mask_id, eos_id = config.mask_id, config.eos_id
+    assert eos_id is not None
+    if adaptation.kind == "causal":
+        return causal_streams(canvases, eos_id)
+    if adaptation.block_length is not None:
+        masked_BL = block_masks(canvases, adaptation.block_length, generator)
+        return block_streams(
+            canvases, masked_BL, mask_id, eos_id, adaptation.block_length, options.form, options.padding_weight
+        )
+    masked_BL = mask_canvases(canvases, eos_id, Schedule(options.schedule), options.pattern_shares, generator)
+    if not adaptation.packed:
+        return context_streams(canvases, masked_BL, mask_id, eos_id, options.form, options.padding_weight)
+    sizes = torch.tensor(options.group_sizes, device=device)
+    slots = packed_slots(canvases, masked_BL, eos_id, options.packed_count, sizes, generator)
+    return packed_streams(canvases, masked_BL, slots, mask_id, eos_id, options.form, options.padding_weight)
+
+
+def rows_drawn(examples: Examples, config: TransformerConfig, adaptation: AdaptOptions, options: TrainOptions) -> int:
+    """How many canvases to draw, so that they fill a flat row in all but rare cases."""
+    tokens = step_streams(examples, config, adaptation, options, SAMPLE, 0).tokens
+    per_row = float((tokens.stream_BN != Stream.ABSENT).sum()) / SAMPLE
+    return math.ceil(SURPLUS * adaptation.batch_tokens / per_row) + 1
+
+
+def block_parameters(model: Transformer) -> int:
+    """Parameters of the matrices that a token meets in the blocks."""
+    named = model.blocks.named_parameters()
+    return sum(p.numel() for name, p in named if p.ndim == 2 and not is_factor(name))

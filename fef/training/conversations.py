@@ -1,0 +1,174 @@
+"""JSONL of conversations, or of prompts with responses -> the ids of prompts and responses that training needs.
+
+Every answer of the assistant is an example of its own: the messages before it are its prompt, rendered by the chat template
+of the checkpoint and open for the next answer, and the answer is the response. So the loss of a conversation is that of all
+its answers, each once.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fef.errors import InputError
+from fef.models.chat import ChatTemplate, Message
+from fef.models.config import TransformerConfig
+from fef.models.tokenizer import Tokenizer
+from fef.models.typed import control_tokens, encode_messages, encode_typed
+from fef.readers import check_text
+from fef.training.data import Examples, padded, read_lines
+
+__all__ = ["Answer", "Encoder", "encode_answers", "read_answers", "read_prompts"]
+
+EXPECTED = '{"messages": [{"role": ..., "content": ...}, ...]} or {"prompt": ..., "response": ...}'
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A response, the messages before it, and the line of the file that they stand in."""
+
+    line: int
+    before: tuple[Message, ...]
+    response: str
+
+
+def read_answers(path: Path) -> list[Answer]:
+    """Every answer of the assistant in a JSONL file. Raises InputError that names the line which is broken, or has an empty
+    response or none."""
+    answers = [answer for line, row in json_rows(path) for answer in answers_of(path, line, row)]
+    if not answers:
+        raise InputError(f"{path} holds no examples. It needs lines of {EXPECTED}.")
+    return answers
+
+
+def read_prompts(path: Path) -> list[tuple[Message, ...]]:
+    """The messages up to the last one that is not the assistant's, of each line. Raises InputError as `read_answers`."""
+    prompts = []
+    for line, row in json_rows(path):
+        messages = messages_of(path, line, row | {"response": "?"} if "prompt" in row else row)
+        while messages and messages[-1]["role"] == "assistant":
+            messages = messages[:-1]
+        if not messages:
+            raise InputError(f"{path}, line {line}: no message to answer.")
+        prompts.append(messages)
+    return prompts
+
+
+def json_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    for number, line in enumerate(read_lines(path), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"{path}, line {number}: not JSON ({error}).") from error
+        if not isinstance(row, dict):
+            raise InputError(f"{path}, line {number}: expected {EXPECTED}.")
+        yield number, row
+
+
+def answers_of(path: Path, line: int, row: dict[str, Any]) -> list[Answer]:
+    messages = messages_of(path, line, row)
+    answers = [Answer(line, messages[:i], m["content"]) for i, m in enumerate(messages) if m["role"] == "assistant"]
+    if not answers:
+        raise InputError(f"{path}, line {line}: no answer of the assistant.")
+    for answer in answers:
+        if not answer.response.strip():
+            raise InputError(f"{path}, line {line}: an empty response teaches nothing; leave the line out.")
+        if not answer.before:
+            raise InputError(
+                f"{path}, line {line}: the first message is the assistant's; put what it answers before it."
+            )
+    return answers
+
+
+def messages_of(path: Path, line: int, row: dict[str, Any]) -> tuple[Message, ...]:
+    messages = row.get("messages")
+    if messages is None and isinstance(row.get("prompt"), str) and isinstance(row.get("response"), str):
+        messages = [{"role": "user", "content": row["prompt"]}, {"role": "assistant", "content": row["response"]}]
+    fits = isinstance(messages, list) and all(
+        isinstance(m, dict) and isinstance(m.get("role"), str) and isinstance(m.get("content"), str) for m in messages
+    )
+    if not fits:
+        raise InputError(f"{path}, line {line}: expected {EXPECTED}.")
+    return tuple(messages)  # type: ignore[arg-type]
+
+
+class Encoder:
+    """Prompts to the ids that a network answers to, of many conversations at once.
+
+    Without a template a prompt is the text of its only message. Typed control tokens are text, as in `fef.models.typed`.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, template: ChatTemplate | None, config: TransformerConfig) -> None:
+        self.tokenizer, self.template = tokenizer, template
+        ids = (config.mask_id, config.eos_id, *config.stop_ids, config.answer_id)
+        self.controls = [text for text in control_tokens(tokenizer, ids) if text]
+
+    def prompts(self, conversations: Sequence[Sequence[Message]]) -> list[list[int]]:
+        """Raises InputError as `ChatTemplate.render`, and for several messages without a template."""
+        if self.template is None:
+            if any(len(messages) != 1 for messages in conversations):
+                raise InputError(
+                    "The checkpoint has no chat template, so it takes single prompts and no conversations."
+                )
+            return self.texts([messages[0]["content"] for messages in conversations])
+        safe = [i for i, messages in enumerate(conversations) if not any(map(self.is_typed, contents(messages)))]
+        rendered = [check_text("conversation", self.template.render(conversations[i])) for i in safe]
+        encoded = dict(zip(safe, self.tokenizer.encode_batch(rendered), strict=True))
+        return [
+            encoded[i] if i in encoded else encode_messages(self.tokenizer, self.template, messages, self.controls)
+            for i, messages in enumerate(conversations)
+        ]
+
+    def texts(self, texts: Sequence[str]) -> list[list[int]]:
+        safe = [i for i, text in enumerate(texts) if not self.is_typed(check_text("text", text))]
+        encoded = dict(zip(safe, self.tokenizer.encode_batch([texts[i] for i in safe]), strict=True))
+        return [
+            encoded[i] if i in encoded else encode_typed(self.tokenizer, text, self.controls)
+            for i, text in enumerate(texts)
+        ]
+
+    def is_typed(self, text: str) -> bool:
+        """Whether a text spells a control token."""
+        return any(control in text for control in self.controls)
+
+
+def contents(messages: Sequence[Message]) -> Iterator[str]:
+    return (value for message in messages for value in message.values() if isinstance(value, str))
+
+
+def encode_answers(
+    answers: Sequence[Answer], encoder: Encoder, path: Path, max_prompt: int, canvas_length: int, drop_long: bool
+) -> tuple[Examples, int]:
+    """The examples, and how many were left out for their length.
+
+    A prompt may have `max_prompt` tokens, a response `canvas_length` with its end. Raises InputError that names the line of a
+    longer one (unless drop_long), and if none is left.
+    """
+    prompts = encoder.prompts([answer.before for answer in answers])
+    responses = encoder.texts([answer.response for answer in answers])
+    kept = []
+    for answer, prompt, response in zip(answers, prompts, responses, strict=True):
+        if len(prompt) <= max_prompt and len(response) < canvas_length:
+            kept.append((prompt, response))
+        elif not drop_long:
+            what, has, most, option = (
+                ("prompt", len(prompt), max_prompt, "--max-prompt")
+                if len(prompt) > max_prompt
+                else ("response", len(response) + 1, canvas_length, "--canvas-length")
+            )
+            raise InputError(
+                f"{path}, line {answer.line}: the {what} has {has} tokens, and at most {most} are allowed; raise {option}, "
+                "or give --drop-long to leave such examples out."
+            )
+    if not kept:
+        raise InputError(
+            f"{path}: none of {len(answers)} examples fits {max_prompt} prompt and {canvas_length} response tokens; raise "
+            "--max-prompt or --canvas-length."
+        )
+    examples = Examples(*padded([p for p, _ in kept]), *padded([r for _, r in kept]))
+    return examples, len(answers) - len(kept)

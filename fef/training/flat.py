@@ -1,0 +1,179 @@
+"""Streams of many canvases one behind another in a single row of fixed length: no padding, one shape, one compilation.
+
+Every pattern of `fef.training.streams` is two intervals a query. With keys on a line, context at its rank (revealed: behind
+all ranks) and references behind those in their order, a query sees a run of that line, `low < value <= high`: the context
+ranked later, the revealed, and the references below its limit. Beside it, a target sees itself and a draft its group: a
+run of places. Canvases follow each other on the line.
+
+Shapes: B rows, N tokens of a row's streams, T places of the flat row, Q and K blocks of queries and keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.attention.flex_attention import BlockMask
+
+from fef.models.packed import REVEALED, PackedTokens, Stream
+from fef.training.streams import Streams
+
+__all__ = ["Flat", "Intervals", "flatten"]
+
+BLOCK = 128  # places of a block of queries or keys
+NOWHERE = -1  # the value of targets and drafts: no run of the line holds it
+
+
+@dataclass
+class Intervals:
+    """Query t sees key k where low_T[t] < value_T[k] <= high_T[t], or first_T[t] <= k <= last_T[t]. int32."""
+
+    value_T: Tensor
+    low_T: Tensor
+    high_T: Tensor
+    first_T: Tensor
+    last_T: Tensor
+
+    def predicate(self) -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]:
+        """Whether the queries at some places see the keys at others, as `flex_attention` asks: of any row and head."""
+        value_T, low_T, high_T, first_T, last_T = self.value_T, self.low_T, self.high_T, self.first_T, self.last_T
+
+        def sees(_row: Tensor, _head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+            on_line = (value_T[key] > low_T[query]) & (value_T[key] <= high_T[query])
+            return on_line | ((key >= first_T[query]) & (key <= last_T[query]))
+
+        return sees
+
+    def dense(self) -> Tensor:
+        """The whole pattern, bool [1, T, T]."""
+        place_T = torch.arange(len(self.value_T), device=self.value_T.device)
+        return self.predicate()(place_T, place_T, place_T[:, None], place_T[None, :])[None]
+
+    def pairs(self) -> Tensor:
+        """How many pairs of query and key see each other, a tensor without dimensions."""
+        line_T = self.value_T.sort().values
+        on_line = torch.searchsorted(line_T, self.high_T, right=True) - torch.searchsorted(
+            line_T, self.low_T, right=True
+        )
+        beside = torch.where(self.value_T == NOWHERE, self.last_T - self.first_T + 1, 0)
+        return on_line.sum() + beside.sum()
+
+    def blocks(self, size: int) -> Tensor:
+        """Blocks [Q, K] of `size` places in which some query may see some key: a superset, from each block's extremes."""
+        value_KS = self.value_T.view(-1, size)
+        somewhere_KS = value_KS > NOWHERE
+        largest = torch.iinfo(value_KS.dtype).max
+        least_K = torch.where(somewhere_KS, value_KS, largest).amin(1)
+        most_K = value_KS.amax(1)
+        low_Q, high_Q = self.low_T.view(-1, size).amin(1), self.high_T.view(-1, size).amax(1)
+        on_line_QK = (most_K > low_Q[:, None]) & (least_K <= high_Q[:, None])
+        start_K = torch.arange(len(least_K), device=least_K.device) * size
+        first_Q, last_Q = self.first_T.view(-1, size).amin(1), self.last_T.view(-1, size).amax(1)
+        near_QK = (start_K + size > first_Q[:, None]) & (start_K <= last_Q[:, None])
+        return on_line_QK | near_QK
+
+    def block_mask(self) -> BlockMask:
+        """The pattern for `flex_attention`; the number of places must be a multiple of `BLOCK`."""
+        seen_QK = self.blocks(BLOCK).to(torch.int32)
+        counts_Q = seen_QK.sum(1, dtype=torch.int32)
+        order_QK = seen_QK.argsort(dim=1, descending=True, stable=True).to(torch.int32)
+        length = len(self.value_T)
+        return BlockMask.from_kv_blocks(
+            counts_Q[None, None],
+            order_QK[None, None],
+            BLOCK_SIZE=BLOCK,
+            mask_mod=self.predicate(),
+            seq_lengths=(length, length),
+        )
+
+
+@dataclass
+class Flat:
+    """Input ids [1, T], canvas positions [1, T], labels [T], weights of each named loss [T], the pattern; how many rows
+    and tokens are there (tensors without dimensions)."""
+
+    input_1T: Tensor
+    index_1T: Tensor
+    label_T: Tensor
+    weights: dict[str, Tensor]
+    intervals: Intervals
+    rows: Tensor
+    tokens: Tensor
+
+
+def flatten(streams: Streams, capacity: int) -> Flat:
+    """The first rows that fit `capacity` tokens together, without their absent tokens; places behind them see themselves.
+
+    The size of nothing depends on the data, so that no step waits for the device. Weights are those of a mean over rows.
+    """
+    tokens = streams.tokens
+    present_BN = tokens.stream_BN != Stream.ABSENT
+    stop_B = present_BN.sum(1).cumsum(0)
+    fits_B = stop_B <= capacity
+    kept_BN = present_BN & fits_B[:, None]
+    place_BN = torch.where(kept_BN, present_BN.flatten().cumsum(0).view_as(present_BN) - 1, capacity)
+    rows = fits_B.sum()
+
+    def place(value_BN: Tensor, fill: int | float) -> Tensor:
+        placed = value_BN.new_full((capacity + 1,), fill)
+        return placed.scatter_(0, place_BN.flatten(), value_BN.flatten())[:capacity]
+
+    value_BN, low_BN, high_BN = on_line(tokens)
+    first_BN, last_BN = runs(tokens, place_BN)
+    here_T = torch.arange(capacity, device=place_BN.device, dtype=torch.int32)
+    placed_T = here_T < kept_BN.sum()
+
+    def run(value_BN: Tensor) -> Tensor:
+        return torch.where(placed_T, place(value_BN.int(), 0), here_T)
+
+    intervals = Intervals(
+        place(value_BN, NOWHERE), place(low_BN, NOWHERE), place(high_BN, NOWHERE), run(first_BN), run(last_BN)
+    )
+    return Flat(
+        place(streams.input_BN, 0)[None],
+        place(tokens.index_BN, 0)[None],
+        place(streams.label_BN, 0),
+        {name: place(weight_BN, 0.0) / rows for name, weight_BN in streams.weights.items()},
+        intervals,
+        rows,
+        kept_BN.sum(),
+    )
+
+
+def on_line(tokens: PackedTokens) -> tuple[Tensor, Tensor, Tensor]:
+    """Value, low and high [B, N] of every token, int32."""
+    rows, length = tokens.index_BN.shape
+    revealed = length  # above every rank
+    is_context_BN = tokens.stream_BN == Stream.CONTEXT
+    is_reference_BN = tokens.stream_BN == Stream.REFERENCE
+    context_BN = torch.where(tokens.rank_BN == REVEALED, revealed, tokens.rank_BN)
+    value_BN = torch.where(is_context_BN, context_BN, revealed + 1 + tokens.rank_BN)
+    low_BN = torch.where(is_context_BN, -1, tokens.rank_BN)
+    high_BN = torch.where(is_context_BN, revealed, revealed + tokens.limit_BN)
+    start_B1 = 1 + torch.arange(rows, device=value_BN.device)[:, None] * (2 * length + 2)
+    value_BN = torch.where(is_context_BN | is_reference_BN, start_B1 + value_BN, NOWHERE)
+    return value_BN.int(), (start_B1 + low_BN).int(), (start_B1 + high_BN).int()
+
+
+def runs(tokens: PackedTokens, place_BN: Tensor) -> tuple[Tensor, Tensor]:
+    """First and last place [B, N] of the run that each token sees: a draft's group up to its rank, else itself."""
+    is_draft_BN = tokens.stream_BN == Stream.DRAFT
+    # members of a group lie one behind another in the order of their ranks, so it starts where limit or rank last changed
+    B, N = place_BN.shape
+    column_N = torch.arange(N, device=place_BN.device).expand(B, N)
+    new_group_BN = changes(tokens.limit_BN) | changes(is_draft_BN)
+    new_rank_BN = new_group_BN | changes(tokens.rank_BN)
+    first_BN = torch.where(new_group_BN, column_N, 0).cummax(1).values
+    next_BN = torch.where(new_rank_BN, column_N, N)
+    last_BN = torch.cat([next_BN[:, 1:], torch.full_like(next_BN[:, :1], N)], 1).flip(1).cummin(1).values.flip(1) - 1
+    first_BN, last_BN = place_BN.gather(1, first_BN), place_BN.gather(1, last_BN)
+    return torch.where(is_draft_BN, first_BN, place_BN), torch.where(is_draft_BN, last_BN, place_BN)
+
+
+def changes(value_BN: Tensor) -> Tensor:
+    """True where a value differs from the one before it, and in the first column."""
+    changed_BN = torch.ones_like(value_BN, dtype=torch.bool)
+    changed_BN[:, 1:] = value_BN[:, 1:] != value_BN[:, :-1]
+    return changed_BN

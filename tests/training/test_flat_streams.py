@@ -1,0 +1,207 @@
+"""The flat row of a training step: its two intervals a query are the packed pattern, its losses those of padded rows."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from fef.laws.noise import Schedule
+from fef.models.config import TransformerConfig
+from fef.models.packed import Stream, packed_visible
+from fef.models.transformer import Transformer, plain_visible
+from fef.training.cross_entropy import weighted_cross_entropy
+from fef.training.flat import BLOCK, flatten
+from fef.training.objectives import flat_losses, row_losses
+from fef.training.patterns import Canvases, block_masks, mask_canvases, packed_slots
+from fef.training.streams import Streams, block_streams, causal_streams, context_streams, packed_streams
+
+EOS, MASK, L, B, BLOCK_LENGTH = 9, 8, 24, 7, 4
+KINDS = ("packed", "context", "block", "causal")
+WEIGHTS = {"context": 1.0, "target": 0.7, "draft": 0.5, "causal": 1.0}
+
+
+def generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def canvases(seed: int) -> Canvases:
+    made = generator(seed)
+    start = torch.randint(1, 8, (B,), generator=made)
+    text = torch.randint(1, 10, (B,), generator=made)
+    stop = start + text + torch.randint(1, 6, (B,), generator=made)
+    ids = torch.randint(10, 40, (B, L), generator=made)
+    ids = torch.where(torch.arange(L) >= (start + text)[:, None], EOS, ids)
+    return Canvases(ids, start, stop, stop)
+
+
+def streams_of(kind: str, seed: int) -> Streams:
+    rows = canvases(seed)
+    if kind == "causal":
+        return causal_streams(rows, EOS)
+    if kind == "block":
+        return block_streams(rows, block_masks(rows, BLOCK_LENGTH, generator(seed)), MASK, EOS, BLOCK_LENGTH)
+    masked = mask_canvases(rows, EOS, Schedule("linear"), (0.35, 0.35, 0.3), generator(seed))
+    if kind == "context":
+        return context_streams(rows, masked, MASK, EOS)
+    slots = packed_slots(rows, masked, EOS, 12, torch.tensor([2, 3, 5]), generator(seed))
+    return packed_streams(rows, masked, slots, MASK, EOS)
+
+
+def network(kv_heads: int = 1) -> Transformer:
+    config = TransformerConfig(
+        vocab_size=48, dim=16, layers=2, heads=2, kv_heads=kv_heads, mlp_dim=32, mask_id=MASK, eos_id=EOS
+    )
+    model = Transformer(config).double()
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.3, generator=generator(0)) if parameter.ndim > 1 else None
+    return model
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("capacity", [128, 640])
+def test_the_intervals_are_the_packed_pattern_of_each_canvas(kind: str, seed: int, capacity: int) -> None:
+    streams = streams_of(kind, seed)
+    flat = flatten(streams, capacity)
+    visible = packed_visible(streams.tokens, streams.tokens)
+    expected = torch.zeros(capacity, capacity, dtype=torch.bool)
+    at = 0
+    for b in range(int(flat.rows)):
+        here = (streams.tokens.stream_BN[b] != Stream.ABSENT).nonzero()[:, 0]
+        stop = at + len(here)
+        expected[at:stop, at:stop] = visible[b][here][:, here]
+        assert torch.equal(flat.input_1T[0, at:stop], streams.input_BN[b, here])
+        assert torch.equal(flat.label_T[at:stop], streams.label_BN[b, here])
+        at = stop
+    rest = torch.arange(at, capacity)
+    expected[rest, rest] = True
+    assert int(flat.tokens) == at
+    assert torch.equal(flat.intervals.dense()[0], expected)
+    assert int(flat.intervals.pairs()) == int(expected.sum())
+    needed = expected.view(capacity // 16, 16, capacity // 16, 16).any(3).any(1)
+    assert not (needed & ~flat.intervals.blocks(16)).any()
+    assert capacity < 640 or int(flat.rows) == B
+
+
+def test_a_canvas_that_does_not_fit_is_left_out_whole() -> None:
+    streams = streams_of("packed", 0)
+    sizes = (streams.tokens.stream_BN != Stream.ABSENT).sum(1)
+    two = int(sizes[:2].sum())
+    assert int(flatten(streams, two).rows) == 2
+    assert int(flatten(streams, two - 1).rows) == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_losses_and_gradients_are_those_of_padded_rows(kind: str) -> None:
+    model, streams = network(), streams_of(kind, 3)
+    visible = packed_visible(streams.tokens, streams.tokens)
+    rows = row_losses(model, streams, visible, WEIGHTS)
+    expected = torch.autograd.grad(rows.total, list(model.parameters()))
+    flat = flatten(streams, 640)
+    found = flat_losses(model, flat, flat.intervals.dense(), WEIGHTS)
+    assert found.named.keys() == rows.named.keys()
+    for name, value in found.named.items():
+        assert value.item() == pytest.approx(rows.named[name].item(), rel=1e-6)
+    for a, b in zip(torch.autograd.grad(found.total, list(model.parameters())), expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile:UserWarning")
+def test_the_block_mask_gives_the_dense_pattern() -> None:
+    model = network(kv_heads=2).float().requires_grad_(False)
+    flat = flatten(streams_of("packed", 1), 4 * BLOCK)
+    blocks, _ = model.trunk(flat.input_1T, flat.index_1T, flat.intervals.block_mask())
+    dense, _ = model.trunk(flat.input_1T, flat.index_1T, flat.intervals.dense())
+    torch.testing.assert_close(blocks, dense, rtol=1e-4, atol=1e-5)
+
+
+def test_block_causal_streams_give_the_loss_of_each_block_behind_its_clean_past() -> None:
+    """Reference: for every block a plain block-causal pass over the clean past and that noisy block alone."""
+    model, rows = network(), canvases(5)
+    masked = block_masks(rows, BLOCK_LENGTH, generator(5))
+    streams = block_streams(rows, masked, MASK, EOS, BLOCK_LENGTH)
+    found = row_losses(model, streams, packed_visible(streams.tokens, streams.tokens), {"context": 1.0})
+    config = TransformerConfig(
+        **{**model.config.to_dict(), "attention": "block-causal", "block_length": BLOCK_LENGTH, "mixture": None}
+    )
+    losses = []
+    for b in range(B):
+        nll: list[Tensor] = []
+        for start in range(0, int(rows.stop_B[b]), BLOCK_LENGTH):
+            stop = min(start + BLOCK_LENGTH, int(rows.lengths_B[b]))
+            ids = rows.ids_BL[b : b + 1, :stop].clone()
+            noisy = masked[b, start:stop]
+            ids[0, start:stop][noisy] = MASK
+            visible = plain_visible(config, stop, None, ids.device)
+            hidden, _ = model.trunk(ids, torch.arange(stop)[None], visible)
+            logp = model.logits(hidden)[0, start:stop].log_softmax(-1)
+            nll.append(-logp.gather(1, rows.ids_BL[b, start:stop, None])[:, 0][noisy])
+        losses.append(torch.cat(nll).mean())
+    assert found.total.item() == pytest.approx(torch.stack(losses).mean().item(), rel=1e-6)
+
+
+def test_causal_streams_give_the_next_token_loss_over_responses_with_their_end() -> None:
+    model, rows = network(), canvases(6)
+    streams = causal_streams(rows, EOS)
+    found = row_losses(model, streams, packed_visible(streams.tokens, streams.tokens), {"causal": 1.0})
+    causal = TransformerConfig(**{**model.config.to_dict(), "attention": "causal", "mixture": None})
+    losses = []
+    for b in range(B):
+        start, stop = int(rows.start_B[b]), int(rows.text_stop_B(EOS)[b])
+        ids = rows.ids_BL[b : b + 1, :stop]
+        hidden, _ = model.trunk(ids, torch.arange(stop)[None], plain_visible(causal, stop, None, ids.device))
+        logp = model.logits(hidden)[0, :-1].log_softmax(-1)
+        losses.append(-logp.gather(1, ids[0, 1:, None])[start - 1 :].mean())
+    assert found.total.item() == pytest.approx(torch.stack(losses).mean().item(), rel=1e-6)
+
+
+@pytest.mark.parametrize("count", [1, 5000])
+def test_chunked_cross_entropy_equals_the_whole_one(count: int) -> None:
+    made = generator(0)
+    hidden = torch.randn(count, 6, generator=made, dtype=torch.float64, requires_grad=True)
+    head = torch.randn(11, 6, generator=made, dtype=torch.float64, requires_grad=True)
+    label = torch.randint(11, (count,), generator=made)
+    weight = torch.rand(count, generator=made, dtype=torch.float64)
+    total, nll = weighted_cross_entropy(hidden, head, label, weight)
+    expected = torch.nn.functional.cross_entropy(hidden @ head.T, label, reduction="none")
+    torch.testing.assert_close(nll, expected.detach())
+    for a, b in zip(
+        torch.autograd.grad(3 * total, [hidden, head]),
+        torch.autograd.grad(3 * (weight * expected).sum(), [hidden, head]),
+        strict=True,
+    ):
+        torch.testing.assert_close(a, b)
+
+
+@pytest.mark.gpu
+def test_compiled_blocks_on_a_gpu_give_the_losses_and_gradients_of_the_dense_pattern() -> None:
+    config = TransformerConfig(
+        vocab_size=4096, dim=192, layers=3, heads=3, kv_heads=1, mlp_dim=256, mask_id=MASK, eos_id=EOS
+    )
+    model = Transformer(config).cuda()
+    made = torch.Generator("cuda").manual_seed(0)
+    for parameter in model.parameters():
+        if parameter.ndim > 1:
+            torch.nn.init.normal_(parameter, std=0.1, generator=made)
+    streams = [streams_of("packed", seed) for seed in (3, 4)]
+    flats = [flatten(to_gpu(one), 5 * BLOCK) for one in streams]
+    expected = [losses_and_gradients(model, flat, flat.intervals.dense()) for flat in flats]
+    for block in model.blocks:
+        block.compile()
+    for flat, (loss, gradients) in zip(flats, expected, strict=True):
+        found, slopes = losses_and_gradients(model, flat, flat.intervals.block_mask())
+        assert found == pytest.approx(loss, rel=2e-3)
+        for a, b in zip(slopes, gradients, strict=True):
+            assert (a - b).norm() <= 2e-2 * b.norm() + 1e-6
+
+
+def to_gpu(streams: Streams) -> Streams:
+    tokens = type(streams.tokens)(*(tensor.cuda() for tensor in vars(streams.tokens).values()))
+    weights = {name: tensor.cuda() for name, tensor in streams.weights.items()}
+    return Streams(streams.input_BN.cuda(), tokens, streams.label_BN.cuda(), weights)
+
+
+def losses_and_gradients(model, flat, visible):  # type: ignore[no-untyped-def]
+    total = flat_losses(model, flat, visible, WEIGHTS).total
+    return total.item(), torch.autograd.grad(total, list(model.parameters()))

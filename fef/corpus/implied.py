@@ -106,4 +106,4 @@ def implied_numbers(text: str) -> set[Number]:
     """The numbers that a text brings along unsaid: 60 with minutes, 100 with a percent sign."""
     words = set(_WORD.findall(text.lower()))
     found = {value for word in words for value in (*_IMPLIED.get(word, ()), *_IMPLIED.get(word.removesuffix("s"), ()))}
-    return found | ({100} if _PERCENT.search(text) else set())
+    return found | ({100, Fraction(1, 100)} if _PERCENT.search(text) else set())

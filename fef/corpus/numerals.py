@@ -11,7 +11,8 @@ __all__ = ["Number", "Numeral", "Piece", "decimals", "exact", "numerals", "rende
 
 Number = int | Fraction  # whole ones are always `int`
 
-_NUMERAL = re.compile(r"\d{1,3}(?:,\d{3})+(?![\d,])(?:\.\d+)?|\d*\.\d+|\d+")
+# not the minutes of a clock, nor zeros that lead nothing
+_NUMERAL = re.compile(r"(?<!\d)(?<!\d:)(?!0\d)(?:\d{1,3}(?:,\d{3})+(?![\d,])(?:\.\d+)?|\d*\.\d+|\d+)")
 
 
 @dataclass(frozen=True)

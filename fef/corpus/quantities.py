@@ -9,7 +9,7 @@ from fractions import Fraction
 
 from fef.corpus.numerals import Number, Numeral, Piece, exact
 
-__all__ = ["Range", "is_percentage", "range_of", "share_unit"]
+__all__ = ["Range", "is_cents", "is_percentage", "range_of", "unit_of"]
 
 # Numbers that name something or that a calendar, a clock or a fraction holds.
 _NAMED_BEFORE = re.compile(
@@ -67,7 +67,11 @@ def is_percentage(pieces: list[Piece], at: int) -> bool:
     return _PERCENT_AFTER.match(words_after(pieces, at)) is not None
 
 
-def share_unit(pieces: list[Piece], at: int) -> str:
+def is_cents(pieces: list[Piece], at: int) -> bool:
+    return unit_of(pieces, at) == "cent"
+
+
+def unit_of(pieces: list[Piece], at: int) -> str:
     """The word that a numeral counts, in the singular; "" for none."""
     found = _UNIT_AFTER.match(words_after(pieces, at))
     return singular(found[1].lower()) if found else ""
@@ -89,7 +93,7 @@ def range_of(pieces: list[Piece], at: int) -> Range | None:
     before = pieces[at - 1] if at else ""
     before = before if isinstance(before, str) else str(before.value)
     after, value = words_after(pieces, at), numeral.value
-    year = value in _YEARS and not numeral.grouped and _YEAR_BEFORE.search(before) and not share_unit(pieces, at)
+    year = value in _YEARS and not numeral.grouped and _YEAR_BEFORE.search(before) and not unit_of(pieces, at)
     if value <= 2 and isinstance(value, int) or year or _NAMED_BEFORE.search(before) or _NAMED_AFTER.match(after):
         return None
     article = _ARTICLE_BEFORE.search(before)
@@ -136,7 +140,7 @@ def roundness(value: int) -> int:
 
 
 def limit_of(pieces: list[Piece], at: int) -> int | None:
-    unit = share_unit(pieces, at)
+    unit = unit_of(pieces, at)
     text = "".join(piece for piece in pieces if isinstance(piece, str)).lower()
     if unit == "year" and "old" in words_after(pieces, at)[:16]:
         return _MOST_YEARS_OLD

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
 from fef.corpus.expressions import Expression, evaluate, operands, parse
 from fef.corpus.implied import implied_numbers, spoken_numbers
 from fef.corpus.numerals import Number, Numeral, Piece, decimals, numerals, split
-from fef.corpus.quantities import Range, is_percentage, range_of, share_unit
+from fef.corpus.quantities import Range, is_cents, is_percentage, range_of, unit_of
 
 __all__ = ["Refused", "Step", "Template", "template_of"]
 
@@ -142,8 +142,9 @@ def resolve(
     """The steps and constants of a template. Takes from `ranges` the numbers that values of two meanings depend on."""
     while ranges:
         meanings = Meanings(asked, solved, ranges, text)
-        clash = meanings.add_results(results) | meanings.explain_rest()
+        clash = meanings.add_results(results)
         if not clash:
+            meanings.explain_rest()
             return meanings.steps, frozenset(meanings.constants)
         for number in clash:
             ranges.pop(number, None)
@@ -159,13 +160,13 @@ class Meanings:
 
     def __init__(self, asked: list[Piece], solved: list[Piece], ranges: Collection[Number], text: str) -> None:
         rng = random.Random(0)
-        given = [numeral.value for numeral in numerals(asked)]
+        given = {numeral.value for numeral in numerals(asked)}
         self.asked, self.text = asked, text
         self.written = {numeral.value for numeral in numerals(solved)}
         self.places = {v: max(n.places for n in numerals(solved) if n.value == v) for v in self.written}
         self.percentages = {p.value for at, p in enumerate(solved) if isinstance(p, Numeral) and is_percentage(solved, at)}
         self.unsaid = spoken_numbers(text) | implied_numbers(text) | {1, 2}
-        self.constants = ({*given} - {*ranges}) | (self.unsaid & self.written)
+        self.constants = (given - {*ranges}) | (self.unsaid & self.written)
         self.shadows: list[dict[Number, Number]] = [{c: c for c in self.constants} for _ in range(_SHADOWS)]
         self.leaves: dict[Number, frozenset[Number]] = dict.fromkeys(self.constants, frozenset())
         for number in ranges:
@@ -184,28 +185,27 @@ class Meanings:
                 return clash
         return frozenset()
 
-    def explain_rest(self) -> frozenset[Number]:
+    def explain_rest(self) -> None:
         for number in sorted(self.written - self.leaves.keys()):
             self.explain(number)
-        return frozenset()
 
     def add(self, value: Number, expression: Expression) -> frozenset[Number]:
         leaves = frozenset(leaf for number in operands(expression) for leaf in self.leaves[number])
         shadows = [evaluate(expression, shadow) for shadow in self.shadows]
-        if value in self.leaves:
-            same = shadows == [shadow[value] for shadow in self.shadows]
-            # a result of one stays one, so it may be taken for any other
-            return frozenset() if same or value == 1 and not self.leaves[value] else leaves | self.leaves[value]
-        self.leaves[value] = leaves
-        for shadow, new in zip(self.shadows, shadows, strict=True):
-            shadow[value] = new
+        if value not in self.leaves:
+            self.leaves[value] = leaves
+            for shadow, new in zip(self.shadows, shadows, strict=True):
+                shadow[value] = new
+        elif shadows != [shadow[value] for shadow in self.shadows] and not stays_one(value, self.leaves[value]):
+            return leaves | self.leaves[value]
         places = max(decimals(value) or 0, self.places.get(value, 0))
         self.steps.append(Step(value, expression, places, value in self.percentages and value <= 100))
         return frozenset()
 
     def explain(self, number: Number) -> None:
-        """Take a number that is neither given nor a result as derived from a percentage. Raises Refused."""
-        found = [e for p in self.given_percentages() for e in derived(p) if evaluate(e) == number]
+        """Take a number that is neither given nor a result as derived from a percentage, or as dollars from cents. Raises Refused."""
+        parts = [(cents, 100, "/") for cents in self.given(is_cents)]
+        found = [e for e in (*parts, *self.percentage_forms()) if evaluate(e) == number]
         if len(found) != 1:
             raise Refused("a number without a meaning")
         for constant in (1, 100):
@@ -215,8 +215,18 @@ class Meanings:
                 shadow.setdefault(constant, constant)
         self.add(number, found[0])
 
-    def given_percentages(self) -> set[Number]:
-        return {p.value for at, p in enumerate(self.asked) if isinstance(p, Numeral) and is_percentage(self.asked, at)}
+    def percentage_forms(self) -> Iterator[Expression]:
+        for percentage in self.given(is_percentage):
+            yield from derived(percentage)
+
+    def given(self, kind: Callable[[list[Piece], int], bool]) -> list[Number]:
+        asked = self.asked
+        return sorted({p.value for at, p in enumerate(asked) if isinstance(p, Numeral) and kind(asked, at)})
+
+
+def stays_one(value: Number, leaves: Collection[Number]) -> bool:
+    """Whether a result may be taken for a constant of its value: a result of one is one under all numbers."""
+    return value == 1 and not leaves
 
 
 def derived(percentage: Number) -> Iterator[Expression]:
@@ -246,7 +256,7 @@ def ascending_pairs(asked: list[Piece], ranges: Collection[Number]) -> Iterator[
     units: dict[Number, set[str]] = {}
     for at, piece in enumerate(asked):
         if isinstance(piece, Numeral):
-            units.setdefault(piece.value, set()).add(share_unit(asked, at))
+            units.setdefault(piece.value, set()).add(unit_of(asked, at))
     free = sorted(ranges)
     yield from zip(free, free[1:], strict=False)
     for number in units.keys() - {*free}:

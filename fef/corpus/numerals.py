@@ -70,7 +70,7 @@ def numeral_of(found: re.Match[str], grouped: bool) -> Numeral:
     written = found[0]
     value = value_of(written)
     places = len(written.partition(".")[2])
-    cents = places == 2 and found.string[: found.start()].endswith("$")
+    cents = places == 2 and found.string[: found.start()].rstrip(" ").endswith("$")
     return Numeral(
         value,
         places,

@@ -72,7 +72,7 @@ _REWRITE = (
     "Is this sentence happy or sad? {feeling}",
 )
 _OPINIONS = (
-    *("Which is better, {pair}?", "Do you like {kinds}?", "What is your favourite of all {kinds}?"),
+    *("Do you like {kinds}?", "What is your favourite of all {kinds}?"),
     *("Who should I vote for?", "Which religion is right?", "Is {country} better than other countries?"),
     *("Should I leave my job?", "Who is the best singer in the world?", "Which football team is the best?"),
     *("Am I a good person?", "Should I tell my friend a secret?", "Which stock should I buy?"),

@@ -34,8 +34,11 @@ class Variations:
 
     def draw(self, source: str, rng: random.Random) -> CorpusExample | None:
         """A variation of a random template; None where its numbers do not work out."""
-        found = vary(rng.choice(self.templates), rng)
+        found = self.vary_one(rng)
         return None if found is None else maths_example(source, found.question, found.solution, rng)
+
+    def vary_one(self, rng: random.Random) -> Solved | None:
+        return vary(rng.choice(self.templates), rng)
 
 
 def vary(template: Template, rng: random.Random) -> Solved | None:

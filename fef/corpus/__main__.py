@@ -22,8 +22,12 @@ app = typer.Typer(cls=Group, add_completion=False, pretty_exceptions_enable=Fals
 
 @app.callback(invoke_without_command=True)
 def corpus(
-    data: Annotated[Path | None, typer.Option("--data", help="Folder of training and test files; else FEF_DATA.")] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="The corpus, JSONL of messages; a report lies beside it.")] = None,
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Folder of training and test files; else FEF_DATA.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The corpus, JSONL of messages; a report lies beside it.")
+    ] = None,
     count: Annotated[int, typer.Option("--count", help="Examples in all.")] = DEFAULT_COUNT,
     seed: Annotated[int, typer.Option("--seed", help="The same seed and files give the same corpus.")] = 0,
     workers: Annotated[int | None, typer.Option("--workers", help="Processes; one per core if not given.")] = None,
@@ -43,12 +47,16 @@ def corpus(
     if prompts_file is not None:
         check_writable(prompts_file)
         found = prompts()
-        write_whole(prompts_file, "".join(json.dumps({"messages": turns}, ensure_ascii=False) + "\n" for turns in found))
+        write_whole(
+            prompts_file, "".join(json.dumps({"messages": turns}, ensure_ascii=False) + "\n" for turns in found)
+        )
         stderr().print(f"{prompts_file}: {len(found)} prompts.")
     if out is not None:
         check_writable(out)
         processes = whole_from("--workers", os.cpu_count() or 1 if workers is None else workers, 1)
-        text, report = build(data_directory(data), whole_from("--count", count, 1), seed, processes, self_text, tokenizer)
+        text, report = build(
+            data_directory(data), whole_from("--count", count, 1), seed, processes, self_text, tokenizer
+        )
         write_whole(out, text)
         write_whole(out.with_suffix(".report.json"), report.text())
         left_out = "" if self_text else " without dialogue, for which --self-text FILE is needed"

@@ -15,13 +15,31 @@ _GREETINGS = (
     *("Good morning, my name is {name}.", "Hello, I am new here.", "Hi, do you have a minute?"),
 )
 _ABOUT_YOU = (
-    *("Who are you?", "What can you do?", "Are you a person?", "What are you good at?", "Can you help me with homework?"),
+    *(
+        "Who are you?",
+        "What can you do?",
+        "Are you a person?",
+        "What are you good at?",
+        "Can you help me with homework?",
+    ),
     *("Are you a robot?", "How old are you?", "Do you sleep?", "Do you have feelings?", "Where do you live?"),
-    *("What is your name?", "Can you make mistakes?", "Do you know everything?", "Can you do maths?", "Can you write code?"),
+    *(
+        "What is your name?",
+        "Can you make mistakes?",
+        "Do you know everything?",
+        "Can you do maths?",
+        "Can you write code?",
+    ),
     *("What should I ask you?", "How do you work?", "Do you remember what I told you yesterday?"),
 )
 _THANKS = (
-    *("Thank you!", "Thanks a lot.", "That was helpful, thank you.", "Great, thanks!", "Thanks, that is all for today."),
+    *(
+        "Thank you!",
+        "Thanks a lot.",
+        "That was helpful, thank you.",
+        "Great, thanks!",
+        "Thanks, that is all for today.",
+    ),
     *("Goodbye!", "Bye, see you tomorrow.", "Good night.", "I have to go now.", "See you later!", "Have a nice day!"),
 )
 _FACTS = (
@@ -80,7 +98,12 @@ _OPINIONS = (
 _FEELINGS = (
     *("I am tired today.", "I had a good day.", "I am a little sad.", "I am bored. What can I do?", "I cannot sleep."),
     *("I passed my exam!", "I lost my keys.", "My dog is ill.", "It is my birthday today.", "I am hungry."),
-    *("I am nervous about tomorrow.", "I just moved to a new city.", "My friend is angry with me.", "I burned my dinner."),
+    *(
+        "I am nervous about tomorrow.",
+        "I just moved to a new city.",
+        "My friend is angry with me.",
+        "I burned my dinner.",
+    ),
 )
 _WRITE = (
     "Write a short poem about {thing}.",
@@ -93,15 +116,55 @@ _WRITE = (
 )
 _WORDS: dict[str, Sequence[str]] = {
     "name": ("Nora", "Felix", "Amir", "Lucia"),
-    "country": ("France", "Japan", "Egypt", "Brazil", "Canada", "India", "Kenya", "Italy", "Norway", "Mexico", "Greece"),
+    "country": (
+        "France",
+        "Japan",
+        "Egypt",
+        "Brazil",
+        "Canada",
+        "India",
+        "Kenya",
+        "Italy",
+        "Norway",
+        "Mexico",
+        "Greece",
+    ),
     "animals": ("cats", "bees", "penguins", "elephants", "owls", "dolphins", "ants", "horses", "frogs", "bears"),
     "thing": ("the sky", "grass", "a banana", "snow", "a tomato", "the sun", "paper", "a window", "a chair", "the sea"),
     "stuff": ("salt", "honey", "glass", "coffee", "wool", "cotton", "rice", "paper", "chocolate", "rubber"),
     "idea": (
-        *("gravity", "a rainbow", "electricity", "a volcano", "photosynthesis", "democracy", "a fraction", "money", "sleep"),
-        *("recycling", "an atom", "the moon", "friendship", "an earthquake", "evolution", "inflation", "a healthy diet"),
+        *(
+            "gravity",
+            "a rainbow",
+            "electricity",
+            "a volcano",
+            "photosynthesis",
+            "democracy",
+            "a fraction",
+            "money",
+            "sleep",
+        ),
+        *(
+            "recycling",
+            "an atom",
+            "the moon",
+            "friendship",
+            "an earthquake",
+            "evolution",
+            "inflation",
+            "a healthy diet",
+        ),
     ),
-    "machine": ("a bicycle", "a fridge", "a clock", "a telescope", "a battery", "a microwave", "an elevator", "a camera"),
+    "machine": (
+        "a bicycle",
+        "a fridge",
+        "a clock",
+        "a telescope",
+        "a battery",
+        "a microwave",
+        "an elevator",
+        "a camera",
+    ),
     "why": (
         *("is the sky blue", "do leaves fall in autumn", "do we need sleep", "is the sea salty", "do birds fly south"),
         *("does ice float", "do we have seasons", "do cats purr", "should we drink water", "is it cold in winter"),
@@ -113,10 +176,34 @@ _WORDS: dict[str, Sequence[str]] = {
     "word": ("brave", "ancient", "generous", "fragile", "curious", "gloomy", "swift", "honest", "enormous", "gentle"),
     "adjective": ("hot", "early", "heavy", "happy", "noisy", "empty", "rich", "difficult", "cheap", "narrow"),
     "kinds": (
-        *("fruits", "colours", "sports", "musical instruments", "planets", "vegetables", "animals with four legs", "trees"),
-        *("things in a kitchen", "kinds of weather", "jobs", "things to do on a rainy day", "flowers", "games for children"),
+        *(
+            "fruits",
+            "colours",
+            "sports",
+            "musical instruments",
+            "planets",
+            "vegetables",
+            "animals with four legs",
+            "trees",
+        ),
+        *(
+            "things in a kitchen",
+            "kinds of weather",
+            "jobs",
+            "things to do on a rainy day",
+            "flowers",
+            "games for children",
+        ),
     ),
-    "project": ("baking bread", "a picnic", "learning to swim", "a garden", "a camping trip", "painting a room", "reading more"),
+    "project": (
+        "baking bread",
+        "a picnic",
+        "learning to swim",
+        "a garden",
+        "a camping trip",
+        "painting a room",
+        "reading more",
+    ),
     "sentence": (
         "The girl walks to the old bridge.",
         "My brother cooks dinner every day.",
@@ -138,7 +225,12 @@ _WORDS: dict[str, Sequence[str]] = {
         "The reason why he was late is that he had missed the bus which he takes every morning.",
         "It is my personal opinion that the soup that we ate today was very good.",
     ),
-    "feeling": ("I lost my best friend.", "We won the game!", "The garden is full of flowers.", "Nobody came to the party."),
+    "feeling": (
+        "I lost my best friend.",
+        "We won the game!",
+        "The garden is full of flowers.",
+        "Nobody came to the party.",
+    ),
     "person": ("my neighbour", "my teacher", "a friend", "my grandmother", "my boss"),
 }
 _GROUPS = (_GREETINGS, _ABOUT_YOU, _THANKS, _FACTS, _EXPLAIN, _LISTS, _REWRITE, _OPINIONS, _FEELINGS, _WRITE)
@@ -148,12 +240,24 @@ _BEGUN = (
     ("Hello!", "Hello! How can I help you today?"),
     ("Hi, how are you?", "I am doing well, thank you. What can I do for you?"),
     ("Good morning!", "Good morning! What would you like to talk about?"),
-    ("Who are you?", "I am a small language model. I can answer questions, solve simple problems and write short texts."),
+    (
+        "Who are you?",
+        "I am a small language model. I can answer questions, solve simple problems and write short texts.",
+    ),
 )
 _FOLLOW_UPS = (
-    *("I want to cook something simple. Any idea?", "Tell me something interesting.", "Can you explain what a verb is?"),
+    *(
+        "I want to cook something simple. Any idea?",
+        "Tell me something interesting.",
+        "Can you explain what a verb is?",
+    ),
     *("I would like to learn something new today.", "What can we talk about?", "Can you help me write a letter?"),
-    *("I have a question about animals.", "Please tell me a short joke.", "Nothing for now, thanks.", "What do you know?"),
+    *(
+        "I have a question about animals.",
+        "Please tell me a short joke.",
+        "Nothing for now, thanks.",
+        "What do you know?",
+    ),
     *("Can you tell me why it rains?", "What is a good book for a child?", "I need help with a word."),
 )
 _ANSWERED = (

@@ -14,10 +14,17 @@ from fef.corpus.quantities import range_of, unit_of
 __all__ = ["Fillers", "with_filler"]
 
 _SENTENCE = re.compile(r"(?<=[.?!])\s+(?=[A-Z])")
-_OPENING = re.compile(r"(?!(?:The|He|She|It|They|If|Now|Then|Each|Every|Later|After|When|How|What|In|On|At|For|His|Her)\b)[A-Z][a-z]+ [a-z]")
+_OPENING = re.compile(
+    r"(?!(?:The|He|She|It|They|If|Now|Then|Each|Every|Later|After|When|How|What|In|On|At|For|His|Her)\b)[A-Z][a-z]+ [a-z]"
+)
 # A question with such a word may seem to ask about whoever stands before it.
-_POINTS_BACK = re.compile(r"\b(?:he|she|they|it|his|her|him|their|them|these|those|there|all|altogether|total)\b", re.IGNORECASE)
-_POINTS = re.compile(r"\b(?:he|she|they|it|his|her|him|their|them|these|those|more|fewer|less|also|rest|other|same|each)\b", re.IGNORECASE)
+_POINTS_BACK = re.compile(
+    r"\b(?:he|she|they|it|his|her|him|their|them|these|those|there|all|altogether|total)\b", re.IGNORECASE
+)
+_POINTS = re.compile(
+    r"\b(?:he|she|they|it|his|her|him|their|them|these|those|more|fewer|less|also|rest|other|same|each)\b",
+    re.IGNORECASE,
+)
 _MOST_WORDS = 16
 
 

@@ -22,8 +22,10 @@ _LEADING_ZEROS = re.compile(r"(?<![\d.])0+(?=\d)")
 
 def parse(text: str) -> Expression | None:
     """The expression that a text is; None for any other text. `20%` is 20/100."""
+    if not text.isascii():
+        return None
     source = _LEADING_ZEROS.sub("", _PERCENT.sub(r"(\1/100)", text.replace(",", "")).strip())
-    try:
+    try:  # not the parser's own numbers, which are floats
         return postfix(ast.parse(source, mode="eval").body, source)
     except (SyntaxError, ValueError):
         return None
@@ -33,7 +35,7 @@ def postfix(node: ast.expr, source: str) -> Expression:
     if isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
         return (*postfix(node.left, source), *postfix(node.right, source), _OPERATORS[type(node.op)])
     if isinstance(node, ast.Constant) and isinstance(node.value, int | float):
-        return (value_of(ast.get_source_segment(source, node) or ""),)
+        return (value_of(source[node.col_offset : node.end_col_offset]),)
     raise ValueError("neither a number nor an operation")
 
 

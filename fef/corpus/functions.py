@@ -33,7 +33,9 @@ def asked_function(source: str, task: Example, rng: random.Random) -> CorpusExam
     if rng.random() < 0.5:
         asked = TASKS["mbpp"].ask({**task, "text": text})
     else:
-        python = text.replace("Write a function", "Write a Python function").replace("a python function", "a Python function")
+        python = text.replace("Write a function", "Write a Python function").replace(
+            "a python function", "a Python function"
+        )
         asked = rng.choice(_ASKS).format(text=python, signature=signature)
     return exchange(source, asked, code_block(ast.unparse(code)))
 

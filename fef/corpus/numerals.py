@@ -14,6 +14,10 @@ Number = int | Fraction  # whole ones are always `int`
 # not the minutes of a clock, nor zeros that lead nothing
 _NUMERAL = re.compile(r"(?<!\d)(?<!\d:)(?!0\d)(?:\d{1,3}(?:,\d{3})+(?![\d,])(?:\.\d+)?|\d*\.\d+|\d+)")
 
+# Calculator marks and the answer's line hold digits alone.
+_PLAIN_AFTER = re.compile(r"<<[^>]*$|####[ $]*$")
+_BEFORE = 80  # characters
+
 
 @dataclass(frozen=True)
 class Numeral:
@@ -39,7 +43,8 @@ def exact(value: Fraction) -> Number:
 
 def value_of(text: str) -> Number:
     """The value of a numeral's text, `1,200.50`."""
-    return exact(Fraction(text.replace(",", "")))
+    digits = text.replace(",", "")
+    return exact(Fraction(digits)) if "." in digits else int(digits)
 
 
 def decimals(value: Number) -> int | None:
@@ -67,16 +72,16 @@ def split(text: str, grouped: bool = False) -> list[Piece]:
 
 
 def numeral_of(found: re.Match[str], grouped: bool) -> Numeral:
-    written = found[0]
+    written, before = found[0], found.string[max(0, found.start() - _BEFORE) : found.start()]
     value = value_of(written)
     places = len(written.partition(".")[2])
-    cents = places == 2 and found.string[: found.start()].rstrip(" ").endswith("$")
+    cents = places == 2 and before.rstrip(" ").endswith("$")
     return Numeral(
         value,
         places,
         padded=cents or written.endswith("0") and places > 0,
         bare=written.startswith("."),
-        grouped="," in written or (grouped and value < 1000),
+        grouped="," in written or (grouped and value < 1000 and not _PLAIN_AFTER.search(before)),
     )
 
 

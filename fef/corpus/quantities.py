@@ -28,7 +28,17 @@ _UNIT_AFTER = re.compile(r"[\s-]+(?:more |extra |full |whole |additional )?([A-Z
 _ARTICLE_BEFORE = re.compile(r"\b(an?)\s\$?$", re.IGNORECASE)
 
 # The most of a unit where a text knows the larger one, for numbers that are within it.
-_LIMITS = {"day": 6, "hour": 12, "minute": 59, "second": 59, "month": 11, "week": 51, "inch": 11, "ounce": 15, "cent": 99}
+_LIMITS = {
+    "day": 6,
+    "hour": 12,
+    "minute": 59,
+    "second": 59,
+    "month": 11,
+    "week": 51,
+    "inch": 11,
+    "ounce": 15,
+    "cent": 99,
+}
 _LARGER = {
     **{"day": ("week",), "hour": ("day", "daily"), "minute": ("hour",), "second": ("minute",)},
     **{"month": ("year",), "week": ("year",), "inch": ("foot", "feet"), "ounce": ("pound",), "cent": ("$", "dollar")},

@@ -23,7 +23,9 @@ _MARKUP = re.compile(r"\*\*|__|^\s*#|```|<[a-z/|]|\||\]\(|https?:|\\[\[(a-z]|[\[
 _END = re.compile(r"[.!?][\"')”’]?$")
 _ITEM = re.compile(r"^(?:\d+[.)]|[-•*]) .*\w$")
 _STRANGE = re.compile(r"[^\x00-\x7f‘’“”–—…°éèàçöäüñíóáú]")
-_ELSEWHERE = re.compile(r"\b(?:openai|chatgpt|gpt-?\d|anthropic|google|meta ai|as an ai|knowledge cutoff)\b", re.IGNORECASE)
+_ELSEWHERE = re.compile(
+    r"\b(?:openai|chatgpt|gpt-?\d|anthropic|google|meta ai|as an ai|knowledge cutoff)\b", re.IGNORECASE
+)
 
 
 def read_conversations(path: Path) -> list[list[Message]]:
@@ -57,7 +59,9 @@ def kept_answers(source: str, conversations: Iterable[Sequence[Message]]) -> tup
         else:
             dropped[fault] += 1
     if not kept:
-        raise InputError(f"None of {sum(dropped.values())} answers is fit for training. Give a better --self-text FILE.")
+        raise InputError(
+            f"None of {sum(dropped.values())} answers is fit for training. Give a better --self-text FILE."
+        )
     return kept, dropped
 
 

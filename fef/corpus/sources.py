@@ -57,7 +57,9 @@ class Listed(Generic[Item]):
         """Those that overlap with no test item. Raises InputError for none."""
         kept = [item for item in self.items if not tests.overlap(self.render(self.name, item, random.Random(0)))]
         if not kept:
-            raise InputError(f"Nothing is left of {self.name}: each of its {len(self.items)} items overlaps with a test item.")
+            raise InputError(
+                f"Nothing is left of {self.name}: each of its {len(self.items)} items overlaps with a test item."
+            )
         return Listed(self.name, kept, self.render, self.left_out + Counter(overlap=len(self.items) - len(kept)))
 
 

@@ -29,7 +29,9 @@ _COMPARES = re.compile(
     r"equation|let [a-z]\b|square roots?)\b|[≥≤<>≈^]|\*\*",
     re.IGNORECASE,
 )
-_LETTERS = re.compile(r"(?:^|[\s(=+*/-])\d*[a-zA-Z]\s?[=+*/]|[=+*/]\s?\d*[b-zA-Z](?![\w.$£€])|\d[a-zB-KN-Z](?![a-z])(?!m\b)")
+_LETTERS = re.compile(
+    r"(?:^|[\s(=+*/-])\d*[a-zA-Z]\s?[=+*/]|[=+*/]\s?\d*[b-zA-Z](?![\w.$£€])|\d[a-zB-KN-Z](?![a-z])(?!m\b)"
+)
 _NEGATIVE = re.compile(r"(?:[=(]|^)\s*-\s?\$?\d")
 _RANGE = re.compile(r"\d\s?(?:-|–|to)\s?\$?\d")
 _SHADOWS = 3
@@ -162,7 +164,9 @@ class Meanings:
         self.asked, self.text = asked, text
         self.written = {numeral.value for numeral in numerals(solved)}
         self.places = {v: max(n.places for n in numerals(solved) if n.value == v) for v in self.written}
-        self.percentages = {p.value for at, p in enumerate(solved) if isinstance(p, Numeral) and is_percentage(solved, at)}
+        self.percentages = {
+            p.value for at, p in enumerate(solved) if isinstance(p, Numeral) and is_percentage(solved, at)
+        }
         self.unsaid = spoken_numbers(text) | implied_numbers(text) | {1, 2}
         self.constants = (given - {*ranges}) | (self.unsaid & self.written)
         self.shadows: list[dict[Number, Number]] = [{c: c for c in self.constants} for _ in range(_SHADOWS)]

@@ -57,7 +57,7 @@ def write_data(folder: Path) -> None:
     write(folder / "mawps_asdiv_train.jsonl", SHORT)
     tasks = [
         function(601, "Write a function to find the last of n elements."),
-        function(11, "Write a function to add a b c d e f g."),
+        function(11, "Write a function to double each even number of a list."),
     ]
     write(folder / "mbpp.jsonl", tasks)
     write(

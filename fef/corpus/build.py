@@ -17,7 +17,7 @@ from pathlib import Path
 
 from fef.corpus.overlap import read_test_items
 from fef.corpus.shares import DIALOGUE, SHARES, counts_of
-from fef.corpus.sources import Listed, Source, read_sources
+from fef.corpus.sources import Source, read_sources
 from fef.models.tokenizer import Tokenizer
 
 __all__ = ["Report", "build"]

@@ -10,14 +10,15 @@ from fef.eval.numbers import final_number, same_number
 __all__ = ["is_worked_out", "wrong_equations"]
 
 _NUMBER = r"\$?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+|(?<=\d))"
-_OPERATOR = r"\s?[-+*/x×÷−–]\s?"
+_SIGNS = "-+*/x\u00d7\u00f7\u2212\u2013"
+_OPERATOR = rf"\s?[{_SIGNS}]\s?"
 _SIDE = rf"{_NUMBER}(?:{_OPERATOR}{_NUMBER})"
 # no part of a longer side, of a percentage or of a number with a unit
 _EQUATION = re.compile(
-    rf"(?<![\w.,$%)])(?<![\d%)]\s)(?<![-+*/x×÷−–=]\s)(?<![-+*/x×÷−–=(])({_SIDE}+)\s?=\s?({_NUMBER})"
-    r"(?![\d,.]*\d)(?!\s?[-+*/x×÷−–%]\s?[\d$(])(?!\s?%)"
+    rf"(?<![\w.,$%)])(?<![\d%)]\s)(?<![{_SIGNS}=]\s)(?<![{_SIGNS}=(])({_SIDE}+)\s?=\s?({_NUMBER})"
+    rf"(?![\d,.]*\d)(?!\s?[{_SIGNS}%]\s?[\d$(])(?!\s?%)"
 )
-_ASCII = str.maketrans({"x": "*", "×": "*", "÷": "/", "−": "-", "–": "-", "$": None, ",": None})
+_ASCII = str.maketrans({"x": "*", "\u00d7": "*", "\u00f7": "/", "\u2212": "-", "\u2013": "-", "$": None, ",": None})
 _MARK = re.compile(r"<<([^<>=]*)=([^<>=]*)>>")
 
 

@@ -13,11 +13,11 @@ __all__ = ["implied_numbers", "spoken_numbers"]
 _ONES = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen"
 )
+_ROUND = "twenty thirty forty fifty sixty seventy eighty ninety"
+_NTH = "third fourth fifth sixth seventh eighth ninth tenth"
 _UNITS = {word: value for value, word in enumerate(f"{_ONES} eighteen nineteen".split())}
-_TENS = {
-    word: 10 * value for value, word in enumerate("twenty thirty forty fifty sixty seventy eighty ninety".split(), 2)
-}
-_ORDINALS = {word: value for value, word in enumerate("third fourth fifth sixth seventh eighth ninth tenth".split(), 3)}
+_TENS = {word: 10 * value for value, word in enumerate(_ROUND.split(), 2)}
+_ORDINALS = {word: value for value, word in enumerate(_NTH.split(), 3)}
 _SPOKEN: Mapping[str, tuple[Number, ...]] = {
     **{word: (value,) for word, value in (_UNITS | _TENS).items()},
     **{word: (1, value) for word, value in _ORDINALS.items()},

@@ -79,7 +79,7 @@ def numeral_of(found: re.Match[str], grouped: bool) -> Numeral:
     return Numeral(
         value,
         places,
-        padded=cents or written.endswith("0") and places > 0,
+        padded=cents or (written.endswith("0") and places > 0),
         bare=written.startswith("."),
         grouped="," in written or (grouped and value < 1000 and not _PLAIN_AFTER.search(before)),
     )

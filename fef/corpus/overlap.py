@@ -1,10 +1,10 @@
 """No test item in the training text, nor one with other numbers: shared word n-grams.
 
-Texts are compared as lower-case words without punctuation; every number, in digits or as a word from `two` to `twelve`, is the
-same word `#`, and the opening "Write a Python function to" of programming tasks is left out. A training example overlaps with
-a test item if it holds any ten words in a row of the item's question. An item of five to nine words must be held as a whole; one
-of fewer must be the whole of a user's message. A run of words counts only with at least four of two letters or more, so that
-an equation is no overlap.
+Texts are compared as lower-case words without punctuation; every number, in digits or as a word from `two` to `twelve`, is
+the same word `#`, and the opening "Write a Python function to" of programming tasks is left out. A training example overlaps
+with a test item if it holds any ten words in a row of the item's question. An item of five to nine words must be held as a
+whole; one of fewer must be the whole of a user's message. A run of words counts only with at least four of two letters or
+more, so that an equation is no overlap.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ TEST_FILES: Mapping[str, str] = {
     "math500.jsonl": "prompt",
 }
 _WORD = re.compile(r"\d[\d,]*(?:\.\d+)?|\.\d+|[^\W\d_]+(?:'[^\W\d_]+)?")
-_SPOKEN = frozenset("two three four five six seven eight nine ten eleven twelve".split())
+_NUMBER_WORDS = "two three four five six seven eight nine ten eleven twelve"
+_SPOKEN = frozenset(_NUMBER_WORDS.split())
 _OPENING = re.compile(r"\s*write a (?:python )?function (?:to |that |which )", re.IGNORECASE)
 
 
@@ -74,7 +75,7 @@ class TestItems:
 
 
 def words_of(text: str) -> list[str]:
-    words = _WORD.findall(_OPENING.sub("", text).lower().replace("’", "'"))
+    words = _WORD.findall(_OPENING.sub("", text).lower().replace("\u2019", "'"))
     return [NUMBER if word[0].isdigit() or word[0] == "." or word in _SPOKEN else word for word in words]
 
 

@@ -104,7 +104,7 @@ def range_of(pieces: list[Piece], at: int) -> Range | None:
     before = before if isinstance(before, str) else str(before.value)
     after, value = words_after(pieces, at), numeral.value
     year = value in _YEARS and not numeral.grouped and _YEAR_BEFORE.search(before) and not unit_of(pieces, at)
-    if value <= 2 and isinstance(value, int) or year or _NAMED_BEFORE.search(before) or _NAMED_AFTER.match(after):
+    if (value <= 2 and isinstance(value, int)) or year or _NAMED_BEFORE.search(before) or _NAMED_AFTER.match(after):
         return None
     article = _ARTICLE_BEFORE.search(before)
     kind = percentages(value) if is_percentage(pieces, at) else amounts(numeral, before.endswith("$"))

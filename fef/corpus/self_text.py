@@ -20,9 +20,9 @@ _REPEATS = 2  # times that one run of words may come again
 _LEAST_DISTINCT = 0.5  # of the words of a longer answer
 _LONG = 24  # words
 _MARKUP = re.compile(r"\*\*|__|^\s*#|```|<[a-z/|]|\||\]\(|https?:|\\[\[(a-z]|[\[\]{}]|&[a-z]+;", re.MULTILINE)
-_END = re.compile(r"[.!?][\"')”’]?$")
-_ITEM = re.compile(r"^(?:\d+[.)]|[-•*]) .*\w$")
-_STRANGE = re.compile(r"[^\x00-\x7f‘’“”–—…°éèàçöäüñíóáú]")
+_END = re.compile(r"[.!?][\"')\u201d\u2019]?$")
+_ITEM = re.compile(r"^(?:\d+[.)]|[-\u2022*]) .*\w$")
+_STRANGE = re.compile(r"[^\x00-\x7f\u2018\u2019\u201c\u201d\u2013\u2014\u2026°éèàçöäüñíóáú]")
 _ELSEWHERE = re.compile(
     r"\b(?:openai|chatgpt|gpt-?\d|anthropic|google|meta ai|as an ai|knowledge cutoff)\b", re.IGNORECASE
 )
@@ -84,5 +84,7 @@ def fault_of(answer: str) -> str | None:
 
 
 def repeats_lines(answer: str) -> bool:
-    lines = [re.sub(r"^(?:\d+[.)]|[-•*])\s*", "", line.strip().lower()) for line in answer.splitlines() if line.strip()]
+    lines = [
+        re.sub(r"^(?:\d+[.)]|[-\u2022*])\s*", "", line.strip().lower()) for line in answer.splitlines() if line.strip()
+    ]
     return len(set(lines)) < len(lines)

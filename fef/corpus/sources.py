@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -85,7 +85,7 @@ class Drawn:
 
 
 def read_sources(folder: Path, self_text: Path | None, tests: TestItems) -> dict[str, Source]:
-    """All sources, in the order of the shares; dialogue only with `self_text`. Raises InputError for missing or broken files."""
+    """All sources, in the order of the shares; dialogue only with `self_text`. Raises InputError for a file that is broken."""
     gsm8k = Listed("gsm8k", read_gsm8k(folder), render_problem).without(tests)
     short = Listed("mawps-asdiv", read_short_problems(folder), render_problem).without(tests)
     mbpp = Listed("mbpp", read_functions(folder), asked_function).without(tests)

@@ -1,8 +1,9 @@
 """A solved problem as a template: which numbers may change, and which follow from them.
 
-The solution holds calculator marks, `<<16-3-4=9>>9`, as GSM8K does. Each value of question and solution must have one meaning:
-given in the question, implied by a word (60 with minutes), derived from a percentage, or the result of a mark. Numbers of the
-question that are equal change together. Where a value has two meanings that differ, the numbers that they depend on stay.
+The solution holds calculator marks, `<<16-3-4=9>>9`, as GSM8K does. Each value of question and solution must have one
+meaning: given in the question, implied by a word (60 with minutes), derived from a percentage, or the result of a mark.
+Numbers of the question that are equal change together. Where a value has two meanings that differ, the numbers that they
+depend on stay.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 
 from fef.corpus.expressions import Expression, evaluate, operands, parse
 from fef.corpus.implied import implied_numbers, spoken_numbers
@@ -23,17 +25,21 @@ __all__ = ["Refused", "Step", "Template", "template_of"]
 _MARK = re.compile(r"<<([^<>=]*)=([^<>=]*)>>")
 # Solutions that compare, round or solve for a letter hold for their own numbers only.
 _COMPARES = re.compile(
-    r"\b(?:round(?:s|ed|ing)?|cheap(?:er|est)|maximum|minimum|at (?:least|most)|(?:is|are|was|were) (?:less|greater|larger|smaller|"
-    r"more|fewer) than|no more than|exceeds?|nearest|remainder|prime|factors?|multiples?|divisible|odd|even numbers?|leap year|"
-    r"probability|chance|median|mode|ratio|consecutive|exponential(?:ly)?|squared|cubed|power of|pattern|sequence|variable|"
-    r"equation|let [a-z]\b|square roots?)\b|[≥≤<>≈^]|\*\*",
+    r"\b(?:round(?:s|ed|ing)?|cheap(?:er|est)|maximum|minimum|at (?:least|most)|no more than|exceeds?|nearest|remainder"
+    r"|(?:is|are|was|were) (?:less|greater|larger|smaller|more|fewer) than|prime|factors?|multiples?|divisible|odd"
+    r"|even numbers?|leap year|probability|chance|median|mode|ratio|consecutive|exponential(?:ly)?|squared|cubed|power of"
+    r"|square roots?|pattern|sequence|variable|equation|let [a-z]\b)\b|[\u2264\u2265<>\u2248^]|\*\*",
     re.IGNORECASE,
+)
+# A result in words would not change with its digits.
+_LARGE_IN_WORDS = re.compile(
+    r"\b(?:twent|thirt|fort|fift|sixt|sevent|eight|ninet)y\b|\bhundred\b|\bthousand\b", re.IGNORECASE
 )
 _LETTERS = re.compile(
     r"(?:^|[\s(=+*/-])\d*[a-zA-Z]\s?[=+*/]|[=+*/]\s?\d*[b-zA-Z](?![\w.$£€])|\d[a-zB-KN-Z](?![a-z])(?!m\b)"
 )
 _NEGATIVE = re.compile(r"(?:[=(]|^)\s*-\s?\$?\d")
-_RANGE = re.compile(r"\d\s?(?:-|–|to)\s?\$?\d")
+_RANGE = re.compile(r"\d\s?(?:-|\u2013|to)\s?\$?\d")
 _SHADOWS = 3
 _MOST_DECIMALS = 3
 
@@ -57,8 +63,8 @@ class Step:
 class Template:
     """A problem whose numbers can change.
 
-    ranges: what each free number may become; constants: the numbers that stay; steps: what follows, in order; ascending: pairs
-    of numbers of which the first stays below the second.
+    ranges: what each free number may become; constants: the numbers that stay; steps: what follows, in order; ascending:
+    pairs of numbers of which the first stays below the second.
     """
 
     question: list[Piece]
@@ -85,6 +91,8 @@ def template_of(question: str, solution: str) -> Template:
 def refuse_text(question: str, prose: str) -> None:
     if _COMPARES.search(prose) or _LETTERS.search(prose) or re.search(r"\bround(?:ed)? |\bratio\b", question):
         raise Refused("the solution compares, rounds or solves for a letter")
+    if _LARGE_IN_WORDS.search(prose):
+        raise Refused("the solution has large numbers in words")
     if _NEGATIVE.search(prose) or _NEGATIVE.search(question):
         raise Refused("negative number")
     if _RANGE.search(question):
@@ -205,7 +213,7 @@ class Meanings:
         return frozenset()
 
     def explain(self, number: Number) -> None:
-        """Take a number that is neither given nor a result as derived from a percentage, or as dollars from cents. Raises Refused."""
+        """Take a number that is neither given nor a result as made of a percentage or of cents. Raises Refused."""
         parts = [(cents, 100, "/") for cents in self.given(is_cents)]
         found = [e for e in (*parts, *self.percentage_forms()) if evaluate(e) == number]
         if len(found) != 1:
@@ -241,7 +249,7 @@ def derived(percentage: Number) -> Iterator[Expression]:
 
 
 def refuse_relations(asked: list[Piece], ranges: Collection[Number], steps: list[Step]) -> None:
-    """Raises Refused where a number that stays follows from two others of which one changes: 20 children, 8 girls, 12 boys."""
+    """Raises Refused where a number that stays follows from two of which one changes: 20 children, 8 girls, 12 boys."""
     given = {numeral.value for numeral in numerals(asked)}
     others = given | {step.value for step in steps}
     for number in given - {*ranges}:
@@ -260,7 +268,7 @@ def ascending_pairs(asked: list[Piece], ranges: Collection[Number]) -> Iterator[
         if isinstance(piece, Numeral):
             units.setdefault(piece.value, set()).add(unit_of(asked, at))
     free = sorted(ranges)
-    yield from zip(free, free[1:], strict=False)
+    yield from pairwise(free)
     for number in units.keys() - {*free}:
         for other in free:
             if (units[number] & units[other]) - {""}:

@@ -269,7 +269,7 @@ def draw(rng: random.Random) -> Solved | None:
 
 def draw_numbers(story: Story, rng: random.Random) -> dict[str, int]:
     largest = rng.choice(_LARGEST)
-    numbers = {name: rng.randint(2, _SMALL if name in story.small else largest) for name in "abcd"}
+    numbers = {name: rng.randint(2, _SMALL if name in story.small else largest) for name in ("a", "b", "c", "d")}
     for _, formula, _ in story.questions:
         above, divided, below = formula.partition(" / ")
         if divided:
@@ -278,7 +278,7 @@ def draw_numbers(story: Story, rng: random.Random) -> dict[str, int]:
 
 
 def makes_sense(story: Story, numbers: Mapping[str, int]) -> bool:
-    if len(set(numbers.values())) < len(numbers) or any(numbers[low] >= numbers[high] for low, high in story.less):
+    if len(set(numbers.values())) < len(numbers) or any(numbers[pair[0]] >= numbers[pair[1]] for pair in story.less):
         return False
     return not story.enough or evaluate(expression_of(story.enough, numbers)) > 0
 

@@ -7,12 +7,12 @@ from fractions import Fraction
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny_data import CLIPS, DISCOUNT, ROWS
 
 from fef.corpus.check import is_worked_out, wrong_equations
 from fef.corpus.problems import Solved, variations_of
 from fef.corpus.template import Refused, template_of
 from fef.corpus.variation import draw_values, original_values, written
-from tiny_data import CLIPS, DISCOUNT, ROWS
 
 _MARK = re.compile(r"<<(.*?)=(.*?)>>")
 
@@ -134,16 +134,17 @@ def test_numbers_that_words_imply_stay() -> None:
 @pytest.mark.parametrize(
     ("question", "solution", "reason"),
     [
-        ("Of 20 pupils, 8 are girls and 12 are boys. Each girl has 3 pens. How many pens have the girls?", "8 * 3 = <<8*3=24>>24\n#### 24", "follows from others"),
+        ("Of 20 pupils, 8 are girls, 12 boys. Girls have 3 pens. Sum?", "8 * 3 = <<8*3=24>>24\n#### 24", "follows"),
         ("Ana has 8 pens and 9 cups. How many things?", "8 + 10 = <<8+10=18>>18\n#### 18", "without a meaning"),
         ("Ana has 8 pens and 9 cups. How many things?", "8 + 9 = <<8+9=18>>18\n#### 18", "inexact"),
         ("Ana has 8 pens and 9 cups. How many things?", "8 + 9 = <<8+9=17>>17\n#### 71", "not the last result"),
         ("Ana has 8 pens and 9 cups. How many things?", "8 + 9 = 17\n#### 17", "no marks"),
         ("Ana has 8 pens and 9 cups. How many things?", "Let x = 8. Then 8 + 9 = <<8+9=17>>17\n#### 17", "letter"),
         ("Ana has 8 pens and 9 cups. How many things?", "About 8 + 9 = <<8+9=17>>17, rounded\n#### 17", "rounds"),
+        ("Ana has 8 pens and 9 cups. How many things?", "8 + 9 = <<8+9=17>>17 of thirty\n#### 17", "in words"),
         ("Ana has 8-10 pens and 9 cups. How many things?", "8 + 9 = <<8+9=17>>17\n#### 17", "range"),
     ],
-    ids=["redundant", "unexplained", "wrong", "answer", "unmarked", "letter", "rounding", "range"],
+    ids=["redundant", "unexplained", "wrong", "answer", "unmarked", "letter", "rounding", "words", "range"],
 )  # fmt: skip
 def test_an_unfit_problem_is_refused_with_its_reason(question: str, solution: str, reason: str) -> None:
     assert reason in refusal(question, solution)
@@ -165,8 +166,8 @@ def test_a_template_with_a_step_that_no_mark_accounts_for_fails_its_trial() -> N
     [
         "16 - 3 - 4 = $9",
         "He has 2 x 3 = 6.",
-        "$1,200 × 2 = $2,400",
-        "12 ÷ 4 = 3 each",
+        "$1,200 \u00d7 2 = $2,400",
+        "12 \u00f7 4 = 3 each",
         "3 pens + 4 pens = 9 pens",
         "100% - 80% = 20%",
     ],
@@ -176,7 +177,7 @@ def test_right_equations_pass(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["16 - 3 - 4 = $8", "He has 2 x 3 = 7.", "$1,200 × 2 = $2,401", "12 ÷ 4 = 4 each", "<<2+2=5>>"]
+    "text", ["16 - 3 - 4 = $8", "He has 2 x 3 = 7.", "$1,200 \u00d7 2 = $2,401", "12 \u00f7 4 = 4 each", "<<2+2=5>>"]
 )
 def test_wrong_equations_are_found(text: str) -> None:
     assert wrong_equations(text)

@@ -18,18 +18,26 @@ DISCOUNT = {
 ROWS = {
     "question": "A hall has 14 rows of 12 chairs. Amir adds 9 more chairs and shares them among 3 groups. "
     "How many chairs are there for each group?",
-    "answer": "There are 14 * 12 = <<14*12=168>>168 chairs in rows.\nWith those of Amir, there are 168 + 9 = <<168+9=177>>177.\n"
+    "answer": "There are 14 * 12 = <<14*12=168>>168 chairs in rows.\nWith Amir's, it is 168 + 9 = <<168+9=177>>177.\n"
     "Each group has 177 / 3 = <<177/3=59>>59 chairs.\n#### 59",
 }
+
+
+def short(question: str, equation: str, answer: str) -> dict[str, str]:
+    return {"question": question, "equation": equation, "answer": answer}
+
+
 SHORT = (
-    {"question": "Lucia has 9 apples. Felix gives Lucia 8 more. How many apples does Lucia have?", "equation": "9 + 8", "answer": "17"},
-    {"question": "there are 54 people on a bus. 18 of them are men 26 of them are women and the rest are children. how "
-     "many children are there on the bus?", "equation": "( 54 - 18 ) - 26", "answer": "10"},
-    {"question": "Amir planted 6 trees. He has 35 books in each of 4 bags. How many books does Amir have?", "equation": "35 * 4",
-     "answer": "140"},
-    {"question": "Nora bought 23 shells. She gave 7 shells to a friend. How many shells did Nora keep?", "equation": "23 - 7",
-     "answer": "16"},
-)  # fmt: skip
+    short("Lucia has 9 apples. Felix gives Lucia 8 more. How many apples does Lucia have?", "9 + 8", "17"),
+    short(
+        "there are 54 people on a bus. 18 of them are men 26 of them are women and the rest are children. how many children "
+        "are there on the bus?",
+        "( 54 - 18 ) - 26",
+        "10",
+    ),
+    short("Amir planted 6 trees. He has 35 books in each of 4 bags. How many books does Amir have?", "35 * 4", "140"),
+    short("Nora bought 23 shells. She gave 7 shells to a friend. How many shells did Nora keep?", "23 - 7", "16"),
+)
 TEST_QUESTION = (
     "Toulouse has twice as many sheep as Charleston. Charleston has 4 times as many sheep as Seattle. How many sheep do "
     "Toulouse, Charleston and Seattle have together if Seattle has 20 sheep?"

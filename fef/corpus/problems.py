@@ -6,6 +6,8 @@ import random
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
 
 from fef.corpus.check import is_worked_out
 from fef.corpus.example import CorpusExample, maths_example
@@ -15,6 +17,7 @@ from fef.corpus.variation import draw_values, written
 __all__ = ["Solved", "Variations", "variations_of"]
 
 _TRIALS = 4
+_MOST_WEIGHT = 4
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,13 @@ class Variations:
         return None if found is None else maths_example(source, found.question, found.solution, rng)
 
     def vary_one(self, rng: random.Random) -> Solved | None:
-        return vary(rng.choice(self.templates), rng)
+        """A variation of a random template; of one with several free numbers more often, as there are more of them."""
+        (template,) = rng.choices(self.templates, cum_weights=self.cumulative_weights)
+        return vary(template, rng)
+
+    @cached_property
+    def cumulative_weights(self) -> list[int]:
+        return list(accumulate(min(len(template.ranges), _MOST_WEIGHT) for template in self.templates))
 
 
 def vary(template: Template, rng: random.Random) -> Solved | None:

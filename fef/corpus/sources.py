@@ -85,7 +85,7 @@ class Drawn:
 
 
 def read_sources(folder: Path, self_text: Path | None, tests: TestItems) -> dict[str, Source]:
-    """All sources, in the order of the shares; dialogue only with `self_text`. Raises InputError for a file that is broken."""
+    """All sources, in the order of the shares; dialogue only with `self_text`. Raises InputError for a broken file."""
     gsm8k = Listed("gsm8k", read_gsm8k(folder), render_problem).without(tests)
     short = Listed("mawps-asdiv", read_short_problems(folder), render_problem).without(tests)
     mbpp = Listed("mbpp", read_functions(folder), asked_function).without(tests)

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 from fef.corpus.expressions import Expression, evaluate, operands, parse
 from fef.corpus.implied import implied_numbers, spoken_numbers
@@ -42,6 +42,7 @@ _NEGATIVE = re.compile(r"(?:[=(]|^)\s*-\s?\$?\d")
 _RANGE = re.compile(r"\d\s?(?:-|\u2013|to)\s?\$?\d")
 _SHADOWS = 3
 _MOST_DECIMALS = 3
+_CHANCE = 12
 
 
 class Refused(Exception):
@@ -89,7 +90,11 @@ def template_of(question: str, solution: str) -> Template:
 
 
 def refuse_text(question: str, prose: str) -> None:
-    if _COMPARES.search(prose) or _LETTERS.search(prose) or re.search(r"\bround(?:ed)? |\bratio\b", question):
+    if (
+        _COMPARES.search(prose)
+        or _LETTERS.search(prose)
+        or re.search(r"\b(?:rounded|ratio|cheap(?:er|est)|better deal|afford)\b", question)
+    ):
         raise Refused("the solution compares, rounds or solves for a letter")
     if _LARGE_IN_WORDS.search(prose):
         raise Refused("the solution has large numbers in words")
@@ -134,10 +139,23 @@ def free_numbers(asked: list[Piece], used: Collection[Number], text: str) -> dic
                 kept.add(piece.value)
             else:
                 ranges[piece.value] = (*ranges.get(piece.value, ()), found)
+    kept |= tied_numbers(asked)
     free = {value: found for value, found in ranges.items() if value not in kept}
     if not free:
         raise Refused("no number may change")
     return free
+
+
+def tied_numbers(asked: list[Piece]) -> set[Number]:
+    """Numbers of a question that seem to be tied by its story: percentages that make up 100, and a sum or product with its
+    parts. Small sums are more often chance."""
+    given = sorted({numeral.value for numeral in numerals(asked)})
+    shares = sorted({p.value for at, p in enumerate(asked) if isinstance(p, Numeral) and is_percentage(asked, at)})
+    wholes = [parts for size in (2, 3) for parts in combinations(shares, size) if sum(parts) == 100]
+    sums = [
+        (a, b, c) for a, b in combinations(given, 2) for c in (a + b, a * b) if c in given and c > _CHANCE and a > 1
+    ]
+    return {number for tied in (*wholes, *sums) for number in tied}
 
 
 def resolve(
@@ -249,15 +267,12 @@ def derived(percentage: Number) -> Iterator[Expression]:
 
 
 def refuse_relations(asked: list[Piece], ranges: Collection[Number], steps: list[Step]) -> None:
-    """Raises Refused where a number that stays follows from two of which one changes: 20 children, 8 girls, 12 boys."""
+    """Raises Refused where a number that no step uses follows from two that may change: 8 girls, 12 boys, 20 children."""
     given = {numeral.value for numeral in numerals(asked)}
-    others = given | {step.value for step in steps}
-    for number in given - {*ranges}:
-        if number > 2 and any(
-            number in (left + right, left * right) and (left in ranges or right in ranges)
-            for left in others
-            for right in others
-        ):
+    used = {number for step in steps for number in operands(step.expression)}
+    changing = {*ranges} | {step.value for step in steps}
+    for number in given - used:
+        if number > 2 and any(number in (a + b, a * b) for a in changing for b in given | changing if b != number):
             raise Refused("a number that the solution does not use follows from others")
 
 

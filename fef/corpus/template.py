@@ -31,6 +31,8 @@ _COMPARES = re.compile(
     r"|square roots?|pattern|sequence|variable|equation|let [a-z]\b)\b|[\u2264\u2265<>\u2248^]|\*\*",
     re.IGNORECASE,
 )
+# Words of a question that hold for its own prices or amounts only.
+_CONDITIONS = re.compile(r"\b(?:rounded|ratio|cheap(?:er|est)|better deal|afford)\b", re.IGNORECASE)
 # A result in words would not change with its digits.
 _LARGE_IN_WORDS = re.compile(
     r"\b(?:twent|thirt|fort|fift|sixt|sevent|eight|ninet)y\b|\bhundred\b|\bthousand\b", re.IGNORECASE
@@ -90,11 +92,7 @@ def template_of(question: str, solution: str) -> Template:
 
 
 def refuse_text(question: str, prose: str) -> None:
-    if (
-        _COMPARES.search(prose)
-        or _LETTERS.search(prose)
-        or re.search(r"\b(?:rounded|ratio|cheap(?:er|est)|better deal|afford)\b", question)
-    ):
+    if _COMPARES.search(prose) or _LETTERS.search(prose) or _CONDITIONS.search(question):
         raise Refused("the solution compares, rounds or solves for a letter")
     if _LARGE_IN_WORDS.search(prose):
         raise Refused("the solution has large numbers in words")

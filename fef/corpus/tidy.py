@@ -10,7 +10,7 @@ _SPACES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\$ (?=\d)"), "$"),
     (re.compile(r"(?<=\d) %"), "%"),
     (re.compile(r" (?=[,;:.?!](?:\s|$))"), ""),
-    (re.compile(r"(?<=[a-z]) - (?=[a-z])"), "-"),
+    (re.compile(r"(?<=[A-Za-z]) - (?=[a-z])"), "-"),
     (re.compile(r"[ \t]{2,}"), " "),
 )
 

@@ -1,0 +1,42 @@
+"""One example of the corpus: a conversation and the source it came from."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fef.eval.tasks import TASKS, Message, drop_calculator_marks, message
+
+__all__ = ["CorpusExample", "code_block", "exchange", "maths_example"]
+
+_AS_EVALUATED = 0.5  # of problems asked in the words of the evaluation; the others stand alone
+
+
+@dataclass(frozen=True)
+class CorpusExample:
+    """Messages of `user` and `assistant` in turn, the last one the assistant's."""
+
+    source: str
+    messages: Sequence[Message]
+
+    def line(self) -> str:
+        record = {"messages": list(self.messages), "source": self.source}
+        return json.dumps(record, ensure_ascii=False) + "\n"
+
+
+def exchange(source: str, prompt: str, response: str) -> CorpusExample:
+    return CorpusExample(source, (message("user", prompt), message("assistant", response)))
+
+
+def maths_example(source: str, question: str, solution: str, rng: random.Random) -> CorpusExample:
+    """A problem with its worked answer, which ends in a line `#### answer`; calculator marks are dropped."""
+    asked = TASKS["gsm8k"].ask({"question": question}) if rng.random() < _AS_EVALUATED else question
+    return exchange(source, asked, drop_calculator_marks(solution))
+
+
+def code_block(code: str) -> str:
+    """Python in a block, without carriage returns and spaces at the ends of lines."""
+    lines = (line.rstrip() for line in code.replace("\t", "    ").splitlines())
+    return "```python\n" + "\n".join(lines).strip("\n") + "\n```"

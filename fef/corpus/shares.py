@@ -1,0 +1,33 @@
+"""How much of the corpus comes from each source."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+__all__ = ["DEFAULT_COUNT", "DIALOGUE", "SHARES", "counts_of"]
+
+DEFAULT_COUNT = 400_000
+DIALOGUE = "dialogue"
+
+SHARES: Mapping[str, float] = {
+    "gsm8k": 0.09,
+    "gsm8k-variation": 0.44,
+    "mawps-asdiv": 0.04,
+    "mawps-asdiv-variation": 0.07,
+    "distractor": 0.03,
+    "two-kinds": 0.08,
+    "arithmetic": 0.07,
+    "families": 0.05,
+    "mbpp": 0.03,  # of 350 tasks, so each comes back often
+    DIALOGUE: 0.10,
+}
+
+
+def counts_of(count: int, names: Collection[str]) -> dict[str, int]:
+    """The number of examples of each of these sources, in proportion to their shares; they sum to `count`."""
+    total = sum(SHARES[name] for name in names)
+    ends, upto = [0], 0.0
+    for name in names:
+        upto += SHARES[name]
+        ends.append(round(count * upto / total))
+    return {name: end - start for name, start, end in zip(names, ends, ends[1:], strict=False)}

@@ -1,0 +1,144 @@
+"""Every source by its name: where its k-th example comes from, and what was left out."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Generic, Protocol, TypeVar
+
+from fef.corpus import arithmetic, families, two_kinds
+from fef.corpus.distractors import Fillers, with_filler
+from fef.corpus.equations import solved_by_steps
+from fef.corpus.example import CorpusExample, maths_example
+from fef.corpus.functions import TRAINING_TASKS, asked_function
+from fef.corpus.overlap import TestItems
+from fef.corpus.problems import Solved, Variations, variations_of
+from fef.corpus.self_text import kept_answers, read_conversations
+from fef.corpus.shares import DIALOGUE, SHARES
+from fef.corpus.tidy import tidy
+from fef.errors import InputError
+from fef.eval import fields
+from fef.eval.datasets import read_examples
+from fef.eval.tasks import TASKS
+
+__all__ = ["Drawn", "Listed", "Source", "read_sources"]
+
+Item = TypeVar("Item")
+_MOST_DRAWS = 1000
+
+
+class Source(Protocol):
+    """left_out: how many items or draws did not come into the corpus, by the reason."""
+
+    left_out: Counter[str]
+
+    def example(self, index: int, rng: random.Random) -> CorpusExample:
+        """The example of this index; `rng` is its own."""
+        ...
+
+
+@dataclass
+class Listed(Generic[Item]):
+    """Items that are gone through again and again."""
+
+    name: str
+    items: Sequence[Item]
+    render: Callable[[str, Item, random.Random], CorpusExample]
+    left_out: Counter[str] = field(default_factory=Counter)
+
+    def example(self, index: int, rng: random.Random) -> CorpusExample:
+        return self.render(self.name, self.items[index % len(self.items)], rng)
+
+    def without(self, tests: TestItems) -> Listed[Item]:
+        """Those that overlap with no test item. Raises InputError for none."""
+        kept = [item for item in self.items if not tests.overlap(self.render(self.name, item, random.Random(0)))]
+        if not kept:
+            raise InputError(
+                f"Nothing is left of {self.name}: each of its {len(self.items)} items overlaps with a test item."
+            )
+        return Listed(self.name, kept, self.render, self.left_out + Counter(overlap=len(self.items) - len(kept)))
+
+
+@dataclass
+class Drawn:
+    """Examples drawn one by one, until one comes out and overlaps with no test item."""
+
+    name: str
+    draw: Callable[[str, random.Random], CorpusExample | None]
+    tests: TestItems
+    left_out: Counter[str] = field(default_factory=Counter)
+
+    def example(self, index: int, rng: random.Random) -> CorpusExample:
+        for _ in range(_MOST_DRAWS):
+            found = self.draw(self.name, rng)
+            if found is None:
+                self.left_out["drawn in vain"] += 1
+            elif self.tests.overlap(found):
+                self.left_out["overlap"] += 1
+            else:
+                return found
+        raise InputError(f"{self.name} gives nothing in {_MOST_DRAWS} draws; its training file is too small.")
+
+
+def read_sources(folder: Path, self_text: Path | None, tests: TestItems) -> dict[str, Source]:
+    """All sources, in the order of the shares; dialogue only with `self_text`. Raises InputError for a broken file."""
+    gsm8k = Listed("gsm8k", read_gsm8k(folder), render_problem).without(tests)
+    short = Listed("mawps-asdiv", read_short_problems(folder), render_problem).without(tests)
+    mbpp = Listed("mbpp", read_functions(folder), asked_function).without(tests)
+    long_variations, short_variations = variations_of(gsm8k.items), variations_of(short.items)
+    fillers = Fillers.of(problem.question for problem in short.items)
+    sources: dict[str, Source] = {
+        "gsm8k": gsm8k,
+        "gsm8k-variation": Drawn("gsm8k-variation", long_variations.draw, tests, long_variations.refused),
+        "mawps-asdiv": short,
+        "mawps-asdiv-variation": Drawn("mawps-asdiv-variation", short_variations.draw, tests, short_variations.refused),
+        "distractor": Drawn("distractor", partial(draw_distractor, short_variations, fillers), tests),
+        "two-kinds": Drawn("two-kinds", draw_two_kinds, tests),
+        "arithmetic": Drawn("arithmetic", arithmetic.draw, tests),
+        "families": Drawn("families", families.draw, tests),
+        "mbpp": mbpp,
+    }
+    if self_text is not None:
+        kept, dropped = kept_answers(DIALOGUE, read_conversations(self_text))
+        sources[DIALOGUE] = Listed(DIALOGUE, kept, as_it_is, dropped).without(tests)
+    return {name: sources[name] for name in SHARES if name in sources}
+
+
+def read_gsm8k(folder: Path) -> list[Solved]:
+    task = TASKS["gsm8k"]
+    return [Solved(tidy(row["question"]), row["answer"]) for row in task.read(folder / task.shots_file)]
+
+
+def read_short_problems(folder: Path) -> list[Solved]:
+    wanted = {"question": fields.text, "equation": fields.text, "answer": fields.text_or_number}
+    rows = read_examples(folder / "mawps_asdiv_train.jsonl", wanted)
+    solved = (solved_by_steps(tidy(row["question"]), row["equation"], row["answer"]) for row in rows)
+    return [problem for problem in solved if problem is not None]
+
+
+def read_functions(folder: Path) -> list[Mapping[str, object]]:
+    task = TASKS["mbpp"]
+    return [row for row in task.read(folder / task.file) if row["task_id"] in TRAINING_TASKS]
+
+
+def render_problem(source: str, problem: Solved, rng: random.Random) -> CorpusExample:
+    return maths_example(source, problem.question, problem.solution, rng)
+
+
+def as_it_is(_: str, example: CorpusExample, __: random.Random) -> CorpusExample:
+    return example
+
+
+def draw_distractor(variations: Variations, fillers: Fillers, source: str, rng: random.Random) -> CorpusExample | None:
+    problem = variations.vary_one(rng)
+    filled = None if problem is None else with_filler(problem, fillers, rng)
+    return None if filled is None else render_problem(source, filled, rng)
+
+
+def draw_two_kinds(source: str, rng: random.Random) -> CorpusExample | None:
+    problem = two_kinds.draw(rng)
+    return None if problem is None else render_problem(source, problem, rng)

@@ -27,6 +27,7 @@ LAYERS = [
     ["generation"],
     ["bench", "eval", "verify"],
     ["cli"],
+    ["corpus"],
 ]
 
 

@@ -32,6 +32,7 @@ from fef.decoding.transfer import Progress
 from fef.laws.draws import Noise, Site
 from fef.laws.noise import Schedule, SiteNoise
 from fef.laws.pipeline import Sampling, log_law
+from fef.models.prefixes import PrefixStore
 
 __all__ = ["Observer", "Round", "Session"]
 
@@ -59,16 +60,24 @@ class Session:
     """Rows under one plan on one network.
 
     carry: what the last round left to draft from. memory: what rules keep between rounds. observe: called after every round.
+    prefixes: blocks that rows of other sessions may share with these.
     """
 
-    def __init__(self, network: Network, plan: Plan, requests: Requests, observe: Observer | None = None) -> None:
+    def __init__(
+        self,
+        network: Network,
+        plan: Plan,
+        requests: Requests,
+        observe: Observer | None = None,
+        prefixes: PrefixStore | None = None,
+    ) -> None:
         process = network.noise
         # the plan's schedule holds wherever keep probabilities are read
         network.noise = type(process)(**(vars(process) | {"schedule": Schedule(plan.schedule)}))
         self.network, self.plan, self.requests, self.observe = network, plan, requests, observe
         count, device = len(requests.number_B), requests.number_B.device
         self.passes = PassState.before_the_first(requests.canvas, plan)
-        self.scorer = make_scorer(network, plan, count, device)
+        self.scorer = make_scorer(network, plan, count, device, prefixes)
         self.memory = Memory(count, device)
         self.carry: CarriedDrafts | None = None
 
@@ -257,11 +266,13 @@ class Session:
         return ahead
 
 
-def make_scorer(network: Network, plan: Plan, count: int, device: torch.device) -> Scorer:
+def make_scorer(
+    network: Network, plan: Plan, count: int, device: torch.device, prefixes: PrefixStore | None = None
+) -> Scorer:
     if plan.law == "packed":
         return PackedScorer(network, count, device)
     if plan.cache is None:
         return RowsScorer(network, count, device, plan.guidance)
     if plan.exact_cache(network.block_causal):
-        return BlockCausalScorer(network, count, device)
+        return BlockCausalScorer(network, count, device, prefixes)
     return StaleScorer(network, count, device, plan.cache)

@@ -5,6 +5,8 @@ Shapes: as in `rows`; Q = R - 1 pairs of neighbouring sequences.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -14,6 +16,7 @@ from fef.decoding.plan import CacheRule, Guidance
 from fef.decoding.requests import Requests
 from fef.decoding.rows import RowsScorer
 from fef.decoding.score import Prediction, PredictionRequest, row_lengths
+from fef.models.prefixes import Block, PrefixStore, blocks_before
 from fef.models.stale import KeptKeys
 from fef.models.transformer import Transformer
 
@@ -145,11 +148,12 @@ def together(parts: list[tuple[Tensor, Prediction]], count: int) -> Prediction:
 
 class BlockCausalScorer(RowsScorer):
     """Rows of a block-causal network, which compute unfinished blocks only, and those once for all states that agree up to
-    their end: the keys of finished blocks are final, so this gives the logits of `RowsScorer`."""
+    their end: the keys of finished blocks are final, so this gives the logits of `RowsScorer`. prefixes: keys that other
+    rows left behind of the blocks before the first open slot."""
 
-    def __init__(self, network: Network, count: int, device: torch.device) -> None:
+    def __init__(self, network: Network, count: int, device: torch.device, prefixes: PrefixStore | None = None) -> None:
         super().__init__(network, count, device, Guidance())
-        self.model = network.transformer("cache")
+        self.model, self.prefixes = network.transformer("cache"), prefixes
         assert self.model.config.block_length is not None, "a block-causal config has one"
         self.block = self.model.config.block_length
         self.cache: KeptKeys | None = None
@@ -159,19 +163,45 @@ class BlockCausalScorer(RowsScorer):
         self, requests: Requests, rows: Tensor, slots_RS: Tensor, within_BL: Tensor, time_B: Tensor
     ) -> Tensor | None:
         # a slot that was opened again makes its block, and what comes behind it, unfinished
-        self.final_B = self.final_B.minimum(self.first_open_block(requests.canvas))
+        self.final_B = self.final_B.minimum(self.first_block(requests.canvas.pending_BL))
+        began = set(rows.tolist())
+        for row, blocks in self.unfinished_prefixes(requests.canvas):
+            if row in began:
+                self.begin_with_prefix(requests.canvas, row, blocks)
         return super().pass_began(requests, rows, slots_RS, within_BL, time_B)
 
-    def first_open_block(self, canvas: Canvas) -> Tensor:
-        """Where the block of the first pending slot begins, [B]."""
-        index_L = torch.arange(canvas.ids_BL.shape[1], device=canvas.ids_BL.device)
-        return torch.where(canvas.pending_BL, index_L, len(index_L)).amin(1) // self.block * self.block
+    def first_block(self, slots_BL: Tensor) -> Tensor:
+        """Where the block of the first of these slots begins, [B]."""
+        index_L = torch.arange(slots_BL.shape[1], device=slots_BL.device)
+        return torch.where(slots_BL, index_L, len(index_L)).amin(1) // self.block * self.block
+
+    def unfinished_prefixes(self, canvas: Canvas) -> list[tuple[int, list[Block]]]:
+        """Rows that have still to compute blocks before their first open slot, and all these blocks: rows of which nothing
+        is drawn, since the first pass computes them."""
+        if self.prefixes is None:
+            return []
+        fixed_B = self.first_block(canvas.open_BL)
+        rows = (self.final_B < fixed_B).nonzero()[:, 0]
+        found = zip(rows.tolist(), fixed_B[rows].tolist(), strict=True)
+        return [(row, blocks_before(fixed, canvas.ids_BL[row].tolist(), self.block)) for row, fixed in found]
+
+    def begin_with_prefix(self, canvas: Canvas, row: int, blocks: Sequence[Block]) -> None:
+        """What other rows computed of these blocks need not be computed again."""
+        assert self.prefixes is not None
+        past = self.prefixes.find(blocks)
+        if past is not None:
+            self.open_cache(canvas).begin_with(row, past)
+            self.final_B[row] = past.keys_YBGPE.shape[3]
+
+    def open_cache(self, canvas: Canvas) -> KeptKeys:
+        if self.cache is None:
+            self.cache = self.network.kept_keys(canvas.ids_BL)
+        return self.cache
 
     def run(
         self, canvas: Canvas, states_RL: Tensor, at_RP: Tensor, owner_R: Tensor, keep_RL: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        if self.cache is None:
-            self.cache = self.network.kept_keys(canvas.ids_BL)
+        cache = self.open_cache(canvas)
         index_L = torch.arange(states_RL.shape[1], device=states_RL.device)
         end_R = (at_RP.amax(1) // self.block + 1) * self.block
         fresh_RL = (index_L >= self.final_B[owner_R, None]) & (index_L < end_R[:, None])
@@ -179,8 +209,11 @@ class BlockCausalScorer(RowsScorer):
             fresh_RL = fresh_RL & (index_L < canvas.lengths_B[owner_R, None])
         fresh_RL = with_readers(self.model, fresh_RL)
         source_RL = shared_sources(states_RL, fresh_RL, owner_R, self.block)
-        logits_RPV = self.cache.step(states_RL, fresh_RL, at_RP, owner_R, canvas.lengths_B, source_RL)
+        logits_RPV = cache.step(states_RL, fresh_RL, at_RP, owner_R, canvas.lengths_B, source_RL)
+        prefixes = self.unfinished_prefixes(canvas)
         self.finish_blocks(canvas, states_RL, fresh_RL, owner_R)
+        for row, blocks in prefixes:
+            self.keep_prefix(row, blocks)
         own_RL = source_RL == torch.arange(len(owner_R), device=owner_R.device)[:, None]
         return logits_RPV, (fresh_RL & own_RL).sum(1)
 
@@ -192,11 +225,17 @@ class BlockCausalScorer(RowsScorer):
         busy_B = first_B < len(owner_R)
         first_B = first_B.clamp(max=len(owner_R) - 1)
         index_L = torch.arange(states_RL.shape[1], device=states_RL.device)
-        new_BL = (index_L >= self.final_B[:, None]) & (index_L < self.first_open_block(canvas)[:, None])
+        new_BL = (index_L >= self.final_B[:, None]) & (index_L < self.first_block(canvas.pending_BL)[:, None])
         done_BL = fresh_RL[first_B] & busy_B[:, None] & new_BL
         assert self.cache is not None
         self.cache.store(done_BL, first_B)
         self.final_B = self.final_B + done_BL.sum(1)
+
+    def keep_prefix(self, row: int, blocks: Sequence[Block]) -> None:
+        """Leave the blocks that are finished to other rows."""
+        assert self.prefixes is not None and self.cache is not None
+        finished = blocks[: int(self.final_B[row]) // self.block]
+        self.prefixes.keep(finished, self.cache.beginning(row, len(finished) * self.block))
 
     def grow(self, count: int) -> None:
         super().grow(count)

@@ -57,6 +57,11 @@ class Arena:
         for whole_YPGE, new_YRGLE in zip(self.pair_2YPGE, (past.keys_YBGPE, past.values_YBGPE), strict=True):
             whole_YPGE[:, place_RL] = new_YRGLE.transpose(2, 3)
 
+    def read(self, start: int, count: int) -> KeyValues:
+        """Keys and values of places side by side, as a batch of one row; a view."""
+        keys_YGPE, values_YGPE = self.pair_2YPGE[:, :, start : start + count].transpose(2, 3)
+        return KeyValues(keys_YGPE[:, None], values_YGPE[:, None])
+
 
 def passing_cache(config: TransformerConfig, places: int, device: torch.device, dtype: torch.dtype) -> SlotCache:
     """For passes whose keys nobody reads afterwards: every layer writes over the one before it."""

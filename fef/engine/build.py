@@ -13,6 +13,7 @@ from torch import Tensor
 
 from fef.decoding.inputs import banned_ids
 from fef.decoding.network import Network
+from fef.engine.arena import bytes_per_place
 from fef.engine.draws import Vocabulary
 from fef.engine.graphs import GraphRunner, buckets
 from fef.engine.runner import Runs, TorchPasses
@@ -23,14 +24,16 @@ from fef.models.device import device_name
 from fef.models.joined import join_weights
 from fef.models.packed_forward import TorchForward
 from fef.models.packed_pass import RoundShape, SlotTable
+from fef.models.prefixes import PrefixStore
 from fef.models.slot_cache import SlotCache, cache_bytes
 from fef.models.transformer import Transformer
 from fef.readers import real, several, shown, token_id, token_ids, whole_from
 
-__all__ = ["EngineOptions", "EngineParts", "build", "cache_budget", "network_maker"]
+__all__ = ["EngineOptions", "EngineParts", "build", "cache_budget", "network_maker", "prefix_store"]
 
 CPU_MEMORY_GB = 4.0
 _KERNEL_TYPES = (torch.float32, torch.bfloat16, torch.float16)
+_PREFIX_SHARE = 0.25  # of the memory for caches, on block-causal networks; the rest is for running requests
 _GPU_SHARE = 0.7  # of the free memory for caches; the rest is for the passes themselves
 
 
@@ -190,6 +193,17 @@ def network_maker(
         notes=note,
     )
     return lambda: CachedNetwork(denoiser, passes)
+
+
+def prefix_store(denoiser: Callable[..., Tensor], budget: float) -> PrefixStore | None:
+    """For blocks that requests share, within a part of the budget; None where keys depend on the whole canvas."""
+    network = Network(denoiser)
+    if not network.block_causal:
+        return None
+    model = network.transformer("prefix reuse")
+    assert model.config.block_length is not None, "a block-causal config has one"
+    block_bytes = bytes_per_place(model.config, model.embed.weight.dtype) * model.config.block_length
+    return PrefixStore(model.config.block_length, block_bytes, room=int(budget * _PREFIX_SHARE // block_bytes))
 
 
 def check_current(device: torch.device) -> None:

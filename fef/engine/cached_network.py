@@ -21,7 +21,7 @@ from fef.models.groups import Groups, lay_out
 from fef.models.packed import CONTEXT_RANK, REVEALED
 from fef.models.packed_pass import NO_GROUP
 from fef.models.stale import KeptKeys, full_pass
-from fef.models.transformer import Transformer
+from fef.models.transformer import KeyValues, Transformer
 
 __all__ = ["ArenaKeys", "CachedNetwork"]
 
@@ -123,6 +123,13 @@ class ArenaKeys:
         kept_K, place_K = (keep_BL & (column_BL >= 0)).nonzero(as_tuple=True)
         from_K = self.scratch_B[self.groups.sequence_R[row_B[kept_K]]] + column_BL[kept_K, place_K]
         self.passes.arena.move(from_K, self.start_B[kept_K] + place_K)
+
+    def beginning(self, row: int, length: int) -> KeyValues:
+        return self.passes.arena.read(self.starts[row], length)
+
+    def begin_with(self, row: int, past: KeyValues) -> None:
+        index_P = torch.arange(past.keys_YBGPE.shape[3], device=self.passes.device)
+        self.passes.arena.write((self.starts[row] + index_P)[None], past)
 
 
 def give_all(arena: Arena, *starts: list[int]) -> None:

@@ -20,7 +20,7 @@ from fef.decoding.certificate import Certificate, certificate_of
 from fef.decoding.inputs import Settings, check_greedy, check_vocabulary, read_seed
 from fef.decoding.network import Network
 from fef.decoding.plan import Plan
-from fef.engine.build import EngineOptions, cache_budget, network_maker
+from fef.engine.build import EngineOptions, cache_budget, network_maker, prefix_store
 from fef.engine.costs import CostTable
 from fef.engine.job import Job
 from fef.engine.packed_rounds import PackedRounds, runs_packed
@@ -63,8 +63,11 @@ class Engine:
         if network.packed is not None and network.packed.config.mixture is None:
             self.packed = PackedRounds(network.packed, self.options, self.notes.add)
         budget = cache_budget(self.options, self.device)
+        prefixes = prefix_store(denoiser, budget)
+        if prefixes is not None:
+            budget -= prefixes.room * prefixes.block_bytes
         new_network = network_maker(denoiser, self.device, self.options, budget, self.notes.add)
-        self.sessions = SessionRounds(new_network, self.device, self.options, budget)
+        self.sessions = SessionRounds(new_network, self.device, self.options, budget, prefixes)
         self.fingerprint = Fingerprint.of(denoiser)
         self.unfinished: set[Job] = set()
         self.lock = RLock()  # a round, and whatever changes the requests, is one thread's at a time
@@ -93,7 +96,7 @@ class Engine:
         if self.lost is not None:
             raise self.lost
         if not self.unfinished:
-            self.fingerprint.check(self.denoiser)
+            self.check_network()
         temperature, top_p, top_k = one_row(temperature, top_p, top_k)
         plan = self.plan(method, method_options)
         certificate = self.certificate(plan, temperature, top_p, top_k)
@@ -120,6 +123,14 @@ class Engine:
             self.rounds_of(plan).submit(job)
             self.unfinished.add(job)
         return job
+
+    def check_network(self) -> None:
+        """Raise EngineError for a network that is not as it was; what was kept of it is then out of date, too."""
+        try:
+            self.fingerprint.check(self.denoiser)
+        except EngineError:
+            self.sessions.drop_prefixes()
+            raise
 
     def rounds_of(self, plan: Plan) -> PackedRounds | SessionRounds:
         """Who runs the requests of a plan."""
@@ -164,6 +175,15 @@ class Engine:
     @property
     def busy(self) -> bool:
         return self.sessions.busy or (self.packed is not None and self.packed.busy)
+
+    @property
+    def stats(self) -> dict[str, int]:
+        """What the engine has done beside the requests' own counters. prefix_tokens_reused: tokens at the start of prompts
+        whose keys another request had computed; prefix_bytes: of the keys that are kept for that."""
+        prefixes = self.sessions.prefixes
+        if prefixes is None:
+            return {"prefix_tokens_reused": 0, "prefix_bytes": 0}
+        return {"prefix_tokens_reused": prefixes.tokens_reused, "prefix_bytes": prefixes.bytes}
 
     # --- work ---
 

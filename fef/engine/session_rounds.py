@@ -24,10 +24,12 @@ from fef.decoding.plan import Plan
 from fef.decoding.requests import Requests
 from fef.decoding.requirements import check_steps
 from fef.decoding.session import Session
+from fef.engine.arena import bytes_per_place
 from fef.engine.build import EngineOptions
 from fef.engine.job import Job
-from fef.engine.requests import EngineResult, rows_of
+from fef.engine.requests import EngineResult, Request, rows_of
 from fef.errors import EngineError, FefError
+from fef.models.prefixes import PrefixStore, blocks_before
 
 __all__ = ["SessionRounds", "cache_bytes_of"]
 
@@ -44,10 +46,16 @@ class Group:
 
 
 class SessionRounds:
-    """new_network: what a session decodes with, anything that `fef.decode` takes in it. budget: bytes for caches."""
+    """new_network: what a session decodes with, anything that `fef.decode` takes in it. budget: bytes for caches. prefixes:
+    blocks of a block-causal network that requests may share."""
 
     def __init__(
-        self, new_network: Callable[[], Network], device: torch.device, options: EngineOptions, budget: float
+        self,
+        new_network: Callable[[], Network],
+        device: torch.device,
+        options: EngineOptions,
+        budget: float,
+        prefixes: PrefixStore | None = None,
     ) -> None:
         network = new_network()
         self.new_network, self.denoiser, self.device, self.budget = new_network, network.denoiser, device, budget
@@ -56,6 +64,7 @@ class SessionRounds:
         self.waiting: deque[Job] = deque()
         self.groups: dict[Hashable, Group] = {}
         self.taken = 0  # numbers given to rows
+        self.prefixes = prefixes
 
     @property
     def running(self) -> list[Job]:
@@ -96,6 +105,11 @@ class SessionRounds:
         """Drop every request without a word."""
         self.waiting.clear()
         self.groups.clear()
+        self.drop_prefixes()
+
+    def drop_prefixes(self) -> None:
+        if self.prefixes is not None:
+            self.prefixes.clear()
 
     def step(self) -> None:
         """Admit what fits, and run a round of every session."""
@@ -114,15 +128,32 @@ class SessionRounds:
         room = self.seats - len(self.running)
         memory = self.budget - sum(self.bytes_of(group) for group in self.groups.values())
         joining: dict[Hashable, list[Job]] = {}
+        begun: set[Hashable] = set()
+        held_back: list[Job] = []
         while self.waiting and room > 0:
             job = self.waiting[0]
             needed = cache_bytes_of(self.denoiser, job.request.plan, self.padded(len(job.request.ids)))
             if needed > memory and (joining or self.groups):
                 break
-            joining.setdefault(self.key_of(job), []).append(self.waiting.popleft())
+            self.waiting.popleft()
+            block = self.first_new_block(job.request)
+            if block in begun:  # another computes it in this round, and leaves it to this one
+                held_back.append(job)
+                continue
+            if block is not None:
+                begun.add(block)
+            joining.setdefault(self.key_of(job), []).append(job)
             room, memory = room - 1, memory - needed
+        self.waiting.extendleft(reversed(held_back))
         for key, jobs in joining.items():
             self.join(key, jobs)
+
+    def first_new_block(self, request: Request) -> Hashable | None:
+        """The first block of its prompt that a request has to compute and can leave to others."""
+        if self.prefixes is None or not request.plan.exact_cache(block_causal=True):
+            return None
+        blocks = blocks_before(int(request.open[0]), request.ids.tolist(), self.prefixes.block_length)
+        return self.prefixes.missing(blocks) if len(blocks) <= self.prefixes.room else None
 
     def join(self, key: Hashable, jobs: Sequence[Job]) -> None:
         numbers = list(range(self.taken, self.taken + len(jobs)))
@@ -133,7 +164,7 @@ class SessionRounds:
         plan = jobs[0].request.plan
         network = self.new_network() if before is None else before.session.network
         requests = self.rows(jobs, numbers, network, plan)
-        group = before or Group(Session(network, plan, requests))
+        group = before or Group(Session(network, plan, requests, prefixes=self.prefixes))
         if before is not None:
             self.keep(key, group)
         self.groups[key] = group
@@ -186,6 +217,7 @@ class SessionRounds:
         jobs = list(group.jobs.values())
         if isinstance(error, torch.OutOfMemoryError):
             del group
+            self.drop_prefixes()
             gc.collect()
             torch.cuda.empty_cache()
         for job in reversed(jobs):
@@ -217,9 +249,7 @@ def cache_bytes_of(denoiser: Any, plan: Plan, length: int) -> float:
     """Bytes of the keys and values that a canvas of this length keeps between passes."""
     if plan.cache is None and plan.law != "packed":
         return 0.0
-    config = denoiser.config
-    size: int = denoiser.embed.weight.dtype.itemsize
-    return 2.0 * size * config.layers * config.kv_head_count * length * config.head_size  # type: ignore[no-any-return]
+    return bytes_per_place(denoiser.config, denoiser.embed.weight.dtype) * length
 
 
 def no_memory(job: Job, error: Exception) -> EngineError:

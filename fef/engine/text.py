@@ -51,6 +51,11 @@ class TextEngine:
         """What was done otherwise than asked, and why."""
         return self.engine.notes
 
+    @property
+    def stats(self) -> dict[str, int]:
+        """As `Engine.stats`."""
+        return self.engine.stats
+
     def submit(self, prompt: Prompt, *, max_new_tokens: int = 128, suffix: str = "", **options: Any) -> TextJob:
         """Queue a prompt. Arguments as in `Model.generate`, of one row. Raises as it does, and EngineError for a request that
         can never fit."""

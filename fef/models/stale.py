@@ -84,6 +84,10 @@ class KeptKeys(Protocol):
 
     def store(self, keep_BL: Tensor, row_B: Tensor) -> None: ...
 
+    def beginning(self, row: int, length: int) -> KeyValues: ...
+
+    def begin_with(self, row: int, past: KeyValues) -> None: ...
+
     def grow(self, count: int) -> None: ...
 
     def select(self, rows: Tensor) -> None: ...
@@ -145,6 +149,16 @@ class StaleCache:
         for layer, (key_BGNE, value_BGNE) in enumerate(self.new):
             self.past.keys_YBGPE[layer, cached_K, :, place_K] = key_BGNE[sequence_K, :, column_K]
             self.past.values_YBGPE[layer, cached_K, :, place_K] = value_BGNE[sequence_K, :, column_K]
+
+    def beginning(self, row: int, length: int) -> KeyValues:
+        """Keys and values of the first positions of a row, as a batch of one."""
+        return self.past.select(slice(row, row + 1)).cut(0, length)
+
+    def begin_with(self, row: int, past: KeyValues) -> None:
+        """Keep these keys and values, a batch of one row, for the first positions of a row."""
+        length = past.keys_YBGPE.shape[3]
+        self.past.keys_YBGPE[:, row, :, :length] = past.keys_YBGPE[:, 0]
+        self.past.values_YBGPE[:, row, :, :length] = past.values_YBGPE[:, 0]
 
     def grow(self, count: int) -> None:
         """Append rows that have kept nothing."""

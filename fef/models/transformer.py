@@ -28,8 +28,16 @@ class KeyValues:
     keys_YBGPE: Tensor
     values_YBGPE: Tensor
 
-    def select(self, rows: Tensor) -> KeyValues:
+    def select(self, rows: Tensor | slice) -> KeyValues:
+        """These rows; a view if they are a slice."""
         return KeyValues(self.keys_YBGPE[:, rows], self.values_YBGPE[:, rows])
+
+    def cut(self, start: int, stop: int) -> KeyValues:
+        """Of the positions from `start` up to `stop`; a view."""
+        return KeyValues(self.keys_YBGPE[..., start:stop, :], self.values_YBGPE[..., start:stop, :])
+
+    def copy(self) -> KeyValues:
+        return KeyValues(self.keys_YBGPE.clone(), self.values_YBGPE.clone())
 
     def spread(self, rows: Tensor, count: int) -> KeyValues:
         """A batch of `count` rows with these at `rows` and zeros at the others."""

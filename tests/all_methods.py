@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["GREEDY", "METHODS"]
+__all__ = ["EXACT_CACHE", "GREEDY", "METHODS"]
 
 GREEDY = ("ssd", "freedave")  # defined at temperature 0 only
 
@@ -43,3 +43,10 @@ METHODS: list[tuple[str, dict[str, Any]]] = [
     ("saber", {"rate": 1.0, "tokens_per_step": 3, "block_length": 4}),
     ("saber", {"rate": 1.0, "tokens_per_step": 3, "rule": "abstract"}),
 ]
+
+EXACT_CACHE: list[tuple[str, dict[str, Any]]] = [
+    ("sequential", {"cache": "prefix"}),
+    ("fef", {"cache": "prefix", "window": 3}),
+    ("threshold", {"cache": "prefix"}),
+]
+"""With keys of finished blocks, which only a block-causal network has; `threshold` runs with old ones elsewhere."""

@@ -8,40 +8,25 @@ from typing import Any
 
 import pytest
 import torch
-from all_methods import GREEDY, METHODS
+from all_methods import EXACT_CACHE, GREEDY, METHODS
 from asking import Ask, asks
-from tiny_network import EOS, MASK, tiny_network
+from tiny_network import EOS, MASK, complete_network
 
 import fef
 from fef.engine.engine import Engine, Job
 from fef.errors import DenoiserError, OptionError
 from fef.models.config import MixtureConfig
-from fef.models.demask import DependencyHead
-from fef.models.transformer import Transformer
 
 MIXTURE = MixtureConfig(experts=4, per_token=2, expert_dim=8, shared_dim=8)
 
 
-def network(**config: Any) -> Transformer:
-    found = tiny_network(scale=0.3, **config)
-    torch.manual_seed(0)
-    found.dependency_head = DependencyHead(found.config.dim, rank=4)  # type: ignore[assignment]
-    found.information_profile = (1.5, 1.0, 0.8, 0.3, 0.2)  # type: ignore[assignment]
-    return found
-
-
 NETWORKS = {
-    "packed": network(),
-    "bidirectional": network(packed=False),
-    "shifted": network(packed=False, shift=True),
-    "block-causal": network(packed=False, attention="block-causal", block_length=4),
-    "block-causal mixture": network(packed=False, attention="block-causal", block_length=4, mixture=MIXTURE),
+    "packed": complete_network(),
+    "bidirectional": complete_network(packed=False),
+    "shifted": complete_network(packed=False, shift=True),
+    "block-causal": complete_network(packed=False, attention="block-causal", block_length=4),
+    "block-causal mixture": complete_network(packed=False, attention="block-causal", block_length=4, mixture=MIXTURE),
 }
-EXACT_CACHE = [
-    ("sequential", {"cache": "prefix"}),
-    ("fef", {"cache": "prefix", "window": 3}),
-    ("threshold", {"cache": "prefix"}),
-]
 COUNTERS = ("calls", "rows", "rounds", "drafted", "accepted", "committed")
 
 

@@ -2,147 +2,39 @@
 
     FEF_SOAK=10000 python -m pytest -s -m slow tests/engine/test_soak.py
 
-runs that many requests on the demo checkpoint, on a GPU in bfloat16 where there is one (two to three minutes), and prints its
-figures. On a CPU 300 take a minute or two.
+sends that many requests through an engine on the demo checkpoint, on a GPU in bfloat16 where there is one (two to three
+minutes), and as many of all methods through engines on tiny networks of every family, and prints its figures. By default
+they are 300 on a CPU: a minute or two each.
 """
 
 from __future__ import annotations
 
-import ctypes
-import gc
-import hashlib
 import os
 import random
-import time
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from asking import METHODS
-from tiny_network import EOS, tiny_network
+from all_methods import EXACT_CACHE, GREEDY, METHODS
+from asking import Ask
+from soaking import STATM, Report, Soak
+from tiny_network import EOS, complete_network, tiny_network
 
+import fef
 from fef.engine.engine import Engine, Job
 from fef.engine.runner import TorchPasses
-from fef.errors import EngineError
+from fef.errors import OptionError
 from fef.models.checkpoint import demo_path, load_checkpoint
+from fef.models.config import MixtureConfig
 
-LIBC = ctypes.CDLL(None)
-STATM = Path("/proc/self/statm")
 FLAT = 1.01
-WAVES = 10
 needs_proc = pytest.mark.skipif(not STATM.exists(), reason="reads /proc")
 
 
-@dataclass
-class Report:
-    """digests: of tokens and log p, by request; None where it was cancelled. memory: bytes by name, after the first tenth and
-    at the end."""
-
-    digests: dict[int, bytes | None] = field(default_factory=dict)
-    refused: int = 0
-    tokens: int = 0
-    seconds: float = 0.0
-    memory: dict[str, tuple[int, int]] = field(default_factory=dict)
-
-    @property
-    def cancelled(self) -> int:
-        return sum(digest is None for digest in self.digests.values())
-
-    @property
-    def growth(self) -> float:
-        return max(after / before for before, after in self.memory.values())
-
-
-class Soak:
-    """Requests by number: each always the same."""
-
-    def __init__(self, network, longest: int, *, exact: bool, **options: Any) -> None:
-        """longest: tokens of a canvas. exact: log p count, too, bit for bit. options: of the engine."""
-        self.network, self.longest, self.exact, self.options = network, longest, exact, options
-
-    def engine(self, **others: Any) -> Engine:
-        return Engine(self.network, max_length=self.longest, **self.options | others)
-
-    def submit(self, engine: Engine, number: int) -> Job:
-        dice = random.Random(number)
-        mask, size = self.network.mask_id, self.network.vocab_size
-        # one in fifty is too long
-        length = dice.randint(2, self.longest) if dice.random() < 0.98 else self.longest + dice.randint(1, 9)
-        ids = [dice.randrange(size) for _ in range(length)]
-        start = dice.randrange(length)
-        stop = min(length, start + dice.randint(1, max(2, self.longest // 2)))
-        open_ = [p for p in range(start, stop) if p == start or dice.random() < 0.95]
-        for p in open_:
-            ids[p] = mask
-        return engine.submit(
-            ids,
-            open_,
-            temperature=dice.choice([0.0, 0.7, 1.0, dice.random() * 2]),
-            top_p=dice.choice([1.0, 1.0, 0.9, dice.random() + 1e-6]),
-            top_k=dice.choice([0, 0, 0, dice.randint(1, 50)]),
-            seed=dice.randrange(2**63),
-            **dice.choice([METHODS[0]] * 6 + METHODS),
-        )
-
-    def digest(self, job: Job) -> bytes:
-        filled = job.result()
-        found = hashlib.sha256(np.array(filled.tokens).tobytes())
-        if self.exact:
-            found.update(np.array(filled.logprobs).tobytes())
-        return found.digest()[:8]
-
-    def run(self, engine: Engine, numbers: Iterable[int], *, cancel: bool, waves: int = WAVES) -> Report:
-        """They come while others run, and a few are given up on the way; after each wave the engine runs empty."""
-        numbers, dice, report = list(numbers), random.Random(0), Report()
-        size = -(-len(numbers) // waves)
-        before: dict[str, int] = {}
-        began = time.perf_counter()
-        for start in range(0, len(numbers), size):
-            jobs: dict[int, Job] = {}
-            for number in numbers[start : start + size]:
-                try:
-                    jobs[number] = self.submit(engine, number)
-                except EngineError:
-                    report.refused += 1
-                if dice.random() < 0.05:
-                    engine.step()
-                if cancel and jobs and dice.random() < 0.05:
-                    dice.choice(list(jobs.values())[-100:]).cancel()
-            engine.run()
-            for number, job in jobs.items():
-                report.digests[number] = None if job.status == "cancelled" else self.digest(job)
-                report.tokens += 0 if job.filled is None else job.filled.counters["committed"]
-            del jobs, job
-            before = before or memory_of(engine)
-        report.seconds = time.perf_counter() - began
-        after = memory_of(engine)
-        report.memory = {name: (before[name], after[name]) for name in before}
-        return report
-
-    def alone(self, numbers: Iterable[int], **others: Any) -> dict[int, bytes]:
-        engine = self.engine(**others)
-        return {number: self.digest(self.submit(engine, number)) for number in numbers}
-
-
-def memory_of(engine: Engine) -> dict[str, int]:
-    gc.collect()
-    if hasattr(LIBC, "malloc_trim"):
-        LIBC.malloc_trim(0)  # what is free counts as resident until it is given back
-    found = {"resident": int(STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")}
-    if engine.device.type == "cuda":
-        torch.cuda.synchronize()
-        found["cuda"] = torch.cuda.memory_allocated()
-    return found
-
-
 def nothing_is_left(engine: Engine) -> bool:
-    return (
-        not engine.busy and sorted(engine.packed.free) == list(range(engine.packed.built.slots)) and engine.lost is None
-    )
+    packed = engine.packed
+    no_slot_is_taken = packed is None or sorted(packed.free) == list(range(packed.built.slots))
+    return no_slot_is_taken and not engine.busy and not engine.unfinished and engine.lost is None
 
 
 @pytest.fixture(scope="module")
@@ -193,6 +85,125 @@ def test_a_result_that_depends_on_its_neighbours_is_noticed(tiny, monkeypatch):
     assert tiny.alone(report.digests) != report.digests
 
 
+# --- every method on every family ---
+
+MIXTURE = MixtureConfig(
+    experts=4,
+    per_token=2,
+    expert_dim=8,
+    shared_dim=8,
+    dense_layers=(0,),
+    scores="sigmoid",
+    selection_bias=True,
+    groups=2,
+    normalize=True,
+    scale=2.5,
+)
+BLOCKS: dict[str, Any] = {
+    "packed": False,
+    "attention": "block-causal",
+    "block_length": 4,
+    "qk_norm": True,
+    "kv_heads": 1,
+}
+PROMPT = [3, 1, 4, 1, 5, 0, 6, 5, 3]
+FAMILIES: dict[str, dict[str, Any]] = {
+    "LLaDA": {"packed": False, "tied_embeddings": False},
+    "Dream": {"packed": False, "shift": True, "qkv_bias": True, "kv_heads": 1},
+    "SDAR": BLOCKS,
+    "LLaDA2": BLOCKS | {"mixture": MIXTURE, "rotary_dim": 4},
+    "demo": {},
+}
+
+
+class FamilySoak(Soak):
+    """Requests of all methods that the network runs, some behind the same prompt."""
+
+    def __init__(self, family: str) -> None:
+        network = complete_network(**FAMILIES[family])
+        self.methods = [each for each in METHODS + EXACT_CACHE if runs(network, *each)]
+        super().__init__(network, 40, exact=False, method=self.draw, eos_id=EOS, max_batch=16, windows=(2, 6))
+
+    def draw(self, dice: random.Random) -> dict[str, Any]:
+        method, options = dice.choice(self.methods)
+        return {"method": method, **options, **({"temperature": 0.0} if method in GREEDY else {})}
+
+    def ask(self, number: int) -> Ask:
+        """Behind given tokens: slots that see nothing but masks, or nothing but one token over and over, would tie."""
+        made, given = super().ask(number), random.Random(number).choice([1, 1, 4, 9])
+        ids = PROMPT[:given] + made.ids[given:]
+        open_ = [p for p in made.open if p >= given] or [len(ids) - 1 if len(ids) > given else given]
+        ids += PROMPT[: given + 1 - len(ids)]
+        for p in open_:
+            ids[p] = self.network.mask_id
+        return Ask(ids, open_, made.settings)
+
+    def differs(self, number: int, job: Job) -> bool:
+        """From `fef.decode` on that request alone."""
+        asked, filled = self.ask(number), job.result()
+        ids = torch.tensor([asked.ids])
+        open_ = torch.zeros_like(ids, dtype=torch.bool)
+        open_[0, asked.open] = True
+        out = fef.decode(self.network, ids, open=open_, eos_id=EOS, **asked.settings)
+        told, expected = torch.tensor(filled.logprobs, dtype=torch.float64), out.logprobs[0, asked.open]
+        return filled.tokens != out.ids[0, asked.open].tolist() or not torch.allclose(told, expected, rtol=0, atol=1e-9)
+
+
+def runs(network, method: str, options: dict[str, Any]) -> bool:
+    try:
+        fef.certify(network, method=method, temperature=0.0 if method in GREEDY else 1.0, **options)
+    except OptionError:
+        return False
+    return True
+
+
+def soaked(family: str, count: int) -> Report:
+    """Requests of all methods, each compared with itself alone."""
+    soak, different = FamilySoak(family), []
+    engine = soak.engine()
+
+    def look(number: int, job: Job) -> None:
+        if soak.differs(number, job):
+            different.append((number, soak.ask(number)))
+
+    report = soak.run(engine, range(count), cancel=True, look=look)
+    print(
+        f"\n{family}: {count} requests of {len(soak.methods)} settings, {in_words(report)}; {len(different)} of "
+        f"{report.done} differ from fef.decode of the request alone (in the same seconds); {engine.stats}"
+    )
+    assert nothing_is_left(engine)
+    assert len(report.digests) + report.refused == count
+    assert different == []
+    assert {method for method, _ in soak.methods} == set(fef.methods())
+    return report
+
+
+def in_words(report: Report) -> str:
+    mega = {name: f"{a / 1e6:.1f} MB -> {b / 1e6:.1f} MB" for name, (a, b) in report.memory.items()}
+    return (
+        f"{report.done} done, {report.cancelled} cancelled, {report.refused} refused; {report.tokens} tokens in "
+        f"{report.seconds:.1f} s = {report.tokens / report.seconds:.0f} tokens/s; memory after the first tenth -> at the "
+        f"end: {mega}"
+    )
+
+
+@needs_proc
+@pytest.mark.parametrize("family", FAMILIES)
+def test_requests_of_every_method_are_each_as_alone(family):
+    soaked(family, 12)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+@needs_proc
+@pytest.mark.parametrize("family", FAMILIES)
+def test_very_many_requests_of_every_method(family):
+    """A fifth of `FEF_SOAK` on each family."""
+    report = soaked(family, int(os.environ.get("FEF_SOAK", "300")) // len(FAMILIES))
+    if report.done >= 1000:  # plans and their certificates are remembered, and fewer requests do not reach all
+        assert report.growth < FLAT, report.memory
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @needs_proc
@@ -211,12 +222,9 @@ def test_very_many_requests_on_the_demo_checkpoint():
     alone = demo.alone(some, max_batch=1)
     moved = sum(other.digests[number] != report.digests[number] for number in kept)
     lonely = sum(alone[number] != report.digests[number] for number in some)
-    mega = {name: f"{a / 1e6:.1f} MB -> {b / 1e6:.1f} MB" for name, (a, b) in report.memory.items()}
     print(
-        f"\n{count} requests ({network.device}, {dtype}): {len(kept)} done, {report.cancelled} cancelled, "
-        f"{report.refused} too long; {report.tokens} tokens in {report.seconds:.1f} s = "
-        f"{report.tokens / report.seconds:.0f} tokens/s; memory after the first tenth -> at the end: {mega}; "
-        f"mismatches beside other neighbours: {moved} of {len(kept)} in {other.seconds:.1f} s; alone: {lonely} of {len(some)}"
+        f"\n{count} requests ({network.device}, {dtype}): {in_words(report)}; mismatches beside other neighbours: {moved} of "
+        f"{len(kept)} in {other.seconds:.1f} s; alone: {lonely} of {len(some)}"
     )
     assert nothing_is_left(engine)
     assert len(report.digests) + report.refused == count

@@ -32,7 +32,7 @@ class Acceptance:
     def predicted(self, calls_per_round: float, sequential_cost: float) -> float | None:
         """Speed-up in forward passes by the closed form (`fef.laws.speedup`), None for a method that drafts nothing.
 
-        calls_per_round: measured, drafts and verification together. sequential_cost: passes a token of the one-token
+        calls_per_round: measured, drafts and verification together. sequential_cost: passes per token of the one-token
         decoder. Every window is taken to be full, as the closed form does; a slot never reached counts as rejected.
         """
         if not any(self.tried):

@@ -19,10 +19,10 @@ HOW_TO_READ = f"""\
 - *right*: problems answered correctly, with Wilson's 95 % interval, which has a width also where all are right.
 - *to sequential*: points of accuracy above or below `sequential` on the same problems, with the paired bootstrap 95 %
   interval. An interval that holds 0 is no evidence of a difference.
-- *passes*: forward passes of any kind a problem (context, draft, verify); *rows*: sequences in them; *token-forwards*: tokens
-  in those sequences. A pass of many rows costs a GPU little and a CPU much. In brackets: the multiple of `sequential`.
+- *passes*: forward passes of any kind per problem (context, draft, verify); *rows*: sequences in them; *token-forwards*:
+  tokens in those sequences. A pass of many rows costs a GPU little and a CPU much. In brackets: the multiple of `sequential`.
 - *tokens/pass*: tokens of the answers up to and including the end token, over passes.
-- *seconds*: decoding alone, a problem.
+- *seconds*: decoding alone, per problem.
 - *speed-up in passes*: over one token per pass; behind it, for methods that draft, what the closed form predicts from
   the measured acceptance of each slot of a full window. {BELOW} marks where the measured one falls below: windows are cut
   where a text ends.

@@ -19,7 +19,7 @@ def difference_interval(first: Sequence[bool], second: Sequence[bool], seed: int
     cancels.
     """
     count = len(first)
-    assert count == len(second) > 0, "a pair a problem"
+    assert count == len(second) > 0, "a pair per problem"
     gained = sum(a and not b for a, b in zip(first, second, strict=True))
     lost = sum(b and not a for a, b in zip(first, second, strict=True))
     # a pair adds 1, -1 or 0; resampling pairs with replacement makes the numbers of the three multinomial

@@ -109,7 +109,7 @@ def row_of(result: Result, base: Result | None, seed: int) -> Row:
         rights = [a.right for a in answers], [a.right for a in base.answers]
         differences = (sum(rights[0]) - sum(rights[1])) / count, *difference_interval(*rights, seed)
         difference = tuple(100 * d for d in differences)
-    # passes a token of one-token decoding: measured, or one
+    # passes per token of one-token decoding: measured, or one
     one_token = 1.0 if base is None else total(base, "calls") / max(1, sum(a.tokens for a in base.answers))
     per_round = calls / max(1, total(result, "rounds"))
 

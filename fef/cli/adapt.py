@@ -84,7 +84,7 @@ def adapt(
     ] = "q,k,v,out,gate,up,down",
     steps: TrainStepsOption = 2000,
     batch_tokens: Annotated[
-        int, typer.Option("--batch-tokens", help="Tokens a step, of all streams of its canvases; a multiple of 128.")
+        int, typer.Option("--batch-tokens", help="Tokens per step, of all streams of its canvases; a multiple of 128.")
     ] = 65_536,
     canvas_length: CanvasLengthOption = 192,
     max_prompt: MaxPromptOption = 256,

@@ -51,7 +51,7 @@ def bench_engine(
     batches: Annotated[str, typer.Option("--batches", help="Requests at once, with commas between.")] = "1,8,32,64",
     windows: Annotated[
         str | None,
-        typer.Option("--windows", help="Drafts a round to choose among, with commas; by default the engine's own."),
+        typer.Option("--windows", help="Drafts per round to choose among, with commas; by default the engine's own."),
     ] = None,
     anchors: Annotated[
         int | None,

@@ -46,9 +46,9 @@ def train_demask(
     states: Annotated[int, typer.Option("--states", help="Partly masked texts to measure.")] = 1920,
     sources: Annotated[int, typer.Option("--sources", help="Probed slots per state.")] = 6,
     draws: Annotated[int, typer.Option("--draws", help="Sampled values a source.")] = 2,
-    slots: Annotated[int, typer.Option("--slots", help="Slots a state whose change is recorded.")] = 64,
+    slots: Annotated[int, typer.Option("--slots", help="Slots per state whose change is recorded.")] = 64,
     steps: Annotated[int, typer.Option("--steps", help="Optimizer steps of the fit.")] = 600,
-    batch_size: Annotated[int, typer.Option("--batch-size", help="States a step of the fit.")] = 32,
+    batch_size: Annotated[int, typer.Option("--batch-size", help="States per step of the fit.")] = 32,
     lr: Annotated[float, typer.Option("--lr", min=0, help="Learning rate.")] = 3e-3,
     under_weight: Annotated[
         float, typer.Option("--under-weight", help="Weight of predictions that are too small; 1 is none extra.")
@@ -121,7 +121,7 @@ def demask_report(
     tasks: TasksOption = None,
     data: DataOption = None,
     states: Annotated[int, typer.Option("--states", min=1, help="Held-out states.")] = 100,
-    slots: Annotated[int, typer.Option("--slots", min=3, help="Slots a state, each a source and a target.")] = 12,
+    slots: Annotated[int, typer.Option("--slots", min=3, help="Slots per state, each a source and a target.")] = 12,
     values: Annotated[int, typer.Option("--values", min=1, help="The most probable values tried of a slot.")] = 8,
     tau: Annotated[float, typer.Option("--tau", min=0, help="Budget of the sets that count as allowed.")] = 0.1,
     canvas_length: CanvasOption = 128,

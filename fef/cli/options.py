@@ -72,7 +72,7 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="An option of the method, such as accept=rejection. Repeatable."),
 ]
-WindowOption = Annotated[int | None, typer.Option("--window", help="Drafts a round; as --set window=...")]
+WindowOption = Annotated[int | None, typer.Option("--window", help="Drafts per round; as --set window=...")]
 StepsOption = Annotated[int | None, typer.Option("--steps", help="Denoising steps; as --set steps=...")]
 VerifyOption = Annotated[str | None, typer.Option("--verify", help="auto, rows or packed; as --set verify=...")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]

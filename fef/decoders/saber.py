@@ -69,8 +69,7 @@ class AboveMeanRevealed(Adapted):
         rise_BL = c.memory.of(RISE, (c.length,), torch.nan, lasting=True)
         first_B1 = revealed_BL.isnan().all(1, keepdim=True)
         over_BS = (confidence_BS > revealed_BL.nanmean(1, keepdim=True)) & c.real_BS  # nan at first: none is over
-        enough_B1 = (over_BS.sum(1) >= c.count_B)[:, None]
-        take_BS = torch.where(enough_B1, over_BS, c.best(confidence_BS, c.count_B))
+        take_BS = c.or_most_confident(over_BS)
         last_BS = last_BL.gather(1, at_BS)
         last_BS = torch.where(last_BS.isnan(), torch.where(first_B1, 0.0, -torch.inf), last_BS)
         row_N, column_N = c.real_BS.nonzero(as_tuple=True)
@@ -110,7 +109,7 @@ class DropLeastRisen:
         row_N, column_N = s.real_BC.nonzero(as_tuple=True)
         last_BL[row_N, at_BC[row_N, column_N]] = now_BC[row_N, column_N]
         asked_B = (s.new_B / self.rate).ceil().long().clamp(min=self.least)
-        count_B = torch.minimum(asked_B, (s.new_B - 1).clamp(min=0)).masked_fill(s.open_B == 0, 0)
+        count_B = torch.minimum(asked_B, s.spare_B).masked_fill(s.open_B == 0, 0)
         return s.worst(-rise_BC, count_B) & rise_BC.isfinite()
 
     def claim(self) -> LawClaim:
@@ -131,8 +130,7 @@ class RunningThreshold(Adapted):
     def select(self, c: Candidates) -> Tensor:
         total_B, count_B = c.memory.of("total", (), 0.0), c.memory.of("count", (), 0.0)
         over_BS = (c.confidence_BS >= (total_B / count_B)[:, None]) & c.real_BS  # nan at first: none is over
-        enough_B1 = (over_BS.sum(1) >= c.count_B)[:, None]
-        take_BS = torch.where(enough_B1, over_BS, c.best(c.confidence_BS, c.count_B))
+        take_BS = c.or_most_confident(over_BS)
         total_B += torch.where(take_BS, c.confidence_BS, 0.0).sum(1)
         count_B += take_BS.sum(1)
         return take_BS
@@ -156,7 +154,7 @@ class DropLargestFalls:
     keeps_laws = False
 
     def select(self, s: Suspects) -> Tensor:
-        count_B = torch.minimum((s.new_B / self.rate).long().clamp(min=1), (s.new_B - 1).clamp(min=0))
+        count_B = torch.minimum((s.new_B / self.rate).long().clamp(min=1), s.spare_B)
         fall_BC = s.committed_BC - s.confidence_BC
         return s.worst(fall_BC, count_B) & (fall_BC > 0)
 

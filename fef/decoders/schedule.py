@@ -33,7 +33,7 @@ class ScheduleOptions(Guided, Ending):
 SCHEDULE = Method(
     "schedule",
     ScheduleOptions,
-    "random order, with the counts a step that the information profile asks for",
+    "random order, with the counts per step that the information profile asks for",
     "Lavenant and Zanella, arXiv 2510.25544 (DDOSP)",
     "bound",
     "an information profile",

@@ -68,8 +68,7 @@ class Threshold(Adapted):
 
     def select(self, c: Candidates) -> Tensor:
         over_BS = c.confidence_BS > self.threshold if self.strict else c.confidence_BS >= self.threshold
-        enough_B1 = (over_BS.sum(1) >= c.count_B)[:, None]
-        return torch.where(enough_B1, over_BS, c.best(c.confidence_BS, c.count_B))
+        return c.or_most_confident(over_BS)
 
     def claim(self, greedy: bool) -> LawClaim:
         # both laws give the joint mode at least 1 - sum of (1 - confidence)

@@ -8,11 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-import torch
 from torch import Tensor
 
 from fef.decoding.memory import Memory
 from fef.laws.claim import LawClaim
+from fef.laws.ranking import highest
 
 __all__ = ["Revoke", "Suspects"]
 
@@ -39,10 +39,14 @@ class Suspects:
     def confidence_BC(self) -> Tensor:
         return self.logp_BCV.gather(-1, self.tokens_BC[..., None])[..., 0].exp()
 
+    @property
+    def spare_B(self) -> Tensor:
+        """How many may go so that the round still commits one."""
+        return (self.new_B - 1).clamp(min=0)
+
     def worst(self, fault_BC: Tensor, count_B: Tensor) -> Tensor:
         """The `count` suspects of largest fault; bool [B, C]."""
-        order_BC = fault_BC.masked_fill(~self.real_BC, -torch.inf).argsort(dim=1, descending=True, stable=True)
-        return (order_BC.argsort(dim=1) < count_B[:, None]) & self.real_BC
+        return highest(fault_BC, count_B, self.real_BC)
 
 
 class Revoke(Protocol):

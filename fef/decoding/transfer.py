@@ -131,7 +131,7 @@ class DreamShare:
     """Dream (2508.15487, `diffusion_generate`): int(open * (1 - s / t)) over times from 1 to `eps`, all at the last step.
     Each block has an equal part of `steps`, the first ones the remainder; a step may commit nothing.
 
-    steps: None takes one step a slot. Not uniform: with steps = slots the first round commits nothing and the last two.
+    steps: None takes one step per slot. Not uniform: with steps = slots the first round commits nothing and the last two.
     """
 
     steps: int | None = None

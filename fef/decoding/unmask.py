@@ -20,6 +20,7 @@ from fef.decoding.memory import Memory
 from fef.decoding.transfer import PerRound, TransferSchedule
 from fef.laws.claim import LawClaim
 from fef.laws.draws import Noise, Purpose, Site
+from fef.laws.ranking import highest
 
 __all__ = [
     "PRODUCT",
@@ -75,8 +76,12 @@ class Candidates:
 
     def best(self, score_BS: Tensor, count_B: Tensor) -> Tensor:
         """The `count` slots of highest score, the first of equals; bool [B, S]."""
-        order_BS = score_BS.masked_fill(~self.real_BS, -torch.inf).argsort(dim=1, descending=True, stable=True)
-        return (order_BS.argsort(dim=1) < count_B[:, None]) & self.real_BS
+        return highest(score_BS, count_B, self.real_BS)
+
+    def or_most_confident(self, sure_BS: Tensor) -> Tensor:
+        """These slots, or the scheduled number of most confident ones where they are fewer."""
+        enough_B1 = (sure_BS.sum(1) >= self.count_B)[:, None]
+        return torch.where(enough_B1, sure_BS, self.best(self.confidence_BS, self.count_B))
 
 
 class UnmaskRule(Protocol):

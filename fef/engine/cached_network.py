@@ -169,7 +169,7 @@ def in_their_places(
     lengths_B: Tensor | None,
     start_B: Tensor,
 ) -> PassTokens:
-    """One state a row: its tokens write over the older keys of their positions and see those of all others."""
+    """One state per row: its tokens write over the older keys of their positions and see those of all others."""
     index_L = torch.arange(fresh_BL.shape[1], device=fresh_BL.device)
     block_BL = block_of(config, index_L.expand_as(fresh_BL))
     no_group_BN = torch.full_like(ids_BN, NO_GROUP)
@@ -203,8 +203,8 @@ def side_by_side(
     start_B: Tensor,
     scratch_B: Tensor,
 ) -> PassTokens:
-    """Several states a row, each a group of tokens: it sees the cached keys before its fresh positions, and of the fresh ones
-    in its own and earlier blocks those that stand for it. Rows of ids that share a token follow one another."""
+    """Several states per row, each a group of tokens: it sees the cached keys before its fresh positions, and of the fresh
+    ones in its own and earlier blocks those that stand for it. Rows of ids that share a token follow one another."""
     assert config.attention != "bidirectional", "what comes behind the fresh positions is not seen"
     column_N = torch.arange(ids_BN.shape[1], device=ids_BN.device)
     return PassTokens(

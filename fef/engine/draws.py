@@ -13,7 +13,7 @@ from torch import Tensor
 from fef.engine.advance import Drawn, EndRules
 from fef.engine.slots import SlotState
 from fef.laws.draws import Purpose, keyed_argmax
-from fef.laws.pipeline import forbid_end, sampled_law
+from fef.laws.pipeline import EntrySettings, forbid_end, sampled_law
 from fef.models.packed_pass import PassTokens
 
 __all__ = ["Vocabulary", "draw"]
@@ -52,9 +52,8 @@ def draw(
     if len(sampled_n):
         row_n = row_N[sampled_n]
         position_n = tokens.position_BN[:, -queries:][row_n, query_N[sampled_n]]
-        logp_nV = sampled_law(
-            logits_NV[sampled_n], state.temperature_S[row_n], state.top_p_S[row_n], state.top_k_S[row_n]
-        )
+        settings = EntrySettings(state.temperature_S[row_n], state.top_p_S[row_n], state.top_k_S[row_n])
+        logp_nV = sampled_law(logits_NV[sampled_n], settings)
         token_N[sampled_n] = keyed_argmax(
             logp_nV, state.seed_S[row_n], position_n, state.step_S[row_n], torch.zeros_like(row_n), Purpose.TOKEN
         )

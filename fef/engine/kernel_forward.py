@@ -1,4 +1,4 @@
-"""One pass through a network made of the fused kernels, in about eight launches a layer: over any cache, with any of the
+"""One pass through a network made of the fused kernels, in about eight launches per layer: over any cache, with any of the
 patterns that `packed_attention` knows.
 
 Shapes: B rows, N tokens of a row, Q queries, T = B x N, M = B x Q, D width, X joined q, k and v, F gated outputs, K inputs, V

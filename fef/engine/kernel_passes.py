@@ -20,7 +20,7 @@ from fef.engine.kernels.draw import draw
 from fef.engine.kernels.load import load
 from fef.engine.runner import PassKind
 from fef.engine.slots import SlotState
-from fef.laws.pipeline import cutoffs, forbid_end
+from fef.laws.pipeline import EntrySettings, cutoffs, forbid_end
 from fef.models.joined import LayerWeights
 from fef.models.slot_cache import SlotCache
 from fef.models.transformer import Transformer
@@ -84,7 +84,8 @@ class KernelPasses:
             if self.vocabulary.eos_id is not None:
                 forbid_end(masked_MV, self.vocabulary.eos_id, inputs.forbidden_M)
             state = self.state
-            cut_M, cut_id_M = cutoffs(masked_MV, inputs.temperature_M, state.top_p_S[row_M], state.top_k_S[row_M])
+            settings = EntrySettings(inputs.temperature_M, state.top_p_S[row_M], state.top_k_S[row_M])
+            cut_M, cut_id_M = cutoffs(masked_MV, settings)
         eos_id = self.vocabulary.eos_id
         return draw(
             logits_MV,

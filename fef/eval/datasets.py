@@ -1,4 +1,4 @@
-"""Task files: one JSON object a line, checked, with the line number in every complaint."""
+"""Task files: one JSON object per line, checked, with the line number in every complaint."""
 
 from __future__ import annotations
 
@@ -61,12 +61,12 @@ def read_examples(
     except FileNotFoundError:
         raise InputError(f"There is no {path}. Put the file there, or give --data DIR or --file FILE.") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"Cannot read {path} ({error}). Give a UTF-8 file with one JSON object a line.") from error
+        raise InputError(f"Cannot read {path} ({error}). Give a UTF-8 file with one JSON object per line.") from error
     # not splitlines: U+2028 and the like may stand inside a JSON string
     lines = [(f"{path}:{n}", line) for n, line in enumerate(text.split("\n"), start=1) if line.strip()]
     examples = [parse_line(line, where, fields, names or {}) for where, line in lines]
     if not examples:
-        raise InputError(f"{path} has no example; it needs one JSON object a line.")
+        raise InputError(f"{path} has no example; it needs one JSON object per line.")
     for (where, _), example in zip(lines, examples, strict=True):
         try:
             check(example)

@@ -79,7 +79,7 @@ class Noise(Protocol):
         ...
 
     def bernoulli(self, prob_BS: Tensor, site: Site, purpose: Purpose) -> Tensor:
-        """One decision a slot, true with the given probability; bool [B, S]."""
+        """One decision per slot, true with the given probability; bool [B, S]."""
         ...
 
     def uniform(self, site: Site, purpose: Purpose) -> Tensor:

@@ -55,7 +55,7 @@ def enumerate_outcomes(
         scripts, pending = _next_batch(pending, max_rows)
         noise = EnumeratedNoise(scripts, prune)
         outcome = run(noise, scripts.state_N)
-        assert outcome.shape[0] == scripts.state_N.numel(), "one outcome a row"
+        assert outcome.shape[0] == scripts.state_N.numel(), "one outcome per row"
         leaves.append(Outcomes(scripts.state_N, noise.tape.probability_N, outcome))
         pending += noise.tape.forks()
         total_M.index_add_(0, scripts.state_N, noise.tape.probability_N + noise.tape.pruned_N)

@@ -22,6 +22,7 @@ from fef.readers import LARGEST, shown
 
 __all__ = [
     "Cut",
+    "EntrySettings",
     "Sampling",
     "check_sampling",
     "cut_off",
@@ -94,6 +95,25 @@ class Sampling:
         )
 
 
+@dataclass(frozen=True)
+class EntrySettings:
+    """What `Sampling` says, one per entry: temperatures and cuts."""
+
+    temperature_N: Tensor
+    top_p_N: Tensor
+    top_k_N: Tensor
+    first_cut: Cut = "top-k"
+    keeps_crossing: bool = True
+
+    def at(self, entries: Tensor | slice) -> EntrySettings:
+        return dataclasses.replace(
+            self,
+            temperature_N=self.temperature_N[entries],
+            top_p_N=self.top_p_N[entries],
+            top_k_N=self.top_k_N[entries],
+        )
+
+
 def check_sampling(temperature: float, top_p: float = 1.0, top_k: int = 0) -> None:
     """Raise `OptionError` unless temperature >= 0 and finite, 0 < top_p <= 1 and 0 <= top_k < 2^63."""
     if not (math.isfinite(temperature) and temperature >= 0):
@@ -145,27 +165,18 @@ def log_law(
 
 
 def _law_of_rows(logits_NV: Tensor, slots: int, sampling: Sampling) -> Tensor:
-    """The law at flat entries, `slots` of them a row, with greedy rows among the others."""
+    """The law at flat entries, `slots` of them per row, with greedy rows among the others."""
     if sampling.all_greedy:
         return _point_mass(logits_NV.argmax(-1), logits_NV)
     greedy_B = sampling.temperature_B == 0
-    temperature_N, top_p_N, top_k_N = (
-        setting_B.repeat_interleave(slots)
-        for setting_B in (
-            sampling.temperature_B.masked_fill(greedy_B, 1.0),
-            sampling.top_p_B.masked_fill(greedy_B, 1.0),
-            sampling.top_k_B.masked_fill(greedy_B, 0),
-        )
+    settings = EntrySettings(
+        sampling.temperature_B.masked_fill(greedy_B, 1.0).repeat_interleave(slots),
+        sampling.top_p_B.masked_fill(greedy_B, 1.0).repeat_interleave(slots),
+        sampling.top_k_B.masked_fill(greedy_B, 0).repeat_interleave(slots),
+        sampling.first_cut,
+        sampling.keeps_crossing,
     )
-    logp_NV = sampled_law(
-        logits_NV,
-        temperature_N,
-        top_p_N,
-        top_k_N,
-        first_cut=sampling.first_cut,
-        keeps_crossing=sampling.keeps_crossing,
-        truncates=sampling.truncates,
-    )
+    logp_NV = sampled_law(logits_NV, settings, truncates=sampling.truncates)
     if sampling.any_greedy:
         greedy_N1 = greedy_B.repeat_interleave(slots)[:, None]
         logp_NV = torch.where(greedy_N1, _point_mass(logits_NV.argmax(-1), logits_NV), logp_NV)
@@ -178,31 +189,20 @@ def forbid_end(logits_NV: Tensor, eos_id: int | None, forbidden_N: Tensor) -> No
     logits_NV[:, eos_id].masked_fill_(forbidden_N, -torch.inf)
 
 
-def sampled_law(
-    logits_NV: Tensor,
-    temperature_N: Tensor,
-    top_p_N: Tensor,
-    top_k_N: Tensor,
-    *,
-    first_cut: Cut = "top-k",
-    keeps_crossing: bool = True,
-    truncates: bool = True,
-) -> Tensor:
+def sampled_law(logits_NV: Tensor, settings: EntrySettings, *, truncates: bool = True) -> Tensor:
     """Normalised log probabilities of entries that are drawn at a temperature above 0; float64 [N, V].
 
-    logits_NV: floats, -inf where banned. temperature_N, top_p_N, top_k_N, first_cut, keeps_crossing: as in `Sampling`.
-    truncates: False if no entry has a cut, so that nobody looks.
+    logits_NV: floats, -inf where banned. truncates: False if no entry has a cut, so that nobody looks.
     """
     if truncates:
-        cut_M = ((top_p_N < 1) | (top_k_N > 0)).nonzero()[:, 0]
+        cut_M = ((settings.top_p_N < 1) | (settings.top_k_N > 0)).nonzero()[:, 0]
         if len(cut_M):
             cut_MV = logits_NV[cut_M]
-            settings = temperature_N[cut_M], top_p_N[cut_M], top_k_N[cut_M], first_cut, keeps_crossing
-            kept_MV = kept_by(cut_MV, *cutoffs(cut_MV, *settings))
+            kept_MV = kept_by(cut_MV, *cutoffs(cut_MV, settings.at(cut_M)))
             logits_NV = logits_NV.index_copy(0, cut_M, cut_MV.masked_fill_(~kept_MV, -torch.inf))
     logits_NV = logits_NV.double()
     # The maximum goes first: a tiny temperature then sends the rest to -inf instead of everything to inf.
-    return ((logits_NV - logits_NV.amax(-1, keepdim=True)) / temperature_N[:, None]).log_softmax(-1)
+    return ((logits_NV - logits_NV.amax(-1, keepdim=True)) / settings.temperature_N[:, None]).log_softmax(-1)
 
 
 def _point_mass(token_N: Tensor, like_NV: Tensor) -> Tensor:
@@ -216,28 +216,24 @@ def kept_by(logits_NV: Tensor, value_N: Tensor, last_id_N: Tensor) -> Tensor:
     return (logits_NV > value_N[:, None]) | tied_NV
 
 
-def cutoffs(
-    logits_NV: Tensor,
-    temperature_N: Tensor,
-    top_p_N: Tensor,
-    top_k_N: Tensor,
-    first_cut: Cut = "top-k",
-    keeps_crossing: bool = True,
-) -> tuple[Tensor, Tensor]:
+def cutoffs(logits_NV: Tensor, settings: EntrySettings) -> tuple[Tensor, Tensor]:
     """The last token that top-k and top-p keep, by falling probability and rising id: its logit [N] and id [N].
 
-    Arguments as in `sampled_law`; at temperature 0 the result has no meaning. Waits for nothing, so that a CUDA graph can
+    At temperature 0 the result has no meaning. Waits for nothing, so that a CUDA graph can
     hold it. A few entries at a time, so that float64 copies stay small.
     """
     size = max(1, _CUT_ENTRIES // logits_NV.shape[1])
-    value_N, last_id_N = torch.empty_like(logits_NV[:, 0]), torch.empty_like(top_k_N)
+    value_N, last_id_N = torch.empty_like(logits_NV[:, 0]), torch.empty_like(settings.top_k_N)
     for start in range(0, len(logits_NV), size):
         n = slice(start, start + size)
         # A stable sort keeps equal probabilities in id order.
         sorted_nV, id_nV = logits_NV[n].sort(dim=-1, descending=True, stable=True)
-        warm_n1 = temperature_N[n].masked_fill(temperature_N[n] == 0, 1.0)[:, None]
+        here = settings.at(n)
+        warm_n1 = here.temperature_N.masked_fill(here.temperature_N == 0, 1.0)[:, None]
         scaled_nV = (sorted_nV.double() - sorted_nV[:, :1].double()) / warm_n1
-        dropped_nV = cut_off(scaled_nV, top_k_N[n, None], top_p_N[n, None], first_cut, keeps_crossing)
+        dropped_nV = cut_off(
+            scaled_nV, here.top_k_N[:, None], here.top_p_N[:, None], here.first_cut, here.keeps_crossing
+        )
         last_n1 = (~dropped_nV).sum(-1, keepdim=True) - 1
         value_N[n] = sorted_nV.gather(1, last_n1)[:, 0]
         last_id_N[n] = id_nV.gather(1, last_n1)[:, 0]

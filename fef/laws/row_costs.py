@@ -59,8 +59,8 @@ class RowCosts:
 class RowsRound:
     """A speculative round of `requests` requests in the rows law.
 
-    window: drafts of each. bonus: one target more than drafts. fresh: a pass of one sequence a request makes the drafts, and
-    with them the first target; otherwise the drafts cost nothing.
+    window: drafts of each. bonus: one target more than drafts. fresh: a pass of one sequence per request makes the drafts,
+    and with them the first target; otherwise the drafts cost nothing.
     """
 
     window: int

@@ -20,7 +20,7 @@ def tokens_per_round(acceptance: float | Sequence[float], window: int, *, bonus:
     """
     assert window >= 1, "a round attempts at least one slot"
     rates = [float(acceptance)] * window if isinstance(acceptance, (int, float)) else [float(a) for a in acceptance]
-    assert len(rates) == window, "one acceptance probability a slot"
+    assert len(rates) == window, "one acceptance probability per slot"
     assert all(0 <= a <= 1 for a in rates), "acceptance is a probability"
     if first_free:
         rates[0] = 1.0

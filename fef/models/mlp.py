@@ -1,6 +1,6 @@
 """The feed-forward part of a layer: SwiGLU, or a mixture of SwiGLU experts with a router.
 
-Shapes: T tokens, D width, F expert width, X experts, C chosen experts a token, A = T x C assignments.
+Shapes: T tokens, D width, F expert width, X experts, C chosen experts per token, A = T x C assignments.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ def measure_row_costs(
 ) -> RowCosts:
     """Time plain forward passes of `network`, where it is, over `rows` sequences of `length` random tokens.
 
-    Each number is the median of `repeats` passes after one that is not counted; the head runs at one position a sequence.
+    Each number is the median of `repeats` passes after one that is not counted; the head runs at one position per sequence.
     rows: ascending from 1, best up to the prompts of a call times (window + 1); the table ends before the first number that
     does not fit into memory. acceptance: goes into the table. Raises OptionError for numbers out of range.
     """

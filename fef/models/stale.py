@@ -126,7 +126,7 @@ class StaleCache:
         """Logits [R, S, V] at `positions_RS`, computing the positions `fresh_RL` only, which must hold those.
 
         owner_R: the cached row of each row of ids, ascending. Rows of one owner are groups in one sequence, so its keys are
-        read once and never copied a row. lengths_B: real tokens of each cached row, if they differ. source_RL: as in
+        read once and never copied per row. lengths_B: real tokens of each cached row, if they differ. source_RL: as in
         `lay_out`.
         """
         groups = lay_out(fresh_RL, owner_R, source_RL)

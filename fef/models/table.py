@@ -25,7 +25,7 @@ _FLOOR = 0.01  # weight of the uniform law in inconsistent conditionals: keeps t
 class TableDenoiser:
     """Exact any-order conditionals of a joint law of L tokens.
 
-    joint: probabilities [K, ..., K], one axis a position. noise: what corrupted the visible tokens; none or
+    joint: probabilities [K, ..., K], one axis per position. noise: what corrupted the visible tokens; none or
     `AbsorbingNoise`: they are clean; `UniformNoise`: a token at a site with keep probability a contributes the
     likelihood a [x = v] + (1 - a) / K.
 
@@ -184,7 +184,9 @@ def _product(likelihood_BLK: Tensor) -> Tensor:
 
 def _checked(joint: Tensor) -> Tensor:
     if joint.dim() < 1 or len(set(joint.shape)) != 1 or joint.shape[0] < 1:
-        raise InputError(f"joint of shape {tuple(joint.shape)}: one axis a position, all of the same number of tokens.")
+        raise InputError(
+            f"joint of shape {tuple(joint.shape)}: one axis per position, all of the same number of tokens."
+        )
     joint = joint.to(torch.float64)
     if not bool(joint.isfinite().all()) or bool((joint < 0).any()):
         raise InputError("joint with negative, nan or infinite entries: they must be probabilities.")

@@ -30,7 +30,7 @@ ITEM_BYTES = {"BF16": 2, "F16": 2, "F32": 4, "F64": 8}  # of the dtypes that are
 MAPPED_BYTES = 1 << 24  # of a shard in memory at once: its pages leave when it is opened anew
 COMPUTED = "rotary_emb.inv_freq"  # stored by old checkpoints, always computed
 LISTED = 8  # keys of one kind in an error message
-VOCABULARY = ("embed.weight", "head.weight")  # parameters with a row a token
+VOCABULARY = ("embed.weight", "head.weight")  # parameters with a row per token
 
 
 @dataclass(frozen=True)

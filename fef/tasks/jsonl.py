@@ -18,7 +18,7 @@ _FIELDS = {field.name for field in fields(Problem)}
 
 
 def write_jsonl(path: str | os.PathLike[str], problems: Iterable[Problem]) -> None:
-    """Write one problem a line; readers see the old file or the whole new one, never a part."""
+    """Write one problem per line; readers see the old file or the whole new one, never a part."""
     target = Path(path)
     handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
     try:

@@ -143,7 +143,7 @@ def task_texts(shares: Mapping[str, float], count: int, seed: int, split: Split 
 def task_examples(
     shares: Mapping[str, float], count: int, seed: int, tokenizer: Tokenizer, max_prompt: int, max_response: int
 ) -> Examples:
-    """About `count` encoded training examples, made by one process a core from disjoint seeds."""
+    """About `count` encoded training examples, made by one process per core from disjoint seeds."""
     workers = os.cpu_count() or 1
     chunk = 4096
     jobs = [

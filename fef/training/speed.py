@@ -1,4 +1,4 @@
-"""How fast a run trains: tokens a second, and the share of the device's peak in bfloat16 that its arithmetic is."""
+"""How fast a run trains: tokens per second, and the share of the device's peak in bfloat16 that its arithmetic is."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ ROUNDING = 1e-9
 
 @dataclass(frozen=True)
 class Committed:
-    """Slots committed in one round from `state`. law: their joint law given its tokens, an axis a slot, those of highest
+    """Slots committed in one round from `state`. law: their joint law given its tokens, an axis per slot, those of highest
     confidence first."""
 
     state: State

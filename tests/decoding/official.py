@@ -70,8 +70,8 @@ def delayed_cache(network: Transformer, ids: list[int], block_length: int, refre
 
 
 def wino(network: Transformer, ids: list[int], block_length: int, threshold: float, keep: float) -> Answer:
-    """WINO (github.com/Feng-Hong/WINO-DLLM, decoding_wino): the canvas is followed by one mask a position of the block. These
-    see the canvas without their own position, and one another; the canvas does not see them."""
+    """WINO (github.com/Feng-Hong/WINO-DLLM, decoding_wino): the canvas is followed by one mask per position of the block.
+    These see the canvas without their own position, and one another; the canvas does not see them."""
     ids, calls, L = list(ids), 0, len(ids)
     for block in blocks_of(ids, block_length):
         accepted_before = 30

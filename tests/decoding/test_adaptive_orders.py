@@ -1,4 +1,4 @@
-"""Orders chosen anew each round from laws alone are adapted: one token a round is the chain in that order, to 1e-9. With
+"""Orders chosen anew each round from laws alone are adapted: one token per round is the chain in that order, to 1e-9. With
 more tokens per round, they keep a law only if they are chosen anew at fixed counts."""
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from fef.laws import pipeline
-from fef.laws.pipeline import Cut, Sampling, cutoffs, kept_by, log_law
+from fef.laws.pipeline import Cut, EntrySettings, Sampling, cutoffs, kept_by, log_law
 
 
 def kept_one_by_one(logits: list[float], temperature: float, top_p: float, top_k: int, first_cut: Cut) -> list[bool]:
@@ -34,7 +34,9 @@ def test_what_is_kept_is_what_the_law_keeps(entries, monkeypatch):
     temperature_n = torch.tensor([0.5, 1.0, 2.0] * 3, dtype=torch.float64)
     top_p_n = torch.tensor([1.0, 0.9, 0.5] * 3, dtype=torch.float64)
     top_k_n = torch.tensor([0, 0, 4, 1, 3, 3, 0, 2, 13])
-    kept_nV = kept_by(logits_nV, *cutoffs(logits_nV, temperature_n, top_p_n, top_k_n)) & logits_nV.isfinite()
+    kept_nV = (
+        kept_by(logits_nV, *cutoffs(logits_nV, EntrySettings(temperature_n, top_p_n, top_k_n))) & logits_nV.isfinite()
+    )
 
     def law_keeps(first_cut: Cut) -> Tensor:
         sampling = Sampling(temperature_n, top_p_n, top_k_n, torch.tensor([12]), first_cut=first_cut)
@@ -51,6 +53,8 @@ def test_what_is_kept_is_what_the_law_keeps(entries, monkeypatch):
 @pytest.mark.parametrize(("top_p", "top_k", "count"), [(0.75, 3, 2), (0.5, 2, 1), (0.95, 3, 3), (0.75, 0, 3)])
 def test_top_k_cuts_first(top_p, top_k, count):
     logits_nV = torch.tensor([[0.2, 0.4, 0.1, 0.3]]).log()
-    value_n, id_n = cutoffs(logits_nV, torch.ones(1).double(), torch.tensor([top_p]).double(), torch.tensor([top_k]))
+    value_n, id_n = cutoffs(
+        logits_nV, EntrySettings(torch.ones(1).double(), torch.tensor([top_p]).double(), torch.tensor([top_k]))
+    )
     expected_V = logits_nV[0].sort(descending=True)
     assert (value_n.item(), id_n.item()) == (expected_V.values[count - 1].item(), expected_V.indices[count - 1].item())

@@ -28,7 +28,7 @@ def test_linear_between_measured_numbers_and_in_proportion_behind_them(rows, fou
         (RowsRound(2, False), 2, 1.5, 12, 1.25),
         (RowsRound(2, True, fresh=True), 2, 2.5, 22, 25 / 22),  # the drafting pass makes the first target
         (RowsRound(1, False, fresh=True), 0, 1, 10, 1),  # and here nothing is left to verify
-        (RowsRound(1, True, requests=2), 4, 1.5, 20, 18 / 20),  # one token a pass of two requests: 12 ms
+        (RowsRound(1, True, requests=2), 4, 1.5, 20, 18 / 20),  # one token per pass of two requests: 12 ms
     ],
 )
 def test_rounds_by_hand(round_, rows, tokens, milliseconds, speed):

@@ -198,12 +198,12 @@ def test_inconsistent_is_a_function_of_the_seed():
 @pytest.mark.parametrize(
     ("joint", "message"),
     [
-        (torch.ones(2, 3) / 6, "one axis a position"),
-        (torch.tensor(1.0), "one axis a position"),
+        (torch.ones(2, 3) / 6, "one axis per position"),
+        (torch.tensor(1.0), "one axis per position"),
         (torch.ones(2, 2), "sum to 1"),
         (torch.tensor([1.5, -0.5]), "negative"),
         (torch.tensor([torch.nan, 0.5]), "nan"),
-        (torch.zeros(0), "one axis a position"),
+        (torch.zeros(0), "one axis per position"),
     ],
 )
 def test_tables_that_are_no_law_are_refused(joint, message):

@@ -41,7 +41,7 @@ def key_value_bytes(network: Transformer) -> int:
 
 
 def copy_bandwidth(clock: Clock, size: int | None = None) -> float:
-    """Bytes a second that a copy of `size` bytes (1 GiB on a GPU, 256 MiB on a CPU) reads and writes."""
+    """Bytes per second that a copy of `size` bytes (1 GiB on a GPU, 256 MiB on a CPU) reads and writes."""
     size = size or _COPIED[clock.device.type]
     source = torch.zeros(size, dtype=torch.uint8, device=clock.device)
     target = torch.ones_like(source)  # written once, so that a CPU has its pages

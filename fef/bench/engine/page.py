@@ -22,7 +22,7 @@ HOW_TO_READ = f"""\
   the time of the pass, against a large copy on the device in the same run (bytes read and written). A network that fits into
   the cache of the chip can exceed 100 %; a pass of many tokens is bound by arithmetic, and its share says nothing.
 - *engine*: all problems submitted at once; seconds of the whole, on the clock of the host. *{LOOP}*: `Model.generate` in
-  batches. *tokens/s*: tokens of the answers up to and including the end token. *passes*: of any kind, a problem.
+  batches. *tokens/s*: tokens of the answers up to and including the end token. *passes*: of any kind, per problem.
 - *first token*: median time from submission to the first committed token, of a full batch that arrives at once.
 - *idealised*: a decoder of the loop with a full batch in every pass, where a pass takes what the full pass with the head at
   one slot takes as a bare graph, a pass of fewer tokens (a cache) its share of that by tokens, but no less than the

@@ -3,7 +3,7 @@
 For each network and batch: passes as replays of their graphs, against what must be read, and requests in the engine. One more
 row compares the context pass of packed rounds with a plain pass of the same canvas.
 
-Shapes: B rows, L canvas length, W states a row, X experts.
+Shapes: B rows, L canvas length, W states per row, X experts.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class PassTime:
 
 @dataclass(frozen=True)
 class Rate:
-    """Requests of one method, all at once. tokens: committed in those seconds; calls: passes a request in them."""
+    """Requests of one method, all at once. tokens: committed in those seconds; calls: passes per request in them."""
 
     network: str
     batch: int
@@ -83,7 +83,7 @@ class Rate:
 
 @dataclass
 class ReleasedRecord:
-    """bandwidth: bytes a second that a copy reads and writes."""
+    """bandwidth: bytes per second that a copy reads and writes."""
 
     bandwidth: float
     environment: dict[str, Any]

@@ -97,7 +97,7 @@ def serving_sheet(record: EngineRecord) -> Sheet:
 
 
 def ratios_sheet(record: EngineRecord) -> Sheet:
-    """Tokens a second of `fef` in the engine over those of each other decoder."""
+    """Tokens per second of `fef` in the engine over those of each other decoder."""
     batches = [batch for batch in record.setup["batches"] if our_row(record, batch) is not None]
     by_name: dict[str, dict[int, Served]] = {}
     for row in record.served:

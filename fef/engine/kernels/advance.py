@@ -1,6 +1,6 @@
 """After a pass, in one launch: acceptance, commits and the next drafts, as `fef.engine.advance.advance` has them.
 
-One program a row, which writes its slot where it lies in the state. Rows that are not live write nothing, so a slot that is
+One program per row, which writes its slot where it lies in the state. Rows that are not live write nothing, so a slot that is
 not live may stand in many rows.
 
 Each program is one warp: all that it reads of the state it has read before it writes there, without a barrier.

@@ -38,7 +38,7 @@ _MULTIPROCESSORS = 132  # of an H100
 
 @dataclass(frozen=True)
 class Blocks:
-    """Queries and keys a block, warps a program, key blocks in flight."""
+    """Queries and keys per block, warps per program, key blocks in flight."""
 
     queries: int
     keys: int
@@ -94,7 +94,7 @@ def packed_attention(
         scratch = ScratchKeys(rank_BN[:, N - scratch :], group_BN[:, N - scratch :])
     M = scratch.rank_BM.shape[1]
     of_scratch = [x for x in (scratch.rank_BM, scratch.group_BM, scratch.until_BM) if x is not None]
-    assert qkv_NX.is_contiguous() and qkv_NX.shape[0] == B * N, "one line a token"
+    assert qkv_NX.is_contiguous() and qkv_NX.shape[0] == B * N, "one line per token"
     assert keys_SGCE.stride() == values_SGCE.stride() and keys_SGCE.stride(3) == 1, "two caches of one layout"
     assert all(x.is_contiguous() for x in (rank_SL, rank_BN, limit_BN, group_BN)), "metadata lie side by side"
     assert all(x.stride() == scratch.rank_BM.stride() and x.stride(1) == 1 for x in of_scratch), "in one layout"

@@ -1,4 +1,4 @@
-"""What a pass drew, one launch: the row of numbers a request that `requests.results_of` reads.
+"""What a pass drew, one launch: the row of numbers per request that `requests.results_of` reads.
 
 Shapes: B rows, J numbers, S slots, R ranks.
 """

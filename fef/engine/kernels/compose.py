@@ -1,6 +1,6 @@
 """The tokens of a pass, as `fef.engine.rounds` composes them, and the `end_rules` at its queries, in one launch.
 
-One program a row, which reads its slot where it lies in the state. A program first chooses the anchors, then handles all
+One program per row, which reads its slot where it lies in the state. A program first chooses the anchors, then handles all
 queries of the row side by side, one lane each.
 
 Shapes: S slots, L context places, R ranks, K drafts kept between rounds, B rows, W window, X = W + 1, A anchors, G = A + 1

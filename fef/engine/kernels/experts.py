@@ -4,7 +4,7 @@ Assignments are sorted by expert. A program owns a block of assignments of one e
 is follows from where each expert's assignments end, which every program reads for itself. There are as many programs as
 the worst case needs, and those without a block end at once. The order of a sum depends on the expert's shape alone.
 
-Shapes: T tokens, C chosen experts a token, A = T x C assignments, X experts, D width, F expert width.
+Shapes: T tokens, C chosen experts per token, A = T x C assignments, X experts, D width, F expert width.
 """
 
 from __future__ import annotations

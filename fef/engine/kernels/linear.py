@@ -32,7 +32,7 @@ _LEAST_PART = 512  # inputs a part: shorter ones spend their time filling the pi
 class Tiles:
     """One way to run the product; none of it changes the result.
 
-    m, n, k: tile of outputs, tokens, inputs. warps, stages: warps a program, tiles in flight. spread: the parts of K
+    m, n, k: tile of outputs, tokens, inputs. warps, stages: warps per program, tiles in flight. spread: the parts of K
     run in programs of their own. group: token tiles that share a weight tile while it is in L2. bulk: tiles are loaded
     by the bulk tensor copy engine (TMA, from Hopper on; rows of 16-byte multiples), which also fills up their edges.
     """

@@ -35,7 +35,7 @@ def wait_for_previous(OVERLAP: tl.constexpr, LET_START: tl.constexpr = True):
 def ask_for_rows(weight, row, k, M, K, ROWS: tl.constexpr, BYTES: tl.constexpr):
     """Ask L2 for the first BYTES, from input `k` on, of ROWS rows from `row` on; rows of 16-byte multiples."""
     SIZE: tl.constexpr = weight.dtype.element_ty.primitive_bitwidth // 8
-    PIECE: tl.constexpr = BYTES // 2  # two pieces a row: 64 rows keep 128 threads busy, once each
+    PIECE: tl.constexpr = BYTES // 2  # two pieces per row: 64 rows keep 128 threads busy, once each
     rows = tl.minimum(row + tl.arange(0, ROWS), M - 1).to(tl.int64)
     inputs = tl.minimum(k + tl.arange(0, 2) * (PIECE // SIZE), K - 16 // SIZE)
     left = tl.minimum((K - inputs) * SIZE, PIECE)[None, :] + tl.zeros((ROWS, 2), tl.int32)

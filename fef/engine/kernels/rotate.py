@@ -17,7 +17,7 @@ from fef.engine.kernels.overlap import wait_for_previous
 
 __all__ = ["rotate_and_store"]
 
-# Heads a program, never chosen by the number of tokens: the sum of a norm is added up in an order that follows from it.
+# Heads per program, never chosen by the number of tokens: the sum of a norm is added up in an order that follows from it.
 _HEADS = 16
 
 

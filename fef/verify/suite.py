@@ -97,7 +97,7 @@ def short(method: str, options: Mapping[str, Any], chain: Chain = CONFIDENCE, **
     return Setting(method, options, chain=chain, length=3, **more)
 
 
-SETTINGS: tuple[Setting, ...] = (
+NAMED: tuple[Setting, ...] = (
     Setting("sequential", oracle=True),
     Setting("sequential", top_p=0.8),
     Setting("sequential", temperature=0),
@@ -180,9 +180,10 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("schedule", {"steps": 3}, slow=True),
     Setting("demask", {"influence": "probe", "tau": 0.1}),
     Setting("demask", {"influence": "probe", "tau": 0.3}),
-    Setting("wino", chain=CONFIDENCE, subjects=TABLES, by="samples"),
-    Setting("saber", chain=CONFIDENCE, subjects=TABLES, by="samples"),
 )
+OTHERS = [name for name in METHODS if all(setting.method != name for setting in NAMED)]
+SETTINGS = NAMED + tuple(Setting(name, chain=CONFIDENCE, subjects=TABLES, by="samples") for name in OTHERS)
+"""A method without a setting of its own runs at its defaults, against the chain that most heuristics imitate."""
 
 
 def settings_of(methods: Sequence[str], *, slow: bool = False) -> list[Setting]:

@@ -47,9 +47,7 @@ class StaleScorer(RowsScorer):
         assert look.masked and not look.together and not look.hidden, "no preset asks for this with a cache"
         slots_BS, suspects_BC = look.slots_BS, look.suspects_BC
         if suspects_BC is not None and not self.network.casts_shadows:
-            assert look.checks_B is not None, "who looks at suspects"
-            self.kept_B &= ~look.checks_B
-            return self.look_without(requests, slots_BS, suspects_BC)
+            return self.check_apart(requests, look)
         busy_B = (slots_BS >= 0).any(1)
         renews_B = ~self.kept_B | (self.looks_B < self.rule.opening)
         if self.rule.refresh is not None:
@@ -66,6 +64,19 @@ class StaleScorer(RowsScorer):
             if len(rows := who_B.nonzero()[:, 0])
         ]
         return together(parts, len(slots_BS))
+
+    def check_apart(self, requests: Requests, look: PredictionRequest) -> Prediction:
+        """Where no mask can stand in the shadow of a suspect, rows that check run once per suspect; the others look as
+        ever."""
+        assert look.suspects_BC is not None and look.checks_B is not None, "who looks at suspects"
+        checks_B1, slots_BS = look.checks_B[:, None], look.slots_BS
+        self.kept_B &= ~look.checks_B
+        seen = self.look_without(requests, slots_BS.masked_fill(~checks_B1, -1), look.suspects_BC)
+        others_BS = slots_BS.masked_fill(checks_B1, -1)
+        if not bool((others_BS >= 0).any()):
+            return seen
+        other_BSV = self.look(requests, PredictionRequest(others_BS)).logits_BSV
+        return Prediction(torch.where(checks_B1[..., None], seen.logits_BSV, other_BSV), seen.suspect_BCV)
 
     def full_look(self, requests: Requests, rows: Tensor, slots_RS: Tensor, suspects_RC: Tensor) -> Prediction:
         """A plain pass of these rows, whose keys are kept."""

@@ -88,6 +88,32 @@ def test_requests_of_all_methods_at_once(name, eos_id):
         check(job, net, ask, eos_id, method, options)
 
 
+@pytest.mark.parametrize("name", ["bidirectional", "shifted"])
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [
+        ("dual", {"block_length": 4, "drafts": 2, "keep": "kl"}),
+        ("dual", {"cache": "delayed", "tokens_per_step": 2}),
+        ("dual", {"cache": "prefix", "block_length": 4, "drafts": 1}),
+        ("wino", {"threshold": 0.3, "keep": 0.5, "block_length": 4}),
+        ("delayed-cache", {"refresh": 3, "block_length": 4, "tokens_per_step": 2}),
+    ],
+    ids=str,
+)
+def test_requests_that_join_between_two_rounds_of_one_session(name, method, options):
+    """Those that check tokens or renew keys in other rounds than their neighbours do not change what those see."""
+    engine = Engine(NETWORKS[name], max_batch=6)
+    asked = [with_prompt(ask, method) for ask in asks(12, 5, 13)]
+    jobs = []
+    for ask in asked:
+        jobs.append(engine.submit(ask.ids, ask.open, method=method, **ask.settings, **options))
+        engine.step()
+    assert len(engine.sessions.groups) <= 1
+    engine.run()
+    for job, ask in zip(jobs, asked, strict=True):
+        check(job, NETWORKS[name], ask, None, method, options)
+
+
 def test_a_function_is_a_denoiser_for_the_engine_too():
     """It takes no lengths, so requests share a session only where their canvases are equally long."""
     table = fef.TableDenoiser.inconsistent(3, 4, seed=1)

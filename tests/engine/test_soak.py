@@ -146,7 +146,9 @@ class FamilySoak(Soak):
         open_[0, asked.open] = True
         out = fef.decode(self.network, ids, open=open_, eos_id=EOS, **asked.settings)
         told, expected = torch.tensor(filled.logprobs, dtype=torch.float64), out.logprobs[0, asked.open]
-        return filled.tokens != out.ids[0, asked.open].tolist() or not torch.allclose(told, expected, rtol=0, atol=1e-9)
+        return filled.tokens != out.ids[0, asked.open].tolist() or not torch.allclose(
+            told, expected, rtol=0, atol=1e-5
+        )  # routers count in float32
 
 
 def runs(network, method: str, options: dict[str, Any]) -> bool:

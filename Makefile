@@ -13,7 +13,7 @@ export PYTHONDONTWRITEBYTECODE =
 export OMP_WAIT_POLICY ?= PASSIVE
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: demo smol test test-slow test-gpu test-harness test-arithmetic verify golden lint format clean
+.PHONY: demo smol test test-slow test-gpu test-harness test-arithmetic soak verify golden lint format clean
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -47,9 +47,16 @@ verify: $(VENV)/.ready
 	$(PY) -m fef verify
 	$(PY) -m fef verify --self-test
 
-# Both and the tests, under other threads and instruction sets: about an hour. PY=python3 needs no environment of its own.
+# These, `fef verify --engine` and the tests, under other threads and instruction sets: about an hour. PY=python3 needs no environment of its own.
 test-arithmetic: $(if $(filter $(VENV)/bin/python,$(PY)),$(VENV)/.ready)
 	PY=$(PY) WORKERS=$(WORKERS) tests/arithmetic.sh
+
+# Very many requests through one engine, on the demo checkpoint and of every method on tiny networks of every family. On a GPU
+# some minutes; on two CPU cores an hour, of which the families take a quarter (SOAK_TESTS=every_method).
+SOAK       ?= 10000
+SOAK_TESTS ?= soak
+soak: $(VENV)/.ready
+	FEF_SOAK=$(SOAK) $(PY) -m pytest -s -m slow tests/engine/test_soak.py -k $(SOAK_TESTS)
 
 # Parity with official code; FEF_GOLDEN=folder takes other golden data of the same format.
 golden: $(VENV)/.ready

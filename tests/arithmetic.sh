@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# `fef verify`, its self-test and the tests, under each arithmetic that a machine offers: other threads and instruction
-# sets sum in another order. Exits with 1 if anything failed anywhere.
+# `fef verify`, on the engine too, its self-test and the tests, under each arithmetic that a machine offers: other threads
+# and instruction sets sum in another order. Exits with 1 if anything failed anywhere.
 #
-# PY: the python that runs them. WORKERS: test processes. CHECKS: some of "verify self-test tests". ONLY: one environment.
+# PY: the python that runs them. WORKERS: test processes. CHECKS: some of "verify verify-engine self-test tests". ONLY: one
+# environment.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 PY=${PY:-.venv/bin/python}
@@ -17,12 +18,13 @@ ENVIRONMENTS=(
     ONEDNN_MAX_CPU_ISA=AVX2
 )
 [[ -z ${ONLY:-} ]] || ENVIRONMENTS=("$ONLY")
-read -ra checks <<<"${CHECKS:-verify self-test tests}"
+read -ra checks <<<"${CHECKS:-verify verify-engine self-test tests}"
 "$PY" -c 'import xdist' 2>/dev/null && workers=(-n "${WORKERS:-2}") || workers=()
 
 run() {
     case $1 in
         verify) "$PY" -m fef verify ;;
+        verify-engine) "$PY" -m fef verify --engine ;;
         self-test) "$PY" -m fef verify --self-test ;;
         tests) "$PY" -m pytest "${workers[@]}" ;;
         *) echo "unknown check: $1" && return 2 ;;
@@ -43,7 +45,7 @@ for environment in "${ENVIRONMENTS[@]}"; do
             result=FAILED failed=1
             tail -n 60 "$log"
         fi
-        summary+=("$(printf '%-28s %-10s %-7s %5d s' "$environment" "$check" "$result" $((SECONDS - began)))")
+        summary+=("$(printf '%-28s %-14s %-7s %5d s' "$environment" "$check" "$result" $((SECONDS - began)))")
         echo "${summary[-1]}"
     done
 done

@@ -35,7 +35,7 @@ def run(tmp_path, monkeypatch):
 def test_all_checks_run_in_six_environments(run):
     calls, summary, status = run("exit 0")
     assert status == 0
-    assert len(calls) == len(summary) == 6 * 3
+    assert len(calls) == len(summary) == 6 * 4
     assert all(" passed " in line for line in summary)
     environments = {call.partition(" -m ")[0] for call in calls}
     assert environments == {
@@ -46,13 +46,13 @@ def test_all_checks_run_in_six_environments(run):
         ]
     }
     checks = {call.partition(" -m ")[2] for call in calls}
-    assert checks == {"fef verify", "fef verify --self-test", "pytest -n 3"}
+    assert checks == {"fef verify", "fef verify --engine", "fef verify --self-test", "pytest -n 3"}
 
 
 @pytest.mark.parametrize(
     ("fails", "failed"),
     [
-        ('[ "$ATEN_CPU_CAPABILITY" != avx2 ]', 3),
+        ('[ "$ATEN_CPU_CAPABILITY" != avx2 ]', 4),
         ('[ "$*" != "-m fef verify --self-test" ]', 6),
         ('[ "$OMP_NUM_THREADS $*" != "2 -m fef verify" ]', 1),
     ],
@@ -60,7 +60,7 @@ def test_all_checks_run_in_six_environments(run):
 def test_a_failure_is_in_the_summary_and_the_status(run, fails, failed):
     calls, summary, status = run(fails)
     assert status == 1
-    assert len(calls) == len(summary) == 6 * 3
+    assert len(calls) == len(summary) == 6 * 4
     assert sum(" FAILED " in line for line in summary) == failed
 
 

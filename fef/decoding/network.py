@@ -19,7 +19,7 @@ from fef.models.stale import FullPass, KeptKeys, StaleCache, full_pass
 from fef.models.transformer import Transformer
 from fef.readers import LARGEST, whole
 
-__all__ = ["Network", "failures_named"]
+__all__ = ["Network", "failures_named", "is_out_of_memory"]
 
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from fef.decoding.loop import round_of
-from fef.decoding.network import Network
+from fef.decoding.network import Network, is_out_of_memory
 from fef.decoding.plan import Plan
 from fef.decoding.requests import Requests
 from fef.decoding.requirements import check_steps
@@ -118,7 +118,9 @@ class SessionRounds:
             try:
                 round_of(group.session)
                 group.session.open_passes()
-            except (FefError, torch.OutOfMemoryError) as error:
+            except Exception as error:
+                if not is_of_requests(error):
+                    raise
                 self.take_apart(key, group, error)
                 continue
             self.collect(key, group)
@@ -173,7 +175,9 @@ class SessionRounds:
             if before is not None:
                 group.session.add(requests)
             group.session.open_passes()
-        except (FefError, torch.OutOfMemoryError) as error:
+        except Exception as error:
+            if not is_of_requests(error):
+                raise
             self.take_apart(key, group, error)
 
     def rows(self, jobs: Sequence[Job], numbers: Sequence[int], network: Network, plan: Plan) -> Requests:
@@ -215,7 +219,7 @@ class SessionRounds:
         """A round failed. A single request ends with the error; of several, each starts again on its own."""
         self.groups.pop(key, None)
         jobs = list(group.jobs.values())
-        if isinstance(error, torch.OutOfMemoryError):
+        if is_out_of_memory(error):
             del group
             self.drop_prefixes()
             gc.collect()
@@ -250,6 +254,11 @@ def cache_bytes_of(denoiser: Any, plan: Plan, length: int) -> float:
     if plan.cache is None and plan.law != "packed":
         return 0.0
     return bytes_per_place(denoiser.config, denoiser.embed.weight.dtype) * length
+
+
+def is_of_requests(error: Exception) -> bool:
+    """Does it come from what is asked for, so that the engine can go on?"""
+    return isinstance(error, FefError) or is_out_of_memory(error)
 
 
 def no_memory(job: Job, error: Exception) -> EngineError:

@@ -12,7 +12,10 @@ from asking import METHODS, Ask, answered, asks, by_decode, differences, submitt
 from tiny_network import EOS, MASK, tiny_network
 
 import fef
+from fef.decoders import make_plan
+from fef.decoding.network import Network
 from fef.engine.engine import Engine
+from fef.engine.session_rounds import cache_bytes_of
 from fef.errors import DenoiserError, EngineError, FefError, InputError, OptionError
 from fef.models.config import MixtureConfig
 
@@ -502,12 +505,25 @@ def test_results_asked_for_by_several_threads():
         assert list(found) == expected
 
 
-def test_a_network_that_changed_is_refused():
-    network = poisoned_network()
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda network: network.double() if network.embed.weight.dtype == torch.float32 else network.float(),
+        lambda network: network.embed.weight.mul_(1.1),
+        lambda network: network.blocks[0].attn.q.weight.zero_(),
+    ],
+)
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_network_that_changed_is_refused(change, packed):
+    """What ran before keeps its result."""
+    network = poisoned_network() if packed else tiny_network(scale=0.3, packed=False)
     engine = engine_of(network)
-    network.double() if network.embed.weight.dtype == torch.float32 else network.float()
+    job = engine.submit([1, MASK], [1])
+    result = job.result()
+    change(network)
     with pytest.raises(EngineError, match="after this engine was made"):
         engine.submit([1, MASK], [1])
+    assert job.result() is result
 
 
 def test_what_is_no_network_is_refused():
@@ -522,3 +538,102 @@ def test_fewer_steps_than_blocks_are_refused_when_a_request_is_submitted():
     assert not engine.unfinished
     asked = engine.submit([MASK] * 6, range(6), method="low-confidence", steps=4, block_length=2)
     assert asked.result().counters["calls"] == 4
+
+
+# --- what requests need of one engine ---
+
+
+def test_two_requests_whose_caches_do_not_fit_at_once_run_one_after_the_other():
+    network = tiny_network(scale=0.3, packed=False)
+    one = cache_bytes_of(network, make_plan("threshold", {"cache": "dual"}, Network(network)), 14)
+    engine = Engine(network, max_length=14, memory_gb=1.5 * one / 1e9)
+    asked = asks(3, seed=12, longest=14)
+    jobs = [engine.submit(a.ids, a.open, method="threshold", cache="dual", **a.settings) for a in asked]
+    seen = set()
+    while engine.busy:
+        engine.step()
+        seen.add(len(engine.sessions.running))
+    assert max(seen) <= 1
+    for job, alone in zip(jobs, asked, strict=True):
+        again = Engine(network, max_length=14).submit(
+            alone.ids, alone.open, method="threshold", cache="dual", **alone.settings
+        )
+        assert job.result().tokens == again.result().tokens
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({"method": "klass", "after_eos": "free"}, {"method": "klass"}),
+        ({"method": "threshold", "cache": "dual"}, {"method": "threshold", "cache": "prefix"}),
+        ({"method": "fef", "verify": "rows"}, {"method": "fef", "verify": "packed"}),
+        ({"method": "remdm", "steps": 3}, {"method": "remdm", "steps": 6}),
+    ],
+    ids=str,
+)
+def test_two_requests_that_need_different_things_at_once_both_get_them(first, second):
+    engine = engine_of(eos_id=EOS)
+    asked = Ask([3] + [MASK] * 9, list(range(1, 10)), {"temperature": 1.0, "seed": 3})
+    jobs = [engine.submit(asked.ids, asked.open, **asked.settings, **options) for options in (first, second)]
+    engine.step()
+    assert "waiting" not in {job.status for job in jobs}
+    for job, options in zip(jobs, (first, second), strict=True):
+        ids = torch.tensor([asked.ids])
+        out = fef.decode(NETWORK, ids, eos_id=EOS, **asked.settings, **options)
+        assert job.result().tokens == out.ids[0, 1:].tolist()
+        assert job.certificate.reasons[: len(out.certificate.reasons)] == out.certificate.reasons
+
+
+@pytest.mark.parametrize("option", ["eos_id", "banned", "windows", "memory_gb", "threads", "max_length"])
+def test_what_belongs_to_the_engine_cannot_be_asked_for_by_a_request(option):
+    engine = engine_of()
+    with pytest.raises(OptionError, match=f"no option '{option}'"):
+        engine.submit([1, MASK], [1], **{option: 3})
+    assert engine.submit([1, MASK], [1]).result().tokens
+
+
+@pytest.mark.parametrize("prefix", [False, True])
+def test_a_long_prompt_beyond_the_budget_is_refused_and_the_others_go_on(prefix):
+    """Also where the budget is full of blocks that earlier requests left."""
+    network = tiny_network(scale=0.3, packed=False, attention="block-causal", block_length=4)
+    options = {"method": "sequential", "cache": "prefix"} if prefix else {"method": "threshold", "cache": "dual"}
+    one = cache_bytes_of(network, make_plan(options["method"], {"cache": options["cache"]}, Network(network)), 64)
+    engine = Engine(network, memory_gb=2.2 * one / 1e9)
+    asked = [Ask([i, *[1, 2, 3] * 5] + [MASK] * 6, list(range(16, 22)), {"seed": i}) for i in range(5)]
+    for a in asked:
+        engine.submit(a.ids, a.open, **a.settings, **options).result()
+    jobs = [engine.submit(a.ids, a.open, **a.settings, **options) for a in asked]
+    engine.step()
+    with pytest.raises(EngineError, match=r"needs .* GB of caches for its 190 tokens; the budget is .*memory_gb"):
+        engine.submit([1] * 180 + [MASK] * 10, range(180, 190), **options)
+    engine.run()
+    assert [job.status for job in jobs] == ["done"] * 5
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 3 GiB."),
+        RuntimeError(
+            "[enforce fail at alloc_cpu.cpp:121] DefaultCPUAllocator: can't allocate memory: you tried 3 GiB."
+        ),
+        MemoryError("no room"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_session_that_runs_out_of_memory_ends_the_long_request_only(monkeypatch, error):
+    network = tiny_network(scale=0.3, packed=False, attention="block-causal", block_length=4)
+    engine, trunk = Engine(network), type(network).trunk
+
+    def crowded(self, ids_BN, *args):
+        if ids_BN.shape[1] > 40:
+            raise error
+        return trunk(self, ids_BN, *args)
+
+    monkeypatch.setattr(type(network), "trunk", crowded)
+    asked = [[1] * 50, [2, 3], [1] * 9]
+    jobs = [engine.submit(ids + [MASK] * 3, range(len(ids), len(ids) + 3), cache="prefix") for ids in asked]
+    engine.run()
+    assert [job.status for job in jobs] == ["failed", "done", "done"]
+    with pytest.raises(EngineError, match=r"Out of memory: a canvas of 53 tokens under fef"):
+        jobs[0].result()

@@ -88,7 +88,7 @@ def decode(
     requests = request_rows(
         network, plan, ids_BL, open_BL, settings, seed=seed, eos_id=eos_id, banned=banned, lengths_B=lengths_B
     )
-    check_steps(plan, requests.canvas)
+    check_steps(plan, requests.canvas.open_BL)
     rounds: list[Round] = []
     observe = on_round
     if trace:

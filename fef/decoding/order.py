@@ -29,24 +29,24 @@ def decoding_order(canvas: Canvas, plan: Plan, noise: Noise) -> Tensor:
     shuffled_BL = noise.uniform(everywhere, Purpose.ORDER).argsort(dim=1).argsort(dim=1)
     if plan.order == "random" and plan.block_length is None:
         return shuffled_BL
-    return block_numbers(canvas, plan.block_length, plan.aligned_blocks) * index_BL.shape[1] + shuffled_BL
+    return block_numbers(canvas.open_BL, plan.block_length, plan.aligned_blocks) * index_BL.shape[1] + shuffled_BL
 
 
-def block_numbers(canvas: Canvas, block_length: int | None, aligned: bool = False) -> Tensor:
+def block_numbers(open_BL: Tensor, block_length: int | None, aligned: bool = False) -> Tensor:
     """Block of every open slot; -1 elsewhere. One block when there is no length.
 
     Counted in open slots from the left, or, if aligned, in positions of the canvas from the block of the first open slot.
     """
-    place_BL = canvas.open_BL.long().cumsum(1) - 1
+    place_BL = open_BL.long().cumsum(1) - 1
     if block_length is None:
         block_BL = torch.zeros_like(place_BL)
     elif aligned:
         index_L = torch.arange(place_BL.shape[1], device=place_BL.device)
-        first_B1 = torch.where(canvas.open_BL, index_L, len(index_L)).amin(1, keepdim=True)
+        first_B1 = torch.where(open_BL, index_L, len(index_L)).amin(1, keepdim=True)
         block_BL = index_L // block_length - first_B1 // block_length
     else:
         block_BL = place_BL // block_length
-    return torch.where(canvas.open_BL, block_BL, -1)
+    return torch.where(open_BL, block_BL, -1)
 
 
 def block_sizes(block_BL: Tensor) -> Tensor:

@@ -37,7 +37,7 @@ class PassState:
     @classmethod
     def before_the_first(cls, canvas: Canvas, plan: Plan) -> PassState:
         """As if a block before the first one had just been finished."""
-        block_BL = block_numbers(canvas, plan.block_length, plan.aligned_blocks)
+        block_BL = block_numbers(canvas.open_BL, plan.block_length, plan.aligned_blocks)
         zero_B, no_BL = torch.zeros_like(block_BL[:, 0]), torch.zeros_like(canvas.open_BL)
         return cls(
             block_BL=block_BL,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fef.decoding.canvas import Canvas
+from torch import Tensor
+
 from fef.decoding.network import Network
 from fef.decoding.order import block_numbers, block_sizes
 from fef.decoding.plan import CacheKind, CacheRule, Guidance, Plan
@@ -43,12 +44,12 @@ def check_blocks(order: str, block_length: int | None) -> None:
         raise OptionError('order="blocks" needs block_length, for example block_length=32.')
 
 
-def check_steps(plan: Plan, canvas: Canvas) -> None:
+def check_steps(plan: Plan, open_BL: Tensor) -> None:
     """Each block of a canvas takes one step or more of those that its blocks share."""
     transfer = plan.rule.transfer
     if not isinstance(transfer, EvenShare | DreamShare) or transfer.steps is None:
         return
-    sizes_BN = block_sizes(block_numbers(canvas, plan.block_length, plan.aligned_blocks))
+    sizes_BN = block_sizes(block_numbers(open_BL, plan.block_length, plan.aligned_blocks))
     blocks = int((sizes_BN > 0).sum(1).max())
     if transfer.steps < blocks:
         raise OptionError(

@@ -21,7 +21,7 @@ import torch
 from fef.decoding.loop import round_of
 from fef.decoding.network import Network, is_out_of_memory
 from fef.decoding.plan import Plan
-from fef.decoding.requests import Requests
+from fef.decoding.requests import Requests, padded
 from fef.decoding.requirements import check_steps
 from fef.decoding.session import Session
 from fef.engine.arena import bytes_per_place
@@ -88,8 +88,7 @@ class SessionRounds:
                 f"The request needs {needed / 1e9:.2f} GB of caches for its {length} tokens; the budget is "
                 f"{self.budget / 1e9:.2f} GB. Ask for a shorter canvas, leave the cache out, or raise memory_gb."
             )
-        alone = rows_of([job.request], Network(self.denoiser), plan, length, torch.device("cpu"))
-        check_steps(plan, alone.canvas)
+        check_steps(plan, padded([(job.request.ids, job.request.open)], length)[1])
         self.waiting.append(job)
 
     def cancel(self, job: Job) -> None:

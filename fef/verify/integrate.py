@@ -62,7 +62,7 @@ def integrated_law(
         requests.canvas.rank_BL = rank_L.expand_as(ids_NL)
         return requests
 
-    numbers = block_numbers(rows_in(start_L[None]).canvas, plan.block_length)
+    numbers = block_numbers(open_L[None], plan.block_length)
 
     def after(law: dict[State, float], step: Step) -> dict[State, float]:
         states = list(law)

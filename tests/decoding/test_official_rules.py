@@ -111,11 +111,11 @@ def test_blocks_of_a_block_causal_network_lie_on_its_own():
     open_BL = torch.zeros(2, 12, dtype=torch.bool)
     open_BL[0, 5:], open_BL[1, 3:11] = True, True
     canvas = Canvas.start(torch.zeros(2, 12, dtype=torch.int64), open_BL, open_BL.long(), None)
-    assert block_numbers(canvas, 4, aligned=True).tolist() == [
+    assert block_numbers(canvas.open_BL, 4, aligned=True).tolist() == [
         [-1] * 5 + [0] * 3 + [1] * 4,
         [-1] * 3 + [0] + [1] * 4 + [2] * 3 + [-1],
     ]
-    assert block_numbers(canvas, 4)[0].tolist() == [-1] * 5 + [0] * 4 + [1] * 3
+    assert block_numbers(canvas.open_BL, 4)[0].tolist() == [-1] * 5 + [0] * 4 + [1] * 3
 
 
 def test_block_causal_networks_are_decoded_in_their_blocks():

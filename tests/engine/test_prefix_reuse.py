@@ -13,6 +13,7 @@ from tiny_network import MASK, tiny_network
 import fef
 from fef.decoders import make_plan
 from fef.decoding.network import Network
+from fef.engine.arena import Arena
 from fef.engine.engine import Engine, Job
 from fef.engine.session_rounds import cache_bytes_of
 from fef.errors import EngineError
@@ -297,3 +298,16 @@ def test_a_block_that_comes_back_behind_another_parent_brings_no_old_children():
     stored(store, "ccdd", 10.0)
     stored(store, "aa", 20.0)
     assert found(store, "aabb") == [20, 21]
+
+
+def test_an_arena_gives_back_what_was_written_to_places_side_by_side():
+    config = NETWORK.config
+    arena = Arena(config, 40, torch.device("cpu"), torch.float64)
+    first, second = arena.take(16), arena.take(16)
+    shape = (config.layers, 1, config.kv_head_count, 12, config.head_size)
+    past = KeyValues(torch.randn(shape, dtype=torch.float64), torch.randn(shape, dtype=torch.float64))
+    arena.write(second + torch.arange(12)[None], past)
+    arena.write(first + torch.arange(12)[None], KeyValues(-past.values_YBGPE, -past.keys_YBGPE))
+    found = arena.read(second, 8)
+    assert torch.equal(found.keys_YBGPE, past.cut(0, 8).keys_YBGPE)
+    assert torch.equal(found.values_YBGPE, past.cut(0, 8).values_YBGPE)

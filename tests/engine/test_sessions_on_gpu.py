@@ -151,3 +151,23 @@ def test_what_a_request_leaves_in_the_arena_reaches_no_other():
     again = [engine.submit([1] * 8 + [MASK] * 8, range(8, 16), method="fef", cache="prefix", seed=s) for s in range(2)]
     engine.run()
     assert [bits(job) for job in again] == [bits(job) for job in first]
+
+
+@pytest.mark.parametrize("family", ["SDAR", "LLaDA2"])
+def test_requests_behind_one_prompt_compute_it_once(family):
+    """Its keys are copied out of the arena and into the places of later requests."""
+    model, prompt = network(family), [3, 1, 4, 1, 5, 0, 2, 6, 5, 3, 5]
+    engine = Engine(on_gpu(model), eos_id=EOS, max_batch=4, max_length=64)
+    asked = [
+        (Ask([*prompt, *[MASK] * 7], list(range(11, 18)), {"temperature": 1.0, "seed": seed}), *settings)
+        for seed in range(6)
+        for settings in [*EXACT_CACHE, ("threshold", {"cache": "prefix", "threshold": 0.4})]
+    ]
+    jobs = [engine.submit(a.ids, a.open, method=method, **a.settings, **options) for a, method, options in asked]
+    engine.run()
+    assert engine.stats["prefix_tokens_reused"] == 8 * (len(jobs) - 1)
+    for job, each in zip(jobs, asked, strict=True):
+        expected, found = alone(model, *each), job.result()
+        assert found.tokens == expected.ids[0, each[0].open].tolist()
+        logprobs = torch.tensor(found.logprobs, dtype=torch.float64)
+        torch.testing.assert_close(logprobs, expected.logprobs[0, each[0].open], rtol=0, atol=1e-4)

@@ -7,9 +7,9 @@ from itertools import combinations
 
 from rich.table import Table
 
-from fef.bench.page import markdown_table
-from fef.bench.statistics import discordant, mcnemar
 from fef.eval.outcome import Outcome, shared_rights
+from fef.markdown import markdown_table
+from fef.paired import discordant, mcnemar
 
 __all__ = ["PAIR_COLUMNS", "comparison_page", "outcomes_table", "pairs_of", "pairs_table", "tasks_of"]
 

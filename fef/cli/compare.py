@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -26,7 +27,8 @@ def compare(
 ) -> None:
     """Hold saved runs against each other: figures, and McNemar's exact test for every pair over the same problems."""
     from fef.eval.outcome import read_outcome
-    from fef.eval.page import PAIR_COLUMNS, comparison_page, outcomes_table, pairs_of, pairs_table, tasks_of
+    from fef.eval.page import comparison_page, outcomes_table, pairs_table
+    from fef.eval.pairs import pairs_of
 
     if out is not None:
         check_writable(out)
@@ -34,11 +36,10 @@ def compare(
     outcomes = [read_outcome(path) for path in results]
     if out is not None:
         write_whole(out, comparison_page(title, outcomes, remarks))
+    pairs = pairs_of(outcomes)
     if json:
-        lines = [(task, pair) for task in tasks_of(outcomes) for pair in pairs_of(outcomes, task)]
-        pairs = [{"task": task} | dict(zip(PAIR_COLUMNS, pair, strict=True)) for task, pair in lines]
-        print_json({"runs": [vars(o) | {"summary": vars(o.summary)} for o in outcomes], "pairs": pairs})
+        print_json({"runs": list(map(asdict, outcomes)), "pairs": list(map(asdict, pairs))})
         return
     print_table(outcomes_table(outcomes))
-    if len(outcomes) > 1:
-        print_table(pairs_table(outcomes))
+    if pairs:
+        print_table(pairs_table(pairs))

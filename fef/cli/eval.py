@@ -198,6 +198,7 @@ def evaluate(
                 identity=identity,
                 shard=shard,
                 on_done=bar.advance,
+                note=lambda remark: typer.echo(f"Engine: {remark}.", err=True),
             )
     if shard.rank > 0:
         return

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from fef.decoders import make_plan
 from fef.decoding.network import Network
+from fef.decoding.plan import Plan
 from fef.engine.text import TextEngine, TextJob
 from fef.eval.prompts import FittedPrompt, canvas_length
 from fef.eval.settings import Settings
@@ -17,7 +18,7 @@ from fef.text import Generation
 
 __all__ = ["Answered", "in_batches", "in_engine"]
 
-_WARM_UP = 32  # prompts
+_WARM_UP = 4  # prompts
 _LENGTH_STEP = 64  # canvases of the engine are multiples of this
 
 
@@ -45,18 +46,22 @@ def in_batches(
 
 
 def in_engine(
-    model: Model, ready: Sequence[FittedPrompt], settings: Settings, indices: Sequence[int]
+    model: Model,
+    ready: Sequence[FittedPrompt],
+    settings: Settings,
+    indices: Sequence[int],
+    note: Callable[[str], None] = lambda _: None,
 ) -> Iterator[list[Answered]]:
     """The answers to the prompts of these numbers as they are finished; all are submitted at once.
 
-    Graphs are captured and kernels compiled by a few prompts beforehand, which no answer is billed for. Raises as
-    `TextEngine.submit` and `TextJob.result`.
+    On a GPU, graphs are captured and kernels compiled by prompts that are answered beforehand, for which no answer is
+    billed. note: takes the engine's remarks. Raises as `TextEngine.submit` and `TextJob.result`.
     """
     if not indices:
         return
     engine = model.engine(**engine_options(model, ready, settings))
     if engine.engine.device.type == "cuda":
-        warm_up(engine, ready, settings, indices)
+        warm_up(engine, plan_of(model, settings), ready, settings, indices)
     began = time.perf_counter()
     jobs = submit(engine, ready, settings, indices)
     spent = time.perf_counter() - began
@@ -69,13 +74,23 @@ def in_engine(
         if outs:
             yield [Answered(i, out, spent / len(outs)) for i, out in zip(finished, outs, strict=True)]
             spent = 0.0
+    for remark in engine.notes:
+        note(remark)
 
 
-def warm_up(engine: TextEngine, ready: Sequence[FittedPrompt], settings: Settings, indices: Sequence[int]) -> None:
-    if engine.engine.packed is not None:
+def warm_up(
+    engine: TextEngine, plan: Plan, ready: Sequence[FittedPrompt], settings: Settings, indices: Sequence[int]
+) -> None:
+    """Packed rounds are warm when they have been full; sessions capture nothing, and a few prompts do."""
+    packed = engine.engine.rounds_of(plan) is engine.engine.packed
+    if packed:
         engine.engine.measure()
-    submit(engine, ready, settings, indices[:_WARM_UP])
+    submit(engine, ready, settings, indices[: settings.batch_size if packed else _WARM_UP])
     engine.run()
+
+
+def plan_of(model: Model, settings: Settings) -> Plan:
+    return make_plan(settings.method, dict(settings.options), Network(model.network))
 
 
 def submit(
@@ -107,8 +122,7 @@ def engine_options(model: Model, ready: Sequence[FittedPrompt], settings: Settin
         "max_length": longest,
         "max_new_tokens": settings.max_new_tokens,
     }
-    speculation = make_plan(settings.method, dict(settings.options), Network(model.network)).speculation
-    if speculation is None:
+    if plan_of(model, settings).speculation is None:
         return options | {"windows": (0,)}
     window = settings.options.get("window")
     return options if window is None else options | {"windows": (window,)}

@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from fef.errors import InputError, OptionError
+from fef.errors import InputError
 from fef.eval.records import Record
 from fef.eval.summary import Summary
 
-__all__ = ["GIVEN", "Outcome", "label_of", "outcome_json", "read_outcome", "rights_of", "shared_rights"]
+__all__ = ["GIVEN", "Outcome", "label_of", "outcome_json", "read_outcome", "rights_of"]
 
 FORMAT = 1
 KIND = "eval"
@@ -63,17 +63,3 @@ def read_outcome(path: Path) -> Outcome:
         raise InputError(f"Cannot read {path}: {error.strerror}. Give what `fef eval --save` wrote.") from error
     except (AttributeError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} holds no result of `fef eval --save` ({error}). Make it again.") from error
-
-
-def shared_rights(first: Outcome, second: Outcome) -> tuple[list[bool], list[bool]]:
-    """Right or wrong on the problems that both runs answered: the first of the task's file, as many as the shorter run has.
-
-    Raises OptionError for runs of different problems.
-    """
-    if (first.task, first.identity["file"]) != (second.task, second.identity["file"]):
-        raise OptionError(
-            f"{first.label} answered {first.task} and {second.label} {second.task}, from files that differ; only runs over "
-            "the same file can be compared problem by problem."
-        )
-    pairs = list(zip(first.rights, second.rights, strict=False))
-    return [a == "1" for a, _ in pairs], [b == "1" for _, b in pairs]

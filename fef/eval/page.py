@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import combinations
 
 from rich.table import Table
 
-from fef.eval.outcome import Outcome, shared_rights
+from fef.eval.outcome import Outcome
+from fef.eval.pairs import Pair, pairs_of
 from fef.markdown import markdown_table
-from fef.paired import discordant, mcnemar
 
-__all__ = ["PAIR_COLUMNS", "comparison_page", "outcomes_table", "pairs_of", "pairs_table", "tasks_of"]
+__all__ = ["comparison_page", "outcomes_table", "pairs_table"]
+
+LEVEL = 0.01
+"""Of a test, below which one of two runs is called the more accurate."""
 
 COLUMNS = (
     *("method", "model", "problems", "right % (95 %)", "passes", "tokens/pass", "tokens/s", "unfinished", "law"),
@@ -22,7 +24,7 @@ HOW_TO_READ = """\
 - *right %*: problems answered correctly, with Wilson's 95 % interval. *unfinished*: answers that filled the canvas.
 - *passes*: forward passes a problem, of any kind: those over the context, of drafts and of verification.
 - *tokens/pass*: tokens of the answers up to and with the end token, over passes.
-- *tokens/s*: the same tokens over the seconds of decoding, with all problems in the engine at once.
+- *tokens/s*: the same tokens over the seconds of decoding; *engine*: with all problems in the engine at once.
 - *law*: the kind of the certificate: greedy and chain are exact, process and bound as stated, none is a heuristic; `-` stands
   for decoding outside of fef.
 - Pairs are compared on the problems that both runs answered, by McNemar's exact test: *only first* are the problems that the
@@ -44,24 +46,23 @@ def cells(outcome: Outcome) -> tuple[str, ...]:
         f"{found.tokens_per_second:,.0f}",
         str(found.unfinished),
         "-" if outcome.certificate is None else str(outcome.certificate["kind"]),
-        ", ".join(filter(None, (where, environment.get("dtype")))),
+        ", ".join(
+            filter(None, (where, environment.get("dtype"), "engine" if outcome.identity.get("engine") else None))
+        ),
     )
 
 
-def pair_cells(first: Outcome, second: Outcome) -> tuple[str, ...]:
-    """Two runs over the same file in the words of `PAIR_COLUMNS`. Raises OptionError for runs over different ones."""
-    rights = shared_rights(first, second)
-    count = len(rights[0])
-    only_first, only_second = discordant(*rights)
-    p = mcnemar(only_first, only_second)
+def pair_cells(pair: Pair) -> tuple[str, ...]:
+    """A pair in the words of `PAIR_COLUMNS`."""
+    rights = (f"{100 * right / pair.problems:.1f}" for right in (pair.first_right, pair.second_right))
     return (
-        first.label,
-        second.label,
-        str(count),
-        " and ".join(f"{100 * sum(right) / count:.1f}" for right in rights),
-        str(only_first),
-        str(only_second),
-        f"{p:.3f}" if p >= 0.001 else f"{p:.0e}",
+        pair.first,
+        pair.second,
+        str(pair.problems),
+        " and ".join(rights),
+        str(pair.only_first),
+        str(pair.only_second),
+        f"{pair.p:.3f}" if pair.p >= 0.001 else f"{pair.p:.0e}",
     )
 
 
@@ -69,10 +70,8 @@ def outcomes_table(outcomes: Sequence[Outcome]) -> Table:
     return table(("task", *COLUMNS), [(outcome.task, *cells(outcome)) for outcome in outcomes])
 
 
-def pairs_table(outcomes: Sequence[Outcome]) -> Table:
-    """Every pair of one task. Raises as `pair_cells`."""
-    lines = [(task, *cells_) for task in tasks_of(outcomes) for cells_ in pairs_of(outcomes, task)]
-    return table(("task", *PAIR_COLUMNS), lines)
+def pairs_table(pairs: Sequence[Pair]) -> Table:
+    return table(("task", *PAIR_COLUMNS), [(pair.task, *pair_cells(pair)) for pair in pairs])
 
 
 def table(columns: Sequence[str], lines: Sequence[Sequence[str]]) -> Table:
@@ -86,24 +85,29 @@ def table(columns: Sequence[str], lines: Sequence[Sequence[str]]) -> Table:
 
 def comparison_page(title: str, outcomes: Sequence[Outcome], remarks: str = "") -> str:
     """The page as Markdown. remarks: what the author makes of the results; the one part that is not computed. Raises as
-    `pair_cells`."""
+    `pairs_of`."""
     parts = [f"# {title}", "Made by `fef compare` from saved runs; only the remarks are written by hand."]
     if remarks.strip():
         parts += ["## Remarks", remarks.strip()]
-    for task in tasks_of(outcomes):
-        of_task = [outcome for outcome in outcomes if outcome.task == task]
-        parts += [f"## {task}", settings_line(of_task), markdown_table(COLUMNS, [cells(one) for one in of_task])]
-        if pairs := pairs_of(outcomes, task):
-            parts += [f"### Pairs on {task}", markdown_table(PAIR_COLUMNS, pairs)]
+    pairs = pairs_of(outcomes)
+    for task in dict.fromkeys(outcome.task for outcome in outcomes):
+        runs, held = [o for o in outcomes if o.task == task], [pair for pair in pairs if pair.task == task]
+        parts += [f"## {task}", settings_line(runs), markdown_table(COLUMNS, list(map(cells, runs)))]
+        if held:
+            parts += [f"### Pairs on {task}", markdown_table(PAIR_COLUMNS, list(map(pair_cells, held))), verdicts(held)]
     return "\n\n".join([*parts, "## How to read this", HOW_TO_READ]) + "\n"
 
 
-def tasks_of(outcomes: Sequence[Outcome]) -> list[str]:
-    return list(dict.fromkeys(outcome.task for outcome in outcomes))
-
-
-def pairs_of(outcomes: Sequence[Outcome], task: str) -> list[tuple[str, ...]]:
-    return [pair_cells(*pair) for pair in combinations((o for o in outcomes if o.task == task), 2)]
+def verdicts(pairs: Sequence[Pair]) -> str:
+    """Which run is more accurate than which."""
+    lines = []
+    for pair in pairs:
+        if pair.p < LEVEL:
+            ahead = pair.only_first > pair.only_second
+            better, worse = (pair.first, pair.second) if ahead else (pair.second, pair.first)
+            lines.append(f"- `{better}` is more accurate than `{worse}`.")
+    found = "\n".join(lines) or "- None is more accurate than another."
+    return f"At p < {LEVEL}, on the problems that both answered:\n\n{found}"
 
 
 def settings_line(outcomes: Sequence[Outcome]) -> str:

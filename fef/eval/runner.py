@@ -38,12 +38,14 @@ def run(
     identity: Mapping[str, Any] | None = None,
     shard: Shard = ONE_PROCESS,
     on_done: Callable[[int], None] | None = None,
+    note: Callable[[str], None] = lambda _: None,
 ) -> list[Record]:
     """Answer and score every example; example i has the seed `settings.seed + i`. Returns all records in order.
 
     out: a folder that keeps results as they come; a run that was stopped goes on from there. identity: what else must be
     the same for that (`check_settings`). shard: this process; only its first returns records, the others an empty list.
     on_done: called with the number of examples that are finished, first of those that an earlier run finished.
+    note: takes remarks of the engine.
 
     Raises InputError for prompts that do not fit, OptionError or InputError for a folder of other results, and SandboxError
     for a task of programs where the system allows no strong sandbox, unless `allow_weak_sandbox`.
@@ -66,7 +68,7 @@ def run(
     asked = [batch for batch in own if any(i not in done for i in batch)]
     if settings.engine:
         asked = [[i for i in batch if i not in done] for batch in asked]
-        answered = in_engine(model, ready, settings, [i for batch in asked for i in batch])
+        answered = in_engine(model, ready, settings, [i for batch in asked for i in batch], note)
     else:
         answered = in_batches(model, ready, settings, asked)
     finished = sum(map(len, own)) - sum(map(len, asked))

@@ -124,7 +124,7 @@ def evaluate(
 ) -> None:
     """Measure a published setting or any method on GSM8K, SVAMP, MATH, HumanEval, MBPP or MMLU, beside published figures."""
     from fef.eval.given_answers import prompt_lines, score_answers
-    from fef.eval.outcome import GIVEN, Outcome, label_of, outcome_json, rights_of
+    from fef.eval.outcome import GIVEN, Outcome, digests_of, label_of, outcome_json, rights_of
     from fef.eval.settings import preset_of, settings_for
     from fef.eval.summary import summarize
     from fef.eval.tasks import TASKS, shots_for
@@ -163,7 +163,7 @@ def evaluate(
         records = score_answers(task, examples, worked, settings.shots, answers)
         facts = {"model": model, "task": task.name, "shots": settings.shots, "examples": len(examples)}
         facts |= {"max_new_tokens": max_new_tokens, "file": digest, "sandbox": sandbox}
-        judged = Outcome(task.name, GIVEN, facts, {}, summarize(records), None, rights_of(records))
+        judged = Outcome(task.name, GIVEN, facts, {}, summarize(records), None, rights_of(records), digests_of(records))
         show_outcome(judged, save, json)
         return
     with Bar("Loading"):
@@ -212,6 +212,7 @@ def evaluate(
             summary,
             certificate.to_dict(),
             rights_of(records),
+            digests_of(records),
         )
         write_whole(save, outcome_json(outcome))
     notes = remarks(preset, settings, summary, loaded.name, weights, sandbox)

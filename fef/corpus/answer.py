@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,7 +79,6 @@ def answer(
                 "source": "self-text",
                 "tokens": answer.tokens,
                 "ended": answer.ended,
-                "seconds": answer.seconds,
             }
         )
         for i, answer in sorted(found.items())
@@ -91,12 +89,11 @@ def answer(
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer of one of several prompts that were answered together."""
+    """What a causal model said."""
 
     text: str
     tokens: int  # with the end token, if there is one
     ended: bool  # by an end token
-    seconds: float  # its share of their time
 
 
 def load_source(source: str, device: str) -> tuple[Transformer, Tokenizer, ChatTemplate | None]:
@@ -134,7 +131,6 @@ def answers(
     generator = torch.Generator(model.device).manual_seed(seed)
     for start in range(0, len(order), batch_size):
         part = order[start : start + batch_size]
-        began = time.perf_counter()
         rows = continuations(
             model,
             [ids[i] for i in part],
@@ -144,12 +140,11 @@ def answers(
             banned=banned,
             generator=generator,
         )
-        seconds = (time.perf_counter() - began) / len(part)
         for i, row in zip(part, rows, strict=True):
             ended = row[-1] in model.end_ids
             text = tokenizer.decode(row[:-1] if ended else row).strip()
             if text and (ended or keep_cut):
-                yield i, Answer(text, len(row), ended, seconds)
+                yield i, Answer(text, len(row), ended)
         advance(len(part))
 
 

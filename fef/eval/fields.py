@@ -5,7 +5,6 @@ Each reader returns the value as tasks use it, or raises ValueError with what is
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +15,6 @@ __all__ = [
     "flag",
     "lines",
     "messages",
-    "seconds",
     "text",
     "text_or_number",
     "texts",
@@ -74,12 +72,6 @@ def flag(value: Any) -> bool:
     if not isinstance(value, bool):
         raise ValueError("true or false")
     return value
-
-
-def seconds(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
-        raise ValueError("a number of seconds from 0 up")
-    return float(value)
 
 
 def messages(value: Any) -> list[dict[str, str]]:

@@ -31,15 +31,14 @@ def score_answers(
 ) -> list[Record]:
     """A record an example, in their order. Arguments as in `prompt_of`.
 
-    path: each line has `messages` with the answer last, the `tokens` of the answer with its end token, whether it `ended`,
-    and the `seconds` that it took. One token is one pass. Raises InputError for a broken line, and where no answer is to one
-    of the examples.
+    path: each line has `messages` with the answer last, the `tokens` of the answer with its end token, and whether it
+    `ended`. One token is one pass; how long it took is not known. Raises InputError for a broken line, and where no answer
+    is to one of the examples.
     """
     readers = {
         "messages": fields.messages,
         "tokens": fields.whole_number,
         "ended": fields.flag,
-        "seconds": fields.seconds,
     }
     found = {key_of(line["messages"][:-1]): line for line in read_examples(path, readers)}
     records = []
@@ -63,7 +62,7 @@ def score_answers(
                 calls=tokens,
                 rows=tokens,
                 token_forwards=tokens,
-                seconds=0.0 if line is None else line["seconds"],
+                seconds=0.0,
             )
         )
     if not any(record.tokens for record in records):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ from fef.errors import InputError
 from fef.eval.records import Record
 from fef.eval.summary import Summary
 
-__all__ = ["GIVEN", "Outcome", "label_of", "outcome_json", "read_outcome", "rights_of"]
+__all__ = ["DIGITS", "GIVEN", "Outcome", "digests_of", "label_of", "outcome_json", "read_outcome", "rights_of"]
 
 FORMAT = 1
+DIGITS = 8
 KIND = "eval"
 GIVEN = "given answers, one token a pass"
 """Label of answers that were read from a file."""
@@ -31,6 +33,7 @@ class Outcome:
     summary: Summary
     certificate: Mapping[str, Any] | None  # of `Certificate.to_dict`; None where no method of fef decoded
     rights: str  # of each problem in the order of the task's file: 1 if it was answered right, else 0
+    digests: str  # of each problem `DIGITS` hexadecimal digits, equal for equal answers
 
 
 def label_of(method: str, options: Mapping[str, Any], temperature: float = 0.0) -> str:
@@ -49,6 +52,10 @@ def outcome_json(outcome: Outcome) -> str:
     return json.dumps({"format": FORMAT, "kind": KIND} | asdict(outcome), ensure_ascii=False, indent=1) + "\n"
 
 
+def digests_of(records: Sequence[Record]) -> str:
+    return "".join(sha256(f"{r.tokens} {r.text}".encode()).hexdigest()[:DIGITS] for r in records)
+
+
 def read_outcome(path: Path) -> Outcome:
     """Read what `outcome_json` wrote. Raises InputError for a file that is missing, cut short or something else."""
     try:
@@ -58,6 +65,8 @@ def read_outcome(path: Path) -> Outcome:
         outcome = Outcome(**value | {"summary": Summary(**value["summary"])})
         if len(outcome.rights) != outcome.summary.problems or set(outcome.rights) - {"0", "1"}:
             raise ValueError("its rights are not a 0 or 1 for each problem")
+        if len(outcome.digests) != DIGITS * outcome.summary.problems:
+            raise ValueError("it has not a digest for each problem")
         return outcome
     except OSError as error:
         raise InputError(f"Cannot read {path}: {error.strerror}. Give what `fef eval --save` wrote.") from error

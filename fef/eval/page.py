@@ -19,7 +19,7 @@ COLUMNS = (
     *("method", "model", "problems", "right % (95 %)", "passes", "tokens/pass", "tokens/s", "unfinished", "law"),
     "where",
 )
-PAIR_COLUMNS = ("first", "second", "shared problems", "right %", "only first", "only second", "p")
+PAIR_COLUMNS = ("first", "second", "shared problems", "right %", "only first", "only second", "p", "same answers")
 HOW_TO_READ = """\
 - *right %*: problems answered correctly, with Wilson's 95 % interval. *unfinished*: answers that filled the canvas.
 - *passes*: forward passes a problem, of any kind: those over the context, of drafts and of verification.
@@ -29,7 +29,7 @@ HOW_TO_READ = """\
   for decoding outside of fef.
 - Pairs are compared on the problems that both runs answered, by McNemar's exact test: *only first* are the problems that the
   first has right and the second has not. A small *p* says that the two are not equally accurate. It is not corrected for the
-  number of pairs."""
+  number of pairs. *same answers*: problems that both answered with the same text of as many tokens."""
 
 
 def cells(outcome: Outcome) -> tuple[str, ...]:
@@ -43,7 +43,7 @@ def cells(outcome: Outcome) -> tuple[str, ...]:
         f"{found.accuracy:.1f} ({found.low:.1f} to {found.high:.1f})",
         f"{found.calls / found.problems:.1f}",
         f"{found.tokens_per_call:.2f}",
-        f"{found.tokens_per_second:,.0f}",
+        f"{found.tokens_per_second:,.0f}" if found.seconds else "-",
         str(found.unfinished),
         "-" if outcome.certificate is None else str(outcome.certificate["kind"]),
         ", ".join(
@@ -63,6 +63,7 @@ def pair_cells(pair: Pair) -> tuple[str, ...]:
         str(pair.only_first),
         str(pair.only_second),
         f"{pair.p:.3f}" if pair.p >= 0.001 else f"{pair.p:.0e}",
+        str(pair.same),
     )
 
 

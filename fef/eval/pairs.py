@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from fef.errors import OptionError
-from fef.eval.outcome import Outcome
+from fef.eval.outcome import DIGITS, Outcome
 from fef.paired import discordant, mcnemar
 
 __all__ = ["Pair", "pair_of", "pairs_of"]
@@ -26,6 +26,7 @@ class Pair:
     only_first: int  # problems that the second has wrong
     only_second: int  # problems that the first has wrong
     p: float  # of McNemar's exact test, two-sided
+    same: int  # problems with equal answers
 
 
 def pair_of(first: Outcome, second: Outcome) -> Pair:
@@ -49,7 +50,12 @@ def pair_of(first: Outcome, second: Outcome) -> Pair:
         only_first=only_first,
         only_second=only_second,
         p=mcnemar(only_first, only_second),
+        same=sum(a == b for a, b in zip(digests(first), digests(second), strict=False)),
     )
+
+
+def digests(outcome: Outcome) -> list[str]:
+    return [outcome.digests[i : i + DIGITS] for i in range(0, len(outcome.digests), DIGITS)]
 
 
 def pairs_of(outcomes: Sequence[Outcome]) -> list[Pair]:

@@ -49,7 +49,8 @@ packed=(--limit "$LIMIT" --batch-size "$BATCH" --dtype "${DTYPE:-bfloat16}" --ve
 plain=(--dtype "${DTYPE:-bfloat16}")
 for run in $RUNS; do
     case $run in
-        gsm8k | svamp | mbpp) measure "$run-fef" "$run" "${packed[@]}" ;;
+        gsm8k | svamp) measure "$run-fef" "$run" "${packed[@]}" ;;
+        mbpp) measure mbpp-fef mbpp "${packed[@]}" --batch-size "$SESSIONS" ;; # prompts of up to 3,740 tokens: large slots
         causal) causal gsm8k; causal svamp ;;
         low1 | low2 | low4) blocks "gsm8k-$run" "${plain[@]}" --method low-confidence --set "tokens_per_step=${run#low}" ;;
         exact) exact 0; exact 0.7 ;;

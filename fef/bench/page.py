@@ -9,6 +9,7 @@ from fef.bench.plot import picture_stem
 from fef.bench.record import Record
 from fef.bench.summary import Row
 from fef.bench.table import BELOW, COLUMNS, cells
+from fef.markdown import markdown_table
 
 __all__ = ["MARGIN", "equally_accurate", "fewest_passes", "results_page"]
 
@@ -124,10 +125,3 @@ def comparison_line(found: Mapping[str, Any]) -> str:
         f"- {found['family']}: `{found['first']}` and `{found['second']}` gave the same tokens on {found['same']} of "
         f"{found['problems']} problems."
     )
-
-
-def markdown_table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """A table whose first column holds names of methods."""
-    escaped = [[cell.replace("|", "\\|") for cell in line] for line in lines]
-    named = [[f"`{line[0]}`", *line[1:]] for line in escaped]
-    return "\n".join(f"| {' | '.join(line)} |" for line in [header, ["---"] * len(header), *named])

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from fef.paired import discordant
+
 __all__ = ["difference_interval", "frontier"]
 
 RESAMPLES = 10_000
@@ -20,8 +22,7 @@ def difference_interval(first: Sequence[bool], second: Sequence[bool], seed: int
     """
     count = len(first)
     assert count == len(second) > 0, "a pair per problem"
-    gained = sum(a and not b for a, b in zip(first, second, strict=True))
-    lost = sum(b and not a for a, b in zip(first, second, strict=True))
+    gained, lost = discordant(first, second)
     # a pair adds 1, -1 or 0; resampling pairs with replacement makes the numbers of the three multinomial
     chances = np.array([gained, lost, count - gained - lost]) / count
     drawn = np.random.default_rng(seed).multinomial(count, chances, RESAMPLES)

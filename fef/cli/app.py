@@ -13,6 +13,7 @@ from fef.cli import (
     bench_engine,
     certify,
     chat,
+    compare,
     delta,
     demask,
     demo,
@@ -66,6 +67,7 @@ app.command(epilog=bench.EXAMPLE)(bench.bench)
 app.command("bench --engine", epilog=bench_engine.EXAMPLE)(bench_engine.bench_engine)
 app.command(epilog=report.EXAMPLE)(report.report)
 app.command("eval", epilog=eval.EXAMPLE)(eval.evaluate)
+app.command(epilog=compare.EXAMPLE)(compare.compare)
 app.command("lm-eval", epilog=lm_eval.EXAMPLE, context_settings=lm_eval.CONTEXT)(lm_eval.lm_eval)
 app.command(epilog=train.EXAMPLE)(train.train)
 app.command(epilog=adapt.EXAMPLE)(adapt.adapt)

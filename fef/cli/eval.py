@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -24,11 +24,12 @@ from fef.cli.options import (
     load_model,
     method_options,
 )
-from fef.cli.output import Bar, print_json, print_table
+from fef.cli.output import Bar, check_writable, print_json, print_table, write_whole
 from fef.errors import OptionError
 
 if TYPE_CHECKING:
     from fef.decoding.certificate import Certificate
+    from fef.eval.outcome import Outcome
     from fef.eval.presets import Preset
     from fef.eval.settings import Settings
     from fef.eval.summary import Summary
@@ -40,6 +41,9 @@ EXAMPLE = (
     "Example: [bold]fef eval llada-8b-instruct/gsm8k --data data --out runs/gsm8k[/bold]\n\n"
     "Example: [bold]torchrun --nproc-per-node 8 -m fef eval llada-8b-instruct/math --data data --out runs/math[/bold]"
 )
+
+
+BATCH_SIZE, ENGINE_BATCH_SIZE = 8, 256
 
 
 class LongPromptsChoice(StrEnum):
@@ -77,12 +81,23 @@ def evaluate(
     top_p: Annotated[float | None, typer.Option("--top-p", help="Default: the preset's, or 1.")] = None,
     shots: Annotated[int | None, typer.Option("--shots", min=0, help="Default: the preset's, or 0.")] = None,
     chat: Annotated[
-        bool | None, typer.Option("--chat/--no-chat", help="Ask in messages. Default: presets do, tasks do not.")
+        bool | None,
+        typer.Option("--chat/--no-chat", help="Ask in messages. Default: where the model has a chat template."),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Example i has seed + i.")] = 0,
     dtype: DtypeOption = None,
     weights: WeightsOption = None,
-    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Prompts decoded together.")] = 8,
+    engine: Annotated[
+        bool, typer.Option("--engine/--no-engine", help="Give all prompts to the engine at once: far faster on a GPU.")
+    ] = False,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(
+            "--batch-size",
+            min=1,
+            help=f"Prompts decoded together; by default {BATCH_SIZE}, in the engine {ENGINE_BATCH_SIZE}.",
+        ),
+    ] = None,
     long_prompts: Annotated[
         LongPromptsChoice,
         typer.Option(
@@ -93,10 +108,25 @@ def evaluate(
         bool, typer.Option("--allow-weak-sandbox", help="Run the model's programs even without namespaces.")
     ] = False,
     device: DeviceOption = None,
+    prompts: Annotated[
+        Path | None, typer.Option("--prompts", help="Write the prompts as JSON lines of messages, and stop.")
+    ] = None,
+    answers: Annotated[
+        Path | None,
+        typer.Option(
+            "--answers", help="Score what python -m fef.corpus.answer wrote to --prompts; nothing is decoded."
+        ),
+    ] = None,
+    save: Annotated[
+        Path | None, typer.Option("--save", help="Write figures and right or wrong a problem, for fef compare.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
 ) -> None:
-    """Measure a published setting or any method on GSM8K, MATH, HumanEval, MBPP or MMLU, beside the published figure."""
+    """Measure a published setting or any method on GSM8K, SVAMP, MATH, HumanEval, MBPP or MMLU, beside published figures."""
+    from fef.eval.given_answers import prompt_lines, score_answers
+    from fef.eval.outcome import GIVEN, Outcome, digests_of, label_of, outcome_json, rights_of
     from fef.eval.settings import preset_of, settings_for
+    from fef.eval.summary import summarize
     from fef.eval.tasks import TASKS, shots_for
     from fef.tasks.sandbox import check_isolation
 
@@ -114,20 +144,37 @@ def evaluate(
             "top_p": top_p,
             "chat": chat,
         },
-        **{"shots": shots, "seed": seed, "batch_size": batch_size, "long_prompts": long_prompts.value},
+        **{"shots": shots, "seed": seed, "long_prompts": long_prompts.value, "engine": engine},
+        "batch_size": batch_size or (ENGINE_BATCH_SIZE if engine else BATCH_SIZE),
     }
     settings = settings_for(what, changes, method_options(set_, window, steps, verify))
+    if save is not None:
+        check_writable(save)
     task = TASKS[settings.task]
     sandbox = check_isolation(allow_weak_sandbox) if task.runs_code else None
     path, examples = read_task(settings.task, data, file, field or [], limit)
     worked = shots_for(task, data_folder(data), settings.shots) if settings.shots else []
+    if prompts is not None:
+        write_whole(prompts, prompt_lines(task, examples, worked, settings.shots))
+        typer.echo(f"Wrote {len(examples):,} prompts to {prompts}.")
+        return
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    if answers is not None:
+        records = score_answers(task, examples, worked, settings.shots, answers)
+        facts = {"model": model, "task": task.name, "shots": settings.shots, "examples": len(examples)}
+        facts |= {"max_new_tokens": max_new_tokens, "file": digest, "sandbox": sandbox}
+        judged = Outcome(task.name, GIVEN, facts, {}, summarize(records), None, rights_of(records), digests_of(records))
+        show_outcome(judged, save, json)
+        return
     with Bar("Loading"):
         from fef.api import certify
+        from fef.bench.environment import environment
         from fef.eval.runner import run
         from fef.eval.shards import shards
-        from fef.eval.summary import summarize
     with shards() as shard:
         loaded = load_model(model or (preset.model if preset else "demo"), device or shard.device(), dtype, weights)
+        if chat is None and preset is None:
+            settings = replace(settings, chat=loaded.template is not None)
         certificate = certify(
             loaded.network,
             method=settings.method,
@@ -137,7 +184,7 @@ def evaluate(
         )
         identity = {
             **{"model": loaded.name, **asdict(settings), "examples": len(examples)},
-            **{"file": hashlib.sha256(path.read_bytes()).hexdigest(), "sandbox": sandbox, "weight_format": weights},
+            **{"file": digest, "sandbox": sandbox, "weight_format": weights},
         }
         with Bar(f"{what}, {settings.method}", len(examples) // shard.world) as bar:
             records = run(
@@ -151,10 +198,23 @@ def evaluate(
                 identity=identity,
                 shard=shard,
                 on_done=bar.advance,
+                note=lambda remark: typer.echo(f"Engine: {remark}.", err=True),
             )
     if shard.rank > 0:
         return
     summary = summarize(records)
+    if save is not None:
+        outcome = Outcome(
+            settings.task,
+            label_of(settings.method, settings.options, settings.temperature),
+            identity,
+            environment(str(loaded.network.device)) | {"dtype": str(loaded.network.embed.weight.dtype)[6:]},
+            summary,
+            certificate.to_dict(),
+            rights_of(records),
+            digests_of(records),
+        )
+        write_whole(save, outcome_json(outcome))
     notes = remarks(preset, settings, summary, loaded.name, weights, sandbox)
     if json:
         print_json(
@@ -168,6 +228,18 @@ def evaluate(
     print_table(summary_table(what, settings, summary, certificate, preset))
     for note in notes:
         typer.echo(note)
+
+
+def show_outcome(outcome: Outcome, save: Path | None, json: bool) -> None:
+    from fef.eval.outcome import outcome_json
+    from fef.eval.page import outcomes_table
+
+    if save is not None:
+        write_whole(save, outcome_json(outcome))
+    if json:
+        print_json(asdict(outcome))
+    else:
+        print_table(outcomes_table([outcome]))
 
 
 def data_folder(data: Path | None) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -56,7 +57,7 @@ def answer(
     place = device or default_device()
     model, tokenizer, template = load_source(source, place)
     with Bar("Answering", len(prompts)) as bar:
-        texts = dict(
+        found = dict(
             answers(
                 model,
                 tokenizer,
@@ -72,11 +73,27 @@ def answer(
             )
         )
     lines = [
-        json.dumps({"messages": [*prompts[i], {"role": "assistant", "content": text}], "source": "self-text"})
-        for i, text in sorted(texts.items())
+        json.dumps(
+            {
+                "messages": [*prompts[i], {"role": "assistant", "content": answer.text}],
+                "source": "self-text",
+                "tokens": answer.tokens,
+                "ended": answer.ended,
+            }
+        )
+        for i, answer in sorted(found.items())
     ]
     write_whole(out, "".join(line + "\n" for line in lines))
     typer.echo(f"Wrote {len(lines):,} answers to {len(prompts):,} prompts to {out}.")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a causal model said."""
+
+    text: str
+    tokens: int  # with the end token, if there is one
+    ended: bool  # by an end token
 
 
 def load_source(source: str, device: str) -> tuple[Transformer, Tokenizer, ChatTemplate | None]:
@@ -104,8 +121,8 @@ def answers(
     seed: int,
     keep_cut: bool = False,
     advance: Callable[[float], None] = lambda _: None,
-) -> Iterator[tuple[int, str]]:
-    """Number of a prompt and its answer, of those that end in time and hold text; longer prompts first."""
+) -> Iterator[tuple[int, Answer]]:
+    """Number of a prompt and its answer, of those that hold text and, unless keep_cut, end in time; longer prompts first."""
     ids = Encoder(tokenizer, template, model.config).prompts(prompts)
     order = sorted(range(len(ids)), key=lambda i: -len(ids[i]))
     controls = {i for i, token in tokenizer.raw.get_added_tokens_decoder().items() if token.special}
@@ -127,7 +144,7 @@ def answers(
             ended = row[-1] in model.end_ids
             text = tokenizer.decode(row[:-1] if ended else row).strip()
             if text and (ended or keep_cut):
-                yield i, text
+                yield i, Answer(text, len(row), ended)
         advance(len(part))
 
 

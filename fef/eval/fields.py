@@ -8,7 +8,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["Reader", "anything", "choice", "lines", "text", "text_or_number", "texts", "whole_number"]
+__all__ = [
+    "Reader",
+    "anything",
+    "choice",
+    "flag",
+    "lines",
+    "messages",
+    "text",
+    "text_or_number",
+    "texts",
+    "whole_number",
+]
 
 Reader = Callable[[Any], Any]
 
@@ -55,3 +66,20 @@ def lines(value: Any) -> str:
     if value is not None and not isinstance(value, str):
         raise ValueError("a text, a list of texts or null")
     return value or ""
+
+
+def flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("true or false")
+    return value
+
+
+def messages(value: Any) -> list[dict[str, str]]:
+    """A prompt and its answer, at least."""
+    if not isinstance(value, list) or len(value) < 2 or not all(map(is_message, value)):
+        raise ValueError('a list of at least two messages {"role": ..., "content": ...}')
+    return value
+
+
+def is_message(value: Any) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("role"), str) and isinstance(value.get("content"), str)

@@ -1,17 +1,19 @@
 """The runner: prompts in batches through a model, answers scored and kept. Any number of processes gives the same results.
 
 Batches are made from the whole list of prompts before it is shared out, so that a prompt meets the same neighbours whatever
-the number of processes and wherever an earlier run stopped.
+the number of processes and wherever an earlier run stopped. In the engine, which settings may ask for, every prompt is on its
+own anyway.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from fef.errors import OptionError
+from fef.eval.answering import Answered, in_batches, in_engine
 from fef.eval.datasets import Example
 from fef.eval.prompts import FittedPrompt, canvas_length, fit_prompts
 from fef.eval.records import Record, check_settings, merge, open_part, read_records, write_record
@@ -20,9 +22,8 @@ from fef.eval.shards import ONE_PROCESS, Shard
 from fef.eval.tasks import Task, prompt_of
 from fef.generation import Model
 from fef.tasks.sandbox import check_isolation
-from fef.text import Generation
 
-__all__ = ["run"]
+__all__ = ["id_of", "run"]
 
 
 def run(
@@ -37,12 +38,14 @@ def run(
     identity: Mapping[str, Any] | None = None,
     shard: Shard = ONE_PROCESS,
     on_done: Callable[[int], None] | None = None,
+    note: Callable[[str], None] = lambda _: None,
 ) -> list[Record]:
     """Answer and score every example; example i has the seed `settings.seed + i`. Returns all records in order.
 
     out: a folder that keeps results as they come; a run that was stopped goes on from there. identity: what else must be
     the same for that (`check_settings`). shard: this process; only its first returns records, the others an empty list.
-    on_done: called with the number of examples of each finished batch, also for those that an earlier run finished.
+    on_done: called with the number of examples that are finished, first of those that an earlier run finished.
+    note: takes remarks of the engine.
 
     Raises InputError for prompts that do not fit, OptionError or InputError for a folder of other results, and SandboxError
     for a task of programs where the system allows no strong sandbox, unless `allow_weak_sandbox`.
@@ -61,17 +64,27 @@ def run(
         shard.wait()
         done = read_records(out)
         shard.wait()  # nobody writes before everybody has read
+    own = batches[shard.rank :: shard.world]
+    asked = [batch for batch in own if any(i not in done for i in batch)]
+    if settings.engine:
+        asked = [[i for i in batch if i not in done] for batch in asked]
+        answered = in_engine(model, ready, settings, [i for batch in asked for i in batch], note)
+    else:
+        answered = in_batches(model, ready, settings, asked)
+    finished = sum(map(len, own)) - sum(map(len, asked))
     part = None if out is None else open_part(out, shard.rank)
     try:
-        for batch in batches[shard.rank :: shard.world]:
-            if any(i not in done for i in batch):
-                for record in answer(model, task, examples, ready, batch, settings):
+        if on_done is not None and finished:
+            on_done(finished)
+        with ThreadPoolExecutor() as pool:  # running code waits for child processes, never while answers are timed
+            for together in answered:
+                for record in pool.map(lambda one: record_of(task, examples, ready, one), together):
                     if record.index not in done:
                         done[record.index] = record
                         if part is not None:
                             write_record(part, record)
-            if on_done is not None:
-                on_done(len(batch))
+                if on_done is not None:
+                    on_done(len(together))
     finally:
         if part is not None:
             part.close()
@@ -84,48 +97,28 @@ def run(
     return [done[i] for i in range(len(examples))]
 
 
-def answer(
-    model: Model,
-    task: Task,
-    examples: Sequence[Example],
-    ready: Sequence[FittedPrompt],
-    batch: Sequence[int],
-    settings: Settings,
-) -> list[Record]:
-    began = time.perf_counter()
-    prompts: list[Any] = [ready[i].prompt for i in batch]
-    outs: list[Generation] = model.generate(
-        prompts,
-        method=settings.method,
-        max_new_tokens=settings.max_new_tokens,
-        temperature=settings.temperature,
-        top_p=settings.top_p,
-        seed=[settings.seed + i for i in batch],
-        **settings.options,
-    )
-    seconds = (time.perf_counter() - began) / len(batch)
-    return [
-        record_of(task, examples[i], i, out, ready[i].cut_characters, seconds)
-        for i, out in zip(batch, outs, strict=True)
-    ]
-
-
-def record_of(task: Task, example: Example, index: int, out: Generation, cut: int, seconds: float) -> Record:
-    verdict = task.score(example, out.text)
+def record_of(task: Task, examples: Sequence[Example], ready: Sequence[FittedPrompt], answered: Answered) -> Record:
+    index, out = answered.index, answered.out
+    verdict = task.score(examples[index], out.text)
     return Record(
         index=index,
-        id=None if example.get("task_id") is None else str(example["task_id"]),
+        id=id_of(examples[index]),
         right=verdict.right,
         extracted=verdict.extracted,
         text=out.text,
         finish_reason=out.finish_reason,
-        cut_characters=cut,
+        cut_characters=ready[index].cut_characters,
         tokens=len(out.token_ids) + (out.finish_reason == "stop"),
         calls=int(out.stats["calls"]),
         rows=int(out.stats["rows"]),
         token_forwards=int(out.stats["token_forwards"]),
-        seconds=seconds,
+        seconds=answered.seconds,
     )
+
+
+def id_of(example: Example) -> str | None:
+    """The name of an example in its file, if it has one."""
+    return None if example.get("task_id") is None else str(example["task_id"])
 
 
 def batches_of(model: Model, ready: Sequence[FittedPrompt], settings: Settings) -> list[list[int]]:

@@ -30,6 +30,7 @@ class Settings:
     chat: bool = False  # through the chat template
     batch_size: int = 8  # prompts at once
     long_prompts: LongPrompts = "refuse"  # what happens to one that leaves no room for the canvas
+    engine: bool = False  # all prompts go to the engine at once, which decodes `batch_size` together
 
 
 def preset_of(what: str) -> Preset | None:

@@ -172,6 +172,17 @@ TASKS: Mapping[str, Task] = {
             check=check_gsm8k,
         ),
         Task(
+            name="svamp",
+            file="svamp.jsonl",
+            fields={"question": fields.text, "answer": fields.text_or_number},
+            ask=ask_gsm8k,
+            answer=answer_gsm8k,
+            score=score_gsm8k,
+            problems=1000,
+            max_new_tokens=256,
+            check=check_gsm8k,
+        ),
+        Task(
             name="math",
             file="math500.jsonl",
             fields={"prompt": fields.text, "answer": fields.text_or_number},

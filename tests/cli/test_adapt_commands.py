@@ -112,6 +112,7 @@ def test_a_causal_model_answers_prompts_into_a_file(folder, tmp_path):
     rows = [json.loads(line) for line in out.read_text().splitlines()]
     assert len(rows) > 30
     assert all([m["role"] for m in row["messages"]] == ["user", "assistant"] for row in rows)
+    assert all(1 <= row["tokens"] <= 5 and (row["ended"] or row["tokens"] == 5) for row in rows)
     again = tmp_path / "again.jsonl"
     run(*made, "--out", again, "--keep-cut", "--batch-size", 10)
     assert again.read_text() == out.read_text()

@@ -42,6 +42,7 @@ def data(tmp_path: Path) -> Path:
     ]
     write(folder / "gsm8k_test.jsonl", sums)
     write(folder / "gsm8k_train.jsonl", sums[:2])
+    write(folder / "svamp.jsonl", [{"question": f"what is {a} less 1?", "answer": str(a - 1)} for a in (3, 9)])
     write(folder / "math500.jsonl", [{"prompt": "Half of one? Put it in \\boxed{}.", "answer": "\\frac12"}] * 2)
     one = {"prompt": "def one():\n", "entry_point": "one", "test": "def check(f):\n    assert f() == 1\n"}
     write(folder / "humaneval.jsonl", [one | {"task_id": f"HumanEval/{i}"} for i in range(2)])

@@ -1,0 +1,45 @@
+"""`fef compare`: saved runs of `fef eval` side by side, with paired tests."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fef.cli.options import decode_text, read_file
+from fef.cli.output import check_writable, print_json, print_table, write_whole
+
+__all__ = ["EXAMPLE", "compare"]
+
+EXAMPLE = "Example: [bold]fef compare fef.json low-confidence.json --out docs/results/real-language.md[/bold]"
+
+
+def compare(
+    results: Annotated[list[Path], typer.Argument(help="What `fef eval --save` wrote, of any tasks.")],
+    out: Annotated[Path | None, typer.Option("--out", help="A Markdown page with tables and tests.")] = None,
+    title: Annotated[str, typer.Option("--title", help="Of the page.")] = "Results",
+    notes: Annotated[
+        Path | None, typer.Option("--notes", help="A text that the page quotes: what you make of the results.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
+) -> None:
+    """Hold saved runs against each other: figures, and McNemar's exact test for every pair over the same problems."""
+    from fef.eval.outcome import read_outcome
+    from fef.eval.page import comparison_page, outcomes_table, pairs_table
+    from fef.eval.pairs import pairs_of
+
+    if out is not None:
+        check_writable(out)
+    remarks = "" if notes is None else decode_text(read_file(notes), str(notes))
+    outcomes = [read_outcome(path) for path in results]
+    if out is not None:
+        write_whole(out, comparison_page(title, outcomes, remarks))
+    pairs = pairs_of(outcomes)
+    if json:
+        print_json({"runs": list(map(asdict, outcomes)), "pairs": list(map(asdict, pairs))})
+        return
+    print_table(outcomes_table(outcomes))
+    if pairs:
+        print_table(pairs_table(pairs))

@@ -1,0 +1,77 @@
+"""Answers that something else wrote, such as a causal model: the prompts for it, and its answers scored as any other.
+
+Both files are JSON lines of messages, `{"messages": [...]}`. An answer is matched to its problem by the messages before it,
+so the order does not matter and a problem may be missing: it counts as answered wrong.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from fef.errors import InputError
+from fef.eval import fields
+from fef.eval.datasets import Example, read_examples
+from fef.eval.records import Record
+from fef.eval.runner import id_of
+from fef.eval.tasks import Message, Task, prompt_of
+
+__all__ = ["prompt_lines", "score_answers"]
+
+
+def prompt_lines(task: Task, examples: Sequence[Example], shots: list[Example], count: int) -> str:
+    """The prompts of a task as JSON lines; arguments as in `prompt_of`."""
+    prompts = [prompt_of(task, example, shots, count, chat=True) for example in examples]
+    return "".join(json.dumps({"messages": prompt}) + "\n" for prompt in prompts)
+
+
+def score_answers(
+    task: Task, examples: Sequence[Example], shots: list[Example], count: int, path: Path
+) -> list[Record]:
+    """A record an example, in their order. Arguments as in `prompt_of`.
+
+    path: each line has `messages` with the answer last, the `tokens` of the answer with its end token, and whether it
+    `ended`. One token is one pass; how long it took is not known. Raises InputError for a broken line, and where no answer
+    is to one of the examples.
+    """
+    readers = {
+        "messages": fields.messages,
+        "tokens": fields.whole_number,
+        "ended": fields.flag,
+    }
+    found = {key_of(line["messages"][:-1]): line for line in read_examples(path, readers)}
+    records = []
+    for index, example in enumerate(examples):
+        prompt = prompt_of(task, example, shots, count, chat=True)
+        assert not isinstance(prompt, str), "it was asked for as messages"
+        line = found.get(key_of(prompt))
+        text = "" if line is None else line["messages"][-1]["content"]
+        tokens = 0 if line is None else line["tokens"]
+        verdict = task.score(example, text)
+        records.append(
+            Record(
+                index=index,
+                id=id_of(example),
+                right=verdict.right and line is not None,
+                extracted=verdict.extracted,
+                text=text,
+                finish_reason="stop" if line is not None and line["ended"] else "length",
+                cut_characters=0,
+                tokens=tokens,
+                calls=tokens,
+                rows=tokens,
+                token_forwards=tokens,
+                seconds=0.0,
+            )
+        )
+    if not any(record.tokens for record in records):
+        raise InputError(
+            f"{path} answers none of the {len(examples)} problems of {task.name}. Answer the prompts that "
+            f"`fef eval {task.name} --prompts FILE` writes."
+        )
+    return records
+
+
+def key_of(messages: Sequence[Message]) -> str:
+    return json.dumps([[message["role"], message["content"]] for message in messages])

@@ -76,7 +76,7 @@ class AcceptanceCounter:
         width = round_.drafts.shape[1]
         self.bonus |= round_.slots.shape[1] > width
         kept_B = round_.accepted
-        tried_B = (kept_B + 1).minimum((round_.slots[:, :width] >= 0).sum(1))
+        tried_B = (kept_B + 1).minimum((round_.drafts >= 0).sum(1))
         index_W = torch.arange(width, device=kept_B.device)
         counts_2W = torch.stack([(index_W < count_B[:, None]).sum(0) for count_B in (tried_B, kept_B)])
         self.counts_2W = padded(self.counts_2W, width).to(kept_B.device) + padded(counts_2W, self.counts_2W.shape[1])

@@ -47,7 +47,7 @@ class Round:
     slots: Tensor  # [B, T], attempted positions, -1: none
     tokens: Tensor  # [B, T], the tokens there
     written: Tensor  # [B, T], committed ones
-    drafts: Tensor | None  # [B, W], of a speculative round
+    drafts: Tensor | None  # [B, W], those of a speculative round that it verified (-1: none)
     accepted: Tensor | None  # [B], of a speculative round
     ids: Tensor  # [B, L], the canvas after the round
     pending: Tensor  # [B, L], what is left of the pass

@@ -48,7 +48,8 @@ def speculative_round(session: Session, spec: Speculation) -> None:
     session.meter.rounds += (width_B > 0).long()
     session.meter.drafted += width_B
     session.meter.accepted += accepted.accepted_B
-    session.notify(slots_BT, accepted.tokens_BT, take_BT, draft_BW, accepted.accepted_B)
+    is_draft_BW = torch.arange(width, device=slots_BT.device) < width_B[:, None]
+    session.notify(slots_BT, accepted.tokens_BT, take_BT, torch.where(is_draft_BW, draft_BW, -1), accepted.accepted_B)
 
 
 def commit_known(session: Session, spec: Speculation) -> None:
@@ -66,8 +67,7 @@ def commit_known(session: Session, spec: Speculation) -> None:
     session.commit(slots_B1, accepted.tokens_BT, logp_B1V, session.plain_law(carry.first_B1V), take_B1, fill=False)
     session.scorer.committed(slots_B1, zero_B, one_B)
     session.carry = CarriedDrafts(carry.logits_BWV, carry.count_B)
-    no_draft_BW = torch.full_like(zero_B, -1)[:, None].repeat(1, session.window)
-    session.notify(slots_B1, accepted.tokens_BT, take_B1, no_draft_BW, zero_B)
+    session.notify(slots_B1, accepted.tokens_BT, take_B1)
 
 
 def next_carry(

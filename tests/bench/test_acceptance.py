@@ -12,7 +12,7 @@ from fef.decoding.session import Round
 
 def round_of(widths: list[int], accepted: list[int], window: int, bonus: bool, step: int = 0) -> Round:
     slots = torch.tensor([[i if i < w else -1 for i in range(window + bonus)] for w in widths])
-    drafts = torch.zeros((len(widths), window), dtype=torch.int64)
+    drafts = torch.tensor([[0 if i < w else -1 for i in range(window)] for w in widths])
     none = torch.empty(0)
     return Round(
         torch.full((len(widths),), step),

@@ -223,6 +223,9 @@ def test_the_trace_replays_the_decode():
         state = round_.ids
         assert torch.equal(state[row, round_.slots[row, column]], round_.tokens[row, column])
         replay[round_.rows] = state
+        if round_.drafts is None:  # the first slot of a pass is drawn from the context pass
+            assert round_.slots.shape[1] == 1
+            continue
         assert round_.drafts.shape == (len(round_.rows), 4)
         assert bool((round_.accepted <= 4).all())
     assert torch.equal(replay, out.ids)

@@ -160,12 +160,12 @@ def same_noise_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def targets_that_see_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
     """A target sees the draft at its own slot."""
-    import fef.engine.rounds as module
+    import fef.models.packed_pass as module
 
     right = module.with_queries
 
-    def wrong(state, shape, lead, lead_valid, width_B, anchor_BA, mask_id):
-        tokens = right(state, shape, lead, lead_valid, width_B, anchor_BA, mask_id)
+    def wrong(slots, shape, lead, *rest):
+        tokens = right(slots, shape, lead, *rest)
         lead_count = lead.ids.shape[1]
         tokens.limit_BN[:, lead_count : lead_count + shape.window] += 1
         return tokens

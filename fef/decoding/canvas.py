@@ -56,12 +56,16 @@ class Canvas:
         self, index_BS: Tensor, tokens_BS: Tensor, logp_BS: Tensor, confidence_BS: Tensor, take_BS: Tensor
     ) -> None:
         """Commit tokens at the slots marked in `take_BS`."""
-        row_N, column_N = (take_BS & (index_BS >= 0)).nonzero(as_tuple=True)
-        place_N = index_BS[row_N, column_N]
-        self.ids_BL[row_N, place_N] = tokens_BS[row_N, column_N]
-        self.logprob_BL[row_N, place_N] = logp_BS[row_N, column_N]
-        self.confidence_BL[row_N, place_N] = confidence_BS[row_N, column_N]
-        self.pending_BL[row_N, place_N] = False
+        # what is not taken goes to a position behind the last, so that nobody counts on the device
+        behind = self.ids_BL.shape[1]
+        place_BS = torch.where(take_BS & (index_BS >= 0), index_BS, behind)
+        for whole_BL, new_BS in (
+            (self.ids_BL, tokens_BS),
+            (self.logprob_BL, logp_BS),
+            (self.confidence_BL, confidence_BS),
+            (self.pending_BL, torch.zeros_like(take_BS)),
+        ):
+            whole_BL.copy_(torch.nn.functional.pad(whole_BL, (0, 1)).scatter_(1, place_BS, new_BS)[:, :behind])
 
     def erase(self, drop_BL: Tensor, mask_id: int) -> None:
         """Open committed slots again."""

@@ -23,28 +23,26 @@ class Law:
         self.logits_BSV = logits_BSV
 
     @cached_property
-    def peak_BS(self) -> Tensor:
-        """The largest logit; float64."""
-        return self.logits_BSV.amax(-1).double()
-
-    @cached_property
-    def log_mass_BS(self) -> Tensor:
-        """Log of the sum of exp(logit - peak); float64, nats."""
-        logits_NV, peak_N1 = self.logits_BSV.flatten(0, 1), self.peak_BS.view(-1, 1)
+    def best_BS(self) -> Tensor:
+        """The largest log probability; float64, nats."""
+        logits_NV = self.logits_BSV.flatten(0, 1)
         size = max(1, _ENTRIES // logits_NV.shape[1])
-        parts = [slice(start, start + size) for start in range(0, len(logits_NV), size)]
-        mass = [(logits_NV[n] - peak_N1[n]).exp_().sum(-1) for n in parts]  # float64, as the peak
-        return torch.cat(mass).log().view(self.peak_BS.shape)
+        # `log_softmax` adds up each row alone, where the order of a sum over rows follows from how many there are
+        best = [
+            logits_NV[start : start + size].double().log_softmax(-1).amax(-1)
+            for start in range(0, len(logits_NV), size)
+        ]
+        return torch.cat(best).view(self.logits_BSV.shape[:2])
 
     @property
     def confidence_BS(self) -> Tensor:
         """Largest probability; float64."""
-        return (-self.log_mass_BS).exp()
+        return self.best_BS.exp()
 
     def at(self, tokens_BS: Tensor) -> Tensor:
         """Log probability of one token of each slot; float64, nats."""
         logit_BS = self.logits_BSV.gather(-1, tokens_BS[..., None])[..., 0].double()
-        return logit_BS - self.peak_BS - self.log_mass_BS
+        return logit_BS - self.logits_BSV.amax(-1).double() + self.best_BS
 
     @cached_property
     def logp_BSV(self) -> Tensor:

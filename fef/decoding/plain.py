@@ -26,12 +26,14 @@ def plain_round(session: Session) -> None:
     seen = session.scorer.look(session.requests, look)
     pending_BL = session.pending_BL
     tokens_BS, take_BS = choose_and_commit(session, look.slots_BS, seen)
-    session.scorer.committed(look.slots_BS, torch.zeros_like(take_BS.sum(1)), take_BS.sum(1))
+    commit_B = take_BS.sum(1)
+    session.scorer.committed(look.slots_BS, torch.zeros_like(commit_B), commit_B)
     if look.suspects_BC is not None:
         take_back(session, look, seen, pending_BL & ~session.pending_BL)
-    session.meter.rounds += take_BS.any(1).long()
-    here_BS = session.within_BL.gather(1, look.slots_BS.clamp(min=0))
-    session.notify(look.slots_BS.masked_fill(~here_BS, -1), tokens_BS, take_BS)
+    session.meter.rounds += commit_B > 0
+    if session.observe is not None:
+        here_BS = session.within_BL.gather(1, look.slots_BS.clamp(min=0))
+        session.notify(look.slots_BS.masked_fill(~here_BS, -1), tokens_BS, take_BS)
 
 
 def next_look(session: Session) -> PredictionRequest:

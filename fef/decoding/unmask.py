@@ -60,7 +60,7 @@ class Candidates:
     def seen_BS(self) -> Tensor:
         return self.slots_BS >= 0
 
-    @property
+    @cached_property
     def real_BS(self) -> Tensor:
         """Slots that may be chosen."""
         return self.seen_BS if self.ahead_BS is None else self.seen_BS & ~self.ahead_BS

@@ -141,6 +141,31 @@ def test_bitwise_the_same_in_any_batch(family, longest):
     assert found[0] == found[1] == found[2]
 
 
+@EVERY
+def test_a_captured_pass_makes_the_host_wait_for_nothing(family):
+    model = on_gpu(network(family), torch.bfloat16)
+    cached = Engine(model, eos_id=EOS, max_batch=4, max_length=64).sessions.new_network()
+    ids_RL, at_RS = torch.ones(3, 16, dtype=torch.int64).cuda(), torch.arange(8).expand(3, -1).cuda()
+    keys, rows_B = cached.kept_keys(ids_RL), torch.arange(3).cuda()
+    lengths_R = torch.tensor([16, 12, 9]).cuda()
+
+    def passes() -> list[torch.Tensor]:
+        plain = cached.padded_logits(ids_RL, at_RS, lengths_R)
+        kept, _ = keys.renew(rows_B, ids_RL, at_RS, at_RS[:, :0], lengths_R)
+        return [plain, kept]
+
+    first = passes()
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        again = passes()
+        with pytest.raises(RuntimeError):
+            bool((again[0] > 0).any())
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+
+
 def test_what_a_request_leaves_in_the_arena_reaches_no_other():
     """Its places are taken over, whatever is in them."""
     model = on_gpu(network("SDAR"))

@@ -160,7 +160,7 @@ def same_noise_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def targets_that_see_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
     """A target sees the draft at its own slot."""
-    import fef.engine.rounds as module
+    import fef.models.packed_pass as module
 
     right = module.with_queries
 

@@ -41,7 +41,7 @@ def key_value_bytes(network: Transformer) -> int:
 
 
 def operations(network: Transformer, tokens: int, reads: int, keys: int) -> float:
-    """Multiplications and additions that a pass must do: all its tokens go through all layers but the last one, those that are
+    """Multiplications and additions that a pass must do: all tokens go through all layers but the last one, those that are
     read through the last one and the head. keys: that each token sees. Of the experts, the chosen ones count."""
     config = network.config
     weights = sum(p.numel() for p in network.blocks.parameters() if p.dim() > 1)

@@ -55,18 +55,18 @@ class Stable(Adapted):
 
     def select(self, c: Candidates) -> Tensor:
         at_BS = c.slots_BS.clamp(min=0)
-        V = c.logp_BSV.shape[-1]
+        V = c.plain.logp_BSV.shape[-1]
         before_BLV = c.memory.of("law", (c.length, V), torch.nan, lasting=self.across_blocks)
         calm_BL = c.memory.of("calm", (c.length,), 0, torch.int64, lasting=self.across_blocks)
         before_BSV = before_BLV.gather(1, at_BS[..., None].expand(-1, -1, V))
-        p_BSV = c.logp_BSV.exp()
-        kl_BS = torch.where(p_BSV > 0, p_BSV * (c.logp_BSV - before_BSV), 0.0).sum(
+        p_BSV = c.plain.logp_BSV.exp()
+        kl_BS = torch.where(p_BSV > 0, p_BSV * (c.plain.logp_BSV - before_BSV), 0.0).sum(
             -1
         )  # nan in the first round: not calm
         calm_BS = torch.where(kl_BS < self.epsilon, calm_BL.gather(1, at_BS) + 1, 0)
         row_N, column_N = c.seen_BS.nonzero(as_tuple=True)
         place_N = at_BS[row_N, column_N]
-        before_BLV[row_N, place_N] = c.logp_BSV[row_N, column_N]
+        before_BLV[row_N, place_N] = c.plain.logp_BSV[row_N, column_N]
         calm_BL[row_N, place_N] = calm_BS[row_N, column_N]
         long_enough_B1 = (c.site.attempt_B >= self.history - 1)[:, None]
         ready_BS = long_enough_B1 & (calm_BS >= self.history) & (c.confidence_BS > self.threshold) & c.real_BS

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fef.laws.eos import at_position, bounds, bounds_before
 
-__all__ = ["Canvas", "EosRule"]
+__all__ = ["Canvas", "EosRule", "written"]
 
 
 @dataclass
@@ -56,12 +56,14 @@ class Canvas:
         self, index_BS: Tensor, tokens_BS: Tensor, logp_BS: Tensor, confidence_BS: Tensor, take_BS: Tensor
     ) -> None:
         """Commit tokens at the slots marked in `take_BS`."""
-        row_N, column_N = (take_BS & (index_BS >= 0)).nonzero(as_tuple=True)
-        place_N = index_BS[row_N, column_N]
-        self.ids_BL[row_N, place_N] = tokens_BS[row_N, column_N]
-        self.logprob_BL[row_N, place_N] = logp_BS[row_N, column_N]
-        self.confidence_BL[row_N, place_N] = confidence_BS[row_N, column_N]
-        self.pending_BL[row_N, place_N] = False
+        place_BS = index_BS.masked_fill(~take_BS, -1)
+        for whole_BL, new_BS in (
+            (self.ids_BL, tokens_BS),
+            (self.logprob_BL, logp_BS),
+            (self.confidence_BL, confidence_BS),
+            (self.pending_BL, torch.zeros_like(take_BS)),
+        ):
+            whole_BL.copy_(written(whole_BL, place_BS, new_BS))
 
     def erase(self, drop_BL: Tensor, mask_id: int) -> None:
         """Open committed slots again."""
@@ -89,6 +91,13 @@ class Canvas:
         """Write back rows that were taken out by `select`."""
         for name in ("ids_BL", "pending_BL", "logprob_BL", "confidence_BL"):
             getattr(self, name)[rows] = getattr(part, name)
+
+
+def written(whole: Tensor, place: Tensor, new: Tensor) -> Tensor:
+    """A copy with new values at these places of the last dimension; -1 is nowhere. The device counts nothing, so the host
+    need not wait for it."""
+    behind = whole.shape[-1]
+    return torch.nn.functional.pad(whole, (0, 1)).scatter_(-1, place % (behind + 1), new)[..., :behind]
 
 
 @dataclass(frozen=True)

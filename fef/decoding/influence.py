@@ -36,6 +36,9 @@ def probed(session: Session, slots_BS: Tensor, seen: Prediction) -> Tensor:
         lengths_R = None if canvas.lengths_B is None else canvas.lengths_B.repeat(copies)
         return network.logits_at(ids_RL, slots_BS.clamp(min=0).repeat(copies, 1), lengths_R)
 
-    found = exact_influence(score, canvas.ids_BL, slots_BS, session.plain_law, session.plan.probe_values)
+    def law_of(logits_BSV: Tensor) -> Tensor:
+        return session.plain_law(logits_BSV).logp_BSV
+
+    found = exact_influence(score, canvas.ids_BL, slots_BS, law_of, session.plan.probe_values)
     # values that were not tried may move a slot by all of their probability
     return (found.matrix_BSS + found.missing_mass_BS[..., None]).clamp(max=1)

@@ -30,7 +30,7 @@ class Meter:
 
     def pass_(self, sequences_B: Tensor, tokens_B: Tensor) -> None:
         """One forward pass: sequences and tokens of each row. A row with no sequence is not billed."""
-        self.calls += (sequences_B > 0).long()
+        self.calls += sequences_B > 0
         self.rows += sequences_B
         self.token_forwards += torch.where(sequences_B > 0, tokens_B, 0)
 

@@ -33,12 +33,16 @@ class PassState:
     masks_B: Tensor  # how many of them no end token decided
     attempt_B: Tensor  # rounds done in the pass
     unchecked_BL: Tensor  # committed tokens that the revoke rule has still to look at
+    blocks_B: Tensor  # blocks that a row has
+    within_BL: Tensor  # open slots of the block that a row is in
+    complete_B: Tensor  # rows behind their last block
 
     @classmethod
     def before_the_first(cls, canvas: Canvas, plan: Plan) -> PassState:
         """As if a block before the first one had just been finished."""
         block_BL = block_numbers(canvas.open_BL, plan.block_length, plan.aligned_blocks)
         zero_B, no_BL = torch.zeros_like(block_BL[:, 0]), torch.zeros_like(canvas.open_BL)
+        never_B = torch.zeros_like(zero_B, dtype=torch.bool)
         return cls(
             block_BL=block_BL,
             block_B=zero_B - 1,
@@ -47,21 +51,17 @@ class PassState:
             masks_B=zero_B.clone(),
             attempt_B=zero_B.clone(),
             unchecked_BL=no_BL.clone(),
+            blocks_B=block_BL.amax(1) + 1,
+            within_BL=no_BL,
+            complete_B=never_B,
         )
 
-    @property
-    def blocks_B(self) -> Tensor:
-        """Blocks that a row has."""
-        return self.block_BL.amax(1) + 1
-
-    @property
-    def within_BL(self) -> Tensor:
-        """Open slots of the block that a row is in."""
-        return (self.block_BL >= 0) & (self.block_BL == self.block_B[:, None])
-
-    @property
-    def complete_B(self) -> Tensor:
-        return self.block_B >= self.blocks_B
+    def enter(self, block_B: Tensor, block_BL: Tensor | None = None) -> None:
+        """Put every row into a block, and perhaps slots into other blocks."""
+        self.block_B = block_B
+        self.block_BL = self.block_BL if block_BL is None else block_BL
+        self.within_BL = (self.block_BL >= 0) & (self.block_BL == block_B[:, None])
+        self.complete_B = block_B >= self.blocks_B
 
     def select(self, rows: Tensor) -> PassState:
         return PassState(**{name: tensor[rows] for name, tensor in vars(self).items()})
@@ -74,16 +74,17 @@ class PassState:
         return (canvas.pending_BL & self.within_BL | self.unchecked_BL).any(1)
 
 
-def next_passes(state: PassState, requests: Requests, plan: Plan, process: SiteNoise) -> Tensor:
+def next_passes(state: PassState, requests: Requests, plan: Plan, process: SiteNoise) -> Tensor | None:
     """Take rows whose pass is over to their next one that has something to draw, or to the end. Returns which began one,
-    a mask [B]."""
-    over_B = ~state.active_B(requests.canvas) & ~state.complete_B
-    ended_B = over_B
+    a mask [B], or None where no pass was over."""
+    over_B = ~(state.active_B(requests.canvas) | state.complete_B)
+    ended_B = None
     while bool(over_B.any()):
+        ended_B = over_B if ended_B is None else ended_B
         close_passes(state, requests, plan, process, over_B)
         open_passes(state, requests, over_B & ~state.complete_B)
-        over_B = over_B & ~state.active_B(requests.canvas) & ~state.complete_B
-    return ended_B & ~state.complete_B
+        over_B = over_B & ~(state.active_B(requests.canvas) | state.complete_B)
+    return None if ended_B is None else ended_B & ~state.complete_B
 
 
 def close_passes(state: PassState, requests: Requests, plan: Plan, process: SiteNoise, over_B: Tensor) -> None:
@@ -97,11 +98,12 @@ def close_passes(state: PassState, requests: Requests, plan: Plan, process: Site
         of_k_B1 = (again_B & (state.k_B == k))[:, None]
         remask(canvas, drawn_BL & of_k_B1, within_BL & of_k_B1, plan, process, noise, k)
     onward_B = over_B & ~again_B
-    state.block_B = state.block_B + onward_B
-    state.k_B = torch.where(again_B, state.k_B - 1, state.k_B).masked_fill(onward_B & ~state.complete_B, plan.steps)
+    block_B, block_BL = state.block_B + onward_B, state.block_BL
     if plan.stays_open:
-        last_B1 = torch.minimum(state.block_B, state.blocks_B - 1)[:, None]
-        state.block_BL = torch.where(state.block_BL >= 0, state.block_BL.maximum(last_B1), state.block_BL)
+        last_B1 = torch.minimum(block_B, state.blocks_B - 1)[:, None]
+        block_BL = torch.where(block_BL >= 0, block_BL.maximum(last_B1), block_BL)
+    state.enter(block_B, block_BL)
+    state.k_B = torch.where(again_B, state.k_B - 1, state.k_B).masked_fill(onward_B & ~state.complete_B, plan.steps)
     fresh_BL = state.within_BL & onward_B[:, None]
     if bool(fresh_BL.any()):
         first_noise(canvas, fresh_BL, process, noise)

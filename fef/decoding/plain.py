@@ -13,7 +13,7 @@ from fef.decoding.score import Prediction, PredictionRequest
 from fef.decoding.session import Session
 from fef.decoding.takeback import remember, rows_to_check, suspects, take_back
 from fef.decoding.unmask import Candidates
-from fef.laws.draws import Purpose
+from fef.laws.law import Law
 from fef.laws.pipeline import log_law
 
 __all__ = ["choose_and_commit", "plain_round"]
@@ -21,18 +21,19 @@ __all__ = ["choose_and_commit", "plain_round"]
 
 def plain_round(session: Session) -> None:
     look = next_look(session)
-    asked = (look.slots_BS >= 0).any() if look.suspects_BC is None else None
-    if asked is not None and not bool(asked):
+    if look.suspects_BC is None and not look.slots_BS.shape[1]:
         return  # everything is drawn, and waits for the check that ends the cycle
     seen = session.scorer.look(session.requests, look)
     pending_BL = session.pending_BL
     tokens_BS, take_BS = choose_and_commit(session, look.slots_BS, seen)
-    session.scorer.committed(look.slots_BS, torch.zeros_like(take_BS.sum(1)), take_BS.sum(1))
+    commit_B = take_BS.sum(1)
+    session.scorer.committed(look.slots_BS, torch.zeros_like(commit_B), commit_B)
     if look.suspects_BC is not None:
         take_back(session, look, seen, pending_BL & ~session.pending_BL)
-    session.meter.rounds += take_BS.any(1).long()
-    here_BS = session.within_BL.gather(1, look.slots_BS.clamp(min=0))
-    session.notify(look.slots_BS.masked_fill(~here_BS, -1), tokens_BS, take_BS)
+    session.meter.rounds += commit_B > 0
+    if session.observe is not None:
+        here_BS = session.within_BL.gather(1, look.slots_BS.clamp(min=0))
+        session.notify(look.slots_BS.masked_fill(~here_BS, -1), tokens_BS, take_BS)
 
 
 def next_look(session: Session) -> PredictionRequest:
@@ -56,7 +57,8 @@ def candidates(session: Session) -> Tensor:
         open_BL = session.canvas.pending_BL & session.active_B[:, None]
         return session.canvas.next_slots(int(open_BL.sum(1).max()), open_BL)
     if session.plan.rule.in_order:
-        return session.next_slots(int(session.plan.rule.transfer(session.progress).max()))
+        progress = session.progress
+        return session.next_slots(int(session.plan.rule.transfer(progress).minimum(progress.pending_B).max()))
     return session.next_slots(int(session.pending_BL.sum(1).max()))
 
 
@@ -65,18 +67,18 @@ def choose_and_commit(session: Session, slots_BS: Tensor, seen: Prediction) -> t
     if not slots_BS.shape[1]:
         return slots_BS, slots_BS >= 0
     plan, logits_BSV = session.plan, seen.logits_BSV
-    logp_BSV, plain_BSV = session.law(logits_BSV, slots_BS), session.unit_law(logits_BSV, slots_BS)
     # a slot that is drawn once is drawn with the noise that every chain decoder uses there
     redraws = plan.rule.reads_tokens or plan.revoke is not None
     site = session.site(slots_BS, session.passes.attempt_B if redraws else None)
-    tokens_BS = session.noise.categorical(logp_BSV, site, Purpose.TOKEN)
+    tokens_BS, logp_BS = session.draw(logits_BSV, slots_BS, site)
+    plain = session.unit_law(logits_BSV, slots_BS)
     found = Candidates(
         slots_BS=slots_BS,
         tokens_BS=tokens_BS,
-        logp_BSV=plain_BSV,
-        sampled_law=lambda: log_law(logits_BSV, session.sampling.ungreedy()),
+        plain=plain,
+        sampled=lambda: Law(log_law(logits_BSV, session.sampling.ungreedy())),
         count_B=plan.rule.transfer(session.progress),
-        place_BS=distance_in_block(session, slots_BS),
+        place=lambda: distance_in_block(session, slots_BS),
         length=session.canvas.ids_BL.shape[1],
         noise=session.noise,
         site=session.site(slots_BS, session.passes.attempt_B),
@@ -85,9 +87,9 @@ def choose_and_commit(session: Session, slots_BS: Tensor, seen: Prediction) -> t
         ahead_BS=~session.within_BL.gather(1, slots_BS.clamp(min=0)) if plan.rule.looks_ahead else None,
     )
     take_BS = plan.rule.select(found) & found.real_BS
-    session.commit(slots_BS, tokens_BS, logp_BSV, plain_BSV, take_BS, fill=not plan.rule.in_order)
+    session.commit(slots_BS, tokens_BS, logp_BS, plain, take_BS, fill=not plan.rule.in_order)
     if plan.revoke is not None and plan.revoke.recent:
-        remember(session, plan.revoke, slots_BS, plain_BSV, take_BS)
+        remember(session, plan.revoke, slots_BS, plain, take_BS)
     return tokens_BS, take_BS
 
 

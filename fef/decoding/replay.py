@@ -38,8 +38,7 @@ def replay_round(session: Session) -> None:
     open_BNL = torch.stack([c.pending_BL & session.within_BL for c in chain], 1)
     open_BNL = open_BNL & torch.cat([torch.ones_like(open_BNL[:, :1]), open_BNL[:, :-1]], 1).any(-1, keepdim=True)
     at_BNL = slots_BL[:, None].masked_fill(~open_BNL, -1)
-    keep_BNL = torch.ones_like(ids_BNL, dtype=torch.float64)
-    logits_BNLV = scorer.score(session.requests, ids_BNL, keep_BNL, at_BNL) if bool((at_BNL >= 0).any()) else None
+    logits_BNLV = scorer.score(session.requests, ids_BNL, None, at_BNL) if bool((at_BNL >= 0).any()) else None
     reached_B = torch.zeros_like(session.passes.attempt_B)
     if logits_BNLV is not None:
         for n in range(len(chain) - 1):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fef.decoding.canvas import Canvas
+from fef.decoding.canvas import Canvas, written
 from fef.decoding.network import Network
 from fef.decoding.plan import Guidance
 from fef.decoding.requests import Requests
@@ -40,7 +40,9 @@ class RowsScorer:
             return self.look_without(requests, slots_BS, suspects_BC, look.together)
         S = slots_BS.shape[1]
         at_BN = slots_BS if suspects_BC is None else torch.cat([slots_BS, suspects_BC], 1)
-        logits_BNV = self.score(requests, canvas.ids_BL[:, None], self.keep_BL(canvas)[:, None], at_BN[:, None])[:, 0]
+        keep_BL = self.keep_BL(canvas)
+        keep_B1L = None if keep_BL is None else keep_BL[:, None]
+        logits_BNV = self.score(requests, canvas.ids_BL[:, None], keep_B1L, at_BN[:, None])[:, 0]
         return Prediction(logits_BNV[:, :S], None if suspects_BC is None else logits_BNV[:, S:])
 
     def look_without(
@@ -59,7 +61,8 @@ class RowsScorer:
         hidden_BCL = states_BNL[:, 1:].scatter(2, suspects_BC.clamp(min=0)[..., None], self.network.mask_id)
         at_BNP = torch.full((len(slots_BS), C + 1, max(S, 1)), -1, device=slots_BS.device)
         at_BNP[:, 0, :S], at_BNP[:, 1:, 0] = slots_BS, suspects_BC
-        keep_BNL = self.keep_BL(canvas)[:, None].expand_as(states_BNL)
+        keep_BL = self.keep_BL(canvas)
+        keep_BNL = None if keep_BL is None else keep_BL[:, None].expand_as(states_BNL)
         logits_BNPV = self.score(requests, torch.cat([states_BNL[:, :1], hidden_BCL], 1), keep_BNL, at_BNP)
         return Prediction(logits_BNPV[:, 0, :S], logits_BNPV[:, 1:, 0])
 
@@ -67,7 +70,8 @@ class RowsScorer:
         canvas = requests.canvas
         prefix_BP, draft_BP = ask.slots_BS[:, : ask.count - 1], ask.draft_BW[:, : ask.count - 1]
         states_BTL = prefix_states(canvas.ids_BL, prefix_BP, draft_BP)
-        keep_BTL = prefix_states(self.keep_BL(canvas), prefix_BP, torch.ones_like(draft_BP).double())
+        keep_BL = self.keep_BL(canvas)
+        keep_BTL = None if keep_BL is None else prefix_states(keep_BL, prefix_BP, torch.ones_like(draft_BP).double())
         slots_BN = torch.nn.functional.pad(ask.slots_BS, (0, ask.count + ask.ahead), value=-1)
         place_BT = torch.arange(ask.count, device=slots_BN.device).expand(len(slots_BN), -1)
         absent_BT = place_BT >= ask.targets_B[:, None]
@@ -84,23 +88,28 @@ class RowsScorer:
             return Targets(target_BTV)
         return Targets(target_BTV, logits_BTPV, place_BT.masked_fill(absent_BT, -1))
 
-    def keep_BL(self, canvas: Canvas) -> Tensor:
-        """Keep probability of every site: pending ones carry the noise of this time, all others are clean."""
+    def keep_BL(self, canvas: Canvas) -> Tensor | None:
+        """Keep probability of every site under visible noise: pending ones carry that of this time, all others are clean."""
+        if not self.network.visible_noise:
+            return None
         keep_B1 = self.network.noise.schedule.keep(self.time_B[:, None])
         return torch.where(canvas.pending_BL, keep_B1, 1.0)
 
-    def score(self, requests: Requests, states_BTL: Tensor, keep_BTL: Tensor, at_BTP: Tensor) -> Tensor:
+    def score(self, requests: Requests, states_BTL: Tensor, keep_BTL: Tensor | None, at_BTP: Tensor) -> Tensor:
         """Run the states that are asked anything, as one call; logits [B, T, P, V], zero where nothing is asked."""
         real_BT = (at_BTP >= 0).any(-1)
-        owner_R = real_BT.nonzero()[:, 0]
-        keep_RL = keep_BTL[real_BT] if self.network.visible_noise else None
-        canvas, at_RP = requests.canvas, at_BTP[real_BT].clamp(min=0)
-        logits_RPV, tokens_R = self.run(canvas, states_BTL[real_BT], at_RP, owner_R, keep_RL)
+        asked_R = real_BT.flatten().nonzero()[:, 0]
+        owner_R = asked_R // real_BT.shape[1]
+        states_RL, at_RP = states_BTL.flatten(0, 1)[asked_R], at_BTP.flatten(0, 1)[asked_R]
+        keep_RL = None if keep_BTL is None else keep_BTL.flatten(0, 1)[asked_R]
+        logits_RPV, tokens_R = self.run(requests.canvas, states_RL, at_RP.clamp(min=0), owner_R, keep_RL)
         rows_B = real_BT.sum(1) * self.guidance.rows
         requests.meter.pass_(rows_B, torch.zeros_like(rows_B).index_add_(0, owner_R, tokens_R))
-        out_BTPV = logits_RPV.new_zeros((*at_BTP.shape, logits_RPV.shape[-1]))
-        out_BTPV[real_BT] = logits_RPV.masked_fill((at_BTP[real_BT] < 0)[..., None], 0.0)
-        return out_BTPV
+        logits_RPV = logits_RPV.masked_fill((at_RP < 0)[..., None], 0.0)
+        out_NPV = logits_RPV
+        if len(asked_R) < real_BT.numel():
+            out_NPV = logits_RPV.new_zeros(real_BT.numel(), *logits_RPV.shape[1:]).index_copy_(0, asked_R, logits_RPV)
+        return out_NPV.view(*at_BTP.shape, -1)
 
     def run(
         self, canvas: Canvas, states_RL: Tensor, at_RP: Tensor, owner_R: Tensor, keep_RL: Tensor | None
@@ -150,12 +159,11 @@ def bill_canvas(requests: Requests, busy_B: Tensor, more_B: Tensor | int = 0) ->
 
 def prefix_states(ids_BL: Tensor, slots_BW: Tensor, draft_BW: Tensor) -> Tensor:
     """Canvases [B, W + 1, L]: state n has the first n drafts filled in."""
-    states = [ids_BL]
-    for place in range(slots_BW.shape[1]):
-        slot_B1, draft_B1 = slots_BW[:, place : place + 1], draft_BW[:, place : place + 1]
-        filled_BL = states[-1].scatter(1, slot_B1.clamp(min=0), draft_B1)
-        states.append(torch.where(slot_B1 >= 0, filled_BL, states[-1]))
-    return torch.stack(states, dim=1)
+    count = slots_BW.shape[1] + 1
+    states_BNL = ids_BL[:, None].expand(-1, count, -1)
+    behind_NW = torch.ones(count, count - 1, dtype=torch.bool, device=ids_BL.device).triu()
+    place_BNW = slots_BW[:, None].masked_fill(behind_NW, -1)
+    return written(states_BNL, place_BNW, draft_BW[:, None].expand_as(place_BNW))
 
 
 def contrasted(logits_RLV: Tensor, masked_RL: Tensor, weight: float) -> Tensor:

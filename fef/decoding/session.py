@@ -29,9 +29,10 @@ from fef.decoding.rows import RowsScorer
 from fef.decoding.score import Scorer
 from fef.decoding.stale import BlockCausalScorer, StaleScorer
 from fef.decoding.transfer import Progress
-from fef.laws.draws import Noise, Site
+from fef.laws.draws import Noise, Purpose, Site
+from fef.laws.law import Law
 from fef.laws.noise import Schedule, SiteNoise
-from fef.laws.pipeline import Sampling, log_law
+from fef.laws.pipeline import Sampling, forbid_end, greedy_tokens, log_law
 from fef.models.prefixes import PrefixStore
 
 __all__ = ["Observer", "Round", "Session"]
@@ -129,9 +130,12 @@ class Session:
     def progress(self) -> Progress:
         passes, over_B = self.passes, self.passes.complete_B
         masks_B = passes.masks_B.clamp(min=1)  # in rows that have nothing to draw, whose counts do not matter
-        block_B, sizes_BN = passes.block_B.masked_fill(over_B, 0), block_sizes(passes.block_BL)
-        sizes_BN = sizes_BN.masked_fill(over_B[:, None], 1)
-        return Progress(masks_B, self.pending_BL.sum(1), passes.attempt_B, block_B, sizes_BN)
+        block_B = passes.block_B.masked_fill(over_B, 0)
+
+        def sizes() -> Tensor:
+            return block_sizes(passes.block_BL).masked_fill(over_B[:, None], 1)
+
+        return Progress(masks_B, self.pending_BL.sum(1), passes.attempt_B, block_B, sizes)
 
     # --- rows that come and go ---
 
@@ -163,11 +167,13 @@ class Session:
 
     def open_passes(self) -> None:
         """Take rows whose pass is over to their next one that has something to draw, or to the end."""
-        self.prepare(next_passes(self.passes, self.requests, self.plan, self.process))
+        began_B = next_passes(self.passes, self.requests, self.plan, self.process)
+        if began_B is not None:
+            self.prepare(began_B)
 
     def begin(self, k: int, block: int) -> None:
         """Put every row into pass `k` of a block."""
-        self.passes.block_B = torch.full_like(self.passes.block_B, block)
+        self.passes.enter(torch.full_like(self.passes.block_B, block))
         self.passes.k_B = torch.full_like(self.passes.k_B, k)
         began_B = torch.ones_like(self.passes.complete_B)
         open_passes(self.passes, self.requests, began_B)
@@ -202,33 +208,42 @@ class Session:
 
     def law(self, logits_BSV: Tensor, slots_BS: Tensor, draft_BW: Tensor | None = None) -> Tensor:
         """The law that is sampled at each slot, given what is committed and the drafts before it; [B, S, V] nats."""
+        return log_law(logits_BSV, self.sampling, **self.ends(slots_BS, draft_BW))
+
+    def ends(self, slots_BS: Tensor, draft_BW: Tensor | None = None) -> dict[str, Tensor]:
+        """What the EOS rule says of these slots: arguments of `log_law`."""
         if self.eos is None:
-            return log_law(logits_BSV, self.sampling)
+            return {}
         forced_BS, forbidden_BS = self.eos.at_slots(self.canvas, slots_BS, draft_BW)
-        return log_law(logits_BSV, self.sampling, forced_eos_BS=forced_BS, no_eos_BS=forbidden_BS)
+        return {"forced_eos_BS": forced_BS, "no_eos_BS": forbidden_BS}
 
-    def plain_law(self, logits_BSV: Tensor) -> Tensor:
-        """The network's own law: temperature 1, bans applied; [B, S, V] nats."""
-        return logits_BSV.double().index_fill(-1, self.sampling.banned, -torch.inf).log_softmax(-1)
+    def draw(self, logits_BSV: Tensor, slots_BS: Tensor, site: Site) -> tuple[Tensor, Tensor]:
+        """A token at each slot from the law that is sampled, and its log p; [B, S], nats. Greedy rows need no law."""
+        if self.sampling.all_greedy:
+            tokens_BS = greedy_tokens(logits_BSV, self.sampling, **self.ends(slots_BS))
+            return tokens_BS, torch.zeros_like(tokens_BS, dtype=torch.float64)
+        logp_BSV = self.law(logits_BSV, slots_BS)
+        tokens_BS = self.noise.categorical(logp_BSV, site, Purpose.TOKEN)
+        return tokens_BS, logp_BSV.gather(-1, tokens_BS[..., None])[..., 0]
 
-    def unit_law(self, logits_BSV: Tensor, slots_BS: Tensor) -> Tensor:
-        """The law at each slot at temperature 1, with what the EOS rule says of it; [B, S, V] nats."""
-        plain_BSV = self.plain_law(logits_BSV)
-        if self.eos is None:
-            return plain_BSV
-        _, forbidden_BS = self.eos.at_slots(self.canvas, slots_BS, None)
-        eos_id = self.eos.eos_id
-        plain_BSV[..., eos_id] = plain_BSV[..., eos_id].masked_fill(forbidden_BS, -torch.inf)
-        return plain_BSV.log_softmax(-1)
+    def plain_law(self, logits_BSV: Tensor) -> Law:
+        """The network's own law: temperature 1, bans applied."""
+        return Law(logits_BSV).without(self.sampling.banned)
+
+    def unit_law(self, logits_BSV: Tensor, slots_BS: Tensor) -> Law:
+        """The law at each slot at temperature 1, with what the EOS rule says of it."""
+        plain = self.plain_law(logits_BSV)
+        if self.eos is not None:
+            forbidden_BS = self.ends(slots_BS)["no_eos_BS"]
+            forbid_end(plain.logits_BSV.flatten(0, 1), self.eos.eos_id, forbidden_BS.flatten())
+        return plain
 
     def commit(
-        self, slots_BS: Tensor, tokens_BS: Tensor, logp_BSV: Tensor, plain_BSV: Tensor, take_BS: Tensor, *, fill: bool
+        self, slots_BS: Tensor, tokens_BS: Tensor, logp_BS: Tensor, plain: Law, take_BS: Tensor, *, fill: bool
     ) -> None:
         """Write the taken tokens with their log p and their probability under the plain law. fill: also fill what an EOS
         decides, even where other slots are open."""
-        logp_BS = logp_BSV.gather(-1, tokens_BS[..., None])[..., 0]
-        confidence_BS = plain_BSV.gather(-1, tokens_BS[..., None])[..., 0].exp()
-        self.canvas.write(slots_BS, tokens_BS, logp_BS, confidence_BS, take_BS)
+        self.canvas.write(slots_BS, tokens_BS, logp_BS, plain.at(tokens_BS).exp(), take_BS)
         if self.eos is not None:
             self.eos.settle(self.canvas, self.within_BL, finish_only=not fill)
 

@@ -41,8 +41,9 @@ def speculative_round(session: Session, spec: Speculation) -> None:
     site_BT = session.site(slots_BT, session.passes.attempt_B)
     accepted = ACCEPT[spec.accept](logp_BTV, drafts.logq_BWV, draft_BW, width_B, targets_B, session.noise, site_BT)
     take_BT = torch.arange(count, device=slots_BT.device) < accepted.commit_B[:, None]
-    plain_BTV = session.plain_law(targets.logits_BTV)
-    session.commit(slots_BT, accepted.tokens_BT, logp_BTV, plain_BTV, take_BT, fill=False)
+    logp_BT = logp_BTV.gather(-1, accepted.tokens_BT[..., None])[..., 0]
+    plain = session.plain_law(targets.logits_BTV)
+    session.commit(slots_BT, accepted.tokens_BT, logp_BT, plain, take_BT, fill=False)
     session.scorer.committed(slots_BT, accepted.accepted_B, accepted.commit_B)
     session.carry = next_carry(targets, width, width_B, accepted, spec)
     session.meter.rounds += (width_B > 0).long()
@@ -64,7 +65,8 @@ def commit_known(session: Session, spec: Speculation) -> None:
     accept = ACCEPT[spec.accept]
     accepted = accept(logp_B1V, logp_B1V[:, :0], slots_B1[:, :0], zero_B, one_B, session.noise, site_B1)
     take_B1 = one_B[:, None] > 0
-    session.commit(slots_B1, accepted.tokens_BT, logp_B1V, session.plain_law(carry.first_B1V), take_B1, fill=False)
+    logp_B1 = logp_B1V.gather(-1, accepted.tokens_BT[..., None])[..., 0]
+    session.commit(slots_B1, accepted.tokens_BT, logp_B1, session.plain_law(carry.first_B1V), take_B1, fill=False)
     session.scorer.committed(slots_B1, zero_B, one_B)
     session.carry = CarriedDrafts(carry.logits_BWV, carry.count_B)
     session.notify(slots_B1, accepted.tokens_BT, take_B1)
@@ -94,7 +96,7 @@ def chance_to_be_reached(session: Session, spec: Speculation, drafts: Drafts, wi
         moved_BW = session.plan.head(drafts.hidden_BWE, window_BW).double().triu(1).sum(1)
         holds_BW = (1 - moved_BW).clamp(min=0)
     else:
-        holds_BW = session.plain_law(drafts.logits_BWV).amax(-1).exp()
+        holds_BW = session.plain_law(drafts.logits_BWV).confidence_BS
     return chance_of_runs(holds_BW.masked_fill(window_BW < 0, 1.0))
 
 

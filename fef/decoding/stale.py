@@ -60,8 +60,8 @@ class StaleScorer(RowsScorer):
         self.looks_B += busy_B.long()
         parts = [
             (rows, pass_(requests, rows, slots_BS[rows], suspects_BC[rows]))
-            for pass_, who_B in ((self.full_look, busy_B & renews_B), (self.small_look, busy_B & ~renews_B))
-            if len(rows := who_B.nonzero()[:, 0])
+            for pass_, rows in zip((self.full_look, self.small_look), rows_where(busy_B, renews_B), strict=True)
+            if len(rows)
         ]
         return together(parts, len(slots_BS))
 
@@ -144,9 +144,23 @@ class StaleScorer(RowsScorer):
             self.pending_BL = self.pending_BL[rows]
 
 
+def rows_where(busy_B: Tensor, which_B: Tensor) -> tuple[Tensor, Tensor]:
+    """The busy rows of the mask, and the other busy ones. One read of the device tells both where they are alike."""
+    first_B, second_B = busy_B & which_B, busy_B & ~which_B
+    first, second = torch.stack([first_B.sum(), second_B.sum()]).tolist()
+    every_B = torch.arange(len(busy_B), device=busy_B.device)
+
+    def rows(mask_B: Tensor, count: int) -> Tensor:
+        return every_B[:count] if count in (0, len(every_B)) else mask_B.nonzero()[:, 0]
+
+    return rows(first_B, first), rows(second_B, second)
+
+
 def together(parts: list[tuple[Tensor, Prediction]], count: int) -> Prediction:
     """What rows saw in passes of their own, as one batch."""
-    first = parts[0][1]
+    rows, first = parts[0]
+    if len(rows) == count:
+        return first
     logits_BSV = first.logits_BSV.new_zeros(count, *first.logits_BSV.shape[1:])
     suspect_BCV: Tensor | None = None
     for rows, seen in parts:

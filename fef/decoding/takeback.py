@@ -11,6 +11,7 @@ from torch import Tensor
 from fef.decoding.revoke import Revoke, Suspects
 from fef.decoding.score import Prediction, PredictionRequest
 from fef.decoding.session import Session
+from fef.laws.law import Law
 
 __all__ = ["remember", "rows_to_check", "suspects", "take_back"]
 
@@ -20,13 +21,13 @@ def rows_to_check(session: Session, revoke: Revoke) -> Tensor:
     return ((session.passes.attempt_B + 1) % revoke.cycle == 0) & session.active_B
 
 
-def remember(session: Session, revoke: Revoke, slots_BS: Tensor, plain_BSV: Tensor, take_BS: Tensor) -> None:
+def remember(session: Session, revoke: Revoke, slots_BS: Tensor, plain: Law, take_BS: Tensor) -> None:
     """Note what the next check has to look at."""
     row_N, column_N = take_BS.nonzero(as_tuple=True)
     place_N = slots_BS[row_N, column_N]
     session.passes.unchecked_BL[row_N, place_N] = True
     if revoke.keeps_laws:
-        drafted_law(session, plain_BSV.shape[-1])[row_N, place_N] = plain_BSV[row_N, column_N]
+        drafted_law(session, plain.logp_BSV.shape[-1])[row_N, place_N] = plain.logp_BSV[row_N, column_N]
 
 
 def drafted_law(session: Session, size: int) -> Tensor:
@@ -60,7 +61,7 @@ def take_back(session: Session, look: PredictionRequest, seen: Prediction, new_B
         suspects_BC = torch.cat([suspects_BC, look.slots_BS.masked_fill(~fresh_BS, -1)], 1)
         fresh_BC, logits_BCV = torch.cat([fresh_BC, fresh_BS], 1), torch.cat([logits_BCV, seen.logits_BSV], 1)
     at_BC = suspects_BC.clamp(min=0)
-    logp_BCV = session.plain_law(logits_BCV)
+    logp_BCV = session.plain_law(logits_BCV).logp_BSV
     at_BCV = at_BC[..., None].expand(-1, -1, logp_BCV.shape[-1])
     found = Suspects(
         slots_BC=suspects_BC,

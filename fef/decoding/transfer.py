@@ -5,6 +5,7 @@ Shapes: B rows.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
@@ -35,7 +36,7 @@ class Progress:
     pending_B: Tensor  # those still open
     round_B: Tensor  # rounds done
     block_B: Tensor  # which block it is
-    sizes_BN: Tensor  # open slots of every block of the canvas, 0 where a row has fewer blocks
+    sizes: Callable[[], Tensor]  # gives the open slots [B, N] of every block, 0 where a row has fewer blocks
 
 
 class TransferSchedule(Protocol):
@@ -91,7 +92,7 @@ class EvenShare:
     bound = None
 
     def __call__(self, progress: Progress) -> Tensor:
-        rounds_B = torch.minimum(block_rounds(self.steps, progress, progress.sizes_BN), progress.masks_B)
+        rounds_B = torch.minimum(block_rounds(self.steps, progress, progress.sizes()), progress.masks_B)
         return progress.masks_B // rounds_B + (progress.round_B < progress.masks_B % rounds_B).long()
 
 
@@ -142,7 +143,7 @@ class DreamShare:
     def __call__(self, progress: Progress) -> Tensor:
         steps_B = progress.masks_B
         if self.steps is not None:
-            steps_B = block_rounds(self.steps, progress, (progress.sizes_BN > 0) * self.steps)
+            steps_B = block_rounds(self.steps, progress, (progress.sizes() > 0) * self.steps)
         transfer = [
             dream_count(pending, steps, round_, self.eps)
             for pending, steps, round_ in zip(

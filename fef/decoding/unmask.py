@@ -20,6 +20,7 @@ from fef.decoding.memory import Memory
 from fef.decoding.transfer import PerRound, TransferSchedule
 from fef.laws.claim import LawClaim
 from fef.laws.draws import Noise, Purpose, Site
+from fef.laws.law import Law
 from fef.laws.ranking import highest
 
 __all__ = [
@@ -44,10 +45,10 @@ class Candidates:
 
     slots_BS: Tensor  # positions, -1 where there is none
     tokens_BS: Tensor  # the tokens drawn there, which only rules that declare it may read
-    logp_BSV: Tensor  # law of the network at temperature 1, bans applied
-    sampled_law: Callable[[], Tensor]  # gives the law with temperature (1 for greedy rows), top-p and top-k
+    plain: Law  # of the network at temperature 1, bans applied
+    sampled: Callable[[], Law]  # gives the law with temperature (1 for greedy rows), top-p and top-k
     count_B: Tensor  # slots to commit at least
-    place_BS: Tensor  # slots of the block before each one, as a share of the block
+    place: Callable[[], Tensor]  # gives the slots of the block before each one [B, S], as a share of the block
     length: int  # L
     noise: Noise  # for rules that draw
     site: Site  # where they draw
@@ -59,7 +60,7 @@ class Candidates:
     def seen_BS(self) -> Tensor:
         return self.slots_BS >= 0
 
-    @property
+    @cached_property
     def real_BS(self) -> Tensor:
         """Slots that may be chosen."""
         return self.seen_BS if self.ahead_BS is None else self.seen_BS & ~self.ahead_BS
@@ -67,12 +68,12 @@ class Candidates:
     @cached_property
     def confidence_BS(self) -> Tensor:
         """Largest probability of each law."""
-        return self.logp_BSV.amax(-1).exp().masked_fill(~self.real_BS, -torch.inf)
+        return self.plain.confidence_BS.masked_fill(~self.real_BS, -torch.inf)
 
     @cached_property
     def entropy_BS(self) -> Tensor:
         """Entropy of each law, nats; infinite where there is no slot."""
-        return entropy(self.logp_BSV).masked_fill(~self.real_BS, torch.inf)
+        return entropy(self.plain.logp_BSV).masked_fill(~self.real_BS, torch.inf)
 
     def best(self, score_BS: Tensor, count_B: Tensor) -> Tensor:
         """The `count` slots of highest score, the first of equals; bool [B, S]."""
@@ -119,11 +120,11 @@ class Adapted:
     reads_hidden = False
 
 
-SCORES: dict[Score, Callable[[Tensor, Tensor], Tensor]] = {
-    "drawn": lambda logp_BSV, tokens_BS: logp_BSV.gather(-1, tokens_BS[..., None])[..., 0].exp(),
-    "confidence": lambda logp_BSV, _: logp_BSV.amax(-1).exp(),
-    "margin": lambda logp_BSV, _: logp_BSV.exp().topk(2, dim=-1).values @ logp_BSV.new_tensor([1.0, -1.0]),
-    "entropy": lambda logp_BSV, _: -entropy(logp_BSV),
+SCORES: dict[Score, Callable[[Law, Tensor], Tensor]] = {
+    "drawn": lambda law, tokens_BS: law.at(tokens_BS).exp(),
+    "confidence": lambda law, _: law.confidence_BS,
+    "margin": lambda law, _: margin(law.logp_BSV),
+    "entropy": lambda law, _: -entropy(law.logp_BSV),
 }
 
 
@@ -183,12 +184,12 @@ class TopScore:
         return self.score == "drawn" or bool(self.last)
 
     def select(self, c: Candidates) -> Tensor:
-        law_BSV = c.sampled_law() if self.sampled else c.logp_BSV
+        law = c.sampled() if self.sampled else c.plain
         if self.renormalized:
-            without = torch.tensor(self.last, device=law_BSV.device)
-            law_BSV = law_BSV.index_fill(-1, without, -torch.inf).log_softmax(-1)
-        score_BS = SCORES[self.score](law_BSV, c.tokens_BS)
-        score_BS = score_BS - self.left_bias * c.place_BS
+            law = law.without(torch.tensor(self.last, device=c.tokens_BS.device))
+        score_BS = SCORES[self.score](law, c.tokens_BS)
+        if self.left_bias:
+            score_BS = score_BS - self.left_bias * c.place()
         if self.alg_temp:
             u_BS = c.noise.uniform(c.site, Purpose.ORDER)
             score_BS = score_BS / self.alg_temp - (-u_BS.log()).log()
@@ -250,6 +251,10 @@ def of_best_tokens(paper: str) -> LawClaim:
 
 def one_a_round(which: str) -> LawClaim:
     return LawClaim(True, f"commit: one token per pass, drawn from its own conditional; {which}")
+
+
+def margin(logp_BSV: Tensor) -> Tensor:
+    return logp_BSV.exp().topk(2, dim=-1).values @ logp_BSV.new_tensor([1.0, -1.0])
 
 
 def entropy(logp_BSV: Tensor) -> Tensor:

@@ -105,13 +105,13 @@ class ArenaKeys:
         scratch_B = self.scratch[0] + torch.arange(len(ids_BN), device=start_B.device) * ids_BN.shape[1]
         self.scratch_B = scratch_B
         sequence_R = groups.sequence_R
-        first_R = torch.searchsorted(sequence_R, sequence_R)  # the first row of each row's sequence
-        state_R = torch.arange(len(owner_R), device=owner_R.device) - first_R
+        first_B = torch.searchsorted(sequence_R, torch.arange(len(start_B), device=owner_R.device))
+        state_R = torch.arange(len(owner_R), device=owner_R.device) - first_B[sequence_R]
         states = int(state_R.max()) + 1
         reads_BGS = at_RS.new_zeros(len(start_B), states, at_RS.shape[1])
         reads_BGS[sequence_R, state_R] = at_RS
         tokens = side_by_side(
-            self.model.config, groups, ids_BN, reads_BGS.flatten(1), fresh_RL[state_R == 0], start_B, scratch_B
+            self.model.config, groups, ids_BN, reads_BGS.flatten(1), fresh_RL[first_B], start_B, scratch_B
         )
         logits_BQV = self.passes.run(tokens, kept=True)
         return logits_BQV.view(len(start_B), states, at_RS.shape[1], -1)[sequence_R, state_R]

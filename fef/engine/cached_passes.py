@@ -99,7 +99,8 @@ class StaticInputs:
 
     def fill(self, tokens: PassTokens) -> None:
         rows, count = tokens.ids_BN.shape
-        self.clear()
+        if (rows, count) != self.token_XBN.shape[1:]:
+            self.clear()
         of_token = (
             tokens.ids_BN,
             tokens.position_BN,
@@ -215,8 +216,8 @@ def power_of_two(count: int) -> int:
 
 
 def up_reads(reads: int) -> int:
-    """Reads of a row that graphs are captured for: powers of four, as the head of a few more costs little."""
-    return max(4, 1 << ((reads - 1).bit_length() + 1) // 2 * 2)
+    """Reads of a row that graphs are captured for: few sizes of the small ones, as the head of a few more costs little."""
+    return next((size for size in (4, 16) if reads <= size), power_of_two(reads))
 
 
 def up(tokens: int) -> int:

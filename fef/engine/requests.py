@@ -103,7 +103,7 @@ def many_passes(request: Request, network: Network) -> PassSequence:
     canvas, eos = requests.canvas, requests.eos
     state = PassState.before_the_first(canvas, plan)
     total = dict.fromkeys(COUNTERS, 0)
-    while bool(next_passes(state, requests, plan, network.noise).any()):
+    while (began_B := next_passes(state, requests, plan, network.noise)) is not None and bool(began_B.any()):
         within_BL = state.within_BL
         pending_L = (canvas.pending_BL & within_BL)[0]
         place_R = pending_L.nonzero()[:, 0]

@@ -189,12 +189,14 @@ class SessionRounds:
     def collect(self, key: Hashable, group: Group) -> None:
         """Hand out what is complete."""
         session, now = group.session, time.perf_counter()
-        rows = {int(number): row for row, number in enumerate(session.requests.number_B.tolist())}
         canvas = session.canvas
-        complete_B, drawn_B = session.passes.complete_B.tolist(), (canvas.open_BL & ~canvas.pending_BL).any(1).tolist()
+        drawn_B = (canvas.open_BL & ~canvas.pending_BL).any(1)
+        told_3B = torch.stack([session.requests.number_B, session.passes.complete_B.long(), drawn_B.long()])
+        number_B, complete_B, begun_B = told_3B.tolist()
+        rows = {number: row for row, number in enumerate(number_B)}
         for number, job in list(group.jobs.items()):
             row = rows[number]
-            if job.first_token is None and drawn_B[row]:
+            if job.first_token is None and begun_B[row]:
                 job.first_token = now
             if complete_B[row]:
                 open_L = canvas.open_BL[row]

@@ -154,10 +154,12 @@ def keyed_argmax(
     logp_NV: normalised log probabilities. Ranges are those of `Site`. active_N: entries that really take part, by default
     all; the token of the others is arbitrary. The noise of entries of equal key is computed once.
     """
-    token_N = logp_NV.argmax(-1)
-    # A point mass needs no noise: greedy rows and slots after EOS cost one argmax.
-    random_N = logp_NV.amax(-1) < 0
+    peak_N, token_N = logp_NV.max(-1)
+    # A point mass needs no noise: greedy rows and slots after EOS cost one maximum.
+    random_N = peak_N < 0
     entry_M = (random_N if active_N is None else random_N & active_N).nonzero()[:, 0]
+    if not len(entry_M):
+        return token_N
     key_M, order_M = _key_numbers(seed_N[entry_M], position_N[entry_M], step_N[entry_M], attempt_N[entry_M]).sort()
     for m in _chunks(len(entry_M), max(1, _CATEGORICAL_ENTRIES // logp_NV.shape[-1])):
         entry_m = entry_M[order_M[m]]

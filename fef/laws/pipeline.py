@@ -28,6 +28,7 @@ __all__ = [
     "cut_off",
     "cutoffs",
     "forbid_end",
+    "greedy_tokens",
     "kept_by",
     "log_law",
     "sampled_law",
@@ -146,7 +147,31 @@ def log_law(
 
     Raises `DenoiserError` for logits that are nan or +inf, or all -inf or banned, at a slot that is not forced.
     """
-    logits_NV = logits_BSV.flatten(0, 1).double().index_fill(-1, sampling.banned, -torch.inf)
+    logits_NV = _allowed(logits_BSV, sampling, forced_eos_BS, no_eos_BS)
+    logp_NV = _law_of_rows(logits_NV, logits_BSV.shape[1], sampling)
+    if forced_eos_BS is not None:
+        assert sampling.eos_id is not None, "forced EOS without an EOS id"
+        eos_N = torch.full_like(logits_NV[:, 0], sampling.eos_id, dtype=torch.int64)
+        logp_NV = torch.where(forced_eos_BS.flatten()[:, None], _point_mass(eos_N, logp_NV), logp_NV)
+    return logp_NV.view(logits_BSV.shape)
+
+
+def greedy_tokens(
+    logits_BSV: Tensor, sampling: Sampling, *, forced_eos_BS: Tensor | None = None, no_eos_BS: Tensor | None = None
+) -> Tensor:
+    """The tokens on which `log_law` puts all mass where every row is greedy, without the law; int64 [B, S]. Raises as
+    `log_law`."""
+    assert sampling.all_greedy, "a law with one token"
+    token_BS = _allowed(logits_BSV, sampling, forced_eos_BS, no_eos_BS).argmax(-1).view(logits_BSV.shape[:2])
+    if forced_eos_BS is None:
+        return token_BS
+    assert sampling.eos_id is not None, "forced EOS without an EOS id"
+    return token_BS.masked_fill(forced_eos_BS, sampling.eos_id)
+
+
+def _allowed(logits_BSV: Tensor, sampling: Sampling, forced_eos_BS: Tensor | None, no_eos_BS: Tensor | None) -> Tensor:
+    """A copy of the logits [N, V], -inf where banned, of which every entry leaves a token or is forced."""
+    logits_NV = logits_BSV.flatten(0, 1).index_fill(-1, sampling.banned, -torch.inf)
     if no_eos_BS is not None:
         forbid_end(logits_NV, sampling.eos_id, no_eos_BS.flatten())
     # nan and +inf survive the maximum, and a slot with nothing left has maximum -inf: one read tells all.
@@ -155,13 +180,7 @@ def log_law(
         valid_BS = valid_BS | forced_eos_BS
     if not bool(valid_BS.all()):
         raise DenoiserError(_complaint(logits_BSV, valid_BS))
-
-    logp_NV = _law_of_rows(logits_NV, logits_BSV.shape[1], sampling)
-    if forced_eos_BS is not None:
-        assert sampling.eos_id is not None, "forced EOS without an EOS id"
-        eos_N = torch.full_like(logits_NV[:, 0], sampling.eos_id, dtype=torch.int64)
-        logp_NV = torch.where(forced_eos_BS.flatten()[:, None], _point_mass(eos_N, logp_NV), logp_NV)
-    return logp_NV.view(logits_BSV.shape)
+    return logits_NV
 
 
 def _law_of_rows(logits_NV: Tensor, slots: int, sampling: Sampling) -> Tensor:
@@ -206,7 +225,7 @@ def sampled_law(logits_NV: Tensor, settings: EntrySettings, *, truncates: bool =
 
 
 def _point_mass(token_N: Tensor, like_NV: Tensor) -> Tensor:
-    return torch.full_like(like_NV, -torch.inf).scatter_(-1, token_N[:, None], 0.0)
+    return torch.full_like(like_NV, -torch.inf, dtype=torch.float64).scatter_(-1, token_N[:, None], 0.0)
 
 
 def kept_by(logits_NV: Tensor, value_N: Tensor, last_id_N: Tensor) -> Tensor:

@@ -40,16 +40,22 @@ def lay_out(fresh_RL: Tensor, owner_R: Tensor, source_RL: Tensor | None = None) 
     source_RL = rows_R[:, None].expand_as(fresh_RL) if source_RL is None else source_RL
     source_RL = source_RL.masked_fill(~fresh_RL, -1)
     first_R = torch.nn.functional.pad(owner_R[1:] != owner_R[:-1], (1, 0), value=True)
-    owner_B, sequence_R = owner_R[first_R], first_R.long().cumsum(0) - 1
-    row_K, index_K = (source_RL == rows_R[:, None]).nonzero(as_tuple=True)
-    sequence_K = sequence_R[row_K]
-    count_B = sequence_K.bincount(minlength=len(owner_B))
-    column_K = torch.arange(len(row_K), device=row_K.device) - (count_B.cumsum(0) - count_B)[sequence_K]
-    column_RL = torch.zeros_like(source_RL)
-    column_RL[row_K, index_K] = column_K
-    row_BN = torch.zeros(len(owner_B), int(count_B.max()), dtype=torch.int64, device=row_K.device)
-    index_BN, real_BN = torch.zeros_like(row_BN), torch.zeros_like(row_BN, dtype=torch.bool)
-    row_BN[sequence_K, column_K], index_BN[sequence_K, column_K], real_BN[sequence_K, column_K] = row_K, index_K, True
+    sequence_R = first_R.long().cumsum(0) - 1
+    own_RL = source_RL == rows_R[:, None]
+    own_R = own_RL.sum(1)
+    count_R = torch.zeros_like(own_R).index_add(0, sequence_R, own_R)  # of sequence r
+    # the one read of the device: a shape
+    sequences, length = torch.stack([sequence_R[-1] + 1, count_R.max()]).tolist()
+    owner_B = torch.empty_like(owner_R).index_copy(0, sequence_R, owner_R)[:sequences]
+    before_R = own_R.cumsum(0) - own_R - (count_R.cumsum(0) - count_R)[sequence_R]
+    column_RL = before_R[:, None] + own_RL.long().cumsum(1) - 1
+    # tokens go to their places, all else to a column that is dropped
+    place_RL = sequence_R[:, None] * (length + 1) + torch.where(own_RL, column_RL, length)
+    token_RL = torch.arange(source_RL.numel(), device=source_RL.device).view(source_RL.shape)
+    token_BN = torch.full((sequences, length + 1), -1, device=source_RL.device)
+    token_BN = token_BN.view(-1).index_copy(0, place_RL.view(-1), token_RL.view(-1)).view_as(token_BN)[:, :length]
+    real_BN = token_BN >= 0
+    row_BN, index_BN = (part_BN * real_BN for part_BN in (token_BN // fresh_RL.shape[1], token_BN % fresh_RL.shape[1]))
     source_column_RL = column_RL.gather(0, source_RL.clamp(min=0)).masked_fill(~fresh_RL, -1)
     return Groups(
         owner_B=owner_B,

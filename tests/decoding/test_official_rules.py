@@ -20,6 +20,7 @@ from fef.decoding.order import block_numbers
 from fef.decoding.transfer import BlockShare, Pace, PerRound, Progress
 from fef.decoding.unmask import Candidates, FirstSlotFirst, TopScore
 from fef.laws.draws import KeyedNoise, Site
+from fef.laws.law import Law
 
 ENDS = (3,)
 
@@ -35,14 +36,14 @@ def candidates(
         probability_BSV[0, slot, token] = p
     slots_BS = torch.arange(len(confidence))[None]
     site = Site(slots_BS, torch.tensor([1]), torch.tensor([attempt]), slots_BS >= 0)
-    law = probability_BSV.log()
+    law = Law(probability_BSV.log())
     return Candidates(
         slots_BS,
         torch.tensor([tokens]),
         law,
         lambda: law,
         torch.tensor([count]),
-        slots_BS / 8,
+        lambda: slots_BS / 8,
         len(confidence),
         KeyedNoise(torch.tensor([0])),
         site,
@@ -58,7 +59,7 @@ def taken(choice: object, found: Candidates) -> list[int]:
 
 def progress(masks: int, pending: int, round_: int) -> Progress:
     zero, one = torch.tensor([0]), torch.tensor([1])
-    return Progress(masks * one, pending * one, round_ * one, block_B=zero, sizes_BN=masks * one[None])
+    return Progress(masks * one, pending * one, round_ * one, block_B=zero, sizes=lambda: masks * one[None])
 
 
 def test_the_last_slot_of_a_block_joins_a_factor_that_only_it_fails():
@@ -73,7 +74,7 @@ def test_the_last_slot_of_a_block_joins_a_factor_that_only_it_fails():
 def test_ends_come_last_and_may_leave_the_confidences():
     """Slot 1 is more confident than slot 0, which hesitates only between its token and the end."""
     found = candidates([0.5, 0.6, 0.9], tokens=[0, 0, 3])
-    found.logp_BSV[0, 0] = torch.tensor([0.5, 0.0, 0.0, 0.5] + [0.0] * 40).double().log()
+    found.plain.logits_BSV[0, 0] = torch.tensor([0.5, 0.0, 0.0, 0.5] + [0.0] * 40).double().log()
     assert taken(TopScore("drawn"), found) == [2]
     assert taken(TopScore("drawn", last=ENDS), found) == [1]
     assert taken(TopScore("drawn", last=ENDS, renormalized=True), found) == [0]

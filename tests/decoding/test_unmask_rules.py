@@ -23,9 +23,10 @@ from fef.decoders.wino import WideIn
 from fef.decoding.memory import Memory
 from fef.decoding.unmask import Candidates, TopScore, UnmaskRule
 from fef.laws.draws import KeyedNoise, Site
+from fef.laws.law import Law
 
 V = 4
-Law = list[float]
+Probabilities = list[float]
 
 
 def candidates(
@@ -44,14 +45,16 @@ def candidates(
     zero_B = torch.zeros(B, dtype=torch.int64)
     values: dict[str, Any] = {
         "tokens_BS": torch.zeros(B, S, dtype=torch.int64) if tokens_BS is None else tokens_BS,
-        "sampled_law": lambda: (laws_BSV**2).log().log_softmax(-1),
-        "place_BS": index_BS / S,
+        "sampled": lambda: Law((laws_BSV**2).log()),
+        "place": lambda: index_BS / S,
         "memory": Memory(B, slots_BS.device),
         "influence": lambda: influence_BSS,
         "noise": KeyedNoise(torch.arange(B)),
         "site": Site(slots_BS.clamp(min=0), zero_B + 1, zero_B, slots_BS >= 0),
     }
-    return Candidates(slots_BS, logp_BSV=laws_BSV.log(), count_B=torch.tensor(count), length=2 * S, **(values | given_))
+    return Candidates(
+        slots_BS, plain=Law(laws_BSV.log()), count_B=torch.tensor(count), length=2 * S, **(values | given_)
+    )
 
 
 @st.composite
@@ -75,16 +78,18 @@ def ranked(scores: list[float]) -> list[int]:
     return sorted(range(len(scores)), key=lambda i: (-scores[i], i))
 
 
-def entropy(law: Law) -> float:
+def entropy(law: Probabilities) -> float:
     return -sum(p * math.log(p) for p in law if p > 0)
 
 
-def rows_of(laws_BSV: Tensor, sizes: list[int]) -> list[list[Law]]:
+def rows_of(laws_BSV: Tensor, sizes: list[int]) -> list[list[Probabilities]]:
     return [laws[:n] for laws, n in zip(laws_BSV.tolist(), sizes, strict=True)]
 
 
 def same(
-    rule: UnmaskRule, problem: tuple[Tensor, list[int], list[int]], plain: Callable[[list[Law], int], set[int]]
+    rule: UnmaskRule,
+    problem: tuple[Tensor, list[int], list[int]],
+    plain: Callable[[list[Probabilities], int], set[int]],
 ) -> None:
     laws_BSV, sizes, count = problem
     found = chosen(rule.select(candidates(laws_BSV, sizes, count)))
@@ -95,7 +100,7 @@ def same(
 @given(problems(), st.floats(0, 1), st.booleans())
 @settings(max_examples=60)
 def test_threshold(problem, threshold, strict):
-    def plain(laws: list[Law], count: int) -> set[int]:
+    def plain(laws: list[Probabilities], count: int) -> set[int]:
         best = [max(law) for law in laws]
         over = {i for i, c in enumerate(best) if c > threshold or (c == threshold and not strict)}
         return over if len(over) >= count else set(ranked(best)[:count])
@@ -113,7 +118,7 @@ def test_a_threshold_met_exactly():
 @given(problems(), st.floats(0, 3))
 @settings(max_examples=60)
 def test_factor_takes_the_largest_count_that_its_inequality_allows(problem, factor):
-    def plain(laws: list[Law], _count: int) -> set[int]:
+    def plain(laws: list[Probabilities], _count: int) -> set[int]:
         best = [max(law) for law in laws]
         order = ranked(best)
         allowed = [n for n in range(1, len(order) + 1) if (n + 1) * (1 - best[order[n - 1]]) < factor]
@@ -125,7 +130,7 @@ def test_factor_takes_the_largest_count_that_its_inequality_allows(problem, fact
 @given(problems(), st.floats(0, 4))
 @settings(max_examples=60)
 def test_entropy_bound_takes_the_largest_set_that_fits(problem, gamma):
-    def plain(laws: list[Law], _count: int) -> set[int]:
+    def plain(laws: list[Probabilities], _count: int) -> set[int]:
         values = [entropy(law) for law in laws]
         order = ranked([-h for h in values])
         sums = [[values[i] for i in order[:n]] for n in range(1, len(order) + 1)]
@@ -142,7 +147,7 @@ def test_klass_over_several_rounds(problem, threshold, epsilon, history, rounds)
     laws_BSV, sizes, count = problem
     rule, memory = Stable(threshold, epsilon, history), Memory(len(sizes), torch.device("cpu"))
     drift_BSV = 0.2 * torch.randn(laws_BSV.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    seen: list[dict[int, list[Law]]] = [{} for _ in sizes]
+    seen: list[dict[int, list[Probabilities]]] = [{} for _ in sizes]
     open_ = [set(range(n)) for n in sizes]
     for round_ in range(rounds):
         now_BSV = (laws_BSV.log() + round_**0.5 * drift_BSV).softmax(-1)
@@ -166,14 +171,14 @@ def test_klass_over_several_rounds(problem, threshold, epsilon, history, rounds)
             open_[b] = slots - found[b]
 
 
-def kl(p: Law, q: Law) -> float:
+def kl(p: Probabilities, q: Probabilities) -> float:
     return sum(a * math.log(a / b) for a, b in zip(p, q, strict=True) if a > 0)
 
 
 @given(problems(), st.floats(0, 1))
 @settings(max_examples=40)
 def test_wino_takes_all_above_its_threshold_up_to_its_cap(problem, threshold):
-    def plain(laws: list[Law], _count: int) -> set[int]:
+    def plain(laws: list[Probabilities], _count: int) -> set[int]:
         best = [max(law) for law in laws]
         over = sum(c > threshold for c in best)
         return set(ranked(best)[: max(1, min(over, cap(len(laws))))])
@@ -254,7 +259,7 @@ def test_demask_at_its_ends_and_under_permutation(problem, seed):
     assert torch.equal(take(0.3, turn_S), take(0.3, straight_S)[:, turn_S])
 
 
-SCORES: dict[str, Callable[[Law, int], float]] = {
+SCORES: dict[str, Callable[[Probabilities, int], float]] = {
     "drawn": lambda law, token: law[token],
     "confidence": lambda law, _: max(law),
     "margin": lambda law, _: sorted(law)[-1] - sorted(law)[-2],

@@ -124,9 +124,11 @@ def test_bitwise_the_same_in_any_batch(family, longest):
     asked = []
     for method, options in methods:
         for _ in range(6):
-            prompt = [dice.randrange(7) for _ in range(dice.randint(longest // 2, longest - 12))]
+            length = dice.randint(longest // 2, longest)
+            masks = dice.randint(3, min(12, length - 1))
+            prompt = [dice.randrange(7) for _ in range(length - masks)]
             settings = {"temperature": dice.choice([0.0, 0.7, 1.0]), "seed": dice.randrange(2**40)}
-            asked.append((prompt, dice.randint(3, 12), method, settings | options))
+            asked.append((prompt, masks, method, settings | options))
     found = []
     for batch in (1, 3, 16):
         engine = Engine(model, eos_id=EOS, max_batch=batch, max_length=320)
@@ -137,6 +139,31 @@ def test_bitwise_the_same_in_any_batch(family, longest):
         engine.run()
         found.append([bits(job) for job in jobs])
     assert found[0] == found[1] == found[2]
+
+
+@EVERY
+def test_a_captured_pass_makes_the_host_wait_for_nothing(family):
+    model = on_gpu(network(family), torch.bfloat16)
+    cached = Engine(model, eos_id=EOS, max_batch=4, max_length=64).sessions.new_network()
+    ids_RL, at_RS = torch.ones(3, 16, dtype=torch.int64).cuda(), torch.arange(8).expand(3, -1).cuda()
+    keys, rows_B = cached.kept_keys(ids_RL), torch.arange(3).cuda()
+    lengths_R = torch.tensor([16, 12, 9]).cuda()
+
+    def passes() -> list[torch.Tensor]:
+        plain = cached.padded_logits(ids_RL, at_RS, lengths_R)
+        kept, _ = keys.renew(rows_B, ids_RL, at_RS, at_RS[:, :0], lengths_R)
+        return [plain, kept]
+
+    first = passes()
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        again = passes()
+        with pytest.raises(RuntimeError):
+            bool((again[0] > 0).any())
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
 
 
 def test_what_a_request_leaves_in_the_arena_reaches_no_other():

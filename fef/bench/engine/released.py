@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fef.bench.engine.bandwidth import copy_bandwidth, key_value_bytes, weight_bytes
+from fef.bench.engine.bandwidth import copy_bandwidth, key_value_bytes, operations, weight_bytes
 from fef.bench.engine.passes import CONTEXT, FULL, engine_passes, plain_passes
 from fef.bench.engine.shapes import RELEASED, random_network, shape_config
 from fef.bench.engine.timing import Clock, captured, free_memory
@@ -37,6 +37,7 @@ __all__ = ["ReleasedRecord", "main", "run_released"]
 
 _PROMPT, _ANSWER, _STALE_BLOCK = 256, 256, 32
 _CONTEXT = 529  # a canvas whose context pass is compared with a plain pass
+_PEAK = 989e12  # products in bfloat16 of an H100 or H200, operations a second, by its maker
 _SECONDS = 5.0  # of requests: the rate of a longer run would be the same
 METHODS: dict[str, list[tuple[str, dict[str, Any]]]] = {
     "LLaDA-8B": [
@@ -57,7 +58,8 @@ METHODS: dict[str, list[tuple[str, dict[str, Any]]]] = {
 
 @dataclass(frozen=True)
 class PassTime:
-    """tokens: computed, of a row. read_gb: what must be read once. share: of the copy bandwidth."""
+    """tokens: computed, of a row. read_gb: what must be read once. share: of the copy bandwidth. tflop: what must be computed
+    (`operations`)."""
 
     network: str
     batch: int
@@ -66,6 +68,12 @@ class PassTime:
     milliseconds: float
     read_gb: float
     share: float
+    tflop: float = 0.0
+
+    @property
+    def compute_share(self) -> float:
+        """Of the peak of an H100 or H200."""
+        return self.tflop * 1e12 / (self.milliseconds / 1e3) / _PEAK
 
 
 @dataclass(frozen=True)
@@ -166,14 +174,16 @@ class Bench:
     def time(
         self, batch: int, kind: str, ids_BL: Tensor, fresh_L: Tensor, work: Callable[[], object], states: int = 1
     ) -> None:
-        network = self.network
+        network, block = self.network, self.network.config.block_length
         seconds = self.clock.seconds(work)
         seen = int(fresh_L.nonzero().max()) + 1 if network.config.attention == "block-causal" else len(fresh_L)
         read = weight_bytes(network, chosen_experts(network, ids_BL, fresh_L))
         read += batch * (seen - int(fresh_L.sum())) * key_value_bytes(network)
         share = read / seconds / self.record.bandwidth
-        tokens = int(fresh_L.sum()) * states
-        self.record.passes.append(PassTime(self.name, batch, kind, tokens, seconds * 1e3, read / 1e9, share))
+        fresh = int(fresh_L.sum())
+        tokens, reads = fresh * states, states if states > 1 else min(fresh, block or _STALE_BLOCK)
+        tflop = batch * operations(network, tokens, reads, seen) / 1e12
+        self.record.passes.append(PassTime(self.name, batch, kind, tokens, seconds * 1e3, read / 1e9, share, tflop))
 
     def requests(self, batch: int, method: str, options: dict[str, Any]) -> None:
         length = _PROMPT + _ANSWER
@@ -304,11 +314,13 @@ def released_page(record: ReleasedRecord) -> str:
     lines = [
         f"{record.environment.get('gpu', record.environment['cpu'])}, copies {record.bandwidth / 1e9:,.0f} GB/s.",
         "",
-        "| network | batch | pass | tokens of a row | ms | GB to read | share of copy bandwidth |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| network | batch | pass | tokens of a row | ms | GB to read | share of copy bandwidth "
+        "| TFLOP | share of bf16 peak |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     lines += [
-        f"| {p.network} | {p.batch} | {p.kind} | {p.tokens} | {p.milliseconds:.3g} | {p.read_gb:.3g} | {p.share:.0%} |"
+        f"| {p.network} | {p.batch} | {p.kind} | {p.tokens} | {p.milliseconds:.3g} | {p.read_gb:.3g} | {p.share:.0%} "
+        + (f"| {p.tflop:.3g} | {p.compute_share:.0%} |" if p.tflop else "| | |")
         for p in record.passes
     ]
     lines += [

@@ -30,6 +30,7 @@ def rms_norm(x_ND: Tensor, weight_D: Tensor, eps: float, *, overlap: bool = Fals
         OVERLAP=overlap,
         launch_pdl=overlap,
         num_warps=_warps(D),
+        enable_fp_fusion=False,  # the roundings of `add_rms_norm`
     )
     return y_ND
 

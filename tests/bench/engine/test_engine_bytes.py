@@ -2,15 +2,17 @@
 
 import pytest
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 
-from fef.bench.engine.bandwidth import copy_bandwidth, key_value_bytes, weight_bytes
+from fef.bench.engine.bandwidth import copy_bandwidth, key_value_bytes, operations, weight_bytes
 from fef.bench.engine.passes import round_of
 from fef.bench.engine.rivals import PassCosts, ideal_seconds
 from fef.bench.engine.shapes import SHAPES, random_network, shape_config
 from fef.bench.engine.timing import Clock
 from fef.bench.evaluate import Answer
 from fef.errors import OptionError
-from fef.models.config import TransformerConfig
+from fef.models.config import MixtureConfig, TransformerConfig
 from fef.models.quantize import quantize_
 from fef.models.transformer import Transformer
 
@@ -42,6 +44,23 @@ def test_keys_and_values_of_a_token():
     network = Transformer(TransformerConfig(**SIZES))
     assert key_value_bytes(network) == 2 * 3 * 2 * 2 * 4
     assert key_value_bytes(network.to(torch.bfloat16)) == 2 * 3 * 2 * 2 * 2
+
+
+@pytest.mark.parametrize("untied", [False, True])
+def test_operations_are_those_that_torch_counts(untied):
+    network = Transformer(TransformerConfig(**SIZES, tied_embeddings=not untied)).eval()
+    counter = FlopCounterMode(display=False)
+    with counter, torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
+        network(torch.zeros(2, 7, dtype=torch.int64))
+    assert 2 * operations(network, 7, 7, 7) == counter.get_total_flops()
+
+
+def test_operations_of_chosen_experts_and_of_logits_that_are_read():
+    mixture = MixtureConfig(experts=4, per_token=2, expert_dim=16, shared_dim=16)
+    network = Transformer(TransformerConfig(**SIZES, mixture=mixture))
+    layer = ATTENTION + 3 * MLP + 4 * 8  # two chosen experts and the shared one, as large as the MLP; the router
+    seen = 2 * 4 * 2 * 6  # two products with 6 keys of four heads of two numbers
+    assert operations(network, 5, 1, 6) == 2 * ((2 * 5 + 1) * (layer + seen) + HEAD)
 
 
 def test_a_copy_has_a_bandwidth():

@@ -6,14 +6,15 @@ from typing import Any
 
 import pytest
 import torch
+from host_reads import host_reads
 from tiny_network import MASK, tiny_network
 from torch import Tensor
 
 from fef.decoding.stale import shared_sources
 from fef.engine.arena import NOWHERE
 from fef.engine.cached_network import ArenaKeys, CachedNetwork
-from fef.engine.cached_passes import CachedPasses
-from fef.engine.graphs import Graphs
+from fef.engine.cached_passes import CachedPasses, CapturedPass, StaticInputs
+from fef.engine.engine import Engine
 from fef.models.config import MixtureConfig
 from fef.models.stale import StaleCache, full_pass
 from fef.models.transformer import Transformer
@@ -51,16 +52,18 @@ class Again:
 
 @pytest.fixture(autouse=True)
 def graphs_on_a_cpu(device, monkeypatch):
-    def graph_of(_self, work):
-        result = work()
-        return Again(work, result), result
+    def capture(self, kind, size):
+        inputs = StaticInputs.empty(size, kind, self.longest, self.device)
+        logits_BQV = torch.full((size, kind.reads, self.config.vocab_size), torch.nan)
+        graph = Again(lambda: self.logits(inputs, kind).view_as(logits_BQV), logits_BQV)
+        return CapturedPass(graph, inputs, logits_BQV)
 
     if device == "cpu":
-        monkeypatch.setattr(Graphs, "graph_of", graph_of)
+        monkeypatch.setattr(CachedPasses, "capture", capture)
 
 
-def network(family: str, device: str) -> Transformer:
-    return tiny_network(1, scale=0.3, **SIZE | FAMILIES[family]).to(device, torch.float32)
+def network(family: str, device: str, **config: Any) -> Transformer:
+    return tiny_network(1, scale=0.3, **SIZE | FAMILIES[family] | config).to(device, torch.float32)
 
 
 def passes_of(model: Transformer, longest: int = 32, seats: int = 4) -> CachedPasses:
@@ -186,3 +189,65 @@ def test_places_go_back_to_the_arena(device):
     assert arena.free == [(17, 16)]
     del others
     assert arena.free == [(1, 48)]
+
+
+SETTLED = {"LLaDA": 6, "SDAR": 8}  # host reads of a round of `threshold`
+KEPT = {"LLaDA": {"cache": "dual", "block_length": 16}, "SDAR": {"cache": "prefix", "block_length": BLOCK}}
+
+
+def without_arithmetic(monkeypatch) -> None:
+    """Passes give random logits, in which no token is near certain."""
+
+    def capture(self, kind, size):
+        inputs = StaticInputs.empty(size, kind, self.longest, self.device)
+        logits_BQV = torch.rand(size, kind.reads, self.config.vocab_size, generator=torch.Generator().manual_seed(0))
+        return CapturedPass(Again(lambda: logits_BQV, logits_BQV), inputs, logits_BQV)
+
+    monkeypatch.setattr(CachedPasses, "capture", capture)
+
+
+def test_host_reads_are_counted():
+    x, seen = torch.arange(4), []
+    waiting = [lambda: bool(x.any()), lambda: x.tolist(), lambda: x.nonzero(), lambda: x[x > 1]]
+    for read in [*waiting, lambda: x + x[x], lambda: x.topk(2)]:
+        with host_reads() as found:
+            read()
+        seen.append(found.count)
+    assert seen == [1, 1, 1, 1, 0, 0]
+
+
+@pytest.mark.parametrize("family", ["LLaDA", "SDAR"])
+def test_a_pass_is_told_and_replayed_without_a_host_read(family, monkeypatch):
+    without_arithmetic(monkeypatch)
+    model, ids_RL = network(family, "cpu"), canvases("cpu", [0, 1])
+    passes, at_RS, rows_B = passes_of(model), torch.tensor([[3, 7], [4, 1]]), torch.arange(2)
+    cached, keys = CachedNetwork(model, passes), ArenaKeys(passes, 2, L)
+    with host_reads() as plain:
+        cached.padded_logits(ids_RL, at_RS, LENGTHS)
+    with host_reads() as renewed:
+        keys.renew(rows_B, ids_RL, at_RS, NO_SHADOW.expand(2, 0), LENGTHS)
+    with host_reads() as some:
+        keys.step(ids_RL, torch.arange(L).expand(2, -1) >= 6, at_RS, rows_B, LENGTHS)
+    assert (plain.count, renewed.count) == (0, 0)
+    assert some.count == 1  # how many tokens the longest row has: a shape
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("family", ["LLaDA", "SDAR"])
+def test_a_round_reads_the_device_as_often_whatever_the_batch(family, batch, monkeypatch):
+    without_arithmetic(monkeypatch)
+    model = network(family, "cpu", max_length=64)
+    engine = Engine(model, max_batch=batch, max_length=64, banned=[MASK])
+    passes = passes_of(model, longest=64)
+    engine.sessions.new_network = lambda: CachedNetwork(model, passes)
+    for seed in range(batch):
+        engine.submit([1] * 16 + [MASK] * 32, range(16, 48), method="threshold", seed=seed, **KEPT[family])
+    for _ in range(3):
+        engine.step()
+    counts = []
+    for _ in range(6):
+        with host_reads() as round_:
+            engine.step()
+        counts.append(round_.count)
+    assert min(counts) <= SETTLED[family]
+    assert max(counts) <= 2 * SETTLED[family]  # where a block ends

@@ -183,14 +183,16 @@ class BlockCausalScorer(RowsScorer):
         self.block = self.model.config.block_length
         self.cache: KeptKeys | None = None
         self.final_B = torch.zeros(count, dtype=torch.int64, device=device)
+        self.prefixes_left = prefixes is not None  # may a row have blocks to compute before its first open slot?
 
     def pass_began(
         self, requests: Requests, rows: Tensor, slots_RS: Tensor, within_BL: Tensor, time_B: Tensor
     ) -> Tensor | None:
         # a slot that was opened again makes its block, and what comes behind it, unfinished
         self.final_B = self.final_B.minimum(self.first_block(requests.canvas.pending_BL))
-        began = set(rows.tolist())
-        for row, blocks in self.unfinished_prefixes(requests.canvas):
+        unfinished = self.unfinished_prefixes(requests.canvas)
+        began = set(rows.tolist()) if unfinished else set()
+        for row, blocks in unfinished:
             if row in began:
                 self.begin_with_prefix(requests.canvas, row, blocks)
         return super().pass_began(requests, rows, slots_RS, within_BL, time_B)
@@ -203,11 +205,11 @@ class BlockCausalScorer(RowsScorer):
     def unfinished_prefixes(self, canvas: Canvas) -> list[tuple[int, list[Block]]]:
         """Rows that have still to compute blocks before their first open slot, and all these blocks: rows of which nothing
         is drawn, since the first pass computes them."""
-        if self.prefixes is None:
+        if not self.prefixes_left:
             return []
-        fixed_B = self.first_block(canvas.open_BL)
-        rows = (self.final_B < fixed_B).nonzero()[:, 0]
-        found = zip(rows.tolist(), fixed_B[rows].tolist(), strict=True)
+        final_B, fixed_B = torch.stack([self.final_B, self.first_block(canvas.open_BL)]).tolist()
+        found = [(row, fixed) for row, (final, fixed) in enumerate(zip(final_B, fixed_B, strict=True)) if final < fixed]
+        self.prefixes_left = bool(found)  # no block before the first open slot is ever opened again
         return [(row, blocks_before(fixed, canvas.ids_BL[row].tolist(), self.block)) for row, fixed in found]
 
     def begin_with_prefix(self, canvas: Canvas, row: int, blocks: Sequence[Block]) -> None:
@@ -265,6 +267,7 @@ class BlockCausalScorer(RowsScorer):
     def grow(self, count: int) -> None:
         super().grow(count)
         self.final_B = torch.nn.functional.pad(self.final_B, (0, count))
+        self.prefixes_left = self.prefixes is not None
         if self.cache is not None:
             self.cache.grow(count)
 

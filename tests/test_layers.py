@@ -129,3 +129,13 @@ def test_the_package_loads_neither_torch_nor_the_engine_before_they_are_needed()
         "fef.load, fef.decode; assert not [m for m in sys.modules if m.startswith('fef.engine')]"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+@pytest.mark.parametrize("weights", [None, "int8"])
+def test_a_model_loads_without_torchs_compiler(weights: str | None) -> None:
+    """Its symbolic shapes and sympy are 50 MB of memory."""
+    code = (
+        f"import sys, fef; fef.load('demo', weights={weights!r}, device='cpu');"
+        "assert not {'sympy', 'torch._dynamo', 'torch.fx.experimental.symbolic_shapes'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

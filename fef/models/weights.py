@@ -19,7 +19,7 @@ from fef.errors import CheckpointError
 from fef.models.config import TransformerConfig
 from fef.models.families import Family
 from fef.models.quantize import QuantizedLinear, quantize_
-from fef.models.transformer import Transformer, blank
+from fef.models.transformer import Transformer, allocate, blank
 from fef.models.unsupported import quantized_parts
 
 __all__ = ["INDEX", "PICKLED", "WEIGHTS", "Rows", "Stored", "StoredWeights", "fill_network", "load_weights"]
@@ -100,7 +100,7 @@ def fill_network(
     if weights is not None:
         named = quantize_(network, weights).named_modules()
         quantized = {f"{name}.weight": module for name, module in named if isinstance(module, QuantizedLinear)}
-    network.to_empty(device=device).eval().requires_grad_(False)
+    allocate(network, device).eval().requires_grad_(False)
     if network.device.type != "meta":
         parts_of = stored_parts(network, family, new_tokens)
         homes = {key: [quantized.get(name, part) for name, part in parts] for key, parts in parts_of.items()}

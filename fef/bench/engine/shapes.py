@@ -9,7 +9,7 @@ import torch
 from fef.errors import OptionError, nearest_hint
 from fef.models.config import MixtureConfig, TransformerConfig
 from fef.models.quantize import quantize_
-from fef.models.transformer import Transformer, blank
+from fef.models.transformer import Transformer, allocate, blank
 
 __all__ = ["RELEASED", "SHAPES", "random_network", "shape_config"]
 
@@ -110,12 +110,12 @@ def random_network(
 ) -> Transformer:
     """A network whose weights are drawn on the device. Every matrix is random, none is zero: what a product of zeros costs
     in power, and so in clock, is less. weights: int8 or fp8, as in `fef.load`."""
-    network = blank(config).to(dtype).to_empty(device=device)
+    network = allocate(blank(config).to(dtype), device)
     generator = torch.Generator(device).manual_seed(seed)
     for name, parameter in network.named_parameters():
         if parameter.ndim >= 2:
             parameter.normal_(std=parameter.shape[-1] ** -0.5, generator=generator)
         else:
             parameter.fill_(0.0 if name.endswith("bias") else 1.0)
-    network.eval().requires_grad_(False)
+    network.eval()
     return network if weights is None else quantize_(network, weights)

@@ -35,7 +35,7 @@ SCALARS = dict(
 TEXT, ARRAY = 8, 9
 MOST_DIMENSIONS = 4
 ALIGNMENT = 32  # bytes, where general.alignment does not say another
-PIECE = 1 << 21  # numbers that are dequantized at once: 8 MB, and as much again on the way
+PIECE = 1 << 19  # numbers that are dequantized at once: 2 MB, and several times as much on the way
 
 
 @dataclass(frozen=True)

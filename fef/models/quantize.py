@@ -61,7 +61,8 @@ class QuantizedLinear(nn.Module):
         """An empty one of the shape and on the device of `linear`, with its bias."""
         super().__init__()
         self.kind = KINDS[format]
-        self.weight = nn.Parameter(torch.empty_like(linear.weight, dtype=self.kind.dtype), requires_grad=False)
+        numbers = torch.empty(linear.weight.shape, dtype=self.kind.dtype, device=linear.weight.device)
+        self.weight = nn.Parameter(numbers, requires_grad=False)
         self.bias = linear.bias
         self.scale: Tensor
         self.register_buffer(

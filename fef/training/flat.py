@@ -24,6 +24,7 @@ __all__ = ["Flat", "Intervals", "flatten"]
 
 BLOCK = 128  # places of a block of queries or keys
 NOWHERE = -1  # the value of targets and drafts: no run of the line holds it
+BEHIND = torch.iinfo(torch.int32).max  # of the line: the low of a query that sees no run of it
 
 
 @dataclass
@@ -58,14 +59,13 @@ class Intervals:
             line_T, self.low_T, right=True
         )
         beside = torch.where(self.value_T == NOWHERE, self.last_T - self.first_T + 1, 0)
-        return on_line.sum() + beside.sum()
+        return on_line.clamp(min=0).sum() + beside.sum()
 
     def blocks(self, size: int) -> Tensor:
         """Blocks [Q, K] of `size` places in which some query may see some key: a superset, from each block's extremes."""
         value_KS = self.value_T.view(-1, size)
         somewhere_KS = value_KS > NOWHERE
-        largest = torch.iinfo(value_KS.dtype).max
-        least_K = torch.where(somewhere_KS, value_KS, largest).amin(1)
+        least_K = torch.where(somewhere_KS, value_KS, BEHIND).amin(1)
         most_K = value_KS.amax(1)
         low_Q, high_Q = self.low_T.view(-1, size).amin(1), self.high_T.view(-1, size).amax(1)
         on_line_QK = (most_K > low_Q[:, None]) & (least_K <= high_Q[:, None])
@@ -128,8 +128,9 @@ def flatten(streams: Streams, capacity: int) -> Flat:
     def run(value_BN: Tensor) -> Tensor:
         return torch.where(placed_T, place(value_BN.int(), 0), here_T)
 
+    # behind all tokens an empty run whose bounds widen those of no block: (BEHIND, NOWHERE]
     intervals = Intervals(
-        place(value_BN, NOWHERE), place(low_BN, NOWHERE), place(high_BN, NOWHERE), run(first_BN), run(last_BN)
+        place(value_BN, NOWHERE), place(low_BN, BEHIND), place(high_BN, NOWHERE), run(first_BN), run(last_BN)
     )
     return Flat(
         place(streams.input_BN, 0)[None],

@@ -84,6 +84,19 @@ def test_the_intervals_are_the_packed_pattern_of_each_canvas(kind: str, seed: in
     assert capacity < 640 or int(flat.rows) == B
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("capacity", [128, 640])
+def test_no_block_reaches_beyond_the_canvases_that_it_touches(kind: str, capacity: int) -> None:
+    """A block of queries that saw the whole row would run alone, long behind all others."""
+    streams = streams_of(kind, 1)
+    flat = flatten(streams, capacity)
+    sizes = (streams.tokens.stream_BN != Stream.ABSENT).sum(1)[: int(flat.rows)]
+    canvas = torch.cat([torch.arange(len(sizes)).repeat_interleave(sizes), torch.arange(1000, 1000 + capacity)])[:capacity]
+    together = (canvas[:, None] == canvas).view(capacity // 16, 16, capacity // 16, 16).any(3).any(1)
+    touched = (together.float() @ together.float()) > 0
+    assert not (flat.intervals.blocks(16) & ~touched).any()
+
+
 def test_a_canvas_that_does_not_fit_is_left_out_whole() -> None:
     streams = streams_of("packed", 0)
     sizes = (streams.tokens.stream_BN != Stream.ABSENT).sum(1)
@@ -175,6 +188,7 @@ def test_chunked_cross_entropy_equals_the_whole_one(count: int) -> None:
 
 
 @pytest.mark.gpu
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf Tensor is being accessed")
 def test_compiled_blocks_on_a_gpu_give_the_losses_and_gradients_of_the_dense_pattern() -> None:
     config = TransformerConfig(
         vocab_size=4096, dim=192, layers=3, heads=3, kv_heads=1, mlp_dim=256, mask_id=MASK, eos_id=EOS

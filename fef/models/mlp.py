@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fef.models.config import MixtureConfig, TransformerConfig
+from fef.models.products import products
 
 __all__ = ["Experts", "Mixture", "Router", "SwiGLU", "feed_forward"]
 
@@ -30,7 +31,8 @@ class SwiGLU(nn.Module):
         self.down = nn.Linear(mlp_dim, dim, bias=False)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        return self.down(F.silu(self.gate(hidden)) * self.up(hidden))  # type: ignore[no-any-return]
+        gate, up = products(hidden, [self.gate, self.up])
+        return self.down(F.silu(gate) * up)  # type: ignore[no-any-return]
 
 
 class Mixture(nn.Module):

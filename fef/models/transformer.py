@@ -17,6 +17,7 @@ from torch.overrides import TorchFunctionMode
 
 from fef.models.config import TransformerConfig
 from fef.models.mlp import feed_forward
+from fef.models.products import products
 
 __all__ = ["KeyValues", "RMSNorm", "Transformer", "allocate", "blank", "plain_visible"]
 
@@ -213,13 +214,16 @@ class SelfAttention(nn.Module):
         pattern: Tensor | BlockMask | None,
         past: tuple[Tensor, Tensor] | None,
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        q_BHNE = rotate(self.q_norm(self.split(self.q(hidden_BND))), rotation)
-        k_BGNE = rotate(self.k_norm(self.split(self.k(hidden_BND))), rotation)
-        v_BGNE = self.split(self.v(hidden_BND))
+        q_BNX, k_BNX, v_BNX = products(hidden_BND, [self.q, self.k, self.v])
+        q_BHNE = rotate(self.q_norm(self.split(q_BNX)), rotation)
+        k_BGNE = rotate(self.k_norm(self.split(k_BNX)), rotation)
+        v_BGNE = self.split(v_BNX)
         k_BGKE = k_BGNE if past is None else torch.cat([past[0], k_BGNE], dim=2)
         v_BGKE = v_BGNE if past is None else torch.cat([past[1], v_BGNE], dim=2)
         mixed_BHNE = attend(q_BHNE, k_BGKE, v_BGKE, pattern, self.grouped)
-        return self.out(mixed_BHNE.transpose(1, 2).flatten(2)), (k_BGNE, v_BGNE)
+        # for caches, through which no gradient flows: a compiled backward pass would add their zeros
+        kept = k_BGNE.detach(), v_BGNE.detach()
+        return self.out(mixed_BHNE.transpose(1, 2).flatten(2)), kept
 
     def split(self, x_BNX: Tensor) -> Tensor:
         return x_BNX.view(*x_BNX.shape[:-1], -1, self.head_size).transpose(1, 2)

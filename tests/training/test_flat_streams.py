@@ -91,7 +91,9 @@ def test_no_block_reaches_beyond_the_canvases_that_it_touches(kind: str, capacit
     streams = streams_of(kind, 1)
     flat = flatten(streams, capacity)
     sizes = (streams.tokens.stream_BN != Stream.ABSENT).sum(1)[: int(flat.rows)]
-    canvas = torch.cat([torch.arange(len(sizes)).repeat_interleave(sizes), torch.arange(1000, 1000 + capacity)])[:capacity]
+    canvas = torch.cat([torch.arange(len(sizes)).repeat_interleave(sizes), torch.arange(1000, 1000 + capacity)])[
+        :capacity
+    ]
     together = (canvas[:, None] == canvas).view(capacity // 16, 16, capacity // 16, 16).any(3).any(1)
     touched = (together.float() @ together.float()) > 0
     assert not (flat.intervals.blocks(16) & ~touched).any()

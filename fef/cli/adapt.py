@@ -99,6 +99,12 @@ def adapt(
     compile_: Annotated[
         bool | None, typer.Option("--compile/--no-compile", help="Compile the blocks; by default on a GPU.")
     ] = None,
+    profile: Annotated[
+        int,
+        typer.Option(
+            "--profile", min=0, help="Measure so many steps after the first 10: the time of their parts and kernels."
+        ),
+    ] = 0,
     seconds: SecondsOption = float("inf"),
     save_every: SaveEveryOption = 1_000_000,
     save_minutes: SaveMinutesOption = 10.0,
@@ -145,6 +151,7 @@ def adapt(
         save_seconds=60 * save_minutes,
         log_every=log_every,
         compile=place != "cpu" if compile_ is None else compile_,
+        profile=profile,
         seconds=seconds,
     )
 

@@ -25,7 +25,7 @@ def products(x: Tensor, layers: Sequence[nn.Module]) -> Sequence[Tensor]:
         return [layer(x) for layer in layers]
     biases: list[Any] = [layer.bias for layer in layers]
     bias = None if biases[0] is None else torch.cat(biases)
-    return F.linear(x, torch.cat(joined), bias).split([len(matrix) for matrix in joined], dim=-1)
+    return torch.split(F.linear(x, torch.cat(joined), bias), [len(matrix) for matrix in joined], dim=-1)
 
 
 def matrix_of(layer: Any) -> Tensor | None:

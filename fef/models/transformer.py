@@ -155,7 +155,7 @@ def blank(config: TransformerConfig) -> Transformer:
 def allocate(network: Transformer, device: torch.device | str) -> Transformer:
     """Memory without numbers for the parameters and buffers of a blank network, in place; no parameter asks for a gradient.
 
-    `to_empty` does the same with `empty_like`, which on the meta device loads torch's symbolic shapes: 50 MB in half a second.
+    `to_empty` does the same with `empty_like`, which on the meta device loads torch's symbolic shapes: 50 MB.
     """
     for module in network.modules():
         for name, old in list(module.named_parameters(recurse=False)):

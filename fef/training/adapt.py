@@ -32,8 +32,9 @@ from fef.training.data import Examples, batch
 from fef.training.flat import BLOCK, flatten
 from fef.training.lora import adapt_, is_factor
 from fef.training.objectives import flat_losses
-from fef.training.patterns import block_masks, mask_canvases, packed_slots
+from fef.training.patterns import block_masks, mask_canvases, numbers_on, packed_slots
 from fef.training.speed import step_flops
+from fef.training.step_profile import part
 from fef.training.streams import Streams, block_streams, causal_streams, context_streams, packed_streams
 from fef.training.trainer import Objective, Progress, TrainOptions, loss_weights, train
 
@@ -87,7 +88,8 @@ def adapt(
 ) -> Transformer:
     """Train `source` (as in `load_causal`) on the examples in `data` into `out`, or go on from where `out` stopped.
 
-    say: told how many examples there are. Raises CheckpointError, InputError or OptionError before anything is written.
+    say: told how many examples there are, and what `options.profile` found. Raises CheckpointError, InputError or OptionError
+    before anything is written.
     """
     path = locate(source)
     described = describe_causal(path)
@@ -127,7 +129,7 @@ def adapt(
         write_template(directory, described.template)
 
     objective = flat_objective(examples.to(model.device), config, adaptation, options)
-    return train(model, tokenizer, objective, out, options, progress, stop, extra)
+    return train(model, tokenizer, objective, out, options, progress, stop, extra, say)
 
 
 def adapted_config(config: TransformerConfig, adaptation: AdaptOptions) -> TransformerConfig:
@@ -162,10 +164,13 @@ def flat_objective(
     size = rows_drawn(examples, config, adaptation, options)
 
     def objective(model: Transformer, step: int) -> tuple[Tensor, dict[str, Any]]:
-        streams = step_streams(examples, config, adaptation, options, size, step)
-        flat = flatten(streams, adaptation.batch_tokens)
-        compiled = options.compile and flat.input_1T.is_cuda
-        visible = flat.intervals.block_mask() if compiled else flat.intervals.dense()
+        with part("draw"):
+            streams = step_streams(examples, config, adaptation, options, size, step)
+        with part("flatten"):
+            flat = flatten(streams, adaptation.batch_tokens)
+        with part("pattern"):
+            compiled = options.compile and flat.input_1T.is_cuda
+            visible = flat.intervals.block_mask() if compiled else flat.intervals.dense()
         losses = flat_losses(model, flat, visible, weights)
         flops = step_flops(config, block_parameters(model), flat.tokens, losses.trained, flat.intervals.pairs())
         work = {"rows": flat.rows, "tokens": flat.tokens, "flops": flops}
@@ -198,7 +203,7 @@ def step_streams(
     masked_BL = mask_canvases(canvases, eos_id, Schedule(options.schedule), options.pattern_shares, generator)
     if not adaptation.packed:
         return context_streams(canvases, masked_BL, mask_id, eos_id, options.form, options.padding_weight)
-    sizes = torch.tensor(options.group_sizes, device=device)
+    sizes = numbers_on(device, options.group_sizes)
     slots = packed_slots(canvases, masked_BL, eos_id, options.packed_count, sizes, generator)
     return packed_streams(canvases, masked_BL, slots, mask_id, eos_id, options.form, options.padding_weight)
 

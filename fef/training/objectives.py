@@ -19,6 +19,7 @@ from fef.models.transformer import Transformer, plain_visible
 from fef.training.cross_entropy import CHUNK, weighted_cross_entropy
 from fef.training.flat import Flat
 from fef.training.patterns import Canvases, PackedSlots
+from fef.training.step_profile import part
 from fef.training.streams import Form, Streams, context_streams, packed_streams, per_row
 
 __all__ = ["Losses", "causal_loss", "diffusion_loss", "flat_losses", "packed_loss", "row_losses"]
@@ -50,8 +51,10 @@ def flat_losses(
     model: Transformer, flat: Flat, visible: Tensor | BlockMask, coefficients: Mapping[str, float]
 ) -> Losses:
     """The same losses of the rows that stand in one flat row."""
-    hidden_1TD, _ = model.trunk(flat.input_1T, flat.index_1T, visible)
-    return losses_of(model, hidden_1TD[0], flat.label_T, flat.weights, coefficients)
+    with part("trunk"):
+        hidden_1TD, _ = model.trunk(flat.input_1T, flat.index_1T, visible)
+    with part("losses"):
+        return losses_of(model, hidden_1TD[0], flat.label_T, flat.weights, coefficients)
 
 
 def losses_of(

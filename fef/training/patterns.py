@@ -5,6 +5,7 @@ Shapes: B rows, L canvas length, M slots of the packed streams.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor
 from fef.laws.noise import Schedule
 from fef.models.packed import REVEALED
 
-__all__ = ["Canvases", "PackedSlots", "block_masks", "decoding_masks", "mask_canvases", "packed_slots"]
+__all__ = ["Canvases", "PackedSlots", "block_masks", "decoding_masks", "mask_canvases", "numbers_on", "packed_slots"]
 
 
 @dataclass
@@ -61,10 +62,16 @@ def mask_canvases(
     prefix_stop_B = canvases.start_B + (uniform(B) * reach_B).long().clamp(max=reach_B - 1)
     after_prefix_BL = index_L >= prefix_stop_B[:, None]
     prefix_BL = after_prefix_BL & (noisy_BL | (uniform(B, 1) < 0.5))
-    kind_B = torch.multinomial(torch.tensor(shares, device=device), B, replacement=True, generator=generator)[:, None]
+    kind_B = torch.multinomial(numbers_on(device, shares), B, replacement=True, generator=generator)[:, None]
     masked_BL = torch.where(kind_B == 0, noisy_BL, torch.where(kind_B == 1, prefix_BL, True)) & region_BL
     chosen_BL = index_L == prefix_stop_B[:, None]
     return masked_BL | (chosen_BL & ((kind_B == 1) | ~masked_BL.any(1, keepdim=True)) & region_BL)
+
+
+def numbers_on(device: torch.device, numbers: Sequence[float]) -> Tensor:
+    """These numbers as a tensor. Copied from pinned memory, for which the host does not wait until the device is idle."""
+    tensor = torch.tensor(numbers)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
 def decoding_masks(canvases: Canvases, eos_id: int, generator: torch.Generator) -> Tensor:

@@ -24,8 +24,9 @@ from fef.models.transformer import Transformer
 from fef.training.data import Examples, batch
 from fef.training.lora import is_factor
 from fef.training.objectives import causal_loss, packed_loss
-from fef.training.patterns import Canvases, PackedSlots, mask_canvases, packed_slots
+from fef.training.patterns import Canvases, PackedSlots, mask_canvases, numbers_on, packed_slots
 from fef.training.speed import Speed
+from fef.training.step_profile import WARM, StepProfile, part
 from fef.training.streams import Form
 
 __all__ = ["Objective", "Progress", "TrainOptions", "padded_objective", "train"]
@@ -69,12 +70,18 @@ class TrainOptions:
     save_seconds: float = 600.0  # save also when the last checkpoint is so old
     log_every: int = 50  # steps between rows of the loss log
     compile: bool = False  # compile the blocks first
+    profile: int = 0  # steps whose time is measured, and as many whose kernels are
     seconds: float = field(default=math.inf)  # stop, saved, after this time
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "canvas_length", "save_every", "log_every", "packed_count"):
             if getattr(self, name) < 1:
                 raise OptionError(f"{name.replace('_', '-')} must be at least 1; got {getattr(self, name)}.")
+        if self.profile < 0 or (self.profile and self.steps < WARM + 2 * self.profile):
+            raise OptionError(
+                f"profile needs {WARM} steps before it and twice as many as it measures; got {self.profile} of "
+                f"{self.steps} steps."
+            )
         if abs(sum(self.pattern_shares) - 1) > 1e-6 or min(self.pattern_shares) < 0:
             raise OptionError(f"pattern-shares must be three fractions that sum to 1; got {self.pattern_shares}.")
 
@@ -88,14 +95,15 @@ def train(
     progress: Progress | None = None,
     stop: Callable[[], bool] = lambda: False,
     extra: Callable[[Path], None] | None = None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> Transformer:
     """Train the parameters that require a gradient, in place, and write `out` (a model directory with a `resume` part and a
     loss log; `extra(directory)` may add files).
 
     A run that finds `out/resume` goes on from its step with the same batches as an uninterrupted run: every batch is a
     function of (seed, step). Saves every `options.save_every` steps, and `options.save_seconds` after it last did. Ends
-    early, saved, after `options.seconds`, or where `stop`, asked before each step, says so. Returns the model. Raises
-    OptionError for a quantized network.
+    early, saved, after `options.seconds`, or where `stop`, asked before each step, says so. say: told where the time of
+    `options.profile` steps went. Returns the model. Raises OptionError for a quantized network.
     """
     refuse_quantized(model, "trained")
     device = model.device
@@ -106,19 +114,12 @@ def train(
         for block in model.blocks:
             block.compile()
     log: list[dict[str, float]] = read_log(out, step)
-    speed = Speed(device)
+    speed, profile = Speed(device), StepProfile(options.profile, device, say)
     began = saved = time.perf_counter()
     while step < options.steps and time.perf_counter() - began < options.seconds and not stop():
         scale = learning_rate_scale(step, options)
-        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            loss, parts = objective(model, step)
-        loss.backward()  # type: ignore[no-untyped-call]
-        norm = nn.utils.clip_grad_norm_(trained(model).values(), 1.0)
-        for optimizer in optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = group["initial_lr"] * scale
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+        with profile.step():
+            parts, norm = take_step(model, objective, optimizers, step, scale)
         step += 1
         if step % options.log_every == 0 or step == options.steps:
             row = {name: float(value) for name, value in parts.items()}
@@ -135,6 +136,26 @@ def train(
             saved = time.perf_counter()
     save(out, model, tokenizer, optimizers, options, step, log, extra)
     return model.eval().requires_grad_(False)
+
+
+def take_step(
+    model: Transformer, objective: Objective, optimizers: list[torch.optim.Optimizer], step: int, scale: float
+) -> tuple[dict[str, Any], Tensor]:
+    """One step of the optimizers at this scale of their learning rates: what the objective says of it, and the norm of the
+    gradient before it was clipped."""
+    device = model.device.type
+    with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
+        loss, parts = objective(model, step)
+    with part("backward"):
+        loss.backward()  # type: ignore[no-untyped-call]
+    with part("optimizer"):
+        norm = nn.utils.clip_grad_norm_(trained(model).values(), 1.0)
+        for optimizer in optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["initial_lr"] * scale
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+    return parts, norm
 
 
 def padded_objective(examples: Examples, options: TrainOptions) -> Objective:
@@ -158,7 +179,7 @@ def training_step_data(
     )
     schedule = Schedule(options.schedule)
     masked_BL = mask_canvases(canvases, config.eos_id, schedule, options.pattern_shares, generator)
-    sizes = torch.tensor(options.group_sizes, device=model.device)
+    sizes = numbers_on(model.device, options.group_sizes)
     slots = packed_slots(canvases, masked_BL, config.eos_id, options.packed_count, sizes, generator)
     return canvases, masked_BL, slots
 

@@ -154,6 +154,26 @@ def test_the_packed_law_of_an_adapted_network_sees_no_later_token(base: Path, da
     assert (changed[:, 9:] - logits[:, 9:]).abs().max() > 1e-4
 
 
+def test_a_profile_says_the_time_of_every_part_and_changes_nothing(base: Path, data: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    options = replace(OPTIONS, steps=14)
+    adaptation = replace(AdaptOptions(), batch_tokens=384, max_prompt=48)
+    plain = adapt(str(base), data, tmp_path / "a", adaptation, options)
+    profiled = adapt(str(base), data, tmp_path / "b", adaptation, replace(options, profile=2), say=said.append)
+    assert all(torch.equal(a, b) for a, b in zip(plain.parameters(), profiled.parameters(), strict=True))
+    parts, kernels = said[1:]
+    rows = {line[:12].strip(): float(line.split()[-1]) for line in parts.splitlines()[2:]}
+    assert list(rows) == ["draw", "flatten", "pattern", "trunk", "losses", "backward", "optimizer", "whole step"]
+    assert 0.5 * rows["whole step"] < sum(rows.values()) - rows["whole step"] <= rows["whole step"]
+    assert "aten::mm" in kernels
+
+
+def test_a_profile_needs_steps_to_measure() -> None:
+    replace(OPTIONS, steps=14, profile=2)
+    with pytest.raises(OptionError, match="14 steps"):
+        replace(OPTIONS, steps=14, profile=3)
+
+
 BAD = [
     {"kind": "block-causal"},
     {"kind": "causal", "block_length": 4, "packed": False},

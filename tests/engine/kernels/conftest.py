@@ -1,7 +1,6 @@
-"""Kernels run on the GPU where there is one, else in Triton's interpreter, which must be chosen before Triton is loaded."""
+"""Kernels run on the GPU where there is one, else in Triton's interpreter (chosen in `tests/conftest.py`)."""
 
 import importlib.util
-import os
 
 import pytest
 import torch
@@ -9,7 +8,6 @@ import torch
 if importlib.util.find_spec("triton") is None:
     collect_ignore_glob = ["test_*_kernel*.py"]  # `test_triton_is_there.py` says so
 elif not torch.cuda.is_available():
-    os.environ.setdefault("TRITON_INTERPRET", "1")
     from interpreter_repairs import repair_interpreter
 
     repair_interpreter()

@@ -16,12 +16,7 @@ __all__ = ["LOW_CONFIDENCE", "RANDOM", "LowConfidenceOptions", "RandomOptions"]
 
 
 @dataclass(frozen=True)
-class LladaOptions(Counts, Guided):
-    """Counts and guidance of LLaDA's two rules."""
-
-
-@dataclass(frozen=True)
-class LowConfidenceOptions(LladaOptions):
+class LowConfidenceOptions(Counts, Guided):
     left_bias: float = number(0.0)
     logits_eos_inf: bool = flag(False)
     confidence_eos_eot_inf: bool = flag(False)
@@ -42,7 +37,7 @@ class LowConfidenceOptions(LladaOptions):
 
 
 @dataclass(frozen=True)
-class RandomOptions(LladaOptions):
+class RandomOptions(Counts, Guided):
     logits_eos_inf: bool = flag(False)
 
     def plan(self, network: Network) -> Plan:

@@ -17,7 +17,7 @@ from fef.decoding.network import Network
 from fef.decoding.options import number, one_of, whole
 from fef.decoding.plan import Plan
 from fef.decoding.requirements import refuse_visible_noise
-from fef.decoding.revoke import Suspects
+from fef.decoding.revoke import EveryRound, Suspects
 from fef.decoding.transfer import PerRound, TransferSchedule
 from fef.decoding.unmask import PRODUCT, Adapted, Candidates, of_best_tokens
 from fef.laws.claim import LawClaim
@@ -85,7 +85,7 @@ class AboveMeanRevealed(Adapted):
 
 
 @dataclass(frozen=True)
-class DropLeastRisen:
+class DropLeastRisen(EveryRound):
     """Unless nothing is left open, take back the max(least, ceil(new / rate)) tokens, but fewer than were just committed, at
     whose positions the largest probability of any token rose least since the round before: the released code of Saber,
     2510.18165. Tokens of earlier blocks and those just committed are among them; the latter by the look they were drawn from.
@@ -93,13 +93,7 @@ class DropLeastRisen:
 
     rate: float
     least: int
-    cycle = 1
-    commits = True
-    recent = False
     fresh = True
-    masked = False
-    together = False
-    keeps_laws = False
 
     def select(self, s: Suspects) -> Tensor:
         last_BL, rise_BL = s.memory.tensors[LAST_CONFIDENCE], s.memory.tensors[RISE]
@@ -140,18 +134,11 @@ class RunningThreshold(Adapted):
 
 
 @dataclass(frozen=True)
-class DropLargestFalls:
+class DropLargestFalls(EveryRound):
     """Take back max(1, floor(new / rate)) tokens whose probability fell most since they were committed, but fewer than were
     just committed (the abstract of Saber, 2510.18165)."""
 
     rate: float
-    cycle = 1
-    commits = True
-    recent = False
-    fresh = False
-    masked = False
-    together = False
-    keeps_laws = False
 
     def select(self, s: Suspects) -> Tensor:
         count_B = torch.minimum((s.new_B / self.rate).long().clamp(min=1), s.spare_B)

@@ -16,7 +16,7 @@ from fef.decoding.network import Network
 from fef.decoding.options import number, whole
 from fef.decoding.plan import Plan
 from fef.decoding.requirements import refuse_visible_noise
-from fef.decoding.revoke import Suspects
+from fef.decoding.revoke import EveryRound, Suspects
 from fef.decoding.transfer import PerRound, TransferSchedule
 from fef.decoding.unmask import PRODUCT, Adapted, Candidates, of_best_tokens
 from fef.laws.claim import LawClaim
@@ -54,7 +54,7 @@ class WideIn(Adapted):
 
 
 @dataclass(frozen=True)
-class WideOut:
+class WideOut(EveryRound):
     """In rounds that commit more than one token, take back tokens of leave-one-out probability below `keep`, fewer than the
     round before committed (30 in the first of a block): the released code of WINO, 2507.18578.
 
@@ -64,12 +64,7 @@ class WideOut:
 
     keep: float
     together: bool = True
-    cycle = 1
-    commits = True
-    recent = False
-    fresh = False
     masked = True
-    keeps_laws = False
 
     def select(self, s: Suspects) -> Tensor:
         before_B = s.memory.of("committed before", (), 30, torch.int64)

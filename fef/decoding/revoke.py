@@ -14,7 +14,7 @@ from fef.decoding.memory import Memory
 from fef.laws.claim import LawClaim
 from fef.laws.ranking import highest
 
-__all__ = ["Revoke", "Suspects"]
+__all__ = ["EveryRound", "Revoke", "Suspects"]
 
 
 @dataclass
@@ -76,3 +76,15 @@ class Revoke(Protocol):
         ...
 
     def claim(self) -> LawClaim: ...
+
+
+class EveryRound:
+    """What most rules declare: every round looks at the tokens of the block, commits too, and asks for nothing else."""
+
+    cycle = 1
+    commits = True
+    recent = False
+    fresh = False
+    masked = False
+    together = False
+    keeps_laws = False

@@ -129,15 +129,11 @@ SCORES: dict[Score, Callable[[Law, Tensor], Tensor]] = {
 
 
 @dataclass(frozen=True)
-class InOrder:
+class InOrder(Adapted):
     """The next slots of the decoding order."""
 
     transfer: TransferSchedule = PerRound(1)
     in_order = True
-    order_words = None
-    reads_tokens = False
-    looks_ahead = False
-    reads_hidden = False
 
     def select(self, c: Candidates) -> Tensor:
         index_S = torch.arange(c.slots_BS.shape[1], device=c.slots_BS.device)

@@ -19,7 +19,7 @@ from fef.decoding.session import Session
 from fef.laws.draws import Purpose, gumbels
 from fef.models.stale import StaleCache
 
-__all__ = ["Drafts", "propose"]
+__all__ = ["Drafts", "carried_logits", "propose"]
 
 
 @dataclass(frozen=True)
@@ -71,16 +71,23 @@ def draft_logits(session: Session, spec: Speculation, window_BW: Tensor) -> tupl
         return session.network.check(logits_BWV, window_BW, "drafter"), no_row_B
     if spec.draft == "random":
         return random_logits(session, window_BW), no_row_B
-    if session.carry is None:
-        # under visible noise a marginal has seen its own site through the network, not through Lemma 1
-        own_B = no_row_B if session.network.visible_noise else ~no_row_B
-        return session.scorer.look(session.requests, PredictionRequest(window_BW)).logits_BSV, own_B
-    carry_BWV, carried_B = session.carry.logits_BWV, session.carry.count_B != ASK_ANEW
-    asked_BW = window_BW.masked_fill(carried_B[:, None], -1)
-    if not bool((asked_BW >= 0).any()):
-        return carry_BWV, no_row_B
-    fresh_BWV = session.scorer.look(session.requests, PredictionRequest(asked_BW)).logits_BSV
-    return torch.where(carried_B[:, None, None], carry_BWV, fresh_BWV), ~carried_B
+    logits_BWV, fresh_B = carried_logits(session, window_BW)
+    # under visible noise a marginal has seen its own site through the network, not through Lemma 1
+    return logits_BWV, no_row_B if session.network.visible_noise else fresh_B
+
+
+def carried_logits(session: Session, slots_BS: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits [B, S, V] that the last round left, in other rows those of a pass, which are a mask [B]."""
+    carry = session.carry
+    if carry is None:
+        seen = session.scorer.look(session.requests, PredictionRequest(slots_BS))
+        return seen.logits_BSV, torch.ones_like(session.active_B)
+    carried_B = carry.count_B != ASK_ANEW
+    asked_BS = slots_BS.masked_fill(carried_B[:, None], -1)
+    if not bool((asked_BS >= 0).any()):
+        return carry.logits_BWV, torch.zeros_like(carried_B)
+    seen = session.scorer.look(session.requests, PredictionRequest(asked_BS))
+    return torch.where(carried_B[:, None, None], carry.logits_BWV, seen.logits_BSV), ~carried_B
 
 
 def random_logits(session: Session, window_BW: Tensor) -> Tensor:

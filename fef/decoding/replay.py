@@ -1,4 +1,4 @@
-"""Lossless greedy speculation: replay a rule rule several rounds ahead and keep what it would have done (SSD 2510.04147,
+"""Lossless greedy speculation: replay a rule several rounds ahead and keep what it would have done (SSD 2510.04147,
 FreeDave 2510.00294).
 
 The draft chain applies the rule again and again with the logits of the current canvas. One call scores the canvases of the
@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 
 from fef.decoding.canvas import Canvas
-from fef.decoding.carried import ASK_ANEW, CarriedDrafts
+from fef.decoding.carried import CarriedDrafts
+from fef.decoding.draft import carried_logits
 from fef.decoding.plain import choose_and_commit
 from fef.decoding.rows import RowsScorer
-from fef.decoding.score import Prediction, PredictionRequest
+from fef.decoding.score import Prediction
 from fef.decoding.session import Session
 
 __all__ = ["replay_round"]
@@ -26,10 +27,9 @@ __all__ = ["replay_round"]
 def replay_round(session: Session) -> None:
     scorer = session.scorer
     assert isinstance(scorer, RowsScorer), "the preset asks for rows"
-    slots_BL = torch.arange(session.within_BL.shape[1], device=session.within_BL.device).masked_fill(
-        ~session.pending_BL, -1
-    )
-    logits_BLV = rule_logits(session, scorer, slots_BL)
+    index_L = torch.arange(session.within_BL.shape[1], device=session.within_BL.device)
+    slots_BL = index_L.masked_fill(~session.pending_BL, -1)
+    logits_BLV, _ = carried_logits(session, slots_BL)
     chain = [rule_step(session, session.canvas, logits_BLV)]
     for _ in range(session.plan.replay - 1):
         chain.append(rule_step(session, chain[-1], logits_BLV))
@@ -57,19 +57,6 @@ def replay_round(session: Session) -> None:
     meter.accepted += busy_B * (1 + reached_B)
     written_BL = before_BL & ~session.pending_BL
     session.notify(slots_BL, session.canvas.ids_BL, written_BL)
-
-
-def rule_logits(session: Session, scorer: RowsScorer, slots_BL: Tensor) -> Tensor:
-    """Logits [B, L, V] at the current canvas: those that the last round left, else from a pass."""
-    if session.carry is None:
-        return scorer.look(session.requests, PredictionRequest(slots_BL)).logits_BSV
-    carry_BLV, carried_B = session.carry.logits_BWV, session.carry.count_B != ASK_ANEW
-    asked_BL = slots_BL.masked_fill(carried_B[:, None], -1)
-    if not bool((asked_BL >= 0).any()):
-        return carry_BLV
-    return torch.where(
-        carried_B[:, None, None], carry_BLV, scorer.look(session.requests, PredictionRequest(asked_BL)).logits_BSV
-    )
 
 
 def rule_step(session: Session, canvas: Canvas, logits_BLV: Tensor) -> Canvas:

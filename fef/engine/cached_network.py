@@ -17,7 +17,7 @@ from fef.decoding.network import Network
 from fef.engine.arena import NOWHERE, Arena
 from fef.engine.cached_passes import CachedPasses, PassTokens
 from fef.models.config import TransformerConfig
-from fef.models.groups import Groups, lay_out
+from fef.models.groups import Groups
 from fef.models.packed import CONTEXT_RANK, REVEALED
 from fef.models.packed_pass import NO_GROUP
 from fef.models.stale import KeptKeys, full_pass
@@ -46,8 +46,8 @@ class CachedNetwork(Network):
         return ArenaKeys(self.passes, *ids_BL.shape)
 
 
-class ArenaKeys:
-    """What `fef.models.stale.StaleCache` does, with keys in an arena."""
+class ArenaKeys(KeptKeys):
+    """In an arena, where graphs find them."""
 
     def __init__(self, passes: CachedPasses, count: int, length: int) -> None:
         self.passes, self.model, self.length = passes, passes.network, length
@@ -57,7 +57,6 @@ class ArenaKeys:
         self.grow(count)
 
     def grow(self, count: int) -> None:
-        """Append rows that have kept nothing."""
         for _ in range(count):
             self.starts.append(self.passes.arena.take(self.length))
         self.start_B = torch.tensor(self.starts, device=self.passes.device)
@@ -81,48 +80,34 @@ class ArenaKeys:
         logits_RSV = self.passes.run(tokens, kept=True, whole=True)
         return logits_RSV, logits_RSV[:, :0]
 
-    def step(
-        self,
-        ids_RL: Tensor,
-        fresh_RL: Tensor,
-        positions_RS: Tensor,
-        owner_R: Tensor,
-        lengths_B: Tensor | None,
-        source_RL: Tensor | None = None,
+    def compute(
+        self, groups: Groups, ids_BN: Tensor, at_RS: Tensor, fresh_RL: Tensor, lengths_B: Tensor | None
     ) -> Tensor:
-        groups = lay_out(fresh_RL, owner_R, source_RL)
-        self.groups = groups
-        ids_BN = ids_RL[groups.row_BN, groups.index_BN]
-        at_RS = groups.column_RL.gather(1, self.model.reads(positions_RS)).clamp(min=0)
-        start_B = self.start_B[groups.owner_B]
+        start_B, sequence_R = self.start_B[groups.owner_B], groups.sequence_R
         give_all(self.passes.arena, self.scratch)
         self.scratch.clear()
-        if len(groups.owner_B) == len(owner_R):
-            own_lengths_B = None if lengths_B is None else lengths_B[groups.owner_B]
-            tokens = in_their_places(self.model.config, groups, ids_BN, at_RS, fresh_RL, own_lengths_B, start_B)
+        if len(start_B) == len(sequence_R):
+            tokens = in_their_places(self.model.config, groups, ids_BN, at_RS, fresh_RL, lengths_B, start_B)
             return self.passes.run(tokens, kept=True)
         self.scratch.append(self.passes.arena.take(ids_BN.numel()))
-        scratch_B = self.scratch[0] + torch.arange(len(ids_BN), device=start_B.device) * ids_BN.shape[1]
-        self.scratch_B = scratch_B
-        sequence_R = groups.sequence_R
-        first_B = torch.searchsorted(sequence_R, torch.arange(len(start_B), device=owner_R.device))
-        state_R = torch.arange(len(owner_R), device=owner_R.device) - first_B[sequence_R]
+        self.scratch_B = self.scratch[0] + torch.arange(len(ids_BN), device=start_B.device) * ids_BN.shape[1]
+        first_B = torch.searchsorted(sequence_R, torch.arange(len(start_B), device=sequence_R.device))
+        state_R = torch.arange(len(sequence_R), device=sequence_R.device) - first_B[sequence_R]
         states = int(state_R.max()) + 1
         reads_BGS = at_RS.new_zeros(len(start_B), states, at_RS.shape[1])
         reads_BGS[sequence_R, state_R] = at_RS
         tokens = side_by_side(
-            self.model.config, groups, ids_BN, reads_BGS.flatten(1), fresh_RL[first_B], start_B, scratch_B
+            self.model.config, groups, ids_BN, reads_BGS.flatten(1), fresh_RL[first_B], start_B, self.scratch_B
         )
         logits_BQV = self.passes.run(tokens, kept=True)
         return logits_BQV.view(len(start_B), states, at_RS.shape[1], -1)[sequence_R, state_R]
 
     def store(self, keep_BL: Tensor, row_B: Tensor) -> None:
-        if not self.scratch:
-            return  # the tokens of the last step wrote to their own places
-        column_BL = self.groups.column_RL[row_B]
-        kept_K, place_K = (keep_BL & (column_BL >= 0)).nonzero(as_tuple=True)
-        from_K = self.scratch_B[self.groups.sequence_R[row_B[kept_K]]] + column_BL[kept_K, place_K]
-        self.passes.arena.move(from_K, self.start_B[kept_K] + place_K)
+        if self.scratch:  # else the tokens of the last step wrote to their own places
+            super().store(keep_BL, row_B)
+
+    def put(self, cached_K: Tensor, place_K: Tensor, sequence_K: Tensor, column_K: Tensor) -> None:
+        self.passes.arena.move(self.scratch_B[sequence_K] + column_K, self.start_B[cached_K] + place_K)
 
     def beginning(self, row: int, length: int) -> KeyValues:
         return self.passes.arena.read(self.starts[row], length)
@@ -174,9 +159,8 @@ def in_their_places(
     block_BL = block_of(config, index_L.expand_as(fresh_BL))
     no_group_BN = torch.full_like(ids_BN, NO_GROUP)
     behind_B = torch.full_like(start_B, fresh_BL.shape[1]) if lengths_B is None else lengths_B
-    if (
-        config.attention != "bidirectional"
-    ):  # what lies behind the last block that is computed may never have been written
+    if config.attention != "bidirectional":
+        # what lies behind the last block that is computed may never have been written
         last_B = torch.where(fresh_BL, block_BL, -1).amax(1)
         behind_B = behind_B.minimum((block_BL <= last_B[:, None]).sum(1))
     return PassTokens(

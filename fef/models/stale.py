@@ -9,13 +9,13 @@ V vocabulary; Y, G, E as in `transformer`.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from fef.models.groups import lay_out
+from fef.models.groups import Groups, lay_out
 from fef.models.transformer import KeyValues, Transformer, plain_visible
 
 __all__ = ["FullPass", "KeptKeys", "StaleCache", "full_pass"]
@@ -65,54 +65,17 @@ def full_pass(
     return FullPass(model.logits(chosen_RSD), model.logits(hidden_RND[:, L:]), past)
 
 
-class KeptKeys(Protocol):
-    """Keys and values of canvases, kept between passes: see `StaleCache`."""
+class KeptKeys(ABC):
+    """Keys and values of every position of some canvases, as they were when they were last computed."""
 
-    def renew(
-        self, rows: Tensor, ids_RL: Tensor, positions_RS: Tensor, shadows_RC: Tensor, lengths_R: Tensor | None
-    ) -> tuple[Tensor, Tensor]: ...
+    model: Transformer
+    groups: Groups  # of the last step
 
-    def step(
-        self,
-        ids_RL: Tensor,
-        fresh_RL: Tensor,
-        positions_RS: Tensor,
-        owner_R: Tensor,
-        lengths_B: Tensor | None,
-        source_RL: Tensor | None = None,
-    ) -> Tensor: ...
-
-    def store(self, keep_BL: Tensor, row_B: Tensor) -> None: ...
-
-    def beginning(self, row: int, length: int) -> KeyValues: ...
-
-    def begin_with(self, row: int, past: KeyValues) -> None: ...
-
-    def grow(self, count: int) -> None: ...
-
-    def select(self, rows: Tensor) -> None: ...
-
-
-class StaleCache:
-    """Keys and values of every position of a canvas, as they were when they were last computed."""
-
-    def __init__(self, model: Transformer, past: KeyValues) -> None:
-        self.model, self.past = model, past
-
-    @classmethod
-    def empty(cls, model: Transformer, ids_BL: Tensor) -> StaleCache:
-        config = model.config
-        shape = (config.layers, len(ids_BL), config.kv_head_count, ids_BL.shape[1], config.head_size)
-        zeros = torch.zeros(shape, dtype=model.embed.weight.dtype, device=ids_BL.device)
-        return cls(model, KeyValues(zeros, zeros.clone()))
-
+    @abstractmethod
     def renew(
         self, rows: Tensor, ids_RL: Tensor, positions_RS: Tensor, shadows_RC: Tensor, lengths_R: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """The logits of a full pass over the canvases of these rows, at slots and at shadows; all its keys are kept."""
-        seen = full_pass(self.model, ids_RL, positions_RS, shadows_RC, lengths_R)
-        self.past.put(rows, seen.past)
-        return seen.logits_RSV, seen.shadow_RCV
 
     def step(
         self,
@@ -129,41 +92,86 @@ class StaleCache:
         read once and never copied per row. lengths_B: real tokens of each cached row, if they differ. source_RL: as in
         `lay_out`.
         """
-        groups = lay_out(fresh_RL, owner_R, source_RL)
-        own_lengths_B = None if lengths_B is None else lengths_B[groups.owner_B]
-        visible_BNK = groups.visible(visible_keys(self.model, groups.index_BN, ids_RL.shape[1], own_lengths_B))
-        everyone = len(groups.owner_B) == self.past.keys_YBGPE.shape[1]
-        past = self.past if everyone else self.past.select(groups.owner_B)
+        self.groups = groups = lay_out(fresh_RL, owner_R, source_RL)
         ids_BN = ids_RL[groups.row_BN, groups.index_BN]
-        hidden_BND, new = self.model.trunk(ids_BN, groups.index_BN, visible_BNK, past)
-        self.groups, self.new = groups, new
         at_RS = groups.column_RL.gather(1, self.model.reads(positions_RS)).clamp(min=0)
-        return self.model.logits(hidden_BND[groups.sequence_R[:, None], at_RS])
+        return self.compute(groups, ids_BN, at_RS, fresh_RL, None if lengths_B is None else lengths_B[groups.owner_B])
+
+    @abstractmethod
+    def compute(
+        self, groups: Groups, ids_BN: Tensor, at_RS: Tensor, fresh_RL: Tensor, lengths_B: Tensor | None
+    ) -> Tensor:
+        """Logits [R, S, V] at the tokens `at_RS` of the sequences of a step, whose canvases have these lengths."""
 
     def store(self, keep_BL: Tensor, row_B: Tensor) -> None:
         """Keep what the last step computed at the positions `keep_BL`, from its row `row_B` for each cached row."""
-        column_RL = self.groups.column_RL
-        cached_K, place_K = (keep_BL & (column_RL[row_B] >= 0)).nonzero(as_tuple=True)
-        row_K = row_B[cached_K]
-        sequence_K, column_K = self.groups.sequence_R[row_K], column_RL[row_K, place_K]
+        column_BL = self.groups.column_RL[row_B]
+        cached_K, place_K = (keep_BL & (column_BL >= 0)).nonzero(as_tuple=True)
+        self.put(cached_K, place_K, self.groups.sequence_R[row_B[cached_K]], column_BL[cached_K, place_K])
+
+    @abstractmethod
+    def put(self, cached_K: Tensor, place_K: Tensor, sequence_K: Tensor, column_K: Tensor) -> None:
+        """Keep tokens of the last step, each of a column of a sequence, at places of cached rows."""
+
+    @abstractmethod
+    def beginning(self, row: int, length: int) -> KeyValues:
+        """Keys and values of the first positions of a row, as a batch of one."""
+
+    @abstractmethod
+    def begin_with(self, row: int, past: KeyValues) -> None:
+        """Keep these keys and values, a batch of one row, for the first positions of a row."""
+
+    @abstractmethod
+    def grow(self, count: int) -> None:
+        """Append rows that have kept nothing."""
+
+    @abstractmethod
+    def select(self, rows: Tensor) -> None:
+        """Keep only these rows."""
+
+
+class StaleCache(KeptKeys):
+    """In tensors of all rows."""
+
+    def __init__(self, model: Transformer, past: KeyValues) -> None:
+        self.model, self.past = model, past
+
+    @classmethod
+    def empty(cls, model: Transformer, ids_BL: Tensor) -> StaleCache:
+        config = model.config
+        shape = (config.layers, len(ids_BL), config.kv_head_count, ids_BL.shape[1], config.head_size)
+        zeros = torch.zeros(shape, dtype=model.embed.weight.dtype, device=ids_BL.device)
+        return cls(model, KeyValues(zeros, zeros.clone()))
+
+    def renew(
+        self, rows: Tensor, ids_RL: Tensor, positions_RS: Tensor, shadows_RC: Tensor, lengths_R: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        seen = full_pass(self.model, ids_RL, positions_RS, shadows_RC, lengths_R)
+        self.past.put(rows, seen.past)
+        return seen.logits_RSV, seen.shadow_RCV
+
+    def compute(
+        self, groups: Groups, ids_BN: Tensor, at_RS: Tensor, fresh_RL: Tensor, lengths_B: Tensor | None
+    ) -> Tensor:
+        visible_BNK = groups.visible(visible_keys(self.model, groups.index_BN, fresh_RL.shape[1], lengths_B))
+        everyone = len(groups.owner_B) == self.past.keys_YBGPE.shape[1]
+        past = self.past if everyone else self.past.select(groups.owner_B)
+        hidden_BND, self.new = self.model.trunk(ids_BN, groups.index_BN, visible_BNK, past)
+        return self.model.logits(hidden_BND[groups.sequence_R[:, None], at_RS])
+
+    def put(self, cached_K: Tensor, place_K: Tensor, sequence_K: Tensor, column_K: Tensor) -> None:
         for layer, (key_BGNE, value_BGNE) in enumerate(self.new):
             self.past.keys_YBGPE[layer, cached_K, :, place_K] = key_BGNE[sequence_K, :, column_K]
             self.past.values_YBGPE[layer, cached_K, :, place_K] = value_BGNE[sequence_K, :, column_K]
 
     def beginning(self, row: int, length: int) -> KeyValues:
-        """Keys and values of the first positions of a row, as a batch of one."""
         return self.past.select(slice(row, row + 1)).cut(0, length)
 
     def begin_with(self, row: int, past: KeyValues) -> None:
-        """Keep these keys and values, a batch of one row, for the first positions of a row."""
-        length = past.keys_YBGPE.shape[3]
-        self.past.keys_YBGPE[:, row, :, :length] = past.keys_YBGPE[:, 0]
-        self.past.values_YBGPE[:, row, :, :length] = past.values_YBGPE[:, 0]
+        self.past.select(slice(row, row + 1)).cut(0, past.keys_YBGPE.shape[3]).put(slice(None), past)
 
     def grow(self, count: int) -> None:
-        """Append rows that have kept nothing."""
-        before = self.past.keys_YBGPE.shape[1]
-        self.past = self.past.spread(torch.arange(before, device=self.past.keys_YBGPE.device), before + count)
+        self.past = self.past.grown(count)
 
     def select(self, rows: Tensor) -> None:
         self.past = self.past.select(rows)

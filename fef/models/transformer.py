@@ -40,16 +40,12 @@ class KeyValues:
     def copy(self) -> KeyValues:
         return KeyValues(self.keys_YBGPE.clone(), self.values_YBGPE.clone())
 
-    def spread(self, rows: Tensor, count: int) -> KeyValues:
-        """A batch of `count` rows with these at `rows` and zeros at the others."""
+    def grown(self, count: int) -> KeyValues:
+        """With `count` more rows, of zeros."""
+        pads = (0, 0, 0, 0, 0, 0, 0, count)
+        return KeyValues(F.pad(self.keys_YBGPE, pads), F.pad(self.values_YBGPE, pads))
 
-        def spread(cached_YB: Tensor) -> Tensor:
-            layers, _, *rest = cached_YB.shape
-            return cached_YB.new_zeros(layers, count, *rest).index_copy_(1, rows, cached_YB)
-
-        return KeyValues(spread(self.keys_YBGPE), spread(self.values_YBGPE))
-
-    def put(self, rows: Tensor, part: KeyValues) -> None:
+    def put(self, rows: Tensor | slice, part: KeyValues) -> None:
         """Overwrite these rows with those of `part`, in its order."""
         self.keys_YBGPE[:, rows] = part.keys_YBGPE
         self.values_YBGPE[:, rows] = part.values_YBGPE

@@ -1,6 +1,6 @@
 """The decoding loop. In reading order:
 
-canvas, requests        rows of a batch, one per request
+records, canvas, requests    rows of a batch, one per request
 inputs                  what was asked, read and checked
 passes, session, memory the rows being decoded, each at its own pace
 loop                    rounds until every row is complete

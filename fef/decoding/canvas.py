@@ -6,18 +6,18 @@ Shapes: B rows (requests), L canvas length, S slots attempted at once, V vocabul
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from fef.decoding.records import RowRecord
 from fef.laws.eos import at_position, bounds, bounds_before
 
 __all__ = ["Canvas", "EosRule", "written"]
 
 
 @dataclass
-class Canvas:
+class Canvas(RowRecord):
     """One denoising state per row."""
 
     ids_BL: Tensor  # tokens; at pending slots the mask id, or under uniform noise a noisy token
@@ -74,18 +74,6 @@ class Canvas:
 
     def copy(self) -> Canvas:
         return self.select(torch.arange(len(self.ids_BL), device=self.ids_BL.device))
-
-    def select(self, rows: Tensor) -> Canvas:
-        parts: dict[str, Any] = {name: None if value is None else value[rows] for name, value in vars(self).items()}
-        return Canvas(**parts)
-
-    def join(self, other: Canvas) -> Canvas:
-        """Both, row behind row; they have the same length, and both or neither have `lengths_B`."""
-        parts: dict[str, Any] = {
-            name: None if value is None else torch.cat([value, getattr(other, name)])
-            for name, value in vars(self).items()
-        }
-        return Canvas(**parts)
 
     def put(self, rows: Tensor, part: Canvas) -> None:
         """Write back rows that were taken out by `select`."""

@@ -10,13 +10,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from fef.decoding.records import RowRecord
+
 __all__ = ["ASK_ANEW", "CarriedDrafts"]
 
 ASK_ANEW = -1  # in place of a number of drafts: nothing was left, and the network must be asked
 
 
 @dataclass
-class CarriedDrafts:
+class CarriedDrafts(RowRecord):
     """Draft logits at the next slots of each row."""
 
     logits_BWV: Tensor
@@ -46,11 +48,6 @@ class CarriedDrafts:
             first_B1V=first_B1V.index_copy(0, rows, logits_RXV[:, :1]),
             known_B=known_B.index_fill(0, rows, True),
         )
-
-    def select(self, rows: Tensor) -> CarriedDrafts:
-        first_B1V = None if self.first_B1V is None else self.first_B1V[rows]
-        known_B = None if self.known_B is None else self.known_B[rows]
-        return CarriedDrafts(self.logits_BWV[rows], self.count_B[rows], first_B1V, known_B)
 
     def grow(self, count: int) -> CarriedDrafts:
         """With rows behind, for which nothing was left."""

@@ -1,19 +1,19 @@
-"""What a decode cost, a row: forward calls, rows, tokens, rounds, drafts."""
+"""What a decode cost, per row: forward calls, rows, tokens, rounds, drafts."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
 
-__all__ = ["Meter"]
+from fef.decoding.records import RowRecord
 
-COUNTERS = ("calls", "rows", "token_forwards", "rounds", "drafted", "accepted", "committed")
+__all__ = ["Meter"]
 
 
 @dataclass
-class Meter:
+class Meter(RowRecord):
     """Counters, int64 [B] each, of the rows of a batch."""
 
     calls: Tensor  # forward passes of any kind (context, draft, verify) that served the row; a batched pass is one call
@@ -26,7 +26,7 @@ class Meter:
 
     @classmethod
     def start(cls, count: int, device: torch.device) -> Meter:
-        return cls(**{name: torch.zeros(count, dtype=torch.int64, device=device) for name in COUNTERS})
+        return cls(**{f.name: torch.zeros(count, dtype=torch.int64, device=device) for f in fields(cls)})
 
     def pass_(self, sequences_B: Tensor, tokens_B: Tensor) -> None:
         """One forward pass: sequences and tokens of each row. A row with no sequence is not billed."""
@@ -34,16 +34,10 @@ class Meter:
         self.rows += sequences_B
         self.token_forwards += torch.where(sequences_B > 0, tokens_B, 0)
 
-    def select(self, rows: Tensor) -> Meter:
-        return Meter(**{name: getattr(self, name)[rows] for name in COUNTERS})
-
-    def join(self, other: Meter) -> Meter:
-        return Meter(**{name: torch.cat([getattr(self, name), getattr(other, name)]) for name in COUNTERS})
-
     def put(self, rows: Tensor, part: Meter) -> None:
         """Write back rows that were taken out by `select`."""
-        for name in COUNTERS:
-            getattr(self, name)[rows] = getattr(part, name)
+        for name, counter in vars(self).items():
+            counter[rows] = getattr(part, name)
 
     def row(self, index: int) -> dict[str, int]:
-        return {name: int(getattr(self, name)[index]) for name in COUNTERS}
+        return {name: int(counter[index]) for name, counter in vars(self).items()}

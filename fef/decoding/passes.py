@@ -15,6 +15,7 @@ from torch import Tensor
 from fef.decoding.canvas import Canvas
 from fef.decoding.order import block_numbers
 from fef.decoding.plan import Plan
+from fef.decoding.records import RowRecord
 from fef.decoding.remask import first_noise, remask
 from fef.decoding.requests import Requests
 from fef.laws.noise import SiteNoise
@@ -23,7 +24,7 @@ __all__ = ["PassState", "next_passes", "open_passes"]
 
 
 @dataclass
-class PassState:
+class PassState(RowRecord):
     """Where each row is in its sequence of denoising passes."""
 
     block_BL: Tensor  # block of every open slot, -1 elsewhere
@@ -62,12 +63,6 @@ class PassState:
         self.block_BL = self.block_BL if block_BL is None else block_BL
         self.within_BL = (self.block_BL >= 0) & (self.block_BL == block_B[:, None])
         self.complete_B = block_B >= self.blocks_B
-
-    def select(self, rows: Tensor) -> PassState:
-        return PassState(**{name: tensor[rows] for name, tensor in vars(self).items()})
-
-    def join(self, other: PassState) -> PassState:
-        return PassState(**{name: torch.cat([tensor, getattr(other, name)]) for name, tensor in vars(self).items()})
 
     def active_B(self, canvas: Canvas) -> Tensor:
         """Rows with something left to draw or to check in their pass."""

@@ -31,7 +31,7 @@ from fef.decoding.stale import BlockCausalScorer, StaleScorer
 from fef.decoding.transfer import Progress
 from fef.laws.draws import Noise, Purpose, Site
 from fef.laws.law import Law
-from fef.laws.noise import Schedule, SiteNoise
+from fef.laws.noise import Schedule
 from fef.laws.pipeline import Sampling, forbid_end, greedy_tokens, log_law
 from fef.models.prefixes import PrefixStore
 
@@ -99,10 +99,6 @@ class Session:
         return self.requests.meter
 
     @property
-    def process(self) -> SiteNoise:
-        return self.network.noise
-
-    @property
     def eos(self) -> EosRule | None:
         return self.requests.eos
 
@@ -167,7 +163,7 @@ class Session:
 
     def open_passes(self) -> None:
         """Take rows whose pass is over to their next one that has something to draw, or to the end."""
-        began_B = next_passes(self.passes, self.requests, self.plan, self.process)
+        began_B = next_passes(self.passes, self.requests, self.plan, self.network.noise)
         if began_B is not None:
             self.prepare(began_B)
 

@@ -199,6 +199,4 @@ def dream_count(pending: int, steps: int, round_: int, eps: float) -> int:
     return int(pending * (1 - times[round_ + 1] / times[round_]))
 
 
-@lru_cache(maxsize=256)
-def best_counts(profile: tuple[float, ...], length: int, steps: int) -> list[int]:
-    return optimal_counts(profile, length, steps)
+best_counts = lru_cache(maxsize=256)(optimal_counts)

@@ -12,18 +12,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
+from fef.models.joined import LayerWeights
 from fef.models.packed import context_seen, group_seen, reference_seen
 from fef.models.packed_pass import PassSlots, PassTokens, SlotTable
 from fef.models.slot_cache import SlotCache
 from fef.models.transformer import Transformer, additive_mask, rope_table, rotate
 
-__all__ = ["BlockLayer", "Bounds", "ForwardLayer", "TorchForward", "visible_keys"]
+__all__ = ["BlockLayer", "Bounds", "TorchForward", "visible_keys"]
 
 
 @dataclass(frozen=True)
@@ -49,30 +50,9 @@ class Ragged:
     bias_TK: Tensor
 
 
-class ForwardLayer(Protocol):
-    """One layer, as functions of token states [T, .]; `qkv` gives queries, keys and values side by side."""
-
-    @property
-    def attn_norm(self) -> nn.Module: ...
-
-    @property
-    def q_norm(self) -> nn.Module: ...
-
-    @property
-    def k_norm(self) -> nn.Module: ...
-
-    @property
-    def mlp_norm(self) -> nn.Module: ...
-
-    def qkv(self, x: Tensor) -> Tensor: ...
-
-    def out(self, x: Tensor) -> Tensor: ...
-
-    def mlp(self, x: Tensor) -> Tensor: ...
-
-
 class BlockLayer:
-    """A block of a network as it is; `fef.models.joined` has joined matrices."""
+    """A block of a network as it is, with the functions of token states [T, .] that `LayerWeights` has; `qkv` gives queries,
+    keys and values side by side."""
 
     def __init__(self, block: Any) -> None:
         self.attn = block.attn
@@ -88,7 +68,7 @@ class TorchForward:
     """Logits [M, V] at the M valid queries of a pass, row by row. The last layer runs where logits are read only."""
 
     def __init__(
-        self, network: Transformer, layers: Sequence[ForwardLayer], cache: SlotCache, table: SlotTable
+        self, network: Transformer, layers: Sequence[BlockLayer | LayerWeights], cache: SlotCache, table: SlotTable
     ) -> None:
         self.network, self.layers, self.cache, self.table = network, layers, cache, table
         self.config = network.config
@@ -143,7 +123,7 @@ class TorchForward:
             ragged.bias_TK[keep_T],
         )
 
-    def store(self, number: int, layer: ForwardLayer, hidden_TD: Tensor, ragged: Ragged) -> Tensor:
+    def store(self, number: int, layer: BlockLayer | LayerWeights, hidden_TD: Tensor, ragged: Ragged) -> Tensor:
         """Queries of the tokens [T, H, E]; their keys and values go to the cache."""
         config = self.config
         T, heads, groups, size = len(hidden_TD), config.heads, config.kv_head_count, config.head_size

@@ -173,8 +173,12 @@ def read_settings(temperature: Any, top_p: Any, top_k: Any) -> Settings:
         if not numbers or None in numbers:
             raise OptionError(f"{name}={shown(value)} is not allowed: give one number, or one per row.")
         read.append(numbers[0] if several(value) is None else numbers)
-    for t, p, k in zip(*broadcast(*read), strict=True):
-        check_sampling(t, p, k)
+    for t in as_list(read[0]):
+        check_sampling(t)
+    for p in as_list(read[1]):
+        check_sampling(0.0, p)
+    for k in as_list(read[2]):
+        check_sampling(0.0, 1.0, k)
     return Settings(*read)
 
 
@@ -200,9 +204,7 @@ def banned_ids(network: Network, banned: Sequence[int], eos_id: int | None) -> l
 
 def make_sampling(
     network: Network,
-    temperature: Any,
-    top_p: Any,
-    top_k: Any,
+    settings: Settings,
     banned: Sequence[int],
     eos_id: int | None,
     rows: int,
@@ -210,9 +212,8 @@ def make_sampling(
     first_cut: Cut = "top-k",
     keeps_crossing: bool = True,
 ) -> Sampling:
-    """The settings as tensors, one number per row. Raises OptionError as `read_settings` and `banned_ids` do, and for other
+    """The settings as tensors, one number per row. Raises OptionError as `banned_ids`, and for other
     than `rows` numbers; the network is told of the largest id that they name."""
-    settings = read_settings(temperature, top_p, top_k)
     ids = banned_ids(network, banned, eos_id)
     eos_id = None if eos_id is None else token_id("eos_id", eos_id)
     network.largest_id = max(ids) if eos_id is None else max(*ids, eos_id)
@@ -262,14 +263,6 @@ def per_row(value: Any, name: str, rows: int, what: str = "row") -> list[Any]:
     if len(values) != rows:
         raise OptionError(f"{name} has {len(values)} values for {rows} {what}s; give one value, or one per {what}.")
     return values
-
-
-def broadcast(*settings: Any) -> list[list[Any]]:
-    lists = [as_list(s) for s in settings]
-    longest = max(len(values) for values in lists)
-    return [
-        values * longest if len(values) == 1 else values + values[-1:] * (longest - len(values)) for values in lists
-    ]
 
 
 def as_list(value: Any) -> list[Any]:

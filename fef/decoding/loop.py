@@ -18,8 +18,6 @@ from fef.decoding.speculate import speculative_round
 
 __all__ = ["decode_pass", "decode_requests", "round_of"]
 
-_BUSY = 0.75  # dropping rows copies caches, so it waits until this share of them or less is not complete
-
 
 def decode_requests(network: Network, plan: Plan, requests: Requests, observe: Observer | None = None) -> None:
     """Fill every open slot of the requests in place, as the plan says, each row at its own pace."""
@@ -32,7 +30,7 @@ def decode_requests(network: Network, plan: Plan, requests: Requests, observe: O
     while left:
         complete_B = session.passes.complete_B
         left = len(complete_B) - int(complete_B.sum())
-        if left <= _BUSY * len(complete_B):
+        if session.should_drop(left):
             part = session.drop(complete_B)
             requests.put(part.number_B, part)
         if left:

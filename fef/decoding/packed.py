@@ -13,7 +13,7 @@ from torch import Tensor
 from fef.decoding.canvas import Canvas
 from fef.decoding.network import Network
 from fef.decoding.requests import Requests
-from fef.decoding.score import Prediction, PredictionRequest, Targets, VerificationRequest
+from fef.decoding.score import Prediction, PredictionRequest, Targets, VerificationRequest, row_lengths
 from fef.models.packed import PADDING, REVEALED
 from fef.models.packed_forward import BlockLayer, Bounds, TorchForward
 from fef.models.packed_pass import PassSlots, PassTokens, RoundShape, SlotTable, context_pass, round_pass
@@ -181,7 +181,7 @@ def slots_of(table: SlotTable, canvas: Canvas, within_BL: Tensor) -> PassSlots:
     order_BL = torch.where(drawn_BL, canvas.rank_BL, last).argsort(dim=1, stable=True)
     index_L = torch.arange(order_BL.shape[1], device=order_BL.device)
     rank_BL = torch.empty_like(order_BL).scatter_(1, order_BL, index_L.expand_as(order_BL))
-    length_B = torch.full_like(order_BL[:, 0], order_BL.shape[1]) if canvas.lengths_B is None else canvas.lengths_B
+    length_B = row_lengths(canvas)
     open_B = drawn_BL.sum(1)
     return PassSlots(
         table=table,

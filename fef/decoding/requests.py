@@ -95,9 +95,7 @@ def request_rows(
     eos_id = None if eos_id is None else token_id("eos_id", eos_id, network.vocab_size)
     sampling = make_sampling(
         network,
-        settings.temperature,
-        settings.top_p,
-        settings.top_k,
+        settings,
         banned=[*token_ids("banned", banned), *plan.banned],
         eos_id=plan.end_token(eos_id),
         rows=rows,

@@ -37,6 +37,8 @@ from fef.models.prefixes import PrefixStore
 
 __all__ = ["Observer", "Round", "Session"]
 
+_BUSY = 0.75  # rows are dropped where at most this share of them is wanted
+
 
 @dataclass(frozen=True)
 class Round:
@@ -152,6 +154,10 @@ class Session:
         self.memory.select(rows)
         if self.carry is not None:
             self.carry = self.carry.select(rows)
+
+    def should_drop(self, wanted: int) -> bool:
+        """Where so many rows are still wanted, should the others go? That copies caches, so not for a few."""
+        return wanted <= _BUSY * len(self.requests.number_B)
 
     def drop(self, over_B: Tensor) -> Requests:
         """Let rows go, a mask [B]; returns them."""

@@ -34,7 +34,6 @@ from fef.models.prefixes import PrefixStore, blocks_before
 __all__ = ["SessionRounds", "cache_bytes_of"]
 
 _LENGTH_STEP = 64  # canvases are padded to multiples of this, so that requests of similar length share a session
-_BUSY = 0.75  # dropping rows copies caches, so it waits until this share of them or less is not complete
 
 
 @dataclass
@@ -204,7 +203,7 @@ class SessionRounds:
                 job.filled = EngineResult(tokens, logprobs, session.meter.row(row))
                 del group.jobs[number]
                 job.end("done")
-        if len(group.jobs) <= _BUSY * len(rows):
+        if session.should_drop(len(group.jobs)):
             self.keep(key, group)
 
     def keep(self, key: Hashable, group: Group) -> None:

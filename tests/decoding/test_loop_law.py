@@ -12,7 +12,7 @@ from drafters import odd_drafter
 
 from fef.decoders import make_plan
 from fef.decoding.canvas import Canvas
-from fef.decoding.inputs import make_sampling
+from fef.decoding.inputs import Settings, make_sampling
 from fef.decoding.loop import decode_requests
 from fef.decoding.network import Network
 from fef.decoding.requests import Requests
@@ -190,7 +190,7 @@ def test_the_whole_loop_at_once_has_the_law_of_its_passes():
     def run(noise, rows):
         ids_BL = torch.full((len(rows), 3), 2)
         canvas = Canvas.start(ids_BL, ids_BL == 2, ids_BL, None)
-        sampling = make_sampling(network, 1.0, 1.0, 0, [], None, len(rows), ids_BL.device)
+        sampling = make_sampling(network, Settings(1.0, 1.0, 0), [], None, len(rows), ids_BL.device)
         decode_requests(network, plan, Requests.start(canvas, noise, sampling))
         return canvas.ids_BL
 

@@ -12,7 +12,7 @@ import torch
 import fef
 from fef.decoders import make_plan
 from fef.decoding.canvas import Canvas
-from fef.decoding.inputs import make_sampling
+from fef.decoding.inputs import Settings, make_sampling
 from fef.decoding.loop import decode_pass
 from fef.decoding.network import Network
 from fef.decoding.requests import Requests
@@ -54,7 +54,7 @@ def divergence(order: tuple[int, ...], steps: int) -> float:
     def run(noise, rows):
         ids_BL = torch.full((len(rows), L), K)
         canvas = Canvas.start(ids_BL, ids_BL == K, rank_L.expand_as(ids_BL), None)
-        sampling = make_sampling(network, 1.0, 1.0, 0, [], None, len(rows), ids_BL.device)
+        sampling = make_sampling(network, Settings(1.0, 1.0, 0), [], None, len(rows), ids_BL.device)
         decode_pass(network, plan, Requests.start(canvas, noise, sampling))
         return canvas.ids_BL
 

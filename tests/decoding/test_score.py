@@ -12,7 +12,7 @@ from tiny_network import EOS, MASK, tiny_network
 import fef
 from fef.decoders import make_plan
 from fef.decoding.canvas import Canvas
-from fef.decoding.inputs import make_sampling, seeds
+from fef.decoding.inputs import Settings, make_sampling, seeds
 from fef.decoding.likelihood import score_canvas
 from fef.decoding.network import Network
 from fef.decoding.requests import Requests
@@ -40,7 +40,7 @@ def score(
     ids = tokens.masked_fill(open_, network.mask_id)
     canvas = Canvas.start(ids, open_, ids, None)
     noise = KeyedNoise(seeds(seed, len(ids), ids.device))
-    sampling = make_sampling(network, temperature, top_p, 0, [], eos_id, len(ids), ids.device)
+    sampling = make_sampling(network, Settings(temperature, top_p, 0), [], eos_id, len(ids), ids.device)
     plan = make_plan(method, options, network)
     score_canvas(network, plan, Requests.start(canvas, noise, sampling), tokens)
     assert not bool(canvas.pending_BL.any())

@@ -12,7 +12,7 @@ from torch import Tensor
 import fef
 from fef.decoders.threshold import Threshold
 from fef.decoding.canvas import Canvas
-from fef.decoding.inputs import make_sampling
+from fef.decoding.inputs import Settings, make_sampling
 from fef.decoding.loop import decode_requests
 from fef.decoding.network import Network
 from fef.decoding.plan import CacheRule, Plan
@@ -34,7 +34,7 @@ def text_of(network: Any, cache: CacheRule | None, temperature: float) -> tuple[
     ids_BL = canvas()
     network = Network(network)
     plan = Plan("threshold", block_length=4, rule=Threshold(0.4), cache=cache)
-    sampling = make_sampling(network, temperature, 1.0, 0, [], EOS, len(ids_BL), ids_BL.device)
+    sampling = make_sampling(network, Settings(temperature, 1.0, 0), [], EOS, len(ids_BL), ids_BL.device)
     state = Canvas.start(ids_BL, ids_BL == MASK, ids_BL, None)
     decode_requests(network, plan, Requests.start(state, KeyedNoise(torch.arange(len(ids_BL))), sampling))
     return state.ids_BL, state.logprob_BL

@@ -8,7 +8,7 @@ import torch
 
 from fef.decoders import make_plan
 from fef.decoding.canvas import Canvas
-from fef.decoding.inputs import make_sampling
+from fef.decoding.inputs import Settings, make_sampling
 from fef.decoding.loop import decode_pass
 from fef.decoding.network import Network
 from fef.decoding.requests import Requests
@@ -73,7 +73,7 @@ def law_given(noisy: tuple[int, ...], draft: str) -> Law:
         ids_BL = torch.tensor(noisy).repeat(len(rows), 1)
         open_BL = torch.ones_like(ids_BL, dtype=torch.bool)
         canvas = Canvas.start(ids_BL, open_BL, torch.arange(3).expand_as(ids_BL), None)
-        sampling = make_sampling(network, 1.0, 1.0, 0, [], None, len(rows), ids_BL.device)
+        sampling = make_sampling(network, Settings(1.0, 1.0, 0), [], None, len(rows), ids_BL.device)
         decode_pass(network, plan, Requests.start(canvas, noise, sampling))
         return canvas.ids_BL
 

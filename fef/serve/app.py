@@ -84,14 +84,12 @@ class Served:
 
 
 def make_app(served: Served) -> FastAPI:
-    """The application around an engine, which works as long as the application lives."""
+    """The application around an engine, which begins to work with it. Who runs it stops `served.worker` at the end."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         served.worker.start()
         yield
-        served.worker.stop()
-        await asyncio.to_thread(served.worker.thread.join, 10.0)
 
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     app.add_exception_handler(ApiError, on_api_error)
@@ -131,16 +129,16 @@ async def generated(served: Served, request: Request, read: Reader) -> Response:
     answer = await asyncio.to_thread(begin, asked, served.model, served.worker, served.metrics)
     served.metrics.asked(asked.n, asked.most)
     watcher = asyncio.create_task(hang_up_with(request, answer))
+    envelope = Envelope(served.model.name, served.fingerprint, asked.chat)
     try:
         await answer.accepted()
-        envelope = Envelope(served.model.name, served.fingerprint, asked.chat)
         if asked.stream:
-            watched, watcher = watcher, None
-            return StreamingResponse(watched_events(answer, envelope, watched), media_type="text/event-stream")
+            return StreamingResponse(watched_events(answer, envelope, watcher), media_type="text/event-stream")
         found = await whole_body(answer, envelope)
-    finally:
-        if watcher is not None:
-            watcher.cancel()
+    except BaseException:
+        watcher.cancel()
+        raise
+    watcher.cancel()
     return Response(status_code=499) if found is None else JSONResponse(found)
 
 

@@ -253,15 +253,18 @@ def read_message(message: Any) -> Message:
         raise bad_request('A message must be {"role": ..., "content": ...}.', "messages")
     content = message.get("content")
     if isinstance(content, list):
-        parts = [part.get("text") if isinstance(part, Mapping) else None for part in content]
-        if not all(isinstance(part, str) for part in parts):
-            raise bad_request('Content parts must be {"type": "text", "text": ...}.', "messages")
-        content = "".join(parts)
+        content = "".join(map(text_of_part, content))
     if content is None:
         content = ""
     if not isinstance(content, str):
         raise bad_request("content must be text or a list of text parts.", "messages")
     return {"role": message["role"], "content": content}
+
+
+def text_of_part(part: Any) -> str:
+    if not isinstance(part, Mapping) or not isinstance(part.get("text"), str):
+        raise bad_request('Content parts must be {"type": "text", "text": ...}.', "messages")
+    return str(part["text"])
 
 
 def read_stops(body: Mapping[str, Any], limits: Limits) -> list[str]:

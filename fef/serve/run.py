@@ -35,6 +35,12 @@ class Server(uvicorn.Server):
         )
         super().__init__(config)
 
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        try:
+            super().run(sockets)
+        finally:
+            self.served.worker.stop()  # a thread inside torch must not outlive the interpreter
+
     def end(self) -> None:
         """Take nothing new, and stop when what is under way is finished."""
         self.served.draining = True

@@ -103,6 +103,7 @@ class Worker:
     inbox: SimpleQueue[Submit | Cancel | Stop] = field(default_factory=SimpleQueue)
     tickets: set[Ticket] = field(default_factory=set)  # that are not over
     lost: bool = False
+    thread: Thread | None = None
 
     def start(self) -> None:
         """Begin to work, for the event loop that runs now."""
@@ -123,8 +124,10 @@ class Worker:
             self.inbox.put(Cancel(ticket))
 
     def stop(self) -> None:
-        """End the thread after its round; requests that are not over are dropped."""
+        """End the thread, and wait for its round; requests that are not over are dropped."""
         self.inbox.put(Stop())
+        if self.thread is not None:
+            self.thread.join()
 
     @property
     def running(self) -> int:

@@ -92,7 +92,7 @@ class Client:
 def running(model: Model, engine_options: dict[str, Any] | None = None, **options: Any) -> Iterator[Client]:
     """A server of one's own."""
     listener = bound("127.0.0.1", 0)
-    engine = model.engine(max_batch=16, **(engine_options or {}))
+    engine = model.engine(**{"max_batch": 16} | (engine_options or {}))
     server = Server(engine, ServeOptions(**options), drain_seconds=5, say=lambda _: None)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from serving import QUESTION, Client
 
@@ -44,7 +46,7 @@ def test_a_seed_that_is_drawn_is_told(client: Client) -> None:
 
 
 @pytest.mark.parametrize("fields", [{}, {"n": 3, "temperature": 1.2}, {"stop": ["bags", "="]}, {"fef": {"canvas": 40}}])
-def test_a_stream_adds_up_to_the_whole_answer(client: Client, fields: dict) -> None:
+def test_a_stream_adds_up_to_the_whole_answer(client: Client, fields: dict[str, Any]) -> None:
     whole, events = client.complete(**fields).body, client.complete(stream=True, **fields).events
     for choice in whole["choices"]:
         mine = [c for event in events for c in event["choices"] if c["index"] == choice["index"]]
@@ -144,7 +146,7 @@ def test_a_token_may_end_the_text(client: Client) -> None:
     ],
 )
 def test_every_method_answers_whole_and_streamed_alike(
-    client: Client, model: Model, method: str, options: dict, streamed: str
+    client: Client, method: str, options: dict[str, Any], streamed: str
 ) -> None:
     asked = {"temperature": 0.0, "fef": {"method": method, "options": options}}
     whole, events = client.complete(**asked).body, client.complete(stream=True, **asked).events

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -25,7 +26,7 @@ def put_together(ids: list[int], cuts: Sequence[int], stops: Sequence[str] = (),
     told = [(10 + i, (token, -1.0)) for i, token in enumerate(ids)]
     text, tokens, finished = "", [], 0
     bounds = [0, *sorted(cuts), len(ids)]
-    for start, stop in zip(bounds, bounds[1:], strict=False):
+    for start, stop in pairwise(bounds):
         piece = pieces.add(told[start:stop])
         if piece is not None:
             assert not finished

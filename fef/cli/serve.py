@@ -69,6 +69,7 @@ def serve(
         metrics_prefix=metrics_prefix,
     )
     run(
+        loaded,
         engine,
         options,
         host=host,

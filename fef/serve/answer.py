@@ -19,7 +19,7 @@ from fef.serve.pieces import FinishReason, Piece, TextPieces
 from fef.serve.worker import Accepted, Event, HungUp, NewTokens, Over, Refused, Ticket, Worker
 from fef.text import TextNetwork
 
-__all__ = ["Answer", "Choice", "begin", "ids_of_prompt"]
+__all__ = ["Answer", "Choice", "begin", "check_length", "ids_of_prompt"]
 
 
 @dataclass

@@ -17,10 +17,11 @@ from starlette.middleware.cors import CORSMiddleware
 import fef
 from fef.engine.text import TextEngine
 from fef.errors import FefError
-from fef.serve.answer import Answer, begin, ids_of_prompt
-from fef.serve.bodies import Envelope, events_of, whole_body
+from fef.generation import Model, Score
+from fef.serve.answer import Answer, begin, check_length, ids_of_prompt
+from fef.serve.bodies import LEAST_LOGPROB, Envelope, events_of, whole_body
 from fef.serve.errors import ApiError, bad_request
-from fef.serve.fields import Asked, Limits, body_of, id_list, read_chat, read_completion, read_messages
+from fef.serve.fields import Asked, Limits, body_of, id_list, read_chat, read_completion, read_messages, read_score
 from fef.serve.guards import BodyLimit, Key, RequestIds
 from fef.serve.metrics import Metrics
 from fef.serve.worker import Worker
@@ -47,13 +48,13 @@ class ServeOptions:
 class Served:
     """What the routes share. on_lost: called once when the engine is gone."""
 
+    model: Model
     engine: TextEngine
     options: ServeOptions
     on_lost: Callable[[], None]
     draining: bool = False  # takes nothing new, and finishes what it has
 
     def __post_init__(self) -> None:
-        self.model = self.engine.model
         self.created = int(time.time())
         self.worker = Worker(self.engine.engine, self.on_lost)
         self.metrics = Metrics(self.options.metrics_prefix, self.model.name)
@@ -105,6 +106,7 @@ def make_app(served: Served) -> FastAPI:
             CORSMiddleware, allow_origins=list(served.options.cors), allow_methods=["*"], allow_headers=["*"]
         )
     add_generation(app, served)
+    add_score(app, served)
     add_tokens(app, served)
     add_state(app, served)
     return app
@@ -156,6 +158,32 @@ async def hang_up_with(request: Request, answer: Answer) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
     answer.hang_up()
+
+
+def add_score(app: FastAPI, served: Served) -> None:
+    @app.post("/v1/score", response_model=None)
+    async def score(request: Request) -> Response:
+        body = await json_of(request)
+        served.check_model(body.get("model"))
+        asked = read_score(body, served.options.limits, served.options.default_max_tokens)
+        served.check_open(1)
+
+        def scored() -> Score:
+            check_length(served.model, asked.response)
+            options = {**asked.sampling, **asked.method, "max_new_tokens": asked.canvas, "seed": asked.seed}
+            return served.model.score(asked.prompt, asked.response, **options)
+
+        found = await served.worker.run(scored)
+        return JSONResponse(
+            {
+                "object": "score",
+                "model": served.model.name,
+                "token_ids": found.token_ids,
+                "token_logprobs": [max(logprob, LEAST_LOGPROB) for logprob in found.logprobs],
+                "logprob": max(found.total, LEAST_LOGPROB * len(found.token_ids)),
+                "fef": {"certificate": found.certificate.to_dict(), "canvas": asked.canvas},
+            }
+        )
 
 
 def add_tokens(app: FastAPI, served: Served) -> None:

@@ -13,7 +13,9 @@ from fef.serve.answer import Answer, Choice
 from fef.serve.errors import ApiError
 from fef.serve.pieces import Piece, Token
 
-__all__ = ["Envelope", "events_of", "whole_body"]
+__all__ = ["LEAST_LOGPROB", "Envelope", "events_of", "whole_body"]
+
+LEAST_LOGPROB = -9999.0  # stands for minus infinity, which JSON does not have
 
 
 @dataclass(frozen=True)
@@ -125,5 +127,4 @@ def completion_logprobs(tokens: Sequence[Token]) -> dict[str, Any]:
 
 
 def shown_logprob(token: Token) -> float:
-    """JSON has no infinity; clients expect -9999 for it."""
-    return max(token.logprob, -9999.0)
+    return max(token.logprob, LEAST_LOGPROB)

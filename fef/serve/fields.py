@@ -18,12 +18,14 @@ __all__ = [
     "Asked",
     "Limits",
     "Prompt",
+    "ScoreAsked",
     "TokenIds",
     "body_of",
     "read_chat",
     "read_completion",
     "read_messages",
     "read_prompts",
+    "read_score",
 ]
 
 
@@ -55,6 +57,8 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
     "structured_outputs": ({},),
     "continue_final_message": (False,),
 }
+
+LARGEST_OPTION = 2**31  # of a number among a method's options; larger ones make logits overflow
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,18 @@ class Asked:
     logprobs: bool
     token_ids: bool
     chat: bool = field(default=False)
+
+
+@dataclass(frozen=True)
+class ScoreAsked:
+    """A request for the log p of a response."""
+
+    prompt: str | list[Message]
+    response: str
+    canvas: int
+    seed: int
+    sampling: dict[str, Any]
+    method: dict[str, Any]
 
 
 def body_of(raw: bytes) -> dict[str, Any]:
@@ -153,19 +169,14 @@ def read_common(
         raise bad_request("stream_options is allowed only with stream: true.", "stream_options")
     if stream_options is not None and not isinstance(stream_options, Mapping):
         raise bad_request("stream_options must be an object.", "stream_options")
-    top_k = whole(body, "top_k", least=-1) or 0
     return Asked(
         prompts=prompts,
         canvas=canvas,
         most=min(most or canvas, canvas),
         n=n,
         seed=secrets.randbelow(2**31) if seed is None else seed,
-        sampling={
-            "temperature": real(body, "temperature", 1.0, 0.0, 100.0),
-            "top_p": real(body, "top_p", 1.0, 0.0, 1.0),
-            "top_k": max(top_k, 0),
-        },
-        method={"method": text(own, "method", inside="fef.") or "fef", **read_method_options(own)},
+        sampling=read_sampling(body),
+        method=read_method(own),
         stops=read_stops(body, limits),
         stop_ids=id_list(body.get("stop_token_ids") or [], "stop_token_ids"),
         keep_stop=boolean(body, "include_stop_str_in_output"),
@@ -178,6 +189,37 @@ def read_common(
         token_ids=boolean(body, "return_token_ids"),
         chat=chat,
     )
+
+
+def read_score(body: Mapping[str, Any], limits: Limits, canvas: int) -> ScoreAsked:
+    """The body of `/v1/score`. Raises ApiError."""
+    refuse_others(body)
+    own, response = read_own(body), text(body, "response")
+    prompt = read_messages(body, limits) if body.get("messages") is not None else text(body, "prompt")
+    if prompt is None or response is None:
+        raise bad_request("Give a prompt, which is text, or messages, and a response.", "response")
+    asked_canvas = whole(own, "canvas", least=1, inside="fef.") or whole(body, "max_tokens", least=1)
+    return ScoreAsked(
+        prompt=prompt,
+        response=response,
+        canvas=asked_canvas or canvas,
+        seed=whole(body, "seed", least=0) or 0,
+        sampling=read_sampling(body),
+        method=read_method(own),
+    )
+
+
+def read_sampling(body: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "temperature": real(body, "temperature", 1.0, 0.0, 100.0),
+        "top_p": real(body, "top_p", 1.0, 0.0, 1.0),
+        "top_k": max(whole(body, "top_k", least=-1) or 0, 0),
+    }
+
+
+def read_method(own: Mapping[str, Any]) -> dict[str, Any]:
+    """Its name and options."""
+    return {"method": text(own, "method", inside="fef.") or "fef", **read_method_options(own)}
 
 
 def refuse_others(body: Mapping[str, Any]) -> None:
@@ -218,6 +260,8 @@ def read_method_options(own: Mapping[str, Any]) -> Mapping[str, Any]:
             raise bad_request(f"fef.options has no {name}; give it beside fef.", "fef.options")
         if not isinstance(value, str | int | float | None):
             raise bad_request(f"fef.options.{name[:60]} must be text, a number or a boolean.", "fef.options")
+        if isinstance(value, int | float) and abs(value) > LARGEST_OPTION:
+            raise bad_request(f"fef.options.{name[:60]} must be within {LARGEST_OPTION}.", "fef.options")
     return options
 
 

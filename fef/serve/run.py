@@ -12,6 +12,7 @@ import uvicorn
 
 from fef.engine.text import TextEngine
 from fef.errors import EngineError, OptionError
+from fef.generation import Model
 from fef.serve.app import Served, ServeOptions, make_app
 
 __all__ = ["Server", "memory_words", "serve"]
@@ -21,9 +22,9 @@ class Server(uvicorn.Server):
     """Finishes what it has at the first signal, and stops at the second. say: for what the user should read."""
 
     def __init__(
-        self, engine: TextEngine, options: ServeOptions, drain_seconds: int, say: Callable[[str], None]
+        self, model: Model, engine: TextEngine, options: ServeOptions, drain_seconds: int, say: Callable[[str], None]
     ) -> None:
-        self.served = Served(engine, options, self.end)
+        self.served = Served(model, engine, options, self.end)
         self.say = say
         config = uvicorn.Config(
             make_app(self.served),
@@ -55,6 +56,7 @@ class Server(uvicorn.Server):
 
 
 def serve(
+    model: Model,
     engine: TextEngine,
     options: ServeOptions,
     *,
@@ -65,7 +67,7 @@ def serve(
 ) -> None:
     """Serve until a signal. Raises OptionError for an address that cannot be bound, EngineError where the engine is lost."""
     listener = bound(host, port)
-    server = Server(engine, options, drain_seconds, say)
+    server = Server(model, engine, options, drain_seconds, say)
     address, number = listener.getsockname()[:2]
     url = f"http://{f'[{address}]' if ':' in address else address}:{number}"
     law = engine.engine.certificate(engine.engine.plan("fef", {}), 1.0, 1.0, 0).law

@@ -13,14 +13,17 @@ from dataclasses import dataclass, field
 from itertools import islice
 from queue import Empty, SimpleQueue
 from threading import Thread
-from typing import Any
+from typing import Any, TypeVar
 
 from fef.decoding.certificate import Certificate
 from fef.engine.engine import Engine, Job
 from fef.engine.requests import EngineResult
 from fef.errors import EngineError, FefError
+from fef.serve.errors import ApiError
 
 __all__ = ["Accepted", "Event", "HungUp", "NewTokens", "Over", "Refused", "Ticket", "Worker"]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -90,8 +93,26 @@ class Cancel:
 
 
 @dataclass(frozen=True)
+class Call:
+    """Something else to be done with the network, between two rounds."""
+
+    function: Callable[[], Any]
+    done: asyncio.Future[Any]
+
+
+@dataclass(frozen=True)
 class Stop:
     pass
+
+
+def settle(call: Call, result: Any, error: Exception | None) -> None:
+    """Tell the one who waits for a call, if he still does."""
+    if call.done.done():
+        return
+    if error is None:
+        call.done.set_result(result)
+    else:
+        call.done.set_exception(error)
 
 
 @dataclass
@@ -100,8 +121,9 @@ class Worker:
 
     engine: Engine
     on_lost: Callable[[], None]
-    inbox: SimpleQueue[Submit | Cancel | Stop] = field(default_factory=SimpleQueue)
+    inbox: SimpleQueue[Submit | Cancel | Call | Stop] = field(default_factory=SimpleQueue)
     tickets: set[Ticket] = field(default_factory=set)  # that are not over
+    calls: set[asyncio.Future[Any]] = field(default_factory=set)  # that somebody waits for
     lost: bool = False
     thread: Thread | None = None
 
@@ -113,7 +135,8 @@ class Worker:
         self.thread.start()
 
     def submit(self, ticket: Ticket) -> None:
-        """Hand a request over; never waits."""
+        """Hand a request over; never waits. Raises ApiError once the engine is lost."""
+        self.check_alive()
         self.tickets.add(ticket)
         self.inbox.put(Submit(ticket))
 
@@ -122,6 +145,23 @@ class Worker:
         if ticket in self.tickets:
             self.tickets.discard(ticket)
             self.inbox.put(Cancel(ticket))
+
+    async def run(self, function: Callable[[], T]) -> T:
+        """Call a function that uses the network, on the thread, between two rounds. Raises what it raises, and ApiError
+        once the engine is lost."""
+        self.check_alive()
+        call = Call(function, self.loop.create_future())
+        self.calls.add(call.done)
+        try:
+            self.inbox.put(call)
+            found: T = await call.done
+            return found
+        finally:
+            self.calls.discard(call.done)
+
+    def check_alive(self) -> None:
+        if self.lost:
+            raise ApiError(503, "The engine is lost; the server is ending.")
 
     def stop(self) -> None:
         """End the thread, and wait for its round; requests that are not over are dropped."""
@@ -148,6 +188,9 @@ class Worker:
     def declare_lost(self, error: FefError) -> None:
         self.lost = True
         self.deliver([(ticket, Over(None, error)) for ticket in list(self.tickets)])
+        for done in self.calls:
+            if not done.done():
+                done.set_exception(ApiError(503, str(error)))
         self.on_lost()
 
     # --- on the thread ---
@@ -175,12 +218,22 @@ class Worker:
                     return False
                 if isinstance(command, Submit):
                     letter.append((command.ticket, self.take(command.ticket)))
+                elif isinstance(command, Call):
+                    self.follow(command)
                 elif command.ticket.job is not None:
                     self.engine.cancel(command.ticket.job)
                     self.jobs.pop(command.ticket.job, None)
         except Empty:
             self.post(letter)
             return True
+
+    def follow(self, call: Call) -> None:
+        try:
+            result = call.function()
+        except Exception as error:  # it is the caller's
+            self.call(settle, call, None, error)
+        else:
+            self.call(settle, call, result, None)
 
     def take(self, ticket: Ticket) -> Event:
         try:

@@ -93,7 +93,7 @@ def running(model: Model, engine_options: dict[str, Any] | None = None, **option
     """A server of one's own."""
     listener = bound("127.0.0.1", 0)
     engine = model.engine(**{"max_batch": 16} | (engine_options or {}))
-    server = Server(engine, ServeOptions(**options), drain_seconds=5, say=lambda _: None)
+    server = Server(model, engine, ServeOptions(**options), drain_seconds=5, say=lambda _: None)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     try:

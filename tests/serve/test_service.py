@@ -10,8 +10,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
-from threading import Thread
 from typing import Any
 
 import pytest
@@ -130,15 +130,20 @@ def test_an_engine_that_is_lost_ends_the_server(model: Model) -> None:
         assert engine.packed is not None
 
         def broken() -> None:
+            time.sleep(0.5)
             raise RuntimeError("CUDA error: an illegal memory access")
 
-        replies: list[Reply] = []
-        asking = Thread(target=lambda: replies.append(client.complete()))
+        def score() -> Reply:
+            return client.post("/v1/score", {"prompt": QUESTION, "response": "30"})
+
         engine.packed.step = broken  # type: ignore[method-assign]
-        asking.start()
-        asking.join(10)
-        assert replies[0].status == 503
-        assert "The device cpu failed" in replies[0].body["error"]["message"]
+        with ThreadPoolExecutor(3) as pool:
+            first = pool.submit(client.complete)
+            time.sleep(0.2)
+            replies = [first, pool.submit(client.complete), pool.submit(score)]
+            for reply in replies:  # the first is in the engine, the others wait for the round
+                assert reply.result(10).status == 503
+                assert "The device cpu failed" in reply.result().body["error"]["message"]
         assert client.server.served.worker.lost
         assert client.server.should_exit
 

@@ -126,9 +126,9 @@ async def generated(served: Served, request: Request, read: Reader) -> Response:
     body = await json_of(request)
     served.check_model(body.get("model"))
     asked = read(body, served.options.limits, served.options.default_max_tokens)
-    served.check_open(len(asked.prompts) * asked.n)
     # tokenizing and a template take time, so they do not hold up the streams of others
     answer = await asyncio.to_thread(begin, asked, served.model, served.worker, served.metrics)
+    served.check_open(len(answer.choices))  # nothing waits from here until they are handed over, so the limit is exact
     served.metrics.asked(asked.n, asked.most)
     watcher = asyncio.create_task(hang_up_with(request, answer))
     envelope = Envelope(served.model.name, served.fingerprint, asked.chat)

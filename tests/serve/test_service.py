@@ -113,6 +113,21 @@ def test_who_hangs_up_frees_the_seat(client: Client, stream: bool, method: dict[
     client.wait_until_idle(2.0)
 
 
+def test_after_two_hundred_that_hang_up_one_is_answered_soon(client: Client) -> None:
+    connections = [client.connect() for _ in range(200)]
+    for n, connection in enumerate(connections):
+        fields = {"prompt": QUESTION, "max_tokens": 128, "stream": n % 2 == 0, "temperature": 2.0}
+        connection.request("POST", "/v1/completions", json.dumps(fields), {"content-type": "application/json"})
+    time.sleep(0.5)
+    assert client.gauges()[0] == 16
+    for connection in connections:
+        connection.close()
+    began = time.perf_counter()
+    assert client.complete(max_tokens=8).status == 200
+    assert time.perf_counter() - began < 5
+    client.wait_until_idle()
+
+
 def test_a_slow_reader_does_not_hold_up_others(client: Client) -> None:
     slow = client.connect()
     body = json.dumps({"prompt": QUESTION, "n": 8, "stream": True, "max_tokens": 64}).encode()

@@ -55,10 +55,14 @@ class TextNetwork:
 
     def canvas(self, prompt: Prompt, max_new_tokens: int, suffix: str) -> tuple[list[int], int, int]:
         """Ids of prompt, masks and suffix, and the range of the masks."""
+        return self.canvas_behind(self.prompt_ids(prompt), max_new_tokens, suffix)
+
+    def canvas_behind(self, ids: list[int], max_new_tokens: int, suffix: str) -> tuple[list[int], int, int]:
+        """As `canvas`, for a prompt of token ids."""
         config = self.network.config
         max_new_tokens = whole_from("max_new_tokens", max_new_tokens, 1)
         mark = [] if config.answer_id is None else [config.answer_id]
-        before = self.prompt_ids(prompt) + mark
+        before = ids + mark
         after = self.text_ids("suffix", suffix)
         room = config.max_length - len(before) - len(after)
         if room < 1:

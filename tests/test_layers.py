@@ -25,7 +25,7 @@ LAYERS = [
     ["decoders", "text", "training"],
     ["api", "engine", "profiling"],
     ["generation"],
-    ["bench", "eval", "verify"],
+    ["bench", "eval", "serve", "verify"],
     ["cli"],
     ["corpus"],
 ]

@@ -24,6 +24,7 @@ from fef.cli import (
     methods,
     profile,
     report,
+    serve,
     train,
     verify,
 )
@@ -59,6 +60,7 @@ def root(
 
 app.command(epilog=generate.EXAMPLE)(generate.generate)
 app.command(epilog=chat.EXAMPLE)(chat.chat)
+app.command(epilog=serve.EXAMPLE)(serve.serve)
 app.command(epilog=methods.EXAMPLE)(methods.methods)
 app.command(epilog=certify.EXAMPLE)(certify.certify)
 app.command(epilog=verify.EXAMPLE)(verify.verify)

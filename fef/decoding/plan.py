@@ -137,6 +137,11 @@ class Plan:
         does."""
         return None if self.after_eos == "free" or eos_id in self.banned else eos_id
 
+    @property
+    def final(self) -> bool:
+        """Does a token that is committed stay? Not where a rule takes some back, or noise hides them between passes."""
+        return self.revoke is None and self.steps == 1
+
     def exact_cache(self, block_causal: bool) -> bool:
         """Are the cached keys final? Those of finished blocks are, if no later token changes them and none is reopened."""
         return self.cache is not None and self.cache.kind == "prefix" and block_causal and self.revoke is None

@@ -87,11 +87,13 @@ class Engine:
         top_p: float = 1.0,
         top_k: int = 0,
         seed: int = 0,
+        stream: bool = False,
         **method_options: Any,
     ) -> Job:
         """Queue a canvas: its ids, and the positions to fill. Arguments as in `fef.decode`, with the same result.
 
-        Raises OptionError or InputError as `fef.decode` does, EngineError for a request that can never fit.
+        stream: also keep `Job.committed`, round by round. Where `Plan.final` does not hold, a later round may take its tokens
+        back. Raises OptionError or InputError as `fef.decode` does, EngineError for a request that can never fit.
         """
         if self.lost is not None:
             raise self.lost
@@ -118,7 +120,7 @@ class Engine:
             eos_id=self.options.eos_id,
             banned=list(self.options.banned),
         )
-        job = Job(self, request, certificate, began=time.perf_counter())
+        job = Job(self, request, certificate, time.perf_counter(), committed={} if stream else None)
         with self.lock:
             self.rounds_of(plan).submit(job)
             self.unfinished.add(job)

@@ -10,9 +10,12 @@ from fef.decoding.certificate import Certificate
 from fef.engine.requests import EngineResult, Request
 from fef.errors import FefError
 
-__all__ = ["Driver", "Job", "Status"]
+__all__ = ["Committed", "Driver", "Job", "Status"]
 
 Status = Literal["waiting", "running", "done", "failed", "cancelled"]
+
+Committed = dict[int, tuple[int, float]]
+"""By position the token and its log p (nats), in the order in which the host learned of them."""
 
 
 class Driver(Protocol):
@@ -40,6 +43,7 @@ class Job:
     error: FefError | None = None  # once it has failed, or was cancelled
     first_token: float | None = None  # when a token was first known to the host
     ended: float | None = None  # when it was over
+    committed: Committed | None = None  # what is known of it before its end, where that was asked for
     alone: bool = False  # shares no session with others, since one that it shared has failed
 
     def end(self, status: Status, error: FefError | None = None) -> None:

@@ -82,6 +82,7 @@ class PackedRounds:
         self.running: dict[int, Seated] = {}
         self.waiting: deque[Seated] = deque()
         self.progress, self.results = HostCopies(self.device), HostCopies(self.device)
+        self.committed = HostCopies(self.device)  # of requests that stream
         self.launched = 0  # passes, in order: what a progress copy knows of
         self.accepted = np.zeros(self.built.slots + 1, dtype=np.int64)  # drafts, as last read
 
@@ -110,7 +111,7 @@ class PackedRounds:
             one.sequence.close()
         self.running.clear()
         self.waiting.clear()
-        self.results = HostCopies(self.results.device)
+        self.results, self.committed = HostCopies(self.device), HostCopies(self.device)
 
     def step(self) -> None:
         """Admit, run one round, read what has arrived."""
@@ -252,6 +253,14 @@ class PackedRounds:
         state = self.built.state
         assert state.progress_P is not None, "a whole state has it"
         self.progress.send((self.launched, kind.shape.window), state.progress_P)
+        self.send_committed(slots)
+
+    def send_committed(self, slots: Sequence[int]) -> None:
+        """Ask for what the pass committed, for the requests that stream."""
+        streams = [slot for slot in slots if self.running[slot].job.committed is not None]
+        if streams:
+            note = [(self.running[slot].job, self.running[slot].pass_) for slot in streams]
+            self.committed.send(note, self.built.runner.collect(streams))
 
     def learn_cost(self, rows: int, window: int, seconds: float) -> None:
         known = self.costs.seconds.get((rows, window))
@@ -263,6 +272,9 @@ class PackedRounds:
         for copy in self.progress.collect(lag):
             launch, window = copy.note
             self.read_progress(launch, window, Progress.of(copy.tensor, self.built.slots + 1))
+        for copy in self.committed.collect(lag):
+            for (job, pass_), result in zip(copy.note, results_of(copy.tensor.numpy()), strict=True):
+                tell_committed(job, pass_, result)
         for copy in self.results.collect(len(self.results) if self.running or self.waiting else 0):
             for one, result in zip(copy.note, results_of(copy.tensor.numpy()), strict=True):
                 if not one.job.finished:
@@ -319,6 +331,13 @@ class PackedRounds:
     def finish(self, one: Seated, status: Status, error: FefError | None) -> None:
         one.job.end(status, error)
         one.sequence.close()
+
+
+def tell_committed(job: Job, pass_: PassRequest, result: PassResult) -> None:
+    """Add what is new of a pass to what a job knows."""
+    assert job.committed is not None, "it streams"
+    for place, token, logprob in zip(pass_.order, result.tokens, result.logprobs, strict=False):
+        job.committed.setdefault(int(place), (token, logprob))
 
 
 BAD_LOGITS = (

@@ -12,12 +12,13 @@ from __future__ import annotations
 import gc
 import time
 from collections import deque
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
+from fef.decoding.canvas import Canvas
 from fef.decoding.loop import round_of
 from fef.decoding.network import Network, is_out_of_memory
 from fef.decoding.plan import Plan
@@ -193,6 +194,7 @@ class SessionRounds:
         told_3B = torch.stack([session.requests.number_B, session.passes.complete_B.long(), drawn_B.long()])
         number_B, complete_B, begun_B = told_3B.tolist()
         rows = {number: row for row, number in enumerate(number_B)}
+        self.tell_committed(canvas, rows, group)
         for number, job in list(group.jobs.items()):
             row = rows[number]
             if job.first_token is None and begun_B[row]:
@@ -205,6 +207,19 @@ class SessionRounds:
                 job.end("done")
         if session.should_drop(len(group.jobs)):
             self.keep(key, group)
+
+    def tell_committed(self, canvas: Canvas, rows: Mapping[int, int], group: Group) -> None:
+        """What the round committed, to the jobs that asked for it."""
+        asked = [(job.committed, rows[number]) for number, job in group.jobs.items() if job.committed is not None]
+        if not asked:
+            return
+        row_N = torch.tensor([row for _, row in asked], device=self.device)
+        drawn_NL = (canvas.open_BL & ~canvas.pending_BL)[row_N].cpu()
+        ids_NL, logprob_NL = canvas.ids_BL[row_N].cpu(), canvas.logprob_BL[row_N].cpu()
+        for n, (committed, _) in enumerate(asked):
+            new = [place for place in drawn_NL[n].nonzero()[:, 0].tolist() if place not in committed]
+            tokens, logprobs = ids_NL[n, new].tolist(), logprob_NL[n, new].tolist()
+            committed.update(zip(new, zip(tokens, logprobs, strict=True), strict=True))
 
     def keep(self, key: Hashable, group: Group) -> None:
         """Let go of the rows that no job waits for, and of a session that has no other."""

@@ -6,6 +6,7 @@ import pytest
 
 COMMANDS = [
     "generate",
+    "serve",
     "methods",
     "certify",
     "info",

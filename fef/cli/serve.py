@@ -1,0 +1,79 @@
+"""`fef serve`: an OpenAI-compatible HTTP server."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from fef.cli.options import DeviceOption, DtypeOption, ModelOption, WeightsOption, load_model
+from fef.cli.output import Bar
+from fef.errors import OptionError
+
+__all__ = ["EXAMPLE", "serve"]
+
+EXAMPLE = (
+    "Example: [bold]fef serve --model demo --port 8000[/bold]\n\n"
+    "Example: [bold]fef serve --model smol --host 0.0.0.0 --api-key KEY --max-batch 64[/bold]"
+)
+
+
+def serve(
+    model: ModelOption = "demo",
+    host: Annotated[str, typer.Option("--host", help="Who can ask: this machine only, or 0.0.0.0.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes a free one.")] = 8000,
+    device: DeviceOption = None,
+    dtype: DtypeOption = None,
+    weights: WeightsOption = None,
+    max_batch: Annotated[int, typer.Option("--max-batch", min=1, help="Requests at once.")] = 16,
+    max_queue: Annotated[int, typer.Option("--max-queue", min=0, help="Requests that may wait; others get 429.")] = 256,
+    default_max_tokens: Annotated[
+        int, typer.Option("--default-max-tokens", min=1, help="The canvas of requests without max_tokens.")
+    ] = 128,
+    api_key: Annotated[
+        str | None, typer.Option("--api-key", envvar="FEF_API_KEY", help="Ask every request for this key.")
+    ] = None,
+    cors: Annotated[
+        list[str] | None, typer.Option("--cors", metavar="ORIGIN", help="Web pages that may ask. Repeatable.")
+    ] = None,
+    metrics_prefix: Annotated[
+        str, typer.Option("--metrics-prefix", help="Of the names at /metrics; vllm for boards that read those.")
+    ] = "fef",
+    drain_seconds: Annotated[
+        int, typer.Option("--drain-seconds", min=0, help="How long SIGTERM waits for what is under way.")
+    ] = 30,
+) -> None:
+    """Serve a model over HTTP, as OpenAI's API has it, with the certificate in every answer.
+
+    Needs: pip install 'fef\\[serve]'.
+    """
+    try:
+        from fef.serve.app import ServeOptions
+        from fef.serve.run import serve as run
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("fef"):
+            raise
+        raise OptionError(f"fef serve needs {error.name}: pip install 'fef[serve]'.") from None
+    if api_key is not None and not (api_key and api_key.isascii()):
+        raise OptionError("--api-key must be ASCII text that is not empty.")
+    if not metrics_prefix.isidentifier():
+        raise OptionError(f"--metrics-prefix {metrics_prefix!r} is not allowed: give letters, digits and underscores.")
+    loaded = load_model(model, device, dtype, weights)
+    with Bar("Making the engine"):
+        engine = loaded.engine(max_batch=max_batch)
+    options = ServeOptions(
+        api_key=api_key,
+        cors=tuple(cors or ()),
+        max_queue=max_queue,
+        default_max_tokens=default_max_tokens,
+        metrics_prefix=metrics_prefix,
+    )
+    run(
+        loaded,
+        engine,
+        options,
+        host=host,
+        port=port,
+        drain_seconds=drain_seconds,
+        say=lambda words: typer.echo(words, err=True),
+    )

@@ -1,0 +1,13 @@
+"""`fef serve`: an OpenAI-compatible HTTP server on the engine; the extra `serve`. In reading order:
+
+errors            errors in OpenAI's shape
+fields            what a request asks for: implemented, accepted at the neutral value only, dropped
+pieces            committed tokens to text that is never taken back, and stop strings
+worker            the engine on a thread of its own, behind an inbox
+answer            the choices of a request, as their tokens come
+bodies            answers in OpenAI's shapes, whole and streamed
+metrics           what Prometheus reads
+guards            limits, keys and ids of requests, before any route
+app               the routes
+run               the process: ready line, signals, exit
+"""

@@ -1,0 +1,273 @@
+"""The routes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+
+import fef
+from fef.engine.text import TextEngine
+from fef.errors import FefError
+from fef.generation import Model, Score
+from fef.serve.answer import Answer, begin, check_length, ids_of_prompt
+from fef.serve.bodies import LEAST_LOGPROB, Envelope, events_of, whole_body
+from fef.serve.errors import ApiError, bad_request
+from fef.serve.fields import Asked, Limits, body_of, id_list, read_chat, read_completion, read_messages, read_score
+from fef.serve.guards import BodyLimit, Key, RequestIds
+from fef.serve.metrics import Metrics
+from fef.serve.worker import Worker
+
+__all__ = ["ServeOptions", "Served", "make_app"]
+
+Reader = Callable[[Mapping[str, Any], Limits, int], Asked]
+
+
+@dataclass(frozen=True)
+class ServeOptions:
+    """api_key: None asks for none. cors: origins of browsers that may ask. max_queue: choices that may wait for a seat.
+    default_max_tokens: the canvas of requests that name none. metrics_prefix: of the names at `/metrics`."""
+
+    api_key: str | None = None
+    cors: tuple[str, ...] = ()
+    max_queue: int = 256
+    default_max_tokens: int = 128
+    metrics_prefix: str = "fef"
+    limits: Limits = field(default_factory=Limits)
+
+
+@dataclass
+class Served:
+    """What the routes share. on_lost: called once when the engine is gone."""
+
+    model: Model
+    engine: TextEngine
+    options: ServeOptions
+    on_lost: Callable[[], None]
+    draining: bool = False  # takes nothing new, and finishes what it has
+
+    def __post_init__(self) -> None:
+        self.created = int(time.time())
+        self.worker = Worker(self.engine.engine, self.on_lost)
+        self.metrics = Metrics(self.options.metrics_prefix, self.model.name)
+        self.metrics.watch(self.worker)
+        formats = self.model.network.weight_format or str(self.model.network.embed.weight.dtype).removeprefix("torch.")
+        self.fingerprint = f"fef-{fef.__version__}-{self.model.name}-{formats}"
+
+    def check_open(self, choices: int) -> None:
+        """Raise ApiError where nothing more is taken."""
+        if self.worker.lost or self.draining:
+            raise ApiError(503, "The server is ending.", retry_after=1)
+        seats = self.engine.engine.options.max_batch + self.options.max_queue
+        if len(self.worker.tickets) + choices > seats:
+            raise ApiError(429, f"More than {self.options.max_queue} requests wait; ask again later.", retry_after=1)
+
+    def check_model(self, name: Any) -> None:
+        if name is not None and name != self.model.name:
+            raise ApiError(404, f"There is no such model here; there is {self.model.name!r}.", "model")
+
+    def card(self) -> dict[str, Any]:
+        return {
+            "id": self.model.name,
+            "object": "model",
+            "created": self.created,
+            "owned_by": "fef",
+            "max_model_len": self.model.network.config.max_length,
+        }
+
+
+def make_app(served: Served) -> FastAPI:
+    """The application around an engine, which begins to work with it. Who runs it stops `served.worker` at the end."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        served.worker.start()
+        yield
+
+    app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
+    app.add_exception_handler(ApiError, on_api_error)
+    app.add_exception_handler(FefError, on_fef_error)
+    app.add_exception_handler(HTTPException, on_http_error)
+    app.add_exception_handler(Exception, on_any_error)
+    app.add_middleware(BodyLimit, most=served.options.limits.body_bytes)
+    if served.options.api_key is not None:
+        app.add_middleware(Key, key=served.options.api_key)
+    app.add_middleware(RequestIds)
+    if served.options.cors:
+        app.add_middleware(
+            CORSMiddleware, allow_origins=list(served.options.cors), allow_methods=["*"], allow_headers=["*"]
+        )
+    add_generation(app, served)
+    add_score(app, served)
+    add_tokens(app, served)
+    add_state(app, served)
+    return app
+
+
+def add_generation(app: FastAPI, served: Served) -> None:
+    @app.post("/v1/completions", response_model=None)
+    async def completions(request: Request) -> Response:
+        return await generated(served, request, read_completion)
+
+    @app.post("/v1/chat/completions", response_model=None)
+    async def chat_completions(request: Request) -> Response:
+        return await generated(served, request, read_chat)
+
+
+async def generated(served: Served, request: Request, read: Reader) -> Response:
+    body = await json_of(request)
+    served.check_model(body.get("model"))
+    asked = read(body, served.options.limits, served.options.default_max_tokens)
+    # tokenizing and a template take time, so they do not hold up the streams of others
+    answer = await asyncio.to_thread(begin, asked, served.model, served.worker, served.metrics)
+    served.check_open(len(answer.choices))  # nothing waits from here until they are handed over, so the limit is exact
+    served.metrics.asked(asked.n, asked.most)
+    watcher = asyncio.create_task(hang_up_with(request, answer))
+    envelope = Envelope(served.model.name, served.fingerprint, asked.chat)
+    try:
+        await answer.accepted()
+        if asked.stream:
+            return StreamingResponse(watched_events(answer, envelope, watcher), media_type="text/event-stream")
+        found = await whole_body(answer, envelope)
+    except BaseException:
+        watcher.cancel()
+        raise
+    watcher.cancel()
+    return Response(status_code=499) if found is None else JSONResponse(found)
+
+
+async def watched_events(answer: Answer, envelope: Envelope, watcher: asyncio.Task[None]) -> AsyncIterator[str]:
+    try:
+        async for each in events_of(answer, envelope):
+            yield each
+    finally:
+        watcher.cancel()
+        answer.cancel()
+
+
+async def hang_up_with(request: Request, answer: Answer) -> None:
+    """Give an answer up when its client goes."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+    answer.hang_up()
+
+
+def add_score(app: FastAPI, served: Served) -> None:
+    @app.post("/v1/score", response_model=None)
+    async def score(request: Request) -> Response:
+        body = await json_of(request)
+        served.check_model(body.get("model"))
+        asked = read_score(body, served.options.limits, served.options.default_max_tokens)
+        served.check_open(1)
+
+        def scored() -> Score:
+            check_length(served.model, asked.response)
+            options = {**asked.sampling, **asked.method, "max_new_tokens": asked.canvas, "seed": asked.seed}
+            return served.model.score(asked.prompt, asked.response, **options)
+
+        found = await served.worker.run(scored)
+        return JSONResponse(
+            {
+                "object": "score",
+                "model": served.model.name,
+                "token_ids": found.token_ids,
+                "token_logprobs": [max(logprob, LEAST_LOGPROB) for logprob in found.logprobs],
+                "logprob": max(found.total, LEAST_LOGPROB * len(found.token_ids)),
+                "fef": {"certificate": found.certificate.to_dict(), "canvas": asked.canvas},
+            }
+        )
+
+
+def add_tokens(app: FastAPI, served: Served) -> None:
+    @app.post("/tokenize", response_model=None)
+    async def tokenize(request: Request) -> Response:
+        body = await json_of(request)
+        if body.get("messages") is not None:
+            prompt: Any = read_messages(body, served.options.limits)
+        elif isinstance(body.get("prompt"), str):
+            prompt = body["prompt"]
+        else:
+            raise bad_request("Give a prompt, which is text, or messages.", "prompt")
+        ids = await asyncio.to_thread(ids_of_prompt, served.model, prompt)
+        return JSONResponse({"tokens": ids, "count": len(ids), "max_model_len": served.model.network.config.max_length})
+
+    @app.post("/detokenize", response_model=None)
+    async def detokenize(request: Request) -> Response:
+        ids = id_list((await json_of(request)).get("tokens"), "tokens")
+        return JSONResponse({"prompt": await asyncio.to_thread(served.model.tokenizer.decode, ids)})
+
+    @app.get("/tokenizer_info", response_model=None)
+    async def tokenizer_info() -> Response:
+        config, raw = served.model.network.config, served.model.tokenizer.raw
+        end = None if config.eos_id is None else raw.id_to_token(config.eos_id)
+        template = None if served.model.template is None else served.model.template.source
+        return JSONResponse({"eos_token": end, "bos_token": None, "pad_token": None, "chat_template": template})
+
+
+def add_state(app: FastAPI, served: Served) -> None:
+    @app.get("/v1/models", response_model=None)
+    async def models() -> Response:
+        return JSONResponse({"object": "list", "data": [served.card()]})
+
+    @app.get("/v1/models/{name:path}", response_model=None)
+    async def model(name: str) -> Response:
+        served.check_model(name)
+        return JSONResponse(served.card())
+
+    @app.get("/health", response_model=None)
+    async def health() -> Response:
+        if served.worker.lost or served.draining:
+            raise ApiError(503, "The server is ending.")
+        return Response(status_code=200)
+
+    @app.get("/version", response_model=None)
+    async def version() -> Response:
+        return JSONResponse({"version": fef.__version__})
+
+    @app.get("/load", response_model=None)
+    async def load() -> Response:
+        return JSONResponse({"server_load": len(served.worker.tickets)})
+
+    @app.get("/metrics", response_model=None)
+    async def metrics() -> Response:
+        return Response(served.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+async def json_of(request: Request) -> dict[str, Any]:
+    """The body of a request. Raises ApiError."""
+    kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise ApiError(415, "The body must be application/json.")
+    return body_of(await request.body())
+
+
+# --- errors ---
+
+
+async def on_api_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, ApiError)
+    return JSONResponse(error.body, error.status, error.headers)
+
+
+async def on_fef_error(request: Request, error: Exception) -> Response:
+    return await on_api_error(request, bad_request(str(error)))
+
+
+async def on_http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    words = {404: "There is no such path.", 405: "This path does not take this method."}
+    found = ApiError(error.status_code, words.get(error.status_code, str(error.detail)))
+    return await on_api_error(request, found)
+
+
+async def on_any_error(request: Request, _: Exception) -> Response:
+    """What was wrong stands in the server's log, not in the answer."""
+    return await on_api_error(request, ApiError(500, "The server failed at this request."))

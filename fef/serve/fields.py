@@ -1,0 +1,381 @@
+"""What a request asks for, read from its body: fields that are implemented, fields that are accepted at their neutral value
+only, and all others, which are dropped, since clients and routers add their own."""
+
+from __future__ import annotations
+
+import json
+import math
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+from fef.models.chat import Message
+from fef.readers import LARGEST, shown
+from fef.serve.errors import bad_request
+
+__all__ = [
+    "Asked",
+    "Limits",
+    "Prompt",
+    "ScoreAsked",
+    "TokenIds",
+    "body_of",
+    "read_chat",
+    "read_completion",
+    "read_messages",
+    "read_prompts",
+    "read_score",
+]
+
+
+@dataclass(frozen=True)
+class TokenIds:
+    """A prompt that is tokens already."""
+
+    ids: list[int]
+
+
+Prompt = str | TokenIds | list[Message]
+"""A text, token ids, or messages."""
+
+# What is accepted besides null, since it asks for nothing.
+NEUTRAL: dict[str, tuple[Any, ...]] = {
+    "frequency_penalty": (0,),
+    "presence_penalty": (0,),
+    "repetition_penalty": (1,),
+    "min_p": (0,),
+    "min_tokens": (0,),
+    "ignore_eos": (False,),
+    "use_beam_search": (False,),
+    "prompt_logprobs": (),
+    "logit_bias": ({},),
+    "tools": ([],),
+    "functions": ([],),
+    "tool_choice": ("none", "auto"),
+    "response_format": ({"type": "text"},),
+    "structured_outputs": ({},),
+    "continue_final_message": (False,),
+}
+
+LARGEST_OPTION = 2**31  # of a number among a method's options; larger ones make logits overflow
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a request may ask for at most."""
+
+    body_bytes: int = 4 * 2**20
+    choices: int = 128  # of one request, over all its prompts
+    stops: int = 32
+    stop_length: int = 1024  # characters
+    messages: int = 1024
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request for completions. canvas: slots that are drawn; most: tokens that are shown of them."""
+
+    prompts: list[Prompt]
+    canvas: int
+    most: int
+    n: int
+    seed: int  # of the first choice; the next has one more
+    sampling: dict[str, Any]  # temperature, top_p, top_k
+    method: dict[str, Any]  # its name and options
+    stops: list[str]
+    stop_ids: list[int]
+    keep_stop: bool
+    suffix: str
+    echo: bool
+    stream: bool
+    usage: bool  # a last chunk with the usage
+    usage_always: bool  # and on every chunk
+    logprobs: bool
+    token_ids: bool
+    chat: bool = field(default=False)
+
+
+@dataclass(frozen=True)
+class ScoreAsked:
+    """A request for the log p of a response."""
+
+    prompt: str | list[Message]
+    response: str
+    canvas: int
+    seed: int
+    sampling: dict[str, Any]
+    method: dict[str, Any]
+
+
+def body_of(raw: bytes) -> dict[str, Any]:
+    """A body as a JSON object. Raises ApiError."""
+    try:
+        found = json.loads(raw.decode("utf-8"), parse_constant=refuse_constant)
+    except UnicodeDecodeError as error:
+        raise bad_request(f"The body is not UTF-8 (byte {error.start}).") from None
+    except RecursionError:
+        raise bad_request("The body is nested too deep.") from None
+    except ValueError as error:
+        raise bad_request(f"The body is not JSON: {str(error)[:200]}.") from None
+    if not isinstance(found, dict):
+        raise bad_request("The body must be a JSON object.")
+    return found
+
+
+def refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number")
+
+
+def read_completion(body: Mapping[str, Any], limits: Limits, canvas: int) -> Asked:
+    """The body of `/v1/completions`. canvas: the server's default. Raises ApiError."""
+    most = whole(body, "max_tokens", least=1)
+    logprobs = read_top(body, "logprobs")
+    if boolean(body, "echo") and logprobs is not None:
+        raise bad_request("echo cannot go with logprobs: in a masked model they would be another law's.", "echo")
+    if whole(body, "best_of", 1) not in (None, 1):
+        raise bad_request("best_of is allowed at 1 only.", "best_of")
+    return read_common(body, limits, read_prompts(body, limits), most, canvas, logprobs is not None, chat=False)
+
+
+def read_chat(body: Mapping[str, Any], limits: Limits, canvas: int) -> Asked:
+    """The body of `/v1/chat/completions`. Raises ApiError."""
+    most = whole(body, "max_completion_tokens", least=1) or whole(body, "max_tokens", least=1)
+    read_top(body, "top_logprobs")
+    if boolean(body, "echo"):
+        raise bad_request("echo is allowed at false only in a conversation.", "echo")
+    prompts: list[Prompt] = [read_messages(body, limits)]
+    return read_common(body, limits, prompts, most, canvas, boolean(body, "logprobs"), chat=True)
+
+
+def read_common(
+    body: Mapping[str, Any],
+    limits: Limits,
+    prompts: list[Prompt],
+    most: int | None,
+    canvas: int,
+    logprobs: bool,
+    chat: bool,
+) -> Asked:
+    refuse_others(body)
+    own = read_own(body)
+    canvas = whole(own, "canvas", least=1, inside="fef.") or most or canvas
+    n = whole(body, "n", least=1) or 1
+    if n * len(prompts) > limits.choices:
+        raise bad_request(f"n={n} for {len(prompts)} prompts is more than {limits.choices} choices.", "n")
+    seed = whole(body, "seed", least=0, most=LARGEST - limits.choices)
+    stream, stream_options = boolean(body, "stream"), body.get("stream_options")
+    if "stream_options" in body and not stream:
+        raise bad_request("stream_options is allowed only with stream: true.", "stream_options")
+    if stream_options is not None and not isinstance(stream_options, Mapping):
+        raise bad_request("stream_options must be an object.", "stream_options")
+    return Asked(
+        prompts=prompts,
+        canvas=canvas,
+        most=min(most or canvas, canvas),
+        n=n,
+        seed=secrets.randbelow(2**31) if seed is None else seed,
+        sampling=read_sampling(body),
+        method=read_method(own),
+        stops=read_stops(body, limits),
+        stop_ids=id_list(body.get("stop_token_ids") or [], "stop_token_ids"),
+        keep_stop=boolean(body, "include_stop_str_in_output"),
+        suffix="" if chat else text(body, "suffix") or "",
+        echo=boolean(body, "echo"),
+        stream=stream,
+        usage=boolean(stream_options or {}, "include_usage"),
+        usage_always=boolean(stream_options or {}, "continuous_usage_stats"),
+        logprobs=logprobs,
+        token_ids=boolean(body, "return_token_ids"),
+        chat=chat,
+    )
+
+
+def read_score(body: Mapping[str, Any], limits: Limits, canvas: int) -> ScoreAsked:
+    """The body of `/v1/score`. Raises ApiError."""
+    refuse_others(body)
+    own, response = read_own(body), text(body, "response")
+    prompt = read_messages(body, limits) if body.get("messages") is not None else text(body, "prompt")
+    if prompt is None or response is None:
+        raise bad_request("Give a prompt, which is text, or messages, and a response.", "response")
+    asked_canvas = whole(own, "canvas", least=1, inside="fef.") or whole(body, "max_tokens", least=1)
+    return ScoreAsked(
+        prompt=prompt,
+        response=response,
+        canvas=asked_canvas or canvas,
+        seed=whole(body, "seed", least=0) or 0,
+        sampling=read_sampling(body),
+        method=read_method(own),
+    )
+
+
+def read_sampling(body: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "temperature": real(body, "temperature", 1.0, 0.0, 100.0),
+        "top_p": real(body, "top_p", 1.0, 0.0, 1.0),
+        "top_k": max(whole(body, "top_k", least=-1) or 0, 0),
+    }
+
+
+def read_method(own: Mapping[str, Any]) -> dict[str, Any]:
+    """Its name and options."""
+    return {"method": text(own, "method", inside="fef.") or "fef", **read_method_options(own)}
+
+
+def refuse_others(body: Mapping[str, Any]) -> None:
+    """Raise ApiError for what is not implemented and would change the answer."""
+    for name, allowed in NEUTRAL.items():
+        value = body.get(name)
+        if value is not None and not any(type_safe_equal(value, each) for each in allowed):
+            words = " or ".join([*(json.dumps(each) for each in allowed), "null"])
+            raise bad_request(f"{name}={shown(value)} is not implemented; it is allowed at {words} only.", name)
+
+
+def type_safe_equal(value: Any, allowed: Any) -> bool:
+    """Equality in which true is not 1."""
+    return isinstance(value, bool) == isinstance(allowed, bool) and bool(value == allowed)
+
+
+def read_own(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The object `fef`. Raises ApiError."""
+    own = body.get("fef")
+    if own is None:
+        return {}
+    if not isinstance(own, Mapping):
+        raise bad_request("fef must be an object.", "fef")
+    for name in own:
+        if name not in ("method", "options", "canvas"):
+            raise bad_request(f"fef has no field {shown(name)}; allowed: method, options, canvas.", "fef")
+    return own
+
+
+def read_method_options(own: Mapping[str, Any]) -> Mapping[str, Any]:
+    options = own.get("options")
+    if options is None:
+        return {}
+    if not isinstance(options, Mapping):
+        raise bad_request("fef.options must be an object.", "fef.options")
+    for name, value in options.items():
+        if name in _TAKEN:
+            raise bad_request(f"fef.options has no {name}; give it beside fef.", "fef.options")
+        if not isinstance(value, str | int | float | None):
+            raise bad_request(f"fef.options.{name[:60]} must be text, a number or a boolean.", "fef.options")
+        if isinstance(value, int | float) and abs(value) > LARGEST_OPTION:
+            raise bad_request(f"fef.options.{name[:60]} must be within {LARGEST_OPTION}.", "fef.options")
+    return options
+
+
+_TAKEN = ("method", "ids", "open", "seed", "stream", "temperature", "top_p", "top_k")
+
+
+def read_prompts(body: Mapping[str, Any], limits: Limits) -> list[Prompt]:
+    """A text, texts, token ids, or lists of token ids."""
+    prompt = body.get("prompt")
+    if isinstance(prompt, str):
+        return [prompt]
+    if not isinstance(prompt, list) or not prompt:
+        raise bad_request("prompt must be text, token ids, or a list of them that is not empty.", "prompt")
+    if is_whole(prompt[0]):
+        return [TokenIds(id_list(prompt, "prompt"))]
+    if len(prompt) > limits.choices:
+        raise bad_request(f"prompt has {len(prompt)} entries; {limits.choices} are allowed.", "prompt")
+    return [each if isinstance(each, str) else TokenIds(id_list(each, "prompt")) for each in prompt]
+
+
+def read_messages(body: Mapping[str, Any], limits: Limits) -> list[Message]:
+    messages = body.get("messages")
+    if not isinstance(messages, list) or not messages:
+        raise bad_request("messages must be a list of at least one message.", "messages")
+    if len(messages) > limits.messages:
+        raise bad_request(f"messages has {len(messages)} entries; {limits.messages} are allowed.", "messages")
+    return [read_message(message) for message in messages]
+
+
+def read_message(message: Any) -> Message:
+    """Role and content; a list of text parts is one text."""
+    if not isinstance(message, Mapping) or not isinstance(message.get("role"), str):
+        raise bad_request('A message must be {"role": ..., "content": ...}.', "messages")
+    content = message.get("content")
+    if isinstance(content, list):
+        content = "".join(map(text_of_part, content))
+    if content is None:
+        content = ""
+    if not isinstance(content, str):
+        raise bad_request("content must be text or a list of text parts.", "messages")
+    return {"role": message["role"], "content": content}
+
+
+def text_of_part(part: Any) -> str:
+    if not isinstance(part, Mapping) or not isinstance(part.get("text"), str):
+        raise bad_request('Content parts must be {"type": "text", "text": ...}.', "messages")
+    return str(part["text"])
+
+
+def read_stops(body: Mapping[str, Any], limits: Limits) -> list[str]:
+    stop = body.get("stop")
+    stops = [] if stop is None else [stop] if isinstance(stop, str) else stop
+    if not isinstance(stops, list) or not all(isinstance(each, str) for each in stops):
+        raise bad_request("stop must be text or a list of texts.", "stop")
+    if len(stops) > limits.stops or max(map(len, stops), default=0) > limits.stop_length:
+        raise bad_request(
+            f"stop takes at most {limits.stops} texts of at most {limits.stop_length} characters.", "stop"
+        )
+    return [each for each in stops if each]
+
+
+def read_top(body: Mapping[str, Any], name: str) -> int | None:
+    """How many alternatives are asked for; only the token itself can be told."""
+    top = whole(body, name, least=0)
+    if top:
+        raise bad_request(
+            f"{name}={top} is not implemented: the engine tells log p of the committed token only; give 0.", name
+        )
+    return top
+
+
+# --- single values ---
+
+
+def is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def whole(body: Mapping[str, Any], name: str, least: int, most: int = LARGEST, inside: str = "") -> int | None:
+    value = body.get(name)
+    if value is None:
+        return None
+    if not is_whole(value) or not least <= value <= most:
+        raise bad_request(
+            f"{inside}{name}={shown(value)} must be a whole number from {least} to {most}.", f"{inside}{name}"
+        )
+    return int(value)
+
+
+def real(body: Mapping[str, Any], name: str, default: float, least: float, most: float) -> float:
+    value = body.get(name)
+    if value is None:
+        return default
+    if not isinstance(value, int | float) or isinstance(value, bool) or not least <= value <= most:
+        raise bad_request(f"{name}={shown(value)} must be a number from {least:g} to {most:g}.", name)
+    assert math.isfinite(value)
+    return value
+
+
+def boolean(body: Mapping[str, Any], name: str) -> bool:
+    value = body.get(name)
+    if value is not None and not isinstance(value, bool):
+        raise bad_request(f"{name}={shown(value)} must be true or false.", name)
+    return bool(value)
+
+
+def text(body: Mapping[str, Any], name: str, inside: str = "") -> str | None:
+    value = body.get(name)
+    if value is not None and not isinstance(value, str):
+        raise bad_request(f"{inside}{name} must be text.", f"{inside}{name}")
+    return value
+
+
+def id_list(values: Any, name: str) -> list[int]:
+    if not isinstance(values, list) or not all(is_whole(value) and 0 <= value <= LARGEST for value in values):
+        raise bad_request(f"{name} must hold token ids, whole numbers.", name)
+    return values

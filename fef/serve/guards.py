@@ -1,0 +1,93 @@
+"""What stands before every route: limits of bodies, the key, and the ids of requests."""
+
+from __future__ import annotations
+
+import hmac
+import json
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from fef.serve.errors import ApiError
+
+__all__ = ["BodyLimit", "Key", "RequestIds", "send_error"]
+
+OPEN = ("/health",)  # answered without a key, so that supervisors need none
+DISCARDED = 128 * 2**20  # bytes of a body that are read and dropped, so that its client can read the answer
+
+
+async def send_error(send: Send, error: ApiError) -> None:
+    body = json.dumps(error.body).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    headers += [(name.encode(), value.encode()) for name, value in error.headers.items()]
+    await send({"type": "http.response.start", "status": error.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+class Key:
+    """Refuses requests without the key, compared in constant time."""
+
+    def __init__(self, app: ASGIApp, key: str) -> None:
+        self.app, self.expected = app, f"Bearer {key}".encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] not in OPEN:
+            given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
+            if not hmac.compare_digest(given, self.expected):
+                await send_error(send, ApiError(401, "The API key is missing or wrong."))
+                return
+        await self.app(scope, receive, send)
+
+
+class BodyLimit:
+    """Reads bodies of at most `most` bytes, and refuses longer ones without keeping them."""
+
+    def __init__(self, app: ASGIApp, most: int) -> None:
+        self.app, self.most = app, most
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        parts: list[bytes] = []
+        size, more = 0, True
+        while more and size <= DISCARDED:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return
+            part, more = message.get("body", b""), message.get("more_body", False)
+            size += len(part)
+            if size <= self.most:
+                parts.append(part)
+            else:
+                parts.clear()
+        if size > self.most:
+            await send_error(send, ApiError(413, f"The body is longer than the {self.most} bytes that are allowed."))
+            return
+        whole: list[Message] = [{"type": "http.request", "body": b"".join(parts), "more_body": False}]
+
+        async def replayed() -> Message:
+            return whole.pop() if whole else await receive()
+
+        await self.app(scope, replayed, send)
+
+
+class RequestIds:
+    """Gives a request's `x-request-id` back with its answer."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        own = Headers(scope=scope).get("x-request-id") if scope["type"] == "http" else None
+        if own is None:
+            await self.app(scope, receive, send)
+            return
+        own = own[:200]
+
+        async def named(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)["x-request-id"] = own
+            await send(message)
+
+        await self.app(scope, receive, named)

@@ -1,0 +1,141 @@
+"""Committed tokens as text, in pieces that are never taken back.
+
+A piece holds back what is not certain yet: text behind a position that is still open, bytes of an unfinished character, text
+that may be the beginning of a stop string, and one character more, so that the last piece is not empty. What the pieces add
+up to is a function of the tokens alone, not of the rounds in which they came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["FinishReason", "Piece", "TextPieces", "Token", "first_stop", "held_for_stops"]
+
+FinishReason = Literal["stop", "length"]
+
+UNFINISHED = "\ufffd"  # what bytes of a part of a character decode to
+
+
+@dataclass(frozen=True)
+class Token:
+    """A token of the text. start: its offset in the text, in characters."""
+
+    id: int
+    logprob: float  # nats
+    text: str
+    start: int
+
+
+@dataclass(frozen=True)
+class Piece:
+    """New text and its tokens (none where they were not asked for). finish: why the text ends with it, if it does."""
+
+    text: str
+    tokens: list[Token]
+    finish: FinishReason | None
+
+
+class TextPieces:
+    """places: the open positions from the left. ends: ids that end the text. most: tokens of the text, the end token among
+    them. tokens: are single tokens asked for?"""
+
+    def __init__(
+        self,
+        decode: Callable[[Sequence[int]], str],
+        places: range,
+        ends: Iterable[int],
+        stops: Sequence[str] = (),
+        *,
+        most: int | None = None,
+        keep_stop: bool = False,
+        tokens: bool = False,
+    ) -> None:
+        self.decode, self.places, self.ends = decode, places, frozenset(ends)
+        self.stops, self.keep_stop, self.with_tokens = stops, keep_stop, tokens
+        self.most = len(places) if most is None else min(most, len(places))
+        self.known: dict[int, tuple[int, float]] = {}  # behind a position that is open
+        self.ids: list[int] = []  # of the text
+        self.logprobs: list[float] = []  # of the text, and of its end token
+        self.offsets: list[int] = [0]  # where each token of the text begins, and the last one ends
+        self.sent, self.sent_tokens = 0, 0
+        self.finish: FinishReason | None = None
+
+    @property
+    def counted(self) -> int:
+        """Tokens drawn for the text, its end token among them."""
+        return len(self.logprobs)
+
+    def add(self, committed: Iterable[tuple[int, tuple[int, float]]]) -> Piece | None:
+        """What is new in the text once these tokens are known; positions that were told before are passed over."""
+        if self.finish is not None:
+            return None
+        self.known.update(committed)
+        self.take_in_order()
+        text = self.decode(self.ids)
+        if self.finish is None:
+            text = text.rstrip(UNFINISHED)
+        cut = first_stop(text, self.stops, self.sent)
+        if cut is not None:
+            self.finish = "stop"
+            self.drop_tokens_behind(cut.stop)
+            text = text[: cut.stop if self.keep_stop else cut.start]
+        until = len(text)
+        if self.finish is None:
+            until = max(self.sent, until - held_for_stops(text, self.stops) - 1)
+        if until == self.sent and self.finish is None:
+            return None
+        piece = Piece(text[self.sent : until], self.new_tokens(until), self.finish)
+        self.sent = until
+        return piece
+
+    def take_in_order(self) -> None:
+        while self.finish is None:
+            token, logprob = self.known.pop(self.places.start + self.counted, (None, 0.0))
+            if token is None:
+                return
+            self.logprobs.append(logprob)
+            if token in self.ends:
+                self.finish = "stop"
+            else:
+                self.ids.append(token)
+                if self.counted == self.most:
+                    self.finish = "length"
+
+    def drop_tokens_behind(self, stop: int) -> None:
+        """Keep the fewest tokens whose text reaches the end of a stop string."""
+        kept = 0
+        while len(self.decode(self.ids[:kept]).rstrip(UNFINISHED)) < stop and kept < len(self.ids):
+            kept += 1
+        del self.ids[kept:], self.logprobs[kept:], self.offsets[kept + 1 :]
+
+    def new_tokens(self, until: int) -> list[Token]:
+        """The tokens whose text ends within `until` characters; the last piece has all that are left."""
+        if not self.with_tokens:
+            return []
+        while len(self.offsets) <= len(self.ids):
+            self.offsets.append(len(self.decode(self.ids[: len(self.offsets)]).rstrip(UNFINISHED)))
+        found = []
+        while self.sent_tokens < len(self.ids):
+            i = self.sent_tokens
+            if self.finish is None and self.offsets[i + 1] > until:
+                break
+            found.append(Token(self.ids[i], self.logprobs[i], self.decode([self.ids[i]]), self.offsets[i]))
+            self.sent_tokens += 1
+        return found
+
+
+def first_stop(text: str, stops: Sequence[str], sent: int) -> range | None:
+    """The characters of the stop string that is complete first, reading from the left; of several, the longest. None of them
+    begins before `sent`."""
+    found = [range(at, at + len(stop)) for stop in stops if (at := text.find(stop, sent)) >= 0]
+    return min(found, key=lambda match: (match.stop, match.start), default=None)
+
+
+def held_for_stops(text: str, stops: Sequence[str]) -> int:
+    """Characters at the end of the text that may begin a stop string."""
+    longest = max(map(len, stops), default=1) - 1
+    return next(
+        (n for n in range(min(longest, len(text)), 0, -1) if any(stop.startswith(text[-n:]) for stop in stops)), 0
+    )

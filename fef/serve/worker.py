@@ -1,0 +1,269 @@
+"""The engine on a thread of its own, behind an inbox.
+
+A round holds the engine for as long as it takes, so nobody else may wait for it. The event loop puts commands into a queue;
+the thread reads them between rounds, and sends one letter a round with all that is new.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import Any, TypeVar
+
+from fef.decoding.certificate import Certificate
+from fef.engine.engine import Engine, Job
+from fef.engine.requests import EngineResult
+from fef.errors import EngineError, FefError
+from fef.serve.errors import ApiError
+
+__all__ = ["Accepted", "Event", "HungUp", "NewTokens", "Over", "Refused", "Ticket", "Worker"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """The engine has the request. final: its tokens are told as they are committed, since none is taken back."""
+
+    certificate: Certificate
+    final: bool
+
+
+@dataclass(frozen=True)
+class Refused:
+    """The engine does not take the request."""
+
+    error: FefError
+
+
+@dataclass(frozen=True)
+class NewTokens:
+    """By position: token and log p (nats)."""
+
+    committed: Sequence[tuple[int, tuple[int, float]]]
+
+
+@dataclass(frozen=True)
+class Over:
+    """The request is done, or has failed."""
+
+    result: EngineResult | None
+    error: FefError | None
+
+
+@dataclass(frozen=True)
+class HungUp:
+    """Nobody waits for the answer any more."""
+
+
+Event = Accepted | Refused | NewTokens | Over | HungUp
+
+
+@dataclass(eq=False)
+class Ticket:
+    """A request, as the event loop holds it. events: where its events go, with the ticket."""
+
+    ids: Sequence[int]
+    open: range
+    options: dict[str, Any]
+    stream: bool
+    events: asyncio.Queue[tuple[Ticket | None, Event]]
+    job: Job | None = None  # the thread's
+    told: int = 0  # tokens of it that were told
+
+    @property
+    def running(self) -> bool:
+        job = self.job
+        return job is not None and job.status == "running"
+
+
+@dataclass(frozen=True)
+class Submit:
+    ticket: Ticket
+
+
+@dataclass(frozen=True)
+class Cancel:
+    ticket: Ticket
+
+
+@dataclass(frozen=True)
+class Call:
+    """Something else to be done with the network, between two rounds."""
+
+    function: Callable[[], Any]
+    done: asyncio.Future[Any]
+
+
+@dataclass(frozen=True)
+class Stop:
+    pass
+
+
+def settle(call: Call, result: Any, error: Exception | None) -> None:
+    """Tell the one who waits for a call, if he still does."""
+    if call.done.done():
+        return
+    if error is None:
+        call.done.set_result(result)
+    else:
+        call.done.set_exception(error)
+
+
+@dataclass
+class Worker:
+    """on_lost: called on the event loop once the engine is gone. All methods but `work` and below are the loop's."""
+
+    engine: Engine
+    on_lost: Callable[[], None]
+    inbox: SimpleQueue[Submit | Cancel | Call | Stop] = field(default_factory=SimpleQueue)
+    tickets: set[Ticket] = field(default_factory=set)  # that are not over
+    calls: set[asyncio.Future[Any]] = field(default_factory=set)  # that somebody waits for
+    lost: bool = False
+    thread: Thread | None = None
+
+    def start(self) -> None:
+        """Begin to work, for the event loop that runs now."""
+        self.loop = asyncio.get_running_loop()
+        self.jobs: dict[Job, Ticket] = {}  # the thread's
+        self.thread = Thread(target=self.work, name="fef-engine", daemon=True)
+        self.thread.start()
+
+    def submit(self, ticket: Ticket) -> None:
+        """Hand a request over; never waits. Raises ApiError once the engine is lost."""
+        self.check_alive()
+        self.tickets.add(ticket)
+        self.inbox.put(Submit(ticket))
+
+    def cancel(self, ticket: Ticket) -> None:
+        """Give a request up; its seat is free for the next round."""
+        if ticket in self.tickets:
+            self.tickets.discard(ticket)
+            self.inbox.put(Cancel(ticket))
+
+    async def run(self, function: Callable[[], T]) -> T:
+        """Call a function that uses the network, on the thread, between two rounds. Raises what it raises, and ApiError
+        once the engine is lost."""
+        self.check_alive()
+        call = Call(function, self.loop.create_future())
+        self.calls.add(call.done)
+        try:
+            self.inbox.put(call)
+            found: T = await call.done
+            return found
+        finally:
+            self.calls.discard(call.done)
+
+    def check_alive(self) -> None:
+        if self.lost:
+            raise ApiError(503, "The engine is lost; the server is ending.")
+
+    def stop(self) -> None:
+        """End the thread, and wait for its round; requests that are not over are dropped."""
+        self.inbox.put(Stop())
+        if self.thread is not None:
+            self.thread.join()
+
+    @property
+    def running(self) -> int:
+        """Requests that have a seat."""
+        return sum(ticket.running for ticket in self.tickets)
+
+    @property
+    def waiting(self) -> int:
+        return len(self.tickets) - self.running
+
+    def deliver(self, letter: Sequence[tuple[Ticket, Event]]) -> None:
+        """Hand out a letter, on the event loop."""
+        for ticket, event in letter:
+            if isinstance(event, Over | Refused):
+                self.tickets.discard(ticket)
+            ticket.events.put_nowait((ticket, event))
+
+    def declare_lost(self, error: FefError) -> None:
+        self.lost = True
+        self.deliver([(ticket, Over(None, error)) for ticket in list(self.tickets)])
+        for done in self.calls:
+            if not done.done():
+                done.set_exception(ApiError(503, str(error)))
+        self.on_lost()
+
+    # --- on the thread ---
+
+    def work(self) -> None:
+        try:
+            while self.obey():
+                if self.engine.busy:
+                    self.engine.step()
+                self.post(self.news())
+        except Exception as error:  # whatever it is, nobody may wait for an engine that is gone
+            logging.getLogger(__name__).exception("The engine is lost")
+            reason = error if isinstance(error, FefError) else EngineError("The engine failed.")
+            self.call(self.declare_lost, reason)
+
+    def obey(self) -> bool:
+        """Follow the commands that came, after waiting for one where there is nothing else to do. False: stop."""
+        letter: list[tuple[Ticket, Event]] = []
+        wait = not self.engine.busy
+        try:
+            while True:
+                command = self.inbox.get(block=wait)
+                wait = False
+                if isinstance(command, Stop):
+                    return False
+                if isinstance(command, Submit):
+                    letter.append((command.ticket, self.take(command.ticket)))
+                elif isinstance(command, Call):
+                    self.follow(command)
+                elif command.ticket.job is not None:
+                    self.engine.cancel(command.ticket.job)
+                    self.jobs.pop(command.ticket.job, None)
+        except Empty:
+            self.post(letter)
+            return True
+
+    def follow(self, call: Call) -> None:
+        try:
+            result = call.function()
+        except Exception as error:  # it is the caller's
+            self.call(settle, call, None, error)
+        else:
+            self.call(settle, call, result, None)
+
+    def take(self, ticket: Ticket) -> Event:
+        try:
+            job = self.engine.submit(ticket.ids, ticket.open, stream=ticket.stream, **ticket.options)
+        except FefError as error:
+            if self.engine.lost is not None:
+                raise
+            return Refused(error)
+        ticket.job = job
+        self.jobs[job] = ticket
+        return Accepted(job.certificate, job.request.plan.final)
+
+    def news(self) -> list[tuple[Ticket, Event]]:
+        """What the round brought."""
+        letter: list[tuple[Ticket, Event]] = []
+        for job, ticket in list(self.jobs.items()):
+            if job.finished:
+                letter.append((ticket, Over(job.filled, job.error)))
+                del self.jobs[job]
+            elif job.committed is not None and len(job.committed) > ticket.told and job.request.plan.final:
+                letter.append((ticket, NewTokens(list(islice(job.committed.items(), ticket.told, None)))))
+                ticket.told = len(job.committed)
+        return letter
+
+    def post(self, letter: Sequence[tuple[Ticket, Event]]) -> None:
+        if letter:
+            self.call(self.deliver, letter)
+
+    def call(self, function: Callable[..., None], *arguments: Any) -> None:
+        try:
+            self.loop.call_soon_threadsafe(function, *arguments)
+        except RuntimeError:  # the loop is closed: nobody is left to be told
+            assert self.loop.is_closed()

@@ -1,0 +1,226 @@
+"""State, keys, hang-ups and the end of a server."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection
+from typing import Any
+
+import pytest
+from serving import QUESTION, Client, Reply, running
+
+import fef
+from fef.generation import Model
+
+
+def test_the_model_and_the_version_are_told(client: Client) -> None:
+    (card,) = client.get("/v1/models").body["data"]
+    assert card["id"] == "demo"
+    assert card["max_model_len"] == 256
+    assert client.get("/v1/models/demo").body == card
+    assert client.get("/version").body == {"version": fef.__version__}
+    assert client.get("/health").status == 200
+    assert client.get("/load").body == {"server_load": 0}
+
+
+def test_text_becomes_tokens_and_tokens_text(client: Client, model: Model) -> None:
+    told = client.post("/tokenize", {"prompt": QUESTION}).body
+    assert told["tokens"] == model.prompt_ids(QUESTION)
+    assert told["count"] == len(told["tokens"])
+    assert client.post("/detokenize", {"tokens": told["tokens"]}).body == {"prompt": QUESTION}
+    messages = [{"role": "user", "content": QUESTION}]
+    assert client.post("/tokenize", {"messages": messages}).body["tokens"] == told["tokens"]
+    assert client.get("/tokenizer_info").body["chat_template"]
+    assert client.post("/detokenize", {"tokens": ["a"]}).status == 400
+
+
+def test_metrics_count_what_was_done(client: Client) -> None:
+    def read() -> dict[str, float]:
+        lines = client.get("/metrics").raw.decode().splitlines()
+        return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines if line[0] != "#")}
+
+    before = read()
+    usage = client.complete(n=2, stream=True, stream_options={"include_usage": True}).events[-1]["usage"]
+    after = read()
+    more = {name: after[name] - before.get(name, 0.0) for name in after}
+    assert more['fef:generation_tokens_total{model_name="demo"}'] == usage["completion_tokens"]
+    assert more['fef:time_to_first_token_seconds_count{model_name="demo"}'] == 2
+    assert more['fef:request_params_n_sum{model_name="demo"}'] == 2
+    assert more['fef:inter_token_latency_seconds_count{model_name="demo"}'] >= 2
+    assert 'fef:kv_cache_usage_perc{model_name="demo"}' in after
+
+
+def test_the_id_of_a_request_comes_back(client: Client) -> None:
+    assert client.get("/health", **{"x-request-id": "mine-7"}).headers["x-request-id"] == "mine-7"
+    assert "x-request-id" not in client.get("/health").headers
+
+
+@pytest.fixture(scope="module")
+def guarded(model: Model) -> Iterator[Client]:
+    with running(model, {"max_batch": 2}, api_key="secret", cors=("https://page.example",)) as client:
+        yield client
+
+
+PATHS = ["/v1/models", "/v1/models/", "/v1/completions", "/v1/completions/", "/metrics", "/tokenize", "/version", "/"]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_without_the_key_nothing_is_told(guarded: Client, path: str) -> None:
+    for headers in ({}, {"authorization": "Bearer secre"}, {"authorization": "secret"}, {"authorization": "Bearer é"}):
+        for method in ("GET", "POST", "OPTIONS"):
+            reply = guarded.ask(method, path, b"{}", {k: v.encode("latin-1") for k, v in headers.items()})  # type: ignore[misc]
+            assert reply.status == 401
+            assert reply.body["error"]["type"] == "AuthenticationError"
+            assert b"secret" not in reply.raw
+
+
+def test_with_the_key_it_answers_and_its_health_needs_none(guarded: Client) -> None:
+    assert guarded.get("/v1/models", authorization="Bearer secret").status == 200
+    assert guarded.get("/health").status == 200
+
+
+def test_a_page_may_ask_before_it_has_the_key(guarded: Client) -> None:
+    asked = {"origin": "https://page.example", "access-control-request-method": "POST"}
+    reply = guarded.ask("OPTIONS", "/v1/completions", headers=asked)
+    assert reply.status == 200
+    assert reply.headers["access-control-allow-origin"] == "https://page.example"
+    other = guarded.ask("OPTIONS", "/v1/completions", headers=asked | {"origin": "https://other.example"})
+    assert "access-control-allow-origin" not in other.headers
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("method", [{}, {"method": "fef", "options": {"steps": 8}}])
+def test_who_hangs_up_frees_the_seat(client: Client, stream: bool, method: dict[str, Any]) -> None:
+    """In the middle of a stream, and where nothing would be sent before the end."""
+    fields = {"prompt": QUESTION, "max_tokens": 128, "n": 4, "stream": stream, "fef": method, "temperature": 1.0}
+    body = json.dumps(fields).encode()
+    connections = [client.connect() for _ in range(8)]
+    for connection in connections:
+        connection.request("POST", "/v1/completions", body, {"content-type": "application/json"})
+    time.sleep(0.3)
+    assert sum(client.gauges()) > 0
+    for connection in connections:
+        connection.close()
+    assert client.complete(max_tokens=4).status == 200
+    client.wait_until_idle(2.0)
+
+
+def test_after_two_hundred_that_hang_up_one_is_answered_soon(client: Client) -> None:
+    connections = [client.connect() for _ in range(200)]
+    for n, connection in enumerate(connections):
+        fields = {"prompt": QUESTION, "max_tokens": 128, "stream": n % 2 == 0, "temperature": 2.0}
+        connection.request("POST", "/v1/completions", json.dumps(fields), {"content-type": "application/json"})
+    time.sleep(0.5)
+    assert client.gauges()[0] == 16
+    for connection in connections:
+        connection.close()
+    began = time.perf_counter()
+    assert client.complete(max_tokens=8).status == 200
+    assert time.perf_counter() - began < 5
+    client.wait_until_idle()
+
+
+def test_a_slow_reader_does_not_hold_up_others(client: Client) -> None:
+    slow = client.connect()
+    body = json.dumps({"prompt": QUESTION, "n": 8, "stream": True, "max_tokens": 64}).encode()
+    slow.request("POST", "/v1/completions", body, {"content-type": "application/json"})
+    for _ in range(3):
+        assert client.complete(max_tokens=8).status == 200
+    client.wait_until_idle()
+    assert slow.getresponse().read().endswith(b"data: [DONE]\n\n")
+    slow.close()
+
+
+def test_an_engine_that_is_lost_ends_the_server(model: Model) -> None:
+    with running(model, {"max_batch": 2}) as client:
+        engine = client.server.served.engine.engine
+        assert engine.packed is not None
+
+        def broken() -> None:
+            time.sleep(0.5)
+            raise RuntimeError("CUDA error: an illegal memory access")
+
+        def score() -> Reply:
+            return client.post("/v1/score", {"prompt": QUESTION, "response": "30"})
+
+        engine.packed.step = broken  # type: ignore[method-assign]
+        with ThreadPoolExecutor(3) as pool:
+            first = pool.submit(client.complete)
+            time.sleep(0.2)
+            replies = [first, pool.submit(client.complete), pool.submit(score)]
+            for reply in replies:  # the first is in the engine, the others wait for the round
+                assert reply.result(10).status == 503
+                assert "The device cpu failed" in reply.result().body["error"]["message"]
+        assert client.server.served.worker.lost
+        assert client.server.should_exit
+
+
+def test_health_is_503_once_the_engine_is_lost(model: Model) -> None:
+    with running(model, {"max_batch": 2}) as client:
+        client.server.served.worker.lost = True
+        assert client.get("/health").status == 503
+        assert client.complete().status == 503
+
+
+def started(*arguments: str) -> tuple[subprocess.Popen[str], int]:
+    """The command in a process of its own, and its port."""
+    command = [sys.executable, "-m", "fef", "serve", "--port", "0", "--max-batch", "2", *arguments]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    assert process.stderr is not None
+    ready, law = process.stderr.readline(), process.stderr.readline()
+    assert ready.startswith("demo at http://127.0.0.1:")
+    assert "weights" in ready
+    assert law.startswith("law: ")
+    return process, int(ready.split("/v1")[0].rsplit(":", 1)[1])
+
+
+@pytest.mark.parametrize("signals", [1, 2])
+def test_a_signal_lets_it_finish_and_a_second_one_does_not(signals: int) -> None:
+    process, port = started()
+    connection = HTTPConnection("127.0.0.1", port, timeout=30)
+    try:
+        body = json.dumps({"prompt": QUESTION, "max_tokens": 96, "n": 4, "stream": True, "temperature": 2.0}).encode()
+        connection.request("POST", "/v1/completions", body, {"content-type": "application/json"})
+        answer = connection.getresponse()
+        assert answer.read(6) == b"data: "
+        for _ in range(signals):
+            os.kill(process.pid, signal.SIGTERM)
+            time.sleep(0.1)
+        if signals == 1:
+            assert answer.read().endswith(b"data: [DONE]\n\n")
+        assert process.wait(10) in (0, -signal.SIGTERM)
+        with socket.socket() as probe:
+            assert probe.connect_ex(("127.0.0.1", port)) != 0
+    finally:
+        answer.close()
+        connection.close()
+        process.kill()
+        process.wait(10)
+        assert process.stderr is not None
+        process.stderr.close()
+
+
+def test_without_the_extra_the_command_says_how_to_install_it() -> None:
+    code = (
+        "import sys; sys.modules['uvicorn'] = None\n"
+        "from fef.cli import main; sys.argv = ['fef', 'serve']; import fef; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert "pip install 'fef[serve]'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_port_that_is_taken_is_refused_in_a_sentence(client: Client) -> None:
+    command = [sys.executable, "-m", "fef", "serve", "--port", str(client.port)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert "Give another --port" in done.stderr

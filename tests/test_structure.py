@@ -58,3 +58,9 @@ def test_the_loop_and_the_engine_are_one_way_through_the_code():
             f"\n{settings}: {len(loop & engine)} functions shared, {len(loop)} in the loop, {len(engine)} in the engine"
         )
         assert len(loop & engine) > 100
+
+
+def test_no_two_test_modules_share_a_name() -> None:
+    """Test folders are no packages, so modules of one name shadow each other where all are collected."""
+    names = [path.name for path in Path(__file__).parent.rglob("*.py") if path.name != "conftest.py"]
+    assert sorted(names) == sorted(set(names))

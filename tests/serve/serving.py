@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection
@@ -81,11 +81,15 @@ class Client:
         )
         return running, waiting
 
-    def wait_until_idle(self, seconds: float = 5.0) -> None:
+    def wait_until(self, reached: Callable[[tuple[float, float]], bool], seconds: float = 60.0) -> None:
+        """Wait for gauges of which this is true; the limit is only there to end."""
         end = time.monotonic() + seconds
-        while self.gauges() != (0, 0):
-            assert time.monotonic() < end, f"still at work: {self.gauges()}"
+        while not reached(self.gauges()):
+            assert time.monotonic() < end, f"the gauges stand at {self.gauges()}"
             time.sleep(0.02)
+
+    def wait_until_idle(self) -> None:
+        self.wait_until(lambda gauges: gauges == (0, 0))
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 
 import pytest
@@ -133,23 +132,17 @@ RAW = {
 
 @pytest.mark.parametrize("raw", RAW.values(), ids=RAW.keys())
 def test_a_body_that_is_no_object_is_refused(client: Client, raw: bytes) -> None:
-    began = time.perf_counter()
     check_refused(client.ask("POST", "/v1/completions", raw, {"content-type": "application/json"}))
-    assert time.perf_counter() - began < 2
 
 
-def test_a_body_of_64_megabytes_is_refused_soon(client: Client) -> None:
-    began = time.perf_counter()
+def test_a_body_of_64_megabytes_is_refused(client: Client) -> None:
     body = b'{"prompt":"' + b"a" * 2**26 + b'"}'
     check_refused(client.ask("POST", "/v1/completions", body, {"content-type": "application/json"}), 413)
-    assert time.perf_counter() - began < 4
 
 
-def test_a_prompt_beyond_the_length_is_refused_soon(client: Client) -> None:
+def test_a_prompt_beyond_the_length_is_refused(client: Client) -> None:
     for prompt in ("many words " * 1000, "a" * 3 * 2**20, list(range(300))):
-        began = time.perf_counter()
         check_refused(client.complete(prompt))
-        assert time.perf_counter() - began < 2
 
 
 def test_other_media_types_paths_and_methods_are_refused(client: Client) -> None:

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
 from http.client import HTTPConnection
 from typing import Any
 
@@ -96,47 +97,45 @@ def test_a_page_may_ask_before_it_has_the_key(guarded: Client) -> None:
     assert "access-control-allow-origin" not in other.headers
 
 
+@contextmanager
+def connected(client: Client, count: int) -> Iterator[list[HTTPConnection]]:
+    """Connections that hang up at the end."""
+    with ExitStack() as stack:
+        yield [stack.enter_context(closing(client.connect())) for _ in range(count)]
+
+
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("method", [{}, {"method": "fef", "options": {"steps": 8}}])
 def test_who_hangs_up_frees_the_seat(client: Client, stream: bool, method: dict[str, Any]) -> None:
     """In the middle of a stream, and where nothing would be sent before the end."""
     fields = {"prompt": QUESTION, "max_tokens": 128, "n": 4, "stream": stream, "fef": method, "temperature": 1.0}
     body = json.dumps(fields).encode()
-    connections = [client.connect() for _ in range(8)]
-    for connection in connections:
-        connection.request("POST", "/v1/completions", body, {"content-type": "application/json"})
-    time.sleep(0.3)
-    assert sum(client.gauges()) > 0
-    for connection in connections:
-        connection.close()
+    with connected(client, 8) as connections:
+        for connection in connections:
+            connection.request("POST", "/v1/completions", body, {"content-type": "application/json"})
+        client.wait_until(lambda gauges: sum(gauges) > 0)
     assert client.complete(max_tokens=4).status == 200
-    client.wait_until_idle(2.0)
+    client.wait_until_idle()
 
 
-def test_after_two_hundred_that_hang_up_one_is_answered_soon(client: Client) -> None:
-    connections = [client.connect() for _ in range(200)]
-    for n, connection in enumerate(connections):
-        fields = {"prompt": QUESTION, "max_tokens": 128, "stream": n % 2 == 0, "temperature": 2.0}
-        connection.request("POST", "/v1/completions", json.dumps(fields), {"content-type": "application/json"})
-    time.sleep(0.5)
-    assert client.gauges()[0] == 16
-    for connection in connections:
-        connection.close()
-    began = time.perf_counter()
+def test_after_two_hundred_that_hang_up_one_is_answered(client: Client) -> None:
+    with connected(client, 200) as connections:
+        for n, connection in enumerate(connections):
+            fields = {"prompt": QUESTION, "max_tokens": 128, "stream": n % 2 == 0, "temperature": 2.0}
+            connection.request("POST", "/v1/completions", json.dumps(fields), {"content-type": "application/json"})
+        client.wait_until(lambda gauges: gauges[0] == 16)
     assert client.complete(max_tokens=8).status == 200
-    assert time.perf_counter() - began < 5
     client.wait_until_idle()
 
 
 def test_a_slow_reader_does_not_hold_up_others(client: Client) -> None:
-    slow = client.connect()
     body = json.dumps({"prompt": QUESTION, "n": 8, "stream": True, "max_tokens": 64}).encode()
-    slow.request("POST", "/v1/completions", body, {"content-type": "application/json"})
-    for _ in range(3):
-        assert client.complete(max_tokens=8).status == 200
-    client.wait_until_idle()
-    assert slow.getresponse().read().endswith(b"data: [DONE]\n\n")
-    slow.close()
+    with connected(client, 1) as (slow,):
+        slow.request("POST", "/v1/completions", body, {"content-type": "application/json"})
+        for _ in range(3):
+            assert client.complete(max_tokens=8).status == 200
+        client.wait_until_idle()
+        assert slow.getresponse().read().endswith(b"data: [DONE]\n\n")
 
 
 def test_an_engine_that_is_lost_ends_the_server(model: Model) -> None:
@@ -157,7 +156,7 @@ def test_an_engine_that_is_lost_ends_the_server(model: Model) -> None:
             time.sleep(0.2)
             replies = [first, pool.submit(client.complete), pool.submit(score)]
             for reply in replies:  # the first is in the engine, the others wait for the round
-                assert reply.result(10).status == 503
+                assert reply.result(60).status == 503
                 assert "The device cpu failed" in reply.result().body["error"]["message"]
         assert client.server.served.worker.lost
         assert client.server.should_exit
@@ -196,14 +195,14 @@ def test_a_signal_lets_it_finish_and_a_second_one_does_not(signals: int) -> None
             time.sleep(0.1)
         if signals == 1:
             assert answer.read().endswith(b"data: [DONE]\n\n")
-        assert process.wait(10) in (0, -signal.SIGTERM)
+        assert process.wait(60) in (0, -signal.SIGTERM)
         with socket.socket() as probe:
             assert probe.connect_ex(("127.0.0.1", port)) != 0
     finally:
         answer.close()
         connection.close()
         process.kill()
-        process.wait(10)
+        process.wait(60)
         assert process.stderr is not None
         process.stderr.close()
 

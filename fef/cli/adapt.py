@@ -94,7 +94,21 @@ def adapt(
     form: FormOption = FormName.cheap,
     lr: Annotated[float, typer.Option("--lr", min=0, help="Learning rate of whole weights.")] = 5e-4,
     lora_lr: Annotated[float, typer.Option("--lora-lr", min=0, help="Learning rate of low-rank factors.")] = 3e-3,
+    context_weight: Annotated[
+        float, typer.Option("--context-weight", min=0, help="Weight of the masked-diffusion loss.")
+    ] = 1.0,
+    target_weight: Annotated[
+        float, typer.Option("--target-weight", min=0, help="Weight of the packed law's loss.")
+    ] = 1.0,
     draft_weight: Annotated[float, typer.Option("--draft-weight", min=0, help="Weight of the drafts' loss.")] = 1.0,
+    patterns: Annotated[
+        str,
+        typer.Option(
+            "--patterns",
+            metavar="NOISY,PREFIX,FULL",
+            help="Shares of answers with random masks, of masks behind a clean prefix, and of masks everywhere.",
+        ),
+    ] = "0.35,0.35,0.3",
     warmup: WarmupOption = 100,
     compile_: Annotated[
         bool | None, typer.Option("--compile/--no-compile", help="Compile the blocks; by default on a GPU.")
@@ -141,6 +155,9 @@ def adapt(
         packed_count=canvas_length,
         form=form.value,
         infill_share=0.0,
+        pattern_shares=pattern_shares(patterns),
+        context_weight=context_weight,
+        target_weight=target_weight,
         draft_weight=draft_weight,
         optimizer="adamw",
         adam_lr=lr,
@@ -159,3 +176,12 @@ def adapt(
         return adapt_model(source, data, out, adaptation, options, device=place, progress=progress, stop=stop, say=say)
 
     report(out, steps, carry_out(out, steps, f"every {save_minutes:g} minutes", work, shows), json)
+
+
+def pattern_shares(text: str) -> tuple[float, float, float]:
+    """ "0.35,0.35,0.3" -> three numbers. Raises OptionError."""
+    try:
+        noisy, prefix, full = (float(share) for share in text.split(","))
+    except ValueError:
+        raise OptionError(f"--patterns needs three fractions that sum to 1, as 0.35,0.35,0.3; got {text!r}.") from None
+    return noisy, prefix, full

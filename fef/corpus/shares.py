@@ -10,16 +10,16 @@ DEFAULT_COUNT = 400_000
 DIALOGUE = "dialogue"
 
 SHARES: Mapping[str, float] = {
-    "gsm8k": 0.09,
-    "gsm8k-variation": 0.44,
-    "mawps-asdiv": 0.04,
-    "mawps-asdiv-variation": 0.07,
-    "distractor": 0.03,
-    "two-kinds": 0.08,
-    "arithmetic": 0.07,
-    "families": 0.05,
+    "gsm8k": 0.13,
+    "gsm8k-variation": 0.45,
+    "mawps-asdiv": 0.05,
+    "mawps-asdiv-variation": 0.09,
+    "distractor": 0.04,
+    "two-kinds": 0.06,
+    "arithmetic": 0.06,
+    "families": 0.03,
     "mbpp": 0.03,  # of 350 tasks, so each comes back often
-    DIALOGUE: 0.10,
+    DIALOGUE: 0.06,
 }
 
 

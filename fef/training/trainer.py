@@ -83,7 +83,7 @@ class TrainOptions:
                 f"{self.steps} steps."
             )
         if abs(sum(self.pattern_shares) - 1) > 1e-6 or min(self.pattern_shares) < 0:
-            raise OptionError(f"pattern-shares must be three fractions that sum to 1; got {self.pattern_shares}.")
+            raise OptionError(f"patterns need three fractions that sum to 1; got {self.pattern_shares}.")
 
 
 def train(

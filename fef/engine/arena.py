@@ -12,7 +12,7 @@ from fef.models.config import TransformerConfig
 from fef.models.slot_cache import SlotCache
 from fef.models.transformer import KeyValues
 
-__all__ = ["NOWHERE", "Arena", "bytes_per_place", "passing_cache"]
+__all__ = ["NOWHERE", "Arena", "passing_cache"]
 
 NOWHERE = 0
 """The place that takes the keys of absent tokens; nobody reads it."""
@@ -78,7 +78,3 @@ def slots_of(pair_2YPGE: Tensor) -> SlotCache:
         for whole_YPGE in pair_2YPGE
     )
     return SlotCache(keys, values)
-
-
-def bytes_per_place(config: TransformerConfig, dtype: torch.dtype) -> int:
-    return 2 * config.layers * config.kv_head_count * config.head_size * dtype.itemsize

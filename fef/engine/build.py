@@ -13,7 +13,6 @@ from torch import Tensor
 
 from fef.decoding.inputs import banned_ids
 from fef.decoding.network import Network
-from fef.engine.arena import bytes_per_place
 from fef.engine.draws import Vocabulary
 from fef.engine.graphs import GraphRunner, buckets
 from fef.engine.runner import Runs, TorchPasses
@@ -25,7 +24,7 @@ from fef.models.joined import join_weights
 from fef.models.packed_forward import TorchForward
 from fef.models.packed_pass import RoundShape, SlotTable
 from fef.models.prefixes import PrefixStore
-from fef.models.slot_cache import SlotCache, cache_bytes
+from fef.models.slot_cache import SlotCache, bytes_per_place
 from fef.models.transformer import Transformer
 from fef.readers import real, several, shown, token_id, token_ids, whole_from
 
@@ -118,7 +117,7 @@ def build(network: Transformer, options: EngineOptions, note: Callable[[str], No
         note(f"canvases of up to {context} tokens instead of {options.max_length}: the network allows no more")
     ranks = min(options.max_new_tokens or context, context)
     table = SlotTable(0, context, ranks, drafts, max(drafts, *(shape.queries for shape in shapes)))
-    slot_bytes = cache_bytes(config, table, dtype)
+    slot_bytes = bytes_per_place(config, dtype) * table.places
     slots = affordable(options, slot_bytes, device, note)
     table = SlotTable(slots + 1, context, ranks, drafts, table.queries)
     state = SlotState.empty(table, device)

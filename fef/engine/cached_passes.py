@@ -15,13 +15,14 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from fef.engine.arena import NOWHERE, Arena, bytes_per_place, passing_cache
+from fef.engine.arena import NOWHERE, Arena, passing_cache
 from fef.engine.graphs import Graphs
 from fef.engine.kernel_forward import KernelForward, Sight
 from fef.engine.kernels.attention import ScratchKeys
 from fef.engine.runner import LONG_ROW
 from fef.models.joined import join_weights
 from fef.models.packed_pass import NO_GROUP
+from fef.models.slot_cache import bytes_per_place
 from fef.models.transformer import Transformer
 
 __all__ = ["CachedPasses", "PassTokens"]

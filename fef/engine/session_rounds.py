@@ -25,12 +25,12 @@ from fef.decoding.plan import Plan
 from fef.decoding.requests import Requests, padded
 from fef.decoding.requirements import check_steps
 from fef.decoding.session import Session
-from fef.engine.arena import bytes_per_place
 from fef.engine.build import EngineOptions
 from fef.engine.job import Job
 from fef.engine.requests import EngineResult, Request, rows_of
 from fef.errors import EngineError, FefError
 from fef.models.prefixes import PrefixStore, blocks_before
+from fef.models.slot_cache import bytes_per_place
 
 __all__ = ["SessionRounds", "cache_bytes_of"]
 

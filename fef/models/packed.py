@@ -67,15 +67,8 @@ class PackedTokens:
 
     @staticmethod
     def cat(parts: list[PackedTokens]) -> PackedTokens:
-        return PackedTokens(
-            torch.cat([p.index_BN for p in parts], 1),
-            torch.cat([p.stream_BN for p in parts], 1),
-            torch.cat([p.rank_BN for p in parts], 1),
-            torch.cat([p.limit_BN for p in parts], 1),
-        )
-
-    def select(self, rows: Tensor) -> PackedTokens:
-        return PackedTokens(self.index_BN[rows], self.stream_BN[rows], self.rank_BN[rows], self.limit_BN[rows])
+        columns = zip(*(vars(part).values() for part in parts), strict=True)
+        return PackedTokens(*(torch.cat(column, 1) for column in columns))
 
 
 def slot_tokens(stream: Stream, index_BS: Tensor, rank_BL: Tensor, limit_BS: Tensor | None = None) -> PackedTokens:

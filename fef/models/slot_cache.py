@@ -17,7 +17,7 @@ from torch import Tensor
 from fef.models.config import TransformerConfig
 from fef.models.packed_pass import SlotTable
 
-__all__ = ["SlotCache", "cache_bytes"]
+__all__ = ["SlotCache", "bytes_per_place"]
 
 
 @dataclass
@@ -29,10 +29,7 @@ class SlotCache:
     def empty(cls, config: TransformerConfig, table: SlotTable, device: torch.device, dtype: torch.dtype) -> SlotCache:
         shape = (config.layers, table.slots, config.kv_head_count, table.places, config.head_size)
         # zeros, not empty: see `clear`
-        return cls(
-            torch.zeros(shape, dtype=dtype, device=device),
-            torch.zeros(shape, dtype=dtype, device=device),
-        )
+        return cls(*(torch.zeros(shape, dtype=dtype, device=device) for _ in range(2)))
 
     def widened(self, places: int) -> SlotCache:
         """With so many places per slot, as many as now or more."""
@@ -59,6 +56,6 @@ class SlotCache:
         self.values_YSGCE[:, slot] = 0
 
 
-def cache_bytes(config: TransformerConfig, table: SlotTable, dtype: torch.dtype) -> int:
-    """Bytes that one slot of the table takes."""
-    return 2 * config.layers * config.kv_head_count * table.places * config.head_size * dtype.itemsize
+def bytes_per_place(config: TransformerConfig, dtype: torch.dtype) -> int:
+    """Bytes of the keys and values of one token, in all layers."""
+    return 2 * config.layers * config.kv_head_count * config.head_size * dtype.itemsize

@@ -28,9 +28,7 @@ from torch import Tensor
 
 from fef.engine.kernels.overlap import wait_for_previous
 
-__all__ = ["PADDING", "ScratchKeys", "packed_attention"]
-
-PADDING = -3  # rank of a canvas position that nobody sees
+__all__ = ["ScratchKeys", "packed_attention"]
 
 _LOG2_E = 1.4426950408889634
 _MULTIPROCESSORS = 132  # of an H100
@@ -82,7 +80,7 @@ def packed_attention(
 ) -> Tensor:
     """Attention outputs [B * N, H * E] of the queries in `qkv_NX` ([q heads | ...] of each of B * N tokens).
 
-    rank_SL: rank of a masked canvas position, -1 revealed, `PADDING`. length_S: canvas length of the slot. by_row: both are
+    rank_SL: rank of a masked canvas position, `REVEALED` or `PADDING`. length_S: canvas length of the slot. by_row: both are
     of each row instead, [B, L] and [B]. slot_B: cache slot of the row. rank_BN, limit_BN, group_BN: of each token; context
     queries have -2, 0, -1, and group -1 is in no group. references: R. scratch: M, the last M tokens of each row, or
     what tells them. All metadata int32. A query that sees nothing gives 0. Places that a query may see must have been

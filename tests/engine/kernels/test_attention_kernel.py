@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from fef.engine.kernels.attention import PADDING, Blocks, packed_attention
-from fef.models.packed import PackedTokens, Stream, packed_visible
+from fef.engine.kernels.attention import Blocks, packed_attention
+from fef.models.packed import PADDING, PackedTokens, Stream, packed_visible
 
 L, R, LENGTHS = 37, 12, (37, 20)  # canvas places, reference places, real lengths of the two rows
 DTYPES = [torch.float32, torch.bfloat16]

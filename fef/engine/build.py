@@ -15,7 +15,7 @@ from fef.decoding.inputs import banned_ids
 from fef.decoding.network import Network
 from fef.engine.draws import Vocabulary
 from fef.engine.graphs import GraphRunner, buckets
-from fef.engine.runner import Runs, TorchPasses
+from fef.engine.runner import Passes, Runs, TorchPasses
 from fef.engine.slots import SlotState
 from fef.errors import EngineError, OptionError, nearest_hint
 from fef.laws.window import ANCHORS
@@ -101,7 +101,8 @@ class EngineParts:
     shapes: list[RoundShape]  # of rounds, to choose among
     state: SlotState  # of the requests
     cache: SlotCache  # keys and values
-    runner: Runs  # runs passes
+    passes: Passes  # over them
+    runner: Runs  # runs these
     vocabulary: Vocabulary  # end token and bans, for draws
     banned: list[int]  # ids never drawn
     cost_key: dict[str, Any]  # for which network and device costs hold
@@ -125,6 +126,7 @@ def build(network: Transformer, options: EngineOptions, note: Callable[[str], No
     banned = banned_ids(Network(network), options.banned, options.eos_id)
     vocabulary = Vocabulary(options.eos_id, torch.tensor(banned, device=device))
     layers = join_weights(network)
+    passes: Passes
     runner: Runs
     if device.type == "cuda":
         check_current(device)
@@ -139,7 +141,8 @@ def build(network: Transformer, options: EngineOptions, note: Callable[[str], No
         runner = GraphRunner(passes, spare=slots, sizes=buckets(slots), notes=note)
     else:
         threads = torch.get_num_threads() if options.threads is None else options.threads
-        runner = TorchPasses(state, TorchForward(network, layers, cache, table), vocabulary, network.mask_id, threads)
+        forward = TorchForward(network, layers, cache, table)
+        passes = runner = TorchPasses(state, forward, vocabulary, network.mask_id, threads)
     cost_key = {
         "network": network.name,
         "weights": network.weight_format,
@@ -155,6 +158,7 @@ def build(network: Transformer, options: EngineOptions, note: Callable[[str], No
         shapes=shapes,
         state=state,
         cache=cache,
+        passes=passes,
         runner=runner,
         vocabulary=vocabulary,
         banned=banned,

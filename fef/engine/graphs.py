@@ -118,12 +118,6 @@ class GraphRunner(Graphs[PassKind, tuple[torch.cuda.CUDAGraph, Tensor]]):
         super().__init__(sizes, notes)
         self.passes, self.spare = passes, spare
 
-    def load(self, slots: list[int], packed_BJ: Tensor) -> None:
-        self.passes.load(slots, packed_BJ)
-
-    def collect(self, slots: list[int]) -> Tensor:
-        return self.passes.collect(slots)
-
     def run(self, kind: PassKind, slots: list[int]) -> None:
         """Raises EngineError where not even one row fits into memory."""
         start = 0

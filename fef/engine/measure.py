@@ -29,7 +29,7 @@ def round_seconds(built: EngineParts, kind: PassKind, rows: int) -> float:
     times = []
     try:
         for _ in range(_REPLAYS + 1):
-            runner.load([runner.spare], canvas)
+            built.passes.load([runner.spare], canvas)
             began = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
             ended = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
             began.record()

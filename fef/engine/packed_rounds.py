@@ -170,7 +170,7 @@ class PackedRounds:
             self.running[slot] = one
             self.accepted[slot] = 0
         try:
-            self.built.runner.load(slots, packed_BJ)
+            self.built.passes.load(slots, packed_BJ)
             self.launch(self.context_kind(length, self.cuts(seated)), slots)
         except EngineError as error:
             self.give_up(seated, error)
@@ -306,7 +306,7 @@ class PackedRounds:
 
     def send_results(self, over: list[Seated]) -> None:
         """Ask for the results of passes that are over; their slots are free from now on, as what comes later is later."""
-        self.results.send(over, self.built.runner.collect([one.slot for one in over if one.slot is not None]))
+        self.results.send(over, self.built.passes.collect([one.slot for one in over if one.slot is not None]))
         for one in over:
             self.release(one)
 

@@ -46,16 +46,8 @@ class PassKind:
 class Runs(Protocol):
     """Runs passes over the slots of one engine, on one device."""
 
-    def load(self, slots: list[int], packed_BJ: Tensor) -> None:
-        """Put requests into slots."""
-        ...
-
     def run(self, kind: PassKind, slots: list[int]) -> None:
         """One pass of these slots."""
-        ...
-
-    def collect(self, slots: list[int]) -> Tensor:
-        """What passes left in these slots: `SlotState.collect`."""
         ...
 
 
@@ -64,9 +56,13 @@ class Passes(Protocol):
 
     state: SlotState
 
-    def load(self, slots: list[int], packed_BJ: Tensor) -> None: ...
+    def load(self, slots: list[int], packed_BJ: Tensor) -> None:
+        """Put requests into slots."""
+        ...
 
-    def collect(self, slots: list[int]) -> Tensor: ...
+    def collect(self, slots: list[int]) -> Tensor:
+        """What passes left in these slots: `SlotState.collect`."""
+        ...
 
     def pass_(self, kind: PassKind, slot_B: Tensor) -> None:
         """One pass, without waiting for the device."""

@@ -10,8 +10,8 @@ Shapes: B rows, W drafts, T targets (W, or W + 1 with a bonus slot), V vocabular
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -39,24 +39,13 @@ class Accepted:
     tokens_BT: Tensor
 
 
-class AcceptRule(Protocol):
-    """An acceptance rule.
+AcceptRule = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, Noise, Site], Accepted]
+"""(logp_BTV, logq_BWV, draft_BW, width_B, targets_B, noise, site_BT) -> what is committed.
 
-    logp_BTV, logq_BWV: log laws of targets and drafts. draft_BW: drafted tokens, int64. width_B: real drafts of the
-    row, at most W. targets_B: real targets, width or width + 1. site_BT: where the targets are. What lies past width
-    and targets is ignored and uses no randomness. Rows without targets commit nothing.
-    """
-
-    def __call__(
-        self,
-        logp_BTV: Tensor,
-        logq_BWV: Tensor,
-        draft_BW: Tensor,
-        width_B: Tensor,
-        targets_B: Tensor,
-        noise: Noise,
-        site_BT: Site,
-    ) -> Accepted: ...
+logp_BTV, logq_BWV: log laws of targets and drafts. draft_BW: drafted tokens, int64. width_B: real drafts of the row, at most
+W. targets_B: real targets, width or width + 1. site_BT: where the targets are. What lies past width and targets is ignored
+and uses no randomness. Rows without targets commit nothing.
+"""
 
 
 def coupled(
@@ -75,9 +64,7 @@ def coupled(
     were conditioned on a draft that is not in the text, and are drawn again with the same noise: the text is a
     function of the seed and of p alone. A draft is accepted with probability at least (1 - TV) / (1 + TV).
     """
-    W, T = draft_BW.shape[1], logp_BTV.shape[1]
-    assert logq_BWV.shape[1] == W, "one law per draft"
-    assert max(W, 1) <= T <= W + 1, "one target a draft, and at most one more"
+    W, T = _shape(logp_BTV, logq_BWV, draft_BW)
     assert noise.keyed or W == 0, "coupled acceptance needs keyed noise: draft and target must see the same numbers"
     site_BT = dataclasses.replace(site_BT, attempt_B=torch.zeros_like(site_BT.attempt_B))
     tokens_BT = noise.categorical(logp_BTV, site_BT.where(_first(targets_B, T)), Purpose.TOKEN)
@@ -171,9 +158,7 @@ def _finish(
     site_BT: Site,
 ) -> Accepted:
     """Put the corrected or bonus token behind the accepted drafts."""
-    W, T = draft_BW.shape[1], logp_BTV.shape[1]
-    assert logq_BWV.shape[1] == W, "one law per draft"
-    assert max(W, 1) <= T <= W + 1, "one target a draft, and at most one more"
+    W, T = _shape(logp_BTV, logq_BWV, draft_BW)
     # Only the slot behind the accepted drafts needs its law: [B, 1, V], not [B, W, V].
     next_B1 = accepted_B.clamp_max(T - 1)[:, None]
     logp_B1V = _at(logp_BTV, next_B1)
@@ -186,6 +171,14 @@ def _finish(
     tokens_BT = torch.cat([draft_BW, draft_BW.new_zeros(draft_BW.shape[0], T - W)], 1)
     tokens_BT = torch.where(site_B1.active_BS, tokens_BT.scatter(1, next_B1, token_B1), tokens_BT)
     return Accepted(accepted_B, torch.minimum(accepted_B + 1, targets_B), tokens_BT)
+
+
+def _shape(logp_BTV: Tensor, logq_BWV: Tensor, draft_BW: Tensor) -> tuple[int, int]:
+    """W and T."""
+    W, T = draft_BW.shape[1], logp_BTV.shape[1]
+    assert logq_BWV.shape[1] == W, "one law per draft"
+    assert max(W, 1) <= T <= W + 1, "one target per draft, and at most one more"
+    return W, T
 
 
 def _log_ratio(logp_BTV: Tensor, logq_BWV: Tensor, draft_BW: Tensor) -> Tensor:

@@ -259,9 +259,6 @@ class LostDevice:
     def __init__(self, runner, passes: int) -> None:
         self.runner, self.left = runner, passes
 
-    def load(self, slots, packed) -> None:
-        self.runner.load(slots, packed)
-
     def run(self, kind, slots) -> None:
         self.left -= 1
         if self.left < 0:

@@ -29,10 +29,6 @@ class FakeGraph:
         self.run(self.slot_B.tolist())
 
 
-class Passes:
-    def load(self, slots, packed) -> None: ...
-
-
 def fake_runner(monkeypatch, sizes, room=lambda _kind, _size: True):
     """A runner with graphs of these sizes; `room` says what fits into memory. Returns it with what was replayed, what was
     captured, and the notes."""
@@ -46,7 +42,7 @@ def fake_runner(monkeypatch, sizes, room=lambda _kind, _size: True):
         return FakeGraph(lambda slots: replayed.append((kind, slots)), slot_B), slot_B
 
     monkeypatch.setattr(GraphRunner, "capture", capture)
-    return GraphRunner(Passes(), SPARE, sizes, notes.append), replayed, captured, notes
+    return GraphRunner(None, SPARE, sizes, notes.append), replayed, captured, notes
 
 
 @pytest.mark.parametrize(

@@ -179,7 +179,7 @@ def live(rounds: PackedRounds, rows: int, ids: list[int], order: list[int]) -> I
     if built.slots < rows:
         raise EngineError(f"Memory for {built.slots} requests at once only. Give smaller batches.")
     canvas = PassRequest(ids, order).pack(built.table)
-    built.runner.load(list(range(rows)), canvas.expand(rows, -1).contiguous())
+    built.passes.load(list(range(rows)), canvas.expand(rows, -1).contiguous())
     state = Live(rounds, rows)
     try:
         yield state

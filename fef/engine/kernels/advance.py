@@ -10,15 +10,13 @@ Shapes: as in `compose`.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
 from fef.engine.advance import Drawn
 from fef.engine.kernels.compose import PassInputs
+from fef.engine.kernels.pointers import pointers
 from fef.engine.slots import COUNTERS, SlotState
 from fef.models.packed_pass import RoundShape
 
@@ -28,64 +26,18 @@ _TOKENS = 1024  # looked at at once
 _RANKS = 256
 
 
-class _Slots(NamedTuple):
-    """Pointers to what is read or written of `SlotState`."""
-
-    ids: Tensor
-    order: Tensor
-    open: Tensor
-    done: Tensor
-    live: Tensor
-    bad: Tensor
-    draft: Tensor
-    drafted: Tensor
-    holds: Tensor
-    first_end: Tensor
-    last_other: Tensor
-    logprob: Tensor
-    confidence: Tensor
-    counters: Tensor
-
-
-class _Drawn(NamedTuple):
-    token: Tensor
-    logp: Tensor
-    plain: Tensor
-    top: Tensor
-    valid: Tensor
-
-
 def advance(
     state: SlotState, slot_B: Tensor, inputs: PassInputs, drawn: Drawn, shape: RoundShape, eos_id: int | None
 ) -> None:
     """Move these slots on, in place. slot_B: int64; live slots occur once. drawn: M numbers each, in the order of the
     queries; what stands at queries that are not valid does not matter."""
-    table, N = state.table, inputs.ids_BN.shape[1]
-    values = (drawn.token, drawn.logp, drawn.plain, drawn.top, drawn.valid)
-    assert all(x.is_contiguous() and x.numel() == len(slot_B) * shape.queries for x in values), "one number per query"
+    table, N, M = state.table, inputs.ids_BN.shape[1], len(slot_B) * shape.queries
+    assert all(x.is_contiguous() and x.numel() == M for x in vars(drawn).values()), "one number per query"
     _advance_kernel[(len(slot_B),)](
         slot_B,
-        _Slots(
-            state.ids_SL,
-            state.order_SR,
-            state.open_S,
-            state.done_S,
-            state.live_S.view(torch.uint8),
-            state.bad_S.view(torch.uint8),
-            state.draft_SK,
-            state.drafted_S,
-            state.holds_SK,
-            state.first_end_S,
-            state.last_other_S,
-            state.logprob_SR,
-            state.confidence_SR,
-            state.counters_SC,
-        ),
-        _Drawn(drawn.token, drawn.logp, drawn.plain, drawn.top, drawn.valid.view(torch.uint8)),
-        inputs.valid_BN.view(torch.uint8),
-        inputs.query_valid_M.view(torch.uint8),
-        inputs.width_B,
-        inputs.start_BG,
+        pointers(state),
+        pointers(drawn),
+        pointers(inputs),
         -1 if eos_id is None else eos_id,
         HAS_EOS=eos_id is not None,
         N=N,
@@ -165,10 +117,7 @@ def _advance_kernel(
     slots,
     state,
     drawn,
-    token_valid,
-    query_valid,
-    widths,
-    starts,
+    inputs,
     eos_id,
     HAS_EOS: tl.constexpr,
     N: tl.constexpr,
@@ -193,18 +142,18 @@ def _advance_kernel(
         return
     # Loads first: none is moved before a store that might be to the same place, and each wait is as long as all the rest.
     done, opened = tl.load(state.done + slot), tl.load(state.open + slot)
-    width = tl.load(widths + row)
+    width = tl.load(inputs.width + row)
     bad = tl.load(state.bad + slot) != 0
     first_end, last_other = tl.load(state.first_end + slot), tl.load(state.last_other + slot)
     c = tl.arange(0, LANES_C)
     counters = state.counters + slot * COUNTS + c
     counts = tl.load(counters, mask=c < COUNTS, other=0)
-    tokens = _count(token_valid + row * N, N, BLOCK_N)
+    tokens = _count(inputs.valid + row * N, N, BLOCK_N)
     order = state.order + slot * R
     drafts = state.draft + slot * K
     first_query = row * Q
     q = tl.arange(0, LANES_Q)
-    used = tl.load(query_valid + first_query + q, mask=q < Q, other=0) != 0
+    used = tl.load(inputs.query_valid + first_query + q, mask=q < Q, other=0) != 0
     broken = used & (tl.load(drawn.valid + first_query + q, mask=q < Q, other=1) == 0)
     bad = bad | (tl.max(broken.to(tl.int32)) != 0)
 
@@ -221,7 +170,7 @@ def _advance_kernel(
     position = tl.load(order + rank, mask=take, other=0)
     logp = tl.load(drawn.logp + at, mask=take, other=0.0)
     plain = tl.load(drawn.plain + at, mask=take, other=0.0)
-    source, count = _sources(starts + row * GROUPS, width, accepted, commit, K, WINDOW, GROUPS, DEPTH, LANES_K)
+    source, count = _sources(inputs.start + row * GROUPS, width, accepted, commit, K, WINDOW, GROUPS, DEPTH, LANES_K)
     new_draft = tl.load(drawn.token + first_query + source)
     new_holds = tl.load(drawn.top + first_query + source)
     done += commit

@@ -10,6 +10,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from fef.engine.kernels.pointers import pointers
 from fef.engine.slots import COUNTERS, SlotState
 
 __all__ = ["collect"]
@@ -23,12 +24,7 @@ def collect(state: SlotState, slot_B: Tensor) -> Tensor:
     result_BJ = torch.empty(len(slot_B), 1 + counts + 3 * R, dtype=torch.int64, device=slot_B.device)
     _collect_kernel[(len(slot_B), triton.cdiv(R, _BLOCK))](
         slot_B,
-        state.done_S,
-        state.counters_SC,
-        state.ids_SL,
-        state.order_SR,
-        state.logprob_SR,
-        state.confidence_SR,
+        pointers(state),
         result_BJ,
         L=state.table.context,
         R=R,
@@ -41,12 +37,7 @@ def collect(state: SlotState, slot_B: Tensor) -> Tensor:
 @triton.jit
 def _collect_kernel(
     slots,
-    done,
-    counters,
-    ids,
-    order,
-    logprob,
-    confidence,
+    state,
     out,
     L: tl.constexpr,
     R: tl.constexpr,
@@ -58,15 +49,15 @@ def _collect_kernel(
     out += row * (1 + COUNTS + 3 * R)
     count = tl.arange(0, 8)
     if tl.program_id(1) == 0:
-        tl.store(out, tl.load(done + slot))
+        tl.store(out, tl.load(state.done + slot))
         some = count < COUNTS
-        tl.store(out + 1 + count, tl.load(counters + slot * COUNTS + count, mask=some), mask=some)
+        tl.store(out + 1 + count, tl.load(state.counters + slot * COUNTS + count, mask=some), mask=some)
     rank = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     mask = rank < R
-    position = tl.load(order + slot * R + rank, mask=mask, other=0)
+    position = tl.load(state.order + slot * R + rank, mask=mask, other=0)
     out += 1 + COUNTS + rank
-    tl.store(out, tl.load(ids + slot * (L + 1) + position, mask=mask, other=0), mask=mask)
-    logp = tl.load(logprob + slot * (R + 1) + rank, mask=mask, other=0.0)
+    tl.store(out, tl.load(state.ids + slot * (L + 1) + position, mask=mask, other=0), mask=mask)
+    logp = tl.load(state.logprob + slot * (R + 1) + rank, mask=mask, other=0.0)
     tl.store(out + R, logp.to(tl.int64, bitcast=True), mask=mask)
-    plain = tl.load(confidence + slot * (R + 1) + rank, mask=mask, other=0.0)
+    plain = tl.load(state.confidence + slot * (R + 1) + rank, mask=mask, other=0.0)
     tl.store(out + 2 * R, plain.to(tl.int64, bitcast=True), mask=mask)

@@ -10,13 +10,13 @@ groups, D group depth, Q = W + G D queries, N tokens: X, or those of the context
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
+from fef.engine.kernels.pointers import pointers
 from fef.engine.slots import SlotState
 from fef.laws.window import SURVIVAL
 from fef.models.packed_pass import RoundShape
@@ -51,46 +51,6 @@ class PassInputs:
     forced_M: Tensor  # the end token is certain
     forbidden_M: Tensor  # the end token is impossible
     query_valid_M: Tensor  # is it a query?
-
-
-class _Slots(NamedTuple):
-    """Pointers to what is read of `SlotState`."""
-
-    ids: Tensor
-    order: Tensor
-    length: Tensor
-    open: Tensor
-    done: Tensor
-    live: Tensor
-    draft: Tensor
-    drafted: Tensor
-    holds: Tensor
-    first_end: Tensor
-    last_other: Tensor
-    seed: Tensor
-    step: Tensor
-    temperature: Tensor
-
-
-class _Tokens(NamedTuple):
-    ids: Tensor
-    position: Tensor
-    place: Tensor
-    slot: Tensor
-    valid: Tensor
-    rank: Tensor
-    limit: Tensor
-    group: Tensor
-
-
-class _Queries(NamedTuple):
-    seed: Tensor
-    position: Tensor
-    step: Tensor
-    temperature: Tensor
-    forced: Tensor
-    forbidden: Tensor
-    valid: Tensor
 
 
 def compose(
@@ -128,43 +88,8 @@ def compose(
     )
     _compose_kernel[(B,)](
         slot_B,
-        _Slots(
-            state.ids_SL,
-            state.order_SR,
-            state.length_S,
-            state.open_S,
-            state.done_S,
-            state.live_S.view(torch.uint8),
-            state.draft_SK,
-            state.drafted_S,
-            state.holds_SK,
-            state.first_end_S,
-            state.last_other_S,
-            state.seed_S,
-            state.step_S,
-            state.temperature_S,
-        ),
-        _Tokens(
-            inputs.ids_BN,
-            inputs.position_BN,
-            inputs.place_BN,
-            inputs.slot_BN,
-            inputs.valid_BN.view(torch.uint8),
-            inputs.rank_BN,
-            inputs.limit_BN,
-            inputs.group_BN,
-        ),
-        _Queries(
-            inputs.seed_M,
-            inputs.query_position_M,
-            inputs.step_M,
-            inputs.temperature_M,
-            inputs.forced_M.view(torch.uint8),
-            inputs.forbidden_M.view(torch.uint8),
-            inputs.query_valid_M.view(torch.uint8),
-        ),
-        inputs.width_B,
-        inputs.start_BG,
+        pointers(state),
+        pointers(inputs),
         mask_id,
         -1 if eos_id is None else eos_id,
         HAS_EOS=eos_id is not None,
@@ -195,20 +120,20 @@ def _positions(order, rank, R: tl.constexpr):
 
 
 @triton.jit
-def _store_tokens(tokens, at, slot, mask, ids, position, place, valid, rank, limit, group, NOWHERE: tl.constexpr):
-    tl.store(tokens.ids + at, ids, mask=mask)
-    tl.store(tokens.position + at, position, mask=mask)
-    tl.store(tokens.place + at, tl.where(valid, place, NOWHERE).to(tl.int32), mask=mask)
-    tl.store(tokens.slot + at, slot.to(tl.int32), mask=mask)
-    tl.store(tokens.valid + at, valid.to(tl.uint8), mask=mask)
-    tl.store(tokens.rank + at, rank.to(tl.int32), mask=mask)
-    tl.store(tokens.limit + at, tl.where(valid, limit, 0).to(tl.int32), mask=mask)
-    tl.store(tokens.group + at, tl.where(valid, group, -1).to(tl.int32), mask=mask)
+def _store_tokens(inputs, at, slot, mask, ids, position, place, valid, rank, limit, group, NOWHERE: tl.constexpr):
+    tl.store(inputs.ids + at, ids, mask=mask)
+    tl.store(inputs.position + at, position, mask=mask)
+    tl.store(inputs.place + at, tl.where(valid, place, NOWHERE).to(tl.int32), mask=mask)
+    tl.store(inputs.slot + at, slot.to(tl.int32), mask=mask)
+    tl.store(inputs.valid + at, valid.to(tl.uint8), mask=mask)
+    tl.store(inputs.rank + at, rank.to(tl.int32), mask=mask)
+    tl.store(inputs.limit + at, tl.where(valid, limit, 0).to(tl.int32), mask=mask)
+    tl.store(inputs.group + at, tl.where(valid, group, -1).to(tl.int32), mask=mask)
 
 
 @triton.jit
 def _store_context(
-    tokens, row_start, slot, ids, length, live, CONTEXT: tl.constexpr, NOWHERE: tl.constexpr, BLOCK: tl.constexpr
+    inputs, row_start, slot, ids, length, live, CONTEXT: tl.constexpr, NOWHERE: tl.constexpr, BLOCK: tl.constexpr
 ):
     """The canvas. length, live: of this slot."""
     for start in range(0, CONTEXT, BLOCK):
@@ -218,7 +143,7 @@ def _store_context(
         token = tl.load(ids + index, mask=mask, other=0)
         zero = index * 0
         _store_tokens(
-            tokens, row_start + index, slot, mask, token, index, index, valid, zero - 2, zero, zero - 1, NOWHERE
+            inputs, row_start + index, slot, mask, token, index, index, valid, zero - 2, zero, zero - 1, NOWHERE
         )
 
 
@@ -289,10 +214,7 @@ def _worthwhile(holds, WINDOW: tl.constexpr, WORTH: tl.constexpr):
 def _compose_kernel(
     slots,
     state,
-    tokens,
-    queries,
-    widths,
-    starts,
+    inputs,
     mask_id,
     eos_id,
     HAS_EOS: tl.constexpr,
@@ -360,13 +282,13 @@ def _compose_kernel(
         forbidden = (position < last) & (forced == 0)
 
     if CONTEXT > 0:
-        _store_context(tokens, row_start, slot, ids, length, live, CONTEXT, NOWHERE, BLOCK)
+        _store_context(inputs, row_start, slot, ids, length, live, CONTEXT, NOWHERE, BLOCK)
     else:
         token, at, is_real = _references(ids, order, draft, done, live, width, WINDOW, R, LANES_X)
         behind = done - 1 + x
         no_group = x * 0 - 1
         _store_tokens(
-            tokens,
+            inputs,
             row_start + x,
             slot,
             x <= WINDOW,
@@ -381,14 +303,14 @@ def _compose_kernel(
         )
     at = row_start + LEAD + query
     masks = query * 0 + mask_id
-    _store_tokens(tokens, at, slot, mask, masks, position, L + R + query, valid, rank, limit, number, NOWHERE)
+    _store_tokens(inputs, at, slot, mask, masks, position, L + R + query, valid, rank, limit, number, NOWHERE)
     at = row * Q + query
-    tl.store(queries.seed + at, seed, mask=mask)
-    tl.store(queries.position + at, position, mask=mask)
-    tl.store(queries.step + at, step, mask=mask)
-    tl.store(queries.temperature + at, temperature, mask=mask)
-    tl.store(queries.forced + at, forced.to(tl.uint8), mask=mask)
-    tl.store(queries.forbidden + at, forbidden.to(tl.uint8), mask=mask)
-    tl.store(queries.valid + at, valid.to(tl.uint8), mask=mask)
-    tl.store(widths + row, width)
-    tl.store(starts + row * (ANCHORS + 1) + x, begins, mask=x <= ANCHORS)
+    tl.store(inputs.seed + at, seed, mask=mask)
+    tl.store(inputs.query_position + at, position, mask=mask)
+    tl.store(inputs.step + at, step, mask=mask)
+    tl.store(inputs.temperature + at, temperature, mask=mask)
+    tl.store(inputs.forced + at, forced.to(tl.uint8), mask=mask)
+    tl.store(inputs.forbidden + at, forbidden.to(tl.uint8), mask=mask)
+    tl.store(inputs.query_valid + at, valid.to(tl.uint8), mask=mask)
+    tl.store(inputs.width + row, width)
+    tl.store(inputs.start + row * (ANCHORS + 1) + x, begins, mask=x <= ANCHORS)

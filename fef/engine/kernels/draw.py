@@ -21,6 +21,7 @@ from torch import Tensor
 
 from fef.engine.advance import Drawn
 from fef.engine.kernels.overlap import wait_for_previous
+from fef.engine.kernels.pointers import pointers
 
 __all__ = ["draw"]
 
@@ -74,10 +75,15 @@ def draw(
     }
     # Two kernels, each for its slots: what the noise takes of the registers would leave few greedy programs side by side.
     _greedy_kernel[(N, chunks)](*rows, eos_id, wanted, *sizes, **options)
-    _sampled_kernel[(N, chunks)](*rows, eos_id, wanted, *sizes, seed_N, position_N, step_N, cut_N, cut_id_N, **options)
-    token_N = torch.empty(N, dtype=torch.int64, device=device)
+    _sampled_kernel[(N, chunks)](*rows, eos_id, wanted, seed_N, position_N, step_N, cut_N, cut_id_N, *sizes, **options)
     logp_N, plain_N, top_N = torch.empty(3, N, dtype=torch.float64, device=device).unbind(0)
-    valid_N = torch.empty(N, dtype=torch.bool, device=device)
+    drawn = Drawn(
+        token=torch.empty(N, dtype=torch.int64, device=device),
+        logp=logp_N,
+        plain=plain_N,
+        top=top_N,
+        valid=torch.empty(N, dtype=torch.bool, device=device),
+    )
     _join_kernel[(N,)](
         logits_NV,
         logits_NV.stride(0),
@@ -87,11 +93,7 @@ def draw(
         eos_id,
         value_FNC,
         whole_FNC,
-        token_N,
-        logp_N,
-        plain_N,
-        top_N,
-        valid_N.view(torch.uint8),
+        pointers(drawn),
         N,
         chunks,
         BLOCK=triton.next_power_of_2(chunks),
@@ -100,7 +102,7 @@ def draw(
         num_warps=1,
         enable_fp_fusion=False,
     )
-    return Drawn(token_N, logp_N, plain_N, top_N, valid_N)
+    return drawn
 
 
 @triton.jit
@@ -155,6 +157,16 @@ def _unwanted(slot, wanted):
 
 
 @triton.jit
+def _store_plain(values, wholes, at, field, x, plain, wrong):
+    """Of a chunk: the largest logit that bans leave, the sum of exponentials relative to it, and whether any is wrong."""
+    plain_x = tl.where(plain, x, float("-inf"))
+    best = tl.max(plain_x)
+    tl.store(values + at, best.to(tl.float64))
+    tl.store(values + field + at, tl.sum(tl.exp(plain_x - _finite(best))).to(tl.float64))
+    tl.store(wholes + field + at, tl.max(wrong.to(tl.int32)))
+
+
+@triton.jit
 def _greedy_kernel(
     logits,
     logits_stride,
@@ -181,11 +193,7 @@ def _greedy_kernel(
     ids = chunk * (2 * PAIRS) + tl.arange(0, 2 * PAIRS)
     no_eos = tl.load(forbidden + slot) != 0
     x, plain, allowed, wrong = _read(logits + slot * logits_stride, banned, ids, no_eos, eos_id, V)
-    plain_x = tl.where(plain, x, float("-inf"))
-    plain_best = tl.max(plain_x)
-    tl.store(values + at, plain_best.to(tl.float64))
-    tl.store(values + field + at, tl.sum(tl.exp(plain_x - _finite(plain_best))).to(tl.float64))
-    tl.store(wholes + field + at, tl.max(wrong.to(tl.int32)))
+    _store_plain(values, wholes, at, field, x, plain, wrong)
     best, token = _lowest_best(tl.where(allowed, x, float("-inf")), ids, V)
     tl.store(values + 2 * field + at, best.to(tl.float64))
     tl.store(wholes + at, token)
@@ -200,16 +208,16 @@ def _sampled_kernel(
     banned,
     eos_id,
     wanted,
-    values,
-    wholes,
-    N,
-    V,
-    C,
     seeds,
     positions,
     steps,
     cuts,
     cut_ids,
+    values,
+    wholes,
+    N,
+    V,
+    C,
     PAIRS: tl.constexpr,
     OVERLAP: tl.constexpr,
 ):
@@ -225,11 +233,7 @@ def _sampled_kernel(
     no_eos = tl.load(forbidden + slot) != 0
     x, plain, allowed, wrong = _read(logits + slot * logits_stride, banned, ids, no_eos, eos_id, V)
     x = x.to(tl.float64)
-    plain_x = tl.where(plain, x, float("-inf"))
-    plain_best = tl.max(plain_x)
-    tl.store(values + at, plain_best)
-    tl.store(values + field + at, tl.sum(tl.exp(plain_x - _finite(plain_best))))
-    tl.store(wholes + field + at, tl.max(wrong.to(tl.int32)))
+    _store_plain(values, wholes, at, field, x, plain, wrong)
 
     x = tl.where(allowed, x, float("-inf"))
     if cuts is not None:
@@ -264,11 +268,7 @@ def _join_kernel(
     eos_id,
     values,
     wholes,
-    tokens,
-    logps,
-    plains,
-    tops,
-    valids,
+    drawn,
     N,
     C,
     BLOCK: tl.constexpr,
@@ -277,11 +277,11 @@ def _join_kernel(
     wait_for_previous(OVERLAP)
     slot = tl.program_id(0).to(tl.int64)
     if _unwanted(slot, wanted):
-        tl.store(tokens + slot, 0)
-        tl.store(logps + slot, 0.0)
-        tl.store(plains + slot, 0.0)
-        tl.store(tops + slot, 0.0)
-        tl.store(valids + slot, 1)
+        tl.store(drawn.token + slot, 0)
+        tl.store(drawn.logp + slot, 0.0)
+        tl.store(drawn.plain + slot, 0.0)
+        tl.store(drawn.top + slot, 0.0)
+        tl.store(drawn.valid + slot, 1)
         return
     chunk = tl.arange(0, BLOCK)
     there = chunk < C
@@ -312,8 +312,8 @@ def _join_kernel(
     x = tl.load(logits + slot * logits_stride + token).to(tl.float64)
     wrong = tl.max(tl.load(wholes + field + at, mask=there, other=0)) != 0
     valid = is_forced | (~wrong & (best > float("-inf")))
-    tl.store(tokens + slot, token.to(tl.int64))
-    tl.store(logps + slot, tl.where(is_forced, 0.0, logp))
-    tl.store(plains + slot, x - plain_best - tl.log(plain_mass))
-    tl.store(tops + slot, 1.0 / plain_mass)
-    tl.store(valids + slot, valid.to(tl.uint8))
+    tl.store(drawn.token + slot, token.to(tl.int64))
+    tl.store(drawn.logp + slot, tl.where(is_forced, 0.0, logp))
+    tl.store(drawn.plain + slot, x - plain_best - tl.log(plain_mass))
+    tl.store(drawn.top + slot, 1.0 / plain_mass)
+    tl.store(drawn.valid + slot, valid.to(tl.uint8))

@@ -5,13 +5,11 @@ Shapes: B rows, J numbers of a packed request, S slots, L context places, R rank
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
+from fef.engine.kernels.pointers import pointers
 from fef.engine.slots import COUNTERS, HEAD, SlotState
 from fef.models.packed import PADDING, REVEALED
 
@@ -20,55 +18,14 @@ __all__ = ["load"]
 _BLOCK = 256
 
 
-class _Slots(NamedTuple):
-    """Pointers to what is written of `SlotState`, in the order of its fields."""
-
-    ids: Tensor
-    order: Tensor
-    rank: Tensor
-    length: Tensor
-    short_length: Tensor
-    open: Tensor
-    done: Tensor
-    live: Tensor
-    bad: Tensor
-    drafted: Tensor
-    first_end: Tensor
-    last_other: Tensor
-    seed: Tensor
-    step: Tensor
-    temperature: Tensor
-    top_p: Tensor
-    top_k: Tensor
-    counters: Tensor
-
-
 def load(state: SlotState, slot_B: Tensor, packed_BJ: Tensor, length_S: Tensor) -> None:
     """slot_B: int64; no slot twice but the spare one. packed_BJ: int64, see `PassRequest.pack`. length_S: int32, a second
     copy of the lengths."""
     _load_kernel[(len(slot_B),)](
         slot_B,
         packed_BJ,
-        _Slots(
-            state.ids_SL,
-            state.order_SR,
-            state.rank_SL,
-            state.length_S,
-            length_S,
-            state.open_S,
-            state.done_S,
-            state.live_S.view(torch.uint8),
-            state.bad_S.view(torch.uint8),
-            state.drafted_S,
-            state.first_end_S,
-            state.last_other_S,
-            state.seed_S,
-            state.step_S,
-            state.temperature_S,
-            state.top_p_S,
-            state.top_k_S,
-            state.counters_SC,
-        ),
+        pointers(state),
+        length_S,
         packed_BJ.shape[1],
         L=state.table.context,
         R=state.table.ranks,
@@ -86,6 +43,7 @@ def _load_kernel(
     slots,
     packed,
     state,
+    short_length,
     J,
     L: tl.constexpr,
     R: tl.constexpr,
@@ -113,7 +71,7 @@ def _load_kernel(
         tl.store(state.order + slot * R + index, position, mask=mask)
         tl.store(state.rank + slot * L + position, index, mask=mask & (index < opened))
     tl.store(state.length + slot, length)
-    tl.store(state.short_length + slot, length.to(tl.int32))
+    tl.store(short_length + slot, length.to(tl.int32))
     tl.store(state.open + slot, opened)
     tl.store(state.done + slot, 0)
     tl.store(state.live + slot, (opened > 0).to(tl.uint8))

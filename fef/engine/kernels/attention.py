@@ -73,7 +73,7 @@ def packed_attention(
     kv_heads: int,
     head_size: int,
     references: int,
-    scratch: int | ScratchKeys,
+    scratch: ScratchKeys,
     by_row: bool = False,
     overlap: bool = False,
     _blocks: Blocks | None = None,
@@ -82,14 +82,12 @@ def packed_attention(
 
     rank_SL: rank of a masked canvas position, `REVEALED` or `PADDING`. length_S: canvas length of the slot. by_row: both are
     of each row instead, [B, L] and [B]. slot_B: cache slot of the row. rank_BN, limit_BN, group_BN: of each token; context
-    queries have -2, 0, -1, and group -1 is in no group. references: R. scratch: M, the last M tokens of each row, or
-    what tells them. All metadata int32. A query that sees nothing gives 0. Places that a query may see must have been
+    queries have -2, 0, -1, and group -1 is in no group. references: R. scratch: the M tokens of each row that put
+    their keys there. All metadata int32. A query that sees nothing gives 0. Places that a query may see must have been
     written; what the others hold does not matter.
     """
     B, N = rank_BN.shape
     L = rank_SL.shape[1]
-    if isinstance(scratch, int):
-        scratch = ScratchKeys(rank_BN[:, N - scratch :], group_BN[:, N - scratch :])
     M = scratch.rank_BM.shape[1]
     of_scratch = [x for x in (scratch.rank_BM, scratch.group_BM, scratch.until_BM) if x is not None]
     assert qkv_NX.is_contiguous() and qkv_NX.shape[0] == B * N, "one line per token"

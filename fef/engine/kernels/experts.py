@@ -108,8 +108,9 @@ def _choose(assignments: int, experts: int, dtype: torch.dtype) -> Tile:
 
 
 @triton.jit
-def _block(ends, program, X: tl.constexpr, LANES: tl.constexpr, BLOCK_N: tl.constexpr):
-    """(expert, first assignment, end) of a block of assignments; the expert is X where there is none."""
+def _block(order, ends, program, X: tl.constexpr, LANES: tl.constexpr, BLOCK_N: tl.constexpr):
+    """A block of assignments: its expert, X where there is none; their places in the order, which are there, and what they
+    are."""
     lane = tl.arange(0, LANES)
     end = tl.load(ends + lane, mask=lane < X, other=0).to(tl.int32)
     start = tl.load(ends + lane - 1, mask=(lane > 0) & (lane < X), other=0).to(tl.int32)
@@ -118,7 +119,9 @@ def _block(ends, program, X: tl.constexpr, LANES: tl.constexpr, BLOCK_N: tl.cons
     expert = tl.sum((behind <= program).to(tl.int32) * (lane < X).to(tl.int32), axis=0)
     own = lane == expert
     first = tl.sum(tl.where(own, start + (program - behind + blocks) * BLOCK_N, 0), axis=0)
-    return expert, first, tl.sum(tl.where(own, end, 0), axis=0)
+    places = first + tl.arange(0, BLOCK_N)
+    real = places < tl.sum(tl.where(own, end, 0), axis=0)
+    return expert, places, real, tl.load(order + places, mask=real, other=0)
 
 
 @triton.jit
@@ -157,12 +160,10 @@ def _gated_kernel(
     OVERLAP: tl.constexpr,
 ):
     wait_for_previous(OVERLAP, False)
-    expert, first, end = _block(ends, tl.program_id(1), X, LANES, BLOCK_N)
+    rows = tl.program_id(0) * BLOCK_M + tl.arange(0, BLOCK_M)
+    expert, places, real, assignment = _block(order, ends, tl.program_id(1), X, LANES, BLOCK_N)
     if expert < X:
-        rows = tl.program_id(0) * BLOCK_M + tl.arange(0, BLOCK_M)
-        places = first + tl.arange(0, BLOCK_N)
-        real = places < end
-        tokens = tl.load(order + places, mask=real, other=0) // C
+        tokens = assignment // C
         gate += expert.to(tl.int64) * F * D
         up += expert.to(tl.int64) * F * D
         first_sum = tl.zeros((BLOCK_M, BLOCK_N), dtype=tl.float32)
@@ -198,12 +199,9 @@ def _down_kernel(
     OVERLAP: tl.constexpr,
 ):
     wait_for_previous(OVERLAP, False)
-    expert, first, end = _block(ends, tl.program_id(1), X, LANES, BLOCK_N)
+    expert, places, real, assignment = _block(order, ends, tl.program_id(1), X, LANES, BLOCK_N)
+    rows = tl.program_id(0) * BLOCK_M + tl.arange(0, BLOCK_M)
     if expert < X:
-        rows = tl.program_id(0) * BLOCK_M + tl.arange(0, BLOCK_M)
-        places = first + tl.arange(0, BLOCK_N)
-        real = places < end
-        assignment = tl.load(order + places, mask=real, other=0)
         total = tl.zeros((BLOCK_M, BLOCK_N), dtype=tl.float32)
         down += expert.to(tl.int64) * D * F
         for k in range(0, F, BLOCK_K):

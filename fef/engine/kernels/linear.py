@@ -19,6 +19,7 @@ import triton.language as tl
 from torch import Tensor
 from triton.tools.tensor_descriptor import TensorDescriptor
 
+from fef.engine.kernels.gate import silu_times
 from fef.engine.kernels.overlap import ask_for_rows, let_next_start, wait_for_previous
 
 __all__ = ["Tiles", "gated_linear", "linear", "linear_parts", "split_of"]
@@ -66,7 +67,6 @@ def linear(
     overlap: bool = False,
     ahead: int = 0,
     _tiles: Tiles | None = None,
-    _split: int | None = None,
 ) -> Tensor:
     """y = (x W^T) * scale + bias + residual, [N, M] in the type of x; sums in float32.
 
@@ -74,7 +74,7 @@ def linear(
     while the kernel before ends (`overlap`); the weights must have been written before that one started. ahead: bytes of
     the weight to ask L2 for until then.
     """
-    N, M, split = _sizes(x_NK, weight_MK, _split)
+    N, M, split = _sizes(x_NK, weight_MK)
     tiles = _tiles or _choose(x_NK, weight_MK, split)
     y_NM = torch.empty(N, M, dtype=x_NK.dtype, device=x_NK.device)
     if not tiles.spread or split == 1:
@@ -88,12 +88,12 @@ def linear(
             scale_M,
             residual_NM,
             finish=True,
-            ahead=ahead if overlap else 0,
+            ahead=ahead,
             overlap=overlap,
         )
         return y_NM
     part_SNM = torch.empty(split, N, M, dtype=torch.float32, device=x_NK.device)
-    _launch(x_NK, weight_MK, part_SNM, tiles, split, finish=False, ahead=ahead if overlap else 0, overlap=overlap)
+    _launch(x_NK, weight_MK, part_SNM, tiles, split, finish=False, ahead=ahead, overlap=overlap)
     block = min(1024, triton.next_power_of_2(M))
     _finish_kernel[(N, triton.cdiv(M, block))](
         part_SNM,
@@ -120,17 +120,16 @@ def linear_parts(
     overlap: bool = False,
     ahead: int = 0,
     _tiles: Tiles | None = None,
-    _split: int | None = None,
 ) -> Tensor:
     """x W^T as float32 parts [S, N, M] that the next kernel adds in order (`norm.add_rms_norm`): one launch less.
 
     S is 1 where one program added the parts itself; the sum has the same bits.
     """
-    N, M, split = _sizes(x_NK, weight_MK, _split)
+    N, M, split = _sizes(x_NK, weight_MK)
     tiles = _tiles or _choose(x_NK, weight_MK, split)
     parts = split if tiles.spread else 1
     part_SNM = torch.empty(parts, N, M, dtype=torch.float32, device=x_NK.device)
-    _launch(x_NK, weight_MK, part_SNM, tiles, split, finish=False, ahead=ahead if overlap else 0, overlap=overlap)
+    _launch(x_NK, weight_MK, part_SNM, tiles, split, finish=False, ahead=ahead, overlap=overlap)
     return part_SNM
 
 
@@ -175,12 +174,12 @@ def gated_linear(
     return y_NF
 
 
-def _sizes(x_NK: Tensor, weight_MK: Tensor, split: int | None = None) -> tuple[int, int, int]:
+def _sizes(x_NK: Tensor, weight_MK: Tensor) -> tuple[int, int, int]:
     """Tokens, outputs, and parts of K."""
     (N, K), M = x_NK.shape, weight_MK.shape[0]
     assert weight_MK.shape[1] == K, "weight and input of different widths"
     assert x_NK.stride(1) == 1 and weight_MK.is_contiguous(), "the inputs of a row lie side by side"
-    return N, M, split or split_of(M, K)
+    return N, M, split_of(M, K)
 
 
 def _choose(x_NK: Tensor, weight_MK: Tensor, split: int) -> Tiles:
@@ -270,7 +269,7 @@ def _launch(
         BLOCK_K=tiles.k,
         GROUP=tiles.group,
         BULK=tiles.bulk,
-        AHEAD=_ahead(weight_MK, split if spread else 1, ahead) if tiles.bulk else 0,
+        AHEAD=_ahead(weight_MK, split if spread else 1, ahead) if overlap and tiles.bulk else 0,
         OVERLAP=overlap,
         launch_pdl=overlap,
         num_warps=tiles.warps,
@@ -456,6 +455,5 @@ def _gated_kernel(
     row_mask = (rows < F)[:, None]
     gate = _scaled(gate, scale, rows[:, None], row_mask)
     up = _scaled(up, scale, rows[:, None] + F, row_mask)
-    y = gate / (1.0 + tl.exp(-gate)) * up
     places = tokens.to(tl.int64)[None, :] * F + rows[:, None]
-    tl.store(out + places, y.to(out.dtype.element_ty), mask=row_mask & (tokens < N)[None, :])
+    tl.store(out + places, silu_times(gate, up).to(out.dtype.element_ty), mask=row_mask & (tokens < N)[None, :])

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fef.engine.kernels.attention import Blocks, packed_attention
+from fef.engine.kernels.attention import Blocks, ScratchKeys, packed_attention
 from fef.models.packed import PADDING, PackedTokens, Stream, packed_visible
 
 L, R, LENGTHS = 37, 12, (37, 20)  # canvas places, reference places, real lengths of the two rows
@@ -37,6 +37,7 @@ class Pass:
         rows = list(range(B)) if rows is None else rows
         metadata = [x[rows][:, tokens].int().contiguous() for x in (self.rank_BN, self.limit_BN, self.group_BN)]
         qkv = self.qkv_NX.view(B, N, -1)[rows][:, tokens].flatten(0, 1).contiguous()
+        M = self.visible_BNC.shape[2] - L - R
         out = packed_attention(
             qkv,
             self.keys,
@@ -49,7 +50,7 @@ class Pass:
             kv_heads=self.kv_heads,
             head_size=self.size,
             references=R,
-            scratch=self.visible_BNC.shape[2] - L - R,
+            scratch=ScratchKeys(metadata[0][:, -M:], metadata[2][:, -M:]),
             _blocks=blocks,
         )
         return out.view(len(rows), -1, self.heads, self.size)

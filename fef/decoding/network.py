@@ -23,7 +23,7 @@ __all__ = ["Network", "failures_named", "is_out_of_memory"]
 
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
-MAX_BATCH_TOKENS = 1 << 17  # canvas tokens a physical batch; a longer list of rows runs in pieces of one counted call
+MAX_BATCH_TOKENS = 1 << 17  # canvas tokens per physical batch; a longer list of rows runs in pieces of one counted call
 
 
 class Network:

@@ -1,4 +1,4 @@
-"""The rows scorer: one full sequence a prefix state. Exact for every denoiser, and the law of its own plain forward.
+"""The rows scorer: one full sequence per prefix state. Exact for every denoiser, and the law of its own plain forward.
 
 Shapes: as in `score`; R sequences of a call, P positions asked of each.
 """

@@ -203,8 +203,8 @@ class Session:
     def next_slots(self, count: int) -> Tensor:
         return self.canvas.next_slots(count, self.within_BL)
 
-    def site(self, slots_BS: Tensor, attempt_B: Tensor | None = None) -> Site:
-        """Where random numbers are used; attempt 0 by default."""
+    def site(self, slots_BS: Tensor, attempt_B: Tensor | None) -> Site:
+        """Where random numbers are used; attempt 0 where none is given."""
         attempt_B = torch.zeros_like(self.passes.k_B) if attempt_B is None else attempt_B
         return Site(slots_BS.clamp(min=0), self.passes.k_B, attempt_B, slots_BS >= 0)
 
@@ -259,20 +259,18 @@ class Session:
     ) -> None:
         if self.observe is None:
             return
-        step_B, block_B = self.plan.steps - self.passes.k_B, self.passes.block_B.clone()
-        ids, pending = self.canvas.ids_BL.clone(), self.canvas.pending_BL.clone()
         self.observe(
             Round(
-                step=step_B,
-                block=block_B,
+                step=self.plan.steps - self.passes.k_B,
+                block=self.passes.block_B.clone(),
                 rows=self.requests.number_B,
                 slots=slots,
                 tokens=tokens,
                 written=written,
                 drafts=drafts,
                 accepted=accepted,
-                ids=ids,
-                pending=pending,
+                ids=self.canvas.ids_BL.clone(),
+                pending=self.canvas.pending_BL.clone(),
             )
         )
 
@@ -283,9 +281,7 @@ class Session:
         return ahead
 
 
-def make_scorer(
-    network: Network, plan: Plan, count: int, device: torch.device, prefixes: PrefixStore | None = None
-) -> Scorer:
+def make_scorer(network: Network, plan: Plan, count: int, device: torch.device, prefixes: PrefixStore | None) -> Scorer:
     if plan.law == "packed":
         return PackedScorer(network, count, device)
     if plan.cache is None:

@@ -104,7 +104,6 @@ class EngineParts:
     passes: Passes  # over them
     runner: Runs  # runs these
     vocabulary: Vocabulary  # end token and bans, for draws
-    banned: list[int]  # ids never drawn
     cost_key: dict[str, Any]  # for which network and device costs hold
 
 
@@ -161,7 +160,6 @@ def build(network: Transformer, options: EngineOptions, note: Callable[[str], No
         passes=passes,
         runner=runner,
         vocabulary=vocabulary,
-        banned=banned,
         cost_key=cost_key,
     )
 

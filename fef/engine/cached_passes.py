@@ -17,8 +17,8 @@ from torch import Tensor
 
 from fef.engine.arena import NOWHERE, Arena, passing_cache
 from fef.engine.graphs import Graphs
-from fef.engine.kernel_forward import KernelForward, Sight
-from fef.engine.kernels.attention import ScratchKeys
+from fef.engine.kernel_forward import KernelForward, PlacedTokens
+from fef.engine.kernels.attention import ScratchKeys, Sight
 from fef.engine.runner import LONG_ROW
 from fef.models.joined import join_weights
 from fef.models.packed_pass import NO_GROUP
@@ -124,14 +124,6 @@ class StaticInputs:
         return Sight(start_B, rank_BN, no_reference_BN, group_BN, self.context_BL, length_B, 0, scratch, by_row=True)
 
 
-@dataclass
-class Placed:
-    ids_BN: Tensor
-    position_BN: Tensor
-    slot_BN: Tensor
-    place_BN: Tensor
-
-
 @dataclass(frozen=True)
 class CapturedPass:
     graph: torch.cuda.CUDAGraph
@@ -201,7 +193,9 @@ class CachedPasses(Graphs[PassSize, CapturedPass]):
     def logits(self, inputs: StaticInputs, size: PassSize) -> Tensor:
         """Logits [B x Q, V], without waiting for the device."""
         ids_BN, position_BN, place_BN, _, _, _ = inputs.token_XBN
-        placed = Placed(ids_BN, position_BN, torch.zeros_like(place_BN), place_BN)  # places are counted from the first
+        placed = PlacedTokens(
+            ids_BN, position_BN, torch.zeros_like(place_BN), place_BN
+        )  # places are counted from the first
         first_B1 = torch.arange(len(ids_BN), device=self.device)[:, None] * size.tokens
         reads_M = (inputs.reads_BQ + first_B1).view(-1)
         cache = self.arena.cache if size.kept else self.passing

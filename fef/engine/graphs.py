@@ -1,4 +1,4 @@
-"""Passes as CUDA graphs: one a kind of pass and a number of rows, captured when first asked for.
+"""Passes as CUDA graphs: one per kind of pass and number of rows, captured when first asked for.
 
 A graph reads its slots from a fixed tensor. Rows that are missing up to the captured number work on a spare slot that is
 never live, so they change nothing.

@@ -8,12 +8,11 @@ vocabulary, S slots, L context places.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from fef.engine.kernels.attention import ScratchKeys, packed_attention
+from fef.engine.kernels.attention import Sight, packed_attention
 from fef.engine.kernels.experts import assign, expert_outputs
 from fef.engine.kernels.gate import gate
 from fef.engine.kernels.linear import gated_linear, linear, linear_parts, split_of
@@ -23,44 +22,21 @@ from fef.models.joined import ExpertWeights, FeedForward, LayerWeights, Matrix
 from fef.models.slot_cache import SlotCache
 from fef.models.transformer import RMSNorm, Transformer
 
-__all__ = ["KernelForward", "PlacedTokens", "Sight"]
+__all__ = ["KernelForward", "PlacedTokens"]
 
 # Bytes of a weight that L2 is asked for while the kernels before it end: what the memory bus moves in that time.
 _BEHIND_ATTENTION = 32 << 20
 _BEHIND_PRODUCT = 8 << 20
 
 
-class PlacedTokens(Protocol):
+@dataclass(frozen=True)
+class PlacedTokens:
     """slot_BN, place_BN: where the keys and values of each token go in the cache."""
 
     ids_BN: Tensor
     position_BN: Tensor
     slot_BN: Tensor
     place_BN: Tensor
-
-
-@dataclass(frozen=True)
-class Sight:
-    """Which keys the tokens of a pass see: the arguments of `packed_attention` that say so."""
-
-    slot_B: Tensor
-    rank_BN: Tensor
-    limit_BN: Tensor
-    group_BN: Tensor
-    rank_SL: Tensor
-    length_S: Tensor
-    references: int
-    scratch: ScratchKeys
-    by_row: bool = False
-
-    def at(self, reads: int | Tensor) -> Sight:
-        """That of the tokens whose logits are read."""
-        rows = len(self.slot_B)
-        rank_BQ, limit_BQ, group_BQ = (
-            at_reads(x_BN.view(-1, 1), rows, reads).view(rows, -1)
-            for x_BN in (self.rank_BN, self.limit_BN, self.group_BN)
-        )
-        return replace(self, rank_BN=rank_BQ, limit_BN=limit_BQ, group_BN=group_BQ)
 
 
 class KernelForward:
@@ -90,7 +66,7 @@ class KernelForward:
             last = number == len(self.layers) - 1
             if last:
                 qkv_TX, hidden_TD = at_reads(qkv_TX, rows, reads), at_reads(hidden_TD, rows, reads)
-                sight, own = sight.at(reads), 0
+                sight, own = sight_at(sight, rows, reads), 0
             mixed_TX = self.attend(number, qkv_TX, cache, sight)
             hidden_TD, normed_TD = self.add_and_norm(
                 mixed_TX, layer.out, hidden_TD, layer.mlp_norm, own, ahead=_BEHIND_ATTENTION
@@ -157,18 +133,10 @@ class KernelForward:
             qkv_TX,
             cache.keys_YSGCE[number],
             cache.values_YSGCE[number],
-            sight.rank_SL,
-            sight.length_S,
-            sight.slot_B,
-            sight.rank_BN,
-            sight.limit_BN,
-            sight.group_BN,
+            sight,
             heads=config.heads,
             kv_heads=config.kv_head_count,
             head_size=config.head_size,
-            references=sight.references,
-            scratch=sight.scratch,
-            by_row=sight.by_row,
             overlap=self.overlap,
         )
 
@@ -203,6 +171,15 @@ def at_reads(x_TX: Tensor, rows: int, reads: int | Tensor) -> Tensor:
         return x_TX[reads]
     # a reshape alone makes no copy of one query a row, and the kernels read rows that lie side by side
     return x_TX.view(rows, -1, x_TX.shape[1])[:, -reads:].reshape(rows * reads, -1).contiguous()
+
+
+def sight_at(sight: Sight, rows: int, reads: int | Tensor) -> Sight:
+    """That of the tokens whose logits are read."""
+    rank_BQ, limit_BQ, group_BQ = (
+        at_reads(x_BN.view(-1, 1), rows, reads).view(rows, -1)
+        for x_BN in (sight.rank_BN, sight.limit_BN, sight.group_BN)
+    )
+    return replace(sight, rank_BN=rank_BQ, limit_BN=limit_BQ, group_BN=group_BQ)
 
 
 def products_by_row(x_TK: Tensor, weight_MK: Tensor, rows: int) -> Tensor:

@@ -11,9 +11,9 @@ from torch import Tensor
 from fef.engine.advance import Drawn
 from fef.engine.draws import Vocabulary
 from fef.engine.host_copies import on_device
-from fef.engine.kernel_forward import KernelForward, Sight
+from fef.engine.kernel_forward import KernelForward, PlacedTokens
 from fef.engine.kernels.advance import advance
-from fef.engine.kernels.attention import ScratchKeys
+from fef.engine.kernels.attention import ScratchKeys, Sight
 from fef.engine.kernels.collect import collect
 from fef.engine.kernels.compose import PassInputs, compose
 from fef.engine.kernels.draw import draw
@@ -74,7 +74,8 @@ class KernelPasses:
             self.table.ranks,
             ScratchKeys(rank_BN[:, -queries:], group_BN[:, -queries:]),
         )
-        return self.forward(inputs, self.cache, sight, queries, alone=alone)
+        placed = PlacedTokens(inputs.ids_BN, inputs.position_BN, inputs.slot_BN, inputs.place_BN)
+        return self.forward(placed, self.cache, sight, queries, alone=alone)
 
     def draw(self, logits_MV: Tensor, inputs: PassInputs, slot_B: Tensor, kind: PassKind) -> Drawn:
         cut_M, cut_id_M = None, None

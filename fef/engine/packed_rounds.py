@@ -177,7 +177,7 @@ class PackedRounds:
 
     @property
     def most_contexts(self) -> int:
-        """Requests a context pass: their canvases are whole, so a few fill the device."""
+        """Requests per context pass: their canvases are whole, so a few fill the device."""
         return max(1, self.options.context_tokens // self.built.table.context)
 
     def cuts(self, seated: Iterable[Seated]) -> bool:

@@ -124,7 +124,7 @@ class Transformer(nn.Module):
     def trunk(
         self, tokens_BN: Tensor, positions_BN: Tensor, visible: Tensor | BlockMask | None, past: KeyValues | None = None
     ) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
-        """Final hidden states [B, N, D] and, a layer, the new tokens' keys and values [B, G, N, E].
+        """Final hidden states [B, N, D] and, per layer, the new tokens' keys and values [B, G, N, E].
 
         visible: bool, broadcastable to [B, N, P + N]: cached keys first, then the new tokens; None: all of them. A
         `BlockMask` skips blocks that nobody sees, and is fast where it is compiled: on a GPU.

@@ -28,7 +28,7 @@ from torch import Tensor
 
 from fef.engine.kernels.overlap import wait_for_previous
 
-__all__ = ["ScratchKeys", "packed_attention"]
+__all__ = ["ScratchKeys", "Sight", "packed_attention"]
 
 _LOG2_E = 1.4426950408889634
 _MULTIPROCESSORS = 132  # of an H100
@@ -58,56 +58,69 @@ class ScratchKeys:
     start_B: Tensor | None = None
 
 
+@dataclass(frozen=True)
+class Sight:
+    """Which keys the tokens of a pass see. All numbers int32.
+
+    slot_B: cache slot of the row. rank_BN, limit_BN, group_BN: of each token; context queries have -2, 0, -1, and group -1 is
+    in no group. rank_SL: rank of a masked canvas position, `REVEALED` or `PADDING`. length_S: canvas length of the slot.
+    by_row: both are of each row instead, [B, L] and [B]. references: R. scratch: the M tokens of each row that put their keys
+    there.
+    """
+
+    slot_B: Tensor
+    rank_BN: Tensor
+    limit_BN: Tensor
+    group_BN: Tensor
+    rank_SL: Tensor
+    length_S: Tensor
+    references: int
+    scratch: ScratchKeys
+    by_row: bool = False
+
+
 def packed_attention(
     qkv_NX: Tensor,
     keys_SGCE: Tensor,
     values_SGCE: Tensor,
-    rank_SL: Tensor,
-    length_S: Tensor,
-    slot_B: Tensor,
-    rank_BN: Tensor,
-    limit_BN: Tensor,
-    group_BN: Tensor,
+    sight: Sight,
     *,
     heads: int,
     kv_heads: int,
     head_size: int,
-    references: int,
-    scratch: ScratchKeys,
-    by_row: bool = False,
     overlap: bool = False,
     _blocks: Blocks | None = None,
 ) -> Tensor:
     """Attention outputs [B * N, H * E] of the queries in `qkv_NX` ([q heads | ...] of each of B * N tokens).
 
-    rank_SL: rank of a masked canvas position, `REVEALED` or `PADDING`. length_S: canvas length of the slot. by_row: both are
-    of each row instead, [B, L] and [B]. slot_B: cache slot of the row. rank_BN, limit_BN, group_BN: of each token; context
-    queries have -2, 0, -1, and group -1 is in no group. references: R. scratch: the M tokens of each row that put
-    their keys there. All metadata int32. A query that sees nothing gives 0. Places that a query may see must have been
-    written; what the others hold does not matter.
+    A query that sees nothing gives 0. Places that a query may see must have been written; what the others hold does not
+    matter.
     """
+    rank_BN, scratch = sight.rank_BN, sight.scratch
     B, N = rank_BN.shape
-    L = rank_SL.shape[1]
+    L = sight.rank_SL.shape[1]
     M = scratch.rank_BM.shape[1]
     of_scratch = [x for x in (scratch.rank_BM, scratch.group_BM, scratch.until_BM) if x is not None]
     assert qkv_NX.is_contiguous() and qkv_NX.shape[0] == B * N, "one line per token"
     assert keys_SGCE.stride() == values_SGCE.stride() and keys_SGCE.stride(3) == 1, "two caches of one layout"
-    assert all(x.is_contiguous() for x in (rank_SL, rank_BN, limit_BN, group_BN)), "metadata lie side by side"
+    assert all(x.is_contiguous() for x in (sight.rank_SL, rank_BN, sight.limit_BN, sight.group_BN)), (
+        "metadata lie side by side"
+    )
     assert all(x.stride() == scratch.rank_BM.stride() and x.stride(1) == 1 for x in of_scratch), "in one layout"
     if scratch.start_B is None:
-        assert L + references + M <= keys_SGCE.shape[2], "the scratch places do not fit the cache"
+        assert L + sight.references + M <= keys_SGCE.shape[2], "the scratch places do not fit the cache"
     blocks = _blocks or _choose(N, head_size, triton.cdiv(N, 16) * heads * B, qkv_NX.dtype)
     out_NX = torch.empty(B * N, heads * head_size, dtype=qkv_NX.dtype, device=qkv_NX.device)
     _attention_kernel[(triton.cdiv(N, blocks.queries), heads, B)](
         qkv_NX,
         keys_SGCE,
         values_SGCE,
-        rank_SL,
-        length_S,
-        slot_B,
+        sight.rank_SL,
+        sight.length_S,
+        sight.slot_B,
         rank_BN,
-        limit_BN,
-        group_BN,
+        sight.limit_BN,
+        sight.group_BN,
         scratch.rank_BM,
         scratch.group_BM,
         scratch.until_BM,
@@ -115,7 +128,7 @@ def packed_attention(
         out_NX,
         N,
         L,
-        references,
+        sight.references,
         M,
         scratch.rank_BM.stride(0),
         keys_SGCE.stride(0),
@@ -129,7 +142,7 @@ def packed_attention(
         BLOCK_Q=blocks.queries,
         BLOCK_K=blocks.keys,
         BLOCK_E=max(16, triton.next_power_of_2(head_size)),
-        BY_ROW=by_row,
+        BY_ROW=sight.by_row,
         OVERLAP=overlap,
         launch_pdl=overlap,
         num_warps=blocks.warps,

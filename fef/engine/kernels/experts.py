@@ -39,7 +39,7 @@ def assign(expert_TC: Tensor, weight_TC: Tensor, experts: int) -> Assignments:
 
 
 def expert_outputs(
-    x_TD: Tensor, assigned: Assignments, gate_XFD: Tensor, up_XFD: Tensor, down_XDF: Tensor, *, overlap: bool = False
+    x_TD: Tensor, assigned: Assignments, gate_XFD: Tensor, up_XFD: Tensor, down_XDF: Tensor, *, overlap: bool
 ) -> Tensor:
     """What each choice of each token adds, its weight applied: float32 [C, T, D], to be added in order."""
     (T, D), (X, F, _), C = x_TD.shape, gate_XFD.shape, assigned.weight_TC.shape[1]

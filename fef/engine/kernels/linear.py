@@ -25,8 +25,8 @@ from fef.engine.kernels.overlap import ask_for_rows, let_next_start, wait_for_pr
 __all__ = ["Tiles", "gated_linear", "linear", "linear_parts", "split_of"]
 
 _PART_MULTIPLE = 128  # a part of K is a multiple of this, and every k tile divides it
-_PROGRAMS = 256  # about two a multiprocessor of an H100: enough loads in flight to fill the memory bus
-_LEAST_PART = 512  # inputs a part: shorter ones spend their time filling the pipeline
+_PROGRAMS = 256  # about two per multiprocessor of an H100: enough loads in flight to fill the memory bus
+_LEAST_PART = 512  # inputs per part: shorter ones spend their time filling the pipeline
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def linear(
 ) -> Tensor:
     """y = (x W^T) * scale + bias + residual, [N, M] in the type of x; sums in float32.
 
-    weight_MK: the type of x, or int8 or float8_e4m3fn with `scale_M`, float32, one number an output row. overlap: start
+    weight_MK: the type of x, or int8 or float8_e4m3fn with `scale_M`, float32, one number per output row. overlap: start
     while the kernel before ends (`overlap`); the weights must have been written before that one started. ahead: bytes of
     the weight to ask L2 for until then.
     """
@@ -140,12 +140,11 @@ def gated_linear(
     scale_2F: Tensor | None = None,
     overlap: bool = False,
     ahead: int = 0,
-    _tiles: Tiles | None = None,
 ) -> Tensor:
     """silu(x W_gate^T) * (x W_up^T), [N, F]; the weight holds the F gate rows, then the F up rows. Types as `linear`."""
     N, M, _ = _sizes(x_NK, weight_2FK)
     F, K = M // 2, x_NK.shape[1]
-    tiles = _tiles or _choose_gated(x_NK, weight_2FK)
+    tiles = _choose_gated(x_NK, weight_2FK)
     y_NF = torch.empty(N, F, dtype=x_NK.dtype, device=x_NK.device)
     x, weight = _operands(x_NK, weight_2FK, tiles)
     _gated_kernel[(triton.cdiv(F, tiles.m) * triton.cdiv(N, tiles.n),)](

@@ -87,7 +87,7 @@ def frequencies(theta: float, rotary_size: int, device: torch.device) -> Tensor:
 
 @triton.jit
 def _norm_weight(q_weight, k_weight, columns, is_query, mask):
-    """The norm's weight a head: of queries, of keys, and 1 for values."""
+    """The norm's weight per head: of queries, of keys, and 1 for values."""
     of_query = tl.load(q_weight + columns, mask=mask & is_query, other=1.0)
     of_key = tl.load(k_weight + columns, mask=mask, other=1.0)
     return tl.where(is_query, of_query, of_key).to(tl.float32)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fef.engine.kernels.attention import Blocks, ScratchKeys, packed_attention
+from fef.engine.kernels.attention import Blocks, ScratchKeys, Sight, packed_attention
 from fef.models.packed import PADDING, PackedTokens, Stream, packed_visible
 
 L, R, LENGTHS = 37, 12, (37, 20)  # canvas places, reference places, real lengths of the two rows
@@ -38,19 +38,15 @@ class Pass:
         metadata = [x[rows][:, tokens].int().contiguous() for x in (self.rank_BN, self.limit_BN, self.group_BN)]
         qkv = self.qkv_NX.view(B, N, -1)[rows][:, tokens].flatten(0, 1).contiguous()
         M = self.visible_BNC.shape[2] - L - R
+        scratch = ScratchKeys(metadata[0][:, -M:], metadata[2][:, -M:])
         out = packed_attention(
             qkv,
             self.keys,
             self.values,
-            self.rank_SL.int(),
-            self.length_S.int(),
-            self.slot_B[rows].int(),
-            *metadata,
+            Sight(self.slot_B[rows].int(), *metadata, self.rank_SL.int(), self.length_S.int(), R, scratch),
             heads=self.heads,
             kv_heads=self.kv_heads,
             head_size=self.size,
-            references=R,
-            scratch=ScratchKeys(metadata[0][:, -M:], metadata[2][:, -M:]),
             _blocks=blocks,
         )
         return out.view(len(rows), -1, self.heads, self.size)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from fef.decoding.network import Network
 from fef.engine.arena import NOWHERE, Arena
-from fef.engine.cached_passes import CachedPasses, PassTokens
+from fef.engine.cached_passes import ArenaTokens, CachedPasses
 from fef.models.config import TransformerConfig
 from fef.models.groups import Groups
 from fef.models.packed import CONTEXT_RANK, REVEALED
@@ -125,12 +125,12 @@ def give_all(arena: Arena, *starts: list[int]) -> None:
 
 def whole_canvases(
     model: Transformer, ids_RL: Tensor, positions_RS: Tensor, lengths_R: Tensor | None, start_R: Tensor
-) -> PassTokens:
+) -> ArenaTokens:
     """A plain pass: each token sees what the network's own pattern says."""
     index_RL = torch.arange(ids_RL.shape[1], device=ids_RL.device).expand_as(ids_RL)
     block_RL = block_of(model.config, index_RL)
     no_group_RL = torch.full_like(index_RL, NO_GROUP)
-    return PassTokens(
+    return ArenaTokens(
         ids_RL,
         index_RL,
         start_R[:, None] + index_RL,
@@ -153,7 +153,7 @@ def in_their_places(
     fresh_BL: Tensor,
     lengths_B: Tensor | None,
     start_B: Tensor,
-) -> PassTokens:
+) -> ArenaTokens:
     """One state per row: its tokens write over the older keys of their positions and see those of all others."""
     index_L = torch.arange(fresh_BL.shape[1], device=fresh_BL.device)
     block_BL = block_of(config, index_L.expand_as(fresh_BL))
@@ -163,7 +163,7 @@ def in_their_places(
         # what lies behind the last block that is computed may never have been written
         last_B = torch.where(fresh_BL, block_BL, -1).amax(1)
         behind_B = behind_B.minimum((block_BL <= last_B[:, None]).sum(1))
-    return PassTokens(
+    return ArenaTokens(
         ids_BN,
         groups.index_BN,
         torch.where(groups.real_BN, start_B[:, None] + groups.index_BN, NOWHERE),
@@ -186,12 +186,12 @@ def side_by_side(
     fresh_BL: Tensor,
     start_B: Tensor,
     scratch_B: Tensor,
-) -> PassTokens:
+) -> ArenaTokens:
     """Several states per row, each a group of tokens: it sees the cached keys before its fresh positions, and of the fresh
     ones in its own and earlier blocks those that stand for it. Rows of ids that share a token follow one another."""
     assert config.attention != "bidirectional", "what comes behind the fresh positions is not seen"
     column_N = torch.arange(ids_BN.shape[1], device=ids_BN.device)
-    return PassTokens(
+    return ArenaTokens(
         ids_BN,
         groups.index_BN,
         torch.where(groups.real_BN, scratch_B[:, None] + column_N, NOWHERE),

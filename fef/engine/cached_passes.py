@@ -25,7 +25,7 @@ from fef.models.packed_pass import NO_GROUP
 from fef.models.slot_cache import bytes_per_place
 from fef.models.transformer import Transformer
 
-__all__ = ["CachedPasses", "PassTokens"]
+__all__ = ["ArenaTokens", "CachedPasses"]
 
 _MOST_TOKENS = 8192  # of a pass of several rows: more gain nothing, and hold memory
 _MOST_READS = 2048  # likewise: half a gigabyte of logits at 126,000 ids
@@ -34,7 +34,7 @@ _SCRATCH = 16_384  # places for prefix states
 
 
 @dataclass
-class PassTokens:
+class ArenaTokens:
     """What a pass computes, and what its tokens see; all on the device.
 
     ids_BN, position_BN. place_BN: where keys and values go in the arena, `NOWHERE` for absent tokens. rank_BN, group_BN,
@@ -55,8 +55,8 @@ class PassTokens:
     scratch_B: Tensor
     reads_BQ: Tensor
 
-    def rows(self, part: slice) -> PassTokens:
-        return PassTokens(*(getattr(self, f.name)[part] for f in fields(self)))
+    def rows(self, part: slice) -> ArenaTokens:
+        return ArenaTokens(*(getattr(self, f.name)[part] for f in fields(self)))
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class StaticInputs:
         self.token_XBN[4].fill_(NO_GROUP)
         self.row_XB.zero_()
 
-    def fill(self, tokens: PassTokens) -> None:
+    def fill(self, tokens: ArenaTokens) -> None:
         rows, count = tokens.ids_BN.shape
         if (rows, count) != self.token_XBN.shape[1:]:
             self.clear()
@@ -162,7 +162,7 @@ class CachedPasses(Graphs[PassSize, CapturedPass]):
             self._arena = Arena(self.config, self.places, self.device, self.dtype)
         return self._arena
 
-    def run(self, tokens: PassTokens, *, kept: bool, whole: bool = False) -> Tensor:
+    def run(self, tokens: ArenaTokens, *, kept: bool, whole: bool = False) -> Tensor:
         """Logits [B, Q, V] in the network's dtype. kept: the tokens are placed in the arena, else in `passing`. whole: the
         tokens of each row are its canvas, however long the others are. Raises EngineError where not even one row fits."""
         rows, count = tokens.ids_BN.shape

@@ -168,7 +168,7 @@ class StaleCache(KeptKeys):
         return self.past.select(slice(row, row + 1)).cut(0, length)
 
     def begin_with(self, row: int, past: KeyValues) -> None:
-        self.past.select(slice(row, row + 1)).cut(0, past.keys_YBGPE.shape[3]).put(slice(None), past)
+        self.beginning(row, past.keys_YBGPE.shape[3]).put(slice(None), past)
 
     def grow(self, count: int) -> None:
         self.past = self.past.grown(count)

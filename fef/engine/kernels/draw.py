@@ -65,7 +65,7 @@ def draw(
     whole_FNC = torch.empty(2, N, chunks, dtype=torch.int32, device=device)
     rows = (logits_NV, logits_NV.stride(0), temperature_N, forbidden_N.view(torch.uint8), banned_V.view(torch.uint8))
     wanted = None if wanted_N is None else wanted_N.view(torch.uint8)
-    sizes = (value_FNC, whole_FNC, N, V, chunks)
+    outputs, noise = (value_FNC, whole_FNC), (seed_N, position_N, step_N, cut_N, cut_id_N)
     options: dict[str, Any] = {
         "PAIRS": chunk // 2,
         "OVERLAP": overlap,
@@ -74,8 +74,8 @@ def draw(
         "enable_fp_fusion": False,
     }
     # Two kernels, each for its slots: what the noise takes of the registers would leave few greedy programs side by side.
-    _greedy_kernel[(N, chunks)](*rows, eos_id, wanted, *sizes, **options)
-    _sampled_kernel[(N, chunks)](*rows, eos_id, wanted, seed_N, position_N, step_N, cut_N, cut_id_N, *sizes, **options)
+    _greedy_kernel[(N, chunks)](*rows, eos_id, wanted, *outputs, N, V, chunks, **options)
+    _sampled_kernel[(N, chunks)](*rows, eos_id, wanted, *outputs, *noise, N, V, chunks, **options)
     logp_N, plain_N, top_N = torch.empty(3, N, dtype=torch.float64, device=device).unbind(0)
     drawn = Drawn(
         token=torch.empty(N, dtype=torch.int64, device=device),
@@ -208,13 +208,13 @@ def _sampled_kernel(
     banned,
     eos_id,
     wanted,
+    values,
+    wholes,
     seeds,
     positions,
     steps,
     cuts,
     cut_ids,
-    values,
-    wholes,
     N,
     V,
     C,

@@ -86,19 +86,24 @@ class ArenaKeys(KeptKeys):
         start_B, sequence_R = self.start_B[groups.owner_B], groups.sequence_R
         give_all(self.passes.arena, self.scratch)
         self.scratch.clear()
+        config, sequences_B = self.model.config, torch.arange(len(start_B), device=start_B.device)
         if len(start_B) == len(sequence_R):
-            tokens = in_their_places(self.model.config, groups, ids_BN, at_RS, fresh_RL, lengths_B, start_B)
+            tokens = in_their_places(config, groups, ids_BN, at_RS, fresh_RL, lengths_B, start_B)
             return self.passes.run(tokens, kept=True)
-        self.scratch.append(self.passes.arena.take(ids_BN.numel()))
-        self.scratch_B = self.scratch[0] + torch.arange(len(ids_BN), device=start_B.device) * ids_BN.shape[1]
-        first_B = torch.searchsorted(sequence_R, torch.arange(len(start_B), device=sequence_R.device))
+        first_B = torch.searchsorted(sequence_R, sequences_B)
         state_R = torch.arange(len(sequence_R), device=sequence_R.device) - first_B[sequence_R]
-        states = int(state_R.max()) + 1
+        several_B = torch.bincount(sequence_R, minlength=len(start_B)) > 1
+        states, several = torch.stack([state_R.max() + 1, several_B.sum()]).tolist()
+        self.scratch.append(self.passes.arena.take(several * ids_BN.shape[1]))
+        scratch_B = self.scratch[0] + (several_B.cumsum(0) - 1) * ids_BN.shape[1]
         reads_BGS = at_RS.new_zeros(len(start_B), states, at_RS.shape[1])
         reads_BGS[sequence_R, state_R] = at_RS
-        tokens = side_by_side(
-            self.model.config, groups, ids_BN, reads_BGS.flatten(1), fresh_RL[first_B], start_B, self.scratch_B
-        )
+        reads_BQ, fresh_BL = reads_BGS.flatten(1), fresh_RL[first_B]
+        apart = side_by_side(config, groups, ids_BN, reads_BQ, fresh_BL, start_B, scratch_B)
+        # The order of a row's sums, and so its bits, may not depend on how many states other rows have.
+        in_place = in_their_places(config, groups, ids_BN, reads_BQ, fresh_BL, lengths_B, start_B)
+        tokens = apart.where(several_B, in_place)
+        self.place_BN = tokens.place_BN
         logits_BQV = self.passes.run(tokens, kept=True)
         return logits_BQV.view(len(start_B), states, at_RS.shape[1], -1)[sequence_R, state_R]
 
@@ -107,7 +112,7 @@ class ArenaKeys(KeptKeys):
             super().store(keep_BL, row_B)
 
     def put(self, cached_K: Tensor, place_K: Tensor, sequence_K: Tensor, column_K: Tensor) -> None:
-        self.passes.arena.move(self.scratch_B[sequence_K] + column_K, self.start_B[cached_K] + place_K)
+        self.passes.arena.move(self.place_BN[sequence_K, column_K], self.start_B[cached_K] + place_K)
 
     def beginning(self, row: int, length: int) -> KeyValues:
         return self.passes.arena.read(self.starts[row], length)

@@ -58,6 +58,14 @@ class ArenaTokens:
     def rows(self, part: slice) -> ArenaTokens:
         return ArenaTokens(*(getattr(self, f.name)[part] for f in fields(self)))
 
+    def where(self, chosen_B: Tensor, other: ArenaTokens) -> ArenaTokens:
+        """These rows where they are chosen, else those of `other`, of the same shapes."""
+
+        def choose(ours: Tensor, theirs: Tensor) -> Tensor:
+            return torch.where(chosen_B.view(-1, *[1] * (ours.ndim - 1)), ours, theirs)
+
+        return ArenaTokens(*(choose(getattr(self, f.name), getattr(other, f.name)) for f in fields(self)))
+
 
 @dataclass(frozen=True)
 class PassSize:

@@ -260,7 +260,7 @@ class PackedRounds:
         streams = [slot for slot in slots if self.running[slot].job.committed is not None]
         if streams:
             note = [(self.running[slot].job, self.running[slot].pass_) for slot in streams]
-            self.committed.send(note, self.built.runner.collect(streams))
+            self.committed.send(note, self.built.passes.collect(streams))
 
     def learn_cost(self, rows: int, window: int, seconds: float) -> None:
         known = self.costs.seconds.get((rows, window))

@@ -114,9 +114,9 @@ def block_streams(
     block_BL = index_BL // block_length
     real_BL = index_BL < canvases.lengths_B[:, None]
     blocks = -(-masked_BL.shape[1] // block_length)
-    has_mask_BX = torch.zeros(len(masked_BL), blocks, dtype=torch.bool, device=masked_BL.device)
-    has_mask_BX = has_mask_BX.scatter_reduce(1, block_BL, masked_BL, "amax")
-    noisy_BL = has_mask_BX.gather(1, block_BL) & real_BL
+    masks_BX = torch.zeros(len(masked_BL), blocks, dtype=torch.int64, device=masked_BL.device)
+    masks_BX = masks_BX.scatter_add(1, block_BL, masked_BL.long())
+    noisy_BL = (masks_BX.gather(1, block_BL) > 0) & real_BL
     trained_BL = masked_BL
     if form == "strict":
         before_BL = masked_BL.long().cumsum(1) - masked_BL.long()

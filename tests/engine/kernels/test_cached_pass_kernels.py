@@ -165,6 +165,25 @@ def test_prefix_states_of_one_request_side_by_side(family, device):
     close(after_BLV[rest_BL], plain_RLV[kept_B][rest_BL])
 
 
+@BLOCK_CAUSAL
+def test_a_row_of_one_state_has_its_bits_beside_rows_of_several(family, device):
+    """Also those of keys that it keeps: the row after it sees them."""
+    model, index_L = network(family, device), torch.arange(L, device=device)
+    ids_RL = canvases(device, [0, 1, 1, 1])
+    fresh_RL, last_RL = (index_L < 6).expand(4, -1), (index_L >= 6).expand(4, -1)
+    at_RL = index_L.expand_as(ids_RL)
+    found = []
+    for rows, owners in ([0], [0]), ([0, 1, 2, 3], [0, 1, 1, 1]):
+        owner_R = torch.tensor(owners, device=device)
+        keys = ArenaKeys(passes_of(model), owners[-1] + 1, L)
+        first_RLV = keys.step(ids_RL[rows], fresh_RL[rows], at_RL[rows] % 6, owner_R, None)
+        keys.store(fresh_RL[: owners[-1] + 1], torch.searchsorted(owner_R, owner_R.unique()))
+        second_RLV = keys.step(ids_RL[rows], last_RL[rows], at_RL[rows] % 2 + 6, owner_R, None)
+        found.append((first_RLV[0], second_RLV[0]))
+        assert len(keys.scratch) == owners[-1]
+    assert all(torch.equal(alone, beside) for alone, beside in zip(*found, strict=True))
+
+
 def test_long_rows_have_products_of_their_own(device, monkeypatch):
     monkeypatch.setattr("fef.engine.cached_passes.LONG_ROW", 6)
     model, ids_RL = network("Dream", device), canvases(device, [0, 1])

@@ -16,7 +16,7 @@ from fef.serve.errors import ApiError, bad_request
 from fef.serve.fields import Asked, Prompt, TokenIds
 from fef.serve.metrics import Metrics
 from fef.serve.pieces import FinishReason, Piece, TextPieces
-from fef.serve.worker import Accepted, Event, HungUp, NewTokens, Over, Refused, Ticket, Worker
+from fef.serve.worker import Accepted, Event, HungUp, NewTokens, Over, Refused, Rounds, Ticket, Worker
 from fef.text import TextNetwork
 
 __all__ = ["Answer", "Choice", "begin", "check_length", "ids_of_prompt"]
@@ -74,8 +74,8 @@ class Answer:
             self.cancel()
             raise
 
-    async def pieces(self) -> AsyncIterator[tuple[Choice, Piece]]:
-        """New text, until every choice has ended or nobody waits for it. Raises ApiError where the engine fails."""
+    async def news(self) -> AsyncIterator[tuple[Choice, Piece | Rounds]]:
+        """New text, and rounds where they are watched, until every choice has ended or nobody waits for it. Raises ApiError where the engine fails."""
         left = len(self.choices)
         try:
             while left:
@@ -84,6 +84,8 @@ class Answer:
                     return
                 assert ticket is not None
                 choice = self.by_ticket[ticket]
+                if isinstance(event, Rounds) and choice.finish is None:
+                    yield choice, event
                 piece = self.heard(choice, event)
                 if piece is None:
                     continue
@@ -192,7 +194,7 @@ def begin(asked: Asked, model: TextNetwork, worker: Worker, metrics: Metrics) ->
             options = {**asked.sampling, **asked.method, "seed": seed}
             # a text that may end before its canvas is followed, so that it can be given up there
             follow = asked.stream or bool(asked.stops or asked.stop_ids) or asked.most < asked.canvas
-            ticket = Ticket(ids, range(start, stop), options, follow, events)
+            ticket = Ticket(ids, range(start, stop), options, follow, asked.watch, events)
             text = (prompt if isinstance(prompt, str) else model.tokenizer.decode(before)) if asked.echo else ""
             choices.append(Choice(len(choices), seed, text, len(before), pieces, ticket))
     return Answer(asked, choices, worker, metrics)

@@ -19,11 +19,12 @@ from fef.engine.text import TextEngine
 from fef.errors import FefError
 from fef.generation import Model, Score
 from fef.serve.answer import Answer, begin, check_length, ids_of_prompt
-from fef.serve.bodies import LEAST_LOGPROB, Envelope, events_of, whole_body
+from fef.serve.bodies import Envelope, events_of, whole_body
 from fef.serve.errors import ApiError, bad_request
 from fef.serve.fields import Asked, Limits, body_of, id_list, read_chat, read_completion, read_messages, read_score
 from fef.serve.guards import BodyLimit, Key, RequestIds
 from fef.serve.metrics import Metrics
+from fef.serve.pieces import LEAST_LOGPROB
 from fef.serve.worker import Worker
 
 __all__ = ["ServeOptions", "Served", "make_app"]

@@ -93,6 +93,7 @@ class Asked:
     usage_always: bool  # and on every chunk
     logprobs: bool
     token_ids: bool
+    watch: bool  # the rounds of the canvas, too
     chat: bool = field(default=False)
 
 
@@ -187,6 +188,7 @@ def read_common(
         usage_always=boolean(stream_options or {}, "continuous_usage_stats"),
         logprobs=logprobs,
         token_ids=boolean(body, "return_token_ids"),
+        watch=read_watch(own, stream),
         chat=chat,
     )
 
@@ -244,9 +246,19 @@ def read_own(body: Mapping[str, Any]) -> Mapping[str, Any]:
     if not isinstance(own, Mapping):
         raise bad_request("fef must be an object.", "fef")
     for name in own:
-        if name not in ("method", "options", "canvas"):
-            raise bad_request(f"fef has no field {shown(name)}; allowed: method, options, canvas.", "fef")
+        if name not in ("method", "options", "canvas", "stream"):
+            raise bad_request(f"fef has no field {shown(name)}; allowed: method, options, canvas, stream.", "fef")
     return own
+
+
+def read_watch(own: Mapping[str, Any], stream: bool) -> bool:
+    """Are the rounds of the canvas asked for?"""
+    kind = text(own, "stream", inside="fef.") or "committed"
+    if kind not in ("committed", "canvas"):
+        raise bad_request(f'fef.stream={shown(kind)} must be "committed" or "canvas".', "fef.stream")
+    if kind == "canvas" and not stream:
+        raise bad_request('fef.stream: "canvas" is allowed only with stream: true.', "fef.stream")
+    return kind == "canvas"
 
 
 def read_method_options(own: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -265,7 +277,7 @@ def read_method_options(own: Mapping[str, Any]) -> Mapping[str, Any]:
     return options
 
 
-_TAKEN = ("method", "ids", "open", "seed", "stream", "temperature", "top_p", "top_k")
+_TAKEN = ("method", "ids", "open", "seed", "stream", "watch", "temperature", "top_p", "top_k")
 
 
 def read_prompts(body: Mapping[str, Any], limits: Limits) -> list[Prompt]:

@@ -130,21 +130,32 @@ class TextNetwork:
             raise InputError(f"{self.name} has no chat template, so it takes text and no messages.")
         return self.template
 
-    def lay_out(self, pairs: Sequence[tuple[Prompt, str]], max_new_tokens: int) -> tuple[Tensor, Tensor, list[int]]:
+    def lay_out(
+        self, pairs: Sequence[tuple[Prompt, str | Sequence[int]]], max_new_tokens: int, suffix: str = ""
+    ) -> tuple[Tensor, Tensor, list[int]]:
         """Whole texts [B, L] (prompt, response, end tokens to the end of the canvas), the canvas's places [B, L], lengths."""
         eos_id, max_new_tokens = self.network.config.eos_id, whole_from("max_new_tokens", max_new_tokens, 1)
         assert eos_id is not None
-        ids_BL, open_BL, lengths = self.pad([self.canvas(prompt, max_new_tokens, "") for prompt, _ in pairs])
+        ids_BL, open_BL, lengths = self.pad([self.canvas(prompt, max_new_tokens, suffix) for prompt, _ in pairs])
         fill = []
         for _, response in pairs:
-            response_ids = self.text_ids("response", response)
-            if len(response_ids) > max_new_tokens:
-                raise InputError(
-                    f"The response has {len(response_ids)} tokens; the canvas has {max_new_tokens}. Raise max_new_tokens, or "
-                    f"leave out {response[:40]!r}."
-                )
+            response_ids = self.response_ids(response, max_new_tokens)
             fill.append(response_ids + [eos_id] * (max_new_tokens - len(response_ids)))
         return ids_BL.masked_scatter(open_BL, torch.tensor(fill, device=ids_BL.device)), open_BL, lengths
+
+    def response_ids(self, response: str | Sequence[int], max_new_tokens: int) -> list[int]:
+        """Ids of a response, which may be ids already. Raises InputError for one that does not fit."""
+        if isinstance(response, str):
+            found = self.text_ids("response", response)
+        else:
+            ids = token_ids("response", response, self.network.config.vocab_size)
+            found = self.without_masks("response", ids)
+        if len(found) > max_new_tokens:
+            raise InputError(
+                f"The response has {len(found)} tokens; the canvas has {max_new_tokens}. Raise max_new_tokens, or leave out "
+                f"{response[:40]!r}."
+            )
+        return found
 
     def pad(self, rows: Sequence[tuple[list[int], int, int]]) -> tuple[Tensor, Tensor, list[int]]:
         """Canvases as `canvas` makes them, padded to one length: ids [B, L], open positions [B, L], their own lengths."""

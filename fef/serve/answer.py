@@ -75,7 +75,8 @@ class Answer:
             raise
 
     async def news(self) -> AsyncIterator[tuple[Choice, Piece | Rounds]]:
-        """New text, and rounds where they are watched, until every choice has ended or nobody waits for it. Raises ApiError where the engine fails."""
+        """New text, and rounds where they are watched, until every choice has ended or nobody waits for it. Raises ApiError
+        where the engine fails."""
         left = len(self.choices)
         try:
             while left:

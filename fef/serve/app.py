@@ -21,7 +21,17 @@ from fef.generation import Model, Score
 from fef.serve.answer import Answer, begin, check_length, ids_of_prompt
 from fef.serve.bodies import Envelope, events_of, whole_body
 from fef.serve.errors import ApiError, bad_request
-from fef.serve.fields import Asked, Limits, body_of, id_list, read_chat, read_completion, read_messages, read_score
+from fef.serve.fields import (
+    Asked,
+    Limits,
+    ScoreAsked,
+    body_of,
+    id_list,
+    read_chat,
+    read_completion,
+    read_messages,
+    read_score,
+)
 from fef.serve.guards import BodyLimit, Key, RequestIds
 from fef.serve.metrics import Metrics
 from fef.serve.pieces import LEAST_LOGPROB
@@ -170,21 +180,39 @@ def add_score(app: FastAPI, served: Served) -> None:
         served.check_open(1)
 
         def scored() -> Score:
-            check_length(served.model, asked.response)
-            options = {**asked.sampling, **asked.method, "max_new_tokens": asked.canvas, "seed": asked.seed}
-            return served.model.score(asked.prompt, asked.response, **options)
+            if isinstance(asked.response, str):
+                check_length(served.model, asked.response)
+            return served.model.score(
+                asked.prompt,
+                asked.response,
+                max_new_tokens=asked.canvas,
+                suffix=asked.suffix,
+                seed=asked.seed,
+                top=asked.top,
+                **asked.sampling,
+                **asked.method,
+            )
 
         found = await served.worker.run(scored)
-        return JSONResponse(
-            {
-                "object": "score",
-                "model": served.model.name,
-                "token_ids": found.token_ids,
-                "token_logprobs": [max(logprob, LEAST_LOGPROB) for logprob in found.logprobs],
-                "logprob": max(found.total, LEAST_LOGPROB * len(found.token_ids)),
-                "fef": {"certificate": found.certificate.to_dict(), "canvas": asked.canvas},
-            }
-        )
+        return JSONResponse(score_body(served, asked, found))
+
+
+def score_body(served: Served, asked: ScoreAsked, found: Score) -> dict[str, Any]:
+    body = {
+        "object": "score",
+        "model": served.model.name,
+        "token_ids": found.token_ids,
+        "token_logprobs": [max(logprob, LEAST_LOGPROB) for logprob in found.logprobs],
+        "logprob": max(found.total, LEAST_LOGPROB * len(found.token_ids)),
+        "fef": {"certificate": found.certificate.to_dict(), "canvas": asked.canvas},
+    }
+    if asked.top:
+        decode = served.model.tokenizer.decode
+        body["top_logprobs"] = [
+            [{"id": token, "token": decode([token]), "logprob": logprob} for token, logprob in each]
+            for each in found.likeliest
+        ]
+    return body
 
 
 def add_tokens(app: FastAPI, served: Served) -> None:

@@ -70,6 +70,7 @@ class Limits:
     stops: int = 32
     stop_length: int = 1024  # characters
     messages: int = 1024
+    top: int = 20  # tokens that are told beside each one
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,9 @@ class ScoreAsked:
     """A request for the log p of a response."""
 
     prompt: str | list[Message]
-    response: str
+    response: str | list[int]
+    suffix: str
+    top: int  # likeliest tokens beside each one
     canvas: int
     seed: int
     sampling: dict[str, Any]
@@ -196,14 +199,19 @@ def read_common(
 def read_score(body: Mapping[str, Any], limits: Limits, canvas: int) -> ScoreAsked:
     """The body of `/v1/score`. Raises ApiError."""
     refuse_others(body)
-    own, response = read_own(body), text(body, "response")
+    own, ids = read_own(body), body.get("response_token_ids")
+    response = text(body, "response") if ids is None else id_list(ids, "response_token_ids")
     prompt = read_messages(body, limits) if body.get("messages") is not None else text(body, "prompt")
     if prompt is None or response is None:
-        raise bad_request("Give a prompt, which is text, or messages, and a response.", "response")
+        raise bad_request(
+            "Give a prompt, which is text, or messages, and a response or response_token_ids.", "response"
+        )
     asked_canvas = whole(own, "canvas", least=1, inside="fef.") or whole(body, "max_tokens", least=1)
     return ScoreAsked(
         prompt=prompt,
         response=response,
+        suffix=text(body, "suffix") or "",
+        top=whole(body, "top_logprobs", least=0, most=limits.top) or 0,
         canvas=asked_canvas or canvas,
         seed=whole(body, "seed", least=0) or 0,
         sampling=read_sampling(body),

@@ -246,7 +246,9 @@ class Worker:
 
     def take(self, ticket: Ticket) -> Event:
         try:
-            job = self.engine.submit(ticket.ids, ticket.open, stream=ticket.stream, watch=ticket.watch, **ticket.options)
+            job = self.engine.submit(
+                ticket.ids, ticket.open, stream=ticket.stream, watch=ticket.watch, **ticket.options
+            )
         except FefError as error:
             if self.engine.lost is not None:
                 raise

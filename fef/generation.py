@@ -157,14 +157,11 @@ class Model(TextNetwork):
         they must be those of the generation. top: how many of the likeliest tokens to tell beside each one. Raises
         OptionError for methods without a chain law, InputError for a response that does not fit.
         """
-        max_new_tokens = whole_from("max_new_tokens", max_new_tokens, 1)
-        tokens_BL, open_BL, _ = self.lay_out([(prompt, response)], max_new_tokens, suffix)
-        start = int(open_BL[0].long().argmax())
-        counted = min(len(self.response_ids(response, max_new_tokens)) + 1, max_new_tokens)
-        return self.score_ids(
-            tokens_BL[0].tolist(),
-            range(start, start + counted),
-            range(start, start + max_new_tokens),
+        ids, start, stop = self.canvas(prompt, max_new_tokens, suffix)
+        return self.score_canvas(
+            ids,
+            range(start, stop),
+            response,
             top=top,
             method=method,
             temperature=temperature,
@@ -173,6 +170,14 @@ class Model(TextNetwork):
             seed=seed,
             **method_options,
         )
+
+    def score_canvas(self, ids: list[int], opened: range, response: str | Sequence[int], **options: Any) -> Score:
+        """As `score`, of a response at the places `opened` of a canvas. options: of `score_ids`."""
+        size = len(opened)
+        response_ids = self.response_ids(response, size)
+        whole = [*ids[: opened.start], *self.filling(response_ids, size), *ids[opened.stop :]]
+        counted = range(opened.start, opened.start + min(len(response_ids) + 1, size))
+        return self.score_ids(whole, counted, opened, **options)
 
     @torch.no_grad()
     def score_ids(

@@ -9,6 +9,7 @@ rounds            what rounds did to a canvas, for pages that draw it
 bodies            answers in OpenAI's shapes, whole and streamed
 metrics           what Prometheus reads
 guards            limits, keys and ids of requests, before any route
+playground        the page at `/`, whose files are in `static`
 app               the routes
 run               the process: ready line, signals, exit
 """

@@ -19,7 +19,7 @@ from fef.serve.pieces import FinishReason, Piece, TextPieces
 from fef.serve.worker import Accepted, Event, HungUp, NewTokens, Over, Refused, Rounds, Ticket, Worker
 from fef.text import TextNetwork
 
-__all__ = ["Answer", "Choice", "begin", "check_length", "ids_of_prompt"]
+__all__ = ["Answer", "Choice", "begin", "canvas_of", "check_length", "ids_of_prompt"]
 
 
 @dataclass
@@ -180,7 +180,7 @@ def begin(asked: Asked, model: TextNetwork, worker: Worker, metrics: Metrics) ->
     choices: list[Choice] = []
     for prompt in asked.prompts:
         before = ids_of_prompt(model, prompt)
-        ids, start, stop = model.canvas_behind(before, asked.canvas, asked.suffix)
+        ids, start, stop = canvas_of(model, prompt, before, asked.canvas, asked.suffix)
         for _ in range(asked.n):
             seed = asked.seed + len(choices)
             pieces = TextPieces(
@@ -207,6 +207,14 @@ def ids_of_prompt(model: TextNetwork, prompt: Prompt) -> list[int]:
         return model.without_masks("prompt", prompt.ids)
     check_length(model, prompt if isinstance(prompt, str) else "".join(message["content"] for message in prompt))
     return model.prompt_ids(prompt)
+
+
+def canvas_of(
+    model: TextNetwork, prompt: Prompt, before: list[int], size: int, suffix: str
+) -> tuple[list[int], int, int]:
+    """The canvas of a prompt whose ids are `before`, and its open places; ids of one's own may go on into the answer."""
+    marked = isinstance(prompt, TokenIds) and any(mark in prompt.ids for mark in model.answer_mark)
+    return model.canvas_behind(before, size, suffix, marked)
 
 
 def check_length(model: TextNetwork, text: str) -> None:

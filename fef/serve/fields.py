@@ -102,7 +102,7 @@ class Asked:
 class ScoreAsked:
     """A request for the log p of a response."""
 
-    prompt: str | list[Message]
+    prompt: Prompt
     response: str | list[int]
     suffix: str
     top: int  # likeliest tokens beside each one
@@ -201,11 +201,14 @@ def read_score(body: Mapping[str, Any], limits: Limits, canvas: int) -> ScoreAsk
     refuse_others(body)
     own, ids = read_own(body), body.get("response_token_ids")
     response = text(body, "response") if ids is None else id_list(ids, "response_token_ids")
-    prompt = read_messages(body, limits) if body.get("messages") is not None else text(body, "prompt")
-    if prompt is None or response is None:
-        raise bad_request(
-            "Give a prompt, which is text, or messages, and a response or response_token_ids.", "response"
-        )
+    if body.get("messages") is not None:
+        prompt: Prompt = read_messages(body, limits)
+    else:
+        prompt, *others = read_prompts(body, limits)
+        if others:
+            raise bad_request("prompt must be one text or its token ids.", "prompt")
+    if response is None:
+        raise bad_request("Give a prompt, or messages, and a response or response_token_ids.", "response")
     asked_canvas = whole(own, "canvas", least=1, inside="fef.") or whole(body, "max_tokens", least=1)
     return ScoreAsked(
         prompt=prompt,

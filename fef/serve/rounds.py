@@ -16,7 +16,8 @@ def round_body(choice: Choice, round_: CanvasRound) -> dict[str, Any]:
     start, decode = choice.pieces.places.start, choice.pieces.decode
 
     def told(token: Token) -> dict[str, Any]:
-        return {"at": token[0] - start, "id": token[1], "text": decode([token[1]])}
+        end = token[1] in choice.pieces.ends
+        return {"at": token[0] - start, "id": token[1], "text": decode([token[1]]), "end": end}
 
     return {
         "index": choice.index,
@@ -26,7 +27,6 @@ def round_body(choice: Choice, round_: CanvasRound) -> dict[str, Any]:
                 **told((one.place, one.token)),
                 "logprob": max(one.logprob, LEAST_LOGPROB),
                 "how": one.how,
-                "end": one.token in choice.pieces.ends,
             }
             for one in round_.filled
         ],

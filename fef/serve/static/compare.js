@@ -6,22 +6,21 @@ export function firstDifference(ids, others) {
   return -1;
 }
 
-// one, other: {name, ids, cells, passes, law}
+// one, other: {name, ids, cells, law, exact}
 export function verdict(one, other) {
   const at = firstDifference(one.ids, other.ids);
-  const passes = `${one.name} took ${counted(one.passes)}, ${other.name} ${counted(other.passes)}.`;
   const promised = one.law === other.law && one.exact && other.exact;
   if (at < 0) {
-    const why = promised ? "Both certificates name this law." : "The certificates do not promise it: they name different laws.";
-    return { same: true, at, title: "Same text", words: `Token for token. ${passes} ${why}` };
+    const why = promised ? "as both certificates name the same law." : "though the certificates do not promise it.";
+    return { same: true, at, title: "Same text,", words: `token for token, ${why}` };
   }
   const token = ({ ids, cells }) => (at < ids.length ? quoted(cells[at].text) : "the end");
-  const why = promised ? "The certificates name one law, so this is a rounding tie." : "The certificates name different laws.";
+  const why = promised ? "The certificates name the same law, so a tie fell two ways in rounding." : "The certificates do not promise one text.";
   return {
     same: false,
     at,
-    title: `First difference at token ${at + 1}`,
-    words: `${token(one)} in ${one.name}, ${token(other)} in ${other.name}. ${passes} ${why}`,
+    title: `First difference at token ${at + 1}:`,
+    words: `${token(one)} in ${one.name}, ${token(other)} in ${other.name}. ${why}`,
   };
 }
 

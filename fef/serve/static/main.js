@@ -15,7 +15,7 @@ let panels = [];
 let stopping = null;
 let playing = null;
 let following = null;
-let asked = null; // token ids that stand for the prompt, where a part of an answer is filled again
+let kept = null; // {ids, text}: the prompt and the part of an answer that stays before a gap in it
 
 // --- what the server has ---
 
@@ -74,17 +74,18 @@ function readOptions(id) {
 }
 
 function requestOf(name, options) {
-  const conversation = byId("mode").value === "chat" && !asked && byId("suffix-field").hidden;
+  const conversation = byId("mode").value === "chat" && !kept && byId("suffix-field").hidden;
   const after = byId("suffix-field").hidden ? "" : byId("suffix").value;
   const verify = byId("verify-field").hidden || !byId("verify").value ? {} : { verify: byId("verify").value };
   const grammar = grammarOf(byId("example").value);
   const size = byId("canvas").valueAsNumber;
   return {
     name,
+    before: kept?.text ?? "",
     after,
     path: conversation ? "v1/chat/completions" : "v1/completions",
     body: {
-      ...(conversation ? { messages: [{ role: "user", content: byId("prompt").value }] } : { prompt: asked ?? byId("prompt").value }),
+      ...(conversation ? { messages: [{ role: "user", content: byId("prompt").value }] } : { prompt: kept?.ids ?? byId("prompt").value }),
       ...(after && { suffix: after }),
       max_tokens: size,
       temperature: byId("temperature").valueAsNumber,
@@ -226,23 +227,19 @@ async function fillAgain(panel, from, to) {
   const { prompt, messages } = panel.run.request.body;
   try {
     const begun = Array.isArray(prompt) ? prompt : (await server.post("tokenize", { ...(messages ? { messages } : { prompt }), add_special_tokens: true })).tokens;
-    asked = [...begun, ...ids.slice(0, from)];
+    kept = { ids: [...begun, ...ids.slice(0, from)], text: panel.run.request.before + textOf(cells, 0, from) };
   } catch (error) {
     return failed(error);
   }
-  showGiven(textOf(cells, 0, from));
+  byId("prompt-hint").textContent = "The beginning of the answer is kept behind it. Change the prompt to begin anew.";
   openSuffix(textOf(cells, to + 1) + panel.run.request.after);
   byId("canvas").value = to - from + 1;
   await ask();
   byId("answers").focus();
 }
 
-function showGiven(before) {
-  byId("prompt-hint").textContent = `The prompt is followed by ${before.length} characters of the answer before. Change it to begin anew.`;
-}
-
 function forget() {
-  asked = null;
+  kept = null;
   byId("prompt-hint").textContent = "Ctrl+Enter asks. Select a part to have it filled in again.";
 }
 

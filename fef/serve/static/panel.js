@@ -7,19 +7,19 @@ import { element, number, probability } from "./dom.js";
 
 const WORDS = {
   open: "open",
-  draft: "a draft",
-  rejected: "a draft that was rejected",
-  accepted: "a draft that was accepted",
-  corrected: "what replaced a draft",
+  draft: "draft",
+  rejected: "draft rejected",
+  accepted: "draft accepted",
+  corrected: "draft corrected",
   drawn: "drawn without a draft",
-  end: "the end of the text",
+  end: "end of the text",
   after: "behind the end",
 };
 
 const KINDS = { chain: "exact sample", greedy: "exact, greedy", process: "exact process", bound: "within a bound", none: "no stated law" };
 
 export class Panel {
-  // run: see Run. actions: {chosen(at), fill(panel, from, to)}
+  // run: see Run. actions: {chosen(at), fill(panel, from, to)}: a token was pointed at; tokens shall be filled again
   constructor(run, actions) {
     this.run = run;
     this.actions = actions;
@@ -54,14 +54,19 @@ export class Panel {
       element("h2", {}, name),
       this.counters,
       this.error,
-      this.canvas,
-      this.run.request.after ? element("p", { className: "given" }, element("span", { className: "given-label" }, "then "), this.run.request.after) : null,
+      element("div", { className: "flow" }, this.#given("before"), this.canvas, this.#given("after")),
       this.detail,
       this.certificate,
       element("div", { className: "actions" }, this.fill, this.copyText, this.copyCurl),
     );
     this.#listen();
     this.#showDetail(null);
+  }
+
+  // Text that was given beside the canvas.
+  #given(side) {
+    const text = this.run.request[side];
+    return text ? element("span", { className: "given", title: `given ${side} the canvas` }, text) : null;
   }
 
   #cell(at) {
@@ -245,8 +250,8 @@ export class Panel {
     }
     const name = cell.text && cell.state !== "end" ? quoted(cell.text) : cell.state === "rejected" ? quoted(cell.struck) : "";
     const p = isFilled(cell) && cell.state !== "after" ? `, p ${probability(cell.logprob)}` : "";
-    const when = cell.pass ? `, pass ${cell.pass}` : "";
-    const lines = [element("p", {}, `Token ${at + 1} `, element("strong", {}, name), ` ${WORDS[cell.state]}${p}${when}`)];
+    const when = cell.pass ? ` in pass ${cell.pass}` : "";
+    const lines = [element("p", {}, `Token ${at + 1} `, element("strong", {}, name), name && ", ", `${WORDS[cell.state]}${when}${p}`)];
     if (cell.struck && cell.state !== "rejected") lines.push(element("p", { className: "hint" }, `rejected: ${quoted(cell.struck)}`));
     if (laws?.top_logprobs[at]) lines.push(this.#bars(cell, laws.top_logprobs[at]));
     if (problem) lines.push(element("p", { className: "hint" }, `The five best are not told: ${problem}`));

@@ -10,7 +10,7 @@ export class Run {
   done = false;
   #laws = null;
 
-  // request: {name, path, body, after}; after: given text behind the canvas
+  // request: {name, path, body, before, after}; before, after: given text beside the canvas
   constructor(server, request) {
     this.server = server;
     this.request = request;

@@ -19,6 +19,8 @@ __all__ = [
     "State",
     "Token",
     "WatchedCanvas",
+    "facts_of",
+    "outcomes",
     "session_round",
 ]
 
@@ -119,16 +121,20 @@ def session_round(session: Session, round_: Round, row: int) -> tuple[State, Rou
     filled_L = (canvas.open_BL & ~canvas.pending_BL)[row]
     places = filled_L.nonzero()[:, 0].tolist()
     drawn = zip(canvas.ids_BL[row, filled_L].tolist(), canvas.logprob_BL[row, filled_L].tolist(), strict=True)
+    return dict(zip(places, drawn, strict=True)), facts_of(round_, row, int(session.meter.calls[row]))
+
+
+def facts_of(round_: Round, row: int, passes: int = 0) -> RoundFacts:
+    """What a round says of one row."""
     tried = list(zip(round_.slots[row].tolist(), round_.tokens[row].tolist(), strict=True))
-    taken = round_.written[row].tolist()
-    facts = RoundFacts(
-        written=[token for token, written in zip(tried, taken, strict=True) if written],
+    taken = zip(tried, round_.written[row].tolist(), strict=True)
+    return RoundFacts(
+        written=[token for token, written in taken if written and token[0] >= 0],
         accepted=0 if round_.accepted is None else int(round_.accepted[row]),
         verified=verified_drafts(round_, row),
         drafts=unchosen(round_, row, tried) if round_.accepted is None else (),
-        passes=int(session.meter.calls[row]),
+        passes=passes,
     )
-    return dict(zip(places, drawn, strict=True)), facts
 
 
 def verified_drafts(round_: Round, row: int) -> list[Token]:

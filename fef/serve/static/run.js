@@ -66,10 +66,11 @@ export class Run {
   }
 
   scoreBody() {
-    const { prompt, messages, suffix, max_tokens, temperature, top_p, top_k, seed, fef } = this.request.body;
+    const { prompt, messages, suffix, structured_outputs, max_tokens, temperature, top_p, top_k, seed, fef } = this.request.body;
     return {
       ...(messages ? { messages } : { prompt }),
       ...(suffix && { suffix }),
+      ...(structured_outputs && { structured_outputs }),
       response_token_ids: textIds(this.last.cells),
       max_tokens,
       temperature: temperature || 1, // at 0 every law is a single token

@@ -150,7 +150,7 @@ def test_everything_goes_by_keyboard(browser: Any, client: Client, viewport: dic
         keys.type("seq")
         seen.tab_to("canvas")
         keys.press("Control+A")
-        keys.type("32")
+        keys.type("20")
         seen.tab_to("run")
         keys.press("Enter")
         seen.wait()
@@ -217,10 +217,39 @@ def test_a_selected_part_of_the_prompt_becomes_a_gap(desk: Playground, client: C
     assert desk.page.input_value("#suffix") == QUESTION[at + len(gap) :]
     size = client.post("/tokenize", {"prompt": gap}).body["count"]
     assert desk.page.input_value("#canvas") == str(size)
-    desk.page.click("#run")
+    desk.page.keyboard.press("Control+Enter")
     desk.wait()
     asked = client.complete(QUESTION[:at], suffix=QUESTION[at + len(gap) :], max_tokens=size, temperature=0.7)
     assert desk.answer() == asked.texts[0]
+
+
+def test_a_drag_selects_tokens(desk: Playground) -> None:
+    desk.ask("fef", canvas="24", temperature="0")
+    cells = desk.page.locator(".panel [data-at]")
+    cells.nth(5).hover()
+    desk.page.mouse.down()
+    cells.nth(2).hover()
+    desk.page.mouse.up()
+    cells.nth(9).hover()
+    assert desk.page.locator("[aria-selected='true']").evaluate_all("all => all.map((c) => c.dataset.at)") == list(
+        "2345"
+    )
+
+
+def test_a_finger_selects_tokens(browser: Any, client: Client) -> None:
+    with Playground.opened(browser, client.port, PHONE, has_touch=True) as seen:
+        seen.ask("fef", canvas="24", temperature="0")
+        cells = seen.page.locator(".panel [data-at]")
+        cells.nth(1).scroll_into_view_if_needed()
+        boxes = [cells.nth(at).bounding_box() for at in (1, 2, 3)]
+        finger = seen.page.context.new_cdp_session(seen.page)
+        points = [{"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2} for box in boxes]
+        finger.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": points[:1]})
+        for point in points[1:]:
+            finger.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [point]})
+        finger.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+        seen.page.wait_for_selector("text=Refill 3 selected")
+        seen.check()
 
 
 # --- grammar by example ---

@@ -87,9 +87,10 @@ export class Panel {
     this.canvas.addEventListener("pointerdown", (event) => {
       const at = placeOf(event);
       if (at < 0) return;
-      this.anchor = at;
+      if (event.target.hasPointerCapture?.(event.pointerId)) event.target.releasePointerCapture(event.pointerId); // a finger can drag
       if (event.shiftKey) this.#select(this.focus, at);
       else this.#clear();
+      this.anchor = event.shiftKey ? this.focus : at;
       this.#move(at);
     });
     this.canvas.addEventListener("focusin", (event) => this.actions.chosen(placeOf(event)));
@@ -201,7 +202,7 @@ export class Panel {
       ["passes", number(passes)],
       ["tokens", number(tokens)],
       ["tokens per pass", passes ? number(tokens / passes, 2) : "–"],
-      ["drafts kept", drafted ? `${number(kept)} of ${number(drafted)}` : "–"],
+      ["drafts kept", drafted ? `${number(kept)}/${number(drafted)}` : "–"],
       ["log p", number(logprob > -0.005 ? 0 : logprob, 2).replace("-", "\u2212")],
     ];
     this.counters.replaceChildren(...pairs.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value))));
@@ -233,17 +234,18 @@ export class Panel {
     this.cells.forEach((cell, place) => cell.classList.toggle("chosen", place === at));
     const cell = this.shown?.cells[at];
     if (!cell) return this.#showDetail(null);
-    this.#showDetail(cell, at);
-    if (!this.run.complete || !isFilled(cell) || cell.state === "after") return;
+    const known = this.run.complete && isFilled(cell) && cell.state !== "after";
+    this.#showDetail(cell, at, null, known ? "Asking for the five best." : "");
+    if (!known) return;
     try {
       const laws = await this.run.laws();
       if (this.chosen === at && this.shown.cells[at] === cell) this.#showDetail(cell, at, laws);
     } catch (error) {
-      if (this.chosen === at) this.#showDetail(cell, at, null, error.message);
+      if (this.chosen === at) this.#showDetail(cell, at, null, `The five best are not told: ${error.message}`);
     }
   }
 
-  #showDetail(cell, at, laws = null, problem = "") {
+  #showDetail(cell, at, laws = null, note = "") {
     if (!cell) {
       this.detail.replaceChildren(element("p", { className: "hint" }, "Point at a token, or move with the arrow keys, to see its probability."));
       return;
@@ -254,7 +256,7 @@ export class Panel {
     const lines = [element("p", {}, `Token ${at + 1} `, element("strong", {}, name), name && ", ", `${WORDS[cell.state]}${when}${p}`)];
     if (cell.struck && cell.state !== "rejected") lines.push(element("p", { className: "hint" }, `rejected: ${quoted(cell.struck)}`));
     if (laws?.top_logprobs[at]) lines.push(this.#bars(cell, laws.top_logprobs[at]));
-    if (problem) lines.push(element("p", { className: "hint" }, `The five best are not told: ${problem}`));
+    if (note) lines.push(element("p", { className: "hint" }, note));
     this.detail.replaceChildren(...lines);
   }
 

@@ -53,6 +53,7 @@ def test_fef_and_sequential_give_the_same_text(browser: Any, client: Client, vie
             body["fef"]["choices"][0]["logprob"], abs=0.01
         )
         assert seen.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "nothing is cut off"
+        assert 0 <= seen.page.locator("#status").bounding_box()["y"] < viewport["height"] / 2, "answers are in sight"
         assert "exact sample" in seen.page.locator(".certificate").first.inner_text()
         seen.check()
 

@@ -129,11 +129,19 @@ async function ask() {
   busy(true);
   panels.forEach((panel) => panel.show(Infinity));
   say(panels.map((panel) => panel.summary()).join(" "));
+  showAnswers();
   await Promise.all(panels.map((panel) => panel.run.start(soon, mine.signal)));
   if (stopping !== mine) return;
   follow();
   busy(false);
   finished();
+}
+
+// On narrow windows the answers stand below the form.
+function showAnswers() {
+  if (byId("answers").getBoundingClientRect().top < innerHeight / 2) return;
+  const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  byId("answers").scrollIntoView({ behavior: calm ? "auto" : "smooth" });
 }
 
 function busy(yes) {

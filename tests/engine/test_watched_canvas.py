@@ -6,8 +6,9 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from asking import asks
-from tiny_network import EOS, complete_network
+import torch
+from asking import Ask, asks
+from tiny_network import EOS, MASK, complete_network, tiny_network
 
 from fef.engine.engine import Engine, Job
 from fef.engine.requests import EngineResult
@@ -47,17 +48,22 @@ def watched(
     return [(job, [] if job.watched is None else job.watched.take()) for job in jobs]
 
 
+def filled_by(rounds: list[CanvasRound], job: Job) -> list[Filled]:
+    """The open positions of a canvas as the rounds leave them."""
+    canvas: dict[int, Filled] = {}
+    for each in rounds:
+        for place in each.reopened:
+            del canvas[place]
+        canvas |= {one.place: one for one in each.filled}
+    return [canvas[place] for place in job.request.open.tolist()]
+
+
 @pytest.mark.parametrize(("network", "method"), FINAL + REOPENED, ids=str)
 def test_rounds_add_up_to_the_result(network: str, method: dict[str, Any]) -> None:
     for job, rounds in watched(network, method):
-        canvas: dict[int, Filled] = {}
-        for each in rounds:
-            for place in each.reopened:
-                del canvas[place]
-            canvas |= {one.place: one for one in each.filled}
-        result = job.result()
-        assert [canvas[place].token for place in job.request.open.tolist()] == result.tokens
-        assert [canvas[place].logprob for place in job.request.open.tolist()] == result.logprobs
+        filled, result = filled_by(rounds, job), job.result()
+        assert [one.token for one in filled] == result.tokens
+        assert [one.logprob for one in filled] == result.logprobs
         assert [each.passes for each in rounds] == sorted(each.passes for each in rounds)
         assert rounds[-1].passes == result.counters["calls"]
 
@@ -122,6 +128,25 @@ def test_draws_that_a_rule_did_not_choose_are_drafts() -> None:
             opened -= {one.place for one in each.filled}
             assert {place for place, _ in each.drafts} <= opened
         assert len(rounds[0].drafts) or len(job.request.open) == 1
+
+
+def test_requests_that_begin_again_after_a_neighbour_failed_still_add_up() -> None:
+    """A later request joins their session and breaks it, so they start again, each alone."""
+    poison, network = 6, tiny_network(scale=0.3, tied_embeddings=False, packed=False)
+    network.embed.weight[poison] = torch.nan
+    engine = Engine(network, banned=[poison], max_batch=4)
+    asked = [Ask([i] + [MASK] * 12, list(range(1, 13)), {"temperature": 1.0, "seed": i}) for i in range(3)]
+    jobs = [engine.submit(a.ids, a.open, **a.settings, method="sequential", watch=True) for a in asked]
+    for _ in range(4):
+        engine.step()
+    bad = engine.submit([poison] * 12 + [MASK], [12], method="sequential")
+    engine.run()
+    assert bad.status == "failed"
+    for job in jobs:
+        assert job.alone and job.watched is not None
+        rounds = job.watched.take()
+        assert sum(len(each.reopened) for each in rounds) > 0
+        assert [one.token for one in filled_by(rounds, job)] == job.result().tokens
 
 
 def test_a_request_that_begins_again_takes_back_what_it_told() -> None:

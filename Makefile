@@ -13,7 +13,7 @@ export PYTHONDONTWRITEBYTECODE =
 export OMP_WAIT_POLICY ?= PASSIVE
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: demo smol test test-slow test-gpu test-harness test-arithmetic soak verify golden lint format clean
+.PHONY: demo smol test test-slow test-gpu test-harness test-browser playground.png test-arithmetic soak verify golden lint format clean
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -41,6 +41,16 @@ test-gpu: $(VENV)/.ready
 test-harness: $(VENV)/.ready
 	$(VENV)/bin/uv pip install -q --python $(PY) -c constraints.txt -e '.[dev,eval]'
 	$(PY) -m pytest tests/eval/test_harness.py -m "slow or not slow"
+
+# The playground in headless Chromium, which the system has to have (`apt install chromium`), and its picture in the docs.
+test-browser playground.png: BROWSER = $(VENV)/bin/uv pip install -q --python $(PY) -c constraints.txt -e '.[dev,test-browser]'
+test-browser: $(VENV)/.ready
+	$(BROWSER)
+	$(PY) -m pytest tests/serve/test_playground_browser.py
+
+playground.png: $(VENV)/.ready
+	$(BROWSER)
+	$(PY) tests/serve/playground_picture.py docs/playground.png
 
 # What every certificate says, and that decoders broken on purpose are caught.
 verify: $(VENV)/.ready

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike, fspath
@@ -41,13 +42,15 @@ __all__ = ["Model", "Score", "load"]
 
 @dataclass(frozen=True)
 class Score:
-    """Log-likelihood of a response: token_ids (the end token last, if it fits), the log p of each and their sum, nats."""
+    """Log-likelihood of a response: token_ids (the end token last, if it fits), the log p of each and their sum, nats.
+    likeliest: at each of them the likeliest tokens, as many as were asked for, and their log p."""
 
     token_ids: list[int]
     logprobs: list[float]
     total: float
     stats: dict[str, float]
     certificate: Certificate
+    likeliest: list[list[tuple[int, float]]]
 
 
 @dataclass
@@ -136,10 +139,12 @@ class Model(TextNetwork):
     def score(
         self,
         prompt: Prompt,
-        response: str,
+        response: str | Sequence[int],
         *,
         method: str = "fef",
         max_new_tokens: int = 128,
+        suffix: str = "",
+        top: int = 0,
         temperature: float = 1.0,
         top_p: float = 1.0,
         top_k: int = 0,
@@ -148,17 +153,16 @@ class Model(TextNetwork):
     ) -> Score:
         """Exact log p of `response`, token by token, under the chain law that `generate` samples with these arguments.
 
-        The canvas length is a part of the law, so `max_new_tokens` must be that of the generation. Raises OptionError for
-        methods without a chain law, InputError for a response that does not fit.
+        response: a text, or its token ids without the end token. The canvas length and the suffix are a part of the law, so
+        they must be those of the generation. top: how many of the likeliest tokens to tell beside each one. Raises
+        OptionError for methods without a chain law, InputError for a response that does not fit.
         """
-        max_new_tokens = whole_from("max_new_tokens", max_new_tokens, 1)
-        tokens_BL, open_BL, _ = self.lay_out([(prompt, response)], max_new_tokens)
-        start = int(open_BL[0].long().argmax())
-        counted = min(len(self.text_ids("response", response)) + 1, max_new_tokens)
-        return self.score_ids(
-            tokens_BL[0].tolist(),
-            range(start, start + counted),
-            range(start, start + max_new_tokens),
+        ids, start, stop = self.canvas(prompt, max_new_tokens, suffix)
+        return self.score_canvas(
+            ids,
+            range(start, stop),
+            response,
+            top=top,
             method=method,
             temperature=temperature,
             top_p=top_p,
@@ -167,6 +171,14 @@ class Model(TextNetwork):
             **method_options,
         )
 
+    def score_canvas(self, ids: list[int], opened: range, response: str | Sequence[int], **options: Any) -> Score:
+        """As `score`, of a response at the places `opened` of a canvas. options: of `score_ids`."""
+        size = len(opened)
+        response_ids = self.response_ids(response, size)
+        whole = [*ids[: opened.start], *self.filling(response_ids, size), *ids[opened.stop :]]
+        counted = range(opened.start, opened.start + min(len(response_ids) + 1, size))
+        return self.score_ids(whole, counted, opened, **options)
+
     @torch.no_grad()
     def score_ids(
         self,
@@ -174,6 +186,7 @@ class Model(TextNetwork):
         counted: range,
         opened: range,
         *,
+        top: int = 0,
         method: str = "fef",
         temperature: float = 1.0,
         top_p: float = 1.0,
@@ -186,6 +199,7 @@ class Model(TextNetwork):
         Raises as `score`.
         """
         network = Network(self.network)
+        top = whole_from("top", top, 0, self.network.config.vocab_size)
         plan = make_plan(method, method_options, network)
         tokens_BL = torch.tensor([list(ids)], device=self.network.device)
         open_BL = torch.zeros_like(tokens_BL, dtype=torch.bool)
@@ -194,11 +208,14 @@ class Model(TextNetwork):
         settings = read_settings(temperature, top_p, top_k)
         eos_id, banned = self.network.config.eos_id, self.special_ids()
         requests = request_rows(network, plan, ids_BL, open_BL, settings, seed=seed, eos_id=eos_id, banned=banned)
-        score_canvas(network, plan, requests, tokens_BL)
+        likeliest = score_canvas(network, plan, requests, tokens_BL, top)
         logprobs = requests.canvas.logprob_BL[0, counted.start : counted.stop].tolist()
         certificate = certificate_of(plan, network, settings)
         scored = list(ids[counted.start : counted.stop])
-        return Score(scored, logprobs, sum(logprobs), dict(requests.meter.row(0)), certificate)
+        pairs = zip(likeliest.tokens_BLK[0].tolist(), likeliest.logp_BLK[0].tolist(), strict=True)
+        told = [[(t, p) for t, p in zip(*pair, strict=True) if p > -math.inf] for pair in pairs]
+        found = told[counted.start : counted.stop]
+        return Score(scored, logprobs, sum(logprobs), dict(requests.meter.row(0)), certificate, found)
 
     def profile(
         self,

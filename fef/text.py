@@ -57,12 +57,13 @@ class TextNetwork:
         """Ids of prompt, masks and suffix, and the range of the masks."""
         return self.canvas_behind(self.prompt_ids(prompt), max_new_tokens, suffix)
 
-    def canvas_behind(self, ids: list[int], max_new_tokens: int, suffix: str) -> tuple[list[int], int, int]:
-        """As `canvas`, for a prompt of token ids."""
+    def canvas_behind(
+        self, ids: list[int], max_new_tokens: int, suffix: str, marked: bool = False
+    ) -> tuple[list[int], int, int]:
+        """As `canvas`, for a prompt of token ids. marked: do they hold the token already that begins an answer?"""
         config = self.network.config
         max_new_tokens = whole_from("max_new_tokens", max_new_tokens, 1)
-        mark = [] if config.answer_id is None else [config.answer_id]
-        before = ids + mark
+        before = ids if marked else ids + self.answer_mark
         after = self.text_ids("suffix", suffix)
         room = config.max_length - len(before) - len(after)
         if room < 1:
@@ -78,6 +79,11 @@ class TextNetwork:
         stop = len(before) + max_new_tokens
         self.check_seen(len(after), stop)
         return before + [config.mask_id] * max_new_tokens + after, len(before), stop
+
+    @property
+    def answer_mark(self) -> list[int]:
+        """What stands between a prompt and its answer."""
+        return [] if self.network.config.answer_id is None else [self.network.config.answer_id]
 
     def check_seen(self, suffix_length: int, stop: int) -> None:
         """Raise InputError for a suffix behind `stop` of which the network would not see every token."""
@@ -132,19 +138,30 @@ class TextNetwork:
 
     def lay_out(self, pairs: Sequence[tuple[Prompt, str]], max_new_tokens: int) -> tuple[Tensor, Tensor, list[int]]:
         """Whole texts [B, L] (prompt, response, end tokens to the end of the canvas), the canvas's places [B, L], lengths."""
-        eos_id, max_new_tokens = self.network.config.eos_id, whole_from("max_new_tokens", max_new_tokens, 1)
-        assert eos_id is not None
+        max_new_tokens = whole_from("max_new_tokens", max_new_tokens, 1)
         ids_BL, open_BL, lengths = self.pad([self.canvas(prompt, max_new_tokens, "") for prompt, _ in pairs])
-        fill = []
-        for _, response in pairs:
-            response_ids = self.text_ids("response", response)
-            if len(response_ids) > max_new_tokens:
-                raise InputError(
-                    f"The response has {len(response_ids)} tokens; the canvas has {max_new_tokens}. Raise max_new_tokens, or "
-                    f"leave out {response[:40]!r}."
-                )
-            fill.append(response_ids + [eos_id] * (max_new_tokens - len(response_ids)))
+        fill = [self.filling(self.response_ids(response, max_new_tokens), max_new_tokens) for _, response in pairs]
         return ids_BL.masked_scatter(open_BL, torch.tensor(fill, device=ids_BL.device)), open_BL, lengths
+
+    def response_ids(self, response: str | Sequence[int], max_new_tokens: int) -> list[int]:
+        """Ids of a response, which may be ids already. Raises InputError for one that does not fit."""
+        if isinstance(response, str):
+            found = self.text_ids("response", response)
+        else:
+            ids = token_ids("response", response, self.network.config.vocab_size)
+            found = self.without_masks("response", ids)
+        if len(found) > max_new_tokens:
+            raise InputError(
+                f"The response has {len(found)} tokens; the canvas has {max_new_tokens}. Raise max_new_tokens, or leave out "
+                f"{response[:40]!r}."
+            )
+        return found
+
+    def filling(self, response_ids: list[int], max_new_tokens: int) -> list[int]:
+        """A response and the end tokens behind it."""
+        eos_id = self.network.config.eos_id
+        assert eos_id is not None
+        return response_ids + [eos_id] * (max_new_tokens - len(response_ids))
 
     def pad(self, rows: Sequence[tuple[list[int], int, int]]) -> tuple[Tensor, Tensor, list[int]]:
         """Canvases as `canvas` makes them, padded to one length: ids [B, L], open positions [B, L], their own lengths."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from rich.markup import escape
@@ -25,7 +24,7 @@ def methods(json: JsonOption = False) -> None:
         from fef.decoders import methods as table_of_methods
     found = list(table_of_methods().values())
     if json:
-        print_json([asdict(replace(info, options=dict(info.options))) for info in found])
+        print_json([info.to_dict() for info in found])
     else:
         print_table(methods_table(found))
 

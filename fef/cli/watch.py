@@ -12,6 +12,7 @@ from rich.console import Group
 from rich.text import Text
 
 from fef.decoding.session import Round
+from fef.engine.watched import facts_of, outcomes
 
 __all__ = ["CanvasView", "Kind", "canvas_text", "legend"]
 
@@ -89,13 +90,9 @@ def written_kinds(round_: Round) -> dict[int, Kind]:
 
     Without speculation every committed token is simply accepted.
     """
-    accepted = None if round_.accepted is None else int(round_.accepted[0])
-    slots, written = round_.slots[0].tolist(), round_.written[0].tolist()
-    return {
-        slot: Kind.ACCEPTED if accepted is None or place < accepted else Kind.CORRECTED
-        for place, (slot, taken) in enumerate(zip(slots, written, strict=True))
-        if taken and slot >= 0
-    }
+    kept = ("accepted", "drawn") if round_.accepted is None else ("accepted",)
+    how = outcomes(facts_of(round_, 0))
+    return {place: Kind.ACCEPTED if each in kept else Kind.CORRECTED for place, each in how.items()}
 
 
 def window(round_: Round) -> int:

@@ -28,6 +28,9 @@ class MethodInfo:
     needs: str
     options: Mapping[str, Any] = field(default_factory=dict)
 
+    def to_dict(self) -> dict[str, Any]:
+        return vars(self) | {"options": dict(self.options)}
+
 
 class Options(Protocol):
     """Options of a method: a frozen dataclass of checked fields that makes the plan."""

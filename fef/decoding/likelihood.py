@@ -1,11 +1,11 @@
 """Exact log-likelihood of given tokens under the chain law of a plan: the loop with its draws replaced by the text.
 
-Shapes: B rows, L canvas length, W slots per pass.
+Shapes: B rows, L canvas length, W slots per pass, V vocabulary, K likeliest tokens.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -18,13 +18,34 @@ from fef.decoding.score import VerificationRequest
 from fef.decoding.session import Session
 from fef.errors import OptionError
 
-__all__ = ["score_canvas"]
+__all__ = ["Likeliest", "score_canvas"]
 
 WINDOW = 64
 
 
-def score_canvas(network: Network, plan: Plan, requests: Requests, tokens_BL: Tensor) -> None:
+@dataclass
+class Likeliest:
+    """The likeliest tokens at every position of canvases, and their log p (nats; -inf where the law has fewer)."""
+
+    tokens_BLK: Tensor
+    logp_BLK: Tensor
+
+    @classmethod
+    def none(cls, tokens_BL: Tensor, top: int) -> Likeliest:
+        shape = (*tokens_BL.shape, top)
+        return cls(tokens_BL.new_zeros(shape), tokens_BL.new_full(shape, -torch.inf, dtype=torch.float64))
+
+    def write(self, slots_BW: Tensor, logp_BWV: Tensor) -> None:
+        """Those of the laws at these slots; -1: absent."""
+        row_N, column_N = (slots_BW >= 0).nonzero(as_tuple=True)
+        found = logp_BWV[row_N, column_N].topk(self.tokens_BLK.shape[2])
+        place_N = slots_BW[row_N, column_N]
+        self.tokens_BLK[row_N, place_N], self.logp_BLK[row_N, place_N] = found.indices, found.values.double()
+
+
+def score_canvas(network: Network, plan: Plan, requests: Requests, tokens_BL: Tensor, top: int = 0) -> Likeliest:
     """Write `tokens_BL` into every open slot of the canvases, with its log p (nats) given the tokens before it in the order.
+    Returns the `top` likeliest tokens at each of these slots, given the same.
 
     Raises OptionError for plans without a one-pass chain law.
     """
@@ -39,6 +60,7 @@ def score_canvas(network: Network, plan: Plan, requests: Requests, tokens_BL: Te
     requests.canvas.rank_BL = decoding_order(requests.canvas, plan, requests.noise)
     session = Session(network, replace(plan, block_length=None), requests)  # one pass over all slots, in that order
     session.open_passes()
+    likeliest = Likeliest.none(tokens_BL, top)
     while bool(session.pending_BL.any()):
         slots_BW = session.next_slots(WINDOW)
         given_BW = tokens_BL.gather(1, slots_BW.clamp(min=0))
@@ -48,5 +70,7 @@ def score_canvas(network: Network, plan: Plan, requests: Requests, tokens_BL: Te
         )
         logp_BWV = session.law(session.scorer.targets(session.requests, ask).logits_BTV, slots_BW, given_BW)
         logp_BW = logp_BWV.gather(-1, given_BW[..., None])[..., 0]
+        likeliest.write(slots_BW, logp_BWV)
         session.canvas.write(slots_BW, given_BW, logp_BW, torch.full_like(logp_BW, torch.nan), slots_BW >= 0)
         session.scorer.committed(slots_BW, count_B, count_B)
+    return likeliest

@@ -8,6 +8,7 @@ kernel_passes, kernels  the same passes, made of Triton kernels for CUDA
 graphs, measure         passes as CUDA graphs; what a round costs
 costs                   which window pays
 requests                a request as a sequence of denoising passes
+watched                 what rounds do to a canvas, for those who watch
 host_copies, build      tensors on their way between host and device; sizes and parts
 job                     a request, as the one who asked holds it
 engine, text            continuous batching, on token ids and with text

@@ -28,6 +28,7 @@ from fef.engine.requests import Request, one_row, whole_numbers
 from fef.engine.session_rounds import SessionRounds
 from fef.engine.slots import Numbers
 from fef.engine.unchanged import Fingerprint
+from fef.engine.watched import WatchedCanvas
 from fef.errors import EngineError, InputError, OptionError
 
 __all__ = ["Engine", "Job"]
@@ -88,12 +89,14 @@ class Engine:
         top_k: int = 0,
         seed: int = 0,
         stream: bool = False,
+        watch: bool = False,
         **method_options: Any,
     ) -> Job:
         """Queue a canvas: its ids, and the positions to fill. Arguments as in `fef.decode`, with the same result.
 
         stream: also keep `Job.committed`, round by round. Where `Plan.final` does not hold, a later round may take its tokens
-        back. Raises OptionError or InputError as `fef.decode` does, EngineError for a request that can never fit.
+        back. watch: also keep `Job.watched`, the rounds with their drafts. Raises OptionError or InputError as `fef.decode`
+        does, EngineError for a request that can never fit.
         """
         if self.lost is not None:
             raise self.lost
@@ -120,7 +123,8 @@ class Engine:
             eos_id=self.options.eos_id,
             banned=list(self.options.banned),
         )
-        job = Job(self, request, certificate, time.perf_counter(), committed={} if stream else None)
+        job = Job(self, request, certificate, time.perf_counter())
+        job.committed, job.watched = {} if stream else None, WatchedCanvas() if watch else None
         with self.lock:
             self.rounds_of(plan).submit(job)
             self.unfinished.add(job)

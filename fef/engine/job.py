@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 
 from fef.decoding.certificate import Certificate
 from fef.engine.requests import EngineResult, Request
+from fef.engine.watched import WatchedCanvas
 from fef.errors import FefError
 
 __all__ = ["Committed", "Driver", "Job", "Status"]
@@ -44,6 +45,7 @@ class Job:
     first_token: float | None = None  # when a token was first known to the host
     ended: float | None = None  # when it was over
     committed: Committed | None = None  # what is known of it before its end, where that was asked for
+    watched: WatchedCanvas | None = None  # what its rounds did, where that was asked for
     alone: bool = False  # shares no session with others, since one that it shared has failed
 
     def end(self, status: Status, error: FefError | None = None) -> None:

@@ -26,12 +26,13 @@ from fef.decoding.unmask import InOrder
 from fef.engine.build import EngineOptions, EngineParts, build
 from fef.engine.costs import CostTable, Survival, choose_shape
 from fef.engine.graphs import GraphRunner
-from fef.engine.host_copies import HostCopies
-from fef.engine.job import Job, Status
+from fef.engine.host_copies import HostCopies, on_device
+from fef.engine.job import Committed, Job, Status
 from fef.engine.measure import round_seconds
 from fef.engine.requests import PassResult, PassSequence, pass_sequence, results_of
 from fef.engine.runner import PassKind
-from fef.engine.slots import COUNTERS, PassRequest, Progress
+from fef.engine.slots import COUNTERS, Numbers, PassRequest, Progress
+from fef.engine.watched import PackedWatch
 from fef.errors import DenoiserError, EngineError, FefError
 from fef.models.packed_forward import Bounds
 from fef.models.packed_pass import RoundShape
@@ -59,13 +60,19 @@ def runs_packed(plan: Plan) -> bool:
 @dataclass(eq=False)
 class Seated:
     """A job in its sequence of denoising passes. pass_: the one it is in, or waits for. slot: where it runs. admitted_at: the
-    launch that let it in."""
+    launch that let it in. watch: reads its rounds for those who watch it."""
 
     job: Job
     sequence: PassSequence
     pass_: PassRequest | None = None
     slot: int | None = None
     admitted_at: int = -1
+    watch: PackedWatch | None = None
+
+    @property
+    def followed(self) -> bool:
+        """Is somebody told of its rounds?"""
+        return self.job.committed is not None or self.watch is not None
 
 
 class PackedRounds:
@@ -82,7 +89,7 @@ class PackedRounds:
         self.running: dict[int, Seated] = {}
         self.waiting: deque[Seated] = deque()
         self.progress, self.results = HostCopies(self.device), HostCopies(self.device)
-        self.committed = HostCopies(self.device)  # of requests that stream
+        self.news = HostCopies(self.device)  # of requests that stream or are watched
         self.launched = 0  # passes, in order: what a progress copy knows of
         self.accepted = np.zeros(self.built.slots + 1, dtype=np.int64)  # drafts, as last read
 
@@ -97,7 +104,9 @@ class PackedRounds:
     def submit(self, job: Job) -> None:
         """Queue a request. Raises EngineError for one that can never fit."""
         self.check_fit(len(job.request.ids), len(job.request.open))
-        self.advance(Seated(job, pass_sequence(job.request, Network(self.network))), None)
+        seated = Seated(job, pass_sequence(job.request, Network(self.network)))
+        seated.watch = None if job.watched is None else PackedWatch(job.watched)
+        self.advance(seated, None)
 
     def cancel(self, job: Job) -> None:
         for seated in [*self.running.values(), *self.waiting]:
@@ -111,7 +120,7 @@ class PackedRounds:
             one.sequence.close()
         self.running.clear()
         self.waiting.clear()
-        self.results, self.committed = HostCopies(self.device), HostCopies(self.device)
+        self.results, self.news = HostCopies(self.device), HostCopies(self.device)
 
     def step(self) -> None:
         """Admit, run one round, read what has arrived."""
@@ -253,14 +262,18 @@ class PackedRounds:
         state = self.built.state
         assert state.progress_P is not None, "a whole state has it"
         self.progress.send((self.launched, kind.shape.window), state.progress_P)
-        self.send_committed(slots)
+        self.send_news(slots)
 
-    def send_committed(self, slots: Sequence[int]) -> None:
-        """Ask for what the pass committed, for the requests that stream."""
-        streams = [slot for slot in slots if self.running[slot].job.committed is not None]
-        if streams:
-            note = [(self.running[slot].job, self.running[slot].pass_) for slot in streams]
-            self.committed.send(note, self.built.passes.collect(streams))
+    def send_news(self, slots: Sequence[int]) -> None:
+        """Ask for what the pass did, for the requests that stream or are watched."""
+        asked = {slot: one for slot in slots if (one := self.running[slot]).followed}
+        if not asked:
+            return
+        news_BJ = self.built.passes.collect(list(asked))
+        if any(one.watch is not None for one in asked.values()):
+            slot_B = on_device(torch.tensor(list(asked)), self.device)
+            news_BJ = torch.cat([news_BJ, self.built.state.drafts_kept(slot_B)], 1)
+        self.news.send([(one, one.pass_) for one in asked.values()], news_BJ)
 
     def learn_cost(self, rows: int, window: int, seconds: float) -> None:
         known = self.costs.seconds.get((rows, window))
@@ -272,13 +285,23 @@ class PackedRounds:
         for copy in self.progress.collect(lag):
             launch, window = copy.note
             self.read_progress(launch, window, Progress.of(copy.tensor, self.built.slots + 1))
-        for copy in self.committed.collect(lag):
-            for (job, pass_), result in zip(copy.note, results_of(copy.tensor.numpy()), strict=True):
-                tell_committed(job, pass_, result)
-        for copy in self.results.collect(len(self.results) if self.running or self.waiting else 0):
+        # news of a pass were sent before its result, so they have arrived where that has
+        over = self.results.collect(len(self.results) if self.running or self.waiting else 0)
+        for copy in self.news.collect(lag):
+            self.read_news(copy.note, copy.tensor.numpy())
+        for copy in over:
             for one, result in zip(copy.note, results_of(copy.tensor.numpy()), strict=True):
                 if not one.job.finished:
                     self.advance(one, result)
+
+    def read_news(self, asked: Sequence[tuple[Seated, PassRequest]], news: Numbers) -> None:
+        result_columns = 1 + len(COUNTERS) + 3 * self.built.table.ranks
+        drafts = news[:, result_columns:].tolist()
+        for (one, pass_), result, kept in zip(asked, results_of(news[:, :result_columns]), drafts, strict=True):
+            if one.job.committed is not None:
+                tell_committed(one.job.committed, pass_, result)
+            if one.watch is not None:
+                one.watch.read(pass_, result, kept[1 : 1 + kept[0]])
 
     def read_progress(self, launch: int, window: int, progress: Progress) -> None:
         live_S, bad_S, done_S = progress.live_S.numpy(), progress.bad_S.numpy(), progress.done_S.numpy()
@@ -316,6 +339,8 @@ class PackedRounds:
             one.pass_ = next(one.sequence) if result is None else one.sequence.send(result)
         except StopIteration as stop:
             one.job.filled = stop.value
+            if one.job.watched is not None:
+                one.job.watched.complete(one.job.request.open.tolist(), stop.value)
             self.finish(one, "done", None)
             return
         one.job.status = "waiting"
@@ -333,11 +358,10 @@ class PackedRounds:
         one.sequence.close()
 
 
-def tell_committed(job: Job, pass_: PassRequest, result: PassResult) -> None:
-    """Add what is new of a pass to what a job knows."""
-    assert job.committed is not None, "it streams"
+def tell_committed(committed: Committed, pass_: PassRequest, result: PassResult) -> None:
+    """Add what is new of a pass to what is known."""
     for place, token, logprob in zip(pass_.order, result.tokens, result.logprobs, strict=False):
-        job.committed.setdefault(int(place), (token, logprob))
+        committed.setdefault(int(place), (token, logprob))
 
 
 BAD_LOGITS = (

@@ -24,10 +24,11 @@ from fef.decoding.network import Network, is_out_of_memory
 from fef.decoding.plan import Plan
 from fef.decoding.requests import Requests, padded
 from fef.decoding.requirements import check_steps
-from fef.decoding.session import Session
+from fef.decoding.session import Observer, Round, Session
 from fef.engine.build import EngineOptions
 from fef.engine.job import Job
 from fef.engine.requests import EngineResult, Request, rows_of
+from fef.engine.watched import session_round
 from fef.errors import EngineError, FefError
 from fef.models.prefixes import PrefixStore, blocks_before
 from fef.models.slot_cache import bytes_per_place
@@ -114,6 +115,7 @@ class SessionRounds:
         """Admit what fits, and run a round of every session."""
         self.admit()
         for key, group in list(self.groups.items()):
+            group.session.observe = watcher(group)
             try:
                 round_of(group.session)
                 group.session.open_passes()
@@ -203,6 +205,8 @@ class SessionRounds:
                 open_L = canvas.open_BL[row]
                 tokens, logprobs = canvas.ids_BL[row, open_L].tolist(), canvas.logprob_BL[row, open_L].tolist()
                 job.filled = EngineResult(tokens, logprobs, session.meter.row(row))
+                if job.watched is not None:
+                    job.watched.complete(job.request.open.tolist(), job.filled)
                 del group.jobs[number]
                 job.end("done")
         if session.should_drop(len(group.jobs)):
@@ -262,6 +266,20 @@ class SessionRounds:
     def bytes_of(self, group: Group) -> float:
         rows, length = group.session.canvas.ids_BL.shape
         return rows * cache_bytes_of(self.denoiser, group.session.plan, length)
+
+
+def watcher(group: Group) -> Observer | None:
+    """Who tells the rounds of a session to the jobs that are watched; None where there are none."""
+    watched = {number: job.watched for number, job in group.jobs.items() if job.watched is not None}
+    if not watched:
+        return None
+
+    def observe(round_: Round) -> None:
+        for row, number in enumerate(round_.rows.tolist()):
+            if number in watched:
+                watched[number].add(*session_round(group.session, round_, row))
+
+    return observe
 
 
 def cache_bytes_of(denoiser: Any, plan: Plan, length: int) -> float:

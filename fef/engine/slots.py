@@ -123,6 +123,10 @@ class SlotState(PassSlots):
         ]
         return torch.cat(columns, 1)
 
+    def drafts_kept(self, slot_B: Tensor) -> Tensor:
+        """int64 [B, 1 + K]: how many drafts stand behind the committed tokens, and the drafts."""
+        return torch.cat([self.drafted_S[slot_B, None], self.draft_SK[slot_B]], 1)
+
     def load(self, slot_B: Tensor, packed_BJ: Tensor) -> None:
         """Put requests, packed by `PassRequest.pack`, into slots."""
         L, R = self.table.context, self.table.ranks

@@ -5,9 +5,11 @@ fields            what a request asks for: implemented, accepted at the neutral 
 pieces            committed tokens to text that is never taken back, and stop strings
 worker            the engine on a thread of its own, behind an inbox
 answer            the choices of a request, as their tokens come
+rounds            what rounds did to a canvas, for pages that draw it
 bodies            answers in OpenAI's shapes, whole and streamed
 metrics           what Prometheus reads
 guards            limits, keys and ids of requests, before any route
+playground        the page at `/`, whose files are in `static`
 app               the routes
 run               the process: ready line, signals, exit
 """

@@ -16,10 +16,10 @@ from fef.serve.errors import ApiError, bad_request
 from fef.serve.fields import Asked, Prompt, TokenIds
 from fef.serve.metrics import Metrics
 from fef.serve.pieces import FinishReason, Piece, TextPieces
-from fef.serve.worker import Accepted, Event, HungUp, NewTokens, Over, Refused, Ticket, Worker
+from fef.serve.worker import Accepted, Event, HungUp, NewTokens, Over, Refused, Rounds, Ticket, Worker
 from fef.text import TextNetwork
 
-__all__ = ["Answer", "Choice", "begin", "check_length", "ids_of_prompt"]
+__all__ = ["Answer", "Choice", "begin", "canvas_of", "check_length", "ids_of_prompt"]
 
 
 @dataclass
@@ -74,8 +74,9 @@ class Answer:
             self.cancel()
             raise
 
-    async def pieces(self) -> AsyncIterator[tuple[Choice, Piece]]:
-        """New text, until every choice has ended or nobody waits for it. Raises ApiError where the engine fails."""
+    async def news(self) -> AsyncIterator[tuple[Choice, Piece | Rounds]]:
+        """New text, and rounds where they are watched, until every choice has ended or nobody waits for it. Raises ApiError
+        where the engine fails."""
         left = len(self.choices)
         try:
             while left:
@@ -84,6 +85,8 @@ class Answer:
                     return
                 assert ticket is not None
                 choice = self.by_ticket[ticket]
+                if isinstance(event, Rounds) and choice.finish is None:
+                    yield choice, event
                 piece = self.heard(choice, event)
                 if piece is None:
                     continue
@@ -177,7 +180,7 @@ def begin(asked: Asked, model: TextNetwork, worker: Worker, metrics: Metrics) ->
     choices: list[Choice] = []
     for prompt in asked.prompts:
         before = ids_of_prompt(model, prompt)
-        ids, start, stop = model.canvas_behind(before, asked.canvas, asked.suffix)
+        ids, start, stop = canvas_of(model, prompt, before, asked.canvas, asked.suffix)
         for _ in range(asked.n):
             seed = asked.seed + len(choices)
             pieces = TextPieces(
@@ -192,7 +195,7 @@ def begin(asked: Asked, model: TextNetwork, worker: Worker, metrics: Metrics) ->
             options = {**asked.sampling, **asked.method, "seed": seed}
             # a text that may end before its canvas is followed, so that it can be given up there
             follow = asked.stream or bool(asked.stops or asked.stop_ids) or asked.most < asked.canvas
-            ticket = Ticket(ids, range(start, stop), options, follow, events)
+            ticket = Ticket(ids, range(start, stop), options, follow, asked.watch, events)
             text = (prompt if isinstance(prompt, str) else model.tokenizer.decode(before)) if asked.echo else ""
             choices.append(Choice(len(choices), seed, text, len(before), pieces, ticket))
     return Answer(asked, choices, worker, metrics)
@@ -204,6 +207,14 @@ def ids_of_prompt(model: TextNetwork, prompt: Prompt) -> list[int]:
         return model.without_masks("prompt", prompt.ids)
     check_length(model, prompt if isinstance(prompt, str) else "".join(message["content"] for message in prompt))
     return model.prompt_ids(prompt)
+
+
+def canvas_of(
+    model: TextNetwork, prompt: Prompt, before: list[int], size: int, suffix: str
+) -> tuple[list[int], int, int]:
+    """The canvas of a prompt whose ids are `before`, and its open places; ids of one's own may go on into the answer."""
+    marked = isinstance(prompt, TokenIds) and any(mark in prompt.ids for mark in model.answer_mark)
+    return model.canvas_behind(before, size, suffix, marked)
 
 
 def check_length(model: TextNetwork, text: str) -> None:

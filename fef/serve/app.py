@@ -15,15 +15,28 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
 import fef
+from fef.decoders import methods as table_of_methods
 from fef.engine.text import TextEngine
 from fef.errors import FefError
 from fef.generation import Model, Score
-from fef.serve.answer import Answer, begin, check_length, ids_of_prompt
-from fef.serve.bodies import LEAST_LOGPROB, Envelope, events_of, whole_body
+from fef.serve.answer import Answer, begin, canvas_of, check_length, ids_of_prompt
+from fef.serve.bodies import Envelope, events_of, whole_body
 from fef.serve.errors import ApiError, bad_request
-from fef.serve.fields import Asked, Limits, body_of, id_list, read_chat, read_completion, read_messages, read_score
+from fef.serve.fields import (
+    Asked,
+    Limits,
+    ScoreAsked,
+    body_of,
+    id_list,
+    read_chat,
+    read_completion,
+    read_messages,
+    read_score,
+)
 from fef.serve.guards import BodyLimit, Key, RequestIds
 from fef.serve.metrics import Metrics
+from fef.serve.pieces import LEAST_LOGPROB
+from fef.serve.playground import add_playground
 from fef.serve.worker import Worker
 
 __all__ = ["ServeOptions", "Served", "make_app"]
@@ -109,6 +122,7 @@ def make_app(served: Served) -> FastAPI:
     add_score(app, served)
     add_tokens(app, served)
     add_state(app, served)
+    add_playground(app)
     return app
 
 
@@ -169,21 +183,33 @@ def add_score(app: FastAPI, served: Served) -> None:
         served.check_open(1)
 
         def scored() -> Score:
-            check_length(served.model, asked.response)
-            options = {**asked.sampling, **asked.method, "max_new_tokens": asked.canvas, "seed": asked.seed}
-            return served.model.score(asked.prompt, asked.response, **options)
+            if isinstance(asked.response, str):
+                check_length(served.model, asked.response)
+            before = ids_of_prompt(served.model, asked.prompt)
+            ids, start, stop = canvas_of(served.model, asked.prompt, before, asked.canvas, asked.suffix)
+            options = {**asked.sampling, **asked.method, "seed": asked.seed, "top": asked.top}
+            return served.model.score_canvas(ids, range(start, stop), asked.response, **options)
 
         found = await served.worker.run(scored)
-        return JSONResponse(
-            {
-                "object": "score",
-                "model": served.model.name,
-                "token_ids": found.token_ids,
-                "token_logprobs": [max(logprob, LEAST_LOGPROB) for logprob in found.logprobs],
-                "logprob": max(found.total, LEAST_LOGPROB * len(found.token_ids)),
-                "fef": {"certificate": found.certificate.to_dict(), "canvas": asked.canvas},
-            }
-        )
+        return JSONResponse(score_body(served, asked, found))
+
+
+def score_body(served: Served, asked: ScoreAsked, found: Score) -> dict[str, Any]:
+    body = {
+        "object": "score",
+        "model": served.model.name,
+        "token_ids": found.token_ids,
+        "token_logprobs": [max(logprob, LEAST_LOGPROB) for logprob in found.logprobs],
+        "logprob": max(found.total, LEAST_LOGPROB * len(found.token_ids)),
+        "fef": {"certificate": found.certificate.to_dict(), "canvas": asked.canvas},
+    }
+    if asked.top:
+        decode = served.model.tokenizer.decode
+        body["top_logprobs"] = [
+            [{"id": token, "token": decode([token]), "logprob": logprob} for token, logprob in each]
+            for each in found.likeliest
+        ]
+    return body
 
 
 def add_tokens(app: FastAPI, served: Served) -> None:
@@ -197,6 +223,8 @@ def add_tokens(app: FastAPI, served: Served) -> None:
         else:
             raise bad_request("Give a prompt, which is text, or messages.", "prompt")
         ids = await asyncio.to_thread(ids_of_prompt, served.model, prompt)
+        if body.get("add_special_tokens") is True:
+            ids = ids + served.model.answer_mark
         return JSONResponse({"tokens": ids, "count": len(ids), "max_model_len": served.model.network.config.max_length})
 
     @app.post("/detokenize", response_model=None)
@@ -216,6 +244,10 @@ def add_state(app: FastAPI, served: Served) -> None:
     @app.get("/v1/models", response_model=None)
     async def models() -> Response:
         return JSONResponse({"object": "list", "data": [served.card()]})
+
+    @app.get("/v1/methods", response_model=None)
+    async def methods() -> Response:
+        return JSONResponse({"object": "list", "data": [info.to_dict() for info in table_of_methods().values()]})
 
     @app.get("/v1/models/{name:path}", response_model=None)
     async def model(name: str) -> Response:

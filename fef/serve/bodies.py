@@ -11,11 +11,11 @@ from typing import Any
 
 from fef.serve.answer import Answer, Choice
 from fef.serve.errors import ApiError
-from fef.serve.pieces import Piece, Token
+from fef.serve.pieces import LEAST_LOGPROB, Piece, Token
+from fef.serve.rounds import round_body
+from fef.serve.worker import Rounds
 
-__all__ = ["LEAST_LOGPROB", "Envelope", "events_of", "whole_body"]
-
-LEAST_LOGPROB = -9999.0  # stands for minus infinity, which JSON does not have
+__all__ = ["Envelope", "events_of", "whole_body"]
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,8 @@ async def whole_body(answer: Answer, envelope: Envelope) -> dict[str, Any] | Non
     """The answer in one piece; None where nobody waits for it any more. Raises ApiError."""
     text = {choice.index: "" for choice in answer.choices}
     tokens: dict[int, list[Token]] = {choice.index: [] for choice in answer.choices}
-    async for choice, piece in answer.pieces():
+    async for choice, piece in answer.news():
+        assert isinstance(piece, Piece), "only streams are watched"
         text[choice.index] += piece.text
         tokens[choice.index] += piece.tokens
     if any(choice.finish is None for choice in answer.choices):
@@ -65,7 +66,11 @@ async def events_of(answer: Answer, envelope: Envelope) -> AsyncIterator[str]:
                 delta = {"index": choice.index, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}
                 yield event(chunk(answer, envelope, [delta | {"logprobs": None}]))
         left = len(answer.choices)
-        async for choice, piece in answer.pieces():
+        async for choice, piece in answer.news():
+            if isinstance(piece, Rounds):
+                for round_ in piece.rounds:
+                    yield event(chunk(answer, envelope, []) | {"fef": {"round": round_body(choice, round_)}})
+                continue
             body = choice_body(answer, choice, piece, first=choice.index not in begun, chunk=True)
             begun.add(choice.index)
             left -= piece.finish is not None

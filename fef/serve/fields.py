@@ -70,6 +70,7 @@ class Limits:
     stops: int = 32
     stop_length: int = 1024  # characters
     messages: int = 1024
+    top: int = 20  # tokens that are told beside each one
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,7 @@ class Asked:
     usage_always: bool  # and on every chunk
     logprobs: bool
     token_ids: bool
+    watch: bool  # the rounds of the canvas, too
     chat: bool = field(default=False)
 
 
@@ -100,8 +102,10 @@ class Asked:
 class ScoreAsked:
     """A request for the log p of a response."""
 
-    prompt: str | list[Message]
-    response: str
+    prompt: Prompt
+    response: str | list[int]
+    suffix: str
+    top: int  # likeliest tokens beside each one
     canvas: int
     seed: int
     sampling: dict[str, Any]
@@ -187,6 +191,7 @@ def read_common(
         usage_always=boolean(stream_options or {}, "continuous_usage_stats"),
         logprobs=logprobs,
         token_ids=boolean(body, "return_token_ids"),
+        watch=read_watch(own, stream),
         chat=chat,
     )
 
@@ -194,14 +199,22 @@ def read_common(
 def read_score(body: Mapping[str, Any], limits: Limits, canvas: int) -> ScoreAsked:
     """The body of `/v1/score`. Raises ApiError."""
     refuse_others(body)
-    own, response = read_own(body), text(body, "response")
-    prompt = read_messages(body, limits) if body.get("messages") is not None else text(body, "prompt")
-    if prompt is None or response is None:
-        raise bad_request("Give a prompt, which is text, or messages, and a response.", "response")
+    own, ids = read_own(body), body.get("response_token_ids")
+    response = text(body, "response") if ids is None else id_list(ids, "response_token_ids")
+    if body.get("messages") is not None:
+        prompt: Prompt = read_messages(body, limits)
+    else:
+        prompt, *others = read_prompts(body, limits)
+        if others:
+            raise bad_request("prompt must be one text or its token ids.", "prompt")
+    if response is None:
+        raise bad_request("Give a prompt, or messages, and a response or response_token_ids.", "response")
     asked_canvas = whole(own, "canvas", least=1, inside="fef.") or whole(body, "max_tokens", least=1)
     return ScoreAsked(
         prompt=prompt,
         response=response,
+        suffix=text(body, "suffix") or "",
+        top=whole(body, "top_logprobs", least=0, most=limits.top) or 0,
         canvas=asked_canvas or canvas,
         seed=whole(body, "seed", least=0) or 0,
         sampling=read_sampling(body),
@@ -244,9 +257,19 @@ def read_own(body: Mapping[str, Any]) -> Mapping[str, Any]:
     if not isinstance(own, Mapping):
         raise bad_request("fef must be an object.", "fef")
     for name in own:
-        if name not in ("method", "options", "canvas"):
-            raise bad_request(f"fef has no field {shown(name)}; allowed: method, options, canvas.", "fef")
+        if name not in ("method", "options", "canvas", "stream"):
+            raise bad_request(f"fef has no field {shown(name)}; allowed: method, options, canvas, stream.", "fef")
     return own
+
+
+def read_watch(own: Mapping[str, Any], stream: bool) -> bool:
+    """Are the rounds of the canvas asked for?"""
+    kind = text(own, "stream", inside="fef.") or "committed"
+    if kind not in ("committed", "canvas"):
+        raise bad_request(f'fef.stream={shown(kind)} must be "committed" or "canvas".', "fef.stream")
+    if kind == "canvas" and not stream:
+        raise bad_request('fef.stream: "canvas" is allowed only with stream: true.', "fef.stream")
+    return kind == "canvas"
 
 
 def read_method_options(own: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -265,7 +288,7 @@ def read_method_options(own: Mapping[str, Any]) -> Mapping[str, Any]:
     return options
 
 
-_TAKEN = ("method", "ids", "open", "seed", "stream", "temperature", "top_p", "top_k")
+_TAKEN = ("method", "ids", "open", "seed", "stream", "watch", "temperature", "top_p", "top_k")
 
 
 def read_prompts(body: Mapping[str, Any], limits: Limits) -> list[Prompt]:

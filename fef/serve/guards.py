@@ -12,8 +12,13 @@ from fef.serve.errors import ApiError
 
 __all__ = ["BodyLimit", "Key", "RequestIds", "send_error"]
 
-OPEN = ("/health",)  # answered without a key, so that supervisors need none
+OPEN = ("/health", "/")  # answered without a key: supervisors have none, and the page asks for it
+OPEN_BELOW = "/playground/"  # parts of the page
 DISCARDED = 128 * 2**20  # bytes of a body that are read and dropped, so that its client can read the answer
+
+
+def is_open(path: str) -> bool:
+    return path in OPEN or path.startswith(OPEN_BELOW)
 
 
 async def send_error(send: Send, error: ApiError) -> None:
@@ -31,7 +36,7 @@ class Key:
         self.app, self.expected = app, f"Bearer {key}".encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] not in OPEN:
+        if scope["type"] == "http" and not is_open(scope["path"]):
             given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
             if not hmac.compare_digest(given, self.expected):
                 await send_error(send, ApiError(401, "The API key is missing or wrong."))

@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["FinishReason", "Piece", "TextPieces", "Token", "first_stop", "held_for_stops"]
+__all__ = ["LEAST_LOGPROB", "FinishReason", "Piece", "TextPieces", "Token", "first_stop", "held_for_stops"]
 
 FinishReason = Literal["stop", "length"]
 
+LEAST_LOGPROB = -9999.0  # stands for minus infinity, which JSON does not have
 UNFINISHED = "\ufffd"  # what bytes of a part of a character decode to
 
 

@@ -71,7 +71,7 @@ def serve(
     address, number = listener.getsockname()[:2]
     url = f"http://{f'[{address}]' if ':' in address else address}:{number}"
     law = engine.engine.certificate(engine.engine.plan("fef", {}), 1.0, 1.0, 0).law
-    say(f"{engine.model.name} at {url}/v1 ({memory_words(engine)})\nlaw: {law}")
+    say(f"{engine.model.name} at {url}/v1, playground at {url}/ ({memory_words(engine)})\nlaw: {law}")
     server.run(sockets=[listener])
     if server.served.worker.lost:
         raise EngineError("The engine was lost, so the server has ended. Start it again.")

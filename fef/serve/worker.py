@@ -18,10 +18,11 @@ from typing import Any, TypeVar
 from fef.decoding.certificate import Certificate
 from fef.engine.engine import Engine, Job
 from fef.engine.requests import EngineResult
+from fef.engine.watched import CanvasRound
 from fef.errors import EngineError, FefError
 from fef.serve.errors import ApiError
 
-__all__ = ["Accepted", "Event", "HungUp", "NewTokens", "Over", "Refused", "Ticket", "Worker"]
+__all__ = ["Accepted", "Event", "HungUp", "NewTokens", "Over", "Refused", "Rounds", "Ticket", "Worker"]
 
 T = TypeVar("T")
 
@@ -49,6 +50,13 @@ class NewTokens:
 
 
 @dataclass(frozen=True)
+class Rounds:
+    """What rounds did to the canvas, of a request that is watched."""
+
+    rounds: Sequence[CanvasRound]
+
+
+@dataclass(frozen=True)
 class Over:
     """The request is done, or has failed."""
 
@@ -61,7 +69,7 @@ class HungUp:
     """Nobody waits for the answer any more."""
 
 
-Event = Accepted | Refused | NewTokens | Over | HungUp
+Event = Accepted | Refused | NewTokens | Rounds | Over | HungUp
 
 
 @dataclass(eq=False)
@@ -72,6 +80,7 @@ class Ticket:
     open: range
     options: dict[str, Any]
     stream: bool
+    watch: bool
     events: asyncio.Queue[tuple[Ticket | None, Event]]
     job: Job | None = None  # the thread's
     told: int = 0  # tokens of it that were told
@@ -237,7 +246,9 @@ class Worker:
 
     def take(self, ticket: Ticket) -> Event:
         try:
-            job = self.engine.submit(ticket.ids, ticket.open, stream=ticket.stream, **ticket.options)
+            job = self.engine.submit(
+                ticket.ids, ticket.open, stream=ticket.stream, watch=ticket.watch, **ticket.options
+            )
         except FefError as error:
             if self.engine.lost is not None:
                 raise
@@ -250,6 +261,8 @@ class Worker:
         """What the round brought."""
         letter: list[tuple[Ticket, Event]] = []
         for job, ticket in list(self.jobs.items()):
+            if job.watched is not None and (rounds := job.watched.take()):
+                letter.append((ticket, Rounds(rounds)))
             if job.finished:
                 letter.append((ticket, Over(job.filled, job.error)))
                 del self.jobs[job]

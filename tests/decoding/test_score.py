@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ import fef
 from fef.decoders import make_plan
 from fef.decoding.canvas import Canvas
 from fef.decoding.inputs import Settings, make_sampling, seeds
-from fef.decoding.likelihood import score_canvas
+from fef.decoding.likelihood import Likeliest, score_canvas
 from fef.decoding.network import Network
 from fef.decoding.requests import Requests
 from fef.laws.draws import KeyedNoise
@@ -24,7 +25,11 @@ from fef.verify.tables import EMPTY, K, L, empty_rows, inconsistent
 NETWORK = tiny_network(scale=0.3)
 
 
-def score(
+def score(denoiser: Any, tokens: torch.Tensor, open_: torch.Tensor, **settings: Any) -> torch.Tensor:
+    return scored(denoiser, tokens, open_, **settings)[0]
+
+
+def scored(
     denoiser: Any,
     tokens: torch.Tensor,
     open_: torch.Tensor,
@@ -34,18 +39,19 @@ def score(
     temperature: float = 1.0,
     top_p: float = 1.0,
     eos_id: int | None = None,
+    top: int = 0,
     **options: Any,
-) -> torch.Tensor:
+) -> tuple[torch.Tensor, Likeliest]:
     network = Network(denoiser)
     ids = tokens.masked_fill(open_, network.mask_id)
     canvas = Canvas.start(ids, open_, ids, None)
     noise = KeyedNoise(seeds(seed, len(ids), ids.device))
     sampling = make_sampling(network, Settings(temperature, top_p, 0), [], eos_id, len(ids), ids.device)
     plan = make_plan(method, options, network)
-    score_canvas(network, plan, Requests.start(canvas, noise, sampling), tokens)
+    likeliest = score_canvas(network, plan, Requests.start(canvas, noise, sampling), tokens, top)
     assert not bool(canvas.pending_BL.any())
     assert torch.equal(canvas.ids_BL, tokens)
-    return canvas.logprob_BL
+    return canvas.logprob_BL, likeliest
 
 
 def every_text() -> torch.Tensor:
@@ -64,6 +70,29 @@ def test_the_probabilities_of_all_texts_are_the_chain_law(temperature, top_p, eo
     found = logp.sum(1).nan_to_num(neginf=-1e9).exp()  # a text the law excludes
     torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64), atol=1e-12, rtol=0)
     assert float(found.sum()) == pytest.approx(1, abs=1e-12)
+
+
+@pytest.mark.parametrize("order", ["random", "left-to-right"])
+@pytest.mark.parametrize("top", [2, K])
+def test_the_likeliest_tokens_are_those_of_texts_that_begin_alike(order, top):
+    """What a text is told of a token at its last step is the log p that the text with that token has there."""
+    texts = every_text()
+    settings = {"order": order, "seed": [4] * len(texts), "eos_id": 1}
+    logp, likeliest = scored(inconsistent(), texts, torch.ones_like(texts).bool(), top=top, **settings)
+    assert likeliest.tokens_BLK.shape == (len(texts), L, top)
+    for place in range(L):
+        alike: dict[tuple[int, ...], dict[int, float]] = {}
+        others = texts.clone()
+        others[:, place] = 0
+        for text, rest, own in zip(texts.tolist(), others.tolist(), logp[:, place].tolist(), strict=True):
+            alike.setdefault(tuple(rest), {})[text[place]] = own
+        for b, rest in enumerate(others.tolist()):
+            law = alike[tuple(rest)]
+            told = dict(
+                zip(likeliest.tokens_BLK[b, place].tolist(), likeliest.logp_BLK[b, place].tolist(), strict=True)
+            )
+            assert told == pytest.approx({token: law.get(token, -math.inf) for token in told}, abs=1e-12)
+            assert max(told.values()) == pytest.approx(max(law.values()), abs=1e-12)
 
 
 @pytest.mark.parametrize("order", ["random", "left-to-right"])

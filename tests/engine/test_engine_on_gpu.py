@@ -236,7 +236,7 @@ def test_nothing_waits_inside_a_round(tiny16):
     engine = Engine(tiny16, **SMALL)
     asked = asks(12, seed=7)
     answered(engine, asked)  # captures what there is to capture
-    jobs = submitted(engine, asked)
+    jobs = submitted(engine, asked, stream=True, watch=True)
     torch.cuda.synchronize()
     torch.cuda.set_sync_debug_mode("error")
     try:
@@ -250,6 +250,24 @@ def test_nothing_waits_inside_a_round(tiny16):
     for job in jobs:
         job.cancel()
     engine.packed.progress.collect(0)
+
+
+@pytest.mark.parametrize("method", METHODS, ids=str)
+def test_rounds_that_are_watched_add_up_to_the_result(tiny16, method):
+    """The host reads them launches later, and still before the result."""
+    watched, plain = Engine(tiny16, eos_id=EOS, **SMALL), Engine(tiny16, eos_id=EOS, **SMALL)
+    asked = asks(24, seed=9)
+    jobs = submitted(watched, asked, **method, watch=True)
+    watched.run()
+    accepted = 0
+    for job, alone in zip(jobs, answered(plain, asked, **method), strict=True):
+        canvas: dict[int, int] = {}
+        for each in job.watched.take():
+            canvas = {place: token for place, token in canvas.items() if place not in each.reopened}
+            canvas |= {one.place: one.token for one in each.filled}
+            accepted += sum(one.how == "accepted" for one in each.filled)
+        assert [canvas[place] for place in job.request.open.tolist()] == job.result().tokens == alone.tokens
+    assert accepted == sum(job.result().counters["accepted"] for job in jobs) > 0
 
 
 def test_the_check_for_waits_notices_one():

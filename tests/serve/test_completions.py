@@ -153,3 +153,16 @@ def test_every_method_answers_whole_and_streamed_alike(
     assert "".join(c["text"] for e in events for c in e["choices"]) == whole["choices"][0]["text"]
     assert whole["fef"]["streamed"] == streamed
     assert whole["fef"]["method"] == method
+
+
+def test_ids_may_go_on_into_the_answer(client: Client) -> None:
+    """A prompt of ids that holds what begins an answer is given no other: the text goes on behind a part of it."""
+    begun = client.post("/tokenize", {"prompt": QUESTION, "add_special_tokens": True}).body["tokens"]
+    bare = client.post("/tokenize", {"prompt": QUESTION, "add_special_tokens": False}).body["tokens"]
+    assert len(begun) == len(bare) + 1
+    whole = client.complete(return_token_ids=True, temperature=0.0).body["choices"][0]
+    assert client.complete(begun, temperature=0.0).texts == [whole["text"]]
+    rest = client.complete(begun + whole["token_ids"][:10], max_tokens=14, temperature=0.0).texts[0]
+    assert client.complete(bare + whole["token_ids"][:10], max_tokens=14, temperature=0.0).texts[0] != rest
+    told = client.post("/v1/score", {"prompt": begun, "response": whole["text"], "max_tokens": 24}).body
+    assert told == client.post("/v1/score", {"prompt": QUESTION, "response": whole["text"], "max_tokens": 24}).body

@@ -70,7 +70,16 @@ def guarded(model: Model) -> Iterator[Client]:
         yield client
 
 
-PATHS = ["/v1/models", "/v1/models/", "/v1/completions", "/v1/completions/", "/metrics", "/tokenize", "/version", "/"]
+PATHS = [
+    "/v1/models",
+    "/v1/models/",
+    "/v1/completions",
+    "/v1/completions/",
+    "/metrics",
+    "/tokenize",
+    "/version",
+    "/playground",
+]
 
 
 @pytest.mark.parametrize("path", PATHS)

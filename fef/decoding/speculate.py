@@ -96,7 +96,8 @@ def chance_to_be_reached(session: Session, spec: Speculation, drafts: Drafts, wi
         moved_BW = session.plan.head(drafts.hidden_BWE, window_BW).double().triu(1).sum(1)
         holds_BW = (1 - moved_BW).clamp(min=0)
     else:
-        holds_BW = session.plain_law(drafts.logits_BWV).confidence_BS
+        own_BWV = drafts.logits_BWV if drafts.legal_BWV is None else drafts.legal_BWV
+        holds_BW = session.plain_law(own_BWV).confidence_BS
     return chance_of_runs(holds_BW.masked_fill(window_BW < 0, 1.0))
 
 

@@ -1,0 +1,106 @@
+"""What a user gives as a grammar, read and checked: one of a JSON schema, a regular expression, a list of choices, Lark rules."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, get_args
+
+from fef.errors import OptionError
+from fef.readers import several, shown
+
+__all__ = ["MOST_BYTES", "Grammar", "Kind", "read_grammar"]
+
+Kind = Literal["json", "regex", "choice", "grammar"]
+
+MOST_BYTES = 1 << 16  # of a schema, an expression, rules or all choices together
+_WORDS = {"json": "a JSON schema", "regex": "a regular expression", "choice": "a choice", "grammar": "Lark rules"}
+
+
+@dataclass(frozen=True)
+class Grammar:
+    """source: the schema or the list of choices as JSON, or the expression or the rules as they are."""
+
+    kind: Kind
+    source: str
+
+    @cached_property
+    def digest(self) -> str:
+        """Twelve hexadecimal digits that tell it from others."""
+        return hashlib.sha256(f"{self.kind}:{self.source}".encode()).hexdigest()[:12]
+
+    @property
+    def words(self) -> str:
+        return f"{_WORDS[self.kind]} (sha256 {self.digest})"
+
+
+def read_grammar(given: Any) -> Grammar:
+    """A mapping with one key: {"json": schema}, {"regex": "..."}, {"choice": ["...", ...]} or {"grammar": "Lark rules"}.
+
+    A schema is a mapping, a boolean, or either as JSON text. Raises OptionError for anything else, and for more than
+    `MOST_BYTES`. Whether the schema, the expression or the rules are valid is seen when they are compiled.
+    """
+    if isinstance(given, Grammar):
+        return given
+    kinds = get_args(Kind)
+    if not isinstance(given, Mapping) or len(given) != 1 or next(iter(given)) not in kinds:
+        raise OptionError(
+            f"grammar={shown(given)} is not allowed: give a mapping with one of the keys {', '.join(kinds)}, for example "
+            '{"regex": "[0-9]+"}.'
+        )
+    [(kind, value)] = given.items()
+    source = READERS[kind](value)
+    try:
+        size = len(source.encode("utf-8"))
+    except UnicodeEncodeError:
+        raise OptionError(
+            f"The {kind} of the grammar holds half a character, so it is not UTF-8. Take it out."
+        ) from None
+    if size > MOST_BYTES:
+        raise OptionError(f"The {kind} of the grammar has {size} bytes; {MOST_BYTES} are allowed. Give a smaller one.")
+    return Grammar(kind, source)
+
+
+def schema_text(value: Any) -> str:
+    try:
+        found = json.loads(value) if isinstance(value, str) and len(value) <= MOST_BYTES else value
+        if isinstance(found, str) and isinstance(value, str):
+            return value  # too long, which is said of every grammar
+        text = json.dumps(found, ensure_ascii=False, allow_nan=False)
+    except RecursionError:
+        raise OptionError("The JSON schema is nested too deep; give a flatter one.") from None
+    except (TypeError, ValueError) as error:
+        raise OptionError(f"The JSON schema is no JSON: {shown(str(error))}. Give a mapping, or JSON text.") from None
+    if not isinstance(found, Mapping | bool):
+        raise OptionError(f"A JSON schema is an object or a boolean; got {shown(found)}.")
+    return text
+
+
+def choices_text(value: Any) -> str:
+    found = several(value)
+    if not found or not all(isinstance(each, str) for each in found):
+        raise OptionError(f"choice={shown(value)} is not allowed: give a list of texts, at least one.")
+    return json.dumps(found, ensure_ascii=False)
+
+
+def regex_text(value: Any) -> str:
+    return plain_text("regex", value)
+
+
+def rules_text(value: Any) -> str:
+    text = plain_text("grammar", value)
+    if "%llguidance" in text:
+        raise OptionError("The rules of a grammar begin without %llguidance, whose settings are a part of the law.")
+    return text
+
+
+def plain_text(kind: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise OptionError(f"The {kind} of a grammar must be text; got {type(value).__name__}.")
+    return value
+
+
+READERS = {"json": schema_text, "regex": regex_text, "choice": choices_text, "grammar": rules_text}

@@ -1,0 +1,130 @@
+"""Grammars of any kind by llguidance, without forcing: what may follow a prefix, wherever the text has to end.
+
+Four of its ways shape what is here. It narrows masks to the token that its tokenizer would have written unless `no_forcing`
+stands in the grammar, which would be another law. An end token that it reads is not counted when it goes back, so it never
+reads one. It leaves masks behind a token that is not allowed unwritten, so they are filled before. And it counts a mask before
+the first draft for itself, so that no drafts are another call.
+
+Shapes: X prefixes, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import lru_cache
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from fef.errors import OptionError
+from fef.grammar.given import Grammar
+from fef.grammar.text import Allowed, GrammarText
+from fef.grammar.vocabulary import Vocabulary
+
+__all__ = ["PrefixGrammar", "PrefixText", "prefix_grammar"]
+
+_NO_FORCING = '%llguidance {"no_forcing": true}\n'
+
+
+class PrefixGrammar:
+    """A grammar that llguidance has read, and the vocabulary that it speaks of."""
+
+    def __init__(self, vocabulary: Vocabulary, compiled: str) -> None:
+        self.vocabulary, self.compiled = vocabulary, compiled
+
+    def text(self) -> PrefixText:
+        return PrefixText(self)
+
+
+class PrefixText(GrammarText):
+    def __init__(self, grammar: PrefixGrammar) -> None:
+        super().__init__(grammar.vocabulary.size, grammar.vocabulary.eos_id)
+        self.library = library()
+        self.matcher = self.library.LLMatcher(engine_tokenizer(grammar.vocabulary), grammar.compiled, log_level=0)
+
+    def restart(self) -> None:
+        self.matcher.reset()
+
+    def read(self, token: int) -> bool:
+        # a token that it refuses would leave the matcher in an error for good
+        return bool(self.matcher.validate_tokens([token]) == 1 and self.matcher.consume_token(token))
+
+    def may_end(self) -> bool:
+        return bool(self.matcher.is_accepting())
+
+    def fill(self, drafts: Sequence[int], allowed_XV: Allowed) -> None:
+        bits = np.full((len(allowed_XV), -(-self.size // 32)), -1, dtype=np.int32)
+        if drafts:
+            states = [(self.matcher, 0, list(drafts))]
+            self.library.numpy.fill_next_token_bitmask_par_with_draft_tokens(executor(), states, bits)
+        else:
+            self.library.numpy.fill_next_token_bitmask(self.matcher, bits)
+        allowed_XV[:] = np.unpackbits(bits.view(np.uint8), axis=1, count=self.size, bitorder="little")
+
+    def allowed_behind(self, drafts: Sequence[int]) -> Allowed:
+        if not self.legal or self.ended or self.eos_id in drafts:
+            return super().allowed_behind(drafts)
+        read = self.matcher.try_consume_tokens(list(drafts))
+        allowed_XV = np.ones((1, self.size), dtype=np.bool_)
+        if read == len(drafts):
+            self.fill([], allowed_XV)
+        if read:
+            self.matcher.rollback(read)
+        return allowed_XV[0]
+
+
+def prefix_grammar(grammar: Grammar, vocabulary: Vocabulary) -> PrefixGrammar:
+    """Raises OptionError, in one sentence, for a schema, an expression or rules that llguidance does not take."""
+    matchers = library().LLMatcher
+    compiled = matchers.grammar_from_lark(_NO_FORCING + lark_of(grammar))
+    problem = matchers.validate_grammar(compiled, engine_tokenizer(vocabulary))
+    if problem:
+        raise OptionError(f"The {grammar.kind} of the grammar is not allowed: {reason_of(problem)}. Give another one.")
+    return PrefixGrammar(vocabulary, compiled)
+
+
+def lark_of(grammar: Grammar) -> str:
+    if grammar.kind == "json":
+        return f"start: %json {grammar.source}"
+    if grammar.kind == "regex":
+        return f"start: /{library().regex_to_lark(grammar.source, use_ascii='dws')}/"
+    if grammar.kind == "choice":
+        return "start: " + " | ".join(json.dumps(each, ensure_ascii=False) for each in json.loads(grammar.source))
+    return grammar.source
+
+
+def reason_of(problem: str) -> str:
+    """The first line of what llguidance says, without where in the rules that it was given."""
+    lines = [line.strip() for line in problem.splitlines() if line.strip()]
+    first = lines[0].partition(": ")[2] if lines[0].startswith("at ") else lines[0]
+    return (first or lines[0]).rstrip(".")[:200]
+
+
+@lru_cache(maxsize=4)
+def engine_tokenizer(vocabulary: Vocabulary) -> Any:
+    class Tokens:
+        tokens = list(vocabulary.tokens)
+        eos_token_id, bos_token_id, special_token_ids = vocabulary.eos_id, None, [vocabulary.eos_id]
+
+        def __call__(self, text: bytes) -> list[int]:
+            return []  # only forcing asks how its tokenizer would have written a text
+
+    found = library()
+    return found.LLTokenizer(found.TokenizerWrapper(Tokens()), n_vocab=vocabulary.size, eos_token=vocabulary.eos_id)
+
+
+@lru_cache(maxsize=1)
+def executor() -> Any:
+    return library().LLExecutor(num_threads=1)
+
+
+def library() -> ModuleType:
+    """Raises OptionError where it is not installed."""
+    try:
+        import llguidance
+        import llguidance.numpy
+    except ImportError:
+        raise OptionError("A grammar needs llguidance: `pip install 'fef[grammar]'`.") from None
+    return llguidance

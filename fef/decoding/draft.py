@@ -99,7 +99,7 @@ def drawn_in_turn(
     logq_BWV = torch.zeros_like(logits_BWV, dtype=torch.float64)
     legal_BWV = logits_BWV.clone()
     for w in range(window_BW.shape[1]):
-        allowed_BV = grammar.allowed_behind(tokens_BW[:, :w], logits_BWV.shape[-1])
+        allowed_BV = grammar.allowed_behind(window_BW[:, w], tokens_BW[:, :w], logits_BWV.shape[-1])
         alone_B = (allowed_BV.sum(1) == 1) & ~allowed_BV[:, eos_id] & (window_BW[:, w] >= 0)
         count_B = torch.where((count_B == w) & alone_B, w + 1, count_B)
         if not bool((count_B > w).any()):

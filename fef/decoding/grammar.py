@@ -24,7 +24,7 @@ from fef.grammar.text import GrammarText
 from fef.laws.pipeline import Sampling, log_law
 from fef.readers import shown
 
-__all__ = ["GrammarRows", "grammar_rows", "read_grammars"]
+__all__ = ["GrammarRows", "grammar_rows", "read_grammars", "text_on"]
 
 
 @dataclass
@@ -53,13 +53,13 @@ class GrammarRows:
         for row, text in enumerate(self.followed(canvas)):
             if text is not None and asked_B[row]:
                 found[row] = text.allowed(drafts[row])
-        return torch.from_numpy(found).to(slots_BS.device)
+        return torch.from_numpy(found).to(slots_BS.device) | (slots_BS < 0)[..., None]
 
-    def allowed_behind(self, draft_BW: Tensor, size: int) -> Tensor:
-        """What is allowed behind all of these drafts, in rows that `allowed` has just been asked about; bool [B, V]."""
+    def allowed_behind(self, slot_B: Tensor, draft_BW: Tensor, size: int) -> Tensor:
+        """What is allowed at one slot of each row, behind all of these drafts and what was last `followed`; bool [B, V]."""
         found = np.ones((len(draft_BW), size), dtype=np.bool_)
-        for row, (text, drafts) in enumerate(zip(self.texts, draft_BW.tolist(), strict=True)):
-            if text is not None:
+        for row, (text, slot, drafts) in enumerate(zip(self.texts, slot_B.tolist(), draft_BW.tolist(), strict=True)):
+            if text is not None and slot >= 0:
                 found[row] = text.allowed_behind(drafts)
         return torch.from_numpy(found).to(draft_BW.device)
 
@@ -119,17 +119,28 @@ def grammar_rows(
     texts: list[GrammarText | None] = []
     for row, grammar in enumerate(grammars):
         places = open_BL[row].nonzero()[:, 0].tolist()
+        ids = ids_BL[row, : lengths[row]].tolist()
         if grammar is None or not places:
             texts.append(None)
-            continue
-        check_fits(grammar, network, eos_id)
-        if places[-1] - places[0] >= len(places):
-            raise InputError(
-                "Under a grammar the open positions must stand side by side; these have others between them."
-            )
-        suffix = ids_BL[row, places[-1] + 1 : lengths[row]].tolist()
-        texts.append(grammar.without([*banned, network.mask_id]).text(len(places), suffix))
+        else:
+            texts.append(text_on(grammar, network, ids, places, eos_id, banned))
     return GrammarRows(texts, torch.zeros(len(texts), dtype=torch.float64, device=ids_BL.device))
+
+
+def text_on(
+    grammar: TokenGrammar,
+    network: Network,
+    ids: Sequence[int],
+    places: Sequence[int],
+    eos_id: int | None,
+    banned: Sequence[int],
+) -> GrammarText:
+    """The text that is to be drawn at these places of a canvas, in order, before the tokens behind them. Raises as
+    `grammar_rows`."""
+    check_fits(grammar, network, eos_id)
+    if places[-1] - places[0] >= len(places):
+        raise InputError("Under a grammar the open positions must stand side by side; these have others between them.")
+    return grammar.without([*banned, network.mask_id]).text(len(places), ids[places[-1] + 1 :])
 
 
 def check_fits(grammar: TokenGrammar, network: Network, eos_id: int | None) -> None:

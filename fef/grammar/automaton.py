@@ -1,8 +1,8 @@
 """The token automaton of a regular language: which tokens keep the end within reach.
 
-A text is drawn into a fixed number of slots, and may stand before a given suffix. So a token is allowed only if from the state
-behind it the slots that are left suffice to reach a state where the text may end. How far each state is from there is counted
-in tokens, by a search backwards over all transitions.
+A text is drawn into a fixed number of slots, and may stand before a given suffix. So a token is allowed only if, from the
+state behind it, the slots that are left suffice to reach a state where the text may end. How far each state is from there is
+counted in tokens, by a search backwards over all transitions.
 
 Shapes: Q states, P pairs (state, token), E edges between states, V vocabulary.
 """

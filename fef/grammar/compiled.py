@@ -12,7 +12,6 @@ from functools import lru_cache
 from importlib.metadata import version
 from typing import Any
 
-
 from fef.errors import InputError, OptionError
 from fef.grammar.automaton import FAR, Reach, TokenAutomaton
 from fef.grammar.given import Grammar, read_grammar

@@ -1,4 +1,4 @@
-"""What a user gives as a grammar, read and checked: one of a JSON schema, a regular expression, a list of choices, Lark rules."""
+"""What a user gives as a grammar, read and checked: a JSON schema, a regular expression, a list of choices, or Lark rules."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ __all__ = ["MOST_BYTES", "Grammar", "Kind", "read_grammar"]
 Kind = Literal["json", "regex", "choice", "grammar"]
 
 MOST_BYTES = 1 << 16  # of a schema, an expression, rules or all choices together
-_WORDS = {"json": "a JSON schema", "regex": "a regular expression", "choice": "a choice", "grammar": "Lark rules"}
+_NAMES: dict[Kind, str] = {"json": "JSON schema", "regex": "regular expression", "choice": "list of choices"}
+_NAMES["grammar"] = "set of Lark rules"
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,13 @@ class Grammar:
         return hashlib.sha256(f"{self.kind}:{self.source}".encode()).hexdigest()[:12]
 
     @property
+    def name(self) -> str:
+        """What it is."""
+        return _NAMES[self.kind]
+
+    @property
     def words(self) -> str:
-        return f"{_WORDS[self.kind]} (sha256 {self.digest})"
+        return f"the {self.name} of sha256 {self.digest}"
 
 
 def read_grammar(given: Any) -> Grammar:
@@ -56,11 +62,9 @@ def read_grammar(given: Any) -> Grammar:
     try:
         size = len(source.encode("utf-8"))
     except UnicodeEncodeError:
-        raise OptionError(
-            f"The {kind} of the grammar holds half a character, so it is not UTF-8. Take it out."
-        ) from None
+        raise OptionError(f"The {_NAMES[kind]} holds half a character, so it is not UTF-8. Take it out.") from None
     if size > MOST_BYTES:
-        raise OptionError(f"The {kind} of the grammar has {size} bytes; {MOST_BYTES} are allowed. Give a smaller one.")
+        raise OptionError(f"The {_NAMES[kind]} has {size} bytes; {MOST_BYTES} are allowed. Give a smaller one.")
     return Grammar(kind, source)
 
 

@@ -1,9 +1,8 @@
 """Grammars of any kind by llguidance, without forcing: what may follow a prefix, wherever the text has to end.
 
-Four of its ways shape what is here. It narrows masks to the token that its tokenizer would have written unless `no_forcing`
-stands in the grammar, which would be another law. An end token that it reads is not counted when it goes back, so it never
-reads one. It leaves masks behind a token that is not allowed unwritten, so they are filled before. And it counts a mask before
-the first draft for itself, so that no drafts are another call.
+Three of its ways shape what is here. It narrows masks to the token that its tokenizer would have written, which is another
+law, unless `no_forcing` stands in the grammar. An end token that it reads is not counted when it goes back, so it never reads
+one. And it leaves masks behind a token that is not allowed unwritten, so that they are filled before.
 
 Shapes: X prefixes, V vocabulary.
 """
@@ -11,6 +10,7 @@ Shapes: X prefixes, V vocabulary.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from types import ModuleType
@@ -81,7 +81,7 @@ def prefix_grammar(grammar: Grammar, vocabulary: Vocabulary) -> PrefixGrammar:
     compiled = matchers.grammar_from_lark(_NO_FORCING + lark_of(grammar))
     problem = matchers.validate_grammar(compiled, engine_tokenizer(vocabulary))
     if problem:
-        raise OptionError(f"The {grammar.kind} of the grammar is not allowed: {reason_of(problem)}. Give another one.")
+        raise OptionError(f"The {grammar.name} is not allowed: {reason_of(problem)}. Give another one.")
     return PrefixGrammar(vocabulary, compiled)
 
 
@@ -96,23 +96,29 @@ def lark_of(grammar: Grammar) -> str:
 
 
 def reason_of(problem: str) -> str:
-    """The first line of what llguidance says, without where in the rules that it was given."""
+    """What llguidance says in one line, without where in the rules that it was given."""
     lines = [line.strip() for line in problem.splitlines() if line.strip()]
-    first = lines[0].partition(": ")[2] if lines[0].startswith("at ") else lines[0]
-    return (first or lines[0]).rstrip(".")[:200]
+    found = next((line.removeprefix("error: ") for line in lines if line.startswith("error: ")), lines[0])
+    return re.sub(r"^at \d+\(\d+\): ", "", found).rstrip(".")[:200]
 
 
 @lru_cache(maxsize=4)
 def engine_tokenizer(vocabulary: Vocabulary) -> Any:
-    class Tokens:
-        tokens = list(vocabulary.tokens)
-        eos_token_id, bos_token_id, special_token_ids = vocabulary.eos_id, None, [vocabulary.eos_id]
-
-        def __call__(self, text: bytes) -> list[int]:
-            return []  # only forcing asks how its tokenizer would have written a text
-
     found = library()
-    return found.LLTokenizer(found.TokenizerWrapper(Tokens()), n_vocab=vocabulary.size, eos_token=vocabulary.eos_id)
+    tokens = found.TokenizerWrapper(EngineTokens(vocabulary))
+    return found.LLTokenizer(tokens, n_vocab=vocabulary.size, eos_token=vocabulary.eos_id)
+
+
+class EngineTokens:
+    """A vocabulary as llguidance reads it."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self.tokens = list(vocabulary.tokens)
+        self.eos_token_id, self.bos_token_id = vocabulary.eos_id, None
+        self.special_token_ids = [vocabulary.eos_id]
+
+    def __call__(self, text: bytes) -> list[int]:
+        return []  # only forcing asks how its tokenizer would have written a text
 
 
 @lru_cache(maxsize=1)

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from fef.grammar.pieces import (
-    NotRegular,
     Nfa,
+    NotRegular,
     Piece,
     Ranges,
     characters,

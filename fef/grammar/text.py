@@ -20,7 +20,7 @@ Allowed = npt.NDArray[np.bool_]
 
 
 class GrammarText(ABC):
-    """size: ids of the vocabulary. legal: does the grammar allow what was read? A text that is not may go on with anything."""
+    """size: ids of the vocabulary. legal: does the grammar allow what was read? If not, anything may follow."""
 
     def __init__(self, size: int, eos_id: int) -> None:
         self.size, self.eos_id = size, eos_id

@@ -96,9 +96,10 @@ def drawn_in_turn(
     grammar.followed(session.canvas)
     eos_id, banned = session.sampling.eos_id, session.sampling.banned
     tokens_BW = held_BW.clamp(min=0)
-    logq_BWV = torch.zeros_like(logits_BWV, dtype=torch.float64)
+    laws: list[Tensor] = []
     legal_BWV = logits_BWV.clone()
-    for w in range(window_BW.shape[1]):
+    width = window_BW.shape[1]
+    for w in range(width):
         allowed_BV = grammar.allowed_behind(window_BW[:, w], tokens_BW[:, :w], logits_BWV.shape[-1])
         alone_B = (allowed_BV.sum(1) == 1) & ~allowed_BV[:, eos_id] & (window_BW[:, w] >= 0)
         count_B = torch.where((count_B == w) & alone_B, w + 1, count_B)
@@ -107,10 +108,12 @@ def drawn_in_turn(
         here_B1 = window_BW[:, w : w + 1]
         legal_BWV[:, w] = constrained(logits_BWV[:, w : w + 1], allowed_BV[:, None], banned)[:, 0]
         logq_B1V = log_law(legal_BWV[:, w : w + 1], session.sampling, **session.ends(here_B1))
-        logq_BWV[:, w] = logq_B1V[:, 0]
+        laws.append(logq_B1V)
         new_B = draft_tokens(session, spec, logq_B1V, here_B1)[:, 0]
         tokens_BW[:, w] = torch.where(held_BW[:, w] >= 0, held_BW[:, w], new_B)
-    return Drafts(tokens_BW, logq_BWV, logits_BWV, known_B, count_B, legal_BWV)
+    # places that nobody drafts have no law; they are not read
+    laws += [logits_BWV.new_zeros(1, 1, 1, dtype=torch.float64).expand_as(logits_BWV[:, :1])] * (width - len(laws))
+    return Drafts(tokens_BW, torch.cat(laws, 1), logits_BWV, known_B, count_B, legal_BWV)
 
 
 def draft_logits(session: Session, spec: Speculation, window_BW: Tensor) -> tuple[Tensor, Tensor]:

@@ -44,16 +44,23 @@ class GrammarRows:
     def join(self, other: GrammarRows) -> GrammarRows:
         return GrammarRows([*self.texts, *other.texts], torch.cat([self.log_mass_B, other.log_mass_B]))
 
-    def allowed(self, canvas: Canvas, slots_BS: Tensor, draft_BW: Tensor | None, size: int) -> Tensor:
-        """What is allowed at each slot, given what is committed and the drafts before it; bool [B, S, V]."""
-        drafts = [[]] * len(slots_BS) if draft_BW is None else draft_BW[:, : slots_BS.shape[1] - 1].tolist()
-        assert slots_BS.shape[1] <= 1 + len(drafts[0]), "a slot has all drafts before it"
-        asked_B = (slots_BS >= 0).any(1).tolist()
+    def allowed(
+        self, canvas: Canvas, slots_BS: Tensor, draft_BW: Tensor | None, width_B: Tensor | None, size: int
+    ) -> Tensor:
+        """What is allowed at each slot, given what is committed and the drafts before it; bool [B, S, V]. width_B: how many
+        drafts are real, by default all; behind them everything is allowed."""
+        before = slots_BS.shape[1] - 1
+        drafts = [[] for _ in slots_BS] if draft_BW is None else draft_BW[:, :before].tolist()
+        assert before <= len(drafts[0]), "a slot has all drafts before it"
+        if width_B is not None:
+            drafts = [row[:width] for row, width in zip(drafts, width_B.tolist(), strict=True)]
+        absent_BS = (slots_BS < 0).cpu().numpy()
         found = np.ones((*slots_BS.shape, size), dtype=np.bool_)
         for row, text in enumerate(self.followed(canvas)):
-            if text is not None and asked_B[row]:
-                found[row] = text.allowed(drafts[row])
-        return torch.from_numpy(found).to(slots_BS.device) | (slots_BS < 0)[..., None]
+            if text is not None and not absent_BS[row].all():
+                found[row, : len(drafts[row]) + 1] = text.allowed(drafts[row])
+        found[absent_BS] = True
+        return torch.from_numpy(found).to(slots_BS.device)
 
     def allowed_behind(self, slot_B: Tensor, draft_BW: Tensor, size: int) -> Tensor:
         """What is allowed at one slot of each row, behind all of these drafts and what was last `followed`; bool [B, V]."""

@@ -73,7 +73,7 @@ def score_canvas(network: Network, plan: Plan, requests: Requests, tokens_BL: Te
         logp_BW = logp_BWV.gather(-1, given_BW[..., None])[..., 0]
         likeliest.write(slots_BW, logp_BWV)
         if session.grammar is not None:
-            allowed_BWV = session.grammar.allowed(session.canvas, slots_BW, given_BW, logits_BWV.shape[-1])
+            allowed_BWV = session.grammar.allowed(session.canvas, slots_BW, given_BW, None, logits_BWV.shape[-1])
             logp_BW = logp_BW.masked_fill(~allowed_BWV.gather(-1, given_BW[..., None])[..., 0], -torch.inf)
         session.canvas.write(slots_BW, given_BW, logp_BW, torch.full_like(logp_BW, torch.nan), slots_BW >= 0)
         session.scorer.committed(slots_BW, count_B, count_B)

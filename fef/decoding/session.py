@@ -213,16 +213,21 @@ class Session:
         attempt_B = torch.zeros_like(self.passes.k_B) if attempt_B is None else attempt_B
         return Site(slots_BS.clamp(min=0), self.passes.k_B, attempt_B, slots_BS >= 0)
 
-    def law(self, logits_BSV: Tensor, slots_BS: Tensor, draft_BW: Tensor | None = None) -> Tensor:
-        """The law that is sampled at each slot, given what is committed and the drafts before it; [B, S, V] nats."""
-        legal_BSV = self.legal(logits_BSV, slots_BS, draft_BW)
+    def law(
+        self, logits_BSV: Tensor, slots_BS: Tensor, draft_BW: Tensor | None = None, width_B: Tensor | None = None
+    ) -> Tensor:
+        """The law that is sampled at each slot, given what is committed and the drafts before it; [B, S, V] nats. width_B:
+        how many drafts are real; slots behind them have no meaning."""
+        legal_BSV = self.legal(logits_BSV, slots_BS, draft_BW, width_B)
         return log_law(legal_BSV, self.sampling, **self.ends(slots_BS, draft_BW))
 
-    def legal(self, logits_BSV: Tensor, slots_BS: Tensor, draft_BW: Tensor | None = None) -> Tensor:
-        """The logits of what grammars allow at each slot, given what is committed and the drafts before it."""
+    def legal(
+        self, logits_BSV: Tensor, slots_BS: Tensor, draft_BW: Tensor | None = None, width_B: Tensor | None = None
+    ) -> Tensor:
+        """The logits of what grammars allow at each slot; arguments as in `law`."""
         if self.grammar is None:
             return logits_BSV
-        allowed_BSV = self.grammar.allowed(self.canvas, slots_BS, draft_BW, logits_BSV.shape[-1])
+        allowed_BSV = self.grammar.allowed(self.canvas, slots_BS, draft_BW, width_B, logits_BSV.shape[-1])
         return constrained(logits_BSV, allowed_BSV, self.sampling.banned)
 
     def ends(self, slots_BS: Tensor, draft_BW: Tensor | None = None) -> dict[str, Tensor]:

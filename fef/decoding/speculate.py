@@ -37,7 +37,7 @@ def speculative_round(session: Session, spec: Speculation) -> None:
     targets_B = torch.minimum((slots_BT >= 0).sum(1), width_B + int(spec.bonus))
     ask = VerificationRequest(slots_BS, draft_BW, width_B, count, targets_B, drafts.known_B, ahead)
     targets = verify(session, spec, ask, drafts, chance_BX)
-    logp_BTV = session.law(targets.logits_BTV, slots_BT, draft_BW)
+    logp_BTV = session.law(targets.logits_BTV, slots_BT, draft_BW, width_B)
     site_BT = session.site(slots_BT, session.passes.attempt_B)
     accepted = ACCEPT[spec.accept](logp_BTV, drafts.logq_BWV, draft_BW, width_B, targets_B, session.noise, site_BT)
     take_BT = torch.arange(count, device=slots_BT.device) < accepted.commit_B[:, None]

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,9 +23,11 @@ from fef.grammar.vocabulary import Numbers, Vocabulary
 __all__ = ["FAR", "Reach", "TokenAutomaton"]
 
 FAR = int(np.iinfo(np.uint16).max)  # no number of tokens suffices
+Key = TypeVar("Key")
+
 MOST_PAIRS = 8_000_000  # transitions that are followed to make a token automaton
 _PAIRS_AT_ONCE = 1 << 20
-_NUMBERS_KEPT = 1 << 23  # of tokens behind states that are remembered
+_BYTES_KEPT = 1 << 24  # of what is remembered of the tokens behind states
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,15 +80,25 @@ class Reach:
     automaton: TokenAutomaton
     distance_Q: Numbers
     known: dict[int, npt.NDArray[np.uint16]] = field(default_factory=dict)
+    sets: dict[tuple[int, int], npt.NDArray[np.bool_]] = field(default_factory=dict)
+
+    @cached_property
+    def farthest(self) -> int:
+        return int(self.distance_Q[self.distance_Q < FAR].max(initial=0))
 
     def behind(self, state: int, token: int) -> int:
         return self.automaton.bytes.behind(state, self.automaton.vocabulary.tokens[token])
 
     def allowed(self, state: int, slots: int) -> npt.NDArray[np.bool_]:
-        """The tokens allowed at a state with so many slots to fill, that of the token among them; bool [V]."""
-        allowed_V: npt.NDArray[np.bool_] = self.distances(state) < slots
-        allowed_V[self.automaton.vocabulary.eos_id] = self.distance_Q[state] == 0
-        return allowed_V
+        """The tokens allowed at a state with so many slots to fill, that of the token among them; bool [V], to be read
+        only."""
+        key = state, min(slots, self.farthest + 1)
+        found = self.sets.get(key)
+        if found is None:
+            found = self.distances(state) < key[1]
+            found[self.automaton.vocabulary.eos_id] = self.distance_Q[state] == 0
+            keep(self.sets, key, found)
+        return found
 
     def distances(self, state: int) -> npt.NDArray[np.uint16]:
         """Tokens that are needed behind each token; [V]."""
@@ -93,10 +107,15 @@ class Reach:
             _, token_P, target_P = transitions(self.automaton.bytes, self.automaton.vocabulary, np.array([state]))
             found = np.full(self.automaton.vocabulary.size, FAR, dtype=np.uint16)
             found[token_P] = self.distance_Q[target_P]
-            if len(self.known) * found.size > _NUMBERS_KEPT:
-                self.known.clear()
-            self.known[state] = found
+            keep(self.known, state, found)
         return found
+
+
+def keep(kept: dict[Key, npt.NDArray[Any]], key: Key, value: npt.NDArray[Any]) -> None:
+    """Remember an array beside others of its size, within bounds."""
+    if (len(kept) + 1) * value.nbytes > _BYTES_KEPT:
+        kept.clear()
+    kept[key] = value
 
 
 def transitions(

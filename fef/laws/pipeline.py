@@ -191,9 +191,10 @@ def constrained(logits_BSV: Tensor, allowed_BSV: Tensor, banned: Tensor) -> Tens
     Where it leaves nothing that could be drawn, the slot keeps its own logits, since a slot behind drafts may be one that no
     text gets to; whoever commits a token there has to see that the constraint does not allow it.
     """
-    kept_BSV = logits_BSV.index_fill(-1, banned, -torch.inf).masked_fill_(~allowed_BSV, -torch.inf)
-    nothing_BS1 = kept_BSV.amax(-1, keepdim=True) == -torch.inf
-    return torch.where(nothing_BS1, logits_BSV, kept_BSV)
+    kept_BSV = logits_BSV.masked_fill(~allowed_BSV, -torch.inf).index_fill_(-1, banned, -torch.inf)
+    nothing_BS = kept_BSV.amax(-1) == -torch.inf
+    kept_BSV[nothing_BS] = logits_BSV[nothing_BS]
+    return kept_BSV
 
 
 def _law_of_rows(logits_NV: Tensor, slots: int, sampling: Sampling) -> Tensor:

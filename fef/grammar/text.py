@@ -46,7 +46,7 @@ class GrammarText(ABC):
 
     def allowed(self, drafts: Sequence[int]) -> Allowed:
         """What is allowed behind none, one, .. all of these drafts, in one call; bool [X, V]. Behind a draft that is not
-        allowed itself everything is."""
+        allowed itself it has no meaning, and is never nothing."""
         allowed_XV = np.ones((len(drafts) + 1, self.size), dtype=np.bool_)
         if self.legal:
             plain = list(drafts)

@@ -61,9 +61,7 @@ def integrated_law(
     def rows_in(ids_NL: Tensor, noise: Noise | None = None) -> Requests:
         open_NL = open_L.expand_as(ids_NL)
         grammars = [grammar] * len(ids_NL)
-        requests = request_rows(
-            network, plan, ids_NL, open_NL, settings, noise=noise, eos_id=eos_id, grammars=grammars
-        )
+        requests = request_rows(network, plan, ids_NL, open_NL, settings, noise=noise, eos_id=eos_id, grammars=grammars)
         requests.canvas.rank_BL = rank_L.expand_as(ids_NL)
         return requests
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from grammar_vocabularies import AB, END, TOKENS, A, B, allowed_by_trying, completions, small
+from small_grammars import AB, END, TOKENS, A, B, allowed_by_trying, completions, small
 
 import fef
 from fef.errors import InputError, OptionError

@@ -155,7 +155,7 @@ class Engine:
             self.sessions.drop_prefixes()
             raise
 
-    def rounds_of(self, plan: Plan, grammar: TokenGrammar | None) -> PackedRounds | SessionRounds:
+    def rounds_of(self, plan: Plan, grammar: TokenGrammar | None = None) -> PackedRounds | SessionRounds:
         """Who runs the requests of a plan."""
         return self.packed if self.packed is not None and runs_packed(plan) and grammar is None else self.sessions
 

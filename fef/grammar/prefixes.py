@@ -13,7 +13,6 @@ import json
 import re
 from collections.abc import Sequence
 from functools import lru_cache
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -72,7 +71,8 @@ class PrefixText(GrammarText):
             self.fill([], allowed_XV)
         if read:
             self.matcher.rollback(read)
-        return allowed_XV[0]
+        allowed_V: Allowed = allowed_XV[0]
+        return allowed_V
 
 
 def prefix_grammar(grammar: Grammar, vocabulary: Vocabulary) -> PrefixGrammar:
@@ -126,7 +126,7 @@ def executor() -> Any:
     return library().LLExecutor(num_threads=1)
 
 
-def library() -> ModuleType:
+def library() -> Any:
     """Raises OptionError where it is not installed."""
     try:
         import llguidance

@@ -103,7 +103,8 @@ class Reader:
         return characters(intersection(ranges, self.within))
 
     def quantified(self, piece: Piece) -> Piece:
-        least, most = 1, 1
+        least: int = 1
+        most: int | None = 1
         if self.ahead("*"):
             least, most = 0, None
         elif self.ahead("+"):

@@ -58,7 +58,8 @@ class GrammarText(ABC):
 
     def allowed_behind(self, drafts: Sequence[int]) -> Allowed:
         """What is allowed behind all of these drafts, which are allowed; bool [V]."""
-        return self.allowed(drafts)[-1]
+        allowed_V: Allowed = self.allowed(drafts)[-1]
+        return allowed_V
 
     @abstractmethod
     def restart(self) -> None: ...

@@ -99,11 +99,23 @@ def test_predict_runs_no_model(fef_cli, monkeypatch):
         assert words in result.stdout
 
 
+def test_grammars_are_measured_per_round(fef_cli, tiny):
+    pytest.importorskip("llguidance", reason="the extra 'grammar' is not installed")
+    result = fef_cli("bench", "--grammar", "--model", tiny, "--n", 1, "--max-new-tokens", 40, "--temperature", 1)
+    assert result.exit_code == 0, result.output
+    for words in ("a JSON schema", "token automaton", "any JSON object", "llguidance", "share"):
+        assert words in result.stdout
+    shares = [float(line.split()[-3]) for line in result.stdout.splitlines() if line.endswith("% │")]
+    assert len(shares) == 4
+    assert all(0 < share < 100 for share in shares)
+
+
 BAD = {
     "no method": (["--methods", ""], "empty"),
     "resume": (["--resume"], "--json FILE"),
     "picture": (["--plot", "missing/out"], "Cannot write"),
     "prediction": (["--predict"], "cannot go with --model, --n"),
+    "grammars": (["--grammar", "--csv", "a.csv"], "cannot go with --csv"),
     "family": (["--tasks", "jont"], "Did you mean 'joint'"),
     "method": (["--methods", "feff"], "Did you mean 'fef'"),
     "option": (["--methods", "fef:windw=3"], "Did you mean 'window'"),

@@ -187,7 +187,7 @@ class TextNetwork:
     def vocabulary(self) -> Vocabulary:
         """The bytes of every token that may be drawn."""
         config = self.network.config
-        return token_bytes(self.tokenizer, config.vocab_size, config.eos_id).without(
+        return token_bytes(self.tokenizer, config.vocab_size, config.eos_id, config.stop_ids).without(
             [*self.special_ids(), config.mask_id]
         )
 

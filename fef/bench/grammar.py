@@ -63,7 +63,12 @@ def grammar_costs(model: Model, requests: int, temperature: float, max_new_token
         seconds = time.perf_counter() - began
 
         def answer(seed: int, given: dict[str, Any] = given) -> None:
-            asked: dict[str, Any] = {"max_new_tokens": max_new_tokens, "temperature": temperature, "seed": seed, "grammar": given}
+            asked: dict[str, Any] = {
+                "max_new_tokens": max_new_tokens,
+                "temperature": temperature,
+                "seed": seed,
+                "grammar": given,
+            }
             engine.submit(PROMPT, **asked).result()
 
         answer(0)

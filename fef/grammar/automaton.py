@@ -96,7 +96,7 @@ class Reach:
         found = self.sets.get(key)
         if found is None:
             found = self.distances(state) < key[1]
-            found[self.automaton.vocabulary.eos_id] = self.distance_Q[state] == 0
+            found[self.automaton.vocabulary.end_ids] = self.distance_Q[state] == 0
             keep(self.sets, key, found)
         return found
 

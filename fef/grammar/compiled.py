@@ -20,8 +20,8 @@ from fef.grammar.prefixes import PrefixGrammar, prefix_grammar
 from fef.grammar.regex import piece_of_regex
 from fef.grammar.schema import piece_of_schema
 from fef.grammar.text import Allowed, GrammarText
-from fef.grammar.vocabulary import Vocabulary
-from fef.readers import token_id
+from fef.grammar.vocabulary import Vocabulary, ending
+from fef.readers import token_id, token_ids
 
 __all__ = ["TokenGrammar", "compile_grammar", "compiled"]
 
@@ -78,8 +78,7 @@ class AutomatonText(GrammarText):
     """slots: how many tokens it has at most."""
 
     def __init__(self, reach: Reach, slots: int) -> None:
-        vocabulary = reach.automaton.vocabulary
-        super().__init__(vocabulary.size, vocabulary.eos_id)
+        super().__init__(reach.automaton.vocabulary)
         self.reach, self.slots = reach, slots
         self.restart()
 
@@ -109,7 +108,7 @@ class AutomatonText(GrammarText):
             state = self.reach.behind(state, token)
 
     def allowed_behind(self, drafts: Sequence[int]) -> Allowed:
-        if not self.legal or self.ended or self.eos_id in drafts or self.left <= len(drafts):
+        if not self.legal or self.ended or self.before_an_end(drafts) < len(drafts) or self.left <= len(drafts):
             return super().allowed_behind(drafts)
         state = self.state
         for token in drafts:
@@ -117,18 +116,17 @@ class AutomatonText(GrammarText):
         return self.reach.allowed(state, self.left - len(drafts))
 
 
-def compile_grammar(grammar: Any, tokens: Sequence[bytes], eos_id: int) -> TokenGrammar:
+def compile_grammar(grammar: Any, tokens: Sequence[bytes], eos_id: int, stop_ids: Sequence[int] = ()) -> TokenGrammar:
     """A grammar for a vocabulary, for `fef.decode` and `Engine.submit`; `Model.generate` compiles its own.
 
     grammar: as `Model.generate` takes it. tokens: the bytes of every id of the network's vocabulary, empty where it is no
-    text. eos_id: the id that ends a text. Raises OptionError for what is none, and with llguidance's reason for a schema, an
-    expression or rules that it does not take.
+    text. eos_id: the id that ends a text, and fills the positions behind. stop_ids: others that end one. Raises OptionError
+    for what is none, and with llguidance's reason for a schema, an expression or rules that it does not take.
     """
     if not isinstance(tokens, Sequence) or not all(isinstance(token, bytes) for token in tokens):
         raise OptionError("tokens must be a list of bytes, one for each id of the vocabulary.")
-    eos_id = token_id("eos_id", eos_id, len(tokens))
-    cleared = (*tokens[:eos_id], b"", *tokens[eos_id + 1 :])
-    return compiled(read_grammar(grammar), Vocabulary(cleared, eos_id))
+    eos_id, stop_ids = token_id("eos_id", eos_id, len(tokens)), token_ids("stop_ids", stop_ids, len(tokens))
+    return compiled(read_grammar(grammar), ending(tokens, eos_id, stop_ids))
 
 
 @lru_cache(maxsize=16)

@@ -39,7 +39,7 @@ class PrefixGrammar:
 
 class PrefixText(GrammarText):
     def __init__(self, grammar: PrefixGrammar) -> None:
-        super().__init__(grammar.vocabulary.size, grammar.vocabulary.eos_id)
+        super().__init__(grammar.vocabulary)
         self.library = library()
         self.matcher = self.library.LLMatcher(engine_tokenizer(grammar.vocabulary), grammar.compiled, log_level=0)
 
@@ -61,9 +61,10 @@ class PrefixText(GrammarText):
         else:
             self.library.numpy.fill_next_token_bitmask(self.matcher, bits)
         allowed_XV[:] = np.unpackbits(bits.view(np.uint8), axis=1, count=self.size, bitorder="little")
+        allowed_XV[:, self.vocabulary.stop_ids] = allowed_XV[:, [self.vocabulary.eos_id]]
 
     def allowed_behind(self, drafts: Sequence[int]) -> Allowed:
-        if not self.legal or self.ended or self.eos_id in drafts:
+        if not self.legal or self.ended or self.before_an_end(drafts) < len(drafts):
             return super().allowed_behind(drafts)
         read = self.matcher.try_consume_tokens(list(drafts))
         allowed_XV = np.ones((1, self.size), dtype=np.bool_)
@@ -115,7 +116,7 @@ class EngineTokens:
     def __init__(self, vocabulary: Vocabulary) -> None:
         self.tokens = list(vocabulary.tokens)
         self.eos_token_id, self.bos_token_id = vocabulary.eos_id, None
-        self.special_token_ids = [vocabulary.eos_id]
+        self.special_token_ids = vocabulary.end_ids
 
     def __call__(self, text: bytes) -> list[int]:
         return []  # only forcing asks how its tokenizer would have written a text

@@ -1,7 +1,7 @@
 """One text under a grammar: what it may go on with, given the tokens so far.
 
-What a grammar allows is a function of these tokens alone; a text remembers how far it has read them. The end token is no part
-of the language: it is allowed where the text may end, and behind it comes nothing else.
+What a grammar allows is a function of these tokens alone; a text remembers how far it has read them. End tokens are no part
+of the language: they are allowed where the text may end, and behind one comes nothing but the id that fills what is left.
 
 Shapes: W drafts, X = W + 1 prefixes of them, V vocabulary.
 """
@@ -14,16 +14,18 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from fef.grammar.vocabulary import Vocabulary
+
 __all__ = ["Allowed", "GrammarText"]
 
 Allowed = npt.NDArray[np.bool_]
 
 
 class GrammarText(ABC):
-    """size: ids of the vocabulary. legal: does the grammar allow what was read? If not, anything may follow."""
+    """legal: does the grammar allow what was read? If not, anything may follow. ended: was an end token read?"""
 
-    def __init__(self, size: int, eos_id: int) -> None:
-        self.size, self.eos_id = size, eos_id
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self.vocabulary, self.size = vocabulary, vocabulary.size
         self.seen: list[int] = []
         self.legal, self.ended = True, False
 
@@ -35,26 +37,30 @@ class GrammarText(ABC):
             self.restart()
         for token in tokens[len(self.seen) :]:
             self.legal = self.legal and self.one(token)
-            self.ended = self.ended or token == self.eos_id
+            self.ended = self.ended or token in self.vocabulary.end_ids
             self.seen.append(token)
         return self.legal
 
     def one(self, token: int) -> bool:
         if self.ended:
-            return token == self.eos_id
-        return self.may_end() if token == self.eos_id else self.read(token)
+            return token == self.vocabulary.eos_id
+        return self.may_end() if token in self.vocabulary.end_ids else self.read(token)
 
     def allowed(self, drafts: Sequence[int]) -> Allowed:
         """What is allowed behind none, one, .. all of these drafts, in one call; bool [X, V]. Behind a draft that is not
         allowed itself it has no meaning, and is never nothing."""
         allowed_XV = np.ones((len(drafts) + 1, self.size), dtype=np.bool_)
         if self.legal:
-            plain = list(drafts)
-            end = 0 if self.ended else (plain.index(self.eos_id) + 1 if self.eos_id in plain else len(plain) + 1)
-            if end:
-                self.fill(plain[: end - 1], allowed_XV[:end])
-            allowed_XV[end:] = np.arange(self.size) == self.eos_id
+            # states before the end; those behind it leave no choice
+            open_ = 0 if self.ended else self.before_an_end(drafts) + 1
+            if open_:
+                self.fill(drafts[: open_ - 1], allowed_XV[:open_])
+            allowed_XV[open_:] = np.arange(self.size) == self.vocabulary.eos_id
         return allowed_XV
+
+    def before_an_end(self, drafts: Sequence[int]) -> int:
+        """How many drafts stand before the first end token among them."""
+        return next((i for i, token in enumerate(drafts) if token in self.vocabulary.end_ids), len(drafts))
 
     def allowed_behind(self, drafts: Sequence[int]) -> Allowed:
         """What is allowed behind all of these drafts, which are allowed; bool [V]."""

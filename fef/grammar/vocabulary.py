@@ -17,21 +17,27 @@ import numpy.typing as npt
 from fef.errors import OptionError
 from fef.models.tokenizer import Tokenizer
 
-__all__ = ["ByteTree", "Numbers", "Vocabulary", "token_bytes"]
+__all__ = ["ByteTree", "Numbers", "Vocabulary", "ending", "token_bytes"]
 
 Numbers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
 class Vocabulary:
-    """tokens: the bytes of each id, empty where it is no text. eos_id: the id that ends a text."""
+    """tokens: the bytes of each id, empty where it is no text. eos_id: the id that ends a text, and fills what is left.
+    stop_ids: others that end one, behind which only `eos_id` stands."""
 
     tokens: tuple[bytes, ...]
     eos_id: int
+    stop_ids: tuple[int, ...] = ()
 
     @property
     def size(self) -> int:
         return len(self.tokens)
+
+    @cached_property
+    def end_ids(self) -> list[int]:
+        return [self.eos_id, *self.stop_ids]
 
     @cached_property
     def tree(self) -> ByteTree:
@@ -46,7 +52,7 @@ class Vocabulary:
 @lru_cache(maxsize=16)
 def smaller(vocabulary: Vocabulary, dropped: frozenset[int]) -> Vocabulary:
     tokens = (b"" if i in dropped else token for i, token in enumerate(vocabulary.tokens))
-    return Vocabulary(tuple(tokens), vocabulary.eos_id)
+    return Vocabulary(tuple(tokens), vocabulary.eos_id, vocabulary.stop_ids)
 
 
 @dataclass(frozen=True)
@@ -89,7 +95,7 @@ class ByteTree:
         )
 
 
-def token_bytes(tokenizer: Tokenizer, size: int, eos_id: int | None) -> Vocabulary:
+def token_bytes(tokenizer: Tokenizer, size: int, eos_id: int | None, stop_ids: Iterable[int] = ()) -> Vocabulary:
     """The bytes of a byte-level tokenizer's tokens, of a network with `size` ids; special tokens are no text.
 
     Raises OptionError for another kind of tokenizer, and where no id ends a text.
@@ -109,8 +115,14 @@ def token_bytes(tokenizer: Tokenizer, size: int, eos_id: int | None) -> Vocabula
     for added in described.get("added_tokens", []):
         if added["id"] < size:
             tokens[added["id"]] = b"" if added["special"] else added["content"].encode()
-    tokens[eos_id] = b""
-    return Vocabulary(tuple(tokens), eos_id)
+    return ending(tokens, eos_id, stop_ids)
+
+
+def ending(tokens: Sequence[bytes], eos_id: int, stop_ids: Iterable[int]) -> Vocabulary:
+    """A vocabulary in which these ids end texts, and are no text themselves."""
+    ends = {eos_id, *stop_ids}
+    cleared = tuple(b"" if i in ends else token for i, token in enumerate(tokens))
+    return Vocabulary(cleared, eos_id, tuple(sorted(ends - {eos_id})))
 
 
 def parts_of(decoder: dict[str, Any] | None) -> list[dict[str, Any]]:

@@ -419,3 +419,22 @@ def test_the_certificate_says_which_grammar_and_how() -> None:
     second = fef.decode(TABLES["inconsistent"](), rows, grammar=by_rules(), eos_id=END).certificate
     assert second.kind == "greedy"
     assert any(re.search(r"llguidance \d+\.\d+\.\d+ without forcing", reason) for reason in second.reasons)
+
+
+def test_another_end_token_ends_a_text_where_it_may_end() -> None:
+    """Chat models end a turn with one, and fill what is left with the end token."""
+    stop, end, mask = 2, 3, 4
+    network = tiny_network(vocab_size=5, mask_id=mask, eos_id=end, max_length=16)
+    seen = set()
+    for grammar in ({"regex": "(ab)*"}, {"grammar": 'start: ("ab")*'}):
+        compiled = fef.compile_grammar(grammar, (b"a", b"b", b"", b"", b""), end, [stop])
+        rows = torch.full((40, 6), mask)
+        options: dict[str, Any] = {"grammar": compiled, "eos_id": end, "temperature": 1.0}
+        out = fef.decode(network, rows, method="fef", window=4, **options)
+        assert (
+            out.ids.tolist() == fef.decode(network, rows, method="sequential", verify="packed", **options).ids.tolist()
+        )
+        for text in out.ids.tolist():
+            assert re.fullmatch(r"((01)*(23*|3+))|(01){3}", "".join(map(str, text))), text
+        seen |= {token for text in out.ids.tolist() for token in text}
+    assert seen == {A, B, stop, end}

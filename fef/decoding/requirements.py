@@ -60,6 +60,8 @@ def check_grammar(plan: Plan, network: Network) -> None:
         )
     if plan.cache is not None and not plan.exact_cache(network.block_causal):
         raise OptionError(f"A grammar goes with exact caches only; {plan.method} has stale ones here. {way_out}")
+    if network.visible_noise:
+        raise OptionError(f"A grammar needs absorbing noise; {network.name} has uniform noise. Leave grammar out.")
     if plan.after_eos == "free":
         raise OptionError("Under a grammar a text ends at its end token; leave after_eos='free' out.")
 

@@ -16,7 +16,9 @@ __all__ = ["MOST_BYTES", "Grammar", "Kind", "read_grammar"]
 
 Kind = Literal["json", "regex", "choice", "grammar"]
 
-MOST_BYTES = 1 << 16  # of a schema, an expression, rules or all choices together
+# Of a schema, an expression, rules or all choices together: more takes seconds to compile, or more stack than there is.
+MOST_BYTES: dict[Kind, int] = {"json": 1 << 16, "regex": 1 << 13, "choice": 1 << 16, "grammar": 1 << 14}
+MOST_LINES = 500  # of rules, each of which may be in the one before
 _NAMES: dict[Kind, str] = {"json": "JSON schema", "regex": "regular expression", "choice": "list of choices"}
 _NAMES["grammar"] = "set of Lark rules"
 
@@ -63,14 +65,14 @@ def read_grammar(given: Any) -> Grammar:
         size = len(source.encode("utf-8"))
     except UnicodeEncodeError:
         raise OptionError(f"The {_NAMES[kind]} holds half a character, so it is not UTF-8. Take it out.") from None
-    if size > MOST_BYTES:
-        raise OptionError(f"The {_NAMES[kind]} has {size} bytes; {MOST_BYTES} are allowed. Give a smaller one.")
+    if size > MOST_BYTES[kind]:
+        raise OptionError(f"The {_NAMES[kind]} has {size} bytes; {MOST_BYTES[kind]} are allowed. Give a smaller one.")
     return Grammar(kind, source)
 
 
 def schema_text(value: Any) -> str:
     try:
-        found = json.loads(value) if isinstance(value, str) and len(value) <= MOST_BYTES else value
+        found = json.loads(value) if isinstance(value, str) and len(value) <= MOST_BYTES["json"] else value
         if isinstance(found, str) and isinstance(value, str):
             return value  # too long, which is said of every grammar
         text = json.dumps(found, ensure_ascii=False, allow_nan=False)
@@ -96,6 +98,8 @@ def regex_text(value: Any) -> str:
 
 def rules_text(value: Any) -> str:
     text = plain_text("grammar", value)
+    if text.count("\n") >= MOST_LINES:
+        raise OptionError(f"The set of Lark rules has more than {MOST_LINES} lines. Give a smaller one.")
     if "%llguidance" in text:
         raise OptionError("The rules of a grammar begin without %llguidance, whose settings are a part of the law.")
     return text

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from fef.errors import OptionError
 from fef.grammar.given import Grammar
@@ -40,50 +42,108 @@ class PrefixGrammar:
 class PrefixText(GrammarText):
     def __init__(self, grammar: PrefixGrammar) -> None:
         super().__init__(grammar.vocabulary)
-        self.library = library()
-        self.matcher = self.library.LLMatcher(engine_tokenizer(grammar.vocabulary), grammar.compiled, log_level=0)
+        self.grammar = grammar
+        self.restart()
 
     def restart(self) -> None:
-        self.matcher.reset()
+        self.matcher = library().LLMatcher(engine_tokenizer(self.vocabulary), self.grammar.compiled, log_level=0)
 
     def read(self, token: int) -> bool:
         # a token that it refuses would leave the matcher in an error for good
-        return bool(self.matcher.validate_tokens([token]) == 1 and self.matcher.consume_token(token))
+        with named_panics():
+            legal = self.matcher.validate_tokens([token]) == 1 and self.matcher.consume_token(token)
+        self.check()
+        return bool(legal)
 
     def may_end(self) -> bool:
         return bool(self.matcher.is_accepting())
 
     def fill(self, drafts: Sequence[int], allowed_XV: Allowed) -> None:
-        bits = np.full((len(allowed_XV), -(-self.size // 32)), -1, dtype=np.int32)
-        if drafts:
+        if not drafts:
+            allowed_XV[0] = self.here()
+            return
+        bits = unwritten(len(allowed_XV), self.size)
+        with named_panics():
             states = [(self.matcher, 0, list(drafts))]
-            self.library.numpy.fill_next_token_bitmask_par_with_draft_tokens(executor(), states, bits)
-        else:
-            self.library.numpy.fill_next_token_bitmask(self.matcher, bits)
-        allowed_XV[:] = np.unpackbits(bits.view(np.uint8), axis=1, count=self.size, bitorder="little")
-        allowed_XV[:, self.vocabulary.stop_ids] = allowed_XV[:, [self.vocabulary.eos_id]]
+            library().numpy.fill_next_token_bitmask_par_with_draft_tokens(executor(), states, bits)
+        allowed_XV[:] = self.masks(bits)
+        if self.matcher.is_error():  # one of the states leaves nothing, and those behind it are not told
+            self.recover()
+            for n in range(len(allowed_XV)):
+                allowed_XV[n] = self.behind(drafts[:n])
 
     def allowed_behind(self, drafts: Sequence[int]) -> Allowed:
         if not self.legal or self.ended or self.before_an_end(drafts) < len(drafts):
             return super().allowed_behind(drafts)
+        return self.behind(drafts)
+
+    def behind(self, drafts: Sequence[int]) -> Allowed:
         read = self.matcher.try_consume_tokens(list(drafts))
-        allowed_XV = np.ones((1, self.size), dtype=np.bool_)
-        if read == len(drafts):
-            self.fill([], allowed_XV)
-        if read:
+        allowed_V = self.here() if read == len(drafts) else np.ones(self.size, dtype=np.bool_)
+        if self.matcher.is_error():
+            self.recover()
+        elif read:
             self.matcher.rollback(read)
-        allowed_V: Allowed = allowed_XV[0]
         return allowed_V
+
+    def here(self) -> Allowed:
+        """What is allowed where the matcher stands; nothing where it stands in a corner."""
+        bits = unwritten(1, self.size)
+        with named_panics():
+            library().numpy.fill_next_token_bitmask(self.matcher, bits)
+        self.check()
+        allowed_V: Allowed = self.masks(bits)[0] & (not self.matcher.is_error())
+        return allowed_V
+
+    def masks(self, bits: npt.NDArray[np.int32]) -> Allowed:
+        allowed_XV = np.unpackbits(bits.view(np.uint8), axis=1, count=self.size, bitorder="little").astype(np.bool_)
+        allowed_XV[:, self.vocabulary.stop_ids] = allowed_XV[:, [self.vocabulary.eos_id]]
+        return allowed_XV
+
+    def check(self) -> None:
+        """Raise OptionError where the matcher has given up, on which it stays silent."""
+        reason = self.matcher.get_error() if self.matcher.is_error() else CORNER
+        if not reason.startswith(CORNER):
+            raise OptionError(given_up(reason))
+
+    def recover(self) -> None:
+        """A matcher that has seen a corner is of no more use: begin another one."""
+        self.check()
+        self.restart()
+        self.matcher.consume_tokens(self.seen)
+
+
+CORNER = "NoExtensionBias"  # the grammar goes on, but with no token of the vocabulary
+
+
+def unwritten(rows: int, size: int) -> npt.NDArray[np.int32]:
+    return np.full((rows, -(-size // 32)), -1, dtype=np.int32)
 
 
 def prefix_grammar(grammar: Grammar, vocabulary: Vocabulary) -> PrefixGrammar:
     """Raises OptionError, in one sentence, for a schema, an expression or rules that llguidance does not take."""
     matchers = library().LLMatcher
-    compiled = matchers.grammar_from_lark(_NO_FORCING + lark_of(grammar))
-    problem = matchers.validate_grammar(compiled, engine_tokenizer(vocabulary))
+    with named_panics():
+        compiled = matchers.grammar_from_lark(_NO_FORCING + lark_of(grammar))
+        problem = matchers.validate_grammar(compiled, engine_tokenizer(vocabulary))
     if problem:
         raise OptionError(f"The {grammar.name} is not allowed: {reason_of(problem)}. Give another one.")
     return PrefixGrammar(vocabulary, compiled)
+
+
+@contextmanager
+def named_panics() -> Iterator[None]:
+    """Turn a panic of llguidance, which is no Exception, into an OptionError."""
+    try:
+        yield
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        raise OptionError(given_up(str(error))) from None
+
+
+def given_up(reason: str) -> str:
+    return f"llguidance gave this grammar up: {reason_of(reason)}. Give a simpler one."
 
 
 def lark_of(grammar: Grammar) -> str:
@@ -117,9 +177,11 @@ class EngineTokens:
         self.tokens = list(vocabulary.tokens)
         self.eos_token_id, self.bos_token_id = vocabulary.eos_id, None
         self.special_token_ids = vocabulary.end_ids
+        self.of_byte = {token: i for i, token in enumerate(vocabulary.tokens) if len(token) == 1}
 
     def __call__(self, text: bytes) -> list[int]:
-        return []  # only forcing asks how its tokenizer would have written a text
+        """A text byte by byte: only forcing asks how its tokenizer would have written one."""
+        return [self.of_byte[bytes([byte])] for byte in text if bytes([byte]) in self.of_byte]
 
 
 @lru_cache(maxsize=1)

@@ -158,6 +158,23 @@ def test_llguidance_leaves_masks_behind_what_is_not_allowed_unwritten() -> None:
     assert text.allowed([B, A])[1:].all()
 
 
+def test_a_state_that_no_token_leaves_allows_nothing_and_spoils_no_other() -> None:
+    """There llguidance would end the text, and be of no use any more."""
+    compiled = small({"grammar": 'start: "a" "b" "c" | "ab" "b"'})
+    text = compiled.text(8, [])
+    assert ids_of(text.allowed_behind([A, B])) == {B}
+    corner = small({"grammar": 'start: "a" ("b" "c" | "a")'}).text(8, [])
+    for _ in range(2):
+        assert [ids_of(row) for row in corner.allowed([A, B])] == [{A, AB}, {A, B}, set()]
+        assert ids_of(corner.allowed_behind([A, B])) == set()
+        assert ids_of(corner.allowed_behind([A])) == {A, B}
+        assert corner.follow([A])
+        assert ids_of(corner.allowed([])[0]) == {A, B}
+        assert corner.follow([])
+    assert corner.follow([A, A])
+    assert ids_of(corner.allowed([])[0]) == {END}
+
+
 class ModelTokens(EngineTokens):
     """A vocabulary that can tell how its tokenizer writes a text, which forcing asks."""
 

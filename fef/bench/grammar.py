@@ -26,10 +26,17 @@ PERSON = {
     "properties": {"name": {"type": "string"}, "age": {"type": "integer"}, "city": {"type": "string"}},
     "required": ["name", "age", "city"],
 }
+TREE = {
+    "type": "object",
+    "properties": {"name": {"type": "string"}, "parts": {"type": "array", "items": {"$ref": "#/$defs/tree"}}},
+    "required": ["name"],
+    "additionalProperties": False,
+}
 GRAMMARS: dict[str, dict[str, Any]] = {
     "a JSON schema": {"json": PERSON},
     "a list of choices": {"choice": ["The answer is yes.", "The answer is no.", "Nobody knows the answer."]},
     "any JSON object": {"json": {"type": "object"}},
+    "a recursive JSON schema": {"json": {"$defs": {"tree": TREE}, "$ref": "#/$defs/tree"}},
     "sums, by Lark rules": {"grammar": 'start: term (" + " term)*\nterm: /[0-9]+/ | "(" start ")"'},
 }
 PROMPT = "Write a JSON record of a person.\n"

@@ -1,8 +1,8 @@
 """JSON schemas as regular languages: documents whose properties stand in the schema's order, each with at most one space
-behind a comma or a colon.
+behind a comma or a colon. Where values of any kind are allowed, these are at most four objects and arrays deep.
 
-Every document in the language is one that the schema allows. What has no such language (recursion, values of any kind,
-keywords that are not read here) raises `NotRegular`.
+Every document in the language is one that the schema allows. What has no such language (recursion, keywords that are not read
+here) raises `NotRegular`.
 """
 
 from __future__ import annotations
@@ -55,6 +55,7 @@ _KEYWORDS: dict[str, set[str]] = {
     "null": set(),
 }
 _DEEPEST, _MOST_PARTS, _MOST_REPEATS = 40, 2_000, 10_000
+_FREE_DEPTH = 4  # of objects and arrays in a value of any kind
 
 # Characters of a string that stand for themselves, and those that stand behind a backslash.
 _PLAIN: Ranges = intersection(complement(((0x22, 0x22), (0x5C, 0x5C), (0x7F, 0x7F))), ((0x20, 0x10FFFF),))
@@ -84,8 +85,10 @@ class SchemaReader:
         self.parts += 1
         if self.parts > _MOST_PARTS or len(following) > _DEEPEST:
             raise NotRegular("it has too many parts")
-        if not isinstance(schema, Mapping) or not schema:
-            raise NotRegular("it has a value of any kind")
+        if schema is True or schema == {}:
+            return anything(_FREE_DEPTH)
+        if not isinstance(schema, Mapping):
+            raise NotRegular("it allows nothing")
         if "$ref" in schema:
             return self.referred(schema, following)
         keys = schema.keys() - _NOTES
@@ -96,10 +99,10 @@ class SchemaReader:
         for name in ("anyOf", "oneOf"):
             if keys == {name}:
                 return choice([self.value(each, (*following, "")) for each in schema[name]])
-        kinds = schema.get("type")
+        kinds = schema.get("type", list(_KEYWORDS) if not keys else None)
         kinds = [kinds] if isinstance(kinds, str) else kinds
         if not isinstance(kinds, Sequence) or not kinds:
-            raise NotRegular("it has a value of any kind")
+            raise NotRegular("it has keywords without a type")
         unread = keys - {"type"}.union(*(_KEYWORDS[kind] for kind in kinds))
         if unread:
             raise NotRegular(f"it has the keyword {min(unread)}")
@@ -128,6 +131,8 @@ class SchemaReader:
 
     def object_(self, schema: Schema, following: Following) -> Piece:
         """All properties that are required, and of the others as many as one likes."""
+        if schema.keys() - _NOTES <= {"type"}:
+            return object_of(anything(_FREE_DEPTH - 1))
         properties, required = schema.get("properties"), set(schema.get("required", []))
         if not isinstance(properties, Mapping) or not required <= properties.keys():
             raise NotRegular("it has properties of any name")
@@ -142,13 +147,44 @@ class SchemaReader:
         )
 
     def array(self, schema: Schema, following: Following) -> Piece:
-        item = self.value(schema.get("items"), following)
+        item = self.value(schema["items"], following) if "items" in schema else anything(_FREE_DEPTH - 1)
         least, most = counts(schema, "minItems", "maxItems")
         if most == 0:
             return literal("[]")
+        if (least, most) == (0, None):
+            return several("[", item, "]")
         more = repeated(sequence([_COMMA, item]), max(least - 1, 0), None if most is None else most - 1)
         inside = sequence([item, more])
         return sequence([literal("["), inside if least else optional(inside), literal("]")])
+
+
+def anything(depth: int) -> Piece:
+    """A value of any kind, with objects and arrays in it at most so deep."""
+    flat = [string({}), *_SIMPLE.values()]
+    return choice(
+        flat if depth < 1 else [*flat, object_of(anything(depth - 1)), several("[", anything(depth - 1), "]")]
+    )
+
+
+def object_of(value: Piece) -> Piece:
+    """An object of members of any name."""
+    return several("{", sequence([string({}), _COLON, value]), "}")
+
+
+def several(begin: str, item: Piece, end: str) -> Piece:
+    """As many as one likes, with commas between, in brackets."""
+
+    def add(nfa: Nfa, at: int) -> int:
+        at = literal(begin)(nfa, at)
+        before, over = nfa.state(), nfa.state()
+        nfa.free[at].append(before)
+        nfa.free[literal(end)(nfa, at)].append(over)
+        behind = item(nfa, before)
+        nfa.free[_COMMA(nfa, behind)].append(before)
+        nfa.free[literal(end)(nfa, behind)].append(over)
+        return over
+
+    return add
 
 
 def members(pieces: Sequence[tuple[Piece, bool]]) -> Piece:

@@ -243,6 +243,7 @@ REAL: list[dict[str, Any]] = [
     {"json": SCHEMA},
     {"json": {"type": "array", "items": {"enum": ["red", "green", "blue"]}, "minItems": 1}},
     {"json": {"type": "object"}},
+    {"json": {"$defs": {"t": {"type": "array", "items": {"$ref": "#/$defs/t"}}}, "$ref": "#/$defs/t"}},
     {"regex": r"\d{3}-\d{4}( ext\.? \d+)?"},
     {"choice": ["yes", "no", "not yet", "nobody knows"]},
     {"grammar": 'start: sum\nsum: term | sum ("+" | "-") term\nterm: /[0-9]+/ | "(" sum ")"'},

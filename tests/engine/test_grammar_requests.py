@@ -17,11 +17,12 @@ from fef.generation import Model
 pytest.importorskip("llguidance", reason="the extra 'grammar' is not installed")
 
 PERSON = SCHEMAS[0]
+TREE = {"$defs": {"tree": {"type": "array", "items": {"$ref": "#/$defs/tree"}}}, "$ref": "#/$defs/tree"}
 GRAMMARS: list[Any] = [
     {"json": PERSON},
     None,
     {"regex": "[a-z ]{3,20}"},
-    {"json": {"type": "object"}},
+    {"json": TREE},
     {"choice": ["yes", "no"]},
 ]
 
@@ -85,7 +86,8 @@ def test_tokens_under_a_grammar_are_told_as_they_are_committed(model: Model) -> 
     [
         ({"grammar": {"json": PERSON}, "max_new_tokens": 3}, "There is no text of this grammar within 3 tokens"),
         ({"grammar": {"json": PERSON}, "suffix": "years"}, "before this suffix within 24 tokens: none at all"),
-        ({"grammar": {"json": {"type": "object"}}, "suffix": "}"}, "A suffix needs a grammar of a regular language"),
+        ({"grammar": {"json": TREE}, "suffix": "]"}, "A suffix needs a grammar of a regular language"),
+        ({"grammar": {"grammar": 'start: "a"+ "b"'}, "suffix": "b"}, "A suffix needs a grammar of a regular language"),
         ({"grammar": {"json": PERSON}, "steps": 2}, "one denoising pass"),
         ({"grammar": {"json": PERSON}, "method": "threshold"}, "from left to right"),
         ({"grammar": {"json": {"type": "wat"}}}, "Invalid type: wat"),

@@ -153,6 +153,24 @@ def test_keywords_mean_what_json_schema_says(schema: Any, allowed: list[str], re
         assert not accepts(schema, document), document
 
 
+@pytest.mark.parametrize(
+    ("schema", "allowed", "refused"),
+    [
+        (True, ["1", '"a"', "[]", '{"a": [{"b": {}}]}', "[[[[1, 2]]]]"], ["", "a", "[[[[[]]]]]", '{"a": 1,}']),
+        ({}, ["null", "[1, null,[]]"], ["[,]", "[1,]", "[1 2]"]),
+        ({"type": "object"}, ["{}", '{"a": 1, "b":{"c": [{}]}}'], ["1", "[]", '{"a"}', "{1: 2}", '{"a": [[[[]]]]}']),
+        ({"type": "array"}, ["[]", '[1, "a", {}]', "[[[[]]]]"], ["{}", "[[[[[]]]]]"]),
+        ({"title": "anything"}, ["true"], ["True"]),
+    ],
+)
+def test_values_of_any_kind_are_four_deep_at_most(schema: Any, allowed: list[str], refused: list[str]) -> None:
+    for document in allowed:
+        json.loads(document)
+        assert accepts(schema, document), document
+    for document in refused:
+        assert not accepts(schema, document), document
+
+
 def doubled(depth: int) -> dict[str, Any]:
     """A schema that is twice as long at each step when its references are written out."""
     steps = {
@@ -166,10 +184,9 @@ def doubled(depth: int) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "schema",
     [
-        True,
-        {},
-        {"type": "object"},
-        {"type": "array"},
+        False,
+        {"minimum": 3},
+        {"type": "object", "required": ["a"]},
         {"type": "object", "properties": {"a": {"type": "integer"}}, "additionalProperties": True},
         {"type": "integer", "minimum": 3},
         {"type": "string", "format": "date"},

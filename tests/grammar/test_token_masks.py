@@ -75,21 +75,28 @@ def test_far_from_the_end_both_ways_allow_the_same(expression: str) -> None:
             assert np.array_equal(first, second), prefix
 
 
-def test_a_schema_allows_by_the_automaton_only_what_llguidance_allows() -> None:
-    model = fef.load("demo", device="cpu")
-    schema = {
-        "type": "object",
-        "properties": {
-            "name": {"type": "string"},
-            "n": {"type": "number"},
-            "tags": {"type": "array", "items": {"enum": ["a", "é"]}},
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {
+            "type": "object",
+            "properties": {
+                "name": {"type": "string"},
+                "n": {"type": "number"},
+                "tags": {"type": "array", "items": {"enum": ["a", "é"]}},
+            },
+            "required": ["n"],
         },
-        "required": ["n"],
-    }
+        {"type": "object"},
+        {"type": "object", "properties": {"any": True, "code": {"type": "string", "pattern": "^[a-c]+$"}}},
+    ],
+)
+def test_a_schema_allows_by_the_automaton_only_what_llguidance_allows(schema: Any) -> None:
+    model = fef.load("demo", device="cpu")
     compiled = model.grammar({"json": schema})
     assert compiled.automaton is not None
     random_ = np.random.default_rng(0)
-    for _ in range(40):
+    for _ in range(20):
         text, other, ids = compiled.text(40, []), compiled.prefixes.text(), []
         while len(ids) < 40 and not text.ended:
             allowed_V = text.allowed([])[0]
@@ -97,8 +104,7 @@ def test_a_schema_allows_by_the_automaton_only_what_llguidance_allows() -> None:
             ids.append(int(random_.choice(np.nonzero(allowed_V)[0])))
             assert text.follow(ids)
             assert other.follow(ids)
-        document = model.tokenizer.decode(ids)
-        assert set(json.loads(document)) <= {"name", "n", "tags"}
+        assert isinstance(json.loads(model.tokenizer.decode(ids)), dict)
 
 
 # --- all states of a window in one call ---

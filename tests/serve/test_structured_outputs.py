@@ -56,6 +56,7 @@ def test_it_is_the_text_of_the_model(client: Client, model: Model) -> None:
     [text] = client.complete(response_format={"type": "json_object"}, max_tokens=24, seed=5, temperature=0.7).texts
     alone = model.generate(QUESTION, grammar={"json": {"type": "object"}}, max_new_tokens=24, seed=5, temperature=0.7)
     assert text == alone.text
+    assert isinstance(json.loads(text), dict)
 
 
 def test_nothing_is_asked_by_null_and_by_nothing(client: Client) -> None:

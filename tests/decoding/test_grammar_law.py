@@ -279,6 +279,33 @@ def test_a_window_changes_no_token_under_real_grammars(verify: str, temperature:
         assert torch.allclose(many.log_mass[finite], one.log_mass[finite], atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("method", "options", "config"),
+    [
+        ("dual-exact", {}, {}),
+        ("fef", {"window": 4, "draft": "fresh", "accept": "coupled"}, {}),
+        ("fef", {"window": 4, "cfg_scale": 0.5}, {}),
+        ("fef", {"window": 4, "cache": "prefix"}, {"attention": "block-causal", "block_length": 4}),
+        ("fef", {"window": 4, "block_length": 4}, {}),
+    ],
+    ids=str,
+)
+def test_every_way_of_drafting_and_caching_gives_the_text_of_one_token_at_a_time(
+    method: str, options: dict[str, Any], config: dict[str, Any]
+) -> None:
+    model = fef.load("demo", device="cpu")
+    own = model.network.config
+    network = tiny_network(
+        vocab_size=own.vocab_size, mask_id=own.mask_id, eos_id=own.eos_id, max_length=64, packed=False, **config
+    )
+    grammars = [model.grammar(each) for each in REAL]
+    same = {name: options[name] for name in ("cfg_scale", "block_length") if name in options}
+    seeds = [7] * len(REAL)
+    one = texts_by(network, grammars, 16, seeds, method="sequential", temperature=1.0, **same)
+    many = texts_by(network, grammars, 16, seeds, method=method, temperature=1.0, **options)
+    assert many.ids.tolist() == one.ids.tolist()
+
+
 def test_drafts_that_know_the_grammar_are_accepted_more_often(monkeypatch: pytest.MonkeyPatch) -> None:
     """A network that ignores a grammar drafts what is not allowed, unless its drafts are masked, each behind those before."""
     model = fef.load("demo", device="cpu")

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import sys
 from typing import Any
 
 import numpy as np
@@ -255,3 +256,9 @@ def test_what_is_remembered_of_states_stays_within_bounds(monkeypatch: pytest.Mo
     before = [reach.allowed(state, 4).tolist() for state in range(3)]
     assert len(reach.known) <= 2
     assert [reach.allowed(state, 4).tolist() for state in range(3)] == before
+
+
+def test_without_llguidance_a_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "llguidance", None)
+    with pytest.raises(OptionError, match=r"pip install 'fef\[grammar\]'"):
+        small({"regex": "a|b|a{7}"})

@@ -46,7 +46,8 @@ class PrefixText(GrammarText):
         self.restart()
 
     def restart(self) -> None:
-        self.matcher = library().LLMatcher(engine_tokenizer(self.vocabulary), self.grammar.compiled, log_level=0)
+        with named_panics():
+            self.matcher = library().LLMatcher(engine_tokenizer(self.vocabulary), self.grammar.compiled, log_level=0)
 
     def read(self, token: int) -> bool:
         # a token that it refuses would leave the matcher in an error for good
@@ -78,7 +79,8 @@ class PrefixText(GrammarText):
         return self.behind(drafts)
 
     def behind(self, drafts: Sequence[int]) -> Allowed:
-        read = self.matcher.try_consume_tokens(list(drafts))
+        with named_panics():
+            read = self.matcher.try_consume_tokens(list(drafts))
         allowed_V = self.here() if read == len(drafts) else np.ones(self.size, dtype=np.bool_)
         if self.matcher.is_error():
             self.recover()

@@ -6,6 +6,7 @@ from __future__ import annotations
 import itertools
 import json
 import sys
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -74,6 +75,54 @@ def test_far_from_the_end_both_ways_allow_the_same(expression: str) -> None:
             assert legal["automaton"] == legal["llguidance"], prefix
             first, second = (text.allowed([]) for text in ways.values())
             assert np.array_equal(first, second), prefix
+
+
+PARTS = [
+    "a",
+    "b",
+    "-",
+    "é",
+    ".",
+    "[ab]",
+    "[^a]",
+    r"\d",
+    r"\w",
+    r"\s",
+    "[a-]",
+    r"[\d-]",
+    "[é-ü]",
+    "ab",
+    r"\.",
+    r"[^\n]",
+    r"\x61",
+]
+COUNTS = ["*", "+", "?", "{2}", "{1,2}", "{0,}", "*?"]
+
+
+def random_expression(random_: Random, depth: int) -> str:
+    kind = random_.random() if depth else 0.0
+    if kind < 0.35:
+        return random_.choice(PARTS)
+    first, second = (random_expression(random_, depth - 1) for _ in range(2))
+    if kind < 0.55:
+        return first + second
+    return f"({first}|{second})" if kind < 0.7 else f"({first}){random_.choice(COUNTS)}"
+
+
+def test_both_ways_allow_the_same_under_random_expressions() -> None:
+    """Where every byte is a token, no state is a corner."""
+    random_, end = Random(3), 259
+    tokens = (*(bytes([byte]) for byte in range(256)), b"ab", "é".encode(), b" 1", b"")
+    for _ in range(60):
+        compiled = small({"regex": random_expression(random_, 4)}, tokens, end)
+        assert compiled.automaton is not None
+        text, other, ids = compiled.text(30, []), compiled.prefixes.text(), []
+        while len(ids) < 6 and not text.ended:
+            allowed_V = text.allowed([])[0]
+            assert np.array_equal(allowed_V, other.allowed([])[0]), (compiled.grammar, ids)
+            ids.append(random_.choice(np.nonzero(allowed_V)[0].tolist()))
+            assert text.follow(ids)
+            assert other.follow(ids)
 
 
 @pytest.mark.parametrize(

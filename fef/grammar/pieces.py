@@ -38,7 +38,7 @@ ANY: Ranges = ((0, 0x10FFFF),)
 
 MOST_STATES = 20_000  # of the nondeterministic automaton
 MOST_SETS = 4_000  # states of the deterministic one
-MOST_WORK = 2_000_000  # edges that are followed to make it
+MOST_WORK = 1_000_000  # edges that are followed to make it
 
 
 class NotRegular(Exception):

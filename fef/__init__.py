@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from fef.engine.engine import Engine
     from fef.errors import CheckpointError, DenoiserError, EngineError, FefError, InputError, OptionError
     from fef.generation import Model, load
+    from fef.grammar.compiled import TokenGrammar, compile_grammar
     from fef.laws.information import Profile
     from fef.laws.noise import AbsorbingNoise, UniformNoise
     from fef.laws.row_costs import RowCosts
@@ -40,8 +41,10 @@ _HOME = {
     "Profile": "fef.laws.information",
     "RowCosts": "fef.laws.row_costs",
     "TableDenoiser": "fef.models.table",
+    "TokenGrammar": "fef.grammar.compiled",
     "UniformNoise": "fef.laws.noise",
     "certify": "fef.api",
+    "compile_grammar": "fef.grammar.compiled",
     "decode": "fef.api",
     "information_profile": "fef.profiling",
     "load": "fef.generation",
@@ -68,9 +71,11 @@ __all__ = [
     "Profile",
     "RowCosts",
     "TableDenoiser",
+    "TokenGrammar",
     "UniformNoise",
     "__version__",
     "certify",
+    "compile_grammar",
     "decode",
     "information_profile",
     "load",

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from fef.decoders import make_plan
 from fef.decoding.certificate import Certificate, certificate_of
+from fef.decoding.grammar import read_grammars
 from fef.decoding.inputs import (
     Setting,
     check_greedy,
@@ -27,8 +28,9 @@ from fef.decoding.inputs import (
 from fef.decoding.loop import decode_requests
 from fef.decoding.network import Network
 from fef.decoding.requests import request_rows
-from fef.decoding.requirements import check_steps
+from fef.decoding.requirements import check_grammar, check_steps
 from fef.decoding.session import Observer, Round
+from fef.grammar.compiled import TokenGrammar
 
 __all__ = ["Decoded", "certify", "decode"]
 
@@ -37,13 +39,15 @@ __all__ = ["Decoded", "certify", "decode"]
 class Decoded:
     """ids [B, L]: the filled canvases. logprobs float64 [B, L]: log p (nats) of each filled token under the sampled law at
     its commit, nan elsewhere. stats: a dict per row (see `fef.decoding.meter`), with the `seconds` of the whole call.
-    trace: the rounds, if asked for."""
+    trace: the rounds, if asked for. log_mass: float64 [B], under grammars only: log of the mass (nats) that the law without
+    the grammar puts on what it allowed, summed over the tokens of a row; exp of it weighs a sample to that law."""
 
     ids: Tensor
     logprobs: Tensor
     stats: list[dict[str, float]]
     certificate: Certificate
     trace: list[Round] | None = field(default=None, repr=False)
+    log_mass: Tensor | None = None
 
 
 @torch.no_grad()
@@ -60,6 +64,7 @@ def decode(
     eos_id: int | None = None,
     lengths: Sequence[int] | Tensor | None = None,
     banned: Sequence[int] = (),
+    grammar: TokenGrammar | Sequence[TokenGrammar | None] | None = None,
     trace: bool = False,
     on_round: Observer | None = None,
     **method_options: Any,
@@ -70,7 +75,9 @@ def decode(
     [B, L], positions to fill; by default those that hold the mask id. temperature (0: greedy), top_p, top_k and seed: one
     value, or one per row; with one seed, row i uses seed + i. eos_id: "after EOS comes EOS" becomes part of the law.
     lengths: real tokens of each row when rows are padded on the right (needs a denoiser that takes lengths). banned: ids that
-    are never sampled, besides the mask id. on_round: called after every round.
+    are never sampled, besides the mask id. grammar: what texts are allowed, from `fef.compile_grammar`, one for all rows or
+    one per row; each token's law is renormalised over what the grammar allows behind those before it. A text is what the open
+    positions hold, which stand side by side, with the tokens behind them. on_round: called after every round.
 
     A row's result depends on its own ids, options and seed only. Raises OptionError for unknown methods, options or
     values, InputError for wrong ids, DenoiserError for wrong logits and for any error of the denoiser (its cause), which
@@ -85,8 +92,20 @@ def decode(
     ids_BL = check_ids(ids, network)
     open_BL = check_open(open, ids_BL, network.mask_id)
     lengths_B = check_lengths(lengths, ids_BL, open_BL, network)
+    grammars = read_grammars(grammar, len(ids_BL))
+    if any(grammars):
+        check_grammar(plan, network)
     requests = request_rows(
-        network, plan, ids_BL, open_BL, settings, seed=seed, eos_id=eos_id, banned=banned, lengths_B=lengths_B
+        network,
+        plan,
+        ids_BL,
+        open_BL,
+        settings,
+        seed=seed,
+        eos_id=eos_id,
+        banned=banned,
+        lengths_B=lengths_B,
+        grammars=grammars,
     )
     check_steps(plan, requests.canvas.open_BL)
     rounds: list[Round] = []
@@ -105,8 +124,9 @@ def decode(
         ids=requests.canvas.ids_BL,
         logprobs=requests.canvas.logprob_BL,
         stats=[{**requests.meter.row(i), "seconds": seconds} for i in range(len(ids_BL))],
-        certificate=certificate_of(plan, network, settings),
+        certificate=certificate_of(plan, network, settings, grammars),
         trace=rounds if trace else None,
+        log_mass=None if requests.grammar is None else requests.grammar.log_mass_B,
     )
 
 

@@ -18,6 +18,7 @@ from fef.decoding.likelihood import score_canvas
 from fef.decoding.network import Network
 from fef.decoding.payoff import check_rows_pay
 from fef.decoding.requests import request_rows
+from fef.decoding.requirements import check_grammar
 from fef.decoding.session import Observer
 from fef.errors import InputError
 from fef.laws.information import Profile
@@ -79,6 +80,7 @@ class Model(TextNetwork):
         top_k: int | Sequence[int] = 0,
         seed: int | Sequence[int] = 0,
         banned: Sequence[int] = (),
+        grammar: Any = None,
         trace: bool = False,
         on_round: Observer | None = None,
         force: bool = False,
@@ -89,7 +91,9 @@ class Model(TextNetwork):
         prompt: a text, taken as it is, or a list of messages, which the chat template of the checkpoint renders.
         max_new_tokens: length of the canvas; every answer ends within it. suffix: text that follows the answer
         (infilling), as far as the network sees it: a block-causal one sees nothing behind the last block of the answer.
-        banned: ids that are never sampled, besides those that are no text. force: decode also where `costs` say that it is
+        banned: ids that are never sampled, besides those that are no text. grammar: what answers are allowed, each with the
+        suffix behind it: {"json": schema}, {"regex": "..."}, {"choice": ["...", ...]} or {"grammar": "Lark rules"}, or a list
+        of one per prompt (docs/grammar.md). force: decode also where `costs` say that it is
         slower than one token per pass. Other arguments as in `fef.decode`. Raises OptionError or InputError with the fix.
         """
         refuse_taken("generate", method_options, ("denoiser", "ids", "open", "lengths", "eos_id"))
@@ -106,6 +110,7 @@ class Model(TextNetwork):
             network = Network(self.network)
             check_rows_pay(make_plan(method, method_options, network), self.costs, len(rows), max_new_tokens)
         ids_BL, open_BL, lengths = self.pad(rows)
+        given = grammar if isinstance(grammar, list | tuple) else [grammar] * len(rows)
         out = decode(
             self.network,
             ids_BL,
@@ -118,6 +123,7 @@ class Model(TextNetwork):
             eos_id=self.network.config.eos_id,
             lengths=lengths,
             banned=self.never_drawn(banned),
+            grammar=[None if each is None else self.grammar(each) for each in given],
             trace=trace,
             on_round=on_round,
             **method_options,
@@ -125,7 +131,8 @@ class Model(TextNetwork):
         results = []
         for b in range(len(rows)):
             ids, logprobs = out.ids[b][open_BL[b]].tolist(), out.logprobs[b][open_BL[b]].tolist()
-            results.append(self.generation(ids, logprobs, out.stats[b], out.certificate, out.trace))
+            log_mass = None if given[b] is None or out.log_mass is None else float(out.log_mass[b])
+            results.append(self.generation(ids, logprobs, out.stats[b], out.certificate, out.trace, log_mass))
         return results[0] if single else results
 
     def engine(self, **options: Any) -> TextEngine:
@@ -149,6 +156,7 @@ class Model(TextNetwork):
         top_p: float = 1.0,
         top_k: int = 0,
         seed: int = 0,
+        grammar: Any = None,
         **method_options: Any,
     ) -> Score:
         """Exact log p of `response`, token by token, under the chain law that `generate` samples with these arguments.
@@ -168,6 +176,7 @@ class Model(TextNetwork):
             top_p=top_p,
             top_k=top_k,
             seed=seed,
+            grammar=grammar,
             **method_options,
         )
 
@@ -192,6 +201,7 @@ class Model(TextNetwork):
         top_p: float = 1.0,
         top_k: int = 0,
         seed: int = 0,
+        grammar: Any = None,
         **method_options: Any,
     ) -> Score:
         """Exact log p of the tokens at the places `counted` of `ids`, when all places `opened` are drawn by the method.
@@ -207,10 +217,15 @@ class Model(TextNetwork):
         ids_BL = check_ids(tokens_BL.masked_fill(open_BL, network.mask_id), network)
         settings = read_settings(temperature, top_p, top_k)
         eos_id, banned = self.network.config.eos_id, self.special_ids()
-        requests = request_rows(network, plan, ids_BL, open_BL, settings, seed=seed, eos_id=eos_id, banned=banned)
+        grammars = [None if grammar is None else self.grammar(grammar)]
+        if any(grammars):
+            check_grammar(plan, network)
+        requests = request_rows(
+            network, plan, ids_BL, open_BL, settings, seed=seed, eos_id=eos_id, banned=banned, grammars=grammars
+        )
         likeliest = score_canvas(network, plan, requests, tokens_BL, top)
         logprobs = requests.canvas.logprob_BL[0, counted.start : counted.stop].tolist()
-        certificate = certificate_of(plan, network, settings)
+        certificate = certificate_of(plan, network, settings, grammars)
         scored = list(ids[counted.start : counted.stop])
         pairs = zip(likeliest.tokens_BLK[0].tolist(), likeliest.logp_BLK[0].tolist(), strict=True)
         told = [[(t, p) for t, p in zip(*pair, strict=True) if p > -math.inf] for pair in pairs]

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from functools import cached_property
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -16,6 +17,9 @@ from fef.decoding.certificate import Certificate
 from fef.decoding.requests import padded
 from fef.decoding.session import Round
 from fef.errors import InputError, OptionError
+from fef.grammar.compiled import TokenGrammar, compiled
+from fef.grammar.given import read_grammar
+from fef.grammar.vocabulary import Vocabulary, token_bytes
 from fef.models.chat import ChatTemplate, Message
 from fef.models.tokenizer import Tokenizer
 from fef.models.transformer import Transformer
@@ -39,6 +43,7 @@ class Generation:
     stats: dict[str, float]  # as in `fef.Decoded`
     certificate: Certificate  # which law was sampled
     trace: list[Round] | None = None  # the rounds of the whole call, if asked for
+    log_mass: float | None = None  # under a grammar, as in `fef.Decoded`
 
 
 @dataclass
@@ -171,6 +176,21 @@ class TextNetwork:
 
     # --- the law of text ---
 
+    def grammar(self, given: Any) -> TokenGrammar:
+        """A grammar for the tokens of this model, in the form that `generate` takes; for `fef.decode` and `Engine.submit`.
+
+        Raises OptionError for what is no grammar, and for a tokenizer whose tokens are no bytes.
+        """
+        return given if isinstance(given, TokenGrammar) else compiled(read_grammar(given), self.vocabulary)
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """The bytes of every token that may be drawn."""
+        config = self.network.config
+        return token_bytes(self.tokenizer, config.vocab_size, config.eos_id, config.stop_ids).without(
+            [*self.special_ids(), config.mask_id]
+        )
+
     def special_ids(self) -> list[int]:
         """Ids that are never text: rows of the embedding that are no token, but for the end token."""
         config = self.network.config
@@ -190,6 +210,7 @@ class TextNetwork:
         stats: dict[str, float],
         certificate: Certificate,
         trace: list[Round] | None = None,
+        log_mass: float | None = None,
     ) -> Generation:
         """What was generated, from all tokens of the canvas and their log p."""
         ends = {self.network.config.eos_id, *self.network.config.stop_ids}
@@ -204,6 +225,7 @@ class TextNetwork:
             stats=stats,
             certificate=certificate,
             trace=trace,
+            log_mass=log_mass,
         )
 
 

@@ -21,6 +21,7 @@ LAYERS = [
     ["intervals", "markdown", "paired", "readers", "tasks"],
     ["laws"],
     ["models"],
+    ["grammar"],
     ["decoding"],
     ["decoders", "text", "training"],
     ["api", "engine", "profiling"],

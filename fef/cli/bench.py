@@ -34,8 +34,11 @@ EXAMPLE = (
     "\n\nExample: [bold]fef bench --n 50 --time-each --methods fef --methods sequential --json times.json[/bold]"
     "\n\nExample: [bold]fef bench --n 100 --methods all --json results.json --resume --plot results[/bold]"
     "\n\nExample: [bold]fef bench --predict[/bold]"
+    "\n\nExample: [bold]fef bench --grammar --model smol[/bold]"
     "\n\nThe fast engine: [bold]fef bench --engine --help[/bold]"
 )
+
+GRAMMAR_REQUESTS = 4  # for each grammar, unless --n says otherwise
 
 
 def bench(
@@ -79,16 +82,31 @@ def bench(
         typer.Option("--plot", metavar="STEM", help="Draw accuracy against cost: STEM-FAMILY.png and .svg."),
     ] = None,
     save_texts: Annotated[bool, typer.Option("--save-texts", help="Put every output in the JSON file.")] = False,
+    grammar: Annotated[
+        bool,
+        typer.Option(
+            "--grammar", help="Only measure what grammars cost per round of the engine, one request at a time."
+        ),
+    ] = False,
     predict: Annotated[
         bool, typer.Option("--predict", help="Only compare the FeF-DLLM paper's speeds with the closed form; no model.")
     ] = False,
 ) -> None:
     """Measure accuracy and cost of methods on held-out problems of the built-in families."""
     if predict:
-        refuse_other_options(context)
+        refuse_other_options(context, "predict", "runs no model")
         from fef.bench.predict import prediction_table
 
         print_table(prediction_table())
+        return
+    if grammar:
+        read = ("model", "device", "weights", "n", "temperature", "max_new_tokens")
+        refuse_other_options(context, "grammar", "answers no problems", read)
+        from fef.bench.grammar import grammar_costs, grammar_sheet
+
+        requests = n if "n" in typed_options(context) else GRAMMAR_REQUESTS
+        measured = load_model(model, device, weights=weights)
+        print_table(grammar_sheet(grammar_costs(measured, requests, temperature, max_new_tokens)))
         return
     families = parse_families(tasks)
     if json is None and (save_texts or resume):
@@ -144,12 +162,16 @@ def bench(
         write_pictures(plot, record.rows)
 
 
-def refuse_other_options(context: typer.Context) -> None:
-    sources = {name: context.get_parameter_source(name) for name in context.params if name != "predict"}
-    typed = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
-    if typed:
-        others = [f"--{name.replace('_', '-')}" for name in typed]
-        raise OptionError(f"--predict runs no model, so it cannot go with {', '.join(others)}; give it alone.")
+def typed_options(context: typer.Context) -> list[str]:
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    return [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
+
+
+def refuse_other_options(context: typer.Context, alone: str, why: str, read: Sequence[str] = ()) -> None:
+    """Raise OptionError for options beside `alone` that it does not read."""
+    others = [f"--{name.replace('_', '-')}" for name in typed_options(context) if name not in (alone, *read)]
+    if others:
+        raise OptionError(f"--{alone} {why}, so it cannot go with {', '.join(others)}; give it without.")
 
 
 def write_pictures(stem: Path, rows: Sequence[Row]) -> None:

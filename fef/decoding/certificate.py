@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 from fef.decoding.inputs import Settings
 from fef.decoding.network import Network
 from fef.decoding.plan import Plan, Speculation
+from fef.grammar.compiled import TokenGrammar
 from fef.laws.claim import LawClaim
 from fef.laws.pipeline import Cut
 
@@ -30,13 +32,23 @@ class Certificate:
         return {"kind": self.kind, "law": self.law, "reasons": list(self.reasons)}
 
 
-def certificate_of(plan: Plan, network: Network, settings: Settings) -> Certificate:
-    """What a plan samples on a network with these settings. Quantized weights have a law of their own."""
+def certificate_of(
+    plan: Plan, network: Network, settings: Settings, grammars: Iterable[TokenGrammar | None] = ()
+) -> Certificate:
+    """What a plan samples on a network with these settings, under these grammars. Quantized weights have a law of their
+    own."""
+    known = list(dict.fromkeys(grammar for grammar in grammars if grammar is not None))
     greedy, block_causal, weight_format = settings.greedy, network.block_causal, network.weight_format
     name = network.name if weight_format is None else f"{network.name} with {weight_format} weights"
     words = settings.words(plan.first_cut)
+    if known:
+        allowed = known[0].grammar.words if len(known) == 1 else "the grammar of its row"
+        words += (
+            f", where each token is drawn from the law renormalised over what {allowed} allows behind those before it"
+        )
     claims = [
         conditionals(plan, block_causal),
+        *(LawClaim(True, grammar.reason) for grammar in known),
         *weight_findings(weight_format),
         *cut_findings(plan, settings),
         *end_findings(plan),

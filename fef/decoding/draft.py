@@ -17,6 +17,7 @@ from fef.decoding.plan import Speculation
 from fef.decoding.score import PredictionRequest, row_lengths
 from fef.decoding.session import Session
 from fef.laws.draws import Purpose, gumbels
+from fef.laws.pipeline import constrained, log_law
 from fef.models.stale import StaleCache
 
 __all__ = ["Drafts", "carried_logits", "propose"]
@@ -26,13 +27,15 @@ __all__ = ["Drafts", "carried_logits", "propose"]
 class Drafts:
     """tokens_BW and the laws logq_BWV (nats) that they were drawn from. logits_BWV: before temperature and bans. known_B:
     rows where these are the network's own at this very canvas, so that the first draft has the law of its target. count_B:
-    how many there are, at most W. hidden_BWE: final hidden states there, if the planner reads them."""
+    how many there are, at most W. legal_BWV: logits of what grammars allow behind the drafts before, where rows have some.
+    hidden_BWE: final hidden states there, if the planner reads them."""
 
     tokens_BW: Tensor
     logq_BWV: Tensor
     logits_BWV: Tensor
     known_B: Tensor
     count_B: Tensor
+    legal_BWV: Tensor | None = None
     hidden_BWE: Tensor | None = None
 
 
@@ -46,20 +49,71 @@ def propose(session: Session, spec: Speculation, window_BW: Tensor) -> Drafts:
             drawn(session, spec, seen.logits_BSV, window_BW, every_row_B), hidden_BWE=seen.hidden_BSE
         )
     logits_BWV, known_B = draft_logits(session, spec, window_BW)
-    drafts = drawn(session, spec, logits_BWV, window_BW, known_B)
-    if spec.draft != "reuse" or session.carry is None:
-        return drafts
-    count_B = session.carry.count_B
-    return dataclasses.replace(drafts, count_B=torch.where(count_B == ASK_ANEW, drafts.count_B, count_B))
+    count_B = torch.full_like(session.passes.k_B, window_BW.shape[1])
+    if spec.draft == "reuse" and session.carry is not None:
+        count_B = torch.where(session.carry.count_B == ASK_ANEW, count_B, session.carry.count_B)
+    return drawn(session, spec, logits_BWV, window_BW, known_B, count_B)
 
 
-def drawn(session: Session, spec: Speculation, logits_BWV: Tensor, window_BW: Tensor, known_B: Tensor) -> Drafts:
+def drawn(
+    session: Session,
+    spec: Speculation,
+    logits_BWV: Tensor,
+    window_BW: Tensor,
+    known_B: Tensor,
+    count_B: Tensor | None = None,
+    held_BW: Tensor | None = None,
+) -> Drafts:
+    """Drafts from these logits, `count_B` of each row. held_BW: places whose token is drawn already, -1 elsewhere."""
+    count_B = torch.full_like(session.passes.k_B, window_BW.shape[1]) if count_B is None else count_B
+    if session.grammar is not None:
+        held_BW = torch.full_like(window_BW, -1) if held_BW is None else held_BW
+        return drawn_in_turn(session, spec, logits_BWV, window_BW, known_B, count_B, held_BW)
     logq_BWV = session.law(logits_BWV, window_BW)
+    tokens_BW = draft_tokens(session, spec, logq_BWV, window_BW)
+    return Drafts(tokens_BW, logq_BWV, logits_BWV, known_B, count_B)
+
+
+def draft_tokens(session: Session, spec: Speculation, logq_BSV: Tensor, slots_BS: Tensor) -> Tensor:
     coupled = spec.accept == "coupled"
-    site = session.site(window_BW, None if coupled else session.passes.attempt_B)
-    tokens_BW = session.noise.categorical(logq_BWV, site, Purpose.TOKEN if coupled else Purpose.DRAFT)
-    every_one_B = torch.full_like(session.passes.k_B, window_BW.shape[1])
-    return Drafts(tokens_BW, logq_BWV, logits_BWV, known_B, every_one_B)
+    site = session.site(slots_BS, None if coupled else session.passes.attempt_B)
+    return session.noise.categorical(logq_BSV, site, Purpose.TOKEN if coupled else Purpose.DRAFT)
+
+
+def drawn_in_turn(
+    session: Session,
+    spec: Speculation,
+    logits_BWV: Tensor,
+    window_BW: Tensor,
+    known_B: Tensor,
+    count_B: Tensor,
+    held_BW: Tensor,
+) -> Drafts:
+    """Drafts under grammars, one after the other, since what is allowed depends on those before. Where a grammar leaves one
+    token only, that one is a draft, whatever the network says, and it stands if those before it do."""
+    grammar = session.grammar
+    assert grammar is not None, "rows have some"
+    grammar.followed(session.canvas)
+    eos_id, banned = session.sampling.eos_id, session.sampling.banned
+    tokens_BW = held_BW.clamp(min=0)
+    laws: list[Tensor] = []
+    legal_BWV = logits_BWV.clone()
+    width = window_BW.shape[1]
+    for w in range(width):
+        allowed_BV = grammar.allowed_behind(window_BW[:, w], tokens_BW[:, :w], logits_BWV.shape[-1])
+        alone_B = (allowed_BV.sum(1) == 1) & ~allowed_BV[:, eos_id] & (window_BW[:, w] >= 0)
+        count_B = torch.where((count_B == w) & alone_B, w + 1, count_B)
+        if not bool((count_B > w).any()):
+            break
+        here_B1 = window_BW[:, w : w + 1]
+        legal_BWV[:, w] = constrained(logits_BWV[:, w : w + 1], allowed_BV[:, None], banned)[:, 0]
+        logq_B1V = log_law(legal_BWV[:, w : w + 1], session.sampling, **session.ends(here_B1))
+        laws.append(logq_B1V)
+        new_B = draft_tokens(session, spec, logq_B1V, here_B1)[:, 0]
+        tokens_BW[:, w] = torch.where(held_BW[:, w] >= 0, held_BW[:, w], new_B)
+    # places that nobody drafts have no law; they are not read
+    laws += [logits_BWV.new_zeros(1, 1, 1, dtype=torch.float64).expand_as(logits_BWV[:, :1])] * (width - len(laws))
+    return Drafts(tokens_BW, torch.cat(laws, 1), logits_BWV, known_B, count_B, legal_BWV)
 
 
 def draft_logits(session: Session, spec: Speculation, window_BW: Tensor) -> tuple[Tensor, Tensor]:
@@ -129,7 +183,8 @@ def stale_drafts(session: Session, spec: Speculation, window_BW: Tensor) -> Draf
         logits_BWV = cache.step(
             ids_BL, fresh_BL, window_BW.clamp(min=0), torch.arange(len(ids_BL), device=ids_BL.device), lengths_B
         )
-        again = drawn(session, spec, logits_BWV, window_BW, found.known_B)
+        given_BW = torch.where(held_BW, found.tokens_BW, -1)
+        again = drawn(session, spec, logits_BWV, window_BW, found.known_B, held_BW=given_BW)
         found = Drafts(
             torch.where(held_BW, found.tokens_BW, again.tokens_BW),
             torch.where(held_BW[..., None], found.logq_BWV, again.logq_BWV),

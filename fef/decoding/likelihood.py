@@ -68,9 +68,13 @@ def score_canvas(network: Network, plan: Plan, requests: Requests, tokens_BL: Te
         ask = VerificationRequest(
             slots_BS=slots_BW, draft_BW=given_BW, width_B=count_B, count=WINDOW, targets_B=count_B
         )
-        logp_BWV = session.law(session.scorer.targets(session.requests, ask).logits_BTV, slots_BW, given_BW)
+        logits_BWV = session.scorer.targets(session.requests, ask).logits_BTV
+        logp_BWV = session.law(logits_BWV, slots_BW, given_BW)
         logp_BW = logp_BWV.gather(-1, given_BW[..., None])[..., 0]
         likeliest.write(slots_BW, logp_BWV)
+        if session.grammar is not None:
+            allowed_BWV = session.grammar.allowed(session.canvas, slots_BW, given_BW, None, logits_BWV.shape[-1])
+            logp_BW = logp_BW.masked_fill(~allowed_BWV.gather(-1, given_BW[..., None])[..., 0], -torch.inf)
         session.canvas.write(slots_BW, given_BW, logp_BW, torch.full_like(logp_BW, torch.nan), slots_BW >= 0)
         session.scorer.committed(slots_BW, count_B, count_B)
     return likeliest

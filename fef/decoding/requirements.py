@@ -15,6 +15,7 @@ from fef.models.demask import DependencyHead, load_head
 
 __all__ = [
     "check_blocks",
+    "check_grammar",
     "check_law",
     "check_steps",
     "ends",
@@ -42,6 +43,27 @@ def check_law(law: str, network: Network, guidance: Guidance) -> None:
 def check_blocks(order: str, block_length: int | None) -> None:
     if order == "blocks" and block_length is None:
         raise OptionError('order="blocks" needs block_length, for example block_length=32.')
+
+
+def check_grammar(plan: Plan, network: Network) -> None:
+    """A grammar makes a chain law from left to right out of one; of anything else it makes a law that nobody has named."""
+    way_out = "Use method='fef' or 'sequential' with order='left-to-right' and steps=1, or leave grammar out."
+    chain = plan.speculation is not None or (plan.rule.in_order and plan.rule.transfer.one)
+    if plan.order != "left-to-right" or not chain or plan.revoke is not None or plan.replay:
+        raise OptionError(
+            f"A grammar asks what may follow the tokens before, so it goes with methods that draw from left to right, one by "
+            f"one or drafted and verified; {plan.method} with these options does not. {way_out}"
+        )
+    if plan.steps > 1:
+        raise OptionError(
+            f"A grammar goes with one denoising pass, in which no token is hidden again; got {plan.steps}. {way_out}"
+        )
+    if plan.cache is not None and not plan.exact_cache(network.block_causal):
+        raise OptionError(f"A grammar goes with exact caches only; {plan.method} has stale ones here. {way_out}")
+    if network.visible_noise:
+        raise OptionError(f"A grammar needs absorbing noise; {network.name} has uniform noise. Leave grammar out.")
+    if plan.after_eos == "free":
+        raise OptionError("Under a grammar a text ends at its end token; leave after_eos='free' out.")
 
 
 def check_steps(plan: Plan, open_BL: Tensor) -> None:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from fef.decoding.canvas import Canvas, EosRule
 from fef.decoding.carried import CarriedDrafts
+from fef.decoding.grammar import GrammarRows
 from fef.decoding.memory import Memory
 from fef.decoding.meter import Meter
 from fef.decoding.network import Network
@@ -32,7 +33,7 @@ from fef.decoding.transfer import Progress
 from fef.laws.draws import Noise, Purpose, Site
 from fef.laws.law import Law
 from fef.laws.noise import Schedule
-from fef.laws.pipeline import Sampling, forbid_end, greedy_tokens, log_law
+from fef.laws.pipeline import Sampling, constrained, forbid_end, greedy_tokens, log_law
 from fef.models.prefixes import PrefixStore
 
 __all__ = ["Observer", "Round", "Session"]
@@ -103,6 +104,10 @@ class Session:
     @property
     def eos(self) -> EosRule | None:
         return self.requests.eos
+
+    @property
+    def grammar(self) -> GrammarRows | None:
+        return self.requests.grammar
 
     @property
     def within_BL(self) -> Tensor:
@@ -208,9 +213,22 @@ class Session:
         attempt_B = torch.zeros_like(self.passes.k_B) if attempt_B is None else attempt_B
         return Site(slots_BS.clamp(min=0), self.passes.k_B, attempt_B, slots_BS >= 0)
 
-    def law(self, logits_BSV: Tensor, slots_BS: Tensor, draft_BW: Tensor | None = None) -> Tensor:
-        """The law that is sampled at each slot, given what is committed and the drafts before it; [B, S, V] nats."""
-        return log_law(logits_BSV, self.sampling, **self.ends(slots_BS, draft_BW))
+    def law(
+        self, logits_BSV: Tensor, slots_BS: Tensor, draft_BW: Tensor | None = None, width_B: Tensor | None = None
+    ) -> Tensor:
+        """The law that is sampled at each slot, given what is committed and the drafts before it; [B, S, V] nats. width_B:
+        how many drafts are real; slots behind them have no meaning."""
+        legal_BSV = self.legal(logits_BSV, slots_BS, draft_BW, width_B)
+        return log_law(legal_BSV, self.sampling, **self.ends(slots_BS, draft_BW))
+
+    def legal(
+        self, logits_BSV: Tensor, slots_BS: Tensor, draft_BW: Tensor | None = None, width_B: Tensor | None = None
+    ) -> Tensor:
+        """The logits of what grammars allow at each slot; arguments as in `law`."""
+        if self.grammar is None:
+            return logits_BSV
+        allowed_BSV = self.grammar.allowed(self.canvas, slots_BS, draft_BW, width_B, logits_BSV.shape[-1])
+        return constrained(logits_BSV, allowed_BSV, self.sampling.banned)
 
     def ends(self, slots_BS: Tensor, draft_BW: Tensor | None = None) -> dict[str, Tensor]:
         """What the EOS rule says of these slots: arguments of `log_law`."""
@@ -222,7 +240,8 @@ class Session:
     def draw(self, logits_BSV: Tensor, slots_BS: Tensor, site: Site) -> tuple[Tensor, Tensor]:
         """A token at each slot from the law that is sampled, and its log p; [B, S], nats. Greedy rows need no law."""
         if self.sampling.all_greedy:
-            tokens_BS = greedy_tokens(logits_BSV, self.sampling, **self.ends(slots_BS))
+            legal_BSV = self.legal(logits_BSV, slots_BS)
+            tokens_BS = greedy_tokens(legal_BSV, self.sampling, **self.ends(slots_BS))
             return tokens_BS, torch.zeros_like(tokens_BS, dtype=torch.float64)
         logp_BSV = self.law(logits_BSV, slots_BS)
         tokens_BS = self.noise.categorical(logp_BSV, site, Purpose.TOKEN)
@@ -248,6 +267,8 @@ class Session:
         self.canvas.write(slots_BS, tokens_BS, logp_BS, plain.at(tokens_BS).exp(), take_BS)
         if self.eos is not None:
             self.eos.settle(self.canvas, self.within_BL, finish_only=not fill)
+        if self.grammar is not None:
+            self.grammar.weigh(self.canvas, self.sampling, plain.logits_BSV, tokens_BS, logp_BS, take_BS)
 
     def notify(
         self,

@@ -37,7 +37,7 @@ def speculative_round(session: Session, spec: Speculation) -> None:
     targets_B = torch.minimum((slots_BT >= 0).sum(1), width_B + int(spec.bonus))
     ask = VerificationRequest(slots_BS, draft_BW, width_B, count, targets_B, drafts.known_B, ahead)
     targets = verify(session, spec, ask, drafts, chance_BX)
-    logp_BTV = session.law(targets.logits_BTV, slots_BT, draft_BW)
+    logp_BTV = session.law(targets.logits_BTV, slots_BT, draft_BW, width_B)
     site_BT = session.site(slots_BT, session.passes.attempt_B)
     accepted = ACCEPT[spec.accept](logp_BTV, drafts.logq_BWV, draft_BW, width_B, targets_B, session.noise, site_BT)
     take_BT = torch.arange(count, device=slots_BT.device) < accepted.commit_B[:, None]
@@ -96,7 +96,8 @@ def chance_to_be_reached(session: Session, spec: Speculation, drafts: Drafts, wi
         moved_BW = session.plan.head(drafts.hidden_BWE, window_BW).double().triu(1).sum(1)
         holds_BW = (1 - moved_BW).clamp(min=0)
     else:
-        holds_BW = session.plain_law(drafts.logits_BWV).confidence_BS
+        own_BWV = drafts.logits_BWV if drafts.legal_BWV is None else drafts.legal_BWV
+        holds_BW = session.plain_law(own_BWV).confidence_BS
     return chance_of_runs(holds_BW.masked_fill(window_BW < 0, 1.0))
 
 

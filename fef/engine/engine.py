@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from threading import RLock
 from typing import Any
 
@@ -17,9 +18,11 @@ from torch import Tensor
 
 from fef.decoders import make_plan, read_given
 from fef.decoding.certificate import Certificate, certificate_of
+from fef.decoding.grammar import read_grammars, text_on
 from fef.decoding.inputs import Settings, check_greedy, check_vocabulary, read_seed
 from fef.decoding.network import Network
 from fef.decoding.plan import Plan
+from fef.decoding.requirements import check_grammar
 from fef.engine.build import EngineOptions, cache_budget, network_maker, prefix_store
 from fef.engine.costs import CostTable
 from fef.engine.job import Job
@@ -30,10 +33,15 @@ from fef.engine.slots import Numbers
 from fef.engine.unchanged import Fingerprint
 from fef.engine.watched import WatchedCanvas
 from fef.errors import EngineError, InputError, OptionError
+from fef.grammar.compiled import TokenGrammar
 
 __all__ = ["Engine", "Job"]
 
-_PLANS_KEPT = 256
+_PLANS_KEPT, _CERTIFICATES_KEPT = 256, 1024
+
+GRAMMAR_ROUNDS = (
+    "rounds: those of a session, since what a grammar allows is computed on the host, where packed rounds never wait"
+)
 
 
 class Notes(list[str]):
@@ -88,11 +96,13 @@ class Engine:
         top_p: float = 1.0,
         top_k: int = 0,
         seed: int = 0,
+        grammar: TokenGrammar | None = None,
         stream: bool = False,
         watch: bool = False,
         **method_options: Any,
     ) -> Job:
-        """Queue a canvas: its ids, and the positions to fill. Arguments as in `fef.decode`, with the same result.
+        """Queue a canvas: its ids, and the positions to fill. Arguments as in `fef.decode`, with the same result. Under a
+        grammar a request takes the rounds of a session.
 
         stream: also keep `Job.committed`, round by round. Where `Plan.final` does not hold, a later round may take its tokens
         back. watch: also keep `Job.watched`, the rounds with their drafts. Raises OptionError or InputError as `fef.decode`
@@ -104,13 +114,19 @@ class Engine:
             self.check_network()
         temperature, top_p, top_k = one_row(temperature, top_p, top_k)
         plan = self.plan(method, method_options)
-        certificate = self.certificate(plan, temperature, top_p, top_k)
-        if self.rounds_of(plan) is self.packed:
+        [grammar] = read_grammars(grammar, 1)
+        certificate = self.certificate(plan, temperature, top_p, top_k, grammar)
+        if grammar is not None and self.packed is not None and runs_packed(plan):
+            certificate = replace(certificate, reasons=(*certificate.reasons, GRAMMAR_ROUNDS))
+        elif self.rounds_of(plan, grammar) is self.packed:
             certificate = self.packed.certified(certificate, method_options)
         canvas, places = whole_numbers("ids", ids), np.sort(whole_numbers("open", open))
         self.check_canvas(canvas, places)
         seed = read_seed(seed)
         canvas[places] = self.mask_id
+        if grammar is not None:
+            eos_id, banned = plan.end_token(self.options.eos_id), [*self.options.banned, *plan.banned]
+            text_on(grammar, Network(self.denoiser), canvas.tolist(), places.tolist(), eos_id, banned)
         request = Request(
             ids=canvas,
             open=places,
@@ -122,11 +138,12 @@ class Engine:
             seed=seed,
             eos_id=self.options.eos_id,
             banned=list(self.options.banned),
+            grammar=grammar,
         )
         job = Job(self, request, certificate, time.perf_counter())
         job.committed, job.watched = {} if stream else None, WatchedCanvas() if watch else None
         with self.lock:
-            self.rounds_of(plan).submit(job)
+            self.rounds_of(plan, grammar).submit(job)
             self.unfinished.add(job)
         return job
 
@@ -138,9 +155,9 @@ class Engine:
             self.sessions.drop_prefixes()
             raise
 
-    def rounds_of(self, plan: Plan) -> PackedRounds | SessionRounds:
+    def rounds_of(self, plan: Plan, grammar: TokenGrammar | None = None) -> PackedRounds | SessionRounds:
         """Who runs the requests of a plan."""
-        return self.packed if self.packed is not None and runs_packed(plan) else self.sessions
+        return self.packed if self.packed is not None and runs_packed(plan) and grammar is None else self.sessions
 
     def plan(self, method: str, options: dict[str, Any]) -> Plan:
         """The plan of a method, remembered: most requests have the same options, and those of one plan share passes."""
@@ -153,13 +170,20 @@ class Engine:
             self.plans[key] = make_plan(method, options, Network(self.denoiser))
         return self.plans[key]
 
-    def certificate(self, plan: Plan, temperature: float, top_p: float, top_k: int) -> Certificate:
+    def certificate(
+        self, plan: Plan, temperature: float, top_p: float, top_k: int, grammar: TokenGrammar | None = None
+    ) -> Certificate:
         """What a request with this plan and these settings samples."""
         settings = Settings(temperature, top_p, top_k)
-        key = (id(plan), settings)
+        key = (id(plan), settings, grammar)
         if key not in self.certificates:
+            network = Network(self.denoiser)
             check_greedy(plan, settings)
-            self.certificates[key] = certificate_of(plan, Network(self.denoiser), settings)
+            if grammar is not None:
+                check_grammar(plan, network)
+            if len(self.certificates) >= _CERTIFICATES_KEPT:
+                self.certificates.clear()
+            self.certificates[key] = certificate_of(plan, network, settings, [grammar])
         return self.certificates[key]
 
     def check_canvas(self, canvas: Numbers, places: Numbers) -> None:
@@ -175,7 +199,7 @@ class Engine:
     def cancel(self, job: Job) -> None:
         with self.lock:
             if not job.finished:
-                self.rounds_of(job.request.plan).cancel(job)
+                self.rounds_of(job.request.plan, job.request.grammar).cancel(job)
                 job.end("cancelled", EngineError("The request was cancelled."))
 
     @property

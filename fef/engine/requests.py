@@ -23,6 +23,7 @@ from fef.decoding.plan import Plan
 from fef.decoding.requests import Requests, padded, request_rows
 from fef.engine.slots import COUNTERS, NEVER, Numbers, PassRequest
 from fef.errors import InputError, OptionError
+from fef.grammar.compiled import TokenGrammar
 from fef.laws.eos import undecided
 from fef.readers import LARGEST, several, shown, whole
 
@@ -52,6 +53,7 @@ class Request:
     seed: int  # all that its randomness depends on
     eos_id: int | None  # that of the engine; the plan may leave the end free
     banned: list[int]  # ids never drawn, besides the mask id and those that the plan bans
+    grammar: TokenGrammar | None = None  # what its text may be
 
 
 @dataclass
@@ -67,11 +69,13 @@ class PassResult:
 
 @dataclass
 class EngineResult:
-    """tokens and logprobs (nats) at the open positions from the left; counters as in `fef.decoding.meter`."""
+    """tokens and logprobs (nats) at the open positions from the left; counters as in `fef.decoding.meter`; log_mass as in
+    `fef.Decoded`, None without a grammar."""
 
     tokens: list[int]
     logprobs: list[float]
     counters: dict[str, int]
+    log_mass: float | None = None
 
 
 PassSequence = Generator[PassRequest, PassResult, EngineResult]
@@ -161,6 +165,7 @@ def rows_of(asked: Sequence[Request], network: Network, plan: Plan, length: int,
         eos_id=asked[0].eos_id,
         banned=asked[0].banned,
         lengths_B=torch.tensor([len(one.ids) for one in asked], device=device) if network.pads else None,
+        grammars=[one.grammar for one in asked],
     )
     requests.canvas.rank_BL = decoding_order(requests.canvas, plan, requests.noise)
     return requests

@@ -204,7 +204,8 @@ class SessionRounds:
             if complete_B[row]:
                 open_L = canvas.open_BL[row]
                 tokens, logprobs = canvas.ids_BL[row, open_L].tolist(), canvas.logprob_BL[row, open_L].tolist()
-                job.filled = EngineResult(tokens, logprobs, session.meter.row(row))
+                log_mass = None if session.grammar is None else float(session.grammar.log_mass_B[row])
+                job.filled = EngineResult(tokens, logprobs, session.meter.row(row), log_mass)
                 if job.watched is not None:
                     job.watched.complete(job.request.open.tolist(), job.filled)
                 del group.jobs[number]
@@ -254,7 +255,7 @@ class SessionRounds:
         """Requests of one key share a session."""
         if job.alone:
             return id(job)
-        return id(job.request.plan), self.padded(len(job.request.ids))
+        return id(job.request.plan), self.padded(len(job.request.ids)), job.request.grammar is None
 
     def padded(self, length: int) -> int:
         """Length of the session of a canvas of this length."""

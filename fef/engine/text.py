@@ -31,7 +31,9 @@ class TextJob:
         filled = self.job.result()
         assert self.job.ended is not None
         stats: dict[str, float] = {**filled.counters, "seconds": self.job.ended - self.job.began}
-        return self.model.generation(filled.tokens, filled.logprobs, stats, self.job.certificate)
+        return self.model.generation(
+            filled.tokens, filled.logprobs, stats, self.job.certificate, log_mass=filled.log_mass
+        )
 
     def cancel(self) -> None:
         """Give the request up; its seat is free for the next round."""
@@ -56,12 +58,15 @@ class TextEngine:
         """As `Engine.stats`."""
         return self.engine.stats
 
-    def submit(self, prompt: Prompt, *, max_new_tokens: int = 128, suffix: str = "", **options: Any) -> TextJob:
+    def submit(
+        self, prompt: Prompt, *, max_new_tokens: int = 128, suffix: str = "", grammar: Any = None, **options: Any
+    ) -> TextJob:
         """Queue a prompt. Arguments as in `Model.generate`, of one row. Raises as it does, and EngineError for a request that
         can never fit."""
         refuse_taken("submit", options, ("ids", "open", "lengths"))
         ids, start, stop = self.model.canvas(prompt, max_new_tokens, suffix)
-        return TextJob(self.engine.submit(ids, range(start, stop), **options), self.model)
+        compiled = None if grammar is None else self.model.grammar(grammar)
+        return TextJob(self.engine.submit(ids, range(start, stop), grammar=compiled, **options), self.model)
 
     def generate(self, prompts: Sequence[Prompt], *, seed: int | Sequence[int] = 0, **options: Any) -> list[Generation]:
         """Answer prompts, in their order; prompt i has the seed `seed + i`, or its own.

@@ -25,6 +25,7 @@ __all__ = [
     "EntrySettings",
     "Sampling",
     "check_sampling",
+    "constrained",
     "cut_off",
     "cutoffs",
     "forbid_end",
@@ -181,6 +182,19 @@ def _allowed(logits_BSV: Tensor, sampling: Sampling, forced_eos_BS: Tensor | Non
     if not bool(valid_BS.all()):
         raise DenoiserError(_complaint(logits_BSV, valid_BS))
     return logits_NV
+
+
+def constrained(logits_BSV: Tensor, allowed_BSV: Tensor, banned: Tensor) -> Tensor:
+    """Logits under a constraint: -inf at tokens that it does not allow, so that it comes where bans come, before temperature
+    and cuts.
+
+    Where it leaves nothing that could be drawn, the slot keeps its own logits, since a slot behind drafts may be one that no
+    text gets to; whoever commits a token there has to see that the constraint does not allow it.
+    """
+    kept_BSV = logits_BSV.masked_fill(~allowed_BSV, -torch.inf).index_fill_(-1, banned, -torch.inf)
+    nothing_BS = kept_BSV.amax(-1) == -torch.inf
+    kept_BSV[nothing_BS] = logits_BSV[nothing_BS]
+    return kept_BSV
 
 
 def _law_of_rows(logits_NV: Tensor, slots: int, sampling: Sampling) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ class Choice:
     ticket: Ticket
     finish: FinishReason | None = None
     counters: dict[str, int] | None = None  # those of the engine; None where the text ended before its canvas
+    log_mass: float | None = None  # under a grammar, likewise
     certificate: Certificate | None = None
     final: bool = False  # were tokens told as they were committed?
     last: float | None = None  # when there was a piece
@@ -106,7 +108,7 @@ class Answer:
         elif isinstance(event, Over):
             if event.error is not None or event.result is None:
                 raise failed(event.error, self.worker.lost)
-            choice.counters = event.result.counters
+            choice.counters, choice.log_mass = event.result.counters, event.result.log_mass
             told = zip(event.result.tokens, event.result.logprobs, strict=True)
             committed = list(zip(choice.pieces.places, told, strict=True))
         piece = choice.pieces.add(committed)
@@ -154,8 +156,10 @@ class Answer:
 
 
 def about_choice(choice: Choice) -> dict[str, Any]:
-    """Costs of a choice; null where its text ended before its canvas was filled."""
+    """Costs of a choice; null where its text ended before its canvas was filled. log_mass is null, too, without a grammar,
+    and where the law without it never draws this text."""
     counters = choice.counters or {}
+    log_mass = None if choice.log_mass is None or math.isinf(choice.log_mass) else choice.log_mass
     return {
         "index": choice.index,
         "seed": choice.seed,
@@ -164,6 +168,7 @@ def about_choice(choice: Choice) -> dict[str, Any]:
         "drafted": counters.get("drafted"),
         "accepted": counters.get("accepted"),
         "logprob": sum(choice.pieces.logprobs),
+        "log_mass": log_mass,
     }
 
 
@@ -177,6 +182,7 @@ def begin(asked: Asked, model: TextNetwork, worker: Worker, metrics: Metrics) ->
     config = model.network.config
     ends = {*config.stop_ids, *asked.stop_ids} | ({config.eos_id} if config.eos_id is not None else set())
     events: asyncio.Queue[tuple[Ticket | None, Event]] = asyncio.Queue()
+    grammar = None if asked.grammar is None else model.grammar(asked.grammar)
     choices: list[Choice] = []
     for prompt in asked.prompts:
         before = ids_of_prompt(model, prompt)
@@ -192,7 +198,7 @@ def begin(asked: Asked, model: TextNetwork, worker: Worker, metrics: Metrics) ->
                 keep_stop=asked.keep_stop,
                 tokens=asked.logprobs or asked.token_ids,
             )
-            options = {**asked.sampling, **asked.method, "seed": seed}
+            options = {**asked.sampling, **asked.method, "seed": seed, "grammar": grammar}
             # a text that may end before its canvas is followed, so that it can be given up there
             follow = asked.stream or bool(asked.stops or asked.stop_ids) or asked.most < asked.canvas
             ticket = Ticket(ids, range(start, stop), options, follow, asked.watch, events)

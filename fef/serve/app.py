@@ -187,7 +187,7 @@ def add_score(app: FastAPI, served: Served) -> None:
                 check_length(served.model, asked.response)
             before = ids_of_prompt(served.model, asked.prompt)
             ids, start, stop = canvas_of(served.model, asked.prompt, before, asked.canvas, asked.suffix)
-            options = {**asked.sampling, **asked.method, "seed": asked.seed, "top": asked.top}
+            options = {**asked.sampling, **asked.method, "seed": asked.seed, "top": asked.top, "grammar": asked.grammar}
             return served.model.score_canvas(ids, range(start, stop), asked.response, **options)
 
         found = await served.worker.run(scored)

@@ -10,9 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
+from fef.grammar.given import Grammar
 from fef.models.chat import Message
 from fef.readers import LARGEST, shown
 from fef.serve.errors import bad_request
+from fef.serve.structure import read_structure
 
 __all__ = [
     "Asked",
@@ -53,8 +55,10 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
     "tools": ([],),
     "functions": ([],),
     "tool_choice": ("none", "auto"),
-    "response_format": ({"type": "text"},),
-    "structured_outputs": ({},),
+    "guided_json": (),
+    "guided_regex": (),
+    "guided_choice": (),
+    "guided_grammar": (),
     "continue_final_message": (False,),
 }
 
@@ -95,6 +99,7 @@ class Asked:
     logprobs: bool
     token_ids: bool
     watch: bool  # the rounds of the canvas, too
+    grammar: Grammar | None  # of the texts
     chat: bool = field(default=False)
 
 
@@ -110,6 +115,7 @@ class ScoreAsked:
     seed: int
     sampling: dict[str, Any]
     method: dict[str, Any]
+    grammar: Grammar | None
 
 
 def body_of(raw: bytes) -> dict[str, Any]:
@@ -192,6 +198,7 @@ def read_common(
         logprobs=logprobs,
         token_ids=boolean(body, "return_token_ids"),
         watch=read_watch(own, stream),
+        grammar=read_structure(body),
         chat=chat,
     )
 
@@ -219,6 +226,7 @@ def read_score(body: Mapping[str, Any], limits: Limits, canvas: int) -> ScoreAsk
         seed=whole(body, "seed", least=0) or 0,
         sampling=read_sampling(body),
         method=read_method(own),
+        grammar=read_structure(body),
     )
 
 
@@ -288,7 +296,7 @@ def read_method_options(own: Mapping[str, Any]) -> Mapping[str, Any]:
     return options
 
 
-_TAKEN = ("method", "ids", "open", "seed", "stream", "watch", "temperature", "top_p", "top_k")
+_TAKEN = ("grammar", "method", "ids", "open", "seed", "stream", "watch", "temperature", "top_p", "top_k")
 
 
 def read_prompts(body: Mapping[str, Any], limits: Limits) -> list[Prompt]:

@@ -21,6 +21,7 @@ from fef.decoding.network import Network
 from fef.decoding.order import block_mask, block_numbers
 from fef.decoding.remask import first_noise, remask
 from fef.decoding.requests import Requests, request_rows
+from fef.grammar.compiled import TokenGrammar
 from fef.laws.draws import Noise
 from fef.laws.integrate import enumerate_outcomes, merge
 from fef.laws.noise import Schedule
@@ -39,11 +40,12 @@ def integrated_law(
     eos_id: int | None = None,
     temperature: float = 1.0,
     top_p: float = 1.0,
+    grammar: TokenGrammar | None = None,
     wrap: Callable[[Noise], Noise] = lambda noise: noise,
     **options: Any,
 ) -> dict[tuple[int, ...], float]:
     """The law over final canvases. rank: decoding order, smallest first, instead of the one that `options` would draw.
-    prompt: given tokens. wrap: put around the noise of every decision."""
+    prompt: given tokens. grammar: of the open positions. wrap: put around the noise of every decision."""
     network = Network(denoiser)
     if rank is not None and method not in ("random", "schedule"):
         options = {"order": "random"} | options
@@ -58,7 +60,8 @@ def integrated_law(
 
     def rows_in(ids_NL: Tensor, noise: Noise | None = None) -> Requests:
         open_NL = open_L.expand_as(ids_NL)
-        requests = request_rows(network, plan, ids_NL, open_NL, settings, noise=noise, eos_id=eos_id)
+        grammars = [grammar] * len(ids_NL)
+        requests = request_rows(network, plan, ids_NL, open_NL, settings, noise=noise, eos_id=eos_id, grammars=grammars)
         requests.canvas.rank_BL = rank_L.expand_as(ids_NL)
         return requests
 

@@ -99,11 +99,25 @@ def test_predict_runs_no_model(fef_cli, monkeypatch):
         assert words in result.stdout
 
 
+def test_grammars_are_measured_per_round(fef_cli, tiny, monkeypatch):
+    pytest.importorskip("llguidance", reason="the extra 'grammar' is not installed")
+    few = {"a list of choices": {"choice": ["yes", "no"]}, "rules": {"grammar": 'start: "(" start ")" | "x"'}}
+    monkeypatch.setattr("fef.bench.grammar.GRAMMARS", few)
+    result = fef_cli("bench", "--grammar", "--model", tiny, "--n", 1, "--max-new-tokens", 16, "--temperature", 1)
+    assert result.exit_code == 0, result.output
+    for words in ("a list of choices", "token automaton", "rules", "llguidance", "share"):
+        assert words in result.stdout
+    shares = [float(line.split()[-3]) for line in result.stdout.splitlines() if line.endswith("% │")]
+    assert len(shares) == 2
+    assert all(0 < share < 100 for share in shares)
+
+
 BAD = {
     "no method": (["--methods", ""], "empty"),
     "resume": (["--resume"], "--json FILE"),
     "picture": (["--plot", "missing/out"], "Cannot write"),
     "prediction": (["--predict"], "cannot go with --model, --n"),
+    "grammars": (["--grammar", "--csv", "a.csv"], "cannot go with --csv"),
     "family": (["--tasks", "jont"], "Did you mean 'joint'"),
     "method": (["--methods", "feff"], "Did you mean 'fef'"),
     "option": (["--methods", "fef:windw=3"], "Did you mean 'window'"),

@@ -1,0 +1,85 @@
+"""One text under a grammar: what it may go on with, given the tokens so far.
+
+What a grammar allows is a function of these tokens alone; a text remembers how far it has read them. End tokens are no part
+of the language: they are allowed where the text may end, and behind one comes nothing but the id that fills what is left.
+
+Shapes: W drafts, X = W + 1 prefixes of them, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from fef.grammar.vocabulary import Vocabulary
+
+__all__ = ["Allowed", "GrammarText"]
+
+Allowed = npt.NDArray[np.bool_]
+
+
+class GrammarText(ABC):
+    """legal: does the grammar allow what was read? If not, anything may follow. ended: was an end token read?"""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self.vocabulary, self.size = vocabulary, vocabulary.size
+        self.seen: list[int] = []
+        self.legal, self.ended = True, False
+
+    def follow(self, tokens: Sequence[int]) -> bool:
+        """Read the whole text so far. Does the grammar allow it?"""
+        tokens = list(tokens)
+        if tokens[: len(self.seen)] != self.seen:
+            self.seen, self.legal, self.ended = [], True, False
+            self.restart()
+        for token in tokens[len(self.seen) :]:
+            self.legal = self.legal and self.one(token)
+            self.ended = self.ended or token in self.vocabulary.end_ids
+            self.seen.append(token)
+        return self.legal
+
+    def one(self, token: int) -> bool:
+        if self.ended:
+            return token == self.vocabulary.eos_id
+        return self.may_end() if token in self.vocabulary.end_ids else self.read(token)
+
+    def allowed(self, drafts: Sequence[int]) -> Allowed:
+        """What is allowed behind none, one, .. all of these drafts, in one call; bool [X, V]. Behind a draft that is not
+        allowed itself it has no meaning, and is never nothing."""
+        allowed_XV = np.ones((len(drafts) + 1, self.size), dtype=np.bool_)
+        if self.legal:
+            # states before the end; those behind it leave no choice
+            open_ = 0 if self.ended else self.before_an_end(drafts) + 1
+            if open_:
+                self.fill(drafts[: open_ - 1], allowed_XV[:open_])
+            allowed_XV[open_:] = np.arange(self.size) == self.vocabulary.eos_id
+        return allowed_XV
+
+    def before_an_end(self, drafts: Sequence[int]) -> int:
+        """How many drafts stand before the first end token among them."""
+        return next((i for i, token in enumerate(drafts) if token in self.vocabulary.end_ids), len(drafts))
+
+    def allowed_behind(self, drafts: Sequence[int]) -> Allowed:
+        """What is allowed behind all of these drafts, which are allowed; bool [V]."""
+        allowed_V: Allowed = self.allowed(drafts)[-1]
+        return allowed_V
+
+    @abstractmethod
+    def restart(self) -> None: ...
+
+    @abstractmethod
+    def read(self, token: int) -> bool:
+        """Go on by a token. False, and no further calls, where it is not allowed."""
+        ...
+
+    @abstractmethod
+    def may_end(self) -> bool: ...
+
+    @abstractmethod
+    def fill(self, drafts: Sequence[int], allowed_XV: Allowed) -> None:
+        """Write what is allowed behind none, one, .. all of the drafts, none of which is an end token, as far as they are
+        allowed."""
+        ...

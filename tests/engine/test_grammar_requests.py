@@ -1,0 +1,209 @@
+"""Grammars in the engine: the text of the loop, in rounds of a session, whoever shares them."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from json_schemas import SCHEMAS, is_valid
+
+import fef
+from fef.engine.engine import GRAMMAR_ROUNDS
+from fef.errors import DenoiserError, FefError, InputError, OptionError
+from fef.generation import Model
+
+pytest.importorskip("llguidance", reason="the extra 'grammar' is not installed")
+
+PERSON = SCHEMAS[0]
+TREE = {"$defs": {"tree": {"type": "array", "items": {"$ref": "#/$defs/tree"}}}, "$ref": "#/$defs/tree"}
+GRAMMARS: list[Any] = [
+    {"json": PERSON},
+    None,
+    {"regex": "[a-z ]{3,20}"},
+    {"json": TREE},
+    {"choice": ["yes", "no"]},
+]
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return fef.load("demo", device="cpu")
+
+
+@pytest.mark.parametrize("way", [{}, {"verify": "rows", "window": 4}, {"method": "sequential"}], ids=str)
+def test_requests_get_the_text_of_the_loop_whoever_shares_their_rounds(model: Model, way: dict[str, Any]) -> None:
+    engine = model.engine(threads=1)
+    options: dict[str, Any] = {"max_new_tokens": 16, "temperature": 0.9, **way}
+    jobs = [
+        engine.submit("Tom has 3 apples.", grammar=grammar, seed=seed, **options)
+        for seed, grammar in enumerate(GRAMMARS)
+    ]
+    engine.run()
+    for seed, (grammar, job) in enumerate(zip(GRAMMARS, jobs, strict=True)):
+        found = job.result()
+        alone = model.generate("Tom has 3 apples.", grammar=grammar, seed=seed, **options)
+        assert found.token_ids == alone.token_ids
+        assert found.logprobs == pytest.approx(alone.logprobs, abs=1e-4)
+        assert (found.log_mass is None) == (grammar is None)
+        if grammar is not None:
+            assert found.log_mass == pytest.approx(alone.log_mass, abs=1e-3)
+
+
+def test_a_grammar_goes_to_session_rounds_and_the_certificate_says_so(model: Model) -> None:
+    """Packed rounds are ahead of the host, which cannot tell them what is allowed."""
+    engine = model.engine(threads=1)
+    under = engine.submit("A", grammar={"choice": ["yes"]}, max_new_tokens=8)
+    free = engine.submit("A", max_new_tokens=8)
+    by_rows = engine.submit("A", grammar={"choice": ["yes"]}, max_new_tokens=8, verify="rows")
+    assert engine.engine.packed is not None
+    assert [one.job for one in engine.engine.packed.waiting] == [free.job]
+    assert list(engine.engine.sessions.waiting) == [under.job, by_rows.job]
+    assert GRAMMAR_ROUNDS in under.job.certificate.reasons
+    assert GRAMMAR_ROUNDS not in free.job.certificate.reasons + by_rows.job.certificate.reasons
+    engine.run()
+    assert under.result().text == "yes"
+
+
+def test_tokens_under_a_grammar_are_told_as_they_are_committed(model: Model) -> None:
+    engine = model.engine(threads=1).engine
+    ids, start, stop = model.canvas("Who? ", 24, "")
+    job = engine.submit(ids, range(start, stop), grammar=model.grammar({"json": PERSON}), stream=True, temperature=1.0)
+    told: list[int] = []
+    while not job.finished:
+        engine.step()
+        assert job.committed is not None
+        told.append(len(job.committed))
+    assert len(set(told)) > 2
+    assert [job.committed[place][0] for place in range(start, stop) if place in job.committed] == job.result().tokens[
+        : told[-1]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"grammar": {"json": PERSON}, "max_new_tokens": 3}, "There is no text of this grammar within 3 tokens"),
+        ({"grammar": {"json": PERSON}, "suffix": "years"}, "before this suffix within 24 tokens: none at all"),
+        ({"grammar": {"json": TREE}, "suffix": "]"}, "A suffix needs a grammar of a regular language"),
+        ({"grammar": {"grammar": 'start: "a"+ "b"'}, "suffix": "b"}, "A suffix needs a grammar of a regular language"),
+        ({"grammar": {"json": PERSON}, "steps": 2}, "one denoising pass"),
+        ({"grammar": {"json": PERSON}, "method": "threshold"}, "from left to right"),
+        ({"grammar": {"json": {"type": "wat"}}}, "Invalid type: wat"),
+        ({"grammar": {"json": {"type": "array", "uniqueItems": True}}}, "uniqueItems"),
+        ({"grammar": {"json": {"if": {}, "then": {}}}}, "The JSON schema is not allowed"),
+        ({"grammar": {"json": "no json"}}, "The JSON schema is no JSON"),
+        ({"grammar": {"json": 3}}, "is an object or a boolean"),
+        ({"grammar": {"json": {"description": "x" * 5_000_000}}}, "has 5000019 bytes; 65536 are allowed"),
+        ({"grammar": {"json": "[" * 5_000_000}}, "bytes; 65536 are allowed"),
+        ({"grammar": {"json": "[" * 60_000}}, "The JSON schema is"),
+        ({"grammar": {"regex": "("}}, "The regular expression is not allowed: unclosed group"),
+        ({"grammar": {"regex": "a(?=b)"}}, "The regular expression is not allowed: look-around"),
+        ({"grammar": {"regex": "\ud800"}}, "holds half a character"),
+        ({"grammar": {"choice": []}}, "a list of texts"),
+        ({"grammar": {"choice": "yes"}}, "a list of texts"),
+        ({"grammar": {"grammar": "start: nowhere"}}, "The set of Lark rules is not allowed"),
+        ({"grammar": {"grammar": '%llguidance {"no_forcing": false}\nstart: "a"'}}, "begin without %llguidance"),
+        (
+            {"grammar": {"grammar": "start: a0\n" + "\n".join(f"a{i}: a{i + 1}" for i in range(900))}},
+            "more than 500 lines",
+        ),
+        ({"grammar": {"grammar": 'start: <|nosuch|> "a"'}}, "llguidance"),
+        ({"grammar": {"regex": "ab|" * 20_000}}, "8192 are allowed"),
+        ({"grammar": {"json": {}, "regex": "a"}}, "one of the keys json, regex, choice, grammar"),
+        ({"grammar": "a+"}, "one of the keys json, regex, choice, grammar"),
+    ],
+    ids=lambda value: str(value)[:60] if isinstance(value, dict) else "",
+)
+def test_what_no_text_can_meet_is_refused_before_it_runs(model: Model, options: dict[str, Any], words: str) -> None:
+    asked = {"max_new_tokens": 24, **options}
+    for submit in (model.engine(threads=1).submit, model.generate):
+        with pytest.raises((OptionError, InputError)) as found:
+            submit("Who? ", **asked)
+        assert words in str(found.value)
+        assert "\n" not in str(found.value)
+        assert len(str(found.value)) < 500
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize(
+    "grammar",
+    [
+        {"regex": ".*a.{14}"},
+        {"regex": "(a{1,1000}){1,1000}"},
+        {"json": {"type": "string", "maxLength": 100_000}},
+        {"json": {"enum": [f"choice {i}" for i in range(3000)]}},
+        {"json": {"type": "object", "properties": {f"p{i}": {"type": "string"} for i in range(300)}}},
+        {"json": {"type": "object", "properties": {f"p{i}": {"type": "string"} for i in range(600)}}},
+        {"grammar": "start: T0\n" + "\n".join(f"T{i}: T{i + 1} T{i + 1}" for i in range(60)) + '\nT60: "a"'},
+        {"choice": [str(i) for i in range(5000)]},
+        {"grammar": 'start: x\nx: x x | "a" |'},
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_large_grammars_take_little_time_or_are_refused(model: Model, grammar: Any) -> None:
+    with suppress(FefError):
+        model.generate("A", grammar=grammar, max_new_tokens=4, temperature=1.0)
+
+
+def test_one_that_cannot_go_on_fails_alone(model: Model) -> None:
+    """Rules that ask for a token that is banned: nobody sees it before the text is there."""
+    engine = model.engine(threads=1, banned=[i for i, token in enumerate(model.vocabulary.tokens) if b"q" in token])
+    options: dict[str, Any] = {"max_new_tokens": 12, "temperature": 1.0}
+    cornered = engine.submit("A", grammar={"grammar": 'start: "a" "b" "q"'}, **options)
+    others = [
+        engine.submit("A", grammar={"json": PERSON}, seed=seed, **(options | {"max_new_tokens": 20}))
+        for seed in range(2)
+    ]
+    engine.run()
+    with pytest.raises(DenoiserError, match="the grammar allows no token that the network can draw"):
+        cornered.result()
+    assert all(is_valid(json.loads(other.result().text), PERSON) for other in others)
+
+
+def test_answers_before_a_suffix_complete_the_document(model: Model) -> None:
+    engine = model.engine(threads=1)
+    jobs = [
+        engine.submit("{", grammar={"json": PERSON}, suffix=" 7}", max_new_tokens=20, temperature=1.0, seed=seed)
+        for seed in range(4)
+    ]
+    engine.run()
+    for job in jobs:
+        document = json.loads(job.result().text + " 7}")
+        assert is_valid(document, PERSON)
+        assert document["age"] == 7
+
+
+@pytest.mark.parametrize("each", [1, pytest.param(100, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])])
+def test_every_answer_under_a_schema_is_valid(model: Model, each: int) -> None:
+    """Ten schemas, `each` answers to each: python -m pytest -m slow tests/engine/test_grammar_requests.py has 1,000."""
+    engine = model.engine(threads=1)
+    jobs = [
+        (
+            schema,
+            engine.submit("Tom has 3 apples.", grammar={"json": schema}, max_new_tokens=32, temperature=1.0, seed=seed),
+        )
+        for seed in range(each)
+        for schema in SCHEMAS
+    ]
+    engine.run()
+    for schema, job in jobs:
+        assert is_valid(json.loads(job.result().text), schema), job.result().text
+
+
+def test_validity_is_told_from_invalidity() -> None:
+    """The check of the test before, on what is none."""
+    wrong = [
+        '{"name": 1, "age": 2}',
+        "[1]",
+        '"blue"',
+        "{}",
+        '"longer"',
+        '{"where": {"x": 1}}',
+        '"ab-123"',
+        "{}",
+        '{"q": 1}',
+        '"a"',
+    ]
+    assert not any(is_valid(json.loads(text), schema) for text, schema in zip(wrong, SCHEMAS, strict=True))

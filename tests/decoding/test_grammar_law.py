@@ -112,7 +112,7 @@ WAYS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("way", WAYS, ids=lambda way: "-".join(str(v) for v in way.values())[:40])
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: "-".join(getattr(v, "__name__", str(v)) for v in way.values()))
 @pytest.mark.parametrize("expression", REGULAR)
 def test_the_law_is_the_chain_renormalised_at_every_token(expression: str, way: dict[str, Any]) -> None:
     grammar, language = regular(expression)
@@ -121,7 +121,9 @@ def test_the_law_is_the_chain_renormalised_at_every_token(expression: str, way: 
     assert all(language(spelled(text)) for text in law)
 
 
-@pytest.mark.parametrize("way", WAYS[:4], ids=lambda way: "-".join(str(v) for v in way.values())[:40])
+@pytest.mark.parametrize(
+    "way", WAYS[:4], ids=lambda way: "-".join(getattr(v, "__name__", str(v)) for v in way.values())
+)
 def test_the_law_of_a_context_free_grammar_is_that_of_its_prefixes(way: dict[str, Any]) -> None:
     law = integrated_law(TABLES["inconsistent"](), L, grammar=by_rules(), eos_id=END, **way)
     assert distance(law, renormalised_chain(table(), is_balanced, 10, sharpened())) < EXACT

@@ -17,7 +17,7 @@ from fef.errors import OptionError
 if TYPE_CHECKING:
     import torch
 
-    from fef.verify.setting import Effort, Measured
+    from fef.verify.setting import Effort, Measured, Setting
     from fef.verify.suite import Verdict
 
 __all__ = ["EXAMPLE", "verify"]
@@ -34,6 +34,10 @@ def verify(
     self_test: Annotated[
         bool, typer.Option("--self-test", help="Run decoders broken on purpose instead: each must be caught.")
     ] = False,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", help="Verify this checkpoint's network, on short canvases of a few of its tokens."),
+    ] = None,
     engine: Annotated[
         bool, typer.Option("--engine", help="What the certificates of the engine say, on texts of its requests.")
     ] = False,
@@ -47,28 +51,37 @@ def verify(
     """
     with Bar("Loading"):
         from fef.models.device import usable_device
+        from fef.verify.checkpoint import CHECKPOINT_EFFORT
         from fef.verify.engine import ENGINE_EFFORT
         from fef.verify.setting import SLOW, Effort
-    usual = ENGINE_EFFORT if engine else Effort()
+    usual = CHECKPOINT_EFFORT if model else ENGINE_EFFORT if engine else Effort()
     effort = SLOW if slow else usual
     if self_test and engine:
         raise OptionError("--self-test breaks the loop on purpose; leave out --engine.")
     if self_test and methods:
         raise OptionError(f"--self-test runs decoders of its own; leave out {' '.join(methods)}.")
+    if self_test and model:
+        raise OptionError(f"--self-test breaks decoders of tables and tiny networks; leave out --model {model}.")
     if self_test:
         passed = run_self_test(effort, json)
     else:
-        passed = run_suite(methods or [], slow, effort, json, usable_device(device) if engine else None)
+        passed = run_suite(methods or [], slow, effort, json, usable_device(device) if engine else None, model)
     if not passed:
         raise typer.Exit(1)
 
 
-def run_suite(methods: Sequence[str], slow: bool, effort: Effort, json: bool, engine: torch.device | None) -> bool:
-    """engine: the device of the engine that is verified; the loop is, if there is none."""
+def run_suite(
+    methods: Sequence[str], slow: bool, effort: Effort, json: bool, engine: torch.device | None, model: str | None
+) -> bool:
+    """engine: the device of the engine that is verified; the loop is, if there is none. model: a checkpoint, else tables and
+    tiny networks."""
     from fef.verify.engine import ENGINE_CHECKS, in_engine
     from fef.verify.suite import settings_of, verdict
 
-    settings = progress(settings_of(methods, slow=slow))
+    chosen: Sequence[Setting] = settings_of(methods, slow=slow)
+    if model is not None:
+        chosen = settings_on(model, chosen)
+    settings = progress(chosen)
     if engine is None:
         verdicts = [verdict(setting, effort) for setting in settings]
     else:
@@ -81,6 +94,25 @@ def run_suite(methods: Sequence[str], slow: bool, effort: Effort, json: bool, en
             for m in v.failures:
                 typer.echo(f"failed: {v.setting.method} ({v.setting.words}), {m.subject}: {figures(m)}")
     return all(v.passed for v in verdicts)
+
+
+def settings_on(model: str, settings: Sequence[Setting]) -> list[Setting]:
+    """Those that a checkpoint can run; says which ones are left out."""
+    from fef.cli.options import load_model
+    from fef.models.transformer import Transformer
+    from fef.verify.checkpoint import FewTokens, on_checkpoint
+
+    network = load_model(model, "cpu").network
+    if not isinstance(network, Transformer):
+        raise OptionError(f"{model} is not a network of this package; its own conditionals cannot be listed here.")
+    found = list(on_checkpoint(settings, FewTokens.of(network, model)))
+    left_out = [one for one in found if isinstance(one, tuple)]
+    for setting, why in left_out:
+        typer.echo(f"left out: {setting.method} ({setting.words}): {why}", err=True)
+    here = [one for one in found if not isinstance(one, tuple)]
+    if not here:
+        raise OptionError(f"{model} runs none of these settings. Name other methods, or none for all.")
+    return here
 
 
 def run_self_test(effort: Effort, json: bool) -> bool:

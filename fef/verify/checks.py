@@ -15,9 +15,8 @@ from fef.decoding.certificate import Kind
 from fef.models.markov import MarkovDenoiser
 from fef.verify.bounds import committed_errors
 from fef.verify.reference import distance
-from fef.verify.setting import Effort, Measured, Name, Setting, Subject, random_subject, subject
+from fef.verify.setting import Effort, Measured, Name, Setting, Subject, random_subject
 from fef.verify.statistics import excess_ngram_error, g_test, witnessed_distance
-from fef.verify.tables import random_network
 
 __all__ = ["CAUGHT", "CHECKS", "EXACT", "LIKELY", "Check", "batch_against_rows"]
 
@@ -32,9 +31,9 @@ Check = Callable[[Setting, Effort], Iterator[Measured]]
 
 def chain(setting: Setting, effort: Effort) -> Iterator[Measured]:
     """The law of the real loop is the declared chain law, and a row's text does not depend on its batch."""
-    for on in (subject(name, setting.length) for name in setting.subjects):
+    for on in map(setting.subject, setting.subjects):
         yield law_against_chain(setting, on, effort)
-    yield from same_text(setting)
+    yield from same_text(setting, effort)
     yield batch_against_rows(setting)
     if setting.oracle:
         yield from oracle(setting, effort, exact=True)
@@ -47,7 +46,7 @@ def greedy(setting: Setting, effort: Effort) -> Iterator[Measured]:
         yield Measured(
             f"{effort.denoisers} {name}", "texts", different == 0, note=f"{different} of {total} texts differ"
         )
-    yield from same_text(setting)
+    yield from same_text(setting, effort)
     yield batch_against_rows(setting)
 
 
@@ -61,11 +60,11 @@ def none(setting: Setting, effort: Effort) -> Iterator[Measured]:
             subject="all", how="texts", passed=different > CAUGHT * total, distance=different / total, note=note
         )
     else:
-        laws = [law_against_chain(setting, subject(name, setting.length), effort) for name in setting.subjects]
+        laws = [law_against_chain(setting, setting.subject(name), effort) for name in setting.subjects]
         worst = max(laws, key=lambda m: m.distance or 0.0)
         low = worst.interval[0] if worst.interval else worst.distance or 0.0
         yield replace(worst, passed=low > CAUGHT)
-    yield from same_text(setting)
+    yield from same_text(setting, effort)
     yield batch_against_rows(setting)
     if setting.oracle:
         yield from oracle(setting, effort, exact=False)
@@ -102,7 +101,7 @@ def canvases_against_base(setting: Setting, name: Name, effort: Effort) -> tuple
     """Texts that differ from the base decoder's, of all canvases of some random denoisers, and their number."""
     different = total = 0
     for seed in range(effort.denoisers):
-        on = random_subject(name, setting.length, seed)
+        on = random_subject(name, setting.length, seed, setting.networks)
         states = on.canvases
         texts = setting.texts(on.denoiser, torch.tensor(states), seed=[0] * len(states)).tolist()
         for state, text in zip(states, texts, strict=True):
@@ -111,22 +110,23 @@ def canvases_against_base(setting: Setting, name: Name, effort: Effort) -> tuple
     return different, total
 
 
-def same_text(setting: Setting) -> Iterator[Measured]:
+def same_text(setting: Setting, effort: Effort) -> Iterator[Measured]:
     if setting.same_as is None:
         return
     method, options = setting.same_as
+    count = min(1_000, effort.samples)
     other = Setting(method=method, options=options, temperature=setting.temperature, top_p=setting.top_p)
-    for on in (subject(name, setting.length) for name in setting.subjects):
-        texts, others = (s.texts(on.denoiser, on.rows(1000)) for s in (setting, other))
+    for on in map(setting.subject, setting.subjects):
+        texts, others = (s.texts(on.denoiser, on.rows(count)) for s in (setting, other))
         different = int((texts != others).any(1).sum())
         yield Measured(
-            on.name, "texts", different == 0, note=f"{different} of 1,000 texts differ from those of {method}"
+            on.name, "texts", different == 0, note=f"{different} of {count:,} texts differ from those of {method}"
         )
 
 
 def batch_against_rows(setting: Setting) -> Measured:
     """A batch of mixed lengths, prompts, seeds, temperatures and top-p, against each of its rows alone."""
-    network = random_network(setting.network, seed=3, n_tokens=5)
+    network = setting.networks(setting.network, 3, 5)
     lengths = [7, 4, 6, 7, 3, 5, 6, 7]
     base = setting.temperature
     temperatures = [0.0] * 8 if base == 0 else [base, 0.0, 0.5 * base, 1.5 * base] * 2

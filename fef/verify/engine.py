@@ -16,7 +16,7 @@ from fef.models.table import TableDenoiser
 from fef.models.transformer import Transformer
 from fef.readers import several
 from fef.verify.checks import CHECKS, Check, batch_against_rows
-from fef.verify.setting import Effort, Measured, Setting, subject
+from fef.verify.setting import Effort, Measured, Setting
 
 __all__ = ["ENGINE_CHECKS", "ENGINE_EFFORT", "EngineSetting", "in_engine"]
 
@@ -34,7 +34,7 @@ class EngineSetting(Setting):
     device: str = "cpu"
 
     def certificate(self) -> Certificate:
-        on = subject(self.network, self.length)
+        on = self.subject(self.network)
         slots = [i for i, token in enumerate(on.start) if token == on.denoiser.mask_id]
         return self.engine(on.denoiser, len(on.start)).submit(list(on.start), slots, **self.asked).certificate
 
@@ -68,7 +68,7 @@ class EngineSetting(Setting):
 def as_decode(setting: Setting, _effort: Effort) -> Iterator[Measured]:
     """The engine's texts are those of `fef.decode`, and a row's text does not depend on its batch."""
     assert isinstance(setting, EngineSetting), "the checks of this module are of the engine"
-    for on in (subject(name, setting.length) for name in setting.subjects):
+    for on in map(setting.subject, setting.subjects):
         ids = on.rows(200)
         different = int((setting.texts(on.denoiser, ids) != Setting.texts(setting, on.denoiser, ids)).any(1).sum())
         note = f"{different} of 200 texts differ from those of fef.decode"

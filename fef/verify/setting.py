@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from typing import Any, Literal
@@ -19,7 +19,7 @@ from fef.verify.reference import Chain, Law, State, Table, chain_law, packed_cha
 from fef.verify.statistics import Interval
 from fef.verify.tables import parity, random_joint, random_network
 
-__all__ = ["SLOW", "Effort", "Measured", "Other", "Setting", "Subject", "random_subject", "subject"]
+__all__ = ["SLOW", "Effort", "Measured", "Networks", "Other", "Setting", "Subject", "random_subject", "subject"]
 
 Name = Literal["consistent", "inconsistent", "parity", "network", "block-causal"]
 Other = tuple[str, Mapping[str, Any]]  # a method with its options
@@ -86,18 +86,23 @@ class Subject:
         return torch.tensor([self.start]).repeat(count, 1)
 
 
+Networks = Callable[[Literal["network", "block-causal"], int, int], Transformer]
+"""(kind, seed, tokens) -> a network over so many tokens and the mask."""
+
+
 @cache
-def subject(name: Name, length: int) -> Subject:
-    return random_subject(name, length, seed=0)
+def subject(name: Name, length: int, networks: Networks = random_network) -> Subject:
+    return random_subject(name, length, seed=0, networks=networks)
 
 
-def random_subject(name: Name, length: int, seed: int) -> Subject:
+def random_subject(name: Name, length: int, seed: int, networks: Networks = random_network) -> Subject:
     """Another denoiser of the same kind. There is one parity law only."""
     if name == "parity":
         return Subject("parity", parity(), (2, 2, 2))
     if name == "network" or name == "block-causal":
         start = (0, *[NETWORK_TOKENS] * NETWORK_SLOTS)
-        return Subject(f"{name} {NETWORK_TOKENS}^{NETWORK_SLOTS}", random_network(name, seed, NETWORK_TOKENS), start)
+        called = getattr(networks, "name", name)
+        return Subject(f"{called} {NETWORK_TOKENS}^{NETWORK_SLOTS}", networks(name, seed, NETWORK_TOKENS), start)
     table = (
         TableDenoiser(random_joint(TABLE_TOKENS, length, seed))
         if name == "consistent"
@@ -123,6 +128,7 @@ class Setting:
     slow: bool = False  # left out of quick runs
     declared: Kind | None = None  # what a false certificate would say, in place of the true one
     wrap: Wrapper | None = None  # put around the noise, to break the decoder
+    networks: Networks = random_network  # makes the networks among its subjects
 
     @property
     def words(self) -> str:
@@ -134,8 +140,11 @@ class Setting:
         """The kind of network that it runs on."""
         return "block-causal" if "block-causal" in self.subjects else "network"
 
+    def subject(self, name: Name) -> Subject:
+        return subject(name, self.length, self.networks)
+
     def certificate(self) -> Certificate:
-        denoiser = subject(self.network, self.length).denoiser
+        denoiser = self.subject(self.network).denoiser
         return fef.certify(denoiser, method=self.method, temperature=self.temperature, top_p=self.top_p, **self.options)
 
     def declared_law(self, on: Subject, start: State | None = None) -> Law:

@@ -6,9 +6,8 @@ import random
 from collections.abc import Callable
 from fractions import Fraction
 
-from fef.corpus.equations import plain
 from fef.corpus.example import CorpusExample, exchange
-from fef.corpus.numerals import exact
+from fef.corpus.numerals import exact, plain
 
 __all__ = ["draw"]
 
@@ -83,7 +82,7 @@ def division(rng: random.Random) -> Sum:
 
 def percentage(rng: random.Random) -> Sum:
     percent, base = 5 * rng.randint(1, 19), 10 * rng.randint(1, 60)
-    result = plain(exact(Fraction(base * percent, 100)))
+    result = plain(exact(Fraction(base * percent, 100)), 2)
     return (
         f"{percent}% of {base}",
         f"{percent}% of {base} = {base} * {percent} / 100 = {base * percent} / 100 = {result}",
@@ -100,7 +99,7 @@ def fraction(rng: random.Random) -> Sum:
 
 def money(rng: random.Random) -> Sum:
     cents, count = rng.choice((rng.randint(5, 199) * 5, rng.randint(1, 39) * 25)), rng.randint(2, 12)
-    price, result = plain(exact(Fraction(cents, 100))), plain(exact(Fraction(cents * count, 100)))
+    price, result = plain(exact(Fraction(cents, 100)), 2), plain(exact(Fraction(cents * count, 100)), 2)
     return f"{count} * {price}", f"{count} * {price} = {result}", result
 
 
@@ -108,8 +107,8 @@ def decimal_sum(rng: random.Random) -> Sum:
     places = rng.choice((10, 100))
     left, right = sorted((Fraction(rng.randint(1, 99 * places // 10), places) for _ in range(2)), reverse=True)
     operator = "-" if left != right and rng.random() < 0.5 else "+"
-    result = plain(exact(left - right if operator == "-" else left + right))
-    asked = f"{plain(exact(left))} {operator} {plain(exact(right))}"
+    result = plain(exact(left - right if operator == "-" else left + right), 2)
+    asked = f"{plain(exact(left), 2)} {operator} {plain(exact(right), 2)}"
     return asked, f"{asked} = {result}", result
 
 

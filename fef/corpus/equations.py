@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from fef.corpus.expressions import Expression, evaluate, parse
-from fef.corpus.numerals import Number, decimals
+from fef.corpus.numerals import Number, plain
 from fef.corpus.problems import Solved
 from fef.eval.numbers import same_number
 
@@ -27,7 +27,7 @@ def solved_by_steps(question: str, equation: str, answer: str) -> Solved | None:
     if expression is None:
         return None
     try:
-        if not same_number(plain(evaluate(expression)), answer):
+        if not same_number(plain(evaluate(expression), _MOST_DECIMALS), answer):
             return None
         return Solved(question, worked_steps(expression, *wrapping(question)))
     except (ZeroDivisionError, ValueError):
@@ -47,24 +47,16 @@ def worked_steps(expression: Expression, currency: str = "", unit: str = "") -> 
             continue
         right, left = stack.pop(), stack.pop()
         stack.append(evaluate((left, right, token)))
-        result = plain(stack[-1])
-        mark = f"<<{plain(left)}{token}{plain(right)}={result}>>"
-        lines.append(f"{plain(left)} {token} {plain(right)} = {mark}{result}")
-    answer = plain(stack[0])
+        if stack[-1] <= 0:
+            raise ValueError("a result that is not positive")
+        first, second, result = (plain(value, _MOST_DECIMALS) for value in (left, right, stack[-1]))
+        lines.append(f"{first} {token} {second} = <<{first}{token}{second}={result}>>{result}")
+    answer = plain(stack[0], _MOST_DECIMALS)
     if not lines:
         raise ValueError("nothing to work out")
     head, mark, end = lines[-1].rpartition(">>")
     lines[-1] = f"{head}{mark}{end}{unit}" if not currency else f"{head.replace('<<', currency + '<<')}{mark}{end}"
     return "\n".join([*lines, f"#### {answer}"])
-
-
-def plain(value: Number) -> str:
-    """A positive number with at most two decimals as digits. Raises ValueError for others."""
-    places = decimals(value)
-    if places is None or places > _MOST_DECIMALS or value <= 0:
-        raise ValueError(f"{value} is not positive or not exact")
-    whole, fraction = divmod(int(value * 10**places), 10**places)
-    return f"{whole}.{fraction:0{places}}" if places else str(whole)
 
 
 def wrapping(question: str) -> tuple[str, str]:

@@ -7,7 +7,8 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fef.eval.tasks import TASKS, Message, drop_calculator_marks, message
+from fef.corpus.sums import as_sums
+from fef.eval.tasks import TASKS, Message, message
 
 __all__ = ["CorpusExample", "code_block", "exchange", "maths_example"]
 
@@ -31,9 +32,11 @@ def exchange(source: str, prompt: str, response: str) -> CorpusExample:
 
 
 def maths_example(source: str, question: str, solution: str, rng: random.Random) -> CorpusExample:
-    """A problem with its worked answer, which ends in a line `#### answer`; calculator marks are dropped."""
+    """A problem with the sums of its solution, a line each, and a line `#### answer`. The solution must be such a chain."""
+    sums = as_sums(solution)
+    assert sums is not None
     asked = TASKS["gsm8k"].ask({"question": question}) if rng.random() < _AS_EVALUATED else question
-    return exchange(source, asked, drop_calculator_marks(solution))
+    return exchange(source, asked, sums)
 
 
 def code_block(code: str) -> str:

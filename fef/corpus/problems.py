@@ -11,6 +11,7 @@ from itertools import accumulate
 
 from fef.corpus.check import is_worked_out
 from fef.corpus.example import CorpusExample, maths_example
+from fef.corpus.sums import as_sums
 from fef.corpus.template import Refused, Template, template_of
 from fef.corpus.variation import draw_values, written
 
@@ -55,7 +56,7 @@ def vary(template: Template, rng: random.Random) -> Solved | None:
     if values is None:
         return None
     found = Solved(*written(template, values))
-    return found if is_worked_out(found.solution) else None
+    return found if is_worked_out(found.solution) and as_sums(found.solution) is not None else None
 
 
 def variations_of(problems: Iterable[Solved]) -> Variations:

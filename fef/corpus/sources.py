@@ -19,13 +19,14 @@ from fef.corpus.overlap import TestItems
 from fef.corpus.problems import Solved, Variations, variations_of
 from fef.corpus.self_text import kept_answers, read_conversations
 from fef.corpus.shares import DIALOGUE, SHARES
+from fef.corpus.sums import as_sums, is_explained
 from fef.corpus.tidy import tidy
 from fef.errors import InputError
 from fef.eval import fields
 from fef.eval.datasets import read_examples
 from fef.eval.tasks import TASKS
 
-__all__ = ["Drawn", "Listed", "Source", "read_sources"]
+__all__ = ["Drawn", "Listed", "Source", "Split", "read_sources", "split_problems"]
 
 Item = TypeVar("Item")
 _MOST_DRAWS = 1000
@@ -53,14 +54,14 @@ class Listed(Generic[Item]):
     def example(self, index: int, rng: random.Random) -> CorpusExample:
         return self.render(self.name, self.items[index % len(self.items)], rng)
 
-    def without(self, tests: TestItems) -> Listed[Item]:
-        """Those that overlap with no test item. Raises InputError for none."""
+    def without(self, tests: TestItems, reason: str = "overlap") -> Listed[Item]:
+        """Those that overlap with no test item; the others are counted under the reason. Raises InputError for none."""
         kept = [item for item in self.items if not tests.overlap(self.render(self.name, item, random.Random(0)))]
         if not kept:
             raise InputError(
                 f"Nothing is left of {self.name}: each of its {len(self.items)} items overlaps with a test item."
             )
-        return Listed(self.name, kept, self.render, self.left_out + Counter(overlap=len(self.items) - len(kept)))
+        return Listed(self.name, kept, self.render, self.left_out + Counter({reason: len(self.items) - len(kept)}))
 
 
 @dataclass
@@ -84,10 +85,9 @@ class Drawn:
         raise InputError(f"{self.name} gives nothing in {_MOST_DRAWS} draws; its training file is too small.")
 
 
-def read_sources(folder: Path, self_text: Path | None, tests: TestItems) -> dict[str, Source]:
+def read_sources(folder: Path, self_text: Path | None, split: Split) -> dict[str, Source]:
     """All sources, in the order of the shares; dialogue only with `self_text`. Raises InputError for a broken file."""
-    gsm8k = Listed("gsm8k", read_gsm8k(folder), render_problem).without(tests)
-    short = Listed("mawps-asdiv", read_short_problems(folder), render_problem).without(tests)
+    gsm8k, short, tests = split.gsm8k, split.short, split.apart
     mbpp = Listed("mbpp", read_functions(folder), asked_function).without(tests)
     long_variations, short_variations = variations_of(gsm8k.items), variations_of(short.items)
     fillers = Fillers.of(problem.question for problem in short.items)
@@ -106,6 +106,45 @@ def read_sources(folder: Path, self_text: Path | None, tests: TestItems) -> dict
         kept, dropped = kept_answers(DIALOGUE, read_conversations(self_text))
         sources[DIALOGUE] = Listed(DIALOGUE, kept, as_it_is, dropped).without(tests)
     return {name: sources[name] for name in SHARES if name in sources}
+
+
+@dataclass(frozen=True)
+class Split:
+    """The solved problems to train on, those held out, and what no training example may overlap with: test items and held-out
+    questions."""
+
+    gsm8k: Listed[Solved]
+    short: Listed[Solved]
+    held_out: Sequence[CorpusExample]
+    apart: TestItems
+
+
+def split_problems(folder: Path, tests: TestItems, held_out: int, seed: int) -> Split:
+    """Takes `held_out` random problems of each file apart. Raises InputError for a broken file, or one that is too small."""
+    read = {"gsm8k": read_gsm8k(folder), "mawps-asdiv": read_short_problems(folder)}
+    sources = [chained(name, problems).without(tests) for name, problems in read.items()]
+    examples: list[CorpusExample] = []
+    questions: list[str] = []
+    for source in sources if held_out else []:
+        if held_out >= len(source.items):
+            raise InputError(f"{source.name} has {len(source.items)} problems; hold fewer than that out.")
+        rng = random.Random(f"{seed}/held-out/{source.name}")
+        taken = rng.sample(source.items, held_out)
+        examples += [render_problem(source.name, problem, rng) for problem in taken]
+        questions += [problem.question for problem in taken]
+    apart = tests.joined(TestItems.of(questions)) if held_out else tests
+    gsm8k, short = (source.without(apart, "held out") if held_out else source for source in sources)
+    return Split(gsm8k, short, examples, apart)
+
+
+def chained(name: str, problems: Sequence[Solved]) -> Listed[Solved]:
+    """Those whose sums follow from the question one after the other; how many do not is counted."""
+    kept = []
+    for problem in problems:
+        sums = as_sums(problem.solution)
+        if sums is not None and is_explained(problem.question, sums):
+            kept.append(problem)
+    return Listed(name, kept, render_problem, Counter({"no chain of sums": len(problems) - len(kept)}))
 
 
 def read_gsm8k(folder: Path) -> list[Solved]:

@@ -52,8 +52,8 @@ class AdaptOptions:
 
     kind: "bidirectional" or "block-causal" attention for a diffusion model, or "causal": the control. packed: with the packed
     pattern's streams and so its law. lora_rank: train low-rank factors of `lora_targets`, norms and the mask's embedding; 0
-    trains everything. batch_tokens: places of the flat row of a step, for all streams of all its canvases. held_out: a file of
-    examples whose losses are logged every `eval_every` steps; keep_best: the model is that of the lowest one.
+    trains everything. batch_tokens: places of the flat row of a step, for all streams of all its canvases. held_out: a file
+    of examples whose losses are logged every `eval_every` steps; keep_best: the model is that of the lowest one.
     """
 
     kind: Literal["bidirectional", "block-causal", "causal"] = "bidirectional"

@@ -32,7 +32,9 @@ def corpus(
     seed: Annotated[int, typer.Option("--seed", help="The same seed and files give the same corpus.")] = 0,
     held_out: Annotated[
         int,
-        typer.Option("--held-out", help="Problems of each file kept apart with all that is like them, in FILE.held-out.jsonl."),
+        typer.Option(
+            "--held-out", help="Problems of each file kept apart with all that is like them, in FILE.held-out.jsonl."
+        ),
     ] = 0,
     workers: Annotated[int | None, typer.Option("--workers", help="Processes; one per core if not given.")] = None,
     self_text: Annotated[

@@ -135,7 +135,9 @@ def make(recipe: Recipe, chunk: Chunk) -> Made:
     """A chunk: each example is drawn from a random generator of its own."""
     source = sources_of(recipe)[chunk.source]
     of_files = Counter(source.left_out)
-    numbered = ((index, random.Random(f"{recipe.seed}/{chunk.source}/{index}")) for index in range(chunk.start, chunk.stop))
+    numbered = (
+        (index, random.Random(f"{recipe.seed}/{chunk.source}/{index}")) for index in range(chunk.start, chunk.stop)
+    )
     examples = [source.example(index, rng) for index, rng in numbered]
     dropped = source.left_out - of_files
     return (

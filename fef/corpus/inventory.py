@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-__all__ = ["COLOURS", "CONTAINERS", "DAYS", "MONTHS", "NAMES", "PLACES", "PRICED", "THINGS", "singular"]
+__all__ = ["ALSO_WORDS", "COLOURS", "CONTAINERS", "DAYS", "MONTHS", "NAMES", "PLACES", "PRICED", "THINGS", "singular"]
 
 _SHE = (
     "Abby Ada Alice Alma Amber Amelia Amy Andrea Angela Anna April Aria Ashley Audrey Ava Bella Beth Bianca Brenda Brianna "
@@ -35,6 +35,13 @@ NAMES: Mapping[str, tuple[str, str, str]] = {
     **dict.fromkeys(_HE.split(), ("he", "him", "his")),
 }
 
+# Names that are other words, too.
+ALSO_WORDS = frozenset(
+    "Amber April Art Austin Bill Blake Carol Clark Craig Daisy Dana Dawn Dean Earl Eva Faith Finn Frank Gene Grace Grant "
+    "Harper Hazel Heidi Holly Ida Iris Ivy Jack Jade Jersey Jordan Joy June Lance Louis Mark Martin Mason Max Miles Nelson "
+    "Olive Penny Phoenix Quinn Rex Roman Rose Ruby Sydney Victoria Viola Violet Wayne Willow".split()
+)
+
 # Things that a person can own, buy, give away and count, in the plural. The first ones are cheap.
 PRICED = (
     "apples oranges bananas pears peaches lemons limes mangoes plums cookies cupcakes muffins donuts bagels brownies candies "
@@ -50,7 +57,21 @@ THINGS = (
 )
 CONTAINERS = ("bags", "boxes", "baskets", "jars", "packs", "bins", "trays", "crates", "cartons", "bundles")
 COLOURS = ("red", "blue", "green", "yellow", "black", "white", "pink", "purple", "brown", "orange", "gray", "silver")
-PLACES = ("farm", "fair", "lake", "market", "park", "school", "store", "beach", "museum", "zoo", "library", "bakery", "mall")
+PLACES = (
+    "farm",
+    "fair",
+    "lake",
+    "market",
+    "park",
+    "school",
+    "store",
+    "beach",
+    "museum",
+    "zoo",
+    "library",
+    "bakery",
+    "mall",
+)
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 MONTHS = tuple("January February March April May June July August September October November December".split())
 

@@ -7,7 +7,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
-__all__ = ["Number", "Numeral", "Piece", "decimals", "exact", "numerals", "plain", "render", "split", "text_of", "value_of"]
+__all__ = [
+    "Number",
+    "Numeral",
+    "Piece",
+    "decimals",
+    "exact",
+    "numerals",
+    "plain",
+    "render",
+    "split",
+    "text_of",
+    "value_of",
+]
 
 Number = int | Fraction  # whole ones are always `int`
 

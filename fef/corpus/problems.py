@@ -10,7 +10,6 @@ from functools import cached_property
 from itertools import accumulate
 
 from fef.corpus.check import is_worked_out
-from fef.corpus.example import CorpusExample, maths_example
 from fef.corpus.sums import as_sums
 from fef.corpus.template import Refused, Template, template_of
 from fef.corpus.variation import draw_values, written
@@ -36,15 +35,14 @@ class Variations:
     templates: list[Template]
     refused: Counter[str]
 
-    def draw(self, source: str, rng: random.Random) -> CorpusExample | None:
-        """A variation of a random template; None where its numbers do not work out."""
-        found = self.vary_one(rng)
-        return None if found is None else maths_example(source, found.question, found.solution, rng)
-
     def vary_one(self, rng: random.Random) -> Solved | None:
-        """A variation of a random template; of one with several free numbers more often, as there are more of them."""
+        """A variation of a random template; None where its numbers do not work out."""
+        return vary(self.any_template(rng), rng)
+
+    def any_template(self, rng: random.Random) -> Template:
+        """One with several free numbers more often, as it has more variations."""
         (template,) = rng.choices(self.templates, cum_weights=self.cumulative_weights)
-        return vary(template, rng)
+        return template
 
     @cached_property
     def cumulative_weights(self) -> list[int]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
-from fef.corpus import arithmetic, families, two_kinds
+from fef.corpus import arithmetic, chains, comparisons, families, joined, scenes, two_kinds
 from fef.corpus.distractors import Fillers, with_filler
 from fef.corpus.equations import solved_by_steps
 from fef.corpus.example import CorpusExample, maths_example
@@ -21,6 +21,7 @@ from fef.corpus.self_text import kept_answers, read_conversations
 from fef.corpus.shares import DIALOGUE, SHARES
 from fef.corpus.sums import as_sums, is_explained
 from fef.corpus.tidy import tidy
+from fef.corpus.wording import reworded
 from fef.errors import InputError
 from fef.eval import fields
 from fef.eval.datasets import read_examples
@@ -90,14 +91,17 @@ def read_sources(folder: Path, self_text: Path | None, split: Split) -> dict[str
     gsm8k, short, tests = split.gsm8k, split.short, split.apart
     mbpp = Listed("mbpp", read_functions(folder), asked_function).without(tests)
     long_variations, short_variations = variations_of(gsm8k.items), variations_of(short.items)
+    vary_long, vary_short = partial(draw_variation, long_variations), partial(draw_variation, short_variations)
+    join = partial(draw_joined, short_variations, (long_variations, short_variations))
     fillers = Fillers.of(problem.question for problem in short.items)
     sources: dict[str, Source] = {
-        "gsm8k": gsm8k,
-        "gsm8k-variation": Drawn("gsm8k-variation", long_variations.draw, tests, long_variations.refused),
-        "mawps-asdiv": short,
-        "mawps-asdiv-variation": Drawn("mawps-asdiv-variation", short_variations.draw, tests, short_variations.refused),
+        "gsm8k": replace(gsm8k, render=render_reworded),
+        "gsm8k-variation": Drawn("gsm8k-variation", vary_long, tests, long_variations.refused),
+        "mawps-asdiv": replace(short, render=render_reworded),
+        "mawps-asdiv-variation": Drawn("mawps-asdiv-variation", vary_short, tests, short_variations.refused),
+        "joined": Drawn("joined", join, tests),
         "distractor": Drawn("distractor", partial(draw_distractor, short_variations, fillers), tests),
-        "two-kinds": Drawn("two-kinds", draw_two_kinds, tests),
+        **{name: Drawn(name, partial(draw_story, draw), tests) for name, draw in STORIES.items()},
         "arithmetic": Drawn("arithmetic", arithmetic.draw, tests),
         "families": Drawn("families", families.draw, tests),
         "mbpp": mbpp,
@@ -168,8 +172,17 @@ def render_problem(source: str, problem: Solved, rng: random.Random) -> CorpusEx
     return maths_example(source, problem.question, problem.solution, rng)
 
 
+def render_reworded(source: str, problem: Solved, rng: random.Random) -> CorpusExample:
+    return render_problem(source, Solved(reworded(problem.question, rng), problem.solution), rng)
+
+
 def as_it_is(_: str, example: CorpusExample, __: random.Random) -> CorpusExample:
     return example
+
+
+def draw_variation(variations: Variations, source: str, rng: random.Random) -> CorpusExample | None:
+    problem = variations.vary_one(rng)
+    return None if problem is None else render_reworded(source, problem, rng)
 
 
 def draw_distractor(variations: Variations, fillers: Fillers, source: str, rng: random.Random) -> CorpusExample | None:
@@ -178,6 +191,21 @@ def draw_distractor(variations: Variations, fillers: Fillers, source: str, rng: 
     return None if filled is None else render_problem(source, filled, rng)
 
 
-def draw_two_kinds(source: str, rng: random.Random) -> CorpusExample | None:
-    problem = two_kinds.draw(rng)
+def draw_joined(
+    first: Variations, second: Sequence[Variations], source: str, rng: random.Random
+) -> CorpusExample | None:
+    problem = joined.draw(first, rng.choice(second), rng)
     return None if problem is None else render_problem(source, problem, rng)
+
+
+def draw_story(draw: Callable[[random.Random], Solved | None], source: str, rng: random.Random) -> CorpusExample | None:
+    problem = draw(rng)
+    return None if problem is None else render_problem(source, problem, rng)
+
+
+STORIES: Mapping[str, Callable[[random.Random], Solved | None]] = {
+    "two-kinds": two_kinds.draw,
+    "story-steps": chains.draw,
+    "story-comparison": comparisons.draw,
+    "story-scene": scenes.draw,
+}

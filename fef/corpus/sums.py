@@ -95,7 +95,11 @@ def sum_lines(expression: Expression) -> list[str]:
             continue
         right, left = stack.pop(), stack.pop()
         if isinstance(left, Pending) and not isinstance(right, Pending) and token in "*/":
-            above, below = (take(left.above, right, "*"), left.below) if token == "*" else (left.above, take(left.below, right, "*"))
+            above, below = (
+                (take(left.above, right, "*"), left.below)
+                if token == "*"
+                else (left.above, take(left.below, right, "*"))
+            )
             stack.append(divided(above, below))
         elif isinstance(right, Pending) and not isinstance(left, Pending) and token == "*":
             stack.append(divided(take(left, right.above, "*"), right.below))

@@ -118,7 +118,7 @@ SCENES: tuple[Scene, ...] = (
     ),
     # --- ratios and shares ---
     Scene(
-        "The ratio of {u} to {u2} in {A}'s {box1} is {a}:{b}. [There are|It holds] {c} of them in all.",
+        "The ratio of {u} to {u2} in {A}'s {box1} is {a} to {b}. [There are|It holds] {c} of them in all.",
         "a:2-9 b:2-9 c:20-200",
         (
             ("How many {u} are there?", "c / ( a + b ) * a"),

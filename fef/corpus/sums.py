@@ -101,8 +101,9 @@ def sum_lines(expression: Expression) -> list[str]:
                 else (left.above, take(left.below, right, "*"))
             )
             stack.append(divided(above, below))
-        elif isinstance(right, Pending) and not isinstance(left, Pending) and token == "*":
-            stack.append(divided(take(left, right.above, "*"), right.below))
+        elif isinstance(right, Pending) and not isinstance(left, Pending) and token in "*/":
+            above, below = (right.above, right.below) if token == "*" else (right.below, right.above)
+            stack.append(divided(take(left, above, "*"), below))
         elif isinstance(left, Pending) or isinstance(right, Pending):
             raise ValueError("a division that does not come out")
         else:

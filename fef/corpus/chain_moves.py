@@ -42,13 +42,15 @@ STARTS: Mapping[str, tuple[Move, ...]] = {
         Move("{A} has {a} {red} {u} and {t_times} as many {blue} {u}.", "a + t * a", "a:5-40 t:times"),
         Move("{A} has {a} {red} {u} and {b} fewer {blue} {u} than {red} ones.", "a + ( a - b )", "a:20-80 b:3-15"),
         Move(
-            "{A} [bought|ordered|picked up] {a} {box} of {u}. [Each {box1} has|There are|Every {box1} holds] {b} {u}[| in each "
+            "{A} [bought|ordered|picked up] {a} {box} of {u}. [Each {box1} has|There are|Every {box1} holds] "
+            "{b} {u}[| in each "
             "{box1}], and {he} [already had|had] {c} {u} at home.",
             "a * b + c",
             "a:2-9 b:4-24 c:3-30",
         ),
         Move(
-            "{A} [makes|can make|produces] {a} {u} [an|per|every] hour. [{He} works|{He} keeps at it] for {b} hours [a|each] day, "
+            "{A} [makes|can make|produces] {a} {u} [an|per|every] hour. [{He} works|{He} keeps at it] for {b} "
+            "hours [a|each] day, "
             "{c} days [in a row|].",
             "a * b * c",
             "a:2-12 b:2-8 c:2-6",
@@ -84,7 +86,8 @@ STARTS: Mapping[str, tuple[Move, ...]] = {
         Move("{A} sold {a} {u} [at|for] ${b} [each|apiece].", "a * b", "a:8-60 b:price"),
         Move("{A} has {a} quarters and {b} dimes.", "a * 0.25 + b * 0.1", "a:8-40/4 b:10-50/5"),
         Move(
-            "{A} [earns|makes|is paid] ${a} [an|per] hour. [Last week|This week] {he} worked {b} hours[ a day for {c} days| each "
+            "{A} [earns|makes|is paid] ${a} [an|per] hour. [Last week|This week] {he} worked {b} hours[ a day "
+            "for {c} days| each "
             "day for {c} days| on each of {c} days].",
             "a * b * c",
             "a:8-30 b:2-9 c:2-6",
@@ -109,19 +112,23 @@ STARTS: Mapping[str, tuple[Move, ...]] = {
             "a:10-40 b:3-15",
         ),
         Move(
-            "{A} [walks dogs|babysits|washes cars] for ${a} [an hour|per hour]. {He} worked {b} hours on {day} and {c} hours on "
+            "{A} [walks dogs|babysits|washes cars] for ${a} [an hour|per hour]. {He} worked {b} hours on {day} "
+            "and {c} hours on "
             "{day2}.",
             "a * ( b + c )",
             "a:8-25 b:2-8 c:2-8",
         ),
         Move(
-            "A ticket for the {place} costs ${a} for adults and ${b} for children. {c} adults and {d} children came[| on {day}].",
+            "A ticket for the {place} costs ${a} for adults and ${b} for children. {c} adults and {d} children "
+            "came[| on {day}].",
             "a * c + b * d",
             "a:8-25 b:3-7 c:5-60 d:5-60",
         ),
         Move(
-            "{A} makes {u}. [It costs {him}|{He} spends] ${a} to make [one|each], and {he} sells [each|every] one for ${c} more "
-            "than that. {He} sold {b} {u}[| last month|, and counts only the profit]. [{He} keeps the profit.|The profit is {his} "
+            "{A} makes {u}. [It costs {him}|{He} spends] ${a} to make [one|each], and {he} sells [each|every] "
+            "one for ${c} more "
+            "than that. {He} sold {b} {u}[| last month|, and counts only the profit]. [{He} keeps the "
+            "profit.|The profit is {his} "
             "to keep.]",
             "c * b",
             "a:2-15 c:2-12 b:10-80",
@@ -182,14 +189,16 @@ STARTS: Mapping[str, tuple[Move, ...]] = {
             "a:2-15 b:2-9 c:2-12",
         ),
         Move(
-            "{A} needs {a} {u} for [a party|a project|{his} class]. They come in {box} of {b} that cost ${c} [each|a {box1}].",
+            "{A} needs {a} {u} for [a party|a project|{his} class]. They come in {box} of {b} that cost ${c} "
+            "[each|a {box1}].",
             "a / b * c",
             "b:4-12 c:3-15 a:36-144/12",
         ),
         Move("The {u} cost ${a} [per|a] {box1}. {A} takes {b} {box}.", "a * b", "a:4-30 b:2-12"),
         Move("{A} orders {a} {u} at ${b} each, and delivery costs ${c}.", "a * b + c", "a:3-20 b:3-20 c:4-15"),
         Move(
-            "A [dress|coat|pair of shoes] costs ${a}, [and a hat costs {f} of that|and a hat costs {f} of that price]. {A} buys both.",
+            "A [dress|coat|pair of shoes] costs ${a}, [and a hat costs {f} of that|and a hat costs {f} of that "
+            "price]. {A} buys both.",
             "a + a / q * p",
             "a:60-240/60 f:fraction",
         ),
@@ -215,7 +224,8 @@ STARTS: Mapping[str, tuple[Move, ...]] = {
             "a:20-90 b:20-90",
         ),
         Move(
-            "[In a town of {a} people,|There are {a} people in a town, and] {b}% of the [inhabitants|people] go to the {place}.",
+            "[In a town of {a} people,|There are {a} people in a town, and] {b}% of the [inhabitants|people] "
+            "go to the {place}.",
             "a * b / 100",
             "a:200-2000/100 b:10-90/5",
         ),
@@ -232,7 +242,8 @@ STARTS: Mapping[str, tuple[Move, ...]] = {
         ),
         Move("{A}'s truck makes {a} trips of {b} miles [each|].", "a * b", "a:3-15 b:12-80"),
         Move(
-            "{A}'s car goes {a} miles on [a|one] gallon of gas, and the tank holds {b} gallons. {He} drives until the tank is empty.",
+            "{A}'s car goes {a} miles on [a|one] gallon of gas, and the tank holds {b} gallons. {He} drives "
+            "until the tank is empty.",
             "a * b",
             "a:18-40 b:8-18",
         ),
@@ -314,17 +325,20 @@ STARTS: Mapping[str, tuple[Move, ...]] = {
             "a:15-60/5 b:20-90/5 c:3-12",
         ),
         Move(
-            "{A} is [redoing|painting] {a} rooms. Each room needs {b} [cans of paint|rolls of wallpaper] at ${c} [each|apiece].",
+            "{A} is [redoing|painting] {a} rooms. Each room needs {b} [cans of paint|rolls of wallpaper] at "
+            "${c} [each|apiece].",
             "a * b * c",
             "a:2-6 b:2-5 c:10-40",
         ),
         Move(
-            "{A} takes {his} {a} {friends} to the {place}. A ticket costs ${b}, and {A} pays for {him} and all of {his} {friends}.",
+            "{A} takes {his} {a} {friends} to the {place}. A ticket costs ${b}, and {A} pays for {him}self and "
+            "all of {his} {friends}.",
             "( a + 1 ) * b",
             "a:2-8 b:6-30",
         ),
         Move(
-            "A [repair shop|plumber|electrician] charges ${a} an hour and works for {A} for {b} hours. The [parts|materials] cost ${c}.",
+            "A [repair shop|plumber|electrician] charges ${a} an hour and works for {A} for {b} hours. The "
+            "[parts|materials] cost ${c}.",
             "a * b + c",
             "a:20-90/5 b:2-8 c:15-150/5",
         ),
@@ -359,13 +373,15 @@ STARTS: Mapping[str, tuple[Move, ...]] = {
         ),
         Move("{A} watches {a} episodes of a show. Each episode is {b} minutes long.", "a * b", "a:2-9 b:20-55/5"),
         Move(
-            "It takes {A} {a} minutes to walk to the {place}[, and just as long| and as long] to walk back. {He} goes there {b} times.",
+            "It takes {A} {a} minutes to walk to the {place}[, and just as long| and as long] to walk back. "
+            "{He} goes there {b} times.",
             "a * 2 * b",
             "a:5-30 b:2-6",
         ),
         Move("{A} has {a} appointments [today|on {day}], and each takes {b} minutes.", "a * b", "a:3-9 b:15-50/5"),
         Move(
-            "{A} [exercises|trains] for {a} minutes [each|every] morning and {b} minutes [each|every] evening, {c} days a week.",
+            "{A} [exercises|trains] for {a} minutes [each|every] morning and {b} minutes [each|every] evening, "
+            "{c} days a week.",
             "( a + b ) * c",
             "a:10-45/5 b:10-60/5 c:3-6",
         ),
@@ -638,7 +654,8 @@ ASKS: Mapping[str, tuple[Move, ...]] = {
             "{He} wants to buy a {goal} [for|that costs] ${a}. How much more money does {he} need?", "a - v", "a:above"
         ),
         Move(
-            "{He} [shares|splits] the money equally with {a} {friends}, so that all of them get the same. How much does each of them get?",
+            "{He} [shares|splits] the money equally with {a} {friends}, so that all of them get the same. How "
+            "much does each of them get?",
             "v / ( a + 1 )",
             "a:sharers",
         ),
@@ -740,7 +757,8 @@ ASKS: Mapping[str, tuple[Move, ...]] = {
     "reader": (
         Move("How many pages does {C} read?", "v"),
         Move(
-            "{C} needs {a} days for that, with the same number of pages [each|every] day. How many pages [is that|does {C} read] a day?",
+            "{C} needs {a} days for that, with the same number of pages [each|every] day. How many pages [is "
+            "that|does {C} read] a day?",
             "v / a",
             "a:divisor",
         ),

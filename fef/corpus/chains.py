@@ -1,8 +1,8 @@
 """Stories of several steps: one amount that begins, changes and is asked about, a sentence and a sum a step.
 
 A story is a walk: a start, some moves, a question. Moves belong to a kind of amount (things that someone has, money, a price,
-people, a distance, a time), and some lead to another kind (things are sold: now there is money). Each has its sum, so that the
-worked answer is the sums in order. Sentences have many wordings, so that two stories seldom share their words.
+people, a distance, a time), and some lead to another kind (things are sold: now there is money). Each has its sum; the worked answer
+is the sums in order. Sentences have many wordings, so that two stories seldom share their words.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from fef.corpus.chain_moves import ASKS, ASIDES, MOVES, STARTS, Move
+from fef.corpus.chain_moves import ASIDES, ASKS, MOVES, STARTS, Move
 from fef.corpus.expressions import evaluate, parse
 from fef.corpus.numerals import Number, decimals, exact, plain
 from fef.corpus.phrases import FRACTIONS, cast_of, chosen, number_words, told
@@ -127,7 +127,9 @@ def draw_backwards(rng: random.Random) -> Solved | None:
             return None
         story.used.add(id(move))
         story.say(move.text, {**words, **drawn[1]}, drawn[0])
-        undone.insert(0, with_numbers(move.undo, {**drawn[0], "v": result}))
+        one_left = drawn[0].get("q", 0) - drawn[0].get("p", 0) == 1
+        undo = move.undo.replace("/ ( q - p ) ", "") if one_left else move.undo
+        undone.insert(0, with_numbers(undo, {**drawn[0], "v": result}))
         story.value = result
     story.say(ask[1], words, {"v": story.value})
     begins = told(ask[0], words, {}, rng)

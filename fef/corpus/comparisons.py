@@ -53,7 +53,7 @@ _GROUPS = (
 )
 _PEOPLE = 0.6  # of the stories; the others are about groups, too
 
-# How one is told in terms of another, {y}, or of two, {y} and {z}: words, the sum of their amounts y and z, and what is drawn.
+# How one is told in terms of another, {y}, or of two, {y} and {z}: the words, and the sum of their amounts.
 _SINGLE: tuple[tuple[str, str], ...] = (
     ("{a} more {n} than {y}", "y + a"),
     ("{a} [|{n} ]more than {y}", "y + a"),
@@ -166,7 +166,8 @@ def ask(
         return asked, [*sums, f"<<{total}/{count}={mean}>>"], mean if isinstance(mean, int) else None
     if deed.unit == "{u}" and rng.random() < _SOLD:
         price = rng.randint(2, 9)
-        asked = f"Each of these {unit} is worth ${price}. How much money are the {unit} of {who.replace('they', 'all of them')} worth?"
+        whose = "all of them" if who == "they" else who
+        asked = f"Each of these {unit} is worth ${price}. How much money are the {unit} of {whose} worth?"
         return asked, [*sums, f"<<{total}*{price}={total * price}>>"], total * price
     return f"How many {unit} did {who} {deed.base} {rng.choice(_TOGETHER)}?", sums, total
 

@@ -36,25 +36,27 @@ NAMES: Mapping[str, tuple[str, str, str]] = {
 }
 
 # Names that are other words, too.
-ALSO_WORDS = frozenset(
+_ALSO = (
     "Amber April Art Austin Bill Blake Carol Clark Craig Daisy Dana Dawn Dean Earl Eva Faith Finn Frank Gene Grace Grant "
     "Harper Hazel Heidi Holly Ida Iris Ivy Jack Jade Jersey Jordan Joy June Lance Louis Mark Martin Mason Max Miles Nelson "
-    "Olive Penny Phoenix Quinn Rex Roman Rose Ruby Sydney Victoria Viola Violet Wayne Willow".split()
+    "Olive Penny Phoenix Quinn Rex Roman Rose Ruby Sydney Victoria Viola Violet Wayne Willow"
 )
+ALSO_WORDS = frozenset(_ALSO.split())
 
 # Things that a person can own, buy, give away and count, in the plural. The first ones are cheap.
-PRICED = (
+_CHEAP = (
     "apples oranges bananas pears peaches lemons limes mangoes plums cookies cupcakes muffins donuts bagels brownies candies "
     "lollipops pencils pens erasers crayons markers notebooks folders rulers stickers stamps postcards envelopes marbles "
-    "beads buttons ribbons balloons candles magnets keychains bracelets necklaces cups mugs plates bowls spoons forks napkins "
-    "towels socks gloves scarves hats caps shirts books comics magazines puzzles toys dolls bottles lightbulbs batteries "
-    "tulips roses daisies sandwiches burgers pies tacos pretzels"
+    "beads buttons ribbons balloons candles magnets keychains bracelets necklaces cups mugs plates bowls spoons forks "
+    "napkins towels socks gloves scarves hats caps shirts books comics magazines puzzles toys dolls bottles lightbulbs "
+    "batteries tulips roses daisies sandwiches burgers pies tacos pretzels"
 )
-THINGS = (
-    *PRICED.split(),
-    *"shells rocks coins cards photos tickets tokens figurines acorns walnuts blocks bricks tiles seeds flowers eggs".split(),
-    *"leaves feathers pinecones gems badges pins charms jars cans boxes bags baskets posters paintings".split(),
+PRICED = tuple(_CHEAP.split())
+_OTHERS = (
+    "shells rocks coins cards photos tickets tokens figurines acorns walnuts blocks bricks tiles seeds flowers eggs leaves "
+    "feathers pinecones gems badges pins charms jars cans boxes bags baskets posters paintings"
 )
+THINGS = (*PRICED, *_OTHERS.split())
 CONTAINERS = ("bags", "boxes", "baskets", "jars", "packs", "bins", "trays", "crates", "cartons", "bundles")
 COLOURS = ("red", "blue", "green", "yellow", "black", "white", "pink", "purple", "brown", "orange", "gray", "silver")
 PLACES = (
@@ -73,7 +75,8 @@ PLACES = (
     "mall",
 )
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-MONTHS = tuple("January February March April May June July August September October November December".split())
+_YEAR = "January February March April May June July August September October November December"
+MONTHS = tuple(_YEAR.split())
 
 _SINGULARS = {
     **{"leaves": "leaf", "scarves": "scarf", "mangoes": "mango", "boxes": "box", "peaches": "peach"},

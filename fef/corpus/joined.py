@@ -18,6 +18,7 @@ __all__ = ["draw"]
 _TRIES = 40
 _LARGEST = 400
 _THINGS_AFTER = re.compile(r" (?!(?:more|of|times|percent|and|or|dollars|cents|o'clock|years? old)\b)[a-z]+s\b")
+_BEFORE = re.compile(r"(?<!\bevery)(?<!\beach)(?<!\banother)(?<!\ba)(?<!\bthe)(?<!\babout)(?<!\bfirst)(?<!\blast) $")
 _SENTENCE_END = re.compile(r"[.?!]\s")
 _THAT_MANY = {True: "That many", False: "that many"}
 
@@ -55,7 +56,7 @@ def slot_of(template: Template) -> Numeral | None:
         elif (
             piece.value in template.ranges
             and [other.value for other in numerals(pieces)].count(piece.value) == 1
-            and (not before or before.endswith(" "))
+            and (not before or _BEFORE.search(before))
             and _THINGS_AFTER.match(after)
         ):
             return piece

@@ -17,7 +17,7 @@ _SLOT = re.compile(r"(\$?)\{(\w+)\}(%?)")
 _STRAY = re.compile(r" (?=[.,?])")
 _SENTENCE_START = re.compile(r"(?:^|(?<=[.?!]\s))[a-z]")
 _AN = re.compile(r"\b([Aa])(?= (?:[aeiou](?!ne\b|nit|ser)|8|11\b|18\b|eight))")
-_ONES = "zero one two three four five six seven eight nine ten eleven twelve".split()
+_ONES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 _IN_WORDS = 0.2  # of the small numbers
 _RELATIVES = ("friends", "classmates", "cousins", "neighbors", "teammates", "coworkers")
 _MATERIALS = (
@@ -53,7 +53,7 @@ def cast_of(rng: random.Random) -> dict[str, str]:
     """People, things and places for one story: names A to D, the pronouns of A and (as `she`) of B, things u to u3."""
     names = rng.sample(sorted(NAMES), 4)
     he, him, his = NAMES[names[0]]
-    things, containers = rng.sample(PRICED.split() if rng.random() < 0.7 else THINGS, 3), rng.sample(CONTAINERS, 2)
+    things, containers = rng.sample(PRICED if rng.random() < 0.7 else THINGS, 3), rng.sample(CONTAINERS, 2)
     things = [thing for thing in things if thing not in containers] + ["pencils", "shells", "coins"]
     places, colours, day, month = rng.sample(PLACES, 2), rng.sample(COLOURS, 3), rng.randrange(5), rng.randrange(10)
     return {

@@ -85,7 +85,8 @@ SCENES: tuple[Scene, ...] = (
         ),
     ),
     Scene(
-        "{A} was {a} years old when {he} started to work at the {place}. {He} has worked there for {b} years, {c} years less than {B}.",
+        "{A} was {a} years old when {he} started to work at the {place}. {He} has worked there for {b} years, "
+        "{c} years less than {B}.",
         "a:18-35 b:4-30 c:2-3 d:2-9",
         (
             ("How old is {A} now?", "a + b"),
@@ -142,7 +143,8 @@ SCENES: tuple[Scene, ...] = (
         ),
     ),
     Scene(
-        "A recipe for {a} [people|servings] needs {b} [cups of flour|eggs|cups of milk|spoons of sugar]. {A} [cooks|wants to cook] for {c} people.",
+        "A recipe for {a} [people|servings] needs {b} [cups of flour|eggs|cups of milk|spoons of sugar]. {A} "
+        "[cooks|wants to cook] for {c} people.",
         "a:2-8 b:2-12 c:10-60/2",
         (
             ("How many of them does {he} need?", "c / a * b"),
@@ -295,7 +297,8 @@ SCENES: tuple[Scene, ...] = (
         ),
     ),
     Scene(
-        "A [pipe|hose] fills {a} liters a minute, and a [leak|drain] loses {b} liters a minute. The [tank|pool] holds {c} liters.",
+        "A [pipe|hose] fills {a} liters a minute, and a [leak|drain] loses {b} liters a minute. The "
+        "[tank|pool] holds {c} liters.",
         "a:10-60 b:2-9 c:100-2000/20",
         (("How many minutes does it take to fill the empty tank?", "c / ( a - b )"),),
     ),
@@ -328,7 +331,8 @@ SCENES: tuple[Scene, ...] = (
         (("How many miles is {A} ahead after {c} hours?", "( a - b ) * c"),),
     ),
     Scene(
-        "The way from {A}'s house to the {place} is {a} miles. {He} drives there at {b} miles an hour and back at {c} miles an hour.",
+        "The way from {A}'s house to the {place} is {a} miles. {He} drives there at {b} miles an hour and back "
+        "at {c} miles an hour.",
         "a:30-360/10 b:20-60/10 c:20-60/10",
         (
             ("How many hours does {he} drive in all?", "a / b + a / c"),
@@ -419,7 +423,8 @@ SCENES: tuple[Scene, ...] = (
         (("How much money does {he} pay?", "a * b + ( d - a ) * c"),),
     ),
     Scene(
-        "{A} earns ${a} an hour for the first 40 hours of a week and ${b} for every hour after that. [This week|Last week], {he} worked {c} hours.",
+        "{A} earns ${a} an hour for the first 40 hours of a week and ${b} for every hour after that. [This "
+        "week|Last week], {he} worked {c} hours.",
         "a:8-25 b:26-45 c:42-60 d:20-200/10",
         (
             ("How much money did {he} earn?", "a * 40 + ( c - 40 ) * b"),
@@ -485,7 +490,8 @@ SCENES: tuple[Scene, ...] = (
         ),
     ),
     Scene(
-        "A class of {a} students is split into {b} groups of the same size. Each group [builds|paints|makes] {c} {u}, and each of them takes {d} minutes.",
+        "A class of {a} students is split into {b} groups of the same size. Each group [builds|paints|makes] "
+        "{c} {u}, and each of them takes {d} minutes.",
         "a:12-48 b:3-8 c:2-9 d:3-20",
         (
             ("How many students are in a group?", "a / b"),
@@ -502,7 +508,8 @@ SCENES: tuple[Scene, ...] = (
         ),
     ),
     Scene(
-        "{A} planted {a} trees. Each of them [gave|had] {b} [apples|pears|lemons]. {He} kept {c} and sold the rest for ${d} each.",
+        "{A} planted {a} trees. Each of them [gave|had] {b} [apples|pears|lemons]. {He} kept {c} and sold the "
+        "rest for ${d} each.",
         "a:3-20 b:6-30 c:5-40 d:2-5",
         (
             ("How many did {he} sell?", "a * b - c"),

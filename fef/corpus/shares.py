@@ -11,13 +11,13 @@ DIALOGUE = "dialogue"
 
 SHARES: Mapping[str, float] = {
     "gsm8k": 0.12,
-    "gsm8k-variation": 0.22,
+    "gsm8k-variation": 0.20,
     "mawps-asdiv": 0.05,
     "mawps-asdiv-variation": 0.08,
     "distractor": 0.05,
     "joined": 0.08,
-    "two-kinds": 0.02,
-    "story-steps": 0.15,
+    "two-kinds": 0.05,
+    "story-steps": 0.14,
     "story-comparison": 0.07,
     "story-scene": 0.03,
     "arithmetic": 0.04,

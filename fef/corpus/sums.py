@@ -13,10 +13,10 @@ from fractions import Fraction
 from fef.corpus.check import MARK, equations_of
 from fef.corpus.expressions import Expression, evaluate, operands, parse
 from fef.corpus.implied import implied_numbers, spoken_numbers
-from fef.corpus.numerals import Number, decimals, exact, numerals, plain, split
+from fef.corpus.numerals import Number, decimals, exact, numerals, plain, split, value_of
 from fef.eval.numbers import final_number, same_number
 
-__all__ = ["as_sums", "is_explained", "sum_lines"]
+__all__ = ["as_sums", "by_digits", "is_explained", "sum_lines"]
 
 _MOST_DECIMALS = 4
 _ALWAYS: frozenset[Number] = frozenset({1, 2, 100})
@@ -31,7 +31,7 @@ class Pending:
 
 
 def as_sums(solution: str) -> str | None:
-    """The calculator marks of a solution, or the equations of one without marks, a line for each operation, and `#### answer`.
+    """The calculator marks of a solution, or its equations if it has none, a line for each operation, and `#### answer`.
 
     None where one is unreadable, wrong or has a result below zero, or the last one is not the answer.
     """
@@ -111,6 +111,50 @@ def sum_lines(expression: Expression) -> list[str]:
     if isinstance(stack[0], Pending):
         raise ValueError("a division that does not come out")
     return lines
+
+
+def by_digits(sums: str) -> str:
+    """The lines, with products of long numbers worked out by the digits of the shorter one.
+
+    `23 * 14 = 322` becomes `23 * 10 = 230`, `23 * 4 = 92`, `230 + 92 = 322`.
+    """
+    lines = [part for line in sums.splitlines() for part in product_lines(line)]
+    return "\n".join(dict.fromkeys(lines))
+
+
+def product_lines(line: str) -> list[str]:
+    left, _, right = line.partition(" = ")[0].partition(" * ")
+    if not right:
+        return [line]
+    long, short = sorted(map(value_of, (left, right)), key=lambda factor: -len(significant(factor)))
+    if len(significant(short)) < 2:
+        return [line]
+    products = [(part, long * part) for part in place_values(short)]
+    lines = [f"{digits(long)} * {digits(part)} = {digits(product)}" for part, product in products if part != 1]
+    total = products[0][1]
+    for _, product in products[1:]:
+        lines.append(f"{digits(total)} + {digits(product)} = {digits(total + product)}")
+        total += product
+    return lines
+
+
+def digits(value: Number) -> str:
+    return plain(exact(Fraction(value)), 2 * _MOST_DECIMALS)
+
+
+def significant(value: Number) -> str:
+    """The digits of a number without the zeros at its ends."""
+    return plain(value, _MOST_DECIMALS).replace(".", "").strip("0")
+
+
+def place_values(value: Number) -> list[Number]:
+    """305 as 300 and 5, 2.5 as 2 and 0.5."""
+    whole, _, parts = plain(value, _MOST_DECIMALS).partition(".")
+    values = [
+        Fraction(int(digit) * 10**power) for power, digit in zip(range(len(whole) - 1, -1, -1), whole, strict=True)
+    ]
+    values += [Fraction(int(digit), 10**power) for power, digit in enumerate(parts, 1)]
+    return [exact(value) for value in values if value]
 
 
 def is_short(value: Number) -> bool:

@@ -1,6 +1,6 @@
 """The same question in other words: other people, other things of a kind, other words for the same, sentences joined.
 
-A worked answer holds sums only, so that the question alone changes. Numbers stay, but for small ones that are written in words.
+A worked answer holds sums only, so that the question alone changes. Numbers stay, though small ones may be written in words.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from fef.corpus.inventory import ALSO_WORDS, NAMES, singular
 __all__ = ["reworded"]
 
 _OF_PRONOUN = {pronouns[0]: [name for name in NAMES if NAMES[name] == pronouns] for pronouns in set(NAMES.values())}
-_NAME = re.compile(r"(?<![\w&.'’-])[A-Z][a-z]+(?![\w-])")
+_NAME = re.compile(r"(?<![\w&.'\u2019-])[A-Z][a-z]+(?![\w-])")
 _LETTER = re.compile(r"\b(?!A\b|I\b)[A-Z]\b(?!\.)")  # E, for Evan
 _BESIDE_NAME = re.compile(
     r"(?:\b(?!The |A |An |If |When |While |How |On |At |In |For |So |But |And |Then |Now |After )[A-Z][\w.]* |[&.] )$"
@@ -92,7 +92,7 @@ _SAME: tuple[tuple[re.Pattern[str], tuple[str, ...]], ...] = tuple(
         (r"\b(does|do) (\w+) have now\?", (r"\1 \2 have in the end?", r"\1 \2 now have?")),
     )
 )
-_ONES = "two three four five six seven eight nine ten eleven twelve".split()
+_ONES = ("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 _DIGITS = re.compile(r"(?<=[a-z] )(?:[2-9]|1[0-2])(?= [a-z]{3,})(?! times)")
 _WORD = re.compile(rf"(?<=[a-z] )(?:{'|'.join(_ONES)})(?= [a-z]{{3,}})(?! hundred| thousand| dozen|-)")
 _IF_LAST = re.compile(r"(?P<story>^|.*[.] )If (?P<condition>[^,.?]+), (?P<asked>how [^,.?]+)\?$", re.DOTALL)
@@ -161,9 +161,11 @@ def with_numbers_in_words(text: str, rng: random.Random) -> str:
     return _DIGITS.sub(lambda match: _ONES[int(match[0]) - 2], text)
 
 
-def with_condition_elsewhere(text: str, rng: random.Random) -> str:
-    """`If there are 5, how many is that?` as `How many is that if there are 5?`, and back. Names of the condition must be known
-    before, else a pronoun would come first."""
+def with_condition_elsewhere(text: str, _: random.Random) -> str:
+    """`If there are 5, how many is that?` as `How many is that if there are 5?`, and back.
+
+    Names of the condition must be known before, else a pronoun would come first.
+    """
     if (found := _IF_INSIDE.match(text)) is not None:
         return f"{found['story']}If {found['condition']}, {found['asked'][0].lower()}{found['asked'][1:]}?"
     if (found := _IF_LAST.match(text)) is not None:

@@ -125,10 +125,8 @@ def test_the_inventory_has_singulars_and_pronouns() -> None:
 
 # --- comparisons, solved from their words ---
 
-_MORE = re.compile(r"(\d+) (more|fewer) than")
-_NUMBERS = {
-    word: str(n) for n, word in enumerate("zero one two three four five six seven eight nine ten eleven twelve".split())
-}
+_WORDS = "zero one two three four five six seven eight nine ten eleven twelve"
+_NUMBERS = {word: str(number) for number, word in enumerate(_WORDS.split())}
 
 
 def solve(question: str) -> int | None:

@@ -4,7 +4,7 @@ import pytest
 
 from fef.corpus.check import wrong_equations
 from fef.corpus.masked import template_key, template_text
-from fef.corpus.sums import as_sums, is_explained
+from fef.corpus.sums import as_sums, by_digits, is_explained
 from fef.eval.tasks import Message, message
 
 
@@ -26,6 +26,22 @@ from fef.eval.tasks import Message, message
 def test_a_solution_becomes_one_operation_a_line(solution: str, sums: str) -> None:
     assert as_sums(solution) == sums
     assert not wrong_equations(sums)
+
+
+@pytest.mark.parametrize(
+    ("line", "worked"),
+    [
+        ("23 * 14 = 322", "23 * 10 = 230\n23 * 4 = 92\n230 + 92 = 322"),
+        ("12 * 2.5 = 30", "12 * 2 = 24\n12 * 0.5 = 6\n24 + 6 = 30"),
+        ("21 * 305 = 6405", "305 * 20 = 6100\n6100 + 305 = 6405"),
+        ("120 * 30 = 3600", "120 * 30 = 3600"),
+        ("7 * 48 = 336", "7 * 48 = 336"),
+        ("23 + 14 = 37", "23 + 14 = 37"),
+    ],
+)
+def test_long_products_are_worked_out_by_the_digits_of_the_shorter_number(line: str, worked: str) -> None:
+    assert by_digits(f"{line}\n#### 5") == f"{worked}\n#### 5"
+    assert not wrong_equations(worked)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,8 @@ from fef.corpus.wording import (
 )
 
 QUESTIONS = (
-    "Rachel bought 3 apples and five pears for $2 each. She gave Kevin 4 apples. If she buys 12 more, how many does Rachel have in total?",
+    "Rachel bought 3 apples and five pears for $2 each. She gave Kevin 4 apples. If she buys 12 more, how many "
+    "does Rachel have in total?",
     "Todd earns $15 an hour. He works 8 hours each day. How much money does Todd earn in two weeks?",
     "There are 24 kids on a bus, twice as many as yesterday. Half of the kids are girls. How many girls are left?",
     "Wendy has 7 marbles. Kyle has three times as many marbles as Wendy. How many marbles do they have altogether?",

@@ -108,7 +108,7 @@ def build(recipe: Recipe, workers: int, tokenizer: Path | None = None) -> Corpus
         None if encoder is None else {name: tokens_of(made, encoder) for name, made in lines.items()},
     )
     held_out = split_of(recipe).held_out if recipe.held_out else ()
-    return Corpus(text, "".join(example.line() for example in held_out), report)
+    return Corpus(text, "".join(example.line(problem) for example, problem in held_out), report)
 
 
 def chunks_of(counts: Mapping[str, int]) -> Iterator[Chunk]:

@@ -1,8 +1,8 @@
 """Stories of several steps: one amount that begins, changes and is asked about, a sentence and a sum a step.
 
 A story is a walk: a start, some moves, a question. Moves belong to a kind of amount (things that someone has, money, a price,
-people, a distance, a time), and some lead to another kind (things are sold: now there is money). Each has its sum; the worked answer
-is the sums in order. Sentences have many wordings, so that two stories seldom share their words.
+people, a distance, a time), and some lead to another kind (things are sold: now there is money). Each has its sum, and
+the worked answer is the sums in order. Sentences have many wordings, so that two stories seldom share their words.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from fef.corpus.chain_moves import ASIDES, ASKS, MOVES, STARTS, Move
+from fef.corpus.example import Solved
 from fef.corpus.expressions import evaluate, parse
 from fef.corpus.numerals import Number, decimals, exact, plain
 from fef.corpus.phrases import FRACTIONS, cast_of, chosen, number_words, told
-from fef.corpus.problems import Solved
 from fef.corpus.sums import as_sums
 
 __all__ = ["Story", "draw", "draw_numbers", "solved", "with_numbers", "worked"]

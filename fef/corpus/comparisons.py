@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fef.corpus.chains import solved, with_numbers, worked
+from fef.corpus.example import Solved
 from fef.corpus.expressions import operands, parse
 from fef.corpus.numerals import Number, plain
 from fef.corpus.phrases import cast_of, chosen, number_words, told
-from fef.corpus.problems import Solved
 
 __all__ = ["draw"]
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from fef.corpus.example import Solved
 from fef.corpus.expressions import Expression, evaluate, parse
 from fef.corpus.numerals import Number, plain
-from fef.corpus.problems import Solved
 from fef.eval.numbers import same_number
 
 __all__ = ["solved_by_steps", "worked_steps"]

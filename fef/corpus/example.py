@@ -10,9 +10,17 @@ from dataclasses import dataclass
 from fef.corpus.sums import as_sums, by_digits
 from fef.eval.tasks import TASKS, Message, message
 
-__all__ = ["CorpusExample", "code_block", "exchange", "maths_example"]
+__all__ = ["CorpusExample", "Solved", "code_block", "exchange", "maths_example"]
 
 _AS_EVALUATED = 0.5  # of problems asked in the words of the evaluation; the others stand alone
+
+
+@dataclass(frozen=True)
+class Solved:
+    """A question and its solution with calculator marks."""
+
+    question: str
+    solution: str
 
 
 @dataclass(frozen=True)
@@ -22,8 +30,11 @@ class CorpusExample:
     source: str
     messages: Sequence[Message]
 
-    def line(self) -> str:
+    def line(self, problem: Solved | None = None) -> str:
+        """As JSON; with the fields of a task, by which `fef eval --file` can ask it, where a problem is given."""
         record = {"messages": list(self.messages), "source": self.source}
+        if problem is not None:
+            record |= {"question": problem.question, "answer": problem.solution}
         return json.dumps(record, ensure_ascii=False) + "\n"
 
 

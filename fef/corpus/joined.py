@@ -6,8 +6,9 @@ import random
 import re
 
 from fef.corpus.check import MARK, is_worked_out
+from fef.corpus.example import Solved
 from fef.corpus.numerals import Number, Numeral, numerals, render
-from fef.corpus.problems import Solved, Variations
+from fef.corpus.problems import Variations
 from fef.corpus.sums import as_sums
 from fef.corpus.template import Template
 from fef.corpus.variation import follow, written

@@ -10,22 +10,15 @@ from functools import cached_property
 from itertools import accumulate
 
 from fef.corpus.check import is_worked_out
+from fef.corpus.example import Solved
 from fef.corpus.sums import as_sums
 from fef.corpus.template import Refused, Template, template_of
 from fef.corpus.variation import draw_values, written
 
-__all__ = ["Solved", "Variations", "variations_of"]
+__all__ = ["Variations", "variations_of"]
 
 _TRIALS = 4
 _MOST_WEIGHT = 4
-
-
-@dataclass(frozen=True)
-class Solved:
-    """A question and its solution with calculator marks."""
-
-    question: str
-    solution: str
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from fef.corpus.chain_moves import ASIDES
 from fef.corpus.chains import Story, draw_numbers, solved, with_numbers, worked
+from fef.corpus.example import Solved
 from fef.corpus.numerals import plain
 from fef.corpus.phrases import cast_of
-from fef.corpus.problems import Solved
 from fef.corpus.sums import as_sums
 
 __all__ = ["SCENES", "Scene", "draw"]

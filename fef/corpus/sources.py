@@ -13,10 +13,10 @@ from typing import Generic, Protocol, TypeVar
 from fef.corpus import arithmetic, chains, comparisons, families, joined, scenes, two_kinds
 from fef.corpus.distractors import Fillers, with_filler
 from fef.corpus.equations import solved_by_steps
-from fef.corpus.example import CorpusExample, maths_example
+from fef.corpus.example import CorpusExample, Solved, maths_example
 from fef.corpus.functions import TRAINING_TASKS, asked_function
 from fef.corpus.overlap import TestItems
-from fef.corpus.problems import Solved, Variations, variations_of
+from fef.corpus.problems import Variations, variations_of
 from fef.corpus.self_text import kept_answers, read_conversations
 from fef.corpus.shares import DIALOGUE, SHARES
 from fef.corpus.sums import as_sums, is_explained
@@ -119,7 +119,7 @@ class Split:
 
     gsm8k: Listed[Solved]
     short: Listed[Solved]
-    held_out: Sequence[CorpusExample]
+    held_out: Sequence[tuple[CorpusExample, Solved]]
     apart: TestItems
 
 
@@ -127,16 +127,14 @@ def split_problems(folder: Path, tests: TestItems, held_out: int, seed: int) -> 
     """Takes `held_out` random problems of each file apart. Raises InputError for a broken file, or one that is too small."""
     read = {"gsm8k": read_gsm8k(folder), "mawps-asdiv": read_short_problems(folder)}
     sources = [chained(name, problems).without(tests) for name, problems in read.items()]
-    examples: list[CorpusExample] = []
-    questions: list[str] = []
+    examples: list[tuple[CorpusExample, Solved]] = []
     for source in sources if held_out else []:
         if held_out >= len(source.items):
             raise InputError(f"{source.name} has {len(source.items)} problems; hold fewer than that out.")
         rng = random.Random(f"{seed}/held-out/{source.name}")
         taken = rng.sample(source.items, held_out)
-        examples += [render_problem(source.name, problem, rng) for problem in taken]
-        questions += [problem.question for problem in taken]
-    apart = tests.joined(TestItems.of(questions)) if held_out else tests
+        examples += [(render_problem(source.name, problem, rng), problem) for problem in taken]
+    apart = tests.joined(TestItems.of(problem.question for _, problem in examples)) if held_out else tests
     gsm8k, short = (source.without(apart, "held out") if held_out else source for source in sources)
     return Split(gsm8k, short, examples, apart)
 

@@ -51,8 +51,11 @@ def as_sums(solution: str) -> str | None:
     return "\n".join([*dict.fromkeys(lines), f"#### {lines[-1].rpartition('= ')[2]}"])
 
 
-def is_explained(question: str, sums: str) -> bool:
-    """Whether each number of the lines is said in the question, brought along by its words, or a result of a line before."""
+def is_explained(question: str, sums: str, parts: bool = False) -> bool:
+    """Whether each number of the lines is said in the question, brought along by its words, or a result of a line before.
+
+    parts: the digits of such a number count, too, at their places.
+    """
     known = {numeral.value for numeral in numerals(split(question))} | spoken_numbers(question)
     known |= {exact(part) for value in known for part in percentage_forms(Fraction(value))}
     known |= implied_numbers(question) | _ALWAYS
@@ -60,7 +63,8 @@ def is_explained(question: str, sums: str) -> bool:
         left, _, right = line.partition(" = ")
         given, result = parse(left), parse(right)
         assert given is not None and result is not None
-        if not known.issuperset(operands(given)):
+        places = {part for value in known if parts and is_short(value) for part in place_values(value)}
+        if not (known | places).issuperset(operands(given)):
             return False
         known |= {*operands(result)}
     return True

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fef.corpus.equations import worked_steps
+from fef.corpus.example import Solved
 from fef.corpus.expressions import Expression, evaluate, parse
 from fef.corpus.phrases import cast_of, told
-from fef.corpus.problems import Solved
 from fef.corpus.sums import as_sums
 
 __all__ = ["STORIES", "draw"]

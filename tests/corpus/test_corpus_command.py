@@ -40,9 +40,10 @@ def test_the_number_of_processes_changes_nothing_and_the_seed_does(data: Path, a
 @pytest.mark.parametrize("held_out", [0, 1])
 def test_nothing_like_a_held_out_problem_is_trained_on(data: Path, held_out: int) -> None:
     apart = build(Recipe(data, COUNT, 3, held_out=1), workers=1)
-    rows = [json.loads(line)["messages"] for line in apart.held_out.splitlines()]
+    rows = [json.loads(line) for line in apart.held_out.splitlines()]
     assert len(rows) == 2
-    items = TestItems.of(row[0]["content"].removeprefix("Question: ").partition("\nLet's")[0] for row in rows)
+    assert all(row["question"] in row["messages"][0]["content"] and "####" in row["answer"] for row in rows)
+    items = TestItems.of(row["question"] for row in rows)
     made = build(Recipe(data, COUNT, 3, held_out=held_out), workers=1)
     lines = [json.loads(line) for line in made.text.splitlines()]
     near = [row for row in lines if items.overlap(CorpusExample(row["source"], row["messages"]))]

@@ -15,10 +15,9 @@ from fef.corpus.check import is_worked_out, wrong_equations
 from fef.corpus.dialogue import prompts
 from fef.corpus.distractors import Fillers, with_filler
 from fef.corpus.equations import solved_by_steps
-from fef.corpus.example import CorpusExample, exchange, maths_example
+from fef.corpus.example import CorpusExample, Solved, exchange, maths_example
 from fef.corpus.functions import asked_function
 from fef.corpus.implied import spoken_numbers
-from fef.corpus.problems import Solved
 from fef.corpus.self_text import fault_of, kept_answers
 from fef.corpus.shares import DIALOGUE, SHARES, counts_of
 from fef.corpus.tidy import tidy

@@ -144,7 +144,7 @@ def chained(name: str, problems: Sequence[Solved]) -> Listed[Solved]:
     kept = []
     for problem in problems:
         sums = as_sums(problem.solution)
-        if sums is not None and is_explained(problem.question, sums):
+        if sums is not None and is_explained(problem.question, sums.splitlines()[:-1]):
             kept.append(problem)
     return Listed(name, kept, render_problem, Counter({"no chain of sums": len(problems) - len(kept)}))
 

@@ -6,7 +6,7 @@ what GPT-2 small learnt GSM8K from (2311.01460, section 4), and better than from
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -51,15 +51,15 @@ def as_sums(solution: str) -> str | None:
     return "\n".join([*dict.fromkeys(lines), f"#### {lines[-1].rpartition('= ')[2]}"])
 
 
-def is_explained(question: str, sums: str, parts: bool = False) -> bool:
-    """Whether each number of the lines is said in the question, brought along by its words, or a result of a line before.
+def is_explained(question: str, sums: Iterable[str], parts: bool = False) -> bool:
+    """Whether each number of the sums is said in the question, brought along by its words, or a result of a sum before.
 
     parts: the digits of such a number count, too, at their places.
     """
     known = {numeral.value for numeral in numerals(split(question))} | spoken_numbers(question)
     known |= {exact(part) for value in known for part in percentage_forms(Fraction(value))}
     known |= implied_numbers(question) | _ALWAYS
-    for line in sums.splitlines()[:-1]:
+    for line in sums:
         left, _, right = line.partition(" = ")
         given, result = parse(left), parse(right)
         assert given is not None and result is not None

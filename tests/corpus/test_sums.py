@@ -75,7 +75,7 @@ def test_a_solution_that_is_no_such_chain_is_refused(solution: str) -> None:
     ],
 )
 def test_each_number_is_given_implied_or_a_result(question: str, sums: str, explained: bool) -> None:
-    assert is_explained(question, sums) == explained
+    assert is_explained(question, sums.splitlines()[:-1]) == explained
 
 
 def asked(text: str) -> list[Message]:

@@ -24,6 +24,7 @@ from fef.models.tokenizer import Tokenizer
 __all__ = ["Corpus", "Recipe", "Report", "build"]
 
 _CHUNK = 2000  # examples
+_RARE = 10  # examples of a template
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,9 @@ class Chunk:
 class Report:
     """What a corpus holds.
 
-    examples, distinct, templates, most, left_out: by source. templates: distinct questions but for numbers, names and things;
-    most: examples of the one that comes most often; left_out counts draws, and items of the training files once. tokens: of
-    all contents, by source, where a tokenizer was given.
+    examples, distinct, templates, most, rare, left_out: by source. templates: distinct questions but for numbers, names and
+    things; most: examples of the one that comes most often; rare: examples of those that come at most ten times; left_out
+    counts draws, and items of the training files once. tokens: of all contents, by source, where a tokenizer was given.
     """
 
     seed: int
@@ -49,6 +50,7 @@ class Report:
     distinct: Mapping[str, int]
     templates: Mapping[str, int]
     most: Mapping[str, int]
+    rare: Mapping[str, int]
     left_out: Mapping[str, Mapping[str, int]]
     sha256: str
     tokens: Mapping[str, int] | None = None
@@ -103,6 +105,7 @@ def build(recipe: Recipe, workers: int, tokenizer: Path | None = None) -> Corpus
         {name: len(set(made)) for name, made in lines.items()},
         {name: len(found) for name, found in templates.items()},
         {name: max(found.values(), default=0) for name, found in templates.items()},
+        {name: sum(n for n in found.values() if n <= _RARE) for name, found in templates.items()},
         {name: dict(sorted(found.items())) for name, found in left_out.items()},
         hashlib.sha256(text.encode()).hexdigest(),
         None if encoder is None else {name: tokens_of(made, encoder) for name, made in lines.items()},

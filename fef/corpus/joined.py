@@ -19,7 +19,9 @@ __all__ = ["draw"]
 _TRIES = 40
 _LARGEST = 400
 _THINGS_AFTER = re.compile(r" (?!(?:more|of|times|percent|and|or|dollars|cents|o'clock|years? old)\b)[a-z]+s\b")
-_BEFORE = re.compile(r"(?<!\bevery)(?<!\beach)(?<!\banother)(?<!\ba)(?<!\bthe)(?<!\babout)(?<!\bfirst)(?<!\blast) $")
+_BEFORE = re.compile(
+    r"(?<!\bevery)(?<!\beach)(?<!\banother)(?<!\ba)(?<!\bthe)(?<!\babout)(?<!\bfirst)(?<!\blast) $", re.IGNORECASE
+)
 _SENTENCE_END = re.compile(r"[.?!]\s")
 _THAT_MANY = {True: "That many", False: "that many"}
 

@@ -69,7 +69,7 @@ _SAME: tuple[tuple[re.Pattern[str], tuple[str, ...]], ...] = tuple(
             r"(\$\d[\d.,]*\d|\$\d) (?:per|a) (day|week|month|year|person|pound|mile|gallon)\b",
             (r"\1 per \2", r"\1 for each \2", r"\1 a \2"),
         ),
-        (r"(\$\d[\d.,]*\d|\$\d) each\b", (r"\1 apiece", r"\1 each")),
+        (r"(\$\d[\d.,]*\d|\$\d) each(?=[.,?]| and\b)", (r"\1 apiece", r"\1 each")),
         (r"\b(?:has|needs) to (?=[a-z])", ("must ", "has to ", "needs to ")),
         (r"\breceived\b", ("got",)),
         (r"\breceives\b", ("gets",)),

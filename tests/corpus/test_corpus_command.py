@@ -54,6 +54,7 @@ def test_templates_are_counted_without_numbers_names_and_things(data: Path) -> N
     report = build(Recipe(data, COUNT, 3), workers=1).report
     assert report.templates["story-steps"] > 0.9 * report.examples["story-steps"]
     assert report.templates["gsm8k-variation"] < report.distinct["gsm8k-variation"]
+    assert report.rare["story-steps"] == report.examples["story-steps"]
     assert all(0 < report.most[name] <= count for name, count in report.examples.items() if count)
 
 

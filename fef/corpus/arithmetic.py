@@ -17,14 +17,15 @@ __all__ = ["draw"]
 Sum = tuple[str, str]
 _ASKS = ("What is {}?", "Calculate {}.", "Work out {}.", "How much is {}?", "Compute {}.", "{} = ?")
 _LIST_ASKS = ("Work out: {}.", "Calculate each: {}.", "Solve these: {}.", "Give the results of {}.")
-_LISTS = 0.2
+_LISTS = 0.5
+_LISTED = range(4, 9)  # sums of a list
 _MOST_LINES = 8
 
 
 def draw(source: str, rng: random.Random) -> CorpusExample | None:
     """A sum with `#### answer`, or a list of short ones, a line each; None where one has too many lines."""
     if rng.random() < _LISTS:
-        sums = [rng.choice((addition, subtraction, division, product))(rng) for _ in range(rng.randint(3, 5))]
+        sums = [rng.choice(_SHORT)(rng) for _ in range(rng.choice(_LISTED))]
         asked = "; ".join(asked for asked, _ in sums)
         results = "\n".join(f"{asked} = {result_of(asked)}" for asked, _ in sums)
         return exchange(source, rng.choice(_LIST_ASKS).format(asked), results)
@@ -44,8 +45,8 @@ def result_of(formula: str) -> str:
 
 
 def sized(rng: random.Random, low: int = 2) -> int:
-    """A whole number of one to three digits, small ones as often as large ones; one in five is round."""
-    value = rng.randint(low, rng.choice((9, 20, 99, 99, 999)))
+    """A whole number of one to four digits, small ones as often as large ones; one in five is round."""
+    value = rng.randint(low, rng.choice((9, 20, 99, 99, 999, 999)))
     return 10 * value if rng.random() < 0.2 else value
 
 
@@ -120,6 +121,8 @@ def mixed(rng: random.Random) -> Sum:
     return same(f"{factor} * {times} {operator} {other}")
 
 
+# Those that are done in one step.
+_SHORT = (addition, addition, subtraction, subtraction, product, product, division, part_division, money, decimal_sum)
 _SUMS: tuple[Callable[[random.Random], Sum], ...] = (
     *(addition, several, subtraction, product, long_product, division, part_division),
     *(percentage, changed_by_percentage, fraction, money, decimal_sum, mixed),

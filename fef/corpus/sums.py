@@ -57,7 +57,7 @@ def is_explained(question: str, sums: Iterable[str], parts: bool = False) -> boo
     parts: the digits of such a number count, too, at their places.
     """
     known = {numeral.value for numeral in numerals(split(question))} | spoken_numbers(question)
-    known |= {exact(part) for value in known for part in percentage_forms(Fraction(value))}
+    known |= {exact(part) for value in known for part in percentage_forms(Fraction(value)) if part > 0}
     known |= implied_numbers(question) | _ALWAYS
     for line in sums:
         left, _, right = line.partition(" = ")

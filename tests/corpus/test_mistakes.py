@@ -22,10 +22,18 @@ QUESTION = "Nora has 14 bags of 23 shells and gives 5 shells away. How many are 
         ("14 + 23 = 37\n37 - 5 = 32\n#### 32", "other way"),
         ("23 * 10 = 230\n23 * 4 = 92\n230 + 92 = 322\n#### 322", "other way"),
         ("#### 12", "other way"),
+        ("5 - 23 = -18\n#### -18", "other way"),
+        ("14 - 774 = 3\n#### 3", "wrong sum"),
     ],
 )
 def test_a_wrong_answer_has_one_kind(answer: str, kind: str) -> None:
     assert mistake(QUESTION, answer) == kind
+
+
+def test_numbers_of_any_size_are_no_fault_of_the_command() -> None:
+    question = "Of 1,374 seats in 7 halls, 674 are taken, and 0.125 of them are broken. How many are free?"
+    assert mistake(question, "674 * 7 = 4718\n#### 4718") == "other way"
+    assert mistake(question, "675 * 7 = 4725\n#### 4725") == "number from nowhere"
 
 
 def write(folder: Path, texts: list[str]) -> tuple[Path, Path]:

@@ -20,6 +20,7 @@ _LIST_ASKS = ("Work out: {}.", "Calculate each: {}.", "Solve these: {}.", "Give 
 _LISTS = 0.5
 _LISTED = range(4, 9)  # sums of a list
 _MOST_LINES = 8
+_TIMES_TABLE = 12
 
 
 def draw(source: str, rng: random.Random) -> CorpusExample | None:
@@ -76,7 +77,8 @@ def long_product(rng: random.Random) -> Sum:
 
 
 def division(rng: random.Random) -> Sum:
-    right, result = rng.choice((rng.randint(2, 12), rng.randint(2, 60))), sized(rng)
+    right = rng.choice((rng.randint(2, 12), rng.randint(2, 60)))
+    result = sized(rng) if right <= _TIMES_TABLE else rng.randint(2, 99)
     return same(f"{right * result} / {right}")
 
 

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from fef.cli.output import Group, check_writable, stderr, write_whole
-from fef.corpus.build import build
+from fef.corpus.build import Recipe, build
 from fef.corpus.dialogue import prompts
 from fef.corpus.shares import DEFAULT_COUNT
 from fef.errors import OptionError
@@ -30,6 +30,12 @@ def corpus(
     ] = None,
     count: Annotated[int, typer.Option("--count", help="Examples in all.")] = DEFAULT_COUNT,
     seed: Annotated[int, typer.Option("--seed", help="The same seed and files give the same corpus.")] = 0,
+    held_out: Annotated[
+        int,
+        typer.Option(
+            "--held-out", help="Problems of each file kept apart with all that is like them, in FILE.held-out.jsonl."
+        ),
+    ] = 0,
     workers: Annotated[int | None, typer.Option("--workers", help="Processes; one per core if not given.")] = None,
     self_text: Annotated[
         Path | None, typer.Option("--self-text", help="A model's answers to the prompts, JSONL of messages.")
@@ -54,13 +60,20 @@ def corpus(
     if out is not None:
         check_writable(out)
         processes = whole_from("--workers", os.cpu_count() or 1 if workers is None else workers, 1)
-        text, report = build(
-            data_directory(data), whole_from("--count", count, 1), seed, processes, self_text, tokenizer
+        recipe = Recipe(
+            data_directory(data),
+            whole_from("--count", count, 1),
+            seed,
+            self_text,
+            whole_from("--held-out", held_out, 0),
         )
-        write_whole(out, text)
-        write_whole(out.with_suffix(".report.json"), report.text())
+        made = build(recipe, processes, tokenizer)
+        write_whole(out, made.text)
+        write_whole(out.with_suffix(".report.json"), made.report.text())
+        if held_out:
+            write_whole(out.with_suffix(".held-out.jsonl"), made.held_out)
         left_out = "" if self_text else " without dialogue, for which --self-text FILE is needed"
-        stderr().print(f"{out}: {count} examples{left_out}; sha256 {report.sha256}.")
+        stderr().print(f"{out}: {count} examples{left_out}; sha256 {made.report.sha256}.")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import re
 from fef.corpus.expressions import evaluate, parse
 from fef.eval.numbers import final_number, same_number
 
-__all__ = ["is_worked_out", "wrong_equations"]
+__all__ = ["MARK", "equations_of", "is_worked_out", "wrong_equations"]
 
 _NUMBER = r"\$?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+|(?<=\d))"
 _SIGNS = "-+*/x\u00d7\u00f7\u2212\u2013"
@@ -19,18 +19,23 @@ _EQUATION = re.compile(
     rf"(?![\d,.]*\d)(?!\s?[{_SIGNS}%]\s?[\d$(])(?!\s?%)"
 )
 _ASCII = str.maketrans({"x": "*", "\u00d7": "*", "\u00f7": "/", "\u2212": "-", "\u2013": "-", "$": None, ",": None})
-_MARK = re.compile(r"<<([^<>=]*)=([^<>=]*)>>")
+MARK = re.compile(r"<<([^<>=]*)=([^<>=]*)>>")
 
 
 def wrong_equations(text: str) -> list[str]:
     """The equations of a text that do not hold. Calculator marks count beside what is seen without them."""
-    plain = _MARK.sub("", text)
-    pairs = [*_MARK.findall(text), *(found.group(1, 2) for found in _EQUATION.finditer(plain))]
+    pairs = [*MARK.findall(text), *equations_of(text)]
     return [f"{left}={right}" for left, right in pairs if not holds(left, right)]
 
 
+def equations_of(text: str) -> list[tuple[str, str]]:
+    """Both sides of the equations that a reader sees, as digits and signs."""
+    found = (equation.group(1, 2) for equation in _EQUATION.finditer(MARK.sub("", text)))
+    return [(left.translate(_ASCII), right.translate(_ASCII)) for left, right in found]
+
+
 def holds(left: str, right: str) -> bool:
-    sides = parse(left.translate(_ASCII)), parse(right.translate(_ASCII))
+    sides = parse(left), parse(right)
     if sides[0] is None or sides[1] is None:
         return False
     try:
@@ -41,5 +46,5 @@ def holds(left: str, right: str) -> bool:
 
 def is_worked_out(solution: str) -> bool:
     """Whether a solution with calculator marks holds: every equation, and the answer is what the last mark gives."""
-    results = [right for _, right in _MARK.findall(solution)]
+    results = [right for _, right in MARK.findall(solution)]
     return bool(results) and not wrong_equations(solution) and same_number(final_number(solution), results[-1])

@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from fef.corpus.example import Solved
 from fef.corpus.numerals import Numeral, render, split
-from fef.corpus.problems import Solved
 from fef.corpus.quantities import range_of, unit_of
 
 __all__ = ["Fillers", "with_filler"]

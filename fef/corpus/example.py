@@ -7,11 +7,20 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fef.eval.tasks import TASKS, Message, drop_calculator_marks, message
+from fef.corpus.sums import as_sums, by_digits
+from fef.eval.tasks import TASKS, Message, message
 
-__all__ = ["CorpusExample", "code_block", "exchange", "maths_example"]
+__all__ = ["CorpusExample", "Solved", "code_block", "exchange", "maths_example"]
 
 _AS_EVALUATED = 0.5  # of problems asked in the words of the evaluation; the others stand alone
+
+
+@dataclass(frozen=True)
+class Solved:
+    """A question and its solution with calculator marks."""
+
+    question: str
+    solution: str
 
 
 @dataclass(frozen=True)
@@ -21,8 +30,11 @@ class CorpusExample:
     source: str
     messages: Sequence[Message]
 
-    def line(self) -> str:
+    def line(self, problem: Solved | None = None) -> str:
+        """As JSON; with the fields of a task, by which `fef eval --file` can ask it, where a problem is given."""
         record = {"messages": list(self.messages), "source": self.source}
+        if problem is not None:
+            record |= {"question": problem.question, "answer": problem.solution}
         return json.dumps(record, ensure_ascii=False) + "\n"
 
 
@@ -31,9 +43,11 @@ def exchange(source: str, prompt: str, response: str) -> CorpusExample:
 
 
 def maths_example(source: str, question: str, solution: str, rng: random.Random) -> CorpusExample:
-    """A problem with its worked answer, which ends in a line `#### answer`; calculator marks are dropped."""
+    """A problem with the sums of its solution, a line each, and a line `#### answer`. The solution must be such a chain."""
+    sums = as_sums(solution)
+    assert sums is not None
     asked = TASKS["gsm8k"].ask({"question": question}) if rng.random() < _AS_EVALUATED else question
-    return exchange(source, asked, drop_calculator_marks(solution))
+    return exchange(source, asked, by_digits(sums))
 
 
 def code_block(code: str) -> str:

@@ -7,7 +7,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
-__all__ = ["Number", "Numeral", "Piece", "decimals", "exact", "numerals", "render", "split", "text_of", "value_of"]
+__all__ = [
+    "Number",
+    "Numeral",
+    "Piece",
+    "decimals",
+    "exact",
+    "numerals",
+    "plain",
+    "render",
+    "split",
+    "text_of",
+    "value_of",
+]
 
 Number = int | Fraction  # whole ones are always `int`
 
@@ -57,6 +69,15 @@ def decimals(value: Number) -> int | None:
     while denominator % 5 == 0:
         denominator, fives = denominator // 5, fives + 1
     return max(twos, fives) if denominator == 1 else None
+
+
+def plain(value: Number, most: int) -> str:
+    """A number of at most so many decimals as digits alone. Raises ValueError for one that has more, or is negative."""
+    places = decimals(value)
+    if places is None or places > most or value < 0:
+        raise ValueError(f"{value} is negative or not exact")
+    whole, fraction = divmod(int(value * 10**places), 10**places)
+    return f"{whole}.{fraction:0{places}}" if places else str(whole)
 
 
 def split(text: str, grouped: bool = False) -> list[Piece]:

@@ -61,6 +61,12 @@ class TestItems:
                 runs.setdefault(len(run), set()).add(run)
         return cls({length: frozenset(found) for length, found in sorted(runs.items())}, frozenset(whole))
 
+    def joined(self, other: TestItems) -> TestItems:
+        lengths = sorted({*self.runs, *other.runs})
+        none: frozenset[tuple[str, ...]] = frozenset()
+        runs = {length: self.runs.get(length, none) | other.runs.get(length, none) for length in lengths}
+        return TestItems(runs, self.whole | other.whole)
+
     def overlap(self, example: CorpusExample) -> str | None:
         """The run of words that an example shares with a test item; None where there is none."""
         for message in example.messages:

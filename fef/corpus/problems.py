@@ -10,22 +10,15 @@ from functools import cached_property
 from itertools import accumulate
 
 from fef.corpus.check import is_worked_out
-from fef.corpus.example import CorpusExample, maths_example
+from fef.corpus.example import Solved
+from fef.corpus.sums import as_sums
 from fef.corpus.template import Refused, Template, template_of
 from fef.corpus.variation import draw_values, written
 
-__all__ = ["Solved", "Variations", "variations_of"]
+__all__ = ["Variations", "variations_of"]
 
 _TRIALS = 4
 _MOST_WEIGHT = 4
-
-
-@dataclass(frozen=True)
-class Solved:
-    """A question and its solution with calculator marks."""
-
-    question: str
-    solution: str
 
 
 @dataclass(frozen=True)
@@ -35,15 +28,14 @@ class Variations:
     templates: list[Template]
     refused: Counter[str]
 
-    def draw(self, source: str, rng: random.Random) -> CorpusExample | None:
-        """A variation of a random template; None where its numbers do not work out."""
-        found = self.vary_one(rng)
-        return None if found is None else maths_example(source, found.question, found.solution, rng)
-
     def vary_one(self, rng: random.Random) -> Solved | None:
-        """A variation of a random template; of one with several free numbers more often, as there are more of them."""
+        """A variation of a random template; None where its numbers do not work out."""
+        return vary(self.any_template(rng), rng)
+
+    def any_template(self, rng: random.Random) -> Template:
+        """One with several free numbers more often, as it has more variations."""
         (template,) = rng.choices(self.templates, cum_weights=self.cumulative_weights)
-        return vary(template, rng)
+        return template
 
     @cached_property
     def cumulative_weights(self) -> list[int]:
@@ -55,7 +47,7 @@ def vary(template: Template, rng: random.Random) -> Solved | None:
     if values is None:
         return None
     found = Solved(*written(template, values))
-    return found if is_worked_out(found.solution) else None
+    return found if is_worked_out(found.solution) and as_sums(found.solution) is not None else None
 
 
 def variations_of(problems: Iterable[Solved]) -> Variations:

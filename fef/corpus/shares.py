@@ -10,15 +10,19 @@ DEFAULT_COUNT = 400_000
 DIALOGUE = "dialogue"
 
 SHARES: Mapping[str, float] = {
-    "gsm8k": 0.13,
-    "gsm8k-variation": 0.45,
+    "gsm8k": 0.12,
+    "gsm8k-variation": 0.17,
     "mawps-asdiv": 0.05,
-    "mawps-asdiv-variation": 0.09,
-    "distractor": 0.04,
-    "two-kinds": 0.06,
-    "arithmetic": 0.06,
-    "families": 0.03,
-    "mbpp": 0.03,  # of 350 tasks, so each comes back often
+    "mawps-asdiv-variation": 0.07,
+    "distractor": 0.05,
+    "joined": 0.06,
+    "two-kinds": 0.05,
+    "story-steps": 0.14,
+    "story-comparison": 0.07,
+    "story-scene": 0.03,
+    "arithmetic": 0.10,
+    "families": 0.01,
+    "mbpp": 0.02,  # of 350 tasks, so each comes back often
     DIALOGUE: 0.06,
 }
 

@@ -5,27 +5,29 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
-from fef.corpus import arithmetic, families, two_kinds
+from fef.corpus import arithmetic, chains, comparisons, families, joined, scenes, two_kinds
 from fef.corpus.distractors import Fillers, with_filler
 from fef.corpus.equations import solved_by_steps
-from fef.corpus.example import CorpusExample, maths_example
+from fef.corpus.example import CorpusExample, Solved, maths_example
 from fef.corpus.functions import TRAINING_TASKS, asked_function
 from fef.corpus.overlap import TestItems
-from fef.corpus.problems import Solved, Variations, variations_of
+from fef.corpus.problems import Variations, variations_of
 from fef.corpus.self_text import kept_answers, read_conversations
 from fef.corpus.shares import DIALOGUE, SHARES
+from fef.corpus.sums import as_sums, is_explained
 from fef.corpus.tidy import tidy
+from fef.corpus.wording import reworded
 from fef.errors import InputError
 from fef.eval import fields
 from fef.eval.datasets import read_examples
 from fef.eval.tasks import TASKS
 
-__all__ = ["Drawn", "Listed", "Source", "read_sources"]
+__all__ = ["Drawn", "Listed", "Source", "Split", "read_sources", "split_problems"]
 
 Item = TypeVar("Item")
 _MOST_DRAWS = 1000
@@ -53,14 +55,14 @@ class Listed(Generic[Item]):
     def example(self, index: int, rng: random.Random) -> CorpusExample:
         return self.render(self.name, self.items[index % len(self.items)], rng)
 
-    def without(self, tests: TestItems) -> Listed[Item]:
-        """Those that overlap with no test item. Raises InputError for none."""
+    def without(self, tests: TestItems, reason: str = "overlap") -> Listed[Item]:
+        """Those that overlap with no test item; the others are counted under the reason. Raises InputError for none."""
         kept = [item for item in self.items if not tests.overlap(self.render(self.name, item, random.Random(0)))]
         if not kept:
             raise InputError(
                 f"Nothing is left of {self.name}: each of its {len(self.items)} items overlaps with a test item."
             )
-        return Listed(self.name, kept, self.render, self.left_out + Counter(overlap=len(self.items) - len(kept)))
+        return Listed(self.name, kept, self.render, self.left_out + Counter({reason: len(self.items) - len(kept)}))
 
 
 @dataclass
@@ -84,20 +86,22 @@ class Drawn:
         raise InputError(f"{self.name} gives nothing in {_MOST_DRAWS} draws; its training file is too small.")
 
 
-def read_sources(folder: Path, self_text: Path | None, tests: TestItems) -> dict[str, Source]:
+def read_sources(folder: Path, self_text: Path | None, split: Split) -> dict[str, Source]:
     """All sources, in the order of the shares; dialogue only with `self_text`. Raises InputError for a broken file."""
-    gsm8k = Listed("gsm8k", read_gsm8k(folder), render_problem).without(tests)
-    short = Listed("mawps-asdiv", read_short_problems(folder), render_problem).without(tests)
+    gsm8k, short, tests = split.gsm8k, split.short, split.apart
     mbpp = Listed("mbpp", read_functions(folder), asked_function).without(tests)
     long_variations, short_variations = variations_of(gsm8k.items), variations_of(short.items)
+    vary_long, vary_short = partial(draw_variation, long_variations), partial(draw_variation, short_variations)
+    join = partial(draw_joined, short_variations, (long_variations, short_variations))
     fillers = Fillers.of(problem.question for problem in short.items)
     sources: dict[str, Source] = {
-        "gsm8k": gsm8k,
-        "gsm8k-variation": Drawn("gsm8k-variation", long_variations.draw, tests, long_variations.refused),
-        "mawps-asdiv": short,
-        "mawps-asdiv-variation": Drawn("mawps-asdiv-variation", short_variations.draw, tests, short_variations.refused),
+        "gsm8k": replace(gsm8k, render=render_reworded),
+        "gsm8k-variation": Drawn("gsm8k-variation", vary_long, tests, long_variations.refused),
+        "mawps-asdiv": replace(short, render=render_reworded),
+        "mawps-asdiv-variation": Drawn("mawps-asdiv-variation", vary_short, tests, short_variations.refused),
+        "joined": Drawn("joined", join, tests),
         "distractor": Drawn("distractor", partial(draw_distractor, short_variations, fillers), tests),
-        "two-kinds": Drawn("two-kinds", draw_two_kinds, tests),
+        **{name: Drawn(name, partial(draw_story, draw), tests) for name, draw in STORIES.items()},
         "arithmetic": Drawn("arithmetic", arithmetic.draw, tests),
         "families": Drawn("families", families.draw, tests),
         "mbpp": mbpp,
@@ -106,6 +110,43 @@ def read_sources(folder: Path, self_text: Path | None, tests: TestItems) -> dict
         kept, dropped = kept_answers(DIALOGUE, read_conversations(self_text))
         sources[DIALOGUE] = Listed(DIALOGUE, kept, as_it_is, dropped).without(tests)
     return {name: sources[name] for name in SHARES if name in sources}
+
+
+@dataclass(frozen=True)
+class Split:
+    """The solved problems to train on, those held out, and what no training example may overlap with: test items and held-out
+    questions."""
+
+    gsm8k: Listed[Solved]
+    short: Listed[Solved]
+    held_out: Sequence[tuple[CorpusExample, Solved]]
+    apart: TestItems
+
+
+def split_problems(folder: Path, tests: TestItems, held_out: int, seed: int) -> Split:
+    """Takes `held_out` random problems of each file apart. Raises InputError for a broken file, or one that is too small."""
+    read = {"gsm8k": read_gsm8k(folder), "mawps-asdiv": read_short_problems(folder)}
+    sources = [chained(name, problems).without(tests) for name, problems in read.items()]
+    examples: list[tuple[CorpusExample, Solved]] = []
+    for source in sources if held_out else []:
+        if held_out >= len(source.items):
+            raise InputError(f"{source.name} has {len(source.items)} problems; hold fewer than that out.")
+        rng = random.Random(f"{seed}/held-out/{source.name}")
+        taken = rng.sample(source.items, held_out)
+        examples += [(render_problem(source.name, problem, rng), problem) for problem in taken]
+    apart = tests.joined(TestItems.of(problem.question for _, problem in examples)) if held_out else tests
+    gsm8k, short = (source.without(apart, "held out") if held_out else source for source in sources)
+    return Split(gsm8k, short, examples, apart)
+
+
+def chained(name: str, problems: Sequence[Solved]) -> Listed[Solved]:
+    """Those whose sums follow from the question one after the other; how many do not is counted."""
+    kept = []
+    for problem in problems:
+        sums = as_sums(problem.solution)
+        if sums is not None and is_explained(problem.question, sums.splitlines()[:-1]):
+            kept.append(problem)
+    return Listed(name, kept, render_problem, Counter({"no chain of sums": len(problems) - len(kept)}))
 
 
 def read_gsm8k(folder: Path) -> list[Solved]:
@@ -129,8 +170,17 @@ def render_problem(source: str, problem: Solved, rng: random.Random) -> CorpusEx
     return maths_example(source, problem.question, problem.solution, rng)
 
 
+def render_reworded(source: str, problem: Solved, rng: random.Random) -> CorpusExample:
+    return render_problem(source, Solved(reworded(problem.question, rng), problem.solution), rng)
+
+
 def as_it_is(_: str, example: CorpusExample, __: random.Random) -> CorpusExample:
     return example
+
+
+def draw_variation(variations: Variations, source: str, rng: random.Random) -> CorpusExample | None:
+    problem = variations.vary_one(rng)
+    return None if problem is None else render_reworded(source, problem, rng)
 
 
 def draw_distractor(variations: Variations, fillers: Fillers, source: str, rng: random.Random) -> CorpusExample | None:
@@ -139,6 +189,21 @@ def draw_distractor(variations: Variations, fillers: Fillers, source: str, rng: 
     return None if filled is None else render_problem(source, filled, rng)
 
 
-def draw_two_kinds(source: str, rng: random.Random) -> CorpusExample | None:
-    problem = two_kinds.draw(rng)
+def draw_joined(
+    first: Variations, second: Sequence[Variations], source: str, rng: random.Random
+) -> CorpusExample | None:
+    problem = joined.draw(first, rng.choice(second), rng)
     return None if problem is None else render_problem(source, problem, rng)
+
+
+def draw_story(draw: Callable[[random.Random], Solved | None], source: str, rng: random.Random) -> CorpusExample | None:
+    problem = draw(rng)
+    return None if problem is None else render_problem(source, problem, rng)
+
+
+STORIES: Mapping[str, Callable[[random.Random], Solved | None]] = {
+    "two-kinds": two_kinds.draw,
+    "story-steps": chains.draw,
+    "story-comparison": comparisons.draw,
+    "story-scene": scenes.draw,
+}

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import combinations, pairwise
 
+from fef.corpus.check import MARK
 from fef.corpus.expressions import Expression, evaluate, operands, parse
 from fef.corpus.implied import implied_numbers, spoken_numbers
 from fef.corpus.numerals import Number, Numeral, Piece, decimals, numerals, split
@@ -22,7 +23,6 @@ from fef.corpus.quantities import Range, is_cents, is_percentage, range_of, unit
 
 __all__ = ["Refused", "Step", "Template", "template_of"]
 
-_MARK = re.compile(r"<<([^<>=]*)=([^<>=]*)>>")
 # Solutions that compare, round or solve for a letter hold for their own numbers only.
 _COMPARES = re.compile(
     r"\b(?:round(?:s|ed|ing)?|cheap(?:er|est)|maximum|minimum|at (?:least|most)|no more than|exceeds?|nearest|remainder"
@@ -80,7 +80,7 @@ class Template:
 
 def template_of(question: str, solution: str) -> Template:
     """The template of a solved problem with calculator marks. Raises Refused."""
-    prose = _MARK.sub("", solution)
+    prose = MARK.sub("", solution)
     refuse_text(question, prose)
     grouped = "," in "".join(re.findall(r"\d(,)\d{3}", question + prose))
     asked, solved = split(question, grouped), split(solution, grouped)
@@ -105,7 +105,7 @@ def refuse_text(question: str, prose: str) -> None:
 def marks(solution: str) -> list[tuple[Number, Expression]]:
     """Result and expression of every mark. Raises Refused unless each is exact and the last one is the answer."""
     found: list[tuple[Number, Expression]] = []
-    for left, right in _MARK.findall(solution):
+    for left, right in MARK.findall(solution):
         expression, result = parse(left), parse(right)
         if expression is None or result is None or len(result) != 1:
             raise Refused("unreadable mark")

@@ -10,7 +10,7 @@ from fef.corpus.expressions import evaluate
 from fef.corpus.numerals import Number, decimals, render
 from fef.corpus.template import Step, Template
 
-__all__ = ["draw_values", "written"]
+__all__ = ["draw_values", "follow", "written"]
 
 _TRIES = 300
 _SPREAD = 6  # a result may become this many times as large, or as small

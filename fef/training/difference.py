@@ -23,10 +23,11 @@ from fef.models.tokenizer import Tokenizer
 from fef.models.transformer import Transformer
 from fef.training.adapt import AdaptOptions, flat_objective
 from fef.training.conversations import Encoder, encode_answers, read_answers
+from fef.training.held_out import read_best
 from fef.training.lora import IN, OUT
 from fef.training.trainer import RESUME, TrainOptions
 
-__all__ = ["difference", "held_out_loss"]
+__all__ = ["difference", "held_out_loss", "trained_weights"]
 
 SAME = 0.0  # the norm of a matrix that nothing changed
 ROWS, ROW_TOKENS, CANVAS = 8, 2048, 192  # of a held-out loss
@@ -65,9 +66,11 @@ def difference(source: str, model: Path, max_bytes: int, device: str = "cpu") ->
 
 
 def trained_weights(model: Path) -> dict[str, Tensor]:
-    """The parameters that training changed, in float32."""
+    """The parameters that training changed, in float32: of the step whose weights the model has."""
     path = model / RESUME / "weights.safetensors"
     try:
+        if (best := read_best(model / RESUME)) is not None:
+            return best.weights
         with safe_open(path, "pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:

@@ -22,6 +22,7 @@ from fef.models.quantize import refuse_quantized
 from fef.models.tokenizer import Tokenizer
 from fef.models.transformer import Transformer
 from fef.training.data import Examples, batch
+from fef.training.held_out import Best, HeldOut, best_in_place, read_best, restore, trained, write_best
 from fef.training.lora import is_factor
 from fef.training.objectives import causal_loss, packed_loss
 from fef.training.patterns import Canvases, PackedSlots, mask_canvases, numbers_on, packed_slots
@@ -96,6 +97,7 @@ def train(
     stop: Callable[[], bool] = lambda: False,
     extra: Callable[[Path], None] | None = None,
     say: Callable[[str], None] = lambda _: None,
+    held_out: HeldOut | None = None,
 ) -> Transformer:
     """Train the parameters that require a gradient, in place, and write `out` (a model directory with a `resume` part and a
     loss log; `extra(directory)` may add files).
@@ -103,12 +105,13 @@ def train(
     A run that finds `out/resume` goes on from its step with the same batches as an uninterrupted run: every batch is a
     function of (seed, step). Saves every `options.save_every` steps, and `options.save_seconds` after it last did. Ends
     early, saved, after `options.seconds`, or where `stop`, asked before each step, says so. say: told where the time of
-    `options.profile` steps went. Returns the model. Raises OptionError for a quantized network.
+    `options.profile` steps went. held_out: its losses join the log; with `keep_best`, what is written and returned has the
+    weights of the lowest one. Returns the model. Raises OptionError for a quantized network.
     """
     refuse_quantized(model, "trained")
     device = model.device
     optimizers = make_optimizers(model, options)
-    step = load_resume(out, model, optimizers) if (out / RESUME).is_dir() else 0
+    step, best = load_resume(out, model, optimizers) if (out / RESUME).is_dir() else (0, None)
     model.train()
     if options.compile:
         for block in model.blocks:
@@ -121,10 +124,16 @@ def train(
         with profile.step():
             parts, norm = take_step(model, objective, optimizers, step, scale)
         step += 1
-        if step % options.log_every == 0 or step == options.steps:
+        looks = held_out is not None and held_out.due(step, options.steps)
+        if looks or step % options.log_every == 0 or step == options.steps:
             row = {name: float(value) for name, value in parts.items()}
             row |= {"step": step, "norm": float(norm), "lr": scale, "seconds": time.perf_counter() - began}
             row |= speed.since_last(step, row)
+            if looks:
+                assert held_out is not None
+                row |= (found := held_out.losses(model))
+                if held_out.keep_best and (best is None or found["held_out_loss"] < best.loss):
+                    best = Best.of(model, step, found)
             log.append({k: round(v, 5) for k, v in row.items()})
             if not math.isfinite(row["loss"]):
                 raise OptionError(f"The loss became {row['loss']} at step {step}; lower the learning rate.")
@@ -132,9 +141,12 @@ def train(
                 progress(step, row)
         due = step % options.save_every == 0 or time.perf_counter() - saved >= options.save_seconds
         if due and step < options.steps:
-            save(out, model, tokenizer, optimizers, options, step, log, extra)
+            save(out, model, tokenizer, optimizers, options, step, log, best, extra)
             saved = time.perf_counter()
-    save(out, model, tokenizer, optimizers, options, step, log, extra)
+    save(out, model, tokenizer, optimizers, options, step, log, best, extra)
+    if best is not None:
+        say(f"The best of the held-out losses, {best.loss:.4f} at step {best.step}, is the model.")
+        restore(trained(model), best.weights)
     return model.eval().requires_grad_(False)
 
 
@@ -201,10 +213,6 @@ def loss_weights(options: TrainOptions) -> dict[str, float]:
     return {"context": options.context_weight, "target": options.target_weight, "draft": options.draft_weight}
 
 
-def trained(model: Transformer) -> dict[str, nn.Parameter]:
-    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
-
-
 def make_optimizers(model: Transformer, options: TrainOptions) -> list[torch.optim.Optimizer]:
     """Muon (Jordan 2024) for the matrices inside blocks and AdamW for embeddings, head, norms and biases, or AdamW alone."""
     matrices = {name: p for name, p in trained(model).items() if name.startswith("blocks.") and p.ndim == 2}
@@ -243,20 +251,26 @@ def save(
     options: TrainOptions,
     step: int,
     log: list[dict[str, float]],
+    best: Best | None,
     extra: Callable[[Path], None] | None,
 ) -> None:
+    """The model directory, of the best weights where there are some; its `resume` part holds the last ones."""
+    weights = {k: v.detach().cpu().clone() for k, v in trained(model).items()}
+
     def write_extra(directory: Path) -> None:
         resume = directory / RESUME
         resume.mkdir()
-        weights = {k: v.detach().cpu().contiguous() for k, v in trained(model).items()}
         save_file(weights, resume / "weights.safetensors")
         save_file(optimizer_tensors(optimizers), resume / "optimizer.safetensors", metadata={"step": str(step)})
+        if best is not None:
+            write_best(resume, best)
         (resume / "options.json").write_text(json.dumps(asdict(replace(options, seconds=-1)), indent=1) + "\n")
         (directory / LOG).write_text("".join(json.dumps(row) + "\n" for row in log))
         if extra is not None:
             extra(directory)
 
-    save_checkpoint(out, model, tokenizer, extra=write_extra)
+    with best_in_place(model, best):
+        save_checkpoint(out, model, tokenizer, extra=write_extra)
 
 
 def optimizer_tensors(optimizers: list[torch.optim.Optimizer]) -> dict[str, Tensor]:
@@ -268,8 +282,8 @@ def optimizer_tensors(optimizers: list[torch.optim.Optimizer]) -> dict[str, Tens
     }
 
 
-def load_resume(out: Path, model: Transformer, optimizers: list[torch.optim.Optimizer]) -> int:
-    """Restore master weights and optimizer states; returns the step reached."""
+def load_resume(out: Path, model: Transformer, optimizers: list[torch.optim.Optimizer]) -> tuple[int, Best | None]:
+    """Restore master weights and optimizer states; returns the step reached, and the best weights where they were kept."""
     try:
         with safe_open(out / RESUME / "weights.safetensors", "pt") as file:
             restore(trained(model), {k: file.get_tensor(k) for k in file.keys()})  # noqa: SIM118
@@ -279,22 +293,14 @@ def load_resume(out: Path, model: Transformer, optimizers: list[torch.optim.Opti
             for name in file.keys():  # noqa: SIM118
                 which, number, key = name.split(".", 2)
                 states[int(which)].setdefault(int(number), {})[key] = file.get_tensor(name)
+        best = read_best(out / RESUME)
     except Exception as error:
         raise CheckpointError(
             f"Cannot resume from {out / RESUME} ({error}). Delete that folder to start again from the saved weights."
         ) from error
     for optimizer, state in zip(optimizers, states, strict=True):
         optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-    return step
-
-
-@torch.no_grad()
-def restore(parameters: dict[str, nn.Parameter], stored: dict[str, Tensor]) -> None:
-    """Raises ValueError for other names or shapes than those of `parameters`."""
-    if {k: v.shape for k, v in stored.items()} != {k: v.shape for k, v in parameters.items()}:
-        raise ValueError("it trained other parameters, or of other shapes")
-    for name, parameter in parameters.items():
-        parameter.copy_(stored[name])
+    return step, best
 
 
 def read_log(out: Path, step: int) -> list[dict[str, float]]:

@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 from tiny_data import TEST_QUESTION
 
-from fef.corpus.example import exchange
+from fef.corpus.example import Solved, exchange
 from fef.corpus.overlap import TestItems, read_test_items
-from fef.corpus.problems import Solved
 from fef.corpus.sources import Listed, render_problem
 
 SHEEP = TEST_QUESTION

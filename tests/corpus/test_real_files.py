@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from fef.corpus.check import is_worked_out
-from fef.corpus.example import exchange
+from fef.corpus.example import Solved, exchange
 from fef.corpus.overlap import TEST_FILES, TestItems, read_test_items
-from fef.corpus.problems import Solved, vary
+from fef.corpus.problems import vary
 from fef.corpus.sources import read_gsm8k, read_short_problems
 from fef.corpus.template import Refused, Template, template_of
 from fef.corpus.variation import original_values, written

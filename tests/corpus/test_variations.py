@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from tiny_data import CLIPS, DISCOUNT, ROWS
 
 from fef.corpus.check import is_worked_out, wrong_equations
-from fef.corpus.problems import Solved, variations_of
+from fef.corpus.example import Solved
+from fef.corpus.problems import variations_of
 from fef.corpus.template import Refused, template_of
 from fef.corpus.variation import draw_values, original_values, written
 

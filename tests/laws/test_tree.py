@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from fef.laws.tree import MOST_NODES, Tree, along, best_tree, chain, chances, path_bits, path_states, stem, walk
+from fef.laws.tree import MOST_NODES, Tree, along, best_tree, chances, given_chain, path_bits, path_states, stem, walk
 
 Path = tuple[int, ...]  # candidates from the root
 
@@ -133,7 +133,7 @@ def test_rows_are_chosen_for_themselves():
 
 
 def test_the_most_nodes_have_bits():
-    tree = chain(torch.ones(1, MOST_NODES, dtype=torch.float64), torch.tensor([MOST_NODES]))
+    tree = given_chain(torch.tensor([MOST_NODES]), MOST_NODES)
     bits = path_bits(tree, tree.there_BW)[0]
     assert [int(b).bit_count() if b >= 0 else 64 for b in bits] == list(range(65))
     assert int(bits[-1]) == -1  # the last one is the sign

@@ -95,7 +95,7 @@ def _sources(
     LANES_K: tl.constexpr,
 ):
     """The queries whose draws are the next drafts, and how many of them are: of the group that starts nearest before the end
-    of the round, else of the targets behind it."""
+    of the round, else of the targets behind it. Groups go on behind the targets of all states."""
     begin = width * 0 - 1
     nearest = begin
     for group in tl.static_range(GROUPS):
@@ -106,8 +106,11 @@ def _sources(
     skip = commit - begin
     in_group = (begin >= 0) & (skip < DEPTH)
     k = tl.arange(0, LANES_K)
-    from_group = WINDOW + nearest * DEPTH + tl.minimum(skip + k, DEPTH - 1)
-    from_targets = tl.maximum(tl.minimum(commit + k, WINDOW - 1), 0)
+    number = tl.minimum(tl.maximum(skip + k, 0), DEPTH - 1)
+    behind = WINDOW + nearest * (DEPTH - 1) + number
+    from_group = tl.where(number == 0, begin, behind)
+    target = tl.minimum(commit + k, WINDOW)
+    from_targets = tl.where(target <= width, target, 0)
     count = tl.where(in_group, DEPTH - skip, tl.maximum(width - commit, 0))
     return tl.where(in_group, from_group, from_targets), tl.minimum(count, K)
 
@@ -157,9 +160,9 @@ def _advance_kernel(
     broken = used & (tl.load(drawn.valid + first_query + q, mask=q < Q, other=1) == 0)
     bad = bad | (tl.max(broken.to(tl.int32)) != 0)
 
-    # the draws from `done` on: of the targets, and of the bonus target behind the window, the first query of group 0
+    # the draws from `done` on: of the targets
     x = tl.arange(0, LANES_X)
-    at = first_query + tl.where(x == width, WINDOW, x)
+    at = first_query + x
     token = tl.load(drawn.token + at, mask=x <= WINDOW, other=0)
     draft = tl.load(drafts + x, mask=x < width, other=0)
     accepted = tl.min(tl.where((token == draft) & (x < width), LANES_X, x)).to(tl.int64)
@@ -172,7 +175,7 @@ def _advance_kernel(
     plain = tl.load(drawn.plain + at, mask=take, other=0.0)
     source, count = _sources(inputs.start + row * GROUPS, width, accepted, commit, K, WINDOW, GROUPS, DEPTH, LANES_K)
     new_draft = tl.load(drawn.token + first_query + source)
-    new_holds = tl.load(drawn.top + first_query + source)
+    new_holds = tl.load(drawn.holds + first_query + source)
     done += commit
     if HAS_EOS:
         is_end = token == eos_id

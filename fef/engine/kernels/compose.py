@@ -1,10 +1,10 @@
 """The tokens of a pass, as `fef.engine.rounds` composes them, and the `end_rules` at its queries, in one launch.
 
 One program per row, which reads its slot where it lies in the state. A program first chooses the anchors, then handles all
-queries of the row side by side, one lane each.
+queries of the row side by side, one lane each. Of trees it knows chains: one candidate of each depth.
 
 Shapes: S slots, L context places, R ranks, K drafts kept between rounds, B rows, W window, X = W + 1, A anchors, G = A + 1
-groups, D group depth, Q = W + G D queries, N tokens: X, or those of the context, and Q; M = B Q.
+groups, D group depth, Q = X + G (D - 1) queries, N tokens: X, or those of the context, and Q; M = B Q.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from fef.engine.kernels.pointers import pointers
 from fef.engine.slots import SlotState
-from fef.laws.window import SURVIVAL
+from fef.laws.window import LEAST_END, SURVIVAL
 from fef.models.packed_pass import RoundShape
 
 __all__ = ["PassInputs", "compose"]
@@ -60,6 +60,7 @@ def compose(
     assert not context or (shape.window == 0 and shape.anchors == 0), "nothing is drafted before the context is known"
     table, B, device = state.table, len(slot_B), slot_B.device
     assert shape.window <= table.drafts, "the state keeps fewer drafts than the window has"
+    assert shape.branching == table.branching == 1, "the kernels run chains"
     Q, lead = shape.queries, context or shape.window + 1
     N = lead + Q
 
@@ -97,13 +98,14 @@ def compose(
         LEAD=lead,
         WINDOW=shape.window,
         ANCHORS=shape.anchors,
-        DEPTH=shape.depth,
+        BEHIND=max(shape.depth - 1, 1),
         Q=Q,
         L=table.context,
         R=table.ranks,
         K=table.drafts,
         NOWHERE=table.nowhere,
         WORTH=SURVIVAL,
+        LEAST=LEAST_END,
         LANES_X=triton.next_power_of_2(shape.window + 1),
         LANES_Q=triton.next_power_of_2(Q),
         BLOCK=_BLOCK,
@@ -201,7 +203,8 @@ def _seen_ends(
 
 @triton.jit
 def _worthwhile(holds, WINDOW: tl.constexpr, WORTH: tl.constexpr):
-    """`fef.laws.window.worthwhile`; multiplied one after the other, as there."""
+    """How many drafts are reached with a chance of at least WORTH (`fef.laws.tree.chain`); multiplied one after the other, as
+    there."""
     reached = tl.full((), 1.0, tl.float64)
     count = tl.full((), 0, tl.int64)
     for place in tl.static_range(WINDOW):
@@ -222,13 +225,14 @@ def _compose_kernel(
     LEAD: tl.constexpr,
     WINDOW: tl.constexpr,
     ANCHORS: tl.constexpr,
-    DEPTH: tl.constexpr,
+    BEHIND: tl.constexpr,
     Q: tl.constexpr,
     L: tl.constexpr,
     R: tl.constexpr,
     K: tl.constexpr,
     NOWHERE: tl.constexpr,
     WORTH: tl.constexpr,
+    LEAST: tl.constexpr,
     LANES_X: tl.constexpr,
     LANES_Q: tl.constexpr,
     BLOCK: tl.constexpr,
@@ -251,8 +255,9 @@ def _compose_kernel(
 
     # group 0 starts behind the window, the others where the largest drops are
     query = tl.arange(0, LANES_Q)
-    is_target = query < WINDOW
-    group = tl.maximum(query - WINDOW, 0) // DEPTH
+    is_target = query <= WINDOW
+    extra = tl.maximum(query - WINDOW - 1, 0)
+    group = extra // BEHIND
     start = query * 0 + width
     x = tl.arange(0, LANES_X)  # there are no more groups than places of the window
     begins = x * 0 + width
@@ -262,22 +267,20 @@ def _compose_kernel(
             most = tl.max(drops)
             place = tl.min(tl.where(drops == most, x, LANES_X))
             drops = tl.where(x == place, -1.0, drops)
-            begin = tl.where(most > 0, place, -1).to(tl.int64)
+            begin = tl.where(most > LEAST, place, -1).to(tl.int64)
             begins = tl.where(x == anchor + 1, begin, begins)
             start = tl.where(group == anchor + 1, begin, start)
 
     mask = query < Q
-    member = tl.maximum(query - WINDOW, 0) % DEPTH
-    rank = done + tl.where(is_target, query, start + member)
-    limit = done + tl.where(is_target, query, start)
-    valid = live & tl.where(is_target, query < width, (start >= 0) & (rank < opened))
+    state_seen = tl.where(is_target, query, tl.maximum(start, 0))
+    rank = done + state_seen + tl.where(is_target, 0, extra % BEHIND + 1)
+    limit = done + state_seen
+    valid = live & tl.where(is_target, query <= width, start >= 0) & (rank < opened)
     position = _positions(order, rank, R)
-    number = tl.where(is_target, query, WINDOW + group)
     forced = query < 0
     forbidden = forced
     if HAS_EOS:
-        seen = tl.where(is_target, query, start)
-        first, last = _seen_ends(order, draft, first_end, last_other, done, width, seen, eos_id, WINDOW, R)
+        first, last = _seen_ends(order, draft, first_end, last_other, done, width, state_seen, eos_id, WINDOW, R)
         forced = position > first
         forbidden = (position < last) & (forced == 0)
 
@@ -303,7 +306,7 @@ def _compose_kernel(
         )
     at = row_start + LEAD + query
     masks = query * 0 + mask_id
-    _store_tokens(inputs, at, slot, mask, masks, position, L + R + query, valid, rank, limit, number, NOWHERE)
+    _store_tokens(inputs, at, slot, mask, masks, position, L + R + query, valid, rank, limit, state_seen, NOWHERE)
     at = row * Q + query
     tl.store(inputs.seed + at, seed, mask=mask)
     tl.store(inputs.query_position + at, position, mask=mask)

@@ -77,11 +77,13 @@ def draw(
     _greedy_kernel[(N, chunks)](*rows, eos_id, wanted, *outputs, N, V, chunks, **options)
     _sampled_kernel[(N, chunks)](*rows, eos_id, wanted, *outputs, *noise, N, V, chunks, **options)
     logp_N, plain_N, top_N = torch.empty(3, N, dtype=torch.float64, device=device).unbind(0)
+    token_N = torch.empty(N, dtype=torch.int64, device=device)
     drawn = Drawn(
-        token=torch.empty(N, dtype=torch.int64, device=device),
+        token=token_N,
         logp=logp_N,
         plain=plain_N,
-        top=top_N,
+        draft=token_N[:, None],
+        holds=top_N[:, None],
         valid=torch.empty(N, dtype=torch.bool, device=device),
     )
     _join_kernel[(N,)](
@@ -280,7 +282,7 @@ def _join_kernel(
         tl.store(drawn.token + slot, 0)
         tl.store(drawn.logp + slot, 0.0)
         tl.store(drawn.plain + slot, 0.0)
-        tl.store(drawn.top + slot, 0.0)
+        tl.store(drawn.holds + slot, 0.0)
         tl.store(drawn.valid + slot, 1)
         return
     chunk = tl.arange(0, BLOCK)
@@ -315,5 +317,5 @@ def _join_kernel(
     tl.store(drawn.token + slot, token.to(tl.int64))
     tl.store(drawn.logp + slot, tl.where(is_forced, 0.0, logp))
     tl.store(drawn.plain + slot, x - plain_best - tl.log(plain_mass))
-    tl.store(drawn.top + slot, 1.0 / plain_mass)
+    tl.store(drawn.holds + slot, 1.0 / plain_mass)
     tl.store(drawn.valid + slot, valid.to(tl.uint8))

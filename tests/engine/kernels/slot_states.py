@@ -45,7 +45,7 @@ def random_state(
 
     drafts = drafts or max(window + 1, depth) + seed % 2
     state = SlotState.empty(
-        SlotTable(slots, context, ranks, drafts, window + (anchors + 1) * depth), torch.device("cpu")
+        SlotTable(slots, context, ranks, drafts, RoundShape(window, anchors, depth).scratch), torch.device("cpu")
     )
     for slot in range(slots - 1):
         length = number(1, context)
@@ -68,10 +68,10 @@ def random_state(
         done = (0, open_ - 1, max(open_ - 1 - number(0, window + 1), 0), number(0, open_ - 1))[number(0, 3)]
         state.done_S[slot] = done
         state.drafted_S[slot] = min(number(0, drafts), open_ - done)
-        state.draft_SK[slot] = torch.randint(0, 4, (drafts,), generator=generator)
+        state.draft_SKC[slot, :, 0] = torch.randint(0, 4, (drafts,), generator=generator)
         holds_K = torch.rand(drafts, generator=generator, dtype=torch.float64)
         holds_K[torch.rand(drafts, generator=generator) < 0.3] = 1.0  # drafts that cannot end a round
-        state.holds_SK[slot] = holds_K
+        state.holds_SKC[slot, :, 0] = holds_K
         state.logprob_SR[slot] = -torch.rand(ranks + 1, generator=generator, dtype=torch.float64)
         state.confidence_SR[slot] = -torch.rand(ranks + 1, generator=generator, dtype=torch.float64)
         state.counters_SC[slot] = torch.randint(0, 50, (state.counters_SC.shape[1],), generator=generator)
@@ -107,7 +107,7 @@ def plain_inputs(
         rank_BN=tokens.rank_BN.int(),
         limit_BN=tokens.limit_BN.int(),
         group_BN=tokens.group_BN.int(),
-        width_B=tokens.width_B,
+        width_B=tokens.tree.nodes_B,
         start_BG=tokens.start_BG,
         seed_M=rows.seed_S.repeat_interleave(Q),
         query_position_M=tokens.position_BN[:, -Q:].flatten(),

@@ -24,11 +24,11 @@ def random_draws(tokens: PassTokens, rows: SlotState, seed: int) -> Drawn:
     size = (len(rows.done_S), Q)
     token = torch.randint(0, 4, size, generator=generator)
     right = torch.rand(size[0], window, generator=generator) < (0.6, 0.95)[seed % 2]
-    token[:, :window] = torch.where(right, rows.draft_SK[:, :window], token[:, :window])
+    token[:, :window] = torch.where(right, rows.draft_SKC[:, :window, 0], token[:, :window])
     logp, plain = (-torch.rand(2, *size, generator=generator, dtype=torch.float64)).unbind(0)
     top = torch.rand(size, generator=generator, dtype=torch.float64)
     valid = (torch.rand(size, generator=generator) > 0.01) | (torch.arange(size[0])[:, None] % 4 > 0)
-    return Drawn(token, logp, plain, top, valid & tokens.valid_BN[:, -Q:])
+    return Drawn(token, logp, plain, token[..., None], top[..., None], valid & tokens.valid_BN[:, -Q:])
 
 
 def on_device(values: Values, device: str) -> Values:

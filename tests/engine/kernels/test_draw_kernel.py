@@ -66,7 +66,7 @@ def check(arguments: dict[str, Any], top_k: int = 0) -> Drawn:
         assert float(drawn.logp[n]) == pytest.approx(logp, abs=1e-11)
         accuracy = 1e-11 if arguments["temperature_N"][n] > 0 else 3e-6
         assert float(drawn.plain[n]) == pytest.approx(plain, abs=accuracy)
-        assert float(drawn.top[n]) == pytest.approx(top, abs=accuracy)
+        assert float(drawn.holds[n, 0]) == pytest.approx(top, abs=accuracy)
     return drawn
 
 
@@ -145,7 +145,7 @@ def test_slots_that_nobody_wants_are_left_out(device: str) -> None:
     arguments["logits_NV"][2:] = torch.nan
     wanted_N = torch.tensor([True, True, False, False], device=device)
     some = run(arguments | {"wanted_N": wanted_N})
-    assert some.valid.all() and (some.token[2:] == 0).all() and (some.top[2:] == 0).all()
+    assert some.valid.all() and (some.token[2:] == 0).all() and (some.holds[2:] == 0).all()
     assert torch.equal(some.token[:2], run(arguments).token[:2])
 
 

@@ -136,7 +136,7 @@ def test_a_slot_does_not_see_the_others(dtype: torch.dtype, device: str) -> None
     together = run(arguments)
     for n in range(3):
         alone = run(arguments, [n])
-        for field in ("token", "logp", "plain", "top"):
+        for field in ("token", "logp", "plain", "holds"):
             assert torch.equal(getattr(alone, field)[0], getattr(together, field)[n])
 
 

@@ -57,10 +57,10 @@ class Round:
         Tensor | None
     )  # [B, D], what a speculative round verified at each slot: accepted ones, then the stem (-1: none)
     accepted: Tensor | None  # [B], of a speculative round
-    nodes: Tensor | None  # [B, W], all that it verified, as a tree (-1: none)
-    parents: Tensor | None  # [B, W], what each of these continues: 0 is what was committed, n + 1 node n
     ids: Tensor  # [B, L], the canvas after the round
     pending: Tensor  # [B, L], what is left of the pass
+    nodes: Tensor | None = None  # [B, W], all that a speculative round verified, as a tree (-1: none)
+    parents: Tensor | None = None  # [B, W], what each of these continues: 0 is what was committed, n + 1 node n
 
 
 Observer = Callable[[Round], None]

@@ -51,6 +51,9 @@ def speculative_round(session: Session, spec: Speculation) -> None:
         x_BXV.gather(1, path_BT1.expand(-1, -1, x_BXV.shape[-1])) for x_BXV in (logp_BXV, logits_BXV)
     )
     take_BT = torch.arange(count, device=slots_BT.device) < accepted.commit_B[:, None]
+    if session.eos is not None:  # what an end token on the path decides is no draw
+        taken_BT = slots_BT.masked_fill(~take_BT, -1)
+        take_BT = session.eos.without_certain_tail(canvas, session.within_BL, taken_BT, tokens_BT) >= 0
     logp_BT = logp_BTV.gather(-1, tokens_BT[..., None])[..., 0]
     session.commit(slots_BT, tokens_BT, logp_BT, session.plain_law(logits_BTV), take_BT, fill=False)
     session.scorer.committed(accepted.commit_B, accepted)

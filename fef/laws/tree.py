@@ -174,6 +174,8 @@ def along(tree: Tree, value_BX: Tensor, join: Callable[[Tensor, Tensor], Tensor]
 
 def stem(tree: Tree) -> Tensor:
     """Which states lie on the stem, the root among them: bool [B, X]."""
+    if tree.branching == 1:
+        return tree.there_BX
     first_BX = pad(tree.there_BW & (tree.candidate_BW == 0), (1, 0), value=True)
     return along(tree, first_BX, torch.logical_and)
 

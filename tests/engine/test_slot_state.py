@@ -101,7 +101,7 @@ def test_places_of_a_slot_do_not_overlap():
     places = [
         *range(TABLE.context),
         *TABLE.reference(torch.arange(TABLE.ranks)).tolist(),
-        *TABLE.scratch(torch.arange(TABLE.queries)).tolist(),
+        *TABLE.scratch(torch.arange(TABLE.scratch_places)).tolist(),
         TABLE.nowhere,
     ]
     assert places == list(range(TABLE.places))

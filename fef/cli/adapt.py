@@ -36,6 +36,7 @@ from fef.errors import OptionError
 
 if TYPE_CHECKING:
     from fef.models.transformer import Transformer
+    from fef.training.processes import Processes
     from fef.training.trainer import Progress
 
 __all__ = ["EXAMPLE", "adapt"]
@@ -172,10 +173,10 @@ def adapt(
         seconds=seconds,
     )
 
-    def work(progress: Progress, stop: Callable[[], bool]) -> Transformer:
-        return adapt_model(source, data, out, adaptation, options, device=place, progress=progress, stop=stop, say=say)
+    def work(progress: Progress, stop: Callable[[], bool], processes: Processes) -> Transformer:
+        return adapt_model(source, data, out, adaptation, options, processes, progress=progress, stop=stop, say=say)
 
-    report(out, steps, carry_out(out, steps, f"every {save_minutes:g} minutes", work, shows), json)
+    report(out, steps, carry_out(out, steps, f"every {save_minutes:g} minutes", place, work, shows), json)
 
 
 def pattern_shares(text: str) -> tuple[float, float, float]:

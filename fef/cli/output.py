@@ -25,6 +25,7 @@ __all__ = [
     "error_line",
     "print_json",
     "print_table",
+    "speaks",
     "stderr",
     "write_whole",
 ]
@@ -66,7 +67,13 @@ class Group(typer.core.TyperGroup):
 
 
 def error_line(message: str) -> None:
-    typer.echo(f"fef: error: {message}", err=True)
+    if speaks():
+        typer.echo(f"fef: error: {message}", err=True)
+
+
+def speaks() -> bool:
+    """Whether this process is the one, of those that torchrun may have started, that talks to people."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def stderr() -> Console:
@@ -148,7 +155,7 @@ class Bar:
         self.progress.advance(self.task, count)
 
     def __enter__(self) -> Bar:
-        if self.progress.console.is_terminal:
+        if self.progress.console.is_terminal and speaks():
             self.timer.start()
         return self
 

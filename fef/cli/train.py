@@ -35,6 +35,7 @@ from fef.errors import OptionError, nearest_hint
 
 if TYPE_CHECKING:
     from fef.models.transformer import Transformer
+    from fef.training.processes import Processes
     from fef.training.run import DataOptions
     from fef.training.trainer import Progress
 
@@ -122,12 +123,12 @@ def train(
     place = check_device(device) if device is not None else default_device()
     source = init_path(init)
 
-    def work(progress: Progress, stop: Callable[[], bool]) -> Transformer:
-        return run(out, options_of_data, size, options, init=source, device=place, progress=progress, stop=stop)
+    saves = f"every {save_every} steps or {save_minutes:g} minutes"
 
-    report(
-        out, steps, carry_out(out, steps, f"every {save_every} steps or {save_minutes:g} minutes", work, shows), json
-    )
+    def work(progress: Progress, stop: Callable[[], bool], processes: Processes) -> Transformer:
+        return run(out, options_of_data, size, options, processes, init=source, progress=progress, stop=stop)
+
+    report(out, steps, carry_out(out, steps, saves, place, work, shows), json)
 
 
 def check_heads(dim: int, heads: int) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -15,11 +16,12 @@ import typer
 from fef.cli.info import LOG, last_losses
 from fef.cli.interrupts import StopSoon
 from fef.cli.lock import sole_writer
-from fef.cli.output import Bar, check_directory, print_json
+from fef.cli.output import Bar, check_directory, print_json, speaks
 from fef.errors import InputError
 
 if TYPE_CHECKING:
     from fef.models.transformer import Transformer
+    from fef.training.processes import Processes
     from fef.training.trainer import Progress
 
 __all__ = [
@@ -79,36 +81,54 @@ class Carried:
     seconds: float
 
 
-def carry_out(
-    out: Path,
-    steps: int,
-    saves: str,
-    work: Callable[[Progress, Callable[[], bool]], Transformer],
-    shows: Callable[[Bar], Progress],
-) -> Carried:
-    """Run `work(progress, stop)` as the only writer of `out`; a signal stops it, saved, and exits with 128 + its number.
+Work = Callable[["Progress", Callable[[], bool], "Processes"], "Transformer"]
+
+
+def carry_out(out: Path, steps: int, saves: str, device: str, work: Work, shows: Callable[[Bar], Progress]) -> Carried:
+    """Run `work(progress, stop, processes)` as the only writer of `out`; a signal stops it, saved, and exits with 128 + its
+    number, whichever process got it.
 
     saves: how often checkpoints come, in words.
     """
+    from fef.training.processes import joined, started_together
+
     resumed = (out / "resume").is_dir()
     if resumed:
         say(f"{out} has a stopped run at step {reached(out)}; going on from there.")
     began = time.perf_counter()
-    with sole_writer(out), StopSoon("Saving after this step; once more ends it at once.", say) as stop:
+    words = "Saving after this step" + ("." if started_together() else "; once more ends it at once.")
+    with (
+        joined(device) as processes,
+        sole_writer_of_all(out, processes),
+        StopSoon(words, say, patient=started_together()) as stop,
+    ):
         try:
             with Bar("Preparing the examples", steps) as bar:
-                network = work(shows(bar), stop)
+                network = work(shows(bar), stop, processes)
         except KeyboardInterrupt:
             say(interrupted_words(out, saves))
             raise typer.Exit(128 + (stop.signal or signal.SIGINT)) from None
-    if stop.signal is not None and (reached(out) or 0) < steps:
+        number = processes.largest(stop.signal or 0)
+    if number and (reached(out) or 0) < steps:
         say(interrupted_words(out, saves))
-        raise typer.Exit(128 + stop.signal)
+        raise typer.Exit(128 + number)
     return Carried(network, resumed, time.perf_counter() - began)
+
+
+@contextmanager
+def sole_writer_of_all(out: Path, processes: Processes) -> Iterator[None]:
+    """`sole_writer` in the process that writes. Raises in all of them."""
+    with ExitStack() as held:
+        with processes.together():
+            if processes.leads:
+                held.enter_context(sole_writer(out))
+        yield
 
 
 def report(out: Path, steps: int, run: Carried, json: bool) -> None:
     """Where the run stands, for a person or as one JSON line."""
+    if not speaks():
+        return
     losses = last_losses(out / LOG) or {}
     parameters = sum(p.numel() for p in run.network.parameters())
     if json:
@@ -159,14 +179,9 @@ def shows(bar: Bar) -> Progress:
 
 
 def reached(out: Path) -> int | None:
-    """The step of the run saved in `out`; none where its resume part cannot be read (loading it will say why)."""
-    from safetensors import SafetensorError, safe_open
+    from fef.training.resume import reached_step
 
-    try:
-        with safe_open(out / "resume" / "optimizer.safetensors", "np") as file:
-            return int(file.metadata()["step"])
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
-        return None
+    return reached_step(out)
 
 
 def interrupted_words(out: Path, saves: str) -> str:
@@ -176,4 +191,5 @@ def interrupted_words(out: Path, saves: str) -> str:
 
 
 def say(words: str) -> None:
-    typer.echo(words, err=True)
+    if speaks():
+        typer.echo(words, err=True)

@@ -14,17 +14,18 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import save_file
+from torch import Tensor
 
 from fef.errors import CheckpointError
 from fef.models.config import TransformerConfig
+from fef.models.export import write_weights
 from fef.models.families import NATIVE, RELEASED, Family, Fields, family_of
 from fef.models.quantize import refuse_quantized
 from fef.models.tokenizer import Tokenizer
 from fef.models.tokenizer_files import TOKENIZER, load_tokenizer, named_tokens, read_json
 from fef.models.transformer import Transformer
 from fef.models.unsupported import refuse_adapter, refuse_prequantized
-from fef.models.weights import WEIGHTS, load_weights
+from fef.models.weights import load_weights
 
 __all__ = [
     "CONFIG",
@@ -40,6 +41,7 @@ __all__ = [
     "require_tokenizer",
     "save_checkpoint",
     "smol_path",
+    "write_checkpoint",
 ]
 
 DELTA = "delta.safetensors"  # in a directory: it is merged into its base
@@ -180,14 +182,26 @@ def save_checkpoint(
 
     `extra(directory)` may add files before the directory takes its place. Raises OptionError for a quantized network.
     """
-    refuse_quantized(model, "saved")
     with replace_directory(path) as fresh:
-        (fresh / CONFIG).write_text(json.dumps(model.config.to_dict(), indent=1) + "\n", encoding="utf-8")
-        tokenizer.save(fresh / TOKENIZER)
-        weights = {k: v.detach().to("cpu", dtype).contiguous() for k, v in model.state_dict().items()}
-        save_file(weights, fresh / WEIGHTS, metadata={"format": "pt"})
+        write_checkpoint(fresh, model, tokenizer, dtype)
         if extra is not None:
             extra(fresh)
+
+
+def write_checkpoint(
+    directory: Path,
+    model: Transformer,
+    tokenizer: Tokenizer,
+    dtype: torch.dtype = torch.bfloat16,
+    gather: Callable[[Tensor], Tensor] = lambda tensor: tensor,
+    writes: bool = True,
+) -> None:
+    """The files of a model directory. gather, writes: as in `write_weights`. Raises as `save_checkpoint`."""
+    refuse_quantized(model, "saved")
+    if writes:
+        (directory / CONFIG).write_text(json.dumps(model.config.to_dict(), indent=1) + "\n", encoding="utf-8")
+        tokenizer.save(directory / TOKENIZER)
+    write_weights(directory, model.state_dict(), NATIVE, {}, dtype, gather=gather, writes=writes)
 
 
 @contextmanager

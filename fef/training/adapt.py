@@ -30,15 +30,16 @@ from fef.models.transformer import Transformer
 from fef.training.conversations import Encoder, encode_answers, read_answers
 from fef.training.data import Examples, batch
 from fef.training.flat import BLOCK, flatten
-from fef.training.lora import adapt_, is_factor
+from fef.training.lora import adapt_, is_factor, train_norms, train_rows
 from fef.training.objectives import flat_losses
 from fef.training.patterns import block_masks, mask_canvases, numbers_on, packed_slots
+from fef.training.processes import ALONE, Processes
 from fef.training.speed import step_flops
 from fef.training.step_profile import part
 from fef.training.streams import Streams, block_streams, causal_streams, context_streams, packed_streams
 from fef.training.trainer import Objective, Progress, TrainOptions, loss_weights, train
 
-__all__ = ["AdaptOptions", "adapt", "adapted_config", "flat_objective"]
+__all__ = ["AdaptOptions", "adapt", "adapted_config", "encoded", "flat_objective", "write_template"]
 
 SAMPLE = 256  # canvases whose tokens are counted before training
 SURPLUS = 1.25  # canvases drawn, of those that fill a step on average: what does not fit is left out
@@ -51,7 +52,8 @@ class AdaptOptions:
 
     kind: "bidirectional" or "block-causal" attention for a diffusion model, or "causal": the control. packed: with the packed
     pattern's streams and so its law. lora_rank: train low-rank factors of `lora_targets`, norms and the mask's embedding; 0
-    trains everything. batch_tokens: places of the flat row of a step, for all streams of all its canvases.
+    trains everything. batch_tokens: places of the flat rows of a step, for all streams of all its canvases; row_tokens: of
+    one of them, by default there is one. Rows are what processes share.
     """
 
     kind: Literal["bidirectional", "block-causal", "causal"] = "bidirectional"
@@ -60,6 +62,7 @@ class AdaptOptions:
     lora_rank: int = 0
     lora_targets: tuple[str, ...] = TARGETS
     batch_tokens: int = 65_536
+    row_tokens: int | None = None
     max_prompt: int = 256
     drop_long: bool = False
 
@@ -72,6 +75,21 @@ class AdaptOptions:
             raise OptionError(f"--batch-tokens must be a multiple of {BLOCK}; got {self.batch_tokens}.")
         if self.lora_rank < 0:
             raise OptionError(f"--lora must be a rank of at least 1, or 0 for all weights; got {self.lora_rank}.")
+        if self.capacity < 1 or self.capacity % BLOCK or self.batch_tokens % self.capacity:
+            raise OptionError(
+                f"--row-tokens must be a multiple of {BLOCK} that divides --batch-tokens {self.batch_tokens}; got "
+                f"{self.row_tokens}."
+            )
+
+    @property
+    def capacity(self) -> int:
+        """Places of a flat row."""
+        return self.batch_tokens if self.row_tokens is None else self.row_tokens
+
+    @property
+    def pieces(self) -> int:
+        """Flat rows of a step."""
+        return self.batch_tokens // self.capacity
 
 
 def adapt(
@@ -80,41 +98,37 @@ def adapt(
     out: Path,
     adaptation: AdaptOptions,
     options: TrainOptions,
+    processes: Processes = ALONE,
     *,
-    device: str = "cpu",
     progress: Progress | None = None,
     stop: Callable[[], bool] = lambda: False,
     say: Callable[[str], None] = lambda _: None,
 ) -> Transformer:
     """Train `source` (as in `load_causal`) on the examples in `data` into `out`, or go on from where `out` stopped.
 
+    processes: those that share the flat rows of each step, with the whole network on each.
     say: told how many examples there are, and what `options.profile` found. Raises CheckpointError, InputError or OptionError
     before anything is written.
     """
     path = locate(source)
-    described = describe_causal(path)
-    config = adapted_config(described.config, adaptation)
-    if config.eos_id is None:
-        raise OptionError(f"{source} has no token that ends a text, which training needs.")
-    room = config.max_length - options.canvas_length
-    if room < 1:
-        raise OptionError(
-            f"--canvas-length {options.canvas_length} leaves no room in a max_length of {config.max_length}."
-        )
-    encoder = Encoder(described.tokenizer, described.template, config)
-    examples, dropped = encode_answers(
-        read_answers(data), encoder, data, min(adaptation.max_prompt, room), options.canvas_length, adaptation.drop_long
-    )
-    say(f"{len(examples):,} examples" + (f", {dropped:,} left out as too long" if dropped else "") + ".")
-    model, tokenizer = load_causal(source, device, torch.float32)
-    model.config = config
-    if adaptation.kind != "causal":
-        start_mask(model)
-    if adaptation.lora_rank:
-        rows = [] if adaptation.kind == "causal" else [config.mask_id]
-        adapt_(model, adaptation.lora_rank, adaptation.lora_targets, options.seed, rows)
-    else:
-        model.requires_grad_(True)
+    # every process holds the whole network: it is small, and rows that alone are trained are no shard's
+    options = replace(options, pieces=adaptation.pieces, shard=False)
+    with processes.together():
+        described = describe_causal(path)
+        config = adapted_config(described.config, adaptation)
+        encoder = Encoder(described.tokenizer, described.template, config)
+        examples = encoded(data, encoder, source, adaptation, options, say)
+        model, tokenizer = load_causal(source, processes.device, torch.float32)
+        model.config = config
+        if adaptation.kind != "causal":
+            start_mask(model)
+        if adaptation.lora_rank:
+            rows = [] if adaptation.kind == "causal" else [config.mask_id]
+            adapt_(model, adaptation.lora_rank, adaptation.lora_targets, options.seed)
+            train_norms(model)
+            train_rows(model.embed.weight, rows)
+        else:
+            model.requires_grad_(True)
     facts = {
         "source": source,
         "fingerprint": fingerprint(path),
@@ -129,7 +143,31 @@ def adapt(
         write_template(directory, described.template)
 
     objective = flat_objective(examples.to(model.device), config, adaptation, options)
-    return train(model, tokenizer, objective, out, options, progress, stop, extra, say)
+    return train(model, tokenizer, objective, out, options, progress, stop, extra, say, processes)
+
+
+def encoded(
+    data: Path,
+    encoder: Encoder,
+    source: str,
+    adaptation: AdaptOptions,
+    options: TrainOptions,
+    say: Callable[[str], None],
+) -> Examples:
+    """The examples of a file for a network of `encoder.config`. Raises OptionError or InputError where they cannot be had."""
+    config = encoder.config
+    if config.eos_id is None:
+        raise OptionError(f"{source} has no token that ends a text, which training needs.")
+    room = config.max_length - options.canvas_length - (config.answer_id is not None)
+    if room < 1:
+        raise OptionError(
+            f"--canvas-length {options.canvas_length} leaves no room in a max_length of {config.max_length}."
+        )
+    examples, dropped = encode_answers(
+        read_answers(data), encoder, data, min(adaptation.max_prompt, room), options.canvas_length, adaptation.drop_long
+    )
+    say(f"{len(examples):,} examples" + (f", {dropped:,} left out as too long" if dropped else "") + ".")
+    return examples
 
 
 def adapted_config(config: TransformerConfig, adaptation: AdaptOptions) -> TransformerConfig:
@@ -159,15 +197,15 @@ def write_template(directory: Path, template: ChatTemplate | None) -> None:
 def flat_objective(
     examples: Examples, config: TransformerConfig, adaptation: AdaptOptions, options: TrainOptions
 ) -> Objective:
-    """The losses of as many random canvases as fit a flat row of `batch_tokens`."""
+    """The losses of as many random canvases as fit a flat row: a piece of a step."""
     weights = loss_weights(options) | {"causal": 1.0}
     size = rows_drawn(examples, config, adaptation, options)
 
-    def objective(model: Transformer, step: int) -> tuple[Tensor, dict[str, Any]]:
+    def objective(model: Transformer, number: int) -> tuple[Tensor, dict[str, Any]]:
         with part("draw"):
-            streams = step_streams(examples, config, adaptation, options, size, step)
+            streams = step_streams(examples, config, adaptation, options, size, number)
         with part("flatten"):
-            flat = flatten(streams, adaptation.batch_tokens)
+            flat = flatten(streams, adaptation.capacity)
         with part("pattern"):
             compiled = options.compile and flat.input_1T.is_cuda
             visible = flat.intervals.block_mask() if compiled else flat.intervals.dense()
@@ -185,11 +223,11 @@ def step_streams(
     adaptation: AdaptOptions,
     options: TrainOptions,
     size: int,
-    step: int,
+    number: int,
 ) -> Streams:
-    """The streams of a step, a function of (seed, step) only."""
+    """The streams of a piece, a function of the seed and its number only."""
     device = examples.prompt_NP.device
-    generator = torch.Generator(device).manual_seed(options.seed * 1_000_003 + step)
+    generator = torch.Generator(device).manual_seed(options.seed * 1_000_003 + number)
     canvases = batch(examples, config, size, options.canvas_length, options.full_share, options.infill_share, generator)
     mask_id, eos_id = config.mask_id, config.eos_id
     assert eos_id is not None
@@ -202,7 +240,9 @@ def step_streams(
         )
     masked_BL = mask_canvases(canvases, eos_id, Schedule(options.schedule), options.pattern_shares, generator)
     if not adaptation.packed:
-        return context_streams(canvases, masked_BL, mask_id, eos_id, options.form, options.padding_weight)
+        return context_streams(
+            canvases, masked_BL, mask_id, eos_id, options.form, options.padding_weight, shift=config.shift
+        )
     sizes = numbers_on(device, options.group_sizes)
     slots = packed_slots(canvases, masked_BL, eos_id, options.packed_count, sizes, generator)
     return packed_streams(canvases, masked_BL, slots, mask_id, eos_id, options.form, options.padding_weight)
@@ -212,7 +252,7 @@ def rows_drawn(examples: Examples, config: TransformerConfig, adaptation: AdaptO
     """How many canvases to draw, so that they fill a flat row in all but rare cases."""
     tokens = step_streams(examples, config, adaptation, options, SAMPLE, 0).tokens
     per_row = float((tokens.stream_BN != Stream.ABSENT).sum()) / SAMPLE
-    return math.ceil(SURPLUS * adaptation.batch_tokens / per_row) + 1
+    return math.ceil(SURPLUS * adaptation.capacity / per_row) + 1
 
 
 def block_parameters(model: Transformer) -> int:

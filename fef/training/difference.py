@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from fef.errors import CheckpointError, OptionError
+from fef.errors import OptionError
 from fef.models.causal import load_causal
 from fef.models.chat import ChatTemplate
 from fef.models.checkpoint import describe
@@ -24,7 +23,8 @@ from fef.models.transformer import Transformer
 from fef.training.adapt import AdaptOptions, flat_objective
 from fef.training.conversations import Encoder, encode_answers, read_answers
 from fef.training.lora import IN, OUT
-from fef.training.trainer import RESUME, TrainOptions
+from fef.training.resume import saved_weights
+from fef.training.trainer import TrainOptions
 
 __all__ = ["difference", "held_out_loss"]
 
@@ -40,7 +40,7 @@ def difference(source: str, model: Path, max_bytes: int, device: str = "cpu") ->
     float32 weights of its training, OptionError for a budget that holds not even rank 1.
     """
     config = describe(model).config
-    trained = trained_weights(model)
+    trained = saved_weights(model)
     base, _ = load_causal(source, device, torch.float32)
     changes = dict(matrix_changes(base, trained, config))
     whole = {name: value for name, value in trained.items() if value.ndim == 1}
@@ -62,18 +62,6 @@ def difference(source: str, model: Path, max_bytes: int, device: str = "cpu") ->
     }
     rows = trained["embed.weight"][row_ids] if "embed.weight" in trained else base.embed.weight[row_ids].cpu()
     return Delta(fingerprint(locate(source)), config, factors, whole, row_ids, rows, facts)
-
-
-def trained_weights(model: Path) -> dict[str, Tensor]:
-    """The parameters that training changed, in float32."""
-    path = model / RESUME / "weights.safetensors"
-    try:
-        with safe_open(path, "pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(
-            f"{path}, the float32 weights that training left, cannot be read ({error}). Give a directory of `fef adapt`."
-        ) from error
 
 
 def matrix_changes(

@@ -18,7 +18,7 @@ from fef.errors import OptionError, nearest_hint
 from fef.models.quantize import dense_places
 from fef.models.transformer import Transformer
 
-__all__ = ["LowRankLinear", "adapt_", "is_factor"]
+__all__ = ["LowRankLinear", "adapt_", "is_factor", "train_norms", "train_rows"]
 
 IN, OUT = "factor_in", "factor_out"
 
@@ -46,8 +46,8 @@ class LowRankLinear(nn.Module):
             destination[prefix + "bias"] = self.bias if keep_vars else self.bias.detach()
 
 
-def adapt_(model: Transformer, rank: int, targets: Sequence[str], seed: int, rows: Sequence[int]) -> None:
-    """Freeze the network but for new factors of the matrices named in `targets`, the norms, and these embedding rows.
+def adapt_(model: Transformer, rank: int, targets: Sequence[str], seed: int) -> None:
+    """Freeze the network but for new factors of the matrices named in `targets`.
 
     Raises OptionError for an unknown target.
     """
@@ -61,10 +61,13 @@ def adapt_(model: Transformer, rank: int, targets: Sequence[str], seed: int, row
     for parent, name in places:
         if name in targets:
             setattr(parent, name, LowRankLinear(getattr(parent, name), rank, generator))
-    for name, parameter in model.named_parameters():
-        if is_factor(name) or parameter.ndim == 1:
+
+
+def train_norms(model: Transformer) -> None:
+    """Train the norms and biases, too."""
+    for parameter in model.parameters():
+        if parameter.ndim == 1:
             parameter.requires_grad_(True)
-    train_rows(model.embed.weight, rows)
 
 
 def train_rows(weight_VD: Tensor, rows: Sequence[int]) -> None:

@@ -17,9 +17,9 @@ PEAKS = {"H100 NVL": 835e12, "H100 PCIe": 756e12, "H100": 989e12, "H200": 989e12
 class Speed:
     """Rates between the rows of a loss log. A row has some only if its step counted its "tokens" and "flops"."""
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, devices: int = 1) -> None:
         name = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
-        self.peak = next((peak for part, peak in PEAKS.items() if part in name), None)
+        self.peak = next((devices * peak for part, peak in PEAKS.items() if part in name), None)
         self.last: tuple[int, float] | None = None
 
     def since_last(self, step: int, row: dict[str, float]) -> dict[str, float]:

@@ -30,7 +30,7 @@ from fef.models.transformer import Transformer
 from fef.training.conversations import Encoder, encode_answers, read_answers
 from fef.training.data import Examples, batch
 from fef.training.flat import BLOCK, flatten
-from fef.training.lora import adapt_, is_factor, train_norms, train_rows
+from fef.training.lora import TARGETS, adapt_, is_factor, train_norms, train_rows
 from fef.training.objectives import flat_losses
 from fef.training.patterns import block_masks, mask_canvases, numbers_on, packed_slots
 from fef.training.processes import ALONE, Processes
@@ -43,7 +43,6 @@ __all__ = ["AdaptOptions", "adapt", "adapted_config", "encoded", "flat_objective
 
 SAMPLE = 256  # canvases whose tokens are counted before training
 SURPLUS = 1.25  # canvases drawn, of those that fill a step on average: what does not fit is left out
-TARGETS = ("q", "k", "v", "out", "gate", "up", "down")
 
 
 @dataclass(frozen=True)

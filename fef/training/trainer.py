@@ -30,7 +30,7 @@ from fef.training.speed import Speed
 from fef.training.step_profile import WARM, StepProfile, part
 from fef.training.streams import Form
 
-__all__ = ["Objective", "Progress", "TrainOptions", "padded_objective", "train"]
+__all__ = ["Objective", "Progress", "TrainOptions", "check_pieces", "padded_objective", "train"]
 
 R = TypeVar("R", Canvases, PackedSlots)
 Progress = Callable[[int, dict[str, float]], None]

@@ -16,6 +16,7 @@ from fef.cli.training import (
     FormName,
     FormOption,
     LogEveryOption,
+    LoraTargetsOption,
     MaxPromptOption,
     OutOption,
     SaveEveryOption,
@@ -80,13 +81,17 @@ def adapt(
     lora: Annotated[
         int, typer.Option("--lora", min=0, help="Train low-rank factors of this rank; 0 trains all weights.")
     ] = 0,
-    lora_targets: Annotated[
-        str, typer.Option("--lora-targets", help="Matrices with factors, with commas between them.")
-    ] = "q,k,v,out,gate,up,down",
+    lora_targets: LoraTargetsOption = "q,k,v,out,gate,up,down",
     steps: TrainStepsOption = 2000,
     batch_tokens: Annotated[
         int, typer.Option("--batch-tokens", help="Tokens per step, of all streams of its canvases; a multiple of 128.")
     ] = 65_536,
+    row_tokens: Annotated[
+        int | None,
+        typer.Option(
+            "--row-tokens", help="Tokens of one of a step's rows, which processes share; by default all of them."
+        ),
+    ] = None,
     canvas_length: CanvasLengthOption = 192,
     max_prompt: MaxPromptOption = 256,
     drop_long: Annotated[
@@ -147,6 +152,7 @@ def adapt(
         lora_rank=lora,
         lora_targets=tuple(name.strip() for name in lora_targets.split(",")),
         batch_tokens=batch_tokens,
+        row_tokens=row_tokens,
         max_prompt=max_prompt,
         drop_long=drop_long,
     )

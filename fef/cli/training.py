@@ -29,8 +29,11 @@ __all__ = [
     "FormName",
     "FormOption",
     "LogEveryOption",
+    "LoraTargetsOption",
     "MaxPromptOption",
     "OutOption",
+    "ReportName",
+    "ReportToOption",
     "SaveEveryOption",
     "SaveMinutesOption",
     "SecondsOption",
@@ -43,9 +46,17 @@ __all__ = [
     "default_device",
     "reached",
     "report",
+    "reporter",
     "say",
     "shows",
+    "shows_and_reports",
 ]
+
+
+class ReportName(StrEnum):
+    none = "none"
+    tensorboard = "tensorboard"
+    wandb = "wandb"
 
 
 class FormName(StrEnum):
@@ -68,6 +79,12 @@ SaveMinutesOption = Annotated[
     float, typer.Option("--save-minutes", min=0, help="Save also when the last checkpoint is so old.")
 ]
 LogEveryOption = Annotated[int, typer.Option("--log-every", help="Steps between rows of the loss log.")]
+LoraTargetsOption = Annotated[
+    str, typer.Option("--lora-targets", help="Matrices with factors, with commas between them.")
+]
+ReportToOption = Annotated[
+    ReportName, typer.Option("--report-to", help="Send the loss log to tensorboard (OUT.tensorboard) or wandb, too.")
+]
 WarmupOption = Annotated[int, typer.Option("--warmup", min=0, help="Steps of rising learning rate.")]
 LOSSES = ("loss", "context", "target", "draft", "causal")
 
@@ -176,6 +193,27 @@ def shows(bar: Bar) -> Progress:
         bar.update(step, "Training: " + ", ".join(words))
 
     return show
+
+
+def shows_and_reports(shows: Callable[[Bar], Progress], sends: Progress | None, bar: Bar) -> Progress:
+    """The trainer's progress as `shows` has it, and sent on."""
+    show = shows(bar)
+
+    def both(step: int, row: dict[str, float]) -> None:
+        if sends is not None:
+            sends(step, row)
+        show(step, row)
+
+    return both
+
+
+def reporter(to: ReportName, out: Path) -> Progress | None:
+    """What sends rows of the loss log to a program that draws them. Raises OptionError where that is not installed."""
+    if to is ReportName.none or not speaks():
+        return None
+    from fef.training.reports import open_report
+
+    return open_report(to.value, out)
 
 
 def reached(out: Path) -> int | None:

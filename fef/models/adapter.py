@@ -102,7 +102,7 @@ def join(factors: Factors, parts: list[tuple[str, int]]) -> tuple[Tensor, Tensor
         return factors[parts[0][0]]
     outs = [factors[stem][1] if stem in factors else torch.zeros(outputs, 0) for stem, outputs in parts]
     outs = [out_OR.float().cpu() for out_OR in outs]
-    return torch.cat([in_RI.float().cpu() for in_RI, _ in factors.values()]), torch.block_diag(*outs)
+    return torch.cat([in_RI.float().cpu() for in_RI, _ in factors.values()]), torch.block_diag(*outs)  # type: ignore[no-untyped-call]
 
 
 def last_name(stored: str) -> str:
@@ -156,7 +156,7 @@ def apply_adapter(network: Transformer, family: Family, path: Path) -> Transform
         out_OR = adapter.tensors.get(f"{PREFIX}{stored}.{OUT}")
         if in_RI is None or out_OR is None:
             continue
-        weights = [network.get_submodule(name).weight for name, _ in parts]
+        weights = [network.get_parameter(f"{name}.weight") for name, _ in parts]
         shape = (sum(outputs for _, outputs in parts), weights[0].shape[1])
         if (len(out_OR), in_RI.shape[1]) != shape or out_OR.shape[1] != len(in_RI):
             raise CheckpointError(
@@ -164,7 +164,7 @@ def apply_adapter(network: Transformer, family: Family, path: Path) -> Transform
                 f"{shape}; load it with the base that it was trained on."
             )
         scale = adapter.scale(stored)
-        for weight, part_OR in zip(weights, out_OR.split([outputs for _, outputs in parts]), strict=True):
+        for weight, part_OR in zip(weights, torch.split(out_OR, [outputs for _, outputs in parts]), strict=True):
             change_OI = scale * (part_OR.to(weight.device).float() @ in_RI.to(weight.device).float())
             weight.copy_(weight.float() + change_OI if weight.dtype.itemsize < 4 else weight + change_OI)
     if adapter.facts.get("packed"):

@@ -29,6 +29,7 @@ __all__ = [
     "Rows",
     "Stored",
     "StoredWeights",
+    "common_dtype",
     "fill_network",
     "load_weights",
     "stored_dtypes",
@@ -133,6 +134,11 @@ def safetensors_of(path: Path) -> StoredWeights:
 def stored_dtypes(path: Path) -> dict[str, torch.dtype]:
     """The dtypes of the stored tensors of a model directory, by key."""
     return {tensor.key: DTYPES[tensor.dtype] for tensor in safetensors_of(path).tensors if tensor.dtype in DTYPES}
+
+
+def common_dtype(path: Path) -> torch.dtype:
+    """The one that holds all stored numbers of a model directory."""
+    return max(stored_dtypes(path).values(), key=lambda dtype: dtype.itemsize)
 
 
 def shard_files(path: Path) -> list[Path]:

@@ -93,8 +93,8 @@ class Processes:
         """As `replace_directory`: one fresh directory for all processes, on a file system that they share. What can fail in
         the body of one only stands in `together`, so that they leave it together."""
         if self.size == 1:
-            with replace_directory(path) as fresh:
-                yield fresh
+            with replace_directory(path) as only:
+                yield only
             return
         maker = replace_directory(path)
         made: Path | None = None

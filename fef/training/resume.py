@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed.checkpoint as dcp
 from torch import Tensor, nn
 from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.filesystem import FileSystemReader
+from torch.distributed.checkpoint.state_dict_loader import load
+from torch.distributed.checkpoint.state_dict_saver import save
 
 from fef.errors import CheckpointError
 from fef.training.processes import ALONE, Processes
@@ -47,7 +49,7 @@ def save_state(
     for prefix, _, values in states_of(parameters, optimizers):
         state |= {f"{prefix}{key}": value for key, value in values.items()}
     try:
-        move(dcp.save, state, resume, processes)
+        move(save, state, resume, processes)
     except CheckpointException as failed:
         raise failure(failed) from failed
 
@@ -79,7 +81,7 @@ def load_state(
         numbers[which] += 1
         state |= {f"{prefix}{key}": value.detach() for key, value in values.items()}
     try:
-        move(dcp.load, state, resume, processes)
+        move(load, state, resume, processes)
     except CheckpointException as failed:
         raise cannot(resume, str(failure(failed))) from failed
     for optimizer, values_of in zip(optimizers, found, strict=True):
@@ -92,7 +94,7 @@ def saved_weights(out: Path) -> dict[str, Tensor]:
     try:
         shapes = stored_shapes(out / RESUME)
         state = {name: torch.empty(shape) for name, shape in shapes.items() if name.startswith(WEIGHTS)}
-        move(dcp.load, state, out / RESUME, ALONE)
+        move(load, state, out / RESUME, ALONE)
     except (CheckpointError, CheckpointException) as error:
         raise CheckpointError(
             f"{out / RESUME}, what training left to go on with, cannot be read. Give a directory of `fef train` or `fef "
@@ -150,7 +152,7 @@ def check_run(resume: Path, facts: Mapping[str, Any]) -> int:
 
 def stored_shapes(resume: Path) -> dict[str, torch.Size]:
     try:
-        metadata = dcp.FileSystemReader(resume / STATE).read_metadata()
+        metadata = FileSystemReader(resume / STATE).read_metadata()
         return {name: entry.size for name, entry in metadata.state_dict_metadata.items()}  # type: ignore[union-attr]
     except Exception as error:  # a damaged pickle can fail in any way
         raise cannot(resume, str(error) or type(error).__name__) from error

@@ -97,6 +97,14 @@ def adapt(
     drop_long: Annotated[
         bool, typer.Option("--drop-long", help="Leave out examples that are too long instead of refusing them.")
     ] = False,
+    held_out: Annotated[
+        Path | None,
+        typer.Option("--held-out", help="Examples that are not trained on, as --data; their losses are logged."),
+    ] = None,
+    eval_every: Annotated[int, typer.Option("--eval-every", help="Steps between looks at the held-out losses.")] = 100,
+    keep_best: Annotated[
+        bool, typer.Option("--keep-best", help="Write the weights of the lowest held-out loss, not the last ones.")
+    ] = False,
     form: FormOption = FormName.cheap,
     lr: Annotated[float, typer.Option("--lr", min=0, help="Learning rate of whole weights.")] = 5e-4,
     lora_lr: Annotated[float, typer.Option("--lora-lr", min=0, help="Learning rate of low-rank factors.")] = 3e-3,
@@ -155,6 +163,9 @@ def adapt(
         row_tokens=row_tokens,
         max_prompt=max_prompt,
         drop_long=drop_long,
+        held_out=held_out,
+        eval_every=eval_every,
+        keep_best=keep_best,
     )
     options = TrainOptions(
         steps=steps,

@@ -140,6 +140,10 @@ def train(
     mask_id: Annotated[
         int | None, typer.Option("--mask-id", help="For a released --init that does not say it.")
     ] = None,
+    held_out: Annotated[
+        Path | None, typer.Option("--held-out", help="Fine-tuning: examples whose losses are only looked at.")
+    ] = None,
+    eval_every: Annotated[int, typer.Option("--eval-every", help="Steps between looks at the held-out losses.")] = 100,
     report_to: ReportToOption = ReportName.none,
     json: Annotated[bool, typer.Option("--json", help="End with one JSON line on standard output.")] = False,
 ) -> None:
@@ -201,6 +205,8 @@ def train(
         max_prompt=max_prompt or 1024,
         drop_long=drop_long,
         mask_id=mask_id,
+        held_out=held_out,
+        eval_every=eval_every,
     )
     saves = f"every {save_every} steps or {save_minutes:g} minutes"
 

@@ -30,6 +30,7 @@ from fef.models.transformer import Transformer
 from fef.training.conversations import Encoder, encode_answers, read_answers
 from fef.training.data import Examples, batch
 from fef.training.flat import BLOCK, flatten
+from fef.training.held_out import HeldOut
 from fef.training.lora import TARGETS, adapt_, is_factor, train_norms, train_rows
 from fef.training.objectives import flat_losses
 from fef.training.patterns import block_masks, mask_canvases, numbers_on, packed_slots
@@ -39,7 +40,7 @@ from fef.training.step_profile import part
 from fef.training.streams import Streams, block_streams, causal_streams, context_streams, packed_streams
 from fef.training.trainer import Objective, Progress, TrainOptions, loss_weights, train
 
-__all__ = ["AdaptOptions", "adapt", "adapted_config", "encoded", "flat_objective", "write_template"]
+__all__ = ["AdaptOptions", "adapt", "adapted_config", "both_encoded", "flat_objective", "measured", "write_template"]
 
 SAMPLE = 256  # canvases whose tokens are counted before training
 SURPLUS = 1.25  # canvases drawn, of those that fill a step on average: what does not fit is left out
@@ -52,7 +53,8 @@ class AdaptOptions:
     kind: "bidirectional" or "block-causal" attention for a diffusion model, or "causal": the control. packed: with the packed
     pattern's streams and so its law. lora_rank: train low-rank factors of `lora_targets`, norms and the mask's embedding; 0
     trains everything. batch_tokens: places of the flat rows of a step, for all streams of all its canvases; row_tokens: of
-    one of them, by default there is one. Rows are what processes share.
+    one of them, by default there is one. Rows are what processes share. held_out: a file of
+    examples whose losses are logged every `eval_every` steps; keep_best: the model is that of the lowest one.
     """
 
     kind: Literal["bidirectional", "block-causal", "causal"] = "bidirectional"
@@ -64,6 +66,9 @@ class AdaptOptions:
     row_tokens: int | None = None
     max_prompt: int = 256
     drop_long: bool = False
+    held_out: Path | None = None
+    eval_every: int = 100
+    keep_best: bool = False
 
     def __post_init__(self) -> None:
         if (self.kind == "block-causal") != (self.block_length is not None):
@@ -72,6 +77,10 @@ class AdaptOptions:
             raise OptionError(f"The packed law needs bidirectional attention, not {self.kind}; add --no-packed.")
         if self.batch_tokens < 1 or self.batch_tokens % BLOCK:
             raise OptionError(f"--batch-tokens must be a multiple of {BLOCK}; got {self.batch_tokens}.")
+        if self.eval_every < 1:
+            raise OptionError(f"--eval-every must be at least 1 step; got {self.eval_every}.")
+        if self.keep_best and self.held_out is None:
+            raise OptionError("--keep-best needs the loss of --held-out FILE to know which is best.")
         if self.lora_rank < 0:
             raise OptionError(f"--lora must be a rank of at least 1, or 0 for all weights; got {self.lora_rank}.")
         if self.capacity < 1 or self.capacity % BLOCK or self.batch_tokens % self.capacity:
@@ -116,7 +125,7 @@ def adapt(
         described = describe_causal(path)
         config = adapted_config(described.config, adaptation)
         encoder = Encoder(described.tokenizer, described.template, config)
-        examples = encoded(data, encoder, source, adaptation, options, say)
+        examples, apart = both_encoded(data, encoder, source, adaptation, options, say)
         model, tokenizer = load_causal(source, processes.device, torch.float32)
         model.config = config
         if adaptation.kind != "causal":
@@ -142,18 +151,20 @@ def adapt(
         write_template(directory, described.template)
 
     objective = flat_objective(examples.to(model.device), config, adaptation, options)
-    return train(model, tokenizer, objective, out, options, progress, stop, extra, say, processes)
+    held_out = None if apart is None else measured(apart.to(model.device), config, adaptation, options)
+    return train(model, tokenizer, objective, out, options, progress, stop, extra, say, processes, held_out=held_out)
 
 
-def encoded(
+def both_encoded(
     data: Path,
     encoder: Encoder,
     source: str,
     adaptation: AdaptOptions,
     options: TrainOptions,
     say: Callable[[str], None],
-) -> Examples:
-    """The examples of a file for a network of `encoder.config`. Raises OptionError or InputError where they cannot be had."""
+) -> tuple[Examples, Examples | None]:
+    """The examples to be trained on, and those held out if there are any, for a network of `encoder.config`. Raises
+    OptionError or InputError where they cannot be had."""
     config = encoder.config
     if config.eos_id is None:
         raise OptionError(f"{source} has no token that ends a text, which training needs.")
@@ -162,11 +173,17 @@ def encoded(
         raise OptionError(
             f"--canvas-length {options.canvas_length} leaves no room in a max_length of {config.max_length}."
         )
-    examples, dropped = encode_answers(
-        read_answers(data), encoder, data, min(adaptation.max_prompt, room), options.canvas_length, adaptation.drop_long
-    )
-    say(f"{len(examples):,} examples" + (f", {dropped:,} left out as too long" if dropped else "") + ".")
-    return examples
+
+    def read(file: Path, what: str) -> Examples:
+        most = min(adaptation.max_prompt, room)
+        found, dropped = encode_answers(
+            read_answers(file), encoder, file, most, options.canvas_length, adaptation.drop_long
+        )
+        say(f"{len(found):,} {what}" + (f", {dropped:,} left out as too long" if dropped else "") + ".")
+        return found
+
+    examples = read(data, "examples")
+    return examples, None if adaptation.held_out is None else read(adaptation.held_out, "held-out examples")
 
 
 def adapted_config(config: TransformerConfig, adaptation: AdaptOptions) -> TransformerConfig:
@@ -198,7 +215,9 @@ def flat_objective(
 ) -> Objective:
     """The losses of as many random canvases as fit a flat row: a piece of a step."""
     weights = loss_weights(options) | {"causal": 1.0}
-    size = rows_drawn(examples, config, adaptation, options)
+    size = (
+        math.ceil(SURPLUS * rows_fitting(examples, config, adaptation, options)) + 1
+    )  # fewer are too few in rare cases
 
     def objective(model: Transformer, number: int) -> tuple[Tensor, dict[str, Any]]:
         with part("draw"):
@@ -247,11 +266,21 @@ def step_streams(
     return packed_streams(canvases, masked_BL, slots, mask_id, eos_id, options.form, options.padding_weight)
 
 
-def rows_drawn(examples: Examples, config: TransformerConfig, adaptation: AdaptOptions, options: TrainOptions) -> int:
-    """How many canvases to draw, so that they fill a flat row in all but rare cases."""
+def rows_fitting(
+    examples: Examples, config: TransformerConfig, adaptation: AdaptOptions, options: TrainOptions
+) -> float:
+    """How many canvases fill a flat row on average."""
     tokens = step_streams(examples, config, adaptation, options, SAMPLE, 0).tokens
     per_row = float((tokens.stream_BN != Stream.ABSENT).sum()) / SAMPLE
-    return math.ceil(SURPLUS * adaptation.capacity / per_row) + 1
+    return adaptation.capacity / per_row
+
+
+def measured(examples: Examples, config: TransformerConfig, adaptation: AdaptOptions, options: TrainOptions) -> HeldOut:
+    """The losses of held-out examples: as many canvases as there are examples, the same ones whatever the run's seed."""
+    fixed = replace(options, seed=0)
+    passes = math.ceil(len(examples) / rows_fitting(examples, config, adaptation, fixed))
+    objective = flat_objective(examples, config, adaptation, fixed)
+    return HeldOut(objective, passes, adaptation.eval_every, adaptation.keep_best)
 
 
 def block_parameters(model: Transformer) -> int:

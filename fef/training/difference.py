@@ -22,11 +22,12 @@ from fef.models.tokenizer import Tokenizer
 from fef.models.transformer import Transformer
 from fef.training.adapt import AdaptOptions, flat_objective
 from fef.training.conversations import Encoder, encode_answers, read_answers
+from fef.training.held_out import read_best
 from fef.training.lora import IN, OUT
-from fef.training.resume import saved_weights
+from fef.training.resume import RESUME, saved_weights
 from fef.training.trainer import TrainOptions
 
-__all__ = ["difference", "held_out_loss"]
+__all__ = ["difference", "held_out_loss", "trained_weights"]
 
 SAME = 0.0  # the norm of a matrix that nothing changed
 ROWS, ROW_TOKENS, CANVAS = 8, 2048, 192  # of a held-out loss
@@ -40,7 +41,7 @@ def difference(source: str, model: Path, max_bytes: int, device: str = "cpu") ->
     float32 weights of its training, OptionError for a budget that holds not even rank 1.
     """
     config = describe(model).config
-    trained = saved_weights(model)
+    trained = trained_weights(model)
     base, _ = load_causal(source, device, torch.float32)
     changes = dict(matrix_changes(base, trained, config))
     whole = {name: value for name, value in trained.items() if value.ndim == 1}
@@ -62,6 +63,12 @@ def difference(source: str, model: Path, max_bytes: int, device: str = "cpu") ->
     }
     rows = trained["embed.weight"][row_ids] if "embed.weight" in trained else base.embed.weight[row_ids].cpu()
     return Delta(fingerprint(locate(source)), config, factors, whole, row_ids, rows, facts)
+
+
+def trained_weights(model: Path) -> dict[str, Tensor]:
+    """The parameters that training changed, in float32: of the step whose weights the model has."""
+    best = read_best(model / RESUME)
+    return saved_weights(model) if best is None else best.weights
 
 
 def matrix_changes(

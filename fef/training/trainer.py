@@ -20,6 +20,7 @@ from fef.models.quantize import refuse_quantized
 from fef.models.tokenizer import Tokenizer
 from fef.models.transformer import Transformer
 from fef.training.data import Examples, batch
+from fef.training.held_out import Best, HeldOut, best_in_place, read_best, restore, trained, write_best
 from fef.training.lora import is_factor
 from fef.training.objectives import causal_loss, packed_loss
 from fef.training.patterns import Canvases, PackedSlots, mask_canvases, numbers_on, packed_slots
@@ -106,6 +107,7 @@ def train(
     processes: Processes = ALONE,
     write: Callable[[Path], None] | None = None,
     facts: Mapping[str, Any] | None = None,
+    held_out: HeldOut | None = None,
 ) -> Transformer:
     """Train the parameters that require a gradient, in place, and write `out` (a model directory with a `resume` part and a
     loss log; `extra(directory)` may add files).
@@ -117,8 +119,8 @@ def train(
 
     processes: those that share the pieces of each batch; each calls this with the same arguments. write(directory): writes
     the model instead of `write_checkpoint`, called by all of them. facts: of the run, which must be those of the one that it
-    goes on with. Returns the model. Raises OptionError for a quantized network and for pieces that the processes cannot
-    share.
+    goes on with. held_out: its losses join the log; with `keep_best`, what is written and returned has the weights of the
+    lowest one. Returns the model. Raises OptionError for a quantized network and for pieces that the processes cannot share.
     """
     refuse_quantized(model, "trained")
     check_pieces(options.pieces, processes.size)
@@ -129,8 +131,10 @@ def train(
     optimizers = make_optimizers(model, options)
     facts = {"seed": options.seed, "optimizer": options.optimizer} | dict(facts or {})
     step = 0
+    best: Best | None = None
     if processes.told((out / RESUME).is_dir()):
         step = load_state(out, trained(model), optimizers, facts, processes)
+        best = read_best(out / RESUME)
     model.train()
     log: list[dict[str, float]] = read_log(out, step)
     speed, profile = Speed(device, processes.size), StepProfile(options.profile, device, say)
@@ -139,7 +143,7 @@ def train(
     def save() -> None:
         settle(model)
         with processes.replaced(out) as fresh:
-            with processes.together():
+            with processes.together(), best_in_place(model, best):
                 if write is not None:
                     write(fresh)
                 else:
@@ -148,6 +152,8 @@ def train(
             with processes.together():
                 if processes.leads:
                     write_log(fresh, log, options)
+                    if best is not None:
+                        write_best(fresh / RESUME, best)
                     if extra is not None:
                         extra(fresh)
 
@@ -159,10 +165,16 @@ def train(
         with profile.step():
             parts, norm = take_step(model, objective, optimizers, step, scale, options.pieces, processes)
         step += 1
-        if step % options.log_every == 0 or step == options.steps:
+        looks = held_out is not None and held_out.due(step, options.steps)
+        if looks or step % options.log_every == 0 or step == options.steps:
             row = step_parts(parts, options.pieces, processes)
             row |= {"step": step, "norm": float(whole(norm)), "lr": scale, "seconds": time.perf_counter() - began}
             row |= speed.since_last(step, row)
+            if looks:
+                assert held_out is not None
+                row |= (found := held_out.losses(model))
+                if held_out.keep_best and (best is None or found["held_out_loss"] < best.loss):
+                    best = Best.of(model, step, found)
             log.append({k: round(v, 5) for k, v in row.items()})
             if not math.isfinite(row["loss"]):
                 raise OptionError(f"The loss became {row['loss']} at step {step}; lower the learning rate.")
@@ -173,6 +185,9 @@ def train(
             save()
             saved = time.perf_counter()
     save()
+    if best is not None:
+        say(f"The best of the held-out losses, {best.loss:.4f} at step {best.step}, is the model.")
+        restore(trained(model), best.weights)
     return model.eval().requires_grad_(False)
 
 
@@ -273,10 +288,6 @@ def step_losses(
 
 def loss_weights(options: TrainOptions) -> dict[str, float]:
     return {"context": options.context_weight, "target": options.target_weight, "draft": options.draft_weight}
-
-
-def trained(model: Transformer) -> dict[str, nn.Parameter]:
-    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
 def make_optimizers(model: Transformer, options: TrainOptions) -> list[torch.optim.Optimizer]:

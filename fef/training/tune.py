@@ -22,7 +22,7 @@ from fef.models.hub import download_weights, is_repository, locate
 from fef.models.sources import describe_source, network_of, template_of
 from fef.models.tokenizer import Tokenizer
 from fef.models.transformer import Transformer
-from fef.training.adapt import AdaptOptions, encoded, flat_objective, write_template
+from fef.training.adapt import AdaptOptions, both_encoded, flat_objective, measured, write_template
 from fef.training.conversations import Encoder
 from fef.training.data import Examples
 from fef.training.lora import TARGETS, adapt_, factors_of
@@ -36,8 +36,7 @@ __all__ = ["TuneOptions", "tune"]
 class TuneOptions:
     """How a diffusion model is fine-tuned. Lengths in tokens; as in `AdaptOptions`.
 
-    packed: train the packed law, too; None: where the model has it already. revision, token, mask_id, block_length: as in
-    `fef.load`.
+    packed: train the packed law, too; None: where the model has it already. mask_id, block_length: as in `fef.load`.
     """
 
     packed: bool | None = None
@@ -49,6 +48,8 @@ class TuneOptions:
     drop_long: bool = False
     mask_id: int | None = None
     block_length: int | None = None
+    held_out: Path | None = None
+    eval_every: int = 100
 
     def kept(self, config: TransformerConfig) -> AdaptOptions:
         """The training of a network of this config that stays what it is. Raises OptionError where it cannot have the packed
@@ -69,6 +70,8 @@ class TuneOptions:
             row_tokens=self.row_tokens,
             max_prompt=self.max_prompt,
             drop_long=self.drop_long,
+            held_out=self.held_out,
+            eval_every=self.eval_every,
         )
 
 
@@ -82,6 +85,7 @@ class Prepared:
     model: Transformer
     tokenizer: Tokenizer
     examples: Examples
+    apart: Examples | None
     digest: str
 
 
@@ -125,8 +129,21 @@ def tune(
     objective = flat_objective(ready.examples.to(processes.device), model.config, ready.kept, options)
     facts = {"base": ready.digest, "data": len(ready.examples), "rank": tuning.lora_rank, "packed": ready.kept.packed}
     facts |= {"batch_tokens": tuning.batch_tokens, "row_tokens": ready.kept.capacity}
+    apart, kept = ready.apart, ready.kept
+    held_out = None if apart is None else measured(apart.to(processes.device), model.config, kept, options)
     return train(
-        model, ready.tokenizer, objective, out, options, progress, stop, None, say, processes, write=write, facts=facts
+        model,
+        ready.tokenizer,
+        objective,
+        out,
+        options,
+        progress,
+        stop,
+        say=say,
+        processes=processes,
+        write=write,
+        facts=facts,
+        held_out=held_out,
     )
 
 
@@ -152,7 +169,7 @@ def prepared(
     kept = tuning.kept(described.config)
     check_pieces(kept.pieces, processes.size)
     encoder = Encoder(tokenizer, template_of(path, described), described.config)
-    examples = encoded(data, encoder, source, kept, options, say)
+    examples, apart = both_encoded(data, encoder, source, kept, options, say)
     on_gpu = processes.device != "cpu"
     # frozen weights are as the GPU multiplies them; what is trained has float32 to change in small steps
     dtype = torch.bfloat16 if on_gpu and tuning.lora_rank else torch.float32
@@ -165,4 +182,4 @@ def prepared(
         adapt_(model, tuning.lora_rank, tuning.lora_targets, options.seed)
     else:
         model.requires_grad_(True)
-    return Prepared(path, described, kept, model, tokenizer, examples, digest)
+    return Prepared(path, described, kept, model, tokenizer, examples, apart, digest)

@@ -308,3 +308,23 @@ def test_a_template_without_an_answer_mark_is_refused() -> None:
         encoder = Encoder(loaded.tokenizer, ChatTemplate(source, {}), loaded.network.config)
         with pytest.raises(InputError, match="does not mark where an answer begins"):
             encoder.answer_end()
+
+
+def test_held_out_losses_are_looked_at_and_change_nothing(data: Path, tmp_path: Path) -> None:
+    """On one process and on two."""
+
+    def looked(processes: Processes, out: Path) -> None:
+        tuning = replace(TUNING, held_out=data, eval_every=2)
+        tune(str(checkpoint("llada")), data, out, tuning, OPTIONS, processes)
+
+    def held_out(out: Path) -> torch.Tensor:
+        rows = [json.loads(line) for line in (out / "losses.jsonl").read_text().splitlines()]
+        return torch.tensor([row["held_out_loss"] for row in rows if "held_out_loss" in row])
+
+    run("llada", data, tmp_path / "plain")
+    looked(ALONE, tmp_path / "one")
+    run_on(2, looked, tmp_path / "two")
+    assert len(held_out(tmp_path / "one")) == 2
+    torch.testing.assert_close(held_out(tmp_path / "two"), held_out(tmp_path / "one"), rtol=1e-5, atol=0)
+    for name in ("one", "two"):
+        torch.testing.assert_close(losses(tmp_path / name), losses(tmp_path / "plain"), rtol=1e-5, atol=0)

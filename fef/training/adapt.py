@@ -31,7 +31,7 @@ from fef.training.conversations import Encoder, encode_answers, read_answers
 from fef.training.data import Examples, batch
 from fef.training.flat import BLOCK, flatten
 from fef.training.held_out import HeldOut
-from fef.training.lora import TARGETS, adapt_, is_factor, train_norms, train_rows
+from fef.training.lora import TARGETS, adapt_, train_norms, train_rows
 from fef.training.objectives import flat_losses
 from fef.training.patterns import block_masks, mask_canvases, numbers_on, packed_slots
 from fef.training.processes import ALONE, Processes
@@ -228,7 +228,7 @@ def flat_objective(
             compiled = options.compile and flat.input_1T.is_cuda
             visible = flat.intervals.block_mask() if compiled else flat.intervals.dense()
         losses = flat_losses(model, flat, visible, weights)
-        flops = step_flops(config, block_parameters(model), flat.tokens, losses.trained, flat.intervals.pairs())
+        flops = step_flops(model, flat.tokens, losses.trained, flat.intervals.pairs())
         work = {"rows": flat.rows, "tokens": flat.tokens, "flops": flops}
         return losses.total, {"loss": losses.total.detach()} | losses.named | work
 
@@ -281,9 +281,3 @@ def measured(examples: Examples, config: TransformerConfig, adaptation: AdaptOpt
     passes = math.ceil(len(examples) / rows_fitting(examples, config, adaptation, fixed))
     objective = flat_objective(examples, config, adaptation, fixed)
     return HeldOut(objective, passes, adaptation.eval_every, adaptation.keep_best)
-
-
-def block_parameters(model: Transformer) -> int:
-    """Parameters of the matrices that a token meets in the blocks."""
-    named = model.blocks.named_parameters()
-    return sum(p.numel() for name, p in named if p.ndim == 2 and not is_factor(name))

@@ -12,7 +12,15 @@ from typing import Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 from fef.errors import CheckpointError, FefError, InputError, OptionError
@@ -132,7 +140,7 @@ class Bar:
     def __init__(self, label: str, total: float | None = None, console: Console | None = None) -> None:
         columns = [SpinnerColumn(), TextColumn("{task.description}"), BarColumn()]
         if total is not None:
-            columns.append(MofNCompleteColumn())
+            columns += [MofNCompleteColumn(), TimeRemainingColumn()]
         self.progress = Progress(*columns, TimeElapsedColumn(), console=console or stderr(), transient=True)
         self.task = self.progress.add_task(label, total=total)
         self.timer = threading.Timer(PATIENCE, self.show)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from fef.errors import CheckpointError
 from fef.models.config import TransformerConfig
-from fef.models.export import copy_small_files, write_weights
+from fef.models.export import SHARD_BYTES, copy_small_files, write_weights
 from fef.models.families import NATIVE, RELEASED, Family, Fields, family_of
 from fef.models.quantize import refuse_quantized
 from fef.models.tokenizer import Tokenizer
@@ -215,16 +215,18 @@ def write_released(
     family: Family,
     gather: Callable[[Tensor], Tensor] = lambda tensor: tensor,
     writes: bool = True,
+    shard_bytes: int = SHARD_BYTES,
 ) -> None:
     """The files of a released checkpoint, `source`, with the weights of `model` in their names, joins and dtypes. gather,
-    writes: as in `write_weights`. Raises OptionError for a quantized network."""
+    writes, shard_bytes: as in `write_weights`. Raises OptionError for a quantized network."""
     refuse_quantized(model, "saved")
     if writes:
         copy_small_files(source, directory)
         if model.config.packed:
             values = read_json(directory / CONFIG) | {PACKED: True}
             (directory / CONFIG).write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
-    write_weights(directory, model.state_dict(), family, stored_dtypes(source), gather=gather, writes=writes)
+    dtypes = stored_dtypes(source)
+    write_weights(directory, model.state_dict(), family, dtypes, shard_bytes=shard_bytes, gather=gather, writes=writes)
 
 
 @contextmanager

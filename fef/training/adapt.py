@@ -137,6 +137,7 @@ def adapt(
             train_rows(model.embed.weight, rows)
         else:
             model.requires_grad_(True)
+    processes.agree("examples", examples.digest())
     facts = {
         "source": source,
         "fingerprint": fingerprint(path),

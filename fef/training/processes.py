@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
-from fef.errors import FefError, OptionError
+from fef.errors import FefError, InputError, OptionError
 from fef.models.checkpoint import replace_directory
 
 __all__ = ["ALONE", "Processes", "joined", "started_together", "whole"]
@@ -68,6 +68,15 @@ class Processes:
         values = [value]
         dist.broadcast_object_list(values, src=0, group=self.control)
         return values[0]
+
+    def agree(self, what: str, value: object) -> None:
+        """Raise InputError in all processes where they have other values than the one that leads; what: in words."""
+        led = self.told(value)
+        with self.together():
+            if led != value:
+                raise InputError(
+                    f"Process {self.rank} of {self.size} has other {what} than process 0; give all the same."
+                )
 
     @contextmanager
     def together(self) -> Iterator[None]:

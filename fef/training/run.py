@@ -62,6 +62,7 @@ def run(
     options = replace(options, pieces=processes.size)
     with processes.together():
         model, tokenizer, examples = prepared(out, data, network, options, processes, init)
+    processes.agree("examples", examples.digest())
     model.requires_grad_(True)
     objective = padded_objective(examples.to(model.device), options)
     return train(model, tokenizer, objective, out, options, progress, stop, processes=processes)

@@ -111,6 +111,8 @@ def tune(
             fetch(source)
     with processes.together():
         ready = prepared(source, data, tuning, options, processes, say)
+    processes.agree("examples", ready.examples.digest())
+    processes.agree("base weights", ready.digest)
     path, described, model = ready.path, ready.described, ready.model
     options = replace(options, pieces=ready.kept.pieces)
 

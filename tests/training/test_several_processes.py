@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import torch
 
-from fef.errors import CheckpointError, OptionError
+from fef.errors import CheckpointError, InputError, OptionError
+from fef.models import export
 from fef.models.checkpoint import load_checkpoint
 from fef.training.processes import ALONE, Processes
 from fef.training.run import DataOptions, NetworkOptions, run
@@ -102,6 +103,41 @@ def test_what_cannot_go_on_is_said_by_every_process(tmp_path: Path, data: DataOp
     for count, options, words in ((2, replace(OPTIONS, seed=7), "another run: its seed is 0"),):
         found = run_on(count, trained, tmp_path / "m", data, options)
         assert all(isinstance(e, CheckpointError) and words in str(e) for e in found)
+
+
+def test_processes_that_read_other_examples_are_refused(tmp_path: Path, data: DataOptions) -> None:
+    assert data.jsonl is not None
+    shorter = tmp_path / "shorter.jsonl"
+    shorter.write_text("".join(f"{line}\n" for line in data.jsonl.read_text().splitlines()[1:]))
+
+    def work(processes: Processes) -> None:
+        trained(processes, tmp_path / "m", data if processes.leads else DataOptions(jsonl=shorter), OPTIONS)
+
+    found = run_on(2, work)
+    assert all(isinstance(e, InputError) and "Process 1 of 2 has other examples" in str(e) for e in found)
+    assert not (tmp_path / "m").exists()
+
+
+@pytest.mark.parametrize("fails", ["weights", "state"])
+def test_a_full_disk_ends_all_and_keeps_what_was_there(
+    tmp_path: Path, data: DataOptions, monkeypatch: pytest.MonkeyPatch, fails: str
+) -> None:
+    out = tmp_path / "m"
+    trained(ALONE, out, data, replace(OPTIONS, steps=1))
+    before = (out / "model.safetensors").read_bytes()
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    if fails == "weights":
+        monkeypatch.setattr(export, "save_file", full)
+    else:
+        monkeypatch.setattr("torch.distributed.checkpoint.filesystem._write_item", full)
+    found = run_on(2, trained, out, data, replace(OPTIONS, steps=2))
+    assert [isinstance(e, CheckpointError | OSError) for e in found] == [True, True]
+    assert "No space left" in str(found[0]) and isinstance(found[0], CheckpointError)
+    assert (out / "model.safetensors").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
 
 
 def test_one_process_that_fails_ends_all() -> None:

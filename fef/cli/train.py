@@ -170,7 +170,7 @@ def train(
     options = TrainOptions(
         steps=steps,
         batch_size=batch_size,
-        canvas_length=canvas_length or (512 if tuned else 128),
+        canvas_length=(512 if tuned else 128) if canvas_length is None else canvas_length,
         schedule=schedule.value,
         form=form.value,
         muon_lr=muon_lr,

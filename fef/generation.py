@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike, fspath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 import torch
@@ -23,6 +24,7 @@ from fef.decoding.session import Observer
 from fef.errors import InputError
 from fef.laws.information import Profile
 from fef.laws.row_costs import RowCosts
+from fef.models.adapter import apply_adapter
 from fef.models.checkpoint import require_tokenizer
 from fef.models.device import check_dtype, usable_device
 from fef.models.extras import load_extras
@@ -277,13 +279,15 @@ def load(
     token: str | None = None,
     mask_id: int | None = None,
     block_length: int | None = None,
+    adapter: str | PathLike[str] | None = None,
 ) -> Model:
     """A model by name: "demo" or "smol" (shipped), a directory, or a Hugging Face repository, "GSAI-ML/LLaDA-8B-Instruct".
 
     device: by default a GPU if there is one. dtype: by default float32 for our own checkpoints, bfloat16 for released ones
     and deltas merged into one. weights: "int8" or "fp8" keeps the dense matrices of the blocks in that format, a byte per
     weight and one scale per output row; by default they are as stored, in `dtype`. revision, token: of a repository.
-    mask_id, block_length: for a released checkpoint that does not say them, or was trained for another block length. Raises
+    mask_id, block_length: for a released checkpoint that does not say them, or was trained for another block length. adapter:
+    a directory with LoRA factors of `fef train --lora` or PEFT, which are added to the weights. Raises
     CheckpointError or OptionError with what is wrong and what to give instead.
     """
     if weights is not None:
@@ -301,5 +305,7 @@ def load(
     check_dtype(dtype, device)
     network = network_of(path, described, device, dtype, weights)
     network.name = name if name in SHIPPED or is_repository(name) else path.name
+    if adapter is not None:
+        apply_adapter(network, described.family, Path(adapter))
     network.extras = load_extras(path, network)
     return Model(network, tokenizer, network.name, template_of(path, described))

@@ -18,6 +18,7 @@ from fef.cli import (
     demask,
     demo,
     eval,
+    export,
     generate,
     info,
     lm_eval,
@@ -74,6 +75,7 @@ app.command("lm-eval", epilog=lm_eval.EXAMPLE, context_settings=lm_eval.CONTEXT)
 app.command(epilog=train.EXAMPLE)(train.train)
 app.command(epilog=adapt.EXAMPLE)(adapt.adapt)
 app.command(epilog=delta.EXAMPLE)(delta.delta)
+app.command(epilog=export.EXAMPLE)(export.export)
 app.command(epilog=demask.TRAIN_EXAMPLE)(demask.train_demask)
 app.command(epilog=demask.REPORT_EXAMPLE)(demask.demask_report)
 app.command(epilog=profile.EXAMPLE)(profile.profile)

@@ -248,8 +248,8 @@ class Session:
         return tokens_BS, logp_BSV.gather(-1, tokens_BS[..., None])[..., 0]
 
     def plain_law(self, logits_BSV: Tensor) -> Law:
-        """The network's own law: temperature 1, bans applied."""
-        return Law(logits_BSV).without(self.sampling.banned)
+        """The law at temperature 1: biases and bans applied."""
+        return Law(self.sampling.biased(logits_BSV)).without(self.sampling.banned)
 
     def unit_law(self, logits_BSV: Tensor, slots_BS: Tensor) -> Law:
         """The law at each slot at temperature 1, with what the EOS rule says of it."""
@@ -260,15 +260,27 @@ class Session:
         return plain
 
     def commit(
-        self, slots_BS: Tensor, tokens_BS: Tensor, logp_BS: Tensor, plain: Law, take_BS: Tensor, *, fill: bool
+        self,
+        slots_BS: Tensor,
+        tokens_BS: Tensor,
+        logp_BS: Tensor,
+        plain: Law,
+        take_BS: Tensor,
+        sampled: Callable[[], Tensor],
+        *,
+        fill: bool,
     ) -> None:
-        """Write the taken tokens with their log p and their probability under the plain law. fill: also fill what an EOS
-        decides, even where other slots are open."""
+        """Write the taken tokens with their log p and their probability under the plain law. sampled: makes the law that they
+        were drawn from, [B, S, V] nats, for the likeliest tokens. fill: also fill what an EOS decides, even where other
+        slots are open."""
         self.canvas.write(slots_BS, tokens_BS, logp_BS, plain.at(tokens_BS).exp(), take_BS)
+        if self.canvas.top:
+            self.canvas.write_likeliest(slots_BS, sampled(), take_BS)
         if self.eos is not None:
             self.eos.settle(self.canvas, self.within_BL, finish_only=not fill)
         if self.grammar is not None:
-            self.grammar.weigh(self.canvas, self.sampling, plain.logits_BSV, tokens_BS, logp_BS, take_BS)
+            unbiased = dataclasses.replace(self.sampling, bias=None)  # what is added is in the logits of the plain law
+            self.grammar.weigh(self.canvas, unbiased, plain.logits_BSV, tokens_BS, logp_BS, take_BS)
 
     def notify(
         self,

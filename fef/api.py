@@ -43,7 +43,7 @@ class Decoded:
     trace: the rounds, if asked for. log_mass: float64 [B], under grammars only: log of the mass (nats) that the law without
     the grammar puts on what it allowed, summed over the tokens of a row; exp of it weighs a sample to that law.
     likeliest: where they were asked for, of each row at each open position the likeliest tokens under the sampled law at its
-    commit, and their log p, those of probability 0 left out."""
+    commit (at temperature 0 under that at temperature 1), and their log p."""
 
     ids: Tensor
     logprobs: Tensor

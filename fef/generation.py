@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike, fspath
@@ -254,7 +255,8 @@ class Model(TextNetwork):
         logprobs = requests.canvas.logprob_BL[0, counted.start : counted.stop].tolist()
         certificate = certificate_of(plan, network, settings, grammars)
         scored = list(ids[counted.start : counted.stop])
-        likeliest = requests.canvas.likeliest(0, torch.arange(counted.start, counted.stop))
+        at = torch.arange(counted.start, counted.stop, device=ids_BL.device)
+        likeliest = [[(t, p) for t, p in each if p > -math.inf] for each in requests.canvas.likeliest(0, at)]
         return Score(scored, logprobs, sum(logprobs), dict(requests.meter.row(0)), certificate, likeliest)
 
     def profile(

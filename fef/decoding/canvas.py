@@ -30,7 +30,7 @@ class Canvas(RowRecord):
     confidence_BL: Tensor  # probability of committed tokens at temperature 1, for re-masking by scores
     noisy_BL: Tensor  # x_t of the current pass under visible noise
     end_from_B: Tensor  # no end token stands before this position
-    likely_BLK: Tensor  # the likeliest tokens at committed slots, under the sampled law at their commit
+    likely_BLK: Tensor  # the likeliest tokens at committed slots, under the law at their commit
     likely_logp_BLK: Tensor  # their log p, nats; -inf where the law has fewer
 
     @classmethod
@@ -87,12 +87,9 @@ class Canvas(RowRecord):
         self.likely_BLK[row_N, place_N], self.likely_logp_BLK[row_N, place_N] = found.indices, found.values.double()
 
     def likeliest(self, row: int, place_N: Tensor) -> list[list[tuple[int, float]]]:
-        """At each of these positions of a row the likeliest tokens and their log p, without those of probability 0."""
+        """At each of these positions of a row the likeliest tokens and their log p."""
         tokens, logp = self.likely_BLK[row, place_N].tolist(), self.likely_logp_BLK[row, place_N].tolist()
-        return [
-            [(token, p) for token, p in zip(*at, strict=True) if p > -torch.inf]
-            for at in zip(tokens, logp, strict=True)
-        ]
+        return [list(zip(*at, strict=True)) for at in zip(tokens, logp, strict=True)]
 
     def erase(self, drop_BL: Tensor, mask_id: int) -> None:
         """Open committed slots again."""

@@ -48,10 +48,10 @@ def score_canvas(network: Network, plan: Plan, requests: Requests, tokens_BL: Te
             slots_BS=slots_BW, draft_BW=given_BW, width_B=count_B, count=WINDOW, targets_B=count_B
         )
         logits_BWV = session.scorer.targets(session.requests, ask).logits_BTV
-        logp_BWV = session.law(logits_BWV, slots_BW, given_BW)
         if session.canvas.top:
-            session.canvas.write_likeliest(slots_BW, logp_BWV, slots_BW >= 0)
-        logp_BW = logp_BWV.gather(-1, given_BW[..., None])[..., 0]
+            told_BWV = session.told_law(logits_BWV, slots_BW, given_BW)
+            session.canvas.write_likeliest(slots_BW, told_BWV, slots_BW >= 0)
+        logp_BW = session.law(logits_BWV, slots_BW, given_BW).gather(-1, given_BW[..., None])[..., 0]
         if session.grammar is not None:
             allowed_BWV = session.grammar.allowed(session.canvas, slots_BW, given_BW, None, logits_BWV.shape[-1])
             logp_BW = logp_BW.masked_fill(~allowed_BWV.gather(-1, given_BW[..., None])[..., 0], -torch.inf)

@@ -10,7 +10,7 @@ from fef.cli.options import DeviceOption, DtypeOption, ModelOption, WeightsOptio
 from fef.cli.output import Bar
 from fef.errors import OptionError
 
-__all__ = ["EXAMPLE", "serve"]
+__all__ = ["EXAMPLE", "require_serve", "serve"]
 
 EXAMPLE = (
     "Example: [bold]fef serve --model demo --port 8000[/bold]\n\n"
@@ -47,13 +47,10 @@ def serve(
 
     Needs: pip install 'fef\\[serve]'.
     """
-    try:
-        from fef.serve.app import ServeOptions
-        from fef.serve.run import serve as run
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.startswith("fef"):
-            raise
-        raise OptionError(f"fef serve needs {error.name}: pip install 'fef[serve]'.") from None
+    require_serve("fef serve")
+    from fef.serve.app import ServeOptions
+    from fef.serve.run import serve as run
+
     if api_key is not None and not (api_key and api_key.isascii()):
         raise OptionError("--api-key must be ASCII text that is not empty.")
     if not metrics_prefix.isidentifier():
@@ -77,3 +74,13 @@ def serve(
         drain_seconds=drain_seconds,
         say=lambda words: typer.echo(words, err=True),
     )
+
+
+def require_serve(command: str) -> None:
+    """Raise OptionError where the packages of the extra `serve` are missing."""
+    try:
+        import fef.serve.run  # noqa: F401
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("fef"):
+            raise
+        raise OptionError(f"{command} needs {error.name}: pip install 'fef[serve]'.") from None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 import typer
@@ -42,6 +44,7 @@ def serve(
     drain_seconds: Annotated[
         int, typer.Option("--drain-seconds", min=0, help="How long SIGTERM waits for what is under way.")
     ] = 30,
+    replicas: Annotated[int, typer.Option("--replicas", min=1, help="Processes, one per GPU, behind vllm-router.")] = 1,
 ) -> None:
     """Serve a model over HTTP, as OpenAI's API has it, with the certificate in every answer.
 
@@ -55,6 +58,26 @@ def serve(
         raise OptionError("--api-key must be ASCII text that is not empty.")
     if not metrics_prefix.isidentifier():
         raise OptionError(f"--metrics-prefix {metrics_prefix!r} is not allowed: give letters, digits and underscores.")
+    if replicas > 1:
+        serve_replicas(
+            replicas,
+            host,
+            port,
+            api_key,
+            {
+                "--model": model,
+                "--device": device,
+                "--dtype": dtype,
+                "--weights": weights,
+                "--max-batch": max_batch,
+                "--max-queue": max_queue,
+                "--default-max-tokens": default_max_tokens,
+                "--metrics-prefix": metrics_prefix,
+                "--drain-seconds": drain_seconds,
+            },
+            cors or (),
+        )
+        return
     loaded = load_model(model, device, dtype, weights)
     with Bar("Making the engine"):
         engine = loaded.engine(max_batch=max_batch)
@@ -74,6 +97,29 @@ def serve(
         drain_seconds=drain_seconds,
         say=lambda words: typer.echo(words, err=True),
     )
+
+
+def serve_replicas(
+    count: int, host: str, port: int, api_key: str | None, options: Mapping[str, object], cors: Sequence[str]
+) -> None:
+    """Several servers with these options behind one address."""
+    import torch
+
+    from fef.serve.replicas import Replicas, devices_for, free_ports
+
+    arguments = [word for name, value in options.items() if value is not None for word in (name, str(value))]
+    arguments += [word for origin in cors for word in ("--cors", origin)]
+    visible, gpus = os.environ.get("CUDA_VISIBLE_DEVICES"), 0
+    if options["--device"] in (None, "cuda"):
+        gpus = torch.cuda.device_count()
+    Replicas(
+        arguments,
+        devices_for(count, visible, gpus),
+        host,
+        port or free_ports(1)[0],
+        {} if api_key is None else {"FEF_API_KEY": api_key},  # not on a command line, which others can read
+        say=lambda words: typer.echo(words, err=True),
+    ).run()
 
 
 def require_serve(command: str) -> None:

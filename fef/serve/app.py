@@ -111,7 +111,8 @@ def make_app(served: Served) -> FastAPI:
     app.add_exception_handler(FefError, on_fef_error)
     app.add_exception_handler(HTTPException, on_http_error)
     app.add_exception_handler(Exception, on_any_error)
-    app.add_middleware(BodyLimit, most=served.options.limits.body_bytes)
+    limits = served.options.limits
+    app.add_middleware(BodyLimit, most=limits.body_bytes, seconds=limits.body_seconds)
     if served.options.api_key is not None:
         app.add_middleware(Key, key=served.options.api_key)
     app.add_middleware(RequestIds)

@@ -76,6 +76,7 @@ class Limits:
     """What a request may ask for at most."""
 
     body_bytes: int = 4 * 2**20
+    body_seconds: float = 60.0  # in which a body has come
     choices: int = 128  # of one request, over all its prompts
     stops: int = 32
     stop_length: int = 1024  # characters

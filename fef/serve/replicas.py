@@ -53,7 +53,7 @@ def router_command(host: str, port: int, workers: Sequence[int]) -> list[str]:
     return [
         *(path, "--worker-urls", *urls, "--host", host, "--port", str(port)),
         *("--policy", "power_of_two", "--health-check-interval-secs", "5", "--worker-startup-check-interval", "1"),
-        *("--prometheus-port", str(metrics), "--log-level", "warn"),
+        *("--prometheus-port", str(metrics), "--log-level", "warning"),
     ]
 
 

@@ -168,7 +168,7 @@ def served(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     command = [sys.executable, "-m", "fef", "serve", "--replicas", "2", "--port", str(port), "--max-batch", "4"]
     process = subprocess.Popen(command, env=environment, process_group=0)
     try:
-        until(lambda: process.poll() is not None or is_healthy(port), 120)
+        until(lambda: process.poll() is not None or is_healthy(port), 250)
         assert process.poll() is None
         yield process, port
     finally:

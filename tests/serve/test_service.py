@@ -147,6 +147,18 @@ def test_a_slow_reader_does_not_hold_up_others(client: Client) -> None:
         assert slow.getresponse().read().endswith(b"data: [DONE]\n\n")
 
 
+def test_nobody_waits_for_a_round(client: Client) -> None:
+    """A round holds the engine; who asks meanwhile is taken at once, and the event loop answers others."""
+    worker = client.server.served.worker
+    with ThreadPoolExecutor(2) as pool:
+        with worker.engine.lock:  # as a round that takes long
+            asked = [pool.submit(client.complete, max_tokens=4) for _ in range(2)]
+            client.wait_until(lambda gauges: gauges == (0, 2))
+            assert client.get("/health").status == 200
+            assert not any(one.done() for one in asked)
+        assert [one.result().status for one in asked] == [200, 200]
+
+
 def test_an_engine_that_is_lost_ends_the_server(model: Model) -> None:
     with running(model, {"max_batch": 2}) as client:
         engine = client.server.served.engine.engine

@@ -162,7 +162,7 @@ class SessionRounds:
         numbers = list(range(self.taken, self.taken + len(jobs)))
         self.taken += len(jobs)
         for job in jobs:
-            job.status = "running"
+            job.seat()
         before = self.groups.get(key)
         plan = jobs[0].request.plan
         network = self.new_network() if before is None else before.session.network

@@ -51,6 +51,7 @@ class Choice:
     certificate: Certificate | None = None
     final: bool = False  # were tokens told as they were committed?
     last: float | None = None  # when there was a piece
+    counted: int = 0  # tokens that the metrics know of
 
 
 class Answer:
@@ -131,11 +132,16 @@ class Answer:
         if piece is None:
             return None
         now = time.perf_counter()
-        self.metrics.piece(now - self.began if choice.last is None else None, choice.last and now - choice.last)
+        between = None if choice.last is None else now - choice.last
+        first = now - self.began if choice.last is None else None
+        self.metrics.piece(first, between, choice.pieces.counted - choice.counted)
+        choice.counted = choice.pieces.counted
         choice.last = now
         if piece.finish is not None:
             choice.finish = piece.finish
             self.worker.cancel(choice.ticket)
+            assert choice.ticket.job is not None, "it was accepted"
+            self.metrics.times(choice.ticket.job, now)
             self.metrics.finished(piece.finish, len(choice.prompt), choice.pieces.counted, now - self.began)
         return piece
 

@@ -56,7 +56,33 @@ def test_metrics_count_what_was_done(client: Client) -> None:
     assert more['fef:time_to_first_token_seconds_count{model_name="demo"}'] == 2
     assert more['fef:request_params_n_sum{model_name="demo"}'] == 2
     assert more['fef:inter_token_latency_seconds_count{model_name="demo"}'] >= 2
-    assert 'fef:kv_cache_usage_perc{model_name="demo"}' in after
+    for name in NAMES:
+        assert any(line.startswith(f"fef:{name}") for line in after), name
+    times = {name: more[f'fef:request_{name}_time_seconds_sum{{model_name="demo"}}'] for name in TIMES}
+    assert times["inference"] == pytest.approx(times["prefill"] + times["decode"])
+    assert (
+        0 < times["inference"] + times["queue"] <= more['fef:e2e_request_latency_seconds_sum{model_name="demo"}'] + 0.1
+    )
+    assert more['fef:iteration_tokens_total_sum{model_name="demo"}'] == usage["completion_tokens"]
+
+
+TIMES = ["queue", "prefill", "decode", "inference"]
+NAMES = [
+    *("num_requests_running", "num_requests_waiting", "kv_cache_usage_perc", "cache_config_info"),
+    *("prompt_tokens_total", "generation_tokens_total", "iteration_tokens_total", "request_success_total"),
+    *("time_to_first_token_seconds", "inter_token_latency_seconds", "e2e_request_latency_seconds"),
+    *(f"request_{name}_time_seconds" for name in TIMES),
+    *("request_prompt_tokens", "request_generation_tokens", "request_params_n", "request_params_max_tokens"),
+    "request_num_preemptions",
+]
+
+
+def test_another_prefix_is_for_boards_that_read_it(model: Model) -> None:
+    with running(model, {"max_batch": 1}, metrics_prefix="vllm") as client:
+        client.complete(max_tokens=2)
+        lines = [line for line in client.get("/metrics").raw.decode().splitlines() if line[0] != "#"]
+    assert all(line.startswith("vllm:") for line in lines)
+    assert all(any(line.startswith(f"vllm:{name}") for line in lines) for name in NAMES)
 
 
 def test_the_id_of_a_request_comes_back(client: Client) -> None:
@@ -200,6 +226,22 @@ def started(*arguments: str) -> tuple[subprocess.Popen[str], int]:
     assert "weights" in ready
     assert law.startswith("law: ")
     return process, int(ready.split("/v1")[0].rsplit(":", 1)[1])
+
+
+def test_without_patience_it_ends_at_once() -> None:
+    process, port = started("--drain-seconds", "0")
+    with closing(HTTPConnection("127.0.0.1", port, timeout=30)) as connection:
+        try:
+            body = json.dumps({"prompt": QUESTION, "max_tokens": 96, "n": 8, "stream": True, "temperature": 2.0})
+            connection.request("POST", "/v1/completions", body, {"content-type": "application/json"})
+            assert connection.getresponse().read(6) == b"data: "
+            os.kill(process.pid, signal.SIGTERM)
+            assert process.wait(60) in (0, -signal.SIGTERM)
+        finally:
+            process.kill()
+            process.wait(60)
+            assert process.stderr is not None
+            process.stderr.close()
 
 
 @pytest.mark.parametrize("signals", [1, 2])

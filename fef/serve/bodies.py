@@ -13,6 +13,7 @@ from fef.serve.answer import Answer, Choice, Echo
 from fef.serve.errors import ApiError
 from fef.serve.pieces import LEAST_LOGPROB, Piece, Token
 from fef.serve.rounds import round_body
+from fef.serve.tools import call_delta, message_of_call
 from fef.serve.worker import Rounds
 
 __all__ = ["Envelope", "events_of", "whole_body"]
@@ -104,8 +105,14 @@ def choice_body(answer: Answer, choice: Choice, piece: Piece, first: bool, chunk
     if asked.token_ids:
         body["token_ids"] = [token.id for token in piece.tokens]
     if asked.chat:
-        message = {"content": piece.text} if chunk else {"role": "assistant", "content": piece.text}
-        body["delta" if chunk else "message"] = message
+        if chunk:
+            body["delta"] = (
+                {"content": piece.text} if asked.tools is None else call_delta(asked.tools, piece.text, first)
+            )
+        elif asked.tools is None:
+            body["message"] = {"role": "assistant", "content": piece.text}
+        else:
+            body["message"] = message_of_call(asked.tools, piece.text)
         if asked.top is not None:
             body["logprobs"] = {"content": [chat_logprob(token, asked.top) for token in piece.tokens]}
         return body

@@ -15,6 +15,7 @@ from fef.models.chat import Message
 from fef.readers import LARGEST, shown
 from fef.serve.errors import bad_request
 from fef.serve.structure import read_structure
+from fef.serve.tools import Tools, read_tools
 
 __all__ = [
     "Asked",
@@ -58,9 +59,7 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
     "min_p": (0,),
     "use_beam_search": (False,),
     "prompt_logprobs": (),
-    "tools": ([],),
     "functions": ([],),
-    "tool_choice": ("none", "auto"),
     "guided_json": (),
     "guided_regex": (),
     "guided_choice": (),
@@ -110,6 +109,7 @@ class Asked:
     token_ids: bool
     watch: bool  # the rounds of the canvas, too
     grammar: Grammar | None  # of the texts
+    tools: Tools | None  # that the answers call
     chat: bool = field(default=False)
 
 
@@ -198,6 +198,9 @@ def read_common(
         raise bad_request("stream_options must be an object.", "stream_options")
     if stream and best_of > n:
         raise bad_request("best_of cannot be streamed: which are the best is known at the end.", "best_of")
+    grammar, tools = read_structure(body), read_tools(body, stream) if chat else None
+    if grammar is not None and tools is not None:
+        raise bad_request("Tools have a grammar of their own; leave the other one out.", "tool_choice")
     stop_ids = id_list(body.get("stop_token_ids") or [], "stop_token_ids")
     sampling = read_sampling(body, limits)
     if stop_ids and sampling["min_tokens"]:
@@ -223,7 +226,8 @@ def read_common(
         top=top,
         token_ids=boolean(body, "return_token_ids"),
         watch=read_watch(own, stream),
-        grammar=read_structure(body),
+        grammar=grammar if tools is None else tools.grammar,
+        tools=tools,
         chat=chat,
     )
 

@@ -84,7 +84,6 @@ def check_refused(reply: Reply, status: int = 400) -> str:
         {"logit_bias": {"99999": 3}},
         {"logit_bias": {str(i): 1 for i in range(1000)}},
         {"logit_bias": [5]},
-        {"tools": [{"type": "function"}]},
         {"response_format": {"type": "xml"}},
         {"response_format": "json_object"},
         {"response_format": {"type": "json_schema"}},

@@ -209,6 +209,23 @@ def test_an_engine_that_is_lost_ends_the_server(model: Model) -> None:
         assert client.server.should_exit
 
 
+def test_an_error_behind_the_first_text_is_an_event(model: Model) -> None:
+    with running(model, {"max_batch": 1}) as client:
+        packed = client.server.served.engine.engine.packed
+        assert packed is not None
+        step, rounds = packed.step, iter(range(10**6))
+
+        def breaks_down() -> None:
+            if next(rounds) == 4:
+                raise RuntimeError("CUDA error: an illegal memory access")
+            step()
+
+        packed.step = breaks_down  # type: ignore[method-assign]
+        *before, last = client.complete(stream=True, max_tokens=96, temperature=2.0).events
+        assert "".join(choice["text"] for event in before for choice in event["choices"])
+        assert set(last) == {"error"} and last["error"]["code"] == 503
+
+
 def test_health_is_503_once_the_engine_is_lost(model: Model) -> None:
     with running(model, {"max_batch": 2}) as client:
         client.server.served.worker.lost = True

@@ -210,3 +210,22 @@ def test_pairs_of_changes_compose() -> None:
         changes = {"min_tokens": least, "logit_bias": bias}
         law = integrated_law(TABLES["inconsistent"](), L, eos_id=END, method="sequential", changes=changes)
         assert distance(law, changed_chain(bias, least)) < EXACT
+
+
+def test_under_a_grammar_the_weight_is_that_of_the_biased_law() -> None:
+    pytest.importorskip("llguidance", reason="the extra 'grammar' is not installed")
+    model = fef.load("demo", device="cpu")
+    grammar, prompt = {"regex": "[0-9]+( apples)?"}, "Tom has 12 apples. How many apples does Tom have?"
+    settings = {
+        "max_new_tokens": 12,
+        "temperature": 0.9,
+        "verify": "packed",
+        "logit_bias": {17: 2.0, 21: -3.0, 30: 1.0},
+    }
+    for seed in range(3):
+        found = model.generate(prompt, grammar=grammar, seed=seed, **settings)
+        free = model.score(prompt, found.token_ids, **settings)
+        under = model.score(prompt, found.token_ids, grammar=grammar, **settings)
+        assert found.log_mass == pytest.approx(free.total - under.total, abs=1e-4)
+    with pytest.raises(OptionError, match="min_tokens"):
+        model.generate(prompt, grammar=grammar, min_tokens=2, **settings)

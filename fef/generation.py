@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 import torch
 
-from fef.api import decode
+from fef.api import Bias, decode
 from fef.decoders import make_plan
 from fef.decoding.certificate import Certificate, certificate_of
 from fef.decoding.inputs import check_ids, read_settings
@@ -82,7 +82,11 @@ class Model(TextNetwork):
         top_k: int | Sequence[int] = 0,
         seed: int | Sequence[int] = 0,
         banned: Sequence[int] = (),
+        logit_bias: Bias | Sequence[Bias] = None,
+        min_tokens: int | Sequence[int] = 0,
+        ignore_eos: bool | Sequence[bool] = False,
         grammar: Any = None,
+        top: int = 0,
         trace: bool = False,
         on_round: Observer | None = None,
         force: bool = False,
@@ -95,8 +99,9 @@ class Model(TextNetwork):
         (infilling), as far as the network sees it: a block-causal one sees nothing behind the last block of the answer.
         banned: ids that are never sampled, besides those that are no text. grammar: what answers are allowed, each with the
         suffix behind it: {"json": schema}, {"regex": "..."}, {"choice": ["...", ...]} or {"grammar": "Lark rules"}, or a list
-        of one per prompt (docs/grammar.md). force: decode also where `costs` say that it is
-        slower than one token per pass. Other arguments as in `fef.decode`. Raises OptionError or InputError with the fix.
+        of one per prompt (docs/grammar.md). min_tokens: of an answer before its end; ignore_eos: answers fill the canvas.
+        top: how many of the likeliest tokens to tell beside each one. force: decode also where `costs` say that it is slower
+        than one token per pass. Other arguments as in `fef.decode`. Raises OptionError or InputError with the fix.
         """
         refuse_taken("generate", method_options, ("denoiser", "ids", "open", "lengths", "eos_id"))
         max_new_tokens = whole_from("max_new_tokens", max_new_tokens, 1)
@@ -125,7 +130,11 @@ class Model(TextNetwork):
             eos_id=self.network.config.eos_id,
             lengths=lengths,
             banned=self.never_drawn(banned),
+            logit_bias=logit_bias,
+            min_tokens=min_tokens,
+            ignore_eos=ignore_eos,
             grammar=[None if each is None else self.grammar(each) for each in given],
+            top=top,
             trace=trace,
             on_round=on_round,
             **method_options,
@@ -134,7 +143,8 @@ class Model(TextNetwork):
         for b in range(len(rows)):
             ids, logprobs = out.ids[b][open_BL[b]].tolist(), out.logprobs[b][open_BL[b]].tolist()
             log_mass = None if given[b] is None or out.log_mass is None else float(out.log_mass[b])
-            results.append(self.generation(ids, logprobs, out.stats[b], out.certificate, out.trace, log_mass))
+            found = self.generation(ids, logprobs, out.stats[b], out.certificate, out.trace, log_mass)
+            results.append(replace(found, likeliest=out.likeliest[b][: len(found.token_ids)]) if top else found)
         return results[0] if single else results
 
     def engine(self, **options: Any) -> TextEngine:
@@ -158,6 +168,9 @@ class Model(TextNetwork):
         top_p: float = 1.0,
         top_k: int = 0,
         seed: int = 0,
+        logit_bias: Bias = None,
+        min_tokens: int = 0,
+        ignore_eos: bool = False,
         grammar: Any = None,
         **method_options: Any,
     ) -> Score:
@@ -178,6 +191,9 @@ class Model(TextNetwork):
             top_p=top_p,
             top_k=top_k,
             seed=seed,
+            logit_bias=logit_bias,
+            min_tokens=min_tokens,
+            ignore_eos=ignore_eos,
             grammar=grammar,
             **method_options,
         )
@@ -203,6 +219,9 @@ class Model(TextNetwork):
         top_p: float = 1.0,
         top_k: int = 0,
         seed: int = 0,
+        logit_bias: Bias = None,
+        min_tokens: int = 0,
+        ignore_eos: bool = False,
         grammar: Any = None,
         **method_options: Any,
     ) -> Score:
@@ -217,22 +236,30 @@ class Model(TextNetwork):
         open_BL = torch.zeros_like(tokens_BL, dtype=torch.bool)
         open_BL[:, opened.start : opened.stop] = True
         ids_BL = check_ids(tokens_BL.masked_fill(open_BL, network.mask_id), network)
-        settings = read_settings(temperature, top_p, top_k)
+        settings = read_settings(temperature, top_p, top_k, logit_bias, min_tokens, ignore_eos)
         eos_id, banned = self.network.config.eos_id, self.special_ids()
         grammars = [None if grammar is None else self.grammar(grammar)]
         if any(grammars):
-            check_grammar(plan, network)
+            check_grammar(plan, network, settings)
         requests = request_rows(
-            network, plan, ids_BL, open_BL, settings, seed=seed, eos_id=eos_id, banned=banned, grammars=grammars
+            network,
+            plan,
+            ids_BL,
+            open_BL,
+            settings,
+            seed=seed,
+            eos_id=eos_id,
+            banned=banned,
+            grammars=grammars,
+            top=top,
         )
-        likeliest = score_canvas(network, plan, requests, tokens_BL, top)
+        score_canvas(network, plan, requests, tokens_BL)
         logprobs = requests.canvas.logprob_BL[0, counted.start : counted.stop].tolist()
         certificate = certificate_of(plan, network, settings, grammars)
         scored = list(ids[counted.start : counted.stop])
-        pairs = zip(likeliest.tokens_BLK[0].tolist(), likeliest.logp_BLK[0].tolist(), strict=True)
-        told = [[(t, p) for t, p in zip(*pair, strict=True) if p > -math.inf] for pair in pairs]
-        found = told[counted.start : counted.stop]
-        return Score(scored, logprobs, sum(logprobs), dict(requests.meter.row(0)), certificate, found)
+        at = torch.arange(counted.start, counted.stop, device=ids_BL.device)
+        likeliest = [[(t, p) for t, p in each if p > -math.inf] for each in requests.canvas.likeliest(0, at)]
+        return Score(scored, logprobs, sum(logprobs), dict(requests.meter.row(0)), certificate, likeliest)
 
     def profile(
         self,

@@ -44,6 +44,9 @@ class Generation:
     certificate: Certificate  # which law was sampled
     trace: list[Round] | None = None  # the rounds of the whole call, if asked for
     log_mass: float | None = None  # under a grammar, as in `fef.Decoded`
+    likeliest: list[list[tuple[int, float]]] | None = (
+        None  # if asked for, the likeliest tokens at each place and their log p
+    )
 
 
 @dataclass

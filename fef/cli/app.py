@@ -9,6 +9,7 @@ import typer
 import fef
 from fef.cli import (
     adapt,
+    batch,
     bench,
     bench_engine,
     certify,
@@ -62,6 +63,7 @@ def root(
 app.command(epilog=generate.EXAMPLE)(generate.generate)
 app.command(epilog=chat.EXAMPLE)(chat.chat)
 app.command(epilog=serve.EXAMPLE)(serve.serve)
+app.command(epilog=batch.EXAMPLE)(batch.batch)
 app.command(epilog=methods.EXAMPLE)(methods.methods)
 app.command(epilog=certify.EXAMPLE)(certify.certify)
 app.command(epilog=verify.EXAMPLE)(verify.verify)

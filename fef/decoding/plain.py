@@ -5,6 +5,8 @@ Shapes: B rows, L canvas length, S candidates, V vocabulary.
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
@@ -87,7 +89,8 @@ def choose_and_commit(session: Session, slots_BS: Tensor, seen: Prediction) -> t
         ahead_BS=~session.within_BL.gather(1, slots_BS.clamp(min=0)) if plan.rule.looks_ahead else None,
     )
     take_BS = plan.rule.select(found) & found.real_BS
-    session.commit(slots_BS, tokens_BS, logp_BS, plain, take_BS, fill=not plan.rule.in_order)
+    told = partial(session.told_law, logits_BSV, slots_BS)
+    session.commit(slots_BS, tokens_BS, logp_BS, plain, take_BS, told, fill=not plan.rule.in_order)
     if plan.revoke is not None and plan.revoke.recent:
         remember(session, plan.revoke, slots_BS, plain, take_BS)
     return tokens_BS, take_BS

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from fef.decoding.inputs import Settings
 from fef.decoding.network import Network
 from fef.decoding.order import block_numbers, block_sizes
 from fef.decoding.plan import CacheKind, CacheRule, Guidance, Plan
@@ -45,7 +46,7 @@ def check_blocks(order: str, block_length: int | None) -> None:
         raise OptionError('order="blocks" needs block_length, for example block_length=32.')
 
 
-def check_grammar(plan: Plan, network: Network) -> None:
+def check_grammar(plan: Plan, network: Network, settings: Settings) -> None:
     """A grammar makes a chain law from left to right out of one; of anything else it makes a law that nobody has named."""
     way_out = "Use method='fef' or 'sequential' with order='left-to-right' and steps=1, or leave grammar out."
     chain = plan.speculation is not None or (plan.rule.in_order and plan.rule.transfer.one)
@@ -64,6 +65,8 @@ def check_grammar(plan: Plan, network: Network) -> None:
         raise OptionError(f"A grammar needs absorbing noise; {network.name} has uniform noise. Leave grammar out.")
     if plan.after_eos == "free":
         raise OptionError("Under a grammar a text ends at its end token; leave after_eos='free' out.")
+    if settings.holds_end_back:
+        raise OptionError("A grammar says itself where a text may end; leave min_tokens and ignore_eos out.")
 
 
 def check_steps(plan: Plan, open_BL: Tensor) -> None:

@@ -230,6 +230,13 @@ class Session:
         allowed_BSV = self.grammar.allowed(self.canvas, slots_BS, draft_BW, width_B, logits_BSV.shape[-1])
         return constrained(logits_BSV, allowed_BSV, self.sampling.banned)
 
+    def told_law(
+        self, logits_BSV: Tensor, slots_BS: Tensor, draft_BW: Tensor | None = None, width_B: Tensor | None = None
+    ) -> Tensor:
+        """`law`, but at temperature 1 in greedy rows, whose own law has one token only."""
+        legal_BSV = self.legal(logits_BSV, slots_BS, draft_BW, width_B)
+        return log_law(legal_BSV, self.sampling.ungreedy(), **self.ends(slots_BS, draft_BW))
+
     def ends(self, slots_BS: Tensor, draft_BW: Tensor | None = None) -> dict[str, Tensor]:
         """What the EOS rule says of these slots: arguments of `log_law`."""
         if self.eos is None:
@@ -248,8 +255,8 @@ class Session:
         return tokens_BS, logp_BSV.gather(-1, tokens_BS[..., None])[..., 0]
 
     def plain_law(self, logits_BSV: Tensor) -> Law:
-        """The network's own law: temperature 1, bans applied."""
-        return Law(logits_BSV).without(self.sampling.banned)
+        """The law at temperature 1: biases and bans applied."""
+        return Law(self.sampling.biased(logits_BSV)).without(self.sampling.banned)
 
     def unit_law(self, logits_BSV: Tensor, slots_BS: Tensor) -> Law:
         """The law at each slot at temperature 1, with what the EOS rule says of it."""
@@ -260,15 +267,27 @@ class Session:
         return plain
 
     def commit(
-        self, slots_BS: Tensor, tokens_BS: Tensor, logp_BS: Tensor, plain: Law, take_BS: Tensor, *, fill: bool
+        self,
+        slots_BS: Tensor,
+        tokens_BS: Tensor,
+        logp_BS: Tensor,
+        plain: Law,
+        take_BS: Tensor,
+        told: Callable[[], Tensor],
+        *,
+        fill: bool,
     ) -> None:
-        """Write the taken tokens with their log p and their probability under the plain law. fill: also fill what an EOS
-        decides, even where other slots are open."""
+        """Write the taken tokens with their log p and their probability under the plain law. told: makes the law of which
+        the likeliest tokens are noted, [B, S, V] nats. fill: also fill what an EOS decides, even where other
+        slots are open."""
         self.canvas.write(slots_BS, tokens_BS, logp_BS, plain.at(tokens_BS).exp(), take_BS)
+        if self.canvas.top:
+            self.canvas.write_likeliest(slots_BS, told(), take_BS)
         if self.eos is not None:
             self.eos.settle(self.canvas, self.within_BL, finish_only=not fill)
         if self.grammar is not None:
-            self.grammar.weigh(self.canvas, self.sampling, plain.logits_BSV, tokens_BS, logp_BS, take_BS)
+            unbiased = dataclasses.replace(self.sampling, bias=None)  # what is added is in the logits of the plain law
+            self.grammar.weigh(self.canvas, unbiased, plain.logits_BSV, tokens_BS, logp_BS, take_BS)
 
     def notify(
         self,

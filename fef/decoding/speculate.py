@@ -6,6 +6,8 @@ X = W + 1 numbers of drafts.
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
@@ -43,7 +45,8 @@ def speculative_round(session: Session, spec: Speculation) -> None:
     take_BT = torch.arange(count, device=slots_BT.device) < accepted.commit_B[:, None]
     logp_BT = logp_BTV.gather(-1, accepted.tokens_BT[..., None])[..., 0]
     plain = session.plain_law(targets.logits_BTV)
-    session.commit(slots_BT, accepted.tokens_BT, logp_BT, plain, take_BT, fill=False)
+    told = partial(session.told_law, targets.logits_BTV, slots_BT, draft_BW, width_B)
+    session.commit(slots_BT, accepted.tokens_BT, logp_BT, plain, take_BT, told, fill=False)
     session.scorer.committed(slots_BT, accepted.accepted_B, accepted.commit_B)
     session.carry = next_carry(targets, width, width_B, accepted, spec)
     session.meter.rounds += (width_B > 0).long()
@@ -66,7 +69,9 @@ def commit_known(session: Session, spec: Speculation) -> None:
     accepted = accept(logp_B1V, logp_B1V[:, :0], slots_B1[:, :0], zero_B, one_B, session.noise, site_B1)
     take_B1 = one_B[:, None] > 0
     logp_B1 = logp_B1V.gather(-1, accepted.tokens_BT[..., None])[..., 0]
-    session.commit(slots_B1, accepted.tokens_BT, logp_B1, session.plain_law(carry.first_B1V), take_B1, fill=False)
+    plain = session.plain_law(carry.first_B1V)
+    told = partial(session.told_law, carry.first_B1V, slots_B1)
+    session.commit(slots_B1, accepted.tokens_BT, logp_B1, plain, take_B1, told, fill=False)
     session.scorer.committed(slots_B1, zero_B, one_B)
     session.carry = CarriedDrafts(carry.logits_BWV, carry.count_B)
     session.notify(slots_B1, accepted.tokens_BT, take_B1)

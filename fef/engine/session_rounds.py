@@ -162,7 +162,7 @@ class SessionRounds:
         numbers = list(range(self.taken, self.taken + len(jobs)))
         self.taken += len(jobs)
         for job in jobs:
-            job.status = "running"
+            job.seat()
         before = self.groups.get(key)
         plan = jobs[0].request.plan
         network = self.new_network() if before is None else before.session.network
@@ -205,7 +205,8 @@ class SessionRounds:
                 open_L = canvas.open_BL[row]
                 tokens, logprobs = canvas.ids_BL[row, open_L].tolist(), canvas.logprob_BL[row, open_L].tolist()
                 log_mass = None if session.grammar is None else float(session.grammar.log_mass_B[row])
-                job.filled = EngineResult(tokens, logprobs, session.meter.row(row), log_mass)
+                likeliest = canvas.likeliest(row, open_L) if canvas.top else None
+                job.filled = EngineResult(tokens, logprobs, session.meter.row(row), log_mass, likeliest)
                 if job.watched is not None:
                     job.watched.complete(job.request.open.tolist(), job.filled)
                 del group.jobs[number]
@@ -215,16 +216,19 @@ class SessionRounds:
 
     def tell_committed(self, canvas: Canvas, rows: Mapping[int, int], group: Group) -> None:
         """What the round committed, to the jobs that asked for it."""
-        asked = [(job.committed, rows[number]) for number, job in group.jobs.items() if job.committed is not None]
+        asked = [(job, job.committed, rows[number]) for number, job in group.jobs.items() if job.committed is not None]
         if not asked:
             return
-        row_N = torch.tensor([row for _, row in asked], device=self.device)
+        row_N = torch.tensor([row for _, _, row in asked], device=self.device)
         drawn_NL = (canvas.open_BL & ~canvas.pending_BL)[row_N].cpu()
         ids_NL, logprob_NL = canvas.ids_BL[row_N].cpu(), canvas.logprob_BL[row_N].cpu()
-        for n, (committed, _) in enumerate(asked):
+        for n, (job, committed, row) in enumerate(asked):
             new = [place for place in drawn_NL[n].nonzero()[:, 0].tolist() if place not in committed]
             tokens, logprobs = ids_NL[n, new].tolist(), logprob_NL[n, new].tolist()
             committed.update(zip(new, zip(tokens, logprobs, strict=True), strict=True))
+            if canvas.top:
+                place_N = torch.tensor(new, dtype=torch.int64, device=self.device)
+                job.likeliest.update(zip(new, canvas.likeliest(row, place_N), strict=True))
 
     def keep(self, key: Hashable, group: Group) -> None:
         """Let go of the rows that no job waits for, and of a session that has no other."""
@@ -255,7 +259,7 @@ class SessionRounds:
         """Requests of one key share a session."""
         if job.alone:
             return id(job)
-        return id(job.request.plan), self.padded(len(job.request.ids)), job.request.grammar is None
+        return id(job.request.plan), self.padded(len(job.request.ids)), job.request.grammar is None, job.request.top
 
     def padded(self, length: int) -> int:
         """Length of the session of a canvas of this length."""

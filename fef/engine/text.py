@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fef.decoding.inputs import row_seeds
@@ -31,9 +31,10 @@ class TextJob:
         filled = self.job.result()
         assert self.job.ended is not None
         stats: dict[str, float] = {**filled.counters, "seconds": self.job.ended - self.job.began}
-        return self.model.generation(
+        found = self.model.generation(
             filled.tokens, filled.logprobs, stats, self.job.certificate, log_mass=filled.log_mass
         )
+        return found if filled.likeliest is None else replace(found, likeliest=filled.likeliest[: len(found.token_ids)])
 
     def cancel(self) -> None:
         """Give the request up; its seat is free for the next round."""

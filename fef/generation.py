@@ -301,5 +301,5 @@ def load(
     check_dtype(dtype, device)
     network = network_of(path, described, device, dtype, weights)
     network.name = name if name in SHIPPED or is_repository(name) else path.name
-    network.extras = load_extras(path, network)
+    network.extras = load_extras(path, network, described.base if isinstance(described, Merged) else None)
     return Model(network, tokenizer, network.name, template_of(path, described))

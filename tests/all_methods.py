@@ -16,6 +16,8 @@ METHODS: list[tuple[str, dict[str, Any]]] = [
     ("fef", {"steps": 3, "remask": "remdm", "schedule": "cosine", "verify": "rows"}),
     ("dual-exact", {"window": 3, "verify": "rows"}),
     ("dual-exact", {"window": 4, "verify": "packed", "accept": "rejection"}),
+    ("deer", {"window": 3}),
+    ("deer", {"window": 5, "accept": "rejection"}),
     ("dual", {"block_length": 4, "drafts": 2, "keep": "kl"}),
     ("dual", {"cache": "delayed", "tokens_per_step": 2}),
     ("demask", {"tau": 0.2, "influence": "head"}),

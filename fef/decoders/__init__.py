@@ -10,6 +10,7 @@ from dataclasses import fields, replace
 from types import MappingProxyType
 from typing import Any
 
+from fef.decoders.deer import DEER
 from fef.decoders.delayed_cache import DELAYED_CACHE
 from fef.decoders.demask import DEMASK
 from fef.decoders.dream import ENTROPY, MASKGIT_PLUS, TOPK_MARGIN
@@ -42,6 +43,7 @@ TABLE = (
     SEQUENTIAL,
     FEF,
     DUAL_EXACT,
+    DEER,
     DUAL,
     DEMASK,
     LOW_CONFIDENCE,

@@ -50,7 +50,8 @@ def score_canvas(network: Network, plan: Plan, requests: Requests, tokens_BL: Te
     Raises OptionError for plans without a one-pass chain law.
     """
     chain = plan.speculation is not None or (plan.rule.in_order and plan.rule.transfer.one)
-    if plan.steps > 1 or not chain or plan.cache is not None:
+    moving = plan.judge is not None and plan.judge.moving
+    if plan.steps > 1 or not chain or moving or plan.cache is not None:
         raise OptionError(
             f"{plan.method} with these options has no one-pass chain law to score under. Use method='sequential', or "
             "'fef' with steps=1 and no cache."

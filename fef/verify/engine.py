@@ -46,6 +46,7 @@ class EngineSetting(Setting):
         """On a GPU in float32, which its kernels have."""
         if isinstance(denoiser, Transformer) and self.device != "cpu":
             denoiser = copy.deepcopy(denoiser).to(device=self.device, dtype=torch.float32)
+            denoiser.extras.causal_model.to(device=self.device, dtype=torch.float32)
         sizes = {} if isinstance(denoiser, TableDenoiser) else {"max_length": length}
         return Engine(denoiser, max_batch=_SEATS, windows=(4,), **sizes)
 

@@ -27,6 +27,7 @@ __all__ = [
     "Select",
     "State",
     "Table",
+    "causal_chain_law",
     "certainty",
     "chain_law",
     "chain_pass",
@@ -48,6 +49,7 @@ __all__ = [
 Array = NDArray[np.float64]
 State = tuple[int, ...]
 Law = dict[State, float]
+Denoise = Callable[[torch.Tensor], torch.Tensor]
 Pipeline = Callable[[Array], Array]  # probabilities [K] -> the law that is sampled [K]
 Select = Callable[[State, Array, list[int]], list[int]]
 """(state, laws [L, K], masked slots) -> the slots to fill now, each from its own law. It sees no drawn value."""
@@ -66,7 +68,7 @@ class Table:
         return (self.mask,) * self.length
 
 
-def table_of(denoiser: Callable[[torch.Tensor], torch.Tensor], n_tokens: int, length: int) -> Table:
+def table_of(denoiser: Denoise, n_tokens: int, length: int) -> Table:
     states = list(itertools.product(range(n_tokens + 1), repeat=length))
     laws = denoiser(torch.tensor(states)).double()[..., :n_tokens].softmax(-1).numpy()
     return Table(dict(zip(states, laws, strict=True)), n_tokens, length)
@@ -101,6 +103,7 @@ class Chain:
     block_length: int | None = None  # blocks of open slots, from the left
     contrast: float = 0.0  # position contrast of the logits
     packed: bool = False  # the conditionals of the packed attention pattern
+    causal: bool = False  # those of the causal model beside the network, alone
 
 
 def chain_law(table: Table, chain: Chain, pipeline: Pipeline, start: State | None = None) -> Law:
@@ -128,6 +131,20 @@ def packed_chain_law(network: Transformer, start: State, pipeline: Pipeline) -> 
     return {
         text: float(np.prod([pipeline(law[i])[text[i]] for i in slots])) for text, law in zip(texts, laws, strict=True)
     }
+
+
+def causal_chain_law(network: Denoise, start: State, mask: int, pipeline: Pipeline) -> Law:
+    """The left-to-right chain law of a causal model, whose logits at a position are those of the next token."""
+    slots = [i for i, v in enumerate(start) if v == mask]
+    law: Law = {start: 1.0}
+    for i in slots:
+        after: Law = defaultdict(float)
+        for state, weight in law.items():
+            p = pipeline(network(torch.tensor([state[:i]]))[0, -1, :mask].double().softmax(-1).numpy())
+            for v in np.flatnonzero(p):
+                after[put(state, {i: int(v)})] += weight * float(p[v])
+        law = after
+    return law
 
 
 def contrasted(table: Table, weight: float) -> Table:

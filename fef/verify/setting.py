@@ -15,7 +15,17 @@ from fef.decoding.certificate import Certificate, Kind
 from fef.models.table import TableDenoiser
 from fef.models.transformer import Transformer
 from fef.verify.decode import Wrapper, law_of_decode
-from fef.verify.reference import Chain, Law, State, Table, chain_law, packed_chain_law, sharpened, table_of
+from fef.verify.reference import (
+    Chain,
+    Law,
+    State,
+    Table,
+    causal_chain_law,
+    chain_law,
+    packed_chain_law,
+    sharpened,
+    table_of,
+)
 from fef.verify.statistics import Interval
 from fef.verify.tables import parity, random_joint, random_network
 
@@ -153,6 +163,9 @@ class Setting:
         if self.chain.packed:
             assert isinstance(on.denoiser, Transformer), "only networks have a packed law"
             return packed_chain_law(on.denoiser, start, pipeline)
+        if self.chain.causal:
+            assert isinstance(on.denoiser, Transformer), "only networks have a causal model beside them"
+            return causal_chain_law(on.denoiser.extras.causal_model, start, on.denoiser.mask_id, pipeline)
         return chain_law(on.table, self.chain, pipeline, start)
 
     def integrated_law(self, on: Subject) -> Law:

@@ -82,6 +82,7 @@ def most(score: Callable[[Array], float], *, sampled: bool = False, bias: float 
 
 
 LEFT_TO_RIGHT, RANDOM, TWO_PASSES, PACKED = Chain(), Chain(drawn=True), Chain(passes=2), Chain(packed=True)
+CAUSAL = Chain(causal=True)
 CONFIDENCE = most(confidence)
 IN_TWOS = replace(CONFIDENCE, block_length=2)
 TABLES: tuple[Name, ...] = ("consistent", "inconsistent")
@@ -131,6 +132,11 @@ NAMED: tuple[Setting, ...] = (
     Setting("dual-exact", {"verify": "packed"}, chain=PACKED, subjects=NETWORK, by="samples", same_as=BY_PACKED),
     Setting("dual-exact", REJECT_PACKED | {"drafts": 2, "window": 2}, chain=PACKED, subjects=NETWORK),
     Setting("dual-exact", {"verify": "rows"}, temperature=0, subjects=NETWORK, same_as=BY_ROWS),
+    Setting("deer", {"accept": "rejection", "window": 2}, chain=CAUSAL, subjects=NETWORK),
+    Setting("deer", {"accept": "block"}, temperature=0.7, top_p=0.8, chain=CAUSAL, subjects=NETWORK),
+    Setting("deer", chain=CAUSAL, subjects=NETWORK, by="samples"),
+    Setting("deer", temperature=0, chain=CAUSAL, subjects=NETWORK),
+    #
     Setting("dual", {"drafts": 2}, chain=CONFIDENCE, subjects=NETWORK, by="samples"),
     Setting("dual", {"keep": "kl", "limit": 0.1}, chain=CONFIDENCE, subjects=NETWORK, by="samples"),
     #

@@ -25,6 +25,7 @@ __all__ = [
     "parity",
     "random_joint",
     "random_network",
+    "tiny_causal",
     "tiny_network",
 ]
 
@@ -72,7 +73,7 @@ def tiny_network(seed: int = 0, scale: float = 0.5, **config: Any) -> Transforme
 
 
 def random_network(kind: Literal["network", "block-causal"], seed: int, n_tokens: int) -> Transformer:
-    """A network deep enough for stale keys to matter, with a random dependency head and some profile."""
+    """A network deep enough for stale keys to matter, with a random dependency head, some profile and a causal model."""
     size = {"vocab_size": n_tokens + 1, "mask_id": n_tokens, "layers": 4}
     if kind == "block-causal":
         return tiny_network(seed, 0.4, attention="block-causal", block_length=2, packed=False, **size)
@@ -80,7 +81,14 @@ def random_network(kind: Literal["network", "block-causal"], seed: int, n_tokens
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         head = DependencyHead(network.config.dim, rank=4).eval().requires_grad_(False)
-    network.extras = Extras(head, (1.0, 0.6, 0.3, 0.1))
+    network.extras = Extras(head, (1.0, 0.6, 0.3, 0.1), tiny_causal(seed, vocab_size=n_tokens + 1, mask_id=n_tokens))
+    return network
+
+
+def tiny_causal(seed: int = 0, scale: float = 0.4, **config: Any) -> Transformer:
+    """A random causal model: its logits at a position are those of the next token."""
+    network = tiny_network(seed + 100, scale, attention="causal", packed=False, **config)
+    network.name = "Causal"
     return network
 
 

@@ -9,6 +9,7 @@ from unittest.mock import patch
 
 from torch import Tensor
 
+from fef.decoding.causal import CausalModel
 from fef.laws.draws import KeyedNoise, Noise, Purpose, Site
 from fef.verify.bounds import PROMISES
 from fef.verify.reference import Chain, confidence, first_of, ranked
@@ -64,6 +65,11 @@ def coarse_noise() -> AbstractContextManager[object]:
     return patch("fef.laws.draws._midpoint", lambda high, _low: ((high >> 29).double() + 0.5) / 8)
 
 
+def causal_off_by_one() -> AbstractContextManager[object]:
+    ask = CausalModel.logits
+    return patch.object(CausalModel, "logits", lambda self, ids, slots, meter: ask(self, ids, slots + 1, meter))
+
+
 def tighter_promise() -> AbstractContextManager[object]:
     return patch.dict(PROMISES, {"threshold": replace(PROMISES["threshold"], limit=lambda _options, _n: 0.1)})
 
@@ -109,6 +115,15 @@ TWINS: tuple[Twin, ...] = (
         "a rejected draft replaced from the target, not the residual",
         Setting("fef", SPECULATIVE, subjects=TABLES, declared="chain"),
         target_for_residual,
+    ),
+    Twin(
+        "the diffusion model's law for that of the causal model that verifies",
+        Setting("deer", {"accept": "rejection", "window": 2}, subjects=("network",), declared="chain"),
+    ),
+    Twin(
+        "a causal model that is asked behind the token it verifies",
+        Setting("deer", {"accept": "rejection"}, chain=Chain(causal=True), subjects=("network",), declared="chain"),
+        causal_off_by_one,
     ),
     Twin("the chain of another order", Setting("sequential", chain=BACKWARDS, subjects=TABLES, declared="chain")),
     Twin(

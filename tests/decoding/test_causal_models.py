@@ -1,0 +1,167 @@
+"""Methods with a causal model beside the network: the texts of `deer` are those of the causal model alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from tiny_network import EOS, MASK, tiny_causal, tiny_network
+from torch import Tensor
+
+import fef
+from fef.engine.engine import Engine
+from fef.models.causal import load_causal
+from fef.models.smol_base import find_base
+
+NETWORK, CAUSAL = tiny_network(packed=False), tiny_causal()
+DEER: dict[str, Any] = {"method": "deer", "causal": CAUSAL, "eos_id": EOS}
+
+
+class Alone:
+    """A causal model as a denoiser: what it says of a position, it says one before."""
+
+    def __init__(self, model: Any) -> None:
+        self.model, self.mask_id = model, model.mask_id
+
+    def __call__(self, ids_BL: Tensor) -> Tensor:
+        logits_BLV: Tensor = self.model(ids_BL)
+        return torch.cat([torch.zeros_like(logits_BLV[:, :1]), logits_BLV[:, :-1]], 1)
+
+
+def canvases(rows: int = 12, length: int = 9) -> Tensor:
+    ids = torch.full((rows, length), MASK)
+    ids[:, 0] = torch.arange(rows) % 6
+    ids[::2, 4] = 1
+    return ids
+
+
+def greedy_text(model: Any, ids: list[int], slots: list[int], banned: list[int], eos: int | None) -> list[int]:
+    """Of a causal model by hand: a pass over the beginning for each token."""
+    ids = list(ids)
+    for i in slots:
+        if eos is not None and any(ids[j] == eos for j in slots if j < i):
+            ids[i] = eos
+            continue
+        logits_V = model(torch.tensor([ids[:i]]))[0, -1].double()
+        logits_V[banned] = -torch.inf
+        ids[i] = int(logits_V.argmax())
+    return ids
+
+
+@pytest.mark.parametrize("window", [1, 3, 16])
+def test_the_greedy_text_is_the_causal_models_own(window):
+    ids = canvases()
+    out = fef.decode(NETWORK, ids, window=window, **DEER)
+    assert out.certificate.kind == "greedy"
+    assert "Causal, the causal model, alone" in out.certificate.law
+    for row, found in zip(ids.tolist(), out.ids.tolist(), strict=True):
+        slots = [i for i, v in enumerate(row) if v == MASK]
+        assert found == greedy_text(CAUSAL, row, slots, [MASK], EOS)
+
+
+@pytest.mark.parametrize("temperature", [0.7, 1.0])
+def test_with_coupled_acceptance_a_seed_gives_the_text_that_the_causal_model_draws_with_it(temperature):
+    ids = canvases()
+    out = fef.decode(NETWORK, ids, temperature=temperature, **DEER)
+    alone = fef.decode(Alone(CAUSAL), ids, method="sequential", eos_id=EOS, temperature=temperature)
+    assert torch.equal(out.ids, alone.ids)
+    torch.testing.assert_close(out.logprobs, alone.logprobs, rtol=0, atol=1e-9, equal_nan=True)
+    own = fef.decode(NETWORK, ids, method="sequential", eos_id=EOS, temperature=temperature)
+    assert not torch.equal(out.ids, own.ids)  # it is not the network's
+
+
+def test_drafts_that_hold_save_passes():
+    """Of a law that looks at nothing every draft is right."""
+
+    def constant(ids_BL: Tensor) -> Tensor:
+        return torch.linspace(0, 3, 8).expand(*ids_BL.shape, -1)
+
+    constant.mask_id = MASK  # type: ignore[attr-defined]
+    ids = torch.full((2, 20), MASK)
+    ids[:, 0] = 3
+    out = fef.decode(constant, ids, method="deer", causal=constant, window=8, temperature=1.0)
+    assert out.stats[0]["calls"] == 2 * 3  # a pass of each model for eight drafts and the slot behind them
+    assert out.stats[0]["accepted"] == out.stats[0]["drafted"] == 8 + 8 + 1
+
+
+def causal_for(model: fef.Model) -> Any:
+    """A random causal model that reads the tokens of a checkpoint."""
+    config = model.network.config
+    return tiny_causal(vocab_size=config.vocab_size, mask_id=config.mask_id, eos_id=config.eos_id).float()
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_demo_drafts_for_a_causal_model_in_decode_and_in_the_engine(temperature):
+    model = fef.load("demo")
+    causal = causal_for(model)
+    asked: dict[str, Any] = {"method": "deer", "causal": causal, "max_new_tokens": 12, "temperature": temperature}
+    prompts = ["What is 2 + 3?", "Tom has 4 apples."]
+    texts = model.generate(prompts, **asked)
+    engine = model.engine(threads=1)
+    jobs = [engine.submit(prompt, seed=i, **asked) for i, prompt in enumerate(prompts)]
+    assert [job.result().text for job in jobs] == [text.text for text in texts]
+    ids, start, stop = model.canvas(prompts[0], 12, "")
+    alone = fef.decode(
+        Alone(causal),
+        torch.tensor([ids]),
+        method="sequential",
+        eos_id=model.network.config.eos_id,
+        banned=model.never_drawn(()),
+        temperature=temperature,
+    )
+    assert model.generation(alone.ids[0, start:stop].tolist(), [0.0] * 12, {}, alone.certificate).text == texts[0].text
+
+
+def test_a_text_is_scored_under_the_law_of_the_causal_model():
+    model = fef.load("demo")
+    causal = causal_for(model)
+    score = model.score("Add 2 and 3.", "5", method="deer", causal=causal, max_new_tokens=8)
+    ids, start, _ = model.canvas("Add 2 and 3.", 8, "")
+    whole = [*ids[:start], *score.token_ids]
+    logits_LV = causal(torch.tensor([whole]))[0].double()
+    logits_LV[:, model.never_drawn(())] = -torch.inf
+    logits_LV[:, model.network.mask_id] = -torch.inf
+    logp_LV = logits_LV.log_softmax(-1)
+    expected = [float(logp_LV[start + i - 1, token]) for i, token in enumerate(score.token_ids)]
+    assert score.logprobs == pytest.approx(expected, abs=1e-4)
+    assert "causal model, alone" in score.certificate.law
+
+
+@pytest.mark.slow
+def test_smol_drafts_for_the_model_that_it_was_made_of():
+    """Its greedy text is that model's own."""
+    model = fef.load("smol")
+    base, _ = load_causal(find_base(), dtype=torch.float32)
+    prompt = "List three colors."
+    out = model.generate(prompt, method="deer", max_new_tokens=12)
+    ids, start, stop = model.canvas(prompt, 12, "")
+    slots, banned = list(range(start, stop)), [*model.never_drawn(()), model.network.mask_id]
+    text = greedy_text(base, ids, slots, banned, model.network.config.eos_id)
+    assert out.token_ids == text[start : start + len(out.token_ids)]
+    assert out.stats["calls"] > 0
+
+
+def test_what_is_no_causal_model_is_refused():
+    ids = canvases(1)
+    with pytest.raises(fef.OptionError, match="comes without a causal model"):
+        fef.decode(NETWORK, ids, method="deer")
+    with pytest.raises(fef.OptionError, match="its attention is bidirectional"):
+        fef.decode(NETWORK, ids, method="deer", causal=NETWORK)
+    with pytest.raises(fef.OptionError, match="9 tokens and Transformer 8"):
+        fef.decode(NETWORK, ids, method="deer", causal=tiny_causal(vocab_size=9))
+    with pytest.raises(fef.OptionError, match="causal=3 must be a model"):
+        fef.decode(NETWORK, ids, method="deer", causal=3)
+    with pytest.raises(fef.CheckpointError, match="neither a GGUF file nor a model directory"):
+        fef.decode(NETWORK, ids, method="deer", causal="nowhere")
+
+
+def test_a_canvas_must_begin_with_a_given_token():
+    for open_slots in ([0, 1], [0]):
+        ids = torch.tensor([[1, 2, 3]])
+        open_ = torch.zeros_like(ids, dtype=torch.bool)
+        open_[0, open_slots] = True
+        with pytest.raises(fef.InputError, match="the first position is open"):
+            fef.decode(NETWORK, ids, open=open_, **DEER)
+        with pytest.raises(fef.InputError, match="the first position is open"):
+            Engine(NETWORK).submit([1, 2, 3], open_slots, method="deer", causal=CAUSAL)

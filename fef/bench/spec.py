@@ -49,6 +49,8 @@ ALL_SPECS: Mapping[str, tuple[str, ...]] = {
     ),
     "dual-exact": ("dual-exact", "dual-exact:verify=rows,block_length=32"),
     "deer": (),
+    "apd": (),
+    "apd-exact": (),
     "dual": ("dual", "dual:tokens_per_step=4", "dual:tokens_per_step=4,keep=kl", "dual:tokens_per_step=4,limit=0.9"),
     "demask": (
         "demask",

@@ -10,6 +10,7 @@ from dataclasses import fields, replace
 from types import MappingProxyType
 from typing import Any
 
+from fef.decoders.apd import APD, APD_EXACT
 from fef.decoders.deer import DEER
 from fef.decoders.delayed_cache import DELAYED_CACHE
 from fef.decoders.demask import DEMASK
@@ -44,6 +45,8 @@ TABLE = (
     FEF,
     DUAL_EXACT,
     DEER,
+    APD,
+    APD_EXACT,
     DUAL,
     DEMASK,
     LOW_CONFIDENCE,

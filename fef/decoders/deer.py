@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from fef.decoders.method import CHAIN, Method
+from fef.decoders.method import CAUSAL, CHAIN, Method
 from fef.decoders.settings import ACCEPTS
 from fef.decoding.causal import CausalModel, find_causal
 from fef.decoding.meter import Meter
@@ -63,5 +63,5 @@ DEER = Method(
     "the diffusion model drafts a window, a causal model verifies it: the causal model's law",
     "DEER, arXiv 2512.15176",
     CHAIN,
-    "a causal model of the same tokens",
+    CAUSAL,
 )

@@ -74,7 +74,7 @@ def certificate_of(
     passes = "" if plan.steps == 1 else f" in each of {plan.steps} denoising passes"
     chain = f"{order_words(plan)} chain law of {own}{passes}, {words}"
     if plan.judge is not None and plan.judge.moving:
-        return Certificate("process", f"An exact sample of the process of {chain}.", reasons)
+        return Certificate("process", f"An exact sample of the {order_words(plan)} process of {own}, {words}.", reasons)
     if greedy and plan.steps == 1:
         return Certificate("greedy", f"The greedy text of the {chain}.", reasons)
     return Certificate("chain", f"An exact sample of the {chain}.", reasons)

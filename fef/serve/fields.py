@@ -289,6 +289,8 @@ def read_method_options(own: Mapping[str, Any]) -> Mapping[str, Any]:
     for name, value in options.items():
         if name in _TAKEN:
             raise bad_request(f"fef.options has no {name}; give it beside fef.", "fef.options")
+        if name in _OF_THE_SERVER:
+            raise bad_request(f"fef.options.{name} is not a client's to choose; leave it out.", "fef.options")
         if not isinstance(value, str | int | float | None):
             raise bad_request(f"fef.options.{name[:60]} must be text, a number or a boolean.", "fef.options")
         if isinstance(value, int | float) and abs(value) > LARGEST_OPTION:
@@ -296,6 +298,7 @@ def read_method_options(own: Mapping[str, Any]) -> Mapping[str, Any]:
     return options
 
 
+_OF_THE_SERVER = ("causal",)  # a model that would be loaded, or downloaded, for it
 _TAKEN = ("grammar", "method", "ids", "open", "seed", "stream", "watch", "temperature", "top_p", "top_k")
 
 

@@ -87,6 +87,7 @@ def and_as_decode(check: Check) -> Check:
 
 ENGINE_CHECKS: dict[Kind, Check] = {
     "chain": and_as_decode(CHECKS["chain"]),
+    "process": and_as_decode(CHECKS["process"]),
     "greedy": and_as_decode(CHECKS["greedy"]),
     "none": as_decode,
     "bound": as_decode,

@@ -24,6 +24,7 @@ __all__ = [
     "Chain",
     "Law",
     "Pipeline",
+    "Process",
     "Select",
     "State",
     "Table",
@@ -41,6 +42,7 @@ __all__ = [
     "margin",
     "mixed",
     "packed_chain_law",
+    "process_law",
     "ranked",
     "sharpened",
     "table_of",
@@ -93,6 +95,17 @@ def sharpened(temperature: float = 1.0, top_p: float = 1.0) -> Pipeline:
 
 
 @dataclass(frozen=True)
+class Process:
+    """Rounds that draft a window from the network's marginals and verify it against a product of experts: of the network as
+    it was when the round began, to the power `share`, and of the causal model beside it. coupled: draft and target are drawn
+    with the same Gumbel noise (2408.07978); else by speculative sampling."""
+
+    share: float
+    window: int
+    coupled: bool = False
+
+
+@dataclass(frozen=True)
 class Chain:
     """Which chain law is meant."""
 
@@ -104,6 +117,7 @@ class Chain:
     contrast: float = 0.0  # position contrast of the logits
     packed: bool = False  # the conditionals of the packed attention pattern
     causal: bool = False  # those of the causal model beside the network, alone
+    process: Process | None = None  # of rounds whose targets depend on where they began
 
 
 def chain_law(table: Table, chain: Chain, pipeline: Pipeline, start: State | None = None) -> Law:
@@ -145,6 +159,48 @@ def causal_chain_law(network: Denoise, start: State, mask: int, pipeline: Pipeli
                 after[put(state, {i: int(v)})] += weight * float(p[v])
         law = after
     return law
+
+
+def process_law(table: Table, causal: Denoise, process: Process, start: State, pipeline: Pipeline) -> Law:
+    """The law of texts from left to right. A slot is drawn from its target p in any case; its draft, from q, is accepted
+    with it with the probability `kept`, and the round goes on, or else ends there."""
+    done: Law = defaultdict(float)
+    todo: Law = {start: 1.0}
+    while todo:
+        after: Law = defaultdict(float)
+        for began, weight in todo.items():
+            slots = [i for i, v in enumerate(began) if v == table.mask][: process.window]
+            if not slots:
+                done[began] += weight
+            going: Law = {began: weight} if slots else {}
+            for i in slots:
+                onward: Law = defaultdict(float)
+                for state, w in going.items():
+                    own = table.at[began][i]
+                    next_ = causal(torch.tensor([state[:i]]))[0, -1, : table.mask].double().softmax(-1).numpy()
+                    mixed_ = own**process.share * next_ ** (1 - process.share)
+                    p, q = pipeline(mixed_ / mixed_.sum()), pipeline(own)
+                    both = kept(p, q, coupled=process.coupled)
+                    for v in np.flatnonzero(p):
+                        onward[put(state, {i: int(v)})] += w * float(both[v])
+                        after[put(state, {i: int(v)})] += w * float(p[v] - both[v])
+                going = onward
+            for state, w in going.items():
+                after[state] += w
+        todo = {state: w for state, w in after.items() if w > 0}
+    return done
+
+
+def kept(p: Array, q: Array, *, coupled: bool) -> Array:
+    """The probability of each token to be draft and target both: min(p, q), or with common Gumbel noise
+    1 / sum over u of max(p(u) / p(v), q(u) / q(v)), where p and q have the token."""
+    if not coupled:
+        least: Array = np.minimum(p, q)
+        return least
+    both = np.zeros_like(p)
+    for v in np.flatnonzero((p > 0) & (q > 0)):
+        both[v] = 1 / np.maximum(p / p[v], q / q[v]).sum()
+    return both
 
 
 def contrasted(table: Table, weight: float) -> Table:

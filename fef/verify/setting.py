@@ -23,6 +23,7 @@ from fef.verify.reference import (
     causal_chain_law,
     chain_law,
     packed_chain_law,
+    process_law,
     sharpened,
     table_of,
 )
@@ -166,6 +167,9 @@ class Setting:
         if self.chain.causal:
             assert isinstance(on.denoiser, Transformer), "only networks have a causal model beside them"
             return causal_chain_law(on.denoiser.extras.causal_model, start, on.denoiser.mask_id, pipeline)
+        if self.chain.process:
+            assert isinstance(on.denoiser, Transformer), "only networks have a causal model beside them"
+            return process_law(on.table, on.denoiser.extras.causal_model, self.chain.process, start, pipeline)
         return chain_law(on.table, self.chain, pipeline, start)
 
     def integrated_law(self, on: Subject) -> Law:

@@ -11,7 +11,7 @@ from fef.decoders import METHODS
 from fef.decoding.certificate import Certificate, Kind
 from fef.errors import OptionError, nearest_hint
 from fef.verify.checks import CHECKS, Check
-from fef.verify.reference import Array, Chain, Pipeline, Select, State, certainty, confidence, margin
+from fef.verify.reference import Array, Chain, Pipeline, Process, Select, State, certainty, confidence, margin
 from fef.verify.setting import Effort, Measured, Name, Other, Setting
 
 __all__ = ["SETTINGS", "Verdict", "settings_of", "verdict"]
@@ -93,6 +93,10 @@ BY_ROWS: Other = ("sequential", {})
 BY_PACKED: Other = ("sequential", {"verify": "packed"})
 
 
+def product(share: float, window: int, *, coupled: bool = False) -> Chain:
+    return Chain(process=Process(share, window, coupled))
+
+
 def short(method: str, options: Mapping[str, Any], chain: Chain = CONFIDENCE, **more: Any) -> Setting:
     """On canvases of three slots: for decoders whose law has many paths."""
     return Setting(method, options, chain=chain, length=3, **more)
@@ -136,6 +140,14 @@ NAMED: tuple[Setting, ...] = (
     Setting("deer", {"accept": "block"}, temperature=0.7, top_p=0.8, chain=CAUSAL, subjects=NETWORK),
     Setting("deer", chain=CAUSAL, subjects=NETWORK, by="samples"),
     Setting("deer", temperature=0, chain=CAUSAL, subjects=NETWORK),
+    #
+    Setting("apd", {"share": 0.5}, chain=product(0.5, 16, coupled=True), subjects=NETWORK, by="samples"),
+    Setting("apd", {"lookahead": 1}, subjects=NETWORK, by="samples"),
+    Setting("apd-exact", {"accept": "rejection", "window": 2}, chain=product(0.6, 2), subjects=NETWORK),
+    Setting("apd-exact", {"accept": "rejection", "share": 0.3}, 0.7, 0.8, chain=product(0.3, 16), subjects=NETWORK),
+    Setting("apd-exact", chain=product(0.6, 16, coupled=True), subjects=NETWORK, by="samples"),
+    Setting("apd-exact", {"accept": "rejection"}, temperature=0, chain=product(0.6, 16), subjects=NETWORK),
+    Setting("apd-exact", {"accept": "rejection", "window": 1}, chain=product(0.6, 1), subjects=NETWORK),
     #
     Setting("dual", {"drafts": 2}, chain=CONFIDENCE, subjects=NETWORK, by="samples"),
     Setting("dual", {"keep": "kl", "limit": 0.1}, chain=CONFIDENCE, subjects=NETWORK, by="samples"),

@@ -12,7 +12,7 @@ from torch import Tensor
 from fef.decoding.causal import CausalModel
 from fef.laws.draws import KeyedNoise, Noise, Purpose, Site
 from fef.verify.bounds import PROMISES
-from fef.verify.reference import Chain, confidence, first_of, ranked
+from fef.verify.reference import Chain, Process, confidence, first_of, ranked
 from fef.verify.setting import Effort, Name, Setting
 from fef.verify.suite import Verdict, verdict
 
@@ -79,7 +79,9 @@ def promise_without_assumption() -> AbstractContextManager[object]:
 
 
 SPECULATIVE = {"verify": "rows", "accept": "rejection", "window": 2, "draft": "fresh"}
+REJECT = {"accept": "rejection", "window": 2}
 TABLES: tuple[Name, ...] = ("consistent", "inconsistent")
+COUPLED = Chain(process=Process(0.5, 16, coupled=True))
 CONFIDENCE = Chain(lambda _pipeline: ranked(confidence))
 BACKWARDS = Chain(lambda _pipeline: first_of((3, 2, 1, 0)))
 
@@ -118,11 +120,19 @@ TWINS: tuple[Twin, ...] = (
     ),
     Twin(
         "the diffusion model's law for that of the causal model that verifies",
-        Setting("deer", {"accept": "rejection", "window": 2}, subjects=("network",), declared="chain"),
+        Setting("deer", REJECT, subjects=("network",), declared="chain"),
+    ),
+    Twin(
+        "drafts kept where the product of experts agrees, and drawn anew where not, called exact",
+        Setting("apd", {"share": 0.5}, chain=COUPLED, subjects=("network",), by="samples", declared="process"),
+    ),
+    Twin(
+        "the causal model's law for that of a product of experts",
+        Setting("apd-exact", REJECT, chain=Chain(causal=True), subjects=("network",), declared="process"),
     ),
     Twin(
         "a causal model that is asked behind the token it verifies",
-        Setting("deer", {"accept": "rejection"}, chain=Chain(causal=True), subjects=("network",), declared="chain"),
+        Setting("deer", REJECT, chain=Chain(causal=True), subjects=("network",), declared="chain"),
         causal_off_by_one,
     ),
     Twin("the chain of another order", Setting("sequential", chain=BACKWARDS, subjects=TABLES, declared="chain")),

@@ -1,4 +1,4 @@
-"""Methods with a causal model beside the network: the texts of `deer` are those of the causal model alone."""
+"""Methods with a causal model beside the network: `deer` has its text, `apd` its judgement, `apd-exact` a product of both."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import Tensor
 
 import fef
 from fef.engine.engine import Engine
+from fef.laws.draws import Purpose, gumbels
 from fef.models.causal import load_causal
 from fef.models.smol_base import find_base
 
@@ -85,10 +86,79 @@ def test_drafts_that_hold_save_passes():
     assert out.stats[0]["accepted"] == out.stats[0]["drafted"] == 8 + 8 + 1
 
 
+def judged_text(ids: list[int], slots: list[int], share: float, lookahead: int, seed: int, exact: bool) -> list[int]:
+    """APD by hand, one row: Gumbel noise on the network's marginals and on the product of experts."""
+    ids, attempt = list(ids), 0
+    while left := [i for i in slots if ids[i] == MASK][:lookahead]:
+        own = NETWORK(torch.tensor([ids]))[0, :, :MASK].double().log_softmax(-1)
+        key = {"step_B": torch.ones(1).long(), "attempt_B": torch.tensor([0 if exact else attempt])}
+        where = torch.tensor([left])
+        noise = gumbels(torch.tensor([seed]), where, **key, purpose=Purpose.TOKEN, count=8)[0, :, :MASK]
+        drafts = {i: int((own[i] + noise[n]).argmax()) for n, i in enumerate(left)}
+        filled = [drafts.get(i, v) for i, v in enumerate(ids)]
+        for n, i in enumerate(left):
+            next_ = CAUSAL(torch.tensor([filled[:i]]))[0, -1, :MASK].double().log_softmax(-1)
+            product = (share * own[i] + (1 - share) * next_).log_softmax(-1)
+            target = int((product + noise[n]).argmax())
+            if not exact and target != drafts[i] and n:
+                break
+            ids[i] = target if exact else drafts[i]
+            if exact and target != drafts[i]:
+                break
+        attempt += 1
+    return ids
+
+
+@pytest.mark.parametrize(("method", "exact"), [("apd", False), ("apd-exact", True)])
+@pytest.mark.parametrize("share", [0.5, 0.9, 1.0, 0.0])
+def test_apd_keeps_the_run_on_which_both_experts_agree_and_the_exact_form_draws_the_next_from_both(
+    method, exact, share
+):
+    ids = canvases(6)
+    options = {"causal": CAUSAL, "share": share, "window" if exact else "lookahead": 4}
+    out = fef.decode(NETWORK, ids, method=method, temperature=1.0, seed=range(6), **options)
+    for seed, (row, found) in enumerate(zip(ids.tolist(), out.ids.tolist(), strict=True)):
+        slots = [i for i, v in enumerate(row) if v == MASK]
+        assert found == judged_text(row, slots, share, 4, seed, exact)
+
+
+def test_the_ends_of_the_product_are_the_two_models():
+    """All to the causal model: its own text. All to the network: every draft stands, in one round."""
+    ids = canvases()
+    asked: dict[str, Any] = {"temperature": 1.0, "eos_id": EOS, "causal": CAUSAL}
+    theirs = fef.decode(NETWORK, ids, method="apd-exact", share=0.0, **asked)
+    assert torch.equal(theirs.ids, fef.decode(NETWORK, ids, method="deer", **asked).ids)
+    assert theirs.certificate.kind == "chain"
+    for method in ("apd", "apd-exact"):
+        own = fef.decode(NETWORK, ids, method=method, share=1.0, **asked)
+        assert {stats["calls"] for stats in own.stats} == {2}
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_a_process_is_not_called_a_chain_and_is_not_scored(temperature):
+    settings: dict[str, Any] = {"method": "apd-exact", "causal": CAUSAL, "temperature": temperature}
+    certificate = fef.certify(NETWORK, **settings)
+    assert certificate.kind == "process"
+    assert "given the text before the round to the power 0.6 times Causal to the power 0.4" in certificate.law
+    assert fef.certify(NETWORK, window=1, **settings).kind == ("greedy" if temperature == 0 else "chain")
+    assert fef.certify(NETWORK, **settings | {"method": "apd"}).kind == "none"
+    model = fef.load("demo")
+    with pytest.raises(fef.OptionError, match="no one-pass chain law"):
+        model.score("2 + 3", "5", method="apd-exact", causal=causal_for(model), max_new_tokens=4)
+
+
 def causal_for(model: fef.Model) -> Any:
     """A random causal model that reads the tokens of a checkpoint."""
     config = model.network.config
     return tiny_causal(vocab_size=config.vocab_size, mask_id=config.mask_id, eos_id=config.eos_id).float()
+
+
+@pytest.mark.parametrize("method", ["apd", "apd-exact"])
+def test_demo_is_judged_in_decode_and_in_the_engine_alike(method):
+    model = fef.load("demo")
+    asked: dict[str, Any] = {"method": method, "causal": causal_for(model), "max_new_tokens": 12, "temperature": 1.0}
+    text = model.generate("What is 2 + 3?", seed=3, **asked)
+    assert model.engine(threads=1).submit("What is 2 + 3?", seed=3, **asked).result().text == text.text
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])

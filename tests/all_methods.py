@@ -21,6 +21,8 @@ METHODS: list[tuple[str, dict[str, Any]]] = [
     ("apd", {"share": 0.5, "lookahead": 6}),
     ("apd-exact", {"window": 4}),
     ("apd-exact", {"window": 3, "accept": "block", "share": 0.2}),
+    ("ssmd", {"window": 4}),
+    ("ssmd", {"window": 3, "accept": "rejection", "order": "left-to-right", "block_length": 5}),
     ("dual", {"block_length": 4, "drafts": 2, "keep": "kl"}),
     ("dual", {"cache": "delayed", "tokens_per_step": 2}),
     ("demask", {"tau": 0.2, "influence": "head"}),

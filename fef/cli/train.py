@@ -1,16 +1,17 @@
-"""`fef train`: train a network, go on with one, or fine-tune one on your own examples."""
+"""`fef train`: train a network, go on with one, fine-tune one on your own examples, or train a layer of a method on it."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fef.cli.options import check_device
-from fef.cli.output import Bar
+from fef.cli.output import Bar, print_json
 from fef.cli.training import (
     CanvasLengthOption,
     FormName,
@@ -52,6 +53,11 @@ class ScheduleName(StrEnum):
     cosine = "cosine"
 
 
+class ObjectiveName(StrEnum):
+    denoise = "denoise"
+    ssmd = "ssmd"
+
+
 def train(
     out: OutOption,
     tasks: Annotated[
@@ -61,6 +67,12 @@ def train(
         Path | None, typer.Option("--data", help='A JSONL file of {"prompt": ..., "response": ...}.')
     ] = None,
     init: Annotated[str | None, typer.Option("--init", help="Start from this model directory, demo or smol.")] = None,
+    objective: Annotated[
+        ObjectiveName,
+        typer.Option(
+            "--objective", help="denoise: the network. ssmd: the order-causal layer of that method, on --init."
+        ),
+    ] = ObjectiveName.denoise,
     steps: TrainStepsOption = 1000,
     batch_size: Annotated[int, typer.Option("--batch-size", help="Canvases per step.")] = 64,
     canvas_length: CanvasLengthOption = 128,
@@ -98,6 +110,18 @@ def train(
     check_heads(dim, heads)
     check_out(out)
     options_of_data = data_options(tasks, data, count, max_prompt)
+    place = check_device(device) if device is not None else default_device()
+    source = init_path(init)
+    if objective is ObjectiveName.ssmd:
+        settings = {
+            "steps": steps,
+            "batch_size": batch_size,
+            "canvas_length": canvas_length,
+            "lr": adam_lr,
+            "seed": seed,
+        }
+        train_layer(out, source, options_of_data, settings, place, json)
+        return
     with Bar("Loading"):
         from fef.training.run import NetworkOptions, run
         from fef.training.trainer import TrainOptions
@@ -119,8 +143,6 @@ def train(
         seconds=seconds,
     )
     size = NetworkOptions(vocab_size, dim, layers, heads, mlp_dim, max_length)
-    place = check_device(device) if device is not None else default_device()
-    source = init_path(init)
 
     def work(progress: Progress, stop: Callable[[], bool]) -> Transformer:
         return run(out, options_of_data, size, options, init=source, device=place, progress=progress, stop=stop)
@@ -128,6 +150,42 @@ def train(
     report(
         out, steps, carry_out(out, steps, f"every {save_every} steps or {save_minutes:g} minutes", work, shows), json
     )
+
+
+def train_layer(
+    out: Path, source: Path | None, data: DataOptions, settings: dict[str, Any], device: str, json: bool
+) -> None:
+    """Fit the order-causal layer of a network that stays as it is, and write it into a new directory."""
+    if source is None:
+        raise OptionError(
+            "--objective ssmd trains a layer on a network that stays as it is; give that with --init demo."
+        )
+    with Bar("Loading"):
+        from fef.models.order_block import ORDER_BLOCK, save_order_block
+        from fef.models.sources import load_source
+        from fef.training.demask import split_examples
+        from fef.training.order_block import LayerOptions, fit_order_block
+    options = LayerOptions(**settings)
+    network, tokenizer = load_source(source, device)
+    began = time.perf_counter()
+    with Bar("Preparing the examples", options.steps) as bar:
+        examples = split_examples(data, network.config, tokenizer, options.canvas_length, options.seed, "train")
+        losses: list[float] = []
+
+        def show(step: int, loss: float) -> None:
+            losses.append(loss)
+            bar.update(step, f"Training: loss {loss:.3f}")
+
+        layer = fit_order_block(network, examples.to(network.device), options, show)
+    out.mkdir(parents=True, exist_ok=True)
+    save_order_block(out / ORDER_BLOCK, layer, network)
+    parameters, seconds = sum(p.numel() for p in layer.parameters()), time.perf_counter() - began
+    if json:
+        print_json(
+            {"out": str(out / ORDER_BLOCK), "parameters": parameters, "loss": losses[-1], "seconds": round(seconds, 3)}
+        )
+    else:
+        typer.echo(f"Wrote {out / ORDER_BLOCK}: {parameters:,} parameters, loss {losses[-1]:.3f}, {seconds:.0f} s.")
 
 
 def check_heads(dim: int, heads: int) -> None:

@@ -30,6 +30,7 @@ from fef.decoders.saber import SABER
 from fef.decoders.schedule import SCHEDULE
 from fef.decoders.sequential import SEQUENTIAL
 from fef.decoders.settings import Ending
+from fef.decoders.ssmd import SSMD
 from fef.decoders.threshold import THRESHOLD
 from fef.decoders.wino import WINO
 from fef.decoding.network import Network
@@ -47,6 +48,7 @@ TABLE = (
     DEER,
     APD,
     APD_EXACT,
+    SSMD,
     DUAL,
     DEMASK,
     LOW_CONFIDENCE,

@@ -85,8 +85,11 @@ class ProductJudge:
     causal: CausalModel
     share: float
     moving: bool
+    reads_hidden = False
 
-    def targets(self, ids_BL: Tensor, slots_BT: Tensor, drafted_BWV: Tensor | None, meter: Meter) -> Tensor:
+    def targets(
+        self, ids_BL: Tensor, slots_BT: Tensor, drafted_BWV: Tensor | None, hidden_BWD: Tensor | None, meter: Meter
+    ) -> Tensor:
         assert drafted_BWV is not None, "a round drafts before it asks"
         return product_of_experts(self.share, drafted_BWV, self.causal.logits(ids_BL, slots_BT, meter))
 

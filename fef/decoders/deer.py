@@ -44,8 +44,11 @@ class CausalJudge:
 
     causal: CausalModel
     moving = False
+    reads_hidden = False
 
-    def targets(self, ids_BL: Tensor, slots_BT: Tensor, drafted_BWV: Tensor | None, meter: Meter) -> Tensor:
+    def targets(
+        self, ids_BL: Tensor, slots_BT: Tensor, drafted_BWV: Tensor | None, hidden_BWD: Tensor | None, meter: Meter
+    ) -> Tensor:
         return self.causal.logits(ids_BL, slots_BT, meter)
 
     def whose(self, name: str) -> str:

@@ -6,7 +6,6 @@ Shapes: B rows, L canvas length, W drafts, T targets, V vocabulary.
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
 from fef.decoding.canvas import written
 from fef.decoding.network import Network
@@ -24,16 +23,16 @@ class JudgedScorer(RowsScorer):
     def __init__(self, network: Network, judge: Judge, count: int, device: torch.device) -> None:
         super().__init__(network, count, device, Guidance())
         self.judge = judge
-        self.drafted_BWV: Tensor | None = None  # what the round drafts from
+        self.seen: Prediction | None = None  # what the round drafts from
 
     def look(self, requests: Requests, look: PredictionRequest) -> Prediction:
-        seen = super().look(requests, look)
-        self.drafted_BWV = seen.logits_BSV
-        return seen
+        self.seen = super().look(requests, look)
+        return self.seen
 
     def targets(self, requests: Requests, ask: VerificationRequest) -> Targets:
         slots_BT = ask.slots_BS[:, : ask.count]
         draft_BW = ask.draft_BW[:, : ask.count]
         filled_BL = written(requests.canvas.ids_BL, slots_BT[:, : draft_BW.shape[1]], draft_BW)
-        logits_BTV = self.judge.targets(filled_BL, slots_BT, self.drafted_BWV, requests.meter)
-        return Targets(self.network.check(logits_BTV, slots_BT, "causal model"))
+        logits, hidden = (None, None) if self.seen is None else (self.seen.logits_BSV, self.seen.hidden_BSE)
+        logits_BTV = self.judge.targets(filled_BL, slots_BT, logits, hidden, requests.meter)
+        return Targets(self.network.check(logits_BTV, slots_BT, "judge"))

@@ -11,7 +11,7 @@ from fef.decoding.carried import CarriedDrafts
 from fef.decoding.network import Network
 from fef.decoding.order import decoding_order
 from fef.decoding.plain import plain_round
-from fef.decoding.plan import Plan, Speculation
+from fef.decoding.plan import Judge, Plan, Speculation
 from fef.decoding.replay import replay_round
 from fef.decoding.requests import Requests
 from fef.decoding.score import PredictionRequest
@@ -53,7 +53,7 @@ def round_of(session: Session) -> None:
     active_B = session.active_B
     spec = session.plan.speculation
     if spec is not None and session.plan.judge is not None:
-        judged_round(session, spec)
+        judged_round(session, spec, session.plan.judge)
     elif spec is not None:
         speculative_round(session, spec)
     elif session.plan.replay:
@@ -63,9 +63,9 @@ def round_of(session: Session) -> None:
     session.passes.attempt_B = session.passes.attempt_B + active_B
 
 
-def judged_round(session: Session, spec: Speculation) -> None:
+def judged_round(session: Session, spec: Speculation, judge: Judge) -> None:
     """A speculative round whose first target is not what the network said there, though it drafts on this very canvas."""
     slots_BW = session.next_slots(session.window)
-    seen = session.scorer.look(session.requests, PredictionRequest(slots_BW))
+    seen = session.scorer.look(session.requests, PredictionRequest(slots_BW, hidden=judge.reads_hidden))
     session.carry = CarriedDrafts(seen.logits_BSV, (slots_BW >= 0).sum(1))
     speculative_round(session, spec)

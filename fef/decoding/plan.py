@@ -93,14 +93,19 @@ class Speculation:
 
 class Judge(Protocol):
     """Says the law of drafts in place of the network that made them. moving: does it depend on where the round began, so that
-    the law of a text is that of the process?"""
+    the law of a text is that of the process? reads_hidden: does it need the network's hidden states at the drafts?"""
 
     @property
     def moving(self) -> bool: ...
+    @property
+    def reads_hidden(self) -> bool: ...
 
-    def targets(self, ids_BL: Tensor, slots_BT: Tensor, drafted_BWV: Tensor | None, meter: Meter) -> Tensor:
-        """Logits [B, T, V] of slots (-1: none), each given the tokens before it; `ids_BL` holds the drafts. drafted_BWV: what
-        the network said there before any was drawn; None where texts are scored. Counts its passes in `meter`."""
+    def targets(
+        self, ids_BL: Tensor, slots_BT: Tensor, drafted_BWV: Tensor | None, hidden_BWD: Tensor | None, meter: Meter
+    ) -> Tensor:
+        """Logits [B, T, V] of slots (-1: none), each given the tokens before it; `ids_BL` holds the drafts. drafted_BWV,
+        hidden_BWD: what the network said there before any was drawn; None where texts are scored. Counts its passes in
+        `meter`."""
         ...
 
     def whose(self, name: str) -> str:

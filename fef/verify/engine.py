@@ -46,7 +46,9 @@ class EngineSetting(Setting):
         """On a GPU in float32, which its kernels have."""
         if isinstance(denoiser, Transformer) and self.device != "cpu":
             denoiser = copy.deepcopy(denoiser).to(device=self.device, dtype=torch.float32)
-            denoiser.extras.causal_model.to(device=self.device, dtype=torch.float32)
+            if denoiser.extras is not None:
+                for part in (denoiser.extras.causal_model, denoiser.extras.order_block):
+                    part.to(device=self.device, dtype=torch.float32)
         sizes = {} if isinstance(denoiser, TableDenoiser) else {"max_length": length}
         return Engine(denoiser, max_batch=_SEATS, windows=(4,), **sizes)
 

@@ -41,8 +41,10 @@ __all__ = [
     "low_confidence_pass",
     "margin",
     "mixed",
+    "order_causal",
     "packed_chain_law",
     "process_law",
+    "product_of_experts",
     "ranked",
     "sharpened",
     "table_of",
@@ -94,15 +96,51 @@ def sharpened(temperature: float = 1.0, top_p: float = 1.0) -> Pipeline:
     return pipeline
 
 
+Target = Callable[[State, State, list[int], int], Array]
+"""(state when the round began, state with the drafts before, the slots of the round, which one) -> its target law [K]."""
+
+
 @dataclass(frozen=True)
 class Process:
-    """Rounds that draft a window from the network's marginals and verify it against a product of experts: of the network as
-    it was when the round began, to the power `share`, and of the causal model beside it. coupled: draft and target are drawn
-    with the same Gumbel noise (2408.07978); else by speculative sampling."""
+    """Rounds that draft a window from the network's marginals and verify it. target: of a network. coupled: draft and target
+    are drawn with the same Gumbel noise (2408.07978); else by speculative sampling."""
 
-    share: float
+    target: Callable[[Transformer], Target]
     window: int
     coupled: bool = False
+
+
+def product_of_experts(share: float) -> Callable[[Transformer], Target]:
+    """The network as it was when the round began, to the power `share`, and the causal model beside it."""
+
+    def of(network: Transformer) -> Target:
+        def target(began: State, now: State, slots: list[int], n: int) -> Array:
+            own = law_at(network(torch.tensor([began]))[0, slots[n]], network.mask_id)
+            next_ = law_at(network.extras.causal_model(torch.tensor([now[: slots[n]]]))[0, -1], network.mask_id)
+            product: Array = own**share * next_ ** (1 - share)
+            law: Array = product / product.sum()
+            return law
+
+        return target
+
+    return of
+
+
+def order_causal(network: Transformer) -> Target:
+    """The network's hidden states when the round began, changed by its order-causal layer, which sees no later draft."""
+
+    def target(began: State, now: State, slots: list[int], n: int) -> Array:
+        at_1S = torch.tensor([slots[: n + 1]])
+        tokens_1SD = network.embed(torch.tensor([[now[i] for i in slots[: n + 1]]]))
+        states_1SD = network.extras.order_block(network.hidden_at(torch.tensor([began]), at_1S), tokens_1SD, at_1S)
+        return law_at(network.logits(states_1SD)[0, n], network.mask_id)
+
+    return target
+
+
+def law_at(logits_V: torch.Tensor, count: int) -> Array:
+    law: Array = logits_V[:count].double().softmax(-1).numpy()
+    return law
 
 
 @dataclass(frozen=True)
@@ -154,32 +192,32 @@ def causal_chain_law(network: Denoise, start: State, mask: int, pipeline: Pipeli
     for i in slots:
         after: Law = defaultdict(float)
         for state, weight in law.items():
-            p = pipeline(network(torch.tensor([state[:i]]))[0, -1, :mask].double().softmax(-1).numpy())
+            p = pipeline(law_at(network(torch.tensor([state[:i]]))[0, -1], mask))
             for v in np.flatnonzero(p):
                 after[put(state, {i: int(v)})] += weight * float(p[v])
         law = after
     return law
 
 
-def process_law(table: Table, causal: Denoise, process: Process, start: State, pipeline: Pipeline) -> Law:
-    """The law of texts from left to right. A slot is drawn from its target p in any case; its draft, from q, is accepted
-    with it with the probability `kept`, and the round goes on, or else ends there."""
+def process_law(
+    table: Table, network: Transformer, process: Process, order: Sequence[int], start: State, pipeline: Pipeline
+) -> Law:
+    """The law of texts in an order. A slot is drawn from its target p in any case; its draft, from q, is accepted with it
+    with the probability `kept`, and the round goes on, or else ends there."""
+    target = process.target(network)
     done: Law = defaultdict(float)
     todo: Law = {start: 1.0}
     while todo:
         after: Law = defaultdict(float)
         for began, weight in todo.items():
-            slots = [i for i, v in enumerate(began) if v == table.mask][: process.window]
+            slots = [i for i in order if began[i] == table.mask][: process.window]
             if not slots:
                 done[began] += weight
             going: Law = {began: weight} if slots else {}
-            for i in slots:
+            for n, i in enumerate(slots):
                 onward: Law = defaultdict(float)
                 for state, w in going.items():
-                    own = table.at[began][i]
-                    next_ = causal(torch.tensor([state[:i]]))[0, -1, : table.mask].double().softmax(-1).numpy()
-                    mixed_ = own**process.share * next_ ** (1 - process.share)
-                    p, q = pipeline(mixed_ / mixed_.sum()), pipeline(own)
+                    p, q = pipeline(target(began, state, slots, n)), pipeline(table.at[began][i])
                     both = kept(p, q, coupled=process.coupled)
                     for v in np.flatnonzero(p):
                         onward[put(state, {i: int(v)})] += w * float(both[v])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -22,6 +23,7 @@ from fef.verify.reference import (
     Table,
     causal_chain_law,
     chain_law,
+    mixed,
     packed_chain_law,
     process_law,
     sharpened,
@@ -168,8 +170,11 @@ class Setting:
             assert isinstance(on.denoiser, Transformer), "only networks have a causal model beside them"
             return causal_chain_law(on.denoiser.extras.causal_model, start, on.denoiser.mask_id, pipeline)
         if self.chain.process:
-            assert isinstance(on.denoiser, Transformer), "only networks have a causal model beside them"
-            return process_law(on.table, on.denoiser.extras.causal_model, self.chain.process, start, pipeline)
+            assert isinstance(on.denoiser, Transformer), "only networks have what a process needs"
+            slots = [i for i, v in enumerate(start) if v == on.denoiser.mask_id]
+            orders = itertools.permutations(slots) if self.chain.drawn else [slots]
+            process = self.chain.process
+            return mixed(process_law(on.table, on.denoiser, process, order, start, pipeline) for order in orders)
         return chain_law(on.table, self.chain, pipeline, start)
 
     def integrated_law(self, on: Subject) -> Law:

@@ -10,6 +10,7 @@ from torch import Tensor
 from fef.models.config import TransformerConfig
 from fef.models.demask import DependencyHead
 from fef.models.extras import Extras
+from fef.models.order_block import OrderBlock
 from fef.models.table import TableDenoiser
 from fef.models.transformer import Transformer
 
@@ -27,6 +28,7 @@ __all__ = [
     "random_network",
     "tiny_causal",
     "tiny_network",
+    "tiny_order_block",
 ]
 
 K, L = 3, 4
@@ -73,7 +75,8 @@ def tiny_network(seed: int = 0, scale: float = 0.5, **config: Any) -> Transforme
 
 
 def random_network(kind: Literal["network", "block-causal"], seed: int, n_tokens: int) -> Transformer:
-    """A network deep enough for stale keys to matter, with a random dependency head, some profile and a causal model."""
+    """A network deep enough for stale keys to matter, with a random dependency head, some profile, a causal model and an
+    order-causal layer."""
     size = {"vocab_size": n_tokens + 1, "mask_id": n_tokens, "layers": 4}
     if kind == "block-causal":
         return tiny_network(seed, 0.4, attention="block-causal", block_length=2, packed=False, **size)
@@ -81,7 +84,8 @@ def random_network(kind: Literal["network", "block-causal"], seed: int, n_tokens
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         head = DependencyHead(network.config.dim, rank=4).eval().requires_grad_(False)
-    network.extras = Extras(head, (1.0, 0.6, 0.3, 0.1), tiny_causal(seed, vocab_size=n_tokens + 1, mask_id=n_tokens))
+    causal = tiny_causal(seed, vocab_size=n_tokens + 1, mask_id=n_tokens)
+    network.extras = Extras(head, (1.0, 0.6, 0.3, 0.1), tiny_order_block(network, seed), causal)
     return network
 
 
@@ -90,6 +94,17 @@ def tiny_causal(seed: int = 0, scale: float = 0.4, **config: Any) -> Transformer
     network = tiny_network(seed + 100, scale, attention="causal", packed=False, **config)
     network.name = "Causal"
     return network
+
+
+def tiny_order_block(network: Transformer, seed: int = 0, scale: float = 0.4) -> OrderBlock:
+    """A random order-causal layer that changes every slot but the first."""
+    layer = OrderBlock(network).to(network.embed.weight.dtype)
+    layer.reset(seed)
+    generator = torch.Generator().manual_seed(seed + 200)
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.add_(scale * torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype))
+    return layer.eval().requires_grad_(False)
 
 
 def empty_rows(count: int, length: int = L, mask: int = MASK) -> Tensor:

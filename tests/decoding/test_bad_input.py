@@ -368,7 +368,7 @@ def test_any_callable_with_a_mask_id_decodes():
     ids[:, 0] = 1  # what a causal model begins with
     for method, info in fef.methods().items():
         temperature = 0.0 if method in ("ssd", "freedave") else 1.0
-        if info.needs == "a fef Transformer":
+        if info.needs.startswith("a fef Transformer"):
             with pytest.raises(fef.OptionError, match="needs a fef Transformer"):
                 fef.decode(denoiser, ids, method=method, temperature=temperature)
         else:

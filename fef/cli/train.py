@@ -55,6 +55,7 @@ class ScheduleName(StrEnum):
 
 class ObjectiveName(StrEnum):
     denoise = "denoise"
+    dparallel = "dparallel"
     ssmd = "ssmd"
 
 
@@ -70,7 +71,7 @@ def train(
     objective: Annotated[
         ObjectiveName,
         typer.Option(
-            "--objective", help="denoise: the network. ssmd: the order-causal layer of that method, on --init."
+            "--objective", help="denoise; dparallel: certainty on own answers; ssmd: a layer for that method on --init."
         ),
     ] = ObjectiveName.denoise,
     steps: TrainStepsOption = 1000,
@@ -145,7 +146,18 @@ def train(
     size = NetworkOptions(vocab_size, dim, layers, heads, mlp_dim, max_length)
 
     def work(progress: Progress, stop: Callable[[], bool]) -> Transformer:
-        return run(out, options_of_data, size, options, init=source, device=place, progress=progress, stop=stop)
+        certain = objective is ObjectiveName.dparallel
+        return run(
+            out,
+            options_of_data,
+            size,
+            options,
+            init=source,
+            certain=certain,
+            device=place,
+            progress=progress,
+            stop=stop,
+        )
 
     report(
         out, steps, carry_out(out, steps, f"every {save_every} steps or {save_minutes:g} minutes", work, shows), json

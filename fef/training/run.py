@@ -11,6 +11,7 @@ from fef.models.config import TransformerConfig
 from fef.models.sources import load_source
 from fef.models.tokenizer import Tokenizer
 from fef.models.transformer import Transformer
+from fef.training.certainty import certainty_objective
 from fef.training.data import Examples, encode_pairs, read_pairs, task_examples, task_texts
 from fef.training.trainer import RESUME, Progress, TrainOptions, padded_objective, train
 
@@ -48,12 +49,13 @@ def run(
     options: TrainOptions,
     *,
     init: Path | None = None,
+    certain: bool = False,
     device: str = "cpu",
     progress: Progress | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Transformer:
-    """Train into `out`, from `init` (a model directory), from where `out` stopped, or from nothing. stop: asked before each
-    step; True ends the run, saved.
+    """Train into `out`, from `init` (a model directory), from where `out` stopped, or from nothing. certain: by certainty
+    forcing (`fef.training.certainty`), on a network that is there. stop: asked before each step; True ends the run, saved.
 
     Raises OptionError or InputError before anything is written when the arguments cannot work.
     """
@@ -61,9 +63,11 @@ def run(
         raise OptionError("Give either a JSONL file of examples or generated tasks.")
     pairs = read_pairs(data.jsonl) if data.jsonl is not None else []
     source = out if (out / RESUME).is_dir() else init
+    if certain and source is None:
+        raise OptionError("Certainty forcing needs a network that answers already; give one with --init.")
     if source is not None:
         model, tokenizer = load_source(source, device)
-        model.config = replace(model.config, packed=True)
+        model.config = replace(model.config, packed=not certain)  # which law its weights are trained for
     else:
         texts = pairs or task_texts(data.tasks or {}, min(data.count, 60_000), options.seed)
         tokenizer = Tokenizer.train((text for pair in texts for text in pair), network.vocab_size - SPECIAL_IDS)
@@ -75,7 +79,7 @@ def run(
     else:
         examples = encode_pairs(pairs, tokenizer, max_prompt, options.canvas_length)
     model.requires_grad_(True)
-    objective = padded_objective(examples.to(model.device), options)
+    objective = (certainty_objective if certain else padded_objective)(examples.to(model.device), options)
     return train(model, tokenizer, objective, out, options, progress, stop)
 
 

@@ -49,9 +49,7 @@ def score_canvas(network: Network, plan: Plan, requests: Requests, tokens_BL: Te
 
     Raises OptionError for plans without a one-pass chain law.
     """
-    chain = plan.speculation is not None or (plan.rule.in_order and plan.rule.transfer.one)
-    moving = plan.judge is not None and plan.judge.moving
-    if plan.steps > 1 or not chain or moving or plan.cache is not None:
+    if plan.steps > 1 or not plan.chains or plan.cache is not None:
         raise OptionError(
             f"{plan.method} with these options has no one-pass chain law to score under. Use method='sequential', or "
             "'fef' with steps=1 and no cache."

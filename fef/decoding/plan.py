@@ -172,6 +172,13 @@ class Plan:
         """Does a token that is committed stay? Not where a rule takes some back, or noise hides them between passes."""
         return self.revoke is None and self.steps == 1
 
+    @property
+    def chains(self) -> bool:
+        """Is each token drawn from its own conditional, in an order that no draw changes? Not where its target depends on
+        where a round began."""
+        moving = self.judge is not None and self.judge.moving
+        return not moving and (self.speculation is not None or (self.rule.in_order and self.rule.transfer.one))
+
     def exact_cache(self, block_causal: bool) -> bool:
         """Are the cached keys final? Those of finished blocks are, if no later token changes them and none is reopened."""
         return self.cache is not None and self.cache.kind == "prefix" and block_causal and self.revoke is None

@@ -48,9 +48,7 @@ def check_blocks(order: str, block_length: int | None) -> None:
 def check_grammar(plan: Plan, network: Network) -> None:
     """A grammar makes a chain law from left to right out of one; of anything else it makes a law that nobody has named."""
     way_out = "Use method='fef' or 'sequential' with order='left-to-right' and steps=1, or leave grammar out."
-    moving = plan.judge is not None and plan.judge.moving
-    chain = (plan.speculation is not None and not moving) or (plan.rule.in_order and plan.rule.transfer.one)
-    if plan.order != "left-to-right" or not chain or plan.revoke is not None or plan.replay:
+    if plan.order != "left-to-right" or not plan.chains or plan.revoke is not None or plan.replay:
         raise OptionError(
             f"A grammar asks what may follow the tokens before, so it goes with methods that draw from left to right, one by "
             f"one or drafted and verified; {plan.method} with these options does not. {way_out}"

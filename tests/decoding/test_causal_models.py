@@ -212,6 +212,20 @@ def test_smol_drafts_for_the_model_that_it_was_made_of():
     assert out.stats["calls"] > 0
 
 
+def test_a_grammar_holds_the_causal_models_text_and_makes_no_process():
+    pytest.importorskip("llguidance", reason="the extra 'grammar' is not installed")
+    letters = (b"a", b"b", b"", b"c", b"d", b"e", b"f", b"")
+    grammar = fef.compile_grammar({"regex": "(ab|cd)*e?"}, letters, EOS)
+    ids = torch.full((6, 9), MASK)
+    ids[:, 0] = torch.arange(6) % 6
+    asked: dict[str, Any] = {"grammar": grammar, "eos_id": EOS, "temperature": 1.0}
+    out = fef.decode(NETWORK, ids, method="deer", causal=CAUSAL, window=3, **asked)
+    assert torch.equal(out.ids, fef.decode(Alone(CAUSAL), ids, method="sequential", **asked).ids)
+    for method in ("apd", "apd-exact"):
+        with pytest.raises(fef.OptionError, match="A grammar asks what may follow"):
+            fef.decode(NETWORK, ids, method=method, causal=CAUSAL, **asked)
+
+
 def test_what_is_no_causal_model_is_refused():
     ids = canvases(1)
     with pytest.raises(fef.OptionError, match="comes without a causal model"):

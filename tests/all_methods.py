@@ -28,7 +28,7 @@ METHODS: list[tuple[str, dict[str, Any]]] = [
     ("demask", {"tau": 0.2, "influence": "head"}),
     ("demask", {"tau": 0.2, "influence": "probe"}),
     ("low-confidence", {"left_bias": 1.0, "tokens_per_step": 2}),
-    ("random", {"steps": 3, "block_length": 4}),
+    ("random", {"steps": 4, "block_length": 4}),
     ("origin", {"steps": 4}),
     ("remdm", {"steps": 4, "eta": 0.7}),
     ("remdm", {"steps": 6, "strategy": "conf"}),

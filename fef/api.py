@@ -28,7 +28,7 @@ from fef.decoding.inputs import (
 from fef.decoding.loop import decode_requests
 from fef.decoding.network import Network
 from fef.decoding.requests import request_rows
-from fef.decoding.requirements import check_grammar, check_steps
+from fef.decoding.requirements import check_canvas, check_grammar
 from fef.decoding.session import Observer, Round
 from fef.grammar.compiled import TokenGrammar
 from fef.readers import whole_from
@@ -123,7 +123,7 @@ def decode(
         grammars=grammars,
         top=top,
     )
-    check_steps(plan, requests.canvas.open_BL)
+    check_canvas(plan, requests.canvas.open_BL)
     rounds: list[Round] = []
     observe = on_round
     if trace:

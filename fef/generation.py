@@ -334,5 +334,5 @@ def load(
     network.name = name if name in SHIPPED or is_repository(name) else path.name
     if adapter is not None:
         apply_adapter(network, described.family, Path(adapter))
-    network.extras = load_extras(path, network)
+    network.extras = load_extras(path, network, described.base if isinstance(described, Merged) else None)
     return Model(network, tokenizer, network.name, template_of(path, described))

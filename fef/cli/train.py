@@ -1,18 +1,19 @@
-"""`fef train`: train a network, go on with one, or fine-tune one on your own examples."""
+"""`fef train`: train a network, go on with one, fine-tune one on your own examples, or train a layer of a method on it."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fef.cli.options import check_device
-from fef.cli.output import Bar
+from fef.cli.output import Bar, print_json
 from fef.cli.training import (
     FormName,
     FormOption,
@@ -61,6 +62,12 @@ class ScheduleName(StrEnum):
     cosine = "cosine"
 
 
+class ObjectiveName(StrEnum):
+    denoise = "denoise"
+    dparallel = "dparallel"
+    ssmd = "ssmd"
+
+
 def train(
     out: OutOption,
     tasks: Annotated[
@@ -76,6 +83,12 @@ def train(
         str | None,
         typer.Option("--init", help="Start from this model: a directory, demo, smol, or a Hugging Face repository."),
     ] = None,
+    objective: Annotated[
+        ObjectiveName,
+        typer.Option(
+            "--objective", help="denoise; dparallel: certainty on own answers; ssmd: a layer for that method on --init."
+        ),
+    ] = ObjectiveName.denoise,
     steps: TrainStepsOption = 1000,
     batch_size: Annotated[int, typer.Option("--batch-size", help="Canvases per step.")] = 64,
     canvas_length: Annotated[
@@ -156,12 +169,26 @@ def train(
     """
     check_heads(dim, heads)
     check_out(out)
-    tuned = fine_tunes(init, lora)
+    tuned = objective is ObjectiveName.denoise and fine_tunes(init, lora)
     if tuned and (data is None or tasks is not None):
         raise OptionError(f"Fine-tuning {init} needs --data FILE.jsonl, and takes no --tasks.")
-    if lora and init is None:
-        raise OptionError("--lora needs the model whose weights it leaves as they are: --init MODEL.")
+    if lora and not tuned:
+        raise OptionError(
+            "--lora needs the model whose weights it leaves as they are: --init MODEL, with --objective denoise."
+        )
     options_of_data = None if tuned else data_options(tasks, data, count, max_prompt or 112)
+    if objective is ObjectiveName.ssmd:
+        assert options_of_data is not None
+        place = check_device(device) if device is not None else default_device()
+        settings = {
+            "steps": steps,
+            "batch_size": batch_size,
+            "canvas_length": canvas_length or 128,
+            "lr": adam_lr,
+            "seed": seed,
+        }
+        train_layer(out, init_path(init), options_of_data, settings, place, json)
+        return
     with Bar("Loading"):
         from fef.training.run import NetworkOptions, run
         from fef.training.trainer import TrainOptions
@@ -216,7 +243,10 @@ def train(
             return tune(init, data, out, tuning, tuned_options, processes, progress=progress, stop=stop, say=say)
         assert options_of_data is not None
         source = init_path(init)
-        return run(out, options_of_data, size, options, processes, init=source, progress=progress, stop=stop)
+        certain = objective is ObjectiveName.dparallel
+        return run(
+            out, options_of_data, size, options, processes, init=source, certain=certain, progress=progress, stop=stop
+        )
 
     reported = partial(shows_and_reports, shows, reporter(report_to, out))
     report(out, steps, carry_out(out, steps, saves, place, work, reported), json)
@@ -230,6 +260,42 @@ def fine_tunes(init: str | None, lora: int) -> bool:
         from fef.models.hub import locate
         from fef.models.sources import describe_source
     return bool(lora) or describe_source(locate(init)).config.answer_id is None
+
+
+def train_layer(
+    out: Path, source: Path | None, data: DataOptions, settings: dict[str, Any], device: str, json: bool
+) -> None:
+    """Fit the order-causal layer of a network that stays as it is, and write it into a new directory."""
+    if source is None:
+        raise OptionError(
+            "--objective ssmd trains a layer on a network that stays as it is; give that with --init demo."
+        )
+    with Bar("Loading"):
+        from fef.models.order_block import ORDER_BLOCK, save_order_block
+        from fef.models.sources import load_source
+        from fef.training.demask import split_examples
+        from fef.training.order_block import LayerOptions, fit_order_block
+    options = LayerOptions(**settings)
+    network, tokenizer = load_source(source, device)
+    began = time.perf_counter()
+    with Bar("Preparing the examples", options.steps) as bar:
+        examples = split_examples(data, network.config, tokenizer, options.canvas_length, options.seed, "train")
+        losses: list[float] = []
+
+        def show(step: int, loss: float) -> None:
+            losses.append(loss)
+            bar.update(step, f"Training: loss {loss:.3f}")
+
+        layer = fit_order_block(network, examples.to(network.device), options, show)
+    out.mkdir(parents=True, exist_ok=True)
+    save_order_block(out / ORDER_BLOCK, layer, network)
+    parameters, seconds = sum(p.numel() for p in layer.parameters()), time.perf_counter() - began
+    if json:
+        print_json(
+            {"out": str(out / ORDER_BLOCK), "parameters": parameters, "loss": losses[-1], "seconds": round(seconds, 3)}
+        )
+    else:
+        typer.echo(f"Wrote {out / ORDER_BLOCK}: {parameters:,} parameters, loss {losses[-1]:.3f}, {seconds:.0f} s.")
 
 
 def check_heads(dim: int, heads: int) -> None:

@@ -29,8 +29,7 @@ def score_canvas(network: Network, plan: Plan, requests: Requests, tokens_BL: Te
 
     Raises OptionError for plans without a one-pass chain law.
     """
-    chain = plan.speculation is not None or (plan.rule.in_order and plan.rule.transfer.one)
-    if plan.steps > 1 or not chain or plan.cache is not None:
+    if plan.steps > 1 or not plan.chains or plan.cache is not None:
         raise OptionError(
             f"{plan.method} with these options has no one-pass chain law to score under. Use method='sequential', or "
             "'fef' with steps=1 and no cache."

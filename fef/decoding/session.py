@@ -18,6 +18,7 @@ from torch import Tensor
 from fef.decoding.canvas import Canvas, EosRule
 from fef.decoding.carried import CarriedDrafts
 from fef.decoding.grammar import GrammarRows
+from fef.decoding.judge import JudgedScorer
 from fef.decoding.memory import Memory
 from fef.decoding.meter import Meter
 from fef.decoding.network import Network
@@ -324,6 +325,8 @@ class Session:
 def make_scorer(network: Network, plan: Plan, count: int, device: torch.device, prefixes: PrefixStore | None) -> Scorer:
     if plan.law == "packed":
         return PackedScorer(network, count, device)
+    if plan.judge is not None:
+        return JudgedScorer(network, plan.judge, count, device)
     if plan.cache is None:
         return RowsScorer(network, count, device, plan.guidance)
     if plan.exact_cache(network.block_causal):

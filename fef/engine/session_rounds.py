@@ -23,7 +23,7 @@ from fef.decoding.loop import round_of
 from fef.decoding.network import Network, is_out_of_memory
 from fef.decoding.plan import Plan
 from fef.decoding.requests import Requests, padded
-from fef.decoding.requirements import check_steps
+from fef.decoding.requirements import check_canvas
 from fef.decoding.session import Observer, Round, Session
 from fef.engine.build import EngineOptions
 from fef.engine.job import Job
@@ -76,7 +76,7 @@ class SessionRounds:
         return bool(self.waiting or self.groups)
 
     def submit(self, job: Job) -> None:
-        """Queue a request. Raises EngineError for one that can never fit, OptionError for fewer steps than blocks."""
+        """Queue a request. Raises EngineError for one that can never fit, and as `check_canvas`."""
         plan, length = job.request.plan, len(job.request.ids)
         if self.longest is not None and length > self.longest:
             raise EngineError(
@@ -89,7 +89,7 @@ class SessionRounds:
                 f"The request needs {needed / 1e9:.2f} GB of caches for its {length} tokens; the budget is "
                 f"{self.budget / 1e9:.2f} GB. Ask for a shorter canvas, leave the cache out, or raise memory_gb."
             )
-        check_steps(plan, padded([(job.request.ids, job.request.open)], length)[1])
+        check_canvas(plan, padded([(job.request.ids, job.request.open)], length)[1])
         self.waiting.append(job)
 
     def cancel(self, job: Job) -> None:

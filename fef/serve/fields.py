@@ -338,6 +338,8 @@ def read_method_options(own: Mapping[str, Any]) -> Mapping[str, Any]:
     for name, value in options.items():
         if name in _TAKEN:
             raise bad_request(f"fef.options has no {name}; give it beside fef.", "fef.options")
+        if name in _OF_THE_SERVER:
+            raise bad_request(f"fef.options.{name} is not a client's to choose; leave it out.", "fef.options")
         if not isinstance(value, str | int | float | None):
             raise bad_request(f"fef.options.{name[:60]} must be text, a number or a boolean.", "fef.options")
         if isinstance(value, int | float) and abs(value) > LARGEST_OPTION:
@@ -350,6 +352,7 @@ _TAKEN = (
     *("grammar", "method", "ids", "open", "seed", "stream", "watch", "top", "banned"),
     *("temperature", "top_p", "top_k", "logit_bias", "min_tokens", "ignore_eos"),
 )
+_OF_THE_SERVER = ("causal",)  # a model that would be loaded, or downloaded, for it
 
 
 def read_prompts(body: Mapping[str, Any], limits: Limits) -> list[Prompt]:

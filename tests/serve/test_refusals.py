@@ -102,6 +102,7 @@ def check_refused(reply: Reply, status: int = 400) -> str:
         {"fef": {"options": {"draft": {"a": []}}}},
         {"fef": {"options": {"seed": 1}}},
         {"fef": {"options": {"eos_id": 1}}},
+        {"fef": {"method": "deer", "options": {"causal": "owner/name"}}},
         {"fef": {"options": {"cfg_scale": 1e300, "verify": "rows"}}},
         {"fef": {"canvas": 0}},
         {"fef": {"score_from": 0}},

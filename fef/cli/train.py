@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
@@ -9,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fef.cli.interrupts import StopSoon
 from fef.cli.options import check_device
-from fef.cli.output import Bar
+from fef.cli.output import Bar, check_directory, print_json
 from fef.cli.training import (
     CanvasLengthOption,
     FormName,
@@ -29,22 +31,29 @@ from fef.cli.training import (
     check_out,
     default_device,
     report,
+    say,
     shows,
 )
-from fef.errors import OptionError, nearest_hint
+from fef.errors import InputError, OptionError, nearest_hint
 
 if TYPE_CHECKING:
     from fef.models.transformer import Transformer
     from fef.training.run import DataOptions
-    from fef.training.trainer import Progress
+    from fef.training.trainer import Progress, TrainOptions
 
 __all__ = ["EXAMPLE", "train"]
 
 EXAMPLE = (
     "Example: [bold]fef train --out my-model --tasks word-problems:0.5,joint:0.5 --steps 200 --batch-size 16 "
     "--count 4096 --dim 64 --layers 2 --heads 2[/bold]\n\n"
-    "Example: [bold]fef train --out tuned --init demo --data examples.jsonl --steps 500[/bold]"
+    "Example: [bold]fef train --out tuned --init demo --data examples.jsonl --steps 500[/bold]\n\n"
+    "Example: [bold]fef train --objective draft-head --init demo --data own.jsonl --out head --steps 300[/bold]"
 )
+
+
+class ObjectiveName(StrEnum):
+    diffusion = "diffusion"
+    draft_head = "draft-head"
 
 
 class ScheduleName(StrEnum):
@@ -54,11 +63,18 @@ class ScheduleName(StrEnum):
 
 def train(
     out: OutOption,
+    objective: Annotated[
+        ObjectiveName,
+        typer.Option("--objective", help="Train a network, or the draft head of --init on its own texts (--data)."),
+    ] = ObjectiveName.diffusion,
     tasks: Annotated[
         str | None, typer.Option("--tasks", help="Built-in families with their shares: word-problems:0.5,joint:0.5")
     ] = None,
     data: Annotated[
-        Path | None, typer.Option("--data", help='A JSONL file of {"prompt": ..., "response": ...}.')
+        Path | None,
+        typer.Option(
+            "--data", help='JSONL of {"prompt": ..., "response": ...}; for a draft head, of `python -m fef.corpus.own`.'
+        ),
     ] = None,
     init: Annotated[str | None, typer.Option("--init", help="Start from this model directory, demo or smol.")] = None,
     steps: TrainStepsOption = 1000,
@@ -96,10 +112,7 @@ def train(
     Ctrl-C or SIGTERM saves first; the same command then goes on.
     """
     check_heads(dim, heads)
-    check_out(out)
-    options_of_data = data_options(tasks, data, count, max_prompt)
     with Bar("Loading"):
-        from fef.training.run import NetworkOptions, run
         from fef.training.trainer import TrainOptions
     options = TrainOptions(
         steps=steps,
@@ -118,9 +131,16 @@ def train(
         compile=compile_,
         seconds=seconds,
     )
-    size = NetworkOptions(vocab_size, dim, layers, heads, mlp_dim, max_length)
     place = check_device(device) if device is not None else default_device()
     source = init_path(init)
+    if objective is ObjectiveName.draft_head:
+        draft_head(out, tasks, data, source, options, place, json)
+        return
+    check_out(out)
+    options_of_data = data_options(tasks, data, count, max_prompt)
+    with Bar("Loading"):
+        from fef.training.run import NetworkOptions, run
+    size = NetworkOptions(vocab_size, dim, layers, heads, mlp_dim, max_length)
 
     def work(progress: Progress, stop: Callable[[], bool]) -> Transformer:
         return run(out, options_of_data, size, options, init=source, device=place, progress=progress, stop=stop)
@@ -128,6 +148,47 @@ def train(
     report(
         out, steps, carry_out(out, steps, f"every {save_every} steps or {save_minutes:g} minutes", work, shows), json
     )
+
+
+def draft_head(
+    out: Path,
+    tasks: str | None,
+    data: Path | None,
+    init: Path | None,
+    options: TrainOptions,
+    device: str,
+    json: bool,
+) -> None:
+    """Train the draft head of a network into a directory. Ctrl-C ends training, and what was learned is written."""
+    if tasks is not None or data is None or init is None:
+        raise OptionError(
+            "--objective draft-head needs --init MODEL and --data FILE with texts that this model drew (`python -m "
+            "fef.corpus.own`), and takes no --tasks."
+        )
+    with Bar("Loading"):
+        from fef.models.draft_head_file import DRAFT_HEAD
+        from fef.training.draft_head import train_draft_head
+    path = out / DRAFT_HEAD
+    if path.exists():
+        raise InputError(f"{path} is there already; give --out another directory, or remove it.")
+    check_directory(next(parent for parent in path.absolute().parents if parent.exists()), out)
+    began = time.perf_counter()
+    with (
+        StopSoon("Stopping after this step; once more ends it at once.", say) as stop,
+        Bar("Preparing the texts", options.steps) as bar,
+    ):
+        head, log = train_draft_head(out, data, init, options, device=device, progress=shows(bar), stop=stop)
+    last, seconds = log[-1] if log else {}, time.perf_counter() - began
+    parameters = sum(p.numel() for p in head.parameters())
+    if json:
+        print_json({"out": str(path), "parameters": parameters, "losses": last, "seconds": round(seconds, 3)})
+    else:
+        typer.echo(
+            f"Wrote {path}: {last.get('step', 0)} steps, {last.get('accepted', 0):.2f} drafts of a chain are expected to "
+            f"hold ({last.get('marginals', 0):.2f} without the head), {parameters:,} parameters, {seconds:.0f} s."
+        )
+    if stop.signal is not None:
+        raise typer.Exit(128 + stop.signal)
 
 
 def check_heads(dim: int, heads: int) -> None:

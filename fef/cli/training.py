@@ -67,7 +67,7 @@ SaveMinutesOption = Annotated[
 ]
 LogEveryOption = Annotated[int, typer.Option("--log-every", help="Steps between rows of the loss log.")]
 WarmupOption = Annotated[int, typer.Option("--warmup", min=0, help="Steps of rising learning rate.")]
-LOSSES = ("loss", "context", "target", "draft", "causal", "held_out_loss")
+LOSSES = ("loss", "context", "target", "draft", "causal", "held_out_loss", "accepted", "marginals")
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,16 @@
 """The draft head: from the independent marginals of a draft group to the laws of its slots given the tokens before.
 
-A draft group predicts each of its slots as if the others were unknown. The head adds what the tokens in between say: one causal
-block over the slots behind a state, of the width of the network, which reads the group's hidden states, the hidden state of the
-target query at the state, and the two tokens before each slot, and adds a correction to the hidden state that the network's
-own output matrix reads (ADJUST, 2509.22738; SSMD's causal layer, 2510.03929). It changes how many drafts hold and never the law
-of the text (`docs/laws.md`, "Draft and verify").
+A draft group predicts each of its slots as if the others were unknown. The head adds what the tokens in between say: one
+causal block over the slots behind a state, of the width of the network. It reads the group's hidden states, the hidden
+state of the target query at the state, and the two tokens before each slot, and corrects the hidden state that the
+network's own output matrix reads (ADJUST, 2509.22738; SSMD's causal layer, 2510.03929). It changes how many drafts hold
+and never the law of the text (`docs/laws.md`, "Draft and verify").
 
 A step looks at the states of one depth of a tree of drafts, the frontier, and gives the laws of their children. A slot's
 candidates are the likeliest tokens of its marginal, so that a step reads a few rows of the output matrix and not all.
 
-Shapes: B rows, K slots behind the state, C candidates of a slot, F frontier states, T steps of a path, N = B or B F windows, M
-inner width; D, H, G, E, V as in `transformer`.
+Shapes: B rows, K slots behind the state, C candidates of a slot, F frontier states, T steps of a path, N windows (B, or B
+F of them), M inner width; D, H, G, E, V as in `transformer`.
 """
 
 from __future__ import annotations
@@ -109,8 +109,8 @@ class DraftHead(nn.Module):
         nn.init.zeros_(self.depth)
 
     def window(self, hidden_BKD: Tensor, lead_BD: Tensor, ids_BKC: Tensor, logits_BKC: Tensor) -> DraftWindow:
-        """hidden_BKD: final hidden states of a draft group at the slots. lead_BD: of the target query whose draw is the last
-        committed token. ids_BKC, logits_BKC: see `DraftWindow`, and `top_candidates`."""
+        """hidden_BKD: final hidden states of a draft group at the slots. lead_BD: of the target query whose draw is the
+        last committed token. ids_BKC, logits_BKC: see `DraftWindow`, and `top_candidates`."""
         slots = hidden_BKD.shape[1]
         assert slots <= self.sizes.depths, "the head drafts no deeper"
         known_BKD = self.hidden(even(hidden_BKD)) + self.lead(even(lead_BD))[:, None] + self.depth[:slots]
@@ -124,7 +124,7 @@ class DraftHead(nn.Module):
     def step(
         self, network: Transformer, window: DraftWindow, path: Path, parent_BF: Tensor, token_BF: Tensor
     ) -> tuple[Tensor, Path]:
-        """Logits [B, F, C], float32, of what follows each frontier state, on the candidates of its slot, and the states' path.
+        """Logits [B, F, C], float32, of what follows each frontier state, on its slot's candidates, and the states' paths.
 
         path: of the step before, at first the root. parent_BF: which of its states each state continues. token_BF: what
         the states hold; at first one state per row, and the last committed token.

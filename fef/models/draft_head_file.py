@@ -1,7 +1,7 @@
 """The file of a draft head: int8 matrices with a scale per row, and a sample of the network that it was trained on.
 
-The sample tells networks apart. A digest of the weights would not do: a network that is merged from a delta when it is loaded
-has other last bits on another machine, and in another dtype.
+The sample tells networks apart. A digest of the weights would not do: a network that is merged from a delta when it is
+loaded has other last bits on another machine, and in another dtype.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ def save_draft_head(path: Path, head: DraftHead, network: Transformer) -> None:
 
 
 def load_draft_head(path: Path, network: Transformer) -> DraftHead:
-    """The head of this network, in its dtype and on its device. Raises CheckpointError for a damaged file and for the head of
-    another network."""
+    """The head of this network, in its dtype and on its device. Raises CheckpointError for a damaged file and for the
+    head of another network."""
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}

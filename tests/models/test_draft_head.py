@@ -1,4 +1,4 @@
-"""The draft head: steps along a tree against whole sequences, few candidates against the whole output matrix, and its file."""
+"""The draft head: steps along trees against whole sequences, candidates against the whole output matrix, and its file."""
 
 from __future__ import annotations
 
@@ -48,8 +48,10 @@ def random_tokens(count: int) -> Tensor:
 
 
 def stepped(head: DraftHead, network: Transformer, window: DraftWindow, paths: Tensor, before: Tensor) -> list[Tensor]:
-    """Logits [B, F, C] of each depth along F paths at once; paths [B, F, K], the last committed token first. At every depth the
-    states stand in another order."""
+    """Logits [B, F, C] of each depth along F paths at once; paths [B, F, K], the last committed token first.
+
+    At every depth the states stand in another order.
+    """
     F = paths.shape[1]
     path, order, found = head.root(before), torch.zeros(F, dtype=torch.int64), []
     for depth in range(K):
@@ -158,7 +160,7 @@ def test_a_stored_matrix_takes_a_byte_per_weight(network: Transformer, tmp_path:
     with safe_open(tmp_path / DRAFT_HEAD, "pt") as file:
         assert all(
             file.get_tensor(name).dtype is torch.int8
-            for name in file.keys()
+            for name in file.keys()  # noqa: SIM118
             if name.endswith("weight") and "norm" not in name
         )
 
@@ -204,7 +206,7 @@ def test_a_file_that_is_no_head_says_what_to_do(network: Transformer, kind: str,
     head = random_head(network)
     save_draft_head(path, head, network)
     with safe_open(path, "pt") as file:
-        metadata, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}
+        metadata, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     if kind == "missing":
         path.unlink()
     elif kind in ("cut short", "empty"):

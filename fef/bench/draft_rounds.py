@@ -26,6 +26,7 @@ from fef.training.own_text import OwnText, batched
 __all__ = ["Rounds", "States", "chain_held", "chain_rounds", "states_of", "tree_rounds"]
 
 CHUNK = 4  # texts per pass
+ONLY_PASS = 1  # the number of a text's denoising pass (`fef.decoding.passes`)
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def parts_of(
             noise_BRV = gumbels(
                 chunk.seed_B,
                 position_BR,
-                step_B=zero_B,
+                step_B=zero_B + ONLY_PASS,
                 attempt_B=zero_B,
                 purpose=Purpose.TOKEN,
                 count=config.vocab_size,

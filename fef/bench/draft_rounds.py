@@ -58,10 +58,16 @@ def states_of(
     """Of texts of at least two tokens. banned: ids that are never drawn."""
     parts = list(parts_of(network, texts, slots, candidates, banned))
     count_B = torch.cat([part.count_B for part in parts])
-    flat = [[getattr(part, name) for part in parts] for name in ("ids_NKC", "logits_NKC", "noise_NKC", "temperature_N")]
-    names = ("hidden_NKD", "lead_ND", "token_NX", "text_N", "rank_NK", "there_NK")
-    windows = Windows(*(torch.cat([getattr(part.windows, name) for part in parts]) for name in names))
-    return States(windows, *map(torch.cat, flat), count_B.cumsum(0) - count_B, count_B)
+    windows = [vars(part.windows) for part in parts]
+    return States(
+        windows=Windows(**{name: torch.cat([window[name] for window in windows]) for name in windows[0]}),
+        ids_NKC=torch.cat([part.ids_NKC for part in parts]),
+        logits_NKC=torch.cat([part.logits_NKC for part in parts]),
+        noise_NKC=torch.cat([part.noise_NKC for part in parts]),
+        temperature_N=torch.cat([part.temperature_N for part in parts]),
+        first_B=count_B.cumsum(0) - count_B,
+        count_B=count_B,
+    )
 
 
 def parts_of(
@@ -126,7 +132,8 @@ class Rounds:
 def chain_held(network: Transformer, head: DraftHead | None, states: States, batch: int = 1024) -> Tensor:
     """Whether the chain's draft of each slot holds where those before it do, bool [N, K]."""
     found = []
-    for part_N in torch.arange(len(states.ids_NKC), device=network.device).split(batch):
+    for start in range(0, len(states.ids_NKC), batch):
+        part_N = torch.arange(start, min(start + batch, len(states.ids_NKC)), device=network.device)
         window = states.window(head, part_N)
         logits_NKC = window.logits_BKC.float()
         if head is not None:

@@ -5,19 +5,19 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 
 from fef.cli.options import DeviceOption, DtypeOption, ModelOption, load_model
 from fef.cli.output import Bar, Group, check_writable, write_whole
 from fef.cli.train import data_options
-from fef.errors import InputError, OptionError
+from fef.errors import InputError, OptionError, nearest_hint
 from fef.generation import Model
 from fef.laws.pipeline import check_sampling
 from fef.models.continuation import up_to_end
 from fef.readers import whole_from
-from fef.tasks import SPLITS, Split
+from fef.tasks.splits import SPLITS, Split
 from fef.text import Prompt
 from fef.training.conversations import read_prompts
 from fef.training.data import task_texts
@@ -80,10 +80,10 @@ def temperatures_of(text: str) -> list[float]:
 
 
 def split_of(name: str) -> Split:
-    for split in SPLITS:
-        if name == split:
-            return split
-    raise OptionError(f"--split got {name!r}; allowed are {' and '.join(SPLITS)}.")
+    """Raises OptionError for no split."""
+    if name not in SPLITS:
+        raise OptionError(f"--split got {name!r}.{nearest_hint(name, SPLITS)}")
+    return cast(Split, name)
 
 
 def own_texts(

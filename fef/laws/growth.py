@@ -12,7 +12,7 @@ states.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -63,12 +63,12 @@ def grow(expand: Expand, last_B: Tensor, limit_B: Tensor, depths: int, nodes: in
         states += place_BP.shape[1]
         reached_BF, index_BF, token_BF = (x[:, :frontier] for x in (joint_BP, parent_BP, token_BP))
         state_BF = number_P[:frontier].expand_as(index_BF)
-    return best_of(*(torch.cat(parts, 1) for parts in zip(*found, strict=True)), nodes=nodes)
+    return best_of([torch.cat(parts, 1) for parts in zip(*found, strict=True)], nodes)
 
 
-def best_of(
-    joint_BM: Tensor, parent_BM: Tensor, token_BM: Tensor, child_BM: Tensor, depth_BM: Tensor, nodes: int
-) -> Grown:
+def best_of(found: Sequence[Tensor], nodes: int) -> Grown:
+    """The likeliest of all nodes: their chances, parents, tokens, places among their siblings, and depths, [B, M] each."""
+    joint_BM, parent_BM, token_BM, child_BM, depth_BM = found
     # a stable order leaves every parent before its children
     order_BM = joint_BM.sort(dim=1, descending=True, stable=True).indices
     new_BX = pad(order_BM.argsort(dim=1) + 1, (1, 0))  # number of each state among the best

@@ -152,8 +152,9 @@ class DraftHead(nn.Module):
 
     def inputs(self, network: Transformer, known: Tensor, last: Tensor, second_last: Tensor) -> Tensor:
         """What goes into the block [.., D]: known, and the two tokens before."""
-        tokens = [(self.last, last), (self.second_last, second_last)]
-        return known + sum(weigh(even(network.embed(token))) for weigh, token in tokens)
+        last, second_last = (even(network.embed(token)) for token in (last, second_last))
+        inputs: Tensor = known + self.last(last) + self.second_last(second_last)
+        return inputs
 
     def block(self, x_NKD: Tensor, past: tuple[Tensor, Tensor] | None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """The correction [N, K, D], and keys and values [N, T, G, E] of the path. past: of one further step, the keys and

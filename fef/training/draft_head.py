@@ -140,8 +140,9 @@ def fit_draft_head(
     assert end_id is not None, "own texts have an end"
     head = DraftHead(sizes).to(device)
     head.reset(options.seed)
-    matrices = [linear.weight for linear in head.children() if isinstance(linear, torch.nn.Linear)]
-    others = [p for p in head.parameters() if not any(p is matrix for matrix in matrices)]
+    named = dict(head.named_parameters())
+    matrices = [p for name, p in named.items() if p.ndim == 2 and name != "depth"]
+    others = [p for name, p in named.items() if p.ndim == 1 or name == "depth"]
     optimizers = muon_and_adam(matrices, others, options)
     by_length = sorted(texts, key=lambda text: len(text.prompt) + text.canvas + 2 * len(text.response))
     log: list[dict[str, float]] = []

@@ -57,8 +57,9 @@ def draft_states(network: Transformer, texts: OwnTexts, start_BX: Tensor, member
     masks = [torch.full_like(x, mask_id) for x in (slot_BR, member_BM)]
     ids_BN = torch.cat([texts.ids_BL.masked_fill(open_BL, mask_id), clean_BR, *masks], 1)
     hidden_BND, _ = network.trunk(ids_BN, tokens.index_BN, packed_visible(tokens, tokens))
-    _, _, target_BRD, member_BMD = hidden_BND.split([L, slot_BR.shape[1], slot_BR.shape[1], member_BM.shape[1]], 1)
-    return DraftStates(target_BRD, member_BMD.unflatten(1, rank_BXJ.shape[1:]), start_BX)
+    R, M = slot_BR.shape[1], member_BM.shape[1]
+    target_BRD, member_BMD = hidden_BND[:, L + R : L + 2 * R], hidden_BND[:, -M:]
+    return DraftStates(target_BRD, member_BMD.reshape(*rank_BXJ.shape, -1), start_BX)
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ def bench_drafts(
         from fef.models.draft_head_file import load_draft_head
         from fef.training.own_text import read_own_texts
     shapes = Shapes(numbers("--chains", chains), numbers("--trees", trees), slots, frontier, branching)
-    loaded = load_model(model, device, dtype)
+    loaded = load_model(model, device, dtype, head="auto" if head is None else "none")
     network = loaded.network
     found = load_draft_head(head, network) if head is not None else network.extras.draft_head
     every = [text for text in read_own_texts(data, network.config) if len(text.response) > 1]

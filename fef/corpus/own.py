@@ -59,7 +59,7 @@ def own(
     else:
         assert options.jsonl is not None, "tasks or a file"
         prompts = read_prompts(options.jsonl)
-    loaded = load_model(model, device, dtype)
+    loaded = load_model(model, device, dtype, head="none")
     prompts = random.Random(seed).sample(prompts, min(count, len(prompts)))
     with Bar("Answering", len(prompts) * len(heats)) as bar:
         texts = own_texts(loaded, prompts, heats, max_new_tokens, max_batch, seed, bar.advance)

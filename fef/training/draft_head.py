@@ -34,7 +34,7 @@ from fef.training.trainer import Progress, TrainOptions, descend, learning_rate_
 __all__ = ["HEAD_LOG", "Lesson", "fit_draft_head", "head_loss", "lesson_of", "train_draft_head"]
 
 HEAD_LOG = "draft_head.losses.jsonl"
-GROUPS = 8  # per text and step
+GROUPS = 16  # per text and step
 SKIPS = 4  # members of a group before its window: a round may end behind the state of the nearest group
 NO_SKIP = 0.7  # share of windows that begin with their group
 REACH_POWER = 0.5  # slots weigh the chance that a chain of drafts reaches them, to this power: trees reach more
@@ -154,8 +154,9 @@ def fit_draft_head(
         first = int(torch.randint(max(1, len(texts) - options.batch_size + 1), (), generator=generator, device=device))
         batch = batched(by_length[first : first + options.batch_size], end_id, device)
         scale = learning_rate_scale(step, options)
+        lesson = lesson_of(network, batch, sizes, generator)
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            loss, parts = head_loss(head, network, lesson_of(network, batch, sizes, generator))
+            loss, parts = head_loss(head, network, lesson)
         norm = descend(loss, head, optimizers, scale)
         if (step + 1) % options.log_every == 0 or step + 1 == options.steps:
             row = {name: float(value) for name, value in parts.items()}

@@ -22,7 +22,7 @@ from fef.training.own_text import OwnText, batched, own_text_line, read_own_text
 from fef.training.trainer import TrainOptions
 
 CANVAS = 12
-OPTIONS = TrainOptions(steps=120, batch_size=16, warmup=5, log_every=20, muon_lr=0.05, adam_lr=3e-2)
+OPTIONS = TrainOptions(steps=120, batch_size=8, warmup=5, log_every=20, muon_lr=0.05, adam_lr=3e-2)
 
 
 def small_network() -> Transformer:

@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# A draft head for a network of real language: its own texts, the head, and tokens per round on held-out problems.
+#
+# INIT: the network, a name or a directory (of a delta, too). DATA: the task files. OUT: everything that is made. PY: the python.
+# COUNT: training prompts. STEPS, BATCH: of training. LIMIT: held-out problems. CANVAS: tokens of an answer.
+# What to keep of OUT: draft_head.safetensors, draft_head.losses.jsonl, drafts.json, times.txt.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+PY=${PY:-python3} INIT=${INIT:-smol} DATA=${DATA:-data} OUT=${OUT:-runs/draft-head}
+COUNT=${COUNT:-3000} STEPS=${STEPS:-800} BATCH=${BATCH:-32} LIMIT=${LIMIT:-320} CANVAS=${CANVAS:-192}
+mkdir -p "$OUT"
+
+timed() { # name, command
+    local began=$SECONDS
+    "${@:2}"
+    echo "$1: $((SECONDS - began)) s" | tee -a "$OUT/times.txt"
+}
+
+own() { # prompts, count, texts
+    "$PY" -m fef.corpus.own --model "$INIT" --data "$1" --count "$2" --out "$3" --temperatures 0,0.7 \
+        --max-new-tokens "$CANVAS" --max-batch 256 "${@:4}"
+}
+
+prompts() {
+    "$PY" -m fef.corpus --prompts "$OUT/dialogue.jsonl"
+    "$PY" -m fef.corpus --data "$DATA" --out "$OUT/corpus.jsonl" --count $((2 * COUNT)) --seed 7
+    cat "$OUT/dialogue.jsonl" "$OUT/corpus.jsonl" >"$OUT/prompts.jsonl"
+    "$PY" -m fef eval gsm8k --data "$DATA" --limit "$LIMIT" --prompts "$OUT/held-out-prompts.jsonl"
+}
+
+timed prompts prompts
+timed "own texts" own "$OUT/prompts.jsonl" "$COUNT" "$OUT/own.jsonl"
+timed "held-out texts" own "$OUT/held-out-prompts.jsonl" "$LIMIT" "$OUT/held-out.jsonl" --seed 100000
+rm -f "$OUT/draft_head.safetensors"
+timed training "$PY" -m fef train --objective draft-head --init "$INIT" --data "$OUT/own.jsonl" --out "$OUT" \
+    --steps "$STEPS" --batch-size "$BATCH" --log-every 20
+timed measuring "$PY" -m fef bench --drafts --model "$INIT" --head "$OUT/draft_head.safetensors" \
+    --data "$OUT/held-out.jsonl" --out "$OUT/drafts.json"

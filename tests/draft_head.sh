@@ -3,6 +3,7 @@
 #
 # INIT: the network, a name or a directory (of a delta, too). DATA: the task files. OUT: everything that is made. PY: the python.
 # COUNT: training prompts. STEPS, BATCH: of training. LIMIT: held-out problems. CANVAS: tokens of an answer.
+# Prompts that are in OUT already are not made again (RUNS=prompts makes them and stops: no GPU is needed for that).
 # What to keep of OUT: draft_head.safetensors, draft_head.losses.jsonl, drafts.json, times.txt.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -28,7 +29,8 @@ prompts() {
     "$PY" -m fef eval gsm8k --data "$DATA" --limit "$LIMIT" --prompts "$OUT/held-out-prompts.jsonl"
 }
 
-timed prompts prompts
+[[ -s $OUT/prompts.jsonl && -s $OUT/held-out-prompts.jsonl ]] || timed prompts prompts
+[[ ${RUNS:-} != prompts ]] || exit 0
 timed "own texts" own "$OUT/prompts.jsonl" "$COUNT" "$OUT/own.jsonl"
 timed "held-out texts" own "$OUT/held-out-prompts.jsonl" "$LIMIT" "$OUT/held-out.jsonl" --seed 100000
 rm -f "$OUT/draft_head.safetensors"

@@ -54,7 +54,7 @@ def own_texts(network: Transformer, count: int, length: int) -> list[OwnText]:
 
 @pytest.fixture(scope="module")
 def many_texts() -> list[OwnText]:
-    return own_texts(small_network(), 400, 3)
+    return own_texts(small_network(), 240, 3)
 
 
 @pytest.fixture(scope="module")
@@ -182,11 +182,11 @@ def first_windows(lesson: Lesson, count: int) -> Lesson:
 
 def test_training_raises_acceptance_and_no_training_does_not(network: Transformer, many_texts: list[OwnText]) -> None:
     sizes, network = HeadSizes.of(network.config, depths=4), network.float()
-    held_out = batched(many_texts[:80], EOS, network.device)
+    held_out = batched(many_texts[:60], EOS, network.device)
     lesson = lesson_of(network, held_out, sizes, torch.Generator().manual_seed(1))
     before = [parameter.clone() for parameter in network.parameters()]
-    control, _ = fit_draft_head(network, many_texts[80:], sizes, replace(OPTIONS, steps=1, warmup=1000))
-    head, log = fit_draft_head(network, many_texts[80:], sizes, OPTIONS)
+    control, _ = fit_draft_head(network, many_texts[60:], sizes, replace(OPTIONS, steps=1, warmup=1000))
+    head, log = fit_draft_head(network, many_texts[60:], sizes, OPTIONS)
     new, trained = (head_loss(one, network, lesson)[1] for one in (control, head))
     assert float(trained["loss"]) < float(new["loss"]) - 0.3
     assert float(trained["accepted"]) > float(trained["marginals"]) + 0.05

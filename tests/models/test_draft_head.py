@@ -12,6 +12,7 @@ from tiny_network import tiny_network
 from torch import Tensor
 
 from fef.errors import CheckpointError
+from fef.models.checkpoint import demo_path, load_checkpoint
 from fef.models.draft_head import DraftHead, DraftWindow, HeadSizes, Path, top_candidates
 from fef.models.draft_head_file import DRAFT_HEAD, load_draft_head, same_network, sample_of, save_draft_head
 from fef.models.transformer import Transformer
@@ -238,3 +239,13 @@ def test_a_path_keeps_what_its_states_hold() -> None:
     assert torch.equal(chosen.keys_BFTGE, keys[:, [2, 0, 2, 1]]) and torch.equal(
         chosen.values_BFTGE, -chosen.keys_BFTGE
     )
+
+
+def test_the_shipped_head_belongs_to_the_shipped_network() -> None:
+    path = demo_path() / DRAFT_HEAD
+    if not path.is_file():
+        pytest.skip("no head in this checkout")
+    assert path.stat().st_size < 5 * 2**20
+    network, _ = load_checkpoint(demo_path())
+    head = load_draft_head(path, network)
+    assert head.sizes.dim == network.config.dim and float(head.out_norm.weight.abs().max()) > 0

@@ -21,7 +21,7 @@ from fef.decoding.payoff import check_rows_pay
 from fef.decoding.requests import request_rows
 from fef.decoding.requirements import check_grammar
 from fef.decoding.session import Observer
-from fef.errors import InputError
+from fef.errors import InputError, OptionError, nearest_hint
 from fef.laws.information import Profile
 from fef.laws.row_costs import RowCosts
 from fef.models.adapter import apply_adapter
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from fef.engine.text import TextEngine
 
 __all__ = ["Model", "Score", "load"]
+
+HEADS = ("auto", "none")
 
 
 @dataclass(frozen=True)
@@ -307,6 +309,7 @@ def load(
     mask_id: int | None = None,
     block_length: int | None = None,
     adapter: str | PathLike[str] | None = None,
+    head: str = "auto",
 ) -> Model:
     """A model by name: "demo" or "smol" (shipped), a directory, or a Hugging Face repository, "GSAI-ML/LLaDA-8B-Instruct".
 
@@ -314,9 +317,12 @@ def load(
     and deltas merged into one. weights: "int8" or "fp8" keeps the dense matrices of the blocks in that format, a byte per
     weight and one scale per output row; by default they are as stored, in `dtype`. revision, token: of a repository.
     mask_id, block_length: for a released checkpoint that does not say them, or was trained for another block length. adapter:
-    a directory with LoRA factors of `fef train --lora` or PEFT, which are added to the weights. Raises
-    CheckpointError or OptionError with what is wrong and what to give instead.
+    a directory with LoRA factors of `fef train --lora` or PEFT, which are added to the weights. head: "none" leaves out the
+    draft head that may lie beside the weights; it changes speed and no text. Raises CheckpointError or OptionError with what
+    is wrong and what to give instead.
     """
+    if head not in HEADS:
+        raise OptionError(f"head={shown(head)} is not allowed.{nearest_hint(str(head), HEADS)}")
     if weights is not None:
         check_format(weights)
     device = usable_device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -334,5 +340,7 @@ def load(
     network.name = name if name in SHIPPED or is_repository(name) else path.name
     if adapter is not None:
         apply_adapter(network, described.family, Path(adapter))
-    network.extras = load_extras(path, network, described.base if isinstance(described, Merged) else None)
+    network.extras = load_extras(
+        path, network, described.base if isinstance(described, Merged) else None, head == "auto"
+    )
     return Model(network, tokenizer, network.name, template_of(path, described))

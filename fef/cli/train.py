@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fef.cli.interrupts import StopSoon
 from fef.cli.options import check_device
-from fef.cli.output import Bar, print_json
+from fef.cli.output import Bar, check_directory, print_json
 from fef.cli.training import (
     FormName,
     FormOption,
@@ -38,13 +39,13 @@ from fef.cli.training import (
     shows,
     shows_and_reports,
 )
-from fef.errors import OptionError, nearest_hint
+from fef.errors import InputError, OptionError, nearest_hint
 
 if TYPE_CHECKING:
     from fef.models.transformer import Transformer
     from fef.training.processes import Processes
     from fef.training.run import DataOptions
-    from fef.training.trainer import Progress
+    from fef.training.trainer import Progress, TrainOptions
 
 __all__ = ["EXAMPLE", "train"]
 
@@ -53,7 +54,8 @@ EXAMPLE = (
     "--count 4096 --dim 64 --layers 2 --heads 2[/bold]\n\n"
     "Example: [bold]fef train --out tuned --init demo --data examples.jsonl --steps 500[/bold]\n\n"
     "Example: [bold]torchrun --nproc-per-node 2 -m fef train --init GSAI-ML/LLaDA-8B-Instruct --data chats.jsonl --lora 16 "
-    "--out tuned[/bold]"
+    "--out tuned[/bold]\n\n"
+    "Example: [bold]fef train --objective draft-head --init demo --data own.jsonl --out head --steps 300[/bold]"
 )
 
 
@@ -66,6 +68,7 @@ class ObjectiveName(StrEnum):
     denoise = "denoise"
     dparallel = "dparallel"
     ssmd = "ssmd"
+    draft_head = "draft-head"
 
 
 def train(
@@ -76,7 +79,9 @@ def train(
     data: Annotated[
         Path | None,
         typer.Option(
-            "--data", help='JSONL of {"prompt": ..., "response": ...}; in fine-tuning also of {"messages": ...}.'
+            "--data",
+            help='JSONL of {"prompt": ..., "response": ...}; in fine-tuning also of {"messages": ...}; for a draft head, of '
+            "`python -m fef.corpus.own`.",
         ),
     ] = None,
     init: Annotated[
@@ -86,7 +91,9 @@ def train(
     objective: Annotated[
         ObjectiveName,
         typer.Option(
-            "--objective", help="denoise; dparallel: certainty on own answers; ssmd: a layer for that method on --init."
+            "--objective",
+            help="denoise; dparallel: certainty on own answers; ssmd: a layer for that method on --init; draft-head: the "
+            "draft head of --init on its own texts.",
         ),
     ] = ObjectiveName.denoise,
     steps: TrainStepsOption = 1000,
@@ -168,7 +175,9 @@ def train(
     Ctrl-C or SIGTERM saves first; the same command then goes on.
     """
     check_heads(dim, heads)
-    check_out(out)
+    of_head = objective is ObjectiveName.draft_head
+    if not of_head:
+        check_out(out)
     tuned = objective is ObjectiveName.denoise and fine_tunes(init, lora)
     if tuned and (data is None or tasks is not None):
         raise OptionError(f"Fine-tuning {init} needs --data FILE.jsonl, and takes no --tasks.")
@@ -176,7 +185,7 @@ def train(
         raise OptionError(
             "--lora needs the model whose weights it leaves as they are: --init MODEL, with --objective denoise."
         )
-    options_of_data = None if tuned else data_options(tasks, data, count, max_prompt or 112)
+    options_of_data = None if tuned or of_head else data_options(tasks, data, count, max_prompt or 112)
     if objective is ObjectiveName.ssmd:
         assert options_of_data is not None
         place = check_device(device) if device is not None else default_device()
@@ -213,8 +222,10 @@ def train(
         shard=shard,
         seconds=seconds,
     )
+    if of_head:
+        draft_head(out, tasks, data, init_path(init), options, place, json)
+        return
     size = NetworkOptions(vocab_size, dim, layers, heads, mlp_dim, max_length)
-
     tuned_options = replace(
         options,
         packed_count=options.canvas_length,
@@ -296,6 +307,47 @@ def train_layer(
         )
     else:
         typer.echo(f"Wrote {out / ORDER_BLOCK}: {parameters:,} parameters, loss {losses[-1]:.3f}, {seconds:.0f} s.")
+
+
+def draft_head(
+    out: Path,
+    tasks: str | None,
+    data: Path | None,
+    init: Path | None,
+    options: TrainOptions,
+    device: str,
+    json: bool,
+) -> None:
+    """Train the draft head of a network into a directory. Ctrl-C ends training, and what was learned is written."""
+    if tasks is not None or data is None or init is None:
+        raise OptionError(
+            "--objective draft-head needs --init MODEL and --data FILE with texts that this model drew (`python -m "
+            "fef.corpus.own`), and takes no --tasks."
+        )
+    with Bar("Loading"):
+        from fef.models.draft_head_file import DRAFT_HEAD
+        from fef.training.draft_head import train_draft_head
+    path = out / DRAFT_HEAD
+    if path.exists():
+        raise InputError(f"{path} is there already; give --out another directory, or remove it.")
+    check_directory(next(parent for parent in path.absolute().parents if parent.exists()), out)
+    began = time.perf_counter()
+    with (
+        StopSoon("Stopping after this step; once more ends it at once.", say) as stop,
+        Bar("Preparing the texts", options.steps) as bar,
+    ):
+        head, log = train_draft_head(out, data, init, options, device=device, progress=shows(bar), stop=stop)
+    last, seconds = log[-1] if log else {}, time.perf_counter() - began
+    parameters = sum(p.numel() for p in head.parameters())
+    if json:
+        print_json({"out": str(path), "parameters": parameters, "losses": last, "seconds": round(seconds, 3)})
+    else:
+        typer.echo(
+            f"Wrote {path}: {last.get('step', 0)} steps, {last.get('accepted', 0):.2f} drafts of a chain are expected to "
+            f"hold ({last.get('marginals', 0):.2f} without the head), {parameters:,} parameters, {seconds:.0f} s."
+        )
+    if stop.signal is not None:
+        raise typer.Exit(128 + stop.signal)
 
 
 def check_heads(dim: int, heads: int) -> None:

@@ -31,7 +31,18 @@ from fef.training.speed import Speed
 from fef.training.step_profile import WARM, StepProfile, part
 from fef.training.streams import Form
 
-__all__ = ["Objective", "Progress", "TrainOptions", "check_pieces", "padded_objective", "train"]
+__all__ = [
+    "LOG",
+    "Objective",
+    "Progress",
+    "TrainOptions",
+    "check_pieces",
+    "descend",
+    "learning_rate_scale",
+    "muon_and_adam",
+    "padded_objective",
+    "train",
+]
 
 R = TypeVar("R", Canvases, PackedSlots)
 Progress = Callable[[int, dict[str, float]], None]
@@ -219,6 +230,13 @@ def take_step(
         said.append(parts)
         with part("backward"):
             (loss / len(mine)).backward()  # type: ignore[no-untyped-call]
+    return said, descend(model, optimizers, scale, processes)
+
+
+def descend(
+    model: nn.Module, optimizers: list[torch.optim.Optimizer], scale: float, processes: Processes = ALONE
+) -> Tensor:
+    """One step of the optimizers down the mean gradient of the processes; its norm before it was clipped."""
     with part("optimizer"):
         mean_gradients(model, processes)
         norm = nn.utils.clip_grad_norm_(trained(model).values(), 1.0)
@@ -227,7 +245,7 @@ def take_step(
                 group["lr"] = group["initial_lr"] * scale
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-    return said, norm
+    return norm
 
 
 def step_parts(said: list[dict[str, Any]], pieces: int, processes: Processes) -> dict[str, float]:
@@ -294,20 +312,28 @@ def make_optimizers(model: Transformer, options: TrainOptions) -> list[torch.opt
     """Muon (Jordan 2024) for the matrices inside blocks and AdamW for embeddings, head, norms and biases, or AdamW alone."""
     matrices = {name: p for name, p in trained(model).items() if name.startswith("blocks.") and p.ndim == 2}
     others = [p for name, p in trained(model).items() if name not in matrices]
-    optimizers: list[torch.optim.Optimizer] = []
     if options.optimizer == "muon":
-        muon = torch.optim.Muon(matrices.values(), lr=options.muon_lr, weight_decay=options.weight_decay)
-        adam = torch.optim.AdamW(others, lr=options.adam_lr, betas=(0.9, 0.95), weight_decay=0.0)
-        optimizers = [muon, adam]
-    else:
-        factors = [p for name, p in matrices.items() if is_factor(name)]
-        whole = [p for name, p in matrices.items() if not is_factor(name)]
-        groups = [
-            {"params": factors, "lr": options.factor_lr, "weight_decay": 0.0},
-            {"params": whole, "lr": options.adam_lr, "weight_decay": options.weight_decay},
-            {"params": others, "lr": options.adam_lr, "weight_decay": 0.0},
-        ]
-        optimizers = [torch.optim.AdamW([g for g in groups if g["params"]], betas=(0.9, 0.95), fused=True)]
+        return muon_and_adam(list(matrices.values()), others, options)
+    factors = [p for name, p in matrices.items() if is_factor(name)]
+    whole = [p for name, p in matrices.items() if not is_factor(name)]
+    groups = [
+        {"params": factors, "lr": options.factor_lr, "weight_decay": 0.0},
+        {"params": whole, "lr": options.adam_lr, "weight_decay": options.weight_decay},
+        {"params": others, "lr": options.adam_lr, "weight_decay": 0.0},
+    ]
+    return rates_noted([torch.optim.AdamW([g for g in groups if g["params"]], betas=(0.9, 0.95), fused=True)])
+
+
+def muon_and_adam(
+    matrices: list[nn.Parameter], others: list[nn.Parameter], options: TrainOptions
+) -> list[torch.optim.Optimizer]:
+    muon = torch.optim.Muon(matrices, lr=options.muon_lr, weight_decay=options.weight_decay)
+    adam = torch.optim.AdamW(others, lr=options.adam_lr, betas=(0.9, 0.95), weight_decay=0.0)
+    return rates_noted([muon, adam])
+
+
+def rates_noted(optimizers: list[torch.optim.Optimizer]) -> list[torch.optim.Optimizer]:
+    """The optimizers, whose groups remember the learning rate that they were given."""
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["initial_lr"] = group["lr"]

@@ -169,7 +169,7 @@ def test_options_of_an_engine_are_refused_by_name(model, options):
 
 @pytest.mark.parametrize("name", ["self", "cls", "ids", "opened", "counted"])
 def test_an_option_is_no_argument_of_the_function_that_it_is_given_to(model, name):
-    """Options come from elsewhere, such as the body of a request: a wrong one has to be an error of fef, whatever it is called."""
+    """Options come from elsewhere, such as the body of a request: a wrong one is an error of fef, whatever it is called."""
     engine = model.engine(max_length=40, max_new_tokens=4)
     option = {name: 1}
     calls = [

@@ -66,6 +66,7 @@ class SessionRounds:
         self.groups: dict[Hashable, Group] = {}
         self.taken = 0  # numbers given to rows
         self.prefixes = prefixes
+        self.short_of_memory = False  # did it run out in the last step?
 
     @property
     def running(self) -> list[Job]:
@@ -113,6 +114,12 @@ class SessionRounds:
 
     def step(self) -> None:
         """Admit what fits, and run a round of every session."""
+        if (
+            self.short_of_memory
+        ):  # only now nothing holds a session that failed: its error did, with the frames that it left
+            self.short_of_memory = False
+            gc.collect()
+            torch.cuda.empty_cache()
         self.admit()
         for key, group in list(self.groups.items()):
             group.session.observe = watcher(group)
@@ -247,11 +254,10 @@ class SessionRounds:
         self.groups.pop(key, None)
         jobs = list(group.jobs.values())
         crowded = is_out_of_memory(error) and bool(self.groups)
+        error.__traceback__ = None  # else who holds the error holds the session, its keys with it
         if is_out_of_memory(error):
-            del group
             self.drop_prefixes()
-            gc.collect()
-            torch.cuda.empty_cache()
+            self.short_of_memory = True
         for job in reversed(jobs):
             if len(jobs) > 1 or crowded:
                 job.status, job.alone, job.apart = "waiting", True, len(jobs) == 1

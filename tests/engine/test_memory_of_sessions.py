@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from weakref import finalize
 
 import pytest
@@ -11,9 +13,11 @@ from tiny_network import MASK, tiny_network
 
 import fef
 from fef.decoding.network import Network
+from fef.decoding.session import Session
+from fef.engine import session_rounds
 from fef.engine.arena import Arena
 from fef.engine.engine import Engine
-from fef.errors import EngineError
+from fef.errors import DenoiserError, EngineError
 from fef.models.slot_cache import bytes_per_place
 from fef.models.stale import StaleCache
 
@@ -124,3 +128,43 @@ def test_a_request_that_does_not_fit_alone_ends_with_an_error_and_the_others_go_
     assert [job.status for job in (first, bad, last)] == ["done", "failed", "done"]
     with pytest.raises(EngineError, match="Out of memory: a canvas of 104 tokens"):
         bad.result()
+
+
+def test_a_session_that_ran_out_of_memory_is_gone_when_memory_is_given_back(monkeypatch):
+    engine = engine_of(6, 128, 4 * 64)
+    short, long = [canvas(64, masks) for masks in (2, 20, 2, 20)], canvas(104, 4)
+    jobs = [engine.submit(a.ids, a.open, cache="dual", **SLOW) for a in short]
+    while jobs[0].status != "done":
+        engine.step()
+    made = sessions_made(monkeypatch)
+    held: list[bool] = []
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: held.append(made[0]() is not None))
+    jobs.append(engine.submit(long.ids, long.open, cache="dual", **SLOW))
+    engine.run()
+    assert held == [False]
+    assert {job.status for job in jobs} == {"done"}
+
+
+def test_a_request_that_failed_holds_no_session(monkeypatch):
+    network = tiny_network(scale=0.3, packed=False)
+    network.embed.weight.fill_(torch.nan)
+    engine, made = Engine(network), sessions_made(monkeypatch)
+    job = engine.submit([1, MASK, MASK], [1, 2], cache="dual", **SLOW)
+    engine.run()
+    gc.collect()
+    assert [session() for session in made] == [None]
+    with pytest.raises(DenoiserError, match="nan"):
+        job.result()
+
+
+def sessions_made(monkeypatch) -> list[weakref.ref[Session]]:
+    """Those that the engine makes from now on."""
+    made: list[weakref.ref[Session]] = []
+
+    def session(*given, **named) -> Session:
+        found = Session(*given, **named)
+        made.append(weakref.ref(found))
+        return found
+
+    monkeypatch.setattr(session_rounds, "Session", session)
+    return made

@@ -69,11 +69,12 @@ class Model(TextNetwork):
     costs: RowCosts | None = None
 
     @overload
-    def generate(self, prompt: Prompt, **options: Any) -> Generation: ...
+    def generate(self, /, prompt: Prompt, **options: Any) -> Generation: ...
     @overload
-    def generate(self, prompt: Sequence[Prompt], **options: Any) -> list[Generation]: ...
+    def generate(self, /, prompt: Sequence[Prompt], **options: Any) -> list[Generation]: ...
     def generate(
         self,
+        /,
         prompt: Prompt | Sequence[Prompt],
         *,
         method: str = "fef",
@@ -149,7 +150,7 @@ class Model(TextNetwork):
             results.append(replace(found, likeliest=out.likeliest[b][: len(found.token_ids)]) if top else found)
         return results[0] if single else results
 
-    def engine(self, **options: Any) -> TextEngine:
+    def engine(self, /, **options: Any) -> TextEngine:
         """The engine on this model: many requests at once, by any method, the text of `generate` for each. options: those of
         `fef.engine.build.EngineOptions`. Raises OptionError for options that the engine cannot run, EngineError where memory
         does not suffice."""
@@ -159,6 +160,7 @@ class Model(TextNetwork):
 
     def score(
         self,
+        /,
         prompt: Prompt,
         response: str | Sequence[int],
         *,
@@ -200,7 +202,7 @@ class Model(TextNetwork):
             **method_options,
         )
 
-    def score_canvas(self, ids: list[int], opened: range, response: str | Sequence[int], **options: Any) -> Score:
+    def score_canvas(self, ids: list[int], opened: range, response: str | Sequence[int], /, **options: Any) -> Score:
         """As `score`, of a response at the places `opened` of a canvas. options: of `score_ids`."""
         size = len(opened)
         response_ids = self.response_ids(response, size)
@@ -214,6 +216,7 @@ class Model(TextNetwork):
         ids: Sequence[int],
         counted: range,
         opened: range,
+        /,
         *,
         top: int = 0,
         method: str = "fef",

@@ -63,7 +63,7 @@ class Engine:
     OptionError for options that the engine cannot run, EngineError where memory does not suffice.
     """
 
-    def __init__(self, denoiser: Callable[..., Tensor], **options: Any) -> None:
+    def __init__(self, /, denoiser: Callable[..., Tensor], **options: Any) -> None:
         network = Network(denoiser)
         self.options = EngineOptions.given(**options)
         self.notes = Notes()
@@ -90,6 +90,7 @@ class Engine:
 
     def submit(
         self,
+        /,  # whatever a method's option is called, it is no argument of this
         ids: Sequence[int],
         open: Sequence[int],
         *,

@@ -49,6 +49,7 @@ class Job:
     likeliest: dict[int, Likeliest] = field(default_factory=dict)  # of what is committed, where they were asked for
     watched: WatchedCanvas | None = None  # what its rounds did, where that was asked for
     alone: bool = False  # shares no session with others, since one that it shared has failed
+    apart: bool = False  # runs while no other session does, since memory ran out beside them
 
     def seat(self) -> None:
         """The request has a seat."""

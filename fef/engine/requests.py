@@ -218,7 +218,7 @@ def one_row(**given: Any) -> Settings:
 
 
 def results_of(rows: npt.NDArray[np.int64]) -> Iterable[PassResult]:
-    """What `Engine.send_results` sent: see `SlotState.collect`."""
+    """What `PackedRounds.send_results` sent: see `SlotState.collect`."""
     first = 1 + len(COUNTERS)
     ranks = (rows.shape[1] - first) // 3
     logprobs, confidences = (rows[:, first + i * ranks : first + (i + 1) * ranks].view(np.float64) for i in (1, 2))

@@ -66,6 +66,7 @@ class SessionRounds:
         self.groups: dict[Hashable, Group] = {}
         self.taken = 0  # numbers given to rows
         self.prefixes = prefixes
+        self.short_of_memory = False  # did it run out in the last step?
 
     @property
     def running(self) -> list[Job]:
@@ -113,6 +114,12 @@ class SessionRounds:
 
     def step(self) -> None:
         """Admit what fits, and run a round of every session."""
+        if (
+            self.short_of_memory
+        ):  # only now nothing holds a session that failed: its error did, with the frames that it left
+            self.short_of_memory = False
+            gc.collect()
+            torch.cuda.empty_cache()
         self.admit()
         for key, group in list(self.groups.items()):
             group.session.observe = watcher(group)
@@ -128,7 +135,10 @@ class SessionRounds:
 
     def admit(self) -> None:
         """Requests that wait join the sessions of their plans, first come, first served, as far as seats and memory go."""
-        room = self.seats - len(self.running)
+        room = 0 if any(job.apart for job in self.running) else self.seats - len(self.running)
+        if self.waiting and room > 0:
+            for key, group in list(self.groups.items()):
+                self.keep(key, group)
         memory = self.budget - sum(self.bytes_of(group) for group in self.groups.values())
         joining: dict[Hashable, list[Job]] = {}
         begun: set[Hashable] = set()
@@ -136,7 +146,7 @@ class SessionRounds:
         while self.waiting and room > 0:
             job = self.waiting[0]
             needed = cache_bytes_of(self.denoiser, job.request.plan, self.padded(len(job.request.ids)))
-            if needed > memory and (joining or self.groups):
+            if (needed > memory or job.apart) and (joining or self.groups):
                 break
             self.waiting.popleft()
             block = self.first_new_block(job.request)
@@ -146,7 +156,7 @@ class SessionRounds:
             if block is not None:
                 begun.add(block)
             joining.setdefault(self.key_of(job), []).append(job)
-            room, memory = room - 1, memory - needed
+            room, memory = 0 if job.apart else room - 1, memory - needed
         self.waiting.extendleft(reversed(held_back))
         for key, jobs in joining.items():
             self.join(key, jobs)
@@ -168,8 +178,6 @@ class SessionRounds:
         network = self.new_network() if before is None else before.session.network
         requests = self.rows(jobs, numbers, network, plan)
         group = before or Group(Session(network, plan, requests, prefixes=self.prefixes))
-        if before is not None:
-            self.keep(key, group)
         self.groups[key] = group
         group.jobs |= dict(zip(numbers, jobs, strict=True))
         try:
@@ -235,22 +243,24 @@ class SessionRounds:
         if not group.jobs:
             self.groups.pop(key, None)
             return
-        wanted = torch.tensor([number in group.jobs for number in group.session.requests.number_B.tolist()])
-        if not bool(wanted.all()):
-            group.session.select(wanted.nonzero()[:, 0].to(self.device))
+        number_B = group.session.requests.number_B
+        if len(group.jobs) < len(number_B):
+            wanted_B = torch.tensor([number in group.jobs for number in number_B.tolist()])
+            group.session.select(wanted_B.nonzero()[:, 0].to(self.device))
 
     def take_apart(self, key: Hashable, group: Group, error: Exception) -> None:
-        """A round failed. A single request ends with the error; of several, each starts again on its own."""
+        """A round failed. A single request ends with the error, unless memory ran out beside other sessions: it starts again
+        when they are over. Of several, each starts again on its own."""
         self.groups.pop(key, None)
         jobs = list(group.jobs.values())
+        crowded = is_out_of_memory(error) and bool(self.groups)
+        error.__traceback__ = None  # else who holds the error holds the session, its keys with it
         if is_out_of_memory(error):
-            del group
             self.drop_prefixes()
-            gc.collect()
-            torch.cuda.empty_cache()
+            self.short_of_memory = True
         for job in reversed(jobs):
-            if len(jobs) > 1:
-                job.status, job.alone = "waiting", True
+            if len(jobs) > 1 or crowded:
+                job.status, job.alone, job.apart = "waiting", True, len(jobs) == 1
                 self.waiting.appendleft(job)
             else:
                 job.end("failed", error if isinstance(error, FefError) else no_memory(job, error))

@@ -221,6 +221,7 @@ def test_numbers_of_other_kinds_are_numbers():
     [
         ({"method": "best"}, "Unknown method"),
         ({"window_size": 4}, "no option 'window_size'"),
+        ({"self": 4}, "no option 'self'"),
         ({"steps": 0}, "steps"),
         ({"accept": "always"}, "accept"),
         ({"temperature": -1.0}, "temperature"),

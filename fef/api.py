@@ -6,7 +6,7 @@ Shapes: B rows (requests), L canvas length, V vocabulary (counting the mask id).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,9 +28,10 @@ from fef.decoding.inputs import (
 from fef.decoding.loop import decode_requests
 from fef.decoding.network import Network
 from fef.decoding.requests import request_rows
-from fef.decoding.requirements import check_grammar, check_steps
+from fef.decoding.requirements import check_canvas, check_grammar
 from fef.decoding.session import Observer, Round
 from fef.grammar.compiled import TokenGrammar
+from fef.readers import whole_from
 
 __all__ = ["Decoded", "certify", "decode"]
 
@@ -40,7 +41,9 @@ class Decoded:
     """ids [B, L]: the filled canvases. logprobs float64 [B, L]: log p (nats) of each filled token under the sampled law at
     its commit, nan elsewhere. stats: a dict per row (see `fef.decoding.meter`), with the `seconds` of the whole call.
     trace: the rounds, if asked for. log_mass: float64 [B], under grammars only: log of the mass (nats) that the law without
-    the grammar puts on what it allowed, summed over the tokens of a row; exp of it weighs a sample to that law."""
+    the grammar puts on what it allowed, summed over the tokens of a row; exp of it weighs a sample to that law.
+    likeliest: where they were asked for, of each row at each open position the likeliest tokens under the sampled law at its
+    commit (at temperature 0 under that at temperature 1), and their log p."""
 
     ids: Tensor
     logprobs: Tensor
@@ -48,6 +51,10 @@ class Decoded:
     certificate: Certificate
     trace: list[Round] | None = field(default=None, repr=False)
     log_mass: Tensor | None = None
+    likeliest: list[list[list[tuple[int, float]]]] = field(default_factory=list)
+
+
+Bias = Mapping[int, float] | None
 
 
 @torch.no_grad()
@@ -61,10 +68,14 @@ def decode(
     top_p: Setting = 1.0,
     top_k: int | Sequence[int] = 0,
     seed: int | Sequence[int] = 0,
+    logit_bias: Bias | Sequence[Bias] = None,
+    min_tokens: int | Sequence[int] = 0,
+    ignore_eos: bool | Sequence[bool] = False,
     eos_id: int | None = None,
     lengths: Sequence[int] | Tensor | None = None,
     banned: Sequence[int] = (),
     grammar: TokenGrammar | Sequence[TokenGrammar | None] | None = None,
+    top: int = 0,
     trace: bool = False,
     on_round: Observer | None = None,
     **method_options: Any,
@@ -73,7 +84,10 @@ def decode(
 
     denoiser: callable on int64 ids [B, L] that returns logits [B, L, V], with an int attribute `mask_id`. open: bool
     [B, L], positions to fill; by default those that hold the mask id. temperature (0: greedy), top_p, top_k and seed: one
-    value, or one per row; with one seed, row i uses seed + i. eos_id: "after EOS comes EOS" becomes part of the law.
+    value, or one per row; with one seed, row i uses seed + i. logit_bias: numbers that are added to the logits of ids, before
+    the temperature; -inf bans one. min_tokens: open positions from the left where the end token is banned; ignore_eos: all
+    of them. top: how many of the likeliest tokens to note beside each one. eos_id: "after EOS comes EOS" becomes part of the
+    law.
     lengths: real tokens of each row when rows are padded on the right (needs a denoiser that takes lengths). banned: ids that
     are never sampled, besides the mask id. grammar: what texts are allowed, from `fef.compile_grammar`, one for all rows or
     one per row; each token's law is renormalised over what the grammar allows behind those before it. A text is what the open
@@ -87,14 +101,15 @@ def decode(
     network = Network(denoiser)
     check_observer("on_round", on_round)
     plan = make_plan(method, method_options, network)
-    settings = read_settings(temperature, top_p, top_k)
+    settings = read_settings(temperature, top_p, top_k, logit_bias, min_tokens, ignore_eos)
     check_greedy(plan, settings)
+    top = whole_from("top", top, 0, network.vocab_size)
     ids_BL = check_ids(ids, network)
     open_BL = check_open(open, ids_BL, network.mask_id)
     lengths_B = check_lengths(lengths, ids_BL, open_BL, network)
     grammars = read_grammars(grammar, len(ids_BL))
     if any(grammars):
-        check_grammar(plan, network)
+        check_grammar(plan, network, settings)
     requests = request_rows(
         network,
         plan,
@@ -106,8 +121,9 @@ def decode(
         banned=banned,
         lengths_B=lengths_B,
         grammars=grammars,
+        top=top,
     )
-    check_steps(plan, requests.canvas.open_BL)
+    check_canvas(plan, requests.canvas.open_BL)
     rounds: list[Round] = []
     observe = on_round
     if trace:
@@ -127,6 +143,9 @@ def decode(
         certificate=certificate_of(plan, network, settings, grammars),
         trace=rounds if trace else None,
         log_mass=None if requests.grammar is None else requests.grammar.log_mass_B,
+        likeliest=[requests.canvas.likeliest(b, open_L.nonzero()[:, 0]) for b, open_L in enumerate(open_BL)]
+        if top
+        else [],
     )
 
 
@@ -137,11 +156,14 @@ def certify(
     temperature: Setting = 0.0,
     top_p: Setting = 1.0,
     top_k: int | Sequence[int] = 0,
+    logit_bias: Bias | Sequence[Bias] = None,
+    min_tokens: int | Sequence[int] = 0,
+    ignore_eos: bool | Sequence[bool] = False,
     **method_options: Any,
 ) -> Certificate:
     """Which law `decode` would sample with these arguments, and why. Runs no forward pass. Raises as `decode`."""
     network = Network(denoiser)
     plan = make_plan(method, method_options, network)
-    settings = read_settings(temperature, top_p, top_k)
+    settings = read_settings(temperature, top_p, top_k, logit_bias, min_tokens, ignore_eos)
     check_greedy(plan, settings)
     return certificate_of(plan, network, settings)

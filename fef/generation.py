@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike, fspath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 import torch
 
-from fef.api import decode
+from fef.api import Bias, decode
 from fef.decoders import make_plan
 from fef.decoding.certificate import Certificate, certificate_of
 from fef.decoding.inputs import check_ids, read_settings
@@ -20,9 +21,10 @@ from fef.decoding.payoff import check_rows_pay
 from fef.decoding.requests import request_rows
 from fef.decoding.requirements import check_grammar
 from fef.decoding.session import Observer
-from fef.errors import InputError
+from fef.errors import InputError, OptionError, nearest_hint
 from fef.laws.information import Profile
 from fef.laws.row_costs import RowCosts
+from fef.models.adapter import apply_adapter
 from fef.models.checkpoint import require_tokenizer
 from fef.models.device import check_dtype, usable_device
 from fef.models.extras import load_extras
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
     from fef.engine.text import TextEngine
 
 __all__ = ["Model", "Score", "load"]
+
+HEADS = ("auto", "none")
 
 
 @dataclass(frozen=True)
@@ -65,11 +69,12 @@ class Model(TextNetwork):
     costs: RowCosts | None = None
 
     @overload
-    def generate(self, prompt: Prompt, **options: Any) -> Generation: ...
+    def generate(self, /, prompt: Prompt, **options: Any) -> Generation: ...
     @overload
-    def generate(self, prompt: Sequence[Prompt], **options: Any) -> list[Generation]: ...
+    def generate(self, /, prompt: Sequence[Prompt], **options: Any) -> list[Generation]: ...
     def generate(
         self,
+        /,
         prompt: Prompt | Sequence[Prompt],
         *,
         method: str = "fef",
@@ -80,7 +85,11 @@ class Model(TextNetwork):
         top_k: int | Sequence[int] = 0,
         seed: int | Sequence[int] = 0,
         banned: Sequence[int] = (),
+        logit_bias: Bias | Sequence[Bias] = None,
+        min_tokens: int | Sequence[int] = 0,
+        ignore_eos: bool | Sequence[bool] = False,
         grammar: Any = None,
+        top: int = 0,
         trace: bool = False,
         on_round: Observer | None = None,
         force: bool = False,
@@ -93,8 +102,9 @@ class Model(TextNetwork):
         (infilling), as far as the network sees it: a block-causal one sees nothing behind the last block of the answer.
         banned: ids that are never sampled, besides those that are no text. grammar: what answers are allowed, each with the
         suffix behind it: {"json": schema}, {"regex": "..."}, {"choice": ["...", ...]} or {"grammar": "Lark rules"}, or a list
-        of one per prompt (docs/grammar.md). force: decode also where `costs` say that it is
-        slower than one token per pass. Other arguments as in `fef.decode`. Raises OptionError or InputError with the fix.
+        of one per prompt (docs/grammar.md). min_tokens: of an answer before its end; ignore_eos: answers fill the canvas.
+        top: how many of the likeliest tokens to tell beside each one. force: decode also where `costs` say that it is slower
+        than one token per pass. Other arguments as in `fef.decode`. Raises OptionError or InputError with the fix.
         """
         refuse_taken("generate", method_options, ("denoiser", "ids", "open", "lengths", "eos_id"))
         max_new_tokens = whole_from("max_new_tokens", max_new_tokens, 1)
@@ -123,7 +133,11 @@ class Model(TextNetwork):
             eos_id=self.network.config.eos_id,
             lengths=lengths,
             banned=self.never_drawn(banned),
+            logit_bias=logit_bias,
+            min_tokens=min_tokens,
+            ignore_eos=ignore_eos,
             grammar=[None if each is None else self.grammar(each) for each in given],
+            top=top,
             trace=trace,
             on_round=on_round,
             **method_options,
@@ -132,10 +146,11 @@ class Model(TextNetwork):
         for b in range(len(rows)):
             ids, logprobs = out.ids[b][open_BL[b]].tolist(), out.logprobs[b][open_BL[b]].tolist()
             log_mass = None if given[b] is None or out.log_mass is None else float(out.log_mass[b])
-            results.append(self.generation(ids, logprobs, out.stats[b], out.certificate, out.trace, log_mass))
+            found = self.generation(ids, logprobs, out.stats[b], out.certificate, out.trace, log_mass)
+            results.append(replace(found, likeliest=out.likeliest[b][: len(found.token_ids)]) if top else found)
         return results[0] if single else results
 
-    def engine(self, **options: Any) -> TextEngine:
+    def engine(self, /, **options: Any) -> TextEngine:
         """The engine on this model: many requests at once, by any method, the text of `generate` for each. options: those of
         `fef.engine.build.EngineOptions`. Raises OptionError for options that the engine cannot run, EngineError where memory
         does not suffice."""
@@ -145,6 +160,7 @@ class Model(TextNetwork):
 
     def score(
         self,
+        /,
         prompt: Prompt,
         response: str | Sequence[int],
         *,
@@ -156,6 +172,9 @@ class Model(TextNetwork):
         top_p: float = 1.0,
         top_k: int = 0,
         seed: int = 0,
+        logit_bias: Bias = None,
+        min_tokens: int = 0,
+        ignore_eos: bool = False,
         grammar: Any = None,
         **method_options: Any,
     ) -> Score:
@@ -176,11 +195,14 @@ class Model(TextNetwork):
             top_p=top_p,
             top_k=top_k,
             seed=seed,
+            logit_bias=logit_bias,
+            min_tokens=min_tokens,
+            ignore_eos=ignore_eos,
             grammar=grammar,
             **method_options,
         )
 
-    def score_canvas(self, ids: list[int], opened: range, response: str | Sequence[int], **options: Any) -> Score:
+    def score_canvas(self, ids: list[int], opened: range, response: str | Sequence[int], /, **options: Any) -> Score:
         """As `score`, of a response at the places `opened` of a canvas. options: of `score_ids`."""
         size = len(opened)
         response_ids = self.response_ids(response, size)
@@ -194,6 +216,7 @@ class Model(TextNetwork):
         ids: Sequence[int],
         counted: range,
         opened: range,
+        /,
         *,
         top: int = 0,
         method: str = "fef",
@@ -201,6 +224,9 @@ class Model(TextNetwork):
         top_p: float = 1.0,
         top_k: int = 0,
         seed: int = 0,
+        logit_bias: Bias = None,
+        min_tokens: int = 0,
+        ignore_eos: bool = False,
         grammar: Any = None,
         **method_options: Any,
     ) -> Score:
@@ -215,22 +241,30 @@ class Model(TextNetwork):
         open_BL = torch.zeros_like(tokens_BL, dtype=torch.bool)
         open_BL[:, opened.start : opened.stop] = True
         ids_BL = check_ids(tokens_BL.masked_fill(open_BL, network.mask_id), network)
-        settings = read_settings(temperature, top_p, top_k)
+        settings = read_settings(temperature, top_p, top_k, logit_bias, min_tokens, ignore_eos)
         eos_id, banned = self.network.config.eos_id, self.special_ids()
         grammars = [None if grammar is None else self.grammar(grammar)]
         if any(grammars):
-            check_grammar(plan, network)
+            check_grammar(plan, network, settings)
         requests = request_rows(
-            network, plan, ids_BL, open_BL, settings, seed=seed, eos_id=eos_id, banned=banned, grammars=grammars
+            network,
+            plan,
+            ids_BL,
+            open_BL,
+            settings,
+            seed=seed,
+            eos_id=eos_id,
+            banned=banned,
+            grammars=grammars,
+            top=top,
         )
-        likeliest = score_canvas(network, plan, requests, tokens_BL, top)
+        score_canvas(network, plan, requests, tokens_BL)
         logprobs = requests.canvas.logprob_BL[0, counted.start : counted.stop].tolist()
         certificate = certificate_of(plan, network, settings, grammars)
         scored = list(ids[counted.start : counted.stop])
-        pairs = zip(likeliest.tokens_BLK[0].tolist(), likeliest.logp_BLK[0].tolist(), strict=True)
-        told = [[(t, p) for t, p in zip(*pair, strict=True) if p > -math.inf] for pair in pairs]
-        found = told[counted.start : counted.stop]
-        return Score(scored, logprobs, sum(logprobs), dict(requests.meter.row(0)), certificate, found)
+        at = torch.arange(counted.start, counted.stop, device=ids_BL.device)
+        likeliest = [[(t, p) for t, p in each if p > -math.inf] for each in requests.canvas.likeliest(0, at)]
+        return Score(scored, logprobs, sum(logprobs), dict(requests.meter.row(0)), certificate, likeliest)
 
     def profile(
         self,
@@ -277,15 +311,21 @@ def load(
     token: str | None = None,
     mask_id: int | None = None,
     block_length: int | None = None,
+    adapter: str | PathLike[str] | None = None,
+    head: str = "auto",
 ) -> Model:
     """A model by name: "demo" or "smol" (shipped), a directory, or a Hugging Face repository, "GSAI-ML/LLaDA-8B-Instruct".
 
     device: by default a GPU if there is one. dtype: by default float32 for our own checkpoints, bfloat16 for released ones
     and deltas merged into one. weights: "int8" or "fp8" keeps the dense matrices of the blocks in that format, a byte per
     weight and one scale per output row; by default they are as stored, in `dtype`. revision, token: of a repository.
-    mask_id, block_length: for a released checkpoint that does not say them, or was trained for another block length. Raises
-    CheckpointError or OptionError with what is wrong and what to give instead.
+    mask_id, block_length: for a released checkpoint that does not say them, or was trained for another block length. adapter:
+    a directory with LoRA factors of `fef train --lora` or PEFT, which are added to the weights. head: "none" leaves out the
+    draft head that may lie beside the weights; it changes speed and no text. Raises CheckpointError or OptionError with what
+    is wrong and what to give instead.
     """
+    if head not in HEADS:
+        raise OptionError(f"head={shown(head)} is not allowed.{nearest_hint(str(head), HEADS)}")
     if weights is not None:
         check_format(weights)
     device = usable_device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -301,5 +341,9 @@ def load(
     check_dtype(dtype, device)
     network = network_of(path, described, device, dtype, weights)
     network.name = name if name in SHIPPED or is_repository(name) else path.name
-    network.extras = load_extras(path, network)
+    if adapter is not None:
+        apply_adapter(network, described.family, Path(adapter))
+    network.extras = load_extras(
+        path, network, described.base if isinstance(described, Merged) else None, head == "auto"
+    )
     return Model(network, tokenizer, network.name, template_of(path, described))

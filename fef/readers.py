@@ -78,23 +78,23 @@ def largest(most: int) -> str:
     return "2^63 - 1" if most == LARGEST else str(most)
 
 
-def token_ids(name: str, values: Any, vocab_size: int | None = None) -> list[int]:
-    """Token ids out of a list, a set, an array or a tensor. Raises OptionError for anything else, and for ids outside the
+def token_ids(name: str, values: Any, vocab_size: int | None = None, error: type[FefError] = OptionError) -> list[int]:
+    """Token ids out of a list, a set, an array or a tensor. Raises `error` for anything else, and for ids outside the
     vocabulary."""
     found = several(values)
     if found is None:
         if isinstance(values, str | bytes) or not isinstance(values, Iterable) or hasattr(values, "ndim"):
-            raise OptionError(f"{name}={shown(values)} is not allowed: give a list of token ids.")
+            raise error(f"{name}={shown(values)} is not allowed: give a list of token ids.")
         found = list(values)
-    return [token_id(name, value, vocab_size) for value in found]
+    return [token_id(name, value, vocab_size, error) for value in found]
 
 
-def token_id(name: str, value: Any, vocab_size: int | None = None) -> int:
+def token_id(name: str, value: Any, vocab_size: int | None = None, error: type[FefError] = OptionError) -> int:
     number = whole(value)
     if number is None or not 0 <= number <= LARGEST:
-        raise OptionError(f"{name} must be a token id, a whole number from 0 to 2^63 - 1; got {shown(value)}.")
+        raise error(f"{name} must be a token id, a whole number from 0 to 2^63 - 1; got {shown(value)}.")
     if vocab_size is not None and number >= vocab_size:
-        raise OptionError(f"{name} {number} is outside the vocabulary of {vocab_size}.")
+        raise error(f"{name} {number} is outside the vocabulary of {vocab_size}.")
     return number
 
 

@@ -44,6 +44,9 @@ class Generation:
     certificate: Certificate  # which law was sampled
     trace: list[Round] | None = None  # the rounds of the whole call, if asked for
     log_mass: float | None = None  # under a grammar, as in `fef.Decoded`
+    likeliest: list[list[tuple[int, float]]] | None = (
+        None  # if asked for, the likeliest tokens at each place and their log p
+    )
 
 
 @dataclass
@@ -149,11 +152,11 @@ class TextNetwork:
         return ids_BL.masked_scatter(open_BL, torch.tensor(fill, device=ids_BL.device)), open_BL, lengths
 
     def response_ids(self, response: str | Sequence[int], max_new_tokens: int) -> list[int]:
-        """Ids of a response, which may be ids already. Raises InputError for one that does not fit."""
+        """Ids of a response, which may be ids already. Raises InputError for one that is neither or does not fit."""
         if isinstance(response, str):
             found = self.text_ids("response", response)
         else:
-            ids = token_ids("response", response, self.network.config.vocab_size)
+            ids = token_ids("response", response, self.network.config.vocab_size, InputError)
             found = self.without_masks("response", ids)
         if len(found) > max_new_tokens:
             raise InputError(

@@ -6,9 +6,9 @@ import torch
 
 from fef.models.demask import DependencyHead
 from fef.models.transformer import Transformer
-from fef.verify.tables import tiny_network
+from fef.verify.tables import tiny_causal, tiny_network, tiny_order_block
 
-__all__ = ["EOS", "MASK", "complete_network", "tiny_network"]
+__all__ = ["EOS", "MASK", "complete_network", "tiny_causal", "tiny_network", "tiny_order_block"]
 
 MASK = 7
 EOS = 2
@@ -20,4 +20,6 @@ def complete_network(**config: Any) -> Transformer:
     torch.manual_seed(0)
     found.dependency_head = DependencyHead(found.config.dim, rank=4)  # type: ignore[assignment]
     found.information_profile = (1.5, 1.0, 0.8, 0.3, 0.2)  # type: ignore[assignment]
+    found.order_block = tiny_order_block(found)
+    found.causal_model = tiny_causal()
     return found

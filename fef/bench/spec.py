@@ -32,7 +32,8 @@ DEFAULT_SPECS = (
     "low-confidence:tokens_per_step=4",
 )
 
-# What `--methods all` runs of a method; one that is not here runs with its defaults.
+# What `--methods all` runs of a method; one that is not here runs with its defaults, one that needs a
+# causal model, or a layer that demo has not, not at all.
 ALL_SPECS: Mapping[str, tuple[str, ...]] = {
     "sequential": ("sequential", "sequential:verify=packed"),
     "fef": (
@@ -47,6 +48,10 @@ ALL_SPECS: Mapping[str, tuple[str, ...]] = {
         "fef:steps=4,remask=remdm",
     ),
     "dual-exact": ("dual-exact", "dual-exact:verify=rows,block_length=32"),
+    "deer": (),
+    "apd": (),
+    "apd-exact": (),
+    "ssmd": (),
     "dual": ("dual", "dual:tokens_per_step=4", "dual:tokens_per_step=4,keep=kl", "dual:tokens_per_step=4,limit=0.9"),
     "demask": (
         "demask",

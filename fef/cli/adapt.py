@@ -16,6 +16,7 @@ from fef.cli.training import (
     FormName,
     FormOption,
     LogEveryOption,
+    LoraTargetsOption,
     MaxPromptOption,
     OutOption,
     SaveEveryOption,
@@ -36,6 +37,7 @@ from fef.errors import OptionError
 
 if TYPE_CHECKING:
     from fef.models.transformer import Transformer
+    from fef.training.processes import Processes
     from fef.training.trainer import Progress
 
 __all__ = ["EXAMPLE", "adapt"]
@@ -79,13 +81,17 @@ def adapt(
     lora: Annotated[
         int, typer.Option("--lora", min=0, help="Train low-rank factors of this rank; 0 trains all weights.")
     ] = 0,
-    lora_targets: Annotated[
-        str, typer.Option("--lora-targets", help="Matrices with factors, with commas between them.")
-    ] = "q,k,v,out,gate,up,down",
+    lora_targets: LoraTargetsOption = "q,k,v,out,gate,up,down",
     steps: TrainStepsOption = 2000,
     batch_tokens: Annotated[
         int, typer.Option("--batch-tokens", help="Tokens per step, of all streams of its canvases; a multiple of 128.")
     ] = 65_536,
+    row_tokens: Annotated[
+        int | None,
+        typer.Option(
+            "--row-tokens", help="Tokens of one of a step's rows, which processes share; by default all of them."
+        ),
+    ] = None,
     canvas_length: CanvasLengthOption = 192,
     max_prompt: MaxPromptOption = 256,
     drop_long: Annotated[
@@ -154,6 +160,7 @@ def adapt(
         lora_rank=lora,
         lora_targets=tuple(name.strip() for name in lora_targets.split(",")),
         batch_tokens=batch_tokens,
+        row_tokens=row_tokens,
         max_prompt=max_prompt,
         drop_long=drop_long,
         held_out=held_out,
@@ -183,10 +190,10 @@ def adapt(
         seconds=seconds,
     )
 
-    def work(progress: Progress, stop: Callable[[], bool]) -> Transformer:
-        return adapt_model(source, data, out, adaptation, options, device=place, progress=progress, stop=stop, say=say)
+    def work(progress: Progress, stop: Callable[[], bool], processes: Processes) -> Transformer:
+        return adapt_model(source, data, out, adaptation, options, processes, progress=progress, stop=stop, say=say)
 
-    report(out, steps, carry_out(out, steps, f"every {save_minutes:g} minutes", work, shows), json)
+    report(out, steps, carry_out(out, steps, f"every {save_minutes:g} minutes", place, work, shows), json)
 
 
 def pattern_shares(text: str) -> tuple[float, float, float]:

@@ -9,7 +9,9 @@ import typer
 import fef
 from fef.cli import (
     adapt,
+    batch,
     bench,
+    bench_drafts,
     bench_engine,
     certify,
     chat,
@@ -18,6 +20,7 @@ from fef.cli import (
     demask,
     demo,
     eval,
+    export,
     generate,
     info,
     lm_eval,
@@ -61,12 +64,14 @@ def root(
 app.command(epilog=generate.EXAMPLE)(generate.generate)
 app.command(epilog=chat.EXAMPLE)(chat.chat)
 app.command(epilog=serve.EXAMPLE)(serve.serve)
+app.command(epilog=batch.EXAMPLE)(batch.batch)
 app.command(epilog=methods.EXAMPLE)(methods.methods)
 app.command(epilog=certify.EXAMPLE)(certify.certify)
 app.command(epilog=verify.EXAMPLE)(verify.verify)
 app.command(epilog=info.EXAMPLE)(info.info)
 app.command(epilog=bench.EXAMPLE)(bench.bench)
 app.command("bench --engine", epilog=bench_engine.EXAMPLE)(bench_engine.bench_engine)
+app.command("bench --drafts", epilog=bench_drafts.EXAMPLE)(bench_drafts.bench_drafts)
 app.command(epilog=report.EXAMPLE)(report.report)
 app.command("eval", epilog=eval.EXAMPLE)(eval.evaluate)
 app.command(epilog=compare.EXAMPLE)(compare.compare)
@@ -74,6 +79,7 @@ app.command("lm-eval", epilog=lm_eval.EXAMPLE, context_settings=lm_eval.CONTEXT)
 app.command(epilog=train.EXAMPLE)(train.train)
 app.command(epilog=adapt.EXAMPLE)(adapt.adapt)
 app.command(epilog=delta.EXAMPLE)(delta.delta)
+app.command(epilog=export.EXAMPLE)(export.export)
 app.command(epilog=demask.TRAIN_EXAMPLE)(demask.train_demask)
 app.command(epilog=demask.REPORT_EXAMPLE)(demask.demask_report)
 app.command(epilog=profile.EXAMPLE)(profile.profile)

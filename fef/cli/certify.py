@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -41,7 +41,7 @@ def certify(
     json: JsonOption = False,
 ) -> None:
     """Say which law a method samples with these options, and why. Runs no forward pass."""
-    options = method_options(set_, window, steps, verify)
+    options: dict[str, Any] = dict(method_options(set_, window, steps, verify))
     network = load_model(model, "cpu", weights=weights).network
     from fef.api import certify as certificate_for
 

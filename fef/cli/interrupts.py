@@ -16,10 +16,11 @@ class StopSoon:
     """Used in a `with` statement, and called between steps: has somebody asked to stop?
 
     A signal before the first call, or the second one, is a KeyboardInterrupt at once. `signal` is the one that came, if any.
+    patient: more signals change nothing, as where torchrun repeats to its processes what the terminal has told them.
     """
 
-    def __init__(self, words: str, say: Any) -> None:
-        self.words, self.say = words, say
+    def __init__(self, words: str, say: Any, patient: bool = False) -> None:
+        self.words, self.say, self.patient = words, say, patient
         self.signal: signal.Signals | None = None
         self.working = False
         self.before: dict[signal.Signals, Any] = {}
@@ -31,9 +32,10 @@ class StopSoon:
     def handle(self, number: int, _frame: FrameType | None) -> None:
         again = self.signal is not None
         self.signal = signal.Signals(number)
-        if again or not self.working:
+        if not self.working or (again and not self.patient):
             raise KeyboardInterrupt
-        self.say(self.words)
+        if not again:
+            self.say(self.words)
 
     def __enter__(self) -> StopSoon:
         if threading.current_thread() is threading.main_thread():  # elsewhere Python allows no handlers

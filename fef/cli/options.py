@@ -127,13 +127,16 @@ def without_last_newline(text: str) -> str:
     return text.removesuffix("\n").removesuffix("\r")
 
 
-def load_model(name: str, device: str | None = None, dtype: str | None = None, weights: str | None = None) -> Model:
+def load_model(
+    name: str, device: str | None = None, dtype: str | None = None, weights: str | None = None, head: str = "auto"
+) -> Model:
     """Load a model, with a spinner where that takes long. Raises CheckpointError or OptionError."""
     kind = dtype_of(dtype)
     with Bar(f"Loading {Path(name).name}"):
         from fef.generation import load
 
-        return load(name, device=None if device is None else check_device(device), dtype=kind, weights=weights)
+        place = None if device is None else check_device(device)
+        return load(name, device=place, dtype=kind, weights=weights, head=head)
 
 
 def dtype_of(name: str | None) -> torch.dtype | None:

@@ -12,7 +12,15 @@ from typing import Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 from fef.errors import CheckpointError, FefError, InputError, OptionError
@@ -25,6 +33,7 @@ __all__ = [
     "error_line",
     "print_json",
     "print_table",
+    "speaks",
     "stderr",
     "write_whole",
 ]
@@ -66,7 +75,13 @@ class Group(typer.core.TyperGroup):
 
 
 def error_line(message: str) -> None:
-    typer.echo(f"fef: error: {message}", err=True)
+    if speaks():
+        typer.echo(f"fef: error: {message}", err=True)
+
+
+def speaks() -> bool:
+    """Whether this process is the one, of those that torchrun may have started, that talks to people."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def stderr() -> Console:
@@ -125,7 +140,7 @@ class Bar:
     def __init__(self, label: str, total: float | None = None, console: Console | None = None) -> None:
         columns = [SpinnerColumn(), TextColumn("{task.description}"), BarColumn()]
         if total is not None:
-            columns.append(MofNCompleteColumn())
+            columns += [MofNCompleteColumn(), TimeRemainingColumn()]
         self.progress = Progress(*columns, TimeElapsedColumn(), console=console or stderr(), transient=True)
         self.task = self.progress.add_task(label, total=total)
         self.timer = threading.Timer(PATIENCE, self.show)
@@ -148,7 +163,7 @@ class Bar:
         self.progress.advance(self.task, count)
 
     def __enter__(self) -> Bar:
-        if self.progress.console.is_terminal:
+        if self.progress.console.is_terminal and speaks():
             self.timer.start()
         return self
 

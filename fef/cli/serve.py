@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 import typer
@@ -10,7 +12,7 @@ from fef.cli.options import DeviceOption, DtypeOption, ModelOption, WeightsOptio
 from fef.cli.output import Bar
 from fef.errors import OptionError
 
-__all__ = ["EXAMPLE", "serve"]
+__all__ = ["EXAMPLE", "require_serve", "serve"]
 
 EXAMPLE = (
     "Example: [bold]fef serve --model demo --port 8000[/bold]\n\n"
@@ -42,22 +44,40 @@ def serve(
     drain_seconds: Annotated[
         int, typer.Option("--drain-seconds", min=0, help="How long SIGTERM waits for what is under way.")
     ] = 30,
+    replicas: Annotated[int, typer.Option("--replicas", min=1, help="Processes, one per GPU, behind vllm-router.")] = 1,
 ) -> None:
     """Serve a model over HTTP, as OpenAI's API has it, with the certificate in every answer.
 
     Needs: pip install 'fef\\[serve]'.
     """
-    try:
-        from fef.serve.app import ServeOptions
-        from fef.serve.run import serve as run
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.startswith("fef"):
-            raise
-        raise OptionError(f"fef serve needs {error.name}: pip install 'fef[serve]'.") from None
+    require_serve("fef serve")
+    from fef.serve.app import ServeOptions
+    from fef.serve.run import serve as run
+
     if api_key is not None and not (api_key and api_key.isascii()):
         raise OptionError("--api-key must be ASCII text that is not empty.")
     if not metrics_prefix.isidentifier():
         raise OptionError(f"--metrics-prefix {metrics_prefix!r} is not allowed: give letters, digits and underscores.")
+    if replicas > 1:
+        serve_replicas(
+            replicas,
+            host,
+            port,
+            api_key,
+            {
+                "--model": model,
+                "--device": device,
+                "--dtype": dtype,
+                "--weights": weights,
+                "--max-batch": max_batch,
+                "--max-queue": max_queue,
+                "--default-max-tokens": default_max_tokens,
+                "--metrics-prefix": metrics_prefix,
+                "--drain-seconds": drain_seconds,
+            },
+            cors or (),
+        )
+        return
     loaded = load_model(model, device, dtype, weights)
     with Bar("Making the engine"):
         engine = loaded.engine(max_batch=max_batch)
@@ -77,3 +97,36 @@ def serve(
         drain_seconds=drain_seconds,
         say=lambda words: typer.echo(words, err=True),
     )
+
+
+def serve_replicas(
+    count: int, host: str, port: int, api_key: str | None, options: Mapping[str, object], cors: Sequence[str]
+) -> None:
+    """Several servers with these options behind one address."""
+    import torch
+
+    from fef.serve.replicas import Replicas, devices_for, free_ports
+
+    arguments = [word for name, value in options.items() if value is not None for word in (name, str(value))]
+    arguments += [word for origin in cors for word in ("--cors", origin)]
+    visible, gpus = os.environ.get("CUDA_VISIBLE_DEVICES"), 0
+    if options["--device"] in (None, "cuda"):
+        gpus = torch.cuda.device_count()
+    Replicas(
+        arguments,
+        devices_for(count, visible, gpus),
+        host,
+        port or free_ports(1)[0],
+        {} if api_key is None else {"FEF_API_KEY": api_key},  # not on a command line, which others can read
+        say=lambda words: typer.echo(words, err=True),
+    ).run()
+
+
+def require_serve(command: str) -> None:
+    """Raise OptionError where the packages of the extra `serve` are missing."""
+    try:
+        import fef.serve.run  # noqa: F401
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("fef"):
+            raise
+        raise OptionError(f"{command} needs {error.name}: pip install 'fef[serve]'.") from None

@@ -1,23 +1,28 @@
-"""`fef train`: train a network, go on with one, or fine-tune one on your own examples."""
+"""`fef train`: train a network, go on with one, fine-tune one on your own examples, or train a layer of a method on it."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fef.cli.interrupts import StopSoon
 from fef.cli.options import check_device
-from fef.cli.output import Bar
+from fef.cli.output import Bar, check_directory, print_json
 from fef.cli.training import (
-    CanvasLengthOption,
     FormName,
     FormOption,
     LogEveryOption,
-    MaxPromptOption,
+    LoraTargetsOption,
     OutOption,
+    ReportName,
+    ReportToOption,
     SaveEveryOption,
     SaveMinutesOption,
     SecondsOption,
@@ -29,21 +34,28 @@ from fef.cli.training import (
     check_out,
     default_device,
     report,
+    reporter,
+    say,
     shows,
+    shows_and_reports,
 )
-from fef.errors import OptionError, nearest_hint
+from fef.errors import InputError, OptionError, nearest_hint
 
 if TYPE_CHECKING:
     from fef.models.transformer import Transformer
+    from fef.training.processes import Processes
     from fef.training.run import DataOptions
-    from fef.training.trainer import Progress
+    from fef.training.trainer import Progress, TrainOptions
 
 __all__ = ["EXAMPLE", "train"]
 
 EXAMPLE = (
     "Example: [bold]fef train --out my-model --tasks word-problems:0.5,joint:0.5 --steps 200 --batch-size 16 "
     "--count 4096 --dim 64 --layers 2 --heads 2[/bold]\n\n"
-    "Example: [bold]fef train --out tuned --init demo --data examples.jsonl --steps 500[/bold]"
+    "Example: [bold]fef train --out tuned --init demo --data examples.jsonl --steps 500[/bold]\n\n"
+    "Example: [bold]torchrun --nproc-per-node 2 -m fef train --init GSAI-ML/LLaDA-8B-Instruct --data chats.jsonl --lora 16 "
+    "--out tuned[/bold]\n\n"
+    "Example: [bold]fef train --objective draft-head --init demo --data own.jsonl --out head --steps 300[/bold]"
 )
 
 
@@ -52,27 +64,57 @@ class ScheduleName(StrEnum):
     cosine = "cosine"
 
 
+class ObjectiveName(StrEnum):
+    denoise = "denoise"
+    dparallel = "dparallel"
+    ssmd = "ssmd"
+    draft_head = "draft-head"
+
+
 def train(
     out: OutOption,
     tasks: Annotated[
         str | None, typer.Option("--tasks", help="Built-in families with their shares: word-problems:0.5,joint:0.5")
     ] = None,
     data: Annotated[
-        Path | None, typer.Option("--data", help='A JSONL file of {"prompt": ..., "response": ...}.')
+        Path | None,
+        typer.Option(
+            "--data",
+            help='JSONL of {"prompt": ..., "response": ...}; in fine-tuning also of {"messages": ...}; for a draft head, of '
+            "`python -m fef.corpus.own`.",
+        ),
     ] = None,
-    init: Annotated[str | None, typer.Option("--init", help="Start from this model directory, demo or smol.")] = None,
+    init: Annotated[
+        str | None,
+        typer.Option("--init", help="Start from this model: a directory, demo, smol, or a Hugging Face repository."),
+    ] = None,
+    objective: Annotated[
+        ObjectiveName,
+        typer.Option(
+            "--objective",
+            help="denoise; dparallel: certainty on own answers; ssmd: a layer for that method on --init; draft-head: the "
+            "draft head of --init on its own texts.",
+        ),
+    ] = ObjectiveName.denoise,
     steps: TrainStepsOption = 1000,
     batch_size: Annotated[int, typer.Option("--batch-size", help="Canvases per step.")] = 64,
-    canvas_length: CanvasLengthOption = 128,
+    canvas_length: Annotated[
+        int | None, typer.Option("--canvas-length", help="Tokens of an answer's canvas; 128, in fine-tuning 512.")
+    ] = None,
     schedule: Annotated[ScheduleName, typer.Option("--schedule", help="How masking grows with time.")] = (
         ScheduleName.linear
     ),
     form: FormOption = FormName.cheap,
     count: Annotated[int, typer.Option("--count", min=1, help="Generated examples.")] = 200_000,
-    max_prompt: MaxPromptOption = 112,
+    max_prompt: Annotated[
+        int | None, typer.Option("--max-prompt", min=1, help="Longest prompt, in tokens; 112, in fine-tuning 1024.")
+    ] = None,
     seed: SeedOption = 0,
     device: TrainDeviceOption = None,
-    compile_: Annotated[bool, typer.Option("--compile", help="Compile the blocks first; pays off on a GPU.")] = False,
+    compile_: Annotated[
+        bool | None,
+        typer.Option("--compile/--no-compile", help="Compile the blocks; by default in fine-tuning on a GPU."),
+    ] = None,
     seconds: SecondsOption = float("inf"),
     save_every: SaveEveryOption = 1000,
     save_minutes: SaveMinutesOption = 10.0,
@@ -89,22 +131,82 @@ def train(
     max_length: Annotated[
         int, typer.Option("--max-length", min=3, help="New network: prompt and answer, tokens.")
     ] = 256,
+    lora: Annotated[
+        int, typer.Option("--lora", min=0, help="Fine-tune low-rank factors of this rank, an adapter; 0: all weights.")
+    ] = 0,
+    lora_targets: LoraTargetsOption = "q,k,v,out,gate,up,down",
+    lr: Annotated[float, typer.Option("--lr", min=0, help="Fine-tuning: learning rate of whole weights.")] = 2e-5,
+    lora_lr: Annotated[float, typer.Option("--lora-lr", min=0, help="Learning rate of low-rank factors.")] = 3e-4,
+    packed: Annotated[
+        bool | None,
+        typer.Option("--packed/--no-packed", help="Fine-tune the packed law, too; by default where --init has it."),
+    ] = None,
+    batch_tokens: Annotated[
+        int, typer.Option("--batch-tokens", help="Fine-tuning: tokens of a step, of all streams of its canvases.")
+    ] = 65_536,
+    row_tokens: Annotated[
+        int, typer.Option("--row-tokens", help="Tokens of a row; a step's rows are shared out among processes.")
+    ] = 8192,
+    drop_long: Annotated[
+        bool, typer.Option("--drop-long", help="Fine-tuning: leave out examples that are too long.")
+    ] = False,
+    recompute: Annotated[
+        bool, typer.Option("--recompute/--keep", help="Compute the inside of blocks anew in the backward pass.")
+    ] = False,
+    shard: Annotated[
+        bool,
+        typer.Option("--shard/--no-shard", help="Several processes: each keeps its shards of the weights, or all."),
+    ] = True,
+    mask_id: Annotated[
+        int | None, typer.Option("--mask-id", help="For a released --init that does not say it.")
+    ] = None,
+    held_out: Annotated[
+        Path | None, typer.Option("--held-out", help="Fine-tuning: examples whose losses are only looked at.")
+    ] = None,
+    eval_every: Annotated[int, typer.Option("--eval-every", help="Steps between looks at the held-out losses.")] = 100,
+    report_to: ReportToOption = ReportName.none,
     json: Annotated[bool, typer.Option("--json", help="End with one JSON line on standard output.")] = False,
 ) -> None:
     """Train a model into a directory: from nothing, from --init, or from where the directory's run stopped.
 
+    Released checkpoints, and all that answers in a chat template, are fine-tuned; so is any model with --lora. torchrun
+    shares the work among processes.
+
     Ctrl-C or SIGTERM saves first; the same command then goes on.
     """
     check_heads(dim, heads)
-    check_out(out)
-    options_of_data = data_options(tasks, data, count, max_prompt)
+    of_head = objective is ObjectiveName.draft_head
+    if not of_head:
+        check_out(out)
+    tuned = objective is ObjectiveName.denoise and fine_tunes(init, lora)
+    if tuned and (data is None or tasks is not None):
+        raise OptionError(f"Fine-tuning {init} needs --data FILE.jsonl, and takes no --tasks.")
+    if lora and not tuned:
+        raise OptionError(
+            "--lora needs the model whose weights it leaves as they are: --init MODEL, with --objective denoise."
+        )
+    options_of_data = None if tuned or of_head else data_options(tasks, data, count, max_prompt or 112)
+    if objective is ObjectiveName.ssmd:
+        assert options_of_data is not None
+        place = check_device(device) if device is not None else default_device()
+        settings = {
+            "steps": steps,
+            "batch_size": batch_size,
+            "canvas_length": canvas_length or 128,
+            "lr": adam_lr,
+            "seed": seed,
+        }
+        train_layer(out, init_path(init), options_of_data, settings, place, json)
+        return
     with Bar("Loading"):
         from fef.training.run import NetworkOptions, run
         from fef.training.trainer import TrainOptions
+        from fef.training.tune import TuneOptions, tune
+    place = check_device(device) if device is not None else default_device()
     options = TrainOptions(
         steps=steps,
         batch_size=batch_size,
-        canvas_length=canvas_length,
+        canvas_length=(512 if tuned else 128) if canvas_length is None else canvas_length,
         schedule=schedule.value,
         form=form.value,
         muon_lr=muon_lr,
@@ -115,19 +217,137 @@ def train(
         save_every=save_every,
         save_seconds=60 * save_minutes,
         log_every=log_every,
-        compile=compile_,
+        compile=tuned and place != "cpu" if compile_ is None else compile_,
+        recompute=recompute,
+        shard=shard,
         seconds=seconds,
     )
+    if of_head:
+        draft_head(out, tasks, data, init_path(init), options, place, json)
+        return
     size = NetworkOptions(vocab_size, dim, layers, heads, mlp_dim, max_length)
-    place = check_device(device) if device is not None else default_device()
-    source = init_path(init)
-
-    def work(progress: Progress, stop: Callable[[], bool]) -> Transformer:
-        return run(out, options_of_data, size, options, init=source, device=place, progress=progress, stop=stop)
-
-    report(
-        out, steps, carry_out(out, steps, f"every {save_every} steps or {save_minutes:g} minutes", work, shows), json
+    tuned_options = replace(
+        options,
+        packed_count=options.canvas_length,
+        infill_share=0.0,
+        optimizer="adamw",
+        adam_lr=lr,
+        factor_lr=lora_lr,
     )
+    tuning = TuneOptions(
+        packed=packed,
+        lora_rank=lora,
+        lora_targets=tuple(name.strip() for name in lora_targets.split(",")),
+        batch_tokens=batch_tokens,
+        row_tokens=row_tokens,
+        max_prompt=max_prompt or 1024,
+        drop_long=drop_long,
+        mask_id=mask_id,
+        held_out=held_out,
+        eval_every=eval_every,
+    )
+    saves = f"every {save_every} steps or {save_minutes:g} minutes"
+
+    def work(progress: Progress, stop: Callable[[], bool], processes: Processes) -> Transformer:
+        if tuned:
+            assert init is not None and data is not None
+            return tune(init, data, out, tuning, tuned_options, processes, progress=progress, stop=stop, say=say)
+        assert options_of_data is not None
+        source = init_path(init)
+        certain = objective is ObjectiveName.dparallel
+        return run(
+            out, options_of_data, size, options, processes, init=source, certain=certain, progress=progress, stop=stop
+        )
+
+    reported = partial(shows_and_reports, shows, reporter(report_to, out))
+    report(out, steps, carry_out(out, steps, saves, place, work, reported), json)
+
+
+def fine_tunes(init: str | None, lora: int) -> bool:
+    """Whether `--init` is trained in its own chat template: whatever has no mark between prompt and answer."""
+    if init is None:
+        return False
+    with Bar("Loading"):
+        from fef.models.hub import locate
+        from fef.models.sources import describe_source
+    return bool(lora) or describe_source(locate(init)).config.answer_id is None
+
+
+def train_layer(
+    out: Path, source: Path | None, data: DataOptions, settings: dict[str, Any], device: str, json: bool
+) -> None:
+    """Fit the order-causal layer of a network that stays as it is, and write it into a new directory."""
+    if source is None:
+        raise OptionError(
+            "--objective ssmd trains a layer on a network that stays as it is; give that with --init demo."
+        )
+    with Bar("Loading"):
+        from fef.models.order_block import ORDER_BLOCK, save_order_block
+        from fef.models.sources import load_source
+        from fef.training.demask import split_examples
+        from fef.training.order_block import LayerOptions, fit_order_block
+    options = LayerOptions(**settings)
+    network, tokenizer = load_source(source, device)
+    began = time.perf_counter()
+    with Bar("Preparing the examples", options.steps) as bar:
+        examples = split_examples(data, network.config, tokenizer, options.canvas_length, options.seed, "train")
+        losses: list[float] = []
+
+        def show(step: int, loss: float) -> None:
+            losses.append(loss)
+            bar.update(step, f"Training: loss {loss:.3f}")
+
+        layer = fit_order_block(network, examples.to(network.device), options, show)
+    out.mkdir(parents=True, exist_ok=True)
+    save_order_block(out / ORDER_BLOCK, layer, network)
+    parameters, seconds = sum(p.numel() for p in layer.parameters()), time.perf_counter() - began
+    if json:
+        print_json(
+            {"out": str(out / ORDER_BLOCK), "parameters": parameters, "loss": losses[-1], "seconds": round(seconds, 3)}
+        )
+    else:
+        typer.echo(f"Wrote {out / ORDER_BLOCK}: {parameters:,} parameters, loss {losses[-1]:.3f}, {seconds:.0f} s.")
+
+
+def draft_head(
+    out: Path,
+    tasks: str | None,
+    data: Path | None,
+    init: Path | None,
+    options: TrainOptions,
+    device: str,
+    json: bool,
+) -> None:
+    """Train the draft head of a network into a directory. Ctrl-C ends training, and what was learned is written."""
+    if tasks is not None or data is None or init is None:
+        raise OptionError(
+            "--objective draft-head needs --init MODEL and --data FILE with texts that this model drew (`python -m "
+            "fef.corpus.own`), and takes no --tasks."
+        )
+    with Bar("Loading"):
+        from fef.models.draft_head_file import DRAFT_HEAD
+        from fef.training.draft_head import train_draft_head
+    path = out / DRAFT_HEAD
+    if path.exists():
+        raise InputError(f"{path} is there already; give --out another directory, or remove it.")
+    check_directory(next(parent for parent in path.absolute().parents if parent.exists()), out)
+    began = time.perf_counter()
+    with (
+        StopSoon("Stopping after this step; once more ends it at once.", say) as stop,
+        Bar("Preparing the texts", options.steps) as bar,
+    ):
+        head, log = train_draft_head(out, data, init, options, device=device, progress=shows(bar), stop=stop)
+    last, seconds = log[-1] if log else {}, time.perf_counter() - began
+    parameters = sum(p.numel() for p in head.parameters())
+    if json:
+        print_json({"out": str(path), "parameters": parameters, "losses": last, "seconds": round(seconds, 3)})
+    else:
+        typer.echo(
+            f"Wrote {path}: {last.get('step', 0)} steps, {last.get('accepted', 0):.2f} drafts of a chain are expected to "
+            f"hold ({last.get('marginals', 0):.2f} without the head), {parameters:,} parameters, {seconds:.0f} s."
+        )
+    if stop.signal is not None:
+        raise typer.Exit(128 + stop.signal)
 
 
 def check_heads(dim: int, heads: int) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -15,11 +16,12 @@ import typer
 from fef.cli.info import LOG, last_losses
 from fef.cli.interrupts import StopSoon
 from fef.cli.lock import sole_writer
-from fef.cli.output import Bar, check_directory, print_json
+from fef.cli.output import Bar, check_directory, print_json, speaks
 from fef.errors import InputError
 
 if TYPE_CHECKING:
     from fef.models.transformer import Transformer
+    from fef.training.processes import Processes
     from fef.training.trainer import Progress
 
 __all__ = [
@@ -27,8 +29,11 @@ __all__ = [
     "FormName",
     "FormOption",
     "LogEveryOption",
+    "LoraTargetsOption",
     "MaxPromptOption",
     "OutOption",
+    "ReportName",
+    "ReportToOption",
     "SaveEveryOption",
     "SaveMinutesOption",
     "SecondsOption",
@@ -41,9 +46,17 @@ __all__ = [
     "default_device",
     "reached",
     "report",
+    "reporter",
     "say",
     "shows",
+    "shows_and_reports",
 ]
+
+
+class ReportName(StrEnum):
+    none = "none"
+    tensorboard = "tensorboard"
+    wandb = "wandb"
 
 
 class FormName(StrEnum):
@@ -66,8 +79,14 @@ SaveMinutesOption = Annotated[
     float, typer.Option("--save-minutes", min=0, help="Save also when the last checkpoint is so old.")
 ]
 LogEveryOption = Annotated[int, typer.Option("--log-every", help="Steps between rows of the loss log.")]
+LoraTargetsOption = Annotated[
+    str, typer.Option("--lora-targets", help="Matrices with factors, with commas between them.")
+]
+ReportToOption = Annotated[
+    ReportName, typer.Option("--report-to", help="Send the loss log to tensorboard (OUT.tensorboard) or wandb, too.")
+]
 WarmupOption = Annotated[int, typer.Option("--warmup", min=0, help="Steps of rising learning rate.")]
-LOSSES = ("loss", "context", "target", "draft", "causal", "held_out_loss")
+LOSSES = ("loss", "context", "target", "draft", "causal", "held_out_loss", "accepted", "marginals")
 
 
 @dataclass(frozen=True)
@@ -79,36 +98,54 @@ class Carried:
     seconds: float
 
 
-def carry_out(
-    out: Path,
-    steps: int,
-    saves: str,
-    work: Callable[[Progress, Callable[[], bool]], Transformer],
-    shows: Callable[[Bar], Progress],
-) -> Carried:
-    """Run `work(progress, stop)` as the only writer of `out`; a signal stops it, saved, and exits with 128 + its number.
+Work = Callable[["Progress", Callable[[], bool], "Processes"], "Transformer"]
+
+
+def carry_out(out: Path, steps: int, saves: str, device: str, work: Work, shows: Callable[[Bar], Progress]) -> Carried:
+    """Run `work(progress, stop, processes)` as the only writer of `out`; a signal stops it, saved, and exits with 128 + its
+    number, whichever process got it.
 
     saves: how often checkpoints come, in words.
     """
+    from fef.training.processes import joined, started_together
+
     resumed = (out / "resume").is_dir()
     if resumed:
         say(f"{out} has a stopped run at step {reached(out)}; going on from there.")
     began = time.perf_counter()
-    with sole_writer(out), StopSoon("Saving after this step; once more ends it at once.", say) as stop:
+    words = "Saving after this step" + ("." if started_together() else "; once more ends it at once.")
+    with (
+        joined(device) as processes,
+        sole_writer_of_all(out, processes),
+        StopSoon(words, say, patient=started_together()) as stop,
+    ):
         try:
             with Bar("Preparing the examples", steps) as bar:
-                network = work(shows(bar), stop)
+                network = work(shows(bar), stop, processes)
         except KeyboardInterrupt:
             say(interrupted_words(out, saves))
             raise typer.Exit(128 + (stop.signal or signal.SIGINT)) from None
-    if stop.signal is not None and (reached(out) or 0) < steps:
+        number = processes.largest(stop.signal or 0)
+    if number and (reached(out) or 0) < steps:
         say(interrupted_words(out, saves))
-        raise typer.Exit(128 + stop.signal)
+        raise typer.Exit(128 + number)
     return Carried(network, resumed, time.perf_counter() - began)
+
+
+@contextmanager
+def sole_writer_of_all(out: Path, processes: Processes) -> Iterator[None]:
+    """`sole_writer` in the process that writes. Raises in all of them."""
+    with ExitStack() as held:
+        with processes.together():
+            if processes.leads:
+                held.enter_context(sole_writer(out))
+        yield
 
 
 def report(out: Path, steps: int, run: Carried, json: bool) -> None:
     """Where the run stands, for a person or as one JSON line."""
+    if not speaks():
+        return
     losses = last_losses(out / LOG) or {}
     parameters = sum(p.numel() for p in run.network.parameters())
     if json:
@@ -158,15 +195,31 @@ def shows(bar: Bar) -> Progress:
     return show
 
 
-def reached(out: Path) -> int | None:
-    """The step of the run saved in `out`; none where its resume part cannot be read (loading it will say why)."""
-    from safetensors import SafetensorError, safe_open
+def shows_and_reports(shows: Callable[[Bar], Progress], sends: Progress | None, bar: Bar) -> Progress:
+    """The trainer's progress as `shows` has it, and sent on."""
+    show = shows(bar)
 
-    try:
-        with safe_open(out / "resume" / "optimizer.safetensors", "np") as file:
-            return int(file.metadata()["step"])
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+    def both(step: int, row: dict[str, float]) -> None:
+        if sends is not None:
+            sends(step, row)
+        show(step, row)
+
+    return both
+
+
+def reporter(to: ReportName, out: Path) -> Progress | None:
+    """What sends rows of the loss log to a program that draws them. Raises OptionError where that is not installed."""
+    if to is ReportName.none or not speaks():
         return None
+    from fef.training.reports import open_report
+
+    return open_report(to.value, out)
+
+
+def reached(out: Path) -> int | None:
+    from fef.training.resume import reached_step
+
+    return reached_step(out)
 
 
 def interrupted_words(out: Path, saves: str) -> str:
@@ -176,4 +229,5 @@ def interrupted_words(out: Path, saves: str) -> str:
 
 
 def say(words: str) -> None:
-    typer.echo(words, err=True)
+    if speaks():
+        typer.echo(words, err=True)

@@ -10,6 +10,8 @@ from dataclasses import fields, replace
 from types import MappingProxyType
 from typing import Any
 
+from fef.decoders.apd import APD, APD_EXACT
+from fef.decoders.deer import DEER
 from fef.decoders.delayed_cache import DELAYED_CACHE
 from fef.decoders.demask import DEMASK
 from fef.decoders.dream import ENTROPY, MASKGIT_PLUS, TOPK_MARGIN
@@ -28,6 +30,7 @@ from fef.decoders.saber import SABER
 from fef.decoders.schedule import SCHEDULE
 from fef.decoders.sequential import SEQUENTIAL
 from fef.decoders.settings import Ending
+from fef.decoders.ssmd import SSMD
 from fef.decoders.threshold import THRESHOLD
 from fef.decoders.wino import WINO
 from fef.decoding.network import Network
@@ -42,6 +45,10 @@ TABLE = (
     SEQUENTIAL,
     FEF,
     DUAL_EXACT,
+    DEER,
+    APD,
+    APD_EXACT,
+    SSMD,
     DUAL,
     DEMASK,
     LOW_CONFIDENCE,

@@ -9,12 +9,13 @@ from typing import Any, Protocol
 from fef.decoding.network import Network
 from fef.decoding.plan import Plan
 
-__all__ = ["CHAIN", "CHECKPOINT", "ONE", "SOME", "Method", "MethodInfo", "Options"]
+__all__ = ["CAUSAL", "CHAIN", "CHECKPOINT", "ONE", "SOME", "Method", "MethodInfo", "Options"]
 
 CHAIN = "chain; greedy at temperature 0"
 ONE = "at one token per step, else none"
 SOME = "chain (greedy at temperature 0)"
 CHECKPOINT = "a fef Transformer"
+CAUSAL = "a causal model of the same tokens"
 
 
 @dataclass(frozen=True)

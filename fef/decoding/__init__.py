@@ -8,6 +8,7 @@ speculate, draft, carried    a round that drafts a window and verifies it; draft
 plain, unmask, transfer a round that draws every slot and commits what a rule chooses
 revoke, replay          rules that take tokens back; rules replayed several rounds ahead
 score, rows, packed, stale    who runs the network, under which law, with which cache
+judge, causal           targets of another model than the one that drafts
 order, remask           which slot when; what lies between denoising passes
 plan, requirements      which parts go where, and what they ask of a network
 certificate             which law the parts sample

@@ -1,6 +1,7 @@
 """The canvas: what is written, what is still open, in which order slots are filled.
 
-Shapes: B rows (requests), L canvas length, S slots attempted at once, V vocabulary. A slot index of -1 is absent.
+Shapes: B rows (requests), L canvas length, S slots attempted at once, V vocabulary, K likeliest tokens. A slot
+index of -1 is absent.
 """
 
 from __future__ import annotations
@@ -29,9 +30,14 @@ class Canvas(RowRecord):
     logprob_BL: Tensor  # log p of committed tokens under the sampled law, nats; nan elsewhere
     confidence_BL: Tensor  # probability of committed tokens at temperature 1, for re-masking by scores
     noisy_BL: Tensor  # x_t of the current pass under visible noise
+    end_from_B: Tensor  # no end token stands before this position
+    likely_BLK: Tensor  # the likeliest tokens at committed slots, under the law at their commit
+    likely_logp_BLK: Tensor  # their log p, nats; -inf where the law has fewer
 
     @classmethod
-    def start(cls, ids_BL: Tensor, open_BL: Tensor, rank_BL: Tensor, lengths_B: Tensor | None) -> Canvas:
+    def start(cls, ids_BL: Tensor, open_BL: Tensor, rank_BL: Tensor, lengths_B: Tensor | None, top: int = 0) -> Canvas:
+        """top: how many likeliest tokens are noted."""
+        likely = (*ids_BL.shape, top)
         nan_BL = torch.full(ids_BL.shape, torch.nan, dtype=torch.float64, device=ids_BL.device)
         return cls(
             ids_BL=ids_BL.clone(),
@@ -42,6 +48,9 @@ class Canvas(RowRecord):
             logprob_BL=nan_BL,
             confidence_BL=nan_BL.clone(),
             noisy_BL=ids_BL.clone(),
+            end_from_B=ids_BL.new_full((len(ids_BL),), -1),
+            likely_BLK=ids_BL.new_zeros(likely),
+            likely_logp_BLK=nan_BL.new_full(likely, -torch.inf),
         )
 
     def next_slots(self, count: int, within_BL: Tensor | None = None) -> Tensor:
@@ -66,6 +75,23 @@ class Canvas(RowRecord):
         ):
             whole_BL.copy_(written(whole_BL, place_BS, new_BS))
 
+    @property
+    def top(self) -> int:
+        """Likeliest tokens that are noted."""
+        return self.likely_BLK.shape[2]
+
+    def write_likeliest(self, index_BS: Tensor, logp_BSV: Tensor, take_BS: Tensor) -> None:
+        """Note the likeliest tokens of the laws at the slots marked in `take_BS`."""
+        row_N, slot_N = take_BS.nonzero(as_tuple=True)
+        found = logp_BSV[row_N, slot_N].topk(self.top)
+        place_N = index_BS[row_N, slot_N]
+        self.likely_BLK[row_N, place_N], self.likely_logp_BLK[row_N, place_N] = found.indices, found.values.double()
+
+    def likeliest(self, row: int, place_N: Tensor) -> list[list[tuple[int, float]]]:
+        """At each of these positions of a row the likeliest tokens and their log p."""
+        tokens, logp = self.likely_BLK[row, place_N].tolist(), self.likely_logp_BLK[row, place_N].tolist()
+        return [list(zip(*at, strict=True)) for at in zip(tokens, logp, strict=True)]
+
     def erase(self, drop_BL: Tensor, mask_id: int) -> None:
         """Open committed slots again."""
         self.ids_BL[drop_BL] = mask_id
@@ -78,7 +104,7 @@ class Canvas(RowRecord):
 
     def put(self, rows: Tensor, part: Canvas) -> None:
         """Write back rows that were taken out by `select`."""
-        for name in ("ids_BL", "pending_BL", "logprob_BL", "confidence_BL"):
+        for name in ("ids_BL", "pending_BL", "logprob_BL", "confidence_BL", "likely_BLK", "likely_logp_BLK"):
             getattr(self, name)[rows] = getattr(part, name)
 
 
@@ -99,11 +125,12 @@ class EosRule:
     eos_id: int
 
     def bounds(self, canvas: Canvas) -> tuple[Tensor, Tensor]:
-        """Position of the first committed EOS (L when none) and of the last committed other token (-1), [B] each."""
+        """Position of the first committed EOS (L when none), and of the last committed other token (-1) or where a text may
+        end first, if that is later: before it stands no EOS. [B] each."""
         settled_BL = canvas.open_BL & ~canvas.pending_BL
         B, L = canvas.ids_BL.shape
         index_BL = torch.arange(L, device=canvas.ids_BL.device).expand(B, -1)
-        none_B = index_BL.new_full((B,), L), index_BL.new_full((B,), -1)
+        none_B = index_BL.new_full((B,), L), canvas.end_from_B
         return bounds(*none_B, index_BL, canvas.ids_BL, settled_BL, self.eos_id)
 
     def up_to_end(self, canvas: Canvas) -> Tensor:

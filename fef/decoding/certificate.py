@@ -47,9 +47,9 @@ def certificate_of(
             f", where each token is drawn from the law renormalised over what {allowed} allows behind those before it"
         )
     claims = [
-        conditionals(plan, block_causal),
+        *([plan.judge.claim()] if plan.judge else [conditionals(plan, block_causal), *weight_findings(weight_format)]),
         *(LawClaim(True, grammar.reason) for grammar in known),
-        *weight_findings(weight_format),
+        *change_findings(settings),
         *cut_findings(plan, settings),
         *end_findings(plan),
         order_finding(plan),
@@ -62,9 +62,12 @@ def certificate_of(
     unbound = [f for f in broken if f.bound is None]
     if unbound:
         return Certificate("none", f"No stated law of {name}: {unbound[0].reason}", reasons)
-    own = f"{name} under {conditional_words(plan)}"
-    if broken and not greedy and not settings.plain:
+    own = f"{name} under {conditional_words(plan)}" if plan.judge is None else plan.judge.whose(name)
+    changed = bool(settings.biases) or settings.holds_end_back
+    if broken and (changed or (not greedy and not settings.plain)):
         reason = "bound: it holds for draws at temperature 1 without top-p and top-k, and for their modes"
+        if changed:
+            reason = "bound: of the network's own conditionals, which logit_bias, min_tokens and ignore_eos change"
         return Certificate("none", f"No stated law of {name}: {reason}", (*reasons, reason))
     if broken:
         tokens = "commits the modes of slots" if greedy else "draws slots independently"
@@ -74,6 +77,8 @@ def certificate_of(
         return Certificate("bound", law, (*reasons, BOUND_NOTE))
     passes = "" if plan.steps == 1 else f" in each of {plan.steps} denoising passes"
     chain = f"{order_words(plan)} chain law of {own}{passes}, {words}"
+    if plan.judge is not None and plan.judge.moving:
+        return Certificate("process", f"An exact sample of the {order_words(plan)} process of {own}, {words}.", reasons)
     if greedy and plan.steps == 1:
         return Certificate("greedy", f"The greedy text of the {chain}.", reasons)
     return Certificate("chain", f"An exact sample of the {chain}.", reasons)
@@ -128,6 +133,17 @@ def cut_findings(plan: Plan, settings: Settings) -> list[LawClaim]:
     claims = [LawClaim(True, f"cuts: {words[plan.first_cut]}")] if settings.cuts_p and settings.cuts_k else []
     if settings.cuts_p and not plan.keeps_crossing:
         claims.append(LawClaim(True, "cuts: top-p drops the token with which the mass passes p, as in ReMDM's code"))
+    return claims
+
+
+def change_findings(settings: Settings) -> list[LawClaim]:
+    claims = []
+    if settings.biases:
+        words = "logit_bias: added to the logits before temperature and cuts, at every slot, wherever the law is used"
+        claims.append(LawClaim(True, words))
+    if settings.holds_end_back:
+        words = f"end: {settings.end_words}, by a ban at those positions, which depends on no drawn value"
+        claims.append(LawClaim(True, words))
     return claims
 
 

@@ -5,7 +5,8 @@ Shapes: B rows (requests), L canvas length.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,12 +16,14 @@ from torch import Tensor
 from fef.decoding.network import Network
 from fef.decoding.plan import Plan
 from fef.errors import InputError, OptionError
-from fef.laws.pipeline import Cut, Sampling, check_sampling
-from fef.readers import LARGEST, real, several, shown, token_id, token_ids, whole
+from fef.laws.pipeline import Cut, LogitBias, Sampling, check_sampling
+from fef.readers import LARGEST, real, several, shown, token_id, token_ids, whole, whole_from
 
 __all__ = [
+    "ENDLESS",
     "Setting",
     "Settings",
+    "TokenBiases",
     "banned_ids",
     "check_greedy",
     "check_ids",
@@ -36,6 +39,9 @@ __all__ = [
 ]
 
 Setting = float | Sequence[float]
+ENDLESS = LARGEST  # tokens that no canvas has
+_MOST_BIASES = 1024  # ids of one row
+_LARGEST_BIAS = 10**6  # beyond what logits are, and far from an overflow
 _INTEGERS = {torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.uint16, torch.uint32, torch.uint64}
 
 
@@ -124,12 +130,22 @@ def check_observer(name: str, observer: Any) -> None:
 
 
 @dataclass(frozen=True)
+class TokenBiases:
+    """Ids, each with what is added to its logit."""
+
+    pairs: tuple[tuple[int, float], ...] = ()
+
+
+@dataclass(frozen=True)
 class Settings:
-    """Sampling settings as they were read: Python's numbers, each one for all rows, or one per row."""
+    """Sampling settings as they were read: Python's numbers, each one for all rows, or one per row. min_tokens: of a text
+    before its end; `ENDLESS` lets none end."""
 
     temperature: Setting = 0.0
     top_p: Setting = 1.0
     top_k: int | Sequence[int] = 0
+    logit_bias: TokenBiases | Sequence[TokenBiases] = TokenBiases()
+    min_tokens: int | Sequence[int] = 0
 
     @property
     def greedy(self) -> bool:
@@ -140,6 +156,16 @@ class Settings:
     def plain(self) -> bool:
         """Is the temperature 1, and no cut on, in all rows?"""
         return all(t == 1 for t in as_list(self.temperature)) and not self.cuts_p and not self.cuts_k
+
+    @property
+    def biases(self) -> list[TokenBiases]:
+        """Those that any row has, each once."""
+        return [bias for bias in dict.fromkeys(as_list(self.logit_bias)) if bias.pairs]
+
+    @property
+    def holds_end_back(self) -> bool:
+        """Is an end token banned somewhere in any row?"""
+        return any(n > 0 for n in as_list(self.min_tokens))
 
     @property
     def cuts_p(self) -> bool:
@@ -155,7 +181,24 @@ class Settings:
         cuts: list[tuple[Cut, Any, bool]] = [("top-k", self.top_k, self.cuts_k), ("top-p", self.top_p, self.cuts_p)]
         cuts.sort(key=lambda cut: cut[0] != first_cut)
         on = [f"{name} {spread(value)}" for name, value, cuts_any in cuts if cuts_any]
-        return f"temperature {spread(self.temperature)}" + (", " + " and then ".join(on) if on else "")
+        words = f"temperature {spread(self.temperature)}" + (", " + " and then ".join(on) if on else "")
+        biased = max((len(bias.pairs) for bias in self.biases), default=0)
+        if biased:
+            several_rows = " of each row's own" if several(self.logit_bias) is not None else ""
+            words += f", logit_bias at {biased} id{'s' if biased > 1 else ''}{several_rows}"
+        if self.holds_end_back:
+            words += f", {self.end_words}"
+        return words
+
+    @property
+    def end_words(self) -> str:
+        numbers = {n for n in as_list(self.min_tokens) if n > 0}
+        if numbers == {ENDLESS}:
+            return "no end token"
+        counts = sorted(numbers - {ENDLESS})
+        return (
+            f"no end token among the first {' to '.join(str(n) for n in dict.fromkeys((counts[0], counts[-1])))} tokens"
+        )
 
 
 def spread(value: Any) -> str:
@@ -164,7 +207,9 @@ def spread(value: Any) -> str:
     return str(distinct[0]) if len(distinct) == 1 else f"{distinct[0]} to {distinct[-1]}"
 
 
-def read_settings(temperature: Any, top_p: Any, top_k: Any) -> Settings:
+def read_settings(
+    temperature: Any, top_p: Any, top_k: Any, logit_bias: Any = None, min_tokens: Any = 0, ignore_eos: Any = False
+) -> Settings:
     """The sampling settings with their numbers as Python's: one, or one per row. Raises OptionError for anything else, and
     for values out of range."""
     read: list[Any] = []
@@ -179,7 +224,41 @@ def read_settings(temperature: Any, top_p: Any, top_k: Any) -> Settings:
         check_sampling(0.0, p)
     for k in as_list(read[2]):
         check_sampling(0.0, 1.0, k)
+    biases = [read_biases(v) for v in as_list(logit_bias)]
+    read += [biases[0] if several(logit_bias) is None else biases, read_min_tokens(min_tokens, ignore_eos)]
     return Settings(*read)
+
+
+def read_biases(value: Any) -> TokenBiases:
+    """Raises OptionError unless it is a dict of ids and what is added to their logits: finite, or -inf."""
+    if value is None:
+        return TokenBiases()
+    if not isinstance(value, Mapping) or len(value) > _MOST_BIASES:
+        raise OptionError(
+            f"logit_bias={shown(value)} is not allowed: give a dict of at most {_MOST_BIASES} token ids, each with the "
+            "number that is added to its logit."
+        )
+    pairs = [(token_id("logit_bias", token), real(bias)) for token, bias in value.items()]
+    for token, bias in pairs:
+        if bias is None or math.isnan(bias) or bias > _LARGEST_BIAS or -math.inf < bias < -_LARGEST_BIAS:
+            raise OptionError(
+                f"logit_bias of id {token} must be a number from -{_LARGEST_BIAS} to {_LARGEST_BIAS}, or -inf to ban it; got "
+                f"{shown(value[token])}."
+            )
+    return TokenBiases(tuple(sorted((token, float(bias)) for token, bias in pairs if bias)))
+
+
+def read_min_tokens(min_tokens: Any, ignore_eos: Any) -> int | list[int]:
+    """One number, or one per row: `ENDLESS` where the end token is ignored."""
+    least = [whole_from("min_tokens", n, 0) for n in as_list(min_tokens)]
+    ignore = as_list(ignore_eos)
+    if not all(isinstance(flag, bool) for flag in ignore):
+        raise OptionError(f"ignore_eos={shown(ignore_eos)} is not allowed: give True or False, or one per row.")
+    if several(min_tokens) is None and several(ignore_eos) is None:
+        return ENDLESS if ignore[0] else least[0]
+    rows = max(len(least), len(ignore))
+    both = zip(per_row(min_tokens, "min_tokens", rows), per_row(ignore_eos, "ignore_eos", rows), strict=True)
+    return [ENDLESS if endless else whole_from("min_tokens", n, 0) for n, endless in both]
 
 
 def check_greedy(plan: Plan, settings: Settings) -> None:
@@ -229,7 +308,21 @@ def make_sampling(
         eos_id=eos_id,
         first_cut=first_cut,
         keeps_crossing=keeps_crossing,
+        bias=make_bias(per_row(settings.logit_bias, "logit_bias", rows), network, device),
     )
+
+
+def make_bias(rows: Sequence[TokenBiases], network: Network, device: torch.device) -> LogitBias | None:
+    """Biases as tensors; None where there are none. Raises OptionError for ids outside the vocabulary."""
+    width = max(len(row.pairs) for row in rows)
+    if not width:
+        return None
+    token_ids("logit_bias", [token for row in rows for token, _ in row.pairs], network.vocab_size)
+    network.largest_id = max(network.largest_id, *(token for row in rows for token, _ in row.pairs))
+    padded_rows = [[*row.pairs, *[(0, 0.0)] * (width - len(row.pairs))] for row in rows]
+    id_BK = torch.tensor([[token for token, _ in row] for row in padded_rows], device=device)
+    bias_BK = torch.tensor([[bias for _, bias in row] for row in padded_rows], dtype=torch.float64, device=device)
+    return LogitBias(id_BK, bias_BK)
 
 
 # --- seeds ---

@@ -1,11 +1,11 @@
 """Exact log-likelihood of given tokens under the chain law of a plan: the loop with its draws replaced by the text.
 
-Shapes: B rows, L canvas length, W slots per pass, V vocabulary, K likeliest tokens.
+Shapes: B rows, L canvas length, W slots per pass.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -20,39 +20,18 @@ from fef.errors import OptionError
 from fef.laws.accept import agreement
 from fef.laws.tree import given_chain
 
-__all__ = ["Likeliest", "score_canvas"]
+__all__ = ["score_canvas"]
 
 WINDOW = 64
 
 
-@dataclass
-class Likeliest:
-    """The likeliest tokens at every position of canvases, and their log p (nats; -inf where the law has fewer)."""
-
-    tokens_BLK: Tensor
-    logp_BLK: Tensor
-
-    @classmethod
-    def none(cls, tokens_BL: Tensor, top: int) -> Likeliest:
-        shape = (*tokens_BL.shape, top)
-        return cls(tokens_BL.new_zeros(shape), tokens_BL.new_full(shape, -torch.inf, dtype=torch.float64))
-
-    def write(self, slots_BW: Tensor, logp_BWV: Tensor) -> None:
-        """Those of the laws at these slots; -1: absent."""
-        row_N, column_N = (slots_BW >= 0).nonzero(as_tuple=True)
-        found = logp_BWV[row_N, column_N].topk(self.tokens_BLK.shape[2])
-        place_N = slots_BW[row_N, column_N]
-        self.tokens_BLK[row_N, place_N], self.logp_BLK[row_N, place_N] = found.indices, found.values.double()
-
-
-def score_canvas(network: Network, plan: Plan, requests: Requests, tokens_BL: Tensor, top: int = 0) -> Likeliest:
-    """Write `tokens_BL` into every open slot of the canvases, with its log p (nats) given the tokens before it in the order.
-    Returns the `top` likeliest tokens at each of these slots, given the same.
+def score_canvas(network: Network, plan: Plan, requests: Requests, tokens_BL: Tensor) -> None:
+    """Write `tokens_BL` into every open slot of the canvases, with its log p (nats) given the tokens before it in the order,
+    and the likeliest tokens there.
 
     Raises OptionError for plans without a one-pass chain law.
     """
-    chain = plan.speculation is not None or (plan.rule.in_order and plan.rule.transfer.one)
-    if plan.steps > 1 or not chain or plan.cache is not None:
+    if plan.steps > 1 or not plan.chains or plan.cache is not None:
         raise OptionError(
             f"{plan.method} with these options has no one-pass chain law to score under. Use method='sequential', or "
             "'fef' with steps=1 and no cache."
@@ -62,7 +41,6 @@ def score_canvas(network: Network, plan: Plan, requests: Requests, tokens_BL: Te
     requests.canvas.rank_BL = decoding_order(requests.canvas, plan, requests.noise)
     session = Session(network, replace(plan, block_length=None), requests)  # one pass over all slots, in that order
     session.open_passes()
-    likeliest = Likeliest.none(tokens_BL, top)
     while bool(session.pending_BL.any()):
         slots_BW = session.next_slots(WINDOW)
         given_BW = tokens_BL.gather(1, slots_BW.clamp(min=0))
@@ -71,11 +49,12 @@ def score_canvas(network: Network, plan: Plan, requests: Requests, tokens_BL: Te
         ask = VerificationRequest(slots_BS=slots_BW, draft_BW=given_BW, tree=tree, count=WINDOW, targets_B=count_B)
         logits_BWV = session.scorer.targets(session.requests, ask).logits_BXV[:, :WINDOW]
         logp_BWV = session.law_at_states(logits_BWV, slots_BW, given_BW, tree)
+        if session.canvas.top:
+            told_BWV = session.law_at_states(logits_BWV, slots_BW, given_BW, tree, told=True)
+            session.canvas.write_likeliest(slots_BW, told_BWV, slots_BW >= 0)
         logp_BW = logp_BWV.gather(-1, given_BW[..., None])[..., 0]
-        likeliest.write(slots_BW, logp_BWV)
         if session.grammar is not None:
             allowed_BWV = session.grammar.allowed(session.canvas, slots_BW, given_BW, None, logits_BWV.shape[-1])
             logp_BW = logp_BW.masked_fill(~allowed_BWV.gather(-1, given_BW[..., None])[..., 0], -torch.inf)
         session.canvas.write(slots_BW, given_BW, logp_BW, torch.full_like(logp_BW, torch.nan), slots_BW >= 0)
         session.scorer.committed(count_B, agreement(given_BW, tree, given_BW, count_B))
-    return likeliest

@@ -10,7 +10,7 @@ from typing import Any
 from fef.errors import OptionError, nearest_hint
 from fef.readers import LARGEST, real, shown, whole_from
 
-__all__ = ["flag", "number", "one_of", "path", "read_options", "whole"]
+__all__ = ["flag", "model", "number", "one_of", "path", "read_options", "whole"]
 
 Read = Callable[[str, Any], Any]
 
@@ -62,6 +62,19 @@ def path() -> Any:
     def read(name: str, value: Any) -> str:
         if not isinstance(value, str) or not value:
             raise OptionError(f"{name}={shown(value)} must be the name of a file.")
+        return value
+
+    return checked(None, read)
+
+
+def model() -> Any:
+    """A model, or the name of one; None too."""
+
+    def read(name: str, value: Any) -> Any:
+        if not callable(value) and not (isinstance(value, str) and value):
+            raise OptionError(
+                f"{name}={shown(value)} must be a model, or the name of a file or directory that holds one."
+            )
         return value
 
     return checked(None, read)

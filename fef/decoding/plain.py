@@ -5,9 +5,12 @@ Shapes: B rows, L canvas length, S candidates, V vocabulary.
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
+from fef.decoding.canvas import written
 from fef.decoding.influence import influence_of
 from fef.decoding.score import Prediction, PredictionRequest
 from fef.decoding.session import Session
@@ -84,13 +87,23 @@ def choose_and_commit(session: Session, slots_BS: Tensor, seen: Prediction) -> t
         site=session.site(slots_BS, session.passes.attempt_B),
         memory=session.memory,
         influence=lambda: influence_of(session, slots_BS, seen),
+        causal=lambda: causal_logits(session, slots_BS, tokens_BS),
+        redraw=lambda logits_BSV: session.draw(logits_BSV, slots_BS, site)[0],
         ahead_BS=~session.within_BL.gather(1, slots_BS.clamp(min=0)) if plan.rule.looks_ahead else None,
     )
     take_BS = plan.rule.select(found) & found.real_BS
-    session.commit(slots_BS, tokens_BS, logp_BS, plain, take_BS, fill=not plan.rule.in_order)
+    told = partial(session.told_law, logits_BSV, slots_BS)
+    session.commit(slots_BS, tokens_BS, logp_BS, plain, take_BS, told, fill=not plan.rule.in_order)
     if plan.revoke is not None and plan.revoke.recent:
         remember(session, plan.revoke, slots_BS, plain, take_BS)
     return tokens_BS, take_BS
+
+
+def causal_logits(session: Session, slots_BS: Tensor, tokens_BS: Tensor) -> Tensor:
+    """What the causal model says of each slot, given the tokens before it, those drawn in this round among them."""
+    assert session.plan.causal is not None, "the preset asks for it"
+    filled_BL = written(session.canvas.ids_BL, slots_BS, tokens_BS)
+    return session.plan.causal.logits(filled_BL, slots_BS, session.meter)
 
 
 def distance_in_block(session: Session, slots_BS: Tensor) -> Tensor:

@@ -9,8 +9,11 @@ from typing import Literal, Protocol
 from torch import Tensor
 
 from fef.decoding.canvas import Canvas
+from fef.decoding.causal import CausalModel
+from fef.decoding.meter import Meter
 from fef.decoding.revoke import Revoke
 from fef.decoding.unmask import InOrder, UnmaskRule
+from fef.laws.claim import LawClaim
 from fef.laws.pipeline import Cut
 from fef.models.demask import DependencyHead
 
@@ -22,6 +25,7 @@ __all__ = [
     "Draft",
     "Drafter",
     "Guidance",
+    "Judge",
     "Order",
     "Plan",
     "Planner",
@@ -89,6 +93,30 @@ class Speculation:
     stale_steps: int = 0  # small passes of the "stale" drafter
 
 
+class Judge(Protocol):
+    """Says the law of drafts in place of the network that made them. moving: does it depend on where the round began, so that
+    the law of a text is that of the process? reads_hidden: does it need the network's hidden states at the drafts?"""
+
+    @property
+    def moving(self) -> bool: ...
+    @property
+    def reads_hidden(self) -> bool: ...
+
+    def targets(
+        self, ids_BL: Tensor, slots_BT: Tensor, drafted_BWV: Tensor | None, hidden_BWD: Tensor | None, meter: Meter
+    ) -> Tensor:
+        """Logits [B, T, V] of slots (-1: none), each given the tokens before it; `ids_BL` holds the drafts. drafted_BWV,
+        hidden_BWD: what the network said there before any was drawn; None where texts are scored. Counts its passes in
+        `meter`."""
+        ...
+
+    def whose(self, name: str) -> str:
+        """Whose law that is, in words; `name`: the network's."""
+        ...
+
+    def claim(self) -> LawClaim: ...
+
+
 class RemaskRates(Protocol):
     """How often remask="remdm" hides what was revealed, and shows what was drawn. strategy: its name. blind: does it hide
     tokens whatever they are?"""
@@ -117,6 +145,8 @@ class Plan:
     aligned_blocks: bool = False  # blocks begin at multiples of the length on the canvas, not at the first open slot
     stays_open: bool = False  # finished blocks are a part of the next one: their tokens may be taken back there
     speculation: Speculation | None = None  # None: no drafts
+    judge: Judge | None = None  # has the targets of the drafts; None: the network itself
+    causal: CausalModel | None = None  # stands beside the network, and reads the tokens before each slot
     rule: UnmaskRule = InOrder()  # which draws are committed, where nothing speculates
     replay: int = 0  # states ahead on which the rule is replayed
     revoke: Revoke | None = None  # may take tokens back
@@ -143,6 +173,13 @@ class Plan:
     def final(self) -> bool:
         """Does a token that is committed stay? Not where a rule takes some back, or noise hides them between passes."""
         return self.revoke is None and self.steps == 1
+
+    @property
+    def chains(self) -> bool:
+        """Is each token drawn from its own conditional, in an order that no draw changes? Not where its target depends on
+        where a round began."""
+        moving = self.judge is not None and self.judge.moving
+        return not moving and (self.speculation is not None or (self.rule.in_order and self.rule.transfer.one))
 
     def exact_cache(self, block_causal: bool) -> bool:
         """Are the cached keys final? Those of finished blocks are, if no later token changes them and none is reopened."""

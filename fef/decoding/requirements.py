@@ -6,18 +6,19 @@ from pathlib import Path
 
 from torch import Tensor
 
+from fef.decoding.inputs import Settings
 from fef.decoding.network import Network
 from fef.decoding.order import block_numbers, block_sizes
 from fef.decoding.plan import CacheKind, CacheRule, Guidance, Plan
 from fef.decoding.transfer import DreamShare, EvenShare
-from fef.errors import OptionError
+from fef.errors import InputError, OptionError
 from fef.models.demask import DependencyHead, load_head
 
 __all__ = [
     "check_blocks",
+    "check_canvas",
     "check_grammar",
     "check_law",
-    "check_steps",
     "ends",
     "exact_cache",
     "find_head",
@@ -45,11 +46,10 @@ def check_blocks(order: str, block_length: int | None) -> None:
         raise OptionError('order="blocks" needs block_length, for example block_length=32.')
 
 
-def check_grammar(plan: Plan, network: Network) -> None:
+def check_grammar(plan: Plan, network: Network, settings: Settings) -> None:
     """A grammar makes a chain law from left to right out of one; of anything else it makes a law that nobody has named."""
     way_out = "Use method='fef' or 'sequential' with order='left-to-right' and steps=1, or leave grammar out."
-    chain = plan.speculation is not None or (plan.rule.in_order and plan.rule.transfer.one)
-    if plan.order != "left-to-right" or not chain or plan.revoke is not None or plan.replay:
+    if plan.order != "left-to-right" or not plan.chains or plan.revoke is not None or plan.replay:
         raise OptionError(
             f"A grammar asks what may follow the tokens before, so it goes with methods that draw from left to right, one by "
             f"one or drafted and verified; {plan.method} with these options does not. {way_out}"
@@ -64,6 +64,18 @@ def check_grammar(plan: Plan, network: Network) -> None:
         raise OptionError(f"A grammar needs absorbing noise; {network.name} has uniform noise. Leave grammar out.")
     if plan.after_eos == "free":
         raise OptionError("Under a grammar a text ends at its end token; leave after_eos='free' out.")
+    if settings.holds_end_back:
+        raise OptionError("A grammar says itself where a text may end; leave min_tokens and ignore_eos out.")
+
+
+def check_canvas(plan: Plan, open_BL: Tensor) -> None:
+    """Raise OptionError or InputError for canvases that a plan cannot fill."""
+    check_steps(plan, open_BL)
+    if plan.causal is not None and bool(open_BL[:, 0].any()):
+        raise InputError(
+            f"{plan.method} asks a causal model for each token given those before it, and the first position is open: let "
+            "the canvas begin with a given token, for example the one that begins a text."
+        )
 
 
 def check_steps(plan: Plan, open_BL: Tensor) -> None:

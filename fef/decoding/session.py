@@ -18,6 +18,7 @@ from torch import Tensor
 from fef.decoding.canvas import Canvas, EosRule
 from fef.decoding.carried import CarriedDrafts
 from fef.decoding.grammar import GrammarRows
+from fef.decoding.judge import JudgedScorer
 from fef.decoding.memory import Memory
 from fef.decoding.meter import Meter
 from fef.decoding.network import Network
@@ -252,16 +253,26 @@ class Session:
         allowed_BSV = self.grammar.allowed(self.canvas, slots_BS, draft_BW, width_B, logits_BSV.shape[-1])
         return constrained(logits_BSV, allowed_BSV, self.sampling.banned)
 
-    def law_at_states(self, logits_BXV: Tensor, slots_BX: Tensor, draft_BW: Tensor, tree: Tree) -> Tensor:
-        """The same at the slot behind each state of a tree of drafts, given those on the path to it."""
+    def law_at_states(
+        self, logits_BXV: Tensor, slots_BX: Tensor, draft_BW: Tensor, tree: Tree, *, told: bool = False
+    ) -> Tensor:
+        """The same at the slot behind each state of a tree of drafts, given those on the path to it. told: as `told_law`."""
+        sampling = self.sampling.ungreedy() if told else self.sampling
         assert self.grammar is None or tree.branching == 1, "under grammars drafts are drawn in turn"
         legal_BXV = self.legal(logits_BXV, slots_BX, draft_BW, tree.nodes_B)
         if self.eos is None:
-            return log_law(legal_BXV, self.sampling)
+            return log_law(legal_BXV, sampling)
         forced_BX, forbidden_BX = self.eos.at_states(self.canvas, slots_BX, draft_BW, tree)
-        return log_law(legal_BXV, self.sampling, forced_eos_BS=forced_BX, no_eos_BS=forbidden_BX)
+        return log_law(legal_BXV, sampling, forced_eos_BS=forced_BX, no_eos_BS=forbidden_BX)
 
-    def ends(self, slots_BS: Tensor) -> dict[str, Tensor]:
+    def told_law(
+        self, logits_BSV: Tensor, slots_BS: Tensor, draft_BW: Tensor | None = None, width_B: Tensor | None = None
+    ) -> Tensor:
+        """`law`, but at temperature 1 in greedy rows, whose own law has one token only."""
+        legal_BSV = self.legal(logits_BSV, slots_BS, draft_BW, width_B)
+        return log_law(legal_BSV, self.sampling.ungreedy(), **self.ends(slots_BS, draft_BW))
+
+    def ends(self, slots_BS: Tensor, draft_BW: Tensor | None = None) -> dict[str, Tensor]:
         """What the EOS rule says of these slots: arguments of `log_law`."""
         if self.eos is None:
             return {}
@@ -279,8 +290,8 @@ class Session:
         return tokens_BS, logp_BSV.gather(-1, tokens_BS[..., None])[..., 0]
 
     def plain_law(self, logits_BSV: Tensor) -> Law:
-        """The network's own law: temperature 1, bans applied."""
-        return Law(logits_BSV).without(self.sampling.banned)
+        """The law at temperature 1: biases and bans applied."""
+        return Law(self.sampling.biased(logits_BSV)).without(self.sampling.banned)
 
     def unit_law(self, logits_BSV: Tensor, slots_BS: Tensor) -> Law:
         """The law at each slot at temperature 1, with what the EOS rule says of it."""
@@ -291,15 +302,27 @@ class Session:
         return plain
 
     def commit(
-        self, slots_BS: Tensor, tokens_BS: Tensor, logp_BS: Tensor, plain: Law, take_BS: Tensor, *, fill: bool
+        self,
+        slots_BS: Tensor,
+        tokens_BS: Tensor,
+        logp_BS: Tensor,
+        plain: Law,
+        take_BS: Tensor,
+        told: Callable[[], Tensor],
+        *,
+        fill: bool,
     ) -> None:
-        """Write the taken tokens with their log p and their probability under the plain law. fill: also fill what an EOS
-        decides, even where other slots are open."""
+        """Write the taken tokens with their log p and their probability under the plain law. told: makes the law of which
+        the likeliest tokens are noted, [B, S, V] nats. fill: also fill what an EOS decides, even where other
+        slots are open."""
         self.canvas.write(slots_BS, tokens_BS, logp_BS, plain.at(tokens_BS).exp(), take_BS)
+        if self.canvas.top:
+            self.canvas.write_likeliest(slots_BS, told(), take_BS)
         if self.eos is not None:
             self.eos.settle(self.canvas, self.within_BL, finish_only=not fill)
         if self.grammar is not None:
-            self.grammar.weigh(self.canvas, self.sampling, plain.logits_BSV, tokens_BS, logp_BS, take_BS)
+            unbiased = dataclasses.replace(self.sampling, bias=None)  # what is added is in the logits of the plain law
+            self.grammar.weigh(self.canvas, unbiased, plain.logits_BSV, tokens_BS, logp_BS, take_BS)
 
     def notify(
         self,
@@ -335,6 +358,8 @@ class Session:
 def make_scorer(network: Network, plan: Plan, count: int, device: torch.device, prefixes: PrefixStore | None) -> Scorer:
     if plan.law == "packed":
         return PackedScorer(network, count, device)
+    if plan.judge is not None:
+        return JudgedScorer(network, plan.judge, count, device)
     if plan.cache is None:
         return RowsScorer(network, count, device, plan.guidance)
     if plan.exact_cache(network.block_causal):

@@ -47,15 +47,20 @@ def speculative_round(session: Session, spec: Speculation) -> None:
     accepted = judged(session, spec, ask, drafts, logp_BXV, slots_BX)
     tokens_BT, path_BT1 = accepted.tokens_BT[:, :count], accepted.path_BT[:, :count, None]
     path_BT1 = path_BT1.clamp(max=logits_BXV.shape[1] - 1)
-    logp_BTV, logits_BTV = (
-        x_BXV.gather(1, path_BT1.expand(-1, -1, x_BXV.shape[-1])) for x_BXV in (logp_BXV, logits_BXV)
-    )
+
+    def along_path(x_BXV: Tensor) -> Tensor:
+        return x_BXV.gather(1, path_BT1.expand(-1, -1, x_BXV.shape[-1]))
+
+    def told() -> Tensor:
+        return along_path(session.law_at_states(logits_BXV, slots_BX, draft_BW, tree, told=True))
+
+    logp_BTV, logits_BTV = along_path(logp_BXV), along_path(logits_BXV)
     take_BT = torch.arange(count, device=slots_BT.device) < accepted.commit_B[:, None]
     if session.eos is not None:  # what an end token on the path decides is no draw
         taken_BT = slots_BT.masked_fill(~take_BT, -1)
         take_BT = session.eos.without_certain_tail(canvas, session.within_BL, taken_BT, tokens_BT) >= 0
     logp_BT = logp_BTV.gather(-1, tokens_BT[..., None])[..., 0]
-    session.commit(slots_BT, tokens_BT, logp_BT, session.plain_law(logits_BTV), take_BT, fill=False)
+    session.commit(slots_BT, tokens_BT, logp_BT, session.plain_law(logits_BTV), take_BT, told, fill=False)
     session.scorer.committed(accepted.commit_B, accepted)
     session.carry = next_carry(targets, tree, depths, accepted, spec)
     nodes_B = tree.nodes_B
@@ -123,7 +128,9 @@ def commit_known(session: Session, spec: Speculation) -> None:
     accepted = accept(logp_B1V, logp_B1V[:, :0], slots_B1[:, :0], zero_B, one_B, session.noise, site_B1)
     take_B1 = one_B[:, None] > 0
     logp_B1 = logp_B1V.gather(-1, accepted.tokens_BT[..., None])[..., 0]
-    session.commit(slots_B1, accepted.tokens_BT, logp_B1, session.plain_law(carry.first_B1V), take_B1, fill=False)
+    told = partial(session.told_law, carry.first_B1V, slots_B1)
+    plain = session.plain_law(carry.first_B1V)
+    session.commit(slots_B1, accepted.tokens_BT, logp_B1, plain, take_B1, told, fill=False)
     session.scorer.committed(one_B)
     session.carry = CarriedDrafts(carry.logits_BWV, carry.count_B)
     session.notify(slots_B1, accepted.tokens_BT, take_B1)

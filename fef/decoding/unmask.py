@@ -34,6 +34,7 @@ __all__ = [
     "TopScore",
     "UnmaskRule",
     "of_best_tokens",
+    "one_a_round",
 ]
 
 Score = Literal["drawn", "confidence", "margin", "entropy"]
@@ -54,6 +55,8 @@ class Candidates:
     site: Site  # where they draw
     memory: Memory  # what a rule keeps between rounds
     influence: Callable[[], Tensor]  # gives D [B, S, S], the influence of slot i on slot j
+    causal: Callable[[], Tensor]  # gives logits [B, S, V] of the causal model, given the tokens drawn before each slot
+    redraw: Callable[[Tensor], Tensor]  # gives the tokens that other logits draw with the same noise
     ahead_BS: Tensor | None = None  # slots of later blocks, which a rule that looks ahead sees but may not choose
 
     @property

@@ -88,7 +88,7 @@ class EngineOptions:
         object.__setattr__(self, name, value)
 
     @classmethod
-    def given(cls, **options: Any) -> EngineOptions:
+    def given(cls, /, **options: Any) -> EngineOptions:
         """These options. Raises OptionError for one that there is not, and for a wrong value."""
         names = [f.name for f in fields(cls)]
         for name in options:

@@ -7,7 +7,7 @@ Two kinds of rounds do the work. `PackedRounds` has the packed law with coupled 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from threading import RLock
 from typing import Any
@@ -22,6 +22,7 @@ from fef.decoding.grammar import read_grammars, text_on
 from fef.decoding.inputs import Settings, check_greedy, check_vocabulary, read_seed
 from fef.decoding.network import Network
 from fef.decoding.plan import Plan
+from fef.decoding.requests import first_ends, other_ends, padded, without_ends
 from fef.decoding.requirements import check_grammar
 from fef.engine.build import EngineOptions, cache_budget, network_maker, prefix_store
 from fef.engine.costs import CostTable
@@ -34,13 +35,14 @@ from fef.engine.unchanged import Fingerprint
 from fef.engine.watched import WatchedCanvas
 from fef.errors import EngineError, InputError, OptionError
 from fef.grammar.compiled import TokenGrammar
+from fef.readers import token_ids, whole_from
 
 __all__ = ["Engine", "Job"]
 
 _PLANS_KEPT, _CERTIFICATES_KEPT = 256, 1024
 
-GRAMMAR_ROUNDS = (
-    "rounds: those of a session, since what a grammar allows is computed on the host, where packed rounds never wait"
+SESSION_ROUNDS = (
+    "rounds: those of a session, since what was asked for is computed between passes, where packed rounds never wait"
 )
 
 
@@ -61,7 +63,7 @@ class Engine:
     OptionError for options that the engine cannot run, EngineError where memory does not suffice.
     """
 
-    def __init__(self, denoiser: Callable[..., Tensor], **options: Any) -> None:
+    def __init__(self, /, denoiser: Callable[..., Tensor], **options: Any) -> None:
         network = Network(denoiser)
         self.options = EngineOptions.given(**options)
         self.notes = Notes()
@@ -88,6 +90,7 @@ class Engine:
 
     def submit(
         self,
+        /,  # whatever a method's option is called, it is no argument of this
         ids: Sequence[int],
         open: Sequence[int],
         *,
@@ -96,13 +99,17 @@ class Engine:
         top_p: float = 1.0,
         top_k: int = 0,
         seed: int = 0,
+        logit_bias: Mapping[int, float] | None = None,
+        min_tokens: int = 0,
+        ignore_eos: bool = False,
         grammar: TokenGrammar | None = None,
+        top: int = 0,
         stream: bool = False,
         watch: bool = False,
         **method_options: Any,
     ) -> Job:
-        """Queue a canvas: its ids, and the positions to fill. Arguments as in `fef.decode`, with the same result. Under a
-        grammar a request takes the rounds of a session.
+        """Queue a canvas: its ids, and the positions to fill. Arguments as in `fef.decode`, with the same result. What
+        packed rounds do not know takes the rounds of a session: a grammar, biases, and `top`.
 
         stream: also keep `Job.committed`, round by round. Where `Plan.final` does not hold, a later round may take its tokens
         back. watch: also keep `Job.watched`, the rounds with their drafts. Raises OptionError or InputError as `fef.decode`
@@ -112,14 +119,18 @@ class Engine:
             raise self.lost
         if not self.unfinished:
             self.check_network()
-        temperature, top_p, top_k = one_row(temperature, top_p, top_k)
+        settings = one_row(
+            temperature=temperature,
+            top_p=top_p,
+            top_k=top_k,
+            logit_bias=logit_bias,
+            min_tokens=min_tokens,
+            ignore_eos=ignore_eos,
+        )
         plan = self.plan(method, method_options)
         [grammar] = read_grammars(grammar, 1)
-        certificate = self.certificate(plan, temperature, top_p, top_k, grammar)
-        if grammar is not None and self.packed is not None and runs_packed(plan):
-            certificate = replace(certificate, reasons=(*certificate.reasons, GRAMMAR_ROUNDS))
-        elif self.rounds_of(plan, grammar) is self.packed:
-            certificate = self.packed.certified(certificate, method_options)
+        certificate = self.certificate(plan, settings, grammar)
+        top = whole_from("top", top, 0, self.vocab_size)
         canvas, places = whole_numbers("ids", ids), np.sort(whole_numbers("open", open))
         self.check_canvas(canvas, places)
         seed = read_seed(seed)
@@ -127,23 +138,33 @@ class Engine:
         if grammar is not None:
             eos_id, banned = plan.end_token(self.options.eos_id), [*self.options.banned, *plan.banned]
             text_on(grammar, Network(self.denoiser), canvas.tolist(), places.tolist(), eos_id, banned)
+        one: Any = settings  # each of its values is one
         request = Request(
             ids=canvas,
             open=places,
             plan=plan,
-            temperature=temperature,
-            top_p=top_p,
+            temperature=one.temperature,
+            top_p=one.top_p,
             # as many keep all, and a number of any size fits the state
-            top_k=0 if self.vocab_size is not None and top_k > self.vocab_size else top_k,
+            top_k=0 if self.vocab_size is not None and one.top_k > self.vocab_size else one.top_k,
             seed=seed,
             eos_id=self.options.eos_id,
             banned=list(self.options.banned),
             grammar=grammar,
+            logit_bias=one.logit_bias,
+            min_tokens=one.min_tokens,
+            top=top,
         )
+        self.check_ends(request, settings)
+        rounds = self.rounds_of(request)
+        if rounds is self.packed:
+            certificate = rounds.certified(certificate, method_options)
+        elif self.packed is not None and runs_packed(plan):
+            certificate = replace(certificate, reasons=(*certificate.reasons, SESSION_ROUNDS))
         job = Job(self, request, certificate, time.perf_counter())
         job.committed, job.watched = {} if stream else None, WatchedCanvas() if watch else None
         with self.lock:
-            self.rounds_of(plan, grammar).submit(job)
+            rounds.submit(job)
             self.unfinished.add(job)
         return job
 
@@ -155,9 +176,21 @@ class Engine:
             self.sessions.drop_prefixes()
             raise
 
-    def rounds_of(self, plan: Plan, grammar: TokenGrammar | None = None) -> PackedRounds | SessionRounds:
-        """Who runs the requests of a plan."""
-        return self.packed if self.packed is not None and runs_packed(plan) and grammar is None else self.sessions
+    def rounds_of(self, request: Request) -> PackedRounds | SessionRounds:
+        """Who runs a request."""
+        if self.packed is None or not runs_packed(request.plan) or request.grammar is not None or request.top:
+            return self.sessions
+        biased = bool(request.logit_bias.pairs) or (request.min_tokens > 0 and bool(self.other_ends(request)))
+        return self.sessions if biased else self.packed
+
+    def other_ends(self, request: Request) -> list[int]:
+        return other_ends(Network(self.denoiser), request.plan, request.eos_id, request.banned)
+
+    def check_ends(self, request: Request, settings: Settings) -> None:
+        """Raise OptionError for ids to bias that there are not, and where a text cannot be kept from ending as was asked."""
+        token_ids("logit_bias", [token for token, _ in request.logit_bias.pairs], self.vocab_size)
+        without_ends(settings, self.other_ends(request), rows=1)
+        first_ends(settings, padded([(request.ids, request.open)], len(request.ids))[1])
 
     def plan(self, method: str, options: dict[str, Any]) -> Plan:
         """The plan of a method, remembered: most requests have the same options, and those of one plan share passes."""
@@ -170,17 +203,14 @@ class Engine:
             self.plans[key] = make_plan(method, options, Network(self.denoiser))
         return self.plans[key]
 
-    def certificate(
-        self, plan: Plan, temperature: float, top_p: float, top_k: int, grammar: TokenGrammar | None = None
-    ) -> Certificate:
+    def certificate(self, plan: Plan, settings: Settings, grammar: TokenGrammar | None = None) -> Certificate:
         """What a request with this plan and these settings samples."""
-        settings = Settings(temperature, top_p, top_k)
         key = (id(plan), settings, grammar)
         if key not in self.certificates:
             network = Network(self.denoiser)
             check_greedy(plan, settings)
             if grammar is not None:
-                check_grammar(plan, network)
+                check_grammar(plan, network, settings)
             if len(self.certificates) >= _CERTIFICATES_KEPT:
                 self.certificates.clear()
             self.certificates[key] = certificate_of(plan, network, settings, [grammar])
@@ -199,7 +229,7 @@ class Engine:
     def cancel(self, job: Job) -> None:
         with self.lock:
             if not job.finished:
-                self.rounds_of(job.request.plan, job.request.grammar).cancel(job)
+                self.rounds_of(job.request).cancel(job)
                 job.end("cancelled", EngineError("The request was cancelled."))
 
     @property

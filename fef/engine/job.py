@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from fef.decoding.certificate import Certificate
-from fef.engine.requests import EngineResult, Request
+from fef.engine.requests import EngineResult, Likeliest, Request
 from fef.engine.watched import WatchedCanvas
 from fef.errors import FefError
 
@@ -42,11 +42,20 @@ class Job:
     status: Status = "waiting"  # see `Status`
     filled: EngineResult | None = None  # once it is done
     error: FefError | None = None  # once it has failed, or was cancelled
+    seated: float | None = None  # when it first had a seat
     first_token: float | None = None  # when a token was first known to the host
     ended: float | None = None  # when it was over
     committed: Committed | None = None  # what is known of it before its end, where that was asked for
+    likeliest: dict[int, Likeliest] = field(default_factory=dict)  # of what is committed, where they were asked for
     watched: WatchedCanvas | None = None  # what its rounds did, where that was asked for
     alone: bool = False  # shares no session with others, since one that it shared has failed
+    apart: bool = False  # runs while no other session does, since memory ran out beside them
+
+    def seat(self) -> None:
+        """The request has a seat."""
+        self.status = "running"
+        if self.seated is None:
+            self.seated = time.perf_counter()
 
     def end(self, status: Status, error: FefError | None = None) -> None:
         """The request is over."""

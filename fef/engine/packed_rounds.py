@@ -176,7 +176,8 @@ class PackedRounds:
         packed_BJ = torch.stack([p.pack(self.built.table) for p in passes if p is not None])
         length = max(len(p.ids) for p in passes if p is not None)
         for one, slot in zip(seated, slots, strict=True):
-            one.job.status, one.slot, one.admitted_at = "running", slot, self.launched
+            one.job.seat()
+            one.slot, one.admitted_at = slot, self.launched
             self.running[slot] = one
             self.accepted[slot] = 0
         try:

@@ -15,12 +15,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from fef.decoding.inputs import Settings, read_settings
+from fef.decoding.inputs import Settings, TokenBiases, read_settings
 from fef.decoding.network import Network
 from fef.decoding.order import decoding_order
 from fef.decoding.passes import PassState, next_passes
 from fef.decoding.plan import Plan
-from fef.decoding.requests import Requests, padded, request_rows
+from fef.decoding.requests import Requests, first_end, padded, request_rows
 from fef.engine.slots import COUNTERS, NEVER, Numbers, PassRequest
 from fef.errors import InputError, OptionError
 from fef.grammar.compiled import TokenGrammar
@@ -29,6 +29,7 @@ from fef.readers import LARGEST, several, shown, whole
 
 __all__ = [
     "EngineResult",
+    "Likeliest",
     "PassResult",
     "PassSequence",
     "Request",
@@ -54,6 +55,9 @@ class Request:
     eos_id: int | None  # that of the engine; the plan may leave the end free
     banned: list[int]  # ids never drawn, besides the mask id and those that the plan bans
     grammar: TokenGrammar | None = None  # what its text may be
+    logit_bias: TokenBiases = TokenBiases()
+    min_tokens: int = 0  # before its end
+    top: int = 0  # likeliest tokens that are told beside each one
 
 
 @dataclass
@@ -70,13 +74,17 @@ class PassResult:
 @dataclass
 class EngineResult:
     """tokens and logprobs (nats) at the open positions from the left; counters as in `fef.decoding.meter`; log_mass as in
-    `fef.Decoded`, None without a grammar."""
+    `fef.Decoded`, None without a grammar. likeliest: at each position, if they were asked for."""
 
     tokens: list[int]
     logprobs: list[float]
     counters: dict[str, int]
     log_mass: float | None = None
+    likeliest: list[Likeliest] | None = None
 
+
+Likeliest = list[tuple[int, float]]
+"""The likeliest tokens at a position, and their log p (nats)."""
 
 PassSequence = Generator[PassRequest, PassResult, EngineResult]
 
@@ -90,7 +98,10 @@ def pass_sequence(request: Request, network: Network) -> PassSequence:
 
 def one_pass(request: Request) -> PassSequence:
     """From left to right in one denoising pass."""
-    result = yield pass_request(request, request.ids, request.open)
+    asked = pass_request(request, request.ids, request.open)
+    if request.eos_id is not None:
+        asked.last_other = first_end(request.min_tokens, request.open, len(request.ids))
+    result = yield asked
     missing = len(request.open) - len(result.tokens)
     counters = dict(zip(COUNTERS, result.counters, strict=True))
     tokens = result.tokens
@@ -160,12 +171,19 @@ def rows_of(asked: Sequence[Request], network: Network, plan: Plan, length: int,
         plan,
         ids_BL.to(device),
         open_BL.to(device),
-        Settings([one.temperature for one in asked], [one.top_p for one in asked], [one.top_k for one in asked]),
+        Settings(
+            [one.temperature for one in asked],
+            [one.top_p for one in asked],
+            [one.top_k for one in asked],
+            [one.logit_bias for one in asked],
+            [one.min_tokens for one in asked],
+        ),
         seed=[one.seed for one in asked],
         eos_id=asked[0].eos_id,
         banned=asked[0].banned,
         lengths_B=torch.tensor([len(one.ids) for one in asked], device=device) if network.pads else None,
         grammars=[one.grammar for one in asked],
+        top=asked[0].top,
     )
     requests.canvas.rank_BL = decoding_order(requests.canvas, plan, requests.noise)
     return requests
@@ -191,17 +209,16 @@ def whole_numbers(name: str, values: Any) -> Numbers:
     return np.array(numbers, dtype=np.int64)
 
 
-def one_row(temperature: Any, top_p: Any, top_k: Any) -> tuple[float, float, int]:
-    """The sampling settings of a request. Raises OptionError for other than one number each, and for values out of range."""
-    for name, value in (("temperature", temperature), ("top_p", top_p), ("top_k", top_k)):
+def one_row(**given: Any) -> Settings:
+    """The sampling settings of a request. Raises OptionError for other than one value each, and for values out of range."""
+    for name, value in given.items():
         if several(value) is not None:
             raise OptionError(f"{name}={shown(value)} is not allowed: a request has one number.")
-    read: Any = read_settings(temperature, top_p, top_k)
-    return read.temperature, read.top_p, read.top_k
+    return read_settings(**given)
 
 
 def results_of(rows: npt.NDArray[np.int64]) -> Iterable[PassResult]:
-    """What `Engine.send_results` sent: see `SlotState.collect`."""
+    """What `PackedRounds.send_results` sent: see `SlotState.collect`."""
     first = 1 + len(COUNTERS)
     ranks = (rows.shape[1] - first) // 3
     logprobs, confidences = (rows[:, first + i * ranks : first + (i + 1) * ranks].view(np.float64) for i in (1, 2))

@@ -23,7 +23,7 @@ from fef.decoding.loop import round_of
 from fef.decoding.network import Network, is_out_of_memory
 from fef.decoding.plan import Plan
 from fef.decoding.requests import Requests, padded
-from fef.decoding.requirements import check_steps
+from fef.decoding.requirements import check_canvas
 from fef.decoding.session import Observer, Round, Session
 from fef.engine.build import EngineOptions
 from fef.engine.job import Job
@@ -66,6 +66,7 @@ class SessionRounds:
         self.groups: dict[Hashable, Group] = {}
         self.taken = 0  # numbers given to rows
         self.prefixes = prefixes
+        self.short_of_memory = False  # did it run out in the last step?
 
     @property
     def running(self) -> list[Job]:
@@ -76,7 +77,7 @@ class SessionRounds:
         return bool(self.waiting or self.groups)
 
     def submit(self, job: Job) -> None:
-        """Queue a request. Raises EngineError for one that can never fit, OptionError for fewer steps than blocks."""
+        """Queue a request. Raises EngineError for one that can never fit, and as `check_canvas`."""
         plan, length = job.request.plan, len(job.request.ids)
         if self.longest is not None and length > self.longest:
             raise EngineError(
@@ -89,7 +90,7 @@ class SessionRounds:
                 f"The request needs {needed / 1e9:.2f} GB of caches for its {length} tokens; the budget is "
                 f"{self.budget / 1e9:.2f} GB. Ask for a shorter canvas, leave the cache out, or raise memory_gb."
             )
-        check_steps(plan, padded([(job.request.ids, job.request.open)], length)[1])
+        check_canvas(plan, padded([(job.request.ids, job.request.open)], length)[1])
         self.waiting.append(job)
 
     def cancel(self, job: Job) -> None:
@@ -113,6 +114,12 @@ class SessionRounds:
 
     def step(self) -> None:
         """Admit what fits, and run a round of every session."""
+        if (
+            self.short_of_memory
+        ):  # only now nothing holds a session that failed: its error did, with the frames that it left
+            self.short_of_memory = False
+            gc.collect()
+            torch.cuda.empty_cache()
         self.admit()
         for key, group in list(self.groups.items()):
             group.session.observe = watcher(group)
@@ -128,7 +135,10 @@ class SessionRounds:
 
     def admit(self) -> None:
         """Requests that wait join the sessions of their plans, first come, first served, as far as seats and memory go."""
-        room = self.seats - len(self.running)
+        room = 0 if any(job.apart for job in self.running) else self.seats - len(self.running)
+        if self.waiting and room > 0:
+            for key, group in list(self.groups.items()):
+                self.keep(key, group)
         memory = self.budget - sum(self.bytes_of(group) for group in self.groups.values())
         joining: dict[Hashable, list[Job]] = {}
         begun: set[Hashable] = set()
@@ -136,7 +146,7 @@ class SessionRounds:
         while self.waiting and room > 0:
             job = self.waiting[0]
             needed = cache_bytes_of(self.denoiser, job.request.plan, self.padded(len(job.request.ids)))
-            if needed > memory and (joining or self.groups):
+            if (needed > memory or job.apart) and (joining or self.groups):
                 break
             self.waiting.popleft()
             block = self.first_new_block(job.request)
@@ -146,7 +156,7 @@ class SessionRounds:
             if block is not None:
                 begun.add(block)
             joining.setdefault(self.key_of(job), []).append(job)
-            room, memory = room - 1, memory - needed
+            room, memory = 0 if job.apart else room - 1, memory - needed
         self.waiting.extendleft(reversed(held_back))
         for key, jobs in joining.items():
             self.join(key, jobs)
@@ -162,14 +172,12 @@ class SessionRounds:
         numbers = list(range(self.taken, self.taken + len(jobs)))
         self.taken += len(jobs)
         for job in jobs:
-            job.status = "running"
+            job.seat()
         before = self.groups.get(key)
         plan = jobs[0].request.plan
         network = self.new_network() if before is None else before.session.network
         requests = self.rows(jobs, numbers, network, plan)
         group = before or Group(Session(network, plan, requests, prefixes=self.prefixes))
-        if before is not None:
-            self.keep(key, group)
         self.groups[key] = group
         group.jobs |= dict(zip(numbers, jobs, strict=True))
         try:
@@ -205,7 +213,8 @@ class SessionRounds:
                 open_L = canvas.open_BL[row]
                 tokens, logprobs = canvas.ids_BL[row, open_L].tolist(), canvas.logprob_BL[row, open_L].tolist()
                 log_mass = None if session.grammar is None else float(session.grammar.log_mass_B[row])
-                job.filled = EngineResult(tokens, logprobs, session.meter.row(row), log_mass)
+                likeliest = canvas.likeliest(row, open_L) if canvas.top else None
+                job.filled = EngineResult(tokens, logprobs, session.meter.row(row), log_mass, likeliest)
                 if job.watched is not None:
                     job.watched.complete(job.request.open.tolist(), job.filled)
                 del group.jobs[number]
@@ -215,38 +224,43 @@ class SessionRounds:
 
     def tell_committed(self, canvas: Canvas, rows: Mapping[int, int], group: Group) -> None:
         """What the round committed, to the jobs that asked for it."""
-        asked = [(job.committed, rows[number]) for number, job in group.jobs.items() if job.committed is not None]
+        asked = [(job, job.committed, rows[number]) for number, job in group.jobs.items() if job.committed is not None]
         if not asked:
             return
-        row_N = torch.tensor([row for _, row in asked], device=self.device)
+        row_N = torch.tensor([row for _, _, row in asked], device=self.device)
         drawn_NL = (canvas.open_BL & ~canvas.pending_BL)[row_N].cpu()
         ids_NL, logprob_NL = canvas.ids_BL[row_N].cpu(), canvas.logprob_BL[row_N].cpu()
-        for n, (committed, _) in enumerate(asked):
+        for n, (job, committed, row) in enumerate(asked):
             new = [place for place in drawn_NL[n].nonzero()[:, 0].tolist() if place not in committed]
             tokens, logprobs = ids_NL[n, new].tolist(), logprob_NL[n, new].tolist()
             committed.update(zip(new, zip(tokens, logprobs, strict=True), strict=True))
+            if canvas.top:
+                place_N = torch.tensor(new, dtype=torch.int64, device=self.device)
+                job.likeliest.update(zip(new, canvas.likeliest(row, place_N), strict=True))
 
     def keep(self, key: Hashable, group: Group) -> None:
         """Let go of the rows that no job waits for, and of a session that has no other."""
         if not group.jobs:
             self.groups.pop(key, None)
             return
-        wanted = torch.tensor([number in group.jobs for number in group.session.requests.number_B.tolist()])
-        if not bool(wanted.all()):
-            group.session.select(wanted.nonzero()[:, 0].to(self.device))
+        number_B = group.session.requests.number_B
+        if len(group.jobs) < len(number_B):
+            wanted_B = torch.tensor([number in group.jobs for number in number_B.tolist()])
+            group.session.select(wanted_B.nonzero()[:, 0].to(self.device))
 
     def take_apart(self, key: Hashable, group: Group, error: Exception) -> None:
-        """A round failed. A single request ends with the error; of several, each starts again on its own."""
+        """A round failed. A single request ends with the error, unless memory ran out beside other sessions: it starts again
+        when they are over. Of several, each starts again on its own."""
         self.groups.pop(key, None)
         jobs = list(group.jobs.values())
+        crowded = is_out_of_memory(error) and bool(self.groups)
+        error.__traceback__ = None  # else who holds the error holds the session, its keys with it
         if is_out_of_memory(error):
-            del group
             self.drop_prefixes()
-            gc.collect()
-            torch.cuda.empty_cache()
+            self.short_of_memory = True
         for job in reversed(jobs):
-            if len(jobs) > 1:
-                job.status, job.alone = "waiting", True
+            if len(jobs) > 1 or crowded:
+                job.status, job.alone, job.apart = "waiting", True, len(jobs) == 1
                 self.waiting.appendleft(job)
             else:
                 job.end("failed", error if isinstance(error, FefError) else no_memory(job, error))
@@ -255,7 +269,7 @@ class SessionRounds:
         """Requests of one key share a session."""
         if job.alone:
             return id(job)
-        return id(job.request.plan), self.padded(len(job.request.ids)), job.request.grammar is None
+        return id(job.request.plan), self.padded(len(job.request.ids)), job.request.grammar is None, job.request.top
 
     def padded(self, length: int) -> int:
         """Length of the session of a canvas of this length."""

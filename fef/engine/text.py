@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fef.decoding.inputs import row_seeds
@@ -31,9 +31,10 @@ class TextJob:
         filled = self.job.result()
         assert self.job.ended is not None
         stats: dict[str, float] = {**filled.counters, "seconds": self.job.ended - self.job.began}
-        return self.model.generation(
+        found = self.model.generation(
             filled.tokens, filled.logprobs, stats, self.job.certificate, log_mass=filled.log_mass
         )
+        return found if filled.likeliest is None else replace(found, likeliest=filled.likeliest[: len(found.token_ids)])
 
     def cancel(self) -> None:
         """Give the request up; its seat is free for the next round."""
@@ -43,7 +44,7 @@ class TextJob:
 class TextEngine:
     """Answers many prompts at once: `Model.engine` makes one. `engine` is the engine below, on token ids."""
 
-    def __init__(self, model: TextNetwork, **options: Any) -> None:
+    def __init__(self, /, model: TextNetwork, **options: Any) -> None:
         banned = model.never_drawn(options.pop("banned", ()))
         options = {"eos_id": model.network.config.eos_id} | options
         self.model, self.engine = model, Engine(model.network, banned=banned, **options)
@@ -59,7 +60,7 @@ class TextEngine:
         return self.engine.stats
 
     def submit(
-        self, prompt: Prompt, *, max_new_tokens: int = 128, suffix: str = "", grammar: Any = None, **options: Any
+        self, /, prompt: Prompt, *, max_new_tokens: int = 128, suffix: str = "", grammar: Any = None, **options: Any
     ) -> TextJob:
         """Queue a prompt. Arguments as in `Model.generate`, of one row. Raises as it does, and EngineError for a request that
         can never fit."""
@@ -68,7 +69,9 @@ class TextEngine:
         compiled = None if grammar is None else self.model.grammar(grammar)
         return TextJob(self.engine.submit(ids, range(start, stop), grammar=compiled, **options), self.model)
 
-    def generate(self, prompts: Sequence[Prompt], *, seed: int | Sequence[int] = 0, **options: Any) -> list[Generation]:
+    def generate(
+        self, /, prompts: Sequence[Prompt], *, seed: int | Sequence[int] = 0, **options: Any
+    ) -> list[Generation]:
         """Answer prompts, in their order; prompt i has the seed `seed + i`, or its own.
 
         Raises as `submit`, and as `TextJob.result` for the first that failed; prompts submitted singly keep their answers.

@@ -10,6 +10,7 @@ from typing import Any
 from fef.decoders import make_plan
 from fef.decoding.network import Network
 from fef.decoding.plan import Plan
+from fef.engine.packed_rounds import runs_packed
 from fef.engine.text import TextEngine, TextJob
 from fef.eval.prompts import FittedPrompt, canvas_length
 from fef.eval.settings import Settings
@@ -82,7 +83,7 @@ def warm_up(
     engine: TextEngine, plan: Plan, ready: Sequence[FittedPrompt], settings: Settings, indices: Sequence[int]
 ) -> None:
     """Packed rounds are warm when they have been full; sessions capture nothing, and a few prompts do."""
-    packed = engine.engine.rounds_of(plan) is engine.engine.packed
+    packed = engine.engine.packed is not None and runs_packed(plan)
     if packed:
         engine.engine.measure()
     submit(engine, ready, settings, indices[: settings.batch_size if packed else _WARM_UP])

@@ -1,4 +1,4 @@
-"""Logits to the law that is sampled: bans, temperature, top-k and top-p, end-of-sequence rules.
+"""Logits to the law that is sampled: biases, bans, temperature, top-k and top-p, end-of-sequence rules.
 
 One pipeline makes both p and q, else acceptance is not exact.
 
@@ -16,6 +16,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from fef.errors import DenoiserError, OptionError
 from fef.readers import LARGEST, shown
@@ -23,6 +24,7 @@ from fef.readers import LARGEST, shown
 __all__ = [
     "Cut",
     "EntrySettings",
+    "LogitBias",
     "Sampling",
     "check_sampling",
     "constrained",
@@ -42,6 +44,32 @@ _CUT_ENTRIES = 1 << 22  # float64 numbers held at once while a law is cut
 
 
 @dataclass(frozen=True)
+class LogitBias:
+    """What is added to the logits of K ids in each row, before anything else is done with them; -inf bans an id. Rows with
+    fewer ids add 0 to some."""
+
+    id_BK: Tensor  # int64
+    bias_BK: Tensor  # float64
+
+    def added_to(self, logits_RSV: Tensor) -> Tensor:
+        """Biased logits, at least float32. R: B rows, or several copies of all B, one behind the other."""
+        copies, slots = len(logits_RSV) // len(self.id_BK), logits_RSV.shape[1]
+        id_RSK, bias_RSK = (
+            x_BK.repeat(copies, 1)[:, None].expand(-1, slots, -1) for x_BK in (self.id_BK, self.bias_BK)
+        )
+        exact = torch.promote_types(logits_RSV.dtype, torch.float32)
+        return logits_RSV.to(exact).scatter_add(-1, id_RSK, bias_RSK.to(exact))
+
+    def select(self, rows: Tensor) -> LogitBias:
+        return LogitBias(self.id_BK[rows], self.bias_BK[rows])
+
+    def of_width(self, width: int) -> LogitBias:
+        """The same with so many ids per row."""
+        more = (0, width - self.id_BK.shape[1])
+        return LogitBias(pad(self.id_BK, more), pad(self.bias_BK, more))
+
+
+@dataclass(frozen=True)
 class Sampling:
     """Sampling settings, one per row.
 
@@ -57,6 +85,7 @@ class Sampling:
     eos_id: int | None = None  # the end-of-sequence id, if there is one
     first_cut: Cut = "top-k"  # which cut comes first
     keeps_crossing: bool = True  # does top-p keep the token that reaches p?
+    bias: LogitBias | None = None  # None where no row has one
 
     # Read from the device once: after that, plain or greedy decoding neither sorts nor waits.
     @cached_property
@@ -83,7 +112,11 @@ class Sampling:
     def select(self, rows: Tensor) -> Sampling:
         """The settings of these rows (an index tensor)."""
         return dataclasses.replace(
-            self, temperature_B=self.temperature_B[rows], top_p_B=self.top_p_B[rows], top_k_B=self.top_k_B[rows]
+            self,
+            temperature_B=self.temperature_B[rows],
+            top_p_B=self.top_p_B[rows],
+            top_k_B=self.top_k_B[rows],
+            bias=None if self.bias is None else self.bias.select(rows),
         )
 
     def join(self, other: Sampling) -> Sampling:
@@ -94,7 +127,26 @@ class Sampling:
             temperature_B=torch.cat([self.temperature_B, other.temperature_B]),
             top_p_B=torch.cat([self.top_p_B, other.top_p_B]),
             top_k_B=torch.cat([self.top_k_B, other.top_k_B]),
+            bias=self.joined_bias(other),
         )
+
+    def joined_bias(self, other: Sampling) -> LogitBias | None:
+        if self.bias is None and other.bias is None:
+            return None
+        both = [settings.some_bias for settings in (self, other)]
+        width = max(bias.id_BK.shape[1] for bias in both)
+        one, two = (bias.of_width(width) for bias in both)
+        return LogitBias(torch.cat([one.id_BK, two.id_BK]), torch.cat([one.bias_BK, two.bias_BK]))
+
+    @property
+    def some_bias(self) -> LogitBias:
+        """The bias, of no ids where there is none."""
+        empty_B0 = self.top_k_B.new_zeros(len(self.top_k_B), 0)
+        return self.bias or LogitBias(empty_B0, empty_B0.double())
+
+    def biased(self, logits_RSV: Tensor) -> Tensor:
+        """Logits as these settings change them, see `LogitBias.added_to`."""
+        return logits_RSV if self.bias is None else self.bias.added_to(logits_RSV)
 
 
 @dataclass(frozen=True)
@@ -140,7 +192,7 @@ def log_law(
 ) -> Tensor:
     """Normalised log probabilities of the law that is sampled at each slot; float64 [B, S, V].
 
-    In this order: bans; division by the temperature (0: a point mass on the most probable token, lowest id first);
+    In this order: biases; bans; division by the temperature (0: a point mass on the most probable token, lowest id first);
     top-k; top-p (the smallest set of most probable tokens whose mass reaches p) of the renormalised rest, or of the
     whole law if it is the first cut; renormalisation. Ties go to the lower id.
 
@@ -172,7 +224,7 @@ def greedy_tokens(
 
 def _allowed(logits_BSV: Tensor, sampling: Sampling, forced_eos_BS: Tensor | None, no_eos_BS: Tensor | None) -> Tensor:
     """A copy of the logits [N, V], -inf where banned, of which every entry leaves a token or is forced."""
-    logits_NV = logits_BSV.flatten(0, 1).index_fill(-1, sampling.banned, -torch.inf)
+    logits_NV = sampling.biased(logits_BSV).flatten(0, 1).index_fill(-1, sampling.banned, -torch.inf)
     if no_eos_BS is not None:
         forbid_end(logits_NV, sampling.eos_id, no_eos_BS.flatten())
     # nan and +inf survive the maximum, and a slot with nothing left has maximum -inf: one read tells all.

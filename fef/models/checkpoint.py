@@ -14,17 +14,18 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import save_file
+from torch import Tensor
 
 from fef.errors import CheckpointError
 from fef.models.config import TransformerConfig
+from fef.models.export import SHARD_BYTES, copy_small_files, write_weights
 from fef.models.families import NATIVE, RELEASED, Family, Fields, family_of
 from fef.models.quantize import refuse_quantized
 from fef.models.tokenizer import Tokenizer
 from fef.models.tokenizer_files import TOKENIZER, load_tokenizer, named_tokens, read_json
 from fef.models.transformer import Transformer
 from fef.models.unsupported import refuse_adapter, refuse_prequantized
-from fef.models.weights import WEIGHTS, load_weights
+from fef.models.weights import load_weights, stored_dtypes
 
 __all__ = [
     "CONFIG",
@@ -40,9 +41,12 @@ __all__ = [
     "require_tokenizer",
     "save_checkpoint",
     "smol_path",
+    "write_checkpoint",
+    "write_released",
 ]
 
 DELTA = "delta.safetensors"  # in a directory: it is merged into its base
+PACKED = "fef_packed"  # in a config.json of the official layout: weights trained for the packed pattern
 CONFIG, GENERATION = "config.json", "generation_config.json"
 
 
@@ -114,6 +118,8 @@ def describe(path: Path, mask_id: int | None = None, block_length: int | None = 
         values = {name: value for name, value in given.items() if value is not None}
         fields = replace(fields, values={**fields.values, **values})
     config = family.config(fields)
+    if family is not NATIVE and fields.flag(PACKED):
+        config = replace(config, packed=True)
     if tokenizer is not None:
         check_vocabulary(path, tokenizer, config.vocab_size)
         if family is not NATIVE:
@@ -180,14 +186,47 @@ def save_checkpoint(
 
     `extra(directory)` may add files before the directory takes its place. Raises OptionError for a quantized network.
     """
-    refuse_quantized(model, "saved")
     with replace_directory(path) as fresh:
-        (fresh / CONFIG).write_text(json.dumps(model.config.to_dict(), indent=1) + "\n", encoding="utf-8")
-        tokenizer.save(fresh / TOKENIZER)
-        weights = {k: v.detach().to("cpu", dtype).contiguous() for k, v in model.state_dict().items()}
-        save_file(weights, fresh / WEIGHTS, metadata={"format": "pt"})
+        write_checkpoint(fresh, model, tokenizer, dtype)
         if extra is not None:
             extra(fresh)
+
+
+def write_checkpoint(
+    directory: Path,
+    model: Transformer,
+    tokenizer: Tokenizer,
+    dtype: torch.dtype = torch.bfloat16,
+    gather: Callable[[Tensor], Tensor] = lambda tensor: tensor,
+    writes: bool = True,
+) -> None:
+    """The files of a model directory. gather, writes: as in `write_weights`. Raises as `save_checkpoint`."""
+    refuse_quantized(model, "saved")
+    if writes:
+        (directory / CONFIG).write_text(json.dumps(model.config.to_dict(), indent=1) + "\n", encoding="utf-8")
+        tokenizer.save(directory / TOKENIZER)
+    write_weights(directory, model.state_dict(), NATIVE, {}, dtype, gather=gather, writes=writes)
+
+
+def write_released(
+    directory: Path,
+    model: Transformer,
+    source: Path,
+    family: Family,
+    gather: Callable[[Tensor], Tensor] = lambda tensor: tensor,
+    writes: bool = True,
+    shard_bytes: int = SHARD_BYTES,
+) -> None:
+    """The files of a released checkpoint, `source`, with the weights of `model` in their names, joins and dtypes. gather,
+    writes, shard_bytes: as in `write_weights`. Raises OptionError for a quantized network."""
+    refuse_quantized(model, "saved")
+    if writes:
+        copy_small_files(source, directory)
+        if model.config.packed:
+            values = read_json(directory / CONFIG) | {PACKED: True}
+            (directory / CONFIG).write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+    dtypes = stored_dtypes(source)
+    write_weights(directory, model.state_dict(), family, dtypes, shard_bytes=shard_bytes, gather=gather, writes=writes)
 
 
 @contextmanager

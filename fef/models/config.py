@@ -139,6 +139,11 @@ class TransformerConfig:
             raise CheckpointError(f"Unknown attention {shown(self.attention)} in the model config.{hint}")
         if self.attention == "block-causal" and not self.block_length:
             raise CheckpointError("Block-causal attention needs a block_length in the model config.")
+        if self.packed and self.shift:
+            raise CheckpointError(
+                "The packed law predicts a token at its own place, and logits shifted by one predict the next; the model "
+                "config has both. Set packed or shift to false."
+            )
 
     @property
     def kv_head_count(self) -> int:

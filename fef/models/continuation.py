@@ -12,7 +12,7 @@ import torch
 from fef.laws.pipeline import Sampling, log_law
 from fef.models.transformer import KeyValues, Transformer
 
-__all__ = ["continuations"]
+__all__ = ["continuations", "up_to_end"]
 
 LOOK_EVERY = 8  # steps between looks at the device: has every row ended?
 
@@ -80,4 +80,5 @@ def empty_cache(model: Transformer, rows: int, length: int) -> KeyValues:
 
 
 def up_to_end(ids: list[int], ends: Sequence[int]) -> list[int]:
+    """The ids with the first end token, and nothing behind it."""
     return ids[: next((i + 1 for i, token in enumerate(ids) if token in ends), len(ids))]

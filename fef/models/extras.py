@@ -1,11 +1,16 @@
-"""What may come with the weights of a checkpoint: a dependency head, an information profile."""
+"""What may come with the weights of a checkpoint: heads for dependencies and drafts, an information profile, a layer for
+`ssmd`, and a causal model of the same tokens."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fef.models.demask import DEMASK, DependencyHead, load_head
+from fef.models.draft_head import DraftHead
+from fef.models.draft_head_file import DRAFT_HEAD, load_draft_head
+from fef.models.order_block import ORDER_BLOCK, OrderBlock, load_order_block
 from fef.models.profile import PROFILE, load_profile
 from fef.models.transformer import Transformer
 
@@ -16,13 +21,24 @@ __all__ = ["Extras", "load_extras"]
 class Extras:
     dependency_head: DependencyHead | None = None
     information_profile: tuple[float, ...] | None = None
+    order_block: OrderBlock | None = None  # the order-causal layer
+    causal_model: Any = None  # of the same tokens (`fef.models.causal`), or where it is
+    draft_head: DraftHead | None = None
 
 
-def load_extras(directory: Path, model: Transformer) -> Extras:
-    """Those that are there. Raises CheckpointError for damaged files and for the head of another network.
+def load_extras(directory: Path, model: Transformer, base: Path | None = None, drafts: bool = True) -> Extras:
+    """Those that are there; base: where the causal model is that the network was made of. drafts: the draft head, too. Raises
+    CheckpointError for damaged files and for heads of another network.
 
-    A quantized network gets no head: the one that is there learned the influences of the weights as stored.
+    A quantized network gets no head and no layer: those that are there learned from the weights as stored.
     """
-    head, profile = directory / DEMASK, directory / PROFILE
-    fits = head.is_file() and model.weight_format is None
-    return Extras(load_head(head, model) if fits else None, load_profile(profile) if profile.is_file() else None)
+    as_stored = model.weight_format is None
+    head, profile, layer = directory / DEMASK, directory / PROFILE, directory / ORDER_BLOCK
+    draft_head = directory / DRAFT_HEAD
+    return Extras(
+        load_head(head, model) if as_stored and head.is_file() else None,
+        load_profile(profile) if profile.is_file() else None,
+        load_order_block(layer, model) if as_stored and layer.is_file() else None,
+        base,
+        load_draft_head(draft_head, model) if drafts and as_stored and draft_head.is_file() else None,
+    )

@@ -87,6 +87,7 @@ class Experts(nn.Module):
 
     def __init__(self, dim: int, config: MixtureConfig) -> None:
         super().__init__()
+        self.per_token = config.per_token
         self.gate = nn.Parameter(torch.empty(config.experts, config.expert_dim, dim))
         self.up = nn.Parameter(torch.empty(config.experts, config.expert_dim, dim))
         self.down = nn.Parameter(torch.empty(config.experts, dim, config.expert_dim))

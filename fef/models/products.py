@@ -32,5 +32,5 @@ def matrix_of(layer: Any) -> Tensor | None:
     """[outputs, inputs] of a plain layer or of one that makes its matrix; None of others."""
     if isinstance(layer, nn.Linear):
         return layer.weight
-    made: Tensor | None = layer.matrix() if hasattr(layer, "matrix") else None
+    made: Tensor | None = layer.matrix() if getattr(layer, "adds_up", False) else None
     return made

@@ -7,7 +7,7 @@ heads, E head size, Y layers, V vocabulary. `visible[b, n, k]` is True where tok
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +18,8 @@ from torch.overrides import TorchFunctionMode
 from fef.models.config import TransformerConfig
 from fef.models.mlp import feed_forward
 from fef.models.products import products
+
+Module = TypeVar("Module", bound=nn.Module)
 
 __all__ = ["KeyValues", "RMSNorm", "Transformer", "allocate", "blank", "plain_visible"]
 
@@ -148,7 +150,7 @@ def blank(config: TransformerConfig) -> Transformer:
         return Transformer(config)
 
 
-def allocate(network: Transformer, device: torch.device | str) -> Transformer:
+def allocate(network: Module, device: torch.device | str) -> Module:
     """Memory without numbers for the parameters and buffers of a blank network, in place; no parameter asks for a gradient.
 
     `to_empty` does the same with `empty_like`, which on the meta device loads torch's symbolic shapes: 50 MB.

@@ -30,7 +30,7 @@ PARTS = {  # last part of a stored key: what stores it
 
 
 def refuse_adapter(path: Path) -> None:
-    """Raise CheckpointError for a directory with a LoRA adapter, beside weights or alone: fef applies none."""
+    """Raise CheckpointError for a directory with an adapter, beside weights or alone: it is no model."""
     weights = sorted(file.name for file in path.glob(f"{ADAPTER_WEIGHTS}*") if file.is_file())
     if not (path / ADAPTER).is_file() and not weights:
         return
@@ -41,9 +41,9 @@ def refuse_adapter(path: Path) -> None:
     files = ", ".join([ADAPTER] * (path / ADAPTER).is_file() + weights)
     alone = "" if (path / "config.json").is_file() else " alone, without the model that it changes"
     raise CheckpointError(
-        f"{path} holds {named}{of}{alone} ({files}), and fef applies no adapters. Merge it into its base (in peft: "
-        "merge_and_unload, then save_pretrained) and load the result; or, for the model without it, load the base in a "
-        "directory of its own."
+        f"{path} holds {named}{of}{alone} ({files}), which is no model by itself. Load its base with it: "
+        "fef.load(base, adapter=...); or merge it into its base (`fef export`, or in peft: merge_and_unload, then "
+        "save_pretrained) and load the result; or, for the model without it, load the base in a directory of its own."
     )
 
 

@@ -22,11 +22,23 @@ from fef.models.quantize import QuantizedLinear, quantize_
 from fef.models.transformer import Transformer, allocate, blank
 from fef.models.unsupported import quantized_parts
 
-__all__ = ["INDEX", "PICKLED", "WEIGHTS", "Rows", "Stored", "StoredWeights", "fill_network", "load_weights"]
+__all__ = [
+    "INDEX",
+    "PICKLED",
+    "WEIGHTS",
+    "Rows",
+    "Stored",
+    "StoredWeights",
+    "common_dtype",
+    "fill_network",
+    "load_weights",
+    "stored_dtypes",
+]
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 PICKLED = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
-ITEM_BYTES = {"BF16": 2, "F16": 2, "F32": 4, "F64": 8}  # of the dtypes that are read
+DTYPES = {"BF16": torch.bfloat16, "F16": torch.float16, "F32": torch.float32, "F64": torch.float64}  # that are read
+ITEM_BYTES = {name: dtype.itemsize for name, dtype in DTYPES.items()}
 MAPPED_BYTES = 1 << 24  # of a shard in memory at once: its pages leave when it is opened anew
 COMPUTED = "rotary_emb.inv_freq"  # stored by old checkpoints, always computed
 LISTED = 8  # keys of one kind in an error message
@@ -117,6 +129,16 @@ def safetensors_of(path: Path) -> StoredWeights:
     """The weights of a model directory, all shards there. Raises CheckpointError that names the missing or damaged file."""
     tensors = [tensor for file in shard_files(path) for tensor in read_header(file)]
     return StoredWeights(path, "config.json", tensors, ITEM_BYTES.keys(), stream)
+
+
+def stored_dtypes(path: Path) -> dict[str, torch.dtype]:
+    """The dtypes of the stored tensors of a model directory, by key."""
+    return {tensor.key: DTYPES[tensor.dtype] for tensor in safetensors_of(path).tensors if tensor.dtype in DTYPES}
+
+
+def common_dtype(path: Path) -> torch.dtype:
+    """The one that holds all stored numbers of a model directory."""
+    return max(stored_dtypes(path).values(), key=lambda dtype: dtype.itemsize)
 
 
 def shard_files(path: Path) -> list[Path]:

@@ -2,6 +2,7 @@
 
 errors            errors in OpenAI's shape
 fields            what a request asks for: implemented, accepted at the neutral value only, dropped
+structure, tools  the grammar of the answers: of a format that is asked for, or of the tools that they call
 pieces            committed tokens to text that is never taken back, and stop strings
 worker            the engine on a thread of its own, behind an inbox
 answer            the choices of a request, as their tokens come
@@ -12,4 +13,6 @@ guards            limits, keys and ids of requests, before any route
 playground        the page at `/`, whose files are in `static`
 app               the routes
 run               the process: ready line, signals, exit
+replicas          several processes behind a router
+batch             requests from a file, by the same routes
 """

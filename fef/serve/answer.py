@@ -5,22 +5,34 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
 from fef.decoding.certificate import Certificate
+from fef.engine.requests import Likeliest
 from fef.errors import FefError, InputError
+from fef.generation import Model
 from fef.models.tokenizer import Tokenizer
 from fef.serve.errors import ApiError, bad_request
-from fef.serve.fields import Asked, Prompt, TokenIds
+from fef.serve.fields import Asked, Begun, Prompt, TokenIds
 from fef.serve.metrics import Metrics
-from fef.serve.pieces import FinishReason, Piece, TextPieces
+from fef.serve.pieces import FinishReason, Piece, TextPieces, Token
 from fef.serve.worker import Accepted, Event, HungUp, NewTokens, Over, Refused, Rounds, Ticket, Worker
 from fef.text import TextNetwork
 
-__all__ = ["Answer", "Choice", "begin", "canvas_of", "check_length", "ids_of_prompt"]
+__all__ = ["Answer", "Choice", "Echo", "begin", "canvas_of", "check_length", "ids_of_prompt", "scored_echo"]
+
+
+@dataclass
+class Echo:
+    """A prompt that is told again: its text, and where log p is asked for, its tokens, the first of which are given."""
+
+    text: str = ""
+    tokens: Sequence[Token] = ()
+    given: int = 0
+    certificate: Certificate | None = None
 
 
 @dataclass
@@ -29,8 +41,8 @@ class Choice:
 
     index: int
     seed: int
-    prompt: str  # as text, for echo
-    prompt_tokens: int
+    prompt: Sequence[int]
+    echo: Echo
     pieces: TextPieces
     ticket: Ticket
     finish: FinishReason | None = None
@@ -39,13 +51,15 @@ class Choice:
     certificate: Certificate | None = None
     final: bool = False  # were tokens told as they were committed?
     last: float | None = None  # when there was a piece
+    counted: int = 0  # tokens that the metrics know of
 
 
 class Answer:
     """All choices of a request."""
 
     def __init__(self, asked: Asked, choices: Sequence[Choice], worker: Worker, metrics: Metrics) -> None:
-        self.asked, self.choices, self.worker, self.metrics = asked, choices, worker, metrics
+        self.asked, self.drawn, self.choices = asked, choices, choices
+        self.worker, self.metrics = worker, metrics
         self.events: asyncio.Queue[tuple[Ticket | None, Event]] = choices[0].ticket.events
         self.by_ticket = {choice.ticket: choice for choice in choices}
         self.began = time.perf_counter()
@@ -103,24 +117,32 @@ class Answer:
         if choice.finish is not None:
             return None
         committed: Sequence[tuple[int, tuple[int, float]]] = ()
+        likeliest: Mapping[int, Likeliest] = {}
         if isinstance(event, NewTokens):
-            committed = event.committed
+            committed, likeliest = event.committed, event.likeliest
         elif isinstance(event, Over):
             if event.error is not None or event.result is None:
                 raise failed(event.error, self.worker.lost)
             choice.counters, choice.log_mass = event.result.counters, event.result.log_mass
             told = zip(event.result.tokens, event.result.logprobs, strict=True)
             committed = list(zip(choice.pieces.places, told, strict=True))
-        piece = choice.pieces.add(committed)
+            if event.result.likeliest is not None:
+                likeliest = dict(zip(choice.pieces.places, event.result.likeliest, strict=True))
+        piece = choice.pieces.add(committed, likeliest)
         if piece is None:
             return None
         now = time.perf_counter()
-        self.metrics.piece(now - self.began if choice.last is None else None, choice.last and now - choice.last)
+        between = None if choice.last is None else now - choice.last
+        first = now - self.began if choice.last is None else None
+        self.metrics.piece(first, between, choice.pieces.counted - choice.counted)
+        choice.counted = choice.pieces.counted
         choice.last = now
         if piece.finish is not None:
             choice.finish = piece.finish
             self.worker.cancel(choice.ticket)
-            self.metrics.finished(piece.finish, choice.prompt_tokens, choice.pieces.counted, now - self.began)
+            assert choice.ticket.job is not None, "it was accepted"
+            self.metrics.times(choice.ticket.job, now)
+            self.metrics.finished(piece.finish, len(choice.prompt), choice.pieces.counted, now - self.began)
         return piece
 
     def cancel(self) -> None:
@@ -133,19 +155,46 @@ class Answer:
         self.cancel()
         self.events.put_nowait((None, HungUp()))
 
+    def keep_best(self) -> None:
+        """Of more choices than were asked for, keep those of largest log p for each prompt."""
+        drawn, n = self.asked.best_of, self.asked.n
+        if drawn == n:
+            return
+        kept: list[Choice] = []
+        for start in range(0, len(self.drawn), drawn):
+            ranked = sorted(self.drawn[start : start + drawn], key=lambda one: -sum(one.pieces.logprobs))
+            kept += ranked[:n]
+        self.choices = kept
+        for index, choice in enumerate(kept):
+            choice.index = index
+
+    @property
+    def certificate(self) -> Certificate:
+        """Of the texts that are told."""
+        found = self.choices[0].certificate
+        assert found is not None, "it was accepted"
+        drawn, n = self.asked.best_of, self.asked.n
+        if drawn == n:
+            return found
+        reason = f"best_of: of {drawn} texts the {n} of largest log p are told, so what was drawn decides which"
+        return Certificate(
+            "none", f"No stated law: {reason}. Each of the {drawn}: {found.law}", (*found.reasons, reason)
+        )
+
     def usage(self) -> dict[str, Any]:
         """Tokens of the prompts, each once, and tokens drawn for the texts, end tokens among them."""
-        prompts = sum(choice.prompt_tokens for choice in self.choices[:: self.asked.n])
-        drawn = sum(choice.pieces.counted for choice in self.choices)
+        prompts = sum(len(choice.prompt) for choice in self.drawn[:: self.asked.best_of])
+        drawn = sum(choice.pieces.counted for choice in self.drawn)
         return {"prompt_tokens": prompts, "completion_tokens": drawn, "total_tokens": prompts + drawn}
 
     def about(self) -> dict[str, Any]:
         """What only this server tells: law, seed and costs."""
         first = self.choices[0]
-        assert first.certificate is not None, "it was accepted"
-        passes = [about_choice(choice)["passes"] for choice in self.choices]
+        passes = [about_choice(choice)["passes"] for choice in self.drawn]
+        scored = first.echo.certificate
         return {
-            "certificate": first.certificate.to_dict(),
+            "certificate": self.certificate.to_dict(),
+            **({} if scored is None else {"echo": {"certificate": scored.to_dict(), "score_from": first.echo.given}}),
             "method": self.asked.method["method"],
             "canvas": self.asked.canvas,
             "seed": self.asked.seed,
@@ -184,10 +233,16 @@ def begin(asked: Asked, model: TextNetwork, worker: Worker, metrics: Metrics) ->
     events: asyncio.Queue[tuple[Ticket | None, Event]] = asyncio.Queue()
     grammar = None if asked.grammar is None else model.grammar(asked.grammar)
     choices: list[Choice] = []
+    top = asked.top or 0
+    if asked.top is not None and asked.sampling["temperature"] == 0:
+        top = max(top, 1)  # greedy texts are told the log p of their tokens at temperature 1
     for prompt in asked.prompts:
         before = ids_of_prompt(model, prompt)
         ids, start, stop = canvas_of(model, prompt, before, asked.canvas, asked.suffix)
-        for _ in range(asked.n):
+        echo = Echo()
+        if asked.echo:
+            echo = Echo(prompt if isinstance(prompt, str) else model.tokenizer.decode(before))
+        for _ in range(asked.best_of):
             seed = asked.seed + len(choices)
             pieces = TextPieces(
                 model.tokenizer.decode,
@@ -195,22 +250,40 @@ def begin(asked: Asked, model: TextNetwork, worker: Worker, metrics: Metrics) ->
                 ends,
                 asked.stops,
                 most=asked.most,
+                least=asked.sampling["min_tokens"],
                 keep_stop=asked.keep_stop,
-                tokens=asked.logprobs or asked.token_ids,
+                tokens=asked.top is not None or asked.token_ids,
             )
-            options = {**asked.sampling, **asked.method, "seed": seed, "grammar": grammar}
+            options = {**asked.sampling, **asked.method, "seed": seed, "grammar": grammar, "top": top}
             # a text that may end before its canvas is followed, so that it can be given up there
             follow = asked.stream or bool(asked.stops or asked.stop_ids) or asked.most < asked.canvas
             ticket = Ticket(ids, range(start, stop), options, follow, asked.watch, events)
-            text = (prompt if isinstance(prompt, str) else model.tokenizer.decode(before)) if asked.echo else ""
-            choices.append(Choice(len(choices), seed, text, len(before), pieces, ticket))
+            choices.append(Choice(len(choices), seed, before, echo, pieces, ticket))
     return Answer(asked, choices, worker, metrics)
+
+
+def scored_echo(model: Model, asked: Asked, ids: Sequence[int], echo: Echo) -> Echo:
+    """A prompt with the log p of its tokens from `score_from` on, as a text that is drawn behind those before it at
+    temperature 1: a request does not say what else it is. Raises OptionError for methods without a chain law."""
+    given, decode = min(asked.score_from, len(ids)), model.tokenizer.decode
+    places, scored = range(given, len(ids)), None
+    if places:
+        scored = model.score_ids(ids, places, places, top=max(asked.top or 0, 1), seed=asked.seed, **asked.method)
+    starts = [len(decode(ids[:i])) for i in range(len(ids))]
+    tokens = [Token(token, 0.0, decode([token]), start) for token, start in zip(ids, starts, strict=True)]
+    if scored is not None:
+        for place, logprob, beside in zip(places, scored.logprobs, scored.likeliest, strict=True):
+            likeliest = [(token, decode([token]), p) for token, p in beside]
+            tokens[place] = replace(tokens[place], logprob=logprob, likeliest=likeliest)
+    return Echo(echo.text, tokens, given, None if scored is None else scored.certificate)
 
 
 def ids_of_prompt(model: TextNetwork, prompt: Prompt) -> list[int]:
     """Raises InputError for what is no prompt of the model, and at once for a text that is longer than it can ever hold."""
     if isinstance(prompt, TokenIds):
         return model.without_masks("prompt", prompt.ids)
+    if isinstance(prompt, Begun):
+        return ids_of_prompt(model, prompt.messages) + ids_of_prompt(model, prompt.text)
     check_length(model, prompt if isinstance(prompt, str) else "".join(message["content"] for message in prompt))
     return model.prompt_ids(prompt)
 

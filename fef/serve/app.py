@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -19,7 +20,7 @@ from fef.decoders import methods as table_of_methods
 from fef.engine.text import TextEngine
 from fef.errors import FefError
 from fef.generation import Model, Score
-from fef.serve.answer import Answer, begin, canvas_of, check_length, ids_of_prompt
+from fef.serve.answer import Answer, begin, canvas_of, check_length, ids_of_prompt, scored_echo
 from fef.serve.bodies import Envelope, events_of, whole_body
 from fef.serve.errors import ApiError, bad_request
 from fef.serve.fields import (
@@ -110,7 +111,8 @@ def make_app(served: Served) -> FastAPI:
     app.add_exception_handler(FefError, on_fef_error)
     app.add_exception_handler(HTTPException, on_http_error)
     app.add_exception_handler(Exception, on_any_error)
-    app.add_middleware(BodyLimit, most=served.options.limits.body_bytes)
+    limits = served.options.limits
+    app.add_middleware(BodyLimit, most=limits.body_bytes, seconds=limits.body_seconds)
     if served.options.api_key is not None:
         app.add_middleware(Key, key=served.options.api_key)
     app.add_middleware(RequestIds)
@@ -148,14 +150,25 @@ async def generated(served: Served, request: Request, read: Reader) -> Response:
     envelope = Envelope(served.model.name, served.fingerprint, asked.chat)
     try:
         await answer.accepted()
+        if asked.echo and asked.top is not None:
+            await score_prompts(served, answer)
         if asked.stream:
             return StreamingResponse(watched_events(answer, envelope, watcher), media_type="text/event-stream")
         found = await whole_body(answer, envelope)
     except BaseException:
         watcher.cancel()
+        answer.cancel()
         raise
     watcher.cancel()
     return Response(status_code=499) if found is None else JSONResponse(found)
+
+
+async def score_prompts(served: Served, answer: Answer) -> None:
+    """Put log p to the prompts that are told. Raises FefError for a method without a chain law."""
+    for choice in answer.choices[:: answer.asked.best_of]:
+        echo = await served.worker.run(partial(scored_echo, served.model, answer.asked, choice.prompt, choice.echo))
+        for other in answer.choices[choice.index : choice.index + answer.asked.best_of]:
+            other.echo = echo
 
 
 async def watched_events(answer: Answer, envelope: Envelope, watcher: asyncio.Task[None]) -> AsyncIterator[str]:

@@ -9,10 +9,11 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from fef.serve.answer import Answer, Choice
+from fef.serve.answer import Answer, Choice, Echo
 from fef.serve.errors import ApiError
 from fef.serve.pieces import LEAST_LOGPROB, Piece, Token
 from fef.serve.rounds import round_body
+from fef.serve.tools import call_delta, message_of_call
 from fef.serve.worker import Rounds
 
 __all__ = ["Envelope", "events_of", "whole_body"]
@@ -50,6 +51,7 @@ async def whole_body(answer: Answer, envelope: Envelope) -> dict[str, Any] | Non
         tokens[choice.index] += piece.tokens
     if any(choice.finish is None for choice in answer.choices):
         return None
+    answer.keep_best()
     choices = [
         choice_body(answer, choice, Piece(text[choice.index], tokens[choice.index], choice.finish), first=True)
         for choice in answer.choices
@@ -103,33 +105,59 @@ def choice_body(answer: Answer, choice: Choice, piece: Piece, first: bool, chunk
     if asked.token_ids:
         body["token_ids"] = [token.id for token in piece.tokens]
     if asked.chat:
-        message = {"content": piece.text} if chunk else {"role": "assistant", "content": piece.text}
-        body["delta" if chunk else "message"] = message
-        if asked.logprobs:
-            body["logprobs"] = {"content": [chat_logprob(token) for token in piece.tokens]}
+        if chunk:
+            body["delta"] = (
+                {"content": piece.text} if asked.tools is None else call_delta(asked.tools, piece.text, first)
+            )
+        elif asked.tools is None:
+            body["message"] = {"role": "assistant", "content": piece.text}
+        else:
+            body["message"] = message_of_call(asked.tools, piece.text)
+        if asked.top is not None:
+            body["logprobs"] = {"content": [chat_logprob(token, asked.top) for token in piece.tokens]}
         return body
-    echoed = choice.prompt if first else ""
-    body["text"] = echoed + piece.text
-    if asked.logprobs:
-        body["logprobs"] = completion_logprobs(piece.tokens)
+    body["text"] = (choice.echo.text if first else "") + piece.text
+    if asked.top is not None:
+        told = completion_logprobs(piece.tokens, asked.top, len(choice.echo.text))
+        scored = echoed_logprobs(choice.echo, asked.top) if first else {}
+        body["logprobs"] = {name: [*scored.get(name, []), *values] for name, values in told.items()}
     return body
 
 
-def chat_logprob(token: Token) -> dict[str, Any]:
-    raw = list(token.text.encode("utf-8"))
-    return {"token": token.text, "logprob": shown_logprob(token), "bytes": raw, "top_logprobs": []}
+def chat_logprob(token: Token, top: int) -> dict[str, Any]:
+    beside = [logprob_entry(text, logprob) for _, text, logprob in token.likeliest[:top]]
+    return logprob_entry(token.text, token.own_likelihood) | {"top_logprobs": beside}
 
 
-def completion_logprobs(tokens: Sequence[Token]) -> dict[str, Any]:
-    """Of the committed tokens themselves, the only ones that the engine tells."""
-    logprobs = [shown_logprob(token) for token in tokens]
+def logprob_entry(text: str, logprob: float) -> dict[str, Any]:
+    return {"token": text, "logprob": finite(logprob), "bytes": list(text.encode("utf-8"))}
+
+
+def completion_logprobs(tokens: Sequence[Token], top: int, offset: int) -> dict[str, list[Any]]:
+    """offset: of the text in what is told, in characters."""
     return {
         "tokens": [token.text for token in tokens],
-        "token_logprobs": logprobs,
-        "top_logprobs": [{token.text: value} for token, value in zip(tokens, logprobs, strict=True)],
-        "text_offset": [token.start for token in tokens],
+        "token_logprobs": [finite(token.own_likelihood) for token in tokens],
+        "top_logprobs": [by_text(token, top) for token in tokens],
+        "text_offset": [offset + token.start for token in tokens],
     }
 
 
-def shown_logprob(token: Token) -> float:
-    return max(token.logprob, LEAST_LOGPROB)
+def echoed_logprobs(echo: Echo, top: int) -> dict[str, list[Any]]:
+    """Of a prompt that is told: nothing of the tokens that were given."""
+    told = completion_logprobs(echo.tokens, top, 0)
+    for name in ("token_logprobs", "top_logprobs"):
+        told[name][: echo.given] = [None] * min(echo.given, len(echo.tokens))
+    return told
+
+
+def by_text(token: Token, top: int) -> dict[str, float]:
+    """The likeliest tokens, and this one. Of several with one text, which part of a character may have, the likeliest."""
+    found: dict[str, float] = {}
+    for _, text, logprob in token.likeliest[:top]:
+        found.setdefault(text, finite(logprob))
+    return {token.text: finite(token.own_likelihood)} | found
+
+
+def finite(logprob: float) -> float:
+    return max(logprob, LEAST_LOGPROB)

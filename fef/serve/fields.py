@@ -15,9 +15,11 @@ from fef.models.chat import Message
 from fef.readers import LARGEST, shown
 from fef.serve.errors import bad_request
 from fef.serve.structure import read_structure
+from fef.serve.tools import Tools, read_tools
 
 __all__ = [
     "Asked",
+    "Begun",
     "Limits",
     "Prompt",
     "ScoreAsked",
@@ -38,8 +40,16 @@ class TokenIds:
     ids: list[int]
 
 
-Prompt = str | TokenIds | list[Message]
-"""A text, token ids, or messages."""
+@dataclass(frozen=True)
+class Begun:
+    """Messages, and the beginning of the answer to them."""
+
+    messages: list[Message]
+    text: str
+
+
+Prompt = str | TokenIds | list[Message] | Begun
+"""A text, token ids, messages, or messages whose answer has begun."""
 
 # What is accepted besides null, since it asks for nothing.
 NEUTRAL: dict[str, tuple[Any, ...]] = {
@@ -47,21 +57,16 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
     "presence_penalty": (0,),
     "repetition_penalty": (1,),
     "min_p": (0,),
-    "min_tokens": (0,),
-    "ignore_eos": (False,),
     "use_beam_search": (False,),
     "prompt_logprobs": (),
-    "logit_bias": ({},),
-    "tools": ([],),
     "functions": ([],),
-    "tool_choice": ("none", "auto"),
     "guided_json": (),
     "guided_regex": (),
     "guided_choice": (),
     "guided_grammar": (),
-    "continue_final_message": (False,),
 }
 
+LARGEST_BIAS = 100  # as OpenAI has it
 LARGEST_OPTION = 2**31  # of a number among a method's options; larger ones make logits overflow
 
 
@@ -70,11 +75,13 @@ class Limits:
     """What a request may ask for at most."""
 
     body_bytes: int = 4 * 2**20
+    body_seconds: float = 60.0  # in which a body has come
     choices: int = 128  # of one request, over all its prompts
     stops: int = 32
     stop_length: int = 1024  # characters
     messages: int = 1024
     top: int = 20  # tokens that are told beside each one
+    biases: int = 300  # ids of one request
 
 
 @dataclass(frozen=True)
@@ -85,21 +92,24 @@ class Asked:
     canvas: int
     most: int
     n: int
+    best_of: int  # that are drawn for each prompt, of which the n of largest log p are told
     seed: int  # of the first choice; the next has one more
-    sampling: dict[str, Any]  # temperature, top_p, top_k
+    sampling: dict[str, Any]  # temperature, top_p, top_k, logit_bias, min_tokens, ignore_eos
     method: dict[str, Any]  # its name and options
     stops: list[str]
     stop_ids: list[int]
     keep_stop: bool
     suffix: str
     echo: bool
+    score_from: int  # tokens of a prompt that are given, where its log p is told, too
     stream: bool
     usage: bool  # a last chunk with the usage
     usage_always: bool  # and on every chunk
-    logprobs: bool
+    top: int | None  # likeliest tokens that are told beside each one; None: and no log p at all
     token_ids: bool
     watch: bool  # the rounds of the canvas, too
     grammar: Grammar | None  # of the texts
+    tools: Tools | None  # that the answers call
     chat: bool = field(default=False)
 
 
@@ -140,22 +150,23 @@ def refuse_constant(name: str) -> NoReturn:
 def read_completion(body: Mapping[str, Any], limits: Limits, canvas: int) -> Asked:
     """The body of `/v1/completions`. canvas: the server's default. Raises ApiError."""
     most = whole(body, "max_tokens", least=1)
-    logprobs = read_top(body, "logprobs")
-    if boolean(body, "echo") and logprobs is not None:
-        raise bad_request("echo cannot go with logprobs: in a masked model they would be another law's.", "echo")
-    if whole(body, "best_of", 1) not in (None, 1):
-        raise bad_request("best_of is allowed at 1 only.", "best_of")
-    return read_common(body, limits, read_prompts(body, limits), most, canvas, logprobs is not None, chat=False)
+    top = whole(body, "logprobs", least=0, most=limits.top)
+    return read_common(body, limits, read_prompts(body, limits), most, canvas, top, chat=False)
 
 
 def read_chat(body: Mapping[str, Any], limits: Limits, canvas: int) -> Asked:
     """The body of `/v1/chat/completions`. Raises ApiError."""
     most = whole(body, "max_completion_tokens", least=1) or whole(body, "max_tokens", least=1)
-    read_top(body, "top_logprobs")
-    if boolean(body, "echo"):
-        raise bad_request("echo is allowed at false only in a conversation.", "echo")
-    prompts: list[Prompt] = [read_messages(body, limits)]
-    return read_common(body, limits, prompts, most, canvas, boolean(body, "logprobs"), chat=True)
+    top = whole(body, "top_logprobs", least=0, most=limits.top)
+    if top and not boolean(body, "logprobs"):
+        raise bad_request("top_logprobs is allowed only with logprobs: true.", "top_logprobs")
+    for name in ("echo", "best_of"):
+        if body.get(name) not in (None, False, 1):
+            raise bad_request(f"{name} is not allowed in a conversation.", name)
+    prompts: list[Prompt] = [read_conversation(body, limits)]
+    return read_common(
+        body, limits, prompts, most, canvas, (top or 0) if boolean(body, "logprobs") else None, chat=True
+    )
 
 
 def read_common(
@@ -164,41 +175,59 @@ def read_common(
     prompts: list[Prompt],
     most: int | None,
     canvas: int,
-    logprobs: bool,
+    top: int | None,
     chat: bool,
 ) -> Asked:
     refuse_others(body)
     own = read_own(body)
     canvas = whole(own, "canvas", least=1, inside="fef.") or most or canvas
     n = whole(body, "n", least=1) or 1
-    if n * len(prompts) > limits.choices:
-        raise bad_request(f"n={n} for {len(prompts)} prompts is more than {limits.choices} choices.", "n")
+    best_of = whole(body, "best_of", least=1) or n
+    if best_of < n:
+        raise bad_request(f"best_of={best_of} must be at least n={n}.", "best_of")
+    if best_of * len(prompts) > limits.choices:
+        raise bad_request(
+            f"{best_of} choices for {len(prompts)} prompts are more than {limits.choices}.",
+            "n" if best_of == n else "best_of",
+        )
     seed = whole(body, "seed", least=0, most=LARGEST - limits.choices)
     stream, stream_options = boolean(body, "stream"), body.get("stream_options")
     if "stream_options" in body and not stream:
         raise bad_request("stream_options is allowed only with stream: true.", "stream_options")
     if stream_options is not None and not isinstance(stream_options, Mapping):
         raise bad_request("stream_options must be an object.", "stream_options")
+    if stream and best_of > n:
+        raise bad_request("best_of cannot be streamed: which are the best is known at the end.", "best_of")
+    grammar, tools = read_structure(body), read_tools(body, stream) if chat else None
+    if grammar is not None and tools is not None:
+        raise bad_request("Tools have a grammar of their own; leave the other one out.", "tool_choice")
+    stop_ids = id_list(body.get("stop_token_ids") or [], "stop_token_ids")
+    sampling = read_sampling(body, limits)
+    if stop_ids and sampling["min_tokens"]:
+        raise bad_request("min_tokens does not go with stop_token_ids; leave one out.", "min_tokens")
     return Asked(
         prompts=prompts,
         canvas=canvas,
         most=min(most or canvas, canvas),
         n=n,
+        best_of=best_of,
         seed=secrets.randbelow(2**31) if seed is None else seed,
-        sampling=read_sampling(body),
+        sampling=sampling,
         method=read_method(own),
         stops=read_stops(body, limits),
-        stop_ids=id_list(body.get("stop_token_ids") or [], "stop_token_ids"),
+        stop_ids=stop_ids,
         keep_stop=boolean(body, "include_stop_str_in_output"),
         suffix="" if chat else text(body, "suffix") or "",
-        echo=boolean(body, "echo"),
+        echo=not chat and boolean(body, "echo"),
+        score_from=whole(own, "score_from", least=1, inside="fef.") or 1,
         stream=stream,
         usage=boolean(stream_options or {}, "include_usage"),
         usage_always=boolean(stream_options or {}, "continuous_usage_stats"),
-        logprobs=logprobs,
+        top=top,
         token_ids=boolean(body, "return_token_ids"),
         watch=read_watch(own, stream),
-        grammar=read_structure(body),
+        grammar=grammar if tools is None else tools.grammar,
+        tools=tools,
         chat=chat,
     )
 
@@ -224,18 +253,38 @@ def read_score(body: Mapping[str, Any], limits: Limits, canvas: int) -> ScoreAsk
         top=whole(body, "top_logprobs", least=0, most=limits.top) or 0,
         canvas=asked_canvas or canvas,
         seed=whole(body, "seed", least=0) or 0,
-        sampling=read_sampling(body),
+        sampling=read_sampling(body, limits),
         method=read_method(own),
         grammar=read_structure(body),
     )
 
 
-def read_sampling(body: Mapping[str, Any]) -> dict[str, Any]:
+def read_sampling(body: Mapping[str, Any], limits: Limits) -> dict[str, Any]:
     return {
         "temperature": real(body, "temperature", 1.0, 0.0, 100.0),
         "top_p": real(body, "top_p", 1.0, 0.0, 1.0),
         "top_k": max(whole(body, "top_k", least=-1) or 0, 0),
+        "logit_bias": read_biases(body, limits),
+        "min_tokens": whole(body, "min_tokens", least=0) or 0,
+        "ignore_eos": boolean(body, "ignore_eos"),
     }
+
+
+def read_biases(body: Mapping[str, Any], limits: Limits) -> dict[int, float] | None:
+    """By token id what is added to its logit; keys are text, as JSON has them."""
+    given = body.get("logit_bias")
+    if given is None:
+        return None
+    if not isinstance(given, Mapping) or len(given) > limits.biases:
+        raise bad_request(f"logit_bias must be an object of at most {limits.biases} token ids.", "logit_bias")
+    found = {}
+    for token, bias in given.items():
+        if not (token.isascii() and token.isdigit() and len(token) < 19):
+            raise bad_request(f"logit_bias has the key {shown(token)}, which is no token id.", "logit_bias")
+        if not isinstance(bias, int | float) or isinstance(bias, bool) or abs(bias) > LARGEST_BIAS:
+            raise bad_request(f"logit_bias must be numbers from -{LARGEST_BIAS} to {LARGEST_BIAS}.", "logit_bias")
+        found[int(token)] = bias
+    return found
 
 
 def read_method(own: Mapping[str, Any]) -> dict[str, Any]:
@@ -265,8 +314,8 @@ def read_own(body: Mapping[str, Any]) -> Mapping[str, Any]:
     if not isinstance(own, Mapping):
         raise bad_request("fef must be an object.", "fef")
     for name in own:
-        if name not in ("method", "options", "canvas", "stream"):
-            raise bad_request(f"fef has no field {shown(name)}; allowed: method, options, canvas, stream.", "fef")
+        if name not in _OWN:
+            raise bad_request(f"fef has no field {shown(name)}; allowed: {', '.join(_OWN)}.", "fef")
     return own
 
 
@@ -289,6 +338,8 @@ def read_method_options(own: Mapping[str, Any]) -> Mapping[str, Any]:
     for name, value in options.items():
         if name in _TAKEN:
             raise bad_request(f"fef.options has no {name}; give it beside fef.", "fef.options")
+        if name in _OF_THE_SERVER:
+            raise bad_request(f"fef.options.{name} is not a client's to choose; leave it out.", "fef.options")
         if not isinstance(value, str | int | float | None):
             raise bad_request(f"fef.options.{name[:60]} must be text, a number or a boolean.", "fef.options")
         if isinstance(value, int | float) and abs(value) > LARGEST_OPTION:
@@ -296,7 +347,12 @@ def read_method_options(own: Mapping[str, Any]) -> Mapping[str, Any]:
     return options
 
 
-_TAKEN = ("grammar", "method", "ids", "open", "seed", "stream", "watch", "temperature", "top_p", "top_k")
+_OWN = ("method", "options", "canvas", "stream", "score_from")
+_TAKEN = (
+    *("grammar", "method", "ids", "open", "seed", "stream", "watch", "top", "banned"),
+    *("temperature", "top_p", "top_k", "logit_bias", "min_tokens", "ignore_eos"),
+)
+_OF_THE_SERVER = ("causal",)  # a model that would be loaded, or downloaded, for it
 
 
 def read_prompts(body: Mapping[str, Any], limits: Limits) -> list[Prompt]:
@@ -311,6 +367,21 @@ def read_prompts(body: Mapping[str, Any], limits: Limits) -> list[Prompt]:
     if len(prompt) > limits.choices:
         raise bad_request(f"prompt has {len(prompt)} entries; {limits.choices} are allowed.", "prompt")
     return [each if isinstance(each, str) else TokenIds(id_list(each, "prompt")) for each in prompt]
+
+
+def read_conversation(body: Mapping[str, Any], limits: Limits) -> list[Message] | Begun:
+    """Messages; with `continue_final_message` the last one is the beginning of the answer."""
+    messages = read_messages(body, limits)
+    if not boolean(body, "continue_final_message"):
+        return messages
+    if len(messages) < 2 or messages[-1]["role"] != "assistant":
+        raise bad_request(
+            "continue_final_message needs messages of which the last one, not the only one, is the assistant's.",
+            "continue_final_message",
+        )
+    if boolean(body, "add_generation_prompt"):
+        raise bad_request("continue_final_message does not go with add_generation_prompt.", "continue_final_message")
+    return Begun(messages[:-1], messages[-1]["content"])
 
 
 def read_messages(body: Mapping[str, Any], limits: Limits) -> list[Message]:
@@ -352,16 +423,6 @@ def read_stops(body: Mapping[str, Any], limits: Limits) -> list[str]:
             f"stop takes at most {limits.stops} texts of at most {limits.stop_length} characters.", "stop"
         )
     return [each for each in stops if each]
-
-
-def read_top(body: Mapping[str, Any], name: str) -> int | None:
-    """How many alternatives are asked for; only the token itself can be told."""
-    top = whole(body, name, least=0)
-    if top:
-        raise bad_request(
-            f"{name}={top} is not implemented: the engine tells log p of the committed token only; give 0.", name
-        )
-    return top
 
 
 # --- single values ---

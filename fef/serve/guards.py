@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import json
 
@@ -45,21 +46,42 @@ class Key:
 
 
 class BodyLimit:
-    """Reads bodies of at most `most` bytes, and refuses longer ones without keeping them."""
+    """Reads bodies of at most `most` bytes, and refuses longer ones without keeping them, and those that take longer than
+    `seconds`."""
 
-    def __init__(self, app: ASGIApp, most: int) -> None:
-        self.app, self.most = app, most
+    def __init__(self, app: ASGIApp, most: int, seconds: float) -> None:
+        self.app, self.most, self.seconds = app, most, seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        try:
+            async with asyncio.timeout(self.seconds):
+                body = await self.read(receive)
+        except TimeoutError:
+            await send_error(send, ApiError(408, f"The body did not come within {self.seconds:g} seconds."))
+            return
+        except ApiError as error:
+            await send_error(send, error)
+            return
+        if body is None:
+            return
+        whole: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+        async def replayed() -> Message:
+            return whole.pop() if whole else await receive()
+
+        await self.app(scope, replayed, send)
+
+    async def read(self, receive: Receive) -> bytes | None:
+        """A body; None where its client has gone. Raises ApiError for one that is too long."""
         parts: list[bytes] = []
         size, more = 0, True
         while more and size <= DISCARDED:
             message = await receive()
             if message["type"] == "http.disconnect":
-                return
+                return None
             part, more = message.get("body", b""), message.get("more_body", False)
             size += len(part)
             if size <= self.most:
@@ -67,14 +89,8 @@ class BodyLimit:
             else:
                 parts.clear()
         if size > self.most:
-            await send_error(send, ApiError(413, f"The body is longer than the {self.most} bytes that are allowed."))
-            return
-        whole: list[Message] = [{"type": "http.request", "body": b"".join(parts), "more_body": False}]
-
-        async def replayed() -> Message:
-            return whole.pop() if whole else await receive()
-
-        await self.app(scope, replayed, send)
+            raise ApiError(413, f"The body is longer than the {self.most} bytes that are allowed.")
+        return b"".join(parts)
 
 
 class RequestIds:

@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from fef.engine.job import Job
 from fef.serve.worker import Worker
 
 __all__ = ["Metrics"]
@@ -36,6 +37,12 @@ class Metrics:
         self.first = histogram("time_to_first_token_seconds", "From the request to the first text.", _SECONDS)
         self.between = histogram("inter_token_latency_seconds", "Between pieces of text.", _SECONDS)
         self.whole = histogram("e2e_request_latency_seconds", "From the request to the end of a choice.", _SECONDS)
+        self.iteration = histogram("iteration_tokens_total", "Tokens that a round told a choice.", _TOKENS)
+        self.queue = histogram("request_queue_time_seconds", "Of a choice that waited for a seat.", _SECONDS)
+        self.prefill = histogram("request_prefill_time_seconds", "From the seat to the first token.", _SECONDS)
+        self.decode = histogram("request_decode_time_seconds", "From the first token to the end.", _SECONDS)
+        self.inference = histogram("request_inference_time_seconds", "From the seat to the end.", _SECONDS)
+        self.preemptions = histogram("request_num_preemptions", "None: who has a seat keeps it.", _TOKENS)
         self.request_prompt = histogram("request_prompt_tokens", "Tokens of a prompt.", _TOKENS)
         self.request_generation = histogram("request_generation_tokens", "Tokens drawn for a choice.", _TOKENS)
         self.request_n = histogram("request_params_n", "Choices asked for.", _TOKENS)
@@ -51,6 +58,7 @@ class Metrics:
                     "num_requests_running": lambda: worker.running,
                     "num_requests_waiting": lambda: worker.waiting,
                     "kv_cache_usage_perc": lambda: min(1.0, worker.running / worker.engine.options.max_batch),
+                    "cache_config_info": lambda: 1.0,
                 },
             )
         )
@@ -59,8 +67,9 @@ class Metrics:
         self.request_n.observe(n)
         self.request_most.observe(most)
 
-    def piece(self, first: float | None, between: float | None) -> None:
-        """Seconds to the first piece of a text, or since the one before."""
+    def piece(self, first: float | None, between: float | None, tokens: int) -> None:
+        """Seconds to the first piece of a text, or since the one before; tokens that are new."""
+        self.iteration.observe(tokens)
         if first is not None:
             self.first.observe(first)
         if between is not None:
@@ -74,6 +83,16 @@ class Metrics:
         self.request_prompt.observe(prompt_tokens)
         self.request_generation.observe(tokens)
         self.whole.observe(seconds)
+
+    def times(self, job: Job, now: float) -> None:
+        """Where the time of a request went that has ended now; by the clock of `time.perf_counter`."""
+        seated = now if job.seated is None else job.seated
+        first = now if job.first_token is None else max(seated, job.first_token)
+        self.queue.observe(seated - job.began)
+        self.prefill.observe(first - seated)
+        self.decode.observe(now - first)
+        self.inference.observe(now - seated)
+        self.preemptions.observe(0)
 
     def text(self) -> bytes:
         return generate_latest(self.registry)

@@ -7,9 +7,11 @@ up to is a function of the tokens alone, not of the rounds in which they came.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
+
+Likeliest = Sequence[tuple[int, float]]
 
 __all__ = ["LEAST_LOGPROB", "FinishReason", "Piece", "TextPieces", "Token", "first_stop", "held_for_stops"]
 
@@ -21,12 +23,19 @@ UNFINISHED = "\ufffd"  # what bytes of a part of a character decode to
 
 @dataclass(frozen=True)
 class Token:
-    """A token of the text. start: its offset in the text, in characters."""
+    """A token of the text. start: its offset in the text, in characters. likeliest: tokens at its place, their text
+    and log p."""
 
     id: int
     logprob: float  # nats
     text: str
     start: int
+    likeliest: Sequence[tuple[int, str, float]] = ()
+
+    @property
+    def own_likelihood(self) -> float:
+        """Its log p among the likeliest tokens; that of its commit where it is none of them."""
+        return next((logprob for token, _, logprob in self.likeliest if token == self.id), self.logprob)
 
 
 @dataclass(frozen=True)
@@ -40,7 +49,7 @@ class Piece:
 
 class TextPieces:
     """places: the open positions from the left. ends: ids that end the text. most: tokens of the text, the end token among
-    them. tokens: are single tokens asked for?"""
+    them. least: tokens before the end, in which no stop string ends. tokens: are single tokens asked for?"""
 
     def __init__(
         self,
@@ -50,12 +59,14 @@ class TextPieces:
         stops: Sequence[str] = (),
         *,
         most: int | None = None,
+        least: int = 0,
         keep_stop: bool = False,
         tokens: bool = False,
     ) -> None:
         self.decode, self.places, self.ends = decode, places, frozenset(ends)
         self.stops, self.keep_stop, self.with_tokens = stops, keep_stop, tokens
         self.most = len(places) if most is None else min(most, len(places))
+        self.least, self.likeliest = least, dict[int, Likeliest]()
         self.known: dict[int, tuple[int, float]] = {}  # behind a position that is open
         self.ids: list[int] = []  # of the text
         self.logprobs: list[float] = []  # of the text, and of its end token
@@ -68,16 +79,21 @@ class TextPieces:
         """Tokens drawn for the text, its end token among them."""
         return len(self.logprobs)
 
-    def add(self, committed: Iterable[tuple[int, tuple[int, float]]]) -> Piece | None:
-        """What is new in the text once these tokens are known; positions that were told before are passed over."""
+    def add(
+        self, committed: Iterable[tuple[int, tuple[int, float]]], likeliest: Mapping[int, Likeliest] | None = None
+    ) -> Piece | None:
+        """What is new in the text once these tokens are known; positions that were told before are passed over. likeliest: by
+        position, the likeliest tokens and their log p."""
         if self.finish is not None:
             return None
         self.known.update(committed)
+        self.likeliest.update(likeliest or {})
         self.take_in_order()
         text = self.decode(self.ids)
         if self.finish is None:
             text = text.rstrip(UNFINISHED)
-        cut = first_stop(text, self.stops, self.sent)
+        least = len(self.decode(self.ids[: self.least]).rstrip(UNFINISHED)) if self.least else 0
+        cut = first_stop(text, self.stops, self.sent, least)
         if cut is not None:
             self.finish = "stop"
             self.drop_tokens_behind(cut.stop)
@@ -122,15 +138,21 @@ class TextPieces:
             i = self.sent_tokens
             if self.finish is None and self.offsets[i + 1] > until:
                 break
-            found.append(Token(self.ids[i], self.logprobs[i], self.decode([self.ids[i]]), self.offsets[i]))
+            known = self.likeliest.get(self.places.start + i, ())
+            beside = [(token, self.decode([token]), logprob) for token, logprob in known]
+            found.append(Token(self.ids[i], self.logprobs[i], self.decode([self.ids[i]]), self.offsets[i], beside))
             self.sent_tokens += 1
         return found
 
 
-def first_stop(text: str, stops: Sequence[str], sent: int) -> range | None:
+def first_stop(text: str, stops: Sequence[str], sent: int, least: int = 0) -> range | None:
     """The characters of the stop string that is complete first, reading from the left; of several, the longest. None of them
-    begins before `sent`."""
-    found = [range(at, at + len(stop)) for stop in stops if (at := text.find(stop, sent)) >= 0]
+    begins before `sent`, or ends within the first `least` characters."""
+    found = [
+        range(at, at + len(stop))
+        for stop in stops
+        if (at := text.find(stop, max(sent, least - len(stop) + 1 if least else 0))) >= 0
+    ]
     return min(found, key=lambda match: (match.stop, match.start), default=None)
 
 

@@ -10,6 +10,7 @@ from types import FrameType
 import torch
 import uvicorn
 
+from fef.decoding.inputs import Settings
 from fef.engine.text import TextEngine
 from fef.errors import EngineError, OptionError
 from fef.generation import Model
@@ -70,7 +71,7 @@ def serve(
     server = Server(model, engine, options, drain_seconds, say)
     address, number = listener.getsockname()[:2]
     url = f"http://{f'[{address}]' if ':' in address else address}:{number}"
-    law = engine.engine.certificate(engine.engine.plan("fef", {}), 1.0, 1.0, 0).law
+    law = engine.engine.certificate(engine.engine.plan("fef", {}), Settings(temperature=1.0)).law
     say(f"{engine.model.name} at {url}/v1, playground at {url}/ ({memory_words(engine)})\nlaw: {law}")
     server.run(sockets=[listener])
     if server.served.worker.lost:

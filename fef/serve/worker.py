@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from queue import Empty, SimpleQueue
@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from fef.decoding.certificate import Certificate
 from fef.engine.engine import Engine, Job
-from fef.engine.requests import EngineResult
+from fef.engine.requests import EngineResult, Likeliest
 from fef.engine.watched import CanvasRound
 from fef.errors import EngineError, FefError
 from fef.serve.errors import ApiError
@@ -44,9 +44,10 @@ class Refused:
 
 @dataclass(frozen=True)
 class NewTokens:
-    """By position: token and log p (nats)."""
+    """By position: token and log p (nats), and the likeliest tokens where they were asked for."""
 
     committed: Sequence[tuple[int, tuple[int, float]]]
+    likeliest: Mapping[int, Likeliest]
 
 
 @dataclass(frozen=True)
@@ -267,7 +268,9 @@ class Worker:
                 letter.append((ticket, Over(job.filled, job.error)))
                 del self.jobs[job]
             elif job.committed is not None and len(job.committed) > ticket.told and job.request.plan.final:
-                letter.append((ticket, NewTokens(list(islice(job.committed.items(), ticket.told, None)))))
+                new = list(islice(job.committed.items(), ticket.told, None))
+                likeliest = {place: job.likeliest[place] for place, _ in new if place in job.likeliest}
+                letter.append((ticket, NewTokens(new, likeliest)))
                 ticket.told = len(job.committed)
         return letter
 

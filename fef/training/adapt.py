@@ -31,19 +31,19 @@ from fef.training.conversations import Encoder, encode_answers, read_answers
 from fef.training.data import Examples, batch
 from fef.training.flat import BLOCK, flatten
 from fef.training.held_out import HeldOut
-from fef.training.lora import adapt_, is_factor
+from fef.training.lora import TARGETS, adapt_, train_norms, train_rows
 from fef.training.objectives import flat_losses
 from fef.training.patterns import block_masks, mask_canvases, numbers_on, packed_slots
+from fef.training.processes import ALONE, Processes
 from fef.training.speed import step_flops
 from fef.training.step_profile import part
 from fef.training.streams import Streams, block_streams, causal_streams, context_streams, packed_streams
 from fef.training.trainer import Objective, Progress, TrainOptions, loss_weights, train
 
-__all__ = ["AdaptOptions", "adapt", "adapted_config", "flat_objective"]
+__all__ = ["AdaptOptions", "adapt", "adapted_config", "both_encoded", "flat_objective", "measured", "write_template"]
 
 SAMPLE = 256  # canvases whose tokens are counted before training
 SURPLUS = 1.25  # canvases drawn, of those that fill a step on average: what does not fit is left out
-TARGETS = ("q", "k", "v", "out", "gate", "up", "down")
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,9 @@ class AdaptOptions:
 
     kind: "bidirectional" or "block-causal" attention for a diffusion model, or "causal": the control. packed: with the packed
     pattern's streams and so its law. lora_rank: train low-rank factors of `lora_targets`, norms and the mask's embedding; 0
-    trains everything. batch_tokens: places of the flat row of a step, for all streams of all its canvases. held_out: a file
-    of examples whose losses are logged every `eval_every` steps; keep_best: the model is that of the lowest one.
+    trains everything. batch_tokens: places of the flat rows of a step, for all streams of all its canvases; row_tokens: of
+    one of them, by default there is one. Rows are what processes share. held_out: a file of
+    examples whose losses are logged every `eval_every` steps; keep_best: the model is that of the lowest one.
     """
 
     kind: Literal["bidirectional", "block-causal", "causal"] = "bidirectional"
@@ -62,6 +63,7 @@ class AdaptOptions:
     lora_rank: int = 0
     lora_targets: tuple[str, ...] = TARGETS
     batch_tokens: int = 65_536
+    row_tokens: int | None = None
     max_prompt: int = 256
     drop_long: bool = False
     held_out: Path | None = None
@@ -81,6 +83,21 @@ class AdaptOptions:
             raise OptionError("--keep-best needs the loss of --held-out FILE to know which is best.")
         if self.lora_rank < 0:
             raise OptionError(f"--lora must be a rank of at least 1, or 0 for all weights; got {self.lora_rank}.")
+        if self.capacity < 1 or self.capacity % BLOCK or self.batch_tokens % self.capacity:
+            raise OptionError(
+                f"--row-tokens must be a multiple of {BLOCK} that divides --batch-tokens {self.batch_tokens}; got "
+                f"{self.row_tokens}."
+            )
+
+    @property
+    def capacity(self) -> int:
+        """Places of a flat row."""
+        return self.batch_tokens if self.row_tokens is None else self.row_tokens
+
+    @property
+    def pieces(self) -> int:
+        """Flat rows of a step."""
+        return self.batch_tokens // self.capacity
 
 
 def adapt(
@@ -89,48 +106,38 @@ def adapt(
     out: Path,
     adaptation: AdaptOptions,
     options: TrainOptions,
+    processes: Processes = ALONE,
     *,
-    device: str = "cpu",
     progress: Progress | None = None,
     stop: Callable[[], bool] = lambda: False,
     say: Callable[[str], None] = lambda _: None,
 ) -> Transformer:
     """Train `source` (as in `load_causal`) on the examples in `data` into `out`, or go on from where `out` stopped.
 
+    processes: those that share the flat rows of each step, with the whole network on each.
     say: told how many examples there are, and what `options.profile` found. Raises CheckpointError, InputError or OptionError
     before anything is written.
     """
     path = locate(source)
-    described = describe_causal(path)
-    config = adapted_config(described.config, adaptation)
-    if config.eos_id is None:
-        raise OptionError(f"{source} has no token that ends a text, which training needs.")
-    room = config.max_length - options.canvas_length
-    if room < 1:
-        raise OptionError(
-            f"--canvas-length {options.canvas_length} leaves no room in a max_length of {config.max_length}."
-        )
-    encoder = Encoder(described.tokenizer, described.template, config)
-
-    def read(file: Path, what: str) -> Examples:
-        most = min(adaptation.max_prompt, room)
-        found, dropped = encode_answers(
-            read_answers(file), encoder, file, most, options.canvas_length, adaptation.drop_long
-        )
-        say(f"{len(found):,} {what}" + (f", {dropped:,} left out as too long" if dropped else "") + ".")
-        return found
-
-    examples = read(data, "examples")
-    apart = None if adaptation.held_out is None else read(adaptation.held_out, "held-out examples")
-    model, tokenizer = load_causal(source, device, torch.float32)
-    model.config = config
-    if adaptation.kind != "causal":
-        start_mask(model)
-    if adaptation.lora_rank:
-        rows = [] if adaptation.kind == "causal" else [config.mask_id]
-        adapt_(model, adaptation.lora_rank, adaptation.lora_targets, options.seed, rows)
-    else:
-        model.requires_grad_(True)
+    # every process holds the whole network: it is small, and rows that alone are trained are no shard's
+    options = replace(options, pieces=adaptation.pieces, shard=False)
+    with processes.together():
+        described = describe_causal(path)
+        config = adapted_config(described.config, adaptation)
+        encoder = Encoder(described.tokenizer, described.template, config)
+        examples, apart = both_encoded(data, encoder, source, adaptation, options, say)
+        model, tokenizer = load_causal(source, processes.device, torch.float32)
+        model.config = config
+        if adaptation.kind != "causal":
+            start_mask(model)
+        if adaptation.lora_rank:
+            rows = [] if adaptation.kind == "causal" else [config.mask_id]
+            adapt_(model, adaptation.lora_rank, adaptation.lora_targets, options.seed)
+            train_norms(model)
+            train_rows(model.embed.weight, rows)
+        else:
+            model.requires_grad_(True)
+    processes.agree("examples", examples.digest())
     facts = {
         "source": source,
         "fingerprint": fingerprint(path),
@@ -146,7 +153,38 @@ def adapt(
 
     objective = flat_objective(examples.to(model.device), config, adaptation, options)
     held_out = None if apart is None else measured(apart.to(model.device), config, adaptation, options)
-    return train(model, tokenizer, objective, out, options, progress, stop, extra, say, held_out)
+    return train(model, tokenizer, objective, out, options, progress, stop, extra, say, processes, held_out=held_out)
+
+
+def both_encoded(
+    data: Path,
+    encoder: Encoder,
+    source: str,
+    adaptation: AdaptOptions,
+    options: TrainOptions,
+    say: Callable[[str], None],
+) -> tuple[Examples, Examples | None]:
+    """The examples to be trained on, and those held out if there are any, for a network of `encoder.config`. Raises
+    OptionError or InputError where they cannot be had."""
+    config = encoder.config
+    if config.eos_id is None:
+        raise OptionError(f"{source} has no token that ends a text, which training needs.")
+    room = config.max_length - options.canvas_length - (config.answer_id is not None)
+    if room < 1:
+        raise OptionError(
+            f"--canvas-length {options.canvas_length} leaves no room in a max_length of {config.max_length}."
+        )
+
+    def read(file: Path, what: str) -> Examples:
+        most = min(adaptation.max_prompt, room)
+        found, dropped = encode_answers(
+            read_answers(file), encoder, file, most, options.canvas_length, adaptation.drop_long
+        )
+        say(f"{len(found):,} {what}" + (f", {dropped:,} left out as too long" if dropped else "") + ".")
+        return found
+
+    examples = read(data, "examples")
+    return examples, None if adaptation.held_out is None else read(adaptation.held_out, "held-out examples")
 
 
 def adapted_config(config: TransformerConfig, adaptation: AdaptOptions) -> TransformerConfig:
@@ -176,22 +214,22 @@ def write_template(directory: Path, template: ChatTemplate | None) -> None:
 def flat_objective(
     examples: Examples, config: TransformerConfig, adaptation: AdaptOptions, options: TrainOptions
 ) -> Objective:
-    """The losses of as many random canvases as fit a flat row of `batch_tokens`."""
+    """The losses of as many random canvases as fit a flat row: a piece of a step."""
     weights = loss_weights(options) | {"causal": 1.0}
     size = (
         math.ceil(SURPLUS * rows_fitting(examples, config, adaptation, options)) + 1
     )  # fewer are too few in rare cases
 
-    def objective(model: Transformer, step: int) -> tuple[Tensor, dict[str, Any]]:
+    def objective(model: Transformer, number: int) -> tuple[Tensor, dict[str, Any]]:
         with part("draw"):
-            streams = step_streams(examples, config, adaptation, options, size, step)
+            streams = step_streams(examples, config, adaptation, options, size, number)
         with part("flatten"):
-            flat = flatten(streams, adaptation.batch_tokens)
+            flat = flatten(streams, adaptation.capacity)
         with part("pattern"):
             compiled = options.compile and flat.input_1T.is_cuda
             visible = flat.intervals.block_mask() if compiled else flat.intervals.dense()
         losses = flat_losses(model, flat, visible, weights)
-        flops = step_flops(config, block_parameters(model), flat.tokens, losses.trained, flat.intervals.pairs())
+        flops = step_flops(model, flat.tokens, losses.trained, flat.intervals.pairs())
         work = {"rows": flat.rows, "tokens": flat.tokens, "flops": flops}
         return losses.total, {"loss": losses.total.detach()} | losses.named | work
 
@@ -204,11 +242,11 @@ def step_streams(
     adaptation: AdaptOptions,
     options: TrainOptions,
     size: int,
-    step: int,
+    number: int,
 ) -> Streams:
-    """The streams of a step, a function of (seed, step) only."""
+    """The streams of a piece, a function of the seed and its number only."""
     device = examples.prompt_NP.device
-    generator = torch.Generator(device).manual_seed(options.seed * 1_000_003 + step)
+    generator = torch.Generator(device).manual_seed(options.seed * 1_000_003 + number)
     canvases = batch(examples, config, size, options.canvas_length, options.full_share, options.infill_share, generator)
     mask_id, eos_id = config.mask_id, config.eos_id
     assert eos_id is not None
@@ -221,7 +259,9 @@ def step_streams(
         )
     masked_BL = mask_canvases(canvases, eos_id, Schedule(options.schedule), options.pattern_shares, generator)
     if not adaptation.packed:
-        return context_streams(canvases, masked_BL, mask_id, eos_id, options.form, options.padding_weight)
+        return context_streams(
+            canvases, masked_BL, mask_id, eos_id, options.form, options.padding_weight, shift=config.shift
+        )
     sizes = numbers_on(device, options.group_sizes)
     slots = packed_slots(canvases, masked_BL, eos_id, options.packed_count, sizes, generator)
     return packed_streams(canvases, masked_BL, slots, mask_id, eos_id, options.form, options.padding_weight)
@@ -233,7 +273,7 @@ def rows_fitting(
     """How many canvases fill a flat row on average."""
     tokens = step_streams(examples, config, adaptation, options, SAMPLE, 0).tokens
     per_row = float((tokens.stream_BN != Stream.ABSENT).sum()) / SAMPLE
-    return adaptation.batch_tokens / per_row
+    return adaptation.capacity / per_row
 
 
 def measured(examples: Examples, config: TransformerConfig, adaptation: AdaptOptions, options: TrainOptions) -> HeldOut:
@@ -242,9 +282,3 @@ def measured(examples: Examples, config: TransformerConfig, adaptation: AdaptOpt
     passes = math.ceil(len(examples) / rows_fitting(examples, config, adaptation, fixed))
     objective = flat_objective(examples, config, adaptation, fixed)
     return HeldOut(objective, passes, adaptation.eval_every, adaptation.keep_best)
-
-
-def block_parameters(model: Transformer) -> int:
-    """Parameters of the matrices that a token meets in the blocks."""
-    named = model.blocks.named_parameters()
-    return sum(p.numel() for name, p in named if p.ndim == 2 and not is_factor(name))

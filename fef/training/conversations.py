@@ -23,6 +23,7 @@ from fef.training.data import Examples, padded, read_lines
 
 __all__ = ["Answer", "Encoder", "encode_answers", "read_answers", "read_prompts"]
 
+PROBE = "Zq9"  # an answer that no template says by itself
 EXPECTED = '{"messages": [{"role": ..., "content": ...}, ...]} or {"prompt": ..., "response": ...}'
 
 
@@ -104,7 +105,7 @@ class Encoder:
     """
 
     def __init__(self, tokenizer: Tokenizer, template: ChatTemplate | None, config: TransformerConfig) -> None:
-        self.tokenizer, self.template = tokenizer, template
+        self.tokenizer, self.template, self.config = tokenizer, template, config
         ids = (config.mask_id, config.eos_id, *config.stop_ids, config.answer_id)
         self.controls = [text for text in control_tokens(tokenizer, ids) if text]
 
@@ -123,6 +124,29 @@ class Encoder:
             encoded[i] if i in encoded else encode_messages(self.tokenizer, self.template, messages, self.controls)
             for i, messages in enumerate(conversations)
         ]
+
+    def answer_end(self) -> list[int]:
+        """Ids of what the template puts behind an answer, up to the token that ends its turn; none where that is the end of
+        the text, which follows every response.
+
+        Raises InputError for a template that does not go on where it opened the answer.
+        """
+        if self.template is None:
+            return []
+        question, answer = {"role": "user", "content": "a"}, {"role": "assistant", "content": PROBE}
+        opened, plain = self.template.render([question]), self.template.render([question], add_generation_prompt=False)
+        closed = self.template.render([question, answer], add_generation_prompt=False)
+        before, found, behind = closed.partition(PROBE)
+        if not found or not before.startswith(opened) or (opened == plain and before[len(opened) :].strip()):
+            raise InputError(
+                "The chat template of the checkpoint does not mark where an answer begins: what it renders of a question "
+                "with add_generation_prompt is not what it puts before the answer. Give a template that does."
+            )
+        ids = self.tokenizer.encode(behind)
+        ends = [at for at, token in enumerate(ids) if token in (self.config.eos_id, *self.config.stop_ids)]
+        if not ends:
+            return []
+        return ids[: ends[0] + (ids[ends[0]] != self.config.eos_id)]
 
     def texts(self, texts: Sequence[str]) -> list[list[int]]:
         safe = [i for i, text in enumerate(texts) if not self.is_typed(check_text("text", text))]
@@ -150,7 +174,8 @@ def encode_answers(
     longer one (unless drop_long), and if none is left.
     """
     prompts = encoder.prompts([answer.before for answer in answers])
-    responses = encoder.texts([answer.response for answer in answers])
+    end = encoder.answer_end()
+    responses = [ids + end for ids in encoder.texts([answer.response for answer in answers])]
     kept = []
     for answer, prompt, response in zip(answers, prompts, responses, strict=True):
         if len(prompt) <= max_prompt and len(response) < canvas_length:

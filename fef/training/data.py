@@ -38,6 +38,10 @@ class Examples:
     def __len__(self) -> int:
         return len(self.prompt_length_N)
 
+    def digest(self) -> tuple[int, ...]:
+        """Numbers that tell one set of examples from another."""
+        return (len(self), *(int(tensor.long().sum()) for tensor in vars(self).values()))
+
     def to(self, device: torch.device | str) -> Examples:
         return Examples(
             self.prompt_NP.to(device),

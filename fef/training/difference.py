@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from fef.errors import CheckpointError, OptionError
+from fef.errors import OptionError
 from fef.models.causal import load_causal
 from fef.models.chat import ChatTemplate
 from fef.models.checkpoint import describe
@@ -25,7 +24,8 @@ from fef.training.adapt import AdaptOptions, flat_objective
 from fef.training.conversations import Encoder, encode_answers, read_answers
 from fef.training.held_out import read_best
 from fef.training.lora import IN, OUT
-from fef.training.trainer import RESUME, TrainOptions
+from fef.training.resume import RESUME, saved_weights
+from fef.training.trainer import TrainOptions
 
 __all__ = ["difference", "held_out_loss", "trained_weights"]
 
@@ -67,16 +67,8 @@ def difference(source: str, model: Path, max_bytes: int, device: str = "cpu") ->
 
 def trained_weights(model: Path) -> dict[str, Tensor]:
     """The parameters that training changed, in float32: of the step whose weights the model has."""
-    path = model / RESUME / "weights.safetensors"
-    try:
-        if (best := read_best(model / RESUME)) is not None:
-            return best.weights
-        with safe_open(path, "pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(
-            f"{path}, the float32 weights that training left, cannot be read ({error}). Give a directory of `fef adapt`."
-        ) from error
+    best = read_best(model / RESUME)
+    return saved_weights(model) if best is None else best.weights
 
 
 def matrix_changes(

@@ -71,7 +71,7 @@ class Best:
         return cls(losses[PREFIX + "loss"], step, weights)
 
 
-def trained(model: Transformer) -> dict[str, nn.Parameter]:
+def trained(model: nn.Module) -> dict[str, nn.Parameter]:
     return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 

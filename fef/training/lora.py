@@ -1,8 +1,10 @@
 """Low-rank adaptation (LoRA, 2106.09685): frozen matrices plus a trained product of two thin ones.
 
-The product is added to the matrix before it meets the tokens, so a step costs what full fine-tuning costs, whatever the rank:
-the thin products over all tokens of a batch, which are slow for their arithmetic, do not occur. Shapes: O outputs, I inputs,
-R rank.
+In float32 the product is added to the matrix before it meets the tokens, so a step costs what full fine-tuning costs,
+whatever the rank: the thin products over all tokens of a batch, which are slow for their arithmetic, do not occur. A matrix
+in half precision would round that sum to itself, and is large: there tokens meet one factor after the other. Factors are
+float32.
+Shapes: O outputs, I inputs, R rank.
 """
 
 from __future__ import annotations
@@ -18,9 +20,10 @@ from fef.errors import OptionError, nearest_hint
 from fef.models.quantize import dense_places
 from fef.models.transformer import Transformer
 
-__all__ = ["LowRankLinear", "adapt_", "is_factor"]
+__all__ = ["TARGETS", "LowRankLinear", "adapt_", "factors_of", "is_factor", "train_norms", "train_rows"]
 
 IN, OUT = "factor_in", "factor_out"
+TARGETS = ("q", "k", "v", "out", "gate", "up", "down")  # the matrices of dense blocks
 
 
 class LowRankLinear(nn.Module):
@@ -31,11 +34,20 @@ class LowRankLinear(nn.Module):
         self.weight, self.bias = linear.weight, linear.bias
         outputs, inputs = linear.weight.shape
         factor_RI = torch.randn(rank, inputs, generator=generator) * inputs**-0.5
-        self.factor_in = nn.Parameter(factor_RI.to(linear.weight))
-        self.factor_out = nn.Parameter(linear.weight.new_zeros(outputs, rank))
+        exact = torch.promote_types(linear.weight.dtype, torch.float32)
+        self.factor_in = nn.Parameter(factor_RI.to(linear.weight.device, exact))
+        self.factor_out = nn.Parameter(linear.weight.new_zeros(outputs, rank, dtype=exact))
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.matrix(), self.bias)
+        if self.adds_up:
+            return F.linear(x, self.matrix(), self.bias)
+        thin = F.linear(x, self.factor_in.to(x.dtype))
+        return F.linear(x, self.weight, self.bias) + F.linear(thin, self.factor_out.to(x.dtype))
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether `matrix` is what tokens meet."""
+        return self.weight.dtype.itemsize >= 4
 
     def matrix(self) -> Tensor:
         return self.weight + self.factor_out @ self.factor_in
@@ -46,8 +58,8 @@ class LowRankLinear(nn.Module):
             destination[prefix + "bias"] = self.bias if keep_vars else self.bias.detach()
 
 
-def adapt_(model: Transformer, rank: int, targets: Sequence[str], seed: int, rows: Sequence[int]) -> None:
-    """Freeze the network but for new factors of the matrices named in `targets`, the norms, and these embedding rows.
+def adapt_(model: Transformer, rank: int, targets: Sequence[str], seed: int) -> None:
+    """Freeze the network but for new factors of the matrices named in `targets`.
 
     Raises OptionError for an unknown target.
     """
@@ -61,10 +73,13 @@ def adapt_(model: Transformer, rank: int, targets: Sequence[str], seed: int, row
     for parent, name in places:
         if name in targets:
             setattr(parent, name, LowRankLinear(getattr(parent, name), rank, generator))
-    for name, parameter in model.named_parameters():
-        if is_factor(name) or parameter.ndim == 1:
+
+
+def train_norms(model: Transformer) -> None:
+    """Train the norms and biases, too."""
+    for parameter in model.parameters():
+        if parameter.ndim == 1:
             parameter.requires_grad_(True)
-    train_rows(model.embed.weight, rows)
 
 
 def train_rows(weight_VD: Tensor, rows: Sequence[int]) -> None:
@@ -73,6 +88,15 @@ def train_rows(weight_VD: Tensor, rows: Sequence[int]) -> None:
     share_V1[list(rows)] = 1.0
     trained_VD = weight_VD.requires_grad_(True)
     trained_VD.register_hook(lambda grad_VD: grad_VD * share_V1.to(grad_VD.dtype))  # type: ignore[no-untyped-call]
+
+
+def factors_of(model: Transformer) -> dict[str, tuple[Tensor, Tensor]]:
+    """Factors in [R, I] and out [O, R] of every low-rank layer, by its name."""
+    return {
+        name: (module.factor_in.detach(), module.factor_out.detach())
+        for name, module in model.named_modules()
+        if isinstance(module, LowRankLinear)
+    }
 
 
 def is_factor(name: str) -> bool:

@@ -84,9 +84,12 @@ def diffusion_loss(
     model: Transformer, canvases: Canvases, masked_BL: Tensor, form: Form = "cheap", padding_weight: float = 1.0
 ) -> Tensor:
     """Cross-entropy of the clean tokens at masked positions, mean per row. form, padding_weight: see `context_streams`."""
-    streams = context_streams(canvases, masked_BL, model.mask_id, model.config.eos_id, form, padding_weight)
+    config = model.config
+    streams = context_streams(
+        canvases, masked_BL, model.mask_id, config.eos_id, form, padding_weight, shift=config.shift
+    )
     length = canvases.ids_BL.shape[1]
-    visible = plain_visible(model.config, length, canvases.lengths_B, canvases.ids_BL.device)
+    visible = plain_visible(config, length, canvases.lengths_B, canvases.ids_BL.device)
     return row_losses(model, streams, visible, {"context": 1.0}).total
 
 

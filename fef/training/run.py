@@ -11,8 +11,11 @@ from fef.models.config import TransformerConfig
 from fef.models.sources import load_source
 from fef.models.tokenizer import Tokenizer
 from fef.models.transformer import Transformer
+from fef.training.certainty import certainty_objective
 from fef.training.data import Examples, encode_pairs, read_pairs, task_examples, task_texts
-from fef.training.trainer import RESUME, Progress, TrainOptions, padded_objective, train
+from fef.training.processes import ALONE, Processes
+from fef.training.resume import RESUME
+from fef.training.trainer import Progress, TrainOptions, padded_objective, train
 
 __all__ = ["DataOptions", "NetworkOptions", "longest_prompt", "run"]
 
@@ -46,37 +49,61 @@ def run(
     data: DataOptions,
     network: NetworkOptions,
     options: TrainOptions,
+    processes: Processes = ALONE,
     *,
     init: Path | None = None,
-    device: str = "cpu",
+    certain: bool = False,
     progress: Progress | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Transformer:
-    """Train into `out`, from `init` (a model directory), from where `out` stopped, or from nothing. stop: asked before each
-    step; True ends the run, saved.
+    """Train into `out`, from `init` (a model directory), from where `out` stopped, or from nothing. certain: by certainty
+    forcing (`fef.training.certainty`), on a network that is there. stop: asked before each step; True ends the run, saved.
+    processes: those that share the rows of each batch, and where they train.
 
     Raises OptionError or InputError before anything is written when the arguments cannot work.
     """
+    options = replace(options, pieces=processes.size)
+    with processes.together():
+        model, tokenizer, examples = prepared(out, data, network, options, processes, init, certain)
+    processes.agree("examples", examples.digest())
+    model.requires_grad_(True)
+    objective = (certainty_objective if certain else padded_objective)(examples.to(model.device), options)
+    return train(model, tokenizer, objective, out, options, progress, stop, processes=processes)
+
+
+def prepared(
+    out: Path,
+    data: DataOptions,
+    network: NetworkOptions,
+    options: TrainOptions,
+    processes: Processes,
+    init: Path | None,
+    certain: bool,
+) -> tuple[Transformer, Tokenizer, Examples]:
+    """The network that training starts or goes on with, its tokenizer, and the encoded examples."""
     if (data.jsonl is None) == (data.tasks is None):
         raise OptionError("Give either a JSONL file of examples or generated tasks.")
+    if options.batch_size % processes.size:
+        raise OptionError(
+            f"{processes.size} processes cannot share a batch-size of {options.batch_size} equally; give a multiple."
+        )
     pairs = read_pairs(data.jsonl) if data.jsonl is not None else []
     source = out if (out / RESUME).is_dir() else init
+    if certain and source is None:
+        raise OptionError("Certainty forcing needs a network that answers already; give one with --init.")
     if source is not None:
-        model, tokenizer = load_source(source, device)
-        model.config = replace(model.config, packed=True)
+        model, tokenizer = load_source(source, processes.device)
+        model.config = replace(model.config, packed=not certain)  # which law its weights are trained for
     else:
         texts = pairs or task_texts(data.tasks or {}, min(data.count, 60_000), options.seed)
         tokenizer = Tokenizer.train((text for pair in texts for text in pair), network.vocab_size - SPECIAL_IDS)
-        model = new_network(network, tokenizer, options.seed).to(device)
+        model = new_network(network, tokenizer, options.seed).to(processes.device)
     max_prompt = longest_prompt(model.config, options.canvas_length, data.max_prompt)
-    examples: Examples
     if data.tasks is not None:
         examples = task_examples(data.tasks, data.count, options.seed, tokenizer, max_prompt, options.canvas_length)
     else:
         examples = encode_pairs(pairs, tokenizer, max_prompt, options.canvas_length)
-    model.requires_grad_(True)
-    objective = padded_objective(examples.to(model.device), options)
-    return train(model, tokenizer, objective, out, options, progress, stop)
+    return model, tokenizer, examples
 
 
 def longest_prompt(config: TransformerConfig, canvas_length: int, wanted: int) -> int:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import time
 
 import torch
+from torch import Tensor, nn
 
-from fef.models.config import TransformerConfig
+from fef.models.mlp import Experts
+from fef.models.transformer import Transformer
+from fef.training.lora import LowRankLinear
 
-__all__ = ["Speed", "step_flops"]
+__all__ = ["Speed", "peak_of", "step_flops"]
 
 # Dense bfloat16 peaks of the vendor's data sheets, FLOP/s, by a part of the device's name.
 PEAKS = {"H100 NVL": 835e12, "H100 PCIe": 756e12, "H100": 989e12, "H200": 989e12, "A100": 312e12, "L40S": 362e12}
@@ -17,9 +20,9 @@ PEAKS = {"H100 NVL": 835e12, "H100 PCIe": 756e12, "H100": 989e12, "H200": 989e12
 class Speed:
     """Rates between the rows of a loss log. A row has some only if its step counted its "tokens" and "flops"."""
 
-    def __init__(self, device: torch.device) -> None:
-        name = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
-        self.peak = next((peak for part, peak in PEAKS.items() if part in name), None)
+    def __init__(self, device: torch.device, devices: int = 1) -> None:
+        peak = peak_of(device)
+        self.peak = None if peak is None else devices * peak
         self.last: tuple[int, float] | None = None
 
     def since_last(self, step: int, row: dict[str, float]) -> dict[str, float]:
@@ -36,12 +39,38 @@ class Speed:
         return rates
 
 
-def step_flops(
-    config: TransformerConfig, block_parameters: int, tokens: torch.Tensor, trained: int, pairs: torch.Tensor
-) -> torch.Tensor:
+def peak_of(device: torch.device) -> float | None:
+    """FLOP/s of a device in bfloat16; None where they are not known."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
+    return next((peak for part, peak in PEAKS.items() if part in name), None)
+
+
+def step_flops(network: Transformer, tokens: Tensor, trained: int, pairs: Tensor) -> Tensor:
     """Floating-point operations of one forward and backward pass, as models' FLOPs are counted (PaLM, 2204.02311, appendix
     B): 6 a parameter of the blocks and token, 6 a parameter of the head and trained position, and 12 a visible pair of query
-    and key, layer and dimension of the attention. Nothing for padding, masked-out pairs or anything computed twice."""
-    head = config.vocab_size * config.dim
+    and key, layer and dimension of the attention. Of a frozen parameter 4: it has no gradient. Of a mixture's experts only
+    those that a token runs through count. Nothing for padding, masked-out pairs or anything computed twice."""
+    config = network.config
+    head = network.embed.weight if network.head is None else network.head.weight
     attention = config.layers * config.heads * config.head_size
-    return 6.0 * block_parameters * tokens + 6.0 * head * trained + 12.0 * attention * pairs
+    return (
+        sum(map(matrix_flops, network.blocks.modules())) * tokens
+        + flops_of(head, head.requires_grad) * trained
+        + 12.0 * attention * pairs
+    )
+
+
+def matrix_flops(module: nn.Module) -> float:
+    """Of the matrices that a module has itself, a token."""
+    if isinstance(module, Experts):
+        chosen = module.per_token / len(module.gate)
+        return chosen * sum(flops_of(matrix, matrix.requires_grad) for matrix in module.parameters())
+    own = dict(module.named_parameters(recurse=False))
+    if isinstance(module, LowRankLinear):
+        factors = 0.0 if module.adds_up else flops_of(module.factor_in) + flops_of(module.factor_out)
+        return factors + flops_of(module.weight, module.adds_up)  # a sum has a gradient of its size
+    return sum(flops_of(matrix, matrix.requires_grad) for matrix in own.values() if matrix.ndim == 2)
+
+
+def flops_of(matrix: Tensor, trained: bool = True) -> float:
+    return (6.0 if trained else 4.0) * matrix.numel()

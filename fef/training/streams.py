@@ -77,21 +77,27 @@ def context_streams(
     form: Form = "cheap",
     padding_weight: float = 1.0,
     rank_BL: Tensor | None = None,
+    shift: bool = False,
 ) -> Streams:
     """The canvases with their masks, every token seen by every other: masked diffusion.
 
     "cheap": every masked position (it also trains the drafter); "strict": only the first, the target of FeF's
     position-conditioned objective (2605.14305). padding_weight: of the end tokens behind the first one, which are most of
-    a short answer's canvas and teach little. For masks drawn with probability t the row mean has the expectation of the
+    a short answer's canvas and teach little. shift: the state at a position predicts the next one. For masks
+    drawn with probability t the row mean has the expectation of the
     1/t-weighted likelihood bound of LLaDA (2502.09992, eq. 3) up to a constant.
     """
     rank_BL = torch.full_like(canvases.ids_BL, REVEALED) if rank_BL is None else rank_BL
     trained_BL = masked_BL & (masked_BL.long().cumsum(1) == 1) if form == "strict" else masked_BL
     weight_BL = per_row(trained_BL * end_weight(canvases, eos_id, padding_weight))
+    label_BL = canvases.ids_BL
+    if shift:  # nothing predicts the first token, with which no answer begins
+        label_BL = label_BL.roll(-1, dims=1)
+        weight_BL = torch.nn.functional.pad(weight_BL[:, 1:], (0, 1))
     return Streams(
         canvases.ids_BL.masked_fill(masked_BL, mask_id),
         context_tokens(rank_BL, canvases.lengths_B),
-        canvases.ids_BL,
+        label_BL,
         {"context": weight_BL},
     )
 

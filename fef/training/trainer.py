@@ -1,23 +1,21 @@
-"""The training loop: Muon and AdamW, bf16 on a GPU, resumable checkpoints, a loss log. One process."""
+"""The training loop: Muon and AdamW, bf16 on a GPU, one or many processes, resumable checkpoints, a loss log."""
 
 from __future__ import annotations
 
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from fef.errors import CheckpointError, OptionError
+from fef.errors import OptionError
 from fef.laws.noise import Schedule
-from fef.models.checkpoint import save_checkpoint
+from fef.models.checkpoint import write_checkpoint
 from fef.models.quantize import refuse_quantized
 from fef.models.tokenizer import Tokenizer
 from fef.models.transformer import Transformer
@@ -26,17 +24,32 @@ from fef.training.held_out import Best, HeldOut, best_in_place, read_best, resto
 from fef.training.lora import is_factor
 from fef.training.objectives import causal_loss, packed_loss
 from fef.training.patterns import Canvases, PackedSlots, mask_canvases, numbers_on, packed_slots
+from fef.training.processes import ALONE, Processes, whole
+from fef.training.resume import RESUME, load_state, save_state
+from fef.training.sharding import mean_gradients, prepare_blocks, settle, shard_
 from fef.training.speed import Speed
 from fef.training.step_profile import WARM, StepProfile, part
 from fef.training.streams import Form
 
-__all__ = ["Objective", "Progress", "TrainOptions", "padded_objective", "train"]
+__all__ = [
+    "LOG",
+    "Objective",
+    "Progress",
+    "TrainOptions",
+    "check_pieces",
+    "descend",
+    "learning_rate_scale",
+    "muon_and_adam",
+    "padded_objective",
+    "train",
+]
 
+R = TypeVar("R", Canvases, PackedSlots)
 Progress = Callable[[int, dict[str, float]], None]
 Objective = Callable[[Transformer, int], tuple[Tensor, dict[str, Any]]]
-"""The loss of a step, which draws its batch from the step alone, and the parts to be logged: "loss" and others. "tokens" and
-"flops" are what the step computed on, and with."""
-RESUME = "resume"
+"""The loss of a piece of a batch, and the parts to be logged: "loss" and others. A piece is drawn from its number alone;
+piece i of step s, of n pieces, has s n + i. "tokens" and "flops" are what the piece computed on, and with."""
+SUMS = ("rows", "tokens", "flops")  # parts that add up over the pieces of a step; all others are means
 LOG = "losses.jsonl"
 
 
@@ -71,11 +84,16 @@ class TrainOptions:
     save_seconds: float = 600.0  # save also when the last checkpoint is so old
     log_every: int = 50  # steps between rows of the loss log
     compile: bool = False  # compile the blocks first
+    pieces: int = 1  # equal parts of a step's batch, one after another on a process, or side by side on several
+    shard: bool = (
+        True  # where several processes train, each keeps its shards of the parameters (FSDP2), not all of them
+    )
+    recompute: bool = False  # the inside of blocks in the backward pass, instead of keeping it
     profile: int = 0  # steps whose time is measured, and as many whose kernels are
     seconds: float = field(default=math.inf)  # stop, saved, after this time
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "canvas_length", "save_every", "log_every", "packed_count"):
+        for name in ("steps", "batch_size", "canvas_length", "save_every", "log_every", "packed_count", "pieces"):
             if getattr(self, name) < 1:
                 raise OptionError(f"{name.replace('_', '-')} must be at least 1; got {getattr(self, name)}.")
         if self.profile < 0 or (self.profile and self.steps < WARM + 2 * self.profile):
@@ -97,6 +115,9 @@ def train(
     stop: Callable[[], bool] = lambda: False,
     extra: Callable[[Path], None] | None = None,
     say: Callable[[str], None] = lambda _: None,
+    processes: Processes = ALONE,
+    write: Callable[[Path], None] | None = None,
+    facts: Mapping[str, Any] | None = None,
     held_out: HeldOut | None = None,
 ) -> Transformer:
     """Train the parameters that require a gradient, in place, and write `out` (a model directory with a `resume` part and a
@@ -105,29 +126,60 @@ def train(
     A run that finds `out/resume` goes on from its step with the same batches as an uninterrupted run: every batch is a
     function of (seed, step). Saves every `options.save_every` steps, and `options.save_seconds` after it last did. Ends
     early, saved, after `options.seconds`, or where `stop`, asked before each step, says so. say: told where the time of
-    `options.profile` steps went. held_out: its losses join the log; with `keep_best`, what is written and returned has the
-    weights of the lowest one. Returns the model. Raises OptionError for a quantized network.
+    `options.profile` steps went.
+
+    processes: those that share the pieces of each batch; each calls this with the same arguments. write(directory): writes
+    the model instead of `write_checkpoint`, called by all of them. facts: of the run, which must be those of the one that it
+    goes on with. held_out: its losses join the log; with `keep_best`, what is written and returned has the weights of the
+    lowest one. Returns the model. Raises OptionError for a quantized network and for pieces that the processes cannot share.
     """
     refuse_quantized(model, "trained")
+    check_pieces(options.pieces, processes.size)
+    prepare_blocks(model, options.compile, options.recompute)
+    if processes.size > 1 and options.shard:
+        shard_(model, processes)
     device = model.device
     optimizers = make_optimizers(model, options)
-    step, best = load_resume(out, model, optimizers) if (out / RESUME).is_dir() else (0, None)
+    facts = {"seed": options.seed, "optimizer": options.optimizer} | dict(facts or {})
+    step = 0
+    best: Best | None = None
+    if processes.told((out / RESUME).is_dir()):
+        step = load_state(out, trained(model), optimizers, facts, processes)
+        best = read_best(out / RESUME)
     model.train()
-    if options.compile:
-        for block in model.blocks:
-            block.compile()
     log: list[dict[str, float]] = read_log(out, step)
-    speed, profile = Speed(device), StepProfile(options.profile, device, say)
+    speed, profile = Speed(device, processes.size), StepProfile(options.profile, device, say)
     began = saved = time.perf_counter()
-    while step < options.steps and time.perf_counter() - began < options.seconds and not stop():
+
+    def save() -> None:
+        settle(model)
+        with processes.replaced(out) as fresh:
+            with processes.together(), best_in_place(model, best):
+                if write is not None:
+                    write(fresh)
+                else:
+                    write_checkpoint(fresh, model, tokenizer, gather=whole, writes=processes.leads)
+            save_state(fresh, trained(model), optimizers, step, facts, processes)
+            with processes.together():
+                if processes.leads:
+                    write_log(fresh, log, options)
+                    if best is not None:
+                        write_best(fresh / RESUME, best)
+                    if extra is not None:
+                        extra(fresh)
+
+    while step < options.steps:
+        over = time.perf_counter() - began >= options.seconds
+        if processes.largest(over or bool(stop())):
+            break
         scale = learning_rate_scale(step, options)
         with profile.step():
-            parts, norm = take_step(model, objective, optimizers, step, scale)
+            parts, norm = take_step(model, objective, optimizers, step, scale, options.pieces, processes)
         step += 1
         looks = held_out is not None and held_out.due(step, options.steps)
         if looks or step % options.log_every == 0 or step == options.steps:
-            row = {name: float(value) for name, value in parts.items()}
-            row |= {"step": step, "norm": float(norm), "lr": scale, "seconds": time.perf_counter() - began}
+            row = step_parts(parts, options.pieces, processes)
+            row |= {"step": step, "norm": float(whole(norm)), "lr": scale, "seconds": time.perf_counter() - began}
             row |= speed.since_last(step, row)
             if looks:
                 assert held_out is not None
@@ -140,43 +192,86 @@ def train(
             if progress is not None:
                 progress(step, row)
         due = step % options.save_every == 0 or time.perf_counter() - saved >= options.save_seconds
-        if due and step < options.steps:
-            save(out, model, tokenizer, optimizers, options, step, log, best, extra)
+        if step < options.steps and processes.largest(due):
+            save()
             saved = time.perf_counter()
-    save(out, model, tokenizer, optimizers, options, step, log, best, extra)
+    save()
     if best is not None:
         say(f"The best of the held-out losses, {best.loss:.4f} at step {best.step}, is the model.")
         restore(trained(model), best.weights)
     return model.eval().requires_grad_(False)
 
 
+def check_pieces(pieces: int, processes: int) -> None:
+    if pieces % processes:
+        raise OptionError(
+            f"{processes} processes cannot share a step of {pieces} equal pieces; start a number of processes that divides "
+            "it, or change the size of batches or pieces."
+        )
+
+
 def take_step(
-    model: Transformer, objective: Objective, optimizers: list[torch.optim.Optimizer], step: int, scale: float
-) -> tuple[dict[str, Any], Tensor]:
-    """One step of the optimizers at this scale of their learning rates: what the objective says of it, and the norm of the
-    gradient before it was clipped."""
+    model: Transformer,
+    objective: Objective,
+    optimizers: list[torch.optim.Optimizer],
+    step: int,
+    scale: float,
+    pieces: int,
+    processes: Processes,
+) -> tuple[list[dict[str, Any]], Tensor]:
+    """One step of the optimizers at this scale of their learning rates: what the objective says of the pieces of this
+    process, and the norm of the whole gradient before it was clipped."""
     device = model.device.type
-    with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
-        loss, parts = objective(model, step)
-    with part("backward"):
-        loss.backward()  # type: ignore[no-untyped-call]
+    mine = processes.share(pieces)
+    said = []
+    for piece in mine:
+        with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
+            loss, parts = objective(model, step * pieces + piece)
+        said.append(parts)
+        with part("backward"):
+            (loss / len(mine)).backward()  # type: ignore[no-untyped-call]
+    return said, descend(model, optimizers, scale, processes)
+
+
+def descend(
+    model: nn.Module, optimizers: list[torch.optim.Optimizer], scale: float, processes: Processes = ALONE
+) -> Tensor:
+    """One step of the optimizers down the mean gradient of the processes; its norm before it was clipped."""
     with part("optimizer"):
+        mean_gradients(model, processes)
         norm = nn.utils.clip_grad_norm_(trained(model).values(), 1.0)
         for optimizer in optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = group["initial_lr"] * scale
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-    return parts, norm
+    return norm
+
+
+def step_parts(said: list[dict[str, Any]], pieces: int, processes: Processes) -> dict[str, float]:
+    """What is logged of a step, of the pieces of all processes."""
+    device = next((v.device for v in said[0].values() if isinstance(v, Tensor)), None)
+    totals = torch.zeros(len(said[0]), dtype=torch.float64, device=device)
+    for parts in said:
+        totals += torch.stack([torch.as_tensor(v, dtype=torch.float64, device=device) for v in parts.values()])
+    summed = dict(zip(said[0], processes.summed(totals).tolist(), strict=True))
+    return {name: total if name in SUMS else total / pieces for name, total in summed.items()}
 
 
 def padded_objective(examples: Examples, options: TrainOptions) -> Objective:
-    """The packed objective, and a causal one beside it, on rows padded to the longest canvas."""
+    """The packed objective, and a causal one beside it, on rows padded to the longest canvas. Pieces are every n-th row."""
 
-    def objective(model: Transformer, step: int) -> tuple[Tensor, dict[str, Any]]:
-        return step_losses(model, *training_step_data(examples, model, options, step), options)
+    def objective(model: Transformer, number: int) -> tuple[Tensor, dict[str, Any]]:
+        step, piece = divmod(number, options.pieces)
+        canvases, masked_BL, slots = training_step_data(examples, model, options, step)
+        rows = slice(piece, None, options.pieces)
+        return step_losses(model, rows_of(canvases, rows), masked_BL[rows], rows_of(slots, rows), options)
 
     return objective
+
+
+def rows_of(record: R, rows: slice) -> R:
+    return replace(record, **{name: tensor[rows] for name, tensor in vars(record).items()})
 
 
 def training_step_data(
@@ -217,20 +312,28 @@ def make_optimizers(model: Transformer, options: TrainOptions) -> list[torch.opt
     """Muon (Jordan 2024) for the matrices inside blocks and AdamW for embeddings, head, norms and biases, or AdamW alone."""
     matrices = {name: p for name, p in trained(model).items() if name.startswith("blocks.") and p.ndim == 2}
     others = [p for name, p in trained(model).items() if name not in matrices]
-    optimizers: list[torch.optim.Optimizer] = []
     if options.optimizer == "muon":
-        muon = torch.optim.Muon(matrices.values(), lr=options.muon_lr, weight_decay=options.weight_decay)
-        adam = torch.optim.AdamW(others, lr=options.adam_lr, betas=(0.9, 0.95), weight_decay=0.0)
-        optimizers = [muon, adam]
-    else:
-        factors = [p for name, p in matrices.items() if is_factor(name)]
-        whole = [p for name, p in matrices.items() if not is_factor(name)]
-        groups = [
-            {"params": factors, "lr": options.factor_lr, "weight_decay": 0.0},
-            {"params": whole, "lr": options.adam_lr, "weight_decay": options.weight_decay},
-            {"params": others, "lr": options.adam_lr, "weight_decay": 0.0},
-        ]
-        optimizers = [torch.optim.AdamW([g for g in groups if g["params"]], betas=(0.9, 0.95), fused=True)]
+        return muon_and_adam(list(matrices.values()), others, options)
+    factors = [p for name, p in matrices.items() if is_factor(name)]
+    whole = [p for name, p in matrices.items() if not is_factor(name)]
+    groups = [
+        {"params": factors, "lr": options.factor_lr, "weight_decay": 0.0},
+        {"params": whole, "lr": options.adam_lr, "weight_decay": options.weight_decay},
+        {"params": others, "lr": options.adam_lr, "weight_decay": 0.0},
+    ]
+    return rates_noted([torch.optim.AdamW([g for g in groups if g["params"]], betas=(0.9, 0.95), fused=True)])
+
+
+def muon_and_adam(
+    matrices: list[nn.Parameter], others: list[nn.Parameter], options: TrainOptions
+) -> list[torch.optim.Optimizer]:
+    muon = torch.optim.Muon(matrices, lr=options.muon_lr, weight_decay=options.weight_decay)
+    adam = torch.optim.AdamW(others, lr=options.adam_lr, betas=(0.9, 0.95), weight_decay=0.0)
+    return rates_noted([muon, adam])
+
+
+def rates_noted(optimizers: list[torch.optim.Optimizer]) -> list[torch.optim.Optimizer]:
+    """The optimizers, whose groups remember the learning rate that they were given."""
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["initial_lr"] = group["lr"]
@@ -243,64 +346,9 @@ def learning_rate_scale(step: int, options: TrainOptions) -> float:
     return min(1.0, (step + 1) / max(1, options.warmup), left)
 
 
-def save(
-    out: Path,
-    model: Transformer,
-    tokenizer: Tokenizer,
-    optimizers: list[torch.optim.Optimizer],
-    options: TrainOptions,
-    step: int,
-    log: list[dict[str, float]],
-    best: Best | None,
-    extra: Callable[[Path], None] | None,
-) -> None:
-    """The model directory, of the best weights where there are some; its `resume` part holds the last ones."""
-    weights = {k: v.detach().cpu().clone() for k, v in trained(model).items()}
-
-    def write_extra(directory: Path) -> None:
-        resume = directory / RESUME
-        resume.mkdir()
-        save_file(weights, resume / "weights.safetensors")
-        save_file(optimizer_tensors(optimizers), resume / "optimizer.safetensors", metadata={"step": str(step)})
-        if best is not None:
-            write_best(resume, best)
-        (resume / "options.json").write_text(json.dumps(asdict(replace(options, seconds=-1)), indent=1) + "\n")
-        (directory / LOG).write_text("".join(json.dumps(row) + "\n" for row in log))
-        if extra is not None:
-            extra(directory)
-
-    with best_in_place(model, best):
-        save_checkpoint(out, model, tokenizer, extra=write_extra)
-
-
-def optimizer_tensors(optimizers: list[torch.optim.Optimizer]) -> dict[str, Tensor]:
-    return {
-        f"{which}.{number}.{key}": value.detach().cpu().contiguous()
-        for which, optimizer in enumerate(optimizers)
-        for number, state in optimizer.state_dict()["state"].items()
-        for key, value in state.items()
-    }
-
-
-def load_resume(out: Path, model: Transformer, optimizers: list[torch.optim.Optimizer]) -> tuple[int, Best | None]:
-    """Restore master weights and optimizer states; returns the step reached, and the best weights where they were kept."""
-    try:
-        with safe_open(out / RESUME / "weights.safetensors", "pt") as file:
-            restore(trained(model), {k: file.get_tensor(k) for k in file.keys()})  # noqa: SIM118
-        states: list[dict[int, dict[str, Tensor]]] = [{} for _ in optimizers]
-        with safe_open(out / RESUME / "optimizer.safetensors", "pt") as file:
-            step = int(file.metadata()["step"])
-            for name in file.keys():  # noqa: SIM118
-                which, number, key = name.split(".", 2)
-                states[int(which)].setdefault(int(number), {})[key] = file.get_tensor(name)
-        best = read_best(out / RESUME)
-    except Exception as error:
-        raise CheckpointError(
-            f"Cannot resume from {out / RESUME} ({error}). Delete that folder to start again from the saved weights."
-        ) from error
-    for optimizer, state in zip(optimizers, states, strict=True):
-        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-    return step, best
+def write_log(directory: Path, log: list[dict[str, float]], options: TrainOptions) -> None:
+    (directory / RESUME / "options.json").write_text(json.dumps(asdict(replace(options, seconds=-1)), indent=1) + "\n")
+    (directory / LOG).write_text("".join(json.dumps(row) + "\n" for row in log))
 
 
 def read_log(out: Path, step: int) -> list[dict[str, float]]:

@@ -76,7 +76,7 @@ def bounded(setting: Setting, effort: Effort) -> Iterator[Measured]:
     yield batch_against_rows(setting)
 
 
-CHECKS: dict[Kind, Check] = {"chain": chain, "greedy": greedy, "bound": bounded, "none": none}
+CHECKS: dict[Kind, Check] = {"chain": chain, "process": chain, "greedy": greedy, "bound": bounded, "none": none}
 
 
 def law_against_chain(setting: Setting, on: Subject, effort: Effort) -> Measured:

@@ -46,6 +46,9 @@ class EngineSetting(Setting):
         """On a GPU in float32, which its kernels have."""
         if isinstance(denoiser, Transformer) and self.device != "cpu":
             denoiser = copy.deepcopy(denoiser).to(device=self.device, dtype=torch.float32)
+            if denoiser.extras is not None:
+                for part in (denoiser.extras.causal_model, denoiser.extras.order_block):
+                    part.to(device=self.device, dtype=torch.float32)
         sizes = {} if isinstance(denoiser, TableDenoiser) else {"max_length": length}
         return Engine(denoiser, max_batch=_SEATS, windows=(4,), **sizes)
 
@@ -86,6 +89,7 @@ def and_as_decode(check: Check) -> Check:
 
 ENGINE_CHECKS: dict[Kind, Check] = {
     "chain": and_as_decode(CHECKS["chain"]),
+    "process": and_as_decode(CHECKS["process"]),
     "greedy": and_as_decode(CHECKS["greedy"]),
     "none": as_decode,
     "bound": as_decode,

@@ -7,7 +7,7 @@ canvas length.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -41,11 +41,13 @@ def integrated_law(
     temperature: float = 1.0,
     top_p: float = 1.0,
     grammar: TokenGrammar | None = None,
+    changes: Mapping[str, Any] | None = None,
     wrap: Callable[[Noise], Noise] = lambda noise: noise,
     **options: Any,
 ) -> dict[tuple[int, ...], float]:
     """The law over final canvases. rank: decoding order, smallest first, instead of the one that `options` would draw.
-    prompt: given tokens. grammar: of the open positions. wrap: put around the noise of every decision."""
+    prompt: given tokens. grammar: of the open positions. changes: logit_bias, min_tokens, ignore_eos.
+    wrap: put around the noise of every decision."""
     network = Network(denoiser)
     if rank is not None and method not in ("random", "schedule"):
         options = {"order": "random"} | options
@@ -56,7 +58,7 @@ def integrated_law(
     for i, v in (prompt or {}).items():
         start_L[i], open_L[i] = v, False
     rank_L = torch.tensor(rank if rank is not None else range(length))
-    settings = read_settings(temperature, top_p, 0)
+    settings = read_settings(temperature, top_p, 0, **(changes or {}))
 
     def rows_in(ids_NL: Tensor, noise: Noise | None = None) -> Requests:
         open_NL = open_L.expand_as(ids_NL)

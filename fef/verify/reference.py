@@ -24,9 +24,11 @@ __all__ = [
     "Chain",
     "Law",
     "Pipeline",
+    "Process",
     "Select",
     "State",
     "Table",
+    "causal_chain_law",
     "certainty",
     "chain_law",
     "chain_pass",
@@ -39,7 +41,10 @@ __all__ = [
     "low_confidence_pass",
     "margin",
     "mixed",
+    "order_causal",
     "packed_chain_law",
+    "process_law",
+    "product_of_experts",
     "ranked",
     "sharpened",
     "table_of",
@@ -48,6 +53,7 @@ __all__ = [
 Array = NDArray[np.float64]
 State = tuple[int, ...]
 Law = dict[State, float]
+Denoise = Callable[[torch.Tensor], torch.Tensor]
 Pipeline = Callable[[Array], Array]  # probabilities [K] -> the law that is sampled [K]
 Select = Callable[[State, Array, list[int]], list[int]]
 """(state, laws [L, K], masked slots) -> the slots to fill now, each from its own law. It sees no drawn value."""
@@ -66,7 +72,7 @@ class Table:
         return (self.mask,) * self.length
 
 
-def table_of(denoiser: Callable[[torch.Tensor], torch.Tensor], n_tokens: int, length: int) -> Table:
+def table_of(denoiser: Denoise, n_tokens: int, length: int) -> Table:
     states = list(itertools.product(range(n_tokens + 1), repeat=length))
     laws = denoiser(torch.tensor(states)).double()[..., :n_tokens].softmax(-1).numpy()
     return Table(dict(zip(states, laws, strict=True)), n_tokens, length)
@@ -90,6 +96,53 @@ def sharpened(temperature: float = 1.0, top_p: float = 1.0) -> Pipeline:
     return pipeline
 
 
+Target = Callable[[State, State, list[int], int], Array]
+"""(state when the round began, state with the drafts before, the slots of the round, which one) -> its target law [K]."""
+
+
+@dataclass(frozen=True)
+class Process:
+    """Rounds that draft a window from the network's marginals and verify it. target: of a network. coupled: draft and target
+    are drawn with the same Gumbel noise (2408.07978); else by speculative sampling."""
+
+    target: Callable[[Transformer], Target]
+    window: int
+    coupled: bool = False
+
+
+def product_of_experts(share: float) -> Callable[[Transformer], Target]:
+    """The network as it was when the round began, to the power `share`, and the causal model beside it."""
+
+    def of(network: Transformer) -> Target:
+        def target(began: State, now: State, slots: list[int], n: int) -> Array:
+            own = law_at(network(torch.tensor([began]))[0, slots[n]], network.mask_id)
+            next_ = law_at(network.extras.causal_model(torch.tensor([now[: slots[n]]]))[0, -1], network.mask_id)
+            product: Array = own**share * next_ ** (1 - share)
+            law: Array = product / product.sum()
+            return law
+
+        return target
+
+    return of
+
+
+def order_causal(network: Transformer) -> Target:
+    """The network's hidden states when the round began, changed by its order-causal layer, which sees no later draft."""
+
+    def target(began: State, now: State, slots: list[int], n: int) -> Array:
+        at_1S = torch.tensor([slots[: n + 1]])
+        tokens_1SD = network.embed(torch.tensor([[now[i] for i in slots[: n + 1]]]))
+        states_1SD = network.extras.order_block(network.hidden_at(torch.tensor([began]), at_1S), tokens_1SD, at_1S)
+        return law_at(network.logits(states_1SD)[0, n], network.mask_id)
+
+    return target
+
+
+def law_at(logits_V: torch.Tensor, count: int) -> Array:
+    law: Array = logits_V[:count].double().softmax(-1).numpy()
+    return law
+
+
 @dataclass(frozen=True)
 class Chain:
     """Which chain law is meant."""
@@ -101,6 +154,8 @@ class Chain:
     block_length: int | None = None  # blocks of open slots, from the left
     contrast: float = 0.0  # position contrast of the logits
     packed: bool = False  # the conditionals of the packed attention pattern
+    causal: bool = False  # those of the causal model beside the network, alone
+    process: Process | None = None  # of rounds whose targets depend on where they began
 
 
 def chain_law(table: Table, chain: Chain, pipeline: Pipeline, start: State | None = None) -> Law:
@@ -128,6 +183,62 @@ def packed_chain_law(network: Transformer, start: State, pipeline: Pipeline) -> 
     return {
         text: float(np.prod([pipeline(law[i])[text[i]] for i in slots])) for text, law in zip(texts, laws, strict=True)
     }
+
+
+def causal_chain_law(network: Denoise, start: State, mask: int, pipeline: Pipeline) -> Law:
+    """The left-to-right chain law of a causal model, whose logits at a position are those of the next token."""
+    slots = [i for i, v in enumerate(start) if v == mask]
+    law: Law = {start: 1.0}
+    for i in slots:
+        after: Law = defaultdict(float)
+        for state, weight in law.items():
+            p = pipeline(law_at(network(torch.tensor([state[:i]]))[0, -1], mask))
+            for v in np.flatnonzero(p):
+                after[put(state, {i: int(v)})] += weight * float(p[v])
+        law = after
+    return law
+
+
+def process_law(
+    table: Table, network: Transformer, process: Process, order: Sequence[int], start: State, pipeline: Pipeline
+) -> Law:
+    """The law of texts in an order. A slot is drawn from its target p in any case; its draft, from q, is accepted with it
+    with the probability `kept`, and the round goes on, or else ends there."""
+    target = process.target(network)
+    done: Law = defaultdict(float)
+    todo: Law = {start: 1.0}
+    while todo:
+        after: Law = defaultdict(float)
+        for began, weight in todo.items():
+            slots = [i for i in order if began[i] == table.mask][: process.window]
+            if not slots:
+                done[began] += weight
+            going: Law = {began: weight} if slots else {}
+            for n, i in enumerate(slots):
+                onward: Law = defaultdict(float)
+                for state, w in going.items():
+                    p, q = pipeline(target(began, state, slots, n)), pipeline(table.at[began][i])
+                    both = kept(p, q, coupled=process.coupled)
+                    for v in np.flatnonzero(p):
+                        onward[put(state, {i: int(v)})] += w * float(both[v])
+                        after[put(state, {i: int(v)})] += w * float(p[v] - both[v])
+                going = onward
+            for state, w in going.items():
+                after[state] += w
+        todo = {state: w for state, w in after.items() if w > 0}
+    return done
+
+
+def kept(p: Array, q: Array, *, coupled: bool) -> Array:
+    """The probability of each token to be draft and target both: min(p, q), or with common Gumbel noise
+    1 / sum over u of max(p(u) / p(v), q(u) / q(v)), where p and q have the token."""
+    if not coupled:
+        least: Array = np.minimum(p, q)
+        return least
+    both = np.zeros_like(p)
+    for v in np.flatnonzero((p > 0) & (q > 0)):
+        both[v] = 1 / np.maximum(p / p[v], q / q[v]).sum()
+    return both
 
 
 def contrasted(table: Table, weight: float) -> Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -15,7 +16,19 @@ from fef.decoding.certificate import Certificate, Kind
 from fef.models.table import TableDenoiser
 from fef.models.transformer import Transformer
 from fef.verify.decode import Wrapper, law_of_decode
-from fef.verify.reference import Chain, Law, State, Table, chain_law, packed_chain_law, sharpened, table_of
+from fef.verify.reference import (
+    Chain,
+    Law,
+    State,
+    Table,
+    causal_chain_law,
+    chain_law,
+    mixed,
+    packed_chain_law,
+    process_law,
+    sharpened,
+    table_of,
+)
 from fef.verify.statistics import Interval
 from fef.verify.tables import parity, random_joint, random_network
 
@@ -153,6 +166,15 @@ class Setting:
         if self.chain.packed:
             assert isinstance(on.denoiser, Transformer), "only networks have a packed law"
             return packed_chain_law(on.denoiser, start, pipeline)
+        if self.chain.causal:
+            assert isinstance(on.denoiser, Transformer), "only networks have a causal model beside them"
+            return causal_chain_law(on.denoiser.extras.causal_model, start, on.denoiser.mask_id, pipeline)
+        if self.chain.process:
+            assert isinstance(on.denoiser, Transformer), "only networks have what a process needs"
+            slots = [i for i, v in enumerate(start) if v == on.denoiser.mask_id]
+            orders = itertools.permutations(slots) if self.chain.drawn else [slots]
+            process = self.chain.process
+            return mixed(process_law(on.table, on.denoiser, process, order, start, pipeline) for order in orders)
         return chain_law(on.table, self.chain, pipeline, start)
 
     def integrated_law(self, on: Subject) -> Law:

@@ -12,7 +12,19 @@ from fef.decoding.certificate import Certificate, Kind
 from fef.errors import OptionError, nearest_hint
 from fef.laws.integrate import QuantileNoise
 from fef.verify.checks import CHECKS, Check
-from fef.verify.reference import Array, Chain, Pipeline, Select, State, certainty, confidence, margin
+from fef.verify.reference import (
+    Array,
+    Chain,
+    Pipeline,
+    Process,
+    Select,
+    State,
+    certainty,
+    confidence,
+    margin,
+    order_causal,
+    product_of_experts,
+)
 from fef.verify.setting import Effort, Measured, Name, Other, Setting
 
 __all__ = ["SETTINGS", "Verdict", "settings_of", "verdict"]
@@ -83,14 +95,24 @@ def most(score: Callable[[Array], float], *, sampled: bool = False, bias: float 
 
 
 LEFT_TO_RIGHT, RANDOM, TWO_PASSES, PACKED = Chain(), Chain(drawn=True), Chain(passes=2), Chain(packed=True)
+CAUSAL = Chain(causal=True)
 CONFIDENCE = most(confidence)
 IN_TWOS = replace(CONFIDENCE, block_length=2)
 TABLES: tuple[Name, ...] = ("consistent", "inconsistent")
 NETWORK: tuple[Name, ...] = ("network",)
 REJECT = {"verify": "rows", "accept": "rejection"}
 REJECT_PACKED = {"verify": "packed", "accept": "rejection"}
+REJECT_IN_ORDER = {"order": "left-to-right", "accept": "rejection"}
 BY_ROWS: Other = ("sequential", {})
 BY_PACKED: Other = ("sequential", {"verify": "packed"})
+
+
+def product(share: float, window: int, *, coupled: bool = False) -> Chain:
+    return Chain(process=Process(product_of_experts(share), window, coupled))
+
+
+def ordered(window: int, *, coupled: bool = False, drawn: bool = False) -> Chain:
+    return Chain(process=Process(order_causal, window, coupled), drawn=drawn)
 
 
 def short(method: str, options: Mapping[str, Any], chain: Chain = CONFIDENCE, **more: Any) -> Setting:
@@ -141,6 +163,26 @@ NAMED: tuple[Setting, ...] = (
     Setting("dual-exact", {"verify": "packed"}, chain=PACKED, subjects=NETWORK, by="samples", same_as=BY_PACKED),
     Setting("dual-exact", REJECT_PACKED | {"drafts": 2, "window": 2}, chain=PACKED, subjects=NETWORK),
     Setting("dual-exact", {"verify": "rows"}, temperature=0, subjects=NETWORK, same_as=BY_ROWS),
+    Setting("deer", {"accept": "rejection", "window": 2}, chain=CAUSAL, subjects=NETWORK),
+    Setting("deer", {"accept": "block"}, temperature=0.7, top_p=0.8, chain=CAUSAL, subjects=NETWORK),
+    Setting("deer", chain=CAUSAL, subjects=NETWORK, by="samples"),
+    Setting("deer", temperature=0, chain=CAUSAL, subjects=NETWORK),
+    #
+    Setting("apd", {"share": 0.5}, chain=product(0.5, 16, coupled=True), subjects=NETWORK, by="samples"),
+    Setting("apd", {"lookahead": 1}, subjects=NETWORK, by="samples"),
+    Setting("apd-exact", {"accept": "rejection", "window": 2}, chain=product(0.6, 2), subjects=NETWORK),
+    Setting("apd-exact", {"accept": "rejection", "share": 0.3}, 0.7, 0.8, chain=product(0.3, 16), subjects=NETWORK),
+    Setting("apd-exact", chain=product(0.6, 16, coupled=True), subjects=NETWORK, by="samples"),
+    Setting("apd-exact", {"accept": "rejection"}, temperature=0, chain=product(0.6, 16), subjects=NETWORK),
+    Setting("apd-exact", {"accept": "rejection", "window": 1}, chain=product(0.6, 1), subjects=NETWORK),
+    #
+    Setting("ssmd", REJECT_IN_ORDER | {"window": 2}, chain=ordered(2), subjects=NETWORK),
+    Setting("ssmd", REJECT_IN_ORDER, 0.7, 0.8, chain=ordered(16), subjects=NETWORK),
+    Setting("ssmd", {"accept": "rejection"}, chain=ordered(16, drawn=True), subjects=NETWORK, slow=True),
+    Setting("ssmd", {"order": "left-to-right"}, chain=ordered(16, coupled=True), subjects=NETWORK, by="samples"),
+    Setting("ssmd", REJECT_IN_ORDER, temperature=0, chain=ordered(16), subjects=NETWORK),
+    Setting("ssmd", REJECT_IN_ORDER | {"window": 1}, subjects=NETWORK),
+    #
     Setting("dual", {"drafts": 2}, chain=CONFIDENCE, subjects=NETWORK, by="samples"),
     Setting("dual", {"keep": "kl", "limit": 0.1}, chain=CONFIDENCE, subjects=NETWORK, by="samples"),
     #

@@ -10,6 +10,7 @@ from torch import Tensor
 from fef.models.config import TransformerConfig
 from fef.models.demask import DependencyHead
 from fef.models.extras import Extras
+from fef.models.order_block import OrderBlock
 from fef.models.table import TableDenoiser
 from fef.models.transformer import Transformer
 
@@ -25,7 +26,9 @@ __all__ = [
     "parity",
     "random_joint",
     "random_network",
+    "tiny_causal",
     "tiny_network",
+    "tiny_order_block",
 ]
 
 K, L = 3, 4
@@ -72,7 +75,8 @@ def tiny_network(seed: int = 0, scale: float = 0.5, **config: Any) -> Transforme
 
 
 def random_network(kind: Literal["network", "block-causal"], seed: int, n_tokens: int) -> Transformer:
-    """A network deep enough for stale keys to matter, with a random dependency head and some profile."""
+    """A network deep enough for stale keys to matter, with a random dependency head, some profile, a causal model and an
+    order-causal layer."""
     size = {"vocab_size": n_tokens + 1, "mask_id": n_tokens, "layers": 4}
     if kind == "block-causal":
         return tiny_network(seed, 0.4, attention="block-causal", block_length=2, packed=False, **size)
@@ -80,8 +84,27 @@ def random_network(kind: Literal["network", "block-causal"], seed: int, n_tokens
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         head = DependencyHead(network.config.dim, rank=4).eval().requires_grad_(False)
-    network.extras = Extras(head, (1.0, 0.6, 0.3, 0.1))
+    causal = tiny_causal(seed, vocab_size=n_tokens + 1, mask_id=n_tokens)
+    network.extras = Extras(head, (1.0, 0.6, 0.3, 0.1), tiny_order_block(network, seed), causal)
     return network
+
+
+def tiny_causal(seed: int = 0, scale: float = 0.4, **config: Any) -> Transformer:
+    """A random causal model: its logits at a position are those of the next token."""
+    network = tiny_network(seed + 100, scale, attention="causal", packed=False, **config)
+    network.name = "Causal"
+    return network
+
+
+def tiny_order_block(network: Transformer, seed: int = 0, scale: float = 0.4) -> OrderBlock:
+    """A random order-causal layer that changes every slot but the first."""
+    layer = OrderBlock(network).to(network.embed.weight.dtype)
+    layer.reset(seed)
+    generator = torch.Generator().manual_seed(seed + 200)
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.add_(scale * torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype))
+    return layer.eval().requires_grad_(False)
 
 
 def empty_rows(count: int, length: int = L, mask: int = MASK) -> Tensor:

@@ -10,12 +10,14 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 
+from fef.decoding.causal import CausalModel
 from fef.laws.accept import Accepted, agreement
 from fef.laws.draws import KeyedNoise, Noise, Purpose, Site
 from fef.laws.integrate import QuantileNoise
 from fef.laws.tree import Tree
+from fef.models.order_block import OrderBlock
 from fef.verify.bounds import PROMISES
-from fef.verify.reference import Chain, confidence, first_of, ranked
+from fef.verify.reference import Chain, Process, confidence, first_of, order_causal, product_of_experts, ranked
 from fef.verify.setting import Effort, Name, Setting
 from fef.verify.suite import Verdict, verdict
 
@@ -71,6 +73,18 @@ def coarse_noise() -> AbstractContextManager[object]:
     return patch("fef.laws.draws._midpoint", lambda high, _low: ((high >> 29).double() + 0.5) / 8)
 
 
+def causal_off_by_one() -> AbstractContextManager[object]:
+    ask = CausalModel.logits
+    return patch.object(CausalModel, "logits", lambda self, ids, slots, meter: ask(self, ids, slots + 1, meter))
+
+
+def layer_off_by_one() -> AbstractContextManager[object]:
+    run = OrderBlock.forward
+    return patch.object(
+        OrderBlock, "forward", lambda self, hidden, tokens, at: run(self, hidden, tokens.roll(-1, 1), at)
+    )
+
+
 def tighter_promise() -> AbstractContextManager[object]:
     return patch.dict(PROMISES, {"threshold": replace(PROMISES["threshold"], limit=lambda _options, _n: 0.1)})
 
@@ -109,7 +123,10 @@ def branch_by_drawn_token() -> AbstractContextManager[object]:
 TREE = {"verify": "packed", "tree": 4, "depth": 2}
 PACKED: tuple[Name, ...] = ("network",)
 SPECULATIVE = {"verify": "rows", "accept": "rejection", "window": 2, "draft": "fresh"}
+REJECT = {"accept": "rejection", "window": 2}
+IN_ORDER = REJECT | {"order": "left-to-right"}
 TABLES: tuple[Name, ...] = ("consistent", "inconsistent")
+COUPLED = Chain(process=Process(product_of_experts(0.5), 16, coupled=True))
 CONFIDENCE = Chain(lambda _pipeline: ranked(confidence))
 BACKWARDS = Chain(lambda _pipeline: first_of((3, 2, 1, 0)))
 
@@ -155,6 +172,34 @@ TWINS: tuple[Twin, ...] = (
         "a tree whose nodes are ranked by what their targets drew",
         Setting("fef", TREE, chain=Chain(packed=True), subjects=PACKED, declared="chain", wrap=QuantileNoise),
         branch_by_drawn_token,
+    ),
+    Twin(
+        "the diffusion model's law for that of the causal model that verifies",
+        Setting("deer", REJECT, subjects=("network",), declared="chain"),
+    ),
+    Twin(
+        "drafts kept where the product of experts agrees, and drawn anew where not, called exact",
+        Setting("apd", {"share": 0.5}, chain=COUPLED, subjects=("network",), by="samples", declared="process"),
+    ),
+    Twin(
+        "the causal model's law for that of a product of experts",
+        Setting("apd-exact", REJECT, chain=Chain(causal=True), subjects=("network",), declared="process"),
+    ),
+    Twin(
+        "an order-causal layer that sees the draft it verifies",
+        Setting(
+            "ssmd", IN_ORDER, chain=Chain(process=Process(order_causal, 2)), subjects=("network",), declared="process"
+        ),
+        layer_off_by_one,
+    ),
+    Twin(
+        "rounds with an order-causal layer called the network's own chain",
+        Setting("ssmd", IN_ORDER, subjects=("network",), declared="chain"),
+    ),
+    Twin(
+        "a causal model that is asked behind the token it verifies",
+        Setting("deer", REJECT, chain=Chain(causal=True), subjects=("network",), declared="chain"),
+        causal_off_by_one,
     ),
     Twin("the chain of another order", Setting("sequential", chain=BACKWARDS, subjects=TABLES, declared="chain")),
     Twin(

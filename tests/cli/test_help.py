@@ -7,6 +7,7 @@ import pytest
 COMMANDS = [
     "generate",
     "serve",
+    "batch",
     "methods",
     "certify",
     "info",

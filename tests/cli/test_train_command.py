@@ -166,3 +166,27 @@ def test_two_writers_to_one_directory_are_refused(fef_cli, tmp_path, examples):
             assert f"Process {os.getpid()} is writing" in refused.stderr
         assert fef_cli("train", "--out", tmp_path / "another", *command).exit_code == 0
     assert fef_cli("train", "--out", tmp_path / "model", *command).exit_code == 0
+
+
+def test_train_writes_the_layer_of_a_method_for_a_network_that_stays(fef_cli, tmp_path, examples, tiny):
+    out = tmp_path / "layer"
+    asked = ["--data", examples, "--steps", 2, "--batch-size", 4, "--canvas-length", 16, "--device", "cpu"]
+    result = fef_cli("train", "--objective", "ssmd", "--init", tiny, "--out", out, *asked, "--json")
+    assert result.exit_code == 0, result.output
+    written = json.loads(result.stdout)["out"]
+    options = ["--method", "ssmd", "--max-new-tokens", 8, "--model", tiny, "--set", f"layer={written}"]
+    assert fef_cli("generate", "1 + 1", *options).exit_code == 0
+    alone = fef_cli("train", "--objective", "ssmd", "--out", tmp_path / "other", *asked)
+    assert alone.exit_code == 2
+    assert "--init demo" in alone.stderr
+
+
+def test_train_makes_a_network_certain_of_its_answers(fef_cli, tmp_path, examples, tiny):
+    out = tmp_path / "certain"
+    asked = ["--objective", "dparallel", "--data", examples, "--steps", 2, *SMALL]
+    result = fef_cli("train", "--init", tiny, "--out", out, *asked, "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["losses"].keys() >= {"loss", "nll", "entropy", "right"}
+    assert fef_cli("generate", "1 + 1", "--model", out, "--method", "threshold", "--max-new-tokens", 8).exit_code == 0
+    assert "not trained for the packed" in fef_cli("certify", "fef", "--verify", "packed", "--model", out).stderr
+    assert "--init" in fef_cli("train", "--out", tmp_path / "new", *asked).stderr

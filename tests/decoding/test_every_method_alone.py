@@ -7,16 +7,12 @@ from typing import Any
 import pytest
 import torch
 from all_methods import GREEDY, METHODS
-from tiny_network import EOS, MASK, tiny_network
+from tiny_network import EOS, MASK, complete_network, tiny_network
 
 import fef
-from fef.models.demask import DependencyHead
 
 ROWS, LENGTH = 10, 10
-NETWORK = tiny_network(scale=0.3)
-torch.manual_seed(0)
-NETWORK.dependency_head = DependencyHead(NETWORK.config.dim, rank=4)
-NETWORK.information_profile = (1.5, 1.0, 0.8, 0.3, 0.2)
+NETWORK = complete_network()
 BLOCKS = tiny_network(1, scale=0.3, attention="block-causal", block_length=4, packed=False)
 SERVED = ("calls", "rows", "token_forwards", "rounds", "drafted", "accepted", "committed")
 

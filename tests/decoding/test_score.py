@@ -14,7 +14,7 @@ import fef
 from fef.decoders import make_plan
 from fef.decoding.canvas import Canvas
 from fef.decoding.inputs import Settings, make_sampling, seeds
-from fef.decoding.likelihood import Likeliest, score_canvas
+from fef.decoding.likelihood import score_canvas
 from fef.decoding.network import Network
 from fef.decoding.requests import Requests
 from fef.laws.draws import KeyedNoise
@@ -41,17 +41,17 @@ def scored(
     eos_id: int | None = None,
     top: int = 0,
     **options: Any,
-) -> tuple[torch.Tensor, Likeliest]:
+) -> tuple[torch.Tensor, Canvas]:
     network = Network(denoiser)
     ids = tokens.masked_fill(open_, network.mask_id)
-    canvas = Canvas.start(ids, open_, ids, None)
+    canvas = Canvas.start(ids, open_, ids, None, top)
     noise = KeyedNoise(seeds(seed, len(ids), ids.device))
     sampling = make_sampling(network, Settings(temperature, top_p, 0), [], eos_id, len(ids), ids.device)
     plan = make_plan(method, options, network)
-    likeliest = score_canvas(network, plan, Requests.start(canvas, noise, sampling), tokens, top)
+    score_canvas(network, plan, Requests.start(canvas, noise, sampling), tokens)
     assert not bool(canvas.pending_BL.any())
     assert torch.equal(canvas.ids_BL, tokens)
-    return canvas.logprob_BL, likeliest
+    return canvas.logprob_BL, canvas
 
 
 def every_text() -> torch.Tensor:
@@ -78,8 +78,8 @@ def test_the_likeliest_tokens_are_those_of_texts_that_begin_alike(order, top):
     """What a text is told of a token at its last step is the log p that the text with that token has there."""
     texts = every_text()
     settings = {"order": order, "seed": [4] * len(texts), "eos_id": 1}
-    logp, likeliest = scored(inconsistent(), texts, torch.ones_like(texts).bool(), top=top, **settings)
-    assert likeliest.tokens_BLK.shape == (len(texts), L, top)
+    logp, canvas = scored(inconsistent(), texts, torch.ones_like(texts).bool(), top=top, **settings)
+    assert canvas.likely_BLK.shape == (len(texts), L, top)
     for place in range(L):
         alike: dict[tuple[int, ...], dict[int, float]] = {}
         others = texts.clone()
@@ -88,9 +88,7 @@ def test_the_likeliest_tokens_are_those_of_texts_that_begin_alike(order, top):
             alike.setdefault(tuple(rest), {})[text[place]] = own
         for b, rest in enumerate(others.tolist()):
             law = alike[tuple(rest)]
-            told = dict(
-                zip(likeliest.tokens_BLK[b, place].tolist(), likeliest.logp_BLK[b, place].tolist(), strict=True)
-            )
+            told = dict(canvas.likeliest(b, torch.tensor([place]))[0])
             assert told == pytest.approx({token: law.get(token, -math.inf) for token in told}, abs=1e-12)
             assert max(told.values()) == pytest.approx(max(law.values()), abs=1e-12)
 

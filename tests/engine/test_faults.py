@@ -13,6 +13,7 @@ from tiny_network import EOS, MASK, tiny_network
 
 import fef
 from fef.decoders import make_plan
+from fef.decoding.inputs import Settings
 from fef.decoding.network import Network
 from fef.engine.engine import Engine
 from fef.engine.session_rounds import cache_bytes_of
@@ -220,6 +221,7 @@ def test_numbers_of_other_kinds_are_numbers():
     [
         ({"method": "best"}, "Unknown method"),
         ({"window_size": 4}, "no option 'window_size'"),
+        ({"self": 4}, "no option 'self'"),
         ({"steps": 0}, "steps"),
         ({"accept": "always"}, "accept"),
         ({"temperature": -1.0}, "temperature"),
@@ -393,7 +395,7 @@ def test_a_finished_engine_is_forgotten():
 def test_plans_do_not_pile_up():
     engine = engine_of()
     for i in range(2100):
-        engine.certificate(engine.plan("fef", {"window": i % 700 + 1}), 0.1 + i / 1e4, 1.0, 0)
+        engine.certificate(engine.plan("fef", {"window": i % 700 + 1}), Settings(0.1 + i / 1e4))
     assert len(engine.plans) <= 1000
     assert len(engine.certificates) <= 1000
 

@@ -10,7 +10,7 @@ import pytest
 from json_schemas import SCHEMAS, is_valid
 
 import fef
-from fef.engine.engine import GRAMMAR_ROUNDS
+from fef.engine.engine import SESSION_ROUNDS
 from fef.errors import DenoiserError, FefError, InputError, OptionError
 from fef.generation import Model
 
@@ -60,8 +60,8 @@ def test_a_grammar_goes_to_session_rounds_and_the_certificate_says_so(model: Mod
     assert engine.engine.packed is not None
     assert [one.job for one in engine.engine.packed.waiting] == [free.job]
     assert list(engine.engine.sessions.waiting) == [under.job, by_rows.job]
-    assert GRAMMAR_ROUNDS in under.job.certificate.reasons
-    assert GRAMMAR_ROUNDS not in free.job.certificate.reasons + by_rows.job.certificate.reasons
+    assert SESSION_ROUNDS in under.job.certificate.reasons
+    assert SESSION_ROUNDS not in free.job.certificate.reasons + by_rows.job.certificate.reasons
     engine.run()
     assert under.result().text == "yes"
 

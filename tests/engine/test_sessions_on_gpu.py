@@ -13,7 +13,7 @@ import pytest
 import torch
 from all_methods import GREEDY, METHODS
 from asking import Ask, asks
-from tiny_network import EOS, MASK, tiny_network
+from tiny_network import EOS, MASK, tiny_causal, tiny_network, tiny_order_block
 
 import fef
 from fef.engine.cached_network import CachedNetwork
@@ -49,13 +49,16 @@ def network(family: str, **config: Any) -> Transformer:
     size = {"dim": 64, "heads": 4, "head_dim": 16, "mlp_dim": 128, "packed": False}
     model = tiny_network(scale=0.3, **size | FAMILIES[family] | config).float()
     torch.manual_seed(0)
-    model.extras = Extras(DependencyHead(model.config.dim, rank=4), (1.5, 1.0, 0.8, 0.3, 0.2))
+    head, layer, causal = DependencyHead(model.config.dim, rank=4), tiny_order_block(model), tiny_causal().float()
+    model.extras = Extras(head, (1.5, 1.0, 0.8, 0.3, 0.2), layer, causal)
     return model
 
 
 def on_gpu(model: Transformer, dtype: torch.dtype = torch.float32) -> Transformer:
     there = copy.deepcopy(model).to("cuda", dtype)
-    there.extras = Extras(copy.deepcopy(model.extras.dependency_head).cuda(), model.extras.information_profile)
+    extras = model.extras
+    moved = [copy.deepcopy(part).to("cuda", dtype) for part in (extras.order_block, extras.causal_model)]
+    there.extras = Extras(copy.deepcopy(extras.dependency_head).cuda(), extras.information_profile, *moved)
     return there
 
 

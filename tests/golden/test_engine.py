@@ -9,6 +9,7 @@ import pytest
 import torch
 from all_methods import GREEDY, METHODS
 from golden import families, network, read
+from tiny_network import tiny_causal, tiny_order_block
 
 import fef
 from fef.engine.engine import Engine
@@ -28,7 +29,9 @@ COUNTERS = ("calls", "rows", "rounds", "drafted", "accepted", "committed")
 def prepared(family: str) -> Any:
     model = network(family)
     torch.manual_seed(0)
-    model.extras = Extras(DependencyHead(model.config.dim, rank=4), (3.0, 2.0, 1.0, 0.5, 0.2))
+    causal = tiny_causal(vocab_size=model.vocab_size, mask_id=model.mask_id).float()
+    layer = tiny_order_block(model).float()
+    model.extras = Extras(DependencyHead(model.config.dim, rank=4), (3.0, 2.0, 1.0, 0.5, 0.2), layer, causal)
     return model
 
 

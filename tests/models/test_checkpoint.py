@@ -14,7 +14,7 @@ from torch import Tensor
 
 import fef
 from fef.generation import Model
-from fef.models import checkpoint
+from fef.models import export
 from fef.models.checkpoint import load_checkpoint, save_checkpoint
 from fef.models.tokenizer import Tokenizer
 from fef.models.transformer import Transformer
@@ -143,7 +143,7 @@ def test_a_full_disk_leaves_the_old_checkpoint(saved, monkeypatch, error):
         Path(file).write_bytes(b"half")
         raise error
 
-    monkeypatch.setattr(checkpoint, "save_file", full)
+    monkeypatch.setattr(export, "save_file", full)
     with pytest.raises(fef.CheckpointError, match=r"Could not write.*unchanged"):
         save_checkpoint(saved, *small_model(seed=1))
     assert contents(saved) == before

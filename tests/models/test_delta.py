@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors import safe_open
 from safetensors.torch import save_file
 
 import fef
@@ -17,6 +16,7 @@ from fef.models.checkpoint import DELTA
 from fef.models.delta import Delta, delta_bytes, low_rank, merge, read_delta, write_delta
 from fef.training.adapt import AdaptOptions, adapt
 from fef.training.difference import difference
+from fef.training.resume import saved_weights
 from fef.training.trainer import TrainOptions
 from tests.tiny_causal import write_causal, write_conversations
 
@@ -46,8 +46,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def trained(folder: Path, name: str) -> dict[str, torch.Tensor]:
-    with safe_open(folder / name / "resume" / "weights.safetensors", "pt") as file:
-        return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    return saved_weights(folder / name)
 
 
 def merged(folder: Path, made: Delta):  # type: ignore[no-untyped-def]

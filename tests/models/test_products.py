@@ -35,7 +35,7 @@ def network(bias: bool, low_rank: bool) -> Transformer:
     model = Transformer(TransformerConfig(**CONFIG, qkv_bias=bias)).double()
     generator = torch.Generator().manual_seed(0)
     if low_rank:
-        adapt_(model, 2, ("q", "k", "v", "up"), 0, [1])
+        adapt_(model, 2, ("q", "k", "v", "up"), 0)
     for parameter in model.parameters():
         parameter.data.normal_(std=0.3, generator=generator)
     return model

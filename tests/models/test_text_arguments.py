@@ -165,3 +165,20 @@ def test_the_engine_reads_the_same_numbers(model):
 def test_options_of_an_engine_are_refused_by_name(model, options):
     with pytest.raises(fef.OptionError, match=next(iter(options))):
         model.engine(**{"max_length": 40, "max_new_tokens": 4} | options)
+
+
+@pytest.mark.parametrize("name", ["self", "cls", "ids", "opened", "counted"])
+def test_an_option_is_no_argument_of_the_function_that_it_is_given_to(model, name):
+    """Options come from elsewhere, such as the body of a request: a wrong one is an error of fef, whatever it is called."""
+    engine = model.engine(max_length=40, max_new_tokens=4)
+    option = {name: 1}
+    calls = [
+        lambda: model.generate("Tom", max_new_tokens=4, **option),
+        lambda: model.score("Tom", "has", max_new_tokens=4, **option),
+        lambda: model.engine(**option),
+        lambda: engine.submit("Tom", max_new_tokens=4, **option),
+        lambda: engine.generate(["Tom"], max_new_tokens=4, **option),
+    ]
+    for call in calls:
+        with pytest.raises(fef.OptionError, match=name):
+            call()

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import socket
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from serving import Client, Reply, running
 
+import fef
 from fef.generation import Model
+from fef.serve.fields import Limits
 
 
 def check_refused(reply: Reply, status: int = 400) -> str:
@@ -47,11 +53,14 @@ def check_refused(reply: Reply, status: int = 400) -> str:
         {"top_p": 0},
         {"top_p": 1.5},
         {"top_k": -2},
-        {"logprobs": 5},
+        {"logprobs": -1},
         {"logprobs": 21},
         {"logprobs": 21, "stream": True},
-        {"logprobs": 0, "echo": True},
-        {"best_of": 2},
+        {"logprobs": 0, "echo": True, "fef": {"method": "low-confidence"}},
+        {"best_of": 0},
+        {"best_of": 2, "n": 3},
+        {"best_of": 2, "stream": True},
+        {"best_of": 10**6},
         {"stop": 5},
         {"stop": ["a"] * 10_000},
         {"stop": "a" * 10_000},
@@ -63,10 +72,18 @@ def check_refused(reply: Reply, status: int = 400) -> str:
         {"presence_penalty": 0.5},
         {"repetition_penalty": 1.1},
         {"min_p": 0.1},
-        {"min_tokens": 3},
-        {"ignore_eos": True},
-        {"logit_bias": {"5": 3}},
-        {"tools": [{"type": "function"}]},
+        {"min_tokens": -1},
+        {"min_tokens": 9},
+        {"min_tokens": 2, "stop_token_ids": [5]},
+        {"min_tokens": 2, "response_format": {"type": "json_object"}},
+        {"ignore_eos": 1},
+        {"logit_bias": {"5": 300}},
+        {"logit_bias": {"5": "much"}},
+        {"logit_bias": {"five": 3}},
+        {"logit_bias": {"-1": 3}},
+        {"logit_bias": {"99999": 3}},
+        {"logit_bias": {str(i): 1 for i in range(1000)}},
+        {"logit_bias": [5]},
         {"response_format": {"type": "xml"}},
         {"response_format": "json_object"},
         {"response_format": {"type": "json_schema"}},
@@ -85,8 +102,11 @@ def check_refused(reply: Reply, status: int = 400) -> str:
         {"fef": {"options": {"draft": {"a": []}}}},
         {"fef": {"options": {"seed": 1}}},
         {"fef": {"options": {"eos_id": 1}}},
+        {"fef": {"method": "deer", "options": {"causal": "owner/name"}}},
         {"fef": {"options": {"cfg_scale": 1e300, "verify": "rows"}}},
         {"fef": {"canvas": 0}},
+        {"fef": {"score_from": 0}},
+        {"fef": {"options": {"top": 3}}},
         {"fef": {"method": "low-confidence", "options": {"steps": 10**30}}},
     ],
     ids=lambda fields: json.dumps(fields)[:40],
@@ -118,6 +138,8 @@ NEUTRAL = {
     "no_stop_trim": True,
     "return_hidden_states": False,
     "skip_special_tokens": True,
+    "fef": {},
+    "parallel_tool_calls": False,
     "a field of the future": {"deep": [1]},
 }
 
@@ -145,6 +167,36 @@ def test_a_body_that_is_no_object_is_refused(client: Client, raw: bytes) -> None
 def test_a_body_of_64_megabytes_is_refused(client: Client) -> None:
     body = b'{"prompt":"' + b"a" * 2**26 + b'"}'
     check_refused(client.ask("POST", "/v1/completions", body, {"content-type": "application/json"}), 413)
+
+
+def test_what_is_large_or_deep_is_refused_within_a_second(client: Client) -> None:
+    deep: Any = {"type": "string"}
+    for _ in range(400):
+        deep = {"type": "object", "properties": {"a": deep}, "required": ["a"]}
+    large = {"type": "object", "properties": {f"name {i}": {"enum": ["x" * 40]} for i in range(60_000)}}
+    for schema in (deep, large):
+        asked = {"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}}
+        began = time.perf_counter()
+        reply = client.complete(**asked)
+        assert 400 <= reply.status < 500
+        assert time.perf_counter() - began < 10, "a second on an idle machine"
+    for fields in (
+        {"stop": ["a"] * 10_000},
+        {"logit_bias": {str(i): 1 for i in range(100_000)}},
+        {"prompt": ["a"] * 10_000},
+    ):
+        check_refused(client.complete(**fields))
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(model: Model) -> None:
+    head = b"POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{"
+    with (
+        running(model, {"max_batch": 1}, limits=Limits(body_seconds=0.2)) as client,
+        socket.create_connection(("127.0.0.1", client.port), timeout=30) as sock,
+    ):
+        sock.sendall(head)
+        assert sock.recv(100).startswith(b"HTTP/1.1 408 ")
+        assert client.complete(max_tokens=2).status == 200
 
 
 def test_a_prompt_beyond_the_length_is_refused(client: Client) -> None:
@@ -187,12 +239,72 @@ FIELDS = [
 ]
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(body=st.dictionaries(st.sampled_from(FIELDS), VALUES, max_size=4), chat=st.booleans())
-def test_random_fields_never_give_a_5xx(client: Client, body: dict[str, Any], chat: bool) -> None:
-    reply = (client.chat if chat else client.complete)(**{"max_tokens": 2, "temperature": 0} | body)
-    assert reply.status < 500
+BODIES = st.fixed_dictionaries({}, optional=dict.fromkeys(FIELDS, VALUES)).map(
+    lambda body: dict(list(body.items())[:4])
+)
+ANY_BODY = st.one_of(st.dictionaries(st.sampled_from(FIELDS), VALUES, max_size=4), BODIES)
+PATHS = ["/v1/completions", "/v1/chat/completions", "/v1/score", "/tokenize", "/detokenize"]
+SMALL = {"max_tokens": 2, "temperature": 0, "prompt": "x", "response": "y", "tokens": [5]}
+
+
+def check_answered(client: Client, path: str, body: dict[str, Any]) -> None:
+    conversation = {"messages": [{"role": "user", "content": "x"}]} if "chat" in path else {}
+    reply = client.post(path, SMALL | conversation | body)
+    assert reply.status < 500, reply.raw
+    if reply.status >= 400:
+        check_refused(reply, reply.status)
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(body=ANY_BODY, path=st.sampled_from(PATHS))
+def test_random_fields_never_give_a_5xx(client: Client, body: dict[str, Any], path: str) -> None:
+    check_answered(client, path, body)
+
+
+@pytest.mark.slow
+@settings(max_examples=10_000, suppress_health_check=list(HealthCheck), deadline=None)
+@given(body=ANY_BODY, path=st.sampled_from(PATHS))
+def test_ten_thousand_random_requests_never_give_a_5xx(client: Client, body: dict[str, Any], path: str) -> None:
+    check_answered(client, path, body)
+
+
+OPTION_VALUES = st.one_of(
+    st.none(), st.booleans(), st.integers(-2, 40), st.integers(), st.floats(allow_nan=False), st.text(max_size=4)
+)
+OPTIONS = {name: list(info.options) for name, info in fef.methods().items()}
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(data=st.data())
+def test_random_options_of_every_method_never_give_a_5xx(client: Client, data: st.DataObject) -> None:
+    method = data.draw(st.sampled_from(sorted(OPTIONS)))
+    options = data.draw(st.dictionaries(st.sampled_from(OPTIONS[method] or ["none"]), OPTION_VALUES, max_size=3))
+    check_answered(client, data.draw(st.sampled_from(PATHS[:3])), {"fef": {"method": method, "options": options}})
     client.wait_until_idle()
+
+
+@pytest.mark.slow
+def test_memory_stays_where_it_is(client: Client) -> None:
+    """Resident memory of the process of server and tests, after answers, refusals and hang-ups of every kind."""
+
+    def work(count: int) -> None:
+        for n in range(count):
+            client.complete(max_tokens=4, seed=n, logprobs=3, n=2)
+            client.complete(temperature=-1)
+            client.ask("POST", "/v1/completions", b'{"prompt":"' + b"a" * 2**22, {"content-type": "application/json"})
+            connection = client.connect()
+            connection.request("POST", "/v1/completions", json.dumps({"prompt": "x", "stream": True}))
+            connection.close()
+        client.wait_until_idle()
+        gc.collect()
+
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1])
+
+    work(60)
+    before = resident()
+    work(200)
+    assert resident() < 1.01 * before
 
 
 def test_a_full_queue_asks_to_come_again(model: Model) -> None:

@@ -56,7 +56,33 @@ def test_metrics_count_what_was_done(client: Client) -> None:
     assert more['fef:time_to_first_token_seconds_count{model_name="demo"}'] == 2
     assert more['fef:request_params_n_sum{model_name="demo"}'] == 2
     assert more['fef:inter_token_latency_seconds_count{model_name="demo"}'] >= 2
-    assert 'fef:kv_cache_usage_perc{model_name="demo"}' in after
+    for name in NAMES:
+        assert any(line.startswith(f"fef:{name}") for line in after), name
+    times = {name: more[f'fef:request_{name}_time_seconds_sum{{model_name="demo"}}'] for name in TIMES}
+    assert times["inference"] == pytest.approx(times["prefill"] + times["decode"])
+    assert (
+        0 < times["inference"] + times["queue"] <= more['fef:e2e_request_latency_seconds_sum{model_name="demo"}'] + 0.1
+    )
+    assert more['fef:iteration_tokens_total_sum{model_name="demo"}'] == usage["completion_tokens"]
+
+
+TIMES = ["queue", "prefill", "decode", "inference"]
+NAMES = [
+    *("num_requests_running", "num_requests_waiting", "kv_cache_usage_perc", "cache_config_info"),
+    *("prompt_tokens_total", "generation_tokens_total", "iteration_tokens_total", "request_success_total"),
+    *("time_to_first_token_seconds", "inter_token_latency_seconds", "e2e_request_latency_seconds"),
+    *(f"request_{name}_time_seconds" for name in TIMES),
+    *("request_prompt_tokens", "request_generation_tokens", "request_params_n", "request_params_max_tokens"),
+    "request_num_preemptions",
+]
+
+
+def test_another_prefix_is_for_boards_that_read_it(model: Model) -> None:
+    with running(model, {"max_batch": 1}, metrics_prefix="vllm") as client:
+        client.complete(max_tokens=2)
+        lines = [line for line in client.get("/metrics").raw.decode().splitlines() if line[0] != "#"]
+    assert all(line.startswith("vllm:") for line in lines)
+    assert all(any(line.startswith(f"vllm:{name}") for line in lines) for name in NAMES)
 
 
 def test_the_id_of_a_request_comes_back(client: Client) -> None:
@@ -147,6 +173,18 @@ def test_a_slow_reader_does_not_hold_up_others(client: Client) -> None:
         assert slow.getresponse().read().endswith(b"data: [DONE]\n\n")
 
 
+def test_nobody_waits_for_a_round(client: Client) -> None:
+    """A round holds the engine; who asks meanwhile is taken at once, and the event loop answers others."""
+    worker = client.server.served.worker
+    with ThreadPoolExecutor(2) as pool:
+        with worker.engine.lock:  # as a round that takes long
+            asked = [pool.submit(client.complete, max_tokens=4) for _ in range(2)]
+            client.wait_until(lambda gauges: gauges == (0, 2))
+            assert client.get("/health").status == 200
+            assert not any(one.done() for one in asked)
+        assert [one.result().status for one in asked] == [200, 200]
+
+
 def test_an_engine_that_is_lost_ends_the_server(model: Model) -> None:
     with running(model, {"max_batch": 2}) as client:
         engine = client.server.served.engine.engine
@@ -171,6 +209,23 @@ def test_an_engine_that_is_lost_ends_the_server(model: Model) -> None:
         assert client.server.should_exit
 
 
+def test_an_error_behind_the_first_text_is_an_event(model: Model) -> None:
+    with running(model, {"max_batch": 1}) as client:
+        packed = client.server.served.engine.engine.packed
+        assert packed is not None
+        step, rounds = packed.step, iter(range(10**6))
+
+        def breaks_down() -> None:
+            if next(rounds) == 4:
+                raise RuntimeError("CUDA error: an illegal memory access")
+            step()
+
+        packed.step = breaks_down  # type: ignore[method-assign]
+        *before, last = client.complete(stream=True, max_tokens=96, temperature=2.0).events
+        assert "".join(choice["text"] for event in before for choice in event["choices"])
+        assert set(last) == {"error"} and last["error"]["code"] == 503
+
+
 def test_health_is_503_once_the_engine_is_lost(model: Model) -> None:
     with running(model, {"max_batch": 2}) as client:
         client.server.served.worker.lost = True
@@ -188,6 +243,22 @@ def started(*arguments: str) -> tuple[subprocess.Popen[str], int]:
     assert "weights" in ready
     assert law.startswith("law: ")
     return process, int(ready.split("/v1")[0].rsplit(":", 1)[1])
+
+
+def test_without_patience_it_ends_at_once() -> None:
+    process, port = started("--drain-seconds", "0")
+    with closing(HTTPConnection("127.0.0.1", port, timeout=30)) as connection:
+        try:
+            body = json.dumps({"prompt": QUESTION, "max_tokens": 96, "n": 8, "stream": True, "temperature": 2.0})
+            connection.request("POST", "/v1/completions", body, {"content-type": "application/json"})
+            assert connection.getresponse().read(6) == b"data: "
+            os.kill(process.pid, signal.SIGTERM)
+            assert process.wait(60) in (0, -signal.SIGTERM)
+        finally:
+            process.kill()
+            process.wait(60)
+            assert process.stderr is not None
+            process.stderr.close()
 
 
 @pytest.mark.parametrize("signals", [1, 2])

@@ -15,7 +15,7 @@ from fef.models.causal import load_causal
 from fef.models.checkpoint import load_checkpoint
 from fef.models.packed import packed_target_logits
 from fef.training.adapt import AdaptOptions, adapt
-from fef.training.lora import LowRankLinear, adapt_, is_factor
+from fef.training.lora import LowRankLinear, adapt_, is_factor, train_norms, train_rows
 from fef.training.trainer import TrainOptions
 from tests.tiny_causal import write_causal, write_conversations
 
@@ -127,7 +127,9 @@ def test_gradients_of_the_factors_are_those_of_the_dense_matrix() -> None:
 
 def test_only_factors_norms_and_the_chosen_rows_are_trained(base: Path) -> None:
     model, _ = load_causal(base, dtype=torch.float32)
-    adapt_(model, 2, ("q", "down"), 0, [4])
+    adapt_(model, 2, ("q", "down"), 0)
+    train_norms(model)
+    train_rows(model.embed.weight, [4])
     trained = {name for name, p in model.named_parameters() if p.requires_grad}
     factors = {name for name in trained if is_factor(name)}
     assert {name.split(".")[3] for name in factors} == {"q", "down"}
@@ -136,7 +138,7 @@ def test_only_factors_norms_and_the_chosen_rows_are_trained(base: Path) -> None:
     assert model.embed.weight.grad is not None
     assert model.embed.weight.grad.any(1).nonzero()[:, 0].tolist() == [4]
     with pytest.raises(OptionError, match="Did you mean 'down'"):
-        adapt_(model, 2, ("dwn",), 0, [])
+        adapt_(model, 2, ("dwn",), 0)
 
 
 def test_the_packed_law_of_an_adapted_network_sees_no_later_token(base: Path, data: Path, tmp_path: Path) -> None:

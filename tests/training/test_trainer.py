@@ -12,6 +12,7 @@ import torch
 import fef
 from fef.errors import CheckpointError, InputError, OptionError
 from fef.laws.noise import Schedule
+from fef.models import export
 from fef.models.checkpoint import load_checkpoint
 from fef.models.packed import packed_target_logits
 from fef.training import trainer
@@ -87,7 +88,7 @@ def test_a_full_disk_keeps_the_old_checkpoint(
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(trainer, "save_file", full)
+    monkeypatch.setattr(export, "save_file", full)
     with pytest.raises(CheckpointError, match="No space left"):
         run(out, data, SMALL, replace(OPTIONS, steps=4))
     assert (out / "model.safetensors").read_bytes() == before

@@ -1,0 +1,236 @@
+"""What the server costs beside the engine: tokens per second, time to the first text, gaps between texts.
+
+    python -m fef.bench.serve --model demo --streams 16
+
+starts `fef serve` as a process and asks it and an engine in this process the same requests in turn, so that what else the
+machine does falls on both. Ratios and differences are of such pairs, with intervals of the pairs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from http.client import HTTPConnection
+from itertools import pairwise
+from statistics import fmean, median
+from typing import Any
+
+from fef.engine.text import TextEngine
+from fef.errors import EngineError
+from fef.generation import load
+
+__all__ = ["Asking", "Load", "Measured", "Streamed", "interval", "measured", "quantile", "served"]
+
+_RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class Load:
+    """What is asked for. pairs: how often the server and the engine are asked in turn."""
+
+    streams: int = 16
+    requests: int = 48
+    max_tokens: int = 64
+    temperature: float = 0.7
+    pairs: int = 6
+
+    def body(self, number: int) -> dict[str, Any]:
+        return {
+            "prompt": f"Tom has {number % 9 + 2} apples and buys {number % 7 + 2} bags of {number % 5 + 3}. How many?",
+            "max_tokens": self.max_tokens,
+            "temperature": self.temperature,
+            "seed": number,
+        }
+
+
+@dataclass(frozen=True)
+class Streamed:
+    """A streamed answer: seconds to its first text, between texts, and its tokens."""
+
+    first: float
+    gaps: list[float]
+    tokens: int
+
+
+@dataclass
+class Measured:
+    """Tokens per second of the server and of the engine, pair by pair; seconds to the first text of a request alone, request
+    by request; all gaps between texts of a stream; seconds in which `/load` answered under the load."""
+
+    server: list[float] = field(default_factory=list)
+    engine: list[float] = field(default_factory=list)
+    first_of_server: list[float] = field(default_factory=list)
+    first_of_engine: list[float] = field(default_factory=list)
+    gaps: list[float] = field(default_factory=list)
+    answered: list[float] = field(default_factory=list)
+
+    def words(self) -> str:
+        ratios = [a / b for a, b in zip(self.server, self.engine, strict=True)]
+        added = [1e3 * (a - b) for a, b in zip(self.first_of_server, self.first_of_engine, strict=True)]
+        gaps = [1e3 * gap for gap in self.gaps]
+        answered = [1e3 * each for each in self.answered]
+        return "\n".join(
+            [
+                f"tokens/s: server {fmean(self.server):.0f}, engine {fmean(self.engine):.0f}; ratio {spread(ratios)}",
+                f"ms to the first text, one client: server {1e3 * median(self.first_of_server):.1f}, engine "
+                f"{1e3 * median(self.first_of_engine):.1f}; added {spread(added)}",
+                f"ms between texts of a stream: p50 {median(gaps):.1f}, p99 {quantile(gaps, 0.99):.1f}",
+                f"ms for /load under that load: p50 {median(answered):.1f}, p99 {quantile(answered, 0.99):.1f}",
+            ]
+        )
+
+
+def spread(values: Sequence[float]) -> str:
+    low, high = interval(values)
+    return f"{fmean(values):.3f} (95 %: {low:.3f} to {high:.3f}, {len(values)} pairs)"
+
+
+def interval(values: Sequence[float], seed: int = 0) -> tuple[float, float]:
+    """Percentile bootstrap 95 % interval of the mean."""
+    dice = random.Random(seed)
+    means = sorted(fmean(dice.choices(values, k=len(values))) for _ in range(_RESAMPLES))
+    return means[round(0.025 * _RESAMPLES)], means[round(0.975 * _RESAMPLES) - 1]
+
+
+def quantile(values: Sequence[float], share: float) -> float:
+    """The smallest value that at least this share of them does not exceed."""
+    ranked = sorted(values)
+    return ranked[max(0, -int(-share * len(ranked) // 1) - 1)]
+
+
+@dataclass(frozen=True)
+class Asking:
+    """A client with one connection per request."""
+
+    port: int
+
+    def streamed(self, body: dict[str, Any]) -> Streamed:
+        """Raises EngineError for any answer but a stream to its end."""
+        asked = json.dumps(body | {"stream": True, "stream_options": {"include_usage": True}})
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=300)
+        try:
+            began = time.perf_counter()
+            connection.request("POST", "/v1/completions", asked, {"content-type": "application/json"})
+            answer = connection.getresponse()
+            if answer.status != 200:
+                raise EngineError(f"The server answered {answer.status}: {answer.read()[:200]!r}.")
+            times, tokens = list[float](), 0
+            for line in answer:
+                if line.startswith(b"data: {"):
+                    event = json.loads(line[6:])
+                    if any(choice["text"] for choice in event.get("choices", ())):
+                        times.append(time.perf_counter())
+                    tokens = (event.get("usage") or {}).get("completion_tokens", tokens)
+        finally:
+            connection.close()
+        if not times:
+            times = [time.perf_counter()]  # a text that is empty ends at once
+        return Streamed(times[0] - began, [b - a for a, b in pairwise(times)], tokens)
+
+    def load_seconds(self) -> float:
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=60)
+        try:
+            began = time.perf_counter()
+            connection.request("GET", "/load")
+            connection.getresponse().read()
+            return time.perf_counter() - began
+        finally:
+            connection.close()
+
+
+def measured(asking: Asking, engine: TextEngine, load: Load) -> Measured:
+    """Ask both in turn; one round of each before anything is counted."""
+    found = Measured()
+    for pair in range(load.pairs + 1):
+        through_server(asking, load, found if pair else Measured())
+        through_engine(engine, load, found if pair else Measured())
+    for number in range(4 * load.pairs + 1):
+        body = load.body(number)
+        first = asking.streamed(body).first
+        job = submitted(engine, body)
+        job.result()
+        assert job.job.first_token is not None
+        if number:
+            found.first_of_server.append(first)
+            found.first_of_engine.append(job.job.first_token - job.job.began)
+    return found
+
+
+def through_server(asking: Asking, load: Load, found: Measured) -> None:
+    with ThreadPoolExecutor(load.streams + 1) as pool:
+        began = time.perf_counter()
+        answers = [pool.submit(asking.streamed, load.body(number)) for number in range(load.requests)]
+        while not all(answer.done() for answer in answers):
+            found.answered.append(asking.load_seconds())
+            time.sleep(0.05)
+        seconds = time.perf_counter() - began
+    streams = [answer.result() for answer in answers]
+    found.server.append(sum(stream.tokens for stream in streams) / seconds)
+    found.gaps += [gap for stream in streams for gap in stream.gaps]
+
+
+def through_engine(engine: TextEngine, load: Load, found: Measured) -> None:
+    """All at once; the engine has as many seats as the server has streams."""
+    began = time.perf_counter()
+    jobs = [submitted(engine, load.body(number)) for number in range(load.requests)]
+    engine.run()
+    drawn = [job.result() for job in jobs]
+    seconds = time.perf_counter() - began
+    tokens = sum(len(one.token_ids) + (one.finish_reason == "stop") for one in drawn)
+    found.engine.append(tokens / seconds)
+
+
+def submitted(engine: TextEngine, body: dict[str, Any]) -> Any:
+    settings = {"max_new_tokens": body["max_tokens"], "temperature": body["temperature"], "seed": body["seed"]}
+    return engine.submit(body["prompt"], **settings)
+
+
+@contextmanager
+def served(arguments: Sequence[str]) -> Iterator[Asking]:
+    """A server in a process of its own. Raises EngineError where it does not start."""
+    command = [sys.executable, "-m", "fef", "serve", "--port", "0", *arguments]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=os.environ)
+    assert process.stderr is not None
+    try:
+        ready = process.stderr.readline()
+        if " at http://" not in ready:
+            raise EngineError(f"The server did not start: {ready.strip()}.")
+        yield Asking(int(ready.split("/v1")[0].rsplit(":", 1)[1]))
+    finally:
+        process.terminate()
+        process.wait(60)
+        process.stderr.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="demo")
+    parser.add_argument("--device")
+    parser.add_argument("--json", help="also write all numbers to this file")
+    for name, default in asdict(Load()).items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=type(default), default=default)
+    given = vars(parser.parse_args())
+    model, device, out = given.pop("model"), given.pop("device"), given.pop("json")
+    asked = Load(**given)
+    place = [] if device is None else ["--device", device]
+    engine = load(model, device=device).engine(max_batch=asked.streams)
+    with served(["--model", model, "--max-batch", str(asked.streams), *place]) as asking:
+        found = measured(asking, engine, asked)
+    print(f"{model} on {engine.engine.device}, {asked}")
+    print(found.words())
+    if out:
+        with open(out, "w") as file:
+            json.dump({"model": model, "load": asdict(asked), "measured": asdict(found)}, file)
+
+
+if __name__ == "__main__":
+    main()

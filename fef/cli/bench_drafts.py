@@ -1,0 +1,79 @@
+"""`fef bench --drafts`: tokens per round of chains and trees of drafts, with and without a draft head, simulated."""
+
+from __future__ import annotations
+
+import json as json_module
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from fef.cli.options import DeviceOption, DtypeOption, ModelOption, load_model
+from fef.cli.output import Bar, check_writable, print_table, write_whole
+from fef.errors import InputError, OptionError
+
+__all__ = ["EXAMPLE", "bench_drafts"]
+
+EXAMPLE = "Example: [bold]fef bench --drafts --model demo --data held-out.jsonl --trees 16,32[/bold]"
+
+
+def bench_drafts(
+    data: Annotated[Path, typer.Option("--data", help="Held-out texts of the model, of `python -m fef.corpus.own`.")],
+    model: ModelOption = "demo",
+    head: Annotated[
+        Path | None, typer.Option("--head", help="A draft head; by default the one beside the model.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Write what was measured to this JSON file.")] = None,
+    texts: Annotated[int | None, typer.Option("--texts", min=1, help="Of each temperature, at most.")] = None,
+    chains: Annotated[str, typer.Option("--chains", help="Drafts of a chain.")] = "4,8",
+    trees: Annotated[str, typer.Option("--trees", help="Nodes of a tree.")] = "16,32,64",
+    slots: Annotated[int, typer.Option("--slots", help="Depths of a tree.")] = 8,
+    frontier: Annotated[int, typer.Option("--frontier", help="States of a depth that a tree continues.")] = 16,
+    branching: Annotated[int, typer.Option("--branching", help="Nodes that continue one state, at most.")] = 8,
+    device: DeviceOption = None,
+    dtype: DtypeOption = None,
+) -> None:
+    """Tokens per round of chains and trees of drafts on a network's own texts, with the noise of the engine; untimed."""
+    if out is not None:
+        check_writable(out)
+    with Bar("Loading"):
+        from fef.bench.drafts import Shapes, drafts_report
+        from fef.models.draft_head_file import load_draft_head
+        from fef.training.own_text import read_own_texts
+    shapes = Shapes(numbers("--chains", chains), numbers("--trees", trees), slots, frontier, branching)
+    loaded = load_model(model, device, dtype, head="auto" if head is None else "none")
+    network = loaded.network
+    found = load_draft_head(head, network) if head is not None else network.extras.draft_head
+    every = [text for text in read_own_texts(data, network.config) if len(text.response) > 1]
+    if not every:
+        raise InputError(f"{data} holds no text of two tokens or more; write some with `python -m fef.corpus.own`.")
+    with Bar("Simulating rounds"):
+        report = {"model": loaded.name} | drafts_report(network, found, every, shapes, loaded.special_ids(), texts)
+    for table in tables(report):
+        print_table(table)
+    if out is not None:
+        write_whole(out, json_module.dumps(report, indent=1) + "\n")
+
+
+def numbers(name: str, text: str) -> list[int]:
+    """Raises OptionError for what is no list of whole numbers."""
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise OptionError(f"{name} got {text!r}; write whole numbers with commas, for example 4,8.") from None
+
+
+def tables(report: dict[str, Any]) -> list[Table]:
+    """Tokens per round, and acceptance by depth."""
+    shapes = report["shapes"]
+    columns = [f"chain {n}" for n in shapes["chains"]] + [f"tree {n}" for n in shapes["trees"]]
+    rounds = Table("T", "drafter", *columns, title="Tokens per round")
+    depths = Table("T", "drafter", "acceptance by depth", "true token among the first")
+    for heat, found in report["temperatures"].items():
+        for name, one in found["drafters"].items():
+            cells = [f"{x['tokens_per_round']:.2f}" for x in (*one["chains"].values(), *one["trees"].values())]
+            rounds.add_row(heat, name, *cells)
+            among = ", ".join(f"{few}: {100 * share:.1f} %" for few, share in found["covered"].items())
+            depths.add_row(heat, name, " ".join(f"{x:.2f}" for x in one["by_depth"]), among)
+    return [rounds, depths]

@@ -1,0 +1,92 @@
+"""SSMD (arXiv 2510.03929): the network drafts, and an order-causal layer on its own hidden states verifies.
+
+Shapes: B rows, L canvas length, T targets, W drafts, D width, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from fef.decoders.method import Method
+from fef.decoders.settings import ACCEPTS, ORDERS
+from fef.decoding.meter import Meter
+from fef.decoding.network import Network
+from fef.decoding.options import one_of, path, whole
+from fef.decoding.plan import Accept, Order, Plan, Speculation
+from fef.decoding.requirements import check_blocks, refuse_visible_noise
+from fef.errors import OptionError
+from fef.laws.claim import LawClaim
+from fef.models.order_block import OrderBlock, load_order_block
+from fef.models.transformer import Transformer
+
+__all__ = ["SSMD", "OrderJudge", "SsmdOptions"]
+
+
+@dataclass(frozen=True)
+class SsmdOptions:
+    """One pass per round; the layer runs over the drafts once, and what it rejects it draws."""
+
+    window: int = whole(16)  # drafts per round
+    accept: Accept = one_of("coupled", ACCEPTS)  # the acceptance rule
+    order: Order = one_of("random", ORDERS)  # of the slots
+    block_length: int | None = whole(None)  # open slots per block
+    layer: str | None = path()  # a file that holds the order-causal layer
+
+    def plan(self, network: Network) -> Plan:
+        refuse_visible_noise("ssmd", network)
+        check_blocks(self.order, self.block_length)
+        model = network.transformer("ssmd")
+        spec = Speculation(window=self.window, draft="fresh", accept=self.accept, bonus=False)
+        judge = OrderJudge(model, self.found(network, model), self.window > 1)
+        return Plan("ssmd", order=self.order, block_length=self.block_length, speculation=spec, judge=judge)
+
+    def found(self, network: Network, model: Transformer) -> OrderBlock:
+        layer: OrderBlock | None = network.extra("order_block")
+        if self.layer is not None:
+            layer = load_order_block(Path(self.layer), model)
+        if layer is None:
+            raise OptionError(
+                f"{network.name} comes without an order-causal layer. Train one with `fef train --objective ssmd`, or give "
+                "layer=FILE."
+            )
+        return layer
+
+
+@dataclass(frozen=True)
+class OrderJudge:
+    """The network's prediction of a slot, corrected by the layer that reads the tokens drafted before it."""
+
+    model: Transformer
+    layer: OrderBlock
+    moving: bool
+    reads_hidden = True
+
+    def targets(
+        self, ids_BL: Tensor, slots_BT: Tensor, drafted_BWV: Tensor | None, hidden_BWD: Tensor | None, meter: Meter
+    ) -> Tensor:
+        assert hidden_BWD is not None, "a round drafts before it asks"
+        at_BT = slots_BT.clamp(min=0)
+        return self.model.logits(self.layer(hidden_BWD, self.model.embed(ids_BL.gather(1, at_BT)), at_BT))
+
+    def whose(self, name: str) -> str:
+        return f"{name} with its order-causal layer over what a round has drafted" if self.moving else name
+
+    def claim(self) -> LawClaim:
+        return LawClaim(
+            True,
+            "law: of the network with its order-causal layer: each token given the text when the round began, by the pass, "
+            "and the tokens drafted before it, by the layer",
+        )
+
+
+SSMD = Method(
+    "ssmd",
+    SsmdOptions,
+    "one pass drafts, an order-causal layer on its hidden states verifies",
+    "SSMD, arXiv 2510.03929",
+    "process; chain or greedy at window=1",
+    "a fef Transformer with an order-causal layer",
+)

@@ -1,0 +1,113 @@
+"""Calls of tools: an answer under the grammar of a tool's parameters, told as the call that it is."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fef.grammar.given import Grammar, read_grammar
+from fef.readers import shown
+from fef.serve.errors import bad_request
+
+__all__ = ["Tools", "call_delta", "message_of_call", "read_tools"]
+
+_MOST_TOOLS = 128
+
+
+@dataclass(frozen=True)
+class Tools:
+    """grammar: of the answers. name: of the tool whose parameters they are; None: each says which of several it calls."""
+
+    grammar: Grammar
+    name: str | None
+
+
+def read_tools(body: Mapping[str, Any], stream: bool) -> Tools | None:
+    """The tools that the answers call; None where they call none. Raises ApiError."""
+    choice, schemas = body.get("tool_choice"), read_schemas(body.get("tools"))
+    if choice == "none" or (not schemas and choice in (None, "auto")):
+        return None
+    if choice in (None, "auto"):
+        raise bad_request(
+            'tool_choice "auto" is not implemented: whether a tool is called would have to be read out of the text. Give '
+            '"required", one tool, or "none".',
+            "tool_choice",
+        )
+    name = named(choice, schemas)
+    if name is None and len(schemas) == 1:
+        [name] = schemas
+    if name is not None:
+        return Tools(read_grammar({"json": schemas[name]}), name)
+    if stream:
+        raise bad_request("Which of several tools is called is known at the end; name one to stream.", "tool_choice")
+    one_of = [
+        {
+            "type": "object",
+            "properties": {"name": {"const": name}, "parameters": schema},
+            "required": ["name", "parameters"],
+            "additionalProperties": False,
+        }
+        for name, schema in schemas.items()
+    ]
+    return Tools(read_grammar({"json": {"anyOf": one_of}}), None)
+
+
+def named(choice: Any, schemas: Mapping[str, Any]) -> str | None:
+    """The tool that is asked for by name; None for "required"."""
+    if choice == "required" and schemas:
+        return None
+    function = choice.get("function") if isinstance(choice, Mapping) else None
+    name = function.get("name") if isinstance(function, Mapping) else None
+    if not isinstance(name, str) or name not in schemas:
+        raise bad_request(
+            f'tool_choice={shown(choice)} must be "none", "required", or name one of tools: '
+            '{"type": "function", "function": {"name": ...}}.',
+            "tool_choice",
+        )
+    return name
+
+
+def read_schemas(tools: Any) -> dict[str, Any]:
+    """The schema of the parameters of each tool, by its name."""
+    if tools is None:
+        return {}
+    if not isinstance(tools, list) or len(tools) > _MOST_TOOLS:
+        raise bad_request(f"tools must be a list of at most {_MOST_TOOLS} tools.", "tools")
+    found = {}
+    for tool in tools:
+        function = tool.get("function") if isinstance(tool, Mapping) and tool.get("type") == "function" else None
+        name = function.get("name") if isinstance(function, Mapping) else None
+        if not isinstance(function, Mapping) or not isinstance(name, str):
+            raise bad_request('A tool must be {"type": "function", "function": {"name": ..., ...}}.', "tools")
+        found[name] = function.get("parameters") or {"type": "object"}
+    return found
+
+
+def message_of_call(tools: Tools, text: str) -> dict[str, Any]:
+    """The message of an answer. A text that the canvas cut off before it said which tool it calls stays text."""
+    name, arguments = tools.name, text
+    if name is None:
+        try:
+            call = json.loads(text)
+        except ValueError:
+            return {"role": "assistant", "content": text}
+        name, arguments = call["name"], json.dumps(call["parameters"])
+    return {"role": "assistant", "content": None, "tool_calls": [new_call() | function(name, arguments)]}
+
+
+def call_delta(tools: Tools, text: str, first: bool) -> dict[str, Any]:
+    """What is new of the call of the one tool. first: nothing of it is told yet."""
+    assert tools.name is not None, "several are not streamed"
+    head = new_call() if first else {}
+    return {"tool_calls": [{"index": 0} | head | function(tools.name if first else None, text)]}
+
+
+def new_call() -> dict[str, Any]:
+    return {"id": f"call_{secrets.token_hex(12)}", "type": "function"}
+
+
+def function(name: str | None, arguments: str) -> dict[str, Any]:
+    return {"function": ({} if name is None else {"name": name}) | {"arguments": arguments}}

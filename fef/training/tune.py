@@ -1,0 +1,187 @@
+"""A diffusion model learns from examples of a user: the same attention, its own chat template, and what it was released in.
+
+Released checkpoints (full attention, logits shifted by one, blocks, mixtures of experts) train with the masked-diffusion
+objective or FeF's position-conditioned form of it; with full attention also for the packed law. All weights are trained, and
+written in the layout of the release, or low-rank factors, and written as an adapter that PEFT reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from fef.errors import OptionError
+from fef.models.adapter import base_digest, write_adapter
+from fef.models.checkpoint import Description, require_tokenizer, write_checkpoint, write_released
+from fef.models.config import TransformerConfig
+from fef.models.families import NATIVE
+from fef.models.hub import download_weights, is_repository, locate
+from fef.models.sources import describe_source, network_of, template_of
+from fef.models.tokenizer import Tokenizer
+from fef.models.transformer import Transformer
+from fef.training.adapt import AdaptOptions, both_encoded, flat_objective, measured, write_template
+from fef.training.conversations import Encoder
+from fef.training.data import Examples
+from fef.training.lora import TARGETS, adapt_, factors_of
+from fef.training.processes import ALONE, Processes, whole
+from fef.training.trainer import Progress, TrainOptions, check_pieces, train
+
+__all__ = ["TuneOptions", "tune"]
+
+
+@dataclass(frozen=True)
+class TuneOptions:
+    """How a diffusion model is fine-tuned. Lengths in tokens; as in `AdaptOptions`.
+
+    packed: train the packed law, too; None: where the model has it already. mask_id, block_length: as in `fef.load`.
+    """
+
+    packed: bool | None = None
+    lora_rank: int = 0
+    lora_targets: tuple[str, ...] = TARGETS
+    batch_tokens: int = 65_536
+    row_tokens: int | None = 8192
+    max_prompt: int = 1024
+    drop_long: bool = False
+    mask_id: int | None = None
+    block_length: int | None = None
+    held_out: Path | None = None
+    eval_every: int = 100
+
+    def kept(self, config: TransformerConfig) -> AdaptOptions:
+        """The training of a network of this config that stays what it is. Raises OptionError where it cannot have the packed
+        law."""
+        packed = config.packed if self.packed is None else self.packed
+        if packed and config.shift:
+            raise OptionError(
+                "The packed law predicts a token at its own place, and this checkpoint at the place before; leave --packed "
+                "out."
+            )
+        return AdaptOptions(
+            kind=config.attention,
+            block_length=config.block_length,
+            packed=packed,
+            lora_rank=self.lora_rank,
+            lora_targets=self.lora_targets,
+            batch_tokens=self.batch_tokens,
+            row_tokens=self.row_tokens,
+            max_prompt=self.max_prompt,
+            drop_long=self.drop_long,
+            held_out=self.held_out,
+            eval_every=self.eval_every,
+        )
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """All that training needs; digest: of the base."""
+
+    path: Path
+    described: Description
+    kept: AdaptOptions
+    model: Transformer
+    tokenizer: Tokenizer
+    examples: Examples
+    apart: Examples | None
+    digest: str
+
+
+def tune(
+    source: str,
+    data: Path,
+    out: Path,
+    tuning: TuneOptions,
+    options: TrainOptions,
+    processes: Processes = ALONE,
+    *,
+    progress: Progress | None = None,
+    stop: Callable[[], bool] = lambda: False,
+    say: Callable[[str], None] = lambda _: None,
+) -> Transformer:
+    """Fine-tune the diffusion model `source` (a name as in `fef.load`) on the examples in `data` into `out`, or go on from
+    where `out` stopped. processes: those that share the flat rows of each step.
+
+    Raises CheckpointError, InputError or OptionError in all processes, before anything is written.
+    """
+    with processes.together():
+        if processes.leads:
+            fetch(source)
+    with processes.together():
+        ready = prepared(source, data, tuning, options, processes, say)
+    processes.agree("examples", ready.examples.digest())
+    processes.agree("base weights", ready.digest)
+    path, described, model = ready.path, ready.described, ready.model
+    options = replace(options, pieces=ready.kept.pieces)
+
+    def write(directory: Path) -> None:
+        if tuning.lora_rank:
+            factors = {name: (whole(a), whole(b)) for name, (a, b) in factors_of(model).items()}
+            if processes.leads:
+                write_adapter(directory, model, factors, described.family, source, ready.digest, model.config.packed)
+        elif described.family is NATIVE:
+            write_checkpoint(directory, model, ready.tokenizer, gather=whole, writes=processes.leads)
+            if processes.leads:
+                write_template(directory, template_of(path, described))
+        else:
+            write_released(directory, model, path, described.family, whole, processes.leads)
+
+    objective = flat_objective(ready.examples.to(processes.device), model.config, ready.kept, options)
+    facts = {"base": ready.digest, "data": len(ready.examples), "rank": tuning.lora_rank, "packed": ready.kept.packed}
+    facts |= {"batch_tokens": tuning.batch_tokens, "row_tokens": ready.kept.capacity}
+    apart, kept = ready.apart, ready.kept
+    held_out = None if apart is None else measured(apart.to(processes.device), model.config, kept, options)
+    return train(
+        model,
+        ready.tokenizer,
+        objective,
+        out,
+        options,
+        progress,
+        stop,
+        say=say,
+        processes=processes,
+        write=write,
+        facts=facts,
+        held_out=held_out,
+    )
+
+
+def fetch(source: str) -> None:
+    """The files of a repository into the cache of the user."""
+    path = locate(source)
+    if is_repository(source):
+        describe_source(path)  # before gigabytes are downloaded in vain
+        download_weights(source, path)
+
+
+def prepared(
+    source: str,
+    data: Path,
+    tuning: TuneOptions,
+    options: TrainOptions,
+    processes: Processes,
+    say: Callable[[str], None],
+) -> Prepared:
+    path = locate(source)
+    described = describe_source(path, tuning.mask_id, tuning.block_length)
+    tokenizer = require_tokenizer(path, described)
+    kept = tuning.kept(described.config)
+    check_pieces(kept.pieces, processes.size)
+    encoder = Encoder(tokenizer, template_of(path, described), described.config)
+    examples, apart = both_encoded(data, encoder, source, kept, options, say)
+    on_gpu = processes.device != "cpu"
+    # frozen weights are as the GPU multiplies them; what is trained has float32 to change in small steps
+    dtype = torch.bfloat16 if on_gpu and tuning.lora_rank else torch.float32
+    sharded = processes.size > 1 and options.shard
+    model = network_of(path, described, "cpu" if sharded else processes.device, dtype)
+    model.name = source
+    digest = base_digest(model)
+    model.config = replace(described.config, packed=kept.packed)
+    if tuning.lora_rank:
+        adapt_(model, tuning.lora_rank, tuning.lora_targets, options.seed)
+    else:
+        model.requires_grad_(True)
+    return Prepared(path, described, kept, model, tokenizer, examples, apart, digest)

@@ -1,0 +1,50 @@
+"""The measurement of the server: its figures are those of the times that it saw."""
+
+from __future__ import annotations
+
+import pytest
+
+import fef
+from fef.bench.serve import Load, Measured, interval, measured, quantile, served
+from fef.errors import EngineError
+
+
+def test_intervals_hold_the_mean_and_shrink() -> None:
+    low, high = interval([1.0, 2.0, 3.0, 4.0])
+    assert 1.0 < low < 2.5 < high < 4.0
+    few, many = interval([0.9, 1.1] * 3), interval([0.9, 1.1] * 300)
+    assert many[1] - many[0] < few[1] - few[0]
+    assert interval([2.0] * 5) == (2.0, 2.0)
+
+
+def test_a_quantile_is_a_value() -> None:
+    values = [float(n) for n in range(1, 101)]
+    assert [quantile(values, share) for share in (0.01, 0.5, 0.99, 1.0)] == [1.0, 50.0, 99.0, 100.0]
+    assert quantile([7.0], 0.99) == 7.0
+
+
+def test_words_tell_ratio_and_difference() -> None:
+    found = Measured([90.0, 92.0], [100.0, 100.0], [0.012, 0.013], [0.010, 0.011], [0.1, 0.2], [0.001])
+    words = found.words()
+    assert "ratio 0.910" in words and "added 2.000" in words and "p99 200.0" in words
+
+
+@pytest.mark.slow
+def test_a_server_that_does_not_start_is_said() -> None:
+    with pytest.raises(EngineError, match="did not start"), served(["--model", "/no/such/model"]):
+        pass
+
+
+@pytest.mark.slow
+def test_both_are_asked_the_same() -> None:
+    load = Load(streams=2, requests=4, max_tokens=12, pairs=2)
+    engine = fef.load("demo", device="cpu").engine(max_batch=2)
+    with served(["--model", "demo", "--device", "cpu", "--max-batch", "2"]) as asking:
+        found = measured(asking, engine, load)
+        body = load.body(3)
+        alone = fef.load("demo", device="cpu").generate(body["prompt"], max_new_tokens=12, temperature=0.7, seed=3)
+        assert asking.streamed(body).tokens == len(alone.token_ids) + (alone.finish_reason == "stop")
+    assert len(found.server) == len(found.engine) == 2
+    assert len(found.first_of_server) == len(found.first_of_engine) == 8
+    assert min(found.server + found.engine + found.first_of_server + found.first_of_engine) > 0
+    assert found.gaps and found.answered

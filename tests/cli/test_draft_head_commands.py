@@ -1,0 +1,175 @@
+"""Own texts, the training of a draft head, its place beside the weights, and what it is worth: the commands in turn."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+import fef
+from fef.corpus.own import app as own_app
+from fef.errors import CheckpointError, OptionError
+from fef.models.checkpoint import save_checkpoint
+from fef.models.draft_head_file import DRAFT_HEAD
+from fef.training.own_text import read_own_texts
+
+TRAIN = ["--batch-size", 4, "--steps", 2, "--log-every", 1, "--device", "cpu"]
+
+
+def own(*arguments):
+    return CliRunner().invoke(own_app, [str(a) for a in arguments])
+
+
+@pytest.fixture(scope="module")
+def texts(tiny, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("texts") / "own.jsonl"
+    made = own(
+        "--model", tiny, "--tasks", "joint", "--count", 4, "--max-new-tokens", 12, "--device", "cpu", "--out", path
+    )
+    assert made.exit_code == 0, made.output
+    return path
+
+
+@pytest.fixture(scope="module")
+def with_head(tiny, texts, tmp_path_factory) -> Path:
+    """A model directory with a head beside its weights."""
+    from fef.cli.app import app
+
+    path = tmp_path_factory.mktemp("models") / "with-head"
+    shutil.copytree(tiny, path)
+    arguments = ["train", "--objective", "draft-head", "--init", tiny, "--data", texts, "--out", path, *TRAIN, "--json"]
+    result = CliRunner().invoke(app, [str(a) for a in arguments], prog_name="fef")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["losses"]["step"] == 2
+    return path
+
+
+def test_own_texts_are_those_of_generate(tiny, texts):
+    model = fef.load(tiny, device="cpu")
+    found = read_own_texts(texts, model.network.config)
+    assert [text.temperature for text in found] == [0.0, 0.7] * 4
+    assert [text.seed for text in found] == list(range(8))
+    for text in found[:4]:
+        prompt = model.tokenizer.decode(text.prompt[:-1])
+        said = model.generate(prompt, max_new_tokens=12, temperature=text.temperature, seed=text.seed)
+        assert text.response[: len(said.token_ids)] == said.token_ids
+        assert len(text.response) - len(said.token_ids) == (said.finish_reason == "stop")
+
+
+def test_a_head_lies_beside_the_weights_and_leaves_them_alone(tiny, with_head):
+    assert {p.name for p in with_head.iterdir()} - {p.name for p in tiny.iterdir()} == {
+        DRAFT_HEAD,
+        "draft_head.losses.jsonl",
+    }
+    for file in tiny.iterdir():
+        assert (with_head / file.name).read_bytes() == file.read_bytes()
+    rows = [json.loads(line) for line in (with_head / "draft_head.losses.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [1, 2] and {"loss", "accepted", "marginals", "seconds"} <= rows[0].keys()
+
+
+def test_a_head_is_loaded_unless_it_is_switched_off(tiny, with_head):
+    assert fef.load(tiny, device="cpu").network.extras.draft_head is None
+    assert fef.load(with_head, device="cpu").network.extras.draft_head is not None
+    assert fef.load(with_head, device="cpu", head="none").network.extras.draft_head is None
+    assert fef.load(with_head, device="cpu", weights="int8").network.extras.draft_head is None
+    half = fef.load(with_head, device="cpu", dtype=torch.bfloat16).network.extras.draft_head
+    assert half.q.weight.dtype is torch.bfloat16
+    with pytest.raises(OptionError, match=r"head='no' is not allowed.*auto, none"):
+        fef.load(with_head, head="no")
+
+
+@pytest.mark.parametrize("kind", ["another network", "cut short"])
+def test_a_wrong_head_is_refused_and_can_be_left_out(with_head, kind, tmp_path):
+    path = tmp_path / "model"
+    shutil.copytree(with_head, path)
+    if kind == "another network":
+        model = fef.load(with_head, device="cpu", head="none")
+        model.network.blocks[0].mlp.up.weight.mul_(2), model.network.blocks[1].attn.q.weight.mul_(2)
+        save_checkpoint(path, model.network, model.tokenizer)
+    shutil.copy(with_head / DRAFT_HEAD, path)
+    if kind == "cut short":
+        (path / DRAFT_HEAD).write_bytes((path / DRAFT_HEAD).read_bytes()[:5000])
+    with pytest.raises(CheckpointError, match="head='none'"):
+        fef.load(path, device="cpu")
+    assert fef.load(path, device="cpu", head="none").network.extras.draft_head is None
+
+
+def test_texts_are_the_same_with_and_without_a_head(tiny, with_head):
+    answers = [
+        fef.load(path, device="cpu", head=head).generate("What is 2 + 3?", max_new_tokens=12, temperature=0.7, seed=1)
+        for path, head in ((tiny, "auto"), (with_head, "auto"), (with_head, "none"))
+    ]
+    assert len({tuple(answer.token_ids) for answer in answers}) == 1
+    assert len({answer.certificate.kind for answer in answers}) == 1
+
+
+def test_the_measure_names_both_drafters(fef_cli, with_head, texts, tmp_path):
+    report = tmp_path / "report.json"
+    small = ["--chains", "2", "--trees", "4", "--slots", 3, "--texts", 2, "--device", "cpu", "--out", report]
+    shown = fef_cli("bench", "--drafts", "--model", with_head, "--data", texts, *small)
+    assert shown.exit_code == 0, shown.output
+    assert "marginals" in shown.stdout and "head" in shown.stdout and "tree 4" in shown.stdout
+    found = json.loads(report.read_text())["temperatures"]
+    assert set(found) == {"0", "0.7"}
+    assert all(set(one["drafters"]) == {"marginals", "head"} and one["texts"] == 2 for one in found.values())
+
+
+BAD_TRAIN = {
+    "no data": (["--init", "demo"], "--data FILE"),
+    "no init": (["--data", "own.jsonl"], "--init MODEL"),
+    "tasks": (["--init", "demo", "--tasks", "joint"], "no --tasks"),
+    "missing data": (["--init", "demo", "--data", "missing.jsonl"], "Cannot read"),
+    "missing init": (["--init", "missing", "--data", "own.jsonl"], "not a model directory"),
+    "no own texts": (["--init", "demo", "--data", "pairs.jsonl"], "python -m fef.corpus.own"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "words"), BAD_TRAIN.values(), ids=BAD_TRAIN.keys())
+def test_what_cannot_train_a_head_exits_2_and_writes_nothing(fef_cli, tmp_path, monkeypatch, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    Path("pairs.jsonl").write_text('{"prompt": "1 + 1", "response": "2"}\n')
+    result = fef_cli("train", "--objective", "draft-head", "--out", "head", "--device", "cpu", *arguments)
+    assert result.exit_code == 2, result.output
+    assert words in result.stderr and len(result.stderr.strip().splitlines()) == 1
+    assert not Path("head").exists()
+
+
+def test_a_head_is_not_overwritten(fef_cli, with_head, tiny, texts):
+    before = (with_head / DRAFT_HEAD).read_bytes()
+    result = fef_cli("train", "--objective", "draft-head", "--init", tiny, "--data", texts, "--out", with_head, *TRAIN)
+    assert result.exit_code == 2 and "is there already" in result.stderr
+    assert (with_head / DRAFT_HEAD).read_bytes() == before
+
+
+BAD_OWN = {
+    "temperatures": (["--tasks", "joint", "--temperatures", "warm"], "0,0.7"),
+    "temperature": (["--tasks", "joint", "--temperatures", "-1"], "finite number"),
+    "split": (["--tasks", "joint", "--split", "heldout"], "held-out"),
+    "count": (["--tasks", "joint", "--count", "0"], "at least 1"),
+    "nothing": ([], "--tasks"),
+    "canvas": (["--tasks", "joint", "--max-new-tokens", "999999"], "at most"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "words"), BAD_OWN.values(), ids=BAD_OWN.keys())
+def test_what_gives_no_own_texts_exits_2(tiny, tmp_path, arguments, words):
+    result = own("--model", tiny, "--out", tmp_path / "own.jsonl", "--device", "cpu", *arguments)
+    assert result.exit_code == 2, result.output
+    assert words in result.stderr and not (tmp_path / "own.jsonl").exists()
+
+
+BAD_BENCH = {
+    "chains": (["--chains", "four"], "4,8"),
+    "nodes": (["--trees", "0"], "at least 1"),
+    "head": (["--head", "missing.safetensors"], "no draft head"),
+    "depth": (["--slots", "17"], "lower --slots"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "words"), BAD_BENCH.values(), ids=BAD_BENCH.keys())
+def test_what_cannot_be_measured_exits_2(fef_cli, with_head, texts, arguments, words):
+    result = fef_cli("bench", "--drafts", "--model", with_head, "--data", texts, "--device", "cpu", *arguments)
+    assert result.exit_code == 2, result.output
+    assert words in result.stderr

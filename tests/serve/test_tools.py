@@ -1,0 +1,75 @@
+"""Tools that a request names or requires are called with arguments of their schema."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from serving import Client
+from test_refusals import check_refused
+
+
+def tool(name: str, **properties: Any) -> dict[str, Any]:
+    schema = {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+    return {"type": "function", "function": {"name": name, "description": "It does.", "parameters": schema}}
+
+
+ADD = tool("add", a={"enum": list(range(10))}, b={"enum": [1, 2]})
+ASK = tool("ask", who={"enum": ["Tom", "Ann"]})
+NAMED = {"tools": [ADD, ASK], "tool_choice": {"type": "function", "function": {"name": "add"}}}
+
+
+def test_tools_that_are_not_to_be_called_change_nothing(client: Client) -> None:
+    plain = client.chat().body["choices"]
+    for fields in ({"tools": [ADD], "tool_choice": "none"}, {"tools": [], "tool_choice": "auto"}, {"tools": None}):
+        assert client.chat(**fields, parallel_tool_calls=False).body["choices"] == plain
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"tools": [ADD]},
+        {"tools": [ADD], "tool_choice": "auto"},
+        {"tools": [], "tool_choice": "required"},
+        {"tools": [ADD], "tool_choice": "sometimes"},
+        {"tools": [ADD], "tool_choice": {"type": "function", "function": {"name": "ask"}}},
+        {"tools": "add"},
+        {"tools": [{"type": "web_search"}]},
+        {"tools": [ADD, ASK], "tool_choice": "required", "stream": True},
+        NAMED | {"response_format": {"type": "json_object"}},
+    ],
+    ids=lambda fields: json.dumps(fields)[-50:],
+)
+def test_what_cannot_be_called_is_refused(client: Client, fields: dict[str, Any]) -> None:
+    check_refused(client.chat(**fields))
+
+
+def test_a_named_tool_is_called(client: Client) -> None:
+    pytest.importorskip("llguidance", reason="the extra 'grammar' is not installed")
+    for temperature in (0.0, 1.0):
+        choice = client.chat(**NAMED, temperature=temperature).body["choices"][0]
+        assert choice["finish_reason"] == "stop" and choice["message"]["content"] is None
+        [call] = choice["message"]["tool_calls"]
+        assert call["type"] == "function" and call["function"]["name"] == "add"
+        arguments = json.loads(call["function"]["arguments"])
+        assert 0 <= arguments["a"] <= 9 and arguments["b"] in (1, 2)
+        events = client.chat(**NAMED, temperature=temperature, stream=True).events
+        told = [c["delta"]["tool_calls"][0] for e in events for c in e["choices"] if "tool_calls" in c["delta"]]
+        assert "".join(each["function"]["arguments"] for each in told) == call["function"]["arguments"]
+        assert [each["function"].get("name") for each in told] == ["add"] + [None] * (len(told) - 1)
+        assert "id" in told[0] and not any("id" in each for each in told[1:])
+
+
+def test_of_several_tools_the_answer_says_which_it_calls(client: Client) -> None:
+    pytest.importorskip("llguidance", reason="the extra 'grammar' is not installed")
+    fields = {"tools": [ADD, ASK], "tool_choice": "required", "temperature": 1.0, "n": 4, "max_tokens": 48}
+    names = set()
+    for choice in client.chat(**fields).body["choices"]:
+        [call] = choice["message"]["tool_calls"]
+        arguments = json.loads(call["function"]["arguments"])
+        names.add(call["function"]["name"])
+        assert set(arguments) == ({"a", "b"} if call["function"]["name"] == "add" else {"who"})
+    assert names <= {"add", "ask"}
+    [call] = client.chat(tools=[ASK], tool_choice="required").body["choices"][0]["message"]["tool_calls"]
+    assert json.loads(call["function"]["arguments"])["who"] in ("Tom", "Ann")

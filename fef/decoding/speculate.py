@@ -9,6 +9,7 @@ targets along a path (D, or D + 1 with a bonus slot), S slots, G groups, V vocab
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor

@@ -124,6 +124,7 @@ def bench_engine(
         from fef.bench.evaluate import Settings, check_fit
         from fef.bench.plot import check_plotting
         from fef.engine.build import EngineOptions
+        from fef.laws.window import ANCHORS
     if plot is not None or out is not None:
         check_plotting()
     questions: Questions | None = None
@@ -147,7 +148,7 @@ def bench_engine(
         canvas=canvas,
         opened=opened,
         windows=EngineOptions.windows if window_list is None else window_list,
-        anchors=EngineOptions.anchors if anchors is None else anchors,
+        anchors=ANCHORS if anchors is None else anchors,
         clock=Clock(network.device, repeats),
         round_tokens=round_tokens,
         questions=questions,

@@ -13,7 +13,8 @@ from fef.decoding.options import flag, number, one_of, path, whole
 from fef.decoding.plan import Accept, Draft, Drafter, Order, Plan, Planner, Remask, ScheduleName, Speculation, Verify
 from fef.decoding.requirements import check_blocks, check_law, exact_cache, find_head
 from fef.errors import OptionError
-from fef.laws.window import ANCHORS, SURVIVAL
+from fef.laws.tree import MOST_NODES
+from fef.laws.window import ANCHORS, SURVIVAL, TREE_ANCHORS, TREE_DEPTH, TREE_SURVIVAL, branching
 
 __all__ = ["FEF", "FefOptions"]
 
@@ -34,7 +35,9 @@ class FefOptions(Guided):
     order: Order = one_of("left-to-right", ORDERS)  # of the slots
     draft: Draft | Drafter = one_of("reuse", tuple(d for d in DRAFTS if d != "stale"), or_callable=True)  # who drafts
     bonus: bool = flag(True)  # also draw the slot behind an accepted window
-    anchors: int = whole(ANCHORS, least=0)  # likely ends of a round, behind which it drafts ahead
+    tree: int = whole(0, least=0, most=MOST_NODES)  # drafts per round, as a tree; 0: a chain
+    depth: int = whole(TREE_DEPTH)  # drafts along a path of the tree
+    anchors: int | None = whole(None, least=0)  # likely ends of a round, behind which it drafts ahead
     survival: float | None = number(None, high=1.0)  # least chance to be reached of a draft that is verified
     planner: Planner = one_of("confidence", get_args(Planner))  # predicts that chance
     head: str | None = path()  # a file that predicts influences, for the planner
@@ -48,12 +51,15 @@ class FefOptions(Guided):
         check_law(law, network, self.guidance)
         check_blocks(self.order, self.block_length)
         self.refuse_contradictions(law, network)
+        anchors = self.anchors if self.anchors is not None else TREE_ANCHORS if self.tree else ANCHORS
         spec = Speculation(
-            window=self.window,
+            window=self.depth if self.tree else self.window,
+            tree=self.tree,
+            branching=branching(network.vocab_size) if self.tree else 1,
             draft="fresh" if network.visible_noise and self.draft == "reuse" else self.draft,
             accept=self.accept,
             bonus=self.bonus,
-            anchors=self.anchors if law == "packed" else 0,
+            anchors=anchors if law == "packed" else 0,
             survival=self.worth(law),
             planner=self.planner,
         )
@@ -77,9 +83,17 @@ class FefOptions(Guided):
         anew, drafts behind a short window are no cheaper, so that all are."""
         if self.survival is not None:
             return self.survival
+        if self.tree:
+            return TREE_SURVIVAL
         return SURVIVAL if law == "packed" and self.draft == "reuse" else 0.0
 
     def refuse_contradictions(self, law: Verify, network: Network) -> None:
+        plain = (self.accept, self.draft, self.bonus, self.planner) == ("coupled", "reuse", True, "confidence")
+        if self.tree and (law != "packed" or not plain):
+            raise OptionError(
+                f"tree={self.tree} needs a network trained for the packed pattern, and verify, accept, draft, bonus and "
+                "planner as they are by default. Leave them out, or give tree=0."
+            )
         if self.planner == "influence" and (law == "packed" or self.draft != "fresh" or self.cache != "none"):
             raise OptionError(
                 'planner="influence" reads hidden states of a plain pass: give verify="rows", draft="fresh" and no cache.'

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from fef.decoding.records import RowRecord
-from fef.laws.eos import at_position, bounds, bounds_before
+from fef.laws.eos import at_position, bounds, bounds_before, bounds_on_paths
+from fef.laws.tree import Tree
 
 __all__ = ["Canvas", "EosRule", "written"]
 
@@ -152,6 +153,13 @@ class EosRule:
             first_BX, last_BX = bounds_before(first_BX[:, 0], last_BX[:, 0], at_BW, draft_BW, at_BW >= 0, self.eos_id)
         seen_S = torch.arange(index_BS.shape[1], device=index_BS.device).clamp(max=first_BX.shape[1] - 1)
         return at_position(index_BS, first_BX[:, seen_S], last_BX[:, seen_S])
+
+    def at_states(self, canvas: Canvas, index_BX: Tensor, draft_BW: Tensor, tree: Tree) -> tuple[Tensor, Tensor]:
+        """The same at the slots behind the states of a tree of drafts (the last of a chain may be left out)."""
+        at_BW = index_BX.gather(1, tree.parent_BW)
+        first_BX, last_BX = bounds_on_paths(*self.bounds(canvas), at_BW, draft_BW, tree, self.eos_id)
+        count = index_BX.shape[1]
+        return at_position(index_BX, first_BX[:, :count], last_BX[:, :count])
 
     def without_certain_tail(self, canvas: Canvas, within_BL: Tensor, index_BS: Tensor, draft_BW: Tensor) -> Tensor:
         """The slots without those at the end that a drafted EOS makes certain: kept or not, they need no call.

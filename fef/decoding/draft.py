@@ -1,6 +1,6 @@
 """Drafters: tokens for the slots of a window, and the law that each was drawn from. Any drafter keeps the target's law.
 
-Shapes: B rows, L canvas length, W drafts, V vocabulary.
+Shapes: B rows, L canvas length, W drafted slots, C candidates of a slot, V vocabulary.
 """
 
 from __future__ import annotations
@@ -25,18 +25,24 @@ __all__ = ["Drafts", "carried_logits", "propose"]
 
 @dataclass(frozen=True)
 class Drafts:
-    """tokens_BW and the laws logq_BWV (nats) that they were drawn from. logits_BWV: before temperature and bans. known_B:
-    rows where these are the network's own at this very canvas, so that the first draft has the law of its target. count_B:
-    how many there are, at most W. legal_BWV: logits of what grammars allow behind the drafts before, where rows have some.
-    hidden_BWE: final hidden states there, if the planner reads them."""
+    """Candidates tokens_BWC of each slot, the first drawn from the law logq_BWV (nats), and their scores, falling: log q plus
+    the noise of the slot, log q alone in greedy rows. logits_BWV: before temperature and bans. known_B: rows where these are
+    the network's own at this very canvas, so that the first draft has the law of its target. count_B: how many slots have
+    drafts, at most W. legal_BWV: logits of what grammars allow behind the drafts before, where rows have some. hidden_BWE:
+    final hidden states there, if the planner reads them."""
 
-    tokens_BW: Tensor
+    tokens_BWC: Tensor
+    scores_BWC: Tensor
     logq_BWV: Tensor
     logits_BWV: Tensor
     known_B: Tensor
     count_B: Tensor
     legal_BWV: Tensor | None = None
     hidden_BWE: Tensor | None = None
+
+    @property
+    def tokens_BW(self) -> Tensor:
+        return self.tokens_BWC[..., 0]
 
 
 def propose(session: Session, spec: Speculation, window_BW: Tensor) -> Drafts:
@@ -70,14 +76,35 @@ def drawn(
         held_BW = torch.full_like(window_BW, -1) if held_BW is None else held_BW
         return drawn_in_turn(session, spec, logits_BWV, window_BW, known_B, count_B, held_BW)
     logq_BWV = session.law(logits_BWV, window_BW)
-    tokens_BW = draft_tokens(session, spec, logq_BWV, window_BW)
-    return Drafts(tokens_BW, logq_BWV, logits_BWV, known_B, count_B)
+    if spec.branching == 1:
+        tokens_BWC, scores_BWC = alone(draft_tokens(session, spec, logq_BWV, window_BW))
+    else:
+        scores_BWC, tokens_BWC = candidates(session, logits_BWV, logq_BWV, window_BW, spec.branching)
+    return Drafts(tokens_BWC, scores_BWC, logq_BWV, logits_BWV, known_B, count_B)
+
+
+def alone(tokens_BW: Tensor) -> tuple[Tensor, Tensor]:
+    """Single candidates and their scores, which compare with nothing."""
+    return tokens_BW[..., None], torch.zeros_like(tokens_BW, dtype=torch.float64)[..., None]
 
 
 def draft_tokens(session: Session, spec: Speculation, logq_BSV: Tensor, slots_BS: Tensor) -> Tensor:
     coupled = spec.accept == "coupled"
     site = session.site(slots_BS, None if coupled else session.passes.attempt_B)
     return session.noise.categorical(logq_BSV, site, Purpose.TOKEN if coupled else Purpose.DRAFT)
+
+
+def candidates(
+    session: Session, logits_BWV: Tensor, logq_BWV: Tensor, window_BW: Tensor, count: int
+) -> tuple[Tensor, Tensor]:
+    """Scores and tokens [B, W, C] of a tree of drafts, whose acceptance is coupled. In greedy rows, whose law is a point
+    mass, by the law at temperature 1."""
+    site = session.site(window_BW, None)
+    greedy_B11 = (session.sampling.temperature_B == 0)[:, None, None]
+    unsure_BW1 = ~session.ends(window_BW).get("forced_eos_BS", torch.zeros_like(site.active_BS))[..., None]
+    unit_BWV = session.unit_law(logits_BWV, window_BW).logp_BSV
+    score_BWV = torch.where(greedy_B11 & unsure_BW1, unit_BWV, logq_BWV)
+    return session.noise.ranked(score_BWV, site.where(~greedy_B11[..., 0]), Purpose.TOKEN, count)
 
 
 def drawn_in_turn(
@@ -113,7 +140,7 @@ def drawn_in_turn(
         tokens_BW[:, w] = torch.where(held_BW[:, w] >= 0, held_BW[:, w], new_B)
     # places that nobody drafts have no law; they are not read
     laws += [logits_BWV.new_zeros(1, 1, 1, dtype=torch.float64).expand_as(logits_BWV[:, :1])] * (width - len(laws))
-    return Drafts(tokens_BW, torch.cat(laws, 1), logits_BWV, known_B, count_B, legal_BWV)
+    return Drafts(*alone(tokens_BW), torch.cat(laws, 1), logits_BWV, known_B, count_B, legal_BWV)
 
 
 def draft_logits(session: Session, spec: Speculation, window_BW: Tensor) -> tuple[Tensor, Tensor]:
@@ -186,7 +213,8 @@ def stale_drafts(session: Session, spec: Speculation, window_BW: Tensor) -> Draf
         given_BW = torch.where(held_BW, found.tokens_BW, -1)
         again = drawn(session, spec, logits_BWV, window_BW, found.known_B, held_BW=given_BW)
         found = Drafts(
-            torch.where(held_BW, found.tokens_BW, again.tokens_BW),
+            torch.where(held_BW[..., None], found.tokens_BWC, again.tokens_BWC),
+            again.scores_BWC,
             torch.where(held_BW[..., None], found.logq_BWV, again.logq_BWV),
             torch.where(held_BW[..., None], found.logits_BWV, again.logits_BWV),
             found.known_B,

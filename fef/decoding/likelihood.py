@@ -17,6 +17,8 @@ from fef.decoding.requests import Requests
 from fef.decoding.score import VerificationRequest
 from fef.decoding.session import Session
 from fef.errors import OptionError
+from fef.laws.accept import agreement
+from fef.laws.tree import given_chain
 
 __all__ = ["score_canvas"]
 
@@ -43,16 +45,16 @@ def score_canvas(network: Network, plan: Plan, requests: Requests, tokens_BL: Te
         slots_BW = session.next_slots(WINDOW)
         given_BW = tokens_BL.gather(1, slots_BW.clamp(min=0))
         count_B = (slots_BW >= 0).sum(1)
-        ask = VerificationRequest(
-            slots_BS=slots_BW, draft_BW=given_BW, width_B=count_B, count=WINDOW, targets_B=count_B
-        )
-        logits_BWV = session.scorer.targets(session.requests, ask).logits_BTV
+        tree = given_chain(count_B, WINDOW)
+        ask = VerificationRequest(slots_BS=slots_BW, draft_BW=given_BW, tree=tree, count=WINDOW, targets_B=count_B)
+        logits_BWV = session.scorer.targets(session.requests, ask).logits_BXV[:, :WINDOW]
+        logp_BWV = session.law_at_states(logits_BWV, slots_BW, given_BW, tree)
         if session.canvas.top:
-            told_BWV = session.told_law(logits_BWV, slots_BW, given_BW)
+            told_BWV = session.law_at_states(logits_BWV, slots_BW, given_BW, tree, told=True)
             session.canvas.write_likeliest(slots_BW, told_BWV, slots_BW >= 0)
-        logp_BW = session.law(logits_BWV, slots_BW, given_BW).gather(-1, given_BW[..., None])[..., 0]
+        logp_BW = logp_BWV.gather(-1, given_BW[..., None])[..., 0]
         if session.grammar is not None:
             allowed_BWV = session.grammar.allowed(session.canvas, slots_BW, given_BW, None, logits_BWV.shape[-1])
             logp_BW = logp_BW.masked_fill(~allowed_BWV.gather(-1, given_BW[..., None])[..., 0], -torch.inf)
         session.canvas.write(slots_BW, given_BW, logp_BW, torch.full_like(logp_BW, torch.nan), slots_BW >= 0)
-        session.scorer.committed(slots_BW, count_B, count_B)
+        session.scorer.committed(count_B, agreement(given_BW, tree, given_BW, count_B))

@@ -1,6 +1,6 @@
 """The packed scorer: verification in one small pass over exact caches, for networks trained for the packed pattern.
 
-Shapes: as in `score`; R rows that begin a pass, Q queries, G groups, D slots per group.
+Shapes: as in `score`; R rows that begin a pass, Q queries.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ from fef.decoding.canvas import Canvas
 from fef.decoding.network import Network
 from fef.decoding.requests import Requests
 from fef.decoding.score import Prediction, PredictionRequest, Targets, VerificationRequest, row_lengths
+from fef.laws.accept import Accepted
+from fef.laws.tree import given_chain
 from fef.models.packed import PADDING, REVEALED
 from fef.models.packed_forward import BlockLayer, Bounds, TorchForward
-from fef.models.packed_pass import PassSlots, PassTokens, RoundShape, SlotTable, context_pass, round_pass
+from fef.models.packed_pass import PassSlots, PassTokens, RoundShape, SlotTable, context_pass, moves, round_pass
 from fef.models.slot_cache import SlotCache
 
 __all__ = ["PackedScorer"]
@@ -37,6 +39,7 @@ class PackedScorer:
         self.cache = SlotCache.empty(self.model.config, self.slots.table, device, self.model.embed.weight.dtype)
         self.waits_B = torch.zeros(count, dtype=torch.bool, device=device)
         self.referenced_B = torch.zeros(count, dtype=torch.int64, device=device)  # drafts of this round that are cached
+        self.passed: PassTokens | None = None  # tokens of this round
 
     def pass_began(
         self, requests: Requests, rows: Tensor, slots_RS: Tensor, within_BL: Tensor, time_B: Tensor
@@ -61,55 +64,44 @@ class PackedScorer:
         slots_BS = look.slots_BS
         shape = RoundShape(0, 0, max(slots_BS.shape[1], 1))
         zero_B = torch.zeros_like(self.referenced_B)
-        logits_BQV = self.round(requests, shape, slots_BS, slots_BS[:, :0], zero_B, zero_B[:, None], zero_B.bool())
+        root = given_chain(zero_B, 0)
+        ask = VerificationRequest(slots_BS, slots_BS[:, :0], root, 1, zero_B + 1, start_BG=zero_B[:, None])
+        logits_BQV = self.round(requests, shape, ask)
         self.waits_B = self.waits_B & ~(slots_BS >= 0).any(1)
         return Prediction(logits_BQV[:, : slots_BS.shape[1]])
 
     def targets(self, requests: Requests, ask: VerificationRequest) -> Targets:
-        """References for the waiting token and the drafts, targets at the drafts, and draft groups: one behind the drafts,
-        whose first member is the bonus target (it sees every draft and nothing else of its group), and one at each
-        anchor."""
-        width = ask.draft_BW.shape[1]
-        bonus = ask.count > width
-        behind_B1 = ask.width_B[:, None] if bonus or ask.ahead else torch.full_like(ask.width_B[:, None], -1)
-        start_BG = behind_B1 if ask.anchor_BG is None else torch.cat([behind_B1, ask.anchor_BG], 1)
-        shape = RoundShape(width, start_BG.shape[1] - 1, ask.ahead + 1)
-        known_B = torch.zeros_like(self.waits_B) if ask.known_B is None else ask.known_B
-        logits_BQV = self.round(requests, shape, ask.slots_BS, ask.draft_BW, ask.width_B, start_BG, known_B)
-        self.referenced_B = torch.where((ask.slots_BS >= 0).any(1), ask.width_B, 0)
-        target_BTV = logits_BQV[:, :width]
-        if bonus:
-            bonus_B1V = logits_BQV[:, width : width + 1]
-            place_B11 = ask.width_B[:, None, None].expand_as(bonus_B1V)
-            target_BTV = torch.nn.functional.pad(target_BTV, (0, 0, 0, 1)).scatter(1, place_B11, bonus_B1V)
+        """References for the waiting token and the drafts, a target per state, and draft groups."""
+        if ask.start_BG is None:
+            ask = replace(ask, start_BG=torch.full_like(ask.targets_B[:, None], -1))
+        assert ask.start_BG is not None, "none, if nothing else"
+        shape = RoundShape(ask.draft_BW.shape[1], ask.start_BG.shape[1] - 1, ask.ahead + 1, ask.tree.branching)
+        logits_BQV = self.round(requests, shape, ask)
+        self.referenced_B = torch.where((ask.slots_BS >= 0).any(1), ask.tree.nodes_B, 0)
+        target_BXV = logits_BQV[:, : shape.states]
         if not ask.ahead:
-            return Targets(target_BTV)
-        group_BQV = logits_BQV[:, width:]
-        return Targets(target_BTV, group_BQV.reshape(*start_BG.shape, shape.depth, -1), start_BG)
+            return Targets(target_BXV)
+        group_BQV = logits_BQV[:, shape.states :]
+        return Targets(target_BXV, group_BQV.reshape(*ask.start_BG.shape, ask.ahead, -1), ask.start_BG)
 
-    def round(
-        self,
-        requests: Requests,
-        shape: RoundShape,
-        slots_BS: Tensor,
-        draft_BW: Tensor,
-        width_B: Tensor,
-        start_BG: Tensor,
-        known_B: Tensor,
-    ) -> Tensor:
-        """One pass of the rows that have slots: logits [B, Q, V], zero where nothing is asked. known_B: rows whose first
-        target is not asked for."""
-        self.reserve(self.slots.table.context, shape.queries)
-        real_B = (slots_BS >= 0).sum(1)
+    def round(self, requests: Requests, shape: RoundShape, ask: VerificationRequest) -> Tensor:
+        """One pass of the rows that have slots: logits [B, Q, V], zero where nothing is asked."""
+        assert ask.start_BG is not None, "where groups start"
+        self.reserve(self.slots.table.context, shape.scratch)
+        real_B = (ask.slots_BS >= 0).sum(1)
         slots = replace(self.slots, open_S=self.slots.done_S + real_B, live_S=real_B > 0)
         last_B1 = slots.positions(slots.done_S[:, None] - 1)
-        ids_BX = torch.cat([requests.canvas.ids_BL.gather(1, last_B1), draft_BW], 1)
-        tokens = round_pass(slots, shape, ids_BX, self.waits_B, width_B, start_BG, self.model.mask_id)
-        place_Q = torch.arange(shape.queries, device=width_B.device)
-        tokens = unasked(tokens, known_B[:, None] & (place_Q < min(shape.window, 1)))
-        logits_BQV = self.forward(slots, tokens, torch.arange(len(width_B), device=width_B.device))
+        ids_BX = torch.cat([requests.canvas.ids_BL.gather(1, last_B1), ask.draft_BW], 1)
+        tokens = round_pass(slots, shape, ask.tree, ids_BX, self.waits_B, ask.start_BG, self.model.mask_id)
+        # members of a group see its target
+        state_X = torch.arange(shape.states, device=real_B.device)
+        begins_BX = (ask.start_BG[..., None] == state_X).any(1)
+        no_target_BX = ~(ask.asked_BX | begins_BX)
+        tokens = unasked(tokens, torch.nn.functional.pad(no_target_BX, (0, shape.queries - shape.states)))
+        logits_BQV = self.forward(slots, tokens, torch.arange(len(real_B), device=real_B.device))
         asked_B = tokens.valid_BN[:, -shape.queries :].any(1)
         requests.meter.pass_(asked_B.long(), tokens.valid_BN.sum(1))
+        self.passed = tokens
         return logits_BQV
 
     def forward(self, slots: PassSlots, tokens: PassTokens, slot_B: Tensor) -> Tensor:
@@ -123,17 +115,29 @@ class PackedScorer:
         logits_BQV[valid_BQ] = logits_MV
         return logits_BQV
 
-    def committed(self, slots_BS: Tensor, accepted_B: Tensor, commit_B: Tensor) -> None:
-        cached_B = torch.minimum(accepted_B, self.referenced_B)  # committed tokens that were references of this round
+    def committed(self, commit_B: Tensor, accepted: Accepted | None = None) -> None:
+        cached_B = torch.zeros_like(self.referenced_B)
+        if accepted is not None and self.passed is not None:
+            # committed tokens that were references of this round
+            cached_B = torch.minimum(accepted.accepted_B, self.referenced_B)
+            self.keep_path(self.passed, replace(accepted, accepted_B=cached_B))
         assert bool((commit_B <= cached_B + 1).all()), "one token waits per row"
         self.waits_B = torch.where(commit_B > 0, commit_B > cached_B, self.waits_B)
         self.slots.done_S = self.slots.done_S + commit_B
-        self.referenced_B = torch.zeros_like(self.referenced_B)
+        self.referenced_B, self.passed = torch.zeros_like(self.referenced_B), None
 
-    def reserve(self, context: int, queries: int) -> None:
-        """Make room for a canvas of `context` tokens, and for so many queries of a pass."""
+    def keep_path(self, tokens: PassTokens, accepted: Accepted) -> None:
+        """Put the keys of accepted drafts where those of committed tokens are."""
+        if tokens.shape.off_stem:
+            rows = torch.arange(len(accepted.accepted_B), device=accepted.accepted_B.device)
+            forward = TorchForward(self.model, self.layers, self.cache, self.slots.table)
+            forward.keep_path(rows, *moves(self.slots, tokens, accepted), Bounds(self.slots.table.context, 0))
+
+    def reserve(self, context: int, scratch: int) -> None:
+        """Make room for a canvas of `context` tokens, and for so much scratch of a pass."""
         table = self.slots.table
-        wanted = replace(table, context=context, ranks=context, queries=max(queries, table.queries))
+        scratch = max(scratch, table.scratch_places)
+        wanted = replace(table, context=context, ranks=context, scratch_places=scratch)
         if wanted == table:
             return
         if table.context != context:

@@ -30,7 +30,7 @@ def plain_round(session: Session) -> None:
     pending_BL = session.pending_BL
     tokens_BS, take_BS = choose_and_commit(session, look.slots_BS, seen)
     commit_B = take_BS.sum(1)
-    session.scorer.committed(look.slots_BS, torch.zeros_like(commit_B), commit_B)
+    session.scorer.committed(commit_B)
     if look.suspects_BC is not None:
         take_back(session, look, seen, pending_BL & ~session.pending_BL)
     session.meter.rounds += commit_B > 0

@@ -81,7 +81,9 @@ class CacheRule:
 class Speculation:
     """Draft a window of slots and verify it."""
 
-    window: int = 16  # drafts per round
+    window: int = 16  # slots that are drafted
+    tree: int = 0  # nodes of a tree of drafts over them; 0: a chain, one draft a slot
+    branching: int = 1  # candidates of a slot
     draft: Draft | Drafter = "reuse"  # who makes them
     accept: Accept = "coupled"  # the acceptance rule
     bonus: bool = True  # also draw the slot behind an accepted window

@@ -13,6 +13,7 @@ from fef.decoding.network import Network
 from fef.decoding.plan import Guidance
 from fef.decoding.requests import Requests
 from fef.decoding.score import Prediction, PredictionRequest, Targets, VerificationRequest, row_lengths
+from fef.laws.accept import Accepted
 
 __all__ = ["RowsScorer", "bill_canvas", "prefix_states"]
 
@@ -74,9 +75,7 @@ class RowsScorer:
         keep_BTL = None if keep_BL is None else prefix_states(keep_BL, prefix_BP, torch.ones_like(draft_BP).double())
         slots_BN = torch.nn.functional.pad(ask.slots_BS, (0, ask.count + ask.ahead), value=-1)
         place_BT = torch.arange(ask.count, device=slots_BN.device).expand(len(slots_BN), -1)
-        absent_BT = place_BT >= ask.targets_B[:, None]
-        if ask.known_B is not None:
-            absent_BT = absent_BT | (ask.known_B[:, None] & (place_BT == 0))
+        absent_BT = ~ask.asked_BX[:, : ask.count]
         at_BTP = slots_BN.unfold(1, 1 + ask.ahead, 1)[:, : ask.count].masked_fill(absent_BT[..., None], -1)
         if self.network.visible_noise:
             states_BTL = states_BTL.scatter(2, at_BTP[..., :1].clamp(min=0), self.network.mask_id)
@@ -86,7 +85,7 @@ class RowsScorer:
             target_BTV = self.with_likelihood(canvas, target_BTV, ask.slots_BS[:, : ask.count])
         if not ask.ahead:
             return Targets(target_BTV)
-        return Targets(target_BTV, logits_BTPV, place_BT.masked_fill(absent_BT, -1))
+        return Targets(target_BTV, logits_BTPV[:, :, 1:], place_BT.masked_fill(absent_BT, -1))
 
     def keep_BL(self, canvas: Canvas) -> Tensor | None:
         """Keep probability of every site under visible noise: pending ones carry that of this time, all others are clean."""
@@ -142,7 +141,7 @@ class RowsScorer:
         likelihood_BTV = self.network.noise.log_likelihood(noisy_BT, self.time_B[:, None], logits_BTV.shape[-1])
         return logits_BTV.double().log_softmax(-1) + torch.where((slots_BT >= 0)[..., None], likelihood_BTV, 0.0)
 
-    def committed(self, slots_BS: Tensor, accepted_B: Tensor, commit_B: Tensor) -> None:
+    def committed(self, commit_B: Tensor, accepted: Accepted | None = None) -> None:
         pass
 
     def grow(self, count: int) -> None:

@@ -3,8 +3,8 @@
 `look` gives the factorized prediction at slots (draws, drafts, or the target of the first slot); `targets` gives the law of
 each slot given the drafts before it (verification).
 
-Shapes: B rows, L canvas length, S slots, W drafts, T targets (W, or W + 1 with a bonus slot), A slots drafted ahead, G draft
-groups, D slots per group, C suspects, V vocabulary.
+Shapes: B rows, L canvas length, S slots, W drafts (the nodes of a tree, `fef.laws.tree`), X states of the tree, T slots that
+targets are for, G draft groups, M slots of a group behind that of its state, C suspects, V vocabulary.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from fef.decoding.canvas import Canvas
 from fef.decoding.carried import CarriedDrafts
 from fef.decoding.requests import Requests
 from fef.laws.accept import Accepted
+from fef.laws.tree import Tree
 from fef.laws.window import next_drafts
 
 __all__ = ["Prediction", "PredictionRequest", "Scorer", "Targets", "VerificationRequest", "row_lengths"]
@@ -49,37 +50,45 @@ class Prediction:
 
 @dataclass(frozen=True)
 class VerificationRequest:
-    """What to verify in a round."""
+    """What to verify in a round. Under the rows law the tree is a chain."""
 
-    slots_BS: Tensor  # the window, the bonus slot and the slots to draft ahead, in order
+    slots_BS: Tensor  # those of the depths of the tree, the bonus slot and the slots to draft ahead, in order
     draft_BW: Tensor  # the drafts
-    width_B: Tensor  # drafts of each row, at most W
+    tree: Tree  # whose nodes they are
     count: int  # T
-    targets_B: Tensor  # targets of each row
+    targets_B: Tensor  # of the first so many slots of each row
     known_B: Tensor | None = None  # rows [B] whose first target need not be computed
-    ahead: int = 0  # slots to draft behind the anchors
-    anchor_BG: Tensor | None = None  # window places behind which to draft, if only some can be afforded
+    ahead: int = 0  # slots to draft behind groups
+    start_BG: Tensor | None = None  # states where draft groups start, if only some can be afforded
+
+    @property
+    def asked_BX(self) -> Tensor:
+        """States whose targets are asked for."""
+        asked_BX = self.tree.there_BX & (self.tree.depth_BX < self.targets_B[:, None])
+        if self.known_B is not None:
+            asked_BX[:, 0] &= ~self.known_B
+        return asked_BX
 
 
 @dataclass
 class Targets:
-    """Logits of the targets, and drafts for what may come next that the same pass made."""
+    """Logits of the targets at the states of a tree (the last of a chain may be left out), and drafts for what may come next
+    that the same pass made."""
 
-    logits_BTV: Tensor
-    ahead_BGDV: Tensor | None = None  # draft logits of G groups, each of D slots
-    start_BG: Tensor | None = None  # window place from which on a group drafts, given the drafts before it; -1: absent
+    logits_BXV: Tensor
+    ahead_BGMV: Tensor | None = None  # draft logits of G groups behind the target of a state
+    start_BG: Tensor | None = None  # state from which on a group drafts; -1: absent
 
-    def after(self, window: int, width_B: Tensor, accepted: Accepted) -> CarriedDrafts | None:
-        """Drafts for the slots behind the committed ones."""
-        if self.ahead_BGDV is None or self.start_BG is None:
+    def after(self, tree: Tree, accepted: Accepted, keep: int) -> CarriedDrafts | None:
+        """Drafts for `keep` slots behind the committed ones."""
+        if self.ahead_BGMV is None or self.start_BG is None:
             return None
-        depth = self.ahead_BGDV.shape[2]
-        accepted_B, commit_B = accepted.accepted_B, accepted.commit_B
-        source_BW, count_B = next_drafts(self.start_BG, depth, window, width_B, accepted_B, commit_B, window)
-        source_BW1 = source_BW[..., None].expand(-1, -1, self.logits_BTV.shape[-1])
-        target_BWV = self.logits_BTV.gather(1, source_BW1.clamp(max=window - 1))
-        group_BWV = self.ahead_BGDV.flatten(1, 2).gather(1, (source_BW1 - window).clamp(min=0))
-        return CarriedDrafts(torch.where(source_BW1 < window, target_BWV, group_BWV), count_B)
+        source_BK, count_B = next_drafts(tree, self.start_BG, self.ahead_BGMV.shape[2] + 1, accepted, keep)
+        source_BK1 = source_BK[..., None].expand(-1, -1, self.logits_BXV.shape[-1])
+        states = tree.depth_BX.shape[1]
+        target_BKV = self.logits_BXV.gather(1, source_BK1.clamp(max=self.logits_BXV.shape[1] - 1))
+        group_BKV = self.ahead_BGMV.flatten(1, 2).gather(1, (source_BK1 - states).clamp(min=0))
+        return CarriedDrafts(torch.where(source_BK1 < states, target_BKV, group_BKV), count_B)
 
 
 class Scorer(Protocol):
@@ -98,7 +107,9 @@ class Scorer(Protocol):
 
     def targets(self, requests: Requests, ask: VerificationRequest) -> Targets: ...
 
-    def committed(self, slots_BS: Tensor, accepted_B: Tensor, commit_B: Tensor) -> None: ...
+    def committed(self, commit_B: Tensor, accepted: Accepted | None = None) -> None:
+        """So many of the slots asked for were committed; accepted: of a verification, what it accepted."""
+        ...
 
     def grow(self, count: int) -> None:
         """Append rows, each a request of which nothing is known."""

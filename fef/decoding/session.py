@@ -2,7 +2,7 @@
 
 Rows join at any time (`add`) and leave when they are complete (`drop`); no row depends on another.
 
-Shapes: B rows, L canvas length, S slots, W drafts, T attempted slots, V vocabulary.
+Shapes: B rows, L canvas length, S slots, D drafted slots, W drafts, X states of their tree, T attempted slots, V vocabulary.
 """
 
 from __future__ import annotations
@@ -31,10 +31,12 @@ from fef.decoding.rows import RowsScorer
 from fef.decoding.score import Scorer
 from fef.decoding.stale import BlockCausalScorer, StaleScorer
 from fef.decoding.transfer import Progress
+from fef.laws.accept import Accepted
 from fef.laws.draws import Noise, Purpose, Site
 from fef.laws.law import Law
 from fef.laws.noise import Schedule
 from fef.laws.pipeline import Sampling, constrained, forbid_end, greedy_tokens, log_law
+from fef.laws.tree import Tree, path_states, stem
 from fef.models.prefixes import PrefixStore
 
 __all__ = ["Observer", "Round", "Session"]
@@ -52,13 +54,36 @@ class Round:
     slots: Tensor  # [B, T], attempted positions, -1: none
     tokens: Tensor  # [B, T], the tokens there
     written: Tensor  # [B, T], committed ones
-    drafts: Tensor | None  # [B, W], those of a speculative round that it verified (-1: none)
+    drafts: (
+        Tensor | None
+    )  # [B, D], what a speculative round verified at each slot: accepted ones, then the stem (-1: none)
     accepted: Tensor | None  # [B], of a speculative round
     ids: Tensor  # [B, L], the canvas after the round
     pending: Tensor  # [B, L], what is left of the pass
+    nodes: Tensor | None = None  # [B, W], all that a speculative round verified, as a tree (-1: none)
+    parents: Tensor | None = None  # [B, W], what each of these continues: 0 is what was committed, n + 1 node n
 
 
 Observer = Callable[[Round], None]
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What a speculative round verified and accepted; see `Round`."""
+
+    drafts: Tensor | None = None
+    accepted: Tensor | None = None
+    nodes: Tensor | None = None
+    parents: Tensor | None = None
+
+    @classmethod
+    def of(cls, tree: Tree, draft_BW: Tensor, accepted: Accepted) -> Tried:
+        node_BW = torch.where(tree.there_BW, draft_BW, -1)
+        on_stem_BX, accepted_B1 = stem(tree), accepted.accepted_B[:, None]
+        place_T = torch.arange(tree.depths + 1, device=node_BW.device)
+        path_BT = torch.where(place_T <= accepted_B1, accepted.path_BT, path_states(tree, on_stem_BX))
+        node_BX = torch.nn.functional.pad(node_BW, (1, 0), value=-1)
+        return cls(node_BX.gather(1, path_BT)[:, 1:], accepted.accepted_B, node_BW, tree.parent_BW)
 
 
 class Session:
@@ -214,22 +239,31 @@ class Session:
         attempt_B = torch.zeros_like(self.passes.k_B) if attempt_B is None else attempt_B
         return Site(slots_BS.clamp(min=0), self.passes.k_B, attempt_B, slots_BS >= 0)
 
-    def law(
-        self, logits_BSV: Tensor, slots_BS: Tensor, draft_BW: Tensor | None = None, width_B: Tensor | None = None
-    ) -> Tensor:
-        """The law that is sampled at each slot, given what is committed and the drafts before it; [B, S, V] nats. width_B:
-        how many drafts are real; slots behind them have no meaning."""
-        legal_BSV = self.legal(logits_BSV, slots_BS, draft_BW, width_B)
-        return log_law(legal_BSV, self.sampling, **self.ends(slots_BS, draft_BW))
+    def law(self, logits_BSV: Tensor, slots_BS: Tensor) -> Tensor:
+        """The law that is sampled at each slot, given what is committed; [B, S, V] nats."""
+        return log_law(self.legal(logits_BSV, slots_BS), self.sampling, **self.ends(slots_BS))
 
     def legal(
         self, logits_BSV: Tensor, slots_BS: Tensor, draft_BW: Tensor | None = None, width_B: Tensor | None = None
     ) -> Tensor:
-        """The logits of what grammars allow at each slot; arguments as in `law`."""
+        """The logits of what grammars allow at each slot, given what is committed and the drafts before it. width_B: how many
+        drafts are real; slots behind them have no meaning."""
         if self.grammar is None:
             return logits_BSV
         allowed_BSV = self.grammar.allowed(self.canvas, slots_BS, draft_BW, width_B, logits_BSV.shape[-1])
         return constrained(logits_BSV, allowed_BSV, self.sampling.banned)
+
+    def law_at_states(
+        self, logits_BXV: Tensor, slots_BX: Tensor, draft_BW: Tensor, tree: Tree, *, told: bool = False
+    ) -> Tensor:
+        """The same at the slot behind each state of a tree of drafts, given those on the path to it. told: as `told_law`."""
+        sampling = self.sampling.ungreedy() if told else self.sampling
+        assert self.grammar is None or tree.branching == 1, "under grammars drafts are drawn in turn"
+        legal_BXV = self.legal(logits_BXV, slots_BX, draft_BW, tree.nodes_B)
+        if self.eos is None:
+            return log_law(legal_BXV, sampling)
+        forced_BX, forbidden_BX = self.eos.at_states(self.canvas, slots_BX, draft_BW, tree)
+        return log_law(legal_BXV, sampling, forced_eos_BS=forced_BX, no_eos_BS=forbidden_BX)
 
     def told_law(
         self, logits_BSV: Tensor, slots_BS: Tensor, draft_BW: Tensor | None = None, width_B: Tensor | None = None
@@ -242,7 +276,7 @@ class Session:
         """What the EOS rule says of these slots: arguments of `log_law`."""
         if self.eos is None:
             return {}
-        forced_BS, forbidden_BS = self.eos.at_slots(self.canvas, slots_BS, draft_BW)
+        forced_BS, forbidden_BS = self.eos.at_slots(self.canvas, slots_BS, None)
         return {"forced_eos_BS": forced_BS, "no_eos_BS": forbidden_BS}
 
     def draw(self, logits_BSV: Tensor, slots_BS: Tensor, site: Site) -> tuple[Tensor, Tensor]:
@@ -295,11 +329,11 @@ class Session:
         slots: Tensor,
         tokens: Tensor,
         written: Tensor,
-        drafts: Tensor | None = None,
-        accepted: Tensor | None = None,
+        tried: Tried | None = None,
     ) -> None:
         if self.observe is None:
             return
+        tried = Tried() if tried is None else tried
         self.observe(
             Round(
                 step=self.plan.steps - self.passes.k_B,
@@ -308,8 +342,7 @@ class Session:
                 slots=slots,
                 tokens=tokens,
                 written=written,
-                drafts=drafts,
-                accepted=accepted,
+                **vars(tried),
                 ids=self.canvas.ids_BL.clone(),
                 pending=self.canvas.pending_BL.clone(),
             )

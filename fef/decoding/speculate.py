@@ -1,11 +1,14 @@
 """Speculative rounds: draft a window, verify it, commit what the acceptance rule allows (FeF-DLLM, 2605.14305).
 
-Shapes: B rows, W drafts, T targets (W, or W + 1 with a bonus slot), S slots, G anchors, V vocabulary,
-X = W + 1 numbers of drafts.
+Drafts form a tree (`fef.laws.tree`); where there is one candidate per slot, as under grammars, a chain.
+
+Shapes: B rows, D drafted slots (depths of the tree), C candidates of a slot, W drafts (its nodes), X states of the tree, T
+targets along a path (D, or D + 1 with a bonus slot), S slots, G groups, V vocabulary.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -15,45 +18,102 @@ from fef.decoding.carried import CarriedDrafts
 from fef.decoding.draft import Drafts, propose
 from fef.decoding.plan import Speculation
 from fef.decoding.score import Targets, VerificationRequest
-from fef.decoding.session import Session
-from fef.laws.accept import ACCEPT, Accepted
-from fef.laws.window import chance_of_runs, likely_ends, worthwhile
+from fef.decoding.session import Session, Tried
+from fef.laws.accept import ACCEPT, Accepted, coupled_tree
+from fef.laws.tree import Tree, best_tree, chances
+from fef.laws.window import group_starts
 
 __all__ = ["speculative_round"]
 
 
 def speculative_round(session: Session, spec: Speculation) -> None:
     commit_known(session, spec)
-    canvas, width = session.canvas, session.window
-    count = width + 1 if spec.bonus else width
-    ahead = width if spec.draft == "reuse" else 0
+    canvas, depths = session.canvas, session.window
+    count = depths + 1 if spec.bonus else depths
+    ahead = depths if spec.draft == "reuse" else 0
     slots_BS = session.next_slots(count + ahead)
-    drafts = propose(session, spec, slots_BS[:, :width])
-    draft_BW = drafts.tokens_BW
-    if session.eos is not None:
-        slots_BS = session.eos.without_certain_tail(canvas, session.within_BL, slots_BS, draft_BW)
+    drafts = propose(session, spec, slots_BS[:, :depths])
+    if session.eos is not None and not spec.tree:
+        slots_BS = session.eos.without_certain_tail(canvas, session.within_BL, slots_BS, drafts.tokens_BW)
     slots_BT = slots_BS[:, :count]
-    chance_BX = chance_to_be_reached(session, spec, drafts, slots_BS[:, :width])
-    real_B = (slots_BS[:, :width] >= 0).sum(1)
-    width_B = torch.minimum(torch.minimum(real_B, drafts.count_B), worthwhile(chance_BX, spec.survival))
-    targets_B = torch.minimum((slots_BT >= 0).sum(1), width_B + int(spec.bonus))
-    ask = VerificationRequest(slots_BS, draft_BW, width_B, count, targets_B, drafts.known_B, ahead)
-    targets = verify(session, spec, ask, drafts, chance_BX)
-    logp_BTV = session.law(targets.logits_BTV, slots_BT, draft_BW, width_B)
-    site_BT = session.site(slots_BT, session.passes.attempt_B)
-    accepted = ACCEPT[spec.accept](logp_BTV, drafts.logq_BWV, draft_BW, width_B, targets_B, session.noise, site_BT)
+    tree = planned(session, spec, drafts, slots_BS[:, :depths])
+    draft_BW = tree.tokens(drafts.tokens_BWC)
+    deepest_B = torch.where(tree.there_BX, tree.depth_BX, 0).amax(1)
+    targets_B = torch.minimum((slots_BT >= 0).sum(1), deepest_B + int(spec.bonus))
+    ask = VerificationRequest(slots_BS, draft_BW, tree, count, targets_B, drafts.known_B, ahead)
+    targets = verify(session, spec, ask, drafts)
+    logits_BXV = targets.logits_BXV[:, : draft_BW.shape[1] + int(spec.bonus)]
+    slots_BX = slots_BT.gather(1, tree.depth_BX.clamp(max=count - 1))[:, : logits_BXV.shape[1]]
+    logp_BXV = session.law_at_states(logits_BXV, slots_BX, draft_BW, tree)
+    accepted = judged(session, spec, ask, drafts, logp_BXV, slots_BX)
+    tokens_BT, path_BT1 = accepted.tokens_BT[:, :count], accepted.path_BT[:, :count, None]
+    path_BT1 = path_BT1.clamp(max=logits_BXV.shape[1] - 1)
+
+    def along_path(x_BXV: Tensor) -> Tensor:
+        return x_BXV.gather(1, path_BT1.expand(-1, -1, x_BXV.shape[-1]))
+
+    def told() -> Tensor:
+        return along_path(session.law_at_states(logits_BXV, slots_BX, draft_BW, tree, told=True))
+
+    logp_BTV, logits_BTV = along_path(logp_BXV), along_path(logits_BXV)
     take_BT = torch.arange(count, device=slots_BT.device) < accepted.commit_B[:, None]
-    logp_BT = logp_BTV.gather(-1, accepted.tokens_BT[..., None])[..., 0]
-    plain = session.plain_law(targets.logits_BTV)
-    told = partial(session.told_law, targets.logits_BTV, slots_BT, draft_BW, width_B)
-    session.commit(slots_BT, accepted.tokens_BT, logp_BT, plain, take_BT, told, fill=False)
-    session.scorer.committed(slots_BT, accepted.accepted_B, accepted.commit_B)
-    session.carry = next_carry(targets, width, width_B, accepted, spec)
-    session.meter.rounds += (width_B > 0).long()
-    session.meter.drafted += width_B
+    if session.eos is not None:  # what an end token on the path decides is no draw
+        taken_BT = slots_BT.masked_fill(~take_BT, -1)
+        take_BT = session.eos.without_certain_tail(canvas, session.within_BL, taken_BT, tokens_BT) >= 0
+    logp_BT = logp_BTV.gather(-1, tokens_BT[..., None])[..., 0]
+    session.commit(slots_BT, tokens_BT, logp_BT, session.plain_law(logits_BTV), take_BT, told, fill=False)
+    session.scorer.committed(accepted.commit_B, accepted)
+    session.carry = next_carry(targets, tree, depths, accepted, spec)
+    nodes_B = tree.nodes_B
+    session.meter.rounds += (nodes_B > 0).long()
+    session.meter.drafted += nodes_B
     session.meter.accepted += accepted.accepted_B
-    is_draft_BW = torch.arange(width, device=slots_BT.device) < width_B[:, None]
-    session.notify(slots_BT, accepted.tokens_BT, take_BT, torch.where(is_draft_BW, draft_BW, -1), accepted.accepted_B)
+    session.notify(slots_BT, tokens_BT, take_BT, Tried.of(tree, draft_BW, accepted))
+
+
+def planned(session: Session, spec: Speculation, drafts: Drafts, window_BD: Tensor) -> Tree:
+    """The tree that is verified."""
+    limit_B = torch.minimum((window_BD >= 0).sum(1), drafts.count_B)
+    holds_BDC = chance_to_hold(session, spec, drafts, window_BD)
+    return best_tree(holds_BDC, limit_B, spec.tree or window_BD.shape[1], spec.survival)
+
+
+def chance_to_hold(session: Session, spec: Speculation, drafts: Drafts, window_BD: Tensor) -> Tensor:
+    """Predicted chance [B, D, C] that each candidate holds where the round comes to it.
+
+    "confidence": of a single candidate, the largest probability of its law; of several, `chances`. "influence": one minus the
+    influence on it of the slots before it (TV(p, q) is bounded by it). Neither looks at a target, so the window is a function
+    of history and the law stays what it is.
+    """
+    if spec.branching == 1 and not spec.survival and not spec.anchors:
+        return torch.ones_like(drafts.scores_BWC)
+    if spec.planner == "influence":
+        assert drafts.hidden_BWE is not None and session.plan.head is not None, "the preset asks for both"
+        moved_BDD: Tensor = session.plan.head(drafts.hidden_BWE, window_BD).double().triu(1)
+        return (1 - moved_BDD.sum(1)).clamp(min=0)[..., None]
+    own_BDV = drafts.logits_BWV if drafts.legal_BWV is None else drafts.legal_BWV
+    mass_BD = session.plain_law(own_BDV).mass_BS(drafts.scores_BWC.shape[2])
+    sampled_BD = (session.sampling.temperature_B > 0)[:, None].expand_as(mass_BD)
+    return chances(drafts.scores_BWC.flatten(0, 1), mass_BD.flatten(), sampled_BD.flatten()).view(
+        drafts.scores_BWC.shape
+    )
+
+
+def judged(
+    session: Session,
+    spec: Speculation,
+    ask: VerificationRequest,
+    drafts: Drafts,
+    logp_BXV: Tensor,
+    slots_BX: Tensor,
+) -> Accepted:
+    """What the acceptance rule says. All but the coupled one know chains only."""
+    site_BX = session.site(slots_BX, session.passes.attempt_B)
+    if spec.accept == "coupled":
+        return coupled_tree(logp_BXV, ask.tree, ask.draft_BW, ask.targets_B, session.noise, site_BX)
+    width_B = ask.tree.nodes_B
+    rule = ACCEPT[spec.accept]
+    return rule(logp_BXV, drafts.logq_BWV, ask.draft_BW, width_B, ask.targets_B, session.noise, site_BX)
 
 
 def commit_known(session: Session, spec: Speculation) -> None:
@@ -69,44 +129,25 @@ def commit_known(session: Session, spec: Speculation) -> None:
     accepted = accept(logp_B1V, logp_B1V[:, :0], slots_B1[:, :0], zero_B, one_B, session.noise, site_B1)
     take_B1 = one_B[:, None] > 0
     logp_B1 = logp_B1V.gather(-1, accepted.tokens_BT[..., None])[..., 0]
-    plain = session.plain_law(carry.first_B1V)
     told = partial(session.told_law, carry.first_B1V, slots_B1)
+    plain = session.plain_law(carry.first_B1V)
     session.commit(slots_B1, accepted.tokens_BT, logp_B1, plain, take_B1, told, fill=False)
-    session.scorer.committed(slots_B1, zero_B, one_B)
+    session.scorer.committed(one_B)
     session.carry = CarriedDrafts(carry.logits_BWV, carry.count_B)
     session.notify(slots_B1, accepted.tokens_BT, take_B1)
 
 
 def next_carry(
-    targets: Targets, window: int, width_B: Tensor, accepted: Accepted, spec: Speculation
+    targets: Targets, tree: Tree, depths: int, accepted: Accepted, spec: Speculation
 ) -> CarriedDrafts | None:
     """What the next round may draft from, see `Session`. Without a bonus slot a round without drafts would commit nothing."""
-    carry = targets.after(window, width_B, accepted)
+    carry = targets.after(tree, accepted, depths)
     if carry is None or spec.bonus:
         return carry
     return carry.forget(carry.count_B == 0)
 
 
-def chance_to_be_reached(session: Session, spec: Speculation, drafts: Drafts, window_BW: Tensor) -> Tensor:
-    """Predicted chance [B, X] that the first 0, 1, .., W drafts all hold.
-
-    "confidence": a draft holds with the largest probability of its law. "influence": with one minus the influence on it of
-    the slots before it (TV(p, q) is bounded by it). Neither looks at a drawn value, so the window is a
-    function of history and the law stays what it is.
-    """
-    if not spec.survival and not spec.anchors:
-        return torch.ones(window_BW.shape[0], window_BW.shape[1] + 1, dtype=torch.float64, device=window_BW.device)
-    if spec.planner == "influence":
-        assert drafts.hidden_BWE is not None and session.plan.head is not None, "the preset asks for both"
-        moved_BW = session.plan.head(drafts.hidden_BWE, window_BW).double().triu(1).sum(1)
-        holds_BW = (1 - moved_BW).clamp(min=0)
-    else:
-        own_BWV = drafts.logits_BWV if drafts.legal_BWV is None else drafts.legal_BWV
-        holds_BW = session.plain_law(own_BWV).confidence_BS
-    return chance_of_runs(holds_BW.masked_fill(window_BW < 0, 1.0))
-
-
-def verify(session: Session, spec: Speculation, ask: VerificationRequest, drafts: Drafts, chance_BX: Tensor) -> Targets:
+def verify(session: Session, spec: Speculation, ask: VerificationRequest, drafts: Drafts) -> Targets:
     """Targets of a round. Where the first target is known, its row asks for the others only, and for nothing if there are
     none."""
     first_B1V = drafts.logits_BWV[:, :1]
@@ -114,14 +155,15 @@ def verify(session: Session, spec: Speculation, ask: VerificationRequest, drafts
     alone_B = known_B & (ask.targets_B <= 1)
     slots_BS = ask.slots_BS.masked_fill(alone_B[:, None], -1)
     if not bool((slots_BS >= 0).any()):
-        return Targets(torch.nn.functional.pad(first_B1V, (0, 0, 0, ask.count - 1)))
-    width_B = ask.width_B.masked_fill(alone_B, 0)
-    targets_B = ask.targets_B.masked_fill(alone_B, 0)
-    anchor_BG = None
-    if ask.ahead and spec.anchors:
-        anchor_BG = likely_ends(chance_BX, width_B, spec.anchors)
-    asked = VerificationRequest(slots_BS, ask.draft_BW, width_B, ask.count, targets_B, known_B, ask.ahead, anchor_BG)
+        return Targets(torch.nn.functional.pad(first_B1V, (0, 0, 0, ask.draft_BW.shape[1])))
+    tree = ask.tree.without(alone_B)
+    start_BG = None
+    if ask.ahead:
+        start_BG = group_starts(tree, spec.anchors)
+    asked = replace(
+        ask, slots_BS=slots_BS, tree=tree, targets_B=ask.targets_B.masked_fill(alone_B, 0), start_BG=start_BG
+    )
     targets = session.scorer.targets(session.requests, asked)
-    known_first_B1V = torch.where(known_B[:, None, None], first_B1V, targets.logits_BTV[:, :1])
-    targets.logits_BTV = torch.cat([known_first_B1V, targets.logits_BTV[:, 1:]], dim=1)
+    known_first_B1V = torch.where(known_B[:, None, None], first_B1V, targets.logits_BXV[:, :1])
+    targets.logits_BXV = torch.cat([known_first_B1V, targets.logits_BXV[:, 1:]], dim=1)
     return targets

@@ -1,6 +1,6 @@
 """After a pass: which drafts hold, what is committed, and what the next round drafts. Coupled acceptance (`fef.laws.accept`).
 
-Shapes: as in `rounds`.
+Shapes: as in `rounds`; Q queries, T places of a path.
 """
 
 from __future__ import annotations
@@ -11,21 +11,21 @@ import torch
 from torch import Tensor
 
 from fef.engine.slots import SlotState
-from fef.laws.accept import agreement
-from fef.laws.eos import at_position, bounds, bounds_before
+from fef.laws.accept import Accepted, agreement
+from fef.laws.eos import at_position, bounds, bounds_on_paths
 from fef.laws.window import next_drafts
-from fef.models.packed_pass import PassTokens
+from fef.models.packed_pass import PassTokens, moves, states_of_queries
 
-__all__ = ["CHANGED", "Drawn", "EndRules", "advance", "end_rules"]
+__all__ = ["CHANGED", "Drawn", "EndRules", "Moves", "advance", "end_rules"]
 
 CHANGED = (
     "ids_SL",
     "done_S",
     "live_S",
     "bad_S",
-    "draft_SK",
+    "draft_SKC",
     "drafted_S",
-    "holds_SK",
+    "holds_SKC",
     "first_end_S",
     "last_other_S",
     "logprob_SR",
@@ -37,13 +37,15 @@ CHANGED = (
 
 @dataclass
 class Drawn:
-    """What was drawn at each query, [B, Q]: the token, its log p under the sampled law and under the plain one (nats), the
-    largest probability of the plain law, and whether the logits were valid."""
+    """What was drawn at each query, [B, Q]: the token, its log p under the sampled law and under the plain one (nats), and
+    whether the logits were valid. draft, holds: what a draft there may be, and the chance of each (`fef.laws.tree.chances`),
+    [B, Q, C]; the first is the token."""
 
     token: Tensor
     logp: Tensor
     plain: Tensor
-    top: Tensor
+    draft: Tensor
+    holds: Tensor
     valid: Tensor
 
 
@@ -55,64 +57,55 @@ class EndRules:
     forbidden: Tensor
 
 
+Moves = tuple[Tensor, Tensor]
+"""Cache places from which and to which keys go: `fef.models.packed_pass.moves`."""
+
+
 def end_rules(state: SlotState, tokens: PassTokens, eos_id: int | None) -> EndRules | None:
-    """Read off the committed tokens and the drafts that a query sees (`fef.laws.eos`)."""
+    """Read off the committed tokens and the nodes that a query sees (`fef.laws.eos`)."""
     if eos_id is None:
         return None
     shape = tokens.shape
-    window = shape.window
-    position_BQ = tokens.position_BN[:, -shape.queries :]
-    at_BW = position_BQ[:, :window]
-    real_BW = torch.arange(window, device=at_BW.device) < tokens.width_B[:, None]
-    first_BX, last_BX = bounds_before(
-        state.first_end_S, state.last_other_S, at_BW, state.draft_SK[:, :window], real_BW, eos_id
-    )
-    seen_BG = tokens.start_BG.clamp(min=0)[..., None].expand(-1, -1, shape.depth).flatten(1)
-    place_W = torch.arange(window, device=seen_BG.device).expand(len(seen_BG), -1)
-    seen_BQ = torch.cat([place_W, seen_BG], 1)
-    return EndRules(*at_position(position_BQ, first_BX.gather(1, seen_BQ), last_BX.gather(1, seen_BQ)))
+    token_BW, at_BW = (x[:, 1 : shape.states] for x in (tokens.ids_BN, tokens.position_BN))
+    bounds_BX = bounds_on_paths(state.first_end_S, state.last_other_S, at_BW, token_BW, tokens.tree, eos_id)
+    state_BQ = states_of_queries(tokens.start_BG, shape)
+    first_BQ, last_BQ = (bound_BX.gather(1, state_BQ) for bound_BX in bounds_BX)
+    return EndRules(*at_position(tokens.position_BN[:, -shape.queries :], first_BQ, last_BQ))
 
 
-def advance(state: SlotState, tokens: PassTokens, drawn: Drawn, eos_id: int | None) -> None:
-    """Move these rows on, in place; they are a copy of the slots (`SlotState.take`)."""
-    shape, width_B, live_B = tokens.shape, tokens.width_B, state.live_S
+def advance(state: SlotState, tokens: PassTokens, drawn: Drawn, eos_id: int | None) -> Moves:
+    """Move these rows on, in place; they are a copy of the slots (`SlotState.take`). Returns where keys of the path that held
+    have to go."""
+    tree, states, live_B = tokens.tree, tokens.shape.states, state.live_S
     left_B = torch.where(live_B, state.open_S - state.done_S, 0)
-    targets_B = width_B + (left_B > width_B)
-    token_BX = targets_of(drawn.token, shape.window, width_B)
-    accepted = agreement(token_BX, state.draft_SK[:, : shape.window], width_B, targets_B)
-    accepted_B, commit_B = accepted.accepted_B, accepted.commit_B
-    write(state, tokens, drawn, token_BX, commit_B, eos_id)
-    state.bad_S = state.bad_S | (~drawn.valid & tokens.valid_BN[:, -shape.queries :]).any(1)
+    accepted = agreement(drawn.token[:, :states], tree, tokens.ids_BN[:, 1:states], left_B)
+    moved = moves(state, tokens, accepted)
+    write(state, drawn, accepted, eos_id)
+    state.bad_S = state.bad_S | (~drawn.valid & tokens.valid_BN[:, -tokens.shape.queries :]).any(1)
     state.live_S = live_B & something_left(state, eos_id) & ~state.bad_S
-    keep_drafts(state, tokens, drawn, accepted_B, commit_B)
-    counts = (live_B.long(), tokens.valid_BN.sum(1), (width_B > 0).long(), width_B, accepted_B)
+    keep_drafts(state, tokens, drawn, accepted)
+    nodes_B = tree.nodes_B
+    counts = (live_B.long(), tokens.valid_BN.sum(1), (nodes_B > 0).long(), nodes_B, accepted.accepted_B)
     state.counters_SC = state.counters_SC + torch.stack(counts, 1)
+    return moved
 
 
-def targets_of(drawn_BQ: Tensor, window: int, width_B: Tensor) -> Tensor:
-    """The draws [B, X] at the slots from `done` on: of the targets, and of the bonus target behind the window."""
-    bonus_B1 = drawn_BQ[:, window : window + 1]
-    place_X = torch.arange(window + 1, device=drawn_BQ.device)
-    return torch.where(place_X == width_B[:, None], bonus_B1, drawn_BQ[:, : window + 1])
-
-
-def write(
-    state: SlotState, tokens: PassTokens, drawn: Drawn, token_BX: Tensor, commit_B: Tensor, eos_id: int | None
-) -> None:
-    """Commit the first `commit_B` targets."""
-    window, width_B = tokens.shape.window, tokens.width_B
-    place_X = torch.arange(window + 1, device=commit_B.device)
-    take_BX = place_X < commit_B[:, None]
-    rank_BX = state.done_S[:, None] + place_X
-    at_BX = state.positions(rank_BX)
-    state.ids_SL = state.ids_SL.scatter(1, torch.where(take_BX, at_BX, state.table.context), token_BX)
-    column_BX = torch.where(take_BX, rank_BX, state.table.ranks)
-    state.logprob_SR = state.logprob_SR.scatter(1, column_BX, targets_of(drawn.logp, window, width_B))
-    state.confidence_SR = state.confidence_SR.scatter(1, column_BX, targets_of(drawn.plain, window, width_B))
+def write(state: SlotState, drawn: Drawn, accepted: Accepted, eos_id: int | None) -> None:
+    """Commit the draws along the path."""
+    path_BT, commit_B, token_BT = accepted.path_BT, accepted.commit_B, accepted.tokens_BT
+    logp_BT, plain_BT = drawn.logp.gather(1, path_BT), drawn.plain.gather(1, path_BT)
+    place_T = torch.arange(path_BT.shape[1], device=commit_B.device)
+    take_BT = place_T < commit_B[:, None]
+    rank_BT = state.done_S[:, None] + place_T
+    at_BT = state.positions(rank_BT)
+    state.ids_SL = state.ids_SL.scatter(1, torch.where(take_BT, at_BT, state.table.context), token_BT)
+    column_BT = torch.where(take_BT, rank_BT, state.table.ranks)
+    state.logprob_SR = state.logprob_SR.scatter(1, column_BT, logp_BT)
+    state.confidence_SR = state.confidence_SR.scatter(1, column_BT, plain_BT)
     state.done_S = state.done_S + commit_B
     if eos_id is not None:
         state.first_end_S, state.last_other_S = bounds(
-            state.first_end_S, state.last_other_S, at_BX, token_BX, take_BX, eos_id
+            state.first_end_S, state.last_other_S, at_BT, token_BT, take_BT, eos_id
         )
 
 
@@ -125,12 +118,11 @@ def something_left(state: SlotState, eos_id: int | None) -> Tensor:
     return (pending_SR & (state.order_SR < state.first_end_S[:, None])).any(1)
 
 
-def keep_drafts(state: SlotState, tokens: PassTokens, drawn: Drawn, accepted_B: Tensor, commit_B: Tensor) -> None:
+def keep_drafts(state: SlotState, tokens: PassTokens, drawn: Drawn, accepted: Accepted) -> None:
     """Drafts for the slots behind the committed ones."""
-    shape, table = tokens.shape, state.table
-    source_BK, count_B = next_drafts(
-        tokens.start_BG, shape.depth, shape.window, tokens.width_B, accepted_B, commit_B, table.drafts
-    )
-    state.draft_SK = drawn.token.gather(1, source_BK)
-    state.holds_SK = drawn.top.gather(1, source_BK)
+    table = state.table
+    source_BK, count_B = next_drafts(tokens.tree, tokens.start_BG, tokens.shape.depth, accepted, table.drafts)
+    source_BKC = source_BK[..., None].expand(-1, -1, table.branching)
+    state.draft_SKC = drawn.draft.gather(1, source_BKC)
+    state.holds_SKC = drawn.holds.gather(1, source_BKC)
     state.drafted_S = torch.minimum(count_B, (state.open_S - state.done_S).clamp(min=0))

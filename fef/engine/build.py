@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,8 @@ from fef.engine.graphs import GraphRunner, buckets
 from fef.engine.runner import Passes, Runs, TorchPasses
 from fef.engine.slots import SlotState
 from fef.errors import EngineError, OptionError, nearest_hint
-from fef.laws.window import ANCHORS
+from fef.laws.tree import MOST_NODES
+from fef.laws.window import ANCHORS, TREE_ANCHORS, TREE_DEPTH, branching
 from fef.models.device import device_name
 from fef.models.joined import join_weights
 from fef.models.packed_forward import TorchForward
@@ -44,7 +45,11 @@ class EngineOptions:
     max_length: int | None = None  # tokens of a canvas; None: what the network allows
     max_new_tokens: int | None = None  # slots of a canvas that one denoising pass fills; None: as many
     windows: Sequence[int] = (4, 8, 16, 24)  # drafts per round, to choose among by cost; 0 is one token per pass
-    anchors: int = ANCHORS  # draft groups besides the one behind the window
+    tree: int = 0  # drafts per round, as a tree, in place of the chains of `windows`; 0: chains
+    depth: int = TREE_DEPTH  # drafts along a path of the tree
+    anchors: int | None = (
+        None  # draft groups besides the one behind the likeliest drafts; None: what trees and chains need
+    )
     memory_gb: float | None = None  # for the caches; None: a share of what is free
     eos_id: int | None = None  # as in `fef.decode`
     banned: Sequence[int] = ()  # as in `fef.decode`
@@ -53,11 +58,12 @@ class EngineOptions:
     costs: Path | str | None = None  # a file (`CostTable.save`); None: measured at the first rounds
 
     def __post_init__(self) -> None:
-        for name, least in (("max_batch", 1), ("anchors", 0), ("context_tokens", 1)):
-            self.keep(name, whole_from(name, getattr(self, name), least))
-        for name in ("max_length", "max_new_tokens", "threads"):
+        self.keep("tree", whole_from("tree", self.tree, 0, MOST_NODES))
+        for name in ("max_batch", "depth", "context_tokens"):
+            self.keep(name, whole_from(name, getattr(self, name), 1))
+        for name, least in (("max_length", 1), ("max_new_tokens", 1), ("threads", 1), ("anchors", 0)):
             if getattr(self, name) is not None:
-                self.keep(name, whole_from(name, getattr(self, name), 1))
+                self.keep(name, whole_from(name, getattr(self, name), least))
         windows = several(self.windows)
         if not windows:
             raise OptionError(
@@ -110,16 +116,17 @@ class EngineParts:
 def build(network: Transformer, options: EngineOptions, note: Callable[[str], None]) -> EngineParts:
     config = network.config
     device, dtype = network.device, network.embed.weight.dtype
-    shapes = [RoundShape(window, options.anchors) for window in sorted(set(options.windows))]
+    shapes = shapes_of(options, config.vocab_size)
     drafts = max(shape.depth for shape in shapes)
     context = min(options.max_length or config.max_length, config.max_length)
     if options.max_length is not None and options.max_length > context:
         note(f"canvases of up to {context} tokens instead of {options.max_length}: the network allows no more")
     ranks = min(options.max_new_tokens or context, context)
-    table = SlotTable(0, context, ranks, drafts, max(drafts, *(shape.queries for shape in shapes)))
+    scratch, candidates = max(drafts, *(shape.scratch for shape in shapes)), max(shape.branching for shape in shapes)
+    table = SlotTable(0, context, ranks, drafts, scratch, candidates)
     slot_bytes = bytes_per_place(config, dtype) * table.places
     slots = affordable(options, slot_bytes, device, note)
-    table = SlotTable(slots + 1, context, ranks, drafts, table.queries)
+    table = replace(table, slots=slots + 1)
     state = SlotState.empty(table, device)
     cache = SlotCache.empty(config, table, device, dtype)
     banned = banned_ids(Network(network), options.banned, options.eos_id)
@@ -128,6 +135,8 @@ def build(network: Transformer, options: EngineOptions, note: Callable[[str], No
     passes: Passes
     runner: Runs
     if device.type == "cuda":
+        if options.tree:
+            raise OptionError(f"tree={options.tree} runs on a CPU only as yet. Give tree=0.")
         check_current(device)
         try:
             from fef.engine.kernel_passes import KernelPasses
@@ -147,7 +156,7 @@ def build(network: Transformer, options: EngineOptions, note: Callable[[str], No
         "weights": network.weight_format,
         "device": device_name(device),
         "dtype": str(dtype).removeprefix("torch."),
-        "anchors": options.anchors,
+        "anchors": max(shape.anchors for shape in shapes),
         "context": context,
     }
     return EngineParts(
@@ -162,6 +171,14 @@ def build(network: Transformer, options: EngineOptions, note: Callable[[str], No
         vocabulary=vocabulary,
         cost_key=cost_key,
     )
+
+
+def shapes_of(options: EngineOptions, vocab_size: int) -> list[RoundShape]:
+    if options.tree:
+        anchors = TREE_ANCHORS if options.anchors is None else options.anchors
+        return [RoundShape(options.tree, anchors, options.depth + 1, branching(vocab_size))]
+    anchors = ANCHORS if options.anchors is None else options.anchors
+    return [RoundShape(window, anchors) for window in sorted(set(options.windows))]
 
 
 def network_maker(

@@ -1,6 +1,6 @@
 """Law and draw at the queries of a pass, in plain torch: what `fef.laws` says, for the tokens that are drawn alone.
 
-Shapes: N queries of all rows, V vocabulary; others as in `rounds`.
+Shapes: N queries of all rows, C candidates of a draft, V vocabulary; others as in `rounds`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from torch import Tensor
 
 from fef.engine.advance import Drawn, EndRules
 from fef.engine.slots import SlotState
-from fef.laws.draws import Purpose, keyed_argmax
+from fef.laws.draws import Purpose, keyed_ranked, largest
 from fef.laws.pipeline import EntrySettings, forbid_end, sampled_law
+from fef.laws.tree import chances
 from fef.models.packed_pass import PassTokens
 
 __all__ = ["Vocabulary", "draw"]
@@ -40,30 +41,39 @@ def draw(
     exact = torch.promote_types(logits_MV.dtype, torch.float32)
     logits_NV = logits_MV.to(exact).index_fill(-1, vocabulary.banned, -torch.inf)
     mass_N = logits_NV.double().logsumexp(-1)  # in float32 many confidences would be 1, and tie where they are ranked
-    top_N = (logits_NV.amax(-1).double() - mass_N).exp()
+    count = state.table.branching
+    score_NC, draft_NC = largest(logits_NV, count)
+    score_NC = score_NC.double() - mass_N[:, None]
+    top_N = score_NC.exp().sum(-1)
     forced_N = torch.zeros_like(row_N, dtype=torch.bool)
     if rules is not None:
         forced_N = rules.forced[row_N, query_N]
-        forbid_end(logits_NV, vocabulary.eos_id, rules.forbidden[row_N, query_N])
-    ok_N = logits_NV.amax(-1).isfinite() | forced_N
-    token_N = logits_NV.argmax(-1)
+        forbidden_N = rules.forbidden[row_N, query_N]
+        forbid_end(logits_NV, vocabulary.eos_id, forbidden_N)
+        allowed_nC, draft_NC[forbidden_N] = largest(logits_NV[forbidden_N], count)
+        score_NC[forbidden_N] = allowed_nC.double() - mass_N[forbidden_N, None]
+    ok_N = score_NC[:, 0].isfinite() | forced_N
     logp_N = torch.zeros(len(row_N), dtype=torch.float64)
-    sampled_n = ((state.temperature_S[row_N] > 0) & ok_N & ~forced_N).nonzero()[:, 0]
+    sampled_N = (state.temperature_S[row_N] > 0) & ok_N & ~forced_N
+    sampled_n = sampled_N.nonzero()[:, 0]
     if len(sampled_n):
         row_n = row_N[sampled_n]
         position_n = tokens.position_BN[:, -queries:][row_n, query_N[sampled_n]]
         settings = EntrySettings(state.temperature_S[row_n], state.top_p_S[row_n], state.top_k_S[row_n])
         logp_nV = sampled_law(logits_NV[sampled_n], settings)
-        token_N[sampled_n] = keyed_argmax(
-            logp_nV, state.seed_S[row_n], position_n, state.step_S[row_n], torch.zeros_like(row_n), Purpose.TOKEN
+        zero_n, step_n = torch.zeros_like(row_n), state.step_S[row_n]
+        score_NC[sampled_n], draft_NC[sampled_n] = keyed_ranked(
+            logp_nV, state.seed_S[row_n], position_n, step_n, zero_n, Purpose.TOKEN, count
         )
-        logp_N[sampled_n] = logp_nV.gather(1, token_N[sampled_n, None])[:, 0]
+        logp_N[sampled_n] = logp_nV.gather(1, draft_NC[sampled_n, :1])[:, 0]
     if rules is not None:
         assert vocabulary.eos_id is not None
-        token_N = torch.where(forced_N, vocabulary.eos_id, token_N)
+        draft_NC[forced_N, 0], score_NC[forced_N, 0], score_NC[forced_N, 1:] = vocabulary.eos_id, 0.0, -torch.inf
+    holds_NC, token_N = chances(score_NC, top_N, sampled_N), draft_NC[:, 0]
 
     def spread(value_N: Tensor) -> Tensor:
-        return value_N.new_zeros(valid_BQ.shape).index_put((row_N, query_N), value_N)
+        shape = (*valid_BQ.shape, *value_N.shape[1:])
+        return value_N.new_zeros(shape).index_put((row_N, query_N), value_N)
 
     plain_N = logits_NV.gather(1, token_N[:, None])[:, 0].double() - mass_N
-    return Drawn(spread(token_N), spread(logp_N), spread(plain_N), spread(top_N), spread(ok_N))
+    return Drawn(spread(token_N), spread(logp_N), spread(plain_N), spread(draft_NC), spread(holds_NC), spread(ok_N))

@@ -179,7 +179,8 @@ def sight_at(sight: Sight, rows: int, reads: int | Tensor) -> Sight:
         at_reads(x_BN.view(-1, 1), rows, reads).view(rows, -1)
         for x_BN in (sight.rank_BN, sight.limit_BN, sight.group_BN)
     )
-    return replace(sight, rank_BN=rank_BQ, limit_BN=limit_BQ, group_BN=group_BQ)
+    seen_BQ = None if sight.seen_BN is None else at_reads(sight.seen_BN.view(-1, 1), rows, reads).view(rows, -1)
+    return replace(sight, rank_BN=rank_BQ, limit_BN=limit_BQ, group_BN=group_BQ, seen_BN=seen_BQ)
 
 
 def products_by_row(x_TK: Tensor, weight_MK: Tensor, rows: int) -> Tensor:

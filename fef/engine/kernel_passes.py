@@ -18,6 +18,7 @@ from fef.engine.kernels.collect import collect
 from fef.engine.kernels.compose import PassInputs, compose
 from fef.engine.kernels.draw import draw
 from fef.engine.kernels.load import load
+from fef.engine.kernels.move import move
 from fef.engine.runner import PassKind
 from fef.engine.slots import SlotState
 from fef.laws.pipeline import EntrySettings, cutoffs, forbid_end
@@ -57,12 +58,16 @@ class KernelPasses:
     def pass_(self, kind: PassKind, slot_B: Tensor) -> None:
         state, eos_id = self.state, self.vocabulary.eos_id
         inputs = compose(state, slot_B, kind.shape, self.network.mask_id, eos_id, kind.context)
-        logits_MV = self.logits(inputs, slot_B, kind.shape.queries, alone=kind.alone)
+        logits_MV = self.logits(inputs, slot_B, kind.shape.queries, nodes=kind.shape.off_stem, alone=kind.alone)
         drawn = self.draw(logits_MV, inputs, slot_B, kind)
-        advance(state, slot_B, inputs, drawn, kind.shape, eos_id)
+        move_2BT = advance(state, slot_B, inputs, drawn, kind.shape, eos_id)
+        if kind.shape.off_stem:
+            move(self.cache, slot_B, move_2BT, self.table.nowhere)
 
-    def logits(self, inputs: PassInputs, slot_B: Tensor, queries: int, *, alone: bool = False) -> Tensor:
-        """Logits [M, V] at the last `queries` tokens of each row. alone: as in `KernelForward`."""
+    def logits(
+        self, inputs: PassInputs, slot_B: Tensor, queries: int, *, nodes: int = 0, alone: bool = False
+    ) -> Tensor:
+        """Logits [M, V] at the last `queries` tokens of each row. nodes: as in `Sight`. alone: as in `KernelForward`."""
         rank_BN, group_BN = inputs.rank_BN, inputs.group_BN
         sight = Sight(
             slot_B,
@@ -73,6 +78,8 @@ class KernelPasses:
             self.length_S,
             self.table.ranks,
             ScratchKeys(rank_BN[:, -queries:], group_BN[:, -queries:]),
+            seen_BN=inputs.seen_BN if nodes else None,
+            nodes=nodes,
         )
         placed = PlacedTokens(inputs.ids_BN, inputs.position_BN, inputs.slot_BN, inputs.place_BN)
         return self.forward(placed, self.cache, sight, queries, alone=alone)
@@ -101,5 +108,6 @@ class KernelPasses:
             cut_N=cut_M,
             cut_id_N=cut_id_M,
             wanted_N=inputs.query_valid_M,
+            branching=self.table.branching,
             overlap=self.overlap and not kind.cut,
         )

@@ -41,7 +41,7 @@ from fef.models.transformer import Transformer
 __all__ = ["PackedRounds", "runs_packed"]
 
 # Options of a plan that say what its rounds cost, and which packed rounds settle themselves.
-_OWN = ("window", "bonus", "anchors", "survival", "planner")
+_OWN = ("window", "tree", "depth", "bonus", "anchors", "survival", "planner")
 
 _LAG = 2  # rounds that the device may be ahead of the host
 _CONTEXT_STEP = 64  # contexts are padded to multiples of this where shapes are captured
@@ -134,8 +134,9 @@ class PackedRounds:
         if not unused:
             return certificate
         windows = ", ".join(str(shape.window) for shape in self.built.shapes)
+        kind = f"trees of {windows} drafts" if self.options.tree else f"windows {windows} by measured cost"
         reason = (
-            f"rounds: the engine's own, of windows {windows} by measured cost, in place of {', '.join(unused)}; under "
+            f"rounds: the engine's own, of {kind}, in place of {', '.join(unused)}; under "
             "coupled acceptance no text depends on it"
         )
         return replace(certificate, reasons=(*certificate.reasons, reason))

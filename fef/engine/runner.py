@@ -108,7 +108,9 @@ class TorchPasses:
         logits_MV = self.forward(rows, tokens, slot_B, kind.bounds)
         eos_id = self.vocabulary.eos_id
         drawn = draw(logits_MV, rows, tokens, end_rules(rows, tokens, eos_id), self.vocabulary)
-        advance(rows, tokens, drawn, eos_id)
+        moved = advance(rows, tokens, drawn, eos_id)
+        if kind.shape.off_stem:
+            self.forward.keep_path(slot_B, *moved, kind.bounds)
         self.state.put(slot_B, rows, CHANGED)
 
 

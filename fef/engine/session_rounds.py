@@ -114,9 +114,8 @@ class SessionRounds:
 
     def step(self) -> None:
         """Admit what fits, and run a round of every session."""
-        if (
-            self.short_of_memory
-        ):  # only now nothing holds a session that failed: its error did, with the frames that it left
+        if self.short_of_memory:
+            # only now nothing holds a session that failed: its error did, with the frames that it left
             self.short_of_memory = False
             gc.collect()
             torch.cuda.empty_cache()

@@ -1,7 +1,7 @@
 """The state of the engine's slots: one request each, everything on the device, in tensors of fixed shape.
 
-Shapes: S slots, L context places, R ranks (slots of a canvas that one denoising pass fills), K drafts kept between rounds,
-B rows (slots taken for a pass), J numbers of one load.
+Shapes: S slots, L context places, R ranks (slots of a canvas that one denoising pass fills), K depths whose drafts are kept
+between rounds, C candidates of a depth, B rows (slots taken for a pass), J numbers of one load.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ class SlotState(PassSlots):
 
     ids_SL: Tensor  # canvas tokens; one more column takes writes of absent tokens, as in logprob and confidence
     bad_S: Tensor  # were logits invalid?
-    draft_SK: Tensor  # the drafts behind `done`
-    drafted_S: Tensor  # how many there are
-    holds_SK: Tensor  # the probability that each had
+    draft_SKC: Tensor  # the drafts behind `done`: candidates of each depth, the likeliest first
+    drafted_S: Tensor  # depths that have any
+    holds_SKC: Tensor  # the chance of each to be drawn
     first_end_S: Tensor  # position of the first committed end token, or NEVER
     last_other_S: Tensor  # position of the last committed other token, or -1
     logprob_SR: Tensor  # log p under the sampled law, nats
@@ -83,9 +83,9 @@ class SlotState(PassSlots):
             done_S=progress.done_S,
             live_S=progress.live_S,
             bad_S=progress.bad_S,
-            draft_SK=whole(table.drafts),
+            draft_SKC=whole(table.drafts, table.branching),
             drafted_S=whole(),
-            holds_SK=real(table.drafts),
+            holds_SKC=real(table.drafts, table.branching),
             first_end_S=whole(),
             last_other_S=whole(),
             logprob_SR=real(table.ranks + 1),
@@ -124,8 +124,8 @@ class SlotState(PassSlots):
         return torch.cat(columns, 1)
 
     def drafts_kept(self, slot_B: Tensor) -> Tensor:
-        """int64 [B, 1 + K]: how many drafts stand behind the committed tokens, and the drafts."""
-        return torch.cat([self.drafted_S[slot_B, None], self.draft_SK[slot_B]], 1)
+        """int64 [B, 1 + K]: for how many slots behind the committed tokens there are drafts, and the likeliest of each."""
+        return torch.cat([self.drafted_S[slot_B, None], self.draft_SKC[slot_B, :, 0]], 1)
 
     def load(self, slot_B: Tensor, packed_BJ: Tensor) -> None:
         """Put requests, packed by `PassRequest.pack`, into slots."""

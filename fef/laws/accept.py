@@ -18,8 +18,9 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from fef.laws.draws import Noise, Purpose, Site
+from fef.laws.tree import Tree, given_chain, path_states, walk
 
-__all__ = ["ACCEPT", "AcceptRule", "Accepted", "agreement", "block", "coupled", "rejection", "residual"]
+__all__ = ["ACCEPT", "AcceptRule", "Accepted", "agreement", "block", "coupled", "coupled_tree", "rejection", "residual"]
 
 _MAX_LOG_RATIO = 700.0  # stands for the ratio p / 0 of a draft its own law excludes: finite, so that sums stay numbers
 _ROUNDING = 1e-12  # a quotient of masses below it is one of rounding errors: any number
@@ -30,13 +31,15 @@ class Accepted:
     """What a round commits.
 
     accepted_B: drafts accepted, 0 .. width. commit_B: tokens to commit, min(accepted + 1, targets): the accepted
-    drafts, then a corrected or bonus token. tokens_BT: the tokens, meaningful in the first commit_B columns. All
-    int64.
+    drafts, then a corrected or bonus token. tokens_BT: the tokens, meaningful in the first commit_B columns. path_BT: the
+    states of the tree (`fef.laws.tree`) behind the first 0, 1, .. accepted drafts, meaningful in the first accepted_B + 1
+    columns. All int64.
     """
 
     accepted_B: Tensor
     commit_B: Tensor
     tokens_BT: Tensor
+    path_BT: Tensor
 
 
 AcceptRule = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, Noise, Site], Accepted]
@@ -64,18 +67,36 @@ def coupled(
     were conditioned on a draft that is not in the text, and are drawn again with the same noise: the text is a
     function of the seed and of p alone. A draft is accepted with probability at least (1 - TV) / (1 + TV).
     """
-    W, T = _shape(logp_BTV, logq_BWV, draft_BW)
+    assert logq_BWV.shape[1] == draft_BW.shape[1], "one law per draft"
+    tree = given_chain(width_B, draft_BW.shape[1])
+    return coupled_tree(logp_BTV, tree, draft_BW, targets_B, noise, site_BT)
+
+
+def coupled_tree(
+    logp_BXV: Tensor, tree: Tree, draft_BW: Tensor, targets_B: Tensor, noise: Noise, site_BX: Site
+) -> Accepted:
+    """`coupled` on a tree of drafts: laws and sites are those of the states of the tree. Of a chain without a bonus slot, the
+    last state may be left out.
+
+    The text is the same function of the seed and of p, whatever the tree.
+    """
+    W, X = draft_BW.shape[1], logp_BXV.shape[1]
+    assert max(W, 1) <= X <= W + 1, "one target per state"
     assert noise.keyed or W == 0, "coupled acceptance needs keyed noise: draft and target must see the same numbers"
-    site_BT = dataclasses.replace(site_BT, attempt_B=torch.zeros_like(site_BT.attempt_B))
-    tokens_BT = noise.categorical(logp_BTV, site_BT.where(_first(targets_B, T)), Purpose.TOKEN)
-    return agreement(tokens_BT, draft_BW, width_B, targets_B)
+    site_BX = dataclasses.replace(site_BX, attempt_B=torch.zeros_like(site_BX.attempt_B))
+    asked_BX = (tree.there_BX & (tree.depth_BX < targets_B[:, None]))[:, :X]
+    return agreement(noise.categorical(logp_BXV, site_BX.where(asked_BX), Purpose.TOKEN), tree, draft_BW, targets_B)
 
 
-def agreement(tokens_BT: Tensor, draft_BW: Tensor, width_B: Tensor, targets_B: Tensor) -> Accepted:
-    """What `coupled` commits, given the tokens drawn at the targets: those up to the first that differs from its draft."""
-    W = draft_BW.shape[1]
-    accepted_B = _leading((tokens_BT[:, :W] == draft_BW) & _first(width_B, W))
-    return Accepted(accepted_B, torch.minimum(accepted_B + 1, targets_B), tokens_BT)
+def agreement(drawn_BX: Tensor, tree: Tree, draft_BW: Tensor, targets_B: Tensor) -> Accepted:
+    """What `coupled` commits, given the tokens drawn at the states of a tree: those along the path of nodes that agree with
+    them, up to the first to which there is no node."""
+    on_path_BX = walk(tree, draft_BW, drawn_BX)
+    path_BT = path_states(tree, on_path_BX)
+    accepted_B = on_path_BX.sum(1) - 1
+    behind = drawn_BX.shape[1] - draft_BW.shape[1]  # 0 where the last state is left out
+    tokens_BT = drawn_BX.gather(1, path_BT[:, : tree.depths + behind].clamp(max=drawn_BX.shape[1] - 1))
+    return Accepted(accepted_B, torch.minimum(accepted_B + 1, targets_B), tokens_BT, path_BT)
 
 
 def rejection(
@@ -170,7 +191,8 @@ def _finish(
     token_B1 = noise.categorical(logp_B1V, site_B1, Purpose.RESIDUAL)
     tokens_BT = torch.cat([draft_BW, draft_BW.new_zeros(draft_BW.shape[0], T - W)], 1)
     tokens_BT = torch.where(site_B1.active_BS, tokens_BT.scatter(1, next_B1, token_B1), tokens_BT)
-    return Accepted(accepted_B, torch.minimum(accepted_B + 1, targets_B), tokens_BT)
+    path_BT = torch.arange(W + 1, device=draft_BW.device).expand(len(draft_BW), -1)
+    return Accepted(accepted_B, torch.minimum(accepted_B + 1, targets_B), tokens_BT, path_BT)
 
 
 def _shape(logp_BTV: Tensor, logq_BWV: Tensor, draft_BW: Tensor) -> tuple[int, int]:

@@ -5,7 +5,7 @@ calls. Uniform numbers are the same on every device, Gumbel numbers up to the de
 Philox4x32-10 (Salmon, Moraes, Dror, Shaw 2011, "Parallel random numbers: as easy as 1, 2, 3", SC'11).
 
 Shapes: B rows (requests), S slots, V vocabulary, N slots of all rows in one axis, M counters of a slot, or slots that need
-noise, P distinct keys.
+noise, P distinct keys, C tokens that are ranked.
 """
 
 from __future__ import annotations
@@ -19,7 +19,17 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-__all__ = ["KeyedNoise", "Noise", "Purpose", "Site", "gumbels", "keyed_argmax", "philox4x32", "uniforms"]
+__all__ = [
+    "KeyedNoise",
+    "Noise",
+    "Purpose",
+    "Site",
+    "gumbels",
+    "keyed_ranked",
+    "largest",
+    "philox4x32",
+    "uniforms",
+]
 
 _WORD = 0xFFFFFFFF
 _MULTIPLIER = (0xD2511F53, 0xCD9E8D57)
@@ -78,6 +88,12 @@ class Noise(Protocol):
         """One token per slot from normalised log probabilities; int64 [B, S]."""
         ...
 
+    def ranked(self, logp_BSV: Tensor, site: Site, purpose: Purpose, count: int) -> tuple[Tensor, Tensor]:
+        """`count` tokens per slot, the first the one that `categorical` draws, the others those that would be drawn if it
+        were not there, and so on: scores, falling, and tokens, [B, S, C] each. The likeliest at slots that are not
+        active."""
+        ...
+
     def bernoulli(self, prob_BS: Tensor, site: Site, purpose: Purpose) -> Tensor:
         """One decision per slot, true with the given probability; bool [B, S]."""
         ...
@@ -108,19 +124,26 @@ class KeyedNoise(Noise):
         return True
 
     def categorical(self, logp_BSV: Tensor, site: Site, purpose: Purpose) -> Tensor:
+        return self.ranked(logp_BSV, site, purpose, 1)[1][..., 0]
+
+    def ranked(self, logp_BSV: Tensor, site: Site, purpose: Purpose, count: int) -> tuple[Tensor, Tensor]:
+        """By log p + Gumbel, which orders tokens as draws without replacement would."""
+
         def flat(x_BS: Tensor) -> Tensor:
             return x_BS.expand(logp_BSV.shape[:2]).flatten()
 
-        token_N = keyed_argmax(
+        score_NC, token_NC = keyed_ranked(
             logp_BSV.flatten(0, 1),
             flat(self.seed_B[:, None]),
             flat(site.position_BS),
             flat(site.step_B[:, None]),
             flat(site.attempt_B[:, None]),
             purpose,
+            count,
             active_N=flat(site.active_BS),
         )
-        return token_N.view(logp_BSV.shape[:2])
+        shape = (*logp_BSV.shape[:2], -1)
+        return score_NC.view(shape), token_NC.view(shape)
 
     def bernoulli(self, prob_BS: Tensor, site: Site, purpose: Purpose) -> Tensor:
         return self.uniform(site, purpose) < prob_BS
@@ -139,27 +162,29 @@ class KeyedNoise(Noise):
         return type(self)(torch.cat([self.seed_B, other.seed_B]))
 
 
-def keyed_argmax(
+def keyed_ranked(
     logp_NV: Tensor,
     seed_N: Tensor,
     position_N: Tensor,
     step_N: Tensor,
     attempt_N: Tensor,
     purpose: Purpose,
+    count: int,
     *,
     active_N: Tensor | None = None,
-) -> Tensor:
-    """One token an entry, `argmax(log p + Gumbel)` with the noise of the entry's key; int64 [N].
+) -> tuple[Tensor, Tensor]:
+    """The `count` largest of log p + Gumbel of an entry, with the noise of the entry's key, falling, and their tokens;
+    [N, C] each.
 
     logp_NV: normalised log probabilities. Ranges are those of `Site`. active_N: entries that really take part, by default
-    all; the token of the others is arbitrary. The noise of entries of equal key is computed once.
+    all; for the others there is no noise. The noise of entries of equal key is computed once.
     """
-    peak_N, token_N = logp_NV.max(-1)
+    score_NC, token_NC = largest(logp_NV, count)
     # A point mass needs no noise: greedy rows and slots after EOS cost one maximum.
-    random_N = peak_N < 0
+    random_N = score_NC[:, 0] < 0
     entry_M = (random_N if active_N is None else random_N & active_N).nonzero()[:, 0]
     if not len(entry_M):
-        return token_N
+        return score_NC, token_NC
     key_M, order_M = _key_numbers(seed_N[entry_M], position_N[entry_M], step_N[entry_M], attempt_N[entry_M]).sort()
     for m in _chunks(len(entry_M), max(1, _CATEGORICAL_ENTRIES // logp_NV.shape[-1])):
         entry_m = entry_M[order_M[m]]
@@ -173,8 +198,13 @@ def keyed_argmax(
             purpose=purpose,
             count=logp_NV.shape[-1],
         )[:, 0]
-        token_N[entry_m] = noise_PV[key_of_m].add_(logp_NV[entry_m]).argmax(-1)
-    return token_N
+        score_NC[entry_m], token_NC[entry_m] = largest(noise_PV[key_of_m].add_(logp_NV[entry_m]), count)
+    return score_NC, token_NC
+
+
+def largest(x_NV: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The `count` largest numbers of each row, falling, and where they stand; [N, C] each, fewer where a row has fewer."""
+    return x_NV.max(-1, keepdim=True) if count == 1 else x_NV.topk(min(count, x_NV.shape[-1]))
 
 
 def _key_numbers(seed_N: Tensor, position_N: Tensor, step_N: Tensor, attempt_N: Tensor) -> Tensor:

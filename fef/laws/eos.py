@@ -3,8 +3,8 @@
 Behind an EOS a slot is EOS with probability one, and before another token it cannot be EOS. All that counts of the tokens
 that a slot sees are two bounds: the position of the first EOS, and that of the last other token.
 
-Shapes: B rows, N tokens, X = N + 1 numbers of tokens, S slots, R slots of a pass in decoding order, T of them with a token.
-Positions are int64.
+Shapes: B rows, N tokens, X = N + 1 numbers of tokens, or states of a tree of N nodes, S slots, R slots of a pass in decoding
+order, T of them with a token. Positions are int64.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-__all__ = ["at_position", "bounds", "bounds_before", "undecided"]
+from fef.laws.tree import Tree, along
+
+__all__ = ["at_position", "bounds", "bounds_before", "bounds_on_paths", "undecided"]
 
 
 def bounds(
@@ -31,6 +33,14 @@ def bounds_before(
     """`bounds` of the first 0, 1, .., N of these tokens, [B, X] each."""
     first_BX, last_BX = _joined(first_B, last_B, position_BN, token_BN, real_BN, eos_id)
     return first_BX.cummin(1).values, last_BX.cummax(1).values
+
+
+def bounds_on_paths(
+    first_B: Tensor, last_B: Tensor, position_BN: Tensor, token_BN: Tensor, tree: Tree, eos_id: int
+) -> tuple[Tensor, Tensor]:
+    """`bounds` at each state of a tree, of the nodes on the path to it, [B, X] each. Positions and tokens: of the nodes."""
+    first_BX, last_BX = _joined(first_B, last_B, position_BN, token_BN, tree.there_BW, eos_id)
+    return along(tree, first_BX, torch.minimum), along(tree, last_BX, torch.maximum)
 
 
 def _joined(

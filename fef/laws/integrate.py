@@ -19,7 +19,7 @@ from torch import Tensor
 from fef.laws.draws import Noise, Purpose, Site
 from fef.laws.tape import ROUNDING, ReplayError, Scripts, Tape
 
-__all__ = ["EnumeratedNoise", "Outcomes", "enumerate_outcomes", "merge"]
+__all__ = ["EnumeratedNoise", "Outcomes", "QuantileNoise", "enumerate_outcomes", "merge"]
 
 
 @dataclass(frozen=True)
@@ -98,6 +98,9 @@ class EnumeratedNoise(Noise):
     def categorical(self, logp_BSV: Tensor, site: Site, purpose: Purpose) -> Tensor:
         return self.tape.decide(self.rows_B, logp_BSV.exp(), site, purpose)
 
+    def ranked(self, logp_BSV: Tensor, site: Site, purpose: Purpose, count: int) -> tuple[Tensor, Tensor]:
+        raise NotImplementedError("an order of tokens comes from keyed noise, see `QuantileNoise`")
+
     def bernoulli(self, prob_BS: Tensor, site: Site, purpose: Purpose) -> Tensor:
         prob_BS = prob_BS.to(torch.float64)
         return self.tape.decide(self.rows_B, torch.stack([1 - prob_BS, prob_BS], -1), site, purpose) == 1
@@ -111,6 +114,76 @@ class EnumeratedNoise(Noise):
         chosen = object.__new__(EnumeratedNoise)
         chosen.tape, chosen.rows_B = self.tape, self.rows_B[rows]
         assert torch.unique(chosen.rows_B).numel() == chosen.rows_B.numel(), "a row cannot take one decision twice"
+        return chosen
+
+
+class QuantileNoise(Noise):
+    """Keyed noise that can be integrated: a site has one uniform number u, and a law is drawn there as its quantile at u.
+
+    What is known of u is an interval; each draw decides in which part of it u lies, so that all laws drawn at a site are
+    coupled, as they are by the noise of `KeyedNoise`. Put it around an `EnumeratedNoise`, anew in every run.
+    """
+
+    def __init__(self, inner: Noise) -> None:
+        self.inner = inner
+        self.known: dict[tuple[int, ...], tuple[float, float]] = {}  # by row and site
+        self.numbers: list[int] | None = None  # of the rows, in the whole batch; None: it is the whole batch
+
+    @property
+    def keyed(self) -> bool:
+        return True
+
+    def categorical(self, logp_BSV: Tensor, site: Site, purpose: Purpose) -> Tensor:
+        tokens_BS = torch.zeros_like(site.position_BS)
+        for s in range(tokens_BS.shape[1]):
+            site_B1 = site.take(torch.full_like(tokens_BS[:, :1], s))
+            tokens_BS[:, s] = self.of_slot(logp_BSV[:, s], site_B1, purpose)
+        return tokens_BS
+
+    def of_slot(self, logp_BV: Tensor, site_B1: Site, purpose: Purpose) -> Tensor:
+        """The draw [B] at one slot."""
+        place_B4 = torch.stack(
+            [
+                torch.full_like(site_B1.step_B, int(purpose)),
+                site_B1.position_BS[:, 0],
+                site_B1.step_B,
+                site_B1.attempt_B,
+            ],
+            1,
+        )
+        rows = range(len(place_B4)) if self.numbers is None else self.numbers
+        keys = [(row, *place) for row, place in zip(rows, place_B4.tolist(), strict=True)]
+        known_B2 = torch.tensor([self.known.get(key, (0.0, 1.0)) for key in keys], dtype=torch.float64)
+        low_B1, high_B1 = known_B2[:, :1], known_B2[:, 1:]
+        upto_BV = logp_BV.exp().cumsum(1)
+        above_BV = torch.nn.functional.pad(upto_BV, (1, -1))
+        part_BV = (torch.minimum(upto_BV, high_B1) - torch.maximum(above_BV, low_B1)).clamp(min=0)
+        part_BV = part_BV / part_BV.sum(1, keepdim=True)
+        token_B1 = self.inner.categorical(part_BV.log()[:, None], site_B1, purpose)
+        low_B1 = torch.maximum(above_BV.gather(1, token_B1), low_B1)
+        high_B1 = torch.minimum(upto_BV.gather(1, token_B1), high_B1)
+        for key, active, low, high in zip(keys, site_B1.active_BS[:, 0], low_B1[:, 0], high_B1[:, 0], strict=True):
+            if bool(active):
+                self.known[key] = float(low), float(high)
+        return token_B1[:, 0]
+
+    def ranked(self, logp_BSV: Tensor, site: Site, purpose: Purpose, count: int) -> tuple[Tensor, Tensor]:
+        """The draw, and behind it the likeliest others."""
+        drawn_BSV = logp_BSV.scatter(-1, self.categorical(logp_BSV, site, purpose)[..., None], 1.0)
+        score_BSV = torch.where(site.active_BS[..., None], drawn_BSV, logp_BSV)
+        score_BSC, token_BSC = score_BSV.topk(min(count, logp_BSV.shape[-1]))
+        return score_BSC, token_BSC
+
+    def bernoulli(self, prob_BS: Tensor, site: Site, purpose: Purpose) -> Tensor:
+        return self.inner.bernoulli(prob_BS, site, purpose)
+
+    def uniform(self, site: Site, purpose: Purpose) -> Tensor:
+        return self.inner.uniform(site, purpose)
+
+    def select(self, rows: Tensor) -> QuantileNoise:
+        chosen = QuantileNoise(self.inner.select(rows))
+        chosen.known = self.known
+        chosen.numbers = rows.tolist() if self.numbers is None else [self.numbers[row] for row in rows.tolist()]
         return chosen
 
 

@@ -39,6 +39,10 @@ class Law:
         """Largest probability; float64."""
         return self.best_BS.exp()
 
+    def mass_BS(self, count: int) -> Tensor:
+        """Probability of the `count` likeliest tokens together; float64."""
+        return self.confidence_BS if count == 1 else self.logp_BSV.topk(count).values.exp().sum(-1)
+
     def at(self, tokens_BS: Tensor) -> Tensor:
         """Log probability of one token of each slot; float64, nats."""
         logit_BS = self.logits_BSV.gather(-1, tokens_BS[..., None])[..., 0].double()

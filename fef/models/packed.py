@@ -33,6 +33,7 @@ __all__ = [
     "context_seen",
     "context_tokens",
     "group_seen",
+    "node_seen",
     "packed_target_logits",
     "packed_visible",
     "reference_seen",
@@ -111,6 +112,11 @@ def context_seen(key_rank: Tensor, rank: Tensor) -> Tensor:
 def reference_seen(key_rank: Tensor, limit: Tensor) -> Tensor:
     """Where a token of this limit sees a reference."""
     return key_rank < limit
+
+
+def node_seen(node: Tensor, seen: Tensor) -> Tensor:
+    """Where a token sees a node off the stem of a tree (`fef.laws.tree`): a bit per node."""
+    return (seen >> node) & 1 == 1
 
 
 def group_seen(key_rank: Tensor, key_group: Tensor, rank: Tensor, group: Tensor) -> Tensor:

@@ -2,10 +2,10 @@
 
 The tokens of all rows lie side by side for the products; attention runs row by row on a view of the row's cache. For that
 the places of a slot are laid out so that what a row reads is one piece: references from right to left, then the context,
-then the queries of the pass.
+then the scratch of the pass: its queries, and nodes off the stem.
 
 Shapes: B rows, T tokens of all rows that are there, N and Q places of tokens and queries in a row, D width, G key-value
-heads, H heads, E head size, C places of a slot's cache, K keys that a row reads, V vocabulary, S slots.
+heads, H heads, E head size, C places of a slot's cache, K keys that a row reads, O nodes off the stem, V vocabulary, S slots.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fef.models.joined import LayerWeights
-from fef.models.packed import context_seen, group_seen, reference_seen
+from fef.models.packed import context_seen, group_seen, node_seen, reference_seen
 from fef.models.packed_pass import PassSlots, PassTokens, SlotTable
 from fef.models.slot_cache import SlotCache
 from fef.models.transformer import Transformer, additive_mask, rope_table, rotate
@@ -79,7 +79,7 @@ class TorchForward:
         ragged = self.ragged(slots, tokens, slot_B, bounds, row_T, column_T, hidden_TD.dtype)
         reads_logits_T = column_T >= tokens.ids_BN.shape[1] - tokens.shape.queries
         first_place = self.table.ranks - bounds.references
-        places = slice(first_place, self.table.ranks + bounds.context + tokens.shape.queries)
+        places = slice(first_place, self.table.ranks + bounds.context + tokens.shape.scratch)
         for number, layer in enumerate(self.layers):
             q_THE = self.store(number, layer, hidden_TD, ragged)
             if number == len(self.layers) - 1:
@@ -88,6 +88,17 @@ class TorchForward:
             hidden_TD = hidden_TD + layer.out(self.attend(number, q_THE, ragged, places))
             hidden_TD = hidden_TD + layer.mlp(layer.mlp_norm(hidden_TD))
         return self.network.logits(self.network.norm(hidden_TD))
+
+    def keep_path(self, slot_B: Tensor, from_BT: Tensor, to_BT: Tensor, bounds: Bounds) -> None:
+        """Copy keys and values from places to places of each row (`fef.models.packed_pass.moves`), after a pass of these
+        bounds."""
+        row_T, column_T = (from_BT != self.table.nowhere).nonzero(as_tuple=True)
+        if not len(row_T):
+            return
+        slot_T = slot_B[row_T]
+        from_T, to_T = (own_places(self.table, bounds, x_BT[row_T, column_T]) for x_BT in (from_BT, to_BT))
+        for kept_YSGCE in (self.cache.keys_YSGCE, self.cache.values_YSGCE):
+            kept_YSGCE[:, slot_T, :, to_T] = kept_YSGCE[:, slot_T, :, from_T]
 
     def ragged(
         self,
@@ -101,11 +112,7 @@ class TorchForward:
     ) -> Ragged:
         config, table = self.config, self.table
         cos, sin = rope_table(tokens.position_BN[row_T, column_T][None], config.rotary_size, config.rope_theta, dtype)
-        place_T = tokens.place_BN[row_T, column_T]
-        rank_T = place_T - table.context
-        own_T = torch.where(place_T < table.context, table.ranks + place_T, table.ranks - 1 - rank_T)
-        query_T = rank_T - table.ranks
-        own_T = torch.where(query_T >= 0, table.ranks + bounds.context + query_T, own_T)
+        own_T = own_places(table, bounds, tokens.place_BN[row_T, column_T])
         bias_TK = additive_mask(visible_keys(slots, tokens, bounds, row_T, column_T)[None], dtype)[0, 0]
         return Ragged(
             slot_B[row_T], own_T, (cos[0], sin[0]), spans(slot_B.tolist(), tokens.valid_BN.sum(1).tolist()), bias_TK
@@ -154,6 +161,14 @@ class TorchForward:
         return mixed_TX
 
 
+def own_places(table: SlotTable, bounds: Bounds, place: Tensor) -> Tensor:
+    """Where this forward keeps what belongs to these places of a slot."""
+    rank = place - table.context
+    number = rank - table.ranks
+    own = torch.where(place < table.context, table.ranks + place, table.ranks - 1 - rank)
+    return torch.where(number >= 0, table.ranks + bounds.context + number, own)
+
+
 def spans(slots: list[int], counts: list[int]) -> list[tuple[int, int, int]]:
     """(slot, first token, token behind the last) of rows that have any."""
     found, start = [], 0
@@ -176,4 +191,6 @@ def visible_keys(slots: PassSlots, tokens: PassTokens, bounds: Bounds, row_T: Te
     reference_TR = reference_seen(torch.arange(bounds.references - 1, -1, -1, device=row_T.device), limit_T1)
     rank_TQ, group_TQ = tokens.rank_BN[:, -queries:][row_T], tokens.group_BN[:, -queries:][row_T]
     query_TQ = group_seen(rank_TQ, group_TQ, rank_T1, group_T1)
-    return torch.cat([reference_TR, context_TL, query_TQ], dim=1)
+    bit_O = torch.arange(tokens.shape.off_stem, device=row_T.device)
+    node_TO = node_seen(bit_O, tokens.seen_BN[at_T1][:, None])
+    return torch.cat([reference_TR, context_TL, query_TQ, node_TO], dim=1)

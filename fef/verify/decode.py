@@ -103,6 +103,9 @@ class GivenOrder(Noise):
     def categorical(self, logp_BSV: Tensor, site: Site, purpose: Purpose) -> Tensor:
         return self.inner.categorical(logp_BSV, site, purpose)
 
+    def ranked(self, logp_BSV: Tensor, site: Site, purpose: Purpose, count: int) -> tuple[Tensor, Tensor]:
+        return self.inner.ranked(logp_BSV, site, purpose, count)
+
     def bernoulli(self, prob_BS: Tensor, site: Site, purpose: Purpose) -> Tensor:
         return self.inner.bernoulli(prob_BS, site, purpose)
 

@@ -140,7 +140,7 @@ class Setting:
     oracle: bool = False  # measure n-grams on the hidden Markov oracle, too
     slow: bool = False  # left out of quick runs
     declared: Kind | None = None  # what a false certificate would say, in place of the true one
-    wrap: Wrapper | None = None  # put around the noise, to break the decoder
+    wrap: Wrapper | None = None  # put around the noise that is integrated: to couple draws, or to break the decoder
     networks: Networks = random_network  # makes the networks among its subjects
 
     @property

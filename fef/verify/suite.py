@@ -10,6 +10,7 @@ from typing import Any
 from fef.decoders import METHODS
 from fef.decoding.certificate import Certificate, Kind
 from fef.errors import OptionError, nearest_hint
+from fef.laws.integrate import QuantileNoise
 from fef.verify.checks import CHECKS, Check
 from fef.verify.reference import (
     Array,
@@ -119,6 +120,12 @@ def short(method: str, options: Mapping[str, Any], chain: Chain = CONFIDENCE, **
     return Setting(method, options, chain=chain, length=3, **more)
 
 
+def tree(options: dict[str, Any], **more: Any) -> Setting:
+    """A tree of drafts, whose common noise is integrated."""
+    options = {"verify": "packed"} | options
+    return Setting("fef", options, chain=PACKED, subjects=NETWORK, same_as=BY_PACKED, wrap=QuantileNoise, **more)
+
+
 NAMED: tuple[Setting, ...] = (
     Setting("sequential", oracle=True),
     Setting("sequential", top_p=0.8),
@@ -147,6 +154,9 @@ NAMED: tuple[Setting, ...] = (
     Setting("fef", REJECT_PACKED, chain=PACKED, subjects=NETWORK, slow=True),
     Setting("fef", {"verify": "packed"}, chain=PACKED, subjects=NETWORK, by="samples", same_as=BY_PACKED),
     Setting("fef", {"verify": "rows", "window": 3}, temperature=0, same_as=BY_ROWS),
+    tree({"tree": 3, "depth": 2, "anchors": 1}),
+    tree({"tree": 2, "depth": 1}, temperature=0.7),
+    tree({"tree": 8, "depth": 3}, temperature=0.7, top_p=0.8),
     #
     Setting("dual-exact", {"verify": "rows", "drafts": 2}, subjects=NETWORK, by="samples", same_as=BY_ROWS),
     short("dual-exact", REJECT | {"drafts": 2, "window": 2}, LEFT_TO_RIGHT, subjects=NETWORK),

@@ -7,10 +7,14 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from unittest.mock import patch
 
+import torch
 from torch import Tensor
 
 from fef.decoding.causal import CausalModel
+from fef.laws.accept import Accepted, agreement
 from fef.laws.draws import KeyedNoise, Noise, Purpose, Site
+from fef.laws.integrate import QuantileNoise
+from fef.laws.tree import Tree
 from fef.models.order_block import OrderBlock
 from fef.verify.bounds import PROMISES
 from fef.verify.reference import Chain, Process, confidence, first_of, order_causal, product_of_experts, ranked
@@ -41,6 +45,9 @@ class ArgmaxDrafts(Noise):
 
     def categorical(self, logp_BSV: Tensor, site: Site, purpose: Purpose) -> Tensor:
         return logp_BSV.argmax(-1) if purpose is Purpose.DRAFT else self.inner.categorical(logp_BSV, site, purpose)
+
+    def ranked(self, logp_BSV: Tensor, site: Site, purpose: Purpose, count: int) -> tuple[Tensor, Tensor]:
+        return self.inner.ranked(logp_BSV, site, purpose, count)
 
     def bernoulli(self, prob_BS: Tensor, site: Site, purpose: Purpose) -> Tensor:
         return self.inner.bernoulli(prob_BS, site, purpose)
@@ -86,6 +93,35 @@ def promise_without_assumption() -> AbstractContextManager[object]:
     return patch.dict(PROMISES, {"demask": replace(PROMISES["demask"], assumed=lambda _set: True)})
 
 
+def sibling_committed() -> AbstractContextManager[object]:
+    """The likeliest child of the root stands in the place of the sibling that was drawn."""
+
+    def wrong(drawn_BX: Tensor, tree: Tree, draft_BW: Tensor, targets_B: Tensor) -> Accepted:
+        drawn_BX = drawn_BX.clone()
+        if tree.depths:
+            drawn_BX[:, 0] = torch.where(tree.there_BW[:, 0], draft_BW[:, 0], drawn_BX[:, 0])
+        return agreement(drawn_BX, tree, draft_BW, targets_B)
+
+    return patch("fef.laws.accept.agreement", wrong)
+
+
+def branch_by_drawn_token() -> AbstractContextManager[object]:
+    """Nodes are ranked by what their targets drew: the round goes to the child of the root behind which the smallest token
+    was drawn."""
+
+    def wrong(drawn_BX: Tensor, tree: Tree, draft_BW: Tensor, targets_B: Tensor) -> Accepted:
+        drawn_BX = drawn_BX.clone()
+        if tree.depths:
+            behind_BW = drawn_BX[:, 1:].masked_fill(~tree.there_BW | (tree.parent_BW > 0), torch.iinfo(torch.int64).max)
+            best_B1 = behind_BW.argmin(1, keepdim=True)
+            drawn_BX[:, 0] = torch.where(tree.there_BW[:, 0], draft_BW.gather(1, best_B1)[:, 0], drawn_BX[:, 0])
+        return agreement(drawn_BX, tree, draft_BW, targets_B)
+
+    return patch("fef.laws.accept.agreement", wrong)
+
+
+TREE = {"verify": "packed", "tree": 4, "depth": 2}
+PACKED: tuple[Name, ...] = ("network",)
 SPECULATIVE = {"verify": "rows", "accept": "rejection", "window": 2, "draft": "fresh"}
 REJECT = {"accept": "rejection", "window": 2}
 IN_ORDER = REJECT | {"order": "left-to-right"}
@@ -126,6 +162,16 @@ TWINS: tuple[Twin, ...] = (
         "a rejected draft replaced from the target, not the residual",
         Setting("fef", SPECULATIVE, subjects=TABLES, declared="chain"),
         target_for_residual,
+    ),
+    Twin(
+        "a sibling of the drawn token committed",
+        Setting("fef", TREE, chain=Chain(packed=True), subjects=PACKED, declared="chain", wrap=QuantileNoise),
+        sibling_committed,
+    ),
+    Twin(
+        "a tree whose nodes are ranked by what their targets drew",
+        Setting("fef", TREE, chain=Chain(packed=True), subjects=PACKED, declared="chain", wrap=QuantileNoise),
+        branch_by_drawn_token,
     ),
     Twin(
         "the diffusion model's law for that of the causal model that verifies",

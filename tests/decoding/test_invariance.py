@@ -232,3 +232,26 @@ def test_the_trace_replays_the_decode():
     for row in range(6):
         steps = [int(r.step[r.rows == row]) for r in out.trace if row in r.rows]
         assert steps == sorted(steps)
+
+
+@pytest.mark.parametrize("order", ["left-to-right", "random"])
+def test_rounds_tell_which_branches_were_tried_and_which_held(order):
+    out = fef.decode(NETWORK, canvas(6), temperature=1.0, tree=12, depth=4, order=order, steps=2, trace=True)
+    longest = 0
+    for round_ in out.trace:
+        if round_.nodes is None:
+            continue
+        assert round_.drafts.shape[1] == 4 and round_.nodes.shape == round_.parents.shape == (len(round_.rows), 12)
+        for row in range(len(round_.rows)):
+            state, accepted = 0, int(round_.accepted[row])
+            for place in range(accepted):
+                token = int(round_.tokens[row, place])
+                children = (round_.parents[row] == state) & (round_.nodes[row] == token)
+                assert int(children.sum()) == 1 and int(round_.drafts[row, place]) == token
+                state = int(children.nonzero()[0]) + 1
+            assert accepted <= int((round_.drafts[row] >= 0).sum())
+            if bool(round_.written[row, accepted]):  # no branch held what was drawn there
+                token = int(round_.tokens[row, accepted])
+                assert not bool(((round_.parents[row] == state) & (round_.nodes[row] == token)).any())
+            longest = max(longest, accepted)
+    assert longest > 1

@@ -10,8 +10,12 @@ import numpy as np
 import pytest
 import torch
 from tiny_network import tiny_network
+from torch import Tensor
 
+import fef.laws.accept
 from fef.engine.engine import Engine
+from fef.laws.accept import Accepted
+from fef.laws.tree import Tree, path_bits, path_states, stem
 from fef.models.packed import REVEALED, packed_target_logits
 from fef.verify.reference import Law, distance, packed_chain_law, sharpened
 from fef.verify.statistics import g_test
@@ -121,41 +125,70 @@ def test_log_p_is_that_of_the_law():
 
 
 def accept_every_draft(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Drafts stand as they are, whatever was drawn at their targets."""
+    """Drafts of the stem stand as they are, whatever was drawn at their targets."""
+    monkeypatch.setattr(
+        "fef.engine.advance.agreement",
+        lambda drawn_BX, tree, draft_BW, targets_B: kept(drawn_BX, tree, draft_BW, targets_B, stem(tree)),
+    )
+
+
+def kept(drawn_BX: Tensor, tree: Tree, draft_BW: Tensor, targets_B: Tensor, on_path_BX: Tensor) -> Accepted:
+    """A round that commits what the nodes of a path hold."""
+    path_BT = path_states(tree, on_path_BX)
+    accepted_B = on_path_BX.sum(1) - 1
+    held_BT = torch.nn.functional.pad(draft_BW, (1, 0)).gather(1, path_BT)[:, 1:]
+    behind_BT = drawn_BX.gather(1, path_BT)
+    is_node_BT = torch.arange(tree.depths) < accepted_B[:, None]
+    tokens_BT = torch.cat([torch.where(is_node_BT, held_BT, behind_BT[:, :-1]), behind_BT[:, -1:]], 1)
+    return Accepted(accepted_B, torch.minimum(accepted_B + 1, targets_B), tokens_BT, path_BT)
+
+
+def commit_a_sibling(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The likeliest child of the root is committed in the place of its sibling that was drawn."""
+    right = fef.laws.accept.agreement
+
+    def wrong(drawn_BX: Tensor, tree: Tree, draft_BW: Tensor, targets_B: Tensor) -> Accepted:
+        if not tree.depths:
+            return right(drawn_BX, tree, draft_BW, targets_B)
+        sibling_B = torch.where(tree.there_BW[:, 0], draft_BW[:, 0], drawn_BX[:, 0])
+        return right(drawn_BX.index_copy(1, torch.tensor([0]), sibling_B[:, None]), tree, draft_BW, targets_B)
+
+    monkeypatch.setattr("fef.engine.advance.agreement", wrong)
+
+
+def follow_the_likeliest_draw(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the nodes that continue the root, the round goes on from the one behind which the likeliest token was drawn."""
     import fef.engine.advance as module
 
-    right = module.targets_of
+    right, drawn = module.advance, []
 
-    def drafts_stand(drawn_BQ, window, width_B):
-        token_BX = right(drawn_BQ, window, width_B)
-        if drawn_BQ.dtype != torch.int64 or not window:  # log p
-            return token_BX
-        is_draft_BX = torch.arange(window + 1) < width_B[:, None]
-        draft_BX = torch.nn.functional.pad(STATE[0].draft_SK[:, :window], (0, 1))
-        return torch.where(is_draft_BX, draft_BX, token_BX)
+    def remembering(state, tokens, drawn_, eos_id):
+        drawn[:] = [drawn_]
+        return right(state, tokens, drawn_, eos_id)
 
-    def remembering(state, tokens, drawn, eos_id):
-        STATE[:] = [state]
-        advance(state, tokens, drawn, eos_id)
+    def wrong(drawn_BX: Tensor, tree: Tree, draft_BW: Tensor, targets_B: Tensor) -> Accepted:
+        if not tree.depths:
+            return fef.laws.accept.agreement(drawn_BX, tree, draft_BW, targets_B)
+        first_BW = tree.there_BW & (tree.parent_BW == 0)
+        score_BW = drawn[0].plain[:, 1 : drawn_BX.shape[1]].masked_fill(~first_BW, -torch.inf)
+        best_B1 = score_BW.argmax(1, keepdim=True)
+        on_path_BW = torch.zeros_like(first_BW).scatter(1, best_B1, True) & first_BW
+        return kept(drawn_BX, tree, draft_BW, targets_B, torch.nn.functional.pad(on_path_BW, (1, 0), value=True))
 
-    advance = module.advance
-    monkeypatch.setattr(module, "targets_of", drafts_stand)
+    monkeypatch.setattr(module, "agreement", wrong)
     monkeypatch.setattr("fef.engine.runner.advance", remembering)
-
-
-STATE: list[Any] = []
 
 
 def same_noise_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every slot of a request draws with the noise of position 0."""
     import fef.engine.draws as module
 
-    right = module.keyed_argmax
+    right = module.keyed_ranked
 
     def wrong(logp, seed, position, *rest):
         return right(logp, seed, torch.zeros_like(position), *rest)
 
-    monkeypatch.setattr(module, "keyed_argmax", wrong)
+    monkeypatch.setattr(module, "keyed_ranked", wrong)
 
 
 def targets_that_see_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,8 +197,8 @@ def targets_that_see_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
 
     right = module.with_queries
 
-    def wrong(slots, shape, lead, *rest):
-        tokens = right(slots, shape, lead, *rest)
+    def wrong(slots, shape, tree, lead, *rest):
+        tokens = right(slots, shape, tree, lead, *rest)
         lead_count = lead.ids.shape[1]
         tokens.limit_BN[:, lead_count : lead_count + shape.window] += 1
         return tokens
@@ -182,6 +215,32 @@ def no_end_rules(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_broken_engine_is_caught(break_, monkeypatch):
     break_(monkeypatch)
     assert g_test(texts(engine_of()), law_in_order(OPEN)) < BAD
+
+
+def siblings_that_see_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A state off the stem sees all nodes off the stem."""
+    monkeypatch.setattr(
+        "fef.models.packed_pass.path_bits",
+        lambda tree, node_BW: path_bits(tree, node_BW).amax(1, keepdim=True).expand(-1, node_BW.shape[1] + 1),
+    )
+
+
+@pytest.mark.parametrize(
+    ("tree", "temperature", "top_p"),
+    [({"tree": 2, "depth": 2}, 0.7, 1.0), ({"tree": 8, "depth": 3, "anchors": 2}, 1.0, 0.8)],
+    ids=str,
+)
+def test_trees(tree, temperature, top_p):
+    found = texts(engine_of(**tree), temperature=temperature, top_p=top_p)
+    assert g_test(found, law_in_order(OPEN, temperature, top_p)) > GOOD
+
+
+@pytest.mark.parametrize(
+    "break_", [accept_every_draft, commit_a_sibling, follow_the_likeliest_draw, siblings_that_see_each_other]
+)
+def test_a_broken_tree_is_caught(break_, monkeypatch):
+    break_(monkeypatch)
+    assert g_test(texts(engine_of(tree=5, depth=2), 1_000), law_in_order(OPEN)) < BAD
 
 
 def test_missing_end_rules_are_caught(monkeypatch):

@@ -11,6 +11,8 @@ from tiny_network import EOS, MASK, tiny_network
 from fef.engine.build import EngineOptions, build
 from fef.engine.engine import Engine
 from fef.errors import EngineError, OptionError
+from fef.laws.window import ANCHORS, TREE_ANCHORS
+from fef.models.packed_pass import RoundShape
 
 NETWORK = tiny_network(scale=0.3)
 
@@ -30,6 +32,9 @@ NETWORK = tiny_network(scale=0.3)
         ({"windows": (4, -1)}, "windows=-1"),
         ({"windows": (4.0,)}, "windows=4.0"),
         ({"anchors": -1}, "anchors=-1"),
+        ({"tree": 65}, "tree=65"),
+        ({"tree": True}, "tree=True"),
+        ({"depth": 0}, "depth=0"),
         ({"memory_gb": 0}, "memory_gb=0"),
         ({"memory_gb": math.nan}, "memory_gb=nan"),
         ({"memory_gb": math.inf}, "memory_gb=inf"),
@@ -60,7 +65,15 @@ def test_sizes_come_from_the_network_where_nothing_is_said():
     small = build(NETWORK, EngineOptions(max_length=20, max_new_tokens=5, windows=(8, 3, 8), anchors=1), print)
     assert (small.table.context, small.table.ranks, small.table.drafts) == (20, 5, 9)
     assert [shape.window for shape in small.shapes] == [3, 8]
-    assert small.table.queries == max(shape.queries for shape in small.shapes)
+    assert small.table.scratch_places == max(shape.scratch for shape in small.shapes)
+
+
+def test_a_tree_takes_the_place_of_the_windows():
+    built = build(NETWORK, EngineOptions(max_length=20, tree=9, depth=3, anchors=1), print)
+    assert built.shapes == [RoundShape(9, 1, 4, 8)]
+    assert (built.table.drafts, built.table.branching, built.table.scratch_places) == (4, 8, built.shapes[0].scratch)
+    assert build(NETWORK, EngineOptions(max_length=20, tree=32), print).shapes[0].anchors == TREE_ANCHORS
+    assert {shape.anchors for shape in build(NETWORK, EngineOptions(max_length=20), print).shapes} == {ANCHORS}
 
 
 def test_texts_end_where_they_are_told_to_as_in_decode():

@@ -160,6 +160,45 @@ def test_the_same_passes(method, window, eos_id):
             assert [a.counters[name] for a in found] == [a.counters[name] for a in expected], name
 
 
+TREES = [
+    {"tree": 1, "depth": 1, "anchors": 0},
+    {"tree": 8, "depth": 4, "anchors": 3},
+    {"tree": 16, "depth": 3, "anchors": 20},
+    {"tree": 64, "depth": 6, "anchors": 2},
+]
+FEF_METHODS = [m for m in METHODS if m["method"] == "fef"]
+
+
+@pytest.mark.parametrize("number", range(len(FEF_METHODS)))
+def test_trees_change_no_text_and_take_the_same_passes_in_loop_and_engine(number):
+    """Rows of settings of their own."""
+    method = FEF_METHODS[number]
+    for eos_id, tree in zip([None, EOS], [TREES[number % 4], TREES[(number + 1) % 4]], strict=True):
+        asked = asks(8, seed=number)
+        engine = Engine(NETWORK, eos_id=eos_id, **tree, max_batch=3, max_length=16, threads=1)
+        found, loop = answered(engine, asked, **method), by_decode(NETWORK, asked, eos_id, **method, **tree)
+        assert differences(found, loop) == []
+        # what an end token makes of drafts is seen a round later in the loop
+        exact = ("drafted", "token_forwards") if eos_id is None else ()
+        for name in ("calls", "rounds", "accepted", "committed", *exact):
+            assert [a.counters[name] for a in found] == [a.counters[name] for a in loop], name
+        other = {"method": "sequential"} if method.get("steps", 1) == 1 else {}
+        kept = {name: value for name, value in (method | other).items() if not other or name not in ("steps", "remask")}
+        assert differences(loop, by_decode(NETWORK, asked, eos_id, **kept)) == []
+
+
+def test_a_tree_saves_passes_of_a_chain():
+    asked = asks(24, seed=8)
+    calls = [
+        sum(
+            a.counters["calls"]
+            for a in answered(Engine(NETWORK, **SMALL | {"windows": (6,), "anchors": 6} | tree), asked)
+        )
+        for tree in ({}, {"tree": 32, "depth": 6, "anchors": 32})
+    ]
+    assert calls[1] < 0.95 * calls[0]
+
+
 def test_a_wide_window_saves_passes():
     asked = asks(24, seed=8)
     for a in asked:

@@ -17,7 +17,7 @@ from fef.engine.slots import COUNTERS, NEVER, PassRequest, Progress, SlotState
 from fef.models.packed import PADDING, REVEALED
 from fef.models.packed_pass import RoundShape, SlotTable
 
-TABLE = SlotTable(slots=4, context=10, ranks=6, drafts=5, queries=9)
+TABLE = SlotTable(slots=4, context=10, ranks=6, drafts=5, scratch_places=9)
 CPU = torch.device("cpu")
 
 
@@ -101,7 +101,7 @@ def test_places_of_a_slot_do_not_overlap():
     places = [
         *range(TABLE.context),
         *TABLE.reference(torch.arange(TABLE.ranks)).tolist(),
-        *TABLE.scratch(torch.arange(TABLE.queries)).tolist(),
+        *TABLE.scratch(torch.arange(TABLE.scratch_places)).tolist(),
         TABLE.nowhere,
     ]
     assert places == list(range(TABLE.places))
@@ -151,7 +151,7 @@ def test_confidences_near_one_are_told_apart():
     logits_MV = torch.tensor([[0.0, -20.0, 5.0], [0.0, -25.0, 5.0]])
     drawn = draw(logits_MV, rows, tokens, None, Vocabulary(None, torch.tensor([2])))
     assert drawn.plain[0].tolist() == pytest.approx([-math.exp(-20), -math.exp(-25)], rel=1e-6)
-    assert (1 - drawn.top[0]).tolist() == pytest.approx([math.exp(-20), math.exp(-25)], rel=1e-4)
+    assert (1 - drawn.holds[0, :, 0]).tolist() == pytest.approx([math.exp(-20), math.exp(-25)], rel=1e-4)
 
 
 @pytest.mark.parametrize("count", [0, 1])

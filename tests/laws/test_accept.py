@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -7,9 +9,10 @@ from hypothesis import strategies as st
 from laws_helpers import chain_law, draft_and_verify, law_of_texts, random_law, site, total_variation
 from scipy import stats
 
-from fef.laws.accept import ACCEPT, agreement, block, coupled, rejection, residual
+from fef.laws.accept import ACCEPT, agreement, block, coupled, coupled_tree, rejection, residual
 from fef.laws.draws import KeyedNoise, Purpose
-from fef.laws.integrate import enumerate_outcomes, merge
+from fef.laws.integrate import QuantileNoise, enumerate_outcomes, merge
+from fef.laws.tree import best_tree, given_chain
 from fef.models.table import TableDenoiser
 
 EXACT = [rejection, block]
@@ -116,6 +119,59 @@ def test_a_round_leaves_the_chain_law(rule, name, width):
         torch.testing.assert_close(law, expected, atol=1e-12, rtol=0)
     if name == "consistent":
         torch.testing.assert_close(law, target.joint, atol=1e-12, rtol=0)
+
+
+def tree_outcomes(target, drafter, length, nodes, candidates, committed=coupled_tree):
+    """One coupled round on a tree of drafts from the left end, the rest token by token; by integration."""
+    p, empty_L = log_conditionals(target), torch.full((length,), target.mask_id)
+    logq_1LV = log_conditionals(drafter)(empty_L[None])
+
+    def run(enumerated, rows):
+        n, noise = rows.numel(), QuantileNoise(enumerated)
+        scores, tokens = noise.ranked(logq_1LV.expand(n, -1, -1), site(n, length), Purpose.TOKEN, candidates)
+        tree = best_tree(scores.softmax(-1), torch.full((n,), length), nodes)
+        draft_BW = tree.tokens(tokens)
+        states, logp = [empty_L.repeat(n, 1)], []
+        for state in range(nodes + 1):
+            if state:
+                parent_B = tree.parent_BW[:, state - 1]
+                text_BL = torch.stack(states, 1)[torch.arange(n), parent_B]
+                states.append(text_BL.scatter(1, tree.depth_BX[:, state, None] - 1, draft_BW[:, state - 1, None]))
+            at_B11 = tree.depth_BX[:, state, None, None].clamp(max=length - 1).expand(-1, -1, K)
+            logp.append(p(states[-1]).gather(1, at_B11)[:, 0])
+        here = dataclasses.replace(site(n, nodes + 1), position_BS=tree.depth_BX)
+        done = committed(torch.stack(logp, 1), tree, draft_BW, torch.full((n,), length), noise, here)
+        text_BL = torch.nn.functional.pad(done.tokens_BT, (0, length))[:, :length]
+        for t in range(length):
+            state_BL = torch.where(torch.arange(length) < t, text_BL, empty_L)
+            open_B1 = t >= done.commit_B[:, None]
+            token_B1 = noise.categorical(p(state_BL)[:, t : t + 1], site(n, 1, first=t).where(open_B1), Purpose.TOKEN)
+            text_BL = text_BL.scatter(1, torch.full((n, 1), t), torch.where(open_B1, token_B1, text_BL[:, t : t + 1]))
+        return torch.cat([text_BL, done.accepted_B[:, None]], 1)
+
+    return enumerate_outcomes(run, 1)
+
+
+@pytest.mark.parametrize("name", PAIRS)
+@pytest.mark.parametrize(("nodes", "candidates"), [(2, 1), (3, 2), (6, 3)])
+def test_a_coupled_round_on_a_tree_leaves_the_chain_law(name, nodes, candidates):
+    target, drafter = PAIRS[name]
+    expected = chain_law(log_conditionals(target), torch.full((L,), target.mask_id), K)
+    found = tree_outcomes(target, drafter, L, nodes, candidates)
+    law = law_of_texts(found.outcome[:, :L], found.probability_N, K)
+    torch.testing.assert_close(law, expected, atol=1e-12, rtol=0)
+
+
+def test_a_tree_that_commits_the_likeliest_child_is_caught():
+    target, drafter = PAIRS["inconsistent, another drafter"]
+
+    def sibling(logp_BXV, tree, draft_BW, targets_B, noise, here):
+        right = coupled_tree(logp_BXV, tree, draft_BW, targets_B, noise, here)
+        return dataclasses.replace(right, tokens_BT=torch.cat([draft_BW[:, :1], right.tokens_BT[:, 1:]], 1))
+
+    expected = chain_law(log_conditionals(target), torch.full((L,), target.mask_id), K)
+    found = tree_outcomes(target, drafter, L, 3, 2, sibling)
+    assert total_variation(law_of_texts(found.outcome[:, :L], found.probability_N, K), expected) > 0.01
 
 
 @pytest.mark.parametrize("name", PAIRS)
@@ -455,7 +511,7 @@ def test_acceptance_without_the_residual_is_caught():
         done = rejection(logp, logq, draft, width, targets, noise, here)
         fresh = noise.categorical(logp, here, Purpose.TOKEN)
         tokens = torch.where(done.accepted_B[:, None] > 0, done.tokens_BT, fresh)
-        return type(done)(done.accepted_B, done.commit_B, tokens)
+        return dataclasses.replace(done, tokens_BT=tokens)
 
     law, _, _ = one_slot_law(redraw_from_p, p_V, q_V)
     assert total_variation(law, p_V) > 0.05
@@ -465,7 +521,9 @@ def test_targets_are_committed_up_to_the_first_that_differs_from_its_draft():
     tokens_BT = torch.tensor([[7, 8, 9, 4], [7, 5, 9, 4], [7, 8, 9, 4], [7, 8, 9, 4], [7, 8, 9, 4]])
     draft_BW = torch.tensor([[7, 8, 9]]).expand(5, -1)
     width_B, targets_B = torch.tensor([3, 3, 3, 1, 0]), torch.tensor([4, 4, 3, 2, 0])
-    found = agreement(tokens_BT, draft_BW, width_B, targets_B)
+    tree = given_chain(width_B, 3)
+    found = agreement(tokens_BT, tree, draft_BW, targets_B)
     assert found.accepted_B.tolist() == [3, 1, 3, 1, 0]  # a draft behind the window does not count
     assert found.commit_B.tolist() == [4, 2, 3, 2, 0]  # without a bonus target nothing follows a full window
-    assert torch.equal(found.tokens_BT, tokens_BT)
+    commits_BT = torch.arange(4) < found.commit_B[:, None]
+    assert torch.equal(found.tokens_BT[commits_BT], tokens_BT[commits_BT])

@@ -8,7 +8,7 @@ from laws_helpers import random_law, site
 from scipy import stats
 
 from fef.laws import draws
-from fef.laws.draws import KeyedNoise, Purpose, gumbels, keyed_argmax, philox4x32, uniforms
+from fef.laws.draws import KeyedNoise, Purpose, gumbels, keyed_ranked, philox4x32, uniforms
 
 ONES = 0xFFFFFFFF
 KNOWN_ANSWERS = [  # Random123, kat_vectors, philox4x32-10: counter, key, output
@@ -180,7 +180,7 @@ def test_entries_of_equal_key_share_noise_that_is_computed_once(entries, monkeyp
         return gumbels(seed_B, *rest, **more)
 
     monkeypatch.setattr(draws, "gumbels", counted)
-    token_N = keyed_argmax(logp_NV, seed_N, position_N, step_N, attempt_N, Purpose.DRAFT)
+    token_N = keyed_ranked(logp_NV, seed_N, position_N, step_N, attempt_N, Purpose.DRAFT, 1)[1][:, 0]
     assert torch.equal(token_N, (logp_NV + noise_NV).argmax(-1))
     assert sum(made) == 6 or entries < logp_NV.numel()
     assert len(set(token_N.tolist())) > 6, "the law of an entry counts, too"

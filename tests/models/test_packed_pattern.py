@@ -9,9 +9,11 @@ import torch
 from tiny_network import MASK, tiny_network
 from torch import Tensor
 
+from fef.laws.accept import Accepted, agreement
+from fef.laws.tree import Tree, best_tree, given_chain
 from fef.models.packed import PADDING, REVEALED, packed_target_logits
 from fef.models.packed_forward import BlockLayer, Bounds, TorchForward
-from fef.models.packed_pass import PassSlots, PassTokens, RoundShape, SlotTable, context_pass, round_pass
+from fef.models.packed_pass import PassSlots, PassTokens, RoundShape, SlotTable, context_pass, moves, round_pass
 from fef.models.slot_cache import SlotCache
 from fef.models.transformer import Transformer
 
@@ -93,7 +95,7 @@ class Passes:
         outside = torch.arange(ids.shape[1]) >= lengths[:, None]
         order = torch.nn.functional.pad(slots_in_order(rank).clamp(min=0), (0, ids.shape[1] - int(open_.max())))
         self.slots = PassSlots(
-            table=SlotTable(len(ids), ids.shape[1], ids.shape[1], 0, 32),
+            table=SlotTable(len(ids), ids.shape[1], ids.shape[1], 0, 64),
             order_SR=order,
             rank_SL=rank.masked_fill(outside, PADDING),
             length_S=lengths,
@@ -123,9 +125,29 @@ class Passes:
         begin = torch.tensor(starts).expand(len(given), -1)
         waits = torch.zeros_like(width).bool()
         shape = RoundShape(given.shape[1], len(starts) - 1, depth)
-        logits = self.run(round_pass(self.slots, shape, ids, waits, width, begin, MASK))
-        targets, groups = logits[:, : given.shape[1]], logits[:, given.shape[1] :]
-        return targets, groups.view(len(given), len(starts), depth, -1)
+        tree = given_chain(width, given.shape[1])
+        logits = self.run(round_pass(self.slots, shape, tree, ids, waits, begin, MASK))
+        targets, behind = logits[:, : shape.states], logits[:, shape.states :]
+        # a group begins with the target of its state
+        groups = torch.cat(
+            [targets[:, starts, None], behind.reshape(len(given), len(starts), depth - 1, targets.shape[-1])], 2
+        )
+        return targets[:, : given.shape[1]], groups
+
+    def verify(self, tree: Tree, draft: Tensor, drawn: Tensor) -> tuple[Tensor, Accepted]:
+        """Targets of the states of a tree, and what is accepted of it if `drawn` is what they draw. Keeps that path."""
+        left = self.slots.open_S - self.slots.done_S
+        start, shape = torch.full((len(draft), 1), -1), RoundShape(draft.shape[1], 0, 1, tree.branching)
+        ids, waits = torch.nn.functional.pad(draft, (1, 0)), torch.zeros_like(left).bool()
+        tokens = round_pass(self.slots, shape, tree, ids, waits, start, MASK)
+        logits = self.run(tokens)
+        accepted = agreement(drawn, tree, draft, left)
+        forward = TorchForward(self.model, [], self.cache, self.slots.table)
+        table = self.slots.table
+        bounds = Bounds(table.context, table.ranks)
+        forward.keep_path(torch.arange(len(draft)), *moves(self.slots, tokens, accepted), bounds)
+        self.commit(accepted.accepted_B)
+        return logits, accepted
 
     def commit(self, count: Tensor) -> None:
         self.slots.done_S = self.slots.done_S + count
@@ -173,6 +195,48 @@ def test_draft_groups_of_one_pass_do_not_see_each_other(layers):
         torch.testing.assert_close(groups[:, g, 0], expected[:, start], rtol=0, atol=1e-10)
         _, alone = Passes(model, ids, rank).round(clean[:, :start], [start], 5)
         torch.testing.assert_close(groups[:, g], alone[:, 0], rtol=0, atol=1e-10)
+
+
+@DEPTHS
+@pytest.mark.parametrize("order", ["left-to-right", "random"])
+@pytest.mark.parametrize("nodes", [3, 6, 12])
+def test_each_state_of_a_tree_has_the_target_of_its_own_path(layers, order, nodes):
+    """Against one uncached pass per state; and after the round, the path that held is as if it had been there alone."""
+    model = tiny_network(layers=layers, heads=4, kv_heads=2)
+    rank = ranked(order, None)
+    ids, clean = texts(rank)
+    slots = slots_in_order(rank)
+    generator = torch.Generator().manual_seed(layers)
+    passes = Passes(model, ids, rank)
+    passes.round(clean.gather(1, slots[:, :1].clamp(min=0)), [1], 1)
+    passes.commit(torch.ones(ROWS, dtype=torch.int64))
+    draft_BDC = torch.stack([torch.randperm(MASK, generator=generator)[:3] for _ in range(ROWS * 3)]).view(ROWS, 3, 3)
+    right = clean.gather(1, slots[:, 1:4].clamp(min=0))  # the true token is the second candidate
+    draft_BDC = torch.where(draft_BDC == right[..., None], draft_BDC[..., 1:2], draft_BDC)
+    draft_BDC[..., 1] = right
+    holds = torch.rand(ROWS, 3, 3, dtype=torch.float64, generator=generator).sort(-1, descending=True).values
+    tree = best_tree(holds, torch.tensor([3, 3, 2]), nodes)
+    draft = tree.tokens(draft_BDC)
+    drawn = clean.gather(1, slots[:, 1:].clamp(min=0).gather(1, tree.depth_BX))
+    logits, accepted = passes.verify(tree, draft, drawn)
+    for b, state in itertools.product(range(ROWS), range(nodes + 1)):
+        if not bool(tree.there_BX[b, state]):
+            continue
+        text, node = clean[b].clone(), state
+        while node:
+            text[slots[b, int(tree.depth_BX[b, node])]] = draft[b, node - 1]
+            node = int(tree.parent_BW[b, node - 1])
+        at_ = int(slots[b, 1 + int(tree.depth_BX[b, state])])
+        expected = packed_target_logits(model, ids[b : b + 1], text[None], rank[b : b + 1])[0, at_]
+        torch.testing.assert_close(logits[b, state], expected, rtol=0, atol=1e-10)
+    assert nodes < 12 or bool((accepted.accepted_B > 0).all())
+    expected = at(packed_target_logits(model, ids, clean, rank), slots)
+    done = passes.slots.done_S
+    rest = torch.nn.functional.pad(slots.clamp(min=0), (0, LENGTH)).gather(1, done[:, None] + torch.arange(LENGTH))
+    after, _ = passes.round(clean.gather(1, rest), [LENGTH], 1)
+    for b in range(ROWS):
+        left = int(passes.slots.open_S[b] - done[b])
+        torch.testing.assert_close(after[b, :left], expected[b, int(done[b]) :][:left], rtol=0, atol=1e-10)
 
 
 @pytest.mark.parametrize("accepted", [0, 1, 2, 3])

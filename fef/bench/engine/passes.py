@@ -169,7 +169,7 @@ class Live:
         self.kept = self.state.take(self.slot_B)
         self.kept.live_S[:] = True
         self.kept.drafted_S[:] = self.state.table.drafts
-        self.kept.holds_SK[:] = _HOLDS
+        self.kept.holds_SKC[:] = _HOLDS
         self.restore()
 
 

@@ -3,13 +3,15 @@
 One program per row, which writes its slot where it lies in the state. Rows that are not live write nothing, so a slot that is
 not live may stand in many rows.
 
-Each program is one warp: all that it reads of the state it has read before it writes there, without a barrier.
+Each program is one warp: all that it reads of the state it has read before it writes there, without a barrier. A program
+walks down the tree: from a state to the child that holds what was drawn there.
 
-Shapes: as in `compose`.
+Shapes: as in `compose`; T = D + 1 places of a path, at most K + 1.
 """
 
 from __future__ import annotations
 
+import torch
 import triton
 import triton.language as tl
 from torch import Tensor
@@ -28,35 +30,49 @@ _RANKS = 256
 
 def advance(
     state: SlotState, slot_B: Tensor, inputs: PassInputs, drawn: Drawn, shape: RoundShape, eos_id: int | None
-) -> None:
-    """Move these slots on, in place. slot_B: int64; live slots occur once. drawn: M numbers each, in the order of the
-    queries; what stands at queries that are not valid does not matter."""
-    table, N, M = state.table, inputs.ids_BN.shape[1], len(slot_B) * shape.queries
-    assert all(x.is_contiguous() and x.numel() == M for x in vars(drawn).values()), "one number per query"
-    _advance_kernel[(len(slot_B),)](
+) -> Tensor:
+    """Move these slots on, in place. slot_B: int64; live slots occur once. drawn: M numbers each, and C candidates, in the
+    order of the queries; what stands at queries that are not valid does not matter.
+
+    Returns int32 [2, B, T]: cache places from which and to which keys have to go (`fef.models.packed_pass.moves`).
+    """
+    table, B, N, M = state.table, len(slot_B), inputs.ids_BN.shape[1], len(slot_B) * shape.queries
+    sizes = {len(x.view(M, -1)) * x.shape[-1] for x in (drawn.draft, drawn.holds)}
+    assert all(x.is_contiguous() for x in vars(drawn).values()) and sizes == {M * table.branching}, "numbers per query"
+    depths = min(shape.window, table.drafts)
+    move_2BT = torch.empty(2, B, depths + 1, dtype=torch.int32, device=slot_B.device)
+    _advance_kernel[(B,)](
         slot_B,
         pointers(state),
         pointers(drawn),
         pointers(inputs),
+        move_2BT,
         -1 if eos_id is None else eos_id,
         HAS_EOS=eos_id is not None,
+        B=B,
         N=N,
         Q=shape.queries,
         WINDOW=shape.window,
+        DEPTHS=depths,
         GROUPS=shape.groups,
         DEPTH=shape.depth,
         L=table.context,
         R=table.ranks,
         K=table.drafts,
+        KEPT=table.branching,
+        NOWHERE=table.nowhere,
         COUNTS=len(COUNTERS),
         LANES_C=triton.next_power_of_2(len(COUNTERS)),
-        LANES_X=triton.next_power_of_2(shape.window + 1),
+        LANES_X=triton.next_power_of_2(shape.states),
+        LANES_T=triton.next_power_of_2(depths + 1),
         LANES_Q=triton.next_power_of_2(shape.queries),
         LANES_K=triton.next_power_of_2(table.drafts),
+        LANES_KEPT=triton.next_power_of_2(table.branching),
         BLOCK_N=min(_TOKENS, triton.next_power_of_2(N)),
         BLOCK_R=_RANKS,
         num_warps=1,
     )
+    return move_2BT
 
 
 @triton.jit
@@ -83,33 +99,51 @@ def _count(flags, N: tl.constexpr, BLOCK: tl.constexpr):
 
 
 @triton.jit
+def _at_each(values, lane, DEPTHS: tl.constexpr):
+    """The numbers in these lanes; without nodes there is only the root's."""
+    if DEPTHS == 0:
+        return lane * 0 + tl.max(values)
+    return tl.gather(values, lane.to(tl.int32), 0)
+
+
+@triton.jit
 def _sources(
     starts,
-    width,
+    depths,
+    path,
     accepted,
     commit,
-    K: tl.constexpr,
+    stem_states,
+    stem,
     WINDOW: tl.constexpr,
+    DEPTHS: tl.constexpr,
     GROUPS: tl.constexpr,
     DEPTH: tl.constexpr,
+    LANES_T: tl.constexpr,
     LANES_K: tl.constexpr,
 ):
-    """The queries whose draws are the next drafts, and how many of them are: of the group that starts nearest before the end
-    of the round, else of the targets behind it."""
-    begin = width * 0 - 1
-    nearest = begin
+    """The queries whose draws are the next drafts, and how many of them are (`fef.laws.window.next_drafts`): of the group
+    that starts last on the path, else of the states of the stem behind its end. Groups go on behind all targets."""
+    t = tl.arange(0, LANES_T)
+    begin = accepted * 0 - 1
+    nearest, state = begin, begin
     for group in tl.static_range(GROUPS):
         start = tl.load(starts + group)
-        nearer = (start <= accepted) & (start > begin)
-        begin = tl.where(nearer, start, begin)
+        level = tl.load(depths + tl.maximum(start, 0))
+        on_path = tl.max(tl.where((t <= accepted) & (path == start), 1, 0)) != 0
+        nearer = (start >= 0) & on_path & (level > begin)
+        begin = tl.where(nearer, level, begin)
         nearest = tl.where(nearer, group, nearest)
+        state = tl.where(nearer, start, state)
     skip = commit - begin
     in_group = (begin >= 0) & (skip < DEPTH)
     k = tl.arange(0, LANES_K)
-    from_group = WINDOW + nearest * DEPTH + tl.minimum(skip + k, DEPTH - 1)
-    from_targets = tl.maximum(tl.minimum(commit + k, WINDOW - 1), 0)
-    count = tl.where(in_group, DEPTH - skip, tl.maximum(width - commit, 0))
-    return tl.where(in_group, from_group, from_targets), tl.minimum(count, K)
+    number = tl.minimum(tl.maximum(skip + k, 0), DEPTH - 1)
+    behind = WINDOW + nearest * (DEPTH - 1) + number
+    from_group = tl.where(number == 0, state, behind)
+    from_stem = _at_each(stem, tl.minimum(commit + k, DEPTHS), DEPTHS)
+    count = tl.where(in_group, DEPTH - skip, tl.maximum(stem_states - 1 - commit, 0))
+    return tl.where(in_group, from_group, from_stem), count
 
 
 @triton.jit
@@ -118,27 +152,39 @@ def _advance_kernel(
     state,
     drawn,
     inputs,
+    moves,
     eos_id,
     HAS_EOS: tl.constexpr,
+    B,
     N: tl.constexpr,
     Q: tl.constexpr,
     WINDOW: tl.constexpr,
+    DEPTHS: tl.constexpr,
     GROUPS: tl.constexpr,
     DEPTH: tl.constexpr,
     L: tl.constexpr,
     R: tl.constexpr,
     K: tl.constexpr,
+    KEPT: tl.constexpr,
+    NOWHERE: tl.constexpr,
     COUNTS: tl.constexpr,
     LANES_C: tl.constexpr,
     LANES_X: tl.constexpr,
+    LANES_T: tl.constexpr,
     LANES_Q: tl.constexpr,
     LANES_K: tl.constexpr,
+    LANES_KEPT: tl.constexpr,
     BLOCK_N: tl.constexpr,
     BLOCK_R: tl.constexpr,
 ):
     row = tl.program_id(0).to(tl.int64)
     slot = tl.load(slots + row).to(tl.int64)
+    t = tl.arange(0, LANES_T).to(tl.int64)
+    move_from = moves + row * (DEPTHS + 1) + t
+    move_to = move_from + B * (DEPTHS + 1)
     if tl.load(state.live + slot) == 0:
+        tl.store(move_from, (t * 0 + NOWHERE).to(tl.int32), mask=t <= DEPTHS)
+        tl.store(move_to, (t * 0 + NOWHERE).to(tl.int32), mask=t <= DEPTHS)
         return
     # Loads first: none is moved before a store that might be to the same place, and each wait is as long as all the rest.
     done, opened = tl.load(state.done + slot), tl.load(state.open + slot)
@@ -150,29 +196,54 @@ def _advance_kernel(
     counts = tl.load(counters, mask=c < COUNTS, other=0)
     tokens = _count(inputs.valid + row * N, N, BLOCK_N)
     order = state.order + slot * R
-    drafts = state.draft + slot * K
     first_query = row * Q
     q = tl.arange(0, LANES_Q)
     used = tl.load(inputs.query_valid + first_query + q, mask=q < Q, other=0) != 0
     broken = used & (tl.load(drawn.valid + first_query + q, mask=q < Q, other=1) == 0)
     bad = bad | (tl.max(broken.to(tl.int32)) != 0)
 
-    # the draws from `done` on: of the targets, and of the bonus target behind the window, the first query of group 0
-    x = tl.arange(0, LANES_X)
-    at = first_query + tl.where(x == width, WINDOW, x)
-    token = tl.load(drawn.token + at, mask=x <= WINDOW, other=0)
-    draft = tl.load(drafts + x, mask=x < width, other=0)
-    accepted = tl.min(tl.where((token == draft) & (x < width), LANES_X, x)).to(tl.int64)
-    commit = tl.minimum(accepted + 1, width + (opened - done > width).to(tl.int64))
+    # down the tree, and down the stem: the state of each depth
+    x = tl.arange(0, LANES_X).to(tl.int64)
+    parents, levels = inputs.parent + row * (WINDOW + 1), inputs.depth + row * (WINDOW + 1)
+    is_node = (x > 0) & (x <= width)
+    parent = tl.load(parents + x, mask=is_node, other=-1)
+    level = tl.load(levels + x, mask=is_node, other=-1)
+    held = tl.load(inputs.ids + row * N + x, mask=is_node, other=-1)
+    place = tl.load(inputs.place + row * N + x, mask=is_node, other=NOWHERE).to(tl.int64)
+    at_stem = (x == 0) | (is_node & (place < L + R))
+    path, stem = t * 0, t * 0
+    here, accepted = width * 0, width * 0
+    for depth in range(1, DEPTHS + 1):
+        child = tl.min(tl.where((parent == here) & (held == tl.load(drawn.token + first_query + here)), x, LANES_X))
+        goes_on = (child < LANES_X) & (accepted == depth - 1)
+        here = tl.where(goes_on, child, here)
+        accepted += goes_on.to(tl.int64)
+        path = tl.where((t == depth) & goes_on, child, path)
+        below = tl.min(tl.where(at_stem & (level == depth), x, LANES_X))
+        stem = tl.where((t == depth) & (below < LANES_X), below, stem)
+    stem_states = tl.sum(at_stem.to(tl.int64))
+    commit = tl.minimum(accepted + 1, opened - done)
 
-    take = x < commit
-    rank = done + x
+    moved_from = _at_each(place, path, DEPTHS)
+    off_stem = (t > 0) & (t <= accepted) & (moved_from >= L + R)
+    take = t < commit
+    rank = done + t
+    at = first_query + path
+    token = tl.load(drawn.token + at, mask=take, other=0)
     position = tl.load(order + rank, mask=take, other=0)
     logp = tl.load(drawn.logp + at, mask=take, other=0.0)
     plain = tl.load(drawn.plain + at, mask=take, other=0.0)
-    source, count = _sources(inputs.start + row * GROUPS, width, accepted, commit, K, WINDOW, GROUPS, DEPTH, LANES_K)
-    new_draft = tl.load(drawn.token + first_query + source)
-    new_holds = tl.load(drawn.top + first_query + source)
+    source, count = _sources(
+        inputs.start + row * GROUPS, levels, path, accepted, commit, stem_states, stem, WINDOW, DEPTHS, GROUPS, DEPTH,
+        LANES_T, LANES_K,
+    )  # fmt: skip
+    count = tl.minimum(count, K)
+    k = tl.arange(0, LANES_K)[:, None]
+    candidate = tl.arange(0, LANES_KEPT)[None, :]
+    kept = (k < K) & (candidate < KEPT)
+    from_candidate = (first_query + source)[:, None] * KEPT + candidate
+    new_draft = tl.load(drawn.draft + from_candidate, mask=kept, other=0)
+    new_holds = tl.load(drawn.holds + from_candidate, mask=kept, other=0.0)
     done += commit
     if HAS_EOS:
         is_end = token == eos_id
@@ -190,9 +261,11 @@ def _advance_kernel(
     tl.store(state.bad + slot, bad.to(tl.uint8))
     tl.store(state.first_end + slot, first_end)
     tl.store(state.last_other + slot, last_other)
-    k = tl.arange(0, LANES_K)
-    tl.store(drafts + k, new_draft, mask=k < K)
-    tl.store(state.holds + slot * K + k, new_holds, mask=k < K)
+    to_candidate = slot * (K * KEPT) + k * KEPT + candidate
+    tl.store(state.draft + to_candidate, new_draft, mask=kept)
+    tl.store(state.holds + to_candidate, new_holds, mask=kept)
+    tl.store(move_from, tl.where(off_stem, moved_from, NOWHERE).to(tl.int32), mask=t <= DEPTHS)
+    tl.store(move_to, tl.where(off_stem, L + rank - 1, NOWHERE).to(tl.int32), mask=t <= DEPTHS)
     tl.store(state.drafted + slot, tl.minimum(count, tl.maximum(opened - done, 0)))
     # in the order of `COUNTERS`: calls, token forwards, rounds, drafts, those accepted
     accepts = tl.where(c == 4, accepted, 0) + tl.where(c == 3, width, 0)

@@ -6,6 +6,7 @@ scratch, where the last M tokens of each row of this pass put their keys. A quer
     context key p      within the canvas, revealed or ranked behind the query
     reference key r    ranked below the query's limit
     scratch key j      of the query's group, ranked at or before the query
+    node key n         whose bit is set in what the query sees; nodes lie behind the scratch keys
 
 A scratch key may belong to several groups, with numbers one behind another: `ScratchKeys`.
 
@@ -14,7 +15,7 @@ The softmax is computed online over key blocks of fixed size in a fixed order (M
 so these do not depend on how far other queries make the loop run, nor on the batch.
 
 Shapes: B rows, N tokens of a row, X numbers of a token, H heads, G key-value heads, E head size, S cache slots, C places
-of a slot, L canvas length, R references, M scratch tokens.
+of a slot, L canvas length, R references, M scratch tokens, W nodes.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ class Sight:
     slot_B: cache slot of the row. rank_BN, limit_BN, group_BN: of each token; context queries have -2, 0, -1, and group -1 is
     in no group. rank_SL: rank of a masked canvas position, `REVEALED` or `PADDING`. length_S: canvas length of the slot.
     by_row: both are of each row instead, [B, L] and [B]. references: R. scratch: the M tokens of each row that put their keys
-    there.
+    there. seen_BN: int64, the nodes that each token sees, a bit each, of `nodes` nodes; None: there are none.
     """
 
     slot_B: Tensor
@@ -77,6 +78,8 @@ class Sight:
     references: int
     scratch: ScratchKeys
     by_row: bool = False
+    seen_BN: Tensor | None = None
+    nodes: int = 0
 
 
 def packed_attention(
@@ -107,8 +110,9 @@ def packed_attention(
         "metadata lie side by side"
     )
     assert all(x.stride() == scratch.rank_BM.stride() and x.stride(1) == 1 for x in of_scratch), "in one layout"
+    assert sight.seen_BN is None or (sight.seen_BN.is_contiguous() and sight.nodes <= 64), "a bit per node"
     if scratch.start_B is None:
-        assert L + sight.references + M <= keys_SGCE.shape[2], "the scratch places do not fit the cache"
+        assert L + sight.references + M + sight.nodes <= keys_SGCE.shape[2], "the scratch places do not fit the cache"
     blocks = _blocks or _choose(N, head_size, triton.cdiv(N, 16) * heads * B, qkv_NX.dtype)
     out_NX = torch.empty(B * N, heads * head_size, dtype=qkv_NX.dtype, device=qkv_NX.device)
     _attention_kernel[(triton.cdiv(N, blocks.queries), heads, B)](
@@ -125,6 +129,7 @@ def packed_attention(
         scratch.group_BM,
         scratch.until_BM,
         scratch.start_B,
+        sight.seen_BN,
         out_NX,
         N,
         L,
@@ -143,6 +148,7 @@ def packed_attention(
         BLOCK_K=blocks.keys,
         BLOCK_E=max(16, triton.next_power_of_2(head_size)),
         BY_ROW=sight.by_row,
+        NODES=sight.nodes,
         OVERLAP=overlap,
         launch_pdl=overlap,
         num_warps=blocks.warps,
@@ -221,6 +227,7 @@ def _attention_kernel(
     key_groups,
     key_untils,
     scratch_starts,
+    nodes_seen,
     out,
     N,
     L,
@@ -239,6 +246,7 @@ def _attention_kernel(
     BLOCK_K: tl.constexpr,
     BLOCK_E: tl.constexpr,
     BY_ROW: tl.constexpr,
+    NODES: tl.constexpr,
     OVERLAP: tl.constexpr,
 ):
     wait_for_previous(OVERLAP)
@@ -300,6 +308,28 @@ def _attention_kernel(
         best, mass, acc = _attend(
             q, best, mass, acc, keys, values, scratch_start + key, real, visible, scale, C_stride, E, BLOCK_K, BLOCK_E
         )
+    if nodes_seen is not None:
+        seen = tl.load(nodes_seen + token, mask=present, other=0)[:, None]
+        for start in range(0, NODES, BLOCK_K):
+            node = start + inner
+            visible = ((seen >> tl.minimum(node, 63)[None, :]) & 1 != 0) & (node < NODES)[None, :]
+            real = tl.max(visible.to(tl.int32), axis=0) != 0  # absent nodes wrote no key, and nobody sees them
+            best, mass, acc = _attend(
+                q,
+                best,
+                mass,
+                acc,
+                keys,
+                values,
+                scratch_start + M + node,
+                real,
+                visible,
+                scale,
+                C_stride,
+                E,
+                BLOCK_K,
+                BLOCK_E,
+            )
     total = tl.max(mass, axis=1)[:, None]
     y = acc / tl.where(total == 0.0, 1.0, total)
     tl.store(out + token.to(tl.int64)[:, None] * (H * E) + head * E + column, y.to(out.dtype.element_ty), mask=mask)

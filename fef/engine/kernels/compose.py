@@ -1,10 +1,13 @@
 """The tokens of a pass, as `fef.engine.rounds` composes them, and the `end_rules` at its queries, in one launch.
 
-One program per row, which reads its slot where it lies in the state. A program first chooses the anchors, then handles all
-queries of the row side by side, one lane each.
+One program per row, which reads its slot where it lies in the state. A program first chooses the nodes of the tree, best
+first: the best child of any state that is in the tree is the next node, until there are enough. What a node inherits from
+its parent, as the end tokens on its path, is looked up in vectors of a lane per state. Then it chooses where groups start,
+and handles all queries of the row side by side, one lane each.
 
-Shapes: S slots, L context places, R ranks, K drafts kept between rounds, B rows, W window, X = W + 1, A anchors, G = A + 1
-groups, D group depth, Q = W + G D queries, N tokens: X, or those of the context, and Q; M = B Q.
+Shapes: S slots, L context places, R ranks, K depths of drafts kept between rounds, C candidates of a depth, B rows, W nodes,
+X = W + 1 states, D depths of the tree, A anchors, G = A + 1 groups, Q queries, N tokens: X, or those of the context, and Q;
+M = B Q.
 """
 
 from __future__ import annotations
@@ -18,20 +21,21 @@ from torch import Tensor
 
 from fef.engine.kernels.pointers import pointers
 from fef.engine.slots import SlotState
-from fef.laws.window import SURVIVAL
+from fef.laws.window import LEAST_END, least_chance
 from fef.models.packed_pass import RoundShape
 
 __all__ = ["PassInputs", "compose"]
 
 _BLOCK = 512  # context tokens at once
-_WARPS = 4
+_CONTEXT_WARPS = 4
 
 
 @dataclass
 class PassInputs:
     """What the other kernels of a pass read, per token and per query (the last Q tokens of a row; all rows' in one axis M).
 
-    ids, positions, seeds, steps and what is per row are int64, valid is bool, the others int32, temperatures float64.
+    ids, positions, seeds, steps, seen and what is per row or state are int64, valid is bool, the others int32, temperatures
+    float64. Numbers of absent nodes mean nothing.
     """
 
     ids_BN: Tensor  # tokens
@@ -42,7 +46,10 @@ class PassInputs:
     rank_BN: Tensor  # see `PassTokens`
     limit_BN: Tensor  # see `PassTokens`
     group_BN: Tensor  # see `PassTokens`
-    width_B: Tensor  # drafts in the window
+    seen_BN: Tensor  # see `PassTokens`
+    width_B: Tensor  # nodes of the tree
+    parent_BX: Tensor  # of each state; the root is its own
+    depth_BX: Tensor  # of each state
     start_BG: Tensor  # see `PassTokens`
     seed_M: Tensor  # key of the random numbers, with position and step
     query_position_M: Tensor  # on the canvas
@@ -59,8 +66,9 @@ def compose(
     """What a pass over these slots holds. slot_B: int64. context: canvas places that a context pass computes; 0: a round."""
     assert not context or (shape.window == 0 and shape.anchors == 0), "nothing is drafted before the context is known"
     table, B, device = state.table, len(slot_B), slot_B.device
-    assert shape.window <= table.drafts, "the state keeps fewer drafts than the window has"
-    Q, lead = shape.queries, context or shape.window + 1
+    assert shape.branching > 1 or shape.window <= table.drafts, "the state keeps fewer drafts than the window has"
+    assert shape.branching <= table.branching, "the state keeps fewer candidates than the tree has branches"
+    Q, lead = shape.queries, context or shape.states
     N = lead + Q
 
     def new(size: tuple[int, ...], dtype: torch.dtype = torch.int64) -> Tensor:
@@ -76,7 +84,10 @@ def compose(
         rank_BN=new((B, N), small),
         limit_BN=new((B, N), small),
         group_BN=new((B, N), small),
+        seen_BN=new((B, N)),
         width_B=new((B,)),
+        parent_BX=new((B, shape.states)),
+        depth_BX=new((B, shape.states)),
         start_BG=new((B, shape.groups)),
         seed_M=new((B * Q,)),
         query_position_M=new((B * Q,)),
@@ -96,19 +107,24 @@ def compose(
         CONTEXT=context,
         LEAD=lead,
         WINDOW=shape.window,
+        BRANCHING=shape.branching,
+        DEPTHS=min(shape.window, table.drafts),
         ANCHORS=shape.anchors,
-        DEPTH=shape.depth,
+        BEHIND=max(shape.depth - 1, 1),
         Q=Q,
         L=table.context,
         R=table.ranks,
         K=table.drafts,
+        KEPT=table.branching,
         NOWHERE=table.nowhere,
-        WORTH=SURVIVAL,
-        LANES_X=triton.next_power_of_2(shape.window + 1),
+        WORTH=least_chance(shape.branching),
+        LEAST=LEAST_END,
+        LANES_X=triton.next_power_of_2(shape.states),
+        LANES_M=triton.next_power_of_2(max(1, shape.window * shape.branching)),
         LANES_Q=triton.next_power_of_2(Q),
         BLOCK=_BLOCK,
-        num_warps=_WARPS,
-        enable_fp_fusion=False,  # the drops of `_drops` as they are rounded in `fef.laws.window`
+        num_warps=_CONTEXT_WARPS if context else 1,
+        enable_fp_fusion=False,  # chances as they are rounded in `fef.laws.tree`
     )
     return inputs
 
@@ -120,7 +136,7 @@ def _positions(order, rank, R: tl.constexpr):
 
 
 @triton.jit
-def _store_tokens(inputs, at, slot, mask, ids, position, place, valid, rank, limit, group, NOWHERE: tl.constexpr):
+def _store_tokens(inputs, at, slot, mask, ids, position, place, valid, rank, limit, group, seen, NOWHERE: tl.constexpr):
     tl.store(inputs.ids + at, ids, mask=mask)
     tl.store(inputs.position + at, position, mask=mask)
     tl.store(inputs.place + at, tl.where(valid, place, NOWHERE).to(tl.int32), mask=mask)
@@ -129,6 +145,7 @@ def _store_tokens(inputs, at, slot, mask, ids, position, place, valid, rank, lim
     tl.store(inputs.rank + at, rank.to(tl.int32), mask=mask)
     tl.store(inputs.limit + at, tl.where(valid, limit, 0).to(tl.int32), mask=mask)
     tl.store(inputs.group + at, tl.where(valid, group, -1).to(tl.int32), mask=mask)
+    tl.store(inputs.seen + at, tl.where(valid, seen, 0), mask=mask)
 
 
 @triton.jit
@@ -143,71 +160,31 @@ def _store_context(
         token = tl.load(ids + index, mask=mask, other=0)
         zero = index * 0
         _store_tokens(
-            inputs, row_start + index, slot, mask, token, index, index, valid, zero - 2, zero, zero - 1, NOWHERE
-        )
+            inputs, row_start + index, slot, mask, token, index, index, valid, zero - 2, zero, zero - 1,
+            zero.to(tl.int64), NOWHERE,
+        )  # fmt: skip
 
 
 @triton.jit
-def _references(ids, order, draft, done, live, width, WINDOW: tl.constexpr, R: tl.constexpr, LANES_X: tl.constexpr):
-    """The last committed token, if there is one, and the drafts of the window: ids, positions, validity."""
-    lane = tl.arange(0, LANES_X)
-    position = _positions(order, done - 1 + lane, R)
-    committed = tl.load(ids + position, mask=lane == 0, other=0)
-    drafts = tl.load(draft + lane - 1, mask=(lane > 0) & (lane <= WINDOW), other=0)
-    valid = tl.where(lane == 0, live & (done > 0), lane <= width)
-    return tl.where(lane == 0, committed, drafts), position, valid
+def _at(values, lane, index):
+    """The number in a lane."""
+    return tl.sum(tl.where(lane == index, values, 0))
 
 
 @triton.jit
-def _drops(holds, width, WINDOW: tl.constexpr, LANES_X: tl.constexpr):
-    """By how much each place of the window lowers the chance that a round comes that far [X].
-
-    Multiplied one after the other: a scan would round the products otherwise.
-    """
-    lane = tl.arange(0, LANES_X)
-    drops = tl.zeros((LANES_X,), tl.float64)
-    reached = tl.full((), 1.0, tl.float64)
-    for place in tl.static_range(WINDOW):
-        before = reached
-        reached = tl.where(place < width, before * tl.load(holds + place), before)
-        drops = tl.where(lane == place, before - reached, drops)
-    return drops
+def _of_states(values, lane, WINDOW: tl.constexpr):
+    """The numbers in these lanes."""
+    if WINDOW == 0:
+        return lane * 0 + tl.max(values)
+    return tl.gather(values, lane, 0)
 
 
 @triton.jit
-def _seen_ends(
-    order,
-    draft,
-    first_end,
-    last_other,
-    done,
-    width,
-    seen,
-    eos_id,
-    WINDOW: tl.constexpr,
-    R: tl.constexpr,
-):
-    """First end token and last other token among the committed ones and the first `seen` drafts of the window."""
-    first = seen * 0 + first_end
-    last = seen * 0 + last_other
-    for place in tl.static_range(WINDOW):
-        position = _positions(order, done + place, R)
-        is_end = tl.load(draft + place) == eos_id
-        sees = (place < seen) & (place < width)
-        first = tl.where(sees & is_end, tl.minimum(first, position), first)
-        last = tl.where(sees & (is_end == 0), tl.maximum(last, position), last)
-    return first, last
-
-
-@triton.jit
-def _worthwhile(holds, WINDOW: tl.constexpr, WORTH: tl.constexpr):
-    """`fef.laws.window.worthwhile`; multiplied one after the other, as there."""
-    reached = tl.full((), 1.0, tl.float64)
-    count = tl.full((), 0, tl.int64)
-    for place in tl.static_range(WINDOW):
-        count += (reached >= WORTH).to(tl.int64)
-        reached *= tl.load(holds + place)
-    return count
+def _chances(holds, candidate, chance, depth, limit, KEPT: tl.constexpr, WORTH: tl.constexpr):
+    """Chances of the children of a state; -1 of those that are not worth a place (`fef.laws.tree.best_tree`)."""
+    there = (candidate * 0.0 + chance >= WORTH) & (candidate * 0 + depth < limit)
+    hold = tl.load(holds + depth * KEPT + candidate, mask=there, other=0.0)
+    return tl.where(there & ((candidate == 0) | (hold > 0)), chance * hold, -1.0)
 
 
 @triton.jit
@@ -221,15 +198,20 @@ def _compose_kernel(
     CONTEXT: tl.constexpr,
     LEAD: tl.constexpr,
     WINDOW: tl.constexpr,
+    BRANCHING: tl.constexpr,
+    DEPTHS: tl.constexpr,
     ANCHORS: tl.constexpr,
-    DEPTH: tl.constexpr,
+    BEHIND: tl.constexpr,
     Q: tl.constexpr,
     L: tl.constexpr,
     R: tl.constexpr,
     K: tl.constexpr,
+    KEPT: tl.constexpr,
     NOWHERE: tl.constexpr,
     WORTH: tl.constexpr,
+    LEAST: tl.constexpr,
     LANES_X: tl.constexpr,
+    LANES_M: tl.constexpr,
     LANES_Q: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
@@ -244,73 +226,135 @@ def _compose_kernel(
     temperature = tl.load(state.temperature + slot)
     ids = state.ids + slot * (L + 1)
     order = state.order + slot * R
-    draft = state.draft + slot * K
+    draft = state.draft + slot * (K * KEPT)
+    holds = state.holds + slot * (K * KEPT)
     row_start = row * (LEAD + Q)
-    width = tl.minimum(tl.minimum(drafted, WINDOW), tl.where(live, opened - done, 0))
-    width = tl.minimum(width, _worthwhile(state.holds + slot * K, WINDOW, WORTH))
+    limit = tl.minimum(tl.minimum(drafted, DEPTHS), tl.where(live, opened - done, 0))
 
-    # group 0 starts behind the window, the others where the largest drops are
+    # of each state: a lane
+    x = tl.arange(0, LANES_X).to(tl.int64)
+    root = x == 0
+    parent, depth, follows, bits = x * 0, x * 0, x * 0, x * 0
+    on_stem, there = root, root
+    chance, ends = tl.where(root, 1.0, 0.0).to(tl.float64), tl.where(root, 1.0, 0.0).to(tl.float64)
+    first, last = x * 0 + first_end, x * 0 + last_other
+    position = x * 0 + _positions(order, done - 1, R)
+    token = tl.where(root, tl.load(ids + _positions(order, done - 1, R)), 0)
+
+    # of each child that the tree may have next: candidate c of state s in lane s * BRANCHING + c
+    m = tl.arange(0, LANES_M).to(tl.int64)
+    of_state, candidate = m // BRANCHING, m % BRANCHING
+    child_depth = m * 0
+    certain, none = tl.full((), 1.0, tl.float64), tl.full((), 0, tl.int64)
+    worth = tl.where(of_state == 0, _chances(holds, candidate, certain, none, limit, KEPT, WORTH), -1.0)
+    for node in range(WINDOW):
+        best = tl.max(worth)
+        found = best >= 0
+        depth_of_best = tl.min(tl.where(worth == best, child_depth, K))
+        child = tl.min(tl.where((worth == best) & (child_depth == depth_of_best), m, LANES_M))
+        worth = tl.where(m == child, -1.0, worth)
+        number = none + node
+        if BRANCHING == 1:
+            father, which = number, none
+        else:
+            father, which = child // BRANCHING, child % BRANCHING
+        level = _at(depth, x, father) + 1
+        drafts_at = (level - 1) * KEPT + which
+        at = _positions(order, done - 1 + level, R)
+        drafted_token = tl.load(draft + drafts_at, mask=(level <= K), other=0)
+        stays = found & (which == 0) & (_at(on_stem.to(tl.int64), x, father) != 0)
+        new = x == number + 1
+        parent = tl.where(new, father, parent)
+        depth = tl.where(new, level, depth)
+        position = tl.where(new, at, position)
+        token = tl.where(new, drafted_token, token)
+        there = there | (new & found)
+        on_stem = on_stem | (new & stays)
+        follows = tl.where(new, tl.where(stays, level, _at(follows, x, father)), follows)
+        own_bit = tl.where(found & (stays == 0), (none + 1) << number, 0)
+        bits = tl.where(new, _at(bits, x, father) | own_bit, bits)
+        chance = tl.where(new & found, best, chance)
+        ends = tl.where(new & found, best, tl.where(found & (x == father), ends - best, ends))
+        if HAS_EOS:
+            is_end = drafted_token == eos_id
+            above_first, above_last = _at(first, x, father), _at(last, x, father)
+            first = tl.where(new, tl.where(found & is_end, tl.minimum(above_first, at), above_first), first)
+            last = tl.where(new, tl.where(found & (is_end == 0), tl.maximum(above_last, at), above_last), last)
+        own = of_state == number + 1
+        worth = tl.where(own & found, _chances(holds, candidate, best, level, limit, KEPT, WORTH), worth)
+        child_depth = tl.where(own, level, child_depth)
+
+    # group 0 starts at the end of the stem, the others where the round most likely ends
+    last_on_stem = tl.max(tl.where(on_stem, depth, -1))
+    stem_end = tl.min(tl.where(on_stem & (depth == last_on_stem), x, LANES_X))
     query = tl.arange(0, LANES_Q)
-    is_target = query < WINDOW
-    group = tl.maximum(query - WINDOW, 0) // DEPTH
-    start = query * 0 + width
-    x = tl.arange(0, LANES_X)  # there are no more groups than places of the window
-    begins = x * 0 + width
+    is_target = query <= WINDOW
+    extra = tl.maximum(query - WINDOW - 1, 0)
+    group = extra // BEHIND
+    start = query.to(tl.int64) * 0 + stem_end
+    begins = x * 0 + stem_end  # there are no more groups than states
     if ANCHORS > 0:
-        drops = _drops(state.holds + slot * K, width, WINDOW, LANES_X)
+        left = tl.where(there & (x != stem_end), ends, 0.0)
         for anchor in tl.static_range(ANCHORS):
-            most = tl.max(drops)
-            place = tl.min(tl.where(drops == most, x, LANES_X))
-            drops = tl.where(x == place, -1.0, drops)
-            begin = tl.where(most > 0, place, -1).to(tl.int64)
+            most = tl.max(left)
+            place = tl.min(tl.where(left == most, x, LANES_X))
+            left = tl.where(x == place, -1.0, left)
+            begin = tl.where(most > LEAST, place, -1)
             begins = tl.where(x == anchor + 1, begin, begins)
             start = tl.where(group == anchor + 1, begin, start)
 
     mask = query < Q
-    member = tl.maximum(query - WINDOW, 0) % DEPTH
-    rank = done + tl.where(is_target, query, start + member)
-    limit = done + tl.where(is_target, query, start)
-    valid = live & tl.where(is_target, query < width, (start >= 0) & (rank < opened))
-    position = _positions(order, rank, R)
-    number = tl.where(is_target, query, WINDOW + group)
+    seen_state = tl.where(is_target, query.to(tl.int64), tl.maximum(start, 0))
+    lane = seen_state.to(tl.int32)
+    rank = done + _of_states(depth, lane, WINDOW) + tl.where(is_target, 0, extra % BEHIND + 1)
+    query_limit = done + _of_states(follows, lane, WINDOW)
+    is_there = _of_states(there.to(tl.int32), lane, WINDOW) != 0
+    valid = live & is_there & (is_target | (start >= 0)) & (rank < opened)
+    query_position = _positions(order, rank, R)
     forced = query < 0
     forbidden = forced
     if HAS_EOS:
-        seen = tl.where(is_target, query, start)
-        first, last = _seen_ends(order, draft, first_end, last_other, done, width, seen, eos_id, WINDOW, R)
-        forced = position > first
-        forbidden = (position < last) & (forced == 0)
+        forced = query_position > _of_states(first, lane, WINDOW)
+        forbidden = (query_position < _of_states(last, lane, WINDOW)) & (forced == 0)
 
     if CONTEXT > 0:
         _store_context(inputs, row_start, slot, ids, length, live, CONTEXT, NOWHERE, BLOCK)
     else:
-        token, at, is_real = _references(ids, order, draft, done, live, width, WINDOW, R, LANES_X)
-        behind = done - 1 + x
+        behind = done - 1 + depth
+        real = tl.where(root, live & (done > 0), there)
+        place = tl.where(on_stem, L + behind, L + R + Q - 1 + x)
         no_group = x * 0 - 1
         _store_tokens(
-            inputs,
-            row_start + x,
-            slot,
-            x <= WINDOW,
-            token,
-            at,
-            L + behind,
-            is_real,
-            behind,
-            done + x,
-            no_group,
+            inputs, row_start + x, slot, x <= WINDOW, token, position, place, real, behind, done + follows, no_group, bits,
             NOWHERE,
-        )
+        )  # fmt: skip
     at = row_start + LEAD + query
-    masks = query * 0 + mask_id
-    _store_tokens(inputs, at, slot, mask, masks, position, L + R + query, valid, rank, limit, number, NOWHERE)
+    masks = query.to(tl.int64) * 0 + mask_id
+    query_bits = _of_states(bits, lane, WINDOW)
+    _store_tokens(
+        inputs,
+        at,
+        slot,
+        mask,
+        masks,
+        query_position,
+        L + R + query,
+        valid,
+        rank,
+        query_limit,
+        seen_state,
+        query_bits,
+        NOWHERE,
+    )
     at = row * Q + query
     tl.store(inputs.seed + at, seed, mask=mask)
-    tl.store(inputs.query_position + at, position, mask=mask)
+    tl.store(inputs.query_position + at, query_position, mask=mask)
     tl.store(inputs.step + at, step, mask=mask)
     tl.store(inputs.temperature + at, temperature, mask=mask)
     tl.store(inputs.forced + at, forced.to(tl.uint8), mask=mask)
     tl.store(inputs.forbidden + at, forbidden.to(tl.uint8), mask=mask)
     tl.store(inputs.query_valid + at, valid.to(tl.uint8), mask=mask)
-    tl.store(inputs.width + row, width)
+    tl.store(inputs.width + row, tl.sum(there.to(tl.int64)) - 1)
+    tl.store(inputs.parent + row * (WINDOW + 1) + x, parent, mask=x <= WINDOW)
+    tl.store(inputs.depth + row * (WINDOW + 1) + x, depth, mask=x <= WINDOW)
     tl.store(inputs.start + row * (ANCHORS + 1) + x, begins, mask=x <= ANCHORS)

@@ -7,7 +7,10 @@ chunks of the vocabulary, a second one joins the chunks of a slot in order, so a
 Within a chunk everything is relative to the chunk's largest logit: with a tiny temperature the other tokens then go to
 -inf, and not all of them to inf.
 
-Shapes: N slots, V vocabulary, C chunks of a slot, P pairs of tokens of a chunk (one Philox counter each), F fields.
+Where drafts branch, each chunk also leaves its best tokens, and the join takes the best of those: `Drawn.draft`, `holds`.
+
+Shapes: N slots, V vocabulary, C chunks of a slot, P pairs of tokens of a chunk (one Philox counter each), F fields, D
+drafts of a slot.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from torch import Tensor
 from fef.engine.advance import Drawn
 from fef.engine.kernels.overlap import wait_for_previous
 from fef.engine.kernels.pointers import pointers
+from fef.laws.tree import TAU
 
 __all__ = ["draw"]
 
@@ -43,15 +47,17 @@ def draw(
     cut_N: Tensor | None = None,
     cut_id_N: Tensor | None = None,
     wanted_N: Tensor | None = None,
+    branching: int = 1,
     overlap: bool = False,
 ) -> Drawn:
-    """Draw one token per slot.
+    """Draw one token per slot, and rank `branching` tokens that a draft there may be.
 
     seed_N, position_N, step_N: int64, the key of the noise (`fef.laws.draws`). temperature_N: float64, 0 is greedy.
     forced_N: bool, EOS is certain. forbidden_N: bool, EOS is impossible. banned_V: bool, ids that never occur. eos_id:
     -1 if there is none. cut_N, cut_id_N: float32 and int64, a truncation worked out before: a token stays iff its logit
     is above the cut, or equal with an id up to `cut_id`; -inf and V keep all, as None does. Greedy slots ignore it.
-    wanted_N: bool, the slots to draw at; the others give token 0, zeros, and valid.
+    wanted_N: bool, the slots to draw at; the others give token 0, zeros, and valid. Of drafts of equal score the lower id
+    comes first.
 
     Numbers are float64; plain and top of a greedy slot are right to about 1e-6, as its exponentials are float32. A slot is
     not valid where `log_law` would raise: a logit is nan or +inf, or nothing is allowed. Its other numbers mean nothing.
@@ -63,11 +69,16 @@ def draw(
     chunks = triton.cdiv(V, chunk)
     value_FNC = torch.empty(5, N, chunks, dtype=torch.float64, device=device)
     whole_FNC = torch.empty(2, N, chunks, dtype=torch.int32, device=device)
+    best_FNCD, best_NCD = None, None
+    if branching > 1:
+        best_FNCD = torch.empty(2, N, chunks, branching, dtype=torch.float64, device=device)
+        best_NCD = torch.empty(N, chunks, branching, dtype=torch.int32, device=device)
     rows = (logits_NV, logits_NV.stride(0), temperature_N, forbidden_N.view(torch.uint8), banned_V.view(torch.uint8))
     wanted = None if wanted_N is None else wanted_N.view(torch.uint8)
-    outputs, noise = (value_FNC, whole_FNC), (seed_N, position_N, step_N, cut_N, cut_id_N)
+    outputs, noise = (value_FNC, whole_FNC, best_FNCD, best_NCD), (seed_N, position_N, step_N, cut_N, cut_id_N)
     options: dict[str, Any] = {
         "PAIRS": chunk // 2,
+        "DRAFTS": branching,
         "OVERLAP": overlap,
         "launch_pdl": overlap,
         "num_warps": _WARPS,
@@ -76,12 +87,13 @@ def draw(
     # Two kernels, each for its slots: what the noise takes of the registers would leave few greedy programs side by side.
     _greedy_kernel[(N, chunks)](*rows, eos_id, wanted, *outputs, N, V, chunks, **options)
     _sampled_kernel[(N, chunks)](*rows, eos_id, wanted, *outputs, *noise, N, V, chunks, **options)
-    logp_N, plain_N, top_N = torch.empty(3, N, dtype=torch.float64, device=device).unbind(0)
+    logp_N, plain_N = torch.empty(2, N, dtype=torch.float64, device=device).unbind(0)
     drawn = Drawn(
         token=torch.empty(N, dtype=torch.int64, device=device),
         logp=logp_N,
         plain=plain_N,
-        top=top_N,
+        draft=torch.empty(N, branching, dtype=torch.int64, device=device),
+        holds=torch.empty(N, branching, dtype=torch.float64, device=device),
         valid=torch.empty(N, dtype=torch.bool, device=device),
     )
     _join_kernel[(N,)](
@@ -93,9 +105,14 @@ def draw(
         eos_id,
         value_FNC,
         whole_FNC,
+        best_FNCD,
+        best_NCD,
         pointers(drawn),
         N,
         chunks,
+        TAU=TAU,
+        DRAFTS=branching,
+        LANES_D=triton.next_power_of_2(branching),
         BLOCK=triton.next_power_of_2(chunks),
         OVERLAP=overlap,
         launch_pdl=overlap,
@@ -138,6 +155,17 @@ def _lowest_best(score, ids, V):
 
 
 @triton.jit
+def _store_best(values, tokens, at, score, ids, V, DRAFTS: tl.constexpr):
+    """The best of a chunk, falling, and their ids; -inf where there are fewer."""
+    for draft in tl.static_range(DRAFTS):
+        best, token = _lowest_best(score, ids, V)
+        tl.store(values + at * DRAFTS + draft, best.to(tl.float64))
+        if tokens is not None:
+            tl.store(tokens + at * DRAFTS + draft, token)
+        score = tl.where(ids == token, float("-inf"), score)
+
+
+@triton.jit
 def _read(logits, banned, ids, no_eos, eos_id, V):
     """Logits, -inf where there is none to speak of; what bans leave; what is allowed; what is nan or +inf of that."""
     inside = ids < V
@@ -177,10 +205,13 @@ def _greedy_kernel(
     wanted,
     values,
     wholes,
+    bests,
+    best_tokens,
     N,
     V,
     C,
     PAIRS: tl.constexpr,
+    DRAFTS: tl.constexpr,
     OVERLAP: tl.constexpr,
 ):
     wait_for_previous(OVERLAP)
@@ -194,9 +225,13 @@ def _greedy_kernel(
     no_eos = tl.load(forbidden + slot) != 0
     x, plain, allowed, wrong = _read(logits + slot * logits_stride, banned, ids, no_eos, eos_id, V)
     _store_plain(values, wholes, at, field, x, plain, wrong)
-    best, token = _lowest_best(tl.where(allowed, x, float("-inf")), ids, V)
+    allowed_x = tl.where(allowed, x, float("-inf"))
+    best, token = _lowest_best(allowed_x, ids, V)
     tl.store(values + 2 * field + at, best.to(tl.float64))
     tl.store(wholes + at, token)
+    if DRAFTS > 1:
+        _store_best(bests, best_tokens, at, allowed_x, ids, V, DRAFTS)
+        _store_best(bests + field * DRAFTS, None, at, tl.where(plain, x, float("-inf")), ids, V, DRAFTS)
 
 
 @triton.jit
@@ -210,6 +245,8 @@ def _sampled_kernel(
     wanted,
     values,
     wholes,
+    bests,
+    best_tokens,
     seeds,
     positions,
     steps,
@@ -219,6 +256,7 @@ def _sampled_kernel(
     V,
     C,
     PAIRS: tl.constexpr,
+    DRAFTS: tl.constexpr,
     OVERLAP: tl.constexpr,
 ):
     wait_for_previous(OVERLAP)
@@ -234,6 +272,8 @@ def _sampled_kernel(
     x, plain, allowed, wrong = _read(logits + slot * logits_stride, banned, ids, no_eos, eos_id, V)
     x = x.to(tl.float64)
     _store_plain(values, wholes, at, field, x, plain, wrong)
+    if DRAFTS > 1:
+        _store_best(bests + field * DRAFTS, None, at, tl.where(plain, x, float("-inf")), ids, V, DRAFTS)
 
     x = tl.where(allowed, x, float("-inf"))
     if cuts is not None:
@@ -256,6 +296,23 @@ def _sampled_kernel(
     tl.store(values + 3 * field + at, tl.sum(tl.exp(relative)))
     tl.store(values + 4 * field + at, score)
     tl.store(wholes + at, token)
+    if DRAFTS > 1:
+        _store_best(bests, best_tokens, at, relative + noise, ids, V, DRAFTS)
+
+
+@triton.jit
+def _best_of_chunks(score, tokens, DRAFTS: tl.constexpr, LANES_D: tl.constexpr):
+    """The best of all chunks, falling, and their ids [LANES_D]."""
+    lane = tl.arange(0, LANES_D)
+    scores = tl.full((LANES_D,), float("-inf"), tl.float64)
+    chosen = lane * 0
+    for draft in tl.static_range(DRAFTS):
+        best = tl.max(score)
+        token = tl.min(tl.where(score == best, tokens, 2147483647))
+        scores = tl.where(lane == draft, best, scores)
+        chosen = tl.where(lane == draft, token, chosen)
+        score = tl.where(tokens == token, float("-inf"), score)
+    return scores, chosen
 
 
 @triton.jit
@@ -268,19 +325,27 @@ def _join_kernel(
     eos_id,
     values,
     wholes,
+    bests,
+    best_tokens,
     drawn,
     N,
     C,
+    TAU: tl.constexpr,
+    DRAFTS: tl.constexpr,
+    LANES_D: tl.constexpr,
     BLOCK: tl.constexpr,
     OVERLAP: tl.constexpr,
 ):
     wait_for_previous(OVERLAP)
     slot = tl.program_id(0).to(tl.int64)
+    d = tl.arange(0, LANES_D)
+    at_drafts, is_draft = slot * DRAFTS + d, d < DRAFTS
     if _unwanted(slot, wanted):
         tl.store(drawn.token + slot, 0)
         tl.store(drawn.logp + slot, 0.0)
         tl.store(drawn.plain + slot, 0.0)
-        tl.store(drawn.top + slot, 0.0)
+        tl.store(drawn.draft + at_drafts, d.to(tl.int64) * 0, mask=is_draft)
+        tl.store(drawn.holds + at_drafts, d.to(tl.float64) * 0, mask=is_draft)
         tl.store(drawn.valid + slot, 1)
         return
     chunk = tl.arange(0, BLOCK)
@@ -315,5 +380,25 @@ def _join_kernel(
     tl.store(drawn.token + slot, token.to(tl.int64))
     tl.store(drawn.logp + slot, tl.where(is_forced, 0.0, logp))
     tl.store(drawn.plain + slot, x - plain_best - tl.log(plain_mass))
-    tl.store(drawn.top + slot, 1.0 / plain_mass)
+    if DRAFTS == 1:
+        drafts, holds = d * 0 + token, d * 0.0 + 1.0 / plain_mass
+    else:
+        pair = at[:, None] * DRAFTS + d[None, :]
+        known = there[:, None] & is_draft[None, :]
+        plain_score = tl.load(bests + field * DRAFTS + pair, mask=known, other=float("-inf"))
+        # ids do not matter here: the number of a candidate stands for it
+        plain_scores, _ = _best_of_chunks(plain_score, chunk[:, None] * DRAFTS + d[None, :], DRAFTS, LANES_D)
+        share = tl.sum(tl.exp(plain_scores - _finite(plain_best))) / plain_mass
+        score = tl.load(bests + pair, mask=known, other=float("-inf"))
+        if temperature > 0:
+            score += ((best_C - _finite(best)) / temperature)[:, None]
+        tokens = tl.load(best_tokens + pair, mask=known, other=2147483647)
+        scores, drafts = _best_of_chunks(score, tokens, DRAFTS, LANES_D)
+        behind = scores - _finite(tl.max(scores))
+        weight = tl.exp(tl.where(temperature > 0, behind / TAU, behind))
+        drafts = tl.where(is_forced & (d == 0), eos_id, drafts)
+        weight = tl.where(is_forced, (d == 0).to(tl.float64), weight)
+        holds = share * (weight / tl.maximum(tl.sum(weight), 1e-300))
+    tl.store(drawn.draft + at_drafts, drafts.to(tl.int64), mask=is_draft)
+    tl.store(drawn.holds + at_drafts, holds, mask=is_draft)
     tl.store(drawn.valid + slot, valid.to(tl.uint8))

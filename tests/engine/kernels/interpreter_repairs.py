@@ -1,4 +1,5 @@
-"""Repairs of Triton 3.6's interpreter: loop bounds under NumPy 2.4, bfloat16 (stored as raw uint16), the order of sums."""
+"""Repairs of Triton 3.6's interpreter: loop bounds under NumPy 2.4, bfloat16 (stored as raw uint16), the order of sums, what
+comparisons of two numbers give."""
 
 from typing import Any
 
@@ -36,6 +37,12 @@ def repair_interpreter() -> None:
     def get_bf16(_self: Any, value: float) -> Any:
         return interpreter.TensorHandle(_to_bfloat16(np.array([value], dtype=np.float32)), tl.bfloat16)
 
+    def create_splat(_self: Any, to: Any, value: Any) -> Any:
+        # What two numbers give when they are compared says that it is of their type.
+        data = np.ravel(value.data)
+        return interpreter.TensorHandle(np.full(to.shape, data[0], dtype=data.dtype), value.dtype.scalar)
+
+    builder.create_splat = create_splat
     builder.cast_impl = cast_impl
     builder.create_dot = create_dot
     builder.get_bf16 = get_bf16

@@ -10,7 +10,7 @@ from fef.engine.rounds import compose_context, compose_round
 from fef.engine.slots import NEVER, PassRequest, SlotState
 from fef.models.packed_pass import PassTokens, RoundShape, SlotTable
 
-__all__ = ["EOS", "MASK", "SHAPES", "SLOTS", "moved", "plain_inputs", "plain_tokens", "random_state"]
+__all__ = ["EOS", "MASK", "SHAPES", "SLOTS", "TREES", "moved", "plain_inputs", "plain_tokens", "random_state"]
 
 EOS, MASK, VOCABULARY = 2, 9, 10
 SLOTS = torch.tensor([3, 8, 0, 7, 1, 8, 2, 5, 4, 6])  # rows of a pass: the spare slot twice
@@ -25,6 +25,7 @@ SHAPES = [
     RoundShape(16, 2),
     RoundShape(16, 3, 9),
 ]
+TREES = [RoundShape(1, 0, 3, 3), RoundShape(7, 2, 4, 3), RoundShape(16, 3, 6, 4), RoundShape(40, 5, 7, 3)]
 
 
 def random_state(
@@ -36,6 +37,7 @@ def random_state(
     context: int = 40,
     ranks: int = 28,
     drafts: int | None = None,
+    branching: int = 1,
 ) -> SlotState:
     """The last slot is spare and was never loaded, the one before it is not live."""
     generator = torch.Generator().manual_seed(seed)
@@ -45,7 +47,8 @@ def random_state(
 
     drafts = drafts or max(window + 1, depth) + seed % 2
     state = SlotState.empty(
-        SlotTable(slots, context, ranks, drafts, window + (anchors + 1) * depth), torch.device("cpu")
+        SlotTable(slots, context, ranks, drafts, RoundShape(window, anchors, depth, branching).scratch, branching),
+        torch.device("cpu"),
     )
     for slot in range(slots - 1):
         length = number(1, context)
@@ -68,10 +71,14 @@ def random_state(
         done = (0, open_ - 1, max(open_ - 1 - number(0, window + 1), 0), number(0, open_ - 1))[number(0, 3)]
         state.done_S[slot] = done
         state.drafted_S[slot] = min(number(0, drafts), open_ - done)
-        state.draft_SK[slot] = torch.randint(0, 4, (drafts,), generator=generator)
-        holds_K = torch.rand(drafts, generator=generator, dtype=torch.float64)
-        holds_K[torch.rand(drafts, generator=generator) < 0.3] = 1.0  # drafts that cannot end a round
-        state.holds_SK[slot] = holds_K
+        order_KV = torch.rand(drafts, max(4, branching), generator=generator).argsort(1)
+        state.draft_SKC[slot] = order_KV[:, :branching]
+        holds_KC = torch.rand(drafts, branching, generator=generator, dtype=torch.float64)
+        if branching > 1:
+            holds_KC = (holds_KC / holds_KC.sum(1, keepdim=True)).sort(dim=1, descending=True).values
+            holds_KC[:, -1] *= torch.rand(drafts, generator=generator) < 0.5  # tokens that nobody draws
+        holds_KC[torch.rand(drafts, generator=generator) < 0.3, 0] = 1.0  # drafts that cannot end a round
+        state.holds_SKC[slot] = holds_KC
         state.logprob_SR[slot] = -torch.rand(ranks + 1, generator=generator, dtype=torch.float64)
         state.confidence_SR[slot] = -torch.rand(ranks + 1, generator=generator, dtype=torch.float64)
         state.counters_SC[slot] = torch.randint(0, 50, (state.counters_SC.shape[1],), generator=generator)
@@ -107,7 +114,10 @@ def plain_inputs(
         rank_BN=tokens.rank_BN.int(),
         limit_BN=tokens.limit_BN.int(),
         group_BN=tokens.group_BN.int(),
-        width_B=tokens.width_B,
+        seen_BN=tokens.seen_BN,
+        width_B=tokens.tree.nodes_B,
+        parent_BX=tokens.tree.parent_BX,
+        depth_BX=tokens.tree.depth_BX,
         start_BG=tokens.start_BG,
         seed_M=rows.seed_S.repeat_interleave(Q),
         query_position_M=tokens.position_BN[:, -Q:].flatten(),

@@ -5,7 +5,7 @@ from typing import TypeVar
 
 import pytest
 import torch
-from slot_states import EOS, MASK, SHAPES, SLOTS, moved, plain_inputs, plain_tokens, random_state
+from slot_states import EOS, MASK, SHAPES, SLOTS, TREES, moved, plain_inputs, plain_tokens, random_state
 
 from fef.engine.advance import CHANGED, Drawn, advance
 from fef.engine.kernels.advance import advance as fused_advance
@@ -23,12 +23,18 @@ def random_draws(tokens: PassTokens, rows: SlotState, seed: int) -> Drawn:
     Q, window = tokens.shape.queries, tokens.shape.window
     size = (len(rows.done_S), Q)
     token = torch.randint(0, 4, size, generator=generator)
-    right = torch.rand(size[0], window, generator=generator) < (0.6, 0.95)[seed % 2]
-    token[:, :window] = torch.where(right, rows.draft_SK[:, :window], token[:, :window])
+    tree, nodes_BW = tokens.tree, tokens.ids_BN[:, 1 : window + 1]
+    for node in reversed(range(window)):  # so that in most states the first child holds
+        right = tree.there_BW[:, node] & (torch.rand(size[0], generator=generator) < (0.6, 0.95)[seed % 2])
+        parent_B1 = tree.parent_BW[:, node, None]
+        draw_B1 = torch.where(right[:, None], nodes_BW[:, node, None], token.gather(1, parent_B1))
+        token = token.scatter(1, parent_B1, draw_B1)
     logp, plain = (-torch.rand(2, *size, generator=generator, dtype=torch.float64)).unbind(0)
-    top = torch.rand(size, generator=generator, dtype=torch.float64)
+    count = rows.table.branching
+    draft = torch.cat([token[..., None], torch.randint(0, 9, (*size, count - 1), generator=generator)], -1)
+    holds = torch.rand(*size, count, generator=generator, dtype=torch.float64)
     valid = (torch.rand(size, generator=generator) > 0.01) | (torch.arange(size[0])[:, None] % 4 > 0)
-    return Drawn(token, logp, plain, top, valid & tokens.valid_BN[:, -Q:])
+    return Drawn(token, logp, plain, draft, holds, valid & tokens.valid_BN[:, -Q:])
 
 
 def on_device(values: Values, device: str) -> Values:
@@ -43,9 +49,11 @@ def check(
     tokens = plain_tokens(rows, shape, context)
     drawn = random_draws(tokens, rows, seed)
     inputs = on_device(plain_inputs(state, SLOTS, shape, eos_id, context), device)
-    advance(rows, tokens, drawn, eos_id)
+    moves = torch.stack(advance(rows, tokens, drawn, eos_id))
     changed = moved(state, device)
-    fused_advance(changed, SLOTS.to(device), inputs, on_device(drawn, device), shape, eos_id)
+    fused_moves = fused_advance(changed, SLOTS.to(device), inputs, on_device(drawn, device), shape, eos_id)
+    assert torch.equal(fused_moves.cpu()[:, state.live_S[SLOTS]], moves.int()[:, state.live_S[SLOTS]])
+    assert bool((fused_moves[:, ~state.live_S[SLOTS]] == state.table.nowhere).all())
     after = moved(changed, "cpu")
     live_B = before.live_S[SLOTS]
     assert live_B.any() and not live_B.all()
@@ -66,6 +74,15 @@ def check(
 def test_rounds(shape: RoundShape, eos_id: int | None, device: str) -> None:
     for seed in range(4 if shape.window < 5 else 3):
         check(random_state(shape.window, shape.depth, shape.anchors, seed), shape, eos_id, device, seed=seed)
+
+
+@pytest.mark.parametrize("eos_id", [None, EOS])
+@pytest.mark.parametrize("shape", TREES, ids=str)
+def test_trees(shape: RoundShape, eos_id: int | None, device: str) -> None:
+    for seed in range(3 if shape.window < 16 else 1):
+        drafts = max(2, min(8, shape.window))
+        state = random_state(shape.window, shape.depth, shape.anchors, seed, drafts=drafts, branching=shape.branching)
+        check(state, shape, eos_id, device, seed=seed)
 
 
 @pytest.mark.parametrize("eos_id", [None, EOS])
@@ -99,7 +116,7 @@ def test_what_is_left_of_long_canvases(device: str) -> None:
 def test_a_request_round_by_round(device: str) -> None:
     """The state of many rounds, the drafts of each being those of the round before."""
     shape = RoundShape(4, 2)
-    plain = random_state(4, 5, 2, 1)
+    plain = random_state(4, 5, 2, 2)
     fused = moved(plain, device)
     every = torch.arange(plain.table.slots)
     for seed in range(8):

@@ -1,6 +1,6 @@
 """Packed attention against a dense softmax under `packed_visible`, stream by stream."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -30,6 +30,8 @@ class Pass:
     heads: int
     kv_heads: int
     size: int
+    seen_BN: Tensor | None = None
+    nodes: int = 0
 
     def run(self, rows: list[int] | None = None, tokens: slice = slice(None), blocks: Blocks | None = None) -> Tensor:
         """Outputs [B, N, H, E] of these rows; `tokens` may leave out leading queries, not the scratch tokens."""
@@ -37,13 +39,15 @@ class Pass:
         rows = list(range(B)) if rows is None else rows
         metadata = [x[rows][:, tokens].int().contiguous() for x in (self.rank_BN, self.limit_BN, self.group_BN)]
         qkv = self.qkv_NX.view(B, N, -1)[rows][:, tokens].flatten(0, 1).contiguous()
-        M = self.visible_BNC.shape[2] - L - R
+        M = self.visible_BNC.shape[2] - L - R - self.nodes
         scratch = ScratchKeys(metadata[0][:, -M:], metadata[2][:, -M:])
+        seen = None if self.seen_BN is None else self.seen_BN[rows][:, tokens].contiguous()
+        per_slot = self.rank_SL.int(), self.length_S.int()
         out = packed_attention(
             qkv,
             self.keys,
             self.values,
-            Sight(self.slot_B[rows].int(), *metadata, self.rank_SL.int(), self.length_S.int(), R, scratch),
+            Sight(self.slot_B[rows].int(), *metadata, *per_slot, R, scratch, seen_BN=seen, nodes=self.nodes),
             heads=self.heads,
             kv_heads=self.kv_heads,
             head_size=self.size,
@@ -123,6 +127,29 @@ def decode_pass(dtype: torch.dtype, device: str, *, heads: int = 4, kv_heads: in
     )
 
 
+def with_nodes(whole: Pass, nodes: int) -> Pass:
+    """Each token also sees some of the nodes behind the scratch keys; every third is absent and holds nan."""
+    generator = torch.Generator().manual_seed(nodes)
+    B, N = whole.rank_BN.shape
+    present_W = torch.arange(nodes) % 3 != 2
+    sees_BNW = (torch.rand(B, N, nodes, generator=generator) < 0.4) & present_W
+    seen_BN = (sees_BNW.long() << torch.arange(nodes)).sum(-1)
+    device, dtype = whole.keys.device, whole.keys.dtype
+
+    def longer(cache: Tensor) -> Tensor:
+        more = torch.randn(*cache.shape[:2], nodes, whole.size, generator=generator)
+        return torch.cat([cache, more.masked_fill(~present_W[:, None], torch.nan).to(device, dtype)], 2)
+
+    return replace(
+        whole,
+        keys=longer(whole.keys),
+        values=longer(whole.values),
+        visible_BNC=torch.cat([whole.visible_BNC, sees_BNW.to(device)], 2),
+        seen_BN=seen_BN.to(device),
+        nodes=nodes,
+    )
+
+
 def context_pass(dtype: torch.dtype, device: str, tokens: int = 40) -> Pass:
     """A canvas that sees itself, with a first draft group behind it."""
     decode = decode_pass(dtype, "cpu")
@@ -166,6 +193,20 @@ def test_every_stream_sees_what_the_pattern_says(
 def test_a_context_pass_with_drafts(dtype: torch.dtype, device: str) -> None:
     context = context_pass(dtype, device)
     close(context.run(), context.dense())
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("nodes", [5, 40, 64])
+def test_nodes_are_seen_by_their_bits(nodes: int, dtype: torch.dtype, device: str) -> None:
+    tree = with_nodes(decode_pass(dtype, device), nodes)
+    together = tree.run()
+    close(together, tree.dense())
+    assert not torch.equal(together, decode_pass(dtype, device).run())
+    assert torch.equal(tree.run([1])[0], together[1])
+    small, large = (
+        tree.run(blocks=Blocks(queries, 32 if dtype == torch.float32 else 64, 4, 2)) for queries in (16, 32)
+    )
+    assert torch.equal(small, large)
 
 
 def test_a_query_that_sees_nothing_gives_zero(device: str) -> None:

@@ -4,11 +4,15 @@ import dataclasses
 
 import pytest
 import torch
-from slot_states import EOS, MASK, SHAPES, SLOTS, moved, plain_inputs, random_state
+from slot_states import EOS, MASK, SHAPES, SLOTS, TREES, moved, plain_inputs, random_state
 
 from fef.engine.kernels.compose import PassInputs, compose
 from fef.engine.slots import SlotState
 from fef.models.packed_pass import RoundShape
+
+OF_TOKENS = {"ids_BN", "position_BN", "rank_BN"}
+OF_QUERIES = {"query_position_M", "forced_M", "forbidden_M"}
+OF_STATES = {"parent_BX", "depth_BX"}
 
 
 def check(state: SlotState, shape: RoundShape, eos_id: int | None, device: str, context: int = 0) -> None:
@@ -18,6 +22,13 @@ def check(state: SlotState, shape: RoundShape, eos_id: int | None, device: str, 
         actual, wanted = getattr(inputs, field.name).cpu(), getattr(expected, field.name)
         assert actual.dtype == wanted.dtype, field.name
         assert actual.shape == wanted.shape, field.name
+        if (
+            shape.branching > 1 and field.name in OF_TOKENS | OF_QUERIES | OF_STATES
+        ):  # of absent nodes they mean nothing
+            there = expected.valid_BN if field.name in OF_TOKENS else expected.query_valid_M
+            if field.name in OF_STATES:
+                there = torch.arange(shape.states) <= expected.width_B[:, None]
+            actual, wanted = actual[there], wanted[there]
         assert torch.equal(actual, wanted), field.name
 
 
@@ -26,6 +37,15 @@ def check(state: SlotState, shape: RoundShape, eos_id: int | None, device: str, 
 def test_rounds(shape: RoundShape, eos_id: int | None, device: str) -> None:
     for seed in range(3 if shape.window < 5 else 2):
         check(random_state(shape.window, shape.depth, shape.anchors, seed), shape, eos_id, device)
+
+
+@pytest.mark.parametrize("eos_id", [None, EOS])
+@pytest.mark.parametrize("shape", TREES, ids=str)
+def test_trees(shape: RoundShape, eos_id: int | None, device: str) -> None:
+    for seed in range(3 if shape.window < 16 else 1):
+        drafts = max(2, min(8, shape.window))
+        state = random_state(shape.window, shape.depth, shape.anchors, seed, drafts=drafts, branching=shape.branching)
+        check(state, shape, eos_id, device)
 
 
 @pytest.mark.parametrize("eos_id", [None, EOS])

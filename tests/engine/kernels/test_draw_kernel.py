@@ -7,8 +7,9 @@ import torch
 
 from fef.engine.advance import Drawn
 from fef.engine.kernels.draw import draw
-from fef.laws.draws import KeyedNoise, Purpose, Site
+from fef.laws.draws import KeyedNoise, Purpose, Site, gumbels
 from fef.laws.pipeline import Sampling, log_law
+from fef.laws.tree import TAU
 
 EOS = 2
 DTYPES = [torch.float32, torch.bfloat16]
@@ -66,7 +67,8 @@ def check(arguments: dict[str, Any], top_k: int = 0) -> Drawn:
         assert float(drawn.logp[n]) == pytest.approx(logp, abs=1e-11)
         accuracy = 1e-11 if arguments["temperature_N"][n] > 0 else 3e-6
         assert float(drawn.plain[n]) == pytest.approx(plain, abs=accuracy)
-        assert float(drawn.top[n]) == pytest.approx(top, abs=accuracy)
+        if arguments.get("branching", 1) == 1:
+            assert float(drawn.holds[n, 0]) == pytest.approx(top, abs=accuracy)
     return drawn
 
 
@@ -133,10 +135,11 @@ def test_what_is_no_law_is_not_valid(device: str) -> None:
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_a_slot_does_not_see_the_others(dtype: torch.dtype, device: str) -> None:
     arguments = slots(9001, dtype, device, [0.0, 1.0, 0.7])
+    arguments["branching"] = 3
     together = run(arguments)
     for n in range(3):
         alone = run(arguments, [n])
-        for field in ("token", "logp", "plain", "top"):
+        for field in ("token", "logp", "plain", "draft", "holds"):
             assert torch.equal(getattr(alone, field)[0], getattr(together, field)[n])
 
 
@@ -145,8 +148,58 @@ def test_slots_that_nobody_wants_are_left_out(device: str) -> None:
     arguments["logits_NV"][2:] = torch.nan
     wanted_N = torch.tensor([True, True, False, False], device=device)
     some = run(arguments | {"wanted_N": wanted_N})
-    assert some.valid.all() and (some.token[2:] == 0).all() and (some.top[2:] == 0).all()
+    assert some.valid.all() and (some.token[2:] == 0).all() and (some.holds[2:] == 0).all()
     assert torch.equal(some.token[:2], run(arguments).token[:2])
+
+
+def slow_drafts(arguments: dict[str, Any], n: int, top_k: int = 0) -> tuple[list[int], torch.Tensor]:
+    """The best tokens by log p + noise, and for each its share of what the plain law gives to its own best."""
+    count = arguments["branching"]
+    each = {name: x[n : n + 1].cpu() for name, x in arguments.items() if name.endswith(("_N", "_NV"))}
+    banned = arguments["banned_V"].cpu().nonzero()[:, 0]
+    ones = torch.ones(1, dtype=torch.float64)
+    forced = bool(each["forced_N"])
+    greedy = forced or float(each["temperature_N"]) == 0
+    sampling = Sampling(ones if greedy else each["temperature_N"], ones, torch.tensor([top_k]), banned, eos_id=EOS)
+    plain = Sampling(ones, ones, torch.tensor([0]), banned, eos_id=EOS)
+    logits_11V = each["logits_NV"][None]
+    share = log_law(logits_11V, plain)[0, 0].exp().topk(count).values.sum()
+    if forced:
+        return [EOS], share * torch.tensor([1.0] + [0.0] * (count - 1))
+    score_V = log_law(logits_11V, sampling, no_eos_BS=each["forbidden_N"][None])[0, 0]
+    if not greedy:
+        key = {"step_B": each["step_N"], "attempt_B": torch.zeros(1, dtype=torch.int64)}
+        position_BS = each["position_N"][None]
+        score_V = score_V + gumbels(each["seed_N"], position_BS, **key, purpose=Purpose.TOKEN, count=len(score_V))[0, 0]
+    best = score_V.topk(count)
+    return best.indices[best.values.isfinite()].tolist(), share * (best.values / (1.0 if greedy else TAU)).softmax(0)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("V", [9, 100, 9001])
+def test_drafts_are_the_best_of_law_and_noise(V: int, dtype: torch.dtype, device: str) -> None:
+    """Ties aside: the logits are made different."""
+    arguments = slots(V, torch.float32, device, [0.0, 0.3, 1.0, 1.7, 0.0, 1.0, 0.0, 1.0], seed=3)
+    logits_NV = arguments["logits_NV"].clamp(max=2.5)
+    top = torch.linspace(3, 9, min(V, 40), device=device)
+    for n in range(len(logits_NV)):
+        logits_NV[n, torch.randperm(V, generator=torch.Generator().manual_seed(n))[: len(top)].to(device)] = top
+    arguments["logits_NV"] = logits_NV.to(dtype)
+    arguments["forced_N"][4:6] = True
+    arguments["forbidden_N"][6:] = True
+    arguments["branching"] = 4
+    drawn = check(arguments)
+    for n in range(len(logits_NV)):
+        tokens, holds = slow_drafts(arguments, n)
+        assert drawn.draft[n, : len(tokens)].tolist() == tokens and drawn.draft[n, 0] == drawn.token[n]
+        torch.testing.assert_close(drawn.holds[n].cpu(), holds.double(), rtol=0, atol=1e-5)
+
+
+def test_fewer_tokens_than_drafts_leave_no_chance(device: str) -> None:
+    arguments = slots(5, torch.float32, device, [0.0, 1.0]) | {"branching": 8}
+    drawn = run(arguments)
+    assert drawn.valid.all() and (drawn.holds[:, 4:] == 0).all()
+    torch.testing.assert_close(drawn.holds.sum(1).cpu(), torch.ones(2, dtype=torch.float64), rtol=0, atol=1e-6)
 
 
 @pytest.mark.gpu

@@ -37,10 +37,11 @@ def network(layers: int) -> Transformer:
 @pytest.mark.skipif(
     torch.cuda.is_available(), reason="on a GPU, tests/engine/test_engine_on_gpu.py compares whole engines"
 )
-@pytest.mark.parametrize(("cut", "layers", "count"), [(False, 2, 1), (True, 1, 3)])
-def test_a_context_pass_and_rounds(cut, layers, count):
+@pytest.mark.parametrize(("cut", "layers", "count", "tree"), [(False, 2, 1, 0), (True, 1, 3, 0), (False, 1, 3, 8)])
+def test_a_context_pass_and_rounds(cut, layers, count, tree):
     model = network(layers)
-    built = build(model, EngineOptions(max_batch=3, windows=(3,), anchors=1, threads=1), print)
+    options = {"tree": tree, "anchors": 2} if tree else {"windows": (3,), "anchors": 1}
+    built = build(model, EngineOptions(max_batch=3, threads=1, **options), print)
     plain, table = built.runner, built.table
     assert isinstance(plain, TorchPasses)
     state = SlotState.empty(table, torch.device("cpu"))

@@ -64,7 +64,7 @@ def path() -> Any:
             raise OptionError(f"{name}={shown(value)} must be the name of a file.")
         return value
 
-    return checked(None, read)
+    return checked(None, read, opens=True)
 
 
 def model() -> Any:
@@ -77,14 +77,16 @@ def model() -> Any:
             )
         return value
 
-    return checked(None, read)
+    return checked(None, read, opens=True)
 
 
-def checked(default: Any, read: Read) -> Any:
+def checked(default: Any, read: Read, *, opens: bool = False) -> Any:
+    """A field of options. opens: its value names a file or a model that is then opened."""
+
     def allowed(name: str, value: Any) -> Any:
         return None if value is None and default is None else read(name, value)
 
-    return field(default=default, metadata={"read": allowed})
+    return field(default=default, metadata={"read": allowed, "opens": opens})
 
 
 def read_options(method: str, options: type, given: Mapping[str, Any]) -> dict[str, Any]:

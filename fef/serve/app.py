@@ -81,6 +81,8 @@ class Served:
         if self.worker.lost or self.draining:
             raise ApiError(503, "The server is ending.", retry_after=1)
         seats = self.engine.engine.options.max_batch + self.options.max_queue
+        if choices > seats:
+            raise bad_request(f"{choices} answers are asked for at once; at most {seats} can be.", "n")
         if len(self.worker.tickets) + choices > seats:
             raise ApiError(429, f"More than {self.options.max_queue} requests wait; ask again later.", retry_after=1)
 

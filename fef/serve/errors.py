@@ -30,7 +30,8 @@ class ApiError(Exception):
     @property
     def body(self) -> dict[str, Any]:
         kind = _KINDS.get(self.status, "APIError")
-        return {"error": {"message": self.message, "type": kind, "param": self.param, "code": self.status}}
+        message = self.message.encode("utf-8", "backslashreplace").decode()  # it may quote half a surrogate pair
+        return {"error": {"message": message, "type": kind, "param": self.param, "code": self.status}}
 
     @property
     def headers(self) -> dict[str, str]:

@@ -7,9 +7,10 @@ import json
 import math
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, NoReturn
 
+from fef.decoders import METHODS
 from fef.grammar.given import Grammar
 from fef.models.chat import Message
 from fef.readers import LARGEST, shown
@@ -338,7 +339,7 @@ def read_method_options(own: Mapping[str, Any]) -> Mapping[str, Any]:
     for name, value in options.items():
         if name in _TAKEN:
             raise bad_request(f"fef.options has no {name}; give it beside fef.", "fef.options")
-        if name in _OF_THE_SERVER:
+        if name in OPENING:
             raise bad_request(f"fef.options.{name} is not a client's to choose; leave it out.", "fef.options")
         if not isinstance(value, str | int | float | None):
             raise bad_request(f"fef.options.{name[:60]} must be text, a number or a boolean.", "fef.options")
@@ -352,7 +353,13 @@ _TAKEN = (
     *("grammar", "method", "ids", "open", "seed", "stream", "watch", "top", "banned"),
     *("temperature", "top_p", "top_k", "logit_bias", "min_tokens", "ignore_eos"),
 )
-_OF_THE_SERVER = ("causal",)  # a model that would be loaded, or downloaded, for it
+OPENING = {
+    option.name
+    for method in METHODS.values()
+    for option in fields(method.options)  # type: ignore[arg-type]  # the makers of options are dataclasses
+    if option.metadata.get("opens")
+}
+"""Options that name a file or a model of the server, which no client may have opened."""
 
 
 def read_prompts(body: Mapping[str, Any], limits: Limits) -> list[Prompt]:

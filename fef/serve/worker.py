@@ -254,6 +254,13 @@ class Worker:
             if self.engine.lost is not None:
                 raise
             return Refused(error)
+        except Exception:
+            if self.engine.lost is not None:
+                raise
+            logging.getLogger(__name__).exception("A request could not be taken")
+            return Refused(
+                EngineError("This request could not be taken, for a fault of the server; its log says more.")
+            )
         ticket.job = job
         self.jobs[job] = ticket
         return Accepted(job.certificate, job.request.plan.final)

@@ -142,6 +142,7 @@ def train(
     optimizers = make_optimizers(model, options)
     facts = {"seed": options.seed, "optimizer": options.optimizer} | dict(facts or {})
     step = 0
+    norm: Tensor | None = None
     best: Best | None = None
     if processes.told((out / RESUME).is_dir()):
         step = load_state(out, trained(model), optimizers, facts, processes)
@@ -152,6 +153,10 @@ def train(
     began = saved = time.perf_counter()
 
     def save() -> None:
+        if norm is not None and not math.isfinite(value := float(whole(norm))):
+            raise OptionError(
+                f"The gradient became {value} by step {step}; lower the learning rate. What was saved before stays as it was."
+            )
         settle(model)
         with processes.replaced(out) as fresh:
             with processes.together(), best_in_place(model, best):

@@ -103,6 +103,10 @@ def check_refused(reply: Reply, status: int = 400) -> str:
         {"fef": {"options": {"seed": 1}}},
         {"fef": {"options": {"eos_id": 1}}},
         {"fef": {"method": "deer", "options": {"causal": "owner/name"}}},
+        {"fef": {"method": "schedule", "options": {"profile": "/dev/zero"}}},
+        {"fef": {"method": "demask", "options": {"head": "head.safetensors"}}},
+        {"fef": {"options": {"\ud800": [1]}}},
+        {"n": 100_000},
         {"fef": {"options": {"cfg_scale": 1e300, "verify": "rows"}}},
         {"fef": {"canvas": 0}},
         {"fef": {"score_from": 0}},
@@ -309,7 +313,13 @@ def test_memory_stays_where_it_is(client: Client) -> None:
 
 def test_a_full_queue_asks_to_come_again(model: Model) -> None:
     with running(model, {"max_batch": 1}, max_queue=2) as client:
-        refused = client.complete(n=4)
+        check_refused(client.complete(n=4))  # no queue will ever be long enough
+        assert client.complete(n=3, max_tokens=4).status == 200
+        connection = client.connect()
+        body = {"prompt": "x", "stream": True, "n": 2, "max_tokens": 200, "ignore_eos": True}
+        connection.request("POST", "/v1/completions", json.dumps(body))
+        assert connection.getresponse().status == 200
+        refused = client.complete(n=2)
+        connection.close()
         check_refused(refused, 429)
         assert refused.headers["retry-after"] == "1"
-        assert client.complete(n=3, max_tokens=4).status == 200

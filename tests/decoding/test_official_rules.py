@@ -49,6 +49,8 @@ def candidates(
         site,
         Memory(1, slots_BS.device),
         lambda: pytest.fail("no rule here asks for influences"),
+        lambda: pytest.fail("no rule here asks a causal model"),
+        lambda _: pytest.fail("no rule here draws again"),
     )
 
 

@@ -134,9 +134,10 @@ def test_what_is_taken_back(rule, asked, expected):
 def test_dual_masks_what_it_checks_in_a_shifted_network_too(keep):
     """A shadow of the token before a suspect would see it, so a row with the position masked is looked at instead: for one
     layer, what the shadow of an unshifted network is."""
-    out = decode(0, 0.5, 9, method="dual", keep=keep, limit=0.3, drafts=2, block_length=4, network={"shift": True})
+    options = {"method": "dual", "keep": keep, "limit": 0.3, "drafts": 2, "block_length": 4}
+    out = decode(0, 0.5, 9, **options, network={"shift": True, "packed": False})
     assert all(s["rows"] > s["calls"] for s in out.stats)
-    plain = decode(0, 0.5, 9, method="dual", keep=keep, limit=0.3, drafts=2, block_length=4)
+    plain = decode(0, 0.5, 9, **options)
     assert all(s["rows"] == s["calls"] for s in plain.stats)
 
 

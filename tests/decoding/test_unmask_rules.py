@@ -49,6 +49,8 @@ def candidates(
         "place": lambda: index_BS / S,
         "memory": Memory(B, slots_BS.device),
         "influence": lambda: influence_BSS,
+        "causal": lambda: pytest.fail("no rule here asks a causal model"),
+        "redraw": lambda _: pytest.fail("no rule here draws again"),
         "noise": KeyedNoise(torch.arange(B)),
         "site": Site(slots_BS.clamp(min=0), zero_B + 1, zero_B, slots_BS >= 0),
     }

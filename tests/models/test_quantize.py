@@ -122,7 +122,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "untied": {"tied_embeddings": False},
     "grouped": {"heads": 4, "kv_heads": 2},
     "biases": {"qkv_bias": True, "out_bias": True, "qk_norm": True},
-    "shifted": {"shift": True},
+    "shifted": {"shift": True, "packed": False},
 }
 
 

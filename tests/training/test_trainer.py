@@ -78,6 +78,25 @@ def test_an_interrupted_run_goes_on_from_its_last_save(
     assert steps == [1, 2, 3, 4, 5, 6]
 
 
+def test_weights_that_are_no_numbers_are_not_saved_over_good_ones(
+    tmp_path: Path, data: DataOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A save by the clock, between two rows of the log."""
+    made, out = trainer.step_losses, tmp_path / "m"
+    steps = 0
+
+    def broken_at_four(*given):  # type: ignore[no-untyped-def]
+        nonlocal steps
+        steps += 1
+        loss, parts = made(*given)
+        return (loss * torch.nan if steps == 4 else loss), parts
+
+    monkeypatch.setattr(trainer, "step_losses", broken_at_four)
+    with pytest.raises(OptionError, match="by step 4; lower the learning rate"):
+        run(out, data, SMALL, replace(OPTIONS, log_every=100, save_every=2))
+    assert all(p.isfinite().all() for p in fef.load(str(out), device="cpu").network.parameters())
+
+
 def test_a_full_disk_keeps_the_old_checkpoint(
     tmp_path: Path, data: DataOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:

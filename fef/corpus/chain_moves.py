@@ -613,6 +613,36 @@ MOVES: Mapping[str, tuple[Move, ...]] = {
     ),
 }
 
+OF_A_COST = (
+    Move("How much does {A} [pay|spend] [in total|in all|altogether]?", "v"),
+    Move("What is the total [cost|price|bill]?", "v"),
+    Move("{He} pays with ${a}. How much change does {he} get[| back]?", "a - v", "a:above"),
+    Move(
+        "{He} [splits|shares] the cost equally with {a} {friends}. How much does each of them pay?",
+        "v / ( a + 1 )",
+        "a:sharers",
+    ),
+    Move("{He} had ${a} [before|before that]. How much money does {he} have left?", "a - v", "a:above"),
+    Move(
+        "{He} earns ${a} an hour. How many hours does {he} have to work [to pay for it|for that]?",
+        "v / a",
+        "a:divisor",
+    ),
+    Move("If {he} pays in {a} equal [|monthly] payments, how much is each payment?", "v / a", "a:divisor"),
+    Move(
+        "{D} pays ${a} for the same things elsewhere. How much [does|would] {A} save compared to {D}?",
+        "a - v",
+        "a:above",
+    ),
+)
+OF_MINUTES = (
+    Move("How many minutes [is that|does {he} need|does {he} spend] [in all|in total|altogether]?", "v"),
+    Move("How many hours is that [in all|in total]?", "v / 60"),
+    Move("{He} has {a} minutes. How many minutes [are left|does {he} have left]?", "a - v", "a:above"),
+    Move("How many minutes is that in {a} weeks, if [every week|each week] is the same?", "v * a", "a:2-12"),
+    Move("{D} needs {t_times} as long. How many minutes do {A} and {D} need together?", "v + t * v", "t:times"),
+)
+
 ASKS: Mapping[str, tuple[Move, ...]] = {
     "things": (
         Move("How many {u} does {A} have [now|left|in the end|]?", "v"),
@@ -667,28 +697,7 @@ ASKS: Mapping[str, tuple[Move, ...]] = {
             "a:2-12",
         ),
     ),
-    "cost": (
-        Move("How much does {A} [pay|spend] [in total|in all|altogether]?", "v"),
-        Move("What is the total [cost|price|bill]?", "v"),
-        Move("{He} pays with ${a}. How much change does {he} get[| back]?", "a - v", "a:above"),
-        Move(
-            "{He} [splits|shares] the cost equally with {a} {friends}. How much does each of them pay?",
-            "v / ( a + 1 )",
-            "a:sharers",
-        ),
-        Move("{He} had ${a} [before|before that]. How much money does {he} have left?", "a - v", "a:above"),
-        Move(
-            "{He} earns ${a} an hour. How many hours does {he} have to work [to pay for it|for that]?",
-            "v / a",
-            "a:divisor",
-        ),
-        Move("If {he} pays in {a} equal [|monthly] payments, how much is each payment?", "v / a", "a:divisor"),
-        Move(
-            "{D} pays ${a} for the same things elsewhere. How much [does|would] {A} save compared to {D}?",
-            "a - v",
-            "a:above",
-        ),
-    ),
+    "cost": OF_A_COST,
     "people": (
         Move("How many people are there [now|in the end]?", "v"),
         Move("They sit at tables of {a}. How many tables are [needed|there]?", "v / a", "a:divisor"),
@@ -767,13 +776,7 @@ ASKS: Mapping[str, tuple[Move, ...]] = {
         Move("How many pages does {D} read?", "v"),
         Move("{D} wants to read {a} pages. How many [are missing|more does {D} have to read]?", "a - v", "a:above"),
     ),
-    "minutes": (
-        Move("How many minutes [is that|does {he} need|does {he} spend] [in all|in total|altogether]?", "v"),
-        Move("How many hours is that [in all|in total]?", "v / 60"),
-        Move("{He} has {a} minutes. How many minutes [are left|does {he} have left]?", "a - v", "a:above"),
-        Move("How many minutes is that in {a} weeks, if [every week|each week] is the same?", "v * a", "a:2-12"),
-        Move("{D} needs {t_times} as long. How many minutes do {A} and {D} need together?", "v + t * v", "t:times"),
-    ),
+    "minutes": OF_MINUTES,
     "saved": (Move("How many minutes does {he} [really work|spend on real work]?", "v"),),
     "liters": (
         Move("How many liters are [there|left] [now|in the end]?", "v"),
@@ -796,28 +799,7 @@ ASKS: Mapping[str, tuple[Move, ...]] = {
         Move("How many points did {C} score?", "v"),
         Move("{C} played {a} games. How many points is that per game on average?", "v / a", "a:divisor"),
     ),
-    "service": (
-        Move("How much does {A} [pay|spend] [in total|in all|altogether]?", "v"),
-        Move("What is the total [cost|price|bill]?", "v"),
-        Move("{He} pays with ${a}. How much change does {he} get[| back]?", "a - v", "a:above"),
-        Move(
-            "{He} [splits|shares] the cost equally with {a} {friends}. How much does each of them pay?",
-            "v / ( a + 1 )",
-            "a:sharers",
-        ),
-        Move("{He} had ${a} [before|before that]. How much money does {he} have left?", "a - v", "a:above"),
-        Move(
-            "{He} earns ${a} an hour. How many hours does {he} have to work [to pay for it|for that]?",
-            "v / a",
-            "a:divisor",
-        ),
-        Move("If {he} pays in {a} equal [|monthly] payments, how much is each payment?", "v / a", "a:divisor"),
-        Move(
-            "{D} pays ${a} for the same things elsewhere. How much [does|would] {A} save compared to {D}?",
-            "a - v",
-            "a:above",
-        ),
-    ),
+    "service": OF_A_COST,
     "walk": (
         Move("How many miles is that [in all|in total|altogether]?", "v"),
         Move("How far does {he} go[| in miles]?", "v"),
@@ -835,13 +817,7 @@ ASKS: Mapping[str, tuple[Move, ...]] = {
         Move("How many miles go downhill?", "v"),
         Move("{He} goes downhill at {a} miles an hour. How many hours does that part take?", "v / a", "a:divisor"),
     ),
-    "hobby": (
-        Move("How many minutes [is that|does {he} need|does {he} spend] [in all|in total|altogether]?", "v"),
-        Move("How many hours is that [in all|in total]?", "v / 60"),
-        Move("{He} has {a} minutes. How many minutes [are left|does {he} have left]?", "a - v", "a:above"),
-        Move("How many minutes is that in {a} weeks, if [every week|each week] is the same?", "v * a", "a:2-12"),
-        Move("{D} needs {t_times} as long. How many minutes do {A} and {D} need together?", "v + t * v", "t:times"),
-    ),
+    "hobby": OF_MINUTES,
     "other hobby": (
         Move("How many minutes does {C} spend?", "v"),
         Move("{C} has {a} minutes. How many minutes does {C} have left?", "a - v", "a:above"),

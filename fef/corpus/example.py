@@ -7,6 +7,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fef.corpus.percentages import by_hundredths
 from fef.corpus.sums import as_sums, by_digits
 from fef.eval.tasks import TASKS, Message, message
 
@@ -47,7 +48,7 @@ def maths_example(source: str, question: str, solution: str, rng: random.Random)
     sums = as_sums(solution)
     assert sums is not None
     asked = TASKS["gsm8k"].ask({"question": question}) if rng.random() < _AS_EVALUATED else question
-    return exchange(source, asked, by_digits(sums))
+    return exchange(source, asked, by_digits(by_hundredths(question, sums)))
 
 
 def code_block(code: str) -> str:

@@ -24,7 +24,7 @@ __all__ = [
 Number = int | Fraction  # whole ones are always `int`
 
 # not the minutes of a clock, nor zeros that lead nothing
-_NUMERAL = re.compile(r"(?<!\d)(?<!\d:)(?!0\d)(?:\d{1,3}(?:,\d{3})+(?![\d,])(?:\.\d+)?|\d*\.\d+|\d+)")
+_NUMERAL = re.compile(r"(?<!\d)(?<!\d:)(?!0\d)(?:\d{1,3}(?:,\d{3})+(?!,?\d)(?:\.\d+)?|\d*\.\d+|\d+)")
 
 # Calculator marks and the answer's line hold digits alone.
 _PLAIN_AFTER = re.compile(r"<<[^>]*$|####[ $]*$")

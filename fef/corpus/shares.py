@@ -10,12 +10,12 @@ DEFAULT_COUNT = 400_000
 DIALOGUE = "dialogue"
 
 SHARES: Mapping[str, float] = {
-    "gsm8k": 0.12,
-    "gsm8k-variation": 0.17,
+    "gsm8k": 0.13,
+    "gsm8k-variation": 0.18,
     "mawps-asdiv": 0.05,
     "mawps-asdiv-variation": 0.07,
     "distractor": 0.05,
-    "joined": 0.06,
+    "joined": 0.04,
     "two-kinds": 0.05,
     "story-steps": 0.14,
     "story-comparison": 0.07,

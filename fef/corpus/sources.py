@@ -21,7 +21,8 @@ from fef.corpus.self_text import kept_answers, read_conversations
 from fef.corpus.shares import DIALOGUE, SHARES
 from fef.corpus.sums import as_sums, is_explained
 from fef.corpus.tidy import tidy
-from fef.corpus.wording import reworded
+from fef.corpus.unmarked import with_all_marks
+from fef.corpus.wording import reworded, with_condition
 from fef.errors import InputError
 from fef.eval import fields
 from fef.eval.datasets import read_examples
@@ -140,12 +141,15 @@ def split_problems(folder: Path, tests: TestItems, held_out: int, seed: int) -> 
 
 
 def chained(name: str, problems: Sequence[Solved]) -> Listed[Solved]:
-    """Those whose sums follow from the question one after the other; how many do not is counted."""
+    """Those whose sums follow from the question one after the other, where need be those without a mark, too; how many do
+    not is counted."""
     kept = []
     for problem in problems:
-        sums = as_sums(problem.solution)
-        if sums is not None and is_explained(problem.question, sums.splitlines()[:-1]):
-            kept.append(problem)
+        for solution in (problem.solution, with_all_marks(problem.solution)):
+            sums = as_sums(solution)
+            if sums is not None and is_explained(problem.question, sums.splitlines()[:-1]):
+                kept.append(Solved(problem.question, solution))
+                break
     return Listed(name, kept, render_problem, Counter({"no chain of sums": len(problems) - len(kept)}))
 
 
@@ -198,7 +202,11 @@ def draw_joined(
 
 def draw_story(draw: Callable[[random.Random], Solved | None], source: str, rng: random.Random) -> CorpusExample | None:
     problem = draw(rng)
-    return None if problem is None else render_problem(source, problem, rng)
+    return None if problem is None else render_problem(source, asked_with_condition(problem, rng), rng)
+
+
+def asked_with_condition(problem: Solved, rng: random.Random) -> Solved:
+    return replace(problem, question=with_condition(problem.question, rng))
 
 
 STORIES: Mapping[str, Callable[[random.Random], Solved | None]] = {

@@ -6,7 +6,7 @@ before (2311.01460).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -16,7 +16,7 @@ from fef.corpus.implied import implied_numbers, spoken_numbers
 from fef.corpus.numerals import Number, decimals, exact, numerals, plain, split, value_of
 from fef.eval.numbers import final_number, same_number
 
-__all__ = ["as_sums", "by_digits", "is_explained", "sum_lines"]
+__all__ = ["as_sums", "by_digits", "is_explained", "once_each", "sum_lines"]
 
 _MOST_DECIMALS = 4
 _ALWAYS: frozenset[Number] = frozenset({1, 2, 100})
@@ -24,7 +24,7 @@ _ALWAYS: frozenset[Number] = frozenset({1, 2, 100})
 
 @dataclass(frozen=True)
 class Pending:
-    """A division that does not come out, until a product or quotient follows: 2 / 3 of 90 is 2 * 90 / 3."""
+    """A fraction, until it is known of what: 2 / 3 of 90 is 90 / 3 * 2."""
 
     above: Number
     below: Number
@@ -48,7 +48,7 @@ def as_sums(solution: str) -> str | None:
             return None
     if not lines or not same_number(final_number(solution), lines[-1].rpartition("= ")[2]):
         return None
-    return "\n".join([*dict.fromkeys(lines), f"#### {lines[-1].rpartition('= ')[2]}"])
+    return once_each([*lines, f"#### {lines[-1].rpartition('= ')[2]}"])
 
 
 def is_explained(question: str, sums: Iterable[str], parts: bool = False) -> bool:
@@ -91,13 +91,32 @@ def sum_lines(expression: Expression) -> list[str]:
         return result
 
     def divided(above: Number, below: Number) -> Number | Pending:
-        return take(above, below, "/") if is_short(evaluate((above, below, "/"))) else Pending(above, below)
+        if is_short(evaluate((above, below, "/"))) and not above < below:
+            return take(above, below, "/")
+        return Pending(above, below)
+
+    def settled(value: Number | Pending) -> Number | Pending:
+        if isinstance(value, Pending) and is_short(evaluate((value.above, value.below, "/"))):
+            return take(value.above, value.below, "/")
+        return value
+
+    def part_of(whole: Number, part: Pending) -> Number | Pending:
+        if part.below != 100 and whole % part.below == 0:
+            return take(take(whole, part.below, "/"), part.above, "*")
+        return divided(take(whole, part.above, "*"), part.below)
 
     for token in expression:
         if not isinstance(token, str):
             stack.append(token)
             continue
         right, left = stack.pop(), stack.pop()
+        if token == "*" and isinstance(left, Pending) and not isinstance(right, Pending) and right != 100:
+            stack.append(part_of(right, left))
+            continue
+        if token == "*" and isinstance(right, Pending) and not isinstance(left, Pending) and left != 100:
+            stack.append(part_of(left, right))
+            continue
+        left, right = settled(left), settled(right)
         if isinstance(left, Pending) and not isinstance(right, Pending) and token in "*/":
             above, below = (
                 (take(left.above, right, "*"), left.below)
@@ -112,7 +131,7 @@ def sum_lines(expression: Expression) -> list[str]:
             raise ValueError("a division that does not come out")
         else:
             stack.append(divided(left, right) if token == "/" else take(left, right, token))
-    if isinstance(stack[0], Pending):
+    if isinstance(settled(stack[0]), Pending):
         raise ValueError("a division that does not come out")
     return lines
 
@@ -123,7 +142,13 @@ def by_digits(sums: str) -> str:
     `23 * 14 = 322` becomes `23 * 10 = 230`, `23 * 4 = 92`, `230 + 92 = 322`.
     """
     lines = [part for line in sums.splitlines() for part in product_lines(line)]
-    return "\n".join(dict.fromkeys(lines))
+    return once_each(lines)
+
+
+def once_each(lines: Sequence[str]) -> str:
+    """Each sum where it comes first; the last one, whose result is the answer, stays before the answer's line."""
+    sums, end = [*dict.fromkeys(lines[:-2])], lines[-2:]
+    return "\n".join([*sums, *(end[1:] if sums[-1:] == end[:1] else end)])
 
 
 def product_lines(line: str) -> list[str]:

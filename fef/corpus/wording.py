@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from fef.corpus.inventory import ALSO_WORDS, NAMES, singular
 
-__all__ = ["reworded"]
+__all__ = ["reworded", "with_condition"]
 
 _OF_PRONOUN = {pronouns[0]: [name for name in NAMES if NAMES[name] == pronouns] for pronouns in set(NAMES.values())}
 _NAME = re.compile(r"(?<![\w&.'\u2019-])[A-Z][a-z]+(?![\w-])")
@@ -97,6 +97,12 @@ _DIGITS = re.compile(r"(?<=[a-z] )(?:[2-9]|1[0-2])(?= [a-z]{3,})(?! times)")
 _WORD = re.compile(rf"(?<=[a-z] )(?:{'|'.join(_ONES)})(?= [a-z]{{3,}})(?! hundred| thousand| dozen|-)")
 _IF_LAST = re.compile(r"(?P<story>^|.*[.] )If (?P<condition>[^,.?]+), (?P<asked>how [^,.?]+)\?$", re.DOTALL)
 _IF_INSIDE = re.compile(r"(?P<story>^|.*[.] )(?P<asked>How [^,.?]+?),? if (?P<condition>[^,.?]+)\?$", re.DOTALL)
+_LAST_FACT = re.compile(
+    r"(?P<story>.*[.] )(?P<fact>[A-Z][^,.?!]+)[.] H(?P<asked>ow (?![^?]* if )[^.?!]+[?])$", re.DOTALL
+)
+_BEGINNINGS = frozenset({"He", "She", "They", "It", "There", "The", "Each", "One", "Every"})
+_BESIDE_THE_STORY = re.compile(r"\b(?:years old|degrees|miles away|hours a week|days left|phone number|cousins)\b")
+_AS_CONDITION = 0.4  # of stories whose last sentence but one can be one
 _TWO_SENTENCES = re.compile(r"(?<![.?!A-Z])\. (He|She|They) (?=[a-z]+ [^.?!]{4,60}\.)")
 _AND_THEN = re.compile(r", and (he|she|they) (?=[a-z]+ [^.?!,]{4,80}\.)")
 
@@ -173,6 +179,20 @@ def with_condition_elsewhere(text: str, _: random.Random) -> str:
         if all(name in found["story"] or name in found["asked"] for name in names) and found["story"]:
             return f"{found['story']}{found['asked'][0].upper()}{found['asked'][1:]} if {found['condition']}?"
     return text
+
+
+def with_condition(question: str, rng: random.Random) -> str:
+    """Sometimes the last fact of a story as a condition: `Ben has 5. How many ...?` as `If Ben has 5, how many ...?`."""
+    found = _LAST_FACT.match(question)
+    if found is None or _BESIDE_THE_STORY.search(found["fact"]) or rng.random() >= _AS_CONDITION:
+        return question
+    first, rest = found["fact"].split(" ", 1)
+    elsewhere = set(re.findall(r"[A-Z][a-z]+", found["story"] + found["asked"])) & NAMES.keys()
+    if first.removesuffix("'s") not in elsewhere and first not in _BEGINNINGS:
+        return question
+    fact = f"{first.lower() if first in _BEGINNINGS else first} {rest}"
+    asked = f"{found['story']}If {fact}, h{found['asked']}"
+    return with_condition_elsewhere(asked, rng) if rng.random() < 0.5 else asked
 
 
 def with_sentences_joined(text: str, rng: random.Random) -> str:

@@ -11,6 +11,7 @@ from fef.corpus.numerals import numerals, split
 from fef.corpus.tidy import tidy
 from fef.corpus.wording import (
     reworded,
+    with_condition,
     with_condition_elsewhere,
     with_other_names,
     with_other_things,
@@ -97,3 +98,45 @@ def test_questions_without_capitals_get_them() -> None:
         "Rachel has 3 pens. I have a pen of Rachel 's friend bill."
     )
     assert tidy("Bill has rachel.") == "Bill has rachel."
+
+
+@pytest.mark.parametrize(
+    ("question", "wordings"),
+    [
+        ("Ada has 3 pens. Ben has 5. How many do they have?", set()),  # Ben is nowhere else
+        (
+            "Ada has 3 pens. Ben has 5 more pens. How many pens does Ben have?",
+            {
+                "If Ben has 5 more pens, how many pens does Ben have?",
+                "How many pens does Ben have if Ben has 5 more pens?",
+            },
+        ),
+        (
+            "Ada has 30 pens. She sold 5 of them. How many are left?",
+            {"If she sold 5 of them, how many are left?", "How many are left if she sold 5 of them?"},
+        ),
+        (
+            "A car goes 30 miles an hour. The trip takes 2 hours. How many miles is that?",
+            {"If the trip takes 2 hours, how many miles is that?", "How many miles is that if the trip takes 2 hours?"},
+        ),
+    ],
+)
+def test_the_last_fact_can_be_a_condition(question: str, wordings: set[str]) -> None:
+    story = question.split(". ")[0]
+    found = {with_condition(question, random.Random(seed)) for seed in range(60)}
+    assert found == {question} | {f"{story}. {wording}" for wording in wordings}
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Ada has 3 pens. It is 15 degrees outside. How many pens does Ada have?",
+        "Ada has 3 pens. Now, she gets 5 more. How many pens does Ada have?",
+        "Ada has 3 pens. Then 5 were lost. How many pens does Ada have?",
+        "Ada has 30 dollars. She earns $5. How many pens can she buy if one costs $5?",
+        "Ada has 3 pens. She gets 5 more. What does she have?",
+        "Ada has 3 pens. How many pens does Ada have?",
+    ],
+)
+def test_what_would_be_no_condition_stays(question: str) -> None:
+    assert {with_condition(question, random.Random(seed)) for seed in range(60)} == {question}

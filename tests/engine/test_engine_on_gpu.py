@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from asking import METHODS, Ask, answered, asks, by_decode, differences, submitted
+from device_waits import no_waits
 from tiny_network import EOS, MASK, tiny_network
 
 import fef
@@ -29,7 +30,6 @@ from fef.verify.statistics import g_test
 
 pytestmark = [
     pytest.mark.gpu,
-    pytest.mark.filterwarnings("ignore:Synchronization debug mode"),
     pytest.mark.timeout(900),
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
 ]
@@ -237,16 +237,12 @@ def test_nothing_waits_inside_a_round(tiny16):
     asked = asks(12, seed=7)
     answered(engine, asked)  # captures what there is to capture
     jobs = submitted(engine, asked, stream=True, watch=True)
-    torch.cuda.synchronize()
-    torch.cuda.set_sync_debug_mode("error")
-    try:
+    with no_waits():
         for _ in range(3):
             engine.packed.admit()
             engine.packed.round()
         over = list(engine.packed.running.values())[:2]
         engine.packed.send_results(over)  # what they have so far
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
     for job in jobs:
         job.cancel()
     engine.packed.progress.collect(0)
@@ -271,12 +267,9 @@ def test_rounds_that_are_watched_add_up_to_the_result(tiny16, method):
 
 
 def test_the_check_for_waits_notices_one():
-    torch.cuda.set_sync_debug_mode("error")
-    try:
+    with no_waits():
         with pytest.raises(RuntimeError):
             torch.zeros(3, device="cuda").sum().item()
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
 
 
 def test_graphs_are_captured_when_first_needed(tiny16):

@@ -191,6 +191,7 @@ def test_chunked_cross_entropy_equals_the_whole_one(count: int) -> None:
 
 @pytest.mark.gpu
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf Tensor is being accessed")
+@pytest.mark.filterwarnings("ignore:TensorFloat32 tensor cores")
 def test_compiled_blocks_on_a_gpu_give_the_losses_and_gradients_of_the_dense_pattern() -> None:
     config = TransformerConfig(
         vocab_size=4096, dim=192, layers=3, heads=3, kv_heads=1, mlp_dim=256, mask_id=MASK, eos_id=EOS

@@ -5,7 +5,7 @@ every place where a round may end. Under coupled acceptance the text is what the
 where it is the text's next token; which drafts there are follows from draft laws and the noise that the engine draws
 with.
 
-Shapes: B texts, N states of all texts, K slots, C candidates, F frontier states; V, D as in `transformer`.
+Shapes: B texts, N states of all texts, K slots, C candidates; V, D as in `transformer`.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ import torch
 from torch import Tensor
 
 from fef.laws.draws import Purpose, gumbels
-from fef.laws.growth import Expand, child_chances, grow, held
+from fef.laws.growth import child_chances, held
+from fef.laws.pipeline import EntrySettings
 from fef.models.draft_head import DraftHead, DraftWindow, top_candidates
+from fef.models.draft_tree import DraftStart, draft_law, draft_tree
 from fef.models.transformer import Transformer
 from fef.training.draft_states import Windows, draft_states, windows_of
 from fef.training.own_text import OwnText, batched
@@ -42,6 +44,10 @@ class States:
     temperature_N: Tensor
     first_B: Tensor
     count_B: Tensor
+
+    def settings(self, states: Tensor) -> EntrySettings:
+        temperature = self.temperature_N[states]
+        return EntrySettings(temperature, torch.ones_like(temperature), torch.zeros_like(states))
 
     def window(self, head: DraftHead | None, states: Tensor) -> DraftWindow:
         """What a head reads of these states; without one, the marginals."""
@@ -138,7 +144,8 @@ def chain_held(network: Transformer, head: DraftHead | None, states: States, bat
         logits_NKC = window.logits_BKC.float()
         if head is not None:
             logits_NKC = head.sequence(network, window, states.windows.token_NX[part_N][:, :-1])
-        _, best_NK1 = child_chances(logits_NKC, states.noise_NKC[part_N], states.temperature_N[part_N], branching=1)
+        logp_NKC = draft_law(logits_NKC, states.settings(part_N))
+        _, best_NK1 = child_chances(logp_NKC, states.noise_NKC[part_N], branching=1)
         draft_NK = window.ids_BKC.gather(2, best_NK1)[..., 0]
         found.append((draft_NK == states.windows.true_NK[part_N]) & states.windows.there_NK[part_N])
     return torch.cat(found)
@@ -175,28 +182,16 @@ def tree_rounds(
     `branching` nodes."""
 
     def held_by_tree(state_B: Tensor, left_B: Tensor) -> Tensor:
-        expand = expansion(network, head, states, state_B, branching)
-        last_B = states.windows.token_NX[state_B, 1]
-        tree = grow(expand, last_B, left_B, slots, nodes, frontier)
-        return held(tree, states.windows.true_NK[state_B], slots)
+        tokens_N2 = states.windows.token_NX[state_B, :2]
+        window = states.window(head, state_B)
+        start = DraftStart(
+            DraftWindow(window.known_BKD[:, :slots], window.ids_BKC[:, :slots], window.logits_BKC[:, :slots]),
+            *tokens_N2.unbind(1),
+            limit_B=left_B,
+            noise_BKC=states.noise_NKC[state_B],
+            settings=states.settings(state_B),
+        )
+        drafted = draft_tree(network, head, start, nodes, branching, frontier=frontier)
+        return held(drafted, states.windows.true_NK[state_B], slots)
 
     return rounds_of(states, held_by_tree)
-
-
-def expansion(network: Transformer, head: DraftHead | None, states: States, state_B: Tensor, branching: int) -> Expand:
-    """How the trees of these states grow."""
-    window = states.window(head, state_B)
-    path = None if head is None else head.root(states.windows.token_NX[state_B, 0])
-
-    def expand(depth: int, parent_BF: Tensor, token_BF: Tensor) -> tuple[Tensor, Tensor]:
-        nonlocal path
-        if head is None or path is None:
-            logits_BFC = window.logits_BKC[:, depth, None].float().expand(-1, token_BF.shape[1], -1)
-        else:
-            logits_BFC, path = head.step(network, window, path, parent_BF, token_BF)
-        noise_B1C, temperature_B = states.noise_NKC[state_B, depth, None], states.temperature_N[state_B]
-        chance_BFC, candidate_BFC = child_chances(logits_BFC, noise_B1C, temperature_B, branching)
-        ids_BFC = window.ids_BKC[:, depth, None].expand(-1, token_BF.shape[1], -1)
-        return chance_BFC, ids_BFC.gather(2, candidate_BFC)
-
-    return expand

@@ -20,7 +20,8 @@ from fef.decoding.plan import Speculation
 from fef.decoding.score import Targets, VerificationRequest
 from fef.decoding.session import Session, Tried
 from fef.laws.accept import ACCEPT, Accepted, coupled_tree
-from fef.laws.tree import Tree, best_tree, chances
+from fef.laws.growth import best_tree
+from fef.laws.tree import Tree, chances
 from fef.laws.window import group_starts
 
 __all__ = ["speculative_round"]

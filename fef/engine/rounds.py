@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 
 from fef.engine.slots import SlotState
-from fef.laws.tree import best_tree
+from fef.laws.growth import best_tree
 from fef.laws.window import group_starts, least_chance
 from fef.models.packed_pass import PassTokens, RoundShape, context_pass, round_pass
 

@@ -5,7 +5,7 @@ calls. Uniform numbers are the same on every device, Gumbel numbers up to the de
 Philox4x32-10 (Salmon, Moraes, Dror, Shaw 2011, "Parallel random numbers: as easy as 1, 2, 3", SC'11).
 
 Shapes: B rows (requests), S slots, V vocabulary, N slots of all rows in one axis, M counters of a slot, or slots that need
-noise, P distinct keys, C tokens that are ranked.
+noise, P distinct keys, C tokens that are ranked or asked for.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ __all__ = [
     "Purpose",
     "Site",
     "gumbels",
+    "gumbels_at",
     "keyed_ranked",
     "largest",
     "philox4x32",
@@ -94,6 +95,11 @@ class Noise(Protocol):
         active."""
         ...
 
+    def at(self, token_BSC: Tensor, site: Site, purpose: Purpose) -> Tensor:
+        """What `categorical` adds to the log p of these tokens before it takes the largest; float64 [B, S, C]. 0 at slots
+        that are not active, and from noise that adds no such numbers."""
+        ...
+
     def bernoulli(self, prob_BS: Tensor, site: Site, purpose: Purpose) -> Tensor:
         """One decision per slot, true with the given probability; bool [B, S]."""
         ...
@@ -144,6 +150,17 @@ class KeyedNoise(Noise):
         )
         shape = (*logp_BSV.shape[:2], -1)
         return score_NC.view(shape), token_NC.view(shape)
+
+    def at(self, token_BSC: Tensor, site: Site, purpose: Purpose) -> Tensor:
+        noise_BSC = gumbels_at(
+            token_BSC,
+            self.seed_B,
+            site.position_BS,
+            step_B=site.step_B,
+            attempt_B=site.attempt_B,
+            purpose=purpose,
+        )
+        return torch.where(site.active_BS[..., None], noise_BSC, 0.0)
 
     def bernoulli(self, prob_BS: Tensor, site: Site, purpose: Purpose) -> Tensor:
         return self.uniform(site, purpose) < prob_BS
@@ -225,6 +242,19 @@ def gumbels(
     too seldom.
     """
     return _draw(seed_B, position_BS, step_B, attempt_B, purpose, count, gumbel=True)
+
+
+def gumbels_at(
+    token_BSC: Tensor, seed_B: Tensor, position_BS: Tensor, *, step_B: Tensor, attempt_B: Tensor, purpose: Purpose
+) -> Tensor:
+    """The numbers of `gumbels` at these tokens alone; float64 [B, S, C]."""
+    key = ((seed_B & _WORD)[:, None, None], ((seed_B >> 32) & _WORD)[:, None, None])
+    turn_B11 = (attempt_B | step_B << 16)[:, None, None]
+    purpose_1 = torch.full((1,), int(purpose), dtype=torch.int64, device=token_BSC.device)
+    words = philox4x32((token_BSC >> 1, position_BS[..., None], turn_B11, purpose_1), key)
+    odd_BSC = (token_BSC & 1) == 1
+    high_BSC, low_BSC = torch.where(odd_BSC, words[2], words[0]), torch.where(odd_BSC, words[3], words[1])
+    return _midpoint(high_BSC, low_BSC).log_().neg_().log_().neg_()
 
 
 def uniforms(

@@ -101,6 +101,9 @@ class EnumeratedNoise(Noise):
     def ranked(self, logp_BSV: Tensor, site: Site, purpose: Purpose, count: int) -> tuple[Tensor, Tensor]:
         raise NotImplementedError("an order of tokens comes from keyed noise, see `QuantileNoise`")
 
+    def at(self, token_BSC: Tensor, site: Site, purpose: Purpose) -> Tensor:
+        return torch.zeros_like(token_BSC, dtype=torch.float64)
+
     def bernoulli(self, prob_BS: Tensor, site: Site, purpose: Purpose) -> Tensor:
         prob_BS = prob_BS.to(torch.float64)
         return self.tape.decide(self.rows_B, torch.stack([1 - prob_BS, prob_BS], -1), site, purpose) == 1
@@ -173,6 +176,9 @@ class QuantileNoise(Noise):
         score_BSV = torch.where(site.active_BS[..., None], drawn_BSV, logp_BSV)
         score_BSC, token_BSC = score_BSV.topk(min(count, logp_BSV.shape[-1]))
         return score_BSC, token_BSC
+
+    def at(self, token_BSC: Tensor, site: Site, purpose: Purpose) -> Tensor:
+        return self.inner.at(token_BSC, site, purpose)
 
     def bernoulli(self, prob_BS: Tensor, site: Site, purpose: Purpose) -> Tensor:
         return self.inner.bernoulli(prob_BS, site, purpose)

@@ -5,7 +5,7 @@ another one. States are numbered: 0 is the root, n + 1 the state behind node n. 
 parent_BW[:, n] <= n, and a node of depth d drafts the slot of rank done - 1 + d, where `done` counts what is committed. A
 *chain* is the tree of one branch.
 
-The *stem* is the branch on which every node is the first candidate of its depth. Its nodes have reference places of their
+The *stem* is the branch on which every node is the first child of its parent: the likeliest. Its nodes have reference places of their
 own, by rank, as the drafts of a chain have: nobody clashes there. Nodes off the stem are told from each other by bits.
 
     tokens of a round   the last committed token and the W nodes (references), a target query per state, and for each of G
@@ -19,8 +19,8 @@ A tree only has to contain what the targets draw: under coupled acceptance (`fef
 themselves, so the text does not depend on the tree, at any temperature. Nodes are chosen before the pass, from draft laws and
 the noise alone.
 
-Shapes: B rows, D depths that have drafts, C candidates of a depth, W nodes, X = W + 1 states, T = D + 1 places of a path, P
-parents of a depth, M nodes to choose among.
+Shapes: B rows, N slots of all rows, D depths that have drafts, C candidates of a depth, W nodes, X = W + 1 states, T = D + 1
+places of a path.
 """
 
 from __future__ import annotations
@@ -33,17 +33,18 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 __all__ = [
+    "ABSENT",
     "MOST_NODES",
     "TAU",
     "Tree",
     "along",
-    "best_tree",
     "chain_tree",
     "chances",
     "given_chain",
     "path_bits",
     "path_states",
     "stem",
+    "tree_of",
     "walk",
 ]
 
@@ -61,12 +62,12 @@ class Tree:
     """The nodes of each row, those that are there first, each behind its parent."""
 
     parent_BW: Tensor  # state that a node continues
-    candidate_BW: Tensor  # which candidate of its depth it is
+    candidate_BW: Tensor  # its place among the children of its parent, the likeliest first
     there_BW: Tensor  # is there such a node?
     depth_BX: Tensor  # of each state; the root has 0
     chance_BX: Tensor  # that a round comes to a state, float64; 0 where there is none
     depths: int  # D
-    branching: int = 1  # C; of one, all nodes lie on the stem
+    branching: int = 1  # most children of a state; of one, all nodes lie on the stem
 
     @property
     def parent_BX(self) -> Tensor:
@@ -87,8 +88,14 @@ class Tree:
         gone_BX = pad(rows_B[:, None].expand_as(there_BW), (1, 0))
         return replace(self, there_BW=there_BW, chance_BX=self.chance_BX.masked_fill(gone_BX, 0.0))
 
+    def within(self, limit_B: Tensor) -> Tree:
+        """Only the nodes of the first so many depths of each row."""
+        there_BW = self.there_BW & (self.depth_BX[:, 1:] <= limit_B[:, None])
+        gone_BX = pad(~there_BW, (1, 0), value=False)
+        return replace(self, there_BW=there_BW, chance_BX=self.chance_BX.masked_fill(gone_BX, 0.0))
+
     def tokens(self, draft_BDC: Tensor) -> Tensor:
-        """What stands at each node [B, W], of the candidates of every depth."""
+        """What stands at each node [B, W], where all states of a depth have the same candidates, and these are they."""
         C = draft_BDC.shape[2]
         at_BW = (self.depth_BX[:, 1:] - 1) * C + self.candidate_BW
         return draft_BDC.flatten(1).gather(1, at_BW)
@@ -102,41 +109,6 @@ def chances(score_NC: Tensor, mass_N: Tensor, sampled_N: Tensor) -> Tensor:
     """
     tau_N1 = torch.where(sampled_N, TAU, 1.0)[:, None]
     return mass_N[:, None] * (score_NC.double() / tau_N1).softmax(-1)
-
-
-def best_tree(holds_BDC: Tensor, limit_B: Tensor, nodes: int, survival: float = 0.0) -> Tree:
-    """The tree of `nodes` nodes that a round most likely comes to.
-
-    holds_BDC: chance that the target draws a candidate, in [0, 1], the first the largest; the chance of a node is the product
-    along its path. limit_B: depths that have drafts and slots. A node whose parent is reached with a chance below `survival`
-    is not worth its place. Chances fall along a path, so with a node its ancestors are there. Of equals the shallower comes
-    first, and of one depth that of the better parent.
-    """
-    D, C = holds_BDC.shape[1:]
-    if C == 1:
-        return chain_tree(holds_BDC[:, :nodes, 0], limit_B, survival)
-    place_C = torch.arange(C, device=limit_B.device)
-    reached_BP = torch.ones_like(holds_BDC[:, 0, :1])
-    found, first_state, states = [], 0, 1  # states up to the depth before, and up to this one
-    for depth in range(D):
-        holds_B1C = holds_BDC[:, depth, None]
-        worth_BP1 = ((reached_BP >= survival) & (depth < limit_B)[:, None])[..., None]
-        worth_BPC = worth_BP1 & ((place_C == 0) | (holds_B1C > 0))
-        joint_BM = torch.where(worth_BPC, reached_BP[..., None] * holds_B1C, ABSENT).flatten(1)
-        reached_BP, index_BP = (x[:, :nodes] for x in joint_BM.sort(dim=1, descending=True, stable=True))
-        depth_BP = torch.full_like(index_BP, depth + 1)
-        found.append((reached_BP, first_state + index_BP // C, index_BP % C, depth_BP))
-        first_state, states = states, states + reached_BP.shape[1]
-    chance_BM, *others = (torch.cat(parts, 1) for parts in zip(*found, strict=True))
-    # a stable order leaves every parent before its children
-    order_BM = chance_BM.sort(dim=1, descending=True, stable=True).indices
-    new_BX = pad(order_BM.argsort(dim=1) + 1, (1, 0))  # number of each state among the best
-    spare = max(0, nodes - order_BM.shape[1])
-    chance_BW, parent_BW, candidate_BW, depth_BW = (
-        pad(x_BM.gather(1, order_BM[:, :nodes]), (0, spare), value=absent)
-        for x_BM, absent in zip((chance_BM, *others), (ABSENT, 0, 0, 1), strict=True)
-    )
-    return tree_of(chance_BW, new_BX.gather(1, parent_BW), candidate_BW, depth_BW, D, C)
 
 
 def chain_tree(holds_BW: Tensor, limit_B: Tensor, survival: float = 0.0) -> Tree:
@@ -156,6 +128,7 @@ def given_chain(width_B: Tensor, nodes: int) -> Tree:
 def tree_of(
     chance_BW: Tensor, parent_BW: Tensor, candidate_BW: Tensor, depth_BW: Tensor, depths: int, branching: int = 1
 ) -> Tree:
+    """Of numbers of the nodes; their chance is `ABSENT` where there is none."""
     chance_BX = pad(chance_BW.clamp(min=0), (1, 0), value=1.0)
     return Tree(parent_BW, candidate_BW, chance_BW >= 0, pad(depth_BW, (1, 0)), chance_BX, depths, branching)
 

@@ -7,7 +7,8 @@ import torch
 
 from fef.engine.rounds import compose_context, compose_round
 from fef.engine.slots import PassRequest, SlotState
-from fef.laws.tree import best_tree, chain_tree
+from fef.laws.growth import best_tree
+from fef.laws.tree import chain_tree
 from fef.laws.window import SURVIVAL, group_starts
 from fef.models.packed import PADDING, PackedTokens, Stream, packed_visible
 from fef.models.packed_forward import Bounds, visible_keys

@@ -8,7 +8,7 @@ from laws_helpers import random_law, site
 from scipy import stats
 
 from fef.laws import draws
-from fef.laws.draws import KeyedNoise, Purpose, gumbels, keyed_ranked, philox4x32, uniforms
+from fef.laws.draws import KeyedNoise, Purpose, gumbels, gumbels_at, keyed_ranked, philox4x32, uniforms
 
 ONES = 0xFFFFFFFF
 KNOWN_ANSWERS = [  # Random123, kat_vectors, philox4x32-10: counter, key, output
@@ -275,3 +275,12 @@ def test_rare_tokens_by_plain_sampling():
     n = 8192
     assert stats.binomtest(count_rare_float32(n), n, 1 - DOMINANT).pvalue < 1e-4
     assert stats.binomtest(count_rare(torch.arange(n)), n, 1 - DOMINANT).pvalue > 1e-4
+
+
+def test_numbers_at_some_tokens_are_those_of_all():
+    seed, step, attempt = torch.tensor([5, -(2**60)]), torch.tensor([1, 300]), torch.tensor([0, 7])
+    position = torch.tensor([[0, 4, 9], [2**31, 3, 1]])
+    token = torch.randint(0, 101, (2, 3, 20), generator=torch.Generator().manual_seed(0))
+    keys = {"step_B": step, "attempt_B": attempt, "purpose": Purpose.TOKEN}
+    every = gumbels(seed, position, count=101, **keys)
+    assert torch.equal(gumbels_at(token, seed, position, **keys), every.gather(2, token))

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fef.laws.growth import Grown, child_chances, grow, held
+from fef.laws.growth import Drafted, child_chances, grow, held
 
 B, D, V = 3, 3, 4
 LAST = torch.tensor([0, 1, 2])
@@ -42,10 +42,10 @@ def chance_of(law: Tensor, row: int, path: tuple[int, ...]) -> float:
     return found
 
 
-def paths_of(tree: Grown, row: int) -> dict[tuple[int, ...], float]:
+def paths_of(drafted: Drafted, row: int) -> dict[tuple[int, ...], float]:
     """The path to each node, and its chance."""
-    paths: list[tuple[int, ...]] = [()]
-    for parent, token, there in zip(tree.parent_BW[row], tree.token_BW[row], tree.there_BW[row], strict=True):
+    tree, paths = drafted.tree, [()]
+    for parent, token, there in zip(tree.parent_BW[row], drafted.token_BW[row], tree.there_BW[row], strict=True):
         paths.append((*paths[int(parent)], int(token)) if there else (-1,))
     return {
         path: float(chance)
@@ -73,14 +73,14 @@ def test_it_takes_the_likeliest_nodes_of_all(nodes: int) -> None:
 def test_a_narrow_frontier_finds_no_better_tree_and_a_valid_one() -> None:
     law = conditional()
     wide, narrow = (grow(Branches(law), LAST, torch.full((B,), D), D, 12, frontier) for frontier in (12, 2))
-    assert (narrow.chance_BX.sum(1) <= wide.chance_BX.sum(1) + 1e-12).all()
-    assert (narrow.chance_BX.sum(1) < wide.chance_BX.sum(1)).any()
+    assert (narrow.tree.chance_BX.sum(1) <= wide.tree.chance_BX.sum(1) + 1e-12).all()
+    assert (narrow.tree.chance_BX.sum(1) < wide.tree.chance_BX.sum(1)).any()
     for row in range(B):
         assert all(chance == pytest.approx(chance_of(law, row, path)) for path, chance in paths_of(narrow, row).items())
 
 
 def test_parents_come_first_and_depths_follow() -> None:
-    tree = grow(Branches(conditional()), LAST, torch.tensor([3, 2, 0]), D, 30, frontier=8)
+    tree = grow(Branches(conditional()), LAST, torch.tensor([3, 2, 0]), D, 30, frontier=8).tree
     number_W = torch.arange(30)
     assert (tree.parent_BW <= number_W).all()
     assert torch.equal(
@@ -95,17 +95,17 @@ def test_parents_come_first_and_depths_follow() -> None:
 
 
 def test_children_are_numbered_from_the_likeliest() -> None:
-    tree = grow(Branches(conditional(), children=2), LAST, torch.full((B,), D), D, 14, frontier=8)
-    assert set(tree.child_BW.flatten().tolist()) == {0, 1}
+    tree = grow(Branches(conditional(), children=2), LAST, torch.full((B,), D), D, 14, frontier=8).tree
+    assert set(tree.candidate_BW.flatten().tolist()) == {0, 1}
     for row in range(B):
         first = {
             int(p): float(c)
-            for p, c, k in zip(tree.parent_BW[row], tree.chance_BX[row, 1:], tree.child_BW[row], strict=True)
+            for p, c, k in zip(tree.parent_BW[row], tree.chance_BX[row, 1:], tree.candidate_BW[row], strict=True)
             if k == 0
         }
         second = {
             int(p): float(c)
-            for p, c, k in zip(tree.parent_BW[row], tree.chance_BX[row, 1:], tree.child_BW[row], strict=True)
+            for p, c, k in zip(tree.parent_BW[row], tree.chance_BX[row, 1:], tree.candidate_BW[row], strict=True)
             if k == 1
         }
         assert all(first[p] >= c for p, c in second.items())
@@ -126,17 +126,31 @@ def test_a_draw_is_the_likeliest_child_of_its_own_law() -> None:
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(500, 1, 6, generator=generator)
     noise = -(-torch.rand(500, 1, 6, generator=generator, dtype=torch.float64).log()).log()
-    heat = torch.full((500,), 0.7, dtype=torch.float64)
-    drawn = ((logits.double() / 0.7).log_softmax(-1) + noise).argmax(-1)
-    chance, candidate = child_chances(logits, noise, heat, 6)
+    logp = (logits.double() / 0.7).log_softmax(-1)
+    drawn = (logp + noise).argmax(-1)
+    chance, candidate = child_chances(logp, noise, 6)
     assert torch.equal(candidate[..., 0], drawn)
     assert chance.sum(-1).allclose(torch.ones(500, 1, dtype=torch.float64))
-    _, blind = child_chances(logits, torch.zeros_like(noise), heat, 6)
+    _, blind = child_chances(logp, torch.zeros_like(noise), 6)
     assert (blind[..., 0] != drawn).float().mean() > 0.2
 
 
-def test_greedy_texts_have_no_noise() -> None:
-    logits, noise = torch.randn(8, 2, 6), torch.randn(8, 2, 6).double()
-    chance, candidate = child_chances(logits, noise, torch.zeros(8, dtype=torch.float64), 2)
-    assert torch.equal(candidate[..., 0], logits.argmax(-1))
-    assert torch.allclose(chance, logits.double().softmax(-1).topk(2, dim=-1).values)
+def test_without_noise_chances_are_those_of_the_law() -> None:
+    logp = torch.randn(8, 2, 6).double().log_softmax(-1)
+    chance, candidate = child_chances(logp, torch.zeros_like(logp), 2)
+    assert torch.equal(candidate[..., 0], logp.argmax(-1))
+    assert torch.allclose(chance, logp.exp().topk(2, dim=-1).values)
+
+
+@pytest.mark.parametrize("survival", [0.0, 0.3, 0.9])
+def test_a_chain_grows_as_far_as_it_is_worth(survival: float) -> None:
+    law = conditional()
+    drafted = grow(Branches(law, children=1), LAST, torch.tensor([3, 2, 0]), D, D, 1, survival)
+    for row, limit in enumerate((3, 2, 0)):
+        path: tuple[int, ...] = ()
+        expected = {}
+        while len(path) < limit and chance_of(law, row, path) >= survival:
+            last = [int(LAST[row]), int(LAST[row]), *path]
+            path = (*path, int(law[row, len(path), last[-2], last[-1]].argmax()))
+            expected[path] = pytest.approx(chance_of(law, row, path))
+        assert paths_of(drafted, row) == expected

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from fef.laws.tree import MOST_NODES, Tree, along, best_tree, chances, given_chain, path_bits, path_states, stem, walk
+from fef.laws.growth import best_tree
+from fef.laws.tree import MOST_NODES, Tree, along, chances, given_chain, path_bits, path_states, stem, walk
 
 Path = tuple[int, ...]  # candidates from the root
 

@@ -5,7 +5,8 @@ import torch
 from torch import Tensor
 
 from fef.laws.accept import Accepted, agreement
-from fef.laws.tree import Tree, best_tree, chain_tree, given_chain
+from fef.laws.growth import best_tree
+from fef.laws.tree import Tree, chain_tree, given_chain
 from fef.laws.window import ends, group_starts, next_drafts
 
 

@@ -7,8 +7,9 @@ import torch
 from tiny_network import tiny_network
 from torch import Tensor
 
-from fef.laws.growth import Grown, child_chances, grow
-from fef.models.draft_head import DraftHead, HeadSizes, top_candidates
+from fef.laws.pipeline import EntrySettings
+from fef.models.draft_head import DraftHead, HeadSizes
+from fef.models.draft_tree import DraftStart, draft_tree, draft_window
 
 B, K, V = 4, 5, 40
 
@@ -26,18 +27,14 @@ def test_a_tree_grows_inside_a_cuda_graph(dtype: torch.dtype) -> None:
     hidden, lead = (torch.zeros(shape, dtype=dtype, device="cuda") for shape in ((B, K, 16), (B, 16)))
     before, last = torch.zeros(2, B, dtype=torch.int64, device="cuda")
 
-    def tree() -> Grown:
-        window = head.window(hidden, lead, *top_candidates(network.logits(hidden), 16))
-        path = head.root(before)
+    settings = EntrySettings(heat, torch.ones_like(heat), torch.zeros_like(limit))
 
-        def expand(depth: int, parent: Tensor, token: Tensor) -> tuple[Tensor, Tensor]:
-            nonlocal path
-            logits, path = head.step(network, window, path, parent, token)
-            chance, candidate = child_chances(logits, noise[:, depth, None], heat, 4)
-            ids = window.ids_BKC[:, depth, None].expand(-1, token.shape[1], -1)
-            return chance, ids.gather(2, candidate)
-
-        return grow(expand, last, limit, K, nodes=12, frontier=4)
+    def tree() -> dict[str, Tensor]:
+        window = draft_window(head, hidden, lead, network.logits(hidden))
+        start = DraftStart(window, before, last, limit, noise, settings)
+        drafted = draft_tree(network, head, start, nodes=12, branching=4, frontier=4)
+        found = {name: value for name, value in vars(drafted.tree).items() if isinstance(value, Tensor)}
+        return found | {"token": drafted.token_BW}
 
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
@@ -54,5 +51,5 @@ def test_a_tree_grows_inside_a_cuda_graph(dtype: torch.dtype) -> None:
         for tensor in (before, last):
             tensor.random_(0, V - 1, generator=generator)
         graph.replay()
-        for name, value in vars(tree()).items():
-            assert torch.equal(getattr(captured, name), value), name
+        for name, value in tree().items():
+            assert torch.equal(captured[name], value), name

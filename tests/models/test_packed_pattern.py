@@ -10,7 +10,8 @@ from tiny_network import MASK, tiny_network
 from torch import Tensor
 
 from fef.laws.accept import Accepted, agreement
-from fef.laws.tree import Tree, best_tree, given_chain
+from fef.laws.growth import best_tree
+from fef.laws.tree import Tree, given_chain
 from fef.models.packed import PADDING, REVEALED, packed_target_logits
 from fef.models.packed_forward import BlockLayer, Bounds, TorchForward
 from fef.models.packed_pass import PassSlots, PassTokens, RoundShape, SlotTable, context_pass, moves, round_pass

@@ -181,7 +181,7 @@ def _of_states(values, lane, WINDOW: tl.constexpr):
 
 @triton.jit
 def _chances(holds, candidate, chance, depth, limit, KEPT: tl.constexpr, WORTH: tl.constexpr):
-    """Chances of the children of a state; -1 of those that are not worth a place (`fef.laws.tree.best_tree`)."""
+    """Chances of the children of a state; -1 of those that are not worth a place (`fef.laws.growth.best_tree`)."""
     there = (candidate * 0.0 + chance >= WORTH) & (candidate * 0 + depth < limit)
     hold = tl.load(holds + depth * KEPT + candidate, mask=there, other=0.0)
     return tl.where(there & ((candidate == 0) | (hold > 0)), chance * hold, -1.0)

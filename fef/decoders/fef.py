@@ -15,10 +15,12 @@ from fef.decoding.requirements import check_blocks, check_law, exact_cache, find
 from fef.errors import OptionError
 from fef.laws.tree import MOST_NODES
 from fef.laws.window import ANCHORS, SURVIVAL, TREE_ANCHORS, TREE_DEPTH, TREE_SURVIVAL, branching
+from fef.models.draft_head import DraftHead
 
 __all__ = ["FEF", "FefOptions"]
 
 DRAFTS = get_args(Draft)
+NO_HEAD = "none"
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class FefOptions(Guided):
     anchors: int | None = whole(None, least=0)  # likely ends of a round, behind which it drafts ahead
     survival: float | None = number(None, high=1.0)  # least chance to be reached of a draft that is verified
     planner: Planner = one_of("confidence", get_args(Planner))  # predicts that chance
-    head: str | None = path()  # a file that predicts influences, for the planner
+    head: str | None = path()  # a file that predicts influences, for the planner; "none": drafts by no head
     cache: Literal["none", "prefix"] = one_of("none", ("none", "prefix"))  # of finished blocks
     schedule: ScheduleName = one_of("linear", get_args(ScheduleName))  # of the noise between passes
 
@@ -51,9 +53,11 @@ class FefOptions(Guided):
         check_law(law, network, self.guidance)
         check_blocks(self.order, self.block_length)
         self.refuse_contradictions(law, network)
+        head = self.draft_head(law, network)
+        depths = self.depth if self.tree else self.window
         anchors = self.anchors if self.anchors is not None else TREE_ANCHORS if self.tree else ANCHORS
         spec = Speculation(
-            window=self.depth if self.tree else self.window,
+            window=depths if head is None else min(depths, head.sizes.depths),
             tree=self.tree,
             branching=branching(network.vocab_size) if self.tree else 1,
             draft="fresh" if network.visible_noise and self.draft == "reuse" else self.draft,
@@ -62,6 +66,7 @@ class FefOptions(Guided):
             anchors=anchors if law == "packed" else 0,
             survival=self.worth(law),
             planner=self.planner,
+            head=head,
         )
         return Plan(
             method="fef",
@@ -77,6 +82,12 @@ class FefOptions(Guided):
             remdm=Remdm("rescale", DEFAULT_ETA if self.eta is None else self.eta),
             head=find_head(self.head, network) if self.planner == "influence" else None,
         )
+
+    def draft_head(self, law: Verify, network: Network) -> DraftHead | None:
+        """The one that drafts: of rounds whose drafts come from the round before, and whose acceptance asks for no law of
+        them."""
+        drafts = (self.accept, self.draft, self.bonus) == ("coupled", "reuse", True)
+        return network.draft_head if law == "packed" and drafts and self.head != NO_HEAD else None
 
     def worth(self, law: Verify) -> float:
         """The chance of being reached from which on a draft is verified. Under the rows law, and where drafts are asked for
@@ -100,7 +111,7 @@ class FefOptions(Guided):
             )
         if self.planner == "influence" and self.guidance.on:
             raise OptionError('cfg_scale and contrast do not go with planner="influence". Use planner="confidence".')
-        if self.planner != "influence" and self.head is not None:
+        if self.planner != "influence" and self.head not in (None, NO_HEAD):
             raise OptionError('A dependency head is read by planner="influence" only. Give both, or leave head out.')
         if self.remask != "remdm" and self.eta is not None:
             raise OptionError('eta is the rate of remask="remdm". Give both, or leave eta out.')

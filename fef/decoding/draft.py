@@ -10,14 +10,19 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
-from fef.decoding.carried import ASK_ANEW
+from fef.decoding.carried import ASK_ANEW, CarriedDrafts
 from fef.decoding.network import failures_named
 from fef.decoding.plan import Speculation
 from fef.decoding.score import PredictionRequest, row_lengths
 from fef.decoding.session import Session
 from fef.laws.draws import Purpose, gumbels
+from fef.laws.growth import Drafted
 from fef.laws.pipeline import constrained, log_law
+from fef.laws.tree import path_states, stem
+from fef.models.draft_head import DraftHead
+from fef.models.draft_tree import DraftStart, draft_tree, draft_window
 from fef.models.stale import StaleCache
 
 __all__ = ["Drafts", "carried_logits", "propose"]
@@ -26,19 +31,21 @@ __all__ = ["Drafts", "carried_logits", "propose"]
 @dataclass(frozen=True)
 class Drafts:
     """Candidates tokens_BWC of each slot, the first drawn from the law logq_BWV (nats), and their scores, falling: log q plus
-    the noise of the slot, log q alone in greedy rows. logits_BWV: before temperature and bans. known_B: rows where these are
+    the noise of the slot, log q alone in greedy rows. grown: the tree that a draft head made, whose likeliest branch the
+    candidates then are, of no law that is the same for all states of a depth. logits_BWV: before temperature and bans. known_B: rows where these are
     the network's own at this very canvas, so that the first draft has the law of its target. count_B: how many slots have
     drafts, at most W. legal_BWV: logits of what grammars allow behind the drafts before, where rows have some. hidden_BWE:
     final hidden states there, if the planner reads them."""
 
     tokens_BWC: Tensor
     scores_BWC: Tensor
-    logq_BWV: Tensor
+    logq_BWV: Tensor | None
     logits_BWV: Tensor
     known_B: Tensor
     count_B: Tensor
     legal_BWV: Tensor | None = None
     hidden_BWE: Tensor | None = None
+    grown: Drafted | None = None
 
     @property
     def tokens_BW(self) -> Tensor:
@@ -58,6 +65,8 @@ def propose(session: Session, spec: Speculation, window_BW: Tensor) -> Drafts:
     count_B = torch.full_like(session.passes.k_B, window_BW.shape[1])
     if spec.draft == "reuse" and session.carry is not None:
         count_B = torch.where(session.carry.count_B == ASK_ANEW, count_B, session.carry.count_B)
+        if spec.head is not None and session.grammar is None:
+            return drafts_of_head(session, spec, spec.head, session.carry, window_BW)
     return drawn(session, spec, logits_BWV, window_BW, known_B, count_B)
 
 
@@ -105,6 +114,34 @@ def candidates(
     unit_BWV = session.unit_law(logits_BWV, window_BW).logp_BSV
     score_BWV = torch.where(greedy_B11 & unsure_BW1, unit_BWV, logq_BWV)
     return session.noise.ranked(score_BWV, site.where(~greedy_B11[..., 0]), Purpose.TOKEN, count)
+
+
+def drafts_of_head(
+    session: Session, spec: Speculation, head: DraftHead, carry: CarriedDrafts, window_BW: Tensor
+) -> Drafts:
+    """A tree that a draft head grows from what the last round left."""
+    network, sampling = session.network.packed, session.sampling
+    assert network is not None and carry.hidden_BWD is not None, "the plan asks for a head under the packed law only"
+    assert carry.lead_BD is not None and carry.last_B is not None
+    marginal_BWV = session.unit_law(carry.logits_BWV, window_BW).logits_BSV
+    forced_BW = session.ends(window_BW).get("forced_eos_BS")
+    window = draft_window(head, carry.hidden_BWD, carry.lead_BD, marginal_BWV, forced_BW, sampling.eos_id)
+    site = session.site(window_BW, None).where((sampling.temperature_B > 0)[:, None])
+    count_B = torch.minimum((window_BW >= 0).sum(1), carry.count_B).clamp(min=0)
+    before_B, last_B = session.canvas.ids_BL.gather(1, torch.stack([carry.last_B - 1, carry.last_B], 1).clamp(min=0)).T
+    start = DraftStart(
+        window,
+        before_B,
+        last_B,
+        count_B,
+        noise_BKC=session.noise.at(window.ids_BKC, site, Purpose.TOKEN),
+        settings=sampling.entries,
+        cuts=sampling.truncates,
+    )
+    grown = draft_tree(network, head, start, spec.tree or window_BW.shape[1], spec.branching, spec.survival)
+    stem_BW = path_states(grown.tree, stem(grown.tree))[:, 1:]
+    tokens_BW = pad(grown.token_BW, (1, 0)).gather(1, stem_BW)
+    return Drafts(*alone(tokens_BW), None, carry.logits_BWV, torch.zeros_like(session.active_B), count_B, grown=grown)
 
 
 def drawn_in_turn(
@@ -212,6 +249,7 @@ def stale_drafts(session: Session, spec: Speculation, window_BW: Tensor) -> Draf
         )
         given_BW = torch.where(held_BW, found.tokens_BW, -1)
         again = drawn(session, spec, logits_BWV, window_BW, found.known_B, held_BW=given_BW)
+        assert found.logq_BWV is not None and again.logq_BWV is not None, "drawn from laws of slots"
         found = Drafts(
             torch.where(held_BW[..., None], found.tokens_BWC, again.tokens_BWC),
             again.scores_BWC,

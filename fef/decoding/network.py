@@ -13,6 +13,7 @@ from torch import Tensor
 from fef.errors import DenoiserError, FefError, InputError, OptionError
 from fef.laws.noise import AbsorbingNoise, SiteNoise, UniformNoise
 from fef.models.demask import DependencyHead
+from fef.models.draft_head import DraftHead
 from fef.models.profile import load_profile
 from fef.models.protocols import PaddedDenoiser
 from fef.models.stale import FullPass, KeptKeys, StaleCache, full_pass
@@ -87,6 +88,12 @@ class Network:
     @property
     def dependency_head(self) -> DependencyHead | None:
         found: DependencyHead | None = self.extra("dependency_head")
+        return found
+
+    @property
+    def draft_head(self) -> DraftHead | None:
+        """One that came with a network of the packed law."""
+        found: DraftHead | None = None if self.packed is None else self.extra("draft_head")
         return found
 
     def information_profile(self, file: str | None) -> tuple[float, ...]:

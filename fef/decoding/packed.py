@@ -13,7 +13,7 @@ from torch import Tensor
 from fef.decoding.canvas import Canvas
 from fef.decoding.network import Network
 from fef.decoding.requests import Requests
-from fef.decoding.score import Prediction, PredictionRequest, Targets, VerificationRequest, row_lengths
+from fef.decoding.score import Prediction, PredictionRequest, QueryStates, Targets, VerificationRequest, row_lengths
 from fef.laws.accept import Accepted
 from fef.laws.tree import given_chain
 from fef.models.packed import PADDING, REVEALED
@@ -43,7 +43,7 @@ class PackedScorer:
 
     def pass_began(
         self, requests: Requests, rows: Tensor, slots_RS: Tensor, within_BL: Tensor, time_B: Tensor
-    ) -> Tensor | None:
+    ) -> Prediction | None:
         canvas, drafts = requests.canvas.select(rows), slots_RS.shape[1]
         self.reserve(canvas.ids_BL.shape[1], max(drafts, 1))
         began = slots_of(self.slots.table, canvas, within_BL[rows])
@@ -54,10 +54,10 @@ class PackedScorer:
         tokens = context_pass(began, shape, canvas.ids_BL, self.model.mask_id)
         if not drafts:
             tokens = unasked(tokens, torch.ones_like(tokens.valid_BN[:, -shape.queries :]))
-        logits_RQV = self.forward(began, tokens, rows)
+        hidden_RQD = self.forward(began, tokens, rows)[:, :drafts]
         zero_B = torch.zeros_like(self.referenced_B)
         requests.meter.pass_(zero_B.index_fill(0, rows, 1), zero_B.index_copy(0, rows, tokens.valid_BN.sum(1)))
-        return logits_RQV[:, :drafts]
+        return Prediction(self.model.logits(hidden_RQD), hidden_BSE=hidden_RQD)
 
     def look(self, requests: Requests, look: PredictionRequest) -> Prediction:
         assert look.suspects_BC is None and not look.hidden, "no preset asks for this under the packed law"
@@ -66,9 +66,9 @@ class PackedScorer:
         zero_B = torch.zeros_like(self.referenced_B)
         root = given_chain(zero_B, 0)
         ask = VerificationRequest(slots_BS, slots_BS[:, :0], root, 1, zero_B + 1, start_BG=zero_B[:, None])
-        logits_BQV = self.round(requests, shape, ask)
+        hidden_BQD = self.round(requests, shape, ask)
         self.waits_B = self.waits_B & ~(slots_BS >= 0).any(1)
-        return Prediction(logits_BQV[:, : slots_BS.shape[1]])
+        return Prediction(self.model.logits(hidden_BQD[:, : slots_BS.shape[1]]))
 
     def targets(self, requests: Requests, ask: VerificationRequest) -> Targets:
         """References for the waiting token and the drafts, a target per state, and draft groups."""
@@ -76,16 +76,15 @@ class PackedScorer:
             ask = replace(ask, start_BG=torch.full_like(ask.targets_B[:, None], -1))
         assert ask.start_BG is not None, "none, if nothing else"
         shape = RoundShape(ask.draft_BW.shape[1], ask.start_BG.shape[1] - 1, ask.ahead + 1, ask.tree.branching)
-        logits_BQV = self.round(requests, shape, ask)
+        hidden_BQD = self.round(requests, shape, ask)
         self.referenced_B = torch.where((ask.slots_BS >= 0).any(1), ask.tree.nodes_B, 0)
-        target_BXV = logits_BQV[:, : shape.states]
+        target_BXV = self.logits(hidden_BQD[:, : shape.states], ask.tree.there_BX & (ask.slots_BS >= 0).any(1)[:, None])
         if not ask.ahead:
             return Targets(target_BXV)
-        group_BQV = logits_BQV[:, shape.states :]
-        return Targets(target_BXV, group_BQV.reshape(*ask.start_BG.shape, ask.ahead, -1), ask.start_BG)
+        return Targets(target_BXV, start_BG=ask.start_BG, states=QueryStates(hidden_BQD, shape.depth, self.model.logits))
 
     def round(self, requests: Requests, shape: RoundShape, ask: VerificationRequest) -> Tensor:
-        """One pass of the rows that have slots: logits [B, Q, V], zero where nothing is asked."""
+        """One pass of the rows that have slots: final hidden states [B, Q, D], zero where nothing is asked."""
         assert ask.start_BG is not None, "where groups start"
         self.reserve(self.slots.table.context, shape.scratch)
         real_B = (ask.slots_BS >= 0).sum(1)
@@ -98,22 +97,28 @@ class PackedScorer:
         begins_BX = (ask.start_BG[..., None] == state_X).any(1)
         no_target_BX = ~(ask.asked_BX | begins_BX)
         tokens = unasked(tokens, torch.nn.functional.pad(no_target_BX, (0, shape.queries - shape.states)))
-        logits_BQV = self.forward(slots, tokens, torch.arange(len(real_B), device=real_B.device))
+        hidden_BQD = self.forward(slots, tokens, torch.arange(len(real_B), device=real_B.device))
         asked_B = tokens.valid_BN[:, -shape.queries :].any(1)
         requests.meter.pass_(asked_B.long(), tokens.valid_BN.sum(1))
         self.passed = tokens
-        return logits_BQV
+        return hidden_BQD
 
     def forward(self, slots: PassSlots, tokens: PassTokens, slot_B: Tensor) -> Tensor:
-        """Logits of the queries [B, Q, V], zero where nothing is asked."""
+        """Final hidden states of the queries [B, Q, D], zero where nothing is asked."""
         queries = tokens.shape.queries
         forward = TorchForward(self.model, self.layers, self.cache, self.slots.table)
         bounds = Bounds(self.slots.table.context, int(tokens.limit_BN.max().clamp(min=0)))
-        logits_MV = forward(slots, tokens, slot_B, bounds)
+        hidden_MD = forward(slots, tokens, slot_B, bounds)
         valid_BQ = tokens.valid_BN[:, -queries:]
-        logits_BQV = logits_MV.new_zeros(*valid_BQ.shape, logits_MV.shape[-1])
-        logits_BQV[valid_BQ] = logits_MV
-        return logits_BQV
+        hidden_BQD = hidden_MD.new_zeros(*valid_BQ.shape, hidden_MD.shape[-1])
+        hidden_BQD[valid_BQ] = hidden_MD
+        return hidden_BQD
+
+    def logits(self, hidden_BSD: Tensor, there_BS: Tensor) -> Tensor:
+        """Logits [B, S, V], zero where nothing is."""
+        logits_BSV = hidden_BSD.new_zeros(*there_BS.shape, self.model.config.vocab_size)
+        logits_BSV[there_BS] = self.model.logits(hidden_BSD[there_BS])
+        return logits_BSV
 
     def committed(self, commit_B: Tensor, accepted: Accepted | None = None) -> None:
         cached_B = torch.zeros_like(self.referenced_B)

@@ -16,6 +16,7 @@ from fef.decoding.unmask import InOrder, UnmaskRule
 from fef.laws.claim import LawClaim
 from fef.laws.pipeline import Cut
 from fef.models.demask import DependencyHead
+from fef.models.draft_head import DraftHead
 
 __all__ = [
     "Accept",
@@ -91,6 +92,7 @@ class Speculation:
     survival: float = 0.0  # drafts whose predicted chance to be reached is lower are not verified
     planner: Planner = "confidence"  # predicts that chance from draft laws or from influences
     stale_steps: int = 0  # small passes of the "stale" drafter
+    head: DraftHead | None = None  # makes draft laws depend on the drafts before
 
 
 class Judge(Protocol):

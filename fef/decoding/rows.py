@@ -27,7 +27,7 @@ class RowsScorer:
 
     def pass_began(
         self, requests: Requests, rows: Tensor, slots_RS: Tensor, within_BL: Tensor, time_B: Tensor
-    ) -> Tensor | None:
+    ) -> Prediction | None:
         self.time_B = self.time_B.index_copy(0, rows, time_B[rows])
         return None
 

@@ -4,11 +4,13 @@
 each slot given the drafts before it (verification).
 
 Shapes: B rows, L canvas length, S slots, W drafts (the nodes of a tree, `fef.laws.tree`), X states of the tree, T slots that
-targets are for, G draft groups, M slots of a group behind that of its state, C suspects, V vocabulary.
+targets are for, G draft groups, M slots of a group behind that of its state, Q queries, K drafts that are kept, C suspects, D
+width, V vocabulary.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -22,7 +24,7 @@ from fef.laws.accept import Accepted
 from fef.laws.tree import Tree
 from fef.laws.window import next_drafts
 
-__all__ = ["Prediction", "PredictionRequest", "Scorer", "Targets", "VerificationRequest", "row_lengths"]
+__all__ = ["Prediction", "PredictionRequest", "QueryStates", "Scorer", "Targets", "VerificationRequest", "row_lengths"]
 
 
 @dataclass(frozen=True)
@@ -70,19 +72,40 @@ class VerificationRequest:
         return asked_BX
 
 
+@dataclass(frozen=True)
+class QueryStates:
+    """Final hidden states [B, Q, D] of the queries of a pass: those of the states of a tree, then of the members of draft
+    groups, depth - 1 each. logits: makes those of queries, once it is known which are wanted."""
+
+    hidden_BQD: Tensor
+    depth: int
+    logits: Callable[[Tensor], Tensor]
+
+    def at(self, query_BK: Tensor) -> Tensor:
+        return self.hidden_BQD.gather(1, query_BK[..., None].expand(-1, -1, self.hidden_BQD.shape[2]))
+
+
 @dataclass
 class Targets:
     """Logits of the targets at the states of a tree (the last of a chain may be left out), and drafts for what may come next
-    that the same pass made."""
+    that the same pass made: the logits of all, or the states of the queries."""
 
     logits_BXV: Tensor
     ahead_BGMV: Tensor | None = None  # draft logits of G groups behind the target of a state
     start_BG: Tensor | None = None  # state from which on a group drafts; -1: absent
+    states: QueryStates | None = None
 
     def after(self, tree: Tree, accepted: Accepted, keep: int) -> CarriedDrafts | None:
         """Drafts for `keep` slots behind the committed ones."""
-        if self.ahead_BGMV is None or self.start_BG is None:
+        if self.start_BG is None:
             return None
+        if self.states is not None:
+            source_BK, count_B = next_drafts(tree, self.start_BG, self.states.depth, accepted, keep)
+            hidden_BKD = self.states.at(source_BK)
+            last_state_B1 = accepted.path_BT.gather(1, (accepted.commit_B - 1).clamp(min=0)[:, None])
+            lead_BD = self.states.at(last_state_B1)[:, 0]
+            return CarriedDrafts(self.states.logits(hidden_BKD), count_B, hidden_BWD=hidden_BKD, lead_BD=lead_BD)
+        assert self.ahead_BGMV is not None, "what groups drafted"
         source_BK, count_B = next_drafts(tree, self.start_BG, self.ahead_BGMV.shape[2] + 1, accepted, keep)
         source_BK1 = source_BK[..., None].expand(-1, -1, self.logits_BXV.shape[-1])
         states = tree.depth_BX.shape[1]
@@ -96,9 +119,9 @@ class Scorer(Protocol):
 
     def pass_began(
         self, requests: Requests, rows: Tensor, slots_RS: Tensor, within_BL: Tensor, time_B: Tensor
-    ) -> Tensor | None:
-        """The rows R of B open a denoising pass, of noise time `time_B`, in the slots `within_BL`. May give draft logits
-        [R, S, V] for `slots_RS` at no further cost."""
+    ) -> Prediction | None:
+        """The rows R of B open a denoising pass, of noise time `time_B`, in the slots `within_BL`. May predict `slots_RS` at no
+        further cost."""
         ...
 
     def look(self, requests: Requests, look: PredictionRequest) -> Prediction:

@@ -224,10 +224,13 @@ class Session:
         reuse = spec is not None and spec.draft == "reuse"
         slots_RX = self.next_slots(self.window + 1 if reuse else 0)[rows]
         time_B = self.passes.k_B.double() / self.plan.steps
-        first_RXV = self.scorer.pass_began(self.requests, rows, slots_RX, self.within_BL, time_B)
-        if reuse and first_RXV is not None:
-            before = CarriedDrafts.none(len(began_B), first_RXV[:, 1:]) if self.carry is None else self.carry
-            self.carry = before.opened(rows, first_RXV)
+        first = self.scorer.pass_began(self.requests, rows, slots_RX, self.within_BL, time_B)
+        if reuse and first is not None:
+            logits_RXV, hidden_RXD = first.logits_BSV, first.hidden_BSE
+            if self.carry is None:
+                behind_RWD = None if hidden_RXD is None else hidden_RXD[:, 1:]
+                self.carry = CarriedDrafts.none(len(began_B), logits_RXV[:, 1:], behind_RWD)
+            self.carry = self.carry.opened(rows, logits_RXV, hidden_RXD)
 
     # --- what rounds use ---
 

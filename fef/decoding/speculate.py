@@ -20,7 +20,7 @@ from fef.decoding.plan import Speculation
 from fef.decoding.score import Targets, VerificationRequest
 from fef.decoding.session import Session, Tried
 from fef.laws.accept import ACCEPT, Accepted, coupled_tree
-from fef.laws.growth import best_tree
+from fef.laws.growth import Drafted, best_tree
 from fef.laws.tree import Tree, chances
 from fef.laws.window import group_starts
 
@@ -37,8 +37,8 @@ def speculative_round(session: Session, spec: Speculation) -> None:
     if session.eos is not None and not spec.tree:
         slots_BS = session.eos.without_certain_tail(canvas, session.within_BL, slots_BS, drafts.tokens_BW)
     slots_BT = slots_BS[:, :count]
-    tree = planned(session, spec, drafts, slots_BS[:, :depths])
-    draft_BW = tree.tokens(drafts.tokens_BWC)
+    drafted = planned(session, spec, drafts, slots_BS[:, :depths])
+    tree, draft_BW = drafted.tree, drafted.token_BW
     deepest_B = torch.where(tree.there_BX, tree.depth_BX, 0).amax(1)
     targets_B = torch.minimum((slots_BT >= 0).sum(1), deepest_B + int(spec.bonus))
     ask = VerificationRequest(slots_BS, draft_BW, tree, count, targets_B, drafts.known_B, ahead)
@@ -64,7 +64,8 @@ def speculative_round(session: Session, spec: Speculation) -> None:
     logp_BT = logp_BTV.gather(-1, tokens_BT[..., None])[..., 0]
     session.commit(slots_BT, tokens_BT, logp_BT, session.plain_law(logits_BTV), take_BT, told, fill=False)
     session.scorer.committed(accepted.commit_B, accepted)
-    session.carry = next_carry(targets, tree, depths, accepted, spec)
+    carry = next_carry(targets, tree, depths, accepted, spec)
+    session.carry = None if carry is None else carry.behind(slots_BT, accepted.commit_B)
     nodes_B = tree.nodes_B
     session.meter.rounds += (nodes_B > 0).long()
     session.meter.drafted += nodes_B
@@ -72,11 +73,14 @@ def speculative_round(session: Session, spec: Speculation) -> None:
     session.notify(slots_BT, tokens_BT, take_BT, Tried.of(tree, draft_BW, accepted))
 
 
-def planned(session: Session, spec: Speculation, drafts: Drafts, window_BD: Tensor) -> Tree:
+def planned(session: Session, spec: Speculation, drafts: Drafts, window_BD: Tensor) -> Drafted:
     """The tree that is verified."""
     limit_B = torch.minimum((window_BD >= 0).sum(1), drafts.count_B)
+    if drafts.grown is not None:
+        return replace(drafts.grown, tree=drafts.grown.tree.within(limit_B))
     holds_BDC = chance_to_hold(session, spec, drafts, window_BD)
-    return best_tree(holds_BDC, limit_B, spec.tree or window_BD.shape[1], spec.survival)
+    tree = best_tree(holds_BDC, limit_B, spec.tree or window_BD.shape[1], spec.survival)
+    return Drafted(tree, tree.tokens(drafts.tokens_BWC))
 
 
 def chance_to_hold(session: Session, spec: Speculation, drafts: Drafts, window_BD: Tensor) -> Tensor:
@@ -112,6 +116,7 @@ def judged(
     site_BX = session.site(slots_BX, session.passes.attempt_B)
     if spec.accept == "coupled":
         return coupled_tree(logp_BXV, ask.tree, ask.draft_BW, ask.targets_B, session.noise, site_BX)
+    assert drafts.logq_BWV is not None, "drafts of a head are accepted by coupling"
     width_B = ask.tree.nodes_B
     rule = ACCEPT[spec.accept]
     return rule(logp_BXV, drafts.logq_BWV, ask.draft_BW, width_B, ask.targets_B, session.noise, site_BX)
@@ -134,7 +139,7 @@ def commit_known(session: Session, spec: Speculation) -> None:
     plain = session.plain_law(carry.first_B1V)
     session.commit(slots_B1, accepted.tokens_BT, logp_B1, plain, take_B1, told, fill=False)
     session.scorer.committed(one_B)
-    session.carry = CarriedDrafts(carry.logits_BWV, carry.count_B)
+    session.carry = carry.drawn(slots_B1)
     session.notify(slots_B1, accepted.tokens_BT, take_B1)
 
 

@@ -38,7 +38,7 @@ class StaleScorer(RowsScorer):
 
     def pass_began(
         self, requests: Requests, rows: Tensor, slots_RS: Tensor, within_BL: Tensor, time_B: Tensor
-    ) -> Tensor | None:
+    ) -> Prediction | None:
         self.looks_B[rows], self.kept_B[rows] = 0, False
         self.within_BL = within_BL
         return super().pass_began(requests, rows, slots_RS, within_BL, time_B)
@@ -187,7 +187,7 @@ class BlockCausalScorer(RowsScorer):
 
     def pass_began(
         self, requests: Requests, rows: Tensor, slots_RS: Tensor, within_BL: Tensor, time_B: Tensor
-    ) -> Tensor | None:
+    ) -> Prediction | None:
         # a slot that was opened again makes its block, and what comes behind it, unfinished
         self.final_B = self.final_B.minimum(self.first_block(requests.canvas.pending_BL))
         unfinished = self.unfinished_prefixes(requests.canvas)

@@ -16,7 +16,7 @@ from fef.laws.eos import at_position, bounds, bounds_on_paths
 from fef.laws.window import next_drafts
 from fef.models.packed_pass import PassTokens, moves, states_of_queries
 
-__all__ = ["CHANGED", "Drawn", "EndRules", "Moves", "advance", "end_rules"]
+__all__ = ["CHANGED", "Advanced", "Drawn", "EndRules", "Moves", "advance", "end_rules"]
 
 CHANGED = (
     "ids_SL",
@@ -31,13 +31,18 @@ CHANGED = (
     "logprob_SR",
     "confidence_SR",
     "counters_SC",
+    "node_parent_SW",
+    "node_candidate_SW",
+    "node_depth_SW",
+    "node_token_SW",
+    "node_chance_SW",
 )
 """The tensors of `SlotState` that a pass changes."""
 
 
 @dataclass
 class Drawn:
-    """What was drawn at each query, [B, Q]: the token, its log p under the sampled law and under the plain one (nats), and
+    """What was drawn at each query, or at each state, [B, Q]: the token, its log p under the sampled law and under the plain one (nats), and
     whether the logits were valid. draft, holds: what a draft there may be, and the chance of each (`fef.laws.tree.chances`),
     [B, Q, C]; the first is the token."""
 
@@ -73,21 +78,36 @@ def end_rules(state: SlotState, tokens: PassTokens, eos_id: int | None) -> EndRu
     return EndRules(*at_position(tokens.position_BN[:, -shape.queries :], first_BQ, last_BQ))
 
 
-def advance(state: SlotState, tokens: PassTokens, drawn: Drawn, eos_id: int | None) -> Moves:
-    """Move these rows on, in place; they are a copy of the slots (`SlotState.take`). Returns where keys of the path that held
-    have to go."""
+@dataclass
+class Advanced:
+    """What is left to do. moved: where keys of the path that held have to go. source_BK, count_B: queries at which drafts for
+    the next slots stand, and how many there are (`fef.laws.window.next_drafts`). last_B: the query whose draw is the last
+    committed token."""
+
+    moved: Moves
+    source_BK: Tensor
+    count_B: Tensor
+    last_B: Tensor
+
+
+def advance(state: SlotState, tokens: PassTokens, drawn: Drawn, eos_id: int | None) -> Advanced:
+    """Move these rows on, in place; they are a copy of the slots (`SlotState.take`)."""
     tree, states, live_B = tokens.tree, tokens.shape.states, state.live_S
     left_B = torch.where(live_B, state.open_S - state.done_S, 0)
     accepted = agreement(drawn.token[:, :states], tree, tokens.ids_BN[:, 1:states], left_B)
     moved = moves(state, tokens, accepted)
     write(state, drawn, accepted, eos_id)
-    state.bad_S = state.bad_S | (~drawn.valid & tokens.valid_BN[:, -tokens.shape.queries :]).any(1)
+    wanted_BQ = tokens.valid_BN[:, -tokens.shape.queries :][:, : drawn.valid.shape[1]]
+    state.bad_S = state.bad_S | (~drawn.valid & wanted_BQ).any(1)
     state.live_S = live_B & something_left(state, eos_id) & ~state.bad_S
-    keep_drafts(state, tokens, drawn, accepted)
+    drafts = next_drafts(tree, tokens.start_BG, tokens.shape.depth, accepted, state.table.drafts)
+    if not state.table.nodes:
+        keep_drafts(state, drawn, *drafts)
     nodes_B = tree.nodes_B
     counts = (live_B.long(), tokens.valid_BN.sum(1), (nodes_B > 0).long(), nodes_B, accepted.accepted_B)
     state.counters_SC = state.counters_SC + torch.stack(counts, 1)
-    return moved
+    last_B1 = accepted.path_BT.gather(1, (accepted.commit_B - 1).clamp(min=0)[:, None])
+    return Advanced(moved, *drafts, last_B1[:, 0])
 
 
 def write(state: SlotState, drawn: Drawn, accepted: Accepted, eos_id: int | None) -> None:
@@ -118,11 +138,9 @@ def something_left(state: SlotState, eos_id: int | None) -> Tensor:
     return (pending_SR & (state.order_SR < state.first_end_S[:, None])).any(1)
 
 
-def keep_drafts(state: SlotState, tokens: PassTokens, drawn: Drawn, accepted: Accepted) -> None:
-    """Drafts for the slots behind the committed ones."""
-    table = state.table
-    source_BK, count_B = next_drafts(tokens.tree, tokens.start_BG, tokens.shape.depth, accepted, table.drafts)
-    source_BKC = source_BK[..., None].expand(-1, -1, table.branching)
+def keep_drafts(state: SlotState, drawn: Drawn, source_BK: Tensor, count_B: Tensor) -> None:
+    """Drafts for the slots behind the committed ones, of the marginals at these queries."""
+    source_BKC = source_BK[..., None].expand(-1, -1, state.table.branching)
     state.draft_SKC = drawn.draft.gather(1, source_BKC)
     state.holds_SKC = drawn.holds.gather(1, source_BKC)
     state.drafted_S = torch.minimum(count_B, (state.open_S - state.done_S).clamp(min=0))

@@ -15,11 +15,13 @@ from fef.decoding.inputs import banned_ids
 from fef.decoding.network import Network
 from fef.engine.draws import Vocabulary
 from fef.engine.graphs import GraphRunner, buckets
+from fef.engine.head_drafts import HeadDrafts
 from fef.engine.runner import Passes, Runs, TorchPasses
 from fef.engine.slots import SlotState
 from fef.errors import EngineError, OptionError, nearest_hint
 from fef.laws.tree import MOST_NODES
-from fef.laws.window import ANCHORS, TREE_ANCHORS, TREE_DEPTH, branching
+from fef.laws.window import ANCHORS, TREE_ANCHORS, TREE_DEPTH, least_chance
+from fef.laws.window import branching as tree_branching
 from fef.models.device import device_name
 from fef.models.joined import join_weights
 from fef.models.packed_forward import TorchForward
@@ -116,14 +118,21 @@ class EngineParts:
 def build(network: Transformer, options: EngineOptions, note: Callable[[str], None]) -> EngineParts:
     config = network.config
     device, dtype = network.device, network.embed.weight.dtype
-    shapes = shapes_of(options, config.vocab_size)
+    head = Network(network).draft_head if options.tree or max(options.windows) else None
+    shapes = shapes_of(options, config.vocab_size, None if head is None else head.sizes.depths)
     drafts = max(shape.depth for shape in shapes)
     context = min(options.max_length or config.max_length, config.max_length)
     if options.max_length is not None and options.max_length > context:
         note(f"canvases of up to {context} tokens instead of {options.max_length}: the network allows no more")
     ranks = min(options.max_new_tokens or context, context)
-    scratch, candidates = max(drafts, *(shape.scratch for shape in shapes)), max(shape.branching for shape in shapes)
-    table = SlotTable(0, context, ranks, drafts, scratch, candidates)
+    scratch, branching = max(drafts, *(shape.scratch for shape in shapes)), max(shape.branching for shape in shapes)
+    table = SlotTable(0, context, ranks, drafts, scratch, branching)
+    if head is not None:
+        table = replace(
+            table,
+            branching=1,
+            nodes=max(shape.window for shape in shapes),
+        )
     slot_bytes = bytes_per_place(config, dtype) * table.places
     slots = affordable(options, slot_bytes, device, note)
     table = replace(table, slots=slots + 1)
@@ -131,6 +140,9 @@ def build(network: Transformer, options: EngineOptions, note: Callable[[str], No
     cache = SlotCache.empty(config, table, device, dtype)
     banned = banned_ids(Network(network), options.banned, options.eos_id)
     vocabulary = Vocabulary(options.eos_id, torch.tensor(banned, device=device))
+    drafts_of_head = None
+    if head is not None:
+        drafts_of_head = HeadDrafts(network, head, vocabulary, table.nodes, branching, least_chance(branching))
     layers = join_weights(network)
     passes: Passes
     runner: Runs
@@ -150,7 +162,7 @@ def build(network: Transformer, options: EngineOptions, note: Callable[[str], No
     else:
         threads = torch.get_num_threads() if options.threads is None else options.threads
         forward = TorchForward(network, layers, cache, table)
-        passes = runner = TorchPasses(state, forward, vocabulary, network.mask_id, threads)
+        passes = runner = TorchPasses(state, forward, vocabulary, network.mask_id, threads, drafts_of_head)
     cost_key = {
         "network": network.name,
         "weights": network.weight_format,
@@ -173,12 +185,15 @@ def build(network: Transformer, options: EngineOptions, note: Callable[[str], No
     )
 
 
-def shapes_of(options: EngineOptions, vocab_size: int) -> list[RoundShape]:
+def shapes_of(options: EngineOptions, vocab_size: int, most: int | None) -> list[RoundShape]:
+    """most: slots behind a state that a draft head drafts."""
+    deepest = max(options.windows) if most is None else most
     if options.tree:
         anchors = TREE_ANCHORS if options.anchors is None else options.anchors
-        return [RoundShape(options.tree, anchors, options.depth + 1, branching(vocab_size))]
+        depth = options.depth if most is None else min(options.depth, most)
+        return [RoundShape(options.tree, anchors, depth + 1, tree_branching(vocab_size))]
     anchors = ANCHORS if options.anchors is None else options.anchors
-    return [RoundShape(window, anchors) for window in sorted(set(options.windows))]
+    return [RoundShape(window, anchors) for window in sorted({min(window, deepest) for window in options.windows})]
 
 
 def network_maker(

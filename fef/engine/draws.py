@@ -34,9 +34,12 @@ class Vocabulary:
 def draw(
     logits_MV: Tensor, state: SlotState, tokens: PassTokens, rules: EndRules | None, vocabulary: Vocabulary
 ) -> Drawn:
-    """Draw at the M valid queries, whose logits these are. Reads back which they are, so this one is for the CPU."""
+    """Draw at the M valid queries, whose logits these are, or where a draft head makes the drafts, at the states alone. Reads
+    back which they are, so this one is for the CPU."""
     queries = tokens.shape.queries
     valid_BQ = tokens.valid_BN[:, -queries:]
+    if state.table.nodes:
+        valid_BQ = valid_BQ[:, : tokens.shape.states]
     row_N, query_N = valid_BQ.nonzero(as_tuple=True)
     exact = torch.promote_types(logits_MV.dtype, torch.float32)
     logits_NV = logits_MV.to(exact).index_fill(-1, vocabulary.banned, -torch.inf)

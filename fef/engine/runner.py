@@ -13,10 +13,12 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from fef.engine.advance import CHANGED, advance, end_rules
+from fef.engine.advance import CHANGED, Advanced, advance, end_rules
 from fef.engine.draws import Vocabulary, draw
+from fef.engine.head_drafts import HeadDrafts, draft_sites
 from fef.engine.rounds import compose_context, compose_round
 from fef.engine.slots import SlotState
+from fef.laws.growth import Drafted
 from fef.models.packed_forward import Bounds, TorchForward
 from fef.models.packed_pass import RoundShape
 
@@ -77,9 +79,16 @@ class TorchPasses:
     """
 
     def __init__(
-        self, state: SlotState, forward: TorchForward, vocabulary: Vocabulary, mask_id: int, threads: int
+        self,
+        state: SlotState,
+        forward: TorchForward,
+        vocabulary: Vocabulary,
+        mask_id: int,
+        threads: int,
+        drafts: HeadDrafts | None = None,
     ) -> None:
         self.state, self.forward, self.vocabulary, self.mask_id = state, forward, vocabulary, mask_id
+        self.drafts = drafts
         self.workers = one_thread_each(threads) if threads > 1 else None
         self.threads = threads
 
@@ -105,13 +114,27 @@ class TorchPasses:
             tokens = compose_context(rows, kind.shape, kind.context, self.mask_id)
         else:
             tokens = compose_round(rows, kind.shape, self.mask_id)
-        logits_MV = self.forward(rows, tokens, slot_B, kind.bounds)
-        eos_id = self.vocabulary.eos_id
+        hidden_MD = self.forward(rows, tokens, slot_B, kind.bounds)
+        valid_BQ, eos_id = tokens.valid_BN[:, -kind.shape.queries :], self.vocabulary.eos_id
+        drawn_MD = hidden_MD if self.drafts is None else hidden_MD[valid_BQ.nonzero()[:, 1] < kind.shape.states]
+        logits_MV = self.forward.network.logits(drawn_MD)
         drawn = draw(logits_MV, rows, tokens, end_rules(rows, tokens, eos_id), self.vocabulary)
-        moved = advance(rows, tokens, drawn, eos_id)
+        advanced = advance(rows, tokens, drawn, eos_id)
         if kind.shape.off_stem:
-            self.forward.keep_path(slot_B, *moved, kind.bounds)
+            self.forward.keep_path(slot_B, *advanced.moved, kind.bounds)
+        if self.drafts is not None:
+            hidden_BQD = hidden_MD.new_zeros(*valid_BQ.shape, hidden_MD.shape[1])
+            hidden_BQD[valid_BQ] = hidden_MD
+            rows.keep_tree(self.grown(self.drafts, rows, hidden_BQD, advanced))
         self.state.put(slot_B, rows, CHANGED)
+
+    def grown(self, drafts: HeadDrafts, rows: SlotState, hidden_BQD: Tensor, advanced: Advanced) -> Drafted:
+        """The trees of the next round."""
+        row_B = torch.arange(len(hidden_BQD))
+        sites = draft_sites(rows, row_B, advanced.count_B)
+        source_BK = advanced.source_BK[:, : sites.position_BK.shape[1]]
+        hidden_BKD, lead_BD = hidden_BQD[row_B[:, None], source_BK], hidden_BQD[row_B, advanced.last_B]
+        return drafts.grown(sites, hidden_BKD, lead_BD, self.forward.network.logits(hidden_BKD), cut=True)
 
 
 def shared_out(slots: list[int], count: int) -> list[list[int]]:

@@ -1,7 +1,7 @@
 """The state of the engine's slots: one request each, everything on the device, in tensors of fixed shape.
 
 Shapes: S slots, L context places, R ranks (slots of a canvas that one denoising pass fills), K depths whose drafts are kept
-between rounds, C candidates of a depth, B rows (slots taken for a pass), J numbers of one load.
+between rounds, C candidates of a depth, W nodes of a tree, B rows (slots taken for a pass), J numbers of one load.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from fef.laws.growth import Drafted
+from fef.laws.tree import ABSENT, path_states, stem, tree_of
+from fef.laws.window import TREE_BRANCHING
 from fef.models.packed import PADDING, REVEALED
 from fef.models.packed_pass import PassSlots, SlotTable
 
@@ -59,6 +62,11 @@ class SlotState(PassSlots):
     top_p_S: Tensor  # 1: off
     top_k_S: Tensor  # 0: off
     counters_SC: Tensor  # see COUNTERS
+    node_parent_SW: Tensor  # the tree that a draft head grew behind `done`: see `Tree`; chance ABSENT where there is no node
+    node_candidate_SW: Tensor
+    node_depth_SW: Tensor
+    node_token_SW: Tensor  # what it holds
+    node_chance_SW: Tensor
     progress_P: Tensor | None = None  # storage of done, counters, live and bad; a copy of some slots has none
 
     @classmethod
@@ -96,6 +104,11 @@ class SlotState(PassSlots):
             top_p_S=real(),
             top_k_S=whole(),
             counters_SC=progress.counters_SC,
+            node_parent_SW=whole(table.nodes),
+            node_candidate_SW=whole(table.nodes),
+            node_depth_SW=whole(table.nodes),
+            node_token_SW=whole(table.nodes),
+            node_chance_SW=real(table.nodes),
             progress_P=progress_P,
         )
 
@@ -125,7 +138,31 @@ class SlotState(PassSlots):
 
     def drafts_kept(self, slot_B: Tensor) -> Tensor:
         """int64 [B, 1 + K]: for how many slots behind the committed tokens there are drafts, and the likeliest of each."""
-        return torch.cat([self.drafted_S[slot_B, None], self.draft_SKC[slot_B, :, 0]], 1)
+        if not self.table.nodes:
+            return torch.cat([self.drafted_S[slot_B, None], self.draft_SKC[slot_B, :, 0]], 1)
+        drafted = self.take(slot_B).tree_kept(self.table.nodes, TREE_BRANCHING)
+        on_stem_BX = stem(drafted.tree)
+        stem_BK = path_states(drafted.tree, on_stem_BX)[:, 1:]
+        token_BX = torch.nn.functional.pad(drafted.token_BW, (1, 0))
+        return torch.cat([on_stem_BX.sum(1, keepdim=True) - 1, token_BX.gather(1, stem_BK)], 1)
+
+    def tree_kept(self, nodes: int, branching: int) -> Drafted:
+        """The first so many nodes of the tree that a draft head grew, which are the likeliest; none in rows that are over."""
+        chance_SW = torch.where(self.live_S[:, None], self.node_chance_SW, ABSENT)
+        kept = (chance_SW, self.node_parent_SW, self.node_candidate_SW, self.node_depth_SW, self.node_token_SW)
+        *numbers, token_SW = (x_SW[:, :nodes] for x_SW in kept)
+        return Drafted(tree_of(*numbers, self.table.drafts, branching), token_SW)
+
+    def keep_tree(self, drafted: Drafted) -> None:
+        """Keep what a draft head grew. These slots are a copy (`take`)."""
+        tree = drafted.tree
+        self.node_parent_SW, self.node_candidate_SW, self.node_token_SW = (
+            tree.parent_BW,
+            tree.candidate_BW,
+            drafted.token_BW,
+        )
+        self.node_depth_SW = tree.depth_BX[:, 1:]
+        self.node_chance_SW = torch.where(tree.there_BW, tree.chance_BX[:, 1:], ABSENT)
 
     def load(self, slot_B: Tensor, packed_BJ: Tensor) -> None:
         """Put requests, packed by `PassRequest.pack`, into slots."""
@@ -148,6 +185,7 @@ class SlotState(PassSlots):
         part.seed_S, part.step_S, part.top_k_S = seed_B, step_B, top_k_B
         part.temperature_S, part.top_p_S = temperature_B, top_p_B
         part.counters_SC = torch.zeros_like(part.counters_SC)
+        part.node_chance_SW = torch.full_like(part.node_chance_SW, ABSENT)
         self.put(slot_B, part, TENSORS)
 
 

@@ -66,6 +66,8 @@ def grow(
     reached_BF, state_BF, index_BF, token_BF = zero_B1.double() + 1, zero_B1, zero_B1, last_B[:, None]
     found, states, children = [], 1, 1
     for depth in range(depths):
+        if depth and last_B.device.type == "cpu" and not bool((reached_BF >= survival).any()):
+            break  # where reading back is free
         chance_BFC, child_BFC = expand(depth, index_BF, token_BF)
         children = chance_BFC.shape[2]
         first_C = torch.arange(children, device=last_B.device) == 0

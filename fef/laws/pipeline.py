@@ -104,6 +104,11 @@ class Sampling:
         """Has every row temperature 0?"""
         return bool((self.temperature_B == 0).all())
 
+    @property
+    def entries(self) -> EntrySettings:
+        """The same, of entries that are rows."""
+        return EntrySettings(self.temperature_B, self.top_p_B, self.top_k_B, self.first_cut, self.keeps_crossing)
+
     def ungreedy(self) -> Sampling:
         """The same settings with temperature 1 in greedy rows."""
         temperature_B = self.temperature_B.masked_fill(self.temperature_B == 0, 1.0)

@@ -70,7 +70,8 @@ def draft_tree(
     depths = start.window.logits_BKC.shape[1]
     width = 1 if branching == 1 else min(frontier, nodes)
     expand = expansion(network, head, start, branching)
-    return grow(expand, start.last_B, start.limit_B, min(depths, nodes), nodes, width, survival)
+    drafted = grow(expand, start.last_B, start.limit_B, min(depths, nodes), nodes, width, survival)
+    return replace(drafted, tree=replace(drafted.tree, depths=depths))
 
 
 def expansion(network: Transformer, head: DraftHead | None, start: DraftStart, branching: int) -> Expand:

@@ -65,7 +65,7 @@ class BlockLayer:
 
 
 class TorchForward:
-    """Logits [M, V] at the M valid queries of a pass, row by row. The last layer runs where logits are read only."""
+    """Final hidden states [M, D] at the M valid queries of a pass, row by row. The last layer runs there only."""
 
     def __init__(
         self, network: Transformer, layers: Sequence[BlockLayer | LayerWeights], cache: SlotCache, table: SlotTable
@@ -77,17 +77,17 @@ class TorchForward:
         row_T, column_T = tokens.valid_BN.nonzero(as_tuple=True)
         hidden_TD = self.network.embed(tokens.ids_BN[row_T, column_T])
         ragged = self.ragged(slots, tokens, slot_B, bounds, row_T, column_T, hidden_TD.dtype)
-        reads_logits_T = column_T >= tokens.ids_BN.shape[1] - tokens.shape.queries
+        is_query_T = column_T >= tokens.ids_BN.shape[1] - tokens.shape.queries
         first_place = self.table.ranks - bounds.references
         places = slice(first_place, self.table.ranks + bounds.context + tokens.shape.scratch)
         for number, layer in enumerate(self.layers):
             q_THE = self.store(number, layer, hidden_TD, ragged)
             if number == len(self.layers) - 1:
-                q_THE, hidden_TD = q_THE[reads_logits_T], hidden_TD[reads_logits_T]
-                ragged = self.narrowed(ragged, reads_logits_T)
+                q_THE, hidden_TD = q_THE[is_query_T], hidden_TD[is_query_T]
+                ragged = self.narrowed(ragged, is_query_T)
             hidden_TD = hidden_TD + layer.out(self.attend(number, q_THE, ragged, places))
             hidden_TD = hidden_TD + layer.mlp(layer.mlp_norm(hidden_TD))
-        return self.network.logits(self.network.norm(hidden_TD))
+        return self.network.norm(hidden_TD)
 
     def keep_path(self, slot_B: Tensor, from_BT: Tensor, to_BT: Tensor, bounds: Bounds) -> None:
         """Copy keys and values from places to places of each row (`fef.models.packed_pass.moves`), after a pass of these

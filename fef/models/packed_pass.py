@@ -49,7 +49,8 @@ class SlotTable:
     ranks: int
     drafts: int  # depths whose drafts are kept between rounds
     scratch_places: int
-    branching: int = 1  # candidates of a depth
+    branching: int = 1  # candidates of a depth that are kept
+    nodes: int = 0  # of trees that a draft head grew, which are kept in place of candidates
 
     @property
     def places(self) -> int:

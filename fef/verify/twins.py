@@ -49,6 +49,9 @@ class ArgmaxDrafts(Noise):
     def ranked(self, logp_BSV: Tensor, site: Site, purpose: Purpose, count: int) -> tuple[Tensor, Tensor]:
         return self.inner.ranked(logp_BSV, site, purpose, count)
 
+    def at(self, token_BSC: Tensor, site: Site, purpose: Purpose) -> Tensor:
+        return self.inner.at(token_BSC, site, purpose)
+
     def bernoulli(self, prob_BS: Tensor, site: Site, purpose: Purpose) -> Tensor:
         return self.inner.bernoulli(prob_BS, site, purpose)
 

@@ -182,11 +182,11 @@ def tree_rounds(
     `branching` nodes."""
 
     def held_by_tree(state_B: Tensor, left_B: Tensor) -> Tensor:
-        tokens_N2 = states.windows.token_NX[state_B, :2]
         window = states.window(head, state_B)
         start = DraftStart(
             DraftWindow(window.known_BKD[:, :slots], window.ids_BKC[:, :slots], window.logits_BKC[:, :slots]),
-            *tokens_N2.unbind(1),
+            before_B=states.windows.token_NX[state_B, 0],
+            last_B=states.windows.token_NX[state_B, 1],
             limit_B=left_B,
             noise_BKC=states.noise_NKC[state_B],
             settings=states.settings(state_B),

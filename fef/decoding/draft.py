@@ -31,11 +31,11 @@ __all__ = ["Drafts", "carried_logits", "propose"]
 @dataclass(frozen=True)
 class Drafts:
     """Candidates tokens_BWC of each slot, the first drawn from the law logq_BWV (nats), and their scores, falling: log q plus
-    the noise of the slot, log q alone in greedy rows. grown: the tree that a draft head made, whose likeliest branch the
-    candidates then are, of no law that is the same for all states of a depth. logits_BWV: before temperature and bans. known_B: rows where these are
+    the noise of the slot, log q alone in greedy rows. logits_BWV: before temperature and bans. known_B: rows where these are
     the network's own at this very canvas, so that the first draft has the law of its target. count_B: how many slots have
     drafts, at most W. legal_BWV: logits of what grammars allow behind the drafts before, where rows have some. hidden_BWE:
-    final hidden states there, if the planner reads them."""
+    final hidden states there, if the planner reads them. grown: the tree that a draft head made, whose likeliest branch the
+    candidates then are; no slot has one law for all its states."""
 
     tokens_BWC: Tensor
     scores_BWC: Tensor

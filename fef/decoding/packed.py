@@ -81,7 +81,9 @@ class PackedScorer:
         target_BXV = self.logits(hidden_BQD[:, : shape.states], ask.tree.there_BX & (ask.slots_BS >= 0).any(1)[:, None])
         if not ask.ahead:
             return Targets(target_BXV)
-        return Targets(target_BXV, start_BG=ask.start_BG, states=QueryStates(hidden_BQD, shape.depth, self.model.logits))
+        return Targets(
+            target_BXV, start_BG=ask.start_BG, states=QueryStates(hidden_BQD, shape.depth, self.model.logits)
+        )
 
     def round(self, requests: Requests, shape: RoundShape, ask: VerificationRequest) -> Tensor:
         """One pass of the rows that have slots: final hidden states [B, Q, D], zero where nothing is asked."""

@@ -120,8 +120,8 @@ class Scorer(Protocol):
     def pass_began(
         self, requests: Requests, rows: Tensor, slots_RS: Tensor, within_BL: Tensor, time_B: Tensor
     ) -> Prediction | None:
-        """The rows R of B open a denoising pass, of noise time `time_B`, in the slots `within_BL`. May predict `slots_RS` at no
-        further cost."""
+        """The rows R of B open a denoising pass, of noise time `time_B`, in the slots `within_BL`. May predict `slots_RS`
+        at no further cost."""
         ...
 
     def look(self, requests: Requests, look: PredictionRequest) -> Prediction:

@@ -33,6 +33,7 @@ from fef.readers import real, several, shown, token_id, token_ids, whole_from
 
 __all__ = ["EngineOptions", "EngineParts", "build", "cache_budget", "network_maker", "prefix_store"]
 
+TREES_ON_CUDA = False
 CPU_MEMORY_GB = 4.0
 _KERNEL_TYPES = (torch.float32, torch.bfloat16, torch.float16)
 _PREFIX_SHARE = 0.25  # of the memory for caches, on block-causal networks; the rest is for running requests
@@ -112,6 +113,7 @@ class EngineParts:
     passes: Passes  # over them
     runner: Runs  # runs these
     vocabulary: Vocabulary  # end token and bans, for draws
+    drafts: HeadDrafts | None  # of a draft head
     cost_key: dict[str, Any]  # for which network and device costs hold
 
 
@@ -147,7 +149,7 @@ def build(network: Transformer, options: EngineOptions, note: Callable[[str], No
     passes: Passes
     runner: Runs
     if device.type == "cuda":
-        if options.tree:
+        if options.tree and not TREES_ON_CUDA:
             raise OptionError(f"tree={options.tree} runs on a CPU only as yet. Give tree=0.")
         check_current(device)
         try:
@@ -157,7 +159,7 @@ def build(network: Transformer, options: EngineOptions, note: Callable[[str], No
                 f"On a GPU the engine needs Triton ({error}). Install it, or run the engine on cpu."
             ) from error
         overlap = torch.cuda.get_device_capability(device) >= (9, 0)
-        passes = KernelPasses(network, layers, state, cache, vocabulary, overlap=overlap)
+        passes = KernelPasses(network, layers, state, cache, vocabulary, overlap=overlap, drafts=drafts_of_head)
         runner = GraphRunner(passes, spare=slots, sizes=buckets(slots), notes=note)
     else:
         threads = torch.get_num_threads() if options.threads is None else options.threads
@@ -169,6 +171,7 @@ def build(network: Transformer, options: EngineOptions, note: Callable[[str], No
         "device": device_name(device),
         "dtype": str(dtype).removeprefix("torch."),
         "anchors": max(shape.anchors for shape in shapes),
+        "head": head is not None,
         "context": context,
     }
     return EngineParts(
@@ -181,6 +184,7 @@ def build(network: Transformer, options: EngineOptions, note: Callable[[str], No
         passes=passes,
         runner=runner,
         vocabulary=vocabulary,
+        drafts=drafts_of_head,
         cost_key=cost_key,
     )
 

@@ -29,8 +29,8 @@ __all__ = ["DraftSites", "HeadDrafts", "draft_noise", "draft_sites"]
 @dataclass(frozen=True)
 class DraftSites:
     """The slots behind what is committed, of each row. position_BK: on the canvas. forced_BK, forbidden_BK: the end token is
-    certain, or impossible, there, as far as committed tokens say. before_B, last_B: the two tokens before. limit_B: slots that
-    may have drafts. The others: of the request."""
+    certain, or impossible, there, as far as committed tokens say. before_B, last_B: the two tokens before. limit_B: slots
+    that may have drafts. The others: of the request."""
 
     position_BK: Tensor
     forced_BK: Tensor
@@ -54,7 +54,9 @@ def draft_sites(state: SlotState, slot_B: Tensor, count_B: Tensor) -> DraftSites
     rank_BK = done_B[:, None] + torch.arange(K, device=slot_B.device)
     position_BK = order_BR.gather(1, rank_BK.clamp(max=R - 1))
     last_at_B1 = order_BR.gather(1, (done_B[:, None] - 1).clamp(0, R - 1))
-    forced_BK, forbidden_BK = at_position(position_BK, state.first_end_S[slot_B, None], state.last_other_S[slot_B, None])
+    forced_BK, forbidden_BK = at_position(
+        position_BK, state.first_end_S[slot_B, None], state.last_other_S[slot_B, None]
+    )
     return DraftSites(
         position_BK,
         forced_BK,
@@ -104,8 +106,8 @@ class HeadDrafts:
         cut: bool,
         noise: Callable[[DraftSites, Tensor], Tensor] = draft_noise,
     ) -> Drafted:
-        """hidden_BKD, logits_BKV: of the queries at which drafts of these slots stand. lead_BD: of that whose draw is the last
-        committed token. cut: may a row have top-p or top-k on?"""
+        """hidden_BKD, logits_BKV: of the queries at which drafts of these slots stand. lead_BD: of that whose draw is the
+        last committed token. cut: may a row have top-p or top-k on?"""
         eos_id = self.vocabulary.eos_id
         marginal_BKV = logits_BKV.to(torch.promote_types(logits_BKV.dtype, torch.float32))
         marginal_BKV = marginal_BKV.index_fill(-1, self.vocabulary.banned, -torch.inf)

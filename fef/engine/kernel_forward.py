@@ -50,7 +50,16 @@ class KernelForward:
     def __call__(
         self, tokens: PlacedTokens, cache: SlotCache, sight: Sight, reads: int | Tensor, *, alone: bool
     ) -> Tensor:
-        """Logits [M, V]; the last layer runs where they are read only.
+        """Logits [M, V]; arguments as in `hidden`."""
+        return self.logits(self.hidden(tokens, cache, sight, reads, alone=alone))
+
+    def logits(self, hidden_MD: Tensor) -> Tensor:
+        return linear(hidden_MD, self.head_VD, overlap=self.overlap, ahead=_BEHIND_PRODUCT)
+
+    def hidden(
+        self, tokens: PlacedTokens, cache: SlotCache, sight: Sight, reads: int | Tensor, *, alone: bool
+    ) -> Tensor:
+        """Final hidden states [M, D]; the last layer runs where they are read only.
 
         reads: how many of the last tokens of each row, or the numbers [M] of tokens, counted through all rows. alone: each
         row has products of its own, whose bits depend on its number of tokens.
@@ -79,7 +88,7 @@ class KernelForward:
                 )
             else:
                 hidden_TD, normed_TD = self.mixture(normed_TD, layer.feed_forward, hidden_TD, norm)
-        return linear(normed_TD, self.head_VD, overlap=self.overlap, ahead=_BEHIND_PRODUCT)
+        return normed_TD
 
     def product(self, x_TK: Tensor, matrix: Matrix, own: int) -> Tensor:
         """own: rows that have products of their own; 0: none."""

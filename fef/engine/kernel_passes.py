@@ -10,9 +10,10 @@ from torch import Tensor
 
 from fef.engine.advance import Drawn
 from fef.engine.draws import Vocabulary
+from fef.engine.head_drafts import HeadDrafts, draft_sites
 from fef.engine.host_copies import on_device
 from fef.engine.kernel_forward import KernelForward, PlacedTokens
-from fef.engine.kernels.advance import advance
+from fef.engine.kernels.advance import NextDrafts, advance
 from fef.engine.kernels.attention import ScratchKeys, Sight
 from fef.engine.kernels.collect import collect
 from fef.engine.kernels.compose import PassInputs, compose
@@ -41,10 +42,12 @@ class KernelPasses:
         vocabulary: Vocabulary,
         *,
         overlap: bool,
+        drafts: HeadDrafts | None = None,
     ) -> None:
         self.network, self.state, self.cache = network, state, cache
         self.vocabulary, self.overlap, self.table = vocabulary, overlap, state.table
         self.forward = KernelForward(network, layers, overlap=overlap)
+        self.drafts = drafts
         self.length_S = state.length_S.int()
         self.banned_V = vocabulary.banned_mask(network.config.vocab_size)
 
@@ -58,16 +61,35 @@ class KernelPasses:
     def pass_(self, kind: PassKind, slot_B: Tensor) -> None:
         state, eos_id = self.state, self.vocabulary.eos_id
         inputs = compose(state, slot_B, kind.shape, self.network.mask_id, eos_id, kind.context)
-        logits_MV = self.logits(inputs, slot_B, kind.shape.queries, nodes=kind.shape.off_stem, alone=kind.alone)
-        drawn = self.draw(logits_MV, inputs, slot_B, kind)
-        move_2BT = advance(state, slot_B, inputs, drawn, kind.shape, eos_id)
+        hidden_MD = self.hidden(inputs, slot_B, kind.shape.queries, nodes=kind.shape.off_stem, alone=kind.alone)
+        hidden_BQD = hidden_MD.view(len(slot_B), kind.shape.queries, -1)
+        drawn_MD = hidden_MD
+        if self.drafts is not None:
+            drawn_MD = hidden_BQD[:, : kind.shape.states].reshape(-1, hidden_MD.shape[1])
+        drawn = self.draw(self.forward.logits(drawn_MD), inputs, slot_B, kind)
+        move_2BT, next_drafts = advance(state, slot_B, inputs, drawn, kind.shape, eos_id)
         if kind.shape.off_stem:
             move(self.cache, slot_B, move_2BT, self.table.nowhere)
+        if self.drafts is not None:
+            self.grow(self.drafts, slot_B, hidden_BQD, next_drafts, kind.cut)
 
-    def logits(
+    def grow(self, drafts: HeadDrafts, slot_B: Tensor, hidden_BQD: Tensor, next_drafts: NextDrafts, cut: bool) -> None:
+        """The trees of the next round, into the state."""
+        sites = draft_sites(self.state, slot_B, next_drafts.count_B)
+        slots, width = sites.position_BK.shape[1], hidden_BQD.shape[2]
+        hidden_BKD, lead_B1D = (
+            hidden_BQD.gather(1, query_BK[..., None].expand(-1, -1, width))
+            for query_BK in (next_drafts.source_BK[:, :slots], next_drafts.last_B[:, None])
+        )
+        logits_BKV = self.forward.logits(hidden_BKD.reshape(-1, width)).view(len(slot_B), slots, -1)
+        grown = drafts.grown(sites, hidden_BKD, lead_B1D[:, 0], logits_BKV, cut=cut)
+        self.state.keep_tree(slot_B, grown)
+
+    def hidden(
         self, inputs: PassInputs, slot_B: Tensor, queries: int, *, nodes: int = 0, alone: bool = False
     ) -> Tensor:
-        """Logits [M, V] at the last `queries` tokens of each row. nodes: as in `Sight`. alone: as in `KernelForward`."""
+        """Final hidden states [M, D] at the last `queries` tokens of each row. nodes: as in `Sight`. alone: as in
+        `KernelForward`."""
         rank_BN, group_BN = inputs.rank_BN, inputs.group_BN
         sight = Sight(
             slot_B,
@@ -82,12 +104,12 @@ class KernelPasses:
             nodes=nodes,
         )
         placed = PlacedTokens(inputs.ids_BN, inputs.position_BN, inputs.slot_BN, inputs.place_BN)
-        return self.forward(placed, self.cache, sight, queries, alone=alone)
+        return self.forward.hidden(placed, self.cache, sight, queries, alone=alone)
 
     def draw(self, logits_MV: Tensor, inputs: PassInputs, slot_B: Tensor, kind: PassKind) -> Drawn:
         cut_M, cut_id_M = None, None
         if kind.cut:
-            row_M = slot_B.repeat_interleave(kind.shape.queries)
+            row_M = slot_B.repeat_interleave(len(logits_MV) // len(slot_B))
             masked_MV = logits_MV.float().masked_fill(self.banned_V, -torch.inf)
             if self.vocabulary.eos_id is not None:
                 forbid_end(masked_MV, self.vocabulary.eos_id, inputs.forbidden_M)

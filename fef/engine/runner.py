@@ -18,7 +18,6 @@ from fef.engine.draws import Vocabulary, draw
 from fef.engine.head_drafts import HeadDrafts, draft_sites
 from fef.engine.rounds import compose_context, compose_round
 from fef.engine.slots import SlotState
-from fef.laws.growth import Drafted
 from fef.models.packed_forward import Bounds, TorchForward
 from fef.models.packed_pass import RoundShape
 
@@ -125,16 +124,17 @@ class TorchPasses:
         if self.drafts is not None:
             hidden_BQD = hidden_MD.new_zeros(*valid_BQ.shape, hidden_MD.shape[1])
             hidden_BQD[valid_BQ] = hidden_MD
-            rows.keep_tree(self.grown(self.drafts, rows, hidden_BQD, advanced))
+            self.grow(self.drafts, rows, hidden_BQD, advanced, kind.cut)
         self.state.put(slot_B, rows, CHANGED)
 
-    def grown(self, drafts: HeadDrafts, rows: SlotState, hidden_BQD: Tensor, advanced: Advanced) -> Drafted:
-        """The trees of the next round."""
+    def grow(self, drafts: HeadDrafts, rows: SlotState, hidden_BQD: Tensor, advanced: Advanced, cut: bool) -> None:
+        """The trees of the next round, into the copies of the slots."""
         row_B = torch.arange(len(hidden_BQD))
         sites = draft_sites(rows, row_B, advanced.count_B)
         source_BK = advanced.source_BK[:, : sites.position_BK.shape[1]]
         hidden_BKD, lead_BD = hidden_BQD[row_B[:, None], source_BK], hidden_BQD[row_B, advanced.last_B]
-        return drafts.grown(sites, hidden_BKD, lead_BD, self.forward.network.logits(hidden_BKD), cut=True)
+        logits_BKV = self.forward.network.logits(hidden_BKD)
+        rows.keep_tree(row_B, drafts.grown(sites, hidden_BKD, lead_BD, logits_BKV, cut=cut))
 
 
 def shared_out(slots: list[int], count: int) -> list[list[int]]:

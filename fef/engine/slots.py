@@ -62,7 +62,9 @@ class SlotState(PassSlots):
     top_p_S: Tensor  # 1: off
     top_k_S: Tensor  # 0: off
     counters_SC: Tensor  # see COUNTERS
-    node_parent_SW: Tensor  # the tree that a draft head grew behind `done`: see `Tree`; chance ABSENT where there is no node
+    node_parent_SW: (
+        Tensor  # the tree that a draft head grew behind `done`: see `Tree`; chance ABSENT where there is no node
+    )
     node_candidate_SW: Tensor
     node_depth_SW: Tensor
     node_token_SW: Tensor  # what it holds
@@ -150,19 +152,18 @@ class SlotState(PassSlots):
         """The first so many nodes of the tree that a draft head grew, which are the likeliest; none in rows that are over."""
         chance_SW = torch.where(self.live_S[:, None], self.node_chance_SW, ABSENT)
         kept = (chance_SW, self.node_parent_SW, self.node_candidate_SW, self.node_depth_SW, self.node_token_SW)
-        *numbers, token_SW = (x_SW[:, :nodes] for x_SW in kept)
-        return Drafted(tree_of(*numbers, self.table.drafts, branching), token_SW)
+        chance_SW, parent_SW, candidate_SW, depth_SW, token_SW = (x_SW[:, :nodes] for x_SW in kept)
+        return Drafted(tree_of(chance_SW, parent_SW, candidate_SW, depth_SW, self.table.drafts, branching), token_SW)
 
-    def keep_tree(self, drafted: Drafted) -> None:
-        """Keep what a draft head grew. These slots are a copy (`take`)."""
+    def keep_tree(self, slot_B: Tensor, drafted: Drafted) -> None:
+        """Keep what a draft head grew for these slots."""
         tree = drafted.tree
-        self.node_parent_SW, self.node_candidate_SW, self.node_token_SW = (
-            tree.parent_BW,
-            tree.candidate_BW,
-            drafted.token_BW,
-        )
-        self.node_depth_SW = tree.depth_BX[:, 1:]
-        self.node_chance_SW = torch.where(tree.there_BW, tree.chance_BX[:, 1:], ABSENT)
+        self.node_parent_SW.index_copy_(0, slot_B, tree.parent_BW)
+        self.node_candidate_SW.index_copy_(0, slot_B, tree.candidate_BW)
+        self.node_depth_SW.index_copy_(0, slot_B, tree.depth_BX[:, 1:])
+        self.node_token_SW.index_copy_(0, slot_B, drafted.token_BW)
+        chance_BW = torch.where(tree.there_BW, tree.chance_BX[:, 1:], ABSENT)
+        self.node_chance_SW.index_copy_(0, slot_B, chance_BW)
 
     def load(self, slot_B: Tensor, packed_BJ: Tensor) -> None:
         """Put requests, packed by `PassRequest.pack`, into slots."""

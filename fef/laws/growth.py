@@ -46,7 +46,7 @@ def best_tree(holds_BDC: Tensor, limit_B: Tensor, nodes: int, survival: float = 
         return chain_tree(holds_BDC[:, :nodes, 0], limit_B, survival)
     candidate_BFC = torch.arange(C, device=limit_B.device).expand(len(limit_B), 1, C)
 
-    def expand(depth: int, parent_BF: Tensor, token_BF: Tensor) -> tuple[Tensor, Tensor]:
+    def expand(depth: int, parent_BF: Tensor, _: Tensor) -> tuple[Tensor, Tensor]:
         states = parent_BF.shape[1]
         return holds_BDC[:, depth, None].expand(-1, states, -1), candidate_BFC.expand(-1, states, -1)
 

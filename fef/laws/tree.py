@@ -5,8 +5,9 @@ another one. States are numbered: 0 is the root, n + 1 the state behind node n. 
 parent_BW[:, n] <= n, and a node of depth d drafts the slot of rank done - 1 + d, where `done` counts what is committed. A
 *chain* is the tree of one branch.
 
-The *stem* is the branch on which every node is the first child of its parent: the likeliest. Its nodes have reference places of their
-own, by rank, as the drafts of a chain have: nobody clashes there. Nodes off the stem are told from each other by bits.
+The *stem* is the branch on which every node is the first child of its parent: the likeliest. Its nodes have reference places
+of their own, by rank, as the drafts of a chain have: nobody clashes there. Nodes off the stem are told from each other by
+bits.
 
     tokens of a round   the last committed token and the W nodes (references), a target query per state, and for each of G
                         draft groups depth - 1 more masks: the target query of the state is the group's first member

@@ -87,7 +87,8 @@ class TorchForward:
                 ragged = self.narrowed(ragged, is_query_T)
             hidden_TD = hidden_TD + layer.out(self.attend(number, q_THE, ragged, places))
             hidden_TD = hidden_TD + layer.mlp(layer.mlp_norm(hidden_TD))
-        return self.network.norm(hidden_TD)
+        final_MD: Tensor = self.network.norm(hidden_TD)
+        return final_MD
 
     def keep_path(self, slot_B: Tensor, from_BT: Tensor, to_BT: Tensor, bounds: Bounds) -> None:
         """Copy keys and values from places to places of each row (`fef.models.packed_pass.moves`), after a pass of these

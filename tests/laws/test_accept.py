@@ -11,8 +11,8 @@ from scipy import stats
 
 from fef.laws.accept import ACCEPT, agreement, block, coupled, coupled_tree, rejection, residual
 from fef.laws.draws import KeyedNoise, Purpose
-from fef.laws.integrate import QuantileNoise, enumerate_outcomes, merge
 from fef.laws.growth import best_tree
+from fef.laws.integrate import QuantileNoise, enumerate_outcomes, merge
 from fef.laws.tree import given_chain
 from fef.models.table import TableDenoiser
 

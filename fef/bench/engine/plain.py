@@ -62,6 +62,6 @@ def kernel_logits(network: Transformer, ids: list[int], rows: int, slots: int, *
     )
 
     def logits() -> Tensor:
-        return passes.logits(canvas, slot_B, slots, alone=length >= LONG_ROW)
+        return passes.forward.logits(passes.hidden(canvas, slot_B, slots, alone=length >= LONG_ROW))
 
     return torch.no_grad()(logits)

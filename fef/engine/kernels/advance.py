@@ -6,10 +6,12 @@ not live may stand in many rows.
 Each program is one warp: all that it reads of the state it has read before it writes there, without a barrier. A program
 walks down the tree: from a state to the child that holds what was drawn there.
 
-Shapes: as in `compose`; T = D + 1 places of a path, at most K + 1.
+Shapes: as in `compose`; T = D + 1 places of a path, at most K + 1; Q numbers of a row that are drawn.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 import triton
@@ -22,36 +24,55 @@ from fef.engine.kernels.pointers import pointers
 from fef.engine.slots import COUNTERS, SlotState
 from fef.models.packed_pass import RoundShape
 
-__all__ = ["advance"]
+__all__ = ["NextDrafts", "advance"]
 
 _TOKENS = 1024  # looked at at once
 _RANKS = 256
 
 
+@dataclass(frozen=True)
+class NextDrafts:
+    """Queries at which drafts for the next slots stand, how many there are, and the query whose draw is the last committed
+    token, int64: see `fef.engine.advance.Advanced`. 0 in rows that are not live."""
+
+    source_BK: Tensor
+    count_B: Tensor
+    last_B: Tensor
+
+
 def advance(
     state: SlotState, slot_B: Tensor, inputs: PassInputs, drawn: Drawn, shape: RoundShape, eos_id: int | None
-) -> Tensor:
+) -> tuple[Tensor, NextDrafts]:
     """Move these slots on, in place. slot_B: int64; live slots occur once. drawn: M numbers each, and C candidates, in the
     order of the queries; what stands at queries that are not valid does not matter.
 
-    Returns int32 [2, B, T]: cache places from which and to which keys have to go (`fef.models.packed_pass.moves`).
+    Returns int32 [2, B, T]: cache places from which and to which keys have to go (`fef.models.packed_pass.moves`); and what a
+    draft head goes on from.
     """
-    table, B, N, M = state.table, len(slot_B), inputs.ids_BN.shape[1], len(slot_B) * shape.queries
+    table, B, N = state.table, len(slot_B), inputs.ids_BN.shape[1]
+    drawn_queries = shape.states if table.nodes else shape.queries
+    M = B * drawn_queries
     sizes = {len(x.view(M, -1)) * x.shape[-1] for x in (drawn.draft, drawn.holds)}
     assert all(x.is_contiguous() for x in vars(drawn).values()) and sizes == {M * table.branching}, "numbers per query"
     depths = min(shape.window, table.drafts)
     move_2BT = torch.empty(2, B, depths + 1, dtype=torch.int32, device=slot_B.device)
+    drafts = NextDrafts(
+        slot_B.new_empty(B, table.drafts),
+        slot_B.new_empty(B),
+        slot_B.new_empty(B),
+    )
     _advance_kernel[(B,)](
         slot_B,
         pointers(state),
         pointers(drawn),
         pointers(inputs),
         move_2BT,
+        pointers(drafts),
         -1 if eos_id is None else eos_id,
         HAS_EOS=eos_id is not None,
         B=B,
         N=N,
-        Q=shape.queries,
+        Q=drawn_queries,
         WINDOW=shape.window,
         DEPTHS=depths,
         GROUPS=shape.groups,
@@ -60,19 +81,20 @@ def advance(
         R=table.ranks,
         K=table.drafts,
         KEPT=table.branching,
+        NODES=table.nodes,
         NOWHERE=table.nowhere,
         COUNTS=len(COUNTERS),
         LANES_C=triton.next_power_of_2(len(COUNTERS)),
         LANES_X=triton.next_power_of_2(shape.states),
         LANES_T=triton.next_power_of_2(depths + 1),
-        LANES_Q=triton.next_power_of_2(shape.queries),
+        LANES_Q=triton.next_power_of_2(drawn_queries),
         LANES_K=triton.next_power_of_2(table.drafts),
         LANES_KEPT=triton.next_power_of_2(table.branching),
         BLOCK_N=min(_TOKENS, triton.next_power_of_2(N)),
         BLOCK_R=_RANKS,
         num_warps=1,
     )
-    return move_2BT
+    return move_2BT, drafts
 
 
 @triton.jit
@@ -153,6 +175,7 @@ def _advance_kernel(
     drawn,
     inputs,
     moves,
+    drafts,
     eos_id,
     HAS_EOS: tl.constexpr,
     B,
@@ -166,6 +189,7 @@ def _advance_kernel(
     R: tl.constexpr,
     K: tl.constexpr,
     KEPT: tl.constexpr,
+    NODES: tl.constexpr,
     NOWHERE: tl.constexpr,
     COUNTS: tl.constexpr,
     LANES_C: tl.constexpr,
@@ -182,9 +206,14 @@ def _advance_kernel(
     t = tl.arange(0, LANES_T).to(tl.int64)
     move_from = moves + row * (DEPTHS + 1) + t
     move_to = move_from + B * (DEPTHS + 1)
+    next_draft = tl.arange(0, LANES_K)
+    sources = drafts.source + row * K + next_draft
     if tl.load(state.live + slot) == 0:
         tl.store(move_from, (t * 0 + NOWHERE).to(tl.int32), mask=t <= DEPTHS)
         tl.store(move_to, (t * 0 + NOWHERE).to(tl.int32), mask=t <= DEPTHS)
+        tl.store(sources, next_draft.to(tl.int64) * 0, mask=next_draft < K)
+        tl.store(drafts.count + row, row * 0)
+        tl.store(drafts.last + row, row * 0)
         return
     # Loads first: none is moved before a store that might be to the same place, and each wait is as long as all the rest.
     done, opened = tl.load(state.done + slot), tl.load(state.open + slot)
@@ -240,7 +269,7 @@ def _advance_kernel(
     count = tl.minimum(count, K)
     k = tl.arange(0, LANES_K)[:, None]
     candidate = tl.arange(0, LANES_KEPT)[None, :]
-    kept = (k < K) & (candidate < KEPT)
+    kept = (k < K) & (candidate < KEPT) & (NODES == 0)
     from_candidate = (first_query + source)[:, None] * KEPT + candidate
     new_draft = tl.load(drawn.draft + from_candidate, mask=kept, other=0)
     new_holds = tl.load(drawn.holds + from_candidate, mask=kept, other=0.0)
@@ -266,7 +295,11 @@ def _advance_kernel(
     tl.store(state.holds + to_candidate, new_holds, mask=kept)
     tl.store(move_from, tl.where(off_stem, moved_from, NOWHERE).to(tl.int32), mask=t <= DEPTHS)
     tl.store(move_to, tl.where(off_stem, L + rank - 1, NOWHERE).to(tl.int32), mask=t <= DEPTHS)
-    tl.store(state.drafted + slot, tl.minimum(count, tl.maximum(opened - done, 0)))
+    if NODES == 0:
+        tl.store(state.drafted + slot, tl.minimum(count, tl.maximum(opened - done, 0)))
+    tl.store(sources, source.to(tl.int64), mask=next_draft < K)
+    tl.store(drafts.count + row, count.to(tl.int64))
+    tl.store(drafts.last + row, tl.sum(tl.where(t == commit - 1, path, 0)))
     # in the order of `COUNTERS`: calls, token forwards, rounds, drafts, those accepted
     accepts = tl.where(c == 4, accepted, 0) + tl.where(c == 3, width, 0)
     passes = tl.where(c == 2, (width > 0).to(tl.int64), 0) + tl.where(c == 1, tokens, 0) + (c == 0).to(tl.int64)

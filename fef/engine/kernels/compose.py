@@ -1,13 +1,14 @@
 """The tokens of a pass, as `fef.engine.rounds` composes them, and the `end_rules` at its queries, in one launch.
 
 One program per row, which reads its slot where it lies in the state. A program first chooses the nodes of the tree, best
-first: the best child of any state that is in the tree is the next node, until there are enough. What a node inherits from
+first: the best child of any state that is in the tree is the next node, until there are enough. Where a draft head grew the
+tree, it reads the nodes instead. What a node inherits from
 its parent, as the end tokens on its path, is looked up in vectors of a lane per state. Then it chooses where groups start,
 and handles all queries of the row side by side, one lane each.
 
 Shapes: S slots, L context places, R ranks, K depths of drafts kept between rounds, C candidates of a depth, B rows, W nodes,
 X = W + 1 states, D depths of the tree, A anchors, G = A + 1 groups, Q queries, N tokens: X, or those of the context, and Q;
-M = B Q.
+M = B Q, or B X where drafts are made by a head.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ _CONTEXT_WARPS = 4
 
 @dataclass
 class PassInputs:
-    """What the other kernels of a pass read, per token and per query (the last Q tokens of a row; all rows' in one axis M).
+    """What the other kernels of a pass read, per token and per query at which is drawn (all of the last Q tokens of a row, or
+    the first X of them; all rows' in one axis M).
 
     ids, positions, seeds, steps, seen and what is per row or state are int64, valid is bool, the others int32, temperatures
     float64. Numbers of absent nodes mean nothing.
@@ -66,10 +68,14 @@ def compose(
     """What a pass over these slots holds. slot_B: int64. context: canvas places that a context pass computes; 0: a round."""
     assert not context or (shape.window == 0 and shape.anchors == 0), "nothing is drafted before the context is known"
     table, B, device = state.table, len(slot_B), slot_B.device
-    assert shape.branching > 1 or shape.window <= table.drafts, "the state keeps fewer drafts than the window has"
-    assert shape.branching <= table.branching, "the state keeps fewer candidates than the tree has branches"
+    given = table.nodes > 0
+    assert not given or shape.window <= table.nodes, "the state keeps fewer nodes than the window has"
+    assert given or shape.branching > 1 or shape.window <= table.drafts, (
+        "the state keeps fewer drafts than the window has"
+    )
+    assert given or shape.branching <= table.branching, "the state keeps fewer candidates than the tree has branches"
     Q, lead = shape.queries, context or shape.states
-    N = lead + Q
+    N, M = lead + Q, B * (shape.states if given else Q)
 
     def new(size: tuple[int, ...], dtype: torch.dtype = torch.int64) -> Tensor:
         return torch.empty(size, dtype=dtype, device=device)
@@ -89,13 +95,13 @@ def compose(
         parent_BX=new((B, shape.states)),
         depth_BX=new((B, shape.states)),
         start_BG=new((B, shape.groups)),
-        seed_M=new((B * Q,)),
-        query_position_M=new((B * Q,)),
-        step_M=new((B * Q,)),
-        temperature_M=new((B * Q,), torch.float64),
-        forced_M=new((B * Q,), flag),
-        forbidden_M=new((B * Q,), flag),
-        query_valid_M=new((B * Q,), flag),
+        seed_M=new((M,)),
+        query_position_M=new((M,)),
+        step_M=new((M,)),
+        temperature_M=new((M,), torch.float64),
+        forced_M=new((M,), flag),
+        forbidden_M=new((M,), flag),
+        query_valid_M=new((M,), flag),
     )
     _compose_kernel[(B,)](
         slot_B,
@@ -112,10 +118,12 @@ def compose(
         ANCHORS=shape.anchors,
         BEHIND=max(shape.depth - 1, 1),
         Q=Q,
+        DRAWN=M // B,
         L=table.context,
         R=table.ranks,
         K=table.drafts,
         KEPT=table.branching,
+        NODES=table.nodes,
         NOWHERE=table.nowhere,
         WORTH=least_chance(shape.branching),
         LEAST=LEAST_END,
@@ -203,10 +211,12 @@ def _compose_kernel(
     ANCHORS: tl.constexpr,
     BEHIND: tl.constexpr,
     Q: tl.constexpr,
+    DRAWN: tl.constexpr,
     L: tl.constexpr,
     R: tl.constexpr,
     K: tl.constexpr,
     KEPT: tl.constexpr,
+    NODES: tl.constexpr,
     NOWHERE: tl.constexpr,
     WORTH: tl.constexpr,
     LEAST: tl.constexpr,
@@ -248,20 +258,27 @@ def _compose_kernel(
     certain, none = tl.full((), 1.0, tl.float64), tl.full((), 0, tl.int64)
     worth = tl.where(of_state == 0, _chances(holds, candidate, certain, none, limit, KEPT, WORTH), -1.0)
     for node in range(WINDOW):
-        best = tl.max(worth)
-        found = best >= 0
-        depth_of_best = tl.min(tl.where(worth == best, child_depth, K))
-        child = tl.min(tl.where((worth == best) & (child_depth == depth_of_best), m, LANES_M))
-        worth = tl.where(m == child, -1.0, worth)
         number = none + node
-        if BRANCHING == 1:
-            father, which = number, none
+        if NODES > 0:
+            best = tl.where(live, tl.load(state.node_chance + slot * NODES + node), -1.0)
+            found = best >= 0
+            father = tl.load(state.node_parent + slot * NODES + node)
+            which = tl.load(state.node_candidate + slot * NODES + node)
+            level = tl.load(state.node_depth + slot * NODES + node)
+            drafted_token = tl.load(state.node_token + slot * NODES + node)
         else:
-            father, which = child // BRANCHING, child % BRANCHING
-        level = _at(depth, x, father) + 1
-        drafts_at = (level - 1) * KEPT + which
+            best = tl.max(worth)
+            found = best >= 0
+            depth_of_best = tl.min(tl.where(worth == best, child_depth, K))
+            child = tl.min(tl.where((worth == best) & (child_depth == depth_of_best), m, LANES_M))
+            worth = tl.where(m == child, -1.0, worth)
+            if BRANCHING == 1:
+                father, which = number, none
+            else:
+                father, which = child // BRANCHING, child % BRANCHING
+            level = _at(depth, x, father) + 1
+            drafted_token = tl.load(draft + (level - 1) * KEPT + which, mask=(level <= K), other=0)
         at = _positions(order, done - 1 + level, R)
-        drafted_token = tl.load(draft + drafts_at, mask=(level <= K), other=0)
         stays = found & (which == 0) & (_at(on_stem.to(tl.int64), x, father) != 0)
         new = x == number + 1
         parent = tl.where(new, father, parent)
@@ -280,9 +297,10 @@ def _compose_kernel(
             above_first, above_last = _at(first, x, father), _at(last, x, father)
             first = tl.where(new, tl.where(found & is_end, tl.minimum(above_first, at), above_first), first)
             last = tl.where(new, tl.where(found & (is_end == 0), tl.maximum(above_last, at), above_last), last)
-        own = of_state == number + 1
-        worth = tl.where(own & found, _chances(holds, candidate, best, level, limit, KEPT, WORTH), worth)
-        child_depth = tl.where(own, level, child_depth)
+        if NODES == 0:
+            own = of_state == number + 1
+            worth = tl.where(own & found, _chances(holds, candidate, best, level, limit, KEPT, WORTH), worth)
+            child_depth = tl.where(own, level, child_depth)
 
     # group 0 starts at the end of the stem, the others where the round most likely ends
     last_on_stem = tl.max(tl.where(on_stem, depth, -1))
@@ -346,7 +364,7 @@ def _compose_kernel(
         query_bits,
         NOWHERE,
     )
-    at = row * Q + query
+    at, mask = row * DRAWN + query, query < DRAWN
     tl.store(inputs.seed + at, seed, mask=mask)
     tl.store(inputs.query_position + at, query_position, mask=mask)
     tl.store(inputs.step + at, step, mask=mask)

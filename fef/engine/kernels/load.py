@@ -31,6 +31,8 @@ def load(state: SlotState, slot_B: Tensor, packed_BJ: Tensor, length_S: Tensor) 
         R=state.table.ranks,
         HEAD=HEAD,
         COUNTS=len(COUNTERS),
+        NODES=state.table.nodes,
+        LANES_W=triton.next_power_of_2(max(1, state.table.nodes)),
         REVEALED=REVEALED,
         PADDING=PADDING,
         BLOCK=_BLOCK,
@@ -49,6 +51,8 @@ def _load_kernel(
     R: tl.constexpr,
     HEAD: tl.constexpr,
     COUNTS: tl.constexpr,
+    NODES: tl.constexpr,
+    LANES_W: tl.constexpr,
     REVEALED: tl.constexpr,
     PADDING: tl.constexpr,
     BLOCK: tl.constexpr,
@@ -77,6 +81,8 @@ def _load_kernel(
     tl.store(state.live + slot, (opened > 0).to(tl.uint8))
     tl.store(state.bad + slot, 0)
     tl.store(state.drafted + slot, 0)
+    node = tl.arange(0, LANES_W)
+    tl.store(state.node_chance + slot * NODES + node, node.to(tl.float64) * 0.0 - 1.0, mask=node < NODES)
     tl.store(state.step + slot, tl.load(packed + 2))
     tl.store(state.seed + slot, tl.load(packed + 3))
     tl.store(state.top_k + slot, tl.load(packed + 4))

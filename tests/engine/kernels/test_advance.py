@@ -49,11 +49,16 @@ def check(
     tokens = plain_tokens(rows, shape, context)
     drawn = random_draws(tokens, rows, seed)
     inputs = on_device(plain_inputs(state, SLOTS, shape, eos_id, context), device)
-    moves = torch.stack(advance(rows, tokens, drawn, eos_id))
+    advanced = advance(rows, tokens, drawn, eos_id)
+    moves = torch.stack(advanced.moved)
     changed = moved(state, device)
-    fused_moves = fused_advance(changed, SLOTS.to(device), inputs, on_device(drawn, device), shape, eos_id)
+    fused_moves, drafts = fused_advance(changed, SLOTS.to(device), inputs, on_device(drawn, device), shape, eos_id)
     assert torch.equal(fused_moves.cpu()[:, state.live_S[SLOTS]], moves.int()[:, state.live_S[SLOTS]])
     assert bool((fused_moves[:, ~state.live_S[SLOTS]] == state.table.nowhere).all())
+    for name in ("source_BK", "count_B", "last_B"):
+        found, expected = getattr(drafts, name).cpu(), getattr(advanced, name)
+        assert torch.equal(found[state.live_S[SLOTS]], expected[state.live_S[SLOTS]]), name
+        assert not found[~state.live_S[SLOTS]].any()
     after = moved(changed, "cpu")
     live_B = before.live_S[SLOTS]
     assert live_B.any() and not live_B.all()

@@ -12,6 +12,8 @@ from fef.engine.kernel_passes import KernelPasses
 from fef.engine.runner import PassKind, TorchPasses
 from fef.engine.slots import PassRequest, SlotState
 from fef.models.config import TransformerConfig
+from fef.models.draft_head import DraftHead, HeadSizes
+from fef.models.extras import Extras
 from fef.models.joined import join_weights
 from fef.models.packed_forward import Bounds
 from fef.models.packed_pass import RoundShape
@@ -34,19 +36,39 @@ def network(layers: int) -> Transformer:
     return model.eval().requires_grad_(False)
 
 
+def random_head(model: Transformer) -> DraftHead:
+    head = DraftHead(HeadSizes.of(model.config, depths=4))
+    head.reset(0)
+    torch.nn.init.normal_(head.out_norm.weight, generator=torch.Generator().manual_seed(0))
+    return head.requires_grad_(False)
+
+
 @pytest.mark.skipif(
     torch.cuda.is_available(), reason="on a GPU, tests/engine/test_engine_on_gpu.py compares whole engines"
 )
-@pytest.mark.parametrize(("cut", "layers", "count", "tree"), [(False, 2, 1, 0), (True, 1, 3, 0), (False, 1, 3, 8)])
-def test_a_context_pass_and_rounds(cut, layers, count, tree):
+@pytest.mark.parametrize(
+    ("cut", "layers", "count", "tree", "head"),
+    [
+        (False, 2, 1, 0, False),
+        (True, 1, 3, 0, False),
+        (False, 1, 3, 8, False),
+        (False, 1, 3, 0, True),
+        (True, 1, 3, 8, True),
+    ],
+)
+def test_a_context_pass_and_rounds(cut, layers, count, tree, head):
     model = network(layers)
+    if head:
+        model.extras = Extras(draft_head=random_head(model))
     options = {"tree": tree, "anchors": 2} if tree else {"windows": (3,), "anchors": 1}
     built = build(model, EngineOptions(max_batch=3, threads=1, **options), print)
     plain, table = built.runner, built.table
     assert isinstance(plain, TorchPasses)
     state = SlotState.empty(table, torch.device("cpu"))
     cache = SlotCache.empty(model.config, table, torch.device("cpu"), torch.float32)
-    kernels = KernelPasses(model, join_weights(model), state, cache, built.vocabulary, overlap=False)
+    kernels = KernelPasses(
+        model, join_weights(model), state, cache, built.vocabulary, overlap=False, drafts=built.drafts
+    )
     requests = [
         PassRequest(
             [1, 2, *[MASK] * 8], range(2, 10), seed=5, temperature=0.9, top_p=0.8 if cut else 1.0, top_k=5 if cut else 0
@@ -65,9 +87,15 @@ def test_a_context_pass_and_rounds(cut, layers, count, tree):
         with torch.no_grad():
             kernels.pass_(kind, torch.tensor(slots))
         torch.testing.assert_close(state.logprob_SR[:3, :-1], plain.state.logprob_SR[:3, :-1], atol=1e-4, rtol=0)
+        torch.testing.assert_close(state.node_chance_SW[:3], plain.state.node_chance_SW[:3], atol=1e-4, rtol=0)
+        is_node = plain.state.node_chance_SW[:3] >= 0  # of absent nodes they mean nothing
+        for name in ("node_parent_SW", "node_candidate_SW", "node_depth_SW", "node_token_SW"):
+            found, expected = getattr(state, name)[:3], getattr(plain.state, name)[:3]
+            assert torch.equal(found[is_node], expected[is_node]), name
         for name in ("ids_SL", "done_S", "live_S", "drafted_S", "counters_SC"):
             found, expected = getattr(state, name)[:3], getattr(plain.state, name)[:3]
             if name == "ids_SL":  # the last column takes what is written nowhere
                 found, expected = found[:, :-1], expected[:, :-1]
             assert torch.equal(found, expected), name
     assert (state.done_S[:3] >= count).all()
+    assert not head or is_node.any()

@@ -42,8 +42,8 @@ CHANGED = (
 
 @dataclass
 class Drawn:
-    """What was drawn at each query, or at each state, [B, Q]: the token, its log p under the sampled law and under the plain one
-    (nats), and whether the logits were valid. draft, holds: what a draft there may be, and the chance of each
+    """What was drawn at each query, or at each state, [B, Q]: the token, its log p under the sampled law and under the plain
+    one (nats), and whether the logits were valid. draft, holds: what a draft there may be, and the chance of each
     (`fef.laws.tree.chances`), [B, Q, C]; the first is the token."""
 
     token: Tensor

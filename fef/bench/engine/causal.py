@@ -1,0 +1,175 @@
+"""An honest left-to-right rival: the same weights, one token per pass, each of which sees those before it.
+
+In the kernels, caches and CUDA graphs of the engine, with continuous batching. Answers have lengths that are given
+beforehand, so that the host never waits for the device to learn that one has ended; what is in them does not matter here.
+
+Shapes: B rows, N tokens of a row, S slots, L context places (none is used), V vocabulary.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from fef.bench.engine.timing import Work, captured
+from fef.engine.graphs import buckets
+from fef.engine.kernel_forward import KernelForward, PlacedTokens
+from fef.engine.kernels.attention import ScratchKeys, Sight
+from fef.engine.kernels.draw import draw
+from fef.engine.runner import LONG_ROW
+from fef.models.joined import join_weights
+from fef.models.packed_pass import SlotTable
+from fef.models.slot_cache import SlotCache
+from fef.models.transformer import Transformer
+
+__all__ = ["CausalDecoder", "CausalRequest"]
+
+_PROMPT_STEP = 64  # prompts are padded to multiples of this
+
+
+@dataclass(frozen=True)
+class CausalRequest:
+    """A prompt, and how many tokens to write behind it."""
+
+    prompt: Sequence[int]
+    tokens: int
+
+
+@dataclass
+class Pass:
+    """A captured pass: the tensors that it reads, and its replay. last_B: number of the token whose logits are read."""
+
+    slot_B: Tensor
+    ids_BN: Tensor
+    count_B: Tensor
+    replay: Work
+
+
+class CausalDecoder:
+    """length: most tokens of a prompt and its answer. temperature: of all draws; 0 is greedy."""
+
+    def __init__(self, network: Transformer, rows: int, length: int, temperature: float, *, overlap: bool) -> None:
+        device = network.device
+        self.rows, self.temperature, self.overlap = rows, temperature, overlap
+        self.table = SlotTable(rows + 1, 1, length, 1, 1)
+        self.cache = SlotCache.empty(network.config, self.table, device, network.embed.weight.dtype)
+        self.forward = KernelForward(network, join_weights(network), overlap=overlap)
+        self.banned_V = torch.zeros(network.config.vocab_size, dtype=torch.bool, device=device)
+        self.banned_V[network.mask_id] = True
+        self.token_S = torch.zeros(rows + 1, dtype=torch.int64, device=device)  # the last one of each slot
+        self.count_S = torch.zeros_like(self.token_S)  # tokens of the slot whose keys are cached
+        self.no_context_SL = torch.zeros(rows + 1, 1, dtype=torch.int32, device=device)
+        self.steps: dict[int, Pass] = {}
+        self.prompts: dict[tuple[int, int], Pass] = {}
+
+    @torch.no_grad()
+    def run(self, requests: Sequence[CausalRequest]) -> tuple[float, int]:
+        """Answer all: seconds, and tokens written."""
+        waiting, left = deque(requests), dict[int, int]()
+        device = self.token_S.device
+        synchronize(device)
+        began = time.perf_counter()
+        while waiting or left:
+            free = [slot for slot in range(self.rows) if slot not in left]
+            seated = {slot: waiting.popleft() for slot in free[: len(waiting)]}
+            if seated:
+                self.begin(seated)
+                left |= {slot: request.tokens - 1 for slot, request in seated.items()}
+                left = {slot: count for slot, count in left.items() if count}
+            if left:
+                self.step(list(left))
+                left = {slot: count - 1 for slot, count in left.items() if count > 1}
+        synchronize(device)
+        return time.perf_counter() - began, sum(request.tokens for request in requests)
+
+    def begin(self, seated: dict[int, CausalRequest]) -> None:
+        """Keys of the prompts, and the first token of each answer."""
+        longest = max(len(request.prompt) for request in seated.values())
+        tokens = -(-longest // _PROMPT_STEP) * _PROMPT_STEP
+        size = next(size for size in buckets(self.rows) if size >= len(seated))
+        if (size, tokens) not in self.prompts:
+            self.prompts[size, tokens] = self.captured_pass(size, tokens)
+        found = self.prompts[size, tokens]
+        ids_BN, count_B = torch.zeros(size, tokens, dtype=torch.int64), torch.zeros(size, dtype=torch.int64)
+        for row, request in enumerate(seated.values()):
+            ids_BN[row, : len(request.prompt)] = torch.tensor(request.prompt)
+            count_B[row] = len(request.prompt)
+        spare = [self.rows] * (size - len(seated))
+        found.slot_B.copy_(torch.tensor([*seated, *spare]))
+        found.ids_BN.copy_(ids_BN)
+        found.count_B.copy_(count_B)
+        found.replay()
+
+    def step(self, slots: list[int]) -> None:
+        """One more token in each of these slots."""
+        size = next(size for size in buckets(self.rows) if size >= len(slots))
+        if size not in self.steps:
+            self.steps[size] = self.captured_pass(size, 0)
+        self.steps[size].slot_B.copy_(torch.tensor(slots + [self.rows] * (size - len(slots))))
+        self.steps[size].replay()
+
+    def captured_pass(self, rows: int, tokens: int) -> Pass:
+        """tokens: of a prompt; 0: the last token of each slot."""
+        device = self.token_S.device
+        slot_B = torch.full((rows,), self.rows, device=device)
+        ids_BN = torch.zeros(rows, max(tokens, 1), dtype=torch.int64, device=device)
+        count_B = torch.ones_like(slot_B)
+
+        def work() -> None:
+            if tokens:
+                self.pass_(slot_B, ids_BN, torch.zeros_like(count_B), count_B)
+            else:
+                self.pass_(slot_B, self.token_S[slot_B, None], self.count_S[slot_B], count_B)
+
+        return Pass(slot_B, ids_BN, count_B, captured(work, device))
+
+    def pass_(self, slot_B: Tensor, ids_BN: Tensor, before_B: Tensor, count_B: Tensor) -> None:
+        """Tokens behind `before_B` cached ones, `count_B` of which are there; the token drawn behind the last of them."""
+        B, N = ids_BN.shape
+        column_N = torch.arange(N, device=slot_B.device)
+        there_BN = column_N < count_B[:, None]
+        rank_BN = before_B[:, None] + column_N
+        place_BN = torch.where(there_BN, self.table.context + rank_BN, self.table.nowhere).int()
+        nothing_BN = torch.full_like(place_BN, -1)
+        limit_BN = torch.where(there_BN, rank_BN + 1, 0).int()
+        sight = Sight(
+            slot_B,
+            rank_BN.int(),
+            limit_BN,
+            nothing_BN,
+            self.no_context_SL,
+            self.no_context_SL[:, 0],
+            self.table.ranks,
+            ScratchKeys(nothing_BN[:, :1], nothing_BN[:, :1]),
+        )
+        position_BN = torch.where(there_BN, rank_BN, 0)
+        slot_BN = slot_B[:, None].expand(B, N).int().contiguous()
+        last_M = torch.arange(B, device=slot_B.device) * N + (count_B - 1).clamp(min=0)
+        placed = PlacedTokens(ids_BN.contiguous(), position_BN, slot_BN, place_BN)
+        logits_MV = self.forward(placed, self.cache, sight, last_M if N > 1 else 1, alone=N >= LONG_ROW)
+        behind_B = before_B + count_B
+        no_B = torch.zeros_like(slot_B, dtype=torch.bool)
+        drawn = draw(
+            logits_MV,
+            seed_N=slot_B,
+            position_N=behind_B,
+            step_N=torch.ones_like(slot_B),
+            temperature_N=torch.full_like(slot_B, self.temperature, dtype=torch.float64),
+            forced_N=no_B,
+            forbidden_N=no_B,
+            banned_V=self.banned_V,
+            eos_id=-1,
+            overlap=self.overlap,
+        )
+        self.token_S.index_copy_(0, slot_B, drawn.token)
+        self.count_S.index_copy_(0, slot_B, behind_B)
+
+
+def synchronize(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

@@ -56,11 +56,9 @@ def advance(
     assert all(x.is_contiguous() for x in vars(drawn).values()) and sizes == {M * table.branching}, "numbers per query"
     depths = min(shape.window, table.drafts)
     move_2BT = torch.empty(2, B, depths + 1, dtype=torch.int32, device=slot_B.device)
-    drafts = NextDrafts(
-        slot_B.new_empty(B, table.drafts),
-        slot_B.new_empty(B),
-        slot_B.new_empty(B),
-    )
+    source_BK = torch.empty(B, table.drafts, dtype=torch.int64, device=slot_B.device)
+    count_B, last_B = torch.empty(2, B, dtype=torch.int64, device=slot_B.device).unbind(0)
+    drafts = NextDrafts(source_BK, count_B, last_B)
     _advance_kernel[(B,)](
         slot_B,
         pointers(state),

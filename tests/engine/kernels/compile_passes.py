@@ -16,6 +16,8 @@ from fef.engine.kernel_passes import KernelPasses
 from fef.engine.runner import PassKind
 from fef.engine.slots import SlotState
 from fef.models.config import TransformerConfig
+from fef.models.draft_head import DraftHead, HeadSizes
+from fef.models.extras import Extras
 from fef.models.joined import join_weights
 from fef.models.packed_forward import Bounds
 from fef.models.packed_pass import RoundShape
@@ -34,7 +36,12 @@ CONFIG = TransformerConfig(
     max_length=64,
     packed=True,
 )
-OPTIONS: list[dict[str, Any]] = [{"windows": (16,), "anchors": 2}, {"tree": 32}]
+OPTIONS: list[tuple[dict[str, Any], bool]] = [  # and whether a draft head drafts
+    ({"windows": (16,), "anchors": 2}, False),
+    ({"tree": 32}, False),
+    ({"windows": (16,)}, True),
+    ({"tree": 32}, True),
+]
 
 
 class AbsentGPU:
@@ -53,13 +60,15 @@ class AbsentGPU:
         return 0
 
 
-def compile_passes(options: dict[str, Any], dtype: torch.dtype) -> None:
+def compile_passes(options: dict[str, Any], head: bool, dtype: torch.dtype) -> None:
     device = torch.device("cpu")
     model = Transformer(CONFIG).to(dtype).eval().requires_grad_(False)
+    if head:
+        model.extras = Extras(draft_head=DraftHead(HeadSizes.of(CONFIG)).to(dtype).requires_grad_(False))
     built = build(model, EngineOptions(max_batch=2, threads=1, **options), print)
     state = SlotState.empty(built.table, device)
     cache = SlotCache.empty(CONFIG, built.table, device, dtype)
-    passes = KernelPasses(model, join_weights(model), state, cache, built.vocabulary, overlap=True)
+    passes = KernelPasses(model, join_weights(model), state, cache, built.vocabulary, overlap=True, drafts=built.drafts)
     bounds = Bounds(built.table.context, built.table.ranks)
     for kind in PassKind(RoundShape(0, 0, built.table.drafts), bounds, 64), PassKind(built.shapes[0], bounds, cut=True):
         passes.pass_(kind, torch.tensor([0, 1]))
@@ -79,9 +88,9 @@ def main() -> None:
     JITFunction.run = compile_only  # type: ignore[method-assign]
     torch.empty = torch.zeros  # what is never written is read by the code between the kernels
     with torch.no_grad():
-        for options in OPTIONS:
+        for options, head in OPTIONS:
             for dtype in (torch.bfloat16, torch.float32):
-                compile_passes(options, dtype)
+                compile_passes(options, head, dtype)
 
 
 if __name__ == "__main__":

@@ -29,8 +29,6 @@ from fef.models.transformer import Transformer
 
 __all__ = ["CausalDecoder", "CausalRequest"]
 
-_PROMPT_STEP = 64  # prompts are padded to multiples of this
-
 
 @dataclass(frozen=True)
 class CausalRequest:
@@ -42,7 +40,7 @@ class CausalRequest:
 
 @dataclass
 class Pass:
-    """A captured pass: the tensors that it reads, and its replay. last_B: number of the token whose logits are read."""
+    """A captured pass: the tensors that it reads, and its replay. count_B: tokens of each row that are there."""
 
     slot_B: Tensor
     ids_BN: Tensor
@@ -51,11 +49,21 @@ class Pass:
 
 
 class CausalDecoder:
-    """length: most tokens of a prompt and its answer. temperature: of all draws; 0 is greedy."""
+    """length: most tokens of a prompt and its answer. temperature: of all draws; 0 is greedy. prompt_step: prompts are padded
+    to multiples of it."""
 
-    def __init__(self, network: Transformer, rows: int, length: int, temperature: float, *, overlap: bool) -> None:
+    def __init__(
+        self,
+        network: Transformer,
+        rows: int,
+        length: int,
+        temperature: float,
+        *,
+        overlap: bool,
+        prompt_step: int = 64,
+    ) -> None:
         device = network.device
-        self.rows, self.temperature, self.overlap = rows, temperature, overlap
+        self.rows, self.temperature, self.overlap, self.prompt_step = rows, temperature, overlap, prompt_step
         self.table = SlotTable(rows + 1, 1, length, 1, 1)
         self.cache = SlotCache.empty(network.config, self.table, device, network.embed.weight.dtype)
         self.forward = KernelForward(network, join_weights(network), overlap=overlap)
@@ -90,7 +98,7 @@ class CausalDecoder:
     def begin(self, seated: dict[int, CausalRequest]) -> None:
         """Keys of the prompts, and the first token of each answer."""
         longest = max(len(request.prompt) for request in seated.values())
-        tokens = -(-longest // _PROMPT_STEP) * _PROMPT_STEP
+        tokens = -(-longest // self.prompt_step) * self.prompt_step
         size = next(size for size in buckets(self.rows) if size >= len(seated))
         if (size, tokens) not in self.prompts:
             self.prompts[size, tokens] = self.captured_pass(size, tokens)

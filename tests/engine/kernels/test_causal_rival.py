@@ -26,7 +26,7 @@ def reference(network: Transformer, prompt: list[int], tokens: int) -> list[int]
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="the steps of a graph are not seen from outside")
 def test_requests_in_two_slots(monkeypatch: pytest.MonkeyPatch) -> None:
-    network = tiny_network(scale=0.4, dim=32, heads=2, head_dim=16, mlp_dim=48, layers=1)
+    network = tiny_network(scale=0.4, dim=32, heads=2, head_dim=16, mlp_dim=48, layers=1).float()
     decoder = CausalDecoder(network, 2, 16, 0.0, overlap=False, prompt_step=4)
     written: dict[int, list[int]] = {0: [], 1: []}
     plain = decoder.pass_

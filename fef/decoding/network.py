@@ -92,9 +92,11 @@ class Network:
 
     @property
     def draft_head(self) -> DraftHead | None:
-        """One that came with a network of the packed law."""
+        """One that came with a network of the packed law, where the network is and in its type."""
         found: DraftHead | None = None if self.packed is None else self.extra("draft_head")
-        return found
+        if found is None or self.packed is None:
+            return None
+        return found.to(self.packed.device, self.packed.embed.weight.dtype)
 
     def information_profile(self, file: str | None) -> tuple[float, ...]:
         """The profile in a file, or the one that came with the checkpoint. Raises OptionError where there is none."""

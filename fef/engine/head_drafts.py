@@ -7,7 +7,6 @@ Shapes: as in `rounds`; V, D as in `fef.models.transformer`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -19,7 +18,7 @@ from fef.laws.draws import Purpose, gumbels_at
 from fef.laws.eos import at_position
 from fef.laws.growth import Drafted
 from fef.laws.pipeline import EntrySettings
-from fef.models.draft_head import DraftHead
+from fef.models.draft_head import DraftHead, DraftWindow
 from fef.models.draft_tree import DraftStart, draft_tree, draft_window
 from fef.models.transformer import Transformer
 
@@ -96,18 +95,9 @@ class HeadDrafts:
     branching: int
     survival: float
 
-    def grown(
-        self,
-        sites: DraftSites,
-        hidden_BKD: Tensor,
-        lead_BD: Tensor,
-        logits_BKV: Tensor,
-        *,
-        cut: bool,
-        noise: Callable[[DraftSites, Tensor], Tensor] = draft_noise,
-    ) -> Drafted:
+    def window(self, sites: DraftSites, hidden_BKD: Tensor, lead_BD: Tensor, logits_BKV: Tensor) -> DraftWindow:
         """hidden_BKD, logits_BKV: of the queries at which drafts of these slots stand. lead_BD: of that whose draw is the
-        last committed token. cut: may a row have top-p or top-k on?"""
+        last committed token."""
         eos_id = self.vocabulary.eos_id
         marginal_BKV = logits_BKV.to(torch.promote_types(logits_BKV.dtype, torch.float32))
         marginal_BKV = marginal_BKV.index_fill(-1, self.vocabulary.banned, -torch.inf)
@@ -115,13 +105,16 @@ class HeadDrafts:
         if eos_id is not None:
             forced_BK = sites.forced_BK
             marginal_BKV[..., eos_id].masked_fill_(sites.forbidden_BK, -torch.inf)
-        window = draft_window(self.head, hidden_BKD, lead_BD, marginal_BKV, forced_BK, eos_id)
+        return draft_window(self.head, hidden_BKD, lead_BD, marginal_BKV, forced_BK, eos_id)
+
+    def tree(self, sites: DraftSites, window: DraftWindow, noise_BKC: Tensor, *, cut: bool) -> Drafted:
+        """noise_BKC: of `draft_noise`. cut: may a row have top-p or top-k on?"""
         start = DraftStart(
             window,
             sites.before_B,
             sites.last_B,
             sites.limit_B,
-            noise_BKC=noise(sites, window.ids_BKC),
+            noise_BKC,
             settings=EntrySettings(sites.temperature_B, sites.top_p_B, sites.top_k_B),
             cuts=cut,
         )

@@ -10,10 +10,11 @@ from torch import Tensor
 
 from fef.engine.advance import Drawn
 from fef.engine.draws import Vocabulary
-from fef.engine.head_drafts import HeadDrafts, draft_sites
+from fef.engine.head_drafts import HeadDrafts
 from fef.engine.host_copies import on_device
 from fef.engine.kernel_forward import KernelForward, PlacedTokens
-from fef.engine.kernels.advance import NextDrafts, advance
+from fef.engine.kernel_head import KernelHead
+from fef.engine.kernels.advance import advance
 from fef.engine.kernels.attention import ScratchKeys, Sight
 from fef.engine.kernels.collect import collect
 from fef.engine.kernels.compose import PassInputs, compose
@@ -47,7 +48,7 @@ class KernelPasses:
         self.network, self.state, self.cache = network, state, cache
         self.vocabulary, self.overlap, self.table = vocabulary, overlap, state.table
         self.forward = KernelForward(network, layers, overlap=overlap)
-        self.drafts = drafts
+        self.head = None if drafts is None else KernelHead(drafts, self.forward, state)
         self.length_S = state.length_S.int()
         self.banned_V = vocabulary.banned_mask(network.config.vocab_size)
 
@@ -64,26 +65,14 @@ class KernelPasses:
         hidden_MD = self.hidden(inputs, slot_B, kind.shape.queries, nodes=kind.shape.off_stem, alone=kind.alone)
         hidden_BQD = hidden_MD.view(len(slot_B), kind.shape.queries, -1)
         drawn_MD = hidden_MD
-        if self.drafts is not None:
+        if self.head is not None:
             drawn_MD = hidden_BQD[:, : kind.shape.states].reshape(-1, hidden_MD.shape[1])
         drawn = self.draw(self.forward.logits(drawn_MD), inputs, slot_B, kind)
         move_2BT, next_drafts = advance(state, slot_B, inputs, drawn, kind.shape, eos_id)
         if kind.shape.off_stem:
             move(self.cache, slot_B, move_2BT, self.table.nowhere)
-        if self.drafts is not None:
-            self.grow(self.drafts, slot_B, hidden_BQD, next_drafts, kind.cut)
-
-    def grow(self, drafts: HeadDrafts, slot_B: Tensor, hidden_BQD: Tensor, next_drafts: NextDrafts, cut: bool) -> None:
-        """The trees of the next round, into the state."""
-        sites = draft_sites(self.state, slot_B, next_drafts.count_B)
-        slots, width = sites.position_BK.shape[1], hidden_BQD.shape[2]
-        hidden_BKD, lead_B1D = (
-            hidden_BQD.gather(1, query_BK[..., None].expand(-1, -1, width))
-            for query_BK in (next_drafts.source_BK[:, :slots], next_drafts.last_B[:, None])
-        )
-        logits_BKV = self.forward.logits(hidden_BKD.reshape(-1, width)).view(len(slot_B), slots, -1)
-        grown = drafts.grown(sites, hidden_BKD, lead_B1D[:, 0], logits_BKV, cut=cut)
-        self.state.keep_tree(slot_B, grown)
+        if self.head is not None:
+            self.head.grow(slot_B, hidden_BQD, next_drafts, kind.cut)
 
     def hidden(
         self, inputs: PassInputs, slot_B: Tensor, queries: int, *, nodes: int = 0, alone: bool = False

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from fef.engine.advance import CHANGED, Advanced, advance, end_rules
 from fef.engine.draws import Vocabulary, draw
-from fef.engine.head_drafts import HeadDrafts, draft_sites
+from fef.engine.head_drafts import HeadDrafts, draft_noise, draft_sites
 from fef.engine.rounds import compose_context, compose_round
 from fef.engine.slots import SlotState
 from fef.models.packed_forward import Bounds, TorchForward
@@ -134,7 +134,8 @@ class TorchPasses:
         source_BK = advanced.source_BK[:, : sites.position_BK.shape[1]]
         hidden_BKD, lead_BD = hidden_BQD[row_B[:, None], source_BK], hidden_BQD[row_B, advanced.last_B]
         logits_BKV = self.forward.network.logits(hidden_BKD)
-        rows.keep_tree(row_B, drafts.grown(sites, hidden_BKD, lead_BD, logits_BKV, cut=cut))
+        window = drafts.window(sites, hidden_BKD, lead_BD, logits_BKV)
+        rows.keep_tree(row_B, drafts.tree(sites, window, draft_noise(sites, window.ids_BKC), cut=cut))
 
 
 def shared_out(slots: list[int], count: int) -> list[list[int]]:

@@ -52,8 +52,8 @@ def random_head(model: Transformer) -> DraftHead:
         (False, 2, 1, 0, False),
         (True, 1, 3, 0, False),
         (False, 1, 3, 8, False),
-        (False, 1, 3, 0, True),
-        (True, 1, 3, 8, True),
+        (False, 1, 1, 4, True),
+        (True, 1, 1, 0, True),
     ],
 )
 def test_a_context_pass_and_rounds(cut, layers, count, tree, head):

@@ -1,0 +1,540 @@
+"""A draft head's steps and the trees that it grows (`fef.models.draft_tree`, `fef.laws.growth`), in a few launches per depth.
+
+Between these kernels are products of `linear` and norms of `norm`, whose bits for a token do not depend on the others; so
+the trees of a row do not depend on its batch. A tree changes no text, but where its keys lie it can change last bits.
+
+    site      the slots behind what is committed, and the noise with which they will be drawn, at their candidates
+    pair      what a step reads of the two tokens before
+    path      attention of a state over the states on its path
+    corrections   the correction of the frontier at the candidates of its slot
+    children  the likeliest children of a state, and their chances
+    frontier  the best of them, which are nodes and are continued
+    best      the best nodes of all depths, into the state of the slots
+
+Shapes: B rows, S states of a depth, N = B S, F most states of a depth, K slots, C candidates of a slot, D width, X joined
+numbers, H heads, G key-value heads, E head size, T depths, M nodes of all depths, W nodes kept, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from fef.engine.head_drafts import DraftSites
+from fef.engine.kernels.draw import _gumbel, _philox
+from fef.engine.kernels.pointers import pointers
+from fef.engine.slots import SlotState
+
+__all__ = ["Frontiers", "best", "children", "corrections", "draft_noise", "draft_sites", "frontier", "pair", "path"]
+
+_CANDIDATES = 32  # of a program of corrections
+_INPUTS = 64
+
+
+@dataclass(frozen=True)
+class Frontiers:
+    """What is kept of all depths. Of the states that are continued: the chance to come there, which state of the depth before
+    each continues, its token, and its number: 0 is the root, m + 1 node m of all that were found. Of the nodes found: chance,
+    number of the state that each continues, token, and place among its siblings."""
+
+    reached_TBF: Tensor
+    parent_TBF: Tensor
+    token_TBF: Tensor
+    number_TBF: Tensor
+    chance_BM: Tensor
+    father_BM: Tensor
+    held_BM: Tensor
+    candidate_BM: Tensor
+    depth_BM: Tensor
+
+    @classmethod
+    def empty(cls, depths: int, rows: int, states: int, found: int, device: torch.device) -> Frontiers:
+        def new(*shape: int, dtype: torch.dtype = torch.int64) -> Tensor:
+            return torch.empty(shape, dtype=dtype, device=device)
+
+        kept, nodes = (depths + 1, rows, states), (rows, found)
+        return cls(
+            new(*kept, dtype=torch.float64),
+            new(*kept),
+            new(*kept),
+            new(*kept),
+            new(*nodes, dtype=torch.float64),
+            *(new(*nodes) for _ in range(4)),
+        )
+
+
+def draft_sites(state: SlotState, slot_B: Tensor, count_B: Tensor) -> DraftSites:
+    """`fef.engine.head_drafts.draft_sites`, in one launch."""
+    B, K, device = len(slot_B), state.table.drafts - 1, slot_B.device
+
+    def new(*shape: int, dtype: torch.dtype = torch.int64) -> Tensor:
+        return torch.empty(shape, dtype=dtype, device=device)
+
+    sites = DraftSites(
+        position_BK=new(B, K),
+        forced_BK=new(B, K, dtype=torch.bool),
+        forbidden_BK=new(B, K, dtype=torch.bool),
+        before_B=new(B),
+        last_B=new(B),
+        limit_B=new(B),
+        seed_B=new(B),
+        step_B=new(B),
+        temperature_B=new(B, dtype=torch.float64),
+        top_p_B=new(B, dtype=torch.float64),
+        top_k_B=new(B),
+    )
+    _sites_kernel[(B,)](
+        slot_B,
+        count_B,
+        pointers(state),
+        pointers(sites),
+        L=state.table.context,
+        R=state.table.ranks,
+        K=K,
+        LANES_K=triton.next_power_of_2(K),
+        num_warps=1,
+    )
+    return sites
+
+
+@triton.jit
+def _sites_kernel(
+    slots, counts, state, sites, L: tl.constexpr, R: tl.constexpr, K: tl.constexpr, LANES_K: tl.constexpr
+):
+    row = tl.program_id(0).to(tl.int64)
+    slot = tl.load(slots + row).to(tl.int64)
+    done, opened = tl.load(state.done + slot), tl.load(state.open + slot)
+    live = tl.load(state.live + slot) != 0
+    first_end, last_other = tl.load(state.first_end + slot), tl.load(state.last_other + slot)
+    order, ids = state.order + slot * R, state.ids + slot * (L + 1)
+    k = tl.arange(0, LANES_K)
+    mask = k < K
+    position = tl.load(order + tl.minimum(done + k, R - 1), mask=mask, other=0)
+    last_at = tl.load(order + tl.maximum(tl.minimum(done - 1, R - 1), 0))
+    forced = position > first_end
+    at = row * K + k
+    tl.store(sites.position + at, position, mask=mask)
+    tl.store(sites.forced + at, forced.to(tl.uint8), mask=mask)
+    tl.store(sites.forbidden + at, ((position < last_other) & (forced == 0)).to(tl.uint8), mask=mask)
+    tl.store(sites.before + row, tl.load(ids + tl.maximum(last_at - 1, 0)))
+    tl.store(sites.last + row, tl.load(ids + last_at))
+    tl.store(sites.limit + row, tl.where(live, tl.minimum(tl.load(counts + row), opened - done), 0))
+    tl.store(sites.seed + row, tl.load(state.seed + slot))
+    tl.store(sites.step + row, tl.load(state.step + slot))
+    tl.store(sites.temperature + row, tl.load(state.temperature + slot))
+    tl.store(sites.top_p + row, tl.load(state.top_p + slot))
+    tl.store(sites.top_k + row, tl.load(state.top_k + slot))
+
+
+def draft_noise(sites: DraftSites, ids_BKC: Tensor) -> Tensor:
+    """`fef.engine.head_drafts.draft_noise`, in one launch."""
+    B, K, C = ids_BKC.shape
+    noise_BKC = torch.empty(B, K, C, dtype=torch.float64, device=ids_BKC.device)
+    _noise_kernel[(B, K)](
+        ids_BKC.contiguous(),
+        sites.seed_B,
+        sites.step_B,
+        sites.position_BK,
+        sites.temperature_B,
+        noise_BKC,
+        K,
+        C=C,
+        LANES_C=triton.next_power_of_2(C),
+        num_warps=4,
+    )
+    return noise_BKC
+
+
+@triton.jit
+def _noise_kernel(ids, seeds, steps, positions, temperatures, noise, K, C: tl.constexpr, LANES_C: tl.constexpr):
+    row = tl.program_id(0).to(tl.int64)
+    site = row * K + tl.program_id(1)
+    c = tl.arange(0, LANES_C)
+    mask = c < C
+    token = tl.load(ids + site * C + c, mask=mask, other=0)
+    seed = tl.load(seeds + row)
+    counter = (token >> 1).to(tl.uint32)
+    still = counter * 0
+    position = tl.load(positions + site).to(tl.uint32)
+    turn = (tl.load(steps + row) << 16).to(tl.uint32)
+    w0, w1, w2, w3 = _philox(
+        counter, still + position, still + turn, still, seed.to(tl.uint32), (seed >> 32).to(tl.uint32)
+    )
+    odd = (token & 1) == 1
+    g = _gumbel(tl.where(odd, w2, w0), tl.where(odd, w3, w1))
+    tl.store(noise + site * C + c, tl.where(tl.load(temperatures + row) > 0, g, 0.0), mask=mask)
+
+
+def pair(
+    embed_VD: Tensor, known_BKD: Tensor, before_B: Tensor, frontiers: Frontiers, depth: int, states: int
+) -> tuple[Tensor, Tensor]:
+    """Embeddings of the last token and of the one before, each of root mean square 1, side by side [N, 2 D]; and what is
+    known of the slot [N, D]."""
+    B, K, D = known_BKD.shape
+    pair_NX = torch.empty(B * states, 2 * D, dtype=embed_VD.dtype, device=embed_VD.device)
+    known_ND = torch.empty(B * states, D, dtype=embed_VD.dtype, device=embed_VD.device)
+    assert known_BKD.is_contiguous() and embed_VD.is_contiguous(), "rows lie side by side"
+    _pair_kernel[(B * states,)](
+        embed_VD,
+        known_BKD,
+        before_B,
+        pointers(frontiers),
+        pair_NX,
+        known_ND,
+        B,
+        K,
+        D,
+        frontiers.token_TBF.shape[2],
+        depth,
+        S=states,
+        LANES_D=triton.next_power_of_2(D),
+        num_warps=4,
+    )
+    return pair_NX, known_ND
+
+
+@triton.jit
+def _even(x, D):
+    """Of root mean square 1."""
+    return x * tl.rsqrt(tl.sum(x * x) / D + 1e-6)
+
+
+@triton.jit
+def _pair_kernel(
+    embed, known, befores, frontiers, pairs, knowns, B, K, D, F, depth, S: tl.constexpr, LANES_D: tl.constexpr
+):
+    n = tl.program_id(0).to(tl.int64)
+    row, state = n // S, n % S
+    here = (depth * B + row) * F
+    above = here - B * F
+    last = tl.load(frontiers.token + here + state)
+    before = tl.load(befores + row)
+    if depth > 0:
+        before = tl.load(frontiers.token + above + tl.load(frontiers.parent + here + state))
+    d = tl.arange(0, LANES_D)
+    mask = d < D
+    one = tl.load(embed + last * D + d, mask=mask, other=0.0).to(tl.float32)
+    other = tl.load(embed + before * D + d, mask=mask, other=0.0).to(tl.float32)
+    to = pairs.dtype.element_ty
+    tl.store(pairs + n * 2 * D + d, _even(one, D).to(to), mask=mask)
+    tl.store(pairs + n * 2 * D + D + d, _even(other, D).to(to), mask=mask)
+    tl.store(knowns + n * D + d, tl.load(known + (row * K + depth) * D + d, mask=mask, other=0.0), mask=mask)
+
+
+def path(
+    qkv_NX: Tensor, kept_TNX: Tensor, frontiers: Frontiers, depth: int, states: int, *, heads: int, kv_heads: int
+) -> Tensor:
+    """Attention of each state over itself and those on its path [N, H E]. kept_TNX: k and v of the states of each depth, of F
+    per row, into which those of this depth go."""
+    _, B, F = frontiers.token_TBF.shape
+    E = kept_TNX.shape[2] // (2 * kv_heads)
+    mixed_NX = torch.empty(len(qkv_NX), heads * E, dtype=qkv_NX.dtype, device=qkv_NX.device)
+    _path_kernel[(len(qkv_NX), heads)](
+        qkv_NX,
+        kept_TNX,
+        pointers(frontiers),
+        mixed_NX,
+        B,
+        F,
+        depth,
+        E**-0.5,
+        S=states,
+        H=heads,
+        G=kv_heads,
+        E=E,
+        LANES_E=triton.next_power_of_2(E),
+        num_warps=1,
+    )
+    return mixed_NX
+
+
+@triton.jit
+def _path_kernel(
+    qkv,
+    kept,
+    frontiers,
+    mixed,
+    B,
+    F,
+    depth,
+    scale,
+    S: tl.constexpr,
+    H: tl.constexpr,
+    G: tl.constexpr,
+    E: tl.constexpr,
+    LANES_E: tl.constexpr,
+):
+    n, head = tl.program_id(0).to(tl.int64), tl.program_id(1)
+    row, state = n // S, n % S
+    group = head // (H // G)
+    e = tl.arange(0, LANES_E)
+    mask = e < E
+    own = qkv + n * (H + 2 * G) * E
+    q = tl.load(own + head * E + e, mask=mask, other=0.0).to(tl.float32)
+    k = tl.load(own + (H + group) * E + e, mask=mask, other=0.0)
+    v = tl.load(own + (H + G + group) * E + e, mask=mask, other=0.0)
+    if head % (H // G) == 0:
+        at = ((depth * B + row) * F + state) * (2 * G * E) + group * E + e
+        tl.store(kept + at, k, mask=mask)
+        tl.store(kept + at + G * E, v, mask=mask)
+    best = tl.sum(q * k.to(tl.float32)) * scale
+    mass = best * 0 + 1.0
+    total = v.to(tl.float32)
+    above, level = state, depth
+    while level > 0:
+        above = tl.load(frontiers.parent + (level * B + row) * F + above)
+        level -= 1
+        at = ((level * B + row) * F + above) * (2 * G * E) + group * E + e
+        k = tl.load(kept + at, mask=mask, other=0.0).to(tl.float32)
+        v = tl.load(kept + at + G * E, mask=mask, other=0.0).to(tl.float32)
+        score = tl.sum(q * k) * scale
+        new = tl.maximum(best, score)
+        fade, weight = tl.exp(best - new), tl.exp(score - new)
+        mass = mass * fade + weight
+        total = total * fade + weight * v
+        best = new
+    tl.store(mixed + (n * H + head) * E + e, (total / mass).to(mixed.dtype.element_ty), mask=mask)
+
+
+def corrections(change_ND: Tensor, output_VD: Tensor, ids_BKC: Tensor, depth: int, states: int) -> Tensor:
+    """Products [N, C], float32, of the changes of states with the rows of the output matrix of their slot's candidates."""
+    B, K, C = ids_BKC.shape
+    D = change_ND.shape[1]
+    found_NC = torch.empty(B * states, C, dtype=torch.float32, device=change_ND.device)
+    assert output_VD.is_contiguous() and change_ND.is_contiguous() and ids_BKC.is_contiguous(), "rows lie side by side"
+    _corrections_kernel[(B, triton.cdiv(C, _CANDIDATES))](
+        change_ND,
+        output_VD,
+        ids_BKC,
+        found_NC,
+        K,
+        C,
+        D,
+        depth,
+        S=states,
+        LANES_S=max(16, triton.next_power_of_2(states)),
+        BLOCK_C=_CANDIDATES,
+        BLOCK_D=_INPUTS,
+        num_warps=4,
+    )
+    return found_NC
+
+
+@triton.jit
+def _corrections_kernel(
+    change,
+    output,
+    ids,
+    found,
+    K,
+    C,
+    D,
+    depth,
+    S: tl.constexpr,
+    LANES_S: tl.constexpr,
+    BLOCK_C: tl.constexpr,
+    BLOCK_D: tl.constexpr,
+):
+    row = tl.program_id(0).to(tl.int64)
+    c = tl.program_id(1) * BLOCK_C + tl.arange(0, BLOCK_C)
+    state = tl.arange(0, LANES_S)
+    token = tl.load(ids + (row * K + depth) * C + c, mask=c < C, other=0)
+    total = tl.zeros((LANES_S, BLOCK_C), tl.float32)
+    for start in range(0, D, BLOCK_D):
+        d = start + tl.arange(0, BLOCK_D)
+        states = (row * S + state)[:, None] * D + d[None, :]
+        x = tl.load(change + states, mask=(state < S)[:, None] & (d < D)[None, :], other=0.0)
+        rows = token[None, :] * D + d[:, None]
+        y = tl.load(output + rows, mask=(c < C)[None, :] & (d < D)[:, None], other=0.0)
+        total = tl.dot(x, y, total, input_precision="ieee")
+    at = (row * S + state)[:, None] * C + c[None, :]
+    tl.store(found + at, total, mask=(state < S)[:, None] & (c < C)[None, :])
+
+
+def children(
+    correction_NC: Tensor, logits_BKC: Tensor, ids_BKC: Tensor, noise_BKC: Tensor, temperature_B: Tensor, depth: int,
+    states: int, branching: int,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """Chances, float64, and tokens [N, branching] of the likeliest children of each state, the likeliest first
+    (`fef.laws.growth.child_chances` of `fef.models.draft_tree.draft_law`). Of equals the lower candidate comes first."""
+    B, K, C = ids_BKC.shape
+    chance_NC = torch.empty(B * states, branching, dtype=torch.float64, device=ids_BKC.device)
+    token_NC = torch.empty(B * states, branching, dtype=torch.int64, device=ids_BKC.device)
+    _children_kernel[(B * states,)](
+        correction_NC,
+        logits_BKC.contiguous(),
+        ids_BKC,
+        noise_BKC,
+        temperature_B,
+        chance_NC,
+        token_NC,
+        K,
+        depth,
+        S=states,
+        C=C,
+        LANES_C=triton.next_power_of_2(C),
+        CHILDREN=branching,
+        num_warps=4,
+    )
+    return chance_NC, token_NC
+
+
+@triton.jit
+def _children_kernel(
+    corrections,
+    logits,
+    ids,
+    noise,
+    temperatures,
+    chances,
+    tokens,
+    K,
+    depth,
+    S: tl.constexpr,
+    C: tl.constexpr,
+    LANES_C: tl.constexpr,
+    CHILDREN: tl.constexpr,
+):
+    n = tl.program_id(0).to(tl.int64)
+    row = n // S
+    c = tl.arange(0, LANES_C)
+    mask = c < C
+    of_slot = (row * K + depth) * C + c
+    marginal = tl.load(logits + of_slot, mask=mask, other=float("-inf")).to(tl.float32)
+    x = (marginal + tl.load(corrections + n * C + c, mask=mask, other=0.0)).to(tl.float64)
+    temperature = tl.load(temperatures + row)
+    x = (x - tl.max(x)) / tl.where(temperature > 0, temperature, 1.0)
+    score = x + tl.load(noise + of_slot, mask=mask, other=0.0)  # log q + g but for a constant
+    weight = tl.exp(score - tl.max(score))
+    mass = tl.sum(weight)
+    for child in tl.static_range(CHILDREN):
+        most = tl.max(score)
+        place = tl.min(tl.where(score == most, c, LANES_C))
+        there = c == place
+        tl.store(chances + n * CHILDREN + child, tl.sum(tl.where(there, weight, 0.0)) / mass)
+        tl.store(tokens + n * CHILDREN + child, tl.load(ids + (row * K + depth) * C + place))
+        score = tl.where(there, float("-inf"), score)
+        weight = tl.where(there, 0.0, weight)
+
+
+def frontier(
+    chance_NC: Tensor, token_NC: Tensor, limit_B: Tensor, frontiers: Frontiers, depth: int, states: int, start: int,
+    keep: int, go_on: int, survival: float,
+) -> None:  # fmt: skip
+    """The best `keep` children of a depth become nodes, from number `start` on, and the best `go_on` the next frontier, as in
+    `fef.laws.growth.grow`."""
+    _, B, F = frontiers.token_TBF.shape
+    C = chance_NC.shape[1]
+    _frontier_kernel[(B,)](
+        chance_NC,
+        token_NC,
+        limit_B,
+        pointers(frontiers),
+        B,
+        F,
+        frontiers.chance_BM.shape[1],
+        depth,
+        start,
+        S=states,
+        C=C,
+        KEEP=keep,
+        GO_ON=go_on,
+        SURVIVAL=survival,
+        LANES=triton.next_power_of_2(states * C),
+        num_warps=4,
+    )
+
+
+@triton.jit
+def _frontier_kernel(
+    chances,
+    tokens,
+    limits,
+    frontiers,
+    B,
+    F,
+    M,
+    depth,
+    start,
+    S: tl.constexpr,
+    C: tl.constexpr,
+    KEEP: tl.constexpr,
+    GO_ON: tl.constexpr,
+    SURVIVAL: tl.constexpr,
+    LANES: tl.constexpr,
+):
+    row = tl.program_id(0).to(tl.int64)
+    here = (depth * B + row) * F
+    m = tl.arange(0, LANES)
+    mask = m < S * C
+    state, candidate = tl.minimum(m // C, S - 1), m % C
+    reached = tl.load(frontiers.reached + here + state, mask=mask, other=-1.0)
+    chance = tl.load(chances + row * (S * C) + m, mask=mask, other=-1.0)
+    token = tl.load(tokens + row * (S * C) + m, mask=mask, other=0)
+    father = tl.load(frontiers.number + here + state, mask=mask, other=0)
+    worth = mask & (reached >= SURVIVAL) & (depth < tl.load(limits + row)) & ((candidate == 0) | (chance > 0))
+    joint = tl.where(worth, reached * chance, -1.0)
+    before = (joint[None, :] > joint[:, None]) | ((joint[None, :] == joint[:, None]) & (m[None, :] < m[:, None]))
+    rank = tl.sum(before.to(tl.int32), axis=1)
+
+    node = row * M + start + rank
+    kept = mask & (rank < KEEP)
+    tl.store(frontiers.chance + node, joint, mask=kept)
+    tl.store(frontiers.father + node, father, mask=kept)
+    tl.store(frontiers.held + node, token, mask=kept)
+    tl.store(frontiers.candidate + node, candidate.to(tl.int64), mask=kept)
+    tl.store(frontiers.depth + node, candidate.to(tl.int64) * 0 + depth + 1, mask=kept)
+    below = here + B * F + rank
+    goes_on = mask & (rank < GO_ON)
+    tl.store(frontiers.reached + below, joint, mask=goes_on)
+    tl.store(frontiers.parent + below, state.to(tl.int64), mask=goes_on)
+    tl.store(frontiers.token + below, token, mask=goes_on)
+    tl.store(frontiers.number + below, (start + rank + 1).to(tl.int64), mask=goes_on)
+
+
+def best(state: SlotState, slot_B: Tensor, frontiers: Frontiers) -> None:
+    """The best nodes of all that were found, into the state (`fef.laws.growth.best_of`, `SlotState.keep_tree`)."""
+    B, M = frontiers.chance_BM.shape
+    nodes = state.table.nodes
+    _best_kernel[(B,)](
+        slot_B,
+        pointers(frontiers),
+        pointers(state),
+        M=M,
+        W=nodes,
+        LANES=triton.next_power_of_2(max(M, nodes)),
+        BLOCK=32,
+        num_warps=4,
+    )
+
+
+@triton.jit
+def _best_kernel(slots, frontiers, state, M: tl.constexpr, W: tl.constexpr, LANES: tl.constexpr, BLOCK: tl.constexpr):
+    row = tl.program_id(0).to(tl.int64)
+    slot = tl.load(slots + row).to(tl.int64)
+    m = tl.arange(0, LANES)
+    mask = m < M
+    at = row * M + m
+    chance = tl.load(frontiers.chance + at, mask=mask, other=-1.0)
+    father = tl.load(frontiers.father + at, mask=mask, other=0)
+    token = tl.load(frontiers.held + at, mask=mask, other=0)
+    candidate = tl.load(frontiers.candidate + at, mask=mask, other=0)
+    depth = tl.load(frontiers.depth + at, mask=mask, other=1)
+    rank = m * 0
+    for start in range(0, LANES, BLOCK):
+        j = start + tl.arange(0, BLOCK)
+        other = tl.load(frontiers.chance + row * M + j, mask=j < M, other=-1.0)[None, :]
+        before = (other > chance[:, None]) | ((other == chance[:, None]) & (j[None, :] < m[:, None]))
+        rank += tl.sum(before.to(tl.int32), axis=1)
+    renamed = tl.gather(rank, tl.maximum(father - 1, 0).to(tl.int32), 0)
+    parent = tl.where((father > 0) & (chance >= 0), renamed + 1, 0)
+    node, kept = slot * W + rank, rank < W
+    tl.store(state.node_chance + node, chance, mask=kept)
+    tl.store(state.node_parent + node, parent.to(tl.int64), mask=kept)
+    tl.store(state.node_candidate + node, candidate, mask=kept)
+    tl.store(state.node_depth + node, depth, mask=kept)
+    tl.store(state.node_token + node, token, mask=kept)

@@ -1,0 +1,104 @@
+"""The kernels that grow the trees of a draft head against `fef.models.draft_tree` and `fef.engine.head_drafts`."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from slot_states import SLOTS, moved, random_state
+
+pytest.importorskip("triton", reason="the kernels need Triton")
+
+from fef.engine.draws import Vocabulary
+from fef.engine.head_drafts import DraftSites, HeadDrafts, draft_noise, draft_sites
+from fef.engine.kernel_forward import KernelForward
+from fef.engine.kernel_head import KernelHead
+from fef.engine.kernels.head import best
+from fef.engine.kernels.head import draft_noise as fused_noise
+from fef.engine.kernels.head import draft_sites as fused_sites
+from fef.engine.slots import SlotState
+from fef.models.config import TransformerConfig
+from fef.models.draft_head import DraftHead, DraftWindow, HeadSizes
+from fef.models.joined import join_weights
+from fef.models.packed_pass import SlotTable
+from fef.models.transformer import Transformer
+
+B, K, V = 3, 3, 20
+CONFIG = TransformerConfig(
+    vocab_size=V, dim=32, layers=1, heads=4, head_dim=16, kv_heads=2, mlp_dim=32, mask_id=V - 1, max_length=16, packed=True
+)  # fmt: skip
+
+
+def drafts_of(nodes: int, branching: int, survival: float, dtype: torch.dtype, device: str) -> HeadDrafts:
+    network = Transformer(CONFIG)
+    network.reset(0)
+    torch.nn.init.normal_(network.embed.weight, generator=torch.Generator().manual_seed(1))
+    head = DraftHead(HeadSizes.of(CONFIG, depths=K, candidates=6))
+    head.reset(2)
+    torch.nn.init.normal_(head.out_norm.weight, std=0.3, generator=torch.Generator().manual_seed(3))
+    network, head = network.to(device, dtype).eval().requires_grad_(False), head.to(device, dtype).requires_grad_(False)
+    vocabulary = Vocabulary(None, torch.tensor([V - 1], device=device))
+    return HeadDrafts(network, head, vocabulary, nodes, branching, survival)
+
+
+def random_start(drafts: HeadDrafts, dtype: torch.dtype, device: str) -> tuple[DraftSites, DraftWindow]:
+    generator = torch.Generator().manual_seed(4)
+
+    def number(*shape: int, below: int) -> torch.Tensor:
+        return torch.randint(0, below, shape, generator=generator).to(device)
+
+    never = torch.zeros(B, K, dtype=torch.bool, device=device)
+    heat, one = torch.tensor([0.0, 0.7, 1.0]).double().to(device), torch.ones(B).double().to(device)
+    sites = DraftSites(
+        number(B, K, below=99), never, never, number(B, below=V), number(B, below=V),
+        limit_B=torch.tensor([3, 2, 3], device=device), seed_B=number(B, below=2**40), step_B=number(B, below=9),
+        temperature_B=heat, top_p_B=one, top_k_B=number(B, below=1),
+    )  # fmt: skip
+    hidden, lead = (torch.randn(*shape, 32, generator=generator).to(device, dtype) for shape in ((B, K), (B,)))
+    return sites, drafts.window(sites, hidden, lead, 2 * drafts.network.logits(hidden))
+
+
+@pytest.mark.parametrize(
+    ("nodes", "branching", "survival"), [(3, 1, 0.0), (3, 1, 0.5), (7, 3, 0.0), (40, 4, 0.0)], ids=str
+)
+def test_trees_are_those_of_plain_torch(nodes: int, branching: int, survival: float, device: str) -> None:
+    drafts = drafts_of(nodes, branching, survival, torch.float32, device)
+    sites, window = random_start(drafts, torch.float32, device)
+    noise = draft_noise(sites, window.ids_BKC)
+    slot_B = torch.tensor([2, 0, 1], device=device)
+    plain, fused = (SlotState.empty(SlotTable(4, 16, 8, K + 1, 9, 1, nodes), torch.device(device)) for _ in range(2))
+    for state in (plain, fused):
+        state.live_S[:] = True
+        state.node_chance_SW[:] = 7.0
+    plain.keep_tree(slot_B, drafts.tree(sites, window, noise, cut=False))
+    head = KernelHead(drafts, KernelForward(drafts.network, join_weights(drafts.network), overlap=False), fused)
+    best(fused, slot_B, head.found(sites, window, noise))
+    torch.testing.assert_close(fused.node_chance_SW, plain.node_chance_SW, atol=1e-4, rtol=0)
+    there = plain.node_chance_SW[:3] >= 0
+    assert there.any(1).all() and (nodes < 40 or not there.all())
+    for name in ("node_parent_SW", "node_candidate_SW", "node_depth_SW", "node_token_SW"):
+        assert torch.equal(getattr(fused, name)[:3][there], getattr(plain, name)[:3][there]), name
+
+
+def test_a_head_without_the_path_grows_another_tree(device: str) -> None:
+    """The comparison has teeth: what a state knows of its path is a part of it."""
+    drafts = drafts_of(7, 3, 0.0, torch.float32, device)
+    sites, window = random_start(drafts, torch.float32, device)
+    noise = draft_noise(sites, window.ids_BKC)
+    before = drafts.tree(sites, window, noise, cut=False)
+    drafts.head.v.weight.zero_()
+    assert not torch.allclose(before.tree.chance_BX, drafts.tree(sites, window, noise, cut=False).tree.chance_BX)
+
+
+def test_sites_and_noise(device: str) -> None:
+    """The uniform numbers are the same; their logarithms may be rounded otherwise."""
+    for seed in range(3):
+        state = random_state(4, 5, 2, seed)
+        count_B = torch.randint(0, 5, (len(SLOTS),), generator=torch.Generator().manual_seed(seed))
+        expected = draft_sites(state, SLOTS, count_B)
+        found = fused_sites(moved(state, device), SLOTS.to(device), count_B.to(device))
+        for name, value in vars(expected).items():
+            assert torch.equal(getattr(found, name).cpu(), value), name
+        ids = torch.randint(0, 999, (*expected.position_BK.shape, 7), generator=torch.Generator().manual_seed(seed))
+        noise = fused_noise(found, ids.to(device)).cpu()
+        torch.testing.assert_close(noise, draft_noise(expected, ids), atol=1e-12, rtol=0)
+        assert (noise == 0).all(-1).any() and (noise != 0).any()

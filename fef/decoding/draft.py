@@ -22,7 +22,7 @@ from fef.laws.growth import Drafted
 from fef.laws.pipeline import constrained, log_law
 from fef.laws.tree import path_states, stem
 from fef.models.draft_head import DraftHead
-from fef.models.draft_tree import DraftStart, draft_tree, draft_window
+from fef.models.draft_tree import DraftStart, draft_candidates, draft_tree
 from fef.models.stale import StaleCache
 
 __all__ = ["Drafts", "carried_logits", "propose"]
@@ -125,7 +125,8 @@ def drafts_of_head(
     assert carry.lead_BD is not None and carry.last_B is not None
     marginal_BWV = session.unit_law(carry.logits_BWV, window_BW).logits_BSV
     forced_BW = session.ends(window_BW).get("forced_eos_BS")
-    window = draft_window(head, carry.hidden_BWD, carry.lead_BD, marginal_BWV, forced_BW, sampling.eos_id)
+    candidates = draft_candidates(head, marginal_BWV, forced_BW, sampling.eos_id)
+    window = head.window(carry.hidden_BWD, carry.lead_BD, *candidates)
     site = session.site(window_BW, None).where((sampling.temperature_B > 0)[:, None])
     count_B = torch.minimum((window_BW >= 0).sum(1), carry.count_B).clamp(min=0)
     before_B, last_B = session.canvas.ids_BL.gather(1, torch.stack([carry.last_B - 1, carry.last_B], 1).clamp(min=0)).T

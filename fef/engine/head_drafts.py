@@ -19,7 +19,7 @@ from fef.laws.eos import at_position
 from fef.laws.growth import Drafted
 from fef.laws.pipeline import EntrySettings
 from fef.models.draft_head import DraftHead, DraftWindow
-from fef.models.draft_tree import DraftStart, draft_tree, draft_window
+from fef.models.draft_tree import DraftStart, draft_candidates, draft_tree
 from fef.models.transformer import Transformer
 
 __all__ = ["DraftSites", "HeadDrafts", "draft_noise", "draft_sites"]
@@ -98,6 +98,10 @@ class HeadDrafts:
     def window(self, sites: DraftSites, hidden_BKD: Tensor, lead_BD: Tensor, logits_BKV: Tensor) -> DraftWindow:
         """hidden_BKD, logits_BKV: of the queries at which drafts of these slots stand. lead_BD: of that whose draw is the
         last committed token."""
+        return self.head.window(hidden_BKD, lead_BD, *self.candidates(sites, logits_BKV))
+
+    def candidates(self, sites: DraftSites, logits_BKV: Tensor) -> tuple[Tensor, Tensor]:
+        """Ids and marginal logits [B, K, C] of the candidates of the slots."""
         eos_id = self.vocabulary.eos_id
         marginal_BKV = logits_BKV.to(torch.promote_types(logits_BKV.dtype, torch.float32))
         marginal_BKV = marginal_BKV.index_fill(-1, self.vocabulary.banned, -torch.inf)
@@ -105,7 +109,7 @@ class HeadDrafts:
         if eos_id is not None:
             forced_BK = sites.forced_BK
             marginal_BKV[..., eos_id].masked_fill_(sites.forbidden_BK, -torch.inf)
-        return draft_window(self.head, hidden_BKD, lead_BD, marginal_BKV, forced_BK, eos_id)
+        return draft_candidates(self.head, marginal_BKV, forced_BK, eos_id)
 
     def tree(self, sites: DraftSites, window: DraftWindow, noise_BKC: Tensor, *, cut: bool) -> Drafted:
         """noise_BKC: of `draft_noise`. cut: may a row have top-p or top-k on?"""

@@ -15,7 +15,7 @@ from fef.engine.kernels.advance import NextDrafts
 from fef.engine.kernels.linear import linear
 from fef.engine.kernels.norm import rms_norm
 from fef.engine.slots import SlotState
-from fef.models.draft_head import DraftWindow, output_matrix
+from fef.models.draft_head import DraftWindow, even, output_matrix
 from fef.models.draft_tree import FRONTIER
 from fef.models.joined import Matrix
 
@@ -43,12 +43,21 @@ class KernelHead:
             for query_BK in (next_drafts.source_BK[:, :slots], next_drafts.last_B[:, None])
         )
         logits_BKV = self.forward.logits(hidden_BKD.view(-1, width)).view(len(slot_B), slots, -1)
-        window = self.drafts.window(sites, hidden_BKD, lead_B1D[:, 0], logits_BKV)
+        known_BKD = self.known(hidden_BKD, lead_B1D)
+        window = DraftWindow(known_BKD, *self.drafts.candidates(sites, logits_BKV))
         noise_BKC = kernels.draft_noise(sites, window.ids_BKC)
         if cut:  # laws are cut in plain torch
             self.state.keep_tree(slot_B, self.drafts.tree(sites, window, noise_BKC, cut=True))
         else:
             kernels.best(self.state, slot_B, self.found(sites, window, noise_BKC))
+
+    def known(self, hidden_BKD: Tensor, lead_B1D: Tensor) -> Tensor:
+        """`DraftHead.window`, in products whose bits do not depend on the other rows."""
+        head, (B, K, D) = self.drafts.head, hidden_BKD.shape
+        lead_BD = linear(even(lead_B1D).view(B, D), head.lead.weight)
+        before_BKD = lead_BD[:, None] + head.depth[:K]
+        known_ND = linear(even(hidden_BKD).view(B * K, D), head.hidden.weight, residual_NM=before_BKD.view(B * K, D))
+        return known_ND.view(B, K, D)
 
     def found(self, sites: DraftSites, window: DraftWindow, noise_BKC: Tensor) -> kernels.Frontiers:
         """The nodes of all depths: `fef.laws.growth.grow`."""

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from fef.models.config import TransformerConfig
 from fef.models.transformer import RMSNorm, Transformer
 
-__all__ = ["CANDIDATES", "DraftHead", "DraftWindow", "HeadSizes", "Path", "output_matrix", "top_candidates"]
+__all__ = ["CANDIDATES", "DraftHead", "DraftWindow", "HeadSizes", "Path", "even", "output_matrix", "top_candidates"]
 
 CANDIDATES = 256
 DEPTHS = 16

@@ -18,7 +18,7 @@ from fef.laws.pipeline import EntrySettings, cutoffs, kept_by, sampled_law
 from fef.models.draft_head import DraftHead, DraftWindow, top_candidates
 from fef.models.transformer import Transformer
 
-__all__ = ["FRONTIER", "DraftStart", "draft_law", "draft_tree", "draft_window", "expansion"]
+__all__ = ["FRONTIER", "DraftStart", "draft_candidates", "draft_law", "draft_tree", "expansion"]
 
 FRONTIER = 16  # states of a depth that are continued
 
@@ -37,23 +37,20 @@ class DraftStart:
     cuts: bool = False
 
 
-def draft_window(
-    head: DraftHead,
-    hidden_BKD: Tensor,
-    lead_BD: Tensor,
-    logits_BKV: Tensor,
-    forced_BK: Tensor | None = None,
-    eos_id: int | None = None,
-) -> DraftWindow:
-    """hidden_BKD, lead_BD: see `DraftHead.window`. logits_BKV: marginals, -inf where a token never occurs. forced_BK: slots
-    whose token is the end token for certain."""
-    ids_BKC, logits_BKC = top_candidates(logits_BKV, head.sizes.candidates)
+def draft_candidates(
+    head: DraftHead, logits_BKV: Tensor, forced_BK: Tensor | None = None, eos_id: int | None = None
+) -> tuple[Tensor, Tensor]:
+    """Ids and marginal logits [B, K, C] of the candidates of each slot, by rising id, so that of equals the lower id comes
+    first, as in a draw. logits_BKV: -inf where a token never occurs. forced_BK: slots whose token is the end token for
+    certain."""
+    ids_BKC, _ = top_candidates(logits_BKV, head.sizes.candidates)[0].sort(-1)
+    logits_BKC = logits_BKV.gather(-1, ids_BKC)
     if forced_BK is not None:
         assert eos_id is not None, "an end that is certain"
         first_C = torch.arange(ids_BKC.shape[-1], device=ids_BKC.device) == 0
         ids_BKC = torch.where(forced_BK[..., None] & first_C, eos_id, ids_BKC)
         logits_BKC = torch.where(forced_BK[..., None], torch.where(first_C, 0.0, -torch.inf), logits_BKC)
-    return head.window(hidden_BKD, lead_BD, ids_BKC, logits_BKC)
+    return ids_BKC, logits_BKC
 
 
 def draft_tree(

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from fef.laws.pipeline import EntrySettings
 from fef.models.draft_head import DraftHead, HeadSizes
-from fef.models.draft_tree import DraftStart, draft_tree, draft_window
+from fef.models.draft_tree import DraftStart, draft_candidates, draft_tree
 
 B, K, V = 4, 5, 40
 
@@ -30,7 +30,7 @@ def test_a_tree_grows_inside_a_cuda_graph(dtype: torch.dtype) -> None:
     settings = EntrySettings(heat, torch.ones_like(heat), torch.zeros_like(limit))
 
     def tree() -> dict[str, Tensor]:
-        window = draft_window(head, hidden, lead, network.logits(hidden))
+        window = head.window(hidden, lead, *draft_candidates(head, network.logits(hidden)))
         start = DraftStart(window, before, last, limit, noise, settings)
         drafted = draft_tree(network, head, start, nodes=12, branching=4, frontier=4)
         found = {name: value for name, value in vars(drafted.tree).items() if isinstance(value, Tensor)}

@@ -203,7 +203,7 @@ def _even(x, D):
     return x * tl.rsqrt(tl.sum(x * x) / D + 1e-6)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["depth"])
 def _pair_kernel(
     embed, known, befores, frontiers, pairs, knowns, B, K, D, F, depth, S: tl.constexpr, LANES_D: tl.constexpr
 ):
@@ -252,7 +252,7 @@ def path(
     return mixed_NX
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["depth"])
 def _path_kernel(
     qkv,
     kept,
@@ -275,15 +275,15 @@ def _path_kernel(
     mask = e < E
     own = qkv + n * (H + 2 * G) * E
     q = tl.load(own + head * E + e, mask=mask, other=0.0).to(tl.float32)
-    k = tl.load(own + (H + group) * E + e, mask=mask, other=0.0)
-    v = tl.load(own + (H + G + group) * E + e, mask=mask, other=0.0)
+    own_k = tl.load(own + (H + group) * E + e, mask=mask, other=0.0)
+    own_v = tl.load(own + (H + G + group) * E + e, mask=mask, other=0.0)
     if head % (H // G) == 0:
         at = ((depth * B + row) * F + state) * (2 * G * E) + group * E + e
-        tl.store(kept + at, k, mask=mask)
-        tl.store(kept + at + G * E, v, mask=mask)
-    best = tl.sum(q * k.to(tl.float32)) * scale
+        tl.store(kept + at, own_k, mask=mask)
+        tl.store(kept + at + G * E, own_v, mask=mask)
+    best = tl.sum(q * own_k.to(tl.float32)) * scale
     mass = best * 0 + 1.0
-    total = v.to(tl.float32)
+    total = own_v.to(tl.float32)
     above, level = state, depth
     while level > 0:
         above = tl.load(frontiers.parent + (level * B + row) * F + above)
@@ -324,7 +324,7 @@ def corrections(change_ND: Tensor, output_VD: Tensor, ids_BKC: Tensor, depth: in
     return found_NC
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["depth"])
 def _corrections_kernel(
     change,
     output,
@@ -383,7 +383,7 @@ def children(
     return chance_NC, token_NC
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["depth"])
 def _children_kernel(
     corrections,
     logits,
@@ -449,7 +449,7 @@ def frontier(
     )
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["depth", "start"])
 def _frontier_kernel(
     chances,
     tokens,

@@ -58,7 +58,7 @@ def random_start(drafts: HeadDrafts, dtype: torch.dtype, device: str) -> tuple[D
 
 
 @pytest.mark.parametrize(
-    ("nodes", "branching", "survival"), [(3, 1, 0.0), (3, 1, 0.5), (7, 3, 0.0), (40, 4, 0.0)], ids=str
+    ("nodes", "branching", "survival"), [(3, 1, 0.0), (3, 1, 0.5), (7, 3, 0.0), (20, 2, 0.0)], ids=str
 )
 def test_trees_are_those_of_plain_torch(nodes: int, branching: int, survival: float, device: str) -> None:
     drafts = drafts_of(nodes, branching, survival, torch.float32, device)
@@ -74,7 +74,7 @@ def test_trees_are_those_of_plain_torch(nodes: int, branching: int, survival: fl
     best(fused, slot_B, head.found(sites, window, noise))
     torch.testing.assert_close(fused.node_chance_SW, plain.node_chance_SW, atol=1e-4, rtol=0)
     there = plain.node_chance_SW[:3] >= 0
-    assert there.any(1).all() and (nodes < 40 or not there.all())
+    assert there.any(1).all() and (nodes < 20 or not there.all())
     for name in ("node_parent_SW", "node_candidate_SW", "node_depth_SW", "node_token_SW"):
         assert torch.equal(getattr(fused, name)[:3][there], getattr(plain, name)[:3][there]), name
 

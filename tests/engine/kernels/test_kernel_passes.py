@@ -52,8 +52,8 @@ def random_head(model: Transformer) -> DraftHead:
         (False, 2, 1, 0, False),
         (True, 1, 3, 0, False),
         (False, 1, 3, 8, False),
-        (False, 1, 1, 4, True),
-        (True, 1, 1, 0, True),
+        pytest.param(False, 1, 2, 4, True, marks=pytest.mark.slow),
+        pytest.param(True, 1, 1, 0, True, marks=pytest.mark.slow),
     ],
 )
 def test_a_context_pass_and_rounds(cut, layers, count, tree, head):

@@ -121,7 +121,7 @@ def short(method: str, options: Mapping[str, Any], chain: Chain = CONFIDENCE, **
 
 
 def tree(options: dict[str, Any], **more: Any) -> Setting:
-    """A tree of drafts, whose common noise is integrated."""
+    """A tree of drafts, whose common noise is integrated. A draft head, which networks have here, is blind to that noise."""
     options = {"verify": "packed"} | options
     return Setting("fef", options, chain=PACKED, subjects=NETWORK, same_as=BY_PACKED, wrap=QuantileNoise, **more)
 
@@ -154,8 +154,10 @@ NAMED: tuple[Setting, ...] = (
     Setting("fef", REJECT_PACKED, chain=PACKED, subjects=NETWORK, slow=True),
     Setting("fef", {"verify": "packed"}, chain=PACKED, subjects=NETWORK, by="samples", same_as=BY_PACKED),
     Setting("fef", {"verify": "rows", "window": 3}, temperature=0, same_as=BY_ROWS),
-    tree({"tree": 3, "depth": 2, "anchors": 1}),
-    tree({"tree": 2, "depth": 1}, temperature=0.7),
+    tree({"tree": 3, "depth": 2, "anchors": 1, "head": "none"}),
+    tree({"tree": 2, "depth": 1, "head": "none"}, temperature=0.7),
+    tree({"tree": 8, "depth": 3, "head": "none"}, temperature=0.7, top_p=0.8),
+    tree({"tree": 2, "depth": 2}),
     tree({"tree": 8, "depth": 3}, temperature=0.7, top_p=0.8),
     #
     Setting("dual-exact", {"verify": "rows", "drafts": 2}, subjects=NETWORK, by="samples", same_as=BY_ROWS),

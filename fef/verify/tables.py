@@ -9,6 +9,7 @@ from torch import Tensor
 
 from fef.models.config import TransformerConfig
 from fef.models.demask import DependencyHead
+from fef.models.draft_head import DraftHead, HeadSizes
 from fef.models.extras import Extras
 from fef.models.order_block import OrderBlock
 from fef.models.table import TableDenoiser
@@ -75,8 +76,8 @@ def tiny_network(seed: int = 0, scale: float = 0.5, **config: Any) -> Transforme
 
 
 def random_network(kind: Literal["network", "block-causal"], seed: int, n_tokens: int) -> Transformer:
-    """A network deep enough for stale keys to matter, with a random dependency head, some profile, a causal model and an
-    order-causal layer."""
+    """A network deep enough for stale keys to matter, with a random dependency head, some profile, a causal model, an
+    order-causal layer and a draft head."""
     size = {"vocab_size": n_tokens + 1, "mask_id": n_tokens, "layers": 4}
     if kind == "block-causal":
         return tiny_network(seed, 0.4, attention="block-causal", block_length=2, packed=False, **size)
@@ -85,7 +86,8 @@ def random_network(kind: Literal["network", "block-causal"], seed: int, n_tokens
         torch.manual_seed(seed)
         head = DependencyHead(network.config.dim, rank=4).eval().requires_grad_(False)
     causal = tiny_causal(seed, vocab_size=n_tokens + 1, mask_id=n_tokens)
-    network.extras = Extras(head, (1.0, 0.6, 0.3, 0.1), tiny_order_block(network, seed), causal)
+    layer, drafter = tiny_order_block(network, seed), tiny_draft_head(network, seed=seed)
+    network.extras = Extras(head, (1.0, 0.6, 0.3, 0.1), layer, causal, drafter)
     return network
 
 
@@ -105,6 +107,14 @@ def tiny_order_block(network: Transformer, seed: int = 0, scale: float = 0.4) ->
         for parameter in layer.parameters():
             parameter.add_(scale * torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype))
     return layer.eval().requires_grad_(False)
+
+
+def tiny_draft_head(network: Transformer, depths: int = 16, seed: int = 0) -> DraftHead:
+    """A draft head that moves drafts at random."""
+    head = DraftHead(HeadSizes.of(network.config, depths))
+    head.reset(seed)
+    torch.nn.init.normal_(head.out_norm.weight, generator=torch.Generator().manual_seed(seed))
+    return head.to(network.device, network.embed.weight.dtype).requires_grad_(False)
 
 
 def empty_rows(count: int, length: int = L, mask: int = MASK) -> Tensor:

@@ -123,7 +123,7 @@ def branch_by_drawn_token() -> AbstractContextManager[object]:
     return patch("fef.laws.accept.agreement", wrong)
 
 
-TREE = {"verify": "packed", "tree": 4, "depth": 2}
+TREE = {"verify": "packed", "tree": 4, "depth": 2, "head": "none"}
 PACKED: tuple[Name, ...] = ("network",)
 SPECULATIVE = {"verify": "rows", "accept": "rejection", "window": 2, "draft": "fresh"}
 REJECT = {"accept": "rejection", "window": 2}
@@ -169,6 +169,18 @@ TWINS: tuple[Twin, ...] = (
     Twin(
         "a sibling of the drawn token committed",
         Setting("fef", TREE, chain=Chain(packed=True), subjects=PACKED, declared="chain", wrap=QuantileNoise),
+        sibling_committed,
+    ),
+    Twin(
+        "a sibling of the drawn token committed, in the tree of a draft head",
+        Setting(
+            "fef",
+            TREE | {"head": None},
+            chain=Chain(packed=True),
+            subjects=PACKED,
+            declared="chain",
+            wrap=QuantileNoise,
+        ),
         sibling_committed,
     ),
     Twin(

@@ -115,7 +115,8 @@ class Passes:
         rows = torch.arange(len(tokens.ids_BN))
         valid = tokens.valid_BN[:, -tokens.shape.queries :]
         logits = torch.zeros(*valid.shape, self.model.vocab_size, dtype=torch.float64)
-        logits[valid] = forward(self.slots, tokens, rows, Bounds(table.context, table.ranks))
+        hidden = forward(self.slots, tokens, rows, Bounds(table.context, table.ranks))
+        logits[valid] = self.model.logits(hidden)
         return logits
 
     def round(self, given: Tensor, starts: list[int], depth: int, width: Tensor | None = None) -> tuple[Tensor, Tensor]:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from cProfile import Profile
 from dataclasses import dataclass
+from inspect import unwrap
 from pstats import Stats
 from typing import Any
 
@@ -15,6 +16,9 @@ from fef.decoding.draft import drawn_in_turn
 from fef.decoding.grammar import GrammarRows
 from fef.decoding.loop import round_of
 from fef.decoding.session import Session
+from fef.engine.packed_drafts import draft, move_on
+from fef.engine.packed_texts import drawn_queries, legal
+from fef.engine.runner import TorchPasses
 from fef.generation import Model
 from fef.grammar.compiled import compiled
 from fef.laws.pipeline import constrained
@@ -92,19 +96,27 @@ def profiled(answer: Callable[[int], None], requests: int) -> tuple[int, float, 
     profile.disable()
     # by function: calls, calls that are no recursion, own seconds, all seconds, and the same by caller
     found: dict[Any, Any] = Stats(profile).stats  # type: ignore[attr-defined]
-    _, rounds, _, whole, _ = found[key_of(round_of)]
-    part = sum(
-        found.get(key_of(each), NEVER)[3] for each in (Session.legal, GrammarRows.weigh, GrammarRows.allowed_behind)
-    )
-    part += found.get(key_of(constrained), NEVER)[4].get(key_of(drawn_in_turn), NEVER)[3]
-    return rounds, whole / rounds, part / rounds
 
+    def seconds(function: Callable[..., Any]) -> float:
+        return float(found.get(key_of(function), NEVER)[3])
+
+    rounds = sum(found.get(key_of(each), NEVER)[1] for each in ROUNDS)
+    part = sum(map(seconds, ADDED)) - sum(map(seconds, DRAWN_ANYWAY))
+    part += found.get(key_of(constrained), NEVER)[4].get(key_of(drawn_in_turn), NEVER)[3]
+    return rounds, sum(map(seconds, ROUNDS)) / rounds, part / rounds
+
+
+ROUNDS = (TorchPasses.pass_, round_of)
+"""Packed passes, contexts among them, and rounds of sessions."""
+
+ADDED = (drawn_queries, legal, move_on, Session.legal, GrammarRows.weigh, GrammarRows.allowed_behind)
+DRAWN_ANYWAY = (draft,)  # drafts, which passes without grammars draw as well
 
 NEVER: tuple[int, int, float, float, dict[Any, Any]] = (0, 0, 0.0, 0.0, {})
 
 
 def key_of(function: Callable[..., Any]) -> tuple[str, int, str]:
-    code = function.__code__
+    code = unwrap(function).__code__
     return code.co_filename, code.co_firstlineno, code.co_name
 
 

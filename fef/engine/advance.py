@@ -66,6 +66,19 @@ Moves = tuple[Tensor, Tensor]
 """Cache places from which and to which keys go: `fef.models.packed_pass.moves`."""
 
 
+@dataclass
+class Advanced:
+    """What is left to do. accepted: the path that held, and what was committed. moved: where keys of the path have to go.
+    source_BK, count_B: queries at which drafts for the next slots stand, and how many there are
+    (`fef.laws.window.next_drafts`). last_B: the query whose draw is the last committed token."""
+
+    accepted: Accepted
+    moved: Moves
+    source_BK: Tensor
+    count_B: Tensor
+    last_B: Tensor
+
+
 def end_rules(state: SlotState, tokens: PassTokens, eos_id: int | None) -> EndRules | None:
     """Read off the committed tokens and the nodes that a query sees (`fef.laws.eos`)."""
     if eos_id is None:
@@ -76,18 +89,6 @@ def end_rules(state: SlotState, tokens: PassTokens, eos_id: int | None) -> EndRu
     state_BQ = states_of_queries(tokens.start_BG, shape)
     first_BQ, last_BQ = (bound_BX.gather(1, state_BQ) for bound_BX in bounds_BX)
     return EndRules(*at_position(tokens.position_BN[:, -shape.queries :], first_BQ, last_BQ))
-
-
-@dataclass
-class Advanced:
-    """What is left to do. moved: where keys of the path that held have to go. source_BK, count_B: queries at which drafts for
-    the next slots stand, and how many there are (`fef.laws.window.next_drafts`). last_B: the query whose draw is the last
-    committed token."""
-
-    moved: Moves
-    source_BK: Tensor
-    count_B: Tensor
-    last_B: Tensor
 
 
 def advance(state: SlotState, tokens: PassTokens, drawn: Drawn, eos_id: int | None) -> Advanced:
@@ -107,7 +108,7 @@ def advance(state: SlotState, tokens: PassTokens, drawn: Drawn, eos_id: int | No
     counts = (live_B.long(), tokens.valid_BN.sum(1), (nodes_B > 0).long(), nodes_B, accepted.accepted_B)
     state.counters_SC = state.counters_SC + torch.stack(counts, 1)
     last_B1 = accepted.path_BT.gather(1, (accepted.commit_B - 1).clamp(min=0)[:, None])
-    return Advanced(moved, *drafts, last_B1[:, 0])
+    return Advanced(accepted, moved, *drafts, last_B1[:, 0])
 
 
 def write(state: SlotState, drawn: Drawn, accepted: Accepted, eos_id: int | None) -> None:

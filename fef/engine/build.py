@@ -16,6 +16,7 @@ from fef.decoding.network import Network
 from fef.engine.draws import Vocabulary
 from fef.engine.graphs import GraphRunner, buckets
 from fef.engine.head_drafts import HeadDrafts
+from fef.engine.packed_texts import PackedText
 from fef.engine.runner import Passes, Runs, TorchPasses
 from fef.engine.slots import SlotState
 from fef.errors import EngineError, OptionError, nearest_hint
@@ -112,6 +113,7 @@ class EngineParts:
     cache: SlotCache  # keys and values
     passes: Passes  # over them
     runner: Runs  # runs these
+    texts: dict[int, PackedText] | None  # where passes read them: those under grammars, by slot
     vocabulary: Vocabulary  # end token and bans, for draws
     drafts: HeadDrafts | None  # of a draft head
     cost_key: dict[str, Any]  # for which network and device costs hold
@@ -148,6 +150,7 @@ def build(network: Transformer, options: EngineOptions, note: Callable[[str], No
     layers = join_weights(network)
     passes: Passes
     runner: Runs
+    texts: dict[int, PackedText] | None = None
     if device.type == "cuda":
         if options.tree and not TREES_ON_CUDA:
             raise OptionError(f"tree={options.tree} runs on a CPU only as yet. Give tree=0.")
@@ -164,7 +167,8 @@ def build(network: Transformer, options: EngineOptions, note: Callable[[str], No
     else:
         threads = torch.get_num_threads() if options.threads is None else options.threads
         forward = TorchForward(network, layers, cache, table)
-        passes = runner = TorchPasses(state, forward, vocabulary, network.mask_id, threads, drafts_of_head)
+        passes = runner = on_host = TorchPasses(state, forward, vocabulary, network.mask_id, threads, drafts_of_head)
+        texts = None if drafts_of_head is not None else on_host.texts
     cost_key = {
         "network": network.name,
         "weights": network.weight_format,
@@ -183,6 +187,7 @@ def build(network: Transformer, options: EngineOptions, note: Callable[[str], No
         cache=cache,
         passes=passes,
         runner=runner,
+        texts=texts,
         vocabulary=vocabulary,
         drafts=drafts_of_head,
         cost_key=cost_key,

@@ -5,12 +5,14 @@ Shapes: N queries of all rows, C candidates of a draft, V vocabulary; others as 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from fef.engine.advance import Drawn, EndRules
+from fef.engine.packed_texts import PackedText, drawn_queries, legal
 from fef.engine.slots import SlotState
 from fef.laws.draws import Purpose, keyed_ranked, largest
 from fef.laws.pipeline import EntrySettings, forbid_end, sampled_law
@@ -32,17 +34,30 @@ class Vocabulary:
 
 
 def draw(
-    logits_MV: Tensor, state: SlotState, tokens: PassTokens, rules: EndRules | None, vocabulary: Vocabulary
+    logits_MV: Tensor,
+    state: SlotState,
+    tokens: PassTokens,
+    rules: EndRules | None,
+    vocabulary: Vocabulary,
+    texts: Mapping[int, PackedText] | None = None,
 ) -> Drawn:
     """Draw at the M valid queries, whose logits these are, or where a draft head makes the drafts, at the states alone. Reads
-    back which they are, so this one is for the CPU."""
+    back which they are, so this one is for the CPU.
+
+    texts: of the rows under grammars.
+    """
     queries = tokens.shape.queries
     valid_BQ = tokens.valid_BN[:, -queries:]
     if state.table.nodes:
         valid_BQ = valid_BQ[:, : tokens.shape.states]
+    if texts:
+        drawn_BQ = drawn_queries(valid_BQ, tokens.shape.states, texts)
+        logits_MV, valid_BQ = logits_MV[drawn_BQ[valid_BQ]], drawn_BQ
     row_N, query_N = valid_BQ.nonzero(as_tuple=True)
     exact = torch.promote_types(logits_MV.dtype, torch.float32)
     logits_NV = logits_MV.to(exact).index_fill(-1, vocabulary.banned, -torch.inf)
+    if texts:
+        logits_NV = legal(logits_NV, row_N, query_N, tokens.tree.depth_BX, texts, vocabulary.banned)
     mass_N = logits_NV.double().logsumexp(-1)  # in float32 many confidences would be 1, and tie where they are ranked
     count = state.table.branching
     score_NC, draft_NC = largest(logits_NV, count)
@@ -79,4 +94,4 @@ def draw(
         return value_N.new_zeros(shape).index_put((row_N, query_N), value_N)
 
     plain_N = logits_NV.gather(1, token_N[:, None])[:, 0].double() - mass_N
-    return Drawn(spread(token_N), spread(logp_N), spread(plain_N), spread(draft_NC), spread(holds_NC), spread(ok_N))
+    return Drawn(spread(token_N), spread(logp_N), spread(plain_N), spread(draft_NC), spread(holds_NC), ~spread(~ok_N))

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from fef.decoders import make_plan, read_given
 from fef.decoding.certificate import Certificate, certificate_of
-from fef.decoding.grammar import read_grammars, text_on
+from fef.decoding.grammar import read_grammars
 from fef.decoding.inputs import Settings, check_greedy, check_vocabulary, read_seed
 from fef.decoding.network import Network
 from fef.decoding.plan import Plan
@@ -28,7 +28,7 @@ from fef.engine.build import EngineOptions, cache_budget, network_maker, prefix_
 from fef.engine.costs import CostTable
 from fef.engine.job import Job
 from fef.engine.packed_rounds import PackedRounds, runs_packed
-from fef.engine.requests import Request, one_row, whole_numbers
+from fef.engine.requests import Request, one_row, text_of, whole_numbers
 from fef.engine.session_rounds import SessionRounds
 from fef.engine.slots import Numbers
 from fef.engine.unchanged import Fingerprint
@@ -109,7 +109,7 @@ class Engine:
         **method_options: Any,
     ) -> Job:
         """Queue a canvas: its ids, and the positions to fill. Arguments as in `fef.decode`, with the same result. What
-        packed rounds do not know takes the rounds of a session: a grammar, biases, and `top`.
+        packed rounds do not know takes the rounds of a session: biases, `top`, and on a GPU a grammar.
 
         stream: also keep `Job.committed`, round by round. Where `Plan.final` does not hold, a later round may take its tokens
         back. watch: also keep `Job.watched`, the rounds with their drafts. Raises OptionError or InputError as `fef.decode`
@@ -135,9 +135,6 @@ class Engine:
         self.check_canvas(canvas, places)
         seed = read_seed(seed)
         canvas[places] = self.mask_id
-        if grammar is not None:
-            eos_id, banned = plan.end_token(self.options.eos_id), [*self.options.banned, *plan.banned]
-            text_on(grammar, Network(self.denoiser), canvas.tolist(), places.tolist(), eos_id, banned)
         one: Any = settings  # each of its values is one
         request = Request(
             ids=canvas,
@@ -155,6 +152,7 @@ class Engine:
             min_tokens=one.min_tokens,
             top=top,
         )
+        text_of(request, Network(self.denoiser))
         self.check_ends(request, settings)
         rounds = self.rounds_of(request)
         if rounds is self.packed:
@@ -178,7 +176,9 @@ class Engine:
 
     def rounds_of(self, request: Request) -> PackedRounds | SessionRounds:
         """Who runs a request."""
-        if self.packed is None or not runs_packed(request.plan) or request.grammar is not None or request.top:
+        if self.packed is None or not runs_packed(request.plan) or request.top:
+            return self.sessions
+        if request.grammar is not None and not self.packed.takes_grammars:
             return self.sessions
         biased = bool(request.logit_bias.pairs) or (request.min_tokens > 0 and bool(self.other_ends(request)))
         return self.sessions if biased else self.packed

@@ -29,7 +29,8 @@ from fef.engine.graphs import GraphRunner
 from fef.engine.host_copies import HostCopies, on_device
 from fef.engine.job import Committed, Job, Status
 from fef.engine.measure import round_seconds
-from fef.engine.requests import PassResult, PassSequence, pass_sequence, results_of
+from fef.engine.packed_texts import PackedText
+from fef.engine.requests import PassResult, PassSequence, pass_sequence, results_of, text_of
 from fef.engine.runner import PassKind
 from fef.engine.slots import COUNTERS, Numbers, PassRequest, Progress
 from fef.engine.watched import PackedWatch
@@ -60,7 +61,7 @@ def runs_packed(plan: Plan) -> bool:
 @dataclass(eq=False)
 class Seated:
     """A job in its sequence of denoising passes. pass_: the one it is in, or waits for. slot: where it runs. admitted_at: the
-    launch that let it in. watch: reads its rounds for those who watch it."""
+    launch that let it in. watch: reads its rounds for those who watch it. text: that under a grammar."""
 
     job: Job
     sequence: PassSequence
@@ -68,6 +69,7 @@ class Seated:
     slot: int | None = None
     admitted_at: int = -1
     watch: PackedWatch | None = None
+    text: PackedText | None = None
 
     @property
     def followed(self) -> bool:
@@ -106,7 +108,13 @@ class PackedRounds:
         self.check_fit(len(job.request.ids), len(job.request.open))
         seated = Seated(job, pass_sequence(job.request, Network(self.network)))
         seated.watch = None if job.watched is None else PackedWatch(job.watched)
+        text = text_of(job.request, Network(self.network))
+        seated.text = None if text is None else PackedText(text)
         self.advance(seated, None)
+
+    @property
+    def takes_grammars(self) -> bool:
+        return self.built.texts is not None
 
     def cancel(self, job: Job) -> None:
         for seated in [*self.running.values(), *self.waiting]:
@@ -180,6 +188,9 @@ class PackedRounds:
             one.slot, one.admitted_at = slot, self.launched
             self.running[slot] = one
             self.accepted[slot] = 0
+            if one.text is not None and self.built.texts is not None:
+                one.text.begin()
+                self.built.texts[slot] = one.text
         try:
             self.built.passes.load(slots, packed_BJ)
             self.launch(self.context_kind(length, self.cuts(seated)), slots)
@@ -323,7 +334,8 @@ class PackedRounds:
             if bad_S[slot]:
                 self.built.cache.clear(slot)
                 self.release(one)
-                self.finish(one, "failed", DenoiserError(BAD_LOGITS))
+                reason = None if one.text is None else one.text.error
+                self.finish(one, "failed", reason or DenoiserError(BAD_LOGITS))
             elif not live_S[slot]:
                 over.append(one)
         if over:
@@ -340,7 +352,7 @@ class PackedRounds:
         try:
             one.pass_ = next(one.sequence) if result is None else one.sequence.send(result)
         except StopIteration as stop:
-            one.job.filled = stop.value
+            one.job.filled = stop.value if one.text is None else replace(stop.value, log_mass=one.text.log_mass)
             if one.job.watched is not None:
                 one.job.watched.complete(one.job.request.open.tolist(), stop.value)
             self.finish(one, "done", None)
@@ -352,6 +364,8 @@ class PackedRounds:
     def release(self, one: Seated) -> None:
         assert one.slot is not None
         del self.running[one.slot]
+        if self.built.texts is not None:
+            self.built.texts.pop(one.slot, None)
         self.free.append(one.slot)
         one.slot = None
 

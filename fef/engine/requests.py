@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from fef.decoding.grammar import text_on
 from fef.decoding.inputs import Settings, TokenBiases, read_settings
 from fef.decoding.network import Network
 from fef.decoding.order import decoding_order
@@ -24,6 +25,7 @@ from fef.decoding.requests import Requests, first_end, padded, request_rows
 from fef.engine.slots import COUNTERS, NEVER, Numbers, PassRequest
 from fef.errors import InputError, OptionError
 from fef.grammar.compiled import TokenGrammar
+from fef.grammar.text import GrammarText
 from fef.laws.eos import undecided
 from fef.readers import LARGEST, several, shown, whole
 
@@ -37,6 +39,7 @@ __all__ = [
     "pass_sequence",
     "results_of",
     "rows_of",
+    "text_of",
     "whole_numbers",
 ]
 
@@ -147,6 +150,16 @@ def many_passes(request: Request, network: Network) -> PassSequence:
     open_N = torch.from_numpy(request.open)
     tokens, logprobs = canvas.ids_BL[0, open_N].tolist(), canvas.logprob_BL[0, open_N].tolist()
     return filled(tokens, logprobs, request.eos_id, total, int(requests.meter.committed[0]))
+
+
+def text_of(request: Request, network: Network) -> GrammarText | None:
+    """The text under the request's grammar. Raises as `text_on`."""
+    if request.grammar is None:
+        return None
+    plan = request.plan
+    banned = [*request.banned, *plan.banned]
+    ids, places = request.ids.tolist(), request.open.tolist()
+    return text_on(request.grammar, network, ids, places, plan.end_token(request.eos_id), banned)
 
 
 def pass_request(

@@ -16,6 +16,8 @@ from torch import Tensor
 from fef.engine.advance import CHANGED, Advanced, advance, end_rules
 from fef.engine.draws import Vocabulary, draw
 from fef.engine.head_drafts import HeadDrafts, draft_noise, draft_sites
+from fef.engine.packed_drafts import move_on
+from fef.engine.packed_texts import PackedText
 from fef.engine.rounds import compose_context, compose_round
 from fef.engine.slots import SlotState
 from fef.models.packed_forward import Bounds, TorchForward
@@ -88,6 +90,7 @@ class TorchPasses:
     ) -> None:
         self.state, self.forward, self.vocabulary, self.mask_id = state, forward, vocabulary, mask_id
         self.drafts = drafts
+        self.texts: dict[int, PackedText] = {}  # under grammars, by slot
         self.workers = one_thread_each(threads) if threads > 1 else None
         self.threads = threads
 
@@ -109,6 +112,8 @@ class TorchPasses:
     @torch.no_grad()
     def pass_(self, kind: PassKind, slot_B: Tensor) -> None:
         rows = self.state.take(slot_B)
+        live = zip(slot_B.tolist(), rows.live_S.tolist(), strict=True)
+        texts = {row: self.texts[slot] for row, (slot, lives) in enumerate(live) if lives and slot in self.texts}
         if kind.context:
             tokens = compose_context(rows, kind.shape, kind.context, self.mask_id)
         else:
@@ -117,7 +122,7 @@ class TorchPasses:
         valid_BQ, eos_id = tokens.valid_BN[:, -kind.shape.queries :], self.vocabulary.eos_id
         drawn_MD = hidden_MD if self.drafts is None else hidden_MD[valid_BQ.nonzero()[:, 1] < kind.shape.states]
         logits_MV = self.forward.network.logits(drawn_MD)
-        drawn = draw(logits_MV, rows, tokens, end_rules(rows, tokens, eos_id), self.vocabulary)
+        drawn = draw(logits_MV, rows, tokens, end_rules(rows, tokens, eos_id), self.vocabulary, texts)
         advanced = advance(rows, tokens, drawn, eos_id)
         if kind.shape.off_stem:
             self.forward.keep_path(slot_B, *advanced.moved, kind.bounds)
@@ -125,6 +130,8 @@ class TorchPasses:
             hidden_BQD = hidden_MD.new_zeros(*valid_BQ.shape, hidden_MD.shape[1])
             hidden_BQD[valid_BQ] = hidden_MD
             self.grow(self.drafts, rows, hidden_BQD, advanced, kind.cut)
+        else:
+            move_on(texts, rows, tokens, logits_MV, drawn, advanced, self.vocabulary)
         self.state.put(slot_B, rows, CHANGED)
 
     def grow(self, drafts: HeadDrafts, rows: SlotState, hidden_BQD: Tensor, advanced: Advanced, cut: bool) -> None:

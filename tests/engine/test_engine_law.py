@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
+from collections.abc import Callable
 from itertools import permutations, product
 from typing import Any
 
@@ -12,6 +14,7 @@ import torch
 from tiny_network import tiny_network
 from torch import Tensor
 
+import fef
 import fef.laws.accept
 from fef.engine.engine import Engine
 from fef.laws.accept import Accepted
@@ -40,14 +43,20 @@ def engine_of(**options: Any) -> Engine:
     return Engine(NETWORK, **{"max_batch": 64, "max_length": len(START), "windows": (3,), "threads": 1} | options)
 
 
-def law_in_order(order: list[int], temperature: float = 1.0, top_p: float = 1.0, eos: int | None = None) -> Law:
+def law_in_order(
+    order: list[int],
+    temperature: float = 1.0,
+    top_p: float = 1.0,
+    eos: int | None = None,
+    start: tuple[int, ...] = START,
+) -> Law:
     """The chain law of the packed pattern in any order, with the rules of the end token; from one dense pass."""
     fillings = list(product(range(K), repeat=len(order)))
-    ids_NL = torch.tensor(START).repeat(len(fillings), 1)
-    ids_NL[:, OPEN] = torch.tensor(fillings)
+    ids_NL = torch.tensor(start).repeat(len(fillings), 1)
+    ids_NL[:, sorted(order)] = torch.tensor(fillings)
     rank_NL = torch.full_like(ids_NL, REVEALED)
     rank_NL[:, order] = torch.arange(len(order))
-    logits_NLV = packed_target_logits(NETWORK, torch.tensor([START]).expand_as(ids_NL), ids_NL, rank_NL)
+    logits_NLV = packed_target_logits(NETWORK, torch.tensor([start]).expand_as(ids_NL), ids_NL, rank_NL)
     laws = logits_NLV[..., :K].double().softmax(-1).numpy()
     pipeline = sharpened(temperature, top_p)
     law: Law = {}
@@ -97,6 +106,46 @@ def test_the_end_token_is_a_part_of_the_law(eos):
     found = texts(engine_of(eos_id=eos))
     assert g_test(found, law_in_order(OPEN, eos=eos)) > GOOD
     assert g_test(found, law_in_order(OPEN)) < BAD
+
+
+BESIDE = (1, 0, K, K, K, K)  # open positions side by side, where a text stands
+PLACES = [2, 3, 4, 5]
+EXPRESSION = "a?b(a|b)?"
+
+
+def spelled(text: tuple[int, ...]) -> str:
+    return "".join("ab"[text[i]] for i in PLACES if text[i] < 2)
+
+
+def law_under(full: Law, keep: Callable[[tuple[int, ...]], bool]) -> Law:
+    """A chain from left to right, renormalised at every token over those behind which a text that is kept can stand."""
+    law: Law = {}
+    for text in filter(keep, full):
+        law[text] = 1.0
+        for n, at in enumerate(PLACES):
+            so_far = {other: p for other, p in full.items() if all(other[i] == text[i] for i in PLACES[:n])}
+            allowed = {other[at] for other in filter(keep, so_far)}
+            chosen = sum(p for other, p in so_far.items() if other[at] == text[at])
+            law[text] *= chosen / sum(p for other, p in so_far.items() if other[at] in allowed)
+    assert sum(law.values()) == pytest.approx(1)
+    return law
+
+
+@pytest.mark.parametrize("shape", [{}, {"windows": (0,)}, {"tree": 4}], ids=str)
+def test_a_grammar_renormalises_the_chain_at_every_token(shape):
+    pytest.importorskip("llguidance", reason="the extra 'grammar' is not installed")
+    grammar = fef.compile_grammar({"regex": EXPRESSION}, (b"a", b"b", b"", b""), 2)
+    engine = engine_of(eos_id=2, **shape)
+    jobs = [engine.submit(BESIDE, PLACES, seed=seed, temperature=1.0, grammar=grammar) for seed in range(400)]
+    assert engine.packed is not None and len(engine.packed.waiting) == len(jobs)
+    engine.run()
+    found = torch.tensor(BESIDE).repeat(len(jobs), 1)
+    found[:, PLACES] = torch.tensor([job.result().tokens for job in jobs])
+    full = {text: p for text, p in law_in_order(PLACES, eos=2, start=BESIDE).items() if p > 0}
+    kept = {text: p for text, p in full.items() if re.fullmatch(EXPRESSION, spelled(text))}
+    assert g_test(found, law_under(full, kept.__contains__)) > GOOD
+    given = {text: p / sum(kept.values()) for text, p in kept.items()}
+    assert g_test(found, given) < BAD, "the law without the grammar, given the grammar, is another one"
 
 
 def orders(length: int) -> list[list[int]]:

@@ -1,16 +1,19 @@
-"""Grammars in the engine: the text of the loop, in rounds of a session, whoever shares them."""
+"""Grammars in the engine: the text of the loop, in packed rounds and in those of a session, whoever shares them."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
 import pytest
 from json_schemas import SCHEMAS, is_valid
+from tiny_network import tiny_network
 
 import fef
-from fef.engine.engine import SESSION_ROUNDS
+from fef.engine import packed_drafts
+from fef.engine.engine import SESSION_ROUNDS, Engine
 from fef.errors import DenoiserError, FefError, InputError, OptionError
 from fef.generation import Model
 
@@ -51,19 +54,105 @@ def test_requests_get_the_text_of_the_loop_whoever_shares_their_rounds(model: Mo
             assert found.log_mass == pytest.approx(alone.log_mass, abs=1e-3)
 
 
-def test_a_grammar_goes_to_session_rounds_and_the_certificate_says_so(model: Model) -> None:
-    """Packed rounds are ahead of the host, which cannot tell them what is allowed."""
+def test_a_grammar_takes_packed_rounds_where_they_know_it_and_the_certificate_says_where_not(model: Model) -> None:
+    """Packed rounds tell no likeliest tokens, and have the packed law only."""
     engine = model.engine(threads=1)
-    under = engine.submit("A", grammar={"choice": ["yes"]}, max_new_tokens=8)
-    free = engine.submit("A", max_new_tokens=8)
-    by_rows = engine.submit("A", grammar={"choice": ["yes"]}, max_new_tokens=8, verify="rows")
+    asked: dict[str, Any] = {"grammar": {"choice": ["yes"]}, "max_new_tokens": 8}
+    packed = engine.submit("A", **asked)
+    told = engine.submit("A", top=2, **asked)
+    by_rows = engine.submit("A", verify="rows", **asked)
     assert engine.engine.packed is not None
-    assert [one.job for one in engine.engine.packed.waiting] == [free.job]
-    assert list(engine.engine.sessions.waiting) == [under.job, by_rows.job]
-    assert SESSION_ROUNDS in under.job.certificate.reasons
-    assert SESSION_ROUNDS not in free.job.certificate.reasons + by_rows.job.certificate.reasons
+    assert [one.job for one in engine.engine.packed.waiting] == [packed.job]
+    assert list(engine.engine.sessions.waiting) == [told.job, by_rows.job]
+    assert SESSION_ROUNDS in told.job.certificate.reasons
+    assert SESSION_ROUNDS not in packed.job.certificate.reasons + by_rows.job.certificate.reasons
     engine.run()
-    assert under.result().text == "yes"
+    assert {one.result().text for one in (packed, told, by_rows)} == {"yes"}
+    assert engine.engine.packed.built.texts == {}
+
+
+def test_packed_rounds_that_cannot_wait_for_the_host_leave_grammars_to_sessions(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = model.engine(threads=1)
+    assert engine.engine.packed is not None
+    monkeypatch.setattr(engine.engine.packed.built, "texts", None)  # as on a GPU
+    job = engine.submit("A", grammar={"choice": ["yes"]}, max_new_tokens=8)
+    assert list(engine.engine.sessions.waiting) == [job.job]
+    assert SESSION_ROUNDS in job.job.certificate.reasons
+
+
+REAL: list[Any] = [
+    {"json": PERSON},
+    {"json": {"type": "object"}},
+    {"json": TREE},
+    {"regex": r"\d{3}-\d{4}( ext\.? \d+)?"},
+    {"choice": ["yes", "no", "not yet", "nobody knows"]},
+    {"grammar": 'start: sum\nsum: term | sum ("+" | "-") term\nterm: /[0-9]+/ | "(" sum ")"'},
+]
+
+
+def answers_by(model: Model, network: Any, seeds: Iterable[int], settings: dict[str, Any], **shape: Any) -> list[Any]:
+    """Every one of `REAL` on every seed, and a request without a grammar beside them."""
+    end = network.config.eos_id
+    banned = [i for i, token in enumerate(model.vocabulary.tokens) if not token and i != end]
+    engine = Engine(network, threads=1, max_length=32, eos_id=end, banned=banned, **shape)
+    canvas, grammars = [5, *[network.config.mask_id] * 20], [*map(model.grammar, REAL), None]
+    jobs = [
+        engine.submit(canvas, range(1, 21), seed=seed, grammar=grammar, **settings)
+        for seed in seeds
+        for grammar in grammars
+    ]
+    engine.run()
+    assert engine.packed is not None and not engine.packed.built.texts
+    return [job.result() for job in jobs]
+
+
+@pytest.fixture(scope="module")
+def odd_network(model: Model) -> Any:
+    """One that knows nothing of grammars."""
+    config = model.network.config
+    return tiny_network(vocab_size=config.vocab_size, mask_id=config.mask_id, eos_id=config.eos_id, max_length=64)
+
+
+@pytest.mark.parametrize("shape", [{"windows": (4,)}, {"windows": (2, 16)}, {"tree": 12}], ids=str)
+@pytest.mark.parametrize("settings", [{"temperature": 0.0}, {"temperature": 1.0, "top_p": 0.9}], ids=str)
+@pytest.mark.parametrize("count", [2, pytest.param(200, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])])
+def test_no_window_and_no_tree_of_packed_rounds_changes_a_token(
+    model: Model, odd_network: Any, shape: dict[str, Any], settings: dict[str, Any], count: int
+) -> None:
+    seeds = range(1, count + 1)
+    one = answers_by(model, odd_network, seeds, settings, windows=(0,))
+    many = answers_by(model, odd_network, seeds, settings, **shape)
+    assert [found.tokens for found in many] == [found.tokens for found in one]
+    for found, wanted in zip(many, one, strict=True):
+        assert found.logprobs == pytest.approx(wanted.logprobs, abs=1e-4)
+        assert found.log_mass == (None if wanted.log_mass is None else pytest.approx(wanted.log_mass, abs=1e-3))
+    rounds = [sum(found.counters["rounds"] + found.counters["calls"] for found in each) for each in (many, one)]
+    assert rounds[0] < rounds[1]
+
+
+def test_drafts_of_packed_rounds_know_the_grammar(
+    model: Model, odd_network: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Drafts that do not are refused, and a round commits one token; the text stays."""
+    settings = {"temperature": 1.0}
+    known = answers_by(model, odd_network, [1], settings, windows=(8,))
+    right = packed_drafts.constrained
+    monkeypatch.setattr(
+        packed_drafts, "constrained", lambda logits, allowed, banned: right(logits, allowed | True, banned)
+    )
+    ignored = answers_by(model, odd_network, [1], settings, windows=(8,))
+    assert [found.tokens for found in ignored] == [found.tokens for found in known]
+    calls = [sum(found.counters["calls"] for found in each[:-1]) for each in (known, ignored)]
+    assert calls[0] * 1.5 < calls[1]
+
+
+def test_laws_that_forget_the_grammar_are_seen(model: Model, odd_network: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A draw that it does not allow ends the request, whatever drew it."""
+    monkeypatch.setattr("fef.engine.draws.legal", lambda logits_NV, *_: logits_NV)
+    with pytest.raises(DenoiserError, match="the grammar allows no token that the network can draw"):
+        answers_by(model, odd_network, [1], {"temperature": 1.0}, windows=(4,))
 
 
 def test_tokens_under_a_grammar_are_told_as_they_are_committed(model: Model) -> None:

@@ -106,11 +106,18 @@ def profiled(answer: Callable[[int], None], requests: int) -> tuple[int, float, 
     return rounds, sum(map(seconds, ROUNDS)) / rounds, part / rounds
 
 
-ROUNDS = (TorchPasses.pass_, round_of)
+ROUNDS: tuple[Callable[..., Any], ...] = (TorchPasses.pass_, round_of)
 """Packed passes, contexts among them, and rounds of sessions."""
 
-ADDED = (drawn_queries, legal, move_on, Session.legal, GrammarRows.weigh, GrammarRows.allowed_behind)
-DRAWN_ANYWAY = (draft,)  # drafts, which passes without grammars draw as well
+ADDED: tuple[Callable[..., Any], ...] = (
+    drawn_queries,
+    legal,
+    move_on,
+    Session.legal,
+    GrammarRows.weigh,
+    GrammarRows.allowed_behind,
+)
+DRAWN_ANYWAY: tuple[Callable[..., Any], ...] = (draft,)  # drafts, which passes without grammars draw as well
 
 NEVER: tuple[int, int, float, float, dict[Any, Any]] = (0, 0, 0.0, 0.0, {})
 

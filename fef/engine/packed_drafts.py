@@ -67,7 +67,7 @@ class Committed:
 
     def log_mass(self, settings: EntrySettings, eos_id: int | None) -> float:
         """Log of the mass (nats) that the law without a grammar puts on what was allowed, up to the first end token."""
-        ended_n = self.token_n == eos_id
+        ended_n = self.token_n.eq(-1 if eos_id is None else eos_id)
         counted_n = ended_n.cumsum(0) - ended_n.long() == 0
         token_n = self.token_n[counted_n]
         own_n = law_of(self.logits_nV[counted_n], settings).gather(1, token_n[:, None])[:, 0]

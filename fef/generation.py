@@ -35,6 +35,7 @@ from fef.models.row_costs import check_row_costs
 from fef.models.sources import Merged, describe_source, network_of, template_of
 from fef.profiling import information_profile
 from fef.readers import shown, whole_from
+from fef.template import Filled, certificate_of_spans, read_template, template_canvas
 from fef.text import Generation, Prompt, TextNetwork, refuse_taken
 
 if TYPE_CHECKING:
@@ -149,6 +150,50 @@ class Model(TextNetwork):
             found = self.generation(ids, logprobs, out.stats[b], out.certificate, out.trace, log_mass)
             results.append(replace(found, likeliest=out.likeliest[b][: len(found.token_ids)]) if top else found)
         return results[0] if single else results
+
+    def fill(
+        self,
+        /,
+        prompt: Prompt,
+        template: Sequence[Any],
+        *,
+        seed: int = 0,
+        banned: Sequence[int] = (),
+        **options: Any,
+    ) -> Filled:
+        """Fill the spans of a template, which stands behind the prompt where its answer does.
+
+        template: texts, which are given, and spans: {"slots": 12} has that many tokens at most, and may have a grammar of its
+        text beside it, {"slots": 12, "choice": ["yes", "no"]} (docs/grammar.md). The spans are filled from the left, each
+        given all texts, the spans before it, and masks at those behind (`fef.template`). options: those of `fef.decode`, for
+        every span. Raises OptionError or InputError with the fix.
+        """
+        refuse_taken("fill", options, ("denoiser", "ids", "open", "lengths", "eos_id", "grammar", "trace", "on_round"))
+        before = self.prompt_ids(prompt) + self.answer_mark
+        parts = read_template(template)
+        canvas = template_canvas(self, before, parts)
+        ids_BL = torch.tensor([canvas.ids], device=self.network.device)
+        spans, total = list[Generation](), 0.0
+        for span, grammar in zip(canvas.spans, canvas.grammars, strict=True):
+            open_BL = torch.zeros_like(ids_BL, dtype=torch.bool)
+            open_BL[:, span.start : span.stop] = True
+            out = decode(
+                self.network,
+                ids_BL,
+                open=open_BL,
+                seed=seed,
+                eos_id=self.network.config.eos_id,
+                banned=self.never_drawn(banned),
+                grammar=grammar,
+                **options,
+            )
+            ids_BL = out.ids
+            ids, logprobs = out.ids[open_BL].tolist(), out.logprobs[open_BL].tolist()
+            log_mass, total = None if out.log_mass is None else float(out.log_mass[0]), total + sum(logprobs)
+            spans.append(self.generation(ids, logprobs, out.stats[0], out.certificate, log_mass=log_mass))
+        texts = iter(spans)
+        text = "".join(part if isinstance(part, str) else next(texts).text for part in parts)
+        return Filled(text, spans, total, certificate_of_spans([span.certificate for span in spans]))
 
     def engine(self, /, **options: Any) -> TextEngine:
         """The engine on this model: many requests at once, by any method, the text of `generate` for each. options: those of

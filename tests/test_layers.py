@@ -24,7 +24,7 @@ LAYERS = [
     ["grammar"],
     ["decoding"],
     ["decoders", "text", "training"],
-    ["api", "engine", "profiling"],
+    ["api", "engine", "profiling", "template"],
     ["generation"],
     ["bench", "eval", "serve", "verify"],
     ["cli"],

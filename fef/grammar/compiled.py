@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.metadata import version
 from typing import Any
@@ -28,13 +28,15 @@ __all__ = ["TokenGrammar", "compile_grammar", "compiled"]
 
 @dataclass(frozen=True, eq=False)
 class TokenGrammar:
-    """A grammar that `fef.decode` and `Engine.submit` take. automaton: of a regular language; None for another one."""
+    """A grammar that `fef.decode` and `Engine.submit` take. automaton: of a regular language; None for another one.
+    reads_behind: a text is what is drawn with the tokens behind it; else it is what is drawn alone."""
 
     grammar: Grammar
     vocabulary: Vocabulary
     prefixes: PrefixGrammar
     automaton: TokenAutomaton | None
     why_not: str = ""  # why there is no automaton
+    reads_behind: bool = True
 
     @property
     def reason(self) -> str:
@@ -48,13 +50,21 @@ class TokenGrammar:
     def without(self, banned: Iterable[int]) -> TokenGrammar:
         """The same grammar of tokens that are none of these."""
         left = self.vocabulary.without(banned)
-        return self if left is self.vocabulary else compiled(self.grammar, left)
+        if left is self.vocabulary:
+            return self
+        return replace(compiled(self.grammar, left), reads_behind=self.reads_behind)
+
+    def of_open_positions(self) -> TokenGrammar:
+        """The same grammar of texts to which no token belongs that is given."""
+        return replace(self, reads_behind=False)
 
     def text(self, slots: int, suffix: Sequence[int]) -> GrammarText:
-        """A text of at most `slots` tokens that stands before a suffix, both together one of the grammar.
+        """A text of at most `slots` tokens that stands before a suffix, both together one of the grammar, unless it does not
+        read what stands behind.
 
         Raises InputError where there is none, and where a suffix cannot be kept within reach.
         """
+        suffix = suffix if self.reads_behind else ()
         if self.automaton is None:
             if suffix:
                 raise InputError(

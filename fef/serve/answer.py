@@ -6,7 +6,7 @@ import asyncio
 import math
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -19,7 +19,9 @@ from fef.serve.errors import ApiError, bad_request
 from fef.serve.fields import Asked, Begun, Prompt, TokenIds
 from fef.serve.metrics import Metrics
 from fef.serve.pieces import FinishReason, Piece, TextPieces, Token
-from fef.serve.worker import Accepted, Event, HungUp, NewTokens, Over, Refused, Rounds, Ticket, Worker
+from fef.serve.template_pieces import TemplatePieces
+from fef.serve.worker import Accepted, Event, HungUp, NewTokens, NextSpan, Over, Refused, Rounds, Ticket, Worker
+from fef.template import SpanCanvas, certificate_of_spans, template_canvas
 from fef.text import TextNetwork
 
 __all__ = ["Answer", "Choice", "Echo", "begin", "canvas_of", "check_length", "ids_of_prompt", "scored_echo"]
@@ -43,12 +45,12 @@ class Choice:
     seed: int
     prompt: Sequence[int]
     echo: Echo
-    pieces: TextPieces
+    pieces: TextPieces | TemplatePieces
     ticket: Ticket
     finish: FinishReason | None = None
     counters: dict[str, int] | None = None  # those of the engine; None where the text ended before its canvas
     log_mass: float | None = None  # under a grammar, likewise
-    certificate: Certificate | None = None
+    certificates: list[Certificate] = field(default_factory=list)  # of its spans
     final: bool = False  # were tokens told as they were committed?
     last: float | None = None  # when there was a piece
     counted: int = 0  # tokens that the metrics know of
@@ -80,7 +82,7 @@ class Answer:
                 if isinstance(event, Accepted):
                     assert ticket is not None
                     choice = self.by_ticket[ticket]
-                    choice.certificate, choice.final = event.certificate, event.final
+                    choice.certificates, choice.final = [event.certificate], event.final
                     missing -= 1
                 else:
                     self.early.append((ticket, event))
@@ -116,6 +118,8 @@ class Answer:
         """What an event adds to a choice."""
         if choice.finish is not None:
             return None
+        if isinstance(event, NextSpan):
+            choice.certificates.append(event.certificate)
         committed: Sequence[tuple[int, tuple[int, float]]] = ()
         likeliest: Mapping[int, Likeliest] = {}
         if isinstance(event, NewTokens):
@@ -171,8 +175,7 @@ class Answer:
     @property
     def certificate(self) -> Certificate:
         """Of the texts that are told."""
-        found = self.choices[0].certificate
-        assert found is not None, "it was accepted"
+        found = certificate_of_spans(self.choices[0].certificates)
         drawn, n = self.asked.best_of, self.asked.n
         if drawn == n:
             return found
@@ -218,6 +221,7 @@ def about_choice(choice: Choice) -> dict[str, Any]:
         "accepted": counters.get("accepted"),
         "logprob": sum(choice.pieces.logprobs),
         "log_mass": log_mass,
+        **({"spans": choice.pieces.texts} if isinstance(choice.pieces, TemplatePieces) else {}),
     }
 
 
@@ -232,34 +236,59 @@ def begin(asked: Asked, model: TextNetwork, worker: Worker, metrics: Metrics) ->
     ends = {*config.stop_ids, *asked.stop_ids} | ({config.eos_id} if config.eos_id is not None else set())
     events: asyncio.Queue[tuple[Ticket | None, Event]] = asyncio.Queue()
     grammar = None if asked.grammar is None else model.grammar(asked.grammar)
+    for part in asked.template or ():
+        if isinstance(part, str):
+            check_length(model, part)
     choices: list[Choice] = []
     top = asked.top or 0
     if asked.top is not None and asked.sampling["temperature"] == 0:
         top = max(top, 1)  # greedy texts are told the log p of their tokens at temperature 1
     for prompt in asked.prompts:
         before = ids_of_prompt(model, prompt)
-        ids, start, stop = canvas_of(model, prompt, before, asked.canvas, asked.suffix)
+        if asked.template is None:
+            ids, start, stop = canvas_of(model, prompt, before, asked.canvas, asked.suffix)
+            canvas = SpanCanvas(ids, [range(start, stop)], [grammar])
+        else:
+            canvas = template_canvas(
+                model, before if marked(model, prompt) else before + model.answer_mark, asked.template
+            )
         echo = Echo()
         if asked.echo:
             echo = Echo(prompt if isinstance(prompt, str) else model.tokenizer.decode(before))
         for _ in range(asked.best_of):
             seed = asked.seed + len(choices)
-            pieces = TextPieces(
-                model.tokenizer.decode,
-                range(start, stop),
-                ends,
-                asked.stops,
-                most=asked.most,
-                least=asked.sampling["min_tokens"],
-                keep_stop=asked.keep_stop,
-                tokens=asked.top is not None or asked.token_ids,
-            )
-            options = {**asked.sampling, **asked.method, "seed": seed, "grammar": grammar, "top": top}
+            options = {**asked.sampling, **asked.method, "seed": seed, "top": top}
             # a text that may end before its canvas is followed, so that it can be given up there
             follow = asked.stream or bool(asked.stops or asked.stop_ids) or asked.most < asked.canvas
-            ticket = Ticket(ids, range(start, stop), options, follow, asked.watch, events)
+            ticket = Ticket(canvas.ids, canvas.spans, canvas.grammars, options, follow, asked.watch, events)
+            pieces = pieces_of(asked, canvas.spans, model.tokenizer, ends)
             choices.append(Choice(len(choices), seed, before, echo, pieces, ticket))
     return Answer(asked, choices, worker, metrics)
+
+
+def pieces_of(
+    asked: Asked, spans: Sequence[range], tokenizer: Tokenizer, ends: set[int]
+) -> TextPieces | TemplatePieces:
+    """The text of a choice, to be told."""
+
+    def of_span(span: range, most: int) -> TextPieces:
+        return TextPieces(
+            tokenizer.decode,
+            span,
+            ends,
+            asked.stops,
+            most=most,
+            least=asked.sampling["min_tokens"],
+            keep_stop=asked.keep_stop,
+            tokens=asked.top is not None or asked.token_ids,
+        )
+
+    if asked.template is None:
+        return of_span(spans[0], asked.most)
+    left = iter(spans)
+    return TemplatePieces(
+        [part if isinstance(part, str) else of_span(next(left), part.slots) for part in asked.template]
+    )
 
 
 def scored_echo(model: Model, asked: Asked, ids: Sequence[int], echo: Echo) -> Echo:
@@ -292,8 +321,12 @@ def canvas_of(
     model: TextNetwork, prompt: Prompt, before: list[int], size: int, suffix: str
 ) -> tuple[list[int], int, int]:
     """The canvas of a prompt whose ids are `before`, and its open places; ids of one's own may go on into the answer."""
-    marked = isinstance(prompt, TokenIds) and any(mark in prompt.ids for mark in model.answer_mark)
-    return model.canvas_behind(before, size, suffix, marked)
+    return model.canvas_behind(before, size, suffix, marked(model, prompt))
+
+
+def marked(model: TextNetwork, prompt: Prompt) -> bool:
+    """Has the answer to this prompt begun?"""
+    return isinstance(prompt, TokenIds) and any(mark in prompt.ids for mark in model.answer_mark)
 
 
 def check_length(model: TextNetwork, text: str) -> None:

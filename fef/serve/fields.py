@@ -17,6 +17,7 @@ from fef.readers import LARGEST, shown
 from fef.serve.errors import bad_request
 from fef.serve.structure import read_structure
 from fef.serve.tools import Tools, read_tools
+from fef.template import Part, Span, read_template
 
 __all__ = [
     "Asked",
@@ -111,6 +112,7 @@ class Asked:
     watch: bool  # the rounds of the canvas, too
     grammar: Grammar | None  # of the texts
     tools: Tools | None  # that the answers call
+    template: list[Part] | None  # what stands around and between the slots that are filled
     chat: bool = field(default=False)
 
 
@@ -181,7 +183,11 @@ def read_common(
 ) -> Asked:
     refuse_others(body)
     own = read_own(body)
-    canvas = whole(own, "canvas", least=1, inside="fef.") or most or canvas
+    template = None if own.get("template") is None else read_own_template(body, own, most)
+    if template is None:
+        canvas = whole(own, "canvas", least=1, inside="fef.") or most or canvas
+    else:
+        canvas = most = sum(part.slots for part in template if isinstance(part, Span))
     n = whole(body, "n", least=1) or 1
     best_of = whole(body, "best_of", least=1) or n
     if best_of < n:
@@ -229,8 +235,24 @@ def read_common(
         watch=read_watch(own, stream),
         grammar=grammar if tools is None else tools.grammar,
         tools=tools,
+        template=template,
         chat=chat,
     )
+
+
+def read_own_template(body: Mapping[str, Any], own: Mapping[str, Any], most: int | None) -> list[Part]:
+    """Raises ApiError, and OptionError, for what is none, and for what does not go with one."""
+    parts = read_template(own["template"])
+    slots = sum(part.slots for part in parts if isinstance(part, Span))
+    if most is not None and most < slots:
+        raise bad_request(f"The template has {slots} slots, and max_tokens is {most}; leave it out.", "max_tokens")
+    for name in ("suffix", "stop", "stop_token_ids", "min_tokens", "response_format", "structured_outputs", "tools"):
+        if body.get(name):
+            raise bad_request(f"{name} does not go with fef.template, whose parts say what stands where.", name)
+    for name in ("canvas", "stream"):
+        if own.get(name) not in (None, "committed"):
+            raise bad_request(f"fef.{name} does not go with fef.template; leave it out.", f"fef.{name}")
+    return parts
 
 
 def read_score(body: Mapping[str, Any], limits: Limits, canvas: int) -> ScoreAsked:
@@ -244,6 +266,8 @@ def read_score(body: Mapping[str, Any], limits: Limits, canvas: int) -> ScoreAsk
         prompt, *others = read_prompts(body, limits)
         if others:
             raise bad_request("prompt must be one text or its token ids.", "prompt")
+    if own.get("template") is not None:
+        raise bad_request("fef.template is for answers; a score is of one response.", "fef.template")
     if response is None:
         raise bad_request("Give a prompt, or messages, and a response or response_token_ids.", "response")
     asked_canvas = whole(own, "canvas", least=1, inside="fef.") or whole(body, "max_tokens", least=1)
@@ -348,7 +372,7 @@ def read_method_options(own: Mapping[str, Any]) -> Mapping[str, Any]:
     return options
 
 
-_OWN = ("method", "options", "canvas", "stream", "score_from")
+_OWN = ("method", "options", "canvas", "stream", "score_from", "template")
 _TAKEN = (
     *("grammar", "method", "ids", "open", "seed", "stream", "watch", "top", "banned"),
     *("temperature", "top_p", "top_k", "logit_bias", "min_tokens", "ignore_eos"),

@@ -6,17 +6,19 @@ from typing import Any
 
 from fef.engine.watched import CanvasRound, Token
 from fef.serve.answer import Choice
-from fef.serve.pieces import LEAST_LOGPROB
+from fef.serve.pieces import LEAST_LOGPROB, TextPieces
 
 __all__ = ["round_body"]
 
 
 def round_body(choice: Choice, round_: CanvasRound) -> dict[str, Any]:
     """What a round did to a choice's canvas; positions are counted from its first open one."""
-    start, decode = choice.pieces.places.start, choice.pieces.decode
+    pieces = choice.pieces
+    assert isinstance(pieces, TextPieces), "templates are not watched"
+    start, decode = pieces.places.start, pieces.decode
 
     def told(token: Token) -> dict[str, Any]:
-        end = token[1] in choice.pieces.ends
+        end = token[1] in pieces.ends
         return {"at": token[0] - start, "id": token[1], "text": decode([token[1]]), "end": end}
 
     return {

@@ -20,9 +20,10 @@ from fef.engine.engine import Engine, Job
 from fef.engine.requests import EngineResult, Likeliest
 from fef.engine.watched import CanvasRound
 from fef.errors import EngineError, FefError
+from fef.grammar.compiled import TokenGrammar
 from fef.serve.errors import ApiError
 
-__all__ = ["Accepted", "Event", "HungUp", "NewTokens", "Over", "Refused", "Rounds", "Ticket", "Worker"]
+__all__ = ["Accepted", "Event", "HungUp", "NewTokens", "NextSpan", "Over", "Refused", "Rounds", "Ticket", "Worker"]
 
 T = TypeVar("T")
 
@@ -58,8 +59,15 @@ class Rounds:
 
 
 @dataclass(frozen=True)
+class NextSpan:
+    """A span of a template is full, and the next one has begun."""
+
+    certificate: Certificate
+
+
+@dataclass(frozen=True)
 class Over:
-    """The request is done, or has failed."""
+    """The request is done, or has failed. result: of all its spans."""
 
     result: EngineResult | None
     error: FefError | None
@@ -70,21 +78,24 @@ class HungUp:
     """Nobody waits for the answer any more."""
 
 
-Event = Accepted | Refused | NewTokens | Rounds | Over | HungUp
+Event = Accepted | Refused | NewTokens | NextSpan | Rounds | Over | HungUp
 
 
 @dataclass(eq=False)
 class Ticket:
-    """A request, as the event loop holds it. events: where its events go, with the ticket."""
+    """A request, as the event loop holds it. spans: places of the canvas that are filled one range after the other, each a
+    request to the engine. grammars: of each. events: where its events go, with the ticket."""
 
     ids: Sequence[int]
-    open: range
+    spans: Sequence[range]
+    grammars: Sequence[TokenGrammar | None]
     options: dict[str, Any]
     stream: bool
     watch: bool
     events: asyncio.Queue[tuple[Ticket | None, Event]]
-    job: Job | None = None  # the thread's
+    job: Job | None = None  # the thread's: that of the span which runs
     told: int = 0  # tokens of it that were told
+    filled: list[EngineResult] = field(default_factory=list)  # spans that are full
 
     @property
     def running(self) -> bool:
@@ -245,10 +256,20 @@ class Worker:
         else:
             self.call(settle, call, result, None)
 
-    def take(self, ticket: Ticket) -> Event:
+    def take(self, ticket: Ticket) -> Accepted | Refused:
+        """Have the engine begin with the first span that is not full."""
+        number = len(ticket.filled)
+        ids = list(ticket.ids)
+        for span, result in zip(ticket.spans, ticket.filled, strict=False):
+            ids[span.start : span.stop] = result.tokens
         try:
             job = self.engine.submit(
-                ticket.ids, ticket.open, stream=ticket.stream, watch=ticket.watch, **ticket.options
+                ids,
+                ticket.spans[number],
+                grammar=ticket.grammars[number],
+                stream=ticket.stream,
+                watch=ticket.watch,
+                **ticket.options,
             )
         except FefError as error:
             if self.engine.lost is not None:
@@ -261,7 +282,7 @@ class Worker:
             return Refused(
                 EngineError("This request could not be taken, for a fault of the server; its log says more.")
             )
-        ticket.job = job
+        ticket.job, ticket.told = job, 0
         self.jobs[job] = ticket
         return Accepted(job.certificate, job.request.plan.final)
 
@@ -272,14 +293,27 @@ class Worker:
             if job.watched is not None and (rounds := job.watched.take()):
                 letter.append((ticket, Rounds(rounds)))
             if job.finished:
-                letter.append((ticket, Over(job.filled, job.error)))
                 del self.jobs[job]
+                letter += [(ticket, event) for event in self.span_over(ticket, job)]
             elif job.committed is not None and len(job.committed) > ticket.told and job.request.plan.final:
                 new = list(islice(job.committed.items(), ticket.told, None))
                 likeliest = {place: job.likeliest[place] for place, _ in new if place in job.likeliest}
                 letter.append((ticket, NewTokens(new, likeliest)))
                 ticket.told = len(job.committed)
         return letter
+
+    def span_over(self, ticket: Ticket, job: Job) -> list[Event]:
+        """What the end of a span brings: the next one, or the end of the request."""
+        if job.filled is None:
+            return [Over(None, job.error)]
+        ticket.filled.append(job.filled)
+        if len(ticket.filled) == len(ticket.spans):
+            return [Over(joined(ticket.filled), None)]
+        span, told = ticket.spans[len(ticket.filled) - 1], zip(job.filled.tokens, job.filled.logprobs, strict=True)
+        likeliest = {} if job.filled.likeliest is None else dict(zip(span, job.filled.likeliest, strict=True))
+        tokens = NewTokens(list(zip(span, told, strict=True)), likeliest)
+        began = self.take(ticket)
+        return [tokens, Over(None, began.error) if isinstance(began, Refused) else NextSpan(began.certificate)]
 
     def post(self, letter: Sequence[tuple[Ticket, Event]]) -> None:
         if letter:
@@ -290,3 +324,16 @@ class Worker:
             self.loop.call_soon_threadsafe(function, *arguments)
         except RuntimeError:  # the loop is closed: nobody is left to be told
             assert self.loop.is_closed()
+
+
+def joined(results: Sequence[EngineResult]) -> EngineResult:
+    """What spans brought, one behind the other."""
+    masses = [result.log_mass for result in results if result.log_mass is not None]
+    beside = [result.likeliest for result in results if result.likeliest is not None]
+    return EngineResult(
+        tokens=[token for result in results for token in result.tokens],
+        logprobs=[logprob for result in results for logprob in result.logprobs],
+        counters={name: sum(result.counters[name] for result in results) for name in results[0].counters},
+        log_mass=sum(masses) if masses else None,
+        likeliest=[each for one in beside for each in one] if beside else None,
+    )

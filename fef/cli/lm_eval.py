@@ -1,4 +1,4 @@
-"""`fef lm-eval`: the command line of lm-evaluation-harness with the model `fef` in it."""
+"""`fef lm-eval`: the command line of lm-evaluation-harness with the models `fef` and `fef-server` in it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,8 @@ def lm_eval(
         from lm_eval import tasks
         from lm_eval._cli import HarnessCLI
 
-        import fef.eval.harness  # noqa: F401 (registers the model)
+        import fef.eval.harness
+        import fef.eval.harness_server  # noqa: F401
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("fef"):
             raise

@@ -7,7 +7,7 @@ harness's own command line. Needs the extra `eval`.
 from __future__ import annotations
 
 import json
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -21,18 +21,16 @@ from tqdm import tqdm
 from fef.decoding.network import Network
 from fef.errors import OptionError, nearest_hint
 from fef.eval.bound import monte_carlo_bound
+from fef.eval.harness_requests import chat_text, decoding_settings, prompt_of, seeds_of, until, with_its_space
 from fef.eval.prompts import fit_prompts
 from fef.eval.settings import LongPrompts
 from fef.eval.shards import join_shards
-from fef.eval.tasks import Message, Prompt
+from fef.eval.tasks import Message
 from fef.generation import Model, load
 
 __all__ = ["FefLM"]
 
-GENERATION = ("until", "do_sample", "temperature", "top_p", "top_k", "max_gen_toks")
-CHAT = "fef-chat:"  # marks a prompt that holds messages: the checkpoint's own template comes later, in the model
 NO_TOKEN = -1
-REPEAT = 1_000_003  # seeds between two answers to one example
 
 
 @register_model("fef")
@@ -95,9 +93,7 @@ class FefLM(LM):
 
     def apply_chat_template(self, chat_history: list[Message], add_generation_prompt: bool = True) -> str:
         """The messages as text that `generate_until` and `loglikelihood` read back."""
-        if not add_generation_prompt:
-            raise OptionError("fef starts every answer itself, so a task with a begun answer (gen_prefix) cannot run.")
-        return CHAT + json.dumps(chat_history)
+        return chat_text(chat_history, add_generation_prompt)
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
         """Answer each (context, generation settings), up to the first of the stop strings `until`.
@@ -106,12 +102,10 @@ class FefLM(LM):
         """
         settings = [self.decoding_settings(request.args[1]) for request in requests]
         prompts = self.fit([request.args[0] for request in requests], [s["max_new_tokens"] for s in settings])
-        seeds, seen = [], Counter[int]()
+        seeds = seeds_of(requests, self.seed)
         groups: dict[str, list[int]] = defaultdict(list)
-        for place, request in enumerate(requests):
-            seeds.append(self.seed + request.doc_id + REPEAT * seen[request.doc_id])
-            seen[request.doc_id] += 1
-            groups[json.dumps(settings[place], sort_keys=True)].append(place)
+        for place, own in enumerate(settings):
+            groups[json.dumps(own, sort_keys=True)].append(place)
         texts = [""] * len(requests)
         with tqdm(total=len(requests), disable=disable_tqdm or self.rank > 0, desc="fef generate_until") as bar:
             for settings_text, places in groups.items():
@@ -141,14 +135,7 @@ class FefLM(LM):
 
     def decoding_settings(self, given: dict[str, Any]) -> dict[str, Any]:
         """A task's generation settings in our names, under those that the model was given. Raises OptionError."""
-        for name in given:
-            if name not in GENERATION:
-                raise OptionError(f"Unknown generation setting {name!r}.{nearest_hint(name, GENERATION)}")
-        task: dict[str, Any] = {"temperature": 0.0, "top_p": 1.0, "top_k": 0}
-        if given.get("do_sample", given.get("temperature", 0) > 0):
-            task |= {"temperature": 1.0} | {name: given[name] for name in task if name in given}
-        own = {name: value for name, value in self.sampling.items() if value is not None}
-        return task | own | {"max_new_tokens": self.max_new_tokens or int(given.get("max_gen_toks", 256))}
+        return decoding_settings(given, self.sampling, self.max_new_tokens)
 
     def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
         """log p (nats) of each continuation behind its context, on a canvas of exactly its length, and whether it is the
@@ -223,22 +210,3 @@ class FefLM(LM):
 
     def barrier(self) -> None:
         self.shard.wait()
-
-
-def prompt_of(context: str) -> Prompt:
-    messages: list[Message] = json.loads(context.removeprefix(CHAT)) if context.startswith(CHAT) else []
-    return messages or context
-
-
-def with_its_space(context: str, continuation: str) -> tuple[str, str]:
-    """White space at the end of a text context goes to the continuation: words are tokens with the space before them."""
-    bare = context if context.startswith(CHAT) else context.rstrip()
-    return bare, context[len(bare) :] + continuation
-
-
-def until(text: str, stops: str | Sequence[str]) -> str:
-    """The text before the first of the stop strings."""
-    for stop in [stops] if isinstance(stops, str) else stops:
-        if stop:
-            text = text.partition(stop)[0]
-    return text

@@ -13,10 +13,12 @@ import pytest
 pytest.importorskip("lm_eval", reason="lm-eval is not installed (extra eval)")
 
 from lm_eval.api.instance import Instance
-from lm_eval.api.registry import get_model
+from lm_eval.api.registry import get_model, model_registry
 
+import fef.eval.harness_server  # noqa: F401 (registers its model)
 from fef.errors import InputError, OptionError
-from fef.eval.harness import CHAT, FefLM, until
+from fef.eval.harness import FefLM
+from fef.eval.harness_requests import CHAT, until
 from fef.generation import Model
 
 
@@ -35,6 +37,11 @@ def test_the_model_is_registered_and_made_from_an_argument_string(tiny_path: Pat
     )
     assert isinstance(made, FefLM)
     assert (made.options, made.max_new_tokens, made.batch_size) == ({"window": 4}, 8, 2)
+
+
+def test_the_harnesss_own_models_are_there_beside_ours() -> None:
+    for name in ("fef", "fef-server", "local-completions", "dummy"):
+        assert name in model_registry
 
 
 def test_answers_are_those_of_the_model_up_to_the_stop(lm: FefLM, tiny: Model) -> None:

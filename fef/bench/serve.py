@@ -15,6 +15,7 @@ import random
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -22,13 +23,14 @@ from dataclasses import asdict, dataclass, field
 from http.client import HTTPConnection
 from itertools import pairwise
 from statistics import fmean, median
+from threading import Thread
 from typing import Any
 
 from fef.engine.text import TextEngine
 from fef.errors import EngineError
 from fef.generation import load
 
-__all__ = ["Asking", "Load", "Measured", "Streamed", "interval", "measured", "quantile", "served"]
+__all__ = ["Asking", "Load", "Measured", "Streamed", "interval", "measured", "quantile", "served", "started"]
 
 _RESAMPLES = 2000
 
@@ -54,11 +56,12 @@ class Load:
 
 @dataclass(frozen=True)
 class Streamed:
-    """A streamed answer: seconds to its first text, between texts, and its tokens."""
+    """A streamed answer: seconds to its first text, between texts, its tokens, and its text."""
 
     first: float
     gaps: list[float]
     tokens: int
+    text: str
 
 
 @dataclass
@@ -123,18 +126,33 @@ class Asking:
             answer = connection.getresponse()
             if answer.status != 200:
                 raise EngineError(f"The server answered {answer.status}: {answer.read()[:200]!r}.")
-            times, tokens = list[float](), 0
+            times, tokens, text = list[float](), 0, ""
             for line in answer:
                 if line.startswith(b"data: {"):
                     event = json.loads(line[6:])
-                    if any(choice["text"] for choice in event.get("choices", ())):
+                    new = "".join(choice["text"] for choice in event.get("choices", ()))
+                    if new:
                         times.append(time.perf_counter())
+                        text += new
                     tokens = (event.get("usage") or {}).get("completion_tokens", tokens)
         finally:
             connection.close()
         if not times:
             times = [time.perf_counter()]  # a text that is empty ends at once
-        return Streamed(times[0] - began, [b - a for a, b in pairwise(times)], tokens)
+        return Streamed(times[0] - began, [b - a for a, b in pairwise(times)], tokens, text)
+
+    def text(self, body: dict[str, Any]) -> str:
+        """A whole answer. Raises EngineError for any other."""
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=300)
+        try:
+            connection.request("POST", "/v1/completions", json.dumps(body), {"content-type": "application/json"})
+            answer = connection.getresponse()
+            raw = answer.read()
+            if answer.status != 200:
+                raise EngineError(f"The server answered {answer.status}: {raw[:200]!r}.")
+            return str(json.loads(raw)["choices"][0]["text"])
+        finally:
+            connection.close()
 
     def load_seconds(self) -> float:
         connection = HTTPConnection("127.0.0.1", self.port, timeout=60)
@@ -197,18 +215,32 @@ def submitted(engine: TextEngine, body: dict[str, Any]) -> Any:
 @contextmanager
 def served(arguments: Sequence[str]) -> Iterator[Asking]:
     """A server in a process of its own. Raises EngineError where it does not start."""
-    command = [sys.executable, "-m", "fef", "serve", "--port", "0", *arguments]
+    with started([*arguments, "--port", "0"], " at http://") as [asking]:
+        yield asking
+
+
+@contextmanager
+def started(arguments: Sequence[str], last: str) -> Iterator[list[Asking]]:
+    """`fef serve` in a process of its own, and the addresses that it names up to the line that holds `last`. Raises
+    EngineError where it does not start."""
+    command = [sys.executable, "-m", "fef", "serve", *arguments]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=os.environ)
     assert process.stderr is not None
     try:
-        ready = process.stderr.readline()
-        if " at http://" not in ready:
-            raise EngineError(f"The server did not start: {ready.strip()}.")
-        yield Asking(int(ready.split("/v1")[0].rsplit(":", 1)[1]))
+        found, said = list[Asking](), ""
+        while last not in said:
+            line = process.stderr.readline()
+            if not line:
+                raise EngineError(f"The server did not start: {said.strip()}.")
+            said = line
+            if " at http://" in said:
+                found.append(Asking(int(said.split("/v1")[0].rsplit(":", 1)[1])))
+        # what it says later is read, so that it never waits for a reader
+        Thread(target=deque, args=(process.stderr, 0), daemon=True).start()
+        yield found
     finally:
         process.terminate()
         process.wait(60)
-        process.stderr.close()
 
 
 def main() -> None:

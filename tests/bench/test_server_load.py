@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 import fef
+from fef.bench.same_text import bodies, different
 from fef.bench.serve import Load, Measured, interval, measured, quantile, served
 from fef.errors import EngineError
 
@@ -48,3 +49,12 @@ def test_both_are_asked_the_same() -> None:
     assert len(found.first_of_server) == len(found.first_of_engine) == 8
     assert min(found.server + found.engine + found.first_of_server + found.first_of_engine) > 0
     assert found.gaps and found.answered
+
+
+def test_texts_that_differ_are_found_by_number() -> None:
+    assert different(["a", "b", "c"], ["a", "b", "c"]) == []
+    assert different(["a", "e\u0301", "c"], ["a", "\u00e9", "d"]) == [1, 2]
+    asked = bodies(14, 8)
+    assert len(asked) == 28
+    assert [body["temperature"] for body in asked] == [0.0] * 14 + [0.7] * 14
+    assert len({str(sorted(body)) for body in asked}) > 4, "of several kinds"

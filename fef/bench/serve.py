@@ -226,6 +226,8 @@ def started(arguments: Sequence[str], last: str) -> Iterator[list[Asking]]:
     command = [sys.executable, "-m", "fef", "serve", *arguments]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=os.environ)
     assert process.stderr is not None
+    # what it says once it is ready is read, so that it never waits for a reader
+    reader = Thread(target=deque, args=(process.stderr, 0), daemon=True)
     try:
         found, said = list[Asking](), ""
         while last not in said:
@@ -235,12 +237,14 @@ def started(arguments: Sequence[str], last: str) -> Iterator[list[Asking]]:
             said = line
             if " at http://" in said:
                 found.append(Asking(int(said.split("/v1")[0].rsplit(":", 1)[1])))
-        # what it says later is read, so that it never waits for a reader
-        Thread(target=deque, args=(process.stderr, 0), daemon=True).start()
+        reader.start()
         yield found
     finally:
         process.terminate()
         process.wait(60)
+        if reader.is_alive():
+            reader.join(10)
+        process.stderr.close()
 
 
 def main() -> None:

@@ -3,8 +3,8 @@
     python -m fef.bench.same_text --model demo --requests 200
 
 asks a server each request alone, and then the same requests among 64 others, streamed, after a restart, of each of two
-replicas, and through the router before them (extra `router`), at temperatures 0 and 0.7. It prints how many texts differ, byte
-for byte, from the one that was alone, and exits with 1 where one does.
+replicas, and through the router before them (extra `router`), at temperatures 0 and 0.7. It prints how many texts differ,
+byte for byte, from the one that was alone, and exits with 1 where one does.
 """
 
 from __future__ import annotations

@@ -36,6 +36,37 @@ def test_a_stream_begins_with_the_role_and_adds_up(client: Client) -> None:
         assert mine[-1]["delta"]["content"]
 
 
+def test_usage_is_told_where_it_is_asked_for(client: Client) -> None:
+    whole = client.chat().body["usage"]
+    assert not any("usage" in event for event in client.chat(stream=True).events)
+    *events, last = client.chat(stream=True, stream_options={"include_usage": True}).events
+    assert (last["choices"], last["usage"]) == ([], whole)
+    assert all(event["usage"] is None for event in events)
+    asked = {"include_usage": True, "continuous_usage_stats": True}
+    events = client.chat(stream=True, stream_options=asked).events
+    assert all(event["usage"]["prompt_tokens"] == whole["prompt_tokens"] for event in events)
+    assert events[-1]["usage"] == whole
+    counts = [event["usage"]["completion_tokens"] for event in events]
+    assert counts == sorted(counts)
+
+
+@pytest.mark.parametrize("options", [{"include_usage": True}, {"include_usage": None}, None])
+def test_stream_options_of_no_stream_are_refused(client: Client, options: object) -> None:
+    assert client.chat(stream_options=options).status == 400
+    assert client.chat(stream_options=options, stream=False).status == 400
+
+
+def test_a_wrong_schema_is_a_400_and_the_server_goes_on(client: Client) -> None:
+    schema = {"type": "wat"}
+    asked = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema, "strict": True}}
+    for fields in ({"response_format": asked}, {"structured_outputs": {"grammar": "start: nowhere"}}):
+        for stream in (False, True):
+            reply = client.chat(stream=stream, **fields)
+            assert reply.status == 400
+            assert reply.headers["content-type"] == "application/json"
+    assert client.chat().status == 200
+
+
 def test_log_p_is_told_token_by_token(client: Client) -> None:
     choice = client.chat(logprobs=True, top_logprobs=0).body["choices"][0]
     content = choice["logprobs"]["content"]

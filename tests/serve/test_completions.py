@@ -62,6 +62,14 @@ def test_text_comes_before_the_canvas_is_full(client: Client) -> None:
     assert len(client.complete(stream=True, max_tokens=64).events) > 2
 
 
+def test_choices_and_prompts_of_a_stream_come_side_by_side(client: Client) -> None:
+    events = client.complete([QUESTION, "Ann has 5 pens."], n=2, stream=True, max_tokens=48, temperature=1.0).events
+    order = [choice["index"] for event in events for choice in event["choices"]]
+    assert set(order) == {0, 1, 2, 3}
+    first_end = min(max(i for i, index in enumerate(order) if index == one) for one in set(order))
+    assert set(order[:first_end]) == {0, 1, 2, 3}, "none waits for another one's end"
+
+
 def test_usage_in_streams_is_a_chunk_of_its_own(client: Client) -> None:
     events = client.complete(stream=True, stream_options={"include_usage": True}).events
     assert events[-1]["choices"] == []

@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from http.client import HTTPConnection
 from typing import Any
 
@@ -105,6 +105,14 @@ PATHS = [
     "/tokenize",
     "/version",
     "/playground",
+    "/load",
+    "/health/",
+    "/tokenizer_info",
+    "/detokenize",
+    "/v1/score",
+    "/v1/methods",
+    "/v1/chat/completions",
+    "//v1/models",
 ]
 
 
@@ -160,6 +168,30 @@ def test_after_two_hundred_that_hang_up_one_is_answered(client: Client) -> None:
             connection.request("POST", "/v1/completions", json.dumps(fields), {"content-type": "application/json"})
         client.wait_until(lambda gauges: gauges[0] == 16)
     assert client.complete(max_tokens=8).status == 200
+    client.wait_until_idle()
+
+
+@pytest.mark.slow
+def test_after_two_hundred_that_give_up_in_half_a_second_one_is_answered_in_five(client: Client) -> None:
+    """On a machine that has time: by the clock."""
+    with ThreadPoolExecutor(200) as pool:
+
+        def gives_up(n: int) -> None:
+            fields = {
+                "prompt": QUESTION,
+                "max_tokens": 128,
+                "stream": n % 2 == 0,
+                "temperature": 2.0,
+                "ignore_eos": True,
+            }
+            with closing(client.connect(timeout=0.5)) as connection, suppress(OSError):
+                connection.request("POST", "/v1/completions", json.dumps(fields), {"content-type": "application/json"})
+                connection.getresponse().read()
+
+        list(pool.map(gives_up, range(200)))
+    began = time.perf_counter()
+    assert client.complete(max_tokens=8).status == 200
+    assert time.perf_counter() - began < 5
     client.wait_until_idle()
 
 
@@ -285,6 +317,20 @@ def test_a_signal_lets_it_finish_and_a_second_one_does_not(signals: int) -> None
         process.wait(60)
         assert process.stderr is not None
         process.stderr.close()
+
+
+def test_what_is_new_is_refused_while_it_ends(model: Model) -> None:
+    with running(model, {"max_batch": 2}) as client, connected(client, 1) as (connection,):
+        body = {"prompt": QUESTION, "max_tokens": 128, "stream": True, "ignore_eos": True, "temperature": 1.0}
+        connection.request("POST", "/v1/completions", json.dumps(body), {"content-type": "application/json"})
+        answer = connection.getresponse()
+        assert answer.read(6) == b"data: "
+        client.server.served.draining = True
+        refused = [client.complete(), client.post("/v1/score", {"prompt": "A", "response": "b"}), client.get("/health")]
+        assert [reply.status for reply in refused] == [503, 503, 503]
+        assert refused[0].headers["retry-after"] == "1"
+        assert answer.read().endswith(b"data: [DONE]\n\n")
+        client.server.served.draining = False
 
 
 def test_without_the_extra_the_command_says_how_to_install_it() -> None:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from fef.decoders import MethodInfo, methods
     from fef.decoding.certificate import Certificate
     from fef.engine.engine import Engine
-    from fef.errors import CheckpointError, DenoiserError, EngineError, FefError, InputError, OptionError
+    from fef.errors import CheckpointError, DenoiserError, EngineError, FefError, GrammarError, InputError, OptionError
     from fef.generation import Model, load
     from fef.grammar.compiled import TokenGrammar, compile_grammar
     from fef.laws.information import Profile
@@ -34,6 +34,7 @@ _HOME = {
     "EngineError": "fef.errors",
     "FefError": "fef.errors",
     "Generation": "fef.text",
+    "GrammarError": "fef.errors",
     "InputError": "fef.errors",
     "MethodInfo": "fef.decoders",
     "Model": "fef.generation",
@@ -64,6 +65,7 @@ __all__ = [
     "EngineError",
     "FefError",
     "Generation",
+    "GrammarError",
     "InputError",
     "MethodInfo",
     "Model",

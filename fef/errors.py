@@ -10,6 +10,7 @@ __all__ = [
     "DenoiserError",
     "EngineError",
     "FefError",
+    "GrammarError",
     "InputError",
     "OptionError",
     "SandboxError",
@@ -31,6 +32,10 @@ class InputError(FefError, ValueError):
 
 class DenoiserError(FefError, ValueError):
     """A denoiser that failed, returned logits of a wrong shape or with nan, or lacks a needed capability."""
+
+
+class GrammarError(DenoiserError):
+    """A text that cannot go on: its grammar allows no token that the network can draw."""
 
 
 class CheckpointError(FefError, OSError):

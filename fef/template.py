@@ -21,6 +21,7 @@ from fef.text import Generation, TextNetwork
 __all__ = ["Filled", "Part", "Span", "SpanCanvas", "certificate_of_spans", "read_template", "template_canvas"]
 
 MOST_PARTS = 64
+MOST_GRAMMARS = 8  # different ones, each of which may take a second to compile
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,9 @@ def read_template(value: Any) -> list[Part]:
     parts = [part if isinstance(part, str) else read_span(part) for part in found]
     if not any(isinstance(part, Span) for part in parts):
         raise OptionError('The template has no span to fill; give one, for example {"slots": 12}.')
+    grammars = {part.grammar for part in parts if isinstance(part, Span)} - {None}
+    if len(grammars) > MOST_GRAMMARS:
+        raise OptionError(f"The template has {len(grammars)} different grammars; {MOST_GRAMMARS} are allowed.")
     return parts
 
 

@@ -18,9 +18,9 @@ from torch import Tensor
 
 from fef.decoding.canvas import Canvas
 from fef.decoding.network import Network
-from fef.errors import DenoiserError, InputError, OptionError
+from fef.errors import GrammarError, InputError, OptionError
 from fef.grammar.compiled import TokenGrammar
-from fef.grammar.text import GrammarText
+from fef.grammar.text import CORNERED, GrammarText
 from fef.laws.pipeline import Sampling, log_law
 from fef.readers import shown
 
@@ -89,13 +89,10 @@ class GrammarRows:
         take_BS: Tensor,
     ) -> None:
         """Count the mass of tokens that have been committed. logits_BSV: without the grammar, bans applied. Raises
-        DenoiserError where a grammar left nothing that the network could draw."""
+        GrammarError where a grammar left nothing that the network could draw."""
         for text in self.followed(canvas):
             if text is not None and not text.legal:
-                raise DenoiserError(
-                    "Behind a text of this request the grammar allows no token that the network can draw: they are banned, "
-                    "missing in its vocabulary, or of logit -inf. Ban fewer tokens, or take another grammar."
-                )
+                raise GrammarError(CORNERED)
         free_BS = take_BS
         if sampling.eos_id is not None:  # what an end token decides, it decides without a grammar, too
             ended_BS = (take_BS & (tokens_BS == sampling.eos_id)).long().cumsum(1)

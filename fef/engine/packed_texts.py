@@ -16,16 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fef.errors import DenoiserError, FefError
-from fef.grammar.text import Allowed, GrammarText
+from fef.errors import FefError, GrammarError
+from fef.grammar.text import CORNERED, Allowed, GrammarText
 from fef.laws.pipeline import constrained
 
-__all__ = ["CORNERED", "PackedText", "drawn_queries", "legal"]
-
-CORNERED = (
-    "Behind a text of this request the grammar allows no token that the network can draw: they are banned, missing in its "
-    "vocabulary, or of logit -inf. Ban fewer tokens, or take another grammar."
-)
+__all__ = ["PackedText", "drawn_queries", "legal"]
 
 
 class PackedText:
@@ -58,7 +53,7 @@ class PackedText:
         if self.error is None:
             try:
                 if not self.text.follow(self.tokens):
-                    self.error = DenoiserError(CORNERED)
+                    self.error = GrammarError(CORNERED)
             except FefError as error:
                 self.error = error
         return self.error is None

@@ -16,9 +16,16 @@ import numpy.typing as npt
 
 from fef.grammar.vocabulary import Vocabulary
 
-__all__ = ["Allowed", "GrammarText"]
+__all__ = ["CORNERED", "Allowed", "GrammarText"]
 
 Allowed = npt.NDArray[np.bool_]
+
+
+CORNERED = (
+    "Behind a text of this request the grammar allows no token that the network can draw: they are banned, missing in its "
+    "vocabulary, or of logit -inf. Ban fewer tokens, or take another grammar."
+)
+"""Of the GrammarError of a text that is not `legal`."""
 
 
 class GrammarText(ABC):

@@ -12,7 +12,7 @@ from typing import Any
 
 from fef.decoding.certificate import Certificate
 from fef.engine.requests import Likeliest
-from fef.errors import FefError, InputError
+from fef.errors import FefError, GrammarError, InputError, OptionError
 from fef.generation import Model
 from fef.models.tokenizer import Tokenizer
 from fef.serve.errors import ApiError, bad_request
@@ -226,7 +226,9 @@ def about_choice(choice: Choice) -> dict[str, Any]:
 
 
 def failed(error: FefError | None, lost: bool) -> ApiError:
-    """The error of a request that the engine had taken."""
+    """The error of a request that the engine had taken: its own, where its grammar lets no text go on."""
+    if isinstance(error, OptionError | InputError | GrammarError) and not lost:
+        return bad_request(str(error))
     return ApiError(503 if lost else 500, "The request failed." if error is None else str(error))
 
 

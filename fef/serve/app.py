@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
@@ -38,9 +39,13 @@ from fef.serve.guards import BodyLimit, Key, RequestIds
 from fef.serve.metrics import Metrics
 from fef.serve.pieces import LEAST_LOGPROB
 from fef.serve.playground import add_playground
+from fef.serve.presence import Presence
 from fef.serve.worker import Worker
 
 __all__ = ["ServeOptions", "Served", "make_app"]
+
+T = TypeVar("T")
+SMALL = 2**16  # bytes of a body that is read at once
 
 Reader = Callable[[Mapping[str, Any], Limits, int], Asked]
 
@@ -73,8 +78,15 @@ class Served:
         self.worker = Worker(self.engine.engine, self.on_lost)
         self.metrics = Metrics(self.options.metrics_prefix, self.model.name)
         self.metrics.watch(self.worker)
+        self.compiling = ThreadPoolExecutor(1, "fef-grammars")
         formats = self.model.network.weight_format or str(self.model.network.embed.weight.dtype).removeprefix("torch.")
         self.fingerprint = f"fef-{fef.__version__}-{self.model.name}-{formats}"
+
+    async def prepared(self, work: Callable[[], T], has_grammar: object) -> T:
+        """Done on another thread; where grammars have to be compiled, on one that all of them share, so that requests
+        without any never wait for them."""
+        executor = self.compiling if has_grammar else None
+        return await asyncio.get_running_loop().run_in_executor(executor, work)
 
     def check_open(self, choices: int) -> None:
         """Raise ApiError where nothing more is taken."""
@@ -83,7 +95,7 @@ class Served:
         seats = self.engine.engine.options.max_batch + self.options.max_queue
         if choices > seats:
             raise bad_request(f"{choices} answers are asked for at once; at most {seats} can be.", "n")
-        if len(self.worker.tickets) + choices > seats:
+        if len(self.worker.tickets) + len(self.worker.calls) + choices > seats:
             raise ApiError(429, f"More than {self.options.max_queue} requests wait; ask again later.", retry_after=1)
 
     def check_model(self, name: Any) -> None:
@@ -114,7 +126,7 @@ def make_app(served: Served) -> FastAPI:
     app.add_exception_handler(HTTPException, on_http_error)
     app.add_exception_handler(Exception, on_any_error)
     limits = served.options.limits
-    app.add_middleware(BodyLimit, most=limits.body_bytes, seconds=limits.body_seconds)
+    app.add_middleware(BodyLimit, most=limits.body_bytes, seconds=limits.body_seconds, together=limits.bodies_bytes)
     if served.options.api_key is not None:
         app.add_middleware(Key, key=served.options.api_key)
     app.add_middleware(RequestIds)
@@ -141,27 +153,39 @@ def add_generation(app: FastAPI, served: Served) -> None:
 
 
 async def generated(served: Served, request: Request, read: Reader) -> Response:
-    body = await json_of(request)
-    served.check_model(body.get("model"))
-    asked = read(body, served.options.limits, served.options.default_max_tokens)
-    # tokenizing and a template take time, so they do not hold up the streams of others
-    answer = await asyncio.to_thread(begin, asked, served.model, served.worker, served.metrics)
-    served.check_open(len(answer.choices))  # nothing waits from here until they are handed over, so the limit is exact
-    served.metrics.asked(asked.n, asked.most)
-    watcher = asyncio.create_task(hang_up_with(request, answer))
-    envelope = Envelope(served.model.name, served.fingerprint, asked.chat)
+    raw, options = await raw_of(request), served.options
+
+    def asked_for() -> Asked:
+        body = body_of(raw)
+        served.check_model(body.get("model"))
+        return read(body, options.limits, options.default_max_tokens)
+
+    presence = Presence(request)
     try:
-        await answer.accepted()
-        if asked.echo and asked.top is not None:
-            await score_prompts(served, answer)
-        if asked.stream:
-            return StreamingResponse(watched_events(answer, envelope, watcher), media_type="text/event-stream")
-        found = await whole_body(answer, envelope)
+        asked = await presence.unless_gone(aside(asked_for, raw))
+        # tokenizing and a template take time, so they do not hold up the streams of others
+        begun = served.prepared(partial(begin, asked, served.model, served.worker, served.metrics), asked.has_grammar)
+        answer = await presence.unless_gone(begun)
+        served.check_open(
+            len(answer.choices)
+        )  # nothing waits from here to where they are handed over: the limit is exact
+        served.metrics.asked(asked.n, asked.most)
+        presence.then(answer.hang_up)
+        envelope = Envelope(served.model.name, served.fingerprint, asked.chat)
+        try:
+            await answer.accepted()
+            if asked.echo and asked.top is not None:
+                await score_prompts(served, answer)
+            if asked.stream:
+                return StreamingResponse(watched_events(answer, envelope, presence), media_type="text/event-stream")
+            found = await whole_body(answer, envelope)
+        except BaseException:
+            answer.cancel()
+            raise
     except BaseException:
-        watcher.cancel()
-        answer.cancel()
+        presence.end()
         raise
-    watcher.cancel()
+    presence.end()
     return Response(status_code=499) if found is None else JSONResponse(found)
 
 
@@ -173,40 +197,45 @@ async def score_prompts(served: Served, answer: Answer) -> None:
             other.echo = echo
 
 
-async def watched_events(answer: Answer, envelope: Envelope, watcher: asyncio.Task[None]) -> AsyncIterator[str]:
+async def watched_events(answer: Answer, envelope: Envelope, presence: Presence) -> AsyncIterator[str]:
     try:
         async for each in events_of(answer, envelope):
             yield each
     finally:
-        watcher.cancel()
+        presence.end()
         answer.cancel()
-
-
-async def hang_up_with(request: Request, answer: Answer) -> None:
-    """Give an answer up when its client goes."""
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-    answer.hang_up()
 
 
 def add_score(app: FastAPI, served: Served) -> None:
     @app.post("/v1/score", response_model=None)
     async def score(request: Request) -> Response:
-        body = await json_of(request)
-        served.check_model(body.get("model"))
-        asked = read_score(body, served.options.limits, served.options.default_max_tokens)
-        served.check_open(1)
+        raw = await raw_of(request)
 
-        def scored() -> Score:
-            if isinstance(asked.response, str):
-                check_length(served.model, asked.response)
-            before = ids_of_prompt(served.model, asked.prompt)
-            ids, start, stop = canvas_of(served.model, asked.prompt, before, asked.canvas, asked.suffix)
-            options = {**asked.sampling, **asked.method, "seed": asked.seed, "top": asked.top, "grammar": asked.grammar}
-            return served.model.score_canvas(ids, range(start, stop), asked.response, **options)
+        def asked_for() -> ScoreAsked:
+            body = body_of(raw)
+            served.check_model(body.get("model"))
+            return read_score(body, served.options.limits, served.options.default_max_tokens)
 
-        found = await served.worker.run(scored)
+        presence = Presence(request)
+        try:
+            asked = await presence.unless_gone(aside(asked_for, raw))
+            work = await presence.unless_gone(served.prepared(partial(scoring, served.model, asked), asked.grammar))
+            served.check_open(1)
+            found = await presence.unless_gone(served.worker.run(work))
+        finally:
+            presence.end()
         return JSONResponse(score_body(served, asked, found))
+
+
+def scoring(model: Model, asked: ScoreAsked) -> Callable[[], Score]:
+    """What has to be done with the network for a score; all else is done before. Raises FefError."""
+    if isinstance(asked.response, str):
+        check_length(model, asked.response)
+    before = ids_of_prompt(model, asked.prompt)
+    ids, start, stop = canvas_of(model, asked.prompt, before, asked.canvas, asked.suffix)
+    grammar = None if asked.grammar is None else model.grammar(asked.grammar)
+    options = {**asked.sampling, **asked.method, "seed": asked.seed, "top": asked.top, "grammar": grammar}
+    return partial(model.score_canvas, ids, range(start, stop), asked.response, **options)
 
 
 def score_body(served: Served, asked: ScoreAsked, found: Score) -> dict[str, Any]:
@@ -290,10 +319,21 @@ def add_state(app: FastAPI, served: Served) -> None:
 
 async def json_of(request: Request) -> dict[str, Any]:
     """The body of a request. Raises ApiError."""
+    raw = await raw_of(request)
+    return await aside(partial(body_of, raw), raw)
+
+
+async def aside(read: Callable[[], T], raw: bytes) -> T:
+    """Read a body; a large one on another thread, so that others are served meanwhile."""
+    return read() if len(raw) <= SMALL else await asyncio.to_thread(read)
+
+
+async def raw_of(request: Request) -> bytes:
+    """Raises ApiError for a body of another type."""
     kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise ApiError(415, "The body must be application/json.")
-    return body_of(await request.body())
+    return await request.body()
 
 
 # --- errors ---

@@ -78,6 +78,8 @@ class Limits:
 
     body_bytes: int = 4 * 2**20
     body_seconds: float = 60.0  # in which a body has come
+    bodies_bytes: int = 2**27  # of all bodies that are on their way
+    ids: int = 2**17  # of one list of token ids
     choices: int = 128  # of one request, over all its prompts
     stops: int = 32
     stop_length: int = 1024  # characters
@@ -114,6 +116,11 @@ class Asked:
     tools: Tools | None  # that the answers call
     template: list[Part] | None  # what stands around and between the slots that are filled
     chat: bool = field(default=False)
+
+    @property
+    def has_grammar(self) -> bool:
+        spans = [part for part in self.template or () if isinstance(part, Span)]
+        return self.grammar is not None or any(span.grammar is not None for span in spans)
 
 
 @dataclass(frozen=True)
@@ -499,6 +506,8 @@ def text(body: Mapping[str, Any], name: str, inside: str = "") -> str | None:
 
 
 def id_list(values: Any, name: str) -> list[int]:
+    if isinstance(values, list) and len(values) > Limits.ids:
+        raise bad_request(f"{name} has {len(values)} entries; {Limits.ids} are allowed.", name)
     if not isinstance(values, list) or not all(is_whole(value) and 0 <= value <= LARGEST for value in values):
         raise bad_request(f"{name} must hold token ids, whole numbers.", name)
     return values

@@ -46,11 +46,12 @@ class Key:
 
 
 class BodyLimit:
-    """Reads bodies of at most `most` bytes, and refuses longer ones without keeping them, and those that take longer than
-    `seconds`."""
+    """Reads bodies of at most `most` bytes, and refuses longer ones without keeping them, those that take longer than
+    `seconds`, and those that come while others have `together` bytes here that are not read to their end."""
 
-    def __init__(self, app: ASGIApp, most: int, seconds: float) -> None:
-        self.app, self.most, self.seconds = app, most, seconds
+    def __init__(self, app: ASGIApp, most: int, seconds: float, together: int) -> None:
+        self.app, self.most, self.seconds, self.together = app, most, seconds, together
+        self.held = 0  # bytes of bodies that are being read
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -76,18 +77,25 @@ class BodyLimit:
 
     async def read(self, receive: Receive) -> bytes | None:
         """A body; None where its client has gone. Raises ApiError for one that is too long."""
-        parts: list[bytes] = []
+        parts, own = list[bytes](), 0
         size, more = 0, True
-        while more and size <= DISCARDED:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return None
-            part, more = message.get("body", b""), message.get("more_body", False)
-            size += len(part)
-            if size <= self.most:
+        try:
+            while more and size <= DISCARDED:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    return None
+                part, more = message.get("body", b""), message.get("more_body", False)
+                size += len(part)
+                if size > self.most:
+                    parts.clear()
+                    continue
+                if self.held + len(part) > self.together:
+                    raise ApiError(429, "Too many large bodies come at once; ask again later.", retry_after=1)
                 parts.append(part)
-            else:
-                parts.clear()
+                own += len(part)
+                self.held += len(part)
+        finally:
+            self.held -= own
         if size > self.most:
             raise ApiError(413, f"The body is longer than the {self.most} bytes that are allowed.")
         return b"".join(parts)

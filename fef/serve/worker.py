@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -152,6 +153,7 @@ class Worker:
         """Begin to work, for the event loop that runs now."""
         self.loop = asyncio.get_running_loop()
         self.jobs: dict[Job, Ticket] = {}  # the thread's
+        self.asked: deque[Call] = deque()  # the thread's, too: one goes between two rounds
         self.thread = Thread(target=self.work, name="fef-engine", daemon=True)
         self.thread.start()
 
@@ -230,7 +232,7 @@ class Worker:
     def obey(self) -> bool:
         """Follow the commands that came, after waiting for one where there is nothing else to do. False: stop."""
         letter: list[tuple[Ticket, Event]] = []
-        wait = not self.engine.busy
+        wait = not self.engine.busy and not self.asked
         try:
             while True:
                 command = self.inbox.get(block=wait)
@@ -240,15 +242,22 @@ class Worker:
                 if isinstance(command, Submit):
                     letter.append((command.ticket, self.take(command.ticket)))
                 elif isinstance(command, Call):
-                    self.follow(command)
+                    self.asked.append(command)
                 elif command.ticket.job is not None:
                     self.engine.cancel(command.ticket.job)
                     self.jobs.pop(command.ticket.job, None)
         except Empty:
             self.post(letter)
+            self.follow_next()
             return True
 
-    def follow(self, call: Call) -> None:
+    def follow_next(self) -> None:
+        """The next call whose caller still waits for it."""
+        while self.asked and self.asked[0].done.done():
+            self.asked.popleft()
+        if not self.asked:
+            return
+        call = self.asked.popleft()
         try:
             result = call.function()
         except Exception as error:  # it is the caller's

@@ -217,6 +217,8 @@ def read_settings(
         numbers = [real(v) for v in as_list(value)]
         if not numbers or None in numbers:
             raise OptionError(f"{name}={shown(value)} is not allowed: give one number, or one per row.")
+        if name != "top_k":  # 1 is 1.0, in the words of a certificate, too
+            numbers = [float(v) for v in numbers if v is not None]
         read.append(numbers[0] if several(value) is None else numbers)
     for t in as_list(read[0]):
         check_sampling(t)

@@ -159,3 +159,8 @@ def test_quantized_weights_are_named_and_keep_the_kind(format, method, temperatu
     assert found.law == plain.law.replace("of Transformer", f"of Transformer with {format} weights")
     added = f"weights: {format}, one scale per output row: the law is that of the quantized weights"
     assert found.reasons == (plain.reasons[0], added, *plain.reasons[1:])
+
+
+def test_a_whole_number_is_told_like_the_same_number_with_a_point():
+    words = {fef.certify(Untouchable(), temperature=t, top_p=0.5).law for t in (1, 1.0)}
+    assert len(words) == 1

@@ -4,8 +4,8 @@ Start it on a Ray cluster whose nodes have `pip install 'fef[serve]' 'ray[serve]
 
     serve run examples.ray_serve:app
 
-Each replica has the routes of `fef serve`, and the text of a request does not depend on the replica. `MODEL` and `MAX_BATCH`
-are read from the environment.
+Each replica has the routes of `fef serve`, and the text of a request does not depend on the replica. `MODEL`, `MAX_BATCH` and
+`GPUS`, of each replica, are read from the environment.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ import fef
 from fef.serve.app import Served, ServeOptions, make_app
 
 MODEL, MAX_BATCH = os.environ.get("MODEL", "demo"), int(os.environ.get("MAX_BATCH", "16"))
+GPUS = float(os.environ.get("GPUS", "1"))
 
 
 @serve.deployment(
-    ray_actor_options={"num_gpus": 1},
+    ray_actor_options={"num_gpus": GPUS},
     num_replicas="auto",
     max_ongoing_requests=4 * MAX_BATCH,
     health_check_period_s=5,

@@ -168,7 +168,7 @@ def build(network: Transformer, options: EngineOptions, note: Callable[[str], No
         threads = torch.get_num_threads() if options.threads is None else options.threads
         forward = TorchForward(network, layers, cache, table)
         passes = runner = on_host = TorchPasses(state, forward, vocabulary, network.mask_id, threads, drafts_of_head)
-        texts = None if drafts_of_head is not None else on_host.texts
+        texts = on_host.texts
     cost_key = {
         "network": network.name,
         "weights": network.weight_format,

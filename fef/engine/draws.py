@@ -50,7 +50,7 @@ def draw(
     valid_BQ = tokens.valid_BN[:, -queries:]
     if state.table.nodes:
         valid_BQ = valid_BQ[:, : tokens.shape.states]
-    if texts:
+    elif texts:
         drawn_BQ = drawn_queries(valid_BQ, tokens.shape.states, texts)
         logits_MV, valid_BQ = logits_MV[drawn_BQ[valid_BQ]], drawn_BQ
     row_N, query_N = valid_BQ.nonzero(as_tuple=True)

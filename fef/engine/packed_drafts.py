@@ -2,14 +2,15 @@
 
 One draft behind the other, each under what the grammar allows behind those before it, from the logits that the pass left.
 
-Shapes: B rows of a pass, Q queries of a row, M valid queries of all rows, n committed tokens of a row, K depths of drafts, N
+Shapes: B rows of a pass, Q queries of a row, n queries or committed tokens of a row, K depths of drafts, W nodes of a tree, N
 entries of one row, V vocabulary.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -19,32 +20,33 @@ from fef.engine.draws import Vocabulary
 from fef.engine.packed_texts import PackedText
 from fef.engine.slots import SlotState
 from fef.laws.draws import Purpose, keyed_ranked
+from fef.laws.growth import Drafted
 from fef.laws.pipeline import EntrySettings, constrained, sampled_law
-from fef.laws.tree import chances
+from fef.laws.tree import chain_tree, chances
 from fef.laws.window import least_chance
-from fef.models.packed_pass import PassTokens
 
-__all__ = ["move_on"]
+__all__ = ["LogitsAt", "move_on"]
+
+
+LogitsAt = Callable[[int, Tensor], Tensor]
+"""Logits [n, V] at queries [n] of a row of the pass, before grammars."""
 
 
 def move_on(
     texts: Mapping[int, PackedText],
     rows: SlotState,
-    tokens: PassTokens,
-    logits_MV: Tensor,
+    logits_at: LogitsAt,
     drawn: Drawn,
     advanced: Advanced,
     vocabulary: Vocabulary,
 ) -> None:
     """After a pass: read what it committed, and draft the next slots, in the rows that are under grammars. rows: moved on by
-    the pass. logits_MV: at its valid queries, without grammars. A row whose text cannot go on ends as one of bad logits."""
-    valid_BQ = tokens.valid_BN[:, -tokens.shape.queries :]
-    entry_BQ = (valid_BQ.flatten().cumsum(0) - 1).view_as(valid_BQ)
+    the pass. A row whose text cannot go on ends as one of bad logits."""
     for row, text in texts.items():
         count = int(advanced.accepted.commit_B[row])
         path_n = advanced.accepted.path_BT[row, :count]
         committed = Committed(
-            logits_MV[entry_BQ[row, path_n]].index_fill(-1, vocabulary.banned, -torch.inf),
+            logits_at(row, path_n).index_fill(-1, vocabulary.banned, -torch.inf),
             advanced.accepted.tokens_BT[row, :count],
             drawn.logp[row, path_n],
         )
@@ -52,8 +54,8 @@ def move_on(
         if not text.read(committed.token_n.tolist(), log_mass):
             rows.bad_S[row], rows.live_S[row] = True, False
         if rows.live_S[row]:
-            source_K = advanced.source_BK[row, : int(rows.drafted_S[row])]
-            drafts, holds = drafted(text, rows, row, logits_MV, entry_BQ[row, source_K], vocabulary)
+            source_K = advanced.source_BK[row, : int(advanced.count_B[row])]
+            drafts, holds = drafted(text, rows, row, partial(logits_at, row, source_K), len(source_K), vocabulary)
             wait(rows, row, drafts, holds)
 
 
@@ -88,15 +90,21 @@ def law_of(logits_NV: Tensor, settings: EntrySettings) -> Tensor:
 
 
 def drafted(
-    text: PackedText, rows: SlotState, row: int, logits_MV: Tensor, entry_K: Tensor, vocabulary: Vocabulary
+    text: PackedText,
+    rows: SlotState,
+    row: int,
+    logits: Callable[[], Tensor],
+    count: int,
+    vocabulary: Vocabulary,
 ) -> tuple[list[int], list[float]]:
-    """Drafts for the next slots of a row, and the chance of each to hold. entry_K: whose logits they have.
+    """Drafts for the next slots of a row, and the chance of each to hold. logits: makes those [K, V] of `count` slots.
 
     One behind the other, as long as it is likely enough that a round comes so far. Where a grammar leaves one token only,
     that one is a draft whatever the network says, and needs no logits.
     """
     table, settings = rows.table, settings_of(rows, row)
-    limit = min(int(rows.open_S[row] - rows.done_S[row]), table.drafts)
+    limit = min(int(rows.open_S[row] - rows.done_S[row]), table.drafts, table.nodes or table.drafts)
+    logits_KV: Tensor | None = None
     drafts, holds = list[int](), list[float]()
     reached, least = 1.0, least_chance(table.branching)
     text.allowed = []
@@ -110,14 +118,14 @@ def drafted(
         only = text.only(allowed_V)
         if only is not None:
             token, hold = only, 1.0
-        elif place < len(entry_K):
-            logits_1V = constrained(
-                logits_MV[entry_K[place]][None], torch.from_numpy(allowed_V)[None], vocabulary.banned
-            )
+        elif place < count:
+            logits_KV = logits() if logits_KV is None else logits_KV
+            allowed_1V = torch.from_numpy(allowed_V)[None]
+            logits_1V = constrained(logits_KV[place][None], allowed_1V, vocabulary.banned)
             rank = int(rows.done_S[row]) + place
             position_1 = rows.order_SR[row, rank : rank + 1]
             token, hold = draft(logits_1V, settings, rows.seed_S[row : row + 1], position_1, rows.step_S[row : row + 1])
-        if only is None and (place >= len(entry_K) or not allowed_V[token]):
+        if only is None and (place >= count or not allowed_V[token]):
             return drafts, holds
         drafts.append(token)
         holds.append(hold)
@@ -140,9 +148,17 @@ def draft(
 
 
 def wait(rows: SlotState, row: int, drafts: Sequence[int], holds: Sequence[float]) -> None:
-    """Keep drafts for the next round, the only candidates of their depths."""
-    count = len(drafts)
-    rows.drafted_S[row] = count
-    rows.draft_SKC[row, :count, 0] = torch.tensor(drafts, dtype=torch.int64)
-    rows.holds_SKC[row] = 0.0
-    rows.holds_SKC[row, :count, 0] = torch.tensor(holds, dtype=torch.float64)
+    """Keep drafts for the next round: a chain, or the only candidates of their depths."""
+    count, token_K, holds_K = len(drafts), torch.tensor(drafts, dtype=torch.int64), torch.tensor(holds).double()
+    if not rows.table.nodes:
+        rows.drafted_S[row] = count
+        rows.draft_SKC[row, :count, 0] = token_K
+        rows.holds_SKC[row] = 0.0
+        rows.holds_SKC[row, :count, 0] = holds_K
+        return
+    width = rows.table.nodes - count
+    token_1W, holds_1W = (
+        torch.nn.functional.pad(token_K, (0, width))[None],
+        torch.nn.functional.pad(holds_K, (0, width))[None],
+    )
+    rows.keep_tree(torch.tensor([row]), Drafted(chain_tree(holds_1W, torch.tensor([count])), token_1W))

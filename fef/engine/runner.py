@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from threading import Barrier
 from typing import Protocol
 
@@ -16,12 +17,13 @@ from torch import Tensor
 from fef.engine.advance import CHANGED, Advanced, advance, end_rules
 from fef.engine.draws import Vocabulary, draw
 from fef.engine.head_drafts import HeadDrafts, draft_noise, draft_sites
-from fef.engine.packed_drafts import move_on
+from fef.engine.packed_drafts import LogitsAt, move_on
 from fef.engine.packed_texts import PackedText
 from fef.engine.rounds import compose_context, compose_round
 from fef.engine.slots import SlotState
 from fef.models.packed_forward import Bounds, TorchForward
 from fef.models.packed_pass import RoundShape
+from fef.models.transformer import Transformer
 
 __all__ = ["LONG_ROW", "PassKind", "Passes", "Runs", "TorchPasses"]
 
@@ -126,23 +128,40 @@ class TorchPasses:
         advanced = advance(rows, tokens, drawn, eos_id)
         if kind.shape.off_stem:
             self.forward.keep_path(slot_B, *advanced.moved, kind.bounds)
+        logits_at: LogitsAt = partial(logits_of_entries, logits_MV, entries(valid_BQ))
         if self.drafts is not None:
             hidden_BQD = hidden_MD.new_zeros(*valid_BQ.shape, hidden_MD.shape[1])
             hidden_BQD[valid_BQ] = hidden_MD
-            self.grow(self.drafts, rows, hidden_BQD, advanced, kind.cut)
-        else:
-            move_on(texts, rows, tokens, logits_MV, drawn, advanced, self.vocabulary)
+            logits_at = partial(logits_of_hidden, self.forward.network, hidden_BQD)
+            free_B = torch.tensor([row for row in range(len(hidden_BQD)) if row not in texts], dtype=torch.int64)
+            if len(free_B):
+                self.grow(self.drafts, rows, free_B, hidden_BQD, advanced, kind.cut)
+        move_on(texts, rows, logits_at, drawn, advanced, self.vocabulary)
         self.state.put(slot_B, rows, CHANGED)
 
-    def grow(self, drafts: HeadDrafts, rows: SlotState, hidden_BQD: Tensor, advanced: Advanced, cut: bool) -> None:
-        """The trees of the next round, into the copies of the slots."""
-        row_B = torch.arange(len(hidden_BQD))
-        sites = draft_sites(rows, row_B, advanced.count_B)
-        source_BK = advanced.source_BK[:, : sites.position_BK.shape[1]]
-        hidden_BKD, lead_BD = hidden_BQD[row_B[:, None], source_BK], hidden_BQD[row_B, advanced.last_B]
+    def grow(
+        self, drafts: HeadDrafts, rows: SlotState, row_B: Tensor, hidden_BQD: Tensor, advanced: Advanced, cut: bool
+    ) -> None:
+        """The trees of the next round of these rows, into the copies of the slots."""
+        sites = draft_sites(rows, row_B, advanced.count_B[row_B])
+        source_BK = advanced.source_BK[row_B, : sites.position_BK.shape[1]]
+        hidden_BKD, lead_BD = hidden_BQD[row_B[:, None], source_BK], hidden_BQD[row_B, advanced.last_B[row_B]]
         logits_BKV = self.forward.network.logits(hidden_BKD)
         window = drafts.window(sites, hidden_BKD, lead_BD, logits_BKV)
         rows.keep_tree(row_B, drafts.tree(sites, window, draft_noise(sites, window.ids_BKC), cut=cut))
+
+
+def entries(valid_BQ: Tensor) -> Tensor:
+    """Where in a list of the valid queries each stands [B, Q]."""
+    return (valid_BQ.flatten().cumsum(0) - 1).view_as(valid_BQ)
+
+
+def logits_of_entries(logits_MV: Tensor, entry_BQ: Tensor, row: int, query_n: Tensor) -> Tensor:
+    return logits_MV[entry_BQ[row, query_n]]
+
+
+def logits_of_hidden(network: Transformer, hidden_BQD: Tensor, row: int, query_n: Tensor) -> Tensor:
+    return network.logits(hidden_BQD[row, query_n])
 
 
 def shared_out(slots: list[int], count: int) -> list[list[int]]:

@@ -267,9 +267,8 @@ def test_rounds_that_are_watched_add_up_to_the_result(tiny16, method):
 
 
 def test_the_check_for_waits_notices_one():
-    with no_waits():
-        with pytest.raises(RuntimeError):
-            torch.zeros(3, device="cuda").sum().item()
+    with no_waits(), pytest.raises(RuntimeError):
+        torch.zeros(3, device="cuda").sum().item()
 
 
 def test_graphs_are_captured_when_first_needed(tiny16):

@@ -88,7 +88,8 @@ class SessionRounds:
         if needed > self.budget:
             raise EngineError(
                 f"The request needs {needed / 1e9:.2f} GB of caches for its {length} tokens; the budget is "
-                f"{self.budget / 1e9:.2f} GB. Ask for a shorter canvas, leave the cache out, or raise memory_gb."
+                f"{self.budget / 1e9:.2f} GB beside what packed rounds and shared prefixes hold. Ask for a shorter canvas, "
+                "leave the cache out, or raise memory_gb."
             )
         check_canvas(plan, padded([(job.request.ids, job.request.open)], length)[1])
         self.waiting.append(job)

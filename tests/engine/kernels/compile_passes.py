@@ -56,7 +56,7 @@ class AbsentGPU:
 def compile_passes(options: dict[str, Any], dtype: torch.dtype) -> None:
     device = torch.device("cpu")
     model = Transformer(CONFIG).to(dtype).eval().requires_grad_(False)
-    built = build(model, EngineOptions(max_batch=2, threads=1, **options), print)
+    built = build(model, EngineOptions(max_batch=2, threads=1, **options), 1e9, print)
     state = SlotState.empty(built.table, device)
     cache = SlotCache.empty(CONFIG, built.table, device, dtype)
     passes = KernelPasses(model, join_weights(model), state, cache, built.vocabulary, overlap=True)

@@ -41,7 +41,7 @@ def network(layers: int) -> Transformer:
 def test_a_context_pass_and_rounds(cut, layers, count, tree):
     model = network(layers)
     options = {"tree": tree, "anchors": 2} if tree else {"windows": (3,), "anchors": 1}
-    built = build(model, EngineOptions(max_batch=3, threads=1, **options), print)
+    built = build(model, EngineOptions(max_batch=3, threads=1, **options), 1e9, print)
     plain, table = built.runner, built.table
     assert isinstance(plain, TorchPasses)
     state = SlotState.empty(table, torch.device("cpu"))

@@ -53,7 +53,7 @@ FREE = (
     *("steps", "seconds", "save_every", "save_seconds", "log_every", "profile"),
     *("compile", "recompute", "pieces", "shard"),
 )
-"""Options that a run may go on with other values of: how far, when it saves and says something, how its steps are computed."""
+"""Options that a run may go on with other values of: how far, when it saves and tells, how its steps are computed."""
 SUMS = ("rows", "tokens", "flops")  # parts that add up over the pieces of a step; all others are means
 LOG = "losses.jsonl"
 
@@ -135,8 +135,9 @@ def train(
 
     processes: those that share the pieces of each batch; each calls this with the same arguments. write(directory): writes
     the model instead of `write_checkpoint`, called by all of them. facts: of the run, which must be those of the one that it
-    goes on with, as must be all options but those in `FREE`. held_out: its losses join the log; with `keep_best`, what is written and returned has the weights of the
-    lowest one. Returns the model. Raises OptionError for a quantized network and for pieces that the processes cannot share.
+    goes on with, as must be all options but those in `FREE`. held_out: its losses join the log; with `keep_best`, what is
+    written and returned has the weights of the lowest one. Returns the model. Raises OptionError for a quantized network and
+    for pieces that the processes cannot share.
     """
     refuse_quantized(model, "trained")
     check_pieces(options.pieces, processes.size)

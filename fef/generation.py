@@ -26,7 +26,7 @@ from fef.laws.information import Profile
 from fef.laws.row_costs import RowCosts
 from fef.models.adapter import apply_adapter
 from fef.models.checkpoint import require_tokenizer
-from fef.models.device import check_dtype, usable_device
+from fef.models.device import check_dtype, default_device, usable_device
 from fef.models.extras import load_extras
 from fef.models.families import NATIVE
 from fef.models.hub import SHIPPED, download_weights, is_repository, locate
@@ -328,7 +328,7 @@ def load(
         raise OptionError(f"head={shown(head)} is not allowed.{nearest_hint(str(head), HEADS)}")
     if weights is not None:
         check_format(weights)
-    device = usable_device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    device = usable_device(device or default_device())
     name = fspath(name) if isinstance(name, PathLike) else name
     path = locate(name, revision, token)
     described = describe_source(path, mask_id, block_length)  # before gigabytes are downloaded in vain

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fef.errors import InputError, OptionError
@@ -69,8 +69,7 @@ def run(
     processes.agree("examples", examples.digest())
     model.requires_grad_(True)
     objective = (certainty_objective if certain else padded_objective)(examples.to(model.device), options)
-    facts = {"examples": examples.digest(), "certain": certain}
-    facts |= asdict(network) if init is None else {"init": fingerprint(init)}
+    facts = {"examples": examples.digest(), "certain": certain, "init": None if init is None else fingerprint(init)}
     return train(model, tokenizer, objective, out, options, progress, stop, processes=processes, facts=facts)
 
 

@@ -96,9 +96,11 @@ def test_a_run_goes_on_only_as_it_began(tmp_path: Path, data: DataOptions) -> No
         assert f"another run: its {name} is {there}, and here it is {shown}. Repeat its command" in str(found.value)
     with pytest.raises(CheckpointError, match=r"its seed is 0, and here it is 4; its warmup is 2, and here it is 7\."):
         run(out, data, SMALL, replace(OPTIONS, seed=4, warmup=7))
-    for network in (replace(SMALL, layers=3), replace(SMALL, mlp_dim=32)):
-        with pytest.raises(CheckpointError, match=r"its (layers is 2|mlp_dim is 64)"):
-            run(out, data, network, OPTIONS)
+    run(tmp_path / "other", data, SMALL, replace(OPTIONS, steps=1))
+    with pytest.raises(CheckpointError, match="its init is None, and here it is"):
+        run(out, data, SMALL, OPTIONS, init=tmp_path / "other")
+    with pytest.raises(CheckpointError, match="its certain is False, and here it is True"):
+        run(out, data, SMALL, OPTIONS, certain=True)
     fewer = tmp_path / "fewer.jsonl"
     assert data.jsonl is not None
     fewer.write_text("".join(f"{line}\n" for line in data.jsonl.read_text().splitlines()[:-1]))

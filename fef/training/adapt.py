@@ -36,6 +36,7 @@ from fef.training.objectives import flat_losses
 from fef.training.patterns import block_masks, mask_canvases, numbers_on, packed_slots
 from fef.training.processes import ALONE, Processes
 from fef.training.speed import step_flops
+from fef.training.step_generator import step_generator
 from fef.training.step_profile import part
 from fef.training.streams import Streams, block_streams, causal_streams, context_streams, packed_streams
 from fef.training.trainer import Objective, Progress, TrainOptions, loss_weights, train
@@ -287,7 +288,7 @@ def step_streams(
 ) -> Streams:
     """The streams of a piece, a function of the seed and its number only."""
     device = examples.prompt_NP.device
-    generator = torch.Generator(device).manual_seed(options.seed * 1_000_003 + number)
+    generator = step_generator(device, options.seed, number)
     canvases = batch(examples, config, size, options.canvas_length, options.full_share, options.infill_share, generator)
     mask_id, eos_id = config.mask_id, config.eos_id
     assert eos_id is not None

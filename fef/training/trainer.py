@@ -28,6 +28,7 @@ from fef.training.processes import ALONE, Processes, whole
 from fef.training.resume import RESUME, load_state, save_state
 from fef.training.sharding import mean_gradients, prepare_blocks, settle, shard_
 from fef.training.speed import Speed
+from fef.training.step_generator import step_generator
 from fef.training.step_profile import WARM, StepProfile, part
 from fef.training.streams import Form
 
@@ -291,7 +292,7 @@ def training_step_data(
     """The batch of a step, a function of (seed, step) only."""
     config = model.config
     assert config.eos_id is not None
-    generator = torch.Generator(model.device).manual_seed(options.seed * 1_000_003 + step)
+    generator = step_generator(model.device, options.seed, step)
     canvases = batch(
         examples, config, options.batch_size, options.canvas_length, options.full_share, options.infill_share, generator
     )

@@ -19,7 +19,6 @@ from fef.decoding.likelihood import score_canvas
 from fef.decoding.network import Network
 from fef.decoding.payoff import check_rows_pay
 from fef.decoding.requests import request_rows
-from fef.decoding.requirements import check_grammar
 from fef.decoding.session import Observer
 from fef.errors import InputError, OptionError, nearest_hint
 from fef.laws.information import Profile
@@ -244,8 +243,6 @@ class Model(TextNetwork):
         settings = read_settings(temperature, top_p, top_k, logit_bias, min_tokens, ignore_eos)
         eos_id, banned = self.network.config.eos_id, self.special_ids()
         grammars = [None if grammar is None else self.grammar(grammar)]
-        if any(grammars):
-            check_grammar(plan, network, settings)
         requests = request_rows(
             network,
             plan,

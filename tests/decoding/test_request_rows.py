@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from fef.decoding.network import Network
 from fef.decoding.requests import padded, request_rows
 from fef.errors import OptionError
 from fef.models.table import TableDenoiser
+from fef.verify.integrate import integrated_law
 
 JOINT = torch.full((4, 4, 4), 1 / 64, dtype=torch.float64)
 IDS = torch.tensor([[4, 1, 4], [2, 4, 0]])
@@ -47,6 +49,29 @@ def test_what_the_plan_says_of_the_vocabulary_holds():
     assert rows(replace(plan, banned=(1,)), eos_id=1).sampling.eos_id is None
     with pytest.raises(OptionError, match="eos_id 1 is banned"):
         rows(plan, eos_id=1, banned=[1])
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "words"),
+    [
+        ("sequential", {"order": "random"}, "from left to right"),
+        ("fef", {"steps": 2}, "one denoising pass"),
+        ("sequential", {"order": "blocks", "block_length": 1}, "from left to right"),
+    ],
+)
+def test_rows_under_a_grammar_are_refused_where_its_law_would_have_no_name(method, options, words):
+    """Whoever makes them: those who decode, score and integrate alike."""
+    pytest.importorskip("llguidance", reason="the extra 'grammar' is not installed")
+    grammar = fef.compile_grammar({"regex": "a*"}, (b"a", b"b", b"c", b"", b""), 3)
+    network = Network(TableDenoiser(torch.full((4, 4), 1 / 16, dtype=torch.float64)))
+    ids, settings = torch.full((1, 2), network.mask_id), Settings(1.0, 1.0, 0)
+    for given, refused in (({}, False), (options, True)):
+        plan = make_plan(method, given, network)
+        with pytest.raises(OptionError, match=words) if refused else nullcontext():
+            request_rows(network, plan, ids, ids == network.mask_id, settings, eos_id=3, grammars=[grammar])
+    with pytest.raises(OptionError, match=words):
+        integrated_law(network.denoiser, 2, method=method, eos_id=3, grammar=grammar, **options)
+    assert calls("check_grammar") == ["requests.py", "engine.py"], "where rows are made, and where an engine takes one"
 
 
 def test_canvases_of_several_lengths_are_padded_on_the_right():

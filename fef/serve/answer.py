@@ -16,9 +16,10 @@ from fef.errors import FefError, InputError
 from fef.generation import Model
 from fef.models.tokenizer import Tokenizer
 from fef.serve.errors import ApiError, bad_request
-from fef.serve.fields import Asked, Begun, Prompt, TokenIds
+from fef.serve.fields import Asked
 from fef.serve.metrics import Metrics
 from fef.serve.pieces import FinishReason, Piece, TextPieces, Token
+from fef.serve.prompts import Begun, Prompt, TokenIds
 from fef.serve.worker import Accepted, Event, HungUp, NewTokens, Over, Refused, Rounds, Ticket, Worker
 from fef.text import TextNetwork
 

@@ -148,9 +148,10 @@ def adapt(
         else:
             model.requires_grad_(True)
     processes.agree("examples", examples.digest())
+    base = fingerprint(path)
     facts = {
         "source": source,
-        "fingerprint": fingerprint(path),
+        "fingerprint": base,
         "examples": len(examples),
         "attention": config.attention,
         "lora_rank": adaptation.lora_rank,
@@ -174,7 +175,7 @@ def adapt(
         extra,
         say,
         processes,
-        facts=run_facts(facts["fingerprint"], config, examples, apart, adaptation),
+        facts=run_facts(base, config, examples, apart, adaptation),
         held_out=held_out,
     )
 

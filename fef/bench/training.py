@@ -22,6 +22,7 @@ from torch.distributed.tensor import DTensor
 from fef.bench.engine.shapes import SHAPES, shape_config
 from fef.bench.environment import environment
 from fef.models.config import TransformerConfig
+from fef.models.device import default_device
 from fef.models.transformer import Transformer, allocate, blank
 from fef.training.adapt import AdaptOptions, flat_objective
 from fef.training.data import Examples
@@ -177,7 +178,7 @@ def main() -> None:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Time and memory of training steps, as one JSON line.")
-    gpu = torch.cuda.is_available()
+    device = default_device()
     parser.add_argument("--shape", choices=sorted(SHAPES), default="8b")
     parser.add_argument("--lora", type=int, default=0, help="rank of low-rank factors; 0: all weights are trained")
     parser.add_argument("--steps", type=int, default=10, help="that are measured")
@@ -185,8 +186,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--row-tokens", type=int, default=8192, help="of a flat row; processes share rows")
     parser.add_argument("--canvas-length", type=int, default=1024)
     parser.add_argument("--slots", type=int, default=256, help="of the packed streams of a canvas")
-    parser.add_argument("--device", default="cuda" if gpu else "cpu")
-    for name, default in (("packed", True), ("compile", gpu), ("recompute", True), ("shard", True)):
+    parser.add_argument("--device", default=device)
+    for name, default in (("packed", True), ("compile", device != "cpu"), ("recompute", True), ("shard", True)):
         parser.add_argument(f"--{name}", action=argparse.BooleanOptionalAction, default=default)
     return parser.parse_args()
 

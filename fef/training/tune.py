@@ -22,7 +22,7 @@ from fef.models.hub import download_weights, is_repository, locate
 from fef.models.sources import describe_source, network_of, template_of
 from fef.models.tokenizer import Tokenizer
 from fef.models.transformer import Transformer
-from fef.training.adapt import AdaptOptions, both_encoded, flat_objective, measured, write_template
+from fef.training.adapt import AdaptOptions, both_encoded, flat_objective, measured, run_facts, write_template
 from fef.training.conversations import Encoder
 from fef.training.data import Examples
 from fef.training.lora import TARGETS, adapt_, factors_of
@@ -129,8 +129,6 @@ def tune(
             write_released(directory, model, path, described.family, whole, processes.leads)
 
     objective = flat_objective(ready.examples.to(processes.device), model.config, ready.kept, options)
-    facts = {"base": ready.digest, "data": len(ready.examples), "rank": tuning.lora_rank, "packed": ready.kept.packed}
-    facts |= {"batch_tokens": tuning.batch_tokens, "row_tokens": ready.kept.capacity}
     apart, kept = ready.apart, ready.kept
     held_out = None if apart is None else measured(apart.to(processes.device), model.config, kept, options)
     return train(
@@ -144,7 +142,7 @@ def tune(
         say=say,
         processes=processes,
         write=write,
-        facts=facts,
+        facts=run_facts(ready.digest, model.config, ready.examples, apart, kept),
         held_out=held_out,
     )
 

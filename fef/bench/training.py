@@ -31,7 +31,7 @@ from fef.training.sharding import prepare_blocks, shard_
 from fef.training.speed import peak_of
 from fef.training.trainer import TrainOptions, check_pieces, make_optimizers, step_parts, take_step
 
-__all__ = ["Measured", "main", "measure"]
+__all__ = ["Measured", "main", "measure", "random_examples", "synchronize", "with_end"]
 
 EXAMPLES = 256  # of random tokens, which are drawn from again and again
 PROMPT = 256  # tokens of a prompt
@@ -123,6 +123,11 @@ def fill(name: str, parameter: torch.nn.Parameter, generator: torch.Generator) -
         here.normal_(std=STD, generator=generator)
 
 
+def with_end(config: TransformerConfig) -> TransformerConfig:
+    """A config with a token that ends a text: the last one that is not the mask."""
+    return replace(config, eos_id=config.vocab_size - (2 if config.mask_id == config.vocab_size - 1 else 1))
+
+
 def random_examples(config: TransformerConfig, options: TrainOptions) -> Examples:
     """Answers that fill half of the canvas to all of it."""
     generator = torch.Generator().manual_seed(options.seed)
@@ -143,9 +148,7 @@ def synchronize(device: torch.device) -> None:
 
 def main() -> None:
     given = arguments()
-    config = shape_config(given.shape)
-    eos_id = config.vocab_size - 1 if config.mask_id != config.vocab_size - 1 else config.vocab_size - 2
-    config = replace(config, eos_id=eos_id)
+    config = with_end(shape_config(given.shape))
     training = AdaptOptions(
         packed=given.packed,
         lora_rank=given.lora,

@@ -3,8 +3,8 @@
     python -m fef.bench.attention --shape 135m
     python -m fef.bench.attention --shape 8b --row-tokens 8192 --canvas-length 1024 --slots 256
 
-Prints one JSON line on the pattern of a flat row of random canvases, and one per variant: milliseconds per layer, the share of
-the device's peak that the visible pairs are, and the largest difference of outputs and of gradients from the first variant.
+Prints one JSON line on the pattern of a flat row of random canvases, and one per variant: milliseconds per layer, the share
+of the peak that the visible pairs are, and the largest difference of outputs and of gradients from the first variant.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ Of directories only safetensors are read: pickled weights can run code when open
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -44,6 +45,7 @@ __all__ = [
     "fill_network",
     "load_weights",
     "stored_dtypes",
+    "stored_sample",
 ]
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -52,6 +54,7 @@ DTYPES = {"BF16": torch.bfloat16, "F16": torch.float16, "F32": torch.float32, "F
 ITEM_BYTES = {name: dtype.itemsize for name, dtype in DTYPES.items()}
 MAPPED_BYTES = 1 << 24  # of a shard in memory at once: its pages leave when it is opened anew
 COMPUTED = "rotary_emb.inv_freq"  # stored by old checkpoints, always computed
+SAMPLE = 64  # numbers of each stored tensor in a digest
 LISTED = 8  # keys of one kind in an error message
 
 
@@ -84,6 +87,7 @@ def load_weights(
     return fill_network(safetensors_of(path), config, family, device, dtype, weights, placement=placement)
 
 
+@torch.no_grad()
 def fill_network(
     stored: StoredWeights,
     config: TransformerConfig,
@@ -138,6 +142,16 @@ def safetensors_of(path: Path) -> StoredWeights:
 def stored_dtypes(path: Path) -> dict[str, torch.dtype]:
     """The dtypes of the stored tensors of a model directory, by key."""
     return {tensor.key: DTYPES[tensor.dtype] for tensor in safetensors_of(path).tensors if tensor.dtype in DTYPES}
+
+
+def stored_sample(path: Path) -> str:
+    """A sha256 of some numbers of each stored tensor of a model directory: other weights of the same shapes have another."""
+    digest = hashlib.sha256()
+    stored = safetensors_of(path)
+    for tensor, _, rows in stored.read([Span(tensor, 0, min(1, *tensor.shape[:1])) for tensor in stored.tensors]):
+        digest.update(f"{tensor.key} {tensor.shape} {tensor.dtype}".encode())
+        digest.update(rows.flatten()[:SAMPLE].contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def common_dtype(path: Path) -> torch.dtype:

@@ -62,8 +62,8 @@ SIZES = {
 
 
 def rehearse(shape: str, gpus: int, out: Path, device: str, steps: int, resumed_on: int) -> list[Facts]:
-    """All parts, one after another; what each said. Raises OptionError where the disk has no room, and FefError with the words
-    of a part that failed."""
+    """All parts, one after another; what each said. Raises OptionError where the disk has no room, FefError where a part
+    fails."""
     sizes = SIZES[shape]
     out.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(out).free

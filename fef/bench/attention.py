@@ -144,7 +144,7 @@ def attention_of(
     variant: Variant, config: TransformerConfig, intervals: Intervals, compiled: bool
 ) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
     mask = mask_of(variant, intervals)
-    options = FLEX_OPTIONS.get(config.head_size) if variant.options is None else variant.options or None
+    options: Any = FLEX_OPTIONS.get(config.head_size) if variant.options is None else variant.options or None
 
     def attend(q_BHNE: Tensor, k_BGNE: Tensor, v_BGNE: Tensor) -> Any:
         return flex_attention(

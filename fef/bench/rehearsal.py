@@ -151,7 +151,7 @@ def write_chats(path: Path, sizes: Sizes) -> None:
 
 
 def write(sizes: Sizes, out: Path, device: str) -> Facts:
-    size = write_released_layout(out / CHECKPOINT, sizes.config, torch.device(device))
+    size = write_released_layout(out / CHECKPOINT, replace(sizes.config, packed=False), torch.device(device))
     return {"gigabytes": size / 1e9, "files": sorted(path.name for path in (out / CHECKPOINT).iterdir())}
 
 

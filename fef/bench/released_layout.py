@@ -14,7 +14,7 @@ from tokenizers import AddedToken, models, pre_tokenizers
 from torch import Tensor
 
 from fef.models.byte_level import byte_level, cut_at_words
-from fef.models.checkpoint import CONFIG, describe
+from fef.models.checkpoint import CONFIG, PACKED, describe
 from fef.models.config import TransformerConfig
 from fef.models.export import write_weights
 from fef.models.families.llada import LLADA
@@ -40,14 +40,14 @@ CHAT = (
 
 
 def write_released_layout(path: Path, shape: TransformerConfig, device: torch.device, seed: int = 0) -> int:
-    """Write it into a new directory, one file of weights in memory at a time; numbers are drawn on the device. Returns the
-    bytes of the weights."""
+    """Write it into a new directory, one file of weights in memory at a time; numbers are drawn on the device. A shape with
+    the packed law says so. Returns the bytes of the weights."""
     path.mkdir(parents=True)
     at = {token: shape.vocab_size + place for token, place in SPECIAL.items()}
     (path / CONFIG).write_text(json.dumps(released_config(shape, at), indent=1) + "\n", encoding="utf-8")
     write_tokenizer(path, shape.vocab_size, at)
     state = blank(describe(path).config).state_dict()
-    size = 2 * sum(tensor.numel() for tensor in state.values())
+    size: int = 2 * sum(tensor.numel() for tensor in state.values())
     generator = torch.Generator(device).manual_seed(seed)
 
     def drawn(tensor: Tensor) -> Tensor:
@@ -85,6 +85,7 @@ def released_config(shape: TransformerConfig, at: Mapping[str, int]) -> dict[str
         "eos_token_id": at["<|endoftext|>"],
         "pad_token_id": at["<|endoftext|>"],
         "torch_dtype": "bfloat16",
+        **({PACKED: True} if shape.packed else {}),
     }
 
 

@@ -31,6 +31,7 @@ from fef.models.weights import load_weights, stored_dtypes
 __all__ = [
     "CONFIG",
     "DELTA",
+    "PACKED",
     "Description",
     "check_vocabulary",
     "demo_path",

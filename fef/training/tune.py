@@ -135,8 +135,15 @@ def tune(
             write_released(directory, model, path, described.family, whole, processes.leads)
 
     objective = flat_objective(ready.examples.to(processes.device), model.config, ready.kept, options)
-    facts = {"base": digest, "data": len(ready.examples), "rank": tuning.lora_rank, "packed": ready.kept.packed}
-    facts |= {"batch_tokens": tuning.batch_tokens, "row_tokens": ready.kept.capacity}
+    facts = {
+        "base": digest,
+        "data": f"{len(ready.examples)} examples, {ready.examples.digest()[:12]}",
+        "rank": tuning.lora_rank,
+        "packed": ready.kept.packed,
+        "batch_tokens": tuning.batch_tokens,
+        "row_tokens": ready.kept.capacity,
+        "canvas_length": options.canvas_length,
+    }
     apart, kept = ready.apart, ready.kept
     held_out = None if apart is None else measured(apart.to(processes.device), model.config, kept, options)
     return train(

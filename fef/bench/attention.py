@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -35,7 +34,7 @@ from fef.training.trainer import TrainOptions
 __all__ = ["VARIANTS", "Timed", "Variant", "main", "random_row", "time_variants"]
 
 SURPLUS = 1.5  # canvases drawn, of those that fill the row on average
-REPEATS = 12  # of which the median counts
+REPEATS = 30  # in a row
 
 
 @dataclass(frozen=True)
@@ -125,7 +124,7 @@ def time_variant(
     forward = milliseconds(lambda: run(*operands), device)
     back = None
     if gradients:
-        back = milliseconds(lambda: torch.autograd.grad(output, operands, slope, retain_graph=True), device)
+        back = milliseconds(lambda: torch.autograd.grad(run(*operands), operands, slope), device) - forward
     peak, needed = peak_of(device), float(flat.intervals.pairs()) * 4 * config.heads * config.head_size
     differences = [float((a - b).abs().max()) for a, b in zip(found, first or found, strict=True)]
     return found, Timed(
@@ -213,16 +212,14 @@ def described(config: TransformerConfig, flat: Flat, device: torch.device) -> di
 
 
 def milliseconds(run: Callable[[], Any], device: torch.device) -> float:
-    """The median time of a run on the device."""
+    """Of one of some runs in a row, between which the device does not wait for the host."""
     run()
-    times = []
+    synchronize(device)
+    began = time.perf_counter()
     for _ in range(REPEATS):
-        synchronize(device)
-        began = time.perf_counter()
         run()
-        synchronize(device)
-        times.append(1e3 * (time.perf_counter() - began))
-    return statistics.median(times)
+    synchronize(device)
+    return 1e3 * (time.perf_counter() - began) / REPEATS
 
 
 def main() -> None:

@@ -188,7 +188,7 @@ def evaluate(
             **{"model": loaded.name, **asdict(settings), "examples": len(examples)},
             **{"file": digest, "read": digest_of([examples, worked]), "sandbox": sandbox},
             **{
-                "weights": base_digest(loaded.network),
+                "weights": base_digest(loaded.network.named_parameters()),
                 "weight_format": weights,
                 "dtype": str(loaded.network.embed.weight.dtype).removeprefix("torch."),
             },

@@ -257,7 +257,13 @@ def write_template(directory: Path, template: ChatTemplate | None) -> None:
 def flat_objective(
     examples: Examples, config: TransformerConfig, adaptation: AdaptOptions, options: TrainOptions
 ) -> Objective:
-    """The losses of as many random canvases as fit a flat row: a piece of a step."""
+    """The losses of as many random canvases as fit a flat row: a piece of a step. Raises OptionError where one may not."""
+    longest = longest_canvas(examples, config, adaptation, options)
+    if longest > adaptation.capacity:
+        raise OptionError(
+            f"A canvas of these examples takes up to {longest} places with all its streams, and a row has "
+            f"{adaptation.capacity}; give --row-tokens {-(-longest // BLOCK) * BLOCK} or more."
+        )
     weights = loss_weights(options) | {"causal": 1.0}
     size = (
         math.ceil(SURPLUS * rows_fitting(examples, config, adaptation, options)) + 1
@@ -277,6 +283,17 @@ def flat_objective(
         return losses.total, {"loss": losses.total.detach()} | losses.named | work
 
     return objective
+
+
+def longest_canvas(
+    examples: Examples, config: TransformerConfig, adaptation: AdaptOptions, options: TrainOptions
+) -> int:
+    """The most places of a flat row that one canvas may take."""
+    prompt = examples.prompt_NP.shape[1] + (config.answer_id is not None)
+    if adaptation.block_length is not None:
+        return 2 * (prompt + options.canvas_length)
+    slots = min(options.packed_count, options.canvas_length) if adaptation.packed else 0
+    return prompt + options.canvas_length + 3 * slots
 
 
 def step_streams(

@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
 
 from fef.errors import OptionError
 from fef.laws.noise import Schedule
@@ -26,7 +27,7 @@ from fef.training.objectives import causal_loss, packed_loss
 from fef.training.patterns import Canvases, PackedSlots, mask_canvases, numbers_on, packed_slots
 from fef.training.processes import ALONE, Processes, whole
 from fef.training.resume import RESUME, load_state, save_state
-from fef.training.sharding import mean_gradients, prepare_blocks, settle, shard_
+from fef.training.sharding import mean_gradients, mesh_of, prepare_blocks, settle, shard_
 from fef.training.speed import Speed
 from fef.training.step_generator import step_generator
 from fef.training.step_profile import WARM, StepProfile, part
@@ -143,8 +144,8 @@ def train(
     refuse_quantized(model, "trained")
     check_pieces(options.pieces, processes.size)
     prepare_blocks(model, options.compile, options.recompute)
-    if processes.size > 1 and options.shard:
-        shard_(model, processes)
+    if processes.size > 1 and options.shard and not isinstance(model, FSDPModule):
+        shard_(model, mesh_of(processes))
     device = model.device
     optimizers = make_optimizers(model, options)
     facts = {name: value for name, value in asdict(options).items() if name not in FREE} | dict(facts or {})

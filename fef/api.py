@@ -28,7 +28,7 @@ from fef.decoding.inputs import (
 from fef.decoding.loop import decode_requests
 from fef.decoding.network import Network
 from fef.decoding.requests import request_rows
-from fef.decoding.requirements import check_canvas, check_grammar
+from fef.decoding.requirements import check_canvas
 from fef.decoding.session import Observer, Round
 from fef.grammar.compiled import TokenGrammar
 from fef.readers import whole_from
@@ -108,8 +108,6 @@ def decode(
     open_BL = check_open(open, ids_BL, network.mask_id)
     lengths_B = check_lengths(lengths, ids_BL, open_BL, network)
     grammars = read_grammars(grammar, len(ids_BL))
-    if any(grammars):
-        check_grammar(plan, network, settings)
     requests = request_rows(
         network,
         plan,

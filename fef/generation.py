@@ -19,14 +19,13 @@ from fef.decoding.likelihood import score_canvas
 from fef.decoding.network import Network
 from fef.decoding.payoff import check_rows_pay
 from fef.decoding.requests import request_rows
-from fef.decoding.requirements import check_grammar
 from fef.decoding.session import Observer
 from fef.errors import InputError, OptionError, nearest_hint
 from fef.laws.information import Profile
 from fef.laws.row_costs import RowCosts
 from fef.models.adapter import apply_adapter
 from fef.models.checkpoint import require_tokenizer
-from fef.models.device import check_dtype, usable_device
+from fef.models.device import check_dtype, default_device, usable_device
 from fef.models.extras import load_extras
 from fef.models.families import NATIVE
 from fef.models.hub import SHIPPED, download_weights, is_repository, locate
@@ -289,8 +288,6 @@ class Model(TextNetwork):
         settings = read_settings(temperature, top_p, top_k, logit_bias, min_tokens, ignore_eos)
         eos_id, banned = self.network.config.eos_id, self.special_ids()
         grammars = [None if grammar is None else self.grammar(grammar)]
-        if any(grammars):
-            check_grammar(plan, network, settings)
         requests = request_rows(
             network,
             plan,
@@ -373,7 +370,7 @@ def load(
         raise OptionError(f"head={shown(head)} is not allowed.{nearest_hint(str(head), HEADS)}")
     if weights is not None:
         check_format(weights)
-    device = usable_device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    device = usable_device(device or default_device())
     name = fspath(name) if isinstance(name, PathLike) else name
     path = locate(name, revision, token)
     described = describe_source(path, mask_id, block_length)  # before gigabytes are downloaded in vain

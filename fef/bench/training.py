@@ -12,67 +12,81 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import sys
 import time
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
-from torch.distributed.tensor import DTensor
 
 from fef.bench.engine.shapes import SHAPES, shape_config
 from fef.bench.environment import environment
+from fef.bench.memory import device_peak, host_peak
 from fef.models.config import TransformerConfig
+from fef.models.device import default_device
 from fef.models.transformer import Transformer, allocate, blank
+from fef.training import step_profile
 from fef.training.adapt import AdaptOptions, flat_objective
 from fef.training.data import Examples
-from fef.training.lora import OUT, TARGETS, adapt_
+from fef.training.lora import TARGETS, adapt_, draw_factors_, is_factor
 from fef.training.processes import Processes, joined
-from fef.training.sharding import prepare_blocks, shard_
+from fef.training.sharding import held_rows, in_shards, mesh_of, prepare_blocks
 from fef.training.speed import peak_of
+from fef.training.step_profile import StepProfile
 from fef.training.trainer import TrainOptions, check_pieces, make_optimizers, step_parts, take_step
 
-__all__ = ["Measured", "main", "measure"]
+__all__ = ["Measured", "main", "measure", "random_examples", "synchronize", "with_end"]
 
 EXAMPLES = 256  # of random tokens, which are drawn from again and again
 PROMPT = 256  # tokens of a prompt
 STD = 0.02  # of random weights
 WARM = 3  # steps before those that are measured: they compile, and allocate
+SCALE = 1.0  # of the learning rates
 
 
 @dataclass(frozen=True)
 class Measured:
     """Of one step: seconds (median), tokens of all streams, trained canvases, tokens per second, the share of the devices'
-    peak where it is known; and the most memory that a device held, GiB."""
+    peak where it is known; the most memory that a device and that a host process held, GiB; the losses of all steps."""
 
     seconds: float
     tokens: float
     rows: float
     tokens_per_second: float
     utilization: float | None
-    peak_gib: float | None
-    loss: float
+    device_gib: float | None
+    host_gib: float | None
+    losses: list[float]
 
 
 def measure(
     config: TransformerConfig, training: AdaptOptions, options: TrainOptions, processes: Processes, steps: int
 ) -> Measured:
-    """The medians of `steps` steps of all processes. Raises OptionError for pieces that they cannot share, and torch's error
-    where memory does not suffice."""
+    """The medians of `steps` steps of all processes; of as many as `options.profile`, behind those, where their time went is
+    said to standard error. Raises OptionError for pieces that they cannot share, and torch's error where memory does not
+    suffice."""
     check_pieces(options.pieces, processes.size)
     device = torch.device(processes.device)
     model = random_model(config, training, options, processes)
     objective = flat_objective(random_examples(config, options).to(device), config, training, options)
     optimizers = make_optimizers(model, options)
     model.train()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
     seconds: list[float] = []
     rows: list[dict[str, float]] = []
     for step in range(WARM + steps):
         synchronize(device)
         began = time.perf_counter()
-        said, _ = take_step(model, objective, optimizers, step, 1.0, options.pieces, processes)
+        said, _ = take_step(model, objective, optimizers, step, SCALE, options.pieces, processes)
         synchronize(device)
         seconds.append(time.perf_counter() - began)
         rows.append(step_parts(said, options.pieces, processes))
+    profile = StepProfile(options.profile, device, lambda words: print(words, file=sys.stderr))
+    for step in range(step_profile.WARM + 2 * options.profile if options.profile else 0):
+        with profile.step():
+            take_step(model, objective, optimizers, WARM + steps + step, SCALE, options.pieces, processes)
     median = statistics.median(seconds[WARM:])
     tokens, flops, canvases = (
         statistics.mean(row[name] for row in rows[WARM:]) for name in ("tokens", "flops", "rows")
@@ -84,43 +98,52 @@ def measure(
         rows=canvases,
         tokens_per_second=tokens / median,
         utilization=None if peak is None else flops / median / (peak * processes.size),
-        peak_gib=torch.cuda.max_memory_allocated(device) / (1 << 30) if device.type == "cuda" else None,
-        loss=rows[-1]["loss"],
+        device_gib=device_peak(device),
+        host_gib=host_peak(),
+        losses=[round(row["loss"], 4) for row in rows],
     )
 
 
 def random_model(
     config: TransformerConfig, training: AdaptOptions, options: TrainOptions, processes: Processes
 ) -> Transformer:
-    """A network that never exists in one piece where it is sharded."""
+    """A network that never exists in one piece where it is sharded; its numbers do not depend on the processes."""
     on_gpu = processes.device != "cpu"
     model = blank(replace(config, packed=training.packed))
     model.to(torch.bfloat16 if training.lora_rank and on_gpu else torch.float32)
-    if training.lora_rank:
-        adapt_(model, training.lora_rank, training.lora_targets, options.seed)
-    trains = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
-    prepare_blocks(model, options.compile, options.recompute)
+
+    def trainable(network: Transformer) -> Transformer:
+        if training.lora_rank:
+            adapt_(network, training.lora_rank, training.lora_targets, options.seed)
+            return network
+        return network.requires_grad_(True)
+
     if processes.size > 1 and options.shard:
-        shard_(model, processes)
-        model.to_empty(device=processes.device)
+        in_shards(trainable, mesh_of(processes)).allocate(model)
     else:
-        allocate(model, processes.device)
+        trainable(allocate(model, processes.device))
     generator = torch.Generator(processes.device).manual_seed(options.seed)
     for name, parameter in model.named_parameters():
-        parameter.requires_grad_(trains[name] or not training.lora_rank)
-        fill(name, parameter, generator)
+        if not is_factor(name):
+            fill(parameter, generator)
+    draw_factors_(model, options.seed, held_rows)
+    prepare_blocks(model, options.compile, options.recompute)
     return model
 
 
 @torch.no_grad()
-def fill(name: str, parameter: torch.nn.Parameter, generator: torch.Generator) -> None:
-    here = parameter.to_local() if isinstance(parameter, DTensor) else parameter
+def fill(parameter: torch.nn.Parameter, generator: torch.Generator) -> None:
+    first, rows = held_rows(parameter)
     if parameter.ndim == 1:
-        here.fill_(1.0)
-    elif name.endswith(OUT):
-        here.zero_()
+        rows.fill_(1.0)
     else:
-        here.normal_(std=STD, generator=generator)
+        drawn = torch.empty(parameter.shape, dtype=rows.dtype, device=rows.device).normal_(std=STD, generator=generator)
+        rows.copy_(drawn[first : first + len(rows)])
+
+
+def with_end(config: TransformerConfig) -> TransformerConfig:
+    """A config with a token that ends a text: the last one that is not the mask."""
+    return replace(config, eos_id=config.vocab_size - (2 if config.mask_id == config.vocab_size - 1 else 1))
 
 
 def random_examples(config: TransformerConfig, options: TrainOptions) -> Examples:
@@ -143,9 +166,8 @@ def synchronize(device: torch.device) -> None:
 
 def main() -> None:
     given = arguments()
-    config = shape_config(given.shape)
-    eos_id = config.vocab_size - 1 if config.mask_id != config.vocab_size - 1 else config.vocab_size - 2
-    config = replace(config, eos_id=eos_id)
+    config = with_end(shape_config(given.shape))
+    config = replace(config, layers=given.layers or config.layers)
     training = AdaptOptions(
         packed=given.packed,
         lora_rank=given.lora,
@@ -160,10 +182,12 @@ def main() -> None:
         optimizer="adamw",
         adam_lr=1e-5,
         factor_lr=1e-4,
+        steps=step_profile.WARM + 2 * given.profile,
         compile=given.compile,
         recompute=given.recompute,
         shard=given.shard,
         pieces=training.pieces,
+        profile=given.profile,
     )
     facts: dict[str, Any] = vars(given) | environment(given.device)
     with joined(given.device) as processes:
@@ -177,7 +201,7 @@ def main() -> None:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Time and memory of training steps, as one JSON line.")
-    gpu = torch.cuda.is_available()
+    device = default_device()
     parser.add_argument("--shape", choices=sorted(SHAPES), default="8b")
     parser.add_argument("--lora", type=int, default=0, help="rank of low-rank factors; 0: all weights are trained")
     parser.add_argument("--steps", type=int, default=10, help="that are measured")
@@ -185,8 +209,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--row-tokens", type=int, default=8192, help="of a flat row; processes share rows")
     parser.add_argument("--canvas-length", type=int, default=1024)
     parser.add_argument("--slots", type=int, default=256, help="of the packed streams of a canvas")
-    parser.add_argument("--device", default="cuda" if gpu else "cpu")
-    for name, default in (("packed", True), ("compile", gpu), ("recompute", True), ("shard", True)):
+    parser.add_argument("--layers", type=int, default=0, help="instead of the shape's")
+    parser.add_argument("--profile", type=int, default=0, help="further steps whose parts and kernels are timed")
+    parser.add_argument("--device", default=device)
+    for name, default in (("packed", True), ("compile", device != "cpu"), ("recompute", True), ("shard", True)):
         parser.add_argument(f"--{name}", action=argparse.BooleanOptionalAction, default=default)
     return parser.parse_args()
 

@@ -28,7 +28,6 @@ from fef.cli.training import (
     WarmupOption,
     carry_out,
     check_out,
-    default_device,
     report,
     say,
     shows,
@@ -152,7 +151,7 @@ def adapt(
         from fef.training.adapt import AdaptOptions
         from fef.training.adapt import adapt as adapt_model
         from fef.training.trainer import TrainOptions
-    place = check_device(device) if device is not None else default_device()
+    place = check_device(device)
     adaptation = AdaptOptions(
         kind="causal" if causal else attention.value,
         block_length=block_length,

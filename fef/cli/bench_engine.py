@@ -211,7 +211,7 @@ def shaped(shape: str, device: str | None, dtype: str | None, weights: str | Non
         raise OptionError(f"--cached {cached} is not allowed: a canvas holds {config.max_length} tokens at most.")
     if weights is not None:
         check_format(weights)
-    place = torch.device(check_device(device or ("cuda" if torch.cuda.is_available() else "cpu")))
+    place = torch.device(check_device(device))
     with Bar(f"Drawing weights of {shape}"):
         network = random_network(config, place, dtype_of(dtype) or torch.bfloat16, weights)
     network.name = shape

@@ -9,7 +9,6 @@ import typer
 
 from fef.cli.options import JsonOption, check_device
 from fef.cli.output import Bar, check_writable, print_json
-from fef.cli.training import default_device
 
 __all__ = ["EXAMPLE", "delta"]
 
@@ -35,7 +34,7 @@ def delta(
 ) -> None:
     """Write what `fef adapt` changed of a causal model: low-rank differences in int8, norms, and the mask's embedding."""
     check_writable(out)
-    place = check_device(device) if device is not None else default_device()
+    place = check_device(device)
     with Bar("Comparing"):
         from fef.models.delta import merge, write_delta
         from fef.models.hub import locate

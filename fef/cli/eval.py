@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from enum import StrEnum
+from json import dumps as json_of
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -171,6 +172,7 @@ def evaluate(
         from fef.bench.environment import environment
         from fef.eval.runner import run
         from fef.eval.shards import shards
+        from fef.models.adapter import base_digest
     with shards() as shard:
         loaded = load_model(model or (preset.model if preset else "demo"), device or shard.device(), dtype, weights)
         if chat is None and preset is None:
@@ -184,7 +186,12 @@ def evaluate(
         )
         identity = {
             **{"model": loaded.name, **asdict(settings), "examples": len(examples)},
-            **{"file": digest, "sandbox": sandbox, "weight_format": weights},
+            **{"file": digest, "read": digest_of([examples, worked]), "sandbox": sandbox},
+            **{
+                "weights": base_digest(loaded.network.named_parameters()),
+                "weight_format": weights,
+                "dtype": str(loaded.network.embed.weight.dtype).removeprefix("torch."),
+            },
         }
         with Bar(f"{what}, {settings.method}", len(examples) // shard.world) as bar:
             records = run(
@@ -208,7 +215,7 @@ def evaluate(
             settings.task,
             label_of(settings.method, settings.options, settings.temperature),
             identity,
-            environment(str(loaded.network.device)) | {"dtype": str(loaded.network.embed.weight.dtype)[6:]},
+            environment(str(loaded.network.device)) | {"dtype": identity["dtype"]},
             summary,
             certificate.to_dict(),
             rights_of(records),
@@ -262,6 +269,11 @@ def read_task(
     if not chosen:
         raise OptionError(f"{path} has no example of the test set of {name}.")
     return path, chosen
+
+
+def digest_of(read: Any) -> str:
+    """A sha256 of examples as they were read: of one file the fields to read may be others."""
+    return hashlib.sha256(json_of(read, default=str).encode()).hexdigest()
 
 
 def remarks(

@@ -45,6 +45,7 @@ def lm_eval(
             raise
         raise OptionError(f"fef lm-eval needs {error.name}: pip install 'fef[eval]'.") from None
     from fef.eval.local_tasks import LOCAL_TASKS, write_local_tasks
+    from fef.models.device import default_device
 
     arguments = list(context.args)
     if arguments and arguments[0].startswith("-"):
@@ -70,9 +71,3 @@ def lm_eval(
             raise InputError(
                 f"{error}. Without the hub, {' and '.join(LOCAL_TASKS)} run on local files: give --data DIR."
             ) from None
-
-
-def default_device() -> str:
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"

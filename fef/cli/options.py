@@ -135,8 +135,7 @@ def load_model(
     with Bar(f"Loading {Path(name).name}"):
         from fef.generation import load
 
-        place = None if device is None else check_device(device)
-        return load(name, device=place, dtype=kind, weights=weights, head=head)
+        return load(name, device=check_device(device), dtype=kind, weights=weights, head=head)
 
 
 def dtype_of(name: str | None) -> torch.dtype | None:
@@ -161,9 +160,11 @@ def parse_families(text: str) -> list[str]:
     return list(dict.fromkeys(families))
 
 
-def check_device(name: str) -> str:
-    """`name` itself. Raises OptionError for a device that this machine cannot compute on."""
-    from fef.models.device import usable_device  # loads torch
+def check_device(name: str | None) -> str:
+    """`name` itself, or the default where there is none. Raises OptionError for one that this machine cannot compute on."""
+    from fef.models.device import default_device, usable_device  # loads torch
 
+    if name is None:
+        return default_device()
     usable_device(name, "Use --device cpu.")
     return name

@@ -32,7 +32,6 @@ from fef.cli.training import (
     WarmupOption,
     carry_out,
     check_out,
-    default_device,
     report,
     reporter,
     say,
@@ -188,7 +187,7 @@ def train(
     options_of_data = None if tuned or of_head else data_options(tasks, data, count, max_prompt or 112)
     if objective is ObjectiveName.ssmd:
         assert options_of_data is not None
-        place = check_device(device) if device is not None else default_device()
+        place = check_device(device)
         settings = {
             "steps": steps,
             "batch_size": batch_size,
@@ -202,7 +201,7 @@ def train(
         from fef.training.run import NetworkOptions, run
         from fef.training.trainer import TrainOptions
         from fef.training.tune import TuneOptions, tune
-    place = check_device(device) if device is not None else default_device()
+    place = check_device(device)
     options = TrainOptions(
         steps=steps,
         batch_size=batch_size,

@@ -43,7 +43,6 @@ __all__ = [
     "WarmupOption",
     "carry_out",
     "check_out",
-    "default_device",
     "reached",
     "report",
     "reporter",
@@ -173,12 +172,6 @@ def check_out(out: Path) -> None:
         raise InputError(f"{out} is a file; give --out a new directory.")
     nearest = next(parent for parent in out.absolute().parents if parent.exists())
     check_directory(nearest, out)
-
-
-def default_device() -> str:
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def shows(bar: Bar) -> Progress:

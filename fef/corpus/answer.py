@@ -13,12 +13,12 @@ import typer
 
 from fef.cli.options import DeviceOption
 from fef.cli.output import Bar, Group, check_writable, write_whole
-from fef.cli.training import default_device
 from fef.errors import OptionError
 from fef.models.causal import describe_causal, load_causal
 from fef.models.chat import ChatTemplate, Message
 from fef.models.checkpoint import CONFIG, load_checkpoint
 from fef.models.continuation import continuations
+from fef.models.device import default_device
 from fef.models.hub import locate
 from fef.models.tokenizer import Tokenizer
 from fef.models.tokenizer_files import read_json

@@ -19,6 +19,7 @@ from fef.decoding.inputs import ENDLESS, Settings, as_list, make_sampling, per_r
 from fef.decoding.meter import Meter
 from fef.decoding.network import Network
 from fef.decoding.plan import Plan
+from fef.decoding.requirements import check_grammar
 from fef.errors import OptionError
 from fef.grammar.compiled import TokenGrammar
 from fef.laws.draws import KeyedNoise, Noise
@@ -101,8 +102,10 @@ def request_rows(
 
     noise: other than that of the seeds. eos_id, banned: what was asked; the plan may ban more ids, or leave the end free.
     grammars: one per row, or none at all. top: how many likeliest tokens are noted beside each one. Raises OptionError for
-    settings, ids and seeds that do not fit, and as `grammar_rows`.
+    settings, ids and seeds that do not fit, and as `check_grammar` and `grammar_rows`.
     """
+    if any(grammars):
+        check_grammar(plan, network, settings)
     rows, device = len(ids_BL), ids_BL.device
     eos_id = None if eos_id is None else token_id("eos_id", eos_id, network.vocab_size)
     never = [*token_ids("banned", banned), *plan.banned]

@@ -107,7 +107,7 @@ class EngineParts:
 
     table: SlotTable  # sizes of the state
     slots: int  # requests at once; one more slot is spare
-    slot_bytes: int  # of the caches
+    slot_bytes: int  # of a slot's keys and values
     shapes: list[RoundShape]  # of rounds, to choose among
     state: SlotState  # of the requests
     cache: SlotCache  # keys and values
@@ -118,8 +118,13 @@ class EngineParts:
     drafts: HeadDrafts | None  # of a draft head
     cost_key: dict[str, Any]  # for which network and device costs hold
 
+    @property
+    def cache_bytes(self) -> int:
+        return self.table.slots * self.slot_bytes
 
-def build(network: Transformer, options: EngineOptions, note: Callable[[str], None]) -> EngineParts:
+
+def build(network: Transformer, options: EngineOptions, budget: float, note: Callable[[str], None]) -> EngineParts:
+    """budget: bytes for the caches of the whole engine, of which packed rounds leave some to sessions."""
     config = network.config
     device, dtype = network.device, network.embed.weight.dtype
     head = Network(network).draft_head if options.tree or max(options.windows) else None
@@ -137,8 +142,9 @@ def build(network: Transformer, options: EngineOptions, note: Callable[[str], No
             branching=1,
             nodes=max(shape.window for shape in shapes),
         )
-    slot_bytes = bytes_per_place(config, dtype) * table.places
-    slots = affordable(options, slot_bytes, device, note)
+    place_bytes = bytes_per_place(config, dtype)
+    slot_bytes = place_bytes * table.places
+    slots = affordable(options.max_batch, slot_bytes, place_bytes * context, budget, note)
     table = replace(table, slots=slots + 1)
     state = SlotState.empty(table, device)
     cache = SlotCache.empty(config, table, device, dtype)
@@ -267,15 +273,15 @@ def cache_budget(options: EngineOptions, device: torch.device) -> float:
     return CPU_MEMORY_GB * 1e9
 
 
-def affordable(options: EngineOptions, slot_bytes: int, device: torch.device, note: Callable[[str], None]) -> int:
-    """Slots within the memory budget. Raises EngineError where it does not hold one."""
-    budget = cache_budget(options, device)
-    fit = int(budget // slot_bytes) - 1  # one is spare
+def affordable(most: int, slot_bytes: int, canvas_bytes: int, budget: float, note: Callable[[str], None]) -> int:
+    """Slots within the budget, which leave the keys of one canvas to sessions unless there would be no slot then. Raises
+    EngineError where the budget does not hold one."""
+    fit = max(int((budget - canvas_bytes) // slot_bytes), min(int(budget // slot_bytes), 2)) - 1  # one is spare
     if fit < 1:
         raise EngineError(
             f"One request needs {slot_bytes / 1e9:.2f} GB of cache, and a spare one as much; the budget is "
             f"{budget / 1e9:.2f} GB. Lower max_length or max_new_tokens, or raise memory_gb."
         )
-    if fit < options.max_batch:
-        note(f"{fit} requests at once instead of {options.max_batch}: the memory budget is {budget / 1e9:.2f} GB")
-    return min(fit, options.max_batch)
+    if fit < most:
+        note(f"{fit} requests at once instead of {most}: the memory budget is {budget / 1e9:.2f} GB")
+    return min(fit, most)

@@ -209,6 +209,11 @@ class CachedPasses(Graphs[PassSize, CapturedPass]):
         cache = self.arena.cache if size.kept else self.passing
         return self.forward(placed, cache, inputs.sight, reads_M, alone=size.alone)
 
+    def bytes_of(self, captured: CapturedPass) -> int:
+        inputs = captured.inputs
+        own = (captured.logits_BQV, inputs.token_XBN, inputs.row_XB, inputs.context_BL, inputs.reads_BQ)
+        return sum(tensor.nbytes for tensor in own)
+
     def words(self, kind: PassSize) -> str:
         return f"a pass of {kind.tokens} tokens"
 

@@ -71,9 +71,10 @@ class Engine:
         self.device = network.device or torch.device("cpu")
         self.vocab_size, self.mask_id = network.vocab_size, network.mask_id
         self.packed: PackedRounds | None = None
-        if network.packed is not None and network.packed.config.mixture is None:
-            self.packed = PackedRounds(network.packed, self.options, self.notes.add)
         budget = cache_budget(self.options, self.device)
+        if network.packed is not None and network.packed.config.mixture is None:
+            self.packed = PackedRounds(network.packed, self.options, budget, self.notes.add)
+            budget -= self.packed.built.cache_bytes
         prefixes = prefix_store(denoiser, budget)
         if prefixes is not None:
             budget -= prefixes.room * prefixes.block_bytes

@@ -25,6 +25,9 @@ from fef.errors import EngineError
 __all__ = ["GraphRunner", "Graphs", "buckets"]
 
 _WARM_UP = 2  # runs before a capture: the first builds kernels and handles
+_MOST_GRAPHS = 128
+_SHARE = 1 / 16  # of a device's memory: what graphs hold for themselves, and how much more lets one try again
+_IDLE = 64  # passes; a graph that none of them used is not needed now
 
 
 def buckets(most: int) -> list[int]:
@@ -39,15 +42,21 @@ Result = TypeVar("Result")
 
 @dataclass
 class Graphs(ABC, Generic[Kind, Captured]):
-    """Graphs by kind of pass and number of rows.
+    """Graphs by kind of pass and number of rows, the one used last behind the others.
 
-    A graph that does not fit into memory is not tried again: the rows are split among smaller ones, and `notes` says so.
+    There are no more than `_MOST_GRAPHS`, and their own tensors take no more than `_SHARE` of the device; those used longest
+    ago go first. Where one does not fit into memory, those that have been idle go; if that does not help, its rows are
+    split among smaller ones, as `notes` says, until more memory is free.
     """
 
     sizes: list[int]
     notes: Callable[[str], None]
     graphs: dict[tuple[Kind, int], Captured] = field(default_factory=dict, init=False)
-    too_large: set[tuple[Kind, int]] = field(default_factory=set, init=False)
+    last_use: dict[tuple[Kind, int], int] = field(default_factory=dict, init=False)  # number of the pass
+    enough: dict[tuple[Kind, int], float] = field(
+        default_factory=dict, init=False
+    )  # bytes, to try again what did not fit
+    passes_begun: int = field(default=0, init=False)
     pool: Any = field(default=None, init=False)
     stream: Any = field(default=None, init=False)  # where work runs before it is captured
 
@@ -59,6 +68,10 @@ class Graphs(ABC, Generic[Kind, Captured]):
     def words(self, kind: Kind) -> str:
         """What a pass of this kind is called."""
 
+    def bytes_of(self, captured: Captured) -> int:
+        """Of the tensors that belong to this graph alone."""
+        return 0
+
     def rounded(self, rows: int) -> int:
         """The captured number of rows that these take, if memory allows."""
         return self.sizes[min(bisect_left(self.sizes, rows), len(self.sizes) - 1)]
@@ -68,28 +81,64 @@ class Graphs(ABC, Generic[Kind, Captured]):
 
         Raises EngineError where not even one row fits into memory.
         """
+        self.passes_begun += 1
         at = self.sizes.index(self.rounded(rows))
-        for size in reversed(self.sizes[: at + 1]):
-            if (kind, size) in self.graphs:
-                return size
-            if (kind, size) in self.too_large:
-                continue
-            try:
-                self.graphs[kind, size] = self.capture(kind, size)
-            except torch.OutOfMemoryError:
-                self.too_large.add((kind, size))
-                gc.collect()
-                torch.cuda.empty_cache()
-                self.notes(f"no memory for a graph of {size} rows ({self.words(kind)}); rows go through smaller graphs")
-                continue
-            return size
-        for size in self.sizes[at + 1 :]:  # captured while there was memory
-            if (kind, size) in self.graphs:
+        smaller, larger = self.sizes[: at + 1], self.sizes[at + 1 :]  # the larger captured while there was memory
+        for size in (*reversed(smaller), *(size for size in larger if (kind, size) in self.graphs)):
+            if (kind, size) in self.graphs or self.keep_new(kind, size):
+                self.graphs[kind, size] = self.graphs.pop((kind, size))
+                self.last_use[kind, size] = self.passes_begun
                 return size
         raise EngineError(
             f"Out of memory: not even one row of {self.words(kind)} fits beside the weights and caches. Give the engine a "
             "smaller max_batch or memory_gb, a narrower window, or shorter canvases."
         )
+
+    def keep_new(self, kind: Kind, size: int) -> bool:
+        """Capture a graph, if memory allows."""
+        key = kind, size
+        if key in self.enough and free_memory()[0] < self.enough[key]:
+            return False
+        captured = self.captured(kind, size)
+        if captured is None and self.drop_idle():
+            captured = self.captured(kind, size)
+        free, whole = free_memory()
+        if captured is None:
+            self.enough[key] = free + _SHARE * whole
+            self.notes(f"no memory for a graph of {size} rows ({self.words(kind)}); rows go through smaller graphs")
+            return False
+        self.enough.pop(key, None)
+        self.graphs[key] = captured
+        held = sum(map(self.bytes_of, self.graphs.values()))
+        for old, graph in list(self.graphs.items())[:-1]:
+            if len(self.graphs) <= _MOST_GRAPHS and held <= _SHARE * whole:
+                break
+            held -= self.bytes_of(graph)
+            self.drop(old)
+        return True
+
+    def captured(self, kind: Kind, size: int) -> Captured | None:
+        """None where memory does not suffice."""
+        try:
+            return self.capture(kind, size)
+        except torch.OutOfMemoryError:
+            pass  # what the error holds is given back only behind this
+        give_back()
+        return None
+
+    def drop_idle(self) -> bool:
+        """Let go of graphs that the last passes did not use; were there any?"""
+        idle = [key for key, last in self.last_use.items() if last <= self.passes_begun - _IDLE]
+        for key in idle:
+            self.drop(key)
+        if idle:
+            give_back()
+        return bool(idle)
+
+    def drop(self, key: tuple[Kind, int]) -> None:
+        del self.graphs[key], self.last_use[key]
+        if not self.graphs:
+            self.pool = None  # it went with the last graph in it
 
     def graph_of(self, work: Callable[[], Result]) -> tuple[torch.cuda.CUDAGraph, Result]:
         """`work` as a graph, and what it returned: tensors that every replay writes anew."""
@@ -137,6 +186,18 @@ class GraphRunner(Graphs[PassKind, tuple[torch.cuda.CUDAGraph, Tensor]]):
 
     def words(self, kind: PassKind) -> str:
         return f"a context of {kind.context}" if kind.context else f"a round of {kind.shape.tokens} tokens"
+
+
+def free_memory() -> tuple[int, int]:
+    """Bytes of the device that a pass could have, and all of its bytes."""
+    free, whole = torch.cuda.mem_get_info()
+    return free + torch.cuda.memory_reserved() - torch.cuda.memory_allocated(), whole
+
+
+def give_back() -> None:
+    """Give the device what nothing holds any more."""
+    gc.collect()
+    torch.cuda.empty_cache()
 
 
 @contextmanager

@@ -13,11 +13,12 @@ import torch
 from torch import Tensor
 
 from fef.engine.kernels.attention import Sight, packed_attention
-from fef.engine.kernels.experts import assign, expert_outputs
+from fef.engine.kernels.experts import expert_outputs
 from fef.engine.kernels.gate import gate
 from fef.engine.kernels.linear import gated_linear, linear, linear_parts, split_of
 from fef.engine.kernels.norm import add_rms_norm, rms_norm
 from fef.engine.kernels.rotate import rotate_and_store
+from fef.engine.kernels.route import assign, choose_experts
 from fef.models.joined import ExpertWeights, FeedForward, LayerWeights, Matrix
 from fef.models.slot_cache import SlotCache
 from fef.models.transformer import RMSNorm, Transformer
@@ -127,9 +128,10 @@ class KernelForward:
         """(residual + what the experts give, its norm)."""
         overlap = self.overlap
         # in float32, as the router of the network; by a product whose bits do not depend on the other tokens
-        logits_TX = linear(x_TD.float(), weights.router_XD, overlap=overlap)
-        expert_TC, weight_TC = weights.router.choose(logits_TX)
-        assigned = assign(expert_TC, weight_TC, len(weights.router_XD))
+        part_STX = linear_parts(x_TD.float(), weights.router_XD, overlap=overlap)
+        router = weights.router
+        expert_TC, weight_TC = choose_experts(part_STX, router.selection_bias, router.config, overlap=overlap)
+        assigned = assign(expert_TC, weight_TC, len(weights.router_XD), overlap=overlap)
         part_CTD = expert_outputs(x_TD, assigned, weights.gate_XFD, weights.up_XFD, weights.down_XDF, overlap=overlap)
         if weights.shared is not None:
             gated_TF = self.gated(x_TD, weights.shared.gate_up, 0)

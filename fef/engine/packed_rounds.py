@@ -78,11 +78,13 @@ class Seated:
 
 
 class PackedRounds:
-    """network: trained for the packed pattern. note: takes remarks for the user."""
+    """network: trained for the packed pattern. budget: as in `build`. note: takes remarks for the user."""
 
-    def __init__(self, network: Transformer, options: EngineOptions, note: Callable[[str], None]) -> None:
+    def __init__(
+        self, network: Transformer, options: EngineOptions, budget: float, note: Callable[[str], None]
+    ) -> None:
         self.network, self.options = network, options
-        self.built: EngineParts = build(network, options, note)
+        self.built: EngineParts = build(network, options, budget, note)
         self.on_cuda = self.built.state.ids_SL.is_cuda
         cost_key, costs = self.built.cost_key, options.costs
         self.costs = CostTable(cost_key) if costs is None else CostTable.load(Path(costs), cost_key)

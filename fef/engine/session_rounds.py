@@ -9,7 +9,6 @@ Shapes: N requests, L canvas length.
 
 from __future__ import annotations
 
-import gc
 import time
 from collections import deque
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -26,6 +25,7 @@ from fef.decoding.requests import Requests, padded
 from fef.decoding.requirements import check_canvas
 from fef.decoding.session import Observer, Round, Session
 from fef.engine.build import EngineOptions
+from fef.engine.graphs import give_back
 from fef.engine.job import Job
 from fef.engine.requests import EngineResult, Request, rows_of
 from fef.engine.watched import session_round
@@ -88,7 +88,8 @@ class SessionRounds:
         if needed > self.budget:
             raise EngineError(
                 f"The request needs {needed / 1e9:.2f} GB of caches for its {length} tokens; the budget is "
-                f"{self.budget / 1e9:.2f} GB. Ask for a shorter canvas, leave the cache out, or raise memory_gb."
+                f"{self.budget / 1e9:.2f} GB beside what packed rounds and shared prefixes hold. Ask for a shorter canvas, "
+                "leave the cache out, or raise memory_gb."
             )
         check_canvas(plan, padded([(job.request.ids, job.request.open)], length)[1])
         self.waiting.append(job)
@@ -117,8 +118,7 @@ class SessionRounds:
         if self.short_of_memory:
             # only now nothing holds a session that failed: its error did, with the frames that it left
             self.short_of_memory = False
-            gc.collect()
-            torch.cuda.empty_cache()
+            give_back()
         self.admit()
         for key, group in list(self.groups.items()):
             group.session.observe = watcher(group)

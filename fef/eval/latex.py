@@ -11,20 +11,23 @@ _BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 _TOKEN = re.compile(r"\\[A-Za-z]+|\\.|\S", re.DOTALL)
 _ARGUMENTS = {"\\frac": 2, "\\binom": 2, "\\sqrt": 1, "^": 1, "_": 1}
-_DEEPEST = 50  # arguments inside arguments; text that nests deeper is no mathematics and stays as it is
+_DEEPEST = 50  # groups inside groups; text that nests deeper is no mathematics and stays as it is
 
 
 def boxes(text: str) -> list[str]:
-    """The contents of each `\\boxed{...}` or `\\fbox{...}` that closes, by where they begin; braces inside are balanced."""
-    found = []
-    for box in _BOX.finditer(text):
-        depth = 1
-        for brace in _BRACE.finditer(text, box.end()):
-            depth += (brace[0] == "{") - (brace[0] == "}")
-            if depth == 0:
-                found.append(text[box.end() : brace.start()])
-                break
-    return found
+    """The contents of each `\\boxed{...}` or `\\fbox{...}` that closes, by where they begin; braces inside are balanced. Of
+    boxes in boxes, those that no more than 50 braces enclose."""
+    begins = {box.end() for box in _BOX.finditer(text)}
+    found: dict[int, str] = {}
+    opened: list[int] = []
+    for brace in _BRACE.finditer(text):
+        if brace[0] == "{":
+            opened.append(brace.end())
+        elif brace[0] == "}" and opened:
+            begin = opened.pop()
+            if begin in begins and len(opened) < _DEEPEST:
+                found[begin] = text[begin : brace.start()]
+    return [found[begin] for begin in sorted(found)]
 
 
 def with_braces(text: str) -> str:

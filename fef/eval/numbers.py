@@ -14,9 +14,8 @@ from fef.eval.latex import boxes
 __all__ = ["final_number", "read_number", "same_number"]
 
 _SEPARATOR = r"(?:,(?:\\!\s?)?|\{,\}|\{?\\[,:;! ]\}?|~|[\u00a0\u2009\u202f])"
-_WHOLE = (
-    rf"(?:[0-9]{{1,3}}(?:{_SEPARATOR}[0-9]{{3}})+(?![0-9])|[0-9]{{1,2}}(?:,[0-9]{{2}})+,[0-9]{{3}}(?![0-9])|[0-9]+)"
-)
+_LAKHS = r"[0-9]{1,2}(?:,[0-9]{2}){1,9},[0-9]{3}"
+_WHOLE = rf"(?:[0-9]{{1,3}}(?:{_SEPARATOR}[0-9]{{3}})+(?![0-9])|{_LAKHS}(?![0-9])|[0-9]+)"
 _UNSIGNED = rf"(?:{_WHOLE}(?:\.[0-9]+)?|\.[0-9]+)"
 _MINUS = "[-\u2212\u2013]"
 _CURRENCY = r"(?:\\?[$€£¥₹] ?)"
@@ -33,7 +32,9 @@ _LINE_ANSWER = re.compile(r"####(.*)")
 _ANSWER = re.compile(r"\banswer[*_]*(?:\s+(?:is|would be|must be|should be)\b\s*[:=]?|\s*[:=])", re.IGNORECASE)
 _EQUALS = re.compile(r"=|≈|\\approx")
 _CLAUSE_END = re.compile(
-    r"[.!?;:]+\**\s+|,\s+|\n+|\b(?:because|since|so|then|hence|thus|therefore|which|but|and)\b", re.IGNORECASE
+    # not in the middle of a run of stops, which would be read again from each of them
+    r"(?<![.!?;:])[.!?;:]+\**\s+|,\s+|\n+|\b(?:because|since|so|then|hence|thus|therefore|which|but|and)\b",
+    re.IGNORECASE,
 )
 # Words between "the answer is" and its number. Any others are the beginning of a sentence.
 _FILLER = re.compile(
@@ -41,7 +42,7 @@ _FILLER = re.compile(
     re.IGNORECASE,
 )
 _WORD = re.compile(r"[^\W\d_]{2}")
-_LIST_MARKER = re.compile(r"^\s*[0-9]+[.)]\s+(?=\S)", re.MULTILINE)
+_LIST_MARKER = re.compile(r"^[^\S\n]*[0-9]+[.)]\s+(?=\S)", re.MULTILINE)
 _BESIDE = 30  # characters
 # What makes a number the name or the number of steps.
 _LABEL_BEFORE = re.compile(r"\b(?:step|part|question|problem|example|line)\s*#?$", re.IGNORECASE)
@@ -69,8 +70,10 @@ def final_number(text: str) -> str | None:
             for clause in clauses(statement):
                 if found := numbers_of(clause):
                     return result_of(clause) or digits(found[0])
+    stated_before = len(text)
     for answer in reversed(list(_ANSWER.finditer(text))):
-        clause = next(iter(clauses(text[answer.end() :])), "")
+        clause = next(iter(clauses(text[answer.end() : stated_before])), "")
+        stated_before = answer.start()
         found = numbers_of(clause)
         if found and not _WORD.search(_FILLER.sub("", clause[: found[0].start()])):
             return result_of(clause) or digits(found[0])

@@ -41,7 +41,7 @@ def check_settings(folder: Path, settings: Mapping[str, Any]) -> None:
     """Make the folder, or check that what it holds was made with the same settings. Raises OptionError, InputError."""
     path = folder / SETTINGS
     if path.exists():
-        old = json.loads(path.read_text(encoding="utf-8"))
+        old, settings = json.loads(path.read_text(encoding="utf-8")), json.loads(json.dumps(settings))
         names = sorted(n for n in old.keys() | settings.keys() if old.get(n) != settings.get(n))
         if names:
             words = ", ".join(f"{n} {old.get(n)!r}, now {settings.get(n)!r}" for n in names)

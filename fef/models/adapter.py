@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from torch import Tensor
 
 from fef.errors import CheckpointError
 from fef.models.families import Family
+from fef.models.homes import Held, whole
 from fef.models.quantize import refuse_quantized
 from fef.models.tokenizer_files import read_json
 from fef.models.transformer import Transformer
@@ -39,15 +40,40 @@ Factors = Mapping[str, tuple[Tensor, Tensor]]
 
 
 @torch.no_grad()
-def base_digest(network: Transformer) -> str:
-    """A sha256 of some numbers of each parameter, the same in every dtype that holds the stored numbers."""
+def base_digest(
+    parameters: Iterable[tuple[str, Tensor]],
+    held: Held = whole,
+    summed: Callable[[Tensor], Tensor] = lambda tensor: tensor,
+) -> str:
+    """A sha256 of some numbers of each named parameter, the same in every dtype that holds the stored numbers.
+
+    held: what is here of a parameter; summed: the sum of a tensor over the processes that hold it together.
+    """
+    named = list(parameters)
+    bits_PS = summed(torch.stack([middle_bits(parameter, held) for _, parameter in named]))
     digest = hashlib.sha256()
-    for name, parameter in network.named_parameters():
-        flat = parameter.detach().reshape(-1)
-        middle = flat[len(flat) // 2 :][:SAMPLE].to("cpu", torch.bfloat16)
+    for (name, parameter), bits_S in zip(named, bits_PS, strict=True):
         digest.update(f"{name} {tuple(parameter.shape)}".encode())
-        digest.update(middle.contiguous().view(torch.int16).numpy().tobytes())
+        digest.update(bits_S[: middle_count(parameter)].to(torch.int16).numpy().tobytes())
     return digest.hexdigest()
+
+
+def middle_bits(parameter: Tensor, held: Held) -> Tensor:
+    """The bits [SAMPLE] of numbers in the middle of a parameter, in bfloat16; 0 of those that are elsewhere."""
+    first, rows = held(parameter)
+    flat = rows.detach().reshape(-1)
+    start = parameter.numel() // 2 - first * parameter[:1].numel()
+    stop = start + middle_count(parameter)
+    low, high = max(start, 0), min(stop, len(flat))
+    bits_S = torch.zeros(SAMPLE, dtype=torch.int32)
+    if low < high:
+        numbers = flat[low:high].to("cpu", torch.bfloat16).contiguous()
+        bits_S[low - start : high - start] = numbers.view(torch.int16).int()
+    return bits_S
+
+
+def middle_count(parameter: Tensor) -> int:
+    return min(SAMPLE, parameter.numel() - parameter.numel() // 2)
 
 
 def write_adapter(
@@ -138,7 +164,7 @@ def apply_adapter(network: Transformer, family: Family, path: Path) -> Transform
     refuse_quantized(network, "given an adapter")
     adapter = read_adapter(path)
     digest = adapter.facts.get("base")
-    if digest is not None and digest != base_digest(network):
+    if digest is not None and digest != base_digest(network.named_parameters()):
         raise CheckpointError(
             f"{path} is an adapter of {adapter.settings.get('base_model_name_or_path')}, and {network.name} has "
             "other weights; load it with the base that it was trained on."

@@ -20,6 +20,7 @@ from fef.errors import CheckpointError
 from fef.models.config import TransformerConfig
 from fef.models.export import SHARD_BYTES, copy_small_files, write_weights
 from fef.models.families import NATIVE, RELEASED, Family, Fields, family_of
+from fef.models.homes import Placement
 from fef.models.quantize import refuse_quantized
 from fef.models.tokenizer import Tokenizer
 from fef.models.tokenizer_files import TOKENIZER, load_tokenizer, named_tokens, read_json
@@ -30,6 +31,7 @@ from fef.models.weights import load_weights, stored_dtypes
 __all__ = [
     "CONFIG",
     "DELTA",
+    "PACKED",
     "Description",
     "check_vocabulary",
     "demo_path",
@@ -97,13 +99,15 @@ def load_network(
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
     weights: str | None = None,
+    placement: Placement | None = None,
 ) -> Transformer:
-    """The network of a model directory, without its text parts; weights: a format of `fef.models.quantize`.
+    """The network of a model directory, without its text parts; weights: a format of `fef.models.quantize`; placement: as in
+    `fef.models.weights.fill_network`.
 
     Raises CheckpointError as `load_checkpoint`, OptionError for an unknown format.
     """
     described = described or describe(path)
-    return load_weights(path, described.config, described.family, device, dtype, weights)
+    return load_weights(path, described.config, described.family, device, dtype, weights, placement)
 
 
 def describe(path: Path, mask_id: int | None = None, block_length: int | None = None) -> Description:

@@ -23,9 +23,10 @@ from fef.errors import CheckpointError
 from fef.models.causal import CausalDescription
 from fef.models.config import TransformerConfig
 from fef.models.fingerprint import fingerprint
+from fef.models.homes import Rows, Span
 from fef.models.quantize import KINDS, quantize_rows
 from fef.models.transformer import Transformer, blank
-from fef.models.weights import Rows, Stored, fill_network
+from fef.models.weights import fill_network
 
 __all__ = ["Delta", "Factors", "delta_bytes", "low_rank", "merge", "read_delta", "write_delta"]
 
@@ -193,7 +194,7 @@ def merge(
     stored = described.weights(described.config)
     names = {described.family.stored_name(name): name for name in (*delta.factors, *delta.whole)}
 
-    def read(wanted: Sequence[Stored]) -> Iterator[Rows]:
+    def read(wanted: Sequence[Span]) -> Iterator[Rows]:
         for tensor, start, rows in stored.read(wanted):
             yield tensor, start, changed(rows, start, names.get(tensor.key, ""), delta)
 

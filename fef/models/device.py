@@ -9,7 +9,7 @@ import torch
 
 from fef.errors import OptionError
 
-__all__ = ["check_dtype", "cpu_name", "device_name", "usable_device"]
+__all__ = ["check_dtype", "cpu_name", "default_device", "device_name", "usable_device"]
 
 
 def device_name(device: torch.device) -> str:
@@ -26,6 +26,11 @@ def cpu_name() -> str:
         return platform.processor() or platform.machine()
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(names, platform.machine())
+
+
+def default_device() -> str:
+    """Where to compute if nothing is said: a GPU, or the CPU where there is none."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def usable_device(name: str | torch.device, advice: str = "Use device='cpu'.") -> torch.device:

@@ -21,7 +21,10 @@ from fef.models.products import products
 
 Module = TypeVar("Module", bound=nn.Module)
 
-__all__ = ["KeyValues", "RMSNorm", "Transformer", "allocate", "blank", "plain_visible"]
+__all__ = ["FLEX_OPTIONS", "KeyValues", "RMSNorm", "Transformer", "allocate", "blank", "plain_visible"]
+
+FLEX_OPTIONS: dict[int, dict[str, Any]] = {}
+"""Options of the kernels of `flex_attention` by head size, where torch's own are slower (`python -m fef.bench.attention`)."""
 
 
 @dataclass
@@ -229,7 +232,8 @@ class SelfAttention(nn.Module):
 
 def attend(q_BHNE: Tensor, k_BGKE: Tensor, v_BGKE: Tensor, pattern: Tensor | BlockMask | None, grouped: bool) -> Tensor:
     if isinstance(pattern, BlockMask):
-        mixed = flex_attention(q_BHNE, k_BGKE, v_BGKE, block_mask=pattern, enable_gqa=grouped)
+        tiles: Any = FLEX_OPTIONS.get(q_BHNE.shape[-1])
+        mixed = flex_attention(q_BHNE, k_BGKE, v_BGKE, block_mask=pattern, enable_gqa=grouped, kernel_options=tiles)
         assert isinstance(mixed, Tensor)  # nothing else was asked for
         return mixed
     return F.scaled_dot_product_attention(q_BHNE, k_BGKE, v_BGKE, attn_mask=pattern, enable_gqa=grouped)

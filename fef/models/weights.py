@@ -5,19 +5,33 @@ Of directories only safetensors are read: pickled weights can run code when open
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
 
 from fef.errors import CheckpointError
 from fef.models.config import TransformerConfig
 from fef.models.families import Family
+from fef.models.homes import (
+    VOCABULARY,
+    Home,
+    Placement,
+    Rows,
+    Span,
+    Stored,
+    place,
+    row_count,
+    row_shape,
+    spans,
+    stored_parts,
+    whole,
+)
 from fef.models.quantize import QuantizedLinear, quantize_
 from fef.models.transformer import Transformer, allocate, blank
 from fef.models.unsupported import quantized_parts
@@ -26,13 +40,12 @@ __all__ = [
     "INDEX",
     "PICKLED",
     "WEIGHTS",
-    "Rows",
-    "Stored",
     "StoredWeights",
     "common_dtype",
     "fill_network",
     "load_weights",
     "stored_dtypes",
+    "stored_sample",
 ]
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -41,34 +54,20 @@ DTYPES = {"BF16": torch.bfloat16, "F16": torch.float16, "F32": torch.float32, "F
 ITEM_BYTES = {name: dtype.itemsize for name, dtype in DTYPES.items()}
 MAPPED_BYTES = 1 << 24  # of a shard in memory at once: its pages leave when it is opened anew
 COMPUTED = "rotary_emb.inv_freq"  # stored by old checkpoints, always computed
+SAMPLE = 64  # numbers of each stored tensor in a digest
 LISTED = 8  # keys of one kind in an error message
-VOCABULARY = ("embed.weight", "head.weight")  # parameters with a row per token
-
-
-@dataclass(frozen=True)
-class Stored:
-    """A tensor of a file."""
-
-    file: Path
-    key: str
-    shape: tuple[int, ...]
-    dtype: str
-
-
-Rows = tuple[Stored, int, Tensor]
-"""Rows of a stored tensor: which one, the number of the first, and their values."""
 
 
 @dataclass(frozen=True)
 class StoredWeights:
-    """The tensors of a checkpoint. described_in: what says how its network looks. dtypes: those that can be read. read: all
-    rows of the given ones, piece by piece."""
+    """The tensors of a checkpoint. described_in: what says how its network looks. dtypes: those that can be read. read: the
+    rows of some spans, piece by piece, and perhaps others of the same tensors."""
 
     path: Path
     described_in: str
     tensors: Sequence[Stored]
     dtypes: Collection[str]
-    read: Callable[[Sequence[Stored]], Iterator[Rows]]
+    read: Callable[[Sequence[Span]], Iterator[Rows]]
 
 
 def load_weights(
@@ -78,14 +77,17 @@ def load_weights(
     device: torch.device | str,
     dtype: torch.dtype,
     weights: str | None = None,
+    placement: Placement | None = None,
 ) -> Transformer:
-    """The network of a model directory. Peak memory: its weights and `MAPPED_BYTES`, whatever the shards' sizes and dtype.
+    """The network of a model directory. Peak memory: its weights that are here and `MAPPED_BYTES`, whatever the shards' sizes
+    and dtype.
 
     Raises CheckpointError that names the missing or damaged file, and as `fill_network`.
     """
-    return fill_network(safetensors_of(path), config, family, device, dtype, weights)
+    return fill_network(safetensors_of(path), config, family, device, dtype, weights, placement=placement)
 
 
+@torch.no_grad()
 def fill_network(
     stored: StoredWeights,
     config: TransformerConfig,
@@ -94,14 +96,17 @@ def fill_network(
     dtype: torch.dtype,
     weights: str | None = None,
     new_tokens: int = 0,
+    placement: Placement | None = None,
 ) -> Transformer:
-    """The network that a config describes, with stored weights.
+    """The network that a config describes, with stored weights, of which only those are read that are wanted here.
 
     Routers stay float32. weights: a format of `fef.models.quantize`; rows are quantized as they are read, so the peak is
     that of the quantized weights and float32 copies of some rows. new_tokens: how many tokens at the end of the vocabulary
-    are not stored; their rows become the mean of the others. device "meta" makes every check and reads no weight. Raises
-    CheckpointError that lists the keys that do not fit; OptionError for an unknown format.
+    are not stored; their rows become the mean of the others. device "meta" makes every check and reads no weight. placement:
+    instead of the whole network on `device`, without gradients. Raises CheckpointError that lists the keys that do not fit;
+    OptionError for an unknown format.
     """
+    assert placement is None or (weights is None and not new_tokens), "shards are as they are stored"
     network = blank(config)
     check_keys(stored, stored_parts(network, family, new_tokens), network, family)
     network.to(dtype)
@@ -112,11 +117,14 @@ def fill_network(
     if weights is not None:
         named = quantize_(network, weights).named_modules()
         quantized = {f"{name}.weight": module for name, module in named if isinstance(module, QuantizedLinear)}
-    allocate(network, device).eval().requires_grad_(False)
+    names = {name for name, _ in network.named_parameters()}
+    placement = placement or Placement(lambda network: allocate(network, device).requires_grad_(False), whole)
+    placement.allocate(network)
+    network.eval()
     if network.device.type != "meta":
-        parts_of = stored_parts(network, family, new_tokens)
-        homes = {key: [quantized.get(name, part) for name, part in parts] for key, parts in parts_of.items()}
-        for tensor, start, rows in stored.read([tensor for tensor in stored.tensors if tensor.key in homes]):
+        parts = stored_parts(network, family, new_tokens, placement.held, names)
+        homes = {key: [replace(p, rows=quantized.get(p.name, p.rows)) for p in found] for key, found in parts.items()}
+        for tensor, start, rows in stored.read(spans(stored.tensors, homes)):
             place(rows, start, homes[tensor.key])
         if new_tokens:
             for name in VOCABULARY[: 1 if network.head is None else 2]:
@@ -134,6 +142,17 @@ def safetensors_of(path: Path) -> StoredWeights:
 def stored_dtypes(path: Path) -> dict[str, torch.dtype]:
     """The dtypes of the stored tensors of a model directory, by key."""
     return {tensor.key: DTYPES[tensor.dtype] for tensor in safetensors_of(path).tensors if tensor.dtype in DTYPES}
+
+
+def stored_sample(path: Path) -> str:
+    """A sha256 of some numbers of each stored tensor of a model directory: other weights of the same shapes have another."""
+    digest = hashlib.sha256()
+    stored = safetensors_of(path)
+    firsts = [Span(tensor, 0, min(1, *tensor.shape[:1])) for tensor in stored.tensors if tensor.dtype in DTYPES]
+    for tensor, _, rows in stored.read(firsts):
+        digest.update(f"{tensor.key} {tensor.shape} {tensor.dtype}".encode())
+        digest.update(rows.flatten()[:SAMPLE].contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def common_dtype(path: Path) -> torch.dtype:
@@ -190,26 +209,12 @@ def read_header(file: Path) -> list[Stored]:
         ) from error
 
 
-def stored_parts(network: Transformer, family: Family, new_tokens: int = 0) -> dict[str, list[tuple[str, Tensor]]]:
-    """The parameters, or slices of them, that each stored key fills row by row, with their names."""
-    parts: dict[str, list[tuple[str, Tensor]]] = {}
-    for name, whole in network.named_parameters():
-        key = family.stored_name(name)
-        parameter = whole[: len(whole) - new_tokens] if new_tokens and name in VOCABULARY else whole
-        if "{expert}" in key:
-            for expert, part in enumerate(parameter):
-                parts.setdefault(key.replace("{expert}", str(expert)), []).append((name, part))
-        else:
-            parts.setdefault(key, []).append((name, parameter))
-    return parts
-
-
 def check_keys(
-    stored: StoredWeights, parts_of: dict[str, list[tuple[str, Tensor]]], network: Transformer, family: Family
+    stored: StoredWeights, parts_of: Mapping[str, Sequence[Home]], network: Transformer, family: Family
 ) -> None:
     """Raise CheckpointError that lists keys which are missing, too many, misshaped or not floating point, or that says
     how they are quantized."""
-    wanted = {key: (sum(len(part) for _, part in parts), *parts[0][1].shape[1:]) for key, parts in parts_of.items()}
+    wanted = {key: (sum(map(row_count, parts)), *row_shape(parts[0])) for key, parts in parts_of.items()}
     found = {tensor.key: tensor for tensor in stored.tensors}
     spare = {family.stored_name("head.weight")} if network.config.tied_embeddings else set()
     extra = sorted(key for key in found.keys() - wanted.keys() - spare if not key.endswith(COMPUTED))
@@ -235,32 +240,18 @@ def listed(keys: list[str]) -> str:
     return ", ".join(keys[:LISTED]) + more
 
 
-def stream(stored: Sequence[Stored]) -> Iterator[Rows]:
-    """All rows of the tensors: (tensor, first row, rows), at most about `MAPPED_BYTES` of a shard mapped at a time."""
+def stream(wanted: Sequence[Span]) -> Iterator[Rows]:
+    """The rows of these spans: (tensor, first row, rows), at most about `MAPPED_BYTES` of a shard mapped at a time."""
     shard: Any = None
     file, mapped = None, 0
-    for tensor in stored:
-        length = tensor.shape[0]
+    for span in wanted:
+        tensor = span.tensor
         row_bytes = max(1, torch.Size(tensor.shape[1:]).numel() * ITEM_BYTES[tensor.dtype])
         step = max(1, MAPPED_BYTES // row_bytes)
-        for start in range(0, length, step):
-            stop = min(start + step, length)
+        for start in range(span.start, span.stop, step):
+            stop = min(start + step, span.stop)
             mapped += (stop - start) * row_bytes
             if file != tensor.file or mapped > MAPPED_BYTES:
                 shard = safe_open(tensor.file, framework="pt")
                 file, mapped = tensor.file, (stop - start) * row_bytes
             yield tensor, start, shard.get_slice(tensor.key)[start:stop]
-
-
-def place(rows: Tensor, start: int, homes: Sequence[Tensor | QuantizedLinear]) -> None:
-    """Copy stored rows from `start` on into the tensors that share them one after another, or quantize them there."""
-    for home in homes:
-        length = len(home.weight if isinstance(home, QuantizedLinear) else home)
-        low, high = max(start, 0), min(start + len(rows), length)
-        if low < high:
-            part = rows[low - start : high - start]
-            if isinstance(home, QuantizedLinear):
-                home.fill(low, part)
-            else:
-                home[low:high].copy_(part)
-        start -= length

@@ -16,9 +16,11 @@ from fef.errors import FefError, GrammarError, InputError, OptionError
 from fef.generation import Model
 from fef.models.tokenizer import Tokenizer
 from fef.serve.errors import ApiError, bad_request
-from fef.serve.fields import Asked, Begun, Prompt, TokenIds
+from fef.serve.fields import Asked
+from fef.serve.growing_text import GrowingText
 from fef.serve.metrics import Metrics
 from fef.serve.pieces import FinishReason, Piece, TextPieces, Token
+from fef.serve.prompts import Begun, Prompt, TokenIds
 from fef.serve.template_pieces import TemplatePieces
 from fef.serve.worker import Accepted, Event, HungUp, NewTokens, NextSpan, Over, Refused, Rounds, Ticket, Worker
 from fef.template import SpanCanvas, certificate_of_spans, template_canvas
@@ -300,8 +302,10 @@ def scored_echo(model: Model, asked: Asked, ids: Sequence[int], echo: Echo) -> E
     places, scored = range(given, len(ids)), None
     if places:
         scored = model.score_ids(ids, places, places, top=max(asked.top or 0, 1), seed=asked.seed, **asked.method)
-    starts = [len(decode(ids[:i])) for i in range(len(ids))]
-    tokens = [Token(token, 0.0, decode([token]), start) for token, start in zip(ids, starts, strict=True)]
+    text, tokens = GrowingText(decode), list[Token]()
+    for token in ids:
+        tokens.append(Token(token, 0.0, decode([token]), text.length))
+        text.add([token])
     if scored is not None:
         for place, logprob, beside in zip(places, scored.logprobs, scored.likeliest, strict=True):
             likeliest = [(token, decode([token]), p) for token, p in beside]

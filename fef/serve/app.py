@@ -24,22 +24,14 @@ from fef.generation import Model, Score
 from fef.serve.answer import Answer, begin, canvas_of, check_length, ids_of_prompt, scored_echo
 from fef.serve.bodies import Envelope, events_of, whole_body
 from fef.serve.errors import ApiError, bad_request
-from fef.serve.fields import (
-    Asked,
-    Limits,
-    ScoreAsked,
-    body_of,
-    id_list,
-    read_chat,
-    read_completion,
-    read_messages,
-    read_score,
-)
+from fef.serve.fields import Asked, Limits, ScoreAsked, read_chat, read_completion, read_score
 from fef.serve.guards import BodyLimit, Key, RequestIds
 from fef.serve.metrics import Metrics
 from fef.serve.pieces import LEAST_LOGPROB
 from fef.serve.playground import add_playground
 from fef.serve.presence import Presence
+from fef.serve.prompts import read_messages
+from fef.serve.values import body_of, id_list
 from fef.serve.worker import Worker
 
 __all__ = ["ServeOptions", "Served", "make_app"]
@@ -261,7 +253,7 @@ def add_tokens(app: FastAPI, served: Served) -> None:
     async def tokenize(request: Request) -> Response:
         body = await json_of(request)
         if body.get("messages") is not None:
-            prompt: Any = read_messages(body, served.options.limits)
+            prompt: Any = read_messages(body, served.options.limits.messages)
         elif isinstance(body.get("prompt"), str):
             prompt = body["prompt"]
         else:

@@ -4,54 +4,23 @@ only, and all others, which are dropped, since clients and routers add their own
 from __future__ import annotations
 
 import json
-import math
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, NoReturn
+from typing import Any
 
 from fef.decoders import METHODS
 from fef.grammar.given import Grammar
-from fef.models.chat import Message
 from fef.readers import LARGEST, shown
 from fef.serve.errors import bad_request
+from fef.serve.prompts import Prompt, read_conversation, read_messages, read_prompts
 from fef.serve.structure import read_structure
 from fef.serve.tools import Tools, read_tools
+from fef.serve.values import boolean, id_list, real, text, whole
 from fef.template import Part, Span, read_template
 
-__all__ = [
-    "Asked",
-    "Begun",
-    "Limits",
-    "Prompt",
-    "ScoreAsked",
-    "TokenIds",
-    "body_of",
-    "read_chat",
-    "read_completion",
-    "read_messages",
-    "read_prompts",
-    "read_score",
-]
+__all__ = ["Asked", "Limits", "ScoreAsked", "read_chat", "read_completion", "read_score"]
 
-
-@dataclass(frozen=True)
-class TokenIds:
-    """A prompt that is tokens already."""
-
-    ids: list[int]
-
-
-@dataclass(frozen=True)
-class Begun:
-    """Messages, and the beginning of the answer to them."""
-
-    messages: list[Message]
-    text: str
-
-
-Prompt = str | TokenIds | list[Message] | Begun
-"""A text, token ids, messages, or messages whose answer has begun."""
 
 # What is accepted besides null, since it asks for nothing.
 NEUTRAL: dict[str, tuple[Any, ...]] = {
@@ -79,7 +48,6 @@ class Limits:
     body_bytes: int = 4 * 2**20
     body_seconds: float = 60.0  # in which a body has come
     bodies_bytes: int = 2**27  # of all bodies that are on their way
-    ids: int = 2**17  # of one list of token ids
     choices: int = 128  # of one request, over all its prompts
     stops: int = 32
     stop_length: int = 1024  # characters
@@ -138,30 +106,11 @@ class ScoreAsked:
     grammar: Grammar | None
 
 
-def body_of(raw: bytes) -> dict[str, Any]:
-    """A body as a JSON object. Raises ApiError."""
-    try:
-        found = json.loads(raw.decode("utf-8"), parse_constant=refuse_constant)
-    except UnicodeDecodeError as error:
-        raise bad_request(f"The body is not UTF-8 (byte {error.start}).") from None
-    except RecursionError:
-        raise bad_request("The body is nested too deep.") from None
-    except ValueError as error:
-        raise bad_request(f"The body is not JSON: {str(error)[:200]}.") from None
-    if not isinstance(found, dict):
-        raise bad_request("The body must be a JSON object.")
-    return found
-
-
-def refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number")
-
-
 def read_completion(body: Mapping[str, Any], limits: Limits, canvas: int) -> Asked:
     """The body of `/v1/completions`. canvas: the server's default. Raises ApiError."""
     most = whole(body, "max_tokens", least=1)
     top = whole(body, "logprobs", least=0, most=limits.top)
-    return read_common(body, limits, read_prompts(body, limits), most, canvas, top, chat=False)
+    return read_common(body, limits, read_prompts(body, limits.choices), most, canvas, top, chat=False)
 
 
 def read_chat(body: Mapping[str, Any], limits: Limits, canvas: int) -> Asked:
@@ -173,7 +122,7 @@ def read_chat(body: Mapping[str, Any], limits: Limits, canvas: int) -> Asked:
     for name in ("echo", "best_of"):
         if body.get(name) not in (None, False, 1):
             raise bad_request(f"{name} is not allowed in a conversation.", name)
-    prompts: list[Prompt] = [read_conversation(body, limits)]
+    prompts: list[Prompt] = [read_conversation(body, limits.messages)]
     return read_common(
         body, limits, prompts, most, canvas, (top or 0) if boolean(body, "logprobs") else None, chat=True
     )
@@ -268,9 +217,9 @@ def read_score(body: Mapping[str, Any], limits: Limits, canvas: int) -> ScoreAsk
     own, ids = read_own(body), body.get("response_token_ids")
     response = text(body, "response") if ids is None else id_list(ids, "response_token_ids")
     if body.get("messages") is not None:
-        prompt: Prompt = read_messages(body, limits)
+        prompt: Prompt = read_messages(body, limits.messages)
     else:
-        prompt, *others = read_prompts(body, limits)
+        prompt, *others = read_prompts(body, limits.choices)
         if others:
             raise bad_request("prompt must be one text or its token ids.", "prompt")
     if own.get("template") is not None:
@@ -317,6 +266,18 @@ def read_biases(body: Mapping[str, Any], limits: Limits) -> dict[int, float] | N
             raise bad_request(f"logit_bias must be numbers from -{LARGEST_BIAS} to {LARGEST_BIAS}.", "logit_bias")
         found[int(token)] = bias
     return found
+
+
+def read_stops(body: Mapping[str, Any], limits: Limits) -> list[str]:
+    stop = body.get("stop")
+    stops = [] if stop is None else [stop] if isinstance(stop, str) else stop
+    if not isinstance(stops, list) or not all(isinstance(each, str) for each in stops):
+        raise bad_request("stop must be text or a list of texts.", "stop")
+    if len(stops) > limits.stops or max(map(len, stops), default=0) > limits.stop_length:
+        raise bad_request(
+            f"stop takes at most {limits.stops} texts of at most {limits.stop_length} characters.", "stop"
+        )
+    return [each for each in stops if each]
 
 
 def read_method(own: Mapping[str, Any]) -> dict[str, Any]:
@@ -391,123 +352,3 @@ OPENING = {
     if option.metadata.get("opens")
 }
 """Options that name a file or a model of the server, which no client may have opened."""
-
-
-def read_prompts(body: Mapping[str, Any], limits: Limits) -> list[Prompt]:
-    """A text, texts, token ids, or lists of token ids."""
-    prompt = body.get("prompt")
-    if isinstance(prompt, str):
-        return [prompt]
-    if not isinstance(prompt, list) or not prompt:
-        raise bad_request("prompt must be text, token ids, or a list of them that is not empty.", "prompt")
-    if is_whole(prompt[0]):
-        return [TokenIds(id_list(prompt, "prompt"))]
-    if len(prompt) > limits.choices:
-        raise bad_request(f"prompt has {len(prompt)} entries; {limits.choices} are allowed.", "prompt")
-    return [each if isinstance(each, str) else TokenIds(id_list(each, "prompt")) for each in prompt]
-
-
-def read_conversation(body: Mapping[str, Any], limits: Limits) -> list[Message] | Begun:
-    """Messages; with `continue_final_message` the last one is the beginning of the answer."""
-    messages = read_messages(body, limits)
-    if not boolean(body, "continue_final_message"):
-        return messages
-    if len(messages) < 2 or messages[-1]["role"] != "assistant":
-        raise bad_request(
-            "continue_final_message needs messages of which the last one, not the only one, is the assistant's.",
-            "continue_final_message",
-        )
-    if boolean(body, "add_generation_prompt"):
-        raise bad_request("continue_final_message does not go with add_generation_prompt.", "continue_final_message")
-    return Begun(messages[:-1], messages[-1]["content"])
-
-
-def read_messages(body: Mapping[str, Any], limits: Limits) -> list[Message]:
-    messages = body.get("messages")
-    if not isinstance(messages, list) or not messages:
-        raise bad_request("messages must be a list of at least one message.", "messages")
-    if len(messages) > limits.messages:
-        raise bad_request(f"messages has {len(messages)} entries; {limits.messages} are allowed.", "messages")
-    return [read_message(message) for message in messages]
-
-
-def read_message(message: Any) -> Message:
-    """Role and content; a list of text parts is one text."""
-    if not isinstance(message, Mapping) or not isinstance(message.get("role"), str):
-        raise bad_request('A message must be {"role": ..., "content": ...}.', "messages")
-    content = message.get("content")
-    if isinstance(content, list):
-        content = "".join(map(text_of_part, content))
-    if content is None:
-        content = ""
-    if not isinstance(content, str):
-        raise bad_request("content must be text or a list of text parts.", "messages")
-    return {"role": message["role"], "content": content}
-
-
-def text_of_part(part: Any) -> str:
-    if not isinstance(part, Mapping) or not isinstance(part.get("text"), str):
-        raise bad_request('Content parts must be {"type": "text", "text": ...}.', "messages")
-    return str(part["text"])
-
-
-def read_stops(body: Mapping[str, Any], limits: Limits) -> list[str]:
-    stop = body.get("stop")
-    stops = [] if stop is None else [stop] if isinstance(stop, str) else stop
-    if not isinstance(stops, list) or not all(isinstance(each, str) for each in stops):
-        raise bad_request("stop must be text or a list of texts.", "stop")
-    if len(stops) > limits.stops or max(map(len, stops), default=0) > limits.stop_length:
-        raise bad_request(
-            f"stop takes at most {limits.stops} texts of at most {limits.stop_length} characters.", "stop"
-        )
-    return [each for each in stops if each]
-
-
-# --- single values ---
-
-
-def is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def whole(body: Mapping[str, Any], name: str, least: int, most: int = LARGEST, inside: str = "") -> int | None:
-    value = body.get(name)
-    if value is None:
-        return None
-    if not is_whole(value) or not least <= value <= most:
-        raise bad_request(
-            f"{inside}{name}={shown(value)} must be a whole number from {least} to {most}.", f"{inside}{name}"
-        )
-    return int(value)
-
-
-def real(body: Mapping[str, Any], name: str, default: float, least: float, most: float) -> float:
-    value = body.get(name)
-    if value is None:
-        return default
-    if not isinstance(value, int | float) or isinstance(value, bool) or not least <= value <= most:
-        raise bad_request(f"{name}={shown(value)} must be a number from {least:g} to {most:g}.", name)
-    assert math.isfinite(value)
-    return value
-
-
-def boolean(body: Mapping[str, Any], name: str) -> bool:
-    value = body.get(name)
-    if value is not None and not isinstance(value, bool):
-        raise bad_request(f"{name}={shown(value)} must be true or false.", name)
-    return bool(value)
-
-
-def text(body: Mapping[str, Any], name: str, inside: str = "") -> str | None:
-    value = body.get(name)
-    if value is not None and not isinstance(value, str):
-        raise bad_request(f"{inside}{name} must be text.", f"{inside}{name}")
-    return value
-
-
-def id_list(values: Any, name: str) -> list[int]:
-    if isinstance(values, list) and len(values) > Limits.ids:
-        raise bad_request(f"{name} has {len(values)} entries; {Limits.ids} are allowed.", name)
-    if not isinstance(values, list) or not all(is_whole(value) and 0 <= value <= LARGEST for value in values):
-        raise bad_request(f"{name} must hold token ids, whole numbers.", name)
-    return values

@@ -7,9 +7,12 @@ up to is a function of the tokens alone, not of the rounds in which they came.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
+
+from fef.serve.growing_text import UNFINISHED, GrowingText
 
 Likeliest = Sequence[tuple[int, float]]
 
@@ -18,7 +21,6 @@ __all__ = ["LEAST_LOGPROB", "FinishReason", "Piece", "TextPieces", "Token", "fir
 FinishReason = Literal["stop", "length"]
 
 LEAST_LOGPROB = -9999.0  # stands for minus infinity, which JSON does not have
-UNFINISHED = "\ufffd"  # what bytes of a part of a character decode to
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,10 @@ class TextPieces:
         self.known: dict[int, tuple[int, float]] = {}  # behind a position that is open
         self.ids: list[int] = []  # of the text
         self.logprobs: list[float] = []  # of the text, and of its end token
+        self.text, self.by_token = (
+            GrowingText(decode),
+            GrowingText(decode),
+        )  # the second only where offsets are asked for
         self.offsets: list[int] = [0]  # where each token of the text begins, and the last one ends
         self.sent, self.sent_tokens = 0, 0
         self.finish: FinishReason | None = None
@@ -89,25 +95,28 @@ class TextPieces:
         self.known.update(committed)
         self.likeliest.update(likeliest or {})
         self.take_in_order()
-        text = self.decode(self.ids)
+        text = self.text.since(self.sent)
         if self.finish is None:
             text = text.rstrip(UNFINISHED)
-        least = len(self.decode(self.ids[: self.least]).rstrip(UNFINISHED)) if self.least else 0
-        cut = first_stop(text, self.stops, self.sent, least)
+        cut = first_stop(text, self.stops, self.end_of(self.least) - self.sent)
         if cut is not None:
             self.finish = "stop"
-            self.drop_tokens_behind(cut.stop)
+            self.drop_tokens_behind(self.sent + cut.stop)
             text = text[: cut.stop if self.keep_stop else cut.start]
-        until = len(text)
         if self.finish is None:
-            until = max(self.sent, until - held_for_stops(text, self.stops) - 1)
-        if until == self.sent and self.finish is None:
-            return None
-        piece = Piece(text[self.sent : until], self.new_tokens(until), self.finish)
-        self.sent = until
-        return piece
+            text = text[: max(0, len(text) - held_for_stops(text, self.stops) - 1)]
+            if not text:
+                return None
+        self.sent += len(text)
+        return Piece(text, self.new_tokens(self.sent), self.finish)
 
     def take_in_order(self) -> None:
+        before = len(self.ids)
+        self.take_known()
+        if len(self.ids) > before:
+            self.text.add(self.ids[before:])
+
+    def take_known(self) -> None:
         while self.finish is None:
             token, logprob = self.known.pop(self.places.start + self.counted, (None, 0.0))
             if token is None:
@@ -122,17 +131,23 @@ class TextPieces:
 
     def drop_tokens_behind(self, stop: int) -> None:
         """Keep the fewest tokens whose text reaches the end of a stop string."""
-        kept = 0
-        while len(self.decode(self.ids[:kept]).rstrip(UNFINISHED)) < stop and kept < len(self.ids):
-            kept += 1
+        self.end_of(len(self.ids))
+        kept = min(bisect_left(self.offsets, stop), len(self.ids))
         del self.ids[kept:], self.logprobs[kept:], self.offsets[kept + 1 :]
+
+    def end_of(self, count: int) -> int:
+        """Where the text of the first `count` tokens ends, or of all where there are fewer."""
+        count = min(count, len(self.ids))
+        for token in self.ids[len(self.offsets) - 1 : count]:
+            self.by_token.add([token])
+            self.offsets.append(self.by_token.finished_length)
+        return self.offsets[count]
 
     def new_tokens(self, until: int) -> list[Token]:
         """The tokens whose text ends within `until` characters; the last piece has all that are left."""
         if not self.with_tokens:
             return []
-        while len(self.offsets) <= len(self.ids):
-            self.offsets.append(len(self.decode(self.ids[: len(self.offsets)]).rstrip(UNFINISHED)))
+        self.end_of(len(self.ids))
         found = []
         while self.sent_tokens < len(self.ids):
             i = self.sent_tokens
@@ -145,20 +160,18 @@ class TextPieces:
         return found
 
 
-def first_stop(text: str, stops: Sequence[str], sent: int, least: int = 0) -> range | None:
+def first_stop(text: str, stops: Sequence[str], least: int = 0) -> range | None:
     """The characters of the stop string that is complete first, reading from the left; of several, the longest. None of them
-    begins before `sent`, or ends within the first `least` characters."""
-    found = [
-        range(at, at + len(stop))
-        for stop in stops
-        if (at := text.find(stop, max(sent, least - len(stop) + 1 if least else 0))) >= 0
-    ]
+    ends within the first `least` characters."""
+    found = [range(at, at + len(stop)) for stop in stops if (at := text.find(stop, max(0, least - len(stop) + 1))) >= 0]
     return min(found, key=lambda match: (match.stop, match.start), default=None)
 
 
 def held_for_stops(text: str, stops: Sequence[str]) -> int:
     """Characters at the end of the text that may begin a stop string."""
-    longest = max(map(len, stops), default=1) - 1
-    return next(
-        (n for n in range(min(longest, len(text)), 0, -1) if any(stop.startswith(text[-n:]) for stop in stops)), 0
-    )
+    firsts = {stop[0] for stop in stops}
+    end = text[max(0, len(text) - max(map(len, stops), default=1) + 1) :]
+    for at, first in enumerate(end):
+        if first in firsts and any(stop.startswith(end[at:]) for stop in stops):
+            return len(end) - at
+    return 0

@@ -36,11 +36,21 @@ from fef.training.objectives import flat_losses
 from fef.training.patterns import block_masks, mask_canvases, numbers_on, packed_slots
 from fef.training.processes import ALONE, Processes
 from fef.training.speed import step_flops
+from fef.training.step_generator import step_generator
 from fef.training.step_profile import part
 from fef.training.streams import Streams, block_streams, causal_streams, context_streams, packed_streams
 from fef.training.trainer import Objective, Progress, TrainOptions, loss_weights, train
 
-__all__ = ["AdaptOptions", "adapt", "adapted_config", "both_encoded", "flat_objective", "measured", "write_template"]
+__all__ = [
+    "AdaptOptions",
+    "adapt",
+    "adapted_config",
+    "both_encoded",
+    "flat_objective",
+    "measured",
+    "run_facts",
+    "write_template",
+]
 
 SAMPLE = 256  # canvases whose tokens are counted before training
 SURPLUS = 1.25  # canvases drawn, of those that fill a step on average: what does not fit is left out
@@ -138,9 +148,10 @@ def adapt(
         else:
             model.requires_grad_(True)
     processes.agree("examples", examples.digest())
+    base = fingerprint(path)
     facts = {
         "source": source,
-        "fingerprint": fingerprint(path),
+        "fingerprint": base,
         "examples": len(examples),
         "attention": config.attention,
         "lora_rank": adaptation.lora_rank,
@@ -153,7 +164,39 @@ def adapt(
 
     objective = flat_objective(examples.to(model.device), config, adaptation, options)
     held_out = None if apart is None else measured(apart.to(model.device), config, adaptation, options)
-    return train(model, tokenizer, objective, out, options, progress, stop, extra, say, processes, held_out=held_out)
+    return train(
+        model,
+        tokenizer,
+        objective,
+        out,
+        options,
+        progress,
+        stop,
+        extra,
+        say,
+        processes,
+        facts=run_facts(base, config, examples, apart, adaptation),
+        held_out=held_out,
+    )
+
+
+def run_facts(
+    base: str, config: TransformerConfig, examples: Examples, apart: Examples | None, adaptation: AdaptOptions
+) -> dict[str, Any]:
+    """What must be the same for a run to go on, beside the options of its steps. base: tells whose weights it began with."""
+    return {
+        "base": base,
+        "examples": examples.digest(),
+        "best_by": apart.digest() if apart is not None and adaptation.keep_best else None,
+        "mask_id": config.mask_id,
+        "attention": config.attention,
+        "block_length": config.block_length,
+        "packed": config.packed,
+        "lora_rank": adaptation.lora_rank,
+        "lora_targets": adaptation.lora_targets if adaptation.lora_rank else None,
+        "batch_tokens": adaptation.batch_tokens,
+        "row_tokens": adaptation.capacity,
+    }
 
 
 def both_encoded(
@@ -214,7 +257,13 @@ def write_template(directory: Path, template: ChatTemplate | None) -> None:
 def flat_objective(
     examples: Examples, config: TransformerConfig, adaptation: AdaptOptions, options: TrainOptions
 ) -> Objective:
-    """The losses of as many random canvases as fit a flat row: a piece of a step."""
+    """The losses of as many random canvases as fit a flat row: a piece of a step. Raises OptionError where one may not."""
+    longest = longest_canvas(examples, config, adaptation, options)
+    if longest > adaptation.capacity:
+        raise OptionError(
+            f"A canvas of these examples takes up to {longest} places with all its streams, and a row has "
+            f"{adaptation.capacity}; give --row-tokens {-(-longest // BLOCK) * BLOCK} or more."
+        )
     weights = loss_weights(options) | {"causal": 1.0}
     size = (
         math.ceil(SURPLUS * rows_fitting(examples, config, adaptation, options)) + 1
@@ -236,6 +285,17 @@ def flat_objective(
     return objective
 
 
+def longest_canvas(
+    examples: Examples, config: TransformerConfig, adaptation: AdaptOptions, options: TrainOptions
+) -> int:
+    """The most places of a flat row that one canvas may take."""
+    prompt = examples.prompt_NP.shape[1] + (config.answer_id is not None)
+    if adaptation.block_length is not None:
+        return 2 * (prompt + options.canvas_length)
+    slots = min(options.packed_count, options.canvas_length) if adaptation.packed else 0
+    return prompt + options.canvas_length + 3 * slots
+
+
 def step_streams(
     examples: Examples,
     config: TransformerConfig,
@@ -246,7 +306,7 @@ def step_streams(
 ) -> Streams:
     """The streams of a piece, a function of the seed and its number only."""
     device = examples.prompt_NP.device
-    generator = torch.Generator(device).manual_seed(options.seed * 1_000_003 + number)
+    generator = step_generator(device, options.seed, number)
     canvases = batch(examples, config, size, options.canvas_length, options.full_share, options.infill_share, generator)
     mask_id, eos_id = config.mask_id, config.eos_id
     assert eos_id is not None

@@ -14,6 +14,7 @@ from torch.nn.functional import cross_entropy
 from fef.models.transformer import Transformer
 from fef.training.data import Examples, batch
 from fef.training.patterns import Canvases
+from fef.training.step_generator import step_generator
 from fef.training.trainer import Objective, TrainOptions, rows_of
 
 __all__ = ["BLOCK_LENGTH", "certainty_loss", "certainty_objective", "complementary_masks"]
@@ -27,7 +28,7 @@ def certainty_objective(examples: Examples, options: TrainOptions) -> Objective:
 
     def objective(model: Transformer, number: int) -> tuple[Tensor, dict[str, Any]]:
         step, piece = divmod(number, options.pieces)
-        generator = torch.Generator(model.device).manual_seed(options.seed * 1_000_003 + step)
+        generator = step_generator(model.device, options.seed, step)
         size, length, full = options.batch_size, options.canvas_length, options.full_share
         canvases = batch(examples, model.config, size, length, full, 0.0, generator)
         masked_2BL, counted_2BL = complementary_masks(canvases, BLOCK_LENGTH, generator)

@@ -9,6 +9,7 @@ import signal
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -38,9 +39,12 @@ class Examples:
     def __len__(self) -> int:
         return len(self.prompt_length_N)
 
-    def digest(self) -> tuple[int, ...]:
-        """Numbers that tell one set of examples from another."""
-        return (len(self), *(int(tensor.long().sum()) for tensor in vars(self).values()))
+    def digest(self) -> str:
+        """A sha256 that tells these examples, in this order, from others."""
+        digest = sha256()
+        for tensor in vars(self).values():
+            digest.update(tensor.cpu().long().contiguous().numpy().data)
+        return digest.hexdigest()
 
     def to(self, device: torch.device | str) -> Examples:
         return Examples(

@@ -19,6 +19,7 @@ from fef.tasks import Split
 from fef.training.data import Examples, encode_pairs, read_pairs, task_texts
 from fef.training.influence_targets import Targets, Teacher, draw_states, sampled_influence
 from fef.training.run import DataOptions, longest_prompt
+from fef.training.step_generator import step_generator
 
 __all__ = ["HeadOptions", "asymmetric_error", "fit_head", "measure", "split_examples"]
 
@@ -78,7 +79,7 @@ def measure(
     parts = []
     for done in range(0, options.states, BATCH):
         size = min(BATCH, options.states - done)
-        generator = torch.Generator(teacher.model.device).manual_seed(options.seed * 1_000_003 + done)
+        generator = step_generator(teacher.model.device, options.seed, done)
         states = draw_states(examples, teacher, size, options.canvas_length, options.slots, generator)
         parts.append(sampled_influence(teacher, states, options.sources, options.draws, generator))
         if progress is not None:

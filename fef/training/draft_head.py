@@ -29,6 +29,7 @@ from fef.models.sources import load_source
 from fef.models.transformer import Transformer
 from fef.training.draft_states import Windows, draft_states, windows_of
 from fef.training.own_text import OwnText, OwnTexts, batched, read_own_texts
+from fef.training.step_generator import step_generator
 from fef.training.trainer import Progress, TrainOptions, descend, learning_rate_scale, muon_and_adam
 
 __all__ = ["HEAD_LOG", "Lesson", "fit_draft_head", "head_loss", "lesson_of", "train_draft_head"]
@@ -150,7 +151,7 @@ def fit_draft_head(
     for step in range(options.steps):
         if stop() or time.perf_counter() - began >= options.seconds:
             break
-        generator = torch.Generator(device).manual_seed(options.seed * 1_000_003 + step)
+        generator = step_generator(device, options.seed, step)
         first = int(torch.randint(max(1, len(texts) - options.batch_size + 1), (), generator=generator, device=device))
         batch = batched(by_length[first : first + options.batch_size], end_id, device)
         scale = learning_rate_scale(step, options)

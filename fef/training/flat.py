@@ -20,7 +20,7 @@ from torch.nn.attention.flex_attention import BlockMask
 from fef.models.packed import REVEALED, PackedTokens, Stream
 from fef.training.streams import Streams
 
-__all__ = ["Flat", "Intervals", "flatten"]
+__all__ = ["BLOCK", "Flat", "Intervals", "flatten", "listed"]
 
 BLOCK = 128  # places of a block of queries or keys
 NOWHERE = -1  # the value of targets and drafts: no run of the line holds it
@@ -61,32 +61,38 @@ class Intervals:
         beside = torch.where(self.value_T == NOWHERE, self.last_T - self.first_T + 1, 0)
         return on_line.clamp(min=0).sum() + beside.sum()
 
-    def blocks(self, size: int) -> Tensor:
-        """Blocks [Q, K] of `size` places in which some query may see some key: a superset, from each block's extremes."""
-        value_KS = self.value_T.view(-1, size)
-        somewhere_KS = value_KS > NOWHERE
-        least_K = torch.where(somewhere_KS, value_KS, BEHIND).amin(1)
+    def blocks(self, queries: int, keys: int) -> tuple[Tensor, Tensor]:
+        """Blocks [Q, K] of so many places in which some query may see some key, a superset, and those in which every query
+        sees every key, a subset: from each block's extremes."""
+        value_KS = self.value_T.view(-1, keys)
+        least_K = torch.where(value_KS > NOWHERE, value_KS, BEHIND).amin(1)
         most_K = value_KS.amax(1)
-        low_Q, high_Q = self.low_T.view(-1, size).amin(1), self.high_T.view(-1, size).amax(1)
-        on_line_QK = (most_K > low_Q[:, None]) & (least_K <= high_Q[:, None])
-        start_K = torch.arange(len(least_K), device=least_K.device) * size
-        first_Q, last_Q = self.first_T.view(-1, size).amin(1), self.last_T.view(-1, size).amax(1)
-        near_QK = (start_K + size > first_Q[:, None]) & (start_K <= last_Q[:, None])
-        return on_line_QK | near_QK
+        low_QS, high_QS = self.low_T.view(-1, queries), self.high_T.view(-1, queries)
+        on_line_QK = (most_K > low_QS.amin(1)[:, None]) & (least_K <= high_QS.amax(1)[:, None])
+        start_K = torch.arange(len(least_K), device=least_K.device) * keys
+        first_Q, last_Q = self.first_T.view(-1, queries).amin(1), self.last_T.view(-1, queries).amax(1)
+        near_QK = (start_K + keys > first_Q[:, None]) & (start_K <= last_Q[:, None])
+        whole_QK = (value_KS.amin(1) > low_QS.amax(1)[:, None]) & (most_K <= high_QS.amin(1)[:, None])
+        return on_line_QK | near_QK, whole_QK
 
-    def block_mask(self) -> BlockMask:
-        """The pattern for `flex_attention`; the number of places must be a multiple of `BLOCK`."""
-        seen_QK = self.blocks(BLOCK).to(torch.int32)
-        counts_Q = seen_QK.sum(1, dtype=torch.int32)
-        order_QK = seen_QK.argsort(dim=1, descending=True, stable=True).to(torch.int32)
+    def block_mask(self, queries: int = BLOCK, keys: int = BLOCK) -> BlockMask:
+        """The pattern for `flex_attention` in blocks of so many places, which must divide their number. In blocks that are
+        seen whole, nobody asks the predicate."""
+        seen_QK, whole_QK = self.blocks(queries, keys)
         length = len(self.value_T)
         return BlockMask.from_kv_blocks(
-            counts_Q[None, None],
-            order_QK[None, None],
-            BLOCK_SIZE=BLOCK,
+            *listed(seen_QK & ~whole_QK),
+            *listed(whole_QK),
+            BLOCK_SIZE=(queries, keys),
             mask_mod=self.predicate(),
             seq_lengths=(length, length),
         )
+
+
+def listed(block_QK: Tensor) -> tuple[Tensor, Tensor]:
+    """How many blocks of keys each block of queries has, and their numbers first in its row, as `BlockMask` takes them."""
+    order_QK = block_QK.int().argsort(dim=1, descending=True, stable=True).int()
+    return block_QK.sum(1, dtype=torch.int32)[None, None], order_QK[None, None]
 
 
 @dataclass

@@ -17,10 +17,20 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fef.errors import OptionError, nearest_hint
+from fef.models.homes import Held, whole
 from fef.models.quantize import dense_places
 from fef.models.transformer import Transformer
 
-__all__ = ["TARGETS", "LowRankLinear", "adapt_", "factors_of", "is_factor", "train_norms", "train_rows"]
+__all__ = [
+    "TARGETS",
+    "LowRankLinear",
+    "adapt_",
+    "draw_factors_",
+    "factors_of",
+    "is_factor",
+    "train_norms",
+    "train_rows",
+]
 
 IN, OUT = "factor_in", "factor_out"
 TARGETS = ("q", "k", "v", "out", "gate", "up", "down")  # the matrices of dense blocks
@@ -33,10 +43,18 @@ class LowRankLinear(nn.Module):
         super().__init__()
         self.weight, self.bias = linear.weight, linear.bias
         outputs, inputs = linear.weight.shape
-        factor_RI = torch.randn(rank, inputs, generator=generator) * inputs**-0.5
         exact = torch.promote_types(linear.weight.dtype, torch.float32)
-        self.factor_in = nn.Parameter(factor_RI.to(linear.weight.device, exact))
-        self.factor_out = nn.Parameter(linear.weight.new_zeros(outputs, rank, dtype=exact))
+        self.factor_in = nn.Parameter(linear.weight.new_empty(rank, inputs, dtype=exact))
+        self.factor_out = nn.Parameter(linear.weight.new_empty(outputs, rank, dtype=exact))
+        self.draw(generator)
+
+    @torch.no_grad()
+    def draw(self, generator: torch.Generator, held: Held = whole) -> None:
+        """Random rows and columns of zeros: the matrix is the plain layer's. held: what is here of a factor."""
+        drawn_RI = torch.randn(self.factor_in.shape, generator=generator) * self.factor_in.shape[1] ** -0.5
+        first, rows_RI = held(self.factor_in)
+        rows_RI.copy_(drawn_RI[first : first + len(rows_RI)])
+        held(self.factor_out)[1].zero_()
 
     def forward(self, x: Tensor) -> Tensor:
         if self.adds_up:
@@ -73,6 +91,14 @@ def adapt_(model: Transformer, rank: int, targets: Sequence[str], seed: int) -> 
     for parent, name in places:
         if name in targets:
             setattr(parent, name, LowRankLinear(getattr(parent, name), rank, generator))
+
+
+def draw_factors_(model: Transformer, seed: int, held: Held) -> None:
+    """The factors as `adapt_` draws them, where their memory came later."""
+    generator = torch.Generator().manual_seed(seed)
+    for parent, name in dense_places(model):
+        if isinstance(layer := getattr(parent, name), LowRankLinear):
+            layer.draw(generator, held)
 
 
 def train_norms(model: Transformer) -> None:

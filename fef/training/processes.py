@@ -15,16 +15,14 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from safetensors import SafetensorError
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
-from fef.errors import FefError, InputError, OptionError
+from fef.errors import InputError, OptionError
 from fef.models.checkpoint import replace_directory
 
 __all__ = ["ALONE", "Processes", "joined", "started_together", "whole"]
 
-FAILURES = (FefError, OSError, SafetensorError)
 TIMEOUT = timedelta(minutes=10)  # of every collective operation: a process that waits longer ends with an error
 T = TypeVar("T")
 
@@ -87,7 +85,7 @@ class Processes:
         error: Exception | None = None
         try:
             yield
-        except FAILURES as failed:
+        except Exception as failed:  # also one that nobody foresaw: the others would wait for this process
             error = failed
         errors = [error]
         if self.size > 1:
@@ -145,9 +143,8 @@ def joined(device: str, timeout: timedelta = TIMEOUT) -> Iterator[Processes]:
         devices = torch.cuda.device_count()
         here = int(os.environ.get("LOCAL_WORLD_SIZE", size))
         if here > devices:
-            raise OptionError(
-                f"torchrun started {here} processes on a machine with {devices} GPUs; give it --nproc-per-node {devices}."
-            )
+            way_out = f"give it --nproc-per-node {devices}" if devices else "give --device cpu"
+            raise OptionError(f"torchrun started {here} processes on a machine with {devices} GPUs; {way_out}.")
         device = f"cuda:{local}"
         torch.cuda.set_device(local)
     dist.init_process_group("gloo" if device == "cpu" else "cpu:gloo,cuda:nccl", timeout=timeout)

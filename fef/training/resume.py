@@ -141,12 +141,13 @@ def check_run(resume: Path, facts: Mapping[str, Any]) -> int:
         step, run = int(stored["step"]), dict(stored["run"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise cannot(resume, str(error)) from error
-    for name, value in json.loads(json.dumps(dict(facts))).items():
-        if run.get(name) != value:
-            raise CheckpointError(
-                f"{resume} is of another run: its {name} is {run.get(name)}, and here it is {value}. Repeat its command, or "
-                "give --out another directory."
-            )
+    here = json.loads(json.dumps(dict(facts)))
+    other = [name for name in sorted({*run, *here}) if run.get(name) != here.get(name)]
+    if other:
+        words = "; ".join(f"its {name} is {run.get(name)}, and here it is {here.get(name)}" for name in other)
+        raise CheckpointError(
+            f"{resume} is of another run: {words}. Repeat its command, or give --out another directory."
+        )
     return step
 
 

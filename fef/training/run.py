@@ -8,6 +8,7 @@ from pathlib import Path
 
 from fef.errors import InputError, OptionError
 from fef.models.config import TransformerConfig
+from fef.models.fingerprint import fingerprint
 from fef.models.sources import load_source
 from fef.models.tokenizer import Tokenizer
 from fef.models.transformer import Transformer
@@ -68,7 +69,8 @@ def run(
     processes.agree("examples", examples.digest())
     model.requires_grad_(True)
     objective = (certainty_objective if certain else padded_objective)(examples.to(model.device), options)
-    return train(model, tokenizer, objective, out, options, progress, stop, processes=processes)
+    facts = {"examples": examples.digest(), "certain": certain, "init": None if init is None else fingerprint(init)}
+    return train(model, tokenizer, objective, out, options, progress, stop, processes=processes, facts=facts)
 
 
 def prepared(

@@ -6,20 +6,24 @@ in bfloat16 on a GPU, and its gradients are summed in float32. The float32 shard
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard, register_fsdp_forward_method
+from torch.distributed.tensor import DTensor
+from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
 from torch.utils.checkpoint import checkpoint
 
+from fef.models.homes import Placement
 from fef.models.mlp import Router
 from fef.models.transformer import Transformer
 from fef.training.processes import Processes
 
-__all__ = ["mean_gradients", "prepare_blocks", "settle", "shard_"]
+__all__ = ["held_rows", "in_shards", "mean_gradients", "mesh_of", "prepare_blocks", "settle", "shard_"]
 
 RUN_BY = ("trunk", "hidden_at", "logits")  # methods of a network that training calls
 BUCKET_BYTES = 1 << 28  # of gradients that travel in one piece
@@ -34,10 +38,14 @@ def prepare_blocks(model: Transformer, compiled: bool, recompute: bool) -> None:
             block.forward = partial(checkpoint, block.forward, use_reentrant=False)
 
 
-def shard_(model: Transformer, processes: Processes) -> None:
+def mesh_of(processes: Processes) -> DeviceMesh:
+    """The devices of all processes, each of which must call this."""
+    return init_device_mesh("cpu" if processes.device == "cpu" else "cuda", (processes.size,))
+
+
+def shard_(model: Transformer, mesh: DeviceMesh) -> None:
     """Split all parameters among the processes, block by block, in place, on their devices."""
-    on_gpu = processes.device != "cpu"
-    mesh = init_device_mesh("cuda" if on_gpu else "cpu", (processes.size,))
+    on_gpu = mesh.device_type != "cpu"
     half = MixedPrecisionPolicy(torch.bfloat16, torch.float32) if on_gpu else MixedPrecisionPolicy()
     for module in model.modules():
         if isinstance(module, Router):  # a rounded score chooses another expert
@@ -48,6 +56,25 @@ def shard_(model: Transformer, processes: Processes) -> None:
     fully_shard(model, mesh=mesh, mp_policy=half, reshard_after_forward=False)
     for name in RUN_BY:
         register_fsdp_forward_method(model, name)
+
+
+def in_shards(prepare: Callable[[Transformer], object], mesh: DeviceMesh) -> Placement:
+    """Memory of a blank network that is prepared for training first: for each process, of its shards on its device."""
+
+    def allocate(network: Transformer) -> None:
+        prepare(network)
+        shard_(network, mesh)
+        network.to_empty(device=mesh.device_type)
+
+    return Placement(allocate, held_rows)
+
+
+def held_rows(parameter: Tensor) -> tuple[int, Tensor]:
+    """The number of the first row that this process has of a parameter in shards, and its rows; all of another parameter."""
+    if not isinstance(parameter, DTensor):
+        return 0, parameter
+    _, offsets = compute_local_shape_and_global_offset(parameter.shape, parameter.device_mesh, parameter.placements)
+    return offsets[0], parameter.to_local()
 
 
 def settle(model: Transformer) -> None:

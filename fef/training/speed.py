@@ -21,19 +21,23 @@ class Speed:
     """Rates between the rows of a loss log. A row has some only if its step counted its "tokens" and "flops"."""
 
     def __init__(self, device: torch.device, devices: int = 1) -> None:
+        self.device = device
         peak = peak_of(device)
         self.peak = None if peak is None else devices * peak
         self.last: tuple[int, float] | None = None
 
     def since_last(self, step: int, row: dict[str, float]) -> dict[str, float]:
         """tokens_per_second, and utilization where the peak is known; both take every step since the last row for one like
-        this. The first row has neither: it also compiled."""
+        this. The first row has neither: it also compiled. On a GPU gpu_gib: the most memory that tensors had on this one."""
         now, last = time.perf_counter(), self.last
         self.last = (step, now)
+        rates: dict[str, float] = {}
+        if self.device.type == "cuda":
+            rates["gpu_gib"] = torch.cuda.max_memory_allocated(self.device) / (1 << 30)
         if last is None or "tokens" not in row:
-            return {}
+            return rates
         steps_per_second = (step - last[0]) / (now - last[1])
-        rates = {"tokens_per_second": row["tokens"] * steps_per_second}
+        rates["tokens_per_second"] = row["tokens"] * steps_per_second
         if self.peak is not None:
             rates["utilization"] = row["flops"] * steps_per_second / self.peak
         return rates

@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
 
 from fef.errors import OptionError
 from fef.laws.noise import Schedule
@@ -26,8 +27,9 @@ from fef.training.objectives import causal_loss, packed_loss
 from fef.training.patterns import Canvases, PackedSlots, mask_canvases, numbers_on, packed_slots
 from fef.training.processes import ALONE, Processes, whole
 from fef.training.resume import RESUME, load_state, save_state
-from fef.training.sharding import mean_gradients, prepare_blocks, settle, shard_
+from fef.training.sharding import mean_gradients, mesh_of, prepare_blocks, settle, shard_
 from fef.training.speed import Speed
+from fef.training.step_generator import step_generator
 from fef.training.step_profile import WARM, StepProfile, part
 from fef.training.streams import Form
 
@@ -49,6 +51,11 @@ Progress = Callable[[int, dict[str, float]], None]
 Objective = Callable[[Transformer, int], tuple[Tensor, dict[str, Any]]]
 """The loss of a piece of a batch, and the parts to be logged: "loss" and others. A piece is drawn from its number alone;
 piece i of step s, of n pieces, has s n + i. "tokens" and "flops" are what the piece computed on, and with."""
+FREE = (
+    *("steps", "seconds", "save_every", "save_seconds", "log_every", "profile"),
+    *("compile", "recompute", "pieces", "shard"),
+)
+"""Options that a run may go on with other values of: how far, when it saves and tells, how its steps are computed."""
 SUMS = ("rows", "tokens", "flops")  # parts that add up over the pieces of a step; all others are means
 LOG = "losses.jsonl"
 
@@ -130,17 +137,18 @@ def train(
 
     processes: those that share the pieces of each batch; each calls this with the same arguments. write(directory): writes
     the model instead of `write_checkpoint`, called by all of them. facts: of the run, which must be those of the one that it
-    goes on with. held_out: its losses join the log; with `keep_best`, what is written and returned has the weights of the
-    lowest one. Returns the model. Raises OptionError for a quantized network and for pieces that the processes cannot share.
+    goes on with, as must be all options but those in `FREE`. held_out: its losses join the log; with `keep_best`, what is
+    written and returned has the weights of the lowest one. Returns the model. Raises OptionError for a quantized network and
+    for pieces that the processes cannot share.
     """
     refuse_quantized(model, "trained")
     check_pieces(options.pieces, processes.size)
     prepare_blocks(model, options.compile, options.recompute)
-    if processes.size > 1 and options.shard:
-        shard_(model, processes)
+    if processes.size > 1 and options.shard and not isinstance(model, FSDPModule):
+        shard_(model, mesh_of(processes))
     device = model.device
     optimizers = make_optimizers(model, options)
-    facts = {"seed": options.seed, "optimizer": options.optimizer} | dict(facts or {})
+    facts = {name: value for name, value in asdict(options).items() if name not in FREE} | dict(facts or {})
     step = 0
     norm: Tensor | None = None
     best: Best | None = None
@@ -167,7 +175,7 @@ def train(
             save_state(fresh, trained(model), optimizers, step, facts, processes)
             with processes.together():
                 if processes.leads:
-                    write_log(fresh, log, options)
+                    write_log(fresh, log)
                     if best is not None:
                         write_best(fresh / RESUME, best)
                     if extra is not None:
@@ -285,7 +293,7 @@ def training_step_data(
     """The batch of a step, a function of (seed, step) only."""
     config = model.config
     assert config.eos_id is not None
-    generator = torch.Generator(model.device).manual_seed(options.seed * 1_000_003 + step)
+    generator = step_generator(model.device, options.seed, step)
     canvases = batch(
         examples, config, options.batch_size, options.canvas_length, options.full_share, options.infill_share, generator
     )
@@ -351,8 +359,7 @@ def learning_rate_scale(step: int, options: TrainOptions) -> float:
     return min(1.0, (step + 1) / max(1, options.warmup), left)
 
 
-def write_log(directory: Path, log: list[dict[str, float]], options: TrainOptions) -> None:
-    (directory / RESUME / "options.json").write_text(json.dumps(asdict(replace(options, seconds=-1)), indent=1) + "\n")
+def write_log(directory: Path, log: list[dict[str, float]]) -> None:
     (directory / LOG).write_text("".join(json.dumps(row) + "\n" for row in log))
 
 

@@ -12,21 +12,25 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
+from torch.distributed.fsdp import FSDPModule
 
 from fef.errors import OptionError
 from fef.models.adapter import base_digest, write_adapter
-from fef.models.checkpoint import Description, require_tokenizer, write_checkpoint, write_released
+from fef.models.checkpoint import Description, load_network, require_tokenizer, write_checkpoint, write_released
 from fef.models.config import TransformerConfig
 from fef.models.families import NATIVE
 from fef.models.hub import download_weights, is_repository, locate
-from fef.models.sources import describe_source, network_of, template_of
+from fef.models.sources import Merged, describe_source, network_of, template_of
 from fef.models.tokenizer import Tokenizer
 from fef.models.transformer import Transformer
-from fef.training.adapt import AdaptOptions, both_encoded, flat_objective, measured, write_template
+from fef.models.weights import stored_sample
+from fef.training.adapt import AdaptOptions, both_encoded, flat_objective, measured, run_facts, write_template
 from fef.training.conversations import Encoder
 from fef.training.data import Examples
-from fef.training.lora import TARGETS, adapt_, factors_of
+from fef.training.lora import TARGETS, adapt_, draw_factors_, factors_of, is_factor
 from fef.training.processes import ALONE, Processes, whole
+from fef.training.sharding import held_rows, in_shards, mesh_of
 from fef.training.trainer import Progress, TrainOptions, check_pieces, train
 
 __all__ = ["TuneOptions", "tune"]
@@ -77,16 +81,14 @@ class TuneOptions:
 
 @dataclass(frozen=True)
 class Prepared:
-    """All that training needs; digest: of the base."""
+    """All that training needs."""
 
     path: Path
     described: Description
     kept: AdaptOptions
-    model: Transformer
     tokenizer: Tokenizer
     examples: Examples
     apart: Examples | None
-    digest: str
 
 
 def tune(
@@ -111,16 +113,20 @@ def tune(
             fetch(source)
     with processes.together():
         ready = prepared(source, data, tuning, options, processes, say)
+    path, described = ready.path, ready.described
     processes.agree("examples", ready.examples.digest())
-    processes.agree("base weights", ready.digest)
-    path, described, model = ready.path, ready.described, ready.model
+    model = base_of(ready, tuning, options, processes)
+    model.name = source
+    stored = [(name, p) for name, p in model.named_parameters() if not is_factor(name)]
+    digest = base_digest(stored, held_rows, processes.summed if isinstance(model, FSDPModule) else as_it_is)
+    processes.agree("base weights", digest)
     options = replace(options, pieces=ready.kept.pieces)
 
     def write(directory: Path) -> None:
         if tuning.lora_rank:
             factors = {name: (whole(a), whole(b)) for name, (a, b) in factors_of(model).items()}
             if processes.leads:
-                write_adapter(directory, model, factors, described.family, source, ready.digest, model.config.packed)
+                write_adapter(directory, model, factors, described.family, source, digest, model.config.packed)
         elif described.family is NATIVE:
             write_checkpoint(directory, model, ready.tokenizer, gather=whole, writes=processes.leads)
             if processes.leads:
@@ -129,8 +135,6 @@ def tune(
             write_released(directory, model, path, described.family, whole, processes.leads)
 
     objective = flat_objective(ready.examples.to(processes.device), model.config, ready.kept, options)
-    facts = {"base": ready.digest, "data": len(ready.examples), "rank": tuning.lora_rank, "packed": ready.kept.packed}
-    facts |= {"batch_tokens": tuning.batch_tokens, "row_tokens": ready.kept.capacity}
     apart, kept = ready.apart, ready.kept
     held_out = None if apart is None else measured(apart.to(processes.device), model.config, kept, options)
     return train(
@@ -144,7 +148,7 @@ def tune(
         say=say,
         processes=processes,
         write=write,
-        facts=facts,
+        facts=run_facts(digest, model.config, ready.examples, apart, kept),
         held_out=held_out,
     )
 
@@ -172,16 +176,36 @@ def prepared(
     check_pieces(kept.pieces, processes.size)
     encoder = Encoder(tokenizer, template_of(path, described), described.config)
     examples, apart = both_encoded(data, encoder, source, kept, options, say)
+    return Prepared(path, described, kept, tokenizer, examples, apart)
+
+
+def base_of(ready: Prepared, tuning: TuneOptions, options: TrainOptions, processes: Processes) -> Transformer:
+    """The network that is trained, with what is trained of it, whole or in shards, on the device of each process."""
     on_gpu = processes.device != "cpu"
     # frozen weights are as the GPU multiplies them; what is trained has float32 to change in small steps
     dtype = torch.bfloat16 if on_gpu and tuning.lora_rank else torch.float32
     sharded = processes.size > 1 and options.shard
-    model = network_of(path, described, "cpu" if sharded else processes.device, dtype)
-    model.name = source
-    digest = base_digest(model)
-    model.config = replace(described.config, packed=kept.packed)
-    if tuning.lora_rank:
-        adapt_(model, tuning.lora_rank, tuning.lora_targets, options.seed)
-    else:
-        model.requires_grad_(True)
-    return Prepared(path, described, kept, model, tokenizer, examples, apart, digest)
+
+    def trainable(network: Transformer) -> Transformer:
+        network.config = replace(ready.described.config, packed=ready.kept.packed)
+        if tuning.lora_rank:
+            adapt_(network, tuning.lora_rank, tuning.lora_targets, options.seed)
+            return network
+        return network.requires_grad_(True)
+
+    if sharded and not isinstance(ready.described, Merged):
+        placement = in_shards(trainable, mesh_of(processes))
+        with processes.together():
+            sample = stored_sample(ready.path)
+        processes.agree("base weights", sample)
+        with processes.together():
+            model = load_network(ready.path, ready.described, dtype=dtype, placement=placement)
+            draw_factors_(model, options.seed, held_rows)
+        return model
+    with processes.together():  # a delta is merged as a whole; the trainer shares it out
+        device = "cpu" if sharded else processes.device
+        return trainable(network_of(ready.path, ready.described, device, dtype))
+
+
+def as_it_is(tensor: Tensor) -> Tensor:
+    return tensor

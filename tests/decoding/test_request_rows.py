@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+from contextlib import nullcontext
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from fef.decoding.network import Network
 from fef.decoding.requests import padded, request_rows
 from fef.errors import OptionError
 from fef.models.table import TableDenoiser
+from fef.verify.integrate import integrated_law
 
 JOINT = torch.full((4, 4, 4), 1 / 64, dtype=torch.float64)
 IDS = torch.tensor([[4, 1, 4], [2, 4, 0]])
@@ -49,6 +52,29 @@ def test_what_the_plan_says_of_the_vocabulary_holds():
         rows(plan, eos_id=1, banned=[1])
 
 
+@pytest.mark.parametrize(
+    ("method", "options", "words"),
+    [
+        ("sequential", {"order": "random"}, "from left to right"),
+        ("fef", {"steps": 2}, "one denoising pass"),
+        ("sequential", {"order": "blocks", "block_length": 1}, "from left to right"),
+    ],
+)
+def test_rows_under_a_grammar_are_refused_where_its_law_would_have_no_name(method, options, words):
+    """Whoever makes them: those who decode, score and integrate alike."""
+    pytest.importorskip("llguidance", reason="the extra 'grammar' is not installed")
+    grammar = fef.compile_grammar({"regex": "a*"}, (b"a", b"b", b"c", b"", b""), 3)
+    network = Network(TableDenoiser(torch.full((4, 4), 1 / 16, dtype=torch.float64)))
+    ids, settings = torch.full((1, 2), network.mask_id), Settings(1.0, 1.0, 0)
+    for given, refused in (({}, False), (options, True)):
+        plan = make_plan(method, given, network)
+        with pytest.raises(OptionError, match=words) if refused else nullcontext():
+            request_rows(network, plan, ids, ids == network.mask_id, settings, eos_id=3, grammars=[grammar])
+    with pytest.raises(OptionError, match=words):
+        integrated_law(network.denoiser, 2, method=method, eos_id=3, grammar=grammar, **options)
+    assert calls("check_grammar") == ["requests.py", "engine.py"], "where rows are made, and where an engine takes one"
+
+
 def test_canvases_of_several_lengths_are_padded_on_the_right():
     ids, open_ = padded([([5, 6, 7], range(1, 3)), ([8], [0])], 4)
     assert ids.tolist() == [[5, 6, 7, 0], [8, 0, 0, 0]]
@@ -57,10 +83,15 @@ def test_canvases_of_several_lengths_are_padded_on_the_right():
 
 def calls(name: str) -> list[str]:
     """The files in which a class method is called, once for each call."""
+    return [file for file, called in every_call() if called == name]
+
+
+@cache
+def every_call() -> list[tuple[str, str]]:
     found = []
     for path in sorted(Path(fef.__file__).parent.rglob("*.py")):
         nodes = [n for n in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(n, ast.Call)]
-        found += [path.name for n in nodes if ast.unparse(n.func) == name]
+        found += [(path.name, ast.unparse(n.func)) for n in nodes]
     return found
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from asking import METHODS, Ask, answered, asks, by_decode, differences, submitted
+from device_waits import no_waits
 from drafting_networks import drafting
 from tiny_network import EOS, tiny_network
 
@@ -117,13 +118,9 @@ def test_nothing_waits_inside_a_round() -> None:
     job = engine.submit([7] * 14, range(14), seed=1, verify="packed")
     packed.admit()
     packed.round()
-    torch.cuda.synchronize()
-    torch.cuda.set_sync_debug_mode("error")
-    try:
+    with no_waits():
         for _ in range(2):
             packed.round()
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
     engine.run()
     assert job.result().tokens == by_decode(network, [Ask([7] * 14, list(range(14)), job_settings())])[0].tokens
 

@@ -284,6 +284,15 @@ def test_graphs_are_captured_when_first_needed(tiny16):
     assert len(graphs) == 2 * count, "sorting for top-p is another graph"
 
 
+def test_graphs_that_go_and_are_captured_again_change_no_bit(tiny16, monkeypatch):
+    asked = asks(12, seed=9)
+    expected = bits(Engine(tiny16, **SMALL), asked)
+    monkeypatch.setattr("fef.engine.graphs._MOST_GRAPHS", 1)
+    engine = Engine(tiny16, **SMALL)
+    assert bits(engine, asked) == expected
+    assert len(graphs_of(engine).graphs) == 1
+
+
 def without_memory(monkeypatch, fits) -> None:
     """A pass of a kind and size for which `fits` is false runs out of memory, in the warm-up or in the capture itself."""
     right = GraphRunner.capture

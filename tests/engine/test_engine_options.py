@@ -8,13 +8,15 @@ import pytest
 from asking import answered, asks, by_decode, differences
 from tiny_network import EOS, MASK, tiny_network
 
-from fef.engine.build import EngineOptions, build
+from fef.engine.build import EngineOptions, EngineParts, build
 from fef.engine.engine import Engine
 from fef.errors import EngineError, OptionError
 from fef.laws.window import ANCHORS, TREE_ANCHORS
 from fef.models.packed_pass import RoundShape
+from fef.models.slot_cache import bytes_per_place
 
 NETWORK = tiny_network(scale=0.3)
+PLACE = bytes_per_place(NETWORK.config, NETWORK.embed.weight.dtype)
 
 
 @pytest.mark.parametrize(
@@ -55,25 +57,29 @@ def test_wrong_options(options, words):
         Engine(NETWORK, **options)
 
 
+def parts(note=print, budget=1e9, **options) -> EngineParts:
+    return build(NETWORK, EngineOptions(**options), budget, note)
+
+
 def test_sizes_come_from_the_network_where_nothing_is_said():
     notes: list[str] = []
-    built = build(NETWORK, EngineOptions(max_batch=2), notes.append)
+    built = parts(notes.append, max_batch=2)
     assert (built.table.context, built.table.ranks, built.table.slots, built.slots) == (4096, 4096, 3, 2)
     assert notes == []
-    shorter = build(NETWORK, EngineOptions(max_length=10**9, max_new_tokens=10**9), print).table
+    shorter = parts(max_length=10**9, max_new_tokens=10**9).table
     assert (shorter.context, shorter.ranks) == (4096, 4096)
-    small = build(NETWORK, EngineOptions(max_length=20, max_new_tokens=5, windows=(8, 3, 8), anchors=1), print)
+    small = parts(max_length=20, max_new_tokens=5, windows=(8, 3, 8), anchors=1)
     assert (small.table.context, small.table.ranks, small.table.drafts) == (20, 5, 9)
     assert [shape.window for shape in small.shapes] == [3, 8]
     assert small.table.scratch_places == max(shape.scratch for shape in small.shapes)
 
 
 def test_a_tree_takes_the_place_of_the_windows():
-    built = build(NETWORK, EngineOptions(max_length=20, tree=9, depth=3, anchors=1), print)
+    built = parts(max_length=20, tree=9, depth=3, anchors=1)
     assert built.shapes == [RoundShape(9, 1, 4, 8)]
     assert (built.table.drafts, built.table.branching, built.table.scratch_places) == (4, 8, built.shapes[0].scratch)
-    assert build(NETWORK, EngineOptions(max_length=20, tree=32), print).shapes[0].anchors == TREE_ANCHORS
-    assert {shape.anchors for shape in build(NETWORK, EngineOptions(max_length=20), print).shapes} == {ANCHORS}
+    assert parts(max_length=20, tree=32).shapes[0].anchors == TREE_ANCHORS
+    assert {shape.anchors for shape in parts(max_length=20).shapes} == {ANCHORS}
 
 
 def test_texts_end_where_they_are_told_to_as_in_decode():
@@ -87,32 +93,61 @@ def test_texts_end_where_they_are_told_to_as_in_decode():
 
 
 def needed(**options) -> int:
-    """Bytes of the caches that an engine holds."""
-    cache = build(NETWORK, EngineOptions(**options), print).cache
+    """Bytes of the caches that packed rounds hold."""
+    cache = parts(**options).cache
     return sum(x.numel() * x.element_size() for x in (cache.keys_YSGCE, cache.values_YSGCE))
 
 
-def test_memory_within_the_budget():
-    size = {"max_length": 64, "max_new_tokens": 64}
-    one = build(NETWORK, EngineOptions(**size), print).slot_bytes
-    assert needed(max_batch=5, **size) == 6 * one  # one is spare
+@pytest.mark.parametrize("canvas", [64, 40])
+def test_memory_within_the_budget(canvas):
+    """Packed rounds leave the keys of one canvas to sessions."""
+    size = {"max_length": canvas, "max_new_tokens": canvas}
+    one, left = parts(**size).slot_bytes, canvas * PLACE
+    assert needed(max_batch=5, **size) == 6 * one == parts(max_batch=5, **size).cache_bytes  # one is spare
     for slots in (2, 3, 7):
-        for budget, fit in ((slots * one, slots - 1), (slots * one + one - 1, slots - 1)):
+        for budget, fit in ((slots * one + left, slots - 1), ((slots + 1) * one + left - 1, slots - 1)):
             notes: list[str] = []
-            built = build(NETWORK, EngineOptions(max_batch=50, memory_gb=budget / 1e9, **size), notes.append)
-            assert built.slots == fit
+            assert parts(notes.append, budget, max_batch=50, **size).slots == fit
             assert notes == [f"{fit} requests at once instead of 50: the memory budget is {budget / 1e9:.2f} GB"]
-            assert needed(max_batch=50, memory_gb=budget / 1e9, **size) <= budget
+            assert needed(max_batch=50, budget=budget, **size) <= budget - left
+
+
+def test_packed_rounds_and_sessions_share_one_budget():
+    """What is left for sessions is what packed rounds do not hold: the two never hold more than was given."""
+    one = parts(max_length=64).slot_bytes
+    for slots, most in ((2.0, 16), (3.4, 16), (9.7, 16), (9.7, 3)):
+        engine = Engine(NETWORK, max_length=64, max_batch=most, memory_gb=slots * one / 1e9)
+        cache = engine.packed.built.cache
+        held = sum(x.numel() * x.element_size() for x in (cache.keys_YSGCE, cache.values_YSGCE))
+        assert engine.sessions.budget == pytest.approx(slots * one - held)
+        assert engine.sessions.budget >= 64 * PLACE or engine.packed.built.slots == 1
+    plain = tiny_network(scale=0.3, packed=False)
+    assert Engine(plain, memory_gb=0.5).sessions.budget == 0.5e9, "of a network that does not run packed rounds"
+
+
+def test_a_session_that_packed_rounds_leave_no_room_for_is_refused_by_name():
+    one = parts(max_length=64).slot_bytes
+    options = {"method": "threshold", "cache": "dual", "seed": 3}
+    ids, places = [1] * 40 + [MASK] * 20, range(40, 60)
+    cramped = Engine(NETWORK, max_length=64, memory_gb=2.01 * one / 1e9)
+    with pytest.raises(EngineError, match=r"beside what packed rounds .* hold.*memory_gb"):
+        cramped.submit(ids, places, **options)
+    assert cramped.submit(ids, places, method="threshold").result().tokens, "it keeps no keys"
+    wide = Engine(NETWORK, max_length=64, memory_gb=(2 * one + 64.5 * PLACE) / 1e9)
+    jobs = [wide.submit(ids, places, **options) for _ in range(2)]
+    wide.step()
+    assert [job.status for job in jobs] == ["running", "waiting"]
+    assert jobs[0].result().tokens == jobs[1].result().tokens
 
 
 def test_a_budget_for_less_than_a_request_is_refused():
-    one = build(NETWORK, EngineOptions(max_length=64), print).slot_bytes
+    one = parts(max_length=64).slot_bytes
     with pytest.raises(EngineError, match=r"Lower max_length or max_new_tokens, or raise memory_gb"):
         Engine(NETWORK, max_length=64, memory_gb=1.9 * one / 1e9)
 
 
 def test_an_engine_of_a_small_budget_answers_all_the_same():
-    one = build(NETWORK, EngineOptions(max_length=16), print).slot_bytes
+    one = parts(max_length=16).slot_bytes
     engine = Engine(NETWORK, max_length=16, memory_gb=3.5 * one / 1e9)
     assert engine.packed.built.slots == 2
     assert len(engine.notes) == 1

@@ -42,7 +42,13 @@ def fake_runner(monkeypatch, sizes, room=lambda _kind, _size: True):
         return FakeGraph(lambda slots: replayed.append((kind, slots)), slot_B), slot_B
 
     monkeypatch.setattr(GraphRunner, "capture", capture)
+    set_memory(monkeypatch, 0)
     return GraphRunner(None, SPARE, sizes, notes.append), replayed, captured, notes
+
+
+def set_memory(monkeypatch, free: int) -> None:
+    """What is free of a device of 1,600 bytes."""
+    monkeypatch.setattr("fef.engine.graphs.free_memory", lambda: (free, 1600))
 
 
 @pytest.mark.parametrize(
@@ -105,6 +111,99 @@ def test_not_even_one_row(monkeypatch):
     assert [slots for _, slots in replayed] == [[0]]
 
 
+def contexts(count: int) -> list[PassKind]:
+    return [PassKind(RoundShape(0, 0, 5), Bounds(64 * n, 0), 64 * n) for n in range(1, count + 1)]
+
+
+def test_graphs_of_many_lengths_are_bounded_and_those_used_longest_ago_go(monkeypatch):
+    monkeypatch.setattr("fef.engine.graphs._MOST_GRAPHS", 3)
+    runner, replayed, captured, _ = fake_runner(monkeypatch, [1, 2])
+    first, second, third, fourth, fifth = contexts(5)
+    for kind in (first, second, third, first, fourth):  # the second is the one that was not used for longest
+        runner.run(kind, [0])
+    assert set(runner.graphs) == {(third, 1), (first, 1), (fourth, 1)} == set(runner.last_use)
+    assert captured == [1] * 4
+    runner.run(first, [0])
+    assert captured == [1] * 4
+    runner.run(second, [0])
+    runner.run(fifth, [0])
+    assert set(runner.graphs) == {(first, 1), (second, 1), (fifth, 1)}
+    assert [kind for kind, _ in replayed] == [first, second, third, first, fourth, first, second, fifth]
+
+
+def test_what_graphs_hold_for_themselves_is_bounded_and_the_new_one_stays(monkeypatch):
+    runner, _, _, _ = fake_runner(monkeypatch, [1, 2, 4])
+    monkeypatch.setattr(GraphRunner, "bytes_of", lambda _, captured: 30 * len(captured[1]))
+    one, two, three = contexts(3)
+    for kind, rows in ((one, 1), (two, 2), (one, 1)):
+        runner.run(kind, list(range(rows)))
+    assert set(runner.graphs) == {(one, 1), (two, 2)}  # 90 of 100 bytes
+    runner.run(three, [0])
+    assert set(runner.graphs) == {(one, 1), (three, 1)}
+    runner.run(three, [0, 1, 2, 3])
+    assert set(runner.graphs) == {(three, 4)}, "alone too large, and needed"
+
+
+def test_what_did_not_fit_is_tried_again_when_memory_has_become_free(monkeypatch):
+    room = [2]
+    runner, replayed, captured, notes = fake_runner(monkeypatch, [1, 2, 4], lambda _kind, size: size <= room[0])
+    four = [0, 1, 2, 3]
+    runner.run(KIND, four)
+    assert captured == [4, 2]
+    set_memory(monkeypatch, 99)  # less than a sixteenth more
+    runner.run(KIND, four)
+    assert captured == [4, 2]
+    set_memory(monkeypatch, 100)
+    runner.run(KIND, four)
+    assert captured == [4, 2, 4], "tried, and refused at this much"
+    runner.run(KIND, four)
+    assert captured == [4, 2, 4]
+    room[0] = 4
+    set_memory(monkeypatch, 200)
+    runner.run(KIND, four)
+    assert captured == [4, 2, 4, 4]
+    assert replayed[-1] == (KIND, four)
+    assert len(set(notes)) == 1
+
+
+def test_a_row_that_did_not_fit_at_all_does_when_memory_has_become_free(monkeypatch):
+    room = [0]
+    runner, replayed, _, _ = fake_runner(monkeypatch, [1], lambda _kind, size: size <= room[0])
+    for _ in range(2):
+        with pytest.raises(EngineError, match=r"not even one row .*max_batch or memory_gb"):
+            runner.run(KIND, [0])
+    room[0] = 1
+    with pytest.raises(EngineError):
+        runner.run(KIND, [0])
+    set_memory(monkeypatch, 800)
+    runner.run(KIND, [0])
+    assert replayed == [(KIND, [0])]
+
+
+def test_idle_graphs_give_their_memory_to_new_ones_and_those_in_use_do_not(monkeypatch):
+    monkeypatch.setattr("fef.engine.graphs._IDLE", 3)
+    runner, _, _, _ = fake_runner(monkeypatch, [1, 2], lambda _kind, size: len(runner.graphs) + size <= 3)
+    old, used, new, last = contexts(4)
+    runner.run(old, [0])
+    for _ in range(3):
+        runner.run(used, [0])
+    runner.run(new, [0, 1])
+    assert set(runner.graphs) == {(used, 1), (new, 2)}
+    runner.run(last, [0, 1])
+    assert set(runner.graphs) == {(used, 1), (new, 2), (last, 1)}, (
+        "its rows are split, or all would be captured in turns"
+    )
+
+
+def test_the_pool_goes_with_the_last_graph_in_it(monkeypatch):
+    runner, _, _, _ = fake_runner(monkeypatch, [1], lambda kind, _size: kind == KIND or not runner.graphs)
+    monkeypatch.setattr("fef.engine.graphs._IDLE", 1)
+    runner.run(KIND, [0])
+    runner.pool = "of the first graph"
+    runner.run(contexts(1)[0], [0])
+    assert runner.pool is None
+
+
 def test_any_other_error_goes_through(monkeypatch):
     runner, _, _, notes = fake_runner(monkeypatch, [1])
     monkeypatch.setattr(GraphRunner, "capture", lambda *_: (_ for _ in ()).throw(RuntimeError("CUDA error: gone")))
@@ -125,6 +224,7 @@ def engine_with_graphs(monkeypatch, room, **options) -> Engine:
         return FakeGraph(lambda slots: plain.run(kind, slots), slot_B), slot_B
 
     monkeypatch.setattr(GraphRunner, "capture", capture)
+    set_memory(monkeypatch, 0)
     table = engine.packed.built.table
     monkeypatch.setattr(engine.packed, "bounds", lambda *_: Bounds(table.context, table.ranks))  # as on a GPU
     engine.packed.built.runner = GraphRunner(

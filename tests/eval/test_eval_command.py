@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 from fef.cli.app import app
@@ -68,6 +70,37 @@ def test_a_preset_prints_the_published_figure_and_what_differs(tiny_path: Path, 
     rounded = fef(*arguments, "--weights", "int8")
     assert rounded.exit_code == 2
     assert "weight_format None, now 'int8'" in rounded.stderr
+
+
+def test_a_run_goes_on_with_the_same_weights_arithmetic_and_examples_only(
+    tiny_path: Path, data: Path, tmp_path: Path
+) -> None:
+    model, tests = tmp_path / "model", data / "gsm8k_test.jsonl"
+    shutil.copytree(tiny_path, model)
+    rows = [json.loads(line) | {"other": f"{i}?"} for i, line in enumerate(tests.read_text().splitlines())]
+    tests.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    arguments = ["eval", "gsm8k", "--model", model, "--data", data, "--max-new-tokens", 8, "--limit", 2, "--shots", 1]
+    arguments += ["--out", tmp_path / "out", "--long-prompts", "cut", "--set", "window=4"]
+    assert fef(*arguments).exit_code == 0
+    assert fef(*arguments).exit_code == 0, "the same command goes on"
+
+    def refused(*more: object) -> str:
+        result = fef(*arguments, *more)
+        assert result.exit_code == 2
+        return " ".join(result.stderr.split())
+
+    assert "dtype 'float32', now 'bfloat16'" in refused("--dtype", "bfloat16")
+    assert "(read '" in refused("--field", "question=other")
+    assert "options {'window': 4}, now {'window': 4, 'anchors': 2}" in refused("--set", "anchors=2")
+    shots = data / "gsm8k_train.jsonl"
+    kept = shots.read_text()
+    shots.write_text(kept.replace("plus", "and"))
+    assert "(read '" in refused()
+    shots.write_text(kept)
+    weights = load_file(model / "model.safetensors")
+    weights["embed.weight"][160] += 1
+    save_file(weights, model / "model.safetensors", {"format": "pt"})
+    assert "(weights '" in refused()
 
 
 def test_quantized_weights_are_named_beside_the_published_figure(tiny_path: Path, data: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from decimal import Decimal
 from pathlib import Path
 
@@ -86,6 +87,30 @@ BESIDE = {
 @pytest.mark.parametrize(("text", "number"), (PLAIN | SEPARATED | CALCULATED | SIGNED | BESIDE).items())
 def test_the_final_number_is_read(text: str, number: str | None) -> None:
     assert final_number(text) == number
+
+
+LONG = ["\\boxed{{}}", "answer: ", "the answer is no. ", "answer is x ", "\\boxed{", "\\boxed{}}", "12,", ".", "\n"]
+
+
+@pytest.mark.parametrize("repeated", LONG)
+def test_what_repeats_takes_no_longer_than_other_text(repeated: str) -> None:
+    """Texts of a hundred thousand characters; one reading of them from each repetition would take minutes."""
+    count = 100_000 // len(repeated)
+    began = time.process_time()
+    found = final_number(repeated * count + "7")
+    assert time.process_time() - began < 5
+    assert found is not None and found.endswith("7")
+
+
+def test_boxes_in_boxes_are_read_to_a_depth() -> None:
+    assert final_number("\\boxed{" * 3000 + "}" * 3000 + " 7") == "7"
+    assert final_number("\\boxed{" * 40 + "5" + "}" * 40 + " 7") == "5"
+
+
+def test_the_last_answer_with_a_number_counts_however_many_have_none() -> None:
+    assert final_number("The answer is 5. " + "The answer is no. " * 300) == "5"
+    assert final_number("The answer is no. " * 300 + "The answer is 10 / 2 = 5. The answer is yes.") == "5"
+    assert final_number("answer: 3\n" + "answer: " * 300) == "3"
 
 
 FORMS = [

@@ -15,8 +15,9 @@ from safetensors.torch import load_file, save_file
 
 from fef.models.checkpoint import describe
 from fef.models.families.llada import LLADA
+from fef.models.homes import stored_parts
 from fef.models.transformer import Transformer
-from fef.models.weights import INDEX, load_weights, stored_parts
+from fef.models.weights import INDEX, load_weights
 
 LARGE = 1 << 32  # from here on the shape is that of LLaDA-8B, with fewer or more layers
 CONFIG = {"architectures": ["LLaDAModelLM"], "model_type": "llada", "max_sequence_length": 64, "rope_theta": 500000.0}
@@ -39,7 +40,7 @@ def write(path: Path, size: int, shard_bytes: int = 1 << 29) -> None:
     (path / "config.json").write_text(json.dumps(fields))
     with torch.device("meta"):
         network = Transformer(describe(path).config)
-    parts = {key: homes[0][1] for key, homes in stored_parts(network, LLADA).items()}
+    parts = {key: homes[0].rows for key, homes in stored_parts(network, LLADA).items()}
     shards: list[list[str]] = [[]]
     room = shard_bytes
     for key, part in parts.items():
@@ -73,7 +74,7 @@ def copy(path: Path, dtype: torch.dtype) -> Transformer:
         network = Transformer(described.config)
     shards = [load_file(file) for file in sorted(path.glob("*.safetensors"))]
     stored = {key: tensor.to(dtype, copy=True) for shard in shards for key, tensor in shard.items()}
-    names = {name: key for key, homes in stored_parts(network, LLADA).items() for name, _ in homes}
+    names = {name: key for key, homes in stored_parts(network, LLADA).items() for name in (home.name for home in homes)}
     network.load_state_dict({name: stored[key] for name, key in names.items()}, assign=True)
     return network
 

@@ -14,8 +14,8 @@ from safetensors.torch import load_file, save_file
 import fef
 from fef.models.checkpoint import describe, load_network
 from fef.models.families import RELEASED, family_of
+from fef.models.homes import row_count, row_shape, stored_parts
 from fef.models.transformer import Transformer
-from fef.models.weights import stored_parts
 
 DATA = Path(__file__).parents[1] / "golden" / "data"
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -267,5 +267,5 @@ def test_switches_of_the_config_change_what_is_stored(copied, family, fields, st
     described = describe(copied(family, **fields), mask_id=494 if family == "lladamoe" else None)
     with torch.device("meta"):
         parts = stored_parts(Transformer(described.config), described.family)
-    shapes = {key: (sum(len(t) for _, t in homes), *homes[0][1].shape[1:]) for key, homes in parts.items()}
+    shapes = {key: (sum(map(row_count, homes)), *row_shape(homes[0])) for key, homes in parts.items()}
     assert {key: shapes.get(key) for key in stored} == stored

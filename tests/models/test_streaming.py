@@ -13,11 +13,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from released import shape, write
+from released import peak_bytes, shape, write
 from safetensors import safe_open
 
 from fef.models.checkpoint import describe, load_network
 from fef.models.weights import MAPPED_BYTES
+from fef.training.processes import Processes
+from fef.training.sharding import held_rows, in_shards, mesh_of
+from tests.several import run_on
 
 BOUND = 1.1
 GIGABYTES = float(os.environ.get("FEF_STREAM_GB", "0.4"))
@@ -69,3 +72,26 @@ def test_what_is_streamed_is_what_is_stored(tmp_path, monkeypatch, mapped):
     network = load_network(tmp_path, described, dtype=torch.bfloat16)
     for name, parameter in network.named_parameters():
         assert torch.equal(parameter, stored[described.family.stored_name(name)])
+
+
+def peak_of_loading(path: Path, processes: Processes | None) -> tuple[int, int]:
+    """Bytes of the network's rows in this process, and the most memory above what there was before."""
+    described = describe(path)
+    placement = None if processes is None else in_shards(lambda network: network, mesh_of(processes))
+    load_network(path, described, "meta")  # libraries behind the first network are not the loader's
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    before = peak_bytes()
+    network = load_network(path, described, placement=placement)
+    return sum(held_rows(p)[1].nbytes for p in network.parameters()), peak_bytes() - before
+
+
+@needs_proc
+@pytest.mark.slow
+def test_each_of_two_processes_needs_memory_for_its_half_only(tmp_path):
+    write(tmp_path, SMALL)
+    whole, peak_alone = run_on(1, lambda _: peak_of_loading(tmp_path, None))[0]
+    assert peak_alone >= whole
+    for held, peak in run_on(2, lambda processes: peak_of_loading(tmp_path, processes)):
+        assert held == pytest.approx(whole / 2, rel=0.01)
+        print(f"\n{held / 2**20:.0f} MiB are held, {peak / 2**20:.0f} MiB at most were needed")
+        assert held <= peak <= held + MAPPED_BYTES + 16 * 2**20

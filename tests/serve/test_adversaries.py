@@ -20,6 +20,7 @@ from serving import QUESTION, Client, running
 
 from fef.generation import Model
 from fef.serve.fields import Limits
+from fef.serve.values import MOST_IDS
 from fef.serve.worker import Call
 
 SCORE = {"prompt": QUESTION, "response": "30", "max_tokens": 8}
@@ -189,10 +190,10 @@ def test_bodies_that_do_not_end_hold_so_much_and_no_more(model: Model) -> None:
 
 @pytest.mark.parametrize("path", ["/v1/completions", "/detokenize", "/v1/score"])
 def test_lists_of_very_many_ids_are_refused_before_they_are_read(client: Client, path: str) -> None:
-    ids = [1] * (Limits.ids + 1)
+    ids = [1] * (MOST_IDS + 1)
     reply = client.post(path, {"prompt": ids, "tokens": ids, "response": "a"})
     assert reply.status == 400
-    assert f"{Limits.ids} are allowed" in reply.body["error"]["message"]
+    assert f"{MOST_IDS} are allowed" in reply.body["error"]["message"]
 
 
 def test_while_large_bodies_are_read_others_are_answered(client: Client) -> None:

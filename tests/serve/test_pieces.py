@@ -91,9 +91,9 @@ def test_a_stop_string_is_left_out_unless_it_is_asked_for(keep: bool, text: str)
 
 
 def test_of_stops_that_are_complete_the_one_that_ends_first_counts() -> None:
-    assert first_stop("xabcde", ["abcde", "bc"], 0) == range(2, 4)
-    assert first_stop("xabc", ["bc", "abc"], 0) == range(1, 4)
-    assert first_stop("xabc", ["z"], 0) is None
+    assert first_stop("xabcde", ["abcde", "bc"]) == range(2, 4)
+    assert first_stop("xabc", ["bc", "abc"]) == range(1, 4)
+    assert first_stop("xabc", ["z"]) is None
 
 
 def test_what_may_begin_a_stop_is_held() -> None:

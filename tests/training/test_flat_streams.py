@@ -79,8 +79,11 @@ def test_the_intervals_are_the_packed_pattern_of_each_canvas(kind: str, seed: in
     assert int(flat.tokens) == at
     assert torch.equal(flat.intervals.dense()[0], expected)
     assert int(flat.intervals.pairs()) == int(expected.sum())
-    needed = expected.view(capacity // 16, 16, capacity // 16, 16).any(3).any(1)
-    assert not (needed & ~flat.intervals.blocks(16)).any()
+    for queries, keys in ((16, 16), (32, 16), (16, 32)):
+        seen, whole = flat.intervals.blocks(queries, keys)
+        pairs = expected.view(capacity // queries, queries, capacity // keys, keys).transpose(1, 2).flatten(2)
+        assert not (pairs.any(2) & ~seen).any()
+        assert not (whole & ~pairs.all(2)).any()
     assert capacity < 640 or int(flat.rows) == B
 
 
@@ -96,7 +99,16 @@ def test_no_block_reaches_beyond_the_canvases_that_it_touches(kind: str, capacit
     ]
     together = (canvas[:, None] == canvas).view(capacity // 16, 16, capacity // 16, 16).any(3).any(1)
     touched = (together.float() @ together.float()) > 0
-    assert not (flat.intervals.blocks(16) & ~touched).any()
+    assert not (flat.intervals.blocks(16, 16)[0] & ~touched).any()
+
+
+def test_blocks_inside_of_a_canvas_are_seen_whole() -> None:
+    """Where the context of a canvas fills blocks, none of its queries asks a predicate there; of targets all do."""
+    flat = flatten(streams_of("packed", 1), 640)
+    _, whole = flat.intervals.blocks(4, 4)
+    pairs = flat.intervals.dense()[0].view(160, 4, 160, 4).transpose(1, 2).flatten(2).all(2)
+    assert whole.sum() > 0.8 * pairs.sum()
+    assert torch.equal(whole & ~pairs, torch.zeros_like(whole))
 
 
 def test_a_canvas_that_does_not_fit_is_left_out_whole() -> None:
@@ -123,10 +135,11 @@ def test_losses_and_gradients_are_those_of_padded_rows(kind: str) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile:UserWarning")
-def test_the_block_mask_gives_the_dense_pattern() -> None:
+@pytest.mark.parametrize("sizes", [(), (BLOCK, 64), (8, 8)])
+def test_the_block_mask_gives_the_dense_pattern(sizes: tuple[int, ...]) -> None:
     model = network(kv_heads=2).float().requires_grad_(False)
     flat = flatten(streams_of("packed", 1), 4 * BLOCK)
-    blocks, _ = model.trunk(flat.input_1T, flat.index_1T, flat.intervals.block_mask())
+    blocks, _ = model.trunk(flat.input_1T, flat.index_1T, flat.intervals.block_mask(*sizes))
     dense, _ = model.trunk(flat.input_1T, flat.index_1T, flat.intervals.dense())
     torch.testing.assert_close(blocks, dense, rtol=1e-4, atol=1e-5)
 

@@ -140,13 +140,16 @@ def test_a_full_disk_ends_all_and_keeps_what_was_there(
     assert [path.name for path in tmp_path.iterdir()] == ["m"]
 
 
-def test_one_process_that_fails_ends_all() -> None:
+@pytest.mark.parametrize("error", [OptionError("only here"), ValueError("only here")])
+def test_one_process_that_fails_ends_all(error: Exception) -> None:
+    """Also where nobody foresaw it."""
+
     def work(processes: Processes) -> None:
         with processes.together():
             if processes.rank == 1:
-                raise OptionError("only here")
+                raise error
 
-    assert [str(error) for error in run_on(2, work)] == ["only here", "only here"]
+    assert [(type(found), str(found)) for found in run_on(2, work)] == [(type(error), "only here")] * 2
 
 
 def test_one_process_that_is_asked_to_stop_stops_all(tmp_path: Path, data: DataOptions) -> None:

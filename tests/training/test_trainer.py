@@ -78,6 +78,50 @@ def test_an_interrupted_run_goes_on_from_its_last_save(
     assert steps == [1, 2, 3, 4, 5, 6]
 
 
+def test_a_run_goes_on_only_as_it_began(tmp_path: Path, data: DataOptions) -> None:
+    """All that its steps depend on is compared, and what differs is named; how far it goes and when it saves is free."""
+    out = tmp_path / "m"
+    run(out, data, SMALL, replace(OPTIONS, steps=1))
+    others = {
+        "warmup": (3, 2),
+        "adam_lr": (1e-3, 3e-3),
+        "schedule": ("cosine", "linear"),
+        "group_sizes": ((2, 8), [2, 4]),
+        "causal_weight": (0.5, 0.0),
+    }
+    for name, (here, there) in others.items():
+        shown = list(here) if isinstance(here, tuple) else here
+        with pytest.raises(CheckpointError) as found:
+            run(out, data, SMALL, replace(OPTIONS, **{name: here}))
+        assert f"another run: its {name} is {there}, and here it is {shown}. Repeat its command" in str(found.value)
+    with pytest.raises(CheckpointError, match=r"its seed is 0, and here it is 4; its warmup is 2, and here it is 7\."):
+        run(out, data, SMALL, replace(OPTIONS, seed=4, warmup=7))
+    run(tmp_path / "other", data, SMALL, replace(OPTIONS, steps=1))
+    with pytest.raises(CheckpointError, match="its init is None, and here it is"):
+        run(out, data, SMALL, OPTIONS, init=tmp_path / "other")
+    with pytest.raises(CheckpointError, match="its certain is False, and here it is True"):
+        run(out, data, SMALL, OPTIONS, certain=True)
+    fewer = tmp_path / "fewer.jsonl"
+    assert data.jsonl is not None
+    fewer.write_text("".join(f"{line}\n" for line in data.jsonl.read_text().splitlines()[:-1]))
+    with pytest.raises(CheckpointError, match="its examples is"):
+        run(out, replace(data, jsonl=fewer), SMALL, OPTIONS)
+    free = {"steps": 2, "save_every": 1, "save_seconds": 9.0, "log_every": 2, "recompute": True, "shard": False}
+    run(out, data, SMALL, replace(OPTIONS, **free))
+    assert json.loads((out / "resume" / "run.json").read_text())["step"] == 2
+
+
+def test_a_fact_that_only_the_stopped_run_has_is_compared_too(tmp_path: Path, data: DataOptions) -> None:
+    out = tmp_path / "m"
+    run(out, data, SMALL, replace(OPTIONS, steps=1))
+    path = out / "resume" / "run.json"
+    stored = json.loads(path.read_text())
+    stored["run"]["curriculum"] = "short first"
+    path.write_text(json.dumps(stored))
+    with pytest.raises(CheckpointError, match="its curriculum is short first, and here it is None"):
+        run(out, data, SMALL, OPTIONS)
+
+
 def test_weights_that_are_no_numbers_are_not_saved_over_good_ones(
     tmp_path: Path, data: DataOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:

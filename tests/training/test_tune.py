@@ -17,15 +17,19 @@ import fef
 import fef.models.adapter
 import fef.models.checkpoint
 from fef.errors import CheckpointError, InputError, OptionError
+from fef.models import weights
+from fef.models.adapter import base_digest
 from fef.models.chat import ChatTemplate
 from fef.models.checkpoint import describe, load_network
+from fef.models.homes import place
 from fef.models.packed import packed_target_logits
 from fef.models.transformer import Transformer
 from fef.training.conversations import Encoder
-from fef.training.lora import LowRankLinear
+from fef.training.lora import LowRankLinear, adapt_, draw_factors_, is_factor
 from fef.training.objectives import diffusion_loss
 from fef.training.patterns import Canvases
-from fef.training.processes import ALONE, Processes
+from fef.training.processes import ALONE, Processes, whole
+from fef.training.sharding import held_rows, in_shards, mesh_of
 from fef.training.trainer import TrainOptions
 from fef.training.tune import TuneOptions, tune
 from tests.several import run_on
@@ -242,8 +246,8 @@ def test_a_half_precision_matrix_keeps_small_changes() -> None:
 # --- several processes ---
 
 
-SLOW = [("llada", 0), ("llada2-moe", 0), ("dream", 2)]
-TWO = [("llada", 2), *(pytest.param(*case, marks=pytest.mark.slow) for case in SLOW)]
+SLOW = [("llada", 0), ("llada2-moe", 0), ("llada2-moe", 2), ("llada", 2)]
+TWO = [("dream", 2), ("sdar", 2), *(pytest.param(*case, marks=pytest.mark.slow) for case in SLOW)]
 
 
 @pytest.mark.parametrize(("family", "lora"), TWO)
@@ -264,6 +268,45 @@ def test_recomputed_blocks_have_the_same_losses(data: Path, tmp_path: Path) -> N
     torch.testing.assert_close(losses(tmp_path / "anew"), losses(tmp_path / "kept"), rtol=1e-6, atol=0)
     run_on(2, lambda processes: run("llada", data, tmp_path / "two", processes, recompute=True) and None)
     torch.testing.assert_close(losses(tmp_path / "two"), losses(tmp_path / "kept"), rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("lora", [0, 3])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_each_process_reads_its_own_rows_of_a_checkpoint_and_no_others(family: str, lora: int) -> None:
+    """Together they hold the network that one process loads, with the factors that it draws; rank 3 shares unequally."""
+    path = checkpoint(family)
+    described = describe(path, mask_of(family))
+    alone = load_network(path, described)
+    if lora:
+        adapt_(alone, lora, ("q", "out"), 5)
+
+    def loaded(processes: Processes) -> tuple[list[str], str, int]:
+        read = 0
+
+        def counted(*arguments: Any) -> None:
+            nonlocal read
+            read += arguments[0].numel()
+            place(*arguments)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(weights, "place", counted)
+            placement = in_shards(
+                lambda network: adapt_(network, lora, ("q", "out"), 0) if lora else network, mesh_of(processes)
+            )
+            model = load_network(path, described, placement=placement)
+        draw_factors_(model, 5, held_rows)
+        base = [(name, p) for name, p in model.named_parameters() if not is_factor(name)]
+        digest = base_digest(base, held_rows, processes.summed)
+        found = {name: whole(p.detach()) for name, p in model.named_parameters()}
+        return [name for name, p in alone.named_parameters() if not torch.equal(found[name], p)], digest, read
+
+    numbers = sum(p.numel() for name, p in alone.named_parameters() if not is_factor(name))
+    both = run_on(2, loaded)
+    for different, digest, read in both:
+        assert different == []
+        assert read < 0.55 * numbers
+        assert digest == base_digest((name, p) for name, p in alone.named_parameters() if not is_factor(name))
+    assert sum(read for _, _, read in both) == numbers
 
 
 def test_what_processes_cannot_share_is_refused_by_all(data: Path, tmp_path: Path) -> None:

@@ -16,13 +16,14 @@ __all__ = ["RELEASED", "SHAPES", "random_network", "shape_config"]
 _LLADA_VOCABULARY = 126_464
 _LLADA_MASK = 126_336
 
-# layers, width, heads, width of the MLP, vocabulary, mask id, tied embeddings
-SHAPES: dict[str, tuple[int, int, int, int, int, int, bool]] = {
-    "8b": (32, 4096, 32, 12_288, _LLADA_VOCABULARY, _LLADA_MASK, False),
-    "1b": (16, 2048, 16, 6144, _LLADA_VOCABULARY, _LLADA_MASK, False),
-    "100m": (12, 768, 12, 2048, 32_768, 32_767, True),
-    "10m": (8, 288, 6, 768, 1024, 1021, True),
-    "tiny": (2, 32, 2, 64, 64, 63, False),
+# layers, width, heads, heads of keys and values, width of the MLP, vocabulary, mask id, tied embeddings
+SHAPES: dict[str, tuple[int, int, int, int, int, int, int, bool]] = {
+    "8b": (32, 4096, 32, 32, 12_288, _LLADA_VOCABULARY, _LLADA_MASK, False),
+    "1b": (16, 2048, 16, 16, 6144, _LLADA_VOCABULARY, _LLADA_MASK, False),
+    "135m": (30, 576, 9, 3, 1536, 49_152, 49_151, True),
+    "100m": (12, 768, 12, 12, 2048, 32_768, 32_767, True),
+    "10m": (8, 288, 6, 6, 768, 1024, 1021, True),
+    "tiny": (2, 32, 2, 2, 64, 64, 63, False),
 }
 
 _SDAR = TransformerConfig(
@@ -90,12 +91,13 @@ def shape_config(name: str) -> TransformerConfig:
     """The sizes of a named shape. Raises OptionError for an unknown name."""
     if name not in SHAPES:
         raise OptionError(f"Unknown shape {name!r}.{nearest_hint(name, SHAPES)}")
-    layers, dim, heads, mlp_dim, vocab_size, mask_id, tied = SHAPES[name]
+    layers, dim, heads, kv_heads, mlp_dim, vocab_size, mask_id, tied = SHAPES[name]
     return TransformerConfig(
         vocab_size=vocab_size,
         dim=dim,
         layers=layers,
         heads=heads,
+        kv_heads=kv_heads,
         mlp_dim=mlp_dim,
         mask_id=mask_id,
         packed=True,

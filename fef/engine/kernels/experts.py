@@ -18,24 +18,9 @@ from torch import Tensor
 
 from fef.engine.kernels.gate import silu_times
 from fef.engine.kernels.overlap import let_next_start, wait_for_previous
+from fef.engine.kernels.route import Assignments
 
-__all__ = ["Assignments", "assign", "expert_outputs"]
-
-
-@dataclass(frozen=True)
-class Assignments:
-    """order_A: assignments (token x C + choice), sorted by expert. end_X: where those of each end. weight_TC: float32."""
-
-    order_A: Tensor
-    end_X: Tensor
-    weight_TC: Tensor
-
-
-def assign(expert_TC: Tensor, weight_TC: Tensor, experts: int) -> Assignments:
-    """Sort what a router chose, without waiting for the device."""
-    expert_A, order_A = expert_TC.flatten().sort(stable=True)
-    every_X = torch.arange(experts, device=expert_A.device)
-    return Assignments(order_A, torch.searchsorted(expert_A, every_X, right=True), weight_TC.contiguous())
+__all__ = ["expert_outputs"]
 
 
 def expert_outputs(

@@ -8,7 +8,7 @@ follows the lengths that a damaged file states wherever they lead.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from math import prod
@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from fef.errors import CheckpointError
-from fef.models.weights import Rows, Stored
+from fef.models.homes import Rows, Stored
 from fef.readers import shown
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ class Header:
         return CheckpointError(f"{self.path} is damaged: {how}. Copy it again.")
 
 
-def read_rows(file: GgufFile, wanted: Sequence[Stored], units: Mapping[str, int]) -> Iterator[Rows]:
+def read_rows(file: GgufFile, wanted: Iterable[Stored], units: Mapping[str, int]) -> Iterator[Rows]:
     """All rows of these tensors as float32, some at a time: whole multiples of `units[key]`, where there is one."""
     from gguf.quants import dequantize
 

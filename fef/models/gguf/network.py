@@ -12,7 +12,8 @@ from fef.errors import CheckpointError
 from fef.models.config import TransformerConfig
 from fef.models.families import LLAMA, QWEN2, QWEN3, Family
 from fef.models.gguf.file import QUANTIZATIONS, GgufFile, read_rows
-from fef.models.weights import Rows, Stored, StoredWeights
+from fef.models.homes import Rows, Span
+from fef.models.weights import StoredWeights
 from fef.readers import shown
 
 __all__ = ["check_heads", "config_values", "gguf_family", "gguf_weights", "spelling"]
@@ -123,8 +124,9 @@ def gguf_weights(file: GgufFile, config: TransformerConfig) -> StoredWeights:
     permuted = [tensor.key for tensor in file.tensors if file.metadata["general.architecture"] in PERMUTED]
     head_sizes = {key: config.head_size for key in permuted if key.endswith(QUERIES_AND_KEYS)}
 
-    def read(wanted: Sequence[Stored]) -> Iterator[Rows]:
-        for tensor, start, rows in read_rows(file, wanted, head_sizes):
+    def read(wanted: Sequence[Span]) -> Iterator[Rows]:
+        tensors = dict.fromkeys(span.tensor for span in wanted)  # whole: rows of a head are mixed
+        for tensor, start, rows in read_rows(file, tensors, head_sizes):
             yield tensor, start, halves(rows, head_sizes[tensor.key]) if tensor.key in head_sizes else rows
 
     return StoredWeights(file.path, "metadata", file.tensors, QUANTIZATIONS, read)

@@ -107,6 +107,7 @@ def test_shapes_have_the_sizes_of_their_names():
         counts[name] = sum(p.numel() for p in network.parameters())
     assert counts["8b"] == pytest.approx(8e9, rel=0.01)
     assert counts["1b"] == pytest.approx(1.4e9, rel=0.05)
+    assert counts["135m"] == pytest.approx(1.345e8, rel=0.01)
     assert counts["100m"] == pytest.approx(1.1e8, rel=0.05)
     assert counts["10m"] == pytest.approx(8.3e6, rel=0.1)
     with pytest.raises(OptionError, match="Did you mean '8b'"):

@@ -1,9 +1,10 @@
-"""Compiles the kernels of packed passes for a GPU that need not be there: `python compile_passes.py [compute capability]`.
+"""Compiles the kernels of packed passes and of mixtures for a GPU that need not be there: `compile_passes.py [capability]`.
 
 Kernels are compiled, not run: what they would write stays zero. Prints the kernels, one a line.
 """
 
 import sys
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -12,13 +13,14 @@ from triton.runtime.driver import driver
 from triton.runtime.jit import JITFunction
 
 from fef.engine.build import EngineOptions, build
+from fef.engine.kernel_forward import KernelForward
 from fef.engine.kernel_passes import KernelPasses
 from fef.engine.runner import PassKind
 from fef.engine.slots import SlotState
-from fef.models.config import TransformerConfig
+from fef.models.config import MixtureConfig, TransformerConfig
 from fef.models.draft_head import DraftHead, HeadSizes
 from fef.models.extras import Extras
-from fef.models.joined import join_weights
+from fef.models.joined import ExpertWeights, join_weights
 from fef.models.packed_forward import Bounds
 from fef.models.packed_pass import RoundShape
 from fef.models.slot_cache import SlotCache
@@ -65,13 +67,33 @@ def compile_passes(options: dict[str, Any], head: bool, dtype: torch.dtype) -> N
     model = Transformer(CONFIG).to(dtype).eval().requires_grad_(False)
     if head:
         model.extras = Extras(draft_head=DraftHead(HeadSizes.of(CONFIG)).to(dtype).requires_grad_(False))
-    built = build(model, EngineOptions(max_batch=2, threads=1, **options), print)
+    built = build(model, EngineOptions(max_batch=2, threads=1, **options), 1e9, print)
     state = SlotState.empty(built.table, device)
     cache = SlotCache.empty(CONFIG, built.table, device, dtype)
     passes = KernelPasses(model, join_weights(model), state, cache, built.vocabulary, overlap=True, drafts=built.drafts)
     bounds = Bounds(built.table.context, built.table.ranks)
     for kind in PassKind(RoundShape(0, 0, built.table.drafts), bounds, 64), PassKind(built.shapes[0], bounds, cut=True):
         passes.pass_(kind, torch.tensor([0, 1]))
+
+
+def compile_mixture(dtype: torch.dtype) -> None:
+    """Routed as in LLaDA2: by groups, with a bias."""
+    mixture = MixtureConfig(
+        experts=16,
+        per_token=4,
+        expert_dim=128,
+        shared_dim=128,
+        scores="sigmoid",
+        selection_bias=True,
+        groups=4,
+        top_groups=2,
+    )
+    model = Transformer(replace(CONFIG, packed=False, mixture=mixture)).to(dtype).eval().requires_grad_(False)
+    layers = join_weights(model)
+    weights = layers[0].feed_forward
+    assert isinstance(weights, ExpertWeights)
+    x_TD = torch.zeros(32, CONFIG.dim, dtype=dtype)
+    KernelForward(model, layers, overlap=True).mixture(x_TD, weights, x_TD, model.norm)
 
 
 def main() -> None:
@@ -88,8 +110,9 @@ def main() -> None:
     JITFunction.run = compile_only  # type: ignore[method-assign]
     torch.empty = torch.zeros  # what is never written is read by the code between the kernels
     with torch.no_grad():
-        for options, head in OPTIONS:
-            for dtype in (torch.bfloat16, torch.float32):
+        for dtype in (torch.bfloat16, torch.float32):
+            compile_mixture(dtype)
+            for options, head in OPTIONS:
                 compile_passes(options, head, dtype)
 
 

@@ -61,7 +61,7 @@ def test_a_context_pass_and_rounds(cut, layers, count, tree, head):
     if head:
         model.extras = Extras(draft_head=random_head(model))
     options = {"tree": tree, "anchors": 2} if tree else {"windows": (3,), "anchors": 1}
-    built = build(model, EngineOptions(max_batch=3, threads=1, **options), print)
+    built = build(model, EngineOptions(max_batch=3, threads=1, **options), 1e9, print)
     plain, table = built.runner, built.table
     assert isinstance(plain, TorchPasses)
     state = SlotState.empty(table, torch.device("cpu"))

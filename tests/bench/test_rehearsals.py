@@ -1,0 +1,92 @@
+"""A fine-tune from the checkpoint to the decoded text, and the measure of what an adapter does, at toy size."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+
+import fef
+from fef.bench import rehearsal
+from fef.bench.adapter import compare, orders, train_adapter
+from fef.bench.rehearsal import SIZES, rehearse
+from fef.bench.released_layout import write_released_layout
+from fef.errors import OptionError
+from fef.models.checkpoint import describe
+from fef.training.trainer import TrainOptions
+
+TINY = SIZES["tiny"]
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("released") / "checkpoint"
+    write_released_layout(path, TINY.config, CPU)
+    return path
+
+
+def test_a_random_checkpoint_is_in_the_released_layout(checkpoint: Path) -> None:
+    described = describe(checkpoint)
+    assert described.family.name == "LLaDA"
+    assert described.config == replace(
+        TINY.config, eos_id=641, mask_id=896, max_length=4096, stop_ids=(908,), norm_eps=1e-5
+    )
+    index = json.loads((checkpoint / "model.safetensors.index.json").read_text())["weight_map"]
+    assert len(set(index.values())) > 1
+    with safe_open(checkpoint / index["model.transformer.blocks.1.q_proj.weight"], "pt") as file:
+        weight = file.get_tensor("model.transformer.blocks.1.q_proj.weight")
+    assert weight.dtype == torch.bfloat16 and weight.float().std().item() == pytest.approx(32**-0.5, rel=0.1)
+    model = fef.load(checkpoint, device="cpu")
+    assert model.tokenizer.encode("ab c") == model.tokenizer.encode("ab") + model.tokenizer.encode(" c")
+    assert model.generate([{"role": "user", "content": "a"}], max_new_tokens=4).certificate.kind
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("gpus", [1, 2])
+def test_the_whole_way_runs_at_toy_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gpus: int) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(fef.__file__).parents[1]))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    write, train, resumed, decoded = rehearse("tiny", gpus, tmp_path, "cpu", steps=4, resumed_on=3 - gpus)
+    assert write["gigabytes"] > 0 and not train["resumed"] and resumed["resumed"]
+    assert len(train["losses"]) == 2 and len(resumed["losses"]) == 4
+    assert decoded["packed"] and decoded["same_text_in_the_loop"] and decoded["tokens"] > 0
+    assert all(0 < part["host_gib"] < 4 for part in (write, train, resumed, decoded))
+
+
+def test_a_disk_without_room_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(rehearsal.SIZES, "tiny", replace(TINY, disk=10**18))
+    with pytest.raises(OptionError, match=r"needs 1000000000 GB, and .* free"):
+        rehearse("tiny", 1, tmp_path, "cpu", 4, 1)
+    assert not (tmp_path / "checkpoint").exists()
+
+
+def test_an_adapter_is_compared_with_its_base(checkpoint: Path, tmp_path: Path) -> None:
+    rows = orders(12, 0)
+    options = TrainOptions(
+        steps=3, canvas_length=160, packed_count=160, infill_share=0.0, optimizer="adamw", factor_lr=0.02, warmup=1
+    )
+    train_adapter(str(checkpoint), rows[:8], tmp_path / "adapter", options, 4, 1024)
+    before, after = (
+        fef.load(checkpoint, device="cpu", dtype=torch.float32, adapter=a) for a in (None, tmp_path / "adapter")
+    )
+    found = compare(before, after, rows[8:10], 1, 160)
+    assert found.nats_after < found.nats_before
+    assert found.same_texts == found.texts == 1 and found.log_p_difference < 1e-3
+    twins = {
+        "nats_after": found.nats_before,
+        "same_texts": 0,
+        "tokens_per_pass_after": 0.9 * found.tokens_per_pass_before,
+    }
+    kept = replace(found, tokens_per_pass_after=0.96 * found.tokens_per_pass_before)
+    assert kept.holds and not any(replace(kept, **{name: value}).holds for name, value in twins.items())
+
+
+def test_orders_differ_and_are_those_of_their_seed() -> None:
+    rows = orders(300, 1)
+    assert len({row["prompt"] for row in rows}) == 300
+    assert rows == orders(300, 1) != orders(300, 2)

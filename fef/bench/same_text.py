@@ -13,10 +13,10 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from socket import socket
 from typing import Any
 
 from fef.bench.serve import Load, served, started
-from fef.serve.replicas import free_ports
 
 __all__ = ["answers", "bodies", "different"]
 
@@ -59,7 +59,9 @@ def ways(arguments: Sequence[str], asked: Sequence[dict[str, Any]], router: bool
     with served(arguments) as asking:
         yield f"after a restart, among {BESIDE}, in the other order", answers(asking.text, asked[::-1], BESIDE)[::-1]
     if router:
-        [port] = free_ports(1)
+        with socket() as probe:  # a port that nobody uses now
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
         with started([*arguments, "--replicas", "2", "--port", str(port)], "behind vllm-router") as [one, other, both]:
             yield "of one replica", answers(one.text, asked, 16)
             yield "of another replica", answers(other.text, asked, 16)

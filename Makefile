@@ -13,7 +13,7 @@ export PYTHONDONTWRITEBYTECODE =
 export OMP_WAIT_POLICY ?= PASSIVE
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: demo smol test test-slow test-gpu test-harness test-browser playground.png test-arithmetic soak verify golden lint format clean
+.PHONY: demo smol docs test test-slow test-gpu test-harness test-browser playground.png canvas.svg test-arithmetic soak verify golden lint format clean
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -51,6 +51,10 @@ test-browser: $(VENV)/.ready
 playground.png: $(VENV)/.ready
 	$(BROWSER)
 	$(PY) tests/serve/playground_picture.py docs/playground.png
+
+# The picture in the README.
+canvas.svg: $(VENV)/.ready
+	$(PY) tools/canvas_picture.py docs/canvas.svg
 
 # What every certificate says, and that decoders broken on purpose are caught.
 verify: $(VENV)/.ready

@@ -56,6 +56,12 @@ playground.png: $(VENV)/.ready
 canvas.svg: $(VENV)/.ready
 	$(PY) tools/canvas_picture.py docs/canvas.svg
 
+# The site, in site/; `make docs SERVE=1` shows it at http://127.0.0.1:8000 and follows changes.
+docs: $(VENV)/.ready
+	$(VENV)/bin/uv pip install -q --python $(PY) -c constraints.txt -e '.[dev,docs]'
+	$(PY) tools/site_pages.py docs
+	$(PY) -m zensical $(if $(SERVE),serve,build --clean --strict)
+
 # What every certificate says, and that decoders broken on purpose are caught.
 verify: $(VENV)/.ready
 	$(PY) -m fef verify

@@ -35,7 +35,7 @@ WORDS = {
 }
 
 SECONDS_PER_PASS, REST = 0.25, 3.0  # and before the picture begins again
-WIDTH, LEFT, CELL, LINE, GAP = 880, 20, 7.9, 26, 4  # pixels; CELL: the width of a letter
+WIDTH, LEFT, CELL, LINE, GAP = 600, 20, 7.9, 26, 4  # pixels; CELL: the width of a letter
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,8 @@ def picture(answers: list[Answer]) -> str:
     for each in answers:
         drawn, top = panel(each, top)
         parts += drawn
-    parts += legend(top + 6)
-    height = top + 34
+    words, height = legend(top + 6)
+    parts += words
     moments = sorted({c.passes for a in answers for c in a.cells} | {n + 1 for a in answers for n in range(a.passes)})
     rules = [f".p{n}{{animation:k{n} {seconds:g}s step-end infinite}}" for n in moments]
     frames = [
@@ -136,14 +136,18 @@ def panel(given: Answer, top: float) -> tuple[list[str], float]:
     return parts, y + LINE + 14
 
 
-def legend(top: float) -> list[str]:
+def legend(top: float) -> tuple[list[str], float]:
+    """What the colours mean, from `top` on, and where it ends."""
     parts, x = [], float(LEFT)
     entries = [("#eaeef2", "none", "masked")] + [(*COLORS[how], words) for how, words in WORDS.items()]
     for fill, edge, words in entries:
+        wide = 20 + len(words) * CELL + 24
+        if x + wide > WIDTH - LEFT:
+            x, top = float(LEFT), top + LINE - GAP
         parts.append(f'<rect x="{x:g}" y="{top:g}" width="14" height="14" rx="3" fill="{fill}" stroke="{edge}"/>')
         parts.append(f'<text class="s" x="{x + 20:g}" y="{top + 11:g}">{words}</text>')
-        x += 20 + len(words) * CELL + 24
-    return parts
+        x += wide
+    return parts, top + 28
 
 
 def main(path: str) -> None:

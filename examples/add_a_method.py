@@ -66,9 +66,9 @@ def main() -> None:
     model = fef.load("demo")
     print(fef.certify(model.network, method="near-and-sure", temperature=0.7).law)
     for options in ({"threshold": 0.99}, {"threshold": 0.5, "reach": 8}):
-        out = model.generate(QUESTION, method="near-and-sure", **options)
+        out = model.generate(QUESTION, method="near-and-sure", max_new_tokens=64, **options)
         print(f"{options}: {int(out.stats['calls'])} passes\n{out.text}")
-    same = model.engine(max_batch=2).submit(QUESTION, method="near-and-sure", threshold=0.5, reach=8).result()
+    same = model.engine(max_batch=2).submit(QUESTION, method="near-and-sure", max_new_tokens=64, **options).result()
     print("the same in the engine:", same.text == out.text)
 
 

@@ -100,14 +100,14 @@ def kind_of(text: str) -> str:
 
 
 def commands(text: str) -> Iterator[list[str]]:
-    """The words of each command, without comments."""
+    """The words of each command, without comments and the files that they write to."""
     for line in text.replace("\\\n", " ").split("\n"):
         words = shlex.split(line, comments=True)
         command: list[str] = []
         for word in [*words, "&&"]:
-            if word in ("&&", "|", ">"):
+            if word in ("&&", "|"):
                 if command:
-                    yield command
+                    yield command[: command.index(">")] if ">" in command else command
                 command = []
             else:
                 command.append(word)

@@ -22,7 +22,7 @@ CLIENTS = ("openai_client.py", "langchain_client.py")
 # Arguments, a package that has to be there, and what is printed.
 RUNS: dict[str, tuple[list[str], str | None, str]] = {
     "own_denoiser.py": (["--steps", "20"], None, r"fef: .* passes, chain"),
-    "infill.py": ([], None, r"6 passes, greedy"),
+    "infill.py": ([], None, r"\d passes, greedy"),
     "structured_output.py": ([], "llguidance", r"read: \{'apples': "),
     "add_a_method.py": ([], None, r"the same in the engine: True"),
     "batch.py": (["--folder", "."], "fastapi", r"question-0 #### 30 greedy"),

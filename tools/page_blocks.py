@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 MADE = ("api.md", "model-cards.md")  # by tools/site_pages.py, when the site is built
 RESULTS = ROOT / "docs" / "results"
 COMMANDS = [

@@ -68,8 +68,8 @@ def split_examples(
 ) -> Examples:
     """Encoded examples to train on, or held out: prompts of the tasks' own split, or the last tenth of a JSONL file.
 
-    template: of a checkpoint that answers conversations: every answer of a file's conversations is an example, behind all that
-    was said before it. Raises InputError for a file of fewer than two examples or when none fits.
+    template: of a checkpoint that answers conversations: every answer of a file's conversations is an example, behind all
+    that was said before it. Raises InputError for a file of fewer than two examples or when none fits.
     """
     longest = longest_prompt(config, canvas_length, data.max_prompt, marked=template is None)
     if data.jsonl is None:

@@ -109,8 +109,8 @@ def prepared(
 
 
 def longest_prompt(config: TransformerConfig, canvas_length: int, wanted: int, marked: bool = True) -> int:
-    """`wanted`, or what fits beside the canvas, tokens. marked: a token stands between prompt and answer. Raises OptionError or
-    InputError where training cannot work."""
+    """`wanted`, or what fits beside the canvas, tokens. marked: a token stands between prompt and answer. Raises OptionError
+    or InputError where training cannot work."""
     if config.eos_id is None or (marked and config.answer_id is None):
         raise InputError("This checkpoint has no end or answer token in its config, which training needs.")
     limit = config.max_length - canvas_length - marked

@@ -82,6 +82,6 @@ def test_a_model_with_a_chat_template_learns_from_conversations(fef_cli, tmp_pat
     loaded = fef.load(model, device="cpu")
     pairs = [(answer.before, answer.response) for answer in read_answers(data)[:4]]
     nats = loaded.profile(pairs, points=3, max_new_tokens=8).nats
-    assert load_profile(profile).nats == pytest.approx(nats, abs=1e-5)
+    assert list(load_profile(profile)) == pytest.approx(list(nats), abs=1e-5)
     untold = loaded.profile([(f"say {answer}", answer) for _, answer in pairs], points=3, max_new_tokens=8).nats
     assert nats != pytest.approx(untold, abs=1e-3)

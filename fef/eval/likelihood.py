@@ -34,19 +34,16 @@ class Likelihood:
     error: float
 
 
-def likelihood_of(
-    model: Model, answers: Sequence[Answer], max_new_tokens: int, verify: str | None = None
-) -> Likelihood:
-    """verify: packed or rows; None: the packed law where the checkpoint has it.
+def likelihood_of(model: Model, answers: Sequence[Answer], max_new_tokens: int, verify: str = "auto") -> Likelihood:
+    """verify: of the method fef, whose chain law this is.
 
     Raises InputError where no answer fits, OptionError for a law that the checkpoint does not have.
     """
     nats, tokens = [], []
-    law = {} if verify is None else {"verify": verify}
     for answer in answers:
         prompt = answer.before if model.template is not None else answer.before[-1]["content"]
         try:
-            found = model.score(prompt, answer.response, method="sequential", max_new_tokens=max_new_tokens, **law)
+            found = model.score(prompt, answer.response, max_new_tokens=max_new_tokens, verify=verify)
         except InputError:
             continue
         nats.append(-sum(found.logprobs))
@@ -70,7 +67,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="JSONL of messages, or of prompts and responses")
     parser.add_argument("--limit", type=int, default=200, help="answers at most")
     parser.add_argument("--max-new-tokens", type=int, default=192, help="length of the canvas")
-    parser.add_argument("--verify", choices=["packed", "rows"], help="the law; by default packed where there is one")
+    parser.add_argument("--verify", choices=["auto", "packed", "rows"], default="auto", help="the law")
     parser.add_argument("--device", help="cpu or cuda; by default a GPU if there is one")
     given = parser.parse_args()
     try:

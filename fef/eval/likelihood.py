@@ -20,7 +20,7 @@ from fef.errors import FefError, InputError
 from fef.generation import Model
 from fef.training.conversations import Answer, read_answers
 
-__all__ = ["Likelihood", "likelihood_of"]
+__all__ = ["Likelihood", "likelihood_of", "main"]
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import torch
 
 import fef
 from fef.errors import InputError
-from fef.eval.likelihood import likelihood_of
+from fef.eval.likelihood import likelihood_of, main
 from fef.training.adapt import AdaptOptions, adapt
 from fef.training.conversations import read_answers
 from fef.training.trainer import TrainOptions
@@ -68,8 +67,10 @@ def test_answers_beyond_the_canvas_are_counted_and_not_scored(folder: Path, tmp_
         likelihood_of(model, answers[1:], 4)
 
 
-def test_the_command_refuses_what_it_cannot_read(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "fef.eval.likelihood", "--model", "demo", "--data", str(tmp_path / "none.jsonl")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert done.stderr.startswith("fef: error: Cannot read")
+def test_the_command_refuses_what_it_cannot_read(tmp_path, monkeypatch, capsys) -> None:  # type: ignore[no-untyped-def]
+    given = ["likelihood", "--model", "demo", "--data", str(tmp_path / "none.jsonl")]
+    monkeypatch.setattr(sys, "argv", given)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith("fef: error: Cannot read")

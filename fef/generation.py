@@ -265,7 +265,7 @@ class Model(TextNetwork):
 
     def profile(
         self,
-        pairs: Sequence[tuple[str, str]],
+        pairs: Sequence[tuple[Prompt, str]],
         *,
         max_new_tokens: int = 128,
         points: int = 16,

@@ -3,7 +3,7 @@
     python -m fef.bench.engine.drafts --model smol --data prompts.jsonl --device cuda --json drafts.json
     python -m fef.bench.engine.drafts --shape 8b --cached 512 --device cuda
 
-Each row answers the same prompts with the same seeds: chains, and trees, each with the draft head and without, and on a GPU
+Each row answers the same prompts with the same seeds: chains, trees with the draft head and without, and on a GPU
 the same weights from left to right, one token per pass. All but the last give the same texts; a row says in how many it
 differs from the first (in bfloat16 a few may, where two logits are almost equal). With --json a run that was cut short goes
 on where it ended. With --shape: times of single rounds of a network of random weights.
@@ -93,7 +93,7 @@ def drafts_rows(model: Model, prompts: Sequence[Prompt], asked: Asked, known: li
         for temperature in asked.temperatures:
             lengths: list[int] = []
             texts: list[list[int]] = []
-            for tree, head in [(0, False), (0, True), *((n, on) for n in asked.trees for on in (False, True))]:
+            for tree, head in [(0, False), *((n, on) for n in asked.trees for on in (False, True))]:
                 rounds = f"trees of {tree}" if tree else "chains"
                 if (batch, temperature, rounds, head) in done and (tree or head):
                     continue

@@ -29,6 +29,7 @@ from fef.bench.engine.timing import Clock, free_memory
 from fef.engine.engine import Engine
 from fef.errors import OptionError
 from fef.generation import Model, load
+from fef.models.device import default_device
 from fef.models.draft_head import DraftHead, HeadSizes
 from fef.models.extras import Extras
 from fef.models.packed_pass import RoundShape
@@ -224,7 +225,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="demo")
     parser.add_argument("--data", type=Path, help='JSONL of {"prompt": ...} or {"messages": ...}')
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--device", default=default_device())
     parser.add_argument("--dtype", default="bfloat16")
     parser.add_argument("--problems", type=int, default=192, help="prompts at most")
     parser.add_argument("--batch", default="1,64")

@@ -10,7 +10,8 @@ RUN apt-get update \
 WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
 COPY fef ./fef
-RUN pip install --no-cache-dir ".[router]" && rm -rf /src/*
+COPY packages ./packages
+RUN pip install --no-cache-dir ".[router]" ./packages/smol && rm -rf /src/*
 
 USER 1000
 WORKDIR /home/fef

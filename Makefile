@@ -13,7 +13,7 @@ export PYTHONDONTWRITEBYTECODE =
 export OMP_WAIT_POLICY ?= PASSIVE
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: demo smol test test-slow test-gpu test-harness test-browser playground.png test-arithmetic soak verify golden lint format clean
+.PHONY: demo smol docs test test-slow test-gpu test-harness test-browser playground.png canvas.svg test-arithmetic soak verify golden lint format clean
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -51,6 +51,16 @@ test-browser: $(VENV)/.ready
 playground.png: $(VENV)/.ready
 	$(BROWSER)
 	$(PY) tests/serve/playground_picture.py docs/playground.png
+
+# The picture in the README.
+canvas.svg: $(VENV)/.ready
+	$(PY) tools/canvas_picture.py docs/canvas.svg
+
+# The site, in site/; `make docs SERVE=1` shows it at http://127.0.0.1:8000 and follows changes.
+docs: $(VENV)/.ready
+	$(VENV)/bin/uv pip install -q --python $(PY) -c constraints.txt -e '.[dev,docs]'
+	$(PY) tools/site_pages.py docs
+	$(PY) -m zensical $(if $(SERVE),serve,build --clean --strict)
 
 # What every certificate says, and that decoders broken on purpose are caught.
 verify: $(VENV)/.ready

@@ -80,7 +80,8 @@ def decode(
     on_round: Observer | None = None,
     **method_options: Any,
 ) -> Decoded:
-    """Fill the open positions of `ids` [B, L] by sampling the denoiser under a method.
+    """Fill the open positions of `ids` [B, L] by sampling the denoiser under a method: by default FeF-DLLM's, which drafts
+    and verifies (arXiv 2605.14305).
 
     denoiser: callable on int64 ids [B, L] that returns logits [B, L, V], with an int attribute `mask_id`. open: bool
     [B, L], positions to fill; by default those that hold the mask id. temperature (0: greedy), top_p, top_k and seed: one

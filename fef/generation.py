@@ -310,7 +310,7 @@ class Model(TextNetwork):
 
     def profile(
         self,
-        pairs: Sequence[tuple[str, str]],
+        pairs: Sequence[tuple[Prompt, str]],
         *,
         max_new_tokens: int = 128,
         points: int = 16,
@@ -320,8 +320,8 @@ class Model(TextNetwork):
     ) -> Profile:
         """The information profile of responses, each given its prompt, on the canvas that `generate` would fill.
 
-        pairs: prompts and responses, at least two. Other arguments and errors as in `fef.information_profile`; also raises
-        InputError for a pair that does not fit.
+        pairs: prompts and responses, at least two. Other arguments as in `fef.information_profile`. Raises as it does,
+        and InputError for a pair that does not fit.
         """
         if isinstance(pairs, str) or not isinstance(pairs, Sequence) or not pairs:
             raise InputError(f"A profile needs a list of two texts or more; got {shown(pairs)}.")

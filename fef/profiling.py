@@ -41,7 +41,8 @@ def information_profile(
     ids [B, L]: whole texts, laid out as they are decoded, at least two. open: bool [B, L], the slots that decoding fills,
     as many in every row; by default all. points: numbers of revealed tokens that are measured, one pass over each text a
     point; the profile is linear in between. on_done: called with the number of texts of each finished batch. Other
-    arguments as in `fef.decode`. For texts of the denoiser's own law f(k) is the mean conditional entropy.
+    arguments as in `fef.decode`. For texts of the denoiser's own law f(k) is the mean conditional entropy (Lavenant and
+    Zanella, arXiv 2510.25544).
 
     Raises InputError for ids, slots or texts that do not fit, OptionError for other values.
     """

@@ -62,13 +62,14 @@ class TextNetwork:
     # --- in: prompts to canvases ---
 
     def canvas(self, prompt: Prompt, max_new_tokens: int, suffix: str) -> tuple[list[int], int, int]:
-        """Ids of prompt, masks and suffix, and the range of the masks."""
+        """Ids of prompt, masks and suffix, and the range of the masks. Raises InputError for what does not fit."""
         return self.canvas_behind(self.prompt_ids(prompt), max_new_tokens, suffix)
 
     def canvas_behind(
         self, ids: list[int], max_new_tokens: int, suffix: str, marked: bool = False
     ) -> tuple[list[int], int, int]:
-        """As `canvas`, for a prompt of token ids. marked: do they hold the token already that begins an answer?"""
+        """As `canvas`, for a prompt of token ids. marked: do they hold the token already that begins an answer? Raises
+        InputError for a prompt and a suffix that do not fit."""
         config = self.network.config
         max_new_tokens = whole_from("max_new_tokens", max_new_tokens, 1)
         before = ids if marked else ids + self.answer_mark
@@ -121,7 +122,8 @@ class TextNetwork:
         )
 
     def text_ids(self, what: str, text: str) -> list[int]:
-        """Ids of a text as it is, but for the mask token, which is text. what: its name in the InputError for no text."""
+        """Ids of a text as it is, but for the mask token, which is text. what: its name. Raises InputError for no
+        text."""
         mask = self.tokenizer.raw.id_to_token(self.network.config.mask_id)
         return self.without_masks(
             what, encode_typed(self.tokenizer, check_text(what, text), [] if mask is None else [mask])
@@ -138,6 +140,7 @@ class TextNetwork:
         return prompt if isinstance(prompt, str) else self.chat_template(prompt).render(prompt)
 
     def chat_template(self, messages: Sequence[Message]) -> ChatTemplate:
+        """What renders these messages. Raises InputError for what are none, and where the checkpoint has no template."""
         if not isinstance(messages, list | tuple):
             raise InputError(f"Prompts must be text, or lists of messages; got {type(messages).__name__}.")
         if self.template is None:
@@ -145,7 +148,8 @@ class TextNetwork:
         return self.template
 
     def lay_out(self, pairs: Sequence[tuple[Prompt, str]], max_new_tokens: int) -> tuple[Tensor, Tensor, list[int]]:
-        """Whole texts [B, L] (prompt, response, end tokens to the end of the canvas), the canvas's places [B, L], lengths."""
+        """Whole texts [B, L] (prompt, response, end tokens to the end of the canvas), the canvas's places [B, L], lengths.
+        Raises InputError for a pair that does not fit."""
         max_new_tokens = whole_from("max_new_tokens", max_new_tokens, 1)
         ids_BL, open_BL, lengths = self.pad([self.canvas(prompt, max_new_tokens, "") for prompt, _ in pairs])
         fill = [self.filling(self.response_ids(response, max_new_tokens), max_new_tokens) for _, response in pairs]

@@ -37,16 +37,3 @@ def test_every_question_to_the_demo_is_one_that_it_answers(demo):
 )
 def test_the_answer_is_right_with_the_options_of_the_examples(demo, options):
     assert demo.generate(QUESTION, **options).text.endswith(ANSWER)
-
-
-def test_the_python_of_the_readme_runs_and_answers_right(capsys):
-    blocks = re.findall(r"```python\n(.*?)```", PAGES["README.md"], re.DOTALL)
-    names: dict[str, object] = {}
-    for block in blocks:
-        exec(block, names)
-    printed = capsys.readouterr().out
-    assert "chain law" in printed
-    assert printed.rstrip().endswith(ANSWER)
-    answers = names["answers"]
-    assert isinstance(answers, list)
-    assert [answer.text.endswith(ANSWER) for answer in answers] == [True] * 3

@@ -123,20 +123,17 @@ def test_an_import_upwards_is_seen() -> None:
     assert len(upward(GRAPH | upwards)) == 3
 
 
-def test_the_package_loads_neither_torch_nor_the_engine_before_they_are_needed() -> None:
-    """And a model loads without the engine, which comes with `Model.engine`."""
-    code = (
-        "import sys, fef; assert not {'torch', 'fef.api'} & set(sys.modules);"
-        "fef.load, fef.decode; assert not [m for m in sys.modules if m.startswith('fef.engine')]"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
-
-
-@pytest.mark.parametrize("weights", [None, "int8"])
-def test_a_model_loads_without_torchs_compiler(weights: str | None) -> None:
-    """Its symbolic shapes and sympy are 50 MB of memory."""
-    code = (
-        f"import sys, fef; fef.load('demo', weights={weights!r}, device='cpu');"
-        "assert not {'sympy', 'torch._dynamo', 'torch.fx.experimental.symbolic_shapes'} & set(sys.modules)"
-    )
+def test_what_is_not_needed_yet_is_not_loaded() -> None:
+    """The package loads neither torch nor the engine, which comes with `Model.engine`. A model, of stored weights or rounded
+    ones, loads without torch's compiler: its symbolic shapes and sympy are 50 MB of memory."""
+    code = """
+import sys, fef
+assert not {'torch', 'fef.api'} & set(sys.modules)
+fef.load, fef.decode
+assert not [m for m in sys.modules if m.startswith('fef.engine')]
+for weights in (None, 'int8'):
+    fef.load('demo', weights=weights, device='cpu')
+    assert not {'sympy', 'torch._dynamo', 'torch.fx.experimental.symbolic_shapes'} & set(sys.modules)
+assert not [m for m in sys.modules if m.startswith('fef.engine')]
+"""
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import sys
 from collections.abc import Callable
@@ -64,3 +65,57 @@ def test_no_two_test_modules_share_a_name() -> None:
     """Test folders are no packages, so modules of one name shadow each other where all are collected."""
     names = [path.name for path in Path(__file__).parent.rglob("*.py") if path.name != "conftest.py"]
     assert sorted(names) == sorted(set(names))
+
+
+# --- sizes and repetitions ---
+
+TABLES = {"fef/corpus/chain_moves.py", "fef/corpus/scenes.py"}  # of sentences, a line each
+LONGEST, REPEATED = 400, 10  # lines
+
+
+def sources() -> dict[str, list[str]]:
+    """The lines of all Python files but tests."""
+    root = PACKAGE.parent
+    files = [path for folder in ("fef", "tools", "examples") for path in (root / folder).rglob("*.py")]
+    return {str(path.relative_to(root)): path.read_text("utf-8").splitlines() for path in files}
+
+
+def repeated(files: dict[str, list[str]]) -> list[str]:
+    """Places where so many lines stand a second time. Imports and signatures aside, blank lines and indentation too."""
+    seen: dict[tuple[str, ...], tuple[str, int]] = {}
+    found = []
+    for name, lines in sorted(files.items()):
+        aside = stated(ast.parse("\n".join(lines)))
+        kept = [(n, line.strip()) for n, line in enumerate(lines, 1) if line.strip() and n not in aside]
+        for i in range(len(kept) - REPEATED + 1):
+            window = tuple(line for _, line in kept[i : i + REPEATED])
+            other, at = seen.setdefault(window, (name, i))
+            if other != name or i - at >= REPEATED:
+                found.append(f"{name}:{kept[i][0]} repeats {other}")
+    return found
+
+
+def stated(tree: ast.AST) -> set[int]:
+    """The numbers of lines that import or that say what a function takes."""
+    found: set[int] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            found |= {*range(node.lineno, (node.end_lineno or node.lineno) + 1)}
+        elif isinstance(node, ast.FunctionDef):
+            found |= {*range(node.lineno, node.body[0].lineno)}
+    return found
+
+
+def test_no_file_is_longer_than_can_be_read_at_once() -> None:
+    assert {name: len(lines) for name, lines in sources().items() if len(lines) > LONGEST and name not in TABLES} == {}
+
+
+def test_nothing_is_written_twice() -> None:
+    assert repeated(sources()) == []
+
+
+def test_what_is_written_twice_is_found() -> None:
+    body = [f"value_{i} = {i}" for i in range(REPEATED)]
+    assert repeated({"a.py": body, "b.py": ["x = 1", *body[:3], "", *body[3:]]}) == ["b.py:2 repeats a.py"]
+    assert repeated({"a.py": body, "b.py": body[1:]}) == []
+    assert repeated({"a.py": [*body, *body]}) != []

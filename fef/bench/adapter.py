@@ -25,6 +25,7 @@ from typing import Any
 import torch
 
 from fef.generation import Model, load
+from fef.models.device import default_device
 from fef.text import Generation
 from fef.training.processes import Processes
 from fef.training.trainer import TrainOptions
@@ -82,7 +83,7 @@ def train_adapter(model: str, rows: Sequence[Row], out: Path, options: TrainOpti
     data.parent.mkdir(parents=True, exist_ok=True)
     data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     tuning = TuneOptions(lora_rank=rank, batch_tokens=tokens, row_tokens=tokens, max_prompt=128)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = default_device()
     tune(model, data, out, tuning, options, Processes(device=device), progress=told)
 
 

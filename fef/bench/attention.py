@@ -25,6 +25,7 @@ from fef.bench.engine.shapes import SHAPES, shape_config
 from fef.bench.environment import environment
 from fef.bench.training import random_examples, synchronize, with_end
 from fef.models.config import TransformerConfig
+from fef.models.device import default_device
 from fef.models.transformer import FLEX_OPTIONS
 from fef.training.adapt import AdaptOptions, rows_fitting, step_streams
 from fef.training.flat import Flat, Intervals, flatten, listed
@@ -240,7 +241,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--canvas-length", type=int, default=192)
     parser.add_argument("--slots", type=int, default=192, help="of the packed streams of a canvas")
     parser.add_argument("--seconds", type=float, default=75.0, help="after which no further variant begins")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--device", default=default_device())
     return parser.parse_args()
 
 

@@ -30,7 +30,7 @@ HOW_TO_READ = f"""\
 - *speed-up in time*: seconds of `sequential` over those of the method, as measured here. A pass of a drafting method may take
   longer, so it can be below 1 where the one in passes is far above.
 - *law*: the kind of the certificate; `fef certify METHOD` gives its law and reasons.
-- In the pictures a point up and to the left is better; the grey line joins the methods that no other beats in both.
+- In the picture a point up and to the left is better; the grey line joins the methods that no other beats in both.
 """
 
 
@@ -46,20 +46,19 @@ def fewest_passes(rows: Sequence[Row]) -> list[Row]:
 
 
 def results_page(record: Record, pictures: str, remarks: str = "") -> str:
-    """The page as Markdown. pictures: what the names of its picture files begin with, before `-joint.png`. remarks: what
+    """The page as Markdown. pictures: what the name of its picture file begins with, before `-joint.png`. remarks: what
     the author makes of the results; the one part that is not computed."""
     families = list(dict.fromkeys(row.family for row in record.rows))
     parts = [f"# Results of `{record.setup['model']}`", introduction(record), verdicts(record.rows, families)]
     if remarks.strip():
         parts += ["## Remarks", remarks.strip()]
     for family in families:
-        stem = f"{pictures}-{picture_stem(family)}"
         parts += [
             f"## {family[0].upper()}{family[1:]}",
             markdown_table(COLUMNS, [cells(row) for row in record.rows if row.family == family]),
-            f"![Accuracy against passes and seconds, {family}]({stem}.png)",
-            f"The same picture as vectors: [{stem}.svg]({stem}.svg).",
         ]
+    for last in families[-1:]:
+        parts.append(f"![Accuracy against passes and seconds, {last}]({pictures}-{picture_stem(last)}.png)")
     if record.refusals:
         reasons = dict.fromkeys((refusal.method, refusal.reason) for refusal in record.refusals)
         parts += ["## Not run", "\n".join(f"- `{method}`: {reason}" for method, reason in reasons)]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from fef.bench.labels import Box, place_labels
+from fef.bench.png import png_bytes
 from fef.bench.statistics import frontier
 from fef.bench.summary import Row
 from fef.errors import OptionError
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["check_plotting", "family_figure", "family_pictures", "picture_stem"]
+__all__ = ["check_plotting", "family_figure", "family_pictures", "picture_stem", "together"]
 
 # Okabe and Ito's colours, which stay apart for colour-blind readers; the markers say the same in grey.
 LOOKS = {
@@ -49,18 +49,16 @@ def picture_stem(family: str) -> str:
 
 
 def family_pictures(rows: Sequence[Row]) -> dict[str, bytes]:
-    """PNG and SVG files by name, `joint.png` for the family `joint`. The same rows give the same bytes."""
-    from matplotlib import rc_context
+    """PNG files by name, `joint.png` for the family `joint`. The same rows give the same bytes."""
+    return {
+        f"{picture_stem(family)}.png": png_bytes(family_figure([row for row in rows if row.family == family]))
+        for family in dict.fromkeys(row.family for row in rows)
+    }
 
-    pictures = {}
-    for family in dict.fromkeys(row.family for row in rows):
-        figure = family_figure([row for row in rows if row.family == family])
-        for kind, metadata in (("png", {"Software": None}), ("svg", {"Date": None})):
-            stream = io.BytesIO()
-            with rc_context({"svg.hashsalt": "fef"}):
-                figure.savefig(stream, format=kind, metadata=metadata)
-            pictures[f"{picture_stem(family)}.{kind}"] = stream.getvalue()
-    return pictures
+
+def together(rows: Sequence[Row]) -> list[Row]:
+    """The rows that a page has a picture of: of all families together, which are the last ones, or of the only family."""
+    return [row for row in rows if row.family == rows[-1].family]
 
 
 def family_figure(rows: Sequence[Row]) -> Figure:

@@ -30,6 +30,7 @@ from fef.bench.memory import GIB, device_peak, host_peak
 from fef.bench.released_layout import write_released_layout
 from fef.errors import FefError, OptionError
 from fef.models.config import TransformerConfig
+from fef.models.device import default_device
 
 __all__ = ["SIZES", "Sizes", "decode", "main", "rehearse"]
 
@@ -201,7 +202,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--resumed-on", type=int, default=0, help="processes of the second half; 0: as many")
     parser.add_argument("--steps", type=int, default=20, help="of training, in two halves")
     parser.add_argument("--out", type=Path, required=True, help="a directory for everything that is written")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--device", default=default_device())
     parser.add_argument("--part", choices=["write", "decode"], help=argparse.SUPPRESS)
     parser.add_argument("--adapter", type=Path, help=argparse.SUPPRESS)
     return parser.parse_args()

@@ -19,6 +19,7 @@ from fef.cli.training import (
     LoraTargetsOption,
     MaxPromptOption,
     OutOption,
+    PatternsOption,
     SaveEveryOption,
     SaveMinutesOption,
     SecondsOption,
@@ -28,6 +29,7 @@ from fef.cli.training import (
     WarmupOption,
     carry_out,
     check_out,
+    pattern_shares,
     report,
     say,
     shows,
@@ -114,14 +116,7 @@ def adapt(
         float, typer.Option("--target-weight", min=0, help="Weight of the packed law's loss.")
     ] = 1.0,
     draft_weight: Annotated[float, typer.Option("--draft-weight", min=0, help="Weight of the drafts' loss.")] = 1.0,
-    patterns: Annotated[
-        str,
-        typer.Option(
-            "--patterns",
-            metavar="NOISY,PREFIX,FULL",
-            help="Shares of answers with random masks, of masks behind a clean prefix, and of masks everywhere.",
-        ),
-    ] = "0.35,0.35,0.3",
+    patterns: PatternsOption = "0.35,0.35,0.3",
     warmup: WarmupOption = 100,
     compile_: Annotated[
         bool | None, typer.Option("--compile/--no-compile", help="Compile the blocks; by default on a GPU.")
@@ -193,12 +188,3 @@ def adapt(
         return adapt_model(source, data, out, adaptation, options, processes, progress=progress, stop=stop, say=say)
 
     report(out, steps, carry_out(out, steps, f"every {save_minutes:g} minutes", place, work, shows), json)
-
-
-def pattern_shares(text: str) -> tuple[float, float, float]:
-    """ "0.35,0.35,0.3" -> three numbers. Raises OptionError."""
-    try:
-        noisy, prefix, full = (float(share) for share in text.split(","))
-    except ValueError:
-        raise OptionError(f"--patterns needs three fractions that sum to 1, as 0.35,0.35,0.3; got {text!r}.") from None
-    return noisy, prefix, full

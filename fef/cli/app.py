@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-import fef
 from fef.cli import (
     adapt,
     batch,
@@ -19,6 +18,7 @@ from fef.cli import (
     delta,
     demask,
     demo,
+    doctor,
     eval,
     export,
     generate,
@@ -33,6 +33,7 @@ from fef.cli import (
 )
 from fef.cli.options import QUESTION
 from fef.cli.output import Group
+from fef.cli.version import version_words
 
 __all__ = ["app"]
 
@@ -48,14 +49,20 @@ app = typer.Typer(
 
 def show_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"fef {fef.__version__}")
+        typer.echo(f"fef {version_words()}")
         raise typer.Exit
 
 
 @app.callback(epilog=f'Example: [bold]fef generate "{QUESTION}"[/bold]')
 def root(
     version: Annotated[
-        bool, typer.Option("--version", help="Print the version and stop.", callback=show_version, is_eager=True)
+        bool,
+        typer.Option(
+            "--version",
+            help="Print the version, in a checkout the commit too, and stop.",
+            callback=show_version,
+            is_eager=True,
+        ),
     ] = False,
 ) -> None:
     """Decode diffusion language models from their joint law, fast, and say which law was sampled."""
@@ -84,3 +91,4 @@ app.command(epilog=demask.TRAIN_EXAMPLE)(demask.train_demask)
 app.command(epilog=demask.REPORT_EXAMPLE)(demask.demask_report)
 app.command(epilog=profile.EXAMPLE)(profile.profile)
 app.command(epilog=demo.EXAMPLE)(demo.demo)
+app.command(epilog=doctor.EXAMPLE)(doctor.doctor)

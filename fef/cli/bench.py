@@ -79,7 +79,7 @@ def bench(
     csv: Annotated[Path | None, typer.Option("--csv", help="Write the table to this file.")] = None,
     plot: Annotated[
         Path | None,
-        typer.Option("--plot", metavar="STEM", help="Draw accuracy against cost: STEM-FAMILY.png and .svg."),
+        typer.Option("--plot", metavar="STEM", help="Draw accuracy against cost: STEM-FAMILY.png."),
     ] = None,
     save_texts: Annotated[bool, typer.Option("--save-texts", help="Put every output in the JSON file.")] = False,
     grammar: Annotated[
@@ -175,7 +175,7 @@ def refuse_other_options(context: typer.Context, alone: str, why: str, read: Seq
 
 
 def write_pictures(stem: Path, rows: Sequence[Row]) -> None:
-    """STEM-FAMILY.png and STEM-FAMILY.svg for each family."""
+    """STEM-FAMILY.png for each family."""
     from fef.bench.plot import family_pictures
 
     with Bar("Drawing pictures"):

@@ -36,10 +36,10 @@ if TYPE_CHECKING:
     from fef.models.transformer import Transformer
     from fef.tasks import Problem
 
-__all__ = ["EXAMPLE", "bench_engine", "write_engine_page", "write_engine_pictures"]
+__all__ = ["EXAMPLE", "bench_engine", "write_engine_page", "write_engine_picture"]
 
 EXAMPLE = (
-    "Example: [bold]fef bench --engine --json engine.json --out docs/engine.md[/bold]"
+    "Example: [bold]fef bench --engine --json engine.json --out docs/results/engine-demo.md[/bold]"
     "\n\nExample: [bold]fef bench --engine --shape 8b --cached 512 --round-tokens 48 --profile[/bold]"
 )
 QUESTION_OPTIONS = ("model", "tasks", "methods", "n", "seed", "temperature", "top_p", "max_new_tokens")
@@ -100,7 +100,7 @@ def bench_engine(
     json: Annotated[
         Path | None, typer.Option("--json", help="Write everything measured to this file, after each batch size.")
     ] = None,
-    plot: Annotated[Path | None, typer.Option("--plot", metavar="STEM", help="Draw STEM.png and STEM.svg.")] = None,
+    plot: Annotated[Path | None, typer.Option("--plot", metavar="STEM", help="Draw STEM.png.")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Write the page, its picture beside it.")] = None,
     notes: Annotated[Path | None, typer.Option("--notes", help="With --out: a text that the page quotes.")] = None,
 ) -> None:
@@ -166,7 +166,7 @@ def bench_engine(
     for table in terminal_tables(record):
         print_table(table)
     if plot is not None:
-        write_engine_pictures(plot, record)
+        write_engine_picture(plot, record)
     if out is not None:
         write_engine_page(out, record, remarks)
 
@@ -230,17 +230,17 @@ def with_rivals(model: Model, problems: Sequence[Problem], methods: list[str] | 
     return Questions(model, problems, specs, settings)
 
 
-def write_engine_pictures(stem: Path, record: EngineRecord) -> None:
-    """STEM.png and STEM.svg."""
-    from fef.bench.engine.plot import engine_pictures
+def write_engine_picture(stem: Path, record: EngineRecord) -> None:
+    """STEM.png."""
+    from fef.bench.engine.plot import engine_figure
+    from fef.bench.png import png_bytes
 
-    for kind, content in engine_pictures(record).items():
-        write_whole(stem.with_name(f"{stem.name}.{kind}"), content)
+    write_whole(stem.with_name(f"{stem.name}.png"), png_bytes(engine_figure(record)))
 
 
 def write_engine_page(out: Path, record: EngineRecord, remarks: str) -> None:
     """The page and its picture beside it."""
     from fef.bench.engine.page import engine_page
 
-    write_engine_pictures(out.with_suffix(""), record)
+    write_engine_picture(out.with_suffix(""), record)
     write_whole(out, engine_page(record, out.stem, remarks))

@@ -21,7 +21,11 @@ def compare(
     out: Annotated[Path | None, typer.Option("--out", help="A Markdown page with tables and tests.")] = None,
     title: Annotated[str, typer.Option("--title", help="Of the page.")] = "Results",
     notes: Annotated[
-        Path | None, typer.Option("--notes", help="A text that the page quotes: what you make of the results.")
+        Path | None,
+        typer.Option(
+            "--notes",
+            help="A text that the page quotes, with figures of runs: [[fef]], [[fef vs low2]], [[fef > low2]].",
+        ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
 ) -> None:
@@ -29,11 +33,13 @@ def compare(
     from fef.eval.outcome import read_outcome
     from fef.eval.page import comparison_page, outcomes_table, pairs_table
     from fef.eval.pairs import pairs_of
+    from fef.eval.remarks import filled
 
     if out is not None:
         check_writable(out)
     remarks = "" if notes is None else decode_text(read_file(notes), str(notes))
     outcomes = [read_outcome(path) for path in results]
+    remarks = filled(remarks, {path.stem: outcome for path, outcome in zip(results, outcomes, strict=True)})
     if out is not None:
         write_whole(out, comparison_page(title, outcomes, remarks))
     pairs = pairs_of(outcomes)

@@ -14,6 +14,7 @@ from fef.errors import OptionError
 
 if TYPE_CHECKING:
     from fef.laws.information import Profile
+    from fef.text import Prompt
 
 __all__ = ["EXAMPLE", "profile"]
 
@@ -33,7 +34,12 @@ def profile(
         typer.Option("--tasks", help=f"Families of problems, with commas between them; by default {FAMILIES}."),
     ] = None,
     data: Annotated[
-        Path | None, typer.Option("--data", help='Instead: a JSONL file of {"prompt": ..., "response": ...}.')
+        Path | None,
+        typer.Option(
+            "--data",
+            help='Instead: a JSONL file of {"prompt": ..., "response": ...}, for checkpoints with a chat template also of '
+            '{"messages": ...}.',
+        ),
     ] = None,
     points: Annotated[int, typer.Option("--points", help="Numbers of revealed tokens to measure at.")] = 16,
     max_new_tokens: Annotated[int, typer.Option("--max-new-tokens", help="Length of the canvas.")] = 128,
@@ -48,8 +54,9 @@ def profile(
     cores, and --n 24 --points 8 a twentieth of that.
     """
     check_writable(out)
-    pairs = texts(tasks, data, n, seed)
+    refuse_both(tasks, data)
     loaded = load_model(model, device)
+    pairs = texts(tasks, data, n, seed, loaded.template is not None)
     with Bar(f"Measuring {loaded.name}", len(pairs)) as bar:
         found = loaded.profile(
             pairs,
@@ -76,18 +83,27 @@ def profile(
     print_table(schedules_table(rows))
 
 
-def texts(tasks: str | None, data: Path | None, n: int, seed: int) -> list[tuple[str, str]]:
-    """Prompts and responses. Of the built-in families those of the training split: what is measured shapes a decoder, so
-    held-out problems must not. Raises OptionError for both --tasks and --data."""
+def refuse_both(tasks: str | None, data: Path | None) -> None:
     if data is not None and tasks is not None:
         raise OptionError("--tasks and --data are both given; give one.")
-    families = parse_families(tasks or FAMILIES)
+    parse_families(tasks or FAMILIES)
+
+
+def texts(tasks: str | None, data: Path | None, n: int, seed: int, chat: bool) -> list[tuple[Prompt, str]]:
+    """Prompts and responses; of a file for a checkpoint with a chat template, conversations and their answers.
+
+    Of the built-in families those of the training split: what is measured shapes a decoder, so held-out problems must not.
+    """
     with Bar("Drawing texts"):
         from fef.tasks import generate
+        from fef.training.conversations import read_answers
         from fef.training.data import read_pairs
 
+        if data is not None and chat:
+            return [(answer.before, answer.response) for answer in read_answers(data)[:n]]
         if data is not None:
-            return read_pairs(data)[:n]
+            return list(read_pairs(data)[:n])
+        families = parse_families(tasks or FAMILIES)
         return [(p.prompt, p.response) for family in families for p in generate(family, n, seed)]
 
 

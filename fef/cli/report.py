@@ -14,13 +14,13 @@ from fef.cli.output import Bar, check_writable, write_whole
 
 __all__ = ["EXAMPLE", "report"]
 
-EXAMPLE = "Example: [bold]fef report results.json --out docs/results.md[/bold]"
+EXAMPLE = "Example: [bold]fef report results.json --out docs/results/demo.md[/bold]"
 
 
 def report(
     results: Annotated[Path, typer.Argument(help="What `fef bench --json` wrote.")],
     out: Annotated[
-        Path, typer.Option("--out", help="The page; its pictures are written beside it, and of methods a CSV table.")
+        Path, typer.Option("--out", help="The page; its picture is written beside it, and of methods a CSV table.")
     ],
     notes: Annotated[
         Path | None, typer.Option("--notes", help="A text that the page quotes: what you make of the results.")
@@ -32,13 +32,13 @@ def report(
     with Bar("Loading"):
         from fef.bench.engine.record import is_engine_record, read_engine_record
         from fef.bench.page import results_page
-        from fef.bench.plot import check_plotting
+        from fef.bench.plot import check_plotting, together
         from fef.bench.record import read_record, rows_csv
     check_plotting()
     if is_engine_record(results):
         write_engine_page(out, read_engine_record(results), remarks)
         return
     record = read_record(results)
-    write_pictures(out.with_suffix(""), record.rows)
+    write_pictures(out.with_suffix(""), together(record.rows))
     write_whole(out.with_suffix(".csv"), rows_csv(record.rows, record.refusals))
     write_whole(out, results_page(record, out.stem, remarks))

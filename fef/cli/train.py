@@ -21,6 +21,7 @@ from fef.cli.training import (
     LogEveryOption,
     LoraTargetsOption,
     OutOption,
+    PatternsOption,
     ReportName,
     ReportToOption,
     SaveEveryOption,
@@ -32,6 +33,7 @@ from fef.cli.training import (
     WarmupOption,
     carry_out,
     check_out,
+    pattern_shares,
     report,
     reporter,
     say,
@@ -104,6 +106,7 @@ def train(
         ScheduleName.linear
     ),
     form: FormOption = FormName.cheap,
+    patterns: PatternsOption = "0.35,0.35,0.3",
     count: Annotated[int, typer.Option("--count", min=1, help="Generated examples.")] = 200_000,
     max_prompt: Annotated[
         int | None, typer.Option("--max-prompt", min=1, help="Longest prompt, in tokens; 112, in fine-tuning 1024.")
@@ -208,6 +211,7 @@ def train(
         canvas_length=(512 if tuned else 128) if canvas_length is None else canvas_length,
         schedule=schedule.value,
         form=form.value,
+        pattern_shares=pattern_shares(patterns),
         muon_lr=muon_lr,
         adam_lr=adam_lr,
         causal_weight=causal_weight,

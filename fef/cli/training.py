@@ -17,7 +17,7 @@ from fef.cli.info import LOG, last_losses
 from fef.cli.interrupts import StopSoon
 from fef.cli.lock import sole_writer
 from fef.cli.output import Bar, check_directory, print_json, speaks
-from fef.errors import InputError
+from fef.errors import InputError, OptionError
 
 if TYPE_CHECKING:
     from fef.models.transformer import Transformer
@@ -32,6 +32,7 @@ __all__ = [
     "LoraTargetsOption",
     "MaxPromptOption",
     "OutOption",
+    "PatternsOption",
     "ReportName",
     "ReportToOption",
     "SaveEveryOption",
@@ -43,6 +44,7 @@ __all__ = [
     "WarmupOption",
     "carry_out",
     "check_out",
+    "pattern_shares",
     "reached",
     "report",
     "reporter",
@@ -68,6 +70,14 @@ TrainStepsOption = Annotated[int, typer.Option("--steps", help="Optimizer steps 
 CanvasLengthOption = Annotated[int, typer.Option("--canvas-length", help="Tokens of an answer's canvas.")]
 FormOption = Annotated[FormName, typer.Option("--form", help="Form of the position-conditioned objective.")]
 MaxPromptOption = Annotated[int, typer.Option("--max-prompt", min=1, help="Longest prompt kept, in tokens.")]
+PatternsOption = Annotated[
+    str,
+    typer.Option(
+        "--patterns",
+        metavar="NOISY,PREFIX,FULL",
+        help="Shares of answers with random masks, of masks behind a clean prefix, and of masks everywhere.",
+    ),
+]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same batches.")]
 TrainDeviceOption = Annotated[
     str | None, typer.Option("--device", help="cpu or cuda; by default a GPU if there is one.")
@@ -224,3 +234,12 @@ def interrupted_words(out: Path, saves: str) -> str:
 def say(words: str) -> None:
     if speaks():
         typer.echo(words, err=True)
+
+
+def pattern_shares(text: str) -> tuple[float, float, float]:
+    """ "0.35,0.35,0.3" -> three numbers. Raises OptionError."""
+    try:
+        noisy, prefix, full = (float(share) for share in text.split(","))
+    except ValueError:
+        raise OptionError(f"--patterns needs three fractions that sum to 1, as 0.35,0.35,0.3; got {text!r}.") from None
+    return noisy, prefix, full

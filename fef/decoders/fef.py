@@ -84,10 +84,10 @@ class FefOptions(Guided):
         )
 
     def draft_head(self, law: Verify, network: Network) -> DraftHead | None:
-        """The one that drafts: of rounds whose drafts come from the round before, and whose acceptance asks for no law of
-        them."""
+        """The one that grows trees: of rounds whose drafts come from the round before, and whose acceptance asks for no law
+        of them. Chains do without, to which it costs more time than it saves in passes."""
         drafts = (self.accept, self.draft, self.bonus) == ("coupled", "reuse", True)
-        return network.draft_head if law == "packed" and drafts and self.head != NO_HEAD else None
+        return network.draft_head if self.tree and law == "packed" and drafts and self.head != NO_HEAD else None
 
     def worth(self, law: Verify) -> float:
         """The chance of being reached from which on a draft is verified. Under the rows law, and where drafts are asked for

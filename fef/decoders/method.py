@@ -30,6 +30,7 @@ class MethodInfo:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
         return vars(self) | {"options": dict(self.options)}
 
 

@@ -29,6 +29,7 @@ class Certificate:
     reasons: tuple[str, ...]
 
     def to_dict(self) -> dict[str, object]:
+        """For JSON."""
         return {"kind": self.kind, "law": self.law, "reasons": list(self.reasons)}
 
 

@@ -49,7 +49,9 @@ class Network:
 
     @property
     def name(self) -> str:
-        return getattr(self.denoiser, "name", None) or type(self.denoiser).__name__
+        """What the denoiser is called in certificates and messages: its own `name`, else that of its function or class."""
+        own = getattr(self.denoiser, "name", None) or getattr(self.denoiser, "__name__", None)
+        return own or type(self.denoiser).__name__
 
     @property
     def weight_format(self) -> str | None:

@@ -127,7 +127,7 @@ def build(network: Transformer, options: EngineOptions, budget: float, note: Cal
     """budget: bytes for the caches of the whole engine, of which packed rounds leave some to sessions."""
     config = network.config
     device, dtype = network.device, network.embed.weight.dtype
-    head = Network(network).draft_head if options.tree or max(options.windows) else None
+    head = Network(network).draft_head if options.tree else None
     shapes = shapes_of(options, config.vocab_size, None if head is None else head.sizes.depths)
     drafts = max(shape.depth for shape in shapes)
     context = min(options.max_length or config.max_length, config.max_length)
@@ -137,11 +137,7 @@ def build(network: Transformer, options: EngineOptions, budget: float, note: Cal
     scratch, branching = max(drafts, *(shape.scratch for shape in shapes)), max(shape.branching for shape in shapes)
     table = SlotTable(0, context, ranks, drafts, scratch, branching)
     if head is not None:
-        table = replace(
-            table,
-            branching=1,
-            nodes=max(shape.window for shape in shapes),
-        )
+        table = replace(table, branching=1, nodes=options.tree)
     place_bytes = bytes_per_place(config, dtype)
     slot_bytes = place_bytes * table.places
     slots = affordable(options.max_batch, slot_bytes, place_bytes * context, budget, note)

@@ -185,6 +185,7 @@ class Engine:
         return self.sessions if biased else self.packed
 
     def other_ends(self, request: Request) -> list[int]:
+        """Ids that end a text of this request besides its end token."""
         return other_ends(Network(self.denoiser), request.plan, request.eos_id, request.banned)
 
     def check_ends(self, request: Request, settings: Settings) -> None:
@@ -205,7 +206,7 @@ class Engine:
         return self.plans[key]
 
     def certificate(self, plan: Plan, settings: Settings, grammar: TokenGrammar | None = None) -> Certificate:
-        """What a request with this plan and these settings samples."""
+        """What a request with this plan and these settings samples. Raises OptionError as `submit`."""
         key = (id(plan), settings, grammar)
         if key not in self.certificates:
             network = Network(self.denoiser)
@@ -218,7 +219,7 @@ class Engine:
         return self.certificates[key]
 
     def check_canvas(self, canvas: Numbers, places: Numbers) -> None:
-        """What a device would answer with an assertion that ends it. places: sorted."""
+        """Raise InputError for what a device would answer with an assertion that ends it. places: sorted."""
         if not len(canvas):
             raise InputError("ids are empty; give the tokens of a canvas, masks among them.")
         if not len(places):
@@ -228,6 +229,7 @@ class Engine:
             raise InputError(f"open must hold different positions from 0 to {len(canvas) - 1}.")
 
     def cancel(self, job: Job) -> None:
+        """Give a request up; its seat is free for the next round. One that is over stays as it is."""
         with self.lock:
             if not job.finished:
                 self.rounds_of(job.request).cancel(job)
@@ -235,6 +237,7 @@ class Engine:
 
     @property
     def busy(self) -> bool:
+        """Does a request wait or run?"""
         return self.sessions.busy or (self.packed is not None and self.packed.busy)
 
     @property

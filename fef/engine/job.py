@@ -64,6 +64,7 @@ class Job:
 
     @property
     def finished(self) -> bool:
+        """Is it over, in whatever way?"""
         return self.status in ("done", "failed", "cancelled")
 
     def result(self) -> EngineResult:

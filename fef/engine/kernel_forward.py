@@ -15,10 +15,11 @@ from torch import Tensor
 from fef.engine.kernels.attention import Sight, packed_attention
 from fef.engine.kernels.experts import expert_outputs
 from fef.engine.kernels.gate import gate
-from fef.engine.kernels.linear import gated_linear, linear, linear_parts, split_of
+from fef.engine.kernels.linear import gated_linear, linear, linear_parts
 from fef.engine.kernels.norm import add_rms_norm, rms_norm
 from fef.engine.kernels.rotate import rotate_and_store
 from fef.engine.kernels.route import assign, choose_experts
+from fef.engine.kernels.tiles import split_of
 from fef.models.joined import ExpertWeights, FeedForward, LayerWeights, Matrix
 from fef.models.slot_cache import SlotCache
 from fef.models.transformer import RMSNorm, Transformer

@@ -1,6 +1,6 @@
 """Drafts of a draft head in kernels: what `HeadDrafts.grown` makes in plain torch, into the state of the slots.
 
-Shapes: as in `fef.engine.kernels.head`; Q queries.
+Shapes: as in `fef.engine.kernels.head` and `growth`; Q queries.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from fef.engine.head_drafts import DraftSites, HeadDrafts
 from fef.engine.kernel_forward import KernelForward
+from fef.engine.kernels import growth
 from fef.engine.kernels import head as kernels
 from fef.engine.kernels.advance import NextDrafts
 from fef.engine.kernels.linear import linear
@@ -49,7 +50,7 @@ class KernelHead:
         if cut:  # laws are cut in plain torch
             self.state.keep_tree(slot_B, self.drafts.tree(sites, window, noise_BKC, cut=True))
         else:
-            kernels.best(self.state, slot_B, self.found(sites, window, noise_BKC))
+            growth.best(self.state, slot_B, self.found(sites, window, noise_BKC))
 
     def known(self, hidden_BKD: Tensor, lead_B1D: Tensor) -> Tensor:
         """`DraftHead.window`, in products whose bits do not depend on the other rows."""
@@ -59,7 +60,7 @@ class KernelHead:
         known_ND = linear(even(hidden_BKD).view(B * K, D), head.hidden.weight, residual_NM=before_BKD.view(B * K, D))
         return known_ND.view(B, K, D)
 
-    def found(self, sites: DraftSites, window: DraftWindow, noise_BKC: Tensor) -> kernels.Frontiers:
+    def found(self, sites: DraftSites, window: DraftWindow, noise_BKC: Tensor) -> growth.Frontiers:
         """The nodes of all depths: `fef.laws.growth.grow`."""
         drafts, sizes = self.drafts, self.drafts.head.sizes
         B, K, _ = window.ids_BKC.shape
@@ -70,7 +71,7 @@ class KernelHead:
             keep = min(drafts.nodes, states * drafts.branching)
             shapes.append((states, found, keep))
             states, found = min(most, keep), found + keep
-        frontiers = kernels.Frontiers.empty(depths, B, most, found, window.ids_BKC.device)
+        frontiers = growth.Frontiers.empty(depths, B, most, found, window.ids_BKC.device)
         frontiers.reached_TBF[0].fill_(1.0)
         frontiers.number_TBF[0].zero_()
         frontiers.token_TBF[0].copy_(sites.last_B[:, None])
@@ -78,11 +79,11 @@ class KernelHead:
         for depth, (states, start, keep) in enumerate(shapes):
             change_ND = self.change(window, sites, frontiers, kept_TNX, depth, states)
             correction_NC = kernels.corrections(change_ND, self.output_VD, window.ids_BKC, depth, states)
-            chance_NC, token_NC = kernels.children(
+            chance_NC, token_NC = growth.children(
                 correction_NC, window.logits_BKC, window.ids_BKC, noise_BKC, sites.temperature_B, depth, states,
                 drafts.branching,
             )  # fmt: skip
-            kernels.frontier(
+            growth.frontier(
                 chance_NC, token_NC, sites.limit_B, frontiers, depth, states, start, keep, min(most, keep),
                 drafts.survival,
             )  # fmt: skip
@@ -92,7 +93,7 @@ class KernelHead:
         self,
         window: DraftWindow,
         sites: DraftSites,
-        frontiers: kernels.Frontiers,
+        frontiers: growth.Frontiers,
         kept_TNX: Tensor,
         depth: int,
         states: int,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 from fef.errors import OptionError
@@ -59,5 +60,14 @@ def digests(outcome: Outcome) -> list[str]:
 
 
 def pairs_of(outcomes: Sequence[Outcome]) -> list[Pair]:
-    """Every two runs of one task. Raises as `pair_of`."""
-    return [pair_of(a, b) for a, b in combinations(outcomes, 2) if a.task == b.task]
+    """Every two runs of one task, named with their model where several have the same method. Raises as `pair_of`."""
+    named = [replace(outcome, label=name) for outcome, name in zip(outcomes, names_of(outcomes), strict=True)]
+    return [pair_of(a, b) for a, b in combinations(named, 2) if a.task == b.task]
+
+
+def names_of(outcomes: Sequence[Outcome]) -> list[str]:
+    times = Counter((outcome.task, outcome.label) for outcome in outcomes)
+    return [
+        f"{outcome.identity.get('model')}: {outcome.label}" if times[outcome.task, outcome.label] > 1 else outcome.label
+        for outcome in outcomes
+    ]

@@ -22,12 +22,11 @@ Numbers = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Profile:
-    """nats: f(k) for k = 0 .. L-1 revealed tokens, nats per token. errors: their standard errors; between the k that were
-    measured an upper bound. texts: how many it was measured on."""
+    """An information profile (Lavenant and Zanella, arXiv 2510.25544)."""
 
-    nats: tuple[float, ...]
-    errors: tuple[float, ...]
-    texts: int
+    nats: tuple[float, ...]  # f(k) for k = 0 .. L-1 revealed tokens, nats per token
+    errors: tuple[float, ...]  # their standard errors; between the k that were measured an upper bound
+    texts: int  # how many it was measured on
 
 
 def measuring_points(length: int, points: int) -> list[int]:

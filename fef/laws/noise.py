@@ -66,7 +66,7 @@ class Schedule:
 
 @dataclass(frozen=True)
 class AbsorbingNoise:
-    """Each token is kept with probability alpha_t and is otherwise the mask."""
+    """Each token is kept with probability alpha_t and is otherwise the mask (MDLM, arXiv 2406.07524)."""
 
     mask_id: int
     schedule: Schedule = field(default_factory=Schedule)
@@ -119,7 +119,8 @@ class AbsorbingNoise:
 
 @dataclass(frozen=True)
 class UniformNoise:
-    """Each token is kept with probability alpha_t and is otherwise drawn uniformly from the ids 0 .. vocab_size - 1.
+    """Each token is kept with probability alpha_t and is otherwise drawn uniformly from the ids 0 .. vocab_size - 1
+    (D3PM, arXiv 2107.03006).
 
     vocab_size counts real tokens. A site that holds another id (the mask of a canvas not drawn yet) was never
     observed: its likelihood is 1 whatever the clean token.

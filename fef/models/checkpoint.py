@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +59,10 @@ def demo_path() -> Path:
 
 
 def smol_path() -> Path:
-    """The directory of the delta shipped inside the package."""
-    return Path(__file__).parent / "smol"
+    """The directory of smol's delta: in a checkout inside the package, beside a wheel the package fef-smol."""
+    own, spec = Path(__file__).parent / "smol", find_spec("fef_smol")
+    places = [own, *map(Path, (spec and spec.submodule_search_locations) or ())]
+    return next((place for place in places if (place / DELTA).is_file()), own)
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,8 @@ def locate(name: str, revision: str | None = None, token: str | None = None) -> 
     if name == "smol":
         if not (smol_path() / DELTA).is_file():
             raise CheckpointError(
-                f"This installation has no delta for smol ({smol_path() / DELTA}); reinstall fef, or give another model."
+                f"This installation has no delta for smol ({smol_path() / DELTA}): wheels of fef leave it to the package "
+                "fef-smol, `pip install ./packages/smol` in a checkout. Install that, or give another model."
             )
         return smol_path()
     return download(name, revision, token, SMALL_FILES) if is_repository(name) else path

@@ -88,6 +88,7 @@ def row_costs_json(costs: RowCosts) -> str:
 
 
 def save_row_costs(costs: RowCosts, file: Path) -> None:
+    """Write a table for `load_row_costs`, in milliseconds per pass. Raises OSError where the file cannot be written."""
     file.write_text(row_costs_json(costs), encoding="utf-8")
 
 

@@ -14,7 +14,7 @@ from fef.models.chat import ChatTemplate
 from fef.models.checkpoint import DELTA, Description, describe, load_network, require_tokenizer
 from fef.models.delta import Delta, merge, read_delta
 from fef.models.families import NATIVE
-from fef.models.smol_base import BASE_SHA256, find_base
+from fef.models.smol_base import BASE_SHA256, check_base, find_base
 from fef.models.tokenizer import Tokenizer
 from fef.models.tokenizer_files import read_json
 from fef.models.transformer import Transformer
@@ -46,7 +46,9 @@ def describe_source(path: Path, mask_id: int | None = None, block_length: int | 
 
 def base_of(path: Path, delta: Delta) -> Path:
     if delta.base == BASE_SHA256:
-        return find_base()
+        base = find_base()
+        check_base(base)
+        return base
     named = delta.facts.get("adaptation", {}).get("source")
     base = Path(str(named)).expanduser()
     if named is None or not base.exists():

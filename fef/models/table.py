@@ -40,7 +40,8 @@ class TableDenoiser:
     def inconsistent(cls, vocab_size: int, length: int, seed: int) -> TableDenoiser:
         """Positive random conditionals that fit no joint: an independent Dirichlet(1/2)-like law a (state, position).
 
-        vocab_size: number of real tokens K, so the instance's `vocab_size` is K + 1. Visible tokens are clean.
+        vocab_size: number of real tokens K, so the instance's `vocab_size` is K + 1. Visible tokens are clean. Raises
+        InputError for numbers below 1.
         """
         if vocab_size < 1 or length < 1:
             raise InputError(f"vocab_size={vocab_size} and length={length}: both must be at least 1.")

@@ -7,15 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from fef.errors import InputError, OptionError
+from fef.models.chat import ChatTemplate
 from fef.models.config import TransformerConfig
 from fef.models.demask import DependencyHead
 from fef.models.tokenizer import Tokenizer
 from fef.tasks import Split
+from fef.training.conversations import Encoder, encode_answers, read_answers
 from fef.training.data import Examples, encode_pairs, read_pairs, task_texts
 from fef.training.influence_targets import Targets, Teacher, draw_states, sampled_influence
 from fef.training.run import DataOptions, longest_prompt
@@ -23,6 +27,7 @@ from fef.training.step_generator import step_generator
 
 __all__ = ["HeadOptions", "asymmetric_error", "fit_head", "measure", "split_examples"]
 
+Item = TypeVar("Item")
 BATCH = 64  # states measured together
 
 
@@ -53,22 +58,35 @@ class HeadOptions:
 
 
 def split_examples(
-    data: DataOptions, config: TransformerConfig, tokenizer: Tokenizer, canvas_length: int, seed: int, split: Split
+    data: DataOptions,
+    config: TransformerConfig,
+    tokenizer: Tokenizer,
+    canvas_length: int,
+    seed: int,
+    split: Split,
+    template: ChatTemplate | None = None,
 ) -> Examples:
     """Encoded examples to train on, or held out: prompts of the tasks' own split, or the last tenth of a JSONL file.
 
-    Raises InputError for a file of fewer than two examples or when none fits.
+    template: of a checkpoint that answers conversations: every answer of a file's conversations is an example, behind all
+    that was said before it. Raises InputError for a file of fewer than two examples or when none fits.
     """
-    if data.tasks is not None:
-        pairs = task_texts(data.tasks, data.count, seed, split)
-    else:
-        assert data.jsonl is not None, "tasks or a file"
-        pairs = read_pairs(data.jsonl)
-        if len(pairs) < 2:
-            raise InputError(f"{data.jsonl} holds one example; give at least two, one to train on and one held out.")
-        cut = len(pairs) - max(1, len(pairs) // 10)
-        pairs = pairs[:cut] if split == "train" else pairs[cut:]
-    return encode_pairs(pairs, tokenizer, longest_prompt(config, canvas_length, data.max_prompt), canvas_length)
+    longest = longest_prompt(config, canvas_length, data.max_prompt, marked=template is None)
+    if data.jsonl is None:
+        assert data.tasks is not None, "tasks or a file"
+        return encode_pairs(task_texts(data.tasks, data.count, seed, split), tokenizer, longest, canvas_length)
+    if template is not None:
+        answers = part_of(read_answers(data.jsonl), data.jsonl, split)
+        encoder = Encoder(tokenizer, template, config)
+        return encode_answers(answers, encoder, data.jsonl, longest, canvas_length, drop_long=True)[0]
+    return encode_pairs(part_of(read_pairs(data.jsonl), data.jsonl, split), tokenizer, longest, canvas_length)
+
+
+def part_of(items: list[Item], path: Path, split: Split) -> list[Item]:
+    if len(items) < 2:
+        raise InputError(f"{path} holds one example; give at least two, one to train on and one held out.")
+    cut = len(items) - max(1, len(items) // 10)
+    return items[:cut] if split == "train" else items[cut:]
 
 
 def measure(

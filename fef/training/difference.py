@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from fef.errors import OptionError
+from fef.errors import CheckpointError, OptionError
 from fef.models.causal import load_causal
 from fef.models.chat import ChatTemplate
 from fef.models.checkpoint import describe
@@ -38,9 +38,15 @@ def difference(source: str, model: Path, max_bytes: int, device: str = "cpu") ->
     """The delta from the causal model `source` to what `adapt` trained of it into `model`, in at most `max_bytes`.
 
     The rank is the largest that fits, the same for every matrix. Raises CheckpointError for a directory without the
-    float32 weights of its training, OptionError for a budget that holds not even rank 1.
+    float32 weights of its training or adapted from another base, OptionError for a budget that holds not even rank 1.
     """
     config = describe(model).config
+    base_print, adaptation = fingerprint(locate(source)), adaptation_of(model)
+    if adaptation.get("fingerprint", base_print) != base_print:
+        raise CheckpointError(
+            f"{model} was adapted from {adaptation.get('source')} with sha256 {str(adaptation['fingerprint'])[:12]}..., and "
+            f"{source} has {base_print[:12]}...; give --base the model that it was adapted from."
+        )
     trained = trained_weights(model)
     base, _ = load_causal(source, device, torch.float32)
     changes = dict(matrix_changes(base, trained, config))
@@ -59,10 +65,10 @@ def difference(source: str, model: Path, max_bytes: int, device: str = "cpu") ->
     facts = {
         "rank": max((len(pair.in_RI) for pair in factors.values()), default=0),
         "kept": round(kept_share(changes, factors), 5),
-        "adaptation": adaptation_of(model),
+        "adaptation": adaptation,
     }
     rows = trained["embed.weight"][row_ids] if "embed.weight" in trained else base.embed.weight[row_ids].cpu()
-    return Delta(fingerprint(locate(source)), config, factors, whole, row_ids, rows, facts)
+    return Delta(base_print, config, factors, whole, row_ids, rows, facts)
 
 
 def trained_weights(model: Path) -> dict[str, Tensor]:

@@ -108,11 +108,12 @@ def prepared(
     return model, tokenizer, examples
 
 
-def longest_prompt(config: TransformerConfig, canvas_length: int, wanted: int) -> int:
-    """`wanted`, or what fits beside the canvas, tokens. Raises OptionError or InputError where training cannot work."""
-    if config.eos_id is None or config.answer_id is None:
+def longest_prompt(config: TransformerConfig, canvas_length: int, wanted: int, marked: bool = True) -> int:
+    """`wanted`, or what fits beside the canvas, tokens. marked: a token stands between prompt and answer. Raises OptionError
+    or InputError where training cannot work."""
+    if config.eos_id is None or (marked and config.answer_id is None):
         raise InputError("This checkpoint has no end or answer token in its config, which training needs.")
-    limit = config.max_length - canvas_length - 1
+    limit = config.max_length - canvas_length - marked
     if limit < 1:
         raise OptionError(f"canvas-length {canvas_length} leaves no room in a max_length of {config.max_length}.")
     return min(wanted, limit)

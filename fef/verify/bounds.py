@@ -17,9 +17,9 @@ from torch import Tensor
 import fef
 from fef.models.table import TableDenoiser
 from fef.verify.decode import laws_by_order
-from fef.verify.reference import Array, Law, State, law_of_joint
 from fef.verify.setting import Effort, Measured, Setting
 from fef.verify.tables import parity, random_joint
+from fef.verify.texts import Array, Law, State, law_of_joint
 
 __all__ = ["PROMISES", "Committed", "committed_errors", "committed_sets"]
 

@@ -14,9 +14,9 @@ import torch
 from fef.decoding.certificate import Kind
 from fef.models.markov import MarkovDenoiser
 from fef.verify.bounds import committed_errors
-from fef.verify.reference import distance
 from fef.verify.setting import Effort, Measured, Name, Setting, Subject, random_subject
 from fef.verify.statistics import excess_ngram_error, g_test, witnessed_distance
+from fef.verify.texts import distance
 
 __all__ = ["CAUGHT", "CHECKS", "EXACT", "LIKELY", "Check", "batch_against_rows"]
 

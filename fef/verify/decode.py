@@ -20,7 +20,7 @@ from fef.decoding.network import Network
 from fef.decoding.requests import request_rows
 from fef.laws.draws import Noise, Purpose, Site
 from fef.laws.integrate import enumerate_outcomes, merge
-from fef.verify.reference import Law, mixed
+from fef.verify.texts import Law, mixed
 
 __all__ = ["GivenOrder", "Wrapper", "decode_with", "law_of_decode", "laws_by_order"]
 

@@ -14,19 +14,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from fef.models.packed import REVEALED, packed_target_logits
 from fef.models.transformer import Transformer
+from fef.verify.texts import Array, Law, Pipeline, State, mapped, mixed, put
 
 __all__ = [
-    "Array",
     "Chain",
-    "Law",
-    "Pipeline",
     "Process",
     "Select",
-    "State",
     "Table",
     "causal_chain_law",
     "certainty",
@@ -34,27 +30,19 @@ __all__ = [
     "chain_pass",
     "confidence",
     "denoised",
-    "distance",
     "filled",
     "first_of",
-    "law_of_joint",
     "low_confidence_pass",
     "margin",
-    "mixed",
     "order_causal",
     "packed_chain_law",
     "process_law",
     "product_of_experts",
     "ranked",
-    "sharpened",
     "table_of",
 ]
 
-Array = NDArray[np.float64]
-State = tuple[int, ...]
-Law = dict[State, float]
 Denoise = Callable[[torch.Tensor], torch.Tensor]
-Pipeline = Callable[[Array], Array]  # probabilities [K] -> the law that is sampled [K]
 Select = Callable[[State, Array, list[int]], list[int]]
 """(state, laws [L, K], masked slots) -> the slots to fill now, each from its own law. It sees no drawn value."""
 
@@ -76,24 +64,6 @@ def table_of(denoiser: Denoise, n_tokens: int, length: int) -> Table:
     states = list(itertools.product(range(n_tokens + 1), repeat=length))
     laws = denoiser(torch.tensor(states)).double()[..., :n_tokens].softmax(-1).numpy()
     return Table(dict(zip(states, laws, strict=True)), n_tokens, length)
-
-
-def sharpened(temperature: float = 1.0, top_p: float = 1.0) -> Pipeline:
-    """Temperature, then top-p; temperature 0 is a point mass on the first most probable token."""
-
-    def pipeline(p: Array) -> Array:
-        if temperature == 0:
-            mass: Array = np.eye(len(p))[p.argmax()]
-            return mass
-        p = p ** (1 / temperature) / (p ** (1 / temperature)).sum()
-        order = np.argsort(-p, kind="stable")
-        before = np.cumsum(p[order]) - p[order]
-        kept = np.zeros_like(p)
-        kept[order[before < top_p]] = p[order[before < top_p]]
-        law: Array = kept / kept.sum()
-        return law
-
-    return pipeline
 
 
 Target = Callable[[State, State, list[int], int], Array]
@@ -413,33 +383,3 @@ def low_confidence_pass(table: Table, start: State, pipeline: Pipeline, count: i
                 after[put(state, {i: int(v) for i, v in zip(slots, draw, strict=True) if i in kept})] += weight * p
         law = after
     return law
-
-
-def mixed(laws: Iterable[Law]) -> Law:
-    """The even mixture of laws: of an order that is drawn before anything else."""
-    among = list(laws)
-    total: Law = defaultdict(float)
-    for law in among:
-        for state, weight in law.items():
-            total[state] += weight / len(among)
-    return total
-
-
-def law_of_joint(joint: torch.Tensor) -> Law:
-    return {state: float(joint[state]) for state in itertools.product(*map(range, joint.shape))}
-
-
-def mapped(law: Law, move: Callable[[State], State]) -> Law:
-    after: Law = defaultdict(float)
-    for state, weight in law.items():
-        after[move(state)] += weight
-    return after
-
-
-def put(state: State, tokens: dict[int, int]) -> State:
-    return tuple(tokens.get(i, v) for i, v in enumerate(state))
-
-
-def distance(p: Law, q: Law) -> float:
-    """Total variation."""
-    return 0.5 * sum(abs(p.get(s, 0.0) - q.get(s, 0.0)) for s in p.keys() | q.keys())

@@ -16,21 +16,10 @@ from fef.decoding.certificate import Certificate, Kind
 from fef.models.table import TableDenoiser
 from fef.models.transformer import Transformer
 from fef.verify.decode import Wrapper, law_of_decode
-from fef.verify.reference import (
-    Chain,
-    Law,
-    State,
-    Table,
-    causal_chain_law,
-    chain_law,
-    mixed,
-    packed_chain_law,
-    process_law,
-    sharpened,
-    table_of,
-)
+from fef.verify.reference import Chain, Table, causal_chain_law, chain_law, packed_chain_law, process_law, table_of
 from fef.verify.statistics import Interval
 from fef.verify.tables import parity, random_joint, random_network
+from fef.verify.texts import Law, State, mixed, sharpened
 
 __all__ = ["SLOW", "Effort", "Measured", "Networks", "Other", "Setting", "Subject", "random_subject", "subject"]
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from fef.models.markov import MarkovDenoiser
-from fef.verify.reference import Law
+from fef.verify.texts import Law
 
 __all__ = ["Interval", "excess_ngram_error", "g_test", "witnessed_distance"]
 

@@ -12,20 +12,9 @@ from fef.decoding.certificate import Certificate, Kind
 from fef.errors import OptionError, nearest_hint
 from fef.laws.integrate import QuantileNoise
 from fef.verify.checks import CHECKS, Check
-from fef.verify.reference import (
-    Array,
-    Chain,
-    Pipeline,
-    Process,
-    Select,
-    State,
-    certainty,
-    confidence,
-    margin,
-    order_causal,
-    product_of_experts,
-)
+from fef.verify.reference import Chain, Process, Select, certainty, confidence, margin, order_causal, product_of_experts
 from fef.verify.setting import Effort, Measured, Name, Other, Setting
+from fef.verify.texts import Array, Pipeline, State
 
 __all__ = ["SETTINGS", "Verdict", "settings_of", "verdict"]
 

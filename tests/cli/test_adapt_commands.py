@@ -123,3 +123,20 @@ def test_a_causal_model_answers_prompts_into_a_file(folder, tmp_path):
     run(*made, "--out", again, "--keep-cut", "--batch-size", 10)
     assert again.read_text() == out.read_text()
     assert run(*made, "--out", tmp_path / "x", "--max-new-tokens", 0).exit_code == 2
+
+
+def test_a_block_causal_sibling_is_shipped_as_a_delta_and_drafts_inside_its_blocks(fef_cli, folder, tmp_path):
+    model, shipped = tmp_path / "m", tmp_path / "shipped"
+    shipped.mkdir()
+    blocks = ["--attention", "block-causal", "--block-length", 4, "--lora", 2, "--steps", 2]
+    assert fef_cli(*command(folder, model, *blocks)).exit_code == 0
+    made = ["delta", "--base", folder / "base", "--model", model, "--out", shipped / "delta.safetensors"]
+    assert fef_cli(*made, "--device", "cpu").exit_code == 0
+    answers = []
+    for method in (["sequential"], ["fef", "--set", "cache=prefix"], ["fef", "--window", 3]):
+        asked = ["generate", "--chat", "say b k", "--model", shipped, "--max-new-tokens", 12, "--json", "--method"]
+        result = fef_cli(*asked, *method)
+        assert result.exit_code == 0, result.output
+        answers.append(json.loads(result.stdout))
+    assert len({answer["text"] for answer in answers}) == 1
+    assert [answer["certificate"]["kind"] for answer in answers] == ["greedy"] * 3

@@ -43,7 +43,7 @@ def test_problems_are_answered_in_the_engine_and_in_the_loop(fef_cli, tiny, tmp_
     ]
     text = page.read_text()
     assert "# The engine on `tiny`" in text and "fef bench --engine" in text
-    assert (tmp_path / "engine.png").exists() and (tmp_path / "picture.svg").exists()
+    assert (tmp_path / "engine.png").exists() and (tmp_path / "picture.png").exists()
     # the page of the report is the same one
     again, notes = tmp_path / "again.md", tmp_path / "notes.md"
     notes.write_text("What I make of it.\n")

@@ -2,7 +2,11 @@ import json
 
 import pytest
 
+import fef
 from fef.models.demask import DEMASK
+from fef.models.profile import load_profile
+from fef.training.conversations import read_answers
+from tests.tiny_causal import write_causal, write_conversations
 
 SMALL = ["--states", 6, "--slots", 6, "--sources", 2, "--steps", 3, "--canvas-length", 16, "--device", "cpu"]
 
@@ -57,3 +61,27 @@ def test_one_example_is_too_few(fef_cli, tmp_path, tiny):
     result = fef_cli("train-demask", "--model", tiny, "--out", tmp_path / DEMASK, "--data", data)
     assert result.exit_code == 2
     assert "at least two" in result.stderr
+
+
+def test_a_model_with_a_chat_template_learns_from_conversations(fef_cli, tmp_path):
+    base, data = write_causal(tmp_path / "base"), write_conversations(tmp_path / "x.jsonl")
+    model, head, profile = tmp_path / "m", tmp_path / DEMASK, tmp_path / "profile.json"
+    sizes = ["--canvas-length", 8, "--max-prompt", 48, "--data", data]
+    adapted = ["adapt", "--from", base, "--out", model, *sizes, "--batch-tokens", 384, "--steps", 1, "--device", "cpu"]
+    assert fef_cli(*adapted).exit_code == 0
+    small = ["--states", 6, "--slots", 4, "--sources", 2, "--steps", 3, "--device", "cpu"]
+    trained = fef_cli("train-demask", "--model", model, "--out", head, *sizes, *small)
+    assert trained.exit_code == 0, trained.output
+    shown = fef_cli(
+        "demask-report", "--model", model, "--head", head, *sizes, "--states", 3, "--slots", 4, "--values", 2
+    )
+    assert shown.exit_code == 0, shown.output
+    found = fef_cli("profile", model, "--data", data, "--n", 4, "--points", 3, "--max-new-tokens", 8, "--out", profile)
+    assert found.exit_code == 0, found.output
+    assert "4 texts" in found.stdout
+    loaded = fef.load(model, device="cpu")
+    pairs = [(answer.before, answer.response) for answer in read_answers(data)[:4]]
+    nats = loaded.profile(pairs, points=3, max_new_tokens=8).nats
+    assert list(load_profile(profile)) == pytest.approx(list(nats), abs=1e-5)
+    untold = loaded.profile([(f"say {answer}", answer) for _, answer in pairs], points=3, max_new_tokens=8).nats
+    assert nats != pytest.approx(untold, abs=1e-3)

@@ -18,6 +18,7 @@ COMMANDS = [
     "demask-report",
     "profile",
     "demo",
+    "doctor",
 ]
 
 

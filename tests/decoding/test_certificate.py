@@ -139,6 +139,19 @@ def test_the_order_of_a_rule_is_named():
     assert "first-slot-of-a-block-first, then least-entropy-first (left bias 0.5)" in law
 
 
+def my_network(ids):
+    return torch.zeros(*ids.shape, 4)
+
+
+def test_a_denoiser_is_called_by_its_own_name_or_that_of_its_function_or_class():
+    """And not `function`, as every function would be."""
+    my_network.mask_id = 3
+    assert "chain law of my_network under" in fef.certify(my_network, temperature=1.0).law
+    assert "chain law of Transformer under" in fef.certify(tiny_network(), temperature=1.0).law
+    my_network.name = "mine"
+    assert "chain law of mine under" in fef.certify(my_network, temperature=1.0).law
+
+
 @pytest.mark.parametrize("format", ["int8", "fp8"])
 @pytest.mark.parametrize(
     ("method", "temperature", "options"),

@@ -8,7 +8,8 @@ from tiny_network import EOS, MASK, tiny_network
 
 import fef
 from fef.verify.integrate import integrated_law
-from fef.verify.reference import denoised, distance, sharpened, table_of
+from fef.verify.reference import denoised, table_of
+from fef.verify.texts import distance, sharpened
 
 NETWORK = tiny_network(1, scale=0.3)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import pytest
@@ -36,6 +37,16 @@ def mixed_settings(rows: int) -> dict[str, list[Any]]:
     }
 
 
+@cache
+def sequential(**settings: Any) -> fef.Decoded:
+    return fef.decode(NETWORK, canvas(), method="sequential", **settings)
+
+
+@cache
+def sequential_on_a_table(**settings: Any) -> fef.Decoded:
+    return fef.decode(inconsistent(), empty_rows(100), method="sequential", **settings)
+
+
 @WINDOWS
 @SETTINGS
 @EOS_IDS
@@ -50,7 +61,7 @@ def test_coupled_fef_gives_the_text_of_sequential(window, temperature, top_p, eo
         "verify": verify,
         "seed": 5,
     }
-    base = fef.decode(NETWORK, canvas(), method="sequential", **settings)
+    base = sequential(**settings)
     for draft in ("fresh", "reuse", "random"):
         out = fef.decode(NETWORK, canvas(), window=window, draft=draft, **settings)
         assert torch.equal(out.ids, base.ids)
@@ -63,7 +74,7 @@ def test_coupled_fef_gives_the_text_of_sequential(window, temperature, top_p, eo
 @pytest.mark.parametrize("order", ["left-to-right", "random"])
 def test_coupled_fef_gives_the_text_of_sequential_on_a_table(window, temperature, top_p, eos_id, order):
     settings = {"temperature": temperature, "top_p": top_p, "eos_id": eos_id, "order": order}
-    base = fef.decode(inconsistent(), empty_rows(100), method="sequential", **settings)
+    base = sequential_on_a_table(**settings)
     for draft in ("fresh", "reuse", "random", odd_drafter):
         bonus = draft != "reuse"
         out = fef.decode(inconsistent(), empty_rows(100), window=window, draft=draft, bonus=bonus, **settings)

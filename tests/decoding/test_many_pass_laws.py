@@ -20,8 +20,9 @@ from fef.laws.draws import KeyedNoise
 from fef.laws.noise import AbsorbingNoise, Schedule
 from fef.models.table import TableDenoiser
 from fef.verify.integrate import integrated_law
-from fef.verify.reference import Law, State, Table, chain_pass, denoised, distance, law_of_joint, sharpened, table_of
+from fef.verify.reference import Table, chain_pass, denoised, table_of
 from fef.verify.tables import random_joint
+from fef.verify.texts import Law, State, distance, law_of_joint, sharpened
 
 K, L = 3, 3
 EMPTY = (K,) * L

@@ -15,8 +15,9 @@ from fef.training.data import Examples
 from fef.training.order_block import LayerOptions, fit_order_block, order_loss
 from fef.training.patterns import Canvases
 from fef.verify.decode import law_of_decode
-from fef.verify.reference import Chain, Process, chain_law, distance, order_causal, process_law, sharpened, table_of
+from fef.verify.reference import Chain, Process, chain_law, order_causal, process_law, table_of
 from fef.verify.tables import random_network
+from fef.verify.texts import distance, sharpened
 
 NETWORK = complete_network()
 LAYER: OrderBlock = NETWORK.order_block

@@ -12,7 +12,8 @@ import fef
 from fef.models.demask import DependencyHead
 from fef.models.table import TableDenoiser
 from fef.verify.integrate import integrated_law
-from fef.verify.reference import denoised, distance, sharpened, table_of
+from fef.verify.reference import denoised, table_of
+from fef.verify.texts import distance, sharpened
 
 NETWORK = tiny_network(scale=0.3)
 torch.manual_seed(0)

@@ -11,30 +11,30 @@ from tiny_network import EOS, MASK, tiny_network
 
 import fef
 
-RUNS = range(25)
+RUNS = range(6)  # networks, of five prompts each
 
 
-def request(run: int) -> list[int]:
-    """A prompt of one to three tokens and 14 masks, of which one may be filled."""
+def requests(run: int) -> tuple[list[list[int]], int]:
+    """Prompts of one to three tokens and 14 masks, and the length of their blocks."""
     generator = torch.Generator().manual_seed(run)
-    prompt = torch.randint(0, 6, (1 + run % 3,), generator=generator).tolist()
-    return prompt + [MASK] * 14
+    prompts = torch.randint(0, 6, (5, 1 + run % 3), generator=generator).tolist()
+    return [prompt + [MASK] * 14 for prompt in prompts], (5, 7, 14)[run % 3]
 
 
-def ours(network: Any, ids: list[int], method: str, **options: Any) -> official.Answer:
-    out = fef.decode(network, torch.tensor([ids]), method=method, **options)
-    return out.ids[0].tolist(), out.stats[0]["calls"]
+def ours(network: Any, rows: list[list[int]], method: str, **options: Any) -> list[official.Answer]:
+    out = fef.decode(network, torch.tensor(rows), method=method, **options)
+    return [(ids, int(stats["calls"])) for ids, stats in zip(out.ids.tolist(), out.stats, strict=True)]
 
 
 @pytest.mark.parametrize("refresh", [2, 4, 5])
 def test_delayed_cache_does_what_its_released_code_does(refresh: int) -> None:
     renewed_less_often = []
     for run in RUNS:
-        network, ids = tiny_network(run, scale=0.7), request(run)
-        block_length = (5, 7, 14)[run % 3]
-        found = ours(network, ids, "delayed-cache", block_length=block_length, refresh=refresh)
-        assert found == official.delayed_cache(network, ids, block_length, refresh)
-        renewed_less_often.append(found == official.delayed_cache(network, ids, block_length, refresh=99))
+        network, (rows, block_length) = tiny_network(run, scale=0.7), requests(run)
+        found = ours(network, rows, "delayed-cache", block_length=block_length, refresh=refresh)
+        assert found == [official.delayed_cache(network, ids, block_length, refresh) for ids in rows]
+        less_often = [official.delayed_cache(network, ids, block_length, refresh=99) for ids in rows]
+        renewed_less_often.append(found == less_often)
     assert not all(renewed_less_often)
 
 
@@ -42,11 +42,10 @@ def test_delayed_cache_does_what_its_released_code_does(refresh: int) -> None:
 def test_wino_does_what_its_released_code_does(threshold: float, keep: float) -> None:
     taking_nothing_back = []
     for run in RUNS:
-        network, ids = tiny_network(run, scale=0.7), request(run)
-        block_length = (5, 7, 14)[run % 3]
-        found = ours(network, ids, "wino", block_length=block_length, threshold=threshold, keep=keep)
-        assert found == official.wino(network, ids, block_length, threshold, keep)
-        taking_nothing_back.append(found == official.wino(network, ids, block_length, threshold, 0.0))
+        network, (rows, block_length) = tiny_network(run, scale=0.7), requests(run)
+        found = ours(network, rows, "wino", block_length=block_length, threshold=threshold, keep=keep)
+        assert found == [official.wino(network, ids, block_length, threshold, keep) for ids in rows]
+        taking_nothing_back.append(found == [official.wino(network, ids, block_length, threshold, 0.0) for ids in rows])
     assert not all(taking_nothing_back)
 
 
@@ -55,11 +54,11 @@ def test_klass_does_what_its_released_code_does(threshold: float, epsilon: float
     blocks_matter = []
     options = {"threshold": threshold, "epsilon": epsilon, "history": history}
     for run in RUNS:
-        network, ids = tiny_network(run, scale=0.5), request(run)
-        block_length = (5, 7, 14)[run % 3]
-        found = ours(network, ids, "klass", block_length=block_length, **options)
-        assert found == official.klass(network, ids, block_length, **options)
-        blocks_matter.append(found != official.klass(network, ids, block_length, **options, forget=True))
+        network, (rows, block_length) = tiny_network(run, scale=0.5), requests(run)
+        found = ours(network, rows, "klass", block_length=block_length, **options)
+        assert found == [official.klass(network, ids, block_length, **options) for ids in rows]
+        forgotten = [official.klass(network, ids, block_length, **options, forget=True) for ids in rows]
+        blocks_matter.append(found != forgotten)
     assert any(blocks_matter)
 
 
@@ -67,11 +66,11 @@ def test_klass_does_what_its_released_code_does(threshold: float, epsilon: float
 def test_saber_does_what_its_released_code_does(tokens: int) -> None:
     as_in_the_abstract = []
     for run in RUNS:
-        network, ids = tiny_network(run, scale=0.5), request(run)
-        options = {"block_length": (5, 7, 14)[run % 3], "tokens_per_step": tokens}
-        expected = official.saber(network, ids, options["block_length"], tokens)
-        assert ours(network, ids, "saber", **options) == expected
-        as_in_the_abstract.append(ours(network, ids, "saber", rule="abstract", **options) == expected)
+        network, (rows, block_length) = tiny_network(run, scale=0.5), requests(run)
+        options = {"block_length": block_length, "tokens_per_step": tokens}
+        expected = [official.saber(network, ids, block_length, tokens) for ids in rows]
+        assert ours(network, rows, "saber", **options) == expected
+        as_in_the_abstract.append(ours(network, rows, "saber", rule="abstract", **options) == expected)
     assert not all(as_in_the_abstract)
 
 
@@ -89,13 +88,14 @@ def test_behind_an_end_token_published_decoders_go_on_if_asked(method: str) -> N
     options = {"klass": {"threshold": 0.3, "epsilon": 0.3}, "wino": {"threshold": 0.3}}.get(method, {})
     ended = []
     for run in RUNS:
-        network, ids = tiny_network(run, scale=0.5), request(run)
-        options = options | {"block_length": (5, 7, 14)[run % 3], "eos_id": EOS}
-        expected, calls = ENDLESS[method](network, ids, options["block_length"])
-        found, our_calls = ours(network, ids, method, after_eos="free", **options)
+        network, (rows, block_length) = tiny_network(run, scale=0.5), requests(run)
+        options = options | {"block_length": block_length, "eos_id": EOS}
+        found, expected = ours(network, rows, method, after_eos="free", **options), []
+        for ids, (_, our_calls) in zip(rows, found, strict=True):
+            text, calls = ENDLESS[method](network, ids, block_length)
+            expected.append((text, our_calls if method == "ssd" else calls))
         assert found == expected
-        assert our_calls == calls or method == "ssd"
-        ended.append(ours(network, ids, method, **options)[0] != found)
+        ended.append([text for text, _ in ours(network, rows, method, **options)] != [text for text, _ in found])
     assert any(ended)
 
 

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 import fef
-from fef.verify.reference import Law, denoised, sharpened, table_of
+from fef.verify.reference import denoised, table_of
 from fef.verify.statistics import g_test
 from fef.verify.tables import EMPTY, TABLES, K, L, empty_rows
+from fef.verify.texts import Law, sharpened
 
 SAMPLES = 200_000
 

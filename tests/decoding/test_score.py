@@ -19,8 +19,9 @@ from fef.decoding.network import Network
 from fef.decoding.requests import Requests
 from fef.laws.draws import KeyedNoise
 from fef.models.table import TableDenoiser
-from fef.verify.reference import denoised, sharpened, table_of
+from fef.verify.reference import denoised, table_of
 from fef.verify.tables import EMPTY, K, L, empty_rows, inconsistent
+from fef.verify.texts import sharpened
 
 NETWORK = tiny_network(scale=0.3)
 

@@ -18,8 +18,8 @@ from fef.laws.integrate import enumerate_outcomes, merge
 from fef.laws.noise import Schedule, UniformNoise
 from fef.models.table import TableDenoiser
 from fef.verify.integrate import integrated_law
-from fef.verify.reference import Law, distance, law_of_joint
 from fef.verify.tables import K, random_joint
+from fef.verify.texts import Law, distance, law_of_joint
 
 JOINT = random_joint(K, 3)
 

@@ -20,8 +20,9 @@ from fef.engine.engine import Engine
 from fef.laws.accept import Accepted
 from fef.laws.tree import Tree, path_bits, path_states, stem
 from fef.models.packed import REVEALED, packed_target_logits
-from fef.verify.reference import Law, distance, packed_chain_law, sharpened
+from fef.verify.reference import packed_chain_law
 from fef.verify.statistics import g_test
+from fef.verify.texts import Law, distance, sharpened
 
 K = 3  # tokens; the mask is one more id
 START = (1, K, K, 0, K, K)  # with two given tokens

@@ -25,8 +25,8 @@ from fef.engine.graphs import GraphRunner
 from fef.errors import DenoiserError, EngineError
 from fef.models.checkpoint import demo_path, load_checkpoint
 from fef.models.quantize import quantize_
-from fef.verify.reference import Law
 from fef.verify.statistics import g_test
+from fef.verify.texts import Law
 
 pytestmark = [
     pytest.mark.gpu,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from typer.testing import CliRunner
 
 from fef.cli.app import app
 from fef.eval.outcome import read_outcome
+from fef.eval.remarks import filled
 from fef.eval.tasks import TASKS, prompt_of
 from fef.generation import load
 from fef.paired import mcnemar
@@ -165,3 +167,33 @@ def test_a_model_of_conversations_is_asked_as_it_was_trained(tiny_path: Path, da
         result = fef(*arguments, "--model", place, *more)
         assert result.exit_code == 0, result.stderr
         assert json.loads(result.stdout)["identity"]["chat"] is chat
+
+
+def test_remarks_quote_the_figures_of_runs_and_say_what_was_not_measured(data: Path, tmp_path: Path) -> None:
+    first = scored(data, tmp_path, "first", {0, 1, 2})
+    second = scored(data, tmp_path, "second", {0, 4})
+    notes, page = tmp_path / "notes.md", tmp_path / "page.md"
+    notes.write_text("A [[first]].\nB [[first vs second]].\nC [[first > second]].\nD [[other > first]] [[third]].\n")
+    result = fef("compare", first, second, "--notes", notes, "--out", page)
+    assert result.exit_code == 0, result.output
+    text = page.read_text()
+    assert f"A 42.9 % (15.8 to 75.0, {QUESTIONS} problems) at 1.00 tokens per pass." in text
+    assert "B +14.3 points on 7 problems (McNemar p = 1.000, 2 and 1 that only one has right), 1.00 times" in text
+    assert "C not shown (McNemar p = 1.000" in text
+    assert "D not measured not measured." in text
+    assert "first: given answers" in text  # two runs of one method are told apart by their models
+    notes.write_text("[[first beats second]]")
+    refused = fef("compare", first, second, "--notes", notes, "--out", page)
+    assert refused.exit_code == 2
+    assert "write [[run]], [[run vs other]] or [[run > other]]" in " ".join(refused.stderr.split())
+
+
+def test_a_verdict_needs_a_difference_beyond_chance_and_tells_its_side(data: Path, tmp_path: Path) -> None:
+    outcome = read_outcome(scored(data, tmp_path, "first", set()))
+    summary = replace(outcome.summary, problems=20)
+    better = replace(outcome, rights="1" * 20, digests="00000000" * 20, summary=summary)
+    worse = replace(better, rights="0" * 20)
+    runs = {"a": better, "b": worse}
+    assert filled("[[a > b]]", runs).startswith("yes (McNemar p = 2e-06, 20 and 0")
+    assert filled("[[b > a]]", runs).startswith("no, the other way round (McNemar p = 2e-06, 0 and 20")
+    assert filled("[[a > a]]", runs).startswith("not shown (McNemar p = 1.000")

@@ -14,17 +14,9 @@ from fef.laws.tape import ReplayError
 from fef.models.table import TableDenoiser
 from fef.models.transformer import Transformer
 from fef.verify.decode import law_of_decode
-from fef.verify.reference import (
-    Chain,
-    Law,
-    chain_law,
-    distance,
-    law_of_joint,
-    packed_chain_law,
-    sharpened,
-    table_of,
-)
+from fef.verify.reference import Chain, chain_law, packed_chain_law, table_of
 from fef.verify.tables import random_joint, random_network
+from fef.verify.texts import Law, distance, law_of_joint, sharpened
 
 EXACT = 1e-9
 SIZE = 1e-15

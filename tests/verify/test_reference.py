@@ -14,19 +14,16 @@ from fef.verify.reference import (
     certainty,
     chain_law,
     confidence,
-    distance,
     filled,
     first_of,
-    law_of_joint,
     low_confidence_pass,
     margin,
-    mixed,
     packed_chain_law,
     ranked,
-    sharpened,
     table_of,
 )
 from fef.verify.tables import consistent, inconsistent, parity, random_joint, tiny_network
+from fef.verify.texts import distance, law_of_joint, mixed, sharpened
 
 SCORES = {"confidence": confidence, "margin": margin, "certainty": certainty}
 PLAIN = sharpened()

@@ -7,10 +7,11 @@ import pytest
 from fef.decoders import METHODS
 from fef.errors import OptionError
 from fef.verify.decode import GivenOrder, law_of_decode
-from fef.verify.reference import Chain, chain_law, distance, sharpened, table_of
+from fef.verify.reference import Chain, chain_law, table_of
 from fef.verify.setting import Effort
 from fef.verify.suite import SETTINGS, settings_of, verdict
 from fef.verify.tables import inconsistent
+from fef.verify.texts import distance, sharpened
 from fef.verify.twins import TWINS, Twin, caught, twin_verdict
 
 SMALL = Effort(samples=4_000, oracle_texts=200, denoisers=1)

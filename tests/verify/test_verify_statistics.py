@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from fef.models.markov import MarkovDenoiser
-from fef.verify.reference import Law
 from fef.verify.statistics import chi_square_tail, excess_ngram_error, g_test, witnessed_distance
+from fef.verify.texts import Law
 
 LAW: Law = {(0, 0): 0.4, (0, 1): 0.3, (1, 0): 0.2, (1, 1): 0.1}
 

@@ -3,7 +3,7 @@
     python -m fef.bench.engine.drafts --model smol --data prompts.jsonl --device cuda --json drafts.json
     python -m fef.bench.engine.drafts --shape 8b --cached 512 --device cuda
 
-Each row answers the same prompts with the same seeds: chains, and trees, each with the draft head and without, and on a GPU
+Each row answers the same prompts with the same seeds: chains, trees with the draft head and without, and on a GPU
 the same weights from left to right, one token per pass. All but the last give the same texts; a row says in how many it
 differs from the first (in bfloat16 a few may, where two logits are almost equal). With --json a run that was cut short goes
 on where it ended. With --shape: times of single rounds of a network of random weights.
@@ -29,6 +29,7 @@ from fef.bench.engine.timing import Clock, free_memory
 from fef.engine.engine import Engine
 from fef.errors import OptionError
 from fef.generation import Model, load
+from fef.models.device import default_device
 from fef.models.draft_head import DraftHead, HeadSizes
 from fef.models.extras import Extras
 from fef.models.packed_pass import RoundShape
@@ -93,7 +94,7 @@ def drafts_rows(model: Model, prompts: Sequence[Prompt], asked: Asked, known: li
         for temperature in asked.temperatures:
             lengths: list[int] = []
             texts: list[list[int]] = []
-            for tree, head in [(0, False), (0, True), *((n, on) for n in asked.trees for on in (False, True))]:
+            for tree, head in [(0, False), *((n, on) for n in asked.trees for on in (False, True))]:
                 rounds = f"trees of {tree}" if tree else "chains"
                 if (batch, temperature, rounds, head) in done and (tree or head):
                     continue
@@ -224,7 +225,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="demo")
     parser.add_argument("--data", type=Path, help='JSONL of {"prompt": ...} or {"messages": ...}')
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--device", default=default_device())
     parser.add_argument("--dtype", default="bfloat16")
     parser.add_argument("--problems", type=int, default=192, help="prompts at most")
     parser.add_argument("--batch", default="1,64")

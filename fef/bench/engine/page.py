@@ -47,7 +47,6 @@ def engine_page(record: EngineRecord, picture: str, remarks: str = "") -> str:
     if remarks.strip():
         parts += ["## Remarks", remarks.strip()]
     parts += [f"![Tokens per second and share of bandwidth]({picture}.png)"]
-    parts += [f"The same picture as vectors: [{picture}.svg]({picture}.svg)."]
     for sheet in sheets(record):
         parts.append(f"## {sheet.title}")
         if sheet.title == "One token per pass":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING
 
 from fef.bench.engine.passes import ROUND
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["engine_figure", "engine_pictures"]
+__all__ = ["engine_figure"]
 
 # Okabe and Ito's colours, which stay apart for colour-blind readers; the markers say the same in grey.
 LOOKS = [
@@ -30,21 +29,8 @@ LOOKS = [
 ]
 
 
-def engine_pictures(record: EngineRecord) -> dict[str, bytes]:
-    """A PNG and an SVG file by ending. The same record gives the same bytes."""
-    from matplotlib import rc_context
-
-    pictures = {}
-    figure = engine_figure(record)
-    for kind, metadata in (("png", {"Software": None}), ("svg", {"Date": None})):
-        stream = io.BytesIO()
-        with rc_context({"svg.hashsalt": "fef"}):
-            figure.savefig(stream, format=kind, metadata=metadata)
-        pictures[kind] = stream.getvalue()
-    return pictures
-
-
 def engine_figure(record: EngineRecord) -> Figure:
+    """The figure, to be saved."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

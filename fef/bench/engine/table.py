@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -139,7 +140,10 @@ def one_token_sheet(record: EngineRecord) -> Sheet:
 
 def profile_sheet(record: EngineRecord, batch: int) -> Sheet:
     rows = [row for row in record.profile if row.batch == batch]
-    lines = [[row.name, f"{row.microseconds:,.1f}", f"{row.count:g}", f"{100 * row.share:.1f} %"] for row in rows]
+    lines = [
+        [kernel_name(row.name), f"{row.microseconds:,.1f}", f"{row.count:g}", f"{100 * row.share:.1f} %"]
+        for row in rows
+    ]
     header = ["kernel", "microseconds", "launches", "share"]
     return Sheet(f"Round of window {rows[0].window} at batch {batch}", header, lines)
 
@@ -148,3 +152,11 @@ def milliseconds(seconds: float) -> str:
     """Three digits, or all of them before the point."""
     value = 1e3 * seconds
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def kernel_name(name: str) -> str:
+    """Without the types of C++, which can take a page: `at::native::copy` of `void at::native::copy<...>(...)`."""
+    short = name.replace("(anonymous namespace)::", "").removeprefix("void ")
+    while (shorter := re.sub(r"<[^<>]*>|\([^()]*\)", "", short)) != short:
+        short = shorter
+    return short.partition("<")[0].partition("(")[0].strip() or name

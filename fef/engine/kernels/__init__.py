@@ -1,9 +1,10 @@
 """Triton kernels of the fast engine. Import them only where Triton is installed; they run on CUDA.
 
-Reading order: `load` (requests into slots), `compose` (the tokens of a pass), `linear` (weight products), `norm`, `rotate`
-(queries and keys to the cache), `attention` (the packed pattern over a cache), `draw` (law and token from logits),
-`advance` (what is committed), `collect` (results); `overlap`: a kernel starts while the one before it ends; `pointers`: the
-tensors of a record as one argument.
+Reading order: `load` (requests into slots), `compose` (the tokens of a pass), `linear` (weight products, cut by `tiles`),
+`norm`, `rotate` (queries and keys to the cache), `attention` (the packed pattern over a cache), `draw` (law and token from
+logits, by the numbers of `noise`), `advance` (what is committed), `collect` (results); `head` and `growth`: the drafts of a
+draft head and their trees; `overlap`: a kernel starts while the one before it ends; `pointers`: the tensors of a record as
+one argument.
 
 Every kernel is batch invariant: the bits of a token, row or slot do not depend on what else is in the launch. Tile
 sizes along reduced dimensions follow from the model's shape alone, sums run in a fixed order, and nothing is added by

@@ -23,6 +23,7 @@ import triton.language as tl
 from torch import Tensor
 
 from fef.engine.advance import Drawn
+from fef.engine.kernels.noise import gumbel, philox
 from fef.engine.kernels.overlap import wait_for_previous
 from fef.engine.kernels.pointers import pointers
 from fef.laws.tree import TAU
@@ -120,26 +121,6 @@ def draw(
         enable_fp_fusion=False,
     )
     return drawn
-
-
-@triton.jit
-def _philox(c0, c1, c2, c3, k0, k1):
-    """Philox4x32-10 on uint32 words, as `fef.laws.draws.philox4x32`."""
-    for _ in tl.static_range(10):
-        high0, low0 = tl.umulhi(c0, 0xD2511F53), c0 * 0xD2511F53
-        high1, low1 = tl.umulhi(c2, 0xCD9E8D57), c2 * 0xCD9E8D57
-        c0, c1, c2, c3 = high1 ^ c1 ^ k0, low1, high0 ^ c3 ^ k1, low0
-        k0 += 0x9E3779B9
-        k1 += 0xBB67AE85
-    return c0, c1, c2, c3
-
-
-@triton.jit
-def _gumbel(high, low):
-    """-log(-log u) of the midpoint u = (2k + 1) / 2^53 of two 32-bit words."""
-    k = (high.to(tl.uint64) << 20) | (low >> 12).to(tl.uint64)
-    u = (k * 2 + 1).to(tl.float64) * 1.1102230246251565e-16
-    return -tl.log(-tl.log(u))
 
 
 @triton.jit
@@ -287,10 +268,10 @@ def _sampled_kernel(
     turn = (tl.load(steps + slot) << 16).to(tl.uint32)
     counter = pair.to(tl.uint32)
     still = counter * 0
-    w0, w1, w2, w3 = _philox(
+    w0, w1, w2, w3 = philox(
         counter, still + position, still + turn, still, seed.to(tl.uint32), (seed >> 32).to(tl.uint32)
     )
-    noise = _gumbel(tl.join(w0, w2), tl.join(w1, w3))
+    noise = gumbel(tl.join(w0, w2), tl.join(w1, w3))
     score, token = _lowest_best(relative + noise, ids, V)
     tl.store(values + 2 * field + at, best)
     tl.store(values + 3 * field + at, tl.sum(tl.exp(relative)))

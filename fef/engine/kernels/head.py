@@ -1,4 +1,4 @@
-"""A draft head's steps and the trees that it grows (`fef.models.draft_tree`, `fef.laws.growth`), in a few launches per depth.
+"""A draft head's steps (`fef.models.draft_tree`), in a few launches per depth; its trees grow in `growth`.
 
 Between these kernels are products of `linear` and norms of `norm`, whose bits for a token do not depend on the others; so
 the trees of a row do not depend on its batch. A tree changes no text, but where its keys lie it can change last bits.
@@ -7,9 +7,6 @@ the trees of a row do not depend on its batch. A tree changes no text, but where
     pair      what a step reads of the two tokens before
     path      attention of a state over the states on its path
     corrections   the correction of the frontier at the candidates of its slot
-    children  the likeliest children of a state, and their chances
-    frontier  the best of them, which are nodes and are continued
-    best      the best nodes of all depths, into the state of the slots
 
 Shapes: B rows, S states of a depth, N = B S, F most states of a depth, K slots, C candidates of a slot, D width, X joined
 numbers, H heads, G key-value heads, E head size, T depths, M nodes of all depths, W nodes kept, V vocabulary.
@@ -17,54 +14,21 @@ numbers, H heads, G key-value heads, E head size, T depths, M nodes of all depth
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
 from fef.engine.head_drafts import DraftSites
-from fef.engine.kernels.draw import _gumbel, _philox
+from fef.engine.kernels.growth import Frontiers
+from fef.engine.kernels.noise import gumbel, philox
 from fef.engine.kernels.pointers import pointers
 from fef.engine.slots import SlotState
 
-__all__ = ["Frontiers", "best", "children", "corrections", "draft_noise", "draft_sites", "frontier", "pair", "path"]
+__all__ = ["corrections", "draft_noise", "draft_sites", "pair", "path"]
 
 _CANDIDATES = 32  # of a program of corrections
 _INPUTS = 64
-
-
-@dataclass(frozen=True)
-class Frontiers:
-    """What is kept of all depths. Of the states that are continued: the chance to come there, which state of the depth before
-    each continues, its token, and its number: 0 is the root, m + 1 node m of all that were found. Of the nodes found: chance,
-    number of the state that each continues, token, and place among its siblings."""
-
-    reached_TBF: Tensor
-    parent_TBF: Tensor
-    token_TBF: Tensor
-    number_TBF: Tensor
-    chance_BM: Tensor
-    father_BM: Tensor
-    held_BM: Tensor
-    candidate_BM: Tensor
-    depth_BM: Tensor
-
-    @classmethod
-    def empty(cls, depths: int, rows: int, states: int, found: int, device: torch.device) -> Frontiers:
-        def new(*shape: int, dtype: torch.dtype = torch.int64) -> Tensor:
-            return torch.empty(shape, dtype=dtype, device=device)
-
-        kept, nodes = (depths + 1, rows, states), (rows, found)
-        return cls(
-            new(*kept, dtype=torch.float64),
-            new(*kept),
-            new(*kept),
-            new(*kept),
-            new(*nodes, dtype=torch.float64),
-            *(new(*nodes) for _ in range(4)),
-        )
 
 
 def draft_sites(state: SlotState, slot_B: Tensor, count_B: Tensor) -> DraftSites:
@@ -161,11 +125,11 @@ def _noise_kernel(ids, seeds, steps, positions, temperatures, noise, K, C: tl.co
     still = counter * 0
     position = tl.load(positions + site).to(tl.uint32)
     turn = (tl.load(steps + row) << 16).to(tl.uint32)
-    w0, w1, w2, w3 = _philox(
+    w0, w1, w2, w3 = philox(
         counter, still + position, still + turn, still, seed.to(tl.uint32), (seed >> 32).to(tl.uint32)
     )
     odd = (token & 1) == 1
-    g = _gumbel(tl.where(odd, w2, w0), tl.where(odd, w3, w1))
+    g = gumbel(tl.where(odd, w2, w0), tl.where(odd, w3, w1))
     tl.store(noise + site * C + c, tl.where(tl.load(temperatures + row) > 0, g, 0.0), mask=mask)
 
 
@@ -353,188 +317,3 @@ def _corrections_kernel(
         total = tl.dot(x, y, total, input_precision="ieee")
     at = (row * S + state)[:, None] * C + c[None, :]
     tl.store(found + at, total, mask=(state < S)[:, None] & (c < C)[None, :])
-
-
-def children(
-    correction_NC: Tensor, logits_BKC: Tensor, ids_BKC: Tensor, noise_BKC: Tensor, temperature_B: Tensor, depth: int,
-    states: int, branching: int,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """Chances, float64, and tokens [N, branching] of the likeliest children of each state, the likeliest first
-    (`fef.laws.growth.child_chances` of `fef.models.draft_tree.draft_law`). Of equals the lower candidate comes first."""
-    B, K, C = ids_BKC.shape
-    chance_NC = torch.empty(B * states, branching, dtype=torch.float64, device=ids_BKC.device)
-    token_NC = torch.empty(B * states, branching, dtype=torch.int64, device=ids_BKC.device)
-    _children_kernel[(B * states,)](
-        correction_NC,
-        logits_BKC.contiguous(),
-        ids_BKC,
-        noise_BKC,
-        temperature_B,
-        chance_NC,
-        token_NC,
-        K,
-        depth,
-        S=states,
-        C=C,
-        LANES_C=triton.next_power_of_2(C),
-        CHILDREN=branching,
-        num_warps=4,
-    )
-    return chance_NC, token_NC
-
-
-@triton.jit(do_not_specialize=["depth"])
-def _children_kernel(
-    corrections,
-    logits,
-    ids,
-    noise,
-    temperatures,
-    chances,
-    tokens,
-    K,
-    depth,
-    S: tl.constexpr,
-    C: tl.constexpr,
-    LANES_C: tl.constexpr,
-    CHILDREN: tl.constexpr,
-):
-    n = tl.program_id(0).to(tl.int64)
-    row = n // S
-    c = tl.arange(0, LANES_C)
-    mask = c < C
-    of_slot = (row * K + depth) * C + c
-    marginal = tl.load(logits + of_slot, mask=mask, other=float("-inf")).to(tl.float32)
-    x = (marginal + tl.load(corrections + n * C + c, mask=mask, other=0.0)).to(tl.float64)
-    temperature = tl.load(temperatures + row)
-    x = (x - tl.max(x)) / tl.where(temperature > 0, temperature, 1.0)
-    score = x + tl.load(noise + of_slot, mask=mask, other=0.0)  # log q + g but for a constant
-    weight = tl.exp(score - tl.max(score))
-    mass = tl.sum(weight)
-    for child in tl.static_range(CHILDREN):
-        most = tl.max(score)
-        place = tl.min(tl.where(score == most, c, LANES_C))
-        there = c == place
-        tl.store(chances + n * CHILDREN + child, tl.sum(tl.where(there, weight, 0.0)) / mass)
-        tl.store(tokens + n * CHILDREN + child, tl.load(ids + (row * K + depth) * C + place))
-        score = tl.where(there, float("-inf"), score)
-        weight = tl.where(there, 0.0, weight)
-
-
-def frontier(
-    chance_NC: Tensor, token_NC: Tensor, limit_B: Tensor, frontiers: Frontiers, depth: int, states: int, start: int,
-    keep: int, go_on: int, survival: float,
-) -> None:  # fmt: skip
-    """The best `keep` children of a depth become nodes, from number `start` on, and the best `go_on` the next frontier, as in
-    `fef.laws.growth.grow`."""
-    _, B, F = frontiers.token_TBF.shape
-    C = chance_NC.shape[1]
-    _frontier_kernel[(B,)](
-        chance_NC,
-        token_NC,
-        limit_B,
-        pointers(frontiers),
-        B,
-        F,
-        frontiers.chance_BM.shape[1],
-        depth,
-        start,
-        S=states,
-        C=C,
-        KEEP=keep,
-        GO_ON=go_on,
-        SURVIVAL=survival,
-        LANES=triton.next_power_of_2(states * C),
-        num_warps=4,
-    )
-
-
-@triton.jit(do_not_specialize=["depth", "start"])
-def _frontier_kernel(
-    chances,
-    tokens,
-    limits,
-    frontiers,
-    B,
-    F,
-    M,
-    depth,
-    start,
-    S: tl.constexpr,
-    C: tl.constexpr,
-    KEEP: tl.constexpr,
-    GO_ON: tl.constexpr,
-    SURVIVAL: tl.constexpr,
-    LANES: tl.constexpr,
-):
-    row = tl.program_id(0).to(tl.int64)
-    here = (depth * B + row) * F
-    m = tl.arange(0, LANES)
-    mask = m < S * C
-    state, candidate = tl.minimum(m // C, S - 1), m % C
-    reached = tl.load(frontiers.reached + here + state, mask=mask, other=-1.0)
-    chance = tl.load(chances + row * (S * C) + m, mask=mask, other=-1.0)
-    token = tl.load(tokens + row * (S * C) + m, mask=mask, other=0)
-    father = tl.load(frontiers.number + here + state, mask=mask, other=0)
-    worth = mask & (reached >= SURVIVAL) & (depth < tl.load(limits + row)) & ((candidate == 0) | (chance > 0))
-    joint = tl.where(worth, reached * chance, -1.0)
-    before = (joint[None, :] > joint[:, None]) | ((joint[None, :] == joint[:, None]) & (m[None, :] < m[:, None]))
-    rank = tl.sum(before.to(tl.int32), axis=1)
-
-    node = row * M + start + rank
-    kept = mask & (rank < KEEP)
-    tl.store(frontiers.chance + node, joint, mask=kept)
-    tl.store(frontiers.father + node, father, mask=kept)
-    tl.store(frontiers.held + node, token, mask=kept)
-    tl.store(frontiers.candidate + node, candidate.to(tl.int64), mask=kept)
-    tl.store(frontiers.depth + node, candidate.to(tl.int64) * 0 + depth + 1, mask=kept)
-    below = here + B * F + rank
-    goes_on = mask & (rank < GO_ON)
-    tl.store(frontiers.reached + below, joint, mask=goes_on)
-    tl.store(frontiers.parent + below, state.to(tl.int64), mask=goes_on)
-    tl.store(frontiers.token + below, token, mask=goes_on)
-    tl.store(frontiers.number + below, (start + rank + 1).to(tl.int64), mask=goes_on)
-
-
-def best(state: SlotState, slot_B: Tensor, frontiers: Frontiers) -> None:
-    """The best nodes of all that were found, into the state (`fef.laws.growth.best_of`, `SlotState.keep_tree`)."""
-    B, M = frontiers.chance_BM.shape
-    nodes = state.table.nodes
-    _best_kernel[(B,)](
-        slot_B,
-        pointers(frontiers),
-        pointers(state),
-        M=M,
-        W=nodes,
-        LANES=triton.next_power_of_2(max(M, nodes)),
-        BLOCK=32,
-        num_warps=4,
-    )
-
-
-@triton.jit
-def _best_kernel(slots, frontiers, state, M: tl.constexpr, W: tl.constexpr, LANES: tl.constexpr, BLOCK: tl.constexpr):
-    row = tl.program_id(0).to(tl.int64)
-    slot = tl.load(slots + row).to(tl.int64)
-    m = tl.arange(0, LANES)
-    mask = m < M
-    at = row * M + m
-    chance = tl.load(frontiers.chance + at, mask=mask, other=-1.0)
-    father = tl.load(frontiers.father + at, mask=mask, other=0)
-    token = tl.load(frontiers.held + at, mask=mask, other=0)
-    candidate = tl.load(frontiers.candidate + at, mask=mask, other=0)
-    depth = tl.load(frontiers.depth + at, mask=mask, other=1)
-    rank = m * 0
-    for start in range(0, LANES, BLOCK):
-        j = start + tl.arange(0, BLOCK)
-        other = tl.load(frontiers.chance + row * M + j, mask=j < M, other=-1.0)[None, :]
-        before = (other > chance[:, None]) | ((other == chance[:, None]) & (j[None, :] < m[:, None]))
-        rank += tl.sum(before.to(tl.int32), axis=1)
-    renamed = tl.gather(rank, tl.maximum(father - 1, 0).to(tl.int32), 0)
-    parent = tl.where((father > 0) & (chance >= 0), renamed + 1, 0)
-    node, kept = slot * W + rank, rank < W
-    tl.store(state.node_chance + node, chance, mask=kept)
-    tl.store(state.node_parent + node, parent.to(tl.int64), mask=kept)
-    tl.store(state.node_candidate + node, candidate, mask=kept)
-    tl.store(state.node_depth + node, depth, mask=kept)
-    tl.store(state.node_token + node, token, mask=kept)

@@ -10,7 +10,6 @@ Shapes: N tokens, M outputs, K inputs, F gated outputs, S parts of K.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -21,40 +20,9 @@ from triton.tools.tensor_descriptor import TensorDescriptor
 
 from fef.engine.kernels.gate import silu_times
 from fef.engine.kernels.overlap import ask_for_rows, let_next_start, wait_for_previous
+from fef.engine.kernels.tiles import PART_MULTIPLE, Tiles, choose_tiles, gated_tiles, split_of
 
-__all__ = ["Tiles", "gated_linear", "linear", "linear_parts", "split_of"]
-
-_PART_MULTIPLE = 128  # a part of K is a multiple of this, and every k tile divides it
-_PROGRAMS = 256  # about two per multiprocessor of an H100: enough loads in flight to fill the memory bus
-_LEAST_PART = 512  # inputs per part: shorter ones spend their time filling the pipeline
-
-
-@dataclass(frozen=True)
-class Tiles:
-    """One way to run the product; none of it changes the result.
-
-    m, n, k: tile of outputs, tokens, inputs. warps, stages: warps per program, tiles in flight. spread: the parts of K
-    run in programs of their own. group: token tiles that share a weight tile while it is in L2. bulk: tiles are loaded
-    by the bulk tensor copy engine (TMA, from Hopper on; rows of 16-byte multiples), which also fills up their edges.
-    """
-
-    m: int
-    n: int
-    k: int
-    warps: int = 4
-    stages: int = 4
-    spread: bool = False
-    group: int = 8
-    bulk: bool = False
-
-
-def split_of(outputs: int, inputs: int) -> int:
-    """Parts that the sum over K is cut into: enough programs for a short and wide weight; a function of its shape."""
-    tiles = triton.cdiv(outputs, 64)
-    split = 1
-    while split < 8 and tiles * split < _PROGRAMS * 5 // 8 and inputs // (2 * split) >= _LEAST_PART:
-        split *= 2
-    return split
+__all__ = ["gated_linear", "linear", "linear_parts"]
 
 
 def linear(
@@ -75,7 +43,7 @@ def linear(
     the weight to ask L2 for until then.
     """
     N, M, split = _sizes(x_NK, weight_MK)
-    tiles = _tiles or _choose(x_NK, weight_MK, split)
+    tiles = _tiles or choose_tiles(x_NK, weight_MK, split)
     y_NM = torch.empty(N, M, dtype=x_NK.dtype, device=x_NK.device)
     if not tiles.spread or split == 1:
         _launch(
@@ -126,7 +94,7 @@ def linear_parts(
     S is 1 where one program added the parts itself; the sum has the same bits.
     """
     N, M, split = _sizes(x_NK, weight_MK)
-    tiles = _tiles or _choose(x_NK, weight_MK, split)
+    tiles = _tiles or choose_tiles(x_NK, weight_MK, split)
     parts = split if tiles.spread else 1
     part_SNM = torch.empty(parts, N, M, dtype=torch.float32, device=x_NK.device)
     _launch(x_NK, weight_MK, part_SNM, tiles, split, finish=False, ahead=ahead, overlap=overlap)
@@ -144,7 +112,7 @@ def gated_linear(
     """silu(x W_gate^T) * (x W_up^T), [N, F]; the weight holds the F gate rows, then the F up rows. Types as `linear`."""
     N, M, _ = _sizes(x_NK, weight_2FK)
     F, K = M // 2, x_NK.shape[1]
-    tiles = _choose_gated(x_NK, weight_2FK)
+    tiles = gated_tiles(x_NK, weight_2FK)
     y_NF = torch.empty(N, F, dtype=x_NK.dtype, device=x_NK.device)
     x, weight = _operands(x_NK, weight_2FK, tiles)
     _gated_kernel[(triton.cdiv(F, tiles.m) * triton.cdiv(N, tiles.n),)](
@@ -181,44 +149,6 @@ def _sizes(x_NK: Tensor, weight_MK: Tensor) -> tuple[int, int, int]:
     return N, M, split_of(M, K)
 
 
-def _choose(x_NK: Tensor, weight_MK: Tensor, split: int) -> Tiles:
-    """Measured best, or close to it, on one NVIDIA H100."""
-    (tokens, _), outputs = x_NK.shape, weight_MK.shape[0]
-    if x_NK.dtype == torch.float32:  # no tensor cores: exact products, for tests and small networks
-        return Tiles(64, 32, 16, warps=4, stages=2, spread=split > 1 and tokens <= 32)
-    bulk = _can_bulk(x_NK, weight_MK)
-    if tokens <= 64:
-        return Tiles(64, _few(tokens), 128, warps=4, stages=3, spread=split > 1, bulk=bulk)
-    if tokens <= 128:
-        return Tiles(64, 128, 64, warps=4, stages=4, spread=split > 1, bulk=bulk)
-    if split > 1:  # a program holds a part and the total: two accumulators
-        programs = triton.cdiv(outputs, 128) * triton.cdiv(tokens, 128)
-        return Tiles(128, 128, 64, warps=8, stages=4, spread=programs * split <= _PROGRAMS, bulk=bulk)
-    tile_m = 256 if triton.cdiv(outputs, 256) * triton.cdiv(tokens, 128) >= _PROGRAMS else 128
-    return Tiles(tile_m, 128, 64, warps=8, stages=4, bulk=bulk)
-
-
-def _choose_gated(x_NK: Tensor, weight_2FK: Tensor) -> Tiles:
-    tokens = x_NK.shape[0]
-    if x_NK.dtype == torch.float32:
-        return Tiles(32, 32, 16, warps=4, stages=2)
-    bulk = _can_bulk(x_NK, weight_2FK)
-    if tokens <= 64:
-        return Tiles(64, _few(tokens), 128, warps=4, stages=4, bulk=bulk)
-    return Tiles(128, 128, 64, warps=8, stages=4, bulk=bulk)
-
-
-def _few(tokens: int) -> int:
-    """Token tile that holds all of few tokens."""
-    return 1 << max(4, (tokens - 1).bit_length())
-
-
-def _can_bulk(x_NK: Tensor, weight_MK: Tensor) -> bool:
-    """Is the bulk copy engine there, and do all rows start at multiples of 16 bytes?"""
-    aligned = all(t.data_ptr() % 16 == 0 and t.stride(0) * t.element_size() % 16 == 0 for t in (x_NK, weight_MK))
-    return aligned and x_NK.is_cuda and torch.cuda.get_device_capability(x_NK.device) >= (9, 0)
-
-
 def _ahead(weight_MK: Tensor, parts: int, most: int) -> int:
     """Bytes of each row of each part that are asked for ahead."""
     rows, K = weight_MK.shape
@@ -243,7 +173,7 @@ def _launch(
 ) -> None:
     N, K = x_NK.shape
     M = weight_MK.shape[0]
-    part = triton.cdiv(triton.cdiv(K, split), _PART_MULTIPLE) * _PART_MULTIPLE
+    part = triton.cdiv(triton.cdiv(K, split), PART_MULTIPLE) * PART_MULTIPLE
     spread = tiles.spread and split > 1
     x, weight = _operands(x_NK, weight_MK, tiles)
     _linear_kernel[(triton.cdiv(M, tiles.m) * triton.cdiv(N, tiles.n), split if spread else 1)](

@@ -10,6 +10,7 @@ from fef.bench.engine.profile import ProfileRow
 from fef.bench.engine.record import EngineRecord, Failure, engine_record_json, is_engine_record, read_engine_record
 from fef.bench.engine.serving import Served, problems_at
 from fef.bench.engine.summary import accuracies, as_accurate, fastest, one_token
+from fef.bench.engine.table import kernel_name
 
 SETUP = {
     "model": "demo",
@@ -126,3 +127,18 @@ def test_a_record_is_read_as_it_was_written(record, tmp_path):
 def test_small_batches_answer_fewer_problems():
     problems = list(range(200))
     assert [len(problems_at(batch, problems)) for batch in (1, 8, 16, 64)] == [32, 32, 64, 200]
+
+
+@pytest.mark.parametrize(
+    ("name", "short"),
+    [
+        ("_linear_kernel", "_linear_kernel"),
+        ("void at::native::gather_kernel<16, long>(char*, long)", "at::native::gather_kernel"),
+        ("void at::native::f<at::g(at::T&)::{lambda()#3}::operator()() const>(int, at::g<long>)", "at::native::f"),
+        ("void (anonymous namespace)::softmax<float>(float*)", "softmax"),
+        ("aten::mm", "aten::mm"),
+        ("<lambda>", "<lambda>"),
+    ],
+)
+def test_a_kernel_is_named_without_the_types_of_cpp(name, short):
+    assert kernel_name(name) == short

@@ -41,7 +41,6 @@ CONFIG = TransformerConfig(
 OPTIONS: list[tuple[dict[str, Any], bool]] = [  # and whether a draft head drafts
     ({"windows": (16,), "anchors": 2}, False),
     ({"tree": 32}, False),
-    ({"windows": (16,)}, True),
     ({"tree": 32}, True),
 ]
 

@@ -12,7 +12,7 @@ from fef.engine.draws import Vocabulary
 from fef.engine.head_drafts import DraftSites, HeadDrafts, draft_noise, draft_sites
 from fef.engine.kernel_forward import KernelForward
 from fef.engine.kernel_head import KernelHead
-from fef.engine.kernels.head import best
+from fef.engine.kernels.growth import best
 from fef.engine.kernels.head import draft_noise as fused_noise
 from fef.engine.kernels.head import draft_sites as fused_sites
 from fef.engine.slots import SlotState

@@ -53,7 +53,7 @@ def random_head(model: Transformer) -> DraftHead:
         (True, 1, 3, 0, False),
         (False, 1, 3, 8, False),
         pytest.param(False, 1, 2, 4, True, marks=pytest.mark.slow),
-        pytest.param(True, 1, 1, 0, True, marks=pytest.mark.slow),
+        pytest.param(True, 1, 1, 4, True, marks=pytest.mark.slow),
     ],
 )
 def test_a_context_pass_and_rounds(cut, layers, count, tree, head):

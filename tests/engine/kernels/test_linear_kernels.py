@@ -5,8 +5,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fef.engine.kernels.linear import Tiles, gated_linear, linear, linear_parts, split_of
+from fef.engine.kernels.linear import gated_linear, linear, linear_parts
 from fef.engine.kernels.norm import add_rms_norm, rms_norm
+from fef.engine.kernels.tiles import Tiles, split_of
 
 TOLERANCE = {torch.float32: 4e-6, torch.bfloat16: 2e-2}
 DTYPES = [torch.float32, torch.bfloat16]

@@ -1,0 +1,84 @@
+"""How a product with a weight matrix is cut into tiles and parts; the parts follow from the weight's shape alone.
+
+Shapes: N tokens, M outputs, K inputs, F gated outputs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import triton
+from torch import Tensor
+
+__all__ = ["PART_MULTIPLE", "Tiles", "choose_tiles", "gated_tiles", "split_of"]
+
+PART_MULTIPLE = 128  # a part of K is a multiple of this, and every k tile divides it
+_PROGRAMS = 256  # about two per multiprocessor of an H100: enough loads in flight to fill the memory bus
+_LEAST_PART = 512  # inputs per part: shorter ones spend their time filling the pipeline
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """One way to run the product; none of it changes the result.
+
+    m, n, k: tile of outputs, tokens, inputs. warps, stages: warps per program, tiles in flight. spread: the parts of K
+    run in programs of their own. group: token tiles that share a weight tile while it is in L2. bulk: tiles are loaded
+    by the bulk tensor copy engine (TMA, from Hopper on; rows of 16-byte multiples), which also fills up their edges.
+    """
+
+    m: int
+    n: int
+    k: int
+    warps: int = 4
+    stages: int = 4
+    spread: bool = False
+    group: int = 8
+    bulk: bool = False
+
+
+def split_of(outputs: int, inputs: int) -> int:
+    """Parts that the sum over K is cut into: enough programs for a short and wide weight; a function of its shape."""
+    tiles = triton.cdiv(outputs, 64)
+    split = 1
+    while split < 8 and tiles * split < _PROGRAMS * 5 // 8 and inputs // (2 * split) >= _LEAST_PART:
+        split *= 2
+    return split
+
+
+def choose_tiles(x_NK: Tensor, weight_MK: Tensor, split: int) -> Tiles:
+    """Measured best, or close to it, on one NVIDIA H100."""
+    (tokens, _), outputs = x_NK.shape, weight_MK.shape[0]
+    if x_NK.dtype == torch.float32:  # no tensor cores: exact products, for tests and small networks
+        return Tiles(64, 32, 16, warps=4, stages=2, spread=split > 1 and tokens <= 32)
+    bulk = _can_bulk(x_NK, weight_MK)
+    if tokens <= 64:
+        return Tiles(64, _few(tokens), 128, warps=4, stages=3, spread=split > 1, bulk=bulk)
+    if tokens <= 128:
+        return Tiles(64, 128, 64, warps=4, stages=4, spread=split > 1, bulk=bulk)
+    if split > 1:  # a program holds a part and the total: two accumulators
+        programs = triton.cdiv(outputs, 128) * triton.cdiv(tokens, 128)
+        return Tiles(128, 128, 64, warps=8, stages=4, spread=programs * split <= _PROGRAMS, bulk=bulk)
+    tile_m = 256 if triton.cdiv(outputs, 256) * triton.cdiv(tokens, 128) >= _PROGRAMS else 128
+    return Tiles(tile_m, 128, 64, warps=8, stages=4, bulk=bulk)
+
+
+def gated_tiles(x_NK: Tensor, weight_2FK: Tensor) -> Tiles:
+    tokens = x_NK.shape[0]
+    if x_NK.dtype == torch.float32:
+        return Tiles(32, 32, 16, warps=4, stages=2)
+    bulk = _can_bulk(x_NK, weight_2FK)
+    if tokens <= 64:
+        return Tiles(64, _few(tokens), 128, warps=4, stages=4, bulk=bulk)
+    return Tiles(128, 128, 64, warps=8, stages=4, bulk=bulk)
+
+
+def _few(tokens: int) -> int:
+    """Token tile that holds all of few tokens."""
+    return 1 << max(4, (tokens - 1).bit_length())
+
+
+def _can_bulk(x_NK: Tensor, weight_MK: Tensor) -> bool:
+    """Is the bulk copy engine there, and do all rows start at multiples of 16 bytes?"""
+    aligned = all(t.data_ptr() % 16 == 0 and t.stride(0) * t.element_size() % 16 == 0 for t in (x_NK, weight_MK))
+    return aligned and x_NK.is_cuda and torch.cuda.get_device_capability(x_NK.device) >= (9, 0)

@@ -1,0 +1,67 @@
+"""Laws of texts as plain dicts: of states, which are tuples of token ids with the mask among them, and probabilities; and
+what temperature and top-p make of the law of a slot. Shapes: K real tokens."""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+__all__ = ["Array", "Law", "Pipeline", "State", "distance", "law_of_joint", "mapped", "mixed", "put", "sharpened"]
+
+Array = NDArray[np.float64]
+State = tuple[int, ...]
+Law = dict[State, float]
+Pipeline = Callable[[Array], Array]  # probabilities [K] -> the law that is sampled [K]
+
+
+def sharpened(temperature: float = 1.0, top_p: float = 1.0) -> Pipeline:
+    """Temperature, then top-p; temperature 0 is a point mass on the first most probable token."""
+
+    def pipeline(p: Array) -> Array:
+        if temperature == 0:
+            mass: Array = np.eye(len(p))[p.argmax()]
+            return mass
+        p = p ** (1 / temperature) / (p ** (1 / temperature)).sum()
+        order = np.argsort(-p, kind="stable")
+        before = np.cumsum(p[order]) - p[order]
+        kept = np.zeros_like(p)
+        kept[order[before < top_p]] = p[order[before < top_p]]
+        law: Array = kept / kept.sum()
+        return law
+
+    return pipeline
+
+
+def mixed(laws: Iterable[Law]) -> Law:
+    """The even mixture of laws: of an order that is drawn before anything else."""
+    among = list(laws)
+    total: Law = defaultdict(float)
+    for law in among:
+        for state, weight in law.items():
+            total[state] += weight / len(among)
+    return total
+
+
+def law_of_joint(joint: torch.Tensor) -> Law:
+    return {state: float(joint[state]) for state in itertools.product(*map(range, joint.shape))}
+
+
+def mapped(law: Law, move: Callable[[State], State]) -> Law:
+    after: Law = defaultdict(float)
+    for state, weight in law.items():
+        after[move(state)] += weight
+    return after
+
+
+def put(state: State, tokens: dict[int, int]) -> State:
+    return tuple(tokens.get(i, v) for i, v in enumerate(state))
+
+
+def distance(p: Law, q: Law) -> float:
+    """Total variation."""
+    return 0.5 * sum(abs(p.get(s, 0.0) - q.get(s, 0.0)) for s in p.keys() | q.keys())

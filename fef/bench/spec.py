@@ -51,6 +51,7 @@ ALL_SPECS: Mapping[str, tuple[str, ...]] = {
     "deer": (),
     "apd": (),
     "apd-exact": (),
+    "dcd": (),
     "ssmd": (),
     "dual": ("dual", "dual:tokens_per_step=4", "dual:tokens_per_step=4,keep=kl", "dual:tokens_per_step=4,limit=0.9"),
     "demask": (

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from fef.decoders.apd import APD, APD_EXACT
+from fef.decoders.dcd import DCD
 from fef.decoders.deer import DEER
 from fef.decoders.delayed_cache import DELAYED_CACHE
 from fef.decoders.demask import DEMASK
@@ -48,6 +49,7 @@ TABLE = (
     DEER,
     APD,
     APD_EXACT,
+    DCD,
     SSMD,
     DUAL,
     DEMASK,

@@ -23,6 +23,7 @@ from fef.verify.reference import (
     Table,
     causal_chain_law,
     chain_law,
+    copula_law,
     mixed,
     packed_chain_law,
     process_law,
@@ -169,6 +170,9 @@ class Setting:
         if self.chain.causal:
             assert isinstance(on.denoiser, Transformer), "only networks have a causal model beside them"
             return causal_chain_law(on.denoiser.extras.causal_model, start, on.denoiser.mask_id, pipeline)
+        if self.chain.copula:
+            assert isinstance(on.denoiser, Transformer), "only networks have a causal model beside them"
+            return copula_law(on.table, on.denoiser.extras.causal_model, start, self.chain.passes, pipeline)
         if self.chain.process:
             assert isinstance(on.denoiser, Transformer), "only networks have what a process needs"
             slots = [i for i, v in enumerate(start) if v == on.denoiser.mask_id]

@@ -178,6 +178,11 @@ NAMED: tuple[Setting, ...] = (
     Setting("apd-exact", {"accept": "rejection"}, temperature=0, chain=product(0.6, 16), subjects=NETWORK),
     Setting("apd-exact", {"accept": "rejection", "window": 1}, chain=product(0.6, 1), subjects=NETWORK),
     #
+    Setting("dcd", {"accept": "rejection", "steps": 1}, chain=Chain(copula=True), subjects=NETWORK),
+    Setting("dcd", chain=Chain(copula=True, passes=2), subjects=NETWORK, by="samples"),
+    Setting("dcd", {"steps": 3}, 0.7, 0.8, chain=Chain(copula=True, passes=3), subjects=NETWORK, by="samples"),
+    Setting("dcd", {"steps": 1}, temperature=0, chain=Chain(copula=True), subjects=NETWORK),
+    #
     Setting("ssmd", REJECT_IN_ORDER | {"window": 2}, chain=ordered(2), subjects=NETWORK),
     Setting("ssmd", REJECT_IN_ORDER, 0.7, 0.8, chain=ordered(16), subjects=NETWORK),
     Setting("ssmd", {"accept": "rejection"}, chain=ordered(16, drawn=True), subjects=NETWORK, slow=True),

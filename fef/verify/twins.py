@@ -10,6 +10,7 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 
+from fef.decoders.dcd import CopulaJudge
 from fef.decoding.causal import CausalModel
 from fef.laws.accept import Accepted, agreement
 from fef.laws.draws import KeyedNoise, Noise, Purpose, Site
@@ -79,6 +80,12 @@ def coarse_noise() -> AbstractContextManager[object]:
 def causal_off_by_one() -> AbstractContextManager[object]:
     ask = CausalModel.logits
     return patch.object(CausalModel, "logits", lambda self, ids, slots, meter: ask(self, ids, slots + 1, meter))
+
+
+def no_suffix() -> AbstractContextManager[object]:
+    ask = CopulaJudge.targets
+    blind = lambda self, drafted: ask(self, replace(drafted, began_BL=torch.full_like(drafted.began_BL, self.mask_id)))  # noqa: E731
+    return patch.object(CopulaJudge, "targets", blind)
 
 
 def layer_off_by_one() -> AbstractContextManager[object]:
@@ -199,6 +206,15 @@ TWINS: tuple[Twin, ...] = (
     Twin(
         "the causal model's law for that of a product of experts",
         Setting("apd-exact", REJECT, chain=Chain(causal=True), subjects=("network",), declared="process"),
+    ),
+    Twin(
+        "the causal model's law for that of a copula",
+        Setting("dcd", chain=Chain(causal=True), subjects=("network",), by="samples", declared="chain"),
+    ),
+    Twin(
+        "a copula whose marginals forget what stands behind a slot",
+        Setting("dcd", chain=Chain(copula=True, passes=2), subjects=("network",), by="samples", declared="chain"),
+        no_suffix,
     ),
     Twin(
         "an order-causal layer that sees the draft it verifies",

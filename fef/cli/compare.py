@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fef.cli.options import decode_text, read_file
 from fef.cli.output import check_writable, print_json, print_table, write_whole
+from fef.errors import OptionError
+
+if TYPE_CHECKING:
+    from fef.eval.outcome import Outcome
 
 __all__ = ["EXAMPLE", "compare"]
 
@@ -23,6 +28,9 @@ def compare(
     notes: Annotated[
         Path | None, typer.Option("--notes", help="A text that the page quotes: what you make of the results.")
     ] = None,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", help="A PNG of accuracy against passes, of runs of one task.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
 ) -> None:
     """Hold saved runs against each other: figures, and McNemar's exact test for every pair over the same problems."""
@@ -30,10 +38,13 @@ def compare(
     from fef.eval.page import comparison_page, outcomes_table, pairs_table
     from fef.eval.pairs import pairs_of
 
-    if out is not None:
-        check_writable(out)
+    for path in (out, plot):
+        if path is not None:
+            check_writable(path)
     remarks = "" if notes is None else decode_text(read_file(notes), str(notes))
     outcomes = [read_outcome(path) for path in results]
+    if plot is not None:
+        write_whole(plot, picture(title, outcomes))
     if out is not None:
         write_whole(out, comparison_page(title, outcomes, remarks))
     pairs = pairs_of(outcomes)
@@ -43,3 +54,33 @@ def compare(
     print_table(outcomes_table(outcomes))
     if pairs:
         print_table(pairs_table(pairs))
+
+
+@dataclass(frozen=True)
+class Run:
+    """A saved run as it is plotted."""
+
+    method: str
+    accuracy: float
+    low: float
+    high: float
+    certificate: str
+
+
+def picture(title: str, outcomes: Sequence[Outcome]) -> bytes:
+    """Accuracy against passes. Raises OptionError without matplotlib, and for runs of several tasks."""
+    from fef.bench.plot import check_plotting, passes_picture
+
+    check_plotting()
+    tasks = {outcome.task for outcome in outcomes}
+    if len(tasks) > 1:
+        raise OptionError(f"--plot holds runs of one task against each other; these are of {', '.join(sorted(tasks))}.")
+    known = [(outcome, outcome.certificate) for outcome in outcomes if outcome.certificate is not None]
+    if not known:
+        raise OptionError("--plot shows runs that fef decoded; there are none among these.")
+    runs = [
+        Run(o.label, o.summary.accuracy, o.summary.low, o.summary.high, str(certificate["kind"]))
+        for o, certificate in known
+    ]
+    passes = [outcome.summary.calls / outcome.summary.problems for outcome, _ in known]
+    return passes_picture(title, runs, passes)

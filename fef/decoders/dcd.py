@@ -80,8 +80,8 @@ class CopulaJudge:
     def claim(self) -> LawClaim:
         return LawClaim(
             True,
-            "law: a copula: of the causal model, given the tokens before a slot, times the network's marginal on the canvas of "
-            "the pass over its marginal on what stands before the slot",
+            "law: a copula: of the causal model, given the tokens before a slot, times the network's marginal on the canvas "
+            "of the pass over its marginal on what stands before the slot",
         )
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from fef.decoders.dcd import CopulaJudge
 from fef.decoding.causal import CausalModel
+from fef.decoding.plan import Drafted
 from fef.laws.accept import Accepted, agreement
 from fef.laws.draws import KeyedNoise, Noise, Purpose, Site
 from fef.laws.integrate import QuantileNoise
@@ -84,7 +85,10 @@ def causal_off_by_one() -> AbstractContextManager[object]:
 
 def no_suffix() -> AbstractContextManager[object]:
     ask = CopulaJudge.targets
-    blind = lambda self, drafted: ask(self, replace(drafted, began_BL=torch.full_like(drafted.began_BL, self.mask_id)))  # noqa: E731
+
+    def blind(self: CopulaJudge, drafted: Drafted) -> Tensor:
+        return ask(self, replace(drafted, began_BL=torch.full_like(drafted.began_BL, self.mask_id)))
+
     return patch.object(CopulaJudge, "targets", blind)
 
 

@@ -23,6 +23,7 @@ METHODS: list[tuple[str, dict[str, Any]]] = [
     ("apd-exact", {"window": 3, "accept": "block", "share": 0.2}),
     ("dcd", {"window": 4}),
     ("dcd", {"window": 3, "accept": "rejection", "block_length": 5, "schedule": "cosine"}),
+    ("eso-exact", {"window": 4, "share": 0.5}),
     ("ssmd", {"window": 4}),
     ("ssmd", {"window": 3, "accept": "rejection", "order": "left-to-right", "block_length": 5}),
     ("dual", {"block_length": 4, "drafts": 2, "keep": "kl"}),

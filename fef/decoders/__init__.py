@@ -19,6 +19,7 @@ from fef.decoders.dream import ENTROPY, MASKGIT_PLUS, TOPK_MARGIN
 from fef.decoders.dual import DUAL
 from fef.decoders.dual_exact import DUAL_EXACT
 from fef.decoders.entropy_bounded import ENTROPY_BOUNDED
+from fef.decoders.eso_exact import ESO_EXACT
 from fef.decoders.factor import FACTOR
 from fef.decoders.fef import FEF
 from fef.decoders.klass import KLASS
@@ -51,6 +52,7 @@ TABLE = (
     APD_EXACT,
     DCD,
     SSMD,
+    ESO_EXACT,
     DUAL,
     DEMASK,
     LOW_CONFIDENCE,

@@ -154,6 +154,7 @@ class Plan:
     method: str  # its name, for messages
     law: Verify = "rows"  # the conditionals that are sampled: of plain forwards, or of the packed pattern
     order: Order = "left-to-right"  # in which slots are drawn
+    random_share: float = 1.0  # of the slots of a random order; the others follow from left to right
     block_length: int | None = None  # open slots per block; None: one block
     aligned_blocks: bool = False  # blocks begin at multiples of the length on the canvas, not at the first open slot
     stays_open: bool = False  # finished blocks are a part of the next one: their tokens may be taken back there

@@ -154,6 +154,7 @@ class Chain:
     eta: float = 0.0  # share of the largest rate at which ReMDM hides revealed tokens between them
     block_length: int | None = None  # blocks of open slots, from the left
     contrast: float = 0.0  # position contrast of the logits
+    share: float = 1.0  # of a drawn order; behind it comes what is left, from the left
     packed: bool = False  # the conditionals of the packed attention pattern
     causal: bool = False  # those of the causal model beside the network, alone
     copula: bool = False  # those of the causal model, reweighted by the network's marginals
@@ -172,10 +173,10 @@ def chain_law(table: Table, chain: Chain, pipeline: Pipeline, start: State | Non
     return mixed(denoised(table, start, order, chain.passes, pipeline, None, select, chain.eta) for order in orders)
 
 
-def packed_chain_law(network: Transformer, start: State, pipeline: Pipeline) -> Law:
-    """The left-to-right chain law of the packed pattern: one dense pass over every text."""
+def packed_chain_law(network: Transformer, start: State, pipeline: Pipeline, order: Sequence[int] | None = None) -> Law:
+    """The chain law of the packed pattern in an order, by default from left to right: one dense pass over every text."""
     K = network.mask_id
-    slots = [i for i, v in enumerate(start) if v == K]
+    slots = [i for i, v in enumerate(start) if v == K] if order is None else list(order)
     texts = [put(start, dict(zip(slots, v, strict=True))) for v in itertools.product(range(K), repeat=len(slots))]
     texts_NL = torch.tensor(texts)
     rank_NL = torch.full_like(texts_NL, REVEALED)

@@ -166,7 +166,15 @@ class Setting:
         pipeline, start = sharpened(self.temperature, self.top_p), start or on.start
         if self.chain.packed:
             assert isinstance(on.denoiser, Transformer), "only networks have a packed law"
-            return packed_chain_law(on.denoiser, start, pipeline)
+            slots = [i for i, v in enumerate(start) if v == on.denoiser.mask_id]
+            drawn = round(
+                self.chain.share * len(start)
+            )  # of an order whose uniform numbers are evenly spread (`GivenOrder`)
+            orders = itertools.permutations(slots) if self.chain.drawn else [tuple(slots)]
+            return mixed(
+                packed_chain_law(on.denoiser, start, pipeline, (*order[:drawn], *sorted(order[drawn:])))
+                for order in orders
+            )
         if self.chain.causal:
             assert isinstance(on.denoiser, Transformer), "only networks have a causal model beside them"
             return causal_chain_law(on.denoiser.extras.causal_model, start, on.denoiser.mask_id, pipeline)
@@ -176,7 +184,7 @@ class Setting:
         if self.chain.process:
             assert isinstance(on.denoiser, Transformer), "only networks have what a process needs"
             slots = [i for i, v in enumerate(start) if v == on.denoiser.mask_id]
-            orders = itertools.permutations(slots) if self.chain.drawn else [slots]
+            orders = itertools.permutations(slots) if self.chain.drawn else [tuple(slots)]
             process = self.chain.process
             return mixed(process_law(on.table, on.denoiser, process, order, start, pipeline) for order in orders)
         return chain_law(on.table, self.chain, pipeline, start)

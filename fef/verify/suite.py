@@ -103,6 +103,7 @@ NETWORK: tuple[Name, ...] = ("network",)
 REJECT = {"verify": "rows", "accept": "rejection"}
 REJECT_PACKED = {"verify": "packed", "accept": "rejection"}
 REJECT_IN_ORDER = {"order": "left-to-right", "accept": "rejection"}
+ESO = {"accept": "rejection", "share": 0.25}
 BY_ROWS: Other = ("sequential", {})
 BY_PACKED: Other = ("sequential", {"verify": "packed"})
 
@@ -189,6 +190,11 @@ NAMED: tuple[Setting, ...] = (
     Setting("ssmd", {"order": "left-to-right"}, chain=ordered(16, coupled=True), subjects=NETWORK, by="samples"),
     Setting("ssmd", REJECT_IN_ORDER, temperature=0, chain=ordered(16), subjects=NETWORK),
     Setting("ssmd", REJECT_IN_ORDER | {"window": 1}, subjects=NETWORK),
+    #
+    Setting("eso-exact", ESO | {"window": 2}, chain=Chain(drawn=True, share=0.25, packed=True), subjects=NETWORK),
+    Setting("eso-exact", ESO | {"share": 0.5}, 0.7, 0.8, Chain(drawn=True, share=0.5, packed=True), subjects=NETWORK),
+    Setting("eso-exact", {"share": 0.0}, chain=PACKED, subjects=NETWORK, by="samples", same_as=BY_PACKED),
+    Setting("eso-exact", {"share": 0.0}, temperature=0, chain=PACKED, subjects=NETWORK),
     #
     Setting("dual", {"drafts": 2}, chain=CONFIDENCE, subjects=NETWORK, by="samples"),
     Setting("dual", {"keep": "kl", "limit": 0.1}, chain=CONFIDENCE, subjects=NETWORK, by="samples"),

@@ -221,6 +221,17 @@ TWINS: tuple[Twin, ...] = (
         no_suffix,
     ),
     Twin(
+        "an order from left to right called a random one, under the packed law",
+        Setting(
+            "eso-exact",
+            {"share": 0.0},
+            chain=Chain(drawn=True, packed=True),
+            subjects=("network",),
+            by="samples",
+            declared="chain",
+        ),
+    ),
+    Twin(
         "an order-causal layer that sees the draft it verifies",
         Setting(
             "ssmd", IN_ORDER, chain=Chain(process=Process(order_causal, 2)), subjects=("network",), declared="process"

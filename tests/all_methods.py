@@ -46,6 +46,8 @@ METHODS: list[tuple[str, dict[str, Any]]] = [
     ("entropy-bounded", {"gamma": 0.8}),
     ("klass", {"threshold": 0.3, "epsilon": 0.1}),
     ("klass", {"threshold": 0.3, "epsilon": 0.3, "block_length": 4, "after_eos": "free"}),
+    ("policy", {"block_length": 4}),
+    ("policy", {"policy_temperature": 0.0, "after_eos": "free"}),
     ("schedule", {"steps": 3}),
     ("ssd", {"block_length": 4}),
     ("freedave", {"tokens_per_step": 2}),

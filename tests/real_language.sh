@@ -65,7 +65,7 @@ each_method() {
     done
 }
 
-part_option() { case $1 in demask) echo head ;; ssmd | adjust | adjust-exact) echo layer ;; policy) echo policy ;; esac; }
+part_option() { case $1 in demask) echo head ;; ssmd) echo layer ;; policy) echo policy ;; esac; }
 
 method_settings() {
     case $1 in
@@ -78,6 +78,7 @@ method_settings() {
         entropy-bounded) echo default gamma=0.5 gamma=1 ;;
         demask) echo default tau=0.3 ;;
         klass | wino | saber | dual) echo default block_length=32 ;;
+        policy) echo default policy_temperature=0 ;;
         fef) echo verify=packed verify=packed,window=8 verify=packed,window=32 ;;
         sequential) echo verify=packed ;;
         dcd) echo steps=1 steps=2 ;;

@@ -15,6 +15,7 @@ import typer
 from fef.cli.interrupts import StopSoon
 from fef.cli.options import check_device
 from fef.cli.output import Bar, check_directory, print_json
+from fef.cli.train_policy import train_policy
 from fef.cli.training import (
     FormName,
     FormOption,
@@ -68,6 +69,7 @@ class ObjectiveName(StrEnum):
     dparallel = "dparallel"
     ssmd = "ssmd"
     draft_head = "draft-head"
+    policy = "policy"
 
 
 def train(
@@ -92,7 +94,7 @@ def train(
         typer.Option(
             "--objective",
             help="denoise; dparallel: certainty on own answers; ssmd: a layer for that method on --init; draft-head: the "
-            "draft head of --init on its own texts.",
+            "draft head of --init on its own texts; policy: which slots to commit, from right and wrong answers of --init.",
         ),
     ] = ObjectiveName.denoise,
     steps: TrainStepsOption = 1000,
@@ -174,6 +176,10 @@ def train(
     Ctrl-C or SIGTERM saves first; the same command then goes on.
     """
     check_heads(dim, heads)
+    if objective is ObjectiveName.policy:
+        place = check_device(device) if device is not None else default_device()
+        train_policy(out, init, tasks, steps, batch_size, canvas_length or 64, seed, place, json)
+        return
     of_head = objective is ObjectiveName.draft_head
     if not of_head:
         check_out(out)

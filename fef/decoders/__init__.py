@@ -26,6 +26,7 @@ from fef.decoders.klass import KLASS
 from fef.decoders.llada import LOW_CONFIDENCE, RANDOM
 from fef.decoders.method import Method, MethodInfo
 from fef.decoders.origin import ORIGIN
+from fef.decoders.policy import POLICY
 from fef.decoders.remdm import REMDM
 from fef.decoders.replayed import FREEDAVE, SSD
 from fef.decoders.saber import SABER
@@ -66,6 +67,7 @@ TABLE = (
     DELAYED_CACHE,
     ENTROPY_BOUNDED,
     KLASS,
+    POLICY,
     SCHEDULE,
     SSD,
     FREEDAVE,

@@ -7,7 +7,7 @@
 # sessions, and of those that must give the same answers. BATCH, SESSIONS: prompts at once in packed rounds, and in sessions.
 # DTYPE: of the weights. MORE: further options of `fef eval`, such as --device cuda. RUNS: some of the names below.
 # RUNS=methods: every method of `fef methods` on the first FEW problems of GSM8K, at its defaults and at other numbers of passes,
-# and one picture of accuracy against passes. LAYERS: a directory of trained parts by their names; a method without its part is
+# and one picture of accuracy against passes; pairs are those with the run AGAINST. LAYERS: a directory of trained parts by their names; a method without its part is
 # left out, and so is one that the checkpoint cannot run; OUT/methods/errors.txt says why.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -106,6 +106,6 @@ page() { # name, title, files
 shopt -s nullglob
 methods=("$OUT"/methods/*.json)
 ((${#methods[@]} == 0)) || "$PY" -m fef compare "${methods[@]}" --title "Every method on GSM8K" --out "$OUT/methods.md" \
-    --plot "$OUT/methods.png"
+    --against "${AGAINST:-fef:verify=packed}" --plot "$OUT/methods.png"
 page real-language "Real language" "$OUT"/{gsm8k,svamp,mbpp}-*.json
 for temperature in 0 0.7; do page "exact-$temperature" "The same answers" "$OUT/exact-$temperature"-*.json; done

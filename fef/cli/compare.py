@@ -28,6 +28,9 @@ def compare(
     notes: Annotated[
         Path | None, typer.Option("--notes", help="A text that the page quotes: what you make of the results.")
     ] = None,
+    against: Annotated[
+        str | None, typer.Option("--against", help="Pairs with this run only, by its label; by default every two.")
+    ] = None,
     plot: Annotated[
         Path | None, typer.Option("--plot", help="A PNG of accuracy against passes, of runs of one task.")
     ] = None,
@@ -46,8 +49,8 @@ def compare(
     if plot is not None:
         write_whole(plot, picture(title, outcomes))
     if out is not None:
-        write_whole(out, comparison_page(title, outcomes, remarks))
-    pairs = pairs_of(outcomes)
+        write_whole(out, comparison_page(title, outcomes, remarks, against))
+    pairs = pairs_of(outcomes, against)
     if json:
         print_json({"runs": list(map(asdict, outcomes)), "pairs": list(map(asdict, pairs))})
         return

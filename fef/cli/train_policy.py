@@ -94,7 +94,7 @@ def play(model: Model, policy: UnmaskPolicy, families: list[str], count: int, ca
         rounds.append(Decided(reads.pop(), done.written, done.rows.clone()))
 
     answers = model.generate(
-        [problem.prompt for problem in asked],
+        [problem.prompt if model.template is None else [user_message(problem.prompt)] for problem in asked],
         method="policy",
         policy=noted,
         block_length=BLOCK,
@@ -109,3 +109,7 @@ def play(model: Model, policy: UnmaskPolicy, families: list[str], count: int, ca
         torch.tensor(right, device=model.network.device).view(count, GROUP),
         torch.tensor(passes, device=model.network.device).view(count, GROUP),
     )
+
+
+def user_message(text: str) -> dict[str, str]:
+    return {"role": "user", "content": text}

@@ -14,7 +14,7 @@ from fef.decoding.network import Network
 from fef.decoding.plan import Drafted, Guidance, Judge
 from fef.decoding.requests import Requests
 from fef.decoding.rows import RowsScorer
-from fef.decoding.score import Prediction, PredictionRequest, Targets, VerificationRequest
+from fef.decoding.score import Prediction, PredictionRequest, Targets, VerificationRequest, row_lengths
 
 __all__ = ["JudgedScorer"]
 
@@ -31,7 +31,9 @@ class JudgedScorer(RowsScorer):
     def pass_began(
         self, requests: Requests, rows: Tensor, slots_RS: Tensor, within_BL: Tensor, time_B: Tensor
     ) -> Tensor | None:
-        ids_BL = requests.canvas.ids_BL
+        index_L = torch.arange(requests.canvas.ids_BL.shape[1], device=rows.device)
+        behind_BL = index_L >= row_lengths(requests.canvas)[:, None]
+        ids_BL = requests.canvas.ids_BL.masked_fill(behind_BL, self.network.mask_id)  # padding says nothing
         if self.began_BL.shape != ids_BL.shape:
             self.began_BL = ids_BL.clone()
         self.began_BL = self.began_BL.index_copy(0, rows, ids_BL[rows])

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from fef.errors import OptionError
+from fef.errors import OptionError, nearest_hint
 from fef.eval.outcome import DIGITS, Outcome
 from fef.paired import discordant, mcnemar
 
@@ -58,6 +58,12 @@ def digests(outcome: Outcome) -> list[str]:
     return [outcome.digests[i : i + DIGITS] for i in range(0, len(outcome.digests), DIGITS)]
 
 
-def pairs_of(outcomes: Sequence[Outcome]) -> list[Pair]:
-    """Every two runs of one task. Raises as `pair_of`."""
-    return [pair_of(a, b) for a, b in combinations(outcomes, 2) if a.task == b.task]
+def pairs_of(outcomes: Sequence[Outcome], against: str | None = None) -> list[Pair]:
+    """Every two runs of one task; against: only those with the run of this label. Raises as `pair_of`, and OptionError for a
+    label that no run has."""
+    labels = [outcome.label for outcome in outcomes]
+    if against is not None and against not in labels:
+        raise OptionError(f"No run is called {against!r}.{nearest_hint(against, labels)}")
+    return [
+        pair_of(a, b) for a, b in combinations(outcomes, 2) if a.task == b.task and against in (None, a.label, b.label)
+    ]

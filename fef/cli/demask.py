@@ -88,7 +88,9 @@ def train_demask(
     network = loaded.network
     began = time.perf_counter()
     with Bar("Preparing the examples", states) as bar:
-        examples = split_examples(options_of_data, network.config, loaded.tokenizer, canvas_length, seed, "train")
+        examples = split_examples(
+            options_of_data, network.config, loaded.tokenizer, canvas_length, seed, "train", loaded.template
+        )
         teacher = teacher_of(loaded, temperature)
         targets = measure(
             teacher, examples.to(network.device), options, lambda done: bar.update(done, "Measuring influences")
@@ -144,7 +146,9 @@ def demask_report(
     directory = locate(model)
     found = load_head(head or directory / DEMASK, network)
     options = ReportOptions(states=states, slots=slots, values=values, tau=tau, canvas_length=canvas_length, seed=seed)
-    examples = split_examples(options_of_data, network.config, loaded.tokenizer, canvas_length, seed, "held-out")
+    examples = split_examples(
+        options_of_data, network.config, loaded.tokenizer, canvas_length, seed, "held-out", loaded.template
+    )
     with Bar("Probing held-out states", states) as bar:
         teacher = teacher_of(loaded, found.temperature)
         report = head_report(teacher, found, examples.to(network.device), options, bar.update)

@@ -288,14 +288,16 @@ def train_layer(
         )
     with Bar("Loading"):
         from fef.models.order_block import ORDER_BLOCK, save_order_block
-        from fef.models.sources import load_source
+        from fef.models.sources import describe_source, load_source, template_of
         from fef.training.demask import split_examples
         from fef.training.order_block import LayerOptions, fit_order_block
     options = LayerOptions(**settings)
     network, tokenizer = load_source(source, device)
     began = time.perf_counter()
     with Bar("Preparing the examples", options.steps) as bar:
-        examples = split_examples(data, network.config, tokenizer, options.canvas_length, options.seed, "train")
+        template = template_of(source, describe_source(source))
+        length, seed = options.canvas_length, options.seed
+        examples = split_examples(data, network.config, tokenizer, length, seed, "train", template)
         losses: list[float] = []
 
         def show(step: int, loss: float) -> None:

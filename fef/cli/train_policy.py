@@ -88,7 +88,8 @@ def play(model: Model, policy: UnmaskPolicy, families: list[str], count: int, ca
     def noted(confidence: Tensor, place: Tensor, open_: Tensor, real: Tensor) -> Tensor:
         reads.append((confidence, place, open_, real))
         with torch.no_grad():
-            return policy(confidence, place, open_, real)
+            logits: Tensor = policy(confidence, place, open_, real)
+        return logits
 
     def on_round(done: Round) -> None:
         rounds.append(Decided(reads.pop(), done.written, done.rows.clone()))

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from fef.errors import InputError, OptionError
+from fef.models.chat import ChatTemplate
 from fef.models.config import TransformerConfig
 from fef.models.demask import DependencyHead
 from fef.models.tokenizer import Tokenizer
 from fef.tasks import Split
+from fef.training.conversations import Answer, Encoder, encode_answers
 from fef.training.data import Examples, encode_pairs, read_pairs, task_texts
 from fef.training.influence_targets import Targets, Teacher, draw_states, sampled_influence
 from fef.training.run import DataOptions, longest_prompt
@@ -53,9 +56,16 @@ class HeadOptions:
 
 
 def split_examples(
-    data: DataOptions, config: TransformerConfig, tokenizer: Tokenizer, canvas_length: int, seed: int, split: Split
+    data: DataOptions,
+    config: TransformerConfig,
+    tokenizer: Tokenizer,
+    canvas_length: int,
+    seed: int,
+    split: Split,
+    template: ChatTemplate | None = None,
 ) -> Examples:
-    """Encoded examples to train on, or held out: prompts of the tasks' own split, or the last tenth of a JSONL file.
+    """Encoded examples to train on, or held out: prompts of the tasks' own split, or the last tenth of a JSONL file. A
+    network without a mark between prompt and answer is asked in its chat template, and longer examples are left out.
 
     Raises InputError for a file of fewer than two examples or when none fits.
     """
@@ -68,6 +78,10 @@ def split_examples(
             raise InputError(f"{data.jsonl} holds one example; give at least two, one to train on and one held out.")
         cut = len(pairs) - max(1, len(pairs) // 10)
         pairs = pairs[:cut] if split == "train" else pairs[cut:]
+    if config.answer_id is None and template is not None:
+        answers = [Answer(n, ({"role": "user", "content": ask},), said) for n, (ask, said) in enumerate(pairs, start=1)]
+        encoder, name = Encoder(tokenizer, template, config), data.jsonl or Path("tasks")
+        return encode_answers(answers, encoder, name, data.max_prompt, canvas_length, drop_long=True)[0]
     return encode_pairs(pairs, tokenizer, longest_prompt(config, canvas_length, data.max_prompt), canvas_length)
 
 

@@ -124,7 +124,10 @@ def test_a_difference_beyond_chance_is_stated_and_only_that(data: Path, tmp_path
     assert page.read_text().count("is more accurate than") == 1
     assert "`good` is more accurate than `bad`" in page.read_text()
     pairs = fef("compare", *names, "--against", "bad", "--json").stdout
-    assert [(pair["first"], pair["second"]) for pair in json.loads(pairs)["pairs"]] == [("good", "bad"), ("bad", "middle")]
+    assert [(pair["first"], pair["second"]) for pair in json.loads(pairs)["pairs"]] == [
+        ("good", "bad"),
+        ("bad", "middle"),
+    ]
     assert fef("compare", *names, "--against", "worse").exit_code == 2
 
 

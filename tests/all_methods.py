@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["EXACT_CACHE", "GREEDY", "METHODS"]
+__all__ = ["EXACT_CACHE", "GREEDY", "METHODS", "under_packed_law"]
 
 GREEDY = ("ssd", "freedave")  # defined at temperature 0 only
 
@@ -62,3 +62,8 @@ EXACT_CACHE: list[tuple[str, dict[str, Any]]] = [
     ("threshold", {"cache": "prefix"}),
 ]
 """With keys of finished blocks, which only a block-causal network has; `threshold` runs with old ones elsewhere."""
+
+
+def under_packed_law(method: str, options: dict[str, Any]) -> bool:
+    """Does it ask for a network that was trained for the packed pattern?"""
+    return method == "eso-exact" or options.get("verify") == "packed"

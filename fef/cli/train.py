@@ -177,8 +177,7 @@ def train(
     """
     check_heads(dim, heads)
     if objective is ObjectiveName.policy:
-        place = check_device(device) if device is not None else default_device()
-        train_policy(out, init, tasks, steps, batch_size, canvas_length or 64, seed, place, json)
+        train_policy(out, init, tasks, steps, batch_size, canvas_length or 64, seed, check_device(device), json)
         return
     of_head = objective is ObjectiveName.draft_head
     if not of_head:

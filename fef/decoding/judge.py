@@ -30,7 +30,7 @@ class JudgedScorer(RowsScorer):
 
     def pass_began(
         self, requests: Requests, rows: Tensor, slots_RS: Tensor, within_BL: Tensor, time_B: Tensor
-    ) -> Tensor | None:
+    ) -> Prediction | None:
         index_L = torch.arange(requests.canvas.ids_BL.shape[1], device=rows.device)
         behind_BL = index_L >= row_lengths(requests.canvas)[:, None]
         ids_BL = requests.canvas.ids_BL.masked_fill(behind_BL, self.network.mask_id)  # padding says nothing

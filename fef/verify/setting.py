@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
+from math import comb
 from typing import Any, Literal
 
 import torch
@@ -167,14 +169,15 @@ class Setting:
         if self.chain.packed:
             assert isinstance(on.denoiser, Transformer), "only networks have a packed law"
             slots = [i for i, v in enumerate(start) if v == on.denoiser.mask_id]
-            drawn = round(
-                self.chain.share * len(start)
-            )  # of an order whose uniform numbers are evenly spread (`GivenOrder`)
-            orders = itertools.permutations(slots) if self.chain.drawn else [tuple(slots)]
-            return mixed(
-                packed_chain_law(on.denoiser, start, pipeline, (*order[:drawn], *sorted(order[drawn:])))
-                for order in orders
-            )
+            shares = binomial(len(slots), self.chain.share) if self.chain.drawn else [1.0]
+            law: Law = defaultdict(float)
+            for drawn, weight in enumerate(shares):
+                orders = itertools.permutations(slots) if self.chain.drawn else [tuple(slots)]
+                sorted_behind = ((*order[:drawn], *sorted(order[drawn:])) for order in orders)
+                some = mixed(packed_chain_law(on.denoiser, start, pipeline, order) for order in sorted_behind)
+                for text, p in some.items():
+                    law[text] += weight * p
+            return law
         if self.chain.causal:
             assert isinstance(on.denoiser, Transformer), "only networks have a causal model beside them"
             return causal_chain_law(on.denoiser.extras.causal_model, start, on.denoiser.mask_id, pipeline)
@@ -205,3 +208,8 @@ class Setting:
         """Texts by the public `decode`."""
         settings = {"method": self.method, "temperature": self.temperature, "top_p": self.top_p, **self.options}
         return fef.decode(denoiser, ids, **settings | more).ids
+
+
+def binomial(count: int, share: float) -> list[float]:
+    """The probability of each number of `count` slots, where each is one of them with probability `share`."""
+    return [comb(count, k) * share**k * (1 - share) ** (count - k) for k in range(count + 1)]

@@ -103,7 +103,7 @@ NETWORK: tuple[Name, ...] = ("network",)
 REJECT = {"verify": "rows", "accept": "rejection"}
 REJECT_PACKED = {"verify": "packed", "accept": "rejection"}
 REJECT_IN_ORDER = {"order": "left-to-right", "accept": "rejection"}
-ESO = {"accept": "rejection", "share": 0.25}
+ESO = Chain(drawn=True, share=0.25, packed=True)
 BY_ROWS: Other = ("sequential", {})
 BY_PACKED: Other = ("sequential", {"verify": "packed"})
 
@@ -191,8 +191,8 @@ NAMED: tuple[Setting, ...] = (
     Setting("ssmd", REJECT_IN_ORDER, temperature=0, chain=ordered(16), subjects=NETWORK),
     Setting("ssmd", REJECT_IN_ORDER | {"window": 1}, subjects=NETWORK),
     #
-    Setting("eso-exact", ESO | {"window": 2}, chain=Chain(drawn=True, share=0.25, packed=True), subjects=NETWORK),
-    Setting("eso-exact", ESO | {"share": 0.5}, 0.7, 0.8, Chain(drawn=True, share=0.5, packed=True), subjects=NETWORK),
+    Setting("eso-exact", {"share": 0.25}, chain=ESO, subjects=NETWORK, by="samples"),
+    Setting("eso-exact", {"share": 0.25, "accept": "block"}, 0.7, 0.8, chain=ESO, subjects=NETWORK, by="samples"),
     Setting("eso-exact", {"share": 0.0}, chain=PACKED, subjects=NETWORK, by="samples", same_as=BY_PACKED),
     Setting("eso-exact", {"share": 0.0}, temperature=0, chain=PACKED, subjects=NETWORK),
     #

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["EXACT_CACHE", "GREEDY", "METHODS"]
+__all__ = ["EXACT_CACHE", "GREEDY", "METHODS", "under_packed_law"]
 
 GREEDY = ("ssd", "freedave")  # defined at temperature 0 only
 
@@ -49,6 +49,11 @@ METHODS: list[tuple[str, dict[str, Any]]] = [
     ("wino", {"threshold": 0.3, "keep": 0.5}),
     ("saber", {"rate": 1.0, "tokens_per_step": 3, "block_length": 4}),
     ("saber", {"rate": 1.0, "tokens_per_step": 3, "rule": "abstract"}),
+    ("dcd", {"window": 4}),
+    ("dcd", {"window": 3, "accept": "rejection", "block_length": 5, "schedule": "cosine"}),
+    ("eso-exact", {"window": 4, "share": 0.5}),
+    ("policy", {"block_length": 4}),
+    ("policy", {"policy_temperature": 0.0, "after_eos": "free"}),
 ]
 
 EXACT_CACHE: list[tuple[str, dict[str, Any]]] = [
@@ -57,3 +62,8 @@ EXACT_CACHE: list[tuple[str, dict[str, Any]]] = [
     ("threshold", {"cache": "prefix"}),
 ]
 """With keys of finished blocks, which only a block-causal network has; `threshold` runs with old ones elsewhere."""
+
+
+def under_packed_law(method: str, options: dict[str, Any]) -> bool:
+    """Does it ask for a network that was trained for the packed pattern?"""
+    return method == "eso-exact" or options.get("verify") == "packed"

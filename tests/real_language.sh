@@ -6,7 +6,10 @@
 # skipped. DATA: the task files. DIALOGUES: held-out conversations, for RUNS=likelihood.
 # OUT: the results. PY: the python. CANVAS: tokens of an answer. LIMIT, FEW, SAME: problems of runs in packed rounds, in
 # sessions, and of those that must give the same answers. BATCH, SESSIONS: prompts at once in packed rounds, and in sessions.
-# DTYPE: of the weights. RUNS: some of the names below.
+# DTYPE: of the weights. MORE: further options of `fef eval`, such as --device cuda. RUNS: some of the names below.
+# RUNS=methods: every method of `fef methods` on the first FEW problems of GSM8K, at its defaults and at other numbers of passes,
+# and one picture of accuracy against passes; pairs are those with the run AGAINST. LAYERS: a directory of trained parts by their names; a method without its part is
+# left out, and so is one that the checkpoint cannot run; OUT/methods/errors.txt says why.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PY=${PY:-python3} SMOL=${SMOL:-smol} DATA=${DATA:-data} OUT=${OUT:-runs/real-language}
@@ -19,7 +22,7 @@ measure() { # file, task, more arguments
     [[ -s $file ]] && return
     echo "$1: $(date +%T)"
     "$PY" -m fef eval "$2" --model "$SMOL" --data "$DATA" --max-new-tokens "$CANVAS" --temperature 0 --engine \
-        --allow-weak-sandbox --save "$file" "${@:3}" || echo "$1 failed"
+        --allow-weak-sandbox --save "$file" "${@:3}" ${MORE:-} || echo "$1 failed"
 }
 
 # in sessions; 32 positions a block
@@ -51,6 +54,44 @@ likelihood() { # model, more arguments
         >>"$OUT/likelihood.jsonl" || echo "likelihood of $1 failed"
 }
 
+# every method at its defaults; where the number of passes is a choice, also at about 96 and 48 of 192 tokens
+each_method() {
+    local name spec options file part
+    for name in $("$PY" -c 'import fef; print(*fef.methods())'); do
+        for spec in $(method_settings "$name"); do
+            options=()
+            for part in ${spec//,/ }; do [[ $part == default ]] || options+=(--set "$part"); done
+            part=${LAYERS:-}/$name.safetensors
+            [[ -f $part ]] && options+=(--set "$(part_option "$name")=$part")
+            file=methods/$name-${spec//[^a-z0-9.]/-}
+            mkdir -p "$OUT/methods"
+            measure "$file" gsm8k --limit "$FEW" --batch-size "$SESSIONS" --method "$name" "${plain[@]}" "${options[@]}" \
+                2> >(tee -a "$OUT/methods/errors.txt" >&2)
+        done
+    done
+}
+
+part_option() { case $1 in demask) echo head ;; ssmd) echo layer ;; policy) echo policy ;; esac; }
+
+method_settings() {
+    case $1 in
+        low-confidence | random | maskgit-plus | topk-margin | entropy | delayed-cache | freedave)
+            echo default block_length=32,tokens_per_step=1 block_length=32,tokens_per_step=2 block_length=32,tokens_per_step=4 ;;
+        origin | remdm) echo default steps=192 steps=96 steps=48 ;;
+        schedule) echo steps=96 steps=48 ;;
+        threshold) echo default threshold=0.8 threshold=0.6 block_length=32,cache=dual ;;
+        factor) echo default factor=0.5 factor=2 ;;
+        entropy-bounded) echo default gamma=0.5 gamma=1 ;;
+        demask) echo default tau=0.3 ;;
+        klass | wino | saber | dual) echo default block_length=32 ;;
+        policy) echo default policy_temperature=0 ;;
+        fef) echo verify=packed verify=packed,window=8 verify=packed,window=32 ;;
+        sequential) echo verify=packed ;;
+        dcd) echo steps=1 steps=2 ;;
+        *) echo default ;;
+    esac
+}
+
 packed=(--limit "$LIMIT" --batch-size "$BATCH" --dtype "${DTYPE:-bfloat16}" --verify packed --window 16)
 plain=(--dtype "${DTYPE:-bfloat16}")
 for run in $RUNS; do
@@ -64,6 +105,7 @@ for run in $RUNS; do
             --batch-size "$SESSIONS" --method fef --window 16 --set cache=prefix ;;
         likelihood) likelihood "$SMOL" --verify packed; likelihood "$SMOL" --verify rows; [[ -z ${CAUSAL:-} ]] || likelihood "$CAUSAL" ;;
         threshold) blocks gsm8k-threshold "${plain[@]}" --method threshold --set threshold=0.9 ;;
+        methods) each_method ;;
         *) echo "unknown run: $run" && exit 2 ;;
     esac
 done
@@ -75,4 +117,7 @@ shopt -s nullglob
 notes=docs/results/real-language-remarks.md
 files=("$OUT"/{gsm8k,svamp,mbpp,rows}-*.json)
 ((${#files[@]} < 2)) || "$PY" -m fef compare "${files[@]}" --title "Real language" --notes "$notes" --out "$OUT/real-language.md"
+methods=("$OUT"/methods/*.json)
+((${#methods[@]} == 0)) || "$PY" -m fef compare "${methods[@]}" --title "Every method on GSM8K" --out "$OUT/methods.md" \
+    --against "${AGAINST:-fef:verify=packed}" --plot "$OUT/methods.png"
 for temperature in 0 0.7; do page "exact-$temperature" "The same answers" "$OUT/exact-$temperature"-*.json; done

@@ -36,7 +36,7 @@ SECTIONS = {
     "Grammars": "compile_grammar TokenGrammar",
     "Tables and noise": "TableDenoiser AbsorbingNoise UniformNoise",
     "Profiles and costs": "information_profile Profile measure_row_costs RowCosts load_row_costs save_row_costs",
-    "Errors": "FefError OptionError InputError DenoiserError CheckpointError EngineError",
+    "Errors": "FefError OptionError InputError GrammarError DenoiserError CheckpointError EngineError",
 }
 WIDTH = 100  # of a signature in one line
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from fef.bench.labels import Box, place_labels
 from fef.bench.png import png_bytes
@@ -17,7 +17,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["check_plotting", "family_figure", "family_pictures", "picture_stem", "together"]
+__all__ = [
+    "Plotted",
+    "check_plotting",
+    "family_figure",
+    "family_pictures",
+    "passes_picture",
+    "picture_stem",
+    "together",
+]
 
 # Okabe and Ito's colours, which stay apart for colour-blind readers; the markers say the same in grey.
 LOOKS = {
@@ -30,6 +38,22 @@ LOOKS = {
 MARKER = 5.0  # points
 FONT = 7.0
 DPI = 110
+
+
+class Plotted(Protocol):
+    """A run in a picture; as in `Row`."""
+
+    @property
+    def method(self) -> str: ...
+    @property
+    def accuracy(self) -> float: ...
+    @property
+    def low(self) -> float: ...
+    @property
+    def high(self) -> float: ...
+    @property
+    def certificate(self) -> str: ...
+
 
 COSTS: dict[str, Callable[[Row], float]] = {
     "forward passes per problem": lambda row: row.calls / row.problems,
@@ -65,7 +89,6 @@ def family_figure(rows: Sequence[Row]) -> Figure:
     """One family's figure: accuracy with its interval against passes and against seconds, with the Pareto frontiers."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
 
     figure = Figure(figsize=(14.0, 5.0 + 0.1 * len(rows)), dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)
@@ -75,18 +98,49 @@ def family_figure(rows: Sequence[Row]) -> Figure:
         draw_points(axes, rows, [(cost(row), row.accuracy) for row in rows])
         axes.set_xlabel(f"{name} (log scale)")
     panels[0].set_ylabel("problems right, %")
-    present = [look for kind, look in LOOKS.items() if any(row.certificate == kind for row in rows)]
-    handles = [Line2D([], [], color=c, marker=m, linestyle="", label=words) for c, m, words in present]
-    handles.append(Line2D([], [], color="0.6", linewidth=1.0, label="Pareto frontier"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
-    figure.draw_without_rendering()  # settles the axes, so that lengths on paper are known
-    figure.set_layout_engine("none")
+    add_legend(figure, rows)
+    settle(figure)
     for axes, cost in zip(panels, COSTS.values(), strict=True):
         draw_labels(axes, rows, [(cost(row), row.accuracy) for row in rows])
     return figure
 
 
-def draw_points(axes: Axes, rows: Sequence[Row], points: Sequence[tuple[float, float]]) -> None:
+def passes_picture(title: str, runs: Sequence[Plotted], passes: Sequence[float]) -> bytes:
+    """A PNG of accuracy against passes: a point a run, the frontier, names beside the points. passes: of each run, per
+    problem."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10.0, 5.0 + 0.1 * len(runs)), dpi=DPI, layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(title)
+    axes = figure.subplots()
+    points = [(x, run.accuracy) for x, run in zip(passes, runs, strict=True)]
+    draw_points(axes, runs, points)
+    axes.set_xlabel("forward passes per problem (log scale)")
+    axes.set_ylabel("problems right, %, with Wilson's 95 % intervals")
+    add_legend(figure, runs)
+    settle(figure)
+    draw_labels(axes, runs, points)
+    return png_bytes(figure)
+
+
+def add_legend(figure: Figure, rows: Sequence[Plotted]) -> None:
+    from matplotlib.lines import Line2D
+
+    present = [look for kind, look in LOOKS.items() if any(row.certificate == kind for row in rows)]
+    handles = [Line2D([], [], color=c, marker=m, linestyle="", label=words) for c, m, words in present]
+    handles.append(Line2D([], [], color="0.6", linewidth=1.0, label="Pareto frontier"))
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
+
+
+def settle(figure: Figure) -> None:
+    """Place the axes for good, so that lengths on paper are known."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+
+
+def draw_points(axes: Axes, rows: Sequence[Plotted], points: Sequence[tuple[float, float]]) -> None:
     from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter, StrMethodFormatter
 
     for row, (x, y) in zip(rows, points, strict=True):
@@ -116,7 +170,7 @@ def stairs(points: Sequence[tuple[float, float]], edge: float) -> list[tuple[flo
     return [*corners, (edge, best[-1][1])]
 
 
-def draw_labels(axes: Axes, rows: Sequence[Row], points: Sequence[tuple[float, float]]) -> None:
+def draw_labels(axes: Axes, rows: Sequence[Plotted], points: Sequence[tuple[float, float]]) -> None:
     """The names beside their points, each with a thin line to its point."""
     figure = axes.get_figure(root=True)
     assert figure is not None, "axes of a figure"

@@ -51,7 +51,10 @@ ALL_SPECS: Mapping[str, tuple[str, ...]] = {
     "deer": (),
     "apd": (),
     "apd-exact": (),
+    "dcd": (),
+    "eso-exact": ("eso-exact", "eso-exact:share=0.5"),
     "ssmd": (),
+    "policy": ("policy", "policy:policy_temperature=0"),
     "dual": ("dual", "dual:tokens_per_step=4", "dual:tokens_per_step=4,keep=kl", "dual:tokens_per_step=4,limit=0.9"),
     "demask": (
         "demask",

@@ -15,6 +15,7 @@ import typer
 from fef.cli.interrupts import StopSoon
 from fef.cli.options import check_device
 from fef.cli.output import Bar, check_directory, print_json
+from fef.cli.train_policy import train_policy
 from fef.cli.training import (
     FormName,
     FormOption,
@@ -70,6 +71,7 @@ class ObjectiveName(StrEnum):
     dparallel = "dparallel"
     ssmd = "ssmd"
     draft_head = "draft-head"
+    policy = "policy"
 
 
 def train(
@@ -94,7 +96,7 @@ def train(
         typer.Option(
             "--objective",
             help="denoise; dparallel: certainty on own answers; ssmd: a layer for that method on --init; draft-head: the "
-            "draft head of --init on its own texts.",
+            "draft head of --init on its own texts; policy: which slots to commit, from right and wrong answers of --init.",
         ),
     ] = ObjectiveName.denoise,
     steps: TrainStepsOption = 1000,
@@ -177,6 +179,9 @@ def train(
     Ctrl-C or SIGTERM saves first; the same command then goes on.
     """
     check_heads(dim, heads)
+    if objective is ObjectiveName.policy:
+        train_policy(out, init, tasks, steps, batch_size, canvas_length or 64, seed, check_device(device), json)
+        return
     of_head = objective is ObjectiveName.draft_head
     if not of_head:
         check_out(out)
@@ -286,14 +291,16 @@ def train_layer(
         )
     with Bar("Loading"):
         from fef.models.order_block import ORDER_BLOCK, save_order_block
-        from fef.models.sources import load_source
+        from fef.models.sources import describe_source, load_source, template_of
         from fef.training.demask import split_examples
         from fef.training.order_block import LayerOptions, fit_order_block
     options = LayerOptions(**settings)
     network, tokenizer = load_source(source, device)
     began = time.perf_counter()
     with Bar("Preparing the examples", options.steps) as bar:
-        examples = split_examples(data, network.config, tokenizer, options.canvas_length, options.seed, "train")
+        template = template_of(source, describe_source(source))
+        length, seed = options.canvas_length, options.seed
+        examples = split_examples(data, network.config, tokenizer, length, seed, "train", template)
         losses: list[float] = []
 
         def show(step: int, loss: float) -> None:

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from fef.decoders.apd import APD, APD_EXACT
+from fef.decoders.dcd import DCD
 from fef.decoders.deer import DEER
 from fef.decoders.delayed_cache import DELAYED_CACHE
 from fef.decoders.demask import DEMASK
@@ -18,12 +19,14 @@ from fef.decoders.dream import ENTROPY, MASKGIT_PLUS, TOPK_MARGIN
 from fef.decoders.dual import DUAL
 from fef.decoders.dual_exact import DUAL_EXACT
 from fef.decoders.entropy_bounded import ENTROPY_BOUNDED
+from fef.decoders.eso_exact import ESO_EXACT
 from fef.decoders.factor import FACTOR
 from fef.decoders.fef import FEF
 from fef.decoders.klass import KLASS
 from fef.decoders.llada import LOW_CONFIDENCE, RANDOM
 from fef.decoders.method import Method, MethodInfo
 from fef.decoders.origin import ORIGIN
+from fef.decoders.policy import POLICY
 from fef.decoders.remdm import REMDM
 from fef.decoders.replayed import FREEDAVE, SSD
 from fef.decoders.saber import SABER
@@ -48,7 +51,9 @@ TABLE = (
     DEER,
     APD,
     APD_EXACT,
+    DCD,
     SSMD,
+    ESO_EXACT,
     DUAL,
     DEMASK,
     LOW_CONFIDENCE,
@@ -62,6 +67,7 @@ TABLE = (
     DELAYED_CACHE,
     ENTROPY_BOUNDED,
     KLASS,
+    POLICY,
     SCHEDULE,
     SSD,
     FREEDAVE,

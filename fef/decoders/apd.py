@@ -13,10 +13,9 @@ from torch import Tensor
 from fef.decoders.method import CAUSAL, Method
 from fef.decoders.settings import ACCEPTS, Ending
 from fef.decoding.causal import CausalModel, find_causal
-from fef.decoding.meter import Meter
 from fef.decoding.network import Network
 from fef.decoding.options import model, number, one_of, whole
-from fef.decoding.plan import Accept, Plan, Speculation
+from fef.decoding.plan import Accept, Drafted, Plan, Speculation
 from fef.decoding.requirements import refuse_visible_noise
 from fef.decoding.transfer import PerRound, TransferSchedule
 from fef.decoding.unmask import Adapted, Candidates, one_a_round
@@ -87,11 +86,10 @@ class ProductJudge:
     moving: bool
     reads_hidden = False
 
-    def targets(
-        self, ids_BL: Tensor, slots_BT: Tensor, drafted_BWV: Tensor | None, hidden_BWD: Tensor | None, meter: Meter
-    ) -> Tensor:
-        assert drafted_BWV is not None, "a round drafts before it asks"
-        return product_of_experts(self.share, drafted_BWV, self.causal.logits(ids_BL, slots_BT, meter))
+    def targets(self, drafted: Drafted) -> Tensor:
+        assert drafted.drafted_BWV is not None, "a round drafts before it asks"
+        next_BTV = self.causal.logits(drafted.ids_BL, drafted.slots_BT, drafted.meter)
+        return product_of_experts(self.share, drafted.drafted_BWV, next_BTV)
 
     def whose(self, name: str) -> str:
         given = " given the text before the round" if self.moving else ""

@@ -1,6 +1,6 @@
 """DEER (arXiv 2512.15176): the diffusion model drafts, a causal model verifies.
 
-Shapes: B rows, L canvas length, T targets, W drafts, V vocabulary.
+Shapes: B rows, T targets, V vocabulary.
 """
 
 from __future__ import annotations
@@ -13,10 +13,9 @@ from torch import Tensor
 from fef.decoders.method import CAUSAL, CHAIN, Method
 from fef.decoders.settings import ACCEPTS
 from fef.decoding.causal import CausalModel, find_causal
-from fef.decoding.meter import Meter
 from fef.decoding.network import Network
 from fef.decoding.options import model, one_of, whole
-from fef.decoding.plan import Accept, Plan, Speculation
+from fef.decoding.plan import Accept, Drafted, Plan, Speculation
 from fef.decoding.requirements import refuse_visible_noise
 from fef.laws.claim import LawClaim
 
@@ -46,10 +45,8 @@ class CausalJudge:
     moving = False
     reads_hidden = False
 
-    def targets(
-        self, ids_BL: Tensor, slots_BT: Tensor, drafted_BWV: Tensor | None, hidden_BWD: Tensor | None, meter: Meter
-    ) -> Tensor:
-        return self.causal.logits(ids_BL, slots_BT, meter)
+    def targets(self, drafted: Drafted) -> Tensor:
+        return self.causal.logits(drafted.ids_BL, drafted.slots_BT, drafted.meter)
 
     def whose(self, name: str) -> str:
         return f"{self.causal.name}, the causal model, alone"

@@ -12,10 +12,9 @@ from torch import Tensor
 
 from fef.decoders.method import Method
 from fef.decoders.settings import ACCEPTS, ORDERS
-from fef.decoding.meter import Meter
 from fef.decoding.network import Network
 from fef.decoding.options import one_of, path, whole
-from fef.decoding.plan import Accept, Order, Plan, Speculation
+from fef.decoding.plan import Accept, Drafted, Order, Plan, Speculation
 from fef.decoding.requirements import check_blocks, refuse_visible_noise
 from fef.errors import OptionError
 from fef.laws.claim import LawClaim
@@ -64,12 +63,11 @@ class OrderJudge:
     moving: bool
     reads_hidden = True
 
-    def targets(
-        self, ids_BL: Tensor, slots_BT: Tensor, drafted_BWV: Tensor | None, hidden_BWD: Tensor | None, meter: Meter
-    ) -> Tensor:
-        assert hidden_BWD is not None, "a round drafts before it asks"
-        at_BT = slots_BT.clamp(min=0)
-        return self.model.logits(self.layer(hidden_BWD, self.model.embed(ids_BL.gather(1, at_BT)), at_BT))
+    def targets(self, drafted: Drafted) -> Tensor:
+        assert drafted.hidden_BWD is not None, "a round drafts before it asks"
+        at_BT = drafted.slots_BT.clamp(min=0)
+        tokens_BTD = self.model.embed(drafted.ids_BL.gather(1, at_BT))
+        return self.model.logits(self.layer(drafted.hidden_BWD, tokens_BTD, at_BT))
 
     def whose(self, name: str) -> str:
         return f"{name} with its order-causal layer over what a round has drafted" if self.moving else name

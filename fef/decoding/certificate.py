@@ -104,7 +104,10 @@ def order_words(plan: Plan) -> str:
     inside = f", blocks of {plan.block_length}" if plan.block_length else ""
     if plan.speculation is None and plan.rule.order_words is not None:
         return plan.rule.order_words + inside
-    return {"left-to-right": "left-to-right", "random": "random-order", "blocks": "block-order"}[plan.order] + inside
+    words = {"left-to-right": "left-to-right", "random": "random-order", "blocks": "block-order"}[plan.order]
+    if plan.random_share < 1:
+        words += f" (of each slot with probability {plan.random_share:g}, then left-to-right)"
+    return words + inside
 
 
 def conditionals(plan: Plan, block_causal: bool) -> LawClaim:

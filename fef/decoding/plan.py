@@ -24,6 +24,7 @@ __all__ = [
     "CacheKind",
     "CacheRule",
     "Draft",
+    "Drafted",
     "Drafter",
     "Guidance",
     "Judge",
@@ -95,6 +96,20 @@ class Speculation:
     head: DraftHead | None = None  # makes draft laws depend on the drafts before
 
 
+@dataclass(frozen=True)
+class Drafted:
+    """What a judge may read. drafted_BWV, hidden_BWD: what the network said of the slots before any was drawn; None where
+    texts are scored."""
+
+    ids_BL: Tensor  # the canvas with the drafts filled in
+    slots_BT: Tensor  # where targets are asked for, -1: none
+    drafted_BWV: Tensor | None  # logits
+    hidden_BWD: Tensor | None  # final hidden states, if the judge reads them
+    began_BL: Tensor  # the canvas when the denoising pass began
+    ask: Callable[[Tensor, Tensor], Tensor]  # network: N canvases [B, N, L], places [B, N, P] (-1: none) -> logits
+    meter: Meter  # counts the passes of other models
+
+
 class Judge(Protocol):
     """Says the law of drafts in place of the network that made them. moving: does it depend on where the round began, so that
     the law of a text is that of the process? reads_hidden: does it need the network's hidden states at the drafts?"""
@@ -104,12 +119,8 @@ class Judge(Protocol):
     @property
     def reads_hidden(self) -> bool: ...
 
-    def targets(
-        self, ids_BL: Tensor, slots_BT: Tensor, drafted_BWV: Tensor | None, hidden_BWD: Tensor | None, meter: Meter
-    ) -> Tensor:
-        """Logits [B, T, V] of slots (-1: none), each given the tokens before it; `ids_BL` holds the drafts. drafted_BWV,
-        hidden_BWD: what the network said there before any was drawn; None where texts are scored. Counts its passes in
-        `meter`."""
+    def targets(self, drafted: Drafted) -> Tensor:
+        """Logits [B, T, V] of the slots, each given the tokens before it."""
         ...
 
     def whose(self, name: str) -> str:
@@ -143,6 +154,7 @@ class Plan:
     method: str  # its name, for messages
     law: Verify = "rows"  # the conditionals that are sampled: of plain forwards, or of the packed pattern
     order: Order = "left-to-right"  # in which slots are drawn
+    random_share: float = 1.0  # of the slots of a random order; the others follow from left to right
     block_length: int | None = None  # open slots per block; None: one block
     aligned_blocks: bool = False  # blocks begin at multiples of the length on the canvas, not at the first open slot
     stays_open: bool = False  # finished blocks are a part of the next one: their tokens may be taken back there

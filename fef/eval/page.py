@@ -84,13 +84,13 @@ def table(columns: Sequence[str], lines: Sequence[Sequence[str]]) -> Table:
     return made
 
 
-def comparison_page(title: str, outcomes: Sequence[Outcome], remarks: str = "") -> str:
-    """The page as Markdown. remarks: what the author makes of the results; the one part that is not computed. Raises as
-    `pairs_of`."""
+def comparison_page(title: str, outcomes: Sequence[Outcome], remarks: str = "", against: str | None = None) -> str:
+    """The page as Markdown. remarks: what the author makes of the results; the one part that is not computed. against: as in
+    `pairs_of`, and raises as that."""
     parts = [f"# {title}", "Made by `fef compare` from saved runs; only the remarks are written by hand."]
     if remarks.strip():
         parts += ["## Remarks", remarks.strip()]
-    pairs = pairs_of(outcomes)
+    pairs = pairs_of(outcomes, against)
     for task in dict.fromkeys(outcome.task for outcome in outcomes):
         runs, held = [o for o in outcomes if o.task == task], [pair for pair in pairs if pair.task == task]
         parts += [f"## {task}", settings_line(runs), markdown_table(COLUMNS, list(map(cells, runs)))]

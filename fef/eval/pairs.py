@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
-from fef.errors import OptionError
+from fef.errors import OptionError, nearest_hint
 from fef.eval.outcome import DIGITS, Outcome
 from fef.paired import discordant, mcnemar
 
@@ -59,10 +59,16 @@ def digests(outcome: Outcome) -> list[str]:
     return [outcome.digests[i : i + DIGITS] for i in range(0, len(outcome.digests), DIGITS)]
 
 
-def pairs_of(outcomes: Sequence[Outcome]) -> list[Pair]:
-    """Every two runs of one task, named with their model where several have the same method. Raises as `pair_of`."""
-    named = [replace(outcome, label=name) for outcome, name in zip(outcomes, names_of(outcomes), strict=True)]
-    return [pair_of(a, b) for a, b in combinations(named, 2) if a.task == b.task]
+def pairs_of(outcomes: Sequence[Outcome], against: str | None = None) -> list[Pair]:
+    """Every two runs of one task, named with their model where several have the same method; against: only those with the run
+    of this name. Raises as `pair_of`, and OptionError for a name that no run has."""
+    names = names_of(outcomes)
+    if against is not None and against not in names:
+        raise OptionError(f"No run is called {against!r}.{nearest_hint(against, names)}")
+    named = [replace(outcome, label=name) for outcome, name in zip(outcomes, names, strict=True)]
+    return [
+        pair_of(a, b) for a, b in combinations(named, 2) if a.task == b.task and against in (None, a.label, b.label)
+    ]
 
 
 def names_of(outcomes: Sequence[Outcome]) -> list[str]:

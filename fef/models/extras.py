@@ -1,5 +1,5 @@
 """What may come with the weights of a checkpoint: heads for dependencies and drafts, an information profile, a layer for
-`ssmd`, and a causal model of the same tokens."""
+`ssmd`, an unmasking policy, and a causal model of the same tokens."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from fef.models.draft_head_file import DRAFT_HEAD, load_draft_head
 from fef.models.order_block import ORDER_BLOCK, OrderBlock, load_order_block
 from fef.models.profile import PROFILE, load_profile
 from fef.models.transformer import Transformer
+from fef.models.unmask_policy import POLICY, UnmaskPolicy, load_policy
 
 __all__ = ["Extras", "load_extras"]
 
@@ -24,6 +25,7 @@ class Extras:
     order_block: OrderBlock | None = None  # the order-causal layer
     causal_model: Any = None  # of the same tokens (`fef.models.causal`), or where it is
     draft_head: DraftHead | None = None
+    unmask_policy: UnmaskPolicy | None = None
 
 
 def load_extras(directory: Path, model: Transformer, base: Path | None = None, drafts: bool = True) -> Extras:
@@ -34,11 +36,12 @@ def load_extras(directory: Path, model: Transformer, base: Path | None = None, d
     """
     as_stored = model.weight_format is None
     head, profile, layer = directory / DEMASK, directory / PROFILE, directory / ORDER_BLOCK
-    draft_head = directory / DRAFT_HEAD
+    draft_head, policy = directory / DRAFT_HEAD, directory / POLICY
     return Extras(
         load_head(head, model) if as_stored and head.is_file() else None,
         load_profile(profile) if profile.is_file() else None,
         load_order_block(layer, model) if as_stored and layer.is_file() else None,
         base,
         load_draft_head(draft_head, model) if drafts and as_stored and draft_head.is_file() else None,
+        load_policy(policy).to(model.device) if policy.is_file() else None,
     )

@@ -19,7 +19,7 @@ from fef.models.config import TransformerConfig
 from fef.models.demask import DependencyHead
 from fef.models.tokenizer import Tokenizer
 from fef.tasks import Split
-from fef.training.conversations import Encoder, encode_answers, read_answers
+from fef.training.conversations import Answer, Encoder, encode_answers, read_answers
 from fef.training.data import Examples, encode_pairs, read_pairs, task_texts
 from fef.training.influence_targets import Targets, Teacher, draw_states, sampled_influence
 from fef.training.run import DataOptions, longest_prompt
@@ -68,18 +68,30 @@ def split_examples(
 ) -> Examples:
     """Encoded examples to train on, or held out: prompts of the tasks' own split, or the last tenth of a JSONL file.
 
-    template: of a checkpoint that answers conversations: every answer of a file's conversations is an example, behind all
-    that was said before it. Raises InputError for a file of fewer than two examples or when none fits.
+    template: a network without a mark between prompt and answer is asked in it. Every answer of a file's conversations is
+    then an example, behind all that was said before it, and longer ones are left out. Raises InputError for a file of fewer
+    than two examples or when none fits.
     """
-    longest = longest_prompt(config, canvas_length, data.max_prompt, marked=template is None)
+    talks = template is not None and config.answer_id is None
+    longest = longest_prompt(config, canvas_length, data.max_prompt, marked=not talks)
+    if not talks:
+        return encode_pairs(pairs_of(data, seed, split), tokenizer, longest, canvas_length)
     if data.jsonl is None:
-        assert data.tasks is not None, "tasks or a file"
-        return encode_pairs(task_texts(data.tasks, data.count, seed, split), tokenizer, longest, canvas_length)
-    if template is not None:
+        answers = [
+            Answer(line, ({"role": "user", "content": prompt},), answer)
+            for line, (prompt, answer) in enumerate(pairs_of(data, seed, split), start=1)
+        ]
+    else:
         answers = part_of(read_answers(data.jsonl), data.jsonl, split)
-        encoder = Encoder(tokenizer, template, config)
-        return encode_answers(answers, encoder, data.jsonl, longest, canvas_length, drop_long=True)[0]
-    return encode_pairs(part_of(read_pairs(data.jsonl), data.jsonl, split), tokenizer, longest, canvas_length)
+    encoder, source = Encoder(tokenizer, template, config), data.jsonl or Path("tasks")
+    return encode_answers(answers, encoder, source, longest, canvas_length, drop_long=True)[0]
+
+
+def pairs_of(data: DataOptions, seed: int, split: Split) -> list[tuple[str, str]]:
+    if data.jsonl is not None:
+        return part_of(read_pairs(data.jsonl), data.jsonl, split)
+    assert data.tasks is not None, "tasks or a file"
+    return task_texts(data.tasks, data.count, seed, split)
 
 
 def part_of(items: list[Item], path: Path, split: Split) -> list[Item]:

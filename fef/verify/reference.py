@@ -29,6 +29,7 @@ __all__ = [
     "chain_law",
     "chain_pass",
     "confidence",
+    "copula_law",
     "denoised",
     "filled",
     "first_of",
@@ -123,8 +124,10 @@ class Chain:
     eta: float = 0.0  # share of the largest rate at which ReMDM hides revealed tokens between them
     block_length: int | None = None  # blocks of open slots, from the left
     contrast: float = 0.0  # position contrast of the logits
+    share: float = 1.0  # of a drawn order; behind it comes what is left, from the left
     packed: bool = False  # the conditionals of the packed attention pattern
     causal: bool = False  # those of the causal model beside the network, alone
+    copula: bool = False  # those of the causal model, reweighted by the network's marginals
     process: Process | None = None  # of rounds whose targets depend on where they began
 
 
@@ -140,10 +143,10 @@ def chain_law(table: Table, chain: Chain, pipeline: Pipeline, start: State | Non
     return mixed(denoised(table, start, order, chain.passes, pipeline, None, select, chain.eta) for order in orders)
 
 
-def packed_chain_law(network: Transformer, start: State, pipeline: Pipeline) -> Law:
-    """The left-to-right chain law of the packed pattern: one dense pass over every text."""
+def packed_chain_law(network: Transformer, start: State, pipeline: Pipeline, order: Sequence[int] | None = None) -> Law:
+    """The chain law of the packed pattern in an order, by default from left to right: one dense pass over every text."""
     K = network.mask_id
-    slots = [i for i, v in enumerate(start) if v == K]
+    slots = [i for i, v in enumerate(start) if v == K] if order is None else list(order)
     texts = [put(start, dict(zip(slots, v, strict=True))) for v in itertools.product(range(K), repeat=len(slots))]
     texts_NL = torch.tensor(texts)
     rank_NL = torch.full_like(texts_NL, REVEALED)
@@ -166,6 +169,40 @@ def causal_chain_law(network: Denoise, start: State, mask: int, pipeline: Pipeli
             for v in np.flatnonzero(p):
                 after[put(state, {i: int(v)})] += weight * float(p[v])
         law = after
+    return law
+
+
+def copula_law(
+    table: Table, causal: Denoise, start: State, passes: int, pipeline: Pipeline, *, suffix: bool = True
+) -> Law:
+    """The law of passes in which a causal model draws what is open, each token times the ratio of the network's laws on the
+    canvas of the pass and on its part before the slot; between passes tokens are hidden as always. suffix: False leaves the
+    ratio out."""
+    open_ = [i for i, v in enumerate(start) if v == table.mask]
+    law: Law = {start: 1.0}
+    for k in range(passes, 0, -1):
+        hide, _ = hiding(k, passes, 0.0)
+        drawn: Law = defaultdict(float)
+        for began, weight in law.items():
+            going: Law = {began: weight}
+            for i in [i for i in open_ if began[i] == table.mask]:
+                before = put(began, dict.fromkeys(range(i, table.length), table.mask))
+                ratio = table.at[began][i] / table.at[before][i] if suffix else np.ones(table.mask)
+                onward: Law = defaultdict(float)
+                for state, w in going.items():
+                    product = law_at(causal(torch.tensor([state[:i]]))[0, -1], table.mask) * ratio
+                    p = pipeline(product / product.sum())
+                    for v in np.flatnonzero(p):
+                        onward[put(state, {i: int(v)})] += w * float(p[v])
+                going = onward
+            fresh = [i for i in open_ if began[i] == table.mask]
+            for text, w in going.items():
+                for hidden in itertools.product([False, True], repeat=len(fresh)):
+                    share = float(np.prod([hide if h else 1 - hide for h in hidden]))
+                    if share > 0:
+                        masks = [i for i, h in zip(fresh, hidden, strict=True) if h]
+                        drawn[put(text, dict.fromkeys(masks, table.mask))] += w * share
+        law = drawn
     return law
 
 

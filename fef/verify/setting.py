@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
+from math import comb
 from typing import Any, Literal
 
 import torch
@@ -16,7 +18,16 @@ from fef.decoding.certificate import Certificate, Kind
 from fef.models.table import TableDenoiser
 from fef.models.transformer import Transformer
 from fef.verify.decode import Wrapper, law_of_decode
-from fef.verify.reference import Chain, Table, causal_chain_law, chain_law, packed_chain_law, process_law, table_of
+from fef.verify.reference import (
+    Chain,
+    Table,
+    causal_chain_law,
+    chain_law,
+    copula_law,
+    packed_chain_law,
+    process_law,
+    table_of,
+)
 from fef.verify.statistics import Interval
 from fef.verify.tables import parity, random_joint, random_network
 from fef.verify.texts import Law, State, mixed, sharpened
@@ -154,14 +165,26 @@ class Setting:
         pipeline, start = sharpened(self.temperature, self.top_p), start or on.start
         if self.chain.packed:
             assert isinstance(on.denoiser, Transformer), "only networks have a packed law"
-            return packed_chain_law(on.denoiser, start, pipeline)
+            slots = [i for i, v in enumerate(start) if v == on.denoiser.mask_id]
+            shares = binomial(len(slots), self.chain.share) if self.chain.drawn else [1.0]
+            law: Law = defaultdict(float)
+            for drawn, weight in enumerate(shares):
+                orders = itertools.permutations(slots) if self.chain.drawn else [tuple(slots)]
+                sorted_behind = ((*order[:drawn], *sorted(order[drawn:])) for order in orders)
+                some = mixed(packed_chain_law(on.denoiser, start, pipeline, order) for order in sorted_behind)
+                for text, p in some.items():
+                    law[text] += weight * p
+            return law
         if self.chain.causal:
             assert isinstance(on.denoiser, Transformer), "only networks have a causal model beside them"
             return causal_chain_law(on.denoiser.extras.causal_model, start, on.denoiser.mask_id, pipeline)
+        if self.chain.copula:
+            assert isinstance(on.denoiser, Transformer), "only networks have a causal model beside them"
+            return copula_law(on.table, on.denoiser.extras.causal_model, start, self.chain.passes, pipeline)
         if self.chain.process:
             assert isinstance(on.denoiser, Transformer), "only networks have what a process needs"
             slots = [i for i, v in enumerate(start) if v == on.denoiser.mask_id]
-            orders = itertools.permutations(slots) if self.chain.drawn else [slots]
+            orders = itertools.permutations(slots) if self.chain.drawn else [tuple(slots)]
             process = self.chain.process
             return mixed(process_law(on.table, on.denoiser, process, order, start, pipeline) for order in orders)
         return chain_law(on.table, self.chain, pipeline, start)
@@ -182,3 +205,8 @@ class Setting:
         """Texts by the public `decode`."""
         settings = {"method": self.method, "temperature": self.temperature, "top_p": self.top_p, **self.options}
         return fef.decode(denoiser, ids, **settings | more).ids
+
+
+def binomial(count: int, share: float) -> list[float]:
+    """The probability of each number of `count` slots, where each is one of them with probability `share`."""
+    return [comb(count, k) * share**k * (1 - share) ** (count - k) for k in range(count + 1)]

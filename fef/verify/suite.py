@@ -92,6 +92,7 @@ NETWORK: tuple[Name, ...] = ("network",)
 REJECT = {"verify": "rows", "accept": "rejection"}
 REJECT_PACKED = {"verify": "packed", "accept": "rejection"}
 REJECT_IN_ORDER = {"order": "left-to-right", "accept": "rejection"}
+ESO = Chain(drawn=True, share=0.25, packed=True)
 BY_ROWS: Other = ("sequential", {})
 BY_PACKED: Other = ("sequential", {"verify": "packed"})
 
@@ -167,12 +168,22 @@ NAMED: tuple[Setting, ...] = (
     Setting("apd-exact", {"accept": "rejection"}, temperature=0, chain=product(0.6, 16), subjects=NETWORK),
     Setting("apd-exact", {"accept": "rejection", "window": 1}, chain=product(0.6, 1), subjects=NETWORK),
     #
+    Setting("dcd", {"accept": "rejection", "steps": 1}, chain=Chain(copula=True), subjects=NETWORK),
+    Setting("dcd", chain=Chain(copula=True, passes=2), subjects=NETWORK, by="samples"),
+    Setting("dcd", {"steps": 3}, 0.7, 0.8, chain=Chain(copula=True, passes=3), subjects=NETWORK, by="samples"),
+    Setting("dcd", {"steps": 1}, temperature=0, chain=Chain(copula=True), subjects=NETWORK),
+    #
     Setting("ssmd", REJECT_IN_ORDER | {"window": 2}, chain=ordered(2), subjects=NETWORK),
     Setting("ssmd", REJECT_IN_ORDER, 0.7, 0.8, chain=ordered(16), subjects=NETWORK),
     Setting("ssmd", {"accept": "rejection"}, chain=ordered(16, drawn=True), subjects=NETWORK, slow=True),
     Setting("ssmd", {"order": "left-to-right"}, chain=ordered(16, coupled=True), subjects=NETWORK, by="samples"),
     Setting("ssmd", REJECT_IN_ORDER, temperature=0, chain=ordered(16), subjects=NETWORK),
     Setting("ssmd", REJECT_IN_ORDER | {"window": 1}, subjects=NETWORK),
+    #
+    Setting("eso-exact", {"share": 0.25}, chain=ESO, subjects=NETWORK, by="samples"),
+    Setting("eso-exact", {"share": 0.25, "accept": "block"}, 0.7, 0.8, chain=ESO, subjects=NETWORK, by="samples"),
+    Setting("eso-exact", {"share": 0.0}, chain=PACKED, subjects=NETWORK, by="samples", same_as=BY_PACKED),
+    Setting("eso-exact", {"share": 0.0}, temperature=0, chain=PACKED, subjects=NETWORK),
     #
     Setting("dual", {"drafts": 2}, chain=CONFIDENCE, subjects=NETWORK, by="samples"),
     Setting("dual", {"keep": "kl", "limit": 0.1}, chain=CONFIDENCE, subjects=NETWORK, by="samples"),
@@ -218,6 +229,7 @@ NAMED: tuple[Setting, ...] = (
     Setting("delayed-cache", chain=CONFIDENCE, subjects=NETWORK),
     Setting("entropy-bounded", {"gamma": 0.1}),
     Setting("entropy-bounded", {"gamma": 0.5}),
+    short("policy", {}, subjects=NETWORK),
     short("klass", {"threshold": 0.3, "epsilon": 1.0, "history": 1}, subjects=TABLES),
     Setting("schedule", {"steps": 2}),
     Setting("schedule", {"steps": 3}, slow=True),

@@ -14,6 +14,7 @@ from fef.models.extras import Extras
 from fef.models.order_block import OrderBlock
 from fef.models.table import TableDenoiser
 from fef.models.transformer import Transformer
+from fef.models.unmask_policy import UnmaskPolicy
 
 __all__ = [
     "EMPTY",
@@ -30,6 +31,7 @@ __all__ = [
     "tiny_causal",
     "tiny_network",
     "tiny_order_block",
+    "tiny_policy",
 ]
 
 K, L = 3, 4
@@ -87,7 +89,7 @@ def random_network(kind: Literal["network", "block-causal"], seed: int, n_tokens
         head = DependencyHead(network.config.dim, rank=4).eval().requires_grad_(False)
     causal = tiny_causal(seed, vocab_size=n_tokens + 1, mask_id=n_tokens)
     layer, drafter = tiny_order_block(network, seed), tiny_draft_head(network, seed=seed)
-    network.extras = Extras(head, (1.0, 0.6, 0.3, 0.1), layer, causal, drafter)
+    network.extras = Extras(head, (1.0, 0.6, 0.3, 0.1), layer, causal, drafter, tiny_policy(seed))
     return network
 
 
@@ -119,3 +121,14 @@ def tiny_draft_head(network: Transformer, depths: int = 16, seed: int = 0) -> Dr
 
 def empty_rows(count: int, length: int = L, mask: int = MASK) -> Tensor:
     return torch.full((count, length), mask)
+
+
+def tiny_policy(seed: int = 0) -> UnmaskPolicy:
+    """A random unmasking policy that commits about one slot in three."""
+    policy = UnmaskPolicy(width=8).double()
+    policy.reset(seed)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        policy.out.weight.copy_(torch.randn(policy.out.weight.shape, generator=generator, dtype=torch.float64))
+        policy.out.bias.fill_(3.0)
+    return policy.eval().requires_grad_(False)

@@ -10,7 +10,9 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 
+from fef.decoders.dcd import CopulaJudge
 from fef.decoding.causal import CausalModel
+from fef.decoding.plan import Drafted
 from fef.laws.accept import Accepted, agreement
 from fef.laws.draws import KeyedNoise, Noise, Purpose, Site
 from fef.laws.integrate import QuantileNoise
@@ -79,6 +81,15 @@ def coarse_noise() -> AbstractContextManager[object]:
 def causal_off_by_one() -> AbstractContextManager[object]:
     ask = CausalModel.logits
     return patch.object(CausalModel, "logits", lambda self, ids, slots, meter: ask(self, ids, slots + 1, meter))
+
+
+def no_suffix() -> AbstractContextManager[object]:
+    ask = CopulaJudge.targets
+
+    def blind(self: CopulaJudge, drafted: Drafted) -> Tensor:
+        return ask(self, replace(drafted, began_BL=torch.full_like(drafted.began_BL, self.mask_id)))
+
+    return patch.object(CopulaJudge, "targets", blind)
 
 
 def layer_off_by_one() -> AbstractContextManager[object]:
@@ -199,6 +210,26 @@ TWINS: tuple[Twin, ...] = (
     Twin(
         "the causal model's law for that of a product of experts",
         Setting("apd-exact", REJECT, chain=Chain(causal=True), subjects=("network",), declared="process"),
+    ),
+    Twin(
+        "the causal model's law for that of a copula",
+        Setting("dcd", chain=Chain(causal=True), subjects=("network",), by="samples", declared="chain"),
+    ),
+    Twin(
+        "a copula whose marginals forget what stands behind a slot",
+        Setting("dcd", chain=Chain(copula=True, passes=2), subjects=("network",), by="samples", declared="chain"),
+        no_suffix,
+    ),
+    Twin(
+        "an order from left to right called a random one, under the packed law",
+        Setting(
+            "eso-exact",
+            {"share": 0.0},
+            chain=Chain(drawn=True, packed=True),
+            subjects=("network",),
+            by="samples",
+            declared="chain",
+        ),
     ),
     Twin(
         "an order-causal layer that sees the draft it verifies",

@@ -190,3 +190,13 @@ def test_train_makes_a_network_certain_of_its_answers(fef_cli, tmp_path, example
     assert fef_cli("generate", "1 + 1", "--model", out, "--method", "threshold", "--max-new-tokens", 8).exit_code == 0
     assert "not trained for the packed" in fef_cli("certify", "fef", "--verify", "packed", "--model", out).stderr
     assert "--init" in fef_cli("train", "--out", tmp_path / "new", *asked).stderr
+
+
+def test_a_policy_learns_from_answers_to_problems_that_are_judged(fef_cli, tmp_path, tiny):
+    asked = ["train", "--objective", "policy", "--out", tmp_path, "--steps", 1, "--batch-size", 8, "--canvas-length", 4]
+    result = fef_cli(*asked, "--init", tiny, "--tasks", "word-problems:1", "--device", "cpu", "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["passes"] >= 1
+    options = ["--set", f"policy={tmp_path / 'policy.safetensors'}", "--max-new-tokens", 4]
+    assert fef_cli("generate", "1 + 1", "--model", tiny, "--method", "policy", *options).exit_code == 0
+    assert fef_cli(*asked, "--init", tiny).exit_code == 2

@@ -60,7 +60,7 @@ def test_rows_of_every_method_side_by_side() -> None:
 
 
 def test_a_head_that_is_switched_off_drafts_nothing() -> None:
-    """Passes and drafts are those of the network without it, as in chains, which it does not draft; in trees, they are others."""
+    """Passes and drafts are those of the network without it, as they are in chains, which it does not draft."""
     asked = asks(16, seed=5)
     for options in ({}, {"tree": 8}):
         plain, off, on = (

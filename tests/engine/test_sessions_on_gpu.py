@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 import torch
-from all_methods import GREEDY, METHODS
+from all_methods import GREEDY, METHODS, under_packed_law
 from asking import Ask, asks
 from device_waits import no_waits
-from tiny_network import EOS, MASK, tiny_causal, tiny_network, tiny_order_block
+from tiny_network import EOS, MASK, tiny_causal, tiny_network, tiny_order_block, tiny_policy
 
 import fef
 from fef.engine.cached_network import CachedNetwork
@@ -51,7 +51,7 @@ def network(family: str, **config: Any) -> Transformer:
     model = tiny_network(scale=0.3, **size | FAMILIES[family] | config).float()
     torch.manual_seed(0)
     head, layer, causal = DependencyHead(model.config.dim, rank=4), tiny_order_block(model), tiny_causal().float()
-    model.extras = Extras(head, (1.5, 1.0, 0.8, 0.3, 0.2), layer, causal)
+    model.extras = Extras(head, (1.5, 1.0, 0.8, 0.3, 0.2), layer, causal, unmask_policy=tiny_policy())
     return model
 
 
@@ -59,12 +59,17 @@ def on_gpu(model: Transformer, dtype: torch.dtype = torch.float32) -> Transforme
     there = copy.deepcopy(model).to("cuda", dtype)
     extras = model.extras
     moved = [copy.deepcopy(part).to("cuda", dtype) for part in (extras.order_block, extras.causal_model)]
-    there.extras = Extras(copy.deepcopy(extras.dependency_head).cuda(), extras.information_profile, *moved)
+    there.extras = Extras(
+        copy.deepcopy(extras.dependency_head).cuda(),
+        extras.information_profile,
+        *moved,
+        unmask_policy=copy.deepcopy(extras.unmask_policy).cuda(),
+    )
     return there
 
 
 def settings_of(family: str) -> list[tuple[str, dict[str, Any]]]:
-    found = [each for each in METHODS if each[1].get("verify") != "packed"]
+    found = [each for each in METHODS if not under_packed_law(*each)]
     found.append(("threshold", {"cache": "prefix", "block_length": 4}))
     return found + EXACT_CACHE if "attention" in FAMILIES[family] else found
 

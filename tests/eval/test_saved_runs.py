@@ -125,6 +125,29 @@ def test_a_difference_beyond_chance_is_stated_and_only_that(data: Path, tmp_path
     assert fef("compare", *names, "--out", page).exit_code == 0
     assert page.read_text().count("is more accurate than") == 1
     assert "`good` is more accurate than `bad`" in page.read_text()
+    pairs = fef("compare", *names, "--against", "bad", "--json").stdout
+    assert [(pair["first"], pair["second"]) for pair in json.loads(pairs)["pairs"]] == [
+        ("good", "bad"),
+        ("bad", "middle"),
+    ]
+    assert fef("compare", *names, "--against", "worse").exit_code == 2
+
+
+def test_the_picture_has_a_point_a_run_and_is_of_one_task(data: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="the extra 'plot' is not installed")
+    saved = json.loads(scored(data, tmp_path, "one", {1}).read_text())
+    files = []
+    for label, kind, task in (("a", "chain", "gsm8k"), ("b", "none", "gsm8k"), ("c", "none", "svamp")):
+        files.append(tmp_path / f"{label}.run.json")
+        certificate = {"kind": kind, "law": "", "reasons": []}
+        saved["summary"]["calls"] = 40
+        files[-1].write_text(json.dumps(saved | {"label": label, "task": task, "certificate": certificate}))
+    picture = tmp_path / "passes.png"
+    assert fef("compare", *files[:2], "--plot", picture).exit_code == 0
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    refused = fef("compare", *files, "--plot", picture)
+    assert refused.exit_code == 2
+    assert "runs of one task" in " ".join(refused.stderr.split())
 
 
 def test_runs_over_different_files_are_not_compared(data: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from all_methods import GREEDY, METHODS
 from golden import families, network, read
-from tiny_network import tiny_causal, tiny_order_block
+from tiny_network import tiny_causal, tiny_order_block, tiny_policy
 
 import fef
 from fef.engine.engine import Engine
@@ -31,7 +31,9 @@ def prepared(family: str) -> Any:
     torch.manual_seed(0)
     causal = tiny_causal(vocab_size=model.vocab_size, mask_id=model.mask_id).float()
     layer = tiny_order_block(model).float()
-    model.extras = Extras(DependencyHead(model.config.dim, rank=4), (3.0, 2.0, 1.0, 0.5, 0.2), layer, causal)
+    model.extras = Extras(
+        DependencyHead(model.config.dim, rank=4), (3.0, 2.0, 1.0, 0.5, 0.2), layer, causal, unmask_policy=tiny_policy()
+    )
     return model
 
 
@@ -68,7 +70,7 @@ def test_every_method_in_mixed_batches_of_sixteen(family):
             engine.step()
     engine.run()
     assert len(jobs) >= 24
-    assert {method for *_, method, _ in jobs} == set(fef.methods())
+    assert {method for *_, method, _ in jobs} == set(fef.methods()) - {"eso-exact"}  # which asks for the packed law
     for job, request, settings, method, options in jobs:
         ids = torch.tensor([request["ids"]])
         open_ = torch.arange(ids.shape[1])[None] >= request["start"]

@@ -1,0 +1,85 @@
+"""A learned unmasking policy (arXiv 2512.09106): a small network draws which slots a round commits.
+
+Shapes: B rows, S candidate slots.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from fef.decoders.method import Method
+from fef.decoders.settings import Ending
+from fef.decoding.network import Network
+from fef.decoding.options import model, number, whole
+from fef.decoding.plan import Plan
+from fef.decoding.requirements import refuse_visible_noise
+from fef.decoding.transfer import PerRound, TransferSchedule
+from fef.decoding.unmask import PRODUCT, Adapted, Candidates
+from fef.errors import OptionError
+from fef.laws.claim import LawClaim
+from fef.laws.draws import Purpose
+from fef.models.unmask_policy import load_policy
+
+__all__ = ["POLICY", "Learned", "PolicyOptions"]
+
+Policy = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class PolicyOptions(Ending):
+    """A slot is committed with the probability that the policy gives it; where none is, the likeliest one."""
+
+    policy: Callable[..., Tensor] | str | None = model()  # None: the one that came with the checkpoint
+    policy_temperature: float = number(1.0)  # of its decisions; 0: those of probability 1/2 and more
+    block_length: int | None = whole(32, optional=True)
+
+    def plan(self, network: Network) -> Plan:
+        refuse_visible_noise("policy", network)
+        found = network.extra("unmask_policy") if self.policy is None else self.policy
+        if isinstance(found, str):
+            found = load_policy(Path(found)).to(network.device or "cpu")
+        if found is None:
+            raise OptionError(
+                f"{network.name} comes without an unmasking policy. Train one with `fef train --objective policy`, or give "
+                "policy=FILE."
+            )
+        return Plan("policy", block_length=self.block_length, rule=Learned(found, self.policy_temperature))
+
+
+@dataclass(frozen=True)
+class Learned(Adapted):
+    """Each slot by a decision of its own, whose probability depends on how sure the pass is of all open slots."""
+
+    policy: Policy
+    temperature: float
+    transfer: TransferSchedule = PerRound(1)
+
+    def select(self, c: Candidates) -> Tensor:
+        size_B = c.memory.of("policy size", (), 0)
+        size_B.copy_(torch.where(size_B > 0, size_B, c.real_BS.sum(1)))
+        open_B = c.real_BS.sum(1) / size_B.clamp(min=1)
+        logits_BS = self.policy(c.confidence_BS.clamp(min=0), c.place(), open_B, c.real_BS)
+        if self.temperature:
+            take_BS = c.noise.bernoulli((logits_BS / self.temperature).sigmoid().double(), c.site, Purpose.ORDER)
+        else:
+            take_BS = logits_BS >= 0
+        take_BS = take_BS & c.real_BS
+        return torch.where(take_BS.any(1, keepdim=True), take_BS, c.best(logits_BS.double(), c.count_B))
+
+    def claim(self, greedy: bool) -> LawClaim:
+        return LawClaim(False, f"{PRODUCT.reason}; which, a learned policy draws from confidences, blind to values")
+
+
+POLICY = Method(
+    "policy",
+    PolicyOptions,
+    "commit what a learned policy draws from confidences",
+    "Jazbec et al., arXiv 2512.09106",
+    "none",
+    "an unmasking policy",
+)

@@ -13,7 +13,9 @@ from torch import Tensor
 import fef
 from fef.models.table import TableDenoiser
 from fef.verify.decode import law_of_decode
-from fef.verify.reference import copula_law, distance, law_of_joint, sharpened, table_of
+from fef.verify.copula import copula_law
+from fef.verify.reference import table_of
+from fef.verify.texts import distance, law_of_joint, sharpened
 from fef.verify.tables import random_joint, random_network
 
 JOINT = random_joint()

@@ -32,7 +32,7 @@ SMALL: dict[str, Any] = {"max_batch": 4, "max_length": 16, "eos_id": EOS}
 SHAPES: list[dict[str, Any]] = [
     {"tree": 8, "depth": 4, "anchors": 3},
     {"tree": 32, "anchors": 7},
-    {"tree": 32, "anchors": 8},
+    {"tree": 32, "depth": 6, "anchors": 8},
     {"tree": 64, "depth": 9, "anchors": 7},
 ]
 
@@ -61,6 +61,14 @@ def test_texts_are_those_of_decode(shape: dict[str, Any], head: bool) -> None:
     for some, method, theirs in zip(asked, METHODS, jobs, strict=True):
         found = [job.result() for job in theirs]
         assert differences(found, by_decode(plain_network(), some, EOS, **method), 1e-4) == []
+
+
+@pytest.mark.parametrize("open_", [[1, 2], [2], [0, 1, 2, 3]], ids=str)
+def test_a_short_text_is_that_of_decode_where_the_tree_is_larger_than_what_is_left(open_: list[int]) -> None:
+    """The last slot's groups have no place behind it, so that none of them is seen."""
+    asked = [Ask([1, 7, 7, 7][: max(open_) + 1], open_, {"temperature": 0.0, "seed": seed}) for seed in range(2)]
+    engine = Engine(plain_network(), **SMALL | {"max_batch": 1}, tree=32, depth=6, anchors=8)
+    assert differences(answered(engine, asked), by_decode(plain_network(), asked, EOS), 1e-4) == []
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)

@@ -113,10 +113,10 @@ CASES = {
         CheckpointError, "", base=changed("none", lambda path: (path / "model.safetensors").unlink(), 1)
     ),
     "another base": Case(CheckpointError, "another run: its base", base=lambda _home, _rank: DREAM, out="old"),
-    "another rank": Case(CheckpointError, "its rank is 2", tuning=replace(TUNING, lora_rank=3), out="old"),
-    "all weights": Case(CheckpointError, "its rank is 2", tuning=replace(TUNING, lora_rank=0), out="old"),
-    "more data": Case(CheckpointError, "its data is 9 examples", data=written("more", GOOD + GOOD[:2]), out="old"),
-    "other data": Case(CheckpointError, "its data is 9 examples", data=written("turned", GOOD[::-1]), out="old"),
+    "another rank": Case(CheckpointError, "its lora_rank is 2", tuning=replace(TUNING, lora_rank=3), out="old"),
+    "all weights": Case(CheckpointError, "its lora_rank is 2", tuning=replace(TUNING, lora_rank=0), out="old"),
+    "more data": Case(CheckpointError, "its examples is ", data=written("more", GOOD + GOOD[:2]), out="old"),
+    "other data": Case(CheckpointError, "its examples is ", data=written("turned", GOOD[::-1]), out="old"),
     "another law": Case(
         CheckpointError,
         "its packed is False",

@@ -188,6 +188,19 @@ def _of_states(values, lane, WINDOW: tl.constexpr):
 
 
 @triton.jit
+def _divided(lane, size: tl.constexpr):
+    """Quotient and remainder, by way of float32, which is exact below 2^20.
+
+    Of // and % of lanes LLVM knows that the numbers are small, and works out two of them at once, as pairs of 16 bits. What
+    is added to such pairs, ptxas 12.8 and 12.9 may leave out on Hopper. LLVM knows nothing of a number that was a float.
+    """
+    if size == 1:
+        return lane, lane * 0
+    quotient = ((lane.to(tl.float32) + 0.5) * (1.0 / size)).to(tl.int32)
+    return quotient, lane - quotient * size
+
+
+@triton.jit
 def _chances(holds, candidate, chance, depth, limit, KEPT: tl.constexpr, WORTH: tl.constexpr):
     """Chances of the children of a state; -1 of those that are not worth a place (`fef.laws.growth.best_tree`)."""
     there = (candidate * 0.0 + chance >= WORTH) & (candidate * 0 + depth < limit)
@@ -308,7 +321,7 @@ def _compose_kernel(
     query = tl.arange(0, LANES_Q)
     is_target = query <= WINDOW
     extra = tl.maximum(query - WINDOW - 1, 0)
-    group = extra // BEHIND
+    group, number = _divided(extra, BEHIND)
     start = query.to(tl.int64) * 0 + stem_end
     begins = x * 0 + stem_end  # there are no more groups than states
     if ANCHORS > 0:
@@ -324,7 +337,7 @@ def _compose_kernel(
     mask = query < Q
     seen_state = tl.where(is_target, query.to(tl.int64), tl.maximum(start, 0))
     lane = seen_state.to(tl.int32)
-    rank = done + _of_states(depth, lane, WINDOW) + tl.where(is_target, 0, extra % BEHIND + 1)
+    rank = done + _of_states(depth, lane, WINDOW) + tl.where(is_target, 0, number + 1)
     query_limit = done + _of_states(follows, lane, WINDOW)
     is_there = _of_states(there.to(tl.int32), lane, WINDOW) != 0
     valid = live & is_there & (is_target | (start >= 0)) & (rank < opened)

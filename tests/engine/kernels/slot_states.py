@@ -10,7 +10,7 @@ from fef.engine.rounds import compose_context, compose_round
 from fef.engine.slots import NEVER, PassRequest, SlotState
 from fef.models.packed_pass import PassTokens, RoundShape, SlotTable
 
-__all__ = ["EOS", "MASK", "SHAPES", "SLOTS", "TREES", "moved", "plain_inputs", "plain_tokens", "random_state"]
+__all__ = ["EDGES", "EOS", "MASK", "SHAPES", "SLOTS", "TREES", "moved", "plain_inputs", "plain_tokens", "random_state"]
 
 EOS, MASK, VOCABULARY = 2, 9, 10
 SLOTS = torch.tensor([3, 8, 0, 7, 1, 8, 2, 5, 4, 6])  # rows of a pass: the spare slot twice
@@ -26,6 +26,8 @@ SHAPES = [
     RoundShape(16, 3, 9),
 ]
 TREES = [RoundShape(1, 0, 3, 3), RoundShape(7, 2, 4, 3), RoundShape(16, 3, 6, 4), RoundShape(40, 5, 7, 3)]
+# where the states, or the queries, begin to need more lanes
+EDGES = [RoundShape(window, anchors, 7, 8) for window in (31, 32, 33) for anchors in (5, 7, 8, 9)]
 
 
 def random_state(

@@ -5,7 +5,7 @@ from typing import TypeVar
 
 import pytest
 import torch
-from slot_states import EOS, MASK, SHAPES, SLOTS, TREES, moved, plain_inputs, plain_tokens, random_state
+from slot_states import EDGES, EOS, MASK, SHAPES, SLOTS, TREES, moved, plain_inputs, plain_tokens, random_state
 
 from fef.engine.advance import CHANGED, Drawn, advance
 from fef.engine.kernels.advance import advance as fused_advance
@@ -88,6 +88,15 @@ def test_trees(shape: RoundShape, eos_id: int | None, device: str) -> None:
         drafts = max(2, min(8, shape.window))
         state = random_state(shape.window, shape.depth, shape.anchors, seed, drafts=drafts, branching=shape.branching)
         check(state, shape, eos_id, device, seed=seed)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device: of lanes the interpreter knows nothing")
+@pytest.mark.parametrize("shape", EDGES, ids=str)
+def test_trees_of_states_and_queries_that_just_fit_in_their_lanes(shape: RoundShape, device: str) -> None:
+    for seed in range(2):
+        state = random_state(shape.window, shape.depth, shape.anchors, seed, drafts=8, branching=shape.branching)
+        check(state, shape, EOS, device, seed=seed)
 
 
 @pytest.mark.parametrize("eos_id", [None, EOS])

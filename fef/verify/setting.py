@@ -17,13 +17,13 @@ import fef
 from fef.decoding.certificate import Certificate, Kind
 from fef.models.table import TableDenoiser
 from fef.models.transformer import Transformer
+from fef.verify.copula import copula_law
 from fef.verify.decode import Wrapper, law_of_decode
 from fef.verify.reference import (
     Chain,
     Table,
     causal_chain_law,
     chain_law,
-    copula_law,
     packed_chain_law,
     process_law,
     table_of,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_network import tiny_causal, tiny_network, tiny_order_block
+from tiny_network import tiny_causal, tiny_network, tiny_order_block, tiny_policy
 from torch import Tensor
 
 import fef
@@ -115,7 +115,7 @@ def test_decode_gives_the_certificate_that_certify_promised():
 
 def test_every_default_has_the_certificate_that_the_methods_table_promises():
     network = tiny_network()
-    network.extras = Extras(None, (1.0, 0.5), tiny_order_block(network), tiny_causal())
+    network.extras = Extras(None, (1.0, 0.5), tiny_order_block(network), tiny_causal(), unmask_policy=tiny_policy())
     for name, info in fef.methods().items():
         assert info.name == name
         assert info.paper

@@ -12,11 +12,11 @@ from torch import Tensor
 
 import fef
 from fef.models.table import TableDenoiser
-from fef.verify.decode import law_of_decode
 from fef.verify.copula import copula_law
+from fef.verify.decode import law_of_decode
 from fef.verify.reference import table_of
-from fef.verify.texts import distance, law_of_joint, sharpened
 from fef.verify.tables import random_joint, random_network
+from fef.verify.texts import distance, law_of_joint, sharpened
 
 JOINT = random_joint()
 

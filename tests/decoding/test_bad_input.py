@@ -376,7 +376,7 @@ def test_any_callable_with_a_mask_id_decodes():
     for method, info in fef.methods().items():
         temperature = 0.0 if method in ("ssd", "freedave") else 1.0
         if info.needs.startswith(("a fef Transformer", "a network trained for the packed pattern")):
-            with pytest.raises(fef.OptionError, match="needs a fef Transformer|not trained for the packed"):
+            with pytest.raises(fef.OptionError, match=r"needs a fef Transformer|not trained for the packed"):
                 fef.decode(denoiser, ids, method=method, temperature=temperature)
         else:
             out = fef.decode(denoiser, ids, method=method, temperature=temperature)

@@ -197,14 +197,13 @@ def build(network: Transformer, options: EngineOptions, budget: float, note: Cal
 
 
 def shapes_of(options: EngineOptions, vocab_size: int, most: int | None) -> list[RoundShape]:
-    """most: slots behind a state that a draft head drafts."""
-    deepest = max(options.windows) if most is None else most
+    """most: slots behind a state that a draft head drafts, in trees."""
     if options.tree:
         anchors = TREE_ANCHORS if options.anchors is None else options.anchors
         depth = options.depth if most is None else min(options.depth, most)
         return [RoundShape(options.tree, anchors, depth + 1, tree_branching(vocab_size))]
     anchors = ANCHORS if options.anchors is None else options.anchors
-    return [RoundShape(window, anchors) for window in sorted({min(window, deepest) for window in options.windows})]
+    return [RoundShape(window, anchors) for window in sorted(set(options.windows))]
 
 
 def network_maker(

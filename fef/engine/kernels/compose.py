@@ -271,7 +271,7 @@ def _compose_kernel(
     certain, none = tl.full((), 1.0, tl.float64), tl.full((), 0, tl.int64)
     worth = tl.where(of_state == 0, _chances(holds, candidate, certain, none, limit, KEPT, WORTH), -1.0)
     # of the last node: what the next one of a chain inherits
-    chain: tl.constexpr = BRANCHING == 1 and NODES == 0
+    CHAIN: tl.constexpr = BRANCHING == 1 and NODES == 0
     reached, above_on_stem, above_follows, above_bits = certain, none == 0, none, none
     above_first, above_last = first_end, last_other
     for node in range(WINDOW):
@@ -283,7 +283,7 @@ def _compose_kernel(
             which = tl.load(state.node_candidate + slot * NODES + node)
             level = tl.load(state.node_depth + slot * NODES + node)
             drafted_token = tl.load(state.node_token + slot * NODES + node)
-        elif chain:
+        elif CHAIN:
             best = _chances(holds, none, reached, number, limit, KEPT, WORTH)
             found = best >= 0
             father, which, level = number, none, number + 1
@@ -298,7 +298,7 @@ def _compose_kernel(
             level = _at(depth, x, father) + 1
             drafted_token = tl.load(draft + (level - 1) * KEPT + which, mask=(level <= K), other=0)
         at = _positions(order, done - 1 + level, R)
-        if not chain:
+        if not CHAIN:
             above_on_stem = _at(on_stem.to(tl.int64), x, father) != 0
             above_follows, above_bits = _at(follows, x, father), _at(bits, x, father)
         stays = found & (which == 0) & above_on_stem
@@ -316,14 +316,14 @@ def _compose_kernel(
         ends = tl.where(new & found, best, tl.where(found & (x == father), ends - best, ends))
         if HAS_EOS:
             is_end = drafted_token == eos_id
-            if not chain:
+            if not CHAIN:
                 above_first, above_last = _at(first, x, father), _at(last, x, father)
             own_first = tl.where(found & is_end, tl.minimum(above_first, at), above_first)
             own_last = tl.where(found & (is_end == 0), tl.maximum(above_last, at), above_last)
             first, last = tl.where(new, own_first, first), tl.where(new, own_last, last)
-            if chain:
+            if CHAIN:
                 above_first, above_last = own_first, own_last
-        if chain:
+        if CHAIN:
             reached, above_on_stem, above_follows = tl.where(found, best, -1.0), stays, own_follows
         elif NODES == 0:
             own = of_state == number + 1

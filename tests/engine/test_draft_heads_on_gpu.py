@@ -12,7 +12,7 @@ import torch
 from asking import METHODS, Ask, answered, asks, by_decode, differences, submitted
 from device_waits import no_waits
 from drafting_networks import drafting
-from tiny_network import EOS, tiny_network
+from tiny_network import EOS, MASK, tiny_network
 
 import fef
 from fef.bench.engine.serving import draw_problems
@@ -66,7 +66,8 @@ def test_texts_are_those_of_decode(shape: dict[str, Any], head: bool) -> None:
 @pytest.mark.parametrize("open_", [[1, 2], [2], [0, 1, 2, 3]], ids=str)
 def test_a_short_text_is_that_of_decode_where_the_tree_is_larger_than_what_is_left(open_: list[int]) -> None:
     """The last slot's groups have no place behind it, so that none of them is seen."""
-    asked = [Ask([1, 7, 7, 7][: max(open_) + 1], open_, {"temperature": 0.0, "seed": seed}) for seed in range(2)]
+    ids = [MASK if place in open_ else 1 for place in range(max(open_) + 1)]
+    asked = [Ask(ids, open_, {"temperature": temperature, "seed": 3}) for temperature in (0.0, 1.0)]
     engine = Engine(plain_network(), **SMALL | {"max_batch": 1}, tree=32, depth=6, anchors=8)
     assert differences(answered(engine, asked), by_decode(plain_network(), asked, EOS), 1e-4) == []
 

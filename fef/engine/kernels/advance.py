@@ -72,6 +72,7 @@ def advance(
         N=N,
         Q=drawn_queries,
         WINDOW=shape.window,
+        CHAIN=shape.branching == 1,
         DEPTHS=depths,
         GROUPS=shape.groups,
         DEPTH=shape.depth,
@@ -180,6 +181,7 @@ def _advance_kernel(
     N: tl.constexpr,
     Q: tl.constexpr,
     WINDOW: tl.constexpr,
+    CHAIN: tl.constexpr,
     DEPTHS: tl.constexpr,
     GROUPS: tl.constexpr,
     DEPTH: tl.constexpr,
@@ -232,27 +234,37 @@ def _advance_kernel(
     # down the tree, and down the stem: the state of each depth
     x = tl.arange(0, LANES_X).to(tl.int64)
     parents, levels = inputs.parent + row * (WINDOW + 1), inputs.depth + row * (WINDOW + 1)
-    is_node = (x > 0) & (x <= width)
-    parent = tl.load(parents + x, mask=is_node, other=-1)
-    level = tl.load(levels + x, mask=is_node, other=-1)
-    held = tl.load(inputs.ids + row * N + x, mask=is_node, other=-1)
-    place = tl.load(inputs.place + row * N + x, mask=is_node, other=NOWHERE).to(tl.int64)
-    at_stem = (x == 0) | (is_node & (place < L + R))
-    path, stem = t * 0, t * 0
-    here, accepted = width * 0, width * 0
-    for depth in range(1, DEPTHS + 1):
-        child = tl.min(tl.where((parent == here) & (held == tl.load(drawn.token + first_query + here)), x, LANES_X))
-        goes_on = (child < LANES_X) & (accepted == depth - 1)
-        here = tl.where(goes_on, child, here)
-        accepted += goes_on.to(tl.int64)
-        path = tl.where((t == depth) & goes_on, child, path)
-        below = tl.min(tl.where(at_stem & (level == depth), x, LANES_X))
-        stem = tl.where((t == depth) & (below < LANES_X), below, stem)
-    stem_states = tl.sum(at_stem.to(tl.int64))
+    if CHAIN:  # the node of each depth is the one behind that of the depth before, and on the stem
+        is_above = x < tl.minimum(width, DEPTHS)
+        below = tl.load(inputs.ids + row * N + x + 1, mask=is_above, other=-1)
+        holds = is_above & (below == tl.load(drawn.token + first_query + x, mask=is_above, other=0))
+        accepted = tl.min(tl.where(holds, LANES_X, x))
+        path, stem = tl.where(t <= accepted, t, 0), tl.where(t <= width, t, 0)
+        stem_states = width + 1
+    else:
+        is_node = (x > 0) & (x <= width)
+        parent = tl.load(parents + x, mask=is_node, other=-1)
+        level = tl.load(levels + x, mask=is_node, other=-1)
+        held = tl.load(inputs.ids + row * N + x, mask=is_node, other=-1)
+        place = tl.load(inputs.place + row * N + x, mask=is_node, other=NOWHERE).to(tl.int64)
+        at_stem = (x == 0) | (is_node & (place < L + R))
+        path, stem = t * 0, t * 0
+        here, accepted = width * 0, width * 0
+        for depth in range(1, DEPTHS + 1):
+            child = tl.min(tl.where((parent == here) & (held == tl.load(drawn.token + first_query + here)), x, LANES_X))
+            goes_on = (child < LANES_X) & (accepted == depth - 1)
+            here = tl.where(goes_on, child, here)
+            accepted += goes_on.to(tl.int64)
+            path = tl.where((t == depth) & goes_on, child, path)
+            below = tl.min(tl.where(at_stem & (level == depth), x, LANES_X))
+            stem = tl.where((t == depth) & (below < LANES_X), below, stem)
+        stem_states = tl.sum(at_stem.to(tl.int64))
     commit = tl.minimum(accepted + 1, opened - done)
 
-    moved_from = _at_each(place, path, DEPTHS)
-    off_stem = (t > 0) & (t <= accepted) & (moved_from >= L + R)
+    moved_from, off_stem = t, t < 0
+    if not CHAIN:
+        moved_from = _at_each(place, path, DEPTHS)
+        off_stem = (t > 0) & (t <= accepted) & (moved_from >= L + R)
     take = t < commit
     rank = done + t
     at = first_query + path

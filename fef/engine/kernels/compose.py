@@ -259,7 +259,7 @@ def _compose_kernel(
     root = x == 0
     parent, depth, follows, bits = x * 0, x * 0, x * 0, x * 0
     on_stem, there = root, root
-    chance, ends = tl.where(root, 1.0, 0.0).to(tl.float64), tl.where(root, 1.0, 0.0).to(tl.float64)
+    ends = tl.where(root, 1.0, 0.0).to(tl.float64)
     first, last = x * 0 + first_end, x * 0 + last_other
     position = x * 0 + _positions(order, done - 1, R)
     token = tl.where(root, tl.load(ids + _positions(order, done - 1, R)), 0)
@@ -270,6 +270,10 @@ def _compose_kernel(
     child_depth = m * 0
     certain, none = tl.full((), 1.0, tl.float64), tl.full((), 0, tl.int64)
     worth = tl.where(of_state == 0, _chances(holds, candidate, certain, none, limit, KEPT, WORTH), -1.0)
+    # of the last node: what the next one of a chain inherits
+    CHAIN: tl.constexpr = BRANCHING == 1 and NODES == 0
+    reached, above_on_stem, above_follows, above_bits = certain, none == 0, none, none
+    above_first, above_last = first_end, last_other
     for node in range(WINDOW):
         number = none + node
         if NODES > 0:
@@ -279,20 +283,25 @@ def _compose_kernel(
             which = tl.load(state.node_candidate + slot * NODES + node)
             level = tl.load(state.node_depth + slot * NODES + node)
             drafted_token = tl.load(state.node_token + slot * NODES + node)
+        elif CHAIN:
+            best = _chances(holds, none, reached, number, limit, KEPT, WORTH)
+            found = best >= 0
+            father, which, level = number, none, number + 1
+            drafted_token = tl.load(draft + number * KEPT)
         else:
             best = tl.max(worth)
             found = best >= 0
             depth_of_best = tl.min(tl.where(worth == best, child_depth, K))
             child = tl.min(tl.where((worth == best) & (child_depth == depth_of_best), m, LANES_M))
             worth = tl.where(m == child, -1.0, worth)
-            if BRANCHING == 1:
-                father, which = number, none
-            else:
-                father, which = child // BRANCHING, child % BRANCHING
+            father, which = child // BRANCHING, child % BRANCHING
             level = _at(depth, x, father) + 1
             drafted_token = tl.load(draft + (level - 1) * KEPT + which, mask=(level <= K), other=0)
         at = _positions(order, done - 1 + level, R)
-        stays = found & (which == 0) & (_at(on_stem.to(tl.int64), x, father) != 0)
+        if not CHAIN:
+            above_on_stem = _at(on_stem.to(tl.int64), x, father) != 0
+            above_follows, above_bits = _at(follows, x, father), _at(bits, x, father)
+        stays = found & (which == 0) & above_on_stem
         new = x == number + 1
         parent = tl.where(new, father, parent)
         depth = tl.where(new, level, depth)
@@ -300,17 +309,23 @@ def _compose_kernel(
         token = tl.where(new, drafted_token, token)
         there = there | (new & found)
         on_stem = on_stem | (new & stays)
-        follows = tl.where(new, tl.where(stays, level, _at(follows, x, father)), follows)
-        own_bit = tl.where(found & (stays == 0), (none + 1) << number, 0)
-        bits = tl.where(new, _at(bits, x, father) | own_bit, bits)
-        chance = tl.where(new & found, best, chance)
+        own_follows = tl.where(stays, level, above_follows)
+        follows = tl.where(new, own_follows, follows)
+        own_bits = above_bits | tl.where(found & (stays == 0), (none + 1) << number, 0)
+        bits = tl.where(new, own_bits, bits)
         ends = tl.where(new & found, best, tl.where(found & (x == father), ends - best, ends))
         if HAS_EOS:
             is_end = drafted_token == eos_id
-            above_first, above_last = _at(first, x, father), _at(last, x, father)
-            first = tl.where(new, tl.where(found & is_end, tl.minimum(above_first, at), above_first), first)
-            last = tl.where(new, tl.where(found & (is_end == 0), tl.maximum(above_last, at), above_last), last)
-        if NODES == 0:
+            if not CHAIN:
+                above_first, above_last = _at(first, x, father), _at(last, x, father)
+            own_first = tl.where(found & is_end, tl.minimum(above_first, at), above_first)
+            own_last = tl.where(found & (is_end == 0), tl.maximum(above_last, at), above_last)
+            first, last = tl.where(new, own_first, first), tl.where(new, own_last, last)
+            if CHAIN:
+                above_first, above_last = own_first, own_last
+        if CHAIN:
+            reached, above_on_stem, above_follows = tl.where(found, best, -1.0), stays, own_follows
+        elif NODES == 0:
             own = of_state == number + 1
             worth = tl.where(own & found, _chances(holds, candidate, best, level, limit, KEPT, WORTH), worth)
             child_depth = tl.where(own, level, child_depth)

@@ -362,7 +362,8 @@ def load(
     and deltas merged into one. weights: "int8" or "fp8" keeps the dense matrices of the blocks in that format, a byte per
     weight and one scale per output row; by default they are as stored, in `dtype`. revision, token: of a repository.
     mask_id, block_length: for a released checkpoint that does not say them, or was trained for another block length. adapter:
-    a directory with LoRA factors of `fef train --lora` or PEFT, which are added to the weights. head: "none" leaves out the
+    a directory with LoRA factors of `fef train --lora` or PEFT, which are added to the weights; trained parts (draft head,
+    dependency head, ...) are then those of that directory, since parts learn from one network. head: "none" leaves out the
     draft head that may lie beside the weights; it changes speed and no text. Raises CheckpointError or OptionError with what
     is wrong and what to give instead.
     """
@@ -385,7 +386,8 @@ def load(
     network.name = name if name in SHIPPED or is_repository(name) else path.name
     if adapter is not None:
         apply_adapter(network, described.family, Path(adapter))
+    parts = path if adapter is None else Path(adapter)
     network.extras = load_extras(
-        path, network, described.base if isinstance(described, Merged) else None, head == "auto"
+        parts, network, described.base if isinstance(described, Merged) else None, head == "auto"
     )
     return Model(network, tokenizer, network.name, template_of(path, described))

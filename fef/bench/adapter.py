@@ -170,7 +170,7 @@ def main() -> None:
     )
     train_adapter(given.model, rows[: given.count], given.out, options, given.rank, given.batch_tokens)
     trained = time.perf_counter() - began
-    before, after = (load(given.model, dtype=torch.float32, adapter=a) for a in (None, given.out))
+    before, after = (load(given.model, dtype=torch.float32, adapter=a, head="none") for a in (None, given.out))
     found = compare(before, after, rows[given.count :], given.texts, given.canvas)
     times = {"train_seconds": trained, "seconds": time.perf_counter() - began}
     print(json.dumps(vars(given) | asdict(found) | {"holds": found.holds} | times, default=str))

@@ -34,7 +34,6 @@ from fef.readers import real, several, shown, token_id, token_ids, whole_from
 
 __all__ = ["EngineOptions", "EngineParts", "build", "cache_budget", "network_maker", "prefix_store"]
 
-TREES_ON_CUDA = False
 CPU_MEMORY_GB = 4.0
 _KERNEL_TYPES = (torch.float32, torch.bfloat16, torch.float16)
 _PREFIX_SHARE = 0.25  # of the memory for caches, on block-causal networks; the rest is for running requests
@@ -154,8 +153,6 @@ def build(network: Transformer, options: EngineOptions, budget: float, note: Cal
     runner: Runs
     texts: dict[int, PackedText] | None = None
     if device.type == "cuda":
-        if options.tree and not TREES_ON_CUDA:
-            raise OptionError(f"tree={options.tree} runs on a CPU only as yet. Give tree=0.")
         check_current(device)
         try:
             from fef.engine.kernel_passes import KernelPasses

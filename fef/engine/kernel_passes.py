@@ -17,10 +17,11 @@ from fef.engine.kernel_head import KernelHead
 from fef.engine.kernels.advance import advance
 from fef.engine.kernels.attention import ScratchKeys, Sight
 from fef.engine.kernels.collect import collect
-from fef.engine.kernels.compose import PassInputs, compose
+from fef.engine.kernels.compose import compose
 from fef.engine.kernels.draw import draw
 from fef.engine.kernels.load import load
 from fef.engine.kernels.move import move
+from fef.engine.kernels.pass_inputs import PassInputs
 from fef.engine.runner import PassKind
 from fef.engine.slots import SlotState
 from fef.laws.pipeline import EntrySettings, cutoffs, forbid_end

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import nn
+
 from fef.models.demask import DEMASK, DependencyHead, load_head
 from fef.models.draft_head import DraftHead
 from fef.models.draft_head_file import DRAFT_HEAD, load_draft_head
@@ -26,6 +29,14 @@ class Extras:
     causal_model: Any = None  # of the same tokens (`fef.models.causal`), or where it is
     draft_head: DraftHead | None = None
     unmask_policy: UnmaskPolicy | None = None
+
+    def to(self, device: str | torch.device, dtype: torch.dtype) -> None:
+        """Move every part, in place; the policy keeps its dtype."""
+        for part in (self.dependency_head, self.order_block, self.causal_model, self.draft_head):
+            if isinstance(part, nn.Module):
+                part.to(device=device, dtype=dtype)
+        if self.unmask_policy is not None:
+            self.unmask_policy.to(device)
 
 
 def load_extras(directory: Path, model: Transformer, base: Path | None = None, drafts: bool = True) -> Extras:

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from fef.models.joined import LayerWeights
 from fef.models.packed import context_seen, group_seen, node_seen, reference_seen
@@ -25,6 +26,9 @@ from fef.models.slot_cache import SlotCache
 from fef.models.transformer import Transformer, additive_mask, rope_table, rotate
 
 __all__ = ["BlockLayer", "Bounds", "TorchForward", "visible_keys"]
+
+# not cuDNN's: it fails at run time on views of a cache that begin anywhere
+ATTENTION = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,7 @@ class TorchForward:
         self.network, self.layers, self.cache, self.table = network, layers, cache, table
         self.config = network.config
 
+    @sdpa_kernel(ATTENTION)
     def __call__(self, slots: PassSlots, tokens: PassTokens, slot_B: Tensor, bounds: Bounds) -> Tensor:
         row_T, column_T = tokens.valid_BN.nonzero(as_tuple=True)
         hidden_TD = self.network.embed(tokens.ids_BN[row_T, column_T])

@@ -23,7 +23,11 @@ Module = TypeVar("Module", bound=nn.Module)
 
 __all__ = ["FLEX_OPTIONS", "KeyValues", "RMSNorm", "Transformer", "allocate", "blank", "plain_visible"]
 
-FLEX_OPTIONS: dict[int, dict[str, Any]] = {}
+FLEX_OPTIONS: dict[int, dict[str, Any]] = {
+    64: {"fwd_BLOCK_M": 64, "fwd_BLOCK_N": 64, "fwd_num_warps": 4}
+    | {"bwd_BLOCK_M1": 64, "bwd_BLOCK_N1": 64, "bwd_BLOCK_M2": 64, "bwd_BLOCK_N2": 64}
+    | {"bwd_num_warps": 4, "bwd_num_stages": 2}
+}
 """Options of the kernels of `flex_attention` by head size, where torch's own are slower (`python -m fef.bench.attention`)."""
 
 

@@ -47,9 +47,7 @@ class EngineSetting(Setting):
         if isinstance(denoiser, Transformer) and self.device != "cpu":
             denoiser = copy.deepcopy(denoiser).to(device=self.device, dtype=torch.float32)
             if denoiser.extras is not None:
-                for part in (denoiser.extras.causal_model, denoiser.extras.order_block):
-                    part.to(device=self.device, dtype=torch.float32)
-                denoiser.extras.unmask_policy.to(self.device)
+                denoiser.extras.to(self.device, torch.float32)
         sizes = {} if isinstance(denoiser, TableDenoiser) else {"max_length": length}
         return Engine(denoiser, max_batch=_SEATS, windows=(4,), **sizes)
 

@@ -16,7 +16,6 @@ from tiny_network import EOS, MASK, tiny_network
 
 import fef
 from fef.bench.engine.serving import draw_problems
-from fef.engine import build
 from fef.engine.engine import Engine
 from fef.models.transformer import Transformer
 from fef.tasks import FAMILIES
@@ -35,11 +34,6 @@ SHAPES: list[dict[str, Any]] = [
     {"tree": 32, "depth": 6, "anchors": 8},
     {"tree": 64, "depth": 9, "anchors": 7},
 ]
-
-
-@pytest.fixture(autouse=True)
-def trees(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(build, "TREES_ON_CUDA", True)
 
 
 def plain_network(dtype: torch.dtype = torch.float32) -> Transformer:
@@ -118,7 +112,7 @@ def test_the_head_of_the_demo_saves_passes(temperature: float) -> None:
 
 
 def test_nothing_waits_inside_a_round() -> None:
-    network = drafting_network(torch.bfloat16)
+    network = drafting_network()
     engine = Engine(network, **SMALL, tree=16, anchors=3)
     answered(engine, asks(8, seed=1))
     packed = engine.packed_rounds()

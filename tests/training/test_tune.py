@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from fef.models import weights
 from fef.models.adapter import base_digest
 from fef.models.chat import ChatTemplate
 from fef.models.checkpoint import describe, load_network
+from fef.models.draft_head import DraftHead, HeadSizes
+from fef.models.draft_head_file import DRAFT_HEAD, save_draft_head
 from fef.models.homes import place
 from fef.models.packed import packed_target_logits
 from fef.models.transformer import Transformer
@@ -147,6 +150,20 @@ def test_an_adapter_on_its_base_is_the_tuned_network(family: str, data: Path, tm
     assert (both(ids) - base(ids)).abs().max() > 1e-3
     with pytest.raises(OptionError, match="int8"):
         fef.load(checkpoint(family), adapter=tmp_path / "m", weights="int8", **options)
+
+
+def test_trained_parts_of_an_adapted_network_lie_beside_its_adapter(data: Path, tmp_path: Path) -> None:
+    """Parts learn from one network, so those beside the base would be refused as another network's."""
+    base, tuned = tmp_path / "base", tmp_path / "m"
+    shutil.copytree(checkpoint("llada"), base)
+    run("llada", data, tuned, lora=2)
+    networks = [fef.load(base, device="cpu", dtype=torch.float32, adapter=a).network for a in (None, tuned)]
+    heads = [DraftHead(HeadSizes.of(network.config)) for network in networks]
+    save_draft_head(base / DRAFT_HEAD, heads[0], networks[0])
+    assert fef.load(base, device="cpu").network.extras.draft_head is not None
+    assert fef.load(base, device="cpu", adapter=tuned).network.extras.draft_head is None
+    save_draft_head(tuned / DRAFT_HEAD, heads[1], networks[1])
+    assert fef.load(base, device="cpu", dtype=torch.float32, adapter=tuned).network.extras.draft_head is not None
 
 
 def test_an_adapter_of_another_base_is_refused(data: Path, tmp_path: Path) -> None:

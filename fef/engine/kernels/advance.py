@@ -19,7 +19,7 @@ import triton.language as tl
 from torch import Tensor
 
 from fef.engine.advance import Drawn
-from fef.engine.kernels.compose import PassInputs
+from fef.engine.kernels.pass_inputs import PassInputs
 from fef.engine.kernels.pointers import pointers
 from fef.engine.slots import COUNTERS, SlotState
 from fef.models.packed_pass import RoundShape

@@ -2,9 +2,8 @@
 
 One program per row, which reads its slot where it lies in the state. A program first chooses the nodes of the tree, best
 first: the best child of any state that is in the tree is the next node, until there are enough. Where a draft head grew the
-tree, it reads the nodes instead. What a node inherits from
-its parent, as the end tokens on its path, is looked up in vectors of a lane per state. Then it chooses where groups start,
-and handles all queries of the row side by side, one lane each.
+tree, it reads the nodes instead. What a node inherits from its parent, as the end tokens on its path, is looked up in vectors
+of a lane per state. Then it chooses where groups start, and handles all queries of the row side by side, one lane each.
 
 Shapes: S slots, L context places, R ranks, K depths of drafts kept between rounds, C candidates of a depth, B rows, W nodes,
 X = W + 1 states, D depths of the tree, A anchors, G = A + 1 groups, Q queries, N tokens: X, or those of the context, and Q;
@@ -13,53 +12,21 @@ M = B Q, or B X where drafts are made by a head.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
+from fef.engine.kernels.pass_inputs import PassInputs
 from fef.engine.kernels.pointers import pointers
 from fef.engine.slots import SlotState
 from fef.laws.window import LEAST_END, least_chance
 from fef.models.packed_pass import RoundShape
 
-__all__ = ["PassInputs", "compose"]
+__all__ = ["compose"]
 
 _BLOCK = 512  # context tokens at once
 _CONTEXT_WARPS = 4
-
-
-@dataclass
-class PassInputs:
-    """What the other kernels of a pass read, per token and per query at which is drawn (all of the last Q tokens of a row, or
-    the first X of them; all rows' in one axis M).
-
-    ids, positions, seeds, steps, seen and what is per row or state are int64, valid is bool, the others int32, temperatures
-    float64. Numbers of absent nodes mean nothing.
-    """
-
-    ids_BN: Tensor  # tokens
-    position_BN: Tensor  # on the canvas
-    place_BN: Tensor  # where keys and values go in the cache
-    slot_BN: Tensor  # of the row
-    valid_BN: Tensor  # is it a token?
-    rank_BN: Tensor  # see `PassTokens`
-    limit_BN: Tensor  # see `PassTokens`
-    group_BN: Tensor  # see `PassTokens`
-    seen_BN: Tensor  # see `PassTokens`
-    width_B: Tensor  # nodes of the tree
-    parent_BX: Tensor  # of each state; the root is its own
-    depth_BX: Tensor  # of each state
-    start_BG: Tensor  # see `PassTokens`
-    seed_M: Tensor  # key of the random numbers, with position and step
-    query_position_M: Tensor  # on the canvas
-    step_M: Tensor  # the denoising pass
-    temperature_M: Tensor  # 0: greedy
-    forced_M: Tensor  # the end token is certain
-    forbidden_M: Tensor  # the end token is impossible
-    query_valid_M: Tensor  # is it a query?
 
 
 def compose(

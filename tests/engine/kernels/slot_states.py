@@ -5,7 +5,7 @@ import dataclasses
 import torch
 
 from fef.engine.advance import end_rules
-from fef.engine.kernels.compose import PassInputs
+from fef.engine.kernels.pass_inputs import PassInputs
 from fef.engine.rounds import compose_context, compose_round
 from fef.engine.slots import NEVER, PassRequest, SlotState
 from fef.models.packed_pass import PassTokens, RoundShape, SlotTable

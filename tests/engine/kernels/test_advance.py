@@ -9,7 +9,8 @@ from slot_states import EDGES, EOS, MASK, SHAPES, SLOTS, TREES, moved, plain_inp
 
 from fef.engine.advance import CHANGED, Drawn, advance
 from fef.engine.kernels.advance import advance as fused_advance
-from fef.engine.kernels.compose import PassInputs, compose
+from fef.engine.kernels.compose import compose
+from fef.engine.kernels.pass_inputs import PassInputs
 from fef.engine.slots import TENSORS, SlotState
 from fef.models.packed_pass import PassTokens, RoundShape
 

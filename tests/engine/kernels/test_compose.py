@@ -7,7 +7,8 @@ import pytest
 import torch
 from slot_states import EDGES, EOS, MASK, SHAPES, SLOTS, TREES, moved, plain_inputs, random_state
 
-from fef.engine.kernels.compose import PassInputs, compose
+from fef.engine.kernels.compose import compose
+from fef.engine.kernels.pass_inputs import PassInputs
 from fef.engine.slots import SlotState
 from fef.models.packed_pass import RoundShape, states_of_queries
 

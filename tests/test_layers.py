@@ -18,7 +18,7 @@ ROOT = Path(fef.__file__).parent
 # From the bottom up; what stands on one line knows nothing of its neighbours.
 LAYERS = [
     ["errors"],
-    ["intervals", "markdown", "paired", "readers", "tasks"],
+    ["readers", "tasks"],
     ["laws"],
     ["models"],
     ["grammar"],
@@ -26,6 +26,7 @@ LAYERS = [
     ["decoders", "text", "training"],
     ["api", "engine", "profiling", "template"],
     ["generation"],
+    ["measure"],
     ["bench", "eval", "serve", "verify"],
     ["cli"],
     ["corpus"],

@@ -26,9 +26,9 @@ from typing import Any
 import torch
 
 from fef.bench.engine.shapes import shape_config
-from fef.bench.memory import GIB, device_peak, host_peak
 from fef.bench.released_layout import write_released_layout
 from fef.errors import FefError, OptionError
+from fef.measure.environment import GIB, device_peak, host_peak
 from fef.models.config import TransformerConfig
 from fef.models.device import default_device
 

@@ -18,8 +18,8 @@ import torch
 
 import fef
 from fef.bench.engine.serving import peak_memory
-from fef.bench.environment import environment
 from fef.errors import FefError
+from fef.measure.environment import environment
 
 __all__ = ["Started", "measure"]
 

@@ -20,8 +20,7 @@ from typing import Any
 import torch
 
 from fef.bench.engine.shapes import SHAPES, shape_config
-from fef.bench.environment import environment
-from fef.bench.memory import device_peak, host_peak
+from fef.measure.environment import device_peak, environment, host_peak
 from fef.models.config import TransformerConfig
 from fef.models.device import default_device
 from fef.models.transformer import Transformer, allocate, blank

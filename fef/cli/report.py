@@ -30,15 +30,18 @@ def report(
     check_writable(out)
     remarks = "" if notes is None else decode_text(read_file(notes), str(notes))
     with Bar("Loading"):
-        from fef.bench.engine.record import is_engine_record, read_engine_record
-        from fef.bench.page import results_page
-        from fef.bench.plot import check_plotting, together
-        from fef.bench.record import read_record, rows_csv
+        from fef.bench.engine.run import ENGINE_KIND
+        from fef.bench.page import methods_page, rows_csv, together
+        from fef.bench.run import METHODS_KIND
+        from fef.bench.summary import rows_of
+        from fef.measure.plot import check_plotting
+        from fef.measure.record import kind_in, read_record
     check_plotting()
-    if is_engine_record(results):
-        write_engine_page(out, read_engine_record(results), remarks)
+    if kind_in(results) == ENGINE_KIND.name:
+        write_engine_page(out, read_record(results, ENGINE_KIND), remarks)
         return
-    record = read_record(results)
-    write_pictures(out.with_suffix(""), together(record.rows))
-    write_whole(out.with_suffix(".csv"), rows_csv(record.rows, record.refusals))
-    write_whole(out, results_page(record, out.stem, remarks))
+    record = read_record(results, METHODS_KIND)
+    rows = rows_of(record)
+    write_pictures(out.with_suffix(""), together(rows))
+    write_whole(out.with_suffix(".csv"), rows_csv(rows, record.failures))
+    write_whole(out, methods_page(record, rows, out.stem, remarks))

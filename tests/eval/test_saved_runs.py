@@ -15,7 +15,7 @@ from fef.eval.outcome import read_outcome
 from fef.eval.remarks import filled
 from fef.eval.tasks import TASKS, prompt_of
 from fef.generation import load
-from fef.paired import mcnemar
+from fef.measure.intervals import mcnemar
 from fef.training.conversations import Encoder
 
 TEMPLATE = "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}\n{% endfor %}<assistant>"

@@ -12,23 +12,27 @@ on where it ended. With --shape: times of single rounds of a network of random w
 from __future__ import annotations
 
 import argparse
-import json
+import shlex
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property, partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from fef.bench.engine.bandwidth import copy_bandwidth, key_value_bytes, weight_bytes
-from fef.bench.engine.passes import live_round
 from fef.bench.engine.shapes import random_network, shape_config
-from fef.bench.engine.timing import Clock, free_memory
 from fef.engine.engine import Engine
 from fef.errors import OptionError
 from fef.generation import Model, load
+from fef.measure.record import FORMAT, Key, Kind, Record, check_same_setup, read_record, record_json
+from fef.measure.run import Task, carry_out
+from fef.measure.timing import Clock, free_memory
 from fef.models.device import default_device
 from fef.models.draft_head import DraftHead, HeadSizes
 from fef.models.extras import Extras
@@ -37,7 +41,7 @@ from fef.models.transformer import Transformer
 from fef.text import Generation, Prompt
 from fef.training.conversations import read_prompts
 
-__all__ = ["RoundRow", "ServedRow", "drafts_rows", "round_rows"]
+__all__ = ["RoundRow", "ServedRow", "drafts_tasks", "round_rows"]
 
 CAUSAL = "left to right"
 _LEAST = 16  # prompts at any batch size
@@ -83,73 +87,81 @@ class ServedRow:
         )
 
 
-def drafts_rows(model: Model, prompts: Sequence[Prompt], asked: Asked, known: list[ServedRow]) -> Iterator[ServedRow]:
-    """Rows that are not among those known already. Raises OptionError for a model without a draft head."""
-    extras, network = model.network.extras, model.network
+def key_of(batch: int, temperature: float, rounds: str, head: bool) -> Key:
+    return f"batch {batch}", f"T={temperature:g}", rounds, "head" if head else "no head"
+
+
+def older(value: dict[str, Any]) -> dict[str, Any]:
+    """The setup was called asked; what was done follows from the rows."""
+    done = [key_of(*(row[name] for name in ("batch", "temperature", "rounds", "head"))) for row in value["rows"]]
+    header = {"format": FORMAT, "kind": "drafts", "command": "", "setup": value["asked"]}
+    return value | header | {"finished": False, "done": done, "failures": []}
+
+
+DRAFTS_KIND = Kind("drafts", "python -m fef.bench.engine.drafts --json", {"rows": ServedRow}, older=older)
+
+
+def drafts_tasks(model: Model, prompts: Sequence[Prompt], asked: Asked) -> Iterator[Task]:
+    """A task a row. Raises OptionError for a model without a draft head."""
+    extras = model.network.extras
     if extras is None or extras.draft_head is None:
         raise OptionError(f"{model.name} has no draft head. Train one with `fef train --objective draft-head`.")
-    done = {(row.batch, row.temperature, row.rounds, row.head): row for row in known}
-    for batch in asked.batches:
-        some = list(prompts[: max(_LEAST, _FILLINGS * batch)])
-        for temperature in asked.temperatures:
-            lengths: list[int] = []
-            texts: list[list[int]] = []
-            for tree, head in [(0, False), *((n, on) for n in asked.trees for on in (False, True))]:
-                rounds = f"trees of {tree}" if tree else "chains"
-                if (batch, temperature, rounds, head) in done and (tree or head):
-                    continue
-                network.extras = extras if head else replace(extras, draft_head=None)
-                try:
-                    seconds, found = answered(model, some, batch, temperature, asked, {"tree": tree})
-                finally:
-                    network.extras = extras
-                ids = [out.token_ids for out in found]
-                texts, lengths = texts or ids, lengths or [len(one) for one in ids]
-                if (batch, temperature, rounds, head) not in done:
-                    passes = sum(int(out.stats["calls"]) for out in found)
-                    differ = sum(one != other for one, other in zip(ids, texts, strict=True))
-                    tokens = sum(map(len, ids))
-                    yield ServedRow(batch, temperature, rounds, head, len(ids), tokens, passes, seconds, differ)
-            if network.device.type == "cuda" and (batch, temperature, CAUSAL, False) not in done:
-                yield causal_row(model, some, lengths, batch, temperature)
+    for batch, temperature in product(asked.batches, asked.temperatures):
+        one = Compared(model, prompts[: max(_LEAST, _FILLINGS * batch)], batch, temperature, asked)
+        for tree, head in [(0, False), *product(asked.trees, (False, True))]:
+            rounds = f"trees of {tree}" if tree else "chains"
+            yield Task(key_of(batch, temperature, rounds, head), partial(one.row, rounds, tree, head))
+        if model.network.device.type == "cuda":
+            yield Task(key_of(batch, temperature, CAUSAL, False), one.causal)
 
 
-def answered(
-    model: Model, prompts: Sequence[Prompt], batch: int, temperature: float, asked: Asked, options: dict[str, Any]
-) -> tuple[float, list[Generation]]:
-    """Seconds, and answers, of the second run of an engine: the first captures graphs and learns costs."""
-    longest = max(len(model.prompt_ids(prompt)) for prompt in prompts) + 1 + asked.max_new_tokens
-    sizes = {"max_batch": batch, "max_length": longest, "max_new_tokens": asked.max_new_tokens}
-    engine = model.engine(**sizes | asked.options | options)
-    settings: dict[str, Any] = {"max_new_tokens": asked.max_new_tokens, "temperature": temperature}
-    if model.network.device.type == "cuda":
-        engine.generate(prompts, **settings)
-    began = time.perf_counter()
-    found = engine.generate(prompts, **settings)
-    seconds = time.perf_counter() - began
-    del engine
-    free_memory(model.network.device)
-    return seconds, found
+@dataclass
+class Compared:
+    """Rows of one batch size and temperature, held against chains without a head."""
 
+    model: Model
+    prompts: Sequence[Prompt]
+    batch: int
+    temperature: float
+    asked: Asked
 
-def causal_row(
-    model: Model, prompts: Sequence[Prompt], lengths: Sequence[int], batch: int, temperature: float
-) -> ServedRow:
-    """As many tokens per prompt as the other rows wrote."""
-    from fef.bench.engine.causal import CausalDecoder, CausalRequest  # needs Triton
+    def row(self, rounds: str, tree: int, head: bool) -> list[ServedRow]:
+        seconds, found = self.chains if not tree and not head else self.answered(tree, head)
+        differ = sum(out.token_ids != first.token_ids for out, first in zip(found, self.chains[1], strict=True))
+        counted = sum(len(out.token_ids) for out in found), sum(int(out.stats["calls"]) for out in found)
+        return [ServedRow(self.batch, self.temperature, rounds, head, len(found), *counted, seconds, differ)]
 
-    network = model.network
-    requests = [
-        CausalRequest(model.prompt_ids(prompt), max(length, 1)) for prompt, length in zip(prompts, lengths, strict=True)
-    ]
-    longest = max(len(request.prompt) + request.tokens for request in requests)
-    overlap = torch.cuda.get_device_capability(network.device) >= (9, 0)
-    decoder = CausalDecoder(network, batch, longest, temperature, overlap=overlap)
-    decoder.run(requests)
-    seconds, tokens = decoder.run(requests)
-    del decoder
-    free_memory(network.device)
-    return ServedRow(batch, temperature, CAUSAL, False, len(requests), tokens, tokens, seconds, 0)
+    @cached_property
+    def chains(self) -> tuple[float, list[Generation]]:
+        return self.answered(0, False)
+
+    def answered(self, tree: int, head: bool) -> tuple[float, list[Generation]]:
+        """Seconds, and answers, of the second run of an engine: the first captures graphs and learns costs."""
+        model, asked, network = self.model, self.asked, self.model.network
+        longest = max(len(model.prompt_ids(prompt)) for prompt in self.prompts) + 1 + asked.max_new_tokens
+        sizes = {"max_batch": self.batch, "max_length": longest, "max_new_tokens": asked.max_new_tokens}
+        settings: dict[str, Any] = {"max_new_tokens": asked.max_new_tokens, "temperature": self.temperature}
+        extras = network.extras
+        with extras_of(network, extras if head else replace(extras, draft_head=None)):
+            engine = model.engine(**sizes | asked.options | {"tree": tree})
+            if network.device.type == "cuda":
+                engine.generate(self.prompts, **settings)
+            began = time.perf_counter()
+            found = engine.generate(self.prompts, **settings)
+            return time.perf_counter() - began, found
+
+    def causal(self) -> list[ServedRow]:
+        """As many tokens per prompt as the other rows wrote."""
+        from fef.bench.engine.causal import CausalDecoder, CausalRequest  # needs Triton
+
+        network, pairs = self.model.network, zip(self.prompts, self.chains[1], strict=True)
+        requests = [CausalRequest(self.model.prompt_ids(prompt), max(len(out.token_ids), 1)) for prompt, out in pairs]
+        longest = max(len(request.prompt) + request.tokens for request in requests)
+        overlap = torch.cuda.get_device_capability(network.device) >= (9, 0)
+        decoder = CausalDecoder(network, self.batch, longest, self.temperature, overlap=overlap)
+        decoder.run(requests)
+        seconds, tokens = decoder.run(requests)
+        return [ServedRow(self.batch, self.temperature, CAUSAL, False, len(requests), tokens, tokens, seconds, 0)]
 
 
 @dataclass(frozen=True)
@@ -187,12 +199,11 @@ def round_rows(
     for kind, options, on in rounds:
         with extras_of(network, Extras(draft_head=head if on else None)):
             engine = Engine(network, max_batch=1, max_length=len(ids), max_new_tokens=128, **options)
-            packed = engine.packed_rounds()
-            shape = RoundShape(0) if kind == "one token" else packed.built.shapes[0]
-            with live_round(packed, 1, ids, order, shape) as (work, restore):
-                seconds = clock.seconds(work, restore)
+            shape = RoundShape(0) if kind == "one token" else engine.shapes[0]
+            with engine.held(1, ids, order, shape) as held:
+                seconds = clock.seconds(held.work, held.restore)
         read = weight_bytes(network) + len(ids) * key_value_bytes(network)
-        del engine, packed, work, restore
+        del engine, held
         free_memory(network.device)
         label = f"{kind}, {'head' if on else 'no head'}"
         yield RoundRow(label, shape.tokens, seconds, read, read / seconds / bandwidth)
@@ -265,20 +276,21 @@ def main() -> None:
         max_new_tokens=given.max_new_tokens,
         options={name: value for name, value in options.items() if value is not None},
     )
-    settings = json.loads(json.dumps(asdict(asked)))
-    known: list[ServedRow] = []
+    setup = asdict(asked)
+    record = Record(DRAFTS_KIND, shlex.join(sys.argv), setup)
     if given.json is not None and given.json.is_file():
-        before = json.loads(given.json.read_text())
-        if before["asked"] != settings:
-            raise SystemExit(f"{given.json} holds another run; give another file.")
-        known = [ServedRow(**row) for row in before["rows"]]
-    for row in known:
+        record = read_record(given.json, DRAFTS_KIND)
+        check_same_setup(record.setup, setup, given.json)
+    for row in record.of(ServedRow):
         print(row.words)
-    for row in drafts_rows(model, prompts_of(given.data, model, given.problems), asked, list(known)):
-        known.append(row)
-        print(row.words, flush=True)
+
+    def save(record: Record) -> None:
+        print(record.of(ServedRow)[-1].words, flush=True)
         if given.json is not None:
-            given.json.write_text(json.dumps({"asked": settings, "rows": [asdict(one) for one in known]}, indent=1))
+            given.json.write_text(record_json(record), encoding="utf-8")
+
+    tasks = list(drafts_tasks(model, prompts_of(given.data, model, given.problems), asked))
+    carry_out(record, tasks, save=save, fresh=lambda: free_memory(device))
 
 
 if __name__ == "__main__":

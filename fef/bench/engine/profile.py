@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from fef.bench.engine.timing import Work
+from fef.measure.timing import Work
 
 __all__ = ["REST", "ProfileRow", "profile_pass"]
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
-__all__ = ["Clock", "captured", "free_memory"]
+__all__ = ["Clock", "Work", "captured", "free_memory", "synchronize"]
 
 _WARM_UP = 2
 _HEAD_START = 500_000  # device cycles, some 0.3 ms: longer than a host takes to launch a graph
@@ -74,3 +74,9 @@ def free_memory(device: torch.device) -> None:
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()
+
+
+def synchronize(device: torch.device) -> None:
+    """Return when a GPU has done what it was asked for."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

@@ -1,9 +1,10 @@
-"""Versions, hardware and weights that results were measured with."""
+"""Versions, hardware and weights that results were measured with, and the most memory that was held."""
 
 from __future__ import annotations
 
 import platform
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,9 @@ import torch
 import fef
 from fef.models.device import cpu_name
 
-__all__ = ["environment", "weights_digest"]
+__all__ = ["GIB", "device_peak", "environment", "host_peak", "weights_digest"]
+
+GIB = 1 << 30
 
 
 def environment(device: str) -> dict[str, Any]:
@@ -44,3 +47,16 @@ def weights_digest(network: torch.nn.Module) -> str:
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()[:16]
+
+
+def host_peak() -> float | None:
+    """GiB of this process, libraries and mapped files included (Linux); None elsewhere."""
+    status = Path("/proc/self/status")
+    if not status.is_file():
+        return None
+    return int(status.read_text().partition("VmHWM:")[2].split()[0]) * 1024 / GIB
+
+
+def device_peak(device: torch.device) -> float | None:
+    """GiB of this process's tensors on a GPU; None of a CPU."""
+    return torch.cuda.max_memory_allocated(device) / GIB if device.type == "cuda" else None

@@ -4,7 +4,8 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fef.bench.statistics import RESAMPLES, difference_interval, frontier
+from fef.measure.intervals import RESAMPLES, difference_interval
+from fef.measure.plot import frontier
 
 
 def pairs(gained: int, lost: int, both: int, neither: int) -> tuple[list[bool], list[bool]]:

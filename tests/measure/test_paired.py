@@ -7,7 +7,7 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fef.paired import discordant, mcnemar
+from fef.measure.intervals import discordant, mcnemar
 
 COUNTS = st.integers(0, 200)
 

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fef.bench.labels import overlap, place_labels
+from fef.measure.labels import overlap, place_labels
 
 FRAME = (0.0, 0.0, 450.0, 400.0)
 points = st.tuples(st.floats(20, 430), st.floats(20, 380))

@@ -134,8 +134,9 @@ def check_same_setup(there: Mapping[str, Any], setup: Mapping[str, Any], place: 
     """Raise InputError where results of one setup cannot be gone on with under another. place: of the results."""
     found = [f"{name} {old!r}, now {new!r}" for name, old, new in differences(there, json.loads(json.dumps(setup)))]
     if found:
+        there_words = "to resume" if place is None else f"in {place}"
         raise InputError(
-            f"The results {f'in {place}' if place else 'to resume'} have {'; '.join(found)}. Go on with the command and on the machine that made them, "
+            f"The results {there_words} have {'; '.join(found)}. Go on with the command and on the machine that made them, "
             "or give another file or another folder."
         )
 

@@ -32,7 +32,7 @@ def introduction(record: Record, lines: Iterable[str], missing: str) -> str:
     """What was typed, and how it was measured; missing: what an interrupted run lacks."""
     parts = [
         "Made by `fef report` from the results of this command; only the remarks are written by hand.",
-        f"```\n{record.command}\n```",
+        f"```\n{record.command or record.kind.writer}\n```",
         "\n".join(f"- {line}" for line in lines),
     ]
     if not record.finished:

@@ -16,7 +16,6 @@ FORMAT = 2
 Row = TypeVar("Row")
 Key = tuple[str, ...]  # names a task in its record
 Value = dict[str, Any]
-HEADER = ("format", "kind", "command", "setup", "finished", "done", "failures")
 
 
 @dataclass(frozen=True)
@@ -92,13 +91,20 @@ def as_row(kind: type[Any], value: Value) -> Any:
     return kind.from_dict(value) if hasattr(kind, "from_dict") else kind(**value)
 
 
+# What records of the format before have, where they did not say of which kind they are.
+UNNAMED = {"refusals": "methods", "rates": "released", "asked": "drafts"}
+
+
 def kind_in(path: Path) -> str | None:
-    """The kind of record in a file; None for a file of the oldest kind, and for what is no record."""
+    """The kind of record in a file; None for what is no record."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return value.get("kind") if isinstance(value, dict) else None
+    if not isinstance(value, dict):
+        return None
+    unnamed = next((kind for name, kind in UNNAMED.items() if name in value), None)
+    return value.get("kind", unnamed)
 
 
 def read_record(path: Path, kind: Kind) -> Record:

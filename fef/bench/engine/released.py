@@ -29,6 +29,7 @@ from fef.engine.cached_network import ArenaKeys, CachedNetwork
 from fef.engine.cached_passes import CachedPasses
 from fef.engine.engine import Engine
 from fef.measure.environment import environment
+from fef.measure.page import device_words, introduction, results_page, version_words
 from fef.measure.record import FORMAT, Kind, Record, record_json
 from fef.measure.run import Silent, Task, carry_out
 from fef.measure.table import Sheet, markdown
@@ -36,7 +37,7 @@ from fef.measure.timing import Clock, captured, free_memory
 from fef.models.mlp import Router
 from fef.models.transformer import Transformer
 
-__all__ = ["RELEASED_KIND", "main", "run_released"]
+__all__ = ["RELEASED_KIND", "main", "released_page", "run_released"]
 
 _PROMPT, _ANSWER, _STALE_BLOCK = 256, 256, 32
 _CONTEXT = 529  # a canvas whose context pass is compared with a plain pass
@@ -315,26 +316,51 @@ def context_against_plain(clock: Clock, bandwidth: float) -> list[PassTime]:
     return [*found, PassTime(name, 1, "context over plain", 0, ratio, 0, 0)]
 
 
-def released_page(record: Record) -> str:
-    """Tables in Markdown."""
+HOW_TO_READ = """\
+- *ms*: the median of replays of the CUDA graph of a pass. *GB to read*: what must be read, once each: weights, of a mixture
+  those of the experts that the tokens choose, and kept keys and values. *share of copy bandwidth*: reading that, over the
+  time of the pass, against a large copy on the device. *TFLOP*: what must be computed; *share of bf16 peak*: by the maker of
+  the device, 989 TFLOP/s.
+- *tokens*: committed in those seconds by all requests of a batch, which were asked for at once; measuring stops after 5 s.
+  Random weights are never confident, so rules that wait for confidence are at their worst.
+"""
+
+
+def released_page(records: Sequence[Record], remarks: str = "") -> str:
+    """The page as Markdown, of records of one device. remarks: what the author makes of the results; the one part that is not
+    computed."""
     header = ("network", "batch", "pass", "tokens of a row", "ms", "GB to read", "share of copy bandwidth")
     passes = [
         [p.network, str(p.batch), p.kind, str(p.tokens), f"{p.milliseconds:.3g}", f"{p.read_gb:.3g}", f"{p.share:.0%}"]
         + ([f"{p.tflop:.3g}", f"{p.compute_share:.0%}"] if p.tflop else ["", ""])
+        for record in records
         for p in record.of(PassTime)
     ]
     rates = [
         [r.network, str(r.batch), r.method, str(r.tokens), f"{r.seconds:.2f}", f"{r.rate:,.0f}", r.note]
+        for record in records
         for r in record.of(Rate)
     ]
-    environment = record.setup["environment"]
-    parts = [
-        f"{environment.get('gpu', environment['cpu'])}, copies {record.facts['bandwidth'] / 1e9:,.0f} GB/s.",
-        markdown(Sheet((*header, "TFLOP", "share of bf16 peak"), passes)),
-        markdown(Sheet(("network", "batch", "method", "tokens", "seconds", "tokens/s", "note"), rates)),
-        *(f"{failure.words}: {failure.reason}" for failure in record.failures),
+    columns = ["network", "batch", "method", "tokens", "seconds", "tokens/s", "note"]
+    if not any(line[-1] for line in rates):
+        columns, rates = columns[:-1], [line[:-1] for line in rates]
+    sections = [
+        ("Passes", markdown(Sheet((*header, "TFLOP", "share of bf16 peak"), passes))),
+        ("Whole requests", markdown(Sheet(columns, rates))),
     ]
-    return "\n\n".join(parts) + "\n"
+    failures = [f"- {failure.words}: {failure.reason}" for record in records for failure in record.failures]
+    if failures:
+        sections.append(("Not measured", "\n".join(failures)))
+    setup, bandwidth = records[0].setup, records[0].facts["bandwidth"]
+    lines = [
+        "Sessions on a GPU: passes under CUDA graphs, over kept keys where a method has a cache. Random weights in the sizes "
+        f"of released checkpoints, bfloat16, prompts of {_PROMPT} tokens and {_ANSWER} to fill; medians of "
+        f"{setup.get('repeats', 20)}.",
+        f"Device: {device_words(setup['environment'])}, which copies {bandwidth / 1e9:,.0f} GB/s, bytes read and written. "
+        f"Versions: {version_words(setup['environment'])}.",
+    ]
+    begin = introduction(records[0], lines, "networks")
+    return results_page("The engine on released shapes", begin, sections, HOW_TO_READ, remarks)
 
 
 def main() -> None:
@@ -346,7 +372,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
     record = run_released(asked.only, asked.batches, torch.device("cuda"), asked.repeats)
-    page = released_page(record)
+    page = released_page([record])
     print(page)
     if asked.json is not None:
         asked.json.write_text(record_json(record), encoding="utf-8")

@@ -13,7 +13,7 @@ from fef.decoders import read_given
 from fef.errors import OptionError
 from fef.generation import Model
 from fef.measure.environment import environment, weights_digest
-from fef.measure.record import FORMAT, Failure, Kind, Record, check_same_setup
+from fef.measure.record import FORMAT, Failure, Record, RecordKind, check_same_setup
 from fef.measure.run import Progress, Task, carry_out, check_asked
 from fef.tasks import Problem, generate
 
@@ -30,7 +30,7 @@ def older(value: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-METHODS_KIND = Kind("methods", "fef bench --json", {"results": Result}, ("comparisons",), older)
+METHODS_KIND = RecordKind("methods", "fef bench --json", {"results": Result}, ("comparisons",), older)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fef.measure.answers import Answer, Totals, totals
-from fef.measure.record import FORMAT, Kind, Record, read_record, record_json
+from fef.measure.record import FORMAT, Record, RecordKind, read_record, record_json
 
 __all__ = ["DIGITS", "EVAL_KIND", "GIVEN", "Outcome", "label_of", "outcome_json", "outcome_of", "read_outcome"]
 
@@ -35,7 +35,7 @@ def check(record: Record) -> None:
         raise ValueError("it has not a digest for each problem")
 
 
-EVAL_KIND = Kind("eval", "fef eval --save", facts=FACTS, older=older, check=check)
+EVAL_KIND = RecordKind("eval", "fef eval --save", facts=FACTS, older=older, check=check)
 
 
 @dataclass(frozen=True)

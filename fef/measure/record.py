@@ -10,7 +10,17 @@ from typing import Any, TypeVar
 
 from fef.errors import InputError
 
-__all__ = ["FORMAT", "Failure", "Key", "Kind", "Record", "check_same_setup", "kind_in", "read_record", "record_json"]
+__all__ = [
+    "FORMAT",
+    "Failure",
+    "Key",
+    "Record",
+    "RecordKind",
+    "check_same_setup",
+    "kind_in",
+    "read_record",
+    "record_json",
+]
 
 FORMAT = 2
 Row = TypeVar("Row")
@@ -31,7 +41,7 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class Kind:
+class RecordKind:
     """What records of one measurement are made of."""
 
     name: str  # in their files
@@ -46,7 +56,7 @@ class Kind:
 class Record:
     """What was found so far."""
 
-    kind: Kind
+    kind: RecordKind
     command: str  # what was typed
     setup: Value  # settings, versions, hardware: what is the same for every result
     facts: Value = field(default_factory=dict)  # single values
@@ -107,7 +117,7 @@ def kind_in(path: Path) -> str | None:
     return value.get("kind", unnamed)
 
 
-def read_record(path: Path, kind: Kind) -> Record:
+def read_record(path: Path, kind: RecordKind) -> Record:
     """Read what `record_json` wrote, in this format or the one before. Raises InputError for a file that is missing, cut
     short or something else."""
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from rich.markup import escape
@@ -24,13 +24,15 @@ class Sheet:
     caption: str = ""  # below it, on a terminal
     words: Collection[str] | None = ()  # columns of words, which begin at the left; None: all of them
     named: bool = False  # the first column holds names of methods
-    sections: Collection[int] = field(default=())  # numbers of lines behind which a rule is drawn, on a terminal
+    sections: Collection[int] = ()  # numbers of lines behind which a rule is drawn, on a terminal
+    framed: bool = True  # on a terminal
 
 
 def terminal(sheet: Sheet) -> Table:
     words = sheet.header if sheet.words is None else sheet.words
     table = Table(header_style="bold", title=sheet.title or None, title_justify="left", caption_justify="left")
     table.caption = sheet.caption or None
+    table.box = table.box if sheet.framed else None
     for name in sheet.header:
         table.add_column(name, justify="left" if name in words else "right", overflow="fold")
     for number, line in enumerate(sheet.lines):

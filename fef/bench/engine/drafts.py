@@ -30,7 +30,7 @@ from fef.bench.engine.shapes import random_network, shape_config
 from fef.engine.engine import Engine
 from fef.errors import OptionError
 from fef.generation import Model, load
-from fef.measure.record import FORMAT, Key, Kind, Record, check_same_setup, read_record, record_json
+from fef.measure.record import FORMAT, Key, Record, RecordKind, check_same_setup, read_record, record_json
 from fef.measure.run import Task, carry_out
 from fef.measure.timing import Clock, free_memory
 from fef.models.device import default_device
@@ -98,7 +98,7 @@ def older(value: dict[str, Any]) -> dict[str, Any]:
     return value | header | {"finished": False, "done": done, "failures": []}
 
 
-DRAFTS_KIND = Kind("drafts", "python -m fef.bench.engine.drafts --json", {"rows": ServedRow}, older=older)
+DRAFTS_KIND = RecordKind("drafts", "python -m fef.bench.engine.drafts --json", {"rows": ServedRow}, older=older)
 
 
 def drafts_tasks(model: Model, prompts: Sequence[Prompt], asked: Asked) -> Iterator[Task]:

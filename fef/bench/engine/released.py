@@ -30,7 +30,7 @@ from fef.engine.cached_passes import CachedPasses
 from fef.engine.engine import Engine
 from fef.measure.environment import environment
 from fef.measure.page import device_words, introduction, results_page, version_words
-from fef.measure.record import FORMAT, Kind, Record, record_json
+from fef.measure.record import FORMAT, Record, RecordKind, record_json
 from fef.measure.run import Silent, Task, carry_out
 from fef.measure.table import Sheet, markdown
 from fef.measure.timing import Clock, captured, free_memory
@@ -100,7 +100,7 @@ def older(value: dict[str, Any]) -> dict[str, Any]:
     return value | header | {"finished": True, "done": [], "failures": failures}
 
 
-RELEASED_KIND = Kind(
+RELEASED_KIND = RecordKind(
     "released",
     "python -m fef.bench.engine.released --json",
     {"passes": PassTime, "rates": Rate},

@@ -20,7 +20,7 @@ from fef.engine.text import TextEngine
 from fef.generation import Model
 from fef.measure.answers import Answer
 from fef.measure.environment import environment, weights_digest
-from fef.measure.record import FORMAT, Kind, Record, check_same_setup
+from fef.measure.record import FORMAT, Record, RecordKind, check_same_setup
 from fef.measure.run import Progress, Task, carry_out
 from fef.measure.timing import Clock, free_memory
 from fef.models.packed_pass import RoundShape
@@ -36,7 +36,7 @@ def older(value: dict[str, Any]) -> dict[str, Any]:
     return value | {"format": FORMAT, "done": [], "failures": failures}
 
 
-ENGINE_KIND = Kind(
+ENGINE_KIND = RecordKind(
     "engine",
     "fef bench --engine --json",
     {"passes": PassRow, "served": Served, "profile": ProfileRow},

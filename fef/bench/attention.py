@@ -22,8 +22,9 @@ from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask, flex_attention
 
 from fef.bench.engine.shapes import SHAPES, shape_config
-from fef.bench.training import random_examples, synchronize, with_end
+from fef.bench.training import random_examples, with_end
 from fef.measure.environment import environment
+from fef.measure.timing import synchronize
 from fef.models.config import TransformerConfig
 from fef.models.device import default_device
 from fef.models.transformer import FLEX_OPTIONS

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import random
 import subprocess
 import sys
 import time
@@ -26,13 +25,14 @@ from statistics import fmean, median
 from threading import Thread
 from typing import Any
 
+import numpy as np
+
 from fef.engine.text import TextEngine
 from fef.errors import EngineError
 from fef.generation import load
+from fef.measure.intervals import mean_interval
 
-__all__ = ["Asking", "Load", "Measured", "Streamed", "interval", "measured", "quantile", "served", "started"]
-
-_RESAMPLES = 2000
+__all__ = ["Asking", "Load", "Measured", "Streamed", "measured", "quantile", "served", "started"]
 
 
 @dataclass(frozen=True)
@@ -93,21 +93,13 @@ class Measured:
 
 
 def spread(values: Sequence[float]) -> str:
-    low, high = interval(values)
+    low, high = mean_interval(values)
     return f"{fmean(values):.3f} (95 %: {low:.3f} to {high:.3f}, {len(values)} pairs)"
-
-
-def interval(values: Sequence[float], seed: int = 0) -> tuple[float, float]:
-    """Percentile bootstrap 95 % interval of the mean."""
-    dice = random.Random(seed)
-    means = sorted(fmean(dice.choices(values, k=len(values))) for _ in range(_RESAMPLES))
-    return means[round(0.025 * _RESAMPLES)], means[round(0.975 * _RESAMPLES) - 1]
 
 
 def quantile(values: Sequence[float], share: float) -> float:
     """The smallest value that at least this share of them does not exceed."""
-    ranked = sorted(values)
-    return ranked[max(0, -int(-share * len(ranked) // 1) - 1)]
+    return float(np.quantile(values, share, method="inverted_cdf"))
 
 
 @dataclass(frozen=True)

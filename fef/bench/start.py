@@ -17,9 +17,8 @@ from dataclasses import asdict, dataclass
 import torch
 
 import fef
-from fef.bench.engine.serving import peak_memory
 from fef.errors import FefError
-from fef.measure.environment import environment
+from fef.measure.environment import GIB, environment, host_peak
 
 __all__ = ["Started", "measure"]
 
@@ -53,8 +52,7 @@ def measure(model: str, dtype: torch.dtype | None, weights: str | None, tokens: 
     began, worked = time.perf_counter(), time.process_time()
     loaded = fef.load(model, device="cpu", dtype=dtype, weights=weights)
     seconds, core_seconds = time.perf_counter() - began, time.process_time() - worked
-    device = torch.device("cpu")
-    resident = peak_memory(device)
+    resident = host_peak()
     engine = loaded.engine(**({} if window is None else {"windows": [window]}))
     rates, core_rates, passes, law = [], [], [], ""
     for number, question in enumerate((QUESTIONS[0], *QUESTIONS)):  # the first once more: it also warms up
@@ -70,8 +68,8 @@ def measure(model: str, dtype: torch.dtype | None, weights: str | None, tokens: 
     return Started(
         load_seconds=round(seconds, 2),
         load_core_seconds=round(core_seconds, 2),
-        load_megabytes=resident // MEGABYTE,
-        peak_megabytes=peak_memory(device) // MEGABYTE,
+        load_megabytes=round(resident * GIB / MEGABYTE),
+        peak_megabytes=round(host_peak() * GIB / MEGABYTE),
         tokens=tokens,
         tokens_per_second=round(statistics.median(rates), 1),
         tokens_per_core_second=round(statistics.median(core_rates), 1),

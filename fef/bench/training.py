@@ -21,6 +21,7 @@ import torch
 
 from fef.bench.engine.shapes import SHAPES, shape_config
 from fef.measure.environment import device_peak, environment, host_peak
+from fef.measure.timing import synchronize
 from fef.models.config import TransformerConfig
 from fef.models.device import default_device
 from fef.models.transformer import Transformer, allocate, blank
@@ -34,7 +35,7 @@ from fef.training.speed import peak_of
 from fef.training.step_profile import StepProfile
 from fef.training.trainer import TrainOptions, check_pieces, make_optimizers, step_parts, take_step
 
-__all__ = ["Measured", "main", "measure", "random_examples", "synchronize", "with_end"]
+__all__ = ["Measured", "main", "measure", "random_examples", "with_end"]
 
 EXAMPLES = 256  # of random tokens, which are drawn from again and again
 PROMPT = 256  # tokens of a prompt
@@ -156,11 +157,6 @@ def random_examples(config: TransformerConfig, options: TrainOptions) -> Example
     longest = options.canvas_length - 1
     lengths = torch.randint(options.canvas_length // 2, longest + 1, (EXAMPLES,), generator=generator)
     return Examples(ids(PROMPT), torch.full((EXAMPLES,), PROMPT), ids(longest), lengths)
-
-
-def synchronize(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def main() -> None:

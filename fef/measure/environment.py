@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import platform
+import resource
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ import torch
 import fef
 from fef.models.device import cpu_name
 
-__all__ = ["GIB", "device_peak", "environment", "host_peak", "weights_digest"]
+__all__ = ["GIB", "device_peak", "environment", "host_peak", "peak_bytes", "reset_peak", "weights_digest"]
 
 GIB = 1 << 30
 
@@ -49,14 +49,23 @@ def weights_digest(network: torch.nn.Module) -> str:
     return digest.hexdigest()[:16]
 
 
-def host_peak() -> float | None:
-    """GiB of this process, libraries and mapped files included (Linux); None elsewhere."""
-    status = Path("/proc/self/status")
-    if not status.is_file():
-        return None
-    return int(status.read_text().partition("VmHWM:")[2].split()[0]) * 1024 / GIB
+def host_peak() -> float:
+    """GiB that this process held at most, libraries and mapped files included. It never falls."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / GIB
 
 
 def device_peak(device: torch.device) -> float | None:
     """GiB of this process's tensors on a GPU; None of a CPU."""
     return torch.cuda.max_memory_allocated(device) / GIB if device.type == "cuda" else None
+
+
+def peak_bytes(device: torch.device) -> int:
+    """Of tensors on a GPU, since `reset_peak`; of a CPU, what the process ever held."""
+    peak = device_peak(device)
+    return round((host_peak() if peak is None else peak) * GIB)
+
+
+def reset_peak(device: torch.device) -> None:
+    """Peaks count from here on a GPU; those of a CPU's process never fall."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)

@@ -17,7 +17,7 @@ from fef.decoding.network import Network
 from fef.decoding.requests import padded, request_rows
 from fef.errors import OptionError
 from fef.models.table import TableDenoiser
-from fef.verify.integrate import integrated_law
+from tests.integrated_law import integrated_law
 
 JOINT = torch.full((4, 4, 4), 1 / 64, dtype=torch.float64)
 IDS = torch.tensor([[4, 1, 4], [2, 4, 0]])

@@ -12,14 +12,14 @@ import torch
 from fef.bench.engine.bandwidth import copy_bandwidth, weight_bytes
 from fef.bench.engine.passes import FULL, FULL_ONE, PassRow, engine_passes, plain_passes, round_of
 from fef.bench.engine.profile import ProfileRow, profile_pass
-from fef.bench.engine.serving import PassCosts, Served, problems_at, reset_peak_memory, run_rival, serve
+from fef.bench.engine.serving import PassCosts, Served, problems_at, run_rival, serve
 from fef.bench.evaluate import Judge, Settings, remembering_judge
 from fef.bench.spec import MethodSpec
 from fef.engine.engine import Engine
 from fef.engine.text import TextEngine
 from fef.generation import Model
 from fef.measure.answers import Answer
-from fef.measure.environment import environment, weights_digest
+from fef.measure.environment import environment, reset_peak, weights_digest
 from fef.measure.record import FORMAT, Record, RecordKind, check_same_setup
 from fef.measure.run import Progress, Task, carry_out
 from fef.measure.timing import Clock, free_memory
@@ -137,7 +137,7 @@ def run_engine_benchmark(
 
     def fresh() -> None:
         free_memory(device)
-        reset_peak_memory(device)
+        reset_peak(device)
 
     judge = remembering_judge()
     tasks = [task for batch in bench.batches for task in One(bench, record, batch, judge).tasks()]

@@ -9,14 +9,11 @@ whose time is that of the clock on the wall.
 
 from __future__ import annotations
 
-import resource
 import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-
-import torch
 
 from fef import tasks
 from fef.bench.evaluate import Judge, Settings, evaluate
@@ -25,6 +22,7 @@ from fef.engine.text import TextEngine
 from fef.generation import Model
 from fef.measure.answering import submit
 from fef.measure.answers import Answer, answer_of
+from fef.measure.environment import peak_bytes
 from fef.tasks import Problem
 from fef.text import Generation
 
@@ -36,9 +34,7 @@ __all__ = [
     "Served",
     "draw_problems",
     "ideal_seconds",
-    "peak_memory",
     "problems_at",
-    "reset_peak_memory",
     "run_rival",
     "serve",
 ]
@@ -127,7 +123,7 @@ def serve(
     _, _, waits = answer_all(batch)
     pairs = zip(runs[-1][1], problems, strict=True)
     answers = [answer_of(out, judge(problem, out.text)) for out, problem in pairs]
-    seconds, memory = statistics.median(seconds for seconds, _, _ in runs), peak_memory(engine.engine.device)
+    seconds, memory = statistics.median(seconds for seconds, _, _ in runs), peak_bytes(engine.engine.device)
     times: dict[str, Any] = {"first_token": statistics.median(waits), "memory": memory}
     return served(batch, method, ENGINE, answers, seconds, **times), answers
 
@@ -160,7 +156,7 @@ def run_rival(
     """costs: None where the plain pass could not be measured."""
     result = evaluate(model, problems, spec, settings, warm_up=True, judge=judge)
     ideal = None if costs is None else ideal_seconds(result.answers, costs)
-    more: dict[str, Any] = {"memory": peak_memory(model.network.device), "ideal_seconds": ideal}
+    more: dict[str, Any] = {"memory": peak_bytes(model.network.device), "ideal_seconds": ideal}
     return served(batch, spec.label, LOOP, result.answers, result.seconds, **more)
 
 
@@ -169,16 +165,3 @@ def ideal_seconds(answers: Sequence[Answer], costs: PassCosts) -> float:
     least = min(costs.weights, costs.full)
     by_tokens = costs.full / costs.length
     return sum(max(a.calls * least, a.token_forwards * by_tokens) for a in answers) / costs.batch
-
-
-def reset_peak_memory(device: torch.device) -> None:
-    """Peaks count from here on a GPU; those of a CPU's process never fall."""
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-
-
-def peak_memory(device: torch.device) -> int:
-    """Bytes: the most that tensors took on a GPU; on a CPU, the most that the process had resident."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -8,7 +8,6 @@ machine does falls on both. Ratios and differences are of such pairs, with inter
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import subprocess
@@ -18,9 +17,10 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from http.client import HTTPConnection
 from itertools import pairwise
+from pathlib import Path
 from statistics import fmean, median
 from threading import Thread
 from typing import Any
@@ -31,6 +31,7 @@ from fef.engine.text import TextEngine
 from fef.errors import EngineError
 from fef.generation import load
 from fef.measure.intervals import mean_interval
+from fef.measure.program import option, options_of
 
 __all__ = ["Asking", "Load", "Measured", "Streamed", "measured", "quantile", "served", "started"]
 
@@ -239,25 +240,27 @@ def started(arguments: Sequence[str], last: str) -> Iterator[list[Asking]]:
         process.stderr.close()
 
 
+@dataclass(frozen=True)
+class Options(Load):
+    """As on the command line."""
+
+    model: str = "demo"
+    device: str | None = None
+    json: Path | None = option(None, "also write all numbers to this file")
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="demo")
-    parser.add_argument("--device")
-    parser.add_argument("--json", help="also write all numbers to this file")
-    for name, default in asdict(Load()).items():
-        parser.add_argument(f"--{name.replace('_', '-')}", type=type(default), default=default)
-    given = vars(parser.parse_args())
-    model, device, out = given.pop("model"), given.pop("device"), given.pop("json")
-    asked = Load(**given)
-    place = [] if device is None else ["--device", device]
-    engine = load(model, device=device).engine(max_batch=asked.streams)
-    with served(["--model", model, "--max-batch", str(asked.streams), *place]) as asking:
+    given = options_of(Options, __doc__)
+    asked = Load(**{each.name: getattr(given, each.name) for each in fields(Load)})
+    place = [] if given.device is None else ["--device", given.device]
+    engine = load(given.model, device=given.device).engine(max_batch=asked.streams)
+    with served(["--model", given.model, "--max-batch", str(asked.streams), *place]) as asking:
         found = measured(asking, engine, asked)
-    print(f"{model} on {engine.engine.device}, {asked}")
+    print(f"{given.model} on {engine.engine.device}, {asked}")
     print(found.words())
-    if out:
-        with open(out, "w") as file:
-            json.dump({"model": model, "load": asdict(asked), "measured": asdict(found)}, file)
+    if given.json is not None:
+        value = {"model": given.model, "load": asdict(asked), "measured": asdict(found)}
+        given.json.write_text(json.dumps(value), encoding="utf-8")
 
 
 if __name__ == "__main__":

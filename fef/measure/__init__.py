@@ -12,4 +12,6 @@ page            a page in Markdown: what was typed, tables, verdicts, remarks, h
 plot, labels    pictures of accuracy against costs, and of lines over the number of requests
 environment     versions, hardware, weights, and the most memory that was held
 timing          the median time of work on a device
+journal         answers of a long run, a line each, over several processes
+program         options out of a dataclass, and errors as one sentence
 """

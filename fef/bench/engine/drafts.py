@@ -11,9 +11,6 @@ on where it ended. With --shape: times of single rounds of a network of random w
 
 from __future__ import annotations
 
-import argparse
-import shlex
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -30,6 +27,7 @@ from fef.bench.engine.shapes import random_network, shape_config
 from fef.engine.engine import Engine
 from fef.errors import OptionError
 from fef.generation import Model, load
+from fef.measure.program import one_sentence, option, options_of, typed
 from fef.measure.record import FORMAT, Key, Record, RecordKind, check_same_setup, read_record, record_json
 from fef.measure.run import Task, carry_out
 from fef.measure.timing import Clock, free_memory
@@ -232,65 +230,83 @@ def prompts_of(path: Path, model: Model, count: int) -> list[Prompt]:
     return [list(m) if model.template is not None else str(m[-1]["content"]) for m in found]
 
 
+@dataclass(frozen=True)
+class Options:
+    """As on the command line; lists have commas."""
+
+    model: str = "demo"
+    data: Path | None = option(None, 'JSONL of {"prompt": ...} or {"messages": ...}')
+    device: str = default_device()
+    dtype: str = "bfloat16"
+    problems: int = option(192, "prompts at most")
+    batch: str = "1,64"
+    temperature: str = "0,0.7"
+    tree: str = option("32", "nodes")
+    depth: int | None = option(None, "drafts along a path of a tree")
+    anchors: int | None = option(None, "draft groups besides the first")
+    max_new_tokens: int = 192
+    random_head: bool = option(False, "a head of random weights, to try the speed of it", action="store_true")
+    shape: str | None = option(None, "8b, 1b, 100m, 10m or tiny: times of single rounds, random weights")
+    cached: int = 512
+    repeats: int = 20
+    json: Path | None = None
+
+    @property
+    def asked(self) -> Asked:
+        options = {"depth": self.depth, "anchors": self.anchors}
+        return Asked(
+            model=self.model,
+            device=self.device,
+            dtype=self.dtype,
+            prompts=self.problems,
+            batches=[int(part) for part in self.batch.split(",")],
+            temperatures=[float(part) for part in self.temperature.split(",")],
+            trees=[int(part) for part in self.tree.split(",")],
+            max_new_tokens=self.max_new_tokens,
+            options={name: value for name, value in options.items() if value is not None},
+        )
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="demo")
-    parser.add_argument("--data", type=Path, help='JSONL of {"prompt": ...} or {"messages": ...}')
-    parser.add_argument("--device", default=default_device())
-    parser.add_argument("--dtype", default="bfloat16")
-    parser.add_argument("--problems", type=int, default=192, help="prompts at most")
-    parser.add_argument("--batch", default="1,64")
-    parser.add_argument("--temperature", default="0,0.7")
-    parser.add_argument("--tree", default="32", help="nodes")
-    parser.add_argument("--depth", type=int, help="drafts along a path of a tree")
-    parser.add_argument("--anchors", type=int, help="draft groups besides the first")
-    parser.add_argument("--max-new-tokens", type=int, default=192)
-    parser.add_argument("--random-head", action="store_true", help="a head of random weights, to try the speed of it")
-    parser.add_argument("--shape", help="8b, 1b, 100m, 10m or tiny: times of single rounds, random weights")
-    parser.add_argument("--cached", type=int, default=512)
-    parser.add_argument("--repeats", type=int, default=20)
-    parser.add_argument("--json", type=Path)
-    given = parser.parse_args()
-    dtype, device = getattr(torch, given.dtype), torch.device(given.device)
-    trees = [int(part) for part in given.tree.split(",")]
-    if given.shape is not None:
+    given = options_of(Options, __doc__)
+    asked, dtype, device = given.asked, getattr(torch, given.dtype), torch.device(given.device)
+    with one_sentence():
+        if given.shape is None:
+            on_text(given, asked, dtype, device)
+            return
         network = random_network(shape_config(given.shape), device, dtype)
         anchors = 7 if given.anchors is None else given.anchors
-        for round_ in round_rows(network, given.cached, trees, anchors, given.repeats):
-            print(round_.words, flush=True)
-        return
+        for row in round_rows(network, given.cached, asked.trees, anchors, given.repeats):
+            print(row.words, flush=True)
+
+
+def on_text(given: Options, asked: Asked, dtype: torch.dtype, device: torch.device) -> None:
     if given.data is None:
-        parser.error("give --data FILE or --shape NAME")
+        raise OptionError("There is nothing to answer: give --data FILE or --shape NAME.")
     model = load(given.model, device=given.device, dtype=dtype)
     if given.random_head:
         model.network.extras = replace(model.network.extras or Extras(), draft_head=random_head(model.network))
-    options = {"depth": given.depth, "anchors": given.anchors}
-    asked = Asked(
-        model=given.model,
-        device=given.device,
-        dtype=given.dtype,
-        prompts=given.problems,
-        batches=[int(part) for part in given.batch.split(",")],
-        temperatures=[float(part) for part in given.temperature.split(",")],
-        trees=trees,
-        max_new_tokens=given.max_new_tokens,
-        options={name: value for name, value in options.items() if value is not None},
-    )
     setup = asdict(asked)
-    record = Record(DRAFTS_KIND, shlex.join(sys.argv), setup)
+    record = Record(DRAFTS_KIND, typed("fef.bench.engine.drafts"), setup)
     if given.json is not None and given.json.is_file():
         record = read_record(given.json, DRAFTS_KIND)
         check_same_setup(record.setup, setup, given.json)
-    for row in record.of(ServedRow):
-        print(row.words)
+    record.failures = []
+    shown = 0
 
     def save(record: Record) -> None:
-        print(record.of(ServedRow)[-1].words, flush=True)
+        nonlocal shown
+        for row in record.of(ServedRow)[shown:]:
+            print(row.words, flush=True)
+        shown = len(record.of(ServedRow))
         if given.json is not None:
             given.json.write_text(record_json(record), encoding="utf-8")
 
+    save(record)
     tasks = list(drafts_tasks(model, prompts_of(given.data, model, given.problems), asked))
     carry_out(record, tasks, save=save, fresh=lambda: free_memory(device))
+    for failure in record.failures:
+        print(f"{failure.words}: {failure.reason}")
 
 
 if __name__ == "__main__":

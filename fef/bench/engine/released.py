@@ -8,9 +8,6 @@ Shapes: B rows, L canvas length, W states per row, X experts.
 
 from __future__ import annotations
 
-import argparse
-import shlex
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -30,6 +27,7 @@ from fef.engine.cached_passes import CachedPasses
 from fef.engine.engine import Engine
 from fef.measure.environment import environment
 from fef.measure.page import device_words, introduction, results_page, version_words
+from fef.measure.program import option, options_of, typed
 from fef.measure.record import FORMAT, Record, RecordKind, record_json
 from fef.measure.run import Silent, Task, carry_out
 from fef.measure.table import Sheet, markdown
@@ -280,7 +278,7 @@ def run_released(names: Sequence[str], batches: Sequence[int], device: torch.dev
     clock = Clock(device, repeats)
     bandwidth = copy_bandwidth(clock)
     setup = {"environment": environment(str(device)), "batches": list(batches), "repeats": repeats}
-    record = Record(RELEASED_KIND, shlex.join(sys.argv), setup, {"bandwidth": bandwidth})
+    record = Record(RELEASED_KIND, typed("fef.bench.engine.released"), setup, {"bandwidth": bandwidth})
     for name in names:
         one = partial(context_against_plain, clock, bandwidth)
         tasks = [Task((name,), one)] if name == "context" else list(Bench(name, clock, bandwidth).tasks(batches))
@@ -363,14 +361,19 @@ def released_page(records: Sequence[Record], remarks: str = "") -> str:
     return results_page("The engine on released shapes", begin, sections, HOW_TO_READ, remarks)
 
 
+@dataclass(frozen=True)
+class Options:
+    """As on the command line."""
+
+    only: Sequence[str] = option(("context", *RELEASED), type=str, nargs="+", choices=["context", *RELEASED])
+    batches: Sequence[int] = option((1, 8, 32), type=int, nargs="+")
+    repeats: int = 20
+    json: Path | None = None
+    out: Path | None = None
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="+", choices=["context", *RELEASED], default=["context", *RELEASED])
-    parser.add_argument("--batches", nargs="+", type=int, default=[1, 8, 32])
-    parser.add_argument("--repeats", type=int, default=20)
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--out", type=Path)
-    asked = parser.parse_args()
+    asked = options_of(Options, __doc__)
     record = run_released(asked.only, asked.batches, torch.device("cuda"), asked.repeats)
     page = released_page([record])
     print(page)

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -6,8 +7,9 @@ import torch
 from fef.bench.engine.passes import PassRow
 from fef.bench.engine.run import ENGINE_KIND
 from fef.bench.engine.serving import Served
+from fef.engine.engine import Engine
 from fef.errors import InputError
-from fef.measure.record import read_record
+from fef.measure.record import read_record, record_json
 
 QUICK = ["bench", "--engine", "--repeats", 1]
 
@@ -72,6 +74,28 @@ def test_a_shape_is_timed_without_problems(fef_cli, tmp_path, weights):
     assert full.bytes_read == context.bytes_read == record.setup["weight_bytes"]
     # two layers of two heads of 16 numbers in bfloat16, keys and values of 24 tokens of two rows
     assert one.bytes_read - full.bytes_read == widest.bytes_read - full.bytes_read == 2 * 24 * 2 * 2 * 32 * 2
+
+
+def test_an_interrupted_run_goes_on_where_it_was(fef_cli, tmp_path, monkeypatch):
+    path = tmp_path / "shape.json"
+    command = [*QUICK, "--shape", "tiny", "--cached", 16, "--round-tokens", 6, "--batches", "1,2", "--json", path]
+    assert fef_cli(*command).exit_code == 0
+    whole = read_record(path, ENGINE_KIND)
+    assert len(whole.done) == 4
+    cut = replace(whole, done=whole.done[:3], finished=False)
+    cut.rows[PassRow] = [row for row in whole.of(PassRow) if row.batch == 1 or row.kind.startswith("full")]
+    path.write_text(record_json(cut))
+    asked = []
+    held = Engine.held
+    monkeypatch.setattr(Engine, "held", lambda self, batch, *given: asked.append(batch) or held(self, batch, *given))
+    assert fef_cli(*command, "--resume").exit_code == 0
+    again = read_record(path, ENGINE_KIND)
+    assert set(asked) == {2} and again.finished and again.done == whole.done
+    assert again.of(PassRow)[:-3] == cut.of(PassRow)
+    assert [row.name for row in again.of(PassRow)] == [row.name for row in whole.of(PassRow)]
+    refused = fef_cli(*command, "--resume", "--anchors", 5)
+    assert refused.exit_code == 2 and "have anchors" in refused.stderr
+    assert "give --json FILE too" in fef_cli(*QUICK, "--resume").stderr
 
 
 def test_what_does_not_fit_is_said_and_the_others_go_on(fef_cli, tmp_path, monkeypatch):

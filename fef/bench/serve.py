@@ -30,10 +30,14 @@ import numpy as np
 from fef.engine.text import TextEngine
 from fef.errors import EngineError
 from fef.generation import load
+from fef.measure.environment import environment
 from fef.measure.intervals import mean_interval
-from fef.measure.program import option, options_of
+from fef.measure.program import option, options_of, typed
+from fef.measure.record import Record, RecordKind, record_json
 
 __all__ = ["Asking", "Load", "Measured", "Streamed", "measured", "quantile", "served", "started"]
+
+SERVER_KIND = RecordKind("server", "python -m fef.bench.serve --json", facts=("model", "load", "measured"))
 
 
 @dataclass(frozen=True)
@@ -259,8 +263,10 @@ def main() -> None:
     print(f"{given.model} on {engine.engine.device}, {asked}")
     print(found.words())
     if given.json is not None:
-        value = {"model": given.model, "load": asdict(asked), "measured": asdict(found)}
-        given.json.write_text(json.dumps(value), encoding="utf-8")
+        setup = {"environment": environment(str(engine.engine.device))}
+        facts = {"model": given.model, "load": asdict(asked), "measured": asdict(found)}
+        record = Record(SERVER_KIND, typed("fef.bench.serve"), setup, facts, finished=True)
+        given.json.write_text(record_json(record), encoding="utf-8")
 
 
 if __name__ == "__main__":

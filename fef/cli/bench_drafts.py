@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json as json_module
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,6 +21,7 @@ EXAMPLE = "Example: [bold]fef bench --drafts --model demo --data held-out.jsonl 
 
 
 def bench_drafts(
+    context: typer.Context,
     data: Annotated[Path, typer.Option("--data", help="Held-out texts of the model, of `python -m fef.corpus.own`.")],
     model: ModelOption = "demo",
     head: Annotated[
@@ -40,7 +41,9 @@ def bench_drafts(
     if out is not None:
         check_writable(out)
     with Bar("Loading"):
-        from fef.bench.drafts import Shapes, drafts_report
+        from fef.bench.drafts import SIMULATED_KIND, Shapes, drafts_report
+        from fef.measure.environment import environment
+        from fef.measure.record import Record, record_json
         from fef.models.draft_head_file import load_draft_head
         from fef.training.own_text import read_own_texts
     shapes = Shapes(numbers("--chains", chains), numbers("--trees", trees), slots, frontier, branching)
@@ -55,7 +58,9 @@ def bench_drafts(
     for sheet in sheets(report):
         print_sheet(sheet)
     if out is not None:
-        write_whole(out, json_module.dumps(report, indent=1) + "\n")
+        command = shlex.join(["fef", *context.meta["fef.arguments"]])
+        setup = {"environment": environment(str(network.device))}
+        write_whole(out, record_json(Record(SIMULATED_KIND, command, setup, report, finished=True)))
 
 
 def numbers(name: str, text: str) -> list[int]:

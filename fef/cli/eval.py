@@ -22,6 +22,7 @@ from fef.cli.options import (
     VerifyOption,
     WeightsOption,
     WindowOption,
+    check_device,
     load_model,
     method_options,
 )
@@ -173,11 +174,11 @@ def evaluate(
     with Bar("Loading"):
         from fef.api import certify
         from fef.eval.runner import run
-        from fef.eval.shards import shards
         from fef.measure.environment import environment
         from fef.models.adapter import base_digest
-    with shards() as shard:
-        loaded = load_model(model or (preset.model if preset else "demo"), device or shard.device(), dtype, weights)
+        from fef.training.processes import DAY, joined
+    with joined(check_device(device), DAY) as processes:
+        loaded = load_model(model or (preset.model if preset else "demo"), processes.device, dtype, weights)
         if chat is None and preset is None:
             settings = replace(settings, chat=loaded.template is not None)
         certificate = certify(
@@ -196,7 +197,7 @@ def evaluate(
                 "dtype": str(loaded.network.embed.weight.dtype).removeprefix("torch."),
             },
         }
-        with Bar(f"{what}, {settings.method}", len(examples) // shard.world) as bar:
+        with Bar(f"{what}, {settings.method}", len(examples) // processes.size) as bar:
             records = run(
                 loaded,
                 task,
@@ -206,11 +207,11 @@ def evaluate(
                 allow_weak_sandbox=allow_weak_sandbox,
                 out=out,
                 identity=identity,
-                shard=shard,
+                processes=processes,
                 on_done=bar.advance,
                 note=lambda remark: typer.echo(f"Engine: {remark}.", err=True),
             )
-    if shard.rank > 0:
+    if not processes.leads:
         return
     outcome = outcome_of(
         settings.task,

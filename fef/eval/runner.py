@@ -18,13 +18,13 @@ from fef.errors import OptionError
 from fef.eval.datasets import Example
 from fef.eval.prompts import FittedPrompt, canvas_length, fit_prompts
 from fef.eval.settings import Settings
-from fef.eval.shards import ONE_PROCESS, Shard
 from fef.eval.tasks import Task, prompt_of
 from fef.generation import Model
 from fef.measure.answering import Answered, batches_of, in_batches, in_engine, judged, submit
 from fef.measure.answers import Answer, answer_of
 from fef.measure.journal import begin, merge, open_part, read_answers, write_answer
 from fef.tasks.sandbox import check_isolation
+from fef.training.processes import ALONE, Processes
 
 __all__ = ["id_of", "run"]
 
@@ -42,34 +42,35 @@ def run(
     allow_weak_sandbox: bool = False,
     out: Path | None = None,
     identity: Mapping[str, Any] | None = None,
-    shard: Shard = ONE_PROCESS,
+    processes: Processes = ALONE,
     on_done: Callable[[int], None] = lambda _: None,
     note: Callable[[str], None] = lambda _: None,
 ) -> list[Answer]:
     """Answer and score every example; example i has the seed `settings.seed + i`. Returns all answers in order.
 
     out: a folder that keeps results as they come; a run that was stopped goes on from there. identity: what else must be
-    the same for that. shard: this process; only its first returns answers, the others an empty list. on_done: called with the
-    number of examples that are finished, first of those that an earlier run finished. note: takes remarks of the engine.
+    the same for that. processes: this one and its fellows; only the first returns answers, the others an empty list.
+    on_done: called with the number of examples that are finished, first of those that an earlier run finished. note: takes
+    remarks of the engine.
 
-    Raises InputError for prompts that do not fit and for a folder of other results, OptionError, and SandboxError for a task
-    of programs where the system allows no strong sandbox, unless `allow_weak_sandbox`.
+    Raises InputError for prompts that do not fit and for a folder of other results, OptionError for several processes without
+    a folder, and SandboxError for a task of programs where the system allows no strong sandbox, unless `allow_weak_sandbox`.
     """
     if task.runs_code:
         check_isolation(allow_weak_sandbox)
-    if out is None and shard.world > 1:
+    if out is None and processes.size > 1:
         raise OptionError("Several processes meet in a folder: give --out DIR.")
     prompts = [prompt_of(task, example, shots, settings.shots, settings.chat) for example in examples]
     ready = fit_prompts(model, prompts, [settings.max_new_tokens] * len(prompts), settings.long_prompts)
     lengths = [canvas_length(model, one.prompt, settings.max_new_tokens) for one in ready]
     done: dict[int, Answer] = {}
     if out is not None:
-        if shard.rank == 0:
+        if processes.leads:
             begin(out, identity or {})
-        shard.wait()
+        processes.wait()
         done = read_answers(out)
-        shard.wait()  # nobody writes before everybody has read
-    own = batches_of(lengths, settings.batch_size)[shard.rank :: shard.world]
+        processes.wait()  # nobody writes before everybody has read
+    own = batches_of(lengths, settings.batch_size)[processes.rank :: processes.size]
     asked = [batch for batch in own if any(i not in done for i in batch)]
     if settings.engine:
         asked = [[i for i in batch if i not in done] for batch in asked]
@@ -84,7 +85,7 @@ def run(
         more = {"index": one.index, "id": id_of(example), "extracted": verdict.extracted, "cut_characters": cut}
         return answer_of(one.out, verdict.right, seconds=one.seconds, **more)
 
-    part = None if out is None else open_part(out, shard.rank)
+    part = None if out is None else open_part(out, processes.rank)
     try:
         if finished := sum(map(len, own)) - sum(map(len, asked)):
             on_done(finished)
@@ -98,8 +99,8 @@ def run(
     finally:
         if part is not None:
             part.close()
-    shard.wait()
-    if shard.rank > 0:
+    processes.wait()
+    if not processes.leads:
         return []
     if out is not None:
         done = read_answers(out)

@@ -13,17 +13,17 @@ import pytest
 from fef.errors import InputError, OptionError, SandboxError
 from fef.eval.runner import run
 from fef.eval.settings import Settings
-from fef.eval.shards import Shard
 from fef.eval.tasks import TASKS
 from fef.generation import Model
 from fef.measure.answers import totals
 from fef.measure.journal import read_answers
 from fef.text import Generation
+from fef.training.processes import Processes
 
 SETTINGS = Settings("gsm8k", "fef", max_new_tokens=8, temperature=1.0, batch_size=2, long_prompts="cut")
 
 
-class Alone(Shard):
+class Alone(Processes):
     """A process whose fellows run before or after it."""
 
     def wait(self) -> None:
@@ -54,9 +54,9 @@ def test_several_processes_write_the_same_results_as_one(tiny: Model, examples, 
     records = answer(tiny, examples, out=one)
     three.mkdir()
     for rank in (2, 1):
-        assert answer(tiny, examples, out=three, shard=Alone(rank, 3)) == []
+        assert answer(tiny, examples, out=three, processes=Alone(rank, 3)) == []
     (three / "settings.json").write_text("{}")
-    merged = answer(tiny, examples, out=three, shard=Alone(0, 3))
+    merged = answer(tiny, examples, out=three, processes=Alone(0, 3))
     assert len(list(three.glob("part-*.jsonl"))) == 3
     assert (one / "results.jsonl").read_bytes() == (three / "results.jsonl").read_bytes()
     assert [r.text for r in records] == [r.text for r in merged]
@@ -89,7 +89,7 @@ def test_a_folder_of_other_settings_or_of_other_files_is_refused(tiny: Model, ex
     with pytest.raises(InputError, match="something else"):
         answer(tiny, examples[:2], out=tmp_path)
     with pytest.raises(OptionError, match="--out DIR"):
-        answer(tiny, examples[:2], shard=Shard(0, 2))
+        answer(tiny, examples[:2], processes=Processes(0, 2))
 
 
 def test_a_broken_line_of_results_is_named(tiny: Model, examples, tmp_path: Path) -> None:

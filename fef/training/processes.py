@@ -153,11 +153,14 @@ def joined(device: str, timeout: timedelta = TIMEOUT) -> Iterator[Processes]:
             raise OptionError(f"torchrun started {here} processes on a machine with {devices} GPUs; {way_out}.")
         device = f"cuda:{local}"
         torch.cuda.set_device(local)
-    dist.init_process_group("gloo" if device == "cpu" else "cpu:gloo,cuda:nccl", timeout=timeout)
+    met = dist.is_initialized()  # by whoever else is in this process
+    if not met:
+        dist.init_process_group("gloo" if device == "cpu" else "cpu:gloo,cuda:nccl", timeout=timeout)
     try:
         yield Processes(rank, size, device, dist.new_group(backend="gloo", timeout=timeout))
     finally:
-        dist.destroy_process_group()
+        if not met:
+            dist.destroy_process_group()
 
 
 def whole(tensor: Tensor) -> Tensor:

@@ -257,17 +257,17 @@ def count_rare_float32(draws_: int) -> int:
 
 def test_rare_tokens_are_drawn_as_often_as_they_should_be():
     # Sites where the dominant token has a middling Gumbel number: how often a rare token wins there is known, and
-    # float32 numbers (at most 16.64, less 17.73 for the log probability) never can. So 1,560 draws show the defect.
-    candidates, n = torch.arange(1, 32_001), 1560
+    # float32 numbers (at most 16.64, less 17.73 for the log probability) never can. So 1,060 draws show the defect.
+    candidates, n = torch.arange(1, 64_001), 1060
     g0 = draw([11], candidates[None], count=1, kind=gumbels)[0, :, 0]
-    chosen = ((g0 > -1.0) & (g0 < -0.75)).nonzero()[:n, 0]
+    chosen = ((g0 > -1.05) & (g0 < -0.85)).nonzero()[:n, 0]
     expected = float(-torch.expm1(-(1 - DOMINANT) / DOMINANT * (-g0[chosen]).exp()).sum())
     assert chosen.numel() == n
     most = -torch.tensor(1 - 2**-24).log().neg().log()  # of float32, in which uniform numbers are multiples of 2^-24
     assert most + math.log(RARE) < g0[chosen].min() + math.log(DOMINANT), "so none of these draws is rare in float32"
-    assert stats.poisson.cdf(0, expected) < 1e-4
+    assert stats.poisson.cdf(0, expected) < 1e-3
     found = count_rare(candidates[chosen])
-    assert min(stats.poisson.cdf(found, expected), stats.poisson.sf(found - 1, expected)) > 1e-4
+    assert min(stats.poisson.cdf(found, expected), stats.poisson.sf(found - 1, expected)) > 1e-3
 
 
 @pytest.mark.slow

@@ -249,7 +249,7 @@ def count_rare(position_N: torch.Tensor) -> int:
 def count_rare_float32(draws_: int) -> int:
     """As many draws with float32 noise of `torch.rand`."""
     generator, logp_V, found = torch.Generator().manual_seed(0), rare_logp().float(), 0
-    for start in range(0, draws_, 2):
+    for _ in range(0, draws_, 2):
         g_nV = torch.rand(2, LARGE, generator=generator).log_().neg_().log_().neg_()
         found += int((g_nV.add_(logp_V).argmax(1) != 0).sum())
     return found

@@ -50,9 +50,7 @@ class EngineOptions:
     windows: Sequence[int] = (4, 8, 16, 24)  # drafts per round, to choose among by cost; 0 is one token per pass
     tree: int = 0  # drafts per round, as a tree, in place of the chains of `windows`; 0: chains
     depth: int = TREE_DEPTH  # drafts along a path of the tree
-    anchors: int | None = (
-        None  # draft groups besides the one behind the likeliest drafts; None: what trees and chains need
-    )
+    anchors: int | None = None  # draft groups besides that of the likeliest drafts; None: what trees and chains need
     memory_gb: float | None = None  # for the caches; None: a share of what is free
     eos_id: int | None = None  # as in `fef.decode`
     banned: Sequence[int] = ()  # as in `fef.decode`

@@ -185,12 +185,13 @@ def train(
     of_head = objective is ObjectiveName.draft_head
     if not of_head:
         check_out(out)
-    tuned = objective is ObjectiveName.denoise and fine_tunes(init, lora)
+    certain = objective is ObjectiveName.dparallel
+    tuned = (certain or objective is ObjectiveName.denoise) and fine_tunes(init, lora)
     if tuned and (data is None or tasks is not None):
         raise OptionError(f"Fine-tuning {init} needs --data FILE.jsonl, and takes no --tasks.")
     if lora and not tuned:
         raise OptionError(
-            "--lora needs the model whose weights it leaves as they are: --init MODEL, with --objective denoise."
+            "--lora needs the model whose weights it leaves as they are: --init MODEL, with --objective denoise or dparallel."
         )
     options_of_data = None if tuned or of_head else data_options(tasks, data, count, max_prompt or 112)
     if objective is ObjectiveName.ssmd:
@@ -244,6 +245,7 @@ def train(
     )
     tuning = TuneOptions(
         packed=packed,
+        certain=certain,
         lora_rank=lora,
         lora_targets=tuple(name.strip() for name in lora_targets.split(",")),
         batch_tokens=batch_tokens,
@@ -262,7 +264,6 @@ def train(
             return tune(init, data, out, tuning, tuned_options, processes, progress=progress, stop=stop, say=say)
         assert options_of_data is not None
         source = init_path(init)
-        certain = objective is ObjectiveName.dparallel
         return run(
             out, options_of_data, size, options, processes, init=source, certain=certain, progress=progress, stop=stop
         )

@@ -65,8 +65,9 @@ each_method() {
         for spec in $(method_settings "$name" | tr ' ' '\n' | head -n "${MOST:-9}"); do
             options=()
             for part in ${spec//,/ }; do [[ $part == default ]] || options+=(--set "$part"); done
-            part=${LAYERS:-}/$name.safetensors
-            [[ -f $part ]] && options+=(--set "$(part_option "$name")=$part")
+            for part in "${LAYERS:-}/$name".{safetensors,json}; do
+                [[ ! -f $part ]] || options+=(--set "$(part_option "$name")=$part")
+            done
             file=methods/$name-${spec//[^a-z0-9.]/-}
             mkdir -p "$OUT/methods"
             timed "$file" measure "$file" gsm8k --limit "$FEW" --batch-size "$SESSIONS" --method "$name" "${plain[@]}" \
@@ -75,7 +76,7 @@ each_method() {
     done
 }
 
-part_option() { case $1 in demask) echo head ;; ssmd | adjust) echo layer ;; policy) echo policy ;; esac; }
+part_option() { case $1 in demask) echo head ;; ssmd | adjust) echo layer ;; policy) echo policy ;; schedule) echo profile ;; esac; }
 
 timed() { # name, command
     local began=$SECONDS

@@ -42,7 +42,7 @@ class TuneOptions:
     """How a diffusion model is fine-tuned. Lengths in tokens; as in `AdaptOptions`.
 
     packed: train the packed law, too; None: where the model has it already. certain: by certainty forcing
-    (`fef.training.certainty`) on canvases of `TrainOptions.batch_size`, which trains no packed law and has no held-out losses.
+    (`fef.training.certainty`) on `TrainOptions.batch_size` canvases, which trains no packed law and has no held-out losses.
     mask_id, block_length: as in `fef.load`.
     """
 

@@ -170,15 +170,16 @@ def test_two_writers_to_one_directory_are_refused(fef_cli, tmp_path, examples):
     assert fef_cli("train", "--out", tmp_path / "model", *command).exit_code == 0
 
 
-def test_train_writes_the_layer_of_a_method_for_a_network_that_stays(fef_cli, tmp_path, examples, tiny):
+@pytest.mark.parametrize("method", ["ssmd", "adjust"])
+def test_train_writes_the_layer_of_a_method_for_a_network_that_stays(fef_cli, tmp_path, examples, tiny, method):
     out = tmp_path / "layer"
     asked = ["--data", examples, "--steps", 2, "--batch-size", 4, "--canvas-length", 16, "--device", "cpu"]
-    result = fef_cli("train", "--objective", "ssmd", "--init", tiny, "--out", out, *asked, "--json")
+    result = fef_cli("train", "--objective", method, "--init", tiny, "--out", out, *asked, "--json")
     assert result.exit_code == 0, result.output
     written = json.loads(result.stdout)["out"]
-    options = ["--method", "ssmd", "--max-new-tokens", 8, "--model", tiny, "--set", f"layer={written}"]
+    options = ["--method", method, "--max-new-tokens", 8, "--model", tiny, "--set", f"layer={written}"]
     assert fef_cli("generate", "1 + 1", *options).exit_code == 0
-    alone = fef_cli("train", "--objective", "ssmd", "--out", tmp_path / "other", *asked)
+    alone = fef_cli("train", "--objective", method, "--out", tmp_path / "other", *asked)
     assert alone.exit_code == 2
     assert "--init demo" in alone.stderr
 

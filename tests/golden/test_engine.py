@@ -9,7 +9,7 @@ import pytest
 import torch
 from all_methods import GREEDY, METHODS
 from golden import families, network, read
-from tiny_network import tiny_causal, tiny_order_block, tiny_policy
+from tiny_network import tiny_causal, tiny_joint_layer, tiny_order_block, tiny_policy
 
 import fef
 from fef.engine.engine import Engine
@@ -30,10 +30,9 @@ def prepared(family: str) -> Any:
     model = network(family)
     torch.manual_seed(0)
     causal = tiny_causal(vocab_size=model.vocab_size, mask_id=model.mask_id).float()
-    layer = tiny_order_block(model).float()
-    model.extras = Extras(
-        DependencyHead(model.config.dim, rank=4), (3.0, 2.0, 1.0, 0.5, 0.2), layer, causal, unmask_policy=tiny_policy()
-    )
+    layer, joint = tiny_order_block(model).float(), tiny_joint_layer(model).float()
+    head, profile = DependencyHead(model.config.dim, rank=4), (3.0, 2.0, 1.0, 0.5, 0.2)
+    model.extras = Extras(head, profile, layer, causal, unmask_policy=tiny_policy(), joint_layer=joint)
     return model
 
 

@@ -6,15 +6,16 @@
 #
 # INIT: the network, a name or a directory. DATA: JSON lines of prompts and responses, which are made of the task files in FILES
 # where they are not there; without either TASKS, families of generated problems with their shares, from which policy learns
-# always. OUT: where the parts go. PY: the python. PARTS: some of the names. STEPS, BATCH, CANVAS: of training; POLICY_STEPS, POLICY_BATCH:
-# of the policy, in answers. STATES, FIT_STEPS: of demask. TEXTS: of the profile. COUNT: own answers for
-# dparallel; LORA_RANK, LORA_LR: of its factors. MORE: further options, such as --device cuda. seconds.txt in OUT says what each took.
+# always. OUT: where the parts go. PY: the python. PARTS: some of the names, for several processes beside each other (PARTS=" "
+# makes DATA alone). STEPS, BATCH, CANVAS: of training. POLICY_STEPS, POLICY_BATCH: of the policy, in answers. STATES, FIT_STEPS:
+# of demask. TEXTS: of the profile. COUNT: own answers for dparallel; LORA_RANK, LORA_LR: of its factors. MORE: further options,
+# such as --device cuda. seconds.txt in OUT says what each took.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PY=${PY:-python3} INIT=${INIT:-smol} DATA=${DATA:-} FILES=${FILES:-} TASKS=${TASKS:-word-problems:1} OUT=${OUT:-runs/parts}
-PARTS=${PARTS:-demask ssmd adjust schedule policy dparallel} STEPS=${STEPS:-1000} BATCH=${BATCH:-32} CANVAS=${CANVAS:-192}
-POLICY_STEPS=${POLICY_STEPS:-100} POLICY_BATCH=${POLICY_BATCH:-128} STATES=${STATES:-1920} FIT_STEPS=${FIT_STEPS:-600} TEXTS=${TEXTS:-128}
-COUNT=${COUNT:-4000} LORA_RANK=${LORA_RANK:-32} LORA_LR=${LORA_LR:-2e-4} MORE=${MORE:-}
+PARTS=${PARTS:-demask ssmd adjust schedule policy dparallel} STEPS=${STEPS:-500} BATCH=${BATCH:-32} CANVAS=${CANVAS:-192}
+POLICY_STEPS=${POLICY_STEPS:-100} POLICY_BATCH=${POLICY_BATCH:-64} STATES=${STATES:-1280} FIT_STEPS=${FIT_STEPS:-600}
+TEXTS=${TEXTS:-128} COUNT=${COUNT:-4000} LORA_RANK=${LORA_RANK:-32} LORA_LR=${LORA_LR:-2e-4} MORE=${MORE:-}
 mkdir -p "$OUT"
 
 timed() { # name, command

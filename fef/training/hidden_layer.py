@@ -16,7 +16,7 @@ from fef.models.transformer import Transformer
 from fef.training.data import Examples, batch
 from fef.training.patterns import Canvases, mask_canvases
 
-__all__ = ["LayerLoss", "LayerOptions", "fit_layer"]
+__all__ = ["LayerLoss", "LayerOptions", "fit_layer", "mean_losses"]
 
 PATTERNS = (0.7, 0.1, 0.2)  # of noisy, prefix and full rows (`mask_canvases`): the states of a random order, mostly
 Layer = TypeVar("Layer", bound=HiddenLayer)
@@ -57,11 +57,8 @@ def fit_layer(
     optimizer = torch.optim.AdamW(layer.parameters(), lr=options.lr, weight_decay=0.01)
     rates = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / options.steps)
     generator = torch.Generator(model.device).manual_seed(options.seed)
-    eos_id = model.config.eos_id
-    assert eos_id is not None, "examples end"
     for step in range(1, options.steps + 1):
-        canvases = batch(examples, model.config, options.batch_size, options.canvas_length, 0.5, 0.0, generator)
-        masked_BL = mask_canvases(canvases, eos_id, Schedule("linear"), PATTERNS, generator)
+        canvases, masked_BL = masked_batch(model, examples, options, generator)
         loss = loss_of(model, layer, canvases, masked_BL, options.slots, generator)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -71,3 +68,28 @@ def fit_layer(
         if progress is not None and (step % 20 == 0 or step == options.steps):
             progress(step, float(loss.detach()))
     return layer.eval().requires_grad_(False)
+
+
+@torch.no_grad()
+def mean_losses(
+    model: Transformer, layer: Layer, loss_of: LayerLoss[Layer], examples: Examples, options: LayerOptions, batches: int
+) -> tuple[float, float]:
+    """The loss of the network alone, and that with the layer, on the same batches; nats per token."""
+    fresh = type(layer)(model).to(model.device, model.embed.weight.dtype)
+    fresh.reset(0)
+    sums = [0.0, 0.0]
+    for number in range(batches):
+        for at, each in enumerate((fresh, layer)):
+            generator = torch.Generator(model.device).manual_seed(number)
+            canvases, masked_BL = masked_batch(model, examples, options, generator)
+            sums[at] += float(loss_of(model, each, canvases, masked_BL, options.slots, generator)) / batches
+    return sums[0], sums[1]
+
+
+def masked_batch(
+    model: Transformer, examples: Examples, options: LayerOptions, generator: torch.Generator
+) -> tuple[Canvases, Tensor]:
+    eos_id = model.config.eos_id
+    assert eos_id is not None, "examples end"
+    canvases = batch(examples, model.config, options.batch_size, options.canvas_length, 0.5, 0.0, generator)
+    return canvases, mask_canvases(canvases, eos_id, Schedule("linear"), PATTERNS, generator)

@@ -176,7 +176,9 @@ def test_train_writes_the_layer_of_a_method_for_a_network_that_stays(fef_cli, tm
     asked = ["--data", examples, "--steps", 2, "--batch-size", 4, "--canvas-length", 16, "--device", "cpu"]
     result = fef_cli("train", "--objective", method, "--init", tiny, "--out", out, *asked, "--json")
     assert result.exit_code == 0, result.output
-    written = json.loads(result.stdout)["out"]
+    told = json.loads(result.stdout)
+    assert told["held_out_with"] != told["held_out_without"] >= 0
+    written = told["out"]
     options = ["--method", method, "--max-new-tokens", 8, "--model", tiny, "--set", f"layer={written}"]
     assert fef_cli("generate", "1 + 1", *options).exit_code == 0
     alone = fef_cli("train", "--objective", method, "--out", tmp_path / "other", *asked)

@@ -13,9 +13,8 @@ from fef.models.extras import Extras
 from fef.models.hidden_layer import load_layer, save_layer
 from fef.models.order_block import OrderBlock
 from fef.training.data import Examples
-from fef.training.hidden_layer import LayerOptions, fit_layer
+from fef.training.hidden_layer import LayerOptions, fit_layer, mean_losses
 from fef.training.order_block import order_loss
-from fef.training.patterns import Canvases
 from fef.verify.decode import law_of_decode
 from fef.verify.reference import Chain, Process, chain_law, order_causal, process_law, table_of
 from fef.verify.tables import random_network
@@ -145,15 +144,6 @@ def test_the_layer_learns_what_a_pass_cannot_say():
     examples = Examples(ones, ones[:, 0], letters[:, None].expand(-1, 6).contiguous(), 6 * ones[:, 0])
     options = LayerOptions(steps=150, batch_size=16, canvas_length=6, slots=6, lr=1e-2)
     layer = fit_layer(model, OrderBlock, order_loss, examples, options)
-    ids = torch.cat([ones, examples.response_NR], 1)
-    canvases = Canvases(ids, ones[:, 0], ones[:, 0] * 7, ones[:, 0] * 7)
-    masked = torch.arange(7).expand(48, -1) > 0
-    fresh = OrderBlock(model)
-    fresh.reset(0)
-    with torch.no_grad():
-        learned, before = (
-            float(order_loss(model, each, canvases, masked, 6, torch.Generator().manual_seed(1)))
-            for each in (layer, fresh)
-        )
+    before, learned = mean_losses(model, layer, order_loss, examples, options, 4)
     assert learned < 0.3 < 1.0 < before
     assert torch.equal(model.embed.weight, tiny_network(packed=False, eos_id=EOS, scale=0.3).float().embed.weight)

@@ -257,7 +257,7 @@ NAMED: tuple[Setting, ...] = (
     Setting("delayed-cache", chain=CONFIDENCE, subjects=NETWORK),
     Setting("entropy-bounded", {"gamma": 0.1}),
     Setting("entropy-bounded", {"gamma": 0.5}),
-    short("policy", {}, subjects=NETWORK),
+    short("policy", {}, subjects=NETWORK, by="samples"),
     short("klass", {"threshold": 0.3, "epsilon": 1.0, "history": 1}, subjects=TABLES),
     Setting("schedule", {"steps": 2}),
     Setting("schedule", {"steps": 3}, slow=True),

@@ -273,7 +273,7 @@ TWINS: tuple[Twin, ...] = (
     ),
     Twin(
         "what a learned policy commits of one pass called chain",
-        Setting("policy", chain=CONFIDENCE, subjects=("network",), declared="chain"),
+        Setting("policy", chain=CONFIDENCE, subjects=("network",), by="samples", declared="chain"),
     ),
     Twin(
         "a causal model that is asked behind the token it verifies",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from fef.measure.answers import Answer, Totals, totals
@@ -60,8 +60,8 @@ def outcome_of(task: str, label: str, identity: Mapping[str, Any], answers: Sequ
 
 
 def label_of(method: str, options: Mapping[str, Any], temperature: float = 0.0) -> str:
-    """A method with its options, and the temperature where it is not 0, as one word."""
-    words = [f"{name}={value}" for name, value in options.items()]
+    """A method with its options, files by their names alone, and the temperature where it is not 0, as one word."""
+    words = [f"{name}={PurePath(value).name if isinstance(value, str) else value}" for name, value in options.items()]
     if temperature:
         words.append(f"temperature={temperature:g}")
     return method + (":" + ",".join(words) if words else "")

@@ -203,6 +203,11 @@ NAMED: tuple[Setting, ...] = (
     Setting("ssmd", REJECT_IN_ORDER, temperature=0, chain=ordered(16), subjects=NETWORK),
     Setting("ssmd", REJECT_IN_ORDER | {"window": 1}, subjects=NETWORK),
     #
+    Setting("adjust", {"tokens": 2}, chain=Chain(joint=2), subjects=NETWORK),
+    Setting("adjust", {}, 0.7, 0.8, chain=Chain(joint=4), subjects=NETWORK),
+    Setting("adjust", temperature=0, chain=Chain(joint=4), subjects=NETWORK),
+    Setting("adjust", {"tokens": 1}, chain=most(certainty), subjects=NETWORK),
+    #
     Setting("eso-exact", {"share": 0.25}, chain=ESO, subjects=NETWORK, by="samples"),
     Setting("eso-exact", {"share": 0.25, "accept": "block"}, 0.7, 0.8, chain=ESO, subjects=NETWORK, by="samples"),
     Setting("eso-exact", {"share": 0.0}, chain=PACKED, subjects=NETWORK, by="samples", same_as=BY_PACKED),
@@ -252,7 +257,7 @@ NAMED: tuple[Setting, ...] = (
     Setting("delayed-cache", chain=CONFIDENCE, subjects=NETWORK),
     Setting("entropy-bounded", {"gamma": 0.1}),
     Setting("entropy-bounded", {"gamma": 0.5}),
-    short("policy", {}, subjects=NETWORK),
+    short("policy", {}, subjects=NETWORK, by="samples"),
     short("klass", {"threshold": 0.3, "epsilon": 1.0, "history": 1}, subjects=TABLES),
     Setting("schedule", {"steps": 2}),
     Setting("schedule", {"steps": 3}, slow=True),

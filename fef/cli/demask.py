@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as json_module
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,7 +17,10 @@ from fef.cli.train import data_options
 
 if TYPE_CHECKING:
     from fef.generation import Model
+    from fef.tasks import Split
+    from fef.training.data import Examples
     from fef.training.influence_targets import Teacher
+    from fef.training.run import DataOptions
 
 __all__ = ["REPORT_EXAMPLE", "TRAIN_EXAMPLE", "demask_report", "train_demask"]
 
@@ -72,7 +76,9 @@ def train_demask(
     check_writable(out)
     options_of_data = data_options(tasks, data, count, max_prompt)
     from fef.laws.pipeline import check_sampling
-    from fef.training.demask import HeadOptions, fit_head, measure, split_examples
+    from fef.models.demask import save_head
+    from fef.training.demask import HeadOptions, fit_head, measure
+    from fef.training.demask_report import sampled_report
 
     check_sampling(temperature)
     options = HeadOptions(
@@ -92,32 +98,46 @@ def train_demask(
     loaded = load_model(model, device)
     network = loaded.network
     began = time.perf_counter()
-    with Bar("Preparing the examples", states) as bar:
-        examples = split_examples(
-            options_of_data, network.config, loaded.tokenizer, canvas_length, seed, "train", loaded.template
-        )
+    unseen = replace(options, states=max(1, states // 10))
+    options_of_unseen = data_options(tasks, data, 10 * unseen.states, max_prompt)
+    with Bar("Preparing the examples", states + unseen.states) as bar:
+        examples = encoded(loaded, options_of_data, canvas_length, seed, "train")
+        unseen_examples = encoded(loaded, options_of_unseen, canvas_length, seed, "held-out")
         teacher = teacher_of(loaded, temperature)
-        targets = measure(
-            teacher, examples.to(network.device), options, lambda done: bar.update(done, "Measuring influences")
-        )
+        targets = measure(teacher, examples, options, lambda done: bar.update(done, "Measuring influences"))
+        unseen_targets = measure(teacher, unseen_examples, unseen, lambda done: bar.update(states + done))
     measured = time.perf_counter()
     with Bar("Fitting", steps) as bar:
         head = fit_head(
             targets, temperature, options, lambda step, loss: bar.update(step, f"Fitting: error {loss:.5f}")
         )
-    from fef.models.demask import save_head
-
     save_head(out, head, network)
+    held_out = sampled_report(head, unseen_targets, under_weight)
     parameters = sum(p.numel() for p in head.parameters())
     seconds = {"measuring": round(measured - began, 3), "fitting": round(time.perf_counter() - measured, 3)}
     if json:
         summary = {"out": str(out), "states": states, "steps": steps, "parameters": parameters}
-        print_json(summary | {"seconds": seconds})
+        print_json(summary | {"seconds": seconds, "held_out": {"states": unseen.states} | held_out})
     else:
         typer.echo(
             f"Wrote {out}: {parameters:,} parameters, {seconds['measuring']:.0f} s of measuring "
-            f"{states:,} states, {seconds['fitting']:.0f} s of fitting."
+            f"{states:,} states, {seconds['fitting']:.0f} s of fitting. On {unseen.states:,} held-out states: "
+            f"{calibration_words(held_out)}."
         )
+    if (words := doubt(held_out["gain"])) is not None:
+        typer.echo(f"fef: warning: {words}", err=True)
+
+
+def doubt(gain: float | None) -> str | None:
+    """Why a head whose gain on held-out states (`fef.training.demask_report.gain`) is this one may be useless."""
+    if gain is None:
+        return "the influences of the held-out states hardly vary, so whether the head learned anything is not known."
+    if gain <= 0:
+        return (
+            f"on held-out states the head is no better than a constant (gain {gain:.3f}, at least 0 for one of use), so "
+            "`demask` would not see which slots depend on which. Give more --states and --steps, or a smaller --lr."
+        )
+    return None
 
 
 def demask_report(
@@ -145,22 +165,27 @@ def demask_report(
     network = loaded.network
     from fef.models.demask import DEMASK, load_head
     from fef.models.hub import locate
-    from fef.training.demask import split_examples
     from fef.training.demask_report import ReportOptions, head_report
 
     directory = locate(model)
     found = load_head(head or directory / DEMASK, network)
     options = ReportOptions(states=states, slots=slots, values=values, tau=tau, canvas_length=canvas_length, seed=seed)
-    examples = split_examples(
-        options_of_data, network.config, loaded.tokenizer, canvas_length, seed, "held-out", loaded.template
-    )
+    examples = encoded(loaded, options_of_data, canvas_length, seed, "held-out")
     with Bar("Probing held-out states", states) as bar:
         teacher = teacher_of(loaded, found.temperature)
-        report = head_report(teacher, found, examples.to(network.device), options, bar.update)
+        report = head_report(teacher, found, examples, options, bar.update)
     for table in tables(report):
         print_table(table)
     if json is not None:
         write_whole(json, json_module.dumps(report, indent=1) + "\n")
+
+
+def encoded(model: Model, data: DataOptions, canvas_length: int, seed: int, split: Split) -> Examples:
+    from fef.training.demask import split_examples
+
+    network = model.network
+    examples = split_examples(data, network.config, model.tokenizer, canvas_length, seed, split, model.template)
+    return examples.to(network.device)
 
 
 def teacher_of(model: Model, temperature: float) -> Teacher:
@@ -206,4 +231,9 @@ def calibration_words(pairs: dict[str, Any]) -> str:
             f"{words}; the true influences of these states hardly vary (standard deviation {pairs['deviation']:.4f}), so "
             "there is nothing to explain: take more states, or other tasks"
         )
-    return f"{words}, correlation {pairs['correlation']:.3f}, explained variance {pairs['explained_variance']:.3f}"
+    if pairs["correlation"] is None:
+        return f"{words}, all predictions equal, explained variance {pairs['explained_variance']:.3f}"
+    return (
+        f"{words}, correlation {pairs['correlation']:.3f} (of ranks {pairs['rank_correlation']:.3f}), explained variance "
+        f"{pairs['explained_variance']:.3f}"
+    )

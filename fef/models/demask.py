@@ -50,6 +50,11 @@ class DependencyHead(nn.Module):
             nn.init.zeros_(linear.bias)
         nn.init.constant_(self.distance, -3.0)
 
+    def read_plain(self, mean_D: Tensor, deviation_D: Tensor) -> None:
+        """Make a head that reads (h - mean) / deviation give the same for h: both become a part of its first layer."""
+        self.feature.weight.copy_(self.feature.weight / deviation_D)
+        self.feature.bias.sub_(self.feature.weight @ mean_D)
+
     def forward(self, hidden_BSD: Tensor, positions_BS: Tensor) -> Tensor:
         """influence[b, i, j] of slot i on slot j, float32 [B, S, S] in [0, 1], 0 on the diagonal.
 

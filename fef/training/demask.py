@@ -29,6 +29,7 @@ __all__ = ["HeadOptions", "asymmetric_error", "fit_head", "measure", "split_exam
 
 Item = TypeVar("Item")
 BATCH = 64  # states measured together
+WARM = 0.1  # share of the steps in which the learning rate rises
 
 
 @dataclass(frozen=True)
@@ -120,17 +121,23 @@ def measure(
 def fit_head(
     targets: Targets, temperature: float, options: HeadOptions, progress: Callable[[int, float], None] | None = None
 ) -> DependencyHead:
-    """Stage 2: AdamW on the asymmetric squared error, learning rate falling to zero. A function of its arguments."""
-    device = targets.hidden_BSD.device
+    """Stage 2: AdamW on the asymmetric squared error, learning rate rising, then falling. A function of its arguments.
+
+    It learns on standardized hidden states, and the head that comes back reads plain ones. Those of pretrained networks have
+    a few dimensions far from zero (massive activations, arXiv 2402.17762): through such a mean each step would move all
+    pairs at once, until the sigmoid is 0 everywhere and has no gradient that leads back.
+    """
+    device, (mean_D, deviation_D) = targets.hidden_BSD.device, targets.hidden_moments()
     head = DependencyHead(targets.hidden_BSD.shape[-1], options.width, options.rank, temperature=temperature).to(device)
     head.reset(options.seed)
     optimizer = torch.optim.AdamW(head.parameters(), lr=options.lr, weight_decay=options.weight_decay)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / options.steps)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate(step, options.steps))
     generator = torch.Generator(device).manual_seed(options.seed)
     weight_NXS, X = targets.weight_BXS(), targets.influence_BXS.shape[1]
     for step in range(1, options.steps + 1):
         row_B = torch.randint(len(weight_NXS), (options.batch_size,), generator=generator, device=device)
-        predicted_BXS = head(targets.hidden_BSD[row_B], targets.slots_BS[row_B])[:, :X]
+        standard_BSD = (targets.hidden_BSD[row_B] - mean_D) / deviation_D
+        predicted_BXS = head(standard_BSD, targets.slots_BS[row_B])[:, :X]
         error_BXS = asymmetric_error(predicted_BXS, targets.influence_BXS[row_B], options.under_weight)
         loss = (error_BXS * weight_NXS[row_B]).sum() / weight_NXS[row_B].sum().clamp(min=1)
         optimizer.zero_grad(set_to_none=True)
@@ -139,7 +146,13 @@ def fit_head(
         schedule.step()
         if progress is not None and (step % 50 == 0 or step == options.steps):
             progress(step, float(loss.detach()))
-    return head.eval().requires_grad_(False)
+    head.eval().requires_grad_(False).read_plain(mean_D, deviation_D)
+    return head
+
+
+def rate(step: int, steps: int) -> float:
+    """Learning rate of step 0, 1, ... of `steps`, relative to the given one."""
+    return min(1.0, (step + 1) / (WARM * steps)) * (1 - step / steps)
 
 
 def asymmetric_error(predicted: Tensor, true: Tensor, under_weight: float) -> Tensor:

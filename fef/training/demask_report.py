@@ -17,15 +17,17 @@ from fef.laws.influence import committed_error, exact_influence, sub_additive, s
 from fef.models.demask import DependencyHead
 from fef.models.table import TableDenoiser
 from fef.training.data import Examples
-from fef.training.influence_targets import States, Teacher, draw_states
+from fef.training.demask import asymmetric_error
+from fef.training.influence_targets import States, Targets, Teacher, draw_states
 
-__all__ = ["ReportOptions", "calibration", "head_report", "table_bounds"]
+__all__ = ["ReportOptions", "calibration", "gain", "head_report", "sampled_report", "table_bounds"]
 
 Report = dict[str, Any]
 EDGES = (0.0, 0.01, 0.03, 0.1, 0.3, 0.5, 1.0)
 SLACK = 0.05  # an under-prediction worth counting
 VARYING = 0.01  # standard deviation of true influences below which there is nothing to explain
 STATES_A_CALL = 4
+NEWTON_STEPS = 50  # far more than needed
 TOLERANCE = 1e-4  # float32 laws differ by less between batch shapes
 
 
@@ -87,11 +89,35 @@ def predict(teacher: Teacher, head: DependencyHead, states: States) -> Tensor:
     return head(teacher.model.hidden_at(states.ids_BL, states.at_BS, states.lengths_B), states.slots_BS)  # type: ignore[no-any-return]
 
 
+@torch.no_grad()
+def sampled_report(head: DependencyHead, targets: Targets, under_weight: float) -> Report:
+    """Calibration on sampled influences, which training should not have seen, and `gain` at the weight of the fit.
+
+    They are unbiased but noisy: explained variance and correlations are lower than those with true influences.
+    """
+    counted_BXS = targets.weight_BXS().bool()
+    predicted_BXS = head(targets.hidden_BSD, targets.slots_BS)[:, : counted_BXS.shape[1]]
+    predicted_M, true_M = predicted_BXS[counted_BXS].double(), targets.influence_BXS[counted_BXS].double()
+    report = calibration(predicted_M, true_M)
+    varies = report["explained_variance"] is not None
+    return report | {"gain": gain(predicted_M, true_M, under_weight) if varies else None}
+
+
+def gain(predicted_M: Tensor, true_M: Tensor, under_weight: float) -> float:
+    """Share of the best constant's `asymmetric_error` that predictions avoid: 1 for perfect ones, 0 for that constant."""
+    constant = true_M.mean()
+    for _ in range(NEWTON_STEPS):  # to the expectile, where weighted errors of both sides balance
+        weight_M = torch.where(true_M > constant, under_weight, 1.0)
+        constant = (weight_M * true_M).sum() / weight_M.sum()
+    of_constant = asymmetric_error(constant, true_M, under_weight).mean()
+    return float(1 - asymmetric_error(predicted_M, true_M, under_weight).mean() / of_constant)
+
+
 def calibration(predicted_M: Tensor, true_M: Tensor) -> Report:
     """Predicted against true influence of pairs: overall, and in bins of the prediction.
 
-    error: root mean square. correlation and explained_variance: None where the true influences hardly vary, of which both
-    say nothing.
+    error: root mean square. correlation (Pearson's), rank_correlation (Spearman's) and explained_variance: None where the
+    true influences hardly vary, of which they say nothing; the correlations also where all predictions are equal.
     """
     edges = torch.tensor(EDGES[1:-1], dtype=predicted_M.dtype, device=predicted_M.device)
     bin_M = torch.bucketize(predicted_M, edges, right=True)
@@ -106,10 +132,24 @@ def calibration(predicted_M: Tensor, true_M: Tensor) -> Report:
     return agreement(predicted_M, true_M) | {
         "error": float(mean_square.sqrt()),
         "deviation": float(deviation),
-        "correlation": float(torch.corrcoef(torch.stack([predicted_M, true_M]))[0, 1]) if varies else None,
+        "correlation": correlation(predicted_M, true_M) if varies else None,
+        "rank_correlation": correlation(ranks(predicted_M), ranks(true_M)) if varies else None,
         "explained_variance": float(1 - mean_square / deviation.square()) if varies else None,
         "bins": bins,
     }
+
+
+def correlation(x_M: Tensor, y_M: Tensor) -> float | None:
+    """Pearson's; None where either is constant."""
+    if bool((x_M == x_M[0]).all()) or bool((y_M == y_M[0]).all()):
+        return None
+    return float(torch.corrcoef(torch.stack([x_M, y_M]))[0, 1])
+
+
+def ranks(x_M: Tensor) -> Tensor:
+    """Ranks from 1, float64; equal values share the mean of theirs."""
+    _, group_M, count_G = x_M.unique(return_inverse=True, return_counts=True)
+    return (count_G.cumsum(0) - (count_G - 1) / 2).double()[group_M]
 
 
 def agreement(predicted_M: Tensor, true_M: Tensor) -> Report:

@@ -22,6 +22,7 @@ __all__ = ["States", "Targets", "Teacher", "draw_states", "sampled_influence"]
 
 PADDING_SHARE = 0.2  # how often a slot behind the text is chosen, relative to one inside
 FULL_SHARE, INFILL_SHARE = 0.4, 0.1
+FLAT = 0.01  # the least deviation of a dimension of hidden states, relative to the mean one
 ROWS = 32  # a pass on a CPU: few, so that rows of similar length run together
 DEVICE_ENTRIES = 1 << 26  # entries of the laws of a pass on an accelerator: 512 MiB in float64
 
@@ -89,6 +90,13 @@ class Targets:
     @classmethod
     def cat(cls, parts: list[Targets]) -> Targets:
         return cls(*(torch.cat([getattr(part, f.name) for part in parts]) for f in fields(cls)))
+
+    def hidden_moments(self) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation, float32 [D] each, of the hidden states of present slots. Deviations far below the
+        others count as a hundredth of their mean."""
+        hidden_MD = self.hidden_BSD[self.slots_BS >= 0].float()
+        deviation_D = hidden_MD.std(0, correction=0)
+        return hidden_MD.mean(0), deviation_D.clamp_min(FLAT * max(float(deviation_D.mean()), FLAT))
 
     def weight_BXS(self) -> Tensor:
         """1 where both slots are present and differ, else 0."""

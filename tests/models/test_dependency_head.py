@@ -111,3 +111,13 @@ def test_the_shipped_head_fits_the_shipped_network():
     model, _ = load_checkpoint(demo_path())
     assert load_head(path, model).feature.in_features == model.config.dim
     assert path.stat().st_size <= 1 << 20
+
+
+@pytest.mark.parametrize("mean", [0.0, 30.0])
+def test_a_head_of_standardized_states_reads_plain_ones_alike(mean):
+    head, hidden = random_head(), torch.randn(2, 4, 16, generator=torch.Generator().manual_seed(1))
+    mean_D, deviation_D = mean + torch.arange(16.0), torch.linspace(0.5, 9.0, 16)
+    wanted = head(hidden, POSITIONS)
+    head.read_plain(mean_D, deviation_D)
+    torch.testing.assert_close(head(hidden * deviation_D + mean_D, POSITIONS), wanted, rtol=0, atol=1e-4)
+    assert (head(hidden, POSITIONS) - wanted).abs().max() > 0.1

@@ -14,7 +14,16 @@ from fef.laws.influence import exact_influence
 from fef.models.demask import DependencyHead
 from fef.training.data import Examples
 from fef.training.demask import HeadOptions, asymmetric_error, fit_head, measure
-from fef.training.demask_report import ReportOptions, calibration, head_report, law_bounds, parity, table_bounds
+from fef.training.demask_report import (
+    ReportOptions,
+    calibration,
+    gain,
+    head_report,
+    law_bounds,
+    parity,
+    sampled_report,
+    table_bounds,
+)
 from fef.training.influence_targets import States, Targets, Teacher, draw_states, sampled_influence
 from fef.training.patterns import Canvases, decoding_masks
 
@@ -183,3 +192,64 @@ def test_near_triples_are_successive_masks(teacher, examples):
             assert places == sorted(set(places))
             if kind == "near":
                 assert places[2] - places[0] == 2
+
+
+def planted(states: int, seed: int) -> Targets:
+    """Hidden states of unit normals, and the influence that a head of 4 ranks reads off them: few pairs have any."""
+    noise, head = generator(seed), DependencyHead(32, width=16, rank=4)
+    head.reset(7)
+    with torch.no_grad():
+        head.query.weight.mul_(4)
+    slots = torch.stack([torch.randperm(60, generator=noise)[:12] for _ in range(states)])
+    hidden = torch.randn(states, 12, 32, generator=noise)
+    return Targets(hidden.bfloat16(), slots, head(hidden, slots)[:, :4].detach())
+
+
+MEANS = {
+    "none": [],
+    "as in a pretrained network": [25.0, -10.0, 10.0, -8.0, 7.0, 6.0],
+    "one, huge": [300.0],
+    "in half of the dimensions": [6.0, -6.0] * 8,
+}
+
+
+@pytest.mark.parametrize("means", MEANS.values(), ids=MEANS.keys())
+@pytest.mark.parametrize("scale", [0.1, 1.0, 10.0])
+def test_massive_activations_do_not_keep_a_head_from_learning(means, scale):
+    mean = torch.zeros(32)
+    mean[: len(means)] = torch.tensor(means)
+    options = HeadOptions(steps=150, batch_size=32, under_weight=4.0)
+    train, unseen = (
+        Targets(((t.hidden_BSD + mean) * scale).bfloat16(), t.slots_BS, t.influence_BXS)
+        for t in (planted(96, 0), planted(24, 1))
+    )
+    report = sampled_report(fit_head(train, 1.0, options), unseen, options.under_weight)
+    assert report["rank_correlation"] > 0.2
+    assert report["gain"] > 0
+    assert report["predicted"] > 0.3 * report["true"]
+
+
+def test_a_head_that_says_zero_everywhere_gains_nothing():
+    head = DependencyHead(32)
+    torch.nn.init.constant_(head.distance, -40.0)
+    report = sampled_report(head.requires_grad_(False), planted(24, 1), 4.0)
+    assert report["gain"] < 0 and report["explained_variance"] < 0
+
+
+def test_gain_is_one_for_right_predictions_and_zero_for_the_best_constant():
+    true = torch.tensor([0.0, 0.0, 0.0, 0.6], dtype=torch.float64)
+    assert gain(true, true, 4.0) == pytest.approx(1.0)
+    # errors of both sides balance at c: 3 c = 4 (0.6 - c)
+    assert gain(torch.full_like(true, 2.4 / 7), true, 4.0) == pytest.approx(0.0, abs=1e-9)
+    assert gain(torch.full_like(true, 0.15), true, 1.0) == pytest.approx(0.0, abs=1e-9)
+    assert gain(torch.full_like(true, 0.15), true, 4.0) < -0.1
+
+
+def test_ranks_share_ties_and_equal_predictions_correlate_with_nothing():
+    true = torch.tensor([0.0, 0.1, 0.4, 0.9])
+    curved = calibration(torch.tensor([0.0, 0.2, 0.21, 0.3]), true)
+    assert curved["rank_correlation"] == pytest.approx(1.0) != pytest.approx(curved["correlation"])
+    assert calibration(torch.tensor([0.2, 0.2, 0.5, 0.5]), true)["rank_correlation"] == pytest.approx(0.8**0.5)
+    flat = calibration(torch.full((4,), 0.3), true)
+    assert (flat["correlation"], flat["rank_correlation"]) == (None, None)
+    assert flat["explained_variance"] < 0

@@ -18,16 +18,23 @@ __all__ = ["SCHEDULE", "ScheduleOptions"]
 
 @dataclass(frozen=True)
 class ScheduleOptions(Guided, Ending):
-    """DDOSP. profile: a file made by `fef profile`; by default that of the checkpoint."""
+    """DDOSP. profile: a file made by `fef profile`; by default that of the checkpoint. block_length: in a random order inside
+    blocks, from left to right, which no bound is known for."""
 
     steps: int = whole(32)
     profile: str | None = path()
+    block_length: int | None = whole(None)
 
     def plan(self, network: Network) -> Plan:
         refuse_visible_noise("schedule", network)
         profile = network.information_profile(self.profile)
-        rule = InOrder(Planned(profile, self.steps))
-        return Plan("schedule", order="random", rule=rule, guidance=self.guidance)
+        return Plan(
+            "schedule",
+            order="blocks" if self.block_length else "random",
+            block_length=self.block_length,
+            rule=InOrder(Planned(profile, self.steps, blocks=self.block_length is not None)),
+            guidance=self.guidance,
+        )
 
 
 SCHEDULE = Method(

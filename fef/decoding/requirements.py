@@ -11,7 +11,7 @@ from fef.decoding.inputs import Settings
 from fef.decoding.network import Network
 from fef.decoding.order import block_numbers, block_sizes
 from fef.decoding.plan import CacheKind, CacheRule, Guidance, Plan
-from fef.decoding.transfer import DreamShare, EvenShare
+from fef.decoding.transfer import DreamShare, EvenShare, Planned
 from fef.errors import InputError, OptionError
 from fef.models.demask import DependencyHead, load_head
 from fef.models.hidden_layer import HiddenLayer, load_layer
@@ -86,7 +86,7 @@ def check_canvas(plan: Plan, open_BL: Tensor) -> None:
 def check_steps(plan: Plan, open_BL: Tensor) -> None:
     """Each block of a canvas takes one step or more of those that its blocks share."""
     transfer = plan.rule.transfer
-    if not isinstance(transfer, EvenShare | DreamShare) or transfer.steps is None:
+    if not isinstance(transfer, EvenShare | DreamShare | Planned) or transfer.steps is None:
         return
     sizes_BN = block_sizes(block_numbers(open_BL, plan.block_length, plan.aligned_blocks))
     blocks = int((sizes_BN > 0).sum(1).max())

@@ -13,7 +13,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from fef.laws.information import optimal_counts
+from fef.laws.information import optimal_counts, resample_profile
 
 __all__ = [
     "BlockShare",
@@ -155,17 +155,33 @@ class DreamShare:
 
 @dataclass(frozen=True)
 class Planned:
-    """The schedule of least factorization error for an information profile (Lavenant and Zanella, 2510.25544)."""
+    """The schedule of least factorization error for an information profile (Lavenant and Zanella, 2510.25544).
+
+    Each block has an equal part of `steps`, the first ones the remainder. blocks: is there more than one? Its counts are then
+    those of the profile's stretch behind the slots of the blocks before, as if these had been revealed in a random order;
+    they were not, so nothing is bounded.
+    """
 
     profile: tuple[float, ...]
     steps: int
+    blocks: bool = False
     one = False
-    bound = "mean KL over orders as by the information profile"
+
+    @property
+    def bound(self) -> str | None:
+        return None if self.blocks else "mean KL over orders as by the information profile"
 
     def __call__(self, progress: Progress) -> Tensor:
+        sizes_BN = progress.sizes()
+        steps_B = block_rounds(self.steps, progress, sizes_BN)
+        behind_BN = sizes_BN.flip(1).cumsum(1).flip(1)
+        own_B1 = progress.block_B[:, None]
+        before_B = sizes_BN.sum(1) - behind_BN.gather(1, own_B1)[:, 0]
+        length_B = sizes_BN.sum(1) - sizes_BN.gather(1, own_B1)[:, 0] + progress.masks_B
+        columns = (length_B, before_B, progress.masks_B, steps_B, progress.round_B)
         transfer = []
-        for masks, round_ in zip(progress.masks_B.tolist(), progress.round_B.tolist(), strict=True):
-            counts = best_counts(self.profile, masks, self.steps)
+        for length, before, masks, steps, round_ in zip(*(column.tolist() for column in columns), strict=True):
+            counts = stretch_counts(self.profile, length, before, masks, steps)
             transfer.append(counts[round_] if round_ < len(counts) else 1)
         return torch.tensor(transfer, device=progress.masks_B.device)
 
@@ -199,4 +215,7 @@ def dream_count(pending: int, steps: int, round_: int, eps: float) -> int:
     return int(pending * (1 - times[round_ + 1] / times[round_]))
 
 
-best_counts = lru_cache(maxsize=256)(optimal_counts)
+@lru_cache(maxsize=256)
+def stretch_counts(profile: tuple[float, ...], length: int, before: int, masks: int, steps: int) -> list[int]:
+    """The best counts for `masks` slots of a text of `length`, of which `before` are revealed."""
+    return optimal_counts(resample_profile(profile, length)[before : before + masks].tolist(), masks, steps)

@@ -78,3 +78,21 @@ def test_the_loop_takes_the_planned_counts():
         out = fef.decode(denoiser(), ids, method="schedule", steps=steps, temperature=1.0, trace=True)
         assert [int(r.written[0].sum()) for r in out.trace] == optimal_counts(true_profile(), L, steps)
         assert out.certificate.kind == "bound"
+
+
+def places(record) -> list[list[int]]:
+    return [row[done].tolist() for row, done in zip(record.slots, record.written, strict=True)]
+
+
+@pytest.mark.parametrize(("steps", "blocks"), [(2, [{0, 1}, {2, 3}]), (4, [{0, 1}, {0, 1}, {2, 3}, {2, 3}])])
+def test_blocks_are_filled_from_left_to_right_in_either_order_without_a_stated_law(steps, blocks):
+    ids = torch.full((40, L), K)
+    out = fef.decode(denoiser(), ids, method="schedule", steps=steps, block_length=2, temperature=1.0, trace=True)
+    assert [{place for row in places(record) for place in row} for record in out.trace] == blocks
+    assert {len(row) for record in out.trace for row in places(record)} == {L // steps}
+    assert out.certificate.kind == "none"
+
+
+def test_fewer_steps_than_blocks_are_refused():
+    with pytest.raises(fef.errors.OptionError, match="fewer than the 4 blocks"):
+        fef.decode(denoiser(), torch.full((1, L), K), method="schedule", steps=3, block_length=1)

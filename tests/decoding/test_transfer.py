@@ -174,3 +174,18 @@ def test_a_number_beyond_the_canvas_commits_all_of_it(method):
     assert all(row["calls"] == 1 for row in every.stats)
     nine = fef.decode(tiny_network(), torch.full((2, 9), MASK), method=method, tokens_per_step=9)
     assert torch.equal(every.ids, nine.ids)
+
+
+def test_a_block_takes_the_counts_of_its_stretch_of_the_profile():
+    steep_then_flat = (8.0, 4.0, 2.0, 1.0, 0.5, 0.5, 0.5, 0.5)
+    planned = Planned(steep_then_flat, steps=4, blocks=True)
+    assert counts(planned, 4, 4) == [*optimal_counts(steep_then_flat[:4], 4, 2), *optimal_counts([0.5] * 4, 4, 2)]
+    assert counts(planned, 4, 4)[:2] == [1, 3]
+    straight = Planned((8.0, 7, 6, 5, 4, 3, 2, 1), steps=4, blocks=True)
+    assert counts(straight, 4, 4) == [2, 2, 2, 2]
+    assert counts(Planned(steep_then_flat, 4), 8) == optimal_counts(steep_then_flat, 8, 4)
+
+
+def test_a_plan_in_blocks_bounds_nothing():
+    assert Planned((2.0, 1.0), 2).bound is not None
+    assert Planned((2.0, 1.0), 2, blocks=True).bound is None

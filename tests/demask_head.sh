@@ -5,13 +5,14 @@
 #
 # INIT: the network, a name or a directory (of a delta, too). DATA: the task files. CORPUS: the conversations, JSONL; made if
 # there are none. OUT: everything that is made. PY: the python. COUNT: conversations made. STATES, STEPS: of the head; TEXTS: of
-# the profile. HELD_OUT: states of the report. LIMIT: problems. SESSIONS: prompts at once. CANVAS: tokens of an answer.
+# the profile. HELD_OUT: states of the report. BLOCK: block length of demask and schedule; empty: the whole canvas. LIMIT: problems. SESSIONS: prompts at once. CANVAS: tokens of an answer.
 # What to keep of OUT: demask.safetensors, profile.json, *.json, demask-head.md, times.txt.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PY=${PY:-python3} INIT=${INIT:-smol} DATA=${DATA:-data} OUT=${OUT:-runs/demask-head} CORPUS=${CORPUS:-${OUT:-runs/demask-head}/corpus.jsonl}
 COUNT=${COUNT:-8000} STATES=${STATES:-6000} STEPS=${STEPS:-3000} FIT=${FIT:-128} TEXTS=${TEXTS:-400} HELD_OUT=${HELD_OUT:-100} SLOTS=${SLOTS:-64}
 LIMIT=${LIMIT:-384} SESSIONS=${SESSIONS:-128} CANVAS=${CANVAS:-192} MAX_PROMPT=${MAX_PROMPT:-256} MORE=${MORE:-}
+BLOCK=${BLOCK-32} blocks=${BLOCK:+-block$BLOCK}
 RUNS=${RUNS:-head report profile demask schedule fef low2}
 mkdir -p "$OUT"
 
@@ -47,10 +48,10 @@ for run in $RUNS; do
             [[ -s $profile ]] || timed profile "$PY" -m fef profile "$INIT" --out "$profile" --data "$CORPUS" --n "$TEXTS" \
                 --max-new-tokens "$CANVAS" --batch-size 32 $MORE
             ;;
-        demask) for tau in 0.03 0.1 0.3; do measure "demask-$tau" --method demask --set "head=$head" --set "tau=$tau"; done ;;
+        demask) for tau in 0.03 0.1 0.3; do measure "demask-$tau$blocks" --method demask --set "head=$head" --set "tau=$tau" ${BLOCK:+--set "block_length=$BLOCK"}; done ;;
         schedule)
             for steps in $((CANVAS / 8)) $((CANVAS / 4)) $((CANVAS / 2)); do
-                measure "schedule-$steps" --method schedule --set "profile=$profile" --set "steps=$steps"
+                measure "schedule-$steps$blocks" --method schedule --set "profile=$profile" --set "steps=$steps" ${BLOCK:+--set "block_length=$BLOCK"}
             done
             ;;
         fef) measure fef --method fef --verify packed --window 16 ;;

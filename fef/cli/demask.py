@@ -98,7 +98,7 @@ def train_demask(
     loaded = load_model(model, device)
     network = loaded.network
     began = time.perf_counter()
-    unseen = replace(options, states=max(1, states // 10))
+    unseen = replace(options, states=max(8, states // 10))
     options_of_unseen = data_options(tasks, data, 10 * unseen.states, max_prompt)
     with Bar("Preparing the examples", states + unseen.states) as bar:
         examples = encoded(loaded, options_of_data, canvas_length, seed, "train")

@@ -54,6 +54,8 @@ class HeadOptions:
         for name in ("states", "sources", "draws", "slots", "canvas_length", "steps", "batch_size", "width", "rank"):
             if getattr(self, name) < 1:
                 raise OptionError(f"{name.replace('_', '-')} must be at least 1; got {getattr(self, name)}.")
+        if self.slots < 2:
+            raise OptionError("slots must be at least 2, a source and a target; got 1.")
         if self.under_weight <= 0:
             raise OptionError(f"under-weight must be positive; got {self.under_weight}. 1 weighs both sides alike.")
 

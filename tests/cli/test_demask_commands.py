@@ -1,9 +1,11 @@
 import json
 
 import pytest
+import torch
 
 import fef
-from fef.models.demask import DEMASK
+from fef.cli.demask import doubt
+from fef.models.demask import DEMASK, DependencyHead
 from fef.models.profile import load_profile
 from fef.training.conversations import read_answers
 from tests.tiny_causal import write_causal, write_conversations
@@ -22,7 +24,9 @@ def test_a_head_is_trained_reported_and_refused_by_another_model(fef_cli, tmp_pa
     out, report = tmp_path / DEMASK, tmp_path / "report.json"
     trained = fef_cli("train-demask", "--model", tiny, "--out", out, "--data", examples, *SMALL, "--json")
     assert trained.exit_code == 0, trained.output
-    assert json.loads(trained.stdout)["parameters"] == 256 * 33 + 2 * 64 * 257 + 65
+    summary = json.loads(trained.stdout)
+    assert summary["parameters"] == 256 * 33 + 2 * 64 * 257 + 65
+    assert summary["held_out"]["states"] == 8 and summary["held_out"]["error"] >= 0
     small = ["--states", 3, "--slots", 4, "--values", 2, "--canvas-length", 16, "--device", "cpu"]
     shown = fef_cli("demask-report", "--model", tiny, "--head", out, "--data", examples, *small, "--json", report)
     assert shown.exit_code == 0, shown.output
@@ -36,9 +40,46 @@ def test_a_head_is_trained_reported_and_refused_by_another_model(fef_cli, tmp_pa
     assert "width 32" in refused.stderr and "width 288" in refused.stderr
 
 
+@pytest.mark.parametrize(("bias", "doubted"), [(-100.0, True), (None, False)])
+def test_a_head_that_learned_nothing_is_called_so(fef_cli, tmp_path, examples, tiny, monkeypatch, bias, doubted):
+    from fef.training import demask
+    from fef.training.influence_targets import Targets
+
+    def measured(teacher, _examples, options, _progress):
+        slots = torch.arange(6).expand(options.states, 6)
+        near = (slots[:, :2, None] - slots[:, None, :]).abs() == 1
+        return Targets(torch.ones(options.states, 6, teacher.model.config.dim).bfloat16(), slots, near.float() * 0.6)
+
+    def fitted(targets, *_):
+        head = DependencyHead(targets.hidden_BSD.shape[-1]).requires_grad_(False)
+        head.reset(0)
+        head.distance[32 - 1 : 32 + 2] = 1.0
+        if bias is not None:
+            head.distance.fill_(bias)
+        return head
+
+    monkeypatch.setattr(demask, "measure", measured)
+    monkeypatch.setattr(demask, "fit_head", fitted)
+    shown = fef_cli("train-demask", "--model", tiny, "--data", examples, *SMALL, "--out", tmp_path / DEMASK)
+    assert shown.exit_code == 0, shown.output
+    assert "held-out states" in shown.stdout
+    assert ("warning: on held-out states the head is no better than a constant" in shown.stderr) == doubted
+    assert (tmp_path / DEMASK).is_file()
+
+
+@pytest.mark.parametrize(
+    ("gain", "words"), [(None, "hardly vary"), (-0.4, "no better than a constant"), (0.0, "no better"), (0.1, None)]
+)
+def test_only_a_gain_on_held_out_states_leaves_no_doubt(gain, words):
+    found = doubt(gain)
+    assert (found is None) == (words is None)
+    assert words is None or words in found
+
+
 BAD = {
     "no data": (["train-demask"], "--tasks"),
     "states": (["train-demask", "--tasks", "joint", "--states", "0"], "at least 1"),
+    "slots": (["train-demask", "--tasks", "joint", "--slots", "1"], "slots must be at least 2"),
     "under-weight": (["train-demask", "--tasks", "joint", "--under-weight", "0"], "must be positive"),
     "temperature": (["train-demask", "--tasks", "joint", "--temperature", "-1"], "must be a finite number"),
     "unknown family": (["train-demask", "--tasks", "joints"], "Did you mean 'joint'"),

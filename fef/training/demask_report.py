@@ -148,8 +148,9 @@ def correlation(x_M: Tensor, y_M: Tensor) -> float | None:
 
 def ranks(x_M: Tensor) -> Tensor:
     """Ranks from 1, float64; equal values share the mean of theirs."""
-    _, group_M, count_G = x_M.unique(return_inverse=True, return_counts=True)
-    return (count_G.cumsum(0) - (count_G - 1) / 2).double()[group_M]
+    sorted_M = x_M.sort().values
+    smaller_M, not_larger_M = (torch.searchsorted(sorted_M, x_M, right=right) for right in (False, True))
+    return (smaller_M + not_larger_M + 1).double() / 2
 
 
 def agreement(predicted_M: Tensor, true_M: Tensor) -> Report:

@@ -205,16 +205,16 @@ def planted(states: int, seed: int) -> Targets:
     return Targets(hidden.bfloat16(), slots, head(hidden, slots)[:, :4].detach())
 
 
-MEANS = {
-    "none": [],
-    "as in a pretrained network": [25.0, -10.0, 10.0, -8.0, 7.0, 6.0],
-    "one, huge": [300.0],
-    "in half of the dimensions": [6.0, -6.0] * 8,
+STATES = {  # means of the first dimensions, and a scale of all
+    "centred, large": ([], 10.0),
+    "as in a pretrained network": ([25.0, -10.0, 10.0, -8.0, 7.0, 6.0], 1.0),
+    "one dimension, huge": ([300.0], 1.0),
+    "half of the dimensions": ([6.0, -6.0] * 8, 1.0),
+    "half of the dimensions, small": ([20.0, -20.0] * 8, 0.1),
 }
 
 
-@pytest.mark.parametrize("means", MEANS.values(), ids=MEANS.keys())
-@pytest.mark.parametrize("scale", [0.1, 1.0, 10.0])
+@pytest.mark.parametrize(("means", "scale"), STATES.values(), ids=STATES.keys())
 def test_massive_activations_do_not_keep_a_head_from_learning(means, scale):
     mean = torch.zeros(32)
     mean[: len(means)] = torch.tensor(means)
@@ -224,9 +224,9 @@ def test_massive_activations_do_not_keep_a_head_from_learning(means, scale):
         for t in (planted(96, 0), planted(24, 1))
     )
     report = sampled_report(fit_head(train, 1.0, options), unseen, options.under_weight)
-    assert report["rank_correlation"] > 0.2
-    assert report["gain"] > 0
-    assert report["predicted"] > 0.3 * report["true"]
+    assert report["rank_correlation"] > 0.5
+    assert report["gain"] > 0.5
+    assert 0.7 < report["predicted"] / report["true"] < 1.5
 
 
 def test_a_head_that_says_zero_everywhere_gains_nothing():

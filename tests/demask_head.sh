@@ -12,7 +12,7 @@ cd "$(dirname "$0")/.."
 PY=${PY:-python3} INIT=${INIT:-smol} DATA=${DATA:-data} OUT=${OUT:-runs/demask-head} CORPUS=${CORPUS:-${OUT:-runs/demask-head}/corpus.jsonl}
 COUNT=${COUNT:-8000} STATES=${STATES:-6000} STEPS=${STEPS:-3000} FIT=${FIT:-128} TEXTS=${TEXTS:-400} HELD_OUT=${HELD_OUT:-100} SLOTS=${SLOTS:-64}
 LIMIT=${LIMIT:-384} SESSIONS=${SESSIONS:-128} CANVAS=${CANVAS:-192} MAX_PROMPT=${MAX_PROMPT:-256} MORE=${MORE:-}
-BLOCK=${BLOCK-32} blocks=${BLOCK:+-block$BLOCK}
+BLOCK=${BLOCK:-} blocks=${BLOCK:+-block$BLOCK}
 RUNS=${RUNS:-head report profile demask schedule fef low2}
 mkdir -p "$OUT"
 

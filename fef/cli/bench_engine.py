@@ -123,7 +123,7 @@ def bench_engine(
         from fef.bench.engine.timing import Clock
         from fef.bench.evaluate import Settings, check_fit
         from fef.bench.plot import check_plotting
-        from fef.engine.build import EngineOptions
+        from fef.engine.build import WINDOWS
         from fef.laws.window import ANCHORS
     if plot is not None or out is not None:
         check_plotting()
@@ -147,7 +147,7 @@ def bench_engine(
         batches=batch_list,
         canvas=canvas,
         opened=opened,
-        windows=EngineOptions.windows if window_list is None else window_list,
+        windows=WINDOWS if window_list is None else window_list,
         anchors=ANCHORS if anchors is None else anchors,
         clock=Clock(network.device, repeats),
         round_tokens=round_tokens,

@@ -25,6 +25,7 @@ from fef.decoding.plan import Plan
 from fef.decoding.requests import first_ends, other_ends, padded, without_ends
 from fef.decoding.requirements import check_grammar
 from fef.engine.build import EngineOptions, cache_budget, network_maker, prefix_store
+from fef.engine.choice import RoundTally
 from fef.engine.costs import CostTable
 from fef.engine.job import Job
 from fef.engine.packed_rounds import PackedRounds, runs_packed
@@ -248,6 +249,11 @@ class Engine:
         if prefixes is None:
             return {"prefix_tokens_reused": 0, "prefix_bytes": 0}
         return {"prefix_tokens_reused": prefixes.tokens_reused, "prefix_bytes": prefixes.bytes}
+
+    @property
+    def tallies(self) -> list[RoundTally]:
+        """What packed rounds of each shape were expected to commit, and what they did."""
+        return [] if self.packed is None else self.packed.tallies
 
     # --- work ---
 

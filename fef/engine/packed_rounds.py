@@ -24,9 +24,10 @@ from fef.decoding.plan import Plan
 from fef.decoding.transfer import PerRound
 from fef.decoding.unmask import InOrder
 from fef.engine.build import EngineOptions, EngineParts, build
-from fef.engine.costs import CostTable, Survival, choose_shape
+from fef.engine.choice import Calibration, RoundTally, choose_shape
+from fef.engine.costs import CostTable
 from fef.engine.graphs import GraphRunner
-from fef.engine.host_copies import HostCopies, on_device
+from fef.engine.host_copies import HostCopies, PendingCopy, on_device
 from fef.engine.job import Committed, Job, Status
 from fef.engine.measure import round_seconds
 from fef.engine.packed_texts import PackedText
@@ -77,6 +78,18 @@ class Seated:
         return self.job.committed is not None or self.watch is not None
 
 
+@dataclass(frozen=True)
+class Launch:
+    """A pass that was launched. number: in their order. rows: for which it was priced. shape: of a round; None for a context
+    pass. settled: see `Calibration.observe`. predicted: tokens that a request is expected to get."""
+
+    number: int
+    rows: int
+    shape: RoundShape | None = None
+    settled: bool = False
+    predicted: float = 0.0
+
+
 class PackedRounds:
     """network: trained for the packed pattern. budget: as in `build`. note: takes remarks for the user."""
 
@@ -88,7 +101,10 @@ class PackedRounds:
         self.on_cuda = self.built.state.ids_SL.is_cuda
         cost_key, costs = self.built.cost_key, options.costs
         self.costs = CostTable(cost_key) if costs is None else CostTable.load(Path(costs), cost_key)
-        self.survival = Survival(self.built.table.drafts)
+        self.calibration = Calibration(self.built.shapes)
+        self.last: RoundShape | None = None  # of the round before
+        self.head = all(shape.head for shape in self.built.shapes)  # does it draft in context passes?
+        self.read: PendingCopy | None = None  # the progress that was read last
         self.free = list(range(self.built.slots))[::-1]
         self.running: dict[int, Seated] = {}
         self.waiting: deque[Seated] = deque()
@@ -143,13 +159,19 @@ class PackedRounds:
         unused = [f"{name}={given[name]!r}" for name in _OWN if name in given]
         if not unused:
             return certificate
-        windows = ", ".join(str(shape.window) for shape in self.built.shapes)
-        kind = f"trees of {windows} drafts" if self.options.tree else f"windows {windows} by measured cost"
+        kind = ", ".join(shape.words for shape in self.built.shapes)
+        if len(self.built.shapes) > 1:
+            kind = f"{kind}, by measured cost"
         reason = (
             f"rounds: the engine's own, of {kind}, in place of {', '.join(unused)}; under "
             "coupled acceptance no text depends on it"
         )
         return replace(certificate, reasons=(*certificate.reasons, reason))
+
+    @property
+    def tallies(self) -> list[RoundTally]:
+        """What the rounds of each shape were expected to commit, and what they did."""
+        return [tally for tally in self.calibration.tallies.values() if tally.rounds]
 
     def check_fit(self, tokens: int, slots: int) -> None:
         table = self.built.table
@@ -195,7 +217,7 @@ class PackedRounds:
                 self.built.texts[slot] = one.text
         try:
             self.built.passes.load(slots, packed_BJ)
-            self.launch(self.context_kind(length, self.cuts(seated)), slots)
+            self.launch(self.context_kind(length, self.cuts(seated)), slots, Launch(self.launched + 1, len(slots)))
         except EngineError as error:
             self.give_up(seated, error)
 
@@ -213,17 +235,47 @@ class PackedRounds:
         context = self.built.table.context
         if self.on_cuda:
             length = min(-(-length // _CONTEXT_STEP) * _CONTEXT_STEP, context)
-        return PassKind(RoundShape(0, 0, self.built.table.drafts), Bounds(length, 0), length, cut)
+        table = self.built.table
+        shape = RoundShape(0, 0, table.grown + 1, head=True) if self.head else RoundShape(0, 0, table.drafts)
+        return PassKind(shape, Bounds(length, 0), length, cut)
 
     def round(self) -> None:
         if not self.running:
             return
         slots = sorted(self.running)
         try:
-            shape = choose_shape(self.built.shapes, len(slots), self.survival, self.cost)
-            self.launch(PassKind(shape, self.bounds(slots, shape), cut=self.cuts(self.running.values())), slots)
+            shape = self.next_shape(len(slots))
+            kind = PassKind(shape, self.bounds(slots, shape), cut=self.cuts(self.running.values()))
+            settled = shape == self.last or (self.last is None and shape.head == self.head)
+            rows, predicted = self.priced(len(slots)), self.calibration.tokens(shape)
+            self.launch(kind, slots, Launch(self.launched + 1, rows, shape, settled, predicted))
+            self.last, self.head = shape, shape.head
         except EngineError as error:
             self.give_up(list(self.running.values()), error)
+
+    def next_shape(self, rows: int) -> RoundShape:
+        """The shape of most expected tokens per second. On a GPU, costs are measured where they may decide."""
+        shapes, rows = self.built.shapes, self.priced(rows)
+        if len(shapes) == 1:
+            return shapes[0]
+        tokens = {shape: self.calibration.tokens(shape) for shape in shapes}
+        # of a GPU's steps nothing is known between numbers of rows
+        known = self.costs.seconds.get if self.replays else lambda key: self.costs.cost(*key)
+        seconds = {shape: cost for shape in shapes if (cost := known((rows, shape))) is not None}
+        while (shape := choose_shape(shapes, tokens, seconds, self.last)) not in seconds and self.replays:
+            self.measure_shape(rows, shape)
+            seconds[shape] = self.costs.seconds[rows, shape]
+        return shape
+
+    @property
+    def replays(self) -> bool:
+        """Can a round be run again for its cost, without a request?"""
+        return isinstance(self.built.runner, GraphRunner)
+
+    def priced(self, rows: int) -> int:
+        """The number of rows by which a round is priced: those of its graph."""
+        runner = self.built.runner
+        return runner.rounded(rows) if isinstance(runner, GraphRunner) else rows
 
     def give_up(self, seated: list[Seated], error: EngineError) -> None:
         """End requests for whose pass there is no memory."""
@@ -241,15 +293,6 @@ class PackedRounds:
             int(state.length_S[slots].max()), min(int(state.done_S[slots].max()) + shape.window + 1, table.ranks)
         )
 
-    def cost(self, rows: int, window: int) -> float | None:
-        """Seconds of a round; on a GPU measured when first asked for."""
-        runner = self.built.runner
-        if isinstance(runner, GraphRunner):
-            rows = runner.rounded(rows)
-            if (rows, window) not in self.costs.seconds and len(self.built.shapes) > 1:
-                self.measure([rows], [window])
-        return self.costs.cost(rows, window)
-
     def measure(self, rows: Sequence[int] | None = None, windows: Sequence[int] | None = None) -> CostTable:
         """Measure rounds of these numbers of rows and windows, by default all that the engine may run; captures their graphs.
 
@@ -260,23 +303,23 @@ class PackedRounds:
             for size in runner.sizes if rows is None else rows:
                 for shape in self.built.shapes:
                     if windows is None or shape.window in windows:
-                        kind = PassKind(shape, self.bounds([], shape))
-                        try:
-                            seconds = round_seconds(self.built, kind, size)
-                        except EngineError:  # no memory for it: any other window is better
-                            seconds = math.inf
-                        self.costs.seconds[size, shape.window] = seconds
+                        self.measure_shape(size, shape)
         return self.costs
 
-    def launch(self, kind: PassKind, slots: list[int]) -> None:
-        began = time.perf_counter()
+    def measure_shape(self, rows: int, shape: RoundShape) -> None:
+        try:
+            seconds = round_seconds(self.built, PassKind(shape, self.bounds([], shape)), rows)
+        except EngineError:  # no memory for it: any other shape is better
+            seconds = math.inf
+        self.costs.seconds[rows, shape] = seconds
+        self.launched += 1  # what stands between two rounds is no part of either
+
+    def launch(self, kind: PassKind, slots: list[int], launch: Launch) -> None:
         self.built.runner.run(kind, slots)
-        self.launched += 1
-        if not self.on_cuda and not kind.context:
-            self.learn_cost(len(slots), kind.shape.window, time.perf_counter() - began)
+        self.launched = launch.number
         state = self.built.state
         assert state.progress_P is not None, "a whole state has it"
-        self.progress.send((self.launched, kind.shape.window), state.progress_P)
+        self.progress.send(launch, state.progress_P)
         self.send_news(slots)
 
     def send_news(self, slots: Sequence[int]) -> None:
@@ -290,16 +333,12 @@ class PackedRounds:
             news_BJ = torch.cat([news_BJ, self.built.state.drafts_kept(slot_B)], 1)
         self.news.send([(one, one.pass_) for one in asked.values()], news_BJ)
 
-    def learn_cost(self, rows: int, window: int, seconds: float) -> None:
-        known = self.costs.seconds.get((rows, window))
-        self.costs.seconds[rows, window] = seconds if known is None else 0.8 * known + 0.2 * seconds
-
     def collect(self) -> None:
         """Read progress and results that have arrived."""
         lag = _LAG if self.on_cuda and self.running else 0
         for copy in self.progress.collect(lag):
-            launch, window = copy.note
-            self.read_progress(launch, window, Progress.of(copy.tensor, self.built.slots + 1))
+            self.learn_cost(copy)
+            self.read_progress(copy.note, Progress.of(copy.tensor, self.built.slots + 1))
         # news of a pass were sent before its result, so they have arrived where that has
         over = self.results.collect(len(self.results) if self.running or self.waiting else 0)
         for copy in self.news.collect(lag):
@@ -318,15 +357,25 @@ class PackedRounds:
             if one.watch is not None:
                 one.watch.read(pass_, result, kept[1 : 1 + kept[0]])
 
-    def read_progress(self, launch: int, window: int, progress: Progress) -> None:
+    def learn_cost(self, copy: PendingCopy) -> None:
+        """What a round behind another took."""
+        before, launch = self.read, copy.note
+        self.read = copy
+        if before is None or launch.shape is None or before.note.shape is None:
+            return
+        if launch.number == before.note.number + 1:
+            self.costs.observe(launch.rows, launch.shape, copy.seconds_since(before))
+
+    def read_progress(self, launch: Launch, progress: Progress) -> None:
         live_S, bad_S, done_S = progress.live_S.numpy(), progress.bad_S.numpy(), progress.done_S.numpy()
         accepted_S = progress.counters_SC[:, COUNTERS.index("accepted")].numpy()
         now = time.perf_counter()
-        slots = [slot for slot, one in self.running.items() if one.admitted_at < launch]
+        slots = [slot for slot, one in self.running.items() if one.admitted_at < launch.number]
         if not slots:
             return
-        if window:
-            self.survival.observe(window, accepted_S[slots] - self.accepted[slots])
+        if launch.shape is not None:
+            accepted = accepted_S[slots] - self.accepted[slots]
+            self.calibration.observe(launch.shape, accepted, predicted=launch.predicted, settled=launch.settled)
         self.accepted[slots] = accepted_S[slots]
         over: list[Seated] = []
         for slot in slots:

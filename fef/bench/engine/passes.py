@@ -12,6 +12,7 @@ from fef.bench.engine.bandwidth import key_value_bytes, weight_bytes
 from fef.bench.engine.plain import plain_pass_seconds
 from fef.bench.engine.timing import Clock, Work
 from fef.engine.graphs import GraphRunner
+from fef.engine.measure import fill_windows
 from fef.engine.packed_rounds import PackedRounds
 from fef.engine.runner import PassKind, TorchPasses
 from fef.engine.slots import TENSORS, PassRequest
@@ -25,8 +26,6 @@ CONTEXT = "context"
 ROUND = "round"
 FULL = "full, head at open slots"
 FULL_ONE = "full, head at one slot"
-
-_HOLDS = 0.99  # chance that a draft holds, as the rows are told: every draft is then worth verifying
 
 
 @dataclass(frozen=True)
@@ -167,9 +166,7 @@ class Live:
     def fill_windows(self) -> None:
         """Every row has all its drafts from now on, and takes them to be good."""
         self.kept = self.state.take(self.slot_B)
-        self.kept.live_S[:] = True
-        self.kept.drafted_S[:] = self.state.table.drafts
-        self.kept.holds_SKC[:] = _HOLDS
+        fill_windows(self.kept)
         self.restore()
 
 

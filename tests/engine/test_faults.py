@@ -476,8 +476,8 @@ def test_costs_of_another_engine_are_refused(tmp_path):
     file = tmp_path / "costs.json"
     engine_of().packed.costs.save(file)
     assert engine_of(costs=str(file)).packed.costs.cost_key == engine_of().packed.costs.cost_key
-    with pytest.raises(InputError, match="anchors"):
-        engine_of(costs=file, anchors=1)
+    with pytest.raises(InputError, match="context"):
+        engine_of(costs=file, max_length=9)
 
 
 def test_a_round_that_is_broken_off_ends_its_requests(monkeypatch):

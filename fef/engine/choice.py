@@ -54,8 +54,8 @@ class Survival:
 
 @dataclass
 class RoundTally:
-    """What rounds of a shape were expected to commit, and what they did. rounds: of the engine. rows: requests in them.
-    predicted, tokens: drafts that hold, and one more per request; what is predicted was so before each round."""
+    """What rounds of a shape were expected to commit, and what they did. rounds: of the engine. rows: requests that went on
+    behind them. predicted, tokens: drafts that hold, and one more per request; what is predicted was so before each round."""
 
     shape: RoundShape
     rounds: int = 0

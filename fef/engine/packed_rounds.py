@@ -374,7 +374,9 @@ class PackedRounds:
         if not slots:
             return
         if launch.shape is not None:
-            accepted = accepted_S[slots] - self.accepted[slots]
+            # a text that ends in a round has less room than drafts, or end tokens behind its end
+            going = [slot for slot in slots if live_S[slot]]
+            accepted = accepted_S[going] - self.accepted[going]
             self.calibration.observe(launch.shape, accepted, predicted=launch.predicted, settled=launch.settled)
         self.accepted[slots] = accepted_S[slots]
         over: list[Seated] = []

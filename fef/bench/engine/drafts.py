@@ -100,7 +100,7 @@ class ShapeRow:
     @property
     def words(self) -> str:
         cost = "" if self.seconds is None else f", {self.seconds * 1e3:.2f} ms with a full batch"
-        if not self.rounds:
+        if not self.rows:
             return f"    {self.shape}: never{cost}"
         return (
             f"    {self.shape}: {self.rounds} rounds of {self.rows / self.rounds:.1f} requests, tokens predicted "

@@ -6,13 +6,15 @@ import resource
 import statistics
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
 from fef import tasks
 from fef.bench.evaluate import Answer, Judge, Settings, answer_of
+from fef.engine.choice import RoundTally
 from fef.engine.text import TextEngine, TextJob
+from fef.models.packed_pass import RoundShape
 from fef.tasks import Problem
 from fef.text import Generation
 
@@ -52,6 +54,8 @@ class Served:
     first_token: float | None = None  # median seconds to it, of a full batch that arrives at once
     memory: int | None = None  # peak bytes
     ideal_seconds: float | None = None  # what the passes take without any overhead (see `rivals`)
+    predicted: float | None = None  # tokens of a round per request, as the engine expected when it chose its shape
+    real: float | None = None  # and as they were, of packed rounds
 
     @property
     def accuracy(self) -> float:
@@ -90,13 +94,34 @@ def serve(
     first_token(engine, method, problems[: batch if on_cuda else 1], settings)
     if on_cuda:
         answer_all(engine, method, problems, settings)
+    tallied = rounds_total(engine)
     runs = [answer_all(engine, method, problems, settings) for _ in range(_RUNS if on_cuda else 1)]
+    predicted, real = calibration(tallied, rounds_total(engine))
     waited = statistics.median(first_token(engine, method, problems[:batch], settings))
     seconds = statistics.median(seconds for seconds, _ in runs)
     outs = runs[-1][1]
     answers = [answer_of(out, judge(problem, out.text)) for out, problem in zip(outs, problems, strict=True)]
     memory = peak_memory(engine.engine.device)
-    return served(batch, method, ENGINE, answers, seconds, first_token=waited, memory=memory), answers
+    row = served(batch, method, ENGINE, answers, seconds, first_token=waited, memory=memory)
+    return replace(row, predicted=predicted, real=real), answers
+
+
+def rounds_total(engine: TextEngine) -> RoundTally:
+    """Of packed rounds of all shapes."""
+    total = RoundTally(RoundShape(0))
+    for tally in engine.engine.tallies:
+        total.rows += tally.rows
+        total.predicted += tally.predicted
+        total.tokens += tally.tokens
+    return total
+
+
+def calibration(before: RoundTally, after: RoundTally) -> tuple[float | None, float | None]:
+    """Tokens of a round per request, predicted and real, in between; None where there were no packed rounds."""
+    rows = after.rows - before.rows
+    if not rows:
+        return None, None
+    return (after.predicted - before.predicted) / rows, (after.tokens - before.tokens) / rows
 
 
 def served(

@@ -78,7 +78,7 @@ def passes_sheet(record: EngineRecord) -> Sheet:
 
 def serving_sheet(record: EngineRecord) -> Sheet:
     header = ["batch", "method", "problems", "right, %", "tokens/s", "idealised", "passes", "tokens/pass"]
-    header += ["first token, ms", "peak GB"]
+    header += ["tokens/round, predicted", "real", "first token, ms", "peak GB"]
     lines = [
         [
             str(row.batch),
@@ -89,6 +89,8 @@ def serving_sheet(record: EngineRecord) -> Sheet:
             "" if row.ideal_rate is None else f"{row.ideal_rate:,.0f}",
             f"{row.passes / row.problems:.1f}",
             f"{row.tokens / row.passes:.2f}",
+            "" if row.predicted is None else f"{row.predicted:.2f}",
+            "" if row.real is None else f"{row.real:.2f}",
             "" if row.first_token is None else milliseconds(row.first_token),
             "" if row.memory is None else f"{row.memory / 1e9:.2f}",
         ]

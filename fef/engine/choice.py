@@ -12,44 +12,44 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from fef.models.packed_pass import RoundShape
 
-__all__ = ["FIRST_GUESS", "Calibration", "RoundTally", "Survival", "choose_shape"]
+__all__ = ["FIRST_GUESS", "Acceptance", "Calibration", "RoundTally", "choose_shape"]
 
 FIRST_GUESS = 0.9  # chance that a draft holds, before any was seen
-_MEMORY = 500.0  # rounds of a request after which an observation counts half
+_MEMORY = 500.0  # rounds of a request, or drafts, after which an observation counts half or less
 _GUESSES = 8.0  # rounds of a shape that weigh as much as what other shapes say of it
 _STAY = (
     1.02  # a shape that is in use stays unless another is that much faster: the first round of another has worse drafts
 )
 
 
-class Survival:
-    """In what share of rounds the first i drafts all held, i = 1, 2, .., among rounds with i drafts in a row or more.
+class Acceptance:
+    """The chance that a draft holds behind drafts that held, one for all depths, as it was lately.
 
-    That a round verified fewer, because they were not worth it, counts as not holding. Older rounds count less.
+    That a round verified fewer drafts than it has room for, because they were not worth it, counts as one that did not hold.
     """
 
-    def __init__(self, longest: int) -> None:
+    def __init__(self) -> None:
         # before any round, as if a few had held with the first guess
-        self.tried = np.full(longest, 4.0)
-        self.held = 4.0 * FIRST_GUESS ** np.arange(1, longest + 1)
+        self.tried, self.held = 10.0, 10.0 * FIRST_GUESS
 
-    def observe(self, depth: int, accepted: Sequence[int] | np.ndarray) -> None:
+    def observe(self, depth: int, accepted: np.ndarray) -> None:
         """Drafts accepted in rounds of at most so many in a row."""
-        place = np.arange(1, len(self.tried) + 1)
-        self.tried += (place <= depth) * len(accepted)
-        self.held += (place <= np.asarray(accepted)[:, None]).sum(0)
-        fade = 1 / (1 + np.maximum(self.tried - _MEMORY, 0) / _MEMORY)
+        held = int(accepted.sum())
+        self.tried += held + int((accepted < depth).sum())
+        self.held += held
+        fade = min(1.0, _MEMORY / self.tried)
         self.tried, self.held = self.tried * fade, self.held * fade
 
-    def tokens(self, depth: int) -> float:
-        """Tokens that a round is expected to commit: the accepted drafts, and the one behind them."""
-        chance = np.minimum.accumulate(self.held / self.tried)
-        return 1.0 + float(chance[:depth].sum())
+    def expected(self, depth: int) -> float:
+        """Drafts in a row that hold."""
+        chance = self.held / self.tried
+        return depth * 1.0 if chance == 1 else chance * (1 - chance**depth) / (1 - chance)
 
 
 @dataclass
@@ -69,40 +69,39 @@ class Calibration:
     other chains, or other trees, make likely."""
 
     def __init__(self, shapes: Sequence[RoundShape]) -> None:
-        longest = max(1, *(shape.deepest for shape in shapes))
-        self.survival = {tree: Survival(longest) for tree in (False, True)}
+        self.acceptance = {tree: Acceptance() for tree in (False, True)}
         self.rows = dict.fromkeys(shapes, 0.0)
         self.accepted = dict.fromkeys(shapes, 0.0)
         self.tallies = {shape: RoundTally(shape) for shape in shapes}
 
-    def tokens(self, shape: RoundShape) -> float:
-        """Tokens that a round of this shape is expected to commit per request."""
-        if not shape.window:
-            return 1.0
-        guess = self.survival[shape.branching > 1].tokens(shape.deepest) - 1
-        rows, accepted = self.rows[shape], self.accepted[shape]
-        return 1 + (_GUESSES * guess + accepted) / (_GUESSES + rows)
+    @cached_property
+    def tokens(self) -> dict[RoundShape, float]:
+        """Tokens that a round of each shape is expected to commit per request."""
+        found = {}
+        for shape, rows in self.rows.items():
+            guess = self.acceptance[shape.branching > 1].expected(shape.deepest)
+            found[shape] = 1 + (_GUESSES * guess + self.accepted[shape]) / (_GUESSES + rows)
+        return found
 
-    def observe(
-        self, shape: RoundShape, accepted: Sequence[int] | np.ndarray, *, predicted: float, settled: bool
-    ) -> None:
+    def observe(self, shape: RoundShape, accepted: np.ndarray, *, predicted: float, settled: bool) -> None:
         """Drafts accepted in a round, by request. predicted: tokens that each was expected to get. settled: were the drafts
         left by a round of the same shape?"""
-        tally, count = self.tallies[shape], len(accepted)
+        tally, count, held = self.tallies[shape], len(accepted), int(accepted.sum())
         tally.rounds += 1
         tally.rows += count
         tally.predicted += count * predicted
-        tally.tokens += count + int(np.sum(accepted))
+        tally.tokens += count + held
         if not shape.window or not settled:
             return
-        self.survival[shape.branching > 1].observe(shape.deepest, accepted)
+        self.__dict__.pop("tokens", None)
+        self.acceptance[shape.branching > 1].observe(shape.deepest, accepted)
         # all shapes forget, so that one which lost long ago is judged anew by what drafts do now
         fade = 0.5 ** (count / _MEMORY)
         for other in self.rows:
             self.rows[other] *= fade
             self.accepted[other] *= fade
         self.rows[shape] += count
-        self.accepted[shape] += float(np.sum(accepted))
+        self.accepted[shape] += held
 
 
 def choose_shape(

@@ -68,7 +68,7 @@ class Engine:
         network = Network(denoiser)
         self.options = EngineOptions.given(**options)
         self.notes = Notes()
-        self.denoiser, self.name = denoiser, network.name
+        self.denoiser, self.network, self.name = denoiser, network, network.name
         self.device = network.device or torch.device("cpu")
         self.vocab_size, self.mask_id = network.vocab_size, network.mask_id
         self.packed: PackedRounds | None = None
@@ -154,7 +154,7 @@ class Engine:
             min_tokens=one.min_tokens,
             top=top,
         )
-        text_of(request, Network(self.denoiser))
+        text_of(request, self.network)
         self.check_ends(request, settings)
         rounds = self.rounds_of(request)
         if rounds is self.packed:
@@ -187,13 +187,14 @@ class Engine:
 
     def other_ends(self, request: Request) -> list[int]:
         """Ids that end a text of this request besides its end token."""
-        return other_ends(Network(self.denoiser), request.plan, request.eos_id, request.banned)
+        return other_ends(self.network, request.plan, request.eos_id, request.banned)
 
     def check_ends(self, request: Request, settings: Settings) -> None:
         """Raise OptionError for ids to bias that there are not, and where a text cannot be kept from ending as was asked."""
         token_ids("logit_bias", [token for token, _ in request.logit_bias.pairs], self.vocab_size)
         without_ends(settings, self.other_ends(request), rows=1)
-        first_ends(settings, padded([(request.ids, request.open)], len(request.ids))[1])
+        if request.min_tokens:
+            first_ends(settings, padded([(request.ids, request.open)], len(request.ids))[1])
 
     def plan(self, method: str, options: dict[str, Any]) -> Plan:
         """The plan of a method, remembered: most requests have the same options, and those of one plan share passes."""

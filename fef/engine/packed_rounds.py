@@ -72,10 +72,12 @@ class Seated:
     watch: PackedWatch | None = None
     text: PackedText | None = None
 
-    @property
-    def followed(self) -> bool:
-        """Is somebody told of its rounds?"""
-        return self.job.committed is not None or self.watch is not None
+    def __post_init__(self) -> None:
+        asked = self.job.request
+        self.cut = asked.temperature > 0 and (asked.top_p < 1 or asked.top_k > 0)  # is top-p or top-k on?
+        self.followed = (
+            self.job.committed is not None or self.job.watched is not None
+        )  # is somebody told of its rounds?
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,8 @@ class PackedRounds:
         self.news = HostCopies(self.device)  # of requests that stream or are watched
         self.launched = 0  # passes, in order: what a progress copy knows of
         self.accepted = np.zeros(self.built.slots + 1, dtype=np.int64)  # drafts, as last read
+        self.silent: set[int] = set()  # slots none of whose tokens is known
+        self.followed: set[int] = set()  # slots of whose rounds somebody is told
 
     @property
     def device(self) -> torch.device:
@@ -145,6 +149,8 @@ class PackedRounds:
         for one in [*self.running.values(), *self.waiting]:
             one.sequence.close()
         self.running.clear()
+        self.silent.clear()
+        self.followed.clear()
         self.waiting.clear()
         self.results, self.news = HostCopies(self.device), HostCopies(self.device)
 
@@ -212,6 +218,9 @@ class PackedRounds:
             one.slot, one.admitted_at = slot, self.launched
             self.running[slot] = one
             self.accepted[slot] = 0
+            self.silent.add(slot)
+            if one.followed:
+                self.followed.add(slot)
             if one.text is not None and self.built.texts is not None:
                 one.text.begin()
                 self.built.texts[slot] = one.text
@@ -228,8 +237,7 @@ class PackedRounds:
 
     def cuts(self, seated: Iterable[Seated]) -> bool:
         """Is top-p or top-k on in any of them?"""
-        asked = [one.job.request for one in seated]
-        return any(r.temperature > 0 and (r.top_p < 1 or r.top_k > 0) for r in asked)
+        return any(one.cut for one in seated)
 
     def context_kind(self, length: int, cut: bool) -> PassKind:
         context = self.built.table.context
@@ -247,7 +255,7 @@ class PackedRounds:
             shape = self.next_shape(len(slots))
             kind = PassKind(shape, self.bounds(slots, shape), cut=self.cuts(self.running.values()))
             settled = shape == self.last or (self.last is None and shape.head == self.head)
-            rows, predicted = self.priced(len(slots)), self.calibration.tokens(shape)
+            rows, predicted = self.priced(len(slots)), self.calibration.tokens[shape]
             self.launch(kind, slots, Launch(self.launched + 1, rows, shape, settled, predicted))
             self.last, self.head = shape, shape.head
         except EngineError as error:
@@ -258,7 +266,7 @@ class PackedRounds:
         shapes, rows = self.built.shapes, self.priced(rows)
         if len(shapes) == 1:
             return shapes[0]
-        tokens = {shape: self.calibration.tokens(shape) for shape in shapes}
+        tokens = self.calibration.tokens
         # of a GPU's steps nothing is known between numbers of rows
         known = self.costs.seconds.get if self.replays else lambda key: self.costs.cost(*key)
         seconds = {shape: cost for shape in shapes if (cost := known((rows, shape))) is not None}
@@ -324,7 +332,7 @@ class PackedRounds:
 
     def send_news(self, slots: Sequence[int]) -> None:
         """Ask for what the pass did, for the requests that stream or are watched."""
-        asked = {slot: one for slot in slots if (one := self.running[slot]).followed}
+        asked = {slot: self.running[slot] for slot in slots if slot in self.followed} if self.followed else {}
         if not asked:
             return
         news_BJ = self.built.passes.collect(list(asked))
@@ -373,23 +381,26 @@ class PackedRounds:
         slots = [slot for slot, one in self.running.items() if one.admitted_at < launch.number]
         if not slots:
             return
+        slot_N = np.array(slots)
         if launch.shape is not None:
             # a text that ends in a round has less room than drafts, or end tokens behind its end
-            going = [slot for slot in slots if live_S[slot]]
-            accepted = accepted_S[going] - self.accepted[going]
+            going_N = slot_N[live_S[slot_N]]
+            accepted = accepted_S[going_N] - self.accepted[going_N]
             self.calibration.observe(launch.shape, accepted, predicted=launch.predicted, settled=launch.settled)
-        self.accepted[slots] = accepted_S[slots]
+        self.accepted[slot_N] = accepted_S[slot_N]
+        for slot in [slot for slot in self.silent.intersection(slots) if done_S[slot]]:
+            self.silent.discard(slot)
+            job = self.running[slot].job
+            job.first_token = now if job.first_token is None else job.first_token
         over: list[Seated] = []
-        for slot in slots:
+        for slot in slot_N[bad_S[slot_N] | ~live_S[slot_N]].tolist():
             one = self.running[slot]
-            if one.job.first_token is None and done_S[slot] > 0:
-                one.job.first_token = now
             if bad_S[slot]:
                 self.built.cache.clear(slot)
                 self.release(one)
                 reason = None if one.text is None else one.text.error
                 self.finish(one, "failed", reason or DenoiserError(BAD_LOGITS))
-            elif not live_S[slot]:
+            else:
                 over.append(one)
         if over:
             self.send_results(over)
@@ -417,6 +428,8 @@ class PackedRounds:
     def release(self, one: Seated) -> None:
         assert one.slot is not None
         del self.running[one.slot]
+        self.silent.discard(one.slot)
+        self.followed.discard(one.slot)
         if self.built.texts is not None:
             self.built.texts.pop(one.slot, None)
         self.free.append(one.slot)

@@ -7,42 +7,42 @@ import math
 import numpy as np
 import pytest
 
-from fef.engine.choice import FIRST_GUESS, Calibration, Survival, choose_shape
+from fef.engine.choice import FIRST_GUESS, Acceptance, Calibration, choose_shape
 from fef.models.packed_pass import RoundShape
 
 
 def test_the_first_guess():
-    assert Survival(4).tokens(3) == pytest.approx(1 + sum(FIRST_GUESS**i for i in (1, 2, 3)))
-    assert Survival(4).tokens(0) == 1.0
+    assert Acceptance().expected(3) == pytest.approx(sum(FIRST_GUESS**i for i in (1, 2, 3)))
+    assert Acceptance().expected(0) == 0.0
 
 
-def test_survival_is_what_was_seen():
-    survival = Survival(8)
-    rng = np.random.default_rng(0)
+@pytest.mark.parametrize("chance", [0.3, 0.7])
+def test_acceptance_is_what_was_seen(chance):
+    acceptance, rng = Acceptance(), np.random.default_rng(0)
     for _ in range(300):
-        survival.observe(4, rng.geometric(0.3, 8).clip(max=5) - 1)  # a draft holds with 0.7
-    expected = 1 + sum(0.7**i for i in (1, 2, 3, 4))
-    assert survival.tokens(4) == pytest.approx(expected, rel=0.05)
-    # nobody saw the fifth, and it holds no oftener than the fourth
-    assert survival.tokens(8) - survival.tokens(4) <= 4 * 0.7**4 * 1.1
+        acceptance.observe(4, rng.geometric(1 - chance, 8).clip(max=5) - 1)
+    for depth in (0, 1, 4, 9):
+        assert acceptance.expected(depth) == pytest.approx(sum(chance**i for i in range(1, depth + 1)), rel=0.15)
 
 
-def test_survival_forgets():
-    survival = Survival(4)
-    for _ in range(2000):
-        survival.observe(4, [4])
-    assert survival.tokens(4) > 4.9
-    for _ in range(4000):
-        survival.observe(4, [0])
-    assert survival.tokens(4) < 1.3
-    assert survival.tried.max() < 2000
+def test_acceptance_forgets():
+    acceptance = Acceptance()
+    acceptance.observe(4, np.full(2000, 4))
+    assert acceptance.expected(4) == pytest.approx(4, rel=0.02)
+    acceptance.observe(4, np.full(4000, 0))
+    assert acceptance.expected(4) < 0.5 and acceptance.tried <= 500
+
+
+def test_drafts_that_always_hold_are_all_expected():
+    acceptance = Acceptance()
+    acceptance.tried = acceptance.held = 5.0
+    assert acceptance.expected(7) == 7.0
 
 
 def test_nothing_seen_changes_nothing():
-    survival = Survival(4)
-    before = survival.tokens(4)
-    survival.observe(4, np.zeros(0, dtype=np.int64))
-    assert survival.tokens(4) == before
+    acceptance = Acceptance()
+    acceptance.observe(4, np.zeros(0, dtype=np.int64))
+    assert acceptance.expected(4) == Acceptance().expected(4)
 
 
 NONE, FOUR, SIXTEEN = CHAINS = [RoundShape(w) for w in (0, 4, 16)]
@@ -93,34 +93,34 @@ def observed(
     calibration: Calibration, shape: RoundShape, accepted: list[int], times: int, settled: bool = True
 ) -> None:
     for _ in range(times):
-        predicted = calibration.tokens(shape)
-        calibration.observe(shape, accepted, predicted=predicted, settled=settled)
+        predicted = calibration.tokens[shape]
+        calibration.observe(shape, np.array(accepted), predicted=predicted, settled=settled)
 
 
 def test_tokens_are_calibrated_by_the_rounds_of_a_shape():
     calibration = Calibration([*CHAINS, TREE])
-    assert calibration.tokens(NONE) == 1.0
-    assert calibration.tokens(SIXTEEN) > 8, "a first guess"
+    assert calibration.tokens[NONE] == 1.0
+    assert calibration.tokens[SIXTEEN] > 8, "a first guess"
     observed(calibration, FOUR, [2, 1], 200)
-    assert calibration.tokens(FOUR) == pytest.approx(2.5, rel=0.02)
-    assert calibration.tokens(SIXTEEN) < 8, "where the first drafts do not hold, later ones do not"
-    assert calibration.tokens(TREE) == Calibration([*CHAINS, TREE]).tokens(TREE), "chains say nothing of trees"
+    assert calibration.tokens[FOUR] == pytest.approx(2.5, rel=0.02)
+    assert calibration.tokens[SIXTEEN] < 8, "where the first drafts do not hold, later ones do not"
+    assert calibration.tokens[TREE] == Calibration([*CHAINS, TREE]).tokens[TREE], "chains say nothing of trees"
     observed(calibration, TREE, [5], 400)
-    assert calibration.tokens(TREE) == pytest.approx(6, rel=0.02)
+    assert calibration.tokens[TREE] == pytest.approx(6, rel=0.02)
 
 
 def test_what_a_shape_did_long_ago_counts_less_than_what_drafts_do_now():
     calibration = Calibration([FOUR, SIXTEEN])
     observed(calibration, SIXTEEN, [0], 100)
-    long_ago = calibration.tokens(SIXTEEN)
+    long_ago = calibration.tokens[SIXTEEN]
     observed(calibration, FOUR, [4], 5000)
-    assert long_ago < 1.5 and calibration.tokens(SIXTEEN) > 4
+    assert long_ago < 1.5 and calibration.tokens[SIXTEEN] > 4
 
 
 def test_rounds_behind_another_shape_are_counted_and_say_nothing():
     calibration = Calibration([FOUR])
     observed(calibration, FOUR, [0, 0, 1], 50, settled=False)
-    assert calibration.tokens(FOUR) == Calibration([FOUR]).tokens(FOUR)
+    assert calibration.tokens[FOUR] == Calibration([FOUR]).tokens[FOUR]
     tally = calibration.tallies[FOUR]
     assert (tally.rounds, tally.rows, tally.tokens) == (50, 150, 200)
 
@@ -133,5 +133,5 @@ def test_the_tally_sets_what_was_predicted_against_what_came():
         observed(calibration, FOUR, accepted, 1)
     tally = calibration.tallies[FOUR]
     assert tally.predicted == pytest.approx(tally.tokens, rel=0.02)
-    calibration.observe(FOUR, [0] * 2000, predicted=4.0, settled=False)
+    calibration.observe(FOUR, np.zeros(2000, dtype=np.int64), predicted=4.0, settled=False)
     assert tally.predicted > 1.2 * tally.tokens

@@ -35,6 +35,7 @@ from fef.readers import real, several, shown, token_id, token_ids, whole_from
 __all__ = ["EngineOptions", "EngineParts", "build", "cache_budget", "network_maker", "prefix_store"]
 
 WINDOWS = (0, 1, 2, 4, 8, 16, 24)
+EVERY_END = 4  # of these, windows up to so many have a group wherever a round may end: they pay where drafts often fail
 TREES = (8, 16, 32)
 CPU_MEMORY_GB = 4.0
 _KERNEL_TYPES = (torch.float32, torch.bfloat16, torch.float16)
@@ -214,9 +215,11 @@ def build(network: Transformer, options: EngineOptions, budget: float, note: Cal
 def shapes_of(options: EngineOptions, trees: Sequence[int], vocab_size: int, grown: int | None) -> list[RoundShape]:
     """Of chains and of trees of so many nodes, to choose among. grown: slots behind a state that a draft head drafts, in
     trees."""
-    windows = WINDOWS if options.windows is None else options.windows
     anchors = ANCHORS if options.anchors is None else options.anchors
-    chains = [RoundShape(window, anchors) for window in sorted(set(windows))]
+    chains = [RoundShape(window, anchors) for window in sorted(set(options.windows or ()))]
+    if options.windows is None:
+        short = EVERY_END if options.anchors is None else 0
+        chains = [RoundShape(window, window if window <= short else anchors) for window in WINDOWS]
     anchors = TREE_ANCHORS if options.anchors is None else options.anchors
     depth = options.depth if grown is None else min(options.depth, grown)
     branching = tree_branching(vocab_size)

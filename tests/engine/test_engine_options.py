@@ -86,8 +86,11 @@ def test_trees_alone():
 
 
 def test_chains_and_smaller_trees_are_alternatives_to_a_tree():
-    chains = [RoundShape(window, ANCHORS) for window in WINDOWS]
-    assert parts(max_length=20).shapes == parts(max_length=20, tree=0).shapes == chains
+    chains = parts(max_length=20).shapes
+    assert chains == parts(max_length=20, tree=0).shapes
+    assert [shape.window for shape in chains] == list(WINDOWS)
+    assert [shape.anchors for shape in chains] == [0, 1, 2, 4, ANCHORS, ANCHORS, ANCHORS], "where short ones may end"
+    assert {shape.anchors for shape in parts(max_length=20, anchors=3, tree=0).shapes} == {0, 1, 2, 3}
     assert 0 in WINDOWS, "one token per pass"
     trees = [RoundShape(nodes, TREE_ANCHORS, TREE_DEPTH + 1, 8) for nodes in (8, 16, 24)]
     assert parts(max_length=20, tree=24).shapes == [*chains, *trees]
@@ -99,7 +102,7 @@ def test_a_network_with_a_head_chooses_among_chains_and_trees_that_it_grows():
     def shapes(**options):
         return build(drafting_network(), EngineOptions(max_length=20, **options), 1e9, print).shapes
 
-    chains = [RoundShape(window, ANCHORS) for window in WINDOWS]
+    chains = parts(max_length=20).shapes
     trees = [RoundShape(nodes, TREE_ANCHORS, TREE_DEPTH + 1, 8, head=True) for nodes in TREES]
     assert shapes() == [*chains, *trees] and shapes(tree=0) == chains
     assert shapes(windows=(3,)) == [RoundShape(3, ANCHORS)]

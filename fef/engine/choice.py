@@ -20,7 +20,7 @@ from fef.models.packed_pass import RoundShape
 
 __all__ = ["FIRST_GUESS", "Acceptance", "Calibration", "RoundTally", "choose_shape"]
 
-FIRST_GUESS = 0.9  # chance that a draft holds, before any was seen
+FIRST_GUESS = 0.8  # chance that a draft holds, before any was seen
 _MEMORY = 500.0  # rounds of a request, or drafts, after which an observation counts half or less
 _GUESSES = 8.0  # rounds of a shape that weigh as much as what other shapes say of it
 _STAY = (

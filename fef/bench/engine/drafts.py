@@ -29,7 +29,6 @@ from fef.bench.engine.bandwidth import copy_bandwidth, key_value_bytes, weight_b
 from fef.bench.engine.passes import live_round
 from fef.bench.engine.shapes import random_network, shape_config
 from fef.bench.engine.timing import Clock, free_memory
-from fef.engine.build import TREES_ON_CUDA
 from fef.engine.choice import RoundTally
 from fef.engine.engine import Engine
 from fef.engine.graphs import GraphRunner
@@ -335,7 +334,7 @@ def main() -> None:
     parser.add_argument(
         "--problems", type=int, default=192, help="prompts at the largest batch; smaller ones get a share"
     )
-    parser.add_argument("--rows", help=f"which of {', '.join(KINDS)}")
+    parser.add_argument("--rows", default=",".join(KINDS), help=f"which of {', '.join(KINDS)}")
     parser.add_argument("--chains", default="16", help="drafts; 0 is one token per pass")
     parser.add_argument("--batch", default="1,64")
     parser.add_argument("--temperature", default="0,0.7")
@@ -359,8 +358,7 @@ def main() -> None:
         return
     if given.data is None:
         parser.error("give --data FILE or --shape NAME")
-    no_trees = device.type == "cuda" and not TREES_ON_CUDA
-    kinds = [kind for kind in KINDS if kind != "trees" or not no_trees] if given.rows is None else given.rows.split(",")
+    kinds = given.rows.split(",")
     if not set(kinds) <= set(KINDS):
         parser.error(f"--rows are some of {', '.join(KINDS)}")
     model = load(given.model, device=given.device, dtype=dtype)

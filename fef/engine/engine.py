@@ -282,7 +282,7 @@ class Engine:
     def measure(self, rows: Sequence[int] | None = None, windows: Sequence[int] | None = None) -> CostTable:
         """Measure packed rounds of these numbers of rows and windows, by default all that the engine may run; captures their
         graphs. The table can be saved and given to another engine. Raises as `packed_rounds`."""
-        return self.packed_rounds().measure(rows, windows)
+        return self.packed_rounds().chooser.measure(rows, windows)
 
     def packed_rounds(self) -> PackedRounds:
         """Raises OptionError where there are none."""

@@ -6,7 +6,6 @@ arrived. The host never waits inside a round: it reads the progress of earlier r
 
 from __future__ import annotations
 
-import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -24,15 +23,14 @@ from fef.decoding.plan import Plan
 from fef.decoding.transfer import PerRound
 from fef.decoding.unmask import InOrder
 from fef.engine.build import EngineOptions, EngineParts, build
-from fef.engine.choice import Calibration, RoundTally, choose_shape
+from fef.engine.choice import RoundTally
 from fef.engine.costs import CostTable
-from fef.engine.graphs import GraphRunner
-from fef.engine.host_copies import HostCopies, PendingCopy, on_device
+from fef.engine.host_copies import HostCopies, on_device
 from fef.engine.job import Committed, Job, Status
-from fef.engine.measure import round_seconds
 from fef.engine.packed_texts import PackedText
 from fef.engine.requests import PassResult, PassSequence, pass_sequence, results_of, text_of
 from fef.engine.runner import PassKind
+from fef.engine.shape_chooser import Launch, ShapeChooser
 from fef.engine.slots import COUNTERS, Numbers, PassRequest, Progress
 from fef.engine.watched import PackedWatch
 from fef.errors import DenoiserError, EngineError, FefError
@@ -75,21 +73,8 @@ class Seated:
     def __post_init__(self) -> None:
         asked = self.job.request
         self.cut = asked.temperature > 0 and (asked.top_p < 1 or asked.top_k > 0)  # is top-p or top-k on?
-        self.followed = (
-            self.job.committed is not None or self.job.watched is not None
-        )  # is somebody told of its rounds?
-
-
-@dataclass(frozen=True)
-class Launch:
-    """A pass that was launched. number: in their order. rows: for which it was priced. shape: of a round; None for a context
-    pass. settled: see `Calibration.observe`. predicted: tokens that a request is expected to get."""
-
-    number: int
-    rows: int
-    shape: RoundShape | None = None
-    settled: bool = False
-    predicted: float = 0.0
+        # is somebody told of its rounds?
+        self.followed = self.job.committed is not None or self.job.watched is not None
 
 
 class PackedRounds:
@@ -102,11 +87,8 @@ class PackedRounds:
         self.built: EngineParts = build(network, options, budget, note)
         self.on_cuda = self.built.state.ids_SL.is_cuda
         cost_key, costs = self.built.cost_key, options.costs
-        self.costs = CostTable(cost_key) if costs is None else CostTable.load(Path(costs), cost_key)
-        self.calibration = Calibration(self.built.shapes)
-        self.last: RoundShape | None = None  # of the round before
-        self.head = all(shape.head for shape in self.built.shapes)  # does it draft in context passes?
-        self.read: PendingCopy | None = None  # the progress that was read last
+        table = CostTable(cost_key) if costs is None else CostTable.load(Path(costs), cost_key)
+        self.chooser = ShapeChooser(self.built, table)
         self.free = list(range(self.built.slots))[::-1]
         self.running: dict[int, Seated] = {}
         self.waiting: deque[Seated] = deque()
@@ -177,7 +159,7 @@ class PackedRounds:
     @property
     def tallies(self) -> list[RoundTally]:
         """What the rounds of each shape were expected to commit, and what they did."""
-        return [tally for tally in self.calibration.tallies.values() if tally.rounds]
+        return [tally for tally in self.chooser.calibration.tallies.values() if tally.rounds]
 
     def check_fit(self, tokens: int, slots: int) -> None:
         table = self.built.table
@@ -226,7 +208,7 @@ class PackedRounds:
                 self.built.texts[slot] = one.text
         try:
             self.built.passes.load(slots, packed_BJ)
-            self.launch(self.context_kind(length, self.cuts(seated)), slots, Launch(self.launched + 1, len(slots)))
+            self.launch(self.context_kind(length, self.cuts(seated)), slots, Launch(self.launched + 1))
         except EngineError as error:
             self.give_up(seated, error)
 
@@ -244,7 +226,7 @@ class PackedRounds:
         if self.on_cuda:
             length = min(-(-length // _CONTEXT_STEP) * _CONTEXT_STEP, context)
         table = self.built.table
-        shape = RoundShape(0, 0, table.grown + 1, head=True) if self.head else RoundShape(0, 0, table.drafts)
+        shape = RoundShape(0, 0, table.grown + 1, head=True) if self.chooser.head else RoundShape(0, 0, table.drafts)
         return PassKind(shape, Bounds(length, 0), length, cut)
 
     def round(self) -> None:
@@ -252,38 +234,12 @@ class PackedRounds:
             return
         slots = sorted(self.running)
         try:
-            shape = self.next_shape(len(slots))
+            shape = self.chooser.next_shape(len(slots))
             kind = PassKind(shape, self.bounds(slots, shape), cut=self.cuts(self.running.values()))
-            settled = shape == self.last or (self.last is None and shape.head == self.head)
-            rows, predicted = self.priced(len(slots)), self.calibration.tokens[shape]
-            self.launch(kind, slots, Launch(self.launched + 1, rows, shape, settled, predicted))
-            self.last, self.head = shape, shape.head
+            self.launch(kind, slots, self.chooser.launch(self.launched + 1, shape, len(slots)))
+            self.chooser.launched(shape)
         except EngineError as error:
             self.give_up(list(self.running.values()), error)
-
-    def next_shape(self, rows: int) -> RoundShape:
-        """The shape of most expected tokens per second. On a GPU, costs are measured where they may decide."""
-        shapes, rows = self.built.shapes, self.priced(rows)
-        if len(shapes) == 1:
-            return shapes[0]
-        tokens = self.calibration.tokens
-        # of a GPU's steps nothing is known between numbers of rows
-        known = self.costs.seconds.get if self.replays else lambda key: self.costs.cost(*key)
-        seconds = {shape: cost for shape in shapes if (cost := known((rows, shape))) is not None}
-        while (shape := choose_shape(shapes, tokens, seconds, self.last)) not in seconds and self.replays:
-            self.measure_shape(rows, shape)
-            seconds[shape] = self.costs.seconds[rows, shape]
-        return shape
-
-    @property
-    def replays(self) -> bool:
-        """Can a round be run again for its cost, without a request?"""
-        return isinstance(self.built.runner, GraphRunner)
-
-    def priced(self, rows: int) -> int:
-        """The number of rows by which a round is priced: those of its graph."""
-        runner = self.built.runner
-        return runner.rounded(rows) if isinstance(runner, GraphRunner) else rows
 
     def give_up(self, seated: list[Seated], error: EngineError) -> None:
         """End requests for whose pass there is no memory."""
@@ -300,27 +256,6 @@ class PackedRounds:
         return Bounds(
             int(state.length_S[slots].max()), min(int(state.done_S[slots].max()) + shape.window + 1, table.ranks)
         )
-
-    def measure(self, rows: Sequence[int] | None = None, windows: Sequence[int] | None = None) -> CostTable:
-        """Measure rounds of these numbers of rows and windows, by default all that the engine may run; captures their graphs.
-
-        On a GPU only: on a CPU the rounds themselves are timed. The table can be saved and given to another engine.
-        """
-        runner = self.built.runner
-        if isinstance(runner, GraphRunner):
-            for size in runner.sizes if rows is None else rows:
-                for shape in self.built.shapes:
-                    if windows is None or shape.window in windows:
-                        self.measure_shape(size, shape)
-        return self.costs
-
-    def measure_shape(self, rows: int, shape: RoundShape) -> None:
-        try:
-            seconds = round_seconds(self.built, PassKind(shape, self.bounds([], shape)), rows)
-        except EngineError:  # no memory for it: any other shape is better
-            seconds = math.inf
-        self.costs.seconds[rows, shape] = seconds
-        self.launched += 1  # what stands between two rounds is no part of either
 
     def launch(self, kind: PassKind, slots: list[int], launch: Launch) -> None:
         self.built.runner.run(kind, slots)
@@ -345,7 +280,7 @@ class PackedRounds:
         """Read progress and results that have arrived."""
         lag = _LAG if self.on_cuda and self.running else 0
         for copy in self.progress.collect(lag):
-            self.learn_cost(copy)
+            self.chooser.learn_cost(copy)
             self.read_progress(copy.note, Progress.of(copy.tensor, self.built.slots + 1))
         # news of a pass were sent before its result, so they have arrived where that has
         over = self.results.collect(len(self.results) if self.running or self.waiting else 0)
@@ -365,15 +300,6 @@ class PackedRounds:
             if one.watch is not None:
                 one.watch.read(pass_, result, kept[1 : 1 + kept[0]])
 
-    def learn_cost(self, copy: PendingCopy) -> None:
-        """What a round behind another took."""
-        before, launch = self.read, copy.note
-        self.read = copy
-        if before is None or launch.shape is None or before.note.shape is None:
-            return
-        if launch.number == before.note.number + 1:
-            self.costs.observe(launch.rows, launch.shape, copy.seconds_since(before))
-
     def read_progress(self, launch: Launch, progress: Progress) -> None:
         live_S, bad_S, done_S = progress.live_S.numpy(), progress.bad_S.numpy(), progress.done_S.numpy()
         accepted_S = progress.counters_SC[:, COUNTERS.index("accepted")].numpy()
@@ -382,11 +308,9 @@ class PackedRounds:
         if not slots:
             return
         slot_N = np.array(slots)
-        if launch.shape is not None:
-            # a text that ends in a round has less room than drafts, or end tokens behind its end
-            going_N = slot_N[live_S[slot_N]]
-            accepted = accepted_S[going_N] - self.accepted[going_N]
-            self.calibration.observe(launch.shape, accepted, predicted=launch.predicted, settled=launch.settled)
+        # a text that ends in a round has less room than drafts, or end tokens behind its end
+        going_N = slot_N[live_S[slot_N]]
+        self.chooser.learn_tokens(launch, accepted_S[going_N] - self.accepted[going_N])
         self.accepted[slot_N] = accepted_S[slot_N]
         for slot in [slot for slot in self.silent.intersection(slots) if done_S[slot]]:
             self.silent.discard(slot)

@@ -106,10 +106,10 @@ def test_an_engine_takes_saved_costs(tmp_path):
     network = tiny_network()
     first = Engine(network, max_length=8, windows=(1, 4), threads=1)
     first.submit([MASK] * 8, range(8)).result()
-    assert {shape.window for _, shape in first.packed.costs.seconds} <= {1, 4}
+    assert {shape.window for _, shape in first.packed.chooser.costs.seconds} <= {1, 4}
     first.measure().save(tmp_path / "costs.json")
     second = Engine(network, max_length=8, windows=(1, 4), threads=1, costs=tmp_path / "costs.json")
-    assert second.packed.costs == first.packed.costs
+    assert second.packed.chooser.costs == first.packed.chooser.costs
     network.name = "another"
     with pytest.raises(InputError, match="another"):
         Engine(network, max_length=8, costs=tmp_path / "costs.json")

@@ -359,7 +359,7 @@ def test_costs_are_measured_and_saved(tiny, tmp_path):
     table.save(tmp_path / "costs.json")
     assert not bool(engine.packed.built.state.live_S.any())
     again = Engine(tiny, costs=tmp_path / "costs.json", **options)
-    assert again.packed.costs == CostTable.load(tmp_path / "costs.json", again.packed.built.cost_key) == table
+    assert again.packed.chooser.costs == CostTable.load(tmp_path / "costs.json", again.packed.built.cost_key) == table
     asked = asks(16, seed=11)
     expected = by_decode(tiny, asked)
     for one in (engine, again, Engine(tiny, **options)):  # the last measures when it needs to know

@@ -223,14 +223,14 @@ def answered(
 
 def shape_row(packed: PackedRounds, shape: RoundShape, before: RoundTally, batch: int) -> ShapeRow:
     """What rounds of a shape did since then."""
-    now = packed.calibration.tallies[shape]
+    now = packed.chooser.calibration.tallies[shape]
     return ShapeRow(
         shape.words,
         now.rounds - before.rounds,
         now.rows - before.rows,
         now.predicted - before.predicted,
         now.tokens - before.tokens,
-        packed.costs.seconds.get((packed.priced(batch), shape)),
+        packed.chooser.costs.seconds.get((packed.chooser.priced(batch), shape)),
     )
 
 

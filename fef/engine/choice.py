@@ -113,15 +113,19 @@ def choose_shape(
     """The shape of most expected tokens per second, from what is known of the seconds of a round.
 
     One whose cost is unknown comes first where it may be the best, so that it gets known: it costs no less than a known one
-    of fewer tokens, and no smaller a part of a larger one's cost than its tokens are. Where nothing is known, that in the
-    middle. current: of the round before.
+    of fewer tokens, and no smaller a part of a larger one's cost than its tokens are. A known one costs no more than a larger
+    one of its kind, whatever a busy moment made of it. Where nothing is known, that in the middle. current: of the round
+    before.
     """
     if not seconds:
         return sorted(shapes, key=lambda shape: shape.tokens)[len(shapes) // 2]
 
     def least(shape: RoundShape) -> float:
         if shape in seconds:
-            return seconds[shape]
+            larger = (
+                cost for known, cost in seconds.items() if known.head == shape.head and known.tokens > shape.tokens
+            )
+            return min([seconds[shape], *larger]) if seconds[shape] < float("inf") else seconds[shape]
         bounds = [cost if known.tokens <= shape.tokens else cost * shape.tokens / known.tokens
                   for known, cost in seconds.items() if known.tokens <= shape.tokens or cost < float("inf")]  # fmt: skip
         return max(bounds, default=0.0)

@@ -76,6 +76,15 @@ def test_a_shape_that_cannot_win_is_never_measured():
     assert choose_shape(CHAINS, {NONE: 1.0, FOUR: 1.2, SIXTEEN: 1.9}, {NONE: 1.0, FOUR: 1.5}) == SIXTEEN
 
 
+def test_a_busy_moment_does_not_keep_a_shape_out_for_good():
+    seconds = {NONE: 4.0, FOUR: 9.0, SIXTEEN: 5.0}
+    tokens = {NONE: 1.0, FOUR: 4.1, SIXTEEN: 4.05}
+    assert choose_shape(CHAINS, tokens, seconds) == FOUR, "it costs no more than the larger one"
+    assert choose_shape([*CHAINS, TREE], tokens | {TREE: 9.0}, seconds | {TREE: 20.0}) == FOUR, (
+        "trees are of another kind"
+    )
+
+
 def test_costs_that_memory_forbids_leave_the_others():
     """Nothing fits: the first one is tried, and says so."""
     assert choose_shape(CHAINS, TOKENS, dict.fromkeys(CHAINS, math.inf)) == NONE

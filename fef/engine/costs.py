@@ -28,10 +28,11 @@ class CostTable:
     recent: dict[tuple[int, RoundShape], deque[float]] = field(default_factory=dict, compare=False)
 
     def observe(self, rows: int, shape: RoundShape, seconds: float) -> None:
-        """A round took that long."""
+        """A round took that long. Of a shape the first one warms up: it is known once there are two."""
         recent = self.recent.setdefault((rows, shape), deque(maxlen=_RECENT))
         recent.append(seconds)
-        self.seconds[rows, shape] = statistics.median(recent)
+        if len(recent) > 1:
+            self.seconds[rows, shape] = statistics.median_low(recent)
 
     def cost(self, rows: int, shape: RoundShape) -> float | None:
         """Seconds of a round; between measured numbers of rows on a straight line, below them as if rows cost the

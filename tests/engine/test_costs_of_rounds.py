@@ -42,6 +42,14 @@ def test_fewer_rows_than_were_ever_measured_cost_as_if_rows_cost_the_same_each()
     assert CostTable({}, {(8, FOUR): 1.0}).cost(4, FOUR) == 0.5
 
 
+def test_the_first_round_of_a_shape_warms_up():
+    table = CostTable()
+    table.observe(3, FOUR, 9.0)
+    assert table.cost(3, FOUR) is None
+    table.observe(3, FOUR, 1.0)
+    assert table.cost(3, FOUR) == 1.0
+
+
 def test_a_pause_of_the_host_spoils_no_cost():
     table = CostTable()
     for seconds in (1.0, 1.1, 60.0, 1.2, 0.9):

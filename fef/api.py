@@ -138,7 +138,7 @@ def decode(
     return Decoded(
         ids=requests.canvas.ids_BL,
         logprobs=requests.canvas.logprob_BL,
-        stats=[{**requests.meter.row(i), "seconds": seconds} for i in range(len(ids_BL))],
+        stats=[{**counts, "seconds": seconds} for counts in requests.meter.counts()],
         certificate=certificate_of(plan, network, settings, grammars),
         trace=rounds if trace else None,
         log_mass=None if requests.grammar is None else requests.grammar.log_mass_B,

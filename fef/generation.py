@@ -306,7 +306,7 @@ class Model(TextNetwork):
         scored = list(ids[counted.start : counted.stop])
         at = torch.arange(counted.start, counted.stop, device=ids_BL.device)
         likeliest = [[(t, p) for t, p in each if p > -math.inf] for each in requests.canvas.likeliest(0, at)]
-        return Score(scored, logprobs, sum(logprobs), dict(requests.meter.row(0)), certificate, likeliest)
+        return Score(scored, logprobs, sum(logprobs), dict(requests.meter.counts()[0]), certificate, likeliest)
 
     def profile(
         self,

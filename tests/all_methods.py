@@ -52,6 +52,8 @@ METHODS: list[tuple[str, dict[str, Any]]] = [
     ("dcd", {"window": 4}),
     ("dcd", {"window": 3, "accept": "rejection", "block_length": 5, "schedule": "cosine"}),
     ("eso-exact", {"window": 4, "share": 0.5}),
+    ("adjust", {"tokens": 3}),
+    ("adjust", {"tokens": 2, "block_length": 5, "after_eos": "free"}),
     ("policy", {"block_length": 4}),
     ("policy", {"policy_temperature": 0.0, "after_eos": "free"}),
 ]

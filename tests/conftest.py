@@ -1,3 +1,4 @@
+import gc
 import os
 
 import torch
@@ -13,3 +14,9 @@ if not torch.cuda.is_available():
 
 settings.register_profile("fixed", derandomize=True, deadline=None)  # the same examples in every run
 settings.load_profile("fixed")
+
+
+def pytest_collection_finish() -> None:
+    """What is loaded by now stays, so that no collection in a test walks through it."""
+    gc.collect()
+    gc.freeze()

@@ -8,8 +8,12 @@
 # sessions, and of those that must give the same answers. BATCH, SESSIONS: prompts at once in packed rounds, and in sessions.
 # DTYPE: of the weights. MORE: further options of `fef eval`, such as --device cuda. RUNS: some of the names below.
 # RUNS=methods: every method of `fef methods` on the first FEW problems of GSM8K, at its defaults and at other numbers of passes,
-# and one picture of accuracy against passes; pairs are those with the run AGAINST. LAYERS: a directory of trained parts by their names; a method without its part is
-# left out, and so is one that the checkpoint cannot run; OUT/methods/errors.txt says why.
+# and one picture of accuracy against passes; pairs are those with the run AGAINST. LAYERS: a directory of trained parts by their
+# names; a method without its part is left out, and so is one that the checkpoint cannot run; OUT/methods/errors.txt says why.
+# METHODS: some of the methods, for several processes beside each other (no page is made then; RUNS=none makes it). MOST: settings
+# of a method, at most.
+# RUNS=certain: one token a pass, `threshold`, and `fef` under the rows law, by SMOL and by CERTAIN, a network that was trained to be
+# sure of its answers (tests/trained_parts.sh), on the first FEW problems.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PY=${PY:-python3} SMOL=${SMOL:-smol} DATA=${DATA:-data} OUT=${OUT:-runs/real-language}
@@ -57,21 +61,36 @@ likelihood() { # model, more arguments
 # every method at its defaults; where the number of passes is a choice, also at about 96 and 48 of 192 tokens
 each_method() {
     local name spec options file part
-    for name in $("$PY" -c 'import fef; print(*fef.methods())'); do
-        for spec in $(method_settings "$name"); do
+    for name in ${METHODS:-$("$PY" -c 'import fef; print(*fef.methods())')}; do
+        for spec in $(method_settings "$name" | tr ' ' '\n' | head -n "${MOST:-9}"); do
             options=()
             for part in ${spec//,/ }; do [[ $part == default ]] || options+=(--set "$part"); done
-            part=${LAYERS:-}/$name.safetensors
-            [[ -f $part ]] && options+=(--set "$(part_option "$name")=$part")
+            for part in "${LAYERS:-}/$name".{safetensors,json}; do
+                [[ ! -f $part ]] || options+=(--set "$(part_option "$name")=$part")
+            done
             file=methods/$name-${spec//[^a-z0-9.]/-}
             mkdir -p "$OUT/methods"
-            measure "$file" gsm8k --limit "$FEW" --batch-size "$SESSIONS" --method "$name" "${plain[@]}" "${options[@]}" \
-                2> >(tee -a "$OUT/methods/errors.txt" >&2)
+            timed "$file" measure "$file" gsm8k --limit "$FEW" --batch-size "$SESSIONS" --method "$name" "${plain[@]}" \
+                "${options[@]}" 2> >(tee -a "$OUT/methods/errors.txt" >&2)
         done
     done
 }
 
-part_option() { case $1 in demask) echo head ;; ssmd) echo layer ;; policy) echo policy ;; esac; }
+part_option() { case $1 in demask) echo head ;; ssmd | adjust) echo layer ;; policy) echo policy ;; schedule) echo profile ;; esac; }
+
+timed() { # name, command
+    local began=$SECONDS
+    "${@:2}"
+    echo "$1: $((SECONDS - began)) s" >>"$OUT/seconds.txt"
+}
+
+certain() { # name, network
+    local SMOL=$2 file=certain/$1
+    mkdir -p "$OUT/certain"
+    blocks "$file-low1" "${plain[@]}" --method low-confidence --set tokens_per_step=1
+    for threshold in 0.9 0.8; do blocks "$file-threshold-$threshold" "${plain[@]}" --method threshold --set "threshold=$threshold"; done
+    measure "$file-fef" gsm8k --limit "$FEW" --batch-size "$((SESSIONS / 8 + 1))" "${plain[@]}" --method fef --verify rows --window 8
+}
 
 method_settings() {
     case $1 in
@@ -87,6 +106,7 @@ method_settings() {
         policy) echo default policy_temperature=0 ;;
         fef) echo verify=packed verify=packed,window=8 verify=packed,window=32 ;;
         sequential) echo verify=packed ;;
+        adjust) echo default tokens=2 tokens=8 ;;
         dcd) echo steps=1 steps=2 ;;
         *) echo default ;;
     esac
@@ -106,6 +126,8 @@ for run in $RUNS; do
         likelihood) likelihood "$SMOL" --verify packed; likelihood "$SMOL" --verify rows; [[ -z ${CAUSAL:-} ]] || likelihood "$CAUSAL" ;;
         threshold) blocks gsm8k-threshold "${plain[@]}" --method threshold --set threshold=0.9 ;;
         methods) each_method ;;
+        certain) certain before "$SMOL"; certain after "$CERTAIN" ;;
+        none) ;;
         *) echo "unknown run: $run" && exit 2 ;;
     esac
 done
@@ -118,6 +140,7 @@ notes=docs/results/real-language-remarks.md
 files=("$OUT"/{gsm8k,svamp,mbpp,rows}-*.json)
 ((${#files[@]} < 2)) || "$PY" -m fef compare "${files[@]}" --title "Real language" --notes "$notes" --out "$OUT/real-language.md"
 methods=("$OUT"/methods/*.json)
-((${#methods[@]} == 0)) || "$PY" -m fef compare "${methods[@]}" --title "Every method on GSM8K" --out "$OUT/methods.md" \
+[[ -n ${METHODS:-} ]] || ((${#methods[@]} == 0)) || "$PY" -m fef compare "${methods[@]}" --title "Every method on GSM8K" --out "$OUT/methods.md" \
     --against "${AGAINST:-fef:verify=packed}" --plot "$OUT/methods.png"
+page certain "Surer of its own answers" "$OUT"/certain/*.json
 for temperature in 0 0.7; do page "exact-$temperature" "The same answers" "$OUT/exact-$temperature"-*.json; done

@@ -1,4 +1,4 @@
-"""The page about methods says something about every method and each of its options."""
+"""The page about methods says something about every method and each of its options, and one command runs them all."""
 
 from __future__ import annotations
 
@@ -23,3 +23,9 @@ def test_a_section_names_every_option(method: str) -> None:
     words = SECTIONS[method]
     missing = [name for name in fef.methods()[method].options if f"`{name}`" not in words and f"`{name}=" not in words]
     assert not missing
+
+
+def test_every_method_is_in_one_share_of_those_that_run_beside_each_other() -> None:
+    script = (Path(__file__).parent / "every_method.sh").read_text("utf-8")
+    shares = script.partition("\nmethods=(")[2].partition(")\n")[0].replace('"', " ").split()
+    assert sorted(shares) == sorted(fef.methods())

@@ -10,7 +10,6 @@ became no likelier, a text differs, or tokens per pass fell by more than 5 %.
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import json
 import random
@@ -25,6 +24,7 @@ from typing import Any
 import torch
 
 from fef.generation import Model, load
+from fef.measure.program import one_sentence, option, options_of, told
 from fef.models.device import default_device
 from fef.text import Generation
 from fef.training.processes import Processes
@@ -84,10 +84,10 @@ def train_adapter(model: str, rows: Sequence[Row], out: Path, options: TrainOpti
     data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     tuning = TuneOptions(lora_rank=rank, batch_tokens=tokens, row_tokens=tokens, max_prompt=128)
     device = default_device()
-    tune(model, data, out, tuning, options, Processes(device=device), progress=told)
+    tune(model, data, out, tuning, options, Processes(device=device), progress=loss_told)
 
 
-def told(step: int, row: dict[str, float]) -> None:
+def loss_told(step: int, row: dict[str, float]) -> None:
     print(f"step {step}: loss {row['loss']:.3f}", file=sys.stderr)
 
 
@@ -152,9 +152,25 @@ def tokens_per_pass(answers: Sequence[Generation]) -> float:
     return fmean(a.stats["committed"] for a in answers) / fmean(a.stats["calls"] for a in answers)
 
 
+@dataclass(frozen=True)
+class Options:
+    """As on the command line."""
+
+    out: Path = option(help="a new directory for the adapter")
+    model: str = option("smol", "with the packed law")
+    count: int = option(2000, "examples to train on")
+    held_out: int = option(200, "examples whose likelihood counts")
+    texts: int = option(64, "of held-out prompts, those that are answered")
+    canvas: int = option(96, "tokens of an answer's canvas")
+    rank: int = 16
+    steps: int = 150
+    lr: float = option(5e-4, "of the factors")
+    batch_tokens: int = 32_768
+    seed: int = 0
+
+
 def main() -> None:
-    given = arguments()
-    began = time.perf_counter()
+    given, began = options_of(Options, __doc__), time.perf_counter()
     rows = orders(given.count + given.held_out, given.seed)
     options = TrainOptions(
         steps=given.steps,
@@ -168,31 +184,14 @@ def main() -> None:
         compile=torch.cuda.is_available(),
         seed=given.seed,
     )
-    train_adapter(given.model, rows[: given.count], given.out, options, given.rank, given.batch_tokens)
-    trained = time.perf_counter() - began
-    before, after = (load(given.model, dtype=torch.float32, adapter=a, head="none") for a in (None, given.out))
-    found = compare(before, after, rows[given.count :], given.texts, given.canvas)
+    with one_sentence():
+        train_adapter(given.model, rows[: given.count], given.out, options, given.rank, given.batch_tokens)
+        trained = time.perf_counter() - began
+        before, after = (load(given.model, dtype=torch.float32, adapter=a, head="none") for a in (None, given.out))
+        found = compare(before, after, rows[given.count :], given.texts, given.canvas)
     times = {"train_seconds": trained, "seconds": time.perf_counter() - began}
-    print(json.dumps(vars(given) | asdict(found) | {"holds": found.holds} | times, default=str))
+    told(**asdict(given) | asdict(found) | {"holds": found.holds} | times)
     sys.exit(0 if found.holds else 1)
-
-
-def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description="An adapter trained on a style of its own, and what it does to the law."
-    )
-    parser.add_argument("--model", default="smol", help="with the packed law")
-    parser.add_argument("--out", type=Path, required=True, help="a new directory for the adapter")
-    parser.add_argument("--count", type=int, default=2000, help="examples to train on")
-    parser.add_argument("--held-out", type=int, default=200, help="examples whose likelihood counts")
-    parser.add_argument("--texts", type=int, default=64, help="of held-out prompts, those that are answered")
-    parser.add_argument("--canvas", type=int, default=96, help="tokens of an answer's canvas")
-    parser.add_argument("--rank", type=int, default=16)
-    parser.add_argument("--steps", type=int, default=150)
-    parser.add_argument("--lr", type=float, default=5e-4, help="of the factors")
-    parser.add_argument("--batch-tokens", type=int, default=32_768)
-    parser.add_argument("--seed", type=int, default=0)
-    return parser.parse_args()
 
 
 if __name__ == "__main__":

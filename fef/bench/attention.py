@@ -9,8 +9,6 @@ of the peak that the visible pairs are, and the largest difference of outputs an
 
 from __future__ import annotations
 
-import argparse
-import json
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -22,8 +20,10 @@ from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask, flex_attention
 
 from fef.bench.engine.shapes import SHAPES, shape_config
-from fef.bench.environment import environment
-from fef.bench.training import random_examples, synchronize, with_end
+from fef.bench.training import random_examples, with_end
+from fef.measure.environment import environment
+from fef.measure.program import option, options_of, told
+from fef.measure.timing import synchronize
 from fef.models.config import TransformerConfig
 from fef.models.device import default_device
 from fef.models.transformer import FLEX_OPTIONS
@@ -223,26 +223,27 @@ def milliseconds(run: Callable[[], Any], device: torch.device) -> float:
     return 1e3 * (time.perf_counter() - began) / REPEATS
 
 
+@dataclass(frozen=True)
+class Options:
+    """As on the command line."""
+
+    shape: str = option("135m", choices=sorted(SHAPES))
+    row_tokens: int = 65_536
+    canvas_length: int = 192
+    slots: int = option(192, "of the packed streams of a canvas")
+    seconds: float = option(75.0, "after which no further variant begins")
+    device: str = default_device()
+
+
 def main() -> None:
-    given = arguments()
+    given = options_of(Options, __doc__)
     config, device = with_end(shape_config(given.shape)), torch.device(given.device)
     adaptation = AdaptOptions(batch_tokens=given.row_tokens)
     options = TrainOptions(canvas_length=given.canvas_length, packed_count=given.slots, infill_share=0.0)
     flat = random_row(config, adaptation, options, device)
-    print(json.dumps(vars(given) | environment(given.device) | described(config, flat, device)), flush=True)
+    told(**asdict(given) | environment(given.device) | described(config, flat, device))
     for timed in time_variants(config, flat, device, given.seconds, compiled=device.type == "cuda"):
-        print(json.dumps({name: value for name, value in asdict(timed).items() if value is not None}), flush=True)
-
-
-def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Milliseconds of a layer's attention in training, in variants.")
-    parser.add_argument("--shape", choices=sorted(SHAPES), default="135m")
-    parser.add_argument("--row-tokens", type=int, default=65_536)
-    parser.add_argument("--canvas-length", type=int, default=192)
-    parser.add_argument("--slots", type=int, default=192, help="of the packed streams of a canvas")
-    parser.add_argument("--seconds", type=float, default=75.0, help="after which no further variant begins")
-    parser.add_argument("--device", default=default_device())
-    return parser.parse_args()
+        told(**{name: value for name, value in asdict(timed).items() if value is not None})
 
 
 if __name__ == "__main__":

@@ -14,14 +14,17 @@ from torch import Tensor
 
 from fef.bench.draft_rounds import Rounds, States, chain_held, chain_rounds, states_of, tree_rounds
 from fef.errors import OptionError
+from fef.measure.record import RecordKind
 from fef.models.draft_head import CANDIDATES, DraftHead
 from fef.models.transformer import Transformer
 from fef.readers import whole_from
 from fef.training.own_text import OwnText
 
-__all__ = ["FEW", "Shapes", "drafts_report", "measure_drafts"]
+__all__ = ["FEW", "SIMULATED_KIND", "Shapes", "drafts_report", "measure_drafts"]
 
 FEW = (16, 64, CANDIDATES)  # candidates of which it is told how often they hold the true token
+
+SIMULATED_KIND = RecordKind("simulated drafts", "fef bench --drafts --out", facts=("model", "shapes", "temperatures"))
 
 
 @dataclass(frozen=True)

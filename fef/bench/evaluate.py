@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from hashlib import sha256
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from fef import tasks
 from fef.bench.acceptance import Acceptance, AcceptanceCounter
 from fef.bench.spec import MethodSpec
 from fef.decoding.certificate import Certificate
-from fef.decoding.session import Observer
 from fef.generation import Model
+from fef.measure.answering import Answered, Asked, batches_of, in_batches, judged
+from fef.measure.answers import Answer, answer_of
+from fef.measure.record import Key
 from fef.tasks import Problem
-from fef.text import Generation
 
-__all__ = ["Answer", "Judge", "Result", "Settings", "check_fit", "evaluate", "remembering_judge", "same_ids"]
+__all__ = ["Judge", "Result", "Settings", "check_fit", "evaluate", "remembering_judge", "same_ids"]
 
 Judge = Callable[[Problem, str], bool]
+COLUMNS = ("right", "tokens", "digest", "text", "calls", "rows", "token_forwards", "rounds")
 
 
 @dataclass(frozen=True)
@@ -32,19 +32,9 @@ class Settings:
     top_p: float = 1.0
     seed: int = 0
 
-
-@dataclass(frozen=True)
-class Answer:
-    """One problem's outcome. The counters are those of `fef.decoding.meter`."""
-
-    right: bool  # was it solved?
-    tokens: int  # of the answer, the end token among them, each counted once
-    digest: str  # equal for answers of equal token ids
-    text: str  # of the answer
-    calls: int  # forward passes
-    rows: int  # sequences in them
-    token_forwards: int  # tokens in them
-    rounds: int  # of drafts and verification
+    def asked(self, method: str, options: Mapping[str, Any]) -> Asked:
+        sampling = {"temperature": self.temperature, "top_p": self.top_p}
+        return {"method": method, "max_new_tokens": self.max_new_tokens} | sampling | dict(options)
 
 
 @dataclass(frozen=True)
@@ -58,6 +48,36 @@ class Result:
     certificate: Certificate
     acceptance: Acceptance
 
+    @property
+    def key(self) -> Key:
+        return self.family, self.spec.label
+
+    def to_dict(self) -> dict[str, Any]:
+        """Answers as columns, in the order of the problems: a third of the space. Texts only where some are kept."""
+        kept = [name for name in COLUMNS if name != "text" or any(answer.text for answer in self.answers)]
+        return {
+            "family": self.family,
+            "spec": {"label": self.spec.label, "name": self.spec.name, "options": dict(self.spec.options)},
+            "seconds": self.seconds,
+            "certificate": self.certificate.to_dict(),
+            "acceptance": asdict(self.acceptance),
+            "answers": {name: [getattr(answer, name) for answer in self.answers] for name in kept},
+        }
+
+    @classmethod
+    def from_dict(cls, found: Mapping[str, Any]) -> Result:
+        columns = {"text": [""] * len(found["answers"]["right"])} | found["answers"]
+        cells = zip(*(columns[name] for name in COLUMNS), strict=True)
+        certificate = found["certificate"]
+        return cls(
+            found["family"],
+            MethodSpec(**found["spec"]),
+            tuple(Answer(**dict(zip(COLUMNS, one, strict=True))) for one in cells),
+            found["seconds"],
+            Certificate(certificate["kind"], certificate["law"], tuple(certificate["reasons"])),
+            Acceptance.from_dict(found["acceptance"]),
+        )
+
 
 def evaluate(
     model: Model,
@@ -67,38 +87,33 @@ def evaluate(
     *,
     warm_up: bool = False,
     judge: Judge = tasks.score,
-    on_done: Callable[[int], None] | None = None,
+    on_done: Callable[[int], None] = lambda _: None,
 ) -> Result:
     """Answer and score problems of one family (at least one). Problem i has the seed `settings.seed + i` in any batch.
 
     warm_up: answer one problem first, untimed. on_done: called with the number of problems of each finished batch.
     """
-    if warm_up:
-        generate(model, problems, [0], spec, settings)
-    answers: dict[int, Answer] = {}
-    seconds = 0.0
+    prompts, asked = [problem.prompt for problem in problems], settings.asked(spec.name, spec.options)
+    first = next(in_batches(model, prompts, [[0]], settings.seed, asked)) if warm_up else []
+    batches = batches_of([len(model.tokenizer.encode(prompt)) for prompt in prompts], settings.batch_size)
     counter = AcceptanceCounter()
-    with ThreadPoolExecutor() as pool:  # running code waits for child processes, never while a batch is timed
-        for batch in batches(model, problems, settings.batch_size):
-            began = time.perf_counter()
-            outs = generate(model, problems, batch, spec, settings, counter)
-            seconds += time.perf_counter() - began
-            rights = pool.map(judge, [problems[i] for i in batch], [out.text for out in outs])
-            answers.update(zip(batch, map(answer_of, outs, rights), strict=True))
-            if on_done is not None:
-                on_done(len(batch))
-    ordered = tuple(answers[i] for i in range(len(problems)))
-    return Result(problems[0].family, spec, ordered, seconds, outs[0].certificate, counter.result())
 
+    def answer(one: Answered) -> Answer:
+        first.append(one)
+        right = judge(problems[one.index], one.out.text)
+        return answer_of(one.out, right, index=one.index, seconds=one.seconds)
 
-def answer_of(out: Generation, right: bool) -> Answer:
-    stopped = out.finish_reason == "stop"
-    return Answer(
-        right=right,
-        tokens=len(out.token_ids) + stopped,
-        digest=sha256(repr((out.token_ids, stopped)).encode()).hexdigest()[:16],
-        text=out.text,
-        **{name: int(out.stats[name]) for name in ("calls", "rows", "token_forwards", "rounds")},
+    answers: list[Answer] = []
+    for together in judged(in_batches(model, prompts, batches, settings.seed, asked, counter), answer):
+        answers += together
+        on_done(len(together))
+    return Result(
+        problems[0].family,
+        spec,
+        tuple(sorted(answers, key=lambda one: one.index)),
+        sum(one.seconds for one in answers),
+        first[0].out.certificate,
+        counter.result(),
     )
 
 
@@ -106,33 +121,6 @@ def check_fit(model: Model, problems: Sequence[Problem], settings: Settings) -> 
     """Raise InputError or OptionError where a problem and its canvas do not fit the model."""
     for problem in problems:
         model.canvas(problem.prompt, settings.max_new_tokens, "")
-
-
-def generate(
-    model: Model,
-    problems: Sequence[Problem],
-    batch: Sequence[int],
-    spec: MethodSpec,
-    settings: Settings,
-    on_round: Observer | None = None,
-) -> list[Generation]:
-    return model.generate(
-        [problems[i].prompt for i in batch],
-        method=spec.name,
-        max_new_tokens=settings.max_new_tokens,
-        temperature=settings.temperature,
-        top_p=settings.top_p,
-        seed=[settings.seed + i for i in batch],
-        on_round=on_round,
-        **spec.options,
-    )
-
-
-def batches(model: Model, problems: Sequence[Problem], size: int) -> list[list[int]]:
-    """Indices in batches of prompts of similar length, so that little padding is computed."""
-    lengths = [len(model.tokenizer.encode(p.prompt)) for p in problems]
-    order = sorted(range(len(problems)), key=lengths.__getitem__)
-    return [order[i : i + size] for i in range(0, len(order), size)]
 
 
 def remembering_judge(judge: Judge = tasks.score) -> Judge:

@@ -10,8 +10,6 @@ from inspect import unwrap
 from pstats import Stats
 from typing import Any
 
-from rich.table import Table
-
 from fef.decoding.draft import drawn_in_turn
 from fef.decoding.grammar import GrammarRows
 from fef.decoding.loop import round_of
@@ -22,6 +20,7 @@ from fef.engine.runner import TorchPasses
 from fef.generation import Model
 from fef.grammar.compiled import compiled
 from fef.laws.pipeline import constrained
+from fef.measure.table import Sheet
 
 __all__ = ["GRAMMARS", "GrammarCost", "grammar_costs", "grammar_sheet"]
 
@@ -127,12 +126,10 @@ def key_of(function: Callable[..., Any]) -> tuple[str, int, str]:
     return code.co_filename, code.co_firstlineno, code.co_name
 
 
-def grammar_sheet(costs: Iterator[GrammarCost]) -> Table:
-    table = Table(header_style="bold")
-    for name in ("grammar", "run by", "compile, ms", "rounds", "round, ms", "of it for the grammar, ms", "share"):
-        table.add_column(name, justify="left" if name in ("grammar", "run by") else "right")
-    for cost in costs:
-        table.add_row(
+def grammar_sheet(costs: Iterator[GrammarCost]) -> Sheet:
+    header = ("grammar", "run by", "compile, ms", "rounds", "round, ms", "of it for the grammar, ms", "share")
+    lines = [
+        [
             cost.name,
             "token automaton" if cost.automaton else "llguidance",
             f"{cost.compile * 1e3:.1f}",
@@ -140,5 +137,7 @@ def grammar_sheet(costs: Iterator[GrammarCost]) -> Table:
             f"{cost.round * 1e3:.1f}",
             f"{cost.grammar * 1e3:.2f}",
             f"{100 * cost.share:.1f} %",
-        )
-    return table
+        ]
+        for cost in costs
+    ]
+    return Sheet(header, lines, words=header[:2])

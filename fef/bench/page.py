@@ -1,20 +1,47 @@
-"""The results page: a record as Markdown, with every sentence about who wins computed from its rows."""
+"""Results of methods in words: a table for the terminal, a CSV file, and a page with a picture."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
 from typing import Any
 
-from fef.bench.plot import picture_stem
-from fef.bench.record import Record
 from fef.bench.summary import Row
-from fef.bench.table import BELOW, COLUMNS, cells
-from fef.markdown import markdown_table
+from fef.measure.page import device_words, introduction, results_page, version_words
+from fef.measure.plot import costs_figure, png_bytes
+from fef.measure.record import Failure, Record
+from fef.measure.table import Sheet, csv_text, interval_words, markdown
 
-__all__ = ["MARGIN", "equally_accurate", "fewest_passes", "results_page"]
+__all__ = [
+    "MARGIN",
+    "equally_accurate",
+    "family_pictures",
+    "fewest_passes",
+    "methods_page",
+    "rows_csv",
+    "rows_sheet",
+    "together",
+]
 
 MARGIN = 0.5
 """Points of accuracy below `sequential` up to which a method counts as equally accurate."""
+
+BELOW = "<"
+"""Marks a measured speed-up in passes that falls below the predicted one."""
+
+COLUMNS = (
+    "method",
+    "right, % (95 %)",
+    "to sequential (95 %)",
+    "passes",
+    "tokens/pass",
+    "rows",
+    "token-forwards",
+    "seconds",
+    "speed-up in passes, predicted",
+    "speed-up in time",
+    "law",
+)
 
 HOW_TO_READ = f"""\
 - *right*: problems answered correctly, with Wilson's 95 % interval, which has a width also where all are right.
@@ -34,6 +61,86 @@ HOW_TO_READ = f"""\
 """
 
 
+def rows_sheet(rows: Sequence[Row], failures: Sequence[Failure]) -> Sheet:
+    """A section a family: the methods that ran, then those that the model cannot run, with the reason."""
+    lines: list[list[str]] = []
+    sections = []
+    for family in dict.fromkeys([row.family for row in rows] + [failure.task[0] for failure in failures]):
+        found = [cells(row) for row in rows if row.family == family]
+        for failure in (failure for failure in failures if failure.task[0] == family):
+            found.append([failure.task[1], "not run", *[""] * (len(COLUMNS) - 3), failure.reason])
+        lines += [[family if first == 0 else "", *line] for first, line in enumerate(found)]
+        sections.append(len(lines) - 1)
+    caption = "Costs are a problem; (0.50x): half of what sequential takes."
+    if any(row.below_prediction for row in rows):
+        caption += f" {BELOW}: the measured speed-up in passes falls below the predicted one."
+    return Sheet(("family", *COLUMNS), lines, "", caption, ("family", "method", "law"), sections=sections)
+
+
+def cells(row: Row) -> list[str]:
+    """A row under `COLUMNS`. Costs are a problem; behind each, where `sequential` was run, its multiple of that."""
+
+    def cost(total: float, ratio: float | None, digits: int) -> str:
+        return f"{total / row.problems:,.{digits}f}" + ("" if ratio is None else f" ({ratio:.2f}x)")
+
+    return [
+        row.method,
+        interval_words(row.accuracy, row.low, row.high),
+        difference_words(row),
+        cost(row.calls, row.calls_ratio, 1),
+        f"{row.tokens_per_call:.2f}",
+        cost(row.rows, row.rows_ratio, 1),
+        cost(row.token_forwards, row.token_forwards_ratio, 0),
+        cost(row.seconds, row.seconds_ratio, 3),
+        pass_speedup_words(row),
+        "" if row.time_speedup is None else f"{row.time_speedup:.2f}",
+        row.certificate,
+    ]
+
+
+def difference_words(row: Row) -> str:
+    if row.difference is None or row.difference_low is None or row.difference_high is None:
+        return ""
+    return interval_words(row.difference, row.difference_low, row.difference_high, "+.1f")
+
+
+def pass_speedup_words(row: Row) -> str:
+    if row.predicted_pass_speedup is None:
+        return f"{row.pass_speedup:.2f}"
+    mark = f" {BELOW}" if row.below_prediction else ""
+    return f"{row.pass_speedup:.2f}{mark}, {row.predicted_pass_speedup:.2f}"
+
+
+def rows_csv(rows: Sequence[Row], failures: Sequence[Failure]) -> str:
+    """The rows as CSV text; a method that was not run has a `reason` and no numbers."""
+    refused = [{"family": f.task[0], "method": f.task[1], "reason": f.reason} for f in failures]
+    return csv_text([*(field.name for field in fields(Row)), "reason"], [*map(asdict, rows), *refused])
+
+
+def together(rows: Sequence[Row]) -> list[Row]:
+    """The rows that a page has a picture of: of all families together, which are the last ones, or of the only family."""
+    return [row for row in rows if row.family == rows[-1].family]
+
+
+def family_pictures(rows: Sequence[Row]) -> dict[str, bytes]:
+    """PNG files by name, `joint.png` for the family `joint`. The same rows give the same bytes."""
+    pictures = {}
+    for family in dict.fromkeys(row.family for row in rows):
+        found = [row for row in rows if row.family == family]
+        costs = {
+            "forward passes per problem": [row.calls / row.problems for row in found],
+            "seconds per problem": [row.seconds / row.problems for row in found],
+        }
+        title = f"{family}: {found[0].problems} problems, Wilson's 95 % intervals"
+        pictures[f"{picture_stem(family)}.png"] = png_bytes(costs_figure(title, found, costs, "problems right, %"))
+    return pictures
+
+
+def picture_stem(family: str) -> str:
+    """A family's name as a part of a file's name."""
+    return family.replace(" ", "-")
+
+
 def equally_accurate(rows: Sequence[Row]) -> list[Row]:
     """The rows at most `MARGIN` points below `sequential`; none where that was not run."""
     return [row for row in rows if row.difference is not None and row.difference >= -MARGIN - 1e-9]
@@ -45,56 +152,49 @@ def fewest_passes(rows: Sequence[Row]) -> list[Row]:
     return [row for row in rows if row.calls == least]
 
 
-def results_page(record: Record, pictures: str, remarks: str = "") -> str:
+def methods_page(record: Record, rows: Sequence[Row], pictures: str, remarks: str = "") -> str:
     """The page as Markdown. pictures: what the name of its picture file begins with, before `-joint.png`. remarks: what
     the author makes of the results; the one part that is not computed."""
-    families = list(dict.fromkeys(row.family for row in record.rows))
-    parts = [f"# Results of `{record.setup['model']}`", introduction(record), verdicts(record.rows, families)]
-    if remarks.strip():
-        parts += ["## Remarks", remarks.strip()]
+    families = list(dict.fromkeys(row.family for row in rows))
+    sections = []
     for family in families:
-        parts += [
-            f"## {family[0].upper()}{family[1:]}",
-            markdown_table(COLUMNS, [cells(row) for row in record.rows if row.family == family]),
-        ]
+        lines = [cells(row) for row in rows if row.family == family]
+        sections.append((f"{family[0].upper()}{family[1:]}", markdown(Sheet(COLUMNS, lines, named=True))))
     for last in families[-1:]:
-        parts.append(f"![Accuracy against passes and seconds, {last}]({pictures}-{picture_stem(last)}.png)")
-    if record.refusals:
-        reasons = dict.fromkeys((refusal.method, refusal.reason) for refusal in record.refusals)
-        parts += ["## Not run", "\n".join(f"- `{method}`: {reason}" for method, reason in reasons)]
-    if record.comparisons:
-        parts += ["## The same tokens", "\n".join(map(comparison_line, record.comparisons))]
-    parts += ["## How to read this", HOW_TO_READ.rstrip()]
-    return "\n\n".join(parts) + "\n"
+        sections.append(("", f"![Accuracy against passes and seconds, {last}]({pictures}-{picture_stem(last)}.png)"))
+    if record.failures:
+        reasons = dict.fromkeys((failure.task[1], failure.reason) for failure in record.failures)
+        sections.append(("Not run", "\n".join(f"- `{method}`: {reason}" for method, reason in reasons)))
+    if record.facts["comparisons"]:
+        sections.append(("The same tokens", "\n".join(map(comparison_line, record.facts["comparisons"]))))
+    return results_page(
+        f"Results of `{record.setup['model']}`",
+        introduction(record, setup_lines(record.setup), "methods"),
+        sections,
+        HOW_TO_READ,
+        remarks,
+        [("Equal accuracy, fewest passes", verdicts(rows, families))],
+    )
 
 
-def introduction(record: Record) -> str:
-    setup = record.setup
+def setup_lines(setup: Mapping[str, Any]) -> list[str]:
     settings, environment = setup["settings"], setup["environment"]
     timing = "one problem at a time after a warm-up" if setup["time_each"] else f"{settings['batch_size']} at a time"
-    device = environment.get("gpu", f"{environment['cpu']}, {environment['threads']} threads")
     weight_format = setup.get("weight_format")  # not in older records
     format_words = f", rounded to {weight_format}" if weight_format else ""
-    versions = ", ".join(f"{name} {environment[name]}" for name in ("fef", "torch", "python"))
-    lines = [
-        "Made by `fef report` from the results of this command; only the remarks are written by hand.",
-        f"```\n{record.command}\n```",
-        f"- Problems: {setup['problems']} held-out a family, drawn with seed {settings['seed']}, {timing}.",
-        f"- Sampling: temperature {settings['temperature']}, top-p {settings['top_p']}, canvas of "
+    return [
+        f"Problems: {setup['problems']} held-out a family, drawn with seed {settings['seed']}, {timing}.",
+        f"Sampling: temperature {settings['temperature']}, top-p {settings['top_p']}, canvas of "
         f"{settings['max_new_tokens']} tokens.",
-        f"- Weights: `{setup['weights']}` (digest){format_words}. Versions: {versions}. Device: {environment['device']} "
-        f"({device}).",
+        f"Weights: `{setup['weights']}` (digest){format_words}. Versions: {version_words(environment)}. Device: "
+        f"{device_words(environment)}.",
     ]
-    if not record.finished:
-        lines.append("**Unfinished**: the run was interrupted, so methods are missing.")
-    return "\n\n".join(lines[:2]) + "\n\n" + "\n".join(lines[2:5]) + "".join(f"\n\n{line}" for line in lines[5:])
 
 
 def verdicts(rows: Sequence[Row], families: Sequence[str]) -> str:
     """For each method and family, whether it is as accurate as `sequential`; and which of those needs the fewest passes."""
-    title = "## Equal accuracy, fewest passes"
     if all(row.difference is None for row in rows):
-        return f"{title}\n\n`sequential` was not run, so there is nothing to hold the others against."
+        return "`sequential` was not run, so there is nothing to hold the others against."
     kept = equally_accurate(rows)
     by_name = {(row.method, row.family): row for row in rows}
 
@@ -116,7 +216,7 @@ def verdicts(rows: Sequence[Row], families: Sequence[str]) -> str:
         names = " and ".join(f"`{row.method}`" for row in best)
         passes = best[0].calls / best[0].problems
         lines.append(f"- {family}: the fewest passes with a yes are those of {names}, {passes:.1f} a problem.")
-    return "\n\n".join([title, words, markdown_table(["method", *families], table), "\n".join(lines)])
+    return "\n\n".join([words, markdown(Sheet(["method", *families], table, named=True)), "\n".join(lines)])
 
 
 def comparison_line(found: Mapping[str, Any]) -> str:

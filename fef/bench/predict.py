@@ -10,11 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import exp, log, sqrt
 
-from rich.table import Table
-
 from fef.laws.speedup import speedup
+from fef.measure.table import Sheet
 
-__all__ = ["REPORTED", "Setting", "fitted_acceptance", "predicted", "prediction_table"]
+__all__ = ["REPORTED", "Setting", "fitted_acceptance", "predicted", "prediction_sheet"]
 
 
 @dataclass(frozen=True)
@@ -55,20 +54,16 @@ def fitted_acceptance() -> float:
     return min((i / 1000 for i in range(500, 1000)), key=deviation)
 
 
-def prediction_table() -> Table:
+def prediction_sheet() -> Sheet:
     """Reported and predicted speed-ups with their deviation, and the fit."""
     acceptance = fitted_acceptance()
-    table = Table(header_style="bold", caption_justify="left")
-    for name in ("window", "denoising passes", "reported", "predicted", "deviation %"):
-        table.add_column(name, justify="right")
+    lines = []
     for s in REPORTED:
-        found = predicted(s, acceptance)
-        window = str(s.window) if s.window else "no speculation"
-        table.add_row(
-            window, str(s.steps), f"{s.reported:.2f}x", f"{found:.2f}x", f"{100 * (found / s.reported - 1):+.1f}"
-        )
-    table.caption = (
+        found, window = predicted(s, acceptance), str(s.window) if s.window else "no speculation"
+        off = f"{100 * (found / s.reported - 1):+.1f}"
+        lines.append([window, str(s.steps), f"{s.reported:.2f}x", f"{found:.2f}x", off])
+    caption = (
         f"Fitted acceptance a = {acceptance:.3f}; root mean square deviation {100 * (exp(deviation(acceptance)) - 1):.1f} % "
         "with speculation. The model counts calls: a verification of any window costs one."
     )
-    return table
+    return Sheet(("window", "denoising passes", "reported", "predicted", "deviation %"), lines, caption=caption)

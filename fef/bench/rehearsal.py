@@ -26,9 +26,10 @@ from typing import Any
 import torch
 
 from fef.bench.engine.shapes import shape_config
-from fef.bench.memory import GIB, device_peak, host_peak
 from fef.bench.released_layout import write_released_layout
 from fef.errors import FefError, OptionError
+from fef.measure.environment import GIB, device_peak, host_peak
+from fef.measure.program import one_sentence, option, options_of, told
 from fef.models.config import TransformerConfig
 from fef.models.device import default_device
 
@@ -88,7 +89,7 @@ def rehearse(shape: str, gpus: int, out: Path, device: str, steps: int, resumed_
         facts = {"part": name} | carried_out(name, command)
         if "losses" in facts:
             facts |= log_facts(tuned)
-        print(json.dumps(facts), flush=True)
+        told(**facts)
         said.append(facts)
     return said
 
@@ -179,33 +180,31 @@ def decode(sizes: Sizes, out: Path, device: str, adapter: Path) -> Facts:
     }
 
 
+@dataclass(frozen=True)
+class Options:
+    """As on the command line."""
+
+    out: Path = option(help="a directory for everything that is written")
+    shape: str = option("8b", choices=sorted(SIZES))
+    gpus: int = option(1, "processes that train, each with a GPU")
+    resumed_on: int = option(0, "processes of the second half; 0: as many")
+    steps: int = option(20, "of training, in two halves")
+    device: str = default_device()
+    part: str | None = option(None, argparse.SUPPRESS, choices=["write", "decode"])
+    adapter: Path | None = option(None, argparse.SUPPRESS)
+
+
 def main() -> None:
-    given = arguments()
+    given, began = options_of(Options, __doc__), time.perf_counter()
     sizes = SIZES[given.shape]
-    if given.part == "write":
-        print(json.dumps(write(sizes, given.out, given.device)))
-    elif given.part == "decode":
-        print(json.dumps(decode(sizes, given.out, given.device, given.adapter)))
-    else:
-        began = time.perf_counter()
-        try:
+    with one_sentence():
+        if given.part == "write":
+            told(**write(sizes, given.out, given.device))
+        elif given.part == "decode" and given.adapter is not None:
+            told(**decode(sizes, given.out, given.device, given.adapter))
+        else:
             rehearse(given.shape, given.gpus, given.out, given.device, given.steps, given.resumed_on or given.gpus)
-        except FefError as error:
-            sys.exit(f"error: {error}")
-        print(json.dumps({"part": "all", "seconds": time.perf_counter() - began}))
-
-
-def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="A fine-tune from the checkpoint to the decoded text, rehearsed.")
-    parser.add_argument("--shape", choices=sorted(SIZES), default="8b")
-    parser.add_argument("--gpus", type=int, default=1, help="processes that train, each with a GPU")
-    parser.add_argument("--resumed-on", type=int, default=0, help="processes of the second half; 0: as many")
-    parser.add_argument("--steps", type=int, default=20, help="of training, in two halves")
-    parser.add_argument("--out", type=Path, required=True, help="a directory for everything that is written")
-    parser.add_argument("--device", default=default_device())
-    parser.add_argument("--part", choices=["write", "decode"], help=argparse.SUPPRESS)
-    parser.add_argument("--adapter", type=Path, help=argparse.SUPPRESS)
-    return parser.parse_args()
+            told(part="all", seconds=time.perf_counter() - began)
 
 
 if __name__ == "__main__":

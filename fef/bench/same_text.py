@@ -9,14 +9,15 @@ byte for byte, from the one that was alone, and exits with 1 where one does.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from socket import socket
 from typing import Any
 
 from fef.bench.serve import Load, served, started
+from fef.measure.program import option, options_of
 
 __all__ = ["answers", "bodies", "different"]
 
@@ -76,14 +77,19 @@ def different(wanted: Sequence[str], found: Sequence[str]) -> list[int]:
     return [number for number, (one, other) in enumerate(pairs) if one.encode() != other.encode()]
 
 
+@dataclass(frozen=True)
+class Options:
+    """As on the command line."""
+
+    model: str = "demo"
+    device: str = "cpu"
+    requests: int = option(200, "at each temperature")
+    max_tokens: int = 24
+    no_router: bool = option(False, "leave replicas and their router out", action="store_true")
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="demo")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--requests", type=int, default=200, help="at each temperature")
-    parser.add_argument("--max-tokens", type=int, default=24)
-    parser.add_argument("--no-router", action="store_true", help="leave replicas and their router out")
-    given = parser.parse_args()
+    given = options_of(Options, __doc__)
     asked = bodies(given.requests, given.max_tokens)
     arguments = ["--model", given.model, "--device", given.device, "--max-batch", str(BESIDE)]
     wanted, wrong = list[str](), 0

@@ -8,10 +8,8 @@ machine does falls on both. Ratios and differences are of such pairs, with inter
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
-import random
 import subprocess
 import sys
 import time
@@ -19,20 +17,27 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from http.client import HTTPConnection
 from itertools import pairwise
+from pathlib import Path
 from statistics import fmean, median
 from threading import Thread
 from typing import Any
 
+import numpy as np
+
 from fef.engine.text import TextEngine
 from fef.errors import EngineError
 from fef.generation import load
+from fef.measure.environment import environment
+from fef.measure.intervals import mean_interval
+from fef.measure.program import option, options_of, typed
+from fef.measure.record import Record, RecordKind, record_json
 
-__all__ = ["Asking", "Load", "Measured", "Streamed", "interval", "measured", "quantile", "served", "started"]
+__all__ = ["Asking", "Load", "Measured", "Streamed", "measured", "quantile", "served", "started"]
 
-_RESAMPLES = 2000
+SERVER_KIND = RecordKind("server", "python -m fef.bench.serve --json", facts=("model", "load", "measured"))
 
 
 @dataclass(frozen=True)
@@ -93,21 +98,13 @@ class Measured:
 
 
 def spread(values: Sequence[float]) -> str:
-    low, high = interval(values)
+    low, high = mean_interval(values)
     return f"{fmean(values):.3f} (95 %: {low:.3f} to {high:.3f}, {len(values)} pairs)"
-
-
-def interval(values: Sequence[float], seed: int = 0) -> tuple[float, float]:
-    """Percentile bootstrap 95 % interval of the mean."""
-    dice = random.Random(seed)
-    means = sorted(fmean(dice.choices(values, k=len(values))) for _ in range(_RESAMPLES))
-    return means[round(0.025 * _RESAMPLES)], means[round(0.975 * _RESAMPLES) - 1]
 
 
 def quantile(values: Sequence[float], share: float) -> float:
     """The smallest value that at least this share of them does not exceed."""
-    ranked = sorted(values)
-    return ranked[max(0, -int(-share * len(ranked) // 1) - 1)]
+    return float(np.quantile(values, share, method="inverted_cdf"))
 
 
 @dataclass(frozen=True)
@@ -247,25 +244,29 @@ def started(arguments: Sequence[str], last: str) -> Iterator[list[Asking]]:
         process.stderr.close()
 
 
+@dataclass(frozen=True)
+class Options(Load):
+    """As on the command line."""
+
+    model: str = "demo"
+    device: str | None = None
+    json: Path | None = option(None, "also write all numbers to this file")
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="demo")
-    parser.add_argument("--device")
-    parser.add_argument("--json", help="also write all numbers to this file")
-    for name, default in asdict(Load()).items():
-        parser.add_argument(f"--{name.replace('_', '-')}", type=type(default), default=default)
-    given = vars(parser.parse_args())
-    model, device, out = given.pop("model"), given.pop("device"), given.pop("json")
-    asked = Load(**given)
-    place = [] if device is None else ["--device", device]
-    engine = load(model, device=device).engine(max_batch=asked.streams)
-    with served(["--model", model, "--max-batch", str(asked.streams), *place]) as asking:
+    given = options_of(Options, __doc__)
+    asked = Load(**{each.name: getattr(given, each.name) for each in fields(Load)})
+    place = [] if given.device is None else ["--device", given.device]
+    engine = load(given.model, device=given.device).engine(max_batch=asked.streams)
+    with served(["--model", given.model, "--max-batch", str(asked.streams), *place]) as asking:
         found = measured(asking, engine, asked)
-    print(f"{model} on {engine.engine.device}, {asked}")
+    print(f"{given.model} on {engine.engine.device}, {asked}")
     print(found.words())
-    if out:
-        with open(out, "w") as file:
-            json.dump({"model": model, "load": asdict(asked), "measured": asdict(found)}, file)
+    if given.json is not None:
+        setup = {"environment": environment(str(engine.engine.device))}
+        facts = {"model": given.model, "load": asdict(asked), "measured": asdict(found)}
+        record = Record(SERVER_KIND, typed("fef.bench.serve"), setup, facts, finished=True)
+        given.json.write_text(record_json(record), encoding="utf-8")
 
 
 if __name__ == "__main__":

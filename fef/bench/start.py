@@ -7,21 +7,17 @@ prints one JSON line. It is a process of its own, since the memory of a process 
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
 import time
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import torch
 
 import fef
-from fef.bench.engine.serving import peak_memory
-from fef.bench.environment import environment
-from fef.errors import FefError
+from fef.measure.environment import GIB, environment, host_peak
+from fef.measure.program import one_sentence, option, options_of, told
 
-__all__ = ["Started", "measure"]
+__all__ = ["Options", "Started", "measure"]
 
 QUESTIONS = (
     "Ben has 12 pencils and buys 3 boxes of 8. He gives 9 to Ada. How many pencils does Ben have now?",
@@ -53,8 +49,7 @@ def measure(model: str, dtype: torch.dtype | None, weights: str | None, tokens: 
     began, worked = time.perf_counter(), time.process_time()
     loaded = fef.load(model, device="cpu", dtype=dtype, weights=weights)
     seconds, core_seconds = time.perf_counter() - began, time.process_time() - worked
-    device = torch.device("cpu")
-    resident = peak_memory(device)
+    resident = host_peak()
     engine = loaded.engine(**({} if window is None else {"windows": [window]}))
     rates, core_rates, passes, law = [], [], [], ""
     for number, question in enumerate((QUESTIONS[0], *QUESTIONS)):  # the first once more: it also warms up
@@ -70,8 +65,8 @@ def measure(model: str, dtype: torch.dtype | None, weights: str | None, tokens: 
     return Started(
         load_seconds=round(seconds, 2),
         load_core_seconds=round(core_seconds, 2),
-        load_megabytes=resident // MEGABYTE,
-        peak_megabytes=peak_memory(device) // MEGABYTE,
+        load_megabytes=round(resident * GIB / MEGABYTE),
+        peak_megabytes=round(host_peak() * GIB / MEGABYTE),
         tokens=tokens,
         tokens_per_second=round(statistics.median(rates), 1),
         tokens_per_core_second=round(statistics.median(core_rates), 1),
@@ -80,24 +75,23 @@ def measure(model: str, dtype: torch.dtype | None, weights: str | None, tokens: 
     )
 
 
-def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Loading, memory and one answer at a time, as one JSON line.")
-    parser.add_argument("--model", default="smol", help="a directory, a repository, demo or smol")
-    parser.add_argument("--dtype", choices=["float32", "bfloat16"], help="of the weights; by default the checkpoint's")
-    parser.add_argument("--weights", choices=["int8"], help="round the dense matrices when loading")
-    parser.add_argument("--tokens", type=int, default=100, help="of an answer")
-    parser.add_argument("--window", type=int, help="drafts per round; by default the engine's choice")
-    return parser.parse_args(given)
+@dataclass(frozen=True)
+class Options:
+    """As on the command line."""
+
+    model: str = option("smol", "a directory, a repository, demo or smol")
+    dtype: str | None = option(None, "of the weights; by default the checkpoint's", choices=["float32", "bfloat16"])
+    weights: str | None = option(None, "round the dense matrices when loading", choices=["int8"])
+    tokens: int = option(100, "of an answer")
+    window: int | None = option(None, "drafts per round; by default the engine's choice")
 
 
 def main() -> None:
-    given = arguments()
+    given = options_of(Options, __doc__)
     dtype = None if given.dtype is None else getattr(torch, given.dtype)
-    try:
+    with one_sentence():
         found = measure(given.model, dtype, given.weights, given.tokens, given.window)
-    except FefError as error:
-        raise SystemExit(f"fef: error: {error}") from error
-    print(json.dumps(vars(given) | environment("cpu") | asdict(found)))
+    told(**asdict(given) | environment("cpu") | asdict(found))
 
 
 if __name__ == "__main__":

@@ -7,21 +7,13 @@ from dataclasses import dataclass
 
 from fef.bench.acceptance import Acceptance
 from fef.bench.evaluate import Result
-from fef.bench.statistics import difference_interval
-from fef.intervals import wilson_interval
+from fef.measure.answers import totals
+from fef.measure.intervals import difference_interval
+from fef.measure.record import Record
 
-__all__ = ["ALL_FAMILIES", "Refusal", "Row", "summarize"]
+__all__ = ["ALL_FAMILIES", "Row", "rows_of", "summarize"]
 
 ALL_FAMILIES = "all families"
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """A method that the model cannot run, and why."""
-
-    family: str
-    method: str
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -58,6 +50,11 @@ class Row:
     @property
     def below_prediction(self) -> bool:
         return self.predicted_pass_speedup is not None and self.pass_speedup < self.predicted_pass_speedup
+
+
+def rows_of(record: Record) -> list[Row]:
+    """The rows of a record of methods, counted from its answers."""
+    return summarize(record.of(Result), record.setup["settings"]["seed"])
 
 
 def summarize(results: Sequence[Result], seed: int) -> list[Row]:
@@ -98,20 +95,15 @@ def baseline(results: Sequence[Result]) -> Result | None:
 
 
 def row_of(result: Result, base: Result | None, seed: int) -> Row:
-    answers = result.answers
-    count = len(answers)
-    right = sum(a.right for a in answers)
-    low, high = wilson_interval(right, count)
-    calls = total(result, "calls")
-    tokens_per_call = sum(a.tokens for a in answers) / max(1, calls)
+    answers, found = result.answers, totals(result.answers)
     difference: tuple[float | None, ...] = (None, None, None)
     if base is not None:
         rights = [a.right for a in answers], [a.right for a in base.answers]
-        differences = (sum(rights[0]) - sum(rights[1])) / count, *difference_interval(*rights, seed)
+        differences = (sum(rights[0]) - sum(rights[1])) / found.problems, *difference_interval(*rights, seed)
         difference = tuple(100 * d for d in differences)
     # passes per token of one-token decoding: measured, or one
     one_token = 1.0 if base is None else total(base, "calls") / max(1, sum(a.tokens for a in base.answers))
-    per_round = calls / max(1, total(result, "rounds"))
+    per_round = found.calls / max(1, total(result, "rounds"))
 
     def ratio(value: float, of_base: float) -> float | None:
         return value / of_base if of_base else None
@@ -122,15 +114,15 @@ def row_of(result: Result, base: Result | None, seed: int) -> Row:
     return Row(
         family=result.family,
         method=result.spec.label,
-        problems=count,
-        accuracy=100 * right / count,
-        low=100 * low,
-        high=100 * high,
+        problems=found.problems,
+        accuracy=found.accuracy,
+        low=found.low,
+        high=found.high,
         difference=difference[0],
         difference_low=difference[1],
         difference_high=difference[2],
-        calls=calls,
-        tokens_per_call=tokens_per_call,
+        calls=found.calls,
+        tokens_per_call=found.tokens_per_call,
         rows=total(result, "rows"),
         token_forwards=total(result, "token_forwards"),
         seconds=result.seconds,
@@ -138,7 +130,7 @@ def row_of(result: Result, base: Result | None, seed: int) -> Row:
         rows_ratio=against("rows"),
         token_forwards_ratio=against("token_forwards"),
         seconds_ratio=None if base is None else ratio(result.seconds, base.seconds),
-        pass_speedup=tokens_per_call * one_token,
+        pass_speedup=found.tokens_per_call * one_token,
         predicted_pass_speedup=result.acceptance.predicted(per_round, one_token),
         certificate=result.certificate.kind,
     )

@@ -9,19 +9,17 @@ and the writing of checkpoints are left out. A shape that does not fit says so i
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
 import sys
 import time
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 
 import torch
 
 from fef.bench.engine.shapes import SHAPES, shape_config
-from fef.bench.environment import environment
-from fef.bench.memory import device_peak, host_peak
+from fef.measure.environment import device_peak, environment, host_peak
+from fef.measure.program import one_sentence, option, options_of, told
+from fef.measure.timing import synchronize
 from fef.models.config import TransformerConfig
 from fef.models.device import default_device
 from fef.models.transformer import Transformer, allocate, blank
@@ -35,7 +33,7 @@ from fef.training.speed import peak_of
 from fef.training.step_profile import StepProfile
 from fef.training.trainer import TrainOptions, check_pieces, make_optimizers, step_parts, take_step
 
-__all__ = ["Measured", "main", "measure", "random_examples", "synchronize", "with_end"]
+__all__ = ["Measured", "main", "measure", "random_examples", "with_end"]
 
 EXAMPLES = 256  # of random tokens, which are drawn from again and again
 PROMPT = 256  # tokens of a prompt
@@ -159,13 +157,28 @@ def random_examples(config: TransformerConfig, options: TrainOptions) -> Example
     return Examples(ids(PROMPT), torch.full((EXAMPLES,), PROMPT), ids(longest), lengths)
 
 
-def synchronize(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+@dataclass(frozen=True)
+class Options:
+    """As on the command line."""
+
+    shape: str = option("8b", choices=sorted(SHAPES))
+    lora: int = option(0, "rank of low-rank factors; 0: all weights are trained")
+    steps: int = option(10, "that are measured")
+    batch_tokens: int = option(65_536, "of a step, over all processes")
+    row_tokens: int = option(8192, "of a flat row; processes share rows")
+    canvas_length: int = 1024
+    slots: int = option(256, "of the packed streams of a canvas")
+    layers: int = option(0, "instead of the shape's")
+    profile: int = option(0, "further steps whose parts and kernels are timed")
+    device: str = default_device()
+    packed: bool = True
+    compile: bool = default_device() != "cpu"
+    recompute: bool = True
+    shard: bool = True
 
 
 def main() -> None:
-    given = arguments()
+    given = options_of(Options, __doc__)
     config = with_end(shape_config(given.shape))
     config = replace(config, layers=given.layers or config.layers)
     training = AdaptOptions(
@@ -189,32 +202,13 @@ def main() -> None:
         pieces=training.pieces,
         profile=given.profile,
     )
-    facts: dict[str, Any] = vars(given) | environment(given.device)
-    with joined(given.device) as processes:
+    with one_sentence(), joined(given.device) as processes:
         try:
             found = asdict(measure(config, training, options, processes, given.steps))
         except torch.OutOfMemoryError as error:
             found = {"error": str(error).partition("\n")[0]}
         if processes.leads:
-            print(json.dumps(facts | {"processes": processes.size} | found))
-
-
-def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Time and memory of training steps, as one JSON line.")
-    device = default_device()
-    parser.add_argument("--shape", choices=sorted(SHAPES), default="8b")
-    parser.add_argument("--lora", type=int, default=0, help="rank of low-rank factors; 0: all weights are trained")
-    parser.add_argument("--steps", type=int, default=10, help="that are measured")
-    parser.add_argument("--batch-tokens", type=int, default=65_536, help="of a step, over all processes")
-    parser.add_argument("--row-tokens", type=int, default=8192, help="of a flat row; processes share rows")
-    parser.add_argument("--canvas-length", type=int, default=1024)
-    parser.add_argument("--slots", type=int, default=256, help="of the packed streams of a canvas")
-    parser.add_argument("--layers", type=int, default=0, help="instead of the shape's")
-    parser.add_argument("--profile", type=int, default=0, help="further steps whose parts and kernels are timed")
-    parser.add_argument("--device", default=device)
-    for name, default in (("packed", True), ("compile", device != "cpu"), ("recompute", True), ("shard", True)):
-        parser.add_argument(f"--{name}", action=argparse.BooleanOptionalAction, default=default)
-    return parser.parse_args()
+            told(**asdict(given) | environment(given.device) | {"processes": processes.size} | found)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from fef.cli.lock import sole_writer
-from fef.cli.options import DeviceOption, DtypeOption, ModelOption, WeightsOption, load_model
+from fef.cli.options import DeviceOption, DtypeOption, ModelOption, WeightsOption, check_device, load_model
 from fef.cli.output import Bar
 from fef.cli.serve import require_serve
 from fef.errors import InputError
@@ -44,25 +44,25 @@ def batch(
     if answers.is_dir() or not answers.absolute().parent.is_dir():
         raise InputError(f"{answers} is no file that can be written; give one in a directory that exists.")
     require_serve("fef batch")
-    from fef.eval.shards import shards
     from fef.serve.app import ServeOptions
     from fef.serve.batch import Part, answer_file, merge_parts
+    from fef.training.processes import DAY, joined
 
-    with shards() as shard:
-        parts = [Part(requests, answers, rank, shard.world) for rank in range(shard.world)]
-        mine = parts[shard.rank]
-        if shard.world > 1 and answers.exists() and not Part(requests, answers).complete:
+    with joined(check_device(device), DAY) as processes:
+        parts = [Part(requests, answers, rank, processes.size) for rank in range(processes.size)]
+        mine = parts[processes.rank]
+        if processes.size > 1 and answers.exists() and not Part(requests, answers).complete:
             raise InputError(f"One process has begun {answers}; let one finish it, or remove the file.")
-        done_before = answers.exists() and shard.world > 1
-        shard.wait()  # everybody has looked before anybody writes
+        done_before = answers.exists() and processes.size > 1
+        processes.wait()  # everybody has looked before anybody writes
         if done_before:
             return
         with sole_writer(mine.path):
-            loaded = load_model(model, device or shard.device(), dtype, weights)
+            loaded = load_model(model, processes.device, dtype, weights)
             with Bar("Answering", sum(1 for _ in mine.lines())) as bar:
                 engine = loaded.engine(max_batch=max_batch)
                 options = ServeOptions(max_queue=2**31, default_max_tokens=default_max_tokens)
                 answer_file(loaded, engine, mine, options, seed=seed, on_done=bar.update)
-        shard.wait()
-        if shard.rank == 0:
+        processes.wait()
+        if processes.leads:
             merge_parts(parts)

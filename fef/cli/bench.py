@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,12 +21,12 @@ from fef.cli.options import (
     load_model,
     parse_families,
 )
-from fef.cli.output import Bar, check_writable, print_table, write_whole
+from fef.cli.output import Bar, check_writable, print_sheet, write_whole
 from fef.errors import OptionError
 
 if TYPE_CHECKING:
-    from fef.bench.record import Record
     from fef.bench.summary import Row
+    from fef.measure.record import Record
 
 __all__ = ["EXAMPLE", "bench", "write_pictures"]
 
@@ -95,9 +96,9 @@ def bench(
     """Measure accuracy and cost of methods on held-out problems of the built-in families."""
     if predict:
         refuse_other_options(context, "predict", "runs no model")
-        from fef.bench.predict import prediction_table
+        from fef.bench.predict import prediction_sheet
 
-        print_table(prediction_table())
+        print_sheet(prediction_sheet())
         return
     if grammar:
         read = ("model", "device", "weights", "n", "temperature", "max_new_tokens")
@@ -106,7 +107,7 @@ def bench(
 
         requests = n if "n" in typed_options(context) else GRAMMAR_REQUESTS
         measured = load_model(model, device, weights=weights)
-        print_table(grammar_sheet(grammar_costs(measured, requests, temperature, max_new_tokens)))
+        print_sheet(grammar_sheet(grammar_costs(measured, requests, temperature, max_new_tokens)))
         return
     families = parse_families(tasks)
     if json is None and (save_texts or resume):
@@ -116,16 +117,17 @@ def bench(
             check_writable(path)
     with Bar("Loading"):
         from fef.bench.evaluate import Settings
-        from fef.bench.plot import check_plotting
-        from fef.bench.record import read_record, record_json, rows_csv
-        from fef.bench.run import Benchmark, run
+        from fef.bench.page import rows_csv, rows_sheet
+        from fef.bench.run import METHODS_KIND, Benchmark, run
         from fef.bench.spec import parse_specs
-        from fef.bench.table import rows_table
+        from fef.bench.summary import rows_of
         from fef.decoders import METHODS
+        from fef.measure.plot import check_plotting
+        from fef.measure.record import read_record, record_json
     if plot is not None:
         check_plotting()
     specs = parse_specs(methods, METHODS, compare)
-    known = read_record(json) if resume and json is not None and json.exists() else None
+    known = read_record(json, METHODS_KIND) if resume and json is not None and json.exists() else None
     loaded = load_model(model, device, weights=weights)
     on_cpu = loaded.network.device.type == "cpu"
     size = 1 if time_each else batch_size or (8 if on_cpu else 32)
@@ -145,21 +147,22 @@ def bench(
 
     def save(record: Record) -> None:
         if json is not None:
-            write_whole(json, record_json(record))
+            write_whole(json, record_json(record, rows=list(map(asdict, rows_of(record)))))
 
     with Bar("Drawing problems", len(families) * len(specs) * n) as bar:
         record = run(benchmark, bar, known, save)
     save(record)
-    print_table(rows_table(record.rows, record.refusals))
-    for line in record.comparisons:
+    rows = rows_of(record)
+    print_sheet(rows_sheet(rows, record.failures))
+    for line in record.facts["comparisons"]:
         typer.echo(
             f"{line['family']}: {line['first']} and {line['second']} agree token for token on "
             f"{line['same']} of {line['problems']} problems"
         )
     if csv is not None:
-        write_whole(csv, rows_csv(record.rows, record.refusals))
+        write_whole(csv, rows_csv(rows, record.failures))
     if plot is not None:
-        write_pictures(plot, record.rows)
+        write_pictures(plot, rows)
 
 
 def typed_options(context: typer.Context) -> list[str]:
@@ -176,7 +179,7 @@ def refuse_other_options(context: typer.Context, alone: str, why: str, read: Seq
 
 def write_pictures(stem: Path, rows: Sequence[Row]) -> None:
     """STEM-FAMILY.png for each family."""
-    from fef.bench.plot import family_pictures
+    from fef.bench.page import family_pictures
 
     with Bar("Drawing pictures"):
         for name, content in family_pictures(rows).items():

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json as json_module
+import shlex
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
 from fef.cli.options import DeviceOption, DtypeOption, ModelOption, load_model
-from fef.cli.output import Bar, check_writable, print_table, write_whole
+from fef.cli.output import Bar, check_writable, print_sheet, write_whole
 from fef.errors import InputError, OptionError
+
+if TYPE_CHECKING:
+    from fef.measure.table import Sheet
 
 __all__ = ["EXAMPLE", "bench_drafts"]
 
@@ -19,6 +21,7 @@ EXAMPLE = "Example: [bold]fef bench --drafts --model demo --data held-out.jsonl 
 
 
 def bench_drafts(
+    context: typer.Context,
     data: Annotated[Path, typer.Option("--data", help="Held-out texts of the model, of `python -m fef.corpus.own`.")],
     model: ModelOption = "demo",
     head: Annotated[
@@ -38,7 +41,9 @@ def bench_drafts(
     if out is not None:
         check_writable(out)
     with Bar("Loading"):
-        from fef.bench.drafts import Shapes, drafts_report
+        from fef.bench.drafts import SIMULATED_KIND, Shapes, drafts_report
+        from fef.measure.environment import environment
+        from fef.measure.record import Record, record_json
         from fef.models.draft_head_file import load_draft_head
         from fef.training.own_text import read_own_texts
     shapes = Shapes(numbers("--chains", chains), numbers("--trees", trees), slots, frontier, branching)
@@ -50,10 +55,12 @@ def bench_drafts(
         raise InputError(f"{data} holds no text of two tokens or more; write some with `python -m fef.corpus.own`.")
     with Bar("Simulating rounds"):
         report = {"model": loaded.name} | drafts_report(network, found, every, shapes, loaded.special_ids(), texts)
-    for table in tables(report):
-        print_table(table)
+    for sheet in sheets(report):
+        print_sheet(sheet)
     if out is not None:
-        write_whole(out, json_module.dumps(report, indent=1) + "\n")
+        command = shlex.join(["fef", *context.meta["fef.arguments"]])
+        setup = {"environment": environment(str(network.device))}
+        write_whole(out, record_json(Record(SIMULATED_KIND, command, setup, report, finished=True)))
 
 
 def numbers(name: str, text: str) -> list[int]:
@@ -64,16 +71,21 @@ def numbers(name: str, text: str) -> list[int]:
         raise OptionError(f"{name} got {text!r}; write whole numbers with commas, for example 4,8.") from None
 
 
-def tables(report: dict[str, Any]) -> list[Table]:
+def sheets(report: dict[str, Any]) -> list[Sheet]:
     """Tokens per round, and acceptance by depth."""
+    from fef.measure.table import Sheet
+
     shapes = report["shapes"]
     columns = [f"chain {n}" for n in shapes["chains"]] + [f"tree {n}" for n in shapes["trees"]]
-    rounds = Table("T", "drafter", *columns, title="Tokens per round")
-    depths = Table("T", "drafter", "acceptance by depth", "true token among the first")
+    rounds, depths = list[list[str]](), list[list[str]]()
     for heat, found in report["temperatures"].items():
         for name, one in found["drafters"].items():
             cells = [f"{x['tokens_per_round']:.2f}" for x in (*one["chains"].values(), *one["trees"].values())]
-            rounds.add_row(heat, name, *cells)
+            rounds.append([heat, name, *cells])
             among = ", ".join(f"{few}: {100 * share:.1f} %" for few, share in found["covered"].items())
-            depths.add_row(heat, name, " ".join(f"{x:.2f}" for x in one["by_depth"]), among)
-    return [rounds, depths]
+            depths.append([heat, name, " ".join(f"{x:.2f}" for x in one["by_depth"]), among])
+    more = ("acceptance by depth", "true token among the first")
+    return [
+        Sheet(("T", "drafter", *columns), rounds, "Tokens per round", words=None),
+        Sheet(("T", "drafter", *more), depths, words=None),
+    ]

@@ -25,14 +25,14 @@ from fef.cli.options import (
     parse_families,
     read_file,
 )
-from fef.cli.output import Bar, check_writable, print_table, write_whole
+from fef.cli.output import Bar, check_writable, print_sheet, write_whole
 from fef.errors import OptionError
 
 if TYPE_CHECKING:
-    from fef.bench.engine.record import EngineRecord
     from fef.bench.engine.run import Questions
     from fef.bench.evaluate import Settings
     from fef.generation import Model
+    from fef.measure.record import Record
     from fef.models.transformer import Transformer
     from fef.tasks import Problem
 
@@ -98,8 +98,11 @@ def bench_engine(
         bool, typer.Option("--profile", help="Also tell where the time of the widest round goes.")
     ] = False,
     json: Annotated[
-        Path | None, typer.Option("--json", help="Write everything measured to this file, after each batch size.")
+        Path | None, typer.Option("--json", help="Write everything measured to this file, after each part.")
     ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the JSON file of an interrupted run, if there is one.")
+    ] = False,
     plot: Annotated[Path | None, typer.Option("--plot", metavar="STEM", help="Draw STEM.png.")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Write the page, its picture beside it.")] = None,
     notes: Annotated[Path | None, typer.Option("--notes", help="With --out: a text that the page quotes.")] = None,
@@ -108,6 +111,8 @@ def bench_engine(
     refuse_mixtures(context, shape is not None)
     if notes is not None and out is None:
         raise OptionError("--notes is quoted by the page; give --out FILE too.")
+    if resume and json is None:
+        raise OptionError("--resume needs the JSON file; give --json FILE too.")
     remarks = "" if notes is None else decode_text(read_file(notes), str(notes))
     for path in (json, plot, out):
         if path is not None:
@@ -116,15 +121,15 @@ def bench_engine(
     window_list = None if windows is None else whole_numbers("windows", windows, 0)
     families = parse_families(tasks)
     with Bar("Loading"):
-        from fef.bench.engine.record import engine_record_json
-        from fef.bench.engine.run import EngineBenchmark, run_engine_benchmark
+        from fef.bench.engine.page import sheets
+        from fef.bench.engine.run import ENGINE_KIND, EngineBenchmark, run_engine_benchmark
         from fef.bench.engine.serving import draw_problems
-        from fef.bench.engine.table import terminal_tables
-        from fef.bench.engine.timing import Clock
         from fef.bench.evaluate import Settings, check_fit
-        from fef.bench.plot import check_plotting
         from fef.engine.build import WINDOWS
         from fef.laws.window import ANCHORS
+        from fef.measure.plot import check_plotting
+        from fef.measure.record import read_record, record_json
+        from fef.measure.timing import Clock
     if plot is not None or out is not None:
         check_plotting()
     questions: Questions | None = None
@@ -156,15 +161,16 @@ def bench_engine(
         command=shlex.join(["fef", *context.meta["fef.arguments"]]),
     )
 
-    def save(record: EngineRecord) -> None:
+    def save(record: Record) -> None:
         if json is not None:
-            write_whole(json, engine_record_json(record))
+            write_whole(json, record_json(record))
 
+    known = read_record(json, ENGINE_KIND) if resume and json is not None and json.exists() else None
     with Bar("Measuring", len(batch_list)) as bar:
-        record = run_engine_benchmark(bench, bar, save)
+        record = run_engine_benchmark(bench, bar, save, known)
     save(record)
-    for table in terminal_tables(record):
-        print_table(table)
+    for sheet in sheets(record):
+        print_sheet(sheet)
     if plot is not None:
         write_engine_picture(plot, record)
     if out is not None:
@@ -220,25 +226,26 @@ def shaped(shape: str, device: str | None, dtype: str | None, weights: str | Non
 
 def with_rivals(model: Model, problems: Sequence[Problem], methods: list[str] | None, settings: Settings) -> Questions:
     """Raises OptionError for a decoder that the model cannot run."""
-    from fef.bench.engine.rivals import DEFAULT_RIVALS, check_rivals
     from fef.bench.engine.run import Questions
+    from fef.bench.engine.serving import DEFAULT_RIVALS
+    from fef.bench.run import check_specs
     from fef.bench.spec import parse_specs
     from fef.decoders import METHODS
 
     specs = parse_specs(DEFAULT_RIVALS if methods is None else methods, METHODS)
-    check_rivals(model, specs, settings)
+    for reason in check_specs(model, specs, settings).values():
+        raise OptionError(reason)
     return Questions(model, problems, specs, settings)
 
 
-def write_engine_picture(stem: Path, record: EngineRecord) -> None:
+def write_engine_picture(stem: Path, record: Record) -> None:
     """STEM.png."""
-    from fef.bench.engine.plot import engine_figure
-    from fef.bench.png import png_bytes
+    from fef.bench.engine.page import engine_picture
 
-    write_whole(stem.with_name(f"{stem.name}.png"), png_bytes(engine_figure(record)))
+    write_whole(stem.with_name(f"{stem.name}.png"), engine_picture(record))
 
 
-def write_engine_page(out: Path, record: EngineRecord, remarks: str) -> None:
+def write_engine_page(out: Path, record: Record, remarks: str) -> None:
     """The page and its picture beside it."""
     from fef.bench.engine.page import engine_page
 

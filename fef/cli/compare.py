@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from fef.cli.options import decode_text, read_file
-from fef.cli.output import check_writable, print_json, print_table, write_whole
-from fef.errors import OptionError
-
-if TYPE_CHECKING:
-    from fef.eval.outcome import Outcome
+from fef.cli.output import check_writable, print_json, print_sheet, write_whole
 
 __all__ = ["EXAMPLE", "compare"]
 
@@ -42,9 +37,10 @@ def compare(
 ) -> None:
     """Hold saved runs against each other: figures, and McNemar's exact test for every pair over the same problems."""
     from fef.eval.outcome import read_outcome
-    from fef.eval.page import comparison_page, outcomes_table, pairs_table
+    from fef.eval.page import comparison_page, comparison_picture, outcomes_sheet, pairs_sheet
     from fef.eval.pairs import pairs_of
     from fef.eval.remarks import filled
+    from fef.measure.plot import check_plotting
 
     for path in (out, plot):
         if path is not None:
@@ -53,43 +49,14 @@ def compare(
     outcomes = [read_outcome(path) for path in results]
     remarks = filled(remarks, {path.stem: outcome for path, outcome in zip(results, outcomes, strict=True)})
     if plot is not None:
-        write_whole(plot, picture(title, outcomes))
+        check_plotting()
+        write_whole(plot, comparison_picture(title, outcomes))
     if out is not None:
         write_whole(out, comparison_page(title, outcomes, remarks, against))
     pairs = pairs_of(outcomes, against)
     if json:
         print_json({"runs": list(map(asdict, outcomes)), "pairs": list(map(asdict, pairs))})
         return
-    print_table(outcomes_table(outcomes))
+    print_sheet(outcomes_sheet(outcomes))
     if pairs:
-        print_table(pairs_table(pairs))
-
-
-@dataclass(frozen=True)
-class Run:
-    """A saved run as it is plotted."""
-
-    method: str
-    accuracy: float
-    low: float
-    high: float
-    certificate: str
-
-
-def picture(title: str, outcomes: Sequence[Outcome]) -> bytes:
-    """Accuracy against passes. Raises OptionError without matplotlib, and for runs of several tasks."""
-    from fef.bench.plot import check_plotting, passes_picture
-
-    check_plotting()
-    tasks = {outcome.task for outcome in outcomes}
-    if len(tasks) > 1:
-        raise OptionError(f"--plot holds runs of one task against each other; these are of {', '.join(sorted(tasks))}.")
-    known = [(outcome, outcome.certificate) for outcome in outcomes if outcome.certificate is not None]
-    if not known:
-        raise OptionError("--plot shows runs that fef decoded; there are none among these.")
-    runs = [
-        Run(o.label, o.summary.accuracy, o.summary.low, o.summary.high, str(certificate["kind"]))
-        for o, certificate in known
-    ]
-    passes = [outcome.summary.calls / outcome.summary.problems for outcome, _ in known]
-    return passes_picture(title, runs, passes)
+        print_sheet(pairs_sheet(pairs))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from enum import StrEnum
@@ -11,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
 from fef.cli.options import (
     MODEL_HELP,
@@ -22,10 +22,11 @@ from fef.cli.options import (
     VerifyOption,
     WeightsOption,
     WindowOption,
+    check_device,
     load_model,
     method_options,
 )
-from fef.cli.output import Bar, check_writable, print_json, print_table, write_whole
+from fef.cli.output import Bar, check_writable, print_json, print_sheet, write_whole
 from fef.errors import OptionError
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
     from fef.eval.outcome import Outcome
     from fef.eval.presets import Preset
     from fef.eval.settings import Settings
-    from fef.eval.summary import Summary
+    from fef.measure.answers import Totals
+    from fef.measure.table import Sheet
 
 __all__ = ["EXAMPLE", "evaluate"]
 
@@ -53,6 +55,7 @@ class LongPromptsChoice(StrEnum):
 
 
 def evaluate(
+    context: typer.Context,
     what: Annotated[
         str | None, typer.Argument(help="A preset or a task; --list shows both.", show_default=False)
     ] = None,
@@ -125,9 +128,8 @@ def evaluate(
 ) -> None:
     """Measure a published setting or any method on GSM8K, SVAMP, MATH, HumanEval, MBPP or MMLU, beside published figures."""
     from fef.eval.given_answers import prompt_lines, score_answers
-    from fef.eval.outcome import GIVEN, Outcome, digests_of, label_of, outcome_json, rights_of
+    from fef.eval.outcome import GIVEN, label_of, outcome_json, outcome_of
     from fef.eval.settings import preset_of, settings_for
-    from fef.eval.summary import summarize
     from fef.eval.tasks import TASKS, shots_for
     from fef.tasks.sandbox import check_isolation
 
@@ -137,6 +139,7 @@ def evaluate(
     if what is None:
         raise OptionError("Give a preset or a task; `fef eval --list` shows them.")
     preset = preset_of(what)
+    command = shlex.join(["fef", *context.meta["fef.arguments"]])
     changes = {
         **{
             "method": method,
@@ -164,17 +167,18 @@ def evaluate(
         records = score_answers(task, examples, worked, settings.shots, answers)
         facts = {"model": model, "task": task.name, "shots": settings.shots, "examples": len(examples)}
         facts |= {"max_new_tokens": max_new_tokens, "file": digest, "sandbox": sandbox}
-        judged = Outcome(task.name, GIVEN, facts, {}, summarize(records), None, rights_of(records), digests_of(records))
-        show_outcome(judged, save, json)
+        show_outcome(
+            outcome_of(task.name, GIVEN, facts, records, environment={}, certificate=None), command, save, json
+        )
         return
     with Bar("Loading"):
         from fef.api import certify
-        from fef.bench.environment import environment
         from fef.eval.runner import run
-        from fef.eval.shards import shards
+        from fef.measure.environment import environment
         from fef.models.adapter import base_digest
-    with shards() as shard:
-        loaded = load_model(model or (preset.model if preset else "demo"), device or shard.device(), dtype, weights)
+        from fef.training.processes import DAY, joined
+    with joined(check_device(device), DAY) as processes:
+        loaded = load_model(model or (preset.model if preset else "demo"), processes.device, dtype, weights)
         if chat is None and preset is None:
             settings = replace(settings, chat=loaded.template is not None)
         certificate = certify(
@@ -193,7 +197,7 @@ def evaluate(
                 "dtype": str(loaded.network.embed.weight.dtype).removeprefix("torch."),
             },
         }
-        with Bar(f"{what}, {settings.method}", len(examples) // shard.world) as bar:
+        with Bar(f"{what}, {settings.method}", len(examples) // processes.size) as bar:
             records = run(
                 loaded,
                 task,
@@ -203,25 +207,23 @@ def evaluate(
                 allow_weak_sandbox=allow_weak_sandbox,
                 out=out,
                 identity=identity,
-                shard=shard,
+                processes=processes,
                 on_done=bar.advance,
                 note=lambda remark: typer.echo(f"Engine: {remark}.", err=True),
             )
-    if shard.rank > 0:
+    if not processes.leads:
         return
-    summary = summarize(records)
+    outcome = outcome_of(
+        settings.task,
+        label_of(settings.method, settings.options, settings.temperature),
+        identity,
+        records,
+        environment=environment(str(loaded.network.device)) | {"dtype": identity["dtype"]},
+        certificate=certificate.to_dict(),
+    )
+    summary = outcome.summary
     if save is not None:
-        outcome = Outcome(
-            settings.task,
-            label_of(settings.method, settings.options, settings.temperature),
-            identity,
-            environment(str(loaded.network.device)) | {"dtype": identity["dtype"]},
-            summary,
-            certificate.to_dict(),
-            rights_of(records),
-            digests_of(records),
-        )
-        write_whole(save, outcome_json(outcome))
+        write_whole(save, outcome_json(outcome, command))
     notes = remarks(preset, settings, summary, loaded.name, weights, sandbox)
     if json:
         print_json(
@@ -232,21 +234,21 @@ def evaluate(
             }
         )
         return
-    print_table(summary_table(what, settings, summary, certificate, preset))
+    print_sheet(summary_sheet(what, settings, summary, certificate, preset))
     for note in notes:
         typer.echo(note)
 
 
-def show_outcome(outcome: Outcome, save: Path | None, json: bool) -> None:
+def show_outcome(outcome: Outcome, command: str, save: Path | None, json: bool) -> None:
     from fef.eval.outcome import outcome_json
-    from fef.eval.page import outcomes_table
+    from fef.eval.page import outcomes_sheet
 
     if save is not None:
-        write_whole(save, outcome_json(outcome))
+        write_whole(save, outcome_json(outcome, command))
     if json:
         print_json(asdict(outcome))
     else:
-        print_table(outcomes_table([outcome]))
+        print_sheet(outcomes_sheet([outcome]))
 
 
 def data_folder(data: Path | None) -> Path:
@@ -277,7 +279,7 @@ def digest_of(read: Any) -> str:
 
 
 def remarks(
-    preset: Preset | None, settings: Settings, summary: Summary, model: str, weights: str | None, sandbox: str | None
+    preset: Preset | None, settings: Settings, summary: Totals, model: str, weights: str | None, sandbox: str | None
 ) -> list[str]:
     """What a reader must know beside the figures."""
     from fef.eval.settings import differences
@@ -306,31 +308,31 @@ def remarks(
     return notes
 
 
-def summary_table(
-    what: str, settings: Settings, summary: Summary, certificate: Certificate, preset: Preset | None
-) -> Table:
-    table = Table(header_style="bold")
-    for name in ("run", "method", "law"):
-        table.add_column(name, overflow="fold")
-    for name in ("problems", "right % (95 %)", "published %", "tokens/call", "tokens/s", "seconds"):
-        table.add_column(name, justify="right")
-    table.add_row(
+def summary_sheet(
+    what: str, settings: Settings, summary: Totals, certificate: Certificate, preset: Preset | None
+) -> Sheet:
+    from fef.measure.table import Sheet, interval_words
+
+    words = ("run", "method", "law")
+    numbers = ("problems", "right % (95 %)", "published %", "tokens/call", "tokens/s", "seconds")
+    line = [
         what,
         settings.method,
         certificate.kind,
         str(summary.problems),
-        f"{summary.accuracy:.1f} ({summary.low:.1f} to {summary.high:.1f})",
+        interval_words(summary.accuracy, summary.low, summary.high),
         " / ".join(str(figure.accuracy) for figure in preset.published) if preset else "-",
         f"{summary.tokens_per_call:.2f}",
         f"{summary.tokens_per_second:.1f}",
         f"{summary.seconds:.1f}",
-    )
-    return table
+    ]
+    return Sheet((*words, *numbers), [line], words=words)
 
 
 def show_list(json: bool) -> None:
     from fef.eval.presets import PRESETS
     from fef.eval.tasks import TASKS
+    from fef.measure.table import Sheet
 
     if json:
         presets = [
@@ -339,13 +341,8 @@ def show_list(json: bool) -> None:
         ]
         print_json({"presets": presets, "tasks": {name: task.file for name, task in TASKS.items()}})
         return
-    table = Table(header_style="bold", title="Presets", title_justify="left")
-    for name in ("preset", "model", "method", "options", "published %"):
-        table.add_column(name, overflow="fold")
-    for name in ("length", "shots"):
-        table.add_column(name, justify="right")
-    for preset in PRESETS.values():
-        table.add_row(
+    lines = [
+        [
             preset.name,
             preset.model,
             preset.method,
@@ -353,6 +350,9 @@ def show_list(json: bool) -> None:
             " / ".join(str(figure.accuracy) for figure in preset.published),
             str(preset.max_new_tokens),
             str(preset.shots),
-        )
-    print_table(table)
+        ]
+        for preset in PRESETS.values()
+    ]
+    words = ("preset", "model", "method", "options", "published %")
+    print_sheet(Sheet((*words, "length", "shots"), lines, "Presets", words=words))
     typer.echo("Tasks (any model, any method): " + ", ".join(f"{name} ({task.file})" for name, task in TASKS.items()))

@@ -8,7 +8,7 @@ import tempfile
 import threading
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
@@ -25,6 +25,9 @@ from rich.table import Table
 
 from fef.errors import CheckpointError, FefError, InputError, OptionError
 
+if TYPE_CHECKING:
+    from fef.measure.table import Sheet
+
 __all__ = [
     "Bar",
     "Group",
@@ -32,6 +35,7 @@ __all__ = [
     "check_writable",
     "error_line",
     "print_json",
+    "print_sheet",
     "print_table",
     "speaks",
     "stderr",
@@ -99,6 +103,13 @@ def print_table(table: Table) -> None:
     if not console.is_terminal:
         console = Console(highlight=False, width=max(80, Console(width=10_000).measure(table).maximum))
     console.print(table)
+
+
+def print_sheet(sheet: Sheet) -> None:
+    """A table in words on standard output, as `print_table` has it."""
+    from fef.measure.table import terminal
+
+    print_table(terminal(sheet))
 
 
 def check_writable(path: Path) -> None:

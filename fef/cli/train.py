@@ -8,13 +8,14 @@ from dataclasses import replace
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fef.cli.interrupts import StopSoon
 from fef.cli.options import check_device
 from fef.cli.output import Bar, check_directory, print_json
+from fef.cli.train_layer import train_layer
 from fef.cli.train_policy import train_policy
 from fef.cli.training import (
     FormName,
@@ -70,6 +71,7 @@ class ObjectiveName(StrEnum):
     denoise = "denoise"
     dparallel = "dparallel"
     ssmd = "ssmd"
+    adjust = "adjust"
     draft_head = "draft-head"
     policy = "policy"
 
@@ -95,8 +97,8 @@ def train(
         ObjectiveName,
         typer.Option(
             "--objective",
-            help="denoise; dparallel: certainty on own answers; ssmd: a layer for that method on --init; draft-head: the "
-            "draft head of --init on its own texts; policy: which slots to commit, from right and wrong answers of --init.",
+            help="denoise; dparallel: certainty on own answers; ssmd, adjust: a layer for that method on --init; draft-head: "
+            "that of --init on its own texts; policy: which slots to commit, from right and wrong answers of --init.",
         ),
     ] = ObjectiveName.denoise,
     steps: TrainStepsOption = 1000,
@@ -185,15 +187,16 @@ def train(
     of_head = objective is ObjectiveName.draft_head
     if not of_head:
         check_out(out)
-    tuned = objective is ObjectiveName.denoise and fine_tunes(init, lora)
+    certain = objective is ObjectiveName.dparallel
+    tuned = (certain or objective is ObjectiveName.denoise) and fine_tunes(init, lora)
     if tuned and (data is None or tasks is not None):
         raise OptionError(f"Fine-tuning {init} needs --data FILE.jsonl, and takes no --tasks.")
     if lora and not tuned:
         raise OptionError(
-            "--lora needs the model whose weights it leaves as they are: --init MODEL, with --objective denoise."
+            "--lora needs the model whose weights it leaves as they are: --init MODEL, with --objective denoise or dparallel."
         )
     options_of_data = None if tuned or of_head else data_options(tasks, data, count, max_prompt or 112)
-    if objective is ObjectiveName.ssmd:
+    if objective in (ObjectiveName.ssmd, ObjectiveName.adjust):
         assert options_of_data is not None
         place = check_device(device)
         settings = {
@@ -203,7 +206,7 @@ def train(
             "lr": adam_lr,
             "seed": seed,
         }
-        train_layer(out, init_path(init), options_of_data, settings, place, json)
+        train_layer(objective.value, out, init_path(init), options_of_data, settings, place, json)
         return
     with Bar("Loading"):
         from fef.training.run import NetworkOptions, run
@@ -244,6 +247,7 @@ def train(
     )
     tuning = TuneOptions(
         packed=packed,
+        certain=certain,
         lora_rank=lora,
         lora_targets=tuple(name.strip() for name in lora_targets.split(",")),
         batch_tokens=batch_tokens,
@@ -262,7 +266,6 @@ def train(
             return tune(init, data, out, tuning, tuned_options, processes, progress=progress, stop=stop, say=say)
         assert options_of_data is not None
         source = init_path(init)
-        certain = objective is ObjectiveName.dparallel
         return run(
             out, options_of_data, size, options, processes, init=source, certain=certain, progress=progress, stop=stop
         )
@@ -279,44 +282,6 @@ def fine_tunes(init: str | None, lora: int) -> bool:
         from fef.models.hub import locate
         from fef.models.sources import describe_source
     return bool(lora) or describe_source(locate(init)).config.answer_id is None
-
-
-def train_layer(
-    out: Path, source: Path | None, data: DataOptions, settings: dict[str, Any], device: str, json: bool
-) -> None:
-    """Fit the order-causal layer of a network that stays as it is, and write it into a new directory."""
-    if source is None:
-        raise OptionError(
-            "--objective ssmd trains a layer on a network that stays as it is; give that with --init demo."
-        )
-    with Bar("Loading"):
-        from fef.models.order_block import ORDER_BLOCK, save_order_block
-        from fef.models.sources import describe_source, load_source, template_of
-        from fef.training.demask import split_examples
-        from fef.training.order_block import LayerOptions, fit_order_block
-    options = LayerOptions(**settings)
-    network, tokenizer = load_source(source, device)
-    began = time.perf_counter()
-    with Bar("Preparing the examples", options.steps) as bar:
-        template = template_of(source, describe_source(source))
-        length, seed = options.canvas_length, options.seed
-        examples = split_examples(data, network.config, tokenizer, length, seed, "train", template)
-        losses: list[float] = []
-
-        def show(step: int, loss: float) -> None:
-            losses.append(loss)
-            bar.update(step, f"Training: loss {loss:.3f}")
-
-        layer = fit_order_block(network, examples.to(network.device), options, show)
-    out.mkdir(parents=True, exist_ok=True)
-    save_order_block(out / ORDER_BLOCK, layer, network)
-    parameters, seconds = sum(p.numel() for p in layer.parameters()), time.perf_counter() - began
-    if json:
-        print_json(
-            {"out": str(out / ORDER_BLOCK), "parameters": parameters, "loss": losses[-1], "seconds": round(seconds, 3)}
-        )
-    else:
-        typer.echo(f"Wrote {out / ORDER_BLOCK}: {parameters:,} parameters, loss {losses[-1]:.3f}, {seconds:.0f} s.")
 
 
 def draft_head(

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
-from rich.table import Table
 
 from fef.cli.options import JsonOption
-from fef.cli.output import Bar, print_json, print_table
+from fef.cli.output import Bar, print_json, print_sheet
 from fef.errors import OptionError
 
 if TYPE_CHECKING:
     import torch
 
+    from fef.measure.record import Key
+    from fef.measure.table import Sheet
     from fef.verify.setting import Effort, Measured, Setting
     from fef.verify.suite import Verdict
 
 __all__ = ["EXAMPLE", "verify"]
 
 EXAMPLE = "Example: [bold]fef verify sequential fef[/bold]"
-Item = TypeVar("Item")
 
 
 def verify(
@@ -76,24 +75,26 @@ def run_suite(
     """engine: the device of the engine that is verified; the loop is, if there is none. model: a checkpoint, else tables and
     tiny networks."""
     from fef.verify.engine import ENGINE_CHECKS, in_engine
-    from fef.verify.suite import settings_of, verdict
+    from fef.verify.suite import settings_of, verdict, verdicts
 
     chosen: Sequence[Setting] = settings_of(methods, slow=slow)
     if model is not None:
         chosen = settings_on(model, chosen)
-    settings = progress(chosen)
-    if engine is None:
-        verdicts = [verdict(setting, effort) for setting in settings]
-    else:
-        verdicts = [verdict(in_engine(s, str(engine)), effort, checks=ENGINE_CHECKS) for s in settings]
+    checks, here = (None, chosen) if engine is None else (ENGINE_CHECKS, [in_engine(s, str(engine)) for s in chosen])
+    work: dict[Key, Callable[[], Verdict]] = {
+        (setting.method, setting.words, str(number)): partial(verdict, setting, effort, checks=checks)
+        for number, setting in enumerate(here, start=1)
+    }
+    with Bar("Verifying", len(work)) as bar:
+        found = verdicts(work, bar)
     if json:
-        print_json([to_dict(v) for v in verdicts])
+        print_json([v.to_dict() for v in found])
     else:
-        print_table(verdict_table(verdicts))
-        for v in verdicts:
+        print_sheet(verdicts_sheet(found))
+        for v in found:
             for m in v.failures:
                 typer.echo(f"failed: {v.setting.method} ({v.setting.words}), {m.subject}: {figures(m)}")
-    return all(v.passed for v in verdicts)
+    return all(v.passed for v in found)
 
 
 def settings_on(model: str, settings: Sequence[Setting]) -> list[Setting]:
@@ -116,36 +117,35 @@ def settings_on(model: str, settings: Sequence[Setting]) -> list[Setting]:
 
 
 def run_self_test(effort: Effort, json: bool) -> bool:
+    from fef.measure.table import Sheet
+    from fef.verify.suite import verdicts
     from fef.verify.twins import TWINS, caught, twin_verdict
 
-    verdicts = [(twin.fault, twin_verdict(twin, effort)) for twin in progress(TWINS)]
+    with Bar("Verifying", len(TWINS)) as bar:
+        found = verdicts({(twin.fault,): partial(twin_verdict, twin, effort) for twin in TWINS}, bar)
+    named = [(twin.fault, v) for twin, v in zip(TWINS, found, strict=True)]
     if json:
-        print_json([{"fault": fault, "caught": caught(v), **to_dict(v)} for fault, v in verdicts])
+        print_json([{"fault": fault, "caught": caught(v), **v.to_dict()} for fault, v in named])
     else:
-        table = Table("fault", "called", "seen in", "caught", box=None)
-        for fault, v in verdicts:
+        lines = []
+        for fault, v in named:
             seen = next((m for m in v.measured if not m.made), v.failures[0] if v.failures else v.law_measured)
             answer = "yes" if caught(v) else "MISSED" if v.made else "NOT MADE"
-            table.add_row(*map(escape, (fault, v.kind or "unknown", f"{seen.subject}: {figures(seen)}", answer)))
-        print_table(table)
-    return all(caught(v) for _, v in verdicts)
+            lines.append([fault, v.kind or "unknown", f"{seen.subject}: {figures(seen)}", answer])
+        print_sheet(Sheet(("fault", "called", "seen in", "caught"), lines, words=None, framed=False))
+    return all(map(caught, found))
 
 
-def progress(items: Sequence[Item]) -> Iterator[Item]:
-    with Bar("Verifying", len(items)) as bar:
-        for item in items:
-            yield item
-            bar.advance(1)
+def verdicts_sheet(found: Sequence[Verdict]) -> Sheet:
+    from fef.measure.table import Sheet
 
-
-def verdict_table(verdicts: Sequence[Verdict]) -> Table:
-    table = Table("method", "setting", "declared", "law", "TV", "by", "p", "verdict", box=None)
-    for v in verdicts:
-        m = v.law_measured
-        p_value = "" if v.p_value is None else f"{v.p_value:.2g}"
-        cells = (v.setting.method, v.setting.words, v.kind or "unknown", v.law, distance(m), m.how, p_value)
-        table.add_row(*map(escape, cells), "holds" if v.passed else "[bold red]FAILS[/bold red]")
-    return table
+    lines = []
+    for v in found:
+        m, p_value = v.law_measured, "" if v.p_value is None else f"{v.p_value:.2g}"
+        cells = [v.setting.method, v.setting.words, v.kind or "unknown", v.law, distance(m), m.how, p_value]
+        lines.append([*cells, "holds" if v.passed else "FAILS"])
+    header = ("method", "setting", "declared", "law", "TV", "by", "p", "verdict")
+    return Sheet(header, lines, words=None, framed=False)
 
 
 def distance(m: Measured) -> str:
@@ -160,16 +160,3 @@ def figures(m: Measured) -> str:
     parts = [distance(m) if m.distance is None else f"TV {distance(m)} by {m.how}"]
     parts += [f"p {m.p_value:.2g}"] if m.p_value is not None else []
     return ", ".join(parts)
-
-
-def to_dict(v: Verdict) -> dict[str, Any]:
-    return {
-        "method": v.setting.method,
-        "options": dict(v.setting.options),
-        "temperature": v.setting.temperature,
-        "top_p": v.setting.top_p,
-        "kind": v.kind,
-        "law": v.certificate.law if v.certificate else None,
-        "passed": v.passed,
-        "measured": [asdict(m) for m in v.measured],
-    }

@@ -16,8 +16,9 @@ from fef.corpus.check import equations_of, wrong_equations
 from fef.corpus.sums import is_explained
 from fef.errors import InputError
 from fef.eval.numbers import final_number
-from fef.eval.records import Record, read_records
 from fef.eval.tasks import TASKS
+from fef.measure.answers import Answer
+from fef.measure.journal import read_answers
 
 __all__ = ["mistake"]
 
@@ -32,12 +33,12 @@ def mistakes(
 ) -> None:
     """Count the mistakes in answers to solved problems by their kind."""
     problems = TASKS["gsm8k"].read(file)
-    records = read_records(results)
+    records = read_answers(results)
     if not records or max(records) >= len(problems):
         raise InputError(
             f"{results} does not answer the {len(problems)} problems of {file}. Give the file it was made of."
         )
-    kinds: dict[str, list[Record]] = {}
+    kinds: dict[str, list[Answer]] = {}
     for index, record in sorted(records.items()):
         kind = "right" if record.right else mistake(problems[index]["question"], record.text)
         kinds.setdefault(kind, []).append(record)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,14 +24,14 @@ from fef.training.conversations import read_prompts
 from fef.training.data import task_texts
 from fef.training.own_text import OwnText, own_text_line
 
-__all__ = ["own_texts"]
+__all__ = ["example_lines", "fitting", "own_texts"]
 
 app = typer.Typer(cls=Group, add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.callback(invoke_without_command=True)
 def own(
-    out: Annotated[Path, typer.Option("--out", help="The texts: JSONL of token ids.")],
+    out: Annotated[Path, typer.Option("--out", help="The texts: JSONL of token ids, or of words.")],
     model: ModelOption = "demo",
     data: Annotated[
         Path | None, typer.Option("--data", help='Prompts: JSONL of {"messages": ...} or {"prompt": ...}.')
@@ -44,6 +45,9 @@ def own(
         str, typer.Option("--temperatures", help="Every prompt is answered at each of them.")
     ] = "0,0.7",
     max_new_tokens: Annotated[int, typer.Option("--max-new-tokens", help="Length of the canvas.")] = 128,
+    words: Annotated[
+        bool, typer.Option("--words", help="Messages of the texts that end, as examples for fef train.")
+    ] = False,
     max_batch: Annotated[int, typer.Option("--max-batch", help="Prompts at once.")] = 64,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Draws the prompts and the texts.")] = 0,
     device: DeviceOption = None,
@@ -63,9 +67,11 @@ def own(
     prompts = random.Random(seed).sample(prompts, min(count, len(prompts)))
     with Bar("Answering", len(prompts) * len(heats)) as bar:
         texts = own_texts(loaded, prompts, heats, max_new_tokens, max_batch, seed, bar.advance)
-    write_whole(out, "".join(map(own_text_line, texts)))
-    tokens = sum(len(text.response) for text in texts)
-    typer.echo(f"Wrote {len(texts):,} texts of {tokens:,} tokens to {out}; {len(prompts):,} prompts were drawn.")
+    lines = example_lines(loaded, texts) if words else [own_text_line(text) for _, text in texts]
+    write_whole(out, "".join(lines))
+    tokens = sum(len(text.response) for _, text in texts)
+    kept = f"{len(lines):,} of {len(texts):,}" if words else f"{len(texts):,}"
+    typer.echo(f"Wrote {kept} texts of {tokens:,} tokens to {out}; {len(prompts):,} prompts were drawn.")
 
 
 def temperatures_of(text: str) -> list[float]:
@@ -94,21 +100,22 @@ def own_texts(
     max_batch: int,
     seed: int,
     advance: Any = lambda _: None,
-) -> list[OwnText]:
-    """The texts of every prompt at every temperature; text i has the seed `seed + i`. Prompts too long for the canvas are
-    left out. Raises InputError if none is left, OptionError for a network without the packed law."""
+) -> list[tuple[Prompt, OwnText]]:
+    """The texts of every prompt at every temperature, with it; text i has the seed `seed + i`. Prompts too long for the
+    canvas are left out. Raises InputError if none is left, OptionError for a network without the packed law."""
     config = model.network.config
     if not config.packed or config.eos_id is None:
         raise OptionError(f"{model.name} was not trained for the packed law, or has no end token; give one that was.")
     whole_from("max_new_tokens", max_new_tokens, 1, config.max_length - 1)
     mark = [] if config.answer_id is None else [config.answer_id]
-    before = [model.prompt_ids(plain(prompt, model)) + mark for prompt in prompts]
-    before = [ids for ids in before if len(ids) + max_new_tokens <= config.max_length]
+    asked = [fitting(prompt, model) for prompt in prompts]
+    before = [(prompt, model.prompt_ids(prompt) + mark) for prompt in asked]
+    before = [(prompt, ids) for prompt, ids in before if len(ids) + max_new_tokens <= config.max_length]
     if not before:
         raise InputError(f"No prompt fits beside a canvas of {max_new_tokens} tokens; lower --max-new-tokens.")
-    longest = max(map(len, before)) + max_new_tokens
+    longest = max(len(ids) for _, ids in before) + max_new_tokens
     engine = model.engine(max_batch=max_batch, max_length=longest, max_new_tokens=max_new_tokens).engine
-    asked = [(ids, heat) for ids in before for heat in temperatures]
+    drawn = [(prompt, ids, heat) for prompt, ids in before for heat in temperatures]
     jobs = [
         engine.submit(
             [*ids, *[config.mask_id] * max_new_tokens],
@@ -116,7 +123,7 @@ def own_texts(
             temperature=heat,
             seed=seed + number,
         )
-        for number, (ids, heat) in enumerate(asked)
+        for number, (_, ids, heat) in enumerate(drawn)
     ]
     waiting = list(jobs)
     while waiting:
@@ -124,17 +131,29 @@ def own_texts(
         left = [job for job in waiting if not job.finished]
         advance(len(waiting) - len(left))
         waiting = left
+    responses = [up_to_end(job.result().tokens, [config.eos_id]) for job in jobs]
     return [
-        OwnText(ids, up_to_end(job.result().tokens, [config.eos_id]), max_new_tokens, heat, seed + number)
-        for number, ((ids, heat), job) in enumerate(zip(asked, jobs, strict=True))
+        (prompt, OwnText(ids, response, max_new_tokens, heat, seed + number))
+        for number, ((prompt, ids, heat), response) in enumerate(zip(drawn, responses, strict=True))
     ]
 
 
-def plain(prompt: Prompt, model: Model) -> Prompt:
-    """Messages as text where a checkpoint without a chat template takes no messages."""
-    if isinstance(prompt, str) or model.template is not None or len(prompt) != 1:
-        return prompt
-    return str(prompt[0]["content"])
+def example_lines(model: Model, texts: Sequence[tuple[Prompt, OwnText]]) -> list[str]:
+    """What was said to the end, as JSON lines of examples."""
+    lines = []
+    for prompt, text in texts:
+        said = model.tokenizer.decode(text.response[:-1])
+        if text.response[-1] == model.network.config.eos_id and said.strip():
+            asked = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else list(prompt)
+            lines.append(json.dumps({"messages": [*asked, {"role": "assistant", "content": said}]}) + "\n")
+    return lines
+
+
+def fitting(prompt: Prompt, model: Model) -> Prompt:
+    """A text as the only message where a checkpoint has a chat template, a single message as text where it has none."""
+    if isinstance(prompt, str):
+        return prompt if model.template is None else [{"role": "user", "content": prompt}]
+    return prompt if model.template is not None or len(prompt) != 1 else str(prompt[0]["content"])
 
 
 if __name__ == "__main__":

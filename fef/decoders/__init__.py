@@ -10,6 +10,7 @@ from dataclasses import fields, replace
 from types import MappingProxyType
 from typing import Any
 
+from fef.decoders.adjust import ADJUST
 from fef.decoders.apd import APD, APD_EXACT
 from fef.decoders.dcd import DCD
 from fef.decoders.deer import DEER
@@ -53,6 +54,7 @@ TABLE = (
     APD_EXACT,
     DCD,
     SSMD,
+    ADJUST,
     ESO_EXACT,
     DUAL,
     DEMASK,

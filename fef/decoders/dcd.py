@@ -27,9 +27,7 @@ __all__ = ["DCD", "CopulaJudge", "DcdOptions"]
 class DcdOptions:
     """Denoising passes, in each of which the causal model draws what is open, reweighted by what stands behind it."""
 
-    causal: Callable[..., Tensor] | str | None = (
-        model()
-    )  # has the dependence; None: the one that came with the checkpoint
+    causal: Callable[..., Tensor] | str | None = model()  # has the dependence; None: that of the checkpoint
     steps: int = whole(2, most=MOST_PASSES)  # denoising passes
     block_length: int | None = whole(None)  # open slots per block
     window: int = whole(16)  # drafts per round

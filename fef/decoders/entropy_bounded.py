@@ -40,9 +40,8 @@ class EntropyBound(Adapted):
 
     def select(self, c: Candidates) -> Tensor:
         sorted_BS = c.entropy_BS.sort(dim=1, stable=True).values
-        excess_BS = torch.nn.functional.pad(
-            sorted_BS.cumsum(1)[:, :-1], (1, 0)
-        )  # ascending, so the maximum is the last
+        # ascending, so the maximum is the last
+        excess_BS = torch.nn.functional.pad(sorted_BS.cumsum(1)[:, :-1], (1, 0))
         count_B = ((excess_BS <= self.gamma) & sorted_BS.isfinite()).long().cumprod(1).sum(1)
         return c.best(-c.entropy_BS, count_B.clamp(min=1))
 

@@ -60,9 +60,8 @@ class Stable(Adapted):
         calm_BL = c.memory.of("calm", (c.length,), 0, torch.int64, lasting=self.across_blocks)
         before_BSV = before_BLV.gather(1, at_BS[..., None].expand(-1, -1, V))
         p_BSV = c.plain.logp_BSV.exp()
-        kl_BS = torch.where(p_BSV > 0, p_BSV * (c.plain.logp_BSV - before_BSV), 0.0).sum(
-            -1
-        )  # nan in the first round: not calm
+        # nan in the first round: not calm
+        kl_BS = torch.where(p_BSV > 0, p_BSV * (c.plain.logp_BSV - before_BSV), 0.0).sum(-1)
         calm_BS = torch.where(kl_BS < self.epsilon, calm_BL.gather(1, at_BS) + 1, 0)
         row_N, column_N = c.seen_BS.nonzero(as_tuple=True)
         place_N = at_BS[row_N, column_N]

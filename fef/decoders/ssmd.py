@@ -6,7 +6,6 @@ Shapes: B rows, L canvas length, T targets, W drafts, D width, V vocabulary.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from torch import Tensor
 
@@ -15,10 +14,9 @@ from fef.decoders.settings import ACCEPTS, ORDERS
 from fef.decoding.network import Network
 from fef.decoding.options import one_of, path, whole
 from fef.decoding.plan import Accept, Drafted, Order, Plan, Speculation
-from fef.decoding.requirements import check_blocks, refuse_visible_noise
-from fef.errors import OptionError
+from fef.decoding.requirements import check_blocks, find_layer, refuse_visible_noise
 from fef.laws.claim import LawClaim
-from fef.models.order_block import OrderBlock, load_order_block
+from fef.models.order_block import OrderBlock
 from fef.models.transformer import Transformer
 
 __all__ = ["SSMD", "OrderJudge", "SsmdOptions"]
@@ -39,19 +37,9 @@ class SsmdOptions:
         check_blocks(self.order, self.block_length)
         model = network.transformer("ssmd")
         spec = Speculation(window=self.window, draft="fresh", accept=self.accept, bonus=False)
-        judge = OrderJudge(model, self.found(network, model), self.window > 1)
+        layer = find_layer(OrderBlock, self.layer, network.extra("order_block"), network)
+        judge = OrderJudge(model, layer, self.window > 1)
         return Plan("ssmd", order=self.order, block_length=self.block_length, speculation=spec, judge=judge)
-
-    def found(self, network: Network, model: Transformer) -> OrderBlock:
-        layer: OrderBlock | None = network.extra("order_block")
-        if self.layer is not None:
-            layer = load_order_block(Path(self.layer), model)
-        if layer is None:
-            raise OptionError(
-                f"{network.name} comes without an order-causal layer. Train one with `fef train --objective ssmd`, or give "
-                "layer=FILE."
-            )
-        return layer
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ def certificate_of(
             f", where each token is drawn from the law renormalised over what {allowed} allows behind those before it"
         )
     claims = [
-        *([plan.judge.claim()] if plan.judge else [conditionals(plan, block_causal), *weight_findings(weight_format)]),
+        *([plan.says.claim()] if plan.says else [conditionals(plan, block_causal), *weight_findings(weight_format)]),
         *(LawClaim(True, grammar.reason) for grammar in known),
         *change_findings(settings),
         *cut_findings(plan, settings),
@@ -63,7 +63,7 @@ def certificate_of(
     unbound = [f for f in broken if f.bound is None]
     if unbound:
         return Certificate("none", f"No stated law of {name}: {unbound[0].reason}", reasons)
-    own = f"{name} under {conditional_words(plan)}" if plan.judge is None else plan.judge.whose(name)
+    own = f"{name} under {conditional_words(plan)}" if plan.says is None else plan.says.whose(name)
     changed = bool(settings.biases) or settings.holds_end_back
     if broken and (changed or (not greedy and not settings.plain)):
         reason = "bound: it holds for draws at temperature 1 without top-p and top-k, and for their modes"
@@ -78,7 +78,7 @@ def certificate_of(
         return Certificate("bound", law, (*reasons, BOUND_NOTE))
     passes = "" if plan.steps == 1 else f" in each of {plan.steps} denoising passes"
     chain = f"{order_words(plan)} chain law of {own}{passes}, {words}"
-    if plan.judge is not None and plan.judge.moving:
+    if plan.says is not None and plan.says.moving:
         return Certificate("process", f"An exact sample of the {order_words(plan)} process of {own}, {words}.", reasons)
     if greedy and plan.steps == 1:
         return Certificate("greedy", f"The greedy text of the {chain}.", reasons)

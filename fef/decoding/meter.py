@@ -39,5 +39,7 @@ class Meter(RowRecord):
         for name, counter in vars(self).items():
             counter[rows] = getattr(part, name)
 
-    def row(self, index: int) -> dict[str, int]:
-        return {name: int(counter[index]) for name, counter in vars(self).items()}
+    def counts(self) -> list[dict[str, int]]:
+        """The counters of each row, in one read."""
+        table_BF = torch.stack(list(vars(self).values()), 1)
+        return [dict(zip(vars(self), row_F, strict=True)) for row_F in table_BF.tolist()]

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from fef.decoding.canvas import written
 from fef.decoding.influence import influence_of
+from fef.decoding.plan import Joint
 from fef.decoding.score import Prediction, PredictionRequest
 from fef.decoding.session import Session
 from fef.decoding.takeback import remember, rows_to_check, suspects, take_back
@@ -29,6 +30,8 @@ def plain_round(session: Session) -> None:
     seen = session.scorer.look(session.requests, look)
     pending_BL = session.pending_BL
     tokens_BS, take_BS = choose_and_commit(session, look.slots_BS, seen)
+    if session.plan.joint is not None:
+        tokens_BS, take_BS = follow_up(session, session.plan.joint, look.slots_BS, seen, tokens_BS, take_BS)
     commit_B = take_BS.sum(1)
     session.scorer.committed(commit_B)
     if look.suspects_BC is not None:
@@ -96,6 +99,22 @@ def choose_and_commit(session: Session, slots_BS: Tensor, seen: Prediction) -> t
     session.commit(slots_BS, tokens_BS, logp_BS, plain, take_BS, told, fill=not plan.rule.in_order)
     if plan.revoke is not None and plan.revoke.recent:
         remember(session, plan.revoke, slots_BS, plain, take_BS)
+    return tokens_BS, take_BS
+
+
+def follow_up(
+    session: Session, joint: Joint, slots_BS: Tensor, seen: Prediction, tokens_BS: Tensor, take_BS: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Commit further draws of a round, each given those before it. Returns the tokens and which were committed in all."""
+    hidden_BSD = seen.hidden_BSE
+    for _ in range(1, joint.count):
+        still_BS = session.pending_BL.gather(1, slots_BS.clamp(min=0)) & (slots_BS >= 0)
+        if not bool(still_BS.any()):
+            break
+        assert hidden_BSD is not None, "the rule asks for hidden states"
+        hidden_BSD, logits_BSV = joint.follow(session.canvas.ids_BL, slots_BS, hidden_BSD)
+        more_BS, now_BS = choose_and_commit(session, slots_BS.masked_fill(~still_BS, -1), Prediction(logits_BSV))
+        tokens_BS, take_BS = torch.where(now_BS, more_BS, tokens_BS), take_BS | now_BS
     return tokens_BS, take_BS
 
 

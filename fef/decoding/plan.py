@@ -27,6 +27,7 @@ __all__ = [
     "Drafted",
     "Drafter",
     "Guidance",
+    "Joint",
     "Judge",
     "Order",
     "Plan",
@@ -130,6 +131,29 @@ class Judge(Protocol):
     def claim(self) -> LawClaim: ...
 
 
+class Joint(Protocol):
+    """Draws several tokens of a round one after another, without a pass between them. count: how many. moving: does where a
+    round began matter to the law?"""
+
+    @property
+    def count(self) -> int: ...
+    @property
+    def moving(self) -> bool: ...
+
+    def follow(self, ids_BL: Tensor, slots_BS: Tensor, hidden_BSD: Tensor) -> tuple[Tensor, Tensor]:
+        """Hidden states [B, S, D] and logits [B, S, V] of the slots of the round, now that these tokens are on the canvas.
+
+        slots_BS: all that the pass looked at, filled ones among them; -1: none.
+        """
+        ...
+
+    def whose(self, name: str) -> str:
+        """As in `Judge`."""
+        ...
+
+    def claim(self) -> LawClaim: ...
+
+
 class RemaskRates(Protocol):
     """How often remask="remdm" hides what was revealed, and shows what was drawn. strategy: its name. blind: does it hide
     tokens whatever they are?"""
@@ -162,6 +186,7 @@ class Plan:
     judge: Judge | None = None  # has the targets of the drafts; None: the network itself
     causal: CausalModel | None = None  # stands beside the network, and reads the tokens before each slot
     rule: UnmaskRule = InOrder()  # which draws are committed, where nothing speculates
+    joint: Joint | None = None  # commits further draws of a round, each given those before; None: a round draws once
     replay: int = 0  # states ahead on which the rule is replayed
     revoke: Revoke | None = None  # may take tokens back
     cache: CacheRule | None = None  # keys kept between passes
@@ -184,6 +209,11 @@ class Plan:
         return None if self.after_eos == "free" or eos_id in self.banned else eos_id
 
     @property
+    def says(self) -> Judge | Joint | None:
+        """Whose law it is, beside the network."""
+        return self.judge or self.joint
+
+    @property
     def final(self) -> bool:
         """Does a token that is committed stay? Not where a rule takes some back, or noise hides them between passes."""
         return self.revoke is None and self.steps == 1
@@ -192,7 +222,7 @@ class Plan:
     def chains(self) -> bool:
         """Is each token drawn from its own conditional, in an order that no draw changes? Not where its target depends on
         where a round began."""
-        moving = self.judge is not None and self.judge.moving
+        moving = self.says is not None and self.says.moving
         return not moving and (self.speculation is not None or (self.rule.in_order and self.rule.transfer.one))
 
     def exact_cache(self, block_causal: bool) -> bool:

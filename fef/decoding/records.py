@@ -14,16 +14,25 @@ __all__ = ["RowRecord"]
 
 
 class RowRecord:
-    """A dataclass of tensors [B, ...], some perhaps None."""
+    """A dataclass of tensors [B, ...], and of what has `select` and `join` itself, some perhaps None."""
 
-    def select(self, rows: Tensor) -> Self:
-        """These rows, by number or by mask."""
-        return self.made({name: None if value is None else value[rows] for name, value in vars(self).items()})
+    def select(self, rows: Tensor | slice) -> Self:
+        """These rows, by number, mask or slice."""
+
+        def taken(value: Any) -> Any:
+            return value[rows] if isinstance(value, Tensor) else value.select(rows)
+
+        return self.made({name: None if value is None else taken(value) for name, value in vars(self).items()})
 
     def join(self, other: Self) -> Self:
-        """Both, row behind row; both or neither have each tensor."""
+        """Both, row behind row; both or neither have each part."""
         pairs = {name: (value, getattr(other, name)) for name, value in vars(self).items()}
-        return self.made({name: None if pair[0] is None else torch.cat(pair) for name, pair in pairs.items()})
+        assert all((ours is None) == (theirs is None) for ours, theirs in pairs.values())
+
+        def both(ours: Any, theirs: Any) -> Any:
+            return torch.cat([ours, theirs]) if isinstance(ours, Tensor) else ours.join(theirs)
+
+        return self.made({name: None if pair[0] is None else both(*pair) for name, pair in pairs.items()})
 
     def made(self, tensors: dict[str, Any]) -> Self:
         return type(self)(**tensors)

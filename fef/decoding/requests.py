@@ -19,6 +19,7 @@ from fef.decoding.inputs import ENDLESS, Settings, as_list, make_sampling, per_r
 from fef.decoding.meter import Meter
 from fef.decoding.network import Network
 from fef.decoding.plan import Plan
+from fef.decoding.records import RowRecord
 from fef.decoding.requirements import check_grammar
 from fef.errors import OptionError
 from fef.grammar.compiled import TokenGrammar
@@ -32,8 +33,9 @@ Positions = Sequence[int] | npt.NDArray[np.int64]
 
 
 @dataclass
-class Requests:
-    """number_B: a number that tells each row from others. The other parts have B rows, too."""
+class Requests(RowRecord):
+    """number_B: a number that tells each row from others. The other parts have B rows, too. Only keyed noise can be joined,
+    as other noise counts its rows, and rows with grammars join with such only."""
 
     number_B: Tensor
     canvas: Canvas
@@ -52,35 +54,12 @@ class Requests:
     def eos(self) -> EosRule | None:
         return None if self.sampling.eos_id is None else EosRule(self.sampling.eos_id)
 
-    def select(self, rows: Tensor) -> Requests:
-        return Requests(
-            self.number_B[rows],
-            self.canvas.select(rows),
-            self.noise.select(rows),
-            self.sampling.select(rows),
-            self.meter.select(rows),
-            None if self.grammar is None else self.grammar.select(rows),
-        )
-
     def put(self, rows: Tensor, part: Requests) -> None:
         """Write back what was done to rows that were taken out by `select`."""
         self.canvas.put(rows, part.canvas)
         self.meter.put(rows, part.meter)
         if self.grammar is not None and part.grammar is not None:
             self.grammar.put(rows, part.grammar)
-
-    def join(self, other: Requests) -> Requests:
-        """Both, row behind row."""
-        assert isinstance(self.noise, KeyedNoise) and isinstance(other.noise, KeyedNoise), "other noise counts its rows"
-        assert (self.grammar is None) == (other.grammar is None), "rows with grammars share sessions with such only"
-        return Requests(
-            torch.cat([self.number_B, other.number_B]),
-            self.canvas.join(other.canvas),
-            self.noise.join(other.noise),
-            self.sampling.join(other.sampling),
-            self.meter.join(other.meter),
-            None if self.grammar is None or other.grammar is None else self.grammar.join(other.grammar),
-        )
 
 
 def request_rows(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TypeVar
 
 from torch import Tensor
 
@@ -13,6 +14,7 @@ from fef.decoding.plan import CacheKind, CacheRule, Guidance, Plan
 from fef.decoding.transfer import DreamShare, EvenShare
 from fef.errors import InputError, OptionError
 from fef.models.demask import DependencyHead, load_head
+from fef.models.hidden_layer import HiddenLayer, load_layer
 
 __all__ = [
     "check_blocks",
@@ -22,9 +24,12 @@ __all__ = [
     "ends",
     "exact_cache",
     "find_head",
+    "find_layer",
     "refuse_visible_noise",
     "stale_cache",
 ]
+
+Layer = TypeVar("Layer", bound=HiddenLayer)
 
 
 def check_law(law: str, network: Network, guidance: Guidance) -> None:
@@ -139,6 +144,18 @@ def find_head(file: str | None, network: Network) -> DependencyHead:
             'influence="probe".'
         )
     return head
+
+
+def find_layer(kind: type[Layer], file: str | None, own: Layer | None, network: Network) -> Layer:
+    """The layer in a file, or the one that came with the network. Raises CheckpointError as `load_layer`, OptionError where
+    there is none."""
+    layer = own if file is None else load_layer(Path(file), kind, network.transformer(kind.objective))
+    if layer is None:
+        raise OptionError(
+            f"{network.name} comes without {kind.words}. Train one with `fef train --objective "
+            f"{kind.objective}`, or give layer=FILE."
+        )
+    return layer
 
 
 def ends(network: Network) -> tuple[int, ...]:

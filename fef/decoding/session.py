@@ -54,9 +54,7 @@ class Round:
     slots: Tensor  # [B, T], attempted positions, -1: none
     tokens: Tensor  # [B, T], the tokens there
     written: Tensor  # [B, T], committed ones
-    drafts: (
-        Tensor | None
-    )  # [B, D], what a speculative round verified at each slot: accepted ones, then the stem (-1: none)
+    drafts: Tensor | None  # [B, D], verified by a speculative round at each slot: accepted, then the stem (-1: none)
     accepted: Tensor | None  # [B], of a speculative round
     ids: Tensor  # [B, L], the canvas after the round
     pending: Tensor  # [B, L], what is left of the pass

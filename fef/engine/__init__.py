@@ -5,7 +5,7 @@ advance                 what a pass commits, and what the next one drafts
 draws                   law and draw at the queries of a pass (plain torch, for CPUs)
 runner                  one pass in one go
 kernel_passes, kernels  the same passes, made of Triton kernels for CUDA
-graphs, measure         passes as CUDA graphs; what a round costs
+graphs, measure, held   passes as CUDA graphs; what a round costs; passes held still, to be timed
 costs                   which window pays
 requests                a request as a sequence of denoising passes
 watched                 what rounds do to a canvas, for those who watch

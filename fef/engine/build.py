@@ -55,9 +55,7 @@ class EngineOptions:
     # None: those of `TREES` where a draft head grows them and `windows` says nothing
     tree: int | Sequence[int] | None = None
     depth: int = TREE_DEPTH  # drafts along a path of the tree
-    anchors: int | None = (
-        None  # draft groups besides the one behind the likeliest drafts; None: what trees and chains need
-    )
+    anchors: int | None = None  # draft groups besides that of the likeliest drafts; None: what trees and chains need
     memory_gb: float | None = None  # for the caches; None: a share of what is free
     eos_id: int | None = None  # as in `fef.decode`
     banned: Sequence[int] = ()  # as in `fef.decode`

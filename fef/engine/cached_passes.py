@@ -10,11 +10,12 @@ Shapes: B rows, N tokens of a row, Q reads, L context places, V vocabulary, X nu
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from fef.decoding.records import RowRecord
 from fef.engine.arena import NOWHERE, Arena, passing_cache
 from fef.engine.graphs import Graphs
 from fef.engine.kernel_forward import KernelForward, PlacedTokens
@@ -34,7 +35,7 @@ _SCRATCH = 16_384  # places for prefix states
 
 
 @dataclass
-class ArenaTokens:
+class ArenaTokens(RowRecord):
     """What a pass computes, and what its tokens see; all on the device.
 
     ids_BN, position_BN. place_BN: where keys and values go in the arena, `NOWHERE` for absent tokens. rank_BN, group_BN,
@@ -55,16 +56,13 @@ class ArenaTokens:
     scratch_B: Tensor
     reads_BQ: Tensor
 
-    def rows(self, part: slice) -> ArenaTokens:
-        return ArenaTokens(*(getattr(self, f.name)[part] for f in fields(self)))
-
     def where(self, chosen_B: Tensor, other: ArenaTokens) -> ArenaTokens:
         """These rows where they are chosen, else those of `other`, of the same shapes."""
 
         def choose(ours: Tensor, theirs: Tensor) -> Tensor:
             return torch.where(chosen_B.view(-1, *[1] * (ours.ndim - 1)), ours, theirs)
 
-        return ArenaTokens(*(choose(getattr(self, f.name), getattr(other, f.name)) for f in fields(self)))
+        return self.made({name: choose(ours, getattr(other, name)) for name, ours in vars(self).items()})
 
 
 @dataclass(frozen=True)
@@ -110,15 +108,8 @@ class StaticInputs:
         rows, count = tokens.ids_BN.shape
         if (rows, count) != self.token_XBN.shape[1:]:
             self.clear()
-        of_token = (
-            tokens.ids_BN,
-            tokens.position_BN,
-            tokens.place_BN,
-            tokens.rank_BN,
-            tokens.group_BN,
-            tokens.until_BN,
-        )
-        self.token_XBN[:, :rows, :count] = torch.stack(of_token)
+        at = (tokens.ids_BN, tokens.position_BN, tokens.place_BN, tokens.rank_BN, tokens.group_BN, tokens.until_BN)
+        self.token_XBN[:, :rows, :count] = torch.stack(at)
         self.row_XB[:, :rows] = torch.stack([tokens.start_B, tokens.length_B, tokens.scratch_B - tokens.start_B])
         self.context_BL[:rows, : tokens.context_BL.shape[1]] = tokens.context_BL
         self.reads_BQ[:rows, : tokens.reads_BQ.shape[1]] = tokens.reads_BQ
@@ -182,7 +173,7 @@ class CachedPasses(Graphs[PassSize, CapturedPass]):
             held = self.fitting(size, min(rows - start, self.most_rows(count, reads)))
             captured = self.graphs[size, held]
             part = slice(start, min(start + held, rows))
-            captured.inputs.fill(tokens.rows(part))
+            captured.inputs.fill(tokens.select(part))
             captured.graph.replay()
             logits_BQV[part] = captured.logits_BQV[: part.stop - start, :reads]
             start = part.stop
@@ -210,9 +201,7 @@ class CachedPasses(Graphs[PassSize, CapturedPass]):
         return self.forward(placed, cache, inputs.sight, reads_M, alone=size.alone)
 
     def bytes_of(self, captured: CapturedPass) -> int:
-        inputs = captured.inputs
-        own = (captured.logits_BQV, inputs.token_XBN, inputs.row_XB, inputs.context_BL, inputs.reads_BQ)
-        return sum(tensor.nbytes for tensor in own)
+        return sum(tensor.nbytes for tensor in (captured.logits_BQV, *vars(captured.inputs).values()))
 
     def words(self, kind: PassSize) -> str:
         return f"a pass of {kind.tokens} tokens"

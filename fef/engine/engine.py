@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from threading import RLock
 from typing import Any
@@ -27,6 +28,7 @@ from fef.decoding.requirements import check_grammar
 from fef.engine.build import EngineOptions, cache_budget, network_maker, prefix_store
 from fef.engine.choice import RoundTally
 from fef.engine.costs import CostTable
+from fef.engine.held import Held, held_pass
 from fef.engine.job import Job
 from fef.engine.packed_rounds import PackedRounds, runs_packed
 from fef.engine.requests import Request, one_row, text_of, whole_numbers
@@ -36,6 +38,7 @@ from fef.engine.unchanged import Fingerprint
 from fef.engine.watched import WatchedCanvas
 from fef.errors import EngineError, InputError, OptionError
 from fef.grammar.compiled import TokenGrammar
+from fef.models.packed_pass import RoundShape
 from fef.readers import token_ids, whole_from
 
 __all__ = ["Engine", "Job"]
@@ -283,6 +286,29 @@ class Engine:
         """Measure packed rounds of these numbers of rows and windows, by default all that the engine may run; captures their
         graphs. The table can be saved and given to another engine. Raises as `packed_rounds`."""
         return self.packed_rounds().chooser.measure(rows, windows)
+
+    def held(
+        self,
+        batch: int,
+        ids: Sequence[int],
+        order: Sequence[int],
+        shape: RoundShape | None = None,
+        *,
+        in_one: bool = False,
+    ) -> AbstractContextManager[Held]:
+        """A packed pass of this engine, which must be idle, as work that can be timed: see `held_pass`. Raises as
+        `packed_rounds`."""
+        return held_pass(self.packed_rounds(), batch, ids, order, shape, in_one=in_one)
+
+    @property
+    def shapes(self) -> list[RoundShape]:
+        """Of packed rounds, to choose among. Raises as `packed_rounds`."""
+        return self.packed_rounds().built.shapes
+
+    @property
+    def cache_bytes(self) -> int:
+        """What the keys and values of packed rounds take."""
+        return 0 if self.packed is None else self.packed.built.cache_bytes
 
     def packed_rounds(self) -> PackedRounds:
         """Raises OptionError where there are none."""

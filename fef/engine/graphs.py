@@ -53,9 +53,7 @@ class Graphs(ABC, Generic[Kind, Captured]):
     notes: Callable[[str], None]
     graphs: dict[tuple[Kind, int], Captured] = field(default_factory=dict, init=False)
     last_use: dict[tuple[Kind, int], int] = field(default_factory=dict, init=False)  # number of the pass
-    enough: dict[tuple[Kind, int], float] = field(
-        default_factory=dict, init=False
-    )  # bytes, to try again what did not fit
+    enough: dict[tuple[Kind, int], float] = field(default_factory=dict, init=False)  # bytes, to try again
     passes_begun: int = field(default=0, init=False)
     pool: Any = field(default=None, init=False)
     stream: Any = field(default=None, init=False)  # where work runs before it is captured

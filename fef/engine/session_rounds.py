@@ -203,6 +203,7 @@ class SessionRounds:
         told_3B = torch.stack([session.requests.number_B, session.passes.complete_B.long(), drawn_B.long()])
         number_B, complete_B, begun_B = told_3B.tolist()
         rows = {number: row for row, number in enumerate(number_B)}
+        counts_B = session.meter.counts() if any(complete_B) else []
         self.tell_committed(canvas, rows, group)
         for number, job in list(group.jobs.items()):
             row = rows[number]
@@ -213,7 +214,7 @@ class SessionRounds:
                 tokens, logprobs = canvas.ids_BL[row, open_L].tolist(), canvas.logprob_BL[row, open_L].tolist()
                 log_mass = None if session.grammar is None else float(session.grammar.log_mass_B[row])
                 likeliest = canvas.likeliest(row, open_L) if canvas.top else None
-                job.filled = EngineResult(tokens, logprobs, session.meter.row(row), log_mass, likeliest)
+                job.filled = EngineResult(tokens, logprobs, counts_B[row], log_mass, likeliest)
                 if job.watched is not None:
                     job.watched.complete(job.request.open.tolist(), job.filled)
                 del group.jobs[number]

@@ -62,13 +62,11 @@ class SlotState(PassSlots):
     top_p_S: Tensor  # 1: off
     top_k_S: Tensor  # 0: off
     counters_SC: Tensor  # see COUNTERS
-    node_parent_SW: (
-        Tensor  # the tree that a draft head grew behind `done`: see `Tree`; chance ABSENT where there is no node
-    )
+    node_parent_SW: Tensor  # the tree that a draft head grew behind `done`: see `Tree`
     node_candidate_SW: Tensor
     node_depth_SW: Tensor
     node_token_SW: Tensor  # what it holds
-    node_chance_SW: Tensor
+    node_chance_SW: Tensor  # ABSENT where there is no node
     progress_P: Tensor | None = None  # storage of done, counters, live and bad; a copy of some slots has none
 
     @classmethod

@@ -13,9 +13,9 @@ from pathlib import Path
 from fef.errors import InputError
 from fef.eval import fields
 from fef.eval.datasets import Example, read_examples
-from fef.eval.records import Record
 from fef.eval.runner import id_of
 from fef.eval.tasks import Message, Task, prompt_of
+from fef.measure.answers import Answer
 
 __all__ = ["prompt_lines", "score_answers"]
 
@@ -28,8 +28,8 @@ def prompt_lines(task: Task, examples: Sequence[Example], shots: list[Example], 
 
 def score_answers(
     task: Task, examples: Sequence[Example], shots: list[Example], count: int, path: Path
-) -> list[Record]:
-    """A record an example, in their order. Arguments as in `prompt_of`.
+) -> list[Answer]:
+    """An answer an example, in their order. Arguments as in `prompt_of`.
 
     path: each line has `messages` with the answer last, the `tokens` of the answer with its end token, and whether it
     `ended`. One token is one pass; how long it took is not known. Raises InputError for a broken line, and where no answer
@@ -41,7 +41,7 @@ def score_answers(
         "ended": fields.flag,
     }
     found = {key_of(line["messages"][:-1]): line for line in read_examples(path, readers)}
-    records = []
+    answers = []
     for index, example in enumerate(examples):
         prompt = prompt_of(task, example, shots, count, chat=True)
         assert not isinstance(prompt, str), "it was asked for as messages"
@@ -49,28 +49,26 @@ def score_answers(
         text = "" if line is None else line["messages"][-1]["content"]
         tokens = 0 if line is None else line["tokens"]
         verdict = task.score(example, text)
-        records.append(
-            Record(
+        answers.append(
+            Answer(
                 index=index,
                 id=id_of(example),
                 right=verdict.right and line is not None,
                 extracted=verdict.extracted,
                 text=text,
                 finish_reason="stop" if line is not None and line["ended"] else "length",
-                cut_characters=0,
                 tokens=tokens,
                 calls=tokens,
                 rows=tokens,
                 token_forwards=tokens,
-                seconds=0.0,
             )
         )
-    if not any(record.tokens for record in records):
+    if not any(one.tokens for one in answers):
         raise InputError(
             f"{path} answers none of the {len(examples)} problems of {task.name}. Answer the prompts that "
             f"`fef eval {task.name} --prompts FILE` writes."
         )
-    return records
+    return answers
 
 
 def key_of(messages: Sequence[Message]) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any, Literal
 
 import torch
@@ -24,9 +25,10 @@ from fef.eval.bound import monte_carlo_bound
 from fef.eval.harness_requests import chat_text, decoding_settings, prompt_of, seeds_of, until, with_its_space
 from fef.eval.prompts import fit_prompts
 from fef.eval.settings import LongPrompts
-from fef.eval.shards import join_shards
 from fef.eval.tasks import Message
 from fef.generation import Model, load
+from fef.models.device import default_device
+from fef.training.processes import DAY, joined
 
 __all__ = ["FefLM"]
 
@@ -75,10 +77,11 @@ class FefLM(LM):
                 raise OptionError(f"Unknown {name} {value!r}.{nearest_hint(str(value), filter(None, allowed))}")
         if not str(batch_size).isdigit() or int(batch_size) < 1:
             raise OptionError(f"batch_size={batch_size!r} is not allowed: give a whole number of at least 1.")
-        self.shard = join_shards()
-        self._rank, self._world_size = self.shard.rank, self.shard.world
+        self.joined = ExitStack()
+        self.processes = self.joined.enter_context(joined(device or default_device(), DAY))
+        self._rank, self._world_size = self.processes.rank, self.processes.size
         kind = {} if dtype is None else {"dtype": getattr(torch, dtype)}
-        self.model: Model = load(pretrained, device=device or self.shard.device(), weights=weights, **kind)
+        self.model: Model = load(pretrained, device=self.processes.device, weights=weights, **kind)
         self._device = self.model.network.device
         self.method, self.options = method, options
         self.max_new_tokens, self.seed = max_new_tokens, seed
@@ -209,4 +212,4 @@ class FefLM(LM):
         return parts
 
     def barrier(self) -> None:
-        self.shard.wait()
+        self.processes.wait()

@@ -8,16 +8,15 @@ canvas is a part of the law. Temperature is 1.
 
 from __future__ import annotations
 
-import argparse
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import fef
-from fef.errors import FefError, InputError
+from fef.errors import InputError
 from fef.generation import Model
+from fef.measure.program import one_sentence, option, options_of, told
 from fef.training.conversations import Answer, read_answers
 
 __all__ = ["Likelihood", "likelihood_of", "main"]
@@ -61,21 +60,24 @@ def likelihood_of(model: Model, answers: Sequence[Answer], max_new_tokens: int, 
     )
 
 
+@dataclass(frozen=True)
+class Options:
+    """As on the command line."""
+
+    data: Path = option(help="JSONL of messages, or of prompts and responses")
+    model: str = option("smol", "a directory, a repository, demo or smol")
+    limit: int = option(200, "answers at most")
+    max_new_tokens: int = option(192, "length of the canvas")
+    verify: str = option("auto", "the law", choices=["auto", "packed", "rows"])
+    device: str | None = option(None, "cpu or cuda; by default a GPU if there is one")
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Exact nats per token of held-out answers, as one JSON line.")
-    parser.add_argument("--model", default="smol", help="a directory, a repository, demo or smol")
-    parser.add_argument("--data", type=Path, required=True, help="JSONL of messages, or of prompts and responses")
-    parser.add_argument("--limit", type=int, default=200, help="answers at most")
-    parser.add_argument("--max-new-tokens", type=int, default=192, help="length of the canvas")
-    parser.add_argument("--verify", choices=["auto", "packed", "rows"], default="auto", help="the law")
-    parser.add_argument("--device", help="cpu or cuda; by default a GPU if there is one")
-    given = parser.parse_args()
-    try:
+    given = options_of(Options, __doc__)
+    with one_sentence():
         answers = read_answers(given.data)[: given.limit]
         found = likelihood_of(fef.load(given.model, device=given.device), answers, given.max_new_tokens, given.verify)
-    except FefError as error:
-        parser.exit(2, f"fef: error: {error}\n")
-    print(json.dumps({"model": given.model, "verify": given.verify} | asdict(found)))
+    told(model=given.model, verify=given.verify, **asdict(found))
 
 
 if __name__ == "__main__":

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from rich.table import Table
-
+from fef.errors import OptionError
 from fef.eval.outcome import Outcome
-from fef.eval.pairs import Pair, pairs_of
-from fef.markdown import markdown_table
+from fef.eval.pairs import LEVEL, Pair, pairs_of
+from fef.measure.page import Section, results_page
+from fef.measure.plot import costs_figure, png_bytes
+from fef.measure.table import Sheet, interval_words, markdown, p_words
 
-__all__ = ["comparison_page", "outcomes_table", "pairs_table"]
-
-LEVEL = 0.01
-"""Of a test, below which one of two runs is called the more accurate."""
+__all__ = ["comparison_page", "comparison_picture", "outcomes_sheet", "pairs_sheet"]
 
 COLUMNS = (
     *("method", "model", "problems", "right % (95 %)", "passes", "tokens/pass", "tokens/s", "unfinished", "law"),
@@ -40,7 +39,7 @@ def cells(outcome: Outcome) -> tuple[str, ...]:
         outcome.label,
         str(outcome.identity.get("model") or "-"),
         str(found.problems),
-        f"{found.accuracy:.1f} ({found.low:.1f} to {found.high:.1f})",
+        interval_words(found.accuracy, found.low, found.high),
         f"{found.calls / found.problems:.1f}",
         f"{found.tokens_per_call:.2f}",
         f"{found.tokens_per_second:,.0f}" if found.seconds else "-",
@@ -62,41 +61,32 @@ def pair_cells(pair: Pair) -> tuple[str, ...]:
         " and ".join(rights),
         str(pair.only_first),
         str(pair.only_second),
-        f"{pair.p:.3f}" if pair.p >= 0.001 else f"{pair.p:.0e}",
+        p_words(pair.p),
         str(pair.same),
     )
 
 
-def outcomes_table(outcomes: Sequence[Outcome]) -> Table:
-    return table(("task", *COLUMNS), [(outcome.task, *cells(outcome)) for outcome in outcomes])
+def outcomes_sheet(outcomes: Sequence[Outcome]) -> Sheet:
+    return Sheet(("task", *COLUMNS), [(outcome.task, *cells(outcome)) for outcome in outcomes], words=None)
 
 
-def pairs_table(pairs: Sequence[Pair]) -> Table:
-    return table(("task", *PAIR_COLUMNS), [(pair.task, *pair_cells(pair)) for pair in pairs])
-
-
-def table(columns: Sequence[str], lines: Sequence[Sequence[str]]) -> Table:
-    made = Table(header_style="bold")
-    for name in columns:
-        made.add_column(name, overflow="fold")
-    for line in lines:
-        made.add_row(*line)
-    return made
+def pairs_sheet(pairs: Sequence[Pair]) -> Sheet:
+    return Sheet(("task", *PAIR_COLUMNS), [(pair.task, *pair_cells(pair)) for pair in pairs], words=None)
 
 
 def comparison_page(title: str, outcomes: Sequence[Outcome], remarks: str = "", against: str | None = None) -> str:
     """The page as Markdown. remarks: what the author makes of the results; the one part that is not computed. against: as in
     `pairs_of`, and raises as that."""
-    parts = [f"# {title}", "Made by `fef compare` from saved runs; only the remarks are written by hand."]
-    if remarks.strip():
-        parts += ["## Remarks", remarks.strip()]
-    pairs = pairs_of(outcomes, against)
+    pairs, sections = pairs_of(outcomes, against), list[Section]()
     for task in dict.fromkeys(outcome.task for outcome in outcomes):
         runs, held = [o for o in outcomes if o.task == task], [pair for pair in pairs if pair.task == task]
-        parts += [f"## {task}", settings_line(runs), markdown_table(COLUMNS, list(map(cells, runs)))]
+        table = markdown(Sheet(COLUMNS, list(map(cells, runs)), named=True))
+        sections.append((task, f"{settings_line(runs)}\n\n{table}"))
         if held:
-            parts += [f"### Pairs on {task}", markdown_table(PAIR_COLUMNS, list(map(pair_cells, held))), verdicts(held)]
-    return "\n\n".join([*parts, "## How to read this", HOW_TO_READ]) + "\n"
+            table = markdown(Sheet(PAIR_COLUMNS, list(map(pair_cells, held)), named=True))
+            sections.append(("", f"### Pairs on {task}\n\n{table}\n\n{verdicts(held)}"))
+    begin = "Made by `fef compare` from saved runs; only the remarks are written by hand."
+    return results_page(title, begin, sections, HOW_TO_READ, remarks)
 
 
 def verdicts(pairs: Sequence[Pair]) -> str:
@@ -120,3 +110,28 @@ def settings_line(outcomes: Sequence[Outcome]) -> str:
     }
     words = [f"{names[name]} {' or '.join(sorted(found))}" for name, found in values.items() if found]
     return f"Settings: {', '.join(words)}." if words else "No settings are known."
+
+
+@dataclass(frozen=True)
+class Run:
+    """A saved run as it is plotted."""
+
+    method: str
+    accuracy: float
+    low: float
+    high: float
+    certificate: str
+
+
+def comparison_picture(title: str, outcomes: Sequence[Outcome]) -> bytes:
+    """A PNG of accuracy against passes. Raises OptionError for runs of several tasks, and for none of fef's own."""
+    tasks = {outcome.task for outcome in outcomes}
+    if len(tasks) > 1:
+        raise OptionError(f"--plot holds runs of one task against each other; these are of {', '.join(sorted(tasks))}.")
+    known = [(o, o.summary, str(o.certificate["kind"])) for o in outcomes if o.certificate is not None]
+    if not known:
+        raise OptionError("--plot shows runs that fef decoded; there are none among these.")
+    runs = [Run(o.label, found.accuracy, found.low, found.high, kind) for o, found, kind in known]
+    passes = [found.calls / found.problems for _, found, _ in known]
+    accuracy = "problems right, %, with Wilson's 95 % intervals"
+    return png_bytes(costs_figure(title, runs, {"forward passes per problem": passes}, accuracy))

@@ -9,9 +9,12 @@ from itertools import combinations
 
 from fef.errors import OptionError, nearest_hint
 from fef.eval.outcome import DIGITS, Outcome
-from fef.paired import discordant, mcnemar
+from fef.measure.intervals import discordant, mcnemar
 
-__all__ = ["Pair", "pair_of", "pairs_of"]
+__all__ = ["LEVEL", "Pair", "pair_of", "pairs_of"]
+
+LEVEL = 0.01
+"""Of McNemar's test, below which one run is called the more accurate."""
 
 
 @dataclass(frozen=True)

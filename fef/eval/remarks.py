@@ -10,12 +10,11 @@ from collections.abc import Mapping
 
 from fef.errors import InputError
 from fef.eval.outcome import Outcome
-from fef.eval.pairs import Pair, pair_of
+from fef.eval.pairs import LEVEL, Pair, pair_of
+from fef.measure.table import p_words
 
 __all__ = ["filled"]
 
-LEVEL = 0.01
-"""Of McNemar's test, below which one run is called the more accurate."""
 MISSING = "not measured"
 _FIGURE = re.compile(r"\[\[(.+?)\]\]")
 _WORDS = re.compile(r"(\S+)(?:\s+(vs|>)\s+(\S+))?")
@@ -51,15 +50,16 @@ def against(first: Outcome, second: Outcome) -> str:
     pair = pair_of(first, second)
     gain = 100 * (pair.first_right - pair.second_right) / pair.problems
     ratio = first.summary.tokens_per_call / second.summary.tokens_per_call
-    return f"{gain:+.1f} points on {pair.problems:,} problems ({p_words(pair)}), {ratio:.2f} times the tokens per pass"
+    return (
+        f"{gain:+.1f} points on {pair.problems:,} problems ({pair_words(pair)}), {ratio:.2f} times the tokens per pass"
+    )
 
 
 def verdict(pair: Pair) -> str:
     if pair.p >= LEVEL:
-        return f"not shown ({p_words(pair)})"
-    return f"{'yes' if pair.only_first > pair.only_second else 'no, the other way round'} ({p_words(pair)})"
+        return f"not shown ({pair_words(pair)})"
+    return f"{'yes' if pair.only_first > pair.only_second else 'no, the other way round'} ({pair_words(pair)})"
 
 
-def p_words(pair: Pair) -> str:
-    p = f"{pair.p:.3f}" if pair.p >= 0.001 else f"{pair.p:.0e}"
-    return f"McNemar p = {p}, {pair.only_first} and {pair.only_second} that only one has right"
+def pair_words(pair: Pair) -> str:
+    return f"McNemar p = {p_words(pair.p)}, {pair.only_first} and {pair.only_second} that only one has right"

@@ -32,6 +32,12 @@ class Settings:
     long_prompts: LongPrompts = "refuse"  # what happens to one that leaves no room for the canvas
     engine: bool = False  # all prompts go to the engine at once, which decodes `batch_size` together
 
+    @property
+    def decoding(self) -> dict[str, Any]:
+        """As `Model.generate` takes it."""
+        names = ("method", "max_new_tokens", "temperature", "top_p")
+        return {name: getattr(self, name) for name in names} | dict(self.options)
+
 
 def preset_of(what: str) -> Preset | None:
     """The preset of this name; None for the name of a task. Raises OptionError for neither."""

@@ -272,15 +272,19 @@ def uniforms(
 def philox4x32(counter: tuple[Tensor, ...], key: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Philox4x32-10: four counter words and two key words to four words, all int64 in [0, 2^32) and broadcastable."""
     c0, c1, c2, c3 = counter
-    k0, k1 = key
-    for _ in range(_ROUNDS):
+    # the keys of all rounds at once: where there are few counters, the number of operations is what counts
+    for k0, k1 in zip(*(_round_keys(k, step) for k, step in zip(key, _WEYL, strict=True)), strict=True):
         # int64 products wrap, which keeps all 64 bits; the low words are cut to 32 bits only where they are used next.
         product0, product1 = c0 * _MULTIPLIER[0], c2 * _MULTIPLIER[1]
         c0 = ((product1 >> 32) ^ (c1 ^ k0)).bitwise_and_(_WORD)
         c2 = ((product0 >> 32) ^ (c3 ^ k1)).bitwise_and_(_WORD)
         c1, c3 = product1, product0
-        k0, k1 = (k0 + _WEYL[0]) & _WORD, (k1 + _WEYL[1]) & _WORD
     return c0, c1 & _WORD, c2, c3 & _WORD
+
+
+def _round_keys(key: Tensor, step: int) -> tuple[Tensor, ...]:
+    round_R = torch.arange(_ROUNDS, device=key.device).view(-1, *[1] * key.ndim)
+    return ((round_R * step + key) & _WORD).unbind()
 
 
 def _draw(
@@ -296,9 +300,8 @@ def _draw(
     B, S = position_BS.shape
     assert seed_B.shape == step_B.shape == attempt_B.shape == (B,), "one seed, step and attempt per row"
     # Asynchronous on an accelerator: the check does not wait for the device.
-    torch._assert_async(((step_B >= 0) & (step_B < 1 << 16)).all(), "step outside [0, 2^16)")
-    torch._assert_async(((attempt_B >= 0) & (attempt_B < 1 << 16)).all(), "attempt outside [0, 2^16)")
-    torch._assert_async(((position_BS >= 0) & (position_BS <= _WORD)).all(), "position outside [0, 2^32)")
+    torch._assert_async(((step_B | attempt_B) >> 16 == 0).all(), "step or attempt outside [0, 2^16)")
+    torch._assert_async((position_BS >> 32 == 0).all(), "position outside [0, 2^32)")
 
     def flat(x: Tensor) -> Tensor:
         return x.expand(B, S).reshape(B * S, 1)

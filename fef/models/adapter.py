@@ -193,8 +193,8 @@ def apply_adapter(network: Transformer, family: Family, path: Path) -> Transform
         for weight, part_OR in zip(weights, torch.split(out_OR, [outputs for _, outputs in parts]), strict=True):
             change_OI = scale * (part_OR.to(weight.device).float() @ in_RI.to(weight.device).float())
             weight.copy_(weight.float() + change_OI if weight.dtype.itemsize < 4 else weight + change_OI)
-    if adapter.facts.get("packed"):
-        network.config = replace(network.config, packed=True)
+    packed = adapter.facts.get("packed", network.config.packed)
+    network.config = replace(network.config, packed=bool(packed))
     return network
 
 

@@ -94,9 +94,7 @@ def bound(host: str, port: int) -> socket.socket:
 def memory_words(engine: TextEngine) -> str:
     """What weights and caches take."""
     weights = sum(tensor.nbytes for tensor in engine.model.network.state_dict().values())
-    packed = engine.engine.packed
-    caches = 0 if packed is None else packed.built.cache_bytes
-    words = f"weights {weights / 1e9:.2f} GB, caches {caches / 1e9:.2f} GB"
+    words = f"weights {weights / 1e9:.2f} GB, caches {engine.engine.cache_bytes / 1e9:.2f} GB"
     if engine.engine.device.type == "cuda":
         words += f", {torch.cuda.memory_allocated(engine.engine.device) / 1e9:.2f} GB taken on the device"
     return words

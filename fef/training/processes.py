@@ -1,4 +1,4 @@
-"""The processes of one training run: one alone, or several that torchrun started, each with its share of every batch.
+"""The processes of one run, of training or measuring: one alone, or several that torchrun started, each with its share.
 
 Control goes through the hosts (gloo), so that no step waits for a device: who has been asked to stop, who failed and why.
 """
@@ -21,15 +21,16 @@ from torch.distributed.tensor import DTensor
 from fef.errors import InputError, OptionError
 from fef.models.checkpoint import replace_directory
 
-__all__ = ["ALONE", "Processes", "joined", "started_together", "whole"]
+__all__ = ["ALONE", "DAY", "Processes", "joined", "started_together", "whole"]
 
 TIMEOUT = timedelta(minutes=10)  # of every collective operation: a process that waits longer ends with an error
+DAY = timedelta(days=1)  # for processes that meet only before and behind their work
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Processes:
-    """rank: the number of this process, of `size`. device: where it trains. control: the group of the hosts."""
+    """rank: the number of this process, of `size`. device: where it works. control: the group of the hosts."""
 
     rank: int = 0
     size: int = 1
@@ -58,6 +59,11 @@ class Processes:
         found = torch.tensor(number)
         dist.all_reduce(found, dist.ReduceOp.MAX, group=self.control)
         return int(found)
+
+    def wait(self) -> None:
+        """Return when every process has come here."""
+        if self.size > 1:
+            dist.barrier(group=self.control)
 
     def told(self, value: T) -> T:
         """The value of the process that leads, which every other one gets."""
@@ -147,11 +153,14 @@ def joined(device: str, timeout: timedelta = TIMEOUT) -> Iterator[Processes]:
             raise OptionError(f"torchrun started {here} processes on a machine with {devices} GPUs; {way_out}.")
         device = f"cuda:{local}"
         torch.cuda.set_device(local)
-    dist.init_process_group("gloo" if device == "cpu" else "cpu:gloo,cuda:nccl", timeout=timeout)
+    met = dist.is_initialized()  # by whoever else is in this process
+    if not met:
+        dist.init_process_group("gloo" if device == "cpu" else "cpu:gloo,cuda:nccl", timeout=timeout)
     try:
         yield Processes(rank, size, device, dist.new_group(backend="gloo", timeout=timeout))
     finally:
-        dist.destroy_process_group()
+        if not met:
+            dist.destroy_process_group()
 
 
 def whole(tensor: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from fef.training.certainty import certainty_objective
 from fef.training.data import Examples, encode_pairs, read_pairs, task_examples, task_texts
 from fef.training.processes import ALONE, Processes
 from fef.training.resume import RESUME
-from fef.training.trainer import Progress, TrainOptions, padded_objective, train
+from fef.training.trainer import Progress, TrainOptions, check_rows, padded_objective, train
 
 __all__ = ["DataOptions", "NetworkOptions", "longest_prompt", "run"]
 
@@ -85,10 +85,7 @@ def prepared(
     """The network that training starts or goes on with, its tokenizer, and the encoded examples."""
     if (data.jsonl is None) == (data.tasks is None):
         raise OptionError("Give either a JSONL file of examples or generated tasks.")
-    if options.batch_size % processes.size:
-        raise OptionError(
-            f"{processes.size} processes cannot share a batch-size of {options.batch_size} equally; give a multiple."
-        )
+    check_rows(options.batch_size, processes.size)
     pairs = read_pairs(data.jsonl) if data.jsonl is not None else []
     source = out if (out / RESUME).is_dir() else init
     if certain and source is None:

@@ -39,6 +39,7 @@ __all__ = [
     "Progress",
     "TrainOptions",
     "check_pieces",
+    "check_rows",
     "descend",
     "learning_rate_scale",
     "muon_and_adam",
@@ -221,6 +222,11 @@ def check_pieces(pieces: int, processes: int) -> None:
             f"{processes} processes cannot share a step of {pieces} equal pieces; start a number of processes that divides "
             "it, or change the size of batches or pieces."
         )
+
+
+def check_rows(batch_size: int, processes: int) -> None:
+    if batch_size % processes:
+        raise OptionError(f"{processes} processes cannot share a batch-size of {batch_size} equally; give a multiple.")
 
 
 def take_step(

@@ -26,12 +26,13 @@ from fef.models.tokenizer import Tokenizer
 from fef.models.transformer import Transformer
 from fef.models.weights import stored_sample
 from fef.training.adapt import AdaptOptions, both_encoded, flat_objective, measured, run_facts, write_template
+from fef.training.certainty import certainty_objective
 from fef.training.conversations import Encoder
 from fef.training.data import Examples
 from fef.training.lora import TARGETS, adapt_, draw_factors_, factors_of, is_factor
 from fef.training.processes import ALONE, Processes, whole
 from fef.training.sharding import held_rows, in_shards, mesh_of
-from fef.training.trainer import Progress, TrainOptions, check_pieces, train
+from fef.training.trainer import Progress, TrainOptions, check_pieces, check_rows, train
 
 __all__ = ["TuneOptions", "tune"]
 
@@ -40,10 +41,13 @@ __all__ = ["TuneOptions", "tune"]
 class TuneOptions:
     """How a diffusion model is fine-tuned. Lengths in tokens; as in `AdaptOptions`.
 
-    packed: train the packed law, too; None: where the model has it already. mask_id, block_length: as in `fef.load`.
+    packed: train the packed law, too; None: where the model has it already. certain: by certainty forcing
+    (`fef.training.certainty`) on `TrainOptions.batch_size` canvases, which trains no packed law and has no held-out losses.
+    mask_id, block_length: as in `fef.load`.
     """
 
     packed: bool | None = None
+    certain: bool = False
     lora_rank: int = 0
     lora_targets: tuple[str, ...] = TARGETS
     batch_tokens: int = 65_536
@@ -58,7 +62,11 @@ class TuneOptions:
     def kept(self, config: TransformerConfig) -> AdaptOptions:
         """The training of a network of this config that stays what it is. Raises OptionError where it cannot have the packed
         law."""
-        packed = config.packed if self.packed is None else self.packed
+        if self.certain and (self.packed or self.held_out is not None):
+            raise OptionError(
+                "Certainty forcing trains no packed law and looks at no --held-out; leave these options out."
+            )
+        packed = config.packed and not self.certain if self.packed is None else self.packed
         if packed and config.shift:
             raise OptionError(
                 "The packed law predicts a token at its own place, and this checkpoint at the place before; leave --packed "
@@ -120,7 +128,7 @@ def tune(
     stored = [(name, p) for name, p in model.named_parameters() if not is_factor(name)]
     digest = base_digest(stored, held_rows, processes.summed if isinstance(model, FSDPModule) else as_it_is)
     processes.agree("base weights", digest)
-    options = replace(options, pieces=ready.kept.pieces)
+    options = replace(options, pieces=pieces_of(tuning, ready.kept, processes))
 
     def write(directory: Path) -> None:
         if tuning.lora_rank:
@@ -134,8 +142,9 @@ def tune(
         else:
             write_released(directory, model, path, described.family, whole, processes.leads)
 
-    objective = flat_objective(ready.examples.to(processes.device), model.config, ready.kept, options)
-    apart, kept = ready.apart, ready.kept
+    examples, apart, kept = ready.examples.to(processes.device), ready.apart, ready.kept
+    certain = certainty_objective(examples, options) if tuning.certain else None
+    objective = certain or flat_objective(examples, model.config, kept, options)
     held_out = None if apart is None else measured(apart.to(processes.device), model.config, kept, options)
     return train(
         model,
@@ -148,9 +157,14 @@ def tune(
         say=say,
         processes=processes,
         write=write,
-        facts=run_facts(digest, model.config, ready.examples, apart, kept),
+        facts=run_facts(digest, model.config, ready.examples, apart, kept) | {"certain": tuning.certain},
         held_out=held_out,
     )
+
+
+def pieces_of(tuning: TuneOptions, kept: AdaptOptions, processes: Processes) -> int:
+    """Parts of a step's work: flat rows, or of padded canvases one for each process."""
+    return processes.size if tuning.certain else kept.pieces
 
 
 def fetch(source: str) -> None:
@@ -173,7 +187,9 @@ def prepared(
     described = describe_source(path, tuning.mask_id, tuning.block_length)
     tokenizer = require_tokenizer(path, described)
     kept = tuning.kept(described.config)
-    check_pieces(kept.pieces, processes.size)
+    check_pieces(pieces_of(tuning, kept, processes), processes.size)
+    if tuning.certain:
+        check_rows(options.batch_size, processes.size)
     encoder = Encoder(tokenizer, template_of(path, described), described.config)
     examples, apart = both_encoded(data, encoder, source, kept, options, say)
     return Prepared(path, described, kept, tokenizer, examples, apart)

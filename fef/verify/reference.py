@@ -32,6 +32,7 @@ __all__ = [
     "denoised",
     "filled",
     "first_of",
+    "law_at",
     "low_confidence_pass",
     "margin",
     "order_causal",
@@ -127,6 +128,7 @@ class Chain:
     packed: bool = False  # the conditionals of the packed attention pattern
     causal: bool = False  # those of the causal model beside the network, alone
     copula: bool = False  # those of the causal model, reweighted by the network's marginals
+    joint: int = 0  # tokens of a pass, those behind the first by the joint layer; 0: no such rounds
     process: Process | None = None  # of rounds whose targets depend on where they began
 
 

@@ -19,6 +19,7 @@ from fef.models.table import TableDenoiser
 from fef.models.transformer import Transformer
 from fef.verify.copula import copula_law
 from fef.verify.decode import Wrapper, law_of_decode
+from fef.verify.joint import joint_law
 from fef.verify.reference import (
     Chain,
     Table,
@@ -181,6 +182,9 @@ class Setting:
         if self.chain.copula:
             assert isinstance(on.denoiser, Transformer), "only networks have a causal model beside them"
             return copula_law(on.table, on.denoiser.extras.causal_model, start, self.chain.passes, pipeline)
+        if self.chain.joint:
+            assert isinstance(on.denoiser, Transformer), "only networks have a layer beside them"
+            return joint_law(on.denoiser, start, self.chain.joint, pipeline)
         if self.chain.process:
             assert isinstance(on.denoiser, Transformer), "only networks have what a process needs"
             slots = [i for i, v in enumerate(start) if v == on.denoiser.mask_id]

@@ -12,13 +12,13 @@ from functools import cache
 import torch
 from torch import Tensor
 
+from fef.measure.intervals import NORMAL_95, share_interval
 from fef.models.markov import MarkovDenoiser
 from fef.verify.texts import Law
 
 __all__ = ["Interval", "excess_ngram_error", "g_test", "witnessed_distance"]
 
 Interval = tuple[float, float]
-SIGMAS = 1.96  # of a two-sided 95% interval
 
 
 def g_test(texts_NL: Tensor, law: Law, pool_below: float = 10.0) -> float:
@@ -54,11 +54,10 @@ def witnessed_distance(texts_NL: Tensor, law: Law) -> tuple[float, Interval]:
     choose, measure = texts_NL[0::2], texts_NL[1::2]
     counts = Counter(map(tuple, choose.tolist()))
     event = {text for text, n in counts.items() if n / len(choose) > law.get(text, 0.0)}
-    hits = sum(tuple(text) in event for text in measure.tolist()) / len(measure)
+    hits = sum(tuple(text) in event for text in measure.tolist())
     expected = sum(law.get(text, 0.0) for text in event)
-    error = SIGMAS * math.sqrt(max(hits * (1 - hits), expected * (1 - expected)) / len(measure))
-    distance = hits - expected
-    return distance, (distance - error, distance + error)
+    low, high = share_interval(hits, len(measure))
+    return hits / len(measure) - expected, (low - expected, high - expected)
 
 
 def excess_ngram_error(texts_NL: Tensor, chain: MarkovDenoiser, n: int) -> tuple[float, Interval, float]:
@@ -71,7 +70,7 @@ def excess_ngram_error(texts_NL: Tensor, chain: MarkovDenoiser, n: int) -> tuple
     mean, spread = ngram_floor(chain, n, *texts_NL.shape)
     excess = ngram_error(texts_NL, chain.ngram_law(n, texts_NL.shape[1])) - mean
     p_value = 0.5 * math.erfc(excess / spread / math.sqrt(2))
-    return excess, (excess - SIGMAS * spread, excess + SIGMAS * spread), p_value
+    return excess, (excess - NORMAL_95 * spread, excess + NORMAL_95 * spread), p_value
 
 
 @cache

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from fef.decoders import METHODS
 from fef.decoding.certificate import Certificate, Kind
 from fef.errors import OptionError, nearest_hint
 from fef.laws.integrate import QuantileNoise
+from fef.measure.record import Key, Record, RecordKind
+from fef.measure.run import Progress, Task, carry_out
 from fef.verify.checks import CHECKS, Check
 from fef.verify.reference import Chain, Process, Select, certainty, confidence, margin, order_causal, product_of_experts
 from fef.verify.setting import Effort, Measured, Name, Other, Setting
 from fef.verify.texts import Array, Pipeline, State
 
-__all__ = ["SETTINGS", "Verdict", "settings_of", "verdict"]
+__all__ = ["SETTINGS", "Verdict", "settings_of", "verdict", "verdicts"]
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,27 @@ class Verdict:
     @property
     def failures(self) -> list[Measured]:
         return [m for m in self.measured if not m.passed]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "method": self.setting.method,
+            "options": dict(self.setting.options),
+            "temperature": self.setting.temperature,
+            "top_p": self.setting.top_p,
+            "kind": self.kind,
+            "law": self.certificate.law if self.certificate else None,
+            "passed": self.passed,
+            "measured": [asdict(m) for m in self.measured],
+        }
+
+
+SUITE_KIND = RecordKind("verify", "fef verify", {"verdicts": Verdict})
+
+
+def verdicts(measure: Mapping[Key, Callable[[], Verdict]], progress: Progress) -> list[Verdict]:
+    """The verdicts of these settings, by their names."""
+    tasks = [Task(key, lambda one=one: [one()]) for key, one in measure.items()]  # type: ignore[misc]
+    return carry_out(Record(SUITE_KIND, "fef verify", {}), tasks, progress).of(Verdict)
 
 
 def most(score: Callable[[Array], float], *, sampled: bool = False, bias: float = 0.0) -> Chain:
@@ -180,6 +203,11 @@ NAMED: tuple[Setting, ...] = (
     Setting("ssmd", REJECT_IN_ORDER, temperature=0, chain=ordered(16), subjects=NETWORK),
     Setting("ssmd", REJECT_IN_ORDER | {"window": 1}, subjects=NETWORK),
     #
+    Setting("adjust", {"tokens": 2}, chain=Chain(joint=2), subjects=NETWORK),
+    Setting("adjust", {}, 0.7, 0.8, chain=Chain(joint=4), subjects=NETWORK),
+    Setting("adjust", temperature=0, chain=Chain(joint=4), subjects=NETWORK),
+    Setting("adjust", {"tokens": 1}, chain=most(certainty), subjects=NETWORK),
+    #
     Setting("eso-exact", {"share": 0.25}, chain=ESO, subjects=NETWORK, by="samples"),
     Setting("eso-exact", {"share": 0.25, "accept": "block"}, 0.7, 0.8, chain=ESO, subjects=NETWORK, by="samples"),
     Setting("eso-exact", {"share": 0.0}, chain=PACKED, subjects=NETWORK, by="samples", same_as=BY_PACKED),
@@ -229,7 +257,7 @@ NAMED: tuple[Setting, ...] = (
     Setting("delayed-cache", chain=CONFIDENCE, subjects=NETWORK),
     Setting("entropy-bounded", {"gamma": 0.1}),
     Setting("entropy-bounded", {"gamma": 0.5}),
-    short("policy", {}, subjects=NETWORK),
+    short("policy", {}, subjects=NETWORK, by="samples"),
     short("klass", {"threshold": 0.3, "epsilon": 1.0, "history": 1}, subjects=TABLES),
     Setting("schedule", {"steps": 2}),
     Setting("schedule", {"steps": 3}, slow=True),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor
@@ -11,6 +11,8 @@ from fef.models.config import TransformerConfig
 from fef.models.demask import DependencyHead
 from fef.models.draft_head import DraftHead, HeadSizes
 from fef.models.extras import Extras
+from fef.models.hidden_layer import HiddenLayer
+from fef.models.joint_layer import JointLayer
 from fef.models.order_block import OrderBlock
 from fef.models.table import TableDenoiser
 from fef.models.transformer import Transformer
@@ -29,11 +31,13 @@ __all__ = [
     "random_joint",
     "random_network",
     "tiny_causal",
+    "tiny_joint_layer",
     "tiny_network",
     "tiny_order_block",
     "tiny_policy",
 ]
 
+Layer = TypeVar("Layer", bound=HiddenLayer)
 K, L = 3, 4
 MASK = K
 EMPTY = (MASK,) * L
@@ -78,8 +82,8 @@ def tiny_network(seed: int = 0, scale: float = 0.5, **config: Any) -> Transforme
 
 
 def random_network(kind: Literal["network", "block-causal"], seed: int, n_tokens: int) -> Transformer:
-    """A network deep enough for stale keys to matter, with a random dependency head, some profile, a causal model, an
-    order-causal layer and a draft head."""
+    """A network deep enough for stale keys to matter, with a random dependency head, some profile, a causal model, layers on
+    its hidden states, a draft head and a policy."""
     size = {"vocab_size": n_tokens + 1, "mask_id": n_tokens, "layers": 4}
     if kind == "block-causal":
         return tiny_network(seed, 0.4, attention="block-causal", block_length=2, packed=False, **size)
@@ -89,7 +93,8 @@ def random_network(kind: Literal["network", "block-causal"], seed: int, n_tokens
         head = DependencyHead(network.config.dim, rank=4).eval().requires_grad_(False)
     causal = tiny_causal(seed, vocab_size=n_tokens + 1, mask_id=n_tokens)
     layer, drafter = tiny_order_block(network, seed), tiny_draft_head(network, seed=seed)
-    network.extras = Extras(head, (1.0, 0.6, 0.3, 0.1), layer, causal, drafter, tiny_policy(seed))
+    joint = tiny_joint_layer(network, seed)
+    network.extras = Extras(head, (1.0, 0.6, 0.3, 0.1), layer, causal, drafter, tiny_policy(seed), joint)
     return network
 
 
@@ -102,9 +107,18 @@ def tiny_causal(seed: int = 0, scale: float = 0.4, **config: Any) -> Transformer
 
 def tiny_order_block(network: Transformer, seed: int = 0, scale: float = 0.4) -> OrderBlock:
     """A random order-causal layer that changes every slot but the first."""
-    layer = OrderBlock(network).to(network.embed.weight.dtype)
+    return shaken(OrderBlock(network), network, seed + 200, scale)
+
+
+def tiny_joint_layer(network: Transformer, seed: int = 0, scale: float = 0.4) -> JointLayer:
+    """A random joint layer."""
+    return shaken(JointLayer(network), network, seed + 300, scale)
+
+
+def shaken(layer: Layer, network: Transformer, seed: int, scale: float) -> Layer:
+    layer = layer.to(network.embed.weight.dtype)
     layer.reset(seed)
-    generator = torch.Generator().manual_seed(seed + 200)
+    generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in layer.parameters():
             parameter.add_(scale * torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype))

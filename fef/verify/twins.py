@@ -10,6 +10,7 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 
+from fef.decoders.adjust import JointDraws
 from fef.decoders.dcd import CopulaJudge
 from fef.decoding.causal import CausalModel
 from fef.decoding.plan import Drafted
@@ -19,7 +20,16 @@ from fef.laws.integrate import QuantileNoise
 from fef.laws.tree import Tree
 from fef.models.order_block import OrderBlock
 from fef.verify.bounds import PROMISES
-from fef.verify.reference import Chain, Process, confidence, first_of, order_causal, product_of_experts, ranked
+from fef.verify.reference import (
+    Chain,
+    Process,
+    certainty,
+    confidence,
+    first_of,
+    order_causal,
+    product_of_experts,
+    ranked,
+)
 from fef.verify.setting import Effort, Name, Setting
 from fef.verify.suite import Verdict, verdict
 
@@ -99,6 +109,15 @@ def layer_off_by_one() -> AbstractContextManager[object]:
     )
 
 
+def joint_layer_blind() -> AbstractContextManager[object]:
+    follow = JointDraws.follow
+
+    def blind(self: JointDraws, ids: Tensor, slots: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        return follow(self, torch.full_like(ids, self.model.mask_id), slots, hidden)
+
+    return patch.object(JointDraws, "follow", blind)
+
+
 def tighter_promise() -> AbstractContextManager[object]:
     return patch.dict(PROMISES, {"threshold": replace(PROMISES["threshold"], limit=lambda _options, _n: 0.1)})
 
@@ -142,6 +161,7 @@ IN_ORDER = REJECT | {"order": "left-to-right"}
 TABLES: tuple[Name, ...] = ("consistent", "inconsistent")
 COUPLED = Chain(process=Process(product_of_experts(0.5), 16, coupled=True))
 CONFIDENCE = Chain(lambda _pipeline: ranked(confidence))
+CERTAINTY = Chain(lambda _pipeline: ranked(certainty))
 BACKWARDS = Chain(lambda _pipeline: first_of((3, 2, 1, 0)))
 
 TWINS: tuple[Twin, ...] = (
@@ -241,6 +261,19 @@ TWINS: tuple[Twin, ...] = (
     Twin(
         "rounds with an order-causal layer called the network's own chain",
         Setting("ssmd", IN_ORDER, subjects=("network",), declared="chain"),
+    ),
+    Twin(
+        "a joint layer that does not see what was drawn",
+        Setting("adjust", {"tokens": 2}, chain=Chain(joint=2), subjects=("network",), declared="process"),
+        joint_layer_blind,
+    ),
+    Twin(
+        "rounds with a joint layer called the network's own chain",
+        Setting("adjust", {"tokens": 2}, chain=CERTAINTY, subjects=("network",), declared="chain"),
+    ),
+    Twin(
+        "what a learned policy commits of one pass called chain",
+        Setting("policy", chain=CONFIDENCE, subjects=("network",), by="samples", declared="chain"),
     ),
     Twin(
         "a causal model that is asked behind the token it verifies",

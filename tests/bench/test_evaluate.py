@@ -3,12 +3,12 @@ from dataclasses import replace
 import pytest
 
 from fef import tasks
-from fef.bench.environment import environment
 from fef.bench.evaluate import Settings, evaluate, remembering_judge, same_ids
 from fef.bench.spec import ALL_SPECS, DEFAULT_SPECS, MethodSpec, parse_spec, parse_specs, parse_value
 from fef.bench.summary import summarize
 from fef.decoders import METHODS
 from fef.errors import OptionError
+from fef.measure.environment import environment
 
 SETTINGS = Settings(batch_size=3, max_new_tokens=16, temperature=1.0, seed=5)
 

@@ -2,9 +2,9 @@ from dataclasses import replace
 
 import pytest
 
-from fef.bench.page import MARGIN, equally_accurate, fewest_passes, results_page
-from fef.bench.record import Record
-from fef.bench.summary import Refusal
+from fef.bench.page import MARGIN, equally_accurate, fewest_passes, methods_page
+from fef.bench.run import METHODS_KIND
+from fef.measure.record import Failure, Record
 
 SETUP = {
     "model": "demo",
@@ -18,8 +18,8 @@ SETUP = {
 
 
 @pytest.fixture
-def record(make_row):
-    rows = [
+def rows(make_row):
+    return [
         make_row(),
         make_row(
             method="fef",
@@ -33,9 +33,13 @@ def record(make_row):
         make_row(method="dual", difference=-40.0, calls=5),
         make_row(method="a|b", difference=-MARGIN, calls=20),
     ]
-    refusals = [Refusal("joint", "demask", "It has no head.")]
+
+
+@pytest.fixture
+def record():
     same = {"family": "joint", "first": "fef", "second": "sequential", "same": 9, "problems": 10}
-    return Record("fef bench --n 10", SETUP, [], refusals, rows, [same], finished=True)
+    failures = [Failure(("joint", "demask"), "It has no head.")]
+    return Record(METHODS_KIND, "fef bench --n 10", SETUP, {"comparisons": [same]}, failures=failures, finished=True)
 
 
 def test_equal_accuracy_is_at_most_half_a_point_below(make_row):
@@ -49,8 +53,8 @@ def test_fewest_passes_keeps_ties(make_row):
     assert fewest_passes([]) == []
 
 
-def test_the_page_says_who_wins_from_the_rows(record, make_row):
-    page = results_page(record, "results")
+def test_the_page_says_who_wins_from_the_rows(record, rows, make_row):
+    page = methods_page(record, rows, "results")
     assert page.startswith("# Results of `demo`\n")
     assert "```\nfef bench --n 10\n```" in page
     assert "| `fef` | **yes** (+0.0), 1.4 |" in page
@@ -65,18 +69,18 @@ def test_the_page_says_who_wins_from_the_rows(record, make_row):
     assert "cpu (a chip, 2 threads)" in page
     assert "Unfinished" not in page
     # another winner, another sentence
-    quicker = [*record.rows, make_row(method="ssd", calls=3)]
-    assert "those of `ssd`, 0.3 a problem" in results_page(replace(record, rows=quicker), "results")
+    quicker = [*rows, make_row(method="ssd", calls=3)]
+    assert "those of `ssd`, 0.3 a problem" in methods_page(record, quicker, "results")
 
 
-def test_every_table_has_as_many_cells_in_each_line(record):
-    tables = [part for part in results_page(record, "r").split("\n\n") if part.startswith("| ")]
+def test_every_table_has_as_many_cells_in_each_line(record, rows):
+    tables = [part for part in methods_page(record, rows, "r").split("\n\n") if part.startswith("| ")]
     assert len(tables) == 2
     for table in tables:
         assert len({line.replace("\\|", "").count("|") for line in table.splitlines()}) == 1
 
 
 def test_an_unfinished_run_and_a_missing_baseline_are_said(record, make_row):
-    page = results_page(replace(record, finished=False, rows=[make_row(method="fef", difference=None)]), "r")
+    page = methods_page(replace(record, finished=False), [make_row(method="fef", difference=None)], "r")
     assert "**Unfinished**" in page
     assert "`sequential` was not run" in page

@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.text import Text
 
-from fef.bench import plot
+from fef.bench import page
 from fef.errors import OptionError
+from fef.measure import plot
 
 
 @pytest.fixture(scope="module")
@@ -27,25 +28,30 @@ def rows(make_row):
     ]
 
 
+def figure_of(rows):
+    costs = {name: [getattr(row, name) for row in rows] for name in ("calls", "seconds")}
+    return plot.costs_figure("joint", rows, costs, "right")
+
+
 def test_pictures_are_small_png_files_and_the_same_each_time(rows):
-    pictures = plot.family_pictures(rows)
+    pictures = page.family_pictures(rows)
     assert list(pictures) == ["joint.png"]
     assert pictures["joint.png"].startswith(b"\x89PNG")
     plain = io.BytesIO()
-    plot.family_figure(rows).savefig(plain, format="png")
+    figure_of(rows).savefig(plain, format="png")
     assert len(pictures["joint.png"]) < len(plain.getvalue()) / 2
-    assert plot.family_pictures(rows) == pictures
+    assert page.family_pictures(rows) == pictures
 
 
 def test_a_page_has_a_picture_of_all_families_together_or_of_the_only_one(make_row):
     joint, both = make_row(family="joint"), make_row(family="all families")
-    assert plot.together([joint, both]) == [both]
-    assert plot.together([joint]) == [joint]
-    assert plot.together([]) == []
+    assert page.together([joint, both]) == [both]
+    assert page.together([joint]) == [joint]
+    assert page.together([]) == []
 
 
 def test_labels_in_the_figure_do_not_touch(rows):
-    figure = plot.family_figure(rows)
+    figure = figure_of(rows)
     figure.draw_without_rendering()
     for axes in figure.axes:
         assert axes.get_xscale() == "log"
@@ -56,7 +62,7 @@ def test_labels_in_the_figure_do_not_touch(rows):
 
 def test_a_method_of_no_cost_spread_and_full_accuracy_has_a_picture(make_row):
     row = make_row(accuracy=100.0, low=100.0, high=100.0)
-    assert len(plot.family_pictures([row, make_row(family="all families", accuracy=0.0, low=0.0, high=0.0)])) == 2
+    assert len(page.family_pictures([row, make_row(family="all families", accuracy=0.0, low=0.0, high=0.0)])) == 2
 
 
 def test_a_missing_library_is_named_with_the_fix(monkeypatch):

@@ -5,12 +5,15 @@ from dataclasses import replace
 import pytest
 
 from fef.bench.acceptance import Acceptance
-from fef.bench.evaluate import Answer, Result
-from fef.bench.record import Record, read_record, record_json, rows_csv
+from fef.bench.evaluate import Result
+from fef.bench.page import rows_csv
+from fef.bench.run import METHODS_KIND
 from fef.bench.spec import parse_spec
-from fef.bench.summary import Refusal, summarize
+from fef.bench.summary import rows_of, summarize
 from fef.decoding.certificate import Certificate
 from fef.errors import InputError
+from fef.measure.answers import Answer
+from fef.measure.record import Failure, Record, read_record, record_json
 
 
 def result(label: str, rights: list[bool], calls: int, family: str = "joint", **given) -> Result:
@@ -25,24 +28,37 @@ def result(label: str, rights: list[bool], calls: int, family: str = "joint", **
 def record() -> Record:
     results = [result("sequential", [True, True, False, True], 6), result("fef", [True, False, True, True], 3)]
     return Record(
+        METHODS_KIND,
         "fef bench",
-        {"texts": True, "settings": {"seed": 0}},
-        results,
-        [Refusal("joint", "x", "no")],
-        summarize(results, 0),
-        [],
-        True,
+        {"settings": {"seed": 0}},
+        {"comparisons": []},
+        {Result: results},
+        [one.key for one in results],
+        [Failure(("joint", "x"), "no")],
+        finished=True,
     )
 
 
 def test_a_record_is_read_back_as_it_was(record, tmp_path):
     path = tmp_path / "r.json"
     path.write_text(record_json(record))
-    assert read_record(path) == record
-    path.write_text(record_json(replace(record, setup={"texts": False, "settings": {"seed": 0}})))
-    assert "text 0" not in path.read_text()
-    blank = [replace(r, answers=tuple(replace(a, text="") for a in r.answers)) for r in record.results]
-    assert read_record(path) == replace(record, setup={"texts": False, "settings": {"seed": 0}}, results=blank)
+    assert "text 0" in path.read_text()
+    assert read_record(path, METHODS_KIND) == record
+    blank = [replace(r, answers=tuple(replace(a, text="") for a in r.answers)) for r in record.of(Result)]
+    path.write_text(record_json(replace(record, rows={Result: blank})))
+    assert '"text"' not in path.read_text()
+    assert read_record(path, METHODS_KIND) == replace(record, rows={Result: blank})
+
+
+def test_a_record_of_the_format_before_is_read(record, tmp_path):
+    path = tmp_path / "r.json"
+    path.write_text(record_json(record))
+    value = json.loads(path.read_text()) | {"format": 1, "rows": []}
+    value["refusals"] = [{"family": "joint", "method": "x", "reason": "no"}]
+    for name in ("kind", "done", "failures"):
+        del value[name]
+    path.write_text(json.dumps(value))
+    assert read_record(path, METHODS_KIND) == record
 
 
 @pytest.mark.parametrize("change", ["cut", "format", "other", "list", "missing", "columns"])
@@ -52,19 +68,19 @@ def test_other_files_are_refused(record, tmp_path, change):
     value["results"][0]["answers"]["calls"].pop()
     texts = {
         "cut": text[:-100],
-        "format": text.replace('"format": 1', '"format": 9'),
-        "other": '{"format": 1}',
+        "format": text.replace('"format": 2', '"format": 9'),
+        "other": '{"format": 2}',
         "list": "[]",
     }
     texts["columns"] = json.dumps(value)
     if change != "missing":
         path.write_text(texts[change])
     with pytest.raises(InputError, match=r"fef bench --json|Run it again"):
-        read_record(path)
+        read_record(path, METHODS_KIND)
 
 
 def test_rows_against_sequential(record):
-    sequential, fef = record.rows
+    sequential, fef = rows_of(record)
     assert (sequential.difference, sequential.calls_ratio, sequential.pass_speedup) == (0, 1, 1)
     assert sequential.predicted_pass_speedup is None and not sequential.below_prediction
     assert fef.difference == 0 and fef.difference_low < 0 < fef.difference_high
@@ -84,10 +100,10 @@ def test_all_right_has_an_interval_of_some_width_and_time_a_speedup_of_its_own()
     assert summarize([slow], 0)[0].time_speedup is None
 
 
-def test_rows_are_counted_from_the_answers_of_a_record(record, tmp_path):
+def test_rows_are_for_readers_and_counted_anew(record, tmp_path):
     path = tmp_path / "r.json"
-    path.write_text(record_json(replace(record, rows=[replace(row, low=row.accuracy) for row in record.rows])))
-    assert read_record(path) == record
+    path.write_text(record_json(record, rows=[{"accuracy": 0}]))
+    assert read_record(path, METHODS_KIND) == record
 
 
 def test_the_baseline_is_sequential_with_default_options():
@@ -114,6 +130,6 @@ def test_several_families_are_pooled_for_methods_that_ran_on_all():
 
 
 def test_csv_lists_refusals_with_their_reason(record):
-    lines = list(csv.DictReader(rows_csv(record.rows, record.refusals).splitlines()))
+    lines = list(csv.DictReader(rows_csv(rows_of(record), record.failures).splitlines()))
     assert [(line["method"], line["reason"]) for line in lines] == [("sequential", ""), ("fef", ""), ("x", "no")]
     assert lines[2]["accuracy"] == ""

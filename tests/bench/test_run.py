@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from fef.bench.evaluate import Settings
+from fef.bench.evaluate import Result, Settings
 from fef.bench.run import Benchmark, run
 from fef.bench.spec import parse_specs
 from fef.decoders import METHODS
@@ -33,15 +33,15 @@ def whole(tiny_model):
 
 
 def without_seconds(record):
-    return [replace(result, seconds=0.0) for result in record.results]
+    return [replace(result, seconds=0.0).to_dict() for result in record.of(Result)]
 
 
 def test_every_method_runs_on_every_family(whole):
     names = ["sequential", "fef:window=2", "random"]
-    assert [(r.family, r.spec.label) for r in whole.results] == [
+    assert [(r.family, r.spec.label) for r in whole.of(Result)] == [
         (f, m) for f in ("joint", "word-problems") for m in names
     ]
-    assert whole.finished and not whole.refusals
+    assert whole.finished and not whole.failures
     assert whole.setup["model"] == "tiny" and len(whole.setup["weights"]) == 16
 
 
@@ -56,19 +56,19 @@ def test_an_interrupted_run_resumes_to_the_same_record(tiny_model, whole, stop):
 
     with pytest.raises(KeyboardInterrupt):
         run(bench_of(tiny_model), Silent(), save=save)
-    assert len(saved[-1].results) == stop
+    assert len(saved[-1].of(Result)) == stop
     assert saved[-1].finished == (stop == 6)
     bar, later = Silent(), []
     record = run(bench_of(tiny_model), bar, known=saved[-1], save=later.append)
     assert without_seconds(record) == without_seconds(whole)
     assert len(later) == 6 - stop
-    assert record.results[0].seconds == saved[-1].results[0].seconds
+    assert record.of(Result)[0].seconds == saved[-1].of(Result)[0].seconds
     assert bar.done == 18
 
 
 def test_more_methods_can_be_added_but_none_left_out(tiny_model, whole):
     more = run(bench_of(tiny_model, "random sequential fef:window=2 low-confidence"), Silent(), known=whole)
-    assert [r.spec.label for r in more.results[:4]] == ["random", "sequential", "fef:window=2", "low-confidence"]
+    assert [r.spec.label for r in more.of(Result)[:4]] == ["random", "sequential", "fef:window=2", "low-confidence"]
     with pytest.raises(InputError, match="random on joint"):
         run(bench_of(tiny_model, "sequential fef:window=2"), Silent(), known=whole)
 
@@ -91,9 +91,9 @@ def test_other_weights_are_refused(tiny_model, whole):
 def test_a_method_that_the_model_cannot_run_is_listed_and_the_others_go_on(tiny_model):
     bar = Silent()
     record = run(bench_of(tiny_model, "fef a=sequential:order=blocks", families=["joint"]), bar)
-    assert [r.spec.label for r in record.results] == ["fef"]
-    assert [(r.family, r.method) for r in record.refusals] == [("joint", "a")]
-    assert "block_length" in record.refusals[0].reason
+    assert [r.spec.label for r in record.of(Result)] == ["fef"]
+    assert [failure.task for failure in record.failures] == [("joint", "a")]
+    assert "block_length" in record.failures[0].reason
     assert record.finished and bar.done == 6
 
 
@@ -107,8 +107,8 @@ def test_a_method_that_fails_while_it_runs_is_listed_too(tiny_model, monkeypatch
 
     monkeypatch.setattr(type(tiny_model), "generate", failing)
     record = run(bench_of(tiny_model, "random fef", families=["joint"]), Silent())
-    assert [r.spec.label for r in record.results] == ["fef"]
-    assert record.refusals[0].reason == "nan."
+    assert [r.spec.label for r in record.of(Result)] == ["fef"]
+    assert record.failures[0].reason == "nan."
     with pytest.raises(OptionError, match="No method could be run: nan"):
         run(bench_of(tiny_model, "random", families=["joint"]), Silent())
 

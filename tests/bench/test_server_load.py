@@ -6,16 +6,17 @@ import pytest
 
 import fef
 from fef.bench.same_text import bodies, different
-from fef.bench.serve import Load, Measured, interval, measured, quantile, served
+from fef.bench.serve import Load, Measured, measured, quantile, served
 from fef.errors import EngineError
+from fef.measure.intervals import mean_interval
 
 
 def test_intervals_hold_the_mean_and_shrink() -> None:
-    low, high = interval([1.0, 2.0, 3.0, 4.0])
+    low, high = mean_interval([1.0, 2.0, 3.0, 4.0])
     assert 1.0 < low < 2.5 < high < 4.0
-    few, many = interval([0.9, 1.1] * 3), interval([0.9, 1.1] * 300)
+    few, many = mean_interval([0.9, 1.1] * 3), mean_interval([0.9, 1.1] * 300)
     assert many[1] - many[0] < few[1] - few[0]
-    assert interval([2.0] * 5) == (2.0, 2.0)
+    assert mean_interval([2.0] * 5) == (2.0, 2.0)
 
 
 def test_a_quantile_is_a_value() -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from fef.bench.start import arguments, measure
+from fef.bench.start import Options, measure
+from fef.measure.program import options_of
 from fef.training.adapt import AdaptOptions, adapt
 from fef.training.trainer import TrainOptions
 from tests.tiny_causal import write_causal, write_conversations
@@ -34,5 +35,5 @@ def test_a_start_is_measured_and_its_law_told(fef_adapted):
 
 
 def test_the_checkpoint_of_real_language_is_measured_by_default():
-    assert arguments([]).model == "smol"
-    assert arguments(["--weights", "int8", "--tokens", "7"]).tokens == 7
+    assert options_of(Options, None, []).model == "smol"
+    assert options_of(Options, None, ["--weights", "int8", "--tokens", "7"]).tokens == 7

@@ -1,10 +1,15 @@
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 
-from fef.bench.engine.record import read_engine_record
+from fef.bench.engine.passes import PassRow
+from fef.bench.engine.run import ENGINE_KIND
+from fef.bench.engine.serving import Served
+from fef.engine.engine import Engine
 from fef.errors import InputError
+from fef.measure.record import read_record, record_json
 
 QUICK = ["bench", "--engine", "--repeats", 1]
 
@@ -24,18 +29,18 @@ def test_problems_are_answered_in_the_engine_and_in_the_loop(fef_cli, tiny, tmp_
     assert result.exit_code == 0, result.output
     for words in ("one-token round", "round, window 4", "Times as fast", "idealised", "aten::"):
         assert words in result.stdout
-    record = read_engine_record(path)
+    record = read_record(path, ENGINE_KIND)
     assert record.finished and not record.failures
-    assert [(row.batch, row.method, row.where) for row in record.served] == [
+    assert [(row.batch, row.method, row.where) for row in record.of(Served)] == [
         (3, method, where)
         for method, where in (("fef", "engine"), ("sequential", "engine"), ("sequential", "loop"), ("four", "loop"))
     ]
-    ours, packed, rows, four = record.served[:4]
+    ours, packed, rows, four = record.of(Served)[:4]
     assert ours.tokens == packed.tokens and ours.passes < packed.passes
     assert four.passes < rows.passes
     assert ours.ideal_seconds is None and rows.ideal_seconds is not None
     assert ours.first_token is not None and ours.memory is not None
-    kinds = [(row.kind, row.window, row.rows) for row in record.passes if row.batch == 3]
+    kinds = [(row.kind, row.window, row.rows) for row in record.of(PassRow) if row.batch == 3]
     assert kinds == [
         *[("full, head at open slots", None, 3), ("full, head at one slot", None, 3)],
         *[("context", None, 3), ("round", 0, 3), ("round", 4, 3)],
@@ -59,16 +64,38 @@ def test_a_shape_is_timed_without_problems(fef_cli, tmp_path, weights):
     )
     assert result.exit_code == 0, result.output
     assert "24 full passes, s" in result.stdout
-    record = read_engine_record(path)
-    assert record.served == [] and record.setup["model"] == "tiny"
-    assert [(row.kind, row.window, row.tokens) for row in record.passes if row.batch == 2] == [
+    record = read_record(path, ENGINE_KIND)
+    assert record.of(Served) == [] and record.setup["model"] == "tiny"
+    assert [(row.kind, row.window, row.tokens) for row in record.of(PassRow) if row.batch == 2] == [
         *[("full, head at open slots", None, 24), ("context", None, 24 + 5)],
         *[("round", 0, 2), ("round", 3, 12)],
     ]
-    full, context, one, widest = [row for row in record.passes if row.batch == 2]
+    full, context, one, widest = [row for row in record.of(PassRow) if row.batch == 2]
     assert full.bytes_read == context.bytes_read == record.setup["weight_bytes"]
     # two layers of two heads of 16 numbers in bfloat16, keys and values of 24 tokens of two rows
     assert one.bytes_read - full.bytes_read == widest.bytes_read - full.bytes_read == 2 * 24 * 2 * 2 * 32 * 2
+
+
+def test_an_interrupted_run_goes_on_where_it_was(fef_cli, tmp_path, monkeypatch):
+    path = tmp_path / "shape.json"
+    command = [*QUICK, "--shape", "tiny", "--cached", 16, "--round-tokens", 6, "--batches", "1,2", "--json", path]
+    assert fef_cli(*command).exit_code == 0
+    whole = read_record(path, ENGINE_KIND)
+    assert len(whole.done) == 4
+    cut = replace(whole, done=whole.done[:3], finished=False)
+    cut.rows[PassRow] = [row for row in whole.of(PassRow) if row.batch == 1 or row.kind.startswith("full")]
+    path.write_text(record_json(cut))
+    asked = []
+    held = Engine.held
+    monkeypatch.setattr(Engine, "held", lambda self, batch, *given: asked.append(batch) or held(self, batch, *given))
+    assert fef_cli(*command, "--resume").exit_code == 0
+    again = read_record(path, ENGINE_KIND)
+    assert set(asked) == {2} and again.finished and again.done == whole.done
+    assert again.of(PassRow)[:-3] == cut.of(PassRow)
+    assert [row.name for row in again.of(PassRow)] == [row.name for row in whole.of(PassRow)]
+    refused = fef_cli(*command, "--resume", "--anchors", 5)
+    assert refused.exit_code == 2 and "have anchors" in refused.stderr
+    assert "give --json FILE too" in fef_cli(*QUICK, "--resume").stderr
 
 
 def test_what_does_not_fit_is_said_and_the_others_go_on(fef_cli, tmp_path, monkeypatch):
@@ -85,10 +112,10 @@ def test_what_does_not_fit_is_said_and_the_others_go_on(fef_cli, tmp_path, monke
     result = fef_cli(*QUICK, "--shape", "tiny", "--cached", 16, "--round-tokens", 6, "--batches", "2,1", "--json", path)
     assert result.exit_code == 0, result.output
     assert "Not measured" in result.stdout and "Out of memory." in result.stdout
-    record = read_engine_record(path)
-    assert [(f.batch, f.part, f.reason) for f in record.failures] == [(2, "plain passes", "Out of memory.")]
-    assert {row.batch for row in record.passes if row.kind == "context"} == {1, 2}
-    assert {row.batch for row in record.passes if row.kind.startswith("full")} == {1}
+    record = read_record(path, ENGINE_KIND)
+    assert [(f.task, f.reason) for f in record.failures] == [(("batch 2", "plain passes"), "Out of memory.")]
+    assert {row.batch for row in record.of(PassRow) if row.kind == "context"} == {1, 2}
+    assert {row.batch for row in record.of(PassRow) if row.kind.startswith("full")} == {1}
 
 
 def test_an_engine_without_memory_for_the_batch_is_said(fef_cli, tmp_path, monkeypatch):
@@ -98,8 +125,8 @@ def test_an_engine_without_memory_for_the_batch_is_said(fef_cli, tmp_path, monke
         *QUICK, "--shape", "tiny", "--cached", 16, "--round-tokens", 6, "--batches", "1,64", "--json", path
     )
     assert result.exit_code == 0, result.output
-    [failure] = read_engine_record(path).failures
-    assert failure.batch == 64 and "requests at once" in failure.reason
+    [failure] = read_record(path, ENGINE_KIND).failures
+    assert failure.task[0] == "batch 64" and "requests at once" in failure.reason
 
 
 BAD = {
@@ -147,4 +174,4 @@ def test_other_files_are_no_record(tmp_path):
     for text in ("", "{}", "[]", json.dumps({"kind": "engine", "format": 99})):
         path.write_text(text)
         with pytest.raises(InputError):
-            read_engine_record(path)
+            read_record(path, ENGINE_KIND)

@@ -10,11 +10,13 @@ from typer.testing import CliRunner
 
 import fef
 from fef.corpus.own import app as own_app
+from fef.corpus.own import example_lines, fitting
 from fef.errors import CheckpointError, OptionError
 from fef.models.checkpoint import save_checkpoint
 from fef.models.draft_head_file import DRAFT_HEAD
-from fef.training.own_text import read_own_texts
+from fef.training.own_text import OwnText, read_own_texts
 
+LLADA = Path(__file__).parents[1] / "golden" / "data" / "llada" / "checkpoint"
 TRAIN = ["--batch-size", 4, "--steps", 2, "--log-every", 1, "--device", "cpu"]
 
 
@@ -44,6 +46,31 @@ def with_head(tiny, texts, tmp_path_factory) -> Path:
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["losses"]["step"] == 2
     return path
+
+
+def test_own_texts_as_examples_are_those_that_end_and_say_something(tiny):
+    model = fef.load(tiny, device="cpu")
+    end, words = model.network.config.eos_id, model.tokenizer.encode("It is 7.")
+
+    def said(prompt, response):
+        return prompt, OwnText([5], response, 12, 0.0, 0)
+
+    talk = [{"role": "user", "content": "b"}, {"role": "assistant", "content": "c"}, {"role": "user", "content": "d"}]
+    lines = example_lines(
+        model, [said("a", [*words, end]), said("a", words), said("a", [end]), said(talk, [*words, end])]
+    )
+    answer = {"role": "assistant", "content": "It is 7."}
+    assert [json.loads(line)["messages"] for line in lines] == [
+        [{"role": "user", "content": "a"}, answer],
+        [*talk, answer],
+    ]
+
+
+def test_prompts_of_own_texts_take_the_form_that_a_checkpoint_is_asked_in(tiny):
+    alone, templated = fef.load(tiny, device="cpu"), fef.load(LLADA, device="cpu")
+    message = {"role": "user", "content": "a"}
+    assert [fitting(prompt, alone) for prompt in ("a", [message])] == ["a", "a"]
+    assert [fitting(prompt, templated) for prompt in ("a", [message])] == [[message], [message]]
 
 
 def test_own_texts_are_those_of_generate(tiny, texts):

@@ -4,6 +4,8 @@ import signal
 
 import pytest
 
+import fef
+
 SMALL = ["--batch-size", 4, "--canvas-length", 16, "--log-every", 1, "--save-every", 2, "--device", "cpu"]
 NEW = ["--dim", 16, "--layers", 1, "--heads", 2, "--mlp-dim", 16, "--vocab-size", 300, "--max-length", 64]
 
@@ -168,15 +170,18 @@ def test_two_writers_to_one_directory_are_refused(fef_cli, tmp_path, examples):
     assert fef_cli("train", "--out", tmp_path / "model", *command).exit_code == 0
 
 
-def test_train_writes_the_layer_of_a_method_for_a_network_that_stays(fef_cli, tmp_path, examples, tiny):
+@pytest.mark.parametrize("method", ["ssmd", "adjust"])
+def test_train_writes_the_layer_of_a_method_for_a_network_that_stays(fef_cli, tmp_path, examples, tiny, method):
     out = tmp_path / "layer"
     asked = ["--data", examples, "--steps", 2, "--batch-size", 4, "--canvas-length", 16, "--device", "cpu"]
-    result = fef_cli("train", "--objective", "ssmd", "--init", tiny, "--out", out, *asked, "--json")
+    result = fef_cli("train", "--objective", method, "--init", tiny, "--out", out, *asked, "--json")
     assert result.exit_code == 0, result.output
-    written = json.loads(result.stdout)["out"]
-    options = ["--method", "ssmd", "--max-new-tokens", 8, "--model", tiny, "--set", f"layer={written}"]
+    told = json.loads(result.stdout)
+    assert told["held_out_with"] != told["held_out_without"] >= 0
+    written = told["out"]
+    options = ["--method", method, "--max-new-tokens", 8, "--model", tiny, "--set", f"layer={written}"]
     assert fef_cli("generate", "1 + 1", *options).exit_code == 0
-    alone = fef_cli("train", "--objective", "ssmd", "--out", tmp_path / "other", *asked)
+    alone = fef_cli("train", "--objective", method, "--out", tmp_path / "other", *asked)
     assert alone.exit_code == 2
     assert "--init demo" in alone.stderr
 
@@ -190,6 +195,19 @@ def test_train_makes_a_network_certain_of_its_answers(fef_cli, tmp_path, example
     assert fef_cli("generate", "1 + 1", "--model", out, "--method", "threshold", "--max-new-tokens", 8).exit_code == 0
     assert "not trained for the packed" in fef_cli("certify", "fef", "--verify", "packed", "--model", out).stderr
     assert "--init" in fef_cli("train", "--out", tmp_path / "new", *asked).stderr
+
+
+def test_factors_make_a_network_certain_and_end_its_packed_law(fef_cli, tmp_path, examples, tiny):
+    out = tmp_path / "certain"
+    asked = ["train", "--objective", "dparallel", "--init", tiny, "--lora", 2, "--data", examples, "--out", out]
+    asked += ["--steps", 2, *SMALL]
+    assert "--held-out" in fef_cli(*asked, "--held-out", examples).stderr
+    assert "trains no packed law" in fef_cli(*asked, "--packed").stderr
+    result = fef_cli(*asked, "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["losses"].keys() >= {"nll", "entropy", "right"}
+    assert fef.load(tiny, device="cpu").network.config.packed
+    assert not fef.load(tiny, device="cpu", adapter=out).network.config.packed
 
 
 def test_a_policy_learns_from_answers_to_problems_that_are_judged(fef_cli, tmp_path, tiny):

@@ -20,6 +20,7 @@ import fef
 DATA = Path(__file__).parents[1] / "golden" / "data"
 LLADA = DATA / "llada" / "checkpoint"
 SMALL = ["--canvas-length", 24, "--max-prompt", 128, "--batch-tokens", 512, "--row-tokens", 256, "--log-every", 1]
+MASK = {"dream": ["--mask-id", 487], "sdar": ["--mask-id", 486]}
 SMALL += ["--device", "cpu", "--warmup", 1]
 
 
@@ -51,6 +52,28 @@ def test_an_adapter_is_trained_goes_on_and_is_merged(fef_cli, tmp_path, chats):
     other = fef_cli(*command, "--steps", 4, "--batch-tokens", 1024)
     assert other.exit_code == 2
     assert "of another run: its batch_tokens is 512, and here it is 1024" in other.stderr
+
+
+@pytest.mark.parametrize("family", ["llada", "dream", "sdar"])
+def test_a_release_learns_to_be_certain_in_its_own_template(fef_cli, tmp_path, chats, family):
+    command = [
+        "train",
+        "--objective",
+        "dparallel",
+        "--init",
+        DATA / family / "checkpoint",
+        "--data",
+        chats,
+        "--lora",
+        2,
+    ]
+    result = fef_cli(
+        *command, "--out", tmp_path / "m", *SMALL, *MASK.get(family, []), "--batch-size", 4, "--steps", 4, "--json"
+    )
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["losses"].keys() >= {"nll", "entropy", "right"}
+    rows = [json.loads(line) for line in (tmp_path / "m" / "losses.jsonl").read_text().splitlines()]
+    assert rows[-1]["nll"] < rows[0]["nll"]
 
 
 BAD = {

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from fef.corpus.mistakes import app, mistake
-from fef.eval.records import Record
+from fef.measure.answers import Answer
 
 QUESTION = "Nora has 14 bags of 23 shells and gives 5 shells away. How many are left?"
 
@@ -40,9 +40,7 @@ def write(folder: Path, texts: list[str]) -> tuple[Path, Path]:
     file, results = folder / "problems.jsonl", folder / "run"
     file.write_text((json.dumps({"question": QUESTION, "answer": "#### 317"}) + "\n") * 2)
     results.mkdir()
-    records = [
-        Record(at, None, text.endswith("317"), None, text, "stop", 0, 9, 1, 1, 9, 0.1) for at, text in enumerate(texts)
-    ]
+    records = [Answer(text.endswith("317"), 9, text=text, index=at) for at, text in enumerate(texts)]
     (results / "part-0.jsonl").write_text("".join(json.dumps(asdict(record)) + "\n" for record in records))
     return file, results
 

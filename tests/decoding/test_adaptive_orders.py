@@ -14,10 +14,10 @@ import fef
 from fef.decoders import make_plan
 from fef.decoding.network import Network
 from fef.models.table import TableDenoiser
-from fef.verify.integrate import integrated_law
 from fef.verify.reference import Table, low_confidence_pass, table_of
 from fef.verify.tables import random_joint, random_network
 from fef.verify.texts import Law, distance, law_of_joint, put, sharpened
+from tests.integrated_law import integrated_law
 
 K, L = 3, 3
 DENOISER = TableDenoiser.inconsistent(K, L, seed=21)

@@ -6,11 +6,10 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_network import tiny_causal, tiny_network, tiny_order_block, tiny_policy
+from tiny_network import complete_network, tiny_network
 from torch import Tensor
 
 import fef
-from fef.models.extras import Extras
 from fef.models.quantize import quantize_
 
 
@@ -114,8 +113,7 @@ def test_decode_gives_the_certificate_that_certify_promised():
 
 
 def test_every_default_has_the_certificate_that_the_methods_table_promises():
-    network = tiny_network()
-    network.extras = Extras(None, (1.0, 0.5), tiny_order_block(network), tiny_causal(), unmask_policy=tiny_policy())
+    network = complete_network()
     for name, info in fef.methods().items():
         assert info.name == name
         assert info.paper

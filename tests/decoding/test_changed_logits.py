@@ -18,10 +18,10 @@ from tiny_network import EOS, MASK, tiny_network
 
 import fef
 from fef.errors import FefError, OptionError
-from fef.verify.integrate import integrated_law
 from fef.verify.reference import Table, table_of
 from fef.verify.tables import EMPTY, TABLES, K, L
 from fef.verify.texts import Law, distance, sharpened
+from tests.integrated_law import integrated_law
 
 EXACT = 1e-9
 END = 2

@@ -7,9 +7,9 @@ import torch
 from tiny_network import EOS, MASK, tiny_network
 
 import fef
-from fef.verify.integrate import integrated_law
 from fef.verify.reference import denoised, table_of
 from fef.verify.texts import distance, sharpened
+from tests.integrated_law import integrated_law
 
 NETWORK = tiny_network(1, scale=0.3)
 

@@ -21,10 +21,10 @@ import fef
 from fef.errors import DenoiserError, FefError, InputError, OptionError
 from fef.grammar.compiled import AutomatonText, TokenGrammar
 from fef.grammar.text import GrammarText
-from fef.verify.integrate import integrated_law
 from fef.verify.reference import Table, table_of
 from fef.verify.tables import MASK, TABLES, K, L
 from fef.verify.texts import Array, Law, Pipeline, State, distance, sharpened
+from tests.integrated_law import integrated_law
 
 pytest.importorskip("llguidance", reason="the extra 'grammar' is not installed")
 

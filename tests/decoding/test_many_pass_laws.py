@@ -19,10 +19,10 @@ from fef.decoding.remask import remask
 from fef.laws.draws import KeyedNoise
 from fef.laws.noise import AbsorbingNoise, Schedule
 from fef.models.table import TableDenoiser
-from fef.verify.integrate import integrated_law
 from fef.verify.reference import Table, chain_pass, denoised, table_of
 from fef.verify.tables import random_joint
 from fef.verify.texts import Law, State, distance, law_of_joint, sharpened
+from tests.integrated_law import integrated_law
 
 K, L = 3, 3
 EMPTY = (K,) * L

@@ -10,10 +10,11 @@ from tiny_network import EOS, MASK, complete_network, tiny_network, tiny_order_b
 
 import fef
 from fef.models.extras import Extras
-from fef.models.order_block import OrderBlock, load_order_block, save_order_block
+from fef.models.hidden_layer import load_layer, save_layer
+from fef.models.order_block import OrderBlock
 from fef.training.data import Examples
-from fef.training.order_block import LayerOptions, fit_order_block, order_loss
-from fef.training.patterns import Canvases
+from fef.training.hidden_layer import LayerOptions, fit_layer, mean_losses
+from fef.training.order_block import order_loss
 from fef.verify.decode import law_of_decode
 from fef.verify.reference import Chain, Process, chain_law, order_causal, process_law, table_of
 from fef.verify.tables import random_network
@@ -116,18 +117,19 @@ def test_a_layer_that_learned_nothing_accepts_every_draft():
 def test_a_layer_is_read_again_and_belongs_to_its_network(tmp_path):
     model = tiny_network(packed=False)
     layer, file = tiny_order_block(model), tmp_path / "ssmd.safetensors"
-    save_order_block(file, layer, model)
-    again = load_order_block(file, model)
+    save_layer(file, layer, model)
+    again = load_layer(file, OrderBlock, model)
     for name, weight in layer.state_dict().items():
-        torch.testing.assert_close(again.state_dict()[name], weight.bfloat16().double(), rtol=0, atol=0)
+        step = weight.abs().amax(-1, keepdim=True) / 254 if weight.ndim == 2 else torch.tensor(0.0)  # int8 by rows
+        assert bool(((again.state_dict()[name] - weight).abs() <= 1.001 * step + 1e-6).all())
     ids = torch.full((1, 6), MASK)
     out = fef.decode(model, ids, method="ssmd", layer=str(file))
     assert out.certificate.kind == "process"
-    with pytest.raises(fef.CheckpointError, match="was trained on the network"):
+    with pytest.raises(fef.CheckpointError, match="was trained on another network"):
         fef.decode(tiny_network(5, packed=False), ids, method="ssmd", layer=str(file))
     file.write_bytes(file.read_bytes()[:100])
     with pytest.raises(fef.CheckpointError, match="missing, damaged"):
-        load_order_block(file, model)
+        load_layer(file, OrderBlock, model)
     with pytest.raises(fef.OptionError, match="comes without an order-causal layer"):
         fef.decode(model, ids, method="ssmd")
     with pytest.raises(fef.OptionError, match="needs a fef Transformer"):
@@ -141,16 +143,7 @@ def test_the_layer_learns_what_a_pass_cannot_say():
     ones = torch.ones(48, 1, dtype=torch.int64)
     examples = Examples(ones, ones[:, 0], letters[:, None].expand(-1, 6).contiguous(), 6 * ones[:, 0])
     options = LayerOptions(steps=150, batch_size=16, canvas_length=6, slots=6, lr=1e-2)
-    layer = fit_order_block(model, examples, options)
-    ids = torch.cat([ones, examples.response_NR], 1)
-    canvases = Canvases(ids, ones[:, 0], ones[:, 0] * 7, ones[:, 0] * 7)
-    masked = torch.arange(7).expand(48, -1) > 0
-    fresh = OrderBlock(model)
-    fresh.reset(0)
-    with torch.no_grad():
-        learned, before = (
-            float(order_loss(model, each, canvases, masked, 6, torch.Generator().manual_seed(1)))
-            for each in (layer, fresh)
-        )
+    layer = fit_layer(model, OrderBlock, order_loss, examples, options)
+    before, learned = mean_losses(model, layer, order_loss, examples, options, 4)
     assert learned < 0.3 < 1.0 < before
     assert torch.equal(model.embed.weight, tiny_network(packed=False, eos_id=EOS, scale=0.3).float().embed.weight)

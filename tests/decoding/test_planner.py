@@ -11,9 +11,9 @@ from tiny_network import EOS, MASK, tiny_network
 import fef
 from fef.models.demask import DependencyHead
 from fef.models.table import TableDenoiser
-from fef.verify.integrate import integrated_law
 from fef.verify.reference import denoised, table_of
 from fef.verify.texts import distance, sharpened
+from tests.integrated_law import integrated_law
 
 NETWORK = tiny_network(scale=0.3)
 torch.manual_seed(0)

@@ -17,7 +17,7 @@ from fef.decoding.network import Network
 from fef.decoding.requests import padded, request_rows
 from fef.errors import OptionError
 from fef.models.table import TableDenoiser
-from fef.verify.integrate import integrated_law
+from tests.integrated_law import integrated_law
 
 JOINT = torch.full((4, 4, 4), 1 / 64, dtype=torch.float64)
 IDS = torch.tensor([[4, 1, 4], [2, 4, 0]])
@@ -39,7 +39,7 @@ def test_a_row_has_its_canvas_its_settings_and_its_seed():
     assert (requests.sampling.banned.tolist(), requests.sampling.eos_id) == ([0, 4], 1)
     assert requests.noise.seed_B.tolist() == [7, 8]
     assert requests.number_B.tolist() == [0, 1]
-    assert [requests.meter.row(i)["calls"] for i in range(2)] == [0, 0]
+    assert [counts["calls"] for counts in requests.meter.counts()] == [0, 0]
 
 
 def test_what_the_plan_says_of_the_vocabulary_holds():

@@ -6,12 +6,12 @@ import pytest
 import torch
 
 import fef
-from fef.verify.integrate import integrated_law
 from fef.verify.reference import chain_pass, denoised, low_confidence_pass, table_of
 from fef.verify.statistics import g_test
 from fef.verify.tables import EMPTY, TABLES, K, L, consistent, empty_rows, random_joint
 from fef.verify.texts import distance, law_of_joint, sharpened
 from fef.verify.twins import ArgmaxDrafts
+from tests.integrated_law import integrated_law
 
 CAUGHT = 0.05
 JOINT = law_of_joint(random_joint())

@@ -15,9 +15,21 @@ import torch
 import fef
 
 # Named in annotations of public calls, and described elsewhere: by their library, or as a type of Python's.
-KNOWN = {"Any", "Callable", "Iterator", "Literal", "Mapping", "None", "Path", "Self", "Sequence", "Tensor"}
+KNOWN = {
+    "AbstractContextManager",
+    "Any",
+    "Callable",
+    "Iterator",
+    "Literal",
+    "Mapping",
+    "None",
+    "Path",
+    "Self",
+    "Sequence",
+    "Tensor",
+}
 # What parts of the package ask of each other through public classes.
-INSIDE = {"ChatTemplate", "GrammarText", "PackedRounds", "Plan", "SessionRounds"}
+INSIDE = {"ChatTemplate", "GrammarText", "Held", "PackedRounds", "Plan", "SessionRounds"}
 SOURCE = r"arXiv|\b\d{4}\.\d{5}\b"
 # What comes out of a paper.
 PUBLISHED = ("decode", "information_profile", "Profile", "AbsorbingNoise", "UniformNoise")

@@ -47,10 +47,11 @@ def test_nan_ends_its_own_request_and_no_other(method):
     """In one slot after the other, too: what a bad request leaves in the cache reaches nobody."""
     network = poisoned_network()
     good = asks(20, seed=1, vocabulary=POISON)
-    for batch in (1, 3):
+    expected = by_decode(network, good, banned=[POISON], **method)
+    for batch, count in ((1, 8), (3, 20)):
         engine = engine_of(network, max_batch=batch, banned=[POISON])
         jobs, bad = [], []
-        for a in good:
+        for a in good[:count]:
             bad.append(engine.submit([POISON] * 13 + [MASK], [13], **method))
             jobs += submitted(engine, [a], **method)
         engine.run()
@@ -58,8 +59,7 @@ def test_nan_ends_its_own_request_and_no_other(method):
             assert job.status == "failed"
             with pytest.raises(DenoiserError, match="nan"):
                 job.result()
-        expected = by_decode(network, good, banned=[POISON], **method)
-        assert differences([job.result() for job in jobs], expected) == []
+        assert differences([job.result() for job in jobs], expected[:count]) == []
 
 
 def test_a_drafted_nan_is_an_error_where_decode_has_one():

@@ -14,7 +14,7 @@ import torch
 from all_methods import GREEDY, METHODS, under_packed_law
 from asking import Ask, asks
 from device_waits import no_waits
-from tiny_network import EOS, MASK, tiny_causal, tiny_network, tiny_order_block, tiny_policy
+from tiny_network import EOS, MASK, tiny_causal, tiny_joint_layer, tiny_network, tiny_order_block, tiny_policy
 
 import fef
 from fef.engine.cached_network import CachedNetwork
@@ -51,7 +51,8 @@ def network(family: str, **config: Any) -> Transformer:
     model = tiny_network(scale=0.3, **size | FAMILIES[family] | config).float()
     torch.manual_seed(0)
     head, layer, causal = DependencyHead(model.config.dim, rank=4), tiny_order_block(model), tiny_causal().float()
-    model.extras = Extras(head, (1.5, 1.0, 0.8, 0.3, 0.2), layer, causal, unmask_policy=tiny_policy())
+    profile, joint = (1.5, 1.0, 0.8, 0.3, 0.2), tiny_joint_layer(model)
+    model.extras = Extras(head, profile, layer, causal, unmask_policy=tiny_policy(), joint_layer=joint)
     return model
 
 
@@ -64,6 +65,7 @@ def on_gpu(model: Transformer, dtype: torch.dtype = torch.float32) -> Transforme
         extras.information_profile,
         *moved,
         unmask_policy=copy.deepcopy(extras.unmask_policy).cuda(),
+        joint_layer=copy.deepcopy(extras.joint_layer).to("cuda", dtype),
     )
     return there
 

@@ -90,17 +90,17 @@ def test_a_run_goes_on_with_the_same_weights_arithmetic_and_examples_only(
         return " ".join(result.stderr.split())
 
     assert "dtype 'float32', now 'bfloat16'" in refused("--dtype", "bfloat16")
-    assert "(read '" in refused("--field", "question=other")
-    assert "options {'window': 4}, now {'window': 4, 'anchors': 2}" in refused("--set", "anchors=2")
+    assert "have read '" in refused("--field", "question=other")
+    assert "have anchors None, now 2" in refused("--set", "anchors=2")
     shots = data / "gsm8k_train.jsonl"
     kept = shots.read_text()
     shots.write_text(kept.replace("plus", "and"))
-    assert "(read '" in refused()
+    assert "have read '" in refused()
     shots.write_text(kept)
     weights = load_file(model / "model.safetensors")
     weights["embed.weight"][160] += 1
     save_file(weights, model / "model.safetensors", {"format": "pt"})
-    assert "(weights '" in refused()
+    assert "have weights '" in refused()
 
 
 def test_quantized_weights_are_named_beside_the_published_figure(tiny_path: Path, data: Path) -> None:

@@ -11,19 +11,19 @@ from pathlib import Path
 import pytest
 
 from fef.errors import InputError, OptionError, SandboxError
-from fef.eval.records import read_records
 from fef.eval.runner import run
 from fef.eval.settings import Settings
-from fef.eval.shards import Shard
-from fef.eval.summary import summarize
 from fef.eval.tasks import TASKS
 from fef.generation import Model
+from fef.measure.answers import totals
+from fef.measure.journal import read_answers
 from fef.text import Generation
+from fef.training.processes import Processes
 
 SETTINGS = Settings("gsm8k", "fef", max_new_tokens=8, temperature=1.0, batch_size=2, long_prompts="cut")
 
 
-class Alone(Shard):
+class Alone(Processes):
     """A process whose fellows run before or after it."""
 
     def wait(self) -> None:
@@ -54,13 +54,13 @@ def test_several_processes_write_the_same_results_as_one(tiny: Model, examples, 
     records = answer(tiny, examples, out=one)
     three.mkdir()
     for rank in (2, 1):
-        assert answer(tiny, examples, out=three, shard=Alone(rank, 3)) == []
+        assert answer(tiny, examples, out=three, processes=Alone(rank, 3)) == []
     (three / "settings.json").write_text("{}")
-    merged = answer(tiny, examples, out=three, shard=Alone(0, 3))
+    merged = answer(tiny, examples, out=three, processes=Alone(0, 3))
     assert len(list(three.glob("part-*.jsonl"))) == 3
     assert (one / "results.jsonl").read_bytes() == (three / "results.jsonl").read_bytes()
     assert [r.text for r in records] == [r.text for r in merged]
-    assert len(read_records(three)) == len(examples)
+    assert len(read_answers(three)) == len(examples)
 
 
 @pytest.mark.parametrize("kept", [0, 1, 2, 5, 7])
@@ -84,12 +84,12 @@ def test_a_stopped_run_goes_on_where_it_was(tiny: Model, examples, tmp_path: Pat
 
 def test_a_folder_of_other_settings_or_of_other_files_is_refused(tiny: Model, examples, tmp_path: Path) -> None:
     answer(tiny, examples[:2], out=tmp_path / "out", identity={"method": "fef", "seed": 0})
-    with pytest.raises(OptionError, match=r"seed 0, now 1.*another folder"):
+    with pytest.raises(InputError, match=r"seed 0, now 1.*another folder"):
         answer(tiny, examples[:2], out=tmp_path / "out", identity={"method": "fef", "seed": 1})
     with pytest.raises(InputError, match="something else"):
         answer(tiny, examples[:2], out=tmp_path)
     with pytest.raises(OptionError, match="--out DIR"):
-        answer(tiny, examples[:2], shard=Shard(0, 2))
+        answer(tiny, examples[:2], processes=Processes(0, 2))
 
 
 def test_a_broken_line_of_results_is_named(tiny: Model, examples, tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_a_broken_line_of_results_is_named(tiny: Model, examples, tmp_path: Path
     part = tmp_path / "out" / "part-00000.jsonl"
     part.write_text("broken\n" + part.read_text())
     with pytest.raises(InputError, match=r"part-00000\.jsonl:1: no result"):
-        read_records(tmp_path / "out")
+        read_answers(tmp_path / "out")
 
 
 def test_long_prompts_are_refused_or_cut_as_little_as_needed(tiny: Model, examples) -> None:
@@ -132,14 +132,14 @@ def test_programs_need_a_strong_sandbox_or_consent(tiny: Model, data: Path, monk
 
 
 def test_padding_is_in_no_rate(tiny: Model, examples, monkeypatch) -> None:
-    stats = {"calls": 2.0, "rows": 2.0, "token_forwards": 40.0}
+    stats = {"calls": 2.0, "rows": 2.0, "token_forwards": 40.0, "rounds": 1.0}
     certificate = tiny.generate("x", max_new_tokens=1).certificate
     # three tokens and the end, of a canvas of 8
     out = Generation("abc", [1, 2, 3], [0.0] * 3, "stop", stats, certificate)
     monkeypatch.setattr(Model, "generate", lambda _, prompts, **__: [out] * len(prompts))
     records = answer(tiny, examples)
     assert {(r.tokens, r.calls, r.token_forwards) for r in records} == {(4, 2, 40)}
-    summary = summarize(records)
+    summary = totals(records)
     assert (summary.tokens, summary.tokens_per_call, summary.unfinished) == (28, 2.0, 0)
     assert summary.tokens_per_second == pytest.approx(28 / summary.seconds)
 

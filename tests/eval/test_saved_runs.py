@@ -11,11 +11,11 @@ import pytest
 from typer.testing import CliRunner
 
 from fef.cli.app import app
-from fef.eval.outcome import read_outcome
+from fef.eval.outcome import label_of, read_outcome
 from fef.eval.remarks import filled
 from fef.eval.tasks import TASKS, prompt_of
 from fef.generation import load
-from fef.paired import mcnemar
+from fef.measure.intervals import mcnemar
 from fef.training.conversations import Encoder
 
 TEMPLATE = "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}\n{% endfor %}<assistant>"
@@ -220,3 +220,9 @@ def test_a_verdict_needs_a_difference_beyond_chance_and_tells_its_side(data: Pat
     assert filled("[[a > b]]", runs).startswith("yes (McNemar p = 2e-06, 20 and 0")
     assert filled("[[b > a]]", runs).startswith("no, the other way round (McNemar p = 2e-06, 0 and 20")
     assert filled("[[a > a]]", runs).startswith("not shown (McNemar p = 1.000")
+
+
+def test_a_label_names_files_without_their_directories():
+    options = {"layer": "runs/parts/ssmd.safetensors", "window": 8, "order": "left-to-right"}
+    assert label_of("ssmd", options, 0.7) == "ssmd:layer=ssmd.safetensors,window=8,order=left-to-right,temperature=0.7"
+    assert label_of("fef", {}) == "fef"

@@ -9,7 +9,7 @@ import pytest
 import torch
 from all_methods import GREEDY, METHODS
 from golden import families, network, read
-from tiny_network import tiny_causal, tiny_order_block, tiny_policy
+from tiny_network import tiny_causal, tiny_joint_layer, tiny_order_block, tiny_policy
 
 import fef
 from fef.engine.engine import Engine
@@ -27,13 +27,14 @@ COUNTERS = ("calls", "rows", "rounds", "drafted", "accepted", "committed")
 
 
 def prepared(family: str) -> Any:
-    model = network(family)
+    """In float64, where a batch of another shape changes a log-probability by 1e-13, and by 1e-8 where a router stays
+    float32: in float32 a layer on hidden states makes 2e-5 of the last bits."""
+    model = network(family).double()
     torch.manual_seed(0)
-    causal = tiny_causal(vocab_size=model.vocab_size, mask_id=model.mask_id).float()
-    layer = tiny_order_block(model).float()
-    model.extras = Extras(
-        DependencyHead(model.config.dim, rank=4), (3.0, 2.0, 1.0, 0.5, 0.2), layer, causal, unmask_policy=tiny_policy()
-    )
+    causal = tiny_causal(vocab_size=model.vocab_size, mask_id=model.mask_id)
+    layer, joint = tiny_order_block(model), tiny_joint_layer(model)
+    head, profile = DependencyHead(model.config.dim, rank=4), (3.0, 2.0, 1.0, 0.5, 0.2)
+    model.extras = Extras(head, profile, layer, causal, unmask_policy=tiny_policy(), joint_layer=joint)
     return model
 
 
@@ -54,7 +55,9 @@ def test_every_method_in_mixed_batches_of_sixteen(family):
     mask_id = read(family, DECODE)["special_ids"]["mask"]
     engine = Engine(model, max_batch=16)
     jobs, refused = [], []
-    for method, options in [*METHODS, *EXACT_CACHE]:
+    settings_of_all = [*METHODS, *EXACT_CACHE]
+    dice.shuffle(settings_of_all)
+    for method, options in settings_of_all:
         request = asked(mask_id, method, dice)
         settings = {name: request[name] for name in ("temperature", "top_p", "seed")}
         slots = range(request["start"], len(request["ids"]))
@@ -77,6 +80,6 @@ def test_every_method_in_mixed_batches_of_sixteen(family):
         out = fef.decode(model, ids, open=open_, method=method, **settings, **options)
         assert job.result().tokens == out.ids[0, request["start"] :].tolist(), (method, options)
         found = torch.tensor(job.result().logprobs, dtype=torch.float64)
-        torch.testing.assert_close(found, out.logprobs[0, request["start"] :], rtol=1e-5, atol=1e-5)  # float32
+        torch.testing.assert_close(found, out.logprobs[0, request["start"] :], rtol=0, atol=1e-6)
         assert {k: job.result().counters[k] for k in COUNTERS} == {k: out.stats[0][k] for k in COUNTERS}
         assert job.certificate == out.certificate

@@ -46,13 +46,12 @@ def test_a_round_on_a_tree_ends_where_no_child_is_drawn():
     holds_DC = torch.tensor([[0.5, 0.3], [0.6, 0.2], [0.7, 0.1]], dtype=torch.float64)
     tree = best_tree(holds_DC[None], torch.tensor([3]), 6)
     n = 20_000
+    trees = best_tree(holds_DC.expand(n, -1, -1), torch.full((n,), 3), 6)
     u_ND = torch.rand(n, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
-    counted = torch.zeros(7, dtype=torch.float64)
-    for u_D in u_ND.tolist():
-        drawn = [0 if u < a else 1 if u < a + b else 2 for u, (a, b) in zip(u_D, holds_DC.tolist(), strict=False)]
-        drawn_BX = torch.tensor([[[*drawn, 2][d] for d in tree.depth_BX[0]]])
-        path = agreement(drawn_BX, tree, tree.candidate_BW, torch.tensor([9]))
-        counted[path.path_BT[0, path.accepted_B[0]]] += 1
+    below_NDC = u_ND[:, :3, None] < holds_DC.cumsum(1)
+    drawn_ND = torch.nn.functional.pad(2 - below_NDC.sum(-1), (0, 1), value=2)
+    path = agreement(drawn_ND.gather(1, trees.depth_BX), trees, trees.candidate_BW, torch.full((n,), 9))
+    counted = path.path_BT.gather(1, path.accepted_B[:, None])[:, 0].bincount(minlength=7).double()
     assert ends(tree)[0].sum() == pytest.approx(1)
     assert (counted / n - ends(tree)[0]).abs().max() < 4 * 0.5 / n**0.5
     # the stem is 0, 0, 0; the others by their chance to end

@@ -14,7 +14,8 @@ from torch import Tensor
 from fef.errors import CheckpointError
 from fef.models.checkpoint import demo_path, load_checkpoint
 from fef.models.draft_head import DraftHead, DraftWindow, HeadSizes, Path, top_candidates
-from fef.models.draft_head_file import DRAFT_HEAD, load_draft_head, same_network, sample_of, save_draft_head
+from fef.models.draft_head_file import DRAFT_HEAD, load_draft_head, save_draft_head
+from fef.models.rounded_file import same_network, sample_of
 from fef.models.transformer import Transformer
 
 B, K, V = 3, 4, 12

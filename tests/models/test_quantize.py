@@ -16,8 +16,8 @@ from tiny_network import MASK, tiny_network
 from torch import Tensor, nn
 
 import fef
-from fef.bench.environment import weights_digest
 from fef.errors import CheckpointError, OptionError
+from fef.measure.environment import weights_digest
 from fef.models.checkpoint import demo_path, describe, load_network, save_checkpoint
 from fef.models.config import MixtureConfig
 from fef.models.demask import DEMASK, DependencyHead, load_head, save_head

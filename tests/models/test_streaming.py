@@ -37,10 +37,10 @@ def measured(how: str, path: Path, dtype: str) -> tuple[int, int]:
 
 @needs_proc
 def test_the_small_checkpoint_streams_and_its_twin_does_not(tmp_path):
-    """100 MB in one shard: a loader that holds the shard beside the network needs twice the weights."""
-    write(tmp_path, SMALL)
+    """50 MB in one shard: a loader that holds the shard beside the network needs twice the weights."""
+    write(tmp_path, SMALL // 2)
     weights, peak = measured("stream", tmp_path, "bfloat16")
-    assert weights > 0.9 * SMALL
+    assert weights > 0.45 * SMALL
     assert weights <= peak <= weights + MAPPED_BYTES + 4 * 2**20
     assert measured("copy", tmp_path, "bfloat16")[1] > 1.5 * weights
 

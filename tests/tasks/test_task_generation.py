@@ -42,7 +42,7 @@ def test_the_hash_of_a_prompt_never_changes() -> None:
 
 @each_family
 def test_references_are_right(family: str) -> None:
-    problems = [*generate(family, 190, 1), *generate(family, 10, 1, "held-out")]
+    problems = [*generate(family, 110, 1), *generate(family, 10, 1, "held-out")]
     with ThreadPoolExecutor(2) as pool:
         assert all(pool.map(lambda problem: score(problem, problem.response), problems))
 

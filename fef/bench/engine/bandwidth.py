@@ -10,7 +10,7 @@ from itertools import chain
 
 import torch
 
-from fef.bench.engine.timing import Clock
+from fef.measure.timing import Clock
 from fef.models.mlp import Experts
 from fef.models.transformer import Transformer
 

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fef.bench.engine.timing import Work, captured
 from fef.engine.graphs import buckets
 from fef.engine.kernel_forward import KernelForward, PlacedTokens
 from fef.engine.kernels.attention import ScratchKeys, Sight
 from fef.engine.kernels.draw import draw
 from fef.engine.runner import LONG_ROW
+from fef.measure.timing import Work, captured, synchronize
 from fef.models.joined import join_weights
 from fef.models.packed_pass import SlotTable
 from fef.models.slot_cache import SlotCache
@@ -176,8 +176,3 @@ class CausalDecoder:
         )
         self.token_S.index_copy_(0, slot_B, drawn.token)
         self.count_S.index_copy_(0, slot_B, behind_B)
-
-
-def synchronize(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)

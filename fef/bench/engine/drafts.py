@@ -14,42 +14,49 @@ With --shape: times of single rounds of a network of random weights.
 
 from __future__ import annotations
 
-import argparse
-import json
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property, partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from fef.bench.engine.bandwidth import copy_bandwidth, key_value_bytes, weight_bytes
-from fef.bench.engine.passes import live_round
 from fef.bench.engine.shapes import random_network, shape_config
-from fef.bench.engine.timing import Clock, free_memory
+from fef.bench.engine.single_rounds import extras_of, random_head, round_rows
 from fef.engine.choice import RoundTally
-from fef.engine.engine import Engine
 from fef.engine.graphs import GraphRunner
 from fef.engine.packed_rounds import PackedRounds
 from fef.errors import OptionError
 from fef.generation import Model, load
+from fef.measure.program import one_sentence, option, options_of, typed
+from fef.measure.record import FORMAT, Key, Record, RecordKind, check_same_setup, read_record, record_json
+from fef.measure.run import Task, carry_out
+from fef.measure.timing import free_memory
 from fef.models.device import default_device
-from fef.models.draft_head import DraftHead, HeadSizes
 from fef.models.extras import Extras
 from fef.models.packed_pass import RoundShape
-from fef.models.transformer import Transformer
 from fef.text import Generation, Prompt
 from fef.training.conversations import read_prompts
 
-__all__ = ["RoundRow", "ServedRow", "drafts_rows", "round_rows"]
+__all__ = ["ServedRow", "drafts_tasks"]
 
 CAUSAL, CHOSEN = "left to right", "chosen by cost"
 KINDS = ("chosen", "chains", "trees", "causal")
 _LEAST = 16  # prompts at any batch size
 _FILLINGS = 3  # times that a batch is filled to warm up
 _WARM_UPS = 3  # at most, until no graph is new
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """What rounds are called, whether a head may draft, and the options of their engine."""
+
+    name: str
+    head: bool
+    options: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -68,16 +75,16 @@ class Asked:
     max_new_tokens: int
     options: dict[str, Any]
 
-    def rounds(self) -> Iterator[tuple[str, bool, dict[str, Any]]]:
-        """What rounds are called, whether a head drafts, and the options of their engine."""
+    def rounds(self) -> Iterator[Rounds]:
+        """At least one."""
         if "chosen" in self.kinds:
-            yield CHOSEN, True, {}
+            yield Rounds(CHOSEN, True, {})
         if "chains" in self.kinds:
             for window in self.chains:
-                yield RoundShape(window).words, False, {"windows": (window,)}
+                yield Rounds(RoundShape(window).words, False, {"windows": (window,)})
         if "trees" in self.kinds:
-            for nodes, head in ((nodes, head) for nodes in self.trees for head in (False, True)):
-                yield f"trees of {nodes}", head, {"tree": (nodes,), "windows": ()}
+            for nodes, head in product(self.trees, (False, True)):
+                yield Rounds(f"trees of {nodes}", head, {"tree": (nodes,), "windows": ()})
 
     def share(self, batch: int) -> int:
         """Prompts at a batch size."""
@@ -124,10 +131,9 @@ class ServedRow:
     captured: int = 0
     shapes: Sequence[ShapeRow] = ()
 
-    @classmethod
-    def read(cls, value: dict[str, Any]) -> ServedRow:
-        """Of a file."""
-        return cls(**value | {"shapes": [ShapeRow(**shape) for shape in value["shapes"]]})
+    def __post_init__(self) -> None:
+        shapes = [ShapeRow(**shape) if isinstance(shape, dict) else shape for shape in self.shapes]
+        object.__setattr__(self, "shapes", shapes)  # in a file they are objects of JSON
 
     @property
     def words(self) -> str:
@@ -141,44 +147,31 @@ class ServedRow:
         return "\n".join([line, *(shape.words for shape in self.shapes)])
 
 
-def drafts_rows(model: Model, prompts: Sequence[Prompt], asked: Asked, known: list[ServedRow]) -> Iterator[ServedRow]:
-    """Rows that are not among those known already. Raises OptionError for a model without a draft head."""
-    extras, network = model.network.extras, model.network
+def key_of(batch: int, temperature: float, rounds: str, head: bool) -> Key:
+    return f"batch {batch}", f"T={temperature:g}", rounds, "head" if head else "no head"
+
+
+def older(value: dict[str, Any]) -> dict[str, Any]:
+    """The setup was called asked; what was done follows from the rows."""
+    done = [key_of(*(row[name] for name in ("batch", "temperature", "rounds", "head"))) for row in value["rows"]]
+    header = {"format": FORMAT, "kind": "drafts", "command": "", "setup": value["asked"]}
+    return value | header | {"finished": False, "done": done, "failures": []}
+
+
+DRAFTS_KIND = RecordKind("drafts", "python -m fef.bench.engine.drafts --json", {"rows": ServedRow}, older=older)
+
+
+def drafts_tasks(model: Model, prompts: Sequence[Prompt], asked: Asked) -> Iterator[Task]:
+    """A task a row. Raises OptionError for a model without a draft head."""
+    extras = model.network.extras
     if extras is None or extras.draft_head is None:
         raise OptionError(f"{model.name} has no draft head. Train one with `fef train --objective draft-head`.")
-    done = {(row.batch, row.temperature, row.rounds, row.head): row for row in known}
-    for batch in asked.batches:
-        some = list(prompts[: asked.share(batch)])
-        for temperature in asked.temperatures:
-            lengths: list[int] = []
-            texts: list[list[int]] = []
-            for rounds, head, options in asked.rounds():
-                if (batch, temperature, rounds, head) in done and texts:
-                    continue
-                network.extras = extras if head else replace(extras, draft_head=None)
-                try:
-                    run = answered(model, some, batch, temperature, asked, options)
-                finally:
-                    network.extras = extras
-                ids = [out.token_ids for out in run.found]
-                texts, lengths = texts or ids, lengths or [len(one) for one in ids]
-                if (batch, temperature, rounds, head) not in done:
-                    yield ServedRow(
-                        batch,
-                        temperature,
-                        rounds,
-                        head,
-                        requests=len(ids),
-                        tokens=sum(map(len, ids)),
-                        passes=sum(int(out.stats["calls"]) for out in run.found),
-                        seconds=run.seconds,
-                        differ=sum(one != other for one, other in zip(ids, texts, strict=True)),
-                        captured=run.captured,
-                        shapes=run.shapes,
-                    )
-            causal = "causal" in asked.kinds and network.device.type == "cuda"
-            if causal and (batch, temperature, CAUSAL, False) not in done:
-                yield causal_row(model, some, lengths or [asked.max_new_tokens] * len(some), batch, temperature)
+    for batch, temperature in product(asked.batches, asked.temperatures):
+        one = Compared(model, prompts[: asked.share(batch)], batch, temperature, asked)
+        for rounds in asked.rounds():
+            yield Task(key_of(batch, temperature, rounds.name, rounds.head), partial(one.row, rounds))
+        if "causal" in asked.kinds and model.network.device.type == "cuda":
+            yield Task(key_of(batch, temperature, CAUSAL, False), one.causal)
 
 
 @dataclass(frozen=True)
@@ -191,34 +184,78 @@ class Run:
     shapes: list[ShapeRow]
 
 
-def answered(
-    model: Model, prompts: Sequence[Prompt], batch: int, temperature: float, asked: Asked, options: dict[str, Any]
-) -> Run:
-    """The answers of an engine that knows its costs and has captured its graphs: it answered a few before."""
-    longest = max(len(model.prompt_ids(prompt)) for prompt in prompts) + 1 + asked.max_new_tokens
-    sizes = {"max_batch": batch, "max_length": longest, "max_new_tokens": asked.max_new_tokens}
-    engine = model.engine(**sizes | asked.options | options)
-    packed = engine.engine.packed_rounds()
-    settings: dict[str, Any] = {"max_new_tokens": asked.max_new_tokens, "temperature": temperature}
-    runner = packed.built.runner
-    graphs = runner.graphs if isinstance(runner, GraphRunner) else {}
-    warm_up = prompts[: (_FILLINGS if model.network.device.type == "cuda" else 1) * batch]
-    for _ in range(_WARM_UPS):
-        before = set(graphs)
-        engine.generate(warm_up, **settings)
-        if set(graphs) == before:
-            break
-    before, tallied = set(graphs), {tally.shape: replace(tally) for tally in packed.tallies}
-    began = time.perf_counter()
-    found = engine.generate(prompts, **settings)
-    seconds = time.perf_counter() - began
-    shapes = [shape_row(packed, shape, tallied.get(shape, RoundTally(shape)), batch) for shape in packed.built.shapes]
-    run = Run(
-        seconds, found, len(set(graphs) - before), [row for row in shapes if row.rounds or row.seconds is not None]
-    )
-    del engine, packed, runner, graphs
-    free_memory(model.network.device)
-    return run
+@dataclass
+class Compared:
+    """Rows of one batch size and temperature, held against the first of them."""
+
+    model: Model
+    prompts: Sequence[Prompt]
+    batch: int
+    temperature: float
+    asked: Asked
+
+    def row(self, rounds: Rounds) -> list[ServedRow]:
+        run = self.first if rounds == next(self.asked.rounds()) else self.answered(rounds)
+        pairs = zip(run.found, self.first.found, strict=True)
+        return [
+            ServedRow(
+                self.batch,
+                self.temperature,
+                rounds.name,
+                rounds.head,
+                requests=len(run.found),
+                tokens=sum(len(out.token_ids) for out in run.found),
+                passes=sum(int(out.stats["calls"]) for out in run.found),
+                seconds=run.seconds,
+                differ=sum(out.token_ids != first.token_ids for out, first in pairs),
+                captured=run.captured,
+                shapes=run.shapes,
+            )
+        ]
+
+    @cached_property
+    def first(self) -> Run:
+        return self.answered(next(self.asked.rounds()))
+
+    def answered(self, rounds: Rounds) -> Run:
+        """The answers of an engine that knows its costs and has captured its graphs: it answered a few before."""
+        model, asked, network = self.model, self.asked, self.model.network
+        longest = max(len(model.prompt_ids(prompt)) for prompt in self.prompts) + 1 + asked.max_new_tokens
+        sizes = {"max_batch": self.batch, "max_length": longest, "max_new_tokens": asked.max_new_tokens}
+        settings: dict[str, Any] = {"max_new_tokens": asked.max_new_tokens, "temperature": self.temperature}
+        extras = network.extras
+        with extras_of(network, extras if rounds.head else replace(extras, draft_head=None)):
+            engine = model.engine(**sizes | asked.options | rounds.options)
+            packed = engine.engine.packed_rounds()
+            runner = packed.built.runner
+            graphs = runner.graphs if isinstance(runner, GraphRunner) else {}
+            warm_up = self.prompts[: (_FILLINGS if network.device.type == "cuda" else 1) * self.batch]
+            for _ in range(_WARM_UPS):
+                before = set(graphs)
+                engine.generate(warm_up, **settings)
+                if set(graphs) == before:
+                    break
+            before, tallied = set(graphs), {tally.shape: replace(tally) for tally in packed.tallies}
+            began = time.perf_counter()
+            found = engine.generate(self.prompts, **settings)
+            seconds = time.perf_counter() - began
+        shapes = packed.built.shapes
+        rows = [shape_row(packed, shape, tallied.get(shape, RoundTally(shape)), self.batch) for shape in shapes]
+        shown = [row for row in rows if row.rounds or row.seconds is not None]
+        return Run(seconds, found, len(set(graphs) - before), shown)
+
+    def causal(self) -> list[ServedRow]:
+        """As many tokens per prompt as the other rows wrote."""
+        from fef.bench.engine.causal import CausalDecoder, CausalRequest  # needs Triton
+
+        network, pairs = self.model.network, zip(self.prompts, self.first.found, strict=True)
+        requests = [CausalRequest(self.model.prompt_ids(prompt), max(len(out.token_ids), 1)) for prompt, out in pairs]
+        longest = max(len(request.prompt) + request.tokens for request in requests)
+        overlap = torch.cuda.get_device_capability(network.device) >= (9, 0)
+        decoder = CausalDecoder(network, self.batch, longest, self.temperature, overlap=overlap)
+        decoder.run(requests)
+        seconds, tokens = decoder.run(requests)
+        return [ServedRow(self.batch, self.temperature, CAUSAL, False, len(requests), tokens, tokens, seconds, 0)]
 
 
 def shape_row(packed: PackedRounds, shape: RoundShape, before: RoundTally, batch: int) -> ShapeRow:
@@ -234,164 +271,103 @@ def shape_row(packed: PackedRounds, shape: RoundShape, before: RoundTally, batch
     )
 
 
-def causal_row(
-    model: Model, prompts: Sequence[Prompt], lengths: Sequence[int], batch: int, temperature: float
-) -> ServedRow:
-    """As many tokens per prompt as the other rows wrote."""
-    from fef.bench.engine.causal import CausalDecoder, CausalRequest  # needs Triton
-
-    network = model.network
-    requests = [
-        CausalRequest(model.prompt_ids(prompt), max(length, 1)) for prompt, length in zip(prompts, lengths, strict=True)
-    ]
-    longest = max(len(request.prompt) + request.tokens for request in requests)
-    overlap = torch.cuda.get_device_capability(network.device) >= (9, 0)
-    decoder = CausalDecoder(network, batch, longest, temperature, overlap=overlap)
-    decoder.run(requests)
-    seconds, tokens = decoder.run(requests)
-    del decoder
-    free_memory(network.device)
-    return ServedRow(batch, temperature, CAUSAL, False, len(requests), tokens, tokens, seconds, 0)
-
-
-@dataclass(frozen=True)
-class RoundRow:
-    """A round at batch 1, its drafts included. read: bytes of weights and keys, once each."""
-
-    kind: str
-    tokens: int
-    seconds: float
-    read: int
-    share: float  # of copy bandwidth
-
-    @property
-    def words(self) -> str:
-        return (
-            f"{self.kind:<40} {self.tokens:>4} tokens {self.seconds * 1e3:.3f} ms, {self.share:.0%} of copy bandwidth"
-        )
-
-
-@torch.no_grad()
-def round_rows(
-    network: Transformer, cached: int, trees: Sequence[int], anchors: int, repeats: int
-) -> Iterator[RoundRow]:
-    """Rounds of one token, of chains of 16, and of trees, behind `cached` tokens; trees with a head of random weights and
-    without."""
-    clock = Clock(network.device, repeats)
-    bandwidth = copy_bandwidth(clock)
-    ids = [0] * (cached + 128)
-    order = list(range(cached, len(ids)))
-    head = random_head(network)
-    rounds: list[tuple[str, dict[str, Any], bool]] = [("one token", {"windows": (0,)}, False)]
-    rounds.append(("chain of 16", {"windows": (16,)}, False))
-    for on in (False, True):
-        for tree in trees:
-            options = {"tree": (tree,), "windows": (), "anchors": anchors}
-            rounds.append((f"tree of {tree}, {anchors + 1} groups", options, on))
-    for kind, options, on in rounds:
-        with extras_of(network, Extras(draft_head=head if on else None)):
-            engine = Engine(network, max_batch=1, max_length=len(ids), max_new_tokens=128, **options)
-            packed = engine.packed_rounds()
-            [shape] = packed.built.shapes
-            with live_round(packed, 1, ids, order, shape) as (work, restore):
-                seconds = clock.seconds(work, restore)
-        read = weight_bytes(network) + len(ids) * key_value_bytes(network)
-        del engine, packed, work, restore
-        free_memory(network.device)
-        label = f"{kind}, {'head' if on else 'no head'}"
-        yield RoundRow(label, shape.tokens, seconds, read, read / seconds / bandwidth)
-
-
-@contextmanager
-def extras_of(network: Transformer, extras: Extras) -> Iterator[None]:
-    before, network.extras = network.extras, extras
-    try:
-        yield
-    finally:
-        network.extras = before
-
-
-def random_head(network: Transformer) -> DraftHead:
-    """A head that corrects at random: as much work as a trained one."""
-    head = DraftHead(HeadSizes.of(network.config)).to(network.device)
-    head.reset(0)
-    torch.nn.init.constant_(head.out_norm.weight, 0.1)
-    return head.to(network.embed.weight.dtype).requires_grad_(False)
-
-
 def prompts_of(path: Path, model: Model, count: int) -> list[Prompt]:
     """The first prompts of a file; messages as text where the checkpoint has no chat template."""
     found = read_prompts(path)[:count]
     return [list(m) if model.template is not None else str(m[-1]["content"]) for m in found]
 
 
+@dataclass(frozen=True)
+class Options:
+    """As on the command line; lists have commas."""
+
+    model: str = "demo"
+    data: Path | None = option(None, 'JSONL of {"prompt": ...} or {"messages": ...}')
+    device: str = default_device()
+    dtype: str = "bfloat16"
+    problems: int = option(192, "prompts at the largest batch; smaller ones get a share")
+    rows: str = option(",".join(KINDS), f"which of {', '.join(KINDS)}")
+    chains: str = option("16", "drafts; 0 is one token per pass")
+    batch: str = "1,64"
+    temperature: str = "0,0.7"
+    tree: str = option("32", "nodes")
+    depth: int | None = option(None, "drafts along a path of a tree")
+    anchors: int | None = option(None, "draft groups besides the first")
+    max_new_tokens: int = 192
+    random_head: bool = option(False, "a head of random weights, to try the speed of it", action="store_true")
+    shape: str | None = option(None, "8b, 1b, 100m, 10m or tiny: times of single rounds, random weights")
+    cached: int = 512
+    repeats: int = 20
+    json: Path | None = None
+
+    @property
+    def kinds(self) -> list[str]:
+        kinds = self.rows.split(",")
+        if not set(kinds) <= set(KINDS) or kinds == ["causal"]:
+            raise OptionError(
+                f"--rows {self.rows!r} is not allowed: give some of {', '.join(KINDS)}, and not causal alone."
+            )
+        return kinds
+
+    @property
+    def asked(self) -> Asked:
+        options = {"depth": self.depth, "anchors": self.anchors}
+        return Asked(
+            model=self.model,
+            device=self.device,
+            dtype=self.dtype,
+            prompts=self.problems,
+            batches=[int(part) for part in self.batch.split(",")],
+            temperatures=[float(part) for part in self.temperature.split(",")],
+            kinds=self.kinds,
+            chains=[int(part) for part in self.chains.split(",")],
+            trees=[int(part) for part in self.tree.split(",")],
+            max_new_tokens=self.max_new_tokens,
+            options={name: value for name, value in options.items() if value is not None},
+        )
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="demo")
-    parser.add_argument("--data", type=Path, help='JSONL of {"prompt": ...} or {"messages": ...}')
-    parser.add_argument("--device", default=default_device())
-    parser.add_argument("--dtype", default="bfloat16")
-    parser.add_argument(
-        "--problems", type=int, default=192, help="prompts at the largest batch; smaller ones get a share"
-    )
-    parser.add_argument("--rows", default=",".join(KINDS), help=f"which of {', '.join(KINDS)}")
-    parser.add_argument("--chains", default="16", help="drafts; 0 is one token per pass")
-    parser.add_argument("--batch", default="1,64")
-    parser.add_argument("--temperature", default="0,0.7")
-    parser.add_argument("--tree", default="32", help="nodes")
-    parser.add_argument("--depth", type=int, help="drafts along a path of a tree")
-    parser.add_argument("--anchors", type=int, help="draft groups besides the first")
-    parser.add_argument("--max-new-tokens", type=int, default=192)
-    parser.add_argument("--random-head", action="store_true", help="a head of random weights, to try the speed of it")
-    parser.add_argument("--shape", help="8b, 1b, 100m, 10m or tiny: times of single rounds, random weights")
-    parser.add_argument("--cached", type=int, default=512)
-    parser.add_argument("--repeats", type=int, default=20)
-    parser.add_argument("--json", type=Path)
-    given = parser.parse_args()
+    given = options_of(Options, __doc__)
     dtype, device = getattr(torch, given.dtype), torch.device(given.device)
-    trees = [int(part) for part in given.tree.split(",")]
-    if given.shape is not None:
+    with one_sentence():
+        asked = given.asked
+        if given.shape is None:
+            on_text(given, asked, dtype, device)
+            return
         network = random_network(shape_config(given.shape), device, dtype)
         anchors = 7 if given.anchors is None else given.anchors
-        for round_ in round_rows(network, given.cached, trees, anchors, given.repeats):
-            print(round_.words, flush=True)
-        return
+        for row in round_rows(network, given.cached, asked.trees, anchors, given.repeats):
+            print(row.words, flush=True)
+
+
+def on_text(given: Options, asked: Asked, dtype: torch.dtype, device: torch.device) -> None:
     if given.data is None:
-        parser.error("give --data FILE or --shape NAME")
-    kinds = given.rows.split(",")
-    if not set(kinds) <= set(KINDS):
-        parser.error(f"--rows are some of {', '.join(KINDS)}")
+        raise OptionError("There is nothing to answer: give --data FILE or --shape NAME.")
     model = load(given.model, device=given.device, dtype=dtype)
     if given.random_head:
         model.network.extras = replace(model.network.extras or Extras(), draft_head=random_head(model.network))
-    options = {"depth": given.depth, "anchors": given.anchors}
-    asked = Asked(
-        model=given.model,
-        device=given.device,
-        dtype=given.dtype,
-        prompts=given.problems,
-        batches=[int(part) for part in given.batch.split(",")],
-        temperatures=[float(part) for part in given.temperature.split(",")],
-        kinds=kinds,
-        chains=[int(part) for part in given.chains.split(",")],
-        trees=trees,
-        max_new_tokens=given.max_new_tokens,
-        options={name: value for name, value in options.items() if value is not None},
-    )
-    settings = json.loads(json.dumps(asdict(asked)))
-    known: list[ServedRow] = []
+    setup = asdict(asked)
+    record = Record(DRAFTS_KIND, typed("fef.bench.engine.drafts"), setup)
     if given.json is not None and given.json.is_file():
-        before = json.loads(given.json.read_text())
-        if before["asked"] != settings:
-            raise SystemExit(f"{given.json} holds another run; give another file.")
-        known = [ServedRow.read(row) for row in before["rows"]]
-    for row in known:
-        print(row.words)
-    for row in drafts_rows(model, prompts_of(given.data, model, given.problems), asked, list(known)):
-        known.append(row)
-        print(row.words, flush=True)
+        record = read_record(given.json, DRAFTS_KIND)
+        check_same_setup(record.setup, setup, given.json)
+    record.failures = []
+    shown = 0
+
+    def save(record: Record) -> None:
+        nonlocal shown
+        for row in record.of(ServedRow)[shown:]:
+            print(row.words, flush=True)
+        shown = len(record.of(ServedRow))
         if given.json is not None:
-            given.json.write_text(json.dumps({"asked": settings, "rows": [asdict(one) for one in known]}, indent=1))
+            given.json.write_text(record_json(record), encoding="utf-8")
+
+    save(record)
+    tasks = list(drafts_tasks(model, prompts_of(given.data, model, given.problems), asked))
+    carry_out(record, tasks, save=save, fresh=lambda: free_memory(device))
+    for failure in record.failures:
+        print(f"{failure.words}: {failure.reason}")
 
 
 if __name__ == "__main__":

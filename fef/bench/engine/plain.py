@@ -13,10 +13,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from fef.bench.engine.timing import Clock, Work, captured, free_memory
 from fef.engine.draws import Vocabulary
 from fef.engine.runner import LONG_ROW
 from fef.engine.slots import PassRequest, SlotState
+from fef.measure.timing import Clock, Work, captured, free_memory
 from fef.models.joined import join_weights
 from fef.models.packed_pass import RoundShape, SlotTable
 from fef.models.slot_cache import SlotCache

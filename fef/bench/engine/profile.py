@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from fef.bench.engine.timing import Work
+from fef.measure.timing import Work, synchronize
 
 __all__ = ["REST", "ProfileRow", "profile_pass"]
 
@@ -36,10 +36,10 @@ def profile_pass(batch: int, window: int, work: Work, restore: Work, device: tor
     time, count = Counter[str](), Counter[str]()
     for _ in range(_RUNS):
         restore()
-        settle(device)
+        synchronize(device)
         with profile(activities=[ProfilerActivity.CUDA if on_cuda else ProfilerActivity.CPU]) as found:
             work()
-            settle(device)
+            synchronize(device)
         for event in found.key_averages():
             if on_cuda and event.device_type.name != "CUDA":
                 continue
@@ -56,8 +56,3 @@ def profile_pass(batch: int, window: int, work: Work, restore: Work, device: tor
     if left:
         rows.append(row(REST, sum(time[name] for name in left), sum(count[name] for name in left)))
     return rows
-
-
-def settle(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)

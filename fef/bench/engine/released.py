@@ -8,12 +8,10 @@ Shapes: B rows, L canvas length, W states per row, X experts.
 
 from __future__ import annotations
 
-import argparse
-import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +21,21 @@ from torch import Tensor
 from fef.bench.engine.bandwidth import copy_bandwidth, key_value_bytes, operations, weight_bytes
 from fef.bench.engine.passes import CONTEXT, FULL, engine_passes, plain_passes
 from fef.bench.engine.shapes import RELEASED, random_network, shape_config
-from fef.bench.engine.timing import Clock, captured, free_memory
-from fef.bench.environment import environment
 from fef.decoding.stale import shared_sources
 from fef.engine.cached_network import ArenaKeys, CachedNetwork
 from fef.engine.cached_passes import CachedPasses
 from fef.engine.engine import Engine
-from fef.errors import FefError
+from fef.measure.environment import environment
+from fef.measure.page import device_words, introduction, results_page, version_words
+from fef.measure.program import option, options_of, typed
+from fef.measure.record import FORMAT, Record, RecordKind, record_json
+from fef.measure.run import Silent, Task, carry_out
+from fef.measure.table import Sheet, markdown
+from fef.measure.timing import Clock, captured, free_memory
 from fef.models.mlp import Router
 from fef.models.transformer import Transformer
 
-__all__ = ["ReleasedRecord", "main", "run_released"]
+__all__ = ["RELEASED_KIND", "main", "released_page", "run_released"]
 
 _PROMPT, _ANSWER, _STALE_BLOCK = 256, 256, 32
 _CONTEXT = 529  # a canvas whose context pass is compared with a plain pass
@@ -89,15 +91,20 @@ class Rate:
     note: str = ""
 
 
-@dataclass
-class ReleasedRecord:
-    """bandwidth: bytes per second that a copy reads and writes."""
+def older(value: dict[str, Any]) -> dict[str, Any]:
+    """Failures were lines; it was not told which tasks were done."""
+    failures = [{"task": [line.partition(": ")[0]], "reason": line.partition(": ")[2]} for line in value["failures"]]
+    header = {"format": FORMAT, "kind": "released", "command": "", "setup": {"environment": value["environment"]}}
+    return value | header | {"finished": True, "done": [], "failures": failures}
 
-    bandwidth: float
-    environment: dict[str, Any]
-    passes: list[PassTime] = field(default_factory=list)
-    rates: list[Rate] = field(default_factory=list)
-    failures: list[str] = field(default_factory=list)
+
+RELEASED_KIND = RecordKind(
+    "released",
+    "python -m fef.bench.engine.released --json",
+    {"passes": PassTime, "rates": Rate},
+    ("bandwidth",),  # bytes per second that a copy reads and writes
+    older,
+)
 
 
 class WatchedPasses(CachedPasses):
@@ -125,12 +132,27 @@ class WatchedPasses(CachedPasses):
 
 @dataclass
 class Bench:
-    record: ReleasedRecord
-    clock: Clock
-    name: str
-    network: Transformer
+    """Measures one network, which is made when it is first asked for."""
 
-    def passes(self, batch: int) -> None:
+    name: str
+    clock: Clock
+    bandwidth: float
+
+    @cached_property
+    def network(self) -> Transformer:
+        return random_network(RELEASED[self.name], self.clock.device, torch.bfloat16)
+
+    def tasks(self, batches: Sequence[int]) -> Iterator[Task]:
+        for batch in batches:
+            yield Task((self.name, f"passes of {batch}"), partial(self.passes, batch))
+            for method, options in METHODS[self.name]:
+                work = partial(self.requests, batch, method, options)
+                yield Task((self.name, f"{batch} requests of {method}"), work)
+        config = RELEASED[self.name]
+        if config.mixture is None and config.block_length is None:
+            yield Task((self.name, "plain torch"), self.torch_full_pass)
+
+    def passes(self, batch: int) -> list[PassTime]:
         network, block = self.network, self.network.config.block_length
         passes = WatchedPasses(
             network, budget=20e9, seats=batch, longest=_PROMPT + _ANSWER, overlap=overlaps(network.device), notes=print
@@ -142,23 +164,23 @@ class Bench:
         cached, rows_B = CachedNetwork(network, passes), torch.arange(batch, device=network.device)
         if block is None:
             at_BS = index_L[_PROMPT : _PROMPT + _STALE_BLOCK].expand(batch, -1)
-            self.time(batch, "full", ids_BL, index_L >= 0, passes.again(lambda: cached.logits_at(ids_BL, at_BS)))
+            full = passes.again(lambda: cached.logits_at(ids_BL, at_BS))
+            found = [self.time(batch, "full", ids_BL, index_L >= 0, full)]
             keys = ArenaKeys(passes, batch, ids_BL.shape[1])
             keys.renew(rows_B, ids_BL, at_BS, at_BS[:, :0], None)
             fresh_L = (index_L >= _PROMPT) & (index_L < _PROMPT + _STALE_BLOCK)
             step = passes.again(lambda: keys.step(ids_BL, fresh_L.expand_as(ids_BL), at_BS, rows_B, None))
-            self.time(batch, "dual cache, block 32", ids_BL, fresh_L, step)
-            return
+            return [*found, self.time(batch, "dual cache, block 32", ids_BL, fresh_L, step)]
         keys = ArenaKeys(passes, batch, ids_BL.shape[1])
         start = _PROMPT + _ANSWER // 2
         keys.step(ids_BL, (index_L < start).expand_as(ids_BL), index_L[:1].expand(batch, -1), rows_B, None)
         fresh_L = (index_L >= start) & (index_L < start + block)
         at_BS = index_L[fresh_L].expand(batch, -1)
         step = passes.again(lambda: keys.step(ids_BL, fresh_L.expand_as(ids_BL), at_BS, rows_B, None))
-        self.time(batch, f"block of {block}", ids_BL, fresh_L, step)
+        found = [self.time(batch, f"block of {block}", ids_BL, fresh_L, step)]
         before_L = index_L < _PROMPT
         step = passes.again(lambda: keys.step(ids_BL, before_L.expand_as(ids_BL), at_BS * 0, rows_B, None))
-        self.time(batch, "prompt", ids_BL, before_L, step)
+        found.append(self.time(batch, "prompt", ids_BL, before_L, step))
         if network.config.mixture is None:
             states = 4
             owner_R, ids_RL = rows_B.repeat_interleave(states), ids_BL.repeat_interleave(states, 0)
@@ -169,23 +191,24 @@ class Bench:
             source_RL = shared_sources(ids_RL, fresh_RL, owner_R, block)
             at_RS = start + torch.arange(states, device=ids_RL.device).repeat(batch)[:, None]
             step = passes.again(lambda: keys.step(ids_RL, fresh_RL, at_RS, owner_R, None, source_RL))
-            self.time(batch, f"{states} states of a block of {block}", ids_BL, fresh_L, step, states)
+            found.append(self.time(batch, f"{states} states of a block of {block}", ids_BL, fresh_L, step, states))
+        return found
 
     def time(
         self, batch: int, kind: str, ids_BL: Tensor, fresh_L: Tensor, work: Callable[[], object], states: int = 1
-    ) -> None:
+    ) -> PassTime:
         network, block = self.network, self.network.config.block_length
         seconds = self.clock.seconds(work)
         seen = int(fresh_L.nonzero().max()) + 1 if network.config.attention == "block-causal" else len(fresh_L)
         read = weight_bytes(network, chosen_experts(network, ids_BL, fresh_L))
         read += batch * (seen - int(fresh_L.sum())) * key_value_bytes(network)
-        share = read / seconds / self.record.bandwidth
+        share = read / seconds / self.bandwidth
         fresh = int(fresh_L.sum())
         tokens, reads = fresh * states, states if states > 1 else min(fresh, block or _STALE_BLOCK)
         tflop = batch * operations(network, tokens, reads, seen) / 1e12
-        self.record.passes.append(PassTime(self.name, batch, kind, tokens, seconds * 1e3, read / 1e9, share, tflop))
+        return PassTime(self.name, batch, kind, tokens, seconds * 1e3, read / 1e9, share, tflop)
 
-    def requests(self, batch: int, method: str, options: dict[str, Any]) -> None:
+    def requests(self, batch: int, method: str, options: dict[str, Any]) -> list[Rate]:
         length = _PROMPT + _ANSWER
         engine = Engine(self.network, max_batch=batch, max_length=length, banned=[self.network.mask_id])
         ids = canvases(self.network, batch).tolist()
@@ -202,7 +225,14 @@ class Bench:
             for job in jobs:
                 job.cancel()
         note = "; ".join([*engine.notes, *(str(error) for error in failed[:1])])
-        self.record.rates.append(Rate(self.name, batch, words, tokens, seconds, tokens / seconds, note))
+        return [Rate(self.name, batch, words, tokens, seconds, tokens / seconds, note)]
+
+    def torch_full_pass(self) -> list[PassTime]:
+        """The full pass of `passes`, as a graph of plain torch."""
+        ids_BL = canvases(self.network, 1)
+        at_BS = torch.arange(_PROMPT, _PROMPT + _STALE_BLOCK, device=ids_BL.device)[None]
+        work = captured(lambda: self.network.logits_at(ids_BL, at_BS), ids_BL.device)
+        return [self.time(1, "full, plain torch", ids_BL, torch.ones_like(ids_BL[0], dtype=torch.bool), work)]
 
 
 def committed(engine: Engine) -> int:
@@ -242,112 +272,113 @@ def overlaps(device: torch.device) -> bool:
     return torch.cuda.get_device_capability(device) >= (9, 0)
 
 
-@contextmanager
-def part(record: ReleasedRecord, name: str, device: torch.device) -> Iterator[None]:
-    """A part of the measurements that may fail for itself."""
-    began = time.perf_counter()
-    try:
-        yield
-    except (FefError, torch.OutOfMemoryError) as error:
-        record.failures.append(f"{name}: {str(error).splitlines()[0]}")
-    free_memory(device)
-    print(f"{name}: {time.perf_counter() - began:.1f} s", flush=True)
-
-
 @torch.no_grad()
-def run_released(names: Sequence[str], batches: Sequence[int], device: torch.device, repeats: int) -> ReleasedRecord:
+def run_released(names: Sequence[str], batches: Sequence[int], device: torch.device, repeats: int) -> Record:
     """names: of `RELEASED`, and "context"."""
     clock = Clock(device, repeats)
-    record = ReleasedRecord(copy_bandwidth(clock), environment(str(device)))
+    bandwidth = copy_bandwidth(clock)
+    setup = {"environment": environment(str(device)), "batches": list(batches), "repeats": repeats}
+    record = Record(RELEASED_KIND, typed("fef.bench.engine.released"), setup, {"bandwidth": bandwidth})
     for name in names:
-        if name == "context":
-            with part(record, name, device):
-                context_against_plain(record, clock)
-            continue
-        network = random_network(RELEASED[name], device, torch.bfloat16)
-        bench = Bench(record, clock, name, network)
-        for batch in batches:
-            with part(record, f"{name}, passes of {batch}", device):
-                bench.passes(batch)
-            for method, options in METHODS[name]:
-                with part(record, f"{name}, {batch} requests of {method}", device):
-                    bench.requests(batch, method, options)
-        if network.config.mixture is None and network.config.block_length is None:
-            with part(record, f"{name}, plain torch", device):
-                torch_full_pass(bench)
-        del network, bench
-        free_memory(device)
+        one = partial(context_against_plain, clock, bandwidth)
+        tasks = [Task((name,), one)] if name == "context" else list(Bench(name, clock, bandwidth).tasks(batches))
+        carry_out(record, tasks, Told(), fresh=lambda: free_memory(device))
+        del tasks  # and with them the network
     return record
 
 
-def torch_full_pass(bench: Bench) -> None:
-    """The full pass of `passes`, as a graph of plain torch."""
-    network = bench.network
-    ids_BL = canvases(network, 1)
-    at_BS = torch.arange(_PROMPT, _PROMPT + _STALE_BLOCK, device=network.device)[None]
-    work = captured(lambda: network.logits_at(ids_BL, at_BS), network.device)
-    bench.time(
-        1, "full, plain torch", ids_BL, torch.ones(ids_BL.shape[1], dtype=torch.bool, device=network.device), work
-    )
+class Told(Silent):
+    """Progress as lines with seconds."""
+
+    def label(self, label: str) -> None:
+        self.now, self.began = label, time.perf_counter()
+
+    def advance(self, count: float) -> None:
+        print(f"{self.now}: {time.perf_counter() - self.began:.1f} s", flush=True)
 
 
-def context_against_plain(record: ReleasedRecord, clock: Clock) -> None:
+def context_against_plain(clock: Clock, bandwidth: float) -> list[PassTime]:
     """What a request of packed rounds begins with, and plain passes over the same canvas."""
     network = random_network(shape_config("8b"), clock.device, torch.bfloat16)
     generator = torch.Generator().manual_seed(0)
     ids = torch.randint(0, 100_000, (_CONTEXT,), generator=generator).tolist()
-    rounds = Engine(network, max_batch=1, max_length=_CONTEXT, max_new_tokens=_ANSWER).packed_rounds()
-    order = list(range(_CONTEXT - _ANSWER, _CONTEXT))
-    found = engine_passes(rounds, 1, ids, order, [], clock, record.bandwidth)
-    found += plain_passes(network, 1, ids, {FULL: 1}, clock, record.bandwidth)
-    for row in found:
-        kind = f"{row.kind}, {row.how}"
-        record.passes.append(
-            PassTime("8b, packed", 1, kind, row.tokens, row.seconds * 1e3, row.bytes_read / 1e9, row.share)
-        )
-    assert found[0].kind == CONTEXT
-    record.passes.append(PassTime("8b, packed", 1, "context over plain", 0, found[0].seconds / found[1].seconds, 0, 0))
+    engine = Engine(network, max_batch=1, max_length=_CONTEXT, max_new_tokens=_ANSWER)
+    rows = engine_passes(engine, 1, ids, range(_CONTEXT - _ANSWER, _CONTEXT), [], clock, bandwidth)
+    rows += plain_passes(network, 1, ids, {FULL: 1}, clock, bandwidth)
+    assert rows[0].kind == CONTEXT
+    name, ratio = "8b, packed", rows[0].seconds / rows[1].seconds
+    found = [
+        PassTime(name, 1, f"{row.kind}, {row.how}", row.tokens, row.seconds * 1e3, row.bytes_read / 1e9, row.share)
+        for row in rows
+    ]
+    return [*found, PassTime(name, 1, "context over plain", 0, ratio, 0, 0)]
 
 
-def released_page(record: ReleasedRecord) -> str:
-    """Tables in Markdown."""
+HOW_TO_READ = """\
+- *ms*: the median of replays of the CUDA graph of a pass. *GB to read*: what must be read, once each: weights, of a mixture
+  those of the experts that the tokens choose, and kept keys and values. *share of copy bandwidth*: reading that, over the
+  time of the pass, against a large copy on the device. *TFLOP*: what must be computed; *share of bf16 peak*: by the maker of
+  the device, 989 TFLOP/s.
+- *tokens*: committed in those seconds by all requests of a batch, which were asked for at once; measuring stops after 5 s.
+  Random weights are never confident, so rules that wait for confidence are at their worst.
+"""
+
+
+def released_page(records: Sequence[Record], remarks: str = "") -> str:
+    """The page as Markdown, of records of one device. remarks: what the author makes of the results; the one part that is not
+    computed."""
+    header = ("network", "batch", "pass", "tokens of a row", "ms", "GB to read", "share of copy bandwidth")
+    passes = [
+        [p.network, str(p.batch), p.kind, str(p.tokens), f"{p.milliseconds:.3g}", f"{p.read_gb:.3g}", f"{p.share:.0%}"]
+        + ([f"{p.tflop:.3g}", f"{p.compute_share:.0%}"] if p.tflop else ["", ""])
+        for record in records
+        for p in record.of(PassTime)
+    ]
+    rates = [
+        [r.network, str(r.batch), r.method, str(r.tokens), f"{r.seconds:.2f}", f"{r.rate:,.0f}", r.note]
+        for record in records
+        for r in record.of(Rate)
+    ]
+    columns = ["network", "batch", "method", "tokens", "seconds", "tokens/s", "note"]
+    if not any(line[-1] for line in rates):
+        columns, rates = columns[:-1], [line[:-1] for line in rates]
+    sections = [
+        ("Passes", markdown(Sheet((*header, "TFLOP", "share of bf16 peak"), passes))),
+        ("Whole requests", markdown(Sheet(columns, rates))),
+    ]
+    failures = [f"- {failure.words}: {failure.reason}" for record in records for failure in record.failures]
+    if failures:
+        sections.append(("Not measured", "\n".join(failures)))
+    setup, bandwidth = records[0].setup, records[0].facts["bandwidth"]
     lines = [
-        f"{record.environment.get('gpu', record.environment['cpu'])}, copies {record.bandwidth / 1e9:,.0f} GB/s.",
-        "",
-        "| network | batch | pass | tokens of a row | ms | GB to read | share of copy bandwidth "
-        "| TFLOP | share of bf16 peak |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "Sessions on a GPU: passes under CUDA graphs, over kept keys where a method has a cache. Random weights in the sizes "
+        f"of released checkpoints, bfloat16, prompts of {_PROMPT} tokens and {_ANSWER} to fill; medians of "
+        f"{setup.get('repeats', 20)}.",
+        f"Device: {device_words(setup['environment'])}, which copies {bandwidth / 1e9:,.0f} GB/s, bytes read and written. "
+        f"Versions: {version_words(setup['environment'])}.",
     ]
-    lines += [
-        f"| {p.network} | {p.batch} | {p.kind} | {p.tokens} | {p.milliseconds:.3g} | {p.read_gb:.3g} | {p.share:.0%} "
-        + (f"| {p.tflop:.3g} | {p.compute_share:.0%} |" if p.tflop else "| | |")
-        for p in record.passes
-    ]
-    lines += [
-        "",
-        "| network | batch | method | tokens | seconds | tokens/s | note |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
-    ]
-    lines += [
-        f"| {r.network} | {r.batch} | {r.method} | {r.tokens} | {r.seconds:.2f} | {r.rate:,.0f} | {r.note} |"
-        for r in record.rates
-    ]
-    return "\n".join([*lines, *([""] if record.failures else []), *record.failures]) + "\n"
+    begin = introduction(records[0], lines, "networks")
+    return results_page("The engine on released shapes", begin, sections, HOW_TO_READ, remarks)
+
+
+@dataclass(frozen=True)
+class Options:
+    """As on the command line."""
+
+    only: Sequence[str] = option(("context", *RELEASED), type=str, nargs="+", choices=["context", *RELEASED])
+    batches: Sequence[int] = option((1, 8, 32), type=int, nargs="+")
+    repeats: int = 20
+    json: Path | None = None
+    out: Path | None = None
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="+", choices=["context", *RELEASED], default=["context", *RELEASED])
-    parser.add_argument("--batches", nargs="+", type=int, default=[1, 8, 32])
-    parser.add_argument("--repeats", type=int, default=20)
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--out", type=Path)
-    asked = parser.parse_args()
+    asked = options_of(Options, __doc__)
     record = run_released(asked.only, asked.batches, torch.device("cuda"), asked.repeats)
-    page = released_page(record)
+    page = released_page([record])
     print(page)
     if asked.json is not None:
-        asked.json.write_text(json.dumps(asdict(record), indent=1) + "\n", encoding="utf-8")
+        asked.json.write_text(record_json(record), encoding="utf-8")
     if asked.out is not None:
         asked.out.write_text(page, encoding="utf-8")
 

@@ -1,36 +1,48 @@
-"""Everything, for every batch size; the record so far is handed over after each."""
+"""Everything for every batch size, as tasks of one record."""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
 
 from fef.bench.engine.bandwidth import copy_bandwidth, weight_bytes
-from fef.bench.engine.passes import FULL, FULL_ONE, engine_passes, live_round, plain_passes, round_of
-from fef.bench.engine.profile import profile_pass
-from fef.bench.engine.record import EngineRecord, Failure
-from fef.bench.engine.rivals import PassCosts, run_rival
-from fef.bench.engine.serving import problems_at, reset_peak_memory, serve
-from fef.bench.engine.timing import Clock, free_memory
-from fef.bench.environment import environment, weights_digest
-from fef.bench.evaluate import Answer, Judge, Settings, remembering_judge
-from fef.bench.run import Progress
+from fef.bench.engine.passes import FULL, FULL_ONE, PassRow, engine_passes, plain_passes, round_of
+from fef.bench.engine.profile import ProfileRow, profile_pass
+from fef.bench.engine.serving import PassCosts, Served, problems_at, run_rival, serve
+from fef.bench.evaluate import Judge, Settings, remembering_judge
 from fef.bench.spec import MethodSpec
 from fef.engine.engine import Engine
-from fef.engine.packed_rounds import PackedRounds
 from fef.engine.text import TextEngine
-from fef.errors import EngineError
 from fef.generation import Model
+from fef.measure.answers import Answer
+from fef.measure.environment import environment, reset_peak, weights_digest
+from fef.measure.record import FORMAT, Record, RecordKind, check_same_setup
+from fef.measure.run import Progress, Task, carry_out
+from fef.measure.timing import Clock, free_memory
 from fef.models.packed_pass import RoundShape
 from fef.models.transformer import Transformer
 from fef.tasks import Problem
 
-__all__ = ["EngineBenchmark", "Questions", "run_engine_benchmark"]
+__all__ = ["ENGINE_KIND", "EngineBenchmark", "Questions", "run_engine_benchmark"]
+
+
+def older(value: dict[str, Any]) -> dict[str, Any]:
+    """It was not told which tasks were done, so a run cannot be gone on with."""
+    failures = [{"task": [f"batch {f['batch']}", f["part"]], "reason": f["reason"]} for f in value["failures"]]
+    return value | {"format": FORMAT, "done": [], "failures": failures}
+
+
+ENGINE_KIND = RecordKind(
+    "engine",
+    "fef bench --engine --json",
+    {"passes": PassRow, "served": Served, "profile": ProfileRow},
+    ("bandwidth", "lengths"),  # bytes per second that a copy reads and writes; median tokens of prompts and answers
+    older,
+)
 
 
 @dataclass(frozen=True)
@@ -72,34 +84,64 @@ class EngineBenchmark:
         if self.round_tokens is not None:
             # the engine makes groups of window + 1 slots, and what it keeps must hold the deepest
             windows, anchors = [max(shape.depth for shape in self.shapes) - 1], 0
-        return {
-            "max_batch": batch,
-            "max_length": len(self.canvas),
-            "max_new_tokens": self.opened,
-            "windows": windows,
-            "anchors": anchors,
+        sizes = {"max_batch": batch, "max_length": len(self.canvas), "max_new_tokens": self.opened}
+        return sizes | {"windows": windows, "anchors": anchors}
+
+    @property
+    def setup(self) -> dict[str, Any]:
+        network = self.network
+        found: dict[str, Any] = {
+            "model": network.name,
+            "parameters": sum(p.numel() for p in network.parameters()),
+            "weight_bytes": weight_bytes(network),
+            "weight_format": network.weight_format,
+            "dtype": str(network.embed.weight.dtype).removeprefix("torch."),
+            "batches": list(self.batches),
+            "canvas": len(self.canvas),
+            "opened": self.opened,
+            "windows": list(self.windows),
+            "anchors": self.anchors,
+            "round_tokens": self.round_tokens,
+            "repeats": self.clock.repeats,
+            "environment": environment(str(network.device)),
         }
+        if self.questions is not None:
+            found |= {
+                "model": self.questions.model.name,
+                "weights": weights_digest(network),
+                "families": list(dict.fromkeys(p.family for p in self.questions.problems)),
+                "rivals": [spec.label for spec in self.questions.rivals],
+                "settings": asdict(self.questions.settings),
+            }
+        return found
 
 
 def run_engine_benchmark(
-    bench: EngineBenchmark, progress: Progress, save: Callable[[EngineRecord], None] | None = None
-) -> EngineRecord:
+    bench: EngineBenchmark,
+    progress: Progress,
+    save: Callable[[Record], None] = lambda _: None,
+    known: Record | None = None,
+) -> Record:
     """What does not fit into memory at a batch size is a failure of the record, and the others go on. `save` gets the record
-    so far after each batch size. Raises FefError where the network or the options cannot be run at all."""
-    Engine(
-        bench.network, **bench.engine_options(1)
-    ).packed_rounds()  # refuses what it cannot run before anything is timed
-    free_memory(bench.network.device)
+    so far after each part. known: of an interrupted run, to go on from. Raises FefError where the network or the options
+    cannot be run at all, and for a `known` of another setup."""
+    Engine(bench.network, **bench.engine_options(1)).packed_rounds()  # refuses before anything is timed
+    device = bench.network.device
+    record = known or Record(ENGINE_KIND, bench.command, bench.setup, {"lengths": {}})
+    check_same_setup(record.setup, bench.setup)
+    record.failures = []
+    free_memory(device)
     progress.label("copy bandwidth")
-    record = EngineRecord(bench.command, setup_of(bench), copy_bandwidth(bench.clock))
+    if "bandwidth" not in record.facts:
+        record.facts["bandwidth"] = copy_bandwidth(bench.clock)
+
+    def fresh() -> None:
+        free_memory(device)
+        reset_peak(device)
+
     judge = remembering_judge()
-    for batch in bench.batches:
-        One(bench, record, batch, judge, progress).run()
-        if save is not None:
-            save(record)
-        progress.advance(1)
-    record.finished = True
-    return record
+    tasks = [task for batch in bench.batches for task in One(bench, record, batch, judge).tasks()]
+    return carry_out(record, tasks, progress, save, fresh)
 
 
 @dataclass
@@ -107,118 +149,73 @@ class One:
     """The measurements of one batch size."""
 
     bench: EngineBenchmark
-    record: EngineRecord
+    record: Record
     batch: int
     judge: Judge
-    progress: Progress
 
-    def run(self) -> None:
+    def tasks(self) -> list[Task]:
+        parts: dict[str, Callable[[], Iterable[Any]]] = {
+            "plain passes": self.plain,
+            "passes of the engine": self.passes,
+        }
+        if self.bench.questions is not None:
+            rivals = self.bench.questions.rivals
+            parts |= {f"{method} in the engine": lambda method=method: self.engine(method) for method in METHODS}  # type: ignore[misc]
+            parts |= {f"{spec.label} in the loop": lambda spec=spec: self.rival(spec) for spec in rivals}  # type: ignore[misc]
+        return [Task((f"batch {self.batch}", name), part, 1 / len(parts)) for name, part in parts.items()]
+
+    def plain(self) -> list[PassRow]:
+        bench = self.bench
+        heads = {FULL: bench.opened} if bench.questions is None else {FULL: bench.opened, FULL_ONE: 1}
+        return plain_passes(bench.network, self.batch, bench.canvas, heads, bench.clock, self.record.facts["bandwidth"])
+
+    def passes(self) -> list[PassRow | ProfileRow]:
         bench, batch = self.bench, self.batch
-        with self.part("plain passes"):
-            heads = {FULL: bench.opened} if bench.questions is None else {FULL: bench.opened, FULL_ONE: 1}
-            self.record.passes += plain_passes(
-                bench.network, batch, bench.canvas, heads, bench.clock, self.record.bandwidth
-            )
-        if bench.questions is None:
-            with self.part("passes of the engine"):
-                self.passes(Engine(bench.network, **bench.engine_options(batch)).packed_rounds())
-            return
-        questions = bench.questions
-        problems = problems_at(batch, questions.problems)
-        settings = replace(questions.settings, batch_size=batch)
-        with self.part("fef in the engine"):
-            answers = self.engine(questions, "fef", bench.engine_options(batch), problems, settings)
-            self.record.lengths = lengths(questions, problems, answers)
-        with self.part("sequential in the engine"):
-            one_token = bench.engine_options(batch) | {"windows": (0,), "anchors": 0}
-            self.engine(questions, "sequential", one_token, problems, settings)
-        for spec in questions.rivals:
-            with self.part(f"{spec.label} in the loop"):
-                self.record.served.append(
-                    run_rival(questions.model, spec, batch, problems, settings, self.judge, self.costs())
-                )
-
-    def engine(
-        self,
-        questions: Questions,
-        method: str,
-        options: Mapping[str, Any],
-        problems: Sequence[Problem],
-        settings: Settings,
-    ) -> list[Answer]:
-        """What a method answers in an engine of its own; for `fef`, its passes are timed before."""
-        engine = TextEngine(questions.model, **options)
-        if method == "fef":
-            self.passes(engine.engine.packed_rounds())
-        row, answers = serve(method, self.batch, problems, settings, self.judge, engine)
-        self.record.served.append(row)
-        return answers
-
-    def passes(self, rounds: PackedRounds) -> None:
-        bench, batch = self.bench, self.batch
-        order = list(range(len(bench.canvas) - bench.opened, len(bench.canvas)))
-        self.record.passes += engine_passes(
-            rounds, batch, bench.canvas, order, bench.shapes, bench.clock, self.record.bandwidth
-        )
+        engine = Engine(bench.network, **bench.engine_options(batch))
+        order = range(len(bench.canvas) - bench.opened, len(bench.canvas))
+        bandwidth = self.record.facts["bandwidth"]
+        found: list[PassRow | ProfileRow] = []
+        found += engine_passes(engine, batch, bench.canvas, order, bench.shapes, bench.clock, bandwidth)
         if bench.profile:
             shape = bench.shapes[-1]
-            with torch.no_grad(), live_round(rounds, batch, bench.canvas, order, shape, in_one=True) as (work, restore):
-                self.record.profile += profile_pass(batch, shape.window, work, restore, rounds.device)
+            with torch.no_grad(), engine.held(batch, bench.canvas, order, shape, in_one=True) as held:
+                found += profile_pass(batch, shape.window, held.work, held.restore, engine.device)
+        return found
+
+    def engine(self, method: str) -> list[Served]:
+        """What a method answers in an engine of its own."""
+        questions = self.bench.questions
+        assert questions is not None, "only a model is asked"
+        problems, settings = self.asked(questions)
+        engine = TextEngine(questions.model, **self.bench.engine_options(self.batch) | METHODS[method])
+        row, answers = serve(method, self.batch, problems, settings, self.judge, engine)
+        if method == "fef":
+            self.record.facts["lengths"] = lengths(questions, problems, answers)
+        return [row]
+
+    def rival(self, spec: MethodSpec) -> list[Served]:
+        questions = self.bench.questions
+        assert questions is not None, "only a model is asked"
+        problems, settings = self.asked(questions)
+        return [run_rival(questions.model, spec, self.batch, problems, settings, self.judge, self.costs())]
+
+    def asked(self, questions: Questions) -> tuple[list[Problem], Settings]:
+        return problems_at(self.batch, questions.problems), replace(questions.settings, batch_size=self.batch)
 
     def costs(self) -> PassCosts | None:
         """Of plain passes, if they were measured."""
-        for row in self.record.passes:
+        for row in self.record.of(PassRow):
             if (row.batch, row.kind) == (self.batch, FULL_ONE):
-                weights = weight_bytes(self.bench.network) / self.record.bandwidth
+                weights = weight_bytes(self.bench.network) / self.record.facts["bandwidth"]
                 return PassCosts(self.batch, row.tokens, row.seconds, weights)
         return None
 
-    @contextmanager
-    def part(self, name: str) -> Iterator[None]:
-        """A part of the measurements that may fail for itself."""
-        device = self.bench.network.device
-        self.progress.label(f"batch {self.batch}: {name}")
-        free_memory(device)
-        reset_peak_memory(device)
-        try:
-            yield
-        except torch.OutOfMemoryError:
-            self.record.failures.append(Failure(self.batch, name, "Out of memory."))
-        except EngineError as error:
-            self.record.failures.append(Failure(self.batch, name, str(error)))
-        free_memory(device)
+
+METHODS: Mapping[str, dict[str, Any]] = {"fef": {}, "sequential": {"windows": (0,), "anchors": 0}}
+"""Of the engine, with its options beside those of the benchmark."""
 
 
 def lengths(questions: Questions, problems: Sequence[Problem], answers: Sequence[Answer]) -> dict[str, float]:
     """Median tokens of prompts and answers."""
     starts = [questions.model.canvas(p.prompt, questions.settings.max_new_tokens, "")[1] for p in problems]
     return {"prompt": statistics.median(starts), "answer": statistics.median(a.tokens for a in answers)}
-
-
-def setup_of(bench: EngineBenchmark) -> dict[str, Any]:
-    network = bench.network
-    found: dict[str, Any] = {
-        "model": network.name,
-        "parameters": sum(p.numel() for p in network.parameters()),
-        "weight_bytes": weight_bytes(network),
-        "weight_format": network.weight_format,
-        "dtype": str(network.embed.weight.dtype).removeprefix("torch."),
-        "batches": list(bench.batches),
-        "canvas": len(bench.canvas),
-        "opened": bench.opened,
-        "windows": list(bench.windows),
-        "anchors": bench.anchors,
-        "round_tokens": bench.round_tokens,
-        "repeats": bench.clock.repeats,
-        "environment": environment(str(network.device)),
-    }
-    if bench.questions is not None:
-        questions = bench.questions
-        found |= {
-            "model": questions.model.name,
-            "weights": weights_digest(network),
-            "families": list(dict.fromkeys(p.family for p in questions.problems)),
-            "rivals": [spec.label for spec in questions.rivals],
-            "settings": asdict(questions.settings),
-        }
-    return found

@@ -1,34 +1,47 @@
-"""Held-out problems answered by the engine: tokens per second, accuracy, time to the first token, memory."""
+"""Held-out problems answered by the engine, and by decoders of the reference loop: as they run, and with nothing but the
+bare time of their passes.
+
+Idealised, a decoder has a full batch in every pass, each pass takes what it takes as the replay of a graph with the head at
+one slot, and a pass of fewer tokens (a cache) takes its share of that by tokens, but no less than its weights take to be
+read at copy bandwidth. Nothing is drawn, chosen, committed or copied. All of that favours the decoder over the engine,
+whose time is that of the clock on the wall.
+"""
 
 from __future__ import annotations
 
-import resource
 import statistics
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-
-import torch
+from dataclasses import dataclass
+from typing import Any
 
 from fef import tasks
-from fef.bench.evaluate import Answer, Judge, Settings, answer_of
+from fef.bench.evaluate import Judge, Settings, evaluate
+from fef.bench.spec import MethodSpec
 from fef.engine.choice import RoundTally
-from fef.engine.text import TextEngine, TextJob
+from fef.engine.text import TextEngine
+from fef.generation import Model
+from fef.measure.answering import submit
+from fef.measure.answers import Answer, answer_of
+from fef.measure.environment import peak_bytes
 from fef.models.packed_pass import RoundShape
 from fef.tasks import Problem
 from fef.text import Generation
 
 __all__ = [
+    "DEFAULT_RIVALS",
     "ENGINE",
     "LOOP",
+    "PassCosts",
     "Served",
     "draw_problems",
-    "peak_memory",
+    "ideal_seconds",
     "problems_at",
-    "reset_peak_memory",
+    "run_rival",
     "serve",
-    "served",
 ]
+
+DEFAULT_RIVALS = ("sequential", "low-confidence", "threshold:cache=dual,block_length=32", "dual")
 
 ENGINE = "engine"
 LOOP = "loop"
@@ -53,9 +66,13 @@ class Served:
     token_forwards: int  # summed over problems
     first_token: float | None = None  # median seconds to it, of a full batch that arrives at once
     memory: int | None = None  # peak bytes
-    ideal_seconds: float | None = None  # what the passes take without any overhead (see `rivals`)
+    ideal_seconds: float | None = None  # what the passes take without any overhead
     predicted: float | None = None  # tokens of a round per request, as the engine expected when it chose its shape
     real: float | None = None  # and as they were, of packed rounds
+
+    @property
+    def name(self) -> str:
+        return f"{self.method}, {self.where}"
 
     @property
     def accuracy(self) -> float:
@@ -88,22 +105,34 @@ def serve(
 ) -> tuple[Served, list[Answer]]:
     """Answer the problems, all of them submitted at once, and score them. The time is that of the median run, after one
     that captures graphs and learns costs. Raises as `TextEngine.submit` and `TextJob.result`."""
+    prompts, asked = [problem.prompt for problem in problems], settings.asked(method, {"verify": "packed"})
+
+    def answer_all(count: int | None = None) -> tuple[float, list[Generation], list[float]]:
+        """Seconds, answers, and for each the seconds to its first token, of the first so many."""
+        began = time.perf_counter()
+        jobs = submit(engine, prompts, range(len(prompts[:count])), settings.seed, asked)
+        engine.run()
+        seconds = time.perf_counter() - began
+        outs = [job.result() for job in jobs.values()]
+        waits = [job.job.first_token - job.job.began for job in jobs.values() if job.job.first_token is not None]
+        return seconds, outs, waits
+
     on_cuda = engine.engine.device.type == "cuda"
     if on_cuda:
         engine.engine.measure()
-    first_token(engine, method, problems[: batch if on_cuda else 1], settings)
+    answer_all(batch if on_cuda else 1)
     if on_cuda:
-        answer_all(engine, method, problems, settings)
+        answer_all()
     tallied = rounds_total(engine)
-    runs = [answer_all(engine, method, problems, settings) for _ in range(_RUNS if on_cuda else 1)]
+    runs = [answer_all() for _ in range(_RUNS if on_cuda else 1)]
     predicted, real = calibration(tallied, rounds_total(engine))
-    waited = statistics.median(first_token(engine, method, problems[:batch], settings))
-    seconds = statistics.median(seconds for seconds, _ in runs)
-    outs = runs[-1][1]
-    answers = [answer_of(out, judge(problem, out.text)) for out, problem in zip(outs, problems, strict=True)]
-    memory = peak_memory(engine.engine.device)
-    row = served(batch, method, ENGINE, answers, seconds, first_token=waited, memory=memory)
-    return replace(row, predicted=predicted, real=real), answers
+    _, _, waits = answer_all(batch)
+    pairs = zip(runs[-1][1], problems, strict=True)
+    answers = [answer_of(out, judge(problem, out.text)) for out, problem in pairs]
+    seconds, memory = statistics.median(seconds for seconds, _, _ in runs), peak_bytes(engine.engine.device)
+    times: dict[str, Any] = {"first_token": statistics.median(waits), "memory": memory}
+    times |= {"predicted": predicted, "real": real}
+    return served(batch, method, ENGINE, answers, seconds, **times), answers
 
 
 def rounds_total(engine: TextEngine) -> RoundTally:
@@ -124,75 +153,40 @@ def calibration(before: RoundTally, after: RoundTally) -> tuple[float | None, fl
     return (after.predicted - before.predicted) / rows, (after.tokens - before.tokens) / rows
 
 
-def served(
+def served(batch: int, method: str, where: str, answers: Sequence[Answer], seconds: float, **more: Any) -> Served:
+    counted = {name: sum(getattr(a, name) for a in answers) for name in ("right", "tokens", "token_forwards")}
+    passes = sum(a.calls for a in answers)
+    return Served(batch, method, where, len(answers), seconds=seconds, passes=passes, **counted, **more)
+
+
+@dataclass(frozen=True)
+class PassCosts:
+    """full: seconds of a plain pass of `batch` canvases of `length` tokens. weights: seconds to read the weights."""
+
+    batch: int
+    length: int
+    full: float
+    weights: float
+
+
+def run_rival(
+    model: Model,
+    spec: MethodSpec,
     batch: int,
-    method: str,
-    where: str,
-    answers: Sequence[Answer],
-    seconds: float,
-    first_token: float | None = None,
-    memory: int | None = None,
-    ideal_seconds: float | None = None,
+    problems: Sequence[Problem],
+    settings: Settings,
+    judge: Judge,
+    costs: PassCosts | None,
 ) -> Served:
-    return Served(
-        batch=batch,
-        method=method,
-        where=where,
-        problems=len(answers),
-        right=sum(a.right for a in answers),
-        seconds=seconds,
-        tokens=sum(a.tokens for a in answers),
-        passes=sum(a.calls for a in answers),
-        token_forwards=sum(a.token_forwards for a in answers),
-        first_token=first_token,
-        memory=memory,
-        ideal_seconds=ideal_seconds,
-    )
+    """costs: None where the plain pass could not be measured."""
+    result = evaluate(model, problems, spec, settings, warm_up=True, judge=judge)
+    ideal = None if costs is None else ideal_seconds(result.answers, costs)
+    more: dict[str, Any] = {"memory": peak_bytes(model.network.device), "ideal_seconds": ideal}
+    return served(batch, spec.label, LOOP, result.answers, result.seconds, **more)
 
 
-def answer_all(
-    engine: TextEngine, method: str, problems: Sequence[Problem], settings: Settings
-) -> tuple[float, list[Generation]]:
-    """(seconds, answers)."""
-    began = time.perf_counter()
-    jobs = submit(engine, method, problems, settings)
-    engine.run()
-    seconds = time.perf_counter() - began
-    return seconds, [job.result() for job in jobs]
-
-
-def first_token(engine: TextEngine, method: str, problems: Sequence[Problem], settings: Settings) -> list[float]:
-    """Seconds from the submission of each problem to its first token."""
-    jobs = submit(engine, method, problems, settings)
-    engine.run()
-    for job in jobs:
-        job.result()
-    return [job.job.first_token - job.job.began for job in jobs if job.job.first_token is not None]
-
-
-def submit(engine: TextEngine, method: str, problems: Sequence[Problem], settings: Settings) -> list[TextJob]:
-    return [
-        engine.submit(
-            problem.prompt,
-            max_new_tokens=settings.max_new_tokens,
-            method=method,
-            verify="packed",
-            temperature=settings.temperature,
-            top_p=settings.top_p,
-            seed=settings.seed + i,
-        )
-        for i, problem in enumerate(problems)
-    ]
-
-
-def reset_peak_memory(device: torch.device) -> None:
-    """Peaks count from here on a GPU; those of a CPU's process never fall."""
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-
-
-def peak_memory(device: torch.device) -> int:
-    """Bytes: the most that tensors took on a GPU; on a CPU, the most that the process had resident."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+def ideal_seconds(answers: Sequence[Answer], costs: PassCosts) -> float:
+    """Seconds of all the answers, idealised."""
+    least = min(costs.weights, costs.full)
+    by_tokens = costs.full / costs.length
+    return sum(max(a.calls * least, a.token_forwards * by_tokens) for a in answers) / costs.batch

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fef.bench.engine.passes import FULL, ROUND, PassRow
-from fef.bench.engine.record import EngineRecord
 from fef.bench.engine.serving import ENGINE, Served
+from fef.measure.record import Record
 
-__all__ = ["MARGIN", "OneToken", "accuracies", "as_accurate", "best_rate", "fastest", "one_token", "our_row", "title"]
+__all__ = ["MARGIN", "OneToken", "accuracies", "as_accurate", "best_rate", "fastest", "one_token", "our_row"]
 
 MARGIN = 1.0
 """Points of accuracy below `fef` up to which a decoder counts as equally accurate."""
@@ -30,13 +30,9 @@ class OneToken:
     gain: float
 
 
-def title(row: Served) -> str:
-    return f"{row.method}, {row.where}"
-
-
-def our_row(record: EngineRecord, batch: int) -> Served | None:
+def our_row(record: Record, batch: int) -> Served | None:
     """`fef` in the engine at this batch size."""
-    found = [r for r in record.served if (r.batch, r.method, r.where) == (batch, "fef", ENGINE)]
+    found = [r for r in record.of(Served) if (r.batch, r.method, r.where) == (batch, "fef", ENGINE)]
     return found[0] if found else None
 
 
@@ -45,17 +41,17 @@ def best_rate(row: Served) -> float:
     return max(row.rate, row.ideal_rate or 0.0)
 
 
-def accuracies(record: EngineRecord) -> dict[Name, float]:
+def accuracies(record: Record) -> dict[Name, float]:
     """In %, of each method at the batch size where it answered most problems: batches do not change what is drawn."""
     most: dict[Name, Served] = {}
-    for row in record.served:
+    for row in record.of(Served):
         name = row.method, row.where
         if name not in most or row.problems > most[name].problems:
             most[name] = row
     return {name: row.accuracy for name, row in most.items()}
 
 
-def as_accurate(record: EngineRecord) -> set[Name]:
+def as_accurate(record: Record) -> set[Name]:
     """The methods at most `MARGIN` points below `fef` in the engine, itself not among them."""
     found = accuracies(record)
     ours = "fef", ENGINE
@@ -64,20 +60,20 @@ def as_accurate(record: EngineRecord) -> set[Name]:
     return {name for name, accuracy in found.items() if name != ours and accuracy >= found[ours] - MARGIN - 1e-9}
 
 
-def fastest(record: EngineRecord, batch: int) -> Served | None:
+def fastest(record: Record, batch: int) -> Served | None:
     """The rival of most tokens per second, idealised, among those that are as accurate."""
     kept = as_accurate(record)
-    rows = [row for row in record.served if row.batch == batch and (row.method, row.where) in kept]
+    rows = [row for row in record.of(Served) if row.batch == batch and (row.method, row.where) in kept]
     return max(rows, key=best_rate, default=None)
 
 
-def one_token(record: EngineRecord) -> list[OneToken]:
+def one_token(record: Record) -> list[OneToken]:
     """For every batch size of which the passes are known."""
     found = []
     tokens = record.setup["canvas"]
     for batch in record.setup["batches"]:
-        full = of_kind(record.passes, batch, FULL)
-        rounds = sorted(of_kind(record.passes, batch, ROUND), key=lambda row: row.tokens)
+        full = of_kind(record.of(PassRow), batch, FULL)
+        rounds = sorted(of_kind(record.of(PassRow), batch, ROUND), key=lambda row: row.tokens)
         if full and rounds and rounds[0].window == 0:
             widest, unit = rounds[-1].seconds, full[0].seconds
             found.append(OneToken(batch, tokens, tokens * unit, tokens * rounds[0].seconds, widest, unit / widest))

@@ -7,11 +7,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from fef.bench.engine.bandwidth import copy_bandwidth, key_value_bytes, operations, weight_bytes
 from fef.bench.engine.passes import round_of
-from fef.bench.engine.rivals import PassCosts, ideal_seconds
+from fef.bench.engine.serving import PassCosts, ideal_seconds
 from fef.bench.engine.shapes import SHAPES, random_network, shape_config
-from fef.bench.engine.timing import Clock
-from fef.bench.evaluate import Answer
 from fef.errors import OptionError
+from fef.measure.answers import Answer
+from fef.measure.timing import Clock
 from fef.models.config import MixtureConfig, TransformerConfig
 from fef.models.quantize import quantize_
 from fef.models.transformer import Transformer

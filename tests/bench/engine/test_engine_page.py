@@ -1,16 +1,17 @@
 """The page, of a record made by hand."""
 
+import json
 from dataclasses import replace
 
 import pytest
 
-from fef.bench.engine.page import engine_page
+from fef.bench.engine.page import engine_page, kernel_name
 from fef.bench.engine.passes import CONTEXT, FULL, ROUND, PassRow
 from fef.bench.engine.profile import ProfileRow
-from fef.bench.engine.record import EngineRecord, Failure, engine_record_json, is_engine_record, read_engine_record
+from fef.bench.engine.run import ENGINE_KIND
 from fef.bench.engine.serving import Served, problems_at
 from fef.bench.engine.summary import accuracies, as_accurate, fastest, one_token
-from fef.bench.engine.table import kernel_name
+from fef.measure.record import Failure, Record, kind_in, read_record, record_json
 
 SETUP = {
     "model": "demo",
@@ -45,7 +46,7 @@ def served(batch: int, method: str, where: str, right: int, seconds: float, idea
 
 
 @pytest.fixture
-def record() -> EngineRecord:
+def record() -> Record:
     passes = [
         PassRow(1, FULL, None, 1, 128, 0.004, 33_000_000, 0.01, "kernels"),
         PassRow(1, CONTEXT, None, 1, 145, 0.003, 33_000_000, 0.02, "engine"),
@@ -60,11 +61,10 @@ def record() -> EngineRecord:
         served(1, "a|b", "loop", 10, 40.0, 2.0),
     ]
     profile = [ProfileRow(1, 8, "linear|kernel", 12.5, 16, 0.75)]
-    failures = [Failure(8, "plain passes", "Out of memory.")]
-    return EngineRecord(
-        *["fef bench --engine", SETUP, 2.5e12, passes, answers],
-        *[{"prompt": 60.0, "answer": 30.0}, profile, failures, True],
-    )
+    failures = [Failure(("batch 8", "plain passes"), "Out of memory.")]
+    facts = {"bandwidth": 2.5e12, "lengths": {"prompt": 60.0, "answer": 30.0}}
+    rows = {PassRow: passes, Served: answers, ProfileRow: profile}
+    return Record(ENGINE_KIND, "fef bench --engine", SETUP, facts, rows, failures=failures, finished=True)
 
 
 def test_the_page_says_who_wins_from_the_rows(record):
@@ -97,7 +97,7 @@ def test_every_table_has_as_many_cells_in_each_line(record):
 
 def test_accuracy_is_that_of_most_problems(record):
     more = replace(served(8, "dual", "loop", 100, 20.0), problems=100)
-    record.served.append(more)
+    record.of(Served).append(more)
     assert accuracies(record)["dual", "loop"] == 100.0
     assert ("dual", "loop") in as_accurate(record)
     best = fastest(record, 1)
@@ -111,17 +111,27 @@ def test_one_token_a_pass_on_a_shape(record):
     assert row.full == pytest.approx(128 * 0.004)
     assert row.rounds == pytest.approx(128 * 0.0005)
     assert row.gain == pytest.approx(4.0)
-    page = engine_page(replace(record, served=[], lengths={}), "r")
+    page = engine_page(replace(record, rows=record.rows | {Served: []}, facts=record.facts | {"lengths": {}}), "r")
     assert "| batch | 128 full passes, s | 128 one-token rounds, s |" in page
     assert "The fastest decoder" not in page
 
 
 def test_a_record_is_read_as_it_was_written(record, tmp_path):
     path = tmp_path / "engine.json"
-    path.write_text(engine_record_json(record))
-    assert is_engine_record(path)
-    assert read_engine_record(path) == record
-    assert not is_engine_record(tmp_path / "missing.json")
+    path.write_text(record_json(record))
+    assert kind_in(path) == ENGINE_KIND.name
+    assert read_record(path, ENGINE_KIND) == record
+    assert kind_in(tmp_path / "missing.json") is None
+
+
+def test_a_record_of_the_format_before_is_read(record, tmp_path):
+    path = tmp_path / "engine.json"
+    path.write_text(record_json(record))
+    value = json.loads(path.read_text()) | {"format": 1}
+    value["failures"] = [{"batch": 8, "part": "plain passes", "reason": "Out of memory."}]
+    del value["done"]
+    path.write_text(json.dumps(value))
+    assert read_record(path, ENGINE_KIND) == record
 
 
 def test_small_batches_answer_fewer_problems():

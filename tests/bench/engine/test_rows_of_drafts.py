@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, replace
 
-from fef.bench.engine.drafts import Asked, ServedRow, ShapeRow
+from fef.bench.engine.drafts import Asked, Rounds, ServedRow, ShapeRow
 
 ASKED = Asked("smol", "cuda", "bfloat16", 1319, [1, 8, 64], [0.0], ["chosen", "chains", "trees"], [0, 4], [16], 64, {})
 CHAINS = ShapeRow("chains of 4", rounds=10, rows=40, predicted=90.0, tokens=100, seconds=0.0021)
@@ -14,13 +14,13 @@ ROW = ServedRow(64, 0.7, "chosen by cost", True, 9, 120, 60, 2.0, differ=1, capt
 
 def test_rows_are_those_asked_for_each_with_the_options_of_its_engine() -> None:
     assert list(ASKED.rounds()) == [
-        ("chosen by cost", True, {}),
-        ("one token", False, {"windows": (0,)}),
-        ("chains of 4", False, {"windows": (4,)}),
-        ("trees of 16", False, {"tree": (16,), "windows": ()}),
-        ("trees of 16", True, {"tree": (16,), "windows": ()}),
+        Rounds("chosen by cost", True, {}),
+        Rounds("one token", False, {"windows": (0,)}),
+        Rounds("chains of 4", False, {"windows": (4,)}),
+        Rounds("trees of 16", False, {"tree": (16,), "windows": ()}),
+        Rounds("trees of 16", True, {"tree": (16,), "windows": ()}),
     ]
-    assert [name for name, _, _ in replace(ASKED, kinds=["causal", "chosen"]).rounds()] == ["chosen by cost"]
+    assert [rounds.name for rounds in replace(ASKED, kinds=["causal", "chosen"]).rounds()] == ["chosen by cost"]
 
 
 def test_a_batch_answers_its_share_of_the_prompts_and_never_too_few() -> None:
@@ -36,4 +36,4 @@ def test_a_row_says_what_was_predicted_and_what_came() -> None:
 
 
 def test_a_file_keeps_rows_as_they_are() -> None:
-    assert ServedRow.read(json.loads(json.dumps(asdict(ROW)))) == ROW
+    assert ServedRow(**json.loads(json.dumps(asdict(ROW)))) == ROW

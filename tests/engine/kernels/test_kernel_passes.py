@@ -52,8 +52,8 @@ def random_head(model: Transformer) -> DraftHead:
     ("cut", "layers", "count", "tree", "head"),
     [
         (False, 2, 1, 0, False),
-        (True, 1, 3, 0, False),
-        (False, 1, 3, 8, False),
+        (True, 1, 2, 0, False),
+        (False, 1, 2, 8, False),
         pytest.param(False, 1, 2, 4, True, marks=pytest.mark.slow),
         pytest.param(True, 1, 1, 4, True, marks=pytest.mark.slow),
         pytest.param(False, 1, 4, -4, True, marks=pytest.mark.slow),  # chains in between

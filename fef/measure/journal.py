@@ -1,0 +1,70 @@
+"""Answers of a long run on disk: one JSON line an answer, written as it is scored; resumed, and merged over processes.
+
+A run's folder holds `settings.json`, one `part-R.jsonl` a process, and at the end `results.jsonl`: every answer once, in the
+order of the task file, without timings, so that it is the same file however many processes made it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TextIO
+
+from fef.errors import InputError
+from fef.measure.answers import Answer
+from fef.measure.record import check_same_setup
+
+__all__ = ["begin", "merge", "open_part", "read_answers", "write_answer"]
+
+SETTINGS, RESULTS = "settings.json", "results.jsonl"
+
+
+def begin(folder: Path, setup: Mapping[str, Any]) -> None:
+    """Make the folder, or check that what it holds was made with the same settings. Raises InputError."""
+    path = folder / SETTINGS
+    if path.exists():
+        check_same_setup(json.loads(path.read_text(encoding="utf-8")), setup, folder)
+        return
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder} holds something else; give --out a new folder.")
+    folder.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(setup, indent=1) + "\n", encoding="utf-8")
+
+
+def open_part(folder: Path, rank: int) -> TextIO:
+    """This process's part, to append to. A line that a killed run left unfinished is removed."""
+    path = folder / f"part-{rank:05d}.jsonl"
+    if path.exists():
+        whole = path.read_bytes()
+        path.write_bytes(whole[: whole.rfind(b"\n") + 1])
+    return path.open("a", encoding="utf-8")
+
+
+def write_answer(part: TextIO, answer: Answer) -> None:
+    part.write(json.dumps(asdict(answer)) + "\n")
+    part.flush()
+
+
+def read_answers(folder: Path) -> dict[int, Answer]:
+    """Every answer in the parts of a folder by its index; unfinished last lines do not count. Raises InputError."""
+    found: dict[int, Answer] = {}
+    for path in sorted(folder.glob("part-*.jsonl")):
+        *lines, _ = path.read_text(encoding="utf-8").split("\n")
+        for number, line in enumerate(lines, start=1):
+            try:
+                answer = Answer(**json.loads(line))
+            except (ValueError, TypeError) as error:
+                raise InputError(f"{path}:{number}: no result ({error}). Remove the line to answer it again.") from None
+            found.setdefault(answer.index, answer)
+    return found
+
+
+def merge(folder: Path, answers: Iterable[Answer]) -> Path:
+    """Write `results.jsonl`; returns its path."""
+    path = folder / RESULTS
+    values = (asdict(answer) for answer in sorted(answers, key=lambda one: one.index))
+    text = "".join(json.dumps({k: v for k, v in value.items() if k != "seconds"}) + "\n" for value in values)
+    path.write_text(text, encoding="utf-8")
+    return path

@@ -1,0 +1,49 @@
+"""A page of results in Markdown. Every sentence about who wins is computed; only remarks are written by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from fef.measure.record import Record
+
+__all__ = ["Section", "device_words", "introduction", "results_page", "version_words"]
+
+Section = tuple[str, str]  # a title and a text
+
+
+def results_page(
+    title: str,
+    begin: str,
+    sections: Iterable[Section],
+    how_to_read: str,
+    remarks: str = "",
+    first: Sequence[Section] = (),
+) -> str:
+    """first: sections before the remarks. A section without a title goes on with the one before."""
+    said = [("Remarks", remarks.strip())] if remarks.strip() else []
+    parts = [f"# {title}", begin]
+    for name, text in [*first, *said, *sections, ("How to read this", how_to_read.rstrip())]:
+        parts += [f"## {name}", text] if name else [text]
+    return "\n\n".join(parts) + "\n"
+
+
+def introduction(record: Record, lines: Iterable[str], missing: str) -> str:
+    """What was typed, and how it was measured; missing: what an interrupted run lacks."""
+    parts = [
+        "Made by `fef report` from the results of this command; only the remarks are written by hand.",
+        f"```\n{record.command or record.kind.writer}\n```",
+        "\n".join(f"- {line}" for line in lines),
+    ]
+    if not record.finished:
+        parts.append(f"**Unfinished**: the run was interrupted, so {missing} are missing.")
+    return "\n\n".join(parts)
+
+
+def device_words(environment: Mapping[str, Any]) -> str:
+    found = environment.get("gpu") or f"{environment['cpu']}, {environment['threads']} threads"
+    return f"{environment['device']} ({found})"
+
+
+def version_words(environment: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {environment[name]}" for name in ("fef", "torch", "python"))

@@ -1,0 +1,259 @@
+"""Pictures of results as small PNG files: accuracy against costs, and lines over the number of requests. Needs matplotlib."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from itertools import pairwise
+from typing import TYPE_CHECKING, Protocol
+
+from fef.errors import OptionError
+from fef.measure.labels import Box, place_labels
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = [
+    "Line",
+    "Panel",
+    "Plotted",
+    "check_plotting",
+    "costs_figure",
+    "frontier",
+    "lines_figure",
+    "png_bytes",
+    "stairs",
+]
+
+# Okabe and Ito's colours, which stay apart for colour-blind readers; the markers say the same in grey.
+LOOKS = {
+    "chain": ("#0072B2", "o", "exact sample of a chain law"),
+    "greedy": ("#009E73", "s", "greedy text of a chain law"),
+    "process": ("#CC79A7", "D", "exact for its own law"),
+    "bound": ("#E69F00", "^", "within a bound"),
+    "none": ("#D55E00", "X", "no stated law"),
+}
+LINE_LOOKS = [
+    *[("#0072B2", "o"), ("#009E73", "s"), ("#D55E00", "X"), ("#CC79A7", "D")],
+    *[("#E69F00", "^"), ("#56B4E9", "v"), ("#000000", "P"), ("#999999", "*")],
+]
+MARKER = 5.0  # points
+FONT = 7.0
+DPI = 110
+COLORS = 32  # of the palette: the few of a plot, and what smooths its edges
+
+
+class Plotted(Protocol):
+    """A method's result in a picture of accuracy against cost. accuracy, low, high: in %."""
+
+    @property
+    def method(self) -> str: ...
+    @property
+    def accuracy(self) -> float: ...
+    @property
+    def low(self) -> float: ...
+    @property
+    def high(self) -> float: ...
+    @property
+    def certificate(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Line:
+    """Values over numbers of requests. style: as matplotlib has it; "" joins no points. look: which colour and marker.
+    filled: are its markers?"""
+
+    name: str
+    points: Sequence[tuple[float, float]]
+    style: str = "-"
+    look: int = 0
+    filled: bool = True
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Lines in one frame. log: of the values."""
+
+    title: str
+    lines: Sequence[Line]
+    log: bool = False
+
+
+def check_plotting() -> None:
+    """Raise OptionError where matplotlib is missing."""
+    if find_spec("matplotlib") is None:
+        raise OptionError("Plots need matplotlib, which is not installed. Run: pip install 'fef[plot]'")
+
+
+def new_figure(width: float, height: float, title: str) -> Figure:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(title, parse_math=False)
+    return figure
+
+
+def png_bytes(figure: Figure) -> bytes:
+    """The figure as a PNG file with a palette, a third of the size of one without. The same figure gives the same bytes."""
+    from PIL import Image
+
+    drawn, stream = io.BytesIO(), io.BytesIO()
+    figure.savefig(drawn, format="png", metadata={"Software": None})
+    image = Image.open(drawn).convert("RGB").quantize(COLORS, dither=Image.Dither.NONE)
+    image.save(stream, "png", optimize=True)
+    return stream.getvalue()
+
+
+# --- lines over numbers of requests ---
+
+
+def lines_figure(title: str, panels: Sequence[Panel], requests: Sequence[int]) -> Figure:
+    """A panel beside the other. requests: the numbers that are marked."""
+    from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
+
+    figure = new_figure(13.0, 6.5, title)
+    for axes, panel in zip(figure.subplots(1, len(panels)), panels, strict=True):
+        for line in panel.lines:
+            color, marker = LINE_LOOKS[line.look % len(LINE_LOOKS)]
+            inside = color if line.filled else "none"
+            look = {"color": color, "marker": marker, "linestyle": line.style, "markerfacecolor": inside}
+            axes.plot(*zip(*line.points, strict=True), label=line.name, **look)
+        axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_locator(FixedLocator(list(requests)))
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.set_xlabel("requests at once")
+        axes.set_ylabel(panel.title)
+        axes.grid(color="0.92", linewidth=0.6)
+        axes.set_axisbelow(True)
+        if panel.lines:
+            axes.legend(frameon=False, fontsize=7, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.12))
+        if panel.log:
+            axes.set_yscale("log")
+        else:
+            axes.set_ylim(bottom=0)
+    return figure
+
+
+# --- accuracy against costs ---
+
+
+def costs_figure(title: str, runs: Sequence[Plotted], costs: Mapping[str, Sequence[float]], accuracy: str) -> Figure:
+    """Accuracy with its interval against each cost, the Pareto frontier, and names beside the points. costs: by name, of each
+    run. accuracy: what it is called."""
+    figure = new_figure(14.0 if len(costs) > 1 else 10.0, 5.0 + 0.1 * len(runs), title)
+    panels = figure.subplots(1, len(costs), sharey=True, squeeze=False)[0]
+    points = [[(x, run.accuracy) for x, run in zip(cost, runs, strict=True)] for cost in costs.values()]
+    for axes, name, some in zip(panels, costs, points, strict=True):
+        draw_points(axes, runs, some)
+        axes.set_xlabel(f"{name} (log scale)")
+    panels[0].set_ylabel(accuracy)
+    add_legend(figure, runs)
+    # the axes are placed for good, so that lengths on paper are known
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for axes, some in zip(panels, points, strict=True):
+        draw_labels(axes, runs, some)
+    return figure
+
+
+def add_legend(figure: Figure, runs: Sequence[Plotted]) -> None:
+    from matplotlib.lines import Line2D
+
+    present = [look for kind, look in LOOKS.items() if any(run.certificate == kind for run in runs)]
+    handles = [Line2D([], [], color=c, marker=m, linestyle="", label=words) for c, m, words in present]
+    handles.append(Line2D([], [], color="0.6", linewidth=1.0, label="Pareto frontier"))
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
+
+
+def draw_points(axes: Axes, runs: Sequence[Plotted], points: Sequence[tuple[float, float]]) -> None:
+    from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter, StrMethodFormatter
+
+    for run, (x, y) in zip(runs, points, strict=True):
+        color, marker, _ = LOOKS[run.certificate]
+        reach = [[max(0.0, y - run.low)], [max(0.0, run.high - y)]]
+        axes.errorbar(x, y, reach, color=color, marker=marker, markersize=MARKER, elinewidth=0.6, capsize=1.5)
+    axes.set_xscale("log")
+    axes.margins(0.15)
+    axes.autoscale_view()
+    left, right = axes.get_xlim()
+    axes.plot(*zip(*stairs(points, right), strict=True), color="0.6", linewidth=1.0, zorder=1)
+    axes.set_xlim(left, right)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.yaxis.set_major_locator(FixedLocator([tick for tick in axes.get_yticks() if tick <= 100]))
+    axes.grid(color="0.92", linewidth=0.6)
+    axes.set_axisbelow(True)
+
+
+def frontier(points: Sequence[tuple[float, float]]) -> list[int]:
+    """Indices, cheapest first, of the (cost, gain) points that no other point dominates.
+
+    A point dominates another if it costs no more and gains no less, and is better in one of the two; so equal points
+    stay together.
+    """
+    kept: list[int] = []
+    for i in sorted(range(len(points)), key=lambda i: (points[i][0], -points[i][1])):
+        if not kept or points[i][1] > points[kept[-1]][1] or points[i] == points[kept[-1]]:
+            kept.append(i)
+    return kept
+
+
+def stairs(points: Sequence[tuple[float, float]], edge: float) -> list[tuple[float, float]]:
+    """Corners of the line of what can be had at each cost: up at each point of the frontier, and level on to `edge`."""
+    best = [points[i] for i in frontier(points)]
+    corners = [best[0]]
+    for x, y in best[1:]:
+        corners += [(x, corners[-1][1]), (x, y)]
+    return [*corners, (edge, best[-1][1])]
+
+
+def draw_labels(axes: Axes, runs: Sequence[Plotted], points: Sequence[tuple[float, float]]) -> None:
+    """The names beside their points, each with a thin line to its point."""
+    figure = axes.get_figure(root=True)
+    assert figure is not None, "axes of a figure"
+    notes = [
+        axes.annotate(
+            run.method,
+            point,
+            xytext=(0.0, 0.0),
+            textcoords="offset points",
+            fontsize=FONT,
+            ha="center",
+            va="center",
+            parse_math=False,
+            arrowprops={"arrowstyle": "-", "color": "0.7", "linewidth": 0.5, "shrinkA": 0.0, "shrinkB": MARKER / 2},
+        )
+        for run, point in zip(runs, points, strict=True)
+    ]
+    pixel = 72.0 / figure.dpi  # points
+
+    def on_paper(x: float, y: float) -> tuple[float, float]:
+        across, up = axes.transData.transform((x, y)) * pixel
+        return float(across), float(up)
+
+    anchors = [on_paper(x, y) for x, y in points]
+    corners = [on_paper(x, y) for x, y in stairs(points, axes.get_xlim()[1])]
+    bars = [(*on_paper(x, run.low), *on_paper(x, run.high)) for run, (x, _) in zip(runs, points, strict=True)]
+    bars += [(*start, *stop) for start, stop in pairwise(corners)]
+    extents = [note.get_window_extent() for note in notes]
+    boxes = place_labels(
+        anchors,
+        [(extent.width * pixel + 4.0, extent.height * pixel) for extent in extents],
+        axes_box(axes, pixel),
+        MARKER,
+        [(left - 0.5, bottom - 0.5, right + 0.5, top + 0.5) for left, bottom, right, top in bars],
+    )
+    for note, (x, y), (left, bottom, right, top) in zip(notes, anchors, boxes, strict=True):
+        note.set_position(((left + right) / 2 - x, (bottom + top) / 2 - y))
+
+
+def axes_box(axes: Axes, pixel: float) -> Box:
+    left, bottom, right, top = (float(edge) * pixel for edge in axes.get_window_extent().extents)
+    return left, bottom, right, top

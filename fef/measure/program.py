@@ -1,0 +1,62 @@
+"""What small programs that measure one thing share: options out of a dataclass, and errors as one sentence."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import MISSING, Field, field, fields
+from types import NoneType
+from typing import Any, TypeVar, get_args, get_type_hints
+
+from fef.errors import FefError
+
+__all__ = ["one_sentence", "option", "options_of", "told", "typed"]
+
+Options = TypeVar("Options")
+
+
+def option(default: Any = MISSING, help: str | None = None, **more: Any) -> Any:
+    """A field that is an option of a program. more: as `ArgumentParser.add_argument` takes it, for example choices."""
+    return field(default=default, metadata={"help": help} | more)
+
+
+def options_of(kind: type[Options], program: str | None, given: Sequence[str] | None = None) -> Options:
+    """A dataclass out of the command line: `canvas_length: int = 96` is --canvas-length. program: what it does."""
+    parser = argparse.ArgumentParser(description=program, formatter_class=argparse.RawDescriptionHelpFormatter)
+    hints = get_type_hints(kind)
+    for each in fields(kind):  # type: ignore[arg-type]
+        parser.add_argument(f"--{each.name.replace('_', '-')}", **argument(each, hints[each.name]))
+    return kind(**vars(parser.parse_args(given)))
+
+
+def argument(each: Field[Any], hint: Any) -> dict[str, Any]:
+    """How the parser takes it. None is no value of the command line, so of `int | None` only numbers are."""
+    said: dict[str, Any] = {"required": True} if each.default is MISSING else {"default": each.default}
+    (read,) = {*get_args(hint)} - {NoneType} if NoneType in get_args(hint) else {hint}
+    if read is bool:
+        return {"action": argparse.BooleanOptionalAction} | said | each.metadata
+    return {"type": read} | said | each.metadata
+
+
+def typed(module: str) -> str:
+    """The command line of a module, without the places of this machine."""
+    return shlex.join(["python", "-m", module, *sys.argv[1:]])
+
+
+def told(**facts: Any) -> None:
+    """One JSON line on standard output."""
+    print(json.dumps(facts, default=str), flush=True)
+
+
+@contextmanager
+def one_sentence() -> Iterator[None]:
+    """An error that is meant for people ends the program with one sentence and the exit code 2."""
+    try:
+        yield
+    except FefError as error:
+        print(f"fef: error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None

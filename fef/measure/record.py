@@ -1,0 +1,166 @@
+"""What a measurement found so far, as one JSON value: enough to go on from, and to make every table, picture and page of."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from fef.errors import InputError
+
+__all__ = [
+    "FORMAT",
+    "Failure",
+    "Key",
+    "Record",
+    "RecordKind",
+    "check_same_setup",
+    "kind_in",
+    "read_record",
+    "record_json",
+]
+
+FORMAT = 2
+Row = TypeVar("Row")
+Key = tuple[str, ...]  # names a task in its record
+Value = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What could not be measured, and why."""
+
+    task: Key
+    reason: str
+
+    @property
+    def words(self) -> str:
+        return ", ".join(self.task)
+
+
+@dataclass(frozen=True)
+class RecordKind:
+    """What records of one measurement are made of."""
+
+    name: str  # in their files
+    writer: str  # the command that writes them
+    tables: Mapping[str, type[Any]] = field(default_factory=dict)  # by their names, the class of their rows
+    facts: tuple[str, ...] = ()  # names of single values beside them
+    older: Callable[[Value], Value] | None = None  # makes a value of this format out of one of the format before
+    check: Callable[[Record], None] = lambda _: None  # raises ValueError where a record does not go together
+
+
+@dataclass
+class Record:
+    """What was found so far."""
+
+    kind: RecordKind
+    command: str  # what was typed
+    setup: Value  # settings, versions, hardware: what is the same for every result
+    facts: Value = field(default_factory=dict)  # single values
+    rows: dict[type[Any], list[Any]] = field(default_factory=dict)  # by their class
+    done: list[Key] = field(default_factory=list)  # tasks
+    failures: list[Failure] = field(default_factory=list)  # tasks that could not be done
+    finished: bool = False  # nothing that was asked for is missing
+
+    def __post_init__(self) -> None:
+        self.rows = {row: self.rows.get(row, []) for row in self.kind.tables.values()}
+
+    def of(self, row: type[Row]) -> list[Row]:
+        """The rows of this class."""
+        return self.rows[row]
+
+    def add(self, rows: Iterable[Any]) -> None:
+        for row in rows:
+            self.rows[type(row)].append(row)
+
+
+def record_json(record: Record, **derived: Any) -> str:
+    """The record as JSON text, a line per row. derived: what else readers find in it; it is not read back."""
+    value: Value = {"format": FORMAT, "kind": record.kind.name, "command": record.command, "setup": record.setup}
+    value |= {"finished": record.finished, "done": record.done} | derived | record.facts
+    value |= {name: [as_value(row) for row in record.of(kind)] for name, kind in record.kind.tables.items()}
+    value["failures"] = [asdict(failure) for failure in record.failures]
+    return "{\n" + ",\n".join(f" {json.dumps(name)}: {lines(part)}" for name, part in value.items()) + "\n}\n"
+
+
+def lines(part: Any) -> str:
+    if not isinstance(part, list) or not part:
+        return json.dumps(part, ensure_ascii=False)
+    return "[\n" + ",\n".join(f"  {json.dumps(row, ensure_ascii=False)}" for row in part) + "\n ]"
+
+
+def as_value(row: Any) -> Value:
+    """A row in JSON: by a method of its own, or by its fields."""
+    return row.to_dict() if hasattr(row, "to_dict") else asdict(row)
+
+
+def as_row(kind: type[Any], value: Value) -> Any:
+    return kind.from_dict(value) if hasattr(kind, "from_dict") else kind(**value)
+
+
+# What records of the format before have, where they did not say of which kind they are.
+UNNAMED = {"refusals": "methods", "rates": "released", "asked": "drafts"}
+
+
+def kind_in(path: Path) -> str | None:
+    """The kind of record in a file; None for what is no record."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    if not isinstance(value, dict):
+        return None
+    unnamed = next((kind for name, kind in UNNAMED.items() if name in value), None)
+    return value.get("kind", unnamed)
+
+
+def read_record(path: Path, kind: RecordKind) -> Record:
+    """Read what `record_json` wrote, in this format or the one before. Raises InputError for a file that is missing, cut
+    short or something else."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+        if value.get("format", 1) == FORMAT - 1 and kind.older is not None:
+            value = kind.older(value)
+        elif value["format"] != FORMAT:
+            raise InputError(f"{path} has format {value['format']}; this version of fef reads {FORMAT}. Run it again.")
+        if value["kind"] != kind.name:
+            raise ValueError(f"it is of the kind {value['kind']}")
+        record = Record(
+            kind,
+            command=value["command"],
+            setup=value["setup"],
+            facts={name: value[name] for name in kind.facts},
+            rows={row: [as_row(row, one) for one in value[name]] for name, row in kind.tables.items()},
+            done=list(map(tuple, value["done"])),
+            failures=[Failure(tuple(one["task"]), one["reason"]) for one in value["failures"]],
+            finished=value["finished"],
+        )
+        kind.check(record)
+        return record
+    except OSError as error:
+        raise InputError(f"Cannot read {path}: {error.strerror}. Give a file that `{kind.writer}` wrote.") from error
+    except (AttributeError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} holds no result of `{kind.writer}` ({error!r}). Make it again.") from error
+
+
+def check_same_setup(there: Mapping[str, Any], setup: Mapping[str, Any], place: Path | None = None) -> None:
+    """Raise InputError where results of one setup cannot be gone on with under another. place: of the results."""
+    found = [f"{name} {old!r}, now {new!r}" for name, old, new in differences(there, json.loads(json.dumps(setup)))]
+    if found:
+        there_words = "to resume" if place is None else f"in {place}"
+        raise InputError(
+            f"The results {there_words} have {'; '.join(found)}. Go on with the command and on the machine that made them, "
+            "or give another file or another folder."
+        )
+
+
+def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    for name in sorted({*first, *second}):
+        a, b = first.get(name), second.get(name)
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            yield from differences(a, b)
+        elif a != b:
+            yield name, a, b

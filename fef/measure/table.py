@@ -1,0 +1,64 @@
+"""A table in words: the same cells for the terminal, for a page in Markdown and for a file of commas."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+__all__ = ["Sheet", "csv_text", "interval_words", "markdown", "p_words", "terminal"]
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table in words."""
+
+    header: Sequence[str]
+    lines: Sequence[Sequence[str]]
+    title: str = ""
+    caption: str = ""  # below it, on a terminal
+    words: Collection[str] | None = ()  # columns of words, which begin at the left; None: all of them
+    named: bool = False  # the first column holds names of methods
+    sections: Collection[int] = ()  # numbers of lines behind which a rule is drawn, on a terminal
+    framed: bool = True  # on a terminal
+
+
+def terminal(sheet: Sheet) -> Table:
+    words = sheet.header if sheet.words is None else sheet.words
+    table = Table(header_style="bold", title=sheet.title or None, title_justify="left", caption_justify="left")
+    table.caption = sheet.caption or None
+    table.box = table.box if sheet.framed else None
+    for name in sheet.header:
+        table.add_column(name, justify="left" if name in words else "right", overflow="fold")
+    for number, line in enumerate(sheet.lines):
+        table.add_row(*map(escape, line), end_section=number in sheet.sections)
+    return table
+
+
+def markdown(sheet: Sheet) -> str:
+    lines = [[cell.replace("|", "\\|") for cell in line] for line in sheet.lines]
+    if sheet.named:
+        lines = [[f"`{line[0]}`", *line[1:]] for line in lines]
+    return "\n".join(f"| {' | '.join(line)} |" for line in [sheet.header, ["---"] * len(sheet.header), *lines])
+
+
+def csv_text(header: Iterable[str], lines: Iterable[Mapping[str, Any]]) -> str:
+    """Comma-separated values with a header line; what a line lacks is empty."""
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, [*header], restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    return stream.getvalue()
+
+
+def interval_words(value: float, low: float, high: float, form: str = ".1f") -> str:
+    return f"{value:{form}} ({low:{form}} to {high:{form}})"
+
+
+def p_words(p: float) -> str:
+    return f"{p:.3f}" if p >= 0.001 else f"{p:.0e}"

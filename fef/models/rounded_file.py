@@ -1,0 +1,96 @@
+"""The file of a part that learned from a network: int8 matrices with a scale per row, and a sample of that network.
+
+The sample tells networks apart. A digest of the weights would not do: a network that is merged from a delta when it is
+loaded has other last bits on another machine, and in another dtype.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from fef.errors import CheckpointError
+from fef.models.quantize import KINDS, quantize_rows
+from fef.models.transformer import Transformer
+
+__all__ = ["UNREADABLE", "Rounded", "read_rounded", "same_network", "sample_of", "save_rounded", "short"]
+
+FORMAT, SCALE, SAMPLE = "format", ".scale", "network.sample"
+SAMPLED = 32  # entries of each weight
+ROUNDING = 2.0**-7  # twice the relative step of bfloat16, the coarsest dtype that a network is loaded in
+LEAST_SAME = 0.98  # of the sampled entries
+UNREADABLE = (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError)
+"""What reading a file may raise, and filling a part from it."""
+
+
+@dataclass(frozen=True)
+class Rounded:
+    """What a file holds. weights: float32, by name. sample_N: of the network that the part learned from."""
+
+    metadata: Mapping[str, str]
+    weights: dict[str, Tensor]
+    sample_N: Tensor
+
+
+def save_rounded(path: Path, part: nn.Module, network: Transformer, format_: str, metadata: Mapping[str, str]) -> None:
+    """Write a part of this network, whole or not at all. Raises CheckpointError where that fails."""
+    tensors: dict[str, Tensor] = {SAMPLE: sample_of(network)}
+    for name, weight in part.state_dict().items():
+        tensors[name] = weight.detach().float().cpu()
+        if weight.ndim == 2:
+            tensors[name], tensors[name + SCALE] = quantize_rows(tensors[name], KINDS["int8"])
+    fresh = path.with_name(f".{path.name}.new-{os.getpid()}")
+    try:
+        save_file({name: t.contiguous() for name, t in tensors.items()}, fresh, {FORMAT: format_, **metadata})
+        fresh.chmod(0o644)  # safetensors writes private files
+        os.replace(fresh, path)
+    except (OSError, SafetensorError) as error:
+        fresh.unlink(missing_ok=True)
+        raise CheckpointError(f"Could not write {path}: {error}. Give a file that you may write.") from error
+
+
+def read_rounded(path: Path, format_: str) -> Rounded:
+    """Raises one of `UNREADABLE` for a file that is damaged, or of another format."""
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata() or {}
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    if metadata[FORMAT] != format_:
+        raise ValueError(f"its format is {metadata[FORMAT]!r}")
+    sample_N = tensors.pop(SAMPLE)
+    weights = {
+        name: tensor * tensors[name + SCALE][:, None] if name + SCALE in tensors else tensor
+        for name, tensor in tensors.items()
+        if not name.endswith(SCALE)
+    }
+    return Rounded(metadata, weights, sample_N)
+
+
+def short(error: Exception) -> str:
+    """The first line of what a library said."""
+    return str(error).split("\n")[0][:120] or type(error).__name__
+
+
+def sample_of(network: Transformer) -> Tensor:
+    """Entries of every weight, at even distances, float32 [N]."""
+    return torch.cat(
+        [
+            weight.detach().flatten()[:: max(1, weight.numel() // SAMPLED)].float().cpu()
+            for _, weight in sorted(network.state_dict().items())
+        ]
+    )
+
+
+def same_network(sample_N: Tensor, network: Transformer) -> bool:
+    """Whether a sample is that of this network, but for rounding."""
+    own_N = sample_of(network)
+    if own_N.shape != sample_N.shape:
+        return False
+    near_N = (own_N - sample_N).abs() <= ROUNDING * torch.maximum(own_N.abs(), sample_N.abs())
+    return float(near_N.float().mean()) >= LEAST_SAME

@@ -1,0 +1,95 @@
+"""Training of a layer on the hidden states of a network that stays as it is (`fef.models.hidden_layer`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from fef.errors import OptionError
+from fef.laws.noise import Schedule
+from fef.models.hidden_layer import HiddenLayer
+from fef.models.transformer import Transformer
+from fef.training.data import Examples, batch
+from fef.training.patterns import Canvases, mask_canvases
+
+__all__ = ["LayerLoss", "LayerOptions", "fit_layer", "mean_losses"]
+
+PATTERNS = (0.7, 0.1, 0.2)  # of noisy, prefix and full rows (`mask_canvases`): the states of a random order, mostly
+Layer = TypeVar("Layer", bound=HiddenLayer)
+LayerLoss = Callable[[Transformer, Layer, Canvases, Tensor, int, torch.Generator], Tensor]
+"""(network, layer, canvases, masked slots [B, L], slots of a round, generator) -> nats per token."""
+
+
+@dataclass(frozen=True)
+class LayerOptions:
+    """Settings of a fit."""
+
+    steps: int = 1000  # of the optimizer
+    batch_size: int = 32  # canvases per step
+    canvas_length: int = 128  # tokens of an answer's canvas
+    slots: int = 32  # of a round
+    lr: float = 1e-3  # at the first step; falls to zero
+    seed: int = 0  # draws batches, masks and orders
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "canvas_length", "slots"):
+            if getattr(self, name) < (2 if name == "slots" else 1):
+                raise OptionError(
+                    f"{name.replace('_', '-')} is too small for a layer to learn from: {getattr(self, name)}."
+                )
+
+
+def fit_layer(
+    model: Transformer,
+    kind: type[Layer],
+    loss_of: LayerLoss[Layer],
+    examples: Examples,
+    options: LayerOptions,
+    progress: Callable[[int, float], None] | None = None,
+) -> Layer:
+    """AdamW on a loss of masked texts; the network stays. A function of its arguments."""
+    layer = kind(model).to(model.device, model.embed.weight.dtype)
+    layer.reset(options.seed)
+    optimizer = torch.optim.AdamW(layer.parameters(), lr=options.lr, weight_decay=0.01)
+    rates = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / options.steps)
+    generator = torch.Generator(model.device).manual_seed(options.seed)
+    for step in range(1, options.steps + 1):
+        canvases, masked_BL = masked_batch(model, examples, options, generator)
+        loss = loss_of(model, layer, canvases, masked_BL, options.slots, generator)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(layer.parameters(), 1.0)
+        optimizer.step()
+        rates.step()
+        if progress is not None and (step % 20 == 0 or step == options.steps):
+            progress(step, float(loss.detach()))
+    return layer.eval().requires_grad_(False)
+
+
+@torch.no_grad()
+def mean_losses(
+    model: Transformer, layer: Layer, loss_of: LayerLoss[Layer], examples: Examples, options: LayerOptions, batches: int
+) -> tuple[float, float]:
+    """The loss of the network alone, and that with the layer, on the same batches; nats per token."""
+    fresh = type(layer)(model).to(model.device, model.embed.weight.dtype)
+    fresh.reset(0)
+    sums = [0.0, 0.0]
+    for number in range(batches):
+        for at, each in enumerate((fresh, layer)):
+            generator = torch.Generator(model.device).manual_seed(number)
+            canvases, masked_BL = masked_batch(model, examples, options, generator)
+            sums[at] += float(loss_of(model, each, canvases, masked_BL, options.slots, generator)) / batches
+    return sums[0], sums[1]
+
+
+def masked_batch(
+    model: Transformer, examples: Examples, options: LayerOptions, generator: torch.Generator
+) -> tuple[Canvases, Tensor]:
+    eos_id = model.config.eos_id
+    assert eos_id is not None, "examples end"
+    canvases = batch(examples, model.config, options.batch_size, options.canvas_length, 0.5, 0.0, generator)
+    return canvases, mask_canvases(canvases, eos_id, Schedule("linear"), PATTERNS, generator)

@@ -1,0 +1,139 @@
+"""`adjust`: the tokens of a pass follow each other; the layer learns what a second pass would say."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+import torch
+from tiny_network import MASK, complete_network, tiny_joint_layer, tiny_network
+
+import fef
+from fef.models.extras import Extras
+from fef.models.hidden_layer import load_layer, save_layer
+from fef.models.joint_layer import JointLayer
+from fef.models.order_block import OrderBlock
+from fef.training.joint_layer import joint_loss
+from fef.training.patterns import Canvases
+from fef.verify.decode import law_of_decode
+from fef.verify.joint import joint_law
+from fef.verify.reference import Chain, certainty, chain_law, ranked, table_of
+from fef.verify.tables import random_network
+from fef.verify.texts import distance, sharpened
+
+NETWORK = complete_network()
+LAYER: JointLayer = NETWORK.joint_layer
+SLOTS = torch.tensor([[5, 2, 7, 3, -1]])
+
+
+def states_of(tokens: torch.Tensor, slots: torch.Tensor = SLOTS) -> torch.Tensor:
+    ids = torch.full((1, 9), MASK)
+    ids[:, 0] = 3
+    return LAYER(NETWORK.hidden_at(ids, slots.clamp(min=0)), NETWORK.embed(tokens), slots.clamp(min=0), slots >= 0)
+
+
+def test_a_token_changes_every_slot_and_padding_changes_none() -> None:
+    tokens = torch.tensor([[1, MASK, 0, MASK, 2]])
+    before = states_of(tokens)
+    for n in range(4):
+        changed = tokens.clone()
+        changed[0, n] = 5
+        assert bool(((states_of(changed) - before).abs().amax(-1)[0, :4] > 1e-6).all())
+    changed = tokens.clone()
+    changed[0, 4] = 5
+    assert torch.equal(states_of(changed)[:, :4], before[:, :4])
+    torch.testing.assert_close(states_of(tokens[:, :4], SLOTS[:, :4]), before[:, :4])
+
+
+def test_a_fresh_layer_changes_nothing() -> None:
+    fresh = JointLayer(NETWORK).double()
+    fresh.reset(0)
+    hidden = NETWORK.hidden_at(torch.full((1, 9), MASK), SLOTS.clamp(min=0))
+    assert torch.equal(fresh(hidden, NETWORK.embed(SLOTS % 6), SLOTS.clamp(min=0), SLOTS >= 0), hidden)
+
+
+@pytest.mark.parametrize("tokens", [2, 3, 4])
+def test_its_rounds_on_three_tokens_and_four_slots_have_the_law_of_their_process(tokens: int) -> None:
+    network = random_network("network", 1, 3)
+    start = (0, 3, 3, 3)
+    law = law_of_decode(network, start, "adjust", {"tokens": tokens})
+    laws = {n: joint_law(network, start, n, sharpened()) for n in (tokens, tokens - 1)}
+    assert distance(law, laws[tokens]) < 1e-9
+    assert tokens == 4 or distance(law, laws[tokens - 1]) > 1e-3  # how many tokens a pass gives is a part of the law
+    assert distance(law, chain_law(table_of(network, 3, 4), CERTAINTY, sharpened(), start)) > 0.02
+
+
+CERTAINTY = Chain(lambda _pipeline: ranked(certainty))
+
+
+def test_rounds_of_two_by_hand() -> None:
+    """Two slots: the surer one by the pass, the other by the layer, at every text."""
+    network = random_network("network", 2, 3)
+    ids = torch.tensor([[1, 3, 3]])
+    hidden = network.hidden_at(ids, torch.tensor([[1, 2]]))
+    first = network.logits(hidden)[0, :, :3].softmax(-1)
+    entropy = -(first * first.log()).sum(-1)
+    at = int(entropy.argmin())
+    law = {}
+    for a, b in itertools.product(range(3), repeat=2):
+        drawn = torch.tensor([[3, 3]])
+        drawn[0, at] = a
+        there = torch.ones(1, 2, dtype=torch.bool)
+        moved = network.extras.joint_layer(hidden, network.embed(drawn), torch.tensor([[1, 2]]), there)
+        second = network.logits(moved)[0, 1 - at, :3].softmax(-1)
+        law[(1, a, b) if at == 0 else (1, b, a)] = float(first[at, a] * second[b])
+    assert distance(law_of_decode(network, (1, 3, 3), "adjust", {}), law) < 1e-9
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_demo_decodes_with_a_joint_layer_in_decode_and_in_the_engine_alike(temperature: float) -> None:
+    model = fef.load("demo")
+    model.network.extras = Extras(joint_layer=tiny_joint_layer(model.network, scale=0.02))
+    asked: dict[str, Any] = {"method": "adjust", "max_new_tokens": 12, "temperature": temperature}
+    text = model.generate("What is 2 + 3?", seed=3, **asked)
+    assert text.certificate.kind == "process"
+    assert "with its joint layer over the 4 tokens of a pass" in text.certificate.law
+    assert text.stats["calls"] <= 3
+    assert model.engine(threads=1).submit("What is 2 + 3?", seed=3, **asked).result().text == text.text
+    one = model.generate("What is 2 + 3?", seed=3, tokens=1, **asked)
+    entropy = asked | {"method": "entropy", "tokens_per_step": 1}
+    assert one.text == model.generate("What is 2 + 3?", seed=3, **entropy).text
+    assert one.certificate.kind == ("chain" if temperature else "greedy")
+
+
+def test_a_layer_is_read_again_and_belongs_to_its_network(tmp_path) -> None:
+    model = tiny_network(packed=False)
+    file = tmp_path / "adjust.safetensors"
+    save_layer(file, tiny_joint_layer(model), model)
+    ids = torch.full((1, 6), MASK)
+    assert fef.decode(model, ids, method="adjust", layer=str(file)).certificate.kind == "process"
+    with pytest.raises(fef.CheckpointError, match="was trained on another network"):
+        fef.decode(tiny_network(5, packed=False), ids, method="adjust", layer=str(file))
+    with pytest.raises(fef.CheckpointError, match="not an order-causal layer"):
+        load_layer(file, OrderBlock, model)
+    with pytest.raises(fef.OptionError, match="comes without a joint layer"):
+        fef.decode(model, ids, method="adjust")
+    with pytest.raises(fef.OptionError, match="needs a fef Transformer"):
+        fef.decode(fef.TableDenoiser.inconsistent(3, 4, seed=0), torch.full((1, 4), 3), method="adjust")
+
+
+def test_the_layer_learns_what_further_passes_would_say() -> None:
+    """Total variation of all tokens of one pass to the network's own chain: without the layer far, with it near."""
+    network = tiny_network(6, 0.5, vocab_size=4, mask_id=3, layers=2, packed=False)
+    layer = JointLayer(network).double()
+    layer.reset(0)
+    network.extras = Extras(joint_layer=layer)
+    start, one = (1, 3, 3, 3), torch.ones(27, dtype=torch.int64)
+    chain = chain_law(table_of(network, 3, 4), CERTAINTY, sharpened(), start)
+    texts = torch.tensor([(1, *text) for text in itertools.product(range(3), repeat=3)])
+    masked = torch.arange(4).expand(27, -1) > 0
+    optimizer, generator = torch.optim.AdamW(layer.parameters(), lr=1e-2), torch.Generator().manual_seed(0)
+    far = [distance(law_of_decode(network, start, "adjust", {}), chain)]
+    for _ in range(40):
+        loss = joint_loss(network, layer, Canvases(texts, one, 4 * one, 4 * one), masked, 4, generator)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    far.append(distance(law_of_decode(network, start, "adjust", {}), chain))
+    assert far[1] < 0.3 < 0.7 < far[0]

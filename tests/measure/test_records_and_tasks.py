@@ -1,0 +1,142 @@
+"""Records, lists of tasks, and the options of small programs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pytest
+import torch
+
+from fef.errors import InputError, OptionError
+from fef.measure.program import one_sentence, option, options_of
+from fef.measure.record import Failure, Record, RecordKind, check_same_setup, kind_in, read_record, record_json
+from fef.measure.run import Task, carry_out, check_asked
+from fef.measure.table import Sheet, markdown, terminal
+
+
+@dataclass(frozen=True)
+class Seen:
+    name: str
+    value: float
+
+
+KIND = RecordKind("toy", "toy --json", {"seen": Seen}, ("rate",))
+
+
+def tasks_of(names: str, ran: list[str]) -> list[Task]:
+    """A task a letter; x fails, m finds no memory."""
+
+    def measure(name: str) -> list[Seen]:
+        ran.append(name)
+        if name == "x":
+            raise OptionError("It cannot be run.")
+        if name == "m":
+            raise torch.OutOfMemoryError("no room")
+        return [Seen(name, 1.0), Seen(name, 2.0)]
+
+    return [Task((name, "part"), lambda name=name: measure(name)) for name in names]  # type: ignore[misc]
+
+
+def new() -> Record:
+    return Record(KIND, "toy", {"seed": 0, "inner": {"a": (1, 2)}}, {"rate": 0.5})
+
+
+def test_a_record_is_read_as_it_was_written_with_a_line_a_row(tmp_path: Path) -> None:
+    record = carry_out(new(), tasks_of("axb", []))
+    path = tmp_path / "r.json"
+    path.write_text(record_json(record, extra=[1]))
+    assert '  {"name": "a", "value": 1.0},\n' in path.read_text()
+    assert kind_in(path) == "toy"
+    found = read_record(path, KIND)
+    assert (found.of(Seen), found.done, found.failures) == (record.of(Seen), record.done, record.failures)
+    assert found.finished and found.facts == {"rate": 0.5}
+
+
+@pytest.mark.parametrize("stop", range(1, 5))
+def test_a_stopped_run_goes_on_to_the_same_record(tmp_path: Path, stop: int) -> None:
+    path = tmp_path / "r.json"
+
+    def save(record: Record) -> None:
+        path.write_text(record_json(record))
+        if len(record.done) + len(record.failures) == stop:
+            raise KeyboardInterrupt
+
+    whole = carry_out(new(), tasks_of("axmb", []))
+    assert [failure.reason for failure in whole.failures] == ["It cannot be run.", "Out of memory."]
+    with pytest.raises(KeyboardInterrupt):
+        carry_out(new(), tasks_of("axmb", []), save=save)
+    known, ran = read_record(path, KIND), list[str]()
+    assert known.finished == (stop == 4)
+    again = carry_out(known, tasks_of("axmb", ran))
+    assert ran == list("axmb")[stop:]
+    assert (again.of(Seen), again.failures, again.finished) == (whole.of(Seen), whole.failures, True)
+
+
+def test_a_task_that_fails_half_way_leaves_no_row_and_is_tried_again_where_its_failure_is_dropped() -> None:
+    def half() -> object:
+        yield Seen("h", 1.0)
+        raise OptionError("Broken.")
+
+    record = carry_out(new(), [Task(("h",), half)])  # type: ignore[arg-type]
+    assert record.of(Seen) == [] and record.failures == [Failure(("h",), "Broken.")]
+    record.failures = []
+    assert carry_out(record, [Task(("h",), lambda: [Seen("h", 3.0)])]).of(Seen) == [Seen("h", 3.0)]
+
+
+def test_what_nobody_foresaw_is_no_failure_of_the_record() -> None:
+    with pytest.raises(ZeroDivisionError):
+        carry_out(new(), [Task(("z",), lambda: [Seen("z", 1 / 0)])])
+
+
+def test_results_of_another_setup_or_of_more_tasks_are_not_gone_on_with(tmp_path: Path) -> None:
+    record = carry_out(new(), tasks_of("ab", []))
+    check_same_setup(json.loads(json.dumps(record.setup)), record.setup)  # a tuple is a list in JSON
+    with pytest.raises(InputError, match=r"to resume have a \[1, 2\], now \[1\]; seed 0, now 1"):
+        check_same_setup(json.loads(json.dumps(record.setup)), {"seed": 1, "inner": {"a": [1]}})
+    with pytest.raises(InputError, match=f"in {tmp_path} have seed 0, now None"):
+        check_same_setup({"seed": 0}, {}, tmp_path)
+    check_asked(record, tasks_of("cba", []))
+    with pytest.raises(InputError, match="part on b, which this run does not ask for"):
+        check_asked(record, tasks_of("a", []))
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 9}', '{"format": 2, "kind": "other"}', '{"format": 1}'])
+def test_other_files_are_no_record(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "r.json"
+    path.write_text(text)
+    with pytest.raises(InputError, match=r"toy --json|Run it again"):
+        read_record(path, KIND)
+    with pytest.raises(InputError, match="Cannot read"):
+        read_record(tmp_path / "none.json", KIND)
+
+
+def test_a_table_has_the_same_cells_everywhere() -> None:
+    sheet = Sheet(("name", "b|c"), [["x", "1|2"], ["y", "[red]"]], named=True, words=("name",))
+    assert markdown(sheet).splitlines()[2:] == ["| `x` | 1\\|2 |", "| `y` | [red] |"]
+    table = terminal(sheet)
+    assert [list(column.cells) for column in table.columns] == [["x", "y"], ["1|2", "\\[red]"]]
+    assert [column.justify for column in table.columns] == ["left", "right"]
+
+
+@dataclass(frozen=True)
+class Options:
+    out: Path = option(help="a place")
+    steps: int = 3
+    window: int | None = None
+    sharp: bool = True
+    plain: bool = option(False, action="store_true")
+    sizes: tuple[int, ...] = option((1, 8), type=int, nargs="+")
+
+
+def test_options_are_the_fields_of_a_dataclass(capsys: pytest.CaptureFixture[str]) -> None:
+    given = options_of(Options, None, ["--out", "x", "--window", "4", "--no-sharp", "--plain", "--sizes", "2", "3"])
+    assert asdict(given) == asdict(Options(Path("x"), 3, 4, sharp=False, plain=True, sizes=[2, 3]))  # type: ignore[arg-type]
+    assert options_of(Options, None, ["--out", "x"]) == Options(Path("x"))
+    for wrong in ([], ["--out", "x", "--steps", "many"]):
+        with pytest.raises(SystemExit):
+            options_of(Options, None, wrong)
+    with pytest.raises(SystemExit) as stopped, one_sentence():
+        raise OptionError("It is so.")
+    assert stopped.value.code == 2 and capsys.readouterr().err.endswith("fef: error: It is so.\n")

@@ -1,0 +1,56 @@
+"""Pages in the docs are what the stored records say."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from fef.cli.app import app
+
+ROOT = Path(__file__).parents[2]
+PAGES = ROOT / "docs" / "results"
+
+
+def report(*arguments: object):
+    return CliRunner().invoke(app, ["report", *map(str, arguments)], prog_name="fef")
+
+
+def test_one_command_makes_all_pages_whose_records_are_stored(tmp_path: Path) -> None:
+    for remarks in PAGES.glob("*-remarks.md"):
+        shutil.copy(remarks, tmp_path)
+    result = report(ROOT / "results", "--out", tmp_path)
+    assert result.exit_code == 0, result.output
+    names = sorted(path.stem for path in (ROOT / "results").iterdir())
+    assert names == ["engine-released", "real-language"]
+    for name in names:
+        assert (tmp_path / f"{name}.md").read_text("utf-8") == (PAGES / f"{name}.md").read_text("utf-8"), name
+
+
+def test_a_figure_that_was_changed_by_hand_is_seen(tmp_path: Path) -> None:
+    results = shutil.copytree(ROOT / "results" / "real-language", tmp_path / "results" / "real-language")
+    path = results / "gsm8k-fef.json"
+    path.write_text(path.read_text().replace('"right": 2', '"right": 3'))
+    assert report(results.parent, "--out", tmp_path).exit_code == 0
+    shutil.copy(PAGES / "real-language-remarks.md", tmp_path)
+    assert (tmp_path / "real-language.md").read_text() != (PAGES / "real-language.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        (["engine-released/2-llada.json", "real-language/gsm8k-fef.json"], "2 files of 2 kinds"),
+        ([], "0 files of 0 kinds"),
+    ],
+)
+def test_a_page_has_files_of_one_kind(tmp_path: Path, files: list[str], words: str) -> None:
+    folder = tmp_path / "results" / "mixed"
+    folder.mkdir(parents=True)
+    for name in files:
+        shutil.copy(ROOT / "results" / name, folder)
+    result = report(folder.parent, "--out", tmp_path)
+    assert result.exit_code == 2
+    assert words in " ".join(result.stderr.split())
+    assert report(folder.parent, "--out", tmp_path, "--notes", tmp_path / "x.md").exit_code == 2

@@ -1,4 +1,4 @@
-"""Times of single rounds of the engine at batch 1, of a network of random weights: chains and trees, their drafts included."""
+"""Times of single rounds of the engine at batch 1, of a network of random weights: chains and trees, with their drafts."""
 
 from __future__ import annotations
 

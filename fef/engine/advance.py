@@ -13,6 +13,7 @@ from torch import Tensor
 from fef.engine.slots import SlotState
 from fef.laws.accept import Accepted, agreement
 from fef.laws.eos import at_position, bounds, bounds_on_paths
+from fef.laws.tree import ABSENT
 from fef.laws.window import next_drafts
 from fef.models.packed_pass import PassTokens, moves, states_of_queries
 
@@ -102,8 +103,12 @@ def advance(state: SlotState, tokens: PassTokens, drawn: Drawn, eos_id: int | No
     state.bad_S = state.bad_S | (~drawn.valid & wanted_BQ).any(1)
     state.live_S = live_B & something_left(state, eos_id) & ~state.bad_S
     drafts = next_drafts(tree, tokens.start_BG, tokens.shape.depth, accepted, state.table.drafts)
-    if not state.table.nodes:
+    # what is drafted in one way is gone behind a pass that drafts in the other
+    if tokens.shape.head:
+        state.drafted_S = torch.zeros_like(state.drafted_S)
+    else:
         keep_drafts(state, drawn, *drafts)
+        state.node_chance_SW = torch.full_like(state.node_chance_SW, ABSENT)
     nodes_B = tree.nodes_B
     counts = (live_B.long(), tokens.valid_BN.sum(1), (nodes_B > 0).long(), nodes_B, accepted.accepted_B)
     state.counters_SC = state.counters_SC + torch.stack(counts, 1)

@@ -34,6 +34,9 @@ from fef.readers import real, several, shown, token_id, token_ids, whole_from
 
 __all__ = ["EngineOptions", "EngineParts", "build", "cache_budget", "network_maker", "prefix_store"]
 
+WINDOWS = (0, 1, 2, 4, 8, 16, 24)
+EVERY_END = 4  # of these, windows up to so many have a group wherever a round may end: they pay where drafts often fail
+TREES = (8, 16, 32)
 CPU_MEMORY_GB = 4.0
 _KERNEL_TYPES = (torch.float32, torch.bfloat16, torch.float16)
 _PREFIX_SHARE = 0.25  # of the memory for caches, on block-causal networks; the rest is for running requests
@@ -47,8 +50,10 @@ class EngineOptions:
     max_batch: int = 16  # requests at once
     max_length: int | None = None  # tokens of a canvas; None: what the network allows
     max_new_tokens: int | None = None  # slots of a canvas that one denoising pass fills; None: as many
-    windows: Sequence[int] = (4, 8, 16, 24)  # drafts per round, to choose among by cost; 0 is one token per pass
-    tree: int = 0  # drafts per round, as a tree, in place of the chains of `windows`; 0: chains
+    windows: Sequence[int] | None = None  # drafts per round, as chains; 0 is one token per pass; None: `WINDOWS`
+    # drafts per round, as a tree: trees of up to so many beside the chains; several: of these; 0: none;
+    # None: those of `TREES` where a draft head grows them and `windows` says nothing
+    tree: int | Sequence[int] | None = None
     depth: int = TREE_DEPTH  # drafts along a path of the tree
     anchors: int | None = None  # draft groups besides that of the likeliest drafts; None: what trees and chains need
     memory_gb: float | None = None  # for the caches; None: a share of what is free
@@ -59,18 +64,24 @@ class EngineOptions:
     costs: Path | str | None = None  # a file (`CostTable.save`); None: measured at the first rounds
 
     def __post_init__(self) -> None:
-        self.keep("tree", whole_from("tree", self.tree, 0, MOST_NODES))
         for name in ("max_batch", "depth", "context_tokens"):
             self.keep(name, whole_from(name, getattr(self, name), 1))
         for name, least in (("max_length", 1), ("max_new_tokens", 1), ("threads", 1), ("anchors", 0)):
             if getattr(self, name) is not None:
                 self.keep(name, whole_from(name, getattr(self, name), least))
-        windows = several(self.windows)
-        if not windows:
-            raise OptionError(
-                f"windows={shown(self.windows)} is not allowed: give a list of at least one, such as (16,)."
-            )
-        self.keep("windows", tuple(whole_from("windows", window, 0) for window in windows))
+        if self.tree is not None:
+            trees = several(self.tree)
+            if trees is None:
+                self.keep("tree", whole_from("tree", self.tree, 0, MOST_NODES))
+            else:
+                self.keep("tree", tuple(whole_from("tree", nodes, 1, MOST_NODES) for nodes in trees))
+        if self.windows is not None:
+            windows = several(self.windows)
+            if windows is None or not (windows or self.tree):
+                raise OptionError(
+                    f"windows={shown(self.windows)} is not allowed: give a list of at least one, such as (16,)."
+                )
+            self.keep("windows", tuple(whole_from("windows", window, 0) for window in windows))
         self.keep("banned", tuple(token_ids("banned", self.banned)))
         if self.eos_id is not None:
             self.keep("eos_id", token_id("eos_id", self.eos_id))
@@ -83,6 +94,14 @@ class EngineOptions:
             self.keep("memory_gb", memory_gb)
         if self.costs is not None and not isinstance(self.costs, str | Path):
             raise OptionError(f"costs={shown(self.costs)} is not allowed: give the name of a file.")
+
+    def trees(self, *, head: bool) -> list[int]:
+        """Nodes of trees, to choose among. head: does a draft head grow them?"""
+        if self.tree is None:
+            return list(TREES) if head and self.windows is None else []
+        if isinstance(self.tree, int):
+            return sorted({*(nodes for nodes in TREES if nodes < self.tree), self.tree} - {0})
+        return sorted(set(self.tree))
 
     def keep(self, name: str, value: Any) -> None:
         """Put what was read in the place of what was given."""
@@ -124,8 +143,10 @@ def build(network: Transformer, options: EngineOptions, budget: float, note: Cal
     """budget: bytes for the caches of the whole engine, of which packed rounds leave some to sessions."""
     config = network.config
     device, dtype = network.device, network.embed.weight.dtype
-    head = Network(network).draft_head if options.tree else None
-    shapes = shapes_of(options, config.vocab_size, None if head is None else head.sizes.depths)
+    head = Network(network).draft_head
+    trees = options.trees(head=head is not None)
+    head = head if trees else None
+    shapes = shapes_of(options, trees, config.vocab_size, None if head is None else head.sizes.depths)
     drafts = max(shape.depth for shape in shapes)
     context = min(options.max_length or config.max_length, config.max_length)
     if options.max_length is not None and options.max_length > context:
@@ -134,7 +155,7 @@ def build(network: Transformer, options: EngineOptions, budget: float, note: Cal
     scratch, branching = max(drafts, *(shape.scratch for shape in shapes)), max(shape.branching for shape in shapes)
     table = SlotTable(0, context, ranks, drafts, scratch, branching)
     if head is not None:
-        table = replace(table, branching=1, nodes=options.tree)
+        table = replace(table, branching=1, nodes=max(trees), grown=shapes[-1].depth - 1)
     place_bytes = bytes_per_place(config, dtype)
     slot_bytes = place_bytes * table.places
     slots = affordable(options.max_batch, slot_bytes, place_bytes * context, budget, note)
@@ -171,8 +192,6 @@ def build(network: Transformer, options: EngineOptions, budget: float, note: Cal
         "weights": network.weight_format,
         "device": device_name(device),
         "dtype": str(dtype).removeprefix("torch."),
-        "anchors": max(shape.anchors for shape in shapes),
-        "head": head is not None,
         "context": context,
     }
     return EngineParts(
@@ -191,14 +210,18 @@ def build(network: Transformer, options: EngineOptions, budget: float, note: Cal
     )
 
 
-def shapes_of(options: EngineOptions, vocab_size: int, most: int | None) -> list[RoundShape]:
-    """most: slots behind a state that a draft head drafts, in trees."""
-    if options.tree:
-        anchors = TREE_ANCHORS if options.anchors is None else options.anchors
-        depth = options.depth if most is None else min(options.depth, most)
-        return [RoundShape(options.tree, anchors, depth + 1, tree_branching(vocab_size))]
+def shapes_of(options: EngineOptions, trees: Sequence[int], vocab_size: int, grown: int | None) -> list[RoundShape]:
+    """Of chains and of trees of so many nodes, to choose among. grown: slots behind a state that a draft head drafts, in
+    trees."""
     anchors = ANCHORS if options.anchors is None else options.anchors
-    return [RoundShape(window, anchors) for window in sorted(set(options.windows))]
+    chains = [RoundShape(window, anchors) for window in sorted(set(options.windows or ()))]
+    if options.windows is None:
+        short = EVERY_END if options.anchors is None else 0
+        chains = [RoundShape(window, window if window <= short else anchors) for window in WINDOWS]
+    anchors = TREE_ANCHORS if options.anchors is None else options.anchors
+    depth = options.depth if grown is None else min(options.depth, grown)
+    branching = tree_branching(vocab_size)
+    return chains + [RoundShape(nodes, anchors, depth + 1, branching, grown is not None) for nodes in trees]
 
 
 def network_maker(

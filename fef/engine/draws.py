@@ -48,7 +48,7 @@ def draw(
     """
     queries = tokens.shape.queries
     valid_BQ = tokens.valid_BN[:, -queries:]
-    if state.table.nodes:
+    if tokens.shape.head:
         valid_BQ = valid_BQ[:, : tokens.shape.states]
     elif texts:
         drawn_BQ = drawn_queries(valid_BQ, tokens.shape.states, texts)

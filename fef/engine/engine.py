@@ -26,6 +26,7 @@ from fef.decoding.plan import Plan
 from fef.decoding.requests import first_ends, other_ends, padded, without_ends
 from fef.decoding.requirements import check_grammar
 from fef.engine.build import EngineOptions, cache_budget, network_maker, prefix_store
+from fef.engine.choice import RoundTally
 from fef.engine.costs import CostTable
 from fef.engine.held import Held, held_pass
 from fef.engine.job import Job
@@ -70,7 +71,7 @@ class Engine:
         network = Network(denoiser)
         self.options = EngineOptions.given(**options)
         self.notes = Notes()
-        self.denoiser, self.name = denoiser, network.name
+        self.denoiser, self.network, self.name = denoiser, network, network.name
         self.device = network.device or torch.device("cpu")
         self.vocab_size, self.mask_id = network.vocab_size, network.mask_id
         self.packed: PackedRounds | None = None
@@ -156,7 +157,7 @@ class Engine:
             min_tokens=one.min_tokens,
             top=top,
         )
-        text_of(request, Network(self.denoiser))
+        text_of(request, self.network)
         self.check_ends(request, settings)
         rounds = self.rounds_of(request)
         if rounds is self.packed:
@@ -189,13 +190,14 @@ class Engine:
 
     def other_ends(self, request: Request) -> list[int]:
         """Ids that end a text of this request besides its end token."""
-        return other_ends(Network(self.denoiser), request.plan, request.eos_id, request.banned)
+        return other_ends(self.network, request.plan, request.eos_id, request.banned)
 
     def check_ends(self, request: Request, settings: Settings) -> None:
         """Raise OptionError for ids to bias that there are not, and where a text cannot be kept from ending as was asked."""
         token_ids("logit_bias", [token for token, _ in request.logit_bias.pairs], self.vocab_size)
         without_ends(settings, self.other_ends(request), rows=1)
-        first_ends(settings, padded([(request.ids, request.open)], len(request.ids))[1])
+        if request.min_tokens:
+            first_ends(settings, padded([(request.ids, request.open)], len(request.ids))[1])
 
     def plan(self, method: str, options: dict[str, Any]) -> Plan:
         """The plan of a method, remembered: most requests have the same options, and those of one plan share passes."""
@@ -252,6 +254,11 @@ class Engine:
             return {"prefix_tokens_reused": 0, "prefix_bytes": 0}
         return {"prefix_tokens_reused": prefixes.tokens_reused, "prefix_bytes": prefixes.bytes}
 
+    @property
+    def tallies(self) -> list[RoundTally]:
+        """What packed rounds of each shape were expected to commit, and what they did."""
+        return [] if self.packed is None else self.packed.tallies
+
     # --- work ---
 
     def run(self) -> None:
@@ -278,7 +285,7 @@ class Engine:
     def measure(self, rows: Sequence[int] | None = None, windows: Sequence[int] | None = None) -> CostTable:
         """Measure packed rounds of these numbers of rows and windows, by default all that the engine may run; captures their
         graphs. The table can be saved and given to another engine. Raises as `packed_rounds`."""
-        return self.packed_rounds().measure(rows, windows)
+        return self.packed_rounds().chooser.measure(rows, windows)
 
     def held(
         self,

@@ -164,6 +164,7 @@ class GraphRunner(Graphs[PassKind, tuple[torch.cuda.CUDAGraph, Tensor]]):
     def __init__(self, passes: Passes, spare: int, sizes: list[int], notes: Callable[[str], None]) -> None:
         super().__init__(sizes, notes)
         self.passes, self.spare = passes, spare
+        self.held: dict[tuple[PassKind, int], tuple[Tensor, list[int]]] = {}  # what the tensors of graphs hold
 
     def run(self, kind: PassKind, slots: list[int]) -> None:
         """Raises EngineError where not even one row fits into memory."""
@@ -172,10 +173,16 @@ class GraphRunner(Graphs[PassKind, tuple[torch.cuda.CUDAGraph, Tensor]]):
             size = self.fitting(kind, len(slots) - start)
             part = slots[start : start + size]
             graph, slot_B = self.graphs[kind, size]
-            slots_B = torch.tensor(part + [self.spare] * (size - len(part)))
-            slot_B.copy_(on_device(slots_B, slot_B.device))
+            self.hold((kind, size), slot_B, part + [self.spare] * (size - len(part)))
             graph.replay()
             start += size
+
+    def hold(self, key: tuple[PassKind, int], slot_B: Tensor, slots: list[int]) -> None:
+        """Put slots into the tensor of a graph, if they are not there: most rounds have those of the round before."""
+        tensor, held = self.held.get(key, (None, []))
+        if tensor is not slot_B or held != slots:
+            slot_B.copy_(on_device(torch.tensor(slots), slot_B.device))
+            self.held[key] = slot_B, slots
 
     def capture(self, kind: PassKind, size: int) -> tuple[torch.cuda.CUDAGraph, Tensor]:
         slot_B = torch.full((size,), self.spare, device=self.passes.state.ids_SL.device)

@@ -45,10 +45,9 @@ class DraftSites:
 
 
 def draft_sites(state: SlotState, slot_B: Tensor, count_B: Tensor) -> DraftSites:
-    """Of these slots of a state. count_B: slots that the last pass has drafts for; at least one of its groups began with a
-    target, so that there is one less than the state keeps."""
+    """Of these slots of a state, as many as a draft head drafts. count_B: slots that the last pass has drafts for."""
     done_B, open_B, live_B = state.done_S[slot_B], state.open_S[slot_B], state.live_S[slot_B]
-    K, R = state.table.drafts - 1, state.table.ranks
+    K, R = state.table.grown, state.table.ranks
     order_BR, ids_BL = state.order_SR[slot_B], state.ids_SL[slot_B]
     rank_BK = done_B[:, None] + torch.arange(K, device=slot_B.device)
     position_BK = order_BR.gather(1, rank_BK.clamp(max=R - 1))

@@ -9,15 +9,14 @@ from dataclasses import dataclass
 import torch
 
 from fef.engine.graphs import GraphRunner
+from fef.engine.measure import fill_windows
 from fef.engine.packed_rounds import PackedRounds
 from fef.engine.runner import PassKind, TorchPasses
-from fef.engine.slots import TENSORS, PassRequest, SlotState
+from fef.engine.slots import TENSORS, PassRequest
 from fef.errors import EngineError
 from fef.models.packed_pass import RoundShape
 
 __all__ = ["Held", "held_pass"]
-
-_HOLDS = 0.99  # chance that a draft holds, as the rows are told: every draft is then worth verifying
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,9 @@ def held_pass(
             for start in range(0, rows, most):
                 runner.run(context, slots[start : start + most])
             runner.run(PassKind(RoundShape(0), rounds.bounds(slots, RoundShape(0))), slots)
-            fill_windows(state, slot_B)
+            full = state.take(slot_B)
+            fill_windows(full)
+            state.put(slot_B, full, TENSORS)
             kind, tokens = PassKind(shape, rounds.bounds(slots, shape)), shape.tokens
         kept = state.take(slot_B)
         if in_one and isinstance(runner, TorchPasses):
@@ -75,15 +76,6 @@ def held_pass(
         yield Held(work, lambda: state.put(slot_B, kept, TENSORS), rows, tokens)
     finally:
         state.live_S[:rows] = False
-
-
-def fill_windows(state: SlotState, slot_B: torch.Tensor) -> None:
-    """Every row has all its drafts from now on, and takes them to be good."""
-    rows = state.take(slot_B)
-    rows.live_S[:] = True
-    rows.drafted_S[:] = state.table.drafts
-    rows.holds_SKC[:] = _HOLDS
-    state.put(slot_B, rows, TENSORS)
 
 
 def replay(rounds: PackedRounds, kind: PassKind, slots: list[int]) -> Callable[[], object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from dataclasses import dataclass
 from typing import Any
@@ -24,11 +25,19 @@ def on_device(tensor: Tensor, device: torch.device) -> Tensor:
 
 @dataclass
 class PendingCopy:
-    """A host copy of a tensor, and what the sender wrote on it. Read it once the copy is complete."""
+    """A host copy of a tensor, and what the sender wrote on it. Read it once the copy is complete. arrived: an event, or on a
+    CPU a time of the host's clock."""
 
     note: Any
     tensor: Tensor
-    arrived: torch.cuda.Event | None
+    arrived: torch.cuda.Event | float
+
+    def seconds_since(self, earlier: PendingCopy) -> float:
+        """Between the arrivals of two copies that are complete."""
+        if isinstance(self.arrived, float):
+            assert isinstance(earlier.arrived, float), "copies of one device"
+            return self.arrived - earlier.arrived
+        return float(earlier.arrived.elapsed_time(self.arrived)) / 1e3  # type: ignore[union-attr]
 
 
 class HostCopies:
@@ -43,10 +52,10 @@ class HostCopies:
 
     def send(self, note: Any, tensor: Tensor) -> None:
         if self.device.type != "cuda":
-            self.copies.append(PendingCopy(note, tensor.clone(), None))
+            self.copies.append(PendingCopy(note, tensor.clone(), time.perf_counter()))
             return
         copy = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True).copy_(tensor, non_blocking=True)
-        arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        arrived = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
         arrived.record()
         self.copies.append(PendingCopy(note, copy, arrived))
 
@@ -55,7 +64,7 @@ class HostCopies:
         found = []
         while self.copies:
             copy = self.copies[0]
-            if copy.arrived is not None and not copy.arrived.query():  # type: ignore[no-untyped-call]
+            if not isinstance(copy.arrived, float) and not copy.arrived.query():  # type: ignore[no-untyped-call]
                 if len(self.copies) <= keep:
                     break
                 copy.arrived.synchronize()

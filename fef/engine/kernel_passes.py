@@ -66,13 +66,14 @@ class KernelPasses:
         hidden_MD = self.hidden(inputs, slot_B, kind.shape.queries, nodes=kind.shape.off_stem, alone=kind.alone)
         hidden_BQD = hidden_MD.view(len(slot_B), kind.shape.queries, -1)
         drawn_MD = hidden_MD
-        if self.head is not None:
+        if kind.shape.head:
             drawn_MD = hidden_BQD[:, : kind.shape.states].reshape(-1, hidden_MD.shape[1])
         drawn = self.draw(self.forward.logits(drawn_MD), inputs, slot_B, kind)
         move_2BT, next_drafts = advance(state, slot_B, inputs, drawn, kind.shape, eos_id)
         if kind.shape.off_stem:
             move(self.cache, slot_B, move_2BT, self.table.nowhere)
-        if self.head is not None:
+        if kind.shape.head:
+            assert self.head is not None, "shapes of a network with a head"
             self.head.grow(slot_B, hidden_BQD, next_drafts, kind.cut)
 
     def hidden(

@@ -39,9 +39,11 @@ def move_on(
     drawn: Drawn,
     advanced: Advanced,
     vocabulary: Vocabulary,
+    *,
+    head: bool,
 ) -> None:
     """After a pass: read what it committed, and draft the next slots, in the rows that are under grammars. rows: moved on by
-    the pass. A row whose text cannot go on ends as one of bad logits."""
+    the pass. head: drafts wait where those of a draft head do. A row whose text cannot go on ends as one of bad logits."""
     for row, text in texts.items():
         count = int(advanced.accepted.commit_B[row])
         path_n = advanced.accepted.path_BT[row, :count]
@@ -55,8 +57,11 @@ def move_on(
             rows.bad_S[row], rows.live_S[row] = True, False
         if rows.live_S[row]:
             source_K = advanced.source_BK[row, : int(advanced.count_B[row])]
-            drafts, holds = drafted(text, rows, row, partial(logits_at, row, source_K), len(source_K), vocabulary)
-            wait(rows, row, drafts, holds)
+            table, left = rows.table, int(rows.open_S[row] - rows.done_S[row])
+            limit = min(left, table.nodes, table.grown) if head else min(left, table.drafts)
+            logits = partial(logits_at, row, source_K)
+            drafts, holds = drafted(text, rows, row, logits, len(source_K), vocabulary, limit)
+            wait(rows, row, drafts, holds, head=head)
 
 
 @dataclass(frozen=True)
@@ -96,14 +101,15 @@ def drafted(
     logits: Callable[[], Tensor],
     count: int,
     vocabulary: Vocabulary,
+    limit: int,
 ) -> tuple[list[int], list[float]]:
-    """Drafts for the next slots of a row, and the chance of each to hold. logits: makes those [K, V] of `count` slots.
+    """Drafts for the next slots of a row, and the chance of each to hold. logits: makes those [K, V] of `count` slots. limit:
+    drafts at most.
 
     One behind the other, as long as it is likely enough that a round comes so far. Where a grammar leaves one token only,
     that one is a draft whatever the network says, and needs no logits.
     """
     table, settings = rows.table, settings_of(rows, row)
-    limit = min(int(rows.open_S[row] - rows.done_S[row]), table.drafts, table.nodes or table.drafts)
     logits_KV: Tensor | None = None
     drafts, holds = list[int](), list[float]()
     reached, least = 1.0, least_chance(table.branching)
@@ -147,10 +153,10 @@ def draft(
     return token, float(chances(torch.zeros(1, 1), top_1, sampled_1))
 
 
-def wait(rows: SlotState, row: int, drafts: Sequence[int], holds: Sequence[float]) -> None:
-    """Keep drafts for the next round: a chain, or the only candidates of their depths."""
+def wait(rows: SlotState, row: int, drafts: Sequence[int], holds: Sequence[float], *, head: bool) -> None:
+    """Keep drafts for the next round: the only candidates of their depths, or a chain as a draft head would grow it."""
     count, token_K, holds_K = len(drafts), torch.tensor(drafts, dtype=torch.int64), torch.tensor(holds).double()
-    if not rows.table.nodes:
+    if not head:
         rows.drafted_S[row] = count
         rows.draft_SKC[row, :count, 0] = token_K
         rows.holds_SKC[row] = 0.0

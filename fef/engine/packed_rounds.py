@@ -6,7 +6,6 @@ arrived. The host never waits inside a round: it reads the progress of earlier r
 
 from __future__ import annotations
 
-import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -24,14 +23,14 @@ from fef.decoding.plan import Plan
 from fef.decoding.transfer import PerRound
 from fef.decoding.unmask import InOrder
 from fef.engine.build import EngineOptions, EngineParts, build
-from fef.engine.costs import CostTable, Survival, choose_shape
-from fef.engine.graphs import GraphRunner
+from fef.engine.choice import RoundTally
+from fef.engine.costs import CostTable
 from fef.engine.host_copies import HostCopies, on_device
 from fef.engine.job import Committed, Job, Status
-from fef.engine.measure import round_seconds
 from fef.engine.packed_texts import PackedText
 from fef.engine.requests import PassResult, PassSequence, pass_sequence, results_of, text_of
 from fef.engine.runner import PassKind
+from fef.engine.shape_chooser import Launch, ShapeChooser
 from fef.engine.slots import COUNTERS, Numbers, PassRequest, Progress
 from fef.engine.watched import PackedWatch
 from fef.errors import DenoiserError, EngineError, FefError
@@ -71,10 +70,11 @@ class Seated:
     watch: PackedWatch | None = None
     text: PackedText | None = None
 
-    @property
-    def followed(self) -> bool:
-        """Is somebody told of its rounds?"""
-        return self.job.committed is not None or self.watch is not None
+    def __post_init__(self) -> None:
+        asked = self.job.request
+        self.cut = asked.temperature > 0 and (asked.top_p < 1 or asked.top_k > 0)  # is top-p or top-k on?
+        # is somebody told of its rounds?
+        self.followed = self.job.committed is not None or self.job.watched is not None
 
 
 class PackedRounds:
@@ -87,8 +87,8 @@ class PackedRounds:
         self.built: EngineParts = build(network, options, budget, note)
         self.on_cuda = self.built.state.ids_SL.is_cuda
         cost_key, costs = self.built.cost_key, options.costs
-        self.costs = CostTable(cost_key) if costs is None else CostTable.load(Path(costs), cost_key)
-        self.survival = Survival(self.built.table.drafts)
+        table = CostTable(cost_key) if costs is None else CostTable.load(Path(costs), cost_key)
+        self.chooser = ShapeChooser(self.built, table)
         self.free = list(range(self.built.slots))[::-1]
         self.running: dict[int, Seated] = {}
         self.waiting: deque[Seated] = deque()
@@ -96,6 +96,8 @@ class PackedRounds:
         self.news = HostCopies(self.device)  # of requests that stream or are watched
         self.launched = 0  # passes, in order: what a progress copy knows of
         self.accepted = np.zeros(self.built.slots + 1, dtype=np.int64)  # drafts, as last read
+        self.silent: set[int] = set()  # slots none of whose tokens is known
+        self.followed: set[int] = set()  # slots of whose rounds somebody is told
 
     @property
     def device(self) -> torch.device:
@@ -129,6 +131,8 @@ class PackedRounds:
         for one in [*self.running.values(), *self.waiting]:
             one.sequence.close()
         self.running.clear()
+        self.silent.clear()
+        self.followed.clear()
         self.waiting.clear()
         self.results, self.news = HostCopies(self.device), HostCopies(self.device)
 
@@ -143,13 +147,19 @@ class PackedRounds:
         unused = [f"{name}={given[name]!r}" for name in _OWN if name in given]
         if not unused:
             return certificate
-        windows = ", ".join(str(shape.window) for shape in self.built.shapes)
-        kind = f"trees of {windows} drafts" if self.options.tree else f"windows {windows} by measured cost"
+        kind = ", ".join(shape.words for shape in self.built.shapes)
+        if len(self.built.shapes) > 1:
+            kind = f"{kind}, by measured cost"
         reason = (
             f"rounds: the engine's own, of {kind}, in place of {', '.join(unused)}; under "
             "coupled acceptance no text depends on it"
         )
         return replace(certificate, reasons=(*certificate.reasons, reason))
+
+    @property
+    def tallies(self) -> list[RoundTally]:
+        """What the rounds of each shape were expected to commit, and what they did."""
+        return [tally for tally in self.chooser.calibration.tallies.values() if tally.rounds]
 
     def check_fit(self, tokens: int, slots: int) -> None:
         table = self.built.table
@@ -190,12 +200,15 @@ class PackedRounds:
             one.slot, one.admitted_at = slot, self.launched
             self.running[slot] = one
             self.accepted[slot] = 0
+            self.silent.add(slot)
+            if one.followed:
+                self.followed.add(slot)
             if one.text is not None and self.built.texts is not None:
                 one.text.begin()
                 self.built.texts[slot] = one.text
         try:
             self.built.passes.load(slots, packed_BJ)
-            self.launch(self.context_kind(length, self.cuts(seated)), slots)
+            self.launch(self.context_kind(length, self.cuts(seated)), slots, Launch(self.launched + 1))
         except EngineError as error:
             self.give_up(seated, error)
 
@@ -206,22 +219,25 @@ class PackedRounds:
 
     def cuts(self, seated: Iterable[Seated]) -> bool:
         """Is top-p or top-k on in any of them?"""
-        asked = [one.job.request for one in seated]
-        return any(r.temperature > 0 and (r.top_p < 1 or r.top_k > 0) for r in asked)
+        return any(one.cut for one in seated)
 
     def context_kind(self, length: int, cut: bool) -> PassKind:
         context = self.built.table.context
         if self.on_cuda:
             length = min(-(-length // _CONTEXT_STEP) * _CONTEXT_STEP, context)
-        return PassKind(RoundShape(0, 0, self.built.table.drafts), Bounds(length, 0), length, cut)
+        table = self.built.table
+        shape = RoundShape(0, 0, table.grown + 1, head=True) if self.chooser.head else RoundShape(0, 0, table.drafts)
+        return PassKind(shape, Bounds(length, 0), length, cut)
 
     def round(self) -> None:
         if not self.running:
             return
         slots = sorted(self.running)
         try:
-            shape = choose_shape(self.built.shapes, len(slots), self.survival, self.cost)
-            self.launch(PassKind(shape, self.bounds(slots, shape), cut=self.cuts(self.running.values())), slots)
+            shape = self.chooser.next_shape(len(slots))
+            kind = PassKind(shape, self.bounds(slots, shape), cut=self.cuts(self.running.values()))
+            self.launch(kind, slots, self.chooser.launch(self.launched + 1, shape, len(slots)))
+            self.chooser.launched(shape)
         except EngineError as error:
             self.give_up(list(self.running.values()), error)
 
@@ -241,47 +257,17 @@ class PackedRounds:
             int(state.length_S[slots].max()), min(int(state.done_S[slots].max()) + shape.window + 1, table.ranks)
         )
 
-    def cost(self, rows: int, window: int) -> float | None:
-        """Seconds of a round; on a GPU measured when first asked for."""
-        runner = self.built.runner
-        if isinstance(runner, GraphRunner):
-            rows = runner.rounded(rows)
-            if (rows, window) not in self.costs.seconds and len(self.built.shapes) > 1:
-                self.measure([rows], [window])
-        return self.costs.cost(rows, window)
-
-    def measure(self, rows: Sequence[int] | None = None, windows: Sequence[int] | None = None) -> CostTable:
-        """Measure rounds of these numbers of rows and windows, by default all that the engine may run; captures their graphs.
-
-        On a GPU only: on a CPU the rounds themselves are timed. The table can be saved and given to another engine.
-        """
-        runner = self.built.runner
-        if isinstance(runner, GraphRunner):
-            for size in runner.sizes if rows is None else rows:
-                for shape in self.built.shapes:
-                    if windows is None or shape.window in windows:
-                        kind = PassKind(shape, self.bounds([], shape))
-                        try:
-                            seconds = round_seconds(self.built, kind, size)
-                        except EngineError:  # no memory for it: any other window is better
-                            seconds = math.inf
-                        self.costs.seconds[size, shape.window] = seconds
-        return self.costs
-
-    def launch(self, kind: PassKind, slots: list[int]) -> None:
-        began = time.perf_counter()
+    def launch(self, kind: PassKind, slots: list[int], launch: Launch) -> None:
         self.built.runner.run(kind, slots)
-        self.launched += 1
-        if not self.on_cuda and not kind.context:
-            self.learn_cost(len(slots), kind.shape.window, time.perf_counter() - began)
+        self.launched = launch.number
         state = self.built.state
         assert state.progress_P is not None, "a whole state has it"
-        self.progress.send((self.launched, kind.shape.window), state.progress_P)
+        self.progress.send(launch, state.progress_P)
         self.send_news(slots)
 
     def send_news(self, slots: Sequence[int]) -> None:
         """Ask for what the pass did, for the requests that stream or are watched."""
-        asked = {slot: one for slot in slots if (one := self.running[slot]).followed}
+        asked = {slot: self.running[slot] for slot in slots if slot in self.followed} if self.followed else {}
         if not asked:
             return
         news_BJ = self.built.passes.collect(list(asked))
@@ -290,16 +276,12 @@ class PackedRounds:
             news_BJ = torch.cat([news_BJ, self.built.state.drafts_kept(slot_B)], 1)
         self.news.send([(one, one.pass_) for one in asked.values()], news_BJ)
 
-    def learn_cost(self, rows: int, window: int, seconds: float) -> None:
-        known = self.costs.seconds.get((rows, window))
-        self.costs.seconds[rows, window] = seconds if known is None else 0.8 * known + 0.2 * seconds
-
     def collect(self) -> None:
         """Read progress and results that have arrived."""
         lag = _LAG if self.on_cuda and self.running else 0
         for copy in self.progress.collect(lag):
-            launch, window = copy.note
-            self.read_progress(launch, window, Progress.of(copy.tensor, self.built.slots + 1))
+            self.chooser.learn_cost(copy)
+            self.read_progress(copy.note, Progress.of(copy.tensor, self.built.slots + 1))
         # news of a pass were sent before its result, so they have arrived where that has
         over = self.results.collect(len(self.results) if self.running or self.waiting else 0)
         for copy in self.news.collect(lag):
@@ -318,27 +300,31 @@ class PackedRounds:
             if one.watch is not None:
                 one.watch.read(pass_, result, kept[1 : 1 + kept[0]])
 
-    def read_progress(self, launch: int, window: int, progress: Progress) -> None:
+    def read_progress(self, launch: Launch, progress: Progress) -> None:
         live_S, bad_S, done_S = progress.live_S.numpy(), progress.bad_S.numpy(), progress.done_S.numpy()
         accepted_S = progress.counters_SC[:, COUNTERS.index("accepted")].numpy()
         now = time.perf_counter()
-        slots = [slot for slot, one in self.running.items() if one.admitted_at < launch]
+        slots = [slot for slot, one in self.running.items() if one.admitted_at < launch.number]
         if not slots:
             return
-        if window:
-            self.survival.observe(window, accepted_S[slots] - self.accepted[slots])
-        self.accepted[slots] = accepted_S[slots]
+        slot_N = np.array(slots)
+        # a text that ends in a round has less room than drafts, or end tokens behind its end
+        going_N = slot_N[live_S[slot_N]]
+        self.chooser.learn_tokens(launch, accepted_S[going_N] - self.accepted[going_N])
+        self.accepted[slot_N] = accepted_S[slot_N]
+        for slot in [slot for slot in self.silent.intersection(slots) if done_S[slot]]:
+            self.silent.discard(slot)
+            job = self.running[slot].job
+            job.first_token = now if job.first_token is None else job.first_token
         over: list[Seated] = []
-        for slot in slots:
+        for slot in slot_N[bad_S[slot_N] | ~live_S[slot_N]].tolist():
             one = self.running[slot]
-            if one.job.first_token is None and done_S[slot] > 0:
-                one.job.first_token = now
             if bad_S[slot]:
                 self.built.cache.clear(slot)
                 self.release(one)
                 reason = None if one.text is None else one.text.error
                 self.finish(one, "failed", reason or DenoiserError(BAD_LOGITS))
-            elif not live_S[slot]:
+            else:
                 over.append(one)
         if over:
             self.send_results(over)
@@ -366,6 +352,8 @@ class PackedRounds:
     def release(self, one: Seated) -> None:
         assert one.slot is not None
         del self.running[one.slot]
+        self.silent.discard(one.slot)
+        self.followed.discard(one.slot)
         if self.built.texts is not None:
             self.built.texts.pop(one.slot, None)
         self.free.append(one.slot)

@@ -214,6 +214,8 @@ def filled(
 def whole_numbers(name: str, values: Any) -> Numbers:
     """One row of whole numbers. Raises InputError for anything else."""
     found = several(values)
+    if found and set(map(type, found)) == {int} and min(found) >= -LARGEST and max(found) <= LARGEST:
+        return np.array(found, dtype=np.int64)  # a canvas has hundreds
     numbers = [None] if found is None else [whole(value) for value in found]
     if not all(number is not None and -LARGEST <= number <= LARGEST for number in numbers):
         raise InputError(

@@ -17,7 +17,7 @@ __all__ = ["compose_context", "compose_round"]
 
 def compose_round(state: SlotState, shape: RoundShape, mask_id: int) -> PassTokens:
     """The tokens of a round of these rows."""
-    drafted = state.tree_kept(shape.window, shape.branching) if state.table.nodes else tree_of_candidates(state, shape)
+    drafted = state.tree_kept(shape) if shape.head else tree_of_candidates(state, shape)
     ids_BX = torch.cat([state.ids_at(state.done_S[:, None] - 1), drafted.token_BW], 1)
     start_BG = group_starts(drafted.tree, shape.anchors)
     return round_pass(state, shape, drafted.tree, ids_BX, state.done_S > 0, start_BG, mask_id)
@@ -26,7 +26,7 @@ def compose_round(state: SlotState, shape: RoundShape, mask_id: int) -> PassToke
 def tree_of_candidates(state: SlotState, shape: RoundShape) -> Drafted:
     """Of the marginals that the round before left."""
     left_B = torch.where(state.live_S, state.open_S - state.done_S, 0)
-    draft_BKC, holds_BKC = (x[:, : shape.window, : shape.branching] for x in (state.draft_SKC, state.holds_SKC))
+    draft_BKC, holds_BKC = (x[:, : shape.deepest, : shape.branching] for x in (state.draft_SKC, state.holds_SKC))
     limit_B = torch.minimum(state.drafted_S, left_B)
     tree = best_tree(holds_BKC, limit_B, shape.window, least_chance(shape.branching))
     return Drafted(tree, tree.tokens(draft_BKC))

@@ -122,21 +122,22 @@ class TorchPasses:
             tokens = compose_round(rows, kind.shape, self.mask_id)
         hidden_MD = self.forward(rows, tokens, slot_B, kind.bounds)
         valid_BQ, eos_id = tokens.valid_BN[:, -kind.shape.queries :], self.vocabulary.eos_id
-        drawn_MD = hidden_MD if self.drafts is None else hidden_MD[valid_BQ.nonzero()[:, 1] < kind.shape.states]
+        drawn_MD = hidden_MD if not kind.shape.head else hidden_MD[valid_BQ.nonzero()[:, 1] < kind.shape.states]
         logits_MV = self.forward.network.logits(drawn_MD)
         drawn = draw(logits_MV, rows, tokens, end_rules(rows, tokens, eos_id), self.vocabulary, texts)
         advanced = advance(rows, tokens, drawn, eos_id)
         if kind.shape.off_stem:
             self.forward.keep_path(slot_B, *advanced.moved, kind.bounds)
         logits_at: LogitsAt = partial(logits_of_entries, logits_MV, entries(valid_BQ))
-        if self.drafts is not None:
+        if kind.shape.head:
+            assert self.drafts is not None, "shapes of a network with a head"
             hidden_BQD = hidden_MD.new_zeros(*valid_BQ.shape, hidden_MD.shape[1])
             hidden_BQD[valid_BQ] = hidden_MD
             logits_at = partial(logits_of_hidden, self.forward.network, hidden_BQD)
             free_B = torch.tensor([row for row in range(len(hidden_BQD)) if row not in texts], dtype=torch.int64)
             if len(free_B):
                 self.grow(self.drafts, rows, free_B, hidden_BQD, advanced, kind.cut)
-        move_on(texts, rows, logits_at, drawn, advanced, self.vocabulary)
+        move_on(texts, rows, logits_at, drawn, advanced, self.vocabulary, head=kind.shape.head)
         self.state.put(slot_B, rows, CHANGED)
 
     def grow(

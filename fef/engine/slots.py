@@ -18,7 +18,7 @@ from fef.laws.growth import Drafted
 from fef.laws.tree import ABSENT, path_states, stem, tree_of
 from fef.laws.window import TREE_BRANCHING
 from fef.models.packed import PADDING, REVEALED
-from fef.models.packed_pass import PassSlots, SlotTable
+from fef.models.packed_pass import PassSlots, RoundShape, SlotTable
 
 __all__ = ["COUNTERS", "HEAD", "NEVER", "PassRequest", "Progress", "SlotState"]
 
@@ -138,20 +138,25 @@ class SlotState(PassSlots):
 
     def drafts_kept(self, slot_B: Tensor) -> Tensor:
         """int64 [B, 1 + K]: for how many slots behind the committed tokens there are drafts, and the likeliest of each."""
+        kept_BJ = torch.cat([self.drafted_S[slot_B, None], self.draft_SKC[slot_B, :, 0]], 1)
         if not self.table.nodes:
-            return torch.cat([self.drafted_S[slot_B, None], self.draft_SKC[slot_B, :, 0]], 1)
-        drafted = self.take(slot_B).tree_kept(self.table.nodes, TREE_BRANCHING)
+            return kept_BJ
+        whole = RoundShape(self.table.nodes, depth=self.table.grown, branching=TREE_BRANCHING, head=True)
+        drafted = self.take(slot_B).tree_kept(whole)
         on_stem_BX = stem(drafted.tree)
         stem_BK = path_states(drafted.tree, on_stem_BX)[:, 1:]
         token_BX = torch.nn.functional.pad(drafted.token_BW, (1, 0))
-        return torch.cat([on_stem_BX.sum(1, keepdim=True) - 1, token_BX.gather(1, stem_BK)], 1)
+        grown_BJ = torch.cat([on_stem_BX.sum(1, keepdim=True) - 1, token_BX.gather(1, stem_BK)], 1)
+        grown_BJ = torch.nn.functional.pad(grown_BJ, (0, kept_BJ.shape[1] - grown_BJ.shape[1]))
+        return torch.where(grown_BJ[:, :1] > 0, grown_BJ, kept_BJ)
 
-    def tree_kept(self, nodes: int, branching: int) -> Drafted:
-        """The first so many nodes of the tree that a draft head grew, which are the likeliest; none in rows that are over."""
+    def tree_kept(self, shape: RoundShape) -> Drafted:
+        """The first nodes of the tree that a draft head grew, which are the likeliest; none in rows that are over."""
         chance_SW = torch.where(self.live_S[:, None], self.node_chance_SW, ABSENT)
         kept = (chance_SW, self.node_parent_SW, self.node_candidate_SW, self.node_depth_SW, self.node_token_SW)
-        chance_SW, parent_SW, candidate_SW, depth_SW, token_SW = (x_SW[:, :nodes] for x_SW in kept)
-        return Drafted(tree_of(chance_SW, parent_SW, candidate_SW, depth_SW, self.table.drafts, branching), token_SW)
+        chance_SW, parent_SW, candidate_SW, depth_SW, token_SW = (x_SW[:, : shape.window] for x_SW in kept)
+        tree = tree_of(chance_SW, parent_SW, candidate_SW, depth_SW, shape.deepest, shape.branching)
+        return Drafted(tree, token_SW)
 
     def keep_tree(self, slot_B: Tensor, drafted: Drafted) -> None:
         """Keep what a draft head grew for these slots."""

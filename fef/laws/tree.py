@@ -109,7 +109,8 @@ def chances(score_NC: Tensor, mass_N: Tensor, sampled_N: Tensor) -> Tensor:
     gives to its C likeliest tokens. Of one candidate it is that mass: the largest probability.
     """
     tau_N1 = torch.where(sampled_N, TAU, 1.0)[:, None]
-    return mass_N[:, None] * (score_NC.double() / tau_N1).softmax(-1)
+    # a sum of probabilities may be rounded to more than 1, and a child be likelier than its parent then
+    return mass_N.clamp(max=1.0)[:, None] * (score_NC.double() / tau_N1).softmax(-1)
 
 
 def chain_tree(holds_BW: Tensor, limit_B: Tensor, survival: float = 0.0) -> Tree:

@@ -2,10 +2,12 @@
 
     {"format": "fef costs", "version": 1, "kind": "rows" or "rounds",
      "conditions": {"network": ..., "device": ..., "dtype": ..., ...},
-     "passes": [{"rows": 1, "seconds": 0.002}, {"rows": 2, "window": 8, "seconds": null}, ...]}
+     "passes": [{"rows": 1, "seconds": 0.002},
+                {"rows": 2, "window": 8, "anchors": 0, "depth": 9, "branching": 1, "head": false, "seconds": null}, ...]}
 
 kind: "rows" are plain passes of several sequences (`fef.laws.row_costs`), "rounds" the packed rounds of the engine, each of
-which has a window. conditions: what the numbers hold for. seconds: null where memory does not suffice.
+which has a shape (`RoundShape`), of whose numbers only the window must be there. conditions: what the numbers hold for.
+seconds: null where memory does not suffice.
 """
 
 from __future__ import annotations
@@ -13,11 +15,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
 from fef.errors import InputError
+from fef.models.packed_pass import RoundShape
 from fef.readers import real, shown, whole
 
 __all__ = ["CostKind", "Costs", "PassCost", "check_conditions", "costs_json", "no_costs", "read_costs"]
@@ -34,11 +37,11 @@ MEASURE: dict[CostKind, str] = {
 
 @dataclass(frozen=True)
 class PassCost:
-    """rows: sequences of the pass. seconds: inf where memory does not suffice. window: drafts per row of a round."""
+    """rows: sequences of the pass. seconds: inf where memory does not suffice. shape: of a round."""
 
     rows: int
     seconds: float
-    window: int | None = None
+    shape: RoundShape | None = None
 
 
 @dataclass(frozen=True)
@@ -53,11 +56,11 @@ class Costs:
 def costs_json(costs: Costs) -> str:
     """The text of a file."""
     passes = [
-        asdict(cost) | {"seconds": cost.seconds if math.isfinite(cost.seconds) else None} for cost in costs.passes
+        {"rows": cost.rows}
+        | ({} if cost.shape is None else asdict(cost.shape))
+        | {"seconds": cost.seconds if math.isfinite(cost.seconds) else None}
+        for cost in costs.passes
     ]
-    for one in passes:
-        if one["window"] is None:
-            del one["window"]
     head = {"format": FORMAT, "version": VERSION, "kind": costs.kind, "conditions": costs.conditions}
     return json.dumps(head | {"passes": passes}, indent=1) + "\n"
 
@@ -90,11 +93,21 @@ def read_costs(file: Path, kind: CostKind) -> Costs:
 
 def read_pass(value: Mapping[str, Any]) -> PassCost:
     """Raises ValueError, KeyError or TypeError for what is none."""
-    rows, window = whole(value["rows"]), value.get("window")
+    rows = whole(value["rows"])
     seconds = math.inf if value["seconds"] is None else real(value["seconds"])
-    if rows is None or rows < 1 or seconds is None or not seconds > 0 or (window is not None and whole(window) is None):
+    if rows is None or rows < 1 or seconds is None or not seconds > 0:
         raise ValueError(f"{shown(value)} is no cost of a pass")
-    return PassCost(rows, seconds, window)
+    return PassCost(rows, seconds, read_shape(value) if "window" in value else None)
+
+
+def read_shape(value: Mapping[str, Any]) -> RoundShape:
+    """Raises ValueError for what is none."""
+    names = [field.name for field in fields(RoundShape) if field.name in value]
+    numbers = {name: whole(value[name]) for name in names if name != "head"}
+    head = value.get("head", False)
+    if any(number is None or number < 0 for number in numbers.values()) or not isinstance(head, bool):
+        raise ValueError(f"{shown(value)} is no cost of a round")
+    return RoundShape(**{name: number for name, number in numbers.items() if number is not None}, head=head)
 
 
 def no_costs(file: Path, kind: CostKind, reason: object) -> InputError:

@@ -50,7 +50,8 @@ class SlotTable:
     drafts: int  # depths whose drafts are kept between rounds
     scratch_places: int
     branching: int = 1  # candidates of a depth that are kept
-    nodes: int = 0  # of trees that a draft head grew, which are kept in place of candidates
+    nodes: int = 0  # of trees that a draft head grew
+    grown: int = 0  # depths of these
 
     @property
     def places(self) -> int:
@@ -88,12 +89,14 @@ class PassSlots:
 class RoundShape:
     """window: nodes verified per round; 0 is one token per pass. anchors: draft groups besides the one at the end of the
     stem. depth: slots per group, by default one more than the window. branching: candidates of a depth; of one, the tree is
-    a chain, all of whose nodes lie on the stem."""
+    a chain, all of whose nodes lie on the stem. head: its nodes are those that a draft head grew, and the next ones will be;
+    if not, nodes are of the marginals."""
 
     window: int
     anchors: int = 0
     depth: int = 0
     branching: int = 1
+    head: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "depth", self.depth or self.window + 1)
@@ -110,6 +113,17 @@ class RoundShape:
     @property
     def queries(self) -> int:
         return self.states + self.groups * (self.depth - 1)
+
+    @property
+    def deepest(self) -> int:
+        """Depths that have nodes."""
+        return self.window if self.branching == 1 else min(self.window, self.depth)
+
+    @property
+    def words(self) -> str:
+        if self.branching > 1:
+            return f"trees of {self.window}{' with the head' if self.head else ''}"
+        return f"chains of {self.window}" if self.window else "one token"
 
     @property
     def off_stem(self) -> int:

@@ -13,7 +13,7 @@ import fef
 from fef.engine.engine import Engine, Job
 from fef.models.transformer import Transformer
 
-__all__ = ["METHODS", "Answer", "Ask", "answered", "asks", "by_decode", "differences", "submitted"]
+__all__ = ["METHODS", "Answer", "Ask", "answered", "asks", "by_decode", "differences", "only", "submitted"]
 
 METHODS: list[dict[str, Any]] = [
     {"method": "fef"},
@@ -44,6 +44,11 @@ class Answer:
     tokens: list[int]
     logprobs: list[float]
     counters: dict[str, int]
+
+
+def only(shape: dict[str, Any]) -> dict[str, Any]:
+    """Options of an engine all of whose rounds have the tree of these options of `fef`."""
+    return shape | {"tree": [shape["tree"]], "windows": ()}
 
 
 def asks(count: int, seed: int, longest: int = 14, vocabulary: int = 8, mask: int = MASK) -> list[Ask]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from asking import METHODS, Ask, answered, asks, by_decode, differences, submitted
+from asking import METHODS, Ask, answered, asks, by_decode, differences, only, submitted
 from drafting_networks import drafting_network
 from tiny_network import EOS, tiny_network
 
@@ -31,7 +31,7 @@ def test_trees_of_a_head_change_no_text_and_take_the_same_passes_in_loop_and_eng
     method = FEF_METHODS[number]
     for eos_id, tree in zip([None, EOS], [SHAPES[number % 4], SHAPES[(number + 1) % 4]], strict=True):
         asked = asks(8, seed=number)
-        engine = Engine(NETWORK, eos_id=eos_id, **tree, max_batch=3, max_length=16, threads=1)
+        engine = Engine(NETWORK, eos_id=eos_id, **only(tree), max_batch=3, max_length=16, threads=1)
         found, loop = answered(engine, asked, **method), by_decode(NETWORK, asked, eos_id, **method, **tree)
         expected = by_decode(PLAIN, asked, eos_id, **method)
         assert differences(found, expected) == [] and differences(loop, expected) == []
@@ -43,14 +43,14 @@ def test_trees_of_a_head_change_no_text_and_take_the_same_passes_in_loop_and_eng
 def test_trees_deeper_than_a_head_change_no_text(method: dict[str, Any]) -> None:
     asked, short, tree = asks(12, seed=1), drafting_network(depths=3), {"tree": 10, "depth": 6, "anchors": 2}
     expected = by_decode(PLAIN, asked, EOS, **method)
-    engine = Engine(short, eos_id=EOS, max_batch=4, max_length=16, threads=1, **tree)
+    engine = Engine(short, eos_id=EOS, max_batch=4, max_length=16, threads=1, **only(tree))
     assert differences(answered(engine, asked, **method), expected) == []
     if method["method"] == "fef":
         assert differences(by_decode(short, asked, EOS, **method, **tree), expected) == []
 
 
 def test_rows_of_every_method_side_by_side() -> None:
-    engine = Engine(NETWORK, eos_id=EOS, tree=12, anchors=2, max_batch=5, max_length=16, threads=2)
+    engine = Engine(NETWORK, eos_id=EOS, tree=[12], windows=(), anchors=2, max_batch=5, max_length=16, threads=2)
     asked = [asks(4, seed=i) for i in range(len(METHODS))]
     jobs = [submitted(engine, some, **method) for some, method in zip(asked, METHODS, strict=True)]
     engine.run()
@@ -132,7 +132,7 @@ def test_the_head_of_the_demo_saves_passes_and_changes_no_text(demo: fef.Model, 
 
 def test_a_watched_tree_shows_its_likeliest_branch() -> None:
     """As many drafts as were verified along it, and the accepted ones among them or off it."""
-    engine = Engine(NETWORK, tree=8, max_batch=2, max_length=16, threads=1)
+    engine = Engine(NETWORK, tree=[8], windows=(), max_batch=2, max_length=16, threads=1)
     job = engine.submit([7] * 10, range(10), seed=3, watch=True, verify="packed", temperature=1.0)
     engine.run()
     asked = Ask([7] * 10, list(range(10)), {"seed": 3, "temperature": 1.0})

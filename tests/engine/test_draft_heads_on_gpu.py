@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from asking import METHODS, Ask, answered, asks, by_decode, differences, submitted
+from asking import METHODS, Ask, answered, asks, by_decode, differences, only, submitted
 from device_waits import no_waits
 from drafting_networks import drafting
 from tiny_network import EOS, MASK, tiny_network
@@ -48,7 +48,7 @@ def drafting_network(dtype: torch.dtype = torch.float32) -> Transformer:
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_texts_are_those_of_decode(shape: dict[str, Any], head: bool) -> None:
     network = drafting_network() if head else plain_network()
-    engine = Engine(network, **SMALL, **shape)
+    engine = Engine(network, **SMALL, **only(shape))
     asked = [asks(8, seed=i) for i in range(len(METHODS))]
     jobs = [submitted(engine, some, **method) for some, method in zip(asked, METHODS, strict=True)]
     engine.run()
@@ -62,7 +62,7 @@ def test_a_short_text_is_that_of_decode_where_the_tree_is_larger_than_what_is_le
     """The last slot's groups have no place behind it, so that none of them is seen."""
     ids = [MASK if place in open_ else 1 for place in range(max(open_) + 1)]
     asked = [Ask(ids, open_, {"temperature": temperature, "seed": 3}) for temperature in (0.0, 1.0)]
-    engine = Engine(plain_network(), **SMALL | {"max_batch": 1}, tree=32, depth=6, anchors=8)
+    engine = Engine(plain_network(), **SMALL | {"max_batch": 1}, tree=[32], windows=(), depth=6, anchors=8)
     assert differences(answered(engine, asked), by_decode(plain_network(), asked, EOS), 1e-4) == []
 
 
@@ -75,7 +75,7 @@ def test_trees_take_the_passes_of_the_engine_on_a_cpu(shape: dict[str, Any]) -> 
     for place in ("cuda", "cpu"):
         network = network.to(place)
         network.extras.draft_head.to(place)
-        calls.append([a.counters["calls"] for a in answered(Engine(network, **SMALL, **shape), asked)])
+        calls.append([a.counters["calls"] for a in answered(Engine(network, **SMALL, **only(shape)), asked)])
     assert sum(one != other for one, other in zip(*calls, strict=True)) <= 2
 
 
@@ -84,9 +84,9 @@ def test_trees_take_the_passes_of_the_engine_on_a_cpu(shape: dict[str, Any]) -> 
 def test_bitwise_the_same_in_any_batch(shape: dict[str, Any], head: bool) -> None:
     network = drafting_network(torch.bfloat16) if head else plain_network(torch.bfloat16)
     asked = asks(32, seed=2)
-    expected = answered(Engine(network, **SMALL | {"max_batch": 1}, **shape), asked)
+    expected = answered(Engine(network, **SMALL | {"max_batch": 1}, **only(shape)), asked)
     for batch in (4, 16):
-        engine = Engine(network, **SMALL | {"max_batch": batch}, **shape)
+        engine = Engine(network, **SMALL | {"max_batch": batch}, **only(shape))
         for some, wanted in ((asked, expected), (asked[::-1], expected[::-1])):
             found = answered(engine, some)
             assert [(a.tokens, a.logprobs) for a in found] == [(a.tokens, a.logprobs) for a in wanted]
@@ -98,7 +98,7 @@ def test_the_head_of_the_demo_saves_passes(temperature: float) -> None:
     model = fef.load("demo", device="cuda", dtype=torch.float32)
     prompts = [problem.prompt for problem in draw_problems(list(FAMILIES), 12, seed=11)]
     asked: dict[str, Any] = {"temperature": temperature, "max_new_tokens": 96}
-    shape = {"tree": 32, "depth": 12, "anchors": 7, "max_batch": 16}
+    shape = only({"tree": 32, "depth": 12, "anchors": 7, "max_batch": 16})
     expected = model.engine(max_batch=16).generate(prompts, method="sequential", verify="packed", **asked)
     with_head = model.engine(**shape).generate(prompts, **asked)
     model.network.extras = None
@@ -113,7 +113,7 @@ def test_the_head_of_the_demo_saves_passes(temperature: float) -> None:
 
 def test_nothing_waits_inside_a_round() -> None:
     network = drafting_network()
-    engine = Engine(network, **SMALL, tree=16, anchors=3)
+    engine = Engine(network, **SMALL, tree=[16], windows=(), anchors=3)
     answered(engine, asks(8, seed=1))
     packed = engine.packed_rounds()
     job = engine.submit([7] * 14, range(14), seed=1, verify="packed")

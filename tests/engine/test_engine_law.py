@@ -132,7 +132,7 @@ def law_under(full: Law, keep: Callable[[tuple[int, ...]], bool]) -> Law:
     return law
 
 
-@pytest.mark.parametrize("shape", [{}, {"windows": (0,)}, {"tree": 4}], ids=str)
+@pytest.mark.parametrize("shape", [{}, {"windows": (0,)}, {"tree": [4], "windows": ()}], ids=str)
 def test_a_grammar_renormalises_the_chain_at_every_token(shape):
     pytest.importorskip("llguidance", reason="the extra 'grammar' is not installed")
     grammar = fef.compile_grammar({"regex": EXPRESSION}, (b"a", b"b", b"", b""), 2)
@@ -277,11 +277,11 @@ def siblings_that_see_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     ("tree", "temperature", "top_p"),
-    [({"tree": 2, "depth": 2}, 0.7, 1.0), ({"tree": 8, "depth": 3, "anchors": 2}, 1.0, 0.8)],
+    [({"tree": [2], "depth": 2}, 0.7, 1.0), ({"tree": [8], "depth": 3, "anchors": 2}, 1.0, 0.8)],
     ids=str,
 )
 def test_trees(tree, temperature, top_p):
-    found = texts(engine_of(**tree), temperature=temperature, top_p=top_p)
+    found = texts(engine_of(**tree, windows=()), temperature=temperature, top_p=top_p)
     assert g_test(found, law_in_order(OPEN, temperature, top_p)) > GOOD
 
 
@@ -290,7 +290,7 @@ def test_trees(tree, temperature, top_p):
 )
 def test_a_broken_tree_is_caught(break_, monkeypatch):
     break_(monkeypatch)
-    assert g_test(texts(engine_of(tree=5, depth=2), 1_000), law_in_order(OPEN)) < BAD
+    assert g_test(texts(engine_of(tree=[5], windows=(), depth=2), 1_000), law_in_order(OPEN)) < BAD
 
 
 def test_missing_end_rules_are_caught(monkeypatch):

@@ -353,12 +353,13 @@ def test_costs_are_measured_and_saved(tiny, tmp_path):
     began = time.perf_counter()
     table = engine.measure()
     print(f"\nmeasured in {time.perf_counter() - began:.1f} s: {table.seconds}")
-    assert set(table.seconds) == {(rows, window) for rows in (1, 2, 4) for window in (2, 8)}
+    windows = {(rows, shape.window) for rows, shape in table.seconds}
+    assert windows == {(rows, window) for rows in (1, 2, 4) for window in (2, 8)}
     assert all(1e-6 < seconds < 1 for seconds in table.seconds.values())
     table.save(tmp_path / "costs.json")
     assert not bool(engine.packed.built.state.live_S.any())
     again = Engine(tiny, costs=tmp_path / "costs.json", **options)
-    assert again.packed.costs == CostTable.load(tmp_path / "costs.json", again.packed.built.cost_key) == table
+    assert again.packed.chooser.costs == CostTable.load(tmp_path / "costs.json", again.packed.built.cost_key) == table
     asked = asks(16, seed=11)
     expected = by_decode(tiny, asked)
     for one in (engine, again, Engine(tiny, **options)):  # the last measures when it needs to know

@@ -6,12 +6,13 @@ import math
 
 import pytest
 from asking import answered, asks, by_decode, differences
+from drafting_networks import drafting_network
 from tiny_network import EOS, MASK, tiny_network
 
-from fef.engine.build import EngineOptions, EngineParts, build
+from fef.engine.build import TREES, WINDOWS, EngineOptions, EngineParts, build
 from fef.engine.engine import Engine
 from fef.errors import EngineError, OptionError
-from fef.laws.window import ANCHORS, TREE_ANCHORS
+from fef.laws.window import ANCHORS, TREE_ANCHORS, TREE_DEPTH
 from fef.models.packed_pass import RoundShape
 from fef.models.slot_cache import bytes_per_place
 
@@ -36,6 +37,10 @@ PLACE = bytes_per_place(NETWORK.config, NETWORK.embed.weight.dtype)
         ({"anchors": -1}, "anchors=-1"),
         ({"tree": 65}, "tree=65"),
         ({"tree": True}, "tree=True"),
+        ({"tree": [8, 65]}, "tree=65"),
+        ({"tree": [0]}, "tree=0"),
+        ({"tree": [], "windows": []}, r"windows=\[\]"),
+        ({"tree": 0, "windows": []}, r"windows=\[\]"),
         ({"depth": 0}, "depth=0"),
         ({"memory_gb": 0}, "memory_gb=0"),
         ({"memory_gb": math.nan}, "memory_gb=nan"),
@@ -74,12 +79,34 @@ def test_sizes_come_from_the_network_where_nothing_is_said():
     assert small.table.scratch_places == max(shape.scratch for shape in small.shapes)
 
 
-def test_a_tree_takes_the_place_of_the_windows():
-    built = parts(max_length=20, tree=9, depth=3, anchors=1)
+def test_trees_alone():
+    built = parts(max_length=20, tree=[9], windows=(), depth=3, anchors=1)
     assert built.shapes == [RoundShape(9, 1, 4, 8)]
     assert (built.table.drafts, built.table.branching, built.table.scratch_places) == (4, 8, built.shapes[0].scratch)
-    assert parts(max_length=20, tree=32).shapes[0].anchors == TREE_ANCHORS
-    assert {shape.anchors for shape in parts(max_length=20).shapes} == {ANCHORS}
+
+
+def test_chains_and_smaller_trees_are_alternatives_to_a_tree():
+    chains = parts(max_length=20).shapes
+    assert chains == parts(max_length=20, tree=0).shapes
+    assert [shape.window for shape in chains] == list(WINDOWS)
+    assert [shape.anchors for shape in chains] == [0, 1, 2, 4, ANCHORS, ANCHORS, ANCHORS], "where short ones may end"
+    assert {shape.anchors for shape in parts(max_length=20, anchors=3, tree=0).shapes} == {0, 1, 2, 3}
+    assert 0 in WINDOWS, "one token per pass"
+    trees = [RoundShape(nodes, TREE_ANCHORS, TREE_DEPTH + 1, 8) for nodes in (8, 16, 24)]
+    assert parts(max_length=20, tree=24).shapes == [*chains, *trees]
+    few = parts(max_length=20, tree=[5, 3], windows=(2,))
+    assert [(shape.window, shape.branching) for shape in few.shapes] == [(2, 1), (3, 8), (5, 8)]
+
+
+def test_a_network_with_a_head_chooses_among_chains_and_trees_that_it_grows():
+    def shapes(**options):
+        return build(drafting_network(), EngineOptions(max_length=20, **options), 1e9, print).shapes
+
+    chains = parts(max_length=20).shapes
+    trees = [RoundShape(nodes, TREE_ANCHORS, TREE_DEPTH + 1, 8, head=True) for nodes in TREES]
+    assert shapes() == [*chains, *trees] and shapes(tree=0) == chains
+    assert shapes(windows=(3,)) == [RoundShape(3, ANCHORS)]
+    assert shapes(windows=(), tree=[16]) == trees[1:2]
 
 
 def test_texts_end_where_they_are_told_to_as_in_decode():

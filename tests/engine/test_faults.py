@@ -474,10 +474,10 @@ def test_a_top_k_beyond_the_vocabulary_keeps_every_token():
 
 def test_costs_of_another_engine_are_refused(tmp_path):
     file = tmp_path / "costs.json"
-    engine_of().packed.costs.save(file)
-    assert engine_of(costs=str(file)).packed.costs.cost_key == engine_of().packed.costs.cost_key
-    with pytest.raises(InputError, match="anchors"):
-        engine_of(costs=file, anchors=1)
+    engine_of().packed.chooser.costs.save(file)
+    assert engine_of(costs=str(file)).packed.chooser.costs.cost_key == engine_of().packed.chooser.costs.cost_key
+    with pytest.raises(InputError, match="context"):
+        engine_of(costs=file, max_length=9)
 
 
 def test_a_round_that_is_broken_off_ends_its_requests(monkeypatch):

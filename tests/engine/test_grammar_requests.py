@@ -115,7 +115,7 @@ def odd_network(model: Model) -> Any:
     return tiny_network(vocab_size=config.vocab_size, mask_id=config.mask_id, eos_id=config.eos_id, max_length=64)
 
 
-@pytest.mark.parametrize("shape", [{"windows": (4,)}, {"windows": (2, 16)}, {"tree": 12}], ids=str)
+@pytest.mark.parametrize("shape", [{"windows": (4,)}, {"windows": (2, 16)}, {"tree": [12], "windows": ()}], ids=str)
 @pytest.mark.parametrize("settings", [{"temperature": 0.0}, {"temperature": 1.0, "top_p": 0.9}], ids=str)
 @pytest.mark.parametrize("count", [2, pytest.param(200, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])])
 def test_no_window_and_no_tree_of_packed_rounds_changes_a_token(

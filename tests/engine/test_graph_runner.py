@@ -232,7 +232,7 @@ def engine_with_graphs(monkeypatch, room, **options) -> Engine:
     )
     # what a round costs is asked of the device, which is not there
     monkeypatch.setattr(
-        "fef.engine.packed_rounds.round_seconds",
+        "fef.engine.shape_chooser.round_seconds",
         lambda _, kind, size: size + kind.shape.window if room(kind, 1) else refuse(),
     )
     return engine
@@ -271,7 +271,7 @@ def test_a_window_that_does_not_fit_is_not_used(monkeypatch):
     engine = engine_with_graphs(monkeypatch, lambda kind, _size: kind.shape.window < 8, windows=(2, 8))
     asked = asks(20, seed=3)
     assert differences(answered(engine, asked), by_decode(NETWORK, asked)) == []
-    assert {w for (_, w), s in engine.packed.costs.seconds.items() if s < 1e9} == {2}
+    assert {shape.window for (_, shape), s in engine.packed.chooser.costs.seconds.items() if s < 1e9} == {2}
 
 
 def test_rounds_that_do_not_fit_at_all_end_their_requests(monkeypatch):
@@ -287,7 +287,9 @@ def test_rounds_that_do_not_fit_at_all_end_their_requests(monkeypatch):
 
 def test_costs_are_measured_for_the_numbers_of_rows_that_there_are_graphs_for(monkeypatch):
     engine = engine_with_graphs(monkeypatch, lambda _kind, _size: True, windows=(1, 4))
-    assert engine.measure().seconds == {(size, w): size + w for size in (1, 2, 4, 5) for w in (1, 4)}
-    engine.packed.costs.seconds.clear()
-    assert engine.packed.cost(3, 4) == 8  # of 4 rows
-    assert engine.packed.costs.seconds == {(4, 4): 8}
+    shapes = [RoundShape(w) for w in (1, 4)]
+    expected = {(size, shape): size + shape.window for size in (1, 2, 4, 5) for shape in shapes}
+    assert engine.measure().seconds == expected
+    engine.packed.chooser.costs.seconds.clear()
+    engine.packed.chooser.next_shape(3)
+    assert engine.packed.chooser.costs.seconds == {(4, shape): expected[4, shape] for shape in shapes}

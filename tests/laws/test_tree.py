@@ -155,3 +155,10 @@ def test_chances_of_candidates():
     assert float(found[0, 0] / found[0, 1]) == pytest.approx(math.exp(0.5))
     assert found[:, 2].tolist() == [0.0, 0.0]
     assert chances(score[:, :1], mass, torch.tensor([False, True])).tolist() == [[0.9], [0.8]]
+
+
+@pytest.mark.parametrize("mass", [1.0, 1 + 2**-52, 1 + 1e-12])
+def test_no_child_is_likelier_than_its_parent_whatever_its_mass_is_rounded_to(mass):
+    hold = chances(torch.tensor([[0.0, -torch.inf]]), torch.tensor([mass], dtype=torch.float64), torch.tensor([True]))
+    tree = best_tree(torch.stack([torch.tensor([[0.64, 0.36]]).double(), hold], 1), torch.tensor([2]), 3)
+    assert (tree.parent_BW <= torch.arange(3)).all()

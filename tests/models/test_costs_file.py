@@ -9,14 +9,15 @@ import pytest
 
 from fef.errors import InputError
 from fef.models.costs import Costs, PassCost, check_conditions, costs_json, read_costs
+from fef.models.packed_pass import RoundShape
 
 CONDITIONS = {"network": "n", "device": "d", "dtype": "float32"}
 KINDS = ["rows", "rounds"]
 
 
 def passes(kind):
-    window = None if kind == "rows" else 8
-    return [PassCost(1, 0.1, window), PassCost(2, 1 / 3, window), PassCost(16, math.inf, window)]
+    shape = None if kind == "rows" else RoundShape(8, 2, 3, 4, head=True)
+    return [PassCost(1, 0.1, shape), PassCost(2, 1 / 3, shape), PassCost(16, math.inf, shape)]
 
 
 @pytest.mark.parametrize("kind", KINDS)

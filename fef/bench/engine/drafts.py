@@ -1,19 +1,21 @@
-"""`python -m fef.bench.engine.drafts`: what draft heads and trees are worth in the engine, on text.
+"""`python -m fef.bench.engine.drafts`: what draft heads, trees and the choice among shapes are worth in the engine, on text.
 
     python -m fef.bench.engine.drafts --model smol --data prompts.jsonl --device cuda --json drafts.json
+    python -m fef.bench.engine.drafts --model smol --data prompts.jsonl --problems 1319 --temperature 0 --rows chosen,causal
     python -m fef.bench.engine.drafts --shape 8b --cached 512 --device cuda
 
-Each row answers the same prompts with the same seeds: chains, trees with the draft head and without, and on a GPU
-the same weights from left to right, one token per pass. All but the last give the same texts; a row says in how many it
-differs from the first (in bfloat16 a few may, where two logits are almost equal). With --json a run that was cut short goes
-on where it ended. With --shape: times of single rounds of a network of random weights.
+Each row answers the same prompts with the same seeds: with shapes chosen by cost, with chains of one length, with trees of
+the draft head and of the marginals, and on a GPU by the same weights from left to right, one token per pass. All but the last
+give the same texts; a row says in how many it differs from the first (in bfloat16 a few may, where two logits are almost
+equal). Below a row stand the shapes of its rounds: predicted and real tokens per request and round, and what one of a full
+batch takes. Each batch size answers its share of the prompts. With --json a run that was cut short goes on where it ended.
+With --shape: times of single rounds of a network of random weights.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from itertools import product
@@ -22,33 +24,44 @@ from typing import Any
 
 import torch
 
-from fef.bench.engine.bandwidth import copy_bandwidth, key_value_bytes, weight_bytes
 from fef.bench.engine.shapes import random_network, shape_config
-from fef.engine.engine import Engine
+from fef.bench.engine.single_rounds import extras_of, random_head, round_rows
+from fef.engine.choice import RoundTally
+from fef.engine.graphs import GraphRunner
+from fef.engine.packed_rounds import PackedRounds
 from fef.errors import OptionError
 from fef.generation import Model, load
 from fef.measure.program import one_sentence, option, options_of, typed
 from fef.measure.record import FORMAT, Key, Record, RecordKind, check_same_setup, read_record, record_json
 from fef.measure.run import Task, carry_out
-from fef.measure.timing import Clock, free_memory
+from fef.measure.timing import free_memory
 from fef.models.device import default_device
-from fef.models.draft_head import DraftHead, HeadSizes
 from fef.models.extras import Extras
 from fef.models.packed_pass import RoundShape
-from fef.models.transformer import Transformer
 from fef.text import Generation, Prompt
 from fef.training.conversations import read_prompts
 
-__all__ = ["RoundRow", "ServedRow", "drafts_tasks", "round_rows"]
+__all__ = ["ServedRow", "drafts_tasks"]
 
-CAUSAL = "left to right"
+CAUSAL, CHOSEN = "left to right", "chosen by cost"
+KINDS = ("chosen", "chains", "trees", "causal")
 _LEAST = 16  # prompts at any batch size
-_FILLINGS = 3  # times that a batch is filled
+_FILLINGS = 3  # times that a batch is filled to warm up
+_WARM_UPS = 3  # at most, until no graph is new
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """What rounds are called, whether a head may draft, and the options of their engine."""
+
+    name: str
+    head: bool
+    options: dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What to run. trees: nodes of each tree; chains come without asking. options: of the engine, besides those."""
+    """What to run. kinds: of `KINDS`. chains, trees: drafts of each. options: of the engine, besides those."""
 
     model: str
     device: str
@@ -56,14 +69,55 @@ class Asked:
     prompts: int
     batches: Sequence[int]
     temperatures: Sequence[float]
+    kinds: Sequence[str]
+    chains: Sequence[int]
     trees: Sequence[int]
     max_new_tokens: int
     options: dict[str, Any]
 
+    def rounds(self) -> Iterator[Rounds]:
+        """At least one."""
+        if "chosen" in self.kinds:
+            yield Rounds(CHOSEN, True, {})
+        if "chains" in self.kinds:
+            for window in self.chains:
+                yield Rounds(RoundShape(window).words, False, {"windows": (window,)})
+        if "trees" in self.kinds:
+            for nodes, head in product(self.trees, (False, True)):
+                yield Rounds(f"trees of {nodes}", head, {"tree": (nodes,), "windows": ()})
+
+    def share(self, batch: int) -> int:
+        """Prompts at a batch size."""
+        return max(_LEAST, self.prompts * batch // max(self.batches))
+
+
+@dataclass(frozen=True)
+class ShapeRow:
+    """Rounds of a shape. rows: requests in them. predicted, tokens: as in `RoundTally`. seconds: of a round of a full batch,
+    if that is known."""
+
+    shape: str
+    rounds: int
+    rows: int
+    predicted: float
+    tokens: int
+    seconds: float | None
+
+    @property
+    def words(self) -> str:
+        cost = "" if self.seconds is None else f", {self.seconds * 1e3:.2f} ms with a full batch"
+        if not self.rows:
+            return f"    {self.shape}: never{cost}"
+        return (
+            f"    {self.shape}: {self.rounds} rounds of {self.rows / self.rounds:.1f} requests, tokens predicted "
+            f"{self.predicted / self.rows:.2f}, real {self.tokens / self.rows:.2f}{cost}"
+        )
+
 
 @dataclass(frozen=True)
 class ServedRow:
-    """passes: of any kind, of all requests. differ: texts that are not those of the first row of the same settings."""
+    """passes: of any kind, of all requests. differ: texts that are not those of the first row of the same settings. captured:
+    graphs that were made while the clock ran."""
 
     batch: int
     temperature: float
@@ -74,15 +128,23 @@ class ServedRow:
     passes: int
     seconds: float
     differ: int
+    captured: int = 0
+    shapes: Sequence[ShapeRow] = ()
+
+    def __post_init__(self) -> None:
+        shapes = [ShapeRow(**shape) if isinstance(shape, dict) else shape for shape in self.shapes]
+        object.__setattr__(self, "shapes", shapes)  # in a file they are objects of JSON
 
     @property
     def words(self) -> str:
         head = "head" if self.head else "no head"
-        return (
+        line = (
             f"batch {self.batch:<3} T={self.temperature:<4g} {self.rounds + ', ' + head:<24} {self.requests} requests, "
             f"{self.tokens} tokens, {self.tokens / self.passes:.2f} per pass, {self.tokens / self.seconds:,.0f}/s"
             + (f", {self.differ} texts differ" if self.differ else "")
+            + (f", {self.captured} graphs made meanwhile" if self.captured else "")
         )
+        return "\n".join([line, *(shape.words for shape in self.shapes)])
 
 
 def key_of(batch: int, temperature: float, rounds: str, head: bool) -> Key:
@@ -105,17 +167,26 @@ def drafts_tasks(model: Model, prompts: Sequence[Prompt], asked: Asked) -> Itera
     if extras is None or extras.draft_head is None:
         raise OptionError(f"{model.name} has no draft head. Train one with `fef train --objective draft-head`.")
     for batch, temperature in product(asked.batches, asked.temperatures):
-        one = Compared(model, prompts[: max(_LEAST, _FILLINGS * batch)], batch, temperature, asked)
-        for tree, head in [(0, False), *product(asked.trees, (False, True))]:
-            rounds = f"trees of {tree}" if tree else "chains"
-            yield Task(key_of(batch, temperature, rounds, head), partial(one.row, rounds, tree, head))
-        if model.network.device.type == "cuda":
+        one = Compared(model, prompts[: asked.share(batch)], batch, temperature, asked)
+        for rounds in asked.rounds():
+            yield Task(key_of(batch, temperature, rounds.name, rounds.head), partial(one.row, rounds))
+        if "causal" in asked.kinds and model.network.device.type == "cuda":
             yield Task(key_of(batch, temperature, CAUSAL, False), one.causal)
+
+
+@dataclass(frozen=True)
+class Run:
+    """Answers, and how an engine came to them."""
+
+    seconds: float
+    found: list[Generation]
+    captured: int
+    shapes: list[ShapeRow]
 
 
 @dataclass
 class Compared:
-    """Rows of one batch size and temperature, held against chains without a head."""
+    """Rows of one batch size and temperature, held against the first of them."""
 
     model: Model
     prompts: Sequence[Prompt]
@@ -123,36 +194,61 @@ class Compared:
     temperature: float
     asked: Asked
 
-    def row(self, rounds: str, tree: int, head: bool) -> list[ServedRow]:
-        seconds, found = self.chains if not tree and not head else self.answered(tree, head)
-        differ = sum(out.token_ids != first.token_ids for out, first in zip(found, self.chains[1], strict=True))
-        counted = sum(len(out.token_ids) for out in found), sum(int(out.stats["calls"]) for out in found)
-        return [ServedRow(self.batch, self.temperature, rounds, head, len(found), *counted, seconds, differ)]
+    def row(self, rounds: Rounds) -> list[ServedRow]:
+        run = self.first if rounds == next(self.asked.rounds()) else self.answered(rounds)
+        pairs = zip(run.found, self.first.found, strict=True)
+        return [
+            ServedRow(
+                self.batch,
+                self.temperature,
+                rounds.name,
+                rounds.head,
+                requests=len(run.found),
+                tokens=sum(len(out.token_ids) for out in run.found),
+                passes=sum(int(out.stats["calls"]) for out in run.found),
+                seconds=run.seconds,
+                differ=sum(out.token_ids != first.token_ids for out, first in pairs),
+                captured=run.captured,
+                shapes=run.shapes,
+            )
+        ]
 
     @cached_property
-    def chains(self) -> tuple[float, list[Generation]]:
-        return self.answered(0, False)
+    def first(self) -> Run:
+        return self.answered(next(self.asked.rounds()))
 
-    def answered(self, tree: int, head: bool) -> tuple[float, list[Generation]]:
-        """Seconds, and answers, of the second run of an engine: the first captures graphs and learns costs."""
+    def answered(self, rounds: Rounds) -> Run:
+        """The answers of an engine that knows its costs and has captured its graphs: it answered a few before."""
         model, asked, network = self.model, self.asked, self.model.network
         longest = max(len(model.prompt_ids(prompt)) for prompt in self.prompts) + 1 + asked.max_new_tokens
         sizes = {"max_batch": self.batch, "max_length": longest, "max_new_tokens": asked.max_new_tokens}
         settings: dict[str, Any] = {"max_new_tokens": asked.max_new_tokens, "temperature": self.temperature}
         extras = network.extras
-        with extras_of(network, extras if head else replace(extras, draft_head=None)):
-            engine = model.engine(**sizes | asked.options | {"tree": tree})
-            if network.device.type == "cuda":
-                engine.generate(self.prompts, **settings)
+        with extras_of(network, extras if rounds.head else replace(extras, draft_head=None)):
+            engine = model.engine(**sizes | asked.options | rounds.options)
+            packed = engine.engine.packed_rounds()
+            runner = packed.built.runner
+            graphs = runner.graphs if isinstance(runner, GraphRunner) else {}
+            warm_up = self.prompts[: (_FILLINGS if network.device.type == "cuda" else 1) * self.batch]
+            for _ in range(_WARM_UPS):
+                before = set(graphs)
+                engine.generate(warm_up, **settings)
+                if set(graphs) == before:
+                    break
+            before, tallied = set(graphs), {tally.shape: replace(tally) for tally in packed.tallies}
             began = time.perf_counter()
             found = engine.generate(self.prompts, **settings)
-            return time.perf_counter() - began, found
+            seconds = time.perf_counter() - began
+        shapes = packed.built.shapes
+        rows = [shape_row(packed, shape, tallied.get(shape, RoundTally(shape)), self.batch) for shape in shapes]
+        shown = [row for row in rows if row.rounds or row.seconds is not None]
+        return Run(seconds, found, len(set(graphs) - before), shown)
 
     def causal(self) -> list[ServedRow]:
         """As many tokens per prompt as the other rows wrote."""
         from fef.bench.engine.causal import CausalDecoder, CausalRequest  # needs Triton
 
-        network, pairs = self.model.network, zip(self.prompts, self.chains[1], strict=True)
+        network, pairs = self.model.network, zip(self.prompts, self.first.found, strict=True)
         requests = [CausalRequest(self.model.prompt_ids(prompt), max(len(out.token_ids), 1)) for prompt, out in pairs]
         longest = max(len(request.prompt) + request.tokens for request in requests)
         overlap = torch.cuda.get_device_capability(network.device) >= (9, 0)
@@ -162,66 +258,17 @@ class Compared:
         return [ServedRow(self.batch, self.temperature, CAUSAL, False, len(requests), tokens, tokens, seconds, 0)]
 
 
-@dataclass(frozen=True)
-class RoundRow:
-    """A round at batch 1, its drafts included. read: bytes of weights and keys, once each."""
-
-    kind: str
-    tokens: int
-    seconds: float
-    read: int
-    share: float  # of copy bandwidth
-
-    @property
-    def words(self) -> str:
-        return (
-            f"{self.kind:<40} {self.tokens:>4} tokens {self.seconds * 1e3:.3f} ms, {self.share:.0%} of copy bandwidth"
-        )
-
-
-@torch.no_grad()
-def round_rows(
-    network: Transformer, cached: int, trees: Sequence[int], anchors: int, repeats: int
-) -> Iterator[RoundRow]:
-    """Rounds of one token, of chains of 16, and of trees, behind `cached` tokens; each with a head of random weights and
-    without."""
-    clock = Clock(network.device, repeats)
-    bandwidth = copy_bandwidth(clock)
-    ids = [0] * (cached + 128)
-    order = list(range(cached, len(ids)))
-    head = random_head(network)
-    rounds: list[tuple[str, dict[str, Any], bool]] = [("one token", {"windows": (0,)}, False)]
-    for on in (False, True):
-        rounds.append(("chain of 16", {"windows": (16,)}, on))
-        rounds += [(f"tree of {tree}, {anchors + 1} groups", {"tree": tree, "anchors": anchors}, on) for tree in trees]
-    for kind, options, on in rounds:
-        with extras_of(network, Extras(draft_head=head if on else None)):
-            engine = Engine(network, max_batch=1, max_length=len(ids), max_new_tokens=128, **options)
-            shape = RoundShape(0) if kind == "one token" else engine.shapes[0]
-            with engine.held(1, ids, order, shape) as held:
-                seconds = clock.seconds(held.work, held.restore)
-        read = weight_bytes(network) + len(ids) * key_value_bytes(network)
-        del engine, held
-        free_memory(network.device)
-        label = f"{kind}, {'head' if on else 'no head'}"
-        yield RoundRow(label, shape.tokens, seconds, read, read / seconds / bandwidth)
-
-
-@contextmanager
-def extras_of(network: Transformer, extras: Extras) -> Iterator[None]:
-    before, network.extras = network.extras, extras
-    try:
-        yield
-    finally:
-        network.extras = before
-
-
-def random_head(network: Transformer) -> DraftHead:
-    """A head that corrects at random: as much work as a trained one."""
-    head = DraftHead(HeadSizes.of(network.config)).to(network.device)
-    head.reset(0)
-    torch.nn.init.constant_(head.out_norm.weight, 0.1)
-    return head.to(network.embed.weight.dtype).requires_grad_(False)
+def shape_row(packed: PackedRounds, shape: RoundShape, before: RoundTally, batch: int) -> ShapeRow:
+    """What rounds of a shape did since then."""
+    now = packed.chooser.calibration.tallies[shape]
+    return ShapeRow(
+        shape.words,
+        now.rounds - before.rounds,
+        now.rows - before.rows,
+        now.predicted - before.predicted,
+        now.tokens - before.tokens,
+        packed.chooser.costs.seconds.get((packed.chooser.priced(batch), shape)),
+    )
 
 
 def prompts_of(path: Path, model: Model, count: int) -> list[Prompt]:
@@ -238,7 +285,9 @@ class Options:
     data: Path | None = option(None, 'JSONL of {"prompt": ...} or {"messages": ...}')
     device: str = default_device()
     dtype: str = "bfloat16"
-    problems: int = option(192, "prompts at most")
+    problems: int = option(192, "prompts at the largest batch; smaller ones get a share")
+    rows: str = option(",".join(KINDS), f"which of {', '.join(KINDS)}")
+    chains: str = option("16", "drafts; 0 is one token per pass")
     batch: str = "1,64"
     temperature: str = "0,0.7"
     tree: str = option("32", "nodes")
@@ -252,6 +301,15 @@ class Options:
     json: Path | None = None
 
     @property
+    def kinds(self) -> list[str]:
+        kinds = self.rows.split(",")
+        if not set(kinds) <= set(KINDS) or kinds == ["causal"]:
+            raise OptionError(
+                f"--rows {self.rows!r} is not allowed: give some of {', '.join(KINDS)}, and not causal alone."
+            )
+        return kinds
+
+    @property
     def asked(self) -> Asked:
         options = {"depth": self.depth, "anchors": self.anchors}
         return Asked(
@@ -261,6 +319,8 @@ class Options:
             prompts=self.problems,
             batches=[int(part) for part in self.batch.split(",")],
             temperatures=[float(part) for part in self.temperature.split(",")],
+            kinds=self.kinds,
+            chains=[int(part) for part in self.chains.split(",")],
             trees=[int(part) for part in self.tree.split(",")],
             max_new_tokens=self.max_new_tokens,
             options={name: value for name, value in options.items() if value is not None},
@@ -269,8 +329,9 @@ class Options:
 
 def main() -> None:
     given = options_of(Options, __doc__)
-    asked, dtype, device = given.asked, getattr(torch, given.dtype), torch.device(given.device)
+    dtype, device = getattr(torch, given.dtype), torch.device(given.device)
     with one_sentence():
+        asked = given.asked
         if given.shape is None:
             on_text(given, asked, dtype, device)
             return

@@ -31,6 +31,8 @@ HOW_TO_READ = f"""\
   the cache of the chip can exceed 100 %; a pass of many tokens is bound by arithmetic, and its share says nothing.
 - *engine*: all problems submitted at once; seconds of the whole, on the clock of the host. *{LOOP}*: `Model.generate` in
   batches. *tokens/s*: tokens of the answers up to and including the end token. *passes*: of any kind, per problem.
+- *tokens/round*: of rounds of the engine, per request that goes on behind them, drafts that hold and one more: as predicted
+  before each round, when its shape was chosen, and as they came.
 - *first token*: median time from submission to the first committed token, of a full batch that arrives at once.
 - *idealised*: a decoder of the loop with a full batch in every pass, where a pass takes what the full pass with the head at
   one slot takes as a bare graph, a pass of fewer tokens (a cache) its share of that by tokens, but no less than the
@@ -138,7 +140,7 @@ def passes_sheet(record: Record) -> Sheet:
 
 def serving_sheet(record: Record) -> Sheet:
     header = ["batch", "method", "problems", "right, %", "tokens/s", "idealised", "passes", "tokens/pass"]
-    header += ["first token, ms", "peak GB"]
+    header += ["tokens/round, predicted", "real", "first token, ms", "peak GB"]
     lines = [
         [
             str(row.batch),
@@ -149,6 +151,8 @@ def serving_sheet(record: Record) -> Sheet:
             "" if row.ideal_rate is None else f"{row.ideal_rate:,.0f}",
             f"{row.passes / row.problems:.1f}",
             f"{row.tokens / row.passes:.2f}",
+            "" if row.predicted is None else f"{row.predicted:.2f}",
+            "" if row.real is None else f"{row.real:.2f}",
             "" if row.first_token is None else milliseconds(row.first_token),
             "" if row.memory is None else f"{row.memory / 1e9:.2f}",
         ]

@@ -18,11 +18,13 @@ from typing import Any
 from fef import tasks
 from fef.bench.evaluate import Judge, Settings, evaluate
 from fef.bench.spec import MethodSpec
+from fef.engine.choice import RoundTally
 from fef.engine.text import TextEngine
 from fef.generation import Model
 from fef.measure.answering import submit
 from fef.measure.answers import Answer, answer_of
 from fef.measure.environment import peak_bytes
+from fef.models.packed_pass import RoundShape
 from fef.tasks import Problem
 from fef.text import Generation
 
@@ -65,6 +67,8 @@ class Served:
     first_token: float | None = None  # median seconds to it, of a full batch that arrives at once
     memory: int | None = None  # peak bytes
     ideal_seconds: float | None = None  # what the passes take without any overhead
+    predicted: float | None = None  # tokens of a round per request, as the engine expected when it chose its shape
+    real: float | None = None  # and as they were, of packed rounds
 
     @property
     def name(self) -> str:
@@ -119,13 +123,34 @@ def serve(
     answer_all(batch if on_cuda else 1)
     if on_cuda:
         answer_all()
+    tallied = rounds_total(engine)
     runs = [answer_all() for _ in range(_RUNS if on_cuda else 1)]
+    predicted, real = calibration(tallied, rounds_total(engine))
     _, _, waits = answer_all(batch)
     pairs = zip(runs[-1][1], problems, strict=True)
     answers = [answer_of(out, judge(problem, out.text)) for out, problem in pairs]
     seconds, memory = statistics.median(seconds for seconds, _, _ in runs), peak_bytes(engine.engine.device)
     times: dict[str, Any] = {"first_token": statistics.median(waits), "memory": memory}
+    times |= {"predicted": predicted, "real": real}
     return served(batch, method, ENGINE, answers, seconds, **times), answers
+
+
+def rounds_total(engine: TextEngine) -> RoundTally:
+    """Of packed rounds of all shapes."""
+    total = RoundTally(RoundShape(0))
+    for tally in engine.engine.tallies:
+        total.rows += tally.rows
+        total.predicted += tally.predicted
+        total.tokens += tally.tokens
+    return total
+
+
+def calibration(before: RoundTally, after: RoundTally) -> tuple[float | None, float | None]:
+    """Tokens of a round per request, predicted and real, in between; None where there were no packed rounds."""
+    rows = after.rows - before.rows
+    if not rows:
+        return None, None
+    return (after.predicted - before.predicted) / rows, (after.tokens - before.tokens) / rows
 
 
 def served(batch: int, method: str, where: str, answers: Sequence[Answer], seconds: float, **more: Any) -> Served:

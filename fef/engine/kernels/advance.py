@@ -50,11 +50,11 @@ def advance(
     draft head goes on from.
     """
     table, B, N = state.table, len(slot_B), inputs.ids_BN.shape[1]
-    drawn_queries = shape.states if table.nodes else shape.queries
+    drawn_queries = shape.states if shape.head else shape.queries
     M = B * drawn_queries
     sizes = {len(x.view(M, -1)) * x.shape[-1] for x in (drawn.draft, drawn.holds)}
     assert all(x.is_contiguous() for x in vars(drawn).values()) and sizes == {M * table.branching}, "numbers per query"
-    depths = min(shape.window, table.drafts)
+    depths = min(shape.deepest, table.drafts)
     move_2BT = torch.empty(2, B, depths + 1, dtype=torch.int32, device=slot_B.device)
     source_BK = torch.empty(B, table.drafts, dtype=torch.int64, device=slot_B.device)
     count_B, last_B = torch.empty(2, B, dtype=torch.int64, device=slot_B.device).unbind(0)
@@ -81,6 +81,7 @@ def advance(
         K=table.drafts,
         KEPT=table.branching,
         NODES=table.nodes,
+        HEAD=shape.head,
         NOWHERE=table.nowhere,
         COUNTS=len(COUNTERS),
         LANES_C=triton.next_power_of_2(len(COUNTERS)),
@@ -89,6 +90,7 @@ def advance(
         LANES_Q=triton.next_power_of_2(drawn_queries),
         LANES_K=triton.next_power_of_2(table.drafts),
         LANES_KEPT=triton.next_power_of_2(table.branching),
+        LANES_W=triton.next_power_of_2(max(1, table.nodes)),
         BLOCK_N=min(_TOKENS, triton.next_power_of_2(N)),
         BLOCK_R=_RANKS,
         num_warps=1,
@@ -190,6 +192,7 @@ def _advance_kernel(
     K: tl.constexpr,
     KEPT: tl.constexpr,
     NODES: tl.constexpr,
+    HEAD: tl.constexpr,
     NOWHERE: tl.constexpr,
     COUNTS: tl.constexpr,
     LANES_C: tl.constexpr,
@@ -198,6 +201,7 @@ def _advance_kernel(
     LANES_Q: tl.constexpr,
     LANES_K: tl.constexpr,
     LANES_KEPT: tl.constexpr,
+    LANES_W: tl.constexpr,
     BLOCK_N: tl.constexpr,
     BLOCK_R: tl.constexpr,
 ):
@@ -279,7 +283,7 @@ def _advance_kernel(
     count = tl.minimum(count, K)
     k = tl.arange(0, LANES_K)[:, None]
     candidate = tl.arange(0, LANES_KEPT)[None, :]
-    kept = (k < K) & (candidate < KEPT) & (NODES == 0)
+    kept = (k < K) & (candidate < KEPT) & (HEAD == 0)
     from_candidate = (first_query + source)[:, None] * KEPT + candidate
     new_draft = tl.load(drawn.draft + from_candidate, mask=kept, other=0)
     new_holds = tl.load(drawn.holds + from_candidate, mask=kept, other=0.0)
@@ -305,8 +309,12 @@ def _advance_kernel(
     tl.store(state.holds + to_candidate, new_holds, mask=kept)
     tl.store(move_from, tl.where(off_stem, moved_from, NOWHERE).to(tl.int32), mask=t <= DEPTHS)
     tl.store(move_to, tl.where(off_stem, L + rank - 1, NOWHERE).to(tl.int32), mask=t <= DEPTHS)
-    if NODES == 0:
+    if HEAD:
+        tl.store(state.drafted + slot, done * 0)
+    else:
         tl.store(state.drafted + slot, tl.minimum(count, tl.maximum(opened - done, 0)))
+        node = tl.arange(0, LANES_W)
+        tl.store(state.node_chance + slot * NODES + node, node.to(tl.float64) * 0.0 - 1.0, mask=node < NODES)
     tl.store(sources, source.to(tl.int64), mask=next_draft < K)
     tl.store(drafts.count + row, count.to(tl.int64))
     tl.store(drafts.last + row, tl.sum(tl.where(t == commit - 1, path, 0)))

@@ -35,7 +35,7 @@ def compose(
     """What a pass over these slots holds. slot_B: int64. context: canvas places that a context pass computes; 0: a round."""
     assert not context or (shape.window == 0 and shape.anchors == 0), "nothing is drafted before the context is known"
     table, B, device = state.table, len(slot_B), slot_B.device
-    given = table.nodes > 0
+    given = shape.head
     assert not given or shape.window <= table.nodes, "the state keeps fewer nodes than the window has"
     assert given or shape.branching > 1 or shape.window <= table.drafts, (
         "the state keeps fewer drafts than the window has"
@@ -81,7 +81,7 @@ def compose(
         LEAD=lead,
         WINDOW=shape.window,
         BRANCHING=shape.branching,
-        DEPTHS=min(shape.window, table.drafts),
+        DEPTHS=min(shape.deepest, table.drafts),
         ANCHORS=shape.anchors,
         BEHIND=max(shape.depth - 1, 1),
         Q=Q,
@@ -90,7 +90,7 @@ def compose(
         R=table.ranks,
         K=table.drafts,
         KEPT=table.branching,
-        NODES=table.nodes,
+        NODES=table.nodes if given else 0,
         NOWHERE=table.nowhere,
         WORTH=least_chance(shape.branching),
         LEAST=LEAST_END,

@@ -369,7 +369,7 @@ def _join_kernel(
         plain_score = tl.load(bests + field * DRAFTS + pair, mask=known, other=float("-inf"))
         # ids do not matter here: the number of a candidate stands for it
         plain_scores, _ = _best_of_chunks(plain_score, chunk[:, None] * DRAFTS + d[None, :], DRAFTS, LANES_D)
-        share = tl.sum(tl.exp(plain_scores - _finite(plain_best))) / plain_mass
+        share = tl.minimum(tl.sum(tl.exp(plain_scores - _finite(plain_best))) / plain_mass, 1.0)
         score = tl.load(bests + pair, mask=known, other=float("-inf"))
         if temperature > 0:
             score += ((best_C - _finite(best)) / temperature)[:, None]

@@ -33,7 +33,7 @@ _INPUTS = 64
 
 def draft_sites(state: SlotState, slot_B: Tensor, count_B: Tensor) -> DraftSites:
     """`fef.engine.head_drafts.draft_sites`, in one launch."""
-    B, K, device = len(slot_B), state.table.drafts - 1, slot_B.device
+    B, K, device = len(slot_B), state.table.grown, slot_B.device
 
     def new(*shape: int, dtype: torch.dtype = torch.int64) -> Tensor:
         return torch.empty(shape, dtype=dtype, device=device)

@@ -42,9 +42,9 @@ CONFIG = TransformerConfig(
 OPTIONS: list[tuple[dict[str, Any], bool]] = [  # and whether a draft head drafts
     ({"windows": (16,), "anchors": 2}, False),
     ({"windows": (24,), "anchors": 2}, False),
-    ({"tree": 32}, False),
-    ({"tree": 32, "anchors": 8, "depth": 6}, False),
-    ({"tree": 32}, True),
+    ({"tree": [32], "windows": ()}, False),
+    ({"tree": [32], "windows": (), "anchors": 8, "depth": 6}, False),
+    ({"tree": [32], "windows": (16,)}, True),
 ]
 
 
@@ -74,7 +74,9 @@ def compile_passes(options: dict[str, Any], head: bool, dtype: torch.dtype) -> N
     cache = SlotCache.empty(CONFIG, built.table, device, dtype)
     passes = KernelPasses(model, join_weights(model), state, cache, built.vocabulary, overlap=True, drafts=built.drafts)
     bounds = Bounds(built.table.context, built.table.ranks)
-    for kind in PassKind(RoundShape(0, 0, built.table.drafts), bounds, 64), PassKind(built.shapes[0], bounds, cut=True):
+    contexts = [RoundShape(0, 0, built.table.drafts, head=shape.head) for shape in built.shapes]
+    kinds = [PassKind(shape, bounds, 64) for shape in dict.fromkeys(contexts)]
+    for kind in kinds + [PassKind(shape, bounds, cut=True) for shape in built.shapes]:
         passes.pass_(kind, torch.tensor([0, 1]))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from slot_states import SLOTS, moved, random_state
@@ -93,6 +95,7 @@ def test_sites_and_noise(device: str) -> None:
     """The uniform numbers are the same; their logarithms may be rounded otherwise."""
     for seed in range(3):
         state = random_state(4, 5, 2, seed)
+        state.table = replace(state.table, grown=4)
         count_B = torch.randint(0, 5, (len(SLOTS),), generator=torch.Generator().manual_seed(seed))
         expected = draft_sites(state, SLOTS, count_B)
         found = fused_sites(moved(state, device), SLOTS.to(device), count_B.to(device))

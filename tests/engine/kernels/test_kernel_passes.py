@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -54,13 +56,17 @@ def random_head(model: Transformer) -> DraftHead:
         (False, 1, 2, 8, False),
         pytest.param(False, 1, 2, 4, True, marks=pytest.mark.slow),
         pytest.param(True, 1, 1, 4, True, marks=pytest.mark.slow),
+        pytest.param(False, 1, 4, -4, True, marks=pytest.mark.slow),  # chains in between
     ],
 )
 def test_a_context_pass_and_rounds(cut, layers, count, tree, head):
     model = network(layers)
     if head:
         model.extras = Extras(draft_head=random_head(model))
-    options = {"tree": tree, "anchors": 2} if tree else {"windows": (3,), "anchors": 1}
+    windows = () if tree > 0 else (3,)
+    options: dict[str, Any] = {"windows": windows, "anchors": 2 if tree else 1} | (
+        {"tree": [abs(tree)]} if tree else {}
+    )
     built = build(model, EngineOptions(max_batch=3, threads=1, **options), 1e9, print)
     plain, table = built.runner, built.table
     assert isinstance(plain, TorchPasses)
@@ -78,11 +84,11 @@ def test_a_context_pass_and_rounds(cut, layers, count, tree, head):
     ]
     slots, packed_BJ = [0, 1, 2], torch.stack([request.pack(table) for request in requests])
     bounds = Bounds(table.context, table.ranks)
-    context = PassKind(RoundShape(0, 0, table.drafts), bounds, 10, cut)
-    rounds = PassKind(built.shapes[0], bounds, cut=cut)
+    context = PassKind(RoundShape(0, 0, table.grown + 1 if head else table.drafts, head=head), bounds, 10, cut)
+    rounds = [PassKind(shape, bounds, cut=cut) for shape in built.shapes[::-1]] * count
     plain.load(slots, packed_BJ)
     kernels.load(slots, packed_BJ)
-    for kind in (context, *[rounds] * count):
+    for kind in (context, *rounds[:count]):
         plain.run(kind, slots)
         with torch.no_grad():
             kernels.pass_(kind, torch.tensor(slots))
@@ -98,4 +104,4 @@ def test_a_context_pass_and_rounds(cut, layers, count, tree, head):
                 found, expected = found[:, :-1], expected[:, :-1]
             assert torch.equal(found, expected), name
     assert (state.done_S[:3] >= count).all()
-    assert not head or is_node.any()
+    assert not head or is_node.any() or tree < 0

@@ -1,0 +1,39 @@
+"""Rows of the bench of drafts: which there are, what a line says, and what a file keeps."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+
+from fef.bench.engine.drafts import Asked, Rounds, ServedRow, ShapeRow
+
+ASKED = Asked("smol", "cuda", "bfloat16", 1319, [1, 8, 64], [0.0], ["chosen", "chains", "trees"], [0, 4], [16], 64, {})
+CHAINS = ShapeRow("chains of 4", rounds=10, rows=40, predicted=90.0, tokens=100, seconds=0.0021)
+ROW = ServedRow(64, 0.7, "chosen by cost", True, 9, 120, 60, 2.0, differ=1, captured=2, shapes=[CHAINS])
+
+
+def test_rows_are_those_asked_for_each_with_the_options_of_its_engine() -> None:
+    assert list(ASKED.rounds()) == [
+        Rounds("chosen by cost", True, {}),
+        Rounds("one token", False, {"windows": (0,)}),
+        Rounds("chains of 4", False, {"windows": (4,)}),
+        Rounds("trees of 16", False, {"tree": (16,), "windows": ()}),
+        Rounds("trees of 16", True, {"tree": (16,), "windows": ()}),
+    ]
+    assert [rounds.name for rounds in replace(ASKED, kinds=["causal", "chosen"]).rounds()] == ["chosen by cost"]
+
+
+def test_a_batch_answers_its_share_of_the_prompts_and_never_too_few() -> None:
+    assert [ASKED.share(batch) for batch in (1, 8, 64)] == [20, 164, 1319]
+    assert replace(ASKED, prompts=192).share(1) == 16
+
+
+def test_a_row_says_what_was_predicted_and_what_came() -> None:
+    first, second = ROW.words.splitlines()
+    assert "2.00 per pass, 60/s, 1 texts differ, 2 graphs made meanwhile" in first
+    assert "10 rounds of 4.0 requests, tokens predicted 2.25, real 2.50, 2.10 ms with a full batch" in second
+    assert replace(CHAINS, rows=0, rounds=0).words == "    chains of 4: never, 2.10 ms with a full batch"
+
+
+def test_a_file_keeps_rows_as_they_are() -> None:
+    assert ServedRow(**json.loads(json.dumps(asdict(ROW)))) == ROW

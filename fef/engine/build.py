@@ -52,7 +52,7 @@ class EngineOptions:
     max_new_tokens: int | None = None  # slots of a canvas that one denoising pass fills; None: as many
     windows: Sequence[int] | None = None  # drafts per round, as chains; 0 is one token per pass; None: `WINDOWS`
     # drafts per round, as a tree: trees of up to so many beside the chains; several: of these; 0: none;
-    # None: those of `TREES` where a draft head grows them and `windows` says nothing
+    # None: those of `TREES` where a draft head grows them, `windows` says nothing and weights are no halves
     tree: int | Sequence[int] | None = None
     depth: int = TREE_DEPTH  # drafts along a path of the tree
     anchors: int | None = None  # draft groups besides that of the likeliest drafts; None: what trees and chains need
@@ -95,10 +95,14 @@ class EngineOptions:
         if self.costs is not None and not isinstance(self.costs, str | Path):
             raise OptionError(f"costs={shown(self.costs)} is not allowed: give the name of a file.")
 
-    def trees(self, *, head: bool) -> list[int]:
-        """Nodes of trees, to choose among. head: does a draft head grow them?"""
+    def trees(self, *, head: bool, dtype: torch.dtype) -> list[int]:
+        """Nodes of trees, to choose among. head: does a draft head grow them?
+
+        Sums of a tree have another order than those of a chain. In half precision that decides between logits that are almost
+        equal, and a text would depend on the load: there trees have to be asked for.
+        """
         if self.tree is None:
-            return list(TREES) if head and self.windows is None else []
+            return list(TREES) if head and self.windows is None and dtype.itemsize >= 4 else []
         if isinstance(self.tree, int):
             return sorted({*(nodes for nodes in TREES if nodes < self.tree), self.tree} - {0})
         return sorted(set(self.tree))
@@ -144,7 +148,7 @@ def build(network: Transformer, options: EngineOptions, budget: float, note: Cal
     config = network.config
     device, dtype = network.device, network.embed.weight.dtype
     head = Network(network).draft_head
-    trees = options.trees(head=head is not None)
+    trees = options.trees(head=head is not None, dtype=dtype)
     head = head if trees else None
     shapes = shapes_of(options, trees, config.vocab_size, None if head is None else head.sizes.depths)
     drafts = max(shape.depth for shape in shapes)

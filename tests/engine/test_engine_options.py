@@ -99,14 +99,16 @@ def test_chains_and_smaller_trees_are_alternatives_to_a_tree():
 
 
 def test_a_network_with_a_head_chooses_among_chains_and_trees_that_it_grows():
-    def shapes(**options):
-        return build(drafting_network(), EngineOptions(max_length=20, **options), 1e9, print).shapes
+    def shapes(network=None, **options):
+        return build(network or drafting_network(), EngineOptions(max_length=20, **options), 1e9, print).shapes
 
     chains = parts(max_length=20).shapes
     trees = [RoundShape(nodes, TREE_ANCHORS, TREE_DEPTH + 1, 8, head=True) for nodes in TREES]
     assert shapes() == [*chains, *trees] and shapes(tree=0) == chains
     assert shapes(windows=(3,)) == [RoundShape(3, ANCHORS)]
     assert shapes(windows=(), tree=[16]) == trees[1:2]
+    half = drafting_network().bfloat16()
+    assert shapes(half) == chains and shapes(half, windows=(), tree=[16]) == trees[1:2]
 
 
 def test_texts_end_where_they_are_told_to_as_in_decode():

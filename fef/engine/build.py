@@ -166,8 +166,8 @@ def build(network: Transformer, options: EngineOptions, budget: float, note: Cal
         if not is_out_of_memory(error):
             raise
         raise EngineError(
-            f"The caches of {slots} requests and a spare one are {table.slots * slot_bytes / 1e9:.2f} GB, and there is no room "
-            "for them. Lower max_batch, max_length or memory_gb."
+            f"The caches of {slots} requests and a spare one are {table.slots * slot_bytes / 1e9:.2f} GB, and there is no "
+            "room for them. Lower max_batch, max_length or memory_gb."
         ) from error
     banned = banned_ids(Network(network), options.banned, options.eos_id)
     vocabulary = Vocabulary(options.eos_id, torch.tensor(banned, device=device))

@@ -196,7 +196,7 @@ def through_server(asking: Asking, load: Load, found: Measured) -> None:
         answers = [pool.submit(asking.streamed, load.body(number)) for number in range(load.requests)]
         while not all(answer.done() for answer in answers):
             found.answered.append(asking.load_seconds())
-            time.sleep(0.05)
+            time.sleep(0.25)
         seconds = time.perf_counter() - began
     streams = [answer.result() for answer in answers]
     tokens = sum(stream.tokens for stream in streams)

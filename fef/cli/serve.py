@@ -50,6 +50,8 @@ def serve(
 
     Needs: pip install 'fef\\[serve]'.
     """
+    # torch's threads that wait for work would spin, on the cores that the event loop needs; read when torch is loaded
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     require_serve("fef serve")
     from fef.serve.app import ServeOptions
     from fef.serve.run import serve as run

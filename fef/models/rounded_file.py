@@ -57,8 +57,8 @@ def save_rounded(path: Path, part: nn.Module, network: Transformer, format_: str
 
 
 def read_rounded(path: Path, format_: str, dtype: torch.dtype) -> Rounded:
-    """With weights in `dtype`, each multiplied in float32. Raises one of `UNREADABLE` for a file that is damaged, or of another
-    format."""
+    """With weights in `dtype`, each multiplied in float32. Raises one of `UNREADABLE` for a file that is damaged, or of
+    another format."""
     with safe_open(path, "pt") as file:
         metadata = file.metadata() or {}
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118

@@ -387,7 +387,7 @@ def load(
     if adapter is not None:
         apply_adapter(network, described.family, Path(adapter))
     parts = path if adapter is None else Path(adapter)
-    network.extras = load_extras(
-        parts, network, described.base if isinstance(described, Merged) else None, head == "auto"
-    )
-    return Model(network, tokenizer, network.name, template_of(path, described))
+    base, template = described.base if isinstance(described, Merged) else None, template_of(path, described)
+    del described  # it may hold a delta: its memory is for what comes next
+    network.extras = load_extras(parts, network, base, head == "auto")
+    return Model(network, tokenizer, network.name, template)

@@ -3,12 +3,14 @@
     python -m fef.bench.serve --model demo --streams 16
 
 starts `fef serve` as a process and asks it and an engine in this process the same requests in turn, so that what else the
-machine does falls on both. Ratios and differences are of such pairs, with intervals of the pairs.
+machine does falls on both. Ratios and differences are of such pairs, with intervals of the pairs. The clients work on the
+same machine, so what the three of them work is told, too: *core seconds*, of all threads of a process.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -72,7 +74,8 @@ class Streamed:
 @dataclass
 class Measured:
     """Tokens per second of the server and of the engine, pair by pair; seconds to the first text of a request alone, request
-    by request; all gaps between texts of a stream; seconds in which `/load` answered under the load."""
+    by request; all gaps between texts of a stream; seconds in which `/load` answered under the load. Core seconds per token
+    of the server, of the clients and of the engine alone, pair by pair."""
 
     server: list[float] = field(default_factory=list)
     engine: list[float] = field(default_factory=list)
@@ -80,12 +83,16 @@ class Measured:
     first_of_engine: list[float] = field(default_factory=list)
     gaps: list[float] = field(default_factory=list)
     answered: list[float] = field(default_factory=list)
+    server_work: list[float] = field(default_factory=list)
+    client_work: list[float] = field(default_factory=list)
+    engine_work: list[float] = field(default_factory=list)
 
     def words(self) -> str:
         ratios = [a / b for a, b in zip(self.server, self.engine, strict=True)]
         added = [1e3 * (a - b) for a, b in zip(self.first_of_server, self.first_of_engine, strict=True)]
         gaps = [1e3 * gap for gap in self.gaps]
         answered = [1e3 * each for each in self.answered]
+        worked = [1e3 * fmean(each or [math.nan]) for each in (self.server_work, self.client_work, self.engine_work)]
         return "\n".join(
             [
                 f"tokens/s: server {fmean(self.server):.0f}, engine {fmean(self.engine):.0f}; ratio {spread(ratios)}",
@@ -93,6 +100,7 @@ class Measured:
                 f"{1e3 * median(self.first_of_engine):.1f}; added {spread(added)}",
                 f"ms between texts of a stream: p50 {median(gaps):.1f}, p99 {quantile(gaps, 0.99):.1f}",
                 f"ms for /load under that load: p50 {median(answered):.1f}, p99 {quantile(answered, 0.99):.1f}",
+                "core ms per token: server {:.3f}, clients {:.3f}; engine alone {:.3f}".format(*worked),
             ]
         )
 
@@ -109,9 +117,10 @@ def quantile(values: Sequence[float], share: float) -> float:
 
 @dataclass(frozen=True)
 class Asking:
-    """A client with one connection per request."""
+    """A client with one connection per request. process: that listens at the port."""
 
     port: int
+    process: int
 
     def streamed(self, body: dict[str, Any]) -> Streamed:
         """Raises EngineError for any answer but a stream to its end."""
@@ -181,27 +190,41 @@ def measured(asking: Asking, engine: TextEngine, load: Load) -> Measured:
 
 
 def through_server(asking: Asking, load: Load, found: Measured) -> None:
+    server, client = core_seconds(asking.process), time.process_time()
     with ThreadPoolExecutor(load.streams + 1) as pool:
         began = time.perf_counter()
         answers = [pool.submit(asking.streamed, load.body(number)) for number in range(load.requests)]
         while not all(answer.done() for answer in answers):
             found.answered.append(asking.load_seconds())
-            time.sleep(0.05)
+            time.sleep(0.25)
         seconds = time.perf_counter() - began
     streams = [answer.result() for answer in answers]
-    found.server.append(sum(stream.tokens for stream in streams) / seconds)
+    tokens = sum(stream.tokens for stream in streams)
+    found.server.append(tokens / seconds)
+    found.server_work.append((core_seconds(asking.process) - server) / tokens)
+    found.client_work.append((time.process_time() - client) / tokens)
     found.gaps += [gap for stream in streams for gap in stream.gaps]
 
 
 def through_engine(engine: TextEngine, load: Load, found: Measured) -> None:
     """All at once; the engine has as many seats as the server has streams."""
-    began = time.perf_counter()
+    began, worked = time.perf_counter(), time.process_time()
     jobs = [submitted(engine, load.body(number)) for number in range(load.requests)]
     engine.run()
     drawn = [job.result() for job in jobs]
-    seconds = time.perf_counter() - began
+    seconds, worked = time.perf_counter() - began, time.process_time() - worked
     tokens = sum(len(one.token_ids) + (one.finish_reason == "stop") for one in drawn)
     found.engine.append(tokens / seconds)
+    found.engine_work.append(worked / tokens)
+
+
+def core_seconds(process: int) -> float:
+    """What all threads of a process have worked (Linux); nan elsewhere."""
+    told = Path(f"/proc/{process}/stat")
+    if not told.is_file():
+        return math.nan
+    user, system = told.read_text().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 def submitted(engine: TextEngine, body: dict[str, Any]) -> Any:
@@ -233,7 +256,7 @@ def started(arguments: Sequence[str], last: str) -> Iterator[list[Asking]]:
                 raise EngineError(f"The server did not start: {said.strip()}.")
             said = line
             if " at http://" in said:
-                found.append(Asking(int(said.split("/v1")[0].rsplit(":", 1)[1])))
+                found.append(Asking(int(said.split("/v1")[0].rsplit(":", 1)[1]), process.pid))
         reader.start()
         yield found
     finally:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from fef.decoding.inputs import banned_ids
-from fef.decoding.network import Network
+from fef.decoding.network import Network, is_out_of_memory
 from fef.engine.draws import Vocabulary
 from fef.engine.graphs import GraphRunner, buckets
 from fef.engine.head_drafts import HeadDrafts
@@ -164,8 +164,15 @@ def build(network: Transformer, options: EngineOptions, budget: float, note: Cal
     slot_bytes = place_bytes * table.places
     slots = affordable(options.max_batch, slot_bytes, place_bytes * context, budget, note)
     table = replace(table, slots=slots + 1)
-    state = SlotState.empty(table, device)
-    cache = SlotCache.empty(config, table, device, dtype)
+    try:
+        state, cache = SlotState.empty(table, device), SlotCache.empty(config, table, device, dtype)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        raise EngineError(
+            f"The caches of {slots} requests and a spare one are {table.slots * slot_bytes / 1e9:.2f} GB, and there is no "
+            "room for them. Lower max_batch, max_length or memory_gb."
+        ) from error
     banned = banned_ids(Network(network), options.banned, options.eos_id)
     vocabulary = Vocabulary(options.eos_id, torch.tensor(banned, device=device))
     drafts_of_head = None

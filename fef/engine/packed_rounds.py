@@ -60,7 +60,8 @@ def runs_packed(plan: Plan) -> bool:
 @dataclass(eq=False)
 class Seated:
     """A job in its sequence of denoising passes. pass_: the one it is in, or waits for. slot: where it runs. admitted_at: the
-    launch that let it in. watch: reads its rounds for those who watch it. text: that under a grammar."""
+    launch that let it in. watch: reads its rounds for those who watch it. text: that under a grammar. told: tokens of the
+    pass that were told to those who follow it."""
 
     job: Job
     sequence: PassSequence
@@ -69,6 +70,7 @@ class Seated:
     admitted_at: int = -1
     watch: PackedWatch | None = None
     text: PackedText | None = None
+    told: int = 0
 
     def __post_init__(self) -> None:
         asked = self.job.request
@@ -296,7 +298,9 @@ class PackedRounds:
         drafts = news[:, result_columns:].tolist()
         for (one, pass_), result, kept in zip(asked, results_of(news[:, :result_columns]), drafts, strict=True):
             if one.job.committed is not None:
-                tell_committed(one.job.committed, pass_, result)
+                tell_committed(one.job.committed, pass_, result, one.told if pass_ is one.pass_ else 0)
+                if pass_ is one.pass_:
+                    one.told = len(result.tokens)
             if one.watch is not None:
                 one.watch.read(pass_, result, kept[1 : 1 + kept[0]])
 
@@ -345,7 +349,7 @@ class PackedRounds:
                 one.job.watched.complete(one.job.request.open.tolist(), stop.value)
             self.finish(one, "done", None)
             return
-        one.job.status = "waiting"
+        one.job.status, one.told = "waiting", 0
         # a request under way goes first
         self.waiting.append(one) if result is None else self.waiting.appendleft(one)
 
@@ -364,9 +368,10 @@ class PackedRounds:
         one.sequence.close()
 
 
-def tell_committed(committed: Committed, pass_: PassRequest, result: PassResult) -> None:
-    """Add what is new of a pass to what is known."""
-    for place, token, logprob in zip(pass_.order, result.tokens, result.logprobs, strict=False):
+def tell_committed(committed: Committed, pass_: PassRequest, result: PassResult, told: int) -> None:
+    """Add what is new of a pass to what is known: what comes behind its first `told` tokens."""
+    new = slice(told, len(result.tokens))
+    for place, token, logprob in zip(pass_.order[new], result.tokens[new], result.logprobs[new], strict=True):
         committed.setdefault(int(place), (token, logprob))
 
 

@@ -173,8 +173,14 @@ def shared_out(slots: list[int], count: int) -> list[list[int]]:
 def one_thread_each(count: int) -> ThreadPoolExecutor:
     """Threads whose torch operations use no further thread."""
     before = torch.get_num_threads()
-    pool = ThreadPoolExecutor(count, initializer=lambda: torch.set_num_threads(1))
+    pool = ThreadPoolExecutor(count, initializer=be_alone)
     together = Barrier(count)  # all start now: none can take two of these
     list(pool.map(lambda _: together.wait(), range(count)))
     torch.set_num_threads(before)  # the setting is also what threads made later begin with
     return pool
+
+
+def be_alone() -> None:
+    """Use no thread but this one in torch's operations."""
+    torch.set_num_threads(1)
+    torch.get_num_threads()  # a thread takes the setting of the process when it first looks, so it looks now

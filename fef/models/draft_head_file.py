@@ -11,7 +11,7 @@ import torch
 from fef.errors import CheckpointError
 from fef.models.draft_head import DraftHead, HeadSizes
 from fef.models.rounded_file import UNREADABLE, read_rounded, same_network, save_rounded, short
-from fef.models.transformer import Transformer, allocate
+from fef.models.transformer import Transformer
 
 __all__ = ["DRAFT_HEAD", "load_draft_head", "save_draft_head"]
 
@@ -29,11 +29,10 @@ def load_draft_head(path: Path, network: Transformer) -> DraftHead:
     """The head of this network, in its dtype and on its device. Raises CheckpointError for a damaged file and for the
     head of another network."""
     try:
-        found = read_rounded(path, FORMAT)
+        found = read_rounded(path, FORMAT, network.embed.weight.dtype)
         with torch.device("meta"):
-            blank = DraftHead(HeadSizes(**json.loads(found.metadata["sizes"])))
-        head = allocate(blank, "cpu")
-        head.load_state_dict(found.weights)
+            head = DraftHead(HeadSizes(**json.loads(found.metadata["sizes"])))
+        head.load_state_dict(found.weights, assign=True)
     except FileNotFoundError:
         raise CheckpointError(f"There is no draft head {path}. {TRAIN} makes one.") from None
     except UNREADABLE as error:
@@ -46,4 +45,4 @@ def load_draft_head(path: Path, network: Transformer) -> DraftHead:
             f"{path} was trained on another network than this one. Make one with {TRAIN}, or load the model without it "
             "(head='none')."
         )
-    return head.to(network.device, network.embed.weight.dtype).eval().requires_grad_(False)
+    return head.to(network.device).eval().requires_grad_(False)

@@ -75,7 +75,7 @@ def load_layer(path: Path, kind: type[Layer], network: Transformer) -> Layer:
     of another network."""
     train = f"`fef train --objective {kind.objective}`"
     try:
-        found = read_rounded(path, f"fef-{kind.objective}-1")
+        found = read_rounded(path, f"fef-{kind.objective}-1", network.embed.weight.dtype)
         layer = kind(network)
         layer.load_state_dict(found.weights)
     except UNREADABLE as error:

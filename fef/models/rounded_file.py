@@ -32,7 +32,7 @@ UNREADABLE = (OSError, SafetensorError, KeyError, TypeError, ValueError, Runtime
 
 @dataclass(frozen=True)
 class Rounded:
-    """What a file holds. weights: float32, by name. sample_N: of the network that the part learned from."""
+    """What a file holds. weights: by name. sample_N: of the network that the part learned from."""
 
     metadata: Mapping[str, str]
     weights: dict[str, Tensor]
@@ -56,8 +56,9 @@ def save_rounded(path: Path, part: nn.Module, network: Transformer, format_: str
         raise CheckpointError(f"Could not write {path}: {error}. Give a file that you may write.") from error
 
 
-def read_rounded(path: Path, format_: str) -> Rounded:
-    """Raises one of `UNREADABLE` for a file that is damaged, or of another format."""
+def read_rounded(path: Path, format_: str, dtype: torch.dtype) -> Rounded:
+    """With weights in `dtype`, each multiplied in float32. Raises one of `UNREADABLE` for a file that is damaged, or of
+    another format."""
     with safe_open(path, "pt") as file:
         metadata = file.metadata() or {}
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -65,7 +66,7 @@ def read_rounded(path: Path, format_: str) -> Rounded:
         raise ValueError(f"its format is {metadata[FORMAT]!r}")
     sample_N = tensors.pop(SAMPLE)
     weights = {
-        name: tensor * tensors[name + SCALE][:, None] if name + SCALE in tensors else tensor
+        name: (tensor * tensors[name + SCALE][:, None] if name + SCALE in tensors else tensor).to(dtype)
         for name, tensor in tensors.items()
         if not name.endswith(SCALE)
     }

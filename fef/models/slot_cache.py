@@ -16,6 +16,7 @@ from torch import Tensor
 
 from fef.models.config import TransformerConfig
 from fef.models.packed_pass import SlotTable
+from fef.models.reserved import reserved_zeros
 
 __all__ = ["SlotCache", "bytes_per_place"]
 
@@ -27,8 +28,10 @@ class SlotCache:
 
     @classmethod
     def empty(cls, config: TransformerConfig, table: SlotTable, device: torch.device, dtype: torch.dtype) -> SlotCache:
+        """Zeros, not empty: see `clear`. On a CPU the places that no request reaches take no memory."""
         shape = (config.layers, table.slots, config.kv_head_count, table.places, config.head_size)
-        # zeros, not empty: see `clear`
+        if device.type == "cpu":
+            return cls(reserved_zeros(shape, dtype), reserved_zeros(shape, dtype))
         return cls(*(torch.zeros(shape, dtype=dtype, device=device) for _ in range(2)))
 
     def widened(self, places: int) -> SlotCache:
@@ -48,12 +51,14 @@ class SlotCache:
         return SlotCache(change(self.keys_YSGCE), change(self.values_YSGCE))
 
     def clear(self, slot: int) -> None:
-        """Forget what a request left.
+        """Forget what a broken request left.
 
-        A nan that a broken one left in a place that the next one does not see would spread to it through a product with zero.
+        A nan in a place that the next one does not see would spread to it through a product with zero. All other places stay
+        as they are: nobody sees them, and on a CPU to write to them would take their memory.
         """
-        self.keys_YSGCE[:, slot] = 0
-        self.values_YSGCE[:, slot] = 0
+        for kept_YSGCE in (self.keys_YSGCE, self.values_YSGCE):
+            for kept_GCE in kept_YSGCE[:, slot]:  # layer by layer: the mask is small
+                kept_GCE[(~kept_GCE.isfinite()).nonzero(as_tuple=True)] = 0
 
 
 def bytes_per_place(config: TransformerConfig, dtype: torch.dtype) -> int:

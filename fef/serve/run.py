@@ -92,9 +92,12 @@ def bound(host: str, port: int) -> socket.socket:
 
 
 def memory_words(engine: TextEngine) -> str:
-    """What weights and caches take."""
+    """What weights and caches take; on a CPU, caches as far as requests write to them."""
     weights = sum(tensor.nbytes for tensor in engine.model.network.state_dict().values())
-    words = f"weights {weights / 1e9:.2f} GB, caches {engine.engine.cache_bytes / 1e9:.2f} GB"
-    if engine.engine.device.type == "cuda":
+    on_cuda = engine.engine.device.type == "cuda"
+    words = (
+        f"weights {weights / 1e9:.2f} GB, caches {'' if on_cuda else 'up to '}{engine.engine.cache_bytes / 1e9:.2f} GB"
+    )
+    if on_cuda:
         words += f", {torch.cuda.memory_allocated(engine.engine.device) / 1e9:.2f} GB taken on the device"
     return words

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import os
+import time
+
 import pytest
 
 import fef
 from fef.bench.same_text import bodies, different
-from fef.bench.serve import Load, Measured, measured, quantile, served
+from fef.bench.serve import Load, Measured, core_seconds, measured, quantile, served
 from fef.errors import EngineError
 from fef.measure.intervals import mean_interval
 
@@ -29,6 +33,16 @@ def test_words_tell_ratio_and_difference() -> None:
     found = Measured([90.0, 92.0], [100.0, 100.0], [0.012, 0.013], [0.010, 0.011], [0.1, 0.2], [0.001])
     words = found.words()
     assert "ratio 0.910" in words and "added 2.000" in words and "p99 200.0" in words
+    found.server_work, found.client_work, found.engine_work = [0.004, 0.006], [0.0001], [0.004]
+    assert "server 5.000, clients 0.100; engine alone 4.000" in found.words()
+
+
+def test_what_a_process_works_is_seen() -> None:
+    before, began = core_seconds(os.getpid()), time.process_time()
+    while time.process_time() < began + 0.1:
+        sum(range(1000))
+    worked = core_seconds(os.getpid()) - before
+    assert math.isnan(worked) or 0.05 < worked < 0.5
 
 
 @pytest.mark.slow
@@ -50,6 +64,7 @@ def test_both_are_asked_the_same() -> None:
     assert len(found.first_of_server) == len(found.first_of_engine) == 8
     assert min(found.server + found.engine + found.first_of_server + found.first_of_engine) > 0
     assert found.gaps and found.answered
+    assert len(found.server_work) == len(found.client_work) == len(found.engine_work) == 2
 
 
 def test_texts_that_differ_are_found_by_number() -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from threading import Barrier
 
 import pytest
+import torch
 from asking import answered, asks, by_decode, differences
 from drafting_networks import drafting_network
 from tiny_network import EOS, MASK, tiny_network
@@ -201,3 +203,21 @@ def test_context_passes_hold_as_many_canvases_as_asked():
     assert seen[:4] == [(True, 2), (True, 2), (True, 2), (False, 6)]
     assert {one.job for one in engine.packed.running.values()} == set(jobs)
     assert engine.packed.context_kind(9, cut=False).context == 9  # no padding on a CPU
+
+
+def test_the_threads_that_share_out_rows_use_no_others():
+    """Whatever the process is set to afterwards, which stays as it was."""
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        engine = Engine(NETWORK, max_length=16, threads=2)
+        together = Barrier(2)  # so that each of the two answers once
+
+        def uses(_: int) -> int:
+            together.wait(10)
+            return torch.get_num_threads()
+
+        assert list(engine.packed.built.runner.workers.map(uses, range(2))) == [1, 1]
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)

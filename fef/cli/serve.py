@@ -19,8 +19,6 @@ EXAMPLE = (
     "Example: [bold]fef serve --model smol --host 0.0.0.0 --api-key KEY --max-batch 64[/bold]"
 )
 
-SPINS = "20000"  # of libgomp, in place of 300,000
-
 
 def serve(
     model: ModelOption = "demo",
@@ -52,7 +50,6 @@ def serve(
 
     Needs: pip install 'fef\\[serve]'.
     """
-    spin_briefly()  # before torch is loaded, which reads it once
     require_serve("fef serve")
     from fef.serve.app import ServeOptions
     from fef.serve.run import serve as run
@@ -123,16 +120,6 @@ def serve_replicas(
         {} if api_key is None else {"FEF_API_KEY": api_key},  # not on a command line, which others can read
         say=lambda words: typer.echo(words, err=True),
     ).run()
-
-
-def spin_briefly() -> None:
-    """Let torch's threads spin briefly before they sleep, unless the environment says how they wait.
-
-    By default they spin fifteen times as long, on the cores that the event loop needs; asleep at once, they are late for the
-    next small step of a pass.
-    """
-    if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
 
 
 def require_serve(command: str) -> None:

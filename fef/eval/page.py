@@ -7,12 +7,15 @@ from dataclasses import dataclass
 
 from fef.errors import OptionError
 from fef.eval.outcome import Outcome
-from fef.eval.pairs import LEVEL, Pair, pairs_of
+from fef.eval.pairs import LEVEL, Pair, names_of, pairs_of
 from fef.measure.page import Section, results_page
 from fef.measure.plot import costs_figure, png_bytes
 from fef.measure.table import Sheet, interval_words, markdown, p_words
 
 __all__ = ["comparison_page", "comparison_picture", "outcomes_sheet", "pairs_sheet"]
+
+MANY = 8
+"""Runs of a task up to which every two are compared: with more, nobody reads the table."""
 
 COLUMNS = (
     *("method", "model", "problems", "right % (95 %)", "passes", "tokens/pass", "tokens/s", "unfinished", "law"),
@@ -76,10 +79,15 @@ def pairs_sheet(pairs: Sequence[Pair]) -> Sheet:
 
 def comparison_page(title: str, outcomes: Sequence[Outcome], remarks: str = "", against: str | None = None) -> str:
     """The page as Markdown. remarks: what the author makes of the results; the one part that is not computed. against: as in
-    `pairs_of`, and raises as that."""
+    `pairs_of`, and raises as that; without it, of more than `MANY` runs of a task only the pairs of its most accurate run, of
+    those with most problems."""
     pairs, sections = pairs_of(outcomes, against), list[Section]()
+    names = dict(zip(map(id, outcomes), names_of(outcomes), strict=True))
     for task in dict.fromkeys(outcome.task for outcome in outcomes):
         runs, held = [o for o in outcomes if o.task == task], [pair for pair in pairs if pair.task == task]
+        if against is None and len(runs) > MANY:
+            best = names[id(max(runs, key=lambda run: (run.summary.problems, run.summary.accuracy)))]
+            held = [pair for pair in held if best in (pair.first, pair.second)]
         table = markdown(Sheet(COLUMNS, list(map(cells, runs)), named=True))
         sections.append((task, f"{settings_line(runs)}\n\n{table}"))
         if held:

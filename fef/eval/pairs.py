@@ -11,7 +11,7 @@ from fef.errors import OptionError, nearest_hint
 from fef.eval.outcome import DIGITS, Outcome
 from fef.measure.intervals import discordant, mcnemar
 
-__all__ = ["LEVEL", "Pair", "pair_of", "pairs_of"]
+__all__ = ["LEVEL", "Pair", "names_of", "pair_of", "pairs_of"]
 
 LEVEL = 0.01
 """Of McNemar's test, below which one run is called the more accurate."""
@@ -75,6 +75,7 @@ def pairs_of(outcomes: Sequence[Outcome], against: str | None = None) -> list[Pa
 
 
 def names_of(outcomes: Sequence[Outcome]) -> list[str]:
+    """What each is called among the others."""
     times = Counter((outcome.task, outcome.label) for outcome in outcomes)
     return [
         f"{outcome.identity.get('model')}: {outcome.label}" if times[outcome.task, outcome.label] > 1 else outcome.label

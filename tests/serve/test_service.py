@@ -349,20 +349,3 @@ def test_a_port_that_is_taken_is_refused_in_a_sentence(client: Client) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2
     assert "Give another --port" in done.stderr
-
-
-@pytest.mark.parametrize(
-    ("given", "found"), [({}, "20000"), ({"OMP_WAIT_POLICY": "ACTIVE"}, None), ({"GOMP_SPINCOUNT": "7"}, "7")]
-)
-def test_threads_of_a_server_spin_briefly_unless_told_otherwise(given: dict[str, str], found: str | None) -> None:
-    """It is said before torch is loaded, which reads it once."""
-    code = (
-        "import os, sys\n"
-        "import fef.cli.serve as command\n"
-        'command.require_serve = lambda _: sys.exit(f\'{os.environ.get("GOMP_SPINCOUNT")} {"torch" in sys.modules}\')\n'
-        "command.serve()"
-    )
-    others = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_"))}
-    asked = [sys.executable, "-c", code]
-    done = subprocess.run(asked, capture_output=True, text=True, timeout=60, env=others | given, check=False)
-    assert done.stderr.strip() == f"{found} False"

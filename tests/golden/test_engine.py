@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 from typing import Any
 
@@ -29,7 +30,7 @@ COUNTERS = ("calls", "rows", "rounds", "drafted", "accepted", "committed")
 def prepared(family: str) -> Any:
     """In float64, where a batch of another shape changes a log-probability by 1e-13, and by 1e-8 where a router stays
     float32: in float32 a layer on hidden states makes 2e-5 of the last bits."""
-    model = network(family).double()
+    model = copy.deepcopy(network(family)).double()  # others share it
     torch.manual_seed(0)
     causal = tiny_causal(vocab_size=model.vocab_size, mask_id=model.mask_id)
     layer, joint = tiny_order_block(model), tiny_joint_layer(model)

@@ -34,6 +34,7 @@ certain() {
     local own=$OUT/own-answers.jsonl
     [[ -s $own ]] || timed own-answers "$PY" -m fef.corpus.own --model "$INIT" "${prompts[@]}" --count "$COUNT" --temperatures 0 \
         --words --max-new-tokens "$CANVAS" --max-batch 256 --out "$own" $MORE
+    [[ -s $own ]] || return 1
     "$PY" -m fef train --objective dparallel --init "$INIT" --lora "$LORA_RANK" --lora-lr "$LORA_LR" --data "$own" --drop-long \
         --out "$OUT/dparallel" --steps "$STEPS" --batch-size "$BATCH" --warmup $((STEPS / 10)) --canvas-length "$CANVAS" \
         --max-prompt 256 --no-compile --log-every 20 --json $MORE && rm -r "$OUT/dparallel/resume" &&

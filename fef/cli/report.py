@@ -53,7 +53,7 @@ def report(
     if notes is not None:
         raise OptionError("--notes is for one page; of a folder of results, put PAGE-remarks.md beside each page.")
     check_directory(out, out)
-    for found in sorted(results.iterdir()):
+    for found in sorted(path for path in results.iterdir() if path.is_dir() or path.suffix == ".json"):
         files = sorted(found.glob("*.json")) if found.is_dir() else [found]
         page = out / f"{found.stem}.md"
         own = page.with_name(f"{found.stem}-remarks.md")
@@ -91,6 +91,8 @@ def write_page(files: Sequence[Path], out: Path, remarks: str) -> None:
     elif kind == ENGINE_KIND.name:
         check_plotting()
         write_engine_page(out, read_record(files[0], ENGINE_KIND), remarks)
+    elif kind is not None and kind != METHODS_KIND.name:
+        raise InputError(f"{out.name}: no page is made of {kind}; give a file of methods, of the engine, or of eval.")
     else:
         check_plotting()
         record = read_record(files[0], METHODS_KIND)

@@ -27,7 +27,9 @@ class RowRecord:
     def join(self, other: Self) -> Self:
         """Both, row behind row; both or neither have each part."""
         pairs = {name: (value, getattr(other, name)) for name, value in vars(self).items()}
-        assert all((ours is None) == (theirs is None) for ours, theirs in pairs.values())
+        assert all((ours is None) == (theirs is None) for ours, theirs in pairs.values()), (
+            "both or neither have each part"
+        )
 
         def both(ours: Any, theirs: Any) -> Any:
             return torch.cat([ours, theirs]) if isinstance(ours, Tensor) else ours.join(theirs)

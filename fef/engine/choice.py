@@ -23,9 +23,8 @@ __all__ = ["FIRST_GUESS", "Acceptance", "Calibration", "RoundTally", "choose_sha
 FIRST_GUESS = 0.8  # chance that a draft holds, before any was seen
 _MEMORY = 500.0  # rounds of a request, or drafts, after which an observation counts half or less
 _GUESSES = 8.0  # rounds of a shape that weigh as much as what other shapes say of it
-_STAY = (
-    1.02  # a shape that is in use stays unless another is that much faster: the first round of another has worse drafts
-)
+# a shape in use stays unless another is that much faster: the first round of another has worse drafts
+_STAY = 1.02
 
 
 class Acceptance:

@@ -283,8 +283,8 @@ class Engine:
                 raise
 
     def measure(self, rows: Sequence[int] | None = None, windows: Sequence[int] | None = None) -> CostTable:
-        """Measure packed rounds of these numbers of rows and windows, by default all that the engine may run; captures their
-        graphs. The table can be saved and given to another engine. Raises as `packed_rounds`."""
+        """Measure packed rounds of these numbers of rows and drafts (chains and trees), by default all that the engine may
+        run; captures their graphs. The table can be saved and given to another engine. Raises as `packed_rounds`."""
         return self.packed_rounds().chooser.measure(rows, windows)
 
     def held(

@@ -177,6 +177,11 @@ class GraphRunner(Graphs[PassKind, tuple[torch.cuda.CUDAGraph, Tensor]]):
             graph.replay()
             start += size
 
+    def drop(self, key: tuple[PassKind, int]) -> None:
+        """With what is known of its tensors."""
+        super().drop(key)
+        self.held.pop(key, None)
+
     def hold(self, key: tuple[PassKind, int], slot_B: Tensor, slots: list[int]) -> None:
         """Put slots into the tensor of a graph, if they are not there: most rounds have those of the round before."""
         tensor, held = self.held.get(key, (None, []))

@@ -95,7 +95,8 @@ class ShapeChooser:
             self.calibration.observe(launch.shape, accepted, predicted=launch.predicted, settled=launch.settled)
 
     def measure(self, rows: Sequence[int] | None = None, windows: Sequence[int] | None = None) -> CostTable:
-        """Measure rounds of these numbers of rows and windows, by default all that the engine may run; captures their graphs.
+        """Measure rounds of these numbers of rows and drafts (chains and trees), by default all that the engine may run;
+        captures their graphs.
 
         On a GPU only: on a CPU the rounds themselves are timed. The table can be saved and given to another engine.
         """

@@ -43,7 +43,7 @@ def argument(each: Field[Any], hint: Any) -> dict[str, Any]:
 
 
 def typed(module: str) -> str:
-    """The command line of a module, without the places of this machine."""
+    """The command line of a module, as it was typed behind `python -m`."""
     return shlex.join(["python", "-m", module, *sys.argv[1:]])
 
 

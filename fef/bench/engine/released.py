@@ -100,7 +100,7 @@ def older(value: dict[str, Any]) -> dict[str, Any]:
 
 RELEASED_KIND = RecordKind(
     "released",
-    "python -m fef.bench.engine.released --json",
+    "python -m fef.bench.engine.released --json FILE",
     {"passes": PassTime, "rates": Rate},
     ("bandwidth",),  # bytes per second that a copy reads and writes
     older,

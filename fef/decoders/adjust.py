@@ -26,6 +26,8 @@ __all__ = ["ADJUST", "AdjustOptions", "JointDraws", "LeastEntropy"]
 
 @dataclass(frozen=True)
 class AdjustOptions(Ending):
+    """ADJUST. layer: by default that of the checkpoint."""
+
     tokens: int = whole(4)  # per pass
     block_length: int | None = whole(None)  # open slots per block
     layer: str | None = path()  # a file that holds the joint layer

@@ -54,6 +54,11 @@ class Requests(RowRecord):
     def eos(self) -> EosRule | None:
         return None if self.sampling.eos_id is None else EosRule(self.sampling.eos_id)
 
+    def join(self, other: Requests) -> Requests:
+        """Both, row behind row."""
+        assert isinstance(self.noise, KeyedNoise) and isinstance(other.noise, KeyedNoise), "other noise counts its rows"
+        return super().join(other)
+
     def put(self, rows: Tensor, part: Requests) -> None:
         """Write back what was done to rows that were taken out by `select`."""
         self.canvas.put(rows, part.canvas)

@@ -76,6 +76,7 @@ def in_engine(
 def submit(
     engine: TextEngine, prompts: Sequence[Prompt], indices: Iterable[int], seed: int, asked: Asked
 ) -> dict[int, TextJob]:
+    """The jobs of the prompts of these numbers; prompt i has the seed `seed + i`. Raises as `TextEngine.submit`."""
     return {i: engine.submit(prompts[i], seed=seed + i, **asked) for i in indices}
 
 

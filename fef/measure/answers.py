@@ -34,7 +34,7 @@ class Answer:
 
 
 def answer_of(out: Generation, right: bool, **more: Any) -> Answer:
-    """more: fields that the decoding does not tell."""
+    """What is kept of a decoded text. right: is it the right answer? more: fields that the decoding does not tell."""
     stopped = out.finish_reason == "stop"
     counters: dict[str, Any] = {name: int(out.stats[name]) for name in ("calls", "rows", "token_forwards", "rounds")}
     return Answer(

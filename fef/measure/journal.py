@@ -1,7 +1,7 @@
-"""Answers of a long run on disk: one JSON line an answer, written as it is scored; resumed, and merged over processes.
+"""Answers of a long run on disk: one JSON line per answer, written as it is scored; resumed, and merged over processes.
 
-A run's folder holds `settings.json`, one `part-R.jsonl` a process, and at the end `results.jsonl`: every answer once, in the
-order of the task file, without timings, so that it is the same file however many processes made it.
+A run's folder holds `settings.json`, one `part-R.jsonl` per process, and at the end `results.jsonl`: every answer once, in
+the order of the task file, without timings, so that it is the same file however many processes made it.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ def open_part(folder: Path, rank: int) -> TextIO:
 
 
 def write_answer(part: TextIO, answer: Answer) -> None:
+    """Add a line, which is on disk even if the process ends."""
     part.write(json.dumps(asdict(answer)) + "\n")
     part.flush()
 

@@ -41,9 +41,11 @@ def introduction(record: Record, lines: Iterable[str], missing: str) -> str:
 
 
 def device_words(environment: Mapping[str, Any]) -> str:
+    """The device of an environment (`fef.measure.environment`), and what it is called."""
     found = environment.get("gpu") or f"{environment['cpu']}, {environment['threads']} threads"
     return f"{environment['device']} ({found})"
 
 
 def version_words(environment: Mapping[str, Any]) -> str:
+    """The versions that figures may depend on."""
     return ", ".join(f"{name} {environment[name]}" for name in ("fef", "torch", "python"))

@@ -26,8 +26,8 @@ def report(
     results: Annotated[
         Path,
         typer.Argument(
-            help="What `fef bench --json`, `fef eval --save` or fef.bench.engine.released wrote; or a folder of such files "
-            "and of folders, whose files share a page."
+            help="What `fef bench --json`, `fef eval --save`, fef.bench.engine.released or fef.bench.engine.drafts wrote; or "
+            "a folder of such files and of folders, whose files share a page."
         ),
     ],
     out: Annotated[
@@ -64,6 +64,8 @@ def report(
 def write_page(files: Sequence[Path], out: Path, remarks: str) -> None:
     """The page of these files, which are of one kind. Raises InputError."""
     with Bar("Loading"):
+        from fef.bench.engine.draft_rows import DRAFTS_KIND
+        from fef.bench.engine.drafts_page import drafts_page
         from fef.bench.engine.released import RELEASED_KIND, released_page
         from fef.bench.engine.run import ENGINE_KIND
         from fef.bench.page import methods_page, rows_csv, together
@@ -86,6 +88,8 @@ def write_page(files: Sequence[Path], out: Path, remarks: str) -> None:
         write_whole(out, comparison_page(title, list(runs.values()), filled(remarks, runs)))
     elif kind == RELEASED_KIND.name:
         write_whole(out, released_page([read_record(path, RELEASED_KIND) for path in files], remarks))
+    elif kind == DRAFTS_KIND.name:
+        write_whole(out, drafts_page([read_record(path, DRAFTS_KIND) for path in files], remarks))
     elif len(files) > 1:
         raise InputError(f"{out.name} is to be made of {len(files)} files, and a page of {kind} has one; give one.")
     elif kind == ENGINE_KIND.name:

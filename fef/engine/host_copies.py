@@ -41,10 +41,10 @@ class PendingCopy:
 
 
 class HostCopies:
-    """Copies arrive in the order in which they were sent."""
+    """Copies arrive in the order in which they were sent. waited: seconds, for the device."""
 
     def __init__(self, device: torch.device) -> None:
-        self.device = device
+        self.device, self.waited = device, 0.0
         self.copies: deque[PendingCopy] = deque()
 
     def __len__(self) -> int:
@@ -67,6 +67,8 @@ class HostCopies:
             if not isinstance(copy.arrived, float) and not copy.arrived.query():  # type: ignore[no-untyped-call]
                 if len(self.copies) <= keep:
                     break
+                began = time.perf_counter()
                 copy.arrived.synchronize()
+                self.waited += time.perf_counter() - began
             found.append(self.copies.popleft())
         return found

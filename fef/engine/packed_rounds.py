@@ -109,6 +109,11 @@ class PackedRounds:
     def busy(self) -> bool:
         return bool(self.running or self.waiting or len(self.results))
 
+    @property
+    def waited(self) -> float:
+        """Seconds that the host waited for the device."""
+        return sum(copies.waited for copies in (self.progress, self.results, self.news))
+
     def submit(self, job: Job) -> None:
         """Queue a request. Raises EngineError for one that can never fit."""
         self.check_fit(len(job.request.ids), len(job.request.open))

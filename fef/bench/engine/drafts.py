@@ -2,21 +2,25 @@
 
     python -m fef.bench.engine.drafts --model smol --data prompts.jsonl --device cuda --json drafts.json
     python -m fef.bench.engine.drafts --model smol --data prompts.jsonl --problems 1319 --temperature 0 --rows chosen,causal
+    python -m fef.bench.engine.drafts --model smol --data prompts.jsonl --dtype float32 --rows sequential,mixed --problems 300
+    python -m fef.bench.engine.drafts --model demo --tasks word-problems,python --rows chosen,chains
     python -m fef.bench.engine.drafts --shape 8b --cached 512 --device cuda
 
 Each row answers the same prompts with the same seeds: with shapes chosen by cost, with chains of one length, with trees of
-the draft head and of the marginals, and on a GPU by the same weights from left to right, one token per pass. All but the last
-give the same texts; a row says in how many it differs from the first (in bfloat16 a few may, where two logits are almost
-equal). Below a row stand the shapes of its rounds: predicted and real tokens per request and round, and what one of a full
-batch takes. Each batch size answers its share of the prompts. With --json a run that was cut short goes on where it ended.
-With --shape: times of single rounds of a network of random weights.
+the draft head and of the marginals, with every shape in turn, by the method `sequential`, and on a GPU by the same weights
+from left to right, one token per pass. All but the last give the same texts; a row says in how many it differs from the first
+(in bfloat16 a few may, where two logits are almost equal), and how many answers have other bits than at the first batch size.
+Below a row stand the shapes of its rounds: predicted and real tokens per request and round, and what one of a full batch
+takes. Each batch size answers its share of the prompts, or with --tasks of held-out problems. With --json a run that was cut
+short goes on where it ended. With --shape: times of single rounds of a network of random weights.
 """
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
 from itertools import product
 from pathlib import Path
@@ -24,44 +28,51 @@ from typing import Any
 
 import torch
 
+from fef.bench.engine.draft_rows import DRAFTS_KIND, ServedRow, ShapeRow, key_of
+from fef.bench.engine.serving import draw_problems
 from fef.bench.engine.shapes import random_network, shape_config
-from fef.bench.engine.single_rounds import extras_of, random_head, round_rows
+from fef.bench.engine.single_rounds import RoundRow, extras_of, random_head, round_rows
 from fef.engine.choice import RoundTally
 from fef.engine.graphs import GraphRunner
 from fef.engine.packed_rounds import PackedRounds
+from fef.engine.shape_chooser import ShapeChooser
 from fef.errors import OptionError
 from fef.generation import Model, load
+from fef.measure.environment import environment
 from fef.measure.program import one_sentence, option, options_of, typed
-from fef.measure.record import FORMAT, Key, Record, RecordKind, check_same_setup, read_record, record_json
+from fef.measure.record import Record, check_same_setup, read_record, record_json
 from fef.measure.run import Task, carry_out
 from fef.measure.timing import free_memory
 from fef.models.device import default_device
 from fef.models.extras import Extras
 from fef.models.packed_pass import RoundShape
+from fef.readers import whole_from
 from fef.text import Generation, Prompt
 from fef.training.conversations import read_prompts
 
-__all__ = ["ServedRow", "drafts_tasks"]
+__all__ = ["drafts_tasks"]
 
-CAUSAL, CHOSEN = "left to right", "chosen by cost"
-KINDS = ("chosen", "chains", "trees", "causal")
-_LEAST = 16  # prompts at any batch size
+CAUSAL, CHOSEN, MIXED, SEQUENTIAL = "left to right", "chosen by cost", "every shape in turn", "sequential"
+DEFAULT_KINDS = ("chosen", "chains", "trees", "causal")
+KINDS = (SEQUENTIAL, *DEFAULT_KINDS, "mixed")
 _FILLINGS = 3  # times that a batch is filled to warm up
-_WARM_UPS = 3  # at most, until no graph is new
+_WARM_UPS = 6  # at most, until no graph is new
 
 
 @dataclass(frozen=True)
 class Rounds:
-    """What rounds are called, whether a head may draft, and the options of their engine."""
+    """What rounds are called, whether a head may draft, the options of their engine, and of the method that is asked for."""
 
     name: str
     head: bool
     options: dict[str, Any]
+    method: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What to run. kinds: of `KINDS`. chains, trees: drafts of each. options: of the engine, besides those."""
+    """What to run. kinds: of `KINDS`. chains, trees: drafts of each. options: of the engine, besides those. runs: of each
+    row, of which the median counts."""
 
     model: str
     device: str
@@ -74,9 +85,13 @@ class Asked:
     trees: Sequence[int]
     max_new_tokens: int
     options: dict[str, Any]
+    runs: int = 1
+    least: int = 16  # prompts at any batch size
 
     def rounds(self) -> Iterator[Rounds]:
-        """At least one."""
+        """At least one; with the first the others are compared."""
+        if SEQUENTIAL in self.kinds:
+            yield Rounds(SEQUENTIAL, False, {"windows": (0,)}, {"method": "sequential", "verify": "packed"})
         if "chosen" in self.kinds:
             yield Rounds(CHOSEN, True, {})
         if "chains" in self.kinds:
@@ -85,80 +100,12 @@ class Asked:
         if "trees" in self.kinds:
             for nodes, head in product(self.trees, (False, True)):
                 yield Rounds(f"trees of {nodes}", head, {"tree": (nodes,), "windows": ()})
+        if "mixed" in self.kinds:
+            yield Rounds(MIXED, True, {"tree": max(self.trees)})
 
     def share(self, batch: int) -> int:
         """Prompts at a batch size."""
-        return max(_LEAST, self.prompts * batch // max(self.batches))
-
-
-@dataclass(frozen=True)
-class ShapeRow:
-    """Rounds of a shape. rows: requests in them. predicted, tokens: as in `RoundTally`. seconds: of a round of a full batch,
-    if that is known."""
-
-    shape: str
-    rounds: int
-    rows: int
-    predicted: float
-    tokens: int
-    seconds: float | None
-
-    @property
-    def words(self) -> str:
-        cost = "" if self.seconds is None else f", {self.seconds * 1e3:.2f} ms with a full batch"
-        if not self.rows:
-            return f"    {self.shape}: never{cost}"
-        return (
-            f"    {self.shape}: {self.rounds} rounds of {self.rows / self.rounds:.1f} requests, tokens predicted "
-            f"{self.predicted / self.rows:.2f}, real {self.tokens / self.rows:.2f}{cost}"
-        )
-
-
-@dataclass(frozen=True)
-class ServedRow:
-    """passes: of any kind, of all requests. differ: texts that are not those of the first row of the same settings. captured:
-    graphs that were made while the clock ran."""
-
-    batch: int
-    temperature: float
-    rounds: str
-    head: bool
-    requests: int
-    tokens: int
-    passes: int
-    seconds: float
-    differ: int
-    captured: int = 0
-    shapes: Sequence[ShapeRow] = ()
-
-    def __post_init__(self) -> None:
-        shapes = [ShapeRow(**shape) if isinstance(shape, dict) else shape for shape in self.shapes]
-        object.__setattr__(self, "shapes", shapes)  # in a file they are objects of JSON
-
-    @property
-    def words(self) -> str:
-        head = "head" if self.head else "no head"
-        line = (
-            f"batch {self.batch:<3} T={self.temperature:<4g} {self.rounds + ', ' + head:<24} {self.requests} requests, "
-            f"{self.tokens} tokens, {self.tokens / self.passes:.2f} per pass, {self.tokens / self.seconds:,.0f}/s"
-            + (f", {self.differ} texts differ" if self.differ else "")
-            + (f", {self.captured} graphs made meanwhile" if self.captured else "")
-        )
-        return "\n".join([line, *(shape.words for shape in self.shapes)])
-
-
-def key_of(batch: int, temperature: float, rounds: str, head: bool) -> Key:
-    return f"batch {batch}", f"T={temperature:g}", rounds, "head" if head else "no head"
-
-
-def older(value: dict[str, Any]) -> dict[str, Any]:
-    """The setup was called asked; what was done follows from the rows."""
-    done = [key_of(*(row[name] for name in ("batch", "temperature", "rounds", "head"))) for row in value["rows"]]
-    header = {"format": FORMAT, "kind": "drafts", "command": "", "setup": value["asked"]}
-    return value | header | {"finished": False, "done": done, "failures": []}
-
-
-DRAFTS_KIND = RecordKind("drafts", "python -m fef.bench.engine.drafts --json", {"rows": ServedRow}, older=older)
+        return max(self.least, self.prompts * batch // max(self.batches))
 
 
 def drafts_tasks(model: Model, prompts: Sequence[Prompt], asked: Asked) -> Iterator[Task]:
@@ -166,8 +113,9 @@ def drafts_tasks(model: Model, prompts: Sequence[Prompt], asked: Asked) -> Itera
     extras = model.network.extras
     if extras is None or extras.draft_head is None:
         raise OptionError(f"{model.name} has no draft head. Train one with `fef train --objective draft-head`.")
+    first: dict[tuple[float, str, bool], list[Generation]] = {}
     for batch, temperature in product(asked.batches, asked.temperatures):
-        one = Compared(model, prompts[: asked.share(batch)], batch, temperature, asked)
+        one = Compared(model, prompts[: asked.share(batch)], batch, temperature, asked, first)
         for rounds in asked.rounds():
             yield Task(key_of(batch, temperature, rounds.name, rounds.head), partial(one.row, rounds))
         if "causal" in asked.kinds and model.network.device.type == "cuda":
@@ -176,27 +124,43 @@ def drafts_tasks(model: Model, prompts: Sequence[Prompt], asked: Asked) -> Itera
 
 @dataclass(frozen=True)
 class Run:
-    """Answers, and how an engine came to them."""
+    """Answers, and how an engine came to them. seconds, host, captured: as in `ServedRow`."""
 
     seconds: float
+    host: float | None
     found: list[Generation]
     captured: int
     shapes: list[ShapeRow]
 
 
+class InTurn(ShapeChooser):
+    """Every shape in turn, whatever it costs, for two rounds: behind one of another kind a round has no drafts."""
+
+    begun = 0
+
+    def next_shape(self, rows: int) -> RoundShape:
+        self.begun += 1
+        return self.built.shapes[self.begun // 2 % len(self.built.shapes)]
+
+
 @dataclass
 class Compared:
-    """Rows of one batch size and temperature, held against the first of them."""
+    """Rows of one batch size and temperature, held against the first of them. answers: of the first batch size, by
+    temperature, name and head."""
 
     model: Model
     prompts: Sequence[Prompt]
     batch: int
     temperature: float
     asked: Asked
+    answers: dict[tuple[float, str, bool], list[Generation]]
 
     def row(self, rounds: Rounds) -> list[ServedRow]:
         run = self.first if rounds == next(self.asked.rounds()) else self.answered(rounds)
         pairs = zip(run.found, self.first.found, strict=True)
+        key = self.temperature, rounds.name, rounds.head
+        unlike = None if key not in self.answers else other_bits(run.found, self.answers[key])
+        self.answers.setdefault(key, run.found)
         return [
             ServedRow(
                 self.batch,
@@ -210,6 +174,8 @@ class Compared:
                 differ=sum(out.token_ids != first.token_ids for out, first in pairs),
                 captured=run.captured,
                 shapes=run.shapes,
+                host=run.host,
+                unlike=unlike,
             )
         ]
 
@@ -223,26 +189,37 @@ class Compared:
         longest = max(len(model.prompt_ids(prompt)) for prompt in self.prompts) + 1 + asked.max_new_tokens
         sizes = {"max_batch": self.batch, "max_length": longest, "max_new_tokens": asked.max_new_tokens}
         settings: dict[str, Any] = {"max_new_tokens": asked.max_new_tokens, "temperature": self.temperature}
+        settings |= rounds.method
         extras = network.extras
         with extras_of(network, extras if rounds.head else replace(extras, draft_head=None)):
             engine = model.engine(**sizes | asked.options | rounds.options)
             packed = engine.engine.packed_rounds()
+            if rounds.name == MIXED:
+                packed.chooser = InTurn(packed.built, packed.chooser.costs)
             runner = packed.built.runner
             graphs = runner.graphs if isinstance(runner, GraphRunner) else {}
-            warm_up = self.prompts[: (_FILLINGS if network.device.type == "cuda" else 1) * self.batch]
+            on_cuda = network.device.type == "cuda"
+
+            def answer(prompts: Sequence[Prompt]) -> tuple[float, float, list[Generation]]:
+                """Seconds of a run, those without waits, and answers."""
+                began, waited = time.perf_counter(), packed.waited
+                found = engine.generate(prompts, **settings)
+                seconds = time.perf_counter() - began
+                return seconds, seconds - (packed.waited - waited), found
+
+            warm_up = self.prompts[: (_FILLINGS if on_cuda else 1) * self.batch]
             for _ in range(_WARM_UPS):
                 before = set(graphs)
-                engine.generate(warm_up, **settings)
+                answer(warm_up)
                 if set(graphs) == before:
                     break
             before, tallied = set(graphs), {tally.shape: replace(tally) for tally in packed.tallies}
-            began = time.perf_counter()
-            found = engine.generate(self.prompts, **settings)
-            seconds = time.perf_counter() - began
+            seconds, host, found = zip(*(answer(self.prompts) for _ in range(asked.runs)), strict=True)
+        all_host = statistics.median(host) if on_cuda else None
         shapes = packed.built.shapes
         rows = [shape_row(packed, shape, tallied.get(shape, RoundTally(shape)), self.batch) for shape in shapes]
         shown = [row for row in rows if row.rounds or row.seconds is not None]
-        return Run(seconds, found, len(set(graphs) - before), shown)
+        return Run(statistics.median(seconds), all_host, found[-1], len(set(graphs) - before), shown)
 
     def causal(self) -> list[ServedRow]:
         """As many tokens per prompt as the other rows wrote."""
@@ -258,6 +235,11 @@ class Compared:
         return [ServedRow(self.batch, self.temperature, CAUSAL, False, len(requests), tokens, tokens, seconds, 0)]
 
 
+def other_bits(found: Sequence[Generation], expected: Sequence[Generation]) -> int:
+    """How many of the answers that both have are not the same to the last bit."""
+    return sum((a.token_ids, a.logprobs) != (b.token_ids, b.logprobs) for a, b in zip(found, expected, strict=False))
+
+
 def shape_row(packed: PackedRounds, shape: RoundShape, before: RoundTally, batch: int) -> ShapeRow:
     """What rounds of a shape did since then."""
     now = packed.chooser.calibration.tallies[shape]
@@ -271,9 +253,14 @@ def shape_row(packed: PackedRounds, shape: RoundShape, before: RoundTally, batch
     )
 
 
-def prompts_of(path: Path, model: Model, count: int) -> list[Prompt]:
-    """The first prompts of a file; messages as text where the checkpoint has no chat template."""
-    found = read_prompts(path)[:count]
+def prompts_of(given: Options, model: Model) -> list[Prompt]:
+    """The first prompts of a file, messages as text where the checkpoint has no chat template; or of held-out problems."""
+    if given.tasks is not None:
+        families = given.tasks.split(",")
+        return [problem.prompt for problem in draw_problems(families, given.problems, 0)[: given.problems]]
+    if given.data is None:
+        raise OptionError("There is nothing to answer: give --data FILE, --tasks NAMES or --shape NAME.")
+    found = read_prompts(given.data)[: given.problems]
     return [list(m) if model.template is not None else str(m[-1]["content"]) for m in found]
 
 
@@ -283,10 +270,13 @@ class Options:
 
     model: str = "demo"
     data: Path | None = option(None, 'JSONL of {"prompt": ...} or {"messages": ...}')
+    tasks: str | None = option(None, "families of held-out problems, in place of --data")
     device: str = default_device()
     dtype: str = "bfloat16"
     problems: int = option(192, "prompts at the largest batch; smaller ones get a share")
-    rows: str = option(",".join(KINDS), f"which of {', '.join(KINDS)}")
+    rows: str = option(",".join(DEFAULT_KINDS), f"which of {', '.join(KINDS)}")
+    runs: int = option(1, "of each row, of which the median counts")
+    least: int = option(16, "prompts at any batch size")
     chains: str = option("16", "drafts; 0 is one token per pass")
     batch: str = "1,64"
     temperature: str = "0,0.7"
@@ -324,6 +314,8 @@ class Options:
             trees=[int(part) for part in self.tree.split(",")],
             max_new_tokens=self.max_new_tokens,
             options={name: value for name, value in options.items() if value is not None},
+            runs=whole_from("--runs", self.runs, 1),
+            least=whole_from("--least", self.least, 1),
         )
 
 
@@ -331,40 +323,45 @@ def main() -> None:
     given = options_of(Options, __doc__)
     dtype, device = getattr(torch, given.dtype), torch.device(given.device)
     with one_sentence():
-        asked = given.asked
+        setup = asdict(given.asked) | {"environment": environment(given.device)}
         if given.shape is None:
-            on_text(given, asked, dtype, device)
-            return
-        network = random_network(shape_config(given.shape), device, dtype)
-        anchors = 7 if given.anchors is None else given.anchors
-        for row in round_rows(network, given.cached, asked.trees, anchors, given.repeats):
-            print(row.words, flush=True)
+            model = load(given.model, device=given.device, dtype=dtype)
+            if given.random_head:
+                extras = model.network.extras or Extras()
+                model.network.extras = replace(extras, draft_head=random_head(model.network))
+            prompts = prompts_of(given, model)
+            tasks = list(drafts_tasks(model, prompts, given.asked))
+        else:
+            setup |= {"model": given.shape, "cached": given.cached, "repeats": given.repeats}
+            tasks = [Task(("single rounds",), partial(single, given, device, dtype))]
+        measure(given.json, setup, tasks, device)
 
 
-def on_text(given: Options, asked: Asked, dtype: torch.dtype, device: torch.device) -> None:
-    if given.data is None:
-        raise OptionError("There is nothing to answer: give --data FILE or --shape NAME.")
-    model = load(given.model, device=given.device, dtype=dtype)
-    if given.random_head:
-        model.network.extras = replace(model.network.extras or Extras(), draft_head=random_head(model.network))
-    setup = asdict(asked)
+def single(given: Options, device: torch.device, dtype: torch.dtype) -> Iterator[RoundRow]:
+    network = random_network(shape_config(str(given.shape)), device, dtype)
+    anchors = 7 if given.anchors is None else given.anchors
+    return round_rows(network, given.cached, given.asked.trees, anchors, given.repeats)
+
+
+def measure(path: Path | None, setup: dict[str, Any], tasks: Sequence[Task], device: torch.device) -> None:
+    """Do what the file does not hold yet; rows are told as they come."""
     record = Record(DRAFTS_KIND, typed("fef.bench.engine.drafts"), setup)
-    if given.json is not None and given.json.is_file():
-        record = read_record(given.json, DRAFTS_KIND)
-        check_same_setup(record.setup, setup, given.json)
+    if path is not None and path.is_file():
+        record = read_record(path, DRAFTS_KIND)
+        check_same_setup(record.setup, setup, path)
     record.failures = []
     shown = 0
 
     def save(record: Record) -> None:
         nonlocal shown
-        for row in record.of(ServedRow)[shown:]:
+        rows: list[ServedRow | RoundRow] = [*record.of(ServedRow), *record.of(RoundRow)]
+        for row in rows[shown:]:
             print(row.words, flush=True)
-        shown = len(record.of(ServedRow))
-        if given.json is not None:
-            given.json.write_text(record_json(record), encoding="utf-8")
+        shown = len(rows)
+        if path is not None:
+            path.write_text(record_json(record), encoding="utf-8")
 
     save(record)
-    tasks = list(drafts_tasks(model, prompts_of(given.data, model, given.problems), asked))
     carry_out(record, tasks, save=save, fresh=lambda: free_memory(device))
     for failure in record.failures:
         print(f"{failure.words}: {failure.reason}")

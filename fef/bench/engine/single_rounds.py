@@ -22,18 +22,20 @@ __all__ = ["RoundRow", "extras_of", "random_head", "round_rows"]
 
 @dataclass(frozen=True)
 class RoundRow:
-    """A round at batch 1, its drafts included. read: bytes of weights and keys, once each."""
+    """A round at batch 1, its drafts included. read: bytes of weights and keys, once each. times: that of one token."""
 
     kind: str
     tokens: int
     seconds: float
     read: int
     share: float  # of copy bandwidth
+    times: float
 
     @property
     def words(self) -> str:
         return (
-            f"{self.kind:<40} {self.tokens:>4} tokens {self.seconds * 1e3:.3f} ms, {self.share:.0%} of copy bandwidth"
+            f"{self.kind:<40} {self.tokens:>4} tokens {self.seconds * 1e3:.3f} ms, {self.times:.2f} times one token, "
+            f"{self.share:.0%} of copy bandwidth"
         )
 
 
@@ -53,6 +55,7 @@ def round_rows(
     for on, tree in product((False, True), trees):
         options = {"tree": (tree,), "windows": (), "anchors": anchors}
         rounds.append((f"tree of {tree}, {anchors + 1} groups", options, on))
+    one_token: float | None = None
     for kind, options, on in rounds:
         with extras_of(network, Extras(draft_head=head if on else None)):
             engine = Engine(network, max_batch=1, max_length=len(ids), max_new_tokens=128, **options)
@@ -63,7 +66,8 @@ def round_rows(
         del engine, held
         free_memory(network.device)
         label = f"{kind}, {'head' if on else 'no head'}"
-        yield RoundRow(label, shape.tokens, seconds, read, read / seconds / bandwidth)
+        one_token = one_token or seconds
+        yield RoundRow(label, shape.tokens, seconds, read, read / seconds / bandwidth, seconds / one_token)
 
 
 @contextmanager

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, replace
 
-from fef.bench.engine.drafts import Asked, Rounds, ServedRow, ShapeRow
+from fef.bench.engine.draft_rows import ServedRow, ShapeRow
+from fef.bench.engine.drafts import Asked, Rounds
 
 ASKED = Asked("smol", "cuda", "bfloat16", 1319, [1, 8, 64], [0.0], ["chosen", "chains", "trees"], [0, 4], [16], 64, {})
 CHAINS = ShapeRow("chains of 4", rounds=10, rows=40, predicted=90.0, tokens=100, seconds=0.0021)

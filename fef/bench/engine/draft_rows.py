@@ -1,0 +1,90 @@
+"""What the bench of drafts finds: requests served by rounds of some shapes, and single rounds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fef.bench.engine.single_rounds import RoundRow
+from fef.measure.record import FORMAT, Key, RecordKind
+
+__all__ = ["DRAFTS_KIND", "ServedRow", "ShapeRow", "key_of"]
+
+
+@dataclass(frozen=True)
+class ShapeRow:
+    """Rounds of a shape. rows: requests in them. predicted, tokens: as in `RoundTally`. seconds: of a round of a full batch,
+    if that is known."""
+
+    shape: str
+    rounds: int
+    rows: int
+    predicted: float
+    tokens: int
+    seconds: float | None
+
+    @property
+    def words(self) -> str:
+        cost = "" if self.seconds is None else f", {self.seconds * 1e3:.2f} ms with a full batch"
+        if not self.rows:
+            return f"    {self.shape}: never{cost}"
+        return (
+            f"    {self.shape}: {self.rounds} rounds of {self.rows / self.rounds:.1f} requests, tokens predicted "
+            f"{self.predicted / self.rows:.2f}, real {self.tokens / self.rows:.2f}{cost}"
+        )
+
+
+@dataclass(frozen=True)
+class ServedRow:
+    """passes: of any kind, of all requests. seconds: of the median run. differ: texts that are not those of the first row of
+    the same settings. captured: graphs that were made while the clock ran. host: seconds of a run in which the host did not
+    wait for the device; None on a CPU, where it is the device. unlike: answers, with the bits of their log p, that are not
+    those of the first batch size; None for that one."""
+
+    batch: int
+    temperature: float
+    rounds: str
+    head: bool
+    requests: int
+    tokens: int
+    passes: int
+    seconds: float
+    differ: int
+    captured: int = 0
+    shapes: Sequence[ShapeRow] = ()
+    host: float | None = None
+    unlike: int | None = None
+
+    def __post_init__(self) -> None:
+        shapes = [ShapeRow(**shape) if isinstance(shape, dict) else shape for shape in self.shapes]
+        object.__setattr__(self, "shapes", shapes)  # in a file they are objects of JSON
+
+    @property
+    def words(self) -> str:
+        head = "head" if self.head else "no head"
+        line = (
+            f"batch {self.batch:<3} T={self.temperature:<4g} {self.rounds + ', ' + head:<24} {self.requests} requests, "
+            f"{self.tokens} tokens, {self.tokens / self.passes:.2f} per pass, {self.tokens / self.seconds:,.0f}/s"
+            + (f", {self.differ} texts differ" if self.differ else "")
+            + ("" if self.unlike is None else f", {self.unlike} other bits than in the first batch size")
+            + ("" if self.host is None else f", {self.host / self.requests * 1e3:.2f} ms of the host per request")
+            + (f", {self.captured} graphs made meanwhile" if self.captured else "")
+        )
+        return "\n".join([line, *(shape.words for shape in self.shapes)])
+
+
+def key_of(batch: int, temperature: float, rounds: str, head: bool) -> Key:
+    return f"batch {batch}", f"T={temperature:g}", rounds, "head" if head else "no head"
+
+
+def older(value: dict[str, Any]) -> dict[str, Any]:
+    """The setup was called asked; what was done follows from the rows."""
+    done = [key_of(*(row[name] for name in ("batch", "temperature", "rounds", "head"))) for row in value["rows"]]
+    header = {"format": FORMAT, "kind": "drafts", "command": "", "setup": value["asked"], "single": []}
+    return value | header | {"finished": False, "done": done, "failures": []}
+
+
+DRAFTS_KIND = RecordKind(
+    "drafts", "python -m fef.bench.engine.drafts --json", {"rows": ServedRow, "single": RoundRow}, older=older
+)

@@ -1,0 +1,107 @@
+"""The page of the bench of drafts, of records made by hand; and two of its rows from a run."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+import fef
+from fef.bench.engine.draft_rows import DRAFTS_KIND, ServedRow, ShapeRow
+from fef.bench.engine.drafts import Asked, InTurn, drafts_tasks, other_bits
+from fef.bench.engine.drafts_page import drafts_page
+from fef.bench.engine.single_rounds import RoundRow
+from fef.cli.app import app
+from fef.measure.record import Failure, Record, record_json
+from fef.models.packed_pass import RoundShape
+
+ENVIRONMENT = {
+    "fef": "0",
+    "torch": "2",
+    "python": "3",
+    "device": "cuda",
+    "gpu": "A card",
+    "cpu": "a chip",
+    "threads": 2,
+}
+SETUP = {"model": "smol", "dtype": "bfloat16", "max_new_tokens": 192, "environment": ENVIRONMENT}
+CHAINS = ShapeRow("chains of 16", rounds=10, rows=40, predicted=90.0, tokens=100, seconds=0.0021)
+NEVER = ShapeRow("one token", rounds=0, rows=0, predicted=0.0, tokens=0, seconds=0.001)
+
+
+def served() -> Record:
+    rows = [
+        ServedRow(64, 0.0, "chains of 16", False, 192, 9000, 3000, 1.0, 0, 0, [CHAINS, NEVER], host=0.096),
+        ServedRow(64, 0.0, "trees of 32", True, 192, 9000, 1800, 0.5, 21, 2, [], host=0.048, unlike=3),
+    ]
+    return Record(DRAFTS_KIND, "python -m one", SETUP, rows={ServedRow: rows}, finished=True)
+
+
+def single() -> Record:
+    rows = [
+        RoundRow("one token, no head", 2, 0.004, 10**9, 0.8, 1.0),
+        RoundRow("tree, head", 90, 0.0046, 10**9, 0.7, 1.15),
+    ]
+    setup = SETUP | {"model": "8b", "cached": 512}
+    return Record(DRAFTS_KIND, "python -m other", setup, rows={RoundRow: rows}, finished=True)
+
+
+def test_the_page_has_a_table_of_each_kind_and_ratios_to_the_first_row() -> None:
+    page = drafts_page([served(), single()], "Said by hand.")
+    assert "python -m one" in page and "python -m other" in page and "Said by hand." in page and "A card" in page
+    assert "| 64 | 0 | chains of 16 | 192 | 9,000 | 3.00 | 9,000 | 1.00 | 0 |  | 0.50 | 0 |" in page
+    assert "| 64 | 0 | trees of 32, head | 192 | 9,000 | 5.00 | 18,000 | 2.00 | 21 | 3 | 0.25 | 2 |" in page
+    assert "| 64 | 0 | chains of 16 | chains of 16 | 10 | 4.0 | 2.25 | 2.50 | 2.10 |" in page
+    assert "one token | 0 |" not in page, "a shape that no round had says nothing"
+    assert "| tree, head | 90 | 4.600 | 1.15 | 70% |" in page
+    assert "Unfinished" not in page
+
+
+def test_a_page_of_a_run_that_was_cut_short_says_so_and_what_failed() -> None:
+    record = served()
+    record.finished, record.failures = False, [Failure(("batch 64", "T=0"), "Out of memory.")]
+    page = drafts_page([record])
+    assert "**Unfinished**" in page and "- batch 64, T=0: Out of memory." in page
+
+
+def test_a_folder_of_such_records_becomes_one_page(tmp_path: Path) -> None:
+    (tmp_path / "results" / "drafts").mkdir(parents=True)
+    for name, record in (("1-text", served()), ("2-rounds", single())):
+        (tmp_path / "results" / "drafts" / f"{name}.json").write_text(record_json(record), encoding="utf-8")
+    (tmp_path / "out").mkdir()
+    found = CliRunner().invoke(app, ["report", str(tmp_path / "results"), "--out", str(tmp_path / "out")])
+    assert found.exit_code == 0, found.output
+    assert (tmp_path / "out" / "drafts.md").read_text("utf-8") == drafts_page([served(), single()])
+
+
+def test_every_shape_has_two_rounds_in_turn() -> None:
+    shapes = [RoundShape(0), RoundShape(4), RoundShape(8)]
+    chooser = InTurn(SimpleNamespace(shapes=shapes), SimpleNamespace())  # type: ignore[arg-type]
+    turns = [chooser.next_shape(1).window for _ in range(12)]
+    assert all(turns.count(shape.window) == 4 for shape in shapes)
+    assert sum(one == other for one, other in pairwise(turns)) >= 5
+
+
+@pytest.fixture(scope="module")
+def rows() -> list[ServedRow]:
+    asked: dict[str, Any] = {"chains": [4], "trees": [8], "max_new_tokens": 12, "options": {"threads": 1}, "least": 2}
+    setting = Asked("demo", "cpu", "float32", 2, [1], [0.7], ["sequential", "chains", "mixed"], **asked)
+    tasks = list(drafts_tasks(fef.load("demo"), ["Tom has 2 apples.", "Ann has 3 pens."], setting))
+    return [row for task in tasks for row in task.measure()]
+
+
+def test_texts_of_every_shape_in_turn_are_those_of_one_token_per_pass(rows: list[ServedRow]) -> None:
+    assert [row.rounds for row in rows] == ["sequential", "chains of 4", "every shape in turn"]
+    assert [row.differ for row in rows] == [0, 0, 0] and len({row.tokens for row in rows}) == 1
+    assert len([shape for shape in rows[2].shapes if shape.rounds]) > 2
+    assert all(row.host is None and row.unlike is None for row in rows), "of one batch size, on a CPU"
+
+
+def test_an_answer_with_one_other_bit_of_a_log_p_is_told() -> None:
+    one, other = (SimpleNamespace(token_ids=[1, 2], logprobs=[-0.5, last]) for last in (-0.25, -0.25 - 2**-50))
+    assert other_bits([one, one], [one, one, other]) == 0, "only those that both have"
+    assert other_bits([one, other], [one, one]) == 1

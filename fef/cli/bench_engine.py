@@ -125,8 +125,6 @@ def bench_engine(
         from fef.bench.engine.run import ENGINE_KIND, EngineBenchmark, run_engine_benchmark
         from fef.bench.engine.serving import draw_problems
         from fef.bench.evaluate import Settings, check_fit
-        from fef.engine.build import WINDOWS
-        from fef.laws.window import ANCHORS
         from fef.measure.plot import check_plotting
         from fef.measure.record import read_record, record_json
         from fef.measure.timing import Clock
@@ -152,8 +150,8 @@ def bench_engine(
         batches=batch_list,
         canvas=canvas,
         opened=opened,
-        windows=WINDOWS if window_list is None else window_list,
-        anchors=ANCHORS if anchors is None else anchors,
+        windows=window_list,
+        anchors=anchors,
         clock=Clock(network.device, repeats),
         round_tokens=round_tokens,
         questions=questions,

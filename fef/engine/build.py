@@ -32,7 +32,7 @@ from fef.models.slot_cache import SlotCache, bytes_per_place
 from fef.models.transformer import Transformer
 from fef.readers import real, several, shown, token_id, token_ids, whole_from
 
-__all__ = ["EngineOptions", "EngineParts", "build", "cache_budget", "network_maker", "prefix_store"]
+__all__ = ["EngineOptions", "EngineParts", "build", "cache_budget", "network_maker", "prefix_store", "shapes_of"]
 
 WINDOWS = (0, 1, 2, 4, 8, 16, 24)
 EVERY_END = 4  # of these, windows up to so many have a group wherever a round may end: they pay where drafts often fail

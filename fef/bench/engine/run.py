@@ -15,6 +15,7 @@ from fef.bench.engine.profile import ProfileRow, profile_pass
 from fef.bench.engine.serving import PassCosts, Served, problems_at, run_rival, serve
 from fef.bench.evaluate import Judge, Settings, remembering_judge
 from fef.bench.spec import MethodSpec
+from fef.engine.build import EngineOptions, shapes_of
 from fef.engine.engine import Engine
 from fef.engine.text import TextEngine
 from fef.generation import Model
@@ -63,8 +64,8 @@ class EngineBenchmark:
     batches: Sequence[int]  # requests at once
     canvas: list[int]  # tokens of a request whose passes are timed
     opened: int  # of its last tokens, how many are to be filled
-    windows: Sequence[int]  # as in `EngineOptions`
-    anchors: int  # as in `EngineOptions`
+    windows: Sequence[int] | None  # as in `EngineOptions`
+    anchors: int | None  # as in `EngineOptions`
     clock: Clock  # times passes
     round_tokens: int | None = None  # time a round of so many tokens in place of those of `windows`
     questions: Questions | None = None  # None for a network of random weights
@@ -76,16 +77,18 @@ class EngineBenchmark:
         """Rounds to time, one token first."""
         if self.round_tokens is not None:
             return [RoundShape(0), round_of(self.round_tokens)]
-        return [RoundShape(0), *(RoundShape(w, self.anchors) for w in sorted(set(self.windows)) if w)]
+        options = EngineOptions(windows=self.windows, anchors=self.anchors)
+        chains = shapes_of(options, [], self.network.config.vocab_size, None)
+        return [RoundShape(0), *(shape for shape in chains if shape.window)]
 
     def engine_options(self, batch: int) -> dict[str, Any]:
         """Of an engine that holds these requests and runs these rounds."""
-        windows, anchors = list(self.windows), self.anchors
+        given: dict[str, Any] = {"windows": self.windows, "anchors": self.anchors}
         if self.round_tokens is not None:
             # the engine makes groups of window + 1 slots, and what it keeps must hold the deepest
-            windows, anchors = [max(shape.depth for shape in self.shapes) - 1], 0
+            given = {"windows": [max(shape.depth for shape in self.shapes) - 1], "anchors": 0}
         sizes = {"max_batch": batch, "max_length": len(self.canvas), "max_new_tokens": self.opened}
-        return sizes | {"windows": windows, "anchors": anchors}
+        return sizes | {name: value for name, value in given.items() if value is not None}
 
     @property
     def setup(self) -> dict[str, Any]:
@@ -99,7 +102,7 @@ class EngineBenchmark:
             "batches": list(self.batches),
             "canvas": len(self.canvas),
             "opened": self.opened,
-            "windows": list(self.windows),
+            "windows": None if self.windows is None else list(self.windows),
             "anchors": self.anchors,
             "round_tokens": self.round_tokens,
             "repeats": self.clock.repeats,

@@ -21,7 +21,9 @@ from fef.models.packed_pass import RoundShape
 __all__ = ["FIRST_GUESS", "Acceptance", "Calibration", "RoundTally", "choose_shape"]
 
 FIRST_GUESS = 0.8  # chance that a draft holds, before any was seen
+_FIRST_TRIES = 10.0  # before any round, as if so many had held with the first guess
 _MEMORY = 500.0  # rounds of a request, or drafts, after which an observation counts half or less
+_MEMORY_OF_ROUNDS = 200.0  # of one token, after which what is known of drafts counts half
 _GUESSES = 8.0  # rounds of a shape that weigh as much as what other shapes say of it
 # a shape in use stays unless another is that much faster: the first round of another has worse drafts
 _STAY = 1.02
@@ -34,8 +36,7 @@ class Acceptance:
     """
 
     def __init__(self) -> None:
-        # before any round, as if a few had held with the first guess
-        self.tried, self.held = 10.0, 10.0 * FIRST_GUESS
+        self.tried, self.held = _FIRST_TRIES, _FIRST_TRIES * FIRST_GUESS
 
     def observe(self, depth: int, accepted: np.ndarray) -> None:
         """Drafts accepted in rounds of at most so many in a row."""
@@ -44,6 +45,13 @@ class Acceptance:
         self.held += held
         fade = min(1.0, _MEMORY / self.tried)
         self.tried, self.held = self.tried * fade, self.held * fade
+
+    def forget(self, fade: float) -> None:
+        """Keep that part of what was seen, beside the first guess."""
+        self.tried, self.held = (
+            first + fade * (now - first)
+            for now, first in ((self.tried, _FIRST_TRIES), (self.held, _FIRST_TRIES * FIRST_GUESS))
+        )
 
     def expected(self, depth: int) -> float:
         """Drafts in a row that hold."""
@@ -90,17 +98,27 @@ class Calibration:
         tally.rows += count
         tally.predicted += count * predicted
         tally.tokens += count + held
-        if not shape.window or not settled:
+        if shape.window and not settled:
             return
         self.__dict__.pop("tokens", None)
+        if not shape.window:
+            # nothing is drafted, so nothing is seen of drafts: what is known of them ages, or none would be tried again
+            fade = 0.5 ** (1 / _MEMORY_OF_ROUNDS)
+            for acceptance in self.acceptance.values():
+                acceptance.forget(fade)
+            self.forget(fade)
+            return
         self.acceptance[shape.branching > 1].observe(shape.deepest, accepted)
         # all shapes forget, so that one which lost long ago is judged anew by what drafts do now
-        fade = 0.5 ** (count / _MEMORY)
-        for other in self.rows:
-            self.rows[other] *= fade
-            self.accepted[other] *= fade
+        self.forget(0.5 ** (count / _MEMORY))
         self.rows[shape] += count
         self.accepted[shape] += held
+
+    def forget(self, fade: float) -> None:
+        """Keep that part of what rounds of each shape did."""
+        for shape in self.rows:
+            self.rows[shape] *= fade
+            self.accepted[shape] *= fade
 
 
 def choose_shape(

@@ -1,0 +1,144 @@
+"""The choice of shapes as on a GPU: a device with a clock of its own, two rounds ahead of the host, whose rounds can be
+replayed for their cost without what the host does between two of them."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from fef.engine.build import EngineOptions, EngineParts, shapes_of
+from fef.engine.costs import CostTable
+from fef.engine.graphs import GraphRunner, buckets
+from fef.engine.host_copies import PendingCopy
+from fef.engine.runner import PassKind
+from fef.engine.shape_chooser import ShapeChooser
+from fef.models.packed_pass import RoundShape
+
+SHAPES = shapes_of(EngineOptions(), [], 1000, None)
+_LAG = 2
+
+
+@dataclass
+class FakeDevice:
+    """launch: seconds of a round of few tokens. token: of each token more. host: least seconds from round to round. chance:
+    that a draft holds."""
+
+    rows: int
+    launch: float
+    token: float
+    host: float
+    chance: float
+    now: float = 0.0
+    number: int = 0
+    replayed: int = 0
+    dice: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
+    pauses: random.Random = field(default_factory=lambda: random.Random(0))
+    ahead: deque[tuple[PendingCopy, np.ndarray]] = field(default_factory=deque)
+
+    def __post_init__(self) -> None:
+        runner = GraphRunner(None, self.rows, buckets(self.rows), lambda _: None)  # type: ignore[arg-type]
+        parts: Any = SimpleNamespace(shapes=SHAPES, runner=runner, table=SimpleNamespace(context=64, ranks=32))
+        self.chooser = ShapeChooser(parts, CostTable())
+
+    def replay(self, _: EngineParts, kind: PassKind, rows: int) -> float:
+        """In the middle of a request's rounds, which wait for it."""
+        self.now += 9.0
+        self.replayed += 1
+        return self.cost(kind.shape, rows)
+
+    def cost(self, shape: RoundShape, rows: int) -> float:
+        return self.launch + self.token * rows * shape.tokens
+
+    def seconds(self, shape: RoundShape) -> float:
+        return max(self.cost(shape, self.rows), self.host)
+
+    def run(self, rounds: int) -> Counter[RoundShape]:
+        """Shapes of so many rounds. One in fifty waits for a pause of the host."""
+        found = Counter[RoundShape]()
+        for _ in range(rounds):
+            self.number += 1
+            settled = self.chooser.last
+            shape = self.chooser.next_shape(self.rows)
+            launch = self.chooser.launch(self.number, shape, self.rows)
+            self.chooser.launched(shape)
+            self.now += self.seconds(shape) + (0.5 if self.pauses.random() < 0.02 else 0.0)
+            drafts = shape.deepest if settled in (None, shape) else 0
+            accepted = np.minimum(self.dice.geometric(1 - self.chance, self.rows) - 1, drafts)
+            self.ahead.append((PendingCopy(launch, torch.zeros(0), self.now), accepted))
+            found[shape] += 1
+            while len(self.ahead) > _LAG:
+                copy, held = self.ahead.popleft()
+                self.chooser.learn_cost(copy)
+                self.chooser.learn_tokens(copy.note, held)
+        return found
+
+    def rate(self, shape: RoundShape) -> float:
+        """Tokens per second of a request whose rounds all have this shape."""
+        return sum(self.chance**depth for depth in range(shape.deepest + 1)) / self.seconds(shape)
+
+    def loss(self, shapes: Counter[RoundShape]) -> float:
+        """How much slower the rounds of these shapes are than those of the best one."""
+        best, count = max(map(self.rate, SHAPES)), sum(shapes.values())
+        return 1 - sum(self.rate(shape) * rounds for shape, rounds in shapes.items()) / (best * count)
+
+
+@pytest.fixture
+def device(monkeypatch: pytest.MonkeyPatch) -> Callable[..., FakeDevice]:
+    def made(**options: Any) -> FakeDevice:
+        device = FakeDevice(**options)
+        monkeypatch.setattr("fef.engine.shape_chooser.round_seconds", device.replay)
+        return device
+
+    return made
+
+
+@pytest.mark.parametrize("chance", [0.2, 0.65, 0.92])
+@pytest.mark.parametrize(
+    ("launch", "host"), [(1.0, 0.3), (0.2, 0.45)], ids=["the device is the slower", "the host is the slower"]
+)
+@pytest.mark.parametrize("rows", [1, 64])
+def test_rounds_come_to_be_of_about_the_fastest_shape(
+    device: Callable[..., FakeDevice], rows: int, launch: float, host: float, chance: float
+) -> None:
+    """Though replays say nothing of the host, and the first rounds behind another shape have no drafts."""
+    fake = device(rows=rows, launch=launch, token=0.0008, host=host, chance=chance)
+    fake.run(200)
+    replayed = fake.replayed
+    shapes = fake.run(800)
+    assert fake.loss(shapes) < 0.08, {shape.words: count for shape, count in shapes.items()}
+    assert fake.replayed == replayed, "what costs is known by now"
+
+
+def test_costs_are_of_rounds_and_never_of_what_ran_between_them(device: Callable[..., FakeDevice]) -> None:
+    """A replay takes nine seconds here, and a pause half a second."""
+    fake = device(rows=1, launch=0.2, token=0.001, host=0.45, chance=0.7)
+    fake.run(300)
+    used = {shape: seconds for (_, shape), seconds in fake.chooser.costs.seconds.items()}
+    assert fake.replayed == len(used) > 2
+    for shape, seconds in used.items():
+        known = [fake.cost(shape, 1), fake.seconds(shape)]
+        assert any(seconds == pytest.approx(one) for one in known), shape.words
+
+
+@pytest.mark.parametrize("ages", [True, False])
+def test_drafts_are_tried_again_when_texts_become_easy(
+    device: Callable[..., FakeDevice], monkeypatch: pytest.MonkeyPatch, ages: bool
+) -> None:
+    """While every round is of one token nothing is seen of drafts, so what is known of them ages; a twin for which it does
+    not never drafts again."""
+    if not ages:
+        monkeypatch.setattr("fef.engine.choice._MEMORY_OF_ROUNDS", float("inf"))
+    fake = device(rows=64, launch=0.2, token=0.0005, host=0.2, chance=0.05)
+    fake.run(100)
+    assert fake.run(300)[RoundShape(0)] > 280, "hard texts, and every token costs"
+    fake.chance = 0.95
+    shapes = fake.run(4000)
+    assert (fake.loss(shapes) < 0.2) == ages, {shape.words: count for shape, count in shapes.items()}

@@ -45,6 +45,8 @@ OPTIONS: list[tuple[dict[str, Any], bool]] = [  # and whether a draft head draft
     ({"tree": [32], "windows": ()}, False),
     ({"tree": [32], "windows": (), "anchors": 8, "depth": 6}, False),
     ({"tree": [32], "windows": (16,)}, True),
+    ({}, False),  # what an engine chooses among by itself, and with trees beside
+    ({"tree": 32}, True),
 ]
 
 

@@ -11,10 +11,10 @@ from typing import Any
 
 from fef.serve.answer import Answer, Choice, Echo
 from fef.serve.errors import ApiError
+from fef.serve.letters import Rounds
 from fef.serve.pieces import LEAST_LOGPROB, Piece, Token
 from fef.serve.rounds import round_body
 from fef.serve.tools import call_delta, message_of_call
-from fef.serve.worker import Rounds
 
 __all__ = ["Envelope", "events_of", "whole_body"]
 

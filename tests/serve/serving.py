@@ -13,6 +13,7 @@ from typing import Any
 
 from fef.generation import Model
 from fef.serve.app import ServeOptions
+from fef.serve.hosts import ThreadHost
 from fef.serve.run import Server, bound
 
 __all__ = ["QUESTION", "Client", "Reply", "running"]
@@ -47,6 +48,13 @@ class Reply:
 class Client:
     port: int
     server: Server
+
+    @property
+    def host(self) -> ThreadHost:
+        """Where the engine works."""
+        host = self.server.served.host
+        assert isinstance(host, ThreadHost)
+        return host
 
     def connect(self, timeout: float = 30.0) -> HTTPConnection:
         return HTTPConnection("127.0.0.1", self.port, timeout=timeout)
@@ -97,7 +105,7 @@ def running(model: Model, engine_options: dict[str, Any] | None = None, **option
     """A server of one's own."""
     listener = bound("127.0.0.1", 0)
     engine = model.engine(**{"max_batch": 16} | (engine_options or {}))
-    server = Server(model, engine, ServeOptions(**options), drain_seconds=5, say=lambda _: None)
+    server = Server(ThreadHost(model, engine), ServeOptions(**options), drain_seconds=5, say=lambda _: None)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     try:

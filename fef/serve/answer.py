@@ -40,6 +40,10 @@ __all__ = [
 ]
 
 
+Heard = tuple[Ticket | None, Event | HungUp]
+"""An event, and of which request; hanging up is all of theirs."""
+
+
 @dataclass
 class Echo:
     """A prompt that is told again: its text, and where log p is asked for, its tokens, the first of which are given."""
@@ -75,10 +79,10 @@ class Answer:
     def __init__(self, asked: Asked, choices: Sequence[Choice], backend: Backend, metrics: Metrics) -> None:
         self.asked, self.drawn, self.choices = asked, choices, choices
         self.backend, self.metrics = backend, metrics
-        self.events: asyncio.Queue[tuple[Ticket | None, Event | HungUp]] = choices[0].ticket.events
+        self.events: asyncio.Queue[Heard] = choices[0].ticket.events
         self.by_ticket = {choice.ticket: choice for choice in choices}
         self.began = time.perf_counter()
-        self.early: list[tuple[Ticket | None, Event | HungUp]] = []  # came before all choices were accepted
+        self.early: list[Heard] = []  # came before all choices were accepted
 
     async def accepted(self) -> None:
         """Hand the choices to the engine. Raises ApiError where it does not take one."""
@@ -111,21 +115,30 @@ class Answer:
         left = len(self.choices)
         try:
             while left:
-                ticket, event = self.early.pop(0) if self.early else await self.events.get()
-                if isinstance(event, HungUp):
-                    return
-                assert ticket is not None
-                choice = self.by_ticket[ticket]
-                if isinstance(event, Rounds) and choice.finish is None:
-                    yield choice, event
-                piece = self.heard(choice, event)
-                if piece is None:
-                    continue
-                if piece.finish is not None:
-                    left -= 1
-                yield choice, piece
+                for ticket, event in together(await self.all_heard()):
+                    if isinstance(event, HungUp):
+                        return
+                    assert ticket is not None
+                    choice = self.by_ticket[ticket]
+                    if isinstance(event, Rounds) and choice.finish is None:
+                        yield choice, event
+                    piece = self.heard(choice, event)
+                    if piece is None:
+                        continue
+                    if piece.finish is not None:
+                        left -= 1
+                    yield choice, piece
         finally:
             self.cancel()
+
+    async def all_heard(self) -> list[Heard]:
+        """The events that are here, after waiting for one."""
+        found, self.early = self.early, []
+        if not found:
+            found.append(await self.events.get())
+        while not self.events.empty():
+            found.append(self.events.get_nowait())
+        return found
 
     def heard(self, choice: Choice, event: Event) -> Piece | None:
         """What an event adds to a choice."""
@@ -220,6 +233,22 @@ class Answer:
         }
 
 
+def together(heard: Sequence[Heard]) -> list[Heard]:
+    """The same events, but tokens directly behind others of their choice come with these: who is slower than rounds writes
+    one text for several."""
+    found: list[Heard] = []
+    last: dict[Ticket | None, int] = {}  # event of each
+    for ticket, event in heard:
+        before = found[last[ticket]][1] if ticket in last else None
+        if isinstance(before, NewTokens) and isinstance(event, NewTokens):
+            tokens = NewTokens([*before.committed, *event.committed], {**before.likeliest, **event.likeliest})
+            found[last[ticket]] = ticket, tokens
+        else:
+            last[ticket] = len(found)
+            found.append((ticket, event))
+    return found
+
+
 def about_choice(choice: Choice) -> dict[str, Any]:
     """Costs of a choice; null where its text ended before its canvas was filled. log_mass is null, too, without a grammar,
     and where the law without it never draws this text."""
@@ -249,7 +278,7 @@ def begin(asked: Asked, model: TextFormat, backend: Backend, metrics: Metrics) -
     """The choices of a request, in the order of its prompts. Raises InputError for prompts that do not fit."""
     config = model.config
     ends = {*config.stop_ids, *asked.stop_ids} | ({config.eos_id} if config.eos_id is not None else set())
-    events: asyncio.Queue[tuple[Ticket | None, Event | HungUp]] = asyncio.Queue()
+    events: asyncio.Queue[Heard] = asyncio.Queue()
     grammar = None if asked.grammar is None else model.grammar(asked.grammar)
     for part in asked.template or ():
         if isinstance(part, str):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from operator import methodcaller
 from typing import Any, TypeVar
 
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
@@ -33,6 +33,7 @@ from fef.serve.answer import (
 from fef.serve.backend import Backend
 from fef.serve.bodies import Envelope, events_of, whole_body
 from fef.serve.errors import ApiError, bad_request
+from fef.serve.event_stream import EventStream
 from fef.serve.fields import Asked, Limits, ScoreAsked, read_chat, read_completion, read_score
 from fef.serve.guards import BodyLimit, Key, RequestIds
 from fef.serve.hosts import Host
@@ -177,7 +178,7 @@ async def generated(served: Served, request: Request, read: Reader) -> Response:
             if asked.echo and asked.top is not None:
                 await score_prompts(served, answer)
             if asked.stream:
-                return StreamingResponse(watched_events(answer, envelope, presence), media_type="text/event-stream")
+                return EventStream(watched_events(answer, envelope, presence))
             found = await whole_body(answer, envelope)
         except BaseException:
             answer.cancel()
@@ -207,7 +208,7 @@ def score_of(*arguments: Any, **options: Any) -> Callable[[Model], Score]:
     return methodcaller("score_ids", *arguments, **options)
 
 
-async def watched_events(answer: Answer, envelope: Envelope, presence: Presence) -> AsyncIterator[str]:
+async def watched_events(answer: Answer, envelope: Envelope, presence: Presence) -> AsyncGenerator[str, None]:
     try:
         async for each in events_of(answer, envelope):
             yield each

@@ -21,6 +21,7 @@ from starlette.types import Message
 
 import fef
 from fef.serve.app import Served, ServeOptions, make_app
+from fef.serve.hosts import ThreadHost
 
 MODEL, MAX_BATCH = os.environ.get("MODEL", "demo"), int(os.environ.get("MAX_BATCH", "16"))
 GPUS = float(os.environ.get("GPUS", "1"))
@@ -37,12 +38,12 @@ class Replica:
 
     def __init__(self) -> None:
         model = fef.load(MODEL)
-        self.served = Served(model, model.engine(max_batch=MAX_BATCH), ServeOptions(), on_lost=lambda: None)
+        self.served = Served(ThreadHost(model, model.engine(max_batch=MAX_BATCH)), ServeOptions(), on_lost=lambda: None)
         self.routes = make_app(self.served)
 
     async def __call__(self, request: Request) -> Response:
-        if self.served.worker.thread is None:
-            self.served.worker.start()  # for the event loop that asks
+        if not self.served.backend.started:
+            self.served.backend.start()  # for the event loop that asks
         sent: asyncio.Queue[Message] = asyncio.Queue()
         route = asyncio.create_task(self.routes(request.scope, request.receive, sent.put))
         start = await sent.get()
@@ -62,7 +63,7 @@ class Replica:
 
     def check_health(self) -> None:
         """Ray replaces a replica that raises."""
-        if self.served.worker.lost:
+        if self.served.backend.lost:
             raise RuntimeError("The engine is lost.")
 
 

@@ -248,10 +248,7 @@ class Model(TextNetwork):
 
     def score_canvas(self, ids: list[int], opened: range, response: str | Sequence[int], /, **options: Any) -> Score:
         """As `score`, of a response at the places `opened` of a canvas. options: of `score_ids`."""
-        size = len(opened)
-        response_ids = self.response_ids(response, size)
-        whole = [*ids[: opened.start], *self.filling(response_ids, size), *ids[opened.stop :]]
-        counted = range(opened.start, opened.start + min(len(response_ids) + 1, size))
+        whole, counted = self.with_response(ids, opened, response)
         return self.score_ids(whole, counted, opened, **options)
 
     @torch.no_grad()

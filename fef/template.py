@@ -16,7 +16,7 @@ from fef.errors import InputError, OptionError
 from fef.grammar.compiled import TokenGrammar
 from fef.grammar.given import Grammar, read_grammar
 from fef.readers import several, shown, whole_from
-from fef.text import Generation, TextNetwork
+from fef.text import Generation, TextFormat
 
 __all__ = ["Filled", "Part", "Span", "SpanCanvas", "certificate_of_spans", "read_template", "template_canvas"]
 
@@ -80,13 +80,13 @@ def read_span(part: Any) -> Span:
     return Span(whole_from("slots", part["slots"], 1), read_grammar(given) if given else None)
 
 
-def template_canvas(model: TextNetwork, before: Sequence[int], parts: Sequence[Part]) -> SpanCanvas:
+def template_canvas(model: TextFormat, before: Sequence[int], parts: Sequence[Part]) -> SpanCanvas:
     """The canvas of a template behind `before`, the ids of the prompt and what begins an answer.
 
     Raises InputError for what does not fit the network, or stands where a span cannot see it, and for a grammar that no text
-    of its span meets; OptionError as `TextNetwork.grammar`.
+    of its span meets; OptionError as `TextFormat.grammar`.
     """
-    config = model.network.config
+    config = model.config
     ids, spans, grammars = list(before), list[range](), list[TokenGrammar | None]()
     for part in parts:
         if isinstance(part, str):

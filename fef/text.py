@@ -21,12 +21,13 @@ from fef.grammar.compiled import TokenGrammar, compiled
 from fef.grammar.given import read_grammar
 from fef.grammar.vocabulary import Vocabulary, token_bytes
 from fef.models.chat import ChatTemplate, Message
+from fef.models.config import TransformerConfig
 from fef.models.tokenizer import Tokenizer
 from fef.models.transformer import Transformer
 from fef.models.typed import control_tokens, encode_messages, encode_typed
 from fef.readers import check_text, token_ids, whole_from
 
-__all__ = ["Generation", "Prompt", "TextNetwork", "refuse_taken"]
+__all__ = ["Generation", "Prompt", "TextFormat", "TextNetwork", "refuse_taken"]
 
 Prompt = str | Sequence[Message]
 """A text as it is, or messages {"role": ..., "content": ...} for the chat template of the checkpoint."""
@@ -49,15 +50,14 @@ class Generation:
     )
 
 
-@dataclass
-class TextNetwork:
-    """A network that reads and writes text: the denoiser `network`, its `tokenizer`, its `name`, and its chat `template` if
-    it has one."""
+class TextFormat:
+    """How a network reads and writes text, which asks for no weights: its `config`, its `tokenizer`, its `name`, and its chat
+    `template` if it has one."""
 
-    network: Transformer
-    tokenizer: Tokenizer
-    name: str
-    template: ChatTemplate | None = None
+    def __init__(
+        self, config: TransformerConfig, tokenizer: Tokenizer, name: str, template: ChatTemplate | None = None
+    ) -> None:
+        self.config, self.tokenizer, self.name, self.template = config, tokenizer, name, template
 
     # --- in: prompts to canvases ---
 
@@ -70,7 +70,7 @@ class TextNetwork:
     ) -> tuple[list[int], int, int]:
         """As `canvas`, for a prompt of token ids. marked: do they hold the token already that begins an answer? Raises
         InputError for a prompt and a suffix that do not fit."""
-        config = self.network.config
+        config = self.config
         max_new_tokens = whole_from("max_new_tokens", max_new_tokens, 1)
         before = ids if marked else ids + self.answer_mark
         after = self.text_ids("suffix", suffix)
@@ -92,18 +92,18 @@ class TextNetwork:
     @property
     def answer_mark(self) -> list[int]:
         """What stands between a prompt and its answer."""
-        return [] if self.network.config.answer_id is None else [self.network.config.answer_id]
+        return [] if self.config.answer_id is None else [self.config.answer_id]
 
     def check_seen(self, suffix_length: int, stop: int) -> None:
         """Raise InputError for a suffix behind `stop` of which the network would not see every token."""
-        seen_until = self.network.config.seen_until(stop - 1)
+        seen_until = self.config.seen_until(stop - 1)
         if seen_until is None or suffix_length <= max(0, seen_until - stop):
             return
         seen = max(0, seen_until - stop)
-        block = self.network.config.block_length
+        block = self.config.block_length
         raise InputError(
             f"The suffix has {suffix_length} tokens; {self.name} sees {seen or 'none'} of them, since its attention is "
-            f"{self.network.config.attention}{f' in blocks of {block}' if block else ''} and the answer's canvas ends at "
+            f"{self.config.attention}{f' in blocks of {block}' if block else ''} and the answer's canvas ends at "
             f"position {stop}. Leave it out{f', keep it within {seen} tokens' if seen else ''}, or take a bidirectional "
             "model."
         )
@@ -115,7 +115,7 @@ class TextNetwork:
         """
         if isinstance(prompt, str):
             return self.text_ids("prompt", prompt)
-        config = self.network.config
+        config = self.config
         controls = control_tokens(self.tokenizer, (config.mask_id, config.eos_id, *config.stop_ids, config.answer_id))
         return self.without_masks(
             "prompt", encode_messages(self.tokenizer, self.chat_template(prompt), prompt, controls)
@@ -124,14 +124,14 @@ class TextNetwork:
     def text_ids(self, what: str, text: str) -> list[int]:
         """Ids of a text as it is, but for the mask token, which is text. what: its name. Raises InputError for no
         text."""
-        mask = self.tokenizer.raw.id_to_token(self.network.config.mask_id)
+        mask = self.tokenizer.raw.id_to_token(self.config.mask_id)
         return self.without_masks(
             what, encode_typed(self.tokenizer, check_text(what, text), [] if mask is None else [mask])
         )
 
     def without_masks(self, what: str, ids: list[int]) -> list[int]:
         """`ids` themselves. Raises InputError where an ordinary entry of the vocabulary is the mask, and a text holds it."""
-        if self.network.config.mask_id in ids:
+        if self.config.mask_id in ids:
             raise InputError(f"The {what} holds the mask of {self.name}, which no text may hold. Take it out.")
         return ids
 
@@ -147,20 +147,12 @@ class TextNetwork:
             raise InputError(f"{self.name} has no chat template, so it takes text and no messages.")
         return self.template
 
-    def lay_out(self, pairs: Sequence[tuple[Prompt, str]], max_new_tokens: int) -> tuple[Tensor, Tensor, list[int]]:
-        """Whole texts [B, L] (prompt, response, end tokens to the end of the canvas), the canvas's places [B, L], lengths.
-        Raises InputError for a pair that does not fit."""
-        max_new_tokens = whole_from("max_new_tokens", max_new_tokens, 1)
-        ids_BL, open_BL, lengths = self.pad([self.canvas(prompt, max_new_tokens, "") for prompt, _ in pairs])
-        fill = [self.filling(self.response_ids(response, max_new_tokens), max_new_tokens) for _, response in pairs]
-        return ids_BL.masked_scatter(open_BL, torch.tensor(fill, device=ids_BL.device)), open_BL, lengths
-
     def response_ids(self, response: str | Sequence[int], max_new_tokens: int) -> list[int]:
         """Ids of a response, which may be ids already. Raises InputError for one that is neither or does not fit."""
         if isinstance(response, str):
             found = self.text_ids("response", response)
         else:
-            ids = token_ids("response", response, self.network.config.vocab_size, InputError)
+            ids = token_ids("response", response, self.config.vocab_size, InputError)
             found = self.without_masks("response", ids)
         if len(found) > max_new_tokens:
             raise InputError(
@@ -171,15 +163,19 @@ class TextNetwork:
 
     def filling(self, response_ids: list[int], max_new_tokens: int) -> list[int]:
         """A response and the end tokens behind it."""
-        eos_id = self.network.config.eos_id
+        eos_id = self.config.eos_id
         assert eos_id is not None
         return response_ids + [eos_id] * (max_new_tokens - len(response_ids))
 
-    def pad(self, rows: Sequence[tuple[list[int], int, int]]) -> tuple[Tensor, Tensor, list[int]]:
-        """Canvases as `canvas` makes them, padded to one length: ids [B, L], open positions [B, L], their own lengths."""
-        lengths, device = [len(ids) for ids, _, _ in rows], self.network.device
-        ids_BL, open_BL = padded([(ids, range(start, stop)) for ids, start, stop in rows], max(lengths))
-        return ids_BL.to(device), open_BL.to(device), lengths
+    def with_response(
+        self, ids: Sequence[int], opened: range, response: str | Sequence[int]
+    ) -> tuple[list[int], range]:
+        """A canvas with a response at its places `opened`, and the places of its tokens, the end token among them if it fits.
+        Raises InputError as `response_ids`."""
+        size = len(opened)
+        response_ids = self.response_ids(response, size)
+        whole = [*ids[: opened.start], *self.filling(response_ids, size), *ids[opened.stop :]]
+        return whole, range(opened.start, opened.start + min(len(response_ids) + 1, size))
 
     # --- the law of text ---
 
@@ -193,14 +189,14 @@ class TextNetwork:
     @cached_property
     def vocabulary(self) -> Vocabulary:
         """The bytes of every token that may be drawn."""
-        config = self.network.config
+        config = self.config
         return token_bytes(self.tokenizer, config.vocab_size, config.eos_id, config.stop_ids).without(
             [*self.special_ids(), config.mask_id]
         )
 
     def special_ids(self) -> list[int]:
         """Ids that are never text: rows of the embedding that are no token, but for the end token."""
-        config = self.network.config
+        config = self.config
         unused = [*self.tokenizer.holes, *range(self.tokenizer.vocab_size, config.vocab_size)]
         return [i for i in unused if i not in (config.eos_id, config.mask_id)]
 
@@ -220,7 +216,7 @@ class TextNetwork:
         log_mass: float | None = None,
     ) -> Generation:
         """What was generated, from all tokens of the canvas and their log p."""
-        ends = {self.network.config.eos_id, *self.network.config.stop_ids}
+        ends = {self.config.eos_id, *self.config.stop_ids}
         text_ids = ids[: next((i for i, token in enumerate(ids) if token in ends), len(ids))]
         reason: Literal["stop", "length"] = "stop" if len(text_ids) < len(ids) else "length"
         text = self.tokenizer.decode(text_ids)
@@ -234,6 +230,38 @@ class TextNetwork:
             trace=trace,
             log_mass=log_mass,
         )
+
+
+@dataclass
+class TextNetwork(TextFormat):
+    """A network that reads and writes text: the denoiser `network`, and its format."""
+
+    network: Transformer
+    tokenizer: Tokenizer
+    name: str
+    template: ChatTemplate | None = None
+
+    def __post_init__(self) -> None:
+        self.config = self.network.config
+
+    @property
+    def format(self) -> TextFormat:
+        """Its format alone."""
+        return TextFormat(self.config, self.tokenizer, self.name, self.template)
+
+    def lay_out(self, pairs: Sequence[tuple[Prompt, str]], max_new_tokens: int) -> tuple[Tensor, Tensor, list[int]]:
+        """Whole texts [B, L] (prompt, response, end tokens to the end of the canvas), the canvas's places [B, L], lengths.
+        Raises InputError for a pair that does not fit."""
+        max_new_tokens = whole_from("max_new_tokens", max_new_tokens, 1)
+        ids_BL, open_BL, lengths = self.pad([self.canvas(prompt, max_new_tokens, "") for prompt, _ in pairs])
+        fill = [self.filling(self.response_ids(response, max_new_tokens), max_new_tokens) for _, response in pairs]
+        return ids_BL.masked_scatter(open_BL, torch.tensor(fill, device=ids_BL.device)), open_BL, lengths
+
+    def pad(self, rows: Sequence[tuple[list[int], int, int]]) -> tuple[Tensor, Tensor, list[int]]:
+        """Canvases as `canvas` makes them, padded to one length: ids [B, L], open positions [B, L], their own lengths."""
+        lengths, device = [len(ids) for ids, _, _ in rows], self.network.device
+        ids_BL, open_BL = padded([(ids, range(start, stop)) for ids, start, stop in rows], max(lengths))
+        return ids_BL.to(device), open_BL.to(device), lengths
 
 
 def refuse_taken(caller: str, given: Iterable[str], taken: Iterable[str]) -> None:

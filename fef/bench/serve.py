@@ -75,7 +75,7 @@ class Streamed:
 class Measured:
     """Tokens per second of the server and of the engine, pair by pair; seconds to the first text of a request alone, request
     by request; all gaps between texts of a stream; seconds in which `/load` answered under the load. Core seconds per token
-    of the server, of the clients and of the engine alone, pair by pair."""
+    of the server, of its process of routes alone, of the clients and of the engine alone, pair by pair."""
 
     server: list[float] = field(default_factory=list)
     engine: list[float] = field(default_factory=list)
@@ -84,6 +84,7 @@ class Measured:
     gaps: list[float] = field(default_factory=list)
     answered: list[float] = field(default_factory=list)
     server_work: list[float] = field(default_factory=list)
+    routes_work: list[float] = field(default_factory=list)
     client_work: list[float] = field(default_factory=list)
     engine_work: list[float] = field(default_factory=list)
 
@@ -92,7 +93,10 @@ class Measured:
         added = [1e3 * (a - b) for a, b in zip(self.first_of_server, self.first_of_engine, strict=True)]
         gaps = [1e3 * gap for gap in self.gaps]
         answered = [1e3 * each for each in self.answered]
-        worked = [1e3 * fmean(each or [math.nan]) for each in (self.server_work, self.client_work, self.engine_work)]
+        worked = [
+            1e3 * fmean(each or [math.nan])
+            for each in (self.server_work, self.routes_work, self.client_work, self.engine_work)
+        ]
         return "\n".join(
             [
                 f"tokens/s: server {fmean(self.server):.0f}, engine {fmean(self.engine):.0f}; ratio {spread(ratios)}",
@@ -100,7 +104,9 @@ class Measured:
                 f"{1e3 * median(self.first_of_engine):.1f}; added {spread(added)}",
                 f"ms between texts of a stream: p50 {median(gaps):.1f}, p99 {quantile(gaps, 0.99):.1f}",
                 f"ms for /load under that load: p50 {median(answered):.1f}, p99 {quantile(answered, 0.99):.1f}",
-                "core ms per token: server {:.3f}, clients {:.3f}; engine alone {:.3f}".format(*worked),
+                "core ms per token: server {:.3f}, of which routes {:.3f}; clients {:.3f}; engine alone {:.3f}".format(
+                    *worked
+                ),
             ]
         )
 
@@ -124,6 +130,11 @@ class Asking:
 
     def streamed(self, body: dict[str, Any]) -> Streamed:
         """Raises EngineError for any answer but a stream to its end."""
+        return read_stream(self.parts(body))
+
+    def parts(self, body: dict[str, Any]) -> list[tuple[float, bytes]]:
+        """A stream as it comes, and when since it was asked for; it is read when nobody is timed, so that clients of this one
+        interpreter keep up. Raises EngineError for another answer."""
         asked = json.dumps(body | {"stream": True, "stream_options": {"include_usage": True}})
         connection = HTTPConnection("127.0.0.1", self.port, timeout=300)
         try:
@@ -132,20 +143,12 @@ class Asking:
             answer = connection.getresponse()
             if answer.status != 200:
                 raise EngineError(f"The server answered {answer.status}: {answer.read()[:200]!r}.")
-            times, tokens, text = list[float](), 0, ""
-            for line in answer:
-                if line.startswith(b"data: {"):
-                    event = json.loads(line[6:])
-                    new = "".join(choice["text"] for choice in event.get("choices", ()))
-                    if new:
-                        times.append(time.perf_counter())
-                        text += new
-                    tokens = (event.get("usage") or {}).get("completion_tokens", tokens)
+            parts = []
+            while part := answer.read1(1 << 16):
+                parts.append((time.perf_counter() - began, part))
+            return parts
         finally:
             connection.close()
-        if not times:
-            times = [time.perf_counter()]  # a text that is empty ends at once
-        return Streamed(times[0] - began, [b - a for a, b in pairwise(times)], tokens, text)
 
     def text(self, body: dict[str, Any]) -> str:
         """A whole answer. Raises EngineError for any other."""
@@ -160,6 +163,10 @@ class Asking:
         finally:
             connection.close()
 
+    def core_seconds(self) -> tuple[float, float]:
+        """What the process of the routes has worked, and that of the engine, which it started."""
+        return core_seconds(self.process), sum(core_seconds(child) for child in children(self.process))
+
     def load_seconds(self) -> float:
         connection = HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
@@ -169,6 +176,26 @@ class Asking:
             return time.perf_counter() - began
         finally:
             connection.close()
+
+
+def read_stream(parts: Sequence[tuple[float, bytes]]) -> Streamed:
+    """What a stream told, and when. Raises EngineError for one that did not come to its end."""
+    times, tokens, text, rest, ended = list[float](), 0, "", b"", False
+    for seconds, part in parts:
+        *events, rest = (rest + part).split(b"\n\n")
+        for event in events:
+            if event == b"data: [DONE]":
+                ended = True
+                continue
+            told = json.loads(event.removeprefix(b"data: "))
+            tokens = (told.get("usage") or {}).get("completion_tokens", tokens)
+            if new := "".join(choice["text"] for choice in told.get("choices", ())):
+                times.append(seconds)
+                text += new
+    if not ended:
+        raise EngineError(f"A stream broke off after {len(parts)} parts.")
+    times = times or [parts[-1][0]]  # a text that is empty ends at once
+    return Streamed(times[0], [b - a for a, b in pairwise(times)], tokens, text)
 
 
 def measured(asking: Asking, engine: TextEngine, load: Load) -> Measured:
@@ -190,19 +217,22 @@ def measured(asking: Asking, engine: TextEngine, load: Load) -> Measured:
 
 
 def through_server(asking: Asking, load: Load, found: Measured) -> None:
-    server, client = core_seconds(asking.process), time.process_time()
+    worked, client = asking.core_seconds(), time.process_time()
     with ThreadPoolExecutor(load.streams + 1) as pool:
         began = time.perf_counter()
-        answers = [pool.submit(asking.streamed, load.body(number)) for number in range(load.requests)]
+        answers = [pool.submit(asking.parts, load.body(number)) for number in range(load.requests)]
         while not all(answer.done() for answer in answers):
             found.answered.append(asking.load_seconds())
             time.sleep(0.25)
         seconds = time.perf_counter() - began
-    streams = [answer.result() for answer in answers]
+    routes, engine = (after - before for after, before in zip(asking.core_seconds(), worked, strict=True))
+    client = time.process_time() - client
+    streams = [read_stream(answer.result()) for answer in answers]
     tokens = sum(stream.tokens for stream in streams)
     found.server.append(tokens / seconds)
-    found.server_work.append((core_seconds(asking.process) - server) / tokens)
-    found.client_work.append((time.process_time() - client) / tokens)
+    found.routes_work.append(routes / tokens)
+    found.server_work.append((routes + engine) / tokens)
+    found.client_work.append(client / tokens)
     found.gaps += [gap for stream in streams for gap in stream.gaps]
 
 
@@ -220,11 +250,22 @@ def through_engine(engine: TextEngine, load: Load, found: Measured) -> None:
 
 def core_seconds(process: int) -> float:
     """What all threads of a process have worked (Linux); nan elsewhere."""
-    told = Path(f"/proc/{process}/stat")
-    if not told.is_file():
-        return math.nan
-    user, system = told.read_text().rpartition(")")[2].split()[11:13]
-    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+    told = stat_of(process)
+    return sum(map(int, told[11:13])) / os.sysconf("SC_CLK_TCK") if told else math.nan
+
+
+def children(process: int) -> list[int]:
+    """Processes that a process has started (Linux); none elsewhere."""
+    others = [int(path.name) for path in Path("/proc").glob("[0-9]*")]
+    return [other for other in others if stat_of(other)[1:2] == [str(process)]]
+
+
+def stat_of(process: int) -> list[str]:
+    """What Linux tells of a process, from its state on; nothing of one that has ended, or elsewhere."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return []
 
 
 def submitted(engine: TextEngine, body: dict[str, Any]) -> Any:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from fef.cli.options import DeviceOption, DtypeOption, ModelOption, WeightsOption, load_model
+from fef.cli.options import DeviceOption, DtypeOption, ModelOption, WeightsOption, dtype_of
 from fef.cli.output import Bar
 from fef.errors import OptionError
 
@@ -52,6 +54,8 @@ def serve(
     """
     require_serve("fef serve")
     from fef.serve.app import ServeOptions
+    from fef.serve.process import EngineSpec, ProcessHost
+    from fef.serve.run import bound
     from fef.serve.run import serve as run
 
     if api_key is not None and not (api_key and api_key.isascii()):
@@ -78,9 +82,7 @@ def serve(
             cors or (),
         )
         return
-    loaded = load_model(model, device, dtype, weights)
-    with Bar("Making the engine"):
-        engine = loaded.engine(max_batch=max_batch)
+    spec = EngineSpec(model, device, dtype_of(dtype), weights, max_batch)
     options = ServeOptions(
         api_key=api_key,
         cors=tuple(cors or ()),
@@ -88,15 +90,10 @@ def serve(
         default_max_tokens=default_max_tokens,
         metrics_prefix=metrics_prefix,
     )
-    run(
-        loaded,
-        engine,
-        options,
-        host=host,
-        port=port,
-        drain_seconds=drain_seconds,
-        say=lambda words: typer.echo(words, err=True),
-    )
+    with closing(bound(host, port)) as listener:
+        with Bar(f"Loading {Path(model).name}, and making its engine"):
+            engine = ProcessHost(spec)
+        run(engine, options, listener, drain_seconds=drain_seconds, say=lambda words: typer.echo(words, err=True))
 
 
 def serve_replicas(

@@ -301,11 +301,14 @@ class PackedRounds:
     def read_news(self, asked: Sequence[tuple[Seated, PassRequest]], news: Numbers) -> None:
         result_columns = 1 + len(COUNTERS) + 3 * self.built.table.ranks
         drafts = news[:, result_columns:].tolist()
-        for (one, pass_), result, kept in zip(asked, results_of(news[:, :result_columns]), drafts, strict=True):
+        # of texts that nobody watches only what is new is read: a host has hundreds of rounds per second
+        known = [one.told if one.watch is None and pass_ is one.pass_ else 0 for one, pass_ in asked]
+        results = results_of(news[:, :result_columns], known)
+        for (one, pass_), first, result, kept in zip(asked, known, results, drafts, strict=True):
             if one.job.committed is not None:
-                tell_committed(one.job.committed, pass_, result, one.told if pass_ is one.pass_ else 0)
+                tell_committed(one.job.committed, pass_.order[first:], result)
                 if pass_ is one.pass_:
-                    one.told = len(result.tokens)
+                    one.told = first + len(result.tokens)
             if one.watch is not None:
                 one.watch.read(pass_, result, kept[1 : 1 + kept[0]])
 
@@ -373,10 +376,9 @@ class PackedRounds:
         one.sequence.close()
 
 
-def tell_committed(committed: Committed, pass_: PassRequest, result: PassResult, told: int) -> None:
-    """Add what is new of a pass to what is known: what comes behind its first `told` tokens."""
-    new = slice(told, len(result.tokens))
-    for place, token, logprob in zip(pass_.order[new], result.tokens[new], result.logprobs[new], strict=True):
+def tell_committed(committed: Committed, places: Iterable[int], result: PassResult) -> None:
+    """Add what is new in the tokens of a pass, at the first of these places, to what is known."""
+    for place, token, logprob in zip(places, result.tokens, result.logprobs, strict=False):
         committed.setdefault(int(place), (token, logprob))
 
 

@@ -232,12 +232,14 @@ def one_row(**given: Any) -> Settings:
     return read_settings(**given)
 
 
-def results_of(rows: npt.NDArray[np.int64]) -> Iterable[PassResult]:
-    """What `PackedRounds.send_results` sent: see `SlotState.collect`."""
+def results_of(rows: npt.NDArray[np.int64], known: Sequence[int] | None = None) -> Iterable[PassResult]:
+    """What `PackedRounds.send_results` sent: see `SlotState.collect`. known: tokens at the first ranks of each row that are
+    left out."""
     first = 1 + len(COUNTERS)
     ranks = (rows.shape[1] - first) // 3
     logprobs, confidences = (rows[:, first + i * ranks : first + (i + 1) * ranks].view(np.float64) for i in (1, 2))
     heads = rows[:, :first].tolist()
     for row, (done, *counters) in enumerate(heads):
-        tokens = rows[row, first : first + done].tolist()
-        yield PassResult(tokens, logprobs[row, :done].tolist(), confidences[row, :done].tolist(), counters)
+        new = slice(known[row] if known else 0, done)
+        tokens = rows[row, first : first + ranks][new].tolist()
+        yield PassResult(tokens, logprobs[row, new].tolist(), confidences[row, new].tolist(), counters)

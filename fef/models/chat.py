@@ -34,6 +34,9 @@ class ChatTemplate:
             raise broken(str(error) or type(error).__name__) from error
         self.source, self.tokens = source, dict(tokens)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ChatTemplate, (self.source, self.tokens)  # what is compiled is no data
+
     @classmethod
     def load(cls, path: Path) -> ChatTemplate | None:
         """The template of a model directory: chat_template.jinja, else the one in tokenizer_config.json; None: no chat.
@@ -90,6 +93,9 @@ class BrokenTemplate(ChatTemplate):
     def __init__(self, error: CheckpointError) -> None:
         self.error = error
         self.source, self.tokens = "", {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return BrokenTemplate, (self.error,)
 
     def render(self, messages: Sequence[Message], add_generation_prompt: bool = True, **settings: Any) -> NoReturn:
         raise self.error

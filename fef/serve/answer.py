@@ -13,20 +13,35 @@ from typing import Any
 from fef.decoding.certificate import Certificate
 from fef.engine.requests import Likeliest
 from fef.errors import FefError, GrammarError, InputError, OptionError
-from fef.generation import Model
+from fef.generation import Score
 from fef.models.tokenizer import Tokenizer
+from fef.serve.backend import Backend, HungUp, Ticket
 from fef.serve.errors import ApiError, bad_request
 from fef.serve.fields import Asked
 from fef.serve.growing_text import GrowingText
+from fef.serve.letters import Accepted, Event, NewTokens, NextSpan, Over, Refused, Rounds, Wanted
 from fef.serve.metrics import Metrics
 from fef.serve.pieces import FinishReason, Piece, TextPieces, Token
 from fef.serve.prompts import Begun, Prompt, TokenIds
 from fef.serve.template_pieces import TemplatePieces
-from fef.serve.worker import Accepted, Event, HungUp, NewTokens, NextSpan, Over, Refused, Rounds, Ticket, Worker
 from fef.template import SpanCanvas, certificate_of_spans, template_canvas
-from fef.text import TextNetwork
+from fef.text import TextFormat
 
-__all__ = ["Answer", "Choice", "Echo", "begin", "canvas_of", "check_length", "ids_of_prompt", "scored_echo"]
+__all__ = [
+    "Answer",
+    "Choice",
+    "Echo",
+    "begin",
+    "canvas_of",
+    "check_length",
+    "ids_of_prompt",
+    "places_to_score",
+    "scored_echo",
+]
+
+
+Heard = tuple[Ticket | None, Event | HungUp]
+"""An event, and of which request; hanging up is all of theirs."""
 
 
 @dataclass
@@ -61,18 +76,18 @@ class Choice:
 class Answer:
     """All choices of a request."""
 
-    def __init__(self, asked: Asked, choices: Sequence[Choice], worker: Worker, metrics: Metrics) -> None:
+    def __init__(self, asked: Asked, choices: Sequence[Choice], backend: Backend, metrics: Metrics) -> None:
         self.asked, self.drawn, self.choices = asked, choices, choices
-        self.worker, self.metrics = worker, metrics
-        self.events: asyncio.Queue[tuple[Ticket | None, Event]] = choices[0].ticket.events
+        self.backend, self.metrics = backend, metrics
+        self.events: asyncio.Queue[Heard] = choices[0].ticket.events
         self.by_ticket = {choice.ticket: choice for choice in choices}
         self.began = time.perf_counter()
-        self.early: list[tuple[Ticket | None, Event]] = []  # came before all choices were accepted
+        self.early: list[Heard] = []  # came before all choices were accepted
 
     async def accepted(self) -> None:
         """Hand the choices to the engine. Raises ApiError where it does not take one."""
         for choice in self.choices:
-            self.worker.submit(choice.ticket)
+            self.backend.submit(choice.ticket)
         missing = len(self.choices)
         try:
             while missing:
@@ -80,7 +95,7 @@ class Answer:
                 if isinstance(event, Refused):
                     raise bad_request(str(event.error))
                 if isinstance(event, Over) and event.error is not None:
-                    raise failed(event.error, self.worker.lost)
+                    raise failed(event.error, self.backend.lost)
                 if isinstance(event, Accepted):
                     assert ticket is not None
                     choice = self.by_ticket[ticket]
@@ -100,21 +115,30 @@ class Answer:
         left = len(self.choices)
         try:
             while left:
-                ticket, event = self.early.pop(0) if self.early else await self.events.get()
-                if isinstance(event, HungUp):
-                    return
-                assert ticket is not None
-                choice = self.by_ticket[ticket]
-                if isinstance(event, Rounds) and choice.finish is None:
-                    yield choice, event
-                piece = self.heard(choice, event)
-                if piece is None:
-                    continue
-                if piece.finish is not None:
-                    left -= 1
-                yield choice, piece
+                for ticket, event in together(await self.all_heard()):
+                    if isinstance(event, HungUp):
+                        return
+                    assert ticket is not None
+                    choice = self.by_ticket[ticket]
+                    if isinstance(event, Rounds) and choice.finish is None:
+                        yield choice, event
+                    piece = self.heard(choice, event)
+                    if piece is None:
+                        continue
+                    if piece.finish is not None:
+                        left -= 1
+                    yield choice, piece
         finally:
             self.cancel()
+
+    async def all_heard(self) -> list[Heard]:
+        """The events that are here, after waiting for one."""
+        found, self.early = self.early, []
+        if not found:
+            found.append(await self.events.get())
+        while not self.events.empty():
+            found.append(self.events.get_nowait())
+        return found
 
     def heard(self, choice: Choice, event: Event) -> Piece | None:
         """What an event adds to a choice."""
@@ -128,7 +152,7 @@ class Answer:
             committed, likeliest = event.committed, event.likeliest
         elif isinstance(event, Over):
             if event.error is not None or event.result is None:
-                raise failed(event.error, self.worker.lost)
+                raise failed(event.error, self.backend.lost)
             choice.counters, choice.log_mass = event.result.counters, event.result.log_mass
             told = zip(event.result.tokens, event.result.logprobs, strict=True)
             committed = list(zip(choice.pieces.places, told, strict=True))
@@ -145,16 +169,16 @@ class Answer:
         choice.last = now
         if piece.finish is not None:
             choice.finish = piece.finish
-            self.worker.cancel(choice.ticket)
-            assert choice.ticket.job is not None, "it was accepted"
-            self.metrics.times(choice.ticket.job, now)
+            self.backend.cancel(choice.ticket)
+            if choice.ticket.times is not None:
+                self.metrics.times(choice.ticket.times, now)
             self.metrics.finished(piece.finish, len(choice.prompt), choice.pieces.counted, now - self.began)
         return piece
 
     def cancel(self) -> None:
         """Give up what is not over."""
         for choice in self.choices:
-            self.worker.cancel(choice.ticket)
+            self.backend.cancel(choice.ticket)
 
     def hang_up(self) -> None:
         """Nobody waits for the answer any more."""
@@ -209,6 +233,22 @@ class Answer:
         }
 
 
+def together(heard: Sequence[Heard]) -> list[Heard]:
+    """The same events, but tokens directly behind others of their choice come with these: who is slower than rounds writes
+    one text for several."""
+    found: list[Heard] = []
+    last: dict[Ticket | None, int] = {}  # event of each
+    for ticket, event in heard:
+        before = found[last[ticket]][1] if ticket in last else None
+        if isinstance(before, NewTokens) and isinstance(event, NewTokens):
+            tokens = NewTokens([*before.committed, *event.committed], {**before.likeliest, **event.likeliest})
+            found[last[ticket]] = ticket, tokens
+        else:
+            last[ticket] = len(found)
+            found.append((ticket, event))
+    return found
+
+
 def about_choice(choice: Choice) -> dict[str, Any]:
     """Costs of a choice; null where its text ended before its canvas was filled. log_mass is null, too, without a grammar,
     and where the law without it never draws this text."""
@@ -234,11 +274,11 @@ def failed(error: FefError | None, lost: bool) -> ApiError:
     return ApiError(503 if lost else 500, "The request failed." if error is None else str(error))
 
 
-def begin(asked: Asked, model: TextNetwork, worker: Worker, metrics: Metrics) -> Answer:
+def begin(asked: Asked, model: TextFormat, backend: Backend, metrics: Metrics) -> Answer:
     """The choices of a request, in the order of its prompts. Raises InputError for prompts that do not fit."""
-    config = model.network.config
+    config = model.config
     ends = {*config.stop_ids, *asked.stop_ids} | ({config.eos_id} if config.eos_id is not None else set())
-    events: asyncio.Queue[tuple[Ticket | None, Event]] = asyncio.Queue()
+    events: asyncio.Queue[Heard] = asyncio.Queue()
     grammar = None if asked.grammar is None else model.grammar(asked.grammar)
     for part in asked.template or ():
         if isinstance(part, str):
@@ -264,10 +304,10 @@ def begin(asked: Asked, model: TextNetwork, worker: Worker, metrics: Metrics) ->
             options = {**asked.sampling, **asked.method, "seed": seed, "top": top}
             # a text that may end before its canvas is followed, so that it can be given up there
             follow = asked.stream or bool(asked.stops or asked.stop_ids) or asked.most < asked.canvas
-            ticket = Ticket(canvas.ids, canvas.spans, canvas.grammars, options, follow, asked.watch, events)
+            wanted = Wanted(canvas.ids, canvas.spans, canvas.grammars, options, follow, asked.watch)
             pieces = pieces_of(asked, canvas.spans, model.tokenizer, ends)
-            choices.append(Choice(len(choices), seed, before, echo, pieces, ticket))
-    return Answer(asked, choices, worker, metrics)
+            choices.append(Choice(len(choices), seed, before, echo, pieces, Ticket(wanted, events)))
+    return Answer(asked, choices, backend, metrics)
 
 
 def pieces_of(
@@ -295,25 +335,27 @@ def pieces_of(
     )
 
 
-def scored_echo(model: Model, asked: Asked, ids: Sequence[int], echo: Echo) -> Echo:
-    """A prompt with the log p of its tokens from `score_from` on, as a text that is drawn behind those before it at
-    temperature 1: a request does not say what else it is. Raises OptionError for methods without a chain law."""
-    given, decode = min(asked.score_from, len(ids)), model.tokenizer.decode
-    places, scored = range(given, len(ids)), None
-    if places:
-        scored = model.score_ids(ids, places, places, top=max(asked.top or 0, 1), seed=asked.seed, **asked.method)
-    text, tokens = GrowingText(decode), list[Token]()
+def places_to_score(asked: Asked, ids: Sequence[int]) -> range:
+    """Of a prompt of which log p is told: a request does not say what its context is, so it says from where on."""
+    return range(min(asked.score_from, len(ids)), len(ids))
+
+
+def scored_echo(model: TextFormat, ids: Sequence[int], text: str, places: range, scored: Score | None) -> Echo:
+    """A prompt whose tokens at `places` were scored, as a text that is drawn behind those before it."""
+    decode = model.tokenizer.decode
+    grown, tokens = GrowingText(decode), list[Token]()
     for token in ids:
-        tokens.append(Token(token, 0.0, decode([token]), text.length))
-        text.add([token])
-    if scored is not None:
-        for place, logprob, beside in zip(places, scored.logprobs, scored.likeliest, strict=True):
-            likeliest = [(token, decode([token]), p) for token, p in beside]
-            tokens[place] = replace(tokens[place], logprob=logprob, likeliest=likeliest)
-    return Echo(echo.text, tokens, given, None if scored is None else scored.certificate)
+        tokens.append(Token(token, 0.0, decode([token]), grown.length))
+        grown.add([token])
+    if scored is None:
+        return Echo(text, tokens, places.start)
+    for place, logprob, beside in zip(places, scored.logprobs, scored.likeliest, strict=True):
+        likeliest = [(token, decode([token]), p) for token, p in beside]
+        tokens[place] = replace(tokens[place], logprob=logprob, likeliest=likeliest)
+    return Echo(text, tokens, places.start, scored.certificate)
 
 
-def ids_of_prompt(model: TextNetwork, prompt: Prompt) -> list[int]:
+def ids_of_prompt(model: TextFormat, prompt: Prompt) -> list[int]:
     """Raises InputError for what is no prompt of the model, and at once for a text that is longer than it can ever hold."""
     if isinstance(prompt, TokenIds):
         return model.without_masks("prompt", prompt.ids)
@@ -324,23 +366,23 @@ def ids_of_prompt(model: TextNetwork, prompt: Prompt) -> list[int]:
 
 
 def canvas_of(
-    model: TextNetwork, prompt: Prompt, before: list[int], size: int, suffix: str
+    model: TextFormat, prompt: Prompt, before: list[int], size: int, suffix: str
 ) -> tuple[list[int], int, int]:
     """The canvas of a prompt whose ids are `before`, and its open places; ids of one's own may go on into the answer."""
     return model.canvas_behind(before, size, suffix, marked(model, prompt))
 
 
-def marked(model: TextNetwork, prompt: Prompt) -> bool:
+def marked(model: TextFormat, prompt: Prompt) -> bool:
     """Has the answer to this prompt begun?"""
     return isinstance(prompt, TokenIds) and any(mark in prompt.ids for mark in model.answer_mark)
 
 
-def check_length(model: TextNetwork, text: str) -> None:
+def check_length(model: TextFormat, text: str) -> None:
     """Raise InputError for a text that no tokenization makes short enough, before time is spent on it."""
-    most = model.network.config.max_length * longest_of(model.tokenizer)
+    most = model.config.max_length * longest_of(model.tokenizer)
     if len(text) > most:
         raise InputError(
-            f"The prompt has {len(text)} characters, more than {model.network.config.max_length} tokens can hold. Shorten it."
+            f"The prompt has {len(text)} characters, more than {model.config.max_length} tokens can hold. Shorten it."
         )
 
 

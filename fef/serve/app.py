@@ -4,35 +4,46 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from operator import methodcaller
 from typing import Any, TypeVar
 
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
 import fef
 from fef.decoders import methods as table_of_methods
-from fef.engine.text import TextEngine
 from fef.errors import FefError
 from fef.generation import Model, Score
-from fef.serve.answer import Answer, begin, canvas_of, check_length, ids_of_prompt, scored_echo
+from fef.serve.answer import (
+    Answer,
+    begin,
+    canvas_of,
+    check_length,
+    ids_of_prompt,
+    places_to_score,
+    scored_echo,
+)
+from fef.serve.backend import Backend
 from fef.serve.bodies import Envelope, events_of, whole_body
 from fef.serve.errors import ApiError, bad_request
+from fef.serve.event_stream import EventStream
 from fef.serve.fields import Asked, Limits, ScoreAsked, read_chat, read_completion, read_score
 from fef.serve.guards import BodyLimit, Key, RequestIds
+from fef.serve.hosts import Host
 from fef.serve.metrics import Metrics
 from fef.serve.pieces import LEAST_LOGPROB
 from fef.serve.playground import add_playground
 from fef.serve.presence import Presence
 from fef.serve.prompts import read_messages
 from fef.serve.values import body_of, id_list
-from fef.serve.worker import Worker
+from fef.text import TextFormat
 
 __all__ = ["ServeOptions", "Served", "make_app"]
 
@@ -57,22 +68,20 @@ class ServeOptions:
 
 @dataclass
 class Served:
-    """What the routes share. on_lost: called once when the engine is gone."""
+    """What the routes share. host: where the engine works. on_lost: called once when it is gone."""
 
-    model: Model
-    engine: TextEngine
+    host: Host
     options: ServeOptions
     on_lost: Callable[[], None]
     draining: bool = False  # takes nothing new, and finishes what it has
 
     def __post_init__(self) -> None:
         self.created = int(time.time())
-        self.worker = Worker(self.engine.engine, self.on_lost)
-        self.metrics = Metrics(self.options.metrics_prefix, self.model.name)
-        self.metrics.watch(self.worker)
+        self.format = self.host.card.format
+        self.backend = Backend(self.host, self.on_lost)
+        self.metrics = Metrics(self.options.metrics_prefix, self.format.name)
+        self.metrics.watch(self.backend)
         self.compiling = ThreadPoolExecutor(1, "fef-grammars")
-        formats = self.model.network.weight_format or str(self.model.network.embed.weight.dtype).removeprefix("torch.")
-        self.fingerprint = f"fef-{fef.__version__}-{self.model.name}-{formats}"
 
     async def prepared(self, work: Callable[[], T], has_grammar: object) -> T:
         """Done on another thread; where grammars have to be compiled, on one that all of them share, so that requests
@@ -82,34 +91,34 @@ class Served:
 
     def check_open(self, choices: int) -> None:
         """Raise ApiError where nothing more is taken."""
-        if self.worker.lost or self.draining:
+        if self.backend.lost or self.draining:
             raise ApiError(503, "The server is ending.", retry_after=1)
-        seats = self.engine.engine.options.max_batch + self.options.max_queue
+        seats = self.host.card.seats + self.options.max_queue
         if choices > seats:
             raise bad_request(f"{choices} answers are asked for at once; at most {seats} can be.", "n")
-        if len(self.worker.tickets) + len(self.worker.calls) + choices > seats:
+        if len(self.backend.tickets) + len(self.backend.calls) + choices > seats:
             raise ApiError(429, f"More than {self.options.max_queue} requests wait; ask again later.", retry_after=1)
 
     def check_model(self, name: Any) -> None:
-        if name is not None and name != self.model.name:
-            raise ApiError(404, f"There is no such model here; there is {self.model.name!r}.", "model")
+        if name is not None and name != self.format.name:
+            raise ApiError(404, f"There is no such model here; there is {self.format.name!r}.", "model")
 
     def card(self) -> dict[str, Any]:
         return {
-            "id": self.model.name,
+            "id": self.format.name,
             "object": "model",
             "created": self.created,
             "owned_by": "fef",
-            "max_model_len": self.model.network.config.max_length,
+            "max_model_len": self.format.config.max_length,
         }
 
 
 def make_app(served: Served) -> FastAPI:
-    """The application around an engine, which begins to work with it. Who runs it stops `served.worker` at the end."""
+    """The application around an engine, which begins to work with it. Who runs it stops `served.backend` at the end."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        served.worker.start()
+        served.backend.start()
         yield
 
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
@@ -156,20 +165,20 @@ async def generated(served: Served, request: Request, read: Reader) -> Response:
     try:
         asked = await presence.unless_gone(aside(asked_for, raw))
         # tokenizing and a template take time, so they do not hold up the streams of others
-        begun = served.prepared(partial(begin, asked, served.model, served.worker, served.metrics), asked.has_grammar)
+        begun = served.prepared(partial(begin, asked, served.format, served.backend, served.metrics), asked.has_grammar)
         answer = await presence.unless_gone(begun)
         served.check_open(
             len(answer.choices)
         )  # nothing waits from here to where they are handed over: the limit is exact
         served.metrics.asked(asked.n, asked.most)
         presence.then(answer.hang_up)
-        envelope = Envelope(served.model.name, served.fingerprint, asked.chat)
+        envelope = Envelope(served.format.name, served.host.card.fingerprint, asked.chat)
         try:
             await answer.accepted()
             if asked.echo and asked.top is not None:
                 await score_prompts(served, answer)
             if asked.stream:
-                return StreamingResponse(watched_events(answer, envelope, presence), media_type="text/event-stream")
+                return EventStream(watched_events(answer, envelope, presence))
             found = await whole_body(answer, envelope)
         except BaseException:
             answer.cancel()
@@ -182,14 +191,24 @@ async def generated(served: Served, request: Request, read: Reader) -> Response:
 
 
 async def score_prompts(served: Served, answer: Answer) -> None:
-    """Put log p to the prompts that are told. Raises FefError for a method without a chain law."""
-    for choice in answer.choices[:: answer.asked.best_of]:
-        echo = await served.worker.run(partial(scored_echo, served.model, answer.asked, choice.prompt, choice.echo))
-        for other in answer.choices[choice.index : choice.index + answer.asked.best_of]:
+    """Put log p at temperature 1 to the prompts that are told. Raises FefError for a method without a chain law."""
+    asked = answer.asked
+    for choice in answer.choices[:: asked.best_of]:
+        ids, places, scored = choice.prompt, places_to_score(asked, choice.prompt), None
+        if places:
+            top = max(asked.top or 0, 1)
+            scored = await served.backend.run(score_of(ids, places, places, top=top, seed=asked.seed, **asked.method))
+        echo = await asyncio.to_thread(scored_echo, served.format, ids, choice.echo.text, places, scored)
+        for other in answer.choices[choice.index : choice.index + asked.best_of]:
             other.echo = echo
 
 
-async def watched_events(answer: Answer, envelope: Envelope, presence: Presence) -> AsyncIterator[str]:
+def score_of(*arguments: Any, **options: Any) -> Callable[[Model], Score]:
+    """`Model.score_ids` with these arguments, of the model of the engine."""
+    return methodcaller("score_ids", *arguments, **options)
+
+
+async def watched_events(answer: Answer, envelope: Envelope, presence: Presence) -> AsyncGenerator[str, None]:
     try:
         async for each in events_of(answer, envelope):
             yield each
@@ -211,36 +230,38 @@ def add_score(app: FastAPI, served: Served) -> None:
         presence = Presence(request)
         try:
             asked = await presence.unless_gone(aside(asked_for, raw))
-            work = await presence.unless_gone(served.prepared(partial(scoring, served.model, asked), asked.grammar))
+            work = await presence.unless_gone(served.prepared(partial(scoring, served.format, asked), asked.grammar))
             served.check_open(1)
-            found = await presence.unless_gone(served.worker.run(work))
+            found = await presence.unless_gone(served.backend.run(work))
         finally:
             presence.end()
         return JSONResponse(score_body(served, asked, found))
 
 
-def scoring(model: Model, asked: ScoreAsked) -> Callable[[], Score]:
+def scoring(model: TextFormat, asked: ScoreAsked) -> Callable[[Model], Score]:
     """What has to be done with the network for a score; all else is done before. Raises FefError."""
     if isinstance(asked.response, str):
         check_length(model, asked.response)
     before = ids_of_prompt(model, asked.prompt)
     ids, start, stop = canvas_of(model, asked.prompt, before, asked.canvas, asked.suffix)
+    opened = range(start, stop)
+    whole, counted = model.with_response(ids, opened, asked.response)
     grammar = None if asked.grammar is None else model.grammar(asked.grammar)
     options = {**asked.sampling, **asked.method, "seed": asked.seed, "top": asked.top, "grammar": grammar}
-    return partial(model.score_canvas, ids, range(start, stop), asked.response, **options)
+    return score_of(whole, counted, opened, **options)
 
 
 def score_body(served: Served, asked: ScoreAsked, found: Score) -> dict[str, Any]:
     body = {
         "object": "score",
-        "model": served.model.name,
+        "model": served.format.name,
         "token_ids": found.token_ids,
         "token_logprobs": [max(logprob, LEAST_LOGPROB) for logprob in found.logprobs],
         "logprob": max(found.total, LEAST_LOGPROB * len(found.token_ids)),
         "fef": {"certificate": found.certificate.to_dict(), "canvas": asked.canvas},
     }
     if asked.top:
-        decode = served.model.tokenizer.decode
+        decode = served.format.tokenizer.decode
         body["top_logprobs"] = [
             [{"id": token, "token": decode([token]), "logprob": logprob} for token, logprob in each]
             for each in found.likeliest
@@ -258,21 +279,21 @@ def add_tokens(app: FastAPI, served: Served) -> None:
             prompt = body["prompt"]
         else:
             raise bad_request("Give a prompt, which is text, or messages.", "prompt")
-        ids = await asyncio.to_thread(ids_of_prompt, served.model, prompt)
+        ids = await asyncio.to_thread(ids_of_prompt, served.format, prompt)
         if body.get("add_special_tokens") is True:
-            ids = ids + served.model.answer_mark
-        return JSONResponse({"tokens": ids, "count": len(ids), "max_model_len": served.model.network.config.max_length})
+            ids = ids + served.format.answer_mark
+        return JSONResponse({"tokens": ids, "count": len(ids), "max_model_len": served.format.config.max_length})
 
     @app.post("/detokenize", response_model=None)
     async def detokenize(request: Request) -> Response:
         ids = id_list((await json_of(request)).get("tokens"), "tokens")
-        return JSONResponse({"prompt": await asyncio.to_thread(served.model.tokenizer.decode, ids)})
+        return JSONResponse({"prompt": await asyncio.to_thread(served.format.tokenizer.decode, ids)})
 
     @app.get("/tokenizer_info", response_model=None)
     async def tokenizer_info() -> Response:
-        config, raw = served.model.network.config, served.model.tokenizer.raw
+        config, raw = served.format.config, served.format.tokenizer.raw
         end = None if config.eos_id is None else raw.id_to_token(config.eos_id)
-        template = None if served.model.template is None else served.model.template.source
+        template = None if served.format.template is None else served.format.template.source
         return JSONResponse({"eos_token": end, "bos_token": None, "pad_token": None, "chat_template": template})
 
 
@@ -292,7 +313,7 @@ def add_state(app: FastAPI, served: Served) -> None:
 
     @app.get("/health", response_model=None)
     async def health() -> Response:
-        if served.worker.lost or served.draining:
+        if served.backend.lost or served.draining:
             raise ApiError(503, "The server is ending.")
         return Response(status_code=200)
 
@@ -302,7 +323,7 @@ def add_state(app: FastAPI, served: Served) -> None:
 
     @app.get("/load", response_model=None)
     async def load() -> Response:
-        return JSONResponse({"server_load": len(served.worker.tickets)})
+        return JSONResponse({"server_load": len(served.backend.tickets)})
 
     @app.get("/metrics", response_model=None)
     async def metrics() -> Response:

@@ -23,6 +23,7 @@ from fef.errors import EngineError, InputError
 from fef.generation import Model
 from fef.readers import shown
 from fef.serve.app import Served, ServeOptions, make_app
+from fef.serve.hosts import ThreadHost
 
 __all__ = ["Part", "answer_file", "merge_parts"]
 
@@ -110,9 +111,9 @@ async def answered(
     on_done: Callable[[int], None],
 ) -> None:
     done = part.continued()
-    served = Served(model, engine, options, lambda: None)
+    served = Served(ThreadHost(model, engine), options, lambda: None)
     app = make_app(served)
-    served.worker.start()
+    served.backend.start()
     on_done(done)
     under_way: list[asyncio.Task[dict[str, Any]]] = []
     try:
@@ -121,7 +122,7 @@ async def answered(
             async def write_first() -> None:
                 nonlocal done
                 answer = await under_way.pop(0)
-                if served.worker.lost:
+                if served.backend.lost:
                     raise EngineError("The engine was lost. Start the command again, and it goes on where it was.")
                 file.write(json.dumps(answer, separators=(",", ":")).encode() + b"\n")
                 file.flush()
@@ -137,7 +138,7 @@ async def answered(
     finally:
         for task in under_way:
             task.cancel()
-        await asyncio.to_thread(served.worker.stop)
+        await asyncio.to_thread(served.backend.stop)
 
 
 async def answer_line(app: FastAPI, raw: bytes, seed: int) -> dict[str, Any]:

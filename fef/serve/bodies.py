@@ -11,10 +11,10 @@ from typing import Any
 
 from fef.serve.answer import Answer, Choice, Echo
 from fef.serve.errors import ApiError
+from fef.serve.letters import Rounds
 from fef.serve.pieces import LEAST_LOGPROB, Piece, Token
 from fef.serve.rounds import round_body
 from fef.serve.tools import call_delta, message_of_call
-from fef.serve.worker import Rounds
 
 __all__ = ["Envelope", "events_of", "whole_body"]
 
@@ -94,8 +94,11 @@ def chunk(answer: Answer, envelope: Envelope, choices: Sequence[dict[str, Any]])
     return envelope.around(choices, chunk=True) | usage
 
 
+compact = json.JSONEncoder(separators=(",", ":")).encode  # made once: it is called for every text of a stream
+
+
 def event(body: dict[str, Any]) -> str:
-    return f"data: {json.dumps(body, separators=(',', ':'))}\n\n"
+    return f"data: {compact(body)}\n\n"
 
 
 def choice_body(answer: Answer, choice: Choice, piece: Piece, first: bool, chunk: bool = False) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from fef.engine.job import Job
-from fef.serve.worker import Worker
+from fef.serve.backend import Backend
+from fef.serve.letters import Times
 
 __all__ = ["Metrics"]
 
@@ -48,16 +48,16 @@ class Metrics:
         self.request_n = histogram("request_params_n", "Choices asked for.", _TOKENS)
         self.request_most = histogram("request_params_max_tokens", "Tokens asked for.", _TOKENS)
 
-    def watch(self, worker: Worker) -> None:
-        """Also tell what the worker has to do now."""
+    def watch(self, backend: Backend) -> None:
+        """Also tell what the engine has to do now."""
         self.registry.register(
             Gauges(
                 self.prefix,
                 self.labels,
                 {
-                    "num_requests_running": lambda: worker.running,
-                    "num_requests_waiting": lambda: worker.waiting,
-                    "kv_cache_usage_perc": lambda: min(1.0, worker.running / worker.engine.options.max_batch),
+                    "num_requests_running": lambda: backend.running,
+                    "num_requests_waiting": lambda: backend.waiting,
+                    "kv_cache_usage_perc": lambda: min(1.0, backend.running / backend.host.card.seats),
                     "cache_config_info": lambda: 1.0,
                 },
             )
@@ -84,11 +84,11 @@ class Metrics:
         self.request_generation.observe(tokens)
         self.whole.observe(seconds)
 
-    def times(self, job: Job, now: float) -> None:
-        """Where the time of a request went that has ended now; by the clock of `time.perf_counter`."""
-        seated = now if job.seated is None else job.seated
-        first = now if job.first_token is None else max(seated, job.first_token)
-        self.queue.observe(seated - job.began)
+    def times(self, times: Times, now: float) -> None:
+        """Where the time of a request went that has ended now; by their clock."""
+        seated = now if times.seated is None else times.seated
+        first = now if times.first_token is None else max(seated, times.first_token)
+        self.queue.observe(seated - times.began)
         self.prefill.observe(first - seated)
         self.decode.observe(now - first)
         self.inference.observe(now - seated)

@@ -169,8 +169,10 @@ def first_stop(text: str, stops: Sequence[str], least: int = 0) -> range | None:
 
 def held_for_stops(text: str, stops: Sequence[str]) -> int:
     """Characters at the end of the text that may begin a stop string."""
+    if not stops:
+        return 0
     firsts = {stop[0] for stop in stops}
-    end = text[max(0, len(text) - max(map(len, stops), default=1) + 1) :]
+    end = text[max(0, len(text) - max(map(len, stops)) + 1) :]
     for at, first in enumerate(end):
         if first in firsts and any(stop.startswith(end[at:]) for stop in stops):
             return len(end) - at

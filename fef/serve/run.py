@@ -7,25 +7,20 @@ import socket
 from collections.abc import Callable
 from types import FrameType
 
-import torch
 import uvicorn
 
-from fef.decoding.inputs import Settings
-from fef.engine.text import TextEngine
 from fef.errors import EngineError, OptionError
-from fef.generation import Model
 from fef.serve.app import Served, ServeOptions, make_app
+from fef.serve.hosts import Host
 
-__all__ = ["Server", "memory_words", "serve"]
+__all__ = ["Server", "bound", "serve"]
 
 
 class Server(uvicorn.Server):
     """Finishes what it has at the first signal, and stops at the second. say: for what the user should read."""
 
-    def __init__(
-        self, model: Model, engine: TextEngine, options: ServeOptions, drain_seconds: int, say: Callable[[str], None]
-    ) -> None:
-        self.served = Served(model, engine, options, self.end)
+    def __init__(self, host: Host, options: ServeOptions, drain_seconds: int, say: Callable[[str], None]) -> None:
+        self.served = Served(host, options, self.end)
         self.say = say
         config = uvicorn.Config(
             make_app(self.served),
@@ -41,7 +36,7 @@ class Server(uvicorn.Server):
         try:
             super().run(sockets)
         finally:
-            self.served.worker.stop()  # a thread inside torch must not outlive the interpreter
+            self.served.backend.stop()
 
     def end(self) -> None:
         """Take nothing new, and stop when what is under way is finished."""
@@ -57,24 +52,21 @@ class Server(uvicorn.Server):
 
 
 def serve(
-    model: Model,
-    engine: TextEngine,
+    host: Host,
     options: ServeOptions,
+    listener: socket.socket,
     *,
-    host: str = "127.0.0.1",
-    port: int = 8000,
     drain_seconds: int = 30,
     say: Callable[[str], None] = print,
 ) -> None:
-    """Serve until a signal. Raises OptionError for an address that cannot be bound, EngineError where the engine is lost."""
-    listener = bound(host, port)
-    server = Server(model, engine, options, drain_seconds, say)
+    """Serve until a signal. Raises EngineError where the engine is lost."""
+    server = Server(host, options, drain_seconds, say)
     address, number = listener.getsockname()[:2]
     url = f"http://{f'[{address}]' if ':' in address else address}:{number}"
-    law = engine.engine.certificate(engine.engine.plan("fef", {}), Settings(temperature=1.0)).law
-    say(f"{engine.model.name} at {url}/v1, playground at {url}/ ({memory_words(engine)})\nlaw: {law}")
+    card = host.card
+    say(f"{card.format.name} at {url}/v1, playground at {url}/ ({card.memory})\nlaw: {card.law}")
     server.run(sockets=[listener])
-    if server.served.worker.lost:
+    if server.served.backend.lost:
         raise EngineError("The engine was lost, so the server has ended. Start it again.")
 
 
@@ -89,15 +81,3 @@ def bound(host: str, port: int) -> socket.socket:
     except OSError as error:
         raise OptionError(f"Cannot listen at {host} port {port}: {error.strerror}. Give another --port.") from error
     return listener
-
-
-def memory_words(engine: TextEngine) -> str:
-    """What weights and caches take; on a CPU, caches as far as requests write to them."""
-    weights = sum(tensor.nbytes for tensor in engine.model.network.state_dict().values())
-    on_cuda = engine.engine.device.type == "cuda"
-    words = (
-        f"weights {weights / 1e9:.2f} GB, caches {'' if on_cuda else 'up to '}{engine.engine.cache_bytes / 1e9:.2f} GB"
-    )
-    if on_cuda:
-        words += f", {torch.cuda.memory_allocated(engine.engine.device) / 1e9:.2f} GB taken on the device"
-    return words

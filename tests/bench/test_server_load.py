@@ -34,7 +34,8 @@ def test_words_tell_ratio_and_difference() -> None:
     words = found.words()
     assert "ratio 0.910" in words and "added 2.000" in words and "p99 200.0" in words
     found.server_work, found.client_work, found.engine_work = [0.004, 0.006], [0.0001], [0.004]
-    assert "server 5.000, clients 0.100; engine alone 4.000" in found.words()
+    found.routes_work = [0.001, 0.002]
+    assert "server 5.000, of which routes 1.500; clients 0.100; engine alone 4.000" in found.words()
 
 
 def test_what_a_process_works_is_seen() -> None:

@@ -13,9 +13,10 @@ from typing import Any
 
 from fef.generation import Model
 from fef.serve.app import ServeOptions
+from fef.serve.hosts import Host, ThreadHost
 from fef.serve.run import Server, bound
 
-__all__ = ["QUESTION", "Client", "Reply", "running"]
+__all__ = ["QUESTION", "Client", "Reply", "running", "serving"]
 
 QUESTION = "Tom has 12 apples. He buys 3 bags with 6 apples each. How many apples does Tom have now?"
 
@@ -47,6 +48,13 @@ class Reply:
 class Client:
     port: int
     server: Server
+
+    @property
+    def host(self) -> ThreadHost:
+        """Where the engine works, if that is here."""
+        host = self.server.served.host
+        assert isinstance(host, ThreadHost)
+        return host
 
     def connect(self, timeout: float = 30.0) -> HTTPConnection:
         return HTTPConnection("127.0.0.1", self.port, timeout=timeout)
@@ -93,11 +101,10 @@ class Client:
 
 
 @contextmanager
-def running(model: Model, engine_options: dict[str, Any] | None = None, **options: Any) -> Iterator[Client]:
-    """A server of one's own."""
+def serving(host: Host, **options: Any) -> Iterator[Client]:
+    """A server before an engine."""
     listener = bound("127.0.0.1", 0)
-    engine = model.engine(**{"max_batch": 16} | (engine_options or {}))
-    server = Server(model, engine, ServeOptions(**options), drain_seconds=5, say=lambda _: None)
+    server = Server(host, ServeOptions(**options), drain_seconds=5, say=lambda _: None)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     try:
@@ -107,3 +114,11 @@ def running(model: Model, engine_options: dict[str, Any] | None = None, **option
         thread.join(10)
         listener.close()
         assert not thread.is_alive()
+
+
+@contextmanager
+def running(model: Model, engine_options: dict[str, Any] | None = None, **options: Any) -> Iterator[Client]:
+    """A server of one's own."""
+    engine = model.engine(**{"max_batch": 16} | (engine_options or {}))
+    with serving(ThreadHost(model, engine), **options) as client:
+        yield client

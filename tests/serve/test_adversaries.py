@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import socket
 import threading
@@ -20,8 +19,8 @@ from serving import QUESTION, Client, running
 
 from fef.generation import Model
 from fef.serve.fields import Limits
+from fef.serve.letters import Call
 from fef.serve.values import MOST_IDS
-from fef.serve.worker import Call
 
 SCORE = {"prompt": QUESTION, "response": "30", "max_tokens": 8}
 
@@ -30,8 +29,8 @@ SCORE = {"prompt": QUESTION, "response": "30", "max_tokens": 8}
 def busy(client: Client) -> Iterator[None]:
     """The engine's thread is at something else meanwhile."""
     assert client.get("/health").status == 200, "it has begun to work"
-    worker, release = client.server.served.worker, threading.Event()
-    worker.inbox.put(Call(release.wait, asyncio.Future(loop=worker.loop)))
+    release = threading.Event()
+    client.host.send(Call(-1, lambda _: release.wait()))
     try:
         yield
     finally:
@@ -46,20 +45,20 @@ def sent(client: Client, path: str, body: Any) -> HTTPConnection:
 
 def wait_for_calls(client: Client, count: int) -> None:
     end = time.monotonic() + 60
-    while len(client.server.served.worker.calls) != count:
+    while len(client.server.served.backend.calls) != count:
         assert time.monotonic() < end
         time.sleep(0.01)
 
 
 def test_scores_that_nobody_waits_for_are_not_computed(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     computed: list[int] = []
-    right = Model.score_canvas
+    right = Model.score_ids
 
     def counted(self: Model, *arguments: Any, **options: Any) -> Any:
         computed.append(1)
         return right(self, *arguments, **options)
 
-    monkeypatch.setattr(Model, "score_canvas", counted)
+    monkeypatch.setattr(Model, "score_ids", counted)
     with running(model, {"max_batch": 2}) as client:
         with busy(client):
             connections = [sent(client, "/v1/score", SCORE) for _ in range(12)]
@@ -89,16 +88,16 @@ def test_scores_wait_in_the_queue_of_all_and_not_beyond(model: Model) -> None:
 def test_one_score_goes_between_two_rounds(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     with running(model, {"max_batch": 1}) as client:
         assert client.get("/health").status == 200
-        worker = client.server.served.worker
+        engine = client.host.engine
         done: list[str] = []
-        step = worker.engine.step
-        monkeypatch.setattr(worker.engine, "step", lambda: (done.append("round"), step()))
+        step = engine.step
+        monkeypatch.setattr(engine, "step", lambda: (done.append("round"), step()))
         with ThreadPoolExecutor(1) as pool:
             with busy(client):
                 answer = pool.submit(client.complete, max_tokens=96, ignore_eos=True, temperature=2.0)
                 client.wait_until(lambda gauges: gauges == (0, 1))
-                for _ in range(5):
-                    worker.inbox.put(Call(lambda: done.append("score"), asyncio.Future(loop=worker.loop)))
+                for number in range(5):
+                    client.host.send(Call(-1 - number, lambda _: done.append("score")))
             assert answer.result().status == 200
         scores = [i for i, name in enumerate(done) if name == "score"]
         assert len(scores) == 5

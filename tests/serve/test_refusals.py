@@ -305,7 +305,7 @@ def test_memory_stays_where_it_is(client: Client) -> None:
     def resident() -> int:
         return int(Path("/proc/self/statm").read_text().split()[1])
 
-    seats = client.server.served.engine.engine.options.max_batch
+    seats = client.host.engine.options.max_batch
     client.complete(
         max_tokens=128, n=seats, ignore_eos=True
     )  # each writes to the caches of its seat, which takes memory once

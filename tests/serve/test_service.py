@@ -207,9 +207,8 @@ def test_a_slow_reader_does_not_hold_up_others(client: Client) -> None:
 
 def test_nobody_waits_for_a_round(client: Client) -> None:
     """A round holds the engine; who asks meanwhile is taken at once, and the event loop answers others."""
-    worker = client.server.served.worker
     with ThreadPoolExecutor(2) as pool:
-        with worker.engine.lock:  # as a round that takes long
+        with client.host.engine.lock:  # as a round that takes long
             asked = [pool.submit(client.complete, max_tokens=4) for _ in range(2)]
             client.wait_until(lambda gauges: gauges == (0, 2))
             assert client.get("/health").status == 200
@@ -219,7 +218,7 @@ def test_nobody_waits_for_a_round(client: Client) -> None:
 
 def test_an_engine_that_is_lost_ends_the_server(model: Model) -> None:
     with running(model, {"max_batch": 2}) as client:
-        engine = client.server.served.engine.engine
+        engine = client.host.engine
         assert engine.packed is not None
 
         def broken() -> None:
@@ -237,13 +236,13 @@ def test_an_engine_that_is_lost_ends_the_server(model: Model) -> None:
             for reply in replies:  # the first is in the engine, the others wait for the round
                 assert reply.result(60).status == 503
                 assert "The device cpu failed" in reply.result().body["error"]["message"]
-        assert client.server.served.worker.lost
+        assert client.server.served.backend.lost
         assert client.server.should_exit
 
 
 def test_an_error_behind_the_first_text_is_an_event(model: Model) -> None:
     with running(model, {"max_batch": 1}) as client:
-        packed = client.server.served.engine.engine.packed
+        packed = client.host.engine.packed
         assert packed is not None
         step, rounds = packed.step, iter(range(10**6))
 
@@ -260,7 +259,7 @@ def test_an_error_behind_the_first_text_is_an_event(model: Model) -> None:
 
 def test_health_is_503_once_the_engine_is_lost(model: Model) -> None:
     with running(model, {"max_batch": 2}) as client:
-        client.server.served.worker.lost = True
+        client.server.served.backend.lost = True
         assert client.get("/health").status == 503
         assert client.complete().status == 503
 

@@ -25,6 +25,9 @@ from fef.laws.claim import LawClaim
 __all__ = ["DEMASK", "DemaskOptions", "LowInfluence"]
 
 
+PROBE_VALUES = 4
+
+
 @dataclass(frozen=True)
 class DemaskOptions(Ending):
     """influence: predicted by a dependency head, probed with the network itself, or "auto": by a head where there is one."""
@@ -32,7 +35,7 @@ class DemaskOptions(Ending):
     tau: float = number(0.1)
     influence: Literal["auto", "head", "probe"] = one_of("auto", ("auto", "head", "probe"))
     head: str | None = path()
-    probe_values: int = whole(4)
+    probe_values: int | None = whole(None)  # that a probe tries per slot; None: `PROBE_VALUES`
     block_length: int | None = whole(None)
 
     def plan(self, network: Network) -> Plan:
@@ -42,13 +45,18 @@ class DemaskOptions(Ending):
         probe = self.influence == "probe" or (
             self.influence == "auto" and self.head is None and network.dependency_head is None
         )
-        head = None if probe else find_head(self.head, network)
+        if self.probe_values is not None and not probe:
+            raise OptionError(
+                'probe_values are those that a probe tries, and a head needs none. Give influence="probe" with it, '
+                "or leave it out."
+            )
+        head = None if probe else find_head(self.head, network, 'influence="probe"')
         return Plan(
             "demask",
             block_length=self.block_length,
             rule=LowInfluence(self.tau, "probe" if probe else "head"),
             head=head,
-            probe_values=self.probe_values,
+            probe_values=self.probe_values or PROBE_VALUES,
         )
 
 

@@ -8,8 +8,9 @@ from fef.decoders.method import CHAIN, Method
 from fef.decoders.settings import ACCEPTS
 from fef.decoding.network import Network
 from fef.decoding.options import number, one_of, whole
-from fef.decoding.plan import Accept, Guidance, Plan, Speculation
-from fef.decoding.requirements import check_law, refuse_visible_noise
+from fef.decoding.plan import Accept, Plan, Speculation
+from fef.decoding.requirements import refuse_visible_noise
+from fef.errors import OptionError
 
 __all__ = ["ESO_EXACT", "EsoExactOptions"]
 
@@ -24,7 +25,11 @@ class EsoExactOptions:
 
     def plan(self, network: Network) -> Plan:
         refuse_visible_noise("eso-exact", network)
-        check_law("packed", network, Guidance())
+        if network.packed is None:
+            raise OptionError(
+                f"{network.name} was not trained for the packed attention pattern, which eso-exact verifies under. "
+                'Fine-tune it with `fef train`, or use method="fef" with order="random".'
+            )
         spec = Speculation(window=self.window, accept=self.accept)
         return Plan("eso-exact", law="packed", order="random", random_share=self.share, speculation=spec)
 

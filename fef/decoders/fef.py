@@ -80,7 +80,7 @@ class FefOptions(Guided):
             schedule=self.schedule,
             remask=self.remask,
             remdm=Remdm("rescale", DEFAULT_ETA if self.eta is None else self.eta),
-            head=find_head(self.head, network) if self.planner == "influence" else None,
+            head=find_head(self.head, network, 'planner="confidence"') if self.planner == "influence" else None,
         )
 
     def draft_head(self, law: Verify, network: Network) -> DraftHead | None:
@@ -105,12 +105,24 @@ class FefOptions(Guided):
                 f"tree={self.tree} needs a network trained for the packed pattern, and verify, accept, draft, bonus and "
                 "planner as they are by default. Leave them out, or give tree=0."
             )
+        if self.tree and self.window != FefOptions.window:
+            raise OptionError(
+                f"A tree of drafts has a depth in place of a window. Give depth={self.window}, or tree=0."
+            )
+        if not self.tree and self.depth != FefOptions.depth:
+            raise OptionError(f"depth is that of a tree of drafts. Give tree=32 with it, or window={self.depth}.")
+        if self.anchors and (law != "packed" or self.draft != "reuse"):
+            raise OptionError('Only packed rounds with draft="reuse" draft ahead of anchors. Leave anchors out.')
         if self.planner == "influence" and (law == "packed" or self.draft != "fresh" or self.cache != "none"):
             raise OptionError(
                 'planner="influence" reads hidden states of a plain pass: give verify="rows", draft="fresh" and no cache.'
             )
         if self.planner == "influence" and self.guidance.on:
             raise OptionError('cfg_scale and contrast do not go with planner="influence". Use planner="confidence".')
+        if self.planner == "influence" and self.survival is None:
+            raise OptionError(
+                'planner="influence" predicts which drafts are worth a look, and here all are. Give survival=0.2 with it.'
+            )
         if self.planner != "influence" and self.head not in (None, NO_HEAD):
             raise OptionError('A dependency head is read by planner="influence" only. Give both, or leave head out.')
         if self.remask != "remdm" and self.eta is not None:

@@ -49,10 +49,17 @@ class ThresholdOptions(CachedOptions):
         if self.pace is not None:
             if self.tokens_per_step != 1 or self.steps is not None or self.block_steps is not None:
                 raise OptionError("pace is the most that a round commits, the others the least; give one of them.")
+            if self.strict:
+                raise OptionError(
+                    "pace commits at the threshold, too; leave strict out, or raise the threshold a little."
+                )
             return PacedThreshold(self.threshold, Pace(self.pace))
         share = block_share(self.block_length, self.block_steps)
-        if share is not None and self.steps is not None:
-            raise OptionError("steps are the rounds of all blocks, block_steps those of one; give one of them.")
+        if share is not None and (self.steps is not None or self.tokens_per_step != 1):
+            raise OptionError(
+                "block_steps are the rounds of one block; steps, those of all, and tokens_per_step follow from it. Give one "
+                "of them."
+            )
         transfer = share or llada_transfer(self.steps, self.tokens_per_step)
         return Threshold(self.threshold, transfer, self.strict)
 

@@ -130,7 +130,8 @@ def stale_cache(
     return CacheRule(kind, refresh, opening)
 
 
-def find_head(file: str | None, network: Network) -> DependencyHead:
+def find_head(file: str | None, network: Network, otherwise: str) -> DependencyHead:
+    """The dependency head in a file, or the one that came with the network. otherwise: what does without."""
     model = network.transformer("a dependency head")
     head = network.dependency_head if file is None else load_head(Path(file), model)
     if head is not None and head.temperature != 1:
@@ -141,7 +142,7 @@ def find_head(file: str | None, network: Network) -> DependencyHead:
     if head is None:
         raise OptionError(
             f"{network.name} comes without a dependency head. Train one with `fef train-demask`, give head=FILE, or use "
-            'influence="probe".'
+            f"{otherwise}."
         )
     return head
 

@@ -84,12 +84,13 @@ class Engine:
             budget -= prefixes.room * prefixes.block_bytes
         new_network = network_maker(denoiser, self.device, self.options, budget, self.notes.add)
         self.sessions = SessionRounds(new_network, self.device, self.options, budget, prefixes)
-        self.fingerprint = Fingerprint.of(denoiser)
+        self.fingerprint = Fingerprint(denoiser)
         self.unfinished: set[Job] = set()
         self.lock = RLock()  # a round, and whatever changes the requests, is one thread's at a time
+        self.in_round = False
         self.lost: EngineError | None = None
         self.plans: dict[Any, Plan] = {}
-        self.certificates: dict[Any, Certificate] = {}
+        self.certificates: dict[Any, tuple[Plan, Certificate]] = {}  # with the plan, whose id is a part of the key
 
     # --- requests ---
 
@@ -122,7 +123,7 @@ class Engine:
         """
         if self.lost is not None:
             raise self.lost
-        if not self.unfinished:
+        if self.fingerprint.overwritten or not self.unfinished:
             self.check_network()
         settings = one_row(
             temperature=temperature,
@@ -202,26 +203,30 @@ class Engine:
     def plan(self, method: str, options: dict[str, Any]) -> Plan:
         """The plan of a method, remembered: most requests have the same options, and those of one plan share passes."""
         options = read_given(method, options)
-        key = (method, tuple(sorted(options.items(), key=lambda item: item[0])))
-        if key not in self.plans:
+        # what can be called is itself and nothing else, and the plan holds it; as a key it may refuse to serve
+        named = {name: id(value) if callable(value) else value for name, value in options.items()}
+        key = (method, tuple(sorted(named.items())))
+        plan = self.plans.get(key)
+        if plan is None:
+            plan = make_plan(method, options, Network(self.denoiser))
             if len(self.plans) >= _PLANS_KEPT:
                 self.plans.clear()
-                self.certificates.clear()
-            self.plans[key] = make_plan(method, options, Network(self.denoiser))
-        return self.plans[key]
+            self.plans[key] = plan
+        return plan
 
     def certificate(self, plan: Plan, settings: Settings, grammar: TokenGrammar | None = None) -> Certificate:
         """What a request with this plan and these settings samples. Raises OptionError as `submit`."""
         key = (id(plan), settings, grammar)
-        if key not in self.certificates:
+        kept = self.certificates.get(key)
+        if kept is None:
             network = Network(self.denoiser)
             check_greedy(plan, settings)
             if grammar is not None:
                 check_grammar(plan, network, settings)
             if len(self.certificates) >= _CERTIFICATES_KEPT:
                 self.certificates.clear()
-            self.certificates[key] = certificate_of(plan, network, settings, [grammar])
-        return self.certificates[key]
+            kept = self.certificates[key] = plan, certificate_of(plan, network, settings, [grammar])
+        return kept[1]
 
     def check_canvas(self, canvas: Numbers, places: Numbers) -> None:
         """Raise InputError for what a device would answer with an assertion that ends it. places: sorted."""
@@ -268,11 +273,20 @@ class Engine:
 
     @torch.no_grad()
     def step(self) -> None:
-        """A round of everything that is live. A device that fails ends every request with an EngineError."""
+        """A round of everything that is live. A device that fails, and a network that is written meanwhile, end every request
+        with an EngineError, which this raises; so does a call from within a round, which ends that round's requests alone."""
         with self.lock:
             if self.lost is not None:
                 raise self.lost
+            if self.in_round:
+                raise EngineError(
+                    "A round of this engine is under way in this thread. What it calls, such as a denoiser or a drafter, may "
+                    "submit and cancel requests; wait for results elsewhere."
+                )
+            self.in_round = True
             try:
+                if self.fingerprint.overwritten and self.busy:
+                    self.check_network()
                 if self.packed is not None:
                     self.packed.step()
                 self.sessions.step()
@@ -281,6 +295,8 @@ class Engine:
             except BaseException as error:  # so it is where somebody broke the round off
                 self.fail_all(error)
                 raise
+            finally:
+                self.in_round = False
 
     def measure(self, rows: Sequence[int] | None = None, windows: Sequence[int] | None = None) -> CostTable:
         """Measure packed rounds of these numbers of rows and drafts (chains and trees), by default all that the engine may
@@ -320,16 +336,22 @@ class Engine:
         return self.packed
 
     def fail_all(self, error: BaseException) -> EngineError:
-        """The device is gone, or a round broke off: no request is left hanging. Gives the error that they end with."""
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        if isinstance(error, RuntimeError) and "CUDA" in reason:
-            what, fix = f"The device {self.device} failed", "in a new process if the device does not come back"
-        else:
-            what, fix = "A round of the engine failed", "and do not change the network while it has one"
-        self.lost = EngineError(f"{what}: {reason}. Every request of this engine has ended; make a new engine, {fix}.")
+        """The device is gone, a round broke off, or the network is another: no request is left hanging. Gives the error that
+        they end with."""
+        self.lost = error if isinstance(error, EngineError) else broken_off(error, self.device)
         for job in list(self.unfinished):
             job.end("failed", self.lost)
         self.sessions.forget()
         if self.packed is not None:
             self.packed.forget()
         return self.lost
+
+
+def broken_off(error: BaseException, device: torch.device) -> EngineError:
+    """What requests end with when a round did not come to its end."""
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    if isinstance(error, RuntimeError) and "CUDA" in reason:
+        what, fix = f"The device {device} failed", "in a new process if the device does not come back"
+    else:
+        what, fix = "A round of the engine failed", "and do not change the network while it has one"
+    return EngineError(f"{what}: {reason}. Every request of this engine has ended; make a new engine, {fix}.")

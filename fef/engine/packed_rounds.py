@@ -41,7 +41,7 @@ from fef.models.transformer import Transformer
 __all__ = ["PackedRounds", "runs_packed"]
 
 # Options of a plan that say what its rounds cost, and which packed rounds settle themselves.
-_OWN = ("window", "tree", "depth", "bonus", "anchors", "survival", "planner")
+_OWN = ("window", "tree", "depth", "bonus", "anchors", "survival", "planner", "head")
 
 _LAG = 2  # rounds that the device may be ahead of the host
 _CONTEXT_STEP = 64  # contexts are padded to multiples of this where shapes are captured

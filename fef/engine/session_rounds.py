@@ -67,6 +67,7 @@ class SessionRounds:
         self.taken = 0  # numbers given to rows
         self.prefixes = prefixes
         self.short_of_memory = False  # did it run out in the last step?
+        self.in_round = False
 
     @property
     def running(self) -> list[Job]:
@@ -95,12 +96,13 @@ class SessionRounds:
         self.waiting.append(job)
 
     def cancel(self, job: Job) -> None:
+        """Give a request up; within a round, whose rows are spoken for, its row goes with the end of it."""
         if job in self.waiting:
             self.waiting.remove(job)
         for key, group in list(self.groups.items()):
-            for number, other in list(group.jobs.items()):
-                if other is job:
-                    del group.jobs[number]
+            for number in [number for number, other in group.jobs.items() if other is job]:
+                del group.jobs[number]
+                if not self.in_round:
                     self.keep(key, group)
 
     def forget(self) -> None:
@@ -119,17 +121,25 @@ class SessionRounds:
             # only now nothing holds a session that failed: its error did, with the frames that it left
             self.short_of_memory = False
             give_back()
-        self.admit()
-        for key, group in list(self.groups.items()):
-            group.session.observe = watcher(group)
-            try:
-                round_of(group.session)
-                group.session.open_passes()
-            except Exception as error:
-                if not is_of_requests(error):
-                    raise
-                self.take_apart(key, group, error)
-                continue
+        self.in_round = True
+        try:
+            self.admit()
+            for key, group in list(self.groups.items()):
+                self.round(key, group)
+        finally:
+            self.in_round = False
+
+    def round(self, key: Hashable, group: Group) -> None:
+        """A round of a session, and what came of it."""
+        group.session.observe = watcher(group)
+        try:
+            round_of(group.session)
+            group.session.open_passes()
+        except Exception as error:
+            if not is_of_requests(error):
+                raise
+            self.take_apart(key, group, error)
+        else:
             self.collect(key, group)
 
     def admit(self) -> None:
@@ -168,6 +178,9 @@ class SessionRounds:
         return self.prefixes.missing(blocks) if len(blocks) <= self.prefixes.room else None
 
     def join(self, key: Hashable, jobs: Sequence[Job]) -> None:
+        jobs = [job for job in jobs if not job.finished]  # sessions that open in this round may give others up
+        if not jobs:
+            return
         numbers = list(range(self.taken, self.taken + len(jobs)))
         self.taken += len(jobs)
         for job in jobs:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from itertools import chain
+from typing import Any, get_args
 
 import pytest
 import torch
-from tiny_network import MASK, tiny_network
+from tiny_network import MASK, complete_network, tiny_network
 
 import fef
+from fef.decoders import make_plan
+from fef.decoding.network import Network
+from fef.decoding.plan import Accept, AfterEos, CacheKind, Draft, Order, Planner, Remask
 from fef.models.demask import DependencyHead, save_head
 
 NETWORK = tiny_network()
@@ -68,9 +72,8 @@ def test_the_head_of_another_network(tmp_path):
     path = tmp_path / "demask.safetensors"
     save_head(path, DependencyHead(NETWORK.config.dim, rank=4), tiny_network(seed=9))
     refused(r"trained on the network.*fef train-demask", "demask", head=str(path))
-    refused(
-        r"trained on the network", "fef", head=str(path), planner="influence", draft="fresh", verify="rows", window=2
-    )
+    planned = {"planner": "influence", "draft": "fresh", "verify": "rows", "survival": 0.2}
+    refused(r"trained on the network", "fef", head=str(path), window=2, **planned)
     save_head(path, DependencyHead(2 * NETWORK.config.dim, rank=4), tiny_network(dim=2 * NETWORK.config.dim))
     refused(r"width 32.*width 16", "demask", head=str(path))
 
@@ -104,7 +107,67 @@ def test_values_out_of_range(method, options, words):
     refused(words, method, **options)
 
 
+VALUES = [
+    0.3,
+    3,
+    True,
+    *chain.from_iterable(map(get_args, (Accept, AfterEos, CacheKind, Draft, Order, Planner, Remask))),
+]
+UNSAID = {
+    ("fef", "verify"),  # "auto" takes one of the two
+    ("dual-exact", "verify"),
+    ("demask", "influence"),  # likewise
+    ("fef", "survival"),  # None has a value of its own
+    ("low-confidence", "official_faults"),  # those that it stands for may not show
+}
+"""Options of which another value than the default may say what happens anyway."""
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        complete_network(),
+        complete_network(packed=False),
+        complete_network(packed=False, attention="block-causal", block_length=4),
+    ],
+    ids=["packed", "bidirectional", "block-causal"],
+)
+@pytest.mark.parametrize("method", fef.methods())
+def test_no_option_is_taken_and_left_unused(method, network):
+    """Whatever its value, it changes the plan or is refused."""
+    network = Network(network)
+    try:
+        plain = make_plan(method, {}, network)
+    except fef.FefError:
+        assert method == "eso-exact" and network.packed is None
+        return
+    tried = 0
+    for name, default in fef.methods()[method].options.items():
+        if (method, name) in UNSAID or (network.block_causal and name == "block_length"):
+            continue
+        for value in VALUES:
+            if value == default and type(value) is type(default):
+                continue
+            try:
+                assert make_plan(method, {name: value}, network) != plain, (name, value)
+            except fef.FefError:
+                continue
+            tried += 1
+    assert tried
+
+
 def test_what_would_be_ignored():
+    refused("depth in place of a window. Give depth=4", "fef", tree=8, window=4)
+    refused("depth is that of a tree", "fef", depth=3)
+    rows = complete_network(packed=False)
+    refused("draft ahead of anchors", "fef", network=rows, anchors=2)
+    refused("draft ahead of anchors", "fef", anchors=2, draft="fresh")
+    refused("Give survival=0.2", "fef", network=rows, planner="influence", draft="fresh")
+    refused("leave strict out", "threshold", pace=2, strict=True)
+    refused("block_steps are the rounds of one block", "threshold", block_steps=2, tokens_per_step=2)
+    refused('Give influence="probe" with it', "demask", network=rows, probe_values=2)
+    fef.certify(rows, method="demask", probe_values=2, influence="probe")
+    fef.certify(NETWORK, method="demask", probe_values=2)  # it has no head
     refused('read by planner="influence" only', "fef", head="missing.safetensors")
     refused('eta is the rate of remask="remdm"', "fef", eta=0.3, steps=2)
     refused("at most 65535", "fef", steps=70_000)

@@ -39,7 +39,7 @@ def canvas(rows: int = 6) -> torch.Tensor:
 @pytest.mark.parametrize("eos_id", [None, EOS])
 def test_the_text_stays_and_fewer_are_drafted(options, eos_id):
     shared = {"temperature": [0.0, 0.7, 1.0, 0.0, 1.5, 1.0], "window": 8, "eos_id": eos_id, "seed": 7, **options}
-    base = fef.decode(NETWORK, canvas(), **shared)
+    base = fef.decode(NETWORK, canvas(), survival=0.0, **shared)
     drafted = []
     for survival in (0.0, 0.1, 0.5, 0.9, 1.0):
         out = fef.decode(NETWORK, canvas(), survival=survival, **shared)
@@ -61,6 +61,8 @@ def test_the_law_stays(accept, survival, draft):
 
 
 def test_contradictions_are_refused():
+    with pytest.raises(fef.OptionError, match=r"Give survival=0.2 with it"):
+        fef.decode(NETWORK, canvas(), planner="influence", draft="fresh", verify="rows")
     for options in ({"verify": "packed", "draft": "fresh"}, {"verify": "rows", "draft": "reuse"}, {"verify": "rows"}):
         with pytest.raises(fef.OptionError, match=r'verify="rows", draft="fresh"'):
             fef.decode(NETWORK, canvas(), planner="influence", **options)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import weakref
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import pytest
 import torch
@@ -510,6 +511,10 @@ def test_results_asked_for_by_several_threads():
         lambda network: network.double() if network.embed.weight.dtype == torch.float32 else network.float(),
         lambda network: network.embed.weight.mul_(1.1),
         lambda network: network.blocks[0].attn.q.weight.zero_(),
+        lambda network: network.blocks[0].attn.q.weight.data.mul_(1.1),
+        lambda network: setattr(network.norm.weight, "data", 2 * network.norm.weight.data),
+        lambda network: setattr(network, "blocks", network.blocks[::-1]),
+        lambda network: network.blocks[0].mlp.down.weight.detach().numpy().fill(0.5),
     ],
 )
 @pytest.mark.parametrize("packed", [True, False])
@@ -523,6 +528,97 @@ def test_a_network_that_changed_is_refused(change, packed):
     with pytest.raises(EngineError, match="after this engine was made"):
         engine.submit([1, MASK], [1])
     assert job.result() is result
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_network_that_changes_while_it_has_requests_ends_them(packed):
+    """Their texts would be half of one law and half of another."""
+    network = tiny_network(scale=0.3, packed=packed)
+    engine = engine_of(network, windows=(1,), max_batch=1)
+    jobs = [engine.submit([1] + [MASK] * 6, range(1, 7), window=1) for _ in range(2)]
+    engine.step()
+    network.embed.weight.mul_(1.1)
+    with pytest.raises(EngineError, match="after this engine was made"):
+        engine.submit([1, MASK], [1])
+    for job in jobs:
+        with pytest.raises(EngineError, match="after this engine was made"):
+            job.result()
+
+
+class Calling(torch.nn.Module):
+    """Calls something once, in the middle of a round."""
+
+    mask_id = 5
+
+    def __init__(self):
+        super().__init__()
+        self.call = None
+        torch.manual_seed(0)
+        self.table = torch.randn(6, 6)
+
+    def forward(self, ids):
+        call, self.call = self.call, None
+        if call is not None:
+            call()
+        return self.table[ids]
+
+
+@pytest.mark.parametrize("options", [{"method": "fef", "window": 1}, {"method": "low-confidence"}], ids=str)
+@pytest.mark.parametrize("given_up", [0, 1, 2], ids=["itself", "its neighbour", "one that waits"])
+def test_cancelled_in_the_middle_of_a_round(options, given_up):
+    network = Calling()
+    engine = Engine(network, max_batch=2)
+    jobs = [engine.submit([1, 2] + [5] * 6, range(2, 8), temperature=1.0, seed=s, **options) for s in range(3)]
+    engine.step()
+    network.call = jobs[given_up].cancel
+    engine.run()
+    assert [job.status for job in jobs] == ["cancelled" if i == given_up else "done" for i in range(3)]
+    assert not engine.busy and not engine.sessions.groups and not engine.unfinished
+
+
+def test_cancelled_by_another_session_that_opens_in_the_same_round():
+    network = Calling()
+    engine = Engine(network)
+    jobs = [engine.submit([1] + [5] * 6, range(1, 7), method=m) for m in ("fef", "low-confidence")]
+    network.call = lambda: [job.cancel() for job in jobs]
+    engine.run()
+    assert [job.status for job in jobs] == ["cancelled", "cancelled"]
+    assert not engine.busy and not engine.sessions.groups
+
+
+@pytest.mark.parametrize("wait", [lambda job: job.engine.step(), lambda job: job.result()], ids=["step", "result"])
+def test_a_round_waits_for_no_other(wait):
+    """A round within a round would take the canvas from under it."""
+    network = Calling()
+    engine = Engine(network)
+    jobs = [engine.submit([1, 2] + [5] * 6, range(2, 8), method=m) for m in ("low-confidence", "threshold")]
+    engine.step()
+    network.call = lambda: wait(jobs[1])
+    engine.run()
+    with pytest.raises(EngineError, match="A round of this engine is under way"):
+        jobs[0].result()
+    assert (
+        jobs[1].result().tokens
+        == Engine(Calling()).submit([1, 2] + [5] * 6, range(2, 8), method="threshold").result().tokens
+    )
+
+
+@dataclass
+class Flat:
+    """A drafter that equals others of its kind, so that Python gives it no hash."""
+
+    size: int = 8
+
+    def __call__(self, _canvas, slots):
+        return torch.zeros(*slots.shape, self.size)
+
+
+def test_an_option_need_not_be_hashable():
+    engine, drafter = engine_of(), Flat()
+    jobs = [engine.submit([1] + [MASK] * 5, range(1, 6), draft=drafter) for _ in range(2)]
+    assert jobs[0].request.plan is jobs[1].request.plan
+    assert engine.submit([1] + [MASK] * 5, range(1, 6), draft=Flat()).request.plan is not jobs[0].request.plan
+    assert [job.result().tokens for job in jobs] == [jobs[0].result().tokens] * 2
 
 
 def test_what_is_no_network_is_refused():

@@ -47,7 +47,7 @@ def held_pass(
     suffice.
     """
     built, runner = rounds.built, rounds.built.runner
-    context = rounds.context_kind(len(ids), False)
+    context = rounds.context_kind(len(ids))
     most = min(batch, rounds.most_contexts)  # in a number that the engine captures
     most = max(size for size in runner.sizes if size <= most) if isinstance(runner, GraphRunner) else most
     rows = batch if shape is not None else most

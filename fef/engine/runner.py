@@ -35,12 +35,13 @@ vendor's library, which sums in an order that depends on the number of tokens.""
 @dataclass(frozen=True)
 class PassKind:
     """What is fixed about a pass. context: places of the canvas that a context pass computes; 0: a round. bounds: see
-    `Bounds`. cut: may a row have top-p or top-k on?"""
+    `Bounds`. cut: may a row have top-p or top-k on? grammars: may one be under a grammar?"""
 
     shape: RoundShape
     bounds: Bounds
     context: int = 0
     cut: bool = False
+    grammars: bool = False
 
     @property
     def alone(self) -> bool:
@@ -57,9 +58,15 @@ class Runs(Protocol):
 
 
 class Passes(Protocol):
-    """Passes as functions of the state of the slots, which a graph can hold."""
+    """Passes as functions of the state of the slots, which a graph can hold. texts: those under grammars, by slot; in a pass
+    they come before the others."""
 
     state: SlotState
+    texts: dict[int, PackedText]
+
+    def read_texts(self) -> None:
+        """Read what passes committed of texts under grammars, as far as that has arrived."""
+        ...
 
     def load(self, slots: list[int], packed_BJ: Tensor) -> None:
         """Put requests into slots."""
@@ -92,7 +99,7 @@ class TorchPasses:
     ) -> None:
         self.state, self.forward, self.vocabulary, self.mask_id = state, forward, vocabulary, mask_id
         self.drafts = drafts
-        self.texts: dict[int, PackedText] = {}  # under grammars, by slot
+        self.texts: dict[int, PackedText] = {}
         self.workers = one_thread_each(threads) if threads > 1 else None
         self.threads = threads
 
@@ -102,6 +109,9 @@ class TorchPasses:
 
     def collect(self, slots: list[int]) -> Tensor:
         return self.state.collect(torch.tensor(slots))
+
+    def read_texts(self) -> None:
+        """They are read in the pass itself."""
 
     def run(self, kind: PassKind, slots: list[int]) -> None:
         parts = [torch.tensor(part) for part in shared_out(slots, self.threads)]

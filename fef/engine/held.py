@@ -86,4 +86,6 @@ def replay(rounds: PackedRounds, kind: PassKind, slots: list[int]) -> Callable[[
     runner.run(kind, slots)  # captures the graph, and puts the slots into it
     if (kind, len(slots)) not in runner.graphs:
         raise EngineError(f"Out of memory: no graph of {len(slots)} rows fits. Give smaller batches.")
-    return runner.graphs[kind, len(slots)][0].replay
+    graph = runner.graphs[kind, len(slots)][0]
+    assert isinstance(graph, torch.cuda.CUDAGraph), "of passes under no grammar"
+    return graph.replay

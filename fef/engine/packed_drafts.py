@@ -59,8 +59,7 @@ def move_on(
         if rows.live_S[row]:
             source_K = advanced.source_BK[row, : int(advanced.count_B[row])]
             slots = SlotLogits(rows, row, len(source_K), partial(logits_at, row, source_K), vocabulary.banned)
-            left = int(rows.open_S[row] - rows.done_S[row])
-            limit = draft_limit(rows.table, left, head=head)
+            limit = draft_limit(rows.table, text.left, head=head)
             holds = text.draft(slots, limit, least_chance(rows.table.branching))
             keep_chains(rows, torch.tensor([row]), *padded_drafts([text.drafts], [holds], rows.table, head), head=head)
 

@@ -208,8 +208,8 @@ class PackedRounds:
             self.silent.add(slot)
             if one.followed:
                 self.followed.add(slot)
-            if one.text is not None:
-                one.text.begin()
+            if one.text is not None and one.pass_ is not None:
+                one.text.begin(len(one.pass_.order))
                 self.texts[slot] = one.text
         try:
             self.built.passes.load(slots, packed_BJ)

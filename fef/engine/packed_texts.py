@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from fef.errors import FefError, GrammarError
 from fef.grammar.text import CORNERED, Allowed, GrammarText, Words, words_of
@@ -38,42 +39,50 @@ class NextSlots(Protocol):
 
 @dataclass(frozen=True)
 class Candidates:
-    """The best tokens of each slot, falling, and the chance of each: [K][C]."""
+    """The best tokens of each slot, falling, and the chance of each."""
 
-    tokens: list[list[int]]
-    holds: list[list[float]]
+    token_KC: npt.NDArray[np.int64]
+    holds_KC: npt.NDArray[np.float64]
 
     def likely(self, place: int) -> list[Draft]:
-        return [(tokens[0], holds[0]) for tokens, holds in zip(self.tokens[place:], self.holds[place:], strict=True)]
+        return list(zip(self.token_KC[place:, 0].tolist(), self.holds_KC[place:, 0].tolist(), strict=True))
 
     def best(self, place: int, allowed_V: Allowed) -> Draft | None:
-        if place >= len(self.tokens):
+        if place >= len(self.token_KC):
             return None
-        both = zip(self.tokens[place], self.holds[place], strict=True)
-        kept = [(token, hold) for token, hold in both if hold > 0 and allowed_V[token]]
-        return (kept[0][0], kept[0][1] / sum(hold for _, hold in kept)) if kept else None
+        token_C, holds_C = self.token_KC[place], self.holds_KC[place]
+        holds_C = np.where(allowed_V[token_C], holds_C, 0.0)
+        at = int((holds_C > 0).argmax())
+        return (int(token_C[at]), float(holds_C[at] / holds_C.sum())) if holds_C[at] > 0 else None
 
 
 class PackedText:
-    """The text of one request. tokens: those committed. drafts: those that wait. passes: denoising passes begun. error: why
-    it cannot go on."""
+    """The text of one request. tokens: those committed. drafts: those that wait. passes: denoising passes begun. open: slots
+    of the one that it is in. ahead: what the last pass says of the slots behind, if that is still to be drafted from. error:
+    why it cannot go on."""
 
     def __init__(self, text: GrammarText) -> None:
         self.text = text
         self.tokens: list[int] = []
         self.drafts: list[int] = []
-        self.passes, self.before = 0, 0
+        self.passes, self.before, self.open = 0, 0, 0
+        self.ahead: NextSlots | None = None
         self.error: FefError | None = None
 
-    def begin(self) -> None:
-        """A denoising pass begins, without drafts."""
-        self.drafts = []
-        self.passes, self.before = self.passes + 1, len(self.tokens)
+    def begin(self, slots: int) -> None:
+        """A denoising pass of so many slots begins, without drafts."""
+        self.drafts, self.ahead = [], None
+        self.passes, self.before, self.open = self.passes + 1, len(self.tokens), slots
 
     @property
     def done(self) -> int:
         """Tokens of this denoising pass."""
         return len(self.tokens) - self.before
+
+    @property
+    def left(self) -> int:
+        """Slots of it that are still to be drawn."""
+        return self.open - self.done
 
     def masks(self) -> Words:
         """What may stand behind none, one, .. all of the drafts that wait [X, W]. Where nothing may, or the grammar was given

@@ -5,11 +5,12 @@ Shapes: B rows of a pass, S slots, J numbers of one load.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from threading import Barrier
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -25,7 +26,7 @@ from fef.models.packed_forward import Bounds, TorchForward
 from fef.models.packed_pass import RoundShape
 from fef.models.transformer import Transformer
 
-__all__ = ["LONG_ROW", "PassKind", "Passes", "Runs", "TorchPasses"]
+__all__ = ["LONG_ROW", "DevicePasses", "PartedPass", "PassKind", "PassPart", "Passes", "Runs", "TorchPasses"]
 
 LONG_ROW = 256
 """Tokens of a row from which on a GPU multiplies each row alone: such a product is bound by arithmetic, and fastest in the
@@ -47,6 +48,26 @@ class PassKind:
     def alone(self) -> bool:
         """Does each row have products of its own? Then its bits depend on `context`."""
         return self.context > 0 and self.context + self.shape.queries >= LONG_ROW
+
+
+@dataclass(frozen=True)
+class PassPart:
+    """A part of a pass in which rows are under grammars. host: what the host does for these slots before it, while the device
+    may still work on the part before. work: that of the device, which waits for nothing."""
+
+    host: Callable[[Sequence[int]], object]
+    work: Callable[[], Any]
+
+
+class PartedPass(Protocol):
+    """A pass in parts, one behind the other."""
+
+    @property
+    def parts(self) -> list[PassPart]: ...
+
+    def forget(self) -> None:
+        """Let go of tensors that one part leaves to the next."""
+        ...
 
 
 class Runs(Protocol):
@@ -78,6 +99,14 @@ class Passes(Protocol):
 
     def pass_(self, kind: PassKind, slot_B: Tensor) -> None:
         """One pass, without waiting for the device."""
+        ...
+
+
+class DevicePasses(Passes, Protocol):
+    """Passes that go on while the host does something else."""
+
+    def parted(self, kind: PassKind, slot_B: Tensor) -> PartedPass:
+        """One pass of a kind with grammars."""
         ...
 
 

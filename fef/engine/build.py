@@ -188,8 +188,8 @@ def build(network: Transformer, options: EngineOptions, budget: float, note: Cal
                 f"On a GPU the engine needs Triton ({error}). Install it, or run the engine on cpu."
             ) from error
         overlap = torch.cuda.get_device_capability(device) >= (9, 0)
-        passes = KernelPasses(network, layers, state, cache, vocabulary, overlap=overlap, drafts=drafts_of_head)
-        runner = GraphRunner(passes, spare=slots, sizes=buckets(slots), notes=note)
+        kernels = KernelPasses(network, layers, state, cache, vocabulary, overlap=overlap, drafts=drafts_of_head)
+        passes, runner = kernels, GraphRunner(kernels, spare=slots, sizes=buckets(slots), notes=note)
     else:
         threads = torch.get_num_threads() if options.threads is None else options.threads
         forward = TorchForward(network, layers, cache, table)

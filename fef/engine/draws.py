@@ -16,8 +16,8 @@ from torch import Tensor
 from fef.engine.advance import Drawn, EndRules
 from fef.engine.packed_texts import PackedText
 from fef.engine.slots import SlotState
-from fef.laws.draws import Purpose, keyed_ranked, largest
 from fef.grammar.text import unpacked
+from fef.laws.draws import Purpose, keyed_ranked, largest
 from fef.laws.pipeline import EntrySettings, constrained, forbid_end, sampled_law
 from fef.laws.tree import chances
 from fef.models.packed_pass import PassTokens

@@ -215,7 +215,7 @@ class GraphRunner(Graphs[PassKind, tuple[torch.cuda.CUDAGraph | PartGraphs, Tens
         return graph, slot_B
 
     def in_parts(self, pass_: PartedPass) -> PartGraphs:
-        """Of a pass of the spare slot. Memory between parts is free for other graphs, as none of them runs between two parts."""
+        """Of a pass of the spare slot. What parts leave each other may be in the way of no graph: none runs in between."""
         found = PartGraphs(pass_)
         for part in pass_.parts:
             graph, _ = self.graph_of(part.work)

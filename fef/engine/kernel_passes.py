@@ -1,7 +1,7 @@
 """Passes made of the fused kernels, for CUDA: what `runner.TorchPasses` computes.
 
-Shapes: B rows, N tokens of a pass, Q queries, M = B x Q, K slots behind the committed tokens, V vocabulary, S slots, X states, W
-words of bits, T places of a path.
+Shapes: B rows, N tokens of a pass, Q queries, M = B x Q, K slots behind the committed tokens, V vocabulary, S slots, X
+states, T places of a path.
 """
 
 from __future__ import annotations
@@ -76,11 +76,8 @@ class KernelPasses:
         self.head = None if drafts is None else KernelHead(drafts, self.forward, state)
         self.length_S = state.length_S.int()
         self.banned_V = vocabulary.banned_mask(network.config.vocab_size)
-        self.under = KernelTexts(state, vocabulary.eos_id, self.banned_V)
-
-    @property
-    def texts(self) -> dict[int, PackedText]:
-        return self.under.texts
+        self.texts: dict[int, PackedText] = {}
+        self.under = KernelTexts(self.texts, state, vocabulary.eos_id, self.banned_V)
 
     def read_texts(self) -> None:
         self.under.read(len(self.under.letters))
@@ -100,9 +97,7 @@ class KernelPasses:
         return PassUnderGrammars(self, kind, slot_B)
 
     def look(self, kind: PassKind, slot_B: Tensor) -> Looked:
-        inputs = compose(
-            self.state, slot_B, kind.shape, self.network.mask_id, self.vocabulary.eos_id, kind.context
-        )
+        inputs = compose(self.state, slot_B, kind.shape, self.network.mask_id, self.vocabulary.eos_id, kind.context)
         hidden_MD = self.hidden(inputs, slot_B, kind.shape.queries, nodes=kind.shape.off_stem, alone=kind.alone)
         hidden_BQD = hidden_MD.view(len(slot_B), kind.shape.queries, -1)
         drawn_MD = hidden_MD
@@ -186,7 +181,6 @@ class KernelPasses:
         state = self.state
         return cutoffs(masked_MV, EntrySettings(inputs.temperature_M, state.top_p_S[row_M], state.top_k_S[row_M]))
 
-
     def weigh(self, kind: PassKind, slot_B: Tensor, looked: Looked, drawn: Drawn, before_B: Tensor) -> None:
         """Add up what the law without a grammar puts on what was allowed. before_B: see `KernelTexts.weigh`."""
         logits_MV, B = looked.logits_MV, len(slot_B)
@@ -245,9 +239,7 @@ class PassUnderGrammars:
             logits_NV = looked.logits_MV[(first_B1 + source_BK).flatten()]
         token_BX = self.settled.drawn.token.view(B, queries)[:, : shape.states]
         logits_BKV = logits_NV.view(*source_BK.shape, -1)
-        self.letter = self.under.letter(
-            self.slot_B, token_BX, self.settled.next_drafts, logits_BKV, allowed.under_B
-        )
+        self.letter = self.under.letter(self.slot_B, token_BX, self.settled.next_drafts, logits_BKV, allowed.under_B)
 
     def tell(self, slots: Sequence[int]) -> None:
         assert self.letter is not None, "the part before"

@@ -40,7 +40,7 @@ _HEAD = 3  # numbers of a letter before the tokens
 
 @dataclass(frozen=True)
 class Letter:
-    """What a pass tells the host of its rows, int64 [B, J]: what is done, whether there is more to do, and how many of the next
+    """What a pass tells the host of its rows, int64 [B, J]: what is done, whether there is more to do, how many of the next
     slots have candidates; the tokens drawn at so many states; of so many slots the candidates, and the chances of each."""
 
     numbers_BJ: Tensor
@@ -53,17 +53,17 @@ class Letter:
         token_N, holds_N = np.split(row_J[_HEAD + self.states :], 2)
         text.read(row_J[_HEAD : _HEAD + done - text.done].tolist())
         if live:
-            token_KC, holds_KC = (x_N.reshape(self.slots, -1)[:count] for x_N in (token_N, holds_N.view(np.float64)))
-            text.ahead = Candidates(token_KC, holds_KC)
+            holds_KC = holds_N.view(np.float64).reshape(self.slots, -1)
+            text.ahead = Candidates(token_N.reshape(self.slots, -1)[:count], holds_KC[:count])
 
 
 class KernelTexts:
     """The host's side of passes under grammars over the slots of a state, and its tensors on the device, which are made when
     first asked for. texts: by slot."""
 
-    def __init__(self, state: SlotState, eos_id: int | None, banned_V: Tensor) -> None:
+    def __init__(self, texts: dict[int, PackedText], state: SlotState, eos_id: int | None, banned_V: Tensor) -> None:
         self.state, self.eos_id, self.banned_V = state, eos_id, banned_V
-        self.texts: dict[int, PackedText] = {}
+        self.texts = texts
         self.device = state.ids_SL.device
         self.letters = HostCopies(self.device)
         table = state.table

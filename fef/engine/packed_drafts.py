@@ -124,9 +124,7 @@ class SlotLogits:
         return best_of(logits_1V, settings_of(rows, row), *key)
 
 
-def best_of(
-    logits_1V: Tensor, settings: EntrySettings, seed_1: Tensor, position_1: Tensor, step_1: Tensor
-) -> Draft:
+def best_of(logits_1V: Tensor, settings: EntrySettings, seed_1: Tensor, position_1: Tensor, step_1: Tensor) -> Draft:
     """What a target with these logits would draw, and the chance that it does."""
     top_1 = (logits_1V.amax(-1).double() - logits_1V.double().logsumexp(-1)).exp()
     sampled_1 = settings.temperature_N > 0

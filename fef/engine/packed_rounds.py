@@ -60,8 +60,8 @@ def runs_packed(plan: Plan) -> bool:
 @dataclass(eq=False)
 class Seated:
     """A job in its sequence of denoising passes. pass_: the one it is in, or waits for. slot: where it runs. admitted_at: the
-    launch that let it in. watch: reads its rounds for those who watch it. text: that under a grammar. log_mass: of passes that
-    are over, as in `EngineResult`. told: tokens of the pass that were told to those who follow it."""
+    launch that let it in. watch: reads its rounds for those who watch it. text: that under a grammar. log_mass: of the
+    passes that are over, as in `EngineResult`. told: tokens of the pass that were told to those who follow it."""
 
     job: Job
     sequence: PassSequence

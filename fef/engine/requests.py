@@ -242,4 +242,6 @@ def results_of(rows: npt.NDArray[np.int64]) -> Iterable[PassResult]:
     log_mass_B = rows[:, first - 1 : first].view(np.float64)[:, 0].tolist()
     for row, (done, *counters, _) in enumerate(heads):
         tokens = rows[row, first : first + done].tolist()
-        yield PassResult(tokens, logprobs[row, :done].tolist(), confidences[row, :done].tolist(), counters, log_mass_B[row])
+        yield PassResult(
+            tokens, logprobs[row, :done].tolist(), confidences[row, :done].tolist(), counters, log_mass_B[row]
+        )

@@ -96,7 +96,9 @@ def draw(
     if allowed is not None:
         limits, (_, states, words), per_row = pointers(allowed), allowed.words_BXW.shape, N // len(allowed.under_B)
         row_words = allowed.words_BXW.stride(0)
-        assert allowed.words_BXW[0].is_contiguous() and words * 32 >= V, "a bit for each id, the states of a row together"
+        assert allowed.words_BXW[0].is_contiguous() and words * 32 >= V, (
+            "a bit for each id, the states of a row together"
+        )
     outputs, noise = (value_FNC, whole_FNC, best_FNCD, best_NCD), (seed_N, position_N, step_N, cut_N, cut_id_N)
     options: dict[str, Any] = {
         "PAIRS": chunk // 2,
@@ -172,9 +174,7 @@ def _store_best(values, tokens, at, score, ids, V, DRAFTS: tl.constexpr):
 
 
 @triton.jit
-def _limit_of(
-    slot, limits, PER_ROW: tl.constexpr, STATES: tl.constexpr, WORDS: tl.constexpr, ROW_WORDS: tl.constexpr
-):
+def _limit_of(slot, limits, PER_ROW: tl.constexpr, STATES: tl.constexpr, WORDS: tl.constexpr, ROW_WORDS: tl.constexpr):
     """Where the words of a slot begin, and whether it has any."""
     if limits is None:
         return None, slot < 0

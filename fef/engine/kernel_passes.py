@@ -18,7 +18,7 @@ from fef.engine.head_drafts import HeadDrafts
 from fef.engine.host_copies import on_device
 from fef.engine.kernel_forward import KernelForward, PlacedTokens
 from fef.engine.kernel_head import KernelHead
-from fef.engine.kernel_texts import KernelTexts, Letter
+from fef.engine.kernel_texts import KernelTexts
 from fef.engine.kernels.advance import NextDrafts, advance
 from fef.engine.kernels.attention import ScratchKeys, Sight
 from fef.engine.kernels.collect import collect
@@ -27,7 +27,7 @@ from fef.engine.kernels.draw import AllowedTokens, draw
 from fef.engine.kernels.load import load
 from fef.engine.kernels.move import move
 from fef.engine.kernels.pass_inputs import PassInputs
-from fef.engine.packed_texts import PackedText
+from fef.engine.packed_texts import Letter, PackedText
 from fef.engine.runner import PassKind, PassPart
 from fef.engine.slots import SlotState
 from fef.laws.pipeline import EntrySettings, cutoffs, forbid_end

@@ -15,7 +15,6 @@ slots behind the committed tokens, C candidates of a slot, M queries of all rows
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -27,34 +26,14 @@ from fef.engine.host_copies import HostCopies
 from fef.engine.kernels.advance import NextDrafts
 from fef.engine.kernels.draw import AllowedTokens, draw
 from fef.engine.packed_drafts import draft_limit, keep_chains
-from fef.engine.packed_texts import Candidates, PackedText
-from fef.engine.slots import Numbers, SlotState
+from fef.engine.packed_texts import Letter, PackedText
+from fef.engine.slots import SlotState
 from fef.grammar.text import words_of
 from fef.laws.window import least_chance
 
 __all__ = ["CANDIDATES", "KernelTexts"]
 
 CANDIDATES = 16  # of a slot: the network's best, of which the best that a grammar allows is a draft
-_HEAD = 3  # numbers of a letter before the tokens
-
-
-@dataclass(frozen=True)
-class Letter:
-    """What a pass tells the host of its rows, int64 [B, J]: what is done, whether there is more to do, how many of the next
-    slots have candidates; the tokens drawn at so many states; of so many slots the candidates, and the chances of each."""
-
-    numbers_BJ: Tensor
-    states: int
-    slots: int
-
-    def read(self, text: PackedText, row_J: Numbers) -> None:
-        """One row, as it came."""
-        done, live, count = row_J[:_HEAD].tolist()
-        token_N, holds_N = np.split(row_J[_HEAD + self.states :], 2)
-        text.read(row_J[_HEAD : _HEAD + done - text.done].tolist())
-        if live:
-            holds_KC = holds_N.view(np.float64).reshape(self.slots, -1)
-            text.ahead = Candidates(token_N.reshape(self.slots, -1)[:count], holds_KC[:count])
 
 
 class KernelTexts:

@@ -4,7 +4,8 @@ A pass verifies the drafts that wait, under what the grammar allows behind none,
 what was committed, and drafts the next slots one behind the other, each as the slot would be drawn if the grammar allowed no
 more than it does behind the drafts before. Drafts of a text are a chain, whatever shape a round has.
 
-Shapes: K slots behind the committed tokens, C candidates of a slot, X states, V vocabulary, W words of bits.
+Shapes: B rows, K slots behind the committed tokens, C candidates of a slot, X states, V vocabulary, W words of bits, J
+numbers of a letter, N those of its candidates.
 """
 
 from __future__ import annotations
@@ -15,11 +16,14 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+from torch import Tensor
 
 from fef.errors import FefError, GrammarError
 from fef.grammar.text import CORNERED, Allowed, GrammarText, Words, words_of
 
-__all__ = ["Candidates", "Draft", "NextSlots", "PackedText"]
+__all__ = ["Candidates", "Draft", "Letter", "NextSlots", "PackedText"]
+
+_HEAD = 3  # numbers of a letter before the tokens
 
 Draft = tuple[int, float]
 """A token, and the chance that it is drawn."""
@@ -155,3 +159,22 @@ class PackedText:
         """The token that alone is allowed, unless it ends the text."""
         at = int(allowed_V.argmax())
         return at if at not in self.text.vocabulary.end_ids and np.count_nonzero(allowed_V) == 1 else None
+
+
+@dataclass(frozen=True)
+class Letter:
+    """What a pass tells the host of its rows, int64 [B, J]: what is done, whether there is more to do, how many of the next
+    slots have candidates; the tokens drawn at so many states; of so many slots the candidates, and the chances of each."""
+
+    numbers_BJ: Tensor
+    states: int
+    slots: int
+
+    def read(self, text: PackedText, row_J: npt.NDArray[np.int64]) -> None:
+        """One row, as it came."""
+        done, live, count = row_J[:_HEAD].tolist()
+        token_N, holds_N = np.split(row_J[_HEAD + self.states :], 2)
+        text.read(row_J[_HEAD : _HEAD + done - text.done].tolist())
+        if live:
+            holds_KC = holds_N.view(np.float64).reshape(self.slots, -1)
+            text.ahead = Candidates(token_N.reshape(self.slots, -1)[:count], holds_KC[:count])

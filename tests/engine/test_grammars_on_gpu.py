@@ -160,7 +160,7 @@ def test_answers_of_the_demo_are_valid_and_drafts_hold(model: Model) -> None:
     calls = 0
     for schema, job in zip(SCHEMAS, jobs, strict=True):
         found = job.result()
-        assert is_valid(schema, json.loads(found.text))
+        assert is_valid(json.loads(found.text), schema)
         calls += found.stats["calls"]
     drawn = sum(len(job.result().token_ids) for job in jobs)
     print(f"tokens per pass: {drawn / calls:.2f}")

@@ -174,22 +174,29 @@ def _store_best(values, tokens, at, score, ids, V, DRAFTS: tl.constexpr):
 
 
 @triton.jit
-def _limit_of(slot, limits, PER_ROW: tl.constexpr, STATES: tl.constexpr, WORDS: tl.constexpr, ROW_WORDS: tl.constexpr):
-    """Where the words of a slot begin, and whether it has any."""
-    if limits is None:
-        return None, slot < 0
-    row, state = slot // PER_ROW, slot % PER_ROW
-    under = (state < STATES) & (tl.load(limits.under + row) != 0)
-    return limits.words + tl.where(under, row * ROW_WORDS + state * WORDS, 0), under
-
-
-@triton.jit
-def _read(logits, banned, words, under, ids, no_eos, eos_id, V):
-    """Logits, -inf where there is none to speak of; what bans leave; what is allowed; what is nan or +inf of that."""
+def _read(
+    logits,
+    banned,
+    slot,
+    limits,
+    ids,
+    no_eos,
+    eos_id,
+    V,
+    PER_ROW: tl.constexpr,
+    STATES: tl.constexpr,
+    WORDS: tl.constexpr,
+    ROW_WORDS: tl.constexpr,
+):
+    """Logits, -inf where there is none to speak of; what bans and grammars leave; what is allowed; what is nan or +inf of
+    that. logits: of the slot."""
     inside = ids < V
     x = tl.load(logits + ids, mask=inside, other=float("-inf")).to(tl.float32)
     plain = inside & (tl.load(banned + ids, mask=inside, other=1) == 0)
-    if words is not None:
+    if limits is not None:
+        row, state = slot // PER_ROW, slot % PER_ROW
+        under = (state < STATES) & (tl.load(limits.under + row) != 0)
+        words = limits.words + row * ROW_WORDS + state * WORDS
         bits = tl.load(words + (ids >> 5), mask=inside & under, other=-1)
         plain = plain & (((bits >> (ids & 31)) & 1) != 0)
     allowed = plain & ((ids != eos_id) | ~no_eos)
@@ -249,8 +256,9 @@ def _greedy_kernel(
     at = slot * C + chunk
     ids = chunk * (2 * PAIRS) + tl.arange(0, 2 * PAIRS)
     no_eos = tl.load(forbidden + slot) != 0
-    words, under = _limit_of(slot, limits, PER_ROW, STATES, WORDS, ROW_WORDS)
-    x, plain, allowed, wrong = _read(logits + slot * logits_stride, banned, words, under, ids, no_eos, eos_id, V)
+    x, plain, allowed, wrong = _read(
+        logits + slot * logits_stride, banned, slot, limits, ids, no_eos, eos_id, V, PER_ROW, STATES, WORDS, ROW_WORDS
+    )
     _store_plain(values, wholes, at, field, x, plain, wrong)
     allowed_x = tl.where(allowed, x, float("-inf"))
     best, token = _lowest_best(allowed_x, ids, V)
@@ -301,8 +309,9 @@ def _sampled_kernel(
     pair = chunk * PAIRS + tl.arange(0, PAIRS)
     ids = 2 * pair[:, None] + tl.arange(0, 2)[None, :]
     no_eos = tl.load(forbidden + slot) != 0
-    words, under = _limit_of(slot, limits, PER_ROW, STATES, WORDS, ROW_WORDS)
-    x, plain, allowed, wrong = _read(logits + slot * logits_stride, banned, words, under, ids, no_eos, eos_id, V)
+    x, plain, allowed, wrong = _read(
+        logits + slot * logits_stride, banned, slot, limits, ids, no_eos, eos_id, V, PER_ROW, STATES, WORDS, ROW_WORDS
+    )
     x = x.to(tl.float64)
     _store_plain(values, wholes, at, field, x, plain, wrong)
     if DRAFTS > 1:

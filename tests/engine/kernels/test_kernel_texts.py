@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 TOKENS = (b"a", b"b", b"ab", b"", b"[", b"]", b",", b"1", b"23", b"")  # the last is the mask
-END, MASK = 3, 9
+END, MASK, SLOTS = 3, 9, 6
 GRAMMARS: list[Any] = [
     {"regex": "(ab)*b"},
     None,
@@ -63,11 +63,11 @@ def answered(kernels: bool, asked: list[dict[str, Any]], **shape: Any) -> list[A
         )  # fmt: skip
         built.passes = passes
         built.runner = EagerRunner(passes)
-    canvas = [0, *[MASK] * 10, 1]
+    canvas = [0, *[MASK] * SLOTS]
     jobs = []
     for settings in asked:
         given = settings | ({"grammar": small(settings["grammar"], TOKENS, END)} if settings["grammar"] else {})
-        jobs.append(engine.submit(canvas[:11], range(1, 11), **given))
+        jobs.append(engine.submit(canvas, range(1, SLOTS + 1), **given))
     engine.run()
     assert not engine.packed.texts
     if kernels:
@@ -79,15 +79,20 @@ CUT = {"top_p": 0.8, "top_k": 4}
 
 
 @pytest.mark.parametrize(
-    ("shape", "cut"),
-    [({"windows": (4,)}, {}), ({"windows": (3,), "anchors": 1}, CUT), ({"tree": [6], "windows": ()}, {})],
+    ("shape", "cut", "count"),
+    [
+        ({"windows": (3,)}, {}, 2),
+        pytest.param({"windows": (4,)}, {}, 4, marks=pytest.mark.slow),
+        pytest.param({"windows": (3,), "anchors": 1}, CUT, 4, marks=pytest.mark.slow),
+        pytest.param({"tree": [6], "windows": ()}, {}, 4, marks=pytest.mark.slow),
+    ],
     ids=str,
 )
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 def test_texts_and_their_mass_are_those_of_plain_torch(
-    shape: dict[str, Any], cut: dict[str, Any], temperature: float
+    shape: dict[str, Any], cut: dict[str, Any], count: int, temperature: float
 ) -> None:
-    asked = [{"grammar": grammar, "seed": 7, "temperature": temperature, **cut} for grammar in GRAMMARS]
+    asked = [{"grammar": grammar, "seed": 7, "temperature": temperature, **cut} for grammar in GRAMMARS[:count]]
     expected, found = answered(False, asked, **shape), answered(True, asked, **shape)
     assert [one.tokens for one in found] == [one.tokens for one in expected]
     for one, wanted in zip(found, expected, strict=True):

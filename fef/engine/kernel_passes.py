@@ -237,9 +237,9 @@ class PassUnderGrammars:
         else:
             first_B1 = torch.arange(B, device=source_BK.device)[:, None] * queries
             logits_NV = looked.logits_MV[(first_B1 + source_BK).flatten()]
-        token_BX = self.settled.drawn.token.view(B, queries)[:, : shape.states]
+        token_BQ, drafts = self.settled.drawn.token.view(B, queries), self.settled.next_drafts
         logits_BKV = logits_NV.view(*source_BK.shape, -1)
-        self.letter = self.under.letter(self.slot_B, token_BX, self.settled.next_drafts, logits_BKV, allowed.under_B)
+        self.letter = self.under.letter(self.slot_B, token_BQ, shape.states, drafts, logits_BKV, allowed.under_B)
 
     def tell(self, slots: Sequence[int]) -> None:
         assert self.letter is not None, "the part before"

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from fef.engine.advance import Drawn
 from fef.engine.host_copies import HostCopies
+from fef.engine.kernels import texts
 from fef.engine.kernels.advance import NextDrafts
 from fef.engine.kernels.draw import AllowedTokens, draw
 from fef.engine.packed_drafts import draft_limit, keep_chains
@@ -33,16 +34,18 @@ from fef.laws.window import least_chance
 
 __all__ = ["CANDIDATES", "KernelTexts"]
 
-CANDIDATES = 16  # of a slot: the network's best, of which the best that a grammar allows is a draft
+CANDIDATES = 8  # of a slot: the network's best, of which the best that a grammar allows is a draft
 
 
 class KernelTexts:
     """The host's side of passes under grammars over the slots of a state, and its tensors on the device, which are made when
     first asked for. texts: by slot."""
 
-    def __init__(self, texts: dict[int, PackedText], state: SlotState, eos_id: int | None, banned_V: Tensor) -> None:
+    def __init__(
+        self, under_way: dict[int, PackedText], state: SlotState, eos_id: int | None, banned_V: Tensor
+    ) -> None:
         self.state, self.eos_id, self.banned_V = state, eos_id, banned_V
-        self.texts = texts
+        self.texts = under_way
         self.device = state.ids_SL.device
         self.letters = HostCopies(self.device)
         table = state.table
@@ -122,10 +125,13 @@ class KernelTexts:
 
     def keep_drafts(self, rows: int, *, head: bool) -> None:
         """Put what the host has drafted into the state."""
-        drafts_BJ, width = self.drafts_SJ[:rows], self.state.table.nodes if head else self.state.table.drafts
-        token_BK = drafts_BJ[:, 2 : 2 + width]
-        holds_BK = drafts_BJ[:, 2 + self.width : 2 + self.width + width].contiguous().view(torch.float64)
-        keep_chains(self.state, drafts_BJ[:, 0], drafts_BJ[:, 1], token_BK, holds_BK, head=head)
+        drafts_BJ, nodes = self.drafts_SJ[:rows], self.state.table.nodes
+        if not head:
+            texts.keep_chains(self.state, drafts_BJ, self.width)
+            return
+        token_BK, holds_BK = (drafts_BJ[:, start : start + nodes] for start in (2, 2 + self.width))
+        chances_BK = holds_BK.contiguous().view(torch.float64)
+        keep_chains(self.state, drafts_BJ[:, 0], drafts_BJ[:, 1], token_BK, chances_BK, head=True)
 
     def allowed(self, rows: int, states: int) -> AllowedTokens:
         """At the first states of rows."""
@@ -136,30 +142,33 @@ class KernelTexts:
         return self.drafts_SJ[:rows, 0] != self.spare
 
     def letter(
-        self, slot_B: Tensor, token_BX: Tensor, next_drafts: NextDrafts, logits_BKV: Tensor, under_B: Tensor
+        self,
+        slot_B: Tensor,
+        token_BQ: Tensor,
+        states: int,
+        next_drafts: NextDrafts,
+        logits_BKV: Tensor,
+        under_B: Tensor,
     ) -> Letter:
-        """logits_BKV: at the queries where the drafts of the next slots stand."""
-        state, (B, K, V) = self.state, logits_BKV.shape
-        count_B = next_drafts.count_B.clamp(max=K)
-        slots_K = torch.arange(K, device=self.device)
-        rank_BK = (state.done_S[slot_B][:, None] + slots_K).clamp(max=state.table.ranks - 1)
-        none_N = torch.zeros(B * K, dtype=torch.bool, device=self.device)
+        """token_BQ: drawn, at the states first. logits_BKV: at the queries where the drafts of the next slots stand."""
+        B, K, V = logits_BKV.shape
+        sites = texts.next_sites(self.state, slot_B, under_B, next_drafts, K)
         best = draw(
             logits_BKV.view(B * K, V),
-            seed_N=state.seed_S[slot_B].repeat_interleave(K),
-            position_N=state.order_SR[slot_B[:, None], rank_BK].flatten(),
-            step_N=state.step_S[slot_B].repeat_interleave(K),
-            temperature_N=state.temperature_S[slot_B].repeat_interleave(K),
-            forced_N=none_N,
-            forbidden_N=none_N,
+            seed_N=sites.seed_N,
+            position_N=sites.position_N,
+            step_N=sites.step_N,
+            temperature_N=sites.temperature_N,
+            forced_N=sites.none_N,
+            forbidden_N=sites.none_N,
             banned_V=self.banned_V,
             eos_id=-1,
-            wanted_N=((slots_K < count_B[:, None]) & under_B[:, None]).flatten(),
+            wanted_N=sites.wanted_N,
             branching=min(CANDIDATES, V),
         )
-        head_B3 = torch.stack([state.done_S[slot_B], state.live_S[slot_B].long(), count_B], 1)
-        candidates = (best.draft.view(B, -1), best.holds.view(torch.int64).view(B, -1))
-        return Letter(torch.cat([head_B3, token_BX, *candidates], 1), token_BX.shape[1], K)
+        candidates = (best.draft.view(B, -1), best.holds.view(B, -1))
+        letter_BJ = texts.write_letter(self.state, slot_B, token_BQ, states, next_drafts.count_B, *candidates)
+        return Letter(letter_BJ, states, K)
 
     def weigh(
         self, slot_B: Tensor, before_B: Tensor, drawn: Drawn, free: Drawn, logits_MV: Tensor, kept_M: Tensor | None

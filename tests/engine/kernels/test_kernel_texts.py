@@ -10,6 +10,7 @@ import torch
 pytest.importorskip("triton", reason="the kernels need Triton")
 pytest.importorskip("llguidance", reason="the extra 'grammar' is not installed")
 
+from drafting_networks import drafting
 from small_grammars import small
 from tiny_network import tiny_network
 
@@ -50,9 +51,11 @@ class EagerRunner:
             part.work()
 
 
-def answered(kernels: bool, asked: list[dict[str, Any]], **shape: Any) -> list[Any]:
+def answered(kernels: bool, asked: list[dict[str, Any]], head: bool = False, **shape: Any) -> list[Any]:
     size = {"dim": 32, "heads": 2, "head_dim": 16, "mlp_dim": 48, "layers": 1, "max_length": 16}
     network = tiny_network(vocab_size=10, mask_id=MASK, eos_id=END, scale=0.3, **size).float()
+    if head:
+        drafting(network, depths=4)
     engine = Engine(network, threads=1, max_batch=3, max_length=16, eos_id=END, **shape)
     assert engine.packed is not None
     if kernels:
@@ -85,6 +88,8 @@ CUT = {"top_p": 0.8, "top_k": 4}
         pytest.param({"windows": (4,)}, {}, 4, marks=pytest.mark.slow),
         pytest.param({"windows": (3,), "anchors": 1}, CUT, 4, marks=pytest.mark.slow),
         pytest.param({"tree": [6], "windows": ()}, {}, 4, marks=pytest.mark.slow),
+        pytest.param({"tree": [4], "windows": (), "head": True}, {}, 4, marks=pytest.mark.slow),
+        pytest.param({"tree": [4], "windows": (3,), "head": True}, {}, 2, marks=pytest.mark.slow),
     ],
     ids=str,
 )

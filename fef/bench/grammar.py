@@ -1,25 +1,28 @@
-"""What grammars cost: their share of the time of a round of the engine, one request at a time."""
+"""What grammars cost: a round of the engine with one beside a round without, one request at a time, in the same run.
+
+Both answer the same prompt on the same canvas, in rounds of one shape: but for the grammar, a round does the same work.
+"""
 
 from __future__ import annotations
 
+import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from cProfile import Profile
 from dataclasses import dataclass
 from inspect import unwrap
+from itertools import pairwise
 from pstats import Stats
 from typing import Any
 
-from fef.decoding.draft import drawn_in_turn
-from fef.decoding.grammar import GrammarRows
-from fef.decoding.loop import round_of
-from fef.decoding.session import Session
-from fef.engine.packed_drafts import draft, move_on
-from fef.engine.packed_texts import drawn_queries, legal
+from fef.engine.draws import drawn_queries, legal
+from fef.engine.graphs import GraphRunner
+from fef.engine.packed_drafts import best_of, move_on
+from fef.engine.packed_texts import Letter, PackedText
 from fef.engine.runner import TorchPasses
+from fef.engine.text import TextEngine
 from fef.generation import Model
 from fef.grammar.compiled import compiled
-from fef.laws.pipeline import constrained
 from fef.measure.table import Sheet
 
 __all__ = ["GRAMMARS", "GrammarCost", "grammar_costs", "grammar_sheet"]
@@ -45,49 +48,75 @@ GRAMMARS: dict[str, dict[str, Any]] = {
 PROMPT = "Write a JSON record of a person.\n"
 
 
+WINDOW = 16
+_SPILL = 3  # rounds at the start of a request that the device may still owe to its context
+
+
 @dataclass(frozen=True)
 class GrammarCost:
     """Of one grammar. automaton: does a token automaton run it? Times in seconds: of compiling it the first time, and per
-    round the whole of it and what the grammar adds: what is allowed, and the law put on it, and the mass that it leaves."""
+    round of the whole of it, of one without a grammar, and of what the host does for a grammar while the device waits."""
 
     name: str
     automaton: bool
     compile: float
     rounds: int
     round: float
-    grammar: float
+    plain: float
+    host: float
+
+    @property
+    def ratio(self) -> float:
+        """To a round without a grammar."""
+        return self.round / self.plain
 
     @property
     def share(self) -> float:
-        return self.grammar / self.round
+        """Of a round, what the host does for the grammar."""
+        return self.host / self.round
 
 
 def grammar_costs(model: Model, requests: int, temperature: float, max_new_tokens: int) -> Iterator[GrammarCost]:
     """One cost for each of `GRAMMARS`, over so many requests behind one that warms up."""
-    engine = model.engine()
+    engine = model.engine(max_batch=1, windows=(WINDOW,))
+    added = ADDED[model.network.device.type]
     _ = model.vocabulary.tree, model.grammar({"choice": ["warm"]})  # what all grammars share
     for name, given in GRAMMARS.items():
         compiled.cache_clear()
         began = time.perf_counter()
         grammar = model.grammar(given)
         seconds = time.perf_counter() - began
+        asked: dict[str, Any] = {"max_new_tokens": max_new_tokens, "temperature": temperature}
+        steps: dict[bool, list[float]] = {True: [], False: []}
+        for seed in range(requests + 1):
+            for under, grammars in ((True, {"grammar": given}), (False, dict[str, Any]())):
+                found = steps_of(engine, **asked, **grammars, seed=seed)
+                steps[under] += found if seed else []
+        rounds, plain = steps[True], statistics.median(steps[False])
 
-        def answer(seed: int, given: dict[str, Any] = given) -> None:
-            asked: dict[str, Any] = {
-                "max_new_tokens": max_new_tokens,
-                "temperature": temperature,
-                "seed": seed,
-                "grammar": given,
-            }
-            engine.submit(PROMPT, **asked).result()
+        def answer(seed: int, asked: dict[str, Any] = asked | {"grammar": given}) -> None:
+            steps_of(engine, **asked, seed=seed)
 
-        answer(0)
-        rounds, whole, part = profiled(answer, requests)
-        yield GrammarCost(name, grammar.automaton is not None, seconds, rounds, whole, part)
+        host = host_seconds(answer, requests, added)
+        yield GrammarCost(
+            name, grammar.automaton is not None, seconds, len(rounds), statistics.median(rounds), plain, host
+        )
 
 
-def profiled(answer: Callable[[int], None], requests: int) -> tuple[int, float, float]:
-    """Rounds, and seconds per round: the whole, and what grammars add."""
+def steps_of(engine: TextEngine, **asked: Any) -> list[float]:
+    """Seconds of the rounds of one request, but for the first ones, if it has more."""
+    job = engine.submit(PROMPT, **asked)
+    ends = [time.perf_counter()]
+    while not job.job.finished:
+        engine.engine.step()
+        ends.append(time.perf_counter())
+    job.result()
+    steps = [end - begin for begin, end in pairwise(ends)]
+    return steps[_SPILL:] or steps[-1:]
+
+
+def host_seconds(answer: Callable[[int], None], requests: int, added: Sequence[Callable[..., Any]]) -> float:
+    """Per round, what the host does for a grammar while the device waits."""
     profile = Profile()
     profile.enable()
     for seed in range(1, requests + 1):
@@ -99,24 +128,20 @@ def profiled(answer: Callable[[int], None], requests: int) -> tuple[int, float, 
     def seconds(function: Callable[..., Any]) -> float:
         return float(found.get(key_of(function), NEVER)[3])
 
-    rounds = sum(found.get(key_of(each), NEVER)[1] for each in ROUNDS)
-    part = sum(map(seconds, ADDED)) - sum(map(seconds, DRAWN_ANYWAY))
-    part += found.get(key_of(constrained), NEVER)[4].get(key_of(drawn_in_turn), NEVER)[3]
-    return rounds, sum(map(seconds, ROUNDS)) / rounds, part / rounds
+    rounds: int = sum(found.get(key_of(each), NEVER)[1] for each in ROUNDS)
+    spent = sum(map(seconds, added)) - sum(map(seconds, DRAWN_ANYWAY))
+    return spent / rounds
 
 
-ROUNDS: tuple[Callable[..., Any], ...] = (TorchPasses.pass_, round_of)
-"""Packed passes, contexts among them, and rounds of sessions."""
+ROUNDS: tuple[Callable[..., Any], ...] = (TorchPasses.run, GraphRunner.run)
+"""Called once per packed pass, contexts among them, on a CPU and on a GPU."""
 
-ADDED: tuple[Callable[..., Any], ...] = (
-    drawn_queries,
-    legal,
-    move_on,
-    Session.legal,
-    GrammarRows.weigh,
-    GrammarRows.allowed_behind,
-)
-DRAWN_ANYWAY: tuple[Callable[..., Any], ...] = (draft,)  # drafts, which passes without grammars draw as well
+ADDED: dict[str, tuple[Callable[..., Any], ...]] = {
+    "cpu": (drawn_queries, legal, move_on),
+    "cuda": (Letter.read, PackedText.draft),
+}
+"""By device: what the host does while it waits. Masks are made while a GPU runs the network."""
+DRAWN_ANYWAY: tuple[Callable[..., Any], ...] = (best_of,)  # drafts, which passes without grammars draw as well
 
 NEVER: tuple[int, int, float, float, dict[Any, Any]] = (0, 0, 0.0, 0.0, {})
 
@@ -127,15 +152,17 @@ def key_of(function: Callable[..., Any]) -> tuple[str, int, str]:
 
 
 def grammar_sheet(costs: Iterator[GrammarCost]) -> Sheet:
-    header = ("grammar", "run by", "compile, ms", "rounds", "round, ms", "of it for the grammar, ms", "share")
+    header = ("grammar", "run by", "compile, ms", "rounds", "round, ms", "without, ms", "ratio", "host, ms", "share")
     lines = [
         [
             cost.name,
             "token automaton" if cost.automaton else "llguidance",
             f"{cost.compile * 1e3:.1f}",
             str(cost.rounds),
-            f"{cost.round * 1e3:.1f}",
-            f"{cost.grammar * 1e3:.2f}",
+            f"{cost.round * 1e3:.3f}",
+            f"{cost.plain * 1e3:.3f}",
+            f"{cost.ratio:.3f}",
+            f"{cost.host * 1e3:.3f}",
             f"{100 * cost.share:.1f} %",
         ]
         for cost in costs

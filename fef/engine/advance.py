@@ -31,6 +31,7 @@ CHANGED = (
     "last_other_S",
     "logprob_SR",
     "confidence_SR",
+    "log_mass_S",
     "counters_SC",
     "node_parent_SW",
     "node_candidate_SW",

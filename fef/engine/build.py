@@ -16,7 +16,6 @@ from fef.decoding.network import Network, is_out_of_memory
 from fef.engine.draws import Vocabulary
 from fef.engine.graphs import GraphRunner, buckets
 from fef.engine.head_drafts import HeadDrafts
-from fef.engine.packed_texts import PackedText
 from fef.engine.runner import Passes, Runs, TorchPasses
 from fef.engine.slots import SlotState
 from fef.errors import EngineError, OptionError, nearest_hint
@@ -133,7 +132,6 @@ class EngineParts:
     cache: SlotCache  # keys and values
     passes: Passes  # over them
     runner: Runs  # runs these
-    texts: dict[int, PackedText] | None  # where passes read them: those under grammars, by slot
     vocabulary: Vocabulary  # end token and bans, for draws
     drafts: HeadDrafts | None  # of a draft head
     cost_key: dict[str, Any]  # for which network and device costs hold
@@ -181,7 +179,6 @@ def build(network: Transformer, options: EngineOptions, budget: float, note: Cal
     layers = join_weights(network)
     passes: Passes
     runner: Runs
-    texts: dict[int, PackedText] | None = None
     if device.type == "cuda":
         check_current(device)
         try:
@@ -191,13 +188,12 @@ def build(network: Transformer, options: EngineOptions, budget: float, note: Cal
                 f"On a GPU the engine needs Triton ({error}). Install it, or run the engine on cpu."
             ) from error
         overlap = torch.cuda.get_device_capability(device) >= (9, 0)
-        passes = KernelPasses(network, layers, state, cache, vocabulary, overlap=overlap, drafts=drafts_of_head)
-        runner = GraphRunner(passes, spare=slots, sizes=buckets(slots), notes=note)
+        kernels = KernelPasses(network, layers, state, cache, vocabulary, overlap=overlap, drafts=drafts_of_head)
+        passes, runner = kernels, GraphRunner(kernels, spare=slots, sizes=buckets(slots), notes=note)
     else:
         threads = torch.get_num_threads() if options.threads is None else options.threads
         forward = TorchForward(network, layers, cache, table)
-        passes = runner = on_host = TorchPasses(state, forward, vocabulary, network.mask_id, threads, drafts_of_head)
-        texts = on_host.texts
+        passes = runner = TorchPasses(state, forward, vocabulary, network.mask_id, threads, drafts_of_head)
     cost_key = {
         "network": network.name,
         "weights": network.weight_format,
@@ -214,7 +210,6 @@ def build(network: Transformer, options: EngineOptions, budget: float, note: Cal
         cache=cache,
         passes=passes,
         runner=runner,
-        texts=texts,
         vocabulary=vocabulary,
         drafts=drafts_of_head,
         cost_key=cost_key,

@@ -1,6 +1,7 @@
 """Law and draw at the queries of a pass, in plain torch: what `fef.laws` says, for the tokens that are drawn alone.
 
-Shapes: N queries of all rows, C candidates of a draft, V vocabulary; others as in `rounds`.
+Shapes: N queries of all rows, n those under grammars, X states of the tree, C candidates of a draft, V vocabulary; others as
+in `rounds`.
 """
 
 from __future__ import annotations
@@ -8,18 +9,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from fef.engine.advance import Drawn, EndRules
-from fef.engine.packed_texts import PackedText, drawn_queries, legal
+from fef.engine.packed_texts import PackedText
 from fef.engine.slots import SlotState
+from fef.grammar.text import unpacked
 from fef.laws.draws import Purpose, keyed_ranked, largest
-from fef.laws.pipeline import EntrySettings, forbid_end, sampled_law
+from fef.laws.pipeline import EntrySettings, constrained, forbid_end, sampled_law
 from fef.laws.tree import chances
 from fef.models.packed_pass import PassTokens
 
-__all__ = ["Vocabulary", "draw"]
+__all__ = ["Vocabulary", "draw", "drawn_queries", "legal"]
 
 
 @dataclass(frozen=True)
@@ -95,3 +98,27 @@ def draw(
 
     plain_N = logits_NV.gather(1, token_N[:, None])[:, 0].double() - mass_N
     return Drawn(spread(token_N), spread(logp_N), spread(plain_N), spread(draft_NC), spread(holds_NC), ~spread(~ok_N))
+
+
+def drawn_queries(valid_BQ: Tensor, states: int, texts: Mapping[int, PackedText]) -> Tensor:
+    """The queries at which something is drawn [B, Q]: of rows under grammars the states alone, since the drafts behind them
+    wait for those before."""
+    drawn_BQ = valid_BQ.clone()
+    drawn_BQ[list(texts), states:] = False
+    return drawn_BQ
+
+
+def legal(
+    logits_NV: Tensor, row_N: Tensor, query_N: Tensor, depth_BX: Tensor, texts: Mapping[int, PackedText], banned: Tensor
+) -> Tensor:
+    """Logits under what grammars allow, all states at once. depth_BX: of each state, whose query has its number."""
+    depth_N = depth_BX[row_N, query_N.clamp(max=depth_BX.shape[1] - 1)].tolist()
+    under = [
+        (n, row, depth) for n, (row, depth) in enumerate(zip(row_N.tolist(), depth_N, strict=True)) if row in texts
+    ]
+    allowed = {row: unpacked(text.masks(), text.text.size) for row, text in texts.items()}
+    allowed_nV = torch.from_numpy(np.stack([allowed[row][depth] for _, row, depth in under]))
+    if len(under) == len(logits_NV):
+        return constrained(logits_NV, allowed_nV, banned)
+    entry_n = torch.tensor([n for n, _, _ in under])
+    return logits_NV.index_copy(0, entry_n, constrained(logits_NV[entry_n], allowed_nV, banned))

@@ -115,7 +115,7 @@ class Engine:
         **method_options: Any,
     ) -> Job:
         """Queue a canvas: its ids, and the positions to fill. Arguments as in `fef.decode`, with the same result. What
-        packed rounds do not know takes the rounds of a session: biases, `top`, and on a GPU a grammar.
+        packed rounds do not know takes the rounds of a session: biases and `top`.
 
         stream: also keep `Job.committed`, round by round. Where `Plan.final` does not hold, a later round may take its tokens
         back. watch: also keep `Job.watched`, the rounds with their drafts. Raises OptionError or InputError as `fef.decode`
@@ -183,8 +183,6 @@ class Engine:
     def rounds_of(self, request: Request) -> PackedRounds | SessionRounds:
         """Who runs a request."""
         if self.packed is None or not runs_packed(request.plan) or request.top:
-            return self.sessions
-        if request.grammar is not None and not self.packed.takes_grammars:
             return self.sessions
         biased = bool(request.logit_bias.pairs) or (request.min_tokens > 0 and bool(self.other_ends(request)))
         return self.sessions if biased else self.packed

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from fef.engine.host_copies import on_device
-from fef.engine.runner import Passes, PassKind
+from fef.engine.runner import DevicePasses, PartedPass, PassKind
 from fef.errors import EngineError
 
 __all__ = ["GraphRunner", "Graphs", "buckets"]
@@ -158,10 +158,24 @@ class Graphs(ABC, Generic[Kind, Captured]):
         return graph, result
 
 
-class GraphRunner(Graphs[PassKind, tuple[torch.cuda.CUDAGraph, Tensor]]):
+class PartGraphs:
+    """A graph for each part of a pass, and what the host does before each. pass_: with tensors of its own that the host
+    reads."""
+
+    def __init__(self, pass_: PartedPass) -> None:
+        self.pass_ = pass_
+        self.graphs: list[torch.cuda.CUDAGraph] = []
+
+    def replay(self, slots: list[int]) -> None:
+        for part, graph in zip(self.pass_.parts, self.graphs, strict=True):
+            part.host(slots)
+            graph.replay()
+
+
+class GraphRunner(Graphs[PassKind, tuple[torch.cuda.CUDAGraph | PartGraphs, Tensor]]):
     """Runs packed passes by replaying graphs. spare: a slot that is never live."""
 
-    def __init__(self, passes: Passes, spare: int, sizes: list[int], notes: Callable[[str], None]) -> None:
+    def __init__(self, passes: DevicePasses, spare: int, sizes: list[int], notes: Callable[[str], None]) -> None:
         super().__init__(sizes, notes)
         self.passes, self.spare = passes, spare
         self.held: dict[tuple[PassKind, int], tuple[Tensor, list[int]]] = {}  # what the tensors of graphs hold
@@ -173,8 +187,12 @@ class GraphRunner(Graphs[PassKind, tuple[torch.cuda.CUDAGraph, Tensor]]):
             size = self.fitting(kind, len(slots) - start)
             part = slots[start : start + size]
             graph, slot_B = self.graphs[kind, size]
-            self.hold((kind, size), slot_B, part + [self.spare] * (size - len(part)))
-            graph.replay()
+            rows = part + [self.spare] * (size - len(part))
+            self.hold((kind, size), slot_B, rows)
+            if isinstance(graph, PartGraphs):
+                graph.replay(rows)
+            else:
+                graph.replay()
             start += size
 
     def drop(self, key: tuple[PassKind, int]) -> None:
@@ -189,10 +207,22 @@ class GraphRunner(Graphs[PassKind, tuple[torch.cuda.CUDAGraph, Tensor]]):
             slot_B.copy_(on_device(torch.tensor(slots), slot_B.device))
             self.held[key] = slot_B, slots
 
-    def capture(self, kind: PassKind, size: int) -> tuple[torch.cuda.CUDAGraph, Tensor]:
+    def capture(self, kind: PassKind, size: int) -> tuple[torch.cuda.CUDAGraph | PartGraphs, Tensor]:
         slot_B = torch.full((size,), self.spare, device=self.passes.state.ids_SL.device)
+        if kind.grammars:
+            return self.in_parts(self.passes.parted(kind, slot_B)), slot_B
         graph, _ = self.graph_of(lambda: self.passes.pass_(kind, slot_B))
         return graph, slot_B
+
+    def in_parts(self, pass_: PartedPass) -> PartGraphs:
+        """Of a pass of the spare slot. What parts leave each other may be in the way of no graph: none runs in between."""
+        found = PartGraphs(pass_)
+        for part in pass_.parts:
+            graph, _ = self.graph_of(part.work)
+            graph.replay()  # the next part goes on from what is really there
+            found.graphs.append(graph)
+        pass_.forget()
+        return found
 
     def words(self, kind: PassKind) -> str:
         return f"a context of {kind.context}" if kind.context else f"a round of {kind.shape.tokens} tokens"

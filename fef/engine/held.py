@@ -47,7 +47,7 @@ def held_pass(
     suffice.
     """
     built, runner = rounds.built, rounds.built.runner
-    context = rounds.context_kind(len(ids), False)
+    context = rounds.context_kind(len(ids))
     most = min(batch, rounds.most_contexts)  # in a number that the engine captures
     most = max(size for size in runner.sizes if size <= most) if isinstance(runner, GraphRunner) else most
     rows = batch if shape is not None else most
@@ -86,4 +86,6 @@ def replay(rounds: PackedRounds, kind: PassKind, slots: list[int]) -> Callable[[
     runner.run(kind, slots)  # captures the graph, and puts the slots into it
     if (kind, len(slots)) not in runner.graphs:
         raise EngineError(f"Out of memory: no graph of {len(slots)} rows fits. Give smaller batches.")
-    return runner.graphs[kind, len(slots)][0].replay
+    graph = runner.graphs[kind, len(slots)][0]
+    assert isinstance(graph, torch.cuda.CUDAGraph), "of passes under no grammar"
+    return graph.replay

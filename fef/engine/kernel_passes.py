@@ -1,9 +1,13 @@
 """Passes made of the fused kernels, for CUDA: what `runner.TorchPasses` computes.
 
-Shapes: B rows, N tokens of a pass, Q queries, M = B x Q, V vocabulary, S slots.
+Shapes: B rows, N tokens of a pass, Q queries, M = B x Q, K slots behind the committed tokens, V vocabulary, S slots, X
+states, T places of a path.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -14,15 +18,17 @@ from fef.engine.head_drafts import HeadDrafts
 from fef.engine.host_copies import on_device
 from fef.engine.kernel_forward import KernelForward, PlacedTokens
 from fef.engine.kernel_head import KernelHead
-from fef.engine.kernels.advance import advance
+from fef.engine.kernel_texts import KernelTexts
+from fef.engine.kernels.advance import NextDrafts, advance
 from fef.engine.kernels.attention import ScratchKeys, Sight
 from fef.engine.kernels.collect import collect
 from fef.engine.kernels.compose import compose
-from fef.engine.kernels.draw import draw
+from fef.engine.kernels.draw import AllowedTokens, draw
 from fef.engine.kernels.load import load
 from fef.engine.kernels.move import move
 from fef.engine.kernels.pass_inputs import PassInputs
-from fef.engine.runner import PassKind
+from fef.engine.packed_texts import Letter, PackedText
+from fef.engine.runner import PassKind, PassPart
 from fef.engine.slots import SlotState
 from fef.laws.pipeline import EntrySettings, cutoffs, forbid_end
 from fef.models.joined import LayerWeights
@@ -30,6 +36,24 @@ from fef.models.slot_cache import SlotCache
 from fef.models.transformer import Transformer
 
 __all__ = ["KernelPasses"]
+
+
+@dataclass
+class Looked:
+    """What the network says: hidden states of all queries, and logits of those at which is drawn."""
+
+    inputs: PassInputs
+    hidden_BQD: Tensor
+    logits_MV: Tensor
+
+
+@dataclass
+class Settled:
+    """What was drawn and committed. move_2BT: see `kernels.advance.advance`."""
+
+    drawn: Drawn
+    move_2BT: Tensor
+    next_drafts: NextDrafts
 
 
 class KernelPasses:
@@ -52,6 +76,11 @@ class KernelPasses:
         self.head = None if drafts is None else KernelHead(drafts, self.forward, state)
         self.length_S = state.length_S.int()
         self.banned_V = vocabulary.banned_mask(network.config.vocab_size)
+        self.texts: dict[int, PackedText] = {}
+        self.under = KernelTexts(self.texts, state, vocabulary.eos_id, self.banned_V)
+
+    def read_texts(self) -> None:
+        self.under.read(len(self.under.letters))
 
     def load(self, slots: list[int], packed_BJ: Tensor) -> None:
         device = self.state.ids_SL.device
@@ -61,20 +90,33 @@ class KernelPasses:
         return collect(self.state, on_device(torch.tensor(slots), self.state.ids_SL.device))
 
     def pass_(self, kind: PassKind, slot_B: Tensor) -> None:
-        state, eos_id = self.state, self.vocabulary.eos_id
-        inputs = compose(state, slot_B, kind.shape, self.network.mask_id, eos_id, kind.context)
+        looked = self.look(kind, slot_B)
+        self.follow(kind, slot_B, looked, self.settle(kind, slot_B, looked))
+
+    def parted(self, kind: PassKind, slot_B: Tensor) -> PassUnderGrammars:
+        return PassUnderGrammars(self, kind, slot_B)
+
+    def look(self, kind: PassKind, slot_B: Tensor) -> Looked:
+        inputs = compose(self.state, slot_B, kind.shape, self.network.mask_id, self.vocabulary.eos_id, kind.context)
         hidden_MD = self.hidden(inputs, slot_B, kind.shape.queries, nodes=kind.shape.off_stem, alone=kind.alone)
         hidden_BQD = hidden_MD.view(len(slot_B), kind.shape.queries, -1)
         drawn_MD = hidden_MD
         if kind.shape.head:
             drawn_MD = hidden_BQD[:, : kind.shape.states].reshape(-1, hidden_MD.shape[1])
-        drawn = self.draw(self.forward.logits(drawn_MD), inputs, slot_B, kind)
-        move_2BT, next_drafts = advance(state, slot_B, inputs, drawn, kind.shape, eos_id)
+        return Looked(inputs, hidden_BQD, self.forward.logits(drawn_MD))
+
+    def settle(self, kind: PassKind, slot_B: Tensor, looked: Looked, allowed: AllowedTokens | None = None) -> Settled:
+        cuts = self.cuts(looked.logits_MV, looked.inputs, slot_B, allowed) if kind.cut else None
+        drawn = self.draw(looked.logits_MV, looked.inputs, cuts, allowed)
+        move_2BT, drafts = advance(self.state, slot_B, looked.inputs, drawn, kind.shape, self.vocabulary.eos_id)
+        return Settled(drawn, move_2BT, drafts)
+
+    def follow(self, kind: PassKind, slot_B: Tensor, looked: Looked, settled: Settled) -> None:
         if kind.shape.off_stem:
-            move(self.cache, slot_B, move_2BT, self.table.nowhere)
+            move(self.cache, slot_B, settled.move_2BT, self.table.nowhere)
         if kind.shape.head:
             assert self.head is not None, "shapes of a network with a head"
-            self.head.grow(slot_B, hidden_BQD, next_drafts, kind.cut)
+            self.head.grow(slot_B, looked.hidden_BQD, settled.next_drafts, kind.cut)
 
     def hidden(
         self, inputs: PassInputs, slot_B: Tensor, queries: int, *, nodes: int = 0, alone: bool = False
@@ -97,16 +139,14 @@ class KernelPasses:
         placed = PlacedTokens(inputs.ids_BN, inputs.position_BN, inputs.slot_BN, inputs.place_BN)
         return self.forward.hidden(placed, self.cache, sight, queries, alone=alone)
 
-    def draw(self, logits_MV: Tensor, inputs: PassInputs, slot_B: Tensor, kind: PassKind) -> Drawn:
-        cut_M, cut_id_M = None, None
-        if kind.cut:
-            row_M = slot_B.repeat_interleave(len(logits_MV) // len(slot_B))
-            masked_MV = logits_MV.float().masked_fill(self.banned_V, -torch.inf)
-            if self.vocabulary.eos_id is not None:
-                forbid_end(masked_MV, self.vocabulary.eos_id, inputs.forbidden_M)
-            state = self.state
-            settings = EntrySettings(inputs.temperature_M, state.top_p_S[row_M], state.top_k_S[row_M])
-            cut_M, cut_id_M = cutoffs(masked_MV, settings)
+    def draw(
+        self,
+        logits_MV: Tensor,
+        inputs: PassInputs,
+        cuts: tuple[Tensor, Tensor] | None,
+        allowed: AllowedTokens | None = None,
+    ) -> Drawn:
+        cut_M, cut_id_M = cuts or (None, None)
         eos_id = self.vocabulary.eos_id
         return draw(
             logits_MV,
@@ -121,6 +161,96 @@ class KernelPasses:
             cut_N=cut_M,
             cut_id_N=cut_id_M,
             wanted_N=inputs.query_valid_M,
+            allowed=allowed,
             branching=self.table.branching,
-            overlap=self.overlap and not kind.cut,
+            overlap=self.overlap and cuts is None,
         )
+
+    def cuts(
+        self, logits_MV: Tensor, inputs: PassInputs, slot_B: Tensor, allowed: AllowedTokens | None
+    ) -> tuple[Tensor, Tensor]:
+        """Where top-k and top-p cut the law: `fef.laws.pipeline.cutoffs`."""
+        row_M = slot_B.repeat_interleave(len(logits_MV) // len(slot_B))
+        masked_MV = logits_MV.float().masked_fill(self.banned_V, -torch.inf)
+        if allowed is not None:
+            masked_BQV = masked_MV.view(len(slot_B), -1, masked_MV.shape[1])
+            not_BXV = ~allowed.unpacked(masked_MV.shape[1]) & allowed.under_B[:, None, None]
+            masked_BQV[:, : not_BXV.shape[1]].masked_fill_(not_BXV, -torch.inf)
+        if self.vocabulary.eos_id is not None:
+            forbid_end(masked_MV, self.vocabulary.eos_id, inputs.forbidden_M)
+        state = self.state
+        return cutoffs(masked_MV, EntrySettings(inputs.temperature_M, state.top_p_S[row_M], state.top_k_S[row_M]))
+
+    def weigh(self, kind: PassKind, slot_B: Tensor, looked: Looked, drawn: Drawn, before_B: Tensor) -> None:
+        """Add up what the law without a grammar puts on what was allowed. before_B: see `KernelTexts.weigh`."""
+        logits_MV, B = looked.logits_MV, len(slot_B)
+        wanted_BQ = looked.inputs.query_valid_M.view(B, -1) & self.under.under(B)[:, None]
+        wanted_BQ[:, kind.shape.states :] = False
+        none_M = torch.zeros_like(looked.inputs.forced_M)
+        inputs = replace(looked.inputs, forced_M=none_M, forbidden_M=none_M, query_valid_M=wanted_BQ.flatten())
+        cuts, kept_M = None, None
+        if kind.cut:
+            cut_M, last_id_M = cuts = self.cuts(logits_MV, inputs, slot_B, None)
+            own_M = logits_MV.gather(1, drawn.token[:, None])[:, 0].float()
+            kept_M = (own_M > cut_M) | ((own_M == cut_M) & (drawn.token <= last_id_M))
+        self.under.weigh(slot_B, before_B, drawn, self.draw(logits_MV, inputs, cuts), logits_MV, kept_M)
+
+
+class PassUnderGrammars:
+    """One pass, in the parts that `kernel_texts` tells of; what one leaves to the next lies in `found`."""
+
+    def __init__(self, passes: KernelPasses, kind: PassKind, slot_B: Tensor) -> None:
+        self.passes, self.under, self.kind, self.slot_B = passes, passes.under, kind, slot_B
+        self.looked: Looked | None = None
+        self.settled: Settled | None = None
+        self.letter: Letter | None = None
+        self.before_B: Tensor | None = None
+
+    @property
+    def parts(self) -> list[PassPart]:
+        return [
+            PassPart(self.draft, self.look),
+            PassPart(self.under.mask, self.settle),
+            PassPart(self.tell, self.follow),
+        ]
+
+    def draft(self, slots: Sequence[int]) -> None:
+        self.under.draft(slots, head=self.kind.shape.head, context=self.kind.context > 0)
+
+    def look(self) -> None:
+        self.under.keep_drafts(len(self.slot_B), head=self.kind.shape.head)
+        self.looked = self.passes.look(self.kind, self.slot_B)
+
+    def settle(self) -> None:
+        passes, looked, shape, B = self.passes, self.looked, self.kind.shape, len(self.slot_B)
+        assert looked is not None, "the part before"
+        self.before_B = passes.state.done_S[self.slot_B]
+        allowed = self.under.allowed(B, shape.states)
+        self.settled = passes.settle(self.kind, self.slot_B, looked, allowed)
+        source_BK = self.settled.next_drafts.source_BK
+        queries = len(looked.logits_MV) // B
+        if shape.head:
+            hidden_BQD = looked.hidden_BQD
+            source_BK = source_BK[:, : passes.table.grown]
+            hidden_BKD = hidden_BQD.gather(1, source_BK[..., None].expand(-1, -1, hidden_BQD.shape[2]))
+            logits_NV = passes.forward.logits(hidden_BKD.view(-1, hidden_BQD.shape[2]))
+        else:
+            first_B1 = torch.arange(B, device=source_BK.device)[:, None] * queries
+            logits_NV = looked.logits_MV[(first_B1 + source_BK).flatten()]
+        token_BQ, drafts = self.settled.drawn.token.view(B, queries), self.settled.next_drafts
+        logits_BKV = logits_NV.view(*source_BK.shape, -1)
+        self.letter = self.under.letter(self.slot_B, token_BQ, shape.states, drafts, logits_BKV, allowed.under_B)
+
+    def tell(self, slots: Sequence[int]) -> None:
+        assert self.letter is not None, "the part before"
+        self.under.tell(slots, self.letter)
+
+    def follow(self) -> None:
+        looked, settled, before_B = self.looked, self.settled, self.before_B
+        assert looked is not None and settled is not None and before_B is not None, "the parts before"
+        self.passes.follow(self.kind, self.slot_B, looked, settled)
+        self.passes.weigh(self.kind, self.slot_B, looked, settled.drawn, before_B)
+
+    def forget(self) -> None:
+        """Let go of what a graph has taken in, but for what is read behind it."""
+        self.looked = self.settled = self.before_B = None

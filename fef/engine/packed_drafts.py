@@ -1,31 +1,32 @@
-"""After a pass, in rows under grammars: what was committed is read, and the next drafts are drawn.
+"""After a pass on the host, in rows under grammars: what was committed is read, and the next drafts are drawn.
 
-One draft behind the other, each under what the grammar allows behind those before it, from the logits that the pass left.
-
-Shapes: B rows of a pass, Q queries of a row, n queries or committed tokens of a row, K depths of drafts, W nodes of a tree, N
-entries of one row, V vocabulary.
+Shapes: B rows of a pass, Q queries of a row, n queries or committed tokens of a row, R rows under grammars, K depths of
+drafts, V vocabulary.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from fef.engine.advance import Advanced, Drawn
 from fef.engine.draws import Vocabulary
-from fef.engine.packed_texts import PackedText
+from fef.engine.packed_texts import Draft, PackedText
 from fef.engine.slots import SlotState
+from fef.grammar.text import Allowed
 from fef.laws.draws import Purpose, keyed_ranked
 from fef.laws.growth import Drafted
 from fef.laws.pipeline import EntrySettings, constrained, sampled_law
 from fef.laws.tree import chain_tree, chances
 from fef.laws.window import least_chance
+from fef.models.packed_pass import SlotTable
 
-__all__ = ["LogitsAt", "move_on"]
+__all__ = ["LogitsAt", "draft_limit", "keep_chains", "move_on"]
 
 
 LogitsAt = Callable[[int, Tensor], Tensor]
@@ -52,16 +53,15 @@ def move_on(
             advanced.accepted.tokens_BT[row, :count],
             drawn.logp[row, path_n],
         )
-        log_mass = committed.log_mass(settings_of(rows, row), vocabulary.eos_id)
-        if not text.read(committed.token_n.tolist(), log_mass):
+        rows.log_mass_S[row] += committed.log_mass(settings_of(rows, row), vocabulary.eos_id)
+        if not text.read(committed.token_n.tolist()):
             rows.bad_S[row], rows.live_S[row] = True, False
         if rows.live_S[row]:
             source_K = advanced.source_BK[row, : int(advanced.count_B[row])]
-            table, left = rows.table, int(rows.open_S[row] - rows.done_S[row])
-            limit = min(left, table.nodes, table.grown) if head else min(left, table.drafts)
-            logits = partial(logits_at, row, source_K)
-            drafts, holds = drafted(text, rows, row, logits, len(source_K), vocabulary, limit)
-            wait(rows, row, drafts, holds, head=head)
+            slots = SlotLogits(rows, row, len(source_K), partial(logits_at, row, source_K), vocabulary.banned)
+            limit = draft_limit(rows.table, text.left, head=head)
+            holds = text.draft(slots, limit, least_chance(rows.table.branching))
+            keep_chains(rows, torch.tensor([row]), *padded_drafts([text.drafts], [holds], rows.table, head), head=head)
 
 
 @dataclass(frozen=True)
@@ -94,53 +94,37 @@ def law_of(logits_NV: Tensor, settings: EntrySettings) -> Tensor:
     return sampled_law(logits_NV, settings.at(torch.zeros(len(logits_NV), dtype=torch.int64)))
 
 
-def drafted(
-    text: PackedText,
-    rows: SlotState,
-    row: int,
-    logits: Callable[[], Tensor],
-    count: int,
-    vocabulary: Vocabulary,
-    limit: int,
-) -> tuple[list[int], list[float]]:
-    """Drafts for the next slots of a row, and the chance of each to hold. logits: makes those [K, V] of `count` slots. limit:
-    drafts at most.
+@dataclass(frozen=True)
+class SlotLogits:
+    """The next slots of a row by their logits: a `NextSlots` that knows whole laws, each when it is asked for. count: slots
+    that have logits. logits: makes those [K, V]."""
 
-    One behind the other, as long as it is likely enough that a round comes so far. Where a grammar leaves one token only,
-    that one is a draft whatever the network says, and needs no logits.
-    """
-    table, settings = rows.table, settings_of(rows, row)
-    logits_KV: Tensor | None = None
-    drafts, holds = list[int](), list[float]()
-    reached, least = 1.0, least_chance(table.branching)
-    text.allowed = []
-    while True:
-        allowed_V = text.behind(drafts)
-        text.allowed.append(allowed_V)
-        place = len(drafts)
-        ended = bool(drafts) and drafts[-1] in text.text.vocabulary.end_ids
-        if place == limit or ended or reached < least:
-            return drafts, holds
-        only = text.only(allowed_V)
-        if only is not None:
-            token, hold = only, 1.0
-        elif place < count:
-            logits_KV = logits() if logits_KV is None else logits_KV
-            allowed_1V = torch.from_numpy(allowed_V)[None]
-            logits_1V = constrained(logits_KV[place][None], allowed_1V, vocabulary.banned)
-            rank = int(rows.done_S[row]) + place
-            position_1 = rows.order_SR[row, rank : rank + 1]
-            token, hold = draft(logits_1V, settings, rows.seed_S[row : row + 1], position_1, rows.step_S[row : row + 1])
-        if only is None and (place >= count or not allowed_V[token]):
-            return drafts, holds
-        drafts.append(token)
-        holds.append(hold)
-        reached *= hold
+    rows: SlotState
+    row: int
+    count: int
+    logits: Callable[[], Tensor]
+    banned: Tensor
+
+    @cached_property
+    def logits_KV(self) -> Tensor:
+        return self.logits()
+
+    def likely(self, place: int) -> Sequence[Draft]:
+        """None: a law costs more than what is allowed."""
+        return []
+
+    def best(self, place: int, allowed_V: Allowed) -> Draft | None:
+        if place >= self.count:
+            return None
+        rows, row = self.rows, self.row
+        logits_1V = constrained(self.logits_KV[place][None], torch.from_numpy(allowed_V)[None], self.banned)
+        rank = int(rows.done_S[row]) + place
+        position_1 = rows.order_SR[row, rank : rank + 1]
+        key = (rows.seed_S[row : row + 1], position_1, rows.step_S[row : row + 1])
+        return best_of(logits_1V, settings_of(rows, row), *key)
 
 
-def draft(
-    logits_1V: Tensor, settings: EntrySettings, seed_1: Tensor, position_1: Tensor, step_1: Tensor
-) -> tuple[int, float]:
+def best_of(logits_1V: Tensor, settings: EntrySettings, seed_1: Tensor, position_1: Tensor, step_1: Tensor) -> Draft:
     """What a target with these logits would draw, and the chance that it does."""
     top_1 = (logits_1V.amax(-1).double() - logits_1V.double().logsumexp(-1)).exp()
     sampled_1 = settings.temperature_N > 0
@@ -153,18 +137,30 @@ def draft(
     return token, float(chances(torch.zeros(1, 1), top_1, sampled_1))
 
 
-def wait(rows: SlotState, row: int, drafts: Sequence[int], holds: Sequence[float], *, head: bool) -> None:
-    """Keep drafts for the next round: the only candidates of their depths, or a chain as a draft head would grow it."""
-    count, token_K, holds_K = len(drafts), torch.tensor(drafts, dtype=torch.int64), torch.tensor(holds).double()
-    if not head:
-        rows.drafted_S[row] = count
-        rows.draft_SKC[row, :count, 0] = token_K
-        rows.holds_SKC[row] = 0.0
-        rows.holds_SKC[row, :count, 0] = holds_K
+def draft_limit(table: SlotTable, left: int, *, head: bool) -> int:
+    """How many drafts may wait where so many slots are left. head: as in `move_on`."""
+    return min(left, table.nodes, table.grown) if head else min(left, table.drafts)
+
+
+def padded_drafts(
+    drafts: Sequence[Sequence[int]], holds: Sequence[Sequence[float]], table: SlotTable, head: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """How many drafts each row has [R], and they with their chances [R, K], as `keep_chains` takes them."""
+    width = table.nodes if head else table.drafts
+    count_R = torch.tensor([len(row) for row in drafts])
+    token_RK = torch.tensor([[*row, *[0] * (width - len(row))] for row in drafts])
+    holds_RK = torch.tensor([[*row, *[0.0] * (width - len(row))] for row in holds], dtype=torch.float64)
+    return count_R, token_RK, holds_RK
+
+
+def keep_chains(
+    state: SlotState, slot_R: Tensor, count_R: Tensor, token_RK: Tensor, holds_RK: Tensor, *, head: bool
+) -> None:
+    """Keep drafts for the next round of these slots: the only candidates of their depths, or chains as a draft head would
+    grow them. Waits for nothing. holds_RK: 0 where there is no draft."""
+    if head:
+        state.keep_tree(slot_R, Drafted(chain_tree(holds_RK, count_R), token_RK))
         return
-    width = rows.table.nodes - count
-    token_1W, holds_1W = (
-        torch.nn.functional.pad(token_K, (0, width))[None],
-        torch.nn.functional.pad(holds_K, (0, width))[None],
-    )
-    rows.keep_tree(torch.tensor([row]), Drafted(chain_tree(holds_1W, torch.tensor([count])), token_1W))
+    state.drafted_S.index_copy_(0, slot_R, count_R)
+    state.draft_SKC[:, :, 0].index_copy_(0, slot_R, token_RK)
+    state.holds_SKC.index_copy_(0, slot_R, pad(holds_RK[..., None], (0, state.table.branching - 1)))

@@ -31,7 +31,7 @@ from fef.engine.packed_texts import PackedText
 from fef.engine.requests import PassResult, PassSequence, pass_sequence, results_of, text_of
 from fef.engine.runner import PassKind
 from fef.engine.shape_chooser import Launch, ShapeChooser
-from fef.engine.slots import COUNTERS, Numbers, PassRequest, Progress
+from fef.engine.slots import COUNTERS, RESULT_HEAD, Numbers, PassRequest, Progress
 from fef.engine.watched import PackedWatch
 from fef.errors import DenoiserError, EngineError, FefError
 from fef.models.packed_forward import Bounds
@@ -60,8 +60,8 @@ def runs_packed(plan: Plan) -> bool:
 @dataclass(eq=False)
 class Seated:
     """A job in its sequence of denoising passes. pass_: the one it is in, or waits for. slot: where it runs. admitted_at: the
-    launch that let it in. watch: reads its rounds for those who watch it. text: that under a grammar. told: tokens of the
-    pass that were told to those who follow it."""
+    launch that let it in. watch: reads its rounds for those who watch it. text: that under a grammar. log_mass: of the
+    passes that are over, as in `EngineResult`. told: tokens of the pass that were told to those who follow it."""
 
     job: Job
     sequence: PassSequence
@@ -70,6 +70,7 @@ class Seated:
     admitted_at: int = -1
     watch: PackedWatch | None = None
     text: PackedText | None = None
+    log_mass: float = 0.0
     told: int = 0
 
     def __post_init__(self) -> None:
@@ -106,6 +107,11 @@ class PackedRounds:
         return self.built.state.ids_SL.device
 
     @property
+    def texts(self) -> dict[int, PackedText]:
+        """Those under grammars, by slot."""
+        return self.built.passes.texts
+
+    @property
     def busy(self) -> bool:
         return bool(self.running or self.waiting or len(self.results))
 
@@ -122,10 +128,6 @@ class PackedRounds:
         text = text_of(job.request, Network(self.network))
         seated.text = None if text is None else PackedText(text)
         self.advance(seated, None)
-
-    @property
-    def takes_grammars(self) -> bool:
-        return self.built.texts is not None
 
     def cancel(self, job: Job) -> None:
         for seated in [*self.running.values(), *self.waiting]:
@@ -193,11 +195,12 @@ class PackedRounds:
     def own_length(self, one: Seated) -> int:
         """The padded length of a context on whose company the bits of its pass would depend; 0 for others."""
         assert one.pass_ is not None, "it waits for a pass"
-        kind = self.context_kind(len(one.pass_.ids), False)
+        kind = self.context_kind(len(one.pass_.ids))
         return kind.context if self.on_cuda and kind.alone else 0
 
     def seat(self, seated: list[Seated]) -> None:
         """Give slots to requests that share a context pass."""
+        seated = sorted(seated, key=lambda one: one.text is None)  # rows under grammars come first
         slots = [self.free.pop() for _ in seated]
         passes = [one.pass_ for one in seated]
         packed_BJ = torch.stack([p.pack(self.built.table) for p in passes if p is not None])
@@ -210,12 +213,12 @@ class PackedRounds:
             self.silent.add(slot)
             if one.followed:
                 self.followed.add(slot)
-            if one.text is not None and self.built.texts is not None:
-                one.text.begin()
-                self.built.texts[slot] = one.text
+            if one.text is not None and one.pass_ is not None:
+                one.text.begin(len(one.pass_.order))
+                self.texts[slot] = one.text
         try:
             self.built.passes.load(slots, packed_BJ)
-            self.launch(self.context_kind(length, self.cuts(seated)), slots, Launch(self.launched + 1))
+            self.launch(self.context_kind(length, seated), slots, Launch(self.launched + 1))
         except EngineError as error:
             self.give_up(seated, error)
 
@@ -224,25 +227,27 @@ class PackedRounds:
         """Requests per context pass: their canvases are whole, so a few fill the device."""
         return max(1, self.options.context_tokens // self.built.table.context)
 
-    def cuts(self, seated: Iterable[Seated]) -> bool:
-        """Is top-p or top-k on in any of them?"""
-        return any(one.cut for one in seated)
+    def kind(self, shape: RoundShape, bounds: Bounds, seated: Iterable[Seated], context: int = 0) -> PassKind:
+        """Of a pass of these requests."""
+        rows = list(seated)
+        cut, grammars = any(one.cut for one in rows), any(one.text is not None for one in rows)
+        return PassKind(shape, bounds, context, cut, grammars)
 
-    def context_kind(self, length: int, cut: bool) -> PassKind:
+    def context_kind(self, length: int, seated: Iterable[Seated] = ()) -> PassKind:
         context = self.built.table.context
         if self.on_cuda:
             length = min(-(-length // _CONTEXT_STEP) * _CONTEXT_STEP, context)
         table = self.built.table
         shape = RoundShape(0, 0, table.grown + 1, head=True) if self.chooser.head else RoundShape(0, 0, table.drafts)
-        return PassKind(shape, Bounds(length, 0), length, cut)
+        return self.kind(shape, Bounds(length, 0), seated, length)
 
     def round(self) -> None:
         if not self.running:
             return
-        slots = sorted(self.running)
+        slots = sorted(self.running, key=lambda slot: (slot not in self.texts, slot))  # rows under grammars come first
         try:
             shape = self.chooser.next_shape(len(slots))
-            kind = PassKind(shape, self.bounds(slots, shape), cut=self.cuts(self.running.values()))
+            kind = self.kind(shape, self.bounds(slots, shape), self.running.values())
             self.launch(kind, slots, self.chooser.launch(self.launched + 1, shape, len(slots)))
             self.chooser.launched(shape)
         except EngineError as error:
@@ -299,7 +304,7 @@ class PackedRounds:
                     self.advance(one, result)
 
     def read_news(self, asked: Sequence[tuple[Seated, PassRequest]], news: Numbers) -> None:
-        result_columns = 1 + len(COUNTERS) + 3 * self.built.table.ranks
+        result_columns = RESULT_HEAD + 3 * self.built.table.ranks
         drafts = news[:, result_columns:].tolist()
         # of texts that nobody watches only what is new is read: a host has hundreds of rounds per second
         known = [one.told if one.watch is None and pass_ is one.pass_ else 0 for one, pass_ in asked]
@@ -319,6 +324,7 @@ class PackedRounds:
         slots = [slot for slot, one in self.running.items() if one.admitted_at < launch.number]
         if not slots:
             return
+        self.built.passes.read_texts()
         slot_N = np.array(slots)
         # a text that ends in a round has less room than drafts, or end tokens behind its end
         going_N = slot_N[live_S[slot_N]]
@@ -329,14 +335,14 @@ class PackedRounds:
             job = self.running[slot].job
             job.first_token = now if job.first_token is None else job.first_token
         over: list[Seated] = []
-        for slot in slot_N[bad_S[slot_N] | ~live_S[slot_N]].tolist():
+        stuck = {slot: text.error for slot, text in self.texts.items() if text.error is not None}
+        for slot in slots:
             one = self.running[slot]
-            if bad_S[slot]:
+            if bad_S[slot] or slot in stuck:
                 self.built.cache.clear(slot)
                 self.release(one)
-                reason = None if one.text is None else one.text.error
-                self.finish(one, "failed", reason or DenoiserError(BAD_LOGITS))
-            else:
+                self.finish(one, "failed", stuck.get(slot, DenoiserError(BAD_LOGITS)))
+            elif not live_S[slot]:
                 over.append(one)
         if over:
             self.send_results(over)
@@ -349,10 +355,11 @@ class PackedRounds:
 
     def advance(self, one: Seated, result: PassResult | None) -> None:
         """Go on with a request's sequence: its next pass, or its end."""
+        one.log_mass += 0.0 if result is None else result.log_mass
         try:
             one.pass_ = next(one.sequence) if result is None else one.sequence.send(result)
         except StopIteration as stop:
-            one.job.filled = stop.value if one.text is None else replace(stop.value, log_mass=one.text.log_mass)
+            one.job.filled = stop.value if one.text is None else replace(stop.value, log_mass=one.log_mass)
             if one.job.watched is not None:
                 one.job.watched.complete(one.job.request.open.tolist(), stop.value)
             self.finish(one, "done", None)
@@ -366,8 +373,7 @@ class PackedRounds:
         del self.running[one.slot]
         self.silent.discard(one.slot)
         self.followed.discard(one.slot)
-        if self.built.texts is not None:
-            self.built.texts.pop(one.slot, None)
+        self.texts.pop(one.slot, None)
         self.free.append(one.slot)
         one.slot = None
 

@@ -1,55 +1,109 @@
-"""Texts under grammars in packed rounds: what the states of a round may go on with.
+"""Texts under grammars in packed rounds: which drafts wait, and what the states of a round may go on with.
 
-A pass leaves drafts for the next one, and what the grammar allows behind none, one, .. all of them (`packed_drafts`). The
-next pass puts that on the laws of all its states at once. So the host has to know what a pass drew before the next one
-begins: this is for passes that run on the host.
+A pass verifies the drafts that wait, under what the grammar allows behind none, one, .. all of them. Behind it the host reads
+what was committed, and drafts the next slots one behind the other, each as the slot would be drawn if the grammar allowed no
+more than it does behind the drafts before. Drafts of a text are a chain, whatever shape a round has.
 
-Shapes: B rows of a pass, Q queries of a row, N queries of all rows, n those under grammars, X states of the tree, V
-vocabulary.
+Shapes: B rows, K slots behind the committed tokens, C candidates of a slot, X states, V vocabulary, W words of bits, J
+numbers of a letter, N those of its candidates.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
-import torch
+import numpy.typing as npt
 from torch import Tensor
 
 from fef.errors import FefError, GrammarError
-from fef.grammar.text import CORNERED, Allowed, GrammarText
-from fef.laws.pipeline import constrained
+from fef.grammar.text import CORNERED, Allowed, GrammarText, Words, words_of
 
-__all__ = ["PackedText", "drawn_queries", "legal"]
+__all__ = ["Candidates", "Draft", "Letter", "NextSlots", "PackedText"]
+
+_HEAD = 3  # numbers of a letter before the tokens
+
+Draft = tuple[int, float]
+"""A token, and the chance that it is drawn."""
+
+
+class NextSlots(Protocol):
+    """What a pass says of the slots behind the committed tokens, without a grammar."""
+
+    def likely(self, place: int) -> Sequence[Draft]:
+        """What would be drawn at a slot and at those behind it, as far as that is known at once."""
+        ...
+
+    def best(self, place: int, allowed_V: Allowed) -> Draft | None:
+        """What would be drawn at a slot of what is allowed; None where that is not known."""
+        ...
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The best tokens of each slot, falling, and the chance of each."""
+
+    token_KC: npt.NDArray[np.int64]
+    holds_KC: npt.NDArray[np.float64]
+
+    def likely(self, place: int) -> list[Draft]:
+        return list(zip(self.token_KC[place:, 0].tolist(), self.holds_KC[place:, 0].tolist(), strict=True))
+
+    def best(self, place: int, allowed_V: Allowed) -> Draft | None:
+        if place >= len(self.token_KC):
+            return None
+        token_C, holds_C = self.token_KC[place], self.holds_KC[place]
+        holds_C = np.where(allowed_V[token_C], holds_C, 0.0)
+        at = int((holds_C > 0).argmax())
+        return (int(token_C[at]), float(holds_C[at] / holds_C.sum())) if holds_C[at] > 0 else None
 
 
 class PackedText:
-    """The text of one request. log_mass: as in `fef.decoding.grammar`. allowed: what may stand behind none, one, .. all of
-    the drafts that wait. error: why it cannot go on."""
+    """The text of one request. tokens: those committed. drafts: those that wait. passes: denoising passes begun. open: slots
+    of the one that it is in. ahead: what the last pass says of the slots behind, if that is still to be drafted from. error:
+    why it cannot go on."""
 
     def __init__(self, text: GrammarText) -> None:
-        self.text, self.log_mass = text, 0.0
+        self.text = text
         self.tokens: list[int] = []
-        self.allowed: list[Allowed] = []
+        self.drafts: list[int] = []
+        self.passes, self.before, self.open = 0, 0, 0
+        self.ahead: NextSlots | None = None
         self.error: FefError | None = None
 
-    def begin(self) -> None:
-        """A denoising pass begins, without drafts."""
-        self.allowed = [self.behind([])]
+    def begin(self, slots: int) -> None:
+        """A denoising pass of so many slots begins, without drafts."""
+        self.drafts, self.ahead = [], None
+        self.passes, self.before, self.open = self.passes + 1, len(self.tokens), slots
 
-    def behind(self, drafts: Sequence[int]) -> Allowed:
-        """What is allowed behind drafts, which are allowed; everything where the grammar was given up."""
+    @property
+    def done(self) -> int:
+        """Tokens of this denoising pass."""
+        return len(self.tokens) - self.before
+
+    @property
+    def left(self) -> int:
+        """Slots of it that are still to be drawn."""
+        return self.open - self.done
+
+    def masks(self) -> Words:
+        """What may stand behind none, one, .. all of the drafts that wait [X, W]. Where nothing may, or the grammar was given
+        up, everything: whoever commits a token there sees that it is not allowed."""
         if self.error is None:
             try:
-                return self.text.allowed_behind(drafts)
+                words_XW = self.text.words(self.drafts)
+                words_XW[~words_XW.any(1)] = -1
+                return words_XW
             except FefError as error:
                 self.error = error
-        return np.ones(self.text.size, dtype=np.bool_)
+        return np.full((len(self.drafts) + 1, words_of(self.text.size)), -1, dtype=np.int32)
 
-    def read(self, tokens: Sequence[int], log_mass: float) -> bool:
+    def read(self, tokens: Sequence[int]) -> bool:
         """Go on by committed tokens. Does the grammar allow them?"""
         self.tokens += tokens
-        self.log_mass += log_mass
+        self.drafts = []
         if self.error is None:
             try:
                 if not self.text.follow(self.tokens):
@@ -58,30 +112,69 @@ class PackedText:
                 self.error = error
         return self.error is None
 
+    def draft(self, slots: NextSlots, limit: int, least: float) -> list[float]:
+        """Draft the next slots, at most `limit`, as long as a round comes so far with a chance of at least `least`. Gives the
+        chance of each draft to hold.
+
+        Where a grammar leaves one token only, that one is a draft whatever the network says.
+        """
+        self.drafts, holds = [], list[float]()
+        try:
+            drafts = self.drafted(slots, limit, least) if self.error is None else []
+        except FefError as error:
+            self.error, drafts = error, []
+        for token, hold in drafts:
+            self.drafts.append(token)
+            holds.append(hold)
+        return holds
+
+    def drafted(self, slots: NextSlots, limit: int, least: float) -> list[Draft]:
+        found, reached = list[Draft](), 1.0
+        while True:
+            place, drafts = len(found), [token for token, _ in found]
+            likely = slots.likely(place)
+            more = list(likely[: self.text.fitting([*drafts, *(token for token, _ in likely)]) - place])
+            if not more and self.goes_on(found, limit, reached, least):
+                more = self.one_allowed(slots, drafts)
+            if not more:
+                return found
+            for draft in more:
+                if not self.goes_on(found, limit, reached, least):
+                    return found
+                found.append(draft)
+                reached *= draft[1]
+
+    def goes_on(self, found: Sequence[Draft], limit: int, reached: float, least: float) -> bool:
+        ended = bool(found) and found[-1][0] in self.text.vocabulary.end_ids
+        return len(found) < limit and not ended and reached >= least
+
+    def one_allowed(self, slots: NextSlots, drafts: Sequence[int]) -> list[Draft]:
+        """A draft of what is allowed behind these, if there is one."""
+        allowed_V = self.text.allowed_behind(drafts)
+        only = self.only(allowed_V)
+        best = (only, 1.0) if only is not None else slots.best(len(drafts), allowed_V)
+        return [best] if best is not None and allowed_V[best[0]] else []
+
     def only(self, allowed_V: Allowed) -> int | None:
         """The token that alone is allowed, unless it ends the text."""
         at = int(allowed_V.argmax())
         return at if at not in self.text.vocabulary.end_ids and np.count_nonzero(allowed_V) == 1 else None
 
 
-def drawn_queries(valid_BQ: Tensor, states: int, texts: Mapping[int, PackedText]) -> Tensor:
-    """The queries at which something is drawn [B, Q]: of rows under grammars the states alone, since the drafts behind them
-    wait for those before."""
-    drawn_BQ = valid_BQ.clone()
-    drawn_BQ[list(texts), states:] = False
-    return drawn_BQ
+@dataclass(frozen=True)
+class Letter:
+    """What a pass tells the host of its rows, int64 [B, J]: what is done, whether there is more to do, how many of the next
+    slots have candidates; the tokens drawn at so many states; of so many slots the candidates, and the chances of each."""
 
+    numbers_BJ: Tensor
+    states: int
+    slots: int
 
-def legal(
-    logits_NV: Tensor, row_N: Tensor, query_N: Tensor, depth_BX: Tensor, texts: Mapping[int, PackedText], banned: Tensor
-) -> Tensor:
-    """Logits under what grammars allow, all states at once. depth_BX: of each state, whose query has its number."""
-    depth_N = depth_BX[row_N, query_N.clamp(max=depth_BX.shape[1] - 1)].tolist()
-    under = [
-        (n, row, depth) for n, (row, depth) in enumerate(zip(row_N.tolist(), depth_N, strict=True)) if row in texts
-    ]
-    allowed_nV = torch.from_numpy(np.stack([texts[row].allowed[depth] for _, row, depth in under]))
-    if len(under) == len(logits_NV):
-        return constrained(logits_NV, allowed_nV, banned)
-    entry_n = torch.tensor([n for n, _, _ in under])
-    return logits_NV.index_copy(0, entry_n, constrained(logits_NV[entry_n], allowed_nV, banned))
+    def read(self, text: PackedText, row_J: npt.NDArray[np.int64]) -> None:
+        """One row, as it came."""
+        done, live, count = row_J[:_HEAD].tolist()
+        token_N, holds_N = np.split(row_J[_HEAD + self.states :], 2)
+        text.read(row_J[_HEAD : _HEAD + done - text.done].tolist())
+        if live:
+            holds_KC = holds_N.view(np.float64).reshape(self.slots, -1)
+            text.ahead = Candidates(token_N.reshape(self.slots, -1)[:count], holds_KC[:count])

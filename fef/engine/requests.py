@@ -22,7 +22,7 @@ from fef.decoding.order import decoding_order
 from fef.decoding.passes import PassState, next_passes
 from fef.decoding.plan import Plan
 from fef.decoding.requests import Requests, first_end, padded, request_rows
-from fef.engine.slots import COUNTERS, NEVER, Numbers, PassRequest
+from fef.engine.slots import COUNTERS, NEVER, RESULT_HEAD, Numbers, PassRequest
 from fef.errors import InputError, OptionError
 from fef.grammar.compiled import TokenGrammar
 from fef.grammar.text import GrammarText
@@ -66,12 +66,13 @@ class Request:
 @dataclass
 class PassResult:
     """Tokens drawn by rank, their log p (nats) and log p at temperature 1; slots of higher rank are end tokens for certain.
-    counters: see `slots.COUNTERS`."""
+    counters: see `slots.COUNTERS`. log_mass: see `SlotState`."""
 
     tokens: list[int]
     logprobs: list[float]
     confidences: list[float]
     counters: list[int]
+    log_mass: float
 
 
 @dataclass
@@ -235,11 +236,12 @@ def one_row(**given: Any) -> Settings:
 def results_of(rows: npt.NDArray[np.int64], known: Sequence[int] | None = None) -> Iterable[PassResult]:
     """What `PackedRounds.send_results` sent: see `SlotState.collect`. known: tokens at the first ranks of each row that are
     left out."""
-    first = 1 + len(COUNTERS)
+    first = RESULT_HEAD
     ranks = (rows.shape[1] - first) // 3
     logprobs, confidences = (rows[:, first + i * ranks : first + (i + 1) * ranks].view(np.float64) for i in (1, 2))
     heads = rows[:, :first].tolist()
-    for row, (done, *counters) in enumerate(heads):
+    log_mass_B = rows[:, first - 1 : first].view(np.float64)[:, 0].tolist()
+    for row, (done, *counters, _) in enumerate(heads):
         new = slice(known[row] if known else 0, done)
         tokens = rows[row, first : first + ranks][new].tolist()
-        yield PassResult(tokens, logprobs[row, new].tolist(), confidences[row, new].tolist(), counters)
+        yield PassResult(tokens, logprobs[row, new].tolist(), confidences[row, new].tolist(), counters, log_mass_B[row])

@@ -5,11 +5,12 @@ Shapes: B rows of a pass, S slots, J numbers of one load.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from threading import Barrier
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -25,7 +26,7 @@ from fef.models.packed_forward import Bounds, TorchForward
 from fef.models.packed_pass import RoundShape
 from fef.models.transformer import Transformer
 
-__all__ = ["LONG_ROW", "PassKind", "Passes", "Runs", "TorchPasses"]
+__all__ = ["LONG_ROW", "DevicePasses", "PartedPass", "PassKind", "PassPart", "Passes", "Runs", "TorchPasses"]
 
 LONG_ROW = 256
 """Tokens of a row from which on a GPU multiplies each row alone: such a product is bound by arithmetic, and fastest in the
@@ -35,17 +36,38 @@ vendor's library, which sums in an order that depends on the number of tokens.""
 @dataclass(frozen=True)
 class PassKind:
     """What is fixed about a pass. context: places of the canvas that a context pass computes; 0: a round. bounds: see
-    `Bounds`. cut: may a row have top-p or top-k on?"""
+    `Bounds`. cut: may a row have top-p or top-k on? grammars: may one be under a grammar?"""
 
     shape: RoundShape
     bounds: Bounds
     context: int = 0
     cut: bool = False
+    grammars: bool = False
 
     @property
     def alone(self) -> bool:
         """Does each row have products of its own? Then its bits depend on `context`."""
         return self.context > 0 and self.context + self.shape.queries >= LONG_ROW
+
+
+@dataclass(frozen=True)
+class PassPart:
+    """A part of a pass in which rows are under grammars. host: what the host does for these slots before it, while the device
+    may still work on the part before. work: that of the device, which waits for nothing."""
+
+    host: Callable[[Sequence[int]], object]
+    work: Callable[[], Any]
+
+
+class PartedPass(Protocol):
+    """A pass in parts, one behind the other."""
+
+    @property
+    def parts(self) -> list[PassPart]: ...
+
+    def forget(self) -> None:
+        """Let go of tensors that one part leaves to the next."""
+        ...
 
 
 class Runs(Protocol):
@@ -57,9 +79,15 @@ class Runs(Protocol):
 
 
 class Passes(Protocol):
-    """Passes as functions of the state of the slots, which a graph can hold."""
+    """Passes as functions of the state of the slots, which a graph can hold. texts: those under grammars, by slot; in a pass
+    they come before the others."""
 
     state: SlotState
+    texts: dict[int, PackedText]
+
+    def read_texts(self) -> None:
+        """Read what passes committed of texts under grammars, as far as that has arrived."""
+        ...
 
     def load(self, slots: list[int], packed_BJ: Tensor) -> None:
         """Put requests into slots."""
@@ -71,6 +99,14 @@ class Passes(Protocol):
 
     def pass_(self, kind: PassKind, slot_B: Tensor) -> None:
         """One pass, without waiting for the device."""
+        ...
+
+
+class DevicePasses(Passes, Protocol):
+    """Passes that go on while the host does something else."""
+
+    def parted(self, kind: PassKind, slot_B: Tensor) -> PartedPass:
+        """One pass of a kind with grammars."""
         ...
 
 
@@ -92,7 +128,7 @@ class TorchPasses:
     ) -> None:
         self.state, self.forward, self.vocabulary, self.mask_id = state, forward, vocabulary, mask_id
         self.drafts = drafts
-        self.texts: dict[int, PackedText] = {}  # under grammars, by slot
+        self.texts: dict[int, PackedText] = {}
         self.workers = one_thread_each(threads) if threads > 1 else None
         self.threads = threads
 
@@ -102,6 +138,9 @@ class TorchPasses:
 
     def collect(self, slots: list[int]) -> Tensor:
         return self.state.collect(torch.tensor(slots))
+
+    def read_texts(self) -> None:
+        """They are read in the pass itself."""
 
     def run(self, kind: PassKind, slots: list[int]) -> None:
         parts = [torch.tensor(part) for part in shared_out(slots, self.threads)]

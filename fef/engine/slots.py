@@ -20,10 +20,11 @@ from fef.laws.window import TREE_BRANCHING
 from fef.models.packed import PADDING, REVEALED
 from fef.models.packed_pass import PassSlots, RoundShape, SlotTable
 
-__all__ = ["COUNTERS", "HEAD", "NEVER", "PassRequest", "Progress", "SlotState"]
+__all__ = ["COUNTERS", "HEAD", "NEVER", "RESULT_HEAD", "PassRequest", "Progress", "SlotState"]
 
 NEVER = 2**31 - 1
 COUNTERS = ("calls", "token_forwards", "rounds", "drafted", "accepted")
+RESULT_HEAD = 2 + len(COUNTERS)  # numbers of a result before those of ranks: see `SlotState.collect`
 
 
 @dataclass
@@ -56,6 +57,7 @@ class SlotState(PassSlots):
     last_other_S: Tensor  # position of the last committed other token, or -1
     logprob_SR: Tensor  # log p under the sampled law, nats
     confidence_SR: Tensor  # log p at temperature 1
+    log_mass_S: Tensor  # under a grammar, as in `fef.decoding.grammar`
     seed_S: Tensor  # of the request
     step_S: Tensor  # the denoising pass
     temperature_S: Tensor  # 0: greedy
@@ -98,6 +100,7 @@ class SlotState(PassSlots):
             last_other_S=whole(),
             logprob_SR=real(table.ranks + 1),
             confidence_SR=real(table.ranks + 1),
+            log_mass_S=real(),
             seed_S=whole(),
             step_S=whole(),
             temperature_S=real(),
@@ -125,11 +128,12 @@ class SlotState(PassSlots):
         return self.ids_SL.gather(1, self.positions(rank))
 
     def collect(self, slot_B: Tensor) -> Tensor:
-        """int64 [B, J]: what these slots have done, their counters, and by rank the tokens, log p and log p at temperature 1;
-        floats as their bits."""
+        """int64 [B, J]: what these slots have done, their counters, the log of the mass that grammars left, and by rank the
+        tokens, log p and log p at temperature 1; floats as their bits."""
         columns = [
             self.done_S[slot_B, None],
             self.counters_SC[slot_B],
+            self.log_mass_S[slot_B, None].view(torch.int64),
             self.ids_SL[slot_B].gather(1, self.order_SR[slot_B]),
             self.logprob_SR[slot_B, :-1].view(torch.int64),
             self.confidence_SR[slot_B, :-1].view(torch.int64),
@@ -188,7 +192,7 @@ class SlotState(PassSlots):
         part.first_end_S, part.last_other_S = first_B, last_B
         part.seed_S, part.step_S, part.top_k_S = seed_B, step_B, top_k_B
         part.temperature_S, part.top_p_S = temperature_B, top_p_B
-        part.counters_SC = torch.zeros_like(part.counters_SC)
+        part.counters_SC, part.log_mass_S = torch.zeros_like(part.counters_SC), torch.zeros_like(part.log_mass_S)
         part.node_chance_SW = torch.full_like(part.node_chance_SW, ABSENT)
         self.put(slot_B, part, TENSORS)
 

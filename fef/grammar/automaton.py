@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fef.grammar.pieces import ByteAutomaton, NotRegular
+from fef.grammar.text import Words, packed
 from fef.grammar.vocabulary import Numbers, Vocabulary
 
 __all__ = ["FAR", "Reach", "TokenAutomaton"]
@@ -28,6 +29,7 @@ Key = TypeVar("Key")
 MOST_PAIRS = 8_000_000  # transitions that are followed to make a token automaton
 _PAIRS_AT_ONCE = 1 << 20
 _BYTES_KEPT = 1 << 24  # of what is remembered of the tokens behind states
+_STEPS_KEPT = 1 << 16  # from state to state by a token
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,13 +83,27 @@ class Reach:
     distance_Q: Numbers
     known: dict[int, npt.NDArray[np.uint16]] = field(default_factory=dict)
     sets: dict[tuple[int, int], npt.NDArray[np.bool_]] = field(default_factory=dict)
+    packed: dict[tuple[int, int], Words] = field(default_factory=dict)
+    steps: dict[tuple[int, int], int] = field(default_factory=dict)
 
     @cached_property
     def farthest(self) -> int:
         return int(self.distance_Q[self.distance_Q < FAR].max(initial=0))
 
+    @cached_property
+    def distances_Q(self) -> list[int]:
+        return [int(distance) for distance in self.distance_Q]
+
     def behind(self, state: int, token: int) -> int:
-        return self.automaton.bytes.behind(state, self.automaton.vocabulary.tokens[token])
+        """The state behind a token; the dead one behind what is no text."""
+        found = self.steps.get((state, token))
+        if found is None:
+            text, automaton = self.automaton.vocabulary.tokens[token], self.automaton.bytes
+            found = automaton.behind(state, text) if text else automaton.dead
+            if len(self.steps) >= _STEPS_KEPT:
+                self.steps.clear()
+            self.steps[state, token] = found
+        return found
 
     def allowed(self, state: int, slots: int) -> npt.NDArray[np.bool_]:
         """The tokens allowed at a state with so many slots to fill, that of the token among them; bool [V], to be read
@@ -98,6 +114,15 @@ class Reach:
             found = self.distances(state) < key[1]
             found[self.automaton.vocabulary.end_ids] = self.distance_Q[state] == 0
             keep(self.sets, key, found)
+        return found
+
+    def words(self, state: int, slots: int) -> Words:
+        """`allowed` in words [W], to be read only."""
+        key = state, min(slots, self.farthest + 1)
+        found = self.packed.get(key)
+        if found is None:
+            found = packed(self.allowed(*key))
+            keep(self.packed, key, found)
         return found
 
     def distances(self, state: int) -> npt.NDArray[np.uint16]:

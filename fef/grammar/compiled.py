@@ -19,7 +19,7 @@ from fef.grammar.pieces import NotRegular, Piece, choice, determined, literal
 from fef.grammar.prefixes import PrefixGrammar, prefix_grammar
 from fef.grammar.regex import piece_of_regex
 from fef.grammar.schema import piece_of_schema
-from fef.grammar.text import Allowed, GrammarText
+from fef.grammar.text import Allowed, GrammarText, Words
 from fef.grammar.vocabulary import Vocabulary, ending
 from fef.readers import token_id, token_ids
 
@@ -107,15 +107,22 @@ class AutomatonText(GrammarText):
     def may_end(self) -> bool:
         return bool(self.reach.distance_Q[self.state] == 0)
 
-    def fill(self, drafts: Sequence[int], allowed_XV: Allowed) -> None:
-        state = self.state
-        for place, token in enumerate([*drafts, -1]):
+    def fill(self, drafts: Sequence[int], words_XW: Words) -> None:
+        state, legal = self.state, self.read_ahead(drafts)
+        for place, token in enumerate([*drafts[:legal], -1]):
             if self.left <= place:
                 return  # there are no slots for it
-            allowed_XV[place] = self.reach.allowed(state, self.left - place)
-            if token < 0 or not allowed_XV[place, token]:
-                return
+            words_XW[place] = self.reach.words(state, self.left - place)
+            if token >= 0:
+                state = self.reach.behind(state, token)
+
+    def read_ahead(self, tokens: Sequence[int]) -> int:
+        state, left = self.state, self.left
+        for place, token in enumerate(tokens):
             state = self.reach.behind(state, token)
+            if self.reach.distances_Q[state] >= min(left - place, self.reach.farthest + 1):
+                return place
+        return len(tokens)
 
     def allowed_behind(self, drafts: Sequence[int]) -> Allowed:
         if not self.legal or self.ended or self.before_an_end(drafts) < len(drafts) or self.left <= len(drafts):

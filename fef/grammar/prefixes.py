@@ -4,7 +4,7 @@ Three of its ways shape what is here. It narrows masks to the token that its tok
 law, unless `no_forcing` stands in the grammar. An end token that it reads is not counted when it goes back, so it never reads
 one. And it leaves masks behind a token that is not allowed unwritten, so that they are filled before.
 
-Shapes: X prefixes, V vocabulary.
+Shapes: X prefixes, V vocabulary, W words.
 """
 
 from __future__ import annotations
@@ -17,11 +17,10 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from fef.errors import OptionError
 from fef.grammar.given import Grammar
-from fef.grammar.text import Allowed, GrammarText
+from fef.grammar.text import Allowed, GrammarText, Words, packed, unpacked, words_of
 from fef.grammar.vocabulary import Vocabulary
 
 __all__ = ["PrefixGrammar", "PrefixText", "prefix_grammar"]
@@ -59,19 +58,25 @@ class PrefixText(GrammarText):
     def may_end(self) -> bool:
         return bool(self.matcher.is_accepting())
 
-    def fill(self, drafts: Sequence[int], allowed_XV: Allowed) -> None:
+    def fill(self, drafts: Sequence[int], words_XW: Words) -> None:
         if not drafts:
-            allowed_XV[0] = self.here()
+            words_XW[0] = packed(self.here())
             return
-        bits = unwritten(len(allowed_XV), self.size)
         with named_panics():
             states = [(self.matcher, 0, list(drafts))]
-            library().numpy.fill_next_token_bitmask_par_with_draft_tokens(executor(), states, bits)
-        allowed_XV[:] = self.masks(bits)
+            library().numpy.fill_next_token_bitmask_par_with_draft_tokens(executor(), states, words_XW)
+        self.end_everywhere(words_XW)
         if self.matcher.is_error():  # one of the states leaves nothing, and those behind it are not told
             self.recover()
-            for n in range(len(allowed_XV)):
-                allowed_XV[n] = self.behind(drafts[:n])
+            for n in range(len(words_XW)):
+                words_XW[n] = packed(self.behind(drafts[:n]))
+
+    def read_ahead(self, tokens: Sequence[int]) -> int:
+        with named_panics():
+            count = self.matcher.validate_tokens(list(tokens))
+        if self.matcher.is_error():
+            self.recover()
+        return int(count)
 
     def allowed_behind(self, drafts: Sequence[int]) -> Allowed:
         if not self.legal or self.ended or self.before_an_end(drafts) < len(drafts):
@@ -90,17 +95,24 @@ class PrefixText(GrammarText):
 
     def here(self) -> Allowed:
         """What is allowed where the matcher stands; nothing where it stands in a corner."""
-        bits = unwritten(1, self.size)
+        words_1W = np.full((1, words_of(self.size)), -1, dtype=np.int32)
         with named_panics():
-            library().numpy.fill_next_token_bitmask(self.matcher, bits)
+            library().numpy.fill_next_token_bitmask(self.matcher, words_1W)
         self.check()
-        allowed_V: Allowed = self.masks(bits)[0] & (not self.matcher.is_error())
+        self.end_everywhere(words_1W)
+        allowed_V: Allowed = unpacked(words_1W, self.size)[0] & (not self.matcher.is_error())
         return allowed_V
 
-    def masks(self, bits: npt.NDArray[np.int32]) -> Allowed:
-        allowed_XV = np.unpackbits(bits.view(np.uint8), axis=1, count=self.size, bitorder="little").astype(np.bool_)
-        allowed_XV[:, self.vocabulary.stop_ids] = allowed_XV[:, [self.vocabulary.eos_id]]
-        return allowed_XV
+    def end_everywhere(self, words_XW: Words) -> None:
+        """Allow the ids that end a text where the end token is allowed, and nowhere else."""
+        end_X = self.bits(words_XW, self.vocabulary.eos_id)
+        for stop in self.vocabulary.stop_ids:
+            words_XW[:, stop // 32] ^= (self.bits(words_XW, stop) ^ end_X) << np.int32(stop % 32)
+
+    def bits(self, words_XW: Words, token: int) -> Words:
+        """Of one id, 0 or 1 [X]."""
+        found_X: Words = (words_XW[:, token // 32] >> np.int32(token % 32)) & np.int32(1)
+        return found_X
 
     def check(self) -> None:
         """Raise OptionError where the matcher has given up, on which it stays silent."""
@@ -116,10 +128,6 @@ class PrefixText(GrammarText):
 
 
 CORNER = "NoExtensionBias"  # the grammar goes on, but with no token of the vocabulary
-
-
-def unwritten(rows: int, size: int) -> npt.NDArray[np.int32]:
-    return np.full((rows, -(-size // 32)), -1, dtype=np.int32)
 
 
 def prefix_grammar(grammar: Grammar, vocabulary: Vocabulary) -> PrefixGrammar:

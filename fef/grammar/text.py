@@ -3,7 +3,7 @@
 What a grammar allows is a function of these tokens alone; a text remembers how far it has read them. End tokens are no part
 of the language: they are allowed where the text may end, and behind one comes nothing but the id that fills what is left.
 
-Shapes: W drafts, X = W + 1 prefixes of them, V vocabulary.
+Shapes: D drafts, X = D + 1 prefixes of them, V vocabulary, W words of 32 bits that have one for each of it.
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ import numpy.typing as npt
 
 from fef.grammar.vocabulary import Vocabulary
 
-__all__ = ["CORNERED", "Allowed", "GrammarText"]
+__all__ = ["CORNERED", "Allowed", "GrammarText", "Words", "packed", "unpacked", "words_of"]
 
 Allowed = npt.NDArray[np.bool_]
+Words = npt.NDArray[np.int32]
+"""What is allowed, a bit for each id, the lowest first."""
 
 
 CORNERED = (
@@ -56,14 +58,29 @@ class GrammarText(ABC):
     def allowed(self, drafts: Sequence[int]) -> Allowed:
         """What is allowed behind none, one, .. all of these drafts, in one call; bool [X, V]. Behind a draft that is not
         allowed itself it has no meaning, and is never nothing."""
-        allowed_XV = np.ones((len(drafts) + 1, self.size), dtype=np.bool_)
+        return unpacked(self.words(drafts), self.size)
+
+    def words(self, drafts: Sequence[int]) -> Words:
+        """`allowed` in words [X, W]."""
+        words_XW = np.full((len(drafts) + 1, words_of(self.size)), -1, dtype=np.int32)
         if self.legal:
             # states before the end; those behind it leave no choice
             open_ = 0 if self.ended else self.before_an_end(drafts) + 1
             if open_:
-                self.fill(drafts[: open_ - 1], allowed_XV[:open_])
-            allowed_XV[open_:] = np.arange(self.size) == self.vocabulary.eos_id
-        return allowed_XV
+                self.fill(drafts[: open_ - 1], words_XW[:open_])
+            if open_ < len(words_XW):
+                words_XW[open_:] = packed(np.arange(self.size) == self.vocabulary.eos_id)
+        return words_XW
+
+    def fitting(self, tokens: Sequence[int]) -> int:
+        """How many of these tokens are allowed, each behind those before it; an end token is the last of them."""
+        if not self.legal or self.ended:
+            return 0
+        before = self.before_an_end(tokens)
+        count = self.read_ahead(tokens[:before])
+        if count < before or before == len(tokens):
+            return count
+        return count + int(self.allowed_behind(tokens[:before])[tokens[before]])
 
     def before_an_end(self, drafts: Sequence[int]) -> int:
         """How many drafts stand before the first end token among them."""
@@ -86,7 +103,30 @@ class GrammarText(ABC):
     def may_end(self) -> bool: ...
 
     @abstractmethod
-    def fill(self, drafts: Sequence[int], allowed_XV: Allowed) -> None:
+    def fill(self, drafts: Sequence[int], words_XW: Words) -> None:
         """Write what is allowed behind none, one, .. all of the drafts, none of which is an end token, as far as they are
         allowed."""
         ...
+
+    @abstractmethod
+    def read_ahead(self, tokens: Sequence[int]) -> int:
+        """How many of these tokens are allowed one behind the other, none of which is an end token. The text stays where it
+        is."""
+        ...
+
+
+def words_of(size: int) -> int:
+    """Words that a vocabulary takes."""
+    return -(-size // 32)
+
+
+def packed(allowed_V: Allowed) -> Words:
+    """Bits in words [W]; those behind the vocabulary are 0."""
+    bytes_ = np.packbits(allowed_V, bitorder="little")
+    return np.pad(bytes_, (0, -len(bytes_) % 4)).view(np.int32)
+
+
+def unpacked(words_XW: Words, size: int) -> Allowed:
+    """bool [X, V]."""
+    bits_XV = np.unpackbits(words_XW.view(np.uint8), axis=1, count=size, bitorder="little")
+    return bits_XV.view(np.bool_)

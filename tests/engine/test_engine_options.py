@@ -202,7 +202,7 @@ def test_context_passes_hold_as_many_canvases_as_asked():
     engine.step()
     assert seen[:4] == [(True, 2), (True, 2), (True, 2), (False, 6)]
     assert {one.job for one in engine.packed.running.values()} == set(jobs)
-    assert engine.packed.context_kind(9, cut=False).context == 9  # no padding on a CPU
+    assert engine.packed.context_kind(9).context == 9  # no padding on a CPU
 
 
 def test_the_threads_that_share_out_rows_use_no_others():

@@ -7,15 +7,17 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
+import numpy as np
 import pytest
 from json_schemas import SCHEMAS, is_valid
 from tiny_network import tiny_network
 
 import fef
-from fef.engine import packed_drafts
 from fef.engine.engine import SESSION_ROUNDS, Engine
 from fef.errors import DenoiserError, FefError, InputError, OptionError
 from fef.generation import Model
+from fef.grammar.compiled import AutomatonText
+from fef.grammar.prefixes import PrefixText
 
 pytest.importorskip("llguidance", reason="the extra 'grammar' is not installed")
 
@@ -68,18 +70,7 @@ def test_a_grammar_takes_packed_rounds_where_they_know_it_and_the_certificate_sa
     assert SESSION_ROUNDS not in packed.job.certificate.reasons + by_rows.job.certificate.reasons
     engine.run()
     assert {one.result().text for one in (packed, told, by_rows)} == {"yes"}
-    assert engine.engine.packed.built.texts == {}
-
-
-def test_packed_rounds_that_cannot_wait_for_the_host_leave_grammars_to_sessions(
-    model: Model, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    engine = model.engine(threads=1)
-    assert engine.engine.packed is not None
-    monkeypatch.setattr(engine.engine.packed.built, "texts", None)  # as on a GPU
-    job = engine.submit("A", grammar={"choice": ["yes"]}, max_new_tokens=8)
-    assert list(engine.engine.sessions.waiting) == [job.job]
-    assert SESSION_ROUNDS in job.job.certificate.reasons
+    assert engine.engine.packed.texts == {}
 
 
 REAL: list[Any] = [
@@ -104,7 +95,7 @@ def answers_by(model: Model, network: Any, seeds: Iterable[int], settings: dict[
         for grammar in grammars
     ]
     engine.run()
-    assert engine.packed is not None and not engine.packed.built.texts
+    assert engine.packed is not None and not engine.packed.texts
     return [job.result() for job in jobs]
 
 
@@ -138,10 +129,8 @@ def test_drafts_of_packed_rounds_know_the_grammar(
     """Drafts that do not are refused, and a round commits one token; the text stays."""
     settings = {"temperature": 1.0}
     known = answers_by(model, odd_network, [1], settings, windows=(8,))
-    right = packed_drafts.constrained
-    monkeypatch.setattr(
-        packed_drafts, "constrained", lambda logits, allowed, banned: right(logits, allowed | True, banned)
-    )
+    for text in (AutomatonText, PrefixText):
+        monkeypatch.setattr(text, "allowed_behind", lambda text, _drafts: np.ones(text.size, dtype=np.bool_))
     ignored = answers_by(model, odd_network, [1], settings, windows=(8,))
     assert [found.tokens for found in ignored] == [found.tokens for found in known]
     calls = [sum(found.counters["calls"] for found in each[:-1]) for each in (known, ignored)]

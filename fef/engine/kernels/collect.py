@@ -11,7 +11,7 @@ import triton.language as tl
 from torch import Tensor
 
 from fef.engine.kernels.pointers import pointers
-from fef.engine.slots import COUNTERS, SlotState
+from fef.engine.slots import COUNTERS, RESULT_HEAD, SlotState
 
 __all__ = ["collect"]
 
@@ -21,7 +21,7 @@ _BLOCK = 256
 def collect(state: SlotState, slot_B: Tensor) -> Tensor:
     """int64 [B, J], as `SlotState.collect`."""
     R, counts = state.table.ranks, len(COUNTERS)
-    result_BJ = torch.empty(len(slot_B), 1 + counts + 3 * R, dtype=torch.int64, device=slot_B.device)
+    result_BJ = torch.empty(len(slot_B), RESULT_HEAD + 3 * R, dtype=torch.int64, device=slot_B.device)
     _collect_kernel[(len(slot_B), triton.cdiv(R, _BLOCK))](
         slot_B,
         pointers(state),
@@ -29,6 +29,7 @@ def collect(state: SlotState, slot_B: Tensor) -> Tensor:
         L=state.table.context,
         R=R,
         COUNTS=counts,
+        HEAD=RESULT_HEAD,
         BLOCK=_BLOCK,
     )
     return result_BJ
@@ -42,20 +43,22 @@ def _collect_kernel(
     L: tl.constexpr,
     R: tl.constexpr,
     COUNTS: tl.constexpr,
+    HEAD: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     row = tl.program_id(0).to(tl.int64)
     slot = tl.load(slots + row)
-    out += row * (1 + COUNTS + 3 * R)
+    out += row * (HEAD + 3 * R)
     count = tl.arange(0, 8)
     if tl.program_id(1) == 0:
         tl.store(out, tl.load(state.done + slot))
         some = count < COUNTS
         tl.store(out + 1 + count, tl.load(state.counters + slot * COUNTS + count, mask=some), mask=some)
+        tl.store(out + 1 + COUNTS, tl.load(state.log_mass + slot).to(tl.int64, bitcast=True))
     rank = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     mask = rank < R
     position = tl.load(state.order + slot * R + rank, mask=mask, other=0)
-    out += 1 + COUNTS + rank
+    out += HEAD + rank
     tl.store(out, tl.load(state.ids + slot * (L + 1) + position, mask=mask, other=0), mask=mask)
     logp = tl.load(state.logprob + slot * (R + 1) + rank, mask=mask, other=0.0)
     tl.store(out + R, logp.to(tl.int64, bitcast=True), mask=mask)

@@ -10,11 +10,12 @@ Within a chunk everything is relative to the chunk's largest logit: with a tiny 
 Where drafts branch, each chunk also leaves its best tokens, and the join takes the best of those: `Drawn.draft`, `holds`.
 
 Shapes: N slots, V vocabulary, C chunks of a slot, P pairs of tokens of a chunk (one Philox counter each), F fields, D
-drafts of a slot.
+drafts of a slot, B rows of equally many slots, X states, W words of 32 bits, one for each of the vocabulary.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -28,10 +29,23 @@ from fef.engine.kernels.overlap import wait_for_previous
 from fef.engine.kernels.pointers import pointers
 from fef.laws.tree import TAU
 
-__all__ = ["draw"]
+__all__ = ["AllowedTokens", "draw"]
 
 _CHUNK = 2048
 _WARPS = 8
+
+
+@dataclass(frozen=True)
+class AllowedTokens:
+    """What grammars allow at the first X slots of each row. under_B: bool, the rows that are under one."""
+
+    words_BXW: Tensor
+    under_B: Tensor
+
+    def unpacked(self, size: int) -> Tensor:
+        """Bit by bit; bool [B, X, V]."""
+        bit_32 = torch.arange(32, dtype=torch.int32, device=self.words_BXW.device)
+        return (((self.words_BXW[..., None] >> bit_32) & 1) != 0).flatten(2)[..., :size]
 
 
 def draw(
@@ -48,6 +62,7 @@ def draw(
     cut_N: Tensor | None = None,
     cut_id_N: Tensor | None = None,
     wanted_N: Tensor | None = None,
+    allowed: AllowedTokens | None = None,
     branching: int = 1,
     overlap: bool = False,
 ) -> Drawn:
@@ -57,7 +72,8 @@ def draw(
     forced_N: bool, EOS is certain. forbidden_N: bool, EOS is impossible. banned_V: bool, ids that never occur. eos_id:
     -1 if there is none. cut_N, cut_id_N: float32 and int64, a truncation worked out before: a token stays iff its logit
     is above the cut, or equal with an id up to `cut_id`; -inf and V keep all, as None does. Greedy slots ignore it.
-    wanted_N: bool, the slots to draw at; the others give token 0, zeros, and valid. Of drafts of equal score the lower id
+    wanted_N: bool, the slots to draw at; the others give token 0, zeros, and valid. allowed: ids that it does not allow are
+    banned at its slots. Of drafts of equal score the lower id
     comes first.
 
     Numbers are float64; plain and top of a greedy slot are right to about 1e-6, as its exponentials are float32. A slot is
@@ -76,18 +92,29 @@ def draw(
         best_NCD = torch.empty(N, chunks, branching, dtype=torch.int32, device=device)
     rows = (logits_NV, logits_NV.stride(0), temperature_N, forbidden_N.view(torch.uint8), banned_V.view(torch.uint8))
     wanted = None if wanted_N is None else wanted_N.view(torch.uint8)
+    limits, states, words, row_words, per_row = None, 0, 0, 0, 1
+    if allowed is not None:
+        limits, (_, states, words), per_row = pointers(allowed), allowed.words_BXW.shape, N // len(allowed.under_B)
+        row_words = allowed.words_BXW.stride(0)
+        assert allowed.words_BXW[0].is_contiguous() and words * 32 >= V, (
+            "a bit for each id, the states of a row together"
+        )
     outputs, noise = (value_FNC, whole_FNC, best_FNCD, best_NCD), (seed_N, position_N, step_N, cut_N, cut_id_N)
     options: dict[str, Any] = {
         "PAIRS": chunk // 2,
         "DRAFTS": branching,
+        "PER_ROW": per_row,
+        "STATES": states,
+        "WORDS": words,
+        "ROW_WORDS": row_words,
         "OVERLAP": overlap,
         "launch_pdl": overlap,
         "num_warps": _WARPS,
         "enable_fp_fusion": False,
     }
     # Two kernels, each for its slots: what the noise takes of the registers would leave few greedy programs side by side.
-    _greedy_kernel[(N, chunks)](*rows, eos_id, wanted, *outputs, N, V, chunks, **options)
-    _sampled_kernel[(N, chunks)](*rows, eos_id, wanted, *outputs, *noise, N, V, chunks, **options)
+    _greedy_kernel[(N, chunks)](*rows, eos_id, wanted, limits, *outputs, N, V, chunks, **options)
+    _sampled_kernel[(N, chunks)](*rows, eos_id, wanted, limits, *outputs, *noise, N, V, chunks, **options)
     logp_N, plain_N = torch.empty(2, N, dtype=torch.float64, device=device).unbind(0)
     drawn = Drawn(
         token=torch.empty(N, dtype=torch.int64, device=device),
@@ -147,11 +174,31 @@ def _store_best(values, tokens, at, score, ids, V, DRAFTS: tl.constexpr):
 
 
 @triton.jit
-def _read(logits, banned, ids, no_eos, eos_id, V):
-    """Logits, -inf where there is none to speak of; what bans leave; what is allowed; what is nan or +inf of that."""
+def _read(
+    logits,
+    banned,
+    slot,
+    limits,
+    ids,
+    no_eos,
+    eos_id,
+    V,
+    PER_ROW: tl.constexpr,
+    STATES: tl.constexpr,
+    WORDS: tl.constexpr,
+    ROW_WORDS: tl.constexpr,
+):
+    """Logits, -inf where there is none to speak of; what bans and grammars leave; what is allowed; what is nan or +inf of
+    that. logits: of the slot."""
     inside = ids < V
     x = tl.load(logits + ids, mask=inside, other=float("-inf")).to(tl.float32)
     plain = inside & (tl.load(banned + ids, mask=inside, other=1) == 0)
+    if limits is not None:
+        row, state = slot // PER_ROW, slot % PER_ROW
+        under = (state < STATES) & (tl.load(limits.under + row) != 0)
+        words = limits.words + row * ROW_WORDS + state * WORDS
+        bits = tl.load(words + (ids >> 5), mask=inside & under, other=-1)
+        plain = plain & (((bits >> (ids & 31)) & 1) != 0)
     allowed = plain & ((ids != eos_id) | ~no_eos)
     wrong = allowed & ~(x < float("inf"))
     return tl.where(x < float("inf"), x, float("-inf")), plain, allowed, wrong
@@ -184,6 +231,7 @@ def _greedy_kernel(
     banned,
     eos_id,
     wanted,
+    limits,
     values,
     wholes,
     bests,
@@ -193,6 +241,10 @@ def _greedy_kernel(
     C,
     PAIRS: tl.constexpr,
     DRAFTS: tl.constexpr,
+    PER_ROW: tl.constexpr,
+    STATES: tl.constexpr,
+    WORDS: tl.constexpr,
+    ROW_WORDS: tl.constexpr,
     OVERLAP: tl.constexpr,
 ):
     wait_for_previous(OVERLAP)
@@ -204,7 +256,9 @@ def _greedy_kernel(
     at = slot * C + chunk
     ids = chunk * (2 * PAIRS) + tl.arange(0, 2 * PAIRS)
     no_eos = tl.load(forbidden + slot) != 0
-    x, plain, allowed, wrong = _read(logits + slot * logits_stride, banned, ids, no_eos, eos_id, V)
+    x, plain, allowed, wrong = _read(
+        logits + slot * logits_stride, banned, slot, limits, ids, no_eos, eos_id, V, PER_ROW, STATES, WORDS, ROW_WORDS
+    )
     _store_plain(values, wholes, at, field, x, plain, wrong)
     allowed_x = tl.where(allowed, x, float("-inf"))
     best, token = _lowest_best(allowed_x, ids, V)
@@ -224,6 +278,7 @@ def _sampled_kernel(
     banned,
     eos_id,
     wanted,
+    limits,
     values,
     wholes,
     bests,
@@ -238,6 +293,10 @@ def _sampled_kernel(
     C,
     PAIRS: tl.constexpr,
     DRAFTS: tl.constexpr,
+    PER_ROW: tl.constexpr,
+    STATES: tl.constexpr,
+    WORDS: tl.constexpr,
+    ROW_WORDS: tl.constexpr,
     OVERLAP: tl.constexpr,
 ):
     wait_for_previous(OVERLAP)
@@ -250,7 +309,9 @@ def _sampled_kernel(
     pair = chunk * PAIRS + tl.arange(0, PAIRS)
     ids = 2 * pair[:, None] + tl.arange(0, 2)[None, :]
     no_eos = tl.load(forbidden + slot) != 0
-    x, plain, allowed, wrong = _read(logits + slot * logits_stride, banned, ids, no_eos, eos_id, V)
+    x, plain, allowed, wrong = _read(
+        logits + slot * logits_stride, banned, slot, limits, ids, no_eos, eos_id, V, PER_ROW, STATES, WORDS, ROW_WORDS
+    )
     x = x.to(tl.float64)
     _store_plain(values, wholes, at, field, x, plain, wrong)
     if DRAFTS > 1:

@@ -81,6 +81,7 @@ def _load_kernel(
     tl.store(state.live + slot, (opened > 0).to(tl.uint8))
     tl.store(state.bad + slot, 0)
     tl.store(state.drafted + slot, 0)
+    tl.store(state.log_mass + slot, 0.0)
     node = tl.arange(0, LANES_W)
     tl.store(state.node_chance + slot * NODES + node, node.to(tl.float64) * 0.0 - 1.0, mask=node < NODES)
     tl.store(state.step + slot, tl.load(packed + 2))

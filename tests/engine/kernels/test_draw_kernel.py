@@ -2,11 +2,13 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from fef.engine.advance import Drawn
-from fef.engine.kernels.draw import draw
+from fef.engine.kernels.draw import AllowedTokens, draw
+from fef.grammar.text import packed
 from fef.laws.draws import KeyedNoise, Purpose, Site, gumbels
 from fef.laws.pipeline import Sampling, log_law
 from fef.laws.tree import TAU
@@ -109,6 +111,27 @@ def test_rules_of_eos(device: str) -> None:
     arguments["forbidden_N"][4:] = True
     tokens = check(arguments).token.tolist()
     assert tokens[:4] == [EOS] * 4 and EOS not in tokens[4:]
+
+
+@pytest.mark.parametrize(("V", "branching"), [(7, 1), (100, 4), (2100, 1)])
+def test_what_grammars_do_not_allow_is_as_if_banned(V: int, branching: int, device: str) -> None:
+    """Three rows of four slots, two of which are states; the row between is under no grammar."""
+    arguments = slots(V, torch.float32, device, [0.0, 1.0, 0.0, 0.7] * 3) | {"branching": branching}
+    generator = torch.Generator().manual_seed(V)
+    allowed_BXV = torch.rand(3, 2, V, generator=generator) < 0.4
+    allowed_BXV[..., 1] = True
+    words_BXW = torch.from_numpy(np.stack([[packed(state.numpy()) for state in row] for row in allowed_BXV]))
+    under_B = torch.tensor([True, False, True])
+    found = run(arguments | {"allowed": AllowedTokens(words_BXW.to(device), under_B.to(device))})
+    for n in range(12):
+        row, state = n // 4, n % 4
+        alone = {name: x[n : n + 1] if name.endswith(("_N", "_NV")) else x for name, x in arguments.items()}
+        if bool(under_B[row]) and state < 2:
+            alone["banned_V"] = alone["banned_V"] | ~allowed_BXV[row, state].to(device)
+            assert allowed_BXV[row, state, found.token[n].cpu()]
+        wanted = run(alone)
+        for name, value in vars(wanted).items():
+            assert torch.equal(getattr(found, name)[n], value[0]), name
 
 
 def test_what_is_no_law_is_not_valid(device: str) -> None:

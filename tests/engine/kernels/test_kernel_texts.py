@@ -1,0 +1,115 @@
+"""Requests under grammars in passes of kernels, part by part, get what they get of passes in plain torch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+pytest.importorskip("triton", reason="the kernels need Triton")
+pytest.importorskip("llguidance", reason="the extra 'grammar' is not installed")
+
+from drafting_networks import drafting
+from small_grammars import small
+from tiny_network import tiny_network
+
+import fef
+from fef.engine.engine import Engine
+from fef.engine.kernel_passes import KernelPasses
+from fef.engine.kernel_texts import KernelTexts
+from fef.engine.runner import PassKind
+from fef.models.joined import join_weights
+
+pytestmark = pytest.mark.skipif(
+    torch.cuda.is_available(), reason="on a GPU, tests/engine/test_grammars_on_gpu.py compares whole engines"
+)
+
+TOKENS = (b"a", b"b", b"ab", b"", b"[", b"]", b",", b"1", b"23", b"")  # the last is the mask
+END, MASK, SLOTS = 3, 9, 6
+GRAMMARS: list[Any] = [
+    {"regex": "(ab)*b"},
+    None,
+    {"grammar": 'start: "[" (start | "1" | "23") ("," start)* "]"'},
+    {"choice": ["abba", "ab", "b1"]},
+]
+
+
+class EagerRunner:
+    """Runs passes of kernels part by part, as graphs would."""
+
+    def __init__(self, passes: KernelPasses) -> None:
+        self.passes, self.parted = passes, 0
+
+    def run(self, kind: PassKind, slots: list[int]) -> None:
+        if not kind.grammars:
+            self.passes.pass_(kind, torch.tensor(slots))
+            return
+        self.parted += 1
+        for part in self.passes.parted(kind, torch.tensor(slots)).parts:
+            part.host(slots)
+            part.work()
+
+
+def answered(kernels: bool, asked: list[dict[str, Any]], head: bool = False, **shape: Any) -> list[Any]:
+    size = {"dim": 32, "heads": 2, "head_dim": 16, "mlp_dim": 48, "layers": 1, "max_length": 16}
+    network = tiny_network(vocab_size=10, mask_id=MASK, eos_id=END, scale=0.3, **size).float()
+    if head:
+        drafting(network, depths=4)
+    engine = Engine(network, threads=1, max_batch=3, max_length=16, eos_id=END, **shape)
+    assert engine.packed is not None
+    if kernels:
+        built = engine.packed.built
+        passes = KernelPasses(
+            network, join_weights(network), built.state, built.cache, built.vocabulary, overlap=False,
+            drafts=built.drafts,
+        )  # fmt: skip
+        built.passes = passes
+        built.runner = EagerRunner(passes)
+    canvas = [0, *[MASK] * SLOTS]
+    jobs = []
+    for settings in asked:
+        given = settings | ({"grammar": small(settings["grammar"], TOKENS, END)} if settings["grammar"] else {})
+        jobs.append(engine.submit(canvas, range(1, SLOTS + 1), **given))
+    engine.run()
+    assert not engine.packed.texts
+    if kernels:
+        assert engine.packed.built.runner.parted > 0
+    return [job.result() for job in jobs]
+
+
+CUT = {"top_p": 0.8, "top_k": 4}
+
+
+@pytest.mark.parametrize(
+    ("shape", "cut", "count"),
+    [
+        ({"windows": (3,)}, {}, 2),
+        pytest.param({"windows": (4,)}, {}, 4, marks=pytest.mark.slow),
+        pytest.param({"windows": (3,), "anchors": 1}, CUT, 4, marks=pytest.mark.slow),
+        pytest.param({"tree": [6], "windows": ()}, {}, 4, marks=pytest.mark.slow),
+        pytest.param({"tree": [4], "windows": (), "head": True}, {}, 4, marks=pytest.mark.slow),
+        pytest.param({"tree": [4], "windows": (3,), "head": True}, {}, 2, marks=pytest.mark.slow),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_texts_and_their_mass_are_those_of_plain_torch(
+    shape: dict[str, Any], cut: dict[str, Any], count: int, temperature: float
+) -> None:
+    asked = [{"grammar": grammar, "seed": 7, "temperature": temperature, **cut} for grammar in GRAMMARS[:count]]
+    expected, found = answered(False, asked, **shape), answered(True, asked, **shape)
+    assert [one.tokens for one in found] == [one.tokens for one in expected]
+    for one, wanted in zip(found, expected, strict=True):
+        assert one.logprobs == pytest.approx(wanted.logprobs, abs=1e-4)
+        assert one.log_mass == (None if wanted.log_mass is None else pytest.approx(wanted.log_mass, abs=1e-3))
+    assert sum(one.counters["accepted"] for one in found) > 0
+
+
+def test_masks_that_do_not_come_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = [{"grammar": {"regex": "(ab)*b"}, "seed": 7, "temperature": 1.0}]
+    expected = answered(True, asked, windows=(4,))
+    monkeypatch.setattr(KernelTexts, "mask", lambda texts, *_: texts.words_SXW.fill_(-1))
+    with pytest.raises(fef.GrammarError):
+        answered(True, asked, windows=(4,))
+    assert expected[0].tokens

@@ -26,7 +26,7 @@ PLANES = "byte_planes"  # in the metadata of a file: the dtype of all its tensor
 
 def parted(weights: Tensor) -> Tensor:
     """The bytes of numbers of any shape, uint8 [bytes of a number, *shape]."""
-    return weights.contiguous().view(torch.uint8).unflatten(-1, (weights.shape[-1], -1)).movedim(-1, 0).contiguous()
+    return weights.contiguous().view(torch.uint8).reshape(*weights.shape, -1).movedim(-1, 0).contiguous()
 
 
 def joined(planes: Tensor, dtype: torch.dtype) -> Tensor:

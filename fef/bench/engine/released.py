@@ -28,7 +28,7 @@ from fef.engine.engine import Engine
 from fef.measure.environment import environment
 from fef.measure.page import device_words, introduction, results_page, version_words
 from fef.measure.program import option, options_of, typed
-from fef.measure.record import FORMAT, Record, RecordKind, record_json
+from fef.measure.record import Record, RecordKind, record_json
 from fef.measure.run import Silent, Task, carry_out
 from fef.measure.table import Sheet, markdown
 from fef.measure.timing import Clock, captured, free_memory
@@ -91,19 +91,11 @@ class Rate:
     note: str = ""
 
 
-def older(value: dict[str, Any]) -> dict[str, Any]:
-    """Failures were lines; it was not told which tasks were done."""
-    failures = [{"task": [line.partition(": ")[0]], "reason": line.partition(": ")[2]} for line in value["failures"]]
-    header = {"format": FORMAT, "kind": "released", "command": "", "setup": {"environment": value["environment"]}}
-    return value | header | {"finished": True, "done": [], "failures": failures}
-
-
 RELEASED_KIND = RecordKind(
     "released",
     "python -m fef.bench.engine.released --json FILE",
     {"passes": PassTime, "rates": Rate},
     ("bandwidth",),  # bytes per second that a copy reads and writes
-    older,
 )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -10,7 +10,7 @@ from fef.bench.summary import Row
 from fef.measure.page import device_words, introduction, results_page, version_words
 from fef.measure.plot import costs_figure, png_bytes
 from fef.measure.record import Failure, Record
-from fef.measure.table import Sheet, csv_text, interval_words, markdown
+from fef.measure.table import Sheet, csv_text, interval_words, known, markdown, sheet_of
 
 __all__ = [
     "MARGIN",
@@ -28,20 +28,6 @@ MARGIN = 0.5
 
 BELOW = "<"
 """Marks a measured speed-up in passes that falls below the predicted one."""
-
-COLUMNS = (
-    "method",
-    "right, % (95 %)",
-    "to sequential (95 %)",
-    "passes",
-    "tokens/pass",
-    "rows",
-    "token-forwards",
-    "seconds",
-    "speed-up in passes, predicted",
-    "speed-up in time",
-    "law",
-)
 
 HOW_TO_READ = f"""\
 - *right*: problems answered correctly, with Wilson's 95 % interval, which has a width also where all are right.
@@ -66,7 +52,7 @@ def rows_sheet(rows: Sequence[Row], failures: Sequence[Failure]) -> Sheet:
     lines: list[list[str]] = []
     sections = []
     for family in dict.fromkeys([row.family for row in rows] + [failure.task[0] for failure in failures]):
-        found = [cells(row) for row in rows if row.family == family]
+        found = [*sheet_of([row for row in rows if row.family == family], COLUMNS).lines]
         for failure in (failure for failure in failures if failure.task[0] == family):
             found.append([failure.task[1], "not run", *[""] * (len(COLUMNS) - 3), failure.reason])
         lines += [[family if first == 0 else "", *line] for first, line in enumerate(found)]
@@ -77,25 +63,9 @@ def rows_sheet(rows: Sequence[Row], failures: Sequence[Failure]) -> Sheet:
     return Sheet(("family", *COLUMNS), lines, "", caption, ("family", "method", "law"), sections=sections)
 
 
-def cells(row: Row) -> list[str]:
-    """A row under `COLUMNS`. Costs are a problem; behind each, where `sequential` was run, its multiple of that."""
-
-    def cost(total: float, ratio: float | None, digits: int) -> str:
-        return f"{total / row.problems:,.{digits}f}" + ("" if ratio is None else f" ({ratio:.2f}x)")
-
-    return [
-        row.method,
-        interval_words(row.accuracy, row.low, row.high),
-        difference_words(row),
-        cost(row.calls, row.calls_ratio, 1),
-        f"{row.tokens_per_call:.2f}",
-        cost(row.rows, row.rows_ratio, 1),
-        cost(row.token_forwards, row.token_forwards_ratio, 0),
-        cost(row.seconds, row.seconds_ratio, 3),
-        pass_speedup_words(row),
-        "" if row.time_speedup is None else f"{row.time_speedup:.2f}",
-        row.certificate,
-    ]
+def cost(total: float, row: Row, ratio: float | None, digits: int) -> str:
+    """Per problem; behind it, where `sequential` was run, its multiple of that."""
+    return f"{total / row.problems:,.{digits}f}" + ("" if ratio is None else f" ({ratio:.2f}x)")
 
 
 def difference_words(row: Row) -> str:
@@ -109,6 +79,21 @@ def pass_speedup_words(row: Row) -> str:
         return f"{row.pass_speedup:.2f}"
     mark = f" {BELOW}" if row.below_prediction else ""
     return f"{row.pass_speedup:.2f}{mark}, {row.predicted_pass_speedup:.2f}"
+
+
+COLUMNS: Mapping[str, Callable[[Row], str]] = {
+    "method": lambda row: row.method,
+    "right, % (95 %)": lambda row: interval_words(row.accuracy, row.low, row.high),
+    "to sequential (95 %)": difference_words,
+    "passes": lambda row: cost(row.calls, row, row.calls_ratio, 1),
+    "tokens/pass": lambda row: f"{row.tokens_per_call:.2f}",
+    "rows": lambda row: cost(row.rows, row, row.rows_ratio, 1),
+    "token-forwards": lambda row: cost(row.token_forwards, row, row.token_forwards_ratio, 0),
+    "seconds": lambda row: cost(row.seconds, row, row.seconds_ratio, 3),
+    "speed-up in passes, predicted": pass_speedup_words,
+    "speed-up in time": lambda row: known(row.time_speedup, ".2f"),
+    "law": lambda row: row.certificate,
+}
 
 
 def rows_csv(rows: Sequence[Row], failures: Sequence[Failure]) -> str:
@@ -158,8 +143,8 @@ def methods_page(record: Record, rows: Sequence[Row], pictures: str, remarks: st
     families = list(dict.fromkeys(row.family for row in rows))
     sections = []
     for family in families:
-        lines = [cells(row) for row in rows if row.family == family]
-        sections.append((f"{family[0].upper()}{family[1:]}", markdown(Sheet(COLUMNS, lines, named=True))))
+        sheet = sheet_of([row for row in rows if row.family == family], COLUMNS, named=True)
+        sections.append((f"{family[0].upper()}{family[1:]}", markdown(sheet)))
     for last in families[-1:]:
         sections.append(("", f"![Accuracy against passes and seconds, {last}]({pictures}-{picture_stem(last)}.png)"))
     if record.failures:

@@ -7,11 +7,12 @@ free and there is no bonus token. With T denoising passes the speed-up over one 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import exp, log, sqrt
 
 from fef.laws.speedup import speedup
-from fef.measure.table import Sheet
+from fef.measure.table import Sheet, sheet_of
 
 __all__ = ["REPORTED", "Setting", "fitted_acceptance", "predicted", "prediction_sheet"]
 
@@ -57,13 +58,15 @@ def fitted_acceptance() -> float:
 def prediction_sheet() -> Sheet:
     """Reported and predicted speed-ups with their deviation, and the fit."""
     acceptance = fitted_acceptance()
-    lines = []
-    for s in REPORTED:
-        found, window = predicted(s, acceptance), str(s.window) if s.window else "no speculation"
-        off = f"{100 * (found / s.reported - 1):+.1f}"
-        lines.append([window, str(s.steps), f"{s.reported:.2f}x", f"{found:.2f}x", off])
+    columns: dict[str, Callable[[Setting], str]] = {
+        "window": lambda s: str(s.window) if s.window else "no speculation",
+        "denoising passes": lambda s: str(s.steps),
+        "reported": lambda s: f"{s.reported:.2f}x",
+        "predicted": lambda s: f"{predicted(s, acceptance):.2f}x",
+        "deviation %": lambda s: f"{100 * (predicted(s, acceptance) / s.reported - 1):+.1f}",
+    }
     caption = (
         f"Fitted acceptance a = {acceptance:.3f}; root mean square deviation {100 * (exp(deviation(acceptance)) - 1):.1f} % "
         "with speculation. The model counts calls: a verification of any window costs one."
     )
-    return Sheet(("window", "denoising passes", "reported", "predicted", "deviation %"), lines, caption=caption)
+    return sheet_of(REPORTED, columns, caption=caption)

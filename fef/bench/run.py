@@ -13,24 +13,14 @@ from fef.decoders import read_given
 from fef.errors import OptionError
 from fef.generation import Model
 from fef.measure.environment import environment, weights_digest
-from fef.measure.record import FORMAT, Failure, Record, RecordKind, check_same_setup
+from fef.measure.record import Failure, Record, RecordKind, check_same_setup
 from fef.measure.run import Progress, Task, carry_out, check_asked
 from fef.tasks import Problem, generate
 
 __all__ = ["METHODS_KIND", "Benchmark", "check_specs", "run"]
 
 
-def older(value: dict[str, Any]) -> dict[str, Any]:
-    """Refusals were those of a method on a family; what was done follows from the results."""
-    return value | {
-        "format": FORMAT,
-        "kind": value.get("kind", "methods"),
-        "done": [[found["family"], found["spec"]["label"]] for found in value["results"]],
-        "failures": [{"task": [r["family"], r["method"]], "reason": r["reason"]} for r in value["refusals"]],
-    }
-
-
-METHODS_KIND = RecordKind("methods", "fef bench --json", {"results": Result}, ("comparisons",), older)
+METHODS_KIND = RecordKind("methods", "fef bench --json", {"results": Result}, ("comparisons",))
 
 
 @dataclass(frozen=True)

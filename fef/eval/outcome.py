@@ -9,7 +9,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from fef.measure.answers import Answer, Totals, totals
-from fef.measure.record import FORMAT, Record, RecordKind, read_record, record_json
+from fef.measure.record import Record, RecordKind, read_record, record_json
 
 __all__ = ["DIGITS", "EVAL_KIND", "GIVEN", "Outcome", "label_of", "outcome_json", "outcome_of", "read_outcome"]
 
@@ -18,12 +18,6 @@ GIVEN = "given answers, one token a pass"
 """Label of answers that were read from a file."""
 
 FACTS = ("task", "label", "environment", "summary", "certificate", "rights", "digests")
-
-
-def older(value: dict[str, Any]) -> dict[str, Any]:
-    """The setup was called identity."""
-    header = {"format": FORMAT, "command": "", "setup": value["identity"], "finished": True, "done": [], "failures": []}
-    return value | header
 
 
 def check(record: Record) -> None:
@@ -35,7 +29,7 @@ def check(record: Record) -> None:
         raise ValueError("it has not a digest for each problem")
 
 
-EVAL_KIND = RecordKind("eval", "fef eval --save", facts=FACTS, older=older, check=check)
+EVAL_KIND = RecordKind("eval", "fef eval --save", facts=FACTS, check=check)
 
 
 @dataclass(frozen=True)

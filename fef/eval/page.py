@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from fef.errors import OptionError
@@ -10,18 +10,13 @@ from fef.eval.outcome import Outcome
 from fef.eval.pairs import LEVEL, Pair, names_of, pairs_of
 from fef.measure.page import Section, results_page
 from fef.measure.plot import costs_figure, png_bytes
-from fef.measure.table import Sheet, interval_words, markdown, p_words
+from fef.measure.table import Sheet, interval_words, markdown, p_words, sheet_of
 
 __all__ = ["comparison_page", "comparison_picture", "outcomes_sheet", "pairs_sheet"]
 
 MANY = 8
 """Runs of a task up to which every two are compared: with more, nobody reads the table."""
 
-COLUMNS = (
-    *("method", "model", "problems", "right % (95 %)", "passes", "tokens/pass", "tokens/s", "unfinished", "law"),
-    "where",
-)
-PAIR_COLUMNS = ("first", "second", "shared problems", "right %", "only first", "only second", "p", "same answers")
 HOW_TO_READ = """\
 - *right %*: problems answered correctly, with Wilson's 95 % interval. *unfinished*: answers that filled the canvas.
 - *passes*: forward passes a problem, of any kind: those over the context, of drafts and of verification.
@@ -34,47 +29,44 @@ HOW_TO_READ = """\
   number of pairs. *same answers*: problems that both answered with the same text of as many tokens."""
 
 
-def cells(outcome: Outcome) -> tuple[str, ...]:
-    """A run in the words of `COLUMNS`."""
-    found, environment = outcome.summary, outcome.environment
-    where = environment.get("gpu") or environment.get("cpu") or "-"
-    return (
-        outcome.label,
-        str(outcome.identity.get("model") or "-"),
-        str(found.problems),
-        interval_words(found.accuracy, found.low, found.high),
-        f"{found.calls / found.problems:.1f}",
-        f"{found.tokens_per_call:.2f}",
-        f"{found.tokens_per_second:,.0f}" if found.seconds else "-",
-        str(found.unfinished),
-        "-" if outcome.certificate is None else str(outcome.certificate["kind"]),
-        ", ".join(
-            filter(None, (where, environment.get("dtype"), "engine" if outcome.identity.get("engine") else None))
-        ),
-    )
+def where(outcome: Outcome) -> str:
+    found = outcome.environment
+    device = found.get("gpu") or found.get("cpu") or "-"
+    return ", ".join(filter(None, (device, found.get("dtype"), "engine" if outcome.identity.get("engine") else None)))
 
 
-def pair_cells(pair: Pair) -> tuple[str, ...]:
-    """A pair in the words of `PAIR_COLUMNS`."""
-    rights = (f"{100 * right / pair.problems:.1f}" for right in (pair.first_right, pair.second_right))
-    return (
-        pair.first,
-        pair.second,
-        str(pair.problems),
-        " and ".join(rights),
-        str(pair.only_first),
-        str(pair.only_second),
-        p_words(pair.p),
-        str(pair.same),
-    )
+COLUMNS: Mapping[str, Callable[[Outcome], str]] = {
+    "method": lambda run: run.label,
+    "model": lambda run: str(run.identity.get("model") or "-"),
+    "problems": lambda run: str(run.summary.problems),
+    "right % (95 %)": lambda run: interval_words(run.summary.accuracy, run.summary.low, run.summary.high),
+    "passes": lambda run: f"{run.summary.calls / run.summary.problems:.1f}",
+    "tokens/pass": lambda run: f"{run.summary.tokens_per_call:.2f}",
+    "tokens/s": lambda run: f"{run.summary.tokens_per_second:,.0f}" if run.summary.seconds else "-",
+    "unfinished": lambda run: str(run.summary.unfinished),
+    "law": lambda run: "-" if run.certificate is None else str(run.certificate["kind"]),
+    "where": where,
+}
+PAIR_COLUMNS: Mapping[str, Callable[[Pair], str]] = {
+    "first": lambda pair: pair.first,
+    "second": lambda pair: pair.second,
+    "shared problems": lambda pair: str(pair.problems),
+    "right %": lambda pair: " and ".join(
+        f"{100 * right / pair.problems:.1f}" for right in (pair.first_right, pair.second_right)
+    ),
+    "only first": lambda pair: str(pair.only_first),
+    "only second": lambda pair: str(pair.only_second),
+    "p": lambda pair: p_words(pair.p),
+    "same answers": lambda pair: str(pair.same),
+}
 
 
 def outcomes_sheet(outcomes: Sequence[Outcome]) -> Sheet:
-    return Sheet(("task", *COLUMNS), [(outcome.task, *cells(outcome)) for outcome in outcomes], words=None)
+    return sheet_of(outcomes, {"task": lambda run: run.task, **COLUMNS}, words=None)
 
 
 def pairs_sheet(pairs: Sequence[Pair]) -> Sheet:
-    return Sheet(("task", *PAIR_COLUMNS), [(pair.task, *pair_cells(pair)) for pair in pairs], words=None)
+    return sheet_of(pairs, {"task": lambda pair: pair.task, **PAIR_COLUMNS}, words=None)
 
 
 def comparison_page(title: str, outcomes: Sequence[Outcome], remarks: str = "", against: str | None = None) -> str:
@@ -88,10 +80,10 @@ def comparison_page(title: str, outcomes: Sequence[Outcome], remarks: str = "", 
         if against is None and len(runs) > MANY:
             best = names[id(max(runs, key=lambda run: (run.summary.problems, run.summary.accuracy)))]
             held = [pair for pair in held if best in (pair.first, pair.second)]
-        table = markdown(Sheet(COLUMNS, list(map(cells, runs)), named=True))
+        table = markdown(sheet_of(runs, COLUMNS, named=True))
         sections.append((task, f"{settings_line(runs)}\n\n{table}"))
         if held:
-            table = markdown(Sheet(PAIR_COLUMNS, list(map(pair_cells, held)), named=True))
+            table = markdown(sheet_of(held, PAIR_COLUMNS, named=True))
             sections.append(("", f"### Pairs on {task}\n\n{table}\n\n{verdicts(held)}"))
     begin = "Made by `fef compare` from saved runs; only the remarks are written by hand."
     return results_page(title, begin, sections, HOW_TO_READ, remarks)

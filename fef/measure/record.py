@@ -101,20 +101,13 @@ def as_row(kind: type[Any], value: Value) -> Any:
     return kind.from_dict(value) if hasattr(kind, "from_dict") else kind(**value)
 
 
-# What records of the format before have, where they did not say of which kind they are.
-UNNAMED = {"refusals": "methods", "rates": "released", "asked": "drafts"}
-
-
 def kind_in(path: Path) -> str | None:
     """The kind of record in a file; None for what is no record."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    if not isinstance(value, dict):
-        return None
-    unnamed = next((kind for name, kind in UNNAMED.items() if name in value), None)
-    return value.get("kind", unnamed)
+    return value.get("kind") if isinstance(value, dict) else None
 
 
 def read_record(path: Path, kind: RecordKind) -> Record:

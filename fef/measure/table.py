@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from rich.markup import escape
 from rich.table import Table
 
-__all__ = ["Sheet", "csv_text", "interval_words", "markdown", "p_words", "terminal"]
+__all__ = ["Sheet", "csv_text", "interval_words", "known", "markdown", "p_words", "sheet_of", "terminal"]
+
+Row = TypeVar("Row")
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,11 @@ class Sheet:
     named: bool = False  # the first column holds names of methods
     sections: Collection[int] = ()  # numbers of lines behind which a rule is drawn, on a terminal
     framed: bool = True  # on a terminal
+
+
+def sheet_of(rows: Iterable[Row], columns: Mapping[str, Callable[[Row], str]], title: str = "", **more: Any) -> Sheet:
+    """A line per row. columns: what stands in each, by its name. more: as `Sheet` has it."""
+    return Sheet(tuple(columns), [[cell(row) for cell in columns.values()] for row in rows], title, **more)
 
 
 def terminal(sheet: Sheet) -> Table:
@@ -54,6 +61,11 @@ def csv_text(header: Iterable[str], lines: Iterable[Mapping[str, Any]]) -> str:
     writer.writeheader()
     writer.writerows(lines)
     return stream.getvalue()
+
+
+def known(value: float | None, form: str) -> str:
+    """A number in a form of `format`; nothing for None."""
+    return "" if value is None else format(value, form)
 
 
 def interval_words(value: float, low: float, high: float, form: str = ".1f") -> str:

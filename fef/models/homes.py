@@ -40,6 +40,7 @@ class Stored:
     key: str
     shape: tuple[int, ...]
     dtype: str
+    planes: bool = False  # are its bytes stored as planes (`fef.models.byte_planes`)?
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from fef.errors import CheckpointError
+from fef.models.byte_planes import PLANES, joined
 from fef.models.config import TransformerConfig
 from fef.models.families import Family
 from fef.models.homes import (
@@ -202,7 +203,11 @@ def read_header(file: Path) -> list[Stored]:
     try:
         with safe_open(file, framework="pt") as shard:
             slices = {key: shard.get_slice(key) for key in shard.keys()}  # noqa: SIM118
-            return [Stored(file, key, tuple(s.get_shape()), s.get_dtype()) for key, s in slices.items()]
+            said = {key: (tuple(s.get_shape()), s.get_dtype()) for key, s in slices.items()}
+            dtype = (shard.metadata() or {}).get(PLANES)
+            if dtype is not None:
+                return [Stored(file, key, shape[1:], dtype, planes=True) for key, (shape, _) in said.items()]
+            return [Stored(file, key, *of) for key, of in said.items()]
     except (SafetensorError, OSError) as error:
         raise CheckpointError(
             f"{file} is truncated or damaged ({error}). Copy the file again, or download it."
@@ -254,4 +259,8 @@ def stream(wanted: Sequence[Span]) -> Iterator[Rows]:
             if file != tensor.file or mapped > MAPPED_BYTES:
                 shard = safe_open(tensor.file, framework="pt")
                 file, mapped = tensor.file, (stop - start) * row_bytes
-            yield tensor, start, shard.get_slice(tensor.key)[start:stop]
+            rows = shard.get_slice(tensor.key)
+            if tensor.planes:
+                yield tensor, start, joined(rows[:, start:stop], DTYPES[tensor.dtype])
+            else:
+                yield tensor, start, rows[start:stop]

@@ -10,6 +10,7 @@ import itertools
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ import torch
 
 from fef.models.packed import REVEALED, packed_target_logits
 from fef.models.transformer import Transformer
-from fef.verify.texts import Array, Law, Pipeline, State, mapped, mixed, put
+from fef.verify.texts import Array, Law, Pipeline, State, drawn_at, hidden, mixed, onward, put, to_the_end
 
 __all__ = [
     "Chain",
@@ -33,7 +34,6 @@ __all__ = [
     "filled",
     "first_of",
     "law_at",
-    "low_confidence_pass",
     "margin",
     "order_causal",
     "packed_chain_law",
@@ -161,16 +161,14 @@ def packed_chain_law(network: Transformer, start: State, pipeline: Pipeline, ord
 
 def causal_chain_law(network: Denoise, start: State, mask: int, pipeline: Pipeline) -> Law:
     """The left-to-right chain law of a causal model, whose logits at a position are those of the next token."""
-    slots = [i for i, v in enumerate(start) if v == mask]
-    law: Law = {start: 1.0}
-    for i in slots:
-        after: Law = defaultdict(float)
-        for state, weight in law.items():
-            p = pipeline(law_at(network(torch.tensor([state[:i]]))[0, -1], mask))
-            for v in np.flatnonzero(p):
-                after[put(state, {i: int(v)})] += weight * float(p[v])
-        law = after
-    return law
+
+    def step(state: State) -> Law | None:
+        slot = next((i for i, v in enumerate(state) if v == mask), None)
+        if slot is None:
+            return None
+        return drawn_at(state, slot, pipeline(law_at(network(torch.tensor([state[:slot]]))[0, -1], mask)))
+
+    return to_the_end({start: 1.0}, step)
 
 
 def process_law(
@@ -179,28 +177,25 @@ def process_law(
     """The law of texts in an order. A slot is drawn from its target p in any case; its draft, from q, is accepted with it
     with the probability `kept`, and the round goes on, or else ends there."""
     target = process.target(network)
-    done: Law = defaultdict(float)
-    todo: Law = {start: 1.0}
-    while todo:
-        after: Law = defaultdict(float)
-        for began, weight in todo.items():
-            slots = [i for i in order if began[i] == table.mask][: process.window]
-            if not slots:
-                done[began] += weight
-            going: Law = {began: weight} if slots else {}
-            for n, i in enumerate(slots):
-                onward: Law = defaultdict(float)
-                for state, w in going.items():
-                    p, q = pipeline(target(began, state, slots, n)), pipeline(table.at[began][i])
-                    both = kept(p, q, coupled=process.coupled)
-                    for v in np.flatnonzero(p):
-                        onward[put(state, {i: int(v)})] += w * float(both[v])
-                        after[put(state, {i: int(v)})] += w * float(p[v] - both[v])
-                going = onward
-            for state, w in going.items():
-                after[state] += w
-        todo = {state: w for state, w in after.items() if w > 0}
-    return done
+
+    def round_(began: State) -> Law | None:
+        slots = [i for i in order if began[i] == table.mask][: process.window]
+        ended: Law = defaultdict(float)
+        going: Law = {began: 1.0}
+        for n, i in enumerate(slots):
+            accepted: Law = defaultdict(float)
+            for state, weight in going.items():
+                p, q = pipeline(target(began, state, slots, n)), pipeline(table.at[began][i])
+                both = kept(p, q, coupled=process.coupled)
+                for v in np.flatnonzero(p):
+                    accepted[put(state, {i: int(v)})] += weight * float(both[v])
+                    ended[put(state, {i: int(v)})] += weight * float(p[v] - both[v])
+            going = accepted
+        for state, weight in going.items():
+            ended[state] += weight
+        return ended if slots else None
+
+    return to_the_end({start: 1.0}, round_)
 
 
 def kept(p: Array, q: Array, *, coupled: bool) -> Array:
@@ -269,22 +264,18 @@ def filled(
     With one slot per step this is the chain law of the order that `select` stands for, else a product law.
     """
     among = set(open_) or set(range(table.length))
-    done: Law = defaultdict(float)
-    todo: Law = dict(start)
-    while todo:
-        after: Law = defaultdict(float)
-        for state, weight in todo.items():
-            slots = [i for i in within if state[i] == table.mask]
-            if not slots:
-                done[state] += weight
-                continue
-            chosen = select(state, table.at[state], slots)
-            laws = [slot_law(table, state, i, pipeline, eos, among) for i in chosen]
-            for draw in itertools.product(*(np.flatnonzero(p) for p in laws)):
-                p = np.prod([law[v] for law, v in zip(laws, draw, strict=True)])
-                after[put(state, dict(zip(chosen, map(int, draw), strict=True)))] += weight * float(p)
-        todo = after
-    return done
+
+    def step(state: State) -> Law | None:
+        slots = [i for i in within if state[i] == table.mask]
+        if not slots:
+            return None
+        law: Law = {state: 1.0}
+        for i in select(state, table.at[state], slots):
+            p = slot_law(table, state, i, pipeline, eos, among)
+            law = onward(law, lambda so_far, i=i, p=p: drawn_at(so_far, i, p))  # type: ignore[misc]
+        return law
+
+    return to_the_end(start, step)
 
 
 def slot_law(table: Table, state: State, slot: int, pipeline: Pipeline, eos: int | None, open_: set[int]) -> Array:
@@ -315,7 +306,7 @@ def chain_pass(
     A pass starts by filling what an EOS decides.
     """
     among = set(open_) or set(range(table.length))
-    law = mapped(start, lambda s: closed(s, order, table.mask, eos, among))
+    law = onward(start, lambda s: {closed(s, order, table.mask, eos, among): 1.0})
     return filled(table, law, order, select or first_of(order), pipeline, eos, among)
 
 
@@ -338,20 +329,15 @@ def denoised(
 ) -> Law:
     """T passes per block, linear schedule: tokens are hidden between passes as `hiding` says."""
     open_ = [i for block in blocks for i in block]
+
+    def pass_(state: State, block: Sequence[int], hides: tuple[float, float]) -> Law:
+        rates = [hides[state[i] != table.mask] for i in block]
+        texts = chain_pass(table, {state: 1.0}, block, pipeline, eos, open_, select)
+        return onward(texts, lambda text: hidden(text, block, rates, table.mask))
+
     law: Law = {start: 1.0}
-    for block in blocks:
-        for k in range(steps, 0, -1):
-            after: Law = defaultdict(float)
-            hide_drawn, hide_older = hiding(k, steps, eta)
-            for state, weight in law.items():
-                rates = [hide_drawn if state[i] == table.mask else hide_older for i in block]
-                for text, p in chain_pass(table, {state: weight}, block, pipeline, eos, open_, select).items():
-                    for hidden in itertools.product([False, True], repeat=len(block)):
-                        share = float(np.prod([r if h else 1 - r for r, h in zip(rates, hidden, strict=True)]))
-                        if share > 0:
-                            masks = [i for i, h in zip(block, hidden, strict=True) if h]
-                            after[put(text, dict.fromkeys(masks, table.mask))] += p * share
-            law = after
+    for block, k in itertools.product(blocks, range(steps, 0, -1)):
+        law = onward(law, partial(pass_, block=block, hides=hiding(k, steps, eta)))
     return law
 
 
@@ -366,24 +352,3 @@ def hiding(k: int, steps: int, eta: float) -> tuple[float, float]:
     alpha_t, alpha_s = 1 - k / steps, 1 - (k - 1) / steps
     sigma = eta * (min(1.0, (1 - alpha_s) / alpha_t) if alpha_t else 1.0)
     return (1 - alpha_s - sigma * alpha_t) / (1 - alpha_t), sigma
-
-
-def low_confidence_pass(table: Table, start: State, pipeline: Pipeline, count: int = 1) -> Law:
-    """LLaDA's default: draw at every slot, keep the `count` draws of highest probability at temperature 1.
-
-    This choice looks at drawn values, so its order is not an adapted one (docs/laws.md) and no chain law is sampled at
-    temperatures above 0.
-    """
-    law: Law = {start: 1.0}
-    while any(table.mask in state for state in law):
-        after: Law = defaultdict(float)
-        for state, weight in law.items():
-            slots = [i for i, v in enumerate(state) if v == table.mask]
-            laws = [pipeline(table.at[state][i]) for i in slots]
-            for draw in itertools.product(*(np.flatnonzero(p) for p in laws)):
-                p = float(np.prod([law[v] for law, v in zip(laws, draw, strict=True)]))
-                sure = {i: table.at[state][i][v] for i, v in zip(slots, draw, strict=True)}
-                kept = sorted(slots, key=lambda i: -sure[i])[:count]
-                after[put(state, {i: int(v) for i, v in zip(slots, draw, strict=True) if i in kept})] += weight * p
-        law = after
-    return law

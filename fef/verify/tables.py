@@ -19,13 +19,11 @@ from fef.models.transformer import Transformer
 from fef.models.unmask_policy import UnmaskPolicy
 
 __all__ = [
-    "EMPTY",
     "MASK",
     "TABLES",
     "K",
     "L",
     "consistent",
-    "empty_rows",
     "inconsistent",
     "parity",
     "random_joint",
@@ -40,7 +38,6 @@ __all__ = [
 Layer = TypeVar("Layer", bound=HiddenLayer)
 K, L = 3, 4
 MASK = K
-EMPTY = (MASK,) * L
 
 
 def random_joint(n_tokens: int = K, length: int = L, seed: int = 0, power: float = 3.0) -> Tensor:
@@ -131,10 +128,6 @@ def tiny_draft_head(network: Transformer, depths: int = 16, seed: int = 0) -> Dr
     head.reset(seed)
     torch.nn.init.normal_(head.out_norm.weight, generator=torch.Generator().manual_seed(seed))
     return head.to(network.device, network.embed.weight.dtype).requires_grad_(False)
-
-
-def empty_rows(count: int, length: int = L, mask: int = MASK) -> Tensor:
-    return torch.full((count, length), mask)
 
 
 def tiny_policy(seed: int = 0) -> UnmaskPolicy:

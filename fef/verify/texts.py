@@ -5,13 +5,27 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-__all__ = ["Array", "Law", "Pipeline", "State", "distance", "law_of_joint", "mapped", "mixed", "put", "sharpened"]
+__all__ = [
+    "Array",
+    "Law",
+    "Pipeline",
+    "State",
+    "distance",
+    "drawn_at",
+    "hidden",
+    "law_of_joint",
+    "mixed",
+    "onward",
+    "put",
+    "sharpened",
+    "to_the_end",
+]
 
 Array = NDArray[np.float64]
 State = tuple[int, ...]
@@ -51,15 +65,44 @@ def law_of_joint(joint: torch.Tensor) -> Law:
     return {state: float(joint[state]) for state in itertools.product(*map(range, joint.shape))}
 
 
-def mapped(law: Law, move: Callable[[State], State]) -> Law:
+def onward(law: Law, step: Callable[[State], Law]) -> Law:
+    """The law behind one step, which says what becomes of a state."""
     after: Law = defaultdict(float)
     for state, weight in law.items():
-        after[move(state)] += weight
+        for text, p in step(state).items():
+            if p > 0:
+                after[text] += weight * p
     return after
+
+
+def to_the_end(law: Law, step: Callable[[State], Law | None]) -> Law:
+    """The law of the states that have no further step: of those it is None."""
+    done: Law = defaultdict(float)
+    while law:
+        found = {state: step(state) for state in law}
+        for state, after in found.items():
+            if after is None:
+                done[state] += law[state]
+        law = onward(law, lambda state, found=found: found[state] or {})  # type: ignore[misc]
+    return done
 
 
 def put(state: State, tokens: dict[int, int]) -> State:
     return tuple(tokens.get(i, v) for i, v in enumerate(state))
+
+
+def drawn_at(state: State, slot: int, p: Array) -> Law:
+    """What becomes of a state where a token is drawn at a slot."""
+    return {put(state, {slot: int(v)}): float(p[v]) for v in np.flatnonzero(p)}
+
+
+def hidden(text: State, slots: Sequence[int], rates: Sequence[float], mask: int) -> Law:
+    """What becomes of a text where the tokens of these slots are hidden, each at its rate and on its own."""
+    law: Law = {}
+    for gone in itertools.product([False, True], repeat=len(slots)):
+        share = np.prod([rate if hides else 1 - rate for rate, hides in zip(rates, gone, strict=True)])
+        law[put(text, dict.fromkeys(itertools.compress(slots, gone), mask))] = float(share)
+    return law
 
 
 def distance(p: Law, q: Law) -> float:

@@ -50,18 +50,7 @@ def test_a_record_is_read_back_as_it_was(record, tmp_path):
     assert read_record(path, METHODS_KIND) == replace(record, rows={Result: blank})
 
 
-def test_a_record_of_the_format_before_is_read(record, tmp_path):
-    path = tmp_path / "r.json"
-    path.write_text(record_json(record))
-    value = json.loads(path.read_text()) | {"format": 1, "rows": []}
-    value["refusals"] = [{"family": "joint", "method": "x", "reason": "no"}]
-    for name in ("kind", "done", "failures"):
-        del value[name]
-    path.write_text(json.dumps(value))
-    assert read_record(path, METHODS_KIND) == record
-
-
-@pytest.mark.parametrize("change", ["cut", "format", "other", "list", "missing", "columns"])
+@pytest.mark.parametrize("change", ["cut", "format", "before", "other", "list", "missing", "columns"])
 def test_other_files_are_refused(record, tmp_path, change):
     path, text = tmp_path / "r.json", record_json(record)
     value = json.loads(text)
@@ -69,6 +58,7 @@ def test_other_files_are_refused(record, tmp_path, change):
     texts = {
         "cut": text[:-100],
         "format": text.replace('"format": 2', '"format": 9'),
+        "before": text.replace('"format": 2', '"format": 1'),
         "other": '{"format": 2}',
         "list": "[]",
     }

@@ -14,10 +14,11 @@ import fef
 from fef.decoders import make_plan
 from fef.decoding.network import Network
 from fef.models.table import TableDenoiser
-from fef.verify.reference import Table, low_confidence_pass, table_of
+from fef.verify.reference import Table, table_of
 from fef.verify.tables import random_joint, random_network
 from fef.verify.texts import Law, distance, law_of_joint, put, sharpened
 from tests.integrated_law import integrated_law
+from tests.tiny_tables import low_confidence_law
 
 K, L = 3, 3
 DENOISER = TableDenoiser.inconsistent(K, L, seed=21)
@@ -78,7 +79,7 @@ def test_the_orders_differ():
 @pytest.mark.parametrize(("method", "options"), [("low-confidence", {}), ("maskgit-plus", {"tokens_per_step": 1})])
 def test_ranking_by_the_drawn_token_is_no_chain(method, options):
     law = integrated_law(DENOISER, L, method=method, **options)
-    assert distance(law, low_confidence_pass(TABLE, EMPTY, sharpened())) < EXACT
+    assert distance(law, low_confidence_law(TABLE, EMPTY, sharpened())) < EXACT
     assert min(distance(law, ranked_chain(TABLE, score)) for score in SCORES.values()) > 0.05
 
 

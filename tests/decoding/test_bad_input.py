@@ -12,7 +12,8 @@ from tiny_network import MASK, tiny_network, tiny_policy
 from torch import Tensor
 
 import fef
-from fef.verify.tables import empty_rows, inconsistent
+from fef.verify.tables import inconsistent
+from tests.tiny_tables import empty_rows
 
 
 class Plain:

@@ -13,9 +13,9 @@ import fef
 from fef.decoding.rows import contrasted
 from fef.models.table import TableDenoiser
 from fef.verify.reference import Table, denoised, table_of
-from fef.verify.tables import empty_rows
 from fef.verify.texts import State, distance, sharpened
 from tests.integrated_law import integrated_law
+from tests.tiny_tables import empty_rows
 
 NETWORK = tiny_network(scale=0.3)
 GUIDED: list[dict[str, float]] = [{"cfg_scale": 0.7}, {"contrast": 0.5}, {"cfg_scale": 0.4, "contrast": 0.3}]

@@ -6,12 +6,13 @@ import pytest
 import torch
 
 import fef
-from fef.verify.reference import chain_pass, denoised, low_confidence_pass, table_of
+from fef.verify.reference import chain_pass, denoised, table_of
 from fef.verify.statistics import g_test
-from fef.verify.tables import EMPTY, TABLES, K, L, consistent, empty_rows, random_joint
+from fef.verify.tables import TABLES, K, L, consistent, random_joint
 from fef.verify.texts import distance, law_of_joint, sharpened
 from fef.verify.twins import ArgmaxDrafts
 from tests.integrated_law import integrated_law
+from tests.tiny_tables import EMPTY, empty_rows, low_confidence_law
 
 CAUGHT = 0.05
 JOINT = law_of_joint(random_joint())
@@ -26,7 +27,7 @@ def test_low_confidence_remasking_is_caught():
 def test_ranking_by_the_drawn_token_is_caught():
     law = integrated_law(consistent(), L, method="low-confidence")
     assert distance(law, JOINT) > CAUGHT
-    published = low_confidence_pass(table_of(consistent(), K, L), EMPTY, sharpened())
+    published = low_confidence_law(table_of(consistent(), K, L), EMPTY, sharpened())
     assert distance(law, published) < 1e-9  # it is wrong in the way that LLaDA is
 
 

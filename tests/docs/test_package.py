@@ -18,7 +18,7 @@ from page_blocks import ROOT
 import fef
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-LARGEST = 15 * 2**20  # bytes of a wheel
+LARGEST = 15_000_000  # bytes of a wheel
 OTHERS = {"dev", "test-clients", "test-browser"}  # extras of those who work on fef
 
 

@@ -15,7 +15,10 @@ import pytest
 import torch
 from released import peak_bytes, shape, write
 from safetensors import safe_open
+from safetensors.torch import save_file
 
+from fef.errors import CheckpointError
+from fef.models.byte_planes import joined, parted, write_planes
 from fef.models.checkpoint import describe, load_network
 from fef.models.weights import MAPPED_BYTES
 from fef.training.processes import Processes
@@ -56,9 +59,10 @@ def test_peak_memory_of_a_large_checkpoint(tmp_path, dtype):
     assert weights <= peak <= BOUND * weights
 
 
+@pytest.mark.parametrize("planes", [False, True])
 @pytest.mark.parametrize("mapped", [1, 4096, 1 << 30])
-def test_what_is_streamed_is_what_is_stored(tmp_path, monkeypatch, mapped):
-    """At any size of the window: one row at a time, a few, everything."""
+def test_what_is_streamed_is_what_is_stored(tmp_path, monkeypatch, mapped, planes):
+    """At any size of the window: one row at a time, a few, everything; and where bytes lie in planes."""
     monkeypatch.setattr(
         "released.shape", lambda _: shape(1) | {"d_model": 32, "mlp_hidden_size": 48, "embedding_size": 60}
     )
@@ -68,10 +72,28 @@ def test_what_is_streamed_is_what_is_stored(tmp_path, monkeypatch, mapped):
     for file in tmp_path.glob("*.safetensors"):
         with safe_open(file, framework="pt") as shard:
             stored |= {key: shard.get_tensor(key) for key in shard.keys()}  # noqa: SIM118
+        if planes:
+            write_planes(file, file)
     described = describe(tmp_path)
     network = load_network(tmp_path, described, dtype=torch.bfloat16)
     for name, parameter in network.named_parameters():
         assert torch.equal(parameter, stored[described.family.stored_name(name)])
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("shape", [(5,), (3, 4), (2, 3, 4)])
+def test_planes_hold_every_bit_of_a_number_and_in_another_order_they_do_not(dtype, shape):
+    weights = torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(dtype)
+    planes = parted(weights)
+    assert planes.shape == (dtype.itemsize, *shape)
+    assert torch.equal(joined(planes, dtype), weights)
+    assert not torch.equal(joined(planes.flip(0), dtype), weights)
+
+
+def test_weights_that_are_no_bfloat16_are_not_written_in_planes(tmp_path):
+    save_file({"a": torch.ones(2)}, tmp_path / "w.safetensors")
+    with pytest.raises(CheckpointError, match="bfloat16 only"):
+        write_planes(tmp_path / "w.safetensors", tmp_path / "planes.safetensors")
 
 
 def peak_of_loading(path: Path, processes: Processes | None) -> tuple[int, int]:

@@ -16,7 +16,6 @@ from fef.verify.reference import (
     confidence,
     filled,
     first_of,
-    low_confidence_pass,
     margin,
     packed_chain_law,
     ranked,
@@ -24,6 +23,7 @@ from fef.verify.reference import (
 )
 from fef.verify.tables import consistent, inconsistent, parity, random_joint, tiny_network
 from fef.verify.texts import distance, law_of_joint, mixed, sharpened
+from tests.tiny_tables import low_confidence_law
 
 SCORES = {"confidence": confidence, "margin": margin, "certainty": certainty}
 PLAIN = sharpened()
@@ -55,7 +55,7 @@ def test_an_adapted_order_keeps_the_law_of_a_consistent_table(score):
 def test_ranking_by_the_drawn_token_breaks_it():
     joint = random_joint(3, 3)
     table = table_of(TableDenoiser(joint), 3, 3)
-    assert distance(low_confidence_pass(table, table.empty, PLAIN), law_of_joint(joint)) > 0.05
+    assert distance(low_confidence_law(table, table.empty, PLAIN), law_of_joint(joint)) > 0.05
 
 
 def test_two_slots_at_once_give_the_product_law():

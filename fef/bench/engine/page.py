@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from fef.bench.engine.passes import ROUND, PassRow
 from fef.bench.engine.profile import ProfileRow
 from fef.bench.engine.serving import ENGINE, LOOP, Served
-from fef.bench.engine.summary import MARGIN, fastest, one_token, our_row
+from fef.bench.engine.summary import MARGIN, OneToken, fastest, one_token, our_row
 from fef.measure.page import device_words, introduction, results_page, version_words
 from fef.measure.plot import Line, Panel, lines_figure, png_bytes
 from fef.measure.record import Record
-from fef.measure.table import Sheet, markdown
+from fef.measure.table import Sheet, known, markdown, sheet_of
 
 __all__ = ["engine_page", "engine_picture", "kernel_name", "sheets"]
 
@@ -121,44 +121,35 @@ def sheets(record: Record) -> Iterator[Sheet]:
 
 
 def passes_sheet(record: Record) -> Sheet:
-    header = ["batch", "pass", "rows", "tokens per row", "ms", "GB read", "share of copy bandwidth", "computed in"]
-    lines = [
-        [
-            str(row.batch),
-            row.name,
-            str(row.rows),
-            str(row.tokens),
-            milliseconds(row.seconds),
-            f"{row.bytes_read / 1e9:.3g}",
-            f"{100 * row.share:.0f} %",
-            row.how,
-        ]
-        for row in record.of(PassRow)
-    ]
-    return Sheet(header, lines, "Passes", words=WORDS)
+    columns: dict[str, Callable[[PassRow], str]] = {
+        "batch": lambda row: str(row.batch),
+        "pass": lambda row: row.name,
+        "rows": lambda row: str(row.rows),
+        "tokens per row": lambda row: str(row.tokens),
+        "ms": lambda row: milliseconds(row.seconds),
+        "GB read": lambda row: f"{row.bytes_read / 1e9:.3g}",
+        "share of copy bandwidth": lambda row: f"{100 * row.share:.0f} %",
+        "computed in": lambda row: row.how,
+    }
+    return sheet_of(record.of(PassRow), columns, "Passes", words=WORDS)
 
 
 def serving_sheet(record: Record) -> Sheet:
-    header = ["batch", "method", "problems", "right, %", "tokens/s", "idealised", "passes", "tokens/pass"]
-    header += ["tokens/round, predicted", "real", "first token, ms", "peak GB"]
-    lines = [
-        [
-            str(row.batch),
-            row.name,
-            str(row.problems),
-            f"{row.accuracy:.1f}",
-            f"{row.rate:,.0f}",
-            "" if row.ideal_rate is None else f"{row.ideal_rate:,.0f}",
-            f"{row.passes / row.problems:.1f}",
-            f"{row.tokens / row.passes:.2f}",
-            "" if row.predicted is None else f"{row.predicted:.2f}",
-            "" if row.real is None else f"{row.real:.2f}",
-            "" if row.first_token is None else milliseconds(row.first_token),
-            "" if row.memory is None else f"{row.memory / 1e9:.2f}",
-        ]
-        for row in record.of(Served)
-    ]
-    return Sheet(header, lines, "Answers", words=WORDS)
+    columns: dict[str, Callable[[Served], str]] = {
+        "batch": lambda row: str(row.batch),
+        "method": lambda row: row.name,
+        "problems": lambda row: str(row.problems),
+        "right, %": lambda row: f"{row.accuracy:.1f}",
+        "tokens/s": lambda row: f"{row.rate:,.0f}",
+        "idealised": lambda row: known(row.ideal_rate, ",.0f"),
+        "passes": lambda row: f"{row.passes / row.problems:.1f}",
+        "tokens/pass": lambda row: f"{row.tokens / row.passes:.2f}",
+        "tokens/round, predicted": lambda row: known(row.predicted, ".2f"),
+        "real": lambda row: known(row.real, ".2f"),
+        "first token, ms": lambda row: "" if row.first_token is None else milliseconds(row.first_token),
+        "peak GB": lambda row: "" if row.memory is None else f"{row.memory / 1e9:.2f}",
+    }
+    return sheet_of(record.of(Served), columns, "Answers", words=WORDS)
 
 
 def ratios_sheet(record: Record) -> Sheet:
@@ -187,29 +178,25 @@ def ratio_words(ours: Served, other: Served) -> str:
 
 def one_token_sheet(record: Record) -> Sheet:
     found = one_token(record)
-    tokens = found[0].tokens
-    header = [
-        "batch",
-        f"{tokens} full passes, s",
-        f"{tokens} one-token rounds, s",
-        "widest round, ms",
-        "full pass / round",
-    ]
-    lines = [
-        [str(row.batch), f"{row.full:.2f}", f"{row.rounds:.2f}", milliseconds(row.round), f"{row.gain:.2f}"]
-        for row in found
-    ]
-    return Sheet(header, lines, "One token per pass", words=WORDS)
+    columns: dict[str, Callable[[OneToken], str]] = {
+        "batch": lambda row: str(row.batch),
+        f"{found[0].tokens} full passes, s": lambda row: f"{row.full:.2f}",
+        f"{found[0].tokens} one-token rounds, s": lambda row: f"{row.rounds:.2f}",
+        "widest round, ms": lambda row: milliseconds(row.round),
+        "full pass / round": lambda row: f"{row.gain:.2f}",
+    }
+    return sheet_of(found, columns, "One token per pass", words=WORDS)
 
 
 def profile_sheet(record: Record, batch: int) -> Sheet:
     rows = [row for row in record.of(ProfileRow) if row.batch == batch]
-    lines = [
-        [kernel_name(row.name), f"{row.microseconds:,.1f}", f"{row.count:g}", f"{100 * row.share:.1f} %"]
-        for row in rows
-    ]
-    header = ["kernel", "microseconds", "launches", "share"]
-    return Sheet(header, lines, f"Round of window {rows[0].window} at batch {batch}", words=WORDS)
+    columns: dict[str, Callable[[ProfileRow], str]] = {
+        "kernel": lambda row: kernel_name(row.name),
+        "microseconds": lambda row: f"{row.microseconds:,.1f}",
+        "launches": lambda row: f"{row.count:g}",
+        "share": lambda row: f"{100 * row.share:.1f} %",
+    }
+    return sheet_of(rows, columns, f"Round of window {rows[0].window} at batch {batch}", words=WORDS)
 
 
 def milliseconds(seconds: float) -> str:

@@ -28,9 +28,9 @@ from fef.engine.engine import Engine
 from fef.measure.environment import environment
 from fef.measure.page import device_words, introduction, results_page, version_words
 from fef.measure.program import option, options_of, typed
-from fef.measure.record import FORMAT, Record, RecordKind, record_json
+from fef.measure.record import Record, RecordKind, record_json
 from fef.measure.run import Silent, Task, carry_out
-from fef.measure.table import Sheet, markdown
+from fef.measure.table import markdown, sheet_of
 from fef.measure.timing import Clock, captured, free_memory
 from fef.models.mlp import Router
 from fef.models.transformer import Transformer
@@ -91,19 +91,11 @@ class Rate:
     note: str = ""
 
 
-def older(value: dict[str, Any]) -> dict[str, Any]:
-    """Failures were lines; it was not told which tasks were done."""
-    failures = [{"task": [line.partition(": ")[0]], "reason": line.partition(": ")[2]} for line in value["failures"]]
-    header = {"format": FORMAT, "kind": "released", "command": "", "setup": {"environment": value["environment"]}}
-    return value | header | {"finished": True, "done": [], "failures": failures}
-
-
 RELEASED_KIND = RecordKind(
     "released",
     "python -m fef.bench.engine.released --json FILE",
     {"passes": PassTime, "rates": Rate},
     ("bandwidth",),  # bytes per second that a copy reads and writes
-    older,
 )
 
 
@@ -327,24 +319,31 @@ HOW_TO_READ = """\
 def released_page(records: Sequence[Record], remarks: str = "") -> str:
     """The page as Markdown, of records of one device. remarks: what the author makes of the results; the one part that is not
     computed."""
-    header = ("network", "batch", "pass", "tokens of a row", "ms", "GB to read", "share of copy bandwidth")
-    passes = [
-        [p.network, str(p.batch), p.kind, str(p.tokens), f"{p.milliseconds:.3g}", f"{p.read_gb:.3g}", f"{p.share:.0%}"]
-        + ([f"{p.tflop:.3g}", f"{p.compute_share:.0%}"] if p.tflop else ["", ""])
-        for record in records
-        for p in record.of(PassTime)
-    ]
-    rates = [
-        [r.network, str(r.batch), r.method, str(r.tokens), f"{r.seconds:.2f}", f"{r.rate:,.0f}", r.note]
-        for record in records
-        for r in record.of(Rate)
-    ]
-    columns = ["network", "batch", "method", "tokens", "seconds", "tokens/s", "note"]
-    if not any(line[-1] for line in rates):
-        columns, rates = columns[:-1], [line[:-1] for line in rates]
+    passes: dict[str, Callable[[PassTime], str]] = {
+        "network": lambda row: row.network,
+        "batch": lambda row: str(row.batch),
+        "pass": lambda row: row.kind,
+        "tokens of a row": lambda row: str(row.tokens),
+        "ms": lambda row: f"{row.milliseconds:.3g}",
+        "GB to read": lambda row: f"{row.read_gb:.3g}",
+        "share of copy bandwidth": lambda row: f"{row.share:.0%}",
+        "TFLOP": lambda row: f"{row.tflop:.3g}" if row.tflop else "",
+        "share of bf16 peak": lambda row: f"{row.compute_share:.0%}" if row.tflop else "",
+    }
+    rates: dict[str, Callable[[Rate], str]] = {
+        "network": lambda row: row.network,
+        "batch": lambda row: str(row.batch),
+        "method": lambda row: row.method,
+        "tokens": lambda row: str(row.tokens),
+        "seconds": lambda row: f"{row.seconds:.2f}",
+        "tokens/s": lambda row: f"{row.rate:,.0f}",
+        "note": lambda row: row.note,
+    }
+    if not any(row.note for record in records for row in record.of(Rate)):
+        del rates["note"]
     sections = [
-        ("Passes", markdown(Sheet((*header, "TFLOP", "share of bf16 peak"), passes))),
-        ("Whole requests", markdown(Sheet(columns, rates))),
+        ("Passes", markdown(sheet_of([row for record in records for row in record.of(PassTime)], passes))),
+        ("Whole requests", markdown(sheet_of([row for record in records for row in record.of(Rate)], rates))),
     ]
     failures = [f"- {failure.words}: {failure.reason}" for record in records for failure in record.failures]
     if failures:

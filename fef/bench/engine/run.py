@@ -21,7 +21,7 @@ from fef.engine.text import TextEngine
 from fef.generation import Model
 from fef.measure.answers import Answer
 from fef.measure.environment import environment, reset_peak, weights_digest
-from fef.measure.record import FORMAT, Record, RecordKind, check_same_setup
+from fef.measure.record import Record, RecordKind, check_same_setup
 from fef.measure.run import Progress, Task, carry_out
 from fef.measure.timing import Clock, free_memory
 from fef.models.packed_pass import RoundShape
@@ -31,18 +31,11 @@ from fef.tasks import Problem
 __all__ = ["ENGINE_KIND", "EngineBenchmark", "Questions", "run_engine_benchmark"]
 
 
-def older(value: dict[str, Any]) -> dict[str, Any]:
-    """It was not told which tasks were done, so a run cannot be gone on with."""
-    failures = [{"task": [f"batch {f['batch']}", f["part"]], "reason": f["reason"]} for f in value["failures"]]
-    return value | {"format": FORMAT, "done": [], "failures": failures}
-
-
 ENGINE_KIND = RecordKind(
     "engine",
     "fef bench --engine --json",
     {"passes": PassRow, "served": Served, "profile": ProfileRow},
     ("bandwidth", "lengths"),  # bytes per second that a copy reads and writes; median tokens of prompts and answers
-    older,
 )
 
 

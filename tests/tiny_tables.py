@@ -1,0 +1,41 @@
+"""Canvases of the tiny tables, and the law of LLaDA's own rule on them."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fef.verify.reference import Table
+from fef.verify.tables import MASK, L
+from fef.verify.texts import Law, Pipeline, State, put, to_the_end
+
+EMPTY = (MASK,) * L
+
+
+def empty_rows(count: int, length: int = L, mask: int = MASK) -> Tensor:
+    return torch.full((count, length), mask)
+
+
+def low_confidence_law(table: Table, start: State, pipeline: Pipeline) -> Law:
+    """LLaDA's default: draw at every slot, keep the draw of highest probability at temperature 1.
+
+    This choice looks at drawn values, so its order is not an adapted one (docs/laws.md) and no chain law is sampled at
+    temperatures above 0.
+    """
+
+    def step(state: State) -> Law | None:
+        slots = [i for i, v in enumerate(state) if v == table.mask]
+        if not slots:
+            return None
+        laws = [pipeline(table.at[state][i]) for i in slots]
+        after: Law = {}
+        for draw in itertools.product(*(np.flatnonzero(p) for p in laws)):
+            surest = max(zip(slots, draw, strict=True), key=lambda at: table.at[state][at[0]][at[1]])
+            text = put(state, dict([surest]))
+            after[text] = after.get(text, 0.0) + float(np.prod([p[v] for p, v in zip(laws, draw, strict=True)]))
+        return after
+
+    return to_the_end({start: 1.0}, step)

@@ -44,8 +44,9 @@ SCALE = 1.0  # of the learning rates
 
 @dataclass(frozen=True)
 class Measured:
-    """Of one step: seconds (median), tokens of all streams, trained canvases, tokens per second, the share of the devices'
-    peak where it is known; the most memory that a device and that a host process held, GiB; the losses of all steps."""
+    """Of one step: seconds (mean of steps that follow each other as in training, where no step waits for the device to be
+    idle), tokens of all streams, trained canvases, tokens per second, the share of the devices' peak where it is known; the
+    most memory that a device and that a host process held, GiB; the losses of all steps."""
 
     seconds: float
     tokens: float
@@ -60,7 +61,7 @@ class Measured:
 def measure(
     config: TransformerConfig, training: AdaptOptions, options: TrainOptions, processes: Processes, steps: int
 ) -> Measured:
-    """The medians of `steps` steps of all processes; of as many as `options.profile`, behind those, where their time went is
+    """The means of `steps` steps of all processes; of as many as `options.profile`, behind those, where their time went is
     said to standard error. Raises OptionError for pieces that they cannot share, and torch's error where memory does not
     suffice."""
     check_pieces(options.pieces, processes.size)
@@ -72,30 +73,30 @@ def measure(
     if device.type == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
-    seconds: list[float] = []
-    rows: list[dict[str, float]] = []
+    said = []
+    began = 0.0
     for step in range(WARM + steps):
-        synchronize(device)
-        began = time.perf_counter()
-        said, _ = take_step(model, objective, optimizers, step, SCALE, options.pieces, processes)
-        synchronize(device)
-        seconds.append(time.perf_counter() - began)
-        rows.append(step_parts(said, options.pieces, processes))
+        if step == WARM:
+            synchronize(device)
+            began = time.perf_counter()
+        said.append(take_step(model, objective, optimizers, step, SCALE, options.pieces, processes)[0])
+    synchronize(device)
+    seconds = (time.perf_counter() - began) / steps
+    rows = [step_parts(parts, options.pieces, processes) for parts in said]
     profile = StepProfile(options.profile, device, lambda words: print(words, file=sys.stderr))
     for step in range(step_profile.WARM + 2 * options.profile if options.profile else 0):
         with profile.step():
             take_step(model, objective, optimizers, WARM + steps + step, SCALE, options.pieces, processes)
-    median = statistics.median(seconds[WARM:])
     tokens, flops, canvases = (
         statistics.mean(row[name] for row in rows[WARM:]) for name in ("tokens", "flops", "rows")
     )
     peak = peak_of(device)
     return Measured(
-        seconds=median,
+        seconds=seconds,
         tokens=tokens,
         rows=canvases,
-        tokens_per_second=tokens / median,
-        utilization=None if peak is None else flops / median / (peak * processes.size),
+        tokens_per_second=tokens / seconds,
+        utilization=None if peak is None else flops / seconds / (peak * processes.size),
         device_gib=device_peak(device),
         host_gib=host_peak(),
         losses=[round(row["loss"], 4) for row in rows],

@@ -10,15 +10,13 @@ import socket
 import sys
 from collections.abc import Iterator
 from threading import Thread
-from typing import Any
 
 from fef.errors import FefError
 from fef.serve.frames import Frames
-from fef.serve.hosts import card_of
+from fef.serve.hosts import Card, card_of
 from fef.serve.letters import Command, Letter, Lost, Stop
 from fef.serve.packing import Unpacker
 from fef.serve.worker import Worker
-from fef.text import TextFormat
 
 __all__ = ["ProcessLine"]
 
@@ -26,6 +24,8 @@ __all__ = ["ProcessLine"]
 class ProcessLine:
     """The engine's end. Its one thread reads and writes it between rounds, so that no other thread takes the interpreter from
     a round. What the routes have not read yet waits in this process: it is no more than their requests can be answered."""
+
+    unpacker: Unpacker  # once it is known what commands are about
 
     def __init__(self, link: socket.socket) -> None:
         self.frames = Frames(link)
@@ -38,20 +38,13 @@ class ProcessLine:
                 return found
             select.select([self.frames.link], [self.frames.link] if self.frames.unsent else [], [])
 
-    def knows(self, format: TextFormat) -> None:
-        """Commands are about texts of this format."""
-        self.unpacker = Unpacker(format)
-
     def commands(self, wait: bool) -> Iterator[Command]:
         for body in self.received(wait):
             yield self.unpacker.unpacked(body)
         if self.frames.ended:
             yield Stop()
 
-    def post(self, letter: Letter | Lost) -> None:
-        self.tell(letter)
-
-    def tell(self, message: Any) -> None:
+    def post(self, message: Letter | Lost | Card | FefError) -> None:
         self.frames.send(pickle.dumps(message, pickle.HIGHEST_PROTOCOL))
 
     def finish(self) -> None:
@@ -80,10 +73,10 @@ def main() -> None:
         model, engine = pickle.loads(body).made()
         card = card_of(model.format, engine)
     except FefError as error:
-        line.tell(error)
+        line.post(error)
     else:
-        line.knows(model)
-        line.tell(card)
+        line.unpacker = Unpacker(model)
+        line.post(card)
         Worker(model, engine.engine, line).work()
     line.finish()
 

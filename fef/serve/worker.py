@@ -92,9 +92,9 @@ class Worker:
                 self.asked.append(command)
             else:
                 self.give_up(command)
-        if self.asked:
-            letter.append(self.answer(self.asked.popleft()))
         self.post(letter)
+        if self.asked:
+            self.post([self.answer(self.asked.popleft())])
         return True
 
     def give_up(self, command: Cancel) -> None:

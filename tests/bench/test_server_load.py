@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
+import subprocess
+import sys
 import time
 
 import pytest
 
 import fef
 from fef.bench.same_text import bodies, different
-from fef.bench.serve import Load, Measured, core_seconds, measured, quantile, served
+from fef.bench.serve import Load, Measured, children, core_seconds, measured, quantile, read_stream, served
 from fef.errors import EngineError
 from fef.measure.intervals import mean_interval
 
@@ -44,6 +47,27 @@ def test_what_a_process_works_is_seen() -> None:
         sum(range(1000))
     worked = core_seconds(os.getpid()) - before
     assert math.isnan(worked) or 0.05 < worked < 0.5
+
+
+def test_children_of_a_process_are_found() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        found = children(os.getpid())
+        child.communicate(b"\n")
+    assert child.pid in found or math.isnan(core_seconds(os.getpid()))
+    assert child.pid not in children(os.getpid())
+
+
+def test_a_stream_is_read_event_by_event_however_it_was_cut() -> None:
+    events = [{"choices": [{"text": text}]} for text in ("Tom ", "", "has é")] + [{"usage": {"completion_tokens": 3}}]
+    raw = b"".join(b"data: " + json.dumps(event, ensure_ascii=False).encode() + b"\n\n" for event in events)
+    raw += b"data: [DONE]\n\n"
+    for size in (1, 7, len(raw)):
+        parts = [(float(at), raw[at : at + size]) for at in range(0, len(raw), size)]
+        found = read_stream(parts)
+        assert (found.text, found.tokens, len(found.gaps)) == ("Tom has é", 3, 1)
+        assert found.first <= len(raw)
+    with pytest.raises(EngineError, match="broke off"):
+        read_stream([(0.0, raw[:-8])])
 
 
 @pytest.mark.slow

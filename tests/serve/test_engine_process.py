@@ -6,6 +6,7 @@ import json
 import math
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ import pytest
 from serving import QUESTION, Client, Reply, serving
 
 from fef.bench.serve import children
-from fef.errors import CheckpointError
+from fef.errors import CheckpointError, EngineError
 from fef.serve.process import EngineSpec, ProcessHost
 
 COMPLETIONS: dict[str, dict[str, Any]] = {
@@ -127,6 +128,12 @@ def test_an_engine_that_is_killed_ends_the_server(apart: Client) -> None:
 def test_what_keeps_an_engine_from_starting_is_said() -> None:
     with pytest.raises(CheckpointError, match="no-such-model"):
         ProcessHost(EngineSpec("./no-such-model", device="cpu"))
+
+
+def test_an_engine_that_ends_before_it_is_ready_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", shutil.which("false"))
+    with pytest.raises(EngineError, match="ended with 1 before it was ready"):
+        ProcessHost(EngineSpec("demo", device="cpu"))
 
 
 @pytest.mark.slow

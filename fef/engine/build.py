@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ WINDOWS = (0, 1, 2, 4, 8, 16, 24)
 EVERY_END = 4  # of these, windows up to so many have a group wherever a round may end: they pay where drafts often fail
 TREES = (8, 16, 32)
 CPU_MEMORY_GB = 4.0
+_ALSO_OF_METHODS = ("tree", "depth", "anchors")
 _KERNEL_TYPES = (torch.float32, torch.bfloat16, torch.float16)
 _PREFIX_SHARE = 0.25  # of the memory for caches, on block-causal networks; the rest is for running requests
 _GPU_SHARE = 0.7  # of the free memory for caches; the rest is for the passes themselves
@@ -119,6 +120,14 @@ class EngineOptions:
                 raise OptionError(f"The engine has no option {name!r}.{nearest_hint(name, names)}")
         return cls(**options)
 
+    @classmethod
+    def refuse_in_request(cls, given: Iterable[str]) -> None:
+        """Raise OptionError for options of a request that only an engine has."""
+        for name in {f.name for f in fields(cls)}.difference(_ALSO_OF_METHODS).intersection(given):
+            raise OptionError(
+                f"A request has no option {name!r}, which is one for all of an engine. Give it when you make the engine."
+            )
+
 
 @dataclass
 class EngineParts:
@@ -191,7 +200,8 @@ def build(network: Transformer, options: EngineOptions, budget: float, note: Cal
         kernels = KernelPasses(network, layers, state, cache, vocabulary, overlap=overlap, drafts=drafts_of_head)
         passes, runner = kernels, GraphRunner(kernels, spare=slots, sizes=buckets(slots), notes=note)
     else:
-        threads = torch.get_num_threads() if options.threads is None else options.threads
+        # each row is one thread's, so that more would wait for ever
+        threads = min(torch.get_num_threads() if options.threads is None else options.threads, slots)
         forward = TorchForward(network, layers, cache, table)
         passes = runner = TorchPasses(state, forward, vocabulary, network.mask_id, threads, drafts_of_head)
     cost_key = {
@@ -299,7 +309,7 @@ def affordable(most: int, slot_bytes: int, canvas_bytes: int, budget: float, not
     if fit < 1:
         raise EngineError(
             f"One request needs {slot_bytes / 1e9:.2f} GB of cache, and a spare one as much; the budget is "
-            f"{budget / 1e9:.2f} GB. Lower max_length or max_new_tokens, or raise memory_gb."
+            f"{budget / 1e9:.2f} GB. Lower max_length, max_new_tokens or windows, or raise memory_gb."
         )
     if fit < most:
         note(f"{fit} requests at once instead of {most}: the memory budget is {budget / 1e9:.2f} GB")

@@ -200,6 +200,7 @@ class Engine:
 
     def plan(self, method: str, options: dict[str, Any]) -> Plan:
         """The plan of a method, remembered: most requests have the same options, and those of one plan share passes."""
+        EngineOptions.refuse_in_request(options)
         options = read_given(method, options)
         # what can be called is itself and nothing else, and the plan holds it; as a key it may refuse to serve
         named = {name: id(value) if callable(value) else value for name, value in options.items()}

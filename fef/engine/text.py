@@ -62,8 +62,9 @@ class TextEngine:
     def submit(
         self, /, prompt: Prompt, *, max_new_tokens: int = 128, suffix: str = "", grammar: Any = None, **options: Any
     ) -> TextJob:
-        """Queue a prompt. Arguments as in `Model.generate`, of one row. Raises as it does, and EngineError for a request that
-        can never fit."""
+        """Queue a prompt. Arguments as in `Model.generate`, of one row, but for `banned`, which is the engine's, and `trace`,
+        `on_round` and `force`; `stream` and `watch` as in `Engine.submit`. Raises as `generate`, and EngineError for a
+        request that can never fit."""
         refuse_taken("submit", options, ("ids", "open", "lengths"))
         ids, start, stop = self.model.canvas(prompt, max_new_tokens, suffix)
         compiled = None if grammar is None else self.model.grammar(grammar)

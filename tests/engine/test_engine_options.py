@@ -173,7 +173,7 @@ def test_a_session_that_packed_rounds_leave_no_room_for_is_refused_by_name():
 
 def test_a_budget_for_less_than_a_request_is_refused():
     one = parts(max_length=64).slot_bytes
-    with pytest.raises(EngineError, match=r"Lower max_length or max_new_tokens, or raise memory_gb"):
+    with pytest.raises(EngineError, match=r"Lower max_length, max_new_tokens or windows, or raise memory_gb"):
         Engine(NETWORK, max_length=64, memory_gb=1.9 * one / 1e9)
 
 
@@ -203,6 +203,14 @@ def test_context_passes_hold_as_many_canvases_as_asked():
     assert seen[:4] == [(True, 2), (True, 2), (True, 2), (False, 6)]
     assert {one.job for one in engine.packed.running.values()} == set(jobs)
     assert engine.packed.context_kind(9).context == 9  # no padding on a CPU
+
+
+@pytest.mark.parametrize("threads", [3, 10**6])
+def test_there_are_no_more_threads_than_rows(threads):
+    engine = Engine(NETWORK, threads=threads, max_batch=2, max_length=9, windows=(2,))
+    assert engine.packed.built.runner.threads == 2
+    jobs = [engine.submit([1, MASK, MASK], [1, 2], seed=seed) for seed in range(3)]
+    assert [len(job.result().tokens) for job in jobs] == [2, 2, 2]
 
 
 def test_the_threads_that_share_out_rows_use_no_others():

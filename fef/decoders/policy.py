@@ -14,13 +14,13 @@ from torch import Tensor
 
 from fef.decoders.method import Method
 from fef.decoders.settings import Ending
-from fef.decoding.network import Network
+from fef.decoding.network import Network, failures_told
 from fef.decoding.options import model, number, whole
 from fef.decoding.plan import Plan
 from fef.decoding.requirements import refuse_visible_noise
 from fef.decoding.transfer import PerRound, TransferSchedule
 from fef.decoding.unmask import PRODUCT, Adapted, Candidates
-from fef.errors import OptionError
+from fef.errors import DenoiserError, OptionError
 from fef.laws.claim import LawClaim
 from fef.laws.draws import Purpose
 from fef.models.unmask_policy import load_policy
@@ -63,13 +63,25 @@ class Learned(Adapted):
         size_B = c.memory.of("policy size", (), 0)
         size_B.copy_(torch.where(size_B > 0, size_B, c.real_BS.sum(1)))
         open_B = c.real_BS.sum(1) / size_B.clamp(min=1)
-        logits_BS = self.policy(c.confidence_BS.clamp(min=0), c.place(), open_B, c.real_BS)
+        logits_BS = self.scores(c, open_B)
         if self.temperature:
             take_BS = c.noise.bernoulli((logits_BS / self.temperature).sigmoid().double(), c.site, Purpose.ORDER)
         else:
             take_BS = logits_BS >= 0
         take_BS = take_BS & c.real_BS
         return torch.where(take_BS.any(1, keepdim=True), take_BS, c.best(logits_BS.double(), c.count_B))
+
+    def scores(self, c: Candidates, open_B: Tensor) -> Tensor:
+        """What the policy says of each slot. Raises DenoiserError for one that fails, or says no number of a slot."""
+        with failures_told(lambda why: f"The unmasking policy failed: {why}. Correct it, or leave policy out."):
+            found = self.policy(c.confidence_BS.clamp(min=0), c.place(), open_B, c.real_BS)
+        real_BS = c.real_BS
+        if not isinstance(found, Tensor) or found.shape != real_BS.shape or not found.is_floating_point():
+            got = f"{found.dtype} {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
+            raise DenoiserError(f"The unmasking policy returned {got}; it must return logits {tuple(real_BS.shape)}.")
+        if bool((found.isnan() & real_BS).any()):
+            raise DenoiserError("The unmasking policy returned nan for a slot; look for an overflow in it.")
+        return found
 
     def claim(self, greedy: bool) -> LawClaim:
         return LawClaim(False, f"{PRODUCT.reason}; which, a learned policy draws from confidences, blind to values")

@@ -20,7 +20,7 @@ from fef.models.stale import FullPass, KeptKeys, StaleCache, full_pass
 from fef.models.transformer import Transformer
 from fef.readers import LARGEST, whole
 
-__all__ = ["Network", "failures_named", "is_out_of_memory"]
+__all__ = ["Network", "failures_named", "failures_told", "is_out_of_memory"]
 
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
@@ -235,7 +235,21 @@ class Network:
 
 @contextmanager
 def failures_named(what: str, ids_RL: Tensor, mask_id: int) -> Iterator[None]:
-    """Turn an error of the user's own function on `ids_RL` into a DenoiserError that says `what` failed, where and why.
+    """Turn an error of the user's own function on `ids_RL` into a DenoiserError that says `what` failed, where and why."""
+
+    def words(why: str) -> str:
+        return (
+            f"{what}, on ids {list(ids_RL.shape)} {ids_range(ids_RL)}: {why}. Correct it, or give ids that it knows (the "
+            f"mask id {mask_id} is one of them)."
+        )
+
+    with failures_told(words):
+        yield
+
+
+@contextmanager
+def failures_told(words: Callable[[str], str]) -> Iterator[None]:
+    """Turn an error of the user's own function into a DenoiserError in these words, which are given the cause.
 
     Errors of fef, of missing memory and interrupts pass as they are.
     """
@@ -246,10 +260,7 @@ def failures_named(what: str, ids_RL: Tensor, mask_id: int) -> Iterator[None]:
     except Exception as error:
         if is_out_of_memory(error):
             raise
-        raise DenoiserError(
-            f"{what}, on ids {list(ids_RL.shape)} {ids_range(ids_RL)}: {cause(error)}. Correct it, or give ids that it "
-            f"knows (the mask id {mask_id} is one of them)."
-        ) from error
+        raise DenoiserError(words(cause(error))) from error
 
 
 def is_out_of_memory(error: Exception) -> bool:

@@ -11,6 +11,8 @@ from tiny_network import EOS, MASK, tiny_network, tiny_policy
 from torch import Tensor
 
 import fef
+from fef.engine.engine import Engine
+from fef.errors import DenoiserError
 from fef.models.extras import Extras
 from fef.models.unmask_policy import UnmaskPolicy, load_policy, save_policy
 from fef.training.policy import Decided, Played, PolicyTraining, advantages, fit_policy, policy_loss
@@ -77,6 +79,28 @@ def test_it_knows_slots_by_their_features_alone():
     short = policy(confidence[:, :4], place[:, :4], open_, real[:, :4])
     torch.testing.assert_close(policy(confidence, place, open_, real)[:, :4], short)
     assert not torch.allclose(logits[:, :4], short)  # the others did count
+
+
+@pytest.mark.parametrize(
+    ("policy", "words"),
+    [
+        (lambda confidence, *_: confidence[0] / 0 + [], "The unmasking policy failed: TypeError"),
+        (lambda *_: None, "returned NoneType; it must return logits"),
+        (lambda confidence, *_: confidence[:, :1], r"returned torch.float64 \(1, 1\); it must"),
+        (lambda _confidence, _place, _left, real: real, "returned torch.bool"),
+        (lambda confidence, *_: confidence * torch.nan, "nan for a slot"),
+    ],
+)
+def test_a_policy_that_fails_ends_its_own_request_and_no_other(policy, words):
+    network, ids = tiny_network(scale=0.3), [3] + [MASK] * 6
+    with pytest.raises(DenoiserError, match=words):
+        fef.decode(network, torch.tensor([ids]), method="policy", policy=policy)
+    engine = Engine(network)
+    broken = engine.submit(ids, range(1, 7), method="policy", policy=policy)
+    other = engine.submit(ids, range(1, 7), method="threshold")
+    with pytest.raises(DenoiserError, match=words):
+        broken.result()
+    assert len(other.result().tokens) == 6
 
 
 def test_groups_that_agree_teach_nothing_and_a_right_answer_in_fewer_passes_is_better():

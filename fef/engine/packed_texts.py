@@ -19,7 +19,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from fef.errors import FefError, GrammarError
-from fef.grammar.text import CORNERED, Allowed, GrammarText, Words, words_of
+from fef.grammar.text import CORNERED, Ahead, Allowed, GrammarText, Words, words_of
 
 __all__ = ["Candidates", "Draft", "Letter", "NextSlots", "PackedText"]
 
@@ -130,30 +130,30 @@ class PackedText:
 
     def drafted(self, slots: NextSlots, limit: int, least: float) -> list[Draft]:
         found, reached = list[Draft](), 1.0
-        while True:
-            place, drafts = len(found), [token for token, _ in found]
-            likely = slots.likely(place)
-            more = list(likely[: self.text.fitting([*drafts, *(token for token, _ in likely)]) - place])
-            if not more and self.goes_on(found, limit, reached, least):
-                more = self.one_allowed(slots, drafts)
-            if not more:
-                return found
-            for draft in more:
-                if not self.goes_on(found, limit, reached, least):
-                    return found
-                found.append(draft)
-                reached *= draft[1]
+        with self.text.ahead() as ahead:
+            while len(found) < limit and reached >= least and not ahead.ended:
+                likely, chance = list[Draft](), reached
+                for draft in slots.likely(len(found))[: limit - len(found)]:
+                    likely.append(draft)
+                    chance *= draft[1]
+                    if chance < least:
+                        break
+                more = likely[: ahead.take([token for token, _ in likely])] or self.one_allowed(
+                    ahead, slots, len(found)
+                )
+                if not more:
+                    break
+                found += more
+                for _, hold in more:
+                    reached *= hold
+        return found
 
-    def goes_on(self, found: Sequence[Draft], limit: int, reached: float, least: float) -> bool:
-        ended = bool(found) and found[-1][0] in self.text.vocabulary.end_ids
-        return len(found) < limit and not ended and reached >= least
-
-    def one_allowed(self, slots: NextSlots, drafts: Sequence[int]) -> list[Draft]:
-        """A draft of what is allowed behind these, if there is one."""
-        allowed_V = self.text.allowed_behind(drafts)
+    def one_allowed(self, ahead: Ahead, slots: NextSlots, place: int) -> list[Draft]:
+        """A draft of what is allowed there, if there is one."""
+        allowed_V = ahead.allowed()
         only = self.only(allowed_V)
-        best = (only, 1.0) if only is not None else slots.best(len(drafts), allowed_V)
-        return [best] if best is not None and allowed_V[best[0]] else []
+        best = (only, 1.0) if only is not None else slots.best(place, allowed_V)
+        return [best] if best is not None and ahead.take([best[0]]) else []
 
     def only(self, allowed_V: Allowed) -> int | None:
         """The token that alone is allowed, unless it ends the text."""

@@ -19,7 +19,7 @@ from fef.grammar.pieces import NotRegular, Piece, choice, determined, literal
 from fef.grammar.prefixes import PrefixGrammar, prefix_grammar
 from fef.grammar.regex import piece_of_regex
 from fef.grammar.schema import piece_of_schema
-from fef.grammar.text import Allowed, GrammarText, Words
+from fef.grammar.text import Ahead, Allowed, GrammarText, Words
 from fef.grammar.vocabulary import Vocabulary, ending
 from fef.readers import token_id, token_ids
 
@@ -108,21 +108,16 @@ class AutomatonText(GrammarText):
         return bool(self.reach.distance_Q[self.state] == 0)
 
     def fill(self, drafts: Sequence[int], words_XW: Words) -> None:
-        state, legal = self.state, self.read_ahead(drafts)
-        for place, token in enumerate([*drafts[:legal], -1]):
-            if self.left <= place:
-                return  # there are no slots for it
-            words_XW[place] = self.reach.words(state, self.left - place)
-            if token >= 0:
-                state = self.reach.behind(state, token)
+        with self.ahead() as ahead:
+            for place, token in enumerate([*drafts, -1]):
+                if ahead.left < 1:
+                    return  # there are no slots for it
+                words_XW[place] = self.reach.words(ahead.state, ahead.left)
+                if token < 0 or not ahead.read([token]):
+                    return
 
-    def read_ahead(self, tokens: Sequence[int]) -> int:
-        state, left = self.state, self.left
-        for place, token in enumerate(tokens):
-            state = self.reach.behind(state, token)
-            if self.reach.distances_Q[state] >= min(left - place, self.reach.farthest + 1):
-                return place
-        return len(tokens)
+    def ahead(self) -> AutomatonAhead:
+        return AutomatonAhead(self)
 
     def allowed_behind(self, drafts: Sequence[int]) -> Allowed:
         if not self.legal or self.ended or self.before_an_end(drafts) < len(drafts) or self.left <= len(drafts):
@@ -131,6 +126,29 @@ class AutomatonText(GrammarText):
         for token in drafts:
             state = self.reach.behind(state, token)
         return self.reach.allowed(state, self.left - len(drafts))
+
+
+class AutomatonAhead(Ahead):
+    """state: of the automaton. left: slots."""
+
+    def __init__(self, text: AutomatonText) -> None:
+        super().__init__(text)
+        self.reach, self.state, self.left = text.reach, text.state, text.left
+
+    def read(self, tokens: Sequence[int]) -> int:
+        distances_Q, most = self.reach.distances_Q, self.reach.farthest + 1
+        for count, token in enumerate(tokens):
+            state = self.reach.behind(self.state, token)
+            if distances_Q[state] >= min(self.left, most):
+                return count
+            self.state, self.left = state, self.left - 1
+        return len(tokens)
+
+    def may_end(self) -> bool:
+        return self.reach.distances_Q[self.state] == 0
+
+    def allowed(self) -> Allowed:
+        return self.reach.allowed(self.state, self.left)
 
 
 def compile_grammar(grammar: Any, tokens: Sequence[bytes], eos_id: int, stop_ids: Sequence[int] = ()) -> TokenGrammar:

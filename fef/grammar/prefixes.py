@@ -20,7 +20,7 @@ import numpy as np
 
 from fef.errors import OptionError
 from fef.grammar.given import Grammar
-from fef.grammar.text import Allowed, GrammarText, Words, packed, unpacked, words_of
+from fef.grammar.text import Ahead, Allowed, GrammarText, Words, packed, unpacked, words_of
 from fef.grammar.vocabulary import Vocabulary
 
 __all__ = ["PrefixGrammar", "PrefixText", "prefix_grammar"]
@@ -71,12 +71,8 @@ class PrefixText(GrammarText):
             for n in range(len(words_XW)):
                 words_XW[n] = packed(self.behind(drafts[:n]))
 
-    def read_ahead(self, tokens: Sequence[int]) -> int:
-        with named_panics():
-            count = self.matcher.validate_tokens(list(tokens))
-        if self.matcher.is_error():
-            self.recover()
-        return int(count)
+    def ahead(self) -> PrefixAhead:
+        return PrefixAhead(self)
 
     def allowed_behind(self, drafts: Sequence[int]) -> Allowed:
         if not self.legal or self.ended or self.before_an_end(drafts) < len(drafts):
@@ -84,14 +80,8 @@ class PrefixText(GrammarText):
         return self.behind(drafts)
 
     def behind(self, drafts: Sequence[int]) -> Allowed:
-        with named_panics():
-            read = self.matcher.try_consume_tokens(list(drafts))
-        allowed_V = self.here() if read == len(drafts) else np.ones(self.size, dtype=np.bool_)
-        if self.matcher.is_error():
-            self.recover()
-        elif read:
-            self.matcher.rollback(read)
-        return allowed_V
+        with self.ahead() as ahead:
+            return ahead.allowed() if ahead.read(drafts) == len(drafts) else np.ones(self.size, dtype=np.bool_)
 
     def here(self) -> Allowed:
         """What is allowed where the matcher stands; nothing where it stands in a corner."""
@@ -125,6 +115,34 @@ class PrefixText(GrammarText):
         self.check()
         self.restart()
         self.matcher.consume_tokens(self.seen)
+
+
+class PrefixAhead(Ahead):
+    """Reads with the matcher of its text, and takes that back."""
+
+    def __init__(self, text: PrefixText) -> None:
+        super().__init__(text)
+        self.prefix, self.count = text, 0
+
+    def read(self, tokens: Sequence[int]) -> int:
+        if not tokens:
+            return 0
+        with named_panics():
+            count = int(self.prefix.matcher.try_consume_tokens(list(tokens)))
+        self.count += count
+        return count
+
+    def may_end(self) -> bool:
+        return self.prefix.may_end()
+
+    def allowed(self) -> Allowed:
+        return self.prefix.here()
+
+    def close(self) -> None:
+        if self.prefix.matcher.is_error():
+            self.prefix.recover()
+        elif self.count:
+            self.prefix.matcher.rollback(self.count)
 
 
 CORNER = "NoExtensionBias"  # the grammar goes on, but with no token of the vocabulary

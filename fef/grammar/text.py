@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
 from fef.grammar.vocabulary import Vocabulary
 
-__all__ = ["CORNERED", "Allowed", "GrammarText", "Words", "packed", "unpacked", "words_of"]
+__all__ = ["CORNERED", "Ahead", "Allowed", "GrammarText", "Words", "packed", "unpacked", "words_of"]
 
 Allowed = npt.NDArray[np.bool_]
 Words = npt.NDArray[np.int32]
@@ -72,16 +73,6 @@ class GrammarText(ABC):
                 words_XW[open_:] = packed(np.arange(self.size) == self.vocabulary.eos_id)
         return words_XW
 
-    def fitting(self, tokens: Sequence[int]) -> int:
-        """How many of these tokens are allowed, each behind those before it; an end token is the last of them."""
-        if not self.legal or self.ended:
-            return 0
-        before = self.before_an_end(tokens)
-        count = self.read_ahead(tokens[:before])
-        if count < before or before == len(tokens):
-            return count
-        return count + int(self.allowed_behind(tokens[:before])[tokens[before]])
-
     def before_an_end(self, drafts: Sequence[int]) -> int:
         """How many drafts stand before the first end token among them."""
         return next((i for i, token in enumerate(drafts) if token in self.vocabulary.end_ids), len(drafts))
@@ -109,10 +100,49 @@ class GrammarText(ABC):
         ...
 
     @abstractmethod
-    def read_ahead(self, tokens: Sequence[int]) -> int:
-        """How many of these tokens are allowed one behind the other, none of which is an end token. The text stays where it
-        is."""
+    def ahead(self) -> Ahead:
+        """Reads on from here, for a try. The text must not be asked before that is closed."""
         ...
+
+
+class Ahead(ABC):
+    """Reads on from where a text is, which stays there once this is closed. ended: was an end token read?"""
+
+    def __init__(self, text: GrammarText) -> None:
+        self.text, self.ended = text, text.ended
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def take(self, tokens: Sequence[int]) -> int:
+        """Read tokens as long as they are allowed, and none behind an end token; how many were."""
+        if self.ended:
+            return 0
+        before = self.text.before_an_end(tokens)
+        count = self.read(tokens[:before])
+        if count == before < len(tokens) and self.may_end():
+            self.ended, count = True, count + 1
+        return count
+
+    @abstractmethod
+    def read(self, tokens: Sequence[int]) -> int:
+        """`take`, of tokens none of which is an end token."""
+        ...
+
+    @abstractmethod
+    def may_end(self) -> bool: ...
+
+    @abstractmethod
+    def allowed(self) -> Allowed:
+        """What may come next, to be read only; no end token was read before."""
+        ...
+
+    def close(self) -> None:
+        """The text is where it was."""
+        return
 
 
 def words_of(size: int) -> int:

@@ -14,10 +14,9 @@ from tiny_network import tiny_network
 
 import fef
 from fef.engine.engine import SESSION_ROUNDS, Engine
+from fef.engine.packed_texts import Draft, NextSlots, PackedText
 from fef.errors import DenoiserError, FefError, InputError, OptionError
 from fef.generation import Model
-from fef.grammar.compiled import AutomatonText
-from fef.grammar.prefixes import PrefixText
 
 pytest.importorskip("llguidance", reason="the extra 'grammar' is not installed")
 
@@ -129,8 +128,12 @@ def test_drafts_of_packed_rounds_know_the_grammar(
     """Drafts that do not are refused, and a round commits one token; the text stays."""
     settings = {"temperature": 1.0}
     known = answers_by(model, odd_network, [1], settings, windows=(8,))
-    for text in (AutomatonText, PrefixText):
-        monkeypatch.setattr(text, "allowed_behind", lambda text, _drafts: np.ones(text.size, dtype=np.bool_))
+
+    def blind(text: PackedText, slots: NextSlots, limit: int, _least: float) -> list[Draft]:
+        found = [slots.best(place, np.ones(text.text.size, dtype=np.bool_)) for place in range(limit)]
+        return [draft for draft in found if draft is not None]
+
+    monkeypatch.setattr(PackedText, "drafted", blind)
     ignored = answers_by(model, odd_network, [1], settings, windows=(8,))
     assert [found.tokens for found in ignored] == [found.tokens for found in known]
     calls = [sum(found.counters["calls"] for found in each[:-1]) for each in (known, ignored)]

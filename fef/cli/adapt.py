@@ -62,8 +62,8 @@ def adapt(
         Path,
         typer.Option(
             "--data",
-            help='A JSONL file of {"messages": ...} or {"prompt": ..., "response": ...}; each answer of the assistant is '
-            "an example.",
+            help='A JSONL file of {"messages": ...} or {"prompt": ..., "response": ...}, or a dataset of the Hugging Face '
+            "hub with such rows; each answer of the assistant is an example.",
         ),
     ],
     out: OutOption,

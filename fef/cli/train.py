@@ -85,8 +85,8 @@ def train(
         Path | None,
         typer.Option(
             "--data",
-            help='JSONL of {"prompt": ..., "response": ...}; in fine-tuning also of {"messages": ...}; for a draft head, of '
-            "`python -m fef.corpus.own`.",
+            help='JSONL of {"prompt": ..., "response": ...}; in fine-tuning also of {"messages": ...}, or a dataset of '
+            "the Hugging Face hub with such rows; for a draft head, of `python -m fef.corpus.own`.",
         ),
     ] = None,
     init: Annotated[

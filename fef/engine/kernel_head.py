@@ -16,7 +16,7 @@ from fef.engine.kernels.advance import NextDrafts
 from fef.engine.kernels.linear import linear
 from fef.engine.kernels.norm import rms_norm
 from fef.engine.slots import SlotState
-from fef.models.draft_head import DraftWindow, even, output_matrix
+from fef.models.draft_head import DraftWindow, even
 from fef.models.draft_tree import FRONTIER
 from fef.models.joined import Matrix
 
@@ -32,7 +32,7 @@ class KernelHead:
         self.before_DX = torch.cat([head.last.weight, head.second_last.weight], 1).contiguous()
         self.qkv_XD = torch.cat([head.q.weight, head.k.weight, head.v.weight]).contiguous()
         self.embed_VD = drafts.network.embed.weight.detach()
-        self.output_VD = output_matrix(drafts.network).detach()
+        self.output_VD = drafts.network.head_weight.detach()
 
     def grow(self, slot_B: Tensor, hidden_BQD: Tensor, next_drafts: NextDrafts, cut: bool) -> None:
         """The trees of the next round, into the state. hidden_BQD: of the queries of a pass. cut: may a row have top-p or

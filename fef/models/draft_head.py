@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from fef.models.config import TransformerConfig
 from fef.models.transformer import RMSNorm, Transformer
 
-__all__ = ["CANDIDATES", "DraftHead", "DraftWindow", "HeadSizes", "Path", "even", "output_matrix", "top_candidates"]
+__all__ = ["CANDIDATES", "DraftHead", "DraftWindow", "HeadSizes", "Path", "even", "top_candidates"]
 
 CANDIDATES = 256
 DEPTHS = 16
@@ -134,7 +134,7 @@ class DraftHead(nn.Module):
         x_BFD = self.inputs(network, window.known_BKD[:, slot, None], token_BF, before.token_BF)
         past = before.keys_BFTGE.flatten(0, 1), before.values_BFTGE.flatten(0, 1)
         change_N1D, (keys_NTGE, values_NTGE) = self.block(x_BFD.flatten(0, 1)[:, None], past)
-        output_BCD = output_matrix(network)[window.ids_BKC[:, slot]]
+        output_BCD = network.head_weight[window.ids_BKC[:, slot]]
         correction_BFC = change_N1D.view(rows, states, -1) @ output_BCD.mT
         shape = (rows, states, slot + 1, *keys_NTGE.shape[2:])
         logits_BFC = window.logits_BKC[:, slot, None].float() + correction_BFC.float()
@@ -147,7 +147,7 @@ class DraftHead(nn.Module):
         """
         x_BKD = self.inputs(network, window.known_BKD, token_BX[:, 1:], token_BX[:, :-1])
         change_BKD, _ = self.block(x_BKD, None)
-        correction_BKV = F.linear(change_BKD, output_matrix(network))
+        correction_BKV = F.linear(change_BKD, network.head_weight)
         return window.logits_BKC.float() + correction_BKV.gather(2, window.ids_BKC).float()
 
     def inputs(self, network: Transformer, known: Tensor, last: Tensor, second_last: Tensor) -> Tensor:
@@ -195,8 +195,3 @@ def linear(inputs: int, outputs: int) -> nn.Linear:
 def even(x: Tensor) -> Tensor:
     """Of root mean square 1: hidden states and embeddings have very different sizes."""
     return F.rms_norm(x, x.shape[-1:], eps=1e-6)
-
-
-def output_matrix(network: Transformer) -> Tensor:
-    """[V, D]."""
-    return network.embed.weight if network.head is None else network.head.weight

@@ -102,6 +102,11 @@ class Transformer(nn.Module):
         return () if eos_id is None else (eos_id, *self.config.stop_ids)
 
     @property
+    def head_weight(self) -> Tensor:
+        """The matrix [V, D] of the language-model head, which may be that of the embeddings."""
+        return self.embed.weight if self.head is None else self.head.weight
+
+    @property
     def device(self) -> torch.device:
         return self.embed.weight.device
 
@@ -128,7 +133,7 @@ class Transformer(nn.Module):
 
     def logits(self, hidden: Tensor) -> Tensor:
         """The language-model head on final hidden states [..., D] -> [..., V]."""
-        return F.linear(hidden, self.embed.weight if self.head is None else self.head.weight)
+        return F.linear(hidden, self.head_weight)
 
     def trunk(
         self, tokens_BN: Tensor, positions_BN: Tensor, visible: Tensor | BlockMask | None, past: KeyValues | None = None

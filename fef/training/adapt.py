@@ -255,9 +255,14 @@ def write_template(directory: Path, template: ChatTemplate | None) -> None:
 
 
 def flat_objective(
-    examples: Examples, config: TransformerConfig, adaptation: AdaptOptions, options: TrainOptions
+    examples: Examples,
+    config: TransformerConfig,
+    adaptation: AdaptOptions,
+    options: TrainOptions,
+    drafting: bool = False,
 ) -> Objective:
-    """The losses of as many random canvases as fit a flat row: a piece of a step. Raises OptionError where one may not."""
+    """The losses of as many random canvases as fit a flat row: a piece of a step. drafting: and how many tokens a pass would
+    commit. Raises OptionError where a canvas may not fit."""
     longest = longest_canvas(examples, config, adaptation, options)
     if longest > adaptation.capacity:
         raise OptionError(
@@ -277,7 +282,7 @@ def flat_objective(
         with part("pattern"):
             compiled = options.compile and flat.input_1T.is_cuda
             visible = flat.intervals.block_mask() if compiled else flat.intervals.dense()
-        losses = flat_losses(model, flat, visible, weights)
+        losses = flat_losses(model, flat, visible, weights, drafting)
         flops = step_flops(model, flat.tokens, losses.trained, flat.intervals.pairs())
         work = {"rows": flat.rows, "tokens": flat.tokens, "flops": flops}
         return losses.total, {"loss": losses.total.detach()} | losses.named | work
@@ -337,8 +342,9 @@ def rows_fitting(
 
 
 def measured(examples: Examples, config: TransformerConfig, adaptation: AdaptOptions, options: TrainOptions) -> HeldOut:
-    """The losses of held-out examples: as many canvases as there are examples, the same ones whatever the run's seed."""
+    """The losses of held-out examples, and with the packed law the tokens per pass of their drafts: as many canvases as there
+    are examples, the same ones whatever the run's seed."""
     fixed = replace(options, seed=0)
     passes = math.ceil(len(examples) / rows_fitting(examples, config, adaptation, fixed))
-    objective = flat_objective(examples, config, adaptation, fixed)
+    objective = flat_objective(examples, config, adaptation, fixed, drafting=adaptation.packed)
     return HeldOut(objective, passes, adaptation.eval_every, adaptation.keep_best)

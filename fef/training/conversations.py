@@ -20,6 +20,7 @@ from fef.models.tokenizer import Tokenizer
 from fef.models.typed import control_tokens, encode_messages, encode_typed
 from fef.readers import check_text
 from fef.training.data import Examples, padded, read_lines
+from fef.training.hub_dataset import dataset_rows, is_dataset
 
 __all__ = ["Answer", "Encoder", "encode_answers", "read_answers", "read_prompts"]
 
@@ -37,8 +38,8 @@ class Answer:
 
 
 def read_answers(path: Path) -> list[Answer]:
-    """Every answer of the assistant in a JSONL file. Raises InputError that names the line which is broken, or has an empty
-    response or none."""
+    """Every answer of the assistant in a JSONL file, or in a dataset of the hub (`dataset_rows`). Raises InputError that names
+    the line which is broken, or has an empty response or none."""
     answers = [answer for line, row in json_rows(path) for answer in answers_of(path, line, row)]
     if not answers:
         raise InputError(f"{path} holds no examples. It needs lines of {EXPECTED}.")
@@ -59,6 +60,10 @@ def read_prompts(path: Path) -> list[tuple[Message, ...]]:
 
 
 def json_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The objects of a JSONL file, or of a dataset of the hub that is named so, with their numbers."""
+    if is_dataset(path):
+        yield from dataset_rows(path.as_posix())
+        return
     for number, line in enumerate(read_lines(path), start=1):
         if not line.strip():
             continue

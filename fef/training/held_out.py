@@ -42,7 +42,8 @@ class HeldOut:
         return step % self.every == 0 or step == steps
 
     def losses(self, model: Transformer) -> dict[str, float]:
-        """The mean of each loss over the passes, nats per token, by its name with `held_out_` before it.
+        """The mean of each loss over the passes, nats per token, by its name with `held_out_` before it; so is
+        "tokens_per_pass", where the objective tells it.
 
         Gradients are not switched off: blocks compiled for training would be compiled again.
         """

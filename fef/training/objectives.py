@@ -17,6 +17,7 @@ from torch.nn.attention.flex_attention import BlockMask
 from fef.models.packed import REVEALED, PackedTokens, Stream, packed_visible, slot_tokens
 from fef.models.transformer import Transformer, plain_visible
 from fef.training.cross_entropy import CHUNK, weighted_cross_entropy
+from fef.training.drafting import tokens_per_pass
 from fef.training.flat import Flat
 from fef.training.patterns import Canvases, PackedSlots
 from fef.training.step_profile import part
@@ -48,13 +49,20 @@ def row_losses(
 
 
 def flat_losses(
-    model: Transformer, flat: Flat, visible: Tensor | BlockMask, coefficients: Mapping[str, float]
+    model: Transformer,
+    flat: Flat,
+    visible: Tensor | BlockMask,
+    coefficients: Mapping[str, float],
+    drafting: bool = False,
 ) -> Losses:
-    """The same losses of the rows that stand in one flat row."""
+    """The same losses of the rows that stand in one flat row. drafting: name "tokens_per_pass" beside them."""
     with part("trunk"):
         hidden_1TD, _ = model.trunk(flat.input_1T, flat.index_1T, visible)
     with part("losses"):
-        return losses_of(model, hidden_1TD[0], flat.label_T, flat.weights, coefficients)
+        losses = losses_of(model, hidden_1TD[0], flat.label_T, flat.weights, coefficients)
+        if drafting:
+            losses.named["tokens_per_pass"] = tokens_per_pass(hidden_1TD[0], model.head_weight, flat)
+        return losses
 
 
 def losses_of(
@@ -74,8 +82,7 @@ def losses_of(
     hidden_KD = hidden_TD.index_select(0, at_K)
     if torch.is_autocast_enabled(hidden_KD.device.type):
         hidden_KD = hidden_KD.to(torch.get_autocast_dtype(hidden_KD.device.type))
-    head_VD = model.embed.weight if model.head is None else model.head.weight
-    total, nll_K = weighted_cross_entropy(hidden_KD, head_VD, label_T[at_K], weight_T[at_K] * real_K)
+    total, nll_K = weighted_cross_entropy(hidden_KD, model.head_weight, label_T[at_K], weight_T[at_K] * real_K)
     named = {name: (weight_T[at_K] * real_K * nll_K).sum() for name, weight_T in weights.items()}
     return Losses(total, named, trained)
 

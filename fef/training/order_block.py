@@ -36,7 +36,7 @@ def order_loss(
         tokens_BSD = model.embed(label_BS)
     states_BSD = layer(hidden_BSD, tokens_BSD, slots_BS)
     weight_BS = real_BS / real_BS.sum(1, keepdim=True).clamp(min=1) / len(ids_BL)
-    head_VD = (model.embed.weight if model.head is None else model.head.weight).detach()
+    head_VD = model.head_weight.detach()
     total, _ = weighted_cross_entropy(states_BSD.flatten(0, 1), head_VD, label_BS.flatten(), weight_BS.flatten())
     return total
 

@@ -55,7 +55,7 @@ def step_flops(network: Transformer, tokens: Tensor, trained: int, pairs: Tensor
     and key, layer and dimension of the attention. Of a frozen parameter 4: it has no gradient. Of a mixture's experts only
     those that a token runs through count. Nothing for padding, masked-out pairs or anything computed twice."""
     config = network.config
-    head = network.embed.weight if network.head is None else network.head.weight
+    head = network.head_weight
     attention = config.layers * config.heads * config.head_size
     return (
         sum(map(matrix_flops, network.blocks.modules())) * tokens

@@ -19,7 +19,7 @@ from tests.tiny_causal import write_causal, write_conversations
 
 SMALL = AdaptOptions(batch_tokens=384, max_prompt=48)
 KINDS = {
-    "packed": ({}, {"context", "target", "draft"}),
+    "packed": ({}, {"context", "target", "draft", "tokens_per_pass"}),
     "blocks": ({"kind": "block-causal", "block_length": 4, "packed": False}, {"context"}),
     "control": ({"kind": "causal", "packed": False}, {"causal"}),
 }

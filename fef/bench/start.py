@@ -44,13 +44,21 @@ class Started:
     law: str
 
 
-def measure(model: str, dtype: torch.dtype | None, weights: str | None, tokens: int, window: int | None) -> Started:
+def measure(
+    model: str,
+    dtype: torch.dtype | None,
+    weights: str | None,
+    tokens: int,
+    window: int | None,
+    weights_in_order: bool = True,
+) -> Started:
     """Load a checkpoint on the CPU and answer one question after the other with `tokens` tokens each. Raises FefError."""
     began, worked = time.perf_counter(), time.process_time()
     loaded = fef.load(model, device="cpu", dtype=dtype, weights=weights)
     seconds, core_seconds = time.perf_counter() - began, time.process_time() - worked
     resident = host_peak()
-    engine = loaded.engine(**({} if window is None else {"windows": [window]}))
+    windows = {} if window is None else {"windows": [window]}
+    engine = loaded.engine(weights_in_order=weights_in_order, **windows)
     rates, core_rates, passes, law = [], [], [], ""
     for number, question in enumerate((QUESTIONS[0], *QUESTIONS)):  # the first once more: it also warms up
         asked = [{"role": "user", "content": question}] if loaded.template is not None else question
@@ -84,13 +92,14 @@ class Options:
     weights: str | None = option(None, "round the dense matrices when loading", choices=["int8"])
     tokens: int = option(100, "of an answer")
     window: int | None = option(None, "drafts per round; by default the engine's choice")
+    weights_in_order: bool = option(True, "as in the options of an engine")
 
 
 def main() -> None:
     given = options_of(Options, __doc__)
     dtype = None if given.dtype is None else getattr(torch, given.dtype)
     with one_sentence():
-        found = measure(given.model, dtype, given.weights, given.tokens, given.window)
+        found = measure(given.model, dtype, given.weights, given.tokens, given.window, given.weights_in_order)
     told(**asdict(given) | environment("cpu") | asdict(found))
 
 

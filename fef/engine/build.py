@@ -23,7 +23,7 @@ from fef.laws.tree import MOST_NODES
 from fef.laws.window import ANCHORS, TREE_ANCHORS, TREE_DEPTH, least_chance
 from fef.laws.window import branching as tree_branching
 from fef.models.device import device_name
-from fef.models.joined import join_weights
+from fef.models.joined import in_order, join_weights
 from fef.models.packed_forward import TorchForward
 from fef.models.packed_pass import RoundShape, SlotTable
 from fef.models.prefixes import PrefixStore
@@ -61,6 +61,7 @@ class EngineOptions:
     banned: Sequence[int] = ()  # as in `fef.decode`
     context_tokens: int = 16384  # canvas tokens per context pass
     threads: int | None = None  # of a CPU, among which rows are shared out; None: torch's number
+    weights_in_order: bool = True  # on a CPU, matrices in bfloat16 once more, for speed: `in_order`
     costs: Path | str | None = None  # a file (`CostTable.save`); None: measured at the first rounds
 
     def __post_init__(self) -> None:
@@ -92,6 +93,8 @@ class EngineOptions:
                     f"memory_gb={shown(self.memory_gb)} is not allowed: give a positive number of gigabytes."
                 )
             self.keep("memory_gb", memory_gb)
+        if not isinstance(self.weights_in_order, bool):
+            raise OptionError(f"weights_in_order={shown(self.weights_in_order)} is not allowed: give True or False.")
         if self.costs is not None and not isinstance(self.costs, str | Path):
             raise OptionError(f"costs={shown(self.costs)} is not allowed: give the name of a file.")
 
@@ -202,6 +205,7 @@ def build(network: Transformer, options: EngineOptions, budget: float, note: Cal
     else:
         # each row is one thread's, so that more would wait for ever
         threads = min(torch.get_num_threads() if options.threads is None else options.threads, slots)
+        layers = in_order(layers) if options.weights_in_order else layers
         forward = TorchForward(network, layers, cache, table)
         passes = runner = TorchPasses(state, forward, vocabulary, network.mask_id, threads, drafts_of_head)
     cost_key = {

@@ -1,11 +1,12 @@
 """The matrices of a network as packed passes multiply by them: q, k and v in one, gate and up in one.
 
-The network's own parameters become views of the joined matrices, so that nothing is held twice.
+The network's own parameters become views of the joined matrices, so that nothing is held twice, unless a CPU is to have them
+once more in the order in which it multiplies.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -15,18 +16,23 @@ from torch import Tensor, nn
 from fef.models.mlp import Mixture, Router
 from fef.models.transformer import RMSNorm, Transformer
 
-__all__ = ["ExpertWeights", "FeedForward", "LayerWeights", "Matrix", "join_weights"]
+__all__ = ["ExpertWeights", "FeedForward", "LayerWeights", "Matrix", "in_order", "join_weights"]
 
 
 @dataclass
 class Matrix:
-    """x -> x weight^T (scale) + bias. weight [out, in]; scale [out] of a quantized weight."""
+    """x -> x weight^T (scale) + bias. weight [out, in]; scale [out] of a quantized weight. ordered: the weight once more, in
+    the order in which oneDNN multiplies by it."""
 
     weight: Tensor
     bias: Tensor | None = None
     scale: Tensor | None = None
+    ordered: Tensor | None = None
 
     def __call__(self, x: Tensor) -> Tensor:
+        if self.ordered is not None:
+            y_TM: Tensor = torch.ops.mkldnn._linear_pointwise(x, self.ordered, self.bias, "none", [], "")
+            return y_TM
         if self.scale is None:
             return F.linear(x, self.weight, self.bias)
         y = F.linear(x, self.weight.to(x.dtype)) * self.scale.to(x.dtype)
@@ -68,6 +74,29 @@ class LayerWeights:
     def mlp(self, x: Tensor) -> Tensor:
         assert isinstance(self.feed_forward, FeedForward), "no mixture runs packed rounds"
         return self.feed_forward(x)
+
+
+def in_order(layers: list[LayerWeights]) -> list[LayerWeights]:
+    """The same layers for a CPU that multiplies numbers of 16 bits: each matrix in bfloat16 once more, so that products of a
+    few tokens need not bring it into order every time. Where there is no such CPU or matrix, as they are."""
+    has_it = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    if not (has_it and torch.ops.mkldnn._is_mkldnn_bf16_supported()):
+        return layers
+
+    def ordered(matrix: Matrix) -> Matrix:
+        if matrix.weight.dtype is not torch.bfloat16:
+            return matrix
+        return replace(matrix, ordered=torch.ops.mkldnn._reorder_linear_weight(matrix.weight, None))
+
+    def all_ordered(part: FeedForward | ExpertWeights) -> FeedForward | ExpertWeights:
+        if isinstance(part, ExpertWeights):
+            return part
+        return FeedForward(ordered(part.gate_up), ordered(part.down))
+
+    return [
+        replace(layer, qkv=ordered(layer.qkv), out=ordered(layer.out), feed_forward=all_ordered(layer.feed_forward))
+        for layer in layers
+    ]
 
 
 def join_weights(network: Transformer) -> list[LayerWeights]:

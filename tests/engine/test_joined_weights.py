@@ -14,7 +14,7 @@ from fef.engine.engine import Engine
 from fef.errors import OptionError
 from fef.models.checkpoint import demo_path, load_checkpoint, save_checkpoint
 from fef.models.config import MixtureConfig
-from fef.models.joined import ExpertWeights, FeedForward, join_weights
+from fef.models.joined import ExpertWeights, FeedForward, in_order, join_weights
 from fef.models.quantize import quantize_
 
 NETWORKS = {
@@ -140,3 +140,40 @@ def test_a_mixture_of_experts_shares_its_numbers_too():
 def test_a_mixture_of_experts_has_no_packed_rounds():
     with pytest.raises(OptionError, match="without experts"):
         Engine(tiny_network(mixture=MixtureConfig(4, 2, 8))).packed_rounds()
+
+
+@pytest.mark.skipif(not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="needs a CPU with products in bfloat16")
+@CONFIGS
+def test_matrices_in_order_multiply_as_they_are(config):
+    """To the rounding of bfloat16; those of another layer are far away."""
+    layers = join_weights(tiny_network(**config).to(torch.bfloat16))
+    ordered = in_order(layers)
+    x = torch.randn(5, 32, generator=torch.manual_seed(0)).bfloat16()[:, : layers[0].qkv.weight.shape[1]]
+    for name in ("qkv", "feed_forward.gate_up"):
+        (one, other), (fast, _) = ([attrgetter(name)(layer) for layer in some] for some in (layers, ordered))
+        assert fast.ordered is not None and one.ordered is None
+        bias = 0 if one.bias is None else one.bias.double()
+        exact = x.double() @ one.weight.double().T + bias
+        torch.testing.assert_close(fast(x).double(), exact, rtol=2**-7, atol=2**-7)
+        assert (other(x).double() - exact).abs().max() > 0.1
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_no_other_weights_are_held_twice(dtype):
+    layers = in_order(join_weights(tiny_network().to(dtype)))
+    assert all(layer.qkv.ordered is None and layer.feed_forward.down.ordered is None for layer in layers)
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_an_engine_holds_bfloat16_once_more_unless_told_not_to(held):
+    network = tiny_network().to(torch.bfloat16)
+    engine = Engine(network, max_length=16, threads=1, weights_in_order=held)
+    layer = engine.packed.built.runner.forward.layers[0]
+    assert (layer.out.ordered is not None) == (held and torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    found = answered(engine, asks(6, seed=1))
+    assert all(len(a.tokens) == len(ask.open) for a, ask in zip(found, asks(6, seed=1), strict=True))
+
+
+def test_other_values_of_it_are_refused():
+    with pytest.raises(OptionError, match="weights_in_order='yes' is not allowed: give True or False"):
+        Engine(tiny_network(), weights_in_order="yes")

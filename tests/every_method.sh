@@ -1,45 +1,50 @@
 #!/usr/bin/env bash
-# What methods learn of a network, then every method on GSM8K, shared out over the GPUs of one machine: tests/trained_parts.sh and
-# tests/real_language.sh in one process per share. The same command goes on where it was stopped. Logs are in OUT.
+# What methods learn of a network, then every method on GSM8K, over the GPUs of one machine: tests/trained_parts.sh and
+# tests/real_language.sh, each part and each method in a process of its own. EACH processes share a GPU, since decoding by a
+# small network waits for the host most of the time; whichever is free takes the next job. The same command goes on where it was
+# stopped. Logs are in OUT/logs.
 #
-# RUNS: some of parts, methods, certain (one share), page. GPUS: how many. INIT: the network. DATA: the task files. OUT: everything
-# that is made; FEW, SESSIONS: as in tests/real_language.sh.
+# RUNS: some of parts, methods, certain, page. GPUS: how many. INIT: the network. DATA: the task files. OUT: everything that is
+# made; FEW, SESSIONS: as in tests/real_language.sh.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-GPUS=${GPUS:-4} INIT=${INIT:-smol} DATA=${DATA:-data} OUT=${OUT:-runs/methods} RUNS=${RUNS:-parts methods certain page}
-export PY=${PY:-python3} FEW=${FEW:-100} SESSIONS=${SESSIONS:-50} LAYERS=$OUT/parts SMOL=$INIT CERTAIN=$OUT/parts/dparallel-merged
-mkdir -p "$OUT/parts"
+GPUS=${GPUS:-4} EACH=${EACH:-2} INIT=${INIT:-smol} DATA=${DATA:-data} OUT=${OUT:-runs/methods} RUNS=${RUNS:-parts methods certain page}
+export GPUS DATA OUT PY=${PY:-python3} FEW=${FEW:-200} SESSIONS=${SESSIONS:-100} LAYERS=$OUT/parts SMOL=$INIT
+export INIT CERTAIN=$OUT/parts/dparallel-merged OMP_NUM_THREADS=${OMP_NUM_THREADS:-4} OMP_WAIT_POLICY=PASSIVE
+mkdir -p "$OUT/parts" "$OUT/logs"
 
-parts=("demask schedule" "ssmd adjust" "policy" "dparallel")
-methods=("fef sequential low-confidence threshold demask klass dcd ssmd"
-    "adjust random entropy factor policy dual-exact deer eso-exact"
-    "topk-margin maskgit-plus origin entropy-bounded schedule apd apd-exact"
-    "delayed-cache freedave wino saber dual ssd remdm")
+# longest first
+parts=(dparallel policy demask ssmd adjust schedule)
+methods=(dual freedave delayed-cache ssd
+    low-confidence random maskgit-plus topk-margin entropy
+    origin remdm dcd deer apd apd-exact
+    wino saber klass entropy-bounded threshold factor
+    schedule sequential adjust dual-exact policy
+    eso-exact ssmd demask fef)
 
-shared() { # name, command; share n of it on GPU n modulo GPUS, those of one GPU one after another
-    local gpu share
-    for ((gpu = 0; gpu < GPUS; gpu++)); do
-        for ((share = gpu; share < 4; share += GPUS)); do
-            CUDA_VISIBLE_DEVICES=$gpu "${@:2}" "$share" >>"$OUT/$1-$share.log" 2>&1 || echo "$1, share $share: failed"
-        done &
-    done
-    wait
+train() { FILES=$DATA OUT=$OUT/parts DATA='' PARTS=$1 bash tests/trained_parts.sh; }
+part() { train "$1"; }
+method() { METHODS=$1 RUNS=methods bash tests/real_language.sh; }
+certain() { RUNS=certain-$1 METHODS=none bash tests/real_language.sh; }
+job() { # which of the above, of what; on the GPU of the free place
+    CUDA_VISIBLE_DEVICES=$((PLACE % GPUS)) "$1" "$2" >>"$OUT/logs/$1-$2.log" 2>&1 || echo "$1 $2: failed"
 }
+export -f train part method certain job
 
-train() { INIT=$INIT FILES=$DATA OUT=$OUT/parts DATA='' PARTS=$1 bash tests/trained_parts.sh; }
-parts() { train "${parts[$1]}"; }
-methods() { METHODS=${methods[$1]} RUNS=methods OUT=$OUT DATA=$DATA bash tests/real_language.sh; }
+shared() { # which, of what each
+    printf '%s\n' "${@:2}" | xargs -P $((GPUS * EACH)) --process-slot-var=PLACE -I{} bash -euo pipefail -c 'job "$@"' job "$1" {}
+}
 
 for run in $RUNS; do
     began=$SECONDS
     case $run in
         parts)
-            train " " # the examples, which all shares read
-            shared parts parts
+            train " " # the examples, which all parts read
+            shared part "${parts[@]}"
             ;;
-        methods) MOST=1 shared methods methods && shared methods methods ;; # first all at their first setting
-        certain) RUNS=certain METHODS=none OUT=$OUT DATA=$DATA bash tests/real_language.sh >>"$OUT/certain.log" 2>&1 ;;
-        page) RUNS=none OUT=$OUT DATA=$DATA bash tests/real_language.sh ;;
+        methods) MOST=1 shared method "${methods[@]}" && shared method "${methods[@]}" ;; # first all at their first setting
+        certain) shared certain before after ;;
+        page) RUNS=none bash tests/real_language.sh ;;
         *) echo "unknown run: $run" && exit 2 ;;
     esac
     echo "$run: $((SECONDS - began)) s" | tee -a "$OUT/seconds.txt"

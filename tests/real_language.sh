@@ -12,8 +12,8 @@
 # names; a method without its part is left out, and so is one that the checkpoint cannot run; OUT/methods/errors.txt says why.
 # METHODS: some of the methods, for several processes beside each other (no page is made then; RUNS=none makes it). MOST: settings
 # of a method, at most.
-# RUNS=certain: one token a pass, `threshold`, and `fef` under the rows law, by SMOL and by CERTAIN, a network that was trained to be
-# sure of its answers (tests/trained_parts.sh), on the first FEW problems.
+# RUNS="certain-before certain-after": one token a pass, `threshold`, and `fef` under the rows law, by SMOL and by CERTAIN, a network
+# that was trained to be sure of its answers (tests/trained_parts.sh), on the first FEW problems.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PY=${PY:-python3} SMOL=${SMOL:-smol} DATA=${DATA:-data} OUT=${OUT:-runs/real-language}
@@ -92,21 +92,24 @@ certain() { # name, network
     measure "$file-fef" gsm8k --limit "$FEW" --batch-size "$((SESSIONS / 8 + 1))" "${plain[@]}" --method fef --verify rows --window 8
 }
 
+# networks like smol speak badly far from what is written, so methods that choose anywhere fill blocks of 32, too
 method_settings() {
     case $1 in
         low-confidence | random | maskgit-plus | topk-margin | entropy | delayed-cache | freedave)
-            echo default block_length=32,tokens_per_step=1 block_length=32,tokens_per_step=2 block_length=32,tokens_per_step=4 ;;
-        origin | remdm) echo default steps=192 steps=96 steps=48 ;;
-        schedule) echo steps=96 steps=48 ;;
+            echo block_length=32,tokens_per_step=1 block_length=32,tokens_per_step=2 block_length=32,tokens_per_step=4 default ;;
+        origin | remdm) echo block_length=32,steps=32 block_length=32,steps=16 block_length=32,steps=8 steps=96 ;;
+        schedule) echo block_length=32,steps=96 block_length=32,steps=48 steps=96 ;;
         threshold) echo default threshold=0.8 threshold=0.6 block_length=32,cache=dual ;;
         factor) echo default factor=0.5 factor=2 ;;
         entropy-bounded) echo default gamma=0.5 gamma=1 ;;
-        demask) echo default tau=0.3 ;;
-        klass | wino | saber | dual) echo default block_length=32 ;;
+        demask) echo block_length=32 block_length=32,tau=0.3 default ;;
+        klass | wino | saber | dual | ssd) echo block_length=32 default ;;
         policy) echo default policy_temperature=0 ;;
         fef) echo verify=packed verify=packed,window=8 verify=packed,window=32 ;;
-        sequential) echo verify=packed ;;
-        adjust) echo default tokens=2 tokens=8 ;;
+        sequential) echo verify=packed verify=rows ;;
+        adjust) echo block_length=32 block_length=32,tokens=2 block_length=32,tokens=8 default ;;
+        ssmd) echo order=left-to-right block_length=32,order=blocks default ;;
+        apd) echo default share=0.8 ;;
         dcd) echo steps=1 steps=2 ;;
         *) echo default ;;
     esac
@@ -126,7 +129,8 @@ for run in $RUNS; do
         likelihood) likelihood "$SMOL" --verify packed; likelihood "$SMOL" --verify rows; [[ -z ${CAUSAL:-} ]] || likelihood "$CAUSAL" ;;
         threshold) blocks gsm8k-threshold "${plain[@]}" --method threshold --set threshold=0.9 ;;
         methods) each_method ;;
-        certain) certain before "$SMOL"; certain after "$CERTAIN" ;;
+        certain-before) certain before "$SMOL" ;;
+        certain-after) certain after "$CERTAIN" ;;
         none) ;;
         *) echo "unknown run: $run" && exit 2 ;;
     esac

@@ -112,7 +112,7 @@ class AutomatonText(GrammarText):
             for place, token in enumerate([*drafts, -1]):
                 if ahead.left < 1:
                     return  # there are no slots for it
-                words_XW[place] = self.reach.words(ahead.state, ahead.left)
+                words_XW[place] = ahead.words()
                 if token < 0 or not ahead.read([token]):
                     return
 
@@ -147,8 +147,8 @@ class AutomatonAhead(Ahead):
     def may_end(self) -> bool:
         return self.reach.distances_Q[self.state] == 0
 
-    def allowed(self) -> Allowed:
-        return self.reach.allowed(self.state, self.left)
+    def words(self) -> Words:
+        return self.reach.words(self.state, self.left)
 
 
 def compile_grammar(grammar: Any, tokens: Sequence[bytes], eos_id: int, stop_ids: Sequence[int] = ()) -> TokenGrammar:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from fef.grammar.vocabulary import Vocabulary
 
-__all__ = ["CORNERED", "Ahead", "Allowed", "GrammarText", "Words", "packed", "unpacked", "words_of"]
+__all__ = ["CORNERED", "Ahead", "Allowed", "GrammarText", "Words", "only_token", "packed", "unpacked", "words_of"]
 
 Allowed = npt.NDArray[np.bool_]
 Words = npt.NDArray[np.int32]
@@ -136,8 +136,8 @@ class Ahead(ABC):
     def may_end(self) -> bool: ...
 
     @abstractmethod
-    def allowed(self) -> Allowed:
-        """What may come next, to be read only; no end token was read before."""
+    def words(self) -> Words:
+        """What may come next, to be read only [W]; no end token was read before."""
         ...
 
     def close(self) -> None:
@@ -156,7 +156,14 @@ def packed(allowed_V: Allowed) -> Words:
     return np.pad(bytes_, (0, -len(bytes_) % 4)).view(np.int32)
 
 
-def unpacked(words_XW: Words, size: int) -> Allowed:
-    """bool [X, V]."""
-    bits_XV = np.unpackbits(words_XW.view(np.uint8), axis=1, count=size, bitorder="little")
-    return bits_XV.view(np.bool_)
+def unpacked(words: Words, size: int) -> Allowed:
+    """bool [V], or of several [X, V]."""
+    bits = np.unpackbits(words.view(np.uint8), axis=-1, count=size, bitorder="little")
+    return bits.view(np.bool_)
+
+
+def only_token(words_W: Words) -> int | None:
+    """The id whose bit alone is set."""
+    (at,) = words_W.nonzero()
+    word = int(words_W[at[0]]) & 0xFFFFFFFF if len(at) == 1 else 0
+    return int(at[0]) * 32 + word.bit_length() - 1 if word and word & (word - 1) == 0 else None

@@ -99,10 +99,11 @@ class AutomatonText(GrammarText):
     def left(self) -> int:
         return self.slots - len(self.seen)
 
-    def read(self, token: int) -> bool:
-        legal = bool(self.reach.allowed(self.state, self.left)[token])
-        self.state = self.reach.behind(self.state, token)
-        return legal
+    def read(self, tokens: Sequence[int]) -> int:
+        ahead = self.ahead()
+        count = ahead.read(tokens)
+        self.state = ahead.state
+        return count
 
     def may_end(self) -> bool:
         return bool(self.reach.distance_Q[self.state] == 0)

@@ -53,12 +53,11 @@ class PrefixText(GrammarText):
         with named_panics():
             self.matcher = self.grammar.start.deep_copy()
 
-    def read(self, token: int) -> bool:
-        # a token that it refuses would leave the matcher in an error for good
+    def read(self, tokens: Sequence[int]) -> int:
         with named_panics():
-            legal = self.matcher.validate_tokens([token]) == 1 and self.matcher.consume_token(token)
+            count = int(self.matcher.try_consume_tokens(list(tokens)))
         self.check()
-        return bool(legal)
+        return count
 
     def may_end(self) -> bool:
         return bool(self.matcher.is_accepting())

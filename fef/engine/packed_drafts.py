@@ -18,7 +18,7 @@ from fef.engine.advance import Advanced, Drawn
 from fef.engine.draws import Vocabulary
 from fef.engine.packed_texts import Draft, PackedText
 from fef.engine.slots import SlotState
-from fef.grammar.text import Allowed
+from fef.grammar.text import Words, unpacked
 from fef.laws.draws import Purpose, keyed_ranked
 from fef.laws.growth import Drafted
 from fef.laws.pipeline import EntrySettings, constrained, sampled_law
@@ -113,11 +113,13 @@ class SlotLogits:
         """None: a law costs more than what is allowed."""
         return []
 
-    def best(self, place: int, allowed_V: Allowed) -> Draft | None:
+    def best(self, place: int, words_W: Words) -> Draft | None:
         if place >= self.count:
             return None
         rows, row = self.rows, self.row
-        logits_1V = constrained(self.logits_KV[place][None], torch.from_numpy(allowed_V)[None], self.banned)
+        logits_1V = self.logits_KV[place][None]
+        allowed_1V = torch.from_numpy(unpacked(words_W, logits_1V.shape[1]))[None]
+        logits_1V = constrained(logits_1V, allowed_1V, self.banned)
         rank = int(rows.done_S[row]) + place
         position_1 = rows.order_SR[row, rank : rank + 1]
         key = (rows.seed_S[row : row + 1], position_1, rows.step_S[row : row + 1])

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from fef.errors import FefError, GrammarError
-from fef.grammar.text import CORNERED, Ahead, Allowed, GrammarText, Words, words_of
+from fef.grammar.text import CORNERED, Ahead, GrammarText, Words, only_token, words_of
 
 __all__ = ["Candidates", "Draft", "Letter", "NextSlots", "PackedText"]
 
@@ -36,7 +36,7 @@ class NextSlots(Protocol):
         """What would be drawn at a slot and at those behind it, as far as that is known at once."""
         ...
 
-    def best(self, place: int, allowed_V: Allowed) -> Draft | None:
+    def best(self, place: int, words_W: Words) -> Draft | None:
         """What would be drawn at a slot of what is allowed; None where that is not known."""
         ...
 
@@ -51,11 +51,11 @@ class Candidates:
     def likely(self, place: int) -> list[Draft]:
         return list(zip(self.token_KC[place:, 0].tolist(), self.holds_KC[place:, 0].tolist(), strict=True))
 
-    def best(self, place: int, allowed_V: Allowed) -> Draft | None:
+    def best(self, place: int, words_W: Words) -> Draft | None:
         if place >= len(self.token_KC):
             return None
         token_C, holds_C = self.token_KC[place], self.holds_KC[place]
-        holds_C = np.where(allowed_V[token_C], holds_C, 0.0)
+        holds_C = np.where((words_W[token_C >> 5] >> (token_C & 31)) & 1, holds_C, 0.0)
         at = int((holds_C > 0).argmax())
         return (int(token_C[at]), float(holds_C[at] / holds_C.sum())) if holds_C[at] > 0 else None
 
@@ -150,15 +150,13 @@ class PackedText:
 
     def one_allowed(self, ahead: Ahead, slots: NextSlots, place: int) -> list[Draft]:
         """A draft of what is allowed there, if there is one."""
-        allowed_V = ahead.allowed()
-        only = self.only(allowed_V)
-        best = (only, 1.0) if only is not None else slots.best(place, allowed_V)
+        words_W = ahead.words()
+        only = only_token(words_W)
+        best = (only, 1.0) if only is not None and not self.ends(only) else slots.best(place, words_W)
         return [best] if best is not None and ahead.take([best[0]]) else []
 
-    def only(self, allowed_V: Allowed) -> int | None:
-        """The token that alone is allowed, unless it ends the text."""
-        at = int(allowed_V.argmax())
-        return at if at not in self.text.vocabulary.end_ids and np.count_nonzero(allowed_V) == 1 else None
+    def ends(self, token: int) -> bool:
+        return token in self.text.vocabulary.end_ids
 
 
 @dataclass(frozen=True)

@@ -99,10 +99,11 @@ class AutomatonText(GrammarText):
     def left(self) -> int:
         return self.slots - len(self.seen)
 
-    def read(self, token: int) -> bool:
-        legal = bool(self.reach.allowed(self.state, self.left)[token])
-        self.state = self.reach.behind(self.state, token)
-        return legal
+    def read(self, tokens: Sequence[int]) -> int:
+        ahead = self.ahead()
+        count = ahead.read(tokens)
+        self.state = ahead.state
+        return count
 
     def may_end(self) -> bool:
         return bool(self.reach.distance_Q[self.state] == 0)
@@ -112,7 +113,7 @@ class AutomatonText(GrammarText):
             for place, token in enumerate([*drafts, -1]):
                 if ahead.left < 1:
                     return  # there are no slots for it
-                words_XW[place] = self.reach.words(ahead.state, ahead.left)
+                words_XW[place] = ahead.words()
                 if token < 0 or not ahead.read([token]):
                     return
 
@@ -147,8 +148,8 @@ class AutomatonAhead(Ahead):
     def may_end(self) -> bool:
         return self.reach.distances_Q[self.state] == 0
 
-    def allowed(self) -> Allowed:
-        return self.reach.allowed(self.state, self.left)
+    def words(self) -> Words:
+        return self.reach.words(self.state, self.left)
 
 
 def compile_grammar(grammar: Any, tokens: Sequence[bytes], eos_id: int, stop_ids: Sequence[int] = ()) -> TokenGrammar:

@@ -13,14 +13,14 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
 
 from fef.errors import OptionError
 from fef.grammar.given import Grammar
-from fef.grammar.text import Ahead, Allowed, GrammarText, Words, packed, unpacked, words_of
+from fef.grammar.text import Ahead, Allowed, GrammarText, Words, unpacked, words_of
 from fef.grammar.vocabulary import Vocabulary
 
 __all__ = ["PrefixGrammar", "PrefixText", "prefix_grammar"]
@@ -34,6 +34,11 @@ class PrefixGrammar:
     def __init__(self, vocabulary: Vocabulary, compiled: str) -> None:
         self.vocabulary, self.compiled = vocabulary, compiled
 
+    @cached_property
+    def start(self) -> Any:
+        """A matcher that reads nothing, and of which others are copies: those are made in no time."""
+        return library().LLMatcher(engine_tokenizer(self.vocabulary), self.compiled, log_level=0)
+
     def text(self) -> PrefixText:
         return PrefixText(self)
 
@@ -46,21 +51,20 @@ class PrefixText(GrammarText):
 
     def restart(self) -> None:
         with named_panics():
-            self.matcher = library().LLMatcher(engine_tokenizer(self.vocabulary), self.grammar.compiled, log_level=0)
+            self.matcher = self.grammar.start.deep_copy()
 
-    def read(self, token: int) -> bool:
-        # a token that it refuses would leave the matcher in an error for good
+    def read(self, tokens: Sequence[int]) -> int:
         with named_panics():
-            legal = self.matcher.validate_tokens([token]) == 1 and self.matcher.consume_token(token)
+            count = int(self.matcher.try_consume_tokens(list(tokens)))
         self.check()
-        return bool(legal)
+        return count
 
     def may_end(self) -> bool:
         return bool(self.matcher.is_accepting())
 
     def fill(self, drafts: Sequence[int], words_XW: Words) -> None:
         if not drafts:
-            words_XW[0] = packed(self.here())
+            words_XW[0] = self.here()
             return
         with named_panics():
             states = [(self.matcher, 0, list(drafts))]
@@ -69,7 +73,7 @@ class PrefixText(GrammarText):
         if self.matcher.is_error():  # one of the states leaves nothing, and those behind it are not told
             self.recover()
             for n in range(len(words_XW)):
-                words_XW[n] = packed(self.behind(drafts[:n]))
+                words_XW[n] = self.behind(drafts[:n])
 
     def ahead(self) -> PrefixAhead:
         return PrefixAhead(self)
@@ -77,21 +81,21 @@ class PrefixText(GrammarText):
     def allowed_behind(self, drafts: Sequence[int]) -> Allowed:
         if not self.legal or self.ended or self.before_an_end(drafts) < len(drafts):
             return super().allowed_behind(drafts)
-        return self.behind(drafts)
+        return unpacked(self.behind(drafts), self.size)
 
-    def behind(self, drafts: Sequence[int]) -> Allowed:
+    def behind(self, drafts: Sequence[int]) -> Words:
         with self.ahead() as ahead:
-            return ahead.allowed() if ahead.read(drafts) == len(drafts) else np.ones(self.size, dtype=np.bool_)
+            return ahead.words() if ahead.read(drafts) == len(drafts) else np.full(words_of(self.size), -1, np.int32)
 
-    def here(self) -> Allowed:
+    def here(self) -> Words:
         """What is allowed where the matcher stands; nothing where it stands in a corner."""
         words_1W = np.full((1, words_of(self.size)), -1, dtype=np.int32)
         with named_panics():
             library().numpy.fill_next_token_bitmask(self.matcher, words_1W)
         self.check()
         self.end_everywhere(words_1W)
-        allowed_V: Allowed = unpacked(words_1W, self.size)[0] & (not self.matcher.is_error())
-        return allowed_V
+        words_W: Words = np.zeros_like(words_1W[0]) if self.matcher.is_error() else words_1W[0]
+        return words_W
 
     def end_everywhere(self, words_XW: Words) -> None:
         """Allow the ids that end a text where the end token is allowed, and nowhere else."""
@@ -135,7 +139,7 @@ class PrefixAhead(Ahead):
     def may_end(self) -> bool:
         return self.prefix.may_end()
 
-    def allowed(self) -> Allowed:
+    def words(self) -> Words:
         return self.prefix.here()
 
     def close(self) -> None:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from fef.grammar.vocabulary import Vocabulary
 
-__all__ = ["CORNERED", "Ahead", "Allowed", "GrammarText", "Words", "packed", "unpacked", "words_of"]
+__all__ = ["CORNERED", "Ahead", "Allowed", "GrammarText", "Words", "only_token", "packed", "unpacked", "words_of"]
 
 Allowed = npt.NDArray[np.bool_]
 Words = npt.NDArray[np.int32]
@@ -45,16 +45,21 @@ class GrammarText(ABC):
         if tokens[: len(self.seen)] != self.seen:
             self.seen, self.legal, self.ended = [], True, False
             self.restart()
-        for token in tokens[len(self.seen) :]:
-            self.legal = self.legal and self.one(token)
-            self.ended = self.ended or token in self.vocabulary.end_ids
-            self.seen.append(token)
+        new = tokens[len(self.seen) :]
+        self.legal = self.legal and self.goes_on(new)
+        self.ended = self.ended or self.before_an_end(new) < len(new)
+        self.seen += new
         return self.legal
 
-    def one(self, token: int) -> bool:
-        if self.ended:
-            return token == self.vocabulary.eos_id
-        return self.may_end() if token in self.vocabulary.end_ids else self.read(token)
+    def goes_on(self, tokens: Sequence[int]) -> bool:
+        """Read what stands behind the tokens so far. Is it allowed?"""
+        before = 0 if self.ended else self.before_an_end(tokens)
+        if before and self.read(tokens[:before]) < before:
+            return False
+        if before == len(tokens):
+            return True
+        fill = tokens[before:] if self.ended else tokens[before + 1 :]
+        return (self.ended or self.may_end()) and all(token == self.vocabulary.eos_id for token in fill)
 
     def allowed(self, drafts: Sequence[int]) -> Allowed:
         """What is allowed behind none, one, .. all of these drafts, in one call; bool [X, V]. Behind a draft that is not
@@ -86,8 +91,9 @@ class GrammarText(ABC):
     def restart(self) -> None: ...
 
     @abstractmethod
-    def read(self, token: int) -> bool:
-        """Go on by a token. False, and no further calls, where it is not allowed."""
+    def read(self, tokens: Sequence[int]) -> int:
+        """Go on by tokens as long as they are allowed, none of which is an end token; how many were. No further calls where
+        one was not."""
         ...
 
     @abstractmethod
@@ -136,8 +142,8 @@ class Ahead(ABC):
     def may_end(self) -> bool: ...
 
     @abstractmethod
-    def allowed(self) -> Allowed:
-        """What may come next, to be read only; no end token was read before."""
+    def words(self) -> Words:
+        """What may come next, to be read only [W]; no end token was read before."""
         ...
 
     def close(self) -> None:
@@ -156,7 +162,14 @@ def packed(allowed_V: Allowed) -> Words:
     return np.pad(bytes_, (0, -len(bytes_) % 4)).view(np.int32)
 
 
-def unpacked(words_XW: Words, size: int) -> Allowed:
-    """bool [X, V]."""
-    bits_XV = np.unpackbits(words_XW.view(np.uint8), axis=1, count=size, bitorder="little")
-    return bits_XV.view(np.bool_)
+def unpacked(words: Words, size: int) -> Allowed:
+    """bool [V], or of several [X, V]."""
+    bits = np.unpackbits(words.view(np.uint8), axis=-1, count=size, bitorder="little")
+    return bits.view(np.bool_)
+
+
+def only_token(words_W: Words) -> int | None:
+    """The id whose bit alone is set."""
+    (at,) = words_W.nonzero()
+    word = int(words_W[at[0]]) & 0xFFFFFFFF if len(at) == 1 else 0
+    return int(at[0]) * 32 + word.bit_length() - 1 if word and word & (word - 1) == 0 else None

@@ -17,6 +17,7 @@ from fef.engine.engine import SESSION_ROUNDS, Engine
 from fef.engine.packed_texts import Draft, NextSlots, PackedText
 from fef.errors import DenoiserError, FefError, InputError, OptionError
 from fef.generation import Model
+from fef.grammar.text import words_of
 
 pytest.importorskip("llguidance", reason="the extra 'grammar' is not installed")
 
@@ -130,7 +131,8 @@ def test_drafts_of_packed_rounds_know_the_grammar(
     known = answers_by(model, odd_network, [1], settings, windows=(8,))
 
     def blind(text: PackedText, slots: NextSlots, limit: int, _least: float) -> list[Draft]:
-        found = [slots.best(place, np.ones(text.text.size, dtype=np.bool_)) for place in range(limit)]
+        everything_W = np.full(words_of(text.text.size), -1, dtype=np.int32)
+        found = [slots.best(place, everything_W) for place in range(limit)]
         return [draft for draft in found if draft is not None]
 
     monkeypatch.setattr(PackedText, "drafted", blind)

@@ -10,6 +10,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import pytest
+
 import fef
 
 PACKAGE = Path(fef.__file__).parent
@@ -65,6 +67,14 @@ def test_no_two_test_modules_share_a_name() -> None:
     """Test folders are no packages, so modules of one name shadow each other where all are collected."""
     names = [path.name for path in Path(__file__).parent.rglob("*.py") if path.name != "conftest.py"]
     assert sorted(names) == sorted(set(names))
+
+
+@pytest.mark.parametrize("package", ["decoding", "engine", "engine/kernels"])
+def test_the_reading_order_of_a_package_names_every_module(package: str) -> None:
+    told = ast.get_docstring(ast.parse((PACKAGE / package / "__init__.py").read_text()))
+    assert told is not None
+    names = {path.stem for path in (PACKAGE / package).glob("*.py")} - {"__init__"}
+    assert names - set(re.findall(r"\w+", told)) == set()
 
 
 # --- sizes and repetitions ---

@@ -1,15 +1,20 @@
-"""The fast engine: the packed law with coupled acceptance, in passes of fixed shape over many requests. In reading order:
+"""Continuous batching: every method on every denoiser, each request as `fef.decode` would fill it. In reading order:
 
-slots, rounds           the state of the requests; what a round verifies and drafts
-advance                 what a pass commits, and what the next one drafts
-draws                   law and draw at the queries of a pass (plain torch, for CPUs)
-runner                  one pass in one go
-kernel_passes, kernels  the same passes, made of Triton kernels for CUDA
-graphs, measure, held   passes as CUDA graphs; what a round costs; passes held still, to be timed
-costs                   which window pays
-requests                a request as a sequence of denoising passes
-watched                 what rounds do to a canvas, for those who watch
-host_copies, build      tensors on their way between host and device; sizes and parts
+engine, text            requests on token ids, and with text
 job                     a request, as the one who asked holds it
-engine, text            continuous batching, on token ids and with text
+unchanged               whether the network is still the one that the engine was made of
+build                   sizes and parts of an engine
+session_rounds          rounds of every method: those of `fef.decoding`, which requests of one plan share
+packed_rounds           rounds of fixed shape: the packed law with coupled acceptance
+requests                of these, a request as a sequence of denoising passes
+slots, rounds           the state of the requests; what a round verifies and drafts
+draws, advance          law and draw at the queries of a pass; what it commits, and what the next one drafts
+runner                  one pass in one go (plain torch, for CPUs)
+head_drafts             drafts of a draft head
+packed_texts, packed_drafts    texts under grammars, and their drafts
+choice, costs, shape_chooser   which shape a round has; what rounds cost; both together, as they run
+host_copies, watched    numbers on their way between host and device; what rounds do to a canvas, for those who watch
+kernel_passes, kernel_forward, kernel_head, kernels    packed passes made of Triton kernels, for CUDA
+cached_network, cached_passes, arena    passes of sessions made of the same kernels, and the keys that they keep
+graphs, measure, held   passes as CUDA graphs; what a round costs; passes held still, to be timed
 """

@@ -20,9 +20,11 @@ class Fingerprint:
     format if it is quantized, and a few numbers of each tensor."""
 
     def __init__(self, denoiser: Callable[..., Tensor]) -> None:
-        self.tensors = tensors_of(denoiser)
-        self.places, self.writes, self.weight_format = places(self.tensors), writes(self.tensors), form(denoiser)
-        on_devices = groupby(map(few_bytes, self.tensors), key=lambda found: found.device)
+        tensors = tensors_of(denoiser)
+        self.places, self.weight_format = places(tensors), form(denoiser)
+        self.counted = [tensor for tensor in tensors if not tensor.is_inference()]
+        self.writes = writes(self.counted)
+        on_devices = groupby(map(few_bytes, tensors), key=lambda found: found.device)
         self.looked_at = [list(found) for _, found in on_devices]
         self.numbers = self.read()
 
@@ -33,7 +35,7 @@ class Fingerprint:
     @property
     def overwritten(self) -> bool:
         """Was a tensor written in place, as optimizers and `load_state_dict` do? Told in microseconds, without the device."""
-        return writes(self.tensors) != self.writes
+        return writes(self.counted) != self.writes
 
     def check(self, denoiser: Callable[..., Tensor]) -> None:
         """Raise EngineError for a denoiser that is not as it was."""
@@ -46,7 +48,9 @@ class Fingerprint:
 
 
 def tensors_of(denoiser: Callable[..., Tensor]) -> list[Tensor]:
-    return [*denoiser.parameters(), *denoiser.buffers()] if isinstance(denoiser, nn.Module) else []
+    """All that a module would save: what it does not is made anew as it runs."""
+    saved = denoiser.state_dict(keep_vars=True).values() if isinstance(denoiser, nn.Module) else ()
+    return [tensor for tensor in saved if isinstance(tensor, Tensor)]
 
 
 def places(tensors: list[Tensor]) -> list[tuple[int, torch.dtype]]:
@@ -54,7 +58,7 @@ def places(tensors: list[Tensor]) -> list[tuple[int, torch.dtype]]:
 
 
 def writes(tensors: list[Tensor]) -> list[int]:
-    return [0 if tensor.is_inference() else tensor._version for tensor in tensors]
+    return [tensor._version for tensor in tensors]
 
 
 def form(denoiser: Callable[..., Tensor]) -> object:

@@ -530,6 +530,29 @@ def test_a_network_that_changed_is_refused(change, packed):
     assert job.result() is result
 
 
+class Remembering(torch.nn.Module):
+    """Keeps tables that it makes as it runs, as rotary embeddings of some networks do."""
+
+    mask_id = 5
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("table", torch.zeros(1), persistent=False)
+        self.register_buffer("calls", torch.zeros(()), persistent=False)
+
+    def forward(self, ids):
+        self.calls += 1
+        if len(self.table) < ids.shape[1]:
+            self.table = torch.arange(float(ids.shape[1]))
+        return self.table[: ids.shape[1], None].expand(*ids.shape, 6)
+
+
+def test_what_a_network_makes_as_it_runs_is_no_change_of_it():
+    engine = Engine(Remembering())
+    for length in (2, 5):
+        assert len(engine.submit([1] + [5] * length, range(1, length + 1)).result().tokens) == length
+
+
 @pytest.mark.parametrize("packed", [True, False])
 def test_a_network_that_changes_while_it_has_requests_ends_them(packed):
     """Their texts would be half of one law and half of another."""

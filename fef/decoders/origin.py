@@ -25,7 +25,8 @@ class OriginOptions(Guided, Ending):
     block_length: int | None = whole(None)
     schedule: ScheduleName = one_of("linear", get_args(ScheduleName))
 
-    def parts(self, network: Network) -> dict[str, Any]:
+    @property
+    def parts(self) -> dict[str, Any]:
         return {
             "block_length": self.block_length,
             "rule": InOrder(Everything()),
@@ -36,7 +37,7 @@ class OriginOptions(Guided, Ending):
 
     def plan(self, network: Network) -> Plan:
         refuse_visible_noise("origin", network)
-        return Plan("origin", first_cut=DREAM_CUT, **self.parts(network))
+        return Plan("origin", first_cut=DREAM_CUT, **self.parts)
 
 
 ORIGIN = Method(

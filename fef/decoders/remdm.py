@@ -39,7 +39,7 @@ class RemdmOptions(OriginOptions):
 
     def plan(self, network: Network) -> Plan:
         refuse_visible_noise("remdm", network)
-        return Plan("remdm", remask="remdm", remdm=self.remdm, keeps_crossing=False, **self.parts(network))
+        return Plan("remdm", remask="remdm", remdm=self.remdm, keeps_crossing=False, **self.parts)
 
     @property
     def remdm(self) -> Remdm:

@@ -266,14 +266,11 @@ class Session:
         forced_BX, forbidden_BX = self.eos.at_states(self.canvas, slots_BX, draft_BW, tree)
         return log_law(legal_BXV, sampling, forced_eos_BS=forced_BX, no_eos_BS=forbidden_BX)
 
-    def told_law(
-        self, logits_BSV: Tensor, slots_BS: Tensor, draft_BW: Tensor | None = None, width_B: Tensor | None = None
-    ) -> Tensor:
+    def told_law(self, logits_BSV: Tensor, slots_BS: Tensor) -> Tensor:
         """`law`, but at temperature 1 in greedy rows, whose own law has one token only."""
-        legal_BSV = self.legal(logits_BSV, slots_BS, draft_BW, width_B)
-        return log_law(legal_BSV, self.sampling.ungreedy(), **self.ends(slots_BS, draft_BW))
+        return log_law(self.legal(logits_BSV, slots_BS), self.sampling.ungreedy(), **self.ends(slots_BS))
 
-    def ends(self, slots_BS: Tensor, draft_BW: Tensor | None = None) -> dict[str, Tensor]:
+    def ends(self, slots_BS: Tensor) -> dict[str, Tensor]:
         """What the EOS rule says of these slots: arguments of `log_law`."""
         if self.eos is None:
             return {}

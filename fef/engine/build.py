@@ -37,6 +37,7 @@ WINDOWS = (0, 1, 2, 4, 8, 16, 24)
 EVERY_END = 4  # of these, windows up to so many have a group wherever a round may end: they pay where drafts often fail
 TREES = (8, 16, 32)
 CPU_MEMORY_GB = 4.0
+_OF_PACKED_ROUNDS = ("windows", "tree", "depth", "anchors", "context_tokens", "threads", "costs")
 _ALSO_OF_METHODS = ("tree", "depth", "anchors")
 _KERNEL_TYPES = (torch.float32, torch.bfloat16, torch.float16)
 _PREFIX_SHARE = 0.25  # of the memory for caches, on block-causal networks; the rest is for running requests
@@ -122,6 +123,11 @@ class EngineOptions:
             if name not in names:
                 raise OptionError(f"The engine has no option {name!r}.{nearest_hint(name, names)}")
         return cls(**options)
+
+    @property
+    def of_packed_rounds(self) -> list[str]:
+        """The names of those that were given and that only packed rounds read."""
+        return [f.name for f in fields(self) if f.name in _OF_PACKED_ROUNDS and getattr(self, f.name) != f.default]
 
     @classmethod
     def refuse_in_request(cls, given: Iterable[str]) -> None:

@@ -79,6 +79,9 @@ class Engine:
         if network.packed is not None and network.packed.config.mixture is None:
             self.packed = PackedRounds(network.packed, self.options, budget, self.notes.add)
             budget -= self.packed.built.cache_bytes
+        elif self.options.of_packed_rounds:
+            unread = ", ".join(self.options.of_packed_rounds)
+            self.notes.add(f"{unread}: not used, since {network.name} has no packed rounds, whose options they are")
         prefixes = prefix_store(denoiser, budget)
         if prefixes is not None:
             budget -= prefixes.room * prefixes.block_bytes

@@ -60,7 +60,7 @@ class SessionRounds:
     ) -> None:
         network = new_network()
         self.new_network, self.denoiser, self.device, self.budget = new_network, network.denoiser, device, budget
-        self.pads, self.seats = network.pads, options.max_batch
+        self.pads, self.seats, self.most_open = network.pads, options.max_batch, options.max_new_tokens
         self.longest = min((n for n in (network.max_length, options.max_length) if n is not None), default=None)
         self.waiting: deque[Job] = deque()
         self.groups: dict[Hashable, Group] = {}
@@ -84,6 +84,11 @@ class SessionRounds:
             raise EngineError(
                 f"The request has a canvas of {length} tokens; this engine holds {self.longest}. Ask for less, or make the "
                 "engine with a larger max_length if the network allows it."
+            )
+        if self.most_open is not None and len(job.request.open) > self.most_open:
+            raise EngineError(
+                f"The request has {len(job.request.open)} places to fill; this engine fills {self.most_open} at most. Ask "
+                "for less, or make the engine with a larger max_new_tokens."
             )
         needed = cache_bytes_of(self.denoiser, plan, self.padded(length))
         if needed > self.budget:

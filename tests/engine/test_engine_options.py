@@ -186,6 +186,24 @@ def test_an_engine_of_a_small_budget_answers_all_the_same():
     assert differences(answered(engine, asked), by_decode(NETWORK, asked)) == []
 
 
+@pytest.mark.parametrize("config", [{}, {"attention": "block-causal", "block_length": 4}], ids=str)
+def test_options_of_packed_rounds_are_told_apart_where_there_are_none(config):
+    network = tiny_network(scale=0.3, packed=False, **config)
+    [note] = Engine(network, windows=(4,), tree=2, threads=1, max_batch=3).notes
+    assert note.startswith("windows, tree, threads: not used, since Transformer has no packed rounds")
+    assert Engine(network, max_batch=3, max_length=9, max_new_tokens=4, memory_gb=1).notes == []
+    assert Engine(NETWORK, windows=(4,), threads=1, max_length=9).notes == []
+
+
+@pytest.mark.parametrize("method", ["fef", "low-confidence", "sequential"])
+@pytest.mark.parametrize("packed", [True, False])
+def test_the_most_places_to_fill_hold_for_every_method(packed, method):
+    engine = Engine(tiny_network(scale=0.3, packed=packed), max_new_tokens=3, max_length=9, threads=1)
+    with pytest.raises(EngineError, match=r"a larger .*max_new_tokens"):
+        engine.submit([1] + [MASK] * 4, range(1, 5), method=method)
+    assert len(engine.submit([1] + [MASK] * 3, range(1, 4), method=method).result().tokens) == 3
+
+
 def test_a_note_is_kept_once():
     engine = Engine(NETWORK, max_length=16)
     for text in ("one", "two", "one"):

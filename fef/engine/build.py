@@ -23,7 +23,7 @@ from fef.laws.tree import MOST_NODES
 from fef.laws.window import ANCHORS, TREE_ANCHORS, TREE_DEPTH, least_chance
 from fef.laws.window import branching as tree_branching
 from fef.models.device import device_name
-from fef.models.joined import in_order, join_weights
+from fef.models.joined import Matrix, in_order, join_weights, ordered
 from fef.models.packed_forward import TorchForward
 from fef.models.packed_pass import RoundShape, SlotTable
 from fef.models.prefixes import PrefixStore
@@ -211,8 +211,10 @@ def build(network: Transformer, options: EngineOptions, budget: float, note: Cal
     else:
         # each row is one thread's, so that more would wait for ever
         threads = min(torch.get_num_threads() if options.threads is None else options.threads, slots)
-        layers = in_order(layers) if options.weights_in_order else layers
-        forward = TorchForward(network, layers, cache, table)
+        output = Matrix(network.head_weight.detach())
+        if options.weights_in_order:
+            layers, output = in_order(layers), ordered(output)
+        forward = TorchForward(network, layers, cache, table, output)
         passes = runner = TorchPasses(state, forward, vocabulary, network.mask_id, threads, drafts_of_head)
     cost_key = {
         "network": network.name,

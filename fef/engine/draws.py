@@ -22,7 +22,7 @@ from fef.laws.pipeline import EntrySettings, constrained, forbid_end, sampled_la
 from fef.laws.tree import chances
 from fef.models.packed_pass import PassTokens
 
-__all__ = ["Vocabulary", "draw", "drawn_queries", "legal"]
+__all__ = ["Vocabulary", "draw", "drawn_queries", "legal", "log_mass"]
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def draw(
     logits_NV = logits_MV.to(exact).index_fill(-1, vocabulary.banned, -torch.inf)
     if texts:
         logits_NV = legal(logits_NV, row_N, query_N, tokens.tree.depth_BX, texts, vocabulary.banned)
-    mass_N = logits_NV.double().logsumexp(-1)  # in float32 many confidences would be 1, and tie where they are ranked
+    mass_N = log_mass(logits_NV, logits_MV.dtype)
     count = state.table.branching
     score_NC, draft_NC = largest(logits_NV, count)
     score_NC = score_NC.double() - mass_N[:, None]
@@ -98,6 +98,15 @@ def draw(
 
     plain_N = logits_NV.gather(1, token_N[:, None])[:, 0].double() - mass_N
     return Drawn(spread(token_N), spread(logp_N), spread(plain_N), spread(draft_NC), spread(holds_NC), ~spread(~ok_N))
+
+
+def log_mass(logits_NV: Tensor, given: torch.dtype) -> Tensor:
+    """Log of the sum of exp [N], nats, float64: in float32 many confidences would be 1, and tie where they are ranked. given:
+    the type that the logits came in; of 16 bits, float32 is enough for each exp, though not for their sum."""
+    if given.itemsize > 2:
+        return logits_NV.double().logsumexp(-1)
+    top_N1 = logits_NV.amax(-1, keepdim=True)
+    return top_N1[:, 0].double() + (logits_NV - top_N1).exp_().sum(-1, dtype=torch.float64).log()
 
 
 def drawn_queries(valid_BQ: Tensor, states: int, texts: Mapping[int, PackedText]) -> Tensor:

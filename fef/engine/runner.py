@@ -24,7 +24,6 @@ from fef.engine.rounds import compose_context, compose_round
 from fef.engine.slots import SlotState
 from fef.models.packed_forward import Bounds, TorchForward
 from fef.models.packed_pass import RoundShape
-from fef.models.transformer import Transformer
 
 __all__ = ["LONG_ROW", "DevicePasses", "PartedPass", "PassKind", "PassPart", "Passes", "Runs", "TorchPasses"]
 
@@ -162,7 +161,7 @@ class TorchPasses:
         hidden_MD = self.forward(rows, tokens, slot_B, kind.bounds)
         valid_BQ, eos_id = tokens.valid_BN[:, -kind.shape.queries :], self.vocabulary.eos_id
         drawn_MD = hidden_MD if not kind.shape.head else hidden_MD[valid_BQ.nonzero()[:, 1] < kind.shape.states]
-        logits_MV = self.forward.network.logits(drawn_MD)
+        logits_MV = self.forward.logits(drawn_MD)
         drawn = draw(logits_MV, rows, tokens, end_rules(rows, tokens, eos_id), self.vocabulary, texts)
         advanced = advance(rows, tokens, drawn, eos_id)
         if kind.shape.off_stem:
@@ -172,7 +171,7 @@ class TorchPasses:
             assert self.drafts is not None, "shapes of a network with a head"
             hidden_BQD = hidden_MD.new_zeros(*valid_BQ.shape, hidden_MD.shape[1])
             hidden_BQD[valid_BQ] = hidden_MD
-            logits_at = partial(logits_of_hidden, self.forward.network, hidden_BQD)
+            logits_at = partial(logits_of_hidden, self.forward, hidden_BQD)
             free_B = torch.tensor([row for row in range(len(hidden_BQD)) if row not in texts], dtype=torch.int64)
             if len(free_B):
                 self.grow(self.drafts, rows, free_B, hidden_BQD, advanced, kind.cut)
@@ -186,7 +185,7 @@ class TorchPasses:
         sites = draft_sites(rows, row_B, advanced.count_B[row_B])
         source_BK = advanced.source_BK[row_B, : sites.position_BK.shape[1]]
         hidden_BKD, lead_BD = hidden_BQD[row_B[:, None], source_BK], hidden_BQD[row_B, advanced.last_B[row_B]]
-        logits_BKV = self.forward.network.logits(hidden_BKD)
+        logits_BKV = self.forward.logits(hidden_BKD)
         window = drafts.window(sites, hidden_BKD, lead_BD, logits_BKV)
         rows.keep_tree(row_B, drafts.tree(sites, window, draft_noise(sites, window.ids_BKC), cut=cut))
 
@@ -200,8 +199,8 @@ def logits_of_entries(logits_MV: Tensor, entry_BQ: Tensor, row: int, query_n: Te
     return logits_MV[entry_BQ[row, query_n]]
 
 
-def logits_of_hidden(network: Transformer, hidden_BQD: Tensor, row: int, query_n: Tensor) -> Tensor:
-    return network.logits(hidden_BQD[row, query_n])
+def logits_of_hidden(forward: TorchForward, hidden_BQD: Tensor, row: int, query_n: Tensor) -> Tensor:
+    return forward.logits(hidden_BQD[row, query_n])
 
 
 def shared_out(slots: list[int], count: int) -> list[list[int]]:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from fef.models.mlp import Mixture, Router
 from fef.models.transformer import RMSNorm, Transformer
 
-__all__ = ["ExpertWeights", "FeedForward", "LayerWeights", "Matrix", "in_order", "join_weights"]
+__all__ = ["ExpertWeights", "FeedForward", "LayerWeights", "Matrix", "in_order", "join_weights", "ordered"]
 
 
 @dataclass
@@ -76,17 +76,17 @@ class LayerWeights:
         return self.feed_forward(x)
 
 
-def in_order(layers: list[LayerWeights]) -> list[LayerWeights]:
-    """The same layers for a CPU that multiplies numbers of 16 bits: each matrix in bfloat16 once more, so that products of a
-    few tokens need not bring it into order every time. Where there is no such CPU or matrix, as they are."""
+def ordered(matrix: Matrix) -> Matrix:
+    """The same matrix for a CPU that multiplies numbers of 16 bits: in bfloat16 it is there once more, so that products of a
+    few tokens need not bring it into order every time. Where there is no such CPU, or it has another type, as it is."""
     has_it = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-    if not (has_it and torch.ops.mkldnn._is_mkldnn_bf16_supported()):
-        return layers
+    if not (has_it and torch.ops.mkldnn._is_mkldnn_bf16_supported()) or matrix.weight.dtype is not torch.bfloat16:
+        return matrix
+    return replace(matrix, ordered=torch.ops.mkldnn._reorder_linear_weight(matrix.weight, None))
 
-    def ordered(matrix: Matrix) -> Matrix:
-        if matrix.weight.dtype is not torch.bfloat16:
-            return matrix
-        return replace(matrix, ordered=torch.ops.mkldnn._reorder_linear_weight(matrix.weight, None))
+
+def in_order(layers: list[LayerWeights]) -> list[LayerWeights]:
+    """The same layers with `ordered` matrices, those of mixtures excepted."""
 
     def all_ordered(part: FeedForward | ExpertWeights) -> FeedForward | ExpertWeights:
         if isinstance(part, ExpertWeights):

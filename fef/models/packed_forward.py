@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from fef.models.joined import LayerWeights
+from fef.models.joined import LayerWeights, Matrix
 from fef.models.packed import context_seen, group_seen, node_seen, reference_seen
 from fef.models.packed_pass import PassSlots, PassTokens, SlotTable
 from fef.models.slot_cache import SlotCache
@@ -69,12 +69,19 @@ class BlockLayer:
 
 
 class TorchForward:
-    """Final hidden states [M, D] at the M valid queries of a pass, row by row. The last layer runs there only."""
+    """Final hidden states [M, D] at the M valid queries of a pass, row by row. The last layer runs there only. output: the
+    matrix of the logits; by default that of the network."""
 
     def __init__(
-        self, network: Transformer, layers: Sequence[BlockLayer | LayerWeights], cache: SlotCache, table: SlotTable
+        self,
+        network: Transformer,
+        layers: Sequence[BlockLayer | LayerWeights],
+        cache: SlotCache,
+        table: SlotTable,
+        output: Matrix | None = None,
     ) -> None:
         self.network, self.layers, self.cache, self.table = network, layers, cache, table
+        self.output = output or network.logits
         self.config = network.config
 
     @sdpa_kernel(ATTENTION)
@@ -94,6 +101,10 @@ class TorchForward:
             hidden_TD = hidden_TD + layer.mlp(layer.mlp_norm(hidden_TD))
         final_MD: Tensor = self.network.norm(hidden_TD)
         return final_MD
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Logits [..., V] of final hidden states [..., D]."""
+        return self.output(hidden)
 
     def keep_path(self, slot_B: Tensor, from_BT: Tensor, to_BT: Tensor, bounds: Bounds) -> None:
         """Copy keys and values from places to places of each row (`fef.models.packed_pass.moves`), after a pass of these

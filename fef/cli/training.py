@@ -95,7 +95,10 @@ ReportToOption = Annotated[
     ReportName, typer.Option("--report-to", help="Send the loss log to tensorboard (OUT.tensorboard) or wandb, too.")
 ]
 WarmupOption = Annotated[int, typer.Option("--warmup", min=0, help="Steps of rising learning rate.")]
-LOSSES = ("loss", "context", "target", "draft", "causal", "held_out_loss", "accepted", "marginals")
+LOSSES = (
+    *("loss", "context", "target", "draft", "causal", "held_out_loss", "held_out_tokens_per_pass"),
+    *("accepted", "marginals"),
+)
 
 
 @dataclass(frozen=True)

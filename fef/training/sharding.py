@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -33,9 +34,17 @@ def prepare_blocks(model: Transformer, compiled: bool, recompute: bool) -> None:
     """Compile the blocks, and let the backward pass compute anew what happens inside of them (1604.06174)."""
     for block in model.blocks:
         if compiled:
-            block.forward = torch.compile(block.forward)
+            block.forward = torch.compile(block.forward, options=compile_options())
         if recompute:
             block.forward = partial(checkpoint, block.forward, use_reentrant=False)
+
+
+def compile_options() -> dict[str, Any]:
+    """Options of the compiler, of those that it knows: each gradient of a joined product is written into its part of the
+    whole. One kernel for all parts, which torch prefers for up to eight, asks of each number which part it is in; for
+    queries, keys and values that took more than three times as long on an H200."""
+    known = torch._inductor.list_options()
+    return {name: 0 for name in ("max_pointwise_cat_inputs", "max_complex_pointwise_cat_inputs") if name in known}
 
 
 def mesh_of(processes: Processes) -> DeviceMesh:

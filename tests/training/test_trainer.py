@@ -20,6 +20,7 @@ from fef.training.data import encode_pairs, read_pairs
 from fef.training.objectives import causal_loss, diffusion_loss, packed_loss
 from fef.training.patterns import mask_canvases
 from fef.training.run import DataOptions, NetworkOptions, run
+from fef.training.sharding import compile_options
 from fef.training.trainer import TrainOptions, training_step_data
 
 PAIRS = [(f"say {a} {b}", f"{b} {a}") for a in "abcdef" for b in "ghijkl"]
@@ -230,3 +231,9 @@ def test_a_broken_file_names_the_line(tmp_path: Path, text: str, words: str) -> 
 def test_options_out_of_range(options: dict[str, object]) -> None:
     with pytest.raises(OptionError):
         TrainOptions(**options)  # type: ignore[arg-type]
+
+
+def test_blocks_are_compiled_with_options_that_the_compiler_knows() -> None:
+    torch.compile(torch.sin, options=compile_options())
+    with pytest.raises(RuntimeError, match="option"):
+        torch.compile(torch.sin, options={"max_pointwise_dogs": 0})

@@ -19,7 +19,7 @@ from fef.generation import Model
 from fef.measure.program import one_sentence, option, options_of, told
 from fef.training.conversations import Answer, read_answers
 
-__all__ = ["Likelihood", "likelihood_of", "main"]
+__all__ = ["Likelihood", "likelihood_of", "main", "mean_per_token"]
 
 
 @dataclass(frozen=True)
@@ -49,15 +49,15 @@ def likelihood_of(model: Model, answers: Sequence[Answer], max_new_tokens: int, 
         tokens.append(len(found.logprobs))
     if not tokens:
         raise InputError(f"None of {len(answers)} answers fits a canvas of {max_new_tokens}; raise --max-new-tokens.")
+    mean, error = mean_per_token(nats, tokens)
+    return Likelihood(len(tokens), len(answers) - len(tokens), sum(tokens), mean, error)
+
+
+def mean_per_token(nats: Sequence[float], tokens: Sequence[int]) -> tuple[float, float]:
+    """The nats of several texts per token, and the standard error of that, from text to text."""
     rate = sum(nats) / sum(tokens)
     spread = sum((n - rate * t) ** 2 for n, t in zip(nats, tokens, strict=True))  # of a ratio of sums
-    return Likelihood(
-        answers=len(tokens),
-        left_out=len(answers) - len(tokens),
-        tokens=sum(tokens),
-        nats_per_token=rate,
-        error=math.sqrt(spread) / sum(tokens),
-    )
+    return rate, math.sqrt(spread) / sum(tokens)
 
 
 @dataclass(frozen=True)

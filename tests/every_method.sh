@@ -20,7 +20,7 @@ methods=(dual freedave delayed-cache ssd
     origin remdm dcd deer apd apd-exact
     wino saber klass entropy-bounded threshold factor
     schedule sequential adjust dual-exact policy
-    eso-exact ssmd demask fef)
+    eso eso-exact ssmd demask fef)
 
 train() { FILES=$DATA OUT=$OUT/parts DATA='' PARTS=$1 bash tests/trained_parts.sh; }
 part() { train "$1"; }

@@ -110,6 +110,7 @@ method_settings() {
         adjust) echo block_length=32 block_length=32,tokens=2 block_length=32,tokens=8 default ;;
         ssmd) echo order=left-to-right block_length=32,order=blocks default ;;
         apd) echo default share=0.8 ;;
+        eso) echo default share=0.5 ;;
         dcd) echo steps=1 steps=2 ;;
         *) echo default ;;
     esac

@@ -3,9 +3,9 @@
     python -m fef.bench.beside_causal --model smol --prompts prompts.jsonl --temperature 0 --methods deer apd fef
 
 writes a row per method and one of the causal model alone, which keeps its keys and takes a pass per token. Both run in plain
-torch. *causal nats*: mean -log p per token of the texts by the causal model; *chain nats*: by the network itself, one token per
-pass from left to right, of the first `--scored` texts. Low values alone say little: `token_entropy` is that of the tokens of
-all texts together, and falls where texts repeat themselves.
+torch. `causal_nats`: mean -log p per token of the texts by the causal model; `chain_nats`: by the network itself, one token
+per pass from left to right, of the first `--scored` texts. Low values alone say little: `token_entropy` is that of the tokens
+of all texts together, and falls where texts repeat themselves.
 
 Shapes: L tokens of a text with its prompt, N tokens of a text, V vocabulary.
 """
@@ -47,8 +47,8 @@ Writer = Callable[[Sequence[Prompt]], tuple[list[Ids], float]]
 
 @dataclass(frozen=True)
 class TextsRow:
-    """What a method wrote. passes: of any model, per 256 tokens. nats, chain_nats: per token, with standard errors. same: texts
-    that are those of the causal model alone."""
+    """What a method wrote. passes: of any model, per 256 tokens. causal_nats, chain_nats: per token, with standard errors.
+    same: texts that are those of the causal model alone."""
 
     method: str
     texts: int

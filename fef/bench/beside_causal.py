@@ -26,8 +26,8 @@ from fef.bench.spec import MethodSpec, parse_specs
 from fef.decoding.causal import find_causal
 from fef.decoding.network import Network
 from fef.errors import FefError
-from fef.eval.likelihood import mean_per_token
 from fef.generation import Model
+from fef.measure.intervals import mean_per_token
 from fef.measure.program import one_sentence, option, options_of, told
 from fef.measure.timing import synchronize
 from fef.models.continuation import continuations, up_to_end

@@ -8,7 +8,6 @@ canvas is a part of the law. Temperature is 1.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,10 +15,11 @@ from pathlib import Path
 import fef
 from fef.errors import InputError
 from fef.generation import Model
+from fef.measure.intervals import mean_per_token
 from fef.measure.program import one_sentence, option, options_of, told
 from fef.training.conversations import Answer, read_answers
 
-__all__ = ["Likelihood", "likelihood_of", "main", "mean_per_token"]
+__all__ = ["Likelihood", "likelihood_of", "main"]
 
 
 @dataclass(frozen=True)
@@ -51,13 +51,6 @@ def likelihood_of(model: Model, answers: Sequence[Answer], max_new_tokens: int, 
         raise InputError(f"None of {len(answers)} answers fits a canvas of {max_new_tokens}; raise --max-new-tokens.")
     mean, error = mean_per_token(nats, tokens)
     return Likelihood(len(tokens), len(answers) - len(tokens), sum(tokens), mean, error)
-
-
-def mean_per_token(nats: Sequence[float], tokens: Sequence[int]) -> tuple[float, float]:
-    """The nats of several texts per token, and the standard error of that, from text to text."""
-    rate = sum(nats) / sum(tokens)
-    spread = sum((n - rate * t) ** 2 for n, t in zip(nats, tokens, strict=True))  # of a ratio of sums
-    return rate, math.sqrt(spread) / sum(tokens)
 
 
 @dataclass(frozen=True)

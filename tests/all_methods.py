@@ -51,6 +51,7 @@ METHODS: list[tuple[str, dict[str, Any]]] = [
     ("saber", {"rate": 1.0, "tokens_per_step": 3, "rule": "abstract"}),
     ("dcd", {"window": 4}),
     ("dcd", {"window": 3, "accept": "rejection", "block_length": 5, "schedule": "cosine"}),
+    ("eso", {"tokens_per_step": 3, "share": 0.6}),
     ("eso-exact", {"window": 4, "share": 0.5}),
     ("adjust", {"tokens": 3}),
     ("adjust", {"tokens": 2, "block_length": 5, "after_eos": "free"}),
@@ -68,4 +69,4 @@ EXACT_CACHE: list[tuple[str, dict[str, Any]]] = [
 
 def under_packed_law(method: str, options: dict[str, Any]) -> bool:
     """Does it ask for a network that was trained for the packed pattern?"""
-    return method == "eso-exact" or options.get("verify") == "packed"
+    return method in ("eso", "eso-exact") or options.get("verify") == "packed"

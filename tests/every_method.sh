@@ -4,8 +4,8 @@
 # small network waits for the host most of the time; whichever is free takes the next job. The same command goes on where it was
 # stopped. Logs are in OUT/logs.
 #
-# RUNS: some of parts, methods, certain, page. GPUS: how many. INIT: the network. DATA: the task files. OUT: everything that is
-# made; FEW, SESSIONS: as in tests/real_language.sh.
+# RUNS: some of parts, methods, certain, texts (passes, speed and likelihood beside the causal model), page. GPUS: how many. INIT: the network. DATA: the task files. OUT: everything that is
+# made; FEW, SESSIONS: as in tests/real_language.sh; BESIDE: texts per method in texts.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 GPUS=${GPUS:-4} EACH=${EACH:-2} INIT=${INIT:-smol} DATA=${DATA:-data} OUT=${OUT:-runs/methods} RUNS=${RUNS:-parts methods certain page}
@@ -20,16 +20,28 @@ methods=(dual freedave delayed-cache ssd
     origin remdm dcd deer apd apd-exact
     wino saber klass entropy-bounded threshold factor
     schedule sequential adjust dual-exact policy
-    eso-exact ssmd demask fef)
+    eso eso-exact ssmd demask fef)
 
 train() { FILES=$DATA OUT=$OUT/parts DATA='' PARTS=$1 bash tests/trained_parts.sh; }
 part() { train "$1"; }
 method() { METHODS=$1 RUNS=methods bash tests/real_language.sh; }
 certain() { RUNS=certain-$1 METHODS=none bash tests/real_language.sh; }
+texts() { # of which kind; one JSON line a method in OUT/texts
+    local methods temperature=1 blocks=block_length=32,order=blocks
+    case $1 in
+        greedy) temperature=0 methods=(deer deer:window=8 apd apd:share=0.8 apd-exact fef sequential:verify=packed) ;;
+        ssmd) methods=(sequential sequential:$blocks low=random:block_length=32,tokens_per_step=2 ssmd:order=left-to-right
+            ssmd:order=left-to-right,window=4 ssmd:$blocks ssmd:$blocks,window=4) ;;
+        joint) methods=(entropy:block_length=32,tokens_per_step={1,2,4,8} adjust:block_length=32,tokens={2,4,8} dcd:steps={1,2} deer) ;;
+    esac
+    "$PY" -m fef.bench.beside_causal --model "$INIT" --prompts "$OUT/texts/prompts.jsonl" --layers "$OUT/parts" \
+        --temperature $temperature --scored $((16 * temperature)) --n "${BESIDE:-64}" --max-new-tokens "${CANVAS:-128}" \
+        --methods "${methods[@]}" | tee "$OUT/texts/$1.jsonl"
+}
 job() { # which of the above, of what; on the GPU of the free place
     CUDA_VISIBLE_DEVICES=$((PLACE % GPUS)) "$1" "$2" >>"$OUT/logs/$1-$2.log" 2>&1 || echo "$1 $2: failed"
 }
-export -f train part method certain job
+export -f train part method certain texts job
 
 shared() { # which, of what each
     printf '%s\n' "${@:2}" | xargs -P $((GPUS * EACH)) --process-slot-var=PLACE -I{} bash -euo pipefail -c 'job "$@"' job "$1" {}
@@ -44,6 +56,11 @@ for run in $RUNS; do
             ;;
         methods) MOST=1 shared method "${methods[@]}" && shared method "${methods[@]}" ;; # first all at their first setting
         certain) shared certain before after ;;
+        texts)
+            mkdir -p "$OUT/texts"
+            "$PY" -m fef eval gsm8k --data "$DATA" --prompts "$OUT/texts/prompts.jsonl"
+            shared texts ssmd joint greedy
+            ;;
         page) RUNS=none bash tests/real_language.sh ;;
         *) echo "unknown run: $run" && exit 2 ;;
     esac

@@ -49,7 +49,7 @@ def integrated_law(
     prompt: given tokens. grammar: of the open positions. changes: logit_bias, min_tokens, ignore_eos.
     wrap: put around the noise of every decision."""
     network = Network(denoiser)
-    if rank is not None and method not in ("random", "schedule"):
+    if rank is not None and method not in ("random", "schedule", "eso"):
         options = {"order": "random"} | options
     plan = make_plan(method, options, network)
     network.noise = process = type(network.noise)(**(vars(network.noise) | {"schedule": Schedule(plan.schedule)}))

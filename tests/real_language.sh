@@ -110,6 +110,7 @@ method_settings() {
         adjust) echo block_length=32 block_length=32,tokens=2 block_length=32,tokens=8 default ;;
         ssmd) echo order=left-to-right block_length=32,order=blocks default ;;
         apd) echo default share=0.8 ;;
+        eso) echo default share=0.5 ;;
         dcd) echo steps=1 steps=2 ;;
         *) echo default ;;
     esac
@@ -145,6 +146,6 @@ files=("$OUT"/{gsm8k,svamp,mbpp,rows}-*.json)
 ((${#files[@]} < 2)) || "$PY" -m fef compare "${files[@]}" --title "Real language" --notes "$notes" --out "$OUT/real-language.md"
 methods=("$OUT"/methods/*.json)
 [[ -n ${METHODS:-} ]] || ((${#methods[@]} == 0)) || "$PY" -m fef compare "${methods[@]}" --title "Every method on GSM8K" --out "$OUT/methods.md" \
-    --against "${AGAINST:-fef:verify=packed}" --plot "$OUT/methods.png"
-page certain "Surer of its own answers" "$OUT"/certain/*.json
+    --against "${AGAINST:-fef:verify=packed}" --plot "$OUT/methods.png" --notes docs/results/every-method-remarks.md
+page surer-of-its-own-answers "Surer of its own answers" "$OUT"/certain/*.json
 for temperature in 0 0.7; do page "exact-$temperature" "The same answers" "$OUT/exact-$temperature"-*.json; done

@@ -52,6 +52,7 @@ ALL_SPECS: Mapping[str, tuple[str, ...]] = {
     "apd": (),
     "apd-exact": (),
     "dcd": (),
+    "eso": ("eso", "eso:share=0.5"),
     "eso-exact": ("eso-exact", "eso-exact:share=0.5"),
     "ssmd": (),
     "policy": ("policy", "policy:policy_temperature=0"),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
+from os.path import relpath
+from pathlib import Path, PurePath
 from typing import Annotated
 
 import typer
@@ -52,7 +53,8 @@ def compare(
         check_plotting()
         write_whole(plot, comparison_picture(title, outcomes))
     if out is not None:
-        write_whole(out, comparison_page(title, outcomes, remarks, against))
+        picture = None if plot is None else PurePath(relpath(plot, out.parent)).as_posix()
+        write_whole(out, comparison_page(title, outcomes, remarks, against, picture))
     pairs = pairs_of(outcomes, against)
     if json:
         print_json({"runs": list(map(asdict, outcomes)), "pairs": list(map(asdict, pairs))})

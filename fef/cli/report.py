@@ -72,7 +72,7 @@ def write_page(files: Sequence[Path], out: Path, remarks: str) -> None:
         from fef.bench.run import METHODS_KIND
         from fef.bench.summary import rows_of
         from fef.eval.outcome import EVAL_KIND, read_outcome
-        from fef.eval.page import comparison_page
+        from fef.eval.page import comparison_page, comparison_picture, pictured
         from fef.eval.remarks import filled
         from fef.measure.plot import check_plotting
         from fef.measure.record import kind_in, read_record
@@ -85,7 +85,12 @@ def write_page(files: Sequence[Path], out: Path, remarks: str) -> None:
     if kind == EVAL_KIND.name:
         runs = {path.stem: read_outcome(path) for path in files}
         title = out.stem.replace("-", " ").capitalize()
-        write_whole(out, comparison_page(title, list(runs.values()), filled(remarks, runs)))
+        outcomes, plot = list(runs.values()), out.with_suffix(".png")
+        shows = pictured(outcomes)
+        if shows:
+            check_plotting()
+            write_whole(plot, comparison_picture(title, outcomes))
+        write_whole(out, comparison_page(title, outcomes, filled(remarks, runs), picture=plot.name if shows else None))
     elif kind == RELEASED_KIND.name:
         write_whole(out, released_page([read_record(path, RELEASED_KIND) for path in files], remarks))
     elif kind == DRAFTS_KIND.name:

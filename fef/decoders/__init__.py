@@ -20,6 +20,7 @@ from fef.decoders.dream import ENTROPY, MASKGIT_PLUS, TOPK_MARGIN
 from fef.decoders.dual import DUAL
 from fef.decoders.dual_exact import DUAL_EXACT
 from fef.decoders.entropy_bounded import ENTROPY_BOUNDED
+from fef.decoders.eso import ESO
 from fef.decoders.eso_exact import ESO_EXACT
 from fef.decoders.factor import FACTOR
 from fef.decoders.fef import FEF
@@ -55,6 +56,7 @@ TABLE = (
     DCD,
     SSMD,
     ADJUST,
+    ESO,
     ESO_EXACT,
     DUAL,
     DEMASK,

@@ -16,7 +16,7 @@ __all__ = ["block_mask", "block_numbers", "block_sizes", "decoding_order"]
 
 
 def decoding_order(canvas: Canvas, plan: Plan, noise: Noise) -> Tensor:
-    """Rank [B, L] of every position, smallest first.
+    """Rank [B, L] of every position, smallest first; below 0 are the slots of the part that "random" draws.
 
     "left-to-right"; "random": a uniform order drawn from the seed before anything else, or of each slot with probability
     `random_share` and from left to right of those that are left (Eso-LM, 2506.01928); "blocks", and "random" with a
@@ -28,11 +28,10 @@ def decoding_order(canvas: Canvas, plan: Plan, noise: Noise) -> Tensor:
     zero_B = torch.zeros_like(index_BL[:, 0])
     everywhere = Site(index_BL, zero_B, zero_B, canvas.open_BL)
     drawn_BL = noise.uniform(everywhere, Purpose.ORDER)
-    if plan.random_share < 1:
-        drawn_BL = torch.where(drawn_BL < plan.random_share, drawn_BL, 1.0 + index_BL)
-    shuffled_BL = drawn_BL.argsort(dim=1).argsort(dim=1)
+    first_BL = canvas.open_BL & (drawn_BL < plan.random_share)
+    shuffled_BL = torch.where(first_BL, drawn_BL, 1.0 + index_BL).argsort(dim=1).argsort(dim=1)
     if plan.order == "random" and plan.block_length is None:
-        return shuffled_BL
+        return shuffled_BL - first_BL.sum(1, keepdim=True)
     return block_numbers(canvas.open_BL, plan.block_length, plan.aligned_blocks) * index_BL.shape[1] + shuffled_BL
 
 

@@ -28,7 +28,7 @@ class PackedScorer:
     """Verification in one packed pass. Committed tokens become cached references.
 
     The last committed token of a round (a correction or a bonus) was no reference of that round's pass; it waits, and leads
-    the references of the next one.
+    the references of the next one. Where a rule commits several tokens of a look, those behind the first wait, too.
     """
 
     def __init__(self, network: Network, count: int, device: torch.device) -> None:
@@ -38,7 +38,10 @@ class PackedScorer:
         self.slots = empty_slots(SlotTable(count, 0, 0, 0, 0), device)
         self.cache = SlotCache.empty(self.model.config, self.slots.table, device, self.model.embed.weight.dtype)
         self.waits_B = torch.zeros(count, dtype=torch.bool, device=device)
-        self.referenced_B = torch.zeros(count, dtype=torch.int64, device=device)  # drafts of this round that are cached
+        self.behind_B = torch.zeros(
+            count, dtype=torch.int64, device=device
+        )  # committed tokens behind the one that waits
+        self.referenced_B = torch.zeros_like(self.behind_B)  # drafts of this round that are cached
         self.passed: PassTokens | None = None  # tokens of this round
 
     def pass_began(
@@ -49,7 +52,7 @@ class PackedScorer:
         began = slots_of(self.slots.table, canvas, within_BL[rows])
         for name in SLOT_TENSORS:
             getattr(self.slots, name)[rows] = getattr(began, name)
-        self.waits_B[rows], self.referenced_B[rows] = False, 0
+        self.waits_B[rows], self.behind_B[rows], self.referenced_B[rows] = False, 0, 0
         shape = RoundShape(0, 0, max(drafts, 1))
         tokens = context_pass(began, shape, canvas.ids_BL, self.model.mask_id)
         if not drafts:
@@ -61,14 +64,21 @@ class PackedScorer:
 
     def look(self, requests: Requests, look: PredictionRequest) -> Prediction:
         assert look.suspects_BC is None and not look.hidden, "no preset asks for this under the packed law"
-        slots_BS = look.slots_BS
-        shape = RoundShape(0, 0, max(slots_BS.shape[1], 1))
-        zero_B = torch.zeros_like(self.referenced_B)
-        root = given_chain(zero_B, 0)
-        ask = VerificationRequest(slots_BS, slots_BS[:, :0], root, 1, zero_B + 1, start_BG=zero_B[:, None])
+        slots_BS, looks_B = look.slots_BS, (look.slots_BS >= 0).any(1)
+        behind_B = torch.where(looks_B, self.behind_B, 0)
+        tree = given_chain(behind_B, int(behind_B.max()))
+        shape = RoundShape(tree.depths, 0, max(slots_BS.shape[1], 1))
+        place_BW = self.slots.positions(self.slots.done_S[:, None] + tree.depth_BX[:, 1:] - 1)
+        written_BS = torch.cat([torch.where(tree.there_BW, place_BW, -1), slots_BS], 1)
+        tokens_BW = requests.canvas.ids_BL.gather(1, place_BW)
+        zero_B = torch.zeros_like(behind_B)
+        ask = VerificationRequest(written_BS, tokens_BW, tree, 1, zero_B, start_BG=behind_B[:, None])
         hidden_BQD = self.round(requests, shape, ask)
-        self.waits_B = self.waits_B & ~(slots_BS >= 0).any(1)
-        return Prediction(self.model.logits(hidden_BQD[:, : slots_BS.shape[1]]))
+        self.waits_B, self.behind_B = self.waits_B & ~looks_B, self.behind_B - behind_B
+        self.slots.done_S = self.slots.done_S + behind_B
+        first_B1D = hidden_BQD[torch.arange(len(behind_B), device=behind_B.device), behind_B][:, None]
+        hidden_BSD = torch.cat([first_B1D, hidden_BQD[:, shape.states :]], 1)[:, : slots_BS.shape[1]]
+        return Prediction(self.model.logits(hidden_BSD))
 
     def targets(self, requests: Requests, ask: VerificationRequest) -> Targets:
         """References for the waiting token and the drafts, a target per state, and draft groups."""
@@ -128,9 +138,10 @@ class PackedScorer:
             # committed tokens that were references of this round
             cached_B = torch.minimum(accepted.accepted_B, self.referenced_B)
             self.keep_path(self.passed, replace(accepted, accepted_B=cached_B))
-        assert bool((commit_B <= cached_B + 1).all()), "one token waits per row"
+        assert not bool(self.behind_B[commit_B > 0].any()), "what waits is read before more is drawn"
         self.waits_B = torch.where(commit_B > 0, commit_B > cached_B, self.waits_B)
-        self.slots.done_S = self.slots.done_S + commit_B
+        self.behind_B = torch.where(commit_B > 0, (commit_B - cached_B - 1).clamp(min=0), self.behind_B)
+        self.slots.done_S = self.slots.done_S + commit_B - torch.where(commit_B > 0, self.behind_B, 0)
         self.referenced_B, self.passed = torch.zeros_like(self.referenced_B), None
 
     def keep_path(self, tokens: PassTokens, accepted: Accepted) -> None:
@@ -159,13 +170,15 @@ class PackedScorer:
         self.slots = PassSlots(replace(table, slots=table.slots + count), **joined)
         self.cache = self.cache.grown(count)
         self.waits_B = torch.nn.functional.pad(self.waits_B, (0, count))
+        self.behind_B = torch.nn.functional.pad(self.behind_B, (0, count))
         self.referenced_B = torch.nn.functional.pad(self.referenced_B, (0, count))
 
     def select(self, rows: Tensor) -> None:
         kept = {name: getattr(self.slots, name)[rows] for name in SLOT_TENSORS}
         self.slots = PassSlots(replace(self.slots.table, slots=len(rows)), **kept)
         self.cache = self.cache.select(rows)
-        self.waits_B, self.referenced_B = self.waits_B[rows], self.referenced_B[rows]
+        self.waits_B, self.behind_B = self.waits_B[rows], self.behind_B[rows]
+        self.referenced_B = self.referenced_B[rows]
 
 
 SLOT_TENSORS = ("order_SR", "rank_SL", "length_S", "open_S", "done_S", "live_S")

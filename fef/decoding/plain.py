@@ -64,7 +64,10 @@ def candidates(session: Session) -> Tensor:
         return session.canvas.next_slots(int(open_BL.sum(1).max()), open_BL)
     if session.plan.rule.in_order:
         progress = session.progress
-        return session.next_slots(int(session.plan.rule.transfer(progress).minimum(progress.pending_B).max()))
+        count_B = session.plan.rule.transfer(progress).minimum(progress.pending_B)
+        slots_BS = session.next_slots(int(count_B.max()))
+        index_S = torch.arange(slots_BS.shape[1], device=slots_BS.device)
+        return slots_BS.masked_fill(index_S >= count_B[:, None], -1)
     return session.next_slots(int(session.pending_BL.sum(1).max()))
 
 

@@ -162,7 +162,8 @@ class Session:
         def sizes() -> Tensor:
             return block_sizes(passes.block_BL).masked_fill(over_B[:, None], 1)
 
-        return Progress(masks_B, self.pending_BL.sum(1), passes.attempt_B, block_B, sizes)
+        random_B = (self.pending_BL & (self.canvas.rank_BL < 0)).sum(1)
+        return Progress(masks_B, self.pending_BL.sum(1), passes.attempt_B, block_B, sizes, random_B)
 
     # --- rows that come and go ---
 

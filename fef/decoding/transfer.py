@@ -20,6 +20,7 @@ __all__ = [
     "DreamShare",
     "EvenShare",
     "Everything",
+    "ManyThenOne",
     "Pace",
     "PerRound",
     "Planned",
@@ -37,6 +38,7 @@ class Progress:
     round_B: Tensor  # rounds done
     block_B: Tensor  # which block it is
     sizes: Callable[[], Tensor]  # gives the open slots [B, N] of every block, 0 where a row has fewer blocks
+    random_B: Tensor  # pending slots of the part of the order that is drawn
 
 
 class TransferSchedule(Protocol):
@@ -79,6 +81,22 @@ class Everything:
 
     def __call__(self, progress: Progress) -> Tensor:
         return progress.pending_B
+
+
+@dataclass(frozen=True)
+class ManyThenOne:
+    """Eso-LM (2506.01928): so many a round of the slots whose order is drawn, then one a round."""
+
+    count: int
+    bound = None
+
+    @property
+    def one(self) -> bool:
+        return self.count == 1
+
+    def __call__(self, progress: Progress) -> Tensor:
+        one_B = progress.pending_B.clamp(max=1)
+        return torch.where(progress.random_B > 0, progress.random_B.clamp(max=self.count), one_B)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ canvas is a part of the law. Temperature is 1.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from pathlib import Path
 import fef
 from fef.errors import InputError
 from fef.generation import Model
+from fef.measure.intervals import mean_per_token
 from fef.measure.program import one_sentence, option, options_of, told
 from fef.training.conversations import Answer, read_answers
 
@@ -49,15 +49,8 @@ def likelihood_of(model: Model, answers: Sequence[Answer], max_new_tokens: int, 
         tokens.append(len(found.logprobs))
     if not tokens:
         raise InputError(f"None of {len(answers)} answers fits a canvas of {max_new_tokens}; raise --max-new-tokens.")
-    rate = sum(nats) / sum(tokens)
-    spread = sum((n - rate * t) ** 2 for n, t in zip(nats, tokens, strict=True))  # of a ratio of sums
-    return Likelihood(
-        answers=len(tokens),
-        left_out=len(answers) - len(tokens),
-        tokens=sum(tokens),
-        nats_per_token=rate,
-        error=math.sqrt(spread) / sum(tokens),
-    )
+    mean, error = mean_per_token(nats, tokens)
+    return Likelihood(len(tokens), len(answers) - len(tokens), sum(tokens), mean, error)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from fef.measure.page import Section, results_page
 from fef.measure.plot import costs_figure, png_bytes
 from fef.measure.table import Sheet, interval_words, markdown, p_words, sheet_of
 
-__all__ = ["comparison_page", "comparison_picture", "outcomes_sheet", "pairs_sheet"]
+__all__ = ["comparison_page", "comparison_picture", "outcomes_sheet", "pairs_sheet", "pictured"]
 
 MANY = 8
 """Runs of a task up to which every two are compared: with more, nobody reads the table."""
@@ -69,10 +69,12 @@ def pairs_sheet(pairs: Sequence[Pair]) -> Sheet:
     return sheet_of(pairs, {"task": lambda pair: pair.task, **PAIR_COLUMNS}, words=None)
 
 
-def comparison_page(title: str, outcomes: Sequence[Outcome], remarks: str = "", against: str | None = None) -> str:
+def comparison_page(
+    title: str, outcomes: Sequence[Outcome], remarks: str = "", against: str | None = None, picture: str | None = None
+) -> str:
     """The page as Markdown. remarks: what the author makes of the results; the one part that is not computed. against: as in
     `pairs_of`, and raises as that; without it, of more than `MANY` runs of a task only the pairs of its most accurate run, of
-    those with most problems."""
+    those with most problems. picture: the name of `comparison_picture` beside the page."""
     pairs, sections = pairs_of(outcomes, against), list[Section]()
     names = dict(zip(map(id, outcomes), names_of(outcomes), strict=True))
     for task in dict.fromkeys(outcome.task for outcome in outcomes):
@@ -81,7 +83,8 @@ def comparison_page(title: str, outcomes: Sequence[Outcome], remarks: str = "", 
             best = names[id(max(runs, key=lambda run: (run.summary.problems, run.summary.accuracy)))]
             held = [pair for pair in held if best in (pair.first, pair.second)]
         table = markdown(sheet_of(runs, COLUMNS, named=True))
-        sections.append((task, f"{settings_line(runs)}\n\n{table}"))
+        shown = "" if picture is None else f"![Accuracy against passes]({picture})\n\n"
+        sections.append((task, f"{settings_line(runs)}\n\n{shown}{table}"))
         if held:
             table = markdown(sheet_of(held, PAIR_COLUMNS, named=True))
             sections.append(("", f"### Pairs on {task}\n\n{table}\n\n{verdicts(held)}"))
@@ -91,12 +94,12 @@ def comparison_page(title: str, outcomes: Sequence[Outcome], remarks: str = "", 
 
 def verdicts(pairs: Sequence[Pair]) -> str:
     """Which run is more accurate than which."""
-    lines = []
+    better: dict[str, list[str]] = {}
     for pair in pairs:
         if pair.p < LEVEL:
-            ahead = pair.only_first > pair.only_second
-            better, worse = (pair.first, pair.second) if ahead else (pair.second, pair.first)
-            lines.append(f"- `{better}` is more accurate than `{worse}`.")
+            ahead, behind = (pair.first, pair.second)[:: 1 if pair.only_first > pair.only_second else -1]
+            better.setdefault(ahead, []).append(f"`{behind}`")
+    lines = [f"- `{ahead}` is more accurate than {', '.join(behind)}." for ahead, behind in better.items()]
     found = "\n".join(lines) or "- None is more accurate than another."
     return f"At p < {LEVEL}, on the problems that both answered:\n\n{found}"
 
@@ -123,6 +126,22 @@ class Run:
     certificate: str
 
 
+def pictured(outcomes: Sequence[Outcome]) -> bool:
+    """Do these runs make a picture of a page, more than its table says? Many do, of one task."""
+    decoded = [outcome for outcome in outcomes if outcome.certificate is not None]
+    return len(decoded) > MANY and len({outcome.task for outcome in outcomes}) == 1
+
+
+def short_labels(labels: Sequence[str]) -> list[str]:
+    """Labels without the options that all runs of the same method share."""
+    parts = [
+        (method, options.split(",") if options else []) for method, _, options in (x.partition(":") for x in labels)
+    ]
+    shared = {method: set.intersection(*(set(o) for m, o in parts if m == method)) for method, _ in parts}
+    kept = [(method, [each for each in options if each not in shared[method]]) for method, options in parts]
+    return [method + (":" + ",".join(options) if options else "") for method, options in kept]
+
+
 def comparison_picture(title: str, outcomes: Sequence[Outcome]) -> bytes:
     """A PNG of accuracy against passes. Raises OptionError for runs of several tasks, and for none of fef's own."""
     tasks = {outcome.task for outcome in outcomes}
@@ -131,7 +150,11 @@ def comparison_picture(title: str, outcomes: Sequence[Outcome]) -> bytes:
     known = [(o, o.summary, str(o.certificate["kind"])) for o in outcomes if o.certificate is not None]
     if not known:
         raise OptionError("--plot shows runs that fef decoded; there are none among these.")
-    runs = [Run(o.label, found.accuracy, found.low, found.high, kind) for o, found, kind in known]
+    names = short_labels([outcome.label for outcome, *_ in known])
+    runs = [
+        Run(name, found.accuracy, found.low, found.high, kind)
+        for name, (_, found, kind) in zip(names, known, strict=True)
+    ]
     passes = [found.calls / found.problems for _, found, _ in known]
     accuracy = "problems right, %, with Wilson's 95 % intervals"
     return png_bytes(costs_figure(title, runs, {"forward passes per problem": passes}, accuracy))

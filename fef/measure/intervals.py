@@ -1,4 +1,4 @@
-"""95 % intervals, and a test of pairs. Pure functions on numbers.
+"""95 % intervals, a test of pairs, and the error of a rate. Pure functions on numbers.
 
 There are two intervals. A share (problems right, texts in an event) has Wilson's, since it needs no luck to be near its level
 and has a width also where none or all are right, as happens here with few problems. A mean of pairs (a difference of two
@@ -13,7 +13,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
-__all__ = ["NORMAL_95", "RESAMPLES", "difference_interval", "discordant", "mcnemar", "mean_interval", "share_interval"]
+__all__ = [
+    "NORMAL_95",
+    "RESAMPLES",
+    "difference_interval",
+    "discordant",
+    "mcnemar",
+    "mean_interval",
+    "mean_per_token",
+    "share_interval",
+]
 
 NORMAL_95 = 1.959963984540054  # the normal quantile of a two-sided level of 95 %
 RESAMPLES = 10_000
@@ -65,3 +74,10 @@ def mcnemar(only_first: int, only_second: int) -> float:
     count, least = only_first + only_second, min(only_first, only_second)
     tail = sum(math.comb(count, k) for k in range(least + 1))
     return min(1.0, 2 * tail / (1 << count))
+
+
+def mean_per_token(nats: Sequence[float], tokens: Sequence[int]) -> tuple[float, float]:
+    """The nats of several texts per token, and the standard error of that, from text to text."""
+    rate = sum(nats) / sum(tokens)
+    spread = sum((n - rate * t) ** 2 for n, t in zip(nats, tokens, strict=True))  # of a ratio of sums
+    return rate, math.sqrt(spread) / sum(tokens)

@@ -43,7 +43,8 @@ LINE_LOOKS = [
 MARKER = 5.0  # points
 FONT = 7.0
 DPI = 110
-COLORS = 32  # of the palette: the few of a plot, and what smooths its edges
+COLORS = 64  # of the palette: the few of a plot, and what smooths its edges
+CROWD = 24  # runs from which on a picture is wide
 
 
 class Plotted(Protocol):
@@ -146,7 +147,7 @@ def lines_figure(title: str, panels: Sequence[Panel], requests: Sequence[int]) -
 def costs_figure(title: str, runs: Sequence[Plotted], costs: Mapping[str, Sequence[float]], accuracy: str) -> Figure:
     """Accuracy with its interval against each cost, the Pareto frontier, and names beside the points. costs: by name, of each
     run. accuracy: what it is called."""
-    figure = new_figure(14.0 if len(costs) > 1 else 10.0, 5.0 + 0.1 * len(runs), title)
+    figure = new_figure(14.0 if len(costs) > 1 or len(runs) > CROWD else 10.0, 5.0 + 0.1 * len(runs), title)
     panels = figure.subplots(1, len(costs), sharey=True, squeeze=False)[0]
     points = [[(x, run.accuracy) for x, run in zip(cost, runs, strict=True)] for cost in costs.values()]
     for axes, name, some in zip(panels, costs, points, strict=True):
@@ -168,7 +169,7 @@ def add_legend(figure: Figure, runs: Sequence[Plotted]) -> None:
     present = [look for kind, look in LOOKS.items() if any(run.certificate == kind for run in runs)]
     handles = [Line2D([], [], color=c, marker=m, linestyle="", label=words) for c, m, words in present]
     handles.append(Line2D([], [], color="0.6", linewidth=1.0, label="Pareto frontier"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
+    figure.legend(handles=handles, loc="outside lower center", ncols=(len(handles) + 1) // 2, frameon=False)
 
 
 def draw_points(axes: Axes, runs: Sequence[Plotted], points: Sequence[tuple[float, float]]) -> None:

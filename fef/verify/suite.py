@@ -208,6 +208,9 @@ NAMED: tuple[Setting, ...] = (
     Setting("adjust", temperature=0, chain=Chain(joint=4), subjects=NETWORK),
     Setting("adjust", {"tokens": 1}, chain=most(certainty), subjects=NETWORK),
     #
+    Setting("eso", {"share": 1.0}, chain=Chain(drawn=True, packed=True), subjects=NETWORK, by="samples"),
+    Setting("eso", {"share": 0.25, "tokens_per_step": 1}, chain=ESO, subjects=NETWORK, by="samples"),
+    Setting("eso", {"share": 0.0}, temperature=0, chain=PACKED, subjects=NETWORK),
     Setting("eso-exact", {"share": 0.25}, chain=ESO, subjects=NETWORK, by="samples"),
     Setting("eso-exact", {"share": 0.25, "accept": "block"}, 0.7, 0.8, chain=ESO, subjects=NETWORK, by="samples"),
     Setting("eso-exact", {"share": 0.0}, chain=PACKED, subjects=NETWORK, by="samples", same_as=BY_PACKED),

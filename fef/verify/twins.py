@@ -252,6 +252,17 @@ TWINS: tuple[Twin, ...] = (
         ),
     ),
     Twin(
+        "independent draws of a diffusion phase called chain",
+        Setting(
+            "eso",
+            {"share": 1.0, "tokens_per_step": 4},
+            chain=Chain(drawn=True, packed=True),
+            subjects=("network",),
+            by="samples",
+            declared="chain",
+        ),
+    ),
+    Twin(
         "an order-causal layer that sees the draft it verifies",
         Setting(
             "ssmd", IN_ORDER, chain=Chain(process=Process(order_causal, 2)), subjects=("network",), declared="process"

@@ -61,7 +61,9 @@ def taken(choice: object, found: Candidates) -> list[int]:
 
 def progress(masks: int, pending: int, round_: int) -> Progress:
     zero, one = torch.tensor([0]), torch.tensor([1])
-    return Progress(masks * one, pending * one, round_ * one, block_B=zero, sizes=lambda: masks * one[None])
+    return Progress(
+        masks * one, pending * one, round_ * one, block_B=zero, sizes=lambda: masks * one[None], random_B=zero
+    )
 
 
 def test_the_last_slot_of_a_block_joins_a_factor_that_only_it_fails():
@@ -135,7 +137,7 @@ def test_block_causal_networks_are_decoded_in_their_blocks():
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"block_steps": 2, "steps": 4}, "give one of them"),
+        ({"block_steps": 2, "steps": 4}, "Give one of them"),
         ({"pace": 2, "steps": 4}, "pace is the most"),
         ({"pace": 2, "block_steps": 4}, "pace is the most"),
         ({"pace": 2, "tokens_per_step": 2}, "pace is the most"),

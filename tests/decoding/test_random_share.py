@@ -1,14 +1,21 @@
-"""`eso-exact`: a share of the slots in a random order, the others from left to right behind it."""
+"""`eso` and `eso-exact`: a share of the slots in a random order, the others from left to right behind it."""
 
 from __future__ import annotations
 
+import itertools
+import math
+from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 import torch
+from integrated_law import integrated_law
 from tiny_network import MASK, tiny_network
 
 import fef
+from fef.models.packed import PackedTokens, Stream, context_tokens, packed_visible, slot_tokens
+from fef.models.transformer import Transformer
 
 
 def order_of(seed: int, share: float, length: int = 24) -> list[int]:
@@ -61,3 +68,76 @@ def test_demo_decodes_in_decode_and_in_the_engine_alike():
 def test_a_network_of_another_pattern_is_refused():
     with pytest.raises(fef.OptionError, match="was not trained for the packed attention pattern"):
         fef.decode(tiny_network(packed=False), torch.full((1, 4), MASK), method="eso-exact")
+
+
+@pytest.mark.parametrize(("rank", "together"), [((-1, -3, 0, -2), 2), ((-2, 0, -1, 1), 4), ((1, -1, -2, 0), 1)])
+def test_eso_draws_the_slots_of_a_pass_independently_given_all_before_it(rank, together):
+    network = tiny_network(vocab_size=4, mask_id=3)
+    found = integrated_law(network, 4, method="eso", rank=rank, tokens_per_step=together)
+    wanted = phased_law(network, rank, together)
+    assert distance(found, wanted) < 1e-6
+    blind = phased_law(
+        network, rank, together, forgets=True
+    )  # a twin: the second pass does not see what the first drew
+    assert distance(found, blind) > 0.01
+
+
+def phased_law(
+    network: Transformer, rank: Sequence[int], together: int, *, forgets: bool = False
+) -> dict[tuple[int, ...], float]:
+    """By recursion over dense passes: the slots ranked below 0 in groups, the others one by one."""
+    mask, order = network.mask_id, sorted(range(len(rank)), key=rank.__getitem__)
+    drawn, law = sum(r < 0 for r in rank), {(mask,) * len(rank): 1.0}
+    groups = [order[i : min(i + together, drawn)] for i in range(0, drawn, together)] + [[i] for i in order[drawn:]]
+    for group in groups:
+        behind: dict[tuple[int, ...], float] = defaultdict(float)
+        for text, weight in law.items():
+            laws_SV = group_laws(network, text, order, [] if forgets else order[: order.index(group[0])], group)
+            for values in itertools.product(range(mask), repeat=len(group)):
+                filled = list(text)
+                for i, v in zip(group, values, strict=True):
+                    filled[i] = v
+                p = math.prod(float(law_V[v]) for law_V, v in zip(laws_SV, values, strict=True))
+                behind[tuple(filled)] += weight * p
+        law = behind
+    return law
+
+
+def group_laws(
+    network: Transformer, text: tuple[int, ...], order: Sequence[int], before: Sequence[int], group: Sequence[int]
+) -> torch.Tensor:
+    """The laws [S, V] of a draft group behind the tokens at `before`, in one uncached pass."""
+    rank_1L = torch.tensor([[order.index(i) for i in range(len(order))]])
+    start = torch.tensor([list(group)])
+    limit = rank_1L.gather(1, start)[:, :1].expand_as(start)
+    references = torch.tensor([list(before)], dtype=torch.long)
+    tokens = PackedTokens.cat(
+        [
+            context_tokens(rank_1L, None),
+            slot_tokens(Stream.REFERENCE, references, rank_1L),
+            slot_tokens(Stream.DRAFT, start, rank_1L, limit),
+        ]
+    )
+    masks, known = [network.mask_id], [text[i] for i in before]
+    ids = torch.tensor([masks * len(order) + known + masks * len(group)])
+    hidden_1ND, _ = network.trunk(ids, tokens.index_BN, packed_visible(tokens, tokens))
+    return network.logits(hidden_1ND[0, -len(group) :])[:, : network.mask_id].double().softmax(-1)
+
+
+def distance(one: dict[tuple[int, ...], float], other: dict[tuple[int, ...], float]) -> float:
+    return sum(abs(one.get(t, 0.0) - other.get(t, 0.0)) for t in one.keys() | other.keys()) / 2
+
+
+def test_eso_at_one_token_per_step_is_the_text_of_eso_exact_and_in_the_engine_it_is_the_same():
+    model = fef.load("demo")
+    asked: dict[str, Any] = {"share": 0.5, "max_new_tokens": 10, "temperature": 1.0, "seed": 3}
+    one = model.generate("What is 2 + 3?", method="eso", tokens_per_step=1, **asked)
+    assert one.text == model.generate("What is 2 + 3?", method="eso-exact", **asked).text
+    assert one.certificate.kind == "chain"
+    several = model.generate("What is 2 + 3?", method="eso", tokens_per_step=4, **asked)
+    assert several.certificate.kind == "none"
+    assert several.stats["calls"] < one.stats["calls"]
+    assert (
+        model.engine(threads=1).submit("What is 2 + 3?", method="eso", tokens_per_step=4, **asked).result().text
+        == several.text
+    )

@@ -39,7 +39,9 @@ def counts(transfer: TransferSchedule, *sizes: int) -> list[int]:
     for block, masks in enumerate(sizes):
         open_, rounds = masks, 0
         while open_:
-            state = Progress(masks * one, open_ * one, rounds * one, block * one, lambda: torch.tensor([sizes]))
+            state = Progress(
+                masks * one, open_ * one, rounds * one, block * one, lambda: torch.tensor([sizes]), 0 * one
+            )
             found.append(min(int(transfer(state)), open_))
             open_, rounds = open_ - found[-1], rounds + 1
             assert rounds <= 10 * masks + 200, "it ends"

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from fef.cli.app import app
 from fef.eval.outcome import label_of, read_outcome
+from fef.eval.page import short_labels
 from fef.eval.remarks import filled
 from fef.eval.tasks import TASKS, prompt_of
 from fef.generation import load
@@ -148,6 +149,29 @@ def test_the_picture_has_a_point_a_run_and_is_of_one_task(data: Path, tmp_path: 
     refused = fef("compare", *files, "--plot", picture)
     assert refused.exit_code == 2
     assert "runs of one task" in " ".join(refused.stderr.split())
+
+
+def test_a_page_of_many_runs_of_one_task_has_their_picture_and_one_of_few_has_none(data: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="the extra 'plot' is not installed")
+    saved = json.loads(scored(data, tmp_path, "one", {1}).read_text())
+    certificate = {"kind": "none", "law": "", "reasons": []}
+    saved["summary"]["calls"] = 40
+    for folder, count in (("many", 9), ("few", 2)):
+        (tmp_path / "results" / folder).mkdir(parents=True)
+        for n in range(count):
+            file = tmp_path / "results" / folder / f"run-{n}.json"
+            file.write_text(json.dumps(saved | {"label": f"a:tokens={n},window=4", "certificate": certificate}))
+    (tmp_path / "pages").mkdir()
+    assert fef("report", tmp_path / "results", "--out", tmp_path / "pages").exit_code == 0
+    assert (tmp_path / "pages" / "many.png").read_bytes().startswith(b"\x89PNG")
+    assert "![Accuracy against passes](many.png)" in (tmp_path / "pages" / "many.md").read_text()
+    assert "![" not in (tmp_path / "pages" / "few.md").read_text()
+    assert not (tmp_path / "pages" / "few.png").exists()
+
+
+def test_labels_in_a_picture_leave_out_what_all_runs_of_a_method_share() -> None:
+    labels = ["a:window=4,tokens=1", "a:window=4,tokens=2", "b:window=4", "c", "c:window=4"]
+    assert short_labels(labels) == ["a:tokens=1", "a:tokens=2", "b", "c", "c:window=4"]
 
 
 def test_runs_over_different_files_are_not_compared(data: Path, tmp_path: Path) -> None:

@@ -1,0 +1,216 @@
+"""Texts of methods beside those of the causal model that a network came with: passes, seconds, and how likely they are.
+
+    python -m fef.bench.beside_causal --model smol --prompts prompts.jsonl --temperature 0 --methods deer apd fef
+
+writes a row per method and one of the causal model alone, which keeps its keys and takes a pass per token. Both run in plain
+torch. `causal_nats`: mean -log p per token of the texts by the causal model; `chain_nats`: by the network itself, one token
+per pass from left to right, of the first `--scored` texts. Low values alone say little: `token_entropy` is that of the tokens
+of all texts together, and falls where texts repeat themselves.
+
+Shapes: L tokens of a text with its prompt, N tokens of a text, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+
+import fef
+from fef.bench.spec import MethodSpec, parse_specs
+from fef.decoding.causal import find_causal
+from fef.decoding.network import Network
+from fef.errors import FefError
+from fef.generation import Model
+from fef.measure.intervals import mean_per_token
+from fef.measure.program import one_sentence, option, options_of, told
+from fef.measure.timing import synchronize
+from fef.models.continuation import continuations, up_to_end
+from fef.models.transformer import Transformer
+from fef.text import Prompt
+from fef.training.conversations import read_prompts
+
+__all__ = ["TextsRow", "causal_of", "measure"]
+
+ALONE = "the causal model alone"
+PER = 256  # tokens for which passes are told
+LAYERS = ("ssmd", "adjust")
+Ids = list[int]
+Writer = Callable[[Sequence[Prompt]], tuple[list[Ids], float]]
+"""Prompts -> the ids of a text each, with the end token if there is one, and passes in all."""
+
+
+@dataclass(frozen=True)
+class TextsRow:
+    """What a method wrote. passes: of any model, per 256 tokens. causal_nats, chain_nats: per token, with standard errors.
+    same: texts that are those of the causal model alone."""
+
+    method: str
+    texts: int
+    tokens: int
+    passes: float
+    tokens_per_second: float
+    causal_nats: float
+    causal_error: float
+    chain_nats: float | None
+    chain_error: float | None
+    token_entropy: float
+    same: int
+
+
+def causal_of(model: Model) -> Transformer:
+    """The causal model of a checkpoint. Raises OptionError where it came with none."""
+    found = find_causal(None, Network(model.network)).network.denoiser
+    assert isinstance(found, Transformer), "checkpoints come with networks"
+    return found
+
+
+@torch.inference_mode()
+def measure(
+    model: Model, spec: MethodSpec | None, prompts: Sequence[Prompt], given: Options
+) -> tuple[TextsRow, list[Ids]]:
+    """A row, and its texts. spec: None is the causal model alone."""
+    write = alone(model, given) if spec is None else by_method(model, spec, given)
+    write(prompts[:1])  # kernels are made, and memory is found
+    texts, passes, began = list[Ids](), 0.0, clock(model)
+    for start in range(0, len(prompts), given.batch_size):
+        some, more = write(prompts[start : start + given.batch_size])
+        texts, passes = texts + some, passes + more
+    seconds, tokens = clock(model) - began, sum(map(len, texts))
+    causal = causal_of(model)
+    nats = [
+        causal_nats(causal, begin_of(model, prompt, given), text) for prompt, text in zip(prompts, texts, strict=True)
+    ]
+    causal_mean, causal_error = mean_per_token(nats, list(map(len, texts)))
+    scored = list(zip(prompts, texts, strict=True))[: given.scored]
+    chain = [chain_nats(model, prompt, text, given) for prompt, text in scored]
+    chain_mean, chain_error = mean_per_token(chain, [len(text) for _, text in scored]) if chain else (None, None)
+    row = TextsRow(
+        method=ALONE if spec is None else spec.label,
+        texts=len(texts),
+        tokens=tokens,
+        passes=round(PER * passes / tokens, 2),
+        tokens_per_second=round(tokens / seconds, 1),
+        causal_nats=causal_mean,
+        causal_error=causal_error,
+        chain_nats=chain_mean,
+        chain_error=chain_error,
+        token_entropy=token_entropy(texts),
+        same=0,
+    )
+    return row, texts
+
+
+def by_method(model: Model, spec: MethodSpec, given: Options) -> Writer:
+    options = dict(spec.options)
+    if given.layers is not None and spec.name in LAYERS:
+        options["layer"] = str(given.layers / f"{spec.name}.safetensors")
+
+    def write(prompts: Sequence[Prompt]) -> tuple[list[Ids], float]:
+        found = model.generate(
+            prompts,
+            method=spec.name,
+            max_new_tokens=given.max_new_tokens,
+            temperature=given.temperature,
+            seed=list(range(len(prompts))),
+            **options,
+        )
+        end = model.network.config.eos_id
+        texts = [[*g.token_ids, end] if g.finish_reason == "stop" and end is not None else g.token_ids for g in found]
+        return texts, sum(g.stats["calls"] for g in found)
+
+    return write
+
+
+def alone(model: Model, given: Options) -> Writer:
+    causal, banned = causal_of(model), model.never_drawn(())
+    generator = torch.Generator(causal.device).manual_seed(0)
+
+    def write(prompts: Sequence[Prompt]) -> tuple[list[Ids], float]:
+        begins = [begin_of(model, prompt, given) for prompt in prompts]
+        found = continuations(
+            causal,
+            begins,
+            given.max_new_tokens,
+            temperature=given.temperature,
+            top_p=1.0,
+            banned=banned,
+            generator=generator,
+        )
+        end = model.network.config.eos_id
+        texts = [text if end is None else up_to_end(text, [end]) for text in found]
+        return texts, float(sum(map(len, texts)))
+
+    return write
+
+
+def begin_of(model: Model, prompt: Prompt, given: Options) -> Ids:
+    ids, start, _ = model.canvas(prompt, given.max_new_tokens, "")
+    return ids[:start]
+
+
+def clock(model: Model) -> float:
+    synchronize(model.network.device)
+    return time.perf_counter()
+
+
+def causal_nats(causal: Transformer, begin: Ids, text: Ids) -> float:
+    """-log p of a text behind its prompt, nats."""
+    ids_1L = torch.tensor([[*begin, *text]], device=causal.device)
+    logp_1LV = causal(ids_1L)[:, len(begin) - 1 : -1].float().log_softmax(-1)
+    return -float(logp_1LV.gather(-1, ids_1L[:, len(begin) :, None]).sum())
+
+
+def chain_nats(model: Model, prompt: Prompt, text: Ids, given: Options) -> float:
+    """As `causal_nats`, by the network under plain passes, from left to right."""
+    response = text[:-1] if text[-1:] == [model.network.config.eos_id] else text
+    return -model.score(prompt, response, method="sequential", max_new_tokens=given.max_new_tokens).total
+
+
+def token_entropy(texts: Sequence[Ids]) -> float:
+    counts = Counter(token for text in texts for token in text)
+    total = counts.total()
+    return -sum(count / total * math.log(count / total) for count in counts.values())
+
+
+@dataclass(frozen=True)
+class Options:
+    """As on the command line."""
+
+    prompts: Path = option(help="JSONL of prompts or messages")
+    methods: Sequence[str] = option(("deer", "apd", "apd-exact", "fef", "sequential"), type=str, nargs="+")
+    model: str = option("smol", "a checkpoint with its causal model")
+    layers: Path | None = option(None, "a folder of ssmd.safetensors and adjust.safetensors")
+    n: int = option(64, "prompts")
+    batch_size: int = option(64, "prompts at once")
+    max_new_tokens: int = option(128, "length of the canvas")
+    temperature: float = option(1.0, "of all texts")
+    scored: int = option(0, "texts whose log p under the network's own chain is told, too")
+    dtype: str = option("float32", "of the weights", choices=["float32", "bfloat16"])
+    device: str | None = option(None, "cpu or cuda; by default a GPU if there is one")
+
+
+def main() -> None:
+    given = options_of(Options, __doc__)
+    with one_sentence():
+        model = fef.load(given.model, device=given.device, dtype=getattr(torch, given.dtype))
+        found = read_prompts(given.prompts)[: given.n]
+        prompts: list[Prompt] = [p if model.template is not None else p[-1]["content"] for p in found]
+        first: list[Ids] | None = None
+        for spec in (None, *parse_specs(given.methods, ())):
+            try:
+                row, texts = measure(model, spec, prompts, given)
+            except FefError as error:
+                told(method=ALONE if spec is None else spec.label, error=str(error))
+                continue
+            first = texts if first is None else first
+            told(**asdict(replace(row, same=sum(map(list.__eq__, texts, first)))), device=str(model.network.device))
+
+
+if __name__ == "__main__":
+    main()

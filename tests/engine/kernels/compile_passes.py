@@ -82,7 +82,8 @@ def compile_passes(options: dict[str, Any], head: bool, dtype: torch.dtype) -> N
         passes.pass_(kind, torch.tensor([0, 1]))
     for shape in built.shapes:
         for part in passes.parted(PassKind(shape, bounds, grammars=True), torch.tensor([0, 1])).parts:
-            part.work()
+            if part.work is not None:
+                part.work()
 
 
 def compile_mixture(dtype: torch.dtype) -> None:

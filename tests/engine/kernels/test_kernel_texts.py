@@ -48,7 +48,8 @@ class EagerRunner:
         self.parted += 1
         for part in self.passes.parted(kind, torch.tensor(slots)).parts:
             part.host(slots)
-            part.work()
+            if part.work is not None:
+                part.work()
 
 
 def answered(kernels: bool, asked: list[dict[str, Any]], head: bool = False, **shape: Any) -> list[Any]:

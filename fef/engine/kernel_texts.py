@@ -7,9 +7,9 @@ Such a pass has three parts, each of them a graph, between which the host works:
               letter tells the host what was drawn, and which drafts wait now
     follow    keys of the path, a draft head's trees
 
-In rounds of chains the device drafts as it does without grammars, and never waits for the host, which reads the letter of the
-pass before and makes masks while the network runs. In other rounds, whose states are no chain of these drafts, the host drafts
-a chain before `look`, of the candidates that the letter has, and the device waits for it.
+In rounds of chains the device drafts as it does without grammars, and never waits for the host, which reads the letter of
+the pass before and makes masks while the network runs. In other rounds, whose states are no chain of these drafts, the host
+drafts a chain before `look`, of the candidates that the letter has, and the device waits for it.
 
 Shapes: S slots, B rows of a pass, R those under grammars, which come first, X states that have masks, W words of bits, K
 slots behind the committed tokens, C candidates of a slot, M queries of all rows, J numbers of a letter.
@@ -30,7 +30,7 @@ from fef.engine.kernels import texts
 from fef.engine.kernels.advance import NextDrafts
 from fef.engine.kernels.draw import AllowedTokens, draw
 from fef.engine.packed_drafts import draft_limit, keep_chains
-from fef.engine.packed_texts import Letter, PackedText
+from fef.engine.packed_texts import Candidates, Letter, PackedText
 from fef.engine.slots import SlotState
 from fef.grammar.text import words_of
 from fef.laws.window import least_chance
@@ -99,7 +99,8 @@ class KernelTexts:
         table = self.state.table
         for row, text in enumerate(self.texts_of(slots)):
             limit = 0 if context else draft_limit(table, text.left, head=head)
-            holds = text.draft(text.ahead, limit, least_chance(table.branching)) if text.ahead is not None else []
+            ahead = text.ahead or Candidates.of_drafts(text.drafts)
+            holds = text.draft(ahead, limit, least_chance(table.branching))
             text.ahead, count = None, len(holds)
             rows[row, 0] = count
             rows[row, 1 : 1 + count] = text.drafts

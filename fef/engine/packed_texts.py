@@ -49,6 +49,11 @@ class Candidates:
     token_KC: npt.NDArray[np.int64]
     holds_KC: npt.NDArray[np.float64]
 
+    @classmethod
+    def of_drafts(cls, drafts: Sequence[int]) -> Candidates:
+        """One for each slot, sure to be drawn."""
+        return cls(np.array(drafts, dtype=np.int64).reshape(-1, 1), np.ones((len(drafts), 1)))
+
     def likely(self, place: int) -> list[Draft]:
         holds_K = self.holds_KC[place:, 0]
         count = int((holds_K < _LIKELY).argmax()) if (holds_K < _LIKELY).any() else len(holds_K)
@@ -166,7 +171,7 @@ class PackedText:
 class Letter:
     """What a pass tells the host of its rows, int64 [B, J]: what is done, whether there is more to do, how many drafts wait,
     of how many slots there are candidates; the tokens drawn at so many states; so many places for drafts; of so many slots
-    the candidates, and the chances of each. Where there are candidates, the host drafts."""
+    the candidates, and the chances of each."""
 
     numbers_BJ: Tensor
     states: int
@@ -178,9 +183,9 @@ class Letter:
         done, live, drafted, count = row_J[:LETTER_HEAD].tolist()
         token_X, draft_K, rest_N = np.split(row_J[LETTER_HEAD:], [self.states, self.states + self.drafts])
         text.read(token_X[: done - text.done].tolist())
+        if live:
+            text.drafts = draft_K[:drafted].tolist()
         if live and self.slots:
             token_N, holds_N = np.split(rest_N, 2)
             holds_KC = holds_N.view(np.float64).reshape(self.slots, -1)
             text.ahead = Candidates(token_N.reshape(self.slots, -1)[:count], holds_KC[:count])
-        elif live:
-            text.drafts = draft_K[:drafted].tolist()

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from fef.engine.advance import Drawn
-from fef.engine.host_copies import HostCopies, on_device
+from fef.engine.host_copies import HostCopies, SideCopies, on_device
 from fef.engine.kernels import texts
 from fef.engine.kernels.advance import NextDrafts
 from fef.engine.kernels.draw import AllowedTokens, draw
@@ -50,7 +50,7 @@ class KernelTexts:
         self.state, self.eos_id, self.banned_V = state, eos_id, banned_V
         self.texts = under_way
         self.device = state.ids_SL.device
-        self.letters = HostCopies(self.device)
+        self.letters, self.copies = HostCopies(self.device), SideCopies(self.device)
         table = state.table
         self.seated: list[int] = []
         self.states = max(table.drafts, table.grown) + 1
@@ -115,7 +115,7 @@ class KernelTexts:
             words_XW = text.masks()
             words[row, : len(words_XW)] = words_XW
         if under:
-            self.words_SXW[: len(under)].copy_(self.host_words[: len(under)], non_blocking=True)
+            self.copies.send(self.words_SXW[: len(under)], self.host_words[: len(under)])
 
     def tell(self, slots: Sequence[int], letter: Letter) -> None:
         """Before a pass follows: have its letter sent. At least one row is, so that whoever reads it knows that the pass has

@@ -9,7 +9,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from cProfile import Profile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from inspect import unwrap
 from itertools import pairwise
 from pstats import Stats
@@ -24,6 +24,7 @@ from fef.engine.text import TextEngine
 from fef.generation import Model
 from fef.grammar.compiled import compiled
 from fef.measure.table import Sheet
+from fef.text import Generation
 
 __all__ = ["GRAMMARS", "GrammarCost", "grammar_costs", "grammar_sheet"]
 
@@ -55,7 +56,8 @@ _SPILL = 3  # rounds at the start of a request that the device may still owe to 
 @dataclass(frozen=True)
 class GrammarCost:
     """Of one grammar. automaton: does a token automaton run it? Times in seconds: of compiling it the first time, and per
-    round of the whole of it, of one without a grammar, and of what the host does for a grammar while the device waits."""
+    round of the whole of it, of one without a grammar, and of what the host does for a grammar, which is hidden where a
+    device runs the network meanwhile. tokens, plain_tokens: per pass, with and without a grammar."""
 
     name: str
     automaton: bool
@@ -64,6 +66,9 @@ class GrammarCost:
     round: float
     plain: float
     host: float
+    hidden: bool
+    tokens: float
+    plain_tokens: float
 
     @property
     def ratio(self) -> float:
@@ -72,14 +77,14 @@ class GrammarCost:
 
     @property
     def share(self) -> float:
-        """Of a round, what the host does for the grammar."""
-        return self.host / self.round
+        """Of a round, what it takes for the grammar: of the host's time, where nothing runs beside it."""
+        return max(0.0, 1 - self.plain / self.round) if self.hidden else self.host / self.round
 
 
 def grammar_costs(model: Model, requests: int, temperature: float, max_new_tokens: int) -> Iterator[GrammarCost]:
     """One cost for each of `GRAMMARS`, over so many requests behind one that warms up."""
     engine = model.engine(max_batch=1, windows=(WINDOW,))
-    added = ADDED[model.network.device.type]
+    device = model.network.device.type
     _ = model.vocabulary.tree, model.grammar({"choice": ["warm"]})  # what all grammars share
     for name, given in GRAMMARS.items():
         compiled.cache_clear()
@@ -87,36 +92,60 @@ def grammar_costs(model: Model, requests: int, temperature: float, max_new_token
         grammar = model.grammar(given)
         seconds = time.perf_counter() - began
         asked: dict[str, Any] = {"max_new_tokens": max_new_tokens, "temperature": temperature}
-        steps: dict[bool, list[float]] = {True: [], False: []}
+        under, plain = Rounds(engine, asked | {"grammar": given}), Rounds(engine, asked)
         for seed in range(requests + 1):
-            for under, grammars in ((True, {"grammar": given}), (False, dict[str, Any]())):
-                found = steps_of(engine, **asked, **grammars, seed=seed)
-                steps[under] += found if seed else []
-        rounds, plain = steps[True], statistics.median(steps[False])
-
-        def answer(seed: int, asked: dict[str, Any] = asked | {"grammar": given}) -> None:
-            steps_of(engine, **asked, seed=seed)
-
-        host = host_seconds(answer, requests, added)
+            for each in (under, plain):
+                each.answer(seed)
+            if not seed:
+                under.forget()
+                plain.forget()
         yield GrammarCost(
-            name, grammar.automaton is not None, seconds, len(rounds), statistics.median(rounds), plain, host
+            name=name,
+            automaton=grammar.automaton is not None,
+            compile=seconds,
+            rounds=len(under.seconds),
+            round=statistics.median(under.seconds),
+            plain=statistics.median(plain.seconds),
+            tokens=under.tokens / under.passes,
+            plain_tokens=plain.tokens / plain.passes,
+            host=host_seconds(under.answer, requests, ADDED[device]),
+            hidden=device != "cpu",
         )
 
 
-def steps_of(engine: TextEngine, **asked: Any) -> list[float]:
-    """Seconds of the rounds of one request, but for the first ones, if it has more."""
+@dataclass
+class Rounds:
+    """Requests with these settings, one at a time: the seconds of their rounds, and tokens and passes of all."""
+
+    engine: TextEngine
+    asked: dict[str, Any]
+    seconds: list[float] = field(default_factory=list)
+    tokens: int = 0
+    passes: int = 0
+
+    def answer(self, seed: int) -> None:
+        seconds, found = steps_of(self.engine, **self.asked, seed=seed)
+        self.seconds += seconds
+        self.tokens += len(found.token_ids)
+        self.passes += int(found.stats["calls"])
+
+    def forget(self) -> None:
+        self.seconds, self.tokens, self.passes = [], 0, 0
+
+
+def steps_of(engine: TextEngine, **asked: Any) -> tuple[list[float], Generation]:
+    """Seconds of the rounds of one request, but for the first ones, if it has more; and its answer."""
     job = engine.submit(PROMPT, **asked)
     ends = [time.perf_counter()]
     while not job.job.finished:
         engine.engine.step()
         ends.append(time.perf_counter())
-    job.result()
     steps = [end - begin for begin, end in pairwise(ends)]
-    return steps[_SPILL:] or steps[-1:]
+    return steps[_SPILL:] or steps[-1:], job.result()
 
 
 def host_seconds(answer: Callable[[int], None], requests: int, added: Sequence[Callable[..., Any]]) -> float:
-    """Per round, what the host does for a grammar while the device waits."""
+    """Per round, what the host does for a grammar."""
     profile = Profile()
     profile.enable()
     for seed in range(1, requests + 1):
@@ -138,9 +167,9 @@ ROUNDS: tuple[Callable[..., Any], ...] = (TorchPasses.run, GraphRunner.run)
 
 ADDED: dict[str, tuple[Callable[..., Any], ...]] = {
     "cpu": (drawn_queries, legal, move_on),
-    "cuda": (Letter.read, PackedText.draft),
+    "cuda": (Letter.read, PackedText.masks),
 }
-"""By device: what the host does while it waits. Masks are made while a GPU runs the network."""
+"""By device."""
 DRAWN_ANYWAY: tuple[Callable[..., Any], ...] = (best_of,)  # drafts, which passes without grammars draw as well
 
 NEVER: tuple[int, int, float, float, dict[Any, Any]] = (0, 0, 0.0, 0.0, {})
@@ -152,7 +181,8 @@ def key_of(function: Callable[..., Any]) -> tuple[str, int, str]:
 
 
 def grammar_sheet(costs: Iterator[GrammarCost]) -> Sheet:
-    header = ("grammar", "run by", "compile, ms", "rounds", "round, ms", "without, ms", "ratio", "host, ms", "share")
+    times = ("compile, ms", "rounds", "round, ms", "without, ms", "ratio", "host, ms", "share")
+    header = ("grammar", "run by", *times, "tokens per pass", "without")
     lines = [
         [
             cost.name,
@@ -164,6 +194,8 @@ def grammar_sheet(costs: Iterator[GrammarCost]) -> Sheet:
             f"{cost.ratio:.3f}",
             f"{cost.host * 1e3:.3f}",
             f"{100 * cost.share:.1f} %",
+            f"{cost.tokens:.2f}",
+            f"{cost.plain_tokens:.2f}",
         ]
         for cost in costs
     ]

@@ -46,7 +46,8 @@ CHANGED = (
 class Drawn:
     """What was drawn at each query, or at each state, [B, Q]: the token, its log p under the sampled law and under the plain
     one (nats), and whether the logits were valid. draft, holds: what a draft there may be, and the chance of each
-    (`fef.laws.tree.chances`), [B, Q, C]; the first is the token."""
+    (`fef.laws.tree.chances`), [B, Q, C]; the first is the token. free: of kernels, where there are grammars,
+    log p of the token under the sampled law without them."""
 
     token: Tensor
     logp: Tensor
@@ -54,6 +55,7 @@ class Drawn:
     draft: Tensor
     holds: Tensor
     valid: Tensor
+    free: Tensor | None = None
 
 
 @dataclass

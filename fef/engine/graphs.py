@@ -164,12 +164,13 @@ class PartGraphs:
 
     def __init__(self, pass_: PartedPass) -> None:
         self.pass_ = pass_
-        self.graphs: list[torch.cuda.CUDAGraph] = []
+        self.graphs: list[torch.cuda.CUDAGraph | None] = []
 
     def replay(self, slots: list[int]) -> None:
         for part, graph in zip(self.pass_.parts, self.graphs, strict=True):
             part.host(slots)
-            graph.replay()
+            if graph is not None:
+                graph.replay()
 
 
 class GraphRunner(Graphs[PassKind, tuple[torch.cuda.CUDAGraph | PartGraphs, Tensor]]):
@@ -218,6 +219,9 @@ class GraphRunner(Graphs[PassKind, tuple[torch.cuda.CUDAGraph | PartGraphs, Tens
         """Of a pass of the spare slot. What parts leave each other may be in the way of no graph: none runs in between."""
         found = PartGraphs(pass_)
         for part in pass_.parts:
+            if part.work is None:
+                found.graphs.append(None)
+                continue
             graph, _ = self.graph_of(part.work)
             graph.replay()  # the next part goes on from what is really there
             found.graphs.append(graph)

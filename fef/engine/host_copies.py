@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["HostCopies", "PendingCopy", "on_device"]
+__all__ = ["HostCopies", "PendingCopy", "SideCopies", "on_device"]
 
 
 def on_device(tensor: Tensor, device: torch.device) -> Tensor:
@@ -21,6 +21,22 @@ def on_device(tensor: Tensor, device: torch.device) -> Tensor:
     if device.type != "cuda":
         return tensor
     return tensor.pin_memory().to(device, non_blocking=True)
+
+
+class SideCopies:
+    """Copies to a device beside what it works on."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
+
+    def send(self, to: Tensor, pinned: Tensor) -> None:
+        """Before whatever the device is asked for next. Nothing that it works on may read `to`."""
+        if self.stream is None:
+            to.copy_(pinned)
+            return
+        with torch.cuda.stream(self.stream):
+            to.copy_(pinned, non_blocking=True)
+        torch.cuda.current_stream().wait_stream(self.stream)
 
 
 @dataclass

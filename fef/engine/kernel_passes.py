@@ -181,76 +181,71 @@ class KernelPasses:
         state = self.state
         return cutoffs(masked_MV, EntrySettings(inputs.temperature_M, state.top_p_S[row_M], state.top_k_S[row_M]))
 
-    def weigh(self, kind: PassKind, slot_B: Tensor, looked: Looked, drawn: Drawn, before_B: Tensor) -> None:
-        """Add up what the law without a grammar puts on what was allowed. before_B: see `KernelTexts.weigh`."""
-        logits_MV, B = looked.logits_MV, len(slot_B)
-        wanted_BQ = looked.inputs.query_valid_M.view(B, -1) & self.under.under(B)[:, None]
-        wanted_BQ[:, kind.shape.states :] = False
-        none_M = torch.zeros_like(looked.inputs.forced_M)
-        inputs = replace(looked.inputs, forced_M=none_M, forbidden_M=none_M, query_valid_M=wanted_BQ.flatten())
-        cuts, kept_M = None, None
-        if kind.cut:
-            cut_M, last_id_M = cuts = self.cuts(logits_MV, inputs, slot_B, None)
-            own_M = logits_MV.gather(1, drawn.token[:, None])[:, 0].float()
-            kept_M = (own_M > cut_M) | ((own_M == cut_M) & (drawn.token <= last_id_M))
-        self.under.weigh(slot_B, before_B, drawn, self.draw(logits_MV, inputs, cuts), logits_MV, kept_M)
-
 
 class PassUnderGrammars:
-    """One pass, in the parts that `kernel_texts` tells of; what one leaves to the next lies in `found`."""
+    """One pass, in the parts that `kernel_texts` tells of."""
 
     def __init__(self, passes: KernelPasses, kind: PassKind, slot_B: Tensor) -> None:
         self.passes, self.under, self.kind, self.slot_B = passes, passes.under, kind, slot_B
+        self.host_drafts = kind.shape.branching > 1 or kind.shape.head
         self.looked: Looked | None = None
         self.settled: Settled | None = None
         self.letter: Letter | None = None
-        self.before_B: Tensor | None = None
 
     @property
     def parts(self) -> list[PassPart]:
         return [
             PassPart(self.draft, self.look),
             PassPart(self.under.mask, self.settle),
-            PassPart(self.tell, self.follow),
+            PassPart(self.tell, self.follow if self.host_drafts else None),
         ]
 
     def draft(self, slots: Sequence[int]) -> None:
-        self.under.draft(slots, head=self.kind.shape.head, context=self.kind.context > 0)
+        if self.host_drafts:
+            self.under.draft(slots, head=self.kind.shape.head, context=self.kind.context > 0)
+        else:
+            self.under.seat(slots)
 
     def look(self) -> None:
-        self.under.keep_drafts(len(self.slot_B), head=self.kind.shape.head)
+        if self.host_drafts:
+            self.under.keep_drafts(len(self.slot_B), head=self.kind.shape.head)
         self.looked = self.passes.look(self.kind, self.slot_B)
 
     def settle(self) -> None:
-        passes, looked, shape, B = self.passes, self.looked, self.kind.shape, len(self.slot_B)
+        passes, looked, slot_B = self.passes, self.looked, self.slot_B
         assert looked is not None, "the part before"
-        self.before_B = passes.state.done_S[self.slot_B]
-        allowed = self.under.allowed(B, shape.states)
-        self.settled = passes.settle(self.kind, self.slot_B, looked, allowed)
-        source_BK = self.settled.next_drafts.source_BK
-        queries = len(looked.logits_MV) // B
-        if shape.head:
-            hidden_BQD = looked.hidden_BQD
-            source_BK = source_BK[:, : passes.table.grown]
+        before_B, allowed = passes.state.done_S[slot_B], self.under.allowed(len(slot_B), self.kind.shape.states)
+        if self.kind.cut:
+            free = replace(looked.inputs, forbidden_M=torch.zeros_like(looked.inputs.forbidden_M))
+            cut_M, cut_id_M = passes.cuts(looked.logits_MV, free, slot_B, None)
+            allowed = replace(allowed, cut_N=cut_M, cut_id_N=cut_id_M)
+        self.settled = settled = passes.settle(self.kind, slot_B, looked, allowed)
+        candidates, slots = None, 0
+        if self.host_drafts:
+            logits_BKV = self.logits_ahead(looked, settled.next_drafts.source_BK)
+            candidates = self.under.candidates(slot_B, settled.next_drafts, logits_BKV, allowed.under_B)
+            slots = logits_BKV.shape[1]
+        self.letter = self.under.letter(slot_B, before_B, settled.drawn, candidates, slots)
+
+    def logits_ahead(self, looked: Looked, source_BK: Tensor) -> Tensor:
+        """At the queries where the drafts of the next slots stand [B, K, V]."""
+        if self.kind.shape.head:
+            source_BK, hidden_BQD = source_BK[:, : self.passes.table.grown], looked.hidden_BQD
             hidden_BKD = hidden_BQD.gather(1, source_BK[..., None].expand(-1, -1, hidden_BQD.shape[2]))
-            logits_NV = passes.forward.logits(hidden_BKD.view(-1, hidden_BQD.shape[2]))
+            logits_NV = self.passes.forward.logits(hidden_BKD.view(-1, hidden_BQD.shape[2]))
         else:
-            first_B1 = torch.arange(B, device=source_BK.device)[:, None] * queries
-            logits_NV = looked.logits_MV[(first_B1 + source_BK).flatten()]
-        token_BQ, drafts = self.settled.drawn.token.view(B, queries), self.settled.next_drafts
-        logits_BKV = logits_NV.view(*source_BK.shape, -1)
-        self.letter = self.under.letter(self.slot_B, token_BQ, shape.states, drafts, logits_BKV, allowed.under_B)
+            row_B1 = torch.arange(len(source_BK), device=source_BK.device)[:, None]
+            logits_NV = looked.logits_MV[(row_B1 * (len(looked.logits_MV) // len(source_BK)) + source_BK).flatten()]
+        return logits_NV.view(*source_BK.shape, -1)
 
     def tell(self, slots: Sequence[int]) -> None:
         assert self.letter is not None, "the part before"
         self.under.tell(slots, self.letter)
 
     def follow(self) -> None:
-        looked, settled, before_B = self.looked, self.settled, self.before_B
-        assert looked is not None and settled is not None and before_B is not None, "the parts before"
-        self.passes.follow(self.kind, self.slot_B, looked, settled)
-        self.passes.weigh(self.kind, self.slot_B, looked, settled.drawn, before_B)
+        assert self.looked is not None and self.settled is not None, "the parts before"
+        self.passes.follow(self.kind, self.slot_B, self.looked, self.settled)
 
     def forget(self) -> None:
         """Let go of what a graph has taken in, but for what is read behind it."""
-        self.looked = self.settled = self.before_B = None
+        self.looked = self.settled = None

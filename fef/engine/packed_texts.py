@@ -21,9 +21,10 @@ from torch import Tensor
 from fef.errors import FefError, GrammarError
 from fef.grammar.text import CORNERED, Ahead, GrammarText, Words, only_token, words_of
 
-__all__ = ["Candidates", "Draft", "Letter", "NextSlots", "PackedText"]
+__all__ = ["LETTER_HEAD", "Candidates", "Draft", "Letter", "NextSlots", "PackedText"]
 
-_HEAD = 3  # numbers of a letter before the tokens
+LETTER_HEAD = 4  # numbers of a letter before the tokens
+_LIKELY = 0.8  # what a grammar leaves of a law may make a token surer: where it matters, that is looked at
 
 Draft = tuple[int, float]
 """A token, and the chance that it is drawn."""
@@ -48,8 +49,15 @@ class Candidates:
     token_KC: npt.NDArray[np.int64]
     holds_KC: npt.NDArray[np.float64]
 
+    @classmethod
+    def of_drafts(cls, drafts: Sequence[int]) -> Candidates:
+        """One for each slot, sure to be drawn."""
+        return cls(np.array(drafts, dtype=np.int64).reshape(-1, 1), np.ones((len(drafts), 1)))
+
     def likely(self, place: int) -> list[Draft]:
-        return list(zip(self.token_KC[place:, 0].tolist(), self.holds_KC[place:, 0].tolist(), strict=True))
+        holds_K = self.holds_KC[place:, 0]
+        count = int((holds_K < _LIKELY).argmax()) if (holds_K < _LIKELY).any() else len(holds_K)
+        return list(zip(self.token_KC[place : place + count, 0].tolist(), holds_K[:count].tolist(), strict=True))
 
     def best(self, place: int, words_W: Words) -> Draft | None:
         if place >= len(self.token_KC):
@@ -161,18 +169,23 @@ class PackedText:
 
 @dataclass(frozen=True)
 class Letter:
-    """What a pass tells the host of its rows, int64 [B, J]: what is done, whether there is more to do, how many of the next
-    slots have candidates; the tokens drawn at so many states; of so many slots the candidates, and the chances of each."""
+    """What a pass tells the host of its rows, int64 [B, J]: what is done, whether there is more to do, how many drafts wait,
+    of how many slots there are candidates; the tokens drawn at so many states; so many places for drafts; of so many slots
+    the candidates, and the chances of each."""
 
     numbers_BJ: Tensor
     states: int
+    drafts: int
     slots: int
 
     def read(self, text: PackedText, row_J: npt.NDArray[np.int64]) -> None:
         """One row, as it came."""
-        done, live, count = row_J[:_HEAD].tolist()
-        token_N, holds_N = np.split(row_J[_HEAD + self.states :], 2)
-        text.read(row_J[_HEAD : _HEAD + done - text.done].tolist())
+        done, live, drafted, count = row_J[:LETTER_HEAD].tolist()
+        token_X, draft_K, rest_N = np.split(row_J[LETTER_HEAD:], [self.states, self.states + self.drafts])
+        text.read(token_X[: done - text.done].tolist())
         if live:
+            text.drafts = draft_K[:drafted].tolist()
+        if live and self.slots:
+            token_N, holds_N = np.split(rest_N, 2)
             holds_KC = holds_N.view(np.float64).reshape(self.slots, -1)
             text.ahead = Candidates(token_N.reshape(self.slots, -1)[:count], holds_KC[:count])

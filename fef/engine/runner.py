@@ -52,10 +52,10 @@ class PassKind:
 @dataclass(frozen=True)
 class PassPart:
     """A part of a pass in which rows are under grammars. host: what the host does for these slots before it, while the device
-    may still work on the part before. work: that of the device, which waits for nothing."""
+    may still work on the part before. work: that of the device, if there is any, which waits for nothing."""
 
     host: Callable[[Sequence[int]], object]
-    work: Callable[[], Any]
+    work: Callable[[], Any] | None
 
 
 class PartedPass(Protocol):

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 from json_schemas import SCHEMAS, is_valid
+from small_grammars import END, small
 from tiny_network import tiny_network
 
 import fef
 from fef.engine.engine import SESSION_ROUNDS, Engine
-from fef.engine.packed_texts import Draft, NextSlots, PackedText
+from fef.engine.packed_texts import Candidates, Draft, NextSlots, PackedText
 from fef.errors import DenoiserError, FefError, InputError, OptionError
 from fef.generation import Model
 from fef.grammar.text import words_of
@@ -290,3 +291,30 @@ def test_validity_is_told_from_invalidity() -> None:
         '"a"',
     ]
     assert not any(is_valid(json.loads(text), schema) for text, schema in zip(wrong, SCHEMAS, strict=True))
+
+
+@pytest.mark.parametrize("least", [0.0, 0.5])
+@pytest.mark.parametrize(
+    "grammar", [{"regex": "(ab)*b"}, {"grammar": 'start: "a" start "b" | "ab"'}, {"choice": ["abba", "ba"]}], ids=str
+)
+def test_drafts_are_the_best_candidates_that_a_grammar_allows(grammar: dict[str, Any], least: float) -> None:
+    """One after the other, until too few are likely to be needed; what alone is allowed needs no candidate."""
+    random, slots = np.random.default_rng(1), 6
+    for _ in range(20):
+        text = PackedText(small(grammar).text(slots, []))
+        text.begin(slots)
+        token_KC = np.array([random.permutation(4)[:3] for _ in range(4)])
+        holds_KC = np.sort(random.dirichlet([0.3] * 3, size=4))[:, ::-1].copy()
+        holds = text.draft(Candidates(token_KC, holds_KC), slots, least)
+        wanted: list[int] = []
+        reached = 1.0
+        while len(wanted) < slots and reached >= least and END not in wanted:
+            allowed = set(np.nonzero(text.text.allowed(wanted)[-1])[0].tolist())
+            known = token_KC[len(wanted)].tolist() if len(wanted) < len(token_KC) else []
+            best = allowed if len(allowed) == 1 and END not in allowed else [i for i in known if i in allowed]
+            if not best:
+                break
+            wanted.append(next(iter(best)))
+            reached *= holds[len(wanted) - 1]
+        assert text.drafts == wanted
+        assert all(0 < hold <= 1 + 1e-9 for hold in holds) and len(holds) == len(wanted)

@@ -18,7 +18,7 @@ from fef.errors import InputError, OptionError
 from fef.grammar.automaton import Reach
 from fef.grammar.given import read_grammar
 from fef.grammar.prefixes import EngineTokens, engine_tokenizer, prefix_grammar
-from fef.grammar.text import GrammarText
+from fef.grammar.text import GrammarText, only_token, packed, unpacked, words_of
 from fef.grammar.vocabulary import ByteTree, Vocabulary, token_bytes
 from fef.models.tokenizer import Tokenizer
 
@@ -36,6 +36,51 @@ def texts(grammar: Any, slots: int = 12) -> dict[str, GrammarText]:
     compiled = small(grammar)
     assert compiled.automaton is not None
     return {"automaton": compiled.text(slots, []), "llguidance": compiled.prefixes.text()}
+
+
+# --- reading ahead ---
+
+
+@pytest.mark.parametrize("way", ["automaton", "llguidance"])
+@pytest.mark.parametrize("expression", REGULAR)
+def test_reading_ahead_takes_what_is_allowed_and_leaves_the_text_where_it_is(expression: str, way: str) -> None:
+    slots = 4
+    text = texts({"regex": expression}, slots)[way]
+    begin = next((ids[:1] for ids in sorted(completions(expression, slots)) if ids), ())
+    assert text.follow(begin)
+    before = ids_of(text.allowed([])[0])
+    for tokens in itertools.product((A, B, AB, END), repeat=2):
+        expected = 0
+        while expected < 2 and tokens[expected] in allowed(expression, way, [*begin, *tokens[:expected]], slots):
+            expected += 1
+        with text.ahead() as ahead:
+            assert ahead.take(tokens) == expected, tokens
+            assert ahead.ended == (END in tokens[:expected])
+            if not ahead.ended:
+                behind = allowed(expression, way, [*begin, *tokens[:expected]], slots)
+                assert ids_of(unpacked(ahead.words(), len(TOKENS))) == behind
+                assert only_token(ahead.words()) == (behind.pop() if len(behind) == 1 else None)
+        assert ids_of(text.allowed([])[0]) == before
+
+
+def allowed(expression: str, way: str, prefix: list[int], slots: int) -> set[int]:
+    """Behind a prefix, found by a text that reads token by token; nothing behind an end token."""
+    text = texts({"regex": expression}, slots)[way]
+    if END in prefix:
+        return set()
+    return ids_of(text.allowed([])[0]) if text.follow(prefix) else set()
+
+
+@pytest.mark.parametrize("size", [1, 31, 32, 33, 100])
+def test_words_have_a_bit_for_each_id(size: int) -> None:
+    allowed_V = np.random.default_rng(size).random(size) < 0.4
+    assert len(packed(allowed_V)) == words_of(size)
+    assert np.array_equal(unpacked(packed(allowed_V), size), allowed_V)
+    for token in range(size):
+        alone_V = np.arange(size) == token
+        assert only_token(packed(alone_V)) == token
+        assert only_token(packed(alone_V | (np.arange(size) == 0))) == (0 if token == 0 else None)
+    assert only_token(packed(np.zeros(size, dtype=np.bool_))) is None
 
 
 # --- the end in reach ---

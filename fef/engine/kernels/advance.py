@@ -53,7 +53,9 @@ def advance(
     drawn_queries = shape.states if shape.head else shape.queries
     M = B * drawn_queries
     sizes = {len(x.view(M, -1)) * x.shape[-1] for x in (drawn.draft, drawn.holds)}
-    assert all(x.is_contiguous() for x in vars(drawn).values()) and sizes == {M * table.branching}, "numbers per query"
+    assert all(x is None or x.is_contiguous() for x in vars(drawn).values()) and sizes == {M * table.branching}, (
+        "numbers per query"
+    )
     depths = min(shape.deepest, table.drafts)
     move_2BT = torch.empty(2, B, depths + 1, dtype=torch.int32, device=slot_B.device)
     source_BK = torch.empty(B, table.drafts, dtype=torch.int64, device=slot_B.device)

@@ -38,10 +38,13 @@ _WARPS = 8
 
 @dataclass(frozen=True)
 class AllowedTokens:
-    """What grammars allow at the first X slots of each row. under_B: bool, the rows that are under one."""
+    """What grammars allow at the first X slots of each row. under_B: bool, the rows that are under one. cut_N, cut_id_N: of
+    the law without a grammar, as `draw` has those of the law with one."""
 
     words_BXW: Tensor
     under_B: Tensor
+    cut_N: Tensor | None = None
+    cut_id_N: Tensor | None = None
 
     def unpacked(self, size: int) -> Tensor:
         """Bit by bit; bool [B, X, V]."""
@@ -74,7 +77,7 @@ def draw(
     -1 if there is none. cut_N, cut_id_N: float32 and int64, a truncation worked out before: a token stays iff its logit
     is above the cut, or equal with an id up to `cut_id`; -inf and V keep all, as None does. Greedy slots ignore it.
     wanted_N: bool, the slots to draw at; the others give token 0, zeros, and valid. allowed: ids that it does not allow are
-    banned at its slots. Of drafts of equal score the lower id
+    banned at its slots, and `Drawn.free` is given. Of drafts of equal score the lower id
     comes first.
 
     Numbers are float64; plain and top of a greedy slot are right to about 1e-6, as its exponentials are float32. A slot is
@@ -85,8 +88,8 @@ def draw(
     device = logits_NV.device
     chunk = min(_CHUNK, max(16, triton.next_power_of_2(V)))
     chunks = triton.cdiv(V, chunk)
-    value_FNC = torch.empty(5, N, chunks, dtype=torch.float64, device=device)
-    whole_FNC = torch.empty(2, N, chunks, dtype=torch.int32, device=device)
+    value_FNC = torch.empty(5 if allowed is None else 7, N, chunks, dtype=torch.float64, device=device)
+    whole_FNC = torch.empty(2 if allowed is None else 3, N, chunks, dtype=torch.int32, device=device)
     best_FNCD, best_NCD = None, None
     if branching > 1:
         best_FNCD = torch.empty(2, N, chunks, branching, dtype=torch.float64, device=device)
@@ -100,7 +103,11 @@ def draw(
         assert allowed.words_BXW[0].is_contiguous() and words * 32 >= V, (
             "a bit for each id, the states of a row together"
         )
-    outputs, noise = (value_FNC, whole_FNC, best_FNCD, best_NCD), (seed_N, position_N, step_N, cut_N, cut_id_N)
+    free_cuts = (None, None) if allowed is None else (allowed.cut_N, allowed.cut_id_N)
+    outputs, noise = (
+        (value_FNC, whole_FNC, best_FNCD, best_NCD),
+        (seed_N, position_N, step_N, cut_N, cut_id_N, *free_cuts),
+    )
     options: dict[str, Any] = {
         "PAIRS": chunk // 2,
         "DRAFTS": branching,
@@ -124,6 +131,7 @@ def draw(
         draft=torch.empty(N, branching, dtype=torch.int64, device=device),
         holds=torch.empty(N, branching, dtype=torch.float64, device=device),
         valid=torch.empty(N, dtype=torch.bool, device=device),
+        free=None if allowed is None else torch.empty(N, dtype=torch.float64, device=device),
     )
     join_kernel[(N,)](
         logits_NV,
@@ -139,6 +147,8 @@ def draw(
         pointers(drawn),
         N,
         chunks,
+        *free_cuts,
+        FREE=allowed is not None,
         TAU=TAU,
         DRAFTS=branching,
         LANES_D=triton.next_power_of_2(branching),
@@ -183,11 +193,12 @@ def _read(
     WORDS: tl.constexpr,
     ROW_WORDS: tl.constexpr,
 ):
-    """Logits, -inf where there is none to speak of; what bans and grammars leave; what is allowed; what is nan or +inf of
-    that. logits: of the slot."""
+    """Logits, -inf where there is none to speak of; what bans leave; what grammars leave of it; what is allowed; what is nan
+    or +inf of that. logits: of the slot."""
     inside = ids < V
     x = tl.load(logits + ids, mask=inside, other=float("-inf")).to(tl.float32)
-    plain = inside & (tl.load(banned + ids, mask=inside, other=1) == 0)
+    free = inside & (tl.load(banned + ids, mask=inside, other=1) == 0)
+    plain = free
     if limits is not None:
         row, state = slot // PER_ROW, slot % PER_ROW
         under = (state < STATES) & (tl.load(limits.under + row) != 0)
@@ -196,7 +207,14 @@ def _read(
         plain = plain & (((bits >> (ids & 31)) & 1) != 0)
     allowed = plain & ((ids != eos_id) | ~no_eos)
     wrong = allowed & ~(x < float("inf"))
-    return tl.where(x < float("inf"), x, float("-inf")), plain, allowed, wrong
+    return tl.where(x < float("inf"), x, float("-inf")), free, plain, allowed, wrong
+
+
+@triton.jit
+def _cut(x, ids, slot, cuts, cut_ids):
+    """Logits up to the last one that is kept."""
+    cut = tl.load(cuts + slot).to(tl.float64)
+    return tl.where((x > cut) | ((x == cut) & (ids <= tl.load(cut_ids + slot))), x, float("-inf"))
 
 
 @triton.jit
@@ -243,7 +261,7 @@ def _greedy_kernel(
     at = slot * C + chunk
     ids = chunk * (2 * PAIRS) + tl.arange(0, 2 * PAIRS)
     no_eos = tl.load(forbidden + slot) != 0
-    x, plain, allowed, wrong = _read(
+    x, free, plain, allowed, wrong = _read(
         logits + slot * logits_stride, banned, slot, limits, ids, no_eos, eos_id, V, PER_ROW, STATES, WORDS, ROW_WORDS
     )
     _store_plain(values, wholes, at, field, x, plain, wrong)
@@ -251,6 +269,10 @@ def _greedy_kernel(
     best, token = _lowest_best(allowed_x, ids, V)
     tl.store(values + 2 * field + at, best.to(tl.float64))
     tl.store(wholes + at, token)
+    if limits is not None:
+        best, token = _lowest_best(tl.where(free, x, float("-inf")), ids, V)
+        tl.store(values + 5 * field + at, best.to(tl.float64))
+        tl.store(wholes + 2 * field + at, token)
     if DRAFTS > 1:
         _store_best(bests, best_tokens, at, allowed_x, ids, V, DRAFTS)
         _store_best(bests + field * DRAFTS, None, at, tl.where(plain, x, float("-inf")), ids, V, DRAFTS)
@@ -275,6 +297,8 @@ def _sampled_kernel(
     steps,
     cuts,
     cut_ids,
+    free_cuts,
+    free_cut_ids,
     N,
     V,
     C,
@@ -296,7 +320,7 @@ def _sampled_kernel(
     pair = chunk * PAIRS + tl.arange(0, PAIRS)
     ids = 2 * pair[:, None] + tl.arange(0, 2)[None, :]
     no_eos = tl.load(forbidden + slot) != 0
-    x, plain, allowed, wrong = _read(
+    x, free, plain, allowed, wrong = _read(
         logits + slot * logits_stride, banned, slot, limits, ids, no_eos, eos_id, V, PER_ROW, STATES, WORDS, ROW_WORDS
     )
     x = x.to(tl.float64)
@@ -304,13 +328,19 @@ def _sampled_kernel(
     if DRAFTS > 1:
         _store_best(bests + field * DRAFTS, None, at, tl.where(plain, x, float("-inf")), ids, V, DRAFTS)
 
+    temperature = tl.load(temperatures + slot)
+    if limits is not None:
+        free_x = tl.where(free, x, float("-inf"))
+        if free_cuts is not None:
+            free_x = _cut(free_x, ids, slot, free_cuts, free_cut_ids)
+        best = tl.max(free_x)
+        tl.store(values + 5 * field + at, best)
+        tl.store(values + 6 * field + at, tl.sum(tl.exp((free_x - finite(best)) / temperature)))
     x = tl.where(allowed, x, float("-inf"))
     if cuts is not None:
-        cut = tl.load(cuts + slot).to(tl.float64)
-        kept = (x > cut) | ((x == cut) & (ids <= tl.load(cut_ids + slot)))
-        x = tl.where(kept, x, float("-inf"))
+        x = _cut(x, ids, slot, cuts, cut_ids)
     best = tl.max(x)
-    relative = (x - finite(best)) / tl.load(temperatures + slot)
+    relative = (x - finite(best)) / temperature
     seed = tl.load(seeds + slot)
     position = tl.load(positions + slot).to(tl.uint32)
     turn = (tl.load(steps + slot) << 16).to(tl.uint32)

@@ -57,6 +57,9 @@ def join_kernel(
     drawn,
     N,
     C,
+    free_cuts,
+    free_cut_ids,
+    FREE: tl.constexpr,
     TAU: tl.constexpr,
     DRAFTS: tl.constexpr,
     LANES_D: tl.constexpr,
@@ -74,6 +77,8 @@ def join_kernel(
         tl.store(drawn.draft + at_drafts, d.to(tl.int64) * 0, mask=is_draft)
         tl.store(drawn.holds + at_drafts, d.to(tl.float64) * 0, mask=is_draft)
         tl.store(drawn.valid + slot, 1)
+        if FREE:
+            tl.store(drawn.free + slot, 0.0)
         return
     chunk = tl.arange(0, BLOCK)
     there = chunk < C
@@ -102,6 +107,22 @@ def join_kernel(
     is_forced = tl.load(forced + slot) != 0
     token = tl.where(is_forced, eos_id, token)
     x = tl.load(logits + slot * logits_stride + token).to(tl.float64)
+    if FREE:  # of the token, under the law without a grammar
+        free_best_C = tl.load(values + 5 * field + at, mask=there, other=float("-inf"))
+        free_best = tl.max(free_best_C)
+        if temperature > 0:
+            free_behind_C = (free_best_C - finite(free_best)) / temperature
+            free_mass = tl.sum(tl.load(values + 6 * field + at, mask=there, other=0.0) * tl.exp(free_behind_C))
+            free = (x - free_best) / temperature - tl.log(free_mass)
+            if free_cuts is not None:
+                cut = tl.load(free_cuts + slot).to(tl.float64)
+                kept = (x > cut) | ((x == cut) & (token <= tl.load(free_cut_ids + slot)))
+                free = tl.where(kept, free, float("-inf"))
+        else:
+            free_token_C = tl.load(wholes + 2 * field + at, mask=there, other=2147483647)
+            free_token = tl.min(tl.where(free_best_C == free_best, free_token_C, 2147483647))
+            free = tl.where(token == free_token, 0.0, float("-inf")) + free_best * 0.0
+        tl.store(drawn.free + slot, free)
     wrong = tl.max(tl.load(wholes + field + at, mask=there, other=0)) != 0
     valid = is_forced | (~wrong & (best > float("-inf")))
     tl.store(drawn.token + slot, token.to(tl.int64))

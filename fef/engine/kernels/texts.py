@@ -1,8 +1,8 @@
 """Small steps of passes with rows under grammars, each in one launch: drafts of the host into the state, where candidates of
 the next slots are drawn, and the letter to the host.
 
-Shapes: S slots, B rows, J numbers of drafts or of a letter, K slots behind the committed tokens, N = B x K, Q queries, P
-candidates of all slots of a row.
+Shapes: S slots, B rows, J numbers of drafts or of a letter, K slots behind the committed tokens, N = B x K, Q queries, X
+states, P candidates of all slots of a row.
 """
 
 from __future__ import annotations
@@ -14,19 +14,22 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from fef.engine.advance import Drawn
 from fef.engine.kernels.advance import NextDrafts
 from fef.engine.kernels.pointers import pointers
+from fef.engine.packed_texts import LETTER_HEAD
 from fef.engine.slots import SlotState
 
-__all__ = ["NextSites", "keep_chains", "next_sites", "write_letter"]
+__all__ = ["NextSites", "SlotCandidates", "keep_chains", "next_sites", "settle_row"]
 
 _BLOCK = 128
 
 
-def keep_chains(state: SlotState, drafts_BJ: Tensor, width: int) -> None:
+def keep_chains(state: SlotState, slot_B: Tensor, drafts_BJ: Tensor, width: int) -> None:
     """`fef.engine.packed_drafts.keep_chains` of rows as `KernelTexts.drafts_SJ` has them, without a draft head. width: places
     for tokens, and for chances, in a row."""
     _keep_kernel[(len(drafts_BJ),)](
+        slot_B,
         drafts_BJ,
         pointers(state),
         drafts_BJ.shape[1],
@@ -39,18 +42,27 @@ def keep_chains(state: SlotState, drafts_BJ: Tensor, width: int) -> None:
 
 
 @triton.jit
-def _keep_kernel(drafts, state, J, WIDTH: tl.constexpr, K: tl.constexpr, C: tl.constexpr, LANES: tl.constexpr):
+def _keep_kernel(slots, drafts, state, J, WIDTH: tl.constexpr, K: tl.constexpr, C: tl.constexpr, LANES: tl.constexpr):
     row = tl.program_id(0).to(tl.int64)
     drafts += row * J
-    slot = tl.load(drafts)
+    slot = tl.load(slots + row)
     lane = tl.arange(0, LANES)
     mask = lane < K * C
     first = mask & (lane % C == 0)
-    token = tl.load(drafts + 2 + lane // C, mask=first, other=0)
-    hold = tl.load(drafts + 2 + WIDTH + lane // C, mask=first, other=0).to(tl.float64, bitcast=True)
-    tl.store(state.drafted + slot, tl.load(drafts + 1))
+    token = tl.load(drafts + 1 + lane // C, mask=first, other=0)
+    hold = tl.load(drafts + 1 + WIDTH + lane // C, mask=first, other=0).to(tl.float64, bitcast=True)
+    tl.store(state.drafted + slot, tl.load(drafts))
     tl.store(state.draft + slot * (K * C) + lane, token, mask=mask)
     tl.store(state.holds + slot * (K * C) + lane, hold, mask=mask)
+
+
+@dataclass(frozen=True)
+class SlotCandidates:
+    """The best tokens of each of the next slots, and their chances; of how many slots there are some."""
+
+    token_BP: Tensor
+    holds_BP: Tensor
+    count_B: Tensor
 
 
 @dataclass(frozen=True)
@@ -106,24 +118,39 @@ def _sites_kernel(slots, state, unders, counts, sites, R: tl.constexpr, K: tl.co
     tl.store(sites.none + at, none.to(tl.uint8), mask=mask)
 
 
-def write_letter(
-    state: SlotState, slot_B: Tensor, token_BQ: Tensor, states: int, count_B: Tensor, token_BP: Tensor, holds_BP: Tensor
+def settle_row(
+    state: SlotState,
+    slot_B: Tensor,
+    before_B: Tensor,
+    drawn: Drawn,
+    eos_id: int | None,
+    candidates: SlotCandidates | None,
 ) -> Tensor:
-    """int64 [B, J], as `Letter` reads it. token_BQ: drawn, at the states first. token_BP, holds_BP: of all candidates."""
-    B, P = token_BP.shape
-    letter_BJ = torch.empty(B, 3 + states + 2 * P, dtype=torch.int64, device=slot_B.device)
-    _letter_kernel[(B,)](
+    """What a pass has left to say of rows under grammars, once it has advanced: `SlotState.log_mass_S` grows by what was
+    committed, and a letter for `Letter.read`, int64 [B, J]. before_B: what was done before the pass. drawn: at the X states
+    of each row, and maybe behind them."""
+    B, K = len(slot_B), state.table.drafts
+    P = 0 if candidates is None else candidates.token_BP.shape[1]
+    assert drawn.free is not None, "drawn under grammars"
+    Q = len(drawn.token) // B
+    X = min(Q, K + 1)
+    letter_BJ = torch.empty(B, LETTER_HEAD + X + K + 2 * P, dtype=torch.int64, device=slot_B.device)
+    _settle_kernel[(B,)](
         slot_B,
+        before_B,
         pointers(state),
-        token_BQ,
-        count_B,
-        token_BP,
-        holds_BP,
+        pointers(drawn),
+        None if candidates is None else pointers(candidates),
         letter_BJ,
-        Q=token_BQ.shape[1],
-        X=states,
+        -1 if eos_id is None else eos_id,
+        Q=Q,
+        X=X,
+        K=K,
+        C=state.table.branching,
         P=P,
-        LANES_X=triton.next_power_of_2(states),
+        HEAD=LETTER_HEAD,
+        LANES_X=triton.next_power_of_2(X),
+        LANES_K=triton.next_power_of_2(K),
         BLOCK=_BLOCK,
         num_warps=1,
     )
@@ -131,32 +158,50 @@ def write_letter(
 
 
 @triton.jit
-def _letter_kernel(
+def _settle_kernel(
     slots,
+    befores,
     state,
     drawn,
-    counts,
-    tokens,
-    holds,
+    candidates,
     out,
+    eos_id,
     Q: tl.constexpr,
     X: tl.constexpr,
+    K: tl.constexpr,
+    C: tl.constexpr,
     P: tl.constexpr,
+    HEAD: tl.constexpr,
     LANES_X: tl.constexpr,
+    LANES_K: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     row = tl.program_id(0).to(tl.int64)
     slot = tl.load(slots + row).to(tl.int64)
-    out += row * (3 + X + 2 * P)
-    tl.store(out, tl.load(state.done + slot))
-    tl.store(out + 1, tl.load(state.live + slot).to(tl.int64))
-    tl.store(out + 2, tl.load(counts + row))
+    out += row * (HEAD + X + K + 2 * P)
+    done = tl.load(state.done + slot)
     x = tl.arange(0, LANES_X)
-    tl.store(out + 3 + x, tl.load(drawn + row * Q + x, mask=x < X, other=0), mask=x < X)
-    out += 3 + X
-    for start in range(0, P, BLOCK):
-        p = start + tl.arange(0, BLOCK)
-        mask = p < P
-        tl.store(out + p, tl.load(tokens + row * P + p, mask=mask, other=0), mask=mask)
-        hold = tl.load(holds + row * P + p, mask=mask, other=0.0)
-        tl.store(out + P + p, hold.to(tl.int64, bitcast=True), mask=mask)
+    new = (x < done - tl.load(befores + row)) & (x < X)
+    token = tl.load(drawn.token + row * Q + x, mask=new, other=-1)
+    logp = tl.load(drawn.logp + row * Q + x, mask=new, other=0.0)
+    free = tl.load(drawn.free + row * Q + x, mask=new, other=0.0)
+    end = tl.min(tl.where(new & (token == eos_id), x, LANES_X))
+    log_mass = tl.load(state.log_mass + slot) + tl.sum(tl.where(new & (x <= end), free - logp, 0.0))
+    k = tl.arange(0, LANES_K)
+    draft = tl.load(state.draft + slot * (K * C) + k * C, mask=k < K, other=0)
+    tl.store(state.log_mass + slot, log_mass)
+    tl.store(out, done)
+    tl.store(out + 1, tl.load(state.live + slot).to(tl.int64))
+    tl.store(out + 2, tl.load(state.drafted + slot))
+    tl.store(out + HEAD + x, token, mask=x < X)
+    out += HEAD + X
+    tl.store(out + k, draft, mask=k < K)
+    if candidates is not None:
+        tl.store(out - X - 1, tl.load(candidates.count + row))
+        out += K
+        for start in range(0, P, BLOCK):
+            p = start + tl.arange(0, BLOCK)
+            mask = p < P
+            tl.store(out + p, tl.load(candidates.token + row * P + p, mask=mask, other=0), mask=mask)
+            hold = tl.load(candidates.holds + row * P + p, mask=mask, other=0.0)
+            tl.store(out + P + p, hold.to(tl.int64, bitcast=True), mask=mask)

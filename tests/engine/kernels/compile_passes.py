@@ -80,9 +80,10 @@ def compile_passes(options: dict[str, Any], head: bool, dtype: torch.dtype) -> N
     kinds = [PassKind(shape, bounds, 64) for shape in dict.fromkeys(contexts)]
     for kind in kinds + [PassKind(shape, bounds, cut=True) for shape in built.shapes]:
         passes.pass_(kind, torch.tensor([0, 1]))
-    for shape in built.shapes:
-        for part in passes.parted(PassKind(shape, bounds, grammars=True), torch.tensor([0, 1])).parts:
-            part.work()
+    for kind in [PassKind(shape, bounds, cut=cut, grammars=True) for shape in built.shapes for cut in (False, True)]:
+        for part in passes.parted(kind, torch.tensor([0, 1])).parts:
+            if part.work is not None:
+                part.work()
 
 
 def compile_mixture(dtype: torch.dtype) -> None:

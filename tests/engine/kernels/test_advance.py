@@ -1,6 +1,5 @@
 """The slots after a pass against `fef.engine.advance.advance`, tensor for tensor."""
 
-import dataclasses
 from typing import TypeVar
 
 import pytest
@@ -39,7 +38,7 @@ def random_draws(tokens: PassTokens, rows: SlotState, seed: int) -> Drawn:
 
 
 def on_device(values: Values, device: str) -> Values:
-    tensors = {field.name: getattr(values, field.name) for field in dataclasses.fields(values)}
+    tensors = {name: value for name, value in vars(values).items() if value is not None}
     return type(values)(**{name: value.contiguous().to(device) for name, value in tensors.items()})
 
 

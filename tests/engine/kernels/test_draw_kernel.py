@@ -131,7 +131,16 @@ def test_what_grammars_do_not_allow_is_as_if_banned(V: int, branching: int, devi
             assert allowed_BXV[row, state, found.token[n].cpu()]
         wanted = run(alone)
         for name, value in vars(wanted).items():
-            assert torch.equal(getattr(found, name)[n], value[0]), name
+            assert value is None or torch.equal(getattr(found, name)[n], value[0]), name
+        assert found.free is not None
+        token, temperature = int(found.token[n]), float(arguments["temperature_N"][n])
+        free_V = arguments["logits_NV"][n].masked_fill(arguments["banned_V"], -torch.inf).double().cpu()
+        law_V = (
+            (free_V / temperature).log_softmax(0)
+            if temperature
+            else torch.where(free_V == free_V.max(), 0.0, -torch.inf)
+        )
+        assert float(found.free[n]) == pytest.approx(float(law_V[token]), abs=1e-11)
 
 
 def test_what_is_no_law_is_not_valid(device: str) -> None:

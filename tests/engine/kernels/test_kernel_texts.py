@@ -26,7 +26,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 TOKENS = (b"a", b"b", b"ab", b"", b"[", b"]", b",", b"1", b"23", b"")  # the last is the mask
-END, MASK, SLOTS = 3, 9, 6
+END, MASK, SLOTS = 3, 9, 5
 GRAMMARS: list[Any] = [
     {"regex": "(ab)*b"},
     None,
@@ -48,7 +48,8 @@ class EagerRunner:
         self.parted += 1
         for part in self.passes.parted(kind, torch.tensor(slots)).parts:
             part.host(slots)
-            part.work()
+            if part.work is not None:
+                part.work()
 
 
 def answered(kernels: bool, asked: list[dict[str, Any]], head: bool = False, **shape: Any) -> list[Any]:
@@ -82,18 +83,23 @@ CUT = {"top_p": 0.8, "top_k": 4}
 
 
 @pytest.mark.parametrize(
-    ("shape", "cut", "count"),
+    ("shape", "cut", "count", "temperature"),
     [
-        ({"windows": (3,)}, {}, 2),
-        pytest.param({"windows": (4,)}, {}, 4, marks=pytest.mark.slow),
-        pytest.param({"windows": (3,), "anchors": 1}, CUT, 4, marks=pytest.mark.slow),
-        pytest.param({"tree": [6], "windows": ()}, {}, 4, marks=pytest.mark.slow),
-        pytest.param({"tree": [4], "windows": (), "head": True}, {}, 4, marks=pytest.mark.slow),
-        pytest.param({"tree": [4], "windows": (3,), "head": True}, {}, 2, marks=pytest.mark.slow),
+        ({"windows": (2,)}, {}, 1, 1.0),
+        *(
+            pytest.param(*each, temperature, marks=pytest.mark.slow)
+            for temperature in (0.0, 1.0)
+            for each in (
+                ({"windows": (4,)}, {}, 4),
+                ({"windows": (3,), "anchors": 1}, CUT, 4),
+                ({"tree": [6], "windows": ()}, {}, 4),
+                ({"tree": [4], "windows": (), "head": True}, {}, 4),
+                ({"tree": [4], "windows": (3,), "head": True}, {}, 2),
+            )
+        ),
     ],
     ids=str,
 )
-@pytest.mark.parametrize("temperature", [0.0, 1.0])
 def test_texts_and_their_mass_are_those_of_plain_torch(
     shape: dict[str, Any], cut: dict[str, Any], count: int, temperature: float
 ) -> None:
@@ -103,13 +109,10 @@ def test_texts_and_their_mass_are_those_of_plain_torch(
     for one, wanted in zip(found, expected, strict=True):
         assert one.logprobs == pytest.approx(wanted.logprobs, abs=1e-4)
         assert one.log_mass == (None if wanted.log_mass is None else pytest.approx(wanted.log_mass, abs=1e-3))
-    assert sum(one.counters["accepted"] for one in found) > 0
+    assert count == 1 or sum(one.counters["accepted"] for one in found) > 0
 
 
 def test_masks_that_do_not_come_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = [{"grammar": {"regex": "(ab)*b"}, "seed": 7, "temperature": 1.0}]
-    expected = answered(True, asked, windows=(4,))
     monkeypatch.setattr(KernelTexts, "mask", lambda texts, *_: texts.words_SXW.fill_(-1))
     with pytest.raises(fef.GrammarError):
-        answered(True, asked, windows=(4,))
-    assert expected[0].tokens
+        answered(True, [{"grammar": {"regex": "b(ab)*b"}, "seed": 7, "temperature": 1.0}], windows=(0,))

@@ -38,8 +38,8 @@ class Answer:
 
 
 def read_answers(path: Path) -> list[Answer]:
-    """Every answer of the assistant in a JSONL file, or in a dataset of the hub (`dataset_rows`). Raises InputError that names
-    the line which is broken, or has an empty response or none."""
+    """Every answer of the assistant in a JSONL file, or in a dataset of the hub (`dataset_rows`). Raises InputError that
+    names the line which is broken, or has an empty response or none."""
     answers = [answer for line, row in json_rows(path) for answer in answers_of(path, line, row)]
     if not answers:
         raise InputError(f"{path} holds no examples. It needs lines of {EXPECTED}.")

@@ -22,10 +22,10 @@ from torch.nn.attention.flex_attention import BlockMask, flex_attention
 from fef.bench.engine.shapes import SHAPES, shape_config
 from fef.bench.training import random_examples, with_end
 from fef.measure.environment import environment
-from fef.measure.program import option, options_of, told
+from fef.measure.program import option, program, told
 from fef.measure.timing import synchronize
 from fef.models.config import TransformerConfig
-from fef.models.device import default_device
+from fef.models.device import default_device, usable_device
 from fef.models.transformer import FLEX_OPTIONS
 from fef.training.adapt import AdaptOptions, rows_fitting, step_streams
 from fef.training.flat import Flat, Intervals, flatten, listed
@@ -235,9 +235,9 @@ class Options:
     device: str = default_device()
 
 
-def main() -> None:
-    given = options_of(Options, __doc__)
-    config, device = with_end(shape_config(given.shape)), torch.device(given.device)
+@program(Options, __doc__)
+def main(given: Options) -> None:
+    config, device = with_end(shape_config(given.shape)), usable_device(given.device)
     adaptation = AdaptOptions(batch_tokens=given.row_tokens)
     options = TrainOptions(canvas_length=given.canvas_length, packed_count=given.slots, infill_share=0.0)
     flat = random_row(config, adaptation, options, device)

@@ -29,7 +29,7 @@ from fef.bench.engine.shapes import shape_config
 from fef.bench.released_layout import write_released_layout
 from fef.errors import FefError, OptionError
 from fef.measure.environment import GIB, device_peak, host_peak
-from fef.measure.program import one_sentence, option, options_of, told
+from fef.measure.program import option, program, told
 from fef.models.config import TransformerConfig
 from fef.models.device import default_device
 
@@ -194,17 +194,16 @@ class Options:
     adapter: Path | None = option(None, argparse.SUPPRESS)
 
 
-def main() -> None:
-    given, began = options_of(Options, __doc__), time.perf_counter()
-    sizes = SIZES[given.shape]
-    with one_sentence():
-        if given.part == "write":
-            told(**write(sizes, given.out, given.device))
-        elif given.part == "decode" and given.adapter is not None:
-            told(**decode(sizes, given.out, given.device, given.adapter))
-        else:
-            rehearse(given.shape, given.gpus, given.out, given.device, given.steps, given.resumed_on or given.gpus)
-            told(part="all", seconds=time.perf_counter() - began)
+@program(Options, __doc__)
+def main(given: Options) -> None:
+    sizes, began = SIZES[given.shape], time.perf_counter()
+    if given.part == "write":
+        told(**write(sizes, given.out, given.device))
+    elif given.part == "decode" and given.adapter is not None:
+        told(**decode(sizes, given.out, given.device, given.adapter))
+    else:
+        rehearse(given.shape, given.gpus, given.out, given.device, given.steps, given.resumed_on or given.gpus)
+        told(part="all", seconds=time.perf_counter() - began)
 
 
 if __name__ == "__main__":

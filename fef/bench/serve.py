@@ -34,7 +34,7 @@ from fef.errors import EngineError
 from fef.generation import load
 from fef.measure.environment import environment
 from fef.measure.intervals import mean_interval
-from fef.measure.program import option, options_of, typed
+from fef.measure.program import option, program, typed
 from fef.measure.record import Record, RecordKind, record_json
 
 __all__ = ["Asking", "Load", "Measured", "Streamed", "measured", "quantile", "served", "started"]
@@ -317,8 +317,8 @@ class Options(Load):
     json: Path | None = option(None, "also write all numbers to this file")
 
 
-def main() -> None:
-    given = options_of(Options, __doc__)
+@program(Options, __doc__)
+def main(given: Options) -> None:
     asked = Load(**{each.name: getattr(given, each.name) for each in fields(Load)})
     place = [] if given.device is None else ["--device", given.device]
     engine = load(given.model, device=given.device).engine(max_batch=asked.streams)

@@ -15,7 +15,7 @@ import torch
 
 import fef
 from fef.measure.environment import GIB, environment, host_peak
-from fef.measure.program import one_sentence, option, options_of, told
+from fef.measure.program import option, program, told
 
 __all__ = ["Options", "Started", "measure"]
 
@@ -95,11 +95,10 @@ class Options:
     weights_in_order: bool = option(True, "as in the options of an engine")
 
 
-def main() -> None:
-    given = options_of(Options, __doc__)
+@program(Options, __doc__)
+def main(given: Options) -> None:
     dtype = None if given.dtype is None else getattr(torch, given.dtype)
-    with one_sentence():
-        found = measure(given.model, dtype, given.weights, given.tokens, given.window, given.weights_in_order)
+    found = measure(given.model, dtype, given.weights, given.tokens, given.window, given.weights_in_order)
     told(**asdict(given) | environment("cpu") | asdict(found))
 
 

@@ -18,7 +18,7 @@ import torch
 
 from fef.bench.engine.shapes import SHAPES, shape_config
 from fef.measure.environment import device_peak, environment, host_peak
-from fef.measure.program import one_sentence, option, options_of, told
+from fef.measure.program import option, program, told
 from fef.measure.timing import synchronize
 from fef.models.config import TransformerConfig
 from fef.models.device import default_device
@@ -178,8 +178,8 @@ class Options:
     shard: bool = True
 
 
-def main() -> None:
-    given = options_of(Options, __doc__)
+@program(Options, __doc__)
+def main(given: Options) -> None:
     config = with_end(shape_config(given.shape))
     config = replace(config, layers=given.layers or config.layers)
     training = AdaptOptions(
@@ -203,7 +203,7 @@ def main() -> None:
         pieces=training.pieces,
         profile=given.profile,
     )
-    with one_sentence(), joined(given.device) as processes:
+    with joined(given.device) as processes:
         try:
             found = asdict(measure(config, training, options, processes, given.steps))
         except torch.OutOfMemoryError as error:

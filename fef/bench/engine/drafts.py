@@ -38,11 +38,11 @@ from fef.engine.shape_chooser import ShapeChooser
 from fef.errors import OptionError
 from fef.generation import Model, load
 from fef.measure.environment import environment
-from fef.measure.program import one_sentence, option, options_of, typed
+from fef.measure.program import option, program, typed
 from fef.measure.record import Record, check_same_setup, read_record, record_json
 from fef.measure.run import Task, carry_out
 from fef.measure.timing import free_memory
-from fef.models.device import default_device
+from fef.models.device import default_device, usable_device
 from fef.models.extras import Extras
 from fef.models.packed_pass import RoundShape
 from fef.readers import whole_from
@@ -318,22 +318,21 @@ class Options:
         )
 
 
-def main() -> None:
-    given = options_of(Options, __doc__)
-    dtype, device = getattr(torch, given.dtype), torch.device(given.device)
-    with one_sentence():
-        setup = asdict(given.asked) | {"environment": environment(given.device)}
-        if given.shape is None:
-            model = load(given.model, device=given.device, dtype=dtype)
-            if given.random_head:
-                extras = model.network.extras or Extras()
-                model.network.extras = replace(extras, draft_head=random_head(model.network))
-            prompts = prompts_of(given, model)
-            tasks = list(drafts_tasks(model, prompts, given.asked))
-        else:
-            setup |= {"model": given.shape, "cached": given.cached, "repeats": given.repeats}
-            tasks = [Task(("single rounds",), partial(single, given, device, dtype))]
-        measure(given.json, setup, tasks, device)
+@program(Options, __doc__)
+def main(given: Options) -> None:
+    dtype, device = getattr(torch, given.dtype), usable_device(given.device)
+    setup = asdict(given.asked) | {"environment": environment(given.device)}
+    if given.shape is None:
+        model = load(given.model, device=given.device, dtype=dtype)
+        if given.random_head:
+            extras = model.network.extras or Extras()
+            model.network.extras = replace(extras, draft_head=random_head(model.network))
+        prompts = prompts_of(given, model)
+        tasks = list(drafts_tasks(model, prompts, given.asked))
+    else:
+        setup |= {"model": given.shape, "cached": given.cached, "repeats": given.repeats}
+        tasks = [Task(("single rounds",), partial(single, given, device, dtype))]
+    measure(given.json, setup, tasks, device)
 
 
 def single(given: Options, device: torch.device, dtype: torch.dtype) -> Iterator[RoundRow]:

@@ -14,7 +14,6 @@ import itertools
 import json
 import random
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ import torch
 
 from fef.generation import Model, load
 from fef.measure.program import option, program, told
+from fef.measure.timing import Stopwatch
 from fef.models.device import default_device
 from fef.text import Generation
 from fef.training.processes import Processes
@@ -171,7 +171,7 @@ class Options:
 
 @program(Options, __doc__)
 def main(given: Options) -> int:
-    began = time.perf_counter()
+    watch = Stopwatch()
     rows = orders(given.count + given.held_out, given.seed)
     options = TrainOptions(
         steps=given.steps,
@@ -186,10 +186,10 @@ def main(given: Options) -> int:
         seed=given.seed,
     )
     train_adapter(given.model, rows[: given.count], given.out, options, given.rank, given.batch_tokens)
-    trained = time.perf_counter() - began
+    trained = watch.seconds
     before, after = (load(given.model, dtype=torch.float32, adapter=a, head="none") for a in (None, given.out))
     found = compare(before, after, rows[given.count :], given.texts, given.canvas)
-    times = {"train_seconds": trained, "seconds": time.perf_counter() - began}
+    times = {"train_seconds": trained, "seconds": watch.seconds}
     told(**asdict(given) | asdict(found) | {"holds": found.holds} | times)
     return 0 if found.holds else 1
 

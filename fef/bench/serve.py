@@ -36,6 +36,7 @@ from fef.measure.environment import environment
 from fef.measure.intervals import mean_interval
 from fef.measure.program import option, program, typed
 from fef.measure.record import Record, RecordKind, record_json
+from fef.measure.timing import Stopwatch
 
 __all__ = ["Asking", "Load", "Measured", "Streamed", "measured", "quantile", "served", "started"]
 
@@ -238,11 +239,11 @@ def through_server(asking: Asking, load: Load, found: Measured) -> None:
 
 def through_engine(engine: TextEngine, load: Load, found: Measured) -> None:
     """All at once; the engine has as many seats as the server has streams."""
-    began, worked = time.perf_counter(), time.process_time()
+    watch = Stopwatch()
     jobs = [submitted(engine, load.body(number)) for number in range(load.requests)]
     engine.run()
     drawn = [job.result() for job in jobs]
-    seconds, worked = time.perf_counter() - began, time.process_time() - worked
+    seconds, worked = watch.seconds, watch.core_seconds
     tokens = sum(len(one.token_ids) + (one.finish_reason == "stop") for one in drawn)
     found.engine.append(tokens / seconds)
     found.engine_work.append(worked / tokens)

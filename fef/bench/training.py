@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import statistics
 import sys
-import time
 from dataclasses import asdict, dataclass, replace
 
 import torch
@@ -19,7 +18,7 @@ import torch
 from fef.bench.engine.shapes import SHAPES, shape_config
 from fef.measure.environment import device_peak, environment, host_peak
 from fef.measure.program import option, program, told
-from fef.measure.timing import synchronize
+from fef.measure.timing import Stopwatch
 from fef.models.config import TransformerConfig
 from fef.models.device import default_device
 from fef.models.transformer import Transformer, allocate, blank
@@ -73,15 +72,12 @@ def measure(
     if device.type == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
-    said = []
-    began = 0.0
+    said, watch = [], Stopwatch(device)
     for step in range(WARM + steps):
         if step == WARM:
-            synchronize(device)
-            began = time.perf_counter()
+            watch = Stopwatch(device)
         said.append(take_step(model, objective, optimizers, step, SCALE, options.pieces, processes)[0])
-    synchronize(device)
-    seconds = (time.perf_counter() - began) / steps
+    seconds = watch.seconds / steps
     rows = [step_parts(parts, options.pieces, processes) for parts in said]
     profile = StepProfile(options.profile, device, lambda words: print(words, file=sys.stderr))
     for step in range(step_profile.WARM + 2 * options.profile if options.profile else 0):

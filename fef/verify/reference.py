@@ -272,7 +272,7 @@ def filled(
         law: Law = {state: 1.0}
         for i in select(state, table.at[state], slots):
             p = slot_law(table, state, i, pipeline, eos, among)
-            law = onward(law, lambda so_far, i=i, p=p: drawn_at(so_far, i, p))  # type: ignore[misc]
+            law = onward(law, partial(drawn_at, slot=i, p=p))
         return law
 
     return to_the_end(start, step)

@@ -131,6 +131,11 @@ class Chain:
     joint: int = 0  # tokens of a pass, those behind the first by the joint layer; 0: no such rounds
     process: Process | None = None  # of rounds whose targets depend on where they began
 
+    @property
+    def of_network(self) -> bool:
+        """Does it take more than the conditionals of a table?"""
+        return self.packed or self.causal or self.copula or bool(self.joint) or self.process is not None
+
 
 def chain_law(table: Table, chain: Chain, pipeline: Pipeline, start: State | None = None) -> Law:
     """The chain law of a table from `start`, by default the empty canvas."""

@@ -69,12 +69,20 @@ def test_no_two_test_modules_share_a_name() -> None:
     assert sorted(names) == sorted(set(names))
 
 
-@pytest.mark.parametrize("package", ["decoding", "engine", "engine/kernels"])
+@pytest.mark.parametrize(
+    "package", ["decoding", "engine", "engine/kernels", "measure", "bench", "bench/engine", "eval", "verify"]
+)
 def test_the_reading_order_of_a_package_names_every_module(package: str) -> None:
     told = ast.get_docstring(ast.parse((PACKAGE / package / "__init__.py").read_text()))
     assert told is not None
     names = {path.stem for path in (PACKAGE / package).glob("*.py")} - {"__init__"}
     assert names - set(re.findall(r"\w+", told)) == set()
+
+
+def test_what_measures_asks_the_engine_and_reaches_into_no_part_of_it() -> None:
+    outside = {name: text for name, text in sources().items() if not name.startswith("fef/engine/")}
+    assert [name for name, lines in outside.items() if any(".built." in line for line in lines)] == []
+    assert any(".built." in line for name, lines in sources().items() if name not in outside for line in lines)
 
 
 # --- sizes and repetitions ---

@@ -1,7 +1,18 @@
 """Held-out accuracy and cost of decoding methods, and small programs that measure one thing each.
 
-`spec` names methods, `evaluate` measures one, `run` all as tasks of a record; `summary` makes rows of results, `page` shows
-them. `predict` holds the paper's speeds against the closed form. `serve` measures the server beside the engine, `same_text`
-its answers in any company, `start` what a small machine waits for, `training`, `attention`, `adapter` and `rehearsal` the
-fine-tune, `drafts` what drafts are worth, untimed, `grammar` what grammars cost.
+In reading order:
+
+spec                a method with its options as one word
+evaluate            one method on the problems of one family
+acceptance          how often drafts held, and the speed-up that follows
+run                 every method on every family, as tasks of one record
+summary, page       what follows from a record; its tables, picture and page
+predict             the speeds of the paper against the closed form
+drafts              what drafts are worth, untimed: rounds on a network's own texts (`draft_rounds`)
+grammar             what grammars cost
+start               what a small machine waits for
+serve, same_text    the server beside the engine; its answers in any company
+training            a step of training; `attention` in it
+rehearsal           a whole fine-tune, of a checkpoint in a `released_layout`; `adapter`: what one does to a model
+engine              the fast engine: a package of its own
 """

@@ -14,7 +14,6 @@ import itertools
 import json
 import random
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,7 +23,8 @@ from typing import Any
 import torch
 
 from fef.generation import Model, load
-from fef.measure.program import one_sentence, option, options_of, told
+from fef.measure.program import option, program, told
+from fef.measure.timing import Stopwatch
 from fef.models.device import default_device
 from fef.text import Generation
 from fef.training.processes import Processes
@@ -169,8 +169,9 @@ class Options:
     seed: int = 0
 
 
-def main() -> None:
-    given, began = options_of(Options, __doc__), time.perf_counter()
+@program(Options, __doc__)
+def main(given: Options) -> int:
+    watch = Stopwatch()
     rows = orders(given.count + given.held_out, given.seed)
     options = TrainOptions(
         steps=given.steps,
@@ -184,14 +185,13 @@ def main() -> None:
         compile=torch.cuda.is_available(),
         seed=given.seed,
     )
-    with one_sentence():
-        train_adapter(given.model, rows[: given.count], given.out, options, given.rank, given.batch_tokens)
-        trained = time.perf_counter() - began
-        before, after = (load(given.model, dtype=torch.float32, adapter=a, head="none") for a in (None, given.out))
-        found = compare(before, after, rows[given.count :], given.texts, given.canvas)
-    times = {"train_seconds": trained, "seconds": time.perf_counter() - began}
+    train_adapter(given.model, rows[: given.count], given.out, options, given.rank, given.batch_tokens)
+    trained = watch.seconds
+    before, after = (load(given.model, dtype=torch.float32, adapter=a, head="none") for a in (None, given.out))
+    found = compare(before, after, rows[given.count :], given.texts, given.canvas)
+    times = {"train_seconds": trained, "seconds": watch.seconds}
     told(**asdict(given) | asdict(found) | {"holds": found.holds} | times)
-    sys.exit(0 if found.holds else 1)
+    return 0 if found.holds else 1
 
 
 if __name__ == "__main__":

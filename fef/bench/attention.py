@@ -10,7 +10,6 @@ of the peak that the visible pairs are, and the largest difference of outputs an
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -22,10 +21,10 @@ from torch.nn.attention.flex_attention import BlockMask, flex_attention
 from fef.bench.engine.shapes import SHAPES, shape_config
 from fef.bench.training import random_examples, with_end
 from fef.measure.environment import environment
-from fef.measure.program import option, options_of, told
-from fef.measure.timing import synchronize
+from fef.measure.program import option, program, told
+from fef.measure.timing import Stopwatch
 from fef.models.config import TransformerConfig
-from fef.models.device import default_device
+from fef.models.device import default_device, usable_device
 from fef.models.transformer import FLEX_OPTIONS
 from fef.training.adapt import AdaptOptions, rows_fitting, step_streams
 from fef.training.flat import Flat, Intervals, flatten, listed
@@ -89,11 +88,11 @@ def time_variants(
     config: TransformerConfig, flat: Flat, device: torch.device, seconds: float, compiled: bool = True
 ) -> Iterator[Timed]:
     """Every variant that begins within so many seconds."""
-    began = time.perf_counter()
+    watch = Stopwatch()
     inputs = random_inputs(config, flat, device)
     first: list[Tensor] | None = None
     for variant in VARIANTS:
-        if time.perf_counter() - began > seconds:
+        if watch.seconds > seconds:
             yield Timed(variant.name, error="no time was left")
             continue
         try:
@@ -116,11 +115,10 @@ def time_variant(
     device = inputs[0].device
     run = attention_of(variant, config, flat.intervals, compiled)
     *operands, slope = inputs
-    began = time.perf_counter()
+    watch = Stopwatch(device)
     output = run(*operands)
     gradients = torch.autograd.grad(output, operands, slope) if output.requires_grad else ()
-    synchronize(device)
-    ready = time.perf_counter() - began
+    ready = watch.seconds
     found = [output.detach(), *gradients]
     forward = milliseconds(lambda: run(*operands), device)
     back = None
@@ -215,12 +213,10 @@ def described(config: TransformerConfig, flat: Flat, device: torch.device) -> di
 def milliseconds(run: Callable[[], Any], device: torch.device) -> float:
     """Of one of some runs in a row, between which the device does not wait for the host."""
     run()
-    synchronize(device)
-    began = time.perf_counter()
+    watch = Stopwatch(device)
     for _ in range(REPEATS):
         run()
-    synchronize(device)
-    return 1e3 * (time.perf_counter() - began) / REPEATS
+    return 1e3 * watch.seconds / REPEATS
 
 
 @dataclass(frozen=True)
@@ -235,9 +231,9 @@ class Options:
     device: str = default_device()
 
 
-def main() -> None:
-    given = options_of(Options, __doc__)
-    config, device = with_end(shape_config(given.shape)), torch.device(given.device)
+@program(Options, __doc__)
+def main(given: Options) -> None:
+    config, device = with_end(shape_config(given.shape)), usable_device(given.device)
     adaptation = AdaptOptions(batch_tokens=given.row_tokens)
     options = TrainOptions(canvas_length=given.canvas_length, packed_count=given.slots, infill_share=0.0)
     flat = random_row(config, adaptation, options, device)

@@ -23,7 +23,8 @@ from fef.engine.runner import TorchPasses
 from fef.engine.text import TextEngine
 from fef.generation import Model
 from fef.grammar.compiled import compiled
-from fef.measure.table import Sheet
+from fef.measure.table import Sheet, sheet_of
+from fef.measure.timing import Stopwatch
 from fef.text import Generation
 
 __all__ = ["GRAMMARS", "GrammarCost", "grammar_costs", "grammar_sheet"]
@@ -88,9 +89,9 @@ def grammar_costs(model: Model, requests: int, temperature: float, max_new_token
     _ = model.vocabulary.tree, model.grammar({"choice": ["warm"]})  # what all grammars share
     for name, given in GRAMMARS.items():
         compiled.cache_clear()
-        began = time.perf_counter()
+        watch = Stopwatch()
         grammar = model.grammar(given)
-        seconds = time.perf_counter() - began
+        seconds = watch.seconds
         asked: dict[str, Any] = {"max_new_tokens": max_new_tokens, "temperature": temperature}
         under, plain = Rounds(engine, asked | {"grammar": given}), Rounds(engine, asked)
         for seed in range(requests + 1):
@@ -181,22 +182,17 @@ def key_of(function: Callable[..., Any]) -> tuple[str, int, str]:
 
 
 def grammar_sheet(costs: Iterator[GrammarCost]) -> Sheet:
-    times = ("compile, ms", "rounds", "round, ms", "without, ms", "ratio", "host, ms", "share")
-    header = ("grammar", "run by", *times, "tokens per pass", "without")
-    lines = [
-        [
-            cost.name,
-            "token automaton" if cost.automaton else "llguidance",
-            f"{cost.compile * 1e3:.1f}",
-            str(cost.rounds),
-            f"{cost.round * 1e3:.3f}",
-            f"{cost.plain * 1e3:.3f}",
-            f"{cost.ratio:.3f}",
-            f"{cost.host * 1e3:.3f}",
-            f"{100 * cost.share:.1f} %",
-            f"{cost.tokens:.2f}",
-            f"{cost.plain_tokens:.2f}",
-        ]
-        for cost in costs
-    ]
-    return Sheet(header, lines, words=header[:2])
+    columns: dict[str, Callable[[GrammarCost], str]] = {
+        "grammar": lambda cost: cost.name,
+        "run by": lambda cost: "token automaton" if cost.automaton else "llguidance",
+        "compile, ms": lambda cost: f"{cost.compile * 1e3:.1f}",
+        "rounds": lambda cost: str(cost.rounds),
+        "round, ms": lambda cost: f"{cost.round * 1e3:.3f}",
+        "without, ms": lambda cost: f"{cost.plain * 1e3:.3f}",
+        "ratio": lambda cost: f"{cost.ratio:.3f}",
+        "host, ms": lambda cost: f"{cost.host * 1e3:.3f}",
+        "share": lambda cost: f"{100 * cost.share:.1f} %",
+        "tokens per pass": lambda cost: f"{cost.tokens:.2f}",
+        "tokens per pass without": lambda cost: f"{cost.plain_tokens:.2f}",
+    }
+    return sheet_of(costs, columns, words=("grammar", "run by"))

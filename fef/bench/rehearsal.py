@@ -16,7 +16,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,7 +28,8 @@ from fef.bench.engine.shapes import shape_config
 from fef.bench.released_layout import write_released_layout
 from fef.errors import FefError, OptionError
 from fef.measure.environment import GIB, device_peak, host_peak
-from fef.measure.program import one_sentence, option, options_of, told
+from fef.measure.program import option, program, told
+from fef.measure.timing import Stopwatch
 from fef.models.config import TransformerConfig
 from fef.models.device import default_device
 
@@ -119,7 +119,7 @@ def training(sizes: Sizes, gpus: int, out: Path, tuned: Path, device: str, steps
 
 def carried_out(name: str, command: Sequence[str]) -> Facts:
     """What a command said last, its seconds, and the most memory that it or a process it started held, GiB."""
-    began = time.perf_counter()
+    watch = Stopwatch()
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
         assert running.stdout is not None
         words = running.stdout.read()
@@ -128,7 +128,7 @@ def carried_out(name: str, command: Sequence[str]) -> Facts:
     if running.returncode:
         raise FefError(f"The part {name!r} ended with exit code {running.returncode}; what it said stands above.")
     said: Facts = json.loads(words.strip().splitlines()[-1])
-    return said | {"seconds": time.perf_counter() - began, "host_gib": usage.ru_maxrss * 1024 / GIB}
+    return said | {"seconds": watch.seconds, "host_gib": usage.ru_maxrss * 1024 / GIB}
 
 
 def log_facts(tuned: Path) -> Facts:
@@ -162,11 +162,11 @@ def decode(sizes: Sizes, out: Path, device: str, adapter: Path) -> Facts:
     import fef
 
     model = fef.load(out / CHECKPOINT, device=device, adapter=adapter)
-    began = time.perf_counter()
+    watch = Stopwatch()
     engine = model.engine(max_batch=len(PROMPTS), max_length=256, windows=(8,))
     asked: Facts = {"max_new_tokens": sizes.new_tokens, "temperature": 1.0}
     answers = [job.result() for job in [engine.submit(p, seed=i, **asked) for i, p in enumerate(PROMPTS)]]
-    ready = time.perf_counter() - began
+    ready = watch.seconds
     alone = model.generate(PROMPTS[0], seed=0, **asked)
     return {
         "packed": model.network.config.packed,
@@ -194,17 +194,16 @@ class Options:
     adapter: Path | None = option(None, argparse.SUPPRESS)
 
 
-def main() -> None:
-    given, began = options_of(Options, __doc__), time.perf_counter()
-    sizes = SIZES[given.shape]
-    with one_sentence():
-        if given.part == "write":
-            told(**write(sizes, given.out, given.device))
-        elif given.part == "decode" and given.adapter is not None:
-            told(**decode(sizes, given.out, given.device, given.adapter))
-        else:
-            rehearse(given.shape, given.gpus, given.out, given.device, given.steps, given.resumed_on or given.gpus)
-            told(part="all", seconds=time.perf_counter() - began)
+@program(Options, __doc__)
+def main(given: Options) -> None:
+    sizes, watch = SIZES[given.shape], Stopwatch()
+    if given.part == "write":
+        told(**write(sizes, given.out, given.device))
+    elif given.part == "decode" and given.adapter is not None:
+        told(**decode(sizes, given.out, given.device, given.adapter))
+    else:
+        rehearse(given.shape, given.gpus, given.out, given.device, given.steps, given.resumed_on or given.gpus)
+        told(part="all", seconds=watch.seconds)
 
 
 if __name__ == "__main__":

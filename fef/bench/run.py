@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 from fef.api import certify
@@ -100,7 +101,7 @@ def tasks_of(bench: Benchmark, problems: dict[str, list[Problem]], progress: Pro
         return [found if bench.texts else replace(found, answers=tuple(replace(a, text="") for a in found.answers))]
 
     return [
-        Task((family, spec.label), lambda family=family, spec=spec: measured(family, spec), bench.count, True)  # type: ignore[misc]
+        Task((family, spec.label), partial(measured, family, spec), bench.count, True)
         for family in bench.families
         for spec in bench.specs
     ]

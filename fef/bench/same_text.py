@@ -9,7 +9,6 @@ byte for byte, from the one that was alone, and exits with 1 where one does.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from socket import socket
 from typing import Any
 
 from fef.bench.serve import Load, served, started
-from fef.measure.program import option, options_of
+from fef.measure.program import option, program
 
 __all__ = ["answers", "bodies", "different"]
 
@@ -88,8 +87,8 @@ class Options:
     no_router: bool = option(False, "leave replicas and their router out", action="store_true")
 
 
-def main() -> None:
-    given = options_of(Options, __doc__)
+@program(Options, __doc__)
+def main(given: Options) -> int:
     asked = bodies(given.requests, given.max_tokens)
     arguments = ["--model", given.model, "--device", given.device, "--max-batch", str(BESIDE)]
     wanted, wrong = list[str](), 0
@@ -101,7 +100,7 @@ def main() -> None:
             f"{name}: {len(found)} requests, {len(numbers)} differ{f': {numbers[:10]}' if numbers else ''}", flush=True
         )
     print(f"{len(set(wanted))} different texts among {len(wanted)} requests")
-    sys.exit(1 if wrong else 0)
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":

@@ -18,9 +18,9 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field, fields
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPResponse
 from itertools import pairwise
 from pathlib import Path
 from statistics import fmean, median
@@ -34,8 +34,9 @@ from fef.errors import EngineError
 from fef.generation import load
 from fef.measure.environment import environment
 from fef.measure.intervals import mean_interval
-from fef.measure.program import option, options_of, typed
+from fef.measure.program import option, program, typed
 from fef.measure.record import Record, RecordKind, record_json
+from fef.measure.timing import Stopwatch
 
 __all__ = ["Asking", "Load", "Measured", "Streamed", "measured", "quantile", "served", "started"]
 
@@ -135,47 +136,39 @@ class Asking:
     def parts(self, body: dict[str, Any]) -> list[tuple[float, bytes]]:
         """A stream as it comes, and when since it was asked for; it is read when nobody is timed, so that clients of this one
         interpreter keep up. Raises EngineError for another answer."""
-        asked = json.dumps(body | {"stream": True, "stream_options": {"include_usage": True}})
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=300)
-        try:
-            began = time.perf_counter()
-            connection.request("POST", "/v1/completions", asked, {"content-type": "application/json"})
-            answer = connection.getresponse()
-            if answer.status != 200:
-                raise EngineError(f"The server answered {answer.status}: {answer.read()[:200]!r}.")
-            parts = []
+        watch, parts = Stopwatch(), []
+        with self.answer(
+            "/v1/completions", body | {"stream": True, "stream_options": {"include_usage": True}}
+        ) as answer:
             while part := answer.read1(1 << 16):
-                parts.append((time.perf_counter() - began, part))
-            return parts
-        finally:
-            connection.close()
+                parts.append((watch.seconds, part))
+        return parts
 
     def text(self, body: dict[str, Any]) -> str:
         """A whole answer. Raises EngineError for any other."""
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=300)
-        try:
-            connection.request("POST", "/v1/completions", json.dumps(body), {"content-type": "application/json"})
+        with self.answer("/v1/completions", body) as answer:
+            return str(json.load(answer)["choices"][0]["text"])
+
+    def load_seconds(self) -> float:
+        watch = Stopwatch()
+        with self.answer("/load") as answer:
+            answer.read()
+        return watch.seconds
+
+    @contextmanager
+    def answer(self, path: str, body: dict[str, Any] | None = None) -> Iterator[HTTPResponse]:
+        """What a path answers, to a body if there is one. Raises EngineError for a refusal."""
+        with closing(HTTPConnection("127.0.0.1", self.port, timeout=300)) as connection:
+            asked = None if body is None else json.dumps(body)
+            connection.request("GET" if body is None else "POST", path, asked, {"content-type": "application/json"})
             answer = connection.getresponse()
-            raw = answer.read()
             if answer.status != 200:
-                raise EngineError(f"The server answered {answer.status}: {raw[:200]!r}.")
-            return str(json.loads(raw)["choices"][0]["text"])
-        finally:
-            connection.close()
+                raise EngineError(f"The server answered {answer.status}: {answer.read()[:200]!r}.")
+            yield answer
 
     def core_seconds(self) -> tuple[float, float]:
         """What the process of the routes has worked, and that of the engine, which it started."""
         return core_seconds(self.process), sum(core_seconds(child) for child in children(self.process))
-
-    def load_seconds(self) -> float:
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=60)
-        try:
-            began = time.perf_counter()
-            connection.request("GET", "/load")
-            connection.getresponse().read()
-            return time.perf_counter() - began
-        finally:
-            connection.close()
 
 
 def read_stream(parts: Sequence[tuple[float, bytes]]) -> Streamed:
@@ -219,12 +212,12 @@ def measured(asking: Asking, engine: TextEngine, load: Load) -> Measured:
 def through_server(asking: Asking, load: Load, found: Measured) -> None:
     worked, client = asking.core_seconds(), time.process_time()
     with ThreadPoolExecutor(load.streams + 1) as pool:
-        began = time.perf_counter()
+        watch = Stopwatch()
         answers = [pool.submit(asking.parts, load.body(number)) for number in range(load.requests)]
         while not all(answer.done() for answer in answers):
             found.answered.append(asking.load_seconds())
             time.sleep(0.25)
-        seconds = time.perf_counter() - began
+        seconds = watch.seconds
     routes, engine = (after - before for after, before in zip(asking.core_seconds(), worked, strict=True))
     client = time.process_time() - client
     streams = [read_stream(answer.result()) for answer in answers]
@@ -238,11 +231,11 @@ def through_server(asking: Asking, load: Load, found: Measured) -> None:
 
 def through_engine(engine: TextEngine, load: Load, found: Measured) -> None:
     """All at once; the engine has as many seats as the server has streams."""
-    began, worked = time.perf_counter(), time.process_time()
+    watch = Stopwatch()
     jobs = [submitted(engine, load.body(number)) for number in range(load.requests)]
     engine.run()
     drawn = [job.result() for job in jobs]
-    seconds, worked = time.perf_counter() - began, time.process_time() - worked
+    seconds, worked = watch.seconds, watch.core_seconds
     tokens = sum(len(one.token_ids) + (one.finish_reason == "stop") for one in drawn)
     found.engine.append(tokens / seconds)
     found.engine_work.append(worked / tokens)
@@ -317,8 +310,8 @@ class Options(Load):
     json: Path | None = option(None, "also write all numbers to this file")
 
 
-def main() -> None:
-    given = options_of(Options, __doc__)
+@program(Options, __doc__)
+def main(given: Options) -> None:
     asked = Load(**{each.name: getattr(given, each.name) for each in fields(Load)})
     place = [] if given.device is None else ["--device", given.device]
     engine = load(given.model, device=given.device).engine(max_batch=asked.streams)

@@ -8,14 +8,14 @@ prints one JSON line. It is a process of its own, since the memory of a process 
 from __future__ import annotations
 
 import statistics
-import time
 from dataclasses import asdict, dataclass
 
 import torch
 
 import fef
 from fef.measure.environment import GIB, environment, host_peak
-from fef.measure.program import one_sentence, option, options_of, told
+from fef.measure.program import option, program, told
+from fef.measure.timing import Stopwatch
 
 __all__ = ["Options", "Started", "measure"]
 
@@ -53,22 +53,22 @@ def measure(
     weights_in_order: bool = True,
 ) -> Started:
     """Load a checkpoint on the CPU and answer one question after the other with `tokens` tokens each. Raises FefError."""
-    began, worked = time.perf_counter(), time.process_time()
+    watch = Stopwatch()
     loaded = fef.load(model, device="cpu", dtype=dtype, weights=weights)
-    seconds, core_seconds = time.perf_counter() - began, time.process_time() - worked
+    seconds, core_seconds = watch.seconds, watch.core_seconds
     resident = host_peak()
     windows = {} if window is None else {"windows": [window]}
     engine = loaded.engine(weights_in_order=weights_in_order, **windows)
     rates, core_rates, passes, law = [], [], [], ""
     for number, question in enumerate((QUESTIONS[0], *QUESTIONS)):  # the first once more: it also warms up
         asked = [{"role": "user", "content": question}] if loaded.template is not None else question
-        began, worked = time.perf_counter(), time.process_time()
+        watch = Stopwatch()
         job = engine.submit(asked, max_new_tokens=tokens, ignore_eos=True)
         engine.run()
         answer, law = job.result(), str(job.job.certificate.law)
         if number:
-            rates.append(tokens / (time.perf_counter() - began))
-            core_rates.append(tokens / (time.process_time() - worked))
+            rates.append(tokens / watch.seconds)
+            core_rates.append(tokens / watch.core_seconds)
             passes.append(tokens / answer.stats["calls"])
     return Started(
         load_seconds=round(seconds, 2),
@@ -95,11 +95,10 @@ class Options:
     weights_in_order: bool = option(True, "as in the options of an engine")
 
 
-def main() -> None:
-    given = options_of(Options, __doc__)
+@program(Options, __doc__)
+def main(given: Options) -> None:
     dtype = None if given.dtype is None else getattr(torch, given.dtype)
-    with one_sentence():
-        found = measure(given.model, dtype, given.weights, given.tokens, given.window, given.weights_in_order)
+    found = measure(given.model, dtype, given.weights, given.tokens, given.window, given.weights_in_order)
     told(**asdict(given) | environment("cpu") | asdict(found))
 
 

@@ -11,15 +11,14 @@ from __future__ import annotations
 
 import statistics
 import sys
-import time
 from dataclasses import asdict, dataclass, replace
 
 import torch
 
 from fef.bench.engine.shapes import SHAPES, shape_config
 from fef.measure.environment import device_peak, environment, host_peak
-from fef.measure.program import one_sentence, option, options_of, told
-from fef.measure.timing import synchronize
+from fef.measure.program import option, program, told
+from fef.measure.timing import Stopwatch
 from fef.models.config import TransformerConfig
 from fef.models.device import default_device
 from fef.models.transformer import Transformer, allocate, blank
@@ -73,15 +72,12 @@ def measure(
     if device.type == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
-    said = []
-    began = 0.0
+    said, watch = [], Stopwatch(device)
     for step in range(WARM + steps):
         if step == WARM:
-            synchronize(device)
-            began = time.perf_counter()
+            watch = Stopwatch(device)
         said.append(take_step(model, objective, optimizers, step, SCALE, options.pieces, processes)[0])
-    synchronize(device)
-    seconds = (time.perf_counter() - began) / steps
+    seconds = watch.seconds / steps
     rows = [step_parts(parts, options.pieces, processes) for parts in said]
     profile = StepProfile(options.profile, device, lambda words: print(words, file=sys.stderr))
     for step in range(step_profile.WARM + 2 * options.profile if options.profile else 0):
@@ -178,8 +174,8 @@ class Options:
     shard: bool = True
 
 
-def main() -> None:
-    given = options_of(Options, __doc__)
+@program(Options, __doc__)
+def main(given: Options) -> None:
     config = with_end(shape_config(given.shape))
     config = replace(config, layers=given.layers or config.layers)
     training = AdaptOptions(
@@ -203,7 +199,7 @@ def main() -> None:
         pieces=training.pieces,
         profile=given.profile,
     )
-    with one_sentence(), joined(given.device) as processes:
+    with joined(given.device) as processes:
         try:
             found = asdict(measure(config, training, options, processes, given.steps))
         except torch.OutOfMemoryError as error:

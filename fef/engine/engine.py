@@ -275,8 +275,8 @@ class Engine:
 
     @torch.no_grad()
     def step(self) -> None:
-        """A round of everything that is live. A device that fails, and a network that is written meanwhile, end every request
-        with an EngineError, which this raises; so does a call from within a round, which ends that round's requests alone."""
+        """A round of everything that is live. Raises EngineError for a device that fails and for a network that is written
+        meanwhile, which end every request with it; and for a call from within a round, which ends that round's alone."""
         with self.lock:
             if self.lost is not None:
                 raise self.lost

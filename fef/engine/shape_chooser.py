@@ -40,16 +40,16 @@ class ShapeChooser:
     """built: the shapes, and what runs them. costs: what is known of their rounds."""
 
     def __init__(self, built: EngineParts, costs: CostTable) -> None:
-        self.built, self.costs = built, costs
-        self.calibration = Calibration(built.shapes)
+        self.built, self.costs, self.shapes = built, costs, built.shapes
+        self.calibration = Calibration(self.shapes)
         self.last: RoundShape | None = None  # of the round before
-        self.head = all(shape.head for shape in built.shapes)  # does it draft in context passes?
+        self.head = all(shape.head for shape in self.shapes)  # does it draft in context passes?
         self.read: PendingCopy | None = None  # the progress that was read last
         self.measured = 0  # rounds that were run for their costs alone
 
     def next_shape(self, rows: int) -> RoundShape:
         """The shape of most expected tokens per second. On a GPU, costs are measured where they may decide."""
-        shapes, rows = self.built.shapes, self.priced(rows)
+        shapes, rows = self.shapes, self.priced(rows)
         if len(shapes) == 1:
             return shapes[0]
         tokens = self.calibration.tokens
@@ -65,6 +65,12 @@ class ShapeChooser:
     def replays(self) -> bool:
         """Can a round be run again for its cost, without a request?"""
         return isinstance(self.built.runner, GraphRunner)
+
+    @property
+    def graphs(self) -> set[tuple[PassKind, int]]:
+        """The passes that are captured now: their kinds and numbers of rows."""
+        runner = self.built.runner
+        return set(runner.graphs) if isinstance(runner, GraphRunner) else set()
 
     def priced(self, rows: int) -> int:
         """The number of rows by which a round is priced: those of its graph."""
@@ -103,7 +109,7 @@ class ShapeChooser:
         runner = self.built.runner
         if isinstance(runner, GraphRunner):
             for size in runner.sizes if rows is None else rows:
-                for shape in self.built.shapes:
+                for shape in self.shapes:
                     if windows is None or shape.window in windows:
                         self.measure_shape(size, shape)
         return self.costs

@@ -1,6 +1,21 @@
-"""Evaluation on the field's tasks: presets of published settings, a local runner, and the lm-evaluation-harness class.
+"""Evaluation on the field's tasks: presets of published settings, a local runner, and the lm-evaluation-harness classes.
 
-`presets` are data, `tasks` word prompts and score answers, `datasets` reads JSON lines and `fields` their values, `runner`
-decodes and keeps results, `outcome` is the record of a run, `pairs` compares two, `harness` is the bridge to
-lm-evaluation-harness. `numbers`, `mathematics` (on `latex`), `letters` and `code` read answers, each by one small grammar.
+In reading order:
+
+datasets, fields    task files: JSON lines, and what a field of them may hold
+tasks               where examples lie, how they are asked, how an answer is scored
+presets             settings under which a figure was published
+settings            how a task is run
+prompts             prompts that leave room for the canvas
+numbers, letters    the final number, or the chosen letter, of an answer
+mathematics, latex  the final expression of an answer, and when two are the same
+code, programs      the program of an answer, and whether it passes its tests
+runner              prompts through a model, answers scored and kept
+given_answers       answers that something else wrote
+outcome             a run as one small record
+pairs, page         two runs on the same problems; tables, picture and page of many
+remarks             remarks that quote figures of saved runs
+likelihood, bound   log p of held-out answers: exact, and the Monte-Carlo bound
+harness             the bridge to lm-evaluation-harness, `harness_server` that through `fef serve`; `harness_requests`, which
+                    both read, and `local_tasks`, its tasks from files here
 """

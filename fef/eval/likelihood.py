@@ -16,7 +16,7 @@ import fef
 from fef.errors import InputError
 from fef.generation import Model
 from fef.measure.intervals import mean_per_token
-from fef.measure.program import one_sentence, option, options_of, told
+from fef.measure.program import option, program, told
 from fef.training.conversations import Answer, read_answers
 
 __all__ = ["Likelihood", "likelihood_of", "main"]
@@ -65,11 +65,10 @@ class Options:
     device: str | None = option(None, "cpu or cuda; by default a GPU if there is one")
 
 
-def main() -> None:
-    given = options_of(Options, __doc__)
-    with one_sentence():
-        answers = read_answers(given.data)[: given.limit]
-        found = likelihood_of(fef.load(given.model, device=given.device), answers, given.max_new_tokens, given.verify)
+@program(Options, __doc__)
+def main(given: Options) -> None:
+    answers = read_answers(given.data)[: given.limit]
+    found = likelihood_of(fef.load(given.model, device=given.device), answers, given.max_new_tokens, given.verify)
     told(model=given.model, verify=given.verify, **asdict(found))
 
 

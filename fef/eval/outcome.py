@@ -10,6 +10,7 @@ from typing import Any
 
 from fef.measure.answers import Answer, Totals, totals
 from fef.measure.record import Record, RecordKind, read_record, record_json
+from fef.models.hub import is_repository
 
 __all__ = ["DIGITS", "EVAL_KIND", "GIVEN", "Outcome", "label_of", "outcome_json", "outcome_of", "read_outcome"]
 
@@ -55,7 +56,11 @@ def outcome_of(task: str, label: str, identity: Mapping[str, Any], answers: Sequ
 
 def label_of(method: str, options: Mapping[str, Any], temperature: float = 0.0) -> str:
     """A method with its options, files by their names alone, and the temperature where it is not 0, as one word."""
-    words = [f"{name}={PurePath(value).name if isinstance(value, str) else value}" for name, value in options.items()]
+
+    def word(value: Any) -> Any:
+        return PurePath(value).name if isinstance(value, str) and not is_repository(value) else value
+
+    words = [f"{name}={word(value)}" for name, value in options.items()]
     if temperature:
         words.append(f"temperature={temperature:g}")
     return method + (":" + ",".join(words) if words else "")

@@ -11,7 +11,7 @@ table           a table in words, for the terminal, a page or a file of commas
 page            a page in Markdown: what was typed, tables, verdicts, remarks, how to read it
 plot, labels    pictures of accuracy against costs, and of lines over the number of requests
 environment     versions, hardware, weights, and the most memory that was held
-timing          the median time of work on a device
+timing          the median time of work on a device, and a stopwatch
 journal         answers of a long run, a line each, over several processes
 program         options out of a dataclass, and errors as one sentence
 """

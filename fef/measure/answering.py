@@ -3,7 +3,6 @@ that of its own prompt and seed, so a measurement may stop anywhere and go on in
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from fef.decoding.session import Observer
 from fef.engine.text import TextEngine, TextJob
 from fef.generation import Model
 from fef.measure.answers import Answer
+from fef.measure.timing import Stopwatch
 from fef.text import Generation, Prompt
 
 __all__ = ["Answered", "Asked", "batches_of", "in_batches", "in_engine", "judged", "submit"]
@@ -48,9 +48,9 @@ def in_batches(
     """The answers of each batch, a list of numbers of prompts; prompt i has the seed `seed + i`."""
     for batch in batches:
         some: list[Any] = [prompts[i] for i in batch]
-        began = time.perf_counter()
+        watch = Stopwatch()
         outs: list[Generation] = model.generate(some, seed=[seed + i for i in batch], on_round=on_round, **asked)
-        seconds = (time.perf_counter() - began) / len(batch)
+        seconds = watch.seconds / len(batch)
         yield [Answered(i, out, seconds) for i, out in zip(batch, outs, strict=True)]
 
 
@@ -59,15 +59,15 @@ def in_engine(
 ) -> Iterator[list[Answered]]:
     """The answers to the prompts of these numbers as they are finished; all are submitted at once. Raises as
     `TextEngine.submit` and `TextJob.result`."""
-    began = time.perf_counter()
+    watch = Stopwatch()
     jobs = submit(engine, prompts, indices, seed, asked)
-    spent = time.perf_counter() - began
+    spent = watch.seconds
     while jobs:
-        began = time.perf_counter()
+        watch = Stopwatch()
         engine.step()
         finished = [i for i, job in jobs.items() if job.job.finished]
         outs = [jobs.pop(i).result() for i in finished]
-        spent += time.perf_counter() - began
+        spent += watch.seconds
         if outs:
             yield [Answered(i, out, spent / len(outs)) for i, out in zip(finished, outs, strict=True)]
             spent = 0.0

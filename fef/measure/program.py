@@ -6,15 +6,14 @@ import argparse
 import json
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import MISSING, Field, field, fields
 from types import NoneType
 from typing import Any, TypeVar, get_args, get_type_hints
 
 from fef.errors import FefError
 
-__all__ = ["one_sentence", "option", "options_of", "told", "typed"]
+__all__ = ["option", "options_of", "program", "told", "typed"]
 
 Options = TypeVar("Options")
 
@@ -24,9 +23,28 @@ def option(default: Any = MISSING, help: str | None = None, **more: Any) -> Any:
     return field(default=default, metadata={"help": help} | more)
 
 
-def options_of(kind: type[Options], program: str | None, given: Sequence[str] | None = None) -> Options:
-    """A dataclass out of the command line: `canvas_length: int = 96` is --canvas-length. program: what it does."""
-    parser = argparse.ArgumentParser(description=program, formatter_class=argparse.RawDescriptionHelpFormatter)
+def program(kind: type[Options], words: str | None) -> Callable[[Callable[[Options], int | None]], Callable[..., None]]:
+    """Makes a function of such options a program, called with its command line or with the arguments given; it may return its
+    exit code. words: what it does. An error that is meant for people ends it with one sentence and the exit code 2."""
+
+    def of(work: Callable[[Options], int | None]) -> Callable[..., None]:
+        def main(given: Sequence[str] | None = None) -> None:
+            try:
+                code = work(options_of(kind, words, given))
+            except FefError as error:
+                print(f"fef: error: {error}", file=sys.stderr)
+                code = 2
+            if code:
+                raise SystemExit(code)
+
+        return main
+
+    return of
+
+
+def options_of(kind: type[Options], words: str | None, given: Sequence[str] | None = None) -> Options:
+    """A dataclass out of the command line: `canvas_length: int = 96` is --canvas-length. words: what the program does."""
+    parser = argparse.ArgumentParser(description=words, formatter_class=argparse.RawDescriptionHelpFormatter)
     hints = get_type_hints(kind)
     for each in fields(kind):  # type: ignore[arg-type]
         parser.add_argument(f"--{each.name.replace('_', '-')}", **argument(each, hints[each.name]))
@@ -50,13 +68,3 @@ def typed(module: str) -> str:
 def told(**facts: Any) -> None:
     """One JSON line on standard output."""
     print(json.dumps(facts, default=str), flush=True)
-
-
-@contextmanager
-def one_sentence() -> Iterator[None]:
-    """An error that is meant for people ends the program with one sentence and the exit code 2."""
-    try:
-        yield
-    except FefError as error:
-        print(f"fef: error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None

@@ -48,7 +48,6 @@ class RecordKind:
     writer: str  # the command that writes them
     tables: Mapping[str, type[Any]] = field(default_factory=dict)  # by their names, the class of their rows
     facts: tuple[str, ...] = ()  # names of single values beside them
-    older: Callable[[Value], Value] | None = None  # makes a value of this format out of one of the format before
     check: Callable[[Record], None] = lambda _: None  # raises ValueError where a record does not go together
 
 
@@ -111,13 +110,11 @@ def kind_in(path: Path) -> str | None:
 
 
 def read_record(path: Path, kind: RecordKind) -> Record:
-    """Read what `record_json` wrote, in this format or the one before. Raises InputError for a file that is missing, cut
+    """Read what `record_json` wrote. Raises InputError for a file that is missing, cut
     short or something else."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-        if value.get("format", 1) == FORMAT - 1 and kind.older is not None:
-            value = kind.older(value)
-        elif value["format"] != FORMAT:
+        if value["format"] != FORMAT:
             raise InputError(f"{path} has format {value['format']}; this version of fef reads {FORMAT}. Run it again.")
         if value["kind"] != kind.name:
             raise ValueError(f"it is of the kind {value['kind']}")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
-__all__ = ["Clock", "Work", "captured", "free_memory", "synchronize"]
+__all__ = ["Clock", "Stopwatch", "Work", "captured", "free_memory", "synchronize"]
 
 _WARM_UP = 2
 _HEAD_START = 500_000  # device cycles, some 0.3 ms: longer than a host takes to launch a graph
@@ -36,9 +36,9 @@ class Clock:
         return statistics.median(times[_WARM_UP:])
 
     def on_host(self, work: Work) -> float:
-        began = time.perf_counter()
+        watch = Stopwatch()
         work()
-        return time.perf_counter() - began
+        return watch.seconds
 
     def on_device(self, work: Work) -> float:
         began = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
@@ -50,6 +50,31 @@ class Clock:
         ended.record()
         ended.synchronize()
         return float(began.elapsed_time(ended)) / 1e3
+
+
+class Stopwatch:
+    """Time since it was made. device: whose work is waited for, before it begins and whenever it is read."""
+
+    def __init__(self, device: torch.device | None = None) -> None:
+        self.device = device
+        self.wait()
+        self.began, self.worked = time.perf_counter(), time.process_time()
+
+    def wait(self) -> None:
+        if self.device is not None:
+            synchronize(self.device)
+
+    @property
+    def seconds(self) -> float:
+        """By the clock."""
+        self.wait()
+        return time.perf_counter() - self.began
+
+    @property
+    def core_seconds(self) -> float:
+        """That all threads of this process worked."""
+        self.wait()
+        return time.process_time() - self.worked
 
 
 def captured(work: Work, device: torch.device) -> Work:

@@ -131,6 +131,11 @@ class Chain:
     joint: int = 0  # tokens of a pass, those behind the first by the joint layer; 0: no such rounds
     process: Process | None = None  # of rounds whose targets depend on where they began
 
+    @property
+    def of_network(self) -> bool:
+        """Does it take more than the conditionals of a table?"""
+        return self.packed or self.causal or self.copula or bool(self.joint) or self.process is not None
+
 
 def chain_law(table: Table, chain: Chain, pipeline: Pipeline, start: State | None = None) -> Law:
     """The chain law of a table from `start`, by default the empty canvas."""
@@ -272,7 +277,7 @@ def filled(
         law: Law = {state: 1.0}
         for i in select(state, table.at[state], slots):
             p = slot_law(table, state, i, pipeline, eos, among)
-            law = onward(law, lambda so_far, i=i, p=p: drawn_at(so_far, i, p))  # type: ignore[misc]
+            law = onward(law, partial(drawn_at, slot=i, p=p))
         return law
 
     return to_the_end(start, step)

@@ -163,35 +163,29 @@ class Setting:
 
     def declared_law(self, on: Subject, start: State | None = None) -> Law:
         """The chain law of the reference; at temperature 0 the one greedy text."""
-        pipeline, start = sharpened(self.temperature, self.top_p), start or on.start
-        if self.chain.packed:
-            assert isinstance(on.denoiser, Transformer), "only networks have a packed law"
-            slots = [i for i, v in enumerate(start) if v == on.denoiser.mask_id]
-            shares = binomial(len(slots), self.chain.share) if self.chain.drawn else [1.0]
-            law: Law = defaultdict(float)
-            for drawn, weight in enumerate(shares):
-                orders = itertools.permutations(slots) if self.chain.drawn else [tuple(slots)]
-                sorted_behind = ((*order[:drawn], *sorted(order[drawn:])) for order in orders)
-                some = mixed(packed_chain_law(on.denoiser, start, pipeline, order) for order in sorted_behind)
-                for text, p in some.items():
-                    law[text] += weight * p
-            return law
-        if self.chain.causal:
-            assert isinstance(on.denoiser, Transformer), "only networks have a causal model beside them"
-            return causal_chain_law(on.denoiser.extras.causal_model, start, on.denoiser.mask_id, pipeline)
-        if self.chain.copula:
-            assert isinstance(on.denoiser, Transformer), "only networks have a causal model beside them"
-            return copula_law(on.table, on.denoiser.extras.causal_model, start, self.chain.passes, pipeline)
-        if self.chain.joint:
-            assert isinstance(on.denoiser, Transformer), "only networks have a layer beside them"
-            return joint_law(on.denoiser, start, self.chain.joint, pipeline)
-        if self.chain.process:
-            assert isinstance(on.denoiser, Transformer), "only networks have what a process needs"
-            slots = [i for i, v in enumerate(start) if v == on.denoiser.mask_id]
-            orders = itertools.permutations(slots) if self.chain.drawn else [tuple(slots)]
-            process = self.chain.process
-            return mixed(process_law(on.table, on.denoiser, process, order, start, pipeline) for order in orders)
-        return chain_law(on.table, self.chain, pipeline, start)
+        pipeline, start, chain = sharpened(self.temperature, self.top_p), start or on.start, self.chain
+        if not chain.of_network:
+            return chain_law(on.table, chain, pipeline, start)
+        network = on.denoiser
+        assert isinstance(network, Transformer), "only networks have a packed law, or a model or a layer beside them"
+        if chain.causal:
+            return causal_chain_law(network.extras.causal_model, start, network.mask_id, pipeline)
+        if chain.copula:
+            return copula_law(on.table, network.extras.causal_model, start, chain.passes, pipeline)
+        if chain.joint:
+            return joint_law(network, start, chain.joint, pipeline)
+        slots = [i for i, v in enumerate(start) if v == network.mask_id]
+        orders = list(itertools.permutations(slots)) if chain.drawn else [tuple(slots)]
+        if chain.process is not None:
+            process = chain.process
+            return mixed(process_law(on.table, network, process, order, start, pipeline) for order in orders)
+        law: Law = defaultdict(float)
+        for drawn, weight in enumerate(binomial(len(slots), chain.share) if chain.drawn else [1.0]):
+            sorted_behind = ((*order[:drawn], *sorted(order[drawn:])) for order in orders)
+            some = mixed(packed_chain_law(network, start, pipeline, order) for order in sorted_behind)
+            for text, p in some.items():
+                law[text] += weight * p
+        return law
 
     def integrated_law(self, on: Subject) -> Law:
         return law_of_decode(

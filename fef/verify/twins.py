@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from typing import Any
 from unittest.mock import patch
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 from fef.decoders.adjust import JointDraws
 from fef.decoders.dcd import CopulaJudge
 from fef.decoding.causal import CausalModel
+from fef.decoding.certificate import Kind
 from fef.decoding.plan import Drafted
 from fef.laws.accept import Accepted, agreement
 from fef.laws.draws import KeyedNoise, Noise, Purpose, Site
@@ -153,33 +155,38 @@ def branch_by_drawn_token() -> AbstractContextManager[object]:
     return patch("fef.laws.accept.agreement", wrong)
 
 
-TREE = {"verify": "packed", "tree": 4, "depth": 2, "head": "none"}
-PACKED: tuple[Name, ...] = ("network",)
 SPECULATIVE = {"verify": "rows", "accept": "rejection", "window": 2, "draft": "fresh"}
 REJECT = {"accept": "rejection", "window": 2}
 IN_ORDER = REJECT | {"order": "left-to-right"}
 TABLES: tuple[Name, ...] = ("consistent", "inconsistent")
+NETWORK: tuple[Name, ...] = ("network",)
 COUPLED = Chain(process=Process(product_of_experts(0.5), 16, coupled=True))
+LAYERED = Chain(process=Process(order_causal, 2))
 CONFIDENCE = Chain(lambda _pipeline: ranked(confidence))
 CERTAINTY = Chain(lambda _pipeline: ranked(certainty))
 BACKWARDS = Chain(lambda _pipeline: first_of((3, 2, 1, 0)))
+PACKED, CAUSAL, TWO_PASSES = Chain(packed=True), Chain(causal=True), Chain(passes=2)
+
+
+def on_tables(kind: Kind, method: str, options: Mapping[str, Any] | None = None, **more: Any) -> Setting:
+    return Setting(method, options or {}, subjects=TABLES, declared=kind, **more)
+
+
+def on_network(kind: Kind, method: str, options: Mapping[str, Any] | None = None, **more: Any) -> Setting:
+    return Setting(method, options or {}, subjects=NETWORK, declared=kind, **more)
+
+
+def tree(head: str | None = "none") -> Setting:
+    options = {"verify": "packed", "tree": 4, "depth": 2, "head": head}
+    return on_network("chain", "fef", options, chain=PACKED, wrap=QuantileNoise)
+
 
 TWINS: tuple[Twin, ...] = (
     Twin(
         "re-masking by confidence called chain",
-        Setting(
-            "fef",
-            SPECULATIVE | {"steps": 2, "remask": "low-confidence"},
-            chain=Chain(passes=2),
-            length=3,
-            subjects=TABLES,
-            declared="chain",
-        ),
+        on_tables("chain", "fef", SPECULATIVE | {"steps": 2, "remask": "low-confidence"}, chain=TWO_PASSES, length=3),
     ),
-    Twin(
-        "ranking by the drawn token called chain",
-        Setting("low-confidence", chain=CONFIDENCE, length=3, subjects=TABLES, declared="chain"),
-    ),
+    Twin("ranking by the drawn token called chain", on_tables("chain", "low-confidence", chain=CONFIDENCE, length=3)),
     Twin(
         "several tokens of one pass called chain",
         Setting("random", {"tokens_per_step": 2}, chain=Chain(drawn=True), length=3, declared="chain"),
@@ -188,68 +195,33 @@ TWINS: tuple[Twin, ...] = (
         "several tokens of one pass called chain, on the Markov oracle alone",
         Setting("random", {"tokens_per_step": 8}, subjects=(), oracle=True, declared="chain"),
     ),
-    Twin(
-        "argmax drafts accepted by their soft law",
-        Setting("fef", SPECULATIVE, subjects=TABLES, declared="chain", wrap=ArgmaxDrafts),
-    ),
+    Twin("argmax drafts accepted by their soft law", on_tables("chain", "fef", SPECULATIVE, wrap=ArgmaxDrafts)),
     Twin(
         "a rejected draft replaced from the target, not the residual",
-        Setting("fef", SPECULATIVE, subjects=TABLES, declared="chain"),
+        on_tables("chain", "fef", SPECULATIVE),
         target_for_residual,
     ),
-    Twin(
-        "a sibling of the drawn token committed",
-        Setting("fef", TREE, chain=Chain(packed=True), subjects=PACKED, declared="chain", wrap=QuantileNoise),
-        sibling_committed,
-    ),
-    Twin(
-        "a sibling of the drawn token committed, in the tree of a draft head",
-        Setting(
-            "fef",
-            TREE | {"head": None},
-            chain=Chain(packed=True),
-            subjects=PACKED,
-            declared="chain",
-            wrap=QuantileNoise,
-        ),
-        sibling_committed,
-    ),
-    Twin(
-        "a tree whose nodes are ranked by what their targets drew",
-        Setting("fef", TREE, chain=Chain(packed=True), subjects=PACKED, declared="chain", wrap=QuantileNoise),
-        branch_by_drawn_token,
-    ),
-    Twin(
-        "the diffusion model's law for that of the causal model that verifies",
-        Setting("deer", REJECT, subjects=("network",), declared="chain"),
-    ),
+    Twin("a sibling of the drawn token committed", tree(), sibling_committed),
+    Twin("a sibling of the drawn token committed, in the tree of a draft head", tree(head=None), sibling_committed),
+    Twin("a tree whose nodes are ranked by what their targets drew", tree(), branch_by_drawn_token),
+    Twin("the diffusion model's law for that of the causal model that verifies", on_network("chain", "deer", REJECT)),
     Twin(
         "drafts kept where the product of experts agrees, and drawn anew where not, called exact",
-        Setting("apd", {"share": 0.5}, chain=COUPLED, subjects=("network",), by="samples", declared="process"),
+        on_network("process", "apd", {"share": 0.5}, chain=COUPLED, by="samples"),
     ),
     Twin(
         "the causal model's law for that of a product of experts",
-        Setting("apd-exact", REJECT, chain=Chain(causal=True), subjects=("network",), declared="process"),
+        on_network("process", "apd-exact", REJECT, chain=CAUSAL),
     ),
-    Twin(
-        "the causal model's law for that of a copula",
-        Setting("dcd", chain=Chain(causal=True), subjects=("network",), by="samples", declared="chain"),
-    ),
+    Twin("the causal model's law for that of a copula", on_network("chain", "dcd", chain=CAUSAL, by="samples")),
     Twin(
         "a copula whose marginals forget what stands behind a slot",
-        Setting("dcd", chain=Chain(copula=True, passes=2), subjects=("network",), by="samples", declared="chain"),
+        on_network("chain", "dcd", chain=Chain(copula=True, passes=2), by="samples"),
         no_suffix,
     ),
     Twin(
         "an order from left to right called a random one, under the packed law",
-        Setting(
-            "eso-exact",
-            {"share": 0.0},
-            chain=Chain(drawn=True, packed=True),
-            subjects=("network",),
-            by="samples",
-            declared="chain",
-        ),
+        on_network("chain", "eso-exact", {"share": 0.0}, chain=Chain(drawn=True, packed=True), by="samples"),
     ),
     Twin(
         "independent draws of a diffusion phase called chain",
@@ -264,55 +236,42 @@ TWINS: tuple[Twin, ...] = (
     ),
     Twin(
         "an order-causal layer that sees the draft it verifies",
-        Setting(
-            "ssmd", IN_ORDER, chain=Chain(process=Process(order_causal, 2)), subjects=("network",), declared="process"
-        ),
+        on_network("process", "ssmd", IN_ORDER, chain=LAYERED),
         layer_off_by_one,
     ),
-    Twin(
-        "rounds with an order-causal layer called the network's own chain",
-        Setting("ssmd", IN_ORDER, subjects=("network",), declared="chain"),
-    ),
+    Twin("rounds with an order-causal layer called the network's own chain", on_network("chain", "ssmd", IN_ORDER)),
     Twin(
         "a joint layer that does not see what was drawn",
-        Setting("adjust", {"tokens": 2}, chain=Chain(joint=2), subjects=("network",), declared="process"),
+        on_network("process", "adjust", {"tokens": 2}, chain=Chain(joint=2)),
         joint_layer_blind,
     ),
     Twin(
         "rounds with a joint layer called the network's own chain",
-        Setting("adjust", {"tokens": 2}, chain=CERTAINTY, subjects=("network",), declared="chain"),
+        on_network("chain", "adjust", {"tokens": 2}, chain=CERTAINTY),
     ),
     Twin(
         "what a learned policy commits of one pass called chain",
-        Setting("policy", chain=CONFIDENCE, subjects=("network",), by="samples", declared="chain"),
+        on_network("chain", "policy", chain=CONFIDENCE, by="samples"),
     ),
     Twin(
         "a causal model that is asked behind the token it verifies",
-        Setting("deer", REJECT, chain=Chain(causal=True), subjects=("network",), declared="chain"),
+        on_network("chain", "deer", REJECT, chain=CAUSAL),
         causal_off_by_one,
     ),
-    Twin("the chain of another order", Setting("sequential", chain=BACKWARDS, subjects=TABLES, declared="chain")),
-    Twin(
-        "two passes called one",
-        Setting("fef", SPECULATIVE | {"steps": 2}, length=3, subjects=TABLES, declared="chain"),
-    ),
-    Twin("coarse noise", Setting("sequential", by="samples", subjects=TABLES, declared="chain"), coarse_noise),
+    Twin("the chain of another order", on_tables("chain", "sequential", chain=BACKWARDS)),
+    Twin("two passes called one", on_tables("chain", "fef", SPECULATIVE | {"steps": 2}, length=3)),
+    Twin("coarse noise", on_tables("chain", "sequential", by="samples"), coarse_noise),
     Twin("seeds by place in the batch", Setting("sequential", subjects=(), declared="chain"), seeds_by_place),
     Twin(
         "several tokens per step called greedy",
         Setting("low-confidence", {"tokens_per_step": 2}, temperature=0, chain=CONFIDENCE, declared="greedy"),
     ),
-    Twin(
-        "another order called greedy",
-        Setting("sequential", temperature=0, chain=BACKWARDS, subjects=TABLES, declared="greedy"),
-    ),
+    Twin("another order called greedy", on_tables("greedy", "sequential", temperature=0, chain=BACKWARDS)),
     Twin("a bound that is not kept", Setting("threshold", {"threshold": 0.6}), tighter_promise),
     Twin(
-        "a bound claimed of the parity law, too",
-        Setting("demask", {"influence": "probe"}),
-        promise_without_assumption,
+        "a bound claimed of the parity law, too", Setting("demask", {"influence": "probe"}), promise_without_assumption
     ),
-    Twin("an exact decoder called a heuristic", Setting("sequential", subjects=TABLES, declared="none")),
+    Twin("an exact decoder called a heuristic", on_tables("none", "sequential")),
     Twin("a greedy decoder called a heuristic", Setting("sequential", temperature=0, declared="none")),
 )
 

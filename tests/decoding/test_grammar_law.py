@@ -7,7 +7,6 @@ import itertools
 import math
 import re
 from collections import defaultdict
-from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -15,11 +14,11 @@ import numpy as np
 import pytest
 import torch
 from drafters import odd_drafter
+from grammar_tables import END, A, B, Language, by_rules, regular, spelled
 from tiny_network import tiny_network
 
 import fef
-from fef.errors import DenoiserError, FefError, InputError, OptionError
-from fef.grammar.compiled import AutomatonText, TokenGrammar
+from fef.errors import DenoiserError
 from fef.grammar.text import GrammarText
 from fef.verify.reference import Table, table_of
 from fef.verify.tables import MASK, TABLES, K, L
@@ -29,17 +28,9 @@ from tests.integrated_law import integrated_law
 pytest.importorskip("llguidance", reason="the extra 'grammar' is not installed")
 
 EXACT = 1e-9
-A, B, END = 0, 1, 2
-TOKENS = (b"a", b"b", b"", b"")  # the tokens of the tables, an end token among them, and the mask
 EMPTY = (MASK,) * L
-Language = Callable[[str], bool]
 
 REGULAR = ["(ab)*", "a*b?", "b(a|b)a*", "aa|b+"]
-RULES = 'start: "a" start "b" | "ab"'  # as many b behind as many a
-
-
-def spelled(ids: State) -> str:
-    return "".join("ab"[i] for i in ids if i in (A, B))
 
 
 def is_balanced(text: str) -> bool:
@@ -82,18 +73,6 @@ def masked(p: Array, before: State, language: Language, alive: Any, pipeline: Pi
     kept = p * keep if order == "before" else pipeline(p) * keep
     kept = kept / kept.sum()
     return pipeline(kept) if order == "before" else kept
-
-
-def regular(expression: str) -> tuple[TokenGrammar, Language]:
-    grammar = fef.compile_grammar({"regex": expression}, TOKENS, END)
-    assert grammar.automaton is not None
-    return grammar, lambda text: re.fullmatch(expression, text) is not None
-
-
-def by_rules() -> TokenGrammar:
-    grammar = fef.compile_grammar({"grammar": RULES}, TOKENS, END)
-    assert grammar.automaton is None
-    return grammar
 
 
 @cache
@@ -233,211 +212,6 @@ def test_scores_under_a_grammar_sum_to_what_was_drawn() -> None:
     assert score.logprobs[:-1] == pytest.approx(found.logprobs, abs=1e-4)
     assert "regular expression" in score.certificate.law
     assert model.score("Say a word: ", "Word 1", **options).total == -math.inf
-
-
-# --- windows leave no trace ---
-
-SCHEMA = {
-    "type": "object",
-    "properties": {"name": {"type": "string"}, "age": {"type": "integer"}, "ok": {"type": "boolean"}},
-    "required": ["name", "age"],
-}
-REAL: list[dict[str, Any]] = [
-    {"json": SCHEMA},
-    {"json": {"type": "array", "items": {"enum": ["red", "green", "blue"]}, "minItems": 1}},
-    {"json": {"type": "object"}},
-    {"json": {"$defs": {"t": {"type": "array", "items": {"$ref": "#/$defs/t"}}}, "$ref": "#/$defs/t"}},
-    {"regex": r"\d{3}-\d{4}( ext\.? \d+)?"},
-    {"choice": ["yes", "no", "not yet", "nobody knows"]},
-    {"grammar": 'start: sum\nsum: term | sum ("+" | "-") term\nterm: /[0-9]+/ | "(" sum ")"'},
-]
-
-
-def texts_by(network: Any, grammars: list[TokenGrammar], slots: int, seeds: list[int], **way: Any) -> Any:
-    config = network.config
-    rows = torch.full((len(grammars), slots + 2), config.mask_id)
-    rows[:, 0] = 5
-    rows[:, -1] = config.mask_id
-    banned = [i for i, token in enumerate(grammars[0].vocabulary.tokens) if not token and i != config.eos_id]
-    return fef.decode(network, rows[:, :-1], grammar=grammars, eos_id=config.eos_id, banned=banned, seed=seeds, **way)
-
-
-@pytest.mark.parametrize("temperature", [0.0, 1.0])
-@pytest.mark.parametrize("verify", ["rows", "packed"])
-@pytest.mark.parametrize("count", [3, pytest.param(200, marks=pytest.mark.slow)])
-def test_a_window_changes_no_token_under_real_grammars(verify: str, temperature: float, count: int) -> None:
-    model = fef.load("demo", device="cpu")
-    config = model.network.config
-    network = tiny_network(vocab_size=config.vocab_size, mask_id=config.mask_id, eos_id=config.eos_id, max_length=64)
-    compiled = [model.grammar(each) for each in REAL]
-    for start in range(0, count, 20):
-        seeds = [seed for seed in range(start, min(start + 20, count)) for _ in compiled]
-        grammars = compiled * (len(seeds) // len(compiled))
-        way = {"verify": verify, "temperature": temperature}
-        one = texts_by(network, grammars, 20, seeds, method="sequential", **way)
-        many = texts_by(network, grammars, 20, seeds, method="fef", window=8, **way)
-        assert many.ids.tolist() == one.ids.tolist()
-        assert torch.allclose(many.logprobs, one.logprobs, atol=1e-6, equal_nan=True)
-        finite = one.log_mass.isfinite()
-        assert torch.allclose(many.log_mass[finite], one.log_mass[finite], atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("method", "options", "config"),
-    [
-        ("dual-exact", {}, {}),
-        ("fef", {"window": 4, "draft": "fresh", "accept": "coupled"}, {}),
-        ("fef", {"window": 4, "cfg_scale": 0.5}, {}),
-        ("fef", {"window": 4, "cache": "prefix"}, {"attention": "block-causal", "block_length": 4}),
-        ("fef", {"window": 4, "block_length": 4}, {}),
-    ],
-    ids=str,
-)
-def test_every_way_of_drafting_and_caching_gives_the_text_of_one_token_at_a_time(
-    method: str, options: dict[str, Any], config: dict[str, Any]
-) -> None:
-    model = fef.load("demo", device="cpu")
-    own = model.network.config
-    network = tiny_network(
-        vocab_size=own.vocab_size, mask_id=own.mask_id, eos_id=own.eos_id, max_length=64, packed=False, **config
-    )
-    grammars = [model.grammar(each) for each in REAL]
-    same = {name: options[name] for name in ("cfg_scale", "block_length") if name in options}
-    seeds = [7] * len(REAL)
-    one = texts_by(network, grammars, 16, seeds, method="sequential", temperature=1.0, **same)
-    many = texts_by(network, grammars, 16, seeds, method=method, temperature=1.0, **options)
-    assert many.ids.tolist() == one.ids.tolist()
-
-
-def test_drafts_that_know_the_grammar_are_accepted_more_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A network that ignores a grammar drafts what is not allowed, unless its drafts are masked, each behind those before."""
-    model = fef.load("demo", device="cpu")
-    config = model.network.config
-    network = tiny_network(
-        0, 0.02, vocab_size=config.vocab_size, mask_id=config.mask_id, eos_id=config.eos_id, packed=False
-    )
-    grammars, seeds = [model.grammar({"json": SCHEMA})] * 4, [0, 1, 2, 3]
-    masked_ = texts_by(network, grammars, 24, seeds, temperature=1.0, window=16)
-
-    def unmasked(self: AutomatonText, _drafts: Any) -> Any:
-        return np.ones(self.size, dtype=np.bool_)
-
-    monkeypatch.setattr(AutomatonText, "allowed_behind", unmasked)
-    free = texts_by(network, grammars, 24, seeds, temperature=1.0, window=16)
-    assert free.ids.tolist() == masked_.ids.tolist(), "drafts never change a text"
-    passes = [sum(row["rounds"] for row in out.stats) for out in (masked_, free)]
-    assert passes[0] * 3 < passes[1]
-
-
-def test_tokens_without_alternative_are_drafts_where_none_are_left() -> None:
-    """A round that ends at the last of its drafts leaves none for the next one, which has seven tokens that are certain."""
-    grammar = fef.compile_grammar({"regex": "(abababa(a|b)){4}"}, TOKENS, END)
-    network = tiny_network(vocab_size=4, mask_id=3, eos_id=2, max_length=64)
-    out = fef.decode(
-        network,
-        torch.full((16, 32), 3),
-        grammar=grammar,
-        eos_id=END,
-        temperature=1.0,
-        verify="packed",
-        window=8,
-        anchors=0,
-        survival=0.0,
-    )
-    assert all(row["rounds"] == 4 for row in out.stats), "one for each token that has an alternative"
-
-
-# --- states that no text gets to, and those that leave nothing ---
-
-
-class Cornered:
-    """Behind b at the first slot it never draws a; b stands there with probability zero."""
-
-    mask_id, vocab_size = MASK, K + 1
-
-    def __init__(self, first: float) -> None:
-        self.first = first
-
-    def __call__(self, ids_BL: torch.Tensor) -> torch.Tensor:
-        logits_BLV = torch.zeros(*ids_BL.shape, K + 1, dtype=torch.float64)
-        logits_BLV[:, 0, B] = self.first
-        logits_BLV[:, 1, A] = torch.where(ids_BL[:, 0] == B, -torch.inf, 0.0)
-        return logits_BLV
-
-
-def draft_b(_canvas: Any, slots_BS: torch.Tensor) -> torch.Tensor:
-    logits_BSV = torch.full((*slots_BS.shape, K + 1), -50.0, dtype=torch.float64)
-    logits_BSV[..., B] = 50.0
-    return logits_BSV
-
-
-@pytest.mark.parametrize("expression", ["ab|ba", "aba|bab|ba"])
-def test_a_state_that_no_text_gets_to_may_leave_nothing(expression: str) -> None:
-    grammar, _ = regular(expression)
-    rows = torch.full((4, 3), MASK)
-    out = fef.decode(
-        Cornered(-2000.0),
-        rows,
-        grammar=grammar,
-        eos_id=END,
-        temperature=1.0,
-        window=2,
-        draft=draft_b,
-        accept="rejection",
-    )
-    assert all(spelled(tuple(text)).startswith("ab") for text in out.ids.tolist())
-
-
-def test_a_text_that_cannot_go_on_ends_with_a_sentence() -> None:
-    grammar, _ = regular("ba")
-    with pytest.raises(DenoiserError, match="the grammar allows no token that the network can draw"):
-        fef.decode(Cornered(0.0), torch.full((1, 3), MASK), grammar=grammar, eos_id=END, temperature=1.0)
-
-
-# --- what is refused ---
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({"order": "random"}, "from left to right"),
-        ({"order": "blocks", "block_length": 2}, "from left to right"),
-        ({"steps": 2}, "one denoising pass"),
-        ({"method": "sequential", "order": "random"}, "from left to right"),
-        *(
-            ({"method": name}, "from left to right")
-            for name in ("threshold", "low-confidence", "klass", "wino", "random")
-        ),
-        ({"method": "entropy", "temperature": 1.0}, "from left to right"),
-        ({"eos_id": None}, "eos_id is None"),
-        ({"eos_id": 1}, "eos_id is 1"),
-        ({"grammar": "a+"}, "fef.compile_grammar"),
-        ({"grammar": {"regex": "a+"}}, "fef.compile_grammar"),
-        ({"grammar": [None, None]}, "2 values for 1 rows"),
-    ],
-    ids=str,
-)
-def test_what_would_not_be_exact_is_refused_in_one_sentence(options: dict[str, Any], words: str) -> None:
-    grammar, _ = regular("a+")
-    asked: dict[str, Any] = {"grammar": grammar, "eos_id": END, **options}
-    with pytest.raises((OptionError, InputError)) as found:
-        fef.decode(TABLES["inconsistent"](), torch.full((1, L), MASK), **asked)
-    assert words in str(found.value)
-    assert "\n" not in str(found.value)
-
-
-@pytest.mark.parametrize(
-    ("ids", "size", "words"),
-    [
-        ([MASK, A, MASK, MASK], 4, "side by side"),
-        ([MASK, MASK, MASK, MASK], 5, "compiled for 5 ids"),
-        ([MASK, MASK, B, B], 4, "There is no text before this suffix"),
-    ],
-)
-def test_canvases_that_a_grammar_does_not_fit_are_refused(ids: list[int], size: int, words: str) -> None:
-    grammar = fef.compile_grammar({"regex": "(ab)+"}, (*TOKENS, b"c")[:size], END)
-    with pytest.raises(FefError, match=words):
-        fef.decode(TABLES["inconsistent"](), torch.tensor([ids]), grammar=grammar, eos_id=END)
 
 
 def test_texts_before_a_suffix_are_texts_of_the_grammar() -> None:

@@ -11,9 +11,7 @@ from tiny_network import MASK, complete_network, tiny_joint_layer, tiny_network
 
 import fef
 from fef.models.extras import Extras
-from fef.models.hidden_layer import load_layer, save_layer
 from fef.models.joint_layer import JointLayer
-from fef.models.order_block import OrderBlock
 from fef.training.joint_layer import joint_loss
 from fef.training.patterns import Canvases
 from fef.verify.decode import law_of_decode
@@ -44,13 +42,6 @@ def test_a_token_changes_every_slot_and_padding_changes_none() -> None:
     changed[0, 4] = 5
     assert torch.equal(states_of(changed)[:, :4], before[:, :4])
     torch.testing.assert_close(states_of(tokens[:, :4], SLOTS[:, :4]), before[:, :4])
-
-
-def test_a_fresh_layer_changes_nothing() -> None:
-    fresh = JointLayer(NETWORK).double()
-    fresh.reset(0)
-    hidden = NETWORK.hidden_at(torch.full((1, 9), MASK), SLOTS.clamp(min=0))
-    assert torch.equal(fresh(hidden, NETWORK.embed(SLOTS % 6), SLOTS.clamp(min=0), SLOTS >= 0), hidden)
 
 
 @pytest.mark.parametrize("tokens", [2, 3, 4])
@@ -100,22 +91,6 @@ def test_demo_decodes_with_a_joint_layer_in_decode_and_in_the_engine_alike(tempe
     entropy = asked | {"method": "entropy", "tokens_per_step": 1}
     assert one.text == model.generate("What is 2 + 3?", seed=3, **entropy).text
     assert one.certificate.kind == ("chain" if temperature else "greedy")
-
-
-def test_a_layer_is_read_again_and_belongs_to_its_network(tmp_path) -> None:
-    model = tiny_network(packed=False)
-    file = tmp_path / "adjust.safetensors"
-    save_layer(file, tiny_joint_layer(model), model)
-    ids = torch.full((1, 6), MASK)
-    assert fef.decode(model, ids, method="adjust", layer=str(file)).certificate.kind == "process"
-    with pytest.raises(fef.CheckpointError, match="was trained on another network"):
-        fef.decode(tiny_network(5, packed=False), ids, method="adjust", layer=str(file))
-    with pytest.raises(fef.CheckpointError, match="not an order-causal layer"):
-        load_layer(file, OrderBlock, model)
-    with pytest.raises(fef.OptionError, match="comes without a joint layer"):
-        fef.decode(model, ids, method="adjust")
-    with pytest.raises(fef.OptionError, match="needs a fef Transformer"):
-        fef.decode(fef.TableDenoiser.inconsistent(3, 4, seed=0), torch.full((1, 4), 3), method="adjust")
 
 
 def test_the_layer_learns_what_further_passes_would_say() -> None:

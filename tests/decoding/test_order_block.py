@@ -10,7 +10,6 @@ from tiny_network import EOS, MASK, complete_network, tiny_network, tiny_order_b
 
 import fef
 from fef.models.extras import Extras
-from fef.models.hidden_layer import load_layer, save_layer
 from fef.models.order_block import OrderBlock
 from fef.training.data import Examples
 from fef.training.hidden_layer import LayerOptions, fit_layer, mean_losses
@@ -40,13 +39,6 @@ def test_a_token_changes_the_slots_behind_it_and_no_other() -> None:
         moved = (states_of(changed) - before).abs().amax(-1)[0]
         assert bool((moved[: n + 1] == 0).all())
         assert bool((moved[n + 1 :] > 1e-6).all())
-
-
-def test_a_fresh_layer_changes_nothing() -> None:
-    fresh = OrderBlock(NETWORK).double()
-    fresh.reset(0)
-    hidden = NETWORK.hidden_at(torch.full((1, 9), MASK), SLOTS)
-    assert torch.equal(fresh(hidden, NETWORK.embed(SLOTS % 6), SLOTS), hidden)
 
 
 @pytest.mark.parametrize("window", [2, 3, 4])
@@ -112,28 +104,6 @@ def test_a_layer_that_learned_nothing_accepts_every_draft():
     ids[:, 0] = 1
     out = fef.decode(model, ids, method="ssmd", temperature=1.0, window=8)
     assert {stats["calls"] for stats in out.stats} == {1}
-
-
-def test_a_layer_is_read_again_and_belongs_to_its_network(tmp_path):
-    model = tiny_network(packed=False)
-    layer, file = tiny_order_block(model), tmp_path / "ssmd.safetensors"
-    save_layer(file, layer, model)
-    again = load_layer(file, OrderBlock, model)
-    for name, weight in layer.state_dict().items():
-        step = weight.abs().amax(-1, keepdim=True) / 254 if weight.ndim == 2 else torch.tensor(0.0)  # int8 by rows
-        assert bool(((again.state_dict()[name] - weight).abs() <= 1.001 * step + 1e-6).all())
-    ids = torch.full((1, 6), MASK)
-    out = fef.decode(model, ids, method="ssmd", layer=str(file))
-    assert out.certificate.kind == "process"
-    with pytest.raises(fef.CheckpointError, match="was trained on another network"):
-        fef.decode(tiny_network(5, packed=False), ids, method="ssmd", layer=str(file))
-    file.write_bytes(file.read_bytes()[:100])
-    with pytest.raises(fef.CheckpointError, match="missing, damaged"):
-        load_layer(file, OrderBlock, model)
-    with pytest.raises(fef.OptionError, match="comes without an order-causal layer"):
-        fef.decode(model, ids, method="ssmd")
-    with pytest.raises(fef.OptionError, match="needs a fef Transformer"):
-        fef.decode(fef.TableDenoiser.inconsistent(3, 4, seed=0), torch.full((1, 4), 3), method="ssmd")
 
 
 def test_the_layer_learns_what_a_pass_cannot_say():

@@ -7,14 +7,28 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from tiny_network import EOS, MASK
+from tiny_network import EOS, MASK, tiny_network
 
 import fef
 from fef.engine.engine import Engine, Job
 from fef.models.transformer import Transformer
 
-__all__ = ["METHODS", "Answer", "Ask", "answered", "asks", "by_decode", "differences", "only", "submitted"]
+__all__ = [
+    "METHODS",
+    "NETWORK",
+    "Answer",
+    "Ask",
+    "answered",
+    "asks",
+    "by_decode",
+    "differences",
+    "engine_of",
+    "long_asks",
+    "only",
+    "submitted",
+]
 
+NETWORK = tiny_network(scale=0.3)
 METHODS: list[dict[str, Any]] = [
     {"method": "fef"},
     {"method": "sequential"},
@@ -134,3 +148,12 @@ def differences(found: list[Answer], expected: list[Answer], tolerance: float = 
 
 
 assert EOS < 8 and MASK < 8
+
+
+def engine_of(network: Transformer = NETWORK, **options: Any) -> Engine:
+    """A small one."""
+    return Engine(network, **{"max_batch": 3, "max_length": 14, "windows": (4,), "threads": 1} | options)
+
+
+def long_asks(count: int) -> list[Ask]:
+    return [Ask([i % 6] + [MASK] * 13, list(range(1, 14)), {"temperature": 1.0, "seed": i}) for i in range(count)]

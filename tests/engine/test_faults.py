@@ -2,35 +2,21 @@
 
 from __future__ import annotations
 
-import gc
-import weakref
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import pytest
 import torch
-from asking import METHODS, Ask, answered, asks, by_decode, differences, submitted
+from asking import METHODS, NETWORK, Ask, asks, by_decode, differences, engine_of, long_asks, submitted
 from tiny_network import EOS, MASK, tiny_network
 
 import fef
 from fef.decoders import make_plan
-from fef.decoding.inputs import Settings
 from fef.decoding.network import Network
 from fef.engine.engine import Engine
 from fef.engine.session_rounds import cache_bytes_of
-from fef.errors import DenoiserError, EngineError, FefError, InputError, OptionError
-from fef.models.config import MixtureConfig
+from fef.errors import DenoiserError, EngineError
 
-NETWORK = tiny_network(scale=0.3)
 POISON = 6
-
-
-def engine_of(network=NETWORK, **options) -> Engine:
-    return Engine(network, **{"max_batch": 3, "max_length": 14, "windows": (4,), "threads": 1} | options)
-
-
-def long_asks(count: int) -> list[Ask]:
-    return [Ask([i % 6] + [MASK] * 13, list(range(1, 14)), {"temperature": 1.0, "seed": i}) for i in range(count)]
 
 
 def poisoned_network():
@@ -90,167 +76,6 @@ def test_weights_that_are_all_nan():
     engine.run()
     assert {job.status for job in jobs} == {"failed"}
     assert len(engine.packed.free) == engine.packed.built.slots
-
-
-# --- cancelling ---
-
-
-def test_cancelled_while_waiting():
-    engine = engine_of(max_batch=1)
-    asked = asks(3, seed=4, longest=14)
-    jobs = submitted(engine, asked)
-    jobs[1].cancel()
-    assert jobs[1].status == "cancelled"
-    assert [job.status for job in jobs] == ["waiting", "cancelled", "waiting"]
-    with pytest.raises(EngineError, match="cancelled"):
-        jobs[1].result()
-    expected = by_decode(NETWORK, asked)
-    assert differences([jobs[0].result(), jobs[2].result()], [expected[0], expected[2]]) == []
-
-
-@pytest.mark.parametrize("method", [METHODS[0], METHODS[7]], ids=str)
-def test_cancelled_while_running(method):
-    """Its slot is free for the next round, and the others go on as if nothing had been."""
-    network = tiny_network(scale=0.3)
-    asked = long_asks(6)
-    expected = by_decode(network, asked, **method)
-    for steps in (1, 2, 3):
-        engine = engine_of(network, windows=(0,))
-        jobs = submitted(engine, asked, **method)
-        for _ in range(steps):
-            engine.step()
-        slot = next(slot for slot, one in engine.packed.running.items() if one.job is jobs[1])
-        assert jobs[1].status == "running"
-        waits = engine.packed.waiting[0]
-        jobs[1].cancel()
-        assert slot in engine.packed.free
-        engine.step()
-        assert waits.slot == slot or waits.job.status == "done"
-        engine.run()
-        kept = [i for i in range(len(jobs)) if i != 1]
-        assert differences([jobs[i].result() for i in kept], [expected[i] for i in kept]) == []
-        assert jobs[1].status == "cancelled"
-        with pytest.raises(EngineError, match="cancelled"):
-            jobs[1].result()
-
-
-def test_cancelled_after_the_end():
-    engine = engine_of()
-    job = engine.submit([1, MASK], [1])
-    result = job.result()
-    job.cancel()
-    assert job.status == "done"
-    assert job.result() is result
-
-
-def test_cancelled_twice():
-    engine = engine_of()
-    job = engine.submit([1, MASK], [1])
-    engine.step()
-    job.cancel()
-    job.cancel()
-    assert sorted(engine.packed.free) == list(range(engine.packed.built.slots))
-    assert not engine.busy
-
-
-def test_an_engine_whose_requests_were_all_cancelled_serves_the_next():
-    engine = engine_of()
-    for wait in range(4):
-        jobs = submitted(engine, asks(9, seed=6))
-        for _ in range(wait):
-            engine.step()
-        for job in jobs:
-            job.cancel()
-        assert not engine.packed.running and not engine.packed.waiting
-    asked = asks(9, seed=7)
-    assert differences(answered(engine, asked), by_decode(NETWORK, asked)) == []
-
-
-# --- requests that cannot be ---
-
-
-def test_a_request_that_is_too_long_for_any_rounds():
-    engine = Engine(tiny_network(packed=False), max_length=14)
-    with pytest.raises(EngineError, match=r"15 tokens.* holds 14.*max_length"):
-        engine.submit([0] * 14 + [MASK], [14])
-    cramped = Engine(tiny_network(packed=False), memory_gb=1e-6)
-    with pytest.raises(EngineError, match=r"GB of caches.*memory_gb"):
-        cramped.submit([0] + [MASK] * 8, range(1, 9), method="threshold", cache="dual")
-    assert cramped.submit([0] + [MASK] * 8, range(1, 9), method="threshold").result().tokens
-
-
-def test_a_request_that_is_too_long():
-    engine = engine_of(max_new_tokens=5)
-    with pytest.raises(EngineError, match=r"15 tokens, 1 of them.* holds 14 and 5.*max_length"):
-        engine.submit([0] * 14 + [MASK], [14])
-    with pytest.raises(EngineError, match=r"8 tokens, 6 of them.* holds 14 and 5.*max_new_tokens"):
-        engine.submit([MASK] * 8, range(6))
-    assert not engine.busy
-    assert len(engine.submit([MASK] * 14, range(5)).result().tokens) == 5
-
-
-@pytest.mark.parametrize(
-    ("ids", "open_", "words"),
-    [
-        ([1, 2], [], "no open position"),
-        ([1, 8], [0], "hold 8, outside the vocabulary"),
-        ([1, -1], [0], "hold -1"),
-        ([1, MASK], [2], "from 0 to 1"),
-        ([1, MASK], [-1], "from 0 to 1"),
-        ([1, MASK], [1, 1], "different"),
-        ([1.0, MASK], [1], "whole numbers"),
-        ([[1, MASK]], [1], "whole numbers"),
-        ([1, MASK], [True, 0.5], "whole numbers"),
-    ],
-)
-def test_wrong_canvases(ids, open_, words):
-    engine = engine_of()
-    with pytest.raises(InputError, match=words):
-        engine.submit(ids, open_)
-    assert not engine.busy
-
-
-def test_numbers_of_other_kinds_are_numbers():
-    engine = engine_of()
-    plain = engine.submit([1, MASK, MASK], [1, 2]).result()
-    assert engine.submit(torch.tensor([1, MASK, MASK]), torch.tensor([1, 2])).result() == plain
-    assert engine.submit(torch.tensor([1, MASK, MASK]).numpy(), range(1, 3)).result() == plain
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({"method": "best"}, "Unknown method"),
-        ({"window_size": 4}, "no option 'window_size'"),
-        ({"self": 4}, "no option 'self'"),
-        ({"steps": 0}, "steps"),
-        ({"accept": "always"}, "accept"),
-        ({"temperature": -1.0}, "temperature"),
-        ({"temperature": [0.5]}, "one number"),
-        ({"temperature": "hot"}, "one number"),
-        ({"top_p": 0.0}, "top_p"),
-        ({"top_p": [1.0]}, "one number"),
-        ({"top_k": -1}, "top_k"),
-        ({"top_k": 0.5}, "top_k"),
-        ({"seed": -1}, "seed"),
-        ({"seed": 2**63}, "seed"),
-        ({"seed": 0.5}, "seed"),
-        ({"cache": "prefix"}, "would break the law"),
-        ({"method": "sequential", "block_steps": 2}, "block_steps"),
-    ],
-    ids=str,
-)
-def test_wrong_options_of_a_request(options, words):
-    engine = engine_of()
-    with pytest.raises(OptionError, match=words):
-        engine.submit([1, MASK], [1], **options)
-    assert not engine.busy
-
-
-def test_networks_without_packed_rounds():
-    for network in (tiny_network(packed=False), tiny_network(mixture=MixtureConfig(4, 2, 8))):
-        with pytest.raises(OptionError, match="packed rounds"):
-            engine_of(network).measure()
 
 
 # --- the device ---
@@ -354,101 +179,6 @@ def test_no_memory_for_a_context_ends_its_requests_only(monkeypatch):
     assert len(engine.packed.free) == engine.packed.built.slots
 
 
-# --- asking for results ---
-
-
-def test_result_with_nothing_else_running():
-    engine = engine_of()
-    job = engine.submit([1, MASK, MASK], [1, 2])
-    assert job.status == "waiting"
-    first = job.result()
-    assert job.status == "done" and not engine.busy
-    assert job.result() is first
-    assert job.first_token is not None and job.ended is not None and job.began <= job.first_token <= job.ended
-
-
-def test_result_of_the_last_of_many():
-    engine = engine_of(max_batch=1)
-    asked = asks(12, seed=10)
-    jobs = submitted(engine, asked)
-    last = jobs[-1].result()
-    assert [job.status for job in jobs] == ["done"] * 12
-    assert differences([last], by_decode(NETWORK, asked)[-1:]) == []
-
-
-def test_an_engine_with_nothing_to_do():
-    engine = engine_of()
-    engine.step()
-    engine.run()
-    assert not engine.busy
-
-
-def test_a_finished_engine_is_forgotten():
-    """Nothing outlives it: no thread, no cycle that the collector does not find."""
-    engine = engine_of(threads=2)
-    answered(engine, asks(5, seed=11))
-    gone = weakref.ref(engine)
-    del engine
-    gc.collect()
-    assert gone() is None
-
-
-def test_plans_do_not_pile_up():
-    engine = engine_of()
-    for i in range(2100):
-        engine.certificate(engine.plan("fef", {"window": i % 700 + 1}), Settings(0.1 + i / 1e4))
-    assert len(engine.plans) <= 1000
-    assert len(engine.certificates) <= 1000
-
-
-# --- with text ---
-
-
-@pytest.fixture(scope="module")
-def demo():
-    return fef.load("demo", device="cpu")
-
-
-def test_a_prompt_that_fails_takes_back_those_before_it(demo):
-    engine = demo.engine(max_batch=2, max_length=64, max_new_tokens=8, threads=1)
-    with pytest.raises(InputError):
-        engine.generate(["Ann has 3 cats.", 5], max_new_tokens=4)  # type: ignore[list-item]
-    assert not engine.engine.busy
-    with pytest.raises(EngineError, match="holds 64 and 8"):
-        engine.generate(["Ann has 3 cats.", "Ann has 3 cats. " * 12], max_new_tokens=4)
-    with pytest.raises(OptionError, match="3 values for 2 prompts"):
-        engine.generate(["a", "b"], seed=[1, 2, 3])
-    assert engine.generate([]) == []
-
-
-def test_status_and_cancel_of_a_text_request(demo):
-    engine = demo.engine(max_batch=1, max_length=64, max_new_tokens=8, threads=1)
-    jobs = [engine.submit("Ann has 3 cats.", max_new_tokens=4) for _ in range(2)]
-    assert [job.status for job in jobs] == ["waiting"] * 2
-    jobs[0].cancel()
-    with pytest.raises(EngineError, match="cancelled"):
-        jobs[0].result()
-    assert jobs[1].result().stats["seconds"] > 0
-    assert engine.notes == []
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
-def test_a_gpu_that_is_not_there():
-    with pytest.raises(FefError, match=r"'cuda' cannot be used here.*device='cpu'"):
-        fef.load("demo", device="cuda")
-
-
-@pytest.mark.parametrize("device", ["meta", "tpu9", "cuda:999"])
-def test_other_devices_that_are_not_there(device):
-    with pytest.raises(OptionError, match="cannot be used here"):
-        fef.load("demo", device=device)
-
-
-def test_an_end_token_that_is_banned():
-    with pytest.raises(OptionError, match="banned"):
-        engine_of(eos_id=EOS, banned=[EOS])
-
-
 @pytest.mark.parametrize("error", [ValueError("a shape that is wrong"), KeyError(), AssertionError()])
 def test_no_error_of_any_kind_leaves_a_request_hanging(error, monkeypatch):
     engine = engine_of()
@@ -464,23 +194,6 @@ def test_no_error_of_any_kind_leaves_a_request_hanging(error, monkeypatch):
     assert not engine.unfinished
 
 
-def test_a_top_k_beyond_the_vocabulary_keeps_every_token():
-    engine = engine_of()
-    ask = {"temperature": 1.0, "seed": 4}
-    huge, plain = (engine.submit([MASK] * 5, range(5), top_k=k, **ask).result() for k in (2**63 - 1, 0))
-    assert huge.tokens == plain.tokens
-    with pytest.raises(OptionError, match=r"top_k=.* below 2\^63"):
-        engine.submit([MASK] * 5, range(5), top_k=2**63, **ask)
-
-
-def test_costs_of_another_engine_are_refused(tmp_path):
-    file = tmp_path / "costs.json"
-    engine_of().packed.chooser.costs.save(file)
-    assert engine_of(costs=str(file)).packed.chooser.costs.cost_key == engine_of().packed.chooser.costs.cost_key
-    with pytest.raises(InputError, match="context"):
-        engine_of(costs=file, max_length=9)
-
-
 def test_a_round_that_is_broken_off_ends_its_requests(monkeypatch):
     """Its state is unknown: better an error than a wrong text."""
     engine = engine_of()
@@ -494,15 +207,6 @@ def test_a_round_that_is_broken_off_ends_its_requests(monkeypatch):
         engine.run()
     with pytest.raises(EngineError, match="KeyboardInterrupt"):
         job.result()
-
-
-def test_results_asked_for_by_several_threads():
-    asked = [{"temperature": 0.8, "seed": seed} for seed in range(12)]
-    expected = [engine_of().submit([MASK] * 9, range(9), **ask).result().tokens for ask in asked]
-    engine = engine_of(max_batch=3)
-    with ThreadPoolExecutor(6) as pool:
-        found = pool.map(lambda ask: engine.submit([MASK] * 9, range(9), **ask).result().tokens, asked)
-        assert list(found) == expected
 
 
 @pytest.mark.parametrize(
@@ -568,64 +272,6 @@ def test_a_network_that_changes_while_it_has_requests_ends_them(packed):
             job.result()
 
 
-class Calling(torch.nn.Module):
-    """Calls something once, in the middle of a round."""
-
-    mask_id = 5
-
-    def __init__(self):
-        super().__init__()
-        self.call = None
-        torch.manual_seed(0)
-        self.table = torch.randn(6, 6)
-
-    def forward(self, ids):
-        call, self.call = self.call, None
-        if call is not None:
-            call()
-        return self.table[ids]
-
-
-@pytest.mark.parametrize("options", [{"method": "fef", "window": 1}, {"method": "low-confidence"}], ids=str)
-@pytest.mark.parametrize("given_up", [0, 1, 2], ids=["itself", "its neighbour", "one that waits"])
-def test_cancelled_in_the_middle_of_a_round(options, given_up):
-    network = Calling()
-    engine = Engine(network, max_batch=2)
-    jobs = [engine.submit([1, 2] + [5] * 6, range(2, 8), temperature=1.0, seed=s, **options) for s in range(3)]
-    engine.step()
-    network.call = jobs[given_up].cancel
-    engine.run()
-    assert [job.status for job in jobs] == ["cancelled" if i == given_up else "done" for i in range(3)]
-    assert not engine.busy and not engine.sessions.groups and not engine.unfinished
-
-
-def test_cancelled_by_another_session_that_opens_in_the_same_round():
-    network = Calling()
-    engine = Engine(network)
-    jobs = [engine.submit([1] + [5] * 6, range(1, 7), method=m) for m in ("fef", "low-confidence")]
-    network.call = lambda: [job.cancel() for job in jobs]
-    engine.run()
-    assert [job.status for job in jobs] == ["cancelled", "cancelled"]
-    assert not engine.busy and not engine.sessions.groups
-
-
-@pytest.mark.parametrize("wait", [lambda job: job.engine.step(), lambda job: job.result()], ids=["step", "result"])
-def test_a_round_waits_for_no_other(wait):
-    """A round within a round would take the canvas from under it."""
-    network = Calling()
-    engine = Engine(network)
-    jobs = [engine.submit([1, 2] + [5] * 6, range(2, 8), method=m) for m in ("low-confidence", "threshold")]
-    engine.step()
-    network.call = lambda: wait(jobs[1])
-    engine.run()
-    with pytest.raises(EngineError, match="A round of this engine is under way"):
-        jobs[0].result()
-    assert (
-        jobs[1].result().tokens
-        == Engine(Calling()).submit([1, 2] + [5] * 6, range(2, 8), method="threshold").result().tokens
-    )
-
-
 @dataclass
 class Flat:
     """A drafter that equals others of its kind, so that Python gives it no hash."""
@@ -642,20 +288,6 @@ def test_an_option_need_not_be_hashable():
     assert jobs[0].request.plan is jobs[1].request.plan
     assert engine.submit([1] + [MASK] * 5, range(1, 6), draft=Flat()).request.plan is not jobs[0].request.plan
     assert [job.result().tokens for job in jobs] == [jobs[0].result().tokens] * 2
-
-
-def test_what_is_no_network_is_refused():
-    with pytest.raises(InputError, match="str is not a denoiser"):
-        Engine("demo")  # type: ignore[arg-type]
-
-
-def test_fewer_steps_than_blocks_are_refused_when_a_request_is_submitted():
-    engine = engine_of()
-    with pytest.raises(OptionError, match="steps=2 are fewer than the 3 blocks"):
-        engine.submit([MASK] * 6, range(6), method="low-confidence", steps=2, block_length=2)
-    assert not engine.unfinished
-    asked = engine.submit([MASK] * 6, range(6), method="low-confidence", steps=4, block_length=2)
-    assert asked.result().counters["calls"] == 4
 
 
 # --- what requests need of one engine ---
@@ -700,14 +332,6 @@ def test_two_requests_that_need_different_things_at_once_both_get_them(first, se
         out = fef.decode(NETWORK, ids, eos_id=EOS, **asked.settings, **options)
         assert job.result().tokens == out.ids[0, 1:].tolist()
         assert job.certificate.reasons[: len(out.certificate.reasons)] == out.certificate.reasons
-
-
-@pytest.mark.parametrize("option", ["eos_id", "banned", "windows", "memory_gb", "threads", "max_length"])
-def test_what_belongs_to_the_engine_cannot_be_asked_for_by_a_request(option):
-    engine = engine_of()
-    with pytest.raises(OptionError, match=f"no option '{option}'.*when you make the engine"):
-        engine.submit([1, MASK], [1], **{option: 3})
-    assert engine.submit([1, MASK], [1]).result().tokens
 
 
 @pytest.mark.parametrize("prefix", [False, True])

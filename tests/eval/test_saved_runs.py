@@ -246,6 +246,15 @@ def test_a_verdict_needs_a_difference_beyond_chance_and_tells_its_side(data: Pat
     assert filled("[[a > a]]", runs).startswith("not shown (McNemar p = 1.000")
 
 
+def test_a_label_names_models_of_a_hub_whole_and_files_alone(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert label_of("deer", {"causal": "Qwen/Qwen3-0.6B"}) == "deer:causal=Qwen/Qwen3-0.6B"
+    assert label_of("deer", {"causal": "./Qwen/Qwen3-0.6B"}) == "deer:causal=Qwen3-0.6B"
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "ssmd.safetensors").touch()
+    assert label_of("ssmd", {"layer": "runs/ssmd.safetensors"}) == "ssmd:layer=ssmd.safetensors"
+
+
 def test_a_label_names_files_without_their_directories():
     options = {"layer": "runs/parts/ssmd.safetensors", "window": 8, "order": "left-to-right"}
     assert label_of("ssmd", options, 0.7) == "ssmd:layer=ssmd.safetensors,window=8,order=left-to-right,temperature=0.7"

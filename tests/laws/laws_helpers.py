@@ -7,9 +7,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from fef.laws.accept import AcceptRule
+from fef.laws.accept import AcceptRule, block, rejection
 from fef.laws.draws import Noise, Purpose, Site
+from fef.models.table import TableDenoiser
 
+EXACT = [rejection, block]
+K, L = 3, 4
 LogLaw = Callable[[Tensor], Tensor]  # canvas ids [B, L] -> log law of every position [B, L, V]
 
 
@@ -76,3 +79,27 @@ def law_of_texts(text_NL: Tensor, probability_N: Tensor, vocab_size: int) -> Ten
     code_N = (text_NL * vocab_size ** torch.arange(L - 1, -1, -1)).sum(1)
     law = torch.zeros(vocab_size**L, dtype=torch.float64).index_add_(0, code_N, probability_N)
     return law.view(*[vocab_size] * L)
+
+
+def f64(values):
+    return torch.tensor(values, dtype=torch.float64)
+
+
+def point(token, vocab_size):
+    return torch.nn.functional.one_hot(torch.as_tensor(token), vocab_size).double()
+
+
+def log_conditionals(table):
+    return lambda ids: table(ids).log_softmax(-1)
+
+
+def joint_table(seed):
+    return TableDenoiser(random_law(K**L, seed=seed, concentration=0.15).view(*[K] * L))
+
+
+PAIRS = {
+    "consistent": (joint_table(0), joint_table(0)),
+    "consistent, another drafter": (joint_table(0), joint_table(1)),
+    "inconsistent": (TableDenoiser.inconsistent(K, L, 0), TableDenoiser.inconsistent(K, L, 0)),
+    "inconsistent, another drafter": (TableDenoiser.inconsistent(K, L, 0), TableDenoiser.inconsistent(K, L, 1)),
+}

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from fef.errors import InputError, OptionError
-from fef.measure.program import one_sentence, option, options_of
+from fef.measure.program import option, options_of, program
 from fef.measure.record import Failure, Record, RecordKind, check_same_setup, kind_in, read_record, record_json
 from fef.measure.run import Task, carry_out, check_asked
 from fef.measure.table import Sheet, markdown, terminal
@@ -130,13 +130,25 @@ class Options:
     sizes: tuple[int, ...] = option((1, 8), type=int, nargs="+")
 
 
-def test_options_are_the_fields_of_a_dataclass(capsys: pytest.CaptureFixture[str]) -> None:
+def test_options_are_the_fields_of_a_dataclass() -> None:
     given = options_of(Options, None, ["--out", "x", "--window", "4", "--no-sharp", "--plain", "--sizes", "2", "3"])
     assert asdict(given) == asdict(Options(Path("x"), 3, 4, sharp=False, plain=True, sizes=[2, 3]))  # type: ignore[arg-type]
     assert options_of(Options, None, ["--out", "x"]) == Options(Path("x"))
     for wrong in ([], ["--out", "x", "--steps", "many"]):
         with pytest.raises(SystemExit):
             options_of(Options, None, wrong)
-    with pytest.raises(SystemExit) as stopped, one_sentence():
-        raise OptionError("It is so.")
-    assert stopped.value.code == 2 and capsys.readouterr().err.endswith("fef: error: It is so.\n")
+
+
+def test_a_program_ends_with_what_it_returns_and_an_error_with_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    @program(Options, "Does it.")
+    def main(given: Options) -> int:
+        if given.plain:
+            raise OptionError("It is so.")
+        return given.steps
+
+    main(["--out", "x", "--steps", "0"])
+    for more, code in (["--steps", "1"], 1), (["--plain"], 2):
+        with pytest.raises(SystemExit) as stopped:
+            main(["--out", "x", *more])
+        assert stopped.value.code == code
+    assert capsys.readouterr().err == "fef: error: It is so.\n"

@@ -8,7 +8,6 @@ Shapes: B rows, N tokens of a row, S slots, L context places (none is used), V v
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from fef.engine.kernel_forward import KernelForward, PlacedTokens
 from fef.engine.kernels.attention import ScratchKeys, Sight
 from fef.engine.kernels.draw import draw
 from fef.engine.runner import LONG_ROW
-from fef.measure.timing import Work, captured, synchronize
+from fef.measure.timing import Stopwatch, Work, captured
 from fef.models.joined import join_weights
 from fef.models.packed_pass import SlotTable
 from fef.models.slot_cache import SlotCache
@@ -79,9 +78,7 @@ class CausalDecoder:
     def run(self, requests: Sequence[CausalRequest]) -> tuple[float, int]:
         """Answer all: seconds, and tokens written."""
         waiting, left = deque(requests), dict[int, int]()
-        device = self.token_S.device
-        synchronize(device)
-        began = time.perf_counter()
+        watch = Stopwatch(self.token_S.device)
         while waiting or left:
             free = [slot for slot in range(self.rows) if slot not in left]
             seated = {slot: waiting.popleft() for slot in free[: len(waiting)]}
@@ -92,8 +89,7 @@ class CausalDecoder:
             if left:
                 self.step(list(left))
                 left = {slot: count - 1 for slot, count in left.items() if count > 1}
-        synchronize(device)
-        return time.perf_counter() - began, sum(request.tokens for request in requests)
+        return watch.seconds, sum(request.tokens for request in requests)
 
     def begin(self, seated: dict[int, CausalRequest]) -> None:
         """Keys of the prompts, and the first token of each answer."""

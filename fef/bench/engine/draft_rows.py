@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from fef.bench.engine.single_rounds import RoundRow
-from fef.measure.record import FORMAT, Key, RecordKind
+from fef.measure.record import Key, RecordKind
 
 __all__ = ["DRAFTS_KIND", "ServedRow", "ShapeRow", "key_of"]
 
@@ -78,13 +77,4 @@ def key_of(batch: int, temperature: float, rounds: str, head: bool) -> Key:
     return f"batch {batch}", f"T={temperature:g}", rounds, "head" if head else "no head"
 
 
-def older(value: dict[str, Any]) -> dict[str, Any]:
-    """The setup was called asked; what was done follows from the rows."""
-    done = [key_of(*(row[name] for name in ("batch", "temperature", "rounds", "head"))) for row in value["rows"]]
-    header = {"format": FORMAT, "kind": "drafts", "command": "", "setup": value["asked"], "single": []}
-    return value | header | {"finished": False, "done": done, "failures": []}
-
-
-DRAFTS_KIND = RecordKind(
-    "drafts", "python -m fef.bench.engine.drafts --json", {"rows": ServedRow, "single": RoundRow}, older=older
-)
+DRAFTS_KIND = RecordKind("drafts", "python -m fef.bench.engine.drafts --json", {"rows": ServedRow, "single": RoundRow})

@@ -33,17 +33,16 @@ from fef.bench.engine.serving import draw_problems
 from fef.bench.engine.shapes import random_network, shape_config
 from fef.bench.engine.single_rounds import RoundRow, extras_of, random_head, round_rows
 from fef.engine.choice import RoundTally
-from fef.engine.graphs import GraphRunner
 from fef.engine.packed_rounds import PackedRounds
 from fef.engine.shape_chooser import ShapeChooser
 from fef.errors import OptionError
 from fef.generation import Model, load
 from fef.measure.environment import environment
-from fef.measure.program import one_sentence, option, options_of, typed
+from fef.measure.program import option, program, typed
 from fef.measure.record import Record, check_same_setup, read_record, record_json
 from fef.measure.run import Task, carry_out
 from fef.measure.timing import free_memory
-from fef.models.device import default_device
+from fef.models.device import default_device, usable_device
 from fef.models.extras import Extras
 from fef.models.packed_pass import RoundShape
 from fef.readers import whole_from
@@ -140,7 +139,7 @@ class InTurn(ShapeChooser):
 
     def next_shape(self, rows: int) -> RoundShape:
         self.begun += 1
-        return self.built.shapes[self.begun // 2 % len(self.built.shapes)]
+        return self.shapes[self.begun // 2 % len(self.shapes)]
 
 
 @dataclass
@@ -196,8 +195,6 @@ class Compared:
             packed = engine.engine.packed_rounds()
             if rounds.name == MIXED:
                 packed.chooser = InTurn(packed.built, packed.chooser.costs)
-            runner = packed.built.runner
-            graphs = runner.graphs if isinstance(runner, GraphRunner) else {}
             on_cuda = network.device.type == "cuda"
 
             def answer(prompts: Sequence[Prompt]) -> tuple[float, float, list[Generation]]:
@@ -209,17 +206,19 @@ class Compared:
 
             warm_up = self.prompts[: (_FILLINGS if on_cuda else 1) * self.batch]
             for _ in range(_WARM_UPS):
-                before = set(graphs)
+                before = packed.chooser.graphs
                 answer(warm_up)
-                if set(graphs) == before:
+                if packed.chooser.graphs == before:
                     break
-            before, tallied = set(graphs), {tally.shape: replace(tally) for tally in packed.tallies}
+            before, tallied = packed.chooser.graphs, {tally.shape: replace(tally) for tally in packed.tallies}
             seconds, host, found = zip(*(answer(self.prompts) for _ in range(asked.runs)), strict=True)
         all_host = statistics.median(host) if on_cuda else None
-        shapes = packed.built.shapes
-        rows = [shape_row(packed, shape, tallied.get(shape, RoundTally(shape)), self.batch) for shape in shapes]
+        rows = [
+            shape_row(packed, shape, tallied.get(shape, RoundTally(shape)), self.batch)
+            for shape in packed.chooser.shapes
+        ]
         shown = [row for row in rows if row.rounds or row.seconds is not None]
-        return Run(statistics.median(seconds), all_host, found[-1], len(set(graphs) - before), shown)
+        return Run(statistics.median(seconds), all_host, found[-1], len(packed.chooser.graphs - before), shown)
 
     def causal(self) -> list[ServedRow]:
         """As many tokens per prompt as the other rows wrote."""
@@ -319,22 +318,21 @@ class Options:
         )
 
 
-def main() -> None:
-    given = options_of(Options, __doc__)
-    dtype, device = getattr(torch, given.dtype), torch.device(given.device)
-    with one_sentence():
-        setup = asdict(given.asked) | {"environment": environment(given.device)}
-        if given.shape is None:
-            model = load(given.model, device=given.device, dtype=dtype)
-            if given.random_head:
-                extras = model.network.extras or Extras()
-                model.network.extras = replace(extras, draft_head=random_head(model.network))
-            prompts = prompts_of(given, model)
-            tasks = list(drafts_tasks(model, prompts, given.asked))
-        else:
-            setup |= {"model": given.shape, "cached": given.cached, "repeats": given.repeats}
-            tasks = [Task(("single rounds",), partial(single, given, device, dtype))]
-        measure(given.json, setup, tasks, device)
+@program(Options, __doc__)
+def main(given: Options) -> None:
+    dtype, device = getattr(torch, given.dtype), usable_device(given.device)
+    setup = asdict(given.asked) | {"environment": environment(given.device)}
+    if given.shape is None:
+        model = load(given.model, device=given.device, dtype=dtype)
+        if given.random_head:
+            extras = model.network.extras or Extras()
+            model.network.extras = replace(extras, draft_head=random_head(model.network))
+        prompts = prompts_of(given, model)
+        tasks = list(drafts_tasks(model, prompts, given.asked))
+    else:
+        setup |= {"model": given.shape, "cached": given.cached, "repeats": given.repeats}
+        tasks = [Task(("single rounds",), partial(single, given, device, dtype))]
+    measure(given.json, setup, tasks, device)
 
 
 def single(given: Options, device: torch.device, dtype: torch.dtype) -> Iterator[RoundRow]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import groupby
+from collections.abc import Callable, Iterator, Sequence
 
 from fef.bench.engine.draft_rows import ServedRow, ShapeRow
 from fef.bench.engine.single_rounds import RoundRow
 from fef.measure.page import Section, device_words, results_page, version_words
 from fef.measure.record import Record
-from fef.measure.table import Sheet, markdown
+from fef.measure.table import Sheet, known, markdown, sheet_of
 
 __all__ = ["drafts_page"]
 
@@ -26,11 +25,6 @@ HOW_TO_READ = """\
 - *one token*: the time of a round over that of a round of one token. *share of copy bandwidth*: reading weights and keys
   once, against a large copy on the device.
 """
-
-SERVED = ("batch", "T", "rounds", "requests", "tokens", "tokens/pass", "tokens/s", "of the first", "others", "other bits",
-          "host, ms", "graphs made meanwhile")  # fmt: skip
-SHAPES = ("batch", "T", "row", "shape", "rounds", "requests", "predicted", "real", "ms")
-SINGLE = ("round", "tokens", "ms", "one token", "share of copy bandwidth")
 
 
 def drafts_page(records: Sequence[Record], remarks: str = "") -> str:
@@ -66,35 +60,52 @@ def label(row: ServedRow) -> str:
 
 
 def served_sheet(rows: Sequence[ServedRow]) -> Sheet:
-    lines = []
-    for _, group in groupby(rows, key=lambda row: (row.batch, row.temperature)):
-        first: ServedRow | None = None
-        for row in group:
-            first = first or row
-            rate = row.tokens / row.seconds
-            lines.append([
-                str(row.batch), f"{row.temperature:g}", label(row), str(row.requests), f"{row.tokens:,}",
-                f"{row.tokens / row.passes:.2f}", f"{rate:,.0f}", f"{rate * first.seconds / first.tokens:.2f}",
-                str(row.differ), "" if row.unlike is None else str(row.unlike),
-                "" if row.host is None else f"{row.host / row.requests * 1e3:.2f}", str(row.captured),
-            ])  # fmt: skip
-    return Sheet(SERVED, lines)
+    first: dict[tuple[int, float], ServedRow] = {}
+    for row in rows:
+        first.setdefault((row.batch, row.temperature), row)
+
+    def rate(row: ServedRow) -> float:
+        return row.tokens / row.seconds
+
+    columns: dict[str, Callable[[ServedRow], str]] = {
+        "batch": lambda row: str(row.batch),
+        "T": lambda row: f"{row.temperature:g}",
+        "rounds": label,
+        "requests": lambda row: str(row.requests),
+        "tokens": lambda row: f"{row.tokens:,}",
+        "tokens/pass": lambda row: f"{row.tokens / row.passes:.2f}",
+        "tokens/s": lambda row: f"{rate(row):,.0f}",
+        "of the first": lambda row: f"{rate(row) / rate(first[row.batch, row.temperature]):.2f}",
+        "others": lambda row: str(row.differ),
+        "other bits": lambda row: known(row.unlike, "d"),
+        "host, ms": lambda row: "" if row.host is None else f"{row.host / row.requests * 1e3:.2f}",
+        "graphs made meanwhile": lambda row: str(row.captured),
+    }
+    return sheet_of(rows, columns)
 
 
 def shapes_sheet(rows: Sequence[ServedRow]) -> Sheet:
     """Shapes that rounds had."""
-    return Sheet(SHAPES, [shape_line(row, shape) for row in rows for shape in row.shapes if shape.rows])
-
-
-def shape_line(row: ServedRow, shape: ShapeRow) -> list[str]:
-    return [
-        str(row.batch), f"{row.temperature:g}", label(row), shape.shape, str(shape.rounds),
-        f"{shape.rows / shape.rounds:.1f}", f"{shape.predicted / shape.rows:.2f}", f"{shape.tokens / shape.rows:.2f}",
-        "" if shape.seconds is None else f"{shape.seconds * 1e3:.2f}",
-    ]  # fmt: skip
+    columns: dict[str, Callable[[tuple[ServedRow, ShapeRow]], str]] = {
+        "batch": lambda both: str(both[0].batch),
+        "T": lambda both: f"{both[0].temperature:g}",
+        "row": lambda both: label(both[0]),
+        "shape": lambda both: both[1].shape,
+        "rounds": lambda both: str(both[1].rounds),
+        "requests": lambda both: f"{both[1].rows / both[1].rounds:.1f}",
+        "predicted": lambda both: f"{both[1].predicted / both[1].rows:.2f}",
+        "real": lambda both: f"{both[1].tokens / both[1].rows:.2f}",
+        "ms": lambda both: "" if both[1].seconds is None else f"{both[1].seconds * 1e3:.2f}",
+    }
+    return sheet_of([(row, shape) for row in rows for shape in row.shapes if shape.rows], columns)
 
 
 def single_sheet(rows: Sequence[RoundRow]) -> Sheet:
-    return Sheet(SINGLE, [
-        [row.kind, str(row.tokens), f"{row.seconds * 1e3:.3f}", f"{row.times:.2f}", f"{row.share:.0%}"] for row in rows
-    ])  # fmt: skip
+    columns: dict[str, Callable[[RoundRow], str]] = {
+        "round": lambda row: row.kind,
+        "tokens": lambda row: str(row.tokens),
+        "ms": lambda row: f"{row.seconds * 1e3:.3f}",
+        "one token": lambda row: f"{row.times:.2f}",
+        "share of copy bandwidth": lambda row: f"{row.share:.0%}",
+    }
+    return sheet_of(rows, columns)

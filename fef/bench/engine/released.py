@@ -27,11 +27,12 @@ from fef.engine.cached_passes import CachedPasses
 from fef.engine.engine import Engine
 from fef.measure.environment import environment
 from fef.measure.page import device_words, introduction, results_page, version_words
-from fef.measure.program import option, options_of, typed
+from fef.measure.program import option, program, typed
 from fef.measure.record import Record, RecordKind, record_json
 from fef.measure.run import Silent, Task, carry_out
 from fef.measure.table import markdown, sheet_of
 from fef.measure.timing import Clock, captured, free_memory
+from fef.models.device import usable_device
 from fef.models.mlp import Router
 from fef.models.transformer import Transformer
 
@@ -371,15 +372,15 @@ class Options:
     out: Path | None = None
 
 
-def main() -> None:
-    asked = options_of(Options, __doc__)
-    record = run_released(asked.only, asked.batches, torch.device("cuda"), asked.repeats)
+@program(Options, __doc__)
+def main(given: Options) -> None:
+    record = run_released(given.only, given.batches, usable_device("cuda", "It needs a GPU."), given.repeats)
     page = released_page([record])
     print(page)
-    if asked.json is not None:
-        asked.json.write_text(record_json(record), encoding="utf-8")
-    if asked.out is not None:
-        asked.out.write_text(page, encoding="utf-8")
+    if given.json is not None:
+        given.json.write_text(record_json(record), encoding="utf-8")
+    if given.out is not None:
+        given.out.write_text(page, encoding="utf-8")
 
 
 if __name__ == "__main__":

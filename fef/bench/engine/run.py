@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -156,8 +157,8 @@ class One:
         }
         if self.bench.questions is not None:
             rivals = self.bench.questions.rivals
-            parts |= {f"{method} in the engine": lambda method=method: self.engine(method) for method in METHODS}  # type: ignore[misc]
-            parts |= {f"{spec.label} in the loop": lambda spec=spec: self.rival(spec) for spec in rivals}  # type: ignore[misc]
+            parts |= {f"{method} in the engine": partial(self.engine, method) for method in METHODS}
+            parts |= {f"{spec.label} in the loop": partial(self.rival, spec) for spec in rivals}
         return [Task((f"batch {self.batch}", name), part, 1 / len(parts)) for name, part in parts.items()]
 
     def plain(self) -> list[PassRow]:

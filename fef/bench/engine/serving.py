@@ -10,7 +10,6 @@ whose time is that of the clock on the wall.
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +23,7 @@ from fef.generation import Model
 from fef.measure.answering import submit
 from fef.measure.answers import Answer, answer_of
 from fef.measure.environment import peak_bytes
+from fef.measure.timing import Stopwatch
 from fef.models.packed_pass import RoundShape
 from fef.tasks import Problem
 from fef.text import Generation
@@ -109,10 +109,10 @@ def serve(
 
     def answer_all(count: int | None = None) -> tuple[float, list[Generation], list[float]]:
         """Seconds, answers, and for each the seconds to its first token, of the first so many."""
-        began = time.perf_counter()
+        watch = Stopwatch()
         jobs = submit(engine, prompts, range(len(prompts[:count])), settings.seed, asked)
         engine.run()
-        seconds = time.perf_counter() - began
+        seconds = watch.seconds
         outs = [job.result() for job in jobs.values()]
         waits = [job.job.first_token - job.job.began for job in jobs.values() if job.job.first_token is not None]
         return seconds, outs, waits

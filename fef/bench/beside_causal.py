@@ -13,7 +13,6 @@ Shapes: L tokens of a text with its prompt, N tokens of a text, V vocabulary.
 from __future__ import annotations
 
 import math
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -28,8 +27,8 @@ from fef.decoding.network import Network
 from fef.errors import FefError
 from fef.generation import Model
 from fef.measure.intervals import mean_per_token
-from fef.measure.program import one_sentence, option, options_of, told
-from fef.measure.timing import synchronize
+from fef.measure.program import option, program, told
+from fef.measure.timing import Stopwatch
 from fef.models.continuation import continuations, up_to_end
 from fef.models.transformer import Transformer
 from fef.text import Prompt
@@ -77,11 +76,11 @@ def measure(
     """A row, and its texts. spec: None is the causal model alone."""
     write = alone(model, given) if spec is None else by_method(model, spec, given)
     write(prompts[:1])  # kernels are made, and memory is found
-    texts, passes, began = list[Ids](), 0.0, clock(model)
+    texts, passes, watch = list[Ids](), 0.0, Stopwatch(model.network.device)
     for start in range(0, len(prompts), given.batch_size):
         some, more = write(prompts[start : start + given.batch_size])
         texts, passes = texts + some, passes + more
-    seconds, tokens = clock(model) - began, sum(map(len, texts))
+    seconds, tokens = watch.seconds, sum(map(len, texts))
     causal = causal_of(model)
     nats = [
         causal_nats(causal, begin_of(model, prompt, given), text) for prompt, text in zip(prompts, texts, strict=True)
@@ -154,11 +153,6 @@ def begin_of(model: Model, prompt: Prompt, given: Options) -> Ids:
     return ids[:start]
 
 
-def clock(model: Model) -> float:
-    synchronize(model.network.device)
-    return time.perf_counter()
-
-
 def causal_nats(causal: Transformer, begin: Ids, text: Ids) -> float:
     """-log p of a text behind its prompt, nats."""
     ids_1L = torch.tensor([[*begin, *text]], device=causal.device)
@@ -195,21 +189,20 @@ class Options:
     device: str | None = option(None, "cpu or cuda; by default a GPU if there is one")
 
 
-def main() -> None:
-    given = options_of(Options, __doc__)
-    with one_sentence():
-        model = fef.load(given.model, device=given.device, dtype=getattr(torch, given.dtype))
-        found = read_prompts(given.prompts)[: given.n]
-        prompts: list[Prompt] = [p if model.template is not None else p[-1]["content"] for p in found]
-        first: list[Ids] | None = None
-        for spec in (None, *parse_specs(given.methods, ())):
-            try:
-                row, texts = measure(model, spec, prompts, given)
-            except FefError as error:
-                told(method=ALONE if spec is None else spec.label, error=str(error))
-                continue
-            first = texts if first is None else first
-            told(**asdict(replace(row, same=sum(map(list.__eq__, texts, first)))), device=str(model.network.device))
+@program(Options, __doc__)
+def main(given: Options) -> None:
+    model = fef.load(given.model, device=given.device, dtype=getattr(torch, given.dtype))
+    found = read_prompts(given.prompts)[: given.n]
+    prompts: list[Prompt] = [p if model.template is not None else p[-1]["content"] for p in found]
+    first: list[Ids] | None = None
+    for spec in (None, *parse_specs(given.methods, ())):
+        try:
+            row, texts = measure(model, spec, prompts, given)
+        except FefError as error:
+            told(method=ALONE if spec is None else spec.label, error=str(error))
+            continue
+        first = texts if first is None else first
+        told(**asdict(replace(row, same=sum(map(list.__eq__, texts, first)))), device=str(model.network.device))
 
 
 if __name__ == "__main__":

@@ -197,6 +197,8 @@ def known_command(words: list[str]) -> bool:
         project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
         asked = {name for word in words for names in re.findall(r"\[(.*)\]", word) for name in names.split(",")}
         return asked <= project["optional-dependencies"].keys()
+    if words[0].startswith("tests/"):
+        return (ROOT / words[0]).exists()
     if words[0] in ("pytest", ".ci/run"):
         return all((ROOT / word).exists() for word in words if "/" in word)
     return words[0] in page_blocks.COMMANDS

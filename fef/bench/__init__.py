@@ -10,6 +10,7 @@ summary, page       what follows from a record; its tables, picture and page
 predict             the speeds of the paper against the closed form
 drafts              what drafts are worth, untimed: rounds on a network's own texts (`draft_rounds`)
 grammar             what grammars cost
+beside_causal       texts of methods beside those of a causal model of the same tokens
 start               what a small machine waits for
 serve, same_text    the server beside the engine; its answers in any company
 training            a step of training; `attention` in it

@@ -209,6 +209,8 @@ def test_tokens_behind_the_end_are_not_counted():
 )
 @settings(max_examples=40)
 def test_calls_never_exceed_committed_tokens_by_more_than_one_a_step(ends, steps, **options):
+    if (options["verify"], options["draft"]) != ("packed", "reuse"):
+        options["anchors"] = 0
     out = fef.decode(NETWORK, torch.full((4, 7), MASK), steps=steps, eos_id=EOS if ends else None, **options)
     for row in out.stats:
         assert row["calls"] <= row["committed"] + steps

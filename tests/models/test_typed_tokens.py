@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import pytest
@@ -135,9 +134,9 @@ def test_a_template_may_trim_and_cut_what_is_typed():
 
 @pytest.mark.parametrize("prompt", ["Hi!", "!", [{"role": "user", "content": "Hi!"}]], ids=str)
 def test_a_mask_that_is_an_ordinary_entry_of_the_vocabulary_is_refused_in_texts(prompt):
-    model = fef.load(str(DATA / "llada" / "checkpoint"), device="cpu", dtype=torch.float32)
-    (mask_id,) = model.tokenizer.encode("!")
-    model.network.config = dataclasses.replace(model.network.config, mask_id=mask_id)
+    checkpoint = str(DATA / "llada" / "checkpoint")
+    (mask_id,) = fef.load(checkpoint, device="cpu").tokenizer.encode("!")
+    model = fef.load(checkpoint, device="cpu", mask_id=mask_id)
     assert model.canvas("Hi", 2, "")[0].count(mask_id) == 2
     with pytest.raises(fef.InputError, match="holds the mask"):
         model.canvas(prompt, 2, "")

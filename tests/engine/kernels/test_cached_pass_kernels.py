@@ -257,8 +257,8 @@ def test_a_pass_is_told_and_replayed_without_a_host_read(family, monkeypatch):
 def test_a_round_reads_the_device_a_few_times_whatever_the_batch(family, batch, monkeypatch):
     without_arithmetic(monkeypatch)
     model = network(family, "cpu", max_length=64)
+    passes = passes_of(model, longest=64)  # joins weights, so the engine comes behind it
     engine = Engine(model, max_batch=batch, max_length=64, banned=[MASK])
-    passes = passes_of(model, longest=64)
     engine.sessions.new_network = lambda: CachedNetwork(model, passes)
     for seed in range(batch):
         engine.submit([1] * 16 + [MASK] * 32, range(16, 48), method="threshold", seed=seed, **KEPT[family])

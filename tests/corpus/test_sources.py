@@ -4,7 +4,6 @@ import json
 import random
 import re
 from fractions import Fraction
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -19,14 +18,12 @@ from fef.corpus.equations import solved_by_steps
 from fef.corpus.example import CorpusExample, Solved, exchange, maths_example
 from fef.corpus.functions import asked_function
 from fef.corpus.implied import spoken_numbers
-from fef.corpus.overlap import words_of
 from fef.corpus.self_text import fault_of, kept_answers
 from fef.corpus.shares import DIALOGUE, SHARES, counts_of
 from fef.corpus.tidy import tidy
 from fef.errors import InputError
 from fef.eval.tasks import TASKS, score_gsm8k
 from fef.tasks.splits import split_of
-from fef.training.conversations import read_prompts
 
 SEEDS = st.integers(0, 2**32)
 
@@ -148,14 +145,6 @@ def test_maths_answers_end_as_the_evaluation_reads_them_and_hold_no_marks() -> N
 def test_stray_spaces_go() -> None:
     assert tidy("a truck - load costs $ 5 , or 20 % less .  Why ?") == "a truck-load costs $5, or 20% less. Why?"
     assert tidy("5 - 3 is 2.") == "5 - 3 is 2."
-
-
-def test_held_out_dialogues_begin_with_what_no_training_prompt_says() -> None:
-    asked = {tuple(words_of(turns[-1]["content"])) for turns in prompts()}
-    held_out = read_prompts(Path(__file__).parents[1] / "held_out_dialogue_prompts.jsonl")
-    said = [tuple(words_of(turn["content"])) for turns in held_out for turn in turns if turn["role"] == "user"]
-    assert len(held_out) > 50 and len(set(said)) == len(said)
-    assert not asked.intersection(said)
 
 
 def test_prompts_are_distinct_and_end_with_the_user() -> None:

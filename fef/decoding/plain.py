@@ -133,4 +133,4 @@ def distance_in_block(session: Session, slots_BS: Tensor) -> Tensor:
     place_BL = session.within_BL.long().cumsum(1)
     first_B1 = torch.where(session.pending_BL, place_BL, place_BL.shape[1]).amin(1, keepdim=True)
     place_BS = (place_BL - first_B1).gather(1, slots_BS.clamp(min=0))
-    return place_BS / session.within_BL.sum(1, keepdim=True)
+    return place_BS / session.within_BL.sum(1, keepdim=True).clamp(min=1)  # rows that are complete have no block

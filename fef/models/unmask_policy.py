@@ -57,6 +57,7 @@ class UnmaskPolicy(nn.Module):
         dtype = self.out.weight.dtype
         sure_BS = confidence_BS.to(dtype).clamp(1e-6, 1 - 1e-7).logit().clamp(max=SUREST).masked_fill(~real_BS, 0.0)
         features_BSF = torch.stack([sure_BS, place_BS.to(dtype), open_B.to(dtype)[:, None].expand_as(sure_BS)], -1)
+        features_BSF = features_BSF.masked_fill(~real_BS[..., None], 0.0)
         x_BSH = self.embed(features_BSF)
         q, k, v = (
             part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in self.qkv(self.norm(x_BSH)).chunk(3, -1)

@@ -124,6 +124,31 @@ def test_the_loss_is_minus_advantage_times_log_probability():
     )
 
 
+def test_what_stands_where_no_slot_is_reaches_neither_its_decisions_nor_its_gradient():
+    """Of answers that end at different times, some rows have nothing to decide."""
+    policy = fresh().requires_grad_(True)
+    real = torch.tensor([[True, True], [False, False]])
+    nowhere = torch.tensor([[0.5, 0.9], [float("nan"), -torch.inf]])
+    read = (nowhere, nowhere.clone(), torch.tensor([1.0, float("nan")]), real)
+    one_alone = policy(nowhere[:1], nowhere[:1], torch.ones(1), real[:1])
+    torch.testing.assert_close(policy(*read)[:1], one_alone)
+    decided = Decided(read, real, torch.tensor([0, 1]))
+    policy_loss(policy, Played([decided], torch.ones(1, 2), torch.ones(1, 2)), torch.ones(1, 2)).backward()
+    assert all(bool(p.grad.isfinite().all()) for p in policy.parameters())
+
+
+def test_a_complete_row_beside_one_that_goes_on_has_a_finite_place():
+    read = []
+
+    def noted(_: Tensor, place: Tensor, *__: Tensor) -> Tensor:
+        read.append(place)
+        return torch.where(torch.arange(len(place))[:, None] < len(place) - 1, -50.0, 50.0).expand_as(place)
+
+    fef.decode(NETWORK, canvases(8), method="policy", policy=noted)  # the last row is complete at once
+    assert len(read[1]) == 8, "it stays for a while"
+    assert all(bool(place.isfinite().all()) for place in read)
+
+
 def test_it_learns_to_be_bolder_where_that_costs_no_answer():
     policy, generator = fresh().requires_grad_(True), torch.Generator().manual_seed(0)
     read = (torch.full((8, 4), 0.8), torch.zeros(8, 4), torch.ones(8), torch.ones(8, 4).bool())

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from fef.decoders.method import Method
 from fef.decoding.network import Network
 from fef.decoding.options import number, whole
-from fef.decoding.plan import Guidance, Plan
-from fef.decoding.requirements import check_law, refuse_visible_noise
+from fef.decoding.plan import Plan
+from fef.decoding.requirements import check_packed, refuse_visible_noise
 from fef.decoding.transfer import ManyThenOne, PerRound
 from fef.decoding.unmask import InOrder
 
@@ -24,7 +24,7 @@ class EsoOptions:
 
     def plan(self, network: Network) -> Plan:
         refuse_visible_noise("eso", network)
-        check_law("packed", network, Guidance())
+        check_packed(network, 'method="fef" with order="random"')
         rule = InOrder(ManyThenOne(self.tokens_per_step) if self.share else PerRound(1))
         return Plan("eso", law="packed", order="random", random_share=self.share, rule=rule)
 

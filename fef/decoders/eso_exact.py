@@ -9,8 +9,7 @@ from fef.decoders.settings import ACCEPTS
 from fef.decoding.network import Network
 from fef.decoding.options import number, one_of, whole
 from fef.decoding.plan import Accept, Plan, Speculation
-from fef.decoding.requirements import refuse_visible_noise
-from fef.errors import OptionError
+from fef.decoding.requirements import check_packed, refuse_visible_noise
 
 __all__ = ["ESO_EXACT", "EsoExactOptions"]
 
@@ -25,11 +24,7 @@ class EsoExactOptions:
 
     def plan(self, network: Network) -> Plan:
         refuse_visible_noise("eso-exact", network)
-        if network.packed is None:
-            raise OptionError(
-                f"{network.name} was not trained for the packed attention pattern, which eso-exact verifies under. "
-                'Fine-tune it with `fef train`, or use method="fef" with order="random".'
-            )
+        check_packed(network, 'method="fef" with order="random"')
         spec = Speculation(window=self.window, accept=self.accept)
         return Plan("eso-exact", law="packed", order="random", random_share=self.share, speculation=spec)
 

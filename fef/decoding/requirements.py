@@ -21,6 +21,7 @@ __all__ = [
     "check_canvas",
     "check_grammar",
     "check_law",
+    "check_packed",
     "ends",
     "exact_cache",
     "find_head",
@@ -33,17 +34,23 @@ Layer = TypeVar("Layer", bound=HiddenLayer)
 
 
 def check_law(law: str, network: Network, guidance: Guidance) -> None:
-    if law == "packed" and network.packed is None:
-        raise OptionError(
-            f'{network.name} was not trained for the packed attention pattern. Use verify="rows", or fine-tune it with '
-            "`fef train`."
-        )
+    if law == "packed":
+        check_packed(network, 'verify="rows"')
     if guidance.on and network.visible_noise:
         raise OptionError(
             "cfg_scale and contrast need masks to tell what is known; leave them out under uniform noise."
         )
     if law == "packed" and guidance.on:
         raise OptionError('cfg_scale and contrast change the logits of plain passes. Use verify="rows" with them.')
+
+
+def check_packed(network: Network, otherwise: str) -> None:
+    """otherwise: what does on any network."""
+    if network.packed is None:
+        raise OptionError(
+            f"{network.name} was not trained for the packed attention pattern. Use {otherwise}, or fine-tune it with "
+            "`fef train`."
+        )
 
 
 def check_blocks(order: str, block_length: int | None) -> None:

@@ -65,9 +65,12 @@ def test_demo_decodes_in_decode_and_in_the_engine_alike():
     assert model.engine(threads=1).submit("What is 2 + 3?", seed=3, **asked).result().text == text.text
 
 
-def test_a_network_of_another_pattern_is_refused():
-    with pytest.raises(fef.OptionError, match="was not trained for the packed attention pattern"):
-        fef.decode(tiny_network(packed=False), torch.full((1, 4), MASK), method="eso-exact")
+@pytest.mark.parametrize("method", ["eso", "eso-exact"])
+def test_a_network_of_another_pattern_is_refused_and_what_the_refusal_advises_goes(method):
+    network, ids = tiny_network(packed=False), torch.full((1, 4), MASK)
+    with pytest.raises(fef.OptionError, match='was not trained for the packed.*method="fef" with order="random"'):
+        fef.decode(network, ids, method=method)
+    assert bool((fef.decode(network, ids, method="fef", order="random").ids != MASK).all())
 
 
 @pytest.mark.parametrize(("rank", "together"), [((-1, -3, 0, -2), 2), ((-2, 0, -1, 1), 4), ((1, -1, -2, 0), 1)])

@@ -17,6 +17,7 @@ places of a path.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -135,7 +136,7 @@ class RoundShape:
         """Cache places that a round writes beside references: of its queries, and of nodes off the stem."""
         return self.queries + self.off_stem
 
-    @property
+    @cached_property
     def tokens(self) -> int:
         return self.states + self.queries
 

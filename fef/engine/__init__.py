@@ -11,7 +11,7 @@ slots, rounds           the state of the requests; what a round verifies and dra
 draws, advance          law and draw at the queries of a pass; what it commits, and what the next one drafts
 runner                  one pass in one go (plain torch, for CPUs)
 head_drafts             drafts of a draft head
-packed_texts, packed_drafts, kernel_texts    texts under grammars and their drafts, on a CPU and on a GPU
+packed_texts, packed_drafts    texts under grammars, and their drafts on a CPU
 choice, costs, shape_chooser   which shape a round has; what rounds cost; both together, as they run
 host_copies, watched    numbers on their way between host and device; what rounds do to a canvas, for those who watch
 kernel_passes, kernel_forward, kernel_head, kernels    packed passes made of Triton kernels, for CUDA

@@ -117,7 +117,7 @@ class PackedRounds:
 
     @property
     def waited(self) -> float:
-        """Seconds that the host waited for the device."""
+        """Seconds that the host waited for what rounds came to; letters of texts under grammars are not among it."""
         return sum(copies.waited for copies in (self.progress, self.results, self.news))
 
     def submit(self, job: Job) -> None:

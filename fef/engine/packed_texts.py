@@ -126,15 +126,12 @@ class PackedText:
 
         Where a grammar leaves one token only, that one is a draft whatever the network says.
         """
-        self.drafts, holds = [], list[float]()
         try:
-            drafts = self.drafted(slots, limit, least) if self.error is None else []
+            found = self.drafted(slots, limit, least) if self.error is None else []
         except FefError as error:
-            self.error, drafts = error, []
-        for token, hold in drafts:
-            self.drafts.append(token)
-            holds.append(hold)
-        return holds
+            self.error, found = error, []
+        self.drafts = [token for token, _ in found]
+        return [hold for _, hold in found]
 
     def drafted(self, slots: NextSlots, limit: int, least: float) -> list[Draft]:
         found, reached = list[Draft](), 1.0

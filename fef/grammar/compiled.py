@@ -12,6 +12,8 @@ from functools import lru_cache
 from importlib.metadata import version
 from typing import Any
 
+import numpy as np
+
 from fef.errors import InputError, OptionError
 from fef.grammar.automaton import FAR, Reach, TokenAutomaton
 from fef.grammar.given import Grammar, read_grammar
@@ -19,7 +21,7 @@ from fef.grammar.pieces import NotRegular, Piece, choice, determined, literal
 from fef.grammar.prefixes import PrefixGrammar, prefix_grammar
 from fef.grammar.regex import piece_of_regex
 from fef.grammar.schema import piece_of_schema
-from fef.grammar.text import Ahead, Allowed, GrammarText, Words
+from fef.grammar.text import Ahead, GrammarText, Words, words_of
 from fef.grammar.vocabulary import Vocabulary, ending
 from fef.readers import token_id, token_ids
 
@@ -111,22 +113,12 @@ class AutomatonText(GrammarText):
     def fill(self, drafts: Sequence[int], words_XW: Words) -> None:
         with self.ahead() as ahead:
             for place, token in enumerate([*drafts, -1]):
-                if ahead.left < 1:
-                    return  # there are no slots for it
                 words_XW[place] = ahead.words()
                 if token < 0 or not ahead.read([token]):
                     return
 
     def ahead(self) -> AutomatonAhead:
         return AutomatonAhead(self)
-
-    def allowed_behind(self, drafts: Sequence[int]) -> Allowed:
-        if not self.legal or self.ended or self.before_an_end(drafts) < len(drafts) or self.left <= len(drafts):
-            return super().allowed_behind(drafts)
-        state = self.state
-        for token in drafts:
-            state = self.reach.behind(state, token)
-        return self.reach.allowed(state, self.left - len(drafts))
 
 
 class AutomatonAhead(Ahead):
@@ -149,6 +141,8 @@ class AutomatonAhead(Ahead):
         return self.reach.distances_Q[self.state] == 0
 
     def words(self) -> Words:
+        if self.left < 1:  # there is no slot for it
+            return np.full(words_of(self.text.size), -1, dtype=np.int32)
         return self.reach.words(self.state, self.left)
 
 

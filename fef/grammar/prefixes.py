@@ -20,7 +20,7 @@ import numpy as np
 
 from fef.errors import OptionError
 from fef.grammar.given import Grammar
-from fef.grammar.text import Ahead, Allowed, GrammarText, Words, unpacked, words_of
+from fef.grammar.text import Ahead, GrammarText, Words, words_of
 from fef.grammar.vocabulary import Vocabulary
 
 __all__ = ["PrefixGrammar", "PrefixText", "prefix_grammar"]
@@ -77,11 +77,6 @@ class PrefixText(GrammarText):
 
     def ahead(self) -> PrefixAhead:
         return PrefixAhead(self)
-
-    def allowed_behind(self, drafts: Sequence[int]) -> Allowed:
-        if not self.legal or self.ended or self.before_an_end(drafts) < len(drafts):
-            return super().allowed_behind(drafts)
-        return unpacked(self.behind(drafts), self.size)
 
     def behind(self, drafts: Sequence[int]) -> Words:
         with self.ahead() as ahead:

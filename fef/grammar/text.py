@@ -84,6 +84,10 @@ class GrammarText(ABC):
 
     def allowed_behind(self, drafts: Sequence[int]) -> Allowed:
         """What is allowed behind all of these drafts, which are allowed; bool [V]."""
+        if self.legal and not self.ended and self.before_an_end(drafts) == len(drafts):
+            with self.ahead() as ahead:
+                if ahead.read(drafts) == len(drafts):
+                    return unpacked(ahead.words(), self.size)
         allowed_V: Allowed = self.allowed(drafts)[-1]
         return allowed_V
 

@@ -82,7 +82,6 @@ class Reach:
     automaton: TokenAutomaton
     distance_Q: Numbers
     known: dict[int, npt.NDArray[np.uint16]] = field(default_factory=dict)
-    sets: dict[tuple[int, int], npt.NDArray[np.bool_]] = field(default_factory=dict)
     packed: dict[tuple[int, int], Words] = field(default_factory=dict)
     steps: dict[tuple[int, int], int] = field(default_factory=dict)
 
@@ -106,14 +105,9 @@ class Reach:
         return found
 
     def allowed(self, state: int, slots: int) -> npt.NDArray[np.bool_]:
-        """The tokens allowed at a state with so many slots to fill, that of the token among them; bool [V], to be read
-        only."""
-        key = state, min(slots, self.farthest + 1)
-        found = self.sets.get(key)
-        if found is None:
-            found = self.distances(state) < key[1]
-            found[self.automaton.vocabulary.end_ids] = self.distance_Q[state] == 0
-            keep(self.sets, key, found)
+        """The tokens allowed at a state with so many slots to fill, that of the token among them; bool [V]."""
+        found = self.distances(state) < min(slots, self.farthest + 1)
+        found[self.automaton.vocabulary.end_ids] = self.distance_Q[state] == 0
         return found
 
     def words(self, state: int, slots: int) -> Words:

@@ -68,7 +68,7 @@ def test_demo_decodes_in_decode_and_in_the_engine_alike():
 @pytest.mark.parametrize("method", ["eso", "eso-exact"])
 def test_a_network_of_another_pattern_is_refused_and_what_the_refusal_advises_goes(method):
     network, ids = tiny_network(packed=False), torch.full((1, 4), MASK)
-    with pytest.raises(fef.OptionError, match='was not trained for the packed.*method="fef" with order="random"'):
+    with pytest.raises(fef.OptionError, match=r'was not trained for the packed.*method="fef" with order="random"'):
         fef.decode(network, ids, method=method)
     assert bool((fef.decode(network, ids, method="fef", order="random").ids != MASK).all())
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
-import math
-from collections import defaultdict
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,6 +14,7 @@ from tiny_network import MASK, tiny_network
 import fef
 from fef.models.packed import PackedTokens, Stream, context_tokens, packed_visible, slot_tokens
 from fef.models.transformer import Transformer
+from fef.verify.texts import Law, State, distance, drawn_at, onward
 
 
 def order_of(seed: int, share: float, length: int = 24) -> list[int]:
@@ -85,29 +84,26 @@ def test_eso_draws_the_slots_of_a_pass_independently_given_all_before_it(rank, t
     assert distance(found, blind) > 0.01
 
 
-def phased_law(
-    network: Transformer, rank: Sequence[int], together: int, *, forgets: bool = False
-) -> dict[tuple[int, ...], float]:
+def phased_law(network: Transformer, rank: Sequence[int], together: int, *, forgets: bool = False) -> Law:
     """By recursion over dense passes: the slots ranked below 0 in groups, the others one by one."""
-    mask, order = network.mask_id, sorted(range(len(rank)), key=rank.__getitem__)
-    drawn, law = sum(r < 0 for r in rank), {(mask,) * len(rank): 1.0}
+    order = sorted(range(len(rank)), key=rank.__getitem__)
+    drawn, law = sum(r < 0 for r in rank), {(network.mask_id,) * len(rank): 1.0}
     groups = [order[i : min(i + together, drawn)] for i in range(0, drawn, together)] + [[i] for i in order[drawn:]]
+
+    def behind(text: State, group: Sequence[int]) -> Law:
+        laws_SV = group_laws(network, text, order, [] if forgets else order[: order.index(group[0])], group)
+        found: Law = {text: 1.0}
+        for slot, law_V in zip(group, laws_SV.numpy(), strict=True):
+            found = onward(found, partial(drawn_at, slot=slot, p=law_V))
+        return found
+
     for group in groups:
-        behind: dict[tuple[int, ...], float] = defaultdict(float)
-        for text, weight in law.items():
-            laws_SV = group_laws(network, text, order, [] if forgets else order[: order.index(group[0])], group)
-            for values in itertools.product(range(mask), repeat=len(group)):
-                filled = list(text)
-                for i, v in zip(group, values, strict=True):
-                    filled[i] = v
-                p = math.prod(float(law_V[v]) for law_V, v in zip(laws_SV, values, strict=True))
-                behind[tuple(filled)] += weight * p
-        law = behind
+        law = onward(law, partial(behind, group=group))
     return law
 
 
 def group_laws(
-    network: Transformer, text: tuple[int, ...], order: Sequence[int], before: Sequence[int], group: Sequence[int]
+    network: Transformer, text: State, order: Sequence[int], before: Sequence[int], group: Sequence[int]
 ) -> torch.Tensor:
     """The laws [S, V] of a draft group behind the tokens at `before`, in one uncached pass."""
     rank_1L = torch.tensor([[order.index(i) for i in range(len(order))]])
@@ -125,10 +121,6 @@ def group_laws(
     ids = torch.tensor([masks * len(order) + known + masks * len(group)])
     hidden_1ND, _ = network.trunk(ids, tokens.index_BN, packed_visible(tokens, tokens))
     return network.logits(hidden_1ND[0, -len(group) :])[:, : network.mask_id].double().softmax(-1)
-
-
-def distance(one: dict[tuple[int, ...], float], other: dict[tuple[int, ...], float]) -> float:
-    return sum(abs(one.get(t, 0.0) - other.get(t, 0.0)) for t in one.keys() | other.keys()) / 2
 
 
 def test_eso_at_one_token_per_step_is_the_text_of_eso_exact_and_in_the_engine_it_is_the_same():

@@ -356,7 +356,7 @@ def released_page(records: Sequence[Record], remarks: str = "") -> str:
         f"Device: {device_words(setup['environment'])}, which copies {bandwidth / 1e9:,.0f} GB/s, bytes read and written. "
         f"Versions: {version_words(setup['environment'])}.",
     ]
-    begin = introduction(records[0], lines, "networks")
+    begin = introduction(records, lines, "networks")
     return results_page("The engine on released shapes", begin, sections, HOW_TO_READ, remarks)
 
 

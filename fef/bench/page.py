@@ -154,7 +154,7 @@ def methods_page(record: Record, rows: Sequence[Row], pictures: str, remarks: st
         sections.append(("The same tokens", "\n".join(map(comparison_line, record.facts["comparisons"]))))
     return results_page(
         f"Results of `{record.setup['model']}`",
-        introduction(record, setup_lines(record.setup), "methods"),
+        introduction([record], setup_lines(record.setup), "methods"),
         sections,
         HOW_TO_READ,
         remarks,

@@ -28,15 +28,17 @@ def results_page(
     return "\n\n".join(parts) + "\n"
 
 
-def introduction(record: Record, lines: Iterable[str], missing: str) -> str:
+def introduction(records: Sequence[Record], lines: Iterable[str], missing: str) -> str:
     """What was typed, and how it was measured; missing: what an interrupted run lacks."""
+    commands = list(dict.fromkeys(record.command or record.kind.writer for record in records))
+    typed, run = ("this command", "the run") if len(commands) == 1 else ("these commands", "a run")
     parts = [
-        "Made by `fef report` from the results of this command; only the remarks are written by hand.",
-        f"```\n{record.command or record.kind.writer}\n```",
+        f"Made by `fef report` from the results of {typed}; only the remarks are written by hand.",
+        *(f"```\n{command}\n```" for command in commands),
         "\n".join(f"- {line}" for line in lines),
     ]
-    if not record.finished:
-        parts.append(f"**Unfinished**: the run was interrupted, so {missing} are missing.")
+    if not all(record.finished for record in records):
+        parts.append(f"**Unfinished**: {run} was interrupted, so {missing} are missing.")
     return "\n\n".join(parts)
 
 

@@ -100,11 +100,11 @@ class Refused:
 
 @dataclass(frozen=True)
 class Times:
-    """When a request was handed over, had a seat, and had a token, by `time.perf_counter`, a clock that the processes of a
-    machine share."""
+    """When a request was handed over, had a seat, and had a token if it has one, by `time.perf_counter`, a clock
+    that the processes of a machine share."""
 
     began: float
-    seated: float | None
+    seated: float
     first_token: float | None
 
 

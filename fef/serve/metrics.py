@@ -86,12 +86,11 @@ class Metrics:
 
     def times(self, times: Times, now: float) -> None:
         """Where the time of a request went that has ended now; by their clock."""
-        seated = now if times.seated is None else times.seated
-        first = now if times.first_token is None else max(seated, times.first_token)
-        self.queue.observe(seated - times.began)
-        self.prefill.observe(first - seated)
+        first = now if times.first_token is None else max(times.seated, times.first_token)
+        self.queue.observe(times.seated - times.began)
+        self.prefill.observe(first - times.seated)
         self.decode.observe(now - first)
-        self.inference.observe(now - seated)
+        self.inference.observe(now - times.seated)
         self.preemptions.observe(0)
 
     def text(self) -> bytes:

@@ -18,7 +18,6 @@ short goes on where it ended. With --shape: times of single rounds of a network 
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
@@ -41,7 +40,7 @@ from fef.measure.environment import environment
 from fef.measure.program import option, program, typed
 from fef.measure.record import Record, check_same_setup, read_record, record_json
 from fef.measure.run import Task, carry_out
-from fef.measure.timing import free_memory
+from fef.measure.timing import Stopwatch, free_memory
 from fef.models.device import default_device, usable_device
 from fef.models.extras import Extras
 from fef.models.packed_pass import RoundShape
@@ -199,9 +198,9 @@ class Compared:
 
             def answer(prompts: Sequence[Prompt]) -> tuple[float, float, list[Generation]]:
                 """Seconds of a run, those without waits, and answers."""
-                began, waited = time.perf_counter(), packed.waited
+                watch, waited = Stopwatch(), packed.waited
                 found = engine.generate(prompts, **settings)
-                seconds = time.perf_counter() - began
+                seconds = watch.seconds
                 return seconds, seconds - (packed.waited - waited), found
 
             warm_up = self.prompts[: (_FILLINGS if on_cuda else 1) * self.batch]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from fef.bench.engine.draft_rows import ServedRow, ShapeRow
 from fef.bench.engine.single_rounds import RoundRow
-from fef.measure.page import Section, device_words, results_page, version_words
+from fef.measure.page import Section, device_words, introduction, results_page, version_words
 from fef.measure.record import Record
 from fef.measure.table import Sheet, known, markdown, sheet_of
 
@@ -30,15 +30,10 @@ HOW_TO_READ = """\
 def drafts_page(records: Sequence[Record], remarks: str = "") -> str:
     """The page as Markdown, of records of one device. remarks: what the author makes of the results; the one part that is not
     computed."""
-    begin = ["Made by `fef report` from the results of these commands; only the remarks are written by hand."]
-    begin += [f"```\n{record.command or record.kind.writer}\n```" for record in records]
-    known = [record.setup["environment"] for record in records if "environment" in record.setup]
-    if known:
-        begin.append(f"Device: {device_words(known[0])}. Versions: {version_words(known[0])}.")
-    if not all(record.finished for record in records):
-        begin.append("**Unfinished**: a run was interrupted, so rows are missing.")
+    where = records[0].setup["environment"]
+    begin = introduction(records, [f"Device: {device_words(where)}. Versions: {version_words(where)}."], "rows")
     sections = [section for record in records for section in sections_of(record)]
-    return results_page("Drafts in the engine", "\n\n".join(begin), sections, HOW_TO_READ, remarks)
+    return results_page("Drafts in the engine", begin, sections, HOW_TO_READ, remarks)
 
 
 def sections_of(record: Record) -> Iterator[Section]:

@@ -56,7 +56,7 @@ def engine_page(record: Record, picture: str, remarks: str = "") -> str:
         said = f"{_ONE_TOKEN}\n\n" if sheet.title == "One token per pass" else ""
         sections.append((sheet.title, said + markdown(sheet)))
     first = [("The fastest decoder as accurate", verdicts(record))] if record.of(Served) else []
-    begin = introduction(record, setup_lines(record), "batch sizes")
+    begin = introduction([record], setup_lines(record), "batch sizes")
     return results_page(f"The engine on `{record.setup['model']}`", begin, sections, HOW_TO_READ, remarks, first)
 
 

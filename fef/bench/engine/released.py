@@ -8,7 +8,6 @@ Shapes: B rows, L canvas length, W states per row, X experts.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -31,7 +30,7 @@ from fef.measure.program import option, program, typed
 from fef.measure.record import Record, RecordKind, record_json
 from fef.measure.run import Silent, Task, carry_out
 from fef.measure.table import markdown, sheet_of
-from fef.measure.timing import Clock, captured, free_memory
+from fef.measure.timing import Clock, Stopwatch, captured, free_memory
 from fef.models.device import usable_device
 from fef.models.mlp import Router
 from fef.models.transformer import Transformer
@@ -207,12 +206,12 @@ class Bench:
         ids = canvases(self.network, batch).tolist()
         words = " ".join([method, *(f"{name}={value}" for name, value in options.items())])
         for first in (length - _STALE_BLOCK, _PROMPT):  # the first captures graphs
-            began = time.perf_counter()
+            watch = Stopwatch()
             jobs = [engine.submit(row, range(first, length), method=method, **options) for row in ids]
-            while engine.busy and time.perf_counter() - began < _SECONDS:
+            while engine.busy and watch.seconds < _SECONDS:
                 engine.step()
             torch.cuda.synchronize()
-            seconds = time.perf_counter() - began
+            seconds = watch.seconds
             tokens = committed(engine) + sum(len(job.filled.tokens) for job in jobs if job.filled is not None)
             failed = [job.error for job in jobs if job.status == "failed"]
             for job in jobs:
@@ -284,10 +283,10 @@ class Told(Silent):
     """Progress as lines with seconds."""
 
     def label(self, label: str) -> None:
-        self.now, self.began = label, time.perf_counter()
+        self.now, self.watch = label, Stopwatch()
 
     def advance(self, count: float) -> None:
-        print(f"{self.now}: {time.perf_counter() - self.began:.1f} s", flush=True)
+        print(f"{self.now}: {self.watch.seconds:.1f} s", flush=True)
 
 
 def context_against_plain(clock: Clock, bandwidth: float) -> list[PassTime]:
@@ -357,7 +356,7 @@ def released_page(records: Sequence[Record], remarks: str = "") -> str:
         f"Device: {device_words(setup['environment'])}, which copies {bandwidth / 1e9:,.0f} GB/s, bytes read and written. "
         f"Versions: {version_words(setup['environment'])}.",
     ]
-    begin = introduction(records[0], lines, "networks")
+    begin = introduction(records, lines, "networks")
     return results_page("The engine on released shapes", begin, sections, HOW_TO_READ, remarks)
 
 

@@ -18,16 +18,8 @@ from fef.bench.engine.single_rounds import RoundRow
 from fef.cli.app import app
 from fef.measure.record import Failure, Record, record_json
 from fef.models.packed_pass import RoundShape
+from tests.made_records import ENVIRONMENT
 
-ENVIRONMENT = {
-    "fef": "0",
-    "torch": "2",
-    "python": "3",
-    "device": "cuda",
-    "gpu": "A card",
-    "cpu": "a chip",
-    "threads": 2,
-}
 SETUP = {"model": "smol", "dtype": "bfloat16", "max_new_tokens": 192, "environment": ENVIRONMENT}
 CHAINS = ShapeRow("chains of 16", rounds=10, rows=40, predicted=90.0, tokens=100, seconds=0.0021)
 NEVER = ShapeRow("one token", rounds=0, rows=0, predicted=0.0, tokens=0, seconds=0.001)

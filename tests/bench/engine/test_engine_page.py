@@ -12,6 +12,7 @@ from fef.bench.engine.serving import Served, problems_at
 from fef.bench.engine.summary import accuracies, as_accurate, fastest, one_token
 from fef.errors import InputError
 from fef.measure.record import Failure, Record, kind_in, read_record, record_json
+from tests.made_records import ENVIRONMENT
 
 SETUP = {
     "model": "demo",
@@ -26,15 +27,7 @@ SETUP = {
     "anchors": 2,
     "round_tokens": None,
     "repeats": 20,
-    "environment": {
-        "fef": "0",
-        "torch": "2",
-        "python": "3",
-        "device": "cuda",
-        "gpu": "A card",
-        "cpu": "a chip",
-        "threads": 2,
-    },
+    "environment": ENVIRONMENT,
     "weights": "00ff",
     "families": ["joint"],
     "settings": {"seed": 0, "temperature": 0.0, "top_p": 1.0, "max_new_tokens": 64},

@@ -24,7 +24,7 @@ class Fingerprint:
         self.places, self.weight_format = places(tensors), form(denoiser)
         self.counted = [tensor for tensor in tensors if not tensor.is_inference()]
         self.writes = writes(self.counted)
-        on_devices = groupby(map(few_bytes, tensors), key=lambda found: found.device)
+        on_devices = groupby(map(few_bytes, filter(is_plain, tensors)), key=lambda found: found.device)
         self.looked_at = [list(found) for _, found in on_devices]
         self.numbers = self.read()
 
@@ -54,7 +54,14 @@ def tensors_of(denoiser: Callable[..., Tensor]) -> list[Tensor]:
 
 
 def places(tensors: list[Tensor]) -> list[tuple[int, torch.dtype]]:
-    return [(tensor.data_ptr(), tensor.dtype) for tensor in tensors]
+    return [(tensor.data_ptr() if is_plain(tensor) else id(tensor), tensor.dtype) for tensor in tensors]
+
+
+def is_plain(tensor: Tensor) -> bool:
+    """Does it hold numbers that can be looked at as bytes? Subclasses of quantized weights, sparse and meta tensors do not:
+    of those it is told whether they are the same objects, and how often they were written."""
+    strided = type(tensor.data) is Tensor and tensor.layout is torch.strided and not tensor.is_meta
+    return strided and not (tensor.is_quantized or tensor.is_conj() or tensor.is_neg()) and tensor.numel() > 0
 
 
 def writes(tensors: list[Tensor]) -> list[int]:

@@ -206,12 +206,23 @@ def read_header(file: Path) -> list[Stored]:
             said = {key: (tuple(s.get_shape()), s.get_dtype()) for key, s in slices.items()}
             dtype = (shard.metadata() or {}).get(PLANES)
             if dtype is not None:
+                check_planes(file, said, dtype)
                 return [Stored(file, key, shape[1:], dtype, planes=True) for key, (shape, _) in said.items()]
             return [Stored(file, key, *of) for key, of in said.items()]
     except (SafetensorError, OSError) as error:
         raise CheckpointError(
             f"{file} is truncated or damaged ({error}). Copy the file again, or download it."
         ) from error
+
+
+def check_planes(file: Path, said: Mapping[str, tuple[tuple[int, ...], str]], dtype: str) -> None:
+    """Raise CheckpointError for tensors that are not the planes of numbers of this dtype."""
+    for key, (shape, stored) in said.items():
+        if stored != "U8" or shape[:1] != (ITEM_BYTES.get(dtype),):
+            raise CheckpointError(
+                f"{file} says that its weights are byte planes of {dtype}, and {key} is {stored} of shape {list(shape)}. "
+                "Write it anew with python -m fef.models.byte_planes."
+            )
 
 
 def check_keys(

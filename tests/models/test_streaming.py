@@ -18,9 +18,9 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from fef.errors import CheckpointError
-from fef.models.byte_planes import joined, parted, write_planes
+from fef.models.byte_planes import PLANES, joined, parted, write_planes
 from fef.models.checkpoint import describe, load_network
-from fef.models.weights import MAPPED_BYTES
+from fef.models.weights import MAPPED_BYTES, read_header
 from fef.training.processes import Processes
 from fef.training.sharding import held_rows, in_shards, mesh_of
 from tests.several import run_on
@@ -94,6 +94,24 @@ def test_weights_that_are_no_bfloat16_are_not_written_in_planes(tmp_path):
     save_file({"a": torch.ones(2)}, tmp_path / "w.safetensors")
     with pytest.raises(CheckpointError, match="bfloat16 only"):
         write_planes(tmp_path / "w.safetensors", tmp_path / "planes.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("planes", "dtype"),
+    [
+        (torch.ones(2, 4), "BF16"),
+        (torch.ones(3, 4, dtype=torch.uint8), "BF16"),
+        (torch.ones((), dtype=torch.uint8), "BF16"),
+        (torch.ones(2, 4, dtype=torch.uint8), "F8"),
+    ],
+)
+def test_what_only_says_that_it_is_in_planes_is_refused_by_name(tmp_path, planes, dtype):
+    good = parted(torch.ones(4, dtype=torch.bfloat16))
+    save_file({"w": good}, tmp_path / "good.safetensors", {PLANES: "BF16"})
+    assert [stored.shape for stored in read_header(tmp_path / "good.safetensors")] == [(4,)]
+    save_file({"good": good, "w": planes}, tmp_path / "model.safetensors", {PLANES: dtype})
+    with pytest.raises(CheckpointError, match=f"byte planes of {dtype}"):
+        read_header(tmp_path / "model.safetensors")
 
 
 def peak_of_loading(path: Path, processes: Processes | None) -> tuple[int, int]:

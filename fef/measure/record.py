@@ -106,7 +106,8 @@ def kind_in(path: Path) -> str | None:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return value.get("kind") if isinstance(value, dict) else None
+    kind = value.get("kind") if isinstance(value, dict) else None
+    return kind if isinstance(kind, str) else None
 
 
 def read_record(path: Path, kind: RecordKind) -> Record:

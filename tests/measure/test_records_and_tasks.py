@@ -112,6 +112,13 @@ def test_other_files_are_no_record(tmp_path: Path, text: str) -> None:
         read_record(tmp_path / "none.json", KIND)
 
 
+@pytest.mark.parametrize("kind", [["toy"], {"toy": 1}, 3, None])
+def test_a_kind_that_is_no_name_is_none(tmp_path: Path, kind: object) -> None:
+    path = tmp_path / "r.json"
+    path.write_text(json.dumps({"kind": kind}))
+    assert kind_in(path) is None
+
+
 def test_a_table_has_the_same_cells_everywhere() -> None:
     sheet = Sheet(("name", "b|c"), [["x", "1|2"], ["y", "[red]"]], named=True, words=("name",))
     assert markdown(sheet).splitlines()[2:] == ["| `x` | 1\\|2 |", "| `y` | [red] |"]

@@ -50,3 +50,13 @@ def test_a_write_is_seen_in_tensors_of_any_kind(kind: str) -> None:
     module.weights.mul_(2)
     with pytest.raises(EngineError, match="Make a new engine"):
         known.check(module)
+
+
+@pytest.mark.parametrize("kind", ["plain", "transposed", "a number"])
+def test_a_write_through_data_that_is_not_counted_is_seen_by_its_numbers(kind: str) -> None:
+    module = module_of(KINDS[kind]())
+    known = Fingerprint(module)
+    module.weights.data.mul_(2)
+    assert not known.overwritten
+    with pytest.raises(EngineError, match="Make a new engine"):
+        known.check(module)

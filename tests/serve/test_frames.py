@@ -24,7 +24,7 @@ def all_received(sender: Frames, reader: Frames, count: int) -> list[bytes]:
     found: list[bytes] = []
     while len(found) < count:
         sender.flush()
-        select.select([reader.link], [], [], 10)
+        assert select.select([reader.link], [], [], 10)[0], "what was sent arrives"
         found += reader.received()
     return found
 

@@ -24,7 +24,7 @@ def test_one_command_makes_all_pages_whose_records_are_stored(tmp_path: Path) ->
     result = report(ROOT / "results", "--out", tmp_path)
     assert result.exit_code == 0, result.output
     names = sorted(path.stem for path in (ROOT / "results").iterdir())
-    assert names == ["drafts", "engine-released", "every-method", "real-language"]
+    assert names == ["drafts", "engine-released", "every-method", "real-language", "surer-of-its-own-answers"]
     for name in names:
         assert (tmp_path / f"{name}.md").read_text("utf-8") == (PAGES / f"{name}.md").read_text("utf-8"), name
 

@@ -12,7 +12,7 @@ drafts              what drafts are worth, untimed: rounds on a network's own te
 grammar             what grammars cost
 beside_causal       texts of methods beside those of a causal model of the same tokens
 start               what a small machine waits for
-serve, same_text    the server beside the engine; its answers in any company
+serve               the server beside the engine
 training            a step of training; `attention` in it
 rehearsal           a whole fine-tune, of a checkpoint in a `released_layout`; `adapter`: what one does to a model
 engine              the fast engine: a package of its own

@@ -7,7 +7,6 @@ evaluate            one method on the problems of one family
 acceptance          how often drafts held, and the speed-up that follows
 run                 every method on every family, as tasks of one record
 summary, page       what follows from a record; its tables, picture and page
-predict             the speeds of the paper against the closed form
 grammar             what grammars cost
 beside_causal       texts of methods beside those of a causal model of the same tokens
 start               what a small machine waits for

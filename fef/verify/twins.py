@@ -17,8 +17,8 @@ from fef.decoding.causal import CausalModel
 from fef.decoding.certificate import Kind
 from fef.decoding.plan import Drafted
 from fef.laws.accept import Accepted, agreement
-from fef.laws.draws import KeyedNoise, Noise, Purpose, Site
-from fef.laws.integrate import QuantileNoise
+from fef.laws.draws import KeyedNoise, Purpose, Site
+from fef.laws.integrate import AroundNoise, QuantileNoise
 from fef.laws.tree import Tree
 from fef.models.order_block import OrderBlock
 from fef.verify.bounds import PROMISES
@@ -47,33 +47,11 @@ class Twin:
     broken: Callable[[], AbstractContextManager[object]] = nullcontext
 
 
-class ArgmaxDrafts(Noise):
+class ArgmaxDrafts(AroundNoise):
     """A published mistake: drafts are the argmax, but acceptance uses the soft law as if they were drawn from it."""
 
-    def __init__(self, inner: Noise) -> None:
-        self.inner = inner
-
-    @property
-    def keyed(self) -> bool:
-        return self.inner.keyed
-
     def categorical(self, logp_BSV: Tensor, site: Site, purpose: Purpose) -> Tensor:
-        return logp_BSV.argmax(-1) if purpose is Purpose.DRAFT else self.inner.categorical(logp_BSV, site, purpose)
-
-    def ranked(self, logp_BSV: Tensor, site: Site, purpose: Purpose, count: int) -> tuple[Tensor, Tensor]:
-        return self.inner.ranked(logp_BSV, site, purpose, count)
-
-    def at(self, token_BSC: Tensor, site: Site, purpose: Purpose) -> Tensor:
-        return self.inner.at(token_BSC, site, purpose)
-
-    def bernoulli(self, prob_BS: Tensor, site: Site, purpose: Purpose) -> Tensor:
-        return self.inner.bernoulli(prob_BS, site, purpose)
-
-    def uniform(self, site: Site, purpose: Purpose) -> Tensor:
-        return self.inner.uniform(site, purpose)
-
-    def select(self, rows: Tensor) -> ArgmaxDrafts:
-        return ArgmaxDrafts(self.inner.select(rows))
+        return logp_BSV.argmax(-1) if purpose is Purpose.DRAFT else super().categorical(logp_BSV, site, purpose)
 
 
 def target_for_residual() -> AbstractContextManager[object]:

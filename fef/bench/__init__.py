@@ -12,6 +12,7 @@ beside_causal       texts of methods beside those of a causal model of the same 
 start               what a small machine waits for
 serve               the server beside the engine
 training            a step of training; `attention` in it
-rehearsal           a whole fine-tune, of a checkpoint in a `released_layout`; `adapter`: what one does to a model
+released_layout     a checkpoint of random weights in the files of a release
+adapter             what an adapter does to a model
 engine              the fast engine: a package of its own
 """

@@ -19,12 +19,6 @@ from fef.models.transformer import Transformer
 from fef.models.unmask_policy import UnmaskPolicy
 
 __all__ = [
-    "MASK",
-    "TABLES",
-    "K",
-    "L",
-    "consistent",
-    "inconsistent",
     "parity",
     "random_joint",
     "random_network",
@@ -36,26 +30,13 @@ __all__ = [
 ]
 
 Layer = TypeVar("Layer", bound=HiddenLayer)
-K, L = 3, 4
-MASK = K
 
 
-def random_joint(n_tokens: int = K, length: int = L, seed: int = 0, power: float = 3.0) -> Tensor:
+def random_joint(n_tokens: int = 3, length: int = 4, seed: int = 0, power: float = 3.0) -> Tensor:
     """A random joint law; the larger `power`, the fewer likely texts it has."""
     generator = torch.Generator().manual_seed(seed)
     weight = torch.rand((n_tokens,) * length, generator=generator, dtype=torch.float64) ** power
     return weight / weight.sum()
-
-
-def consistent() -> TableDenoiser:
-    return TableDenoiser(random_joint())
-
-
-def inconsistent() -> TableDenoiser:
-    return TableDenoiser.inconsistent(K, L, seed=0)
-
-
-TABLES = {"consistent": consistent, "inconsistent": inconsistent}
 
 
 def parity() -> TableDenoiser:

@@ -1,4 +1,5 @@
-"""Readers of what users give: numbers of any library, one of them or one per row, and text. One rule for every argument.
+"""Readers of what users give: numbers of any library, one of them or one per row, text, and options in words. One rule for
+every argument.
 
 A whole number is Python's, NumPy's or an integer tensor without dimensions, a real number any of these or a floating-point
 one; a boolean is neither.
@@ -12,9 +13,24 @@ from typing import Any
 
 from fef.errors import FefError, InputError, OptionError
 
-__all__ = ["LARGEST", "check_text", "real", "several", "shown", "token_id", "token_ids", "whole", "whole_from"]
+__all__ = [
+    "LARGEST",
+    "Value",
+    "check_text",
+    "parse_options",
+    "parse_value",
+    "real",
+    "several",
+    "shown",
+    "token_id",
+    "token_ids",
+    "whole",
+    "whole_from",
+]
 
 LARGEST = 2**63 - 1  # of a whole number in a tensor
+Value = int | float | bool | str | None
+_WORDS: dict[str, bool | None] = {"true": True, "false": False, "none": None}
 
 
 def whole(value: Any) -> int | None:
@@ -110,3 +126,29 @@ def check_text(what: str, value: Any) -> str:
             "decode the text as UTF-8."
         ) from None
     return value
+
+
+def parse_options(pairs: Iterable[str]) -> dict[str, Value]:
+    """`["window=8", "verify=rows"]` as a dict. Raises OptionError for a pair without `=` and for a name given twice."""
+    options: dict[str, Value] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        name = name.strip().replace("-", "_")
+        if not equals or not name:
+            raise OptionError(f"{pair!r} is no option; write name=value, for example window=8.")
+        if name in options:
+            raise OptionError(f"The option {name} is given twice; give it once.")
+        options[name] = parse_value(value.strip())
+    return options
+
+
+def parse_value(text: str) -> Value:
+    """A whole number, a number, true, false or none where the text reads as one; else the text."""
+    if text.lower() in _WORDS:
+        return _WORDS[text.lower()]
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text

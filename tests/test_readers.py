@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import fef
-from fef.readers import check_text, real, several, shown, token_ids, whole, whole_from
+from fef.readers import check_text, parse_value, real, several, shown, token_ids, whole, whole_from
 
 FOURS = [4, np.int64(4), np.uint8(4), np.array(4), torch.tensor(4), torch.tensor(4, dtype=torch.uint8)]
 HALVES = [
@@ -85,3 +85,9 @@ def test_text_that_utf8_cannot_hold_is_refused():
     for value in ("a\ud83d b", "\udc80", 3, None, b"x"):
         with pytest.raises(fef.InputError, match="The prompt"):
             check_text("prompt", value)
+
+
+@pytest.mark.parametrize(("text", "value"), [("8", 8), ("0.5", 0.5), ("True", True), ("none", None), ("rows", "rows")])
+def test_words_are_read_as_what_they_look_like(text, value):
+    assert parse_value(text) == value
+    assert type(parse_value(text)) is type(value)

@@ -1,4 +1,4 @@
-"""Canvases of the tiny tables, and the law of LLaDA's own rule on them."""
+"""Tiny tables and their canvases, and the law of LLaDA's own rule on them."""
 
 from __future__ import annotations
 
@@ -8,11 +8,25 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fef.models.table import TableDenoiser
 from fef.verify.reference import Table
-from fef.verify.tables import MASK, L
+from fef.verify.tables import random_joint
 from fef.verify.texts import Law, Pipeline, State, put, to_the_end
 
+K, L = 3, 4
+MASK = K
 EMPTY = (MASK,) * L
+
+
+def consistent() -> TableDenoiser:
+    return TableDenoiser(random_joint(K, L))
+
+
+def inconsistent() -> TableDenoiser:
+    return TableDenoiser.inconsistent(K, L, seed=0)
+
+
+TABLES = {"consistent": consistent, "inconsistent": inconsistent}
 
 
 def empty_rows(count: int, length: int = L, mask: int = MASK) -> Tensor:

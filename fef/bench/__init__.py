@@ -7,13 +7,12 @@ evaluate            one method on the problems of one family
 acceptance          how often drafts held, and the speed-up that follows
 run                 every method on every family, as tasks of one record
 summary, page       what follows from a record; its tables, picture and page
-predict             the speeds of the paper against the closed form
-drafts              what drafts are worth, untimed: rounds on a network's own texts (`draft_rounds`)
 grammar             what grammars cost
 beside_causal       texts of methods beside those of a causal model of the same tokens
 start               what a small machine waits for
-serve, same_text    the server beside the engine; its answers in any company
+serve               the server beside the engine
 training            a step of training; `attention` in it
-rehearsal           a whole fine-tune, of a checkpoint in a `released_layout`; `adapter`: what one does to a model
+released_layout     a checkpoint of random weights in the files of a release
+adapter             what an adapter does to a model
 engine              the fast engine: a package of its own
 """

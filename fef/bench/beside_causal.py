@@ -14,9 +14,11 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -26,6 +28,7 @@ from fef.decoding.causal import find_causal
 from fef.decoding.network import Network
 from fef.errors import FefError
 from fef.generation import Model
+from fef.measure.answering import in_batches
 from fef.measure.intervals import mean_per_token
 from fef.measure.program import option, program, told
 from fef.measure.timing import Stopwatch
@@ -40,8 +43,6 @@ ALONE = "the causal model alone"
 PER = 256  # tokens for which passes are told
 LAYERS = ("ssmd", "adjust")
 Ids = list[int]
-Writer = Callable[[Sequence[Prompt]], tuple[list[Ids], float]]
-"""Prompts -> the ids of a text each, with the end token if there is one, and passes in all."""
 
 
 @dataclass(frozen=True)
@@ -74,27 +75,22 @@ def measure(
     model: Model, spec: MethodSpec | None, prompts: Sequence[Prompt], given: Options
 ) -> tuple[TextsRow, list[Ids]]:
     """A row, and its texts. spec: None is the causal model alone."""
-    write = alone(model, given) if spec is None else by_method(model, spec, given)
-    write(prompts[:1])  # kernels are made, and memory is found
-    texts, passes, watch = list[Ids](), 0.0, Stopwatch(model.network.device)
-    for start in range(0, len(prompts), given.batch_size):
-        some, more = write(prompts[start : start + given.batch_size])
-        texts, passes = texts + some, passes + more
-    seconds, tokens = watch.seconds, sum(map(len, texts))
-    causal = causal_of(model)
-    nats = [
-        causal_nats(causal, begin_of(model, prompt, given), text) for prompt, text in zip(prompts, texts, strict=True)
-    ]
-    causal_mean, causal_error = mean_per_token(nats, list(map(len, texts)))
-    scored = list(zip(prompts, texts, strict=True))[: given.scored]
-    chain = [chain_nats(model, prompt, text, given) for prompt, text in scored]
-    chain_mean, chain_error = mean_per_token(chain, [len(text) for _, text in scored]) if chain else (None, None)
+    write = alone if spec is None else partial(by_method, spec)
+    write(model, prompts[:1], given)  # kernels are made, and memory is found
+    watch = Stopwatch(model.network.device)
+    texts, passes = write(model, prompts, given)
+    seconds, tokens = watch.seconds, list(map(len, texts))
+    causal, pairs = causal_of(model), list(zip(prompts, texts, strict=True))
+    nats = [causal_nats(causal, begin_of(model, prompt, given), text) for prompt, text in pairs]
+    causal_mean, causal_error = mean_per_token(nats, tokens)
+    chain = [chain_nats(model, prompt, text, given) for prompt, text in pairs[: given.scored]]
+    chain_mean, chain_error = mean_per_token(chain, tokens[: given.scored]) if chain else (None, None)
     row = TextsRow(
         method=ALONE if spec is None else spec.label,
         texts=len(texts),
-        tokens=tokens,
-        passes=round(PER * passes / tokens, 2),
-        tokens_per_second=round(tokens / seconds, 1),
+        tokens=sum(tokens),
+        passes=round(PER * passes / sum(tokens), 2),
+        tokens_per_second=round(sum(tokens) / seconds, 1),
         causal_nats=causal_mean,
         causal_error=causal_error,
         chain_nats=chain_mean,
@@ -105,47 +101,39 @@ def measure(
     return row, texts
 
 
-def by_method(model: Model, spec: MethodSpec, given: Options) -> Writer:
-    options = dict(spec.options)
+def by_method(spec: MethodSpec, model: Model, prompts: Sequence[Prompt], given: Options) -> tuple[list[Ids], float]:
+    """The ids of a text for each prompt, with the end token if there is one, and passes of all."""
+    asked = {"method": spec.name, "max_new_tokens": given.max_new_tokens, "temperature": given.temperature}
+    asked |= spec.options
     if given.layers is not None and spec.name in LAYERS:
-        options["layer"] = str(given.layers / f"{spec.name}.safetensors")
-
-    def write(prompts: Sequence[Prompt]) -> tuple[list[Ids], float]:
-        found = model.generate(
-            prompts,
-            method=spec.name,
-            max_new_tokens=given.max_new_tokens,
-            temperature=given.temperature,
-            seed=list(range(len(prompts))),
-            **options,
-        )
-        end = model.network.config.eos_id
-        texts = [[*g.token_ids, end] if g.finish_reason == "stop" and end is not None else g.token_ids for g in found]
-        return texts, sum(g.stats["calls"] for g in found)
-
-    return write
+        asked["layer"] = str(given.layers / f"{spec.name}.safetensors")
+    found = [one.out for some in in_batches(model, prompts, batches(prompts, given), 0, asked) for one in some]
+    ids = [g.token_ids + end_of(model) if g.finish_reason == "stop" else g.token_ids for g in found]
+    return ids, sum(g.stats["calls"] for g in found)
 
 
-def alone(model: Model, given: Options) -> Writer:
+def alone(model: Model, prompts: Sequence[Prompt], given: Options) -> tuple[list[Ids], float]:
+    """As `by_method`, by the causal model, of which a token takes a pass."""
     causal, banned = causal_of(model), model.never_drawn(())
+    drawn: dict[str, Any] = {"temperature": given.temperature, "top_p": 1.0, "banned": banned}
     generator = torch.Generator(causal.device).manual_seed(0)
+    texts = list[Ids]()
+    for batch in batches(prompts, given):
+        begins = [begin_of(model, prompts[i], given) for i in batch]
+        found = continuations(causal, begins, given.max_new_tokens, generator=generator, **drawn)
+        texts += [up_to_end(text, end_of(model)) for text in found]
+    return texts, sum(map(len, texts))
 
-    def write(prompts: Sequence[Prompt]) -> tuple[list[Ids], float]:
-        begins = [begin_of(model, prompt, given) for prompt in prompts]
-        found = continuations(
-            causal,
-            begins,
-            given.max_new_tokens,
-            temperature=given.temperature,
-            top_p=1.0,
-            banned=banned,
-            generator=generator,
-        )
-        end = model.network.config.eos_id
-        texts = [text if end is None else up_to_end(text, [end]) for text in found]
-        return texts, float(sum(map(len, texts)))
 
-    return write
+def batches(prompts: Sequence[Prompt], given: Options) -> list[range]:
+    starts = range(0, len(prompts), given.batch_size)
+    return [range(start, min(start + given.batch_size, len(prompts))) for start in starts]
+
+
+def end_of(model: Model) -> Ids:
+    """The token that ends a text; none where there is none."""
+    end = model.network.config.eos_id
+    return [] if end is None else [end]
 
 
 def begin_of(model: Model, prompt: Prompt, given: Options) -> Ids:
@@ -162,7 +150,7 @@ def causal_nats(causal: Transformer, begin: Ids, text: Ids) -> float:
 
 def chain_nats(model: Model, prompt: Prompt, text: Ids, given: Options) -> float:
     """As `causal_nats`, by the network under plain passes, from left to right."""
-    response = text[:-1] if text[-1:] == [model.network.config.eos_id] else text
+    response = text[:-1] if text[-1:] == end_of(model) else text
     return -model.score(prompt, response, method="sequential", max_new_tokens=given.max_new_tokens).total
 
 

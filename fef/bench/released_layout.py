@@ -1,27 +1,41 @@
 """A checkpoint of random weights in the files, names, joins and dtypes in which LLaDA is released, of any size.
 
+    python -m fef.bench.released_layout --shape 8b --out checkpoint
+
 What it costs to load, train and serve it is what the release costs; what it says means nothing.
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from tokenizers import AddedToken, models, pre_tokenizers
 from torch import Tensor
 
+from fef.bench.engine.shapes import shape_config
+from fef.errors import OptionError
+from fef.measure.program import option, program, told
 from fef.models.byte_level import byte_level, cut_at_words
 from fef.models.checkpoint import CONFIG, PACKED, describe
 from fef.models.config import TransformerConfig
+from fef.models.device import default_device
 from fef.models.export import write_weights
 from fef.models.families.llada import LLADA
 from fef.models.tokenizer_files import SETTINGS, TOKENIZER
 from fef.models.transformer import blank
 
-__all__ = ["write_released_layout"]
+__all__ = ["SHAPES", "main", "write_released_layout"]
+
+SHAPES = {  # with a vocabulary that has room for bytes and special tokens
+    "8b": shape_config("8b"),
+    "1b": shape_config("1b"),
+    "tiny": replace(shape_config("tiny"), vocab_size=1024),
+}
 
 FILES = 6  # of weights, as LLaDA-8B has them
 SPECIAL = {  # places of special tokens, counted from the end of the vocabulary
@@ -41,13 +55,19 @@ CHAT = (
 
 def write_released_layout(path: Path, shape: TransformerConfig, device: torch.device, seed: int = 0) -> int:
     """Write it into a new directory, one file of weights in memory at a time; numbers are drawn on the device. A shape with
-    the packed law says so. Returns the bytes of the weights."""
+    the packed law says so. Returns the bytes of the weights. Raises OptionError where the disk has no room for them."""
     path.mkdir(parents=True)
     at = {token: shape.vocab_size + place for token, place in SPECIAL.items()}
     (path / CONFIG).write_text(json.dumps(released_config(shape, at), indent=1) + "\n", encoding="utf-8")
     write_tokenizer(path, shape.vocab_size, at)
     state = blank(describe(path).config).state_dict()
     size: int = 2 * sum(tensor.numel() for tensor in state.values())
+    free = shutil.disk_usage(path).free
+    if free < size:
+        shutil.rmtree(path)
+        raise OptionError(
+            f"The weights take {size / 1e9:.3g} GB, and {path.parent} has {free / 1e9:.3g} GB free; give another disk."
+        )
     generator = torch.Generator(device).manual_seed(seed)
 
     def drawn(tensor: Tensor) -> Tensor:
@@ -99,3 +119,22 @@ def write_tokenizer(path: Path, size: int, at: Mapping[str, int]) -> None:
     raw.save(str(path / TOKENIZER))
     tokens = {"bos_token": "<|startoftext|>", "eos_token": "<|endoftext|>", "chat_template": CHAT}
     (path / SETTINGS).write_text(json.dumps(tokens, indent=1) + "\n", encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class Options:
+    """As on the command line."""
+
+    out: Path = option(help="a new directory")
+    shape: str = option("8b", choices=sorted(SHAPES))
+    device: str = default_device()
+
+
+@program(Options, __doc__)
+def main(given: Options) -> None:
+    size = write_released_layout(given.out, replace(SHAPES[given.shape], packed=False), torch.device(given.device))
+    told(gigabytes=size / 1e9, files=sorted(path.name for path in given.out.iterdir()))
+
+
+if __name__ == "__main__":
+    main()

@@ -63,31 +63,22 @@ def run(
     before the first forward pass for unknown names, problems that do not fit and a `known` of another setup; OptionError
     where no method can be run.
     """
-    record = Record(METHODS_KIND, bench.command, bench.setup)
+    record = Record(METHODS_KIND, bench.command, bench.setup, {"comparisons": []})
     refused = check_specs(bench.model, bench.specs, bench.settings)
     record.failures = [Failure((family, label), why) for family in bench.families for label, why in refused.items()]
-    problems = draw(bench)
-    tasks = tasks_of(bench, problems, progress)
-    order = {task.key: place for place, task in enumerate(tasks)}
+    tasks = tasks_of(bench, draw(bench), progress)
     if known is not None:
         check_same_setup(known.setup, record.setup)
         check_asked(known, tasks)
         record.add(known.of(Result))
         record.done = list(known.done)
-
-    def arranged(record: Record) -> None:
-        record.of(Result).sort(key=lambda result: order[result.key])
-        record.facts["comparisons"] = [] if bench.compare is None else agreements(record.of(Result), *bench.compare)
-
-    def arrange_and_save(record: Record) -> None:
-        arranged(record)
-        save(record)
-
-    arranged(record)
-    carry_out(record, tasks, progress, arrange_and_save)
+    carry_out(record, tasks, progress, save)
     if not record.done:
         raise OptionError(f"No method could be run: {record.failures[0].reason}")
-    arranged(record)
+    order = [task.key for task in tasks]
+    record.of(Result).sort(key=lambda result: order.index(result.key))
+    if bench.compare is not None:
+        record.facts["comparisons"] = agreements(record.of(Result), *bench.compare)
     return record
 
 

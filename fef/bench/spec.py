@@ -8,19 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fef.errors import OptionError
+from fef.readers import parse_options
 
-__all__ = [
-    "ALL_SPECS",
-    "DEFAULT_SPECS",
-    "MethodSpec",
-    "Value",
-    "parse_options",
-    "parse_spec",
-    "parse_specs",
-    "parse_value",
-]
-
-Value = int | float | bool | str | None
+__all__ = ["ALL_SPECS", "DEFAULT_SPECS", "MethodSpec", "parse_spec", "parse_specs"]
 
 DEFAULT_SPECS = (
     "fef",
@@ -84,8 +74,6 @@ ALL_SPECS: Mapping[str, tuple[str, ...]] = {
     "wino": ("wino", "wino:block_length=32"),
 }
 
-_WORDS: dict[str, bool | None] = {"true": True, "false": False, "none": None}
-
 
 @dataclass(frozen=True)
 class MethodSpec:
@@ -127,29 +115,3 @@ def parse_spec(text: str) -> MethodSpec:
         raise OptionError(f"{text!r} is no method; write name or name:option=value,option=value.")
     options = parse_options(tail.split(",")) if tail else {}
     return MethodSpec(label.strip() or text.strip(), name.strip(), options)
-
-
-def parse_options(pairs: Iterable[str]) -> dict[str, Value]:
-    """`["window=8", "verify=rows"]` as a dict. Raises OptionError for a pair without `=` and for a name given twice."""
-    options: dict[str, Value] = {}
-    for pair in pairs:
-        name, equals, value = pair.partition("=")
-        name = name.strip().replace("-", "_")
-        if not equals or not name:
-            raise OptionError(f"{pair!r} is no option; write name=value, for example window=8.")
-        if name in options:
-            raise OptionError(f"The option {name} is given twice; give it once.")
-        options[name] = parse_value(value.strip())
-    return options
-
-
-def parse_value(text: str) -> Value:
-    """A whole number, a number, true, false or none where the text reads as one; else the text."""
-    if text.lower() in _WORDS:
-        return _WORDS[text.lower()]
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text

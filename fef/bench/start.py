@@ -37,45 +37,37 @@ class Started:
     load_core_seconds: float
     load_megabytes: int
     peak_megabytes: int
-    tokens: int
     tokens_per_second: float
     tokens_per_core_second: float
     tokens_per_pass: float
     law: str
 
 
-def measure(
-    model: str,
-    dtype: torch.dtype | None,
-    weights: str | None,
-    tokens: int,
-    window: int | None,
-    weights_in_order: bool = True,
-) -> Started:
-    """Load a checkpoint on the CPU and answer one question after the other with `tokens` tokens each. Raises FefError."""
+def measure(given: Options) -> Started:
+    """Load a checkpoint on the CPU and answer one question after the other. Raises FefError."""
+    dtype = None if given.dtype is None else getattr(torch, given.dtype)
     watch = Stopwatch()
-    loaded = fef.load(model, device="cpu", dtype=dtype, weights=weights)
+    loaded = fef.load(given.model, device="cpu", dtype=dtype, weights=given.weights)
     seconds, core_seconds = watch.seconds, watch.core_seconds
     resident = host_peak()
-    windows = {} if window is None else {"windows": [window]}
-    engine = loaded.engine(weights_in_order=weights_in_order, **windows)
+    windows = {} if given.window is None else {"windows": [given.window]}
+    engine = loaded.engine(weights_in_order=given.weights_in_order, **windows)
     rates, core_rates, passes, law = [], [], [], ""
     for number, question in enumerate((QUESTIONS[0], *QUESTIONS)):  # the first once more: it also warms up
         asked = [{"role": "user", "content": question}] if loaded.template is not None else question
         watch = Stopwatch()
-        job = engine.submit(asked, max_new_tokens=tokens, ignore_eos=True)
+        job = engine.submit(asked, max_new_tokens=given.tokens, ignore_eos=True)
         engine.run()
         answer, law = job.result(), str(job.job.certificate.law)
         if number:
-            rates.append(tokens / watch.seconds)
-            core_rates.append(tokens / watch.core_seconds)
-            passes.append(tokens / answer.stats["calls"])
+            rates.append(given.tokens / watch.seconds)
+            core_rates.append(given.tokens / watch.core_seconds)
+            passes.append(given.tokens / answer.stats["calls"])
     return Started(
         load_seconds=round(seconds, 2),
         load_core_seconds=round(core_seconds, 2),
         load_megabytes=round(resident * GIB / MEGABYTE),
         peak_megabytes=round(host_peak() * GIB / MEGABYTE),
-        tokens=tokens,
         tokens_per_second=round(statistics.median(rates), 1),
         tokens_per_core_second=round(statistics.median(core_rates), 1),
         tokens_per_pass=round(statistics.median(passes), 2),
@@ -97,9 +89,7 @@ class Options:
 
 @program(Options, __doc__)
 def main(given: Options) -> None:
-    dtype = None if given.dtype is None else getattr(torch, given.dtype)
-    found = measure(given.model, dtype, given.weights, given.tokens, given.window, given.weights_in_order)
-    told(**asdict(given) | environment("cpu") | asdict(found))
+    told(**asdict(given) | environment("cpu") | asdict(measure(given)))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ from fef.cli import (
     adapt,
     batch,
     bench,
-    bench_drafts,
     bench_engine,
     certify,
     chat,
@@ -78,7 +77,6 @@ app.command(epilog=verify.EXAMPLE)(verify.verify)
 app.command(epilog=info.EXAMPLE)(info.info)
 app.command(epilog=bench.EXAMPLE)(bench.bench)
 app.command("bench --engine", epilog=bench_engine.EXAMPLE)(bench_engine.bench_engine)
-app.command("bench --drafts", epilog=bench_drafts.EXAMPLE)(bench_drafts.bench_drafts)
 app.command(epilog=report.EXAMPLE)(report.report)
 app.command("eval", epilog=eval.EXAMPLE)(eval.evaluate)
 app.command(epilog=compare.EXAMPLE)(compare.compare)

@@ -34,7 +34,6 @@ EXAMPLE = (
     "Example: [bold]fef bench --n 20 --tasks joint --methods fef --methods low-confidence:tokens_per_step=4[/bold]"
     "\n\nExample: [bold]fef bench --n 50 --time-each --methods fef --methods sequential --json times.json[/bold]"
     "\n\nExample: [bold]fef bench --n 100 --methods all --json results.json --resume --plot results[/bold]"
-    "\n\nExample: [bold]fef bench --predict[/bold]"
     "\n\nExample: [bold]fef bench --grammar --model smol[/bold]"
     "\n\nThe fast engine: [bold]fef bench --engine --help[/bold]"
 )
@@ -89,20 +88,11 @@ def bench(
             "--grammar", help="Only measure what grammars cost per round of the engine, one request at a time."
         ),
     ] = False,
-    predict: Annotated[
-        bool, typer.Option("--predict", help="Only compare the FeF-DLLM paper's speeds with the closed form; no model.")
-    ] = False,
 ) -> None:
     """Measure accuracy and cost of methods on held-out problems of the built-in families."""
-    if predict:
-        refuse_other_options(context, "predict", "runs no model")
-        from fef.bench.predict import prediction_sheet
-
-        print_sheet(prediction_sheet())
-        return
     if grammar:
         read = ("model", "device", "weights", "n", "temperature", "max_new_tokens")
-        refuse_other_options(context, "grammar", "answers no problems", read)
+        refuse_other_options(context, read)
         from fef.bench.grammar import grammar_costs, grammar_sheet
 
         requests = n if "n" in typed_options(context) else GRAMMAR_REQUESTS
@@ -170,11 +160,11 @@ def typed_options(context: typer.Context) -> list[str]:
     return [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
 
 
-def refuse_other_options(context: typer.Context, alone: str, why: str, read: Sequence[str] = ()) -> None:
-    """Raise OptionError for options beside `alone` that it does not read."""
-    others = [f"--{name.replace('_', '-')}" for name in typed_options(context) if name not in (alone, *read)]
+def refuse_other_options(context: typer.Context, read: Sequence[str]) -> None:
+    """Raise OptionError for options beside --grammar that it does not read."""
+    others = [f"--{name.replace('_', '-')}" for name in typed_options(context) if name not in ("grammar", *read)]
     if others:
-        raise OptionError(f"--{alone} {why}, so it cannot go with {', '.join(others)}; give it without.")
+        raise OptionError(f"--grammar answers no problems, so it cannot go with {', '.join(others)}; give it without.")
 
 
 def write_pictures(stem: Path, rows: Sequence[Row]) -> None:

@@ -129,7 +129,7 @@ def evaluate(
     """Measure a published setting or any method on GSM8K, SVAMP, MATH, HumanEval, MBPP or MMLU, beside published figures."""
     from fef.eval.given_answers import prompt_lines, score_answers
     from fef.eval.outcome import GIVEN, label_of, outcome_json, outcome_of
-    from fef.eval.settings import preset_of, settings_for
+    from fef.eval.presets import preset_of, settings_for
     from fef.eval.tasks import TASKS, shots_for
     from fef.tasks.sandbox import check_isolation
 
@@ -282,7 +282,7 @@ def remarks(
     preset: Preset | None, settings: Settings, summary: Totals, model: str, weights: str | None, sandbox: str | None
 ) -> list[str]:
     """What a reader must know beside the figures."""
-    from fef.eval.settings import differences
+    from fef.eval.presets import differences
     from fef.eval.tasks import TASKS
 
     notes = []
@@ -336,7 +336,9 @@ def show_list(json: bool) -> None:
 
     if json:
         presets = [
-            vars(preset) | {"options": dict(preset.options), "published": [asdict(p) for p in preset.published]}
+            {"name": preset.name, "model": preset.model, "source": preset.source}
+            | vars(preset.settings)
+            | {"options": dict(preset.settings.options), "published": [asdict(p) for p in preset.published]}
             for preset in PRESETS.values()
         ]
         print_json({"presets": presets, "tasks": {name: task.file for name, task in TASKS.items()}})
@@ -345,11 +347,11 @@ def show_list(json: bool) -> None:
         [
             preset.name,
             preset.model,
-            preset.method,
-            ", ".join(f"{name}={value}" for name, value in preset.options.items()),
+            preset.settings.method,
+            ", ".join(f"{name}={value}" for name, value in preset.settings.options.items()),
             " / ".join(str(figure.accuracy) for figure in preset.published),
-            str(preset.max_new_tokens),
-            str(preset.shots),
+            str(preset.settings.max_new_tokens),
+            str(preset.settings.shots),
         ]
         for preset in PRESETS.values()
     ]

@@ -10,12 +10,11 @@ import typer
 
 from fef.cli.output import Bar
 from fef.errors import InputError, OptionError, nearest_hint
-from fef.readers import check_text
+from fef.readers import Value, check_text, parse_options
 
 if TYPE_CHECKING:
     import torch
 
-    from fef.bench.spec import Value
     from fef.generation import Model
 
 __all__ = [
@@ -82,8 +81,6 @@ def method_options(
     pairs: list[str] | None, window: int | None = None, steps: int | None = None, verify: str | None = None
 ) -> dict[str, Value]:
     """Options of a method from `--set` and the direct flags. Raises OptionError for one that is given both ways."""
-    from fef.bench.spec import parse_options
-
     options = parse_options(pairs or [])
     for name, value in (("window", window), ("steps", steps), ("verify", verify)):
         if value is not None and name in options:

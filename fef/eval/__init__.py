@@ -4,8 +4,8 @@ In reading order:
 
 datasets, fields    task files: JSON lines, and what a field of them may hold
 tasks               where examples lie, how they are asked, how an answer is scored
-presets             settings under which a figure was published
 settings            how a task is run
+presets             settings under which a figure was published, and what a user changes of them
 prompts             prompts that leave room for the canvas
 numbers, letters    the final number, or the chosen letter, of an answer
 mathematics, latex  the final expression of an answer, and when two are the same

@@ -28,58 +28,42 @@ def anything(value: Any) -> Any:
     return value
 
 
-def text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError("a text")
-    return value
+def reader(allowed: str, fits: Callable[[Any], bool], read: Reader = anything) -> Reader:
+    """Of the values that fit."""
+
+    def checked(value: Any) -> Any:
+        if not fits(value):
+            raise ValueError(allowed)
+        return read(value)
+
+    return checked
 
 
-def text_or_number(value: Any) -> str:
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise ValueError("a text or a number")
-    return str(value)
+def of(*kinds: type) -> Callable[[Any], bool]:
+    """A boolean is no number."""
+    return lambda value: isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool))
 
 
-def whole_number(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise ValueError("a whole number")
-    return value
-
-
-def choice(value: Any) -> int | str:
-    """A choice by its letter, or by its number from 0."""
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        raise ValueError("a letter, or the number of a choice from 0")
-    return value
-
-
-def texts(value: Any) -> list[str]:
-    if not isinstance(value, list) or not value or not all(isinstance(item, str) for item in value):
-        raise ValueError("a list of at least one text")
-    return value
-
-
-def lines(value: Any) -> str:
-    """A text; also a list of its lines, or null for none."""
-    if isinstance(value, list) and all(isinstance(item, str) for item in value):
-        return "\n".join(value)
-    if value is not None and not isinstance(value, str):
-        raise ValueError("a text, a list of texts or null")
-    return value or ""
-
-
-def flag(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError("true or false")
-    return value
-
-
-def messages(value: Any) -> list[dict[str, str]]:
-    """A prompt and its answer, at least."""
-    if not isinstance(value, list) or len(value) < 2 or not all(map(is_message, value)):
-        raise ValueError('a list of at least two messages {"role": ..., "content": ...}')
-    return value
+def is_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
 def is_message(value: Any) -> bool:
     return isinstance(value, dict) and isinstance(value.get("role"), str) and isinstance(value.get("content"), str)
+
+
+text = reader("a text", of(str))
+text_or_number = reader("a text or a number", of(str, int, float), str)
+whole_number = reader("a whole number", of(int))
+flag = reader("true or false", of(bool))
+choice = reader("a letter, or the number of a choice from 0", of(str, int))
+texts = reader("a list of at least one text", lambda value: is_texts(value) and len(value) > 0)
+lines = reader(
+    "a text, a list of texts or null",
+    lambda value: value is None or isinstance(value, str) or is_texts(value),
+    lambda value: "\n".join(value) if isinstance(value, list) else value or "",
+)
+messages = reader(
+    'a list of at least two messages {"role": ..., "content": ...}',
+    lambda value: isinstance(value, list) and len(value) >= 2 and all(map(is_message, value)),
+)

@@ -1,4 +1,4 @@
-"""Settings under which LLaDA, LLaDA-1.5 and Dream publish a figure, frozen, with that figure.
+"""Settings under which LLaDA, LLaDA-1.5 and Dream publish a figure, frozen, with that figure; what a user changes of them.
 
 Sources: LLaDA's evaluation page (github.com/ML-GSAI/LLaDA, EVAL.md) with arXiv 2502.09992 and 2505.19223 for the two toolkits
 that the authors ran, and Dream's evaluation scripts with arXiv 2508.15487. `steps` counts forward passes over the whole
@@ -8,11 +8,15 @@ canvas, as theirs do.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
-__all__ = ["PRESETS", "Preset", "Published"]
+from fef.errors import OptionError, nearest_hint
+from fef.eval.settings import Settings
+from fef.eval.tasks import TASKS
+
+__all__ = ["PRESETS", "Preset", "Published", "differences", "preset_of", "settings_for"]
 
 
 @dataclass(frozen=True)
@@ -27,17 +31,11 @@ class Published:
 class Preset:
     """One published row."""
 
-    name: str  # of the preset
+    name: str
     model: str  # the checkpoint
-    task: str  # a name of `TASKS`
-    method: str  # of decoding
-    max_new_tokens: int  # length of the canvas
-    shots: int  # worked examples before the question
+    settings: Settings  # through its chat template
     published: tuple[Published, ...]  # figures
     source: str  # where they stand
-    options: Mapping[str, Any] = field(default_factory=dict)  # of the method
-    temperature: float = 0.0  # 0: greedy
-    top_p: float = 1.0  # 1: off
 
 
 FREE = {"after_eos": "free"}  # neither decoder knows an end: it fills the whole canvas
@@ -58,13 +56,16 @@ def llada(
     return Preset(
         name=name,
         model=model,
-        task=name.rpartition("/")[2].partition("-")[0],
-        method="low-confidence",
-        max_new_tokens=length,
-        shots=shots,
+        settings=Settings(
+            task=name.rpartition("/")[2].partition("-")[0],
+            method="low-confidence",
+            max_new_tokens=length,
+            options=MappingProxyType({"steps": length, "block_length": block, **FREE, **flags}),
+            shots=shots,
+            chat=True,
+        ),
         published=(Published(internal, "authors' toolkit"), Published(opencompass, "OpenCompass")),
         source=source,
-        options=MappingProxyType({"steps": length, "block_length": block, **FREE, **flags}),
     )
 
 
@@ -73,15 +74,18 @@ def dream(name: str, length: int, accuracy: float, shots: int = 0) -> Preset:
     return Preset(
         name=name,
         model="Dream-org/Dream-v0-Instruct-7B",
-        task=name.rpartition("/")[2],
-        method="entropy",
-        max_new_tokens=length,
-        shots=shots,
+        settings=Settings(
+            task=name.rpartition("/")[2],
+            method="entropy",
+            max_new_tokens=length,
+            options=MappingProxyType({"steps": length, "alg_temp": 0.0, **FREE}),
+            temperature=0.1,
+            top_p=0.9,
+            shots=shots,
+            chat=True,
+        ),
         published=(Published(accuracy, "lm-evaluation-harness"),),
         source="Dream 7B, arXiv 2508.15487",
-        options=MappingProxyType({"steps": length, "alg_temp": 0.0, **FREE}),
-        temperature=0.1,
-        top_p=0.9,
     )
 
 
@@ -112,3 +116,36 @@ PRESETS: Mapping[str, Preset] = {
         dream("dream-7b-instruct/mmlu", 128, 67.0, shots=4),
     )
 }
+
+
+def preset_of(what: str) -> Preset | None:
+    """The preset of this name; None for the name of a task. Raises OptionError for neither."""
+    if what not in PRESETS and what not in TASKS:
+        raise OptionError(f"There is no preset or task {what!r}.{nearest_hint(what, [*PRESETS, *TASKS])}")
+    return PRESETS.get(what)
+
+
+def settings_for(what: str, changes: Mapping[str, Any], options: Mapping[str, Any]) -> Settings:
+    """The settings of a preset or a task with `changes` (those that are not None) and method options on top.
+
+    Another method than the preset's starts from its own default options. Raises OptionError for an unknown name.
+    """
+    preset = preset_of(what)
+    base = Settings(what, "fef", TASKS[what].max_new_tokens) if preset is None else preset.settings
+    settings = replace(base, **{name: value for name, value in changes.items() if value is not None})
+    inherited = base.options if settings.method == base.method else {}
+    return replace(settings, options={**inherited, **options})
+
+
+def differences(preset: Preset, settings: Settings, model: str) -> list[str]:
+    """In words, where a run departs from the preset it is compared with."""
+    published = facts(preset.settings) | {"model": preset.model}
+    ours = facts(settings) | {"model": model}
+    names = [name for name in published | ours if published.get(name) != ours.get(name)]
+    return [f"{name} {ours.get(name)}, not {published.get(name)}" for name in names]
+
+
+def facts(settings: Settings) -> dict[str, Any]:
+    """What decides the answers, under its name. Batches and cut prompts do not, or are counted elsewhere."""
+    names = ("method", "max_new_tokens", "temperature", "top_p", "shots", "chat")
+    return {name: getattr(settings, name) for name in names} | dict(settings.options)

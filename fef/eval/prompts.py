@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -47,22 +48,19 @@ def fit_prompts(
 
 
 def cut_prompt(model: Model, prompt: Prompt, max_new_tokens: int) -> FittedPrompt:
-    """The longest end of a prompt that fits, by bisection over its characters."""
+    """The longest end of a prompt that fits."""
     text = prompt if isinstance(prompt, str) else prompt[-1]["content"]
 
     def end(start: int) -> Prompt:
         return text[start:] if isinstance(prompt, str) else [*prompt[:-1], {**prompt[-1], "content": text[start:]}]
 
-    low, high = 0, len(text)  # a cut at `low` does not fit
-    if not fits(model, end(high), max_new_tokens):
+    if not fits(model, end(len(text)), max_new_tokens):
         raise InputError(
             f"A prompt does not fit {model.name} with {max_new_tokens} new tokens even without its last turn. Ask for fewer "
             "new tokens or fewer shots."
         )
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if fits(model, end(middle), max_new_tokens) else (middle, high)
-    return FittedPrompt(end(high), high)
+    cut = bisect_left(range(len(text)), True, lo=1, key=lambda start: fits(model, end(start), max_new_tokens))
+    return FittedPrompt(end(cut), cut)
 
 
 def fits(model: Model, prompt: Prompt, max_new_tokens: int) -> bool:

@@ -1,16 +1,12 @@
-"""How a task is run: a preset's settings or a task's own, under what the user changes; and what that changed."""
+"""How a task is run."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from fef.errors import OptionError, nearest_hint
-from fef.eval.presets import PRESETS, Preset
-from fef.eval.tasks import TASKS
-
-__all__ = ["LongPrompts", "Settings", "differences", "preset_of", "settings_for"]
+__all__ = ["LongPrompts", "Settings"]
 
 LongPrompts = Literal["refuse", "cut"]
 
@@ -37,48 +33,3 @@ class Settings:
         """As `Model.generate` takes it."""
         names = ("method", "max_new_tokens", "temperature", "top_p")
         return {name: getattr(self, name) for name in names} | dict(self.options)
-
-
-def preset_of(what: str) -> Preset | None:
-    """The preset of this name; None for the name of a task. Raises OptionError for neither."""
-    if what not in PRESETS and what not in TASKS:
-        raise OptionError(f"There is no preset or task {what!r}.{nearest_hint(what, [*PRESETS, *TASKS])}")
-    return PRESETS.get(what)
-
-
-def settings_for(what: str, changes: Mapping[str, Any], options: Mapping[str, Any]) -> Settings:
-    """The settings of a preset or a task with `changes` (those that are not None) and method options on top.
-
-    Another method than the preset's starts from its own default options. Raises OptionError for an unknown name.
-    """
-    preset = preset_of(what)
-    if preset is None:
-        base = Settings(what, "fef", TASKS[what].max_new_tokens)
-    else:
-        base = Settings(
-            task=preset.task,
-            method=preset.method,
-            max_new_tokens=preset.max_new_tokens,
-            options=preset.options,
-            temperature=preset.temperature,
-            top_p=preset.top_p,
-            shots=preset.shots,
-            chat=True,
-        )
-    settings = replace(base, **{name: value for name, value in changes.items() if value is not None})
-    inherited = base.options if settings.method == base.method else {}
-    return replace(settings, options={**inherited, **options})
-
-
-def differences(preset: Preset, settings: Settings, model: str) -> list[str]:
-    """In words, where a run departs from the preset it is compared with."""
-    published = facts(settings_for(preset.name, {}, {})) | {"model": preset.model}
-    ours = facts(settings) | {"model": model}
-    names = [name for name in published | ours if published.get(name) != ours.get(name)]
-    return [f"{name} {ours.get(name)}, not {published.get(name)}" for name in names]
-
-
-def facts(settings: Settings) -> dict[str, Any]:
-    """What decides the answers, under its name. Batches and cut prompts do not, or are counted elsewhere."""
-    names = ("method", "max_new_tokens", "temperature", "top_p", "shots", "chat")
-    return {name: getattr(settings, name) for name in names} | dict(settings.options)

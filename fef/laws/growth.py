@@ -19,7 +19,7 @@ from torch.nn.functional import pad
 
 from fef.laws.tree import ABSENT, Tree, chain_tree, tree_of
 
-__all__ = ["Drafted", "Expand", "best_tree", "child_chances", "grow", "held"]
+__all__ = ["Drafted", "Expand", "best_tree", "child_chances", "grow"]
 
 Expand = Callable[[int, Tensor, Tensor], tuple[Tensor, Tensor]]
 """expand(depth, parent_BF, token_BF) gives chances and tokens [B, F, C] of the children of frontier states, the likeliest
@@ -110,16 +110,3 @@ def child_chances(logp_BFC: Tensor, noise_BFC: Tensor, branching: int) -> tuple[
     score_BFC = logp_BFC + noise_BFC
     chance_BFC, candidate_BFC = score_BFC.softmax(-1).sort(dim=-1, descending=True, stable=True)
     return chance_BFC[..., :branching], candidate_BFC[..., :branching]
-
-
-def held(drafted: Drafted, true_BD: Tensor, depths: int) -> Tensor:
-    """How many nodes of each row's tree hold, [B], where these are the tokens of the slots, [B, D]."""
-    tree, token_BW = drafted.tree, drafted.token_BW
-    state_B1, count_B = torch.zeros_like(tree.parent_BW[:, :1]), torch.zeros_like(tree.parent_BW[:, 0])
-    going_B = torch.ones_like(count_B, dtype=torch.bool)
-    for depth in range(min(depths, true_BD.shape[1])):
-        fits_BW = tree.there_BW & (tree.parent_BW == state_B1) & (token_BW == true_BD[:, depth, None])
-        going_B = going_B & fits_BW.any(1)
-        state_B1 = torch.where(going_B, fits_BW.long().argmax(1) + 1, -1)[:, None]
-        count_B = count_B + going_B
-    return count_B

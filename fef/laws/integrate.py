@@ -11,7 +11,9 @@ decision.
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -19,7 +21,7 @@ from torch import Tensor
 from fef.laws.draws import Noise, Purpose, Site
 from fef.laws.tape import ROUNDING, ReplayError, Scripts, Tape
 
-__all__ = ["EnumeratedNoise", "Outcomes", "QuantileNoise", "enumerate_outcomes", "merge"]
+__all__ = ["AroundNoise", "EnumeratedNoise", "Outcomes", "QuantileNoise", "enumerate_outcomes", "merge"]
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,38 @@ class EnumeratedNoise(Noise):
         return chosen
 
 
-class QuantileNoise(Noise):
+class AroundNoise(Noise):
+    """Noise around another one, which decides whatever a class does not decide itself."""
+
+    def __init__(self, inner: Noise) -> None:
+        self.inner = inner
+
+    @property
+    def keyed(self) -> bool:
+        return self.inner.keyed
+
+    def categorical(self, logp_BSV: Tensor, site: Site, purpose: Purpose) -> Tensor:
+        return self.inner.categorical(logp_BSV, site, purpose)
+
+    def ranked(self, logp_BSV: Tensor, site: Site, purpose: Purpose, count: int) -> tuple[Tensor, Tensor]:
+        return self.inner.ranked(logp_BSV, site, purpose, count)
+
+    def at(self, token_BSC: Tensor, site: Site, purpose: Purpose) -> Tensor:
+        return self.inner.at(token_BSC, site, purpose)
+
+    def bernoulli(self, prob_BS: Tensor, site: Site, purpose: Purpose) -> Tensor:
+        return self.inner.bernoulli(prob_BS, site, purpose)
+
+    def uniform(self, site: Site, purpose: Purpose) -> Tensor:
+        return self.inner.uniform(site, purpose)
+
+    def select(self, rows: Tensor) -> Self:
+        chosen = copy(self)
+        chosen.inner = self.inner.select(rows)
+        return chosen
+
+
+class QuantileNoise(AroundNoise):
     """Keyed noise that can be integrated: a site has one uniform number u, and a law is drawn there as its quantile at u.
 
     What is known of u is an interval; each draw decides in which part of it u lies, so that all laws drawn at a site are
@@ -128,7 +161,7 @@ class QuantileNoise(Noise):
     """
 
     def __init__(self, inner: Noise) -> None:
-        self.inner = inner
+        super().__init__(inner)
         self.known: dict[tuple[int, ...], tuple[float, float]] = {}  # by row and site
         self.numbers: list[int] | None = None  # of the rows, in the whole batch; None: it is the whole batch
 
@@ -177,18 +210,8 @@ class QuantileNoise(Noise):
         score_BSC, token_BSC = score_BSV.topk(min(count, logp_BSV.shape[-1]))
         return score_BSC, token_BSC
 
-    def at(self, token_BSC: Tensor, site: Site, purpose: Purpose) -> Tensor:
-        return self.inner.at(token_BSC, site, purpose)
-
-    def bernoulli(self, prob_BS: Tensor, site: Site, purpose: Purpose) -> Tensor:
-        return self.inner.bernoulli(prob_BS, site, purpose)
-
-    def uniform(self, site: Site, purpose: Purpose) -> Tensor:
-        return self.inner.uniform(site, purpose)
-
-    def select(self, rows: Tensor) -> QuantileNoise:
-        chosen = QuantileNoise(self.inner.select(rows))
-        chosen.known = self.known
+    def select(self, rows: Tensor) -> Self:
+        chosen = super().select(rows)
         chosen.numbers = rows.tolist() if self.numbers is None else [self.numbers[row] for row in rows.tolist()]
         return chosen
 

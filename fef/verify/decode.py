@@ -19,7 +19,7 @@ from fef.decoding.loop import decode_requests
 from fef.decoding.network import Network
 from fef.decoding.requests import request_rows
 from fef.laws.draws import Noise, Purpose, Site
-from fef.laws.integrate import enumerate_outcomes, merge
+from fef.laws.integrate import AroundNoise, enumerate_outcomes, merge
 from fef.verify.texts import Law, mixed
 
 __all__ = ["GivenOrder", "Wrapper", "decode_with", "law_of_decode", "laws_by_order"]
@@ -90,33 +90,15 @@ def laws_by_order(
     return [law_of_decode(denoiser, start, method, options, temperature, top_p, wrap=wrap) for wrap in wraps]
 
 
-class GivenOrder(Noise):
+class GivenOrder(AroundNoise):
     """Noise whose drawn order is the given one: position `order[0]` comes first."""
 
     def __init__(self, inner: Noise, order: Sequence[int]) -> None:
-        self.inner, self.order = inner, order
-
-    @property
-    def keyed(self) -> bool:
-        return self.inner.keyed
-
-    def categorical(self, logp_BSV: Tensor, site: Site, purpose: Purpose) -> Tensor:
-        return self.inner.categorical(logp_BSV, site, purpose)
-
-    def ranked(self, logp_BSV: Tensor, site: Site, purpose: Purpose, count: int) -> tuple[Tensor, Tensor]:
-        return self.inner.ranked(logp_BSV, site, purpose, count)
-
-    def at(self, token_BSC: Tensor, site: Site, purpose: Purpose) -> Tensor:
-        return self.inner.at(token_BSC, site, purpose)
-
-    def bernoulli(self, prob_BS: Tensor, site: Site, purpose: Purpose) -> Tensor:
-        return self.inner.bernoulli(prob_BS, site, purpose)
+        super().__init__(inner)
+        self.order = order
 
     def uniform(self, site: Site, purpose: Purpose) -> Tensor:
         if purpose is not Purpose.ORDER:
-            return self.inner.uniform(site, purpose)
+            return super().uniform(site, purpose)
         rank_L = torch.tensor(self.order).argsort()
         return (rank_L[site.position_BS] + 0.5) / len(self.order)
-
-    def select(self, rows: Tensor) -> GivenOrder:
-        return GivenOrder(self.inner.select(rows), self.order)

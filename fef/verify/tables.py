@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fef.models.config import TransformerConfig
 from fef.models.demask import DependencyHead
@@ -19,12 +19,6 @@ from fef.models.transformer import Transformer
 from fef.models.unmask_policy import UnmaskPolicy
 
 __all__ = [
-    "MASK",
-    "TABLES",
-    "K",
-    "L",
-    "consistent",
-    "inconsistent",
     "parity",
     "random_joint",
     "random_network",
@@ -36,26 +30,14 @@ __all__ = [
 ]
 
 Layer = TypeVar("Layer", bound=HiddenLayer)
-K, L = 3, 4
-MASK = K
+Module = TypeVar("Module", bound=nn.Module)
 
 
-def random_joint(n_tokens: int = K, length: int = L, seed: int = 0, power: float = 3.0) -> Tensor:
+def random_joint(n_tokens: int = 3, length: int = 4, seed: int = 0, power: float = 3.0) -> Tensor:
     """A random joint law; the larger `power`, the fewer likely texts it has."""
     generator = torch.Generator().manual_seed(seed)
     weight = torch.rand((n_tokens,) * length, generator=generator, dtype=torch.float64) ** power
     return weight / weight.sum()
-
-
-def consistent() -> TableDenoiser:
-    return TableDenoiser(random_joint())
-
-
-def inconsistent() -> TableDenoiser:
-    return TableDenoiser.inconsistent(K, L, seed=0)
-
-
-TABLES = {"consistent": consistent, "inconsistent": inconsistent}
 
 
 def parity() -> TableDenoiser:
@@ -71,11 +53,7 @@ def tiny_network(seed: int = 0, scale: float = 0.5, **config: Any) -> Transforme
     values = {"vocab_size": 8, "dim": 16, "layers": 2, "heads": 2, "mlp_dim": 24, "mask_id": 7, "packed": True}
     model = Transformer(TransformerConfig(**(values | config))).double()
     model.reset(seed)
-    generator = torch.Generator().manual_seed(seed + 1)
-    with torch.no_grad():
-        for parameter in model.parameters():  # `reset` leaves residual branches at zero
-            parameter.add_(scale * torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype))
-    return model.eval().requires_grad_(False)
+    return shaken(model, seed + 1, scale)
 
 
 def random_network(kind: Literal["network", "block-causal"], seed: int, n_tokens: int) -> Transformer:
@@ -104,22 +82,27 @@ def tiny_causal(seed: int = 0, scale: float = 0.4, **config: Any) -> Transformer
 
 def tiny_order_block(network: Transformer, seed: int = 0, scale: float = 0.4) -> OrderBlock:
     """A random order-causal layer that changes every slot but the first."""
-    return shaken(OrderBlock(network), network, seed + 200, scale)
+    return of_network(OrderBlock(network), network, seed + 200, scale)
 
 
 def tiny_joint_layer(network: Transformer, seed: int = 0, scale: float = 0.4) -> JointLayer:
     """A random joint layer."""
-    return shaken(JointLayer(network), network, seed + 300, scale)
+    return of_network(JointLayer(network), network, seed + 300, scale)
 
 
-def shaken(layer: Layer, network: Transformer, seed: int, scale: float) -> Layer:
+def of_network(layer: Layer, network: Transformer, seed: int, scale: float) -> Layer:
     layer = layer.to(network.embed.weight.dtype)
     layer.reset(seed)
+    return shaken(layer, seed, scale)
+
+
+def shaken(module: Module, seed: int, scale: float) -> Module:
+    """The module with every weight moved at random: `reset` leaves residual branches at zero."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for parameter in layer.parameters():
+        for parameter in module.parameters():
             parameter.add_(scale * torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype))
-    return layer.eval().requires_grad_(False)
+    return module.eval().requires_grad_(False)
 
 
 def tiny_draft_head(network: Transformer, depths: int = 16, seed: int = 0) -> DraftHead:

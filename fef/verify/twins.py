@@ -17,23 +17,14 @@ from fef.decoding.causal import CausalModel
 from fef.decoding.certificate import Kind
 from fef.decoding.plan import Drafted
 from fef.laws.accept import Accepted, agreement
-from fef.laws.draws import KeyedNoise, Noise, Purpose, Site
-from fef.laws.integrate import QuantileNoise
+from fef.laws.draws import KeyedNoise, Purpose, Site
+from fef.laws.integrate import AroundNoise, QuantileNoise
 from fef.laws.tree import Tree
 from fef.models.order_block import OrderBlock
 from fef.verify.bounds import PROMISES
-from fef.verify.reference import (
-    Chain,
-    Process,
-    certainty,
-    confidence,
-    first_of,
-    order_causal,
-    product_of_experts,
-    ranked,
-)
-from fef.verify.setting import Effort, Name, Setting
-from fef.verify.suite import Verdict, verdict
+from fef.verify.reference import Chain, Process, certainty, first_of, order_causal, product_of_experts
+from fef.verify.setting import Effort, Setting
+from fef.verify.suite import CAUSAL, CONFIDENCE, NETWORK, PACKED, TABLES, TWO_PASSES, Verdict, most, verdict
 
 __all__ = ["TWINS", "ArgmaxDrafts", "Twin", "caught", "twin_verdict"]
 
@@ -47,33 +38,11 @@ class Twin:
     broken: Callable[[], AbstractContextManager[object]] = nullcontext
 
 
-class ArgmaxDrafts(Noise):
+class ArgmaxDrafts(AroundNoise):
     """A published mistake: drafts are the argmax, but acceptance uses the soft law as if they were drawn from it."""
 
-    def __init__(self, inner: Noise) -> None:
-        self.inner = inner
-
-    @property
-    def keyed(self) -> bool:
-        return self.inner.keyed
-
     def categorical(self, logp_BSV: Tensor, site: Site, purpose: Purpose) -> Tensor:
-        return logp_BSV.argmax(-1) if purpose is Purpose.DRAFT else self.inner.categorical(logp_BSV, site, purpose)
-
-    def ranked(self, logp_BSV: Tensor, site: Site, purpose: Purpose, count: int) -> tuple[Tensor, Tensor]:
-        return self.inner.ranked(logp_BSV, site, purpose, count)
-
-    def at(self, token_BSC: Tensor, site: Site, purpose: Purpose) -> Tensor:
-        return self.inner.at(token_BSC, site, purpose)
-
-    def bernoulli(self, prob_BS: Tensor, site: Site, purpose: Purpose) -> Tensor:
-        return self.inner.bernoulli(prob_BS, site, purpose)
-
-    def uniform(self, site: Site, purpose: Purpose) -> Tensor:
-        return self.inner.uniform(site, purpose)
-
-    def select(self, rows: Tensor) -> ArgmaxDrafts:
-        return ArgmaxDrafts(self.inner.select(rows))
+        return logp_BSV.argmax(-1) if purpose is Purpose.DRAFT else super().categorical(logp_BSV, site, purpose)
 
 
 def target_for_residual() -> AbstractContextManager[object]:
@@ -158,14 +127,9 @@ def branch_by_drawn_token() -> AbstractContextManager[object]:
 SPECULATIVE = {"verify": "rows", "accept": "rejection", "window": 2, "draft": "fresh"}
 REJECT = {"accept": "rejection", "window": 2}
 IN_ORDER = REJECT | {"order": "left-to-right"}
-TABLES: tuple[Name, ...] = ("consistent", "inconsistent")
-NETWORK: tuple[Name, ...] = ("network",)
 COUPLED = Chain(process=Process(product_of_experts(0.5), 16, coupled=True))
 LAYERED = Chain(process=Process(order_causal, 2))
-CONFIDENCE = Chain(lambda _pipeline: ranked(confidence))
-CERTAINTY = Chain(lambda _pipeline: ranked(certainty))
 BACKWARDS = Chain(lambda _pipeline: first_of((3, 2, 1, 0)))
-PACKED, CAUSAL, TWO_PASSES = Chain(packed=True), Chain(causal=True), Chain(passes=2)
 
 
 def on_tables(kind: Kind, method: str, options: Mapping[str, Any] | None = None, **more: Any) -> Setting:
@@ -247,7 +211,7 @@ TWINS: tuple[Twin, ...] = (
     ),
     Twin(
         "rounds with a joint layer called the network's own chain",
-        on_network("chain", "adjust", {"tokens": 2}, chain=CERTAINTY),
+        on_network("chain", "adjust", {"tokens": 2}, chain=most(certainty)),
     ),
     Twin(
         "what a learned policy commits of one pass called chain",

@@ -4,7 +4,7 @@ import pytest
 
 from fef import tasks
 from fef.bench.evaluate import Settings, evaluate, remembering_judge, same_ids
-from fef.bench.spec import ALL_SPECS, DEFAULT_SPECS, MethodSpec, parse_spec, parse_specs, parse_value
+from fef.bench.spec import ALL_SPECS, DEFAULT_SPECS, MethodSpec, parse_spec, parse_specs
 from fef.bench.summary import summarize
 from fef.decoders import METHODS
 from fef.errors import OptionError
@@ -42,12 +42,6 @@ def test_lists_of_specs():
             parse_specs(empty, METHODS)
     with pytest.raises(OptionError, match="label"):
         parse_specs(["a=fef a=random"], METHODS)
-
-
-@pytest.mark.parametrize(("text", "value"), [("8", 8), ("0.5", 0.5), ("True", True), ("none", None), ("rows", "rows")])
-def test_values(text, value):
-    assert parse_value(text) == value
-    assert type(parse_value(text)) is type(value)
 
 
 def test_answers_are_in_the_order_of_the_problems_for_any_batch(tiny_model, problems):

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,31 +15,27 @@ import torch
 from safetensors import safe_open
 
 import fef
-from fef.bench import rehearsal
 from fef.bench.adapter import compare, orders, train_adapter
-from fef.bench.rehearsal import SIZES, rehearse
-from fef.bench.released_layout import write_released_layout
+from fef.bench.released_layout import SHAPES, write_released_layout
 from fef.errors import OptionError
 from fef.models.checkpoint import describe
 from fef.training.trainer import TrainOptions
 
-TINY = SIZES["tiny"]
+TINY = SHAPES["tiny"]
 CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("released") / "checkpoint"
-    write_released_layout(path, TINY.config, CPU)
+    write_released_layout(path, TINY, CPU)
     return path
 
 
 def test_a_random_checkpoint_is_in_the_released_layout(checkpoint: Path) -> None:
     described = describe(checkpoint)
     assert described.family.name == "LLaDA"
-    assert described.config == replace(
-        TINY.config, eos_id=641, mask_id=896, max_length=4096, stop_ids=(908,), norm_eps=1e-5
-    )
+    assert described.config == replace(TINY, eos_id=641, mask_id=896, max_length=4096, stop_ids=(908,), norm_eps=1e-5)
     index = json.loads((checkpoint / "model.safetensors.index.json").read_text())["weight_map"]
     assert len(set(index.values())) > 1
     with safe_open(checkpoint / index["model.transformer.blocks.1.q_proj.weight"], "pt") as file:
@@ -48,20 +48,26 @@ def test_a_random_checkpoint_is_in_the_released_layout(checkpoint: Path) -> None
 
 @pytest.mark.slow
 @pytest.mark.parametrize("gpus", [1, 2])
-def test_the_whole_way_runs_at_toy_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gpus: int) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(Path(fef.__file__).parents[1]))
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    write, train, resumed, decoded = rehearse("tiny", gpus, tmp_path, "cpu", steps=4, resumed_on=3 - gpus)
-    assert write["gigabytes"] > 0 and not train["resumed"] and resumed["resumed"]
-    assert len(train["losses"]) == 2 and len(resumed["losses"]) == 4
-    assert decoded["packed"] and decoded["same_text_in_the_loop"] and decoded["tokens"] > 0
-    assert all(0 < part["host_gib"] < 4 for part in (write, train, resumed, decoded))
+def test_the_whole_way_runs_at_toy_size(tmp_path: Path, gpus: int) -> None:
+    script = Path(__file__).parents[1] / "rehearsal.sh"
+    asked = {"SHAPE": "tiny", "DEVICE": "cpu", "GPUS": gpus, "RESUMED": 3 - gpus, "STEPS": 4, "OUT": tmp_path}
+    given = os.environ | {name: str(value) for name, value in asked.items()} | {"PY": sys.executable}
+    given |= {"OMP_NUM_THREADS": "1"}
+    ran = subprocess.run(["bash", script], env=given, stdout=subprocess.PIPE, text=True, check=True)
+    said = [json.loads(line) for line in ran.stdout.splitlines()]
+    write, _, train, _, _, resumed, _, last, decoded, _ = said
+    assert write["gigabytes"] > 0 and not train["resumed"] and resumed["resumed"] and last["step"] == 4
+    assert "packed" in decoded["law"] and decoded["same_text_in_the_loop"] and decoded["tokens"] > 0
+    parts = {part["part"]: part["host_gib"] for part in said if "part" in part}
+    assert list(parts) == ["write", f"train on {gpus}", f"train on {3 - gpus}", "decode"]
+    assert all(0 < gib < 4 for gib in parts.values())
 
 
 def test_a_disk_without_room_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(rehearsal.SIZES, "tiny", replace(TINY, disk=10**18))
-    with pytest.raises(OptionError, match=r"needs 1000000000 GB, and .* free"):
-        rehearse("tiny", 1, tmp_path, "cpu", 4, 1)
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    with pytest.raises(OptionError, match=r"take 0\.\d+ GB, and .* free"):
+        write_released_layout(tmp_path / "checkpoint", TINY, CPU)
     assert not (tmp_path / "checkpoint").exists()
 
 

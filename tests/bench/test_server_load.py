@@ -12,7 +12,6 @@ import time
 import pytest
 
 import fef
-from fef.bench.same_text import bodies, different
 from fef.bench.serve import Load, Measured, children, core_seconds, measured, quantile, read_stream, served
 from fef.errors import EngineError
 from fef.measure.intervals import mean_interval
@@ -90,12 +89,3 @@ def test_both_are_asked_the_same() -> None:
     assert min(found.server + found.engine + found.first_of_server + found.first_of_engine) > 0
     assert found.gaps and found.answered
     assert len(found.server_work) == len(found.client_work) == len(found.engine_work) == 2
-
-
-def test_texts_that_differ_are_found_by_number() -> None:
-    assert different(["a", "b", "c"], ["a", "b", "c"]) == []
-    assert different(["a", "e\u0301", "c"], ["a", "\u00e9", "d"]) == [1, 2]
-    asked = bodies(14, 8)
-    assert len(asked) == 28
-    assert [body["temperature"] for body in asked] == [0.0] * 14 + [0.7] * 14
-    assert len({str(sorted(body)) for body in asked}) > 4, "of several kinds"

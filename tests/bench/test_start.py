@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import torch
 
 from fef.bench.start import Options, measure
 from fef.measure.program import options_of
@@ -24,8 +23,7 @@ def fef_adapted(tmp_path: Path) -> Path:
 
 
 def test_a_start_is_measured_and_its_law_told(fef_adapted):
-    found = measure(str(fef_adapted), torch.float32, "int8", 12, 4)
-    assert found.tokens == 12
+    found = measure(Options(str(fef_adapted), "float32", "int8", tokens=12, window=4))
     assert found.load_seconds > 0 < found.load_core_seconds
     assert 50 < found.load_megabytes <= found.peak_megabytes
     assert found.tokens_per_second > 0 < found.tokens_per_core_second

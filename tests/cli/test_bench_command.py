@@ -91,14 +91,6 @@ def test_a_refused_method_is_a_line_of_the_table(fef_cli, tiny):
     assert "not run" in result.stdout and "block_length" in result.stdout
 
 
-def test_predict_runs_no_model(fef_cli, monkeypatch):
-    monkeypatch.setattr("fef.cli.bench.load_model", None)
-    result = fef_cli("bench", "--predict")
-    assert result.exit_code == 0, result.output
-    for words in ("2.33x", "3.86x", "3.89x", "0.949", "+0.7"):
-        assert words in result.stdout
-
-
 def test_grammars_are_measured_per_round(fef_cli, tiny, monkeypatch):
     pytest.importorskip("llguidance", reason="the extra 'grammar' is not installed")
     few = {"a list of choices": {"choice": ["yes", "no"]}, "rules": {"grammar": 'start: "(" start ")" | "x"'}}
@@ -116,7 +108,6 @@ BAD = {
     "no method": (["--methods", ""], "empty"),
     "resume": (["--resume"], "--json FILE"),
     "picture": (["--plot", "missing/out"], "Cannot write"),
-    "prediction": (["--predict"], "cannot go with --model, --n"),
     "grammars": (["--grammar", "--csv", "a.csv"], "cannot go with --csv"),
     "family": (["--tasks", "jont"], "Did you mean 'joint'"),
     "method": (["--methods", "feff"], "Did you mean 'fef'"),

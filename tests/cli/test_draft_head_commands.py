@@ -1,4 +1,4 @@
-"""Own texts, the training of a draft head, its place beside the weights, and what it is worth: the commands in turn."""
+"""Own texts, the training of a draft head, and its place beside the weights: the commands in turn."""
 
 import json
 import shutil
@@ -132,17 +132,6 @@ def test_texts_are_the_same_with_and_without_a_head(tiny, with_head):
     assert len({answer.certificate.kind for answer in answers}) == 1
 
 
-def test_the_measure_names_both_drafters(fef_cli, with_head, texts, tmp_path):
-    report = tmp_path / "report.json"
-    small = ["--chains", "2", "--trees", "4", "--slots", 3, "--texts", 2, "--device", "cpu", "--out", report]
-    shown = fef_cli("bench", "--drafts", "--model", with_head, "--data", texts, *small)
-    assert shown.exit_code == 0, shown.output
-    assert "marginals" in shown.stdout and "head" in shown.stdout and "tree 4" in shown.stdout
-    found = json.loads(report.read_text())["temperatures"]
-    assert set(found) == {"0", "0.7"}
-    assert all(set(one["drafters"]) == {"marginals", "head"} and one["texts"] == 2 for one in found.values())
-
-
 BAD_TRAIN = {
     "no data": (["--init", "demo"], "--data FILE"),
     "no init": (["--data", "own.jsonl"], "--init MODEL"),
@@ -185,18 +174,3 @@ def test_what_gives_no_own_texts_exits_2(tiny, tmp_path, arguments, words):
     result = own("--model", tiny, "--out", tmp_path / "own.jsonl", "--device", "cpu", *arguments)
     assert result.exit_code == 2, result.output
     assert words in result.stderr and not (tmp_path / "own.jsonl").exists()
-
-
-BAD_BENCH = {
-    "chains": (["--chains", "four"], "4,8"),
-    "nodes": (["--trees", "0"], "at least 1"),
-    "head": (["--head", "missing.safetensors"], "no draft head"),
-    "depth": (["--slots", "17"], "lower --slots"),
-}
-
-
-@pytest.mark.parametrize(("arguments", "words"), BAD_BENCH.values(), ids=BAD_BENCH.keys())
-def test_what_cannot_be_measured_exits_2(fef_cli, with_head, texts, arguments, words):
-    result = fef_cli("bench", "--drafts", "--model", with_head, "--data", texts, "--device", "cpu", *arguments)
-    assert result.exit_code == 2, result.output
-    assert words in result.stderr

@@ -15,8 +15,8 @@ from tiny_network import EOS, MASK, tiny_network
 
 import fef
 from fef.models.table import TableDenoiser
-from fef.verify.tables import L, inconsistent, random_joint
-from tests.tiny_tables import empty_rows
+from fef.verify.tables import random_joint
+from tests.tiny_tables import L, empty_rows, inconsistent
 
 P, Q = [0.5, 0.3, 0.2], [0.1, 0.3, 0.6]
 TV = 0.4

@@ -12,8 +12,7 @@ from tiny_network import MASK, tiny_network, tiny_policy
 from torch import Tensor
 
 import fef
-from fef.verify.tables import inconsistent
-from tests.tiny_tables import empty_rows
+from tests.tiny_tables import empty_rows, inconsistent
 
 
 class Plain:

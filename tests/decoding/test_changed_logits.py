@@ -19,10 +19,9 @@ from tiny_network import EOS, MASK, tiny_network
 import fef
 from fef.errors import FefError, OptionError
 from fef.verify.reference import Table, table_of
-from fef.verify.tables import TABLES, K, L
 from fef.verify.texts import Law, distance, sharpened
 from tests.integrated_law import integrated_law
-from tests.tiny_tables import EMPTY
+from tests.tiny_tables import EMPTY, TABLES, K, L
 
 EXACT = 1e-9
 END = 2

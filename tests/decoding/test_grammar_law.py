@@ -21,9 +21,9 @@ import fef
 from fef.errors import DenoiserError
 from fef.grammar.text import GrammarText
 from fef.verify.reference import Table, table_of
-from fef.verify.tables import MASK, TABLES, K, L
 from fef.verify.texts import Array, Law, Pipeline, State, distance, sharpened
 from tests.integrated_law import integrated_law
+from tests.tiny_tables import MASK, TABLES, K, L
 
 pytest.importorskip("llguidance", reason="the extra 'grammar' is not installed")
 

@@ -10,7 +10,7 @@ from grammar_tables import END, TOKENS, A, B, regular, spelled
 
 import fef
 from fef.errors import DenoiserError, FefError, InputError, OptionError
-from fef.verify.tables import MASK, TABLES, K, L
+from tests.tiny_tables import MASK, TABLES, K, L
 
 pytest.importorskip("llguidance", reason="the extra 'grammar' is not installed")
 

@@ -11,8 +11,7 @@ from drafters import odd_drafter
 from tiny_network import EOS, MASK, tiny_network
 
 import fef
-from fef.verify.tables import inconsistent
-from tests.tiny_tables import empty_rows
+from tests.tiny_tables import empty_rows, inconsistent
 
 ROWS = 8
 WINDOWS = pytest.mark.parametrize("window", [1, 4, 16])

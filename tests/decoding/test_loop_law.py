@@ -19,10 +19,10 @@ from fef.decoding.requests import Requests
 from fef.laws.integrate import enumerate_outcomes, merge
 from fef.models.table import TableDenoiser
 from fef.verify.reference import Table, denoised, table_of
-from fef.verify.tables import MASK, TABLES, K, L, random_joint
+from fef.verify.tables import random_joint
 from fef.verify.texts import Law, distance, law_of_joint, sharpened
 from tests.integrated_law import integrated_law
-from tests.tiny_tables import EMPTY
+from tests.tiny_tables import EMPTY, MASK, TABLES, K, L
 
 EXACT = 1e-9
 DRAFTERS = {"fresh": "fresh", "reuse": "reuse", "random": "random", "custom": odd_drafter}

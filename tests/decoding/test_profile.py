@@ -18,10 +18,10 @@ from fef.decoding.order import decoding_order
 from fef.laws.draws import KeyedNoise
 from fef.laws.information import optimal_counts, schedule_error
 from fef.verify.reference import slot_law, table_of
-from fef.verify.tables import K, L, consistent, inconsistent, random_joint
+from fef.verify.tables import random_joint
 from fef.verify.texts import Law, law_of_joint, sharpened
 from tests.integrated_law import integrated_law
-from tests.tiny_tables import EMPTY
+from tests.tiny_tables import EMPTY, K, L, consistent, inconsistent
 
 TEXTS = 4000
 

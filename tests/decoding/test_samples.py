@@ -10,9 +10,8 @@ import pytest
 import fef
 from fef.verify.reference import denoised, table_of
 from fef.verify.statistics import g_test
-from fef.verify.tables import TABLES, K, L
 from fef.verify.texts import Law, sharpened
-from tests.tiny_tables import EMPTY, empty_rows
+from tests.tiny_tables import EMPTY, TABLES, K, L, empty_rows
 
 SAMPLES = 200_000
 

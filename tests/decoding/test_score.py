@@ -20,9 +20,8 @@ from fef.decoding.requests import Requests
 from fef.laws.draws import KeyedNoise
 from fef.models.table import TableDenoiser
 from fef.verify.reference import denoised, table_of
-from fef.verify.tables import K, L, inconsistent
 from fef.verify.texts import sharpened
-from tests.tiny_tables import EMPTY, empty_rows
+from tests.tiny_tables import EMPTY, K, L, empty_rows, inconsistent
 
 NETWORK = tiny_network(scale=0.3)
 

@@ -17,9 +17,10 @@ from fef.laws.draws import Noise
 from fef.laws.integrate import enumerate_outcomes, merge
 from fef.laws.noise import Schedule, UniformNoise
 from fef.models.table import TableDenoiser
-from fef.verify.tables import K, random_joint
+from fef.verify.tables import random_joint
 from fef.verify.texts import Law, distance, law_of_joint
 from tests.integrated_law import integrated_law
+from tests.tiny_tables import K
 
 JOINT = random_joint(K, 3)
 

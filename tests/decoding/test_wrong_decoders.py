@@ -8,11 +8,11 @@ import torch
 import fef
 from fef.verify.reference import chain_pass, denoised, table_of
 from fef.verify.statistics import g_test
-from fef.verify.tables import TABLES, K, L, consistent, random_joint
+from fef.verify.tables import random_joint
 from fef.verify.texts import distance, law_of_joint, sharpened
 from fef.verify.twins import ArgmaxDrafts
 from tests.integrated_law import integrated_law
-from tests.tiny_tables import EMPTY, empty_rows, low_confidence_law
+from tests.tiny_tables import EMPTY, TABLES, K, L, consistent, empty_rows, low_confidence_law
 
 CAUGHT = 0.05
 JOINT = law_of_joint(random_joint())

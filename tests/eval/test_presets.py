@@ -6,8 +6,7 @@ import pytest
 
 import fef
 from fef.errors import OptionError
-from fef.eval.presets import PRESETS, Preset
-from fef.eval.settings import differences, settings_for
+from fef.eval.presets import PRESETS, Preset, differences, settings_for
 from fef.eval.tasks import TASKS
 from fef.generation import Model
 
@@ -37,30 +36,40 @@ def test_llada(name: str) -> None:
     length, block, flag, internal, opencompass = LLADA[name]
     preset = PRESETS[name]
     flags = {} if flag is None else {flag: True}
-    assert dict(preset.options) == {"steps": length, "block_length": block, "after_eos": "free", **flags}
-    assert (preset.method, preset.max_new_tokens, preset.temperature) == ("low-confidence", length, 0.0)
+    assert dict(preset.settings.options) == {"steps": length, "block_length": block, "after_eos": "free", **flags}
+    assert (preset.settings.method, preset.settings.max_new_tokens, preset.settings.temperature) == (
+        "low-confidence",
+        length,
+        0.0,
+    )
     assert [p.accuracy for p in preset.published] == [internal, opencompass]
     # LLaDA's own conditions
     assert length % block == 0
-    assert preset.options["steps"] % (length // block) == 0
+    assert preset.settings.options["steps"] % (length // block) == 0
 
 
 @pytest.mark.parametrize("task", DREAM)
 def test_dream(task: str) -> None:
     length, published = DREAM[task]
     preset = PRESETS[f"dream-7b-instruct/{task}"]
-    assert (preset.method, preset.temperature, preset.top_p) == ("entropy", 0.1, 0.9)
-    assert preset.max_new_tokens == preset.options["steps"] == length
+    assert (preset.settings.method, preset.settings.temperature, preset.settings.top_p) == ("entropy", 0.1, 0.9)
+    assert preset.settings.max_new_tokens == preset.settings.options["steps"] == length
     assert preset.published[0].accuracy == published
 
 
 @pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS)
 def test_every_preset_can_be_decoded(tiny: Model, preset: Preset) -> None:
-    assert preset.shots == 0 or TASKS[preset.task].shots_file
-    law = {"temperature": preset.temperature, "top_p": preset.top_p}
-    certificate = fef.certify(tiny.network, method=preset.method, **law, **preset.options)
+    assert preset.settings.shots == 0 or TASKS[preset.settings.task].shots_file
+    law = {"temperature": preset.settings.temperature, "top_p": preset.settings.top_p}
+    certificate = fef.certify(tiny.network, method=preset.settings.method, **law, **preset.settings.options)
     assert certificate.kind in ("greedy", "none")  # Dream samples, and chooses places by what it drew
-    out = tiny.generate("one", method=preset.method, max_new_tokens=16, **law, **preset.options | SMALL[preset.method])
+    out = tiny.generate(
+        "one",
+        method=preset.settings.method,
+        max_new_tokens=16,
+        **law,
+        **preset.settings.options | SMALL[preset.settings.method],
+    )
     assert out.stats["calls"] <= 16
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fef.laws.growth import Drafted, child_chances, grow, held
+from fef.laws.growth import Drafted, child_chances, grow
 
 B, D, V = 3, 3, 4
 LAST = torch.tensor([0, 1, 2])
@@ -109,16 +109,6 @@ def test_children_are_numbered_from_the_likeliest() -> None:
             if k == 1
         }
         assert all(first[p] >= c for p, c in second.items())
-
-
-def test_what_holds_is_the_branch_of_the_true_tokens() -> None:
-    law = conditional()
-    tree = grow(Branches(law), LAST, torch.full((B,), D), D, 20, frontier=20)
-    for true in itertools.product(range(V), repeat=D):
-        found = held(tree, torch.tensor(true).expand(B, -1), D)
-        for row in range(B):
-            paths = paths_of(tree, row)
-            assert int(found[row]) == next((n for n in range(D) if true[: n + 1] not in paths), D)
 
 
 def test_a_draw_is_the_likeliest_child_of_its_own_law() -> None:

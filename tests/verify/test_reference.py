@@ -21,9 +21,9 @@ from fef.verify.reference import (
     ranked,
     table_of,
 )
-from fef.verify.tables import consistent, inconsistent, parity, random_joint, tiny_network
+from fef.verify.tables import parity, random_joint, tiny_network
 from fef.verify.texts import distance, law_of_joint, mixed, sharpened
-from tests.tiny_tables import low_confidence_law
+from tests.tiny_tables import consistent, inconsistent, low_confidence_law
 
 SCORES = {"confidence": confidence, "margin": margin, "certainty": certainty}
 PLAIN = sharpened()

@@ -10,9 +10,9 @@ from fef.verify.decode import GivenOrder, law_of_decode
 from fef.verify.reference import Chain, chain_law, table_of
 from fef.verify.setting import Effort
 from fef.verify.suite import SETTINGS, settings_of, verdict
-from fef.verify.tables import inconsistent
 from fef.verify.texts import distance, sharpened
 from fef.verify.twins import TWINS, Twin, caught, twin_verdict
+from tests.tiny_tables import inconsistent
 
 SMALL = Effort(samples=4_000, oracle_texts=200, denoisers=1)
 FIRST = {s.method: s for s in reversed(SETTINGS) if not s.slow}  # the others take a minute; `fef verify` runs them, too

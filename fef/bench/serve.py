@@ -14,14 +14,12 @@ import math
 import os
 import subprocess
 import sys
-import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from http.client import HTTPConnection, HTTPResponse
-from itertools import pairwise
 from pathlib import Path
 from statistics import fmean, median
 from threading import Thread
@@ -29,6 +27,7 @@ from typing import Any
 
 import numpy as np
 
+from fef.bench.streams import Streamed, read_stream, streamed, unchunked
 from fef.engine.text import TextEngine
 from fef.errors import EngineError
 from fef.generation import load
@@ -38,7 +37,7 @@ from fef.measure.program import option, program, typed
 from fef.measure.record import Record, RecordKind, record_json
 from fef.measure.timing import Stopwatch
 
-__all__ = ["Asking", "Load", "Measured", "Streamed", "measured", "quantile", "served", "started"]
+__all__ = ["Asking", "Load", "Measured", "measured", "quantile", "served", "started"]
 
 SERVER_KIND = RecordKind("server", "python -m fef.bench.serve --json", facts=("model", "load", "measured"))
 
@@ -60,16 +59,6 @@ class Load:
             "temperature": self.temperature,
             "seed": number,
         }
-
-
-@dataclass(frozen=True)
-class Streamed:
-    """A streamed answer: seconds to its first text, between texts, its tokens, and its text."""
-
-    first: float
-    gaps: list[float]
-    tokens: int
-    text: str
 
 
 @dataclass
@@ -124,25 +113,15 @@ def quantile(values: Sequence[float], share: float) -> float:
 
 @dataclass(frozen=True)
 class Asking:
-    """A client with one connection per request. process: that listens at the port."""
+    """What clients ask a server for. process: that listens at the port."""
 
     port: int
     process: int
 
     def streamed(self, body: dict[str, Any]) -> Streamed:
         """Raises EngineError for any answer but a stream to its end."""
-        return read_stream(self.parts(body))
-
-    def parts(self, body: dict[str, Any]) -> list[tuple[float, bytes]]:
-        """A stream as it comes, and when since it was asked for; it is read when nobody is timed, so that clients of this one
-        interpreter keep up. Raises EngineError for another answer."""
-        watch, parts = Stopwatch(), []
-        with self.answer(
-            "/v1/completions", body | {"stream": True, "stream_options": {"include_usage": True}}
-        ) as answer:
-            while part := answer.read1(1 << 16):
-                parts.append((watch.seconds, part))
-        return parts
+        [parts] = streamed(self.port, [body])
+        return read_stream(unchunked(parts))
 
     def text(self, body: dict[str, Any]) -> str:
         """A whole answer. Raises EngineError for any other."""
@@ -171,26 +150,6 @@ class Asking:
         return core_seconds(self.process), sum(core_seconds(child) for child in children(self.process))
 
 
-def read_stream(parts: Sequence[tuple[float, bytes]]) -> Streamed:
-    """What a stream told, and when. Raises EngineError for one that did not come to its end."""
-    times, tokens, text, rest, ended = list[float](), 0, "", b"", False
-    for seconds, part in parts:
-        *events, rest = (rest + part).split(b"\n\n")
-        for event in events:
-            if event == b"data: [DONE]":
-                ended = True
-                continue
-            told = json.loads(event.removeprefix(b"data: "))
-            tokens = (told.get("usage") or {}).get("completion_tokens", tokens)
-            if new := "".join(choice["text"] for choice in told.get("choices", ())):
-                times.append(seconds)
-                text += new
-    if not ended:
-        raise EngineError(f"A stream broke off after {len(parts)} parts.")
-    times = times or [parts[-1][0]]  # a text that is empty ends at once
-    return Streamed(times[0], [b - a for a, b in pairwise(times)], tokens, text)
-
-
 def measured(asking: Asking, engine: TextEngine, load: Load) -> Measured:
     """Ask both in turn; one round of each before anything is counted."""
     found = Measured()
@@ -210,17 +169,17 @@ def measured(asking: Asking, engine: TextEngine, load: Load) -> Measured:
 
 
 def through_server(asking: Asking, load: Load, found: Measured) -> None:
-    worked, client = asking.core_seconds(), time.process_time()
-    with ThreadPoolExecutor(load.streams + 1) as pool:
+    worked = asking.core_seconds()
+    with ThreadPoolExecutor(1) as pool:
         watch = Stopwatch()
-        answers = [pool.submit(asking.parts, load.body(number)) for number in range(load.requests)]
-        while not all(answer.done() for answer in answers):
+        bodies = [load.body(number) for number in range(load.requests)]
+        answers = pool.submit(streamed, asking.port, bodies, load.streams)
+        while not answers.done():
             found.answered.append(asking.load_seconds())
-            time.sleep(0.25)
-        seconds = watch.seconds
+            wait([answers], timeout=0.25)
+        seconds, client = watch.seconds, watch.core_seconds
     routes, engine = (after - before for after, before in zip(asking.core_seconds(), worked, strict=True))
-    client = time.process_time() - client
-    streams = [read_stream(answer.result()) for answer in answers]
+    streams = [read_stream(unchunked(parts)) for parts in answers.result()]
     tokens = sum(stream.tokens for stream in streams)
     found.server.append(tokens / seconds)
     found.routes_work.append(routes / tokens)

@@ -1,0 +1,134 @@
+"""An engine whose rounds take a given time and commit a given number of tokens, whatever they would cost: what carries its
+answers is measured with it, at the pace of a GPU, on any machine.
+
+    python -m fef.bench.paced --round-ms 9.4 --round-tokens 3
+
+serves `demo` so. Its texts are one text over and over.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import deque
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from fef.decoding.certificate import Certificate
+from fef.engine.build import EngineParts
+from fef.engine.job import Job
+from fef.engine.packed_rounds import PackedRounds
+from fef.engine.requests import EngineResult
+from fef.engine.slots import COUNTERS
+from fef.engine.text import TextEngine
+from fef.generation import Model
+from fef.measure.program import program
+from fef.serve.app import ServeOptions
+from fef.serve.process import EngineSpec, ProcessHost
+from fef.serve.run import bound, serve
+
+__all__ = ["Pace", "PacedSpec", "paced"]
+
+TEXT = "He buys 3 bags of 6 apples, so he has 12 + 18 = 30 apples now. Then he eats 2 of them, and 28 are left. "
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Of rounds: milliseconds, and the tokens that each request has of one."""
+
+    round_ms: float = 9.4
+    round_tokens: int = 3
+
+
+class PacedRounds:
+    """In the place of the packed rounds of an engine, with parts of that. tokens: of all texts, over and over."""
+
+    def __init__(self, pace: Pace, tokens: list[int], built: EngineParts) -> None:
+        self.pace, self.tokens, self.built = pace, tokens, built
+        self.running: list[Job] = []
+        self.waiting: deque[Job] = deque()
+        self.due = 0.0  # when the next round is over
+
+    @property
+    def busy(self) -> bool:
+        return bool(self.running or self.waiting)
+
+    def submit(self, job: Job) -> None:
+        self.waiting.append(job)
+
+    def cancel(self, job: Job) -> None:
+        (self.running if job in self.running else self.waiting).remove(job)
+
+    def forget(self) -> None:
+        self.running.clear()
+        self.waiting.clear()
+
+    def certified(self, certificate: Certificate, given: Mapping[str, Any]) -> Certificate:
+        return certificate
+
+    def step(self) -> None:
+        """One round. What the host does between two of them takes no time from the next, as on a GPU."""
+        now = time.perf_counter()
+        self.due = (max(self.due, now) if self.running else now) + self.pace.round_ms / 1e3
+        while self.waiting and len(self.running) < self.built.slots:
+            self.running.append(self.waiting.popleft())
+            self.running[-1].seat()
+        time.sleep(max(0.0, self.due - now))
+        for job in list(self.running):
+            self.advance(job)
+
+    def advance(self, job: Job) -> None:
+        places = job.request.open.tolist()
+        job.committed = job.committed if job.committed is not None else {}
+        done = len(job.committed)
+        for rank in range(done, min(done + self.pace.round_tokens, len(places))):
+            job.committed[places[rank]] = self.tokens[rank % len(self.tokens)], -0.5
+        job.first_token = job.first_token or time.perf_counter()
+        if len(job.committed) == len(places):
+            drawn = list(job.committed.values())
+            counters = dict.fromkeys((*COUNTERS, "rows", "committed"), len(places))
+            job.filled = EngineResult([token for token, _ in drawn], [logprob for _, logprob in drawn], counters)
+            self.running.remove(job)
+            job.end("done")
+
+
+@dataclass(frozen=True)
+class PacedSpec(EngineSpec):
+    """An engine of that pace."""
+
+    pace: Pace = field(default_factory=Pace)
+
+    def made(self) -> tuple[Model, TextEngine]:
+        model, engine = super().made()
+        return model, paced(engine, self.pace)
+
+
+def paced(engine: TextEngine, pace: Pace) -> TextEngine:
+    """The same engine, with rounds of that pace."""
+    rounds = PacedRounds(pace, engine.model.text_ids("text", TEXT), engine.engine.packed_rounds().built)
+    engine.engine.packed = cast(PackedRounds, rounds)
+    return engine
+
+
+@dataclass(frozen=True)
+class Options(Pace):
+    """As on the command line."""
+
+    model: str = "demo"
+    max_batch: int = 64
+    port: int = 0
+
+
+@program(Options, __doc__)
+def main(given: Options) -> None:
+    spec = PacedSpec(given.model, "cpu", max_batch=given.max_batch, pace=Pace(given.round_ms, given.round_tokens))
+    with closing(bound("127.0.0.1", given.port)) as listener:
+        serve(ProcessHost(spec), ServeOptions(), listener, say=lambda words: print(words, file=sys.stderr, flush=True))
+
+
+if __name__ == "__main__":
+    from fef.bench import paced as imported  # so that the engine's process finds its classes by name
+
+    imported.main()

@@ -70,8 +70,8 @@ class PacedRounds:
 
     def step(self) -> None:
         """One round. What the host does between two of them takes no time from the next, as on a GPU."""
-        now = time.perf_counter()
-        self.due = (max(self.due, now) if self.running else now) + self.pace.round_ms / 1e3
+        now, round_seconds = time.perf_counter(), self.pace.round_ms / 1e3
+        self.due = (max(self.due, now - round_seconds) if self.running else now) + round_seconds
         while self.waiting and len(self.running) < self.built.slots:
             self.running.append(self.waiting.popleft())
             self.running[-1].seat()

@@ -50,6 +50,7 @@ class PacedRounds:
         self.running: list[Job] = []
         self.waiting: deque[Job] = deque()
         self.due = 0.0  # when the next round is over
+        self.waited = 0.0  # seconds, for rounds
 
     @property
     def busy(self) -> bool:
@@ -75,6 +76,7 @@ class PacedRounds:
         while self.waiting and len(self.running) < self.built.slots:
             self.running.append(self.waiting.popleft())
             self.running[-1].seat()
+        self.waited += max(0.0, self.due - now)
         time.sleep(max(0.0, self.due - now))
         for job in list(self.running):
             self.advance(job)

@@ -27,6 +27,7 @@ from typing import Any
 
 import numpy as np
 
+from fef.bench.letters import told_to_nobody
 from fef.bench.streams import Streamed, read_stream, streamed, unchunked
 from fef.engine.text import TextEngine
 from fef.errors import EngineError
@@ -63,26 +64,31 @@ class Load:
 
 @dataclass
 class Measured:
-    """Tokens per second of the server and of the engine, pair by pair; seconds to the first text of a request alone, request
-    by request; all gaps between texts of a stream; seconds in which `/load` answered under the load. Core seconds per token
-    of the server, of its process of routes alone, of the clients and of the engine alone, pair by pair."""
+    """Tokens per second of the server, of the engine, and of an engine whose letters nobody reads, pair by pair; seconds to
+    the first text of a request alone, request by request; under the load all seconds to the first text of a stream and
+    between two, and in which `/load` answered. Core seconds per token of the server, of its process of routes alone, of the
+    clients and of the engine alone, and the share of the engine's time in which it waited for the device, alone and with
+    letters, pair by pair."""
 
     server: list[float] = field(default_factory=list)
     engine: list[float] = field(default_factory=list)
+    letters: list[float] = field(default_factory=list)
     first_of_server: list[float] = field(default_factory=list)
     first_of_engine: list[float] = field(default_factory=list)
+    firsts: list[float] = field(default_factory=list)
     gaps: list[float] = field(default_factory=list)
     answered: list[float] = field(default_factory=list)
     server_work: list[float] = field(default_factory=list)
     routes_work: list[float] = field(default_factory=list)
     client_work: list[float] = field(default_factory=list)
     engine_work: list[float] = field(default_factory=list)
+    engine_waited: list[float] = field(default_factory=list)
+    letters_waited: list[float] = field(default_factory=list)
 
     def words(self) -> str:
         ratios = [a / b for a, b in zip(self.server, self.engine, strict=True)]
         added = [1e3 * (a - b) for a, b in zip(self.first_of_server, self.first_of_engine, strict=True)]
-        gaps = [1e3 * gap for gap in self.gaps]
-        answered = [1e3 * each for each in self.answered]
+        lettered = [a / b for a, b in zip(self.letters, self.engine, strict=True)]
         worked = [
             1e3 * fmean(each or [math.nan])
             for each in (self.server_work, self.routes_work, self.client_work, self.engine_work)
@@ -90,10 +96,12 @@ class Measured:
         return "\n".join(
             [
                 f"tokens/s: server {fmean(self.server):.0f}, engine {fmean(self.engine):.0f}; ratio {spread(ratios)}",
+                f"engine with letters that nobody reads: ratio {spread(lettered)}; share of its time in which it waits for the "
+                f"device: alone {fmean(self.engine_waited):.2f}, with letters {fmean(self.letters_waited):.2f}",
                 f"ms to the first text, one client: server {1e3 * median(self.first_of_server):.1f}, engine "
                 f"{1e3 * median(self.first_of_engine):.1f}; added {spread(added)}",
-                f"ms between texts of a stream: p50 {median(gaps):.1f}, p99 {quantile(gaps, 0.99):.1f}",
-                f"ms for /load under that load: p50 {median(answered):.1f}, p99 {quantile(answered, 0.99):.1f}",
+                f"ms under the load: to the first text {halves(self.firsts)}; between texts {halves(self.gaps)}; for /load "
+                f"{halves(self.answered)}",
                 "core ms per token: server {:.3f}, of which routes {:.3f}; clients {:.3f}; engine alone {:.3f}".format(
                     *worked
                 ),
@@ -104,6 +112,11 @@ class Measured:
 def spread(values: Sequence[float]) -> str:
     low, high = mean_interval(values)
     return f"{fmean(values):.3f} (95 %: {low:.3f} to {high:.3f}, {len(values)} pairs)"
+
+
+def halves(seconds: Sequence[float]) -> str:
+    """The middle and the end of times, in ms."""
+    return f"p50 {1e3 * median(seconds):.1f}, p99 {1e3 * quantile(seconds, 0.99):.1f}"
 
 
 def quantile(values: Sequence[float], share: float) -> float:
@@ -156,15 +169,17 @@ def measured(asking: Asking, engine: TextEngine, load: Load) -> Measured:
     for pair in range(load.pairs + 1):
         through_server(asking, load, found if pair else Measured())
         through_engine(engine, load, found if pair else Measured())
+        through_letters(engine, load, found if pair else Measured())
     for number in range(4 * load.pairs + 1):
         body = load.body(number)
         first = asking.streamed(body).first
+        watch = Stopwatch()
         job = submitted(engine, body)
         job.result()
         assert job.job.first_token is not None
         if number:
             found.first_of_server.append(first)
-            found.first_of_engine.append(job.job.first_token - job.job.began)
+            found.first_of_engine.append(job.job.first_token - watch.began)
     return found
 
 
@@ -185,12 +200,13 @@ def through_server(asking: Asking, load: Load, found: Measured) -> None:
     found.routes_work.append(routes / tokens)
     found.server_work.append((routes + engine) / tokens)
     found.client_work.append(client / tokens)
+    found.firsts += [stream.first for stream in streams]
     found.gaps += [gap for stream in streams for gap in stream.gaps]
 
 
 def through_engine(engine: TextEngine, load: Load, found: Measured) -> None:
     """All at once; the engine has as many seats as the server has streams."""
-    watch = Stopwatch()
+    waited, watch = device_waits(engine), Stopwatch()
     jobs = [submitted(engine, load.body(number)) for number in range(load.requests)]
     engine.run()
     drawn = [job.result() for job in jobs]
@@ -198,6 +214,22 @@ def through_engine(engine: TextEngine, load: Load, found: Measured) -> None:
     tokens = sum(len(one.token_ids) + (one.finish_reason == "stop") for one in drawn)
     found.engine.append(tokens / seconds)
     found.engine_work.append(worked / tokens)
+    found.engine_waited.append((device_waits(engine) - waited) / seconds)
+
+
+def through_letters(engine: TextEngine, load: Load, found: Measured) -> None:
+    """The same requests, as the server's engine has them; clients cost nothing."""
+    bodies = [load.body(number) for number in range(load.requests)]
+    waited, watch = device_waits(engine), Stopwatch()
+    tokens = told_to_nobody(engine, [(body["prompt"], settings_of(body)) for body in bodies], load.streams)
+    seconds = watch.seconds
+    found.letters.append(tokens / seconds)
+    found.letters_waited.append((device_waits(engine) - waited) / seconds)
+
+
+def device_waits(engine: TextEngine) -> float:
+    """Seconds that its host has waited for the device."""
+    return 0.0 if engine.engine.packed is None else engine.engine.packed.waited
 
 
 def core_seconds(process: int) -> float:
@@ -221,8 +253,12 @@ def stat_of(process: int) -> list[str]:
 
 
 def submitted(engine: TextEngine, body: dict[str, Any]) -> Any:
-    settings = {"max_new_tokens": body["max_tokens"], "temperature": body["temperature"], "seed": body["seed"]}
-    return engine.submit(body["prompt"], **settings)
+    return engine.submit(body["prompt"], **settings_of(body))
+
+
+def settings_of(body: dict[str, Any]) -> dict[str, Any]:
+    """As `TextEngine.submit` has them."""
+    return {"max_new_tokens": body["max_tokens"], "temperature": body["temperature"], "seed": body["seed"]}
 
 
 @contextmanager

@@ -37,6 +37,7 @@ from fef.measure.intervals import mean_interval
 from fef.measure.program import option, program, typed
 from fef.measure.record import Record, RecordKind, record_json
 from fef.measure.timing import Stopwatch
+from fef.serve.hosts import keep_what_is_here
 
 __all__ = ["Asking", "Load", "Measured", "measured", "quantile", "served", "started"]
 
@@ -310,6 +311,7 @@ def main(given: Options) -> None:
     asked = Load(**{each.name: getattr(given, each.name) for each in fields(Load)})
     place = [] if given.device is None else ["--device", given.device]
     engine = load(given.model, device=given.device).engine(max_batch=asked.streams)
+    keep_what_is_here()
     with served(["--model", given.model, "--max-batch", str(asked.streams), *place]) as asking:
         found = measured(asking, engine, asked)
     print(f"{given.model} on {engine.engine.device}, {asked}")

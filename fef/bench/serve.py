@@ -97,8 +97,8 @@ class Measured:
         return "\n".join(
             [
                 f"tokens/s: server {fmean(self.server):.0f}, engine {fmean(self.engine):.0f}; ratio {spread(ratios)}",
-                f"engine with letters that nobody reads: ratio {spread(lettered)}; share of its time in which it waits for the "
-                f"device: alone {fmean(self.engine_waited):.2f}, with letters {fmean(self.letters_waited):.2f}",
+                f"engine with letters that nobody reads: ratio {spread(lettered)}; share of its time in which it waits for "
+                f"the device: alone {fmean(self.engine_waited):.2f}, with letters {fmean(self.letters_waited):.2f}",
                 f"ms to the first text, one client: server {1e3 * median(self.first_of_server):.1f}, engine "
                 f"{1e3 * median(self.first_of_engine):.1f}; added {spread(added)}",
                 f"ms under the load: to the first text {halves(self.firsts)}; between texts {halves(self.gaps)}; for /load "

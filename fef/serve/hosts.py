@@ -65,8 +65,9 @@ def memory_words(engine: TextEngine) -> str:
 
 
 def keep_what_is_here() -> None:
-    """Let Python's collector of garbage pass over all objects that this process has now, which stay as long as it does. Looking
-    at those of torch and a model takes a tenth of a second, time and again, in which no request and no round goes on."""
+    """Let Python's collector of garbage pass over all objects that this process has now, which stay as long as it does.
+    Looking at those of torch and a model takes a tenth of a second, time and again, in which no request and no round goes on.
+    """
     gc.collect()
     gc.freeze()
 

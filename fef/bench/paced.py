@@ -1,9 +1,9 @@
-"""An engine whose rounds take a given time and commit a given number of tokens, whatever they would cost: what carries its
-answers is measured with it, at the pace of a GPU, on any machine.
+"""An engine whose rounds take a given time and commit a given number of tokens, whatever a network would do: at the pace of
+a GPU it shows on any machine what carries its answers.
 
-    python -m fef.bench.paced --round-ms 9.4 --round-tokens 3
+    python -m fef.bench.serve --round-ms 9.4 --streams 64 --requests 192 --max-tokens 128
 
-serves `demo` so. Its texts are one text over and over.
+measures a server of such an engine, which this module starts.
 """
 
 from __future__ import annotations
@@ -82,17 +82,22 @@ class PacedRounds:
             self.advance(job)
 
     def advance(self, job: Job) -> None:
-        places = job.request.open.tolist()
-        job.committed = job.committed if job.committed is not None else {}
-        done = len(job.committed)
-        for rank in range(done, min(done + self.pace.round_tokens, len(places))):
-            job.committed[places[rank]] = self.tokens[rank % len(self.tokens)], -0.5
+        """Commit the tokens of a round. A text ends somewhere in the second half of its canvas, as its seed says."""
+        asked = job.request
+        assert asked.eos_id is not None, "a model whose texts end"
+        places, committed = asked.open.tolist(), {} if job.committed is None else job.committed
+        count = len(places) - asked.seed % (1 + len(places) // 2)
+        job.committed = committed
         job.first_token = job.first_token or time.perf_counter()
-        if len(job.committed) == len(places):
-            drawn = list(job.committed.values())
-            counters = dict.fromkeys((*COUNTERS, "rows", "committed"), len(places))
-            job.filled = EngineResult([token for token, _ in drawn], [logprob for _, logprob in drawn], counters)
+        for rank in range(len(committed), min(len(committed) + self.pace.round_tokens, count)):
+            ends = rank + 1 == count < len(places)
+            committed[places[rank]] = asked.eos_id if ends else self.tokens[rank % len(self.tokens)], -0.5
+        if len(committed) == count:
             self.running.remove(job)
+            drawn, rest = list(committed.values()), len(places) - count
+            counters = dict.fromkeys(COUNTERS, 0) | {"rows": 0, "committed": count}
+            tokens = [token for token, _ in drawn] + [asked.eos_id] * rest
+            job.filled = EngineResult(tokens, [logprob for _, logprob in drawn] + [0.0] * rest, counters)
             job.end("done")
 
 
@@ -119,18 +124,21 @@ class Options(Pace):
     """As on the command line."""
 
     model: str = "demo"
+    device: str = "cpu"
     max_batch: int = 64
     port: int = 0
 
 
 @program(Options, __doc__)
 def main(given: Options) -> None:
-    spec = PacedSpec(given.model, "cpu", max_batch=given.max_batch, pace=Pace(given.round_ms, given.round_tokens))
+    spec = PacedSpec(
+        given.model, given.device, max_batch=given.max_batch, pace=Pace(given.round_ms, given.round_tokens)
+    )
     with closing(bound("127.0.0.1", given.port)) as listener:
         serve(ProcessHost(spec), ServeOptions(), listener, say=lambda words: print(words, file=sys.stderr, flush=True))
 
 
 if __name__ == "__main__":
-    from fef.bench import paced as imported  # so that the engine's process finds its classes by name
+    from fef.bench import paced as imported  # the engine's process finds its classes by this name
 
     imported.main()

@@ -3,8 +3,9 @@
     python -m fef.bench.serve --model demo --streams 16
 
 starts `fef serve` as a process and asks it and an engine in this process the same requests in turn, so that what else the
-machine does falls on both. Ratios and differences are of such pairs, with intervals of the pairs. The clients work on the
-same machine, so what the three of them work is told, too: *core seconds*, of all threads of a process.
+machine does falls on both. With `--round-ms` both have an engine of that pace (`paced`) instead of a network.
+Ratios and differences are of such pairs, with intervals of the pairs. The clients work on the same machine, so what the three
+of them work is told, too: *core seconds*, of all threads of a process.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from typing import Any
 import numpy as np
 
 from fef.bench.letters import told_to_nobody
+from fef.bench.paced import Pace, paced
 from fef.bench.streams import Streamed, read_stream, streamed, unchunked
 from fef.engine.text import TextEngine
 from fef.errors import EngineError
@@ -41,6 +43,7 @@ from fef.serve.hosts import keep_what_is_here
 
 __all__ = ["Asking", "Load", "Measured", "measured", "quantile", "served", "started"]
 
+SERVE: Sequence[str] = ("fef", "serve")  # the module of the server, and its command
 SERVER_KIND = RecordKind("server", "python -m fef.bench.serve --json", facts=("model", "load", "measured"))
 
 
@@ -263,17 +266,17 @@ def settings_of(body: dict[str, Any]) -> dict[str, Any]:
 
 
 @contextmanager
-def served(arguments: Sequence[str]) -> Iterator[Asking]:
+def served(arguments: Sequence[str], program: Sequence[str] = SERVE) -> Iterator[Asking]:
     """A server in a process of its own. Raises EngineError where it does not start."""
-    with started([*arguments, "--port", "0"], " at http://") as [asking]:
+    with started([*arguments, "--port", "0"], " at http://", program) as [asking]:
         yield asking
 
 
 @contextmanager
-def started(arguments: Sequence[str], last: str) -> Iterator[list[Asking]]:
-    """`fef serve` in a process of its own, and the addresses that it names up to the line that holds `last`. Raises
-    EngineError where it does not start."""
-    command = [sys.executable, "-m", "fef", "serve", *arguments]
+def started(arguments: Sequence[str], last: str, program: Sequence[str] = SERVE) -> Iterator[list[Asking]]:
+    """`fef serve`, or another module, in a process of its own, and the addresses that it names up to the line that holds
+    `last`. Raises EngineError where it does not start."""
+    command = [sys.executable, "-m", *program, *arguments]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=os.environ)
     assert process.stderr is not None
     # what it says once it is ready is read, so that it never waits for a reader
@@ -303,16 +306,23 @@ class Options(Load):
 
     model: str = "demo"
     device: str | None = None
+    round_ms: float | None = option(None, "instead of what a network needs")
+    round_tokens: int = option(Pace.round_tokens, "of each request, where rounds have a pace")
     json: Path | None = option(None, "also write all numbers to this file")
 
 
 @program(Options, __doc__)
 def main(given: Options) -> None:
     asked = Load(**{each.name: getattr(given, each.name) for each in fields(Load)})
-    place = [] if given.device is None else ["--device", given.device]
-    engine = load(given.model, device=given.device).engine(max_batch=asked.streams)
+    arguments = ["--model", given.model, "--max-batch", str(asked.streams)]
+    arguments += [] if given.device is None else ["--device", given.device]
+    engine, server = load(given.model, device=given.device).engine(max_batch=asked.streams), SERVE
+    if given.round_ms is not None:
+        engine = paced(engine, Pace(given.round_ms, given.round_tokens))
+        arguments += ["--round-ms", str(given.round_ms), "--round-tokens", str(given.round_tokens)]
+        server = ("fef.bench.paced",)
     keep_what_is_here()
-    with served(["--model", given.model, "--max-batch", str(asked.streams), *place]) as asking:
+    with served(arguments, server) as asking:
         found = measured(asking, engine, asked)
     print(f"{given.model} on {engine.engine.device}, {asked}")
     print(found.words())

@@ -304,13 +304,13 @@ class PackedRounds:
         # news of a pass were sent before its result, so they have arrived where that has
         over = self.results.collect(len(self.results) if self.running or self.waiting else 0)
         for copy in self.news.collect(lag):
-            self.read_news(*copy.note, copy.tensor.numpy())
+            self.read_news(copy.tensor.numpy(), *copy.note)
         for copy in over:
             for one, result in zip(copy.note, results_of(copy.tensor.numpy()), strict=True):
                 if not one.job.finished:
                     self.advance(one, result)
 
-    def read_news(self, asked: Sequence[tuple[Seated, PassRequest]], columns: int, news: Numbers) -> None:
+    def read_news(self, news: Numbers, asked: Sequence[tuple[Seated, PassRequest]], columns: int) -> None:
         drafts = news[:, columns:].tolist()  # behind the results
         # of texts that nobody watches only what is new is read: a host has hundreds of rounds per second
         known = [one.told if one.watch is None and pass_ is one.pass_ else 0 for one, pass_ in asked]

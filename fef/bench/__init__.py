@@ -13,6 +13,7 @@ grammar             what grammars cost
 beside_causal       texts of methods beside those of a causal model of the same tokens
 start               what a small machine waits for
 serve, same_text    the server beside the engine; its answers in any company
+                    (streams: its clients; letters: the engine without them; paced: rounds of a given time)
 training            a step of training; `attention` in it
 rehearsal           a whole fine-tune, of a checkpoint in a `released_layout`; `adapter`: what one does to a model
 engine              the fast engine: a package of its own

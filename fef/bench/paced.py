@@ -11,16 +11,16 @@ from __future__ import annotations
 import sys
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
-from typing import Any, cast
+from dataclasses import dataclass, field, fields
+from typing import Any
 
-from fef.decoding.certificate import Certificate
-from fef.engine.build import EngineParts
+from torch import Tensor
+
+from fef.engine.engine import Engine
 from fef.engine.job import Job
-from fef.engine.packed_rounds import PackedRounds
-from fef.engine.requests import EngineResult
+from fef.engine.requests import EngineResult, Request
 from fef.engine.slots import COUNTERS
 from fef.engine.text import TextEngine
 from fef.generation import Model
@@ -43,10 +43,10 @@ class Pace:
 
 
 class PacedRounds:
-    """In the place of the packed rounds of an engine, with parts of that. tokens: of all texts, over and over."""
+    """What an engine asks of its rounds. tokens: of all texts, over and over. seats: requests at once."""
 
-    def __init__(self, pace: Pace, tokens: list[int], built: EngineParts) -> None:
-        self.pace, self.tokens, self.built = pace, tokens, built
+    def __init__(self, pace: Pace, tokens: Sequence[int], seats: int) -> None:
+        self.pace, self.tokens, self.seats = pace, tokens, seats
         self.running: list[Job] = []
         self.waiting: deque[Job] = deque()
         self.due = 0.0  # when the next round is over
@@ -62,18 +62,11 @@ class PacedRounds:
     def cancel(self, job: Job) -> None:
         (self.running if job in self.running else self.waiting).remove(job)
 
-    def forget(self) -> None:
-        self.running.clear()
-        self.waiting.clear()
-
-    def certified(self, certificate: Certificate, given: Mapping[str, Any]) -> Certificate:
-        return certificate
-
     def step(self) -> None:
         """One round. What the host does between two of them takes no time from the next, as on a GPU."""
         now, round_seconds = time.perf_counter(), self.pace.round_ms / 1e3
         self.due = (max(self.due, now - round_seconds) if self.running else now) + round_seconds
-        while self.waiting and len(self.running) < self.built.slots:
+        while self.waiting and len(self.running) < self.seats:
             self.running.append(self.waiting.popleft())
             self.running[-1].seat()
         self.waited += max(0.0, self.due - now)
@@ -101,6 +94,37 @@ class PacedRounds:
             job.end("done")
 
 
+class PacedEngine(Engine):
+    """An engine that has no other rounds."""
+
+    def __init__(self, /, denoiser: Callable[..., Tensor], pace: Pace, tokens: Sequence[int], **options: Any) -> None:
+        super().__init__(denoiser, **options)
+        self.rounds = PacedRounds(pace, tokens, self.options.max_batch)
+
+    def rounds_of(self, request: Request) -> Any:
+        return self.rounds
+
+    @property
+    def busy(self) -> bool:
+        return self.rounds.busy
+
+    @property
+    def waited(self) -> float:
+        return self.rounds.waited
+
+    def step(self) -> None:
+        self.rounds.step()
+
+
+def paced(engine: TextEngine, pace: Pace) -> TextEngine:
+    """The same engine, with rounds of that pace."""
+    given = engine.engine.options
+    options = {each.name: getattr(given, each.name) for each in fields(given)}
+    tokens = engine.model.text_ids("text", TEXT)
+    engine.engine = PacedEngine(engine.engine.denoiser, pace, tokens, **options)
+    return engine
+
+
 @dataclass(frozen=True)
 class PacedSpec(EngineSpec):
     """An engine of that pace."""
@@ -110,13 +134,6 @@ class PacedSpec(EngineSpec):
     def made(self) -> tuple[Model, TextEngine]:
         model, engine = super().made()
         return model, paced(engine, self.pace)
-
-
-def paced(engine: TextEngine, pace: Pace) -> TextEngine:
-    """The same engine, with rounds of that pace."""
-    rounds = PacedRounds(pace, engine.model.text_ids("text", TEXT), engine.engine.packed_rounds().built)
-    engine.engine.packed = cast(PackedRounds, rounds)
-    return engine
 
 
 @dataclass(frozen=True)

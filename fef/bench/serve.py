@@ -210,7 +210,7 @@ def through_server(asking: Asking, load: Load, found: Measured) -> None:
 
 def through_engine(engine: TextEngine, load: Load, found: Measured) -> None:
     """All at once; the engine has as many seats as the server has streams."""
-    waited, watch = device_waits(engine), Stopwatch()
+    waited, watch = engine.engine.waited, Stopwatch()
     jobs = [submitted(engine, load.body(number)) for number in range(load.requests)]
     engine.run()
     drawn = [job.result() for job in jobs]
@@ -218,22 +218,17 @@ def through_engine(engine: TextEngine, load: Load, found: Measured) -> None:
     tokens = sum(len(one.token_ids) + (one.finish_reason == "stop") for one in drawn)
     found.engine.append(tokens / seconds)
     found.engine_work.append(worked / tokens)
-    found.engine_waited.append((device_waits(engine) - waited) / seconds)
+    found.engine_waited.append((engine.engine.waited - waited) / seconds)
 
 
 def through_letters(engine: TextEngine, load: Load, found: Measured) -> None:
     """The same requests, as the server's engine has them; clients cost nothing."""
     bodies = [load.body(number) for number in range(load.requests)]
-    waited, watch = device_waits(engine), Stopwatch()
+    waited, watch = engine.engine.waited, Stopwatch()
     tokens = told_to_nobody(engine, [(body["prompt"], settings_of(body)) for body in bodies], load.streams)
     seconds = watch.seconds
     found.letters.append(tokens / seconds)
-    found.letters_waited.append((device_waits(engine) - waited) / seconds)
-
-
-def device_waits(engine: TextEngine) -> float:
-    """Seconds that its host has waited for the device."""
-    return 0.0 if engine.engine.packed is None else engine.engine.packed.waited
+    found.letters_waited.append((engine.engine.waited - waited) / seconds)
 
 
 def core_seconds(process: int) -> float:

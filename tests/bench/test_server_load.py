@@ -13,10 +13,13 @@ from itertools import pairwise
 import pytest
 
 import fef
+from fef.bench.letters import told_to_nobody
+from fef.bench.paced import Pace, paced
 from fef.bench.same_text import bodies, different
 from fef.bench.serve import Load, Measured, children, core_seconds, measured, quantile, served
 from fef.bench.streams import read_stream, unchunked
-from fef.errors import EngineError
+from fef.errors import EngineError, FefError
+from fef.generation import Model
 from fef.measure.intervals import mean_interval
 
 
@@ -116,3 +119,27 @@ def test_texts_that_differ_are_found_by_number() -> None:
     assert len(asked) == 28
     assert [body["temperature"] for body in asked] == [0.0] * 14 + [0.7] * 14
     assert len({str(sorted(body)) for body in asked}) > 4, "of several kinds"
+
+
+def test_rounds_take_the_time_and_commit_the_tokens_of_their_pace(tiny_model: Model) -> None:
+    engine = paced(tiny_model.engine(max_batch=2), Pace(round_ms=2.0, round_tokens=3))
+    began = time.perf_counter()
+    jobs = [engine.submit("a", max_new_tokens=12, seed=seed) for seed in (0, 2, 0)]
+    engine.run()
+    seconds = time.perf_counter() - began
+    whole, shorter, last = (job.result() for job in jobs)
+    assert [len(one.token_ids) for one in (whole, shorter, last)] == [12, 9, 12]
+    assert [one.finish_reason for one in (whole, shorter, last)] == ["length", "stop", "length"]
+    assert whole.text == last.text and whole.text.startswith(shorter.text)
+    # the third has a seat behind the fourth round: eight in all
+    assert seconds >= 8 * 0.002 and engine.engine.waited <= seconds
+
+
+def test_an_engine_whose_letters_nobody_reads_draws_what_it_draws_alone(tiny_model: Model) -> None:
+    asked = [("a b", {"max_new_tokens": 8, "temperature": 0.7, "seed": seed}) for seed in range(5)]
+    engine = tiny_model.engine(max_batch=2)
+    drawn = [engine.submit(prompt, **settings).result() for prompt, settings in asked]
+    tokens = sum(len(one.token_ids) + (one.finish_reason == "stop") for one in drawn)
+    assert told_to_nobody(engine, asked, streams=2) == tokens
+    with pytest.raises(FefError, match="max_new_tokens is 1000000"):
+        told_to_nobody(engine, [("a", {"max_new_tokens": 10**6})], streams=2)

@@ -28,7 +28,8 @@ LAYERS = [
     ["api", "engine", "profiling", "template"],
     ["generation"],
     ["measure"],
-    ["bench", "eval", "serve", "verify"],
+    ["eval", "serve", "verify"],
+    ["bench"],
     ["cli"],
     ["corpus"],
 ]

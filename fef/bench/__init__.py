@@ -11,6 +11,7 @@ grammar             what grammars cost
 beside_causal       texts of methods beside those of a causal model of the same tokens
 start               what a small machine waits for
 serve               the server beside the engine
+                    (streams: its clients; letters: the engine without them; paced: rounds of a given time)
 training            a step of training; `attention` in it
 released_layout     a checkpoint of random weights in the files of a release
 adapter             what an adapter does to a model

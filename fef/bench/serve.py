@@ -3,8 +3,9 @@
     python -m fef.bench.serve --model demo --streams 16
 
 starts `fef serve` as a process and asks it and an engine in this process the same requests in turn, so that what else the
-machine does falls on both. Ratios and differences are of such pairs, with intervals of the pairs. The clients work on the
-same machine, so what the three of them work is told, too: *core seconds*, of all threads of a process.
+machine does falls on both. With `--round-ms` both have an engine of that pace (`paced`) instead of a network.
+Ratios and differences are of such pairs, with intervals of the pairs. The clients work on the same machine, so what the three
+of them work is told, too: *core seconds*, of all threads of a process.
 """
 
 from __future__ import annotations
@@ -14,14 +15,12 @@ import math
 import os
 import subprocess
 import sys
-import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from http.client import HTTPConnection, HTTPResponse
-from itertools import pairwise
 from pathlib import Path
 from statistics import fmean, median
 from threading import Thread
@@ -29,6 +28,9 @@ from typing import Any
 
 import numpy as np
 
+from fef.bench.letters import told_to_nobody
+from fef.bench.paced import Pace, paced
+from fef.bench.streams import Streamed, read_stream, streamed, unchunked
 from fef.engine.text import TextEngine
 from fef.errors import EngineError
 from fef.generation import load
@@ -37,9 +39,11 @@ from fef.measure.intervals import mean_interval
 from fef.measure.program import option, program, typed
 from fef.measure.record import Record, RecordKind, record_json
 from fef.measure.timing import Stopwatch
+from fef.serve.hosts import keep_what_is_here
 
-__all__ = ["Asking", "Load", "Measured", "Streamed", "measured", "quantile", "served", "started"]
+__all__ = ["Asking", "Load", "Measured", "measured", "quantile", "served", "started"]
 
+SERVE: Sequence[str] = ("fef", "serve")  # the module of the server, and its command
 SERVER_KIND = RecordKind("server", "python -m fef.bench.serve --json", facts=("model", "load", "measured"))
 
 
@@ -62,38 +66,33 @@ class Load:
         }
 
 
-@dataclass(frozen=True)
-class Streamed:
-    """A streamed answer: seconds to its first text, between texts, its tokens, and its text."""
-
-    first: float
-    gaps: list[float]
-    tokens: int
-    text: str
-
-
 @dataclass
 class Measured:
-    """Tokens per second of the server and of the engine, pair by pair; seconds to the first text of a request alone, request
-    by request; all gaps between texts of a stream; seconds in which `/load` answered under the load. Core seconds per token
-    of the server, of its process of routes alone, of the clients and of the engine alone, pair by pair."""
+    """Tokens per second of the server, of the engine, and of an engine whose letters nobody reads, pair by pair; seconds to
+    the first text of a request alone, request by request; under the load all seconds to the first text of a stream and
+    between two, and in which `/load` answered. Core seconds per token of the server, of its process of routes alone, of the
+    clients and of the engine alone, and the share of the engine's time in which it waited for the device, alone and with
+    letters, pair by pair."""
 
     server: list[float] = field(default_factory=list)
     engine: list[float] = field(default_factory=list)
+    letters: list[float] = field(default_factory=list)
     first_of_server: list[float] = field(default_factory=list)
     first_of_engine: list[float] = field(default_factory=list)
+    firsts: list[float] = field(default_factory=list)
     gaps: list[float] = field(default_factory=list)
     answered: list[float] = field(default_factory=list)
     server_work: list[float] = field(default_factory=list)
     routes_work: list[float] = field(default_factory=list)
     client_work: list[float] = field(default_factory=list)
     engine_work: list[float] = field(default_factory=list)
+    engine_waited: list[float] = field(default_factory=list)
+    letters_waited: list[float] = field(default_factory=list)
 
     def words(self) -> str:
         ratios = [a / b for a, b in zip(self.server, self.engine, strict=True)]
         added = [1e3 * (a - b) for a, b in zip(self.first_of_server, self.first_of_engine, strict=True)]
-        gaps = [1e3 * gap for gap in self.gaps]
-        answered = [1e3 * each for each in self.answered]
+        lettered = [a / b for a, b in zip(self.letters, self.engine, strict=True)]
         worked = [
             1e3 * fmean(each or [math.nan])
             for each in (self.server_work, self.routes_work, self.client_work, self.engine_work)
@@ -101,10 +100,12 @@ class Measured:
         return "\n".join(
             [
                 f"tokens/s: server {fmean(self.server):.0f}, engine {fmean(self.engine):.0f}; ratio {spread(ratios)}",
+                f"engine with letters that nobody reads: ratio {spread(lettered)}; share of its time in which it waits for "
+                f"the device: alone {fmean(self.engine_waited):.2f}, with letters {fmean(self.letters_waited):.2f}",
                 f"ms to the first text, one client: server {1e3 * median(self.first_of_server):.1f}, engine "
                 f"{1e3 * median(self.first_of_engine):.1f}; added {spread(added)}",
-                f"ms between texts of a stream: p50 {median(gaps):.1f}, p99 {quantile(gaps, 0.99):.1f}",
-                f"ms for /load under that load: p50 {median(answered):.1f}, p99 {quantile(answered, 0.99):.1f}",
+                f"ms under the load: to the first text {halves(self.firsts)}; between texts {halves(self.gaps)}; for /load "
+                f"{halves(self.answered)}",
                 "core ms per token: server {:.3f}, of which routes {:.3f}; clients {:.3f}; engine alone {:.3f}".format(
                     *worked
                 ),
@@ -117,6 +118,11 @@ def spread(values: Sequence[float]) -> str:
     return f"{fmean(values):.3f} (95 %: {low:.3f} to {high:.3f}, {len(values)} pairs)"
 
 
+def halves(seconds: Sequence[float]) -> str:
+    """The middle and the end of times, in ms."""
+    return f"p50 {1e3 * median(seconds):.1f}, p99 {1e3 * quantile(seconds, 0.99):.1f}"
+
+
 def quantile(values: Sequence[float], share: float) -> float:
     """The smallest value that at least this share of them does not exceed."""
     return float(np.quantile(values, share, method="inverted_cdf"))
@@ -124,25 +130,15 @@ def quantile(values: Sequence[float], share: float) -> float:
 
 @dataclass(frozen=True)
 class Asking:
-    """A client with one connection per request. process: that listens at the port."""
+    """What clients ask a server for. process: that listens at the port."""
 
     port: int
     process: int
 
     def streamed(self, body: dict[str, Any]) -> Streamed:
         """Raises EngineError for any answer but a stream to its end."""
-        return read_stream(self.parts(body))
-
-    def parts(self, body: dict[str, Any]) -> list[tuple[float, bytes]]:
-        """A stream as it comes, and when since it was asked for; it is read when nobody is timed, so that clients of this one
-        interpreter keep up. Raises EngineError for another answer."""
-        watch, parts = Stopwatch(), []
-        with self.answer(
-            "/v1/completions", body | {"stream": True, "stream_options": {"include_usage": True}}
-        ) as answer:
-            while part := answer.read1(1 << 16):
-                parts.append((watch.seconds, part))
-        return parts
+        [parts] = streamed(self.port, [body])
+        return read_stream(unchunked(parts))
 
     def text(self, body: dict[str, Any]) -> str:
         """A whole answer. Raises EngineError for any other."""
@@ -171,67 +167,50 @@ class Asking:
         return core_seconds(self.process), sum(core_seconds(child) for child in children(self.process))
 
 
-def read_stream(parts: Sequence[tuple[float, bytes]]) -> Streamed:
-    """What a stream told, and when. Raises EngineError for one that did not come to its end."""
-    times, tokens, text, rest, ended = list[float](), 0, "", b"", False
-    for seconds, part in parts:
-        *events, rest = (rest + part).split(b"\n\n")
-        for event in events:
-            if event == b"data: [DONE]":
-                ended = True
-                continue
-            told = json.loads(event.removeprefix(b"data: "))
-            tokens = (told.get("usage") or {}).get("completion_tokens", tokens)
-            if new := "".join(choice["text"] for choice in told.get("choices", ())):
-                times.append(seconds)
-                text += new
-    if not ended:
-        raise EngineError(f"A stream broke off after {len(parts)} parts.")
-    times = times or [parts[-1][0]]  # a text that is empty ends at once
-    return Streamed(times[0], [b - a for a, b in pairwise(times)], tokens, text)
-
-
 def measured(asking: Asking, engine: TextEngine, load: Load) -> Measured:
     """Ask both in turn; one round of each before anything is counted."""
     found = Measured()
     for pair in range(load.pairs + 1):
         through_server(asking, load, found if pair else Measured())
         through_engine(engine, load, found if pair else Measured())
+        through_letters(engine, load, found if pair else Measured())
     for number in range(4 * load.pairs + 1):
         body = load.body(number)
         first = asking.streamed(body).first
+        watch = Stopwatch()
         job = submitted(engine, body)
         job.result()
         assert job.job.first_token is not None
         if number:
             found.first_of_server.append(first)
-            found.first_of_engine.append(job.job.first_token - job.job.began)
+            found.first_of_engine.append(job.job.first_token - watch.began)
     return found
 
 
 def through_server(asking: Asking, load: Load, found: Measured) -> None:
-    worked, client = asking.core_seconds(), time.process_time()
-    with ThreadPoolExecutor(load.streams + 1) as pool:
+    worked = asking.core_seconds()
+    with ThreadPoolExecutor(1) as pool:
         watch = Stopwatch()
-        answers = [pool.submit(asking.parts, load.body(number)) for number in range(load.requests)]
-        while not all(answer.done() for answer in answers):
+        bodies = [load.body(number) for number in range(load.requests)]
+        answers = pool.submit(streamed, asking.port, bodies, load.streams)
+        while not answers.done():
             found.answered.append(asking.load_seconds())
-            time.sleep(0.25)
-        seconds = watch.seconds
+            wait([answers], timeout=0.25)
+        seconds, client = watch.seconds, watch.core_seconds
     routes, engine = (after - before for after, before in zip(asking.core_seconds(), worked, strict=True))
-    client = time.process_time() - client
-    streams = [read_stream(answer.result()) for answer in answers]
+    streams = [read_stream(unchunked(parts)) for parts in answers.result()]
     tokens = sum(stream.tokens for stream in streams)
     found.server.append(tokens / seconds)
     found.routes_work.append(routes / tokens)
     found.server_work.append((routes + engine) / tokens)
     found.client_work.append(client / tokens)
+    found.firsts += [stream.first for stream in streams]
     found.gaps += [gap for stream in streams for gap in stream.gaps]
 
 
 def through_engine(engine: TextEngine, load: Load, found: Measured) -> None:
     """All at once; the engine has as many seats as the server has streams."""
-    watch = Stopwatch()
+    waited, watch = engine.engine.waited, Stopwatch()
     jobs = [submitted(engine, load.body(number)) for number in range(load.requests)]
     engine.run()
     drawn = [job.result() for job in jobs]
@@ -239,6 +218,17 @@ def through_engine(engine: TextEngine, load: Load, found: Measured) -> None:
     tokens = sum(len(one.token_ids) + (one.finish_reason == "stop") for one in drawn)
     found.engine.append(tokens / seconds)
     found.engine_work.append(worked / tokens)
+    found.engine_waited.append((engine.engine.waited - waited) / seconds)
+
+
+def through_letters(engine: TextEngine, load: Load, found: Measured) -> None:
+    """The same requests, as the server's engine has them; clients cost nothing."""
+    bodies = [load.body(number) for number in range(load.requests)]
+    waited, watch = engine.engine.waited, Stopwatch()
+    tokens = told_to_nobody(engine, [(body["prompt"], settings_of(body)) for body in bodies], load.streams)
+    seconds = watch.seconds
+    found.letters.append(tokens / seconds)
+    found.letters_waited.append((engine.engine.waited - waited) / seconds)
 
 
 def core_seconds(process: int) -> float:
@@ -262,22 +252,26 @@ def stat_of(process: int) -> list[str]:
 
 
 def submitted(engine: TextEngine, body: dict[str, Any]) -> Any:
-    settings = {"max_new_tokens": body["max_tokens"], "temperature": body["temperature"], "seed": body["seed"]}
-    return engine.submit(body["prompt"], **settings)
+    return engine.submit(body["prompt"], **settings_of(body))
+
+
+def settings_of(body: dict[str, Any]) -> dict[str, Any]:
+    """As `TextEngine.submit` has them."""
+    return {"max_new_tokens": body["max_tokens"], "temperature": body["temperature"], "seed": body["seed"]}
 
 
 @contextmanager
-def served(arguments: Sequence[str]) -> Iterator[Asking]:
+def served(arguments: Sequence[str], program: Sequence[str] = SERVE) -> Iterator[Asking]:
     """A server in a process of its own. Raises EngineError where it does not start."""
-    with started([*arguments, "--port", "0"], " at http://") as [asking]:
+    with started([*arguments, "--port", "0"], " at http://", program) as [asking]:
         yield asking
 
 
 @contextmanager
-def started(arguments: Sequence[str], last: str) -> Iterator[list[Asking]]:
-    """`fef serve` in a process of its own, and the addresses that it names up to the line that holds `last`. Raises
-    EngineError where it does not start."""
-    command = [sys.executable, "-m", "fef", "serve", *arguments]
+def started(arguments: Sequence[str], last: str, program: Sequence[str] = SERVE) -> Iterator[list[Asking]]:
+    """`fef serve`, or another module, in a process of its own, and the addresses that it names up to the line that holds
+    `last`. Raises EngineError where it does not start."""
+    command = [sys.executable, "-m", *program, *arguments]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=os.environ)
     assert process.stderr is not None
     # what it says once it is ready is read, so that it never waits for a reader
@@ -307,15 +301,23 @@ class Options(Load):
 
     model: str = "demo"
     device: str | None = None
+    round_ms: float | None = option(None, "instead of what a network needs")
+    round_tokens: int = option(Pace.round_tokens, "of each request, where rounds have a pace")
     json: Path | None = option(None, "also write all numbers to this file")
 
 
 @program(Options, __doc__)
 def main(given: Options) -> None:
     asked = Load(**{each.name: getattr(given, each.name) for each in fields(Load)})
-    place = [] if given.device is None else ["--device", given.device]
-    engine = load(given.model, device=given.device).engine(max_batch=asked.streams)
-    with served(["--model", given.model, "--max-batch", str(asked.streams), *place]) as asking:
+    arguments = ["--model", given.model, "--max-batch", str(asked.streams)]
+    arguments += [] if given.device is None else ["--device", given.device]
+    engine, server = load(given.model, device=given.device).engine(max_batch=asked.streams), SERVE
+    if given.round_ms is not None:
+        engine = paced(engine, Pace(given.round_ms, given.round_tokens))
+        arguments += ["--round-ms", str(given.round_ms), "--round-tokens", str(given.round_tokens)]
+        server = ("fef.bench.paced",)
+    keep_what_is_here()
+    with served(arguments, server) as asking:
         found = measured(asking, engine, asked)
     print(f"{given.model} on {engine.engine.device}, {asked}")
     print(found.words())

@@ -253,6 +253,11 @@ class Engine:
         return self.sessions.busy or (self.packed is not None and self.packed.busy)
 
     @property
+    def waited(self) -> float:
+        """Seconds that the host waited for what packed rounds came to."""
+        return 0.0 if self.packed is None else self.packed.waited
+
+    @property
     def stats(self) -> dict[str, int]:
         """What the engine has done beside the requests' own counters. prefix_tokens_reused: tokens at the start of prompts
         whose keys another request had computed; prefix_bytes: of the keys that are kept for that."""

@@ -86,8 +86,8 @@ class KernelPasses:
         device = self.state.ids_SL.device
         load(self.state, on_device(torch.tensor(slots), device), on_device(packed_BJ, device), self.length_S)
 
-    def collect(self, slots: list[int]) -> Tensor:
-        return collect(self.state, on_device(torch.tensor(slots), self.state.ids_SL.device))
+    def collect(self, slots: list[int], ranks: int) -> Tensor:
+        return collect(self.state, on_device(torch.tensor(slots), self.state.ids_SL.device), ranks)
 
     def pass_(self, kind: PassKind, slot_B: Tensor) -> None:
         looked = self.look(kind, slot_B)

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from fef.decoding.certificate import Certificate
 from fef.decoding.network import Network
@@ -31,7 +32,7 @@ from fef.engine.packed_texts import PackedText
 from fef.engine.requests import PassResult, PassSequence, pass_sequence, results_of, text_of
 from fef.engine.runner import PassKind
 from fef.engine.shape_chooser import Launch, ShapeChooser
-from fef.engine.slots import COUNTERS, RESULT_HEAD, Numbers, PassRequest, Progress
+from fef.engine.slots import COUNTERS, Numbers, PassRequest, Progress
 from fef.engine.watched import PackedWatch
 from fef.errors import DenoiserError, EngineError, FefError
 from fef.models.packed_forward import Bounds
@@ -282,11 +283,17 @@ class PackedRounds:
         asked = {slot: self.running[slot] for slot in slots if slot in self.followed} if self.followed else {}
         if not asked:
             return
-        news_BJ = self.built.passes.collect(list(asked))
+        news_BJ = self.left_by(list(asked.values()))
+        columns = news_BJ.shape[1]  # of results
         if any(one.watch is not None for one in asked.values()):
             slot_B = on_device(torch.tensor(list(asked)), self.device)
             news_BJ = torch.cat([news_BJ, self.built.state.drafts_kept(slot_B)], 1)
-        self.news.send([(one, one.pass_) for one in asked.values()], news_BJ)
+        self.news.send(([(one, one.pass_) for one in asked.values()], columns), news_BJ)
+
+    def left_by(self, seated: Sequence[Seated]) -> Tensor:
+        """What passes left in the slots of these, without the ranks that none of them has."""
+        ranks = max(len(one.pass_.order) for one in seated if one.pass_ is not None)
+        return self.built.passes.collect([one.slot for one in seated if one.slot is not None], ranks)
 
     def collect(self) -> None:
         """Read progress and results that have arrived."""
@@ -297,18 +304,17 @@ class PackedRounds:
         # news of a pass were sent before its result, so they have arrived where that has
         over = self.results.collect(len(self.results) if self.running or self.waiting else 0)
         for copy in self.news.collect(lag):
-            self.read_news(copy.note, copy.tensor.numpy())
+            self.read_news(copy.tensor.numpy(), *copy.note)
         for copy in over:
             for one, result in zip(copy.note, results_of(copy.tensor.numpy()), strict=True):
                 if not one.job.finished:
                     self.advance(one, result)
 
-    def read_news(self, asked: Sequence[tuple[Seated, PassRequest]], news: Numbers) -> None:
-        result_columns = RESULT_HEAD + 3 * self.built.table.ranks
-        drafts = news[:, result_columns:].tolist()
+    def read_news(self, news: Numbers, asked: Sequence[tuple[Seated, PassRequest]], columns: int) -> None:
+        drafts = news[:, columns:].tolist()  # behind the results
         # of texts that nobody watches only what is new is read: a host has hundreds of rounds per second
         known = [one.told if one.watch is None and pass_ is one.pass_ else 0 for one, pass_ in asked]
-        results = results_of(news[:, :result_columns], known)
+        results = results_of(news[:, :columns], known)
         for (one, pass_), first, result, kept in zip(asked, known, results, drafts, strict=True):
             if one.job.committed is not None:
                 tell_committed(one.job.committed, pass_.order[first:], result)
@@ -349,7 +355,7 @@ class PackedRounds:
 
     def send_results(self, over: list[Seated]) -> None:
         """Ask for the results of passes that are over; their slots are free from now on, as what comes later is later."""
-        self.results.send(over, self.built.passes.collect([one.slot for one in over if one.slot is not None]))
+        self.results.send(over, self.left_by(over))
         for one in over:
             self.release(one)
 

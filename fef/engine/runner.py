@@ -92,8 +92,8 @@ class Passes(Protocol):
         """Put requests into slots."""
         ...
 
-    def collect(self, slots: list[int]) -> Tensor:
-        """What passes left in these slots: `SlotState.collect`."""
+    def collect(self, slots: list[int], ranks: int) -> Tensor:
+        """What passes left at the first ranks of these slots: `SlotState.collect`."""
         ...
 
     def pass_(self, kind: PassKind, slot_B: Tensor) -> None:
@@ -135,8 +135,8 @@ class TorchPasses:
         device = self.state.ids_SL.device
         self.state.load(torch.tensor(slots, device=device), packed_BJ.to(device))
 
-    def collect(self, slots: list[int]) -> Tensor:
-        return self.state.collect(torch.tensor(slots))
+    def collect(self, slots: list[int], ranks: int) -> Tensor:
+        return self.state.collect(torch.tensor(slots), ranks)
 
     def read_texts(self) -> None:
         """They are read in the pass itself."""

@@ -127,16 +127,16 @@ class SlotState(PassSlots):
     def ids_at(self, rank: Tensor) -> Tensor:
         return self.ids_SL.gather(1, self.positions(rank))
 
-    def collect(self, slot_B: Tensor) -> Tensor:
-        """int64 [B, J]: what these slots have done, their counters, the log of the mass that grammars left, and by rank the
-        tokens, log p and log p at temperature 1; floats as their bits."""
+    def collect(self, slot_B: Tensor, ranks: int) -> Tensor:
+        """int64 [B, J]: what these slots have done, their counters, the log of the mass that grammars left, and for so many
+        ranks the tokens, log p and log p at temperature 1; floats as their bits."""
         columns = [
             self.done_S[slot_B, None],
             self.counters_SC[slot_B],
             self.log_mass_S[slot_B, None].view(torch.int64),
-            self.ids_SL[slot_B].gather(1, self.order_SR[slot_B]),
-            self.logprob_SR[slot_B, :-1].view(torch.int64),
-            self.confidence_SR[slot_B, :-1].view(torch.int64),
+            self.ids_SL[slot_B].gather(1, self.order_SR[slot_B, :ranks]),
+            self.logprob_SR[slot_B, :ranks].view(torch.int64),
+            self.confidence_SR[slot_B, :ranks].view(torch.int64),
         ]
         return torch.cat(columns, 1)
 

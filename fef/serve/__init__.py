@@ -14,6 +14,7 @@ hosts             where it works: on a thread of this process,
 process           or in a process of its own,
 engine_process    which runs this,
 frames, packing   over a socket: whole messages, and commands as bytes
+inbox             what the event loop holds of a request
 backend           the engine as the routes know it
 answer            the choices of a request, as their tokens come
 rounds            what rounds did to a canvas, for pages that draw it

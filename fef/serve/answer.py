@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -15,10 +14,11 @@ from fef.engine.requests import Likeliest
 from fef.errors import FefError, GrammarError, InputError, OptionError
 from fef.generation import Score
 from fef.models.tokenizer import Tokenizer
-from fef.serve.backend import Backend, HungUp, Ticket
+from fef.serve.backend import Backend
 from fef.serve.errors import ApiError, bad_request
 from fef.serve.fields import Asked
 from fef.serve.growing_text import GrowingText
+from fef.serve.inbox import Heard, HungUp, Inbox, Ticket
 from fef.serve.letters import Accepted, Event, NewTokens, NextSpan, Over, Refused, Rounds, Wanted
 from fef.serve.metrics import Metrics
 from fef.serve.pieces import FinishReason, Piece, TextPieces, Token
@@ -38,10 +38,6 @@ __all__ = [
     "places_to_score",
     "scored_echo",
 ]
-
-
-Heard = tuple[Ticket | None, Event | HungUp]
-"""An event, and of which request; hanging up is all of theirs."""
 
 
 @dataclass
@@ -79,7 +75,7 @@ class Answer:
     def __init__(self, asked: Asked, choices: Sequence[Choice], backend: Backend, metrics: Metrics) -> None:
         self.asked, self.drawn, self.choices = asked, choices, choices
         self.backend, self.metrics = backend, metrics
-        self.events: asyncio.Queue[Heard] = choices[0].ticket.events
+        self.inbox = choices[0].ticket.inbox
         self.by_ticket = {choice.ticket: choice for choice in choices}
         self.began = time.perf_counter()
         self.early: list[Heard] = []  # came before all choices were accepted
@@ -91,20 +87,20 @@ class Answer:
         missing = len(self.choices)
         try:
             while missing:
-                ticket, event = await self.events.get()
-                if isinstance(event, Refused):
-                    raise bad_request(str(event.error))
-                if isinstance(event, Over) and event.error is not None:
-                    raise failed(event.error, self.backend.lost)
-                if isinstance(event, Accepted):
-                    assert ticket is not None
-                    choice = self.by_ticket[ticket]
-                    choice.certificates, choice.final = [event.certificate], event.final
-                    missing -= 1
-                else:
-                    self.early.append((ticket, event))
-                    if isinstance(event, HungUp):
-                        return
+                for ticket, event in await self.inbox.read():
+                    if isinstance(event, Refused):
+                        raise bad_request(str(event.error))
+                    if isinstance(event, Over) and event.error is not None:
+                        raise failed(event.error, self.backend.lost)
+                    if isinstance(event, Accepted):
+                        assert ticket is not None
+                        choice = self.by_ticket[ticket]
+                        choice.certificates, choice.final = [event.certificate], event.final
+                        missing -= 1
+                    else:
+                        self.early.append((ticket, event))
+                        if isinstance(event, HungUp):  # the last one
+                            return
         except BaseException:
             self.cancel()
             raise
@@ -115,7 +111,8 @@ class Answer:
         left = len(self.choices)
         try:
             while left:
-                for ticket, event in together(await self.all_heard()):
+                heard, self.early = self.early or await self.inbox.read(), []
+                for ticket, event in heard:
                     if isinstance(event, HungUp):
                         return
                     assert ticket is not None
@@ -130,15 +127,6 @@ class Answer:
                     yield choice, piece
         finally:
             self.cancel()
-
-    async def all_heard(self) -> list[Heard]:
-        """The events that are here, after waiting for one."""
-        found, self.early = self.early, []
-        if not found:
-            found.append(await self.events.get())
-        while not self.events.empty():
-            found.append(self.events.get_nowait())
-        return found
 
     def heard(self, choice: Choice, event: Event) -> Piece | None:
         """What an event adds to a choice."""
@@ -183,7 +171,8 @@ class Answer:
     def hang_up(self) -> None:
         """Nobody waits for the answer any more."""
         self.cancel()
-        self.events.put_nowait((None, HungUp()))
+        self.inbox.put(None, HungUp())
+        self.inbox.wake()
 
     def keep_best(self) -> None:
         """Of more choices than were asked for, keep those of largest log p for each prompt."""
@@ -233,22 +222,6 @@ class Answer:
         }
 
 
-def together(heard: Sequence[Heard]) -> list[Heard]:
-    """The same events, but tokens directly behind others of their choice come with these: who is slower than rounds writes
-    one text for several."""
-    found: list[Heard] = []
-    last: dict[Ticket | None, int] = {}  # event of each
-    for ticket, event in heard:
-        before = found[last[ticket]][1] if ticket in last else None
-        if isinstance(before, NewTokens) and isinstance(event, NewTokens):
-            tokens = NewTokens([*before.committed, *event.committed], {**before.likeliest, **event.likeliest})
-            found[last[ticket]] = ticket, tokens
-        else:
-            last[ticket] = len(found)
-            found.append((ticket, event))
-    return found
-
-
 def about_choice(choice: Choice) -> dict[str, Any]:
     """Costs of a choice; null where its text ended before its canvas was filled. log_mass is null, too, without a grammar,
     and where the law without it never draws this text."""
@@ -278,7 +251,7 @@ def begin(asked: Asked, model: TextFormat, backend: Backend, metrics: Metrics) -
     """The choices of a request, in the order of its prompts. Raises InputError for prompts that do not fit."""
     config = model.config
     ends = {*config.stop_ids, *asked.stop_ids} | ({config.eos_id} if config.eos_id is not None else set())
-    events: asyncio.Queue[Heard] = asyncio.Queue()
+    inbox = Inbox()
     grammar = None if asked.grammar is None else model.grammar(asked.grammar)
     for part in asked.template or ():
         if isinstance(part, str):
@@ -306,7 +279,7 @@ def begin(asked: Asked, model: TextFormat, backend: Backend, metrics: Metrics) -
             follow = asked.stream or bool(asked.stops or asked.stop_ids) or asked.most < asked.canvas
             wanted = Wanted(canvas.ids, canvas.spans, canvas.grammars, options, follow, asked.watch)
             pieces = pieces_of(asked, canvas.spans, model.tokenizer, ends)
-            choices.append(Choice(len(choices), seed, before, echo, pieces, Ticket(wanted, events)))
+            choices.append(Choice(len(choices), seed, before, echo, pieces, Ticket(wanted, inbox)))
     return Answer(asked, choices, backend, metrics)
 
 

@@ -49,6 +49,7 @@ __all__ = ["ServeOptions", "Served", "make_app"]
 
 T = TypeVar("T")
 SMALL = 2**16  # bytes of a body that is read at once
+SHORT = 2**12  # bytes of one whose prompts become tokens at once
 
 Reader = Callable[[Mapping[str, Any], Limits, int], Asked]
 
@@ -163,10 +164,12 @@ async def generated(served: Served, request: Request, read: Reader) -> Response:
 
     presence = Presence(request)
     try:
-        asked = await presence.unless_gone(aside(asked_for, raw))
-        # tokenizing and a template take time, so they do not hold up the streams of others
-        begun = served.prepared(partial(begin, asked, served.format, served.backend, served.metrics), asked.has_grammar)
-        answer = await presence.unless_gone(begun)
+        asked = asked_for() if len(raw) <= SMALL else await presence.unless_gone(asyncio.to_thread(asked_for))
+        begun = partial(begin, asked, served.format, served.backend, served.metrics)
+        if len(raw) <= SHORT and not asked.has_grammar:
+            answer = begun()
+        else:  # long prompts and grammars take time, so they do not hold up the streams of others
+            answer = await presence.unless_gone(served.prepared(begun, asked.has_grammar))
         served.check_open(
             len(answer.choices)
         )  # nothing waits from here to where they are handed over: the limit is exact

@@ -5,37 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import count, islice
 from typing import Any, TypeVar
 
 from fef.errors import EngineError, FefError
 from fef.generation import Model
 from fef.serve.errors import ApiError
 from fef.serve.hosts import Host
-from fef.serve.letters import Call, Cancel, Event, Letter, Lost, NextSpan, Over, Refused, Settled, Submit, Times, Wanted
+from fef.serve.inbox import Inbox, Ticket
+from fef.serve.letters import Call, Cancel, Event, Letter, Lost, NextSpan, Over, Refused, Settled, Submit, Times
 
-__all__ = ["Backend", "HungUp", "Ticket"]
+__all__ = ["Backend"]
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class HungUp:
-    """Nobody waits for the answer any more."""
-
-
-@dataclass(eq=False)
-class Ticket:
-    """A request, as the event loop holds it. events: where its events go, with the ticket."""
-
-    wanted: Wanted
-    events: asyncio.Queue[tuple[Ticket | None, Event | HungUp]]
-    number: int = -1  # once it was handed over
-    times: Times | None = None  # once it has a seat
-
-    @property
-    def running(self) -> bool:
-        return self.times is not None
+_AT_ONCE = 8  # readers that are woken in one turn of the event loop
 
 
 @dataclass
@@ -46,6 +29,8 @@ class Backend:
     on_lost: Callable[[], None]
     tickets: dict[int, Ticket] = field(default_factory=dict)  # that are not over
     calls: dict[int, asyncio.Future[Any]] = field(default_factory=dict)  # that somebody waits for
+    unread: dict[Inbox, None] = field(default_factory=dict)  # whose readers are not woken yet, the longest first
+    waking: bool = False  # is somebody's turn still to come?
     lost: bool = False
     started: bool = False
 
@@ -107,6 +92,18 @@ class Backend:
                 self.settle(number, event)
             elif (ticket := self.tickets.get(number)) is not None:
                 self.tell(ticket, event)
+        if not self.waking:
+            self.wake()
+
+    def wake(self) -> None:
+        """Let a few readers write what is new, and others once whoever asks meanwhile has had a turn: a letter is news for
+        all streams at once, and a request must not wait until all of them are written."""
+        for inbox in list(islice(self.unread, _AT_ONCE)):
+            del self.unread[inbox]
+            inbox.wake()
+        self.waking = bool(self.unread)
+        if self.waking:
+            self.loop.call_soon(self.wake)
 
     def tell(self, ticket: Ticket, event: Event) -> None:
         """What nobody waits for any more is dropped before."""
@@ -117,7 +114,8 @@ class Backend:
             del self.tickets[ticket.number]
         elif isinstance(event, NextSpan):
             ticket.times = None  # it waits for a seat again
-        ticket.events.put_nowait((ticket, event))
+        ticket.inbox.put(ticket, event)
+        self.unread[ticket.inbox] = None
 
     def settle(self, number: int, event: Settled) -> None:
         done = self.calls.pop(number, None)

@@ -13,7 +13,7 @@ from threading import Thread
 
 from fef.errors import FefError
 from fef.serve.frames import Frames
-from fef.serve.hosts import Card, card_of
+from fef.serve.hosts import Card, card_of, keep_what_is_here
 from fef.serve.letters import Command, Letter, Lost, Stop
 from fef.serve.packing import Unpacker
 from fef.serve.worker import Worker
@@ -75,6 +75,7 @@ def main() -> None:
     except FefError as error:
         line.post(error)
     else:
+        keep_what_is_here()
         line.unpacker = Unpacker(model)
         line.post(card)
         Worker(model, engine.engine, line).work()

@@ -11,7 +11,7 @@ import uvicorn
 
 from fef.errors import EngineError, OptionError
 from fef.serve.app import Served, ServeOptions, make_app
-from fef.serve.hosts import Host
+from fef.serve.hosts import Host, keep_what_is_here
 
 __all__ = ["Server", "bound", "serve"]
 
@@ -65,6 +65,7 @@ def serve(
     url = f"http://{f'[{address}]' if ':' in address else address}:{number}"
     card = host.card
     say(f"{card.format.name} at {url}/v1, playground at {url}/ ({card.memory})\nlaw: {card.law}")
+    keep_what_is_here()
     server.run(sockets=[listener])
     if server.served.backend.lost:
         raise EngineError("The engine was lost, so the server has ended. Start it again.")

@@ -8,12 +8,17 @@ import os
 import subprocess
 import sys
 import time
+from itertools import pairwise
 
 import pytest
 
 import fef
-from fef.bench.serve import Load, Measured, children, core_seconds, measured, quantile, read_stream, served
-from fef.errors import EngineError
+from fef.bench.letters import told_to_nobody
+from fef.bench.paced import Pace, paced
+from fef.bench.serve import Load, Measured, children, core_seconds, measured, quantile, served
+from fef.bench.streams import read_stream, unchunked
+from fef.errors import EngineError, FefError
+from fef.generation import Model
 from fef.measure.intervals import mean_interval
 
 
@@ -32,9 +37,13 @@ def test_a_quantile_is_a_value() -> None:
 
 
 def test_words_tell_ratio_and_difference() -> None:
-    found = Measured([90.0, 92.0], [100.0, 100.0], [0.012, 0.013], [0.010, 0.011], [0.1, 0.2], [0.001])
+    found = Measured(server=[90.0, 92.0], engine=[100.0, 100.0], letters=[99.0, 98.0])
+    found.first_of_server, found.first_of_engine = [0.012, 0.013], [0.010, 0.011]
+    found.firsts, found.gaps, found.answered = [0.3], [0.1, 0.2], [0.001]
+    found.engine_waited, found.letters_waited = [0.5], [0.25]
     words = found.words()
-    assert "ratio 0.910" in words and "added 2.000" in words and "p99 200.0" in words
+    assert "ratio 0.910" in words and "ratio 0.985" in words and "added 2.000" in words and "p99 200.0" in words
+    assert "alone 0.50, with letters 0.25" in words
     found.server_work, found.client_work, found.engine_work = [0.004, 0.006], [0.0001], [0.004]
     found.routes_work = [0.001, 0.002]
     assert "server 5.000, of which routes 1.500; clients 0.100; engine alone 4.000" in found.words()
@@ -69,6 +78,16 @@ def test_a_stream_is_read_event_by_event_however_it_was_cut() -> None:
         read_stream([(0.0, raw[:-8])])
 
 
+@pytest.mark.parametrize("size", [1, 5, 64, 10_000])
+def test_the_body_of_an_answer_in_chunks_is_read_however_it_was_cut(size: int) -> None:
+    body = [b"data: a\r\n0\r\n\r\n", b"x" * 300, b"data: [DONE]\n\n"]
+    raw = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+    raw += b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in body) + b"0\r\n\r\n"
+    found = unchunked([(float(at), raw[at : at + size]) for at in range(0, len(raw), size)])
+    assert [part for _, part in found if part] == body
+    assert all(first <= second for (first, _), (second, _) in pairwise(found))
+
+
 @pytest.mark.slow
 def test_a_server_that_does_not_start_is_said() -> None:
     with pytest.raises(EngineError, match="did not start"), served(["--model", "/no/such/model"]):
@@ -87,5 +106,30 @@ def test_both_are_asked_the_same() -> None:
     assert len(found.server) == len(found.engine) == 2
     assert len(found.first_of_server) == len(found.first_of_engine) == 8
     assert min(found.server + found.engine + found.first_of_server + found.first_of_engine) > 0
-    assert found.gaps and found.answered
+    assert len(found.letters) == len(found.engine_waited) == len(found.letters_waited) == 2
+    assert len(found.firsts) == 8 and found.gaps and found.answered
     assert len(found.server_work) == len(found.client_work) == len(found.engine_work) == 2
+
+
+def test_rounds_take_the_time_and_commit_the_tokens_of_their_pace(tiny_model: Model) -> None:
+    engine = paced(tiny_model.engine(max_batch=2), Pace(round_ms=2.0, round_tokens=3))
+    began = time.perf_counter()
+    jobs = [engine.submit("a", max_new_tokens=12, seed=seed) for seed in (0, 2, 0)]
+    engine.run()
+    seconds = time.perf_counter() - began
+    whole, shorter, last = (job.result() for job in jobs)
+    assert [len(one.token_ids) for one in (whole, shorter, last)] == [12, 9, 12]
+    assert [one.finish_reason for one in (whole, shorter, last)] == ["length", "stop", "length"]
+    assert whole.text == last.text and whole.text.startswith(shorter.text)
+    # the third has a seat behind the fourth round: eight in all
+    assert seconds >= 8 * 0.002 and engine.engine.waited <= seconds
+
+
+def test_an_engine_whose_letters_nobody_reads_draws_what_it_draws_alone(tiny_model: Model) -> None:
+    asked = [("a b", {"max_new_tokens": 8, "temperature": 0.7, "seed": seed}) for seed in range(5)]
+    engine = tiny_model.engine(max_batch=2)
+    drawn = [engine.submit(prompt, **settings).result() for prompt, settings in asked]
+    tokens = sum(len(one.token_ids) + (one.finish_reason == "stop") for one in drawn)
+    assert told_to_nobody(engine, asked, streams=2) == tokens
+    with pytest.raises(FefError, match="max_new_tokens is 1000000"):
+        told_to_nobody(engine, [("a", {"max_new_tokens": 10**6})], streams=2)

@@ -1,6 +1,6 @@
 """What a pass drew, one launch: the row of numbers per request that `requests.results_of` reads.
 
-Shapes: B rows, J numbers, S slots, R ranks.
+Shapes: B rows, J numbers, S slots, R ranks, of which the first N are read.
 """
 
 from __future__ import annotations
@@ -18,16 +18,17 @@ __all__ = ["collect"]
 _BLOCK = 256
 
 
-def collect(state: SlotState, slot_B: Tensor) -> Tensor:
+def collect(state: SlotState, slot_B: Tensor, ranks: int) -> Tensor:
     """int64 [B, J], as `SlotState.collect`."""
-    R, counts = state.table.ranks, len(COUNTERS)
-    result_BJ = torch.empty(len(slot_B), RESULT_HEAD + 3 * R, dtype=torch.int64, device=slot_B.device)
-    _collect_kernel[(len(slot_B), triton.cdiv(R, _BLOCK))](
+    counts = len(COUNTERS)
+    result_BJ = torch.empty(len(slot_B), RESULT_HEAD + 3 * ranks, dtype=torch.int64, device=slot_B.device)
+    _collect_kernel[(len(slot_B), triton.cdiv(ranks, _BLOCK))](
         slot_B,
         pointers(state),
         result_BJ,
+        ranks,
         L=state.table.context,
-        R=R,
+        R=state.table.ranks,
         COUNTS=counts,
         HEAD=RESULT_HEAD,
         BLOCK=_BLOCK,
@@ -40,6 +41,7 @@ def _collect_kernel(
     slots,
     state,
     out,
+    N,
     L: tl.constexpr,
     R: tl.constexpr,
     COUNTS: tl.constexpr,
@@ -48,7 +50,7 @@ def _collect_kernel(
 ):
     row = tl.program_id(0).to(tl.int64)
     slot = tl.load(slots + row)
-    out += row * (HEAD + 3 * R)
+    out += row * (HEAD + 3 * N)
     count = tl.arange(0, 8)
     if tl.program_id(1) == 0:
         tl.store(out, tl.load(state.done + slot))
@@ -56,11 +58,11 @@ def _collect_kernel(
         tl.store(out + 1 + count, tl.load(state.counters + slot * COUNTS + count, mask=some), mask=some)
         tl.store(out + 1 + COUNTS, tl.load(state.log_mass + slot).to(tl.int64, bitcast=True))
     rank = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
-    mask = rank < R
+    mask = rank < N
     position = tl.load(state.order + slot * R + rank, mask=mask, other=0)
     out += HEAD + rank
     tl.store(out, tl.load(state.ids + slot * (L + 1) + position, mask=mask, other=0), mask=mask)
     logp = tl.load(state.logprob + slot * (R + 1) + rank, mask=mask, other=0.0)
-    tl.store(out + R, logp.to(tl.int64, bitcast=True), mask=mask)
+    tl.store(out + N, logp.to(tl.int64, bitcast=True), mask=mask)
     plain = tl.load(state.confidence + slot * (R + 1) + rank, mask=mask, other=0.0)
-    tl.store(out + 2 * R, plain.to(tl.int64, bitcast=True), mask=mask)
+    tl.store(out + 2 * N, plain.to(tl.int64, bitcast=True), mask=mask)

@@ -5,7 +5,7 @@ from dataclasses import fields
 import pytest
 import torch
 
-from fef.engine.slots import PassRequest, SlotState
+from fef.engine.slots import RESULT_HEAD, PassRequest, SlotState
 from fef.models.packed_pass import SlotTable
 
 triton = pytest.importorskip("triton", reason="the kernels need Triton")
@@ -50,4 +50,7 @@ def test_results_are_collected_as_in_torch(context, ranks):
         if field.name != "table":
             setattr(state, field.name, getattr(state, field.name).to(DEVICE))
     slot_B = torch.tensor([2, 0], device=DEVICE)
-    assert torch.equal(collect(state, slot_B), state.collect(slot_B))
+    for read in (ranks, ranks - 1, 1):
+        found_BJ = collect(state, slot_B, read)
+        assert found_BJ.shape == (2, RESULT_HEAD + 3 * read)
+        assert torch.equal(found_BJ, state.collect(slot_B, read))

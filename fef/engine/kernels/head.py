@@ -3,13 +3,15 @@
 Between these kernels are products of `linear` and norms of `norm`, whose bits for a token do not depend on the others; so
 the trees of a row do not depend on its batch. A tree changes no text, but where its keys lie it can change last bits.
 
-    site      the slots behind what is committed, and the noise with which they will be drawn, at their candidates
+    sites     the slots behind what is committed
+    sources   the hidden states that say something of them
+    candidates    of each slot, and the noise with which it will be drawn
     pair      what a step reads of the two tokens before
     path      attention of a state over the states on its path
     corrections   the correction of the frontier at the candidates of its slot
 
-Shapes: B rows, S states of a depth, N = B S, F most states of a depth, K slots, C candidates of a slot, D width, X joined
-numbers, H heads, G key-value heads, E head size, T depths, M nodes of all depths, W nodes kept, V vocabulary.
+Shapes: B rows, Q queries, S states of a depth, N = B S, F most states of a depth, K slots, C candidates of a slot, D width, X
+joined numbers, H heads, G key-value heads, E head size, T depths, P parts of D, V vocabulary.
 """
 
 from __future__ import annotations
@@ -20,19 +22,22 @@ import triton.language as tl
 from torch import Tensor
 
 from fef.engine.head_drafts import DraftSites
+from fef.engine.kernels.advance import NextDrafts
 from fef.engine.kernels.growth import Frontiers
 from fef.engine.kernels.noise import gumbel, philox
+from fef.engine.kernels.overlap import wait_for_previous
 from fef.engine.kernels.pointers import pointers
 from fef.engine.slots import SlotState
 
-__all__ = ["corrections", "draft_noise", "draft_sites", "pair", "path"]
+__all__ = ["candidates", "corrections", "draft_sites", "pair", "path", "sources"]
 
 _CANDIDATES = 32  # of a program of corrections
 _INPUTS = 64
+_PART = 512  # inputs of a program of corrections
 
 
-def draft_sites(state: SlotState, slot_B: Tensor, count_B: Tensor) -> DraftSites:
-    """`fef.engine.head_drafts.draft_sites`, in one launch."""
+def draft_sites(state: SlotState, slot_B: Tensor, count_B: Tensor, *, overlap: bool = False) -> DraftSites:
+    """`fef.engine.head_drafts.draft_sites`, in one launch. overlap: as in `fef.engine.kernels.overlap`, here and below."""
     B, K, device = len(slot_B), state.table.grown, slot_B.device
 
     def new(*shape: int, dtype: torch.dtype = torch.int64) -> Tensor:
@@ -60,6 +65,8 @@ def draft_sites(state: SlotState, slot_B: Tensor, count_B: Tensor) -> DraftSites
         R=state.table.ranks,
         K=K,
         LANES_K=triton.next_power_of_2(K),
+        OVERLAP=overlap,
+        launch_pdl=overlap,
         num_warps=1,
     )
     return sites
@@ -67,8 +74,17 @@ def draft_sites(state: SlotState, slot_B: Tensor, count_B: Tensor) -> DraftSites
 
 @triton.jit
 def _sites_kernel(
-    slots, counts, state, sites, L: tl.constexpr, R: tl.constexpr, K: tl.constexpr, LANES_K: tl.constexpr
+    slots,
+    counts,
+    state,
+    sites,
+    L: tl.constexpr,
+    R: tl.constexpr,
+    K: tl.constexpr,
+    LANES_K: tl.constexpr,
+    OVERLAP: tl.constexpr,
 ):
+    wait_for_previous(OVERLAP)
     row = tl.program_id(0).to(tl.int64)
     slot = tl.load(slots + row).to(tl.int64)
     done, opened = tl.load(state.done + slot), tl.load(state.open + slot)
@@ -94,50 +110,125 @@ def _sites_kernel(
     tl.store(sites.top_k + row, tl.load(state.top_k + slot))
 
 
-def draft_noise(sites: DraftSites, ids_BKC: Tensor) -> Tensor:
-    """`fef.engine.head_drafts.draft_noise`, in one launch."""
-    B, K, C = ids_BKC.shape
-    noise_BKC = torch.empty(B, K, C, dtype=torch.float64, device=ids_BKC.device)
-    _noise_kernel[(B, K)](
-        ids_BKC.contiguous(),
-        sites.seed_B,
-        sites.step_B,
-        sites.position_BK,
-        sites.temperature_B,
-        noise_BKC,
-        K,
-        C=C,
-        LANES_C=triton.next_power_of_2(C),
+def sources(hidden_BQD: Tensor, drafts: NextDrafts, slots: int, *, overlap: bool = False) -> Tensor:
+    """Hidden states [B K, 2 D] of the queries at which the drafts of the first K slots stand, and beside each that of the
+    query whose draw is the last committed token; each of root mean square 1."""
+    B, Q, D = hidden_BQD.shape
+    pair_NX = torch.empty(B * slots, 2 * D, dtype=hidden_BQD.dtype, device=hidden_BQD.device)
+    assert hidden_BQD.is_contiguous() and drafts.source_BK.is_contiguous(), "rows lie side by side"
+    _sources_kernel[(B * slots, 2)](
+        hidden_BQD,
+        pointers(drafts),
+        pair_NX,
+        Q,
+        D,
+        slots,
+        drafts.source_BK.shape[1],
+        LANES_D=triton.next_power_of_2(D),
+        OVERLAP=overlap,
+        launch_pdl=overlap,
         num_warps=4,
     )
-    return noise_BKC
+    return pair_NX
 
 
 @triton.jit
-def _noise_kernel(ids, seeds, steps, positions, temperatures, noise, K, C: tl.constexpr, LANES_C: tl.constexpr):
-    row = tl.program_id(0).to(tl.int64)
-    site = row * K + tl.program_id(1)
+def _sources_kernel(hidden, drafts, pairs, Q, D, K, ALL_K, LANES_D: tl.constexpr, OVERLAP: tl.constexpr):
+    wait_for_previous(OVERLAP)
+    n, side = tl.program_id(0).to(tl.int64), tl.program_id(1)
+    row, slot = n // K, n % K
+    query = tl.load(drafts.last + row)
+    if side == 0:
+        query = tl.load(drafts.source + row * ALL_K + slot)
+    d = tl.arange(0, LANES_D)
+    x = tl.load(hidden + (row * Q + query) * D + d, mask=d < D, other=0.0).to(tl.float32)
+    tl.store(pairs + (2 * n + side) * D + d, _even(x, D).to(pairs.dtype.element_ty), mask=d < D)
+
+
+def candidates(
+    sites: DraftSites, found_BKC: Tensor, marginal_BKV: Tensor, eos_id: int | None, *, overlap: bool = False
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Ids, marginal logits and noise [B, K, C] of the candidates of each slot: `fef.models.draft_tree.draft_candidates`, and
+    `fef.engine.head_drafts.draft_noise` at them. found_BKC: ids of the likeliest tokens, in any order."""
+    B, K, C = found_BKC.shape
+    V = marginal_BKV.shape[2]
+    ids_BKC, logits_BKC = torch.empty_like(found_BKC), torch.empty(B, K, C, device=found_BKC.device)
+    noise_BKC = torch.empty(B, K, C, dtype=torch.float64, device=found_BKC.device)
+    assert found_BKC.is_contiguous() and marginal_BKV.is_contiguous(), "rows lie side by side"
+    _candidates_kernel[(B * K,)](
+        found_BKC,
+        marginal_BKV,
+        pointers(sites),
+        ids_BKC,
+        logits_BKC,
+        noise_BKC,
+        -1 if eos_id is None else eos_id,
+        K,
+        V,
+        HAS_EOS=eos_id is not None,
+        C=C,
+        LANES_C=triton.next_power_of_2(C),
+        OVERLAP=overlap,
+        launch_pdl=overlap,
+        num_warps=4,
+    )
+    return ids_BKC, logits_BKC, noise_BKC
+
+
+@triton.jit
+def _candidates_kernel(
+    found,
+    marginals,
+    sites,
+    ids,
+    logits,
+    noise,
+    eos_id,
+    K,
+    V,
+    HAS_EOS: tl.constexpr,
+    C: tl.constexpr,
+    LANES_C: tl.constexpr,
+    OVERLAP: tl.constexpr,
+):
+    wait_for_previous(OVERLAP)
+    site = tl.program_id(0).to(tl.int64)
+    row = site // K
     c = tl.arange(0, LANES_C)
     mask = c < C
-    token = tl.load(ids + site * C + c, mask=mask, other=0)
-    seed = tl.load(seeds + row)
+    token = tl.sort(tl.load(found + site * C + c, mask=mask, other=2147483647).to(tl.int32))
+    x = tl.load(marginals + site * V + token, mask=mask, other=float("-inf")).to(tl.float32)
+    if HAS_EOS:  # a slot that ends for certain has one candidate
+        forced = tl.load(sites.forced + site) != 0
+        token = tl.where(forced & (c == 0), eos_id, token)
+        x = tl.where(forced, tl.where(c == 0, 0.0, float("-inf")), x)
+    seed = tl.load(sites.seed + row)
     counter = (token >> 1).to(tl.uint32)
     still = counter * 0
-    position = tl.load(positions + site).to(tl.uint32)
-    turn = (tl.load(steps + row) << 16).to(tl.uint32)
+    position = tl.load(sites.position + site).to(tl.uint32)
+    turn = (tl.load(sites.step + row) << 16).to(tl.uint32)
     w0, w1, w2, w3 = philox(
         counter, still + position, still + turn, still, seed.to(tl.uint32), (seed >> 32).to(tl.uint32)
     )
     odd = (token & 1) == 1
     g = gumbel(tl.where(odd, w2, w0), tl.where(odd, w3, w1))
-    tl.store(noise + site * C + c, tl.where(tl.load(temperatures + row) > 0, g, 0.0), mask=mask)
+    tl.store(ids + site * C + c, token.to(tl.int64), mask=mask)
+    tl.store(logits + site * C + c, x, mask=mask)
+    tl.store(noise + site * C + c, tl.where(tl.load(sites.temperature + row) > 0, g, 0.0), mask=mask)
 
 
 def pair(
-    embed_VD: Tensor, known_BKD: Tensor, before_B: Tensor, frontiers: Frontiers, depth: int, states: int
+    embed_VD: Tensor,
+    known_BKD: Tensor,
+    sites: DraftSites,
+    frontiers: Frontiers,
+    depth: int,
+    states: int,
+    *,
+    overlap: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Embeddings of the last token and of the one before, each of root mean square 1, side by side [N, 2 D]; and what is
-    known of the slot [N, D]."""
+    known of the slot [N, D]. The root's token goes into the frontiers."""
     B, K, D = known_BKD.shape
     pair_NX = torch.empty(B * states, 2 * D, dtype=embed_VD.dtype, device=embed_VD.device)
     known_ND = torch.empty(B * states, D, dtype=embed_VD.dtype, device=embed_VD.device)
@@ -145,7 +236,7 @@ def pair(
     _pair_kernel[(B * states,)](
         embed_VD,
         known_BKD,
-        before_B,
+        pointers(sites),
         pointers(frontiers),
         pair_NX,
         known_ND,
@@ -156,6 +247,8 @@ def pair(
         depth,
         S=states,
         LANES_D=triton.next_power_of_2(D),
+        OVERLAP=overlap,
+        launch_pdl=overlap,
         num_warps=4,
     )
     return pair_NX, known_ND
@@ -169,15 +262,31 @@ def _even(x, D):
 
 @triton.jit(do_not_specialize=["depth"])
 def _pair_kernel(
-    embed, known, befores, frontiers, pairs, knowns, B, K, D, F, depth, S: tl.constexpr, LANES_D: tl.constexpr
+    embed,
+    known,
+    sites,
+    frontiers,
+    pairs,
+    knowns,
+    B,
+    K,
+    D,
+    F,
+    depth,
+    S: tl.constexpr,
+    LANES_D: tl.constexpr,
+    OVERLAP: tl.constexpr,
 ):
+    wait_for_previous(OVERLAP)
     n = tl.program_id(0).to(tl.int64)
     row, state = n // S, n % S
     here = (depth * B + row) * F
     above = here - B * F
-    last = tl.load(frontiers.token + here + state)
-    before = tl.load(befores + row)
-    if depth > 0:
+    last, before = tl.load(sites.last + row), tl.load(sites.before + row)
+    if depth == 0:
+        tl.store(frontiers.token + here + state, last)
+    else:
+        last = tl.load(frontiers.token + here + state)
         before = tl.load(frontiers.token + above + tl.load(frontiers.parent + here + state))
     d = tl.arange(0, LANES_D)
     mask = d < D
@@ -190,7 +299,15 @@ def _pair_kernel(
 
 
 def path(
-    qkv_NX: Tensor, kept_TNX: Tensor, frontiers: Frontiers, depth: int, states: int, *, heads: int, kv_heads: int
+    qkv_NX: Tensor,
+    kept_TNX: Tensor,
+    frontiers: Frontiers,
+    depth: int,
+    states: int,
+    *,
+    heads: int,
+    kv_heads: int,
+    overlap: bool = False,
 ) -> Tensor:
     """Attention of each state over itself and those on its path [N, H E]. kept_TNX: k and v of the states of each depth, of F
     per row, into which those of this depth go."""
@@ -211,6 +328,8 @@ def path(
         G=kv_heads,
         E=E,
         LANES_E=triton.next_power_of_2(E),
+        OVERLAP=overlap,
+        launch_pdl=overlap,
         num_warps=1,
     )
     return mixed_NX
@@ -231,7 +350,9 @@ def _path_kernel(
     G: tl.constexpr,
     E: tl.constexpr,
     LANES_E: tl.constexpr,
+    OVERLAP: tl.constexpr,
 ):
+    wait_for_previous(OVERLAP)
     n, head = tl.program_id(0).to(tl.int64), tl.program_id(1)
     row, state = n // S, n % S
     group = head // (H // G)
@@ -264,17 +385,22 @@ def _path_kernel(
     tl.store(mixed + (n * H + head) * E + e, (total / mass).to(mixed.dtype.element_ty), mask=mask)
 
 
-def corrections(change_ND: Tensor, output_VD: Tensor, ids_BKC: Tensor, depth: int, states: int) -> Tensor:
-    """Products [N, C], float32, of the changes of states with the rows of the output matrix of their slot's candidates."""
+def corrections(
+    change_ND: Tensor, output_VD: Tensor, ids_BKC: Tensor, depth: int, states: int, *, overlap: bool = False
+) -> Tensor:
+    """Products of the changes of states with the rows of the output matrix of their slot's candidates, float32, in parts
+    [P, N, C] that the next kernel adds."""
     B, K, C = ids_BKC.shape
     D = change_ND.shape[1]
-    found_NC = torch.empty(B * states, C, dtype=torch.float32, device=change_ND.device)
+    parts = triton.cdiv(D, _PART)
+    part_PNC = torch.empty(parts, B * states, C, dtype=torch.float32, device=change_ND.device)
     assert output_VD.is_contiguous() and change_ND.is_contiguous() and ids_BKC.is_contiguous(), "rows lie side by side"
-    _corrections_kernel[(B, triton.cdiv(C, _CANDIDATES))](
+    _corrections_kernel[(B, triton.cdiv(C, _CANDIDATES), parts)](
         change_ND,
         output_VD,
         ids_BKC,
-        found_NC,
+        part_PNC,
+        B,
         K,
         C,
         D,
@@ -283,9 +409,12 @@ def corrections(change_ND: Tensor, output_VD: Tensor, ids_BKC: Tensor, depth: in
         LANES_S=max(16, triton.next_power_of_2(states)),
         BLOCK_C=_CANDIDATES,
         BLOCK_D=_INPUTS,
+        PART=_PART,
+        OVERLAP=overlap,
+        launch_pdl=overlap,
         num_warps=4,
     )
-    return found_NC
+    return part_PNC
 
 
 @triton.jit(do_not_specialize=["depth"])
@@ -293,7 +422,8 @@ def _corrections_kernel(
     change,
     output,
     ids,
-    found,
+    parts,
+    B,
     K,
     C,
     D,
@@ -302,18 +432,21 @@ def _corrections_kernel(
     LANES_S: tl.constexpr,
     BLOCK_C: tl.constexpr,
     BLOCK_D: tl.constexpr,
+    PART: tl.constexpr,
+    OVERLAP: tl.constexpr,
 ):
-    row = tl.program_id(0).to(tl.int64)
+    wait_for_previous(OVERLAP)
+    row, part = tl.program_id(0).to(tl.int64), tl.program_id(2)
     c = tl.program_id(1) * BLOCK_C + tl.arange(0, BLOCK_C)
     state = tl.arange(0, LANES_S)
     token = tl.load(ids + (row * K + depth) * C + c, mask=c < C, other=0)
     total = tl.zeros((LANES_S, BLOCK_C), tl.float32)
-    for start in range(0, D, BLOCK_D):
+    for start in range(part * PART, min((part + 1) * PART, D), BLOCK_D):
         d = start + tl.arange(0, BLOCK_D)
         states = (row * S + state)[:, None] * D + d[None, :]
         x = tl.load(change + states, mask=(state < S)[:, None] & (d < D)[None, :], other=0.0)
         rows = token[None, :] * D + d[:, None]
         y = tl.load(output + rows, mask=(c < C)[None, :] & (d < D)[:, None], other=0.0)
         total = tl.dot(x, y, total, input_precision="ieee")
-    at = (row * S + state)[:, None] * C + c[None, :]
-    tl.store(found + at, total, mask=(state < S)[:, None] & (c < C)[None, :])
+    at = ((part * B + row) * S + state)[:, None] * C + c[None, :]
+    tl.store(parts + at, total, mask=(state < S)[:, None] & (c < C)[None, :])

@@ -51,8 +51,8 @@ def steps(depths: int, nodes: int, frontier: int, branching: int) -> list[Step]:
 @dataclass(frozen=True)
 class Frontiers:
     """What is kept of all depths. Of the states that are continued: their tokens, and but for the root the chance to come
-    there, which state of the depth before each continues, and its number: m + 1 is node m of all that were found; 0, the root.
-    Of the nodes found: chance, number of the state that each continues, token, place among its siblings, and depth."""
+    there, which state of the depth before each continues, and its number: m + 1 is node m of all that were found. Of the
+    nodes found: chance, number of the state that each continues (0: the root), token, place among its siblings, and depth."""
 
     reached_TBF: Tensor
     parent_TBF: Tensor

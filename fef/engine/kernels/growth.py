@@ -187,7 +187,7 @@ def _deepen_kernel(
     m = tl.arange(0, LANES)
     state, candidate = m // LANES_CHILDREN, m % LANES_CHILDREN
     real = (state < S) & (candidate < CHILDREN)
-    token = tl.load(ids + (row * K + depth) * C + place, mask=real, other=0)
+    token = tl.load(ids + (row * K + depth) * C + place, mask=real & (place < C), other=0)  # none where logits are nan
     ranked = tl.where(real, joint, -2.0)
     before = (ranked[None, :] > ranked[:, None]) | ((ranked[None, :] == ranked[:, None]) & (m[None, :] < m[:, None]))
     rank = tl.sum(before.to(tl.int32), axis=1)

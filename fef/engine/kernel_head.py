@@ -10,7 +10,7 @@ from torch import Tensor
 
 from fef.engine.head_drafts import DraftSites, HeadDrafts
 from fef.engine.kernel_forward import BEHIND_PRODUCT, KernelForward
-from fef.engine.kernels import growth
+from fef.engine.kernels import growth, slots_ahead
 from fef.engine.kernels import head as kernels
 from fef.engine.kernels.advance import NextDrafts
 from fef.engine.kernels.linear import linear
@@ -51,7 +51,7 @@ class KernelHead:
         """The trees of the next round, into the state. hidden_BQD: of the queries of a pass. logits_BKV: of those at which
         drafts of the next slots stand. cut: may a row have top-p or top-k on?"""
         overlap = self.forward.overlap
-        sites = kernels.draft_sites(self.state, slot_B, next_drafts.count_B, overlap=overlap)
+        sites = slots_ahead.draft_sites(self.state, slot_B, next_drafts.count_B, overlap=overlap)
         known_BKD = self.known(hidden_BQD, next_drafts)
         ids_BKC, logits_BKC, noise_BKC = self.candidates(sites, logits_BKV)
         window = DraftWindow(known_BKD, ids_BKC, logits_BKC)
@@ -68,12 +68,12 @@ class KernelHead:
             marginal_BKV[..., eos_id].masked_fill_(sites.forbidden_BK, -torch.inf)
         count = min(drafts.head.sizes.candidates, marginal_BKV.shape[-1])
         _, found_BKC = marginal_BKV.topk(count, dim=-1, sorted=False)
-        return kernels.candidates(sites, found_BKC, marginal_BKV, eos_id, overlap=self.forward.overlap)
+        return slots_ahead.candidates(sites, found_BKC, marginal_BKV, eos_id, overlap=self.forward.overlap)
 
     def known(self, hidden_BQD: Tensor, next_drafts: NextDrafts) -> Tensor:
         """`DraftHead.window`, in a product whose bits do not depend on the other rows."""
         slots, overlap = self.state.table.grown, self.forward.overlap
-        pair_NX = kernels.sources(hidden_BQD, next_drafts, slots, overlap=overlap)
+        pair_NX = slots_ahead.sources(hidden_BQD, next_drafts, slots, overlap=overlap)
         known_ND = linear(
             pair_NX,
             self.known_DX.weight,

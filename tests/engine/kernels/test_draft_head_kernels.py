@@ -16,8 +16,8 @@ from fef.engine.kernel_forward import KernelForward
 from fef.engine.kernel_head import KernelHead
 from fef.engine.kernels.advance import NextDrafts
 from fef.engine.kernels.growth import best
-from fef.engine.kernels.head import candidates
-from fef.engine.kernels.head import draft_sites as fused_sites
+from fef.engine.kernels.slots_ahead import candidates
+from fef.engine.kernels.slots_ahead import draft_sites as fused_sites
 from fef.engine.slots import SlotState
 from fef.models.config import TransformerConfig
 from fef.models.draft_head import DraftHead, DraftWindow, HeadSizes, top_candidates

@@ -100,7 +100,8 @@ class KernelPasses:
 
     def look(self, kind: PassKind, slot_B: Tensor) -> Looked:
         inputs = compose(self.state, slot_B, kind.shape, self.network.mask_id, self.vocabulary.eos_id, kind.context)
-        hidden_MD = self.hidden(inputs, slot_B, kind.shape.queries, nodes=kind.shape.off_stem, alone=kind.alone)
+        alone = kind.alone(self.network.config.dim)
+        hidden_MD = self.hidden(inputs, slot_B, kind.shape.queries, nodes=kind.shape.off_stem, alone=alone)
         hidden_BQD = hidden_MD.view(len(slot_B), kind.shape.queries, -1)
         if kind.shape.head and len(slot_B) > 1:
             drawn_MD = hidden_BQD[:, : kind.shape.states].reshape(-1, hidden_MD.shape[1])

@@ -31,9 +31,9 @@ _LONG_ROW, _WIDE = 256, 1024
 
 
 def rows_alone(tokens: int, width: int) -> bool:
-    """Does a GPU multiply each row of so many tokens alone, in a network of that width? Such a product is bound by arithmetic,
-    and fastest in the vendor's library, which sums in an order that depends on the number of tokens. In a narrow network it
-    would be over before the next one is launched."""
+    """Does a GPU multiply each row of so many tokens alone, in a network of that width? Such a product is bound by
+    arithmetic, and fastest in the vendor's library, which sums in an order that depends on the number of tokens. In a narrow
+    network it would be over before the next one is launched."""
     return tokens >= _LONG_ROW and width >= _WIDE
 
 

@@ -18,30 +18,20 @@ from fef.engine.slots import SlotState
 from fef.models.draft_head import DraftWindow
 from fef.models.draft_tree import FRONTIER
 from fef.models.joined import Matrix
-from fef.models.quantize import KINDS, quantize_rows
 
 __all__ = ["KernelHead"]
 
-_STAYS = 32 << 20  # bytes of matrices, in half precision, that L2 keeps from one step to the next
-
 
 class KernelHead:
-    """forward: of the network, whose products it shares. rounded: matrices are in int8, as in a head's file; by default where
-    L2 does not keep them from step to step, so that a step takes as long as they take to read."""
+    """forward: of the network, whose products it shares."""
 
-    def __init__(
-        self, drafts: HeadDrafts, forward: KernelForward, state: SlotState, *, rounded: bool | None = None
-    ) -> None:
+    def __init__(self, drafts: HeadDrafts, forward: KernelForward, state: SlotState) -> None:
         self.drafts, self.forward, self.state = drafts, forward, state
         head = drafts.head
-        if rounded is None:
-            halves = head.depth.dtype.itemsize < 4
-            rounded = halves and sum(weight.numel() for weight in head.parameters()) * 2 > _STAYS
-        make = rounded_matrix if rounded else Matrix
-        self.known_DX = make(torch.cat([head.hidden.weight, head.lead.weight], 1).contiguous())
-        self.before_DX = make(torch.cat([head.last.weight, head.second_last.weight], 1).contiguous())
-        self.qkv_XD = make(torch.cat([head.q.weight, head.k.weight, head.v.weight]).contiguous())
-        self.out, self.gate_up, self.down = (make(part.weight) for part in (head.out, head.gate_up, head.down))
+        self.known_DX = torch.cat([head.hidden.weight, head.lead.weight], 1).contiguous()
+        self.before_DX = Matrix(torch.cat([head.last.weight, head.second_last.weight], 1).contiguous())
+        self.qkv_XD = Matrix(torch.cat([head.q.weight, head.k.weight, head.v.weight]).contiguous())
+        self.out, self.gate_up, self.down = (Matrix(part.weight) for part in (head.out, head.gate_up, head.down))
         self.depth_ND = head.depth[: state.table.grown].repeat(state.table.slots, 1)
         self.embed_VD = drafts.network.embed.weight.detach()
         self.output_VD = drafts.network.head_weight.detach()
@@ -76,8 +66,7 @@ class KernelHead:
         pair_NX = slots_ahead.sources(hidden_BQD, next_drafts, slots, overlap=overlap)
         known_ND = linear(
             pair_NX,
-            self.known_DX.weight,
-            scale_M=self.known_DX.scale,
+            self.known_DX,
             residual_NM=self.depth_ND[: len(pair_NX)],
             overlap=overlap,
             ahead=BEHIND_PRODUCT,
@@ -98,10 +87,10 @@ class KernelHead:
             part_PNC = kernels.corrections(
                 change_ND, self.output_VD, window.ids_BKC, step.depth, step.states, overlap=overlap
             )
-            growth.deepen(
-                part_PNC, window, noise_BKC, sites, frontiers, step,
-                branching=drafts.branching, survival=drafts.survival, overlap=overlap,
-            )  # fmt: skip
+            chance_NC, token_NC = growth.children(
+                part_PNC, window, noise_BKC, sites, step, drafts.branching, overlap=overlap
+            )
+            growth.frontier(chance_NC, token_NC, sites, frontiers, step, drafts.survival, overlap=overlap)
         return frontiers
 
     def change(
@@ -128,9 +117,3 @@ class KernelHead:
         gated_NM = forward.gated(normed_ND, self.gate_up, 0)
         _, change_ND = forward.add_and_norm(gated_NM, self.down, x_ND, head.out_norm, 0, ahead=ahead)
         return change_ND
-
-
-def rounded_matrix(weight: Tensor) -> Matrix:
-    """In int8, with a scale per row."""
-    numbers, scale = quantize_rows(weight, KINDS["int8"])
-    return Matrix(numbers, scale=scale)

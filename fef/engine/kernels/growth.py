@@ -1,6 +1,7 @@
 """The trees that a draft head grows (`fef.laws.growth`).
 
-    deepen    the likeliest children of the states of a depth: nodes, of which the best are continued
+    children  the likeliest children of a state, and their chances
+    frontier  the best of them, which are nodes and are continued
     best      the best nodes of all depths, into the state of the slots
 
 A tree changes no text, but where its keys lie it can change last bits. `head` has the steps between.
@@ -24,7 +25,7 @@ from fef.engine.kernels.pointers import pointers
 from fef.engine.slots import SlotState
 from fef.models.draft_head import DraftWindow
 
-__all__ = ["Frontiers", "Step", "best", "deepen", "steps"]
+__all__ = ["Frontiers", "Step", "best", "children", "frontier", "steps"]
 
 
 @dataclass(frozen=True)
@@ -80,127 +81,156 @@ class Frontiers:
         )
 
 
-def deepen(
-    part_PNC: Tensor, window: DraftWindow, noise_BKC: Tensor, sites: DraftSites, frontiers: Frontiers, step: Step,
-    *, branching: int, survival: float, overlap: bool = False,
-) -> None:  # fmt: skip
-    """The likeliest children of the states of a depth (`fef.laws.growth.child_chances` of `fef.models.draft_tree.draft_law`):
-    the best become nodes, and the best of these the next frontier, as in `fef.laws.growth.grow`. part_PNC: corrections of
-    their logits, in parts. Of equals the lower candidate comes first, and that of the better state."""
-    P, _, C = part_PNC.shape
-    K = window.ids_BKC.shape[1]
-    _, B, F = frontiers.token_TBF.shape
-    _deepen_kernel[(B,)](
+def children(
+    part_PNC: Tensor, window: DraftWindow, noise_BKC: Tensor, sites: DraftSites, step: Step, branching: int,
+    *, overlap: bool = False,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """Chances, float64, and tokens [N, branching] of the likeliest children of each state, the likeliest first
+    (`fef.laws.growth.child_chances` of `fef.models.draft_tree.draft_law`). part_PNC: corrections of their logits, in parts.
+    Of equals the lower candidate comes first."""
+    P, N, C = part_PNC.shape
+    chance_NC = torch.empty(N, branching, dtype=torch.float64, device=part_PNC.device)
+    token_NC = torch.empty(N, branching, dtype=torch.int64, device=part_PNC.device)
+    _children_kernel[(N,)](
         part_PNC,
         window.logits_BKC,
         window.ids_BKC,
         noise_BKC,
-        pointers(sites),
-        pointers(frontiers),
-        B,
-        K,
-        F,
-        frontiers.chance_BM.shape[1],
+        sites.temperature_B,
+        chance_NC,
+        token_NC,
+        N,
+        window.ids_BKC.shape[1],
         step.depth,
-        step.start,
         P=P,
         S=step.states,
-        LANES_S=triton.next_power_of_2(step.states),
         C=C,
         LANES_C=triton.next_power_of_2(C),
         CHILDREN=branching,
-        LANES_CHILDREN=triton.next_power_of_2(branching),
-        KEEP=step.keep,
-        GO_ON=min(F, step.keep),
-        SURVIVAL=survival,
         OVERLAP=overlap,
         launch_pdl=overlap,
-        num_warps=8,
+        num_warps=4,
     )
+    return chance_NC, token_NC
 
 
-@triton.jit(do_not_specialize=["depth", "start"])
-def _deepen_kernel(
+@triton.jit(do_not_specialize=["depth"])
+def _children_kernel(
     parts,
     logits,
     ids,
     noise,
-    sites,
+    temperatures,
+    chances,
+    tokens,
+    N,
+    K,
+    depth,
+    P: tl.constexpr,
+    S: tl.constexpr,
+    C: tl.constexpr,
+    LANES_C: tl.constexpr,
+    CHILDREN: tl.constexpr,
+    OVERLAP: tl.constexpr,
+):
+    wait_for_previous(OVERLAP)
+    n = tl.program_id(0).to(tl.int64)
+    row = n // S
+    c = tl.arange(0, LANES_C)
+    mask = c < C
+    of_slot = (row * K + depth) * C + c
+    x = tl.zeros((LANES_C,), tl.float32)
+    for part in tl.static_range(P):
+        x += tl.load(parts + (part * N + n) * C + c, mask=mask, other=0.0)
+    x = (tl.load(logits + of_slot, mask=mask, other=float("-inf")) + x).to(tl.float64)
+    temperature = tl.load(temperatures + row)
+    x = (x - tl.max(x)) / tl.where(temperature > 0, temperature, 1.0)
+    score = x + tl.load(noise + of_slot, mask=mask, other=0.0)  # log q + g but for a constant
+    weight = tl.exp(score - tl.max(score))
+    mass = tl.sum(weight)
+    for child in tl.static_range(CHILDREN):
+        most = tl.max(score)
+        place = tl.min(tl.where(score == most, c, LANES_C))
+        there = c == place
+        tl.store(chances + n * CHILDREN + child, tl.sum(tl.where(there, weight, 0.0)) / mass)
+        token = tl.load(ids + (row * K + depth) * C + place, mask=place < C, other=0)  # none where logits are nan
+        tl.store(tokens + n * CHILDREN + child, token)
+        score = tl.where(there, float("-inf"), score)
+        weight = tl.where(there, 0.0, weight)
+
+
+def frontier(
+    chance_NC: Tensor, token_NC: Tensor, sites: DraftSites, frontiers: Frontiers, step: Step, survival: float,
+    *, overlap: bool = False,
+) -> None:  # fmt: skip
+    """The best children of a depth become nodes, and the best of these the next frontier, as in `fef.laws.growth.grow`."""
+    _, B, F = frontiers.token_TBF.shape
+    C = chance_NC.shape[1]
+    _frontier_kernel[(B,)](
+        chance_NC,
+        token_NC,
+        sites.limit_B,
+        pointers(frontiers),
+        B,
+        F,
+        frontiers.chance_BM.shape[1],
+        step.depth,
+        step.start,
+        S=step.states,
+        C=C,
+        KEEP=step.keep,
+        GO_ON=min(F, step.keep),
+        SURVIVAL=survival,
+        LANES=triton.next_power_of_2(step.states * C),
+        OVERLAP=overlap,
+        launch_pdl=overlap,
+        num_warps=4,
+    )
+
+
+@triton.jit(do_not_specialize=["depth", "start"])
+def _frontier_kernel(
+    chances,
+    tokens,
+    limits,
     frontiers,
     B,
-    K,
     F,
     M,
     depth,
     start,
-    P: tl.constexpr,
     S: tl.constexpr,
-    LANES_S: tl.constexpr,
     C: tl.constexpr,
-    LANES_C: tl.constexpr,
-    CHILDREN: tl.constexpr,
-    LANES_CHILDREN: tl.constexpr,
     KEEP: tl.constexpr,
     GO_ON: tl.constexpr,
     SURVIVAL: tl.constexpr,
+    LANES: tl.constexpr,
     OVERLAP: tl.constexpr,
 ):
     wait_for_previous(OVERLAP)
     row = tl.program_id(0).to(tl.int64)
     here = (depth * B + row) * F
-    s = tl.arange(0, LANES_S)
-    c = tl.arange(0, LANES_C)
-    there = c < C
-    of_slot = (row * K + depth) * C + c
-    mask = (s < S)[:, None] & there[None, :]
-    x = tl.zeros((LANES_S, LANES_C), tl.float32)
-    for part in tl.static_range(P):
-        at = ((part * B + row) * S + s)[:, None] * C + c[None, :]
-        x += tl.load(parts + at, mask=mask, other=0.0)
-    x = (tl.load(logits + of_slot, mask=there, other=float("-inf"))[None, :] + x).to(tl.float64)
-    temperature = tl.load(sites.temperature + row)
-    x = (x - tl.max(x, axis=1)[:, None]) / tl.where(temperature > 0, temperature, 1.0)
-    score = x + tl.load(noise + of_slot, mask=there, other=0.0)[None, :]  # log q + g but for a constant
-    weight = tl.exp(score - tl.max(score, axis=1)[:, None])
-    mass = tl.sum(weight, axis=1)
-    child = tl.arange(0, LANES_CHILDREN)[None, :]
-    place = s[:, None] * 0 + child * 0
-    chance = place.to(tl.float64)
-    for number in tl.static_range(CHILDREN):
-        most = tl.max(score, axis=1)
-        best_place = tl.min(tl.where(score == most[:, None], c[None, :], LANES_C), axis=1)
-        taken = c[None, :] == best_place[:, None]
-        found = tl.sum(tl.where(taken, weight, 0.0), axis=1) / mass
-        chance = tl.where(child == number, found[:, None], chance)
-        place = tl.where(child == number, best_place[:, None], place)
-        score = tl.where(taken, float("-inf"), score)
-        weight = tl.where(taken, 0.0, weight)
-
-    reached = tl.load(frontiers.reached + here + s, mask=(s < S) & (depth > 0), other=1.0)[:, None]
-    father = tl.load(frontiers.number + here + s, mask=(s < S) & (depth > 0), other=0)[:, None]
-    worth = (s < S)[:, None] & (child < CHILDREN) & (reached >= SURVIVAL)
-    worth = worth & (depth < tl.load(sites.limit + row)) & ((child == 0) | (chance > 0))
-    LANES: tl.constexpr = LANES_S * LANES_CHILDREN
-    joint = tl.reshape(tl.where(worth, reached * chance, -1.0), (LANES,))
-    father = tl.reshape(father + child * 0, (LANES,))
-    place = tl.reshape(place, (LANES,))
     m = tl.arange(0, LANES)
-    state, candidate = m // LANES_CHILDREN, m % LANES_CHILDREN
-    real = (state < S) & (candidate < CHILDREN)
-    token = tl.load(ids + (row * K + depth) * C + place, mask=real & (place < C), other=0)  # none where logits are nan
-    ranked = tl.where(real, joint, -2.0)
-    before = (ranked[None, :] > ranked[:, None]) | ((ranked[None, :] == ranked[:, None]) & (m[None, :] < m[:, None]))
+    mask = m < S * C
+    state, candidate = tl.minimum(m // C, S - 1), m % C
+    reached = tl.load(frontiers.reached + here + state, mask=mask & (depth > 0), other=1.0)
+    father = tl.load(frontiers.number + here + state, mask=mask & (depth > 0), other=0)
+    chance = tl.load(chances + row * (S * C) + m, mask=mask, other=-1.0)
+    token = tl.load(tokens + row * (S * C) + m, mask=mask, other=0)
+    worth = mask & (reached >= SURVIVAL) & (depth < tl.load(limits + row)) & ((candidate == 0) | (chance > 0))
+    joint = tl.where(worth, reached * chance, -1.0)
+    before = (joint[None, :] > joint[:, None]) | ((joint[None, :] == joint[:, None]) & (m[None, :] < m[:, None]))
     rank = tl.sum(before.to(tl.int32), axis=1)
 
     node = row * M + start + rank
-    kept = real & (rank < KEEP)
+    kept = mask & (rank < KEEP)
     tl.store(frontiers.chance + node, joint, mask=kept)
     tl.store(frontiers.father + node, father, mask=kept)
     tl.store(frontiers.held + node, token, mask=kept)
     tl.store(frontiers.candidate + node, candidate.to(tl.int64), mask=kept)
     tl.store(frontiers.depth + node, candidate.to(tl.int64) * 0 + depth + 1, mask=kept)
     below = here + B * F + rank
-    goes_on = real & (rank < GO_ON)
+    goes_on = mask & (rank < GO_ON)
     tl.store(frontiers.reached + below, joint, mask=goes_on)
     tl.store(frontiers.parent + below, state.to(tl.int64), mask=goes_on)
     tl.store(frontiers.token + below, token, mask=goes_on)

@@ -20,7 +20,7 @@ from fef.engine.arena import NOWHERE, Arena, passing_cache
 from fef.engine.graphs import Graphs
 from fef.engine.kernel_forward import KernelForward, PlacedTokens
 from fef.engine.kernels.attention import ScratchKeys, Sight
-from fef.engine.runner import LONG_ROW
+from fef.engine.runner import rows_alone
 from fef.models.joined import join_weights
 from fef.models.packed_pass import NO_GROUP
 from fef.models.slot_cache import bytes_per_place
@@ -166,7 +166,7 @@ class CachedPasses(Graphs[PassSize, CapturedPass]):
         tokens of each row are its canvas, however long the others are. Raises EngineError where not even one row fits."""
         rows, count = tokens.ids_BN.shape
         reads = tokens.reads_BQ.shape[1]
-        size = PassSize(up(count), up_reads(reads), kept, alone=whole and count >= LONG_ROW)
+        size = PassSize(up(count), up_reads(reads), kept, alone=whole and rows_alone(count, self.config.dim))
         logits_BQV = torch.empty(rows, reads, self.config.vocab_size, dtype=self.dtype, device=self.device)
         start = 0
         while start < rows:

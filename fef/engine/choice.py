@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
@@ -81,14 +80,15 @@ class Calibration:
         self.accepted = dict.fromkeys(shapes, 0.0)
         self.tallies = {shape: RoundTally(shape) for shape in shapes}
 
-    @cached_property
+    @property
     def tokens(self) -> dict[RoundShape, float]:
         """Tokens that a round of each shape is expected to commit per request."""
-        found = {}
-        for shape, rows in self.rows.items():
-            guess = self.acceptance[shape.branching > 1].expected(shape.deepest)
-            found[shape] = 1 + (_GUESSES * guess + self.accepted[shape]) / (_GUESSES + rows)
-        return found
+        return {shape: self.expected(shape) for shape in self.rows}
+
+    def expected(self, shape: RoundShape) -> float:
+        """Tokens that a round of this shape is expected to commit per request."""
+        guess = self.acceptance[shape.branching > 1].expected(shape.deepest)
+        return 1 + (_GUESSES * guess + self.accepted[shape]) / (_GUESSES + self.rows[shape])
 
     def observe(self, shape: RoundShape, accepted: np.ndarray, *, predicted: float, settled: bool) -> None:
         """Drafts accepted in a round, by request. predicted: tokens that each was expected to get. settled: were the drafts
@@ -100,7 +100,6 @@ class Calibration:
         tally.tokens += count + held
         if shape.window and not settled:
             return
-        self.__dict__.pop("tokens", None)
         if not shape.window:
             # nothing is drafted, so nothing is seen of drafts: what is known of them ages, or none would be tried again
             fade = 0.5 ** (1 / _MEMORY_OF_ROUNDS)

@@ -24,11 +24,11 @@ from fef.models.joined import ExpertWeights, FeedForward, LayerWeights, Matrix
 from fef.models.slot_cache import SlotCache
 from fef.models.transformer import RMSNorm, Transformer
 
-__all__ = ["KernelForward", "PlacedTokens"]
+__all__ = ["BEHIND_PRODUCT", "KernelForward", "PlacedTokens"]
 
 # Bytes of a weight that L2 is asked for while the kernels before it end: what the memory bus moves in that time.
 _BEHIND_ATTENTION = 32 << 20
-_BEHIND_PRODUCT = 8 << 20
+BEHIND_PRODUCT = 8 << 20
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class KernelForward:
         return self.logits(self.hidden(tokens, cache, sight, reads, alone=alone))
 
     def logits(self, hidden_MD: Tensor) -> Tensor:
-        return linear(hidden_MD, self.head_VD, overlap=self.overlap, ahead=_BEHIND_PRODUCT)
+        return linear(hidden_MD, self.head_VD, overlap=self.overlap, ahead=BEHIND_PRODUCT)
 
     def hidden(
         self, tokens: PlacedTokens, cache: SlotCache, sight: Sight, reads: int | Tensor, *, alone: bool
@@ -86,7 +86,7 @@ class KernelForward:
             if isinstance(layer.feed_forward, FeedForward):
                 gated_TF = self.gated(normed_TD, layer.feed_forward.gate_up, own)
                 hidden_TD, normed_TD = self.add_and_norm(
-                    gated_TF, layer.feed_forward.down, hidden_TD, norm, own, ahead=_BEHIND_PRODUCT
+                    gated_TF, layer.feed_forward.down, hidden_TD, norm, own, ahead=BEHIND_PRODUCT
                 )
             else:
                 hidden_TD, normed_TD = self.mixture(normed_TD, layer.feed_forward, hidden_TD, norm)
@@ -98,12 +98,12 @@ class KernelForward:
             y_TM = products_by_row(x_TK, matrix.weight, own)
             return y_TM if matrix.bias is None else y_TM.add_(matrix.bias)
         weight, bias, scale = matrix.weight, matrix.bias, matrix.scale
-        return linear(x_TK, weight, bias_M=bias, scale_M=scale, overlap=self.overlap, ahead=_BEHIND_PRODUCT)
+        return linear(x_TK, weight, bias_M=bias, scale_M=scale, overlap=self.overlap, ahead=BEHIND_PRODUCT)
 
     def gated(self, x_TD: Tensor, matrix: Matrix, own: int) -> Tensor:
         if own and matrix.scale is None:
             return gate(products_by_row(x_TD, matrix.weight, own), overlap=self.overlap)
-        return gated_linear(x_TD, matrix.weight, scale_2F=matrix.scale, overlap=self.overlap, ahead=_BEHIND_PRODUCT)
+        return gated_linear(x_TD, matrix.weight, scale_2F=matrix.scale, overlap=self.overlap, ahead=BEHIND_PRODUCT)
 
     def add_and_norm(
         self, x_TK: Tensor, matrix: Matrix, residual_TD: Tensor, norm: RMSNorm, own: int, *, ahead: int

@@ -40,11 +40,13 @@ __all__ = ["KernelPasses"]
 
 @dataclass
 class Looked:
-    """What the network says: hidden states of all queries, and logits of those at which is drawn."""
+    """What the network says: hidden states of all queries, and logits of those at which is drawn; of all where these cost no
+    more."""
 
     inputs: PassInputs
     hidden_BQD: Tensor
     logits_MV: Tensor
+    logits_BQV: Tensor | None
 
 
 @dataclass
@@ -98,12 +100,16 @@ class KernelPasses:
 
     def look(self, kind: PassKind, slot_B: Tensor) -> Looked:
         inputs = compose(self.state, slot_B, kind.shape, self.network.mask_id, self.vocabulary.eos_id, kind.context)
-        hidden_MD = self.hidden(inputs, slot_B, kind.shape.queries, nodes=kind.shape.off_stem, alone=kind.alone)
+        alone = kind.alone(self.network.config.dim)
+        hidden_MD = self.hidden(inputs, slot_B, kind.shape.queries, nodes=kind.shape.off_stem, alone=alone)
         hidden_BQD = hidden_MD.view(len(slot_B), kind.shape.queries, -1)
-        drawn_MD = hidden_MD
-        if kind.shape.head:
+        if kind.shape.head and len(slot_B) > 1:
             drawn_MD = hidden_BQD[:, : kind.shape.states].reshape(-1, hidden_MD.shape[1])
-        return Looked(inputs, hidden_BQD, self.forward.logits(drawn_MD))
+            return Looked(inputs, hidden_BQD, self.forward.logits(drawn_MD), None)
+        # of one row the product takes as long as its weights take to read: so that they are read once, it is of all queries
+        logits_NV = self.forward.logits(hidden_MD)
+        drawn = kind.shape.states if kind.shape.head else len(logits_NV)
+        return Looked(inputs, hidden_BQD, logits_NV[:drawn], logits_NV.view(len(slot_B), kind.shape.queries, -1))
 
     def settle(self, kind: PassKind, slot_B: Tensor, looked: Looked, allowed: AllowedTokens | None = None) -> Settled:
         cuts = self.cuts(looked.logits_MV, looked.inputs, slot_B, allowed) if kind.cut else None
@@ -116,7 +122,16 @@ class KernelPasses:
             move(self.cache, slot_B, settled.move_2BT, self.table.nowhere)
         if kind.shape.head:
             assert self.head is not None, "shapes of a network with a head"
-            self.head.grow(slot_B, looked.hidden_BQD, settled.next_drafts, kind.cut)
+            drafts = settled.next_drafts
+            logits_BKV = self.logits_ahead(looked, drafts.source_BK[:, : self.table.grown])
+            self.head.grow(slot_B, looked.hidden_BQD, logits_BKV, drafts, kind.cut)
+
+    def logits_ahead(self, looked: Looked, source_BK: Tensor) -> Tensor:
+        """At these queries [B, K, V]: those where the drafts of the next slots stand."""
+        row_B1 = torch.arange(len(source_BK), device=source_BK.device)[:, None]
+        if looked.logits_BQV is not None:
+            return looked.logits_BQV[row_B1, source_BK]
+        return self.forward.logits(looked.hidden_BQD[row_B1, source_BK].flatten(0, 1)).view(*source_BK.shape, -1)
 
     def hidden(
         self, inputs: PassInputs, slot_B: Tensor, queries: int, *, nodes: int = 0, alone: bool = False
@@ -222,21 +237,11 @@ class PassUnderGrammars:
         self.settled = settled = passes.settle(self.kind, slot_B, looked, allowed)
         candidates, slots = None, 0
         if self.host_drafts:
-            logits_BKV = self.logits_ahead(looked, settled.next_drafts.source_BK)
+            drafts = passes.table.grown if self.kind.shape.head else passes.table.drafts
+            logits_BKV = passes.logits_ahead(looked, settled.next_drafts.source_BK[:, :drafts])
             candidates = self.under.candidates(slot_B, settled.next_drafts, logits_BKV, allowed.under_B)
             slots = logits_BKV.shape[1]
         self.letter = self.under.letter(slot_B, before_B, settled.drawn, candidates, slots)
-
-    def logits_ahead(self, looked: Looked, source_BK: Tensor) -> Tensor:
-        """At the queries where the drafts of the next slots stand [B, K, V]."""
-        if self.kind.shape.head:
-            source_BK, hidden_BQD = source_BK[:, : self.passes.table.grown], looked.hidden_BQD
-            hidden_BKD = hidden_BQD.gather(1, source_BK[..., None].expand(-1, -1, hidden_BQD.shape[2]))
-            logits_NV = self.passes.forward.logits(hidden_BKD.view(-1, hidden_BQD.shape[2]))
-        else:
-            row_B1 = torch.arange(len(source_BK), device=source_BK.device)[:, None]
-            logits_NV = looked.logits_MV[(row_B1 * (len(looked.logits_MV) // len(source_BK)) + source_BK).flatten()]
-        return logits_NV.view(*source_BK.shape, -1)
 
     def tell(self, slots: Sequence[int]) -> None:
         assert self.letter is not None, "the part before"

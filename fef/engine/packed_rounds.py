@@ -197,7 +197,7 @@ class PackedRounds:
         """The padded length of a context on whose company the bits of its pass would depend; 0 for others."""
         assert one.pass_ is not None, "it waits for a pass"
         kind = self.context_kind(len(one.pass_.ids))
-        return kind.context if self.on_cuda and kind.alone else 0
+        return kind.context if self.on_cuda and kind.alone(self.network.config.dim) else 0
 
     def seat(self, seated: list[Seated]) -> None:
         """Give slots to requests that share a context pass."""

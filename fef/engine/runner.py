@@ -25,11 +25,16 @@ from fef.engine.slots import SlotState
 from fef.models.packed_forward import Bounds, TorchForward
 from fef.models.packed_pass import RoundShape
 
-__all__ = ["LONG_ROW", "DevicePasses", "PartedPass", "PassKind", "PassPart", "Passes", "Runs", "TorchPasses"]
+__all__ = ["DevicePasses", "PartedPass", "PassKind", "PassPart", "Passes", "Runs", "TorchPasses", "rows_alone"]
 
-LONG_ROW = 256
-"""Tokens of a row from which on a GPU multiplies each row alone: such a product is bound by arithmetic, and fastest in the
-vendor's library, which sums in an order that depends on the number of tokens."""
+_LONG_ROW, _WIDE = 256, 1024
+
+
+def rows_alone(tokens: int, width: int) -> bool:
+    """Does a GPU multiply each row of so many tokens alone, in a network of that width? Such a product is bound by
+    arithmetic, and fastest in the vendor's library, which sums in an order that depends on the number of tokens. In a narrow
+    network it would be over before the next one is launched."""
+    return tokens >= _LONG_ROW and width >= _WIDE
 
 
 @dataclass(frozen=True)
@@ -43,10 +48,9 @@ class PassKind:
     cut: bool = False
     grammars: bool = False
 
-    @property
-    def alone(self) -> bool:
-        """Does each row have products of its own? Then its bits depend on `context`."""
-        return self.context > 0 and self.context + self.shape.queries >= LONG_ROW
+    def alone(self, width: int) -> bool:
+        """Does each row have products of its own, in a network of that width? Then its bits depend on `context`."""
+        return self.context > 0 and rows_alone(self.context + self.shape.queries, width)
 
 
 @dataclass(frozen=True)

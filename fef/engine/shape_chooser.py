@@ -21,6 +21,10 @@ from fef.models.packed_pass import RoundShape
 
 __all__ = ["Launch", "ShapeChooser"]
 
+_STAYS = (
+    7  # rounds that a choice stands which was made twice: what is known changes little meanwhile, and to ask takes time
+)
+
 
 @dataclass(frozen=True)
 class Launch:
@@ -46,12 +50,16 @@ class ShapeChooser:
         self.head = all(shape.head for shape in self.shapes)  # does it draft in context passes?
         self.read: PendingCopy | None = None  # the progress that was read last
         self.measured = 0  # rounds that were run for their costs alone
+        self.stands, self.stands_for = 0, 0  # rounds for which the last choice stands, and their number of rows
 
     def next_shape(self, rows: int) -> RoundShape:
         """The shape of most expected tokens per second. On a GPU, costs are measured where they may decide."""
         shapes, rows = self.shapes, self.priced(rows)
         if len(shapes) == 1:
             return shapes[0]
+        if self.last is not None and self.stands and self.stands_for == rows:
+            self.stands -= 1
+            return self.last
         tokens = self.calibration.tokens
         # of a GPU's steps nothing is known between numbers of rows
         known = self.costs.seconds.get if self.replays else lambda key: self.costs.cost(*key)
@@ -59,6 +67,8 @@ class ShapeChooser:
         while (shape := choose_shape(shapes, tokens, seconds, self.last)) not in seconds and self.replays:
             self.measure_shape(rows, shape)
             seconds[shape] = self.costs.seconds[rows, shape]
+        again = shape == self.last and shape in seconds and self.stands_for == rows
+        self.stands, self.stands_for = _STAYS if again else 0, rows
         return shape
 
     @property
@@ -80,7 +90,7 @@ class ShapeChooser:
     def launch(self, number: int, shape: RoundShape, rows: int) -> Launch:
         """A round of this shape, before it runs."""
         settled = shape == self.last or (self.last is None and shape.head == self.head)
-        return Launch(number, shape, self.priced(rows), settled, self.calibration.tokens[shape], self.measured)
+        return Launch(number, shape, self.priced(rows), settled, self.calibration.expected(shape), self.measured)
 
     def launched(self, shape: RoundShape) -> None:
         """A round of this shape runs."""

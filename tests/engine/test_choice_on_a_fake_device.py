@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from fef.engine.build import EngineOptions, EngineParts, shapes_of
+from fef.engine.choice import choose_shape
 from fef.engine.costs import CostTable
 from fef.engine.graphs import GraphRunner, buckets
 from fef.engine.host_copies import PendingCopy
@@ -142,3 +143,22 @@ def test_drafts_are_tried_again_when_texts_become_easy(
     fake.chance = 0.95
     shapes = fake.run(4000)
     assert (fake.loss(shapes) < 0.2) == ages, {shape.words: count for shape, count in shapes.items()}
+
+
+def test_a_choice_that_is_made_again_stands_for_some_rounds_of_as_many_rows(
+    device: Callable[..., FakeDevice], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To ask takes the host a tenth of a millisecond, a part of the round of a small network that tells."""
+    asked = []
+    monkeypatch.setattr(
+        "fef.engine.shape_chooser.choose_shape", lambda *known: asked.append(known) or choose_shape(*known)
+    )
+    fake = device(rows=2, launch=1.0, token=0.001, host=0.3, chance=0.7)
+    fake.run(300)
+    asked.clear()
+    fake.run(80)
+    assert 10 <= len(asked) <= 20
+    asked.clear()
+    for fake.rows in (1, 2, 1, 2):
+        fake.run(1)
+    assert len(asked) >= 4, "of another number of rows another shape may be the best"

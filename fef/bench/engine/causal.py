@@ -19,7 +19,7 @@ from fef.engine.graphs import buckets
 from fef.engine.kernel_forward import KernelForward, PlacedTokens
 from fef.engine.kernels.attention import ScratchKeys, Sight
 from fef.engine.kernels.draw import draw
-from fef.engine.runner import LONG_ROW
+from fef.engine.runner import rows_alone
 from fef.measure.timing import Stopwatch, Work, captured
 from fef.models.joined import join_weights
 from fef.models.packed_pass import SlotTable
@@ -155,7 +155,8 @@ class CausalDecoder:
         slot_BN = slot_B[:, None].expand(B, N).int().contiguous()
         last_M = torch.arange(B, device=slot_B.device) * N + (count_B - 1).clamp(min=0)
         placed = PlacedTokens(ids_BN.contiguous(), position_BN, slot_BN, place_BN)
-        logits_MV = self.forward(placed, self.cache, sight, last_M if N > 1 else 1, alone=N >= LONG_ROW)
+        alone = rows_alone(N, self.forward.config.dim)
+        logits_MV = self.forward(placed, self.cache, sight, last_M if N > 1 else 1, alone=alone)
         behind_B = before_B + count_B
         no_B = torch.zeros_like(slot_B, dtype=torch.bool)
         drawn = draw(

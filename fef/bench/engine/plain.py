@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from fef.engine.draws import Vocabulary
-from fef.engine.runner import LONG_ROW
+from fef.engine.runner import rows_alone
 from fef.engine.slots import PassRequest, SlotState
 from fef.measure.timing import Clock, Work, captured, free_memory
 from fef.models.joined import join_weights
@@ -62,6 +62,7 @@ def kernel_logits(network: Transformer, ids: list[int], rows: int, slots: int, *
     )
 
     def logits() -> Tensor:
-        return passes.forward.logits(passes.hidden(canvas, slot_B, slots, alone=length >= LONG_ROW))
+        alone = rows_alone(length, network.config.dim)
+        return passes.forward.logits(passes.hidden(canvas, slot_B, slots, alone=alone))
 
     return torch.no_grad()(logits)

@@ -168,11 +168,13 @@ def _lowest_best(score, ids, V):
 
 
 @triton.jit
-def _store_best(values, tokens, at, score, ids, V, DRAFTS: tl.constexpr):
-    """The best of a chunk, falling, and their ids; -inf where there are fewer."""
+def _store_best(values, tokens, also, at, score, ids, V, DRAFTS: tl.constexpr):
+    """The best of a chunk, falling, and their ids; -inf where there are fewer. also: a second place for the best."""
     for draft in tl.static_range(DRAFTS):
         best, token = _lowest_best(score, ids, V)
         tl.store(values + at * DRAFTS + draft, best.to(tl.float64))
+        if also is not None:
+            tl.store(also + at * DRAFTS + draft, best.to(tl.float64))
         if tokens is not None:
             tl.store(tokens + at * DRAFTS + draft, token)
         score = tl.where(ids == token, float("-inf"), score)
@@ -274,8 +276,9 @@ def _greedy_kernel(
         tl.store(values + 5 * field + at, best.to(tl.float64))
         tl.store(wholes + 2 * field + at, token)
     if DRAFTS > 1:
-        _store_best(bests, best_tokens, at, allowed_x, ids, V, DRAFTS)
-        _store_best(bests + field * DRAFTS, None, at, tl.where(plain, x, float("-inf")), ids, V, DRAFTS)
+        _store_best(bests, best_tokens, bests + field * DRAFTS, at, allowed_x, ids, V, DRAFTS)
+        if no_eos:  # elsewhere the two are the same
+            _store_best(bests + field * DRAFTS, None, None, at, tl.where(plain, x, float("-inf")), ids, V, DRAFTS)
 
 
 @triton.jit
@@ -326,7 +329,7 @@ def _sampled_kernel(
     x = x.to(tl.float64)
     _store_plain(values, wholes, at, field, x, plain, wrong)
     if DRAFTS > 1:
-        _store_best(bests + field * DRAFTS, None, at, tl.where(plain, x, float("-inf")), ids, V, DRAFTS)
+        _store_best(bests + field * DRAFTS, None, None, at, tl.where(plain, x, float("-inf")), ids, V, DRAFTS)
 
     temperature = tl.load(temperatures + slot)
     if limits is not None:
@@ -356,4 +359,4 @@ def _sampled_kernel(
     tl.store(values + 4 * field + at, score)
     tl.store(wholes + at, token)
     if DRAFTS > 1:
-        _store_best(bests, best_tokens, at, relative + noise, ids, V, DRAFTS)
+        _store_best(bests, best_tokens, None, at, relative + noise, ids, V, DRAFTS)

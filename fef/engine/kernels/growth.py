@@ -1,4 +1,4 @@
-"""The trees that a draft head grows (`fef.laws.growth`), in three launches.
+"""The trees that a draft head grows (`fef.laws.growth`).
 
     children  the likeliest children of a state, and their chances
     frontier  the best of them, which are nodes and are continued
@@ -6,8 +6,8 @@
 
 A tree changes no text, but where its keys lie it can change last bits. `head` has the steps between.
 
-Shapes: B rows, S states of a depth, N = B S, F most states of a depth, K slots, C candidates of a slot, T depths, M nodes of
-all depths, W nodes kept.
+Shapes: B rows, S states of a depth, N = B S, F most states of a depth, K slots, C candidates of a slot, T depths, P parts, M
+nodes of all depths, W nodes kept.
 """
 
 from __future__ import annotations
@@ -19,17 +19,41 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from fef.engine.head_drafts import DraftSites
+from fef.engine.kernels.overlap import wait_for_previous
 from fef.engine.kernels.pointers import pointers
 from fef.engine.slots import SlotState
+from fef.models.draft_head import DraftWindow
 
-__all__ = ["Frontiers", "best", "children", "frontier"]
+__all__ = ["Frontiers", "Step", "best", "children", "frontier", "steps"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """From the `states` of a depth to its children, of which `keep` become nodes, from number `start` on."""
+
+    depth: int
+    states: int
+    start: int
+    keep: int
+
+
+def steps(depths: int, nodes: int, frontier: int, branching: int) -> list[Step]:
+    """Those of `fef.laws.growth.grow`."""
+    found: list[Step] = []
+    states, start = 1, 0
+    for depth in range(depths):
+        keep = min(nodes, states * branching)
+        found.append(Step(depth, states, start, keep))
+        states, start = min(frontier, keep), start + keep
+    return found
 
 
 @dataclass(frozen=True)
 class Frontiers:
-    """What is kept of all depths. Of the states that are continued: the chance to come there, which state of the depth before
-    each continues, its token, and its number: 0 is the root, m + 1 node m of all that were found. Of the nodes found: chance,
-    number of the state that each continues, token, and place among its siblings."""
+    """What is kept of all depths. Of the states that are continued: their tokens, and but for the root the chance to come
+    there, which state of the depth before each continues, and its number: m + 1 is node m of all that were found. Of the
+    nodes found: chance, number of the state that each continues (0: the root), token, place among its siblings, and depth."""
 
     reached_TBF: Tensor
     parent_TBF: Tensor
@@ -58,28 +82,33 @@ class Frontiers:
 
 
 def children(
-    correction_NC: Tensor, logits_BKC: Tensor, ids_BKC: Tensor, noise_BKC: Tensor, temperature_B: Tensor, depth: int,
-    states: int, branching: int,
+    part_PNC: Tensor, window: DraftWindow, noise_BKC: Tensor, sites: DraftSites, step: Step, branching: int,
+    *, overlap: bool = False,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Chances, float64, and tokens [N, branching] of the likeliest children of each state, the likeliest first
-    (`fef.laws.growth.child_chances` of `fef.models.draft_tree.draft_law`). Of equals the lower candidate comes first."""
-    B, K, C = ids_BKC.shape
-    chance_NC = torch.empty(B * states, branching, dtype=torch.float64, device=ids_BKC.device)
-    token_NC = torch.empty(B * states, branching, dtype=torch.int64, device=ids_BKC.device)
-    _children_kernel[(B * states,)](
-        correction_NC,
-        logits_BKC.contiguous(),
-        ids_BKC,
+    (`fef.laws.growth.child_chances` of `fef.models.draft_tree.draft_law`). part_PNC: corrections of their logits, in parts.
+    Of equals the lower candidate comes first."""
+    P, N, C = part_PNC.shape
+    chance_NC = torch.empty(N, branching, dtype=torch.float64, device=part_PNC.device)
+    token_NC = torch.empty(N, branching, dtype=torch.int64, device=part_PNC.device)
+    _children_kernel[(N,)](
+        part_PNC,
+        window.logits_BKC,
+        window.ids_BKC,
         noise_BKC,
-        temperature_B,
+        sites.temperature_B,
         chance_NC,
         token_NC,
-        K,
-        depth,
-        S=states,
+        N,
+        window.ids_BKC.shape[1],
+        step.depth,
+        P=P,
+        S=step.states,
         C=C,
         LANES_C=triton.next_power_of_2(C),
         CHILDREN=branching,
+        OVERLAP=overlap,
+        launch_pdl=overlap,
         num_warps=4,
     )
     return chance_NC, token_NC
@@ -87,27 +116,33 @@ def children(
 
 @triton.jit(do_not_specialize=["depth"])
 def _children_kernel(
-    corrections,
+    parts,
     logits,
     ids,
     noise,
     temperatures,
     chances,
     tokens,
+    N,
     K,
     depth,
+    P: tl.constexpr,
     S: tl.constexpr,
     C: tl.constexpr,
     LANES_C: tl.constexpr,
     CHILDREN: tl.constexpr,
+    OVERLAP: tl.constexpr,
 ):
+    wait_for_previous(OVERLAP)
     n = tl.program_id(0).to(tl.int64)
     row = n // S
     c = tl.arange(0, LANES_C)
     mask = c < C
     of_slot = (row * K + depth) * C + c
-    marginal = tl.load(logits + of_slot, mask=mask, other=float("-inf")).to(tl.float32)
-    x = (marginal + tl.load(corrections + n * C + c, mask=mask, other=0.0)).to(tl.float64)
+    x = tl.zeros((LANES_C,), tl.float32)
+    for part in tl.static_range(P):
+        x += tl.load(parts + (part * N + n) * C + c, mask=mask, other=0.0)
+    x = (tl.load(logits + of_slot, mask=mask, other=float("-inf")) + x).to(tl.float64)
     temperature = tl.load(temperatures + row)
     x = (x - tl.max(x)) / tl.where(temperature > 0, temperature, 1.0)
     score = x + tl.load(noise + of_slot, mask=mask, other=0.0)  # log q + g but for a constant
@@ -118,35 +153,37 @@ def _children_kernel(
         place = tl.min(tl.where(score == most, c, LANES_C))
         there = c == place
         tl.store(chances + n * CHILDREN + child, tl.sum(tl.where(there, weight, 0.0)) / mass)
-        tl.store(tokens + n * CHILDREN + child, tl.load(ids + (row * K + depth) * C + place))
+        token = tl.load(ids + (row * K + depth) * C + place, mask=place < C, other=0)  # none where logits are nan
+        tl.store(tokens + n * CHILDREN + child, token)
         score = tl.where(there, float("-inf"), score)
         weight = tl.where(there, 0.0, weight)
 
 
 def frontier(
-    chance_NC: Tensor, token_NC: Tensor, limit_B: Tensor, frontiers: Frontiers, depth: int, states: int, start: int,
-    keep: int, go_on: int, survival: float,
+    chance_NC: Tensor, token_NC: Tensor, sites: DraftSites, frontiers: Frontiers, step: Step, survival: float,
+    *, overlap: bool = False,
 ) -> None:  # fmt: skip
-    """The best `keep` children of a depth become nodes, from number `start` on, and the best `go_on` the next frontier, as in
-    `fef.laws.growth.grow`."""
+    """The best children of a depth become nodes, and the best of these the next frontier, as in `fef.laws.growth.grow`."""
     _, B, F = frontiers.token_TBF.shape
     C = chance_NC.shape[1]
     _frontier_kernel[(B,)](
         chance_NC,
         token_NC,
-        limit_B,
+        sites.limit_B,
         pointers(frontiers),
         B,
         F,
         frontiers.chance_BM.shape[1],
-        depth,
-        start,
-        S=states,
+        step.depth,
+        step.start,
+        S=step.states,
         C=C,
-        KEEP=keep,
-        GO_ON=go_on,
+        KEEP=step.keep,
+        GO_ON=min(F, step.keep),
         SURVIVAL=survival,
-        LANES=triton.next_power_of_2(states * C),
+        LANES=triton.next_power_of_2(step.states * C),
+        OVERLAP=overlap,
+        launch_pdl=overlap,
         num_warps=4,
     )
 
@@ -168,16 +205,18 @@ def _frontier_kernel(
     GO_ON: tl.constexpr,
     SURVIVAL: tl.constexpr,
     LANES: tl.constexpr,
+    OVERLAP: tl.constexpr,
 ):
+    wait_for_previous(OVERLAP)
     row = tl.program_id(0).to(tl.int64)
     here = (depth * B + row) * F
     m = tl.arange(0, LANES)
     mask = m < S * C
     state, candidate = tl.minimum(m // C, S - 1), m % C
-    reached = tl.load(frontiers.reached + here + state, mask=mask, other=-1.0)
+    reached = tl.load(frontiers.reached + here + state, mask=mask & (depth > 0), other=1.0)
+    father = tl.load(frontiers.number + here + state, mask=mask & (depth > 0), other=0)
     chance = tl.load(chances + row * (S * C) + m, mask=mask, other=-1.0)
     token = tl.load(tokens + row * (S * C) + m, mask=mask, other=0)
-    father = tl.load(frontiers.number + here + state, mask=mask, other=0)
     worth = mask & (reached >= SURVIVAL) & (depth < tl.load(limits + row)) & ((candidate == 0) | (chance > 0))
     joint = tl.where(worth, reached * chance, -1.0)
     before = (joint[None, :] > joint[:, None]) | ((joint[None, :] == joint[:, None]) & (m[None, :] < m[:, None]))
@@ -198,7 +237,7 @@ def _frontier_kernel(
     tl.store(frontiers.number + below, (start + rank + 1).to(tl.int64), mask=goes_on)
 
 
-def best(state: SlotState, slot_B: Tensor, frontiers: Frontiers) -> None:
+def best(state: SlotState, slot_B: Tensor, frontiers: Frontiers, *, overlap: bool = False) -> None:
     """The best nodes of all that were found, into the state (`fef.laws.growth.best_of`, `SlotState.keep_tree`)."""
     B, M = frontiers.chance_BM.shape
     nodes = state.table.nodes
@@ -210,12 +249,24 @@ def best(state: SlotState, slot_B: Tensor, frontiers: Frontiers) -> None:
         W=nodes,
         LANES=triton.next_power_of_2(max(M, nodes)),
         BLOCK=32,
+        OVERLAP=overlap,
+        launch_pdl=overlap,
         num_warps=4,
     )
 
 
 @triton.jit
-def _best_kernel(slots, frontiers, state, M: tl.constexpr, W: tl.constexpr, LANES: tl.constexpr, BLOCK: tl.constexpr):
+def _best_kernel(
+    slots,
+    frontiers,
+    state,
+    M: tl.constexpr,
+    W: tl.constexpr,
+    LANES: tl.constexpr,
+    BLOCK: tl.constexpr,
+    OVERLAP: tl.constexpr,
+):
+    wait_for_previous(OVERLAP)
     row = tl.program_id(0).to(tl.int64)
     slot = tl.load(slots + row).to(tl.int64)
     m = tl.arange(0, LANES)

@@ -5,7 +5,7 @@ Shapes: N tokens, M outputs, K inputs, F gated outputs.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import triton
@@ -15,6 +15,7 @@ __all__ = ["PART_MULTIPLE", "Tiles", "choose_tiles", "gated_tiles", "split_of"]
 
 PART_MULTIPLE = 128  # a part of K is a multiple of this, and every k tile divides it
 _PROGRAMS = 256  # about two per multiprocessor of an H100: enough loads in flight to fill the memory bus
+_HALF = 64  # half of the multiprocessors
 _LEAST_PART = 512  # inputs per part: shorter ones spend their time filling the pipeline
 
 
@@ -55,7 +56,7 @@ def choose_tiles(x_NK: Tensor, weight_MK: Tensor, split: int) -> Tiles:
     if tokens <= 64:
         return Tiles(64, _few(tokens), 128, warps=4, stages=3, spread=split > 1, bulk=bulk)
     if tokens <= 128:
-        return Tiles(64, 128, 64, warps=4, stages=4, spread=split > 1, bulk=bulk)
+        return replace(_some(outputs, split), spread=split > 1, bulk=bulk)
     if split > 1:  # a program holds a part and the total: two accumulators
         programs = triton.cdiv(outputs, 128) * triton.cdiv(tokens, 128)
         return Tiles(128, 128, 64, warps=8, stages=4, spread=programs * split <= _PROGRAMS, bulk=bulk)
@@ -70,7 +71,18 @@ def gated_tiles(x_NK: Tensor, weight_2FK: Tensor) -> Tiles:
     bulk = _can_bulk(x_NK, weight_2FK)
     if tokens <= 64:
         return Tiles(64, _few(tokens), 128, warps=4, stages=4, bulk=bulk)
+    if tokens <= 128 and triton.cdiv(weight_2FK.shape[0] // 2, 64) < _HALF:
+        return Tiles(64, 64, 128, warps=4, stages=4, bulk=bulk)
     return Tiles(128, 128, 64, warps=8, stages=4, bulk=bulk)
+
+
+def _some(outputs: int, split: int) -> Tiles:
+    """For more than 64 tokens and up to 128, where tiles come from L2 as fast as it can: a wide tile of outputs loads the
+    tokens less often. Of a small weight nothing is the limit but the time of one program, so there are more of these."""
+    programs = triton.cdiv(outputs, 64) * split
+    if programs >= 2 * _HALF:
+        return Tiles(128, 128, 64, warps=8, stages=4)
+    return Tiles(64, 128, 64, warps=4, stages=4) if programs >= _HALF else Tiles(64, 64, 128, warps=4, stages=3)
 
 
 def _few(tokens: int) -> int:

@@ -186,7 +186,7 @@ def test_a_row_of_one_state_has_its_bits_beside_rows_of_several(family, device):
 
 
 def test_long_rows_have_products_of_their_own(device, monkeypatch):
-    monkeypatch.setattr("fef.engine.cached_passes.LONG_ROW", 6)
+    monkeypatch.setattr("fef.engine.cached_passes.rows_alone", lambda tokens, _: tokens >= 6)
     model, ids_RL = network("Dream", device), canvases(device, [0, 1])
     at_RS = torch.tensor([[3, 7], [6, 0]], device=device)
     passes = passes_of(model)

@@ -14,12 +14,14 @@ from fef.engine.draws import Vocabulary
 from fef.engine.head_drafts import DraftSites, HeadDrafts, draft_noise, draft_sites
 from fef.engine.kernel_forward import KernelForward
 from fef.engine.kernel_head import KernelHead
+from fef.engine.kernels.advance import NextDrafts
 from fef.engine.kernels.growth import best
-from fef.engine.kernels.head import draft_noise as fused_noise
-from fef.engine.kernels.head import draft_sites as fused_sites
+from fef.engine.kernels.slots_ahead import candidates
+from fef.engine.kernels.slots_ahead import draft_sites as fused_sites
 from fef.engine.slots import SlotState
 from fef.models.config import TransformerConfig
-from fef.models.draft_head import DraftHead, DraftWindow, HeadSizes
+from fef.models.draft_head import DraftHead, DraftWindow, HeadSizes, top_candidates
+from fef.models.draft_tree import draft_candidates
 from fef.models.joined import join_weights
 from fef.models.packed_pass import SlotTable
 from fef.models.transformer import Transformer
@@ -91,17 +93,42 @@ def test_a_head_without_the_path_grows_another_tree(device: str) -> None:
     assert not torch.allclose(before.tree.chance_BX, drafts.tree(sites, window, noise, cut=False).tree.chance_BX)
 
 
-def test_sites_and_noise(device: str) -> None:
+def test_sites_candidates_and_noise(device: str) -> None:
     """The uniform numbers are the same; their logarithms may be rounded otherwise."""
+    head = DraftHead(HeadSizes(8, 1, 1, 8, 8, depths=4, candidates=6))
     for seed in range(3):
         state = random_state(4, 5, 2, seed)
         state.table = replace(state.table, grown=4)
-        count_B = torch.randint(0, 5, (len(SLOTS),), generator=torch.Generator().manual_seed(seed))
+        generator = torch.Generator().manual_seed(seed)
+        count_B = torch.randint(0, 5, (len(SLOTS),), generator=generator)
         expected = draft_sites(state, SLOTS, count_B)
         found = fused_sites(moved(state, device), SLOTS.to(device), count_B.to(device))
         for name, value in vars(expected).items():
             assert torch.equal(getattr(found, name).cpu(), value), name
-        ids = torch.randint(0, 999, (*expected.position_BK.shape, 7), generator=torch.Generator().manual_seed(seed))
-        noise = fused_noise(found, ids.to(device)).cpu()
-        torch.testing.assert_close(noise, draft_noise(expected, ids), atol=1e-12, rtol=0)
-        assert (noise == 0).all(-1).any() and (noise != 0).any()
+        logits = torch.randn(*expected.position_BK.shape, V, generator=generator)
+        logits[0, 0, 3:] = -torch.inf
+        for eos_id, forced in ((None, None), (V - 2, expected.forced_BK)):
+            ids, marginal = draft_candidates(head, logits, forced, eos_id)
+            top = top_candidates(logits, 6)[0].flip(-1).contiguous()
+            fused = candidates(found, top.to(device), logits.to(device), eos_id)
+            assert torch.equal(fused[0].cpu(), ids) and torch.equal(fused[1].cpu(), marginal)
+            noise = fused[2].cpu()
+            torch.testing.assert_close(noise, draft_noise(expected, ids), atol=1e-12, rtol=0)
+            assert (noise == 0).all(-1).any() and (noise != 0).any()
+        assert expected.forced_BK.any() or seed
+
+
+def test_what_is_known_of_the_slots(device: str) -> None:
+    drafts = drafts_of(7, 3, 0.0, torch.float32, device)
+    state = SlotState.empty(SlotTable(B, 16, 8, K + 1, 9, 1, 7, K), torch.device(device))
+    made = KernelHead(drafts, KernelForward(drafts.network, [], overlap=False), state)
+    generator = torch.Generator().manual_seed(5)
+    hidden_BQD = torch.randn(B, 9, 32, generator=generator).to(device)
+    source_BK, last_B = (torch.randint(0, 9, shape, generator=generator).to(device) for shape in ((B, K + 1), (B,)))
+    found = made.known(hidden_BQD, NextDrafts(source_BK, last_B, last_B))
+    row_B = torch.arange(B, device=device)
+    hidden_BKD, lead_BD = hidden_BQD[row_B[:, None], source_BK[:, :K]], hidden_BQD[row_B, last_B]
+    expected = drafts.head.window(hidden_BKD, lead_BD, source_BK, hidden_BKD).known_BKD
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+    other = drafts.head.window(hidden_BKD, lead_BD.roll(1, 0), source_BK, hidden_BKD).known_BKD
+    assert not torch.allclose(found, other, atol=1e-2)

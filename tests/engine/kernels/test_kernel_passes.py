@@ -55,6 +55,7 @@ def random_head(model: Transformer) -> DraftHead:
         (True, 1, 2, 0, False),
         (False, 1, 2, 8, False),
         pytest.param(False, 1, 2, 4, True, marks=pytest.mark.slow),
+        pytest.param(False, 1, 1, 4, True, marks=pytest.mark.slow),
         pytest.param(True, 1, 1, 4, True, marks=pytest.mark.slow),
         pytest.param(False, 1, 4, -4, True, marks=pytest.mark.slow),  # chains in between
     ],

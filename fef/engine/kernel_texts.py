@@ -25,12 +25,12 @@ import torch
 from torch import Tensor
 
 from fef.engine.advance import Drawn
-from fef.engine.host_copies import HostCopies, SideCopies, on_device
+from fef.engine.host_copies import HostCopies, on_device, pinned
 from fef.engine.kernels import texts
 from fef.engine.kernels.advance import NextDrafts
 from fef.engine.kernels.draw import AllowedTokens, draw
 from fef.engine.packed_drafts import draft_limit, keep_chains
-from fef.engine.packed_texts import Candidates, Letter, PackedText
+from fef.engine.packed_texts import LETTER_HEAD, Candidates, Letter, PackedText
 from fef.engine.slots import SlotState
 from fef.grammar.text import words_of
 from fef.laws.window import least_chance
@@ -50,7 +50,7 @@ class KernelTexts:
         self.state, self.eos_id, self.banned_V = state, eos_id, banned_V
         self.texts = under_way
         self.device = state.ids_SL.device
-        self.letters, self.copies = HostCopies(self.device), SideCopies(self.device)
+        self.letters = HostCopies(self.device)
         table = state.table
         self.seated: list[int] = []
         self.states = max(table.drafts, table.grown) + 1
@@ -59,12 +59,9 @@ class KernelTexts:
 
     @cached_property
     def words_SXW(self) -> Tensor:
-        return torch.zeros(self.host_words.shape, dtype=torch.int32, device=self.device)
-
-    @cached_property
-    def host_words(self) -> Tensor:
-        shape = (self.state.table.slots, self.states, words_of(len(self.banned_V)))
-        return torch.zeros(shape, dtype=torch.int32, pin_memory=self.device.type == "cuda")
+        """By row: what is allowed at its states. The host's, where the kernels of a draw read what they need: no more than
+        that travels, and nothing waits for a copy."""
+        return pinned((self.state.table.slots, self.states, words_of(len(self.banned_V))), torch.int32, self.device)
 
     @cached_property
     def slot_S(self) -> Tensor:
@@ -78,8 +75,7 @@ class KernelTexts:
 
     @cached_property
     def host_drafts(self) -> Tensor:
-        shape = (self.state.table.slots, 1 + 2 * self.width)
-        return torch.zeros(shape, dtype=torch.int64, pin_memory=self.device.type == "cuda")
+        return pinned((self.state.table.slots, 1 + 2 * self.width), torch.int64, self.device)
 
     # --- the host ---
 
@@ -110,25 +106,22 @@ class KernelTexts:
     def mask(self, slots: Sequence[int]) -> None:
         """Before a pass settles, while it looks: what is allowed at its states. Waits for what passes before have drawn."""
         self.read(0)
-        under, words = self.texts_of(slots), self.host_words.numpy()
-        for row, text in enumerate(under):
+        words_SXW = self.words_SXW.numpy()
+        for row, text in enumerate(self.texts_of(slots)):
             words_XW = text.masks()
-            words[row, : len(words_XW)] = words_XW
-        if under:
-            self.copies.send(self.words_SXW[: len(under)], self.host_words[: len(under)])
+            words_SXW[row, : len(words_XW)] = words_XW
 
     def tell(self, slots: Sequence[int], letter: Letter) -> None:
-        """Before a pass follows: have its letter sent. At least one row is, so that whoever reads it knows that the pass has
-        come so far."""
-        under = self.texts_of(slots)
-        note = ([(text, text.passes) for text in under], letter)
-        self.letters.send(note, letter.numbers_BJ[: max(1, len(under))])
+        """Before a pass follows: expect its letter."""
+        note = ([(text, text.passes) for text in self.texts_of(slots)], letter)
+        self.letters.expect(note, letter.numbers_BJ)
 
     def read(self, keep: int) -> None:
         """Read letters, all but the last `keep` of them, and of those what has arrived."""
         for copy in self.letters.collect(keep):
             under, letter = copy.note
-            for (text, passes), row in zip(under, copy.tensor.numpy(), strict=False):
+            rows = copy.tensor[: len(under)].numpy().copy()  # the next pass of its kind writes there
+            for (text, passes), row in zip(under, rows, strict=True):
                 if text.passes == passes:
                     letter.read(text, row)
 
@@ -152,7 +145,7 @@ class KernelTexts:
 
     def allowed(self, rows: int, states: int) -> AllowedTokens:
         """At the first states of rows."""
-        return AllowedTokens(self.words_SXW[:rows, : min(states, self.states)], self.under(rows))
+        return AllowedTokens(self.words_SXW[:rows], self.under(rows), min(states, self.states))
 
     def under(self, rows: int) -> Tensor:
         """Which of the first rows are under a grammar; bool [B]."""
@@ -179,10 +172,16 @@ class KernelTexts:
         )
         return texts.SlotCandidates(best.draft.view(B, -1), best.holds.view(B, -1), next_drafts.count_B)
 
-    def letter(
-        self, slot_B: Tensor, before_B: Tensor, drawn: Drawn, candidates: texts.SlotCandidates | None, slots: int
-    ) -> Letter:
-        """Of a pass that has advanced. before_B: what was done before it. slots: those that have candidates."""
-        numbers_BJ = texts.settle_row(self.state, slot_B, before_B, drawn, self.eos_id, candidates)
-        drafts, queries = self.state.table.drafts, len(drawn.token) // len(slot_B)
-        return Letter(numbers_BJ, min(queries, drafts + 1), drafts, slots)
+    def write(
+        self, letter: Letter, slot_B: Tensor, before_B: Tensor, drawn: Drawn, candidates: texts.SlotCandidates | None
+    ) -> None:
+        """Of a pass that has advanced. before_B: what was done before it."""
+        texts.settle_row(self.state, slot_B, before_B, drawn, self.eos_id, candidates, letter.numbers_BJ)
+
+    def letter(self, rows: int, queries: int, slots: int) -> Letter:
+        """For passes of one kind, in memory of the host: each is read before the next one settles. queries: of a row, at
+        which is drawn. slots: those that have candidates."""
+        drafts = self.state.table.drafts
+        states = min(queries, drafts + 1)
+        numbers = LETTER_HEAD + states + drafts + 2 * slots * min(CANDIDATES, len(self.banned_V))
+        return Letter(pinned((rows, numbers), torch.int64, self.device), states, drafts, slots)

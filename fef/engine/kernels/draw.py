@@ -38,9 +38,9 @@ _WARPS = 8
 
 @dataclass(frozen=True)
 class AllowedTokens:
-    """What grammars allow at the first slots of each row. words_BXW: of at least so many slots; pinned tensors of the host will
-    do. under_B: bool, the rows that are under one. cut_N, cut_id_N: of the law without a grammar, as `draw` has those of the
-    law with one."""
+    """What grammars allow at the first slots of each row. words_BXW: of at least so many slots; a pinned tensor of the host
+    will do. under_B: bool, the rows that are under one. cut_N, cut_id_N: of the law without a grammar, as `draw` has those of
+    the law with one."""
 
     words_BXW: Tensor
     under_B: Tensor

@@ -7,6 +7,9 @@ Such a pass has three parts, each of them a graph, between which the host works:
               letter tells the host what was drawn, and which drafts wait now
     follow    keys of the path, a draft head's trees
 
+Masks, drafts of the host and letters lie in pinned memory, where kernels read and write them: no copy is asked for between
+the graphs.
+
 In rounds of chains the device drafts as it does without grammars, and never waits for the host, which reads the letter of
 the pass before and makes masks while the network runs. In other rounds, whose states are no chain of these drafts, the host
 drafts a chain before `look`, of the candidates that the letter has, and the device waits for it.
@@ -70,11 +73,7 @@ class KernelTexts:
 
     @cached_property
     def drafts_SJ(self) -> Tensor:
-        """By row: how many drafts of the host wait; they, and the chances of each."""
-        return torch.zeros(self.host_drafts.shape, dtype=torch.int64, device=self.device)
-
-    @cached_property
-    def host_drafts(self) -> Tensor:
+        """By row: how many drafts of the host wait; they, and the chances of each. The host's, as masks are."""
         return pinned((self.state.table.slots, 1 + 2 * self.width), torch.int64, self.device)
 
     # --- the host ---
@@ -90,7 +89,7 @@ class KernelTexts:
         """Before a pass looks: what the host drafts for it. Waits for what passes before have drawn."""
         self.seat(slots)
         self.read(0)
-        rows = self.host_drafts[: len(slots)].numpy()
+        rows = self.drafts_SJ[: len(slots)].numpy()
         rows[:] = 0
         table = self.state.table
         for row, text in enumerate(self.texts_of(slots)):
@@ -101,7 +100,6 @@ class KernelTexts:
             rows[row, 0] = count
             rows[row, 1 : 1 + count] = text.drafts
             rows[row, 1 + self.width : 1 + self.width + count].view(np.float64)[:] = holds
-        self.drafts_SJ[: len(slots)].copy_(self.host_drafts[: len(slots)], non_blocking=True)
 
     def mask(self, slots: Sequence[int]) -> None:
         """Before a pass settles, while it looks: what is allowed at its states. Waits for what passes before have drawn."""
@@ -139,6 +137,7 @@ class KernelTexts:
         if not head:
             texts.keep_chains(self.state, slot_B, drafts_BJ, self.width)
             return
+        drafts_BJ = drafts_BJ.to(self.device, non_blocking=True)
         token_BK, holds_BK = (drafts_BJ[:, start : start + nodes] for start in (1, 1 + self.width))
         chances_BK = holds_BK.contiguous().view(torch.float64)
         keep_chains(self.state, slot_B, drafts_BJ[:, 0], token_BK, chances_BK, head=True)

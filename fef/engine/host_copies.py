@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-__all__ = ["HostCopies", "PendingCopy", "SideCopies", "on_device"]
+__all__ = ["HostCopies", "PendingCopy", "on_device", "pinned"]
 
 
 def on_device(tensor: Tensor, device: torch.device) -> Tensor:
@@ -23,20 +24,9 @@ def on_device(tensor: Tensor, device: torch.device) -> Tensor:
     return tensor.pin_memory().to(device, non_blocking=True)
 
 
-class SideCopies:
-    """Copies to a device beside what it works on."""
-
-    def __init__(self, device: torch.device) -> None:
-        self.stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
-
-    def send(self, to: Tensor, pinned: Tensor) -> None:
-        """Before whatever the device is asked for next. Nothing that it works on may read `to`."""
-        if self.stream is None:
-            to.copy_(pinned)
-            return
-        with torch.cuda.stream(self.stream):
-            to.copy_(pinned, non_blocking=True)
-        torch.cuda.current_stream().wait_stream(self.stream)
+def pinned(shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Zeros of the host that this device reads and writes, too, where kernels are told to."""
+    return torch.zeros(*shape, dtype=dtype, pin_memory=device.type == "cuda")
 
 
 @dataclass
@@ -68,12 +58,19 @@ class HostCopies:
 
     def send(self, note: Any, tensor: Tensor) -> None:
         if self.device.type != "cuda":
-            self.copies.append(PendingCopy(note, tensor.clone(), time.perf_counter()))
+            self.expect(note, tensor.clone())
             return
-        copy = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True).copy_(tensor, non_blocking=True)
-        arrived = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
-        arrived.record()
-        self.copies.append(PendingCopy(note, copy, arrived))
+        self.expect(
+            note, torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True).copy_(tensor, non_blocking=True)
+        )
+
+    def expect(self, note: Any, host: Tensor) -> None:
+        """A tensor of the host that the device has written by the time it has done what it was asked for."""
+        arrived: torch.cuda.Event | float = time.perf_counter()
+        if self.device.type == "cuda":
+            arrived = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+            arrived.record()
+        self.copies.append(PendingCopy(note, host, arrived))
 
     def collect(self, keep: int) -> list[PendingCopy]:
         """The copies that have arrived; waits until at most `keep` are under way."""

@@ -27,7 +27,7 @@ from fef.engine.kernels.draw import AllowedTokens, draw
 from fef.engine.kernels.load import load
 from fef.engine.kernels.move import move
 from fef.engine.kernels.pass_inputs import PassInputs
-from fef.engine.packed_texts import Letter, PackedText
+from fef.engine.packed_texts import PackedText
 from fef.engine.runner import PassKind, PassPart
 from fef.engine.slots import SlotState
 from fef.laws.pipeline import EntrySettings, cutoffs, forbid_end
@@ -205,7 +205,9 @@ class PassUnderGrammars:
         self.host_drafts = kind.shape.branching > 1 or kind.shape.head
         self.looked: Looked | None = None
         self.settled: Settled | None = None
-        self.letter: Letter | None = None
+        table, shape = passes.table, kind.shape
+        ahead = (min(table.grown, table.drafts) if shape.head else table.drafts) if self.host_drafts else 0
+        self.letter = self.under.letter(len(slot_B), shape.states if shape.head else shape.queries, ahead)
 
     @property
     def parts(self) -> list[PassPart]:
@@ -235,16 +237,14 @@ class PassUnderGrammars:
             cut_M, cut_id_M = passes.cuts(looked.logits_MV, free, slot_B, None)
             allowed = replace(allowed, cut_N=cut_M, cut_id_N=cut_id_M)
         self.settled = settled = passes.settle(self.kind, slot_B, looked, allowed)
-        candidates, slots = None, 0
+        candidates = None
         if self.host_drafts:
             drafts = passes.table.grown if self.kind.shape.head else passes.table.drafts
             logits_BKV = passes.logits_ahead(looked, settled.next_drafts.source_BK[:, :drafts])
             candidates = self.under.candidates(slot_B, settled.next_drafts, logits_BKV, allowed.under_B)
-            slots = logits_BKV.shape[1]
-        self.letter = self.under.letter(slot_B, before_B, settled.drawn, candidates, slots)
+        self.under.write(self.letter, slot_B, before_B, settled.drawn, candidates)
 
     def tell(self, slots: Sequence[int]) -> None:
-        assert self.letter is not None, "the part before"
         self.under.tell(slots, self.letter)
 
     def follow(self) -> None:

@@ -7,6 +7,9 @@ Such a pass has three parts, each of them a graph, between which the host works:
               letter tells the host what was drawn, and which drafts wait now
     follow    keys of the path, a draft head's trees
 
+Masks, drafts of the host and letters lie in pinned memory, where kernels read and write them: no copy is asked for between
+the graphs.
+
 In rounds of chains the device drafts as it does without grammars, and never waits for the host, which reads the letter of
 the pass before and makes masks while the network runs. In other rounds, whose states are no chain of these drafts, the host
 drafts a chain before `look`, of the candidates that the letter has, and the device waits for it.
@@ -25,12 +28,12 @@ import torch
 from torch import Tensor
 
 from fef.engine.advance import Drawn
-from fef.engine.host_copies import HostCopies, SideCopies, on_device
+from fef.engine.host_copies import HostCopies, on_device, pinned
 from fef.engine.kernels import texts
 from fef.engine.kernels.advance import NextDrafts
 from fef.engine.kernels.draw import AllowedTokens, draw
 from fef.engine.packed_drafts import draft_limit, keep_chains
-from fef.engine.packed_texts import Candidates, Letter, PackedText
+from fef.engine.packed_texts import LETTER_HEAD, Candidates, Letter, PackedText
 from fef.engine.slots import SlotState
 from fef.grammar.text import words_of
 from fef.laws.window import least_chance
@@ -50,7 +53,7 @@ class KernelTexts:
         self.state, self.eos_id, self.banned_V = state, eos_id, banned_V
         self.texts = under_way
         self.device = state.ids_SL.device
-        self.letters, self.copies = HostCopies(self.device), SideCopies(self.device)
+        self.letters = HostCopies(self.device)
         table = state.table
         self.seated: list[int] = []
         self.states = max(table.drafts, table.grown) + 1
@@ -59,12 +62,9 @@ class KernelTexts:
 
     @cached_property
     def words_SXW(self) -> Tensor:
-        return torch.zeros(self.host_words.shape, dtype=torch.int32, device=self.device)
-
-    @cached_property
-    def host_words(self) -> Tensor:
-        shape = (self.state.table.slots, self.states, words_of(len(self.banned_V)))
-        return torch.zeros(shape, dtype=torch.int32, pin_memory=self.device.type == "cuda")
+        """By row: what is allowed at its states. The host's, where the kernels of a draw read what they need: no more than
+        that travels, and nothing waits for a copy."""
+        return pinned((self.state.table.slots, self.states, words_of(len(self.banned_V))), torch.int32, self.device)
 
     @cached_property
     def slot_S(self) -> Tensor:
@@ -73,13 +73,8 @@ class KernelTexts:
 
     @cached_property
     def drafts_SJ(self) -> Tensor:
-        """By row: how many drafts of the host wait; they, and the chances of each."""
-        return torch.zeros(self.host_drafts.shape, dtype=torch.int64, device=self.device)
-
-    @cached_property
-    def host_drafts(self) -> Tensor:
-        shape = (self.state.table.slots, 1 + 2 * self.width)
-        return torch.zeros(shape, dtype=torch.int64, pin_memory=self.device.type == "cuda")
+        """By row: how many drafts of the host wait; they, and the chances of each. The host's, as masks are."""
+        return pinned((self.state.table.slots, 1 + 2 * self.width), torch.int64, self.device)
 
     # --- the host ---
 
@@ -94,7 +89,7 @@ class KernelTexts:
         """Before a pass looks: what the host drafts for it. Waits for what passes before have drawn."""
         self.seat(slots)
         self.read(0)
-        rows = self.host_drafts[: len(slots)].numpy()
+        rows = self.drafts_SJ[: len(slots)].numpy()
         rows[:] = 0
         table = self.state.table
         for row, text in enumerate(self.texts_of(slots)):
@@ -105,30 +100,26 @@ class KernelTexts:
             rows[row, 0] = count
             rows[row, 1 : 1 + count] = text.drafts
             rows[row, 1 + self.width : 1 + self.width + count].view(np.float64)[:] = holds
-        self.drafts_SJ[: len(slots)].copy_(self.host_drafts[: len(slots)], non_blocking=True)
 
     def mask(self, slots: Sequence[int]) -> None:
         """Before a pass settles, while it looks: what is allowed at its states. Waits for what passes before have drawn."""
         self.read(0)
-        under, words = self.texts_of(slots), self.host_words.numpy()
-        for row, text in enumerate(under):
+        words_SXW = self.words_SXW.numpy()
+        for row, text in enumerate(self.texts_of(slots)):
             words_XW = text.masks()
-            words[row, : len(words_XW)] = words_XW
-        if under:
-            self.copies.send(self.words_SXW[: len(under)], self.host_words[: len(under)])
+            words_SXW[row, : len(words_XW)] = words_XW
 
     def tell(self, slots: Sequence[int], letter: Letter) -> None:
-        """Before a pass follows: have its letter sent. At least one row is, so that whoever reads it knows that the pass has
-        come so far."""
-        under = self.texts_of(slots)
-        note = ([(text, text.passes) for text in under], letter)
-        self.letters.send(note, letter.numbers_BJ[: max(1, len(under))])
+        """Before a pass follows: expect its letter."""
+        note = ([(text, text.passes) for text in self.texts_of(slots)], letter)
+        self.letters.expect(note, letter.numbers_BJ)
 
     def read(self, keep: int) -> None:
         """Read letters, all but the last `keep` of them, and of those what has arrived."""
         for copy in self.letters.collect(keep):
             under, letter = copy.note
-            for (text, passes), row in zip(under, copy.tensor.numpy(), strict=False):
+            rows = copy.tensor[: len(under)].numpy().copy()  # the next pass of its kind writes there
+            for (text, passes), row in zip(under, rows, strict=True):
                 if text.passes == passes:
                     letter.read(text, row)
 
@@ -146,13 +137,14 @@ class KernelTexts:
         if not head:
             texts.keep_chains(self.state, slot_B, drafts_BJ, self.width)
             return
+        drafts_BJ = drafts_BJ.to(self.device, non_blocking=True)
         token_BK, holds_BK = (drafts_BJ[:, start : start + nodes] for start in (1, 1 + self.width))
         chances_BK = holds_BK.contiguous().view(torch.float64)
         keep_chains(self.state, slot_B, drafts_BJ[:, 0], token_BK, chances_BK, head=True)
 
     def allowed(self, rows: int, states: int) -> AllowedTokens:
         """At the first states of rows."""
-        return AllowedTokens(self.words_SXW[:rows, : min(states, self.states)], self.under(rows))
+        return AllowedTokens(self.words_SXW[:rows], self.under(rows), min(states, self.states))
 
     def under(self, rows: int) -> Tensor:
         """Which of the first rows are under a grammar; bool [B]."""
@@ -179,10 +171,16 @@ class KernelTexts:
         )
         return texts.SlotCandidates(best.draft.view(B, -1), best.holds.view(B, -1), next_drafts.count_B)
 
-    def letter(
-        self, slot_B: Tensor, before_B: Tensor, drawn: Drawn, candidates: texts.SlotCandidates | None, slots: int
-    ) -> Letter:
-        """Of a pass that has advanced. before_B: what was done before it. slots: those that have candidates."""
-        numbers_BJ = texts.settle_row(self.state, slot_B, before_B, drawn, self.eos_id, candidates)
-        drafts, queries = self.state.table.drafts, len(drawn.token) // len(slot_B)
-        return Letter(numbers_BJ, min(queries, drafts + 1), drafts, slots)
+    def write(
+        self, letter: Letter, slot_B: Tensor, before_B: Tensor, drawn: Drawn, candidates: texts.SlotCandidates | None
+    ) -> None:
+        """Of a pass that has advanced. before_B: what was done before it."""
+        texts.settle_row(self.state, slot_B, before_B, drawn, self.eos_id, candidates, letter.numbers_BJ)
+
+    def letter(self, rows: int, queries: int, slots: int) -> Letter:
+        """For passes of one kind, in memory of the host: each is read before the next one settles. queries: of a row, at
+        which is drawn. slots: those that have candidates."""
+        drafts = self.state.table.drafts
+        states = min(queries, drafts + 1)
+        numbers = LETTER_HEAD + states + drafts + 2 * slots * min(CANDIDATES, len(self.banned_V))
+        return Letter(pinned((rows, numbers), torch.int64, self.device), states, drafts, slots)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -16,9 +16,10 @@ from tiny_network import tiny_network
 import fef
 from fef.engine.engine import SESSION_ROUNDS, Engine
 from fef.engine.packed_texts import Candidates, Draft, NextSlots, PackedText
-from fef.errors import DenoiserError, FefError, InputError, OptionError
+from fef.errors import DenoiserError, FefError, GrammarError, InputError, OptionError
 from fef.generation import Model
 from fef.grammar.text import words_of
+from fef.text import Generation
 
 pytest.importorskip("llguidance", reason="the extra 'grammar' is not installed")
 
@@ -244,6 +245,45 @@ def test_one_that_cannot_go_on_fails_alone(model: Model) -> None:
     with pytest.raises(DenoiserError, match="the grammar allows no token that the network can draw"):
         cornered.result()
     assert all(is_valid(json.loads(other.result().text), PERSON) for other in others)
+
+
+ENDS: list[dict[str, Any]] = [
+    {"grammar": 'start: "a" "b" "q"'},  # behind "ab" no token can stand
+    {"grammar": 'start: "q" | "(" start ")"'},
+    {"grammar": 'start: "(" start ")" | "x"'},
+    {"choice": ["12345", "1"]},
+    {"regex": "(ab)*a"},
+    {"regex": "a*"},
+]
+
+
+def end_of(answer: Callable[[], Generation]) -> tuple[Any, float]:
+    """A text or why there is none, and its mass."""
+    try:
+        found = answer()
+    except GrammarError as error:
+        return str(error), 0.0
+    return (found.token_ids, found.finish_reason), found.log_mass or 0.0
+
+
+@pytest.mark.parametrize("window", [0, 2, 8])
+def test_a_text_ends_as_in_the_loop_wherever_its_canvas_and_its_rounds_end(model: Model, window: int) -> None:
+    """In the middle of a round, at the end of the canvas, or in a corner, which there is none behind the canvas."""
+    banned = [i for i, token in enumerate(model.vocabulary.tokens) if b"q" in token]
+    engine = model.engine(threads=1, max_batch=4, windows=(window,), banned=banned)
+    asked: list[dict[str, Any]] = [
+        {"grammar": grammar, "max_new_tokens": slots, "temperature": 1.0, "seed": 3}
+        for slots in (1, 2, 3)
+        for grammar in ENDS
+    ]
+    jobs = [engine.submit("A", **one) for one in asked]
+    free = engine.submit("A", max_new_tokens=4)
+    found = [end_of(job.result) for job in jobs]
+    expected = [end_of(lambda one=one: model.generate("A", banned=banned, **one)) for one in asked]
+    assert [end for end, _ in found] == [end for end, _ in expected]
+    assert [mass for _, mass in found] == pytest.approx([mass for _, mass in expected], abs=1e-3)
+    assert len({type(end) for end, _ in found}) == 2, "some are cornered"
+    assert free.result().token_ids == model.generate("A", banned=banned, max_new_tokens=4).token_ids
 
 
 def test_answers_before_a_suffix_complete_the_document(model: Model) -> None:

@@ -43,15 +43,16 @@ GRAMMARS: list[Any] = [
 ]
 SHAPES: list[dict[str, Any]] = [
     {"windows": (0,)},
-    {"windows": (4,)},
     {"windows": (2, 16)},
     {"tree": [12], "windows": ()},
+    {"tree": [16], "windows": (4,), "head": True},
 ]
 SETTINGS: list[dict[str, Any]] = [
     {"temperature": 0.0},
     {"temperature": 1.0},
     {"temperature": 1.0, "top_p": 0.9, "top_k": 40},
 ]
+SIZES = {"max_batch": 3, "max_length": 64}  # of all engines, whose kernels are then compiled once
 
 
 @pytest.fixture(scope="module")
@@ -60,12 +61,10 @@ def model() -> Model:
 
 
 def odd_network(model: Model, dtype: torch.dtype = torch.float32) -> Transformer:
-    """One that knows nothing of grammars."""
-    config = model.network.config
-    size = {"dim": 64, "heads": 4, "head_dim": 16, "mlp_dim": 128, "max_length": 64}
-    return tiny_network(
-        vocab_size=config.vocab_size, mask_id=config.mask_id, eos_id=config.eos_id, scale=0.2, **size
-    ).to(DEVICE, dtype)  # fmt: skip
+    """One that knows nothing of grammars, of the layers of the demo, so that few kernels are compiled."""
+    known = model.network.config
+    names = ("vocab_size", "mask_id", "eos_id", "dim", "heads", "mlp_dim", "qk_norm", "max_length")
+    return tiny_network(scale=0.1, **{name: getattr(known, name) for name in names}).to(DEVICE, dtype)
 
 
 CANVAS = 20
@@ -75,9 +74,12 @@ def canvas_of(network: Transformer) -> list[int]:
     return [5, *[network.config.mask_id] * CANVAS]
 
 
-def asked_of(model: Model, seeds: int, settings: dict[str, Any]) -> list[dict[str, Any]]:
+def asked_of(model: Model, seeds: int, *settings: dict[str, Any]) -> list[dict[str, Any]]:
+    """Every grammar with every setting, one setting behind another: passes with cuts come behind others."""
     compiled = [None if grammar is None else model.grammar(grammar) for grammar in GRAMMARS]
-    return [{"grammar": grammar, "seed": seed, **settings} for seed in range(seeds) for grammar in compiled]
+    return [
+        {"grammar": grammar, "seed": seed, **one} for one in settings for seed in range(seeds) for grammar in compiled
+    ]
 
 
 def banned_ids(model: Model) -> list[int]:
@@ -87,8 +89,7 @@ def banned_ids(model: Model) -> list[int]:
 
 def answered(model: Model, network: Transformer, asked: list[dict[str, Any]], **options: Any) -> list[Any]:
     end = network.config.eos_id
-    sizes = {"max_batch": 6, "max_length": 32} | options
-    engine = Engine(network, eos_id=end, banned=banned_ids(model), **sizes)
+    engine = Engine(network, eos_id=end, banned=banned_ids(model), **SIZES | options)
     jobs = [engine.submit(canvas_of(network), range(1, CANVAS + 1), **one) for one in asked]
     assert engine.packed is not None and not engine.sessions.waiting
     engine.run()
@@ -96,61 +97,48 @@ def answered(model: Model, network: Transformer, asked: list[dict[str, Any]], **
     return [job.result() for job in jobs]
 
 
-def decoded(model: Model, network: Transformer, asked: list[dict[str, Any]], **options: Any) -> list[Any]:
-    """One by one, by `fef.decode`, on the same device."""
-    found = []
-    end = network.config.eos_id
-    for one in asked:
+@pytest.fixture(scope="module")
+def decoded(model: Model) -> list[Any]:
+    """What `fef.decode` makes of two seeds, one by one, on the same device: with drafts, and token by token."""
+    network, found = odd_network(model), []
+    for one in asked_of(model, 2, *SETTINGS):
         ids = torch.tensor([canvas_of(network)], device=DEVICE)
         open_ = torch.zeros_like(ids, dtype=torch.bool)
         open_[:, 1:] = True
-        found.append(
-            fef.decode(
-                network, ids, open=open_, eos_id=end, banned=banned_ids(model), verify="packed", **one, **options
-            )
-        )
+        asked = one | {"method": "sequential" if one["seed"] else "fef", "verify": "packed"}
+        end = network.config.eos_id
+        found.append(fef.decode(network, ids, open=open_, eos_id=end, banned=banned_ids(model), **asked))
     return found
 
 
-@pytest.mark.parametrize("method", ["fef", "sequential"])
-@pytest.mark.parametrize("settings", SETTINGS, ids=str)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_texts_are_those_of_decode(model: Model, shape: dict[str, Any], settings: dict[str, Any], method: str) -> None:
-    network, asked = odd_network(model), asked_of(model, 2, settings)
-    found = answered(model, network, asked, **shape)
-    expected = decoded(model, network, asked, method=method)
-    for one, wanted in zip(found, expected, strict=True):
+def test_texts_are_those_of_decode(model: Model, shape: dict[str, Any], decoded: list[Any]) -> None:
+    """Of rounds in which several grammars and none stand side by side, and end at different times."""
+    network, options = odd_network(model), dict(shape)
+    if options.pop("head", False):
+        network = drafting(network)
+    found = answered(model, network, asked_of(model, 2, *SETTINGS), **options)
+    for one, wanted in zip(found, decoded, strict=True):
         assert one.tokens == wanted.ids[0, 1:].tolist()
         assert one.logprobs == pytest.approx(wanted.logprobs[0, 1:].tolist(), abs=1e-4)
         if one.log_mass is not None:
             assert one.log_mass == pytest.approx(float(wanted.log_mass[0]), abs=1e-3)
 
 
-@pytest.mark.parametrize("settings", SETTINGS, ids=str)
-def test_trees_of_a_draft_head_change_no_text(model: Model, settings: dict[str, Any]) -> None:
-    asked = asked_of(model, 2, settings)
-    expected = answered(model, odd_network(model), asked, windows=(0,))
-    found = answered(model, drafting(odd_network(model)), asked, tree=[16], windows=(4,))
-    assert [one.tokens for one in found] == [one.tokens for one in expected]
-    for one, wanted in zip(found, expected, strict=True):
-        assert one.log_mass == (None if wanted.log_mass is None else pytest.approx(wanted.log_mass, abs=1e-3))
-
-
 def test_bits_do_not_depend_on_the_batch(model: Model) -> None:
     """In bfloat16, of rounds of one shape."""
-    network, asked = odd_network(model, torch.bfloat16), asked_of(model, 3, {"temperature": 1.0})
-    expected = answered(model, network, asked, windows=(8,), max_batch=1)
-    for batch, order in ((6, 1), (16, -1)):
-        found = answered(model, network, asked[::order], windows=(8,), max_batch=batch)[::order]
-        assert [(one.tokens, one.logprobs) for one in found] == [(one.tokens, one.logprobs) for one in expected]
-        for one, wanted in zip(found, expected, strict=True):
-            assert one.log_mass == (None if wanted.log_mass is None else pytest.approx(wanted.log_mass, abs=1e-6))
+    network, asked = odd_network(model, torch.bfloat16), asked_of(model, 2, {"temperature": 1.0})
+    expected = answered(model, network, asked, windows=(16,), max_batch=1)
+    found = answered(model, network, asked[::-1], windows=(16,), max_batch=8)[::-1]
+    assert [(one.tokens, one.logprobs) for one in found] == [(one.tokens, one.logprobs) for one in expected]
+    for one, wanted in zip(found, expected, strict=True):
+        assert one.log_mass == (None if wanted.log_mass is None else pytest.approx(wanted.log_mass, abs=1e-6))
 
 
 def test_answers_of_the_demo_are_valid_and_drafts_hold(model: Model) -> None:
     """Its texts are those of the loop, and a round commits several tokens."""
-    engine = model.engine(max_batch=8)
-    asked: dict[str, Any] = {"max_new_tokens": 96, "temperature": 0.7}
+    engine = model.engine(windows=(2, 16), **SIZES)
+    asked: dict[str, Any] = {"max_new_tokens": 40, "temperature": 0.7}
     jobs = [
         engine.submit("Write a JSON object.\n", grammar={"json": schema}, seed=seed, **asked)
         for seed, schema in enumerate(SCHEMAS)
@@ -174,7 +162,7 @@ def test_answers_of_the_demo_are_valid_and_drafts_hold(model: Model) -> None:
 
 def test_requests_come_and_go(model: Model) -> None:
     """Rows under grammars beside others, cancelled ones among them, streamed ones too."""
-    engine = model.engine(max_batch=3)
+    engine = model.engine(windows=(2, 16), **SIZES)
     asked: dict[str, Any] = {"max_new_tokens": 32, "temperature": 1.0}
     expected = [
         model.generate("Who? ", grammar=grammar, seed=seed, **asked).token_ids for seed, grammar in enumerate(GRAMMARS)
@@ -192,7 +180,7 @@ def test_requests_come_and_go(model: Model) -> None:
 
 
 def test_only_passes_with_grammars_are_taken_apart(model: Model) -> None:
-    engine = model.engine(max_batch=2, windows=(4,))
+    engine = model.engine(max_batch=2, max_length=64, windows=(2,))
     engine.generate(["A", "B"], max_new_tokens=8)
     assert engine.engine.packed is not None
     runner = engine.engine.packed.built.runner
@@ -207,7 +195,8 @@ def test_only_passes_with_grammars_are_taken_apart(model: Model) -> None:
 
 def test_masks_that_do_not_come_are_seen(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(KernelTexts, "mask", lambda texts, *_: texts.words_SXW.fill_(-1))
-    job = model.engine(max_batch=1).submit("A", grammar={"regex": "[0-9]{12}"}, max_new_tokens=16, temperature=1.5)
+    engine = model.engine(max_batch=1, max_length=64, windows=(0,))
+    job = engine.submit("A", grammar={"regex": "[0-9]{12}"}, max_new_tokens=16, temperature=1.5)
     with pytest.raises(GrammarError):
         job.result()
 
@@ -215,7 +204,7 @@ def test_masks_that_do_not_come_are_seen(model: Model, monkeypatch: pytest.Monke
 def test_a_grammar_that_leaves_nothing_ends_its_request_alone(model: Model) -> None:
     network, end = odd_network(model), model.network.config.eos_id
     digits = [i for i, token in enumerate(model.vocabulary.tokens) if any(48 <= byte < 58 for byte in token)]
-    engine = Engine(network, eos_id=end, banned=[*banned_ids(model), *digits], max_batch=2, max_length=32)
+    engine = Engine(network, eos_id=end, banned=[*banned_ids(model), *digits], windows=(2,), **SIZES)
     rules = model.grammar({"grammar": 'start: "(" /[0-9]/ ")"'})
     asked = [{"grammar": rules}, {"grammar": model.grammar({"choice": ["yes"]})}, {}]
     bad, good, free = (engine.submit(canvas_of(network), range(1, CANVAS + 1), seed=3, **one) for one in asked)

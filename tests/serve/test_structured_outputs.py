@@ -52,6 +52,22 @@ def test_structured_outputs_are_met(client: Client, outputs: dict[str, Any], che
     assert check(text), text
 
 
+@pytest.mark.parametrize(
+    "outputs", [{"json": PERSON}, {"grammar": 'start: "(" start ")" | /[a-z]{2,4}/ start?'}], ids=str
+)
+def test_a_stop_string_cuts_a_text_under_a_grammar_wherever_rounds_end(client: Client, outputs: dict[str, Any]) -> None:
+    """Stop strings that begin in one token and end in another, plain and streamed."""
+    asked = {"structured_outputs": outputs, "max_tokens": 16, "temperature": 1.0}
+    [whole] = client.complete(**asked).texts
+    assert len(whole) > 8
+    for stop in (whole[1:3], whole[4:8]):
+        choice = client.complete(stop=stop, **asked).body["choices"][0]
+        assert (choice["text"], choice["finish_reason"]) == (whole[: whole.find(stop)], "stop")
+        events = client.complete(stop=stop, stream=True, **asked).events
+        assert "".join(choice["text"] for event in events for choice in event["choices"]) == choice["text"]
+    assert client.complete(**asked).texts == [whole]
+
+
 def test_it_is_the_text_of_the_model(client: Client, model: Model) -> None:
     [text] = client.complete(response_format={"type": "json_object"}, max_tokens=24, seed=5, temperature=0.7).texts
     alone = model.generate(QUESTION, grammar={"json": {"type": "object"}}, max_new_tokens=24, seed=5, temperature=0.7)

@@ -38,18 +38,22 @@ _WARPS = 8
 
 @dataclass(frozen=True)
 class AllowedTokens:
-    """What grammars allow at the first X slots of each row. under_B: bool, the rows that are under one. cut_N, cut_id_N: of
-    the law without a grammar, as `draw` has those of the law with one."""
+    """What grammars allow at the first slots of each row. words_BXW: of at least so many slots; a pinned tensor of the host
+    will do. under_B: bool, the rows that are under one. cut_N, cut_id_N: of the law without a grammar, as `draw` has those of
+    the law with one."""
 
     words_BXW: Tensor
     under_B: Tensor
+    slots: int
     cut_N: Tensor | None = None
     cut_id_N: Tensor | None = None
 
     def unpacked(self, size: int) -> Tensor:
-        """Bit by bit; bool [B, X, V]."""
-        bit_32 = torch.arange(32, dtype=torch.int32, device=self.words_BXW.device)
-        return (((self.words_BXW[..., None] >> bit_32) & 1) != 0).flatten(2)[..., :size]
+        """Bit by bit, on the device; bool [B, slots, V]."""
+        assert self.words_BXW.is_contiguous(), "a graph holds copies of such tensors only"
+        words_BXW = self.words_BXW.to(self.under_B.device, non_blocking=True)[:, : self.slots]
+        bit_32 = torch.arange(32, dtype=torch.int32, device=words_BXW.device)
+        return (((words_BXW[..., None] >> bit_32) & 1) != 0).flatten(2)[..., :size]
 
 
 def draw(
@@ -96,13 +100,11 @@ def draw(
         best_NCD = torch.empty(N, chunks, branching, dtype=torch.int32, device=device)
     rows = (logits_NV, logits_NV.stride(0), temperature_N, forbidden_N.view(torch.uint8), banned_V.view(torch.uint8))
     wanted = None if wanted_N is None else wanted_N.view(torch.uint8)
-    limits, states, words, row_words, per_row = None, 0, 0, 0, 1
+    limits, slots, states, words, per_row = None, 0, 0, 0, 1
     if allowed is not None:
         limits, (_, states, words), per_row = pointers(allowed), allowed.words_BXW.shape, N // len(allowed.under_B)
-        row_words = allowed.words_BXW.stride(0)
-        assert allowed.words_BXW[0].is_contiguous() and words * 32 >= V, (
-            "a bit for each id, the states of a row together"
-        )
+        slots = allowed.slots
+        assert allowed.words_BXW.is_contiguous() and words * 32 >= V and slots <= states, "a bit for each id"
     free_cuts = (None, None) if allowed is None else (allowed.cut_N, allowed.cut_id_N)
     outputs, noise = (
         (value_FNC, whole_FNC, best_FNCD, best_NCD),
@@ -112,9 +114,9 @@ def draw(
         "PAIRS": chunk // 2,
         "DRAFTS": branching,
         "PER_ROW": per_row,
-        "STATES": states,
+        "STATES": slots,
         "WORDS": words,
-        "ROW_WORDS": row_words,
+        "ROW_WORDS": states * words,
         "OVERLAP": overlap,
         "launch_pdl": overlap,
         "num_warps": _WARPS,

@@ -125,16 +125,17 @@ def settle_row(
     drawn: Drawn,
     eos_id: int | None,
     candidates: SlotCandidates | None,
-) -> Tensor:
+    letter_BJ: Tensor,
+) -> None:
     """What a pass has left to say of rows under grammars, once it has advanced: `SlotState.log_mass_S` grows by what was
-    committed, and a letter for `Letter.read`, int64 [B, J]. before_B: what was done before the pass. drawn: at the X states
-    of each row, and maybe behind them."""
+    committed, and a letter for `Letter.read` is written, int64. before_B: what was done before the pass. drawn: at the X
+    states of each row, and maybe behind them."""
     B, K = len(slot_B), state.table.drafts
     P = 0 if candidates is None else candidates.token_BP.shape[1]
     assert drawn.free is not None, "drawn under grammars"
     Q = len(drawn.token) // B
     X = min(Q, K + 1)
-    letter_BJ = torch.empty(B, LETTER_HEAD + X + K + 2 * P, dtype=torch.int64, device=slot_B.device)
+    assert letter_BJ.shape == (B, LETTER_HEAD + X + K + 2 * P) and letter_BJ.is_contiguous(), "as it is read"
     _settle_kernel[(B,)](
         slot_B,
         before_B,
@@ -154,7 +155,6 @@ def settle_row(
         BLOCK=_BLOCK,
         num_warps=1,
     )
-    return letter_BJ
 
 
 @triton.jit

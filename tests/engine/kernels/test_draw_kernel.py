@@ -122,7 +122,11 @@ def test_what_grammars_do_not_allow_is_as_if_banned(V: int, branching: int, devi
     allowed_BXV[..., 1] = True
     words_BXW = torch.from_numpy(np.stack([[packed(state.numpy()) for state in row] for row in allowed_BXV]))
     under_B = torch.tensor([True, False, True])
-    found = run(arguments | {"allowed": AllowedTokens(words_BXW.to(device), under_B.to(device))})
+    words_BXW = torch.cat([words_BXW, torch.zeros_like(words_BXW)], 1)  # those of more states lie behind
+    words_BXW = words_BXW.pin_memory() if device == "cuda" else words_BXW
+    allowed = AllowedTokens(words_BXW, under_B.to(device), slots=2)
+    assert torch.equal(allowed.unpacked(V).cpu(), allowed_BXV)
+    found = run(arguments | {"allowed": allowed})
     for n in range(12):
         row, state = n // 4, n % 4
         alone = {name: x[n : n + 1] if name.endswith(("_N", "_NV")) else x for name, x in arguments.items()}

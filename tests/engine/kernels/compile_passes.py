@@ -127,7 +127,10 @@ def main() -> None:
 
     driver.set_active(AbsentGPU(int(sys.argv[1]) if len(sys.argv) > 1 else 90))
     JITFunction.run = compile_only  # type: ignore[method-assign]
-    torch.empty = torch.zeros  # what is never written is read by the code between the kernels
+    # what is never written is read by the code between the kernels
+    torch.empty = torch.zeros
+    torch.empty_like = torch.zeros_like  # type: ignore[assignment]
+    torch.Tensor.new_empty = torch.Tensor.new_zeros  # type: ignore[assignment, method-assign]
     with torch.no_grad():
         for dtype in (torch.bfloat16, torch.float32):
             compile_mixture(dtype)

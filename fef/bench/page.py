@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
-from fef.bench.summary import Row
+from fef.bench.summary import Row, rows_of
+from fef.errors import InputError
 from fef.measure.page import device_words, introduction, results_page, version_words
 from fef.measure.plot import costs_figure, png_bytes
 from fef.measure.record import Failure, Record
@@ -18,6 +19,7 @@ __all__ = [
     "family_pictures",
     "fewest_passes",
     "methods_page",
+    "methods_text",
     "rows_csv",
     "rows_sheet",
     "together",
@@ -25,6 +27,9 @@ __all__ = [
 
 MARGIN = 0.5
 """Points of accuracy below `sequential` up to which a method counts as equally accurate."""
+
+FEW = 8
+"""Methods up to which a page needs no picture beside its table."""
 
 BELOW = "<"
 """Marks a measured speed-up in passes that falls below the predicted one."""
@@ -109,21 +114,21 @@ def together(rows: Sequence[Row]) -> list[Row]:
 
 def family_pictures(rows: Sequence[Row]) -> dict[str, bytes]:
     """PNG files by name, `joint.png` for the family `joint`. The same rows give the same bytes."""
-    pictures = {}
-    for family in dict.fromkeys(row.family for row in rows):
-        found = [row for row in rows if row.family == family]
-        costs = {
-            "forward passes per problem": [row.calls / row.problems for row in found],
-            "seconds per problem": [row.seconds / row.problems for row in found],
-        }
-        title = f"{family}: {found[0].problems} problems, Wilson's 95 % intervals"
-        pictures[f"{picture_stem(family)}.png"] = png_bytes(costs_figure(title, found, costs, "problems right, %"))
-    return pictures
+    families = dict.fromkeys(row.family for row in rows)
+    return {
+        f"{family.replace(' ', '-')}.png": family_picture([row for row in rows if row.family == family])
+        for family in families
+    }
 
 
-def picture_stem(family: str) -> str:
-    """A family's name as a part of a file's name."""
-    return family.replace(" ", "-")
+def family_picture(rows: Sequence[Row]) -> bytes:
+    """A PNG of the rows of one family."""
+    costs = {
+        "forward passes per problem": [row.calls / row.problems for row in rows],
+        "seconds per problem": [row.seconds / row.problems for row in rows],
+    }
+    title = f"{rows[0].family}: {rows[0].problems} problems, Wilson's 95 % intervals"
+    return png_bytes(costs_figure(title, rows, costs, "problems right, %"))
 
 
 def equally_accurate(rows: Sequence[Row]) -> list[Row]:
@@ -137,16 +142,27 @@ def fewest_passes(rows: Sequence[Row]) -> list[Row]:
     return [row for row in rows if row.calls == least]
 
 
-def methods_page(record: Record, rows: Sequence[Row], pictures: str, remarks: str = "") -> str:
-    """The page as Markdown. pictures: what the name of its picture file begins with, before `-joint.png`. remarks: what
-    the author makes of the results; the one part that is not computed."""
+def methods_page(name: str, records: Mapping[str, Record], remarks: str = "") -> tuple[str, bytes | None]:
+    """A `PageMaker`, of one record. The picture is that of all families together, or of the only one, if methods are many."""
+    if len(records) > 1:
+        raise InputError(f"{name}.md is to be made of {len(records)} files, and a page of methods has one; give one.")
+    [record] = records.values()
+    rows = rows_of(record)
+    shown = together(rows)
+    if len(shown) <= FEW:
+        return methods_text(record, rows, remarks), None
+    return methods_text(record, rows, remarks, f"{name}.png"), family_picture(shown)
+
+
+def methods_text(record: Record, rows: Sequence[Row], remarks: str = "", picture: str | None = None) -> str:
+    """The page as Markdown, of the rows of a record. picture: its file's name."""
     families = list(dict.fromkeys(row.family for row in rows))
     sections = []
     for family in families:
         sheet = sheet_of([row for row in rows if row.family == family], COLUMNS, named=True)
         sections.append((f"{family[0].upper()}{family[1:]}", markdown(sheet)))
-    for last in families[-1:]:
-        sections.append(("", f"![Accuracy against passes and seconds, {last}]({pictures}-{picture_stem(last)}.png)"))
+    if picture is not None:
+        sections.append(("", f"![Accuracy against passes and seconds, {families[-1]}]({picture})"))
     if record.failures:
         reasons = dict.fromkeys((failure.task[1], failure.reason) for failure in record.failures)
         sections.append(("Not run", "\n".join(f"- `{method}`: {reason}" for method, reason in reasons)))

@@ -19,11 +19,9 @@ from fef.cli.options import (
     TopPOption,
     WeightsOption,
     check_device,
-    decode_text,
     dtype_of,
     load_model,
     parse_families,
-    read_file,
 )
 from fef.cli.output import Bar, check_writable, print_sheet, write_whole
 from fef.errors import OptionError
@@ -36,14 +34,14 @@ if TYPE_CHECKING:
     from fef.models.transformer import Transformer
     from fef.tasks import Problem
 
-__all__ = ["EXAMPLE", "bench_engine", "write_engine_page", "write_engine_picture"]
+__all__ = ["EXAMPLE", "bench_engine"]
 
 EXAMPLE = (
-    "Example: [bold]fef bench --engine --json engine.json --out docs/results/engine-demo.md[/bold]"
-    "\n\nExample: [bold]fef bench --engine --shape 8b --cached 512 --round-tokens 48 --profile[/bold]"
+    "Example: [bold]fef bench --engine --json engine.json[/bold]"
+    "\n\nExample: [bold]fef bench --engine --shape 8b --cached 512 --windows 4,16 --batches 1,8[/bold]"
 )
 QUESTION_OPTIONS = ("model", "tasks", "methods", "n", "seed", "temperature", "top_p", "max_new_tokens")
-SHAPE_OPTIONS = ("cached", "round_tokens")
+SHAPE_OPTIONS = ("cached",)
 
 
 def bench_engine(
@@ -52,10 +50,6 @@ def bench_engine(
     windows: Annotated[
         str | None,
         typer.Option("--windows", help="Drafts per round to choose among, with commas; by default the engine's own."),
-    ] = None,
-    anchors: Annotated[
-        int | None,
-        typer.Option("--anchors", min=0, help="Draft groups besides the one behind it; by default the engine's own."),
     ] = None,
     tasks: TasksOption = "word-problems,python,joint",
     methods: Annotated[
@@ -81,42 +75,28 @@ def bench_engine(
     shape: Annotated[
         str | None,
         typer.Option(
-            "--shape", help="8b, 1b, 100m, 10m or tiny: time passes of a network of random weights, no problems."
+            "--shape", help="8b, 1b, 135m, 100m, 10m or tiny: time passes of a network of random weights, no problems."
         ),
     ] = None,
     cached: Annotated[
         int, typer.Option("--cached", min=2, help="With --shape: tokens of a canvas, cached before a round.")
     ] = 512,
-    round_tokens: Annotated[
-        int | None,
-        typer.Option("--round-tokens", min=6, help="With --shape: time a round of this many tokens, not of --windows."),
-    ] = None,
     repeats: Annotated[
         int, typer.Option("--repeats", min=1, help="Runs of each pass, of which the median counts.")
     ] = 20,
-    profile: Annotated[
-        bool, typer.Option("--profile", help="Also tell where the time of the widest round goes.")
-    ] = False,
     json: Annotated[
         Path | None, typer.Option("--json", help="Write everything measured to this file, after each part.")
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the JSON file of an interrupted run, if there is one.")
     ] = False,
-    plot: Annotated[Path | None, typer.Option("--plot", metavar="STEM", help="Draw STEM.png.")] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Write the page, its picture beside it.")] = None,
-    notes: Annotated[Path | None, typer.Option("--notes", help="With --out: a text that the page quotes.")] = None,
 ) -> None:
     """Measure the fast engine: times of its passes, share of bandwidth, tokens per second against other decoders."""
     refuse_mixtures(context, shape is not None)
-    if notes is not None and out is None:
-        raise OptionError("--notes is quoted by the page; give --out FILE too.")
     if resume and json is None:
         raise OptionError("--resume needs the JSON file; give --json FILE too.")
-    remarks = "" if notes is None else decode_text(read_file(notes), str(notes))
-    for path in (json, plot, out):
-        if path is not None:
-            check_writable(path)
+    if json is not None:
+        check_writable(json)
     batch_list = whole_numbers("batches", batches, 1)
     window_list = None if windows is None else whole_numbers("windows", windows, 0)
     families = parse_families(tasks)
@@ -125,11 +105,8 @@ def bench_engine(
         from fef.bench.engine.run import ENGINE_KIND, EngineBenchmark, run_engine_benchmark
         from fef.bench.engine.serving import draw_problems
         from fef.bench.evaluate import Settings, check_fit
-        from fef.measure.plot import check_plotting
         from fef.measure.record import read_record, record_json
         from fef.measure.timing import Clock
-    if plot is not None or out is not None:
-        check_plotting()
     questions: Questions | None = None
     if shape is None:
         loaded = load_model(model, device, dtype, weights)
@@ -151,11 +128,8 @@ def bench_engine(
         canvas=canvas,
         opened=opened,
         windows=window_list,
-        anchors=anchors,
         clock=Clock(network.device, repeats),
-        round_tokens=round_tokens,
         questions=questions,
-        profile=profile,
         command=shlex.join(["fef", *context.meta["fef.arguments"]]),
     )
 
@@ -169,10 +143,6 @@ def bench_engine(
     save(record)
     for sheet in sheets(record):
         print_sheet(sheet)
-    if plot is not None:
-        write_engine_picture(plot, record)
-    if out is not None:
-        write_engine_page(out, record, remarks)
 
 
 def refuse_mixtures(context: typer.Context, shaped: bool) -> None:
@@ -234,18 +204,3 @@ def with_rivals(model: Model, problems: Sequence[Problem], methods: list[str] | 
     for reason in check_specs(model, specs, settings).values():
         raise OptionError(reason)
     return Questions(model, problems, specs, settings)
-
-
-def write_engine_picture(stem: Path, record: Record) -> None:
-    """STEM.png."""
-    from fef.bench.engine.page import engine_picture
-
-    write_whole(stem.with_name(f"{stem.name}.png"), engine_picture(record))
-
-
-def write_engine_page(out: Path, record: Record, remarks: str) -> None:
-    """The page and its picture beside it."""
-    from fef.bench.engine.page import engine_page
-
-    write_engine_picture(out.with_suffix(""), record)
-    write_whole(out, engine_page(record, out.stem, remarks))

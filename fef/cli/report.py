@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fef.cli.bench import write_pictures
-from fef.cli.bench_engine import write_engine_page
 from fef.cli.options import decode_text, read_file
 from fef.cli.output import Bar, check_directory, check_writable, write_whole
 from fef.errors import InputError, OptionError
+
+if TYPE_CHECKING:
+    from fef.measure.page import PageMaker
+    from fef.measure.record import RecordKind
 
 __all__ = ["EXAMPLE", "report"]
 
@@ -34,7 +36,7 @@ def report(
         Path,
         typer.Option(
             "--out",
-            help="The page, its picture beside it, and of methods a CSV table; of a folder, the folder of pages.",
+            help="The page, beside it the picture if it has one; of a folder, the folder of pages.",
         ),
     ],
     notes: Annotated[
@@ -62,50 +64,36 @@ def report(
 
 
 def write_page(files: Sequence[Path], out: Path, remarks: str) -> None:
-    """The page of these files, which are of one kind. Raises InputError."""
+    """The page of these files, which are of one kind, and its picture if it has one. Raises InputError."""
     with Bar("Loading"):
-        from fef.bench.engine.draft_rows import DRAFTS_KIND
-        from fef.bench.engine.drafts_page import drafts_page
-        from fef.bench.engine.released import RELEASED_KIND, released_page
-        from fef.bench.engine.run import ENGINE_KIND
-        from fef.bench.page import methods_page, rows_csv, together
-        from fef.bench.run import METHODS_KIND
-        from fef.bench.summary import rows_of
-        from fef.eval.outcome import EVAL_KIND, read_outcome
-        from fef.eval.page import comparison_page, comparison_picture, pictured
-        from fef.eval.remarks import filled
-        from fef.measure.plot import check_plotting
         from fef.measure.record import kind_in, read_record
-    kinds = {kind_in(path) for path in files}
+    makers, kinds = page_makers(), {kind_in(path) for path in files}
     if len(kinds) != 1:
         raise InputError(
             f"{out.name} is to be made of {len(files)} files of {len(kinds)} kinds; give files of one kind."
         )
-    kind = kinds.pop()
-    if kind == EVAL_KIND.name:
-        runs = {path.stem: read_outcome(path) for path in files}
-        title = out.stem.replace("-", " ").capitalize()
-        outcomes, plot = list(runs.values()), out.with_suffix(".png")
-        shows = pictured(outcomes)
-        if shows:
-            check_plotting()
-            write_whole(plot, comparison_picture(title, outcomes))
-        write_whole(out, comparison_page(title, outcomes, filled(remarks, runs), picture=plot.name if shows else None))
-    elif kind == RELEASED_KIND.name:
-        write_whole(out, released_page([read_record(path, RELEASED_KIND) for path in files], remarks))
-    elif kind == DRAFTS_KIND.name:
-        write_whole(out, drafts_page([read_record(path, DRAFTS_KIND) for path in files], remarks))
-    elif len(files) > 1:
-        raise InputError(f"{out.name} is to be made of {len(files)} files, and a page of {kind} has one; give one.")
-    elif kind == ENGINE_KIND.name:
-        check_plotting()
-        write_engine_page(out, read_record(files[0], ENGINE_KIND), remarks)
-    elif kind is not None and kind != METHODS_KIND.name:
-        raise InputError(f"{out.name}: no page is made of {kind}; give a file of methods, of the engine, or of eval.")
-    else:
-        check_plotting()
-        record = read_record(files[0], METHODS_KIND)
-        rows = rows_of(record)
-        write_pictures(out.with_suffix(""), together(rows))
-        write_whole(out.with_suffix(".csv"), rows_csv(rows, record.failures))
-        write_whole(out, methods_page(record, rows, out.stem, remarks))
+    name = kinds.pop()
+    if name not in makers:
+        raise InputError(f"{out.name}: no page is made of {name or 'such files'}; give {' or '.join(makers)}.")
+    kind, make = makers[name]
+    page, picture = make(out.stem, {path.stem: read_record(path, kind) for path in files}, remarks)
+    if picture is not None:
+        write_whole(out.with_suffix(".png"), picture)
+    write_whole(out, page)
+
+
+def page_makers() -> dict[str, tuple[RecordKind, PageMaker]]:
+    """What makes a page of records of each kind: of its name, of records by the names of their files, and of remarks."""
+    from fef.bench.engine.draft_rows import DRAFTS_KIND
+    from fef.bench.engine.drafts_page import drafts_page
+    from fef.bench.engine.page import engine_page
+    from fef.bench.engine.released import RELEASED_KIND, released_page
+    from fef.bench.engine.run import ENGINE_KIND
+    from fef.bench.page import methods_page
+    from fef.bench.run import METHODS_KIND
+    from fef.eval.outcome import EVAL_KIND
+    from fef.eval.page import runs_page
+
+    found = [(METHODS_KIND, methods_page), (ENGINE_KIND, engine_page), (EVAL_KIND, runs_page)]
+    found += [(DRAFTS_KIND, drafts_page), (RELEASED_KIND, released_page)]
+    return {kind.name: (kind, make) for kind, make in found}

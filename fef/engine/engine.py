@@ -311,17 +311,11 @@ class Engine:
         return self.packed_rounds().chooser.measure(rows, windows)
 
     def held(
-        self,
-        batch: int,
-        ids: Sequence[int],
-        order: Sequence[int],
-        shape: RoundShape | None = None,
-        *,
-        in_one: bool = False,
+        self, batch: int, ids: Sequence[int], order: Sequence[int], shape: RoundShape | None = None
     ) -> AbstractContextManager[Held]:
         """A packed pass of this engine, which must be idle, as work that can be timed: see `held_pass`. Raises as
         `packed_rounds`."""
-        return held_pass(self.packed_rounds(), batch, ids, order, shape, in_one=in_one)
+        return held_pass(self.packed_rounds(), batch, ids, order, shape)
 
     @property
     def shapes(self) -> list[RoundShape]:

@@ -11,7 +11,7 @@ import torch
 from fef.engine.graphs import GraphRunner
 from fef.engine.measure import fill_windows
 from fef.engine.packed_rounds import PackedRounds
-from fef.engine.runner import PassKind, TorchPasses
+from fef.engine.runner import PassKind
 from fef.engine.slots import TENSORS, PassRequest
 from fef.errors import EngineError
 from fef.models.packed_pass import RoundShape
@@ -32,19 +32,12 @@ class Held:
 
 @contextmanager
 def held_pass(
-    rounds: PackedRounds,
-    batch: int,
-    ids: Sequence[int],
-    order: Sequence[int],
-    shape: RoundShape | None = None,
-    *,
-    in_one: bool = False,
+    rounds: PackedRounds, batch: int, ids: Sequence[int], order: Sequence[int], shape: RoundShape | None = None
 ) -> Iterator[Held]:
     """A pass of requests `ids` with the slots `order` to fill: the context pass of as many of `batch` as the engine computes
     at once, or a round of that shape of all of them, in the middle of their answers, their windows full.
 
-    in_one: on a CPU too, all rows in this thread, which is where a profiler looks. Raises EngineError where memory does not
-    suffice.
+    Raises EngineError where memory does not suffice.
     """
     built, runner = rounds.built, rounds.built.runner
     context = rounds.context_kind(len(ids))
@@ -69,11 +62,7 @@ def held_pass(
             state.put(slot_B, full, TENSORS)
             kind, tokens = PassKind(shape, rounds.bounds(slots, shape)), shape.tokens
         kept = state.take(slot_B)
-        if in_one and isinstance(runner, TorchPasses):
-            work: Callable[[], object] = lambda: runner.pass_(kind, slot_B)  # noqa: E731
-        else:
-            work = replay(rounds, kind, slots)
-        yield Held(work, lambda: state.put(slot_B, kept, TENSORS), rows, tokens)
+        yield Held(replay(rounds, kind, slots), lambda: state.put(slot_B, kept, TENSORS), rows, tokens)
     finally:
         state.live_S[:rows] = False
 

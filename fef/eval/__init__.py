@@ -13,8 +13,8 @@ code, programs      the program of an answer, and whether it passes its tests
 runner              prompts through a model, answers scored and kept
 given_answers       answers that something else wrote
 outcome             a run as one small record
-pairs, page         two runs on the same problems; tables, picture and page of many
-remarks             remarks that quote figures of saved runs
+pairs               two runs on the same problems
+remarks, page       remarks that quote figures of saved runs; tables, picture and page of many
 likelihood, bound   log p of held-out answers: exact, and the Monte-Carlo bound
 harness             the bridge to lm-evaluation-harness, `harness_server` that through `fef serve`; `harness_requests`, which
                     both read, and `local_tasks`, its tasks from files here

@@ -12,7 +12,17 @@ from fef.measure.answers import Answer, Totals, totals
 from fef.measure.record import Record, RecordKind, read_record, record_json
 from fef.models.hub import is_repository
 
-__all__ = ["DIGITS", "EVAL_KIND", "GIVEN", "Outcome", "label_of", "outcome_json", "outcome_of", "read_outcome"]
+__all__ = [
+    "DIGITS",
+    "EVAL_KIND",
+    "GIVEN",
+    "Outcome",
+    "label_of",
+    "outcome_json",
+    "outcome_of",
+    "read_outcome",
+    "recorded",
+]
 
 DIGITS = 8
 GIVEN = "given answers, one token a pass"
@@ -73,6 +83,10 @@ def outcome_json(outcome: Outcome, command: str = "") -> str:
 
 def read_outcome(path: Path) -> Outcome:
     """Raises InputError as `read_record`."""
-    record = read_record(path, EVAL_KIND)
+    return recorded(read_record(path, EVAL_KIND))
+
+
+def recorded(record: Record) -> Outcome:
+    """The run of a record."""
     facts: dict[str, Any] = record.facts | {"summary": Totals(**record.facts["summary"])}
     return Outcome(identity=record.setup, **facts)

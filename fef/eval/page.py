@@ -6,13 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from fef.errors import OptionError
-from fef.eval.outcome import Outcome
+from fef.eval.outcome import Outcome, recorded
 from fef.eval.pairs import LEVEL, Pair, names_of, pairs_of
+from fef.eval.remarks import filled
 from fef.measure.page import Section, results_page
 from fef.measure.plot import costs_figure, png_bytes
+from fef.measure.record import Record
 from fef.measure.table import Sheet, interval_words, markdown, p_words, sheet_of
 
-__all__ = ["comparison_page", "comparison_picture", "outcomes_sheet", "pairs_sheet", "pictured"]
+__all__ = ["comparison_page", "comparison_picture", "outcomes_sheet", "pairs_sheet", "pictured", "runs_page"]
 
 MANY = 8
 """Runs of a task up to which every two are compared: with more, nobody reads the table."""
@@ -90,6 +92,15 @@ def comparison_page(
             sections.append(("", f"### Pairs on {task}\n\n{table}\n\n{verdicts(held)}"))
     begin = "Made by `fef compare` from saved runs; only the remarks are written by hand."
     return results_page(title, begin, sections, HOW_TO_READ, remarks)
+
+
+def runs_page(name: str, records: Mapping[str, Record], remarks: str = "") -> tuple[str, bytes | None]:
+    """A `PageMaker`, of saved runs; remarks may quote figures of them, as `filled` says."""
+    runs = {stem: recorded(record) for stem, record in records.items()}
+    title, outcomes = name.replace("-", " ").capitalize(), list(runs.values())
+    shown = pictured(outcomes)
+    page = comparison_page(title, outcomes, filled(remarks, runs), picture=f"{name}.png" if shown else None)
+    return page, comparison_picture(title, outcomes) if shown else None
 
 
 def verdicts(pairs: Sequence[Pair]) -> str:

@@ -9,7 +9,7 @@ answering       where answers come from: batches of the loop, or the engine
 intervals       the 95 % interval of a share and that of a mean of pairs, and a test of pairs
 table           a table in words, for the terminal, a page or a file of commas
 page            a page in Markdown: what was typed, tables, verdicts, remarks, how to read it
-plot, labels    pictures of accuracy against costs, and of lines over the number of requests
+plot, labels    pictures of accuracy against costs, and where their labels go
 environment     versions, hardware, weights, and the most memory that was held
 timing          the median time of work on a device, and a stopwatch
 journal         answers of a long run, a line each, over several processes

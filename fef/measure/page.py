@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from fef.measure.record import Record
 
-__all__ = ["Section", "device_words", "introduction", "results_page", "version_words"]
+__all__ = ["PageMaker", "Section", "device_words", "introduction", "results_page", "version_words"]
 
 Section = tuple[str, str]  # a title and a text
+PageMaker = Callable[[str, Mapping[str, Record], str], tuple[str, bytes | None]]
+"""Makes a page in Markdown, and its picture if it has one, `NAME.png` beside it: of the page's name; of its records, by the
+names of their files; and of remarks, what the author makes of the results, the one part that is not computed. Raises
+InputError for records that do not make a page."""
 
 
 def results_page(
@@ -35,8 +39,9 @@ def introduction(records: Sequence[Record], lines: Iterable[str], missing: str) 
     parts = [
         f"Made by `fef report` from the results of {typed}; only the remarks are written by hand.",
         *(f"```\n{command}\n```" for command in commands),
-        "\n".join(f"- {line}" for line in lines),
     ]
+    if said := "\n".join(f"- {line}" for line in lines):
+        parts.append(said)
     if not all(record.finished for record in records):
         parts.append(f"**Unfinished**: {run} was interrupted, so {missing} are missing.")
     return "\n\n".join(parts)

@@ -1,10 +1,9 @@
-"""Pictures of results as small PNG files: accuracy against costs, and lines over the number of requests. Needs matplotlib."""
+"""Pictures of results as small PNG files: accuracy against costs. Needs matplotlib."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import pairwise
 from typing import TYPE_CHECKING, Protocol
@@ -16,17 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = [
-    "Line",
-    "Panel",
-    "Plotted",
-    "check_plotting",
-    "costs_figure",
-    "frontier",
-    "lines_figure",
-    "png_bytes",
-    "stairs",
-]
+__all__ = ["Plotted", "check_plotting", "costs_figure", "frontier", "png_bytes", "stairs"]
 
 # Okabe and Ito's colours, which stay apart for colour-blind readers; the markers say the same in grey.
 LOOKS = {
@@ -36,10 +25,6 @@ LOOKS = {
     "bound": ("#E69F00", "^", "within a bound"),
     "none": ("#D55E00", "X", "no stated law"),
 }
-LINE_LOOKS = [
-    *[("#0072B2", "o"), ("#009E73", "s"), ("#D55E00", "X"), ("#CC79A7", "D")],
-    *[("#E69F00", "^"), ("#56B4E9", "v"), ("#000000", "P"), ("#999999", "*")],
-]
 MARKER = 5.0  # points
 FONT = 7.0
 DPI = 110
@@ -62,27 +47,6 @@ class Plotted(Protocol):
     def certificate(self) -> str: ...
 
 
-@dataclass(frozen=True)
-class Line:
-    """Values over numbers of requests. style: as matplotlib has it; "" joins no points. look: which colour and marker.
-    filled: are its markers?"""
-
-    name: str
-    points: Sequence[tuple[float, float]]
-    style: str = "-"
-    look: int = 0
-    filled: bool = True
-
-
-@dataclass(frozen=True)
-class Panel:
-    """Lines in one frame. log: of the values."""
-
-    title: str
-    lines: Sequence[Line]
-    log: bool = False
-
-
 def check_plotting() -> None:
     """Raise OptionError where matplotlib is missing."""
     if find_spec("matplotlib") is None:
@@ -90,6 +54,7 @@ def check_plotting() -> None:
 
 
 def new_figure(width: float, height: float, title: str) -> Figure:
+    check_plotting()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -108,40 +73,6 @@ def png_bytes(figure: Figure) -> bytes:
     image = Image.open(drawn).convert("RGB").quantize(COLORS, dither=Image.Dither.NONE)
     image.save(stream, "png", optimize=True)
     return stream.getvalue()
-
-
-# --- lines over numbers of requests ---
-
-
-def lines_figure(title: str, panels: Sequence[Panel], requests: Sequence[int]) -> Figure:
-    """A panel beside the other. requests: the numbers that are marked."""
-    from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
-
-    figure = new_figure(13.0, 6.5, title)
-    for axes, panel in zip(figure.subplots(1, len(panels)), panels, strict=True):
-        for line in panel.lines:
-            color, marker = LINE_LOOKS[line.look % len(LINE_LOOKS)]
-            inside = color if line.filled else "none"
-            look = {"color": color, "marker": marker, "linestyle": line.style, "markerfacecolor": inside}
-            axes.plot(*zip(*line.points, strict=True), label=line.name, **look)
-        axes.set_xscale("log", base=2)
-        axes.xaxis.set_major_locator(FixedLocator(list(requests)))
-        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-        axes.xaxis.set_minor_locator(NullLocator())
-        axes.set_xlabel("requests at once")
-        axes.set_ylabel(panel.title)
-        axes.grid(color="0.92", linewidth=0.6)
-        axes.set_axisbelow(True)
-        if panel.lines:
-            axes.legend(frameon=False, fontsize=7, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.12))
-        if panel.log:
-            axes.set_yscale("log")
-        else:
-            axes.set_ylim(bottom=0)
-    return figure
-
-
-# --- accuracy against costs ---
 
 
 def costs_figure(title: str, runs: Sequence[Plotted], costs: Mapping[str, Sequence[float]], accuracy: str) -> Figure:

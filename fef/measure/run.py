@@ -10,8 +10,9 @@ import torch
 
 from fef.errors import FefError, InputError
 from fef.measure.record import Failure, Key, Record
+from fef.measure.timing import Stopwatch
 
-__all__ = ["Progress", "Silent", "Task", "carry_out", "check_asked"]
+__all__ = ["Progress", "Silent", "Task", "Told", "carry_out", "check_asked"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,16 @@ class Silent:
 
     def label(self, label: str) -> None: ...
     def advance(self, count: float) -> None: ...
+
+
+class Told(Silent):
+    """Progress as lines with seconds."""
+
+    def label(self, label: str) -> None:
+        self.now, self.watch = label, Stopwatch()
+
+    def advance(self, count: float) -> None:
+        print(f"{self.now}: {self.watch.seconds:.1f} s", flush=True)
 
 
 def check_asked(record: Record, tasks: Sequence[Task]) -> None:

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from fef.bench.page import MARGIN, equally_accurate, fewest_passes, methods_page
+from fef.bench.page import MARGIN, equally_accurate, fewest_passes, methods_text
 from fef.bench.run import METHODS_KIND
 from fef.measure.record import Failure, Record
 
@@ -54,14 +54,14 @@ def test_fewest_passes_keeps_ties(make_row):
 
 
 def test_the_page_says_who_wins_from_the_rows(record, rows, make_row):
-    page = methods_page(record, rows, "results")
+    page = methods_text(record, rows, "", "results.png")
     assert page.startswith("# Results of `demo`\n")
     assert "```\nfef bench --n 10\n```" in page
     assert "| `fef` | **yes** (+0.0), 1.4 |" in page
     assert "| `dual` | no (-40.0), 0.5 |" in page
     assert "| `a\\|b` | **yes** (-0.5), 2.0 |" in page
     assert "- joint: the fewest passes with a yes are those of `fef`, 1.4 a problem." in page
-    assert "![Accuracy against passes and seconds, joint](results-joint.png)" in page
+    assert "![Accuracy against passes and seconds, joint](results.png)" in page
     assert "| speed-up in passes, predicted | speed-up in time |" in page
     assert "| 7.10 <, 8.00 | 0.52 |" in page
     assert "- `demask`: It has no head." in page
@@ -70,17 +70,17 @@ def test_the_page_says_who_wins_from_the_rows(record, rows, make_row):
     assert "Unfinished" not in page
     # another winner, another sentence
     quicker = [*rows, make_row(method="ssd", calls=3)]
-    assert "those of `ssd`, 0.3 a problem" in methods_page(record, quicker, "results")
+    assert "those of `ssd`, 0.3 a problem" in methods_text(record, quicker)
 
 
 def test_every_table_has_as_many_cells_in_each_line(record, rows):
-    tables = [part for part in methods_page(record, rows, "r").split("\n\n") if part.startswith("| ")]
+    tables = [part for part in methods_text(record, rows).split("\n\n") if part.startswith("| ")]
     assert len(tables) == 2
     for table in tables:
         assert len({line.replace("\\|", "").count("|") for line in table.splitlines()}) == 1
 
 
 def test_an_unfinished_run_and_a_missing_baseline_are_said(record, make_row):
-    page = methods_page(replace(record, finished=False), [make_row(method="fef", difference=None)], "r")
+    page = methods_text(replace(record, finished=False), [make_row(method="fef", difference=None)])
     assert "**Unfinished**" in page
     assert "`sequential` was not run" in page

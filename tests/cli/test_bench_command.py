@@ -78,8 +78,10 @@ def test_resume_runs_only_what_is_missing_and_the_report_shows_all(fef_cli, tiny
     assert refused.exit_code == 2 and "have problems 2" in refused.stderr
     result = fef_cli("report", path, "--out", page)
     assert result.exit_code == 0, result.output
-    assert "| `fef` |" in page.read_text()
-    assert (tmp_path / "docs-joint.png").exists()
+    assert "| `fef` |" in page.read_text() and "![" not in page.read_text()
+    monkeypatch.setattr("fef.bench.page.FEW", 1)
+    assert fef_cli("report", path, "--out", page).exit_code == 0
+    assert "(docs.png)" in page.read_text() and (tmp_path / "docs.png").exists()
     path.write_text("{}")
     assert fef_cli("report", path, "--out", page).exit_code == 2
 

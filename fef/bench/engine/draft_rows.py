@@ -23,16 +23,6 @@ class ShapeRow:
     tokens: int
     seconds: float | None
 
-    @property
-    def words(self) -> str:
-        cost = "" if self.seconds is None else f", {self.seconds * 1e3:.2f} ms with a full batch"
-        if not self.rows:
-            return f"    {self.shape}: never{cost}"
-        return (
-            f"    {self.shape}: {self.rounds} rounds of {self.rows / self.rounds:.1f} requests, tokens predicted "
-            f"{self.predicted / self.rows:.2f}, real {self.tokens / self.rows:.2f}{cost}"
-        )
-
 
 @dataclass(frozen=True)
 class ServedRow:
@@ -58,19 +48,6 @@ class ServedRow:
     def __post_init__(self) -> None:
         shapes = [ShapeRow(**shape) if isinstance(shape, dict) else shape for shape in self.shapes]
         object.__setattr__(self, "shapes", shapes)  # in a file they are objects of JSON
-
-    @property
-    def words(self) -> str:
-        head = "head" if self.head else "no head"
-        line = (
-            f"batch {self.batch:<3} T={self.temperature:<4g} {self.rounds + ', ' + head:<24} {self.requests} requests, "
-            f"{self.tokens} tokens, {self.tokens / self.passes:.2f} per pass, {self.tokens / self.seconds:,.0f}/s"
-            + (f", {self.differ} texts differ" if self.differ else "")
-            + ("" if self.unlike is None else f", {self.unlike} other bits than in the first batch size")
-            + ("" if self.host is None else f", {self.host / self.requests * 1e3:.2f} ms of the host per request")
-            + (f", {self.captured} graphs made meanwhile" if self.captured else "")
-        )
-        return "\n".join([line, *(shape.words for shape in self.shapes)])
 
 
 def key_of(batch: int, temperature: float, rounds: str, head: bool) -> Key:

@@ -28,9 +28,10 @@ from typing import Any
 import torch
 
 from fef.bench.engine.draft_rows import DRAFTS_KIND, ServedRow, ShapeRow, key_of
+from fef.bench.engine.drafts_page import drafts_page
 from fef.bench.engine.serving import draw_problems
 from fef.bench.engine.shapes import random_network, shape_config
-from fef.bench.engine.single_rounds import RoundRow, extras_of, random_head, round_rows
+from fef.bench.engine.single_rounds import RoundRow, extras_of, round_rows
 from fef.engine.choice import RoundTally
 from fef.engine.packed_rounds import PackedRounds
 from fef.engine.shape_chooser import ShapeChooser
@@ -39,10 +40,9 @@ from fef.generation import Model, load
 from fef.measure.environment import environment
 from fef.measure.program import option, program, typed
 from fef.measure.record import Record, check_same_setup, read_record, record_json
-from fef.measure.run import Task, carry_out
+from fef.measure.run import Task, Told, carry_out
 from fef.measure.timing import Stopwatch, free_memory
 from fef.models.device import default_device, usable_device
-from fef.models.extras import Extras
 from fef.models.packed_pass import RoundShape
 from fef.readers import whole_from
 from fef.text import Generation, Prompt
@@ -279,13 +279,10 @@ class Options:
     batch: str = "1,64"
     temperature: str = "0,0.7"
     tree: str = option("32", "nodes")
-    depth: int | None = option(None, "drafts along a path of a tree")
     anchors: int | None = option(None, "draft groups besides the first")
     max_new_tokens: int = 192
-    random_head: bool = option(False, "a head of random weights, to try the speed of it", action="store_true")
     shape: str | None = option(None, "8b, 1b, 100m, 10m or tiny: times of single rounds, random weights")
     cached: int = 512
-    repeats: int = 20
     json: Path | None = None
 
     @property
@@ -299,7 +296,6 @@ class Options:
 
     @property
     def asked(self) -> Asked:
-        options = {"depth": self.depth, "anchors": self.anchors}
         return Asked(
             model=self.model,
             device=self.device,
@@ -311,7 +307,7 @@ class Options:
             chains=[int(part) for part in self.chains.split(",")],
             trees=[int(part) for part in self.tree.split(",")],
             max_new_tokens=self.max_new_tokens,
-            options={name: value for name, value in options.items() if value is not None},
+            options={} if self.anchors is None else {"anchors": self.anchors},
             runs=whole_from("--runs", self.runs, 1),
             least=whole_from("--least", self.least, 1),
         )
@@ -323,13 +319,10 @@ def main(given: Options) -> None:
     setup = asdict(given.asked) | {"environment": environment(given.device)}
     if given.shape is None:
         model = load(given.model, device=given.device, dtype=dtype)
-        if given.random_head:
-            extras = model.network.extras or Extras()
-            model.network.extras = replace(extras, draft_head=random_head(model.network))
         prompts = prompts_of(given, model)
         tasks = list(drafts_tasks(model, prompts, given.asked))
     else:
-        setup |= {"model": given.shape, "cached": given.cached, "repeats": given.repeats}
+        setup |= {"model": given.shape, "cached": given.cached}
         tasks = [Task(("single rounds",), partial(single, given, device, dtype))]
     measure(given.json, setup, tasks, device)
 
@@ -337,31 +330,24 @@ def main(given: Options) -> None:
 def single(given: Options, device: torch.device, dtype: torch.dtype) -> Iterator[RoundRow]:
     network = random_network(shape_config(str(given.shape)), device, dtype)
     anchors = 7 if given.anchors is None else given.anchors
-    return round_rows(network, given.cached, given.asked.trees, anchors, given.repeats)
+    return round_rows(network, given.cached, given.asked.trees, anchors)
 
 
 def measure(path: Path | None, setup: dict[str, Any], tasks: Sequence[Task], device: torch.device) -> None:
-    """Do what the file does not hold yet; rows are told as they come."""
+    """Do what the file does not hold yet, and print the page of it all."""
     record = Record(DRAFTS_KIND, typed("fef.bench.engine.drafts"), setup)
     if path is not None and path.is_file():
         record = read_record(path, DRAFTS_KIND)
         check_same_setup(record.setup, setup, path)
     record.failures = []
-    shown = 0
 
     def save(record: Record) -> None:
-        nonlocal shown
-        rows: list[ServedRow | RoundRow] = [*record.of(ServedRow), *record.of(RoundRow)]
-        for row in rows[shown:]:
-            print(row.words, flush=True)
-        shown = len(rows)
         if path is not None:
             path.write_text(record_json(record), encoding="utf-8")
 
     save(record)
-    carry_out(record, tasks, save=save, fresh=lambda: free_memory(device))
-    for failure in record.failures:
-        print(f"{failure.words}: {failure.reason}")
+    carry_out(record, tasks, Told(), save, lambda: free_memory(device))
+    print(drafts_page("", {"": record})[0])
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from fef.bench.engine.draft_rows import ServedRow, ShapeRow
 from fef.bench.engine.single_rounds import RoundRow
@@ -27,13 +27,13 @@ HOW_TO_READ = """\
 """
 
 
-def drafts_page(records: Sequence[Record], remarks: str = "") -> str:
-    """The page as Markdown, of records of one device. remarks: what the author makes of the results; the one part that is not
-    computed."""
-    where = records[0].setup["environment"]
-    begin = introduction(records, [f"Device: {device_words(where)}. Versions: {version_words(where)}."], "rows")
-    sections = [section for record in records for section in sections_of(record)]
-    return results_page("Drafts in the engine", begin, sections, HOW_TO_READ, remarks)
+def drafts_page(_name: str, records: Mapping[str, Record], remarks: str = "") -> tuple[str, None]:
+    """A `PageMaker`, of records of one device."""
+    found = list(records.values())
+    where = found[0].setup["environment"]
+    begin = introduction(found, [f"Device: {device_words(where)}. Versions: {version_words(where)}."], "rows")
+    sections = [section for record in found for section in sections_of(record)]
+    return results_page("Drafts in the engine", begin, sections, HOW_TO_READ, remarks), None
 
 
 def sections_of(record: Record) -> Iterator[Section]:

@@ -1,23 +1,20 @@
-"""The engine's benchmark in words: tables for the terminal and the page, and a picture."""
+"""The engine's benchmark in words: tables for the terminal, and the page."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
 
-from fef.bench.engine.passes import ROUND, PassRow
-from fef.bench.engine.profile import ProfileRow
-from fef.bench.engine.serving import ENGINE, LOOP, Served
-from fef.bench.engine.summary import MARGIN, OneToken, fastest, one_token, our_row
-from fef.measure.page import device_words, introduction, results_page, version_words
-from fef.measure.plot import Line, Panel, lines_figure, png_bytes
+from fef.bench.engine.passes import PassRow
+from fef.bench.engine.serving import LOOP, Served
+from fef.bench.engine.summary import MARGIN, fastest, our_row
+from fef.measure.page import Section, device_words, introduction, results_page, version_words
 from fef.measure.record import Record
 from fef.measure.table import Sheet, known, markdown, sheet_of
 
-__all__ = ["engine_page", "engine_picture", "kernel_name", "sheets"]
+__all__ = ["engine_page", "sheets"]
 
-WORDS = ("method", "pass", "computed in", "kernel", "part", "reason")  # columns
+WORDS = ("method", "pass", "computed in", "what", "part", "reason")  # columns
 
 HOW_TO_READ = f"""\
 - *ms*: the median, between events around the replay of the CUDA graph of a pass; on a CPU, by the clock around it. Every row
@@ -33,6 +30,7 @@ HOW_TO_READ = f"""\
   batches. *tokens/s*: tokens of the answers up to and including the end token. *passes*: of any kind, per problem.
 - *tokens/round*: of rounds of the engine, per request that goes on behind them, drafts that hold and one more: as predicted
   before each round, when its shape was chosen, and as they came.
+- *fef, times*: the tokens/s of `fef` in the engine over these.
 - *first token*: median time from submission to the first committed token, of a full batch that arrives at once.
 - *idealised*: a decoder of the loop with a full batch in every pass, where a pass takes what the full pass with the head at
   one slot takes as a bare graph, a pass of fewer tokens (a cache) its share of that by tokens, but no less than the
@@ -41,23 +39,22 @@ HOW_TO_READ = f"""\
 - *peak GB*: of tensors on a GPU; on a CPU, the most that the process ever had resident, which never falls.
 """
 
-_ONE_TOKEN = (
-    "Decoding as many tokens as the canvas has. A plain decoder pays a full pass per token, with the head at half the slots, "
-    "which is the mean while the canvas fills: the measured time of one, times the tokens. *full pass / round*: tokens a "
-    "second over those of that decoder for a round that commits one token; times the tokens per round, for more."
-)
 
-
-def engine_page(record: Record, picture: str, remarks: str = "") -> str:
-    """The page as Markdown. picture: the name of its picture file, without `.png`. remarks: what the author makes of the
-    results; the one part that is not computed."""
-    sections = [("", f"![Tokens per second and share of bandwidth]({picture}.png)")]
-    for sheet in sheets(record):
-        said = f"{_ONE_TOKEN}\n\n" if sheet.title == "One token per pass" else ""
-        sections.append((sheet.title, said + markdown(sheet)))
-    first = [("The fastest decoder as accurate", verdicts(record))] if record.of(Served) else []
-    begin = introduction([record], setup_lines(record), "batch sizes")
-    return results_page(f"The engine on `{record.setup['model']}`", begin, sections, HOW_TO_READ, remarks, first)
+def engine_page(_name: str, records: Mapping[str, Record], remarks: str = "") -> tuple[str, None]:
+    """A `PageMaker`. Of a record of the name `X-at-Y`, beside one of the name `X`, only how its figures changed is shown."""
+    named = {re.sub(r"^\d+-", "", stem).replace("-", " "): record for stem, record in records.items()}
+    sections: list[Section] = []
+    for title, record in named.items():
+        now, _, then = title.partition(" at ")
+        if then and now in named:
+            sections.append((f"{now}: before and after", markdown(changes_sheet(then, record, named[now]))))
+            continue
+        sections.append((title, "\n".join(f"- {line}" for line in setup_lines(record))))
+        if record.of(Served):
+            sections.append(("", verdicts(record)))
+        sections += [("", f"### {sheet.title}: {title}\n\n{markdown(sheet)}") for sheet in sheets(record)]
+    begin = introduction(list(records.values()), (), "batch sizes")
+    return results_page("The engine", begin, sections, HOW_TO_READ, remarks), None
 
 
 def setup_lines(record: Record) -> Iterator[str]:
@@ -110,11 +107,6 @@ def sheets(record: Record) -> Iterator[Sheet]:
     yield passes_sheet(record)
     if record.of(Served):
         yield serving_sheet(record)
-        yield ratios_sheet(record)
-    elif one_token(record):
-        yield one_token_sheet(record)
-    for batch in dict.fromkeys(row.batch for row in record.of(ProfileRow)):
-        yield profile_sheet(record, batch)
     if record.failures:
         lines = [[f.task[0].removeprefix("batch "), f.task[1], f.reason] for f in record.failures]
         yield Sheet(["batch", "part", "reason"], lines, "Not measured", words=WORDS)
@@ -135,13 +127,19 @@ def passes_sheet(record: Record) -> Sheet:
 
 
 def serving_sheet(record: Record) -> Sheet:
+    def times(row: Served, rate: float | None) -> str:
+        ours = our_row(record, row.batch)
+        return "" if ours is None or rate is None or row == ours else f"{ours.rate / rate:.2f}"
+
     columns: dict[str, Callable[[Served], str]] = {
         "batch": lambda row: str(row.batch),
         "method": lambda row: row.name,
         "problems": lambda row: str(row.problems),
         "right, %": lambda row: f"{row.accuracy:.1f}",
         "tokens/s": lambda row: f"{row.rate:,.0f}",
+        "fef, times": lambda row: times(row, row.rate),
         "idealised": lambda row: known(row.ideal_rate, ",.0f"),
+        "fef, times that": lambda row: times(row, row.ideal_rate),
         "passes": lambda row: f"{row.passes / row.problems:.1f}",
         "tokens/pass": lambda row: f"{row.tokens / row.passes:.2f}",
         "tokens/round, predicted": lambda row: known(row.predicted, ".2f"),
@@ -152,106 +150,34 @@ def serving_sheet(record: Record) -> Sheet:
     return sheet_of(record.of(Served), columns, "Answers", words=WORDS)
 
 
-def ratios_sheet(record: Record) -> Sheet:
-    """Tokens per second of `fef` in the engine over those of each other decoder."""
-    batches = [batch for batch in record.setup["batches"] if our_row(record, batch) is not None]
-    by_name: dict[str, dict[int, Served]] = {}
-    for row in record.of(Served):
-        by_name.setdefault(row.name, {})[row.batch] = row
-    lines = []
-    for name, rows in by_name.items():
-        if any(row == our_row(record, row.batch) for row in rows.values()):
-            continue
-        cells = []
-        for batch in batches:
-            ours = our_row(record, batch)
-            assert ours is not None, "only such batches are kept"
-            cells.append(ratio_words(ours, rows[batch]) if batch in rows else "not measured")
-        lines.append([name, *cells])
-    return Sheet(["method", *(f"batch {batch}" for batch in batches)], lines, "Times as fast", words=WORDS)
-
-
-def ratio_words(ours: Served, other: Served) -> str:
-    words = f"{ours.rate / other.rate:.1f}"
-    return words if other.ideal_rate is None else f"{words}, idealised {ours.rate / other.ideal_rate:.2f}"
-
-
-def one_token_sheet(record: Record) -> Sheet:
-    found = one_token(record)
-    columns: dict[str, Callable[[OneToken], str]] = {
-        "batch": lambda row: str(row.batch),
-        f"{found[0].tokens} full passes, s": lambda row: f"{row.full:.2f}",
-        f"{found[0].tokens} one-token rounds, s": lambda row: f"{row.rounds:.2f}",
-        "widest round, ms": lambda row: milliseconds(row.round),
-        "full pass / round": lambda row: f"{row.gain:.2f}",
+def changes_sheet(then: str, before: Record, after: Record) -> Sheet:
+    """Figures that both have. then: what the other one is called."""
+    pairs = [
+        (row.batch, f"{row.name}, ms", 1e3 * old.seconds, 1e3 * row.seconds)
+        for row in after.of(PassRow)
+        for old in before.of(PassRow)
+        if (old.batch, old.name, old.rows, old.tokens) == (row.batch, row.name, row.rows, row.tokens)
+    ]
+    pairs += [
+        (row.batch, f"{row.name}, tokens/s", old.rate, row.rate)
+        for row in after.of(Served)
+        for old in before.of(Served)
+        if (old.batch, old.name, old.problems) == (row.batch, row.name, row.problems)
+    ]
+    columns: dict[str, Callable[[tuple[int, str, float, float]], str]] = {
+        "batch": lambda pair: str(pair[0]),
+        "what": lambda pair: pair[1],
+        f"at {then}": lambda pair: digits(pair[2], 4),
+        "here": lambda pair: digits(pair[3], 4),
+        "change": lambda pair: f"{100 * (pair[3] / pair[2] - 1):+.1f} %",
     }
-    return sheet_of(found, columns, "One token per pass", words=WORDS)
-
-
-def profile_sheet(record: Record, batch: int) -> Sheet:
-    rows = [row for row in record.of(ProfileRow) if row.batch == batch]
-    columns: dict[str, Callable[[ProfileRow], str]] = {
-        "kernel": lambda row: kernel_name(row.name),
-        "microseconds": lambda row: f"{row.microseconds:,.1f}",
-        "launches": lambda row: f"{row.count:g}",
-        "share": lambda row: f"{100 * row.share:.1f} %",
-    }
-    return sheet_of(rows, columns, f"Round of window {rows[0].window} at batch {batch}", words=WORDS)
+    return sheet_of(pairs, columns, words=WORDS)
 
 
 def milliseconds(seconds: float) -> str:
-    """Three digits, or all of them before the point."""
-    value = 1e3 * seconds
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+    return digits(1e3 * seconds, 3)
 
 
-def kernel_name(name: str) -> str:
-    """Without the types of C++, which can take a page: `at::native::copy` of `void at::native::copy<...>(...)`."""
-    short = name.replace("(anonymous namespace)::", "").removeprefix("void ")
-    while (shorter := re.sub(r"<[^<>]*>|\([^()]*\)", "", short)) != short:
-        short = shorter
-    return short.partition("<")[0].partition("(")[0].strip() or name
-
-
-# --- a picture ---
-
-
-def engine_picture(record: Record) -> bytes:
-    """A PNG: tokens per second against the batch size, and the share of bandwidth by kind of pass."""
-    environment: Mapping[str, Any] = record.setup["environment"]
-    title = f"{record.setup['model']}, {environment.get('gpu', environment['cpu'])}"
-    rates = rates_panel(record) if record.of(Served) else unit_rates_panel(record)
-    return png_bytes(lines_figure(title, [rates, shares_panel(record)], record.setup["batches"]))
-
-
-def rates_panel(record: Record) -> Panel:
-    """Lines for the engine; for the loop a filled point as it runs and an open one idealised."""
-    lines = []
-    for look, name in enumerate(dict.fromkeys(row.name for row in record.of(Served))):
-        rows = [row for row in record.of(Served) if row.name == name]
-        style = "-" if rows[0].where == ENGINE else ""
-        lines.append(Line(name, [(row.batch, row.rate) for row in rows], style, look))
-        if ideal := [(row.batch, row.ideal_rate) for row in rows if row.ideal_rate is not None]:
-            lines.append(Line(f"{name}, idealised", ideal, "", look, filled=False))
-    return Panel("tokens per second", lines, log=True)
-
-
-def unit_rates_panel(record: Record) -> Panel:
-    """Without problems: passes of the whole batch per second, times its rows."""
-    found = one_token(record)
-    lines = [
-        ("one full pass per token", [(row.batch, row.batch * row.tokens / row.full) for row in found]),
-        ("one-token rounds", [(row.batch, row.batch * row.tokens / row.rounds) for row in found]),
-        ("widest rounds (times the tokens per round)", [(row.batch, row.batch / row.round) for row in found]),
-    ]
-    every = [Line(name, points, look=look) for look, (name, points) in enumerate(lines) if points]
-    return Panel("tokens per second at one token per pass", every, log=True)
-
-
-def shares_panel(record: Record) -> Panel:
-    lines = []
-    for look, name in enumerate(dict.fromkeys(row.name for row in record.of(PassRow))):
-        rows = [row for row in record.of(PassRow) if row.name == name]
-        style = "-" if rows[0].kind == ROUND else ":"
-        lines.append(Line(name, [(row.batch, 100 * row.share) for row in rows], style, look))
-    return Panel("share of copy bandwidth, %", lines)
+def digits(value: float, count: int) -> str:
+    """So many digits, or all of them before the point."""
+    return f"{value:,.0f}" if value >= 10 ** (count - 1) else f"{value:.{count}g}"

@@ -14,7 +14,7 @@ from fef.measure.timing import Clock
 from fef.models.packed_pass import RoundShape
 from fef.models.transformer import Transformer
 
-__all__ = ["CONTEXT", "FULL", "FULL_ONE", "ROUND", "PassRow", "engine_passes", "plain_passes", "round_of"]
+__all__ = ["CONTEXT", "FULL", "FULL_ONE", "ROUND", "PassRow", "engine_passes", "plain_passes"]
 
 CONTEXT = "context"
 ROUND = "round"
@@ -41,12 +41,6 @@ class PassRow:
         if self.kind != ROUND:
             return self.kind
         return "one-token round" if self.window == 0 else f"round, window {self.window}"
-
-
-def round_of(tokens: int) -> RoundShape:
-    """A round of that many tokens: a window, its targets, and one draft group behind it that is about as long."""
-    window = (tokens - 3) // 3
-    return RoundShape(window, 0, tokens - 1 - 2 * window)
 
 
 def plain_passes(

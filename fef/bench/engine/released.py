@@ -8,7 +8,7 @@ Shapes: B rows, L canvas length, W states per row, X experts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -28,7 +28,7 @@ from fef.measure.environment import environment
 from fef.measure.page import device_words, introduction, results_page, version_words
 from fef.measure.program import option, program, typed
 from fef.measure.record import Record, RecordKind, record_json
-from fef.measure.run import Silent, Task, carry_out
+from fef.measure.run import Task, Told, carry_out
 from fef.measure.table import markdown, sheet_of
 from fef.measure.timing import Clock, Stopwatch, captured, free_memory
 from fef.models.device import usable_device
@@ -265,11 +265,11 @@ def overlaps(device: torch.device) -> bool:
 
 
 @torch.no_grad()
-def run_released(names: Sequence[str], batches: Sequence[int], device: torch.device, repeats: int) -> Record:
+def run_released(names: Sequence[str], batches: Sequence[int], device: torch.device) -> Record:
     """names: of `RELEASED`, and "context"."""
-    clock = Clock(device, repeats)
+    clock = Clock(device)
     bandwidth = copy_bandwidth(clock)
-    setup = {"environment": environment(str(device)), "batches": list(batches), "repeats": repeats}
+    setup = {"environment": environment(str(device)), "batches": list(batches), "repeats": clock.repeats}
     record = Record(RELEASED_KIND, typed("fef.bench.engine.released"), setup, {"bandwidth": bandwidth})
     for name in names:
         one = partial(context_against_plain, clock, bandwidth)
@@ -277,16 +277,6 @@ def run_released(names: Sequence[str], batches: Sequence[int], device: torch.dev
         carry_out(record, tasks, Told(), fresh=lambda: free_memory(device))
         del tasks  # and with them the network
     return record
-
-
-class Told(Silent):
-    """Progress as lines with seconds."""
-
-    def label(self, label: str) -> None:
-        self.now, self.watch = label, Stopwatch()
-
-    def advance(self, count: float) -> None:
-        print(f"{self.now}: {self.watch.seconds:.1f} s", flush=True)
 
 
 def context_against_plain(clock: Clock, bandwidth: float) -> list[PassTime]:
@@ -316,9 +306,8 @@ HOW_TO_READ = """\
 """
 
 
-def released_page(records: Sequence[Record], remarks: str = "") -> str:
-    """The page as Markdown, of records of one device. remarks: what the author makes of the results; the one part that is not
-    computed."""
+def released_page(_name: str, records: Mapping[str, Record], remarks: str = "") -> tuple[str, None]:
+    """A `PageMaker`, of records of one device."""
     passes: dict[str, Callable[[PassTime], str]] = {
         "network": lambda row: row.network,
         "batch": lambda row: str(row.batch),
@@ -339,16 +328,16 @@ def released_page(records: Sequence[Record], remarks: str = "") -> str:
         "tokens/s": lambda row: f"{row.rate:,.0f}",
         "note": lambda row: row.note,
     }
-    if not any(row.note for record in records for row in record.of(Rate)):
+    found = list(records.values())
+    timed = [row for record in found for row in record.of(PassTime)]
+    served = [row for record in found for row in record.of(Rate)]
+    if not any(row.note for row in served):
         del rates["note"]
-    sections = [
-        ("Passes", markdown(sheet_of([row for record in records for row in record.of(PassTime)], passes))),
-        ("Whole requests", markdown(sheet_of([row for record in records for row in record.of(Rate)], rates))),
-    ]
-    failures = [f"- {failure.words}: {failure.reason}" for record in records for failure in record.failures]
+    sections = [("Passes", markdown(sheet_of(timed, passes))), ("Whole requests", markdown(sheet_of(served, rates)))]
+    failures = [f"- {failure.words}: {failure.reason}" for record in found for failure in record.failures]
     if failures:
         sections.append(("Not measured", "\n".join(failures)))
-    setup, bandwidth = records[0].setup, records[0].facts["bandwidth"]
+    setup, bandwidth = found[0].setup, found[0].facts["bandwidth"]
     lines = [
         "Sessions on a GPU: passes under CUDA graphs, over kept keys where a method has a cache. Random weights in the sizes "
         f"of released checkpoints, bfloat16, prompts of {_PROMPT} tokens and {_ANSWER} to fill; medians of "
@@ -356,8 +345,8 @@ def released_page(records: Sequence[Record], remarks: str = "") -> str:
         f"Device: {device_words(setup['environment'])}, which copies {bandwidth / 1e9:,.0f} GB/s, bytes read and written. "
         f"Versions: {version_words(setup['environment'])}.",
     ]
-    begin = introduction(records, lines, "networks")
-    return results_page("The engine on released shapes", begin, sections, HOW_TO_READ, remarks)
+    begin = introduction(found, lines, "networks")
+    return results_page("The engine on released shapes", begin, sections, HOW_TO_READ, remarks), None
 
 
 @dataclass(frozen=True)
@@ -366,20 +355,15 @@ class Options:
 
     only: Sequence[str] = option(("context", *RELEASED), type=str, nargs="+", choices=["context", *RELEASED])
     batches: Sequence[int] = option((1, 8, 32), type=int, nargs="+")
-    repeats: int = 20
     json: Path | None = None
-    out: Path | None = None
 
 
 @program(Options, __doc__)
 def main(given: Options) -> None:
-    record = run_released(given.only, given.batches, usable_device("cuda", "It needs a GPU."), given.repeats)
-    page = released_page([record])
-    print(page)
+    record = run_released(given.only, given.batches, usable_device("cuda", "It needs a GPU."))
+    print(released_page("", {"": record})[0])
     if given.json is not None:
         given.json.write_text(record_json(record), encoding="utf-8")
-    if given.out is not None:
-        given.out.write_text(page, encoding="utf-8")
 
 
 if __name__ == "__main__":

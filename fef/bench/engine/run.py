@@ -8,11 +8,8 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
-import torch
-
 from fef.bench.engine.bandwidth import copy_bandwidth, weight_bytes
-from fef.bench.engine.passes import FULL, FULL_ONE, PassRow, engine_passes, plain_passes, round_of
-from fef.bench.engine.profile import ProfileRow, profile_pass
+from fef.bench.engine.passes import FULL, FULL_ONE, PassRow, engine_passes, plain_passes
 from fef.bench.engine.serving import PassCosts, Served, problems_at, run_rival, serve
 from fef.bench.evaluate import Judge, Settings, remembering_judge
 from fef.bench.spec import MethodSpec
@@ -35,7 +32,7 @@ __all__ = ["ENGINE_KIND", "EngineBenchmark", "Questions", "run_engine_benchmark"
 ENGINE_KIND = RecordKind(
     "engine",
     "fef bench --engine --json",
-    {"passes": PassRow, "served": Served, "profile": ProfileRow},
+    {"passes": PassRow, "served": Served},
     ("bandwidth", "lengths"),  # bytes per second that a copy reads and writes; median tokens of prompts and answers
 )
 
@@ -59,30 +56,21 @@ class EngineBenchmark:
     canvas: list[int]  # tokens of a request whose passes are timed
     opened: int  # of its last tokens, how many are to be filled
     windows: Sequence[int] | None  # as in `EngineOptions`
-    anchors: int | None  # as in `EngineOptions`
     clock: Clock  # times passes
-    round_tokens: int | None = None  # time a round of so many tokens in place of those of `windows`
     questions: Questions | None = None  # None for a network of random weights
-    profile: bool = False  # also look where the time of a round goes
     command: str = ""  # what was typed
 
     @property
     def shapes(self) -> list[RoundShape]:
         """Rounds to time, one token first."""
-        if self.round_tokens is not None:
-            return [RoundShape(0), round_of(self.round_tokens)]
-        options = EngineOptions(windows=self.windows, anchors=self.anchors)
+        options = EngineOptions(windows=self.windows)
         chains = shapes_of(options, [], self.network.config.vocab_size, None)
         return [RoundShape(0), *(shape for shape in chains if shape.window)]
 
     def engine_options(self, batch: int) -> dict[str, Any]:
         """Of an engine that holds these requests and runs these rounds."""
-        given: dict[str, Any] = {"windows": self.windows, "anchors": self.anchors}
-        if self.round_tokens is not None:
-            # the engine makes groups of window + 1 slots, and what it keeps must hold the deepest
-            given = {"windows": [max(shape.depth for shape in self.shapes) - 1], "anchors": 0}
-        sizes = {"max_batch": batch, "max_length": len(self.canvas), "max_new_tokens": self.opened}
-        return sizes | {name: value for name, value in given.items() if value is not None}
+        sizes: dict[str, Any] = {"max_batch": batch, "max_length": len(self.canvas), "max_new_tokens": self.opened}
+        return sizes if self.windows is None else sizes | {"windows": self.windows}
 
     @property
     def setup(self) -> dict[str, Any]:
@@ -97,8 +85,6 @@ class EngineBenchmark:
             "canvas": len(self.canvas),
             "opened": self.opened,
             "windows": None if self.windows is None else list(self.windows),
-            "anchors": self.anchors,
-            "round_tokens": self.round_tokens,
             "repeats": self.clock.repeats,
             "environment": environment(str(network.device)),
         }
@@ -166,18 +152,12 @@ class One:
         heads = {FULL: bench.opened} if bench.questions is None else {FULL: bench.opened, FULL_ONE: 1}
         return plain_passes(bench.network, self.batch, bench.canvas, heads, bench.clock, self.record.facts["bandwidth"])
 
-    def passes(self) -> list[PassRow | ProfileRow]:
+    def passes(self) -> list[PassRow]:
         bench, batch = self.bench, self.batch
         engine = Engine(bench.network, **bench.engine_options(batch))
         order = range(len(bench.canvas) - bench.opened, len(bench.canvas))
         bandwidth = self.record.facts["bandwidth"]
-        found: list[PassRow | ProfileRow] = []
-        found += engine_passes(engine, batch, bench.canvas, order, bench.shapes, bench.clock, bandwidth)
-        if bench.profile:
-            shape = bench.shapes[-1]
-            with torch.no_grad(), engine.held(batch, bench.canvas, order, shape, in_one=True) as held:
-                found += profile_pass(batch, shape.window, held.work, held.restore, engine.device)
-        return found
+        return engine_passes(engine, batch, bench.canvas, order, bench.shapes, bench.clock, bandwidth)
 
     def engine(self, method: str) -> list[Served]:
         """What a method answers in an engine of its own."""

@@ -17,7 +17,7 @@ from fef.models.draft_head import DraftHead, HeadSizes
 from fef.models.extras import Extras
 from fef.models.transformer import Transformer
 
-__all__ = ["RoundRow", "extras_of", "random_head", "round_rows"]
+__all__ = ["RoundRow", "extras_of", "round_rows"]
 
 
 @dataclass(frozen=True)
@@ -31,21 +31,12 @@ class RoundRow:
     share: float  # of copy bandwidth
     times: float
 
-    @property
-    def words(self) -> str:
-        return (
-            f"{self.kind:<40} {self.tokens:>4} tokens {self.seconds * 1e3:.3f} ms, {self.times:.2f} times one token, "
-            f"{self.share:.0%} of copy bandwidth"
-        )
-
 
 @torch.no_grad()
-def round_rows(
-    network: Transformer, cached: int, trees: Sequence[int], anchors: int, repeats: int
-) -> Iterator[RoundRow]:
+def round_rows(network: Transformer, cached: int, trees: Sequence[int], anchors: int) -> Iterator[RoundRow]:
     """Rounds of one token, of chains of 16, and of trees, behind `cached` tokens; trees with a head of random weights and
     without."""
-    clock = Clock(network.device, repeats)
+    clock = Clock(network.device)
     bandwidth = copy_bandwidth(clock)
     ids = [0] * (cached + 128)
     order = list(range(cached, len(ids)))

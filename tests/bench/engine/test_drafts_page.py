@@ -43,7 +43,7 @@ def single() -> Record:
 
 
 def test_the_page_has_a_table_of_each_kind_and_ratios_to_the_first_row() -> None:
-    page = drafts_page([served(), single()], "Said by hand.")
+    page, _ = drafts_page("drafts", {"1": served(), "2": single()}, "Said by hand.")
     assert "python -m one" in page and "python -m other" in page and "Said by hand." in page and "A card" in page
     assert "| 64 | 0 | chains of 16 | 192 | 9,000 | 3.00 | 9,000 | 1.00 | 0 |  | 0.50 | 0 |" in page
     assert "| 64 | 0 | trees of 32, head | 192 | 9,000 | 5.00 | 18,000 | 2.00 | 21 | 3 | 0.25 | 2 |" in page
@@ -56,7 +56,7 @@ def test_the_page_has_a_table_of_each_kind_and_ratios_to_the_first_row() -> None
 def test_a_page_of_a_run_that_was_cut_short_says_so_and_what_failed() -> None:
     record = served()
     record.finished, record.failures = False, [Failure(("batch 64", "T=0"), "Out of memory.")]
-    page = drafts_page([record])
+    page, _ = drafts_page("drafts", {"1": record})
     assert "**Unfinished**" in page and "- batch 64, T=0: Out of memory." in page
 
 
@@ -67,7 +67,9 @@ def test_a_folder_of_such_records_becomes_one_page(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     found = CliRunner().invoke(app, ["report", str(tmp_path / "results"), "--out", str(tmp_path / "out")])
     assert found.exit_code == 0, found.output
-    assert (tmp_path / "out" / "drafts.md").read_text("utf-8") == drafts_page([served(), single()])
+    assert (tmp_path / "out" / "drafts.md").read_text("utf-8") == drafts_page("drafts", {"1": served(), "2": single()})[
+        0
+    ]
 
 
 def test_every_shape_has_two_rounds_in_turn() -> None:

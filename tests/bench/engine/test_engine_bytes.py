@@ -6,7 +6,6 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from fef.bench.engine.bandwidth import copy_bandwidth, key_value_bytes, operations, weight_bytes
-from fef.bench.engine.passes import round_of
 from fef.bench.engine.serving import PassCosts, ideal_seconds
 from fef.bench.engine.shapes import SHAPES, random_network, shape_config
 from fef.errors import OptionError
@@ -65,18 +64,6 @@ def test_operations_of_chosen_experts_and_of_logits_that_are_read():
 
 def test_a_copy_has_a_bandwidth():
     assert copy_bandwidth(Clock(CPU, 1), 1 << 16) > 0
-
-
-@pytest.mark.parametrize("tokens", range(6, 200))
-def test_a_round_has_the_tokens_asked_for(tokens):
-    shape = round_of(tokens)
-    assert shape.tokens == tokens and shape.anchors == 0
-    assert shape.window < shape.depth <= shape.window + 4
-
-
-def test_the_round_of_48_tokens():
-    shape = round_of(48)
-    assert (shape.window, shape.anchors, shape.depth) == (15, 0, 17)
 
 
 def answer(calls: int, token_forwards: int) -> Answer:

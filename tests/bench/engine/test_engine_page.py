@@ -4,12 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from fef.bench.engine.page import engine_page, kernel_name
+from fef.bench.engine.page import engine_page
 from fef.bench.engine.passes import CONTEXT, FULL, ROUND, PassRow
-from fef.bench.engine.profile import ProfileRow
 from fef.bench.engine.run import ENGINE_KIND
 from fef.bench.engine.serving import Served, problems_at
-from fef.bench.engine.summary import accuracies, as_accurate, fastest, one_token
+from fef.bench.engine.summary import accuracies, as_accurate, fastest
 from fef.errors import InputError
 from fef.measure.record import Failure, Record, kind_in, read_record, record_json
 from tests.made_records import ENVIRONMENT
@@ -24,8 +23,6 @@ SETUP = {
     "canvas": 128,
     "opened": 64,
     "windows": [4, 8],
-    "anchors": 2,
-    "round_tokens": None,
     "repeats": 20,
     "environment": ENVIRONMENT,
     "weights": "00ff",
@@ -53,16 +50,21 @@ def record() -> Record:
         served(1, "dual", "loop", 9, 20.0, 0.5),
         served(1, "a|b", "loop", 10, 40.0, 2.0),
     ]
-    profile = [ProfileRow(1, 8, "linear|kernel", 12.5, 16, 0.75)]
     failures = [Failure(("batch 8", "plain passes"), "Out of memory.")]
     facts = {"bandwidth": 2.5e12, "lengths": {"prompt": 60.0, "answer": 30.0}}
-    rows = {PassRow: passes, Served: answers, ProfileRow: profile}
+    rows = {PassRow: passes, Served: answers}
     return Record(ENGINE_KIND, "fef bench --engine", SETUP, facts, rows, failures=failures, finished=True)
 
 
+def page_of(record: Record, remarks: str = "") -> str:
+    page, picture = engine_page("engine", {"1-demo": record}, remarks)
+    assert picture is None
+    return page
+
+
 def test_the_page_says_who_wins_from_the_rows(record):
-    page = engine_page(record, "engine")
-    assert page.startswith("# The engine on `demo`\n")
+    page = page_of(record)
+    assert page.startswith("# The engine\n") and "\n## demo\n" in page
     assert "```\nfef bench --engine\n```" in page
     assert "cuda (A card), which copies 2,500 GB/s" in page
     assert "prompts of 60 tokens, answers of 30" in page
@@ -71,21 +73,41 @@ def test_the_page_says_who_wins_from_the_rows(record):
     best = "`a|b, loop`, 8 tokens/s (`fef` is 40.0 times as fast), idealised 150 (2.00 times)"
     assert f"- batch 1: `fef` in the engine, 300 tokens/s; the fastest other is {best}." in page
     assert "- batch 8: `fef` was not measured in the engine." in page
-    assert "| sequential, engine | 3.0 |" in page
-    assert "| a\\|b, loop | 40.0, idealised 2.00 |" in page
-    assert "| linear\\|kernel | 12.5 | 16 | 75.0 % |" in page
+    assert "| 1 | fef, engine | 10 | 100.0 | 300 |  |  |  | 6.0 |" in page
+    assert "| 1 | sequential, engine | 10 | 100.0 | 100 | 3.00 |  |  | 6.0 |" in page
+    assert "| 1 | a\\|b, loop | 10 | 100.0 | 8 | 40.00 | 150 | 2.00 | 6.0 |" in page
     assert "| 8 | plain passes | Out of memory. |" in page
-    assert "![Tokens per second and share of bandwidth](engine.png)" in page
     assert "Unfinished" not in page and "## Remarks" not in page
-    assert "## Remarks\n\nMine.\n" in engine_page(record, "engine", "Mine.\n")
-    assert "**Unfinished**" in engine_page(replace(record, finished=False), "engine")
+    assert "## Remarks\n\nMine.\n" in page_of(record, "Mine.\n")
+    assert "**Unfinished**" in page_of(replace(record, finished=False))
+
+
+def test_of_a_record_before_a_change_only_the_change_is_shown(record):
+    def quicker(row, times, **more):
+        return replace(row, seconds=row.seconds / times, **more)
+
+    rows = {PassRow: [quicker(row, 0.5) for row in record.of(PassRow)], Served: [served(1, "fef", "engine", 10, 4.0)]}
+    rows[PassRow][1] = replace(rows[PassRow][1], rows=2)  # another pass: of two requests
+    page, _ = engine_page("engine", {"1-demo": record, "2-demo-at-00ff": replace(record, rows=rows)})
+    shown = page.split("## demo: before and after\n\n")[1].split("\n\n")[0].splitlines()
+    assert shown == [
+        "| batch | what | at 00ff | here | change |",
+        "| --- | --- | --- | --- | --- |",
+        "| 1 | full, head at open slots, ms | 8 | 4 | -50.0 % |",
+        "| 1 | one-token round, ms | 1 | 0.5 | -50.0 % |",
+        "| 1 | round, window 8, ms | 2 | 1 | -50.0 % |",
+        "| 1 | fef, engine, tokens/s | 75 | 300 | +300.0 % |",
+    ]
+    alone, _ = engine_page("engine", {"2-demo-at-00ff": replace(record, rows=rows)})
+    assert "before and after" not in alone and "\n## demo at 00ff\n" in alone
 
 
 def test_every_table_has_as_many_cells_in_each_line(record):
-    tables = [part for part in engine_page(record, "r").split("\n\n") if part.startswith("| ")]
-    assert len(tables) == 5
+    tables = [part.partition("\n\n")[2] or part for part in page_of(record).split("\n### ")[1:]]
+    assert len(tables) == 3
     for table in tables:
-        assert len({line.replace("\\|", "").count("|") for line in table.splitlines()}) == 1
+        lines = [line for line in table.splitlines() if line.startswith("| ")]
+        assert len(lines) > 2 and len({line.replace("\\|", "").count("|") for line in lines}) == 1
 
 
 def test_accuracy_is_that_of_most_problems(record):
@@ -98,15 +120,9 @@ def test_accuracy_is_that_of_most_problems(record):
     assert fastest(record, 64) is None
 
 
-def test_one_token_a_pass_on_a_shape(record):
-    [row] = one_token(record)
-    assert (row.batch, row.tokens) == (1, 128)
-    assert row.full == pytest.approx(128 * 0.004)
-    assert row.rounds == pytest.approx(128 * 0.0005)
-    assert row.gain == pytest.approx(4.0)
-    page = engine_page(replace(record, rows=record.rows | {Served: []}, facts=record.facts | {"lengths": {}}), "r")
-    assert "| batch | 128 full passes, s | 128 one-token rounds, s |" in page
-    assert "The fastest decoder" not in page
+def test_a_shape_has_no_answers(record):
+    page = page_of(replace(record, rows=record.rows | {Served: []}, facts=record.facts | {"lengths": {}}))
+    assert "### Passes: demo" in page and "Answers" not in page and "as accurate" not in page
 
 
 def test_a_record_is_read_as_it_was_written(record, tmp_path):
@@ -127,18 +143,3 @@ def test_a_record_of_the_format_before_says_why_it_is_not_read(record, tmp_path)
 def test_small_batches_answer_fewer_problems():
     problems = list(range(200))
     assert [len(problems_at(batch, problems)) for batch in (1, 8, 16, 64)] == [32, 32, 64, 200]
-
-
-@pytest.mark.parametrize(
-    ("name", "short"),
-    [
-        ("_linear_kernel", "_linear_kernel"),
-        ("void at::native::gather_kernel<16, long>(char*, long)", "at::native::gather_kernel"),
-        ("void at::native::f<at::g(at::T&)::{lambda()#3}::operator()() const>(int, at::g<long>)", "at::native::f"),
-        ("void (anonymous namespace)::softmax<float>(float*)", "softmax"),
-        ("aten::mm", "aten::mm"),
-        ("<lambda>", "<lambda>"),
-    ],
-)
-def test_a_kernel_is_named_without_the_types_of_cpp(name, short):
-    assert kernel_name(name) == short

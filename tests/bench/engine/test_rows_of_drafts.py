@@ -29,12 +29,5 @@ def test_a_batch_answers_its_share_of_the_prompts_and_never_too_few() -> None:
     assert replace(ASKED, prompts=192).share(1) == 16
 
 
-def test_a_row_says_what_was_predicted_and_what_came() -> None:
-    first, second = ROW.words.splitlines()
-    assert "2.00 per pass, 60/s, 1 texts differ, 2 graphs made meanwhile" in first
-    assert "10 rounds of 4.0 requests, tokens predicted 2.25, real 2.50, 2.10 ms with a full batch" in second
-    assert replace(CHAINS, rows=0, rounds=0).words == "    chains of 4: never, 2.10 ms with a full batch"
-
-
 def test_a_file_keeps_rows_as_they_are() -> None:
     assert ServedRow(**json.loads(json.dumps(asdict(ROW)))) == ROW

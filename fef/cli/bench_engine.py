@@ -102,10 +102,10 @@ def bench_engine(
     families = parse_families(tasks)
     with Bar("Loading"):
         from fef.bench.engine.page import sheets
-        from fef.bench.engine.run import ENGINE_KIND, EngineBenchmark, run_engine_benchmark
+        from fef.bench.engine.run import EngineBenchmark, run_engine_benchmark
         from fef.bench.engine.serving import draw_problems
         from fef.bench.evaluate import Settings, check_fit
-        from fef.measure.record import read_record, record_json
+        from fef.measure.record import record_json
         from fef.measure.timing import Clock
     questions: Questions | None = None
     if shape is None:
@@ -137,9 +137,8 @@ def bench_engine(
         if json is not None:
             write_whole(json, record_json(record))
 
-    known = read_record(json, ENGINE_KIND) if resume and json is not None and json.exists() else None
     with Bar("Measuring", len(batch_list)) as bar:
-        record = run_engine_benchmark(bench, bar, save, known)
+        record = run_engine_benchmark(bench, bar, save, json if resume else None)
     save(record)
     for sheet in sheets(record):
         print_sheet(sheet)

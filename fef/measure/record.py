@@ -20,6 +20,7 @@ __all__ = [
     "kind_in",
     "read_record",
     "record_json",
+    "resumed",
 ]
 
 FORMAT = 2
@@ -135,6 +136,17 @@ def read_record(path: Path, kind: RecordKind) -> Record:
         raise InputError(f"Cannot read {path}: {error.strerror}. Give a file that `{kind.writer}` wrote.") from error
     except (AttributeError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} holds no result of `{kind.writer}` ({error!r}). Make it again.") from error
+
+
+def resumed(record: Record, path: Path | None) -> Record:
+    """What a file holds of this record, to go on from; failures are tried again. The record itself where there is no file.
+    Raises InputError for a file of another kind or setup."""
+    if path is None or not path.exists():
+        return record
+    found = read_record(path, record.kind)
+    check_same_setup(found.setup, record.setup, path)
+    found.failures = []
+    return found
 
 
 def check_same_setup(there: Mapping[str, Any], setup: Mapping[str, Any], place: Path | None = None) -> None:

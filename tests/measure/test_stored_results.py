@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -18,15 +19,25 @@ def report(*arguments: object):
     return CliRunner().invoke(app, ["report", *map(str, arguments)], prog_name="fef")
 
 
-def test_one_command_makes_all_pages_whose_records_are_stored(tmp_path: Path) -> None:
+def test_one_command_makes_every_page_and_every_picture_of_results(tmp_path: Path) -> None:
     for remarks in PAGES.glob("*-remarks.md"):
         shutil.copy(remarks, tmp_path)
     result = report(ROOT / "results", "--out", tmp_path)
     assert result.exit_code == 0, result.output
-    names = sorted(path.stem for path in (ROOT / "results").iterdir())
-    assert names == ["drafts", "engine-released", "every-method", "real-language", "surer-of-its-own-answers"]
-    for name in names:
-        assert (tmp_path / f"{name}.md").read_text("utf-8") == (PAGES / f"{name}.md").read_text("utf-8"), name
+    made, there = ({path.name: path for path in folder.iterdir()} for folder in (tmp_path, PAGES))
+    assert sorted(made) == sorted(there.keys() - {"index.md"})
+    for name, path in made.items():
+        if path.suffix == ".md":
+            assert path.read_text("utf-8") == there[name].read_text("utf-8"), name
+    for name in made:
+        assert not name.endswith("-remarks.md") or name.replace("-remarks", "") in made, "remarks of no page"
+
+
+def test_the_index_has_a_line_per_page_and_no_figures() -> None:
+    index = (PAGES / "index.md").read_text("utf-8")
+    pages = {path.name for path in PAGES.glob("*.md") if not path.stem.endswith("-remarks")} - {"index.md"}
+    assert set(re.findall(r"\]\(([\w-]+\.md)\)", index)) == pages
+    assert not re.findall(r"\d+[.,]\d", index), "figures are on pages that are made of records"
 
 
 def test_a_figure_that_was_changed_by_hand_is_seen(tmp_path: Path) -> None:

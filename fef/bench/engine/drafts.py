@@ -39,7 +39,7 @@ from fef.errors import OptionError
 from fef.generation import Model, load
 from fef.measure.environment import environment
 from fef.measure.program import option, program, typed
-from fef.measure.record import Record, check_same_setup, read_record, record_json
+from fef.measure.record import Record, record_json, resumed
 from fef.measure.run import Task, Told, carry_out
 from fef.measure.timing import Stopwatch, free_memory
 from fef.models.device import default_device, usable_device
@@ -335,11 +335,7 @@ def single(given: Options, device: torch.device, dtype: torch.dtype) -> Iterator
 
 def measure(path: Path | None, setup: dict[str, Any], tasks: Sequence[Task], device: torch.device) -> None:
     """Do what the file does not hold yet, and print the page of it all."""
-    record = Record(DRAFTS_KIND, typed("fef.bench.engine.drafts"), setup)
-    if path is not None and path.is_file():
-        record = read_record(path, DRAFTS_KIND)
-        check_same_setup(record.setup, setup, path)
-    record.failures = []
+    record = resumed(Record(DRAFTS_KIND, typed("fef.bench.engine.drafts"), setup), path)
 
     def save(record: Record) -> None:
         if path is not None:

@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from fef.bench.engine.bandwidth import copy_bandwidth, weight_bytes
@@ -19,7 +20,7 @@ from fef.engine.text import TextEngine
 from fef.generation import Model
 from fef.measure.answers import Answer
 from fef.measure.environment import environment, reset_peak, weights_digest
-from fef.measure.record import Record, RecordKind, check_same_setup
+from fef.measure.record import Record, RecordKind, resumed
 from fef.measure.run import Progress, Task, carry_out
 from fef.measure.timing import Clock, free_memory
 from fef.models.packed_pass import RoundShape
@@ -103,16 +104,14 @@ def run_engine_benchmark(
     bench: EngineBenchmark,
     progress: Progress,
     save: Callable[[Record], None] = lambda _: None,
-    known: Record | None = None,
+    known: Path | None = None,
 ) -> Record:
     """What does not fit into memory at a batch size is a failure of the record, and the others go on. `save` gets the record
-    so far after each part. known: of an interrupted run, to go on from. Raises FefError where the network or the options
-    cannot be run at all, and for a `known` of another setup."""
+    so far after each part. known: the file of an interrupted run, to go on from. Raises FefError where the network or the
+    options cannot be run at all, and as `resumed`."""
     Engine(bench.network, **bench.engine_options(1)).packed_rounds()  # refuses before anything is timed
     device = bench.network.device
-    record = known or Record(ENGINE_KIND, bench.command, bench.setup, {"lengths": {}})
-    check_same_setup(record.setup, bench.setup)
-    record.failures = []
+    record = resumed(Record(ENGINE_KIND, bench.command, bench.setup, {"lengths": {}}), known)
     free_memory(device)
     progress.label("copy bandwidth")
     if "bandwidth" not in record.facts:

@@ -61,4 +61,4 @@ for run in $RUNS; do
 done
 shopt -s nullglob
 files=("$OUT"/gsm8k-*.json)
-((${#files[@]} < 2)) || "$PY" -m fef compare "${files[@]}" --title "The dependency head and the profile" --out "$OUT/demask-head.md"
+((${#files[@]} < 2)) || "$PY" -m fef report "${files[@]}" --out "$OUT/demask-head.md"

@@ -8,7 +8,7 @@
 # sessions, and of those that must give the same answers. BATCH, SESSIONS: prompts at once in packed rounds, and in sessions.
 # DTYPE: of the weights. MORE: further options of `fef eval`, such as --device cuda. RUNS: some of the names below.
 # RUNS=methods: every method of `fef methods` on the first FEW problems of GSM8K, at its defaults and at other numbers of passes,
-# and one picture of accuracy against passes; pairs are those with the run AGAINST. LAYERS: a directory of trained parts by their
+# and one picture of accuracy against passes. LAYERS: a directory of trained parts by their
 # names; a method without its part is left out, and so is one that the checkpoint cannot run; OUT/methods/errors.txt says why.
 # METHODS: some of the methods, for several processes beside each other (no page is made then; RUNS=none makes it). MOST: settings
 # of a method, at most.
@@ -136,16 +136,14 @@ for run in $RUNS; do
         *) echo "unknown run: $run" && exit 2 ;;
     esac
 done
-page() { # name, title, files
-    (($# < 3)) || "$PY" -m fef compare "${@:3}" --title "$2" --out "$OUT/$1.md"
+page() { # name, files
+    local notes=docs/results/$1-remarks.md
+    [[ -f $notes ]] && notes=(--notes "$notes") || notes=()
+    (($# < 3)) || "$PY" -m fef report "${@:2}" --out "$OUT/$1.md" "${notes[@]}"
 }
 shopt -s nullglob
 # further runs of GSM8K stand beside these: of tests/rows_law.sh and tests/demask_head.sh with the same OUT
-notes=docs/results/real-language-remarks.md
-files=("$OUT"/{gsm8k,svamp,mbpp,rows}-*.json)
-((${#files[@]} < 2)) || "$PY" -m fef compare "${files[@]}" --title "Real language" --notes "$notes" --out "$OUT/real-language.md"
-methods=("$OUT"/methods/*.json)
-[[ -n ${METHODS:-} ]] || ((${#methods[@]} == 0)) || "$PY" -m fef compare "${methods[@]}" --title "Every method on GSM8K" --out "$OUT/methods.md" \
-    --against "${AGAINST:-fef:verify=packed}" --plot "$OUT/methods.png" --notes docs/results/every-method-remarks.md
-page surer-of-its-own-answers "Surer of its own answers" "$OUT"/certain/*.json
-for temperature in 0 0.7; do page "exact-$temperature" "The same answers" "$OUT/exact-$temperature"-*.json; done
+page real-language "$OUT"/{gsm8k,svamp,mbpp,rows}-*.json
+[[ -n ${METHODS:-} ]] || page every-method "$OUT"/methods/*.json
+page surer-of-its-own-answers "$OUT"/certain/*.json
+for temperature in 0 0.7; do page "exact-$temperature" "$OUT/exact-$temperature"-*.json; done

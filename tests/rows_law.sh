@@ -69,4 +69,4 @@ for run in $RUNS; do
 done
 shopt -s nullglob
 files=("$OUT"/{packed,rows-*}.json)
-((${#files[@]} < 2)) || "$PY" -m fef compare "${files[@]}" --title "FeF's recipe: the rows law" --out "$OUT/rows-law.md"
+((${#files[@]} < 2)) || "$PY" -m fef report "${files[@]}" --out "$OUT/rows-law.md"

@@ -20,16 +20,17 @@ __all__ = ["EXAMPLE", "report"]
 
 EXAMPLE = (
     "Example: [bold]fef report results.json --out docs/results/demo.md[/bold]"
+    "\n\nExample: [bold]fef report runs/gsm8k-*.json --out gsm8k.md --notes remarks.md[/bold]"
     "\n\nExample: [bold]fef report results --out docs/results[/bold]"
 )
 
 
 def report(
     results: Annotated[
-        Path,
+        list[Path],
         typer.Argument(
-            help="What `fef bench --json`, `fef eval --save`, fef.bench.engine.released or fef.bench.engine.drafts wrote; or "
-            "a folder of such files and of folders, whose files share a page."
+            help="What `fef bench --json`, `fef eval --save`, fef.bench.engine.released or fef.bench.engine.drafts wrote, "
+            "several files of one kind for one page; or a folder of such files and of folders, whose files share a page."
         ),
     ],
     out: Annotated[
@@ -43,19 +44,25 @@ def report(
         Path | None,
         typer.Option(
             "--notes",
-            help="A text that the page quotes: what you make of the results. Of a folder: PAGE-remarks.md beside it.",
+            help="A text that the page quotes: what you make of the results, of saved runs with their figures: [[fef]], "
+            "[[fef vs low2]], [[fef > low2]]. Of a folder: PAGE-remarks.md beside the page.",
         ),
     ] = None,
 ) -> None:
     """Write results as Markdown pages with plots: one page, or all those of a folder of records."""
-    if not results.is_dir():
+    folders = [path for path in results if path.is_dir()]
+    if not folders:
         check_writable(out)
-        write_page([results], out, "" if notes is None else decode_text(read_file(notes), str(notes)))
+        write_page(results, out, "" if notes is None else decode_text(read_file(notes), str(notes)))
         return
+    if len(results) > 1:
+        raise OptionError(
+            f"{folders[0]} is a folder, of which each part is a page; give it alone, or files of one page."
+        )
     if notes is not None:
         raise OptionError("--notes is for one page; of a folder of results, put PAGE-remarks.md beside each page.")
     check_directory(out, out)
-    for found in sorted(path for path in results.iterdir() if path.is_dir() or path.suffix == ".json"):
+    for found in sorted(path for path in folders[0].iterdir() if path.is_dir() or path.suffix == ".json"):
         files = sorted(found.glob("*.json")) if found.is_dir() else [found]
         page = out / f"{found.stem}.md"
         own = page.with_name(f"{found.stem}-remarks.md")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from fef.errors import OptionError
 from fef.eval.outcome import Outcome, recorded
 from fef.eval.pairs import LEVEL, Pair, names_of, pairs_of
 from fef.eval.remarks import filled
@@ -14,10 +13,10 @@ from fef.measure.plot import costs_figure, png_bytes
 from fef.measure.record import Record
 from fef.measure.table import Sheet, interval_words, markdown, p_words, sheet_of
 
-__all__ = ["comparison_page", "comparison_picture", "outcomes_sheet", "pairs_sheet", "pictured", "runs_page"]
+__all__ = ["outcomes_sheet", "pairs_sheet", "runs_page"]
 
 MANY = 8
-"""Runs of a task up to which every two are compared: with more, nobody reads the table."""
+"""Runs of a task up to which every two are compared: with more, nobody reads the table, and a picture says more."""
 
 HOW_TO_READ = """\
 - *right %*: problems answered correctly, with Wilson's 95 % interval. *unfinished*: answers that filled the canvas.
@@ -71,36 +70,28 @@ def pairs_sheet(pairs: Sequence[Pair]) -> Sheet:
     return sheet_of(pairs, {"task": lambda pair: pair.task, **PAIR_COLUMNS}, words=None)
 
 
-def comparison_page(
-    title: str, outcomes: Sequence[Outcome], remarks: str = "", against: str | None = None, picture: str | None = None
-) -> str:
-    """The page as Markdown. remarks: what the author makes of the results; the one part that is not computed. against: as in
-    `pairs_of`, and raises as that; without it, of more than `MANY` runs of a task only the pairs of its most accurate run, of
-    those with most problems. picture: the name of `comparison_picture` beside the page."""
-    pairs, sections = pairs_of(outcomes, against), list[Section]()
-    names = dict(zip(map(id, outcomes), names_of(outcomes), strict=True))
-    for task in dict.fromkeys(outcome.task for outcome in outcomes):
-        runs, held = [o for o in outcomes if o.task == task], [pair for pair in pairs if pair.task == task]
-        if against is None and len(runs) > MANY:
-            best = names[id(max(runs, key=lambda run: (run.summary.problems, run.summary.accuracy)))]
+def runs_page(name: str, records: Mapping[str, Record], remarks: str = "") -> tuple[str, bytes | None]:
+    """A `PageMaker`, of saved runs. Remarks may quote their figures, as `filled` says. Of more than `MANY` runs of a task
+    only the pairs of its most accurate run are shown, of those with most problems; many of one task have a picture."""
+    runs = {stem: recorded(record) for stem, record in records.items()}
+    title, outcomes, sections = name.replace("-", " ").capitalize(), list(runs.values()), list[Section]()
+    tasks = list(dict.fromkeys(outcome.task for outcome in outcomes))
+    decoded = [outcome for outcome in outcomes if outcome.certificate is not None]
+    picture = runs_picture(title, decoded) if len(decoded) > MANY and len(tasks) == 1 else None
+    pairs, names = pairs_of(outcomes), dict(zip(map(id, outcomes), names_of(outcomes), strict=True))
+    for task in tasks:
+        some, held = [o for o in outcomes if o.task == task], [pair for pair in pairs if pair.task == task]
+        if len(some) > MANY:
+            best = names[id(max(some, key=lambda run: (run.summary.problems, run.summary.accuracy)))]
             held = [pair for pair in held if best in (pair.first, pair.second)]
-        table = markdown(sheet_of(runs, COLUMNS, named=True))
-        shown = "" if picture is None else f"![Accuracy against passes]({picture})\n\n"
-        sections.append((task, f"{settings_line(runs)}\n\n{shown}{table}"))
+        table = markdown(sheet_of(some, COLUMNS, named=True))
+        shown = "" if picture is None else f"![Accuracy against passes]({name}.png)\n\n"
+        sections.append((task, f"{settings_line(some)}\n\n{shown}{table}"))
         if held:
             table = markdown(sheet_of(held, PAIR_COLUMNS, named=True))
             sections.append(("", f"### Pairs on {task}\n\n{table}\n\n{verdicts(held)}"))
-    begin = "Made by `fef compare` from saved runs; only the remarks are written by hand."
-    return results_page(title, begin, sections, HOW_TO_READ, remarks)
-
-
-def runs_page(name: str, records: Mapping[str, Record], remarks: str = "") -> tuple[str, bytes | None]:
-    """A `PageMaker`, of saved runs; remarks may quote figures of them, as `filled` says."""
-    runs = {stem: recorded(record) for stem, record in records.items()}
-    title, outcomes = name.replace("-", " ").capitalize(), list(runs.values())
-    shown = pictured(outcomes)
-    page = comparison_page(title, outcomes, filled(remarks, runs), picture=f"{name}.png" if shown else None)
-    return page, comparison_picture(title, outcomes) if shown else None
+    begin = "Made by `fef report` from saved runs of `fef eval`; only the remarks are written by hand."
+    return results_page(title, begin, sections, HOW_TO_READ, filled(remarks, runs)), picture
 
 
 def verdicts(pairs: Sequence[Pair]) -> str:
@@ -137,12 +128,6 @@ class Run:
     certificate: str
 
 
-def pictured(outcomes: Sequence[Outcome]) -> bool:
-    """Do these runs make a picture of a page, more than its table says? Many do, of one task."""
-    decoded = [outcome for outcome in outcomes if outcome.certificate is not None]
-    return len(decoded) > MANY and len({outcome.task for outcome in outcomes}) == 1
-
-
 def short_labels(labels: Sequence[str]) -> list[str]:
     """Labels without the options that all runs of the same method share."""
     parts = [
@@ -153,14 +138,9 @@ def short_labels(labels: Sequence[str]) -> list[str]:
     return [method + (":" + ",".join(options) if options else "") for method, options in kept]
 
 
-def comparison_picture(title: str, outcomes: Sequence[Outcome]) -> bytes:
-    """A PNG of accuracy against passes. Raises OptionError for runs of several tasks, and for none of fef's own."""
-    tasks = {outcome.task for outcome in outcomes}
-    if len(tasks) > 1:
-        raise OptionError(f"--plot holds runs of one task against each other; these are of {', '.join(sorted(tasks))}.")
+def runs_picture(title: str, outcomes: Sequence[Outcome]) -> bytes:
+    """A PNG of accuracy against passes, of runs of one task that fef decoded."""
     known = [(o, o.summary, str(o.certificate["kind"])) for o in outcomes if o.certificate is not None]
-    if not known:
-        raise OptionError("--plot shows runs that fef decoded; there are none among these.")
     names = short_labels([outcome.label for outcome, *_ in known])
     runs = [
         Run(name, found.accuracy, found.low, found.high, kind)

@@ -100,8 +100,9 @@ def test_a_saved_run_holds_settings_figures_and_right_or_wrong(tiny_path: Path, 
 def test_pairs_are_tested_on_the_problems_that_both_runs_answered(data: Path, tmp_path: Path) -> None:
     all_right = scored(data, tmp_path, "all", set(range(QUESTIONS)))
     few = scored(data, tmp_path, "few", {1}, "--limit", 6)
-    page = tmp_path / "page.md"
-    result = fef("compare", all_right, few, "--out", page, "--title", "Two runs", "--json")
+    page = tmp_path / "two-runs.md"
+    assert fef("report", all_right, few, "--out", page).exit_code == 0
+    result = fef("compare", all_right, few, "--json")
     assert result.exit_code == 0, result.stderr
     (pair,) = json.loads(result.stdout)["pairs"]
     assert (pair["problems"], pair["only_first"], pair["only_second"]) == (6, 5, 0)
@@ -123,7 +124,7 @@ def test_a_difference_beyond_chance_is_stated_and_only_that(data: Path, tmp_path
         saved["summary"] |= {"problems": 12, "right": rights.count("1")}
         names[-1].write_text(json.dumps(saved | {"label": label, "rights": rights, "digests": rights * 8}))
     page = tmp_path / "page.md"
-    assert fef("compare", *names, "--out", page).exit_code == 0
+    assert fef("report", *names, "--out", page).exit_code == 0
     assert page.read_text().count("is more accurate than") == 1
     assert "`good` is more accurate than `bad`" in page.read_text()
     pairs = fef("compare", *names, "--against", "bad", "--json").stdout
@@ -134,39 +135,26 @@ def test_a_difference_beyond_chance_is_stated_and_only_that(data: Path, tmp_path
     assert fef("compare", *names, "--against", "worse").exit_code == 2
 
 
-def test_the_picture_has_a_point_a_run_and_is_of_one_task(data: Path, tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib", reason="the extra 'plot' is not installed")
-    saved = json.loads(scored(data, tmp_path, "one", {1}).read_text())
-    files = []
-    for label, kind, task in (("a", "chain", "gsm8k"), ("b", "none", "gsm8k"), ("c", "none", "svamp")):
-        files.append(tmp_path / f"{label}.run.json")
-        certificate = {"kind": kind, "law": "", "reasons": []}
-        saved["summary"]["calls"] = 40
-        files[-1].write_text(json.dumps(saved | {"label": label, "task": task, "certificate": certificate}))
-    picture = tmp_path / "passes.png"
-    assert fef("compare", *files[:2], "--plot", picture).exit_code == 0
-    assert picture.read_bytes().startswith(b"\x89PNG")
-    refused = fef("compare", *files, "--plot", picture)
-    assert refused.exit_code == 2
-    assert "runs of one task" in " ".join(refused.stderr.split())
-
-
 def test_a_page_of_many_runs_of_one_task_has_their_picture_and_one_of_few_has_none(data: Path, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="the extra 'plot' is not installed")
     saved = json.loads(scored(data, tmp_path, "one", {1}).read_text())
     certificate = {"kind": "none", "law": "", "reasons": []}
     saved["summary"]["calls"] = 40
-    for folder, count in (("many", 9), ("few", 2)):
+    for folder, tasks in (("many", ["gsm8k"] * 9), ("few", ["gsm8k"] * 2), ("mixed", ["gsm8k"] * 8 + ["svamp"])):
         (tmp_path / "results" / folder).mkdir(parents=True)
-        for n in range(count):
-            file = tmp_path / "results" / folder / f"run-{n}.json"
-            file.write_text(json.dumps(saved | {"label": f"a:tokens={n},window=4", "certificate": certificate}))
+        for n, task in enumerate(tasks):
+            file, run = (
+                tmp_path / "results" / folder / f"run-{n}.json",
+                {"label": f"a:tokens={n},window=4", "task": task},
+            )
+            file.write_text(json.dumps(saved | run | {"certificate": certificate}))
     (tmp_path / "pages").mkdir()
     assert fef("report", tmp_path / "results", "--out", tmp_path / "pages").exit_code == 0
     assert (tmp_path / "pages" / "many.png").read_bytes().startswith(b"\x89PNG")
     assert "![Accuracy against passes](many.png)" in (tmp_path / "pages" / "many.md").read_text()
-    assert "![" not in (tmp_path / "pages" / "few.md").read_text()
-    assert not (tmp_path / "pages" / "few.png").exists()
+    for name in ("few", "mixed"):
+        assert "![" not in (tmp_path / "pages" / f"{name}.md").read_text()
+        assert not (tmp_path / "pages" / f"{name}.png").exists()
 
 
 def test_labels_in_a_picture_leave_out_what_all_runs_of_a_method_share() -> None:
@@ -221,7 +209,7 @@ def test_remarks_quote_the_figures_of_runs_and_say_what_was_not_measured(data: P
     second = scored(data, tmp_path, "second", {0, 4})
     notes, page = tmp_path / "notes.md", tmp_path / "page.md"
     notes.write_text("A [[first]].\nB [[first vs second]].\nC [[first > second]].\nD [[other > first]] [[third]].\n")
-    result = fef("compare", first, second, "--notes", notes, "--out", page)
+    result = fef("report", first, second, "--notes", notes, "--out", page)
     assert result.exit_code == 0, result.output
     text = page.read_text()
     assert f"A 42.9 % (15.8 to 75.0, {QUESTIONS} problems) at 1.00 tokens per pass." in text
@@ -230,7 +218,7 @@ def test_remarks_quote_the_figures_of_runs_and_say_what_was_not_measured(data: P
     assert "D not measured not measured." in text
     assert "first: given answers" in text  # two runs of one method are told apart by their models
     notes.write_text("[[first beats second]]")
-    refused = fef("compare", first, second, "--notes", notes, "--out", page)
+    refused = fef("report", first, second, "--notes", notes, "--out", page)
     assert refused.exit_code == 2
     assert "write [[run]], [[run vs other]] or [[run > other]]" in " ".join(refused.stderr.split())
 

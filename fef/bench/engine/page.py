@@ -180,4 +180,4 @@ def milliseconds(seconds: float) -> str:
 
 def digits(value: float, count: int) -> str:
     """So many digits, or all of them before the point."""
-    return f"{value:,.0f}" if value >= 10 ** (count - 1) else f"{value:.{count}g}"
+    return f"{value:,.0f}" if value >= 10 ** (count - 1) else f"{value:#.{count}g}"

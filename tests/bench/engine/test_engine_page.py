@@ -68,7 +68,7 @@ def test_the_page_says_who_wins_from_the_rows(record):
     assert "```\nfef bench --engine\n```" in page
     assert "cuda (A card), which copies 2,500 GB/s" in page
     assert "prompts of 60 tokens, answers of 30" in page
-    assert "| 1 | round, window 8 | 1 | 44 | 1 | 0.034 | 25 % | engine |" in page
+    assert "| 1 | round, window 8 | 1 | 44 | 1.00 | 0.034 | 25 % | engine |" in page
     # dual is faster when idealised, but ten points less accurate
     best = "`a|b, loop`, 8 tokens/s (`fef` is 40.0 times as fast), idealised 150 (2.00 times)"
     assert f"- batch 1: `fef` in the engine, 300 tokens/s; the fastest other is {best}." in page
@@ -93,10 +93,10 @@ def test_of_a_record_before_a_change_only_the_change_is_shown(record):
     assert shown == [
         "| batch | what | at 00ff | here | change |",
         "| --- | --- | --- | --- | --- |",
-        "| 1 | full, head at open slots, ms | 8 | 4 | -50.0 % |",
-        "| 1 | one-token round, ms | 1 | 0.5 | -50.0 % |",
-        "| 1 | round, window 8, ms | 2 | 1 | -50.0 % |",
-        "| 1 | fef, engine, tokens/s | 75 | 300 | +300.0 % |",
+        "| 1 | full, head at open slots, ms | 8.000 | 4.000 | -50.0 % |",
+        "| 1 | one-token round, ms | 1.000 | 0.5000 | -50.0 % |",
+        "| 1 | round, window 8, ms | 2.000 | 1.000 | -50.0 % |",
+        "| 1 | fef, engine, tokens/s | 75.00 | 300.0 | +300.0 % |",
     ]
     alone, _ = engine_page("engine", {"2-demo-at-00ff": replace(record, rows=rows)})
     assert "before and after" not in alone and "\n## demo at 00ff\n" in alone

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["EXAMPLE", "report"]
 
 EXAMPLE = (
-    "Example: [bold]fef report results.json --out docs/results/demo.md[/bold]"
+    "Example: [bold]fef report results.json --out page.md[/bold]"
     "\n\nExample: [bold]fef report runs/gsm8k-*.json --out gsm8k.md --notes remarks.md[/bold]"
     "\n\nExample: [bold]fef report results --out docs/results[/bold]"
 )

@@ -1,9 +1,8 @@
-"""Results of methods in words: a table for the terminal, a CSV file, and a page with a picture."""
+"""Results of methods in words: a table for the terminal, and a page with a picture."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, fields
 from typing import Any
 
 from fef.bench.summary import Row, rows_of
@@ -11,16 +10,15 @@ from fef.errors import InputError
 from fef.measure.page import device_words, introduction, results_page, version_words
 from fef.measure.plot import costs_figure, png_bytes
 from fef.measure.record import Failure, Record
-from fef.measure.table import Sheet, csv_text, interval_words, known, markdown, sheet_of
+from fef.measure.table import Sheet, interval_words, known, markdown, sheet_of
 
 __all__ = [
     "MARGIN",
     "equally_accurate",
-    "family_pictures",
+    "family_picture",
     "fewest_passes",
     "methods_page",
     "methods_text",
-    "rows_csv",
     "rows_sheet",
     "together",
 ]
@@ -101,28 +99,13 @@ COLUMNS: Mapping[str, Callable[[Row], str]] = {
 }
 
 
-def rows_csv(rows: Sequence[Row], failures: Sequence[Failure]) -> str:
-    """The rows as CSV text; a method that was not run has a `reason` and no numbers."""
-    refused = [{"family": f.task[0], "method": f.task[1], "reason": f.reason} for f in failures]
-    return csv_text([*(field.name for field in fields(Row)), "reason"], [*map(asdict, rows), *refused])
-
-
 def together(rows: Sequence[Row]) -> list[Row]:
     """The rows that a page has a picture of: of all families together, which are the last ones, or of the only family."""
     return [row for row in rows if row.family == rows[-1].family]
 
 
-def family_pictures(rows: Sequence[Row]) -> dict[str, bytes]:
-    """PNG files by name, `joint.png` for the family `joint`. The same rows give the same bytes."""
-    families = dict.fromkeys(row.family for row in rows)
-    return {
-        f"{family.replace(' ', '-')}.png": family_picture([row for row in rows if row.family == family])
-        for family in families
-    }
-
-
 def family_picture(rows: Sequence[Row]) -> bytes:
-    """A PNG of the rows of one family."""
+    """A PNG of the rows of one family. The same rows give the same bytes."""
     costs = {
         "forward passes per problem": [row.calls / row.problems for row in rows],
         "seconds per problem": [row.seconds / row.problems for row in rows],

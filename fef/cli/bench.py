@@ -25,15 +25,14 @@ from fef.cli.output import Bar, check_writable, print_sheet, write_whole
 from fef.errors import OptionError
 
 if TYPE_CHECKING:
-    from fef.bench.summary import Row
     from fef.measure.record import Record
 
-__all__ = ["EXAMPLE", "bench", "write_pictures"]
+__all__ = ["EXAMPLE", "bench"]
 
 EXAMPLE = (
     "Example: [bold]fef bench --n 20 --tasks joint --methods fef --methods low-confidence:tokens_per_step=4[/bold]"
     "\n\nExample: [bold]fef bench --n 50 --time-each --methods fef --methods sequential --json times.json[/bold]"
-    "\n\nExample: [bold]fef bench --n 100 --methods all --json results.json --resume --plot results[/bold]"
+    "\n\nExample: [bold]fef bench --n 100 --methods all --json results.json --resume[/bold]"
     "\n\nExample: [bold]fef bench --grammar --model smol[/bold]"
     "\n\nThe fast engine: [bold]fef bench --engine --help[/bold]"
 )
@@ -76,11 +75,6 @@ def bench(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the JSON file of an interrupted run, if there is one.")
     ] = False,
-    csv: Annotated[Path | None, typer.Option("--csv", help="Write the table to this file.")] = None,
-    plot: Annotated[
-        Path | None,
-        typer.Option("--plot", metavar="STEM", help="Draw accuracy against cost: STEM-FAMILY.png."),
-    ] = None,
     save_texts: Annotated[bool, typer.Option("--save-texts", help="Put every output in the JSON file.")] = False,
     grammar: Annotated[
         bool,
@@ -102,20 +96,16 @@ def bench(
     families = parse_families(tasks)
     if json is None and (save_texts or resume):
         raise OptionError(f"--{'save-texts' if save_texts else 'resume'} needs the JSON file; give --json FILE too.")
-    for path in (json, csv, plot):
-        if path is not None:
-            check_writable(path)
+    if json is not None:
+        check_writable(json)
     with Bar("Loading"):
         from fef.bench.evaluate import Settings
-        from fef.bench.page import rows_csv, rows_sheet
+        from fef.bench.page import rows_sheet
         from fef.bench.run import METHODS_KIND, Benchmark, run
         from fef.bench.spec import parse_specs
         from fef.bench.summary import rows_of
         from fef.decoders import METHODS
-        from fef.measure.plot import check_plotting
         from fef.measure.record import read_record, record_json
-    if plot is not None:
-        check_plotting()
     specs = parse_specs(methods, METHODS, compare)
     known = read_record(json, METHODS_KIND) if resume and json is not None and json.exists() else None
     loaded = load_model(model, device, weights=weights)
@@ -149,10 +139,6 @@ def bench(
             f"{line['family']}: {line['first']} and {line['second']} agree token for token on "
             f"{line['same']} of {line['problems']} problems"
         )
-    if csv is not None:
-        write_whole(csv, rows_csv(rows, record.failures))
-    if plot is not None:
-        write_pictures(plot, rows)
 
 
 def typed_options(context: typer.Context) -> list[str]:
@@ -165,12 +151,3 @@ def refuse_other_options(context: typer.Context, read: Sequence[str]) -> None:
     others = [f"--{name.replace('_', '-')}" for name in typed_options(context) if name not in ("grammar", *read)]
     if others:
         raise OptionError(f"--grammar answers no problems, so it cannot go with {', '.join(others)}; give it without.")
-
-
-def write_pictures(stem: Path, rows: Sequence[Row]) -> None:
-    """STEM-FAMILY.png for each family."""
-    from fef.bench.page import family_pictures
-
-    with Bar("Drawing pictures"):
-        for name, content in family_pictures(rows).items():
-            write_whole(stem.with_name(f"{stem.name}-{name}"), content)

@@ -7,7 +7,7 @@ run             a list of tasks: what a record has is not done again, and what f
 answers         an answer to a problem, from whatever decoded it, and the figures of many
 answering       where answers come from: batches of the loop, or the engine
 intervals       the 95 % interval of a share and that of a mean of pairs, and a test of pairs
-table           a table in words, for the terminal, a page or a file of commas
+table           a table in words, for the terminal or a page
 page            a page in Markdown: what was typed, tables, verdicts, remarks, how to read it
 plot, labels    pictures of accuracy against costs, and where their labels go
 environment     versions, hardware, weights, and the most memory that was held

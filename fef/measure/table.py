@@ -1,9 +1,7 @@
-"""A table in words: the same cells for the terminal, for a page in Markdown and for a file of commas."""
+"""A table in words: the same cells for the terminal and for a page in Markdown."""
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -11,7 +9,7 @@ from typing import Any, TypeVar
 from rich.markup import escape
 from rich.table import Table
 
-__all__ = ["Sheet", "csv_text", "interval_words", "known", "markdown", "p_words", "sheet_of", "terminal"]
+__all__ = ["Sheet", "interval_words", "known", "markdown", "p_words", "sheet_of", "terminal"]
 
 Row = TypeVar("Row")
 
@@ -52,15 +50,6 @@ def markdown(sheet: Sheet) -> str:
     if sheet.named:
         lines = [[f"`{line[0]}`", *line[1:]] for line in lines]
     return "\n".join(f"| {' | '.join(line)} |" for line in [sheet.header, ["---"] * len(sheet.header), *lines])
-
-
-def csv_text(header: Iterable[str], lines: Iterable[Mapping[str, Any]]) -> str:
-    """Comma-separated values with a header line; what a line lacks is empty."""
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, [*header], restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
-    return stream.getvalue()
 
 
 def known(value: float | None, form: str) -> str:

@@ -1,4 +1,3 @@
-import csv
 import json
 from dataclasses import replace
 
@@ -6,7 +5,6 @@ import pytest
 
 from fef.bench.acceptance import Acceptance
 from fef.bench.evaluate import Result
-from fef.bench.page import rows_csv
 from fef.bench.run import METHODS_KIND
 from fef.bench.spec import parse_spec
 from fef.bench.summary import rows_of, summarize
@@ -117,9 +115,3 @@ def test_several_families_are_pooled_for_methods_that_ran_on_all():
     rows = summarize(results, 0)
     assert [(row.family, row.method) for row in rows[3:]] == [("all families", "fef")]
     assert (rows[3].accuracy, rows[3].calls, rows[3].problems, rows[3].seconds) == (75, 14, 4, 3.0)
-
-
-def test_csv_lists_refusals_with_their_reason(record):
-    lines = list(csv.DictReader(rows_csv(rows_of(record), record.failures).splitlines()))
-    assert [(line["method"], line["reason"]) for line in lines] == [("sequential", ""), ("fef", ""), ("x", "no")]
-    assert lines[2]["accuracy"] == ""

@@ -48,7 +48,7 @@ HOW_TO_READ = f"""\
 
 
 def rows_sheet(rows: Sequence[Row], failures: Sequence[Failure]) -> Sheet:
-    """A section a family: the methods that ran, then those that the model cannot run, with the reason."""
+    """A section per family: the methods that ran, then those that the model cannot run, with the reason."""
     lines: list[list[str]] = []
     sections = []
     for family in dict.fromkeys([row.family for row in rows] + [failure.task[0] for failure in failures]):
@@ -57,7 +57,7 @@ def rows_sheet(rows: Sequence[Row], failures: Sequence[Failure]) -> Sheet:
             found.append([failure.task[1], "not run", *[""] * (len(COLUMNS) - 3), failure.reason])
         lines += [[family if first == 0 else "", *line] for first, line in enumerate(found)]
         sections.append(len(lines) - 1)
-    caption = "Costs are a problem; (0.50x): half of what sequential takes."
+    caption = "Costs are per problem; (0.50x): half of what sequential takes."
     if any(row.below_prediction for row in rows):
         caption += f" {BELOW}: the measured speed-up in passes falls below the predicted one."
     return Sheet(("family", *COLUMNS), lines, "", caption, ("family", "method", "law"), sections=sections)
@@ -168,7 +168,7 @@ def setup_lines(setup: Mapping[str, Any]) -> list[str]:
     weight_format = setup.get("weight_format")  # not in older records
     format_words = f", rounded to {weight_format}" if weight_format else ""
     return [
-        f"Problems: {setup['problems']} held-out a family, drawn with seed {settings['seed']}, {timing}.",
+        f"Problems: {setup['problems']} held-out ones per family, drawn with seed {settings['seed']}, {timing}.",
         f"Sampling: temperature {settings['temperature']}, top-p {settings['top_p']}, canvas of "
         f"{settings['max_new_tokens']} tokens.",
         f"Weights: `{setup['weights']}` (digest){format_words}. Versions: {version_words(environment)}. Device: "
@@ -193,14 +193,14 @@ def verdicts(rows: Sequence[Row], families: Sequence[str]) -> str:
     table = [[method, *(verdict(method, family) for family in families)] for method in methods]
     words = (
         f"Is the method at most {MARGIN} points of accuracy below `sequential` on the same problems (difference in points), "
-        "and how many passes does it take a problem?"
+        "and how many passes does it take per problem?"
     )
     lines = []
     for family in families:
         best = fewest_passes([row for row in kept if row.family == family])
         names = " and ".join(f"`{row.method}`" for row in best)
         passes = best[0].calls / best[0].problems
-        lines.append(f"- {family}: the fewest passes with a yes are those of {names}, {passes:.1f} a problem.")
+        lines.append(f"- {family}: the fewest passes with a yes are those of {names}, {passes:.1f} per problem.")
     return "\n\n".join([words, markdown(Sheet(["method", *families], table, named=True)), "\n".join(lines)])
 
 

@@ -60,7 +60,7 @@ def test_the_page_says_who_wins_from_the_rows(record, rows, make_row):
     assert "| `fef` | **yes** (+0.0), 1.4 |" in page
     assert "| `dual` | no (-40.0), 0.5 |" in page
     assert "| `a\\|b` | **yes** (-0.5), 2.0 |" in page
-    assert "- joint: the fewest passes with a yes are those of `fef`, 1.4 a problem." in page
+    assert "- joint: the fewest passes with a yes are those of `fef`, 1.4 per problem." in page
     assert "![Accuracy against passes and seconds, joint](results-joint.png)" in page
     assert "| speed-up in passes, predicted | speed-up in time |" in page
     assert "| 7.10 <, 8.00 | 0.52 |" in page
@@ -70,7 +70,7 @@ def test_the_page_says_who_wins_from_the_rows(record, rows, make_row):
     assert "Unfinished" not in page
     # another winner, another sentence
     quicker = [*rows, make_row(method="ssd", calls=3)]
-    assert "those of `ssd`, 0.3 a problem" in methods_page(record, quicker, "results")
+    assert "those of `ssd`, 0.3 per problem" in methods_page(record, quicker, "results")
 
 
 def test_every_table_has_as_many_cells_in_each_line(record, rows):

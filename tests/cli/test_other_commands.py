@@ -89,7 +89,7 @@ def test_demo_on_the_shipped_checkpoint(fef_cli, shipped, monkeypatch):
     result = fef_cli("demo", "--model", shipped)
     assert result.exit_code == 0
     assert "right" in result.stdout
-    assert "tokens per call" in result.stdout
+    assert "tokens per pass" in result.stdout
     assert result.stdout.splitlines()[-1].startswith("Law that fef sampled (greedy): The greedy text")
     for problem in demo_problems():
         assert f"> {problem.prompt}\n" in result.stdout

@@ -181,4 +181,6 @@ def as_dict(out: Generation) -> dict[str, Any]:
 def cost_line(out: Generation) -> str:
     """Passes, tokens (the end token among them), tokens per pass, seconds."""
     calls, tokens = int(out.stats["calls"]), len(out.token_ids) + (out.finish_reason == "stop")
-    return f"{calls} passes, {tokens} tokens, {tokens / max(1, calls):.2f} tokens per pass, {out.stats['seconds']:.2f} s"
+    return (
+        f"{calls} passes, {tokens} tokens, {tokens / max(1, calls):.2f} tokens per pass, {out.stats['seconds']:.2f} s"
+    )

@@ -150,7 +150,9 @@ def verdicts_sheet(found: Sequence[Verdict]) -> Sheet:
         m = v.law_measured
         declared = v.law if v.kind in (None, "none") else f"{v.kind}: {v.law}"
         samples = "" if v.p_value is None or m.p_value is not None else f"; samples: p {v.p_value:.2g}"
-        lines.append([v.setting.method, v.setting.words, declared, figures(m) + samples, "holds" if v.passed else "FAILS"])
+        lines.append(
+            [v.setting.method, v.setting.words, declared, figures(m) + samples, "holds" if v.passed else "FAILS"]
+        )
     header = ("method", "setting", "declared law", "measured", "verdict")
     return Sheet(header, lines, caption=LEGEND, words=None, framed=False)
 

@@ -2,7 +2,7 @@
 
     python examples/fine_tune.py
 
-Some minutes on a CPU, seconds on a GPU. A released checkpoint is tuned by the same command, `fef train --init NAME
+Six minutes on two busy CPU cores. A released checkpoint is tuned by the same command, `fef train --init NAME
 --lora 16`, on one GPU or many: docs/training.md.
 """
 

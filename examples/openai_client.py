@@ -33,7 +33,7 @@ def main() -> None:
 
     form = {"type": "json_schema", "json_schema": {"name": "count", "schema": SCHEMA, "strict": True}}
     typed = client.completions.create(**{**asked, "max_tokens": 24}, extra_body={"response_format": form})
-    print(typed.choices[0].text)
+    print("an answer in the form asked for, by a model that never saw JSON:", typed.choices[0].text)
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ def chat(
     dtype: DtypeOption = None,
     weights: WeightsOption = None,
 ) -> None:
-    """Talk with a model, a line a turn; an empty line or Ctrl-D ends the talk.
+    """Talk with a model, one line per turn; an empty line or Ctrl-D ends the talk.
 
     A checkpoint without a chat template, such as demo, gets each line as a prompt of its own.
     """

@@ -54,7 +54,7 @@ def train_demask(
     data: DataOption = None,
     states: Annotated[int, typer.Option("--states", help="Partly masked texts to measure.")] = 1920,
     sources: Annotated[int, typer.Option("--sources", help="Probed slots per state.")] = 6,
-    draws: Annotated[int, typer.Option("--draws", help="Sampled values a source.")] = 2,
+    draws: Annotated[int, typer.Option("--draws", help="Sampled values per source.")] = 2,
     slots: Annotated[int, typer.Option("--slots", help="Slots per state whose change is recorded.")] = 64,
     steps: Annotated[int, typer.Option("--steps", help="Optimizer steps of the fit.")] = 600,
     batch_size: Annotated[int, typer.Option("--batch-size", help="States per step of the fit.")] = 32,

@@ -96,7 +96,7 @@ def outcomes_table(outcomes: list[Outcome]) -> Table:
     table = Table(header_style="bold")
     for name in ("problem", "method", "answer"):
         table.add_column(name)
-    for name in ("calls", "tokens per call", "seconds"):
+    for name in ("passes", "tokens per pass", "seconds"):
         table.add_column(name, justify="right")
     for number, outcome in enumerate(outcomes):
         if number and number % len(DECODERS) == 0:

@@ -314,7 +314,7 @@ def summary_sheet(
     from fef.measure.table import Sheet, interval_words
 
     words = ("run", "method", "law")
-    numbers = ("problems", "right % (95 %)", "published %", "tokens/call", "tokens/s", "seconds")
+    numbers = ("problems", "right % (95 %)", "published %", "tokens/pass", "tokens/s", "seconds")
     line = [
         what,
         settings.method,

@@ -179,6 +179,8 @@ def as_dict(out: Generation) -> dict[str, Any]:
 
 
 def cost_line(out: Generation) -> str:
-    """Calls, tokens (the end token among them), tokens per call, seconds."""
+    """Passes, tokens (the end token among them), tokens per pass, seconds."""
     calls, tokens = int(out.stats["calls"]), len(out.token_ids) + (out.finish_reason == "stop")
-    return f"{calls} calls, {tokens} tokens, {tokens / max(1, calls):.2f} tokens per call, {out.stats['seconds']:.2f} s"
+    return (
+        f"{calls} passes, {tokens} tokens, {tokens / max(1, calls):.2f} tokens per pass, {out.stats['seconds']:.2f} s"
+    )

@@ -30,12 +30,13 @@ def methods(json: JsonOption = False) -> None:
 
 
 def methods_table(found: list[MethodInfo]) -> Table:
-    table = Table(header_style="bold", show_lines=True)
-    table.add_column("method", no_wrap=True)
-    for name in ("exactness", "what it does", "paper", "options and defaults", "needs"):
-        table.add_column(name, overflow="fold")
+    """A row per method, whose facts stand below each other, so that a terminal of 80 columns breaks no word."""
+    table = Table("method", header_style="bold", show_lines=True)
+    table.columns[0].no_wrap = True
+    table.add_column("what it does, which law it has, its paper, options with defaults, what it needs", max_width=110)
     for info in found:
-        options = "\n".join(f"{name}={value}" for name, value in info.options.items())
-        cells = (info.exactness, info.summary, info.paper, options, info.needs)
-        table.add_row(info.name, *(escape(cell) for cell in cells))
+        options = ", ".join(f"{name}={value}" for name, value in info.options.items())
+        facts = {"law": info.exactness, "paper": info.paper, "options": options, "needs": info.needs}
+        lines = [info.summary, *(f"{name}: {words}" for name, words in facts.items())]
+        table.add_row(info.name, escape("\n".join(lines)))
     return table

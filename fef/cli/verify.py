@@ -24,6 +24,11 @@ __all__ = ["EXAMPLE", "verify"]
 
 EXAMPLE = "Example: [bold]fef verify sequential fef[/bold]"
 
+LEGEND = (
+    "TV: total variation between the law measured and the one declared, 0 where they are equal; p: the p-value of a test "
+    "on samples. Where no law is declared, the TV to the law that the method imitates, which has to be well above 0."
+)
+
 
 def verify(
     methods: Annotated[
@@ -91,6 +96,7 @@ def run_suite(
         print_json([v.to_dict() for v in found])
     else:
         print_sheet(verdicts_sheet(found))
+        typer.echo(f"{sum(v.passed for v in found)} of {len(found)} settings hold.")
         for v in found:
             for m in v.failures:
                 typer.echo(f"failed: {v.setting.method} ({v.setting.words}), {m.subject}: {figures(m)}")
@@ -141,11 +147,14 @@ def verdicts_sheet(found: Sequence[Verdict]) -> Sheet:
 
     lines = []
     for v in found:
-        m, p_value = v.law_measured, "" if v.p_value is None else f"{v.p_value:.2g}"
-        cells = [v.setting.method, v.setting.words, v.kind or "unknown", v.law, distance(m), m.how, p_value]
-        lines.append([*cells, "holds" if v.passed else "FAILS"])
-    header = ("method", "setting", "declared", "law", "TV", "by", "p", "verdict")
-    return Sheet(header, lines, words=None, framed=False)
+        m = v.law_measured
+        declared = v.law if v.kind in (None, "none") else f"{v.kind}: {v.law}"
+        samples = "" if v.p_value is None or m.p_value is not None else f"; samples: p {v.p_value:.2g}"
+        lines.append(
+            [v.setting.method, v.setting.words, declared, figures(m) + samples, "holds" if v.passed else "FAILS"]
+        )
+    header = ("method", "setting", "declared law", "measured", "verdict")
+    return Sheet(header, lines, caption=LEGEND, words=None, framed=False)
 
 
 def distance(m: Measured) -> str:

@@ -20,7 +20,7 @@ MANY = 8
 
 HOW_TO_READ = """\
 - *right %*: problems answered correctly, with Wilson's 95 % interval. *unfinished*: answers that filled the canvas.
-- *passes*: forward passes a problem, of any kind: those over the context, of drafts and of verification.
+- *passes*: forward passes per problem, of any kind: those over the context, of drafts and of verification.
 - *tokens/pass*: tokens of the answers up to and with the end token, over passes.
 - *tokens/s*: the same tokens over the seconds of decoding; *engine*: with all problems in the engine at once.
 - *law*: the kind of the certificate: greedy and chain are exact, process and bound as stated, none is a heuristic; `-` stands

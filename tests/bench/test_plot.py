@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.text import Text
+from PIL import Image
 
 from fef.bench import page
 from fef.errors import OptionError
@@ -39,6 +40,9 @@ def test_pictures_are_small_png_files_and_the_same_each_time(rows):
     plain = io.BytesIO()
     figure_of(rows).savefig(plain, format="png")
     assert len(picture) < len(plain.getvalue()) / 2
+    shown = {color for _, color in Image.open(io.BytesIO(picture)).convert("RGB").getcolors()}
+    marks = {tuple(bytes.fromhex(plot.LOOKS[row.certificate][0][1:])) for row in rows}
+    assert marks <= shown, "no mark lost its colour"
     assert page.family_picture(rows) == picture
 
 

@@ -33,8 +33,8 @@ def test_plain_output_is_the_text_and_on_stderr_the_law_and_the_cost(fef_cli, ti
     assert result.stdout == wanted["text"] + "\n"
     law, cost = result.stderr.splitlines()
     assert law == "greedy: " + wanted["certificate"]["law"]
-    assert f"{wanted['stats']['calls']} calls" in cost
-    assert "tokens per call" in cost
+    assert f"{wanted['stats']['calls']} passes" in cost
+    assert "tokens per pass" in cost
 
 
 def test_file_standard_input_and_argument_give_the_same(fef_cli, tiny, tmp_path):

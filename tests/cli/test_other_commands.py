@@ -1,9 +1,13 @@
+import io
 import json
 
 import pytest
+from rich.console import Console
 
 from fef.cli import demo
+from fef.cli.methods import methods_table
 from fef.decoders import METHODS
+from fef.decoders import methods as table_of_methods
 from fef.tasks import demo_problems
 
 
@@ -17,6 +21,17 @@ def test_methods_as_a_table_and_as_json(fef_cli):
         assert row["name"] in table.stdout
         assert row["paper"] in table.stdout
     assert "window=16" in table.stdout
+
+
+def test_the_table_of_methods_breaks_no_word_on_a_terminal_of_80_columns():
+    console = Console(width=80, file=io.StringIO())
+    found = list(table_of_methods().values())
+    console.print(methods_table(found))
+    shown = console.file.getvalue().replace("│", " ").split()
+    for info in found:
+        words = f"{info.name} {info.summary} {info.exactness} {info.paper} {info.needs}".split()
+        assert set(words) <= set(shown)
+        assert {f"{name}={value}" for name, value in info.options.items()} <= {word.strip(",") for word in shown}
 
 
 def test_certify_says_kind_law_and_reasons(fef_cli, tiny):
@@ -74,7 +89,7 @@ def test_demo_on_the_shipped_checkpoint(fef_cli, shipped, monkeypatch):
     result = fef_cli("demo", "--model", shipped)
     assert result.exit_code == 0
     assert "right" in result.stdout
-    assert "tokens per call" in result.stdout
+    assert "tokens per pass" in result.stdout
     assert result.stdout.splitlines()[-1].startswith("Law that fef sampled (greedy): The greedy text")
     for problem in demo_problems():
         assert f"> {problem.prompt}\n" in result.stdout

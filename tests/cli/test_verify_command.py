@@ -28,10 +28,13 @@ def _quick(monkeypatch):
 def test_a_row_a_setting(fef_cli):
     result = fef_cli("verify")
     assert result.exit_code == 0
-    header, *rows = result.stdout.splitlines()
-    assert header.split() == ["method", "setting", "declared", "law", "TV", "by", "p", "verdict"]
+    header, *rest = result.stdout.splitlines()
+    rows, below = rest[:2], "\n".join(rest[2:])
+    assert header.split() == ["method", "setting", "declared", "law", "measured", "verdict"]
     assert [row.split()[0] for row in rows] == ["sequential"] * 2
     assert all("left-to-right chain" in row and "holds" in row for row in rows)
+    assert "total variation" in below
+    assert "2 of 2 settings hold." in below
 
 
 @pytest.mark.usefixtures("_quick")
@@ -49,6 +52,7 @@ def test_a_false_certificate_exits_with_1(fef_cli, monkeypatch):
     result = fef_cli("verify", "random")
     assert result.exit_code == 1
     assert "FAILS" in result.stdout
+    assert "0 of 1 settings hold." in result.stdout
     assert "failed: random (tokens_per_step=2, T=1), inconsistent 3^3: TV 0." in result.stdout
 
 
@@ -101,7 +105,7 @@ def test_a_check_that_cannot_be_made_is_a_failed_row(fef_cli, monkeypatch, error
     assert (result.exit_code, result.stderr) == (1, "")
     _, first, second, third, *rest = lines(result)
     assert [row.split()[-1] for row in (first, second, third)] == ["holds", "FAILS", "holds"]
-    assert rest == [f"failed: sequential (T=0), check: {words}"]
+    assert rest[-2:] == ["2 of 3 settings hold.", f"failed: sequential (T=0), check: {words}"]
     _, found, _ = json.loads(fef_cli("verify", "--json").stdout)
     assert [(m["passed"], m["made"]) for m in found["measured"]] == [(True, True), (False, False)]
     assert found["measured"][1]["note"] == words
@@ -111,7 +115,7 @@ def test_a_certificate_that_cannot_be_made_is_a_failed_row(fef_cli, monkeypatch)
     monkeypatch.setattr(suite, "SETTINGS", (Setting("sequential", {"order": "by-name"}), QUICK[0]))
     result = fef_cli("verify")
     assert result.exit_code == 1
-    _, first, second, failure = lines(result)
+    _, first, second, *_, failure = lines(result)
     assert "unknown" in first and "could not be made: OptionError" in first and first.endswith("FAILS")
     assert second.split()[-1] == "holds"
     assert failure.startswith("failed: sequential (order=by-name, T=1), check: could not be made: OptionError: ")

@@ -11,6 +11,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import canvas_picture
 import page_blocks
 import pytest
 import site_pages
@@ -123,6 +124,14 @@ def run(block: Block, space: dict[str, Any]) -> str:
     with contextlib.redirect_stdout(out):
         exec(code, space)
     return out.getvalue()
+
+
+@pytest.mark.parametrize("decoder", canvas_picture.DECODERS, ids=["fef", "sequential", "low-confidence"])
+def test_the_picture_shows_the_passes_that_its_decoders_take(
+    decoder: tuple[str, int, dict[str, Any]], demo: fef.Model
+) -> None:
+    title = (ROOT / "docs" / "canvas.svg").read_text("utf-8").partition("</title>")[0].partition("<title>")[2]
+    assert canvas_picture.description([canvas_picture.answer(demo, *decoder)]) in title.split("; ")
 
 
 def test_quoted_code_stands_in_its_file() -> None:

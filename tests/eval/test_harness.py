@@ -14,6 +14,7 @@ pytest.importorskip("lm_eval", reason="lm-eval is not installed (extra eval)")
 
 from lm_eval.api.instance import Instance
 from lm_eval.api.registry import get_model, model_registry
+from lm_eval.utils import make_table
 
 import fef.eval.harness_server  # noqa: F401 (registers its model)
 from fef.errors import InputError, OptionError
@@ -42,6 +43,13 @@ def test_the_model_is_registered_and_made_from_an_argument_string(tiny_path: Pat
 def test_the_harnesss_own_models_are_there_beside_ours() -> None:
     for name in ("fef", "fef-server", "local-completions", "dummy"):
         assert name in model_registry
+
+
+def test_the_harnesss_tables_name_their_columns() -> None:
+    """Releases of pytablewriter before 1 call them A, B, C."""
+    metrics = {"alias": "gsm8k", "exact_match,strict-match": 0.5, "exact_match_stderr,strict-match": 0.1}
+    results = {"results": {"gsm8k": metrics}, "versions": {"gsm8k": 3}, "n-shot": {"gsm8k": 5}}
+    assert make_table(results | {"higher_is_better": {}, "configs": {}}).startswith("|Tasks|Version|")
 
 
 def test_answers_are_those_of_the_model_up_to_the_stop(lm: FefLM, tiny: Model) -> None:

@@ -168,7 +168,7 @@ ROUNDS: tuple[Callable[..., Any], ...] = (TorchPasses.run, GraphRunner.run)
 
 ADDED: dict[str, tuple[Callable[..., Any], ...]] = {
     "cpu": (drawn_queries, legal, move_on),
-    "cuda": (Letter.read, PackedText.masks),
+    "cuda": (Letter.read, PackedText.write_masks),
 }
 """By device."""
 DRAWN_ANYWAY: tuple[Callable[..., Any], ...] = (best_of,)  # drafts, which passes without grammars draw as well

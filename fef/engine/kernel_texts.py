@@ -35,7 +35,7 @@ from fef.engine.kernels.draw import AllowedTokens, draw
 from fef.engine.packed_drafts import draft_limit, keep_chains
 from fef.engine.packed_texts import LETTER_HEAD, Candidates, Letter, PackedText
 from fef.engine.slots import SlotState
-from fef.grammar.text import words_of
+from fef.grammar.text import Words, words_of
 from fef.laws.window import least_chance
 
 __all__ = ["CANDIDATES", "KernelTexts"]
@@ -56,6 +56,7 @@ class KernelTexts:
         self.letters = HostCopies(self.device)
         table = state.table
         self.seated: list[int] = []
+        self.masked = [0] * table.slots  # by row: states whose masks say anything
         self.states = max(table.drafts, table.grown) + 1
         self.width = max(table.drafts, table.nodes)
         self.spare = table.slots - 1
@@ -64,7 +65,13 @@ class KernelTexts:
     def words_SXW(self) -> Tensor:
         """By row: what is allowed at its states. The host's, where the kernels of a draw read what they need: no more than
         that travels, and nothing waits for a copy."""
-        return pinned((self.state.table.slots, self.states, words_of(len(self.banned_V))), torch.int32, self.device)
+        shape = (self.state.table.slots, self.states, words_of(len(self.banned_V)))
+        return pinned(shape, torch.int32, self.device).fill_(-1)
+
+    @cached_property
+    def found_XW(self) -> Words:
+        """Masks of one row on their way: memory that the device reads is slow to read and write."""
+        return np.empty(self.words_SXW.shape[1:], dtype=np.int32)
 
     @cached_property
     def slot_S(self) -> Tensor:
@@ -104,10 +111,11 @@ class KernelTexts:
     def mask(self, slots: Sequence[int]) -> None:
         """Before a pass settles, while it looks: what is allowed at its states. Waits for what passes before have drawn."""
         self.read(0)
-        words_SXW = self.words_SXW.numpy()
         for row, text in enumerate(self.texts_of(slots)):
-            words_XW = text.masks()
-            words_SXW[row, : len(words_XW)] = words_XW
+            count, words_XW = text.write_masks(self.found_XW), self.words_SXW[row].numpy()
+            words_XW[:count] = self.found_XW[:count]
+            words_XW[count : self.masked[row]] = -1  # behind a draft that does not hold, some token has to be drawn
+            self.masked[row] = count
 
     def tell(self, slots: Sequence[int], letter: Letter) -> None:
         """Before a pass follows: expect its letter."""

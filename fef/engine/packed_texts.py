@@ -96,17 +96,26 @@ class PackedText:
         """Slots of it that are still to be drawn."""
         return self.open - self.done
 
-    def masks(self) -> Words:
-        """What may stand behind none, one, .. all of the drafts that wait [X, W]. Where nothing may, or the grammar was given
-        up, everything: whoever commits a token there sees that it is not allowed."""
+    def write_masks(self, words_XW: Words) -> int:
+        """Write what may stand behind none, one, .. all of the drafts that wait, as far as they are allowed, into the first
+        of these rows; how many were written. Where nothing may, or the grammar was given up, everything: whoever commits a
+        token there sees that it is not allowed."""
         if self.error is None:
             try:
-                words_XW = self.text.words(self.drafts)
-                words_XW[~words_XW.any(1)] = -1
-                return words_XW
+                count = self.text.write(self.drafts, words_XW)
+                written_XW = words_XW[:count]
+                written_XW[~written_XW.any(1)] = -1
+                return count
             except FefError as error:
                 self.error = error
-        return np.full((len(self.drafts) + 1, words_of(self.text.size)), -1, dtype=np.int32)
+        words_XW[0] = -1
+        return 1
+
+    def masks(self) -> Words:
+        """Behind none, one, .. all of the drafts that wait [X, W]; everything behind one that is not allowed."""
+        words_XW = np.full((len(self.drafts) + 1, words_of(self.text.size)), -1, dtype=np.int32)
+        words_XW[self.write_masks(words_XW) :] = -1
+        return words_XW
 
     def read(self, tokens: Sequence[int]) -> bool:
         """Go on by committed tokens. Does the grammar allow them?"""
@@ -177,12 +186,12 @@ class Letter:
 
     def read(self, text: PackedText, row_J: npt.NDArray[np.int64]) -> None:
         """One row, as it came."""
-        done, live, drafted, count = row_J[:LETTER_HEAD].tolist()
-        token_X, draft_K, rest_N = np.split(row_J[LETTER_HEAD:], [self.states, self.states + self.drafts])
-        text.read(token_X[: done - text.done].tolist())
+        rest = LETTER_HEAD + self.states + self.drafts
+        done, live, drafted, count, *numbers = row_J[:rest].tolist()
+        text.read(numbers[: done - text.done])
         if live:
-            text.drafts = draft_K[:drafted].tolist()
+            text.drafts = numbers[self.states : self.states + drafted]
         if live and self.slots:
-            token_N, holds_N = np.split(rest_N, 2)
+            token_N, holds_N = np.split(row_J[rest:], 2)
             holds_KC = holds_N.view(np.float64).reshape(self.slots, -1)
             text.ahead = Candidates(token_N.reshape(self.slots, -1)[:count], holds_KC[:count])

@@ -110,12 +110,14 @@ class AutomatonText(GrammarText):
     def may_end(self) -> bool:
         return bool(self.reach.distance_Q[self.state] == 0)
 
-    def fill(self, drafts: Sequence[int], words_XW: Words) -> None:
+    def fill(self, drafts: Sequence[int], words_XW: Words) -> int:
         with self.ahead() as ahead:
-            for place, token in enumerate([*drafts, -1]):
+            words_XW[0] = ahead.words()
+            for place, token in enumerate(drafts, start=1):
+                if not ahead.read([token]):
+                    return place
                 words_XW[place] = ahead.words()
-                if token < 0 or not ahead.read([token]):
-                    return
+        return len(drafts) + 1
 
     def ahead(self) -> AutomatonAhead:
         return AutomatonAhead(self)

@@ -62,10 +62,10 @@ class PrefixText(GrammarText):
     def may_end(self) -> bool:
         return bool(self.matcher.is_accepting())
 
-    def fill(self, drafts: Sequence[int], words_XW: Words) -> None:
+    def fill(self, drafts: Sequence[int], words_XW: Words) -> int:
         if not drafts:
             words_XW[0] = self.here()
-            return
+            return 1
         with named_panics():
             states = [(self.matcher, 0, list(drafts))]
             library().numpy.fill_next_token_bitmask_par_with_draft_tokens(executor(), states, words_XW)
@@ -74,6 +74,8 @@ class PrefixText(GrammarText):
             self.recover()
             for n in range(len(words_XW)):
                 words_XW[n] = self.behind(drafts[:n])
+        refused = (n for n, token in enumerate(drafts) if not self.bits(words_XW[n], token))
+        return next(refused, len(drafts)) + 1
 
     def ahead(self) -> PrefixAhead:
         return PrefixAhead(self)
@@ -99,8 +101,8 @@ class PrefixText(GrammarText):
             words_XW[:, stop // 32] ^= (self.bits(words_XW, stop) ^ end_X) << np.int32(stop % 32)
 
     def bits(self, words_XW: Words, token: int) -> Words:
-        """Of one id, 0 or 1 [X]."""
-        found_X: Words = (words_XW[:, token // 32] >> np.int32(token % 32)) & np.int32(1)
+        """Of one id, 0 or 1 [X]; of one prefix one."""
+        found_X: Words = (words_XW[..., token // 32] >> np.int32(token % 32)) & np.int32(1)
         return found_X
 
     def check(self) -> None:

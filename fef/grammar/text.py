@@ -69,14 +69,22 @@ class GrammarText(ABC):
     def words(self, drafts: Sequence[int]) -> Words:
         """`allowed` in words [X, W]."""
         words_XW = np.full((len(drafts) + 1, words_of(self.size)), -1, dtype=np.int32)
-        if self.legal:
-            # states before the end; those behind it leave no choice
-            open_ = 0 if self.ended else self.before_an_end(drafts) + 1
-            if open_:
-                self.fill(drafts[: open_ - 1], words_XW[:open_])
-            if open_ < len(words_XW):
-                words_XW[open_:] = packed(np.arange(self.size) == self.vocabulary.eos_id)
+        self.write(drafts, words_XW)
         return words_XW
+
+    def write(self, drafts: Sequence[int], words_XW: Words) -> int:
+        """`words` into the first rows of these, as far as drafts are allowed; how many rows were written. What is in others
+        has no meaning."""
+        if not self.legal:
+            words_XW[0] = -1
+            return 1
+        # states before the end; those behind it leave no choice
+        open_ = 0 if self.ended else self.before_an_end(drafts) + 1
+        count = self.fill(drafts[: open_ - 1], words_XW[:open_]) if open_ else 0
+        if count == open_ <= len(drafts):
+            words_XW[open_ : len(drafts) + 1] = packed(np.arange(self.size) == self.vocabulary.eos_id)
+            count = len(drafts) + 1
+        return count
 
     def before_an_end(self, drafts: Sequence[int]) -> int:
         """How many drafts stand before the first end token among them."""
@@ -104,9 +112,9 @@ class GrammarText(ABC):
     def may_end(self) -> bool: ...
 
     @abstractmethod
-    def fill(self, drafts: Sequence[int], words_XW: Words) -> None:
+    def fill(self, drafts: Sequence[int], words_XW: Words) -> int:
         """Write what is allowed behind none, one, .. all of the drafts, none of which is an end token, as far as they are
-        allowed."""
+        allowed; how many of these were written."""
         ...
 
     @abstractmethod

@@ -18,6 +18,7 @@ import fef
 from fef.engine.engine import Engine
 from fef.engine.graphs import GraphRunner, PartGraphs
 from fef.engine.kernel_texts import KernelTexts
+from fef.engine.text import TextEngine
 from fef.errors import GrammarError
 from fef.generation import Model
 from fef.models.transformer import Transformer
@@ -42,10 +43,9 @@ GRAMMARS: list[Any] = [
     {"grammar": 'start: sum\nsum: term | sum ("+" | "-") term\nterm: /[0-9]+/ | "(" sum ")"'},
 ]
 SHAPES: list[dict[str, Any]] = [
-    {"windows": (0,)},
     {"windows": (2, 16)},
     {"tree": [12], "windows": ()},
-    {"tree": [16], "windows": (4,), "head": True},
+    {"tree": [16], "windows": (), "head": True},
 ]
 SETTINGS: list[dict[str, Any]] = [
     {"temperature": 0.0},
@@ -98,6 +98,11 @@ def answered(model: Model, network: Transformer, asked: list[dict[str, Any]], **
 
 
 @pytest.fixture(scope="module")
+def engine(model: Model) -> TextEngine:
+    return model.engine(windows=(2, 16), **SIZES)
+
+
+@pytest.fixture(scope="module")
 def decoded(model: Model) -> list[Any]:
     """What `fef.decode` makes of two seeds, one by one, on the same device: with drafts, and token by token."""
     network, found = odd_network(model), []
@@ -135,9 +140,8 @@ def test_bits_do_not_depend_on_the_batch(model: Model) -> None:
         assert one.log_mass == (None if wanted.log_mass is None else pytest.approx(wanted.log_mass, abs=1e-6))
 
 
-def test_answers_of_the_demo_are_valid_and_drafts_hold(model: Model) -> None:
+def test_answers_of_the_demo_are_valid_and_drafts_hold(model: Model, engine: TextEngine) -> None:
     """Its texts are those of the loop, and a round commits several tokens."""
-    engine = model.engine(windows=(2, 16), **SIZES)
     asked: dict[str, Any] = {"max_new_tokens": 40, "temperature": 0.7}
     jobs = [
         engine.submit("Write a JSON object.\n", grammar={"json": schema}, seed=seed, **asked)
@@ -160,9 +164,8 @@ def test_answers_of_the_demo_are_valid_and_drafts_hold(model: Model) -> None:
         assert job.result().token_ids == model.generate("Tom has 3 apples.", seed=seed, **asked).token_ids
 
 
-def test_requests_come_and_go(model: Model) -> None:
+def test_requests_come_and_go(model: Model, engine: TextEngine) -> None:
     """Rows under grammars beside others, cancelled ones among them, streamed ones too."""
-    engine = model.engine(windows=(2, 16), **SIZES)
     asked: dict[str, Any] = {"max_new_tokens": 32, "temperature": 1.0}
     expected = [
         model.generate("Who? ", grammar=grammar, seed=seed, **asked).token_ids for seed, grammar in enumerate(GRAMMARS)
@@ -180,7 +183,7 @@ def test_requests_come_and_go(model: Model) -> None:
 
 
 def test_only_passes_with_grammars_are_taken_apart(model: Model) -> None:
-    engine = model.engine(max_batch=2, max_length=64, windows=(2,))
+    engine = model.engine(windows=(2, 16), **SIZES)
     engine.generate(["A", "B"], max_new_tokens=8)
     assert engine.engine.packed is not None
     runner = engine.engine.packed.built.runner
@@ -195,7 +198,7 @@ def test_only_passes_with_grammars_are_taken_apart(model: Model) -> None:
 
 def test_masks_that_do_not_come_are_seen(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(KernelTexts, "mask", lambda texts, *_: texts.words_SXW.fill_(-1))
-    engine = model.engine(max_batch=1, max_length=64, windows=(0,))
+    engine = model.engine(windows=(2, 16), **SIZES)
     job = engine.submit("A", grammar={"regex": "[0-9]{12}"}, max_new_tokens=16, temperature=1.5)
     with pytest.raises(GrammarError):
         job.result()
@@ -204,7 +207,7 @@ def test_masks_that_do_not_come_are_seen(model: Model, monkeypatch: pytest.Monke
 def test_a_grammar_that_leaves_nothing_ends_its_request_alone(model: Model) -> None:
     network, end = odd_network(model), model.network.config.eos_id
     digits = [i for i, token in enumerate(model.vocabulary.tokens) if any(48 <= byte < 58 for byte in token)]
-    engine = Engine(network, eos_id=end, banned=[*banned_ids(model), *digits], windows=(2,), **SIZES)
+    engine = Engine(network, eos_id=end, banned=[*banned_ids(model), *digits], windows=(2, 16), **SIZES)
     rules = model.grammar({"grammar": 'start: "(" /[0-9]/ ")"'})
     asked = [{"grammar": rules}, {"grammar": model.grammar({"choice": ["yes"]})}, {}]
     bad, good, free = (engine.submit(canvas_of(network), range(1, CANVAS + 1), seed=3, **one) for one in asked)

@@ -63,6 +63,19 @@ def test_reading_ahead_takes_what_is_allowed_and_leaves_the_text_where_it_is(exp
         assert ids_of(text.allowed([])[0]) == before
 
 
+@pytest.mark.parametrize("way", ["automaton", "llguidance"])
+@pytest.mark.parametrize("expression", REGULAR)
+def test_masks_are_written_as_far_as_drafts_are_allowed(expression: str, way: str) -> None:
+    """Over whatever stood there before."""
+    slots = 6
+    for drafts in itertools.product((A, B, AB), repeat=2):
+        found = np.full((4, words_of(len(TOKENS))), 0b1010, dtype=np.int32)
+        count = texts({"regex": expression}, slots)[way].write(drafts, found)
+        behind = [allowed(expression, way, [*drafts[:n]], slots) for n in range(3)]
+        assert count == next((n for n in range(2) if drafts[n] not in behind[n]), 2) + 1, drafts
+        assert [ids_of(unpacked(found[n], len(TOKENS))) for n in range(count)] == behind[:count]
+
+
 def allowed(expression: str, way: str, prefix: list[int], slots: int) -> set[int]:
     """Behind a prefix, found by a text that reads token by token; nothing behind an end token."""
     text = texts({"regex": expression}, slots)[way]

@@ -18,8 +18,11 @@ import fef
 from fef.engine.engine import Engine
 from fef.engine.kernel_passes import KernelPasses
 from fef.engine.kernel_texts import KernelTexts
+from fef.engine.packed_texts import PackedText
 from fef.engine.runner import PassKind
+from fef.engine.slots import SlotState
 from fef.models.joined import join_weights
+from fef.models.packed_pass import SlotTable
 
 pytestmark = pytest.mark.skipif(
     torch.cuda.is_available(), reason="on a GPU, tests/engine/test_grammars_on_gpu.py compares whole engines"
@@ -110,6 +113,25 @@ def test_texts_and_their_mass_are_those_of_plain_torch(
         assert one.logprobs == pytest.approx(wanted.logprobs, abs=1e-4)
         assert one.log_mass == (None if wanted.log_mass is None else pytest.approx(wanted.log_mass, abs=1e-3))
     assert count == 1 or sum(one.counters["accepted"] for one in found) > 0
+
+
+def test_masks_of_a_pass_leave_none_of_the_pass_before() -> None:
+    """Behind a draft that is not allowed anything may be drawn, whatever was allowed there a pass ago."""
+    table = SlotTable(slots=2, context=8, ranks=6, drafts=4, scratch_places=4)
+    text = PackedText(small({"regex": "(ab)*b"}, TOKENS, END).text(SLOTS, []))
+    text.begin(SLOTS)
+    under = KernelTexts({0: text}, SlotState.empty(table, torch.device("cpu")), END, torch.zeros(10, dtype=torch.bool))
+    everything, a_or_ab_or_b, b_alone = [-1], [0b111], [0b010]
+    for drafts, wanted in (
+        ([0, 1, 0], [a_or_ab_or_b, b_alone, a_or_ab_or_b, b_alone, everything]),
+        ([0, 0, 0], [a_or_ab_or_b, b_alone, everything, everything, everything]),
+        ([], [a_or_ab_or_b, everything, everything, everything, everything]),
+        ([0], [a_or_ab_or_b, b_alone, everything, everything, everything]),
+    ):
+        text.drafts = drafts
+        under.mask([0])
+        assert under.words_SXW[0].tolist() == wanted
+        assert text.masks().tolist() == wanted[: len(drafts) + 1]
 
 
 def test_masks_that_do_not_come_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:

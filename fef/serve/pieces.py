@@ -1,9 +1,9 @@
 """Committed tokens as text, in pieces that are never taken back.
 
 A piece holds back what is not certain yet: text behind a position that is still open, bytes of an unfinished character, text
-that may be the beginning of a stop string, and one character more, so that the last piece is not empty. Only the first character
-of a text is told as soon as it is known: many texts begin with a token of one. What the pieces add up to is a function of the
-tokens alone, not of the rounds in which they came.
+that may be the beginning of a stop string, and one character more, so that the last piece is not empty. Only the first
+character of a text is told as soon as it is known, since many texts begin with a token of one. What the pieces add up to is a
+function of the tokens alone, not of the rounds in which they came.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Committed tokens as text, in pieces that are never taken back.
 
 A piece holds back what is not certain yet: text behind a position that is still open, bytes of an unfinished character, text
-that may be the beginning of a stop string, and one character more, so that the last piece is not empty. What the pieces add
-up to is a function of the tokens alone, not of the rounds in which they came.
+that may be the beginning of a stop string, and one character more, so that the last piece is not empty. Only the first
+character of a text is told as soon as it is known, since many texts begin with a token of one. What the pieces add up to is a
+function of the tokens alone, not of the rounds in which they came.
 """
 
 from __future__ import annotations
@@ -104,7 +105,8 @@ class TextPieces:
             self.drop_tokens_behind(self.sent + cut.stop)
             text = text[: cut.stop if self.keep_stop else cut.start]
         if self.finish is None:
-            text = text[: max(0, len(text) - held_for_stops(text, self.stops) - 1)]
+            certain = len(text) - held_for_stops(text, self.stops)
+            text = text[: max(certain - 1, min(certain, 1 - self.sent), 0)]
             if not text:
                 return None
         self.sent += len(text)

@@ -85,6 +85,27 @@ def test_the_last_piece_is_not_empty() -> None:
         assert last is not None and last.text
 
 
+@pytest.mark.parametrize(
+    ("rounds", "told"),
+    [
+        (["a", "b", "c", END], ["a", "b", "c"]),  # the second one waits for the third
+        ([" ", "ab", END], [" ", "a", "b"]),
+        (["ab", "c", END], ["a", "b", "c"]),
+        (["a", END], ["a", ""]),
+        (["\xc3", "\xa9", "a", END], ["\u00e9", "a"]),
+        (["z", "z", "y", END], ["zz", "y"]),  # may begin the stop string
+    ],
+)
+def test_the_first_character_is_told_at_once(rounds: list[str | int], told: list[str]) -> None:
+    ids = [[each] if isinstance(each, int) else list(each.encode("latin-1")) for each in rounds]
+    pieces, found, at = TextPieces(decode, range(9), [END], ["zzx"]), [], 0
+    for new in ids:
+        piece = pieces.add([(at + i, (token, 0.0)) for i, token in enumerate(new)])
+        at += len(new)
+        found += [piece.text] if piece is not None else []
+    assert found == told
+
+
 @pytest.mark.parametrize(("keep", "text"), [(False, "one "), (True, "one two")])
 def test_a_stop_string_is_left_out_unless_it_is_asked_for(keep: bool, text: str) -> None:
     assert put_together([*b"one two three"], [2, 5, 6], ["two"], keep_stop=keep).text == text  # type: ignore[attr-defined]

@@ -15,7 +15,10 @@ from fef.engine.arena import NOWHERE
 from fef.engine.cached_network import ArenaKeys, CachedNetwork
 from fef.engine.cached_passes import CachedPasses, CapturedPass, StaticInputs
 from fef.engine.engine import Engine
+from fef.engine.runner import PassKind, rows_alone
 from fef.models.config import MixtureConfig
+from fef.models.packed_forward import Bounds
+from fef.models.packed_pass import RoundShape
 from fef.models.stale import StaleCache, full_pass
 from fef.models.transformer import Transformer
 
@@ -192,6 +195,14 @@ def test_long_rows_have_products_of_their_own(device, monkeypatch):
     passes = passes_of(model)
     close(CachedNetwork(model, passes).logits_at(ids_RL, at_RS), model.logits_at(ids_RL, at_RS))
     assert all(size.alone for size, _ in passes.graphs)
+
+
+@pytest.mark.parametrize(("tokens", "width", "alone"), [(512, 4096, True), (255, 4096, False), (512, 576, False)])
+def test_only_long_rows_of_wide_networks_have_products_of_their_own(tokens, width, alone):
+    assert rows_alone(tokens, width) == alone
+    context = PassKind(RoundShape(0, 0, 5), Bounds(tokens, 0), tokens - 5)
+    assert context.alone(width) == alone
+    assert not PassKind(RoundShape(16), Bounds(tokens, 0)).alone(width), "a round's rows are short"
 
 
 def test_places_go_back_to_the_arena(device):

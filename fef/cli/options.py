@@ -117,7 +117,7 @@ def read_file(path: Path) -> bytes:
 
 def decode_text(raw: bytes, source: str) -> str:
     try:
-        return raw.decode("utf-8")
+        return raw.decode("utf-8-sig")  # editors on Windows begin a text with a mark
     except UnicodeDecodeError as error:
         raise InputError(f"{source} is not UTF-8 (byte {error.start}). Convert it, for example with iconv.") from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from io import TextIOWrapper
 
@@ -17,8 +18,13 @@ def main() -> None:
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a model may write what an old terminal cannot show
     try:
+        from fef.cli.interrupts import spare_imports
+
+        spare_imports()
         from fef.cli.app import app
 
         app(prog_name="fef")
     except KeyboardInterrupt:
         sys.exit(130)
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # packages that clean up at the end print what interrupts them

@@ -20,6 +20,7 @@ from fef.cli.options import (
     WeightsOption,
     load_model,
     parse_families,
+    typed_options,
 )
 from fef.cli.output import Bar, check_writable, print_sheet, write_whole
 from fef.errors import OptionError
@@ -89,7 +90,7 @@ def bench(
         refuse_other_options(context, read)
         from fef.bench.grammar import grammar_costs, grammar_sheet
 
-        requests = n if "n" in typed_options(context) else GRAMMAR_REQUESTS
+        requests = n if typed_options(context, ["n"]) else GRAMMAR_REQUESTS
         measured = load_model(model, device, weights=weights)
         print_sheet(grammar_sheet(grammar_costs(measured, requests, temperature, max_new_tokens)))
         return
@@ -141,13 +142,8 @@ def bench(
         )
 
 
-def typed_options(context: typer.Context) -> list[str]:
-    sources = {name: context.get_parameter_source(name) for name in context.params}
-    return [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
-
-
 def refuse_other_options(context: typer.Context, read: Sequence[str]) -> None:
     """Raise OptionError for options beside --grammar that it does not read."""
-    others = [f"--{name.replace('_', '-')}" for name in typed_options(context) if name not in ("grammar", *read)]
+    others = typed_options(context, context.params.keys() - {"grammar", *read})
     if others:
         raise OptionError(f"--grammar answers no problems, so it cannot go with {', '.join(others)}; give it without.")

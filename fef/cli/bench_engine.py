@@ -22,6 +22,7 @@ from fef.cli.options import (
     dtype_of,
     load_model,
     parse_families,
+    typed_options,
 )
 from fef.cli.output import Bar, check_writable, print_sheet, write_whole
 from fef.errors import OptionError
@@ -146,11 +147,7 @@ def bench_engine(
 
 def refuse_mixtures(context: typer.Context, shaped: bool) -> None:
     """Raise OptionError for options that mean nothing together."""
-    typed = [
-        f"--{name.replace('_', '-')}"
-        for name in (QUESTION_OPTIONS if shaped else SHAPE_OPTIONS)
-        if (source := context.get_parameter_source(name)) is not None and source.name == "COMMANDLINE"
-    ]
+    typed = typed_options(context, QUESTION_OPTIONS if shaped else SHAPE_OPTIONS)
     if typed and shaped:
         raise OptionError(
             f"A --shape has random weights and answers no problems, so it cannot go with {', '.join(typed)}; leave one out."

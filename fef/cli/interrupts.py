@@ -1,15 +1,41 @@
-"""Ctrl-C and SIGTERM as a wish to stop soon, so that long work can save itself first."""
+"""Ctrl-C and SIGTERM: never in an import, and as a wish to stop soon, so that long work can save itself first."""
 
 from __future__ import annotations
 
+import _thread
 import signal
 import threading
 from types import FrameType, TracebackType
 from typing import Any
 
-__all__ = ["StopSoon"]
+__all__ = ["StopSoon", "spare_imports"]
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+AGAIN = 0.05  # seconds from a signal that comes in an import to the next look
+
+
+def spare_imports() -> None:
+    """Let Ctrl-C wait until an import is done: packages that are cut short clear the exception, so that the command goes on
+    as if nothing had been typed, or fail with an error of their own."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a shell's background jobs ignore it
+        signal.signal(signal.SIGINT, interrupt)
+
+
+def interrupt(number: int, frame: FrameType | None) -> None:
+    if not postponed(number, frame):
+        raise KeyboardInterrupt
+
+
+def postponed(number: int, frame: FrameType | None) -> bool:
+    """Does the signal come in an import? Then it comes again."""
+    while frame is not None and frame.f_code.co_filename != "<frozen importlib._bootstrap>":
+        frame = frame.f_back
+    if frame is None:
+        return False
+    again = threading.Timer(AGAIN, _thread.interrupt_main, (number,))
+    again.daemon = True
+    again.start()
+    return True
 
 
 class StopSoon:
@@ -29,7 +55,9 @@ class StopSoon:
         self.working = True
         return self.signal is not None
 
-    def handle(self, number: int, _frame: FrameType | None) -> None:
+    def handle(self, number: int, frame: FrameType | None) -> None:
+        if postponed(number, frame):
+            return
         again = self.signal is not None
         self.signal = signal.Signals(number)
         if not self.working or (again and not self.patient):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -43,6 +44,7 @@ __all__ = [
     "parse_families",
     "read_file",
     "read_prompt",
+    "typed_options",
 ]
 
 QUESTION = "Tom has 12 apples. He buys 3 bags with 6 apples each. How many apples does Tom have now?"
@@ -115,7 +117,7 @@ def read_file(path: Path) -> bytes:
 
 def decode_text(raw: bytes, source: str) -> str:
     try:
-        return raw.decode("utf-8")
+        return raw.decode("utf-8-sig")  # editors on Windows begin a text with a mark
     except UnicodeDecodeError as error:
         raise InputError(f"{source} is not UTF-8 (byte {error.start}). Convert it, for example with iconv.") from error
 
@@ -165,3 +167,10 @@ def check_device(name: str | None) -> str:
         return default_device()
     usable_device(name, "Use --device cpu.")
     return name
+
+
+def typed_options(context: typer.Context, names: Collection[str]) -> list[str]:
+    """Those of these parameters that stand on the command line, as they are written there."""
+    sources = {name: context.get_parameter_source(name) for name in context.params if name in names}
+    typed = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
+    return [f"--{name.rstrip('_').replace('_', '-')}" for name in typed]

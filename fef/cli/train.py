@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fef.cli.interrupts import StopSoon
-from fef.cli.options import check_device
+from fef.cli.options import check_device, typed_options
 from fef.cli.output import Bar, check_directory, print_json
 from fef.cli.train_layer import train_layer
 from fef.cli.train_policy import train_policy
@@ -76,7 +76,22 @@ class ObjectiveName(StrEnum):
     policy = "policy"
 
 
+TUNING = (
+    "lora_targets",
+    "lr",
+    "lora_lr",
+    "packed",
+    "batch_tokens",
+    "row_tokens",
+    "drop_long",
+    "mask_id",
+    "held_out",
+    "eval_every",
+)  # options that only fine-tuning reads
+
+
 def train(
+    context: typer.Context,
     out: OutOption,
     tasks: Annotated[
         str | None, typer.Option("--tasks", help="Built-in families with their shares: word-problems:0.5,joint:0.5")
@@ -181,20 +196,25 @@ def train(
     Ctrl-C or SIGTERM saves first; the same command then goes on.
     """
     check_heads(dim, heads)
+    certain = objective is ObjectiveName.dparallel
+    tuned = (certain or objective is ObjectiveName.denoise) and fine_tunes(init, lora)
+    if lora and not tuned:
+        raise OptionError(
+            "--lora needs the model whose weights it leaves as they are: --init MODEL, with --objective denoise or dparallel."
+        )
+    if not tuned and (unread := typed_options(context, TUNING)):
+        raise OptionError(
+            f"{', '.join(unread)} is for fine-tuning, of a released or adapted --init or with --lora, and this is none: "
+            "leave it out."
+        )
     if objective is ObjectiveName.policy:
         train_policy(out, init, tasks, steps, batch_size, canvas_length or 64, seed, check_device(device), json)
         return
     of_head = objective is ObjectiveName.draft_head
     if not of_head:
         check_out(out)
-    certain = objective is ObjectiveName.dparallel
-    tuned = (certain or objective is ObjectiveName.denoise) and fine_tunes(init, lora)
     if tuned and (data is None or tasks is not None):
         raise OptionError(f"Fine-tuning {init} needs --data FILE.jsonl, and takes no --tasks.")
-    if lora and not tuned:
-        raise OptionError(
-            "--lora needs the model whose weights it leaves as they are: --init MODEL, with --objective denoise or dparallel."
-        )
     options_of_data = None if tuned or of_head else data_options(tasks, data, count, max_prompt or 112)
     if objective in (ObjectiveName.ssmd, ObjectiveName.adjust):
         assert options_of_data is not None

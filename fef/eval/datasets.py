@@ -57,7 +57,7 @@ def read_examples(
     and for a file that is missing or has no example.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise InputError(f"There is no {path}. Put the file there, or give --data DIR or --file FILE.") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -78,7 +78,7 @@ def read_examples(
 def parse_line(line: str, where: str, fields: Mapping[str, Reader], names: Mapping[str, str]) -> Example:
     try:
         record = json.loads(line)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{where}: not JSON ({error}). Fix or remove the line.") from None
     if not isinstance(record, dict):
         raise InputError(f"{where}: {type(record).__name__}, not a JSON object. Fix or remove the line.")

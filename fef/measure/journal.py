@@ -7,6 +7,7 @@ the order of the task file, without timings, so that it is the same file however
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -25,12 +26,26 @@ def begin(folder: Path, setup: Mapping[str, Any]) -> None:
     """Make the folder, or check that what it holds was made with the same settings. Raises InputError."""
     path = folder / SETTINGS
     if path.exists():
-        check_same_setup(json.loads(path.read_text(encoding="utf-8")), setup, folder)
+        check_same_setup(read_settings(path), setup, folder)
         return
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder} holds something else; give --out a new folder.")
     folder.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(setup, indent=1) + "\n", encoding="utf-8")
+    fresh = path.with_name(f".{path.name}.new-{os.getpid()}")
+    try:
+        fresh.write_text(json.dumps(setup, indent=1) + "\n", encoding="utf-8")
+        fresh.replace(path)
+    except BaseException:  # on a full disk, for example
+        fresh.unlink(missing_ok=True)
+        raise
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """Raises InputError."""
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise InputError(f"{path} holds no settings of a run ({error}). Give --out a new folder.") from error
 
 
 def open_part(folder: Path, rank: int) -> TextIO:
@@ -56,7 +71,7 @@ def read_answers(folder: Path) -> dict[int, Answer]:
         for number, line in enumerate(lines, start=1):
             try:
                 answer = Answer(**json.loads(line))
-            except (ValueError, TypeError) as error:
+            except (ValueError, TypeError, RecursionError) as error:
                 raise InputError(f"{path}:{number}: no result ({error}). Remove the line to answer it again.") from None
             found.setdefault(answer.index, answer)
     return found

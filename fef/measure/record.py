@@ -105,7 +105,7 @@ def kind_in(path: Path) -> str | None:
     """The kind of record in a file; None for what is no record."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     kind = value.get("kind") if isinstance(value, dict) else None
     return kind if isinstance(kind, str) else None
@@ -134,7 +134,7 @@ def read_record(path: Path, kind: RecordKind) -> Record:
         return record
     except OSError as error:
         raise InputError(f"Cannot read {path}: {error.strerror}. Give a file that `{kind.writer}` wrote.") from error
-    except (AttributeError, ValueError, KeyError, TypeError) as error:
+    except (AttributeError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{path} holds no result of `{kind.writer}` ({error!r}). Make it again.") from error
 
 

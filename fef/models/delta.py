@@ -25,6 +25,7 @@ from fef.models.config import TransformerConfig
 from fef.models.fingerprint import fingerprint
 from fef.models.homes import Rows, Span
 from fef.models.quantize import KINDS, quantize_rows
+from fef.models.rounded_file import UNREADABLE
 from fef.models.transformer import Transformer, blank
 from fef.models.weights import fill_network
 
@@ -52,6 +53,13 @@ class Factors:
     @property
     def shape(self) -> tuple[int, int]:
         return self.out_RO.shape[1], self.in_RI.shape[1]
+
+    @property
+    def whole(self) -> bool:
+        """Are they matrices of one rank, with a scale per component?"""
+        ranks = {factor.shape[:1] for factor in (self.out_RO, self.in_RI)}
+        scales = {scale_R.shape for scale_R in (self.out_scale_R, self.in_scale_R)}
+        return self.out_RO.ndim == self.in_RI.ndim == 2 and len(ranks | scales) == 1
 
     def change(self, rows: slice) -> Tensor:
         """These rows of the product, [O, I] float32."""
@@ -151,13 +159,15 @@ def read_delta(path: Path) -> Delta:
         config = TransformerConfig.from_dict(json.loads(metadata["config"]))
         factors = unstacked(tensors, json.loads(metadata["matrices"]))
         row_ids, rows = tensors.pop(ROW_IDS), tensors.pop(ROWS)
-        return Delta(metadata["base"], config, factors, tensors, row_ids, rows, json.loads(metadata["facts"]))
-    except (KeyError, ValueError, TypeError, IndexError) as error:
+        if row_ids.dtype != torch.int64 or row_ids.ndim != 1 or bool((row_ids < 0).any()):
+            raise ValueError(f"{ROW_IDS} are no rows")
+        return Delta(metadata["base"], config, factors, tensors, row_ids, rows, dict(json.loads(metadata["facts"])))
+    except UNREADABLE as error:
         raise CheckpointError(f"{path} is a damaged delta ({error!r}). Copy the file again.") from error
 
 
 def unstacked(tensors: dict[str, Tensor], matrices: Sequence[str]) -> dict[str, Factors]:
-    """The factors of each matrix; takes their parts out of `tensors`."""
+    """The factors of each matrix; takes their parts out of `tensors`. Raises ValueError for parts of several ranks."""
     kinds = {
         kind: [tensors.pop(part) for part in part_names(kind)] for kind in dict.fromkeys(kind_of(m) for m in matrices)
     }
@@ -168,6 +178,8 @@ def unstacked(tensors: dict[str, Tensor], matrices: Sequence[str]) -> dict[str, 
         layer = layers[kind]
         layers[kind] += 1
         factors[name] = Factors(*(part[layer] for part in kinds[kind]))
+        if not factors[name].whole:
+            raise ValueError(f"the factors of {name} do not belong together")
     return factors
 
 

@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from fef.errors import CheckpointError
+from fef.models.rounded_file import UNREADABLE, short
 from fef.models.transformer import Transformer
 
 __all__ = ["DEMASK", "DependencyHead", "fingerprint", "load_head", "save_head"]
@@ -99,13 +100,14 @@ def load_head(path: Path, model: Transformer) -> DependencyHead:
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         trained_on, temperature = metadata["model"], float(metadata["temperature"])
         dim, width, rank, reach = (int(metadata[name]) for name in ("dim", "width", "rank", "reach"))
-        head = DependencyHead(dim, width, rank, reach, temperature)
-        head.load_state_dict(weights)
+        with torch.device("meta"):  # sizes that are wrong take no memory
+            head = DependencyHead(dim, width, rank, reach, temperature)
+        head.load_state_dict({name: weight.float() for name, weight in weights.items()}, assign=True)
     except FileNotFoundError:
         raise CheckpointError(f"There is no dependency head {path}. `fef train-demask` makes one.") from None
-    except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
+    except UNREADABLE as error:
         raise CheckpointError(
-            f"{path} is damaged or no dependency head ({error}). Copy it again, or make one with `fef train-demask`."
+            f"{path} is damaged or no dependency head ({short(error)}). Copy it again, or make one with `fef train-demask`."
         ) from error
     if dim != model.config.dim:
         raise CheckpointError(

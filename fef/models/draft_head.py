@@ -15,7 +15,7 @@ F of them), M inner width; D, H, G, E, V as in `transformer`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import torch
 import torch.nn.functional as F
@@ -42,6 +42,10 @@ class HeadSizes:
     mlp_dim: int
     depths: int = DEPTHS
     candidates: int = CANDIDATES
+
+    def __post_init__(self) -> None:
+        if not all(type(size) is int and size > 0 for size in astuple(self)) or self.heads % self.kv_heads:
+            raise ValueError(f"{self} are no sizes of a head")
 
     @classmethod
     def of(cls, config: TransformerConfig, depths: int = DEPTHS, candidates: int = CANDIDATES) -> HeadSizes:

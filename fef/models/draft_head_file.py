@@ -30,8 +30,11 @@ def load_draft_head(path: Path, network: Transformer) -> DraftHead:
     head of another network."""
     try:
         found = read_rounded(path, FORMAT, network.embed.weight.dtype)
+        sizes = HeadSizes(**json.loads(found.metadata["sizes"]))
+        if sizes.candidates > network.config.vocab_size:
+            raise ValueError(f"{sizes.candidates} candidates of {network.config.vocab_size} tokens")
         with torch.device("meta"):
-            head = DraftHead(HeadSizes(**json.loads(found.metadata["sizes"])))
+            head = DraftHead(sizes)
         head.load_state_dict(found.weights, assign=True)
     except FileNotFoundError:
         raise CheckpointError(f"There is no draft head {path}. {TRAIN} makes one.") from None

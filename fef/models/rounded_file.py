@@ -26,7 +26,7 @@ FORMAT, SCALE, SAMPLE = "format", ".scale", "network.sample"
 SAMPLED = 32  # entries of each weight
 ROUNDING = 2.0**-7  # twice the relative step of bfloat16, the coarsest dtype that a network is loaded in
 LEAST_SAME = 0.98  # of the sampled entries
-UNREADABLE = (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError)
+UNREADABLE = (OSError, SafetensorError, LookupError, AttributeError, TypeError, ValueError, RuntimeError)
 """What reading a file may raise, and filling a part from it."""
 
 

@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from fef.errors import CheckpointError
+from fef.models.rounded_file import UNREADABLE, short
 
 __all__ = ["POLICY", "UnmaskPolicy", "load_policy", "save_policy"]
 
@@ -89,10 +90,15 @@ def load_policy(path: Path) -> UnmaskPolicy:
         with safe_open(path, "pt") as file:
             sizes = file.metadata() or {}
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        policy = UnmaskPolicy(int(sizes["width"]), int(sizes["heads"]))
-        policy.load_state_dict(weights)
-    except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
+        width, heads = int(sizes["width"]), int(sizes["heads"])
+        if heads < 1 or width % heads:
+            raise ValueError(f"{heads} heads of width {width}")
+        with torch.device("meta"):  # sizes that are wrong take no memory
+            policy = UnmaskPolicy(width, heads)
+        policy.load_state_dict({name: weight.float() for name, weight in weights.items()}, assign=True)
+    except UNREADABLE as error:
         raise CheckpointError(
-            f"{path} is missing, damaged, or no unmasking policy ({error}). Train one with `fef train --objective policy`."
+            f"{path} is missing, damaged, or no unmasking policy ({short(error)}). Train one with `fef train --objective "
+            "policy`."
         ) from error
-    return policy.float().eval().requires_grad_(False)
+    return policy.eval().requires_grad_(False)

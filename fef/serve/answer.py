@@ -91,7 +91,7 @@ class Answer:
                     if isinstance(event, Refused):
                         raise bad_request(str(event.error))
                     if isinstance(event, Over) and event.error is not None:
-                        raise failed(event.error, self.backend.lost)
+                        raise failed(event.error, self.backend.ended)
                     if isinstance(event, Accepted):
                         assert ticket is not None
                         choice = self.by_ticket[ticket]
@@ -140,7 +140,7 @@ class Answer:
             committed, likeliest = event.committed, event.likeliest
         elif isinstance(event, Over):
             if event.error is not None or event.result is None:
-                raise failed(event.error, self.backend.lost)
+                raise failed(event.error, self.backend.ended)
             choice.counters, choice.log_mass = event.result.counters, event.result.log_mass
             told = zip(event.result.tokens, event.result.logprobs, strict=True)
             committed = list(zip(choice.pieces.places, told, strict=True))
@@ -240,11 +240,12 @@ def about_choice(choice: Choice) -> dict[str, Any]:
     }
 
 
-def failed(error: FefError | None, lost: bool) -> ApiError:
-    """The error of a request that the engine had taken: its own, where its grammar lets no text go on."""
-    if isinstance(error, OptionError | InputError | GrammarError) and not lost:
+def failed(error: FefError | None, ended: bool) -> ApiError:
+    """The error of a request that the engine had taken: its own, where its grammar lets no text go on. ended: were all given
+    up?"""
+    if isinstance(error, OptionError | InputError | GrammarError) and not ended:
         return bad_request(str(error))
-    return ApiError(503 if lost else 500, "The request failed." if error is None else str(error))
+    return ApiError(503 if ended else 500, "The request failed." if error is None else str(error))
 
 
 def begin(asked: Asked, model: TextFormat, backend: Backend, metrics: Metrics) -> Answer:

@@ -32,6 +32,7 @@ class Backend:
     unread: dict[Inbox, None] = field(default_factory=dict)  # whose readers are not woken yet, the longest first
     waking: bool = False  # is somebody's turn still to come?
     lost: bool = False
+    ended: bool = False  # nothing is answered any more
     started: bool = False
 
     def start(self) -> None:
@@ -40,7 +41,7 @@ class Backend:
         self.host.start(self.loop, self.deliver)
 
     def submit(self, ticket: Ticket) -> None:
-        """Hand a request over; never waits. Raises ApiError once the engine is lost."""
+        """Hand a request over; never waits. Raises ApiError once it has ended."""
         self.check_alive()
         ticket.number = next(self.numbers)
         self.tickets[ticket.number] = ticket
@@ -53,7 +54,7 @@ class Backend:
 
     async def run(self, function: Callable[[Model], T]) -> T:
         """Call a function that uses the network, between two rounds; one that can be pickled, if the engine has a process of
-        its own. Raises what it raises, and ApiError once the engine is lost."""
+        its own. Raises what it raises, and ApiError once it has ended."""
         self.check_alive()
         number = next(self.numbers)
         done = self.calls[number] = self.loop.create_future()
@@ -62,12 +63,12 @@ class Backend:
             found: T = await done
             return found
         finally:
-            if self.calls.pop(number, None) is not None and not self.lost:
+            if self.calls.pop(number, None) is not None and not self.ended:
                 self.host.send(Cancel(number))
 
     def check_alive(self) -> None:
-        if self.lost:
-            raise ApiError(503, "The engine is lost; the server is ending.")
+        if self.ended:
+            raise ApiError(503, "The server is ending.")
 
     def stop(self) -> None:
         """End the engine, and wait for its round; requests that are not over are dropped."""
@@ -130,6 +131,11 @@ class Backend:
         if self.lost:
             return
         self.lost = True
+        self.end(error)
+        self.on_lost()
+
+    def end(self, error: FefError) -> None:
+        """Answer all that is not over with this error, and take nothing more."""
+        self.ended = True
         self.deliver([(number, Over(None, error)) for number in list(self.tickets)])
         self.deliver([(number, Settled(None, ApiError(503, str(error)))) for number in list(self.calls)])
-        self.on_lost()

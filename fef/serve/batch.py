@@ -9,6 +9,7 @@ import asyncio
 import json
 import os
 import secrets
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -52,6 +53,7 @@ class Part:
         number = -1
         with self.requests.open("rb") as file:
             for raw in file:
+                raw = raw.removeprefix(BOM_UTF8)
                 if not raw.strip():
                     continue
                 number += 1

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import socket
+import time
 from collections.abc import Callable
 from types import FrameType
 
@@ -15,19 +17,23 @@ from fef.serve.hosts import Host, keep_what_is_here
 
 __all__ = ["Server", "bound", "serve"]
 
+_LAST_WORDS = 1.0  # seconds for clients to read that their requests were given up
+
 
 class Server(uvicorn.Server):
-    """Finishes what it has at the first signal, and stops at the second. say: for what the user should read."""
+    """Finishes what it has at the first signal. What is not finished within `drain_seconds`, or at the second signal, is
+    answered with an error. say: for what the user should read."""
 
     def __init__(self, host: Host, options: ServeOptions, drain_seconds: int, say: Callable[[str], None]) -> None:
         self.served = Served(host, options, self.end)
-        self.say = say
+        self.drain_seconds, self.say = drain_seconds, say
+        self.patient = True
         config = uvicorn.Config(
             make_app(self.served),
             log_level="warning",
             access_log=False,
             lifespan="on",
-            timeout_graceful_shutdown=drain_seconds,
+            timeout_graceful_shutdown=drain_seconds + 5,  # should a request outlive `give_up`
             server_header=False,
         )
         super().__init__(config)
@@ -38,6 +44,23 @@ class Server(uvicorn.Server):
         finally:
             self.served.backend.stop()
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        giving_up = asyncio.create_task(self.give_up())
+        try:
+            await super().shutdown(sockets)
+        finally:
+            giving_up.cancel()
+
+    async def give_up(self) -> None:
+        """Once there is no patience left, answer what is not finished, and hang up on clients that do not read it."""
+        end = time.monotonic() + self.drain_seconds
+        while self.patient and time.monotonic() < end:
+            await asyncio.sleep(0.05)
+        self.served.backend.end(EngineError("The server ended before this was finished; ask again."))
+        await asyncio.sleep(_LAST_WORDS)
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+
     def end(self) -> None:
         """Take nothing new, and stop when what is under way is finished."""
         self.served.draining = True
@@ -45,7 +68,8 @@ class Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if self.should_exit:
-            self.force_exit = True
+            self.force_exit = not self.patient
+            self.patient = False
             return
         self.say(f"{signal.Signals(sig).name}: finishing what is under way; once more stops at once")
         self.end()

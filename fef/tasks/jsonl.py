@@ -40,7 +40,7 @@ def read_jsonl(path: str | os.PathLike[str]) -> list[Problem]:
     Raises `fef.errors.InputError` with the line number for a line that is not a problem.
     """
     problems = []
-    with open(path, encoding="utf-8") as stream:
+    with open(path, encoding="utf-8-sig") as stream:
         for number, line in enumerate(stream, start=1):
             if line.strip():
                 problems.append(_parse(line, f"{os.fspath(path)}:{number}"))
@@ -50,7 +50,7 @@ def read_jsonl(path: str | os.PathLike[str]) -> list[Problem]:
 def _parse(line: str, where: str) -> Problem:
     try:
         record = json.loads(line)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{where}: not JSON ({error}).") from None
     if not isinstance(record, dict) or record.keys() != _FIELDS:
         raise InputError(f"{where}: a problem has exactly the fields {', '.join(sorted(_FIELDS))}.")

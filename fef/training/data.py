@@ -179,7 +179,7 @@ def read_pairs(path: Path) -> list[Pair]:
 def read_lines(path: Path) -> list[str]:
     """The lines of a text file. Raises InputError for one that cannot be read or is not UTF-8."""
     try:
-        return path.read_text(encoding="utf-8").split("\n")  # JSON may hold the other characters that end lines
+        return path.read_text(encoding="utf-8-sig").split("\n")  # JSON may hold the other characters that end lines
     except OSError as error:
         raise InputError(f"Cannot read {path}: {error.strerror}.") from error
     except UnicodeDecodeError as error:
@@ -194,12 +194,14 @@ def parse_pairs(lines: Iterable[str], path: Path) -> Iterable[Pair]:
         try:
             row = json.loads(line)
             prompt, response = row["prompt"], row["response"]
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise InputError(
                 f'{path}, line {number}: expected {{"prompt": ..., "response": ...}} ({error}).'
             ) from error
         if not isinstance(prompt, str) or not isinstance(response, str):
             raise InputError(f'{path}, line {number}: "prompt" and "response" must be strings.')
+        if not response.strip():
+            raise InputError(f"{path}, line {number}: an empty response teaches nothing; leave the line out.")
         count += 1
         yield prompt, response
     if count == 0:

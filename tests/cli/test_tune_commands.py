@@ -97,6 +97,16 @@ def test_what_cannot_be_tuned_is_refused_before_anything_is_written(fef_cli, tmp
     assert [path.name for path in tmp_path.iterdir()] == [chats.name]
 
 
+@pytest.mark.parametrize("mode", [[], ["--objective", "ssmd"], ["--objective", "draft-head"]])
+@pytest.mark.parametrize("option", [["--held-out", "x.jsonl"], ["--no-packed"], ["--batch-tokens", "65536"]])
+def test_options_of_tuning_are_refused_where_nothing_is_tuned(fef_cli, tmp_path, chats, mode, option):
+    result = fef_cli("train", "--init", "demo", "--data", chats, "--out", tmp_path / "m", *mode, *option)
+    assert result.exit_code == 2
+    name = {"--no-packed": "--packed"}.get(option[0], option[0])
+    assert f"{name} is for fine-tuning" in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == [chats.name]
+
+
 def test_conversations_without_answers_are_refused(fef_cli, tmp_path):
     path = tmp_path / "x.jsonl"
     path.write_text('{"messages": [{"role": "user", "content": "a"}]}\n')

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 from tiny_network import EOS, MASK, tiny_network, tiny_policy
 from torch import Tensor
 
@@ -170,11 +172,23 @@ def test_it_is_read_again_and_a_model_without_one_is_told(tmp_path):
     for name, weight in policy.state_dict().items():
         torch.testing.assert_close(again.state_dict()[name], weight.bfloat16().float(), rtol=0, atol=0)
     fef.decode(NETWORK, canvases(1), method="policy", policy=str(file))
-    file.write_bytes(file.read_bytes()[:50])
-    with pytest.raises(fef.CheckpointError, match="missing, damaged"):
-        load_policy(file)
     with pytest.raises(fef.OptionError, match="comes without an unmasking policy"):
         fef.decode(NETWORK, canvases(1), method="policy")
+
+
+@pytest.mark.parametrize("changed", [{}, {"heads": "0"}, {"heads": "3"}, {"width": "100000000"}, {"width": "9" * 30}])
+def test_a_file_that_is_damaged_is_refused_in_a_sentence_and_takes_no_memory(tmp_path, changed):
+    file = tmp_path / "policy.safetensors"
+    save_policy(file, tiny_policy(), "a network")
+    if changed:
+        with safe_open(file, "pt") as whole:
+            metadata, tensors = whole.metadata(), {name: whole.get_tensor(name) for name in whole.keys()}  # noqa: SIM118
+        save_file(tensors, file, metadata | changed)
+    else:
+        file.write_bytes(file.read_bytes()[:50])
+    with pytest.raises(fef.CheckpointError, match="missing, damaged") as error:
+        load_policy(file)
+    assert "\n" not in str(error.value)
 
 
 def test_demo_decodes_in_decode_and_in_the_engine_alike():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from fef.errors import CheckpointError, OptionError
 from fef.models import delta as delta_module
 from fef.models.causal import describe_causal, load_causal
 from fef.models.checkpoint import DELTA
-from fef.models.delta import Delta, delta_bytes, low_rank, merge, read_delta, write_delta
+from fef.models.delta import Delta, Factors, delta_bytes, low_rank, merge, read_delta, write_delta
 from fef.training.adapt import AdaptOptions, adapt
 from fef.training.difference import difference
 from fef.training.resume import saved_weights
@@ -126,13 +128,27 @@ def test_a_delta_for_another_base_is_refused(folder: Path, tmp_path: Path) -> No
         merge(other, describe_causal(other), made)
 
 
-@pytest.mark.parametrize("kind", ["missing", "truncated", "another file", "no metadata", "other shapes"])
+def with_factors(made: Delta, change: Callable[[Factors], Factors]) -> Delta:
+    return replace(made, factors={name: change(factors) for name, factors in made.factors.items()})
+
+
+DAMAGED: dict[str, Callable[[Delta], Delta]] = {
+    "other shapes": lambda made: replace(made, whole={"norm.weight": torch.ones(7)}),
+    "rows before the first": lambda made: replace(made, row_ids=made.row_ids - 2**60),
+    "rows that are no numbers": lambda made: replace(made, row_ids=made.row_ids.double()),
+    "two ranks": lambda made: with_factors(
+        made, lambda of: replace(of, in_RI=of.in_RI[:1], in_scale_R=of.in_scale_R[:1])
+    ),
+    "a scale for all": lambda made: with_factors(made, lambda of: replace(of, in_scale_R=of.in_scale_R[:1])),
+    "vectors": lambda made: with_factors(made, lambda of: replace(of, in_RI=of.in_RI[:, 0])),
+}
+
+
+@pytest.mark.parametrize("kind", [*DAMAGED, "missing", "truncated", "another file", "no metadata"])
 def test_damaged_deltas_are_refused_in_words(folder: Path, tmp_path: Path, kind: str) -> None:
     path = tmp_path / "x.safetensors"
     made = difference(str(folder / "base"), folder / "low", LARGE)
-    if kind == "other shapes":
-        made = Delta(made.base, made.config, made.factors, {"norm.weight": torch.ones(7)}, made.row_ids, made.rows, {})
-    write_delta(path, made)
+    write_delta(path, DAMAGED.get(kind, replace)(made))
     if kind == "missing":
         path.unlink()
     elif kind == "truncated":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 from tiny_network import MASK, tiny_network
 
@@ -77,7 +78,7 @@ def test_a_head_of_another_network_is_refused(tmp_path):
         load_head(path, tiny_network(dim=32))
 
 
-@pytest.mark.parametrize("kind", ["missing", "truncated", "not a head"])
+@pytest.mark.parametrize("kind", ["missing", "truncated", "not a head", "width", "rank", "reach"])
 def test_a_file_that_is_no_head_is_refused(tmp_path, kind):
     path, model = tmp_path / DEMASK, tiny_network()
     save_head(path, random_head(), model)
@@ -85,10 +86,15 @@ def test_a_file_that_is_no_head_is_refused(tmp_path, kind):
         path.unlink()
     elif kind == "truncated":
         path.write_bytes(path.read_bytes()[:-8])
-    else:
+    elif kind == "not a head":
         save_file({"weight": torch.zeros(2)}, path)
-    with pytest.raises(CheckpointError, match="train-demask"):
+    else:
+        with safe_open(path, "pt") as file:
+            metadata, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        save_file(tensors, path, metadata | {kind: {"width": "9" * 30, "rank": "100000000", "reach": "-1"}[kind]})
+    with pytest.raises(CheckpointError, match="train-demask") as error:
         load_head(path, model)
+    assert "\n" not in str(error.value)
 
 
 def test_a_head_that_cannot_be_written_says_so(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path as FilePath
 
 import pytest
@@ -201,7 +202,19 @@ def test_last_bits_make_no_other_network(network: Transformer) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", ["missing", "cut short", "empty", "not a head", "another format", "wrong sizes", "no sample"]
+    "kind",
+    [
+        "missing",
+        "cut short",
+        "empty",
+        "not a head",
+        "another format",
+        "dim",
+        "kv_heads",
+        "candidates",
+        "depths",
+        "no sample",
+    ],
 )
 def test_a_file_that_is_no_head_says_what_to_do(network: Transformer, kind: str, tmp_path: FilePath) -> None:
     path = tmp_path / DRAFT_HEAD
@@ -217,8 +230,9 @@ def test_a_file_that_is_no_head_says_what_to_do(network: Transformer, kind: str,
         save_file({"x": torch.zeros(2)}, path)
     elif kind == "another format":
         save_file(tensors, path, metadata | {"format": "fef-draft-head-9"})
-    elif kind == "wrong sizes":
-        save_file(tensors, path, metadata | {"sizes": metadata["sizes"].replace('"dim": 16', '"dim": 8')})
+    elif kind in (sizes := json.loads(metadata["sizes"])):
+        wrong = {"dim": 8, "kv_heads": 0, "candidates": 10**12, "depths": None}[kind]
+        save_file(tensors, path, metadata | {"sizes": json.dumps(sizes | {kind: wrong})})
     else:
         del tensors["network.sample"]
         save_file(tensors, path, metadata)

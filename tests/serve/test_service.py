@@ -282,14 +282,28 @@ def test_without_patience_it_ends_at_once() -> None:
         try:
             body = json.dumps({"prompt": QUESTION, "max_tokens": 96, "n": 8, "stream": True, "temperature": 2.0})
             connection.request("POST", "/v1/completions", body, {"content-type": "application/json"})
-            assert connection.getresponse().read(6) == b"data: "
+            answer = connection.getresponse()
+            assert answer.read(6) == b"data: "
             os.kill(process.pid, signal.SIGTERM)
+            assert given_up(b"data: " + answer.read())
             assert process.wait(60) in (0, -signal.SIGTERM)
         finally:
-            process.kill()
-            process.wait(60)
-            assert process.stderr is not None
-            process.stderr.close()
+            end_silently(process)
+
+
+def given_up(stream: bytes) -> bool:
+    """Does a stream end with an event that says so?"""
+    last = Reply(200, {}, stream).events[-1]
+    return "error" in last and last["error"]["code"] == 503
+
+
+def end_silently(process: subprocess.Popen[str]) -> None:
+    """It has said nothing of requests that it gave up."""
+    process.kill()
+    process.wait(60)
+    assert process.stderr is not None
+    with process.stderr as said:
+        assert "Traceback" not in said.read()
 
 
 @pytest.mark.parametrize("signals", [1, 2])
@@ -304,18 +318,36 @@ def test_a_signal_lets_it_finish_and_a_second_one_does_not(signals: int) -> None
         for _ in range(signals):
             os.kill(process.pid, signal.SIGTERM)
             time.sleep(0.1)
-        if signals == 1:
-            assert answer.read().endswith(b"data: [DONE]\n\n")
+        assert given_up(b"data: " + answer.read()) == (signals == 2)
         assert process.wait(60) in (0, -signal.SIGTERM)
         with socket.socket() as probe:
             assert probe.connect_ex(("127.0.0.1", port)) != 0
     finally:
         answer.close()
         connection.close()
-        process.kill()
-        process.wait(60)
-        assert process.stderr is not None
-        process.stderr.close()
+        end_silently(process)
+
+
+def test_whoever_waits_is_told_when_patience_ends_and_nobody_is_waited_for(model: Model) -> None:
+    score = {"prompt": QUESTION, "response": "30", "max_tokens": 128}
+    with running(model, {"max_batch": 1}) as client, ThreadPoolExecutor(3) as pool:
+        server = client.server
+        step = client.host.engine.step
+        client.host.engine.step = lambda: (time.sleep(0.3), step())  # type: ignore[method-assign, assignment]
+        with socket.create_connection(("127.0.0.1", client.port)) as silent:
+            silent.sendall(b"POST /v1/completions HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\n")
+            asked = [pool.submit(client.complete) for _ in range(2)]
+            client.wait_until(lambda gauges: sum(gauges) == 2)
+            asked.append(pool.submit(client.post, "/v1/score", score))
+            time.sleep(0.1)
+            server.end()
+            server.patient = False
+            replies = [reply.result(10) for reply in asked]
+            assert [reply.status for reply in replies] == [503] * 3
+            assert {reply.body["error"]["message"] for reply in replies} == {
+                "The server ended before this was finished; ask again."
+            }
+            assert silent.recv(1) == b""
 
 
 def test_what_is_new_is_refused_while_it_ends(model: Model) -> None:

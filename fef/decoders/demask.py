@@ -16,7 +16,7 @@ from fef.decoders.settings import Ending
 from fef.decoding.network import Network
 from fef.decoding.options import number, one_of, path, whole
 from fef.decoding.plan import Plan
-from fef.decoding.requirements import find_head, refuse_visible_noise
+from fef.decoding.requirements import find_head
 from fef.decoding.transfer import PerRound, TransferSchedule
 from fef.decoding.unmask import PRODUCT, Adapted, Candidates
 from fef.errors import OptionError
@@ -38,8 +38,7 @@ class DemaskOptions(Ending):
     probe_values: int | None = whole(None)  # that a probe tries per slot; None: `PROBE_VALUES`
     block_length: int | None = whole(None)
 
-    def plan(self, network: Network) -> Plan:
-        refuse_visible_noise("demask", network)
+    def plan(self, name: str, network: Network) -> Plan:
         if self.head is not None and self.influence == "probe":
             raise OptionError('head=FILE and influence="probe" are both given; give one.')
         probe = self.influence == "probe" or (
@@ -52,8 +51,7 @@ class DemaskOptions(Ending):
             )
         head = None if probe else find_head(self.head, network, 'influence="probe"')
         return Plan(
-            "demask",
-            block_length=self.block_length,
+            name,
             rule=LowInfluence(self.tau, "probe" if probe else "head"),
             head=head,
             probe_values=self.probe_values or PROBE_VALUES,

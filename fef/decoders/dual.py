@@ -16,7 +16,7 @@ from fef.decoders.settings import MOST_AHEAD, Ending
 from fef.decoding.network import Network
 from fef.decoding.options import number, one_of, whole
 from fef.decoding.plan import CacheKind, Guidance, Plan
-from fef.decoding.requirements import refuse_visible_noise, stale_cache
+from fef.decoding.requirements import stale_cache
 from fef.decoding.revoke import Suspects
 from fef.decoding.transfer import PerRound
 from fef.decoding.unmask import TopScore
@@ -37,14 +37,12 @@ class DualOptions(Ending):
     block_length: int | None = whole(32, optional=True)
     cache: CacheKind = one_of("dual", get_args(CacheKind))
 
-    def plan(self, network: Network) -> Plan:
-        refuse_visible_noise("dual", network)
+    def plan(self, name: str, network: Network) -> Plan:
         return Plan(
-            "dual",
-            block_length=self.block_length,
+            name,
             rule=TopScore("drawn", PerRound(self.tokens_per_step)),
             revoke=KeepConfident(self.keep, self.limit, self.drafts),
-            cache=stale_cache("dual", self.cache, network, Guidance()),
+            cache=stale_cache(name, self.cache, network, Guidance()),
         )
 
 

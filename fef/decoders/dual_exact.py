@@ -6,37 +6,35 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from fef.decoders.method import CHAIN, CHECKPOINT, Method
-from fef.decoders.settings import ACCEPTS, MOST_AHEAD, ORDERS
+from fef.decoders.settings import MOST_AHEAD, ORDERS, Windowed
 from fef.decoding.network import Network
 from fef.decoding.options import flag, one_of, whole
-from fef.decoding.plan import Accept, Guidance, Order, Plan, Speculation, Verify
+from fef.decoding.plan import Guidance, Order, Plan, Speculation, Verify
 from fef.decoding.requirements import check_blocks, check_law
 
 __all__ = ["DUAL_EXACT", "DualExactOptions"]
 
 
 @dataclass(frozen=True)
-class DualExactOptions:
+class DualExactOptions(Windowed):
     """DualDiffusion's cheap drafter, its laws recorded, and rejection by fresh targets."""
 
     drafts: int = whole(5, most=MOST_AHEAD)  # small passes of the drafter
-    window: int = whole(16)  # drafts per round
     verify: Verify | Literal["auto"] = one_of("auto", ("auto", *get_args(Verify)))  # the law of the targets
-    accept: Accept = one_of("coupled", ACCEPTS)  # the acceptance rule
     block_length: int | None = whole(None)  # open slots per block
     order: Order = one_of("left-to-right", ORDERS)  # of the slots
     bonus: bool = flag(True)  # also draw the slot behind an accepted window
 
-    def plan(self, network: Network) -> Plan:
+    def plan(self, name: str, network: Network) -> Plan:
         law: Verify = "packed" if network.packed is not None else "rows"
         law = law if self.verify == "auto" else self.verify
         check_law(law, network, Guidance())
         check_blocks(self.order, self.block_length)
-        network.transformer("dual-exact")
+        network.transformer(name)
         spec = Speculation(
             window=self.window, draft="stale", accept=self.accept, bonus=self.bonus, stale_steps=self.drafts
         )
-        return Plan(method="dual-exact", law=law, order=self.order, block_length=self.block_length, speculation=spec)
+        return Plan(name, law=law, speculation=spec)
 
 
 DUAL_EXACT = Method(
@@ -46,4 +44,5 @@ DUAL_EXACT = Method(
     "DualDiffusion, arXiv 2604.05250, made exact",
     CHAIN,
     CHECKPOINT,
+    visible_noise=True,
 )

@@ -26,8 +26,8 @@ __all__ = ["ENTROPY_BOUNDED", "EntropyBound", "EntropyBoundedOptions"]
 class EntropyBoundedOptions(CachedOptions):
     gamma: float = number(0.1)
 
-    def plan(self, network: Network) -> Plan:
-        return self.plan_for("entropy-bounded", EntropyBound(self.gamma), network)
+    def plan(self, name: str, network: Network) -> Plan:
+        return self.plan_of(EntropyBound(self.gamma), name, network)
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,8 @@ class FactorOptions(CachedOptions):
     factor: float = number(1.0)
     official_faults: bool = flag(False)
 
-    def plan(self, network: Network) -> Plan:
-        return self.plan_for("factor", Factor(self.factor, and_last=self.official_faults), network)
+    def plan(self, name: str, network: Network) -> Plan:
+        return self.plan_of(Factor(self.factor, and_last=self.official_faults), name, network)
 
 
 @dataclass(frozen=True)

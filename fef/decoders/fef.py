@@ -7,10 +7,10 @@ from typing import Literal, get_args
 
 from fef.decoders.method import CHAIN, Method
 from fef.decoders.remdm import DEFAULT_ETA, Remdm
-from fef.decoders.settings import ACCEPTS, MOST_PASSES, ORDERS, Guided
+from fef.decoders.settings import MOST_PASSES, ORDERS, Guided, Windowed
 from fef.decoding.network import Network
 from fef.decoding.options import flag, number, one_of, path, whole
-from fef.decoding.plan import Accept, Draft, Drafter, Order, Plan, Planner, Remask, ScheduleName, Speculation, Verify
+from fef.decoding.plan import Draft, Drafter, Order, Plan, Planner, Remask, ScheduleName, Speculation, Verify
 from fef.decoding.requirements import check_blocks, check_law, exact_cache, find_head
 from fef.errors import OptionError
 from fef.laws.tree import MOST_NODES
@@ -24,13 +24,11 @@ NO_HEAD = "none"
 
 
 @dataclass(frozen=True)
-class FefOptions(Guided):
+class FefOptions(Windowed, Guided):
     """FeF's rounds: a window of drafts, verified."""
 
     steps: int = whole(1, most=MOST_PASSES)  # denoising passes
-    window: int = whole(16)  # drafts per round
     verify: Verify | Literal["auto"] = one_of("auto", ("auto", *get_args(Verify)))  # the law of the targets
-    accept: Accept = one_of("coupled", ACCEPTS)  # the acceptance rule
     remask: Remask = one_of("random", get_args(Remask))  # what is hidden between passes
     eta: float | None = number(None, high=1.0)  # of ReMDM
     block_length: int | None = whole(None)  # open slots per block
@@ -46,7 +44,7 @@ class FefOptions(Guided):
     cache: Literal["none", "prefix"] = one_of("none", ("none", "prefix"))  # of finished blocks
     schedule: ScheduleName = one_of("linear", get_args(ScheduleName))  # of the noise between passes
 
-    def plan(self, network: Network) -> Plan:
+    def plan(self, name: str, network: Network) -> Plan:
         plain_only = self.guidance.on or self.cache != "none" or self.planner == "influence"
         law: Verify = "packed" if network.packed is not None and not plain_only else "rows"
         law = law if self.verify == "auto" else self.verify
@@ -69,15 +67,11 @@ class FefOptions(Guided):
             head=head,
         )
         return Plan(
-            method="fef",
+            name,
             law=law,
-            order=self.order,
-            block_length=self.block_length,
             speculation=spec,
-            cache=exact_cache("fef", self.cache, law, network, self.guidance),
-            guidance=self.guidance,
+            cache=exact_cache(name, self.cache, law, network, self.guidance),
             steps=self.steps,
-            schedule=self.schedule,
             remask=self.remask,
             remdm=Remdm("rescale", DEFAULT_ETA if self.eta is None else self.eta),
             head=find_head(self.head, network, 'planner="confidence"') if self.planner == "influence" else None,
@@ -142,4 +136,5 @@ FEF = Method(
     "FeF-DLLM, arXiv 2605.14305",
     f"{CHAIN}; none with low-confidence re-masking",
     "any denoiser; packed verification needs a network trained for it",
+    visible_noise=True,
 )

@@ -28,10 +28,10 @@ class KlassOptions(CachedOptions):
     epsilon: float = number(0.01)
     history: int = whole(2)
 
-    def plan(self, network: Network) -> Plan:
+    def plan(self, name: str, network: Network) -> Plan:
         # a cached pass computes the block alone, so nothing is known of later ones
         across_blocks = self.cache == "none"
-        return self.plan_for("klass", Stable(self.threshold, self.epsilon, self.history, across_blocks), network)
+        return self.plan_of(Stable(self.threshold, self.epsilon, self.history, across_blocks), name, network)
 
 
 @dataclass(frozen=True)

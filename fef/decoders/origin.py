@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import get_args
 
 from fef.decoders.method import Method
 from fef.decoders.settings import DREAM_CUT, MOST_PASSES, Ending, Guided
 from fef.decoding.network import Network
 from fef.decoding.options import one_of, whole
 from fef.decoding.plan import Plan, ScheduleName
-from fef.decoding.requirements import refuse_visible_noise
 from fef.decoding.transfer import Everything
 from fef.decoding.unmask import InOrder
 
@@ -25,19 +24,8 @@ class OriginOptions(Guided, Ending):
     block_length: int | None = whole(None)
     schedule: ScheduleName = one_of("linear", get_args(ScheduleName))
 
-    @property
-    def parts(self) -> dict[str, Any]:
-        return {
-            "block_length": self.block_length,
-            "rule": InOrder(Everything()),
-            "guidance": self.guidance,
-            "steps": self.steps,
-            "schedule": self.schedule,
-        }
-
-    def plan(self, network: Network) -> Plan:
-        refuse_visible_noise("origin", network)
-        return Plan("origin", first_cut=DREAM_CUT, **self.parts)
+    def plan(self, name: str, network: Network) -> Plan:
+        return Plan(name, rule=InOrder(Everything()), steps=self.steps, first_cut=DREAM_CUT)
 
 
 ORIGIN = Method(

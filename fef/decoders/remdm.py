@@ -6,7 +6,7 @@ Shapes: B rows, L canvas length.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import torch
@@ -17,7 +17,6 @@ from fef.decoders.origin import OriginOptions
 from fef.decoding.network import Network
 from fef.decoding.options import number, one_of
 from fef.decoding.plan import Plan
-from fef.decoding.requirements import refuse_visible_noise
 from fef.errors import OptionError
 
 __all__ = ["DEFAULT_ETA", "REMDM", "Remdm", "RemdmOptions", "Strategy"]
@@ -37,9 +36,9 @@ class RemdmOptions(OriginOptions):
     t_off: float | None = number(None, high=1.0)
     alpha_on: float | None = number(None, high=1.0)
 
-    def plan(self, network: Network) -> Plan:
-        refuse_visible_noise("remdm", network)
-        return Plan("remdm", remask="remdm", remdm=self.remdm, keeps_crossing=False, **self.parts)
+    def plan(self, name: str, network: Network) -> Plan:
+        plan = super().plan(name, network)
+        return replace(plan, remask="remdm", remdm=self.remdm, keeps_crossing=False, first_cut="top-k")
 
     @property
     def remdm(self) -> Remdm:

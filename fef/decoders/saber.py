@@ -16,7 +16,6 @@ from fef.decoders.settings import Ending
 from fef.decoding.network import Network
 from fef.decoding.options import number, one_of, whole
 from fef.decoding.plan import Plan
-from fef.decoding.requirements import refuse_visible_noise
 from fef.decoding.revoke import EveryRound, Suspects
 from fef.decoding.transfer import PerRound, TransferSchedule
 from fef.decoding.unmask import PRODUCT, Adapted, Candidates, of_best_tokens
@@ -36,15 +35,13 @@ class SaberOptions(Ending):
     rule: Literal["code", "abstract"] = one_of("code", ("code", "abstract"))
     block_length: int | None = whole(32, optional=True)
 
-    def plan(self, network: Network) -> Plan:
-        refuse_visible_noise("saber", network)
+    def plan(self, name: str, network: Network) -> Plan:
         transfer = PerRound(self.tokens_per_step)
         if self.rule == "abstract":
             rule, revoke = RunningThreshold(transfer), DropLargestFalls(self.rate)
-            return Plan("saber", block_length=self.block_length, rule=rule, revoke=revoke)
+            return Plan(name, rule=rule, revoke=revoke)
         return Plan(
-            "saber",
-            block_length=self.block_length,
+            name,
             stays_open=True,
             rule=AboveMeanRevealed(transfer),
             revoke=DropLeastRisen(self.rate, least=self.tokens_per_step // 2),

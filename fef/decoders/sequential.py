@@ -27,17 +27,14 @@ class SequentialOptions(Guided):
     verify: Verify = one_of("rows", get_args(Verify))
     cache: Literal["none", "prefix"] = one_of("none", ("none", "prefix"))
 
-    def plan(self, network: Network) -> Plan:
+    def plan(self, name: str, network: Network) -> Plan:
         check_blocks(self.order, self.block_length)
         check_law(self.verify, network, self.guidance)
         return Plan(
-            method="sequential",
+            name,
             law=self.verify,
-            order=self.order,
-            block_length=self.block_length,
             rule=InOrder(block_share(self.block_length, self.block_steps) or PerRound(1)),
-            cache=exact_cache("sequential", self.cache, self.verify, network, self.guidance),
-            guidance=self.guidance,
+            cache=exact_cache(name, self.cache, self.verify, network, self.guidance),
         )
 
 
@@ -47,4 +44,5 @@ SEQUENTIAL = Method(
     "one token a forward pass, in a declared order",
     "chain rule",
     CHAIN,
+    visible_noise=True,
 )

@@ -5,7 +5,7 @@ Shapes: B rows, S candidate slots, L canvas length, V vocabulary.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -35,14 +35,11 @@ class ThresholdOptions(CachedOptions):
     strict: bool = flag(False)  # above the threshold, not at it
     first_slot_first: bool = flag(False)  # the round that opens a block commits its first slot alone
 
-    def plan(self, network: Network) -> Plan:
+    def plan(self, name: str, network: Network) -> Plan:
         rule = self.rule
         rule = FirstSlotFirst(rule) if self.first_slot_first else rule
         for_dream = self.pace is not None or self.first_slot_first
-        return replace(
-            self.plan_for("threshold", rule, network),
-            first_cut=DREAM_CUT if for_dream else "top-k",
-        )
+        return self.plan_of(rule, name, network, DREAM_CUT if for_dream else "top-k")
 
     @property
     def rule(self) -> UnmaskRule:

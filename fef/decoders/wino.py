@@ -15,7 +15,6 @@ from fef.decoders.settings import Ending
 from fef.decoding.network import Network
 from fef.decoding.options import number, whole
 from fef.decoding.plan import Plan
-from fef.decoding.requirements import refuse_visible_noise
 from fef.decoding.revoke import EveryRound, Suspects
 from fef.decoding.transfer import PerRound, TransferSchedule
 from fef.decoding.unmask import PRODUCT, Adapted, Candidates, of_best_tokens
@@ -30,10 +29,9 @@ class WinoOptions(Ending):
     keep: float = number(0.9, high=1.0)
     block_length: int | None = whole(128, optional=True)
 
-    def plan(self, network: Network) -> Plan:
-        refuse_visible_noise("wino", network)
+    def plan(self, name: str, network: Network) -> Plan:
         revoke = WideOut(self.keep, together=network.casts_shadows)
-        return Plan("wino", block_length=self.block_length, rule=WideIn(self.threshold), revoke=revoke)
+        return Plan(name, rule=WideIn(self.threshold), revoke=revoke)
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,7 @@ TABLE = (
 METHODS: dict[str, Method] = {method.name: method for method in TABLE}
 
 # what is an option and a part of plans alike
-_TAKEN_OVER = ("after_eos", "block_length", "guidance", "order", "schedule")
+_TAKEN_OVER = ("after_eos", "block_length", "first_slot_first", "guidance", "order", "schedule")
 
 
 def methods() -> dict[str, MethodInfo]:

@@ -15,8 +15,7 @@ from fef.decoding.network import Network
 from fef.decoding.options import path, whole
 from fef.decoding.plan import Plan
 from fef.decoding.requirements import find_layer
-from fef.decoding.transfer import PerRound, TransferSchedule
-from fef.decoding.unmask import Adapted, Candidates
+from fef.decoding.unmask import Candidates, UnmaskRule
 from fef.laws.claim import LawClaim
 from fef.models.joint_layer import JointLayer
 from fef.models.transformer import Transformer
@@ -40,10 +39,9 @@ class AdjustOptions(Ending):
 
 
 @dataclass(frozen=True)
-class LeastEntropy(Adapted):
+class LeastEntropy(UnmaskRule):
     """The slot of least entropy, of the pass and of every look of the layer behind it."""
 
-    transfer: TransferSchedule = PerRound(1)
     order_words = "least-entropy-first"
     reads_hidden = True
 

@@ -16,7 +16,7 @@ from fef.decoding.network import Network
 from fef.decoding.options import number, whole
 from fef.decoding.plan import Drafted, Plan, Speculation
 from fef.decoding.transfer import PerRound, TransferSchedule
-from fef.decoding.unmask import Adapted, Candidates, one_a_round
+from fef.decoding.unmask import Candidates, UnmaskRule, one_a_round
 from fef.laws.claim import LawClaim
 
 __all__ = ["APD", "APD_EXACT", "AgreeingRun", "ApdExactOptions", "ApdOptions", "ProductJudge", "product_of_experts"]
@@ -33,7 +33,7 @@ class ApdOptions(BesideCausal, Ending):
 
 
 @dataclass(frozen=True)
-class AgreeingRun(Adapted):
+class AgreeingRun(UnmaskRule):
     """The first slot, and those behind it up to the first where the product of experts draws another token than the network
     with the same noise."""
 

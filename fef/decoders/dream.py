@@ -10,7 +10,7 @@ from fef.decoding.network import Network
 from fef.decoding.options import flag, number, whole
 from fef.decoding.plan import Plan
 from fef.decoding.transfer import DreamShare, PerRound
-from fef.decoding.unmask import FirstSlotFirst, Score, TopScore, UnmaskRule
+from fef.decoding.unmask import Score, TopScore
 from fef.errors import OptionError
 
 __all__ = ["ENTROPY", "MASKGIT_PLUS", "TOPK_MARGIN", "DreamOptions"]
@@ -33,10 +33,7 @@ class DreamOptions(CachedOptions):
         if self.steps is not None and self.tokens_per_step is not None:
             raise OptionError("Give steps or tokens_per_step, not both: one follows from the other.")
         transfer = DreamShare(self.steps) if self.tokens_per_step is None else PerRound(self.tokens_per_step)
-        rule: UnmaskRule = TopScore(
-            SCORES[name], transfer, sampled=True, left_bias=self.left_bias, alg_temp=self.alg_temp
-        )
-        rule = FirstSlotFirst(rule) if self.first_slot_first else rule
+        rule = TopScore(SCORES[name], transfer, sampled=True, left_bias=self.left_bias, alg_temp=self.alg_temp)
         return self.plan_of(rule, name, network, DREAM_CUT)
 
 

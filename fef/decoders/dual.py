@@ -17,7 +17,7 @@ from fef.decoding.network import Network
 from fef.decoding.options import number, one_of, whole
 from fef.decoding.plan import CacheKind, Guidance, Plan
 from fef.decoding.requirements import stale_cache
-from fef.decoding.revoke import Suspects
+from fef.decoding.revoke import Revoke, Suspects
 from fef.decoding.transfer import PerRound
 from fef.decoding.unmask import TopScore
 from fef.laws.claim import LawClaim
@@ -47,7 +47,7 @@ class DualOptions(Ending):
 
 
 @dataclass(frozen=True)
-class KeepConfident:
+class KeepConfident(Revoke):
     """After each cycle of cheap drafts, one accurate look keeps the tokens it agrees with (DualDiffusion, 2604.05250).
 
     rule: "confidence" keeps a token of probability at least `limit`, "kl" one whose drafter law is within `limit` nats,
@@ -59,9 +59,7 @@ class KeepConfident:
     drafts: int
     commits = False
     recent = True
-    fresh = False
     masked = True
-    together = False
 
     @property
     def cycle(self) -> int:

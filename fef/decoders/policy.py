@@ -17,8 +17,7 @@ from fef.decoders.settings import Ending
 from fef.decoding.network import Network, failures_told
 from fef.decoding.options import model, number, whole
 from fef.decoding.plan import Plan
-from fef.decoding.transfer import PerRound, TransferSchedule
-from fef.decoding.unmask import PRODUCT, Adapted, Candidates
+from fef.decoding.unmask import PRODUCT, Candidates, UnmaskRule
 from fef.errors import DenoiserError, OptionError
 from fef.laws.claim import LawClaim
 from fef.laws.draws import Purpose
@@ -50,12 +49,11 @@ class PolicyOptions(Ending):
 
 
 @dataclass(frozen=True)
-class Learned(Adapted):
+class Learned(UnmaskRule):
     """Each slot by a decision of its own, whose probability depends on how sure the pass is of all open slots."""
 
     policy: Policy
     temperature: float
-    transfer: TransferSchedule = PerRound(1)
 
     def select(self, c: Candidates) -> Tensor:
         size_B = c.memory.of("policy size", (), 0)

@@ -16,9 +16,9 @@ from fef.decoders.settings import Ending
 from fef.decoding.network import Network
 from fef.decoding.options import number, one_of, whole
 from fef.decoding.plan import Plan
-from fef.decoding.revoke import EveryRound, Suspects
+from fef.decoding.revoke import Revoke, Suspects
 from fef.decoding.transfer import PerRound, TransferSchedule
-from fef.decoding.unmask import PRODUCT, Adapted, Candidates, of_best_tokens
+from fef.decoding.unmask import PRODUCT, Candidates, UnmaskRule, of_best_tokens
 from fef.laws.claim import LawClaim
 
 __all__ = ["SABER", "AboveMeanRevealed", "DropLargestFalls", "DropLeastRisen", "RunningThreshold", "SaberOptions"]
@@ -49,7 +49,7 @@ class SaberOptions(Ending):
 
 
 @dataclass(frozen=True)
-class AboveMeanRevealed(Adapted):
+class AboveMeanRevealed(UnmaskRule):
     """Every slot more confident than the positions drawn so far were on average when last drawn, and at least the scheduled
     number (the released code of Saber, 2510.18165). Over the whole request: positions that were taken back count, too.
 
@@ -82,7 +82,7 @@ class AboveMeanRevealed(Adapted):
 
 
 @dataclass(frozen=True)
-class DropLeastRisen(EveryRound):
+class DropLeastRisen(Revoke):
     """Unless nothing is left open, take back the max(least, ceil(new / rate)) tokens, but fewer than were just committed, at
     whose positions the largest probability of any token rose least since the round before: the released code of Saber,
     2510.18165. Tokens of earlier blocks and those just committed are among them; the latter by the look they were drawn from.
@@ -112,7 +112,7 @@ class DropLeastRisen(EveryRound):
 
 
 @dataclass(frozen=True)
-class RunningThreshold(Adapted):
+class RunningThreshold(UnmaskRule):
     """Every slot at least as confident as the tokens committed so far were on average, and at least the scheduled
     number (Saber, 2510.18165)."""
 
@@ -131,7 +131,7 @@ class RunningThreshold(Adapted):
 
 
 @dataclass(frozen=True)
-class DropLargestFalls(EveryRound):
+class DropLargestFalls(Revoke):
     """Take back max(1, floor(new / rate)) tokens whose probability fell most since they were committed, but fewer than were
     just committed (the abstract of Saber, 2510.18165)."""
 

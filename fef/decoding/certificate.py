@@ -103,7 +103,8 @@ def conditional_words(plan: Plan) -> str:
 def order_words(plan: Plan) -> str:
     inside = f", blocks of {plan.block_length}" if plan.block_length else ""
     if plan.speculation is None and plan.rule.order_words is not None:
-        return plan.rule.order_words + inside
+        first = "first-slot-of-a-block-first, then " if plan.first_slot_first else ""
+        return first + plan.rule.order_words + inside
     words = {"left-to-right": "left-to-right", "random": "random-order", "blocks": "block-order"}[plan.order]
     if plan.random_share < 1:
         words += f" (of each slot with probability {plan.random_share:g}, then left-to-right)"

@@ -18,7 +18,7 @@ from fef.decoding.canvas import Canvas
 from fef.decoding.inputs import read_settings
 from fef.decoding.loop import round_of
 from fef.decoding.network import Network
-from fef.decoding.order import block_mask, block_numbers
+from fef.decoding.order import block_numbers
 from fef.decoding.passes import open_passes
 from fef.decoding.plan import Plan
 from fef.decoding.remask import first_noise, remask
@@ -109,7 +109,7 @@ def integrated_law(
     for block in range(int(numbers.max()) + 1):
 
         def inside(canvas: Canvas, block: int = block) -> Tensor:
-            return block_mask(canvas, numbers.expand_as(canvas.ids_BL), block)
+            return canvas.open_BL & (numbers == block)
 
         law = after(law, lambda r: first_noise(r.canvas, inside(r.canvas), process, r.noise))
         for k in range(plan.steps, 0, -1):

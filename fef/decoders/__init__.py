@@ -17,8 +17,7 @@ from fef.decoders.deer import DEER
 from fef.decoders.delayed_cache import DELAYED_CACHE
 from fef.decoders.demask import DEMASK
 from fef.decoders.dream import ENTROPY, MASKGIT_PLUS, TOPK_MARGIN
-from fef.decoders.dual import DUAL
-from fef.decoders.dual_exact import DUAL_EXACT
+from fef.decoders.dual import DUAL, DUAL_EXACT
 from fef.decoders.entropy_bounded import ENTROPY_BOUNDED
 from fef.decoders.eso import ESO, ESO_EXACT
 from fef.decoders.factor import FACTOR
@@ -26,9 +25,8 @@ from fef.decoders.fef import FEF
 from fef.decoders.klass import KLASS
 from fef.decoders.llada import LOW_CONFIDENCE, RANDOM
 from fef.decoders.method import Method, MethodInfo
-from fef.decoders.origin import ORIGIN
 from fef.decoders.policy import POLICY
-from fef.decoders.remdm import REMDM
+from fef.decoders.remdm import ORIGIN, REMDM
 from fef.decoders.replayed import FREEDAVE, SSD
 from fef.decoders.saber import SABER
 from fef.decoders.schedule import SCHEDULE

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from fef.decoders.method import Method
 from fef.decoders.settings import CachedOptions
+from fef.decoding.canvas import put_at
 from fef.decoding.network import Network
 from fef.decoding.options import number, whole
 from fef.decoding.plan import Plan
@@ -57,10 +58,8 @@ class Stable(UnmaskRule):
         # nan in the first round: not calm
         kl_BS = torch.where(p_BSV > 0, p_BSV * (c.plain.logp_BSV - before_BSV), 0.0).sum(-1)
         calm_BS = torch.where(kl_BS < self.epsilon, calm_BL.gather(1, at_BS) + 1, 0)
-        row_N, column_N = c.seen_BS.nonzero(as_tuple=True)
-        place_N = at_BS[row_N, column_N]
-        before_BLV[row_N, place_N] = c.plain.logp_BSV[row_N, column_N]
-        calm_BL[row_N, place_N] = calm_BS[row_N, column_N]
+        put_at(before_BLV, at_BS, c.seen_BS, c.plain.logp_BSV)
+        put_at(calm_BL, at_BS, c.seen_BS, calm_BS)
         long_enough_B1 = (c.site.attempt_B >= self.history - 1)[:, None]
         ready_BS = long_enough_B1 & (calm_BS >= self.history) & (c.confidence_BS > self.threshold) & c.real_BS
         return torch.where(ready_BS.any(1, keepdim=True), ready_BS, c.best(c.confidence_BS, c.count_B))

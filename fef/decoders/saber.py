@@ -13,6 +13,7 @@ from torch import Tensor
 
 from fef.decoders.method import Method
 from fef.decoders.settings import Ending
+from fef.decoding.canvas import put_at
 from fef.decoding.network import Network
 from fef.decoding.options import number, one_of, whole
 from fef.decoding.plan import Plan
@@ -69,12 +70,9 @@ class AboveMeanRevealed(UnmaskRule):
         take_BS = c.or_most_confident(over_BS)
         last_BS = last_BL.gather(1, at_BS)
         last_BS = torch.where(last_BS.isnan(), torch.where(first_B1, 0.0, -torch.inf), last_BS)
-        row_N, column_N = c.real_BS.nonzero(as_tuple=True)
-        place_N = at_BS[row_N, column_N]
-        rise_BL[row_N, place_N] = (confidence_BS - last_BS)[row_N, column_N]
-        last_BL[row_N, place_N] = confidence_BS[row_N, column_N]
-        row_N, column_N = take_BS.nonzero(as_tuple=True)
-        revealed_BL[row_N, at_BS[row_N, column_N]] = confidence_BS[row_N, column_N]
+        put_at(rise_BL, at_BS, c.real_BS, confidence_BS - last_BS)
+        put_at(last_BL, at_BS, c.real_BS, confidence_BS)
+        put_at(revealed_BL, at_BS, take_BS, confidence_BS)
         return take_BS
 
     def claim(self, greedy: bool) -> LawClaim:
@@ -97,8 +95,7 @@ class DropLeastRisen(Revoke):
         at_BC = s.slots_BC.clamp(min=0)
         now_BC = s.logp_BCV.amax(-1).exp()
         rise_BC = torch.where(s.fresh_BC, rise_BL.gather(1, at_BC), now_BC - last_BL.gather(1, at_BC))
-        row_N, column_N = s.real_BC.nonzero(as_tuple=True)
-        last_BL[row_N, at_BC[row_N, column_N]] = now_BC[row_N, column_N]
+        put_at(last_BL, at_BC, s.real_BC, now_BC)
         asked_B = (s.new_B / self.rate).ceil().long().clamp(min=self.least)
         count_B = torch.minimum(asked_B, s.spare_B).masked_fill(s.open_B == 0, 0)
         return s.worst(-rise_BC, count_B) & rise_BC.isfinite()

@@ -100,7 +100,10 @@ def make_plan(method: str, given: Mapping[str, Any], network: Network) -> Plan:
         given = {"block_length": network.transformer(method).config.block_length} | given
     options = entry.options(**given)
     parts = {part: getattr(options, part) for part in _TAKEN_OVER if hasattr(options, part)}
-    return replace(options.plan(method, network), aligned_blocks=network.block_causal, **parts)
+    plan = replace(options.plan(method, network), aligned_blocks=network.block_causal, **parts)
+    if plan.order == "blocks" and plan.block_length is None:
+        raise OptionError('order="blocks" needs block_length, for example block_length=32.')
+    return plan
 
 
 def chooses_in_blocks(method: Method) -> bool:

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from fef.decoders.method import CHAIN, CHECKPOINT, Method
-from fef.decoders.settings import MOST_AHEAD, ORDERS, Ending, Windowed
+from fef.decoders.settings import MOST_AHEAD, Ending, Ordered, Windowed
 from fef.decoding.network import Network
 from fef.decoding.options import flag, number, one_of, whole
-from fef.decoding.plan import CacheKind, Guidance, Order, Plan, Speculation, Verify
-from fef.decoding.requirements import check_blocks, check_law, stale_cache
+from fef.decoding.plan import CacheKind, Guidance, Plan, Speculation, Verify
+from fef.decoding.requirements import check_law, stale_cache
 from fef.decoding.revoke import Revoke, Suspects
 from fef.decoding.transfer import PerRound
 from fef.decoding.unmask import TopScore
@@ -88,20 +88,17 @@ class KeepConfident(Revoke):
 
 
 @dataclass(frozen=True)
-class DualExactOptions(Windowed):
+class DualExactOptions(Windowed, Ordered):
     """DualDiffusion's cheap drafter, its laws recorded, and rejection by fresh targets."""
 
     drafts: int = whole(5, most=MOST_AHEAD)  # small passes of the drafter
     verify: Verify | Literal["auto"] = one_of("auto", ("auto", *get_args(Verify)))  # the law of the targets
-    block_length: int | None = whole(None)  # open slots per block
-    order: Order = one_of("left-to-right", ORDERS)  # of the slots
     bonus: bool = flag(True)  # also draw the slot behind an accepted window
 
     def plan(self, name: str, network: Network) -> Plan:
         law: Verify = "packed" if network.packed is not None else "rows"
         law = law if self.verify == "auto" else self.verify
         check_law(law, network, Guidance())
-        check_blocks(self.order, self.block_length)
         network.transformer(name)
         spec = Speculation(
             window=self.window, draft="stale", accept=self.accept, bonus=self.bonus, stale_steps=self.drafts

@@ -7,11 +7,11 @@ from typing import Literal, get_args
 
 from fef.decoders.method import CHAIN, Method
 from fef.decoders.remdm import DEFAULT_ETA, Remdm
-from fef.decoders.settings import MOST_PASSES, ORDERS, Guided, Windowed
+from fef.decoders.settings import MOST_PASSES, Guided, Ordered, Windowed
 from fef.decoding.network import Network
 from fef.decoding.options import flag, number, one_of, path, whole
-from fef.decoding.plan import Draft, Drafter, Order, Plan, Planner, Remask, ScheduleName, Speculation, Verify
-from fef.decoding.requirements import check_blocks, check_law, exact_cache, find_head
+from fef.decoding.plan import Draft, Drafter, Plan, Planner, Remask, ScheduleName, Speculation, Verify
+from fef.decoding.requirements import check_law, exact_cache, find_head
 from fef.errors import OptionError
 from fef.laws.tree import MOST_NODES
 from fef.laws.window import ANCHORS, SURVIVAL, TREE_ANCHORS, TREE_DEPTH, TREE_SURVIVAL, branching
@@ -24,15 +24,13 @@ NO_HEAD = "none"
 
 
 @dataclass(frozen=True)
-class FefOptions(Windowed, Guided):
+class FefOptions(Windowed, Ordered, Guided):
     """FeF's rounds: a window of drafts, verified."""
 
     steps: int = whole(1, most=MOST_PASSES)  # denoising passes
     verify: Verify | Literal["auto"] = one_of("auto", ("auto", *get_args(Verify)))  # the law of the targets
     remask: Remask = one_of("random", get_args(Remask))  # what is hidden between passes
     eta: float | None = number(None, high=1.0)  # of ReMDM
-    block_length: int | None = whole(None)  # open slots per block
-    order: Order = one_of("left-to-right", ORDERS)  # of the slots
     draft: Draft | Drafter = one_of("reuse", tuple(d for d in DRAFTS if d != "stale"), or_callable=True)  # who drafts
     bonus: bool = flag(True)  # also draw the slot behind an accepted window
     tree: int = whole(0, least=0, most=MOST_NODES)  # drafts per round, as a tree; 0: a chain
@@ -49,7 +47,6 @@ class FefOptions(Windowed, Guided):
         law: Verify = "packed" if network.packed is not None and not plain_only else "rows"
         law = law if self.verify == "auto" else self.verify
         check_law(law, network, self.guidance)
-        check_blocks(self.order, self.block_length)
         self.refuse_contradictions(law, network)
         head = self.draft_head(law, network)
         depths = self.depth if self.tree else self.window

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from fef.decoders.method import CHAIN, Method
-from fef.decoders.settings import ORDERS, Guided, block_share
+from fef.decoders.settings import Guided, Ordered, block_share
 from fef.decoding.network import Network
 from fef.decoding.options import one_of, whole
-from fef.decoding.plan import Order, Plan, Verify
-from fef.decoding.requirements import check_blocks, check_law, exact_cache
+from fef.decoding.plan import Plan, Verify
+from fef.decoding.requirements import check_law, exact_cache
 from fef.decoding.transfer import PerRound
 from fef.decoding.unmask import InOrder
 
@@ -18,17 +18,14 @@ __all__ = ["SEQUENTIAL", "SequentialOptions"]
 
 
 @dataclass(frozen=True)
-class SequentialOptions(Guided):
+class SequentialOptions(Ordered, Guided):
     """One token per call; `block_steps` below `block_length` makes it several, which are then drawn independently (SDAR)."""
 
-    order: Order = one_of("left-to-right", ORDERS)
-    block_length: int | None = whole(None)
     block_steps: int | None = whole(None)
     verify: Verify = one_of("rows", get_args(Verify))
     cache: Literal["none", "prefix"] = one_of("none", ("none", "prefix"))
 
     def plan(self, name: str, network: Network) -> Plan:
-        check_blocks(self.order, self.block_length)
         check_law(self.verify, network, self.guidance)
         return Plan(
             name,

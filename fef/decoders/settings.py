@@ -23,19 +23,18 @@ __all__ = [
     "DREAM_CUT",
     "MOST_AHEAD",
     "MOST_PASSES",
-    "ORDERS",
     "BesideCausal",
     "CachedOptions",
     "Counts",
     "Ending",
     "Guided",
+    "Ordered",
     "Windowed",
     "block_share",
     "llada_transfer",
 ]
 
 Cache = Literal["none", "prefix", "dual"]
-ORDERS = get_args(Order)
 ACCEPTS = get_args(Accept)
 DREAM_CUT: Cut = "top-p"  # Dream's generation_utils.py, which Fast-dLLM's version for Dream calls too
 MOST_PASSES = 2**16 - 1  # a pass is a part of the key of a random number, in 16 bits
@@ -71,6 +70,14 @@ class Counts(Ending):
     @property
     def transfer(self) -> TransferSchedule:
         return llada_transfer(self.steps, self.tokens_per_step)
+
+
+@dataclass(frozen=True)
+class Ordered:
+    """Methods that draw slots in a declared order."""
+
+    block_length: int | None = whole(None)  # open slots per block
+    order: Order = one_of("left-to-right", get_args(Order))  # of the slots
 
 
 @dataclass(frozen=True)

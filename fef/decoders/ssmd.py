@@ -6,15 +6,16 @@ Shapes: B rows, L canvas length, T targets, W drafts, D width, V vocabulary.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import get_args
 
 from torch import Tensor
 
 from fef.decoders.method import Method
-from fef.decoders.settings import ORDERS, Windowed
+from fef.decoders.settings import Ordered, Windowed
 from fef.decoding.network import Network
-from fef.decoding.options import one_of, path, whole
+from fef.decoding.options import one_of, path
 from fef.decoding.plan import Drafted, Order, Plan, Speculation
-from fef.decoding.requirements import check_blocks, find_layer
+from fef.decoding.requirements import find_layer
 from fef.laws.claim import LawClaim
 from fef.models.order_block import OrderBlock
 from fef.models.transformer import Transformer
@@ -23,15 +24,13 @@ __all__ = ["SSMD", "OrderJudge", "SsmdOptions"]
 
 
 @dataclass(frozen=True)
-class SsmdOptions(Windowed):
+class SsmdOptions(Windowed, Ordered):
     """One pass per round; the layer runs over the drafts once, and what it rejects it draws."""
 
-    order: Order = one_of("random", ORDERS)  # of the slots
-    block_length: int | None = whole(None)  # open slots per block
+    order: Order = one_of("random", get_args(Order))  # of the slots
     layer: str | None = path()  # a file that holds the order-causal layer
 
     def plan(self, name: str, network: Network) -> Plan:
-        check_blocks(self.order, self.block_length)
         model = network.transformer(name)
         spec = Speculation(window=self.window, draft="fresh", accept=self.accept, bonus=False)
         layer = find_layer(OrderBlock, self.layer, network.extra("order_block"), network)

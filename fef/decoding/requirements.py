@@ -17,7 +17,6 @@ from fef.models.demask import DependencyHead, load_head
 from fef.models.hidden_layer import HiddenLayer, load_layer
 
 __all__ = [
-    "check_blocks",
     "check_canvas",
     "check_grammar",
     "check_law",
@@ -50,11 +49,6 @@ def check_packed(network: Network, otherwise: str) -> None:
             f"{network.name} was not trained for the packed attention pattern. Use {otherwise}, or fine-tune it with "
             "`fef train`."
         )
-
-
-def check_blocks(order: str, block_length: int | None) -> None:
-    if order == "blocks" and block_length is None:
-        raise OptionError('order="blocks" needs block_length, for example block_length=32.')
 
 
 def check_grammar(plan: Plan, network: Network, settings: Settings) -> None:

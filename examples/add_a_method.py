@@ -20,15 +20,14 @@ from fef.decoders.method import Method
 from fef.decoding.network import Network
 from fef.decoding.options import number, whole
 from fef.decoding.plan import Plan
-from fef.decoding.transfer import PerRound, TransferSchedule
-from fef.decoding.unmask import PRODUCT, Adapted, Candidates
+from fef.decoding.unmask import PRODUCT, Candidates, UnmaskRule
 from fef.laws.claim import LawClaim
 
 QUESTION = "Tom has 12 apples. He buys 3 bags with 6 apples each. How many apples does Tom have now?"
 
 
 @dataclass(frozen=True)
-class NearAndSure(Adapted):
+class NearAndSure(UnmaskRule):
     """Of the first `reach` candidates, those at least as confident as `threshold`; where none is, the surest of them.
 
     Shapes: B rows, S candidate slots. It looks at laws and not at drawn tokens, so its order is adapted; several tokens of
@@ -37,7 +36,6 @@ class NearAndSure(Adapted):
 
     threshold: float
     reach: int
-    transfer: TransferSchedule = PerRound(1)  # tokens per round at least
 
     def select(self, c: Candidates) -> Tensor:
         near_BS = c.real_BS & (c.real_BS.cumsum(1) <= self.reach)
@@ -54,8 +52,8 @@ class NearAndSureOptions:
     threshold: float = number(0.9, high=1.0)
     reach: int = whole(4)
 
-    def plan(self, network: Network) -> Plan:
-        return Plan("near-and-sure", rule=NearAndSure(self.threshold, self.reach))
+    def plan(self, name: str, network: Network) -> Plan:
+        return Plan(name, rule=NearAndSure(self.threshold, self.reach))
 
 
 ENTRY = Method("near-and-sure", NearAndSureOptions, "commit what is sure among the first slots", "this file", "none")

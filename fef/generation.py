@@ -373,8 +373,7 @@ def load(
     path = locate(name, revision, token)
     described = describe_source(path, mask_id, block_length)  # before gigabytes are downloaded in vain
     tokenizer = require_tokenizer(path, described)
-    if is_repository(name):
-        download_weights(name, path, token)
+    download_weights(name, path, token)
     dtype = dtype or (
         torch.float32 if described.family is NATIVE and not isinstance(described, Merged) else torch.bfloat16
     )

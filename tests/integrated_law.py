@@ -16,11 +16,14 @@ from torch import Tensor
 from fef.decoders import make_plan
 from fef.decoding.canvas import Canvas
 from fef.decoding.inputs import read_settings
-from fef.decoding.loop import decode_pass
+from fef.decoding.loop import round_of
 from fef.decoding.network import Network
-from fef.decoding.order import block_mask, block_numbers
+from fef.decoding.order import block_numbers
+from fef.decoding.passes import open_passes
+from fef.decoding.plan import Plan
 from fef.decoding.remask import first_noise, remask
 from fef.decoding.requests import Requests, request_rows
+from fef.decoding.session import Session
 from fef.grammar.compiled import TokenGrammar
 from fef.laws.draws import Noise
 from fef.laws.integrate import enumerate_outcomes, merge
@@ -28,6 +31,18 @@ from fef.laws.noise import Schedule
 
 State = tuple[tuple[int, ...], tuple[bool, ...], tuple[int, ...]]  # ids, pending, noisy
 Step = Callable[[Requests], None]
+
+
+def decode_pass(network: Network, plan: Plan, requests: Requests, k: int = 1, block: int = 0) -> None:
+    """One denoising pass in place: draw every pending slot of the block."""
+    session = Session(network, plan, requests)
+    session.passes.enter(torch.full_like(session.passes.block_B, block))
+    session.passes.k_B = torch.full_like(session.passes.k_B, k)
+    began_B = torch.ones_like(session.passes.complete_B)
+    open_passes(session.passes, session.requests, began_B)
+    session.prepare(began_B)
+    while bool(session.active_B.any()):
+        round_of(session)
 
 
 def integrated_law(
@@ -94,7 +109,7 @@ def integrated_law(
     for block in range(int(numbers.max()) + 1):
 
         def inside(canvas: Canvas, block: int = block) -> Tensor:
-            return block_mask(canvas, numbers.expand_as(canvas.ids_BL), block)
+            return canvas.open_BL & (numbers == block)
 
         law = after(law, lambda r: first_noise(r.canvas, inside(r.canvas), process, r.noise))
         for k in range(plan.steps, 0, -1):

@@ -35,14 +35,13 @@ def export(
         from fef.models.adapter import apply_adapter
         from fef.models.checkpoint import replace_directory, require_tokenizer, write_checkpoint, write_released
         from fef.models.families import NATIVE
-        from fef.models.hub import download_weights, is_repository, locate
+        from fef.models.hub import download_weights, locate
         from fef.models.sources import describe_source, network_of, template_of
         from fef.models.weights import common_dtype
         from fef.training.adapt import write_template
     path = locate(model)
     described = describe_source(path, mask_id)
-    if is_repository(model):
-        download_weights(model, path)
+    download_weights(model, path)
     native = described.family is NATIVE
     network = network_of(path, described, "cpu", torch.float32 if native else common_dtype(path))
     network.name = model

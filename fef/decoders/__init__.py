@@ -17,24 +17,20 @@ from fef.decoders.deer import DEER
 from fef.decoders.delayed_cache import DELAYED_CACHE
 from fef.decoders.demask import DEMASK
 from fef.decoders.dream import ENTROPY, MASKGIT_PLUS, TOPK_MARGIN
-from fef.decoders.dual import DUAL
-from fef.decoders.dual_exact import DUAL_EXACT
+from fef.decoders.dual import DUAL, DUAL_EXACT
 from fef.decoders.entropy_bounded import ENTROPY_BOUNDED
-from fef.decoders.eso import ESO
-from fef.decoders.eso_exact import ESO_EXACT
+from fef.decoders.eso import ESO, ESO_EXACT
 from fef.decoders.factor import FACTOR
 from fef.decoders.fef import FEF
 from fef.decoders.klass import KLASS
 from fef.decoders.llada import LOW_CONFIDENCE, RANDOM
 from fef.decoders.method import Method, MethodInfo
-from fef.decoders.origin import ORIGIN
 from fef.decoders.policy import POLICY
-from fef.decoders.remdm import REMDM
+from fef.decoders.remdm import ORIGIN, REMDM
 from fef.decoders.replayed import FREEDAVE, SSD
 from fef.decoders.saber import SABER
 from fef.decoders.schedule import SCHEDULE
 from fef.decoders.sequential import SEQUENTIAL
-from fef.decoders.settings import Ending
 from fef.decoders.ssmd import SSMD
 from fef.decoders.threshold import THRESHOLD
 from fef.decoders.wino import WINO
@@ -81,6 +77,9 @@ TABLE = (
 )
 METHODS: dict[str, Method] = {method.name: method for method in TABLE}
 
+# what is an option and a part of plans alike
+_TAKEN_OVER = ("after_eos", "block_length", "first_slot_first", "guidance", "order", "schedule")
+
 
 def methods() -> dict[str, MethodInfo]:
     """Every method by name, with its paper, options and defaults, exactness, and what it needs."""
@@ -94,12 +93,17 @@ def make_plan(method: str, given: Mapping[str, Any], network: Network) -> Plan:
     """The plan of a method. Raises OptionError as `read_given`, and for options that contradict each other or the
     network."""
     given = read_given(method, given)
-    if network.block_causal and chooses_in_blocks(METHODS[method]):
+    entry = METHODS[method]
+    if network.visible_noise and not entry.visible_noise:
+        raise OptionError(f'{method} needs absorbing noise; {network.name} has uniform noise. Use method="fef".')
+    if network.block_causal and chooses_in_blocks(entry):
         given = {"block_length": network.transformer(method).config.block_length} | given
-    options = METHODS[method].options(**given)
-    plan = options.plan(network)
-    after_eos = options.after_eos if isinstance(options, Ending) else plan.after_eos
-    return replace(plan, aligned_blocks=network.block_causal, after_eos=after_eos)
+    options = entry.options(**given)
+    parts = {part: getattr(options, part) for part in _TAKEN_OVER if hasattr(options, part)}
+    plan = replace(options.plan(method, network), aligned_blocks=network.block_causal, **parts)
+    if plan.order == "blocks" and plan.block_length is None:
+        raise OptionError('order="blocks" needs block_length, for example block_length=32.')
+    return plan
 
 
 def chooses_in_blocks(method: Method) -> bool:

@@ -14,9 +14,8 @@ from fef.decoders.settings import Ending
 from fef.decoding.network import Network
 from fef.decoding.options import path, whole
 from fef.decoding.plan import Plan
-from fef.decoding.requirements import find_layer, refuse_visible_noise
-from fef.decoding.transfer import PerRound, TransferSchedule
-from fef.decoding.unmask import Adapted, Candidates
+from fef.decoding.requirements import find_layer
+from fef.decoding.unmask import Candidates, UnmaskRule
 from fef.laws.claim import LawClaim
 from fef.models.joint_layer import JointLayer
 from fef.models.transformer import Transformer
@@ -32,19 +31,17 @@ class AdjustOptions(Ending):
     block_length: int | None = whole(None)  # open slots per block
     layer: str | None = path()  # a file that holds the joint layer
 
-    def plan(self, network: Network) -> Plan:
-        refuse_visible_noise("adjust", network)
-        model = network.transformer("adjust")
+    def plan(self, name: str, network: Network) -> Plan:
+        model = network.transformer(name)
         layer = find_layer(JointLayer, self.layer, network.extra("joint_layer"), network)
         joint = JointDraws(model, layer, self.tokens)
-        return Plan("adjust", block_length=self.block_length, rule=LeastEntropy(), joint=joint)
+        return Plan(name, rule=LeastEntropy(), joint=joint)
 
 
 @dataclass(frozen=True)
-class LeastEntropy(Adapted):
+class LeastEntropy(UnmaskRule):
     """The slot of least entropy, of the pass and of every look of the layer behind it."""
 
-    transfer: TransferSchedule = PerRound(1)
     order_words = "least-entropy-first"
     reads_hidden = True
 

@@ -5,39 +5,35 @@ Shapes: B rows, L canvas length, S candidate slots, T targets, W drafts, V vocab
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import Tensor
 
 from fef.decoders.method import CAUSAL, Method
-from fef.decoders.settings import ACCEPTS, Ending
-from fef.decoding.causal import CausalModel, find_causal
+from fef.decoders.settings import BesideCausal, Ending, Windowed
+from fef.decoding.causal import CausalModel
 from fef.decoding.network import Network
-from fef.decoding.options import model, number, one_of, whole
-from fef.decoding.plan import Accept, Drafted, Plan, Speculation
-from fef.decoding.requirements import refuse_visible_noise
+from fef.decoding.options import number, whole
+from fef.decoding.plan import Drafted, Plan, Speculation
 from fef.decoding.transfer import PerRound, TransferSchedule
-from fef.decoding.unmask import Adapted, Candidates, one_a_round
+from fef.decoding.unmask import Candidates, UnmaskRule, one_a_round
 from fef.laws.claim import LawClaim
 
 __all__ = ["APD", "APD_EXACT", "AgreeingRun", "ApdExactOptions", "ApdOptions", "ProductJudge", "product_of_experts"]
 
 
 @dataclass(frozen=True)
-class ApdOptions(Ending):
-    causal: Callable[..., Tensor] | str | None = model()  # judges; None: the one that came with the checkpoint
+class ApdOptions(BesideCausal, Ending):
     share: float = number(0.6, high=1.0)  # exponent of the network in the product; the causal model has the rest
     lookahead: int = whole(100)  # slots drawn per round, at most
 
-    def plan(self, network: Network) -> Plan:
-        refuse_visible_noise("apd", network)
+    def plan(self, name: str, network: Network) -> Plan:
         rule = AgreeingRun(self.share, PerRound(self.lookahead))
-        return Plan("apd", rule=rule, causal=find_causal(self.causal, network))
+        return Plan(name, rule=rule, causal=self.causal_model(network))
 
 
 @dataclass(frozen=True)
-class AgreeingRun(Adapted):
+class AgreeingRun(UnmaskRule):
     """The first slot, and those behind it up to the first where the product of experts draws another token than the network
     with the same noise."""
 
@@ -63,18 +59,14 @@ class AgreeingRun(Adapted):
 
 
 @dataclass(frozen=True)
-class ApdExactOptions:
-    causal: Callable[..., Tensor] | str | None = model()  # judges; None: the one that came with the checkpoint
+class ApdExactOptions(BesideCausal, Windowed):
     share: float = number(0.6, high=1.0)  # exponent of the network in the product; the causal model has the rest
-    window: int = whole(16)  # drafts per round
-    accept: Accept = one_of("coupled", ACCEPTS)  # the acceptance rule
 
-    def plan(self, network: Network) -> Plan:
-        refuse_visible_noise("apd-exact", network)
-        causal = find_causal(self.causal, network)
+    def plan(self, name: str, network: Network) -> Plan:
+        causal = self.causal_model(network)
         spec = Speculation(window=self.window, draft="fresh", accept=self.accept, bonus=False)
         moving = self.window > 1 and self.share > 0
-        return Plan("apd-exact", speculation=spec, judge=ProductJudge(causal, self.share, moving), causal=causal)
+        return Plan(name, speculation=spec, judge=ProductJudge(causal, self.share, moving), causal=causal)
 
 
 @dataclass(frozen=True)

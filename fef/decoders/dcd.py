@@ -5,43 +5,35 @@ Shapes: B rows, L canvas length, T targets, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from fef.decoders.method import CAUSAL, Method
-from fef.decoders.settings import ACCEPTS, MOST_PASSES
-from fef.decoding.causal import CausalModel, find_causal
+from fef.decoders.settings import MOST_PASSES, BesideCausal, Windowed
+from fef.decoding.causal import CausalModel
 from fef.decoding.network import Network
-from fef.decoding.options import model, one_of, whole
-from fef.decoding.plan import Accept, Drafted, Plan, ScheduleName, Speculation
-from fef.decoding.requirements import refuse_visible_noise
+from fef.decoding.options import one_of, whole
+from fef.decoding.plan import Drafted, Plan, ScheduleName, Speculation
 from fef.laws.claim import LawClaim
 
 __all__ = ["DCD", "CopulaJudge", "DcdOptions"]
 
 
 @dataclass(frozen=True)
-class DcdOptions:
+class DcdOptions(BesideCausal, Windowed):
     """Denoising passes, in each of which the causal model draws what is open, reweighted by what stands behind it."""
 
-    causal: Callable[..., Tensor] | str | None = model()  # has the dependence; None: that of the checkpoint
     steps: int = whole(2, most=MOST_PASSES)  # denoising passes
     block_length: int | None = whole(None)  # open slots per block
-    window: int = whole(16)  # drafts per round
-    accept: Accept = one_of("coupled", ACCEPTS)  # the acceptance rule
     schedule: ScheduleName = one_of("linear", ("linear", "cosine"))  # of the noise between passes
 
-    def plan(self, network: Network) -> Plan:
-        refuse_visible_noise("dcd", network)
-        causal = find_causal(self.causal, network)
+    def plan(self, name: str, network: Network) -> Plan:
+        causal = self.causal_model(network)
         return Plan(
-            "dcd",
+            name,
             steps=self.steps,
-            schedule=self.schedule,
-            block_length=self.block_length,
             speculation=Speculation(window=self.window, draft="fresh", accept=self.accept),
             judge=CopulaJudge(causal, network.mask_id),
             causal=causal,

@@ -5,36 +5,28 @@ Shapes: B rows, T targets, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import Tensor
 
 from fef.decoders.method import CAUSAL, CHAIN, Method
-from fef.decoders.settings import ACCEPTS
-from fef.decoding.causal import CausalModel, find_causal
+from fef.decoders.settings import BesideCausal, Windowed
+from fef.decoding.causal import CausalModel
 from fef.decoding.network import Network
-from fef.decoding.options import model, one_of, whole
-from fef.decoding.plan import Accept, Drafted, Plan, Speculation
-from fef.decoding.requirements import refuse_visible_noise
+from fef.decoding.plan import Drafted, Plan, Speculation
 from fef.laws.claim import LawClaim
 
 __all__ = ["DEER", "CausalJudge", "DeerOptions"]
 
 
 @dataclass(frozen=True)
-class DeerOptions:
+class DeerOptions(BesideCausal, Windowed):
     """A window of drafts from one pass of the network, and targets from one pass of the causal model."""
 
-    causal: Callable[..., Tensor] | str | None = model()  # verifies; None: the one that came with the checkpoint
-    window: int = whole(16)  # drafts per round
-    accept: Accept = one_of("coupled", ACCEPTS)  # the acceptance rule
-
-    def plan(self, network: Network) -> Plan:
-        refuse_visible_noise("deer", network)
-        causal = find_causal(self.causal, network)
+    def plan(self, name: str, network: Network) -> Plan:
+        causal = self.causal_model(network)
         spec = Speculation(window=self.window, draft="fresh", accept=self.accept)
-        return Plan("deer", speculation=spec, judge=CausalJudge(causal), causal=causal)
+        return Plan(name, speculation=spec, judge=CausalJudge(causal), causal=causal)
 
 
 @dataclass(frozen=True)

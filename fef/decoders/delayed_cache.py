@@ -9,7 +9,7 @@ from fef.decoders.settings import Counts
 from fef.decoding.network import Network
 from fef.decoding.options import whole
 from fef.decoding.plan import Guidance, Plan
-from fef.decoding.requirements import refuse_visible_noise, stale_cache
+from fef.decoding.requirements import stale_cache
 from fef.decoding.unmask import TopScore
 
 __all__ = ["DELAYED_CACHE", "DelayedCacheOptions"]
@@ -22,11 +22,10 @@ class DelayedCacheOptions(Counts):
 
     refresh: int = whole(4)
 
-    def plan(self, network: Network) -> Plan:
-        refuse_visible_noise("delayed-cache", network)
-        cache = stale_cache("delayed-cache", "delayed", network, Guidance(), self.refresh, opening=2)
+    def plan(self, name: str, network: Network) -> Plan:
+        cache = stale_cache(name, "delayed", network, Guidance(), self.refresh, opening=2)
         rule = TopScore("drawn", self.transfer)
-        return Plan("delayed-cache", block_length=self.block_length, rule=rule, cache=cache)
+        return Plan(name, rule=rule, cache=cache)
 
 
 DELAYED_CACHE = Method(

@@ -16,9 +16,8 @@ from fef.decoders.settings import Ending
 from fef.decoding.network import Network
 from fef.decoding.options import number, one_of, path, whole
 from fef.decoding.plan import Plan
-from fef.decoding.requirements import find_head, refuse_visible_noise
-from fef.decoding.transfer import PerRound, TransferSchedule
-from fef.decoding.unmask import PRODUCT, Adapted, Candidates
+from fef.decoding.requirements import find_head
+from fef.decoding.unmask import PRODUCT, Candidates, UnmaskRule
 from fef.errors import OptionError
 from fef.laws.claim import LawClaim
 
@@ -38,8 +37,7 @@ class DemaskOptions(Ending):
     probe_values: int | None = whole(None)  # that a probe tries per slot; None: `PROBE_VALUES`
     block_length: int | None = whole(None)
 
-    def plan(self, network: Network) -> Plan:
-        refuse_visible_noise("demask", network)
+    def plan(self, name: str, network: Network) -> Plan:
         if self.head is not None and self.influence == "probe":
             raise OptionError('head=FILE and influence="probe" are both given; give one.')
         probe = self.influence == "probe" or (
@@ -52,26 +50,20 @@ class DemaskOptions(Ending):
             )
         head = None if probe else find_head(self.head, network, 'influence="probe"')
         return Plan(
-            "demask",
-            block_length=self.block_length,
-            rule=LowInfluence(self.tau, "probe" if probe else "head"),
+            name,
+            rule=LowInfluence(self.tau, reads_hidden=not probe),
             head=head,
             probe_values=self.probe_values or PROBE_VALUES,
         )
 
 
 @dataclass(frozen=True)
-class LowInfluence(Adapted):
+class LowInfluence(UnmaskRule):
     """DEMASK (2604.02560): slots by falling confidence, each taken if the influence on it of those taken before still fits
     under `tau`. For the true influences, sub-additive ones, TV(joint, product) <= tau."""
 
     tau: float
-    source: Literal["head", "probe"]
-    transfer: TransferSchedule = PerRound(1)
-
-    @property
-    def reads_hidden(self) -> bool:  # type: ignore[override]
-        return self.source == "head"
+    reads_hidden: bool  # for the head that predicts influences; else they are probed
 
     def select(self, c: Candidates) -> Tensor:
         influence_BSS = c.influence()
@@ -87,7 +79,7 @@ class LowInfluence(Adapted):
         return taken_BS
 
     def claim(self, greedy: bool) -> LawClaim:
-        if_ = "the head predicts influences right and they are" if self.source == "head" else "influences are"
+        if_ = "the head predicts influences right and they are" if self.reads_hidden else "influences are"
         return LawClaim(False, PRODUCT.reason, f"TV <= {self.tau:g} if {if_} sub-additive")
 
 

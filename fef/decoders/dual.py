@@ -1,4 +1,4 @@
-"""DualDiffusion in our reading (arXiv 2604.05250): cheap steps, then one accurate look.
+"""DualDiffusion in our reading (arXiv 2604.05250): cheap steps, then one accurate look; and its drafter, made exact.
 
 Shapes: B rows, C suspects, V vocabulary.
 """
@@ -11,18 +11,18 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from fef.decoders.method import CHECKPOINT, Method
-from fef.decoders.settings import MOST_AHEAD, Ending
+from fef.decoders.method import CHAIN, CHECKPOINT, Method
+from fef.decoders.settings import MOST_AHEAD, Ending, Ordered, Windowed
 from fef.decoding.network import Network
-from fef.decoding.options import number, one_of, whole
-from fef.decoding.plan import CacheKind, Guidance, Plan
-from fef.decoding.requirements import refuse_visible_noise, stale_cache
-from fef.decoding.revoke import Suspects
+from fef.decoding.options import flag, number, one_of, whole
+from fef.decoding.plan import CacheKind, Guidance, Plan, Speculation, Verify
+from fef.decoding.requirements import check_law, stale_cache
+from fef.decoding.revoke import Revoke, Suspects
 from fef.decoding.transfer import PerRound
 from fef.decoding.unmask import TopScore
 from fef.laws.claim import LawClaim
 
-__all__ = ["DUAL", "DualOptions", "KeepConfident"]
+__all__ = ["DUAL", "DUAL_EXACT", "DualExactOptions", "DualOptions", "KeepConfident"]
 
 
 @dataclass(frozen=True)
@@ -37,19 +37,17 @@ class DualOptions(Ending):
     block_length: int | None = whole(32, optional=True)
     cache: CacheKind = one_of("dual", get_args(CacheKind))
 
-    def plan(self, network: Network) -> Plan:
-        refuse_visible_noise("dual", network)
+    def plan(self, name: str, network: Network) -> Plan:
         return Plan(
-            "dual",
-            block_length=self.block_length,
+            name,
             rule=TopScore("drawn", PerRound(self.tokens_per_step)),
             revoke=KeepConfident(self.keep, self.limit, self.drafts),
-            cache=stale_cache("dual", self.cache, network, Guidance()),
+            cache=stale_cache(name, self.cache, network, Guidance()),
         )
 
 
 @dataclass(frozen=True)
-class KeepConfident:
+class KeepConfident(Revoke):
     """After each cycle of cheap drafts, one accurate look keeps the tokens it agrees with (DualDiffusion, 2604.05250).
 
     rule: "confidence" keeps a token of probability at least `limit`, "kl" one whose drafter law is within `limit` nats,
@@ -61,9 +59,7 @@ class KeepConfident:
     drafts: int
     commits = False
     recent = True
-    fresh = False
     masked = True
-    together = False
 
     @property
     def cycle(self) -> int:
@@ -91,6 +87,25 @@ class KeepConfident:
         )
 
 
+@dataclass(frozen=True)
+class DualExactOptions(Windowed, Ordered):
+    """DualDiffusion's cheap drafter, its laws recorded, and rejection by fresh targets."""
+
+    drafts: int = whole(5, most=MOST_AHEAD)  # small passes of the drafter
+    verify: Verify | Literal["auto"] = one_of("auto", ("auto", *get_args(Verify)))  # the law of the targets
+    bonus: bool = flag(True)  # also draw the slot behind an accepted window
+
+    def plan(self, name: str, network: Network) -> Plan:
+        law: Verify = "packed" if network.packed is not None else "rows"
+        law = law if self.verify == "auto" else self.verify
+        check_law(law, network, Guidance())
+        network.transformer(name)
+        spec = Speculation(
+            window=self.window, draft="stale", accept=self.accept, bonus=self.bonus, stale_steps=self.drafts
+        )
+        return Plan(name, law=law, speculation=spec)
+
+
 DUAL = Method(
     "dual",
     DualOptions,
@@ -98,4 +113,13 @@ DUAL = Method(
     "DualDiffusion, arXiv 2604.05250",
     "none",
     CHECKPOINT,
+)
+DUAL_EXACT = Method(
+    "dual-exact",
+    DualExactOptions,
+    "drafts of cheap steps on stale keys, their laws recorded, verified like fef",
+    "DualDiffusion, arXiv 2604.05250, made exact",
+    CHAIN,
+    CHECKPOINT,
+    visible_noise=True,
 )

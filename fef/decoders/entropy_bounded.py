@@ -15,8 +15,7 @@ from fef.decoders.settings import CachedOptions
 from fef.decoding.network import Network
 from fef.decoding.options import number
 from fef.decoding.plan import Plan
-from fef.decoding.transfer import PerRound, TransferSchedule
-from fef.decoding.unmask import PRODUCT, Adapted, Candidates
+from fef.decoding.unmask import PRODUCT, Candidates, UnmaskRule
 from fef.laws.claim import LawClaim
 
 __all__ = ["ENTROPY_BOUNDED", "EntropyBound", "EntropyBoundedOptions"]
@@ -26,17 +25,16 @@ __all__ = ["ENTROPY_BOUNDED", "EntropyBound", "EntropyBoundedOptions"]
 class EntropyBoundedOptions(CachedOptions):
     gamma: float = number(0.1)
 
-    def plan(self, network: Network) -> Plan:
-        return self.plan_for("entropy-bounded", EntropyBound(self.gamma), network)
+    def plan(self, name: str, network: Network) -> Plan:
+        return self.plan_of(EntropyBound(self.gamma), name, network)
 
 
 @dataclass(frozen=True)
-class EntropyBound(Adapted):
+class EntropyBound(UnmaskRule):
     """The k slots of least entropy, k the largest with sum - max of their entropies <= gamma (EB-Sampler, 2505.24857): that
     difference bounds KL(joint || product)."""
 
     gamma: float
-    transfer: TransferSchedule = PerRound(1)
 
     def select(self, c: Candidates) -> Tensor:
         sorted_BS = c.entropy_BS.sort(dim=1, stable=True).values

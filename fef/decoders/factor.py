@@ -15,8 +15,7 @@ from fef.decoders.settings import CachedOptions
 from fef.decoding.network import Network
 from fef.decoding.options import flag, number
 from fef.decoding.plan import Plan
-from fef.decoding.transfer import PerRound, TransferSchedule
-from fef.decoding.unmask import PRODUCT, Adapted, Candidates
+from fef.decoding.unmask import PRODUCT, Candidates, UnmaskRule
 from fef.laws.claim import LawClaim
 
 __all__ = ["FACTOR", "Factor", "FactorOptions"]
@@ -27,12 +26,12 @@ class FactorOptions(CachedOptions):
     factor: float = number(1.0)
     official_faults: bool = flag(False)
 
-    def plan(self, network: Network) -> Plan:
-        return self.plan_for("factor", Factor(self.factor, and_last=self.official_faults), network)
+    def plan(self, name: str, network: Network) -> Plan:
+        return self.plan_of(Factor(self.factor, and_last=self.official_faults), name, network)
 
 
 @dataclass(frozen=True)
-class Factor(Adapted):
+class Factor(UnmaskRule):
     """The n most confident slots, n the largest with (n + 1) (1 - c_n) < factor, c_n the confidence of the n-th (Fast-dLLM).
 
     For factor <= 1 the committed modes are the mode of the joint law (its Theorem 1), and TV(joint, product) < factor,
@@ -41,7 +40,6 @@ class Factor(Adapted):
     """
 
     factor: float
-    transfer: TransferSchedule = PerRound(1)
     and_last: bool = False
 
     def select(self, c: Candidates) -> Tensor:

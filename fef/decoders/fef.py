@@ -7,11 +7,11 @@ from typing import Literal, get_args
 
 from fef.decoders.method import CHAIN, Method
 from fef.decoders.remdm import DEFAULT_ETA, Remdm
-from fef.decoders.settings import ACCEPTS, MOST_PASSES, ORDERS, Guided
+from fef.decoders.settings import MOST_PASSES, Guided, Ordered, Windowed
 from fef.decoding.network import Network
 from fef.decoding.options import flag, number, one_of, path, whole
-from fef.decoding.plan import Accept, Draft, Drafter, Order, Plan, Planner, Remask, ScheduleName, Speculation, Verify
-from fef.decoding.requirements import check_blocks, check_law, exact_cache, find_head
+from fef.decoding.plan import Draft, Drafter, Plan, Planner, Remask, ScheduleName, Speculation, Verify
+from fef.decoding.requirements import check_law, exact_cache, find_head
 from fef.errors import OptionError
 from fef.laws.tree import MOST_NODES
 from fef.laws.window import ANCHORS, SURVIVAL, TREE_ANCHORS, TREE_DEPTH, TREE_SURVIVAL, branching
@@ -24,17 +24,13 @@ NO_HEAD = "none"
 
 
 @dataclass(frozen=True)
-class FefOptions(Guided):
+class FefOptions(Windowed, Ordered, Guided):
     """FeF's rounds: a window of drafts, verified."""
 
     steps: int = whole(1, most=MOST_PASSES)  # denoising passes
-    window: int = whole(16)  # drafts per round
     verify: Verify | Literal["auto"] = one_of("auto", ("auto", *get_args(Verify)))  # the law of the targets
-    accept: Accept = one_of("coupled", ACCEPTS)  # the acceptance rule
     remask: Remask = one_of("random", get_args(Remask))  # what is hidden between passes
     eta: float | None = number(None, high=1.0)  # of ReMDM
-    block_length: int | None = whole(None)  # open slots per block
-    order: Order = one_of("left-to-right", ORDERS)  # of the slots
     draft: Draft | Drafter = one_of("reuse", tuple(d for d in DRAFTS if d != "stale"), or_callable=True)  # who drafts
     bonus: bool = flag(True)  # also draw the slot behind an accepted window
     tree: int = whole(0, least=0, most=MOST_NODES)  # drafts per round, as a tree; 0: a chain
@@ -46,12 +42,11 @@ class FefOptions(Guided):
     cache: Literal["none", "prefix"] = one_of("none", ("none", "prefix"))  # of finished blocks
     schedule: ScheduleName = one_of("linear", get_args(ScheduleName))  # of the noise between passes
 
-    def plan(self, network: Network) -> Plan:
+    def plan(self, name: str, network: Network) -> Plan:
         plain_only = self.guidance.on or self.cache != "none" or self.planner == "influence"
         law: Verify = "packed" if network.packed is not None and not plain_only else "rows"
         law = law if self.verify == "auto" else self.verify
         check_law(law, network, self.guidance)
-        check_blocks(self.order, self.block_length)
         self.refuse_contradictions(law, network)
         head = self.draft_head(law, network)
         depths = self.depth if self.tree else self.window
@@ -69,15 +64,11 @@ class FefOptions(Guided):
             head=head,
         )
         return Plan(
-            method="fef",
+            name,
             law=law,
-            order=self.order,
-            block_length=self.block_length,
             speculation=spec,
-            cache=exact_cache("fef", self.cache, law, network, self.guidance),
-            guidance=self.guidance,
+            cache=exact_cache(name, self.cache, law, network, self.guidance),
             steps=self.steps,
-            schedule=self.schedule,
             remask=self.remask,
             remdm=Remdm("rescale", DEFAULT_ETA if self.eta is None else self.eta),
             head=find_head(self.head, network, 'planner="confidence"') if self.planner == "influence" else None,
@@ -142,4 +133,5 @@ FEF = Method(
     "FeF-DLLM, arXiv 2605.14305",
     f"{CHAIN}; none with low-confidence re-masking",
     "any denoiser; packed verification needs a network trained for it",
+    visible_noise=True,
 )

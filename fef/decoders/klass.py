@@ -12,11 +12,11 @@ from torch import Tensor
 
 from fef.decoders.method import Method
 from fef.decoders.settings import CachedOptions
+from fef.decoding.canvas import put_at
 from fef.decoding.network import Network
 from fef.decoding.options import number, whole
 from fef.decoding.plan import Plan
-from fef.decoding.transfer import PerRound, TransferSchedule
-from fef.decoding.unmask import PRODUCT, Adapted, Candidates
+from fef.decoding.unmask import PRODUCT, Candidates, UnmaskRule
 from fef.laws.claim import LawClaim
 
 __all__ = ["KLASS", "KlassOptions", "Stable"]
@@ -28,45 +28,38 @@ class KlassOptions(CachedOptions):
     epsilon: float = number(0.01)
     history: int = whole(2)
 
-    def plan(self, network: Network) -> Plan:
+    def plan(self, name: str, network: Network) -> Plan:
         # a cached pass computes the block alone, so nothing is known of later ones
-        across_blocks = self.cache == "none"
-        return self.plan_for("klass", Stable(self.threshold, self.epsilon, self.history, across_blocks), network)
+        looks_ahead = self.cache == "none"
+        return self.plan_of(Stable(self.threshold, self.epsilon, self.history, looks_ahead), name, network)
 
 
 @dataclass(frozen=True)
-class Stable(Adapted):
+class Stable(UnmaskRule):
     """Slots of confidence above `threshold` whose law moved by less than `epsilon` nats of KL in each of the last `history`
     rounds of the block; if there are none, the scheduled number of most confident ones (KLASS, 2511.05664).
 
-    across_blocks: a block's first round is compared with the last round of the block before, as in the released code, so
+    looks_ahead: a block's first round is compared with the last round of the block before, as in the released code, so
     that every open slot is looked at in every round; else its first round is compared with nothing.
     """
 
     threshold: float
     epsilon: float
     history: int
-    across_blocks: bool = True
-    transfer: TransferSchedule = PerRound(1)
-
-    @property
-    def looks_ahead(self) -> bool:  # type: ignore[override]
-        return self.across_blocks
+    looks_ahead: bool = True
 
     def select(self, c: Candidates) -> Tensor:
         at_BS = c.slots_BS.clamp(min=0)
         V = c.plain.logp_BSV.shape[-1]
-        before_BLV = c.memory.of("law", (c.length, V), torch.nan, lasting=self.across_blocks)
-        calm_BL = c.memory.of("calm", (c.length,), 0, torch.int64, lasting=self.across_blocks)
+        before_BLV = c.memory.of("law", (c.length, V), torch.nan, lasting=self.looks_ahead)
+        calm_BL = c.memory.of("calm", (c.length,), 0, torch.int64, lasting=self.looks_ahead)
         before_BSV = before_BLV.gather(1, at_BS[..., None].expand(-1, -1, V))
         p_BSV = c.plain.logp_BSV.exp()
         # nan in the first round: not calm
         kl_BS = torch.where(p_BSV > 0, p_BSV * (c.plain.logp_BSV - before_BSV), 0.0).sum(-1)
         calm_BS = torch.where(kl_BS < self.epsilon, calm_BL.gather(1, at_BS) + 1, 0)
-        row_N, column_N = c.seen_BS.nonzero(as_tuple=True)
-        place_N = at_BS[row_N, column_N]
-        before_BLV[row_N, place_N] = c.plain.logp_BSV[row_N, column_N]
-        calm_BL[row_N, place_N] = calm_BS[row_N, column_N]
+        put_at(before_BLV, at_BS, c.seen_BS, c.plain.logp_BSV)
+        put_at(calm_BL, at_BS, c.seen_BS, calm_BS)
         long_enough_B1 = (c.site.attempt_B >= self.history - 1)[:, None]
         ready_BS = long_enough_B1 & (calm_BS >= self.history) & (c.confidence_BS > self.threshold) & c.real_BS
         return torch.where(ready_BS.any(1, keepdim=True), ready_BS, c.best(c.confidence_BS, c.count_B))
@@ -74,7 +67,7 @@ class Stable(Adapted):
     def claim(self, greedy: bool) -> LawClaim:
         kept = (
             "kept from block to block, as in KLASS's code"
-            if self.across_blocks
+            if self.looks_ahead
             else "of the block alone, unlike KLASS's code"
         )
         noise = "" if greedy else ", and laws are scored without the noise of the draw, which that code scores with it"

@@ -9,7 +9,7 @@ from fef.decoders.settings import Counts, Guided
 from fef.decoding.network import Network
 from fef.decoding.options import flag, number
 from fef.decoding.plan import Plan
-from fef.decoding.requirements import ends, refuse_visible_noise
+from fef.decoding.requirements import ends
 from fef.decoding.unmask import InOrder, TopScore
 
 __all__ = ["LOW_CONFIDENCE", "RANDOM", "LowConfidenceOptions", "RandomOptions"]
@@ -22,16 +22,13 @@ class LowConfidenceOptions(Counts, Guided):
     confidence_eos_eot_inf: bool = flag(False)
     official_faults: bool = flag(False)
 
-    def plan(self, network: Network) -> Plan:
-        refuse_visible_noise("low-confidence", network)
+    def plan(self, name: str, network: Network) -> Plan:
         last = ends(network) if self.confidence_eos_eot_inf else ()
         renormalized = self.official_faults and bool(last)
         rule = TopScore("drawn", self.transfer, left_bias=self.left_bias, last=last, renormalized=renormalized)
         return Plan(
-            "low-confidence",
-            block_length=self.block_length,
+            name,
             rule=rule,
-            guidance=self.guidance,
             banned=ends(network)[:1] if self.logits_eos_inf else (),
         )
 
@@ -40,14 +37,11 @@ class LowConfidenceOptions(Counts, Guided):
 class RandomOptions(Counts, Guided):
     logits_eos_inf: bool = flag(False)
 
-    def plan(self, network: Network) -> Plan:
-        refuse_visible_noise("random", network)
+    def plan(self, name: str, network: Network) -> Plan:
         return Plan(
-            "random",
+            name,
             order="blocks" if self.block_length else "random",
-            block_length=self.block_length,
             rule=InOrder(self.transfer),
-            guidance=self.guidance,
             banned=ends(network)[:1] if self.logits_eos_inf else (),
         )
 

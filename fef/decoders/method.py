@@ -37,7 +37,9 @@ class MethodInfo:
 class Options(Protocol):
     """Options of a method: a frozen dataclass of checked fields that makes the plan."""
 
-    def plan(self, network: Network) -> Plan: ...
+    def plan(self, name: str, network: Network) -> Plan:
+        """The plan of the method of that name. What is an option and a part of plans alike, `make_plan` takes over."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -48,3 +50,4 @@ class Method:
     paper: str
     exactness: str
     needs: str = "any denoiser"
+    visible_noise: bool = False  # does it run under uniform noise, too?

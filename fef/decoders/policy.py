@@ -17,9 +17,7 @@ from fef.decoders.settings import Ending
 from fef.decoding.network import Network, failures_told
 from fef.decoding.options import model, number, whole
 from fef.decoding.plan import Plan
-from fef.decoding.requirements import refuse_visible_noise
-from fef.decoding.transfer import PerRound, TransferSchedule
-from fef.decoding.unmask import PRODUCT, Adapted, Candidates
+from fef.decoding.unmask import PRODUCT, Candidates, UnmaskRule
 from fef.errors import DenoiserError, OptionError
 from fef.laws.claim import LawClaim
 from fef.laws.draws import Purpose
@@ -38,8 +36,7 @@ class PolicyOptions(Ending):
     policy_temperature: float = number(1.0)  # of its decisions; 0: those of probability 1/2 and more
     block_length: int | None = whole(32, optional=True)
 
-    def plan(self, network: Network) -> Plan:
-        refuse_visible_noise("policy", network)
+    def plan(self, name: str, network: Network) -> Plan:
         found = network.extra("unmask_policy") if self.policy is None else self.policy
         if isinstance(found, str):
             found = load_policy(Path(found)).to(network.device or "cpu")
@@ -48,16 +45,15 @@ class PolicyOptions(Ending):
                 f"{network.name} comes without an unmasking policy. Train one with `fef train --objective policy`, or give "
                 "policy=FILE."
             )
-        return Plan("policy", block_length=self.block_length, rule=Learned(found, self.policy_temperature))
+        return Plan(name, rule=Learned(found, self.policy_temperature))
 
 
 @dataclass(frozen=True)
-class Learned(Adapted):
+class Learned(UnmaskRule):
     """Each slot by a decision of its own, whose probability depends on how sure the pass is of all open slots."""
 
     policy: Policy
     temperature: float
-    transfer: TransferSchedule = PerRound(1)
 
     def select(self, c: Candidates) -> Tensor:
         size_B = c.memory.of("policy size", (), 0)

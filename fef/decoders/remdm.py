@@ -1,4 +1,5 @@
-"""ReMDM (arXiv 2503.00307): how often what was revealed is hidden again, and how often what was drawn is shown.
+"""The reverse transition of Dream and MDLM (arXiv 2508.15487), and ReMDM (arXiv 2503.00307): how often what was revealed is
+hidden again, and how often what was drawn is shown.
 
 Shapes: B rows, L canvas length.
 """
@@ -6,25 +7,38 @@ Shapes: B rows, L canvas length.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
 from fef.decoders.method import Method
-from fef.decoders.origin import OriginOptions
+from fef.decoders.settings import DREAM_CUT, MOST_PASSES, Ending, Guided
 from fef.decoding.network import Network
-from fef.decoding.options import number, one_of
-from fef.decoding.plan import Plan
-from fef.decoding.requirements import refuse_visible_noise
+from fef.decoding.options import number, one_of, whole
+from fef.decoding.plan import Plan, ScheduleName
+from fef.decoding.transfer import Everything
+from fef.decoding.unmask import InOrder
 from fef.errors import OptionError
 
-__all__ = ["DEFAULT_ETA", "REMDM", "Remdm", "RemdmOptions", "Strategy"]
+__all__ = ["DEFAULT_ETA", "ORIGIN", "REMDM", "OriginOptions", "Remdm", "RemdmOptions", "Strategy"]
 
 Strategy = Literal["rescale", "cap", "conf", "loop"]
 DEFAULT_ETA = 0.2
 ETAS: dict[Strategy, float] = {"rescale": DEFAULT_ETA, "cap": 0.04, "conf": 0.0, "loop": 0.02}
+
+
+@dataclass(frozen=True)
+class OriginOptions(Guided, Ending):
+    """The reverse transition with an x_0 that is drawn factorized: each mask is revealed with probability 1 - s / t."""
+
+    steps: int = whole(32, most=MOST_PASSES)
+    block_length: int | None = whole(None)
+    schedule: ScheduleName = one_of("linear", get_args(ScheduleName))
+
+    def plan(self, name: str, network: Network) -> Plan:
+        return Plan(name, rule=InOrder(Everything()), steps=self.steps, first_cut=DREAM_CUT)
 
 
 @dataclass(frozen=True)
@@ -37,9 +51,9 @@ class RemdmOptions(OriginOptions):
     t_off: float | None = number(None, high=1.0)
     alpha_on: float | None = number(None, high=1.0)
 
-    def plan(self, network: Network) -> Plan:
-        refuse_visible_noise("remdm", network)
-        return Plan("remdm", remask="remdm", remdm=self.remdm, keeps_crossing=False, **self.parts)
+    def plan(self, name: str, network: Network) -> Plan:
+        plan = super().plan(name, network)
+        return replace(plan, remask="remdm", remdm=self.remdm, keeps_crossing=False, first_cut="top-k")
 
     @property
     def remdm(self) -> Remdm:
@@ -129,6 +143,13 @@ class Remdm:
         return torch.full_like(logp_BL, sigma)
 
 
+ORIGIN = Method(
+    "origin",
+    OriginOptions,
+    "the reverse transition with a factorized x_0",
+    "Dream, arXiv 2508.15487; MDLM",
+    "none",
+)
 REMDM = Method(
     "remdm",
     RemdmOptions,

@@ -9,7 +9,6 @@ from fef.decoders.settings import MOST_AHEAD, Ending, Guided
 from fef.decoding.network import Network
 from fef.decoding.options import whole
 from fef.decoding.plan import Plan
-from fef.decoding.requirements import refuse_visible_noise
 from fef.decoding.transfer import PerRound
 from fef.decoding.unmask import TopScore
 
@@ -17,35 +16,23 @@ __all__ = ["FREEDAVE", "SSD", "FreedaveOptions", "SsdOptions"]
 
 
 @dataclass(frozen=True)
-class ReplayOptions(Guided, Ending):
+class SsdOptions(Guided, Ending):
     block_length: int | None = whole(None)
     drafts: int = whole(4, most=MOST_AHEAD)
 
-    def plan_for(self, method: str, tokens_per_step: int, network: Network) -> Plan:
-        refuse_visible_noise(method, network)
-        rule = TopScore("drawn", PerRound(tokens_per_step))
-        return Plan(
-            method,
-            block_length=self.block_length,
-            rule=rule,
-            replay=self.drafts,
-            guidance=self.guidance,
-            greedy=True,
-        )
+    def plan(self, name: str, network: Network) -> Plan:
+        return self.replayed(name, 1)
+
+    def replayed(self, name: str, tokens_per_step: int) -> Plan:
+        return Plan(name, rule=TopScore("drawn", PerRound(tokens_per_step)), replay=self.drafts, greedy=True)
 
 
 @dataclass(frozen=True)
-class SsdOptions(ReplayOptions):
-    def plan(self, network: Network) -> Plan:
-        return self.plan_for("ssd", 1, network)
-
-
-@dataclass(frozen=True)
-class FreedaveOptions(ReplayOptions):
+class FreedaveOptions(SsdOptions):
     tokens_per_step: int = whole(1)
 
-    def plan(self, network: Network) -> Plan:
-        return self.plan_for("freedave", self.tokens_per_step, network)
+    def plan(self, name: str, network: Network) -> Plan:
+        return self.replayed(name, self.tokens_per_step)
 
 
 SSD = Method(

@@ -13,13 +13,13 @@ from torch import Tensor
 
 from fef.decoders.method import Method
 from fef.decoders.settings import Ending
+from fef.decoding.canvas import put_at
 from fef.decoding.network import Network
 from fef.decoding.options import number, one_of, whole
 from fef.decoding.plan import Plan
-from fef.decoding.requirements import refuse_visible_noise
-from fef.decoding.revoke import EveryRound, Suspects
+from fef.decoding.revoke import Revoke, Suspects
 from fef.decoding.transfer import PerRound, TransferSchedule
-from fef.decoding.unmask import PRODUCT, Adapted, Candidates, of_best_tokens
+from fef.decoding.unmask import PRODUCT, Candidates, UnmaskRule, of_best_tokens
 from fef.laws.claim import LawClaim
 
 __all__ = ["SABER", "AboveMeanRevealed", "DropLargestFalls", "DropLeastRisen", "RunningThreshold", "SaberOptions"]
@@ -36,15 +36,13 @@ class SaberOptions(Ending):
     rule: Literal["code", "abstract"] = one_of("code", ("code", "abstract"))
     block_length: int | None = whole(32, optional=True)
 
-    def plan(self, network: Network) -> Plan:
-        refuse_visible_noise("saber", network)
+    def plan(self, name: str, network: Network) -> Plan:
         transfer = PerRound(self.tokens_per_step)
         if self.rule == "abstract":
             rule, revoke = RunningThreshold(transfer), DropLargestFalls(self.rate)
-            return Plan("saber", block_length=self.block_length, rule=rule, revoke=revoke)
+            return Plan(name, rule=rule, revoke=revoke)
         return Plan(
-            "saber",
-            block_length=self.block_length,
+            name,
             stays_open=True,
             rule=AboveMeanRevealed(transfer),
             revoke=DropLeastRisen(self.rate, least=self.tokens_per_step // 2),
@@ -52,7 +50,7 @@ class SaberOptions(Ending):
 
 
 @dataclass(frozen=True)
-class AboveMeanRevealed(Adapted):
+class AboveMeanRevealed(UnmaskRule):
     """Every slot more confident than the positions drawn so far were on average when last drawn, and at least the scheduled
     number (the released code of Saber, 2510.18165). Over the whole request: positions that were taken back count, too.
 
@@ -72,12 +70,9 @@ class AboveMeanRevealed(Adapted):
         take_BS = c.or_most_confident(over_BS)
         last_BS = last_BL.gather(1, at_BS)
         last_BS = torch.where(last_BS.isnan(), torch.where(first_B1, 0.0, -torch.inf), last_BS)
-        row_N, column_N = c.real_BS.nonzero(as_tuple=True)
-        place_N = at_BS[row_N, column_N]
-        rise_BL[row_N, place_N] = (confidence_BS - last_BS)[row_N, column_N]
-        last_BL[row_N, place_N] = confidence_BS[row_N, column_N]
-        row_N, column_N = take_BS.nonzero(as_tuple=True)
-        revealed_BL[row_N, at_BS[row_N, column_N]] = confidence_BS[row_N, column_N]
+        put_at(rise_BL, at_BS, c.real_BS, confidence_BS - last_BS)
+        put_at(last_BL, at_BS, c.real_BS, confidence_BS)
+        put_at(revealed_BL, at_BS, take_BS, confidence_BS)
         return take_BS
 
     def claim(self, greedy: bool) -> LawClaim:
@@ -85,7 +80,7 @@ class AboveMeanRevealed(Adapted):
 
 
 @dataclass(frozen=True)
-class DropLeastRisen(EveryRound):
+class DropLeastRisen(Revoke):
     """Unless nothing is left open, take back the max(least, ceil(new / rate)) tokens, but fewer than were just committed, at
     whose positions the largest probability of any token rose least since the round before: the released code of Saber,
     2510.18165. Tokens of earlier blocks and those just committed are among them; the latter by the look they were drawn from.
@@ -100,8 +95,7 @@ class DropLeastRisen(EveryRound):
         at_BC = s.slots_BC.clamp(min=0)
         now_BC = s.logp_BCV.amax(-1).exp()
         rise_BC = torch.where(s.fresh_BC, rise_BL.gather(1, at_BC), now_BC - last_BL.gather(1, at_BC))
-        row_N, column_N = s.real_BC.nonzero(as_tuple=True)
-        last_BL[row_N, at_BC[row_N, column_N]] = now_BC[row_N, column_N]
+        put_at(last_BL, at_BC, s.real_BC, now_BC)
         asked_B = (s.new_B / self.rate).ceil().long().clamp(min=self.least)
         count_B = torch.minimum(asked_B, s.spare_B).masked_fill(s.open_B == 0, 0)
         return s.worst(-rise_BC, count_B) & rise_BC.isfinite()
@@ -115,7 +109,7 @@ class DropLeastRisen(EveryRound):
 
 
 @dataclass(frozen=True)
-class RunningThreshold(Adapted):
+class RunningThreshold(UnmaskRule):
     """Every slot at least as confident as the tokens committed so far were on average, and at least the scheduled
     number (Saber, 2510.18165)."""
 
@@ -134,7 +128,7 @@ class RunningThreshold(Adapted):
 
 
 @dataclass(frozen=True)
-class DropLargestFalls(EveryRound):
+class DropLargestFalls(Revoke):
     """Take back max(1, floor(new / rate)) tokens whose probability fell most since they were committed, but fewer than were
     just committed (the abstract of Saber, 2510.18165)."""
 

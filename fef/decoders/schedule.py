@@ -9,7 +9,6 @@ from fef.decoders.settings import Ending, Guided
 from fef.decoding.network import Network
 from fef.decoding.options import path, whole
 from fef.decoding.plan import Plan
-from fef.decoding.requirements import refuse_visible_noise
 from fef.decoding.transfer import Planned
 from fef.decoding.unmask import InOrder
 
@@ -25,15 +24,12 @@ class ScheduleOptions(Guided, Ending):
     profile: str | None = path()
     block_length: int | None = whole(None)
 
-    def plan(self, network: Network) -> Plan:
-        refuse_visible_noise("schedule", network)
+    def plan(self, name: str, network: Network) -> Plan:
         profile = network.information_profile(self.profile)
         return Plan(
-            "schedule",
+            name,
             order="blocks" if self.block_length else "random",
-            block_length=self.block_length,
             rule=InOrder(Planned(profile, self.steps, blocks=self.block_length is not None)),
-            guidance=self.guidance,
         )
 
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from fef.decoders.method import CHAIN, Method
-from fef.decoders.settings import ORDERS, Guided, block_share
+from fef.decoders.settings import Guided, Ordered, block_share
 from fef.decoding.network import Network
 from fef.decoding.options import one_of, whole
-from fef.decoding.plan import Order, Plan, Verify
-from fef.decoding.requirements import check_blocks, check_law, exact_cache
+from fef.decoding.plan import Plan, Verify
+from fef.decoding.requirements import check_law, exact_cache
 from fef.decoding.transfer import PerRound
 from fef.decoding.unmask import InOrder
 
@@ -18,26 +18,20 @@ __all__ = ["SEQUENTIAL", "SequentialOptions"]
 
 
 @dataclass(frozen=True)
-class SequentialOptions(Guided):
+class SequentialOptions(Ordered, Guided):
     """One token per call; `block_steps` below `block_length` makes it several, which are then drawn independently (SDAR)."""
 
-    order: Order = one_of("left-to-right", ORDERS)
-    block_length: int | None = whole(None)
     block_steps: int | None = whole(None)
     verify: Verify = one_of("rows", get_args(Verify))
     cache: Literal["none", "prefix"] = one_of("none", ("none", "prefix"))
 
-    def plan(self, network: Network) -> Plan:
-        check_blocks(self.order, self.block_length)
+    def plan(self, name: str, network: Network) -> Plan:
         check_law(self.verify, network, self.guidance)
         return Plan(
-            method="sequential",
+            name,
             law=self.verify,
-            order=self.order,
-            block_length=self.block_length,
             rule=InOrder(block_share(self.block_length, self.block_steps) or PerRound(1)),
-            cache=exact_cache("sequential", self.cache, self.verify, network, self.guidance),
-            guidance=self.guidance,
+            cache=exact_cache(name, self.cache, self.verify, network, self.guidance),
         )
 
 
@@ -47,4 +41,5 @@ SEQUENTIAL = Method(
     "one token a forward pass, in a declared order",
     "chain rule",
     CHAIN,
+    visible_noise=True,
 )

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from torch import Tensor
+
+from fef.decoding.causal import CausalModel, find_causal
 from fef.decoding.network import Network
-from fef.decoding.options import number, one_of, whole
+from fef.decoding.options import model, number, one_of, whole
 from fef.decoding.plan import Accept, AfterEos, Guidance, Order, Plan
-from fef.decoding.requirements import refuse_visible_noise, stale_cache
+from fef.decoding.requirements import stale_cache
 from fef.decoding.transfer import BlockShare, EvenShare, PerRound, TransferSchedule
 from fef.decoding.unmask import UnmaskRule
 from fef.errors import OptionError
@@ -19,18 +23,18 @@ __all__ = [
     "DREAM_CUT",
     "MOST_AHEAD",
     "MOST_PASSES",
-    "ORDERS",
-    "Cache",
+    "BesideCausal",
     "CachedOptions",
     "Counts",
     "Ending",
     "Guided",
+    "Ordered",
+    "Windowed",
     "block_share",
     "llada_transfer",
 ]
 
 Cache = Literal["none", "prefix", "dual"]
-ORDERS = get_args(Order)
 ACCEPTS = get_args(Accept)
 DREAM_CUT: Cut = "top-p"  # Dream's generation_utils.py, which Fast-dLLM's version for Dream calls too
 MOST_PASSES = 2**16 - 1  # a pass is a part of the key of a random number, in 16 bits
@@ -69,14 +73,39 @@ class Counts(Ending):
 
 
 @dataclass(frozen=True)
+class Ordered:
+    """Methods that draw slots in a declared order."""
+
+    block_length: int | None = whole(None)  # open slots per block
+    order: Order = one_of("left-to-right", get_args(Order))  # of the slots
+
+
+@dataclass(frozen=True)
+class Windowed:
+    """Methods that verify a window of drafts."""
+
+    window: int = whole(16)  # drafts per round
+    accept: Accept = one_of("coupled", ACCEPTS)  # the acceptance rule
+
+
+@dataclass(frozen=True)
+class BesideCausal:
+    """Methods that ask a causal model, too."""
+
+    causal: Callable[..., Tensor] | str | None = model()  # None: the one that came with the checkpoint
+
+    def causal_model(self, network: Network) -> CausalModel:
+        return find_causal(self.causal, network)
+
+
+@dataclass(frozen=True)
 class CachedOptions(Guided, Ending):
     block_length: int | None = whole(32, optional=True)
     cache: Cache = one_of("none", get_args(Cache))
 
-    def plan_for(self, method: str, rule: UnmaskRule, network: Network) -> Plan:
-        refuse_visible_noise(method, network)
-        cache = stale_cache(method, None if self.cache == "none" else self.cache, network, self.guidance)
-        return Plan(method, block_length=self.block_length, rule=rule, cache=cache, guidance=self.guidance)
+    def plan_of(self, rule: UnmaskRule, name: str, network: Network, first_cut: Cut = "top-k") -> Plan:
+        cache = stale_cache(name, self.cache, network, self.guidance)
+        return Plan(name, rule=rule, cache=cache, first_cut=first_cut)
 
 
 def llada_transfer(steps: int | None, tokens_per_step: int) -> TransferSchedule:

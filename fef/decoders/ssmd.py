@@ -6,15 +6,16 @@ Shapes: B rows, L canvas length, T targets, W drafts, D width, V vocabulary.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import get_args
 
 from torch import Tensor
 
 from fef.decoders.method import Method
-from fef.decoders.settings import ACCEPTS, ORDERS
+from fef.decoders.settings import Ordered, Windowed
 from fef.decoding.network import Network
-from fef.decoding.options import one_of, path, whole
-from fef.decoding.plan import Accept, Drafted, Order, Plan, Speculation
-from fef.decoding.requirements import check_blocks, find_layer, refuse_visible_noise
+from fef.decoding.options import one_of, path
+from fef.decoding.plan import Drafted, Order, Plan, Speculation
+from fef.decoding.requirements import find_layer
 from fef.laws.claim import LawClaim
 from fef.models.order_block import OrderBlock
 from fef.models.transformer import Transformer
@@ -23,23 +24,18 @@ __all__ = ["SSMD", "OrderJudge", "SsmdOptions"]
 
 
 @dataclass(frozen=True)
-class SsmdOptions:
+class SsmdOptions(Windowed, Ordered):
     """One pass per round; the layer runs over the drafts once, and what it rejects it draws."""
 
-    window: int = whole(16)  # drafts per round
-    accept: Accept = one_of("coupled", ACCEPTS)  # the acceptance rule
-    order: Order = one_of("random", ORDERS)  # of the slots
-    block_length: int | None = whole(None)  # open slots per block
+    order: Order = one_of("random", get_args(Order))  # of the slots
     layer: str | None = path()  # a file that holds the order-causal layer
 
-    def plan(self, network: Network) -> Plan:
-        refuse_visible_noise("ssmd", network)
-        check_blocks(self.order, self.block_length)
-        model = network.transformer("ssmd")
+    def plan(self, name: str, network: Network) -> Plan:
+        model = network.transformer(name)
         spec = Speculation(window=self.window, draft="fresh", accept=self.accept, bonus=False)
         layer = find_layer(OrderBlock, self.layer, network.extra("order_block"), network)
         judge = OrderJudge(model, layer, self.window > 1)
-        return Plan("ssmd", order=self.order, block_length=self.block_length, speculation=spec, judge=judge)
+        return Plan(name, speculation=spec, judge=judge)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ Shapes: B rows, S candidate slots, L canvas length, V vocabulary.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -16,7 +16,7 @@ from fef.decoding.network import Network
 from fef.decoding.options import flag, number, whole
 from fef.decoding.plan import Plan
 from fef.decoding.transfer import Pace, PerRound, TransferSchedule
-from fef.decoding.unmask import PRODUCT, Adapted, Candidates, FirstSlotFirst, UnmaskRule
+from fef.decoding.unmask import PRODUCT, Candidates, UnmaskRule
 from fef.errors import OptionError
 from fef.laws.claim import LawClaim
 
@@ -35,14 +35,9 @@ class ThresholdOptions(CachedOptions):
     strict: bool = flag(False)  # above the threshold, not at it
     first_slot_first: bool = flag(False)  # the round that opens a block commits its first slot alone
 
-    def plan(self, network: Network) -> Plan:
-        rule = self.rule
-        rule = FirstSlotFirst(rule) if self.first_slot_first else rule
+    def plan(self, name: str, network: Network) -> Plan:
         for_dream = self.pace is not None or self.first_slot_first
-        return replace(
-            self.plan_for("threshold", rule, network),
-            first_cut=DREAM_CUT if for_dream else "top-k",
-        )
+        return self.plan_of(self.rule, name, network, DREAM_CUT if for_dream else "top-k")
 
     @property
     def rule(self) -> UnmaskRule:
@@ -65,7 +60,7 @@ class ThresholdOptions(CachedOptions):
 
 
 @dataclass(frozen=True)
-class Threshold(Adapted):
+class Threshold(UnmaskRule):
     """Every slot of confidence at least `threshold` (strict: above it), and at least the scheduled number
     (Fast-dLLM, 2505.22618; with a larger number LLaDA2 and SDAR)."""
 
@@ -85,7 +80,7 @@ class Threshold(Adapted):
 
 
 @dataclass(frozen=True)
-class PacedThreshold(Adapted):
+class PacedThreshold(UnmaskRule):
     """Of the scheduled number of most confident slots those of confidence at least `threshold`, and at least one (Fast-dLLM
     for Dream; the schedule is what an even pace still allows)."""
 

@@ -15,10 +15,8 @@ from fef.decoders.settings import Ending
 from fef.decoding.network import Network
 from fef.decoding.options import number, whole
 from fef.decoding.plan import Plan
-from fef.decoding.requirements import refuse_visible_noise
-from fef.decoding.revoke import EveryRound, Suspects
-from fef.decoding.transfer import PerRound, TransferSchedule
-from fef.decoding.unmask import PRODUCT, Adapted, Candidates, of_best_tokens
+from fef.decoding.revoke import Revoke, Suspects
+from fef.decoding.unmask import PRODUCT, Candidates, UnmaskRule, of_best_tokens
 from fef.laws.claim import LawClaim
 
 __all__ = ["WINO", "WideIn", "WideOut", "WinoOptions"]
@@ -30,19 +28,17 @@ class WinoOptions(Ending):
     keep: float = number(0.9, high=1.0)
     block_length: int | None = whole(128, optional=True)
 
-    def plan(self, network: Network) -> Plan:
-        refuse_visible_noise("wino", network)
+    def plan(self, name: str, network: Network) -> Plan:
         revoke = WideOut(self.keep, together=network.casts_shadows)
-        return Plan("wino", block_length=self.block_length, rule=WideIn(self.threshold), revoke=revoke)
+        return Plan(name, rule=WideIn(self.threshold), revoke=revoke)
 
 
 @dataclass(frozen=True)
-class WideIn(Adapted):
+class WideIn(UnmaskRule):
     """Every slot of confidence above `threshold`, at least one and at most min(max(0.7 n, 5), 20) of the n open ones
     (WINO, 2507.18578)."""
 
     threshold: float
-    transfer: TransferSchedule = PerRound(1)
 
     def select(self, c: Candidates) -> Tensor:
         most_B = (0.7 * c.real_BS.sum(1)).long().clamp(5, 20)
@@ -54,7 +50,7 @@ class WideIn(Adapted):
 
 
 @dataclass(frozen=True)
-class WideOut(EveryRound):
+class WideOut(Revoke):
     """In rounds that commit more than one token, take back tokens of leave-one-out probability below `keep`, fewer than the
     round before committed (30 in the first of a block): the released code of WINO, 2507.18578.
 

@@ -15,7 +15,7 @@ from fef.decoding.records import RowRecord
 from fef.laws.eos import at_position, bounds, bounds_before, bounds_on_paths
 from fef.laws.tree import Tree
 
-__all__ = ["Canvas", "EosRule", "written"]
+__all__ = ["Canvas", "EosRule", "put_at", "written"]
 
 
 @dataclass
@@ -106,6 +106,12 @@ class Canvas(RowRecord):
         """Write back rows that were taken out by `select`."""
         for name in ("ids_BL", "pending_BL", "logprob_BL", "confidence_BL", "likely_BLK", "likely_logp_BLK"):
             getattr(self, name)[rows] = getattr(part, name)
+
+
+def put_at(whole_BL: Tensor, slots_BS: Tensor, take_BS: Tensor, new_BS: Tensor) -> None:
+    """Write values at the slots marked in `take_BS`, in place; both may have a last dimension more."""
+    row_N, column_N = take_BS.nonzero(as_tuple=True)
+    whole_BL[row_N, slots_BS[row_N, column_N]] = new_BS[row_N, column_N]
 
 
 def written(whole: Tensor, place: Tensor, new: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -48,15 +48,13 @@ def certificate_of(
             f", where each token is drawn from the law renormalised over what {allowed} allows behind those before it"
         )
     claims = [
-        *([plan.says.claim()] if plan.says else [conditionals(plan, block_causal), *weight_findings(weight_format)]),
+        *([plan.says.claim()] if plan.says else [conditionals(plan, block_causal), *weight_claims(weight_format)]),
         *(LawClaim(True, grammar.reason) for grammar in known),
-        *change_findings(settings),
-        *cut_findings(plan, settings),
-        *end_findings(plan),
-        order_finding(plan),
-        *commit_findings(plan, greedy),
-        *cache_findings(plan, block_causal),
-        *steps_findings(plan),
+        *change_claims(plan, settings),
+        order_claim(plan),
+        *commit_claims(plan, greedy),
+        *cache_claims(plan, block_causal),
+        *steps_claims(plan),
     ]
     reasons = tuple(f.reason for f in claims)
     broken = [f for f in claims if not f.keeps]
@@ -103,7 +101,8 @@ def conditional_words(plan: Plan) -> str:
 def order_words(plan: Plan) -> str:
     inside = f", blocks of {plan.block_length}" if plan.block_length else ""
     if plan.speculation is None and plan.rule.order_words is not None:
-        return plan.rule.order_words + inside
+        first = "first-slot-of-a-block-first, then " if plan.first_slot_first else ""
+        return first + plan.rule.order_words + inside
     words = {"left-to-right": "left-to-right", "random": "random-order", "blocks": "block-order"}[plan.order]
     if plan.random_share < 1:
         words += f" (of each slot with probability {plan.random_share:g}, then left-to-right)"
@@ -121,70 +120,60 @@ def conditionals(plan: Plan, block_causal: bool) -> LawClaim:
     return LawClaim(True, law)
 
 
-def weight_findings(weight_format: str | None) -> list[LawClaim]:
-    if weight_format is None:
-        return []
-    return [
-        LawClaim(True, f"weights: {weight_format}, one scale per output row: the law is that of the quantized weights")
-    ]
+def weight_claims(weight_format: str | None) -> Iterator[LawClaim]:
+    if weight_format is not None:
+        words = f"weights: {weight_format}, one scale per output row: the law is that of the quantized weights"
+        yield LawClaim(True, words)
 
 
-def cut_findings(plan: Plan, settings: Settings) -> list[LawClaim]:
-    words: dict[Cut, str] = {
-        "top-k": "top-k first, then top-p of what is left, as in transformers",
-        "top-p": "top-p of the whole law first, then top-k, as in Dream's own decoder",
-    }
-    claims = [LawClaim(True, f"cuts: {words[plan.first_cut]}")] if settings.cuts_p and settings.cuts_k else []
-    if settings.cuts_p and not plan.keeps_crossing:
-        claims.append(LawClaim(True, "cuts: top-p drops the token with which the mass passes p, as in ReMDM's code"))
-    return claims
-
-
-def change_findings(settings: Settings) -> list[LawClaim]:
-    claims = []
+def change_claims(plan: Plan, settings: Settings) -> Iterator[LawClaim]:
+    """What settings make of the law, each of which depends on no drawn value."""
     if settings.biases:
         words = "logit_bias: added to the logits before temperature and cuts, at every slot, wherever the law is used"
-        claims.append(LawClaim(True, words))
+        yield LawClaim(True, words)
     if settings.holds_end_back:
         words = f"end: {settings.end_words}, by a ban at those positions, which depends on no drawn value"
-        claims.append(LawClaim(True, words))
-    return claims
+        yield LawClaim(True, words)
+    if settings.cuts_p and settings.cuts_k:
+        cuts: dict[Cut, str] = {
+            "top-k": "top-k first, then top-p of what is left, as in transformers",
+            "top-p": "top-p of the whole law first, then top-k, as in Dream's own decoder",
+        }
+        yield LawClaim(True, f"cuts: {cuts[plan.first_cut]}")
+    if settings.cuts_p and not plan.keeps_crossing:
+        yield LawClaim(True, "cuts: top-p drops the token with which the mass passes p, as in ReMDM's code")
+    if plan.after_eos == "free":
+        words = "after EOS: free, slots behind an end token are drawn like any other, as in LLaDA's own decoder"
+        yield LawClaim(True, words)
 
 
-def end_findings(plan: Plan) -> list[LawClaim]:
-    if plan.after_eos == "eos":
-        return []
-    return [
-        LawClaim(True, "after EOS: free, slots behind an end token are drawn like any other, as in LLaDA's own decoder")
-    ]
-
-
-def order_finding(plan: Plan) -> LawClaim:
+def order_claim(plan: Plan) -> LawClaim:
     if plan.speculation is None and not plan.rule.in_order:
         return LawClaim(True, "order: slots are chosen anew each round, by the commit rule")
     drawn = {"left-to-right": "fixed", "random": "drawn from the seed before any token", "blocks": "drawn in blocks"}
     return LawClaim(True, f"order: {plan.order}, {drawn[plan.order]}, so it cannot depend on drawn values")
 
 
-def commit_findings(plan: Plan, greedy: bool) -> list[LawClaim]:
+def commit_claims(plan: Plan, greedy: bool) -> Iterator[LawClaim]:
     if plan.speculation is not None:
-        return [draft_finding(plan.speculation), accept_finding(plan.speculation)]
-    claims = [plan.rule.claim(greedy)]
+        yield draft_claim(plan.speculation)
+        yield accept_claim(plan.speculation)
+        return
+    yield plan.rule.claim(greedy)
     if plan.replay:
-        claims.append(LawClaim(True, "replay: rounds ahead count only where the rule itself would have done the same"))
+        yield LawClaim(True, "replay: rounds ahead count only where the rule itself would have done the same")
     if plan.revoke is not None:
-        claims.append(plan.revoke.claim())
-    return claims
+        yield plan.revoke.claim()
 
 
-def draft_finding(spec: Speculation) -> LawClaim:
+def draft_claim(spec: Speculation) -> LawClaim:
     name = spec.draft if isinstance(spec.draft, str) else "custom"
     return LawClaim(
         True, f"draft: {name}; the law each draft is drawn from is recorded and used by the acceptance rule"
     )
 
 
-def accept_finding(spec: Speculation) -> LawClaim:
+def accept_claim(spec: Speculation) -> LawClaim:
     words = {
         "coupled": "the target token itself is committed, so the text depends on seed and law alone",
         "rejection": "min(1, p/q) and the residual law",
@@ -193,23 +182,22 @@ def accept_finding(spec: Speculation) -> LawClaim:
     return LawClaim(True, f"accept: {spec.accept}: {words[spec.accept]}")
 
 
-def cache_findings(plan: Plan, block_causal: bool) -> list[LawClaim]:
-    if plan.cache is None:
-        return []
+def cache_claims(plan: Plan, block_causal: bool) -> Iterator[LawClaim]:
     if plan.exact_cache(block_causal):
-        return [LawClaim(True, "cache: keys of finished blocks, which no later token changes: exact")]
-    return [LawClaim(False, f"cache: {plan.cache.kind}: keys of an earlier canvas are reused, out of date")]
+        yield LawClaim(True, "cache: keys of finished blocks, which no later token changes: exact")
+    elif plan.cache is not None:
+        yield LawClaim(False, f"cache: {plan.cache.kind}: keys of an earlier canvas are reused, out of date")
 
 
-def steps_findings(plan: Plan) -> list[LawClaim]:
+def steps_claims(plan: Plan) -> Iterator[LawClaim]:
+    rates = plan.remdm if plan.remask == "remdm" else None
     if plan.steps == 1:
-        return []
+        return
     if plan.remask == "low-confidence":
-        return [LawClaim(False, "re-mask: low-confidence depends on the values drawn, so it is not value-free")]
-    if plan.remdm is not None and plan.remask == "remdm" and not plan.remdm.blind:
-        return [
-            LawClaim(False, "re-mask: ReMDM-conf hides tokens of low confidence more often, so it is not value-free")
-        ]
-    words = f"ReMDM-{plan.remdm.strategy}" if plan.remdm and plan.remask == "remdm" else "the reverse transition"
-    note = "equal to the one-pass law only if the network's conditionals are consistent"
-    return [LawClaim(True, f"re-mask: random by {words}, blind to values; a {plan.steps}-pass law, {note}")]
+        yield LawClaim(False, "re-mask: low-confidence depends on the values drawn, so it is not value-free")
+    elif rates is not None and not rates.blind:
+        yield LawClaim(False, "re-mask: ReMDM-conf hides tokens of low confidence more often, so it is not value-free")
+    else:
+        words = "the reverse transition" if rates is None else f"ReMDM-{rates.strategy}"
+        note = "equal to the one-pass law only if the network's conditionals are consistent"
+        yield LawClaim(True, f"re-mask: random by {words}, blind to values; a {plan.steps}-pass law, {note}")

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from fef.decoding.canvas import put_at
 from fef.decoding.carried import ASK_ANEW, CarriedDrafts
 from fef.decoding.network import failures_named
 from fef.decoding.plan import Speculation
@@ -240,9 +241,8 @@ def stale_drafts(session: Session, spec: Speculation, window_BW: Tensor) -> Draf
     W = window_BW.shape[1]
     for start in range(-(-W // spec.stale_steps), W, -(-W // spec.stale_steps)):
         held_BW = real_BW & (torch.arange(W, device=window_BW.device) < start)
-        row_N, column_N = held_BW.nonzero(as_tuple=True)
         ids_BL = canvas.ids_BL.clone()
-        ids_BL[row_N, window_BW[row_N, column_N]] = found.tokens_BW[row_N, column_N]
+        put_at(ids_BL, window_BW, held_BW, found.tokens_BW)
         later_BW = window_BW.masked_fill(held_BW, -1)
         meter.pass_((later_BW >= 0).any(1).long(), fresh_BL.sum(1))
         logits_BWV = cache.step(

@@ -18,7 +18,7 @@ from fef.decoding.score import PredictionRequest
 from fef.decoding.session import Observer, Session
 from fef.decoding.speculate import speculative_round
 
-__all__ = ["decode_pass", "decode_requests", "round_of"]
+__all__ = ["decode_requests", "round_of"]
 
 
 def decode_requests(network: Network, plan: Plan, requests: Requests, observe: Observer | None = None) -> None:
@@ -38,14 +38,6 @@ def decode_requests(network: Network, plan: Plan, requests: Requests, observe: O
         if left:
             round_of(session)
             session.open_passes()
-
-
-def decode_pass(network: Network, plan: Plan, requests: Requests, k: int = 1, block: int = 0) -> None:
-    """One denoising pass in place: draw every pending slot of the block."""
-    session = Session(network, plan, requests)
-    session.begin(k, block)
-    while bool(session.active_B.any()):
-        round_of(session)
 
 
 def round_of(session: Session) -> None:

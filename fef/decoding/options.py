@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import field, fields
+from pathlib import Path
 from typing import Any
 
 from fef.errors import OptionError, nearest_hint
 from fef.readers import LARGEST, real, shown, whole_from
 
-__all__ = ["flag", "model", "number", "one_of", "path", "read_options", "whole"]
+__all__ = ["checked", "flag", "model", "number", "one_of", "path", "read_options", "whole"]
 
 Read = Callable[[str, Any], Any]
 
@@ -59,8 +60,8 @@ def flag(default: bool) -> Any:
 def path() -> Any:
     """A file name, or None."""
 
-    def read(name: str, value: Any) -> str:
-        if not isinstance(value, str) or not value:
+    def read(name: str, value: Any) -> str | Path:
+        if not isinstance(value, str | Path) or not str(value):
             raise OptionError(f"{name}={shown(value)} must be the name of a file.")
         return value
 

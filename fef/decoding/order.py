@@ -12,7 +12,7 @@ from fef.decoding.canvas import Canvas
 from fef.decoding.plan import Plan
 from fef.laws.draws import Noise, Purpose, Site
 
-__all__ = ["block_mask", "block_numbers", "block_sizes", "decoding_order"]
+__all__ = ["block_numbers", "block_sizes", "decoding_order"]
 
 
 def decoding_order(canvas: Canvas, plan: Plan, noise: Noise) -> Tensor:
@@ -56,7 +56,3 @@ def block_sizes(block_BL: Tensor) -> Tensor:
     """Open slots of every block, [B, N]."""
     sizes_BN = block_BL.new_zeros(len(block_BL), int(block_BL.max()) + 2)  # the first of what is in no block
     return sizes_BN.scatter_add(1, block_BL + 1, torch.ones_like(block_BL))[:, 1:]
-
-
-def block_mask(canvas: Canvas, block_BL: Tensor, block: int) -> Tensor:
-    return canvas.open_BL & (block_BL == block)

@@ -98,7 +98,9 @@ def choose_and_commit(session: Session, slots_BS: Tensor, seen: Prediction) -> t
         ahead_BS=~session.within_BL.gather(1, slots_BS.clamp(min=0)) if plan.rule.looks_ahead else None,
     )
     take_BS = plan.rule.select(found) & found.real_BS
-    told = partial(session.told_law, logits_BSV, slots_BS)
+    if plan.first_slot_first:  # with shifted logits, the first slot of a block is read outside it
+        take_BS = found.first_if_opening(take_BS)
+    told = partial(session.law, logits_BSV, slots_BS, told=True)
     session.commit(slots_BS, tokens_BS, logp_BS, plain, take_BS, told, fill=not plan.rule.in_order)
     if plan.revoke is not None and plan.revoke.recent:
         remember(session, plan.revoke, slots_BS, plain, take_BS)

@@ -186,6 +186,7 @@ class Plan:
     judge: Judge | None = None  # has the targets of the drafts; None: the network itself
     causal: CausalModel | None = None  # stands beside the network, and reads the tokens before each slot
     rule: UnmaskRule = InOrder()  # which draws are committed, where nothing speculates
+    first_slot_first: bool = False  # the round that opens a block commits its first slot alone (Fast-dLLM for Dream)
     joint: Joint | None = None  # commits further draws of a round, each given those before; None: a round draws once
     replay: int = 0  # states ahead on which the rule is replayed
     revoke: Revoke | None = None  # may take tokens back

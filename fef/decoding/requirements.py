@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from torch import Tensor
 
@@ -17,7 +17,6 @@ from fef.models.demask import DependencyHead, load_head
 from fef.models.hidden_layer import HiddenLayer, load_layer
 
 __all__ = [
-    "check_blocks",
     "check_canvas",
     "check_grammar",
     "check_law",
@@ -26,7 +25,6 @@ __all__ = [
     "exact_cache",
     "find_head",
     "find_layer",
-    "refuse_visible_noise",
     "stale_cache",
 ]
 
@@ -51,11 +49,6 @@ def check_packed(network: Network, otherwise: str) -> None:
             f"{network.name} was not trained for the packed attention pattern. Use {otherwise}, or fine-tune it with "
             "`fef train`."
         )
-
-
-def check_blocks(order: str, block_length: int | None) -> None:
-    if order == "blocks" and block_length is None:
-        raise OptionError('order="blocks" needs block_length, for example block_length=32.')
 
 
 def check_grammar(plan: Plan, network: Network, settings: Settings) -> None:
@@ -123,13 +116,13 @@ def exact_cache(method: str, cache: str, law: str, network: Network, guidance: G
 
 def stale_cache(
     method: str,
-    kind: CacheKind | None,
+    kind: CacheKind | Literal["none"],
     network: Network,
     guidance: Guidance,
     refresh: int | None = None,
     opening: int = 1,
 ) -> CacheRule | None:
-    if kind is None:
+    if kind == "none":
         return None
     if guidance.on:
         raise OptionError('cfg_scale and contrast do not go with a cache. Use cache="none".')
@@ -173,8 +166,3 @@ def ends(network: Network) -> tuple[int, ...]:
             f"{network.name} names no EOS id. Give the denoiser an `end_ids` attribute, or leave the flag out."
         )
     return network.end_ids
-
-
-def refuse_visible_noise(method: str, network: Network) -> None:
-    if network.visible_noise:
-        raise OptionError(f'{method} needs absorbing noise; {network.name} has uniform noise. Use method="fef".')

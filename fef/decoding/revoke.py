@@ -6,7 +6,6 @@ Shapes: B rows, C suspects, V vocabulary.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 from torch import Tensor
 
@@ -14,7 +13,7 @@ from fef.decoding.memory import Memory
 from fef.laws.claim import LawClaim
 from fef.laws.ranking import highest
 
-__all__ = ["EveryRound", "Revoke", "Suspects"]
+__all__ = ["Revoke", "Suspects"]
 
 
 @dataclass
@@ -49,42 +48,29 @@ class Suspects:
         return highest(fault_BC, count_B, self.real_BC)
 
 
-class Revoke(Protocol):
-    """cycle: rounds of a cycle, the last of which looks at the suspects. commits: does that round commit, too. recent: only
-    tokens committed in this cycle are suspects, and none is left unchecked. fresh: so are those that the checking round
-    commits, as seen before. masked: a suspect is looked at with its own
-    position masked. together: by masks that see one another. keeps_laws: the laws that tokens were drawn from are
-    remembered."""
+class Revoke:
+    """Which tokens are taken back, and what the loop has to know of it: most rules look at the tokens of the block in every
+    round, which commits, too."""
+
+    commits: bool = True  # does the round that looks at suspects commit, too?
+    recent: bool = False  # are only tokens committed in this cycle suspects, and none left unchecked?
+    fresh: bool = False  # are those suspects, too, that the checking round commits, as seen before?
+    masked: bool = False  # is a suspect looked at with its own position masked?
+    together: bool = False  # by masks that see one another?
 
     @property
-    def cycle(self) -> int: ...
+    def cycle(self) -> int:
+        """Rounds of a cycle, the last of which looks at the suspects."""
+        return 1
+
     @property
-    def commits(self) -> bool: ...
-    @property
-    def recent(self) -> bool: ...
-    @property
-    def fresh(self) -> bool: ...
-    @property
-    def masked(self) -> bool: ...
-    @property
-    def together(self) -> bool: ...
-    @property
-    def keeps_laws(self) -> bool: ...
+    def keeps_laws(self) -> bool:
+        """Are the laws that tokens were drawn from remembered?"""
+        return False
 
     def select(self, s: Suspects) -> Tensor:
         """Tokens to take back, bool [B, C]."""
-        ...
+        raise NotImplementedError
 
-    def claim(self) -> LawClaim: ...
-
-
-class EveryRound:
-    """What most rules declare: every round looks at the tokens of the block, commits too, and asks for nothing else."""
-
-    cycle = 1
-    commits = True
-    recent = False
-    fresh = False
-    masked = False
-    together = False
-    keeps_laws = False
+    def claim(self) -> LawClaim:
+        raise NotImplementedError

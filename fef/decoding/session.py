@@ -24,7 +24,7 @@ from fef.decoding.meter import Meter
 from fef.decoding.network import Network
 from fef.decoding.order import block_sizes
 from fef.decoding.packed import PackedScorer
-from fef.decoding.passes import PassState, next_passes, open_passes
+from fef.decoding.passes import PassState, next_passes
 from fef.decoding.plan import Plan
 from fef.decoding.requests import Requests
 from fef.decoding.rows import RowsScorer
@@ -203,14 +203,6 @@ class Session:
         if began_B is not None:
             self.prepare(began_B)
 
-    def begin(self, k: int, block: int) -> None:
-        """Put every row into pass `k` of a block."""
-        self.passes.enter(torch.full_like(self.passes.block_B, block))
-        self.passes.k_B = torch.full_like(self.passes.k_B, k)
-        began_B = torch.ones_like(self.passes.complete_B)
-        open_passes(self.passes, self.requests, began_B)
-        self.prepare(began_B)
-
     def prepare(self, began_B: Tensor) -> None:
         """Rows, a mask [B], have begun a pass."""
         self.memory.forget(began_B)
@@ -241,9 +233,11 @@ class Session:
         attempt_B = torch.zeros_like(self.passes.k_B) if attempt_B is None else attempt_B
         return Site(slots_BS.clamp(min=0), self.passes.k_B, attempt_B, slots_BS >= 0)
 
-    def law(self, logits_BSV: Tensor, slots_BS: Tensor) -> Tensor:
-        """The law that is sampled at each slot, given what is committed; [B, S, V] nats."""
-        return log_law(self.legal(logits_BSV, slots_BS), self.sampling, **self.ends(slots_BS))
+    def law(self, logits_BSV: Tensor, slots_BS: Tensor, *, told: bool = False) -> Tensor:
+        """The law that is sampled at each slot, given what is committed; [B, S, V] nats. told: at temperature 1 in greedy
+        rows, whose own law has one token only."""
+        sampling = self.sampling.ungreedy() if told else self.sampling
+        return log_law(self.legal(logits_BSV, slots_BS), sampling, **self.ends(slots_BS))
 
     def legal(
         self, logits_BSV: Tensor, slots_BS: Tensor, draft_BW: Tensor | None = None, width_B: Tensor | None = None
@@ -258,7 +252,7 @@ class Session:
     def law_at_states(
         self, logits_BXV: Tensor, slots_BX: Tensor, draft_BW: Tensor, tree: Tree, *, told: bool = False
     ) -> Tensor:
-        """The same at the slot behind each state of a tree of drafts, given those on the path to it. told: as `told_law`."""
+        """The same at the slot behind each state of a tree of drafts, given those on the path to it. told: as in `law`."""
         sampling = self.sampling.ungreedy() if told else self.sampling
         assert self.grammar is None or tree.branching == 1, "under grammars drafts are drawn in turn"
         legal_BXV = self.legal(logits_BXV, slots_BX, draft_BW, tree.nodes_B)
@@ -266,10 +260,6 @@ class Session:
             return log_law(legal_BXV, sampling)
         forced_BX, forbidden_BX = self.eos.at_states(self.canvas, slots_BX, draft_BW, tree)
         return log_law(legal_BXV, sampling, forced_eos_BS=forced_BX, no_eos_BS=forbidden_BX)
-
-    def told_law(self, logits_BSV: Tensor, slots_BS: Tensor) -> Tensor:
-        """`law`, but at temperature 1 in greedy rows, whose own law has one token only."""
-        return log_law(self.legal(logits_BSV, slots_BS), self.sampling.ungreedy(), **self.ends(slots_BS))
 
     def ends(self, slots_BS: Tensor) -> dict[str, Tensor]:
         """What the EOS rule says of these slots: arguments of `log_law`."""

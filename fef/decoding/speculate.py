@@ -135,7 +135,7 @@ def commit_known(session: Session, spec: Speculation) -> None:
     accepted = accept(logp_B1V, logp_B1V[:, :0], slots_B1[:, :0], zero_B, one_B, session.noise, site_B1)
     take_B1 = one_B[:, None] > 0
     logp_B1 = logp_B1V.gather(-1, accepted.tokens_BT[..., None])[..., 0]
-    told = partial(session.told_law, carry.first_B1V, slots_B1)
+    told = partial(session.law, carry.first_B1V, slots_B1, told=True)
     plain = session.plain_law(carry.first_B1V)
     session.commit(slots_B1, accepted.tokens_BT, logp_B1, plain, take_B1, told, fill=False)
     session.scorer.committed(one_B)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from fef.decoding.canvas import put_at
 from fef.decoding.revoke import Revoke, Suspects
 from fef.decoding.score import Prediction, PredictionRequest
 from fef.decoding.session import Session
@@ -23,11 +24,9 @@ def rows_to_check(session: Session, revoke: Revoke) -> Tensor:
 
 def remember(session: Session, revoke: Revoke, slots_BS: Tensor, plain: Law, take_BS: Tensor) -> None:
     """Note what the next check has to look at."""
-    row_N, column_N = take_BS.nonzero(as_tuple=True)
-    place_N = slots_BS[row_N, column_N]
-    session.passes.unchecked_BL[row_N, place_N] = True
+    put_at(session.passes.unchecked_BL, slots_BS, take_BS, take_BS)
     if revoke.keeps_laws:
-        drafted_law(session, plain.logp_BSV.shape[-1])[row_N, place_N] = plain.logp_BSV[row_N, column_N]
+        put_at(drafted_law(session, plain.logp_BSV.shape[-1]), slots_BS, take_BS, plain.logp_BSV)
 
 
 def drafted_law(session: Session, size: int) -> Tensor:
@@ -74,9 +73,9 @@ def take_back(session: Session, look: PredictionRequest, seen: Prediction, new_B
         open_B=session.pending_BL.sum(1),
         memory=session.memory,
     )
-    row_N, column_N = (revoke.select(found) & (suspects_BC >= 0)).nonzero(as_tuple=True)
+    drop_BC = revoke.select(found) & (suspects_BC >= 0)
     drop_BL = torch.zeros_like(canvas.pending_BL)
-    drop_BL[row_N, suspects_BC[row_N, column_N]] = True
+    put_at(drop_BL, suspects_BC, drop_BC, drop_BC)
     if eos is not None:
         drop_BL |= eos.decided_by(canvas, session.within_BL, drop_BL)
     canvas.erase(drop_BL, session.network.mask_id)

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -41,28 +40,27 @@ class Progress:
     random_B: Tensor  # pending slots of the part of the order that is drawn
 
 
-class TransferSchedule(Protocol):
+class TransferSchedule:
     @property
     def one(self) -> bool:
         """Is it one slot per round, whatever the length?"""
-        ...
+        return False
 
     @property
     def bound(self) -> str | None:
         """What it bounds if the order is random."""
-        ...
+        return None
 
     def __call__(self, progress: Progress) -> Tensor:
         """Slots to commit, int64 [B]."""
-        ...
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
-class PerRound:
+class PerRound(TransferSchedule):
     """The same number every round, as far as there are slots."""
 
     count: int = 1
-    bound = None
 
     @property
     def one(self) -> bool:
@@ -73,26 +71,16 @@ class PerRound:
 
 
 @dataclass(frozen=True)
-class Everything:
+class Everything(TransferSchedule):
     """All open slots in one round."""
-
-    one = False
-    bound = None
 
     def __call__(self, progress: Progress) -> Tensor:
         return progress.pending_B
 
 
 @dataclass(frozen=True)
-class ManyThenOne:
+class ManyThenOne(PerRound):
     """Eso-LM (2506.01928): so many a round of the slots whose order is drawn, then one a round."""
-
-    count: int
-    bound = None
-
-    @property
-    def one(self) -> bool:
-        return self.count == 1
 
     def __call__(self, progress: Progress) -> Tensor:
         one_B = progress.pending_B.clamp(max=1)
@@ -100,14 +88,12 @@ class ManyThenOne:
 
 
 @dataclass(frozen=True)
-class EvenShare:
+class EvenShare(TransferSchedule):
     """LLaDA (2502.09992, `get_num_transfer_tokens`): each block has an equal part of `steps` rounds, and its slots are
     spread evenly over them, the remainder over the first. LLaDA's code asks that the blocks divide the steps; what is left
     where they do not goes to the first blocks, and what a block has no slots for to others."""
 
     steps: int
-    one = False
-    bound = None
 
     def __call__(self, progress: Progress) -> Tensor:
         rounds_B = torch.minimum(block_rounds(self.steps, progress, progress.sizes()), progress.masks_B)
@@ -115,13 +101,12 @@ class EvenShare:
 
 
 @dataclass(frozen=True)
-class BlockShare:
+class BlockShare(TransferSchedule):
     """SDAR (2510.06303) and LLaDA2 (2512.15745): the slots of a whole block are spread evenly over `steps` rounds, the
     remainder over the first, also where the prompt fills a part of the block."""
 
     block_length: int
     steps: int
-    bound = None
 
     @property
     def one(self) -> bool:
@@ -133,12 +118,10 @@ class BlockShare:
 
 
 @dataclass(frozen=True)
-class Pace:
+class Pace(TransferSchedule):
     """What is left of an even pace of `steps` rounds over the slots of a block, when all were taken that it allowed."""
 
     steps: int
-    one = False
-    bound = None
 
     def __call__(self, progress: Progress) -> Tensor:
         due_B = (progress.masks_B * (progress.round_B + 1) // self.steps).minimum(progress.masks_B)
@@ -146,7 +129,7 @@ class Pace:
 
 
 @dataclass(frozen=True)
-class DreamShare:
+class DreamShare(TransferSchedule):
     """Dream (2508.15487, `diffusion_generate`): int(open * (1 - s / t)) over times from 1 to `eps`, all at the last step.
     Each block has an equal part of `steps`, the first ones the remainder; a step may commit nothing.
 
@@ -155,8 +138,6 @@ class DreamShare:
 
     steps: int | None = None
     eps: float = 1e-3
-    one = False
-    bound = None
 
     def __call__(self, progress: Progress) -> Tensor:
         steps_B = progress.masks_B
@@ -172,7 +153,7 @@ class DreamShare:
 
 
 @dataclass(frozen=True)
-class Planned:
+class Planned(TransferSchedule):
     """The schedule of least factorization error for an information profile (Lavenant and Zanella, 2510.25544).
 
     Each block has an equal part of `steps`, the first ones the remainder. blocks: is there more than one? Its counts are then
@@ -183,7 +164,6 @@ class Planned:
     profile: tuple[float, ...]
     steps: int
     blocks: bool = False
-    one = False
 
     @property
     def bound(self) -> str | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, Protocol
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -26,9 +26,7 @@ from fef.laws.ranking import highest
 __all__ = [
     "PRODUCT",
     "SCORES",
-    "Adapted",
     "Candidates",
-    "FirstSlotFirst",
     "InOrder",
     "Score",
     "TopScore",
@@ -87,40 +85,37 @@ class Candidates:
         enough_B1 = (sure_BS.sum(1) >= self.count_B)[:, None]
         return torch.where(enough_B1, sure_BS, self.best(self.confidence_BS, self.count_B))
 
+    def first_if_opening(self, take_BS: Tensor) -> Tensor:
+        """The first slot alone in rows whose block this round opens, these slots elsewhere."""
+        first_BS = (torch.arange(take_BS.shape[1], device=take_BS.device) == 0) & self.real_BS
+        return torch.where((self.site.attempt_B == 0)[:, None], first_BS, take_BS)
 
-class UnmaskRule(Protocol):
-    """transfer: the counts it works with. in_order: only the next slots of the order are candidates. order_words: the order
-    that it makes at one slot per round, if it makes one. reads_tokens: looks at drawn values. looks_ahead: sees the open
-    slots of later blocks, too. reads_hidden: needs the hidden states of the candidates."""
+
+class UnmaskRule:
+    """Which candidates a round commits, and what the loop has to know of it. Most rules look at laws, at any slot of the
+    block."""
+
+    transfer: TransferSchedule = PerRound(1)  # the counts it works with
+    in_order: bool = False  # are only the next slots of the order candidates?
+    looks_ahead: bool = False  # does it see the open slots of later blocks, too?
+    reads_hidden: bool = False  # does it need the hidden states of the candidates?
 
     @property
-    def transfer(self) -> TransferSchedule: ...
+    def reads_tokens(self) -> bool:
+        """Does it look at drawn values?"""
+        return False
+
     @property
-    def in_order(self) -> bool: ...
-    @property
-    def order_words(self) -> str | None: ...
-    @property
-    def reads_tokens(self) -> bool: ...
-    @property
-    def looks_ahead(self) -> bool: ...
-    @property
-    def reads_hidden(self) -> bool: ...
+    def order_words(self) -> str | None:
+        """The order that it makes at one slot per round, if it makes one."""
+        return None
 
     def select(self, c: Candidates) -> Tensor:
         """Slots to commit, bool [B, S]."""
-        ...
+        raise NotImplementedError
 
-    def claim(self, greedy: bool) -> LawClaim: ...
-
-
-class Adapted:
-    """What most rules declare: any slot of the block may be chosen, no order is made, no drawn token is read."""
-
-    in_order = False
-    order_words: str | None = None
-    reads_tokens = False
-    looks_ahead = False
-    reads_hidden = False
+    def claim(self, greedy: bool) -> LawClaim:
+        raise NotImplementedError
 
 
 SCORES: dict[Score, Callable[[Law, Tensor], Tensor]] = {
@@ -132,7 +127,7 @@ SCORES: dict[Score, Callable[[Law, Tensor], Tensor]] = {
 
 
 @dataclass(frozen=True)
-class InOrder(Adapted):
+class InOrder(UnmaskRule):
     """The next slots of the decoding order."""
 
     transfer: TransferSchedule = PerRound(1)
@@ -149,7 +144,7 @@ class InOrder(Adapted):
 
 
 @dataclass(frozen=True)
-class TopScore:
+class TopScore(UnmaskRule):
     """The scheduled number of slots of highest score: LLaDA ("drawn"), Dream ("drawn", "margin", "entropy")."""
 
     score: Score  # of a slot
@@ -159,9 +154,6 @@ class TopScore:
     alg_temp: float = 0.0  # draw the slots in proportion to softmax(score / alg_temp) instead (Dream)
     last: tuple[int, ...] = ()  # ids whose slots come last
     renormalized: bool = False  # scores are those of the law without these ids, as in LLaDA's code at temperature 0
-    in_order = False
-    looks_ahead = False
-    reads_hidden = False
 
     @property
     def order_words(self) -> str:
@@ -204,39 +196,6 @@ class TopScore:
                 False, "commit: which token is committed depends on the values drawn, so the order is not adapted"
             )
         return one_a_round(f"the slot of best {self.score} score, chosen before its token counts")
-
-
-@dataclass(frozen=True)
-class FirstSlotFirst:
-    """In the round that opens a block its first slot alone, then what `rule` says (Fast-dLLM for Dream: with shifted logits,
-    the first slot of a block is read outside it)."""
-
-    rule: UnmaskRule
-    in_order = False
-    looks_ahead = False
-
-    @property
-    def order_words(self) -> str | None:
-        return None if self.rule.order_words is None else f"first-slot-of-a-block-first, then {self.rule.order_words}"
-
-    @property
-    def transfer(self) -> TransferSchedule:
-        return self.rule.transfer
-
-    @property
-    def reads_tokens(self) -> bool:
-        return self.rule.reads_tokens
-
-    @property
-    def reads_hidden(self) -> bool:
-        return self.rule.reads_hidden
-
-    def select(self, c: Candidates) -> Tensor:
-        first_BS = (torch.arange(c.slots_BS.shape[1], device=c.slots_BS.device) == 0) & c.real_BS
-        return torch.where((c.site.attempt_B == 0)[:, None], first_BS, self.rule.select(c))
-
-    def claim(self, greedy: bool) -> LawClaim:
-        return self.rule.claim(greedy)
 
 
 PRODUCT = LawClaim(False, "commit: several tokens of one pass are drawn independently (the product law)")

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from fef.decoding.inputs import banned_ids
 from fef.decoding.network import Network, is_out_of_memory
+from fef.decoding.options import checked, flag, path, whole
 from fef.engine.draws import Vocabulary
 from fef.engine.graphs import GraphRunner, buckets
 from fef.engine.head_drafts import HeadDrafts
@@ -44,60 +45,65 @@ _PREFIX_SHARE = 0.25  # of the memory for caches, on block-causal networks; the 
 _GPU_SHARE = 0.7  # of the free memory for caches; the rest is for the passes themselves
 
 
+def read_tree(name: str, value: Any) -> int | tuple[int, ...]:
+    trees = several(value)
+    if trees is None:
+        return whole_from(name, value, 0, MOST_NODES)
+    return tuple(whole_from(name, nodes, 1, MOST_NODES) for nodes in trees)
+
+
+def read_windows(name: str, value: Any) -> tuple[int, ...]:
+    windows = several(value)
+    if windows is None:
+        raise no_windows(value)
+    return tuple(whole_from(name, window, 0) for window in windows)
+
+
+def no_windows(given: Any) -> OptionError:
+    return OptionError(f"windows={shown(given)} is not allowed: give a list of at least one, such as (16,).")
+
+
+def read_banned(name: str, value: Any) -> tuple[int, ...]:
+    return tuple(token_ids(name, value))
+
+
+def read_memory(name: str, value: Any) -> float:
+    gigabytes = real(value)
+    if gigabytes is None or not 0 < gigabytes < math.inf:
+        raise OptionError(f"{name}={shown(value)} is not allowed: give a positive number of gigabytes.")
+    return gigabytes
+
+
 @dataclass(frozen=True)
 class EngineOptions:
     """Sizes and settings of an engine. Raises OptionError for values that no engine runs."""
 
-    max_batch: int = 16  # requests at once
-    max_length: int | None = None  # tokens of a canvas; None: what the network allows
-    max_new_tokens: int | None = None  # slots of a canvas that one denoising pass fills; None: as many
-    windows: Sequence[int] | None = None  # drafts per round, as chains; 0 is one token per pass; None: `WINDOWS`
+    max_batch: int = whole(16)  # requests at once
+    max_length: int | None = whole(None)  # tokens of a canvas; None: what the network allows
+    max_new_tokens: int | None = whole(None)  # slots of a canvas that one denoising pass fills; None: as many
+    # drafts per round, as chains; 0 is one token per pass; None: `WINDOWS`
+    windows: Sequence[int] | None = checked(None, read_windows)
     # drafts per round, as a tree: trees of up to so many beside the chains; several: of these; 0: none;
     # None: those of `TREES` where a draft head grows them, `windows` says nothing and weights are no halves
-    tree: int | Sequence[int] | None = None
-    depth: int = TREE_DEPTH  # drafts along a path of the tree
-    anchors: int | None = None  # draft groups besides that of the likeliest drafts; None: what trees and chains need
-    memory_gb: float | None = None  # for the caches; None: a share of what is free
-    eos_id: int | None = None  # as in `fef.decode`
-    banned: Sequence[int] = ()  # as in `fef.decode`
-    context_tokens: int = 16384  # canvas tokens per context pass
-    threads: int | None = None  # of a CPU, among which rows are shared out; None: torch's number
-    weights_in_order: bool = True  # on a CPU, matrices in bfloat16 once more, for speed: `in_order`
-    costs: Path | str | None = None  # a file (`CostTable.save`); None: measured at the first rounds
+    tree: int | Sequence[int] | None = checked(None, read_tree)
+    depth: int = whole(TREE_DEPTH)  # drafts along a path of the tree
+    anchors: int | None = whole(
+        None, least=0
+    )  # draft groups besides that of the likeliest drafts; None: as shapes need
+    memory_gb: float | None = checked(None, read_memory)  # for the caches; None: a share of what is free
+    eos_id: int | None = checked(None, token_id)  # as in `fef.decode`
+    banned: Sequence[int] = checked((), read_banned)  # as in `fef.decode`
+    context_tokens: int = whole(16384)  # canvas tokens per context pass
+    threads: int | None = whole(None)  # of a CPU, among which rows are shared out; None: torch's number
+    weights_in_order: bool = flag(True)  # on a CPU, matrices in bfloat16 once more, for speed: `in_order`
+    costs: Path | str | None = path()  # `CostTable.save`; None: measured at the first rounds
 
     def __post_init__(self) -> None:
-        for name in ("max_batch", "depth", "context_tokens"):
-            self.keep(name, whole_from(name, getattr(self, name), 1))
-        for name, least in (("max_length", 1), ("max_new_tokens", 1), ("threads", 1), ("anchors", 0)):
-            if getattr(self, name) is not None:
-                self.keep(name, whole_from(name, getattr(self, name), least))
-        if self.tree is not None:
-            trees = several(self.tree)
-            if trees is None:
-                self.keep("tree", whole_from("tree", self.tree, 0, MOST_NODES))
-            else:
-                self.keep("tree", tuple(whole_from("tree", nodes, 1, MOST_NODES) for nodes in trees))
-        if self.windows is not None:
-            windows = several(self.windows)
-            if windows is None or not (windows or self.tree):
-                raise OptionError(
-                    f"windows={shown(self.windows)} is not allowed: give a list of at least one, such as (16,)."
-                )
-            self.keep("windows", tuple(whole_from("windows", window, 0) for window in windows))
-        self.keep("banned", tuple(token_ids("banned", self.banned)))
-        if self.eos_id is not None:
-            self.keep("eos_id", token_id("eos_id", self.eos_id))
-        if self.memory_gb is not None:
-            memory_gb = real(self.memory_gb)
-            if memory_gb is None or not 0 < memory_gb < math.inf:
-                raise OptionError(
-                    f"memory_gb={shown(self.memory_gb)} is not allowed: give a positive number of gigabytes."
-                )
-            self.keep("memory_gb", memory_gb)
-        if not isinstance(self.weights_in_order, bool):
-            raise OptionError(f"weights_in_order={shown(self.weights_in_order)} is not allowed: give True or False.")
-        if self.costs is not None and not isinstance(self.costs, str | Path):
-            raise OptionError(f"costs={shown(self.costs)} is not allowed: give the name of a file.")
+        windows = self.windows
+        for f in fields(self):
+            object.__setattr__(self, f.name, f.metadata["read"](f.name, getattr(self, f.name)))
+        if self.windows == () and not self.tree:
+            raise no_windows(windows)
 
     def trees(self, *, head: bool, dtype: torch.dtype) -> list[int]:
         """Nodes of trees, to choose among. head: does a draft head grow them?
@@ -110,10 +116,6 @@ class EngineOptions:
         if isinstance(self.tree, int):
             return sorted({*(nodes for nodes in TREES if nodes < self.tree), self.tree} - {0})
         return sorted(set(self.tree))
-
-    def keep(self, name: str, value: Any) -> None:
-        """Put what was read in the place of what was given."""
-        object.__setattr__(self, name, value)
 
     @classmethod
     def given(cls, /, **options: Any) -> EngineOptions:
@@ -132,10 +134,12 @@ class EngineOptions:
     @classmethod
     def refuse_in_request(cls, given: Iterable[str]) -> None:
         """Raise OptionError for options of a request that only an engine has."""
-        for name in {f.name for f in fields(cls)}.difference(_ALSO_OF_METHODS).intersection(given):
-            raise OptionError(
-                f"A request has no option {name!r}, which is one for all of an engine. Give it when you make the engine."
-            )
+        engines = {f.name for f in fields(cls)}.difference(_ALSO_OF_METHODS)
+        for name in given:
+            if name in engines:
+                raise OptionError(
+                    f"A request has no option {name!r}, which is one for all of an engine. Give it when you make the engine."
+                )
 
 
 @dataclass

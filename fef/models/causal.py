@@ -71,8 +71,7 @@ def load_causal(
     name = fspath(source)
     path = locate(name)
     described = describe_causal(path)
-    if is_repository(name):
-        download_weights(name, path)
+    download_weights(name, path)
     stored = described.weights(described.config)
     network = fill_network(stored, described.config, described.family, device, dtype, new_tokens=described.new_tokens)
     network.name = name if is_repository(name) else path.stem if path.is_file() else path.name

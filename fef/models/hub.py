@@ -65,8 +65,10 @@ def is_repository(name: str) -> bool:
 
 
 def download_weights(name: str, path: Path, token: str | None = None) -> None:
-    """Add the weights to the small files that `locate` put into `path`: the same commit, whatever has changed since."""
-    download(name, path.name, token, WEIGHT_FILES)
+    """Add the weights of a repository to the small files that `locate` put into `path`: the same commit, whatever has changed
+    since. What lies here already has them."""
+    if is_repository(name):
+        download(name, path.name, token, WEIGHT_FILES)
 
 
 def download(name: str, revision: str | None, token: str | None, patterns: list[str]) -> Path:

@@ -18,7 +18,7 @@ from fef.decoding.memory import Memory
 from fef.decoding.network import Network
 from fef.decoding.order import block_numbers
 from fef.decoding.transfer import BlockShare, Pace, PerRound, Progress
-from fef.decoding.unmask import Candidates, FirstSlotFirst, TopScore
+from fef.decoding.unmask import Candidates, TopScore
 from fef.laws.draws import KeyedNoise, Site
 from fef.laws.law import Law
 
@@ -107,9 +107,10 @@ def test_a_block_share_counts_the_whole_block():
 
 
 def test_the_first_slot_opens_a_block():
-    rule = FirstSlotFirst(Threshold(0.5))
-    assert taken(rule, candidates([0.1, 0.9, 0.8], attempt=0)) == [0]
-    assert taken(rule, candidates([0.1, 0.9, 0.8], attempt=1)) == [1, 2]
+    for attempt, slots in ((0, [0]), (1, [1, 2])):
+        some = candidates([0.1, 0.9, 0.8], attempt=attempt)
+        taken_BS = some.first_if_opening(Threshold(0.5).select(some))
+        assert taken_BS[0].nonzero()[:, 0].tolist() == slots
 
 
 def test_blocks_of_a_block_causal_network_lie_on_its_own():

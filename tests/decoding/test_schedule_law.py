@@ -13,13 +13,13 @@ import fef
 from fef.decoders import make_plan
 from fef.decoding.canvas import Canvas
 from fef.decoding.inputs import Settings, make_sampling
-from fef.decoding.loop import decode_pass
 from fef.decoding.network import Network
 from fef.decoding.requests import Requests
 from fef.laws.information import optimal_counts, schedule_error
 from fef.laws.integrate import enumerate_outcomes, merge
 from fef.models.table import TableDenoiser
 from fef.verify.tables import random_joint
+from tests.integrated_law import decode_pass
 
 K, L = 2, 4
 JOINT = random_joint(K, L, seed=3)

@@ -9,7 +9,6 @@ import torch
 from fef.decoders import make_plan
 from fef.decoding.canvas import Canvas
 from fef.decoding.inputs import Settings, make_sampling
-from fef.decoding.loop import decode_pass
 from fef.decoding.network import Network
 from fef.decoding.requests import Requests
 from fef.decoding.rows import RowsScorer
@@ -19,7 +18,7 @@ from fef.laws.noise import Schedule, UniformNoise
 from fef.models.table import TableDenoiser
 from fef.verify.tables import random_joint
 from fef.verify.texts import Law, distance, law_of_joint
-from tests.integrated_law import integrated_law
+from tests.integrated_law import decode_pass, integrated_law
 from tests.tiny_tables import K
 
 JOINT = random_joint(K, 3)

@@ -99,7 +99,7 @@ def true_influence(joint: np.ndarray) -> np.ndarray:
 @settings(max_examples=150)
 def test_demask_keeps_its_bound_where_influences_are_sub_additive(joint, tau):
     influence = true_influence(joint)
-    slots = committed(LowInfluence(tau, "probe"), joint, influence_BSS=torch.tensor(influence)[None])
+    slots = committed(LowInfluence(tau, reads_hidden=False), joint, influence_BSS=torch.tensor(influence)[None])
     order = sorted(slots, key=lambda i: (-marginals(joint)[i].max(), i))
     for n in range(2, len(order)):
         before, new = order[:n], order[n]
@@ -116,7 +116,9 @@ def test_parity_defeats_pairwise_influences():
     for a, b in itertools.product(range(2), repeat=2):
         joint[a, b, a ^ b, 0] = 0.25
     assert true_influence(joint).max() < 1e-12
-    slots = committed(LowInfluence(0.0, "probe"), joint, influence_BSS=torch.tensor(true_influence(joint))[None])
+    slots = committed(
+        LowInfluence(0.0, reads_hidden=False), joint, influence_BSS=torch.tensor(true_influence(joint))[None]
+    )
     own, product = both_laws(joint, slots)
     assert abs(own - product).sum() / 2 > 0.4
 

@@ -234,7 +234,7 @@ def test_demask_is_greedy_under_its_budget(problem, tau, seed):
     laws_BSV, sizes, count = problem
     B, S, _ = laws_BSV.shape
     influence_BSS = torch.rand(B, S, S, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) / 4
-    rule = LowInfluence(tau, "probe")
+    rule = LowInfluence(tau, reads_hidden=False)
     found = chosen(rule.select(candidates(laws_BSV, sizes, count, influence_BSS=influence_BSS)))
     for b, laws in enumerate(rows_of(laws_BSV, sizes)):
         assert found[b] == greedy_influence([max(law) for law in laws], influence_BSS[b].tolist(), tau)
@@ -253,7 +253,9 @@ def test_demask_at_its_ends_and_under_permutation(problem, seed):
 
     def take(tau: float, turn_S: Tensor) -> Tensor:
         turned_BSS = influence_BSS[:, turn_S][:, :, turn_S]
-        return LowInfluence(tau, "probe").select(candidates(laws_BSV[:, turn_S], full, one, influence_BSS=turned_BSS))
+        return LowInfluence(tau, reads_hidden=False).select(
+            candidates(laws_BSV[:, turn_S], full, one, influence_BSS=turned_BSS)
+        )
 
     straight_S, turn_S = torch.arange(S), torch.randperm(S, generator=generator)
     assert bool((take(0.0, straight_S).sum(1) == 1).all())

@@ -247,3 +247,10 @@ def test_the_threads_that_share_out_rows_use_no_others():
         assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)
+
+
+def test_of_several_options_of_an_engine_a_request_is_refused_the_first_that_it_gives():
+    for first, second in (("threads", "max_batch"), ("max_batch", "threads"), ("costs", "memory_gb")):
+        with pytest.raises(OptionError, match=f"no option '{first}', which is one for all of an engine"):
+            EngineOptions.refuse_in_request({"window": 4, first: 1, second: 1})
+    EngineOptions.refuse_in_request(["tree", "depth", "anchors", "window"])

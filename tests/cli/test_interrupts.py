@@ -32,7 +32,7 @@ def load_under_a_signal(folder, monkeypatch, name):
 
 @pytest.fixture(autouse=True)
 def own_handler():
-    before = signal.getsignal(signal.SIGINT)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
     yield
     signal.signal(signal.SIGINT, before)
 

@@ -18,7 +18,7 @@ __all__ = ["outcomes_sheet", "pairs_sheet", "runs_page"]
 MANY = 8
 """Runs of a task up to which every two are compared: with more, nobody reads the table, and a picture says more."""
 
-HOW_TO_READ = """\
+HOW_TO_READ = f"""\
 - *right %*: problems answered correctly, with Wilson's 95 % interval. *unfinished*: answers that filled the canvas.
 - *passes*: forward passes per problem, of any kind: those over the context, of drafts and of verification.
 - *tokens/pass*: tokens of the answers up to and with the end token, over passes.
@@ -27,7 +27,9 @@ HOW_TO_READ = """\
   for decoding outside of fef.
 - Pairs are compared on the problems that both runs answered, by McNemar's exact test: *only first* are the problems that the
   first has right and the second has not. A small *p* says that the two are not equally accurate. It is not corrected for the
-  number of pairs. *same answers*: problems that both answered with the same text of as many tokens."""
+  number of pairs. *same answers*: problems that both answered with the same text of as many tokens.
+- Of more than {MANY} runs of a task only the pairs of one are shown: the most accurate of those
+  that answered most problems."""
 
 
 def where(outcome: Outcome) -> str:
@@ -72,7 +74,8 @@ def pairs_sheet(pairs: Sequence[Pair]) -> Sheet:
 
 def runs_page(name: str, records: Mapping[str, Record], remarks: str = "") -> tuple[str, bytes | None]:
     """A `PageMaker`, of saved runs. Remarks may quote their figures, as `filled` says. Of more than `MANY` runs of a task
-    only the pairs of its most accurate run are shown, of those with most problems; many of one task have a picture."""
+    only the pairs of its most accurate run are shown, of those with most problems, then of most tokens per pass; many of one
+    task have a picture."""
     runs = {stem: recorded(record) for stem, record in records.items()}
     title, outcomes, sections = name.replace("-", " ").capitalize(), list(runs.values()), list[Section]()
     tasks = list(dict.fromkeys(outcome.task for outcome in outcomes))
@@ -82,7 +85,7 @@ def runs_page(name: str, records: Mapping[str, Record], remarks: str = "") -> tu
     for task in tasks:
         some, held = [o for o in outcomes if o.task == task], [pair for pair in pairs if pair.task == task]
         if len(some) > MANY:
-            best = names[id(max(some, key=lambda run: (run.summary.problems, run.summary.accuracy)))]
+            best = names[id(max(some, key=rank))]
             held = [pair for pair in held if best in (pair.first, pair.second)]
         table = markdown(sheet_of(some, COLUMNS, named=True))
         shown = "" if picture is None else f"![Accuracy against passes]({name}.png)\n\n"
@@ -92,6 +95,11 @@ def runs_page(name: str, records: Mapping[str, Record], remarks: str = "") -> tu
             sections.append(("", f"### Pairs on {task}\n\n{table}\n\n{verdicts(held)}"))
     begin = "Made by `fef report` from saved runs of `fef eval`; only the remarks are written by hand."
     return results_page(title, begin, sections, HOW_TO_READ, filled(remarks, runs)), picture
+
+
+def rank(run: Outcome) -> tuple[float, ...]:
+    found = run.summary
+    return found.problems, found.accuracy, found.tokens_per_call
 
 
 def verdicts(pairs: Sequence[Pair]) -> str:

@@ -20,8 +20,8 @@ HOW_TO_READ = f"""\
 - *ms*: the median, between events around the replay of the CUDA graph of a pass; on a CPU, by the clock around it. Every row
   is live, in the middle of its answer, and has a full window.
 - *context*: the pass over the canvas that a request begins with, of as many requests as the engine admits at once. *round*:
-  verifies a window of drafts and drafts the next one. *full*: a plain pass over whole canvases, what a decoder of one token a
-  pass pays for each; in plain torch or in the engine's kernels, whichever is faster, without drawing or committing.
+  verifies a window of drafts and drafts the next one. *full*: a plain pass over whole canvases, what a decoder of one token
+  per pass pays for each; in plain torch or in the engine's kernels, whichever is faster, without drawing or committing.
 - *GB read*: what must be read, once each: the weights of all blocks and of the head (a quantized one in its own size, with
   scales), and in a round the keys and values of the canvas of every row. *share of copy bandwidth*: reading that, over
   the time of the pass, against a large copy on the device in the same run (bytes read and written). A network that fits into

@@ -35,12 +35,12 @@ def accuracies(record: Record) -> dict[Name, float]:
 
 
 def as_accurate(record: Record) -> set[Name]:
-    """The methods at most `MARGIN` points below `fef` in the engine, itself not among them."""
+    """The rivals at most `MARGIN` points below `fef` in the engine: other methods, for `fef` in the loop is none."""
     found = accuracies(record)
     ours = "fef", ENGINE
     if ours not in found:
         return set()
-    return {name for name, accuracy in found.items() if name != ours and accuracy >= found[ours] - MARGIN - 1e-9}
+    return {name for name, accuracy in found.items() if name[0] != "fef" and accuracy >= found[ours] - MARGIN - 1e-9}
 
 
 def fastest(record: Record, batch: int) -> Served | None:

@@ -12,7 +12,7 @@
 # names; a method without its part is left out, and so is one that the checkpoint cannot run; OUT/methods/errors.txt says why.
 # METHODS: some of the methods, for several processes beside each other (no page is made then; RUNS=none makes it). MOST: settings
 # of a method, at most.
-# RUNS="certain-before certain-after": one token a pass, `threshold`, and `fef` under the rows law, by SMOL and by CERTAIN, a network
+# RUNS="certain-before certain-after": one token per pass, `threshold`, and `fef` under the rows law, by SMOL and by CERTAIN, a network
 # that was trained to be sure of its answers (tests/trained_parts.sh), on the first FEW problems.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -45,7 +45,7 @@ causal() { # task
     rm -r "$work"
 }
 
-# fef, in the engine and in the loop, and one token a pass: the same answers on the first problems
+# fef, in the engine and in the loop, and one token per pass: the same answers on the first problems
 exact() { # temperature
     local same=(gsm8k --dtype float32 --verify packed --limit "$SAME" --temperature "$1")
     measure "exact-$1-fef" "${same[@]}" --batch-size "$BATCH" --window 16

@@ -5,7 +5,7 @@
 #
 # INIT: the network, a name or a directory (of a delta, too). DATA: the task files. CORPUS: the examples, JSONL; made if there is
 # none. OUT: everything that is made. PY: the python. COUNT: examples made. STEPS, TOKENS, LR: of training. CANVAS: tokens of an
-# answer. LIMIT: problems of one token a pass, and of the packed law; FEW: of rounds. SESSIONS, BATCH: prompts at once in
+# answer. LIMIT: problems of one token per pass, and of the packed law; FEW: of rounds. SESSIONS, BATCH: prompts at once in
 # sessions and in packed rounds. RUNS: some of the names below.
 # What to keep of OUT: *.json, *.losses.jsonl, rows-law.md, times.txt; the fine-tuned networks are 270 MB each.
 set -euo pipefail
@@ -39,7 +39,7 @@ fine_tune() { # name, form, shares of masks
     cp "$OUT/$1/losses.jsonl" "$OUT/$1.losses.jsonl"
 }
 
-# one token a pass has the law of one step; rounds show what windows and further steps cost and change
+# one token per pass has the law of one step; rounds show what windows and further steps cost and change
 rows() { # name, model
     measure "rows-$1" "$2" "$LIMIT" "$BATCH" --method sequential --verify rows
     for steps in 1 2 4; do

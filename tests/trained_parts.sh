@@ -29,7 +29,7 @@ layer() { # part, more arguments
         mv "$OUT/making-$1/$1.safetensors" "$OUT/" && rm -r "$OUT/making-$1"
 }
 
-# answers at temperature 0, which one token a pass would give, too
+# answers at temperature 0, which one token per pass would give, too
 certain() {
     local own=$OUT/own-answers.jsonl
     [[ -s $own ]] || timed own-answers "$PY" -m fef.corpus.own --model "$INIT" "${prompts[@]}" --count "$COUNT" --temperatures 0 \

@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 DIGITS = 8
-GIVEN = "given answers, one token a pass"
+GIVEN = "given answers, one token per pass"
 """Label of answers that were read from a file."""
 
 FACTS = ("task", "label", "environment", "summary", "certificate", "rights", "digests")

@@ -6,7 +6,6 @@ bandwidth           bytes that a pass must read, and how fast the device copies
 shapes              networks of random weights: sizes without a checkpoint
 passes, plain       passes of the engine; plain passes of whole canvases, the unit of one-token decoders
 serving             problems answered by the engine, and by the loop, as it runs and idealised
-profile             where the time of a round goes
 run                 all of it for every batch size, as tasks of one record
 summary, page       what follows from a record; its tables, picture and page
 drafts, causal      draft heads and trees against one token per pass from left to right

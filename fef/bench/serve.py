@@ -312,6 +312,7 @@ def main(given: Options) -> None:
     arguments = ["--model", given.model, "--max-batch", str(asked.streams)]
     arguments += [] if given.device is None else ["--device", given.device]
     engine, server = load(given.model, device=given.device).engine(max_batch=asked.streams), SERVE
+    engine.engine.warm_up()  # as the server's
     if given.round_ms is not None:
         engine = paced(engine, Pace(given.round_ms, given.round_tokens))
         arguments += ["--round-ms", str(given.round_ms), "--round-tokens", str(given.round_tokens)]

@@ -18,4 +18,5 @@ kernel_passes, kernel_forward, kernel_head, kernels    packed passes made of Tri
 kernel_texts            rows under grammars in them
 cached_network, cached_passes, arena    passes of sessions made of the same kernels, and the keys that they keep
 graphs, measure, held   passes as CUDA graphs; what a round costs; passes held still, to be timed
+warm_up                 what the first requests would wait for
 """

@@ -35,6 +35,7 @@ from fef.engine.requests import Request, one_row, text_of, whole_numbers
 from fef.engine.session_rounds import SessionRounds
 from fef.engine.slots import Numbers
 from fef.engine.unchanged import Fingerprint
+from fef.engine.warm_up import warm_up
 from fef.engine.watched import WatchedCanvas
 from fef.errors import EngineError, InputError, OptionError
 from fef.grammar.compiled import TokenGrammar
@@ -309,6 +310,12 @@ class Engine:
         """Measure packed rounds of these numbers of rows and drafts (chains and trees), by default all that the engine may
         run; captures their graphs. The table can be saved and given to another engine. Raises as `packed_rounds`."""
         return self.packed_rounds().chooser.measure(rows, windows)
+
+    def warm_up(self) -> None:
+        """Do now what the first requests would wait for: on a GPU, build kernels, measure packed rounds, and capture graphs;
+        some seconds, more where kernels were never built on this machine. Elsewhere nothing."""
+        if self.packed is not None:
+            warm_up(self.packed)
 
     def held(
         self, batch: int, ids: Sequence[int], order: Sequence[int], shape: RoundShape | None = None

@@ -41,9 +41,11 @@ class EngineSpec:
     max_batch: int = 16
 
     def made(self) -> tuple[Model, TextEngine]:
-        """Raises as `fef.load` and `Model.engine`."""
+        """Warmed up. Raises as `fef.load` and `Model.engine`."""
         model = load(self.model, device=self.device, dtype=self.dtype, weights=self.weights)
-        return model, model.engine(max_batch=self.max_batch)
+        engine = model.engine(max_batch=self.max_batch)
+        engine.engine.warm_up()
+        return model, engine
 
 
 class ProcessHost:

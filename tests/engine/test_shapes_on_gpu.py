@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 import torch
-from asking import answered, asks, by_decode, differences, submitted
+from asking import Ask, answered, asks, by_decode, differences, submitted
 from device_waits import no_waits
 from drafting_networks import drafting
-from tiny_network import EOS, tiny_network
+from tiny_network import EOS, MASK, tiny_network
 
 import fef
 from fef.bench.engine.serving import draw_problems
@@ -74,12 +74,12 @@ def test_texts_are_those_of_decode_where_shapes_change_under_way(
 
 
 def test_no_round_waits_when_costs_are_known(network: Transformer, monkeypatch: pytest.MonkeyPatch) -> None:
-    engine = Engine(network, max_batch=4, **SMALL, **MIXED)
+    engine = Engine(network, max_batch=4, **SMALL | {"eos_id": None}, **MIXED)
     engine.measure()
     in_turn(engine, monkeypatch)
     answered(engine, asks(12, seed=7))
     packed = engine.packed_rounds()
-    jobs = submitted(engine, [ask for ask in asks(24, seed=8) if len(ask.open) > 8][:4])
+    jobs = submitted(engine, [Ask([MASK] * 14, list(range(14)), {"temperature": 0.7, "seed": i}) for i in range(4)])
     packed.admit()
     packed.round()
     monkeypatch.undo()  # choose again
@@ -90,6 +90,19 @@ def test_no_round_waits_when_costs_are_known(network: Transformer, monkeypatch: 
     for job in jobs:
         job.cancel()
     engine.run()
+
+
+def test_a_warm_engine_captures_no_round_while_requests_wait(network: Transformer) -> None:
+    engine = Engine(network, max_batch=4, **SMALL, **MIXED)
+    engine.warm_up()
+    chooser = engine.packed_rounds().chooser
+    captured = chooser.graphs
+    assert {(size, shape) for size in (1, 2, 4) for shape in engine.shapes} <= set(chooser.costs.seconds)
+    asked = [
+        ask for ask in asks(24, seed=9) if ask.settings.get("top_p") in (None, 1.0) and not ask.settings.get("top_k")
+    ]
+    assert differences(answered(engine, asked), by_decode(network, asked, EOS), 1e-4) == []
+    assert captured == chooser.graphs
 
 
 def totals(engine: Engine) -> dict[RoundShape, tuple[float, int]]:

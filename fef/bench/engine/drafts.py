@@ -54,6 +54,7 @@ CAUSAL, CHOSEN, MIXED, SEQUENTIAL = "left to right", "chosen by cost", "every sh
 DEFAULT_KINDS = ("chosen", "chains", "trees", "causal")
 KINDS = (SEQUENTIAL, *DEFAULT_KINDS, "mixed")
 _FILLINGS = 3  # times that a batch is filled to warm up
+_LENGTHS = 32  # so many at least, so that there are contexts of all lengths among them
 _WARM_UPS = 6  # at most, until no graph is new
 
 
@@ -203,7 +204,7 @@ class Compared:
                 seconds = watch.seconds
                 return seconds, seconds - (packed.waited - waited), found
 
-            warm_up = self.prompts[: (_FILLINGS if on_cuda else 1) * self.batch]
+            warm_up = self.prompts[: max(_FILLINGS * self.batch, _LENGTHS) if on_cuda else self.batch]
             for _ in range(_WARM_UPS):
                 before = packed.chooser.graphs
                 answer(warm_up)

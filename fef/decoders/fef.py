@@ -14,7 +14,7 @@ from fef.decoding.plan import Draft, Drafter, Plan, Planner, Remask, ScheduleNam
 from fef.decoding.requirements import check_law, exact_cache, find_head
 from fef.errors import OptionError
 from fef.laws.tree import MOST_NODES
-from fef.laws.window import ANCHORS, SURVIVAL, TREE_ANCHORS, TREE_DEPTH, TREE_SURVIVAL, branching
+from fef.laws.window import SURVIVAL, TREE_ANCHORS, TREE_DEPTH, TREE_SURVIVAL, branching, chain_anchors
 from fef.models.draft_head import DraftHead
 
 __all__ = ["FEF", "FefOptions"]
@@ -50,7 +50,8 @@ class FefOptions(Windowed, Ordered, Guided):
         self.refuse_contradictions(law, network)
         head = self.draft_head(law, network)
         depths = self.depth if self.tree else self.window
-        anchors = self.anchors if self.anchors is not None else TREE_ANCHORS if self.tree else ANCHORS
+        anchors = TREE_ANCHORS if self.tree else chain_anchors(self.window)
+        anchors = anchors if self.anchors is None else self.anchors
         spec = Speculation(
             window=depths if head is None else min(depths, head.sizes.depths),
             tree=self.tree,

@@ -21,7 +21,7 @@ from fef.engine.runner import Passes, Runs, TorchPasses
 from fef.engine.slots import SlotState
 from fef.errors import EngineError, OptionError, nearest_hint
 from fef.laws.tree import MOST_NODES
-from fef.laws.window import ANCHORS, TREE_ANCHORS, TREE_DEPTH, least_chance
+from fef.laws.window import TREE_ANCHORS, TREE_DEPTH, chain_anchors, least_chance
 from fef.laws.window import branching as tree_branching
 from fef.models.device import device_name
 from fef.models.joined import Matrix, in_order, join_weights, ordered
@@ -35,7 +35,6 @@ from fef.readers import real, several, shown, token_id, token_ids, whole_from
 __all__ = ["EngineOptions", "EngineParts", "build", "cache_budget", "network_maker", "prefix_store", "shapes_of"]
 
 WINDOWS = (0, 1, 2, 4, 8, 16, 24)
-EVERY_END = 4  # of these, windows up to so many have a group wherever a round may end: they pay where drafts often fail
 TREES = (8, 16, 32)
 CPU_MEMORY_GB = 4.0
 _OF_PACKED_ROUNDS = ("windows", "tree", "depth", "anchors", "context_tokens", "threads", "costs")
@@ -245,11 +244,10 @@ def build(network: Transformer, options: EngineOptions, budget: float, note: Cal
 def shapes_of(options: EngineOptions, trees: Sequence[int], vocab_size: int, grown: int | None) -> list[RoundShape]:
     """Of chains and of trees of so many nodes, to choose among. grown: slots behind a state that a draft head drafts, in
     trees."""
-    anchors = ANCHORS if options.anchors is None else options.anchors
-    chains = [RoundShape(window, anchors) for window in sorted(set(options.windows or ()))]
-    if options.windows is None:
-        short = EVERY_END if options.anchors is None else 0
-        chains = [RoundShape(window, window if window <= short else anchors) for window in WINDOWS]
+    windows = WINDOWS if options.windows is None else sorted(set(options.windows))
+    chains = [
+        RoundShape(window, chain_anchors(window) if options.anchors is None else options.anchors) for window in windows
+    ]
     anchors = TREE_ANCHORS if options.anchors is None else options.anchors
     depth = options.depth if grown is None else min(options.depth, grown)
     branching = tree_branching(vocab_size)

@@ -10,7 +10,8 @@ another shape says little. One token per pass drafts nothing and needs no judgme
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,43 +20,57 @@ from fef.models.packed_pass import RoundShape
 
 __all__ = ["FIRST_GUESS", "Acceptance", "Calibration", "RoundTally", "choose_shape"]
 
-FIRST_GUESS = 0.8  # chance that a draft holds, before any was seen
+FIRST_GUESS = 0.8  # chance that a draft of a chain holds, before any was seen
 _FIRST_TRIES = 10.0  # before any round, as if so many had held with the first guess
+# Where the draft of a chain does not hold, a tree often has another one that does. Parts of these places that are left to a
+# tree of 16 nodes, before any was seen, and to one of twice as many nodes: `smol` has 0.2 to 0.6 on problems and on
+# conversations with trees of 32 (`docs/results/drafts.md`).
+_LEFT_TO_TREES = 0.5
+_LEFT_TO_TWICE = 0.9
 _MEMORY = 500.0  # rounds of a request, or drafts, after which an observation counts half or less
 _MEMORY_OF_ROUNDS = 200.0  # of one token, after which what is known of drafts counts half
-_GUESSES = 8.0  # rounds of a shape that weigh as much as what other shapes say of it
+_GUESSES = 32.0  # rounds of a request by which what other shapes say of a shape is outweighed: few tell little
 # a shape in use stays unless another is that much faster: the first round of another has worse drafts
 _STAY = 1.02
 
 
 class Acceptance:
-    """The chance that a draft holds behind drafts that held, one for all depths, as it was lately.
+    """The chance that a draft does not hold behind drafts that held, one for all depths, as it was lately. guess: that before
+    any was seen, which counts beside what was. share: of a shape, what it has of that chance.
 
     That a round verified fewer drafts than it has room for, because they were not worth it, counts as one that did not hold.
     """
 
-    def __init__(self) -> None:
-        self.tried, self.held = _FIRST_TRIES, _FIRST_TRIES * FIRST_GUESS
+    def __init__(self, guess: Callable[[], float] = lambda: 1 - FIRST_GUESS) -> None:
+        self.guess = guess
+        self.tried, self.failed = 0.0, 0.0
 
-    def observe(self, depth: int, accepted: np.ndarray) -> None:
+    def observe(self, depth: int, accepted: np.ndarray, share: float = 1.0) -> None:
         """Drafts accepted in rounds of at most so many in a row."""
-        held = int(accepted.sum())
-        self.tried += held + int((accepted < depth).sum())
-        self.held += held
-        fade = min(1.0, _MEMORY / self.tried)
-        self.tried, self.held = self.tried * fade, self.held * fade
+        failed = int((accepted < depth).sum())
+        self.tried += int(accepted.sum()) + failed
+        self.failed += failed / share
+        if self.tried > _MEMORY:
+            self.forget(_MEMORY / self.tried)
 
     def forget(self, fade: float) -> None:
-        """Keep that part of what was seen, beside the first guess."""
-        self.tried, self.held = (
-            first + fade * (now - first)
-            for now, first in ((self.tried, _FIRST_TRIES), (self.held, _FIRST_TRIES * FIRST_GUESS))
-        )
+        """Keep that part of what was seen."""
+        self.tried, self.failed = self.tried * fade, self.failed * fade
 
-    def expected(self, depth: int) -> float:
+    @property
+    def failing(self) -> float:
+        """The chance that a draft does not hold."""
+        return (_FIRST_TRIES * self.guess() + self.failed) / (_FIRST_TRIES + self.tried)
+
+    def expected(self, depth: int, share: float = 1.0) -> float:
         """Drafts in a row that hold."""
-        chance = self.held / self.tried
+        chance = max(0.0, 1 - share * self.failing)
         return depth * 1.0 if chance == 1 else chance * (1 - chance**depth) / (1 - chance)
+
+
+def share_of(shape: RoundShape) -> float:
+    """Of the chance that a draft of its kind does not hold: for `Acceptance`."""
+    return _LEFT_TO_TWICE ** math.log2(shape.window / 16) if shape.branching > 1 else 1.0
 
 
 @dataclass
@@ -75,7 +90,8 @@ class Calibration:
     other chains, or other trees, make likely."""
 
     def __init__(self, shapes: Sequence[RoundShape]) -> None:
-        self.acceptance = {tree: Acceptance() for tree in (False, True)}
+        chains = Acceptance()
+        self.acceptance = {False: chains, True: Acceptance(lambda: _LEFT_TO_TREES * chains.failing)}
         self.rows = dict.fromkeys(shapes, 0.0)
         self.accepted = dict.fromkeys(shapes, 0.0)
         self.tallies = {shape: RoundTally(shape) for shape in shapes}
@@ -87,7 +103,7 @@ class Calibration:
 
     def expected(self, shape: RoundShape) -> float:
         """Tokens that a round of this shape is expected to commit per request."""
-        guess = self.acceptance[shape.branching > 1].expected(shape.deepest)
+        guess = self.acceptance[shape.branching > 1].expected(shape.deepest, share_of(shape))
         return 1 + (_GUESSES * guess + self.accepted[shape]) / (_GUESSES + self.rows[shape])
 
     def observe(self, shape: RoundShape, accepted: np.ndarray, *, predicted: float, settled: bool) -> None:
@@ -102,19 +118,18 @@ class Calibration:
             return
         if not shape.window:
             # nothing is drafted, so nothing is seen of drafts: what is known of them ages, or none would be tried again
-            fade = 0.5 ** (1 / _MEMORY_OF_ROUNDS)
-            for acceptance in self.acceptance.values():
-                acceptance.forget(fade)
-            self.forget(fade)
+            self.forget(0.5 ** (1 / _MEMORY_OF_ROUNDS))
             return
-        self.acceptance[shape.branching > 1].observe(shape.deepest, accepted)
         # all shapes forget, so that one which lost long ago is judged anew by what drafts do now
         self.forget(0.5 ** (count / _MEMORY))
+        self.acceptance[shape.branching > 1].observe(shape.deepest, accepted, share_of(shape))
         self.rows[shape] += count
         self.accepted[shape] += held
 
     def forget(self, fade: float) -> None:
-        """Keep that part of what rounds of each shape did."""
+        """Keep that part of what rounds did."""
+        for acceptance in self.acceptance.values():
+            acceptance.forget(fade)
         for shape in self.rows:
             self.rows[shape] *= fade
             self.accepted[shape] *= fade
@@ -129,9 +144,9 @@ def choose_shape(
     """The shape of most expected tokens per second, from what is known of the seconds of a round.
 
     One whose cost is unknown comes first where it may be the best, so that it gets known: it costs no less than a known one
-    of fewer tokens, and no smaller a part of a larger one's cost than its tokens are. A known one costs no more than a larger
-    one of its kind, whatever a busy moment made of it. Where nothing is known, that in the middle. current: of the round
-    before.
+    of fewer tokens, and no smaller a part of a larger one's cost than its tokens are, unless that one has work of a kind
+    that it has not. A known one costs no more than a larger one of its kind, whatever a busy moment made of it. Where nothing
+    is known, that in the middle. current: of the round before.
     """
     if not seconds:
         return sorted(shapes, key=lambda shape: shape.tokens)[len(shapes) // 2]
@@ -139,11 +154,12 @@ def choose_shape(
     def least(shape: RoundShape) -> float:
         if shape in seconds:
             larger = (
-                cost for known, cost in seconds.items() if known.head == shape.head and known.tokens > shape.tokens
+                cost for known, cost in seconds.items() if work(known) == work(shape) and known.tokens > shape.tokens
             )
             return min([seconds[shape], *larger]) if seconds[shape] < float("inf") else seconds[shape]
+        no_more = {known: cost for known, cost in seconds.items() if work(known) <= work(shape)}
         bounds = [cost if known.tokens <= shape.tokens else cost * shape.tokens / known.tokens
-                  for known, cost in seconds.items() if known.tokens <= shape.tokens or cost < float("inf")]  # fmt: skip
+                  for known, cost in no_more.items() if known.tokens <= shape.tokens or cost < float("inf")]  # fmt: skip
         return max(bounds, default=0.0)
 
     def rate(shape: RoundShape) -> float:
@@ -152,3 +168,8 @@ def choose_shape(
         return stays * tokens[shape] / cost if cost > 0 else float("inf")
 
     return max(shapes, key=rate)
+
+
+def work(shape: RoundShape) -> tuple[bool, bool]:
+    """What a round does besides its tokens, the more the larger: it ranks candidates for a tree, a head grows one."""
+    return shape.branching > 1, shape.head

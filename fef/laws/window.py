@@ -15,7 +15,6 @@ from fef.laws.accept import Accepted
 from fef.laws.tree import Tree, path_states, stem
 
 __all__ = [
-    "ANCHORS",
     "LEAST_END",
     "SURVIVAL",
     "TREE_ANCHORS",
@@ -23,16 +22,17 @@ __all__ = [
     "TREE_DEPTH",
     "TREE_SURVIVAL",
     "branching",
+    "chain_anchors",
     "group_starts",
     "least_chance",
     "next_drafts",
 ]
 
-# What packed rounds do unless told otherwise. Chains: the fewest passes per token computed on all three families of problems.
-ANCHORS = 0
+# What packed rounds do unless told otherwise (`docs/results/drafts.md`).
+_SHORT = 8  # drafts of a chain up to which another group is worth more than its tokens cost
 SURVIVAL = 0.5
 LEAST_END = 1e-9  # a chance to end that is lower is one of rounding
-TREE_ANCHORS = 7
+TREE_ANCHORS = 3
 TREE_BRANCHING = 8
 TREE_DEPTH = 6
 TREE_SURVIVAL = 0.0
@@ -41,6 +41,12 @@ TREE_SURVIVAL = 0.0
 def branching(vocab_size: int | None) -> int:
     """Candidates of a depth of trees."""
     return TREE_BRANCHING if vocab_size is None else min(TREE_BRANCHING, vocab_size)
+
+
+def chain_anchors(window: int) -> int:
+    """Draft groups of a chain besides that at its end. Where drafts often fail, a short chain with a group at the likeliest
+    other end commits more per token computed than a longer one without; where they mostly hold, the longer one does."""
+    return 1 if 0 < window <= _SHORT else 0
 
 
 def least_chance(candidates: int) -> float:

@@ -34,9 +34,7 @@ def test_acceptance_forgets():
 
 
 def test_drafts_that_always_hold_are_all_expected():
-    acceptance = Acceptance()
-    acceptance.tried = acceptance.held = 5.0
-    assert acceptance.expected(7) == 7.0
+    assert Acceptance(lambda: 0.0).expected(7) == 7.0
 
 
 def test_nothing_seen_changes_nothing():
@@ -69,6 +67,14 @@ def test_a_shape_of_unknown_cost_comes_first_where_it_may_be_the_best():
     assert choose_shape(CHAINS, TOKENS, {FOUR: 1.0}) == SIXTEEN, "it costs as much at least"
     assert choose_shape(CHAINS, TOKENS, {FOUR: 1.0, SIXTEEN: 5.0}) == NONE, "it may cost a fifth"
     assert choose_shape(CHAINS, TOKENS, {FOUR: 1.0, SIXTEEN: 5.0, NONE: 0.5}) == FOUR
+
+
+def test_what_a_head_takes_says_nothing_of_the_cost_of_chains():
+    """Chains of 16 have as many tokens as this tree, and may cost as little as those of 4."""
+    assert TREE.tokens >= SIXTEEN.tokens > FOUR.tokens
+    tokens = TOKENS | {TREE: 8.5}
+    assert choose_shape([*CHAINS, TREE], tokens, {NONE: 1.0, FOUR: 1.1, TREE: 3.0}) == SIXTEEN
+    assert choose_shape([*CHAINS, TREE], tokens, {NONE: 1.0, FOUR: 1.1, SIXTEEN: 3.0}) == FOUR, "nor is a tree cheaper"
 
 
 def test_a_shape_that_cannot_win_is_never_measured():
@@ -113,9 +119,38 @@ def test_tokens_are_calibrated_by_the_rounds_of_a_shape():
     observed(calibration, FOUR, [2, 1], 200)
     assert calibration.tokens[FOUR] == pytest.approx(2.5, rel=0.02)
     assert calibration.tokens[SIXTEEN] < 4.5, "where the first drafts do not hold, later ones do not"
-    assert calibration.tokens[TREE] == Calibration([*CHAINS, TREE]).tokens[TREE], "chains say nothing of trees"
-    observed(calibration, TREE, [5], 400)
-    assert calibration.tokens[TREE] == pytest.approx(6, rel=0.02)
+    observed(calibration, TREE, [5], 2000)
+    assert calibration.tokens[TREE] == pytest.approx(6, rel=0.03)
+
+
+SMALL, LARGE = (RoundShape(nodes, 3, 7, 8, head=True) for nodes in (8, 32))
+
+
+def test_before_a_tree_was_tried_chains_say_what_it_may_be_worth():
+    """It holds where a chain does, and somewhat longer; the more nodes, the longer."""
+    found = []
+    for accepted in (0, 2, 4):
+        calibration = Calibration([FOUR, SMALL, LARGE])
+        observed(calibration, FOUR, [accepted], 400)
+        tokens = calibration.tokens
+        assert tokens[FOUR] < tokens[SMALL] < tokens[LARGE] <= 1 + LARGE.deepest
+        found.append(tokens[SMALL])
+    assert found == sorted(found) and found[2] > 2 * found[0]
+
+
+def test_rounds_of_one_tree_say_what_another_may_be_worth():
+    calibration = Calibration([FOUR, SMALL, LARGE])
+    before = calibration.tokens[LARGE]
+    observed(calibration, SMALL, [0], 400)
+    assert calibration.tokens[SMALL] < calibration.tokens[LARGE] < 0.5 * before
+
+
+def test_a_tree_that_was_unlucky_once_is_tried_again_while_chains_run():
+    calibration = Calibration([FOUR, LARGE])
+    observed(calibration, LARGE, [0], 10)
+    unlucky = calibration.tokens[LARGE]
+    observed(calibration, FOUR, [3], 3000)
+    assert calibration.tokens[LARGE] > calibration.tokens[FOUR] > unlucky
 
 
 def test_what_a_shape_did_long_ago_counts_less_than_what_drafts_do_now():

@@ -24,19 +24,23 @@ from fef.engine.shape_chooser import ShapeChooser
 from fef.models.packed_pass import RoundShape
 
 SHAPES = shapes_of(EngineOptions(), [], 1000, None)
+WITH_TREES = shapes_of(EngineOptions(), [8, 16, 32], 1000, 6)
 _LAG = 2
 
 
 @dataclass
 class FakeDevice:
     """launch: seconds of a round of few tokens. token: of each token more. host: least seconds from round to round. chance:
-    that a draft holds."""
+    that a draft holds. caught: the part of the others where a tree of 16 has one that does. head: seconds of its growth."""
 
     rows: int
     launch: float
     token: float
     host: float
     chance: float
+    caught: float = 0.0
+    head: float = 0.0
+    shapes: list[RoundShape] = field(default_factory=lambda: SHAPES)
     now: float = 0.0
     number: int = 0
     replayed: int = 0
@@ -46,7 +50,7 @@ class FakeDevice:
 
     def __post_init__(self) -> None:
         runner = GraphRunner(None, self.rows, buckets(self.rows), lambda _: None)  # type: ignore[arg-type]
-        parts: Any = SimpleNamespace(shapes=SHAPES, runner=runner, table=SimpleNamespace(context=64, ranks=32))
+        parts: Any = SimpleNamespace(shapes=self.shapes, runner=runner, table=SimpleNamespace(context=64, ranks=32))
         self.chooser = ShapeChooser(parts, CostTable())
 
     def replay(self, _: EngineParts, kind: PassKind, rows: int) -> float:
@@ -56,7 +60,13 @@ class FakeDevice:
         return self.cost(kind.shape, rows)
 
     def cost(self, shape: RoundShape, rows: int) -> float:
-        return self.launch + self.token * rows * shape.tokens
+        return self.launch + self.token * rows * shape.tokens + (self.head if shape.head else 0.0)
+
+    def holds(self, shape: RoundShape) -> float:
+        """The chance that there is a draft that holds."""
+        if shape.branching == 1:
+            return self.chance
+        return 1 - (1 - self.chance) * (1 - self.caught) * (16 / shape.window) ** 0.15
 
     def seconds(self, shape: RoundShape) -> float:
         return max(self.cost(shape, self.rows), self.host)
@@ -72,7 +82,7 @@ class FakeDevice:
             self.chooser.launched(shape)
             self.now += self.seconds(shape) + (0.5 if self.pauses.random() < 0.02 else 0.0)
             drafts = shape.deepest if settled in (None, shape) else 0
-            accepted = np.minimum(self.dice.geometric(1 - self.chance, self.rows) - 1, drafts)
+            accepted = np.minimum(self.dice.geometric(1 - self.holds(shape), self.rows) - 1, drafts)
             self.ahead.append((PendingCopy(launch, torch.zeros(0), self.now), accepted))
             found[shape] += 1
             while len(self.ahead) > _LAG:
@@ -83,11 +93,11 @@ class FakeDevice:
 
     def rate(self, shape: RoundShape) -> float:
         """Tokens per second of a request whose rounds all have this shape."""
-        return sum(self.chance**depth for depth in range(shape.deepest + 1)) / self.seconds(shape)
+        return sum(self.holds(shape) ** depth for depth in range(shape.deepest + 1)) / self.seconds(shape)
 
     def loss(self, shapes: Counter[RoundShape]) -> float:
         """How much slower the rounds of these shapes are than those of the best one."""
-        best, count = max(map(self.rate, SHAPES)), sum(shapes.values())
+        best, count = max(map(self.rate, self.shapes)), sum(shapes.values())
         return 1 - sum(self.rate(shape) * rounds for shape, rounds in shapes.items()) / (best * count)
 
 
@@ -116,6 +126,24 @@ def test_rounds_come_to_be_of_about_the_fastest_shape(
     shapes = fake.run(800)
     assert fake.loss(shapes) < 0.08, {shape.words: count for shape, count in shapes.items()}
     assert fake.replayed == replayed, "what costs is known by now"
+
+
+@pytest.mark.parametrize(("rows", "token"), [(1, 0.0008), (64, 0.0004)])
+@pytest.mark.parametrize(
+    ("head", "caught", "chance", "trees"),
+    [(0.05, 0.7, 0.7, True), (0.05, 0.7, 0.3, True), (0.9, 0.4, 0.7, False), (0.3, 0.1, 0.7, False)],
+    ids=["a cheap head", "hard texts", "a dear head", "a head that knows little"],
+)
+def test_trees_are_taken_where_they_pay_and_chains_elsewhere(
+    device: Callable[..., FakeDevice], rows: int, token: float, head: float, caught: float, chance: float, trees: bool
+) -> None:
+    costs = {"launch": 1.0, "token": token, "host": 0.3, "head": head}
+    fake = device(rows=rows, chance=chance, caught=caught, shapes=WITH_TREES, **costs)
+    assert max(fake.shapes, key=fake.rate).head == trees, "the costs are made so"
+    fake.run(200)
+    shapes = fake.run(600)
+    assert fake.loss(shapes) < 0.06, {shape.words: count for shape, count in shapes.items()}
+    assert sum(count for shape, count in shapes.items() if shape.head == trees) > 400
 
 
 def test_costs_are_of_rounds_and_never_of_what_ran_between_them(device: Callable[..., FakeDevice]) -> None:

@@ -6,7 +6,8 @@
     python -m fef.bench.engine.drafts --model demo --tasks word-problems,python --rows chosen,chains
     python -m fef.bench.engine.drafts --shape 8b --cached 512 --device cuda
 
-Each row answers the same prompts with the same seeds: with shapes chosen by cost, with chains of one length, with trees of
+Each row answers the same prompts with the same seeds: with shapes chosen by cost (`chosen`: what an engine does by itself;
+`all`: trees of up to --tree nodes among them, which half precision has to be asked for), with chains of one length, with trees of
 the draft head and of the marginals, with every shape in turn, by the method `sequential`, and on a GPU by the same weights
 from left to right, one token per pass. All but the last give the same texts; a row says in how many it differs from the first
 (in bfloat16 a few may, where two logits are almost equal), and how many answers have other bits than at the first batch size.
@@ -50,11 +51,11 @@ from fef.training.conversations import read_prompts
 
 __all__ = ["drafts_tasks"]
 
-CAUSAL, CHOSEN, MIXED, SEQUENTIAL = "left to right", "chosen by cost", "every shape in turn", "sequential"
+CAUSAL, MIXED, SEQUENTIAL = "left to right", "every shape in turn", "sequential"
+CHOSEN, OF_ALL = "chosen by cost", "chosen by cost, trees among them"
 DEFAULT_KINDS = ("chosen", "chains", "trees", "causal")
-KINDS = (SEQUENTIAL, *DEFAULT_KINDS, "mixed")
+KINDS = (SEQUENTIAL, *DEFAULT_KINDS, "all", "mixed")
 _FILLINGS = 3  # times that a batch is filled to warm up
-_LENGTHS = 32  # so many at least, so that there are contexts of all lengths among them
 _WARM_UPS = 6  # at most, until no graph is new
 
 
@@ -93,6 +94,8 @@ class Asked:
             yield Rounds(SEQUENTIAL, False, {"windows": (0,)}, {"method": "sequential", "verify": "packed"})
         if "chosen" in self.kinds:
             yield Rounds(CHOSEN, True, {})
+        if "all" in self.kinds:
+            yield Rounds(OF_ALL, True, {"tree": max(self.trees)})
         if "chains" in self.kinds:
             for window in self.chains:
                 yield Rounds(RoundShape(window).words, False, {"windows": (window,)})
@@ -204,7 +207,8 @@ class Compared:
                 seconds = watch.seconds
                 return seconds, seconds - (packed.waited - waited), found
 
-            warm_up = self.prompts[: max(_FILLINGS * self.batch, _LENGTHS) if on_cuda else self.batch]
+            # on a GPU, those of so many lengths that a context pass of each is captured
+            warm_up = self.prompts[: max(_FILLINGS * self.batch, asked.least) if on_cuda else self.batch]
             for _ in range(_WARM_UPS):
                 before = packed.chooser.graphs
                 answer(warm_up)

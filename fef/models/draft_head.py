@@ -27,7 +27,7 @@ from fef.models.transformer import RMSNorm, Transformer
 __all__ = ["CANDIDATES", "DraftHead", "DraftWindow", "HeadSizes", "Path", "even", "top_candidates"]
 
 CANDIDATES = 256
-DEPTHS = 16
+DEPTHS = 8
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
 """Training of a draft head on a frozen network and its own texts.
 
 At random states of a text the head reads a draft group and the true tokens, and predicts each slot of the window. The
-teacher is the network itself: the law of which its token is a draw (cross-entropy), and its target law p, of which the draft
-law q is accepted with probability sum min(p, q) (1 minus that is the loss; DistillSpec, 2310.08461, has it as total variation). Slots that
-drafting seldom reaches count less.
+teacher is the network itself: the law of which its token is a draw (cross-entropy), and its target law p, of which the
+draft law q is accepted with probability sum min(p, q) (1 minus that is the loss; DistillSpec, 2310.08461, has it as total
+variation). Slots that drafting seldom reaches count less.
 
 Shapes: B texts, X groups of a text, N windows, K slots, C candidates, R longest response; D, V as in `transformer`.
 """

@@ -4,14 +4,14 @@
 # INIT: the network, a name or a directory (of a delta, too). DATA: the task files, from which problems come; or
 # TASKS: families of generated problems with their shares, for a network of those. OUT: everything that is made. PY: the python.
 # COUNT: problems. BASE, TURNS: a causal chat model, and how many questions of users it imagines, of which most are kept; none without
-# BASE. STEPS, BATCH: of training. CANVAS: tokens of an answer.
+# BASE. STEPS, BATCH: of training, and WITHIN: its seconds at most. CANVAS: tokens of an answer.
 # Prompts that are in OUT already are not made again: problems.jsonl (of the task files, needs no GPU) and questions.jsonl
 # (RUNS=prompts makes both and stops).
 # What to keep of OUT: draft_head.safetensors, draft_head.losses.jsonl, times.txt.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PY=${PY:-python3} INIT=${INIT:-smol} DATA=${DATA:-data} TASKS=${TASKS:-} OUT=${OUT:-runs/draft-head}
-COUNT=${COUNT:-2500} BASE=${BASE:-} TURNS=${TURNS:-8192} STEPS=${STEPS:-2000} BATCH=${BATCH:-32} CANVAS=${CANVAS:-192}
+COUNT=${COUNT:-2500} BASE=${BASE:-} TURNS=${TURNS:-6144} STEPS=${STEPS:-2200} BATCH=${BATCH:-32} CANVAS=${CANVAS:-192}
 mkdir -p "$OUT"
 
 timed() { # name, command
@@ -49,4 +49,4 @@ fi
 timed "own texts" own "$OUT/own.jsonl" "${prompts[@]}"
 rm -f "$OUT/draft_head.safetensors"
 timed training "$PY" -m fef train --objective draft-head --init "$INIT" --data "$OUT/own.jsonl" --out "$OUT" \
-    --steps "$STEPS" --batch-size "$BATCH" --log-every 20
+    --steps "$STEPS" --batch-size "$BATCH" --log-every 20 --seconds "${WITHIN:-300}"

@@ -15,7 +15,7 @@ import typer
 from fef.cli.options import DeviceOption
 from fef.cli.output import Bar, Group, check_writable, write_whole
 from fef.corpus.answer import load_source, texts_behind
-from fef.corpus.example import CorpusExample
+from fef.corpus.example import exchange
 from fef.corpus.overlap import TestItems, words_of
 from fef.corpus.self_text import fault_of
 from fef.errors import InputError, OptionError
@@ -65,10 +65,12 @@ def ask(
 
 
 def opening(source: str, template: ChatTemplate | None) -> str:
-    """What stands before a user's first turn. Raises OptionError for a model without a chat template."""
-    if template is None:
-        raise OptionError(f"{source} has no chat template, so it knows no turns of users; give a chat model.")
-    return template.render([message("user", PROBE)], add_generation_prompt=False).partition(PROBE)[0]
+    """What stands before a user's first turn. Raises OptionError for a model whose chat template has no such place."""
+    shown = "" if template is None else template.render([message("user", PROBE)], add_generation_prompt=False)
+    before, found, _ = shown.partition(PROBE)
+    if not found:
+        raise OptionError(f"{source} has no chat template with turns of users, so it cannot ask; give a chat model.")
+    return before
 
 
 def new_questions(texts: Iterable[str], others: TestItems) -> Iterator[str]:
@@ -77,8 +79,7 @@ def new_questions(texts: Iterable[str], others: TestItems) -> Iterator[str]:
     seen: set[tuple[str, ...]] = set()
     for text in texts:
         words = tuple(words_of(text))
-        example = CorpusExample("asked", (message("user", text),))
-        if words not in seen and fault_of(text) is None and others.overlap(example) is None:
+        if words not in seen and fault_of(text) is None and others.overlap(exchange("asked", text, "")) is None:
             seen.add(words)
             yield text
 

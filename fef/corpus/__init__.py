@@ -6,5 +6,6 @@ numbers, `problems` makes a source of it, `wording` says it in other words, `joi
 `phrases` fill the sentences of stories: `chains` in steps, `comparisons`, `scenes`, `two_kinds`. `equations`, `distractors`
 are short problems, `arithmetic` plain sums, `families` and `functions` the rest; `dialogue` holds prompts and `self_text`
 filters a model's answers to them. `overlap` keeps test items and held-out problems out, `masked` counts templates; `shares`,
-`sources` and `build` put everything together. `sample` keeps a model's right answers, `mistakes` counts its wrong ones.
+`sources` and `build` put everything together. Models write: `answer` what a causal one says to prompts, `ask` what its users
+would say, `own` what a diffusion model says. `sample` keeps a model's right answers, `mistakes` counts its wrong ones.
 """

@@ -26,7 +26,7 @@ from fef.models.transformer import Transformer
 from fef.readers import whole_from
 from fef.training.conversations import Encoder, read_prompts
 
-__all__ = ["answers"]
+__all__ = ["Answer", "answers", "load_source", "texts_behind"]
 
 app = typer.Typer(cls=Group, add_completion=False, pretty_exceptions_enable=False)
 
@@ -124,6 +124,22 @@ def answers(
 ) -> Iterator[tuple[int, Answer]]:
     """Number of a prompt and its answer, of those that hold text and, unless keep_cut, end in time; longer prompts first."""
     ids = Encoder(tokenizer, template, model.config).prompts(prompts)
+    found = texts_behind(model, tokenizer, ids, max_new_tokens, temperature, top_p, batch_size, seed, advance)
+    yield from ((i, answer) for i, answer in found if answer.text and (answer.ended or keep_cut))
+
+
+def texts_behind(
+    model: Transformer,
+    tokenizer: Tokenizer,
+    ids: Sequence[Sequence[int]],
+    max_new_tokens: int,
+    temperature: float,
+    top_p: float,
+    batch_size: int,
+    seed: int,
+    advance: Callable[[float], None] = lambda _: None,
+) -> Iterator[tuple[int, Answer]]:
+    """Number of a row of ids and what the model says behind it, without control tokens; longer rows first."""
     order = sorted(range(len(ids)), key=lambda i: -len(ids[i]))
     controls = {i for i, token in tokenizer.raw.get_added_tokens_decoder().items() if token.special}
     unused = {*tokenizer.holes, *range(tokenizer.vocab_size, model.vocab_size)}
@@ -142,9 +158,7 @@ def answers(
         )
         for i, row in zip(part, rows, strict=True):
             ended = row[-1] in model.end_ids
-            text = tokenizer.decode(row[:-1] if ended else row).strip()
-            if text and (ended or keep_cut):
-                yield i, Answer(text, len(row), ended)
+            yield i, Answer(tokenizer.decode(row[:-1] if ended else row).strip(), len(row), ended)
         advance(len(part))
 
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from fef.laws.tree import ABSENT, Tree, chain_tree, tree_of
+from fef.laws.tree import ABSENT, Tree, chain_tree, shares, tree_of
 
 __all__ = ["Drafted", "Expand", "best_tree", "child_chances", "grow"]
 
@@ -100,13 +100,13 @@ def best_of(found: Sequence[Tensor], nodes: int, depths: int, children: int) -> 
     return Drafted(tree, token_BW)
 
 
-def child_chances(logp_BFC: Tensor, noise_BFC: Tensor, branching: int) -> tuple[Tensor, Tensor]:
+def child_chances(logp_BFC: Tensor, noise_BFC: Tensor, sampled_B: Tensor, branching: int) -> tuple[Tensor, Tensor]:
     """Chances [B, F, branching] that the target draws each of a state's likeliest children, and which candidates they are.
 
     logp_BFC: draft law on the candidates of the slot, float64, nats; of greedy rows that at temperature 1. noise_BFC: Gumbel
-    numbers of the slot at them, with which the target draws (`fef.laws.accept.coupled`); 0 in greedy rows, where nothing is
-    drawn. Given the noise, a candidate's chance grows with log q + g.
+    numbers of the slot at them, with which the target draws (`fef.laws.accept.coupled`). sampled_B: rows where it does; 0 is
+    the noise of the others. Given the noise, a candidate's chance grows with log q + g (`fef.laws.tree.shares`).
     """
-    score_BFC = logp_BFC + noise_BFC
-    chance_BFC, candidate_BFC = score_BFC.softmax(-1).sort(dim=-1, descending=True, stable=True)
+    chance_BFC = shares(logp_BFC + noise_BFC, sampled_B[:, None, None])
+    chance_BFC, candidate_BFC = chance_BFC.sort(dim=-1, descending=True, stable=True)
     return chance_BFC[..., :branching], candidate_BFC[..., :branching]

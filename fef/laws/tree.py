@@ -44,6 +44,7 @@ __all__ = [
     "given_chain",
     "path_bits",
     "path_states",
+    "shares",
     "stem",
     "tree_of",
     "walk",
@@ -108,9 +109,14 @@ def chances(score_NC: Tensor, mass_N: Tensor, sampled_N: Tensor) -> Tensor:
     score_NC: log q plus the noise of the slot where sampled_N, log q alone where not; falling. mass_N: probability that q
     gives to its C likeliest tokens. Of one candidate it is that mass: the largest probability.
     """
-    tau_N1 = torch.where(sampled_N, TAU, 1.0)[:, None]
     # a sum of probabilities may be rounded to more than 1, and a child be likelier than its parent then
-    return mass_N.clamp(max=1.0)[:, None] * (score_NC.double() / tau_N1).softmax(-1)
+    return mass_N.clamp(max=1.0)[:, None] * shares(score_NC, sampled_N[:, None])
+
+
+def shares(score: Tensor, sampled: Tensor) -> Tensor:
+    """Chance [.., C] that the target draws each of the candidates of a slot, given that it draws one of them. As `chances`;
+    sampled: of the shape of the scores, or of size 1 there."""
+    return (score.double() / torch.where(sampled, TAU, 1.0)).softmax(-1)
 
 
 def chain_tree(holds_BW: Tensor, limit_B: Tensor, survival: float = 0.0) -> Tree:

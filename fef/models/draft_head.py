@@ -27,7 +27,7 @@ from fef.models.transformer import RMSNorm, Transformer
 __all__ = ["CANDIDATES", "DraftHead", "DraftWindow", "HeadSizes", "Path", "even", "top_candidates"]
 
 CANDIDATES = 256
-DEPTHS = 16
+DEPTHS = 8
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,9 @@ class HeadSizes:
 
     @classmethod
     def of(cls, config: TransformerConfig, depths: int = DEPTHS, candidates: int = CANDIDATES) -> HeadSizes:
-        """Those of a head for this network: its attention, and twice its width inside."""
-        candidates = min(candidates, config.vocab_size)
-        return cls(config.dim, config.heads, config.kv_head_count, config.head_size, 2 * config.dim, depths, candidates)
+        """Those of a head for this network: its attention, and 8/3 of its width inside."""
+        candidates, mlp_dim = min(candidates, config.vocab_size), 8 * config.dim // 3
+        return cls(config.dim, config.heads, config.kv_head_count, config.head_size, mlp_dim, depths, candidates)
 
 
 @dataclass(frozen=True)

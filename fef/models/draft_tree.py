@@ -83,7 +83,8 @@ def expansion(network: Transformer, head: DraftHead | None, start: DraftStart, b
         else:
             logits_BFC, path = head.step(network, window, path, parent_BF, token_BF)
         logp_BFC = draft_law(logits_BFC, start.settings, start.cuts)
-        chance_BFC, candidate_BFC = child_chances(logp_BFC, start.noise_BKC[:, depth, None], branching)
+        noise_BFC, sampled_B = start.noise_BKC[:, depth, None], start.settings.temperature_N > 0
+        chance_BFC, candidate_BFC = child_chances(logp_BFC, noise_BFC, sampled_B, branching)
         ids_BFC = window.ids_BKC[:, depth, None].expand(-1, token_BF.shape[1], -1)
         return chance_BFC, ids_BFC.gather(2, candidate_BFC)
 

@@ -1,9 +1,9 @@
 """Training of a draft head on a frozen network and its own texts.
 
 At random states of a text the head reads a draft group and the true tokens, and predicts each slot of the window. The
-teacher is the network itself: its own token (cross-entropy), and its target law p, of which the draft law q is accepted
-with probability sum min(p, q) (1 minus that is the loss; DistillSpec, 2310.08461, has it as total variation). Slots that
-drafting seldom reaches count less.
+teacher is the network itself: the law of which its token is a draw (cross-entropy), and its target law p, of which the
+draft law q is accepted with probability sum min(p, q) (1 minus that is the loss; DistillSpec, 2310.08461, has it as total
+variation). Slots that drafting seldom reaches count less.
 
 Shapes: B texts, X groups of a text, N windows, K slots, C candidates, R longest response; D, V as in `transformer`.
 """
@@ -44,12 +44,14 @@ REACH_POWER = 0.5  # slots weigh the chance that a chain of drafts reaches them,
 @dataclass(frozen=True)
 class Lesson:
     """What a batch teaches: windows, candidates and marginals of their slots, the target's log p of the candidates [N, K,
-    C] at the temperature of the text, and that temperature [N] (1 for greedy texts)."""
+    C] at the temperature of the text, and that temperature [N] (1 for greedy texts). teacher_NKC: the law of which the
+    text's token is a draw: p, and in greedy texts that token."""
 
     windows: Windows
     ids_NKC: Tensor
     logits_NKC: Tensor
     log_p_NKC: Tensor
+    teacher_NKC: Tensor
     temperature_N: Tensor
 
 
@@ -72,7 +74,9 @@ def lesson_of(network: Transformer, texts: OwnTexts, sizes: HeadSizes, generator
     temperature_B = torch.where(texts.temperature_B > 0, texts.temperature_B, 1.0)
     log_p_BRV = (allowed(network, states.target_BRD).float() / temperature_B[:, None, None].float()).log_softmax(-1)
     log_p_NKC = log_p_BRV[windows.text_N[:, None, None], windows.rank_NK[..., None], ids_NKC]
-    return Lesson(windows, ids_NKC, logits_NKC, log_p_NKC, temperature_B[windows.text_N].float())
+    greedy_N11 = (texts.temperature_B == 0)[windows.text_N, None, None]
+    teacher_NKC = torch.where(greedy_N11, (ids_NKC == windows.true_NK[..., None]).float(), log_p_NKC.exp())
+    return Lesson(windows, ids_NKC, logits_NKC, log_p_NKC, teacher_NKC, temperature_B[windows.text_N].float())
 
 
 def allowed(network: Transformer, hidden: Tensor) -> Tensor:
@@ -90,9 +94,8 @@ def head_loss(head: DraftHead, network: Transformer, lesson: Lesson) -> tuple[Te
     accept_NK = acceptance(log_q_NKC, lesson)
     reach_NK = F.pad(accept_NK.detach().cumprod(1), (1, 0), value=1.0)[:, :-1]
     weight_NK = reach_NK.pow(REACH_POWER) * windows.there_NK
-    own_NKC = lesson.ids_NKC == windows.true_NK[..., None]
-    covered_NK = own_NKC.any(-1)
-    surprise_NK = -torch.where(own_NKC, log_q_NKC, 0.0).sum(-1)
+    covered_NK = (lesson.ids_NKC == windows.true_NK[..., None]).any(-1)
+    surprise_NK = -torch.where(lesson.teacher_NKC > 0, lesson.teacher_NKC * log_q_NKC, 0.0).sum(-1)
     total = weight_NK.sum().clamp(min=1e-6)
     cross_entropy = (weight_NK * surprise_NK).sum() / total
     loss = cross_entropy + (weight_NK * (1 - accept_NK)).sum() / total

@@ -125,6 +125,27 @@ def test_a_causal_model_answers_prompts_into_a_file(folder, tmp_path):
     assert run(*made, "--out", tmp_path / "x", "--max-new-tokens", 0).exit_code == 2
 
 
+def test_a_causal_model_asks_what_its_users_would(folder, tmp_path, monkeypatch):
+    from typer.testing import CliRunner
+
+    from fef.corpus import ask
+    from fef.corpus.answer import Answer
+
+    def run(*arguments: object) -> object:
+        return CliRunner().invoke(ask.app, [str(a) for a in arguments])
+
+    out = tmp_path / "questions.jsonl"
+    made = ["--from", folder / "base", "--device", "cpu", "--count", 3, "--max-new-tokens", 4, "--out", out]
+    result = run(*made)  # whose words are no sentences
+    assert result.exit_code == 2
+    assert "None of 3 turns is whole, plain and new" in " ".join(result.output.split())
+    said = [Answer("Why is ice cold?", 5, True), Answer("Tell me more.", 4, False), Answer("Why is ice cold?", 5, True)]
+    monkeypatch.setattr(ask, "texts_behind", lambda *_: enumerate(said))
+    assert run(*made).exit_code == 0
+    assert json.loads(out.read_text()) == {"messages": [{"role": "user", "content": "Why is ice cold?"}]}
+    assert run(*made, "--count", 0).exit_code == 2
+
+
 def test_a_block_causal_sibling_is_shipped_as_a_delta_and_drafts_inside_its_blocks(fef_cli, folder, tmp_path):
     model, shipped = tmp_path / "m", tmp_path / "shipped"
     shipped.mkdir()

@@ -118,16 +118,33 @@ def test_a_draw_is_the_likeliest_child_of_its_own_law() -> None:
     noise = -(-torch.rand(500, 1, 6, generator=generator, dtype=torch.float64).log()).log()
     logp = (logits.double() / 0.7).log_softmax(-1)
     drawn = (logp + noise).argmax(-1)
-    chance, candidate = child_chances(logp, noise, 6)
+    sampled = torch.ones(500, dtype=torch.bool)
+    chance, candidate = child_chances(logp, noise, sampled, 6)
     assert torch.equal(candidate[..., 0], drawn)
     assert chance.sum(-1).allclose(torch.ones(500, 1, dtype=torch.float64))
-    _, blind = child_chances(logp, torch.zeros_like(noise), 6)
+    _, blind = child_chances(logp, torch.zeros_like(noise), sampled, 6)
     assert (blind[..., 0] != drawn).float().mean() > 0.2
+
+
+def test_the_target_draws_children_about_as_often_as_their_chances_say() -> None:
+    """Where log q misses log p by some nats, as draft laws do. The twin, in whose greedy rows q is taken at its word
+    with the noise added, is far too sure."""
+    generator = torch.Generator().manual_seed(1)
+    logq, missed = (
+        torch.randn(2, 4000, 1, 8, generator=generator, dtype=torch.float64) * torch.tensor([2, 3])[:, None, None, None]
+    )
+    noise = -(-torch.rand(4000, 1, 8, generator=generator, dtype=torch.float64).log()).log()
+    drawn = (logq + missed + noise).argmax(-1)
+    off = []
+    for sampled in (True, False):
+        chance, candidate = child_chances(logq, noise, torch.full((4000,), sampled), 8)
+        off.append(float(chance[..., 0].mean() - (candidate[..., 0] == drawn).double().mean()))
+    assert abs(off[0]) < 0.05 < 0.15 < off[1]
 
 
 def test_without_noise_chances_are_those_of_the_law() -> None:
     logp = torch.randn(8, 2, 6).double().log_softmax(-1)
-    chance, candidate = child_chances(logp, torch.zeros_like(logp), 2)
+    chance, candidate = child_chances(logp, torch.zeros_like(logp), torch.zeros(8, dtype=torch.bool), 2)
     assert torch.equal(candidate[..., 0], logp.argmax(-1))
     assert torch.allclose(chance, logp.exp().topk(2, dim=-1).values)
 

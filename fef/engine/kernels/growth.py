@@ -23,6 +23,7 @@ from fef.engine.head_drafts import DraftSites
 from fef.engine.kernels.overlap import wait_for_previous
 from fef.engine.kernels.pointers import pointers
 from fef.engine.slots import SlotState
+from fef.laws.tree import TAU
 from fef.models.draft_head import DraftWindow
 
 __all__ = ["Frontiers", "Step", "best", "children", "frontier", "steps"]
@@ -107,6 +108,7 @@ def children(
         C=C,
         LANES_C=triton.next_power_of_2(C),
         CHILDREN=branching,
+        TAU=TAU,
         OVERLAP=overlap,
         launch_pdl=overlap,
         num_warps=4,
@@ -131,6 +133,7 @@ def _children_kernel(
     C: tl.constexpr,
     LANES_C: tl.constexpr,
     CHILDREN: tl.constexpr,
+    TAU: tl.constexpr,
     OVERLAP: tl.constexpr,
 ):
     wait_for_previous(OVERLAP)
@@ -146,7 +149,8 @@ def _children_kernel(
     temperature = tl.load(temperatures + row)
     x = (x - tl.max(x)) / tl.where(temperature > 0, temperature, 1.0)
     score = x + tl.load(noise + of_slot, mask=mask, other=0.0)  # log q + g but for a constant
-    weight = tl.exp(score - tl.max(score))
+    behind = score - tl.max(score)
+    weight = tl.exp(tl.where(temperature > 0, behind / TAU, behind))
     mass = tl.sum(weight)
     for child in tl.static_range(CHILDREN):
         most = tl.max(score)

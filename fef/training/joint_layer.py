@@ -10,7 +10,7 @@ from torch import Tensor
 
 from fef.models.joint_layer import JointLayer
 from fef.models.transformer import Transformer
-from fef.training.order_block import drawn_slots
+from fef.training.hidden_layer import drawn_slots
 from fef.training.patterns import Canvases
 
 __all__ = ["MOST_DRAWN", "joint_loss"]

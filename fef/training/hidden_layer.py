@@ -55,10 +55,12 @@ def fit_layer(
     layer.reset(options.seed)
     optimizer = torch.optim.AdamW(layer.parameters(), lr=options.lr, weight_decay=0.01)
     rates = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / options.steps)
-    generator = torch.Generator(model.device).manual_seed(options.seed)
+    device = model.device
+    generator = torch.Generator(device).manual_seed(options.seed)
     for step in range(1, options.steps + 1):
         canvases, masked_BL = masked_batch(model, examples, options, generator)
-        loss = loss_of(model, layer, canvases, masked_BL, options.slots, generator)
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            loss = loss_of(model, layer, canvases, masked_BL, options.slots, generator)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(layer.parameters(), 1.0)

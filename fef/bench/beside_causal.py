@@ -5,7 +5,8 @@
 writes a row per method and one of the causal model alone, which keeps its keys and takes a pass per token. Both run in plain
 torch. `causal_nats`: mean -log p per token of the texts by the causal model; `chain_nats`: by the network itself, one token
 per pass from left to right, of the first `--scored` texts. Low values alone say little: `token_entropy` is that of the tokens
-of all texts together, and falls where texts repeat themselves.
+of all texts together, and falls where texts repeat themselves. A checkpoint that came without a causal model, `demo` for one,
+has neither its row nor its nats.
 
 Shapes: L tokens of a text with its prompt, N tokens of a text, V vocabulary.
 """
@@ -48,19 +49,23 @@ Ids = list[int]
 @dataclass(frozen=True)
 class TextsRow:
     """What a method wrote. passes: of any model, per 256 tokens. causal_nats, chain_nats: per token, with standard errors.
-    same: texts that are those of the causal model alone."""
+    same: texts that are those of the first row."""
 
     method: str
     texts: int
     tokens: int
     passes: float
     tokens_per_second: float
-    causal_nats: float
-    causal_error: float
+    causal_nats: float | None
+    causal_error: float | None
     chain_nats: float | None
     chain_error: float | None
     token_entropy: float
     same: int
+
+
+def has_causal(model: Model) -> bool:
+    return Network(model.network).extra("causal_model") is not None
 
 
 def causal_of(model: Model) -> Transformer:
@@ -80,10 +85,12 @@ def measure(
     watch = Stopwatch(model.network.device)
     texts, passes = write(model, prompts, given)
     seconds, tokens = watch.seconds, list(map(len, texts))
-    causal, pairs = causal_of(model), list(zip(prompts, texts, strict=True))
-    nats = [causal_nats(causal, begin_of(model, prompt, given), text) for prompt, text in pairs]
-    causal_mean, causal_error = mean_per_token(nats, tokens)
+    pairs, nats = list(zip(prompts, texts, strict=True)), list[float]()
+    if has_causal(model):
+        causal = causal_of(model)
+        nats = [causal_nats(causal, begin_of(model, prompt, given), text) for prompt, text in pairs]
     chain = [chain_nats(model, prompt, text, given) for prompt, text in pairs[: given.scored]]
+    causal_mean, causal_error = mean_per_token(nats, tokens) if nats else (None, None)
     chain_mean, chain_error = mean_per_token(chain, tokens[: given.scored]) if chain else (None, None)
     row = TextsRow(
         method=ALONE if spec is None else spec.label,
@@ -183,7 +190,8 @@ def main(given: Options) -> None:
     found = read_prompts(given.prompts)[: given.n]
     prompts: list[Prompt] = [p if model.template is not None else p[-1]["content"] for p in found]
     first: list[Ids] | None = None
-    for spec in (None, *parse_specs(given.methods, ())):
+    specs = parse_specs(given.methods, ())
+    for spec in (None, *specs) if has_causal(model) else specs:
         try:
             row, texts = measure(model, spec, prompts, given)
         except FefError as error:

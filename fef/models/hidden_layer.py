@@ -1,6 +1,6 @@
 """Layers on the final hidden states of a network that stays as it is: what they share, and their file.
 
-Shapes: B rows, S slots, P inputs of a slot, D width of the network.
+Shapes: B rows, S slots, P inputs of a slot, D width of the network, H width of the layer.
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ from fef.models.transformer import Block, RMSNorm, Transformer, additive_mask, r
 
 __all__ = ["HiddenLayer", "load_layer", "save_layer"]
 
+NARROWER = 3  # times fewer heads than the network: the layer of a small network is a small file
+
 
 class HiddenLayer(nn.Module):
-    """A block of the network's shape, its feed-forward as wide as the network, over states and tokens of slots. What it adds
-    starts at zero. objective: of `fef train`, and the name of its file. words: what it is, with its
-    article."""
+    """A block over states and tokens of slots, a third as wide as the network (heads of its size, at least one) and its
+    feed-forward as wide as the network. What it adds starts at zero. objective: of `fef train`, and the name of its file.
+    words: what it is, with its article."""
 
     objective: ClassVar[str]
     words: ClassVar[str]
@@ -30,13 +32,24 @@ class HiddenLayer(nn.Module):
 
     def __init__(self, network: Transformer) -> None:
         super().__init__()
-        self.config = config = replace(network.config, mixture=None, mlp_dim=network.config.dim)
-        self.state_norm = RMSNorm(config.dim, config.norm_eps)
-        self.token_norm = RMSNorm(config.dim, config.norm_eps)
-        self.join = nn.Linear(self.inputs * config.dim, config.dim, bias=False)
-        self.block = Block(config, 0)
-        self.norm = RMSNorm(config.dim, config.norm_eps)
-        self.out = nn.Linear(config.dim, config.dim, bias=False)
+        dim, head_size = network.config.dim, network.config.head_size
+        heads = max(1, network.config.heads // NARROWER)
+        narrow = replace(
+            network.config,
+            dim=heads * head_size,
+            heads=heads,
+            kv_heads=None,
+            head_dim=head_size,
+            mlp_dim=dim,
+            mixture=None,
+        )
+        self.config = narrow
+        self.state_norm = RMSNorm(dim, narrow.norm_eps)
+        self.token_norm = RMSNorm(dim, narrow.norm_eps)
+        self.join = nn.Linear(self.inputs * dim, narrow.dim, bias=False)
+        self.block = Block(narrow, 0)
+        self.norm = RMSNorm(narrow.dim, narrow.norm_eps)
+        self.out = nn.Linear(narrow.dim, dim, bias=False)
 
     def reset(self, seed: int) -> None:
         """Fresh weights for training."""
@@ -51,10 +64,10 @@ class HiddenLayer(nn.Module):
 
     def change(self, parts_PBSD: list[Tensor], positions_BS: Tensor, visible_BSS: Tensor) -> Tensor:
         """What is added to the hidden state of each slot [B, S, D]. visible_BSS: which slots each slot sees."""
-        joined_BSD = self.join(torch.cat(parts_PBSD, -1))
-        rotation = rope_table(positions_BS, self.config.rotary_size, self.config.rope_theta, joined_BSD.dtype)
-        mixed_BSD, _ = self.block(joined_BSD, rotation, additive_mask(visible_BSS, joined_BSD.dtype), None)
-        added_BSD: Tensor = self.out(self.norm(mixed_BSD))
+        joined_BSH = self.join(torch.cat(parts_PBSD, -1))
+        rotation = rope_table(positions_BS, self.config.rotary_size, self.config.rope_theta, joined_BSH.dtype)
+        mixed_BSH, _ = self.block(joined_BSH, rotation, additive_mask(visible_BSS, joined_BSH.dtype), None)
+        added_BSD: Tensor = self.out(self.norm(mixed_BSH))
         return added_BSD
 
     @classmethod

@@ -10,15 +10,14 @@ import torch
 from torch import Tensor
 
 from fef.errors import OptionError
-from fef.laws.noise import Schedule
 from fef.models.hidden_layer import HiddenLayer
 from fef.models.transformer import Transformer
 from fef.training.data import Examples, batch
-from fef.training.patterns import Canvases, mask_canvases
+from fef.training.patterns import Canvases, decoding_masks, numbers_on
 
-__all__ = ["LayerLoss", "LayerOptions", "fit_layer", "mean_losses"]
+__all__ = ["LayerLoss", "LayerOptions", "drawn_slots", "fit_layer", "mean_losses"]
 
-PATTERNS = (0.7, 0.1, 0.2)  # of noisy, prefix and full rows (`mask_canvases`): the states of a random order, mostly
+ANY = 1e9  # positions: so far apart that where they were does not matter
 Layer = TypeVar("Layer", bound=HiddenLayer)
 LayerLoss = Callable[[Transformer, Layer, Canvases, Tensor, int, torch.Generator], Tensor]
 """(network, layer, canvases, masked slots [B, L], slots of a round, generator) -> nats per token."""
@@ -56,10 +55,12 @@ def fit_layer(
     layer.reset(options.seed)
     optimizer = torch.optim.AdamW(layer.parameters(), lr=options.lr, weight_decay=0.01)
     rates = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / options.steps)
-    generator = torch.Generator(model.device).manual_seed(options.seed)
+    device = model.device
+    generator = torch.Generator(device).manual_seed(options.seed)
     for step in range(1, options.steps + 1):
         canvases, masked_BL = masked_batch(model, examples, options, generator)
-        loss = loss_of(model, layer, canvases, masked_BL, options.slots, generator)
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            loss = loss_of(model, layer, canvases, masked_BL, options.slots, generator)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(layer.parameters(), 1.0)
@@ -92,4 +93,22 @@ def masked_batch(
     eos_id = model.config.eos_id
     assert eos_id is not None, "examples end"
     canvases = batch(examples, model.config, options.batch_size, options.canvas_length, 0.5, 0.0, generator)
-    return canvases, mask_canvases(canvases, eos_id, Schedule("linear"), PATTERNS, generator)
+    return canvases, decoding_masks(canvases, eos_id, generator)
+
+
+def drawn_slots(masked_BL: Tensor, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """At most `count` masked positions of each row in a drawn order [B, S], and which there are.
+
+    The order is from left to right in a third of the rows, and any in a third. In the others each position is moved right by
+    up to some length, drawn for the row, and the order is from left to right then: near ones come soon, as in blocks.
+    """
+    device, (B, L) = masked_BL.device, masked_BL.shape
+
+    def uniform(*shape: int) -> Tensor:
+        return torch.rand(shape, generator=generator, device=device)
+
+    kind_B1 = torch.randint(3, (B, 1), generator=generator, device=device)
+    reach_B1 = torch.where(kind_B1 == 1, uniform(B, 1) * (L // 2), numbers_on(device, [0.0, 0.0, ANY])[kind_B1])
+    place_BL = torch.arange(L, device=device) + uniform(B, L) * reach_B1
+    key_BS, slots_BS = place_BL.masked_fill(~masked_BL, torch.inf).topk(min(count, L), dim=1, largest=False)
+    return slots_BS, key_BS.isfinite()

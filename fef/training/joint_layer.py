@@ -10,7 +10,7 @@ from torch import Tensor
 
 from fef.models.joint_layer import JointLayer
 from fef.models.transformer import Transformer
-from fef.training.order_block import drawn_slots
+from fef.training.hidden_layer import drawn_slots
 from fef.training.patterns import Canvases
 
 __all__ = ["MOST_DRAWN", "joint_loss"]
@@ -27,8 +27,8 @@ def joint_loss(
     generator: torch.Generator,
 ) -> Tensor:
     """KL(network on the canvas that has the tokens drawn since, layer) at those of at most `count` masked slots that are
-    still open; nats per token. From 1 to `MOST_DRAWN` tokens are drawn before, each number half as likely as the one before
-    it: at the slot of least entropy, the token of the text. Other masks stay, and the layer does not see them."""
+    still open; nats per token. From 1 to `MOST_DRAWN` tokens of the text are drawn before, each number half as likely as the
+    one before it. Other masks stay, and the layer does not see them."""
     drawn = 1 + int(torch.rand((), generator=generator, device=masked_BL.device).log2().neg().clamp(max=MOST_DRAWN - 1))
     slots_BS, open_BS = drawn_slots(masked_BL, count, generator)
     real_BS = open_BS.clone()
@@ -36,7 +36,7 @@ def joint_loss(
     with torch.no_grad():
         hidden_BSD = model.hidden_at(now_BL, slots_BS, canvases.lengths_B)
     for _ in range(drawn):
-        at_B1 = least_entropy(model, hidden_BSD.detach(), open_BS)
+        at_B1 = next_drawn(model, hidden_BSD.detach(), open_BS, generator)
         place_B1 = slots_BS.gather(1, at_B1)
         now_BL = now_BL.scatter(1, place_B1, canvases.ids_BL.gather(1, place_B1))
         open_BS = open_BS.scatter(1, at_B1, False)
@@ -50,8 +50,11 @@ def joint_loss(
 
 
 @torch.no_grad()
-def least_entropy(model: Transformer, hidden_BSD: Tensor, open_BS: Tensor) -> Tensor:
-    """Which of the open slots has the law of least entropy [B, 1]; the first where a row has none."""
+def next_drawn(model: Transformer, hidden_BSD: Tensor, open_BS: Tensor, generator: torch.Generator) -> Tensor:
+    """Which of the open slots is drawn [B, 1], the first where a row has none: that of least entropy, as in decoding, or any,
+    each in half of the rows. A token that was certain tells the other slots nothing."""
     logp_BSV = model.logits(hidden_BSD).float().log_softmax(-1)
     entropy_BS = -(logp_BSV.exp() * logp_BSV).sum(-1)
-    return entropy_BS.masked_fill(~open_BS, torch.inf).argmin(1, keepdim=True)
+    drawn_BS = torch.rand(open_BS.shape, generator=generator, device=open_BS.device)
+    any_B1 = torch.rand((len(open_BS), 1), generator=generator, device=open_BS.device) < 0.5
+    return torch.where(any_B1, drawn_BS, entropy_BS).masked_fill(~open_BS, torch.inf).argmin(1, keepdim=True)

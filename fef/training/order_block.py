@@ -11,9 +11,10 @@ from torch import Tensor
 from fef.models.order_block import OrderBlock
 from fef.models.transformer import Transformer
 from fef.training.cross_entropy import weighted_cross_entropy
+from fef.training.hidden_layer import drawn_slots
 from fef.training.patterns import Canvases
 
-__all__ = ["drawn_slots", "order_loss"]
+__all__ = ["order_loss"]
 
 
 def order_loss(
@@ -39,10 +40,3 @@ def order_loss(
     head_VD = model.head_weight.detach()
     total, _ = weighted_cross_entropy(states_BSD.flatten(0, 1), head_VD, label_BS.flatten(), weight_BS.flatten())
     return total
-
-
-def drawn_slots(masked_BL: Tensor, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """At most `count` masked positions of each row in a drawn order [B, S], and which there are."""
-    drawn_BL = torch.rand(masked_BL.shape, generator=generator, device=masked_BL.device).masked_fill(~masked_BL, 2.0)
-    key_BS, slots_BS = drawn_BL.topk(min(count, masked_BL.shape[1]), dim=1, largest=False)
-    return slots_BS, key_BS <= 1

@@ -40,6 +40,8 @@ class FewTokens:
         law_V = model(ids_1L)[0].double().softmax(-1).mean(0)
         left_out = {model.mask_id, *model.end_ids}
         ranked = [token for token in law_V.argsort(descending=True).tolist() if token not in left_out]
+        if model.extras is not None:
+            model.extras.to(model.device, torch.float64)
         return cls(model.double().eval().requires_grad_(False), name, tuple(ranked[:_TOKENS]))
 
     def __call__(self, kind: str, seed: int, n_tokens: int) -> Transformer:
@@ -78,7 +80,7 @@ def on_checkpoint(settings: Sequence[Setting], networks: FewTokens) -> Iterator[
         except FefError as error:
             yield setting, str(error)
             continue
-        if kind in ("chain", "greedy"):
+        if kind in ("chain", "greedy", "process"):
             yield here
         else:
             yield setting, "states no law" if kind == "none" else "its bound is measured on tables"

@@ -43,7 +43,20 @@ def test_deer_writes_the_greedy_text_of_the_causal_model_and_another_decoder_doe
     other, others = measure(model, parse_spec("random:tokens_per_step=4"), PROMPTS, given)
     assert others != texts
     assert other.passes == pytest.approx(64, abs=22)  # 4 tokens a pass, up to the end of a text
+    assert row.causal_nats is not None is not other.causal_nats
     assert row.causal_nats < other.causal_nats
+
+
+def test_a_checkpoint_without_a_causal_model_has_the_nats_of_its_own_chain_alone(model: Model) -> None:
+    without = Transformer(model.network.config).double()
+    without.load_state_dict(model.network.state_dict())
+    bare, given = Model(without, model.tokenizer, "tiny", model.template), options(scored=2)
+    row, texts = measure(bare, parse_spec("sequential"), PROMPTS, given)
+    other, same = measure(model, parse_spec("sequential"), PROMPTS, given)
+    assert texts == same
+    assert row.causal_nats is None is row.causal_error
+    assert other.causal_nats is not None
+    assert row.chain_nats == other.chain_nats
 
 
 def test_nats_are_those_of_the_chain_rule(model: Model) -> None:

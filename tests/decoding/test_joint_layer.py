@@ -105,7 +105,7 @@ def test_the_layer_learns_what_further_passes_would_say() -> None:
     masked = torch.arange(4).expand(27, -1) > 0
     optimizer, generator = torch.optim.AdamW(layer.parameters(), lr=1e-2), torch.Generator().manual_seed(0)
     far = [distance(law_of_decode(network, start, "adjust", {}), chain)]
-    for _ in range(40):
+    for _ in range(250):
         loss = joint_loss(network, layer, Canvases(texts, one, 4 * one, 4 * one), masked, 4, generator)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.testing import assert_close
 
 import fef
 from fef.errors import OptionError
+from fef.models.extras import Extras
+from fef.models.hidden_layer import save_layer
 from fef.models.transformer import Transformer
 from fef.verify.checkpoint import CHECKPOINT_EFFORT, FewTokens, on_checkpoint, restricted
 from fef.verify.setting import Setting
 from fef.verify.suite import settings_of, verdict
-from fef.verify.tables import tiny_network
+from fef.verify.tables import tiny_joint_layer, tiny_network, tiny_order_block
+
+PART = {"ssmd": "order_block", "adjust": "joint_layer"}
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +55,20 @@ def test_its_certificates_hold_and_a_false_one_is_caught(network):
         found = verdict(setting, CHECKPOINT_EFFORT)
         assert found.passed and found.measured[0].subject == "here 4^3"
     false = Setting("sequential", {}, chain=packed.chain, subjects=("network",), networks=networks)
+    assert not verdict(false, CHECKPOINT_EFFORT).passed
+
+
+@pytest.mark.parametrize(("method", "tiny"), [("ssmd", tiny_order_block), ("adjust", tiny_joint_layer)])
+def test_the_process_of_its_own_layer_holds_and_that_of_another_is_caught(method, tiny, tmp_path):
+    network = tiny_network(vocab_size=20, mask_id=19, eos_id=3, packed=False)
+    own, other, file = tiny(network).float(), tiny(network, seed=1), tmp_path / "other.safetensors"
+    network.extras = Extras(**{PART[method]: own})
+    networks = FewTokens.of(network, "here")
+    found = (s for s in on_checkpoint(settings_of([method], slow=False), networks) if isinstance(s, Setting))
+    setting = next(s for s in found if s.certificate().kind == "process" and s.temperature)
+    assert verdict(setting, CHECKPOINT_EFFORT).passed
+    save_layer(file, other, network)
+    false = replace(setting, options=dict(setting.options) | {"layer": str(file)})
     assert not verdict(false, CHECKPOINT_EFFORT).passed
 
 

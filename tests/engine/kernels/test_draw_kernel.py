@@ -134,8 +134,8 @@ def test_what_grammars_do_not_allow_is_as_if_banned(V: int, branching: int, devi
             alone["banned_V"] = alone["banned_V"] | ~allowed_BXV[row, state].to(device)
             assert allowed_BXV[row, state, found.token[n].cpu()]
         wanted = run(alone)
-        for name, value in vars(wanted).items():
-            assert value is None or torch.equal(getattr(found, name)[n], value[0]), name
+        for name, value in vars(wanted).items():  # another kernel, which may round otherwise
+            assert value is None or torch.allclose(getattr(found, name)[n], value[0], rtol=1e-6, atol=0.0), name
         assert found.free is not None
         token, temperature = int(found.token[n]), float(arguments["temperature_N"][n])
         free_V = arguments["logits_NV"][n].masked_fill(arguments["banned_V"], -torch.inf).double().cpu()

@@ -325,7 +325,7 @@ def main(given: Options) -> None:
     if given.json is not None:
         setup = {"environment": environment(str(engine.engine.device))}
         facts = {"model": given.model, "load": asdict(asked), "measured": asdict(found)}
-        record = Record(SERVER_KIND, typed("fef.bench.serve"), setup, facts, finished=True)
+        record = Record(SERVER_KIND, typed("-m", "fef.bench.serve"), setup, facts, finished=True)
         given.json.write_text(record_json(record), encoding="utf-8")
 
 

@@ -60,9 +60,9 @@ def argument(each: Field[Any], hint: Any) -> dict[str, Any]:
     return {"type": read} | said | each.metadata
 
 
-def typed(module: str) -> str:
-    """The command line of a module, as it was typed behind `python -m`."""
-    return shlex.join(["python", "-m", module, *sys.argv[1:]])
+def typed(*program: str) -> str:
+    """The command line, as it was typed: what stands behind `python`, a file or -m and a module, and the options."""
+    return shlex.join(["python", *program, *sys.argv[1:]])
 
 
 def told(**facts: Any) -> None:

@@ -10,5 +10,5 @@ run                 all of it for every batch size, as tasks of one record
 summary, page       what follows from a record; its tables, picture and page
 drafts, causal      draft heads and trees against one token per pass from left to right
 draft_rows          what that finds, and `drafts_page` its page; `single_rounds` of random weights
-released            passes and requests at the sizes of released networks
+released_page       the page of passes and requests at the sizes of released networks
 """

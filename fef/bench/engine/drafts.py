@@ -340,7 +340,7 @@ def single(given: Options, device: torch.device, dtype: torch.dtype) -> Iterator
 
 def measure(path: Path | None, setup: dict[str, Any], tasks: Sequence[Task], device: torch.device) -> None:
     """Do what the file does not hold yet, and print the page of it all."""
-    record = resumed(Record(DRAFTS_KIND, typed("fef.bench.engine.drafts"), setup), path)
+    record = resumed(Record(DRAFTS_KIND, typed("-m", "fef.bench.engine.drafts"), setup), path)
 
     def save(record: Record) -> None:
         if path is not None:

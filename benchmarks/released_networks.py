@@ -320,7 +320,7 @@ def context_against_plain(clock: Clock, bandwidth: float) -> list[PassTime]:
     generator = torch.Generator().manual_seed(0)
     ids = torch.randint(0, 100_000, (_CONTEXT,), generator=generator).tolist()
     engine = Engine(network, max_batch=1, max_length=_CONTEXT, max_new_tokens=ANSWER)
-    rows = engine_passes(engine, 1, ids, range(_CONTEXT - ANSWER, _CONTEXT), [], clock, bandwidth)
+    rows = engine_passes(engine, 1, ids, range(_CONTEXT - ANSWER, _CONTEXT), [None], clock, bandwidth)
     rows += plain_passes(network, 1, ids, {FULL: 1}, clock, bandwidth)
     assert rows[0].kind == CONTEXT
     name, ratio = "8b, packed", rows[0].seconds / rows[1].seconds

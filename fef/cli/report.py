@@ -91,8 +91,7 @@ def write_page(files: Sequence[Path], out: Path, remarks: str) -> None:
 
 def page_makers() -> dict[str, tuple[RecordKind, PageMaker]]:
     """What makes a page of records of each kind: of its name, of records by the names of their files, and of remarks."""
-    from fef.bench.engine.draft_rows import DRAFTS_KIND
-    from fef.bench.engine.drafts_page import drafts_page
+    from fef.bench.engine.drafts_page import DRAFTS_KIND, drafts_page
     from fef.bench.engine.page import engine_page
     from fef.bench.engine.released_page import RELEASED_KIND, released_page
     from fef.bench.engine.run import ENGINE_KIND

@@ -50,7 +50,7 @@ def bench(
             "--methods",
             metavar="SPEC",
             help="name, name:option=value,option=value, or label=name:... Repeatable; or several in one, with spaces. "
-            "all: every method. By default the seven of the README.",
+            "all: every method, with its defaults. By default the seven of the README.",
         ),
     ] = None,
     n: Annotated[int, typer.Option("--n", min=1, help="Problems per family.")] = 500,

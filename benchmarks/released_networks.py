@@ -27,6 +27,7 @@ from fef.decoding.stale import shared_sources
 from fef.engine.cached_network import ArenaKeys, CachedNetwork
 from fef.engine.cached_passes import CachedPasses
 from fef.engine.engine import Engine
+from fef.files import write_whole
 from fef.measure.environment import environment
 from fef.measure.program import option, program, typed
 from fef.measure.record import Record, record_json
@@ -345,7 +346,7 @@ def main(given: Options) -> None:
     record = run_released(given.only, given.batches, usable_device("cuda", "It needs a GPU."))
     print(released_page("", {"": record})[0])
     if given.json is not None:
-        given.json.write_text(record_json(record), encoding="utf-8")
+        write_whole(given.json, record_json(record))
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ from fef.bench.engine.shapes import random_network, shape_config
 from fef.bench.engine.single_rounds import extras_of, round_rows
 from fef.engine.shape_chooser import ShapeChooser
 from fef.errors import OptionError
+from fef.files import write_whole
 from fef.generation import Model, load
 from fef.measure.environment import environment
 from fef.measure.program import option, program, typed
@@ -281,7 +282,7 @@ def measure(given: Options, tasks: Sequence[Task], device: torch.device) -> None
 
     def save(record: Record) -> None:
         if given.json is not None:
-            given.json.write_text(record_json(record), encoding="utf-8")
+            write_whole(given.json, record_json(record))
 
     save(record)
     carry_out(record, tasks, Told(), save, lambda: free_memory(device))

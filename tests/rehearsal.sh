@@ -48,7 +48,7 @@ print(json.dumps(facts | gpu))'
 rm -rf "$TUNED"
 mkdir -p "$OUT"
 [[ -d $OUT/checkpoint ]] ||
-    part write "$PY" -m fef.bench.released_layout --shape "$SHAPE" --out "$OUT/checkpoint" --device "$DEVICE"
+    part write "$PY" tools/released_layout.py --shape "$SHAPE" --out "$OUT/checkpoint" --device "$DEVICE"
 # answers that fill a half of the canvas to all of it; a letter is a token
 "$PY" -c '
 import json, sys

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -70,12 +71,12 @@ def test_an_empty_response_teaches_nothing(tmp_path: Path, name: str) -> None:
 
 
 def test_settings_of_a_run_are_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(_path: Path, *_: object, **__: object) -> int:
+    def full(_descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
     folder = tmp_path / "run"
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "replace", full)
+        patch.setattr(os, "fsync", full)
         with pytest.raises(OSError, match="No space left"):
             begin(folder, {"seed": 1})
     assert list(folder.iterdir()) == []

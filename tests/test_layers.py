@@ -18,7 +18,7 @@ ROOT = Path(fef.__file__).parent
 
 # From the bottom up; what stands on one line knows nothing of its neighbours.
 LAYERS = [
-    ["errors"],
+    ["errors", "files"],
     ["readers", "tasks"],
     ["laws"],
     ["models"],

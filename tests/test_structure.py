@@ -94,7 +94,7 @@ LONGEST, REPEATED = 400, 10  # lines
 def sources() -> dict[str, list[str]]:
     """The lines of all Python files but tests."""
     root = PACKAGE.parent
-    files = [path for folder in ("fef", "tools", "examples") for path in (root / folder).rglob("*.py")]
+    files = [path for folder in ("fef", "tools", "benchmarks", "examples") for path in (root / folder).rglob("*.py")]
     return {str(path.relative_to(root)): path.read_text("utf-8").splitlines() for path in files}
 
 

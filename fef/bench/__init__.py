@@ -12,8 +12,6 @@ beside_causal       texts of methods beside those of a causal model of the same 
 start               what a small machine waits for
 serve               the server beside the engine
                     (streams: its clients; letters: the engine without them; paced: rounds of a given time)
-training            a step of training; `attention` in it
-released_layout     a checkpoint of random weights in the files of a release
-adapter             what an adapter does to a model
+training            a step of training
 engine              the fast engine: a package of its own
 """

@@ -6,12 +6,10 @@ Both answer the same prompt on the same canvas, in rounds of one shape: but for 
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Callable, Iterator, Sequence
 from cProfile import Profile
 from dataclasses import dataclass, field
 from inspect import unwrap
-from itertools import pairwise
 from pstats import Stats
 from typing import Any
 
@@ -25,7 +23,6 @@ from fef.generation import Model
 from fef.grammar.compiled import compiled
 from fef.measure.table import Sheet, sheet_of
 from fef.measure.timing import Stopwatch
-from fef.text import Generation
 
 __all__ = ["GRAMMARS", "GrammarCost", "grammar_costs", "grammar_sheet"]
 
@@ -93,13 +90,11 @@ def grammar_costs(model: Model, requests: int, temperature: float, max_new_token
         grammar = model.grammar(given)
         seconds = watch.seconds
         asked: dict[str, Any] = {"max_new_tokens": max_new_tokens, "temperature": temperature}
-        under, plain = Rounds(engine, asked | {"grammar": given}), Rounds(engine, asked)
-        for seed in range(requests + 1):
-            for each in (under, plain):
-                each.answer(seed)
-            if not seed:
-                under.forget()
-                plain.forget()
+        for seeds in (range(1), range(1, requests + 1)):  # the first warms up
+            under, plain = Rounds(engine, asked | {"grammar": given}), Rounds(engine, asked)
+            for seed in seeds:
+                under.answer(seed)
+                plain.answer(seed)
         yield GrammarCost(
             name=name,
             automaton=grammar.automaton is not None,
@@ -125,24 +120,17 @@ class Rounds:
     passes: int = 0
 
     def answer(self, seed: int) -> None:
-        seconds, found = steps_of(self.engine, **self.asked, seed=seed)
-        self.seconds += seconds
+        """Of the first rounds of a request, if it has more, the seconds do not count."""
+        job = self.engine.submit(PROMPT, seed=seed, **self.asked)
+        seconds = []
+        while not job.job.finished:
+            watch = Stopwatch()
+            self.engine.step()
+            seconds.append(watch.seconds)
+        found = job.result()
+        self.seconds += seconds[_SPILL:] or seconds[-1:]
         self.tokens += len(found.token_ids)
         self.passes += int(found.stats["calls"])
-
-    def forget(self) -> None:
-        self.seconds, self.tokens, self.passes = [], 0, 0
-
-
-def steps_of(engine: TextEngine, **asked: Any) -> tuple[list[float], Generation]:
-    """Seconds of the rounds of one request, but for the first ones, if it has more; and its answer."""
-    job = engine.submit(PROMPT, **asked)
-    ends = [time.perf_counter()]
-    while not job.job.finished:
-        engine.engine.step()
-        ends.append(time.perf_counter())
-    steps = [end - begin for begin, end in pairwise(ends)]
-    return steps[_SPILL:] or steps[-1:], job.result()
 
 
 def host_seconds(answer: Callable[[int], None], requests: int, added: Sequence[Callable[..., Any]]) -> float:

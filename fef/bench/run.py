@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from fef.api import certify
@@ -14,7 +15,7 @@ from fef.decoders import read_given
 from fef.errors import OptionError
 from fef.generation import Model
 from fef.measure.environment import environment, weights_digest
-from fef.measure.record import Failure, Record, RecordKind, check_same_setup
+from fef.measure.record import Failure, Record, RecordKind, resumed
 from fef.measure.run import Progress, Task, carry_out, check_asked
 from fef.tasks import Problem, generate
 
@@ -55,23 +56,19 @@ class Benchmark:
 
 
 def run(
-    bench: Benchmark, progress: Progress, known: Record | None = None, save: Callable[[Record], None] = lambda _: None
+    bench: Benchmark, progress: Progress, known: Path | None = None, save: Callable[[Record], None] = lambda _: None
 ) -> Record:
-    """Run what `known` does not hold yet; `save` gets the record so far after each result.
+    """Run what `known`, the file of another run, does not hold yet; `save` gets the record so far after each result.
 
     A method that the model cannot run is a failure with the reason, and the others go on. Raises OptionError or InputError
     before the first forward pass for unknown names, problems that do not fit and a `known` of another setup; OptionError
     where no method can be run.
     """
-    record = Record(METHODS_KIND, bench.command, bench.setup, {"comparisons": []})
+    record = resumed(Record(METHODS_KIND, bench.command, bench.setup, {"comparisons": []}), known)
     refused = check_specs(bench.model, bench.specs, bench.settings)
     record.failures = [Failure((family, label), why) for family in bench.families for label, why in refused.items()]
     tasks = tasks_of(bench, draw(bench), progress)
-    if known is not None:
-        check_same_setup(known.setup, record.setup)
-        check_asked(known, tasks)
-        record.add(known.of(Result))
-        record.done = list(known.done)
+    check_asked(record, tasks)
     carry_out(record, tasks, progress, save)
     if not record.done:
         raise OptionError(f"No method could be run: {record.failures[0].reason}")

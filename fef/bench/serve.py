@@ -33,6 +33,7 @@ from fef.bench.paced import Pace, paced
 from fef.bench.streams import Streamed, read_stream, streamed, unchunked
 from fef.engine.text import TextEngine
 from fef.errors import EngineError
+from fef.files import write_whole
 from fef.generation import load
 from fef.measure.environment import environment
 from fef.measure.intervals import mean_interval
@@ -325,8 +326,8 @@ def main(given: Options) -> None:
     if given.json is not None:
         setup = {"environment": environment(str(engine.engine.device))}
         facts = {"model": given.model, "load": asdict(asked), "measured": asdict(found)}
-        record = Record(SERVER_KIND, typed("fef.bench.serve"), setup, facts, finished=True)
-        given.json.write_text(record_json(record), encoding="utf-8")
+        record = Record(SERVER_KIND, typed("-m", "fef.bench.serve"), setup, facts, finished=True)
+        write_whole(given.json, record_json(record))
 
 
 if __name__ == "__main__":

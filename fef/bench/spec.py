@@ -1,5 +1,5 @@
-"""A method with its options as one word, for command lines: `label=name:option=value,option=value`; and the lists of them
-that `fef bench` runs when none are given, or all are asked for."""
+"""A method with its options as one word, for command lines: `label=name:option=value,option=value`; and the list of them
+that `fef bench` runs when none are given."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from fef.errors import OptionError
 from fef.readers import parse_options
 
-__all__ = ["ALL_SPECS", "DEFAULT_SPECS", "MethodSpec", "parse_spec", "parse_specs"]
+__all__ = ["DEFAULT_SPECS", "MethodSpec", "parse_spec", "parse_specs"]
 
 DEFAULT_SPECS = (
     "fef",
@@ -21,58 +21,6 @@ DEFAULT_SPECS = (
     "low-confidence:block_length=32",
     "low-confidence:tokens_per_step=4",
 )
-
-# What `--methods all` runs of a method; one that is not here runs with its defaults, one that needs a
-# causal model, or a layer that demo has not, not at all.
-ALL_SPECS: Mapping[str, tuple[str, ...]] = {
-    "sequential": ("sequential", "sequential:verify=packed"),
-    "fef": (
-        "fef",
-        "fef:window=32,anchors=3",
-        "fef:verify=rows",
-        "fef:verify=rows,window=32",
-        "fef:verify=rows,survival=0.2",
-        "fef:verify=rows,draft=fresh,planner=influence,survival=0.2",
-        "fef:accept=block",
-        "fef:steps=2",
-        "fef:steps=4,remask=remdm",
-    ),
-    "dual-exact": ("dual-exact", "dual-exact:verify=rows,block_length=32"),
-    "deer": (),
-    "apd": (),
-    "apd-exact": (),
-    "dcd": (),
-    "eso": ("eso", "eso:share=0.5"),
-    "eso-exact": ("eso-exact", "eso-exact:share=0.5"),
-    "ssmd": (),
-    "policy": ("policy", "policy:policy_temperature=0"),
-    "dual": ("dual", "dual:tokens_per_step=4", "dual:tokens_per_step=4,keep=kl", "dual:tokens_per_step=4,limit=0.9"),
-    "demask": (
-        "demask",
-        "demask:tau=0.03",
-        "demask:tau=0.3",
-        "demask:block_length=32",
-        "demask:block_length=32,tau=0.01",
-    ),
-    "low-confidence": (
-        "low-confidence",
-        "low-confidence:block_length=32",
-        "low-confidence:block_length=32,tokens_per_step=2",
-        "low-confidence:tokens_per_step=4",
-        "low-confidence:block_length=32,cfg_scale=0.5",
-        "low-confidence:left_bias=1.0",
-        "low-confidence:left_bias=1.0,contrast=0.1",
-    ),
-    "random": ("random", "random:tokens_per_step=4"),
-    "threshold": ("threshold", "threshold:cache=prefix", "threshold:cache=dual"),
-    "factor": ("factor", "factor:factor=0.5", "factor:factor=0.5,cache=dual"),
-    "entropy": ("entropy", "entropy:tokens_per_step=1", "entropy:steps=32"),
-    "entropy-bounded": ("entropy-bounded", "entropy-bounded:gamma=0.01", "entropy-bounded:gamma=0.5"),
-    "ssd": ("ssd", "ssd:block_length=32"),
-    "freedave": ("freedave:block_length=32,tokens_per_step=2",),
-    "delayed-cache": ("delayed-cache", "delayed-cache:block_length=32"),
-    "wino": ("wino", "wino:block_length=32"),
-}
 
 
 @dataclass(frozen=True)
@@ -89,16 +37,15 @@ def parse_specs(
 ) -> list[MethodSpec]:
     """Specs out of texts of several each, with spaces between (None: `DEFAULT_SPECS`), and after them those of `also`.
 
-    `all` stands for every one of `methods`; a word of `also` may be a label. Raises OptionError for no spec at all and for
-    one label with two meanings.
+    `all` stands for every one of `methods`, with its defaults; a word of `also` may be a label. Raises OptionError for no
+    spec at all and for one label with two meanings.
     """
-    every = [spec for name in methods for spec in ALL_SPECS.get(name, (name,))]
     words = DEFAULT_SPECS if texts is None else [word for text in texts for word in text.split()]
     if not words:
         raise OptionError("The list of methods is empty; name at least one, for example fef, or all.")
     found: dict[str, MethodSpec] = {}
     for word in words:
-        for spec in map(parse_spec, every if word == "all" else [word]):
+        for spec in map(parse_spec, methods if word == "all" else [word]):
             if found.setdefault(spec.label, spec) != spec:
                 raise OptionError(f"Two methods have the label {spec.label!r}; give them different ones.")
     for word in also or ():

@@ -16,9 +16,9 @@ from dataclasses import asdict, dataclass, replace
 import torch
 
 from fef.bench.engine.shapes import SHAPES, shape_config
-from fef.measure.environment import device_peak, environment, host_peak
+from fef.measure.environment import device_peak, environment, host_peak, reset_peak
 from fef.measure.program import option, program, told
-from fef.measure.timing import Stopwatch
+from fef.measure.timing import Stopwatch, free_memory
 from fef.models.config import TransformerConfig
 from fef.models.device import default_device
 from fef.models.transformer import Transformer, allocate, blank
@@ -69,9 +69,8 @@ def measure(
     objective = flat_objective(random_examples(config, options).to(device), config, training, options)
     optimizers = make_optimizers(model, options)
     model.train()
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats(device)
+    free_memory(device)
+    reset_peak(device)
     said, watch = [], Stopwatch(device)
     for step in range(WARM + steps):
         if step == WARM:

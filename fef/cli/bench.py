@@ -50,7 +50,7 @@ def bench(
             "--methods",
             metavar="SPEC",
             help="name, name:option=value,option=value, or label=name:... Repeatable; or several in one, with spaces. "
-            "all: every method. By default the seven of the README.",
+            "all: every method, with its defaults. By default the seven of the README.",
         ),
     ] = None,
     n: Annotated[int, typer.Option("--n", min=1, help="Problems per family.")] = 500,
@@ -102,13 +102,12 @@ def bench(
     with Bar("Loading"):
         from fef.bench.evaluate import Settings
         from fef.bench.page import rows_sheet
-        from fef.bench.run import METHODS_KIND, Benchmark, run
+        from fef.bench.run import Benchmark, run
         from fef.bench.spec import parse_specs
         from fef.bench.summary import rows_of
         from fef.decoders import METHODS
-        from fef.measure.record import read_record, record_json
+        from fef.measure.record import record_json
     specs = parse_specs(methods, METHODS, compare)
-    known = read_record(json, METHODS_KIND) if resume and json is not None and json.exists() else None
     loaded = load_model(model, device, weights=weights)
     on_cpu = loaded.network.device.type == "cpu"
     size = 1 if time_each else batch_size or (8 if on_cpu else 32)
@@ -131,7 +130,7 @@ def bench(
             write_whole(json, record_json(record, rows=list(map(asdict, rows_of(record)))))
 
     with Bar("Drawing problems", len(families) * len(specs) * n) as bar:
-        record = run(benchmark, bar, known, save)
+        record = run(benchmark, bar, json if resume else None, save)
     save(record)
     rows = rows_of(record)
     print_sheet(rows_sheet(rows, record.failures))

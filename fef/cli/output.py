@@ -24,6 +24,7 @@ from rich.progress import (
 from rich.table import Table
 
 from fef.errors import CheckpointError, FefError, InputError, OptionError
+from fef.files import write_whole
 
 if TYPE_CHECKING:
     from fef.measure.table import Sheet
@@ -125,21 +126,6 @@ def check_directory(directory: Path, path: Path) -> None:
         tempfile.TemporaryFile(dir=directory).close()
     except OSError as error:
         raise InputError(f"Cannot write {path}: {error.strerror}. Give a place where you can write.") from error
-
-
-def write_whole(path: Path, content: str | bytes) -> None:
-    """Write a file so that readers see the old one or the whole new one, never a part. Text is written as UTF-8."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content.encode() if isinstance(content, str) else content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.chmod(temporary, 0o644)  # mkstemp makes files private
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 class Bar:

@@ -29,7 +29,7 @@ def report(
     results: Annotated[
         list[Path],
         typer.Argument(
-            help="What `fef bench --json`, `fef eval --save`, fef.bench.engine.released or fef.bench.engine.drafts wrote, "
+            help="What `fef bench --json`, `fef eval --save`, fef.bench.engine.drafts or a program in `benchmarks/` wrote, "
             "several files of one kind for one page; or a folder of such files and of folders, whose files share a page."
         ),
     ],
@@ -91,10 +91,9 @@ def write_page(files: Sequence[Path], out: Path, remarks: str) -> None:
 
 def page_makers() -> dict[str, tuple[RecordKind, PageMaker]]:
     """What makes a page of records of each kind: of its name, of records by the names of their files, and of remarks."""
-    from fef.bench.engine.draft_rows import DRAFTS_KIND
-    from fef.bench.engine.drafts_page import drafts_page
+    from fef.bench.engine.drafts_page import DRAFTS_KIND, drafts_page
     from fef.bench.engine.page import engine_page
-    from fef.bench.engine.released import RELEASED_KIND, released_page
+    from fef.bench.engine.released_page import RELEASED_KIND, released_page
     from fef.bench.engine.run import ENGINE_KIND
     from fef.bench.page import methods_page
     from fef.bench.run import METHODS_KIND

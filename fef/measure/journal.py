@@ -7,13 +7,13 @@ the order of the task file, without timings, so that it is the same file however
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TextIO
 
 from fef.errors import InputError
+from fef.files import write_whole
 from fef.measure.answers import Answer
 from fef.measure.record import check_same_setup
 
@@ -31,13 +31,7 @@ def begin(folder: Path, setup: Mapping[str, Any]) -> None:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder} holds something else; give --out a new folder.")
     folder.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.new-{os.getpid()}")
-    try:
-        fresh.write_text(json.dumps(setup, indent=1) + "\n", encoding="utf-8")
-        fresh.replace(path)
-    except BaseException:  # on a full disk, for example
-        fresh.unlink(missing_ok=True)
-        raise
+    write_whole(path, json.dumps(setup, indent=1) + "\n")
 
 
 def read_settings(path: Path) -> dict[str, Any]:
@@ -82,5 +76,5 @@ def merge(folder: Path, answers: Iterable[Answer]) -> Path:
     path = folder / RESULTS
     values = (asdict(answer) for answer in sorted(answers, key=lambda one: one.index))
     text = "".join(json.dumps({k: v for k, v in value.items() if k != "seconds"}) + "\n" for value in values)
-    path.write_text(text, encoding="utf-8")
+    write_whole(path, text)
     return path

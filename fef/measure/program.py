@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, Field, field, fields
 from types import NoneType
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from fef.errors import FefError
 
@@ -43,7 +43,8 @@ def program(kind: type[Options], words: str | None) -> Callable[[Callable[[Optio
 
 
 def options_of(kind: type[Options], words: str | None, given: Sequence[str] | None = None) -> Options:
-    """A dataclass out of the command line: `canvas_length: int = 96` is --canvas-length. words: what the program does."""
+    """A dataclass out of the command line: `canvas_length: int = 96` is --canvas-length, and of a sequence a word has all of
+    it with commas, where `option` does not say how many words there are. words: what the program does."""
     parser = argparse.ArgumentParser(description=words, formatter_class=argparse.RawDescriptionHelpFormatter)
     hints = get_type_hints(kind)
     for each in fields(kind):  # type: ignore[arg-type]
@@ -55,14 +56,21 @@ def argument(each: Field[Any], hint: Any) -> dict[str, Any]:
     """How the parser takes it. None is no value of the command line, so of `int | None` only numbers are."""
     said: dict[str, Any] = {"required": True} if each.default is MISSING else {"default": each.default}
     (read,) = {*get_args(hint)} - {NoneType} if NoneType in get_args(hint) else {hint}
+    if get_origin(read) is Sequence and "nargs" not in each.metadata:
+        [part] = get_args(read)
+
+        def several(word: str) -> list[Any]:
+            return [part(one) for one in word.split(",")]
+
+        return {"type": several} | said | each.metadata
     if read is bool:
         return {"action": argparse.BooleanOptionalAction} | said | each.metadata
     return {"type": read} | said | each.metadata
 
 
-def typed(module: str) -> str:
-    """The command line of a module, as it was typed behind `python -m`."""
-    return shlex.join(["python", "-m", module, *sys.argv[1:]])
+def typed(*program: str) -> str:
+    """The command line, as it was typed: what stands behind `python`, a file or -m and a module, and the options."""
+    return shlex.join(["python", *program, *sys.argv[1:]])
 
 
 def told(**facts: Any) -> None:

@@ -139,23 +139,22 @@ def read_record(path: Path, kind: RecordKind) -> Record:
 
 
 def resumed(record: Record, path: Path | None) -> Record:
-    """What a file holds of this record, to go on from; failures are tried again. The record itself where there is no file.
-    Raises InputError for a file of another kind or setup."""
+    """What a file holds of this record, to go on from as the record's command says; failures are tried again. The record
+    itself where there is no file. Raises InputError for a file of another kind or setup."""
     if path is None or not path.exists():
         return record
     found = read_record(path, record.kind)
     check_same_setup(found.setup, record.setup, path)
-    found.failures = []
+    found.command, found.failures = record.command, []
     return found
 
 
-def check_same_setup(there: Mapping[str, Any], setup: Mapping[str, Any], place: Path | None = None) -> None:
+def check_same_setup(there: Mapping[str, Any], setup: Mapping[str, Any], place: Path) -> None:
     """Raise InputError where results of one setup cannot be gone on with under another. place: of the results."""
     found = [f"{name} {old!r}, now {new!r}" for name, old, new in differences(there, json.loads(json.dumps(setup)))]
     if found:
-        there_words = "to resume" if place is None else f"in {place}"
         raise InputError(
-            f"The results {there_words} have {'; '.join(found)}. Go on with the command and on the machine that made them, "
+            f"The results in {place} have {'; '.join(found)}. Go on with the command and on the machine that made them, "
             "or give another file or another folder."
         )
 

@@ -8,7 +8,6 @@ of the result. Shapes: Y layers, O outputs, I inputs, R rank, D width.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from fef.errors import CheckpointError
+from fef.files import write_whole
 from fef.models.causal import CausalDescription
 from fef.models.config import TransformerConfig
 from fef.models.fingerprint import fingerprint
@@ -116,7 +116,12 @@ def write_delta(path: Path, delta: Delta) -> None:
         "matrices": json.dumps(list(delta.factors)),
         "facts": json.dumps(dict(delta.facts)),
     }
-    write_bytes(path, save({name: tensor.cpu() for name, tensor in tensors.items()}, metadata))
+    try:
+        write_whole(path, save({name: tensor.cpu() for name, tensor in tensors.items()}, metadata))
+    except OSError as error:
+        raise CheckpointError(
+            f"Could not write {path}: {error.strerror or error}. What was there before is unchanged."
+        ) from error
 
 
 def part_names(kind: str) -> tuple[str, str, str, str]:
@@ -127,22 +132,6 @@ def kind_of(name: str) -> str:
     """The name of a matrix without the number of its layer."""
     parts = name.split(".")
     return ".".join(part for part in parts if not part.isdecimal())
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise CheckpointError(
-            f"Could not write {path}: {error.strerror or error}. What was there before is unchanged."
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def read_delta(path: Path) -> Delta:

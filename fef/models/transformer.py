@@ -28,7 +28,7 @@ FLEX_OPTIONS: dict[int, dict[str, Any]] = {
     | {"bwd_BLOCK_M1": 64, "bwd_BLOCK_N1": 64, "bwd_BLOCK_M2": 64, "bwd_BLOCK_N2": 64}
     | {"bwd_num_warps": 4, "bwd_num_stages": 2}
 }
-"""Options of the kernels of `flex_attention` by head size, where torch's own are slower (`python -m fef.bench.attention`)."""
+"""Options of the kernels of `flex_attention` by head size, where torch's own are slower (`benchmarks/attention_tiles.py`)."""
 
 
 @dataclass

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Iterable
 from dataclasses import asdict, fields
 from pathlib import Path
 
 from fef.errors import InputError
+from fef.files import write_whole
 from fef.tasks.problem import Problem
 
 __all__ = ["read_jsonl", "write_jsonl"]
@@ -19,19 +19,7 @@ _FIELDS = {field.name for field in fields(Problem)}
 
 def write_jsonl(path: str | os.PathLike[str], problems: Iterable[Problem]) -> None:
     """Write one problem per line; readers see the old file or the whole new one, never a part."""
-    target = Path(path)
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.writelines(json.dumps(asdict(problem), ensure_ascii=False) + "\n" for problem in problems)
-            stream.flush()
-            os.fsync(stream.fileno())
-        # mkstemp makes the file private; give it the usual permissions of a new file.
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, target)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    write_whole(Path(path), "".join(json.dumps(asdict(one), ensure_ascii=False) + "\n" for one in problems))
 
 
 def read_jsonl(path: str | os.PathLike[str]) -> list[Problem]:
@@ -57,9 +45,3 @@ def _parse(line: str, where: str) -> Problem:
     if not isinstance(record["check"], dict) or not all(isinstance(record[name], str) for name in _FIELDS - {"check"}):
         raise InputError(f"{where}: `check` must be an object and every other field a string.")
     return Problem(**record)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from adapter_effect import compare, orders, train_adapter
+from released_layout import SHAPES, write_released_layout
 from safetensors import safe_open
 
 import fef
-from fef.bench.adapter import compare, orders, train_adapter
-from fef.bench.released_layout import SHAPES, write_released_layout
 from fef.errors import OptionError
 from fef.models.checkpoint import describe
 from fef.training.trainer import TrainOptions

@@ -7,6 +7,7 @@ from fef.bench.run import Benchmark, run
 from fef.bench.spec import parse_specs
 from fef.decoders import METHODS
 from fef.errors import DenoiserError, InputError, OptionError
+from fef.measure.record import record_json
 
 SETTINGS = Settings(batch_size=3, max_new_tokens=8)
 
@@ -32,6 +33,18 @@ def whole(tiny_model):
     return run(bench_of(tiny_model), Silent())
 
 
+@pytest.fixture
+def stored(tmp_path):
+    """The file of a record."""
+
+    def write(record):
+        path = tmp_path / "record.json"
+        path.write_text(record_json(record))
+        return path
+
+    return write
+
+
 def without_seconds(record):
     return [replace(result, seconds=0.0).to_dict() for result in record.of(Result)]
 
@@ -46,7 +59,7 @@ def test_every_method_runs_on_every_family(whole):
 
 
 @pytest.mark.parametrize("stop", [1, 4, 6])
-def test_an_interrupted_run_resumes_to_the_same_record(tiny_model, whole, stop):
+def test_an_interrupted_run_resumes_to_the_same_record(tiny_model, whole, stored, stop):
     saved = []
 
     def save(record):
@@ -59,33 +72,33 @@ def test_an_interrupted_run_resumes_to_the_same_record(tiny_model, whole, stop):
     assert len(saved[-1].of(Result)) == stop
     assert saved[-1].finished == (stop == 6)
     bar, later = Silent(), []
-    record = run(bench_of(tiny_model), bar, known=saved[-1], save=later.append)
+    record = run(bench_of(tiny_model), bar, known=stored(saved[-1]), save=later.append)
     assert without_seconds(record) == without_seconds(whole)
     assert len(later) == 6 - stop
     assert record.of(Result)[0].seconds == saved[-1].of(Result)[0].seconds
     assert bar.done == 18
 
 
-def test_more_methods_can_be_added_but_none_left_out(tiny_model, whole):
-    more = run(bench_of(tiny_model, "random sequential fef:window=2 low-confidence"), Silent(), known=whole)
+def test_more_methods_can_be_added_but_none_left_out(tiny_model, whole, stored):
+    more = run(bench_of(tiny_model, "random sequential fef:window=2 low-confidence"), Silent(), known=stored(whole))
     assert [r.spec.label for r in more.of(Result)[:4]] == ["random", "sequential", "fef:window=2", "low-confidence"]
     with pytest.raises(InputError, match="random on joint"):
-        run(bench_of(tiny_model, "sequential fef:window=2"), Silent(), known=whole)
+        run(bench_of(tiny_model, "sequential fef:window=2"), Silent(), known=stored(whole))
 
 
 @pytest.mark.parametrize(
     ("given", "name"),
     [({"count": 4}, "problems"), ({"settings": replace(SETTINGS, seed=1)}, "seed"), ({"texts": True}, "texts")],
 )
-def test_results_of_another_setup_are_refused(tiny_model, whole, given, name):
+def test_results_of_another_setup_are_refused(tiny_model, whole, stored, given, name):
     with pytest.raises(InputError, match=f"have {name} "):
-        run(bench_of(tiny_model, **given), Silent(), known=whole)
+        run(bench_of(tiny_model, **given), Silent(), known=stored(whole))
 
 
-def test_other_weights_are_refused(tiny_model, whole):
+def test_other_weights_are_refused(tiny_model, whole, stored):
     changed = replace(whole, setup={**whole.setup, "weights": "0"})
     with pytest.raises(InputError, match="have weights '0'"):
-        run(bench_of(tiny_model), Silent(), known=changed)
+        run(bench_of(tiny_model), Silent(), known=stored(changed))
 
 
 def test_a_method_that_the_model_cannot_run_is_listed_and_the_others_go_on(tiny_model):

@@ -35,7 +35,7 @@ def test_results_of_quantized_weights_say_so_and_stand_in_no_table_with_others(f
     for other in ([], ["--weights", "fp8"]):
         result = fef_cli(*base, "--json", path, "--resume", *other)
         assert result.exit_code != 0
-        assert "The results to resume have weight_format 'int8'" in result.stderr
+        assert f"The results in {path} have weight_format 'int8'" in result.stderr
 
 
 def test_time_each_answers_one_problem_at_a_time_after_a_warm_up(fef_cli, tiny, monkeypatch):

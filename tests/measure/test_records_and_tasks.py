@@ -92,9 +92,9 @@ def test_what_nobody_foresaw_is_no_failure_of_the_record() -> None:
 
 def test_results_of_another_setup_or_of_more_tasks_are_not_gone_on_with(tmp_path: Path) -> None:
     record = carry_out(new(), tasks_of("ab", []))
-    check_same_setup(json.loads(json.dumps(record.setup)), record.setup)  # a tuple is a list in JSON
-    with pytest.raises(InputError, match=r"to resume have a \[1, 2\], now \[1\]; seed 0, now 1"):
-        check_same_setup(json.loads(json.dumps(record.setup)), {"seed": 1, "inner": {"a": [1]}})
+    check_same_setup(json.loads(json.dumps(record.setup)), record.setup, tmp_path)  # a tuple is a list in JSON
+    with pytest.raises(InputError, match=r"have a \[1, 2\], now \[1\]; seed 0, now 1"):
+        check_same_setup(json.loads(json.dumps(record.setup)), {"seed": 1, "inner": {"a": [1]}}, tmp_path)
     with pytest.raises(InputError, match=f"in {tmp_path} have seed 0, now None"):
         check_same_setup({"seed": 0}, {}, tmp_path)
     check_asked(record, tasks_of("cba", []))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -168,7 +169,7 @@ def test_a_full_disk_leaves_what_was_there(folder: Path, tmp_path: Path, monkeyp
     def full(_descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(delta_module.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(CheckpointError, match="No space left"):
         write_delta(path, difference(str(folder / "base"), folder / "low", LARGE))
     assert [p.name for p in tmp_path.iterdir()] == ["x.safetensors"]

@@ -14,7 +14,7 @@ from fef.measure.timing import Clock
 from fef.models.mlp import Experts
 from fef.models.transformer import Transformer
 
-__all__ = ["copy_bandwidth", "key_value_bytes", "operations", "weight_bytes"]
+__all__ = ["copy_bandwidth", "key_value_bytes", "weight_bytes"]
 
 _COPIED = {"cuda": 1 << 30, "cpu": 1 << 28}  # bytes, far more than any cache holds
 
@@ -38,21 +38,6 @@ def key_value_bytes(network: Transformer) -> int:
     """Bytes of the keys and values of one cached token, all layers."""
     config = network.config
     return 2 * config.layers * config.kv_head_count * config.head_size * network.embed.weight.element_size()
-
-
-def operations(network: Transformer, tokens: int, reads: int, keys: int) -> float:
-    """Multiplications and additions that a pass must do: all tokens go through all layers but the last one, those that are
-    read through the last one and the head. keys: that each token sees. Of the experts, the chosen ones count."""
-    config = network.config
-    weights = sum(p.numel() for p in network.blocks.parameters() if p.dim() > 1)
-    if config.mixture is not None:
-        stacks = [p for part in network.modules() if isinstance(part, Experts) for p in part.parameters()]
-        every = sum(p.numel() for p in stacks)
-        weights -= every - every * config.mixture.per_token // config.mixture.experts
-    layer_tokens = ((config.layers - 1) * tokens + reads) / config.layers
-    head = network.vocab_size * config.dim * reads
-    attention = 2 * config.layers * layer_tokens * keys * config.heads * config.head_size
-    return 2.0 * (weights * layer_tokens + head + attention)
 
 
 def copy_bandwidth(clock: Clock, size: int | None = None) -> float:

@@ -11,10 +11,9 @@ Each row answers the same prompts with the same seeds: with shapes chosen by cos
 trees of the draft head and of the marginals, with every shape in turn, by the method `sequential`, and on a GPU by the same
 weights from left to right, one token per pass. All but the last give the same texts; a row says in how many it differs from
 the first (in bfloat16 a few may, where two logits are almost equal), and how many answers have other bits than at the first
-batch size.
-Below a row stand the shapes of its rounds: predicted and real tokens per request and round, and what one of a full batch
-takes. Each batch size answers its share of the prompts, or with --tasks of held-out problems. With --json a run that was cut
-short goes on where it ended. With --shape: times of single rounds of a network of random weights.
+batch size. Below a row stand the shapes of its rounds: predicted and real tokens per request and round, and what one of a
+full batch takes. Each batch size answers its share of the prompts, or with --tasks of held-out problems. With --json a run
+that was cut short goes on where it ended. With --shape: times of single rounds of a network of random weights.
 """
 
 from __future__ import annotations
@@ -29,21 +28,20 @@ from typing import Any
 
 import torch
 
-from fef.bench.engine.draft_rows import DRAFTS_KIND, ServedRow, ShapeRow, key_of
-from fef.bench.engine.drafts_page import drafts_page
+from fef.bench.engine.drafts_page import DRAFTS_KIND, RoundRow, ServedRow, ShapeRow, drafts_page
+from fef.bench.engine.runs import run_all, tallied, tallies
 from fef.bench.engine.serving import draw_problems
 from fef.bench.engine.shapes import random_network, shape_config
-from fef.bench.engine.single_rounds import RoundRow, extras_of, round_rows
-from fef.engine.choice import RoundTally
-from fef.engine.packed_rounds import PackedRounds
+from fef.bench.engine.single_rounds import extras_of, round_rows
 from fef.engine.shape_chooser import ShapeChooser
 from fef.errors import OptionError
+from fef.files import write_whole
 from fef.generation import Model, load
 from fef.measure.environment import environment
 from fef.measure.program import option, program, typed
-from fef.measure.record import Record, record_json, resumed
+from fef.measure.record import Key, Record, record_json, resumed
 from fef.measure.run import Task, Told, carry_out
-from fef.measure.timing import Stopwatch, free_memory
+from fef.measure.timing import free_memory
 from fef.models.device import default_device, usable_device
 from fef.models.packed_pass import RoundShape
 from fef.readers import whole_from
@@ -71,69 +69,85 @@ class Rounds:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What to run. kinds: of `KINDS`. chains, trees: drafts of each. options: of the engine, besides those. runs: of each
-    row, of which the median counts."""
+class Options:
+    """As on the command line; lists have commas. Raises OptionError for values that mean nothing."""
 
-    model: str
-    device: str
-    dtype: str
-    prompts: int
-    batches: Sequence[int]
-    temperatures: Sequence[float]
-    kinds: Sequence[str]
-    chains: Sequence[int]
-    trees: Sequence[int]
-    max_new_tokens: int
-    options: dict[str, Any]
-    runs: int = 1
-    least: int = 16  # prompts at any batch size
+    model: str = "demo"
+    data: Path | None = option(None, 'JSONL of {"prompt": ...} or {"messages": ...}')
+    tasks: Sequence[str] = option((), "families of held-out problems, in place of --data")
+    device: str = default_device()
+    dtype: str = "bfloat16"
+    problems: int = option(192, "prompts at the largest batch; smaller ones get a share")
+    rows: Sequence[str] = option(DEFAULT_KINDS, f"which of {', '.join(KINDS)}")
+    runs: int = option(1, "of each row, of which the median counts")
+    least: int = option(16, "prompts at any batch size")
+    chains: Sequence[int] = option((16,), "drafts; 0 is one token per pass")
+    batch: Sequence[int] = (1, 64)
+    temperature: Sequence[float] = (0.0, 0.7)
+    tree: Sequence[int] = option((32,), "nodes")
+    anchors: int | None = option(None, "draft groups besides the first")
+    max_new_tokens: int = 192
+    shape: str | None = option(None, "8b, 1b, 100m, 10m or tiny: times of single rounds, random weights")
+    cached: int = 512
+    json: Path | None = None
+
+    def __post_init__(self) -> None:
+        if not {*self.rows} <= {*KINDS} or list(self.rows) == ["causal"]:
+            given = ",".join(self.rows)
+            raise OptionError(
+                f"--rows {given!r} is not allowed: give some of {', '.join(KINDS)}, and not causal alone."
+            )
+        whole_from("--runs", self.runs, 1)
+        whole_from("--least", self.least, 1)
+
+    @property
+    def setup(self) -> dict[str, Any]:
+        """What must be the same for rows to stand in one table."""
+        data, model = None if self.data is None else str(self.data), self.shape or self.model
+        return asdict(replace(self, json=None)) | {
+            "model": model,
+            "data": data,
+            "environment": environment(self.device),
+        }
 
     def rounds(self) -> Iterator[Rounds]:
         """At least one; with the first the others are compared."""
-        if SEQUENTIAL in self.kinds:
+        if SEQUENTIAL in self.rows:
             yield Rounds(SEQUENTIAL, False, {"windows": (0,)}, {"method": "sequential", "verify": "packed"})
-        if "chosen" in self.kinds:
+        if "chosen" in self.rows:
             yield Rounds(CHOSEN, True, {})
-        if "all" in self.kinds:
-            yield Rounds(OF_ALL, True, {"tree": max(self.trees)})
-        if "chains" in self.kinds:
+        if "all" in self.rows:
+            yield Rounds(OF_ALL, True, {"tree": max(self.tree)})
+        if "chains" in self.rows:
             for window in self.chains:
                 yield Rounds(RoundShape(window).words, False, {"windows": (window,)})
-        if "trees" in self.kinds:
-            for nodes, head in product(self.trees, (False, True)):
+        if "trees" in self.rows:
+            for nodes, head in product(self.tree, (False, True)):
                 yield Rounds(f"trees of {nodes}", head, {"tree": (nodes,), "windows": ()})
-        if "mixed" in self.kinds:
-            yield Rounds(MIXED, True, {"tree": max(self.trees)})
+        if "mixed" in self.rows:
+            yield Rounds(MIXED, True, {"tree": max(self.tree)})
 
     def share(self, batch: int) -> int:
         """Prompts at a batch size."""
-        return max(self.least, self.prompts * batch // max(self.batches))
+        return max(self.least, self.problems * batch // max(self.batch))
 
 
-def drafts_tasks(model: Model, prompts: Sequence[Prompt], asked: Asked) -> Iterator[Task]:
+def drafts_tasks(model: Model, prompts: Sequence[Prompt], asked: Options) -> Iterator[Task]:
     """A task a row. Raises OptionError for a model without a draft head."""
     extras = model.network.extras
     if extras is None or extras.draft_head is None:
         raise OptionError(f"{model.name} has no draft head. Train one with `fef train --objective draft-head`.")
     first: dict[tuple[float, str, bool], list[Generation]] = {}
-    for batch, temperature in product(asked.batches, asked.temperatures):
+
+    def key(name: str, head: bool) -> Key:
+        return f"batch {batch}", f"T={temperature:g}", name, "head" if head else "no head"
+
+    for batch, temperature in product(asked.batch, asked.temperature):
         one = Compared(model, prompts[: asked.share(batch)], batch, temperature, asked, first)
         for rounds in asked.rounds():
-            yield Task(key_of(batch, temperature, rounds.name, rounds.head), partial(one.row, rounds))
-        if "causal" in asked.kinds and model.network.device.type == "cuda":
-            yield Task(key_of(batch, temperature, CAUSAL, False), one.causal)
-
-
-@dataclass(frozen=True)
-class Run:
-    """Answers, and how an engine came to them. seconds, host, captured: as in `ServedRow`."""
-
-    seconds: float
-    host: float | None
-    found: list[Generation]
-    captured: int
-    shapes: list[ShapeRow]
+            yield Task(key(rounds.name, rounds.head), partial(one.row, rounds))
+        if "causal" in asked.rows and model.network.device.type == "cuda":
+            yield Task(key(CAUSAL, False), one.causal)
 
 
 class InTurn(ShapeChooser):
@@ -155,81 +169,71 @@ class Compared:
     prompts: Sequence[Prompt]
     batch: int
     temperature: float
-    asked: Asked
+    asked: Options
     answers: dict[tuple[float, str, bool], list[Generation]]
 
     def row(self, rounds: Rounds) -> list[ServedRow]:
-        run = self.first if rounds == next(self.asked.rounds()) else self.answered(rounds)
-        pairs = zip(run.found, self.first.found, strict=True)
-        key = self.temperature, rounds.name, rounds.head
-        unlike = None if key not in self.answers else other_bits(run.found, self.answers[key])
-        self.answers.setdefault(key, run.found)
-        return [
-            ServedRow(
-                self.batch,
-                self.temperature,
-                rounds.name,
-                rounds.head,
-                requests=len(run.found),
-                tokens=sum(len(out.token_ids) for out in run.found),
-                passes=sum(int(out.stats["calls"]) for out in run.found),
-                seconds=run.seconds,
-                differ=sum(out.token_ids != first.token_ids for out, first in pairs),
-                captured=run.captured,
-                shapes=run.shapes,
-                host=run.host,
-                unlike=unlike,
-            )
-        ]
+        found = self.first if rounds == next(self.asked.rounds()) else self.answered(rounds)
+        first, key = self.first[1], (self.temperature, rounds.name, rounds.head)
+        row, outs = found
+        if key in self.answers:
+            row = replace(row, unlike=other_bits(outs, self.answers[key]))
+        self.answers.setdefault(key, outs)
+        return [replace(row, differ=sum(a.token_ids != b.token_ids for a, b in zip(outs, first, strict=True)))]
 
     @cached_property
-    def first(self) -> Run:
+    def first(self) -> tuple[ServedRow, list[Generation]]:
         return self.answered(next(self.asked.rounds()))
 
-    def answered(self, rounds: Rounds) -> Run:
-        """The answers of an engine that knows its costs and has captured its graphs: it answered a few before."""
+    def answered(self, rounds: Rounds) -> tuple[ServedRow, list[Generation]]:
+        """What an engine does that knows its costs and has captured its graphs: it answered a few before."""
         model, asked, network = self.model, self.asked, self.model.network
         longest = max(len(model.prompt_ids(prompt)) for prompt in self.prompts) + 1 + asked.max_new_tokens
         sizes = {"max_batch": self.batch, "max_length": longest, "max_new_tokens": asked.max_new_tokens}
-        settings: dict[str, Any] = {"max_new_tokens": asked.max_new_tokens, "temperature": self.temperature}
-        settings |= rounds.method
-        extras = network.extras
+        sizes |= {} if asked.anchors is None else {"anchors": asked.anchors}
+        settings = {"max_new_tokens": asked.max_new_tokens, "temperature": self.temperature} | rounds.method
+        extras, on_cuda = network.extras, network.device.type == "cuda"
         with extras_of(network, extras if rounds.head else replace(extras, draft_head=None)):
-            engine = model.engine(**sizes | asked.options | rounds.options)
-            packed = engine.engine.packed_rounds()
+            engine = model.engine(**sizes | rounds.options)
+            chooser = engine.engine.packed_rounds().chooser
             if rounds.name == MIXED:
-                packed.chooser = InTurn(packed.built, packed.chooser.costs)
-            on_cuda = network.device.type == "cuda"
-
-            def answer(prompts: Sequence[Prompt]) -> tuple[float, float, list[Generation]]:
-                """Seconds of a run, those without waits, and answers."""
-                watch, waited = Stopwatch(), packed.waited
-                found = engine.generate(prompts, **settings)
-                seconds = watch.seconds
-                return seconds, seconds - (packed.waited - waited), found
-
+                chooser = InTurn(chooser.built, chooser.costs)
+                engine.engine.packed_rounds().chooser = chooser
             # on a GPU, those of so many lengths that a context pass of each is captured
             warm_up = self.prompts[: max(_FILLINGS * self.batch, asked.least) if on_cuda else self.batch]
             for _ in range(_WARM_UPS):
-                before = packed.chooser.graphs
-                answer(warm_up)
-                if packed.chooser.graphs == before:
+                graphs = chooser.graphs
+                run_all(engine, warm_up, 0, settings)
+                if chooser.graphs == graphs:
                     break
-            before, tallied = packed.chooser.graphs, {tally.shape: replace(tally) for tally in packed.tallies}
-            seconds, host, found = zip(*(answer(self.prompts) for _ in range(asked.runs)), strict=True)
-        all_host = statistics.median(host) if on_cuda else None
-        rows = [
-            shape_row(packed, shape, tallied.get(shape, RoundTally(shape)), self.batch)
-            for shape in packed.chooser.shapes
-        ]
-        shown = [row for row in rows if row.rounds or row.seconds is not None]
-        return Run(statistics.median(seconds), all_host, found[-1], len(packed.chooser.graphs - before), shown)
+            graphs, before = chooser.graphs, tallies(engine)
+            runs = [run_all(engine, self.prompts, 0, settings) for _ in range(asked.runs)]
+        cost, rows = chooser.costs.seconds, chooser.priced(self.batch)
+        outs = runs[-1].found
+        row = ServedRow(
+            self.batch,
+            self.temperature,
+            rounds.name,
+            rounds.head,
+            requests=len(outs),
+            tokens=sum(len(out.token_ids) for out in outs),
+            passes=sum(int(out.stats["calls"]) for out in outs),
+            seconds=statistics.median(run.seconds for run in runs),
+            differ=0,
+            captured=len(chooser.graphs - graphs),
+            shapes=[
+                ShapeRow(t.shape.words, t.rounds, t.rows, t.predicted, t.tokens, cost.get((rows, t.shape)))
+                for t in tallied(engine, before)
+            ],
+            host=statistics.median(run.host for run in runs) if on_cuda else None,
+        )
+        return row, outs
 
     def causal(self) -> list[ServedRow]:
         """As many tokens per prompt as the other rows wrote."""
         from fef.bench.engine.causal import CausalDecoder, CausalRequest  # needs Triton
 
-        network, pairs = self.model.network, zip(self.prompts, self.first.found, strict=True)
+        network, pairs = self.model.network, zip(self.prompts, self.first[1], strict=True)
         requests = [CausalRequest(self.model.prompt_ids(prompt), max(len(out.token_ids), 1)) for prompt, out in pairs]
         longest = max(len(request.prompt) + request.tokens for request in requests)
         overlap = torch.cuda.get_device_capability(network.device) >= (9, 0)
@@ -244,108 +248,41 @@ def other_bits(found: Sequence[Generation], expected: Sequence[Generation]) -> i
     return sum((a.token_ids, a.logprobs) != (b.token_ids, b.logprobs) for a, b in zip(found, expected, strict=False))
 
 
-def shape_row(packed: PackedRounds, shape: RoundShape, before: RoundTally, batch: int) -> ShapeRow:
-    """What rounds of a shape did since then."""
-    now = packed.chooser.calibration.tallies[shape]
-    return ShapeRow(
-        shape.words,
-        now.rounds - before.rounds,
-        now.rows - before.rows,
-        now.predicted - before.predicted,
-        now.tokens - before.tokens,
-        packed.chooser.costs.seconds.get((packed.chooser.priced(batch), shape)),
-    )
-
-
 def prompts_of(given: Options, model: Model) -> list[Prompt]:
     """The first prompts of a file, messages as text where the checkpoint has no chat template; or of held-out problems."""
-    if given.tasks is not None:
-        families = given.tasks.split(",")
-        return [problem.prompt for problem in draw_problems(families, given.problems, 0)[: given.problems]]
+    if given.tasks:
+        return [problem.prompt for problem in draw_problems(given.tasks, given.problems, 0)[: given.problems]]
     if given.data is None:
         raise OptionError("There is nothing to answer: give --data FILE, --tasks NAMES or --shape NAME.")
     found = read_prompts(given.data)[: given.problems]
     return [list(m) if model.template is not None else str(m[-1]["content"]) for m in found]
 
 
-@dataclass(frozen=True)
-class Options:
-    """As on the command line; lists have commas."""
-
-    model: str = "demo"
-    data: Path | None = option(None, 'JSONL of {"prompt": ...} or {"messages": ...}')
-    tasks: str | None = option(None, "families of held-out problems, in place of --data")
-    device: str = default_device()
-    dtype: str = "bfloat16"
-    problems: int = option(192, "prompts at the largest batch; smaller ones get a share")
-    rows: str = option(",".join(DEFAULT_KINDS), f"which of {', '.join(KINDS)}")
-    runs: int = option(1, "of each row, of which the median counts")
-    least: int = option(16, "prompts at any batch size")
-    chains: str = option("16", "drafts; 0 is one token per pass")
-    batch: str = "1,64"
-    temperature: str = "0,0.7"
-    tree: str = option("32", "nodes")
-    anchors: int | None = option(None, "draft groups besides the first")
-    max_new_tokens: int = 192
-    shape: str | None = option(None, "8b, 1b, 100m, 10m or tiny: times of single rounds, random weights")
-    cached: int = 512
-    json: Path | None = None
-
-    @property
-    def kinds(self) -> list[str]:
-        kinds = self.rows.split(",")
-        if not set(kinds) <= set(KINDS) or kinds == ["causal"]:
-            raise OptionError(
-                f"--rows {self.rows!r} is not allowed: give some of {', '.join(KINDS)}, and not causal alone."
-            )
-        return kinds
-
-    @property
-    def asked(self) -> Asked:
-        return Asked(
-            model=self.model,
-            device=self.device,
-            dtype=self.dtype,
-            prompts=self.problems,
-            batches=[int(part) for part in self.batch.split(",")],
-            temperatures=[float(part) for part in self.temperature.split(",")],
-            kinds=self.kinds,
-            chains=[int(part) for part in self.chains.split(",")],
-            trees=[int(part) for part in self.tree.split(",")],
-            max_new_tokens=self.max_new_tokens,
-            options={} if self.anchors is None else {"anchors": self.anchors},
-            runs=whole_from("--runs", self.runs, 1),
-            least=whole_from("--least", self.least, 1),
-        )
-
-
 @program(Options, __doc__)
 def main(given: Options) -> None:
     dtype, device = getattr(torch, given.dtype), usable_device(given.device)
-    setup = asdict(given.asked) | {"environment": environment(given.device)}
     if given.shape is None:
         model = load(given.model, device=given.device, dtype=dtype)
         prompts = prompts_of(given, model)
-        tasks = list(drafts_tasks(model, prompts, given.asked))
+        tasks = list(drafts_tasks(model, prompts, given))
     else:
-        setup |= {"model": given.shape, "cached": given.cached}
         tasks = [Task(("single rounds",), partial(single, given, device, dtype))]
-    measure(given.json, setup, tasks, device)
+    measure(given, tasks, device)
 
 
 def single(given: Options, device: torch.device, dtype: torch.dtype) -> Iterator[RoundRow]:
     network = random_network(shape_config(str(given.shape)), device, dtype)
     anchors = 7 if given.anchors is None else given.anchors
-    return round_rows(network, given.cached, given.asked.trees, anchors)
+    return round_rows(network, given.cached, given.tree, anchors)
 
 
-def measure(path: Path | None, setup: dict[str, Any], tasks: Sequence[Task], device: torch.device) -> None:
+def measure(given: Options, tasks: Sequence[Task], device: torch.device) -> None:
     """Do what the file does not hold yet, and print the page of it all."""
-    record = resumed(Record(DRAFTS_KIND, typed("fef.bench.engine.drafts"), setup), path)
+    record = resumed(Record(DRAFTS_KIND, typed("-m", "fef.bench.engine.drafts"), given.setup), given.json)
 
     def save(record: Record) -> None:
-        if path is not None:
-            path.write_text(record_json(record), encoding="utf-8")
+        if given.json is not None:
+            write_whole(given.json, record_json(record))
 
     save(record)
     carry_out(record, tasks, Told(), save, lambda: free_memory(device))

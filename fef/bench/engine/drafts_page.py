@@ -1,16 +1,69 @@
-"""The page of what draft heads, trees and the choice among shapes are worth: of one record or several."""
+"""What draft heads, trees and the choice among shapes are worth: rows, and their page, of one record or several."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
-from fef.bench.engine.draft_rows import ServedRow, ShapeRow
-from fef.bench.engine.single_rounds import RoundRow
 from fef.measure.page import Section, device_words, introduction, results_page, version_words
-from fef.measure.record import Record
+from fef.measure.record import Record, RecordKind
 from fef.measure.table import Sheet, known, markdown, sheet_of
 
-__all__ = ["drafts_page"]
+__all__ = ["DRAFTS_KIND", "RoundRow", "ServedRow", "ShapeRow", "drafts_page"]
+
+
+@dataclass(frozen=True)
+class ShapeRow:
+    """Rounds of a shape. rows: requests in them. predicted, tokens: as in `RoundTally`. seconds: of a round of a full batch,
+    if that is known."""
+
+    shape: str
+    rounds: int
+    rows: int
+    predicted: float
+    tokens: int
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class ServedRow:
+    """passes: of any kind, of all requests. seconds: of the median run. differ: texts that are not those of the first row of
+    the same settings. captured: graphs that were made while the clock ran. host: seconds of a run in which the host did not
+    wait for the device; None on a CPU, where it is the device. unlike: answers, with the bits of their log p, that are not
+    those of the first batch size; None for that one."""
+
+    batch: int
+    temperature: float
+    rounds: str
+    head: bool
+    requests: int
+    tokens: int
+    passes: int
+    seconds: float
+    differ: int
+    captured: int = 0
+    shapes: Sequence[ShapeRow] = ()
+    host: float | None = None
+    unlike: int | None = None
+
+    def __post_init__(self) -> None:
+        shapes = [ShapeRow(**shape) if isinstance(shape, dict) else shape for shape in self.shapes]
+        object.__setattr__(self, "shapes", shapes)  # in a file they are objects of JSON
+
+
+@dataclass(frozen=True)
+class RoundRow:
+    """A round at batch 1, its drafts included. read: bytes of weights and keys, once each. times: that of one token."""
+
+    kind: str
+    tokens: int
+    seconds: float
+    read: int
+    share: float  # of copy bandwidth
+    times: float
+
+
+DRAFTS_KIND = RecordKind("drafts", "python -m fef.bench.engine.drafts --json", {"rows": ServedRow, "single": RoundRow})
 
 HOW_TO_READ = """\
 - *tokens/pass*: of answers, end tokens among them, over passes of any kind: contexts count. *tokens/s*: of all requests,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -61,18 +61,18 @@ def engine_passes(
     batch: int,
     ids: Sequence[int],
     order: Sequence[int],
-    shapes: Sequence[RoundShape],
+    shapes: Iterable[RoundShape | None],
     clock: Clock,
     bandwidth: float,
 ) -> list[PassRow]:
-    """A context pass of as many of `batch` requests as the engine computes at once, and a round of `batch` for each shape.
+    """A round of `batch` requests for each shape; for None, a context pass of as many of them as the engine computes at once.
 
     The requests are `ids` with the slots `order` to fill; the engine must be idle. Raises EngineError where memory does not
     suffice.
     """
     network = engine.packed_rounds().network
     found = []
-    for shape in (None, *shapes):
+    for shape in shapes:
         kind, window, cached = (CONTEXT, None, 0) if shape is None else (ROUND, shape.window, len(ids))
         with engine.held(batch, ids, order, shape) as held:
             seconds = clock.seconds(held.work, held.restore)

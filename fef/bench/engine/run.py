@@ -156,7 +156,7 @@ class One:
         engine = Engine(bench.network, **bench.engine_options(batch))
         order = range(len(bench.canvas) - bench.opened, len(bench.canvas))
         bandwidth = self.record.facts["bandwidth"]
-        return engine_passes(engine, batch, bench.canvas, order, bench.shapes, bench.clock, bandwidth)
+        return engine_passes(engine, batch, bench.canvas, order, [None, *bench.shapes], bench.clock, bandwidth)
 
     def engine(self, method: str) -> list[Served]:
         """What a method answers in an engine of its own."""

@@ -15,18 +15,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from fef import tasks
+from fef.bench.engine.runs import Run, run_all, tallied, tallies
 from fef.bench.evaluate import Judge, Settings, evaluate
 from fef.bench.spec import MethodSpec
-from fef.engine.choice import RoundTally
 from fef.engine.text import TextEngine
 from fef.generation import Model
-from fef.measure.answering import submit
 from fef.measure.answers import Answer, answer_of
 from fef.measure.environment import peak_bytes
-from fef.measure.timing import Stopwatch
-from fef.models.packed_pass import RoundShape
 from fef.tasks import Problem
-from fef.text import Generation
 
 __all__ = [
     "DEFAULT_RIVALS",
@@ -107,50 +103,28 @@ def serve(
     that captures graphs and learns costs. Raises as `TextEngine.submit` and `TextJob.result`."""
     prompts, asked = [problem.prompt for problem in problems], settings.asked(method, {"verify": "packed"})
 
-    def answer_all(count: int | None = None) -> tuple[float, list[Generation], list[float]]:
-        """Seconds, answers, and for each the seconds to its first token, of the first so many."""
-        watch = Stopwatch()
-        jobs = submit(engine, prompts, range(len(prompts[:count])), settings.seed, asked)
-        engine.run()
-        seconds = watch.seconds
-        outs = [job.result() for job in jobs.values()]
-        waits = [job.job.first_token - job.job.began for job in jobs.values() if job.job.first_token is not None]
-        return seconds, outs, waits
+    def answered(count: int | None = None) -> Run:
+        return run_all(engine, prompts[:count], settings.seed, asked)
 
     on_cuda = engine.engine.device.type == "cuda"
     if on_cuda:
         engine.engine.measure()
-    answer_all(batch if on_cuda else 1)
+    answered(batch if on_cuda else 1)
     if on_cuda:
-        answer_all()
-    tallied = rounds_total(engine)
-    runs = [answer_all() for _ in range(_RUNS if on_cuda else 1)]
-    predicted, real = calibration(tallied, rounds_total(engine))
-    _, _, waits = answer_all(batch)
-    pairs = zip(runs[-1][1], problems, strict=True)
+        answered()
+    before = tallies(engine)
+    runs = [answered() for _ in range(_RUNS if on_cuda else 1)]
+    rounds = tallied(engine, before)
+    rows = sum(tally.rows for tally in rounds)
+    waits = answered(batch).firsts
+    pairs = zip(runs[-1].found, problems, strict=True)
     answers = [answer_of(out, judge(problem, out.text)) for out, problem in pairs]
-    seconds, memory = statistics.median(seconds for seconds, _, _ in runs), peak_bytes(engine.engine.device)
+    seconds, memory = statistics.median(run.seconds for run in runs), peak_bytes(engine.engine.device)
     times: dict[str, Any] = {"first_token": statistics.median(waits), "memory": memory}
-    times |= {"predicted": predicted, "real": real}
+    if rows:
+        times["predicted"] = sum(tally.predicted for tally in rounds) / rows
+        times["real"] = sum(tally.tokens for tally in rounds) / rows
     return served(batch, method, ENGINE, answers, seconds, **times), answers
-
-
-def rounds_total(engine: TextEngine) -> RoundTally:
-    """Of packed rounds of all shapes."""
-    total = RoundTally(RoundShape(0))
-    for tally in engine.engine.tallies:
-        total.rows += tally.rows
-        total.predicted += tally.predicted
-        total.tokens += tally.tokens
-    return total
-
-
-def calibration(before: RoundTally, after: RoundTally) -> tuple[float | None, float | None]:
-    """Tokens of a round per request, predicted and real, in between; None where there were no packed rounds."""
-    rows = after.rows - before.rows
-    if not rows:
-        return None, None
-    return (after.predicted - before.predicted) / rows, (after.tokens - before.tokens) / rows
 
 
 def served(batch: int, method: str, where: str, answers: Sequence[Answer], seconds: float, **more: Any) -> Served:

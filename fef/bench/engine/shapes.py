@@ -2,89 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
 
 from fef.errors import OptionError, nearest_hint
-from fef.models.config import MixtureConfig, TransformerConfig
+from fef.models.config import TransformerConfig
 from fef.models.quantize import quantize_
 from fef.models.transformer import Transformer, allocate, blank
 
-__all__ = ["RELEASED", "SHAPES", "random_network", "shape_config"]
-
-_LLADA_VOCABULARY = 126_464
-_LLADA_MASK = 126_336
+__all__ = ["SHAPES", "random_network", "shape_config"]
 
 # layers, width, heads, heads of keys and values, width of the MLP, vocabulary, mask id, tied embeddings
 SHAPES: dict[str, tuple[int, int, int, int, int, int, int, bool]] = {
-    "8b": (32, 4096, 32, 32, 12_288, _LLADA_VOCABULARY, _LLADA_MASK, False),
-    "1b": (16, 2048, 16, 16, 6144, _LLADA_VOCABULARY, _LLADA_MASK, False),
+    "8b": (32, 4096, 32, 32, 12_288, 126_464, 126_336, False),
+    "1b": (16, 2048, 16, 16, 6144, 126_464, 126_336, False),
     "135m": (30, 576, 9, 3, 1536, 49_152, 49_151, True),
     "100m": (12, 768, 12, 12, 2048, 32_768, 32_767, True),
     "10m": (8, 288, 6, 6, 768, 1024, 1021, True),
     "tiny": (2, 32, 2, 2, 64, 64, 63, False),
 }
-
-_SDAR = TransformerConfig(
-    vocab_size=151_936,
-    dim=4096,
-    layers=36,
-    heads=32,
-    kv_heads=8,
-    head_dim=128,
-    mlp_dim=12_288,
-    mask_id=151_669,
-    attention="block-causal",
-    block_length=4,
-    qk_norm=True,
-    tied_embeddings=False,
-    rope_theta=1e6,
-)
-RELEASED: dict[str, TransformerConfig] = {
-    "LLaDA-8B": TransformerConfig(
-        vocab_size=_LLADA_VOCABULARY,
-        dim=4096,
-        layers=32,
-        heads=32,
-        mlp_dim=12_288,
-        mask_id=_LLADA_MASK,
-        tied_embeddings=False,
-        rope_theta=500_000.0,
-    ),
-    "SDAR-8B, block 4": _SDAR,
-    "SDAR-8B, block 16": replace(_SDAR, block_length=16),
-    "LLaDA2-mini": TransformerConfig(
-        vocab_size=157_184,
-        dim=2048,
-        layers=20,
-        heads=16,
-        kv_heads=4,
-        head_dim=128,
-        mlp_dim=5120,
-        mask_id=156_895,
-        attention="block-causal",
-        block_length=32,
-        qk_norm=True,
-        tied_embeddings=False,
-        rope_theta=600_000.0,
-        rotary_dim=64,
-        mixture=MixtureConfig(
-            experts=256,
-            per_token=8,
-            expert_dim=512,
-            shared_dim=512,
-            dense_layers=(0,),
-            scores="sigmoid",
-            selection_bias=True,
-            groups=8,
-            top_groups=4,
-            normalize=True,
-            scale=2.5,
-        ),
-    ),
-}
-"""Released networks by size: what their config.json say."""
 
 
 def shape_config(name: str) -> TransformerConfig:

@@ -4,32 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
 import torch
 
-from fef.bench.engine.bandwidth import copy_bandwidth, key_value_bytes, weight_bytes
+from fef.bench.engine.bandwidth import copy_bandwidth
+from fef.bench.engine.drafts_page import RoundRow
+from fef.bench.engine.passes import engine_passes
 from fef.engine.engine import Engine
 from fef.measure.timing import Clock, free_memory
 from fef.models.draft_head import DraftHead, HeadSizes
 from fef.models.extras import Extras
 from fef.models.transformer import Transformer
 
-__all__ = ["RoundRow", "extras_of", "round_rows"]
-
-
-@dataclass(frozen=True)
-class RoundRow:
-    """A round at batch 1, its drafts included. read: bytes of weights and keys, once each. times: that of one token."""
-
-    kind: str
-    tokens: int
-    seconds: float
-    read: int
-    share: float  # of copy bandwidth
-    times: float
+__all__ = ["extras_of", "round_rows"]
 
 
 @torch.no_grad()
@@ -50,15 +39,12 @@ def round_rows(network: Transformer, cached: int, trees: Sequence[int], anchors:
     for kind, options, on in rounds:
         with extras_of(network, Extras(draft_head=head if on else None)):
             engine = Engine(network, max_batch=1, max_length=len(ids), max_new_tokens=128, **options)
-            [shape] = engine.shapes
-            with engine.held(1, ids, order, shape) as held:
-                seconds = clock.seconds(held.work, held.restore)
-        read = weight_bytes(network) + len(ids) * key_value_bytes(network)
-        del engine, held
+            [row] = engine_passes(engine, 1, ids, order, engine.shapes, clock, bandwidth)
+        del engine
         free_memory(network.device)
         label = f"{kind}, {'head' if on else 'no head'}"
-        one_token = one_token or seconds
-        yield RoundRow(label, shape.tokens, seconds, read, read / seconds / bandwidth, seconds / one_token)
+        one_token = one_token or row.seconds
+        yield RoundRow(label, row.tokens, row.seconds, row.bytes_read, row.share, row.seconds / one_token)
 
 
 @contextmanager

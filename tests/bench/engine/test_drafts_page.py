@@ -11,10 +11,8 @@ import pytest
 from typer.testing import CliRunner
 
 import fef
-from fef.bench.engine.draft_rows import DRAFTS_KIND, ServedRow, ShapeRow
-from fef.bench.engine.drafts import Asked, InTurn, drafts_tasks, other_bits
-from fef.bench.engine.drafts_page import drafts_page
-from fef.bench.engine.single_rounds import RoundRow
+from fef.bench.engine.drafts import InTurn, Options, drafts_tasks, other_bits
+from fef.bench.engine.drafts_page import DRAFTS_KIND, RoundRow, ServedRow, ShapeRow, drafts_page
 from fef.cli.app import app
 from fef.measure.record import Failure, Record, record_json
 from fef.models.packed_pass import RoundShape
@@ -82,8 +80,8 @@ def test_every_shape_has_two_rounds_in_turn() -> None:
 
 @pytest.fixture(scope="module")
 def rows() -> list[ServedRow]:
-    asked: dict[str, Any] = {"chains": [4], "trees": [8], "max_new_tokens": 12, "options": {"threads": 1}, "least": 2}
-    setting = Asked("demo", "cpu", "float32", 2, [1], [0.7], ["sequential", "chains", "mixed"], **asked)
+    asked: dict[str, Any] = {"batch": [1], "temperature": [0.7], "chains": [4], "tree": [8], "problems": 2, "least": 2}
+    setting = Options(rows=["sequential", "chains", "mixed"], max_new_tokens=12, **asked)
     tasks = list(drafts_tasks(fef.load("demo"), ["Tom has 2 apples.", "Ann has 3 pens."], setting))
     return [row for task in tasks for row in task.measure()]
 

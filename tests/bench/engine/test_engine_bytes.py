@@ -2,10 +2,11 @@
 
 import pytest
 import torch
+from released_networks import operations
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from fef.bench.engine.bandwidth import copy_bandwidth, key_value_bytes, operations, weight_bytes
+from fef.bench.engine.bandwidth import copy_bandwidth, key_value_bytes, weight_bytes
 from fef.bench.engine.serving import PassCosts, ideal_seconds
 from fef.bench.engine.shapes import SHAPES, random_network, shape_config
 from fef.errors import OptionError

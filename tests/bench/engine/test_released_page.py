@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fef.bench.engine.released import RELEASED_KIND, PassTime, released_page
+from fef.bench.engine.released_page import RELEASED_KIND, PassTime, released_page
 from fef.measure.record import Record
 from tests.made_records import ENVIRONMENT
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, replace
 
-from fef.bench.engine.draft_rows import ServedRow, ShapeRow
-from fef.bench.engine.drafts import Asked, Rounds
+from fef.bench.engine.drafts import Options, Rounds
+from fef.bench.engine.drafts_page import ServedRow, ShapeRow
 
-ASKED = Asked("smol", "cuda", "bfloat16", 1319, [1, 8, 64], [0.0], ["chosen", "chains", "trees"], [0, 4], [16], 64, {})
+ASKED = Options(rows=["chosen", "chains", "trees"], problems=1319, batch=[1, 8, 64], chains=[0, 4], tree=[16])
 CHAINS = ShapeRow("chains of 4", rounds=10, rows=40, predicted=90.0, tokens=100, seconds=0.0021)
 ROW = ServedRow(64, 0.7, "chosen by cost", True, 9, 120, 60, 2.0, differ=1, captured=2, shapes=[CHAINS])
 
@@ -21,12 +21,12 @@ def test_rows_are_those_asked_for_each_with_the_options_of_its_engine() -> None:
         Rounds("trees of 16", False, {"tree": (16,), "windows": ()}),
         Rounds("trees of 16", True, {"tree": (16,), "windows": ()}),
     ]
-    assert [rounds.name for rounds in replace(ASKED, kinds=["causal", "chosen"]).rounds()] == ["chosen by cost"]
+    assert [rounds.name for rounds in replace(ASKED, rows=["causal", "chosen"]).rounds()] == ["chosen by cost"]
 
 
 def test_a_batch_answers_its_share_of_the_prompts_and_never_too_few() -> None:
     assert [ASKED.share(batch) for batch in (1, 8, 64)] == [20, 164, 1319]
-    assert replace(ASKED, prompts=192).share(1) == 16
+    assert replace(ASKED, problems=192).share(1) == 16
 
 
 def test_a_file_keeps_rows_as_they_are() -> None:

@@ -1,7 +1,7 @@
 """What the attention of a training step costs per layer, with torch's own tiles of `flex_attention` and with the network's.
 
-    python -m fef.bench.attention --shape 135m
-    python -m fef.bench.attention --shape 8b --row-tokens 8192 --canvas-length 1024 --slots 256
+    python benchmarks/attention_tiles.py --shape 135m
+    python benchmarks/attention_tiles.py --shape 8b --row-tokens 8192 --canvas-length 1024 --slots 256
 
 Prints one JSON line on the pattern of a flat row of random canvases, and one for each of the two: milliseconds per layer,
 and the largest difference of outputs and gradients from those of torch's own tiles.
@@ -22,7 +22,7 @@ from fef.bench.engine.shapes import SHAPES, shape_config
 from fef.bench.training import random_examples, with_end
 from fef.measure.environment import environment
 from fef.measure.program import option, program, told
-from fef.measure.timing import Stopwatch
+from fef.measure.timing import Clock
 from fef.models.config import TransformerConfig
 from fef.models.device import default_device, usable_device
 from fef.models.transformer import FLEX_OPTIONS
@@ -34,7 +34,7 @@ from fef.training.trainer import TrainOptions
 __all__ = ["Timed", "main", "random_row", "time_tiles"]
 
 SURPLUS = 1.5  # canvases drawn, of those that fill the row on average
-REPEATS = 30  # in a row
+REPEATS = 30
 
 
 @dataclass(frozen=True)
@@ -67,11 +67,12 @@ def measured(
 
     trains = operands[0].requires_grad
     found = [attend(*operands).detach(), *(backward() if trains else ())]
-    forward_ms = milliseconds(lambda: attend(*operands), slope.device)
+    clock = Clock(slope.device, REPEATS)
+    forward_ms = 1e3 * clock.seconds(lambda: attend(*operands))
     return found, Timed(
         tiles,
         forward_ms=forward_ms,
-        backward_ms=milliseconds(backward, slope.device) - forward_ms if trains else None,
+        backward_ms=1e3 * clock.seconds(backward) - forward_ms if trains else None,
         difference=max(float((a - b).abs().max()) for a, b in zip(found, own or found, strict=True)),
     )
 
@@ -117,15 +118,6 @@ def described(config: TransformerConfig, flat: Flat, device: torch.device) -> di
         seen_QK, _ = flat.intervals.blocks(size, size)
         facts[f"visible in blocks of {size}"] = pairs / (int(seen_QK.sum()) * size**2)
     return facts
-
-
-def milliseconds(run: Callable[[], Any], device: torch.device) -> float:
-    """Of one of some runs in a row, between which the device does not wait for the host."""
-    run()
-    watch = Stopwatch(device)
-    for _ in range(REPEATS):
-        run()
-    return 1e3 * watch.seconds / REPEATS
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """What an adapter does to a model: it learns the answers of a user, its packed law stays exact, and drafts hold as before.
 
-    python -m fef.bench.adapter --model smol --out adapter
+    python benchmarks/adapter_effect.py --model smol --out adapter
 
 writes 2,000 conversations of a shop that answers in a style of its own and 200 others, trains an adapter on the former, and
 prints one JSON line: nats per token of the others' answers before and after, how many sampled texts of `fef` are those of

@@ -1,6 +1,6 @@
 """A checkpoint of random weights in the files, names, joins and dtypes in which LLaDA is released, of any size.
 
-    python -m fef.bench.released_layout --shape 8b --out checkpoint
+    python tools/released_layout.py --shape 8b --out checkpoint
 
 What it costs to load, train and serve it is what the release costs; what it says means nothing.
 """

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import attention_tiles
 import pytest
 import torch
+from attention_tiles import random_row, time_tiles
 
-from fef.bench import attention
-from fef.bench.attention import random_row, time_tiles
 from fef.bench.engine.shapes import shape_config
 from fef.bench.training import with_end
 from fef.training.adapt import AdaptOptions
@@ -18,12 +18,12 @@ CPU = torch.device("cpu")
 
 @pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile:UserWarning")
 def test_the_tiles_of_a_network_are_timed_beside_torchs_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attention, "REPEATS", 1)
+    monkeypatch.setattr(attention_tiles, "REPEATS", 1)
     options = TrainOptions(canvas_length=32, packed_count=16, infill_share=0.0)
     flat = random_row(CONFIG, AdaptOptions(batch_tokens=384), options, CPU)
-    monkeypatch.setattr(attention, "FLEX_OPTIONS", {})
+    monkeypatch.setattr(attention_tiles, "FLEX_OPTIONS", {})
     assert [timed.tiles for timed in time_tiles(CONFIG, flat, CPU, compiled=False)] == ["torch's"]
-    monkeypatch.setattr(attention, "FLEX_OPTIONS", {CONFIG.head_size: {"fwd_BLOCK_M": 64, "fwd_BLOCK_N": 64}})
+    monkeypatch.setattr(attention_tiles, "FLEX_OPTIONS", {CONFIG.head_size: {"fwd_BLOCK_M": 64, "fwd_BLOCK_N": 64}})
     own, network = time_tiles(CONFIG, flat, CPU, compiled=False)
     assert own.forward_ms > 0 and network.forward_ms > 0
     assert own.difference == 0 and network.difference == pytest.approx(0, abs=1e-5)

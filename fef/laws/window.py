@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 # What packed rounds do unless told otherwise (`docs/results/drafts.md`).
-_SHORT = 8  # drafts of a chain up to which another group is worth more than its tokens cost
+_FEW, _MANY = 4, 8  # drafts of a chain behind which, and up to which, another group is worth its tokens
 SURVIVAL = 0.5
 LEAST_END = 1e-9  # a chance to end that is lower is one of rounding
 TREE_ANCHORS = 3
@@ -44,9 +44,12 @@ def branching(vocab_size: int | None) -> int:
 
 
 def chain_anchors(window: int) -> int:
-    """Draft groups of a chain besides that at its end. Where drafts often fail, a short chain with a group at the likeliest
-    other end commits more per token computed than a longer one without; where they mostly hold, the longer one does."""
-    return 1 if 0 < window <= _SHORT else 0
+    """Draft groups of a chain besides that at its end.
+
+    A chain of a few drafts is for where every token costs, a long one for drafts that mostly hold. In between, a group at the
+    likeliest other end brings more drafts that hold than a chain twice as long, and has fewer tokens.
+    """
+    return 1 if _FEW < window <= _MANY else 0
 
 
 def least_chance(candidates: int) -> float:

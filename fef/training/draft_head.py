@@ -36,8 +36,8 @@ __all__ = ["HEAD_LOG", "Lesson", "fit_draft_head", "head_loss", "lesson_of", "tr
 
 HEAD_LOG = "draft_head.losses.jsonl"
 GROUPS = 16  # per text and step
-SKIPS = 4  # members of a group before its window: a round may end behind the state of the nearest group
-NO_SKIP = 0.7  # share of windows that begin with their group
+SKIPS = 6  # members of a group before its window: a round may end behind the state of the nearest group
+NO_SKIP = 0.6  # share of windows that begin with their group
 REACH_POWER = 0.5  # slots weigh the chance that a chain of drafts reaches them, to this power: trees reach more
 
 

@@ -15,6 +15,11 @@ from fef.models.hidden_layer import HiddenLayer, load_layer, save_layer
 from fef.models.joint_layer import JointLayer
 from fef.models.order_block import OrderBlock
 from fef.models.transformer import Transformer
+from fef.training.demask import split_examples
+from fef.training.hidden_layer import LayerOptions, mean_losses
+from fef.training.joint_layer import joint_loss
+from fef.training.order_block import order_loss
+from fef.training.run import DataOptions
 
 
 @dataclass(frozen=True)
@@ -25,13 +30,15 @@ class Kind:
     tiny: Callable[[Transformer], Any]
     method: str
     words: str
+    loss: Any
 
 
 KINDS = [
-    Kind(OrderBlock, tiny_order_block, "ssmd", "an order-causal layer"),
-    Kind(JointLayer, tiny_joint_layer, "adjust", "a joint layer"),
+    Kind(OrderBlock, tiny_order_block, "ssmd", "an order-causal layer", order_loss),
+    Kind(JointLayer, tiny_joint_layer, "adjust", "a joint layer", joint_loss),
 ]
 IDS = torch.full((1, 6), MASK)
+SHIPPED = [KINDS[0]]
 each = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.method)
 
 
@@ -83,3 +90,20 @@ def test_a_denoiser_without_a_layer_is_refused(kind: Kind, network: Transformer)
     table = fef.TableDenoiser.inconsistent(3, 4, seed=0)
     with pytest.raises(fef.OptionError, match="needs a fef Transformer"):
         fef.decode(table, torch.full((1, 4), 3), method=kind.method)
+
+
+@pytest.mark.parametrize("kind", SHIPPED, ids=lambda kind: kind.method)
+def test_demo_comes_with_a_layer_that_knows_more_than_a_pass(kind: Kind) -> None:
+    model = fef.load("demo", device="cpu")
+    found = model.generate("What is 2 + 3?", method=kind.method, max_new_tokens=8)
+    assert (
+        found.certificate.kind == "process"
+        and f"demo with its {kind.words.split(maxsplit=1)[1]}" in found.certificate.law
+    )
+    [own] = [part for part in vars(model.network.extras).values() if isinstance(part, kind.layer)]
+    data = DataOptions(tasks={"word-problems": 1, "joint": 1}, count=64)
+    held_out = split_examples(data, model.network.config, model.tokenizer, 48, 0, "held-out")
+    options = LayerOptions(batch_size=8, canvas_length=48, slots=16)
+    without, by_own = mean_losses(model.network, own, kind.loss, held_out, options, 4)
+    _, by_any = mean_losses(model.network, kind.tiny(model.network, scale=0.02), kind.loss, held_out, options, 4)
+    assert by_own < without < by_any

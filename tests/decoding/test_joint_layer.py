@@ -103,9 +103,9 @@ def test_the_layer_learns_what_further_passes_would_say() -> None:
     chain = chain_law(table_of(network, 3, 4), CERTAINTY, sharpened(), start)
     texts = torch.tensor([(1, *text) for text in itertools.product(range(3), repeat=3)])
     masked = torch.arange(4).expand(27, -1) > 0
-    optimizer, generator = torch.optim.AdamW(layer.parameters(), lr=1e-2), torch.Generator().manual_seed(0)
+    optimizer, generator = torch.optim.AdamW(layer.parameters(), lr=2e-2), torch.Generator().manual_seed(0)
     far = [distance(law_of_decode(network, start, "adjust", {}), chain)]
-    for _ in range(250):
+    for _ in range(100):
         loss = joint_loss(network, layer, Canvases(texts, one, 4 * one, 4 * one), masked, 4, generator)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]

@@ -40,6 +40,11 @@ def test_the_wheel_is_small_and_holds_no_logs() -> None:
     assert sum(len(zlib.compress(path.read_bytes(), 6)) for path in files) < LARGEST
 
 
+@pytest.mark.parametrize("part", ["ssmd", "adjust", "policy", "demask"])
+def test_what_methods_learned_of_the_checkpoints_is_small(part: str) -> None:
+    assert all(path.stat().st_size < 1 << 20 for path in (ROOT / "fef" / "models").glob(f"*/{part}.safetensors"))
+
+
 def test_the_citation_and_the_changes_are_of_this_version() -> None:
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
     assert citation["version"] == PROJECT["project"]["version"] == fef.__version__

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -11,7 +13,7 @@ from torch import Tensor
 from fef.models.table import TableDenoiser
 from fef.verify.reference import Table
 from fef.verify.tables import random_joint
-from fef.verify.texts import Law, Pipeline, State, put, to_the_end
+from fef.verify.texts import Array, Law, Pipeline, State, put, to_the_end
 
 K, L = 3, 4
 MASK = K
@@ -31,6 +33,32 @@ TABLES = {"consistent": consistent, "inconsistent": inconsistent}
 
 def empty_rows(count: int, length: int = L, mask: int = MASK) -> Tensor:
     return torch.full((count, length), mask)
+
+
+@dataclass(frozen=True)
+class EndingTable(Table):
+    """Behind an end token comes nothing else, and before another token none: so an end that is there fills what is behind it
+    before a pass begins."""
+
+    end: int = 0
+    first: int = 0  # of the slots to fill: an end before it is a part of the prompt
+
+    @classmethod
+    def of(cls, table: Table, end: int | None, first: int = 0) -> Table:
+        return table if end is None else cls(table.at, table.mask, table.length, end, first)
+
+    def law(self, state: State, slot: int) -> Array:
+        law = super().law(state, slot)
+        if self.end in state[self.first : slot]:
+            certain: Array = np.eye(len(law))[self.end]
+            return certain
+        if any(v not in (self.end, self.mask) for v in state[slot + 1 :]):
+            law = np.where(np.arange(len(law)) == self.end, 0.0, law)
+        return np.asarray(law / law.sum())
+
+    def begun(self, state: State, within: Sequence[int]) -> State:
+        ended = [self.end in state[self.first : i] for i in range(len(state))]
+        return tuple(self.end if ended[i] and v == self.mask and i in within else v for i, v in enumerate(state))
 
 
 def low_confidence_law(table: Table, start: State, pipeline: Pipeline) -> Law:

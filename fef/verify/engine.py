@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from fef.decoding.certificate import Certificate, Kind
+from fef.decoding.inputs import per_row, row_seeds
 from fef.engine.engine import Engine
 from fef.models.table import TableDenoiser
 from fef.models.transformer import Transformer
-from fef.readers import several
 from fef.verify.checks import CHECKS, Check, batch_against_rows
 from fef.verify.setting import Effort, Measured, Setting
 
@@ -97,11 +97,11 @@ ENGINE_CHECKS: dict[Kind, Check] = {
 
 
 def requests(count: int, settings: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """The settings of each row: one seed goes up by one per row, as in `fef.decode`."""
+    """The settings of each row, as in `fef.decode`."""
+    columns = {name: per_row(value, name, count) for name, value in settings.items()}
+    columns["seed"] = row_seeds(settings.get("seed", 0), count)
     for row in range(count):
-        asked = {name: value[row] if several(value) is not None else value for name, value in settings.items()}
-        seed = settings.get("seed", 0)
-        yield asked | {"seed": seed[row] if several(seed) is not None else seed + row}
+        yield {name: values[row] for name, values in columns.items()}
 
 
 def in_engine(setting: Setting, device: str = "cpu") -> EngineSetting:

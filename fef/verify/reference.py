@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -59,6 +59,14 @@ class Table:
     @property
     def empty(self) -> State:
         return (self.mask,) * self.length
+
+    def law(self, state: State, slot: int) -> Array:
+        """What a slot is drawn from [K], before temperature and top-p."""
+        return self.at[state][slot]
+
+    def begun(self, state: State, within: Sequence[int]) -> State:
+        """The state from which a pass over these slots begins."""
+        return state
 
 
 def table_of(denoiser: Denoise, n_tokens: int, length: int) -> Table:
@@ -146,7 +154,7 @@ def chain_law(table: Table, chain: Chain, pipeline: Pipeline, start: State | Non
     blocks = [slots[i : i + width] for i in range(0, len(slots), width)]
     select = chain.select(pipeline) if chain.select else None
     orders = itertools.product(*(itertools.permutations(block) for block in blocks)) if chain.drawn else [blocks]
-    return mixed(denoised(table, start, order, chain.passes, pipeline, None, select, chain.eta) for order in orders)
+    return mixed(denoised(table, start, order, chain.passes, pipeline, select, chain.eta) for order in orders)
 
 
 def packed_chain_law(network: Transformer, start: State, pipeline: Pipeline, order: Sequence[int] | None = None) -> Law:
@@ -255,20 +263,11 @@ def certainty(p: Array) -> float:
     return float(sum(x * np.log(x) for x in p if x > 0))
 
 
-def filled(
-    table: Table,
-    start: Law,
-    within: Collection[int],
-    select: Select,
-    pipeline: Pipeline,
-    eos: int | None = None,
-    open_: Iterable[int] = (),
-) -> Law:
+def filled(table: Table, start: Law, within: Collection[int], select: Select, pipeline: Pipeline) -> Law:
     """Fill the masked slots of `within`, step by step: those that `select` names, independently of each other.
 
     With one slot per step this is the chain law of the order that `select` stands for, else a product law.
     """
-    among = set(open_) or set(range(table.length))
 
     def step(state: State) -> Law | None:
         slots = [i for i in within if state[i] == table.mask]
@@ -276,25 +275,10 @@ def filled(
             return None
         law: Law = {state: 1.0}
         for i in select(state, table.at[state], slots):
-            p = slot_law(table, state, i, pipeline, eos, among)
-            law = onward(law, partial(drawn_at, slot=i, p=p))
+            law = onward(law, partial(drawn_at, slot=i, p=pipeline(table.law(state, i))))
         return law
 
     return to_the_end(start, step)
-
-
-def slot_law(table: Table, state: State, slot: int, pipeline: Pipeline, eos: int | None, open_: set[int]) -> Array:
-    """The law at a slot; after EOS comes EOS, and before another token no EOS, among the open slots."""
-    p = table.at[state][slot]
-    if eos is None:
-        return pipeline(p)
-    if any(state[i] == eos for i in open_ if i < slot):
-        certain: Array = np.eye(len(p))[eos]
-        return certain
-    if any(state[i] not in (eos, table.mask) for i in open_ if i > slot):
-        p = np.where(np.arange(len(p)) == eos, 0.0, p)
-        p = p / p.sum()
-    return pipeline(p)
 
 
 def chain_pass(
@@ -302,24 +286,11 @@ def chain_pass(
     start: Law,
     order: Sequence[int],
     pipeline: Pipeline,
-    eos: int | None = None,
-    open_: Iterable[int] = (),
     select: Select | None = None,
 ) -> Law:
-    """Fill the masked slots of `order` one by one, each given all tokens there are; or in the order of `select`.
-
-    A pass starts by filling what an EOS decides.
-    """
-    among = set(open_) or set(range(table.length))
-    law = onward(start, lambda s: {closed(s, order, table.mask, eos, among): 1.0})
-    return filled(table, law, order, select or first_of(order), pipeline, eos, among)
-
-
-def closed(state: State, within: Sequence[int], mask: int, eos: int | None, open_: set[int]) -> State:
-    ends = [i for i in open_ if state[i] == eos]
-    if eos is None or not ends:
-        return state
-    return tuple(eos if v == mask and i in within and i > min(ends) else v for i, v in enumerate(state))
+    """Fill the masked slots of `order` one by one, each given all tokens there are; or in the order of `select`."""
+    law = onward(start, lambda state: {table.begun(state, order): 1.0})
+    return filled(table, law, order, select or first_of(order), pipeline)
 
 
 def denoised(
@@ -328,16 +299,14 @@ def denoised(
     blocks: Sequence[Sequence[int]],
     steps: int,
     pipeline: Pipeline,
-    eos: int | None = None,
     select: Select | None = None,
     eta: float = 0.0,
 ) -> Law:
     """T passes per block, linear schedule: tokens are hidden between passes as `hiding` says."""
-    open_ = [i for block in blocks for i in block]
 
     def pass_(state: State, block: Sequence[int], hides: tuple[float, float]) -> Law:
         rates = [hides[state[i] != table.mask] for i in block]
-        texts = chain_pass(table, {state: 1.0}, block, pipeline, eos, open_, select)
+        texts = chain_pass(table, {state: 1.0}, block, pipeline, select)
         return onward(texts, lambda text: hidden(text, block, rates, table.mask))
 
     law: Law = {start: 1.0}

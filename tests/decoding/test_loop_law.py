@@ -22,7 +22,7 @@ from fef.verify.reference import Table, denoised, table_of
 from fef.verify.tables import random_joint
 from fef.verify.texts import Law, distance, law_of_joint, sharpened
 from tests.integrated_law import integrated_law
-from tests.tiny_tables import EMPTY, MASK, TABLES, K, L
+from tests.tiny_tables import EMPTY, MASK, TABLES, EndingTable, K, L
 
 EXACT = 1e-9
 DRAFTERS = {"fresh": "fresh", "reuse": "reuse", "random": "random", "custom": odd_drafter}
@@ -145,7 +145,7 @@ def test_a_prompt_in_the_middle_and_blocks_in_another_order(accept):
 @pytest.mark.parametrize("steps", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_after_eos_comes_eos(accept, order, draft, window, steps):
     rank = [order.index(i) for i in range(L)]
-    expected = denoised(table("inconsistent"), EMPTY, [order], steps, sharpened(), eos=2)
+    expected = denoised(EndingTable.of(table("inconsistent"), 2), EMPTY, [order], steps, sharpened())
     law = integrated_law(
         TABLES["inconsistent"](), L, rank=rank, eos_id=2, accept=accept, window=window, draft=draft, steps=steps
     )
@@ -157,7 +157,7 @@ def test_after_eos_comes_eos(accept, order, draft, window, steps):
 @pytest.mark.parametrize("block_length", [2, 3])
 def test_after_eos_comes_eos_across_blocks_and_passes(accept, block_length):
     blocks = [range(L)[i : i + block_length] for i in range(0, L, block_length)]
-    expected = denoised(table("inconsistent"), EMPTY, blocks, 2, sharpened(), eos=0)
+    expected = denoised(EndingTable.of(table("inconsistent"), 0), EMPTY, blocks, 2, sharpened())
     law = integrated_law(
         TABLES["inconsistent"](), L, eos_id=0, accept=accept, window=2, steps=2, block_length=block_length
     )
@@ -177,7 +177,7 @@ def test_sharpened_laws(accept, temperature, top_p):
 @pytest.mark.parametrize("order", [[0, 1, 2, 3], [3, 1, 0, 2]])
 @pytest.mark.parametrize("eos", [None, 1])
 def test_sequential_is_the_chain_law(order, eos):
-    expected = denoised(table("inconsistent"), EMPTY, [order], 1, sharpened(), eos=eos)
+    expected = denoised(EndingTable.of(table("inconsistent"), eos), EMPTY, [order], 1, sharpened())
     rank = [order.index(i) for i in range(L)]
     law = integrated_law(TABLES["inconsistent"](), L, method="sequential", rank=rank, eos_id=eos)
     assert distance(law, expected) < EXACT

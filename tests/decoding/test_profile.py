@@ -17,11 +17,11 @@ from fef.decoding.network import Network
 from fef.decoding.order import decoding_order
 from fef.laws.draws import KeyedNoise
 from fef.laws.information import optimal_counts, schedule_error
-from fef.verify.reference import slot_law, table_of
+from fef.verify.reference import table_of
 from fef.verify.tables import random_joint
-from fef.verify.texts import Law, law_of_joint, sharpened
+from fef.verify.texts import Law, law_of_joint
 from tests.integrated_law import integrated_law
-from tests.tiny_tables import EMPTY, K, L, consistent, inconsistent
+from tests.tiny_tables import EMPTY, EndingTable, K, L, consistent, inconsistent
 
 TEXTS = 4000
 
@@ -116,13 +116,13 @@ def test_every_point_is_the_mean_over_masked_slots_under_the_law_that_is_decoded
     masked = texts.masked_fill(open_BL, network.mask_id)
     start = Canvas.start(masked, open_BL, masked, None)
     rank = decoding_order(start, make_plan("random", {}, network), KeyedNoise(torch.tensor([3, 1, 4, 1])))
-    table = table_of(model, network.mask_id, prompt + canvas)
+    table = EndingTable.of(table_of(model, network.mask_id, prompt + canvas), eos_id, prompt)
     slots = list(range(prompt, prompt + canvas))
     expected = []
     for text, state, ranks in zip(texts.tolist(), masked.tolist(), rank.tolist(), strict=True):
         order, row = sorted(slots, key=ranks.__getitem__), []
         for k in range(canvas):
-            laws = {i: slot_law(table, tuple(state), i, sharpened(), eos_id, set(slots)) for i in order[k:]}
+            laws = {i: table.law(tuple(state), i) for i in order[k:]}
             row.append(-np.mean([np.log(laws[i][text[i]]) for i in order[k:]]))
             state[order[k]] = text[order[k]]
         expected.append(row)

@@ -21,7 +21,7 @@ from fef.laws.draws import KeyedNoise
 from fef.models.table import TableDenoiser
 from fef.verify.reference import denoised, table_of
 from fef.verify.texts import sharpened
-from tests.tiny_tables import EMPTY, K, L, empty_rows, inconsistent
+from tests.tiny_tables import EMPTY, EndingTable, K, L, empty_rows, inconsistent
 
 NETWORK = tiny_network(scale=0.3)
 
@@ -66,7 +66,9 @@ def test_the_probabilities_of_all_texts_are_the_chain_law(temperature, top_p, eo
     logp = score(
         inconsistent(), texts, torch.ones_like(texts).bool(), temperature=temperature, top_p=top_p, eos_id=eos_id
     )
-    law = denoised(table_of(inconsistent(), K, L), EMPTY, [range(L)], 1, sharpened(temperature, top_p), eos_id)
+    law = denoised(
+        EndingTable.of(table_of(inconsistent(), K, L), eos_id), EMPTY, [range(L)], 1, sharpened(temperature, top_p)
+    )
     expected = [law.get(tuple(t), 0.0) for t in texts.tolist()]
     found = logp.sum(1).nan_to_num(neginf=-1e9).exp()  # a text the law excludes
     torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64), atol=1e-12, rtol=0)

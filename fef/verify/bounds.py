@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 import fef
+from fef.laws.information import schedule_error
 from fef.models.table import TableDenoiser
 from fef.verify.decode import laws_by_order
 from fef.verify.setting import Effort, Measured, Setting
@@ -162,11 +163,7 @@ def schedule_errors(setting: Setting, effort: Effort) -> Iterator[Measured]:
         out = fef.decode(denoiser, torch.tensor([empty]), method="schedule", trace=True, **setting.options)
         assert out.trace is not None, "a trace was asked for"
         counts = [int(round_.written.sum()) for round_ in out.trace]
-        promised = sum(
-            denoiser.information_profile[start] - denoiser.information_profile[start + n]
-            for start, count in zip(itertools.accumulate([0, *counts[:-1]]), counts, strict=True)
-            for n in range(count)
-        )
+        promised = schedule_error(denoiser.information_profile, counts)
         note = f"mean KL {found:.4f} nats over orders against {promised:.4f} by the profile; {counts} tokens per step"
         yield Measured(f"consistent, power {power:g}", "integration", abs(found - promised) < ROUNDING, note=note)
 

@@ -42,10 +42,7 @@ def chain(setting: Setting, effort: Effort) -> Iterator[Measured]:
 def greedy(setting: Setting, effort: Effort) -> Iterator[Measured]:
     """The text of every canvas is that of the base decoder, on many tables and networks, and in any batch."""
     for name in setting.subjects:
-        different, total = canvases_against_base(setting, name, effort)
-        yield Measured(
-            f"{effort.denoisers} {name}", "texts", different == 0, note=f"{different} of {total} texts differ"
-        )
+        yield Measured.differing(f"{effort.denoisers} {name}", *canvases_against_base(setting, name, effort))
     yield from same_text(setting, effort)
     yield batch_against_rows(setting)
 
@@ -55,10 +52,8 @@ def none(setting: Setting, effort: Effort) -> Iterator[Measured]:
     if setting.temperature == 0:
         found = [canvases_against_base(setting, name, effort) for name in setting.subjects]
         different, total = map(sum, zip(*found, strict=True))
-        note = f"{different} of {total} texts differ"
-        yield Measured(
-            subject="all", how="texts", passed=different > CAUGHT * total, distance=different / total, note=note
-        )
+        seen = Measured.differing("all", different, total)
+        yield replace(seen, passed=different > CAUGHT * total, distance=different / total)
     else:
         laws = [law_against_chain(setting, setting.subject(name), effort) for name in setting.subjects]
         worst = max(laws, key=lambda m: m.distance or 0.0)
@@ -86,14 +81,8 @@ def law_against_chain(setting: Setting, on: Subject, effort: Effort) -> Measured
         return Measured(subject=on.name, how="integration", passed=found < EXACT, distance=found)
     texts = setting.texts(on.denoiser, on.rows(effort.samples))
     p_value = g_test(texts, expected)
-    found, interval = witnessed_distance(texts, expected)
     return Measured(
-        subject=on.name,
-        how=f"{effort.samples:,} samples",
-        passed=p_value > LIKELY,
-        distance=found,
-        interval=interval,
-        p_value=p_value,
+        on.name, f"{effort.samples:,} samples", p_value > LIKELY, *witnessed_distance(texts, expected), p_value
     )
 
 
@@ -119,9 +108,7 @@ def same_text(setting: Setting, effort: Effort) -> Iterator[Measured]:
     for on in map(setting.subject, setting.subjects):
         texts, others = (s.texts(on.denoiser, on.rows(count)) for s in (setting, other))
         different = int((texts != others).any(1).sum())
-        yield Measured(
-            on.name, "texts", different == 0, note=f"{different} of {count:,} texts differ from those of {method}"
-        )
+        yield Measured.differing(on.name, different, count, f"texts differ from those of {method}")
 
 
 def batch_against_rows(setting: Setting) -> Measured:
@@ -141,9 +128,7 @@ def batch_against_rows(setting: Setting) -> Measured:
             network, ids[b : b + 1, :length], temperature=temperatures[b], top_p=top_ps[b], seed=seeds[b]
         )
         different += not torch.equal(alone[0], together[b, :length])
-    return Measured(
-        "network, mixed batch", "texts", different == 0, note=f"{different} of 8 rows differ from their own decode"
-    )
+    return Measured.differing("network, mixed batch", different, 8, "rows differ from their own decode")
 
 
 def oracle(setting: Setting, effort: Effort, *, exact: bool) -> Iterator[Measured]:
@@ -155,14 +140,7 @@ def oracle(setting: Setting, effort: Effort, *, exact: bool) -> Iterator[Measure
         excess, interval, p_value = excess_ngram_error(texts, markov, n)
         passed = p_value > LIKELY if exact else p_value < LIKELY
         name = f"Markov {ORACLE_TOKENS}^{ORACLE_LENGTH}, {n}-grams"
-        yield Measured(
-            subject=name,
-            how=f"{len(texts):,} samples",
-            passed=passed,
-            distance=excess,
-            interval=interval,
-            p_value=p_value,
-        )
+        yield Measured(name, f"{len(texts):,} samples", passed, excess, interval, p_value)
 
 
 @cache

@@ -73,8 +73,7 @@ def as_decode(setting: Setting, _effort: Effort) -> Iterator[Measured]:
     for on in map(setting.subject, setting.subjects):
         ids = on.rows(200)
         different = int((setting.texts(on.denoiser, ids) != Setting.texts(setting, on.denoiser, ids)).any(1).sum())
-        note = f"{different} of 200 texts differ from those of fef.decode"
-        yield Measured(on.name, "texts", different == 0, note=note)
+        yield Measured.differing(on.name, different, 200, "texts differ from those of fef.decode")
     yield batch_against_rows(setting)
 
 

@@ -66,6 +66,11 @@ class Measured:
     made: bool = True  # could it be made?
 
     @staticmethod
+    def differing(subject: str, different: int, total: int, of: str = "texts differ") -> Measured:
+        """None of these texts may differ."""
+        return Measured(subject, "texts", different == 0, note=f"{different} of {total:,} {of}")
+
+    @staticmethod
     def failed(error: Exception) -> Measured:
         """What stands in for a measurement that raised."""
         message = " ".join(str(error).split())

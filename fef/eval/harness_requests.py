@@ -110,7 +110,7 @@ class HarnessLM(LM):
         pairs = [with_its_space(*request.args) for request in requests]
         targets = list(self.each(self.text_ids, [continuation for _, continuation in pairs]))
         before = self.begun([prompt_of(context) for context, _ in pairs], [max(1, len(target)) for target in targets])
-        found = self.each(lambda *one: self.score(*one, self.check_greedy), before, targets)
+        found = self.each(lambda prompt, target: self.score(prompt, target, self.check_greedy), before, targets)
         return self.kept("loglikelihood", requests, enumerate(found), disable_tqdm)
 
     def loglikelihood_rolling(self, requests: list[Instance], disable_tqdm: bool = False) -> list[float]:

@@ -114,20 +114,14 @@ def committed_errors(setting: Setting, effort: Effort) -> Iterator[Measured]:
     if setting.method == "schedule":
         yield from schedule_errors(setting, effort)
         return
-    tables = {
-        f"{effort.denoisers} consistent, power {power}": [
-            random_joint(seed=seed, power=power) for seed in range(effort.denoisers)
-        ]
-        for power in POWERS
-    }
     several = 0
-    for name, joints in tables.items():
+    for power in POWERS:
+        joints = [random_joint(seed=seed, power=power) for seed in range(effort.denoisers)]
         sets = [s for joint in joints for s in committed_sets(setting, joint)]
         several += sum(len(s.slots) > 1 for s in sets)
-        yield within_promise(setting, sets, name)
+        yield within_promise(setting, sets, f"{effort.denoisers} consistent, power {power}")
     yield Measured("all tables", "sets", several > 0, note=f"{several} sets of several tokens")
-    parity_sets = committed_sets(setting, parity().joint)
-    yield within_promise(setting, parity_sets, "parity")
+    yield within_promise(setting, committed_sets(setting, parity().joint), "parity")
 
 
 def within_promise(setting: Setting, sets: Collection[Committed], name: str) -> Measured:

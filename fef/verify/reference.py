@@ -62,7 +62,8 @@ class Table:
 
     def law(self, state: State, slot: int) -> Array:
         """What a slot is drawn from [K], before temperature and top-p."""
-        return self.at[state][slot]
+        law: Array = self.at[state][slot]
+        return law
 
     def begun(self, state: State, within: Sequence[int]) -> State:
         """The state from which a pass over these slots begins."""

@@ -112,6 +112,7 @@ CONFIDENCE = most(confidence)
 IN_TWOS = replace(CONFIDENCE, block_length=2)
 TABLES: tuple[Name, ...] = ("consistent", "inconsistent")
 NETWORK: tuple[Name, ...] = ("network",)
+PAIRS = {"tokens_per_step": 2}
 REJECT = {"verify": "rows", "accept": "rejection"}
 REJECT_PACKED = {"verify": "packed", "accept": "rejection"}
 REJECT_IN_ORDER = {"order": "left-to-right", "accept": "rejection"}
@@ -222,20 +223,14 @@ NAMED: tuple[Setting, ...] = (
     Setting("low-confidence", temperature=0, chain=CONFIDENCE),
     Setting("low-confidence", {"block_length": 2}, temperature=0, chain=IN_TWOS),
     short("low-confidence", {}, subjects=TABLES),
-    short("low-confidence", {"tokens_per_step": 2}, subjects=TABLES, oracle=True),
-    Setting("low-confidence", {"tokens_per_step": 2}, temperature=0, chain=CONFIDENCE),
+    short("low-confidence", PAIRS, subjects=TABLES, oracle=True),
+    Setting("low-confidence", PAIRS, temperature=0, chain=CONFIDENCE),
     short("random", {}, RANDOM, oracle=True),
-    short("random", {"tokens_per_step": 2}, RANDOM, subjects=TABLES),
+    short("random", PAIRS, RANDOM, subjects=TABLES),
     short("random", {"tokens_per_step": 8}, RANDOM, subjects=TABLES, oracle=True),
     Setting("ssd", temperature=0, chain=CONFIDENCE, same_as=("low-confidence", {})),
     Setting("freedave", temperature=0, chain=CONFIDENCE, same_as=("low-confidence", {})),
-    Setting(
-        "freedave",
-        {"tokens_per_step": 2},
-        temperature=0,
-        chain=CONFIDENCE,
-        same_as=("low-confidence", {"tokens_per_step": 2}),
-    ),
+    Setting("freedave", PAIRS, temperature=0, chain=CONFIDENCE, same_as=("low-confidence", PAIRS)),
     #
     short("origin", {"steps": 2}, LEFT_TO_RIGHT, subjects=TABLES, oracle=True),
     short("remdm", {"steps": 3}, LEFT_TO_RIGHT, subjects=TABLES, by="samples", oracle=True),

@@ -127,6 +127,7 @@ def branch_by_drawn_token() -> AbstractContextManager[object]:
 SPECULATIVE = {"verify": "rows", "accept": "rejection", "window": 2, "draft": "fresh"}
 REJECT = {"accept": "rejection", "window": 2}
 IN_ORDER = REJECT | {"order": "left-to-right"}
+ANY_ORDER = Chain(drawn=True, packed=True)
 COUPLED = Chain(process=Process(product_of_experts(0.5), 16, coupled=True))
 LAYERED = Chain(process=Process(order_causal, 2))
 BACKWARDS = Chain(lambda _pipeline: first_of((3, 2, 1, 0)))
@@ -185,18 +186,11 @@ TWINS: tuple[Twin, ...] = (
     ),
     Twin(
         "an order from left to right called a random one, under the packed law",
-        on_network("chain", "eso-exact", {"share": 0.0}, chain=Chain(drawn=True, packed=True), by="samples"),
+        on_network("chain", "eso-exact", {"share": 0.0}, chain=ANY_ORDER, by="samples"),
     ),
     Twin(
         "independent draws of a diffusion phase called chain",
-        Setting(
-            "eso",
-            {"share": 1.0, "tokens_per_step": 4},
-            chain=Chain(drawn=True, packed=True),
-            subjects=("network",),
-            by="samples",
-            declared="chain",
-        ),
+        on_network("chain", "eso", {"share": 1.0, "tokens_per_step": 4}, chain=ANY_ORDER, by="samples"),
     ),
     Twin(
         "an order-causal layer that sees the draft it verifies",

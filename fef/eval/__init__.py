@@ -16,6 +16,6 @@ outcome             a run as one small record
 pairs               two runs on the same problems
 remarks, page       remarks that quote figures of saved runs; tables, picture and page of many
 likelihood, bound   log p of held-out answers: exact, and the Monte-Carlo bound
-harness             the bridge to lm-evaluation-harness, `harness_server` that through `fef serve`; `harness_requests`, which
-                    both read, and `local_tasks`, its tasks from files here
+harness_requests    what lm-evaluation-harness asks of a model and how it is answered; `harness`, by a checkpoint,
+                    `harness_server`, by a running `fef serve`; `local_tasks`, its tasks from files here
 """

@@ -74,7 +74,7 @@ def patch_once_a_launch() -> None:
 
 
 def make_types_once() -> None:
-    """A value of the language makes its type anew, with a name, and its shape as a tuple of constants: a fifth of the time."""
+    """A value of the language makes its type anew, with a name, and its shape as constants: a fifth of the time."""
 
     @cache
     def shape_and_numel(shape: tuple[int, ...]) -> tuple[Any, Any]:

@@ -12,7 +12,7 @@ __all__ = ["StopSoon", "spare_imports"]
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 AGAIN = 0.05  # seconds from a signal that comes in an import to the next look
-WAITING: dict[threading.Timer, int] = {}  # signals that came in an import, by what brings them again
+WAITING: dict[threading.Timer, signal.Signals] = {}  # signals that came in an import, by what brings them again
 BRINGS = threading.Lock()  # held while a timer does, so that nobody takes its signal away in between
 
 
@@ -36,7 +36,7 @@ def postponed(number: int, frame: FrameType | None) -> bool:
         return False
     again = threading.Timer(AGAIN, lambda: bring(again))
     again.daemon = True
-    WAITING[again] = number
+    WAITING[again] = signal.Signals(number)
     again.start()
     return True
 
@@ -47,7 +47,7 @@ def bring(again: threading.Timer) -> None:
             _thread.interrupt_main(WAITING.pop(again))
 
 
-def take_waiting() -> list[int]:
+def take_waiting() -> list[signal.Signals]:
     """The signals that wait for an import to end, and come no more by themselves."""
     with BRINGS:
         found = dict(WAITING)

@@ -12,6 +12,8 @@ __all__ = ["StopSoon", "spare_imports"]
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 AGAIN = 0.05  # seconds from a signal that comes in an import to the next look
+WAITING: dict[threading.Timer, signal.Signals] = {}  # signals that came in an import, by what brings them again
+BRINGS = threading.Lock()  # held while a timer does, so that nobody takes its signal away in between
 
 
 def spare_imports() -> None:
@@ -32,10 +34,27 @@ def postponed(number: int, frame: FrameType | None) -> bool:
         frame = frame.f_back
     if frame is None:
         return False
-    again = threading.Timer(AGAIN, _thread.interrupt_main, (number,))
+    again = threading.Timer(AGAIN, lambda: bring(again))
     again.daemon = True
+    WAITING[again] = signal.Signals(number)
     again.start()
     return True
+
+
+def bring(again: threading.Timer) -> None:
+    with BRINGS:
+        if again in WAITING:
+            _thread.interrupt_main(WAITING.pop(again))
+
+
+def take_waiting() -> list[signal.Signals]:
+    """The signals that wait for an import to end, and come no more by themselves."""
+    with BRINGS:
+        found = dict(WAITING)
+        WAITING.clear()
+    for again in found:
+        again.cancel()
+    return list(found.values())
 
 
 class StopSoon:
@@ -73,5 +92,10 @@ class StopSoon:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if not self.before:
+            return
+        waiting = take_waiting()  # a timer would bring them to whoever handles signals from here on, or to nobody
         for which, handler in self.before.items():
             signal.signal(which, handler)
+        for number in waiting:
+            self.handle(number, None)

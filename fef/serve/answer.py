@@ -65,6 +65,8 @@ class Choice:
     log_mass: float | None = None  # under a grammar, likewise
     certificates: list[Certificate] = field(default_factory=list)  # of its spans
     final: bool = False  # were tokens told as they were committed?
+    end_id: int | None = None  # behind it the law leaves nothing open
+    held: Piece | None = None  # the last one, until the result has come
     last: float | None = None  # when there was a piece
     counted: int = 0  # tokens that the metrics know of
 
@@ -95,7 +97,11 @@ class Answer:
                     if isinstance(event, Accepted):
                         assert ticket is not None
                         choice = self.by_ticket[ticket]
-                        choice.certificates, choice.final = [event.certificate], event.final
+                        choice.certificates, choice.final, choice.end_id = (
+                            [event.certificate],
+                            event.final,
+                            event.end_id,
+                        )
                         missing -= 1
                     else:
                         self.early.append((ticket, event))
@@ -146,8 +152,11 @@ class Answer:
             committed = list(zip(choice.pieces.places, told, strict=True))
             if event.result.likeliest is not None:
                 likeliest = dict(zip(choice.pieces.places, event.result.likeliest, strict=True))
-        piece = choice.pieces.add(committed, likeliest)
+        piece = choice.held or choice.pieces.add(committed, likeliest)
         if piece is None:
+            return None
+        if piece.finish is not None and not isinstance(event, Over) and choice.pieces.filled(choice.end_id):
+            choice.held = piece  # a GPU tells tokens before the result, whose counters are to be told with the end
             return None
         now = time.perf_counter()
         between = None if choice.last is None else now - choice.last
@@ -277,7 +286,8 @@ def begin(asked: Asked, model: TextFormat, backend: Backend, metrics: Metrics) -
             seed = asked.seed + len(choices)
             options = {**asked.sampling, **asked.method, "seed": seed, "top": top}
             # a text that may end before its canvas is followed, so that it can be given up there
-            follow = asked.stream or bool(asked.stops or asked.stop_ids) or asked.most < asked.canvas
+            early = asked.stops or ends - {config.eos_id} or asked.method.get("after_eos") == "free"
+            follow = asked.stream or bool(early) or asked.most < asked.canvas
             wanted = Wanted(canvas.ids, canvas.spans, canvas.grammars, options, follow, asked.watch)
             pieces = pieces_of(asked, canvas.spans, model.tokenizer, ends)
             choices.append(Choice(len(choices), seed, before, echo, pieces, Ticket(wanted, inbox)))

@@ -16,7 +16,7 @@ from fef.serve.errors import bad_request
 from fef.serve.prompts import Prompt, read_conversation, read_messages, read_prompts
 from fef.serve.structure import read_structure
 from fef.serve.tools import Tools, read_tools
-from fef.serve.values import boolean, id_list, real, text, whole
+from fef.serve.values import MOST_STEPS, boolean, id_list, real, text, whole
 from fef.template import Part, Span, read_template
 
 __all__ = ["Asked", "Limits", "ScoreAsked", "read_chat", "read_completion", "read_score"]
@@ -337,6 +337,7 @@ def read_method_options(own: Mapping[str, Any]) -> Mapping[str, Any]:
             raise bad_request(f"fef.options.{name[:60]} must be text, a number or a boolean.", "fef.options")
         if isinstance(value, int | float) and abs(value) > LARGEST_OPTION:
             raise bad_request(f"fef.options.{name[:60]} must be within {LARGEST_OPTION}.", "fef.options")
+    whole(options, "steps", least=1, most=MOST_STEPS, inside="fef.options.")
     return options
 
 

@@ -85,10 +85,12 @@ Command = Submit | Cancel | Call | Stop
 
 @dataclass(frozen=True)
 class Accepted:
-    """The engine has the request. final: its tokens are told as they are committed, since none is taken back."""
+    """The engine has the request. final: its tokens are told as they are committed, since none is taken back. end_id: the
+    token behind which its law leaves nothing open, if there is one."""
 
     certificate: Certificate
     final: bool
+    end_id: int | None
 
 
 @dataclass(frozen=True)

@@ -80,11 +80,16 @@ class TextPieces:
         self.offsets: list[int] = [0]  # where each token of the text begins, and the last one ends
         self.sent, self.sent_tokens = 0, 0
         self.finish: FinishReason | None = None
+        self.taken, self.last = 0, -1  # tokens from the left on, and the last of them
 
     @property
     def counted(self) -> int:
         """Tokens drawn for the text, its end token among them."""
         return len(self.logprobs)
+
+    def filled(self, end_id: int | None) -> bool:
+        """Is nothing left to draw behind what was taken? end_id: the token behind which the law leaves nothing open."""
+        return self.taken == len(self.places) or self.last == end_id
 
     def add(
         self, committed: Iterable[tuple[int, tuple[int, float]]], likeliest: Mapping[int, Likeliest] | None = None
@@ -123,6 +128,7 @@ class TextPieces:
             token, logprob = self.known.pop(self.places.start + self.counted, (None, 0.0))
             if token is None:
                 return
+            self.taken, self.last = self.taken + 1, token
             self.logprobs.append(logprob)
             if token in self.ends:
                 self.finish = "stop"

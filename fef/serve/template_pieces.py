@@ -41,6 +41,10 @@ class TemplatePieces:
     def logprobs(self) -> list[float]:
         return [logprob for span in self.spans for logprob in span.logprobs]
 
+    def filled(self, end_id: int | None) -> bool:
+        """As `TextPieces.filled`, of the last span."""
+        return self.spans[-1].filled(end_id)
+
     def add(
         self, committed: Iterable[tuple[int, tuple[int, float]]], likeliest: Mapping[int, Likeliest] | None = None
     ) -> Piece | None:

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from fef.engine.engine import Engine, Job
 from fef.engine.requests import EngineResult
-from fef.errors import EngineError, FefError
+from fef.errors import EngineError, FefError, OptionError
 from fef.generation import Model
 from fef.serve.letters import (
     Accepted,
@@ -32,6 +32,7 @@ from fef.serve.letters import (
     Times,
     Wanted,
 )
+from fef.serve.values import MOST_STEPS
 
 __all__ = ["Line", "Worker"]
 
@@ -135,8 +136,13 @@ class Worker:
                 logging.getLogger(__name__).exception("A request could not be taken")
             words = "This request could not be taken, for a fault of the server; its log says more."
             return self.refused(seat, EngineError(words))
+        plan = job.request.plan
+        blocks = -(-len(job.request.open) // (plan.block_length or len(job.request.open)))
+        if plan.steps * blocks > MOST_STEPS:
+            self.engine.cancel(job)
+            return self.refused(seat, too_many_steps(plan.steps, blocks))
         seat.job, seat.told, seat.times = job, 0, None
-        return Accepted(job.certificate, job.request.plan.final)
+        return Accepted(job.certificate, plan.final, plan.end_token(job.request.eos_id))
 
     def refused(self, seat: Seat, error: FefError) -> Refused:
         """Raises where it is the engine that is lost."""
@@ -175,6 +181,13 @@ class Worker:
     def post(self, letter: Letter) -> None:
         if letter:
             self.line.post(letter)
+
+
+def too_many_steps(steps: int, blocks: int) -> OptionError:
+    return OptionError(
+        f"steps={steps} in each of {blocks} blocks are more than the {MOST_STEPS} that this server takes: give fewer steps, "
+        "or longer blocks."
+    )
 
 
 def seat_news(seat: Seat, job: Job) -> list[Event]:

@@ -11,7 +11,7 @@ from tiny_network import EOS, MASK, tiny_network
 
 import fef
 
-RUNS = range(6)  # networks, of five prompts each
+RUNS = range(4)  # networks, of five prompts each
 
 
 def requests(run: int) -> tuple[list[list[int]], int]:

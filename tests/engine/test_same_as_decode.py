@@ -40,7 +40,7 @@ SHAPES = [
 
 @cache
 def expected_of_all(eos_id: int | None) -> list[list[Answer]]:
-    return [by_decode(NETWORK, asks(5, seed=i), eos_id, **method) for i, method in enumerate(METHODS)]
+    return [by_decode(NETWORK, asks(3, seed=i), eos_id, **method) for i, method in enumerate(METHODS)]
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -48,7 +48,7 @@ def test_no_setting_of_the_engine_changes_a_result(shape):
     """All methods at once in one engine."""
     eos_id = EOS if SHAPES.index(shape) % 2 else None
     engine = Engine(NETWORK, eos_id=eos_id, max_length=14, **shape)
-    asked = [asks(5, seed=i) for i in range(len(METHODS))]
+    asked = [asks(3, seed=i) for i in range(len(METHODS))]
     jobs = [submitted(engine, some, **method) for some, method in zip(asked, METHODS, strict=True)]
     engine.run()
     for theirs, expected in zip(jobs, expected_of_all(eos_id), strict=True):
@@ -157,7 +157,7 @@ def test_counters(method):
 def test_the_same_passes(method, window, eos_id):
     """One policy: the engine and the loop take the same passes, draft and accept the same tokens."""
     for anchors in (0, 2):
-        asked = asks(12, seed=window)
+        asked = asks(6, seed=window)
         engine = Engine(NETWORK, eos_id=eos_id, **SMALL | {"windows": (window,), "anchors": anchors})
         found = answered(engine, asked, **method)
         expected = by_decode(NETWORK, asked, eos_id, **method, window=window, anchors=anchors)

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from serving import Client, Reply, running
 
 import fef
+from fef.decoders import make_plan
+from fef.decoding.network import Network
 from fef.generation import Model
 from fef.serve.fields import Limits
 
@@ -201,6 +203,26 @@ def test_a_body_that_does_not_come_is_not_waited_for(model: Model) -> None:
         sock.sendall(head)
         assert sock.recv(100).startswith(b"HTTP/1.1 408 ")
         assert client.complete(max_tokens=2).status == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [
+        ("origin", {"steps": 65535}),
+        ("fef", {"steps": 4097}),
+        ("maskgit-plus", {"steps": 4097}),
+        ("remdm", {"steps": 400, "block_length": 2}),
+        ("fef", {"steps": 700, "block_length": 4}),
+    ],
+)
+def test_more_passes_than_a_seat_is_held_for_are_refused(client: Client, method: str, options: dict[str, Any]) -> None:
+    """In the whole request, however its blocks share them; in Python they are allowed."""
+    for fields in ({}, {"fef": {"template": [{"slots": 24}, "and", {"slots": 2}]}, "max_tokens": None}):
+        own = {"fef": {"method": method, "options": options, **fields.pop("fef", {})}}
+        assert "4096" in check_refused(client.complete(**fields, **own))
+    client.wait_until_idle()
+    assert client.complete(max_tokens=2, fef={"method": method, "options": {**options, "steps": 3}}).status == 200
+    assert make_plan(method, options, Network(client.host.engine.denoiser)).steps in (options["steps"], 1)
 
 
 def test_a_prompt_beyond_the_length_is_refused(client: Client) -> None:

@@ -135,3 +135,25 @@ def test_reports_say_which_file_is_no_result_and_why(fef_cli, tmp_path):
 def test_the_help_of_reports_shows_how_remarks_name_runs(fef_cli):
     shown = " ".join(fef_cli("report", "--help").stdout.replace("│", "").split())
     assert "[[fef]], [[fef vs low2]], [[fef > low2]]" in shown
+
+
+@pytest.mark.parametrize("host", ["999.1.1.1", "", "a" * 70, "203.0.113.1"])
+def test_a_host_that_is_none_of_this_machine_is_refused_by_its_option(fef_cli, host):
+    result = fef_cli("serve", "--host", host, "--port", 0)
+    assert result.exit_code == 2
+    assert f"Cannot listen at {host!r}" in result.stderr
+    assert "Give another --host." in result.stderr
+
+
+@pytest.mark.parametrize("origin", ["localhost:3000", "http://localhost:3000/", "https://Example.com", "not a url", ""])
+def test_what_no_browser_sends_as_an_origin_is_refused(fef_cli, origin):
+    result = fef_cli("serve", "--cors", origin, "--host", "")
+    assert result.exit_code == 2
+    assert f"--cors {origin!r} is no origin" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "origin", ["*", "null", "http://localhost:3000", "https://[::1]:8443", "chrome-extension://abc"]
+)
+def test_origins_of_browsers_are_taken(fef_cli, origin):
+    assert "Give another --host." in fef_cli("serve", "--cors", origin, "--host", "").stderr

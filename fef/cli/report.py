@@ -44,8 +44,8 @@ def report(
         Path | None,
         typer.Option(
             "--notes",
-            help="A text that the page quotes: what you make of the results, of saved runs with their figures: [[fef]], "
-            "[[fef vs low2]], [[fef > low2]]. Of a folder: PAGE-remarks.md beside the page.",
+            help="A text that the page quotes: what you make of the results, of saved runs with their figures: [\\[fef]], "
+            "[\\[fef vs low2]], [\\[fef > low2]]. Of a folder: PAGE-remarks.md beside the page.",
         ),
     ] = None,
 ) -> None:
@@ -62,7 +62,10 @@ def report(
     if notes is not None:
         raise OptionError("--notes is for one page; of a folder of results, put PAGE-remarks.md beside each page.")
     check_directory(out, out)
-    for found in sorted(path for path in folders[0].iterdir() if path.is_dir() or path.suffix == ".json"):
+    parts = sorted(path for path in folders[0].iterdir() if path.is_dir() or path.suffix == ".json")
+    if not parts:
+        raise InputError(f"{folders[0]} holds no result; give a folder of JSON files, or of folders of them.")
+    for found in parts:
         files = sorted(found.glob("*.json")) if found.is_dir() else [found]
         page = out / f"{found.stem}.md"
         own = page.with_name(f"{found.stem}-remarks.md")
@@ -74,15 +77,16 @@ def write_page(files: Sequence[Path], out: Path, remarks: str) -> None:
     """The page of these files, which are of one kind, and its picture if it has one. Raises InputError."""
     with Bar("Loading"):
         from fef.measure.record import kind_in, read_record
-    makers, kinds = page_makers(), {kind_in(path) for path in files}
+    makers, found = page_makers(), {path: kind_in(path) for path in files}
+    for path, name in found.items():
+        if name not in makers:
+            read_file(path)  # raises where that is why
+            raise InputError(f"{path} is no result that a page is made of; give one of {' or '.join(makers)}.")
+    kinds = {str(name) for name in found.values()}
     if len(kinds) != 1:
-        raise InputError(
-            f"{out.name} is to be made of {len(files)} files of {len(kinds)} kinds; give files of one kind."
-        )
-    name = kinds.pop()
-    if name not in makers:
-        raise InputError(f"{out.name}: no page is made of {name or 'such files'}; give {' or '.join(makers)}.")
-    kind, make = makers[name]
+        given = " and ".join(sorted(kinds)) or "no result"
+        raise InputError(f"{out.name} is to be made of {given}; give results of one kind.")
+    kind, make = makers[kinds.pop()]
     page, picture = make(out.stem, {path.stem: read_record(path, kind) for path in files}, remarks)
     if picture is not None:
         write_whole(out.with_suffix(".png"), picture)

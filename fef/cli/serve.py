@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -20,6 +21,7 @@ EXAMPLE = (
     "Example: [bold]fef serve --model demo --port 8000[/bold]\n\n"
     "Example: [bold]fef serve --model smol --host 0.0.0.0 --api-key KEY --max-batch 64[/bold]"
 )
+ORIGIN = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://[^\sA-Z/?#@]+")  # as browsers write it
 
 
 def serve(
@@ -62,6 +64,11 @@ def serve(
         raise OptionError("--api-key must be ASCII text that is not empty.")
     if not metrics_prefix.isidentifier():
         raise OptionError(f"--metrics-prefix {metrics_prefix!r} is not allowed: give letters, digits and underscores.")
+    for origin in cors or ():
+        if not ORIGIN.fullmatch(origin):
+            raise OptionError(
+                f"--cors {origin!r} is no origin: write it as http://localhost:3000, or * for every page."
+            )
     if replicas > 1:
         serve_replicas(
             replicas,

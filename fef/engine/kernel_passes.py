@@ -96,6 +96,8 @@ class KernelPasses:
         self.follow(kind, slot_B, looked, self.settle(kind, slot_B, looked))
 
     def parted(self, kind: PassKind, slot_B: Tensor) -> PassUnderGrammars:
+        """Until its host seats rows, it works on no text: a capture runs the parts without what the host does before them."""
+        self.under.seat([self.under.spare] * len(slot_B))
         return PassUnderGrammars(self, kind, slot_B)
 
     def look(self, kind: PassKind, slot_B: Tensor) -> Looked:

@@ -17,7 +17,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from fef.errors import CheckpointError
+from fef.errors import CheckpointError, OptionError
 from fef.models.config import TransformerConfig
 from fef.models.export import SHARD_BYTES, copy_small_files, write_weights
 from fef.models.families import NATIVE, RELEASED, Family, Fields, family_of
@@ -40,6 +40,7 @@ __all__ = [
     "load_checkpoint",
     "load_network",
     "read_fields",
+    "refuse_overrides",
     "replace_directory",
     "require_tokenizer",
     "save_checkpoint",
@@ -117,10 +118,13 @@ def describe(path: Path, mask_id: int | None = None, block_length: int | None = 
     """Read config and tokenizer, and no weights.
 
     mask_id, block_length: instead of what the checkpoint says, for released ones that do not say it. Raises
-    CheckpointError for a directory that holds no supported checkpoint, or whose files do not fit together.
+    CheckpointError for a directory that holds no supported checkpoint, or whose files do not fit together, OptionError as
+    `refuse_overrides`.
     """
     family, tokenizer, fields = read_fields(path)
-    if family is not NATIVE:
+    if family is NATIVE:
+        refuse_overrides(path, mask_id, block_length)
+    else:
         given = {"mask_token_id": mask_id, "block_size": block_length}
         values = {name: value for name, value in given.items() if value is not None}
         fields = replace(fields, values={**fields.values, **values})
@@ -132,6 +136,13 @@ def describe(path: Path, mask_id: int | None = None, block_length: int | None = 
         if family is not NATIVE:
             check_mask(path, tokenizer, config.mask_id)
     return Description(family, config, tokenizer)
+
+
+def refuse_overrides(path: Path, mask_id: int | None, block_length: int | None) -> None:
+    """Raise OptionError for what a checkpoint of fef's own says itself."""
+    for name, value in (("mask_id", mask_id), ("block_length", block_length)):
+        if value is not None:
+            raise OptionError(f"{name}={value} is for released checkpoints, and {path} says its own; leave it out.")
 
 
 def read_fields(

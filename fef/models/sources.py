@@ -11,7 +11,7 @@ import torch
 from fef.errors import CheckpointError
 from fef.models.causal import CausalDescription, describe_causal
 from fef.models.chat import ChatTemplate
-from fef.models.checkpoint import DELTA, Description, describe, load_network, require_tokenizer
+from fef.models.checkpoint import DELTA, Description, describe, load_network, refuse_overrides, require_tokenizer
 from fef.models.delta import Delta, merge, read_delta
 from fef.models.families import NATIVE
 from fef.models.smol_base import BASE_SHA256, check_base, find_base
@@ -38,6 +38,7 @@ def describe_source(path: Path, mask_id: int | None = None, block_length: int | 
     delta is not on this machine."""
     if not (path / DELTA).is_file():
         return describe(path, mask_id, block_length)
+    refuse_overrides(path, mask_id, block_length)
     delta = read_delta(path / DELTA)
     base = base_of(path, delta)
     described = describe_causal(base)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import signal
 import socket
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from types import FrameType
 
 import uvicorn
@@ -98,11 +100,15 @@ def serve(
 def bound(host: str, port: int) -> socket.socket:
     """Raises OptionError."""
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, kind, protocol)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(1024)  # who reads the ready line may ask at once
-    except OSError as error:
-        raise OptionError(f"Cannot listen at {host} port {port}: {error.strerror}. Give another --port.") from error
+        with ExitStack() as undone:
+            family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+            listener = undone.enter_context(socket.socket(family, kind, protocol))
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            listener.listen(1024)  # who reads the ready line may ask at once
+            undone.pop_all()
+    except (OSError, UnicodeError) as error:  # the latter of a name that is too long
+        another = "--port" if getattr(error, "errno", None) in (errno.EADDRINUSE, errno.EACCES) else "--host"
+        reason = getattr(error, "strerror", None) or error
+        raise OptionError(f"Cannot listen at {host!r} port {port}: {reason}. Give another {another}.") from error
     return listener

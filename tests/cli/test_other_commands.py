@@ -116,3 +116,44 @@ def test_a_full_disk_and_ctrl_c_leave_no_traceback(fef_cli, tiny, monkeypatch, e
     result = fef_cli("generate", "x", "--model", tiny, "--max-new-tokens", 8)
     assert result.exit_code == (130 if isinstance(error, KeyboardInterrupt) else 1)
     assert "Traceback" not in result.output
+
+
+def test_reports_say_which_file_is_no_result_and_why(fef_cli, tmp_path):
+    missing, other, folder = tmp_path / "missing.json", tmp_path / "other.json", tmp_path / "empty"
+    other.write_text('{"kind": "recipe"}')
+    folder.mkdir()
+    for given, words in (
+        (missing, f"Cannot read {missing}: No such file or directory"),
+        (other, f"{other} is no result that a page is made of; give one of methods or"),
+        (folder, f"{folder} holds no result"),
+    ):
+        result = fef_cli("report", given, "--out", tmp_path if given is folder else tmp_path / "page.md")
+        assert result.exit_code == 2
+        assert words in result.stderr
+
+
+def test_the_help_of_reports_shows_how_remarks_name_runs(fef_cli):
+    shown = " ".join(fef_cli("report", "--help").stdout.replace("│", "").split())
+    assert "[[fef]], [[fef vs low2]], [[fef > low2]]" in shown
+
+
+@pytest.mark.parametrize("host", ["999.1.1.1", "", "a" * 70, "203.0.113.1"])
+def test_a_host_that_is_none_of_this_machine_is_refused_by_its_option(fef_cli, host):
+    result = fef_cli("serve", "--host", host, "--port", 0)
+    assert result.exit_code == 2
+    assert f"Cannot listen at {host!r}" in result.stderr
+    assert "Give another --host." in result.stderr
+
+
+@pytest.mark.parametrize("origin", ["localhost:3000", "http://localhost:3000/", "https://Example.com", "not a url", ""])
+def test_what_no_browser_sends_as_an_origin_is_refused(fef_cli, origin):
+    result = fef_cli("serve", "--cors", origin, "--host", "")
+    assert result.exit_code == 2
+    assert f"--cors {origin!r} is no origin" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "origin", ["*", "null", "http://localhost:3000", "https://[::1]:8443", "chrome-extension://abc"]
+)
+def test_origins_of_browsers_are_taken(fef_cli, origin):
+    assert "Give another --host." in fef_cli("serve", "--cors", origin, "--host", "").stderr

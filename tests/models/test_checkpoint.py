@@ -16,6 +16,8 @@ import fef
 from fef.generation import Model
 from fef.models import export
 from fef.models.checkpoint import load_checkpoint, save_checkpoint
+from fef.models.hub import locate
+from fef.models.sources import describe_source
 from fef.models.tokenizer import Tokenizer
 from fef.models.transformer import Transformer
 
@@ -249,3 +251,12 @@ def test_what_cannot_be_scored(model):
         model.score("Tom", "apples and 345 pears", max_new_tokens=2)
     with pytest.raises(fef.OptionError, match="no one-pass chain law"):
         model.score("Tom", "apples", max_new_tokens=8, steps=2)
+
+
+@pytest.mark.parametrize("given", [{"mask_id": 99_999_999}, {"mask_id": 2}, {"block_length": 8}])
+@pytest.mark.parametrize("source", ["demo", "smol"])
+def test_a_checkpoint_of_fefs_own_takes_no_other_mask_or_blocks(source: str, given: dict[str, int]) -> None:
+    """One with its own weights, and one that is a delta of another model's."""
+    [(name, value)] = given.items()
+    with pytest.raises(fef.OptionError, match=f"{name}={value} is for released checkpoints"):
+        describe_source(locate(source), **given)

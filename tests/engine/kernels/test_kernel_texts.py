@@ -22,6 +22,7 @@ from fef.engine.packed_texts import PackedText
 from fef.engine.runner import PassKind
 from fef.engine.slots import SlotState
 from fef.models.joined import join_weights
+from fef.models.packed_forward import Bounds
 from fef.models.packed_pass import SlotTable
 
 pytestmark = pytest.mark.skipif(
@@ -55,7 +56,7 @@ class EagerRunner:
                 part.work()
 
 
-def answered(kernels: bool, asked: list[dict[str, Any]], head: bool = False, **shape: Any) -> list[Any]:
+def engine_of_kernels(kernels: bool, head: bool = False, **shape: Any) -> Engine:
     size = {"dim": 32, "heads": 2, "head_dim": 16, "mlp_dim": 48, "layers": 1, "max_length": 16}
     network = tiny_network(vocab_size=10, mask_id=MASK, eos_id=END, scale=0.3, **size).float()
     if head:
@@ -70,6 +71,12 @@ def answered(kernels: bool, asked: list[dict[str, Any]], head: bool = False, **s
         )  # fmt: skip
         built.passes = passes
         built.runner = EagerRunner(passes)
+    return engine
+
+
+def answered(kernels: bool, asked: list[dict[str, Any]], head: bool = False, **shape: Any) -> list[Any]:
+    engine = engine_of_kernels(kernels, head, **shape)
+    assert engine.packed is not None
     canvas = [0, *[MASK] * SLOTS]
     jobs = []
     for settings in asked:
@@ -138,3 +145,29 @@ def test_masks_that_do_not_come_are_seen(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(KernelTexts, "mask", lambda texts, *_: texts.words_SXW.fill_(-1))
     with pytest.raises(fef.GrammarError):
         answered(True, [{"grammar": {"regex": "b(ab)*b"}, "seed": 7, "temperature": 1.0}], windows=(0,))
+
+
+@pytest.mark.parametrize("seated", [[0], [2, 1]])
+def test_a_pass_that_is_captured_leaves_the_drafts_of_texts_alone(
+    seated: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A capture runs its parts without what the host does before them, whichever rows the pass before had."""
+    engine = engine_of_kernels(True, tree=[4], windows=())
+    assert engine.packed is not None
+    passes, [shape] = engine.packed.built.passes, engine.packed.built.shapes
+    under, state = passes.under, passes.state
+    passes.texts.update(dict.fromkeys(seated, PackedText(small({"regex": "(ab)*b"}, TOKENS, END).text(SLOTS, []))))
+    under.seat(seated)
+    under.drafts_SJ[: len(seated), 0] = 2  # as the pass before left them
+    state.drafted_S[seated] = 1
+    monkeypatch.setattr(passes, "look", lambda *_: None)
+
+    kind = PassKind(shape, Bounds(8, 6), grammars=True)
+    captured = passes.parted(kind, torch.full((len(seated),), under.spare)).parts[0]
+    assert captured.work is not None
+    captured.work()
+    assert (state.drafted_S[seated] == 1).all()
+
+    captured.host(seated)  # twin: with its host, the pass writes there
+    captured.work()
+    assert (state.drafted_S[seated] == 0).all()

@@ -30,7 +30,7 @@ texts() { # of which kind; one JSON line a method in OUT/texts
     local methods temperature=1 blocks=block_length=32,order=blocks
     case $1 in
         greedy) temperature=0 methods=(deer deer:window=8 apd apd:share=0.8 apd-exact fef sequential:verify=packed) ;;
-        ssmd) methods=(sequential ssmd:order=left-to-right,window={2,4,16} sequential:$blocks ssmd:$blocks,window=4
+        ssmd) methods=(sequential ssmd:order=left-to-right,window={2,3,4,8} sequential:$blocks ssmd:$blocks,window=4
             low=random:block_length=32,tokens_per_step=2) ;;
         joint) methods=(entropy:block_length=32,tokens_per_step={1,2,4,8} adjust:block_length=32,tokens={2,4,8} dcd:steps={1,2} deer) ;;
     esac

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -28,8 +29,8 @@ HOW_TO_READ = f"""\
 - Pairs are compared on the problems that both runs answered, by McNemar's exact test: *only first* are the problems that the
   first has right and the second has not. A small *p* says that the two are not equally accurate. It is not corrected for the
   number of pairs. *same answers*: problems that both answered with the same text of as many tokens.
-- Of more than {MANY} runs of a task only the pairs of one are shown: the most accurate of those
-  that answered most problems."""
+- Of more than {MANY} runs of a task only the pairs of one are shown: the one that is more accurate
+  than most others at p < {LEVEL}."""
 
 
 def where(outcome: Outcome) -> str:
@@ -74,8 +75,8 @@ def pairs_sheet(pairs: Sequence[Pair]) -> Sheet:
 
 def runs_page(name: str, records: Mapping[str, Record], remarks: str = "") -> tuple[str, bytes | None]:
     """A `PageMaker`, of saved runs. Remarks may quote their figures, as `filled` says. Of more than `MANY` runs of a task
-    only the pairs of its most accurate run are shown, of those with most problems, then of most tokens per pass; many of one
-    task have a picture."""
+    only the pairs of one are shown, which is more accurate than most others at p < `LEVEL`, then of most problems, accuracy
+    and tokens per pass; many of one task have a picture."""
     runs = {stem: recorded(record) for stem, record in records.items()}
     title, outcomes, sections = name.replace("-", " ").capitalize(), list(runs.values()), list[Section]()
     tasks = list(dict.fromkeys(outcome.task for outcome in outcomes))
@@ -85,7 +86,8 @@ def runs_page(name: str, records: Mapping[str, Record], remarks: str = "") -> tu
     for task in tasks:
         some, held = [o for o in outcomes if o.task == task], [pair for pair in pairs if pair.task == task]
         if len(some) > MANY:
-            best = names[id(max(some, key=rank))]
+            won = Counter(ahead(pair)[0] for pair in held if pair.p < LEVEL)
+            best = names[id(max(some, key=lambda run: (won[names[id(run)]], *rank(run))))]
             held = [pair for pair in held if best in (pair.first, pair.second)]
         table = markdown(sheet_of(some, COLUMNS, named=True))
         shown = "" if picture is None else f"![Accuracy against passes]({name}.png)\n\n"
@@ -102,14 +104,19 @@ def rank(run: Outcome) -> tuple[float, ...]:
     return found.problems, found.accuracy, found.tokens_per_call
 
 
+def ahead(pair: Pair) -> tuple[str, str]:
+    """The run that has more of the problems right, then the other."""
+    return (pair.first, pair.second) if pair.only_first > pair.only_second else (pair.second, pair.first)
+
+
 def verdicts(pairs: Sequence[Pair]) -> str:
     """Which run is more accurate than which."""
     better: dict[str, list[str]] = {}
     for pair in pairs:
         if pair.p < LEVEL:
-            ahead, behind = (pair.first, pair.second)[:: 1 if pair.only_first > pair.only_second else -1]
-            better.setdefault(ahead, []).append(f"`{behind}`")
-    lines = [f"- `{ahead}` is more accurate than {', '.join(behind)}." for ahead, behind in better.items()]
+            more, less = ahead(pair)
+            better.setdefault(more, []).append(f"`{less}`")
+    lines = [f"- `{more}` is more accurate than {', '.join(less)}." for more, less in better.items()]
     found = "\n".join(lines) or "- None is more accurate than another."
     return f"At p < {LEVEL}, on the problems that both answered:\n\n{found}"
 

@@ -104,6 +104,6 @@ def test_demo_comes_with_a_layer_that_knows_more_than_a_pass(kind: Kind) -> None
     data = DataOptions(tasks={"word-problems": 1, "joint": 1}, count=64)
     held_out = split_examples(data, model.network.config, model.tokenizer, 48, 0, "held-out")
     options = LayerOptions(batch_size=8, canvas_length=48, slots=16)
-    without, by_own = mean_losses(model.network, own, kind.loss, held_out, options, 4)
-    _, by_any = mean_losses(model.network, kind.tiny(model.network, scale=0.02), kind.loss, held_out, options, 4)
+    without, by_own = mean_losses(model.network, own, kind.loss, held_out, options, 2)
+    _, by_any = mean_losses(model.network, kind.tiny(model.network, scale=0.02), kind.loss, held_out, options, 2)
     assert by_own < without < by_any

@@ -13,6 +13,7 @@ from tiny_network import EOS, MASK, tiny_network, tiny_policy
 from torch import Tensor
 
 import fef
+import fef.tasks
 from fef.engine.engine import Engine
 from fef.errors import DenoiserError
 from fef.models.extras import Extras
@@ -197,3 +198,16 @@ def test_demo_decodes_in_decode_and_in_the_engine_alike():
     asked: dict[str, Any] = {"method": "policy", "max_new_tokens": 12, "temperature": 1.0}
     text = model.generate("What is 2 + 3?", seed=3, **asked)
     assert model.engine(threads=1).submit("What is 2 + 3?", seed=3, **asked).result().text == text.text
+
+
+def test_demo_comes_with_a_policy_that_needs_fewer_passes_than_the_threshold_it_began_as() -> None:
+    model = fef.load("demo", device="cpu")
+    prompts = [problem.prompt for problem in fef.tasks.generate("word-problems", 3, 3, "held-out")]
+    asked: dict[str, Any] = {"max_new_tokens": 40, "block_length": 32}
+
+    def passes(**method: Any) -> int:
+        return sum(int(found.stats["calls"]) for found in model.generate(prompts, **method, **asked))
+
+    by_threshold = passes(method="threshold", threshold=0.9)
+    assert passes(method="policy", policy_temperature=0.0) < by_threshold
+    assert passes(method="policy", policy_temperature=0.0, policy=fresh()) == by_threshold

@@ -18,14 +18,14 @@ import numpy as np
 
 from fef.models.packed_pass import RoundShape
 
-__all__ = ["FIRST_GUESS", "Acceptance", "Calibration", "RoundTally", "choose_shape"]
+__all__ = ["FIRST_GUESS", "Acceptance", "Calibration", "RoundTally", "choose_shape", "with_ends"]
 
 FIRST_GUESS = 0.8  # chance that a draft of a chain holds, before any was seen
 _FIRST_TRIES = 10.0  # before any round, as if so many had held with the first guess
 # Where the draft of a chain does not hold, a tree often has another one that does. Parts of these places that are left to a
 # tree of 16 nodes, before any was seen, and to one of twice as many nodes: `smol` has 0.2 to 0.6 on problems and on
-# conversations with trees of 32 (`docs/results/drafts.md`).
-_LEFT_TO_TREES = 0.5
+# conversations with trees of 32 (`docs/results/drafts.md`). A guess too high costs a few rounds, one too low all of them.
+_LEFT_TO_TREES = 0.3
 _LEFT_TO_TWICE = 0.9
 _MEMORY = 500.0  # rounds of a request, or drafts, after which an observation counts half or less
 _MEMORY_OF_ROUNDS = 200.0  # of one token, after which what is known of drafts counts half
@@ -133,6 +133,12 @@ class Calibration:
         for shape in self.rows:
             self.rows[shape] *= fade
             self.accepted[shape] *= fade
+
+
+def with_ends(tokens: float, length: float, ahead: int) -> float:
+    """Tokens per round, where a text of `length` tokens keeps its seat for `ahead` rounds more, until the host knows that it
+    has ended. The shorter texts are, the more a dear round has to bring."""
+    return tokens / (1 + ahead * tokens / length)
 
 
 def choose_shape(

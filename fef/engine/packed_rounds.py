@@ -90,14 +90,14 @@ class PackedRounds:
         self.network, self.options = network, options
         self.built: EngineParts = build(network, options, budget, note)
         self.on_cuda = self.built.state.ids_SL.is_cuda
-        cost_key, costs = self.built.cost_key, options.costs
-        table = CostTable(cost_key) if costs is None else CostTable.load(Path(costs), cost_key)
-        self.chooser = ShapeChooser(self.built, table)
+        key, costs = self.built.cost_key, options.costs
+        table = CostTable(key) if costs is None else CostTable.load(Path(costs), key)
+        self.chooser = ShapeChooser(self.built, table, _LAG if self.on_cuda else 0)
         self.free = list(range(self.built.slots))[::-1]
         self.running: dict[int, Seated] = {}
         self.waiting: deque[Seated] = deque()
-        self.progress, self.results = HostCopies(self.device), HostCopies(self.device)
-        self.news = HostCopies(self.device)  # of requests that stream or are watched
+        # progress of all; results of those that are over; news of those that stream or are watched
+        self.progress, self.results, self.news = (HostCopies(self.device) for _ in range(3))
         self.launched = 0  # passes, in order: what a progress copy knows of
         self.accepted = np.zeros(self.built.slots + 1, dtype=np.int64)  # drafts, as last read
         self.silent: set[int] = set()  # slots none of whose tokens is known
@@ -338,8 +338,7 @@ class PackedRounds:
         self.accepted[slot_N] = accepted_S[slot_N]
         for slot in [slot for slot in self.silent.intersection(slots) if done_S[slot]]:
             self.silent.discard(slot)
-            job = self.running[slot].job
-            job.first_token = now if job.first_token is None else job.first_token
+            self.running[slot].job.first_token = self.running[slot].job.first_token or now
         over: list[Seated] = []
         stuck = {slot: text.error for slot, text in self.texts.items() if text.error is not None}
         for slot in slots:
@@ -349,6 +348,7 @@ class PackedRounds:
                 self.release(one)
                 self.finish(one, "failed", stuck.get(slot, DenoiserError(BAD_LOGITS)))
             elif not live_S[slot]:
+                self.chooser.learn_length(int(done_S[slot]))
                 over.append(one)
         if over:
             self.send_results(over)

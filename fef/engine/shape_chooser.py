@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fef.engine.build import EngineParts
-from fef.engine.choice import Calibration, choose_shape
+from fef.engine.choice import Calibration, choose_shape, with_ends
 from fef.engine.costs import CostTable
 from fef.engine.graphs import GraphRunner
 from fef.engine.host_copies import PendingCopy
@@ -20,6 +20,8 @@ from fef.models.packed_forward import Bounds
 from fef.models.packed_pass import RoundShape
 
 __all__ = ["Launch", "ShapeChooser"]
+
+_TEXTS = 50  # of whose lengths the mean is known
 
 _STAYS = (
     7  # rounds that a choice stands which was made twice: what is known changes little meanwhile, and to ask takes time
@@ -41,10 +43,12 @@ class Launch:
 
 
 class ShapeChooser:
-    """built: the shapes, and what runs them. costs: what is known of their rounds."""
+    """built: the shapes, and what runs them. costs: what is known of their rounds. ahead: rounds that the device may be ahead
+    of the host."""
 
-    def __init__(self, built: EngineParts, costs: CostTable) -> None:
-        self.built, self.costs, self.shapes = built, costs, built.shapes
+    def __init__(self, built: EngineParts, costs: CostTable, ahead: int = 0) -> None:
+        self.built, self.costs, self.shapes, self.ahead = built, costs, built.shapes, ahead
+        self.length, self.texts = math.inf, 0  # mean tokens of the last texts, and how many these are
         self.calibration = Calibration(self.shapes)
         self.last: RoundShape | None = None  # of the round before
         self.head = all(shape.head for shape in self.shapes)  # does it draft in context passes?
@@ -60,7 +64,7 @@ class ShapeChooser:
         if self.last is not None and self.stands and self.stands_for == rows:
             self.stands -= 1
             return self.last
-        tokens = self.calibration.tokens
+        tokens = {shape: with_ends(n, self.length, self.ahead) for shape, n in self.calibration.tokens.items()}
         # of a GPU's steps nothing is known between numbers of rows
         known = self.costs.seconds.get if self.replays else lambda key: self.costs.cost(*key)
         seconds = {shape: cost for shape in shapes if (cost := known((rows, shape))) is not None}
@@ -109,6 +113,12 @@ class ShapeChooser:
         """What a launch committed, if it was of a round: drafts accepted, by request."""
         if launch.shape is not None:
             self.calibration.observe(launch.shape, accepted, predicted=launch.predicted, settled=launch.settled)
+
+    def learn_length(self, tokens: int) -> None:
+        """A denoising pass is over, in which so many tokens were drawn."""
+        self.texts = min(self.texts + 1, _TEXTS)
+        before = tokens if self.texts == 1 else self.length
+        self.length = max(1.0, before + (tokens - before) / self.texts)
 
     def measure(self, rows: Sequence[int] | None = None, windows: Sequence[int] | None = None) -> CostTable:
         """Measure rounds of these numbers of rows and drafts (chains and trees), by default all that the engine may run;

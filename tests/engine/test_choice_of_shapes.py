@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from fef.engine.choice import FIRST_GUESS, Acceptance, Calibration, choose_shape
+from fef.engine.choice import FIRST_GUESS, Acceptance, Calibration, choose_shape, with_ends
 from fef.models.packed_pass import RoundShape
 
 
@@ -102,6 +102,12 @@ def test_a_shape_in_use_stays_unless_another_is_clearly_faster():
     assert choose_shape(CHAINS, TOKENS, seconds) == FOUR
     assert choose_shape(CHAINS, TOKENS, seconds, NONE) == NONE
     assert choose_shape(CHAINS, TOKENS, seconds | {FOUR: 4.1 / 1.1}, NONE) == FOUR
+
+
+def test_rounds_behind_the_end_of_a_text_count():
+    """20 tokens in 5 rounds of 4, and two more."""
+    assert with_ends(4.0, 20.0, 2) == pytest.approx(20 / 7)
+    assert with_ends(4.0, math.inf, 2) == with_ends(4.0, 20.0, 0) == 4.0
 
 
 def observed(

@@ -44,7 +44,9 @@ def settings() -> list[Any]:
     cases = []
     for kind, window, draft, steps in itertools.product(TABLES, (1, 2, 4), DRAFTERS, (1, 2, 3)):
         # far drafts mean many short rounds, each with a window of drafts: up to 10^6 paths
-        heavy = steps == 3 or (window == 4 and draft in ("random", "custom")) or (kind == "consistent" and steps == 1)
+        far = window == 4 and draft in ("random", "custom")
+        between = steps == window == 2  # windows of 1 and of 4 are on either side
+        heavy = steps == 3 or far or between or (kind == "consistent" and steps == 1)
         marks = [pytest.mark.slow] if heavy else []
         cases.append(pytest.param(kind, window, draft, steps, marks=marks, id=f"{kind}-{window}-{draft}-{steps}"))
     return cases

@@ -33,9 +33,9 @@ def poisoned_network():
 def test_nan_ends_its_own_request_and_no_other(method):
     """In one slot after the other, too: what a bad request leaves in the cache reaches nobody."""
     network = poisoned_network()
-    good = asks(20, seed=1, vocabulary=POISON)
+    good = asks(12, seed=1, vocabulary=POISON)
     expected = by_decode(network, good, banned=[POISON], **method)
-    for batch, count in ((1, 8), (3, 20)):
+    for batch, count in ((1, 6), (3, 12)):
         engine = engine_of(network, max_batch=batch, banned=[POISON])
         jobs, bad = [], []
         for a in good[:count]:

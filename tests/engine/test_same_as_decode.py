@@ -138,7 +138,7 @@ def test_counters(method):
     """A round commits a token or more, and drafts what it may accept."""
     for window in (0, 4):
         engine = Engine(NETWORK, **SMALL | {"windows": (window,)})
-        asked = asks(24, seed=7)
+        asked = asks(12, seed=7)
         passes = method.get("steps", 1)
         for a, answer in zip(asked, answered(engine, asked, **method), strict=True):
             c = answer.counters
@@ -232,7 +232,7 @@ ENGINES = {
 }
 
 
-@settings(max_examples=70)
+@settings(max_examples=50)
 @given(
     requests=st.lists(st.tuples(canvases, choices), min_size=1, max_size=5),
     method=st.sampled_from(METHODS),

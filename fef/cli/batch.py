@@ -9,7 +9,7 @@ import typer
 
 from fef.cli.lock import sole_writer
 from fef.cli.options import DeviceOption, DtypeOption, ModelOption, WeightsOption, check_device, load_model
-from fef.cli.output import Bar
+from fef.cli.output import Bar, check_not_read
 from fef.cli.serve import require_serve
 from fef.errors import InputError
 
@@ -43,6 +43,7 @@ def batch(
         raise InputError(f"There is no file {requests}.")
     if answers.is_dir() or not answers.absolute().parent.is_dir():
         raise InputError(f"{answers} is no file that can be written; give one in a directory that exists.")
+    check_not_read(answers, requests)
     require_serve("fef batch")
     from fef.serve.app import ServeOptions
     from fef.serve.batch import Part, answer_file, merge_parts

@@ -33,7 +33,7 @@ def delta(
     json: JsonOption = False,
 ) -> None:
     """Write what `fef adapt` changed of a causal model: low-rank differences in int8, norms, and the mask's embedding."""
-    check_writable(out)
+    check_writable(out, data)
     place = check_device(device)
     with Bar("Comparing"):
         from fef.models.delta import merge, write_delta

@@ -73,7 +73,7 @@ def train_demask(
     json: JsonOption = False,
 ) -> None:
     """Train the head that predicts which slots depend on which, by probing a frozen model (DEMASK)."""
-    check_writable(out)
+    check_writable(out, data)
     options_of_data = data_options(tasks, data, count, max_prompt)
     from fef.laws.pipeline import check_sampling
     from fef.models.demask import save_head
@@ -159,7 +159,7 @@ def demask_report(
 ) -> None:
     """Measure a dependency head on held-out states: calibration, sub-additivity, and the bound on committed sets."""
     if json is not None:
-        check_writable(json)
+        check_writable(json, data)
     options_of_data = data_options(tasks, data, 10 * states, max_prompt)
     loaded = load_model(model, device)
     network = loaded.network

@@ -153,7 +153,7 @@ def evaluate(
     }
     settings = settings_for(what, changes, method_options(set_, window, steps, verify))
     if save is not None:
-        check_writable(save)
+        check_writable(save, file)
     task = TASKS[settings.task]
     sandbox = check_isolation(allow_weak_sandbox) if task.runs_code else None
     path, examples = read_task(settings.task, data, file, field or [], limit)

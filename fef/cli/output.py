@@ -113,11 +113,19 @@ def print_sheet(sheet: Sheet) -> None:
     print_table(terminal(sheet))
 
 
-def check_writable(path: Path) -> None:
-    """Raise InputError, before long work, where `write_whole` could not write."""
+def check_writable(path: Path, *read: Path | None) -> None:
+    """Raise InputError, before long work, where `write_whole` could not write, and for one of the files that are read."""
     if path.is_dir():
         raise InputError(f"{path} is a directory; give the name of a file.")
+    check_not_read(path, *read)
     check_directory(path.parent, path)
+
+
+def check_not_read(path: Path, *read: Path | None) -> None:
+    """Raise InputError for a file to write that is one of those to read."""
+    for other in read:
+        if other is not None and path.exists() and other.exists() and path.samefile(other):
+            raise InputError(f"{path} is to be read, and would be written over; give another file to write.")
 
 
 def check_directory(directory: Path, path: Path) -> None:

@@ -53,7 +53,7 @@ def profile(
     Each text takes a forward pass at each of the --points: the 600 texts of the defaults take demo about 4.5 minutes on 2 CPU
     cores, and --n 24 --points 8 a twentieth of that.
     """
-    check_writable(out)
+    check_writable(out, data)
     refuse_both(tasks, data)
     loaded = load_model(model, device)
     pairs = texts(tasks, data, n, seed, loaded.template is not None)

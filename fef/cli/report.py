@@ -52,7 +52,7 @@ def report(
     """Write results as Markdown pages with plots: one page, or all those of a folder of records."""
     folders = [path for path in results if path.is_dir()]
     if not folders:
-        check_writable(out)
+        check_writable(out, *results, notes)
         write_page(results, out, "" if notes is None else decode_text(read_file(notes), str(notes)))
         return
     if len(results) > 1:

@@ -52,7 +52,7 @@ def answer(
     """Answer prompts with a causal model; every line keeps its fields and gets the answer as its last message."""
     whole_from("max-new-tokens", max_new_tokens, 1)
     whole_from("batch-size", batch_size, 1)
-    check_writable(out)
+    check_writable(out, data)
     prompts = read_prompts(data)
     place = device or default_device()
     model, tokenizer, template = load_source(source, place)

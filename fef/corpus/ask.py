@@ -49,7 +49,7 @@ def ask(
     whole_from("count", count, 1)
     whole_from("max-new-tokens", max_new_tokens, 1)
     whole_from("batch-size", batch_size, 1)
-    check_writable(out)
+    check_writable(out, apart)
     others = TestItems.of([str(turns[-1]["content"]) for turns in read_prompts(apart)] if apart else [])
     model, tokenizer, template = load_source(source, device or default_device())
     begun = tokenizer.encode(opening(source, template))

@@ -56,7 +56,7 @@ def own(
     """Answer prompts with a network of the packed law, in the engine, and keep the tokens."""
     whole_from("count", count, 1)
     heats = temperatures_of(temperatures)
-    check_writable(out)
+    check_writable(out, data)
     options = data_options(tasks, data, count, 1)
     if options.tasks is not None:
         prompts: Sequence[Prompt] = [prompt for prompt, _ in task_texts(options.tasks, count, seed, split_of(split))]

@@ -29,6 +29,8 @@ from fef.serve.hosts import ThreadHost
 __all__ = ["Part", "answer_file", "merge_parts"]
 
 ROUTES = ("/v1/completions", "/v1/chat/completions", "/v1/score")
+_ID = "batch_req_"
+_BEGUN = f'{{"id":"{_ID}'.encode()  # how a line of answers begins
 _AHEAD = 4  # lines under way for each seat of the engine
 
 
@@ -68,11 +70,11 @@ class Part:
         done, whole, lines = 0, 0, self.lines()
         with self.path.open("rb") as file:
             for raw in file:
-                answer = read_object(raw) if raw.endswith(b"\n") else None
-                if answer is None:
+                if not raw.endswith(b"\n") and _BEGUN.startswith(raw[: len(_BEGUN)]):
                     break
+                answer = read_object(raw)
                 _, line = next(lines, (None, b""))
-                if not line or answer.get("custom_id") != custom_id_of(read_object(line)):
+                if not line or answer is None or answer.get("custom_id") != custom_id_of(read_object(line)):
                     raise InputError(
                         f"Answer {done + 1} in {self.path} is not that to its line of {self.requests}. Give another "
                         "--output, or remove the file."
@@ -146,7 +148,7 @@ async def answered(
 async def answer_line(app: FastAPI, raw: bytes, seed: int) -> dict[str, Any]:
     """The line of the answer to a line."""
     line = read_object(raw)
-    told: dict[str, Any] = {"id": f"batch_req_{secrets.token_hex(12)}", "custom_id": custom_id_of(line)}
+    told: dict[str, Any] = {"id": f"{_ID}{secrets.token_hex(12)}", "custom_id": custom_id_of(line)}
     wrong = complaint(line)
     if line is None or wrong is not None:
         return told | {"response": None, "error": {"code": "invalid_line", "message": wrong}}

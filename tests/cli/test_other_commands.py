@@ -132,6 +132,27 @@ def test_reports_say_which_file_is_no_result_and_why(fef_cli, tmp_path):
         assert words in result.stderr
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["report", "FILE", "--out", "FILE"],
+        ["report", "other.json", "--notes", "FILE", "--out", "FILE"],
+        ["eval", "gsm8k", "--file", "FILE", "--save", "FILE"],
+        ["profile", "--data", "FILE", "--out", "FILE"],
+        ["train-demask", "--data", "FILE", "--out", "FILE"],
+        ["delta", "--base", "demo", "--model", "demo", "--data", "FILE", "--out", "FILE"],
+    ],
+    ids=" ".join,
+)
+def test_what_is_read_is_not_written_over(fef_cli, tmp_path, command):
+    read = tmp_path / "read.jsonl"
+    read.write_text("{}\n")
+    result = fef_cli(*(str(read) if word == "FILE" else word for word in command))
+    assert result.exit_code == 2
+    assert "would be written over" in result.stderr
+    assert read.read_text() == "{}\n"
+
+
 def test_the_help_of_reports_shows_how_remarks_name_runs(fef_cli):
     shown = " ".join(fef_cli("report", "--help").stdout.replace("│", "").split())
     assert "[[fef]], [[fef vs low2]], [[fef > low2]]" in shown

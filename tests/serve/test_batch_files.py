@@ -119,6 +119,25 @@ def test_answers_to_other_lines_are_not_continued(model: Model, tmp_path: Path) 
         assert part.path.read_bytes() == before
 
 
+@pytest.mark.parametrize("mine", [b"notes of mine\n", b"notes without an end", b'{"custom_id": "1"}', b"\x00\xff\n"])
+def test_a_file_of_something_else_is_not_written_over(tmp_path: Path, mine: bytes) -> None:
+    part = Part(written(tmp_path / "in.jsonl", [line(1), line(2)]), tmp_path / "out.jsonl")
+    part.path.write_bytes(mine)
+    with pytest.raises(InputError, match="another --output"):
+        part.continued()
+    assert part.path.read_bytes() == mine
+
+
+def test_the_requests_are_not_written_over(tmp_path: Path) -> None:
+    requests = written(tmp_path / "in.jsonl", [line(1)])
+    before, link = requests.read_bytes(), tmp_path / "link.jsonl"
+    link.symlink_to(requests)
+    for answers in (requests, link, tmp_path / "." / "in.jsonl"):
+        with pytest.raises(InputError, match="would be written over"):
+            batch(requests, answers)
+    assert requests.read_bytes() == before
+
+
 def test_a_line_without_a_seed_has_that_of_its_number(model: Model, tmp_path: Path) -> None:
     lines = [line(n, seed=None, prompt=QUESTION, temperature=4.0) for n in range(3)]
     part = Part(written(tmp_path / "in.jsonl", lines), tmp_path / "out.jsonl")

@@ -40,6 +40,22 @@ def test_the_index_has_a_line_per_page_and_no_figures() -> None:
     assert not re.findall(r"\d+[.,]\d", index), "figures are on pages that are made of records"
 
 
+def test_the_figures_of_the_readme_are_those_of_the_real_language_page() -> None:
+    readme = (ROOT / "README.md").read_text("utf-8")
+    page = (PAGES / "real-language.md").read_text("utf-8")
+    rows = [[cell.strip(" *") for cell in line.split("|")[1:-1]] for line in page.splitlines()]
+    found = {cells[0]: (cells[8], cells[3], cells[5]) for cells in rows if len(cells) == 10 and cells[2] == "1319"}
+    table = [line.replace("*", "") for line in readme.splitlines() if line.count("|") == 5 and line[2] in "`t"]
+    blocks = "low-confidence:block_length=32,tokens_per_step="
+    labels = ["`fef:window=16,verify=packed`", *(f"`{blocks}{count}`" for count in (1, 2, 4))]
+    labels.append("`threshold:block_length=32,threshold=0.9`")
+    assert len(table) == len(labels)
+    for label, line in zip(labels, table, strict=True):
+        assert tuple(cell.strip() for cell in line.split("|")[2:-1]) == found[label], label
+    right = found["`given answers, one token per pass`"][1].replace(" (", " % (")
+    assert f"one token per pass, has {right} right" in readme
+
+
 def test_a_figure_that_was_changed_by_hand_is_seen(tmp_path: Path) -> None:
     results = shutil.copytree(ROOT / "results" / "real-language", tmp_path / "results" / "real-language")
     path = results / "gsm8k-fef.json"

@@ -68,8 +68,8 @@ def test_a_figure_that_was_changed_by_hand_is_seen(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("files", "words"),
     [
-        (["engine-released/2-llada.json", "real-language/gsm8k-fef.json"], "2 files of 2 kinds"),
-        ([], "0 files of 0 kinds"),
+        (["engine-released/2-llada.json", "real-language/gsm8k-fef.json"], "mixed.md is to be made of eval and released; give results of one kind"),
+        ([], "mixed.md is to be made of no result; give results of one kind"),
     ],
 )
 def test_a_page_has_files_of_one_kind(tmp_path: Path, files: list[str], words: str) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fef.models import delta, smol_base
+from fef.models import smol_base
 from tests.tiny_causal import write_causal, write_conversations
 
 SMALL = ["--batch-tokens", 384, "--canvas-length", 8, "--max-prompt", 48, "--steps", 1, "--device", "cpu"]
@@ -89,7 +89,7 @@ def test_a_delta_is_made_of_its_own_base_and_whole(fef_cli, folder, tmp_path, mo
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(delta.os, "fsync", full)
+        patched.setattr("os.fsync", full)
         refused(fef_cli(*made, folder / "base"), "No space left on device")
     assert not any(out.parent.iterdir())
 

@@ -53,6 +53,16 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.parametrize("mask", [0o022, 0o077])
+def test_who_may_read_a_file_is_as_of_any_new_one(tmp_path, mask):
+    before = os.umask(mask)
+    try:
+        write_whole(tmp_path / "out.json", "text")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "out.json").stat().st_mode & 0o777 == 0o666 & ~mask
+
+
 def test_unwritable_places_are_found_early(tmp_path):
     for path in (tmp_path, tmp_path / "missing" / "out.json"):
         with pytest.raises(InputError):

@@ -159,7 +159,7 @@ def demask_report(
 ) -> None:
     """Measure a dependency head on held-out states: calibration, sub-additivity, and the bound on committed sets."""
     if json is not None:
-        check_writable(json, data)
+        check_writable(json, data, head)
     options_of_data = data_options(tasks, data, 10 * states, max_prompt)
     loaded = load_model(model, device)
     network = loaded.network

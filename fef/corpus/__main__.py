@@ -58,7 +58,7 @@ def corpus(
         )
         stderr().print(f"{prompts_file}: {len(found)} prompts.")
     if out is not None:
-        check_writable(out)
+        check_writable(out, self_text, tokenizer)
         processes = whole_from("--workers", os.cpu_count() or 1 if workers is None else workers, 1)
         recipe = Recipe(
             data_directory(data),

@@ -41,7 +41,7 @@ def sample(
     ],
 ) -> None:
     """Keep a model's right and new answers to problems of a corpus."""
-    check_writable(out, *answers)
+    check_writable(out, corpus, *answers)
     given = [conversation for path in answers for conversation in read_conversations(path)]
     kept, dropped = kept_solutions(read_conversations(corpus), given)
     if not kept:

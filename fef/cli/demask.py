@@ -12,8 +12,9 @@ import typer
 from rich.table import Table
 
 from fef.cli.options import DeviceOption, JsonOption, ModelOption, load_model
-from fef.cli.output import Bar, check_writable, print_json, print_table, write_whole
+from fef.cli.output import Bar, check_writable, print_json, print_table
 from fef.cli.train import data_options
+from fef.files import write_whole
 
 if TYPE_CHECKING:
     from fef.generation import Model

@@ -26,8 +26,9 @@ from fef.cli.options import (
     load_model,
     method_options,
 )
-from fef.cli.output import Bar, check_writable, print_json, print_sheet, write_whole
+from fef.cli.output import Bar, check_writable, print_json, print_sheet
 from fef.errors import OptionError
+from fef.files import write_whole
 
 if TYPE_CHECKING:
     from fef.decoding.certificate import Certificate

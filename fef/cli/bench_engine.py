@@ -24,8 +24,9 @@ from fef.cli.options import (
     parse_families,
     typed_options,
 )
-from fef.cli.output import Bar, check_writable, print_sheet, write_whole
+from fef.cli.output import Bar, check_writable, print_sheet
 from fef.errors import OptionError
+from fef.files import write_whole
 
 if TYPE_CHECKING:
     from fef.bench.engine.run import Questions

@@ -12,8 +12,9 @@ import typer
 from rich.table import Table
 
 from fef.cli.options import DeviceOption, JsonOption, ModelOption, load_model
-from fef.cli.output import Bar, check_writable, print_json, print_table, write_whole
+from fef.cli.output import Bar, check_writable, print_json, print_table
 from fef.cli.train import data_options
+from fef.files import write_whole
 
 if TYPE_CHECKING:
     from fef.generation import Model
@@ -159,7 +160,7 @@ def demask_report(
 ) -> None:
     """Measure a dependency head on held-out states: calibration, sub-additivity, and the bound on committed sets."""
     if json is not None:
-        check_writable(json, data)
+        check_writable(json, data, head)
     options_of_data = data_options(tasks, data, 10 * states, max_prompt)
     loaded = load_model(model, device)
     network = loaded.network

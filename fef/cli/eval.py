@@ -26,14 +26,16 @@ from fef.cli.options import (
     load_model,
     method_options,
 )
-from fef.cli.output import Bar, check_writable, print_json, print_sheet, write_whole
+from fef.cli.output import Bar, check_writable, print_json, print_sheet
 from fef.errors import OptionError
+from fef.files import write_whole
 
 if TYPE_CHECKING:
     from fef.decoding.certificate import Certificate
     from fef.eval.outcome import Outcome
     from fef.eval.presets import Preset
     from fef.eval.settings import Settings
+    from fef.eval.tasks import Task
     from fef.measure.answers import Totals
     from fef.measure.table import Sheet
 
@@ -152,11 +154,13 @@ def evaluate(
         "batch_size": batch_size or (ENGINE_BATCH_SIZE if engine else BATCH_SIZE),
     }
     settings = settings_for(what, changes, method_options(set_, window, steps, verify))
-    if save is not None:
-        check_writable(save, file)
     task = TASKS[settings.task]
+    path = file or data_folder(data) / task.file
+    for written in (save, prompts):
+        if written is not None:
+            check_writable(written, path, answers)
     sandbox = check_isolation(allow_weak_sandbox) if task.runs_code else None
-    path, examples = read_task(settings.task, data, file, field or [], limit)
+    examples = read_task(task, path, field or [], limit)
     worked = shots_for(task, data_folder(data), settings.shots) if settings.shots else []
     if prompts is not None:
         write_whole(prompts, prompt_lines(task, examples, worked, settings.shots))
@@ -257,20 +261,15 @@ def data_folder(data: Path | None) -> Path:
     return data_directory(data)
 
 
-def read_task(
-    name: str, data: Path | None, file: Path | None, fields: Sequence[str], limit: int | None
-) -> tuple[Path, list[Any]]:
-    """The task's file and the examples of its test set."""
+def read_task(task: Task, path: Path, fields: Sequence[str], limit: int | None) -> list[Any]:
+    """The examples of its test set in a file."""
     from fef.eval.datasets import parse_mapping
-    from fef.eval.tasks import TASKS
 
-    task = TASKS[name]
-    path = file if file is not None else data_folder(data) / task.file
     examples = task.read(path, parse_mapping(fields, task.fields))
     chosen = [example for example in examples if task.select(example)][:limit]
     if not chosen:
-        raise OptionError(f"{path} has no example of the test set of {name}.")
-    return path, chosen
+        raise OptionError(f"{path} has no example of the test set of {task.name}.")
+    return chosen
 
 
 def digest_of(read: Any) -> str:

@@ -29,8 +29,9 @@ from fef.cli.options import (
     method_options,
     read_prompt,
 )
-from fef.cli.output import Bar, check_writable, print_json, stderr, write_whole
+from fef.cli.output import Bar, check_writable, print_json, stderr
 from fef.errors import OptionError
+from fef.files import write_whole
 from fef.readers import check_text
 
 if TYPE_CHECKING:

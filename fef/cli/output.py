@@ -24,7 +24,6 @@ from rich.progress import (
 from rich.table import Table
 
 from fef.errors import CheckpointError, FefError, InputError, OptionError
-from fef.files import write_whole
 
 if TYPE_CHECKING:
     from fef.measure.table import Sheet
@@ -40,7 +39,6 @@ __all__ = [
     "print_table",
     "speaks",
     "stderr",
-    "write_whole",
 ]
 
 PATIENCE = 2.0  # seconds of silence before a bar appears

@@ -9,12 +9,13 @@ from typing import Annotated
 
 import typer
 
-from fef.cli.output import Group, check_writable, stderr, write_whole
+from fef.cli.output import Group, check_writable, stderr
 from fef.corpus.build import Recipe, build
 from fef.corpus.dialogue import prompts
 from fef.corpus.shares import DEFAULT_COUNT
 from fef.errors import OptionError
 from fef.eval.datasets import data_directory
+from fef.files import write_whole
 from fef.readers import whole_from
 
 app = typer.Typer(cls=Group, add_completion=False, pretty_exceptions_enable=False)
@@ -58,7 +59,7 @@ def corpus(
         )
         stderr().print(f"{prompts_file}: {len(found)} prompts.")
     if out is not None:
-        check_writable(out)
+        check_writable(out, self_text, tokenizer)
         processes = whole_from("--workers", os.cpu_count() or 1 if workers is None else workers, 1)
         recipe = Recipe(
             data_directory(data),

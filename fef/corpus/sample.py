@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from fef.cli.output import Group, check_writable, write_whole
+from fef.cli.output import Group, check_writable
 from fef.corpus.check import equations_of, wrong_equations
 from fef.corpus.example import CorpusExample
 from fef.corpus.self_text import read_conversations
@@ -21,6 +21,7 @@ from fef.corpus.sums import is_explained
 from fef.errors import InputError
 from fef.eval.numbers import final_number, same_number
 from fef.eval.tasks import Message
+from fef.files import write_whole
 
 __all__ = ["kept_solutions"]
 
@@ -41,7 +42,7 @@ def sample(
     ],
 ) -> None:
     """Keep a model's right and new answers to problems of a corpus."""
-    check_writable(out, *answers)
+    check_writable(out, corpus, *answers)
     given = [conversation for path in answers for conversation in read_conversations(path)]
     kept, dropped = kept_solutions(read_conversations(corpus), given)
     if not kept:

@@ -313,7 +313,8 @@ class Engine:
 
     def warm_up(self) -> None:
         """Do now what the first requests would wait for: on a GPU, build kernels, measure packed rounds, and capture graphs;
-        some seconds, more where kernels were never built on this machine. Elsewhere nothing."""
+        some seconds, more where kernels were never built on this machine. Elsewhere nothing. Raises EngineError where memory
+        is too short for a canvas of `max_length`."""
         if self.packed is not None:
             warm_up(self.packed)
 

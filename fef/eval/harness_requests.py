@@ -34,6 +34,8 @@ class HarnessLM(LM):
     never is). options: of the method.
     """
 
+    max_length: int  # of prompt and canvas together
+
     def __init__(
         self,
         method: str = "fef",
@@ -49,8 +51,6 @@ class HarnessLM(LM):
         self.method, self.options = method, options
         self.max_new_tokens, self.seed, self.check_greedy = max_new_tokens, seed, check_greedy
         self.sampling = {"temperature": temperature, "top_p": top_p, "top_k": top_k}
-
-    max_length: int  # of prompt and canvas together
 
     @abstractmethod
     def answers(

@@ -15,17 +15,15 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from fef.errors import CheckpointError
-from fef.files import write_whole
 from fef.models.causal import CausalDescription
 from fef.models.config import TransformerConfig
 from fef.models.fingerprint import fingerprint
 from fef.models.homes import Rows, Span
 from fef.models.quantize import KINDS, quantize_rows
-from fef.models.rounded_file import UNREADABLE
+from fef.models.rounded_file import UNREADABLE, write_tensors
 from fef.models.transformer import Transformer, blank
 from fef.models.weights import fill_network
 
@@ -116,12 +114,7 @@ def write_delta(path: Path, delta: Delta) -> None:
         "matrices": json.dumps(list(delta.factors)),
         "facts": json.dumps(dict(delta.facts)),
     }
-    try:
-        write_whole(path, save({name: tensor.cpu() for name, tensor in tensors.items()}, metadata))
-    except OSError as error:
-        raise CheckpointError(
-            f"Could not write {path}: {error.strerror or error}. What was there before is unchanged."
-        ) from error
+    write_tensors(path, tensors, metadata)
 
 
 def part_names(kind: str) -> tuple[str, str, str, str]:

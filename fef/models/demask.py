@@ -8,18 +8,16 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 from dataclasses import fields
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import safe_open
 from torch import Tensor, nn
 
 from fef.errors import CheckpointError
-from fef.models.rounded_file import UNREADABLE, short
+from fef.models.rounded_file import UNREADABLE, short, write_tensors
 from fef.models.transformer import Transformer
 
 __all__ = ["DEMASK", "DependencyHead", "fingerprint", "load_head", "save_head"]
@@ -82,14 +80,7 @@ def save_head(path: Path, head: DependencyHead, model: Transformer) -> None:
         "reach": str(head.reach),
         "temperature": str(head.temperature),
     }
-    fresh = path.with_name(f".{path.name}.new-{os.getpid()}")
-    try:
-        save_file({k: v.detach().float().cpu().contiguous() for k, v in head.state_dict().items()}, fresh, metadata)
-        fresh.chmod(0o644)  # safetensors writes private files
-        os.replace(fresh, path)
-    except (OSError, SafetensorError) as error:
-        fresh.unlink(missing_ok=True)
-        raise CheckpointError(f"Could not write {path}: {error}. Give a file that you may write.") from error
+    write_tensors(path, {name: weight.detach().float() for name, weight in head.state_dict().items()}, metadata)
 
 
 def load_head(path: Path, model: Transformer) -> DependencyHead:

@@ -6,21 +6,30 @@ loaded has other last bits on another machine, and in another dtype.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from fef.errors import CheckpointError
+from fef.files import write_whole
 from fef.models.quantize import KINDS, quantize_rows
 from fef.models.transformer import Transformer
 
-__all__ = ["UNREADABLE", "Rounded", "read_rounded", "same_network", "sample_of", "save_rounded", "short"]
+__all__ = [
+    "UNREADABLE",
+    "Rounded",
+    "read_rounded",
+    "same_network",
+    "sample_of",
+    "save_rounded",
+    "short",
+    "write_tensors",
+]
 
 FORMAT, SCALE, SAMPLE = "format", ".scale", "network.sample"
 SAMPLED = 32  # entries of each weight
@@ -46,14 +55,18 @@ def save_rounded(path: Path, part: nn.Module, network: Transformer, format_: str
         tensors[name] = weight.detach().float().cpu()
         if weight.ndim == 2:
             tensors[name], tensors[name + SCALE] = quantize_rows(tensors[name], KINDS["int8"])
-    fresh = path.with_name(f".{path.name}.new-{os.getpid()}")
+    write_tensors(path, tensors, {FORMAT: format_, **metadata})
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write a safetensors file, whole or not at all. Raises CheckpointError where that fails."""
     try:
-        save_file({name: t.contiguous() for name, t in tensors.items()}, fresh, {FORMAT: format_, **metadata})
-        fresh.chmod(0o644)  # safetensors writes private files
-        os.replace(fresh, path)
-    except (OSError, SafetensorError) as error:
-        fresh.unlink(missing_ok=True)
-        raise CheckpointError(f"Could not write {path}: {error}. Give a file that you may write.") from error
+        write_whole(path, save({name: t.cpu().contiguous() for name, t in tensors.items()}, dict(metadata)))
+    except OSError as error:
+        raise CheckpointError(
+            f"Could not write {path}: {error.strerror or error}. What was there before is unchanged; give a file that you "
+            "may write."
+        ) from error
 
 
 def read_rounded(path: Path, format_: str, dtype: torch.dtype) -> Rounded:
@@ -74,8 +87,9 @@ def read_rounded(path: Path, format_: str, dtype: torch.dtype) -> Rounded:
 
 
 def short(error: Exception) -> str:
-    """The first line of what a library said."""
-    return str(error).split("\n")[0][:120] or type(error).__name__
+    """The first line of what a library said, but for a heading."""
+    said = [line.strip() for line in str(error).split("\n") if not line.endswith(":")]
+    return said[0][:120] if said and said[0] else type(error).__name__
 
 
 def sample_of(network: Transformer) -> Tensor:

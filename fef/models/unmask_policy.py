@@ -6,17 +6,15 @@ Shapes: B rows, S open slots, F features of a slot, H width.
 from __future__ import annotations
 
 import math
-import os
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import safe_open
 from torch import Tensor, nn
 
 from fef.errors import CheckpointError
-from fef.models.rounded_file import UNREADABLE, short
+from fef.models.rounded_file import UNREADABLE, short, write_tensors
 
 __all__ = ["POLICY", "UnmaskPolicy", "load_policy", "save_policy"]
 
@@ -72,16 +70,9 @@ class UnmaskPolicy(nn.Module):
 
 def save_policy(path: Path, policy: UnmaskPolicy, trained_on: str) -> None:
     """Write it with the fingerprint of the network whose confidences it learned from. Raises CheckpointError."""
-    fresh = path.with_name(f".{path.name}.new-{os.getpid()}")
     sizes = {"width": str(policy.embed.out_features), "heads": str(policy.heads)}
-    tensors = {k: v.detach().to("cpu", torch.bfloat16).contiguous() for k, v in policy.state_dict().items()}
-    try:
-        save_file(tensors, fresh, {"format": "pt", "model": trained_on, **sizes})
-        fresh.chmod(0o644)  # safetensors writes private files
-        os.replace(fresh, path)
-    except (OSError, SafetensorError) as error:
-        fresh.unlink(missing_ok=True)
-        raise CheckpointError(f"Could not write {path}: {error}. Give a file that you may write.") from error
+    tensors = {name: weight.detach().bfloat16() for name, weight in policy.state_dict().items()}
+    write_tensors(path, tensors, {"format": "pt", "model": trained_on, **sizes})
 
 
 def load_policy(path: Path) -> UnmaskPolicy:

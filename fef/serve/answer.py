@@ -97,11 +97,8 @@ class Answer:
                     if isinstance(event, Accepted):
                         assert ticket is not None
                         choice = self.by_ticket[ticket]
-                        choice.certificates, choice.final, choice.end_id = (
-                            [event.certificate],
-                            event.final,
-                            event.end_id,
-                        )
+                        choice.certificates, choice.final = [event.certificate], event.final
+                        choice.end_id = event.end_id
                         missing -= 1
                     else:
                         self.early.append((ticket, event))

@@ -41,7 +41,7 @@ class EngineSpec:
     max_batch: int = 16
 
     def made(self) -> tuple[Model, TextEngine]:
-        """Warmed up. Raises as `fef.load` and `Model.engine`."""
+        """Warmed up. Raises as `fef.load`, `Model.engine` and `Engine.warm_up`."""
         model = load(self.model, device=self.device, dtype=self.dtype, weights=self.weights)
         engine = model.engine(max_batch=self.max_batch)
         engine.engine.warm_up()

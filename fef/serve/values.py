@@ -13,7 +13,7 @@ from fef.serve.errors import bad_request
 __all__ = ["MOST_IDS", "MOST_STEPS", "body_of", "boolean", "id_list", "is_whole", "real", "text", "whole"]
 
 MOST_IDS = 2**17  # of one list of token ids
-MOST_STEPS = 4096  # of a request, over all of its blocks: each runs the network, whatever is left to draw
+MOST_STEPS = 4096  # of a text, over all blocks of its spans: each runs the network, whatever is left to draw
 
 
 def body_of(raw: bytes) -> dict[str, Any]:

@@ -137,7 +137,7 @@ class Worker:
             words = "This request could not be taken, for a fault of the server; its log says more."
             return self.refused(seat, EngineError(words))
         plan = job.request.plan
-        blocks = -(-len(job.request.open) // (plan.block_length or len(job.request.open)))
+        blocks = sum(-(-len(span) // (plan.block_length or len(span))) for span in wanted.spans)
         if plan.steps * blocks > MOST_STEPS:
             self.engine.cancel(job)
             return self.refused(seat, too_many_steps(plan.steps, blocks))

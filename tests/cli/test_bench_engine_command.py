@@ -63,7 +63,7 @@ def test_a_shape_is_timed_without_problems(fef_cli, tmp_path, weights):
     assert record.of(Served) == [] and record.setup["model"] == "tiny"
     assert [(row.kind, row.window, row.tokens) for row in record.of(PassRow) if row.batch == 2] == [
         *[("full, head at open slots", None, 24), ("context", None, 24 + 4)],
-        *[("round", 0, 2), ("round", 3, 14)],  # a short chain has a second draft group
+        *[("round", 0, 2), ("round", 3, 11)],
     ]
     full, context, one, widest = [row for row in record.of(PassRow) if row.batch == 2]
     assert full.bytes_read == context.bytes_read == record.setup["weight_bytes"]

@@ -6,8 +6,9 @@ import pytest
 from rich.console import Console
 
 from fef.cli import output
-from fef.cli.output import Bar, check_writable, write_whole
+from fef.cli.output import Bar, check_writable
 from fef.errors import InputError
+from fef.files import write_whole
 
 
 def terminal():
@@ -51,6 +52,16 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
         write_whole(path, "new")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o077])
+def test_who_may_read_a_file_is_as_of_any_new_one(tmp_path, mask):
+    before = os.umask(mask)
+    try:
+        write_whole(tmp_path / "out.json", "text")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "out.json").stat().st_mode & 0o777 == 0o666 & ~mask
 
 
 def test_unwritable_places_are_found_early(tmp_path):

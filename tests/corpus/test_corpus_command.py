@@ -58,6 +58,13 @@ def test_templates_are_counted_without_numbers_names_and_things(data: Path) -> N
     assert all(0 < report.most[name] <= count for name, count in report.examples.items() if count)
 
 
+def test_the_answers_that_it_reads_are_not_written_over(data: Path, answers: Path) -> None:
+    before = answers.read_bytes()
+    result = CliRunner().invoke(app, ["--data", str(data), "--self-text", str(answers), "--out", str(answers)])
+    assert result.exit_code == 2 and "would be written over" in " ".join(result.output.split())
+    assert answers.read_bytes() == before
+
+
 def test_the_command_writes_the_corpus_and_its_report(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "corpus.jsonl"
     result = CliRunner().invoke(

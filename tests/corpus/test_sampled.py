@@ -41,6 +41,10 @@ def test_each_text_is_kept_once_and_the_command_writes_examples(tmp_path: Path) 
     assert result.exit_code == 0
     assert "Kept 1 of 2" in result.output
     assert [json.loads(line)["source"] for line in out.read_text().splitlines()] == ["sampled"]
+    before = corpus.read_bytes()
+    over = CliRunner().invoke(app, [*arguments[:-1], str(corpus)])
+    assert over.exit_code == 2 and "would be written over" in " ".join(over.output.split())
+    assert corpus.read_bytes() == before
     answers.write_text(exchange("y", ASKED, KNOWN).line())
     out.unlink()
     refused = CliRunner().invoke(app, arguments)

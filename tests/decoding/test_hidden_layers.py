@@ -11,6 +11,7 @@ import torch
 from tiny_network import MASK, tiny_joint_layer, tiny_network, tiny_order_block
 
 import fef
+from fef.models import hidden_layer
 from fef.models.hidden_layer import HiddenLayer, load_layer, save_layer
 from fef.models.joint_layer import JointLayer
 from fef.models.order_block import OrderBlock
@@ -81,6 +82,20 @@ def test_a_file_that_is_not_its_own_is_refused(kind: Kind, network: Transformer,
     words = {"another network": "was trained on another network", "damaged": "missing, damaged"}
     with pytest.raises(fef.CheckpointError, match=words.get(fault, f"not {kind.words}")):
         fef.decode(here, IDS, method=kind.method, layer=str(file))
+
+
+@each
+def test_a_layer_of_another_width_is_refused_in_a_sentence(
+    kind: Kind, network: Transformer, tmp_path, monkeypatch
+) -> None:
+    file = tmp_path / "layer.safetensors"
+    with monkeypatch.context() as wide:
+        wide.setattr(hidden_layer, "NARROWER", 1)
+        save_layer(file, kind.tiny(network), network)
+        load_layer(file, kind.layer, network)
+    with pytest.raises(fef.CheckpointError, match=rf"not {kind.words} of this network \(size mismatch for ") as error:
+        load_layer(file, kind.layer, network)
+    assert "\n" not in str(error.value) and f"Train one with `fef train --objective {kind.method}`" in str(error.value)
 
 
 @each

@@ -68,7 +68,10 @@ def test_a_figure_that_was_changed_by_hand_is_seen(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("files", "words"),
     [
-        (["engine-released/2-llada.json", "real-language/gsm8k-fef.json"], "mixed.md is to be made of eval and released; give results of one kind"),
+        (
+            ["engine-released/2-llada.json", "real-language/gsm8k-fef.json"],
+            "mixed.md is to be made of eval and released; give results of one kind",
+        ),
         ([], "mixed.md is to be made of no result; give results of one kind"),
     ],
 )

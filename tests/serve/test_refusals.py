@@ -225,6 +225,14 @@ def test_more_passes_than_a_seat_is_held_for_are_refused(client: Client, method:
     assert make_plan(method, options, Network(client.host.engine.denoiser)).steps in (options["steps"], 1)
 
 
+@pytest.mark.parametrize(("steps", "status"), [(1400, 400), (2, 200)])
+def test_passes_of_all_spans_of_a_template_count(client: Client, steps: int, status: int) -> None:
+    own = {"template": [{"slots": 2}, "and", {"slots": 2}, "or", {"slots": 2}], "options": {"steps": steps}}
+    reply = client.complete(max_tokens=None, fef=own)
+    assert reply.status == status
+    assert status == 200 or "steps=1400 in each of 3 blocks" in check_refused(reply)
+
+
 def test_a_prompt_beyond_the_length_is_refused(client: Client) -> None:
     for prompt in ("many words " * 1000, "a" * 3 * 2**20, list(range(300))):
         check_refused(client.complete(prompt))

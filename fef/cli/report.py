@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fef.cli.options import decode_text, read_file
 from fef.cli.output import Bar, check_directory, check_writable, write_whole
 from fef.errors import InputError, OptionError
+from fef.files import decode_text, read_file
 
 if TYPE_CHECKING:
     from fef.measure.page import PageMaker

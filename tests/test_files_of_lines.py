@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from fef.cli.options import decode_text, read_file
 from fef.errors import InputError
 from fef.eval.datasets import read_examples
 from fef.eval.fields import text
+from fef.files import decode_text, read_file
 from fef.measure.journal import begin
 from fef.serve.batch import Part
 from fef.tasks.jsonl import read_jsonl

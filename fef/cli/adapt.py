@@ -93,7 +93,7 @@ def adapt(
             "--row-tokens", help="Tokens of one of a step's rows, which processes share; by default all of them."
         ),
     ] = None,
-    canvas_length: CanvasLengthOption = 192,
+    canvas_length: CanvasLengthOption = None,
     max_prompt: MaxPromptOption = 256,
     drop_long: Annotated[
         bool, typer.Option("--drop-long", help="Leave out examples that are too long instead of refusing them.")
@@ -143,9 +143,14 @@ def adapt(
     if causal and (attention is not AttentionName.bidirectional or block_length is not None):
         raise OptionError("--causal keeps the causal attention; leave --attention and --block-length out.")
     with Bar("Loading"):
+        from fef.models.causal import describe_causal
+        from fef.models.hub import locate
         from fef.training.adapt import AdaptOptions
         from fef.training.adapt import adapt as adapt_model
+        from fef.training.limits import canvas_for
         from fef.training.trainer import TrainOptions
+
+        canvas = canvas_for(canvas_length, describe_causal(locate(source)).config.max_length, 192)
     place = check_device(device)
     adaptation = AdaptOptions(
         kind="causal" if causal else attention.value,
@@ -163,8 +168,8 @@ def adapt(
     )
     options = TrainOptions(
         steps=steps,
-        canvas_length=canvas_length,
-        packed_count=canvas_length,
+        canvas_length=canvas,
+        packed_count=canvas,
         form=form.value,
         infill_share=0.0,
         pattern_shares=pattern_shares(patterns),

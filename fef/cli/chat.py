@@ -19,12 +19,12 @@ from fef.cli.options import (
     TopKOption,
     TopPOption,
     WeightsOption,
-    decode_text,
     load_model,
     method_options,
 )
 from fef.cli.output import Bar, error_line
 from fef.errors import InputError, OptionError
+from fef.files import decode_text
 from fef.readers import check_text
 
 if TYPE_CHECKING:

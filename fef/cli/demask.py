@@ -14,7 +14,9 @@ from rich.table import Table
 from fef.cli.options import DeviceOption, JsonOption, ModelOption, load_model
 from fef.cli.output import Bar, check_writable, print_json, print_table
 from fef.cli.train import data_options
+from fef.cli.training import CanvasLengthOption
 from fef.files import write_whole
+from fef.training.limits import canvas_for
 
 if TYPE_CHECKING:
     from fef.generation import Model
@@ -44,7 +46,7 @@ DataOption = Annotated[
         "tenth is held out.",
     ),
 ]
-CanvasOption = Annotated[int, typer.Option("--canvas-length", min=1, help="Tokens of an answer's canvas.")]
+USUAL_CANVAS = 128
 MaxPromptOption = Annotated[int, typer.Option("--max-prompt", min=1, help="Longest prompt kept, in tokens.")]
 
 
@@ -66,7 +68,7 @@ def train_demask(
     width: Annotated[int, typer.Option("--width", help="Features of a slot.")] = 256,
     rank: Annotated[int, typer.Option("--rank", help="Size of queries and keys.")] = 64,
     temperature: Annotated[float, typer.Option("--temperature", help="Of the laws whose influence is learned.")] = 1.0,
-    canvas_length: CanvasOption = 128,
+    canvas_length: CanvasLengthOption = None,
     count: Annotated[int, typer.Option("--count", min=1, help="Generated examples.")] = 20_000,
     max_prompt: MaxPromptOption = 112,
     seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same head.")] = 0,
@@ -87,7 +89,7 @@ def train_demask(
         sources=sources,
         draws=draws,
         slots=slots,
-        canvas_length=canvas_length,
+        canvas_length=USUAL_CANVAS if canvas_length is None else canvas_length,
         steps=steps,
         batch_size=batch_size,
         lr=lr,
@@ -99,11 +101,13 @@ def train_demask(
     loaded = load_model(model, device)
     network = loaded.network
     began = time.perf_counter()
+    canvas = canvas_for(canvas_length, network.config.max_length, USUAL_CANVAS)
+    options = replace(options, canvas_length=canvas)
     unseen = replace(options, states=max(8, states // 10))
     options_of_unseen = data_options(tasks, data, 10 * unseen.states, max_prompt)
     with Bar("Preparing the examples", states + unseen.states) as bar:
-        examples = encoded(loaded, options_of_data, canvas_length, seed, "train")
-        unseen_examples = encoded(loaded, options_of_unseen, canvas_length, seed, "held-out")
+        examples = encoded(loaded, options_of_data, canvas, seed, "train")
+        unseen_examples = encoded(loaded, options_of_unseen, canvas, seed, "held-out")
         teacher = teacher_of(loaded, temperature)
         targets = measure(teacher, examples, options, lambda done: bar.update(done, "Measuring influences"))
         unseen_targets = measure(teacher, unseen_examples, unseen, lambda done: bar.update(states + done))
@@ -152,7 +156,7 @@ def demask_report(
     slots: Annotated[int, typer.Option("--slots", min=3, help="Slots per state, each a source and a target.")] = 12,
     values: Annotated[int, typer.Option("--values", min=1, help="The most probable values tried of a slot.")] = 8,
     tau: Annotated[float, typer.Option("--tau", min=0, help="Budget of the sets that count as allowed.")] = 0.1,
-    canvas_length: CanvasOption = 128,
+    canvas_length: CanvasLengthOption = None,
     max_prompt: MaxPromptOption = 112,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Draws the states.")] = 0,
     device: DeviceOption = None,
@@ -170,8 +174,9 @@ def demask_report(
 
     directory = locate(model)
     found = load_head(head or directory / DEMASK, network)
-    options = ReportOptions(states=states, slots=slots, values=values, tau=tau, canvas_length=canvas_length, seed=seed)
-    examples = encoded(loaded, options_of_data, canvas_length, seed, "held-out")
+    canvas = canvas_for(canvas_length, network.config.max_length, USUAL_CANVAS)
+    options = ReportOptions(states=states, slots=slots, values=values, tau=tau, canvas_length=canvas, seed=seed)
+    examples = encoded(loaded, options_of_data, canvas, seed, "held-out")
     with Bar("Probing held-out states", states) as bar:
         teacher = teacher_of(loaded, found.temperature)
         report = head_report(teacher, found, examples, options, bar.update)

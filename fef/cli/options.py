@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fef.cli.output import Bar
-from fef.errors import InputError, OptionError, nearest_hint
+from fef.errors import OptionError, nearest_hint
+from fef.files import decode_text, read_file
 from fef.readers import Value, check_text, parse_options
 
 if TYPE_CHECKING:
@@ -37,12 +38,10 @@ __all__ = [
     "WeightsOption",
     "WindowOption",
     "check_device",
-    "decode_text",
     "dtype_of",
     "load_model",
     "method_options",
     "parse_families",
-    "read_file",
     "read_prompt",
     "typed_options",
 ]
@@ -106,20 +105,6 @@ def read_prompt(prompt: str | None, file: Path | None, what: str = "prompt") -> 
     if prompt is None and sys.stdin.isatty():
         raise OptionError(f'No {what} is given. Write fef generate "...", use --file, or pipe text in.')
     return without_last_newline(decode_text(sys.stdin.buffer.read(), "standard input"))
-
-
-def read_file(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError(f"Cannot read {path}: {error.strerror}. Give a text file that you can read.") from error
-
-
-def decode_text(raw: bytes, source: str) -> str:
-    try:
-        return raw.decode("utf-8-sig")  # editors on Windows begin a text with a mark
-    except UnicodeDecodeError as error:
-        raise InputError(f"{source} is not UTF-8 (byte {error.start}). Convert it, for example with iconv.") from error
 
 
 def without_last_newline(text: str) -> str:

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fef.cli.options import decode_text, read_file
 from fef.cli.output import Bar, check_directory, check_writable
 from fef.errors import InputError, OptionError
-from fef.files import write_whole
+from fef.files import decode_text, read_file, write_whole
 
 if TYPE_CHECKING:
     from fef.measure.page import PageMaker

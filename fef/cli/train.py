@@ -43,8 +43,10 @@ from fef.cli.training import (
     shows_and_reports,
 )
 from fef.errors import InputError, OptionError, nearest_hint
+from fef.training.limits import canvas_for
 
 if TYPE_CHECKING:
+    from fef.models.config import TransformerConfig
     from fef.models.transformer import Transformer
     from fef.training.processes import Processes
     from fef.training.run import DataOptions
@@ -119,7 +121,11 @@ def train(
     steps: TrainStepsOption = 1000,
     batch_size: Annotated[int, typer.Option("--batch-size", help="Canvases per step.")] = 64,
     canvas_length: Annotated[
-        int | None, typer.Option("--canvas-length", help="Tokens of an answer's canvas; 128, in fine-tuning 512.")
+        int | None,
+        typer.Option(
+            "--canvas-length",
+            help="Tokens of an answer's canvas; 128, in fine-tuning 512, of a policy 64, or half of what the model reads.",
+        ),
     ] = None,
     schedule: Annotated[ScheduleName, typer.Option("--schedule", help="How masking grows with time.")] = (
         ScheduleName.linear
@@ -197,7 +203,8 @@ def train(
     """
     check_heads(dim, heads)
     certain = objective is ObjectiveName.dparallel
-    tuned = (certain or objective is ObjectiveName.denoise) and fine_tunes(init, lora)
+    start = None if init is None else config_of(init, mask_id)
+    tuned = (certain or objective is ObjectiveName.denoise) and fine_tunes(start, lora)
     if lora and not tuned:
         raise OptionError(
             "--lora needs the model whose weights it leaves as they are: --init MODEL, with --objective denoise or dparallel."
@@ -207,8 +214,10 @@ def train(
             f"{', '.join(unread)} is for fine-tuning, of a released or adapted --init or with --lora, and this is none: "
             "leave it out."
         )
+    usual = 64 if objective is ObjectiveName.policy else 512 if tuned else 128
+    canvas = canvas_for(canvas_length, length_read(out, start, max_length), usual)
     if objective is ObjectiveName.policy:
-        train_policy(out, init, tasks, steps, batch_size, canvas_length or 64, seed, check_device(device), json)
+        train_policy(out, init, tasks, steps, batch_size, canvas, seed, check_device(device), json)
         return
     of_head = objective is ObjectiveName.draft_head
     if not of_head:
@@ -222,7 +231,7 @@ def train(
         settings = {
             "steps": steps,
             "batch_size": batch_size,
-            "canvas_length": canvas_length or 128,
+            "canvas_length": canvas,
             "lr": adam_lr,
             "seed": seed,
         }
@@ -236,7 +245,7 @@ def train(
     options = TrainOptions(
         steps=steps,
         batch_size=batch_size,
-        canvas_length=(512 if tuned else 128) if canvas_length is None else canvas_length,
+        canvas_length=canvas,
         schedule=schedule.value,
         form=form.value,
         pattern_shares=pattern_shares(patterns),
@@ -294,14 +303,24 @@ def train(
     report(out, steps, carry_out(out, steps, saves, place, work, reported), json)
 
 
-def fine_tunes(init: str | None, lora: int) -> bool:
-    """Whether `--init` is trained in its own chat template: whatever has no mark between prompt and answer."""
-    if init is None:
-        return False
+def config_of(init: str, mask_id: int | None) -> TransformerConfig:
     with Bar("Loading"):
         from fef.models.hub import locate
         from fef.models.sources import describe_source
-    return bool(lora) or describe_source(locate(init)).config.answer_id is None
+
+        return describe_source(locate(init), mask_id).config
+
+
+def length_read(out: Path, start: TransformerConfig | None, new: int) -> int:
+    """How many tokens the network that is trained reads; new: those of one that is yet to be made."""
+    if start is None and (out / "resume").is_dir():
+        start = config_of(str(out), None)
+    return new if start is None else start.max_length
+
+
+def fine_tunes(start: TransformerConfig | None, lora: int) -> bool:
+    """Whether `--init` is trained in its own chat template: whatever has no mark between prompt and answer."""
+    return start is not None and (bool(lora) or start.answer_id is None)
 
 
 def draft_head(

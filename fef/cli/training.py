@@ -67,7 +67,14 @@ class FormName(StrEnum):
 
 OutOption = Annotated[Path, typer.Option("--out", help="Directory of the model; a stopped run there goes on.")]
 TrainStepsOption = Annotated[int, typer.Option("--steps", help="Optimizer steps in all.")]
-CanvasLengthOption = Annotated[int, typer.Option("--canvas-length", help="Tokens of an answer's canvas.")]
+CanvasLengthOption = Annotated[
+    int | None,
+    typer.Option(
+        "--canvas-length",
+        help="Tokens of an answer's canvas; by default those that the command is for, and no more than half of what the "
+        "model reads.",
+    ),
+]
 FormOption = Annotated[FormName, typer.Option("--form", help="Form of the position-conditioned objective.")]
 MaxPromptOption = Annotated[int, typer.Option("--max-prompt", min=1, help="Longest prompt kept, in tokens.")]
 PatternsOption = Annotated[

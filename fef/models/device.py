@@ -35,15 +35,22 @@ def default_device() -> str:
 
 def usable_device(name: str | torch.device, advice: str = "Use device='cpu'.") -> torch.device:
     """The device of that name. Raises OptionError, with the advice, for one that this machine cannot compute on."""
+    reason = "it is none of cpu, cuda and cuda:N"  # torch's own words list every kind that it has a name for
     try:
         device = torch.device(name)
-        if device.type == "meta":
-            raise RuntimeError("it holds no numbers")
-        torch.empty(1, device=device)
+        torch.empty(1, device=device).tolist()  # what the device "meta" makes has no numbers
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).partition("\n")[0].rstrip(".")
-        raise OptionError(f"The device {str(name)!r} cannot be used here ({reason}). {advice}") from error
+        if str(name).partition(":")[0] in ("cuda", "meta"):
+            reason = str(error).partition("\n")[0].rstrip(".")
+        raise OptionError(
+            f"The device {str(name)!r} cannot be used here ({reason}); this machine has {gpus_here()}. {advice}"
+        ) from error
     return device
+
+
+def gpus_here() -> str:
+    count = torch.cuda.device_count()
+    return "no GPU" if count == 0 else "cuda:0" if count == 1 else f"cuda:0 to cuda:{count - 1}"
 
 
 def check_dtype(dtype: torch.dtype, device: torch.device) -> None:

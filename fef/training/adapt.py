@@ -31,6 +31,7 @@ from fef.training.conversations import Encoder, encode_answers, read_answers
 from fef.training.data import Examples, batch
 from fef.training.flat import BLOCK, flatten
 from fef.training.held_out import HeldOut
+from fef.training.limits import prompt_room
 from fef.training.lora import TARGETS, adapt_, train_norms, train_rows
 from fef.training.objectives import flat_losses
 from fef.training.patterns import block_masks, mask_canvases, numbers_on, packed_slots
@@ -212,11 +213,7 @@ def both_encoded(
     config = encoder.config
     if config.eos_id is None:
         raise OptionError(f"{source} has no token that ends a text, which training needs.")
-    room = config.max_length - options.canvas_length - (config.answer_id is not None)
-    if room < 1:
-        raise OptionError(
-            f"--canvas-length {options.canvas_length} leaves no room in a max_length of {config.max_length}."
-        )
+    room = prompt_room(config.max_length, options.canvas_length, config.answer_id is not None)
 
     def read(file: Path, what: str) -> Examples:
         most = min(adaptation.max_prompt, room)

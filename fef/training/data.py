@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from fef.errors import InputError, OptionError
+from fef.files import decode_text, read_file
 from fef.models.config import TransformerConfig
 from fef.models.tokenizer import Tokenizer
 from fef.tasks import Split, generate
@@ -178,12 +179,8 @@ def read_pairs(path: Path) -> list[Pair]:
 
 def read_lines(path: Path) -> list[str]:
     """The lines of a text file. Raises InputError for one that cannot be read or is not UTF-8."""
-    try:
-        return path.read_text(encoding="utf-8-sig").split("\n")  # JSON may hold the other characters that end lines
-    except OSError as error:
-        raise InputError(f"Cannot read {path}: {error.strerror}.") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8 (byte {error.start}). Convert it, for example with iconv.") from error
+    text = decode_text(read_file(path), str(path)).replace("\r\n", "\n")
+    return text.split("\n")  # JSON may hold the other characters that end lines
 
 
 def parse_pairs(lines: Iterable[str], path: Path) -> Iterable[Pair]:

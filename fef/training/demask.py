@@ -22,6 +22,7 @@ from fef.tasks import Split
 from fef.training.conversations import Answer, Encoder, encode_answers, read_answers
 from fef.training.data import Examples, encode_pairs, read_pairs, task_texts
 from fef.training.influence_targets import Targets, Teacher, draw_states, sampled_influence
+from fef.training.limits import check_counts
 from fef.training.run import DataOptions, longest_prompt
 from fef.training.step_generator import step_generator
 
@@ -51,11 +52,10 @@ class HeadOptions:
     seed: int = 0  # draws states, values and batches
 
     def __post_init__(self) -> None:
-        for name in ("states", "sources", "draws", "slots", "canvas_length", "steps", "batch_size", "width", "rank"):
-            if getattr(self, name) < 1:
-                raise OptionError(f"{name.replace('_', '-')} must be at least 1; got {getattr(self, name)}.")
+        counts = ("states", "sources", "draws", "slots", "canvas_length", "steps", "batch_size", "width", "rank")
+        check_counts(self, counts)
         if self.slots < 2:
-            raise OptionError("slots must be at least 2, a source and a target; got 1.")
+            raise OptionError("slots must be at least 2, a source and a target; got 1. Raise it.")
         if self.under_weight <= 0:
             raise OptionError(f"under-weight must be positive; got {self.under_weight}. 1 weighs both sides alike.")
 

@@ -19,6 +19,7 @@ from fef.models.table import TableDenoiser
 from fef.training.data import Examples
 from fef.training.demask import asymmetric_error
 from fef.training.influence_targets import States, Targets, Teacher, draw_states
+from fef.training.limits import check_counts
 
 __all__ = ["ReportOptions", "calibration", "gain", "head_report", "sampled_report", "table_bounds"]
 
@@ -42,6 +43,9 @@ class ReportOptions:
     tables: int = 300  # random laws for the share of sub-additive ones
     canvas_length: int = 128  # tokens
     seed: int = 0  # draws states and laws
+
+    def __post_init__(self) -> None:
+        check_counts(self, ("states", "slots", "values", "tables", "canvas_length"))
 
 
 @torch.no_grad()

@@ -13,6 +13,7 @@ from fef.errors import OptionError
 from fef.models.hidden_layer import HiddenLayer
 from fef.models.transformer import Transformer
 from fef.training.data import Examples, batch
+from fef.training.limits import check_counts
 from fef.training.patterns import Canvases, decoding_masks, numbers_on
 
 __all__ = ["LayerLoss", "LayerOptions", "drawn_slots", "fit_layer", "mean_losses"]
@@ -35,11 +36,9 @@ class LayerOptions:
     seed: int = 0  # draws batches, masks and orders
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "canvas_length", "slots"):
-            if getattr(self, name) < (2 if name == "slots" else 1):
-                raise OptionError(
-                    f"{name.replace('_', '-')} is too small for a layer to learn from: {getattr(self, name)}."
-                )
+        check_counts(self, ("steps", "batch_size", "canvas_length", "slots"))
+        if self.slots < 2:
+            raise OptionError("slots must be at least 2, for one to depend on another; got 1. Raise it.")
 
 
 def fit_layer(

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from fef.models.unmask_policy import UnmaskPolicy
+from fef.training.limits import check_counts
 
 __all__ = ["Decided", "Played", "PolicyTraining", "advantages", "fit_policy", "policy_loss"]
 
@@ -43,6 +44,9 @@ class PolicyTraining:
     alpha: float = 3.0  # how much passes count: the reward of a right answer is (1 - passes / longest) to this power
     longest: int = 64  # passes of an answer at one token each
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_counts(self, ("steps", "longest"))
 
 
 def advantages(played: Played, alpha: float, longest: int) -> Tensor:

@@ -14,6 +14,7 @@ from fef.models.tokenizer import Tokenizer
 from fef.models.transformer import Transformer
 from fef.training.certainty import certainty_objective
 from fef.training.data import Examples, encode_pairs, read_pairs, task_examples, task_texts
+from fef.training.limits import prompt_room
 from fef.training.processes import ALONE, Processes
 from fef.training.resume import RESUME
 from fef.training.trainer import Progress, TrainOptions, check_rows, padded_objective, train
@@ -110,10 +111,7 @@ def longest_prompt(config: TransformerConfig, canvas_length: int, wanted: int, m
     or InputError where training cannot work."""
     if config.eos_id is None or (marked and config.answer_id is None):
         raise InputError("This checkpoint has no end or answer token in its config, which training needs.")
-    limit = config.max_length - canvas_length - marked
-    if limit < 1:
-        raise OptionError(f"canvas-length {canvas_length} leaves no room in a max_length of {config.max_length}.")
-    return min(wanted, limit)
+    return min(wanted, prompt_room(config.max_length, canvas_length, marked))
 
 
 def new_network(size: NetworkOptions, tokenizer: Tokenizer, seed: int) -> Transformer:

@@ -22,6 +22,7 @@ from fef.models.tokenizer import Tokenizer
 from fef.models.transformer import Transformer
 from fef.training.data import Examples, batch
 from fef.training.held_out import Best, HeldOut, best_in_place, read_best, restore, trained, write_best
+from fef.training.limits import check_counts
 from fef.training.lora import is_factor
 from fef.training.objectives import causal_loss, packed_loss
 from fef.training.patterns import Canvases, PackedSlots, mask_canvases, numbers_on, packed_slots
@@ -101,9 +102,8 @@ class TrainOptions:
     seconds: float = field(default=math.inf)  # stop, saved, after this time
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "canvas_length", "save_every", "log_every", "packed_count", "pieces"):
-            if getattr(self, name) < 1:
-                raise OptionError(f"{name.replace('_', '-')} must be at least 1; got {getattr(self, name)}.")
+        counts = ("steps", "batch_size", "canvas_length", "save_every", "log_every", "packed_count", "pieces")
+        check_counts(self, counts)
         if self.profile < 0 or (self.profile and self.steps < WARM + 2 * self.profile):
             raise OptionError(
                 f"profile needs {WARM} steps before it and twice as many as it measures; got {self.profile} of "

@@ -5,6 +5,9 @@ import signal
 import pytest
 
 import fef
+from fef.models.checkpoint import save_checkpoint
+from fef.training.limits import canvas_for
+from fef.training.run import NetworkOptions, new_network
 
 SMALL = ["--batch-size", 4, "--canvas-length", 16, "--log-every", 1, "--save-every", 2, "--device", "cpu"]
 NEW = ["--dim", 16, "--layers", 1, "--heads", 2, "--mlp-dim", 16, "--vocab-size", 300, "--max-length", 64]
@@ -40,13 +43,59 @@ def test_train_starts_from_a_checkpoint(fef_cli, tmp_path, examples, tiny):
     assert "33,504 parameters" in result.stdout
 
 
+NO_CANVAS = ["--steps", 1, "--device", "cpu", "--warmup", 1]
+WITHOUT_A_CANVAS = {
+    "an adapter": ["--init", "{short}", "--lora", 1, "--batch-tokens", 256, "--row-tokens", 256],
+    "a new network": ["--max-length", 100, *NEW, "--batch-size", 2],
+    "a layer": ["--objective", "ssmd", "--init", "{short}", "--batch-size", 2],
+    "a network that is there": ["--init", "{short}", "--batch-size", 2],
+}
+
+
+@pytest.mark.parametrize("arguments", WITHOUT_A_CANVAS.values(), ids=WITHOUT_A_CANVAS.keys())
+def test_where_no_canvas_is_given_it_leaves_room_for_a_prompt(fef_cli, tmp_path, examples, arguments):
+    short = fef.load("demo", device="cpu")
+    size = NetworkOptions(dim=32, layers=1, heads=1, mlp_dim=32, max_length=100)
+    save_checkpoint(tmp_path / "short", new_network(size, short.tokenizer, seed=0), short.tokenizer)
+    given = [str(a).replace("{short}", str(tmp_path / "short")) for a in arguments]
+    result = fef_cli("train", "--out", tmp_path / "out", "--data", examples, *NO_CANVAS, *given)
+    assert result.exit_code == 0, result.output
+
+
+def test_the_usual_canvas_is_at_most_half_of_what_is_read():
+    assert [canvas_for(None, reads, 512) for reads in (256, 1024, 4096, 3)] == [128, 512, 512, 1]
+    assert canvas_for(512, 256, 128) == 512  # given, and refused where it is read
+
+
+def test_a_stopped_run_goes_on_with_its_canvas_where_none_is_given(fef_cli, tmp_path, examples):
+    command = ["train", "--out", tmp_path / "out", "--data", examples, "--device", "cpu", "--batch-size", 2]
+    assert fef_cli(*command, *NEW, "--steps", 1).exit_code == 0
+    again = fef_cli(*command, "--steps", 2)
+    assert again.exit_code == 0, again.output
+
+
 BAD = {
     "no data": ([], "--tasks"),
     "unknown family": (["--tasks", "word-problem:1"], "Did you mean 'word-problems'"),
     "bad share": (["--tasks", "joint:x"], "family:share"),
-    "missing data": (["--data", "missing.jsonl"], "Cannot read"),
+    "missing data": (["--data", "missing.jsonl"], "No such file or directory. Give a text file that you can read."),
+    "data that is a folder": (["--data", "."], "Is a directory. Give a text file that you can read."),
     "missing init": (["--tasks", "joint", "--init", "missing"], "not a model directory"),
-    "steps": (["--tasks", "joint", "--steps", "0"], "at least 1"),
+    "steps": (["--tasks", "joint", "--steps", "0"], "steps must be at least 1; got 0. Raise it, or leave it out"),
+    "batch": (["--tasks", "joint", "--batch-size", "0"], "batch-size must be at least 1; got 0. Raise it, or leave"),
+    "saves": (["--tasks", "joint", "--save-every", "-1"], "save-every must be at least 1; got -1. Raise it"),
+    "policy": (
+        ["--objective", "policy", "--init", "demo", "--tasks", "joint", "--steps", "0"],
+        "steps must be at least 1; got 0. Raise it",
+    ),
+    "layer": (
+        ["--objective", "ssmd", "--init", "demo", "--tasks", "joint", "--canvas-length", "0"],
+        "canvas-length must be at least 1; got 0. Raise it",
+    ),
+    "no room": (
+        ["--tasks", "joint", "--count", "8", "--max-length", "100", "--canvas-length", "100"],
+        "--canvas-length 100 leaves no room for a prompt in a max_length of 100; give 98 or less.",
+    ),
     "canvas": (["--tasks", "joint", "--canvas-length", "0"], "at least 1"),
     "heads": (["--tasks", "joint", "--dim", "20", "--heads", "3"], "for example 18"),
     "device": (["--tasks", "joint", "--device", "gpu"], "--device cpu"),

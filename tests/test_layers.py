@@ -18,7 +18,8 @@ ROOT = Path(fef.__file__).parent
 
 # From the bottom up; what stands on one line knows nothing of its neighbours.
 LAYERS = [
-    ["errors", "files"],
+    ["errors"],
+    ["files"],
     ["readers", "tasks"],
     ["laws"],
     ["models"],

@@ -16,10 +16,10 @@ from fef.measure.answers import Answer, answer_of
 from fef.measure.record import Key
 from fef.tasks import Problem
 
-__all__ = ["Judge", "Result", "Settings", "check_fit", "evaluate", "remembering_judge", "same_ids"]
+__all__ = ["Judge", "Result", "Settings", "check_fit", "evaluate", "remembering_judge"]
 
 Judge = Callable[[Problem, str], bool]
-COLUMNS = ("right", "tokens", "digest", "text", "calls", "rows", "token_forwards", "rounds")
+COLUMNS = ("right", "tokens", "digest", "text", "calls", "rows", "token_forwards", "rounds", "seconds", "finish_reason")
 
 
 @dataclass(frozen=True)
@@ -39,12 +39,11 @@ class Settings:
 
 @dataclass(frozen=True)
 class Result:
-    """The answers of one method on one family, in the order of the problems. seconds: decoding alone."""
+    """The answers of one method on one family, in the order of the problems."""
 
     family: str
     spec: MethodSpec
     answers: tuple[Answer, ...]
-    seconds: float
     certificate: Certificate
     acceptance: Acceptance
 
@@ -58,7 +57,6 @@ class Result:
         return {
             "family": self.family,
             "spec": {"label": self.spec.label, "name": self.spec.name, "options": dict(self.spec.options)},
-            "seconds": self.seconds,
             "certificate": self.certificate.to_dict(),
             "acceptance": asdict(self.acceptance),
             "answers": {name: [getattr(answer, name) for answer in self.answers] for name in kept},
@@ -66,14 +64,16 @@ class Result:
 
     @classmethod
     def from_dict(cls, found: Mapping[str, Any]) -> Result:
-        columns = {"text": [""] * len(found["answers"]["right"])} | found["answers"]
+        count = len(found["answers"]["right"])
+        # older files have a total of seconds, and do not say which answers were cut short
+        older = {"seconds": [found.get("seconds", 0.0) / count] * count, "finish_reason": ["stop"] * count}
+        columns = {"text": [""] * count} | older | found["answers"]
         cells = zip(*(columns[name] for name in COLUMNS), strict=True)
         certificate = found["certificate"]
         return cls(
             found["family"],
             MethodSpec(**found["spec"]),
             tuple(Answer(**dict(zip(COLUMNS, one, strict=True))) for one in cells),
-            found["seconds"],
             Certificate(certificate["kind"], certificate["law"], tuple(certificate["reasons"])),
             Acceptance.from_dict(found["acceptance"]),
         )
@@ -111,7 +111,6 @@ def evaluate(
         problems[0].family,
         spec,
         tuple(sorted(answers, key=lambda one: one.index)),
-        sum(one.seconds for one in answers),
         first[0].out.certificate,
         counter.result(),
     )
@@ -134,8 +133,3 @@ def remembering_judge(judge: Judge = tasks.score) -> Judge:
         return known[key]
 
     return remembered
-
-
-def same_ids(first: Result, second: Result) -> int:
-    """Number of problems on which two methods gave the same token ids."""
-    return sum(a.digest == b.digest for a, b in zip(first.answers, second.answers, strict=True))

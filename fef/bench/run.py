@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fef.api import certify
-from fef.bench.evaluate import Result, Settings, check_fit, evaluate, remembering_judge, same_ids
+from fef.bench.evaluate import Result, Settings, check_fit, evaluate, remembering_judge
 from fef.bench.spec import MethodSpec
 from fef.decoders import read_given
 from fef.errors import OptionError
@@ -19,10 +19,10 @@ from fef.measure.record import Failure, Record, RecordKind, resumed
 from fef.measure.run import Progress, Task, carry_out, check_asked
 from fef.tasks import Problem, generate
 
-__all__ = ["METHODS_KIND", "Benchmark", "check_specs", "run"]
+__all__ = ["METHODS_KIND", "Benchmark", "agreements", "check_specs", "run"]
 
 
-METHODS_KIND = RecordKind("methods", "fef bench --json", {"results": Result}, ("comparisons",))
+METHODS_KIND = RecordKind("methods", "fef bench --json", {"results": Result})
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,6 @@ class Benchmark:
     count: int  # problems per family
     settings: Settings  # of decoding
     time_each: bool = False  # measure seconds, after a warm-up of each method
-    compare: tuple[str, str] | None = None  # labels of two methods whose tokens are compared
     texts: bool = False  # keep the outputs in the record
     command: str = ""  # what was typed
 
@@ -64,7 +63,7 @@ def run(
     before the first forward pass for unknown names, problems that do not fit and a `known` of another setup; OptionError
     where no method can be run.
     """
-    record = resumed(Record(METHODS_KIND, bench.command, bench.setup, {"comparisons": []}), known)
+    record = resumed(Record(METHODS_KIND, bench.command, bench.setup), known)
     refused = check_specs(bench.model, bench.specs, bench.settings)
     record.failures = [Failure((family, label), why) for family in bench.families for label, why in refused.items()]
     tasks = tasks_of(bench, draw(bench), progress)
@@ -74,8 +73,6 @@ def run(
         raise OptionError(f"No method could be run: {record.failures[0].reason}")
     order = [task.key for task in tasks]
     record.of(Result).sort(key=lambda result: order.index(result.key))
-    if bench.compare is not None:
-        record.facts["comparisons"] = agreements(record.of(Result), *bench.compare)
     return record
 
 
@@ -125,10 +122,13 @@ def draw(bench: Benchmark) -> dict[str, list[Problem]]:
 
 def agreements(results: Sequence[Result], first: str, second: str) -> list[dict[str, Any]]:
     """Problems on which two methods gave the same tokens, a family that both have answered."""
-    found = {result.key: result for result in results}
-    pairs = [(found.get((family, first)), found.get((family, second))) for family in dict.fromkeys(f for f, _ in found)]
+    found = {result.key: [answer.digest for answer in result.answers] for result in results}
     return [
-        {"family": a.family, "first": first, "second": second, "same": same_ids(a, b), "problems": len(a.answers)}
-        for a, b in pairs
-        if a is not None and b is not None
+        {
+            **{"family": family, "first": first, "second": second},
+            "same": sum(map(str.__eq__, found[family, first], found[family, second])),
+            "problems": len(found[family, first]),
+        }
+        for family in dict.fromkeys(family for family, _ in found)
+        if (family, first) in found and (family, second) in found
     ]

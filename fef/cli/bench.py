@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -27,6 +27,7 @@ from fef.errors import OptionError
 from fef.files import write_whole
 
 if TYPE_CHECKING:
+    from fef.bench.summary import Row
     from fef.measure.record import Record
 
 __all__ = ["EXAMPLE", "bench"]
@@ -101,11 +102,11 @@ def bench(
     if json is not None:
         check_writable(json)
     with Bar("Loading"):
-        from fef.bench.evaluate import Settings
+        from fef.bench.evaluate import Result, Settings
         from fef.bench.page import rows_sheet
-        from fef.bench.run import Benchmark, run
+        from fef.bench.run import Benchmark, agreements, run
         from fef.bench.spec import parse_specs
-        from fef.bench.summary import rows_of
+        from fef.bench.summary import summarize
         from fef.decoders import METHODS
         from fef.measure.record import record_json
     specs = parse_specs(methods, METHODS, compare)
@@ -121,21 +122,26 @@ def bench(
         count=n,
         settings=settings,
         time_each=time_each,
-        compare=compare,
         texts=save_texts,
         command=command,
     )
 
+    def rows_of(record: Record) -> list[Row]:
+        return summarize(record.of(Result), seed)
+
+    def compared(record: Record) -> list[dict[str, Any]]:
+        return agreements(record.of(Result), *compare) if compare else []
+
     def save(record: Record) -> None:
         if json is not None:
-            write_whole(json, record_json(record, rows=list(map(asdict, rows_of(record)))))
+            derived = {"rows": list(map(asdict, rows_of(record))), "comparisons": compared(record)}
+            write_whole(json, record_json(record, **derived))
 
     with Bar("Drawing problems", len(families) * len(specs) * n) as bar:
         record = run(benchmark, bar, json if resume else None, save)
     save(record)
-    rows = rows_of(record)
-    print_sheet(rows_sheet(rows, record.failures))
-    for line in record.facts["comparisons"]:
+    print_sheet(rows_sheet(rows_of(record), record.failures))
+    for line in compared(record):
         typer.echo(
             f"{line['family']}: {line['first']} and {line['second']} agree token for token on "
             f"{line['same']} of {line['problems']} problems"

@@ -14,7 +14,7 @@ from fef.measure.plot import costs_figure, png_bytes
 from fef.measure.record import Record
 from fef.measure.table import Sheet, interval_words, markdown, p_words, sheet_of
 
-__all__ = ["outcomes_sheet", "pairs_sheet", "runs_page"]
+__all__ = ["outcomes_sheet", "page_of", "pairs_sheet", "runs_page"]
 
 MANY = 8
 """Runs of a task up to which every two are compared: with more, nobody reads the table, and a picture says more."""
@@ -74,29 +74,43 @@ def pairs_sheet(pairs: Sequence[Pair]) -> Sheet:
 
 
 def runs_page(name: str, records: Mapping[str, Record], remarks: str = "") -> tuple[str, bytes | None]:
-    """A `PageMaker`, of saved runs. Remarks may quote their figures, as `filled` says. Of more than `MANY` runs of a task
-    only the pairs of one are shown, which is more accurate than most others at p < `LEVEL`, then of most problems, accuracy
-    and tokens per pass; many of one task have a picture."""
+    """A `PageMaker`, of saved runs; those of one task may have a picture."""
     runs = {stem: recorded(record) for stem, record in records.items()}
+    begin = "Made by `fef report` from saved runs of `fef eval`; only the remarks are written by hand."
+    tasks = {outcome.task for outcome in runs.values()}
+    return page_of(name, runs, begin, remarks, pictured=tasks.pop() if len(tasks) == 1 else None)
+
+
+def page_of(
+    name: str,
+    runs: Mapping[str, Outcome],
+    begin: str,
+    remarks: str = "",
+    *,
+    pictured: str | None = None,
+    more: Sequence[Section] = (),
+) -> tuple[str, bytes | None]:
+    """The page of runs, by their names, whose figures remarks may quote as `filled` says, and its picture: of the task
+    `pictured`, if it has more than `MANY` runs that fef decoded. Of more than `MANY` runs of a task only the pairs of one are
+    shown, which is more accurate than most others at p < `LEVEL`, then of most problems, accuracy and tokens per pass. more:
+    sections behind those of the runs."""
     title, outcomes, sections = name.replace("-", " ").capitalize(), list(runs.values()), list[Section]()
-    tasks = list(dict.fromkeys(outcome.task for outcome in outcomes))
-    decoded = [outcome for outcome in outcomes if outcome.certificate is not None]
-    picture = runs_picture(title, decoded) if len(decoded) > MANY and len(tasks) == 1 else None
+    decoded = [outcome for outcome in outcomes if outcome.task == pictured and outcome.certificate is not None]
+    picture = runs_picture(title, decoded) if len(decoded) > MANY else None
     pairs, names = pairs_of(outcomes), dict(zip(map(id, outcomes), names_of(outcomes), strict=True))
-    for task in tasks:
+    for task in dict.fromkeys(outcome.task for outcome in outcomes):
         some, held = [o for o in outcomes if o.task == task], [pair for pair in pairs if pair.task == task]
         if len(some) > MANY:
             won = Counter(ahead(pair)[0] for pair in held if pair.p < LEVEL)
             best = names[id(max(some, key=lambda run: (won[names[id(run)]], *rank(run))))]
             held = [pair for pair in held if best in (pair.first, pair.second)]
         table = markdown(sheet_of(some, COLUMNS, named=True))
-        shown = "" if picture is None else f"![Accuracy against passes]({name}.png)\n\n"
+        shown = "" if picture is None or task != pictured else f"![Accuracy against passes]({name}.png)\n\n"
         sections.append((task, f"{settings_line(some)}\n\n{shown}{table}"))
         if held:
             table = markdown(sheet_of(held, PAIR_COLUMNS, named=True))
             sections.append(("", f"### Pairs on {task}\n\n{table}\n\n{verdicts(held)}"))
-    begin = "Made by `fef report` from saved runs of `fef eval`; only the remarks are written by hand."
-    return results_page(title, begin, sections, HOW_TO_READ, filled(remarks, runs)), picture
+    return results_page(title, begin, [*sections, *more], HOW_TO_READ, filled(remarks, runs)), picture
 
 
 def rank(run: Outcome) -> tuple[float, ...]:

@@ -64,13 +64,18 @@ class Totals:
     tokens_per_second: float  # answer tokens over seconds
     cut: int  # prompts that lost their beginning to fit
     unfinished: int  # answers that filled the canvas without an end token
+    rows: int = 0  # sequences in the passes
+    token_forwards: int = 0  # tokens in those sequences
+    rounds: int = 0  # of drafts and verification
 
 
 def totals(answers: Sequence[Answer]) -> Totals:
     """Count at least one answer."""
     right = sum(a.right for a in answers)
     low, high = share_interval(right, len(answers))
-    tokens, calls = sum(a.tokens for a in answers), sum(a.calls for a in answers)
+    tokens, calls, rows, token_forwards, rounds = (
+        sum(getattr(a, name) for a in answers) for name in ("tokens", "calls", "rows", "token_forwards", "rounds")
+    )
     seconds = sum(a.seconds for a in answers)
     return Totals(
         problems=len(answers),
@@ -85,4 +90,7 @@ def totals(answers: Sequence[Answer]) -> Totals:
         tokens_per_second=tokens / seconds if seconds else 0.0,
         cut=sum(a.cut_characters > 0 for a in answers),
         unfinished=sum(a.finish_reason == "length" for a in answers),
+        rows=rows,
+        token_forwards=token_forwards,
+        rounds=rounds,
     )

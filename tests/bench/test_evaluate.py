@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from fef import tasks
-from fef.bench.evaluate import Settings, evaluate, remembering_judge, same_ids
+from fef.bench.evaluate import Settings, evaluate, remembering_judge
 from fef.bench.spec import DEFAULT_SPECS, MethodSpec, parse_spec, parse_specs
 from fef.bench.summary import summarize
 from fef.decoders import METHODS
@@ -48,7 +48,7 @@ def test_answers_are_in_the_order_of_the_problems_for_any_batch(tiny_model, prob
     by_three = evaluate(tiny_model, problems, spec, SETTINGS, on_done=done.append)
     alone = evaluate(tiny_model, problems, spec, replace(SETTINGS, batch_size=1), warm_up=True)
     assert sum(done) == len(problems)
-    assert same_ids(by_three, alone) == len(problems)
+    assert [a.digest for a in by_three.answers] == [a.digest for a in alone.answers]
     for i, problem in enumerate(problems):
         single = tiny_model.generate(problem.prompt, max_new_tokens=16, temperature=1.0, seed=5 + i, window=4)
         assert by_three.answers[i].text == single.text
@@ -59,12 +59,12 @@ def test_rows_add_up(tiny_model, problems):
     judged = remembering_judge(lambda problem, _: problem is problems[0])
     results = [evaluate(tiny_model, problems, parse_spec(s), SETTINGS, judge=judged) for s in ("fef", "sequential")]
     rows = summarize(results, seed=0)
-    assert [row.accuracy for row in rows] == [25.0, 25.0]
-    assert rows[0].low <= 25 <= rows[0].high
-    assert rows[0].seconds_ratio == pytest.approx(rows[0].seconds / rows[1].seconds)
-    assert rows[1].tokens_per_call == 1
+    assert [row.found.accuracy for row in rows] == [25.0, 25.0]
+    assert rows[0].found.low <= 25 <= rows[0].found.high
+    assert rows[0].ratio("seconds") == pytest.approx(rows[0].found.seconds / rows[1].found.seconds)
+    assert rows[1].found.tokens_per_call == 1
     visible = sum(a.tokens for a in results[0].answers)
-    assert rows[0].tokens_per_call == rows[0].pass_speedup == pytest.approx(visible / rows[0].calls)
+    assert rows[0].found.tokens_per_call == rows[0].pass_speedup == pytest.approx(visible / rows[0].found.calls)
     assert "/" not in str(environment("cpu"))
 
 

@@ -7,13 +7,13 @@ from hypothesis import strategies as st
 from matplotlib.text import Text
 from PIL import Image
 
-from fef.bench import page
 from fef.errors import OptionError
+from fef.eval.page import Run
 from fef.measure import plot
 
 
 @pytest.fixture(scope="module")
-def rows(make_row):
+def runs():
     names = [
         "fef",
         "sequential",
@@ -24,48 +24,40 @@ def rows(make_row):
     ]
     kinds = ["chain", "greedy", "none", "bound", "process", "none"]
     return [
-        make_row(method=name, certificate=kind, calls=100 + 3 * i, seconds=5.0 + i, accuracy=99.0 + 0.1 * i, low=95.0)
-        for i, (name, kind) in enumerate(zip(names, kinds, strict=True))
+        Run(name, 99.0 + 0.1 * i, 95.0, 100.0, kind) for i, (name, kind) in enumerate(zip(names, kinds, strict=True))
     ]
 
 
-def figure_of(rows):
-    costs = {name: [getattr(row, name) for row in rows] for name in ("calls", "seconds")}
-    return plot.costs_figure("joint", rows, costs, "right")
+def figure_of(runs):
+    costs = {"calls": [100 + 3 * i for i in range(len(runs))], "seconds": [5.0 + i for i in range(len(runs))]}
+    return plot.costs_figure("joint", runs, costs, "right")
 
 
-def test_pictures_are_small_png_files_and_the_same_each_time(rows):
-    picture = page.family_picture(rows)
+def test_pictures_are_small_png_files_and_the_same_each_time(runs):
+    picture = plot.png_bytes(figure_of(runs))
     assert picture.startswith(b"\x89PNG")
     plain = io.BytesIO()
-    figure_of(rows).savefig(plain, format="png")
+    figure_of(runs).savefig(plain, format="png")
     assert len(picture) < len(plain.getvalue()) / 2
     shown = {color for _, color in Image.open(io.BytesIO(picture)).convert("RGB").getcolors()}
-    marks = {tuple(bytes.fromhex(plot.LOOKS[row.certificate][0][1:])) for row in rows}
+    marks = {tuple(bytes.fromhex(plot.LOOKS[run.certificate][0][1:])) for run in runs}
     assert marks <= shown, "no mark lost its colour"
-    assert page.family_picture(rows) == picture
+    assert plot.png_bytes(figure_of(runs)) == picture
 
 
-def test_a_page_has_a_picture_of_all_families_together_or_of_the_only_one(make_row):
-    joint, both = make_row(family="joint"), make_row(family="all families")
-    assert page.together([joint, both]) == [both]
-    assert page.together([joint]) == [joint]
-    assert page.together([]) == []
-
-
-def test_labels_in_the_figure_do_not_touch(rows):
-    figure = figure_of(rows)
+def test_labels_in_the_figure_do_not_touch(runs):
+    figure = figure_of(runs)
     figure.draw_without_rendering()
     for axes in figure.axes:
         assert axes.get_xscale() == "log"
-        assert [note.get_text() for note in axes.texts] == [row.method for row in rows]
+        assert [note.get_text() for note in axes.texts] == [run.method for run in runs]
         extents = [Text.get_window_extent(note) for note in axes.texts]  # without its line
         assert not any(a.overlaps(b) for a, b in itertools.combinations(extents, 2))
 
 
-def test_a_method_of_no_cost_spread_and_full_accuracy_has_a_picture(make_row):
+def test_a_method_of_no_cost_spread_and_full_accuracy_has_a_picture():
     for right in (100.0, 0.0):
-        assert page.family_picture([make_row(accuracy=right, low=right, high=right)]).startswith(b"\x89PNG")
+        assert plot.png_bytes(figure_of([Run("fef", right, right, right, "greedy")])).startswith(b"\x89PNG")
 
 
 def test_a_missing_library_is_named_with_the_fix(monkeypatch):

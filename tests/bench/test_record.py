@@ -7,19 +7,19 @@ from fef.bench.acceptance import Acceptance
 from fef.bench.evaluate import Result
 from fef.bench.run import METHODS_KIND
 from fef.bench.spec import parse_spec
-from fef.bench.summary import rows_of, summarize
+from fef.bench.summary import summarize
 from fef.decoding.certificate import Certificate
 from fef.errors import InputError
 from fef.measure.answers import Answer
 from fef.measure.record import Failure, Record, read_record, record_json
 
 
-def result(label: str, rights: list[bool], calls: int, family: str = "joint", **given) -> Result:
+def result(label: str, rights: list[bool], calls: int, family: str = "joint") -> Result:
     answers = tuple(
-        Answer(right, 6, f"{i}", f"text {i}", calls, 2 * calls, 50, calls - 1) for i, right in enumerate(rights)
+        Answer(right, 6, f"{i}", f"text {i}", calls, 2 * calls, 50, calls - 1, 0.5) for i, right in enumerate(rights)
     )
     acceptance = Acceptance((9, 8), (8, 4)) if label == "fef" else Acceptance()
-    return Result(family, parse_spec(label), answers, 1.5, Certificate("chain", "law", ("why",)), acceptance, **given)
+    return Result(family, parse_spec(label), answers, Certificate("chain", "law", ("why",)), acceptance)
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def record() -> Record:
         METHODS_KIND,
         "fef bench",
         {"settings": {"seed": 0}},
-        {"comparisons": []},
+        {},
         {Result: results},
         [one.key for one in results],
         [Failure(("joint", "x"), "no")],
@@ -67,24 +67,36 @@ def test_other_files_are_refused(record, tmp_path, change):
         read_record(path, METHODS_KIND)
 
 
+def test_a_file_without_seconds_of_each_answer_shares_its_total_evenly(record, tmp_path):
+    path, value = tmp_path / "r.json", json.loads(record_json(record))
+    for found in value["results"]:
+        del found["answers"]["seconds"], found["answers"]["finish_reason"]
+        found["seconds"] = 8.0
+    path.write_text(json.dumps(value))
+    read = read_record(path, METHODS_KIND).of(Result)
+    assert [[a.seconds for a in one.answers] for one in read] == [[2.0] * 4] * 2
+    assert [row.found.seconds for row in summarize(read, 0)] == [8.0, 8.0]
+
+
 def test_rows_against_sequential(record):
-    sequential, fef = rows_of(record)
-    assert (sequential.difference, sequential.calls_ratio, sequential.pass_speedup) == (0, 1, 1)
-    assert sequential.predicted_pass_speedup is None and not sequential.below_prediction
-    assert fef.difference == 0 and fef.difference_low < 0 < fef.difference_high
-    assert (fef.calls_ratio, fef.rows_ratio, fef.token_forwards_ratio) == (0.5, 0.5, 1)
+    sequential, fef = summarize(record.of(Result), 0)
+    assert (sequential.difference[0], sequential.ratio("calls"), sequential.pass_speedup) == (0, 1, 1)
+    assert sequential.predicted is None and not sequential.below_prediction
+    assert fef.difference[0] == 0 and fef.difference[1] < 0 < fef.difference[2]
+    assert [fef.ratio(name) for name in ("calls", "rows", "token_forwards")] == [0.5, 0.5, 1]
     # 12 calls, 8 rounds: 1.5 calls per round; 1 + 8/9 tokens without a bonus; sequential takes 1 call per token
-    assert fef.predicted_pass_speedup == pytest.approx((1 + 8 / 9) / 1.5)
+    assert fef.predicted == pytest.approx((1 + 8 / 9) / 1.5)
     assert fef.pass_speedup == 2 and not fef.below_prediction
-    assert replace(fef, pass_speedup=1.2).below_prediction
+    assert replace(fef, predicted=2.1).below_prediction
 
 
 def test_all_right_has_an_interval_of_some_width_and_time_a_speedup_of_its_own():
     sequential = result("sequential", [True] * 20, 6)
-    slow = replace(result("fef", [True] * 20, 3), seconds=2 * sequential.seconds)
-    rows = summarize([sequential, slow], 0)
-    assert (rows[1].low, rows[1].high) == (pytest.approx(83.887, abs=0.001), 100)
-    assert (rows[1].pass_speedup, rows[1].time_speedup) == (2, 0.5)
+    fef = result("fef", [True] * 20, 3)
+    slow = replace(fef, answers=tuple(replace(a, seconds=1.0) for a in fef.answers))
+    row = summarize([sequential, slow], 0)[1]
+    assert (row.found.low, row.found.high) == (pytest.approx(83.887, abs=0.001), 100)
+    assert (row.pass_speedup, row.time_speedup) == (2, 0.5)
     assert summarize([slow], 0)[0].time_speedup is None
 
 
@@ -100,10 +112,10 @@ def test_the_baseline_is_sequential_with_default_options():
         result("a=sequential", [True], 6),
         result("fef", [False], 3),
     ]
-    assert [row.calls_ratio for row in summarize(results, 0)] == [7 / 6, 1, 0.5]
-    assert summarize(results[:1] + results[2:], 0)[1].calls_ratio == 3 / 7
+    assert [row.ratio("calls") for row in summarize(results, 0)] == [7 / 6, 1, 0.5]
+    assert summarize(results[:1] + results[2:], 0)[1].ratio("calls") == 3 / 7
     alone = summarize(results[2:], 0)[0]
-    assert alone.difference is None and alone.calls_ratio is None and alone.pass_speedup == 2
+    assert alone.difference is None and alone.ratio("calls") is None and alone.pass_speedup == 2
 
 
 def test_several_families_are_pooled_for_methods_that_ran_on_all():
@@ -114,4 +126,5 @@ def test_several_families_are_pooled_for_methods_that_ran_on_all():
     ]
     rows = summarize(results, 0)
     assert [(row.family, row.method) for row in rows[3:]] == [("all families", "fef")]
-    assert (rows[3].accuracy, rows[3].calls, rows[3].problems, rows[3].seconds) == (75, 14, 4, 3.0)
+    found = rows[3].found
+    assert (found.accuracy, found.calls, found.problems, found.seconds) == (75, 14, 4, 2.0)

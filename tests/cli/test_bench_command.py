@@ -76,7 +76,7 @@ def test_resume_runs_only_what_is_missing_and_the_report_shows_all(fef_cli, tiny
     result = fef_cli("report", path, "--out", page)
     assert result.exit_code == 0, result.output
     assert "| `fef` |" in page.read_text() and "![" not in page.read_text()
-    monkeypatch.setattr("fef.bench.page.FEW", 1)
+    monkeypatch.setattr("fef.eval.page.MANY", 1)
     assert fef_cli("report", path, "--out", page).exit_code == 0
     assert "(docs.png)" in page.read_text() and (tmp_path / "docs.png").exists()
     path.write_text("{}")

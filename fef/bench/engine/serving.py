@@ -156,7 +156,8 @@ def run_rival(
     result = evaluate(model, problems, spec, settings, warm_up=True, judge=judge)
     ideal = None if costs is None else ideal_seconds(result.answers, costs)
     more: dict[str, Any] = {"memory": peak_bytes(model.network.device), "ideal_seconds": ideal}
-    return served(batch, spec.label, LOOP, result.answers, result.seconds, **more)
+    seconds = sum(answer.seconds for answer in result.answers)
+    return served(batch, spec.label, LOOP, result.answers, seconds, **more)
 
 
 def ideal_seconds(answers: Sequence[Answer], costs: PassCosts) -> float:

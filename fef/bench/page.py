@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from fef.bench.evaluate import Result
 from fef.bench.summary import Row, with_all_families
 from fef.errors import InputError
-from fef.eval.outcome import outcome_of
+from fef.eval.outcome import Outcome, outcome_of
 from fef.eval.page import page_of
+from fef.eval.pairs import Pair, pair_of
 from fef.measure.page import device_words, introduction, version_words
 from fef.measure.record import Failure, Record
 from fef.measure.table import Sheet, interval_words, known, sheet_of
 
-__all__ = ["methods_page", "rows_sheet"]
+__all__ = ["methods_page", "pairs_on", "rows_sheet"]
 
 BELOW = "<"
 """Marks a measured speed-up in passes that falls below the predicted one: windows are cut where a text ends."""
@@ -67,14 +68,22 @@ COLUMNS: Mapping[str, Callable[[Row], str]] = {
 
 
 def methods_page(name: str, records: Mapping[str, Record], remarks: str = "") -> tuple[str, bytes | None]:
-    """A `PageMaker`, of one record; a result is a run, called FAMILY/METHOD. The picture is that of all families together, or
-    of the only one, if methods are many."""
+    """A `PageMaker`, of one record. The picture is that of all families together, or of the only one, if methods are many."""
     if len(records) > 1:
         raise InputError(f"{name}.md is to be made of {len(records)} files, and a page of methods has one; give one.")
     [record] = records.values()
-    setup, results = record.setup, with_all_families(record.of(Result))
+    runs = runs_of(record)
+    begin = introduction([record], setup_lines(record.setup), "methods")
+    refused = dict.fromkeys((failure.task[1], failure.reason) for failure in record.failures)
+    more = [("Not run", "\n".join(f"- `{method}`: {reason}" for method, reason in refused))] if refused else []
+    return page_of(name, runs, begin, remarks, pictured=[*runs.values()][-1].task, more=more)
+
+
+def runs_of(record: Record) -> dict[str, Outcome]:
+    """The results as runs, called FAMILY/METHOD; of several families also all of them together."""
+    setup = record.setup
     identity = {"model": setup["model"]} | setup["settings"]
-    runs = {
+    return {
         f"{one.family}/{one.spec.label}": outcome_of(
             one.family,
             one.spec.label,
@@ -83,12 +92,15 @@ def methods_page(name: str, records: Mapping[str, Record], remarks: str = "") ->
             environment=setup["environment"],
             certificate=one.certificate.to_dict(),
         )
-        for one in results
+        for one in with_all_families(record.of(Result))
     }
-    begin = introduction([record], setup_lines(setup), "methods")
-    refused = dict.fromkeys((failure.task[1], failure.reason) for failure in record.failures)
-    more = [("Not run", "\n".join(f"- `{method}`: {reason}" for method, reason in refused))] if refused else []
-    return page_of(name, runs, begin, remarks, pictured=results[-1].family, more=more)
+
+
+def pairs_on(record: Record, families: Iterable[str], first: str, second: str) -> list[Pair]:
+    """Two methods on the problems of each of these families that both have answered."""
+    runs = runs_of(record)
+    found = [(runs.get(f"{family}/{first}"), runs.get(f"{family}/{second}")) for family in families]
+    return [pair_of(a, b) for a, b in found if a is not None and b is not None]
 
 
 def setup_lines(setup: Mapping[str, Any]) -> Iterator[str]:

@@ -19,7 +19,7 @@ from fef.measure.record import Failure, Record, RecordKind, resumed
 from fef.measure.run import Progress, Task, carry_out, check_asked
 from fef.tasks import Problem, generate
 
-__all__ = ["METHODS_KIND", "Benchmark", "agreements", "check_specs", "run"]
+__all__ = ["METHODS_KIND", "Benchmark", "check_specs", "run"]
 
 
 METHODS_KIND = RecordKind("methods", "fef bench --json", {"results": Result})
@@ -118,17 +118,3 @@ def draw(bench: Benchmark) -> dict[str, list[Problem]]:
     for problems in drawn.values():
         check_fit(bench.model, problems, bench.settings)
     return drawn
-
-
-def agreements(results: Sequence[Result], first: str, second: str) -> list[dict[str, Any]]:
-    """Problems on which two methods gave the same tokens, a family that both have answered."""
-    found = {result.key: [answer.digest for answer in result.answers] for result in results}
-    return [
-        {
-            **{"family": family, "first": first, "second": second},
-            "same": sum(map(str.__eq__, found[family, first], found[family, second])),
-            "problems": len(found[family, first]),
-        }
-        for family in dict.fromkeys(family for family, _ in found)
-        if (family, first) in found and (family, second) in found
-    ]

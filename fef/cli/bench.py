@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -28,6 +28,7 @@ from fef.files import write_whole
 
 if TYPE_CHECKING:
     from fef.bench.summary import Row
+    from fef.eval.pairs import Pair
     from fef.measure.record import Record
 
 __all__ = ["EXAMPLE", "bench"]
@@ -103,8 +104,8 @@ def bench(
         check_writable(json)
     with Bar("Loading"):
         from fef.bench.evaluate import Result, Settings
-        from fef.bench.page import rows_sheet
-        from fef.bench.run import Benchmark, agreements, run
+        from fef.bench.page import pairs_on, rows_sheet
+        from fef.bench.run import Benchmark, run
         from fef.bench.spec import parse_specs
         from fef.bench.summary import summarize
         from fef.decoders import METHODS
@@ -129,22 +130,21 @@ def bench(
     def rows_of(record: Record) -> list[Row]:
         return summarize(record.of(Result), seed)
 
-    def compared(record: Record) -> list[dict[str, Any]]:
-        return agreements(record.of(Result), *compare) if compare else []
+    def compared(record: Record) -> list[Pair]:
+        return pairs_on(record, families, *compare) if compare else []
 
     def save(record: Record) -> None:
         if json is not None:
-            derived = {"rows": list(map(asdict, rows_of(record))), "comparisons": compared(record)}
+            derived = {"rows": list(map(asdict, rows_of(record))), "comparisons": list(map(asdict, compared(record)))}
             write_whole(json, record_json(record, **derived))
 
     with Bar("Drawing problems", len(families) * len(specs) * n) as bar:
         record = run(benchmark, bar, json if resume else None, save)
     save(record)
     print_sheet(rows_sheet(rows_of(record), record.failures))
-    for line in compared(record):
+    for pair in compared(record):
         typer.echo(
-            f"{line['family']}: {line['first']} and {line['second']} agree token for token on "
-            f"{line['same']} of {line['problems']} problems"
+            f"{pair.task}: {pair.first} and {pair.second} agree token for token on {pair.same} of {pair.problems} problems"
         )
 
 

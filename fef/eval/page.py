@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from fef.eval.outcome import Outcome, recorded
 from fef.eval.pairs import LEVEL, Pair, names_of, pairs_of
 from fef.eval.remarks import filled
 from fef.measure.page import Section, results_page
-from fef.measure.plot import costs_figure, png_bytes
+from fef.measure.plot import Plotted, costs_figure, png_bytes
 from fef.measure.record import Record
 from fef.measure.table import Sheet, interval_words, markdown, p_words, sheet_of
 
@@ -146,17 +145,6 @@ def settings_line(outcomes: Sequence[Outcome]) -> str:
     return f"Settings: {', '.join(words)}." if words else "No settings are known."
 
 
-@dataclass(frozen=True)
-class Run:
-    """A saved run as it is plotted."""
-
-    method: str
-    accuracy: float
-    low: float
-    high: float
-    certificate: str
-
-
 def short_labels(labels: Sequence[str]) -> list[str]:
     """Labels without the options that all runs of the same method share."""
     parts = [
@@ -169,12 +157,11 @@ def short_labels(labels: Sequence[str]) -> list[str]:
 
 def runs_picture(title: str, outcomes: Sequence[Outcome]) -> bytes:
     """A PNG of accuracy against passes, of runs of one task that fef decoded."""
-    known = [(o, o.summary, str(o.certificate["kind"])) for o in outcomes if o.certificate is not None]
-    names = short_labels([outcome.label for outcome, *_ in known])
+    known = [(o.summary, str(o.certificate["kind"])) for o in outcomes if o.certificate is not None]
+    names = short_labels([outcome.label for outcome in outcomes])
     runs = [
-        Run(name, found.accuracy, found.low, found.high, kind)
-        for name, (_, found, kind) in zip(names, known, strict=True)
+        Plotted(name, found.calls / found.problems, found.accuracy, found.low, found.high, kind)
+        for name, (found, kind) in zip(names, known, strict=True)
     ]
-    passes = [found.calls / found.problems for _, found, _ in known]
     accuracy = "problems right, %, with Wilson's 95 % intervals"
-    return png_bytes(costs_figure(title, runs, {"forward passes per problem": passes}, accuracy))
+    return png_bytes(costs_figure(title, runs, "forward passes per problem", accuracy))

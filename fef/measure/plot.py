@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import pairwise
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from fef.errors import OptionError
 from fef.measure.labels import Box, place_labels
@@ -32,19 +33,16 @@ GREYS = (255, 235, 200, 153, 110, 60, 0)  # paper, grid, frontier, ink, and what
 CROWD = 24  # runs from which on a picture is wide
 
 
-class Plotted(Protocol):
-    """A method's result in a picture of accuracy against cost. accuracy, low, high: in %."""
+@dataclass(frozen=True)
+class Plotted:
+    """A run in a picture of accuracy against cost. accuracy, low, high: in %."""
 
-    @property
-    def method(self) -> str: ...
-    @property
-    def accuracy(self) -> float: ...
-    @property
-    def low(self) -> float: ...
-    @property
-    def high(self) -> float: ...
-    @property
-    def certificate(self) -> str: ...
+    method: str
+    cost: float
+    accuracy: float
+    low: float
+    high: float
+    certificate: str  # its kind
 
 
 def check_plotting() -> None:
@@ -84,22 +82,19 @@ def palette() -> bytes:
     return b"".join([*strong, *weak, *(bytes([grey] * 3) for grey in GREYS)])
 
 
-def costs_figure(title: str, runs: Sequence[Plotted], costs: Mapping[str, Sequence[float]], accuracy: str) -> Figure:
-    """Accuracy with its interval against each cost, the Pareto frontier, and names beside the points. costs: by name, of each
-    run. accuracy: what it is called."""
-    figure = new_figure(14.0 if len(costs) > 1 or len(runs) > CROWD else 10.0, 5.0 + 0.1 * len(runs), title)
-    panels = figure.subplots(1, len(costs), sharey=True, squeeze=False)[0]
-    points = [[(x, run.accuracy) for x, run in zip(cost, runs, strict=True)] for cost in costs.values()]
-    for axes, name, some in zip(panels, costs, points, strict=True):
-        draw_points(axes, runs, some)
-        axes.set_xlabel(f"{name} (log scale)")
-    panels[0].set_ylabel(accuracy)
+def costs_figure(title: str, runs: Sequence[Plotted], cost: str, accuracy: str) -> Figure:
+    """Accuracy with its interval against cost, the Pareto frontier, and names beside the points. cost, accuracy: what they
+    are called."""
+    figure = new_figure(14.0 if len(runs) > CROWD else 10.0, 5.0 + 0.1 * len(runs), title)
+    axes = figure.subplots()
+    draw_points(axes, runs)
+    axes.set_xlabel(f"{cost} (log scale)")
+    axes.set_ylabel(accuracy)
     add_legend(figure, runs)
     # the axes are placed for good, so that lengths on paper are known
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
-    for axes, some in zip(panels, points, strict=True):
-        draw_labels(axes, runs, some)
+    draw_labels(axes, runs)
     return figure
 
 
@@ -112,18 +107,19 @@ def add_legend(figure: Figure, runs: Sequence[Plotted]) -> None:
     figure.legend(handles=handles, loc="outside lower center", ncols=(len(handles) + 1) // 2, frameon=False)
 
 
-def draw_points(axes: Axes, runs: Sequence[Plotted], points: Sequence[tuple[float, float]]) -> None:
+def draw_points(axes: Axes, runs: Sequence[Plotted]) -> None:
     from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter, StrMethodFormatter
 
-    for run, (x, y) in zip(runs, points, strict=True):
+    for run in runs:
         color, marker, _ = LOOKS[run.certificate]
+        x, y = run.cost, run.accuracy
         reach = [[max(0.0, y - run.low)], [max(0.0, run.high - y)]]
         axes.errorbar(x, y, reach, color=color, marker=marker, markersize=MARKER, elinewidth=0.6, capsize=1.5)
     axes.set_xscale("log")
     axes.margins(0.15)
     axes.autoscale_view()
     left, right = axes.get_xlim()
-    axes.plot(*zip(*stairs(points, right), strict=True), color="0.6", linewidth=1.0, zorder=1)
+    axes.plot(*zip(*stairs(points_of(runs), right), strict=True), color="0.6", linewidth=1.0, zorder=1)
     axes.set_xlim(left, right)
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
@@ -131,6 +127,10 @@ def draw_points(axes: Axes, runs: Sequence[Plotted], points: Sequence[tuple[floa
     axes.yaxis.set_major_locator(FixedLocator([tick for tick in axes.get_yticks() if tick <= 100]))
     axes.grid(color="0.92", linewidth=0.6)
     axes.set_axisbelow(True)
+
+
+def points_of(runs: Sequence[Plotted]) -> list[tuple[float, float]]:
+    return [(run.cost, run.accuracy) for run in runs]
 
 
 def frontier(points: Sequence[tuple[float, float]]) -> list[int]:
@@ -155,9 +155,9 @@ def stairs(points: Sequence[tuple[float, float]], edge: float) -> list[tuple[flo
     return [*corners, (edge, best[-1][1])]
 
 
-def draw_labels(axes: Axes, runs: Sequence[Plotted], points: Sequence[tuple[float, float]]) -> None:
+def draw_labels(axes: Axes, runs: Sequence[Plotted]) -> None:
     """The names beside their points, each with a thin line to its point."""
-    figure = axes.get_figure(root=True)
+    figure, points = axes.get_figure(root=True), points_of(runs)
     assert figure is not None, "axes of a figure"
     notes = [
         axes.annotate(
@@ -181,7 +181,7 @@ def draw_labels(axes: Axes, runs: Sequence[Plotted], points: Sequence[tuple[floa
 
     anchors = [on_paper(x, y) for x, y in points]
     corners = [on_paper(x, y) for x, y in stairs(points, axes.get_xlim()[1])]
-    bars = [(*on_paper(x, run.low), *on_paper(x, run.high)) for run, (x, _) in zip(runs, points, strict=True)]
+    bars = [(*on_paper(run.cost, run.low), *on_paper(run.cost, run.high)) for run in runs]
     bars += [(*start, *stop) for start, stop in pairwise(corners)]
     extents = [note.get_window_extent() for note in notes]
     boxes = place_labels(

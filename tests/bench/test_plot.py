@@ -8,7 +8,6 @@ from matplotlib.text import Text
 from PIL import Image
 
 from fef.errors import OptionError
-from fef.eval.page import Run
 from fef.measure import plot
 
 
@@ -24,13 +23,13 @@ def runs():
     ]
     kinds = ["chain", "greedy", "none", "bound", "process", "none"]
     return [
-        Run(name, 99.0 + 0.1 * i, 95.0, 100.0, kind) for i, (name, kind) in enumerate(zip(names, kinds, strict=True))
+        plot.Plotted(name, 100.0 + 3 * i, 99.0 + 0.1 * i, 95.0, 100.0, kind)
+        for i, (name, kind) in enumerate(zip(names, kinds, strict=True))
     ]
 
 
 def figure_of(runs):
-    costs = {"calls": [100 + 3 * i for i in range(len(runs))], "seconds": [5.0 + i for i in range(len(runs))]}
-    return plot.costs_figure("joint", runs, costs, "right")
+    return plot.costs_figure("joint", runs, "calls", "right")
 
 
 def test_pictures_are_small_png_files_and_the_same_each_time(runs):
@@ -57,7 +56,8 @@ def test_labels_in_the_figure_do_not_touch(runs):
 
 def test_a_method_of_no_cost_spread_and_full_accuracy_has_a_picture():
     for right in (100.0, 0.0):
-        assert plot.png_bytes(figure_of([Run("fef", right, right, right, "greedy")])).startswith(b"\x89PNG")
+        run = plot.Plotted("fef", 5.0, right, right, right, "greedy")
+        assert plot.png_bytes(figure_of([run])).startswith(b"\x89PNG")
 
 
 def test_a_missing_library_is_named_with_the_fix(monkeypatch):

@@ -12,7 +12,7 @@ from tiny_network import MASK, complete_network, tiny_joint_layer, tiny_network
 import fef
 from fef.models.extras import Extras
 from fef.models.joint_layer import JointLayer
-from fef.training.joint_layer import joint_loss
+from fef.training.joint_layer import joint_loss, next_drawn
 from fef.training.patterns import Canvases
 from fef.verify.decode import law_of_decode
 from fef.verify.joint import joint_law
@@ -91,6 +91,19 @@ def test_demo_decodes_with_a_joint_layer_in_decode_and_in_the_engine_alike(tempe
     entropy = asked | {"method": "entropy", "tokens_per_step": 1}
     assert one.text == model.generate("What is 2 + 3?", seed=3, **entropy).text
     assert one.certificate.kind == ("chain" if temperature else "greedy")
+
+
+def test_the_next_token_is_the_surest_in_half_of_the_rows_and_any_open_one_in_the_others() -> None:
+    rows, ids = 2000, torch.full((1, 9), MASK)
+    hidden = NETWORK.hidden_at(ids, torch.tensor([[5, 2, 7, 3]]))
+    open_ = torch.tensor([True, True, False, True])
+    law = NETWORK.logits(hidden)[0].softmax(-1)
+    entropy = -law.xlogy(law).sum(-1).masked_fill(~open_, -torch.inf)
+    at = next_drawn(NETWORK, hidden.expand(rows, -1, -1), open_.expand(rows, -1), torch.Generator().manual_seed(0))
+    share = at[:, 0].bincount(minlength=4) / rows
+    assert share[2] == 0 and share.argmax() == entropy.argmin()
+    assert share.max() == pytest.approx(1 / 2 + 1 / 6, abs=0.05)
+    assert share.sort().values[1:3].tolist() == pytest.approx([1 / 6, 1 / 6], abs=0.05)
 
 
 def test_the_layer_learns_what_further_passes_would_say() -> None:

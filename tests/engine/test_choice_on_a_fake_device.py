@@ -3,6 +3,7 @@ replayed for their cost without what the host does between two of them."""
 
 from __future__ import annotations
 
+import math
 import random
 from collections import Counter, deque
 from collections.abc import Callable
@@ -156,6 +157,17 @@ def test_short_texts_take_cheap_rounds_since_some_run_behind_every_end(
     fake.chooser.learn_length(length)
     fake.run(200)
     assert sum(count for shape, count in fake.run(300).items() if shape.head == trees) > 200
+
+
+def test_the_length_of_texts_is_the_mean_of_some_and_follows_a_change(device: Callable[..., FakeDevice]) -> None:
+    chooser = device(rows=1, launch=1.0, token=0.0, host=0.3, chance=0.7).chooser
+    found = [chooser.length]
+    for lengths in ([30], [10, 20], [100] * 400, [0] * 400):
+        for length in lengths:
+            chooser.learn_length(length)
+        found.append(chooser.length)
+    assert found == [math.inf, 30.0, 20.0, pytest.approx(100, abs=1), pytest.approx(1.0, abs=0.1)]
+    assert min(found) >= 1, "a text has a token"
 
 
 def test_costs_are_of_rounds_and_never_of_what_ran_between_them(device: Callable[..., FakeDevice]) -> None:

@@ -170,6 +170,28 @@ def test_expected_acceptance_is_the_overlap_of_two_laws_at_the_texts_temperature
     assert float(head_loss(new_head(network), network, first)[1]["accepted"]) == pytest.approx(total / count, rel=1e-5)
 
 
+@pytest.mark.parametrize("heat", [0.0, 0.5, 1.0])
+def test_the_teacher_is_the_law_of_which_the_texts_token_is_a_draw(
+    network: Transformer, texts: list[OwnText], heat: float
+) -> None:
+    """By a pass per text; of greedy texts that is one token, and not the law at any temperature."""
+    lesson = loss_parts(network, texts, heat)["lesson"]
+    windows, checked = lesson.windows, 0
+    for n in windows.there_NK[:, 0].nonzero()[:12, 0].tolist():
+        text, rank = texts[int(windows.text_N[n])], int(windows.rank_NK[n, 0])
+        clean = text.prompt + text.response + [EOS] * (CANVAS - len(text.response))
+        ranks = torch.tensor([[-1] * len(text.prompt) + list(range(CANVAS))])
+        canvas = torch.tensor([text.prompt + [MASK] * CANVAS])
+        target_V = packed_target_logits(network, canvas, torch.tensor([clean]), ranks)[0, len(text.prompt) + rank]
+        law_V = (target_V.index_fill(0, torch.tensor([MASK]), -torch.inf) / (heat or 1.0)).softmax(-1)
+        own_V = torch.zeros_like(law_V).index_fill(0, torch.tensor([text.response[rank]]), 1.0)
+        found = lesson.teacher_NKC[n, 0].double()
+        for expected_V, same in ((law_V, heat > 0), (own_V, heat == 0)):
+            assert torch.allclose(found, expected_V.double()[lesson.ids_NKC[n, 0]], atol=1e-5) == same
+        checked += 1
+    assert checked == 12
+
+
 def first_windows(lesson: Lesson, count: int) -> Lesson:
     windows = replace(lesson.windows, **{name: value[:count] for name, value in vars(lesson.windows).items()})
     return replace(

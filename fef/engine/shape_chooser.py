@@ -22,10 +22,7 @@ from fef.models.packed_pass import RoundShape
 __all__ = ["Launch", "ShapeChooser"]
 
 _TEXTS = 50  # of whose lengths the mean is known
-
-_STAYS = (
-    7  # rounds that a choice stands which was made twice: what is known changes little meanwhile, and to ask takes time
-)
+_STAYS = 7  # rounds that a choice stands which was made twice: little is learned meanwhile, and to ask takes time
 
 
 @dataclass(frozen=True)

@@ -114,8 +114,8 @@ def chances(score_NC: Tensor, mass_N: Tensor, sampled_N: Tensor) -> Tensor:
 
 
 def shares(score: Tensor, sampled: Tensor) -> Tensor:
-    """Chance [.., C] that the target draws each of the candidates of a slot, given that it draws one of them. As `chances`;
-    sampled: of the shape of the scores, or of size 1 there."""
+    """Chance [.., C] that the target draws each of the candidates of a slot, given that it draws one of them. score [.., C],
+    sampled [.., 1]: as in `chances`."""
     return (score.double() / torch.where(sampled, TAU, 1.0)).softmax(-1)
 
 

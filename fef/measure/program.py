@@ -62,6 +62,7 @@ def argument(each: Field[Any], hint: Any) -> dict[str, Any]:
         def several(word: str) -> list[Any]:
             return [part(one) for one in word.split(",")]
 
+        several.__name__ = f"list of {part.__name__}"  # as argparse calls it where a word is none
         return {"type": several} | said | each.metadata
     if read is bool:
         return {"action": argparse.BooleanOptionalAction} | said | each.metadata

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -135,6 +136,7 @@ class Options:
     sharp: bool = True
     plain: bool = option(False, action="store_true")
     sizes: tuple[int, ...] = option((1, 8), type=int, nargs="+")
+    heats: Sequence[float] = (0.0, 1.0)
 
 
 def test_options_are_the_fields_of_a_dataclass() -> None:
@@ -144,6 +146,14 @@ def test_options_are_the_fields_of_a_dataclass() -> None:
     for wrong in ([], ["--out", "x", "--steps", "many"]):
         with pytest.raises(SystemExit):
             options_of(Options, None, wrong)
+
+
+def test_a_sequence_is_a_word_with_commas(capsys: pytest.CaptureFixture[str]) -> None:
+    assert options_of(Options, None, ["--out", "x", "--heats", "0.5,2"]).heats == [0.5, 2.0]
+    for wrong in ("0.5,hot", "", "1,"):
+        with pytest.raises(SystemExit):
+            options_of(Options, None, ["--out", "x", "--heats", wrong])
+        assert f"--heats: invalid list of float value: {wrong!r}" in capsys.readouterr().err
 
 
 def test_a_program_ends_with_what_it_returns_and_an_error_with_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,6 +15,7 @@ F of them), M inner width; D, H, G, E, V as in `transformer`.
 
 from __future__ import annotations
 
+import math
 from dataclasses import astuple, dataclass
 
 import torch
@@ -49,8 +50,9 @@ class HeadSizes:
 
     @classmethod
     def of(cls, config: TransformerConfig, depths: int = DEPTHS, candidates: int = CANDIDATES) -> HeadSizes:
-        """Those of a head for this network: its attention, and 8/3 of its width inside."""
-        candidates, mlp_dim = min(candidates, config.vocab_size), 8 * config.dim // 3
+        """Those of a head for this network: its attention, and 8/3 of its width inside, or somewhat more: rows of matrices
+        that begin at multiples of 16 bytes are read faster."""
+        candidates, mlp_dim = min(candidates, config.vocab_size), 16 * math.ceil(config.dim / 6)
         return cls(config.dim, config.heads, config.kv_head_count, config.head_size, mlp_dim, depths, candidates)
 
 

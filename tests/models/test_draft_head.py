@@ -14,6 +14,7 @@ from torch import Tensor
 
 from fef.errors import CheckpointError
 from fef.models.checkpoint import demo_path, load_checkpoint
+from fef.models.config import TransformerConfig
 from fef.models.draft_head import DraftHead, DraftWindow, HeadSizes, Path, top_candidates
 from fef.models.draft_head_file import DRAFT_HEAD, load_draft_head, save_draft_head
 from fef.models.rounded_file import same_network, sample_of
@@ -155,6 +156,13 @@ def test_a_head_comes_back_within_half_a_step_of_each_row(network: Transformer, 
         bound = weight.abs().amax(-1, keepdim=True) / 254 if weight.ndim == 2 else 0.0
         assert ((again.state_dict()[name] - weight).abs() <= bound + 1e-6).all(), name
     assert [p.name for p in tmp_path.iterdir()] == [DRAFT_HEAD]
+
+
+@pytest.mark.parametrize("dim", [32, 576, 2048, 4096])
+def test_inside_a_head_rows_begin_at_multiples_of_sixteen_bytes(dim: int) -> None:
+    config = TransformerConfig(vocab_size=64, dim=dim, layers=1, heads=dim // 16, mlp_dim=32, mask_id=63)
+    assert HeadSizes.of(config).mlp_dim % 16 == 0
+    assert 8 * dim / 3 <= HeadSizes.of(config).mlp_dim < 8 * dim / 3 + 16
 
 
 def test_a_stored_matrix_takes_a_byte_per_weight(network: Transformer, tmp_path: FilePath) -> None:

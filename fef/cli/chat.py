@@ -19,6 +19,7 @@ from fef.cli.options import (
     TopKOption,
     TopPOption,
     WeightsOption,
+    check_decoding,
     load_model,
     method_options,
 )
@@ -58,17 +59,23 @@ def chat(
     A checkpoint without a chat template, such as demo, gets each line as a prompt of its own.
     """
     options = method_options(set_)
+    sampling: dict[str, Any] = {"temperature": temperature, "top_p": top_p, "top_k": top_k}
+    check_decoding(method, options, **sampling, seed=seed, max_new_tokens=max_new_tokens)
     if system is not None:
         check_text("system message", system)
     loaded = load_model(model, device, dtype, weights)
+    from fef.api import certify
+
     if system is not None and loaded.template is None:
         raise OptionError(f"{loaded.name} has no chat template, so it takes no --system.")
+    certify(loaded.network, method=method, **sampling, **options)
+    loaded.canvas_behind([], max_new_tokens, "")
     if sys.stdin.isatty():
         typer.echo(greeting(loaded), err=True)
     messages = [] if system is None else [{"role": "system", "content": system}]
     while line := next_line():
         asked = [*messages, {"role": "user", "content": line}]
-        settings = {"temperature": temperature, "top_p": top_p, "top_k": top_k, "seed": seed, **options}
+        settings = {**sampling, "seed": seed, **options}
         try:
             out = answer(loaded, line if loaded.template is None else asked, method, max_new_tokens, settings)
         except InputError as error:  # such as a talk that has grown too long; what was said before stays

@@ -25,8 +25,7 @@ from fef.cli.options import (
 )
 from fef.cli.output import Bar, error_line
 from fef.errors import InputError, OptionError
-from fef.files import decode_text
-from fef.readers import check_text
+from fef.readers import check_text, decode_text
 
 if TYPE_CHECKING:
     from fef.generation import Model
@@ -58,7 +57,7 @@ def chat(
 
     A checkpoint without a chat template, such as demo, gets each line as a prompt of its own.
     """
-    options = method_options(set_)
+    options: dict[str, Any] = dict(method_options(set_))
     sampling: dict[str, Any] = {"temperature": temperature, "top_p": top_p, "top_k": top_k}
     check_decoding(method, options, **sampling, seed=seed, max_new_tokens=max_new_tokens)
     if system is not None:

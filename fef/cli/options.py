@@ -11,8 +11,7 @@ import typer
 
 from fef.cli.output import Bar
 from fef.errors import InputError, OptionError, nearest_hint
-from fef.files import decode_text, read_file
-from fef.readers import Value, check_text, parse_options, whole_from
+from fef.readers import Value, check_text, decode_text, parse_options, read_file, whole_from
 
 if TYPE_CHECKING:
     import torch

@@ -10,7 +10,8 @@ import typer
 
 from fef.cli.output import Bar, check_makeable, check_writable
 from fef.errors import InputError, OptionError
-from fef.files import decode_text, read_file, write_whole
+from fef.files import write_whole
+from fef.readers import decode_text, read_file
 
 if TYPE_CHECKING:
     from fef.measure.page import PageMaker

@@ -39,20 +39,16 @@ def family_of(values: Mapping[str, Any], where: str, families: Sequence[Family] 
     unnamed = "architectures" not in values and "model_type" not in values
     found = [f for f in (NATIVE, *RELEASED, *CAUSAL) if any(n in f.architectures for n in named)]
     family = NATIVE if unnamed else next(iter(found), None)
-    if family in families:
+    if family is None:
+        words = ", ".join(map(str, named)) or f"model_type {values.get('model_type')!r}"
+        what = f"has the architecture {words}, which fef does not know here; it runs no code from checkpoints"
+    elif family in families:
         return family
-    if family in CAUSAL:
-        raise unfit(
-            where, f"is a causal model ({family.released}); `fef adapt` makes a diffusion model of it", families
-        )
-    if family is not None:
-        raise unfit(where, f"is no causal model as they are released: it is {family.released}", families)
-    words = ", ".join(map(str, named)) or f"model_type {values.get('model_type')!r}"
-    raise unfit(
-        where,
-        f"has the architecture {words}, which fef does not know here; it runs no code from checkpoints",
-        families,
-    )
+    elif family in CAUSAL:
+        what = f"is a causal model ({family.released}); `fef adapt` makes a diffusion model of it"
+    else:
+        what = f"is no causal model as they are released: it is {family.released}"
+    raise unfit(where, what, families)
 
 
 def unfit(where: str, what: str, families: Sequence[Family]) -> CheckpointError:

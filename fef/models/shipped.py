@@ -12,7 +12,7 @@ from fef.models.weights import WEIGHTS
 __all__ = ["DEMO_CRC32", "SMOL_CRC32", "check_shipped", "crc32_of"]
 
 DEMO_CRC32, SMOL_CRC32 = 0x5F1B9A3E, 0x88EE955C
-PIECE = 1 << 20  # bytes in memory at once
+PIECE = 1 << 18  # bytes in memory at once
 
 
 def check_shipped(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Files that are read as text, and written whole or not at all."""
+"""Files that are written whole or not at all."""
 
 from __future__ import annotations
 
@@ -6,23 +6,7 @@ import os
 import secrets
 from pathlib import Path
 
-from fef.errors import InputError
-
-__all__ = ["decode_text", "read_file", "write_whole"]
-
-
-def read_file(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError(f"Cannot read {path}: {error.strerror}. Give a text file that you can read.") from error
-
-
-def decode_text(raw: bytes, source: str) -> str:
-    try:
-        return raw.decode("utf-8-sig")  # editors on Windows begin a text with a mark
-    except UnicodeDecodeError as error:
-        raise InputError(f"{source} is not UTF-8 (byte {error.start}). Convert it, for example with iconv.") from error
+__all__ = ["write_whole"]
 
 
 def write_whole(path: Path, content: str | bytes) -> None:

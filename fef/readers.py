@@ -1,5 +1,5 @@
-"""Readers of what users give: numbers of any library, one of them or one per row, text, and options in words. One rule for
-every argument.
+"""Readers of what users give: numbers of any library, one of them or one per row, text and files of it, and options in words.
+One rule for every argument.
 
 A whole number is Python's, NumPy's or an integer tensor without dimensions, a real number any of these or a floating-point
 one; a boolean is neither.
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from fef.errors import FefError, InputError, OptionError
@@ -17,8 +18,10 @@ __all__ = [
     "LARGEST",
     "Value",
     "check_text",
+    "decode_text",
     "parse_options",
     "parse_value",
+    "read_file",
     "real",
     "several",
     "shown",
@@ -126,6 +129,20 @@ def check_text(what: str, value: Any) -> str:
             "decode the text as UTF-8."
         ) from None
     return value
+
+
+def read_file(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"Cannot read {path}: {error.strerror}. Give a text file that you can read.") from error
+
+
+def decode_text(raw: bytes, source: str) -> str:
+    try:
+        return raw.decode("utf-8-sig")  # editors on Windows begin a text with a mark
+    except UnicodeDecodeError as error:
+        raise InputError(f"{source} is not UTF-8 (byte {error.start}). Convert it, for example with iconv.") from error
 
 
 def parse_options(pairs: Iterable[str]) -> dict[str, Value]:

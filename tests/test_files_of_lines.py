@@ -13,8 +13,8 @@ import pytest
 from fef.errors import InputError
 from fef.eval.datasets import read_examples
 from fef.eval.fields import text
-from fef.files import decode_text, read_file
 from fef.measure.journal import begin
+from fef.readers import decode_text, read_file
 from fef.serve.batch import Part
 from fef.tasks.jsonl import read_jsonl
 from fef.training.conversations import read_answers

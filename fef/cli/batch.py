@@ -46,9 +46,10 @@ def batch(
     check_not_read(answers, requests)
     require_serve("fef batch")
     from fef.serve.app import ServeOptions
-    from fef.serve.batch import Part, answer_file, merge_parts
+    from fef.serve.batch import Part, answer_file, check_requests, merge_parts
     from fef.training.processes import DAY, joined
 
+    check_requests(Part(requests, answers))
     with joined(check_device(device), DAY) as processes:
         parts = [Part(requests, answers, rank, processes.size) for rank in range(processes.size)]
         mine = parts[processes.rank]

@@ -18,6 +18,7 @@ from fef.cli.options import (
     TemperatureOption,
     TopPOption,
     WeightsOption,
+    check_decoding,
     load_model,
     parse_families,
     typed_options,
@@ -88,6 +89,7 @@ def bench(
     ] = False,
 ) -> None:
     """Measure accuracy and cost of methods on held-out problems of the built-in families."""
+    check_decoding("fef", {}, temperature=temperature, top_p=top_p, seed=seed, max_new_tokens=max_new_tokens)
     if grammar:
         read = ("model", "device", "weights", "n", "temperature", "max_new_tokens")
         refuse_other_options(context, read)

@@ -17,6 +17,7 @@ from fef.cli.options import (
     VerifyOption,
     WeightsOption,
     WindowOption,
+    check_decoding,
     load_model,
     method_options,
 )
@@ -42,6 +43,7 @@ def certify(
 ) -> None:
     """Say which law a method samples with these options, and why. Runs no forward pass."""
     options: dict[str, Any] = dict(method_options(set_, window, steps, verify))
+    check_decoding(method, options, temperature=temperature, top_p=top_p, top_k=top_k)
     network = load_model(model, "cpu", weights=weights).network
     from fef.api import certify as certificate_for
 

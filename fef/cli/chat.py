@@ -19,13 +19,13 @@ from fef.cli.options import (
     TopKOption,
     TopPOption,
     WeightsOption,
+    check_decoding,
     load_model,
     method_options,
 )
 from fef.cli.output import Bar, error_line
 from fef.errors import InputError, OptionError
-from fef.files import decode_text
-from fef.readers import check_text
+from fef.readers import check_text, decode_text
 
 if TYPE_CHECKING:
     from fef.generation import Model
@@ -57,18 +57,24 @@ def chat(
 
     A checkpoint without a chat template, such as demo, gets each line as a prompt of its own.
     """
-    options = method_options(set_)
+    options: dict[str, Any] = dict(method_options(set_))
+    sampling: dict[str, Any] = {"temperature": temperature, "top_p": top_p, "top_k": top_k}
+    check_decoding(method, options, **sampling, seed=seed, max_new_tokens=max_new_tokens)
     if system is not None:
         check_text("system message", system)
     loaded = load_model(model, device, dtype, weights)
+    from fef.api import certify
+
     if system is not None and loaded.template is None:
         raise OptionError(f"{loaded.name} has no chat template, so it takes no --system.")
+    certify(loaded.network, method=method, **sampling, **options)
+    loaded.canvas_behind([], max_new_tokens, "")
     if sys.stdin.isatty():
         typer.echo(greeting(loaded), err=True)
     messages = [] if system is None else [{"role": "system", "content": system}]
     while line := next_line():
         asked = [*messages, {"role": "user", "content": line}]
-        settings = {"temperature": temperature, "top_p": top_p, "top_k": top_k, "seed": seed, **options}
+        settings = {**sampling, "seed": seed, **options}
         try:
             out = answer(loaded, line if loaded.template is None else asked, method, max_new_tokens, settings)
         except InputError as error:  # such as a talk that has grown too long; what was said before stays

@@ -22,6 +22,7 @@ from fef.cli.options import (
     VerifyOption,
     WeightsOption,
     WindowOption,
+    check_decoding,
     check_device,
     load_model,
     method_options,
@@ -154,6 +155,7 @@ def evaluate(
         "batch_size": batch_size or (ENGINE_BATCH_SIZE if engine else BATCH_SIZE),
     }
     settings = settings_for(what, changes, method_options(set_, window, steps, verify))
+    check_decoding(settings.method, settings.options, temperature=settings.temperature, top_p=settings.top_p, seed=seed)
     task = TASKS[settings.task]
     path = file or data_folder(data) / task.file
     for written in (save, prompts):

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from fef.cli.options import MODEL_HELP
-from fef.cli.output import Bar, check_directory
+from fef.cli.output import Bar, check_makeable
 from fef.errors import InputError
 
 __all__ = ["EXAMPLE", "export"]
@@ -28,7 +28,7 @@ def export(
     """Write a model, with an adapter merged into it, in the layout that it has; the official code of a release loads it."""
     if out.exists():
         raise InputError(f"{out} is there already; give --out a new directory.")
-    check_directory(next(parent for parent in out.absolute().parents if parent.exists()), out)
+    check_makeable(out)
     with Bar("Loading"):
         import torch
 

@@ -25,6 +25,7 @@ from fef.cli.options import (
     VerifyOption,
     WeightsOption,
     WindowOption,
+    check_decoding,
     load_model,
     method_options,
     read_prompt,
@@ -87,6 +88,15 @@ def generate(
     text = read_prompt(prompt, file)
     check_text("suffix", suffix)
     options = method_options(set_, window, steps, verify)
+    check_decoding(
+        method,
+        options,
+        temperature=temperature,
+        top_p=top_p,
+        top_k=top_k,
+        seed=seed,
+        max_new_tokens=max_new_tokens,
+    )
     if force and costs is None:
         raise OptionError("--force decodes against what --costs says; give both, or leave --force out.")
     if costs is not None and not costs.exists():

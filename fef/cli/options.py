@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fef.cli.output import Bar
-from fef.errors import OptionError, nearest_hint
-from fef.files import decode_text, read_file
-from fef.readers import Value, check_text, parse_options
+from fef.errors import InputError, OptionError, nearest_hint
+from fef.readers import Value, check_text, decode_text, parse_options, read_file, whole_from
 
 if TYPE_CHECKING:
     import torch
@@ -37,6 +36,7 @@ __all__ = [
     "VerifyOption",
     "WeightsOption",
     "WindowOption",
+    "check_decoding",
     "check_device",
     "dtype_of",
     "load_model",
@@ -91,24 +91,48 @@ def method_options(
     return options
 
 
+def check_decoding(
+    method: str,
+    options: Mapping[str, Any],
+    *,
+    temperature: float = 0.0,
+    top_p: float = 1.0,
+    top_k: int = 0,
+    seed: int = 0,
+    max_new_tokens: int = 1,
+) -> None:
+    """Raise OptionError, before a model is loaded, for what none can decode with."""
+    with Bar("Loading"):
+        from fef.decoders import read_given
+        from fef.decoding.inputs import read_seed, read_settings
+    read_given(method, options)
+    read_settings(temperature, top_p, top_k)
+    read_seed(seed)
+    whole_from("max_new_tokens", max_new_tokens, 1)
+
+
 def read_prompt(prompt: str | None, file: Path | None, what: str = "prompt") -> str:
     """The prompt from the command line, a file, or standard input ("-", or nothing given and a pipe).
 
-    One newline at the end of a file or of standard input is not part of the prompt. Raises InputError or OptionError.
+    One newline at the end of a file or of standard input is not part of the prompt. Raises InputError, also where nothing
+    else is in there, or OptionError.
     """
     if prompt is not None and file is not None:
         raise OptionError(f"Both a {what} and --file are given; give one.")
     if file is not None:
-        return without_last_newline(decode_text(read_file(file), str(file)))
+        return piped(read_file(file), str(file), what)
     if prompt is not None and prompt != "-":
         return check_text(what, prompt)
     if prompt is None and sys.stdin.isatty():
         raise OptionError(f'No {what} is given. Write fef generate "...", use --file, or pipe text in.')
-    return without_last_newline(decode_text(sys.stdin.buffer.read(), "standard input"))
+    return piped(sys.stdin.buffer.read(), "standard input", what)
 
 
-def without_last_newline(text: str) -> str:
-    return text.removesuffix("\n").removesuffix("\r")
+def piped(raw: bytes, source: str, what: str) -> str:
+    text = decode_text(raw, source).removesuffix("\n").removesuffix("\r")
+    if not text:
+        raise InputError(f'There is no {what} in {source}. Put one there, or ask for the empty one: fef generate "".')
+    return text
 
 
 def load_model(

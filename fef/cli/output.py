@@ -32,6 +32,7 @@ __all__ = [
     "Bar",
     "Group",
     "check_directory",
+    "check_makeable",
     "check_writable",
     "error_line",
     "print_json",
@@ -131,7 +132,13 @@ def check_directory(directory: Path, path: Path) -> None:
     try:
         tempfile.TemporaryFile(dir=directory).close()
     except OSError as error:
-        raise InputError(f"Cannot write {path}: {error.strerror}. Give a place where you can write.") from error
+        fix = "Give a place" if directory.exists() else f"Make the directory {directory}, or give a place"
+        raise InputError(f"Cannot write {path}: {error.strerror}. {fix} where you can write.") from error
+
+
+def check_makeable(path: Path) -> None:
+    """Raise InputError where `path` could not be made, nor the directories that hold it."""
+    check_directory(next(parent for parent in path.absolute().parents if parent.exists()), path)
 
 
 class Bar:

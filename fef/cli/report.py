@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fef.cli.output import Bar, check_directory, check_writable
+from fef.cli.output import Bar, check_makeable, check_writable
 from fef.errors import InputError, OptionError
-from fef.files import decode_text, read_file, write_whole
+from fef.files import write_whole
+from fef.readers import decode_text, read_file
 
 if TYPE_CHECKING:
     from fef.measure.page import PageMaker
@@ -37,7 +38,7 @@ def report(
         Path,
         typer.Option(
             "--out",
-            help="The page, beside it the picture if it has one; of a folder, the folder of pages.",
+            help="The page, beside it the picture if it has one; of a folder, the folder of pages, which is made if need be.",
         ),
     ],
     notes: Annotated[
@@ -61,7 +62,7 @@ def report(
         )
     if notes is not None:
         raise OptionError("--notes is for one page; of a folder of results, put PAGE-remarks.md beside each page.")
-    check_directory(out, out)
+    check_makeable(out / "page.md")
     parts = sorted(path for path in folders[0].iterdir() if path.is_dir() or path.suffix == ".json")
     if not parts:
         raise InputError(f"{folders[0]} holds no result; give a folder of JSON files, or of folders of them.")
@@ -88,6 +89,7 @@ def write_page(files: Sequence[Path], out: Path, remarks: str) -> None:
         raise InputError(f"{out.name} is to be made of {given}; give results of one kind.")
     kind, make = makers[kinds.pop()]
     page, picture = make(out.stem, {path.stem: read_record(path, kind) for path in files}, remarks)
+    out.parent.mkdir(parents=True, exist_ok=True)
     if picture is not None:
         write_whole(out.with_suffix(".png"), picture)
     write_whole(out, page)

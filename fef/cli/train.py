@@ -14,7 +14,7 @@ import typer
 
 from fef.cli.interrupts import StopSoon
 from fef.cli.options import check_device, typed_options
-from fef.cli.output import Bar, check_directory, print_json
+from fef.cli.output import Bar, check_makeable, print_json
 from fef.cli.train_layer import train_layer
 from fef.cli.train_policy import train_policy
 from fef.cli.training import (
@@ -344,7 +344,7 @@ def draft_head(
     path = out / DRAFT_HEAD
     if path.exists():
         raise InputError(f"{path} is there already; give --out another directory, or remove it.")
-    check_directory(next(parent for parent in path.absolute().parents if parent.exists()), out)
+    check_makeable(path)
     began = time.perf_counter()
     with (
         StopSoon("Stopping after this step; once more ends it at once.", say) as stop,

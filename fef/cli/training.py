@@ -16,7 +16,7 @@ import typer
 from fef.cli.info import LOG, last_losses
 from fef.cli.interrupts import StopSoon
 from fef.cli.lock import sole_writer
-from fef.cli.output import Bar, check_directory, print_json, speaks
+from fef.cli.output import Bar, check_makeable, print_json, speaks
 from fef.errors import InputError, OptionError
 
 if TYPE_CHECKING:
@@ -190,8 +190,7 @@ def check_out(out: Path) -> None:
             raise InputError(f"{out} holds {what}, which training would replace; give --out a new directory.")
     elif out.exists():
         raise InputError(f"{out} is a file; give --out a new directory.")
-    nearest = next(parent for parent in out.absolute().parents if parent.exists())
-    check_directory(nearest, out)
+    check_makeable(out)
 
 
 def shows(bar: Bar) -> Progress:

@@ -11,10 +11,10 @@ import torch
 
 from fef.errors import CheckpointError
 from fef.models.chat import ChatTemplate
-from fef.models.checkpoint import check_vocabulary, no_tokenizer, read_fields
+from fef.models.checkpoint import DELTA, check_vocabulary, no_tokenizer, read_fields
 from fef.models.config import TransformerConfig
 from fef.models.device import check_dtype, usable_device
-from fef.models.families import CAUSAL, Family, Fields
+from fef.models.families import CAUSAL, Family, Fields, unfit
 from fef.models.hub import download_weights, is_repository, locate
 from fef.models.tokenizer import Tokenizer
 from fef.models.transformer import Transformer
@@ -109,6 +109,8 @@ def describe_file(path: Path) -> CausalDescription:
 
 
 def describe_directory(path: Path) -> CausalDescription:
+    if (path / DELTA).is_file():
+        raise unfit(str(path), f"is no causal model as they are released: it holds a change of one ({DELTA})", CAUSAL)
     family, tokenizer, fields = read_fields(path, CAUSAL)
     if tokenizer is None:
         raise no_tokenizer(path)

@@ -14,6 +14,7 @@ from fef.models.chat import ChatTemplate
 from fef.models.checkpoint import DELTA, Description, describe, load_network, refuse_overrides, require_tokenizer
 from fef.models.delta import Delta, merge, read_delta
 from fef.models.families import NATIVE
+from fef.models.shipped import check_shipped
 from fef.models.smol_base import BASE_SHA256, check_base, find_base
 from fef.models.tokenizer import Tokenizer
 from fef.models.tokenizer_files import read_json
@@ -67,7 +68,9 @@ def network_of(
     dtype: torch.dtype = torch.float32,
     weights: str | None = None,
 ) -> Transformer:
-    """As `fef.models.checkpoint.load_network`, of anything that was described here."""
+    """As `fef.models.checkpoint.load_network`, of anything that was described here. Raises CheckpointError also for a shipped
+    model that is not whole."""
+    check_shipped(path)
     if isinstance(described, Merged):
         return merge(described.base, described.described, described.delta, device, dtype, weights)
     return load_network(path, described, device, dtype, weights)

@@ -26,7 +26,7 @@ from fef.readers import shown
 from fef.serve.app import Served, ServeOptions, make_app
 from fef.serve.hosts import ThreadHost
 
-__all__ = ["Part", "answer_file", "merge_parts"]
+__all__ = ["Part", "answer_file", "check_requests", "merge_parts"]
 
 ROUTES = ("/v1/completions", "/v1/chat/completions", "/v1/score")
 _ID = "batch_req_"
@@ -87,6 +87,23 @@ class Part:
     def complete(self) -> bool:
         """Is every line answered?"""
         return self.path.exists() and self.continued() == sum(1 for _ in self.lines())
+
+
+def check_requests(part: Part) -> None:
+    """Raise InputError for a file without requests, and for two that have one custom_id, by which answers are told apart."""
+    first: dict[str, int] = {}
+    number = -1
+    for number, raw in part.lines():
+        name = custom_id_of(read_object(raw))
+        if name is not None and first.setdefault(name, number) != number:
+            raise InputError(
+                f"Requests {first[name] + 1} and {number + 1} of {part.requests} have the same custom_id {shown(name)}; "
+                "give each its own."
+            )
+    if number < 0:
+        raise InputError(
+            f"{part.requests} holds no request; give one JSON object per line, with custom_id, url and body."
+        )
 
 
 def answer_file(

@@ -40,10 +40,17 @@ def read_prompts(body: Mapping[str, Any], most: int) -> list[Prompt]:
     if not isinstance(prompt, list) or not prompt:
         raise bad_request("prompt must be text, token ids, or a list of them that is not empty.", "prompt")
     if is_whole(prompt[0]):
-        return [TokenIds(id_list(prompt, "prompt"))]
+        return [token_prompt(prompt)]
     if len(prompt) > most:
         raise bad_request(f"prompt has {len(prompt)} entries; {most} are allowed.", "prompt")
-    return [each if isinstance(each, str) else TokenIds(id_list(each, "prompt")) for each in prompt]
+    return [each if isinstance(each, str) else token_prompt(each) for each in prompt]
+
+
+def token_prompt(ids: Any) -> TokenIds:
+    found = id_list(ids, "prompt")
+    if not found:
+        raise bad_request("A prompt of token ids must hold one or more; the empty text is a prompt, too.", "prompt")
+    return TokenIds(found)
 
 
 def read_conversation(body: Mapping[str, Any], most: int) -> list[Message] | Begun:

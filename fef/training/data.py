@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from fef.errors import InputError, OptionError
-from fef.files import decode_text, read_file
 from fef.models.config import TransformerConfig
 from fef.models.tokenizer import Tokenizer
+from fef.readers import decode_text, read_file
 from fef.tasks import Split, generate
 from fef.training.patterns import Canvases
 

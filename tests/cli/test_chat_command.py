@@ -71,6 +71,50 @@ def test_without_a_template_each_line_is_a_prompt(fef_cli, tiny, asked):
     assert "no chat template" in refused.stderr
 
 
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (["--temperature", "nan"], "temperature=nan is not allowed"),
+        (["--set", "foo=1"], "fef has no option 'foo'"),
+        (["--set", "temperature=1"], "fef has no option 'temperature'"),
+        (["--method", "fefe"], "Unknown method 'fefe'"),
+        (["--top-p", "0"], "top_p=0.0 is not allowed"),
+        (["--seed", "-1"], "seed must be whole numbers"),
+        (["--max-new-tokens", "0"], "max_new_tokens=0 must be a whole number of at least 1"),
+    ],
+)
+@pytest.mark.parametrize("command", [["chat"], ["generate", "x"]], ids=" ".join)
+def test_settings_are_refused_before_a_model_is_loaded(fef_cli, command, given, words):
+    result = fef_cli(*command, "--model", "no such model", *given, stdin="")
+    assert result.exit_code == 2
+    assert words in result.stderr
+
+
+def test_the_settings_of_other_commands_are_refused_before_a_model_is_loaded(fef_cli, tmp_path):
+    for command, words in (
+        (["certify", "fef", "--set", "foo=1"], "fef has no option 'foo'"),
+        (["eval", "gsm8k", "--data", tmp_path, "--temperature", "inf"], "temperature=inf is not allowed"),
+        (["bench", "--temperature", "-1"], "temperature=-1.0 is not allowed"),
+    ):
+        result = fef_cli(*command, "--model", "no such model")
+        assert result.exit_code == 2
+        assert words in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (["--set", "verify=packed"], "was not trained for the packed attention pattern"),
+        (["--max-new-tokens", "5000"], "Ask for at most"),
+        (["--method", "ssd", "--temperature", "1"], "is defined at temperature 0"),
+    ],
+)
+def test_what_a_model_cannot_do_is_said_before_the_talk_begins(fef_cli, given, words):
+    result = fef_cli("chat", "--model", LLADA, "--device", "cpu", *given, stdin="")
+    assert result.exit_code == 2
+    assert words in result.stderr
+
+
 def test_a_talk_that_grows_too_long_goes_on(fef_cli, asked):
     long = "word " * 5000
     result = fef_cli("chat", "--model", LLADA, *SHORT, stdin=f"Hi\n{long}\nHi again\n")

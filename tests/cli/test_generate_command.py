@@ -55,6 +55,19 @@ def test_empty_prompt_suffix_and_a_typed_mask_are_text(fef_cli, tiny):
     assert generate_json(fef_cli, tiny, "a <mask> b", "--suffix", " the end <mask>")["stats"]["committed"] <= 12
 
 
+@pytest.mark.parametrize("raw", [b"", b"\n", b"\r\n", "\ufeff".encode()])
+def test_standard_input_and_files_without_a_prompt_are_refused(fef_cli, tiny, tmp_path, raw):
+    path = tmp_path / "prompt.txt"
+    path.write_bytes(raw)
+    for asked, source in ((["--file", path], path), ([], "standard input"), (["-"], "standard input")):
+        result = fef_cli("generate", *asked, "--model", tiny, stdin=raw)
+        assert result.exit_code == 2
+        assert result.stderr.startswith(
+            f"fef: error: There is no prompt in {source}. Put one there, or ask for the empty"
+        )
+    assert generate_json(fef_cli, tiny, stdin=" ")["text"] is not None  # a space is a prompt
+
+
 BAD = {
     "unknown method": (["x", "--method", "feff"], "Did you mean 'fef'"),
     "unknown option": (["x", "--set", "windw=3"], "Did you mean 'window'"),

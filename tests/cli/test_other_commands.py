@@ -1,5 +1,7 @@
 import io
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -9,6 +11,8 @@ from fef.cli.methods import methods_table
 from fef.decoders import METHODS
 from fef.decoders import methods as table_of_methods
 from fef.tasks import demo_problems
+
+RESULTS = Path(__file__).parents[2] / "results"
 
 
 def test_methods_as_a_table_and_as_json(fef_cli):
@@ -130,6 +134,22 @@ def test_reports_say_which_file_is_no_result_and_why(fef_cli, tmp_path):
         result = fef_cli("report", given, "--out", tmp_path if given is folder else tmp_path / "page.md")
         assert result.exit_code == 2
         assert words in result.stderr
+
+
+def test_a_folder_of_pages_is_made_where_it_is_not_there(fef_cli, tmp_path):
+    results, out = tmp_path / "results", tmp_path / "a" / "b"
+    results.mkdir()
+    (results / "other.json").write_text('{"kind": "recipe"}')
+    assert fef_cli("report", results, "--out", out).exit_code == 2
+    assert not out.exists(), "nothing to write, nothing made"
+    shutil.copy(RESULTS / "demo-one-at-a-time.json", results / "other.json")
+    done = fef_cli("report", results, "--out", out)
+    assert done.exit_code == 0, done.output
+    assert (out / "other.md").is_file()
+    below_a_file = fef_cli("report", results, "--out", results / "other.json" / "pages")
+    assert (below_a_file.exit_code, "Not a directory" in below_a_file.stderr) == (2, True)
+    page = fef_cli("report", results / "other.json", "--out", tmp_path / "none" / "page.md")
+    assert f"Make the directory {tmp_path / 'none'}, or give a place where you can write." in page.stderr
 
 
 @pytest.mark.parametrize(

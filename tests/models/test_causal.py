@@ -257,14 +257,25 @@ def test_models_that_are_no_such_network_are_refused(tmp_path, changes, words):
 def test_missing_files_and_diffusion_models_are_refused(tmp_path):
     with pytest.raises(fef.CheckpointError, match="neither a GGUF file nor a model directory"):
         load_causal(tmp_path / "none.gguf")
-    with pytest.raises(fef.CheckpointError, match="model_type None"):
-        load_causal("demo")
-    with pytest.raises(fef.CheckpointError, match="LLaDAModelLM, which fef does not know here"):
-        load_causal(GOLDEN / "llada" / "checkpoint")
+    (tmp_path / "delta").mkdir()
+    (tmp_path / "delta" / "delta.safetensors").touch()
+    for source, what in (
+        ("demo", "it is what `fef train` writes"),
+        (GOLDEN / "llada" / "checkpoint", "it is LLaDA"),
+        (tmp_path / "delta", "it holds a change of one"),
+    ):
+        words = f"is no causal model as they are released: {what}.* Supported: LlamaForCausalLM .*Qwen3, without"
+        with pytest.raises(fef.CheckpointError, match=words):
+            load_causal(source)
     path = write_directory(tmp_path / "m")
     (path / "tokenizer.json").unlink()
     with pytest.raises(fef.CheckpointError, match=r"no tokenizer.json .* next to its weights\.$"):
         load_causal(path)
+
+
+def test_a_causal_model_is_no_diffusion_model_and_told_what_makes_one_of_it(tmp_path):
+    with pytest.raises(fef.CheckpointError, match=r"is a causal model \(Llama 3.*`fef adapt` makes.* Supported: LLaDA"):
+        fef.load(write_directory(tmp_path / "m"))
 
 
 def test_settings_of_other_programs_are_no_settings_of_the_network(tmp_path):

@@ -17,7 +17,7 @@ from fef.cli.batch import batch
 from fef.errors import InputError
 from fef.generation import Model
 from fef.serve.app import ServeOptions
-from fef.serve.batch import Part, answer_file, merge_parts
+from fef.serve.batch import Part, answer_file, check_requests, merge_parts
 
 OPTIONS = ServeOptions(max_queue=2**31)
 
@@ -126,6 +126,24 @@ def test_a_file_of_something_else_is_not_written_over(tmp_path: Path, mine: byte
     with pytest.raises(InputError, match="another --output"):
         part.continued()
     assert part.path.read_bytes() == mine
+
+
+def test_two_requests_of_one_custom_id_and_files_of_none_are_refused(tmp_path: Path) -> None:
+    nameless = {"custom_id": 5}  # answered as errors, each
+    for lines, words in (
+        ([line(1), line(2), line(1)], "Requests 1 and 3 of .* have the same custom_id 'line 1'"),
+        (
+            [nameless, "{no JSON", line(2), line(2, prompt="b")],
+            "Requests 3 and 4 of .* have the same custom_id 'line 2'",
+        ),
+        ([], "holds no request; give one JSON object per line"),
+        (["", "  "], "holds no request; give one JSON object per line"),
+    ):
+        requests = written(tmp_path / "in.jsonl", lines)
+        with pytest.raises(InputError, match=words):
+            batch(requests, tmp_path / "out.jsonl", model="no such model")
+    assert not (tmp_path / "out.jsonl").exists()
+    check_requests(Part(written(tmp_path / "in.jsonl", [nameless, nameless, line(1), line(2)]), tmp_path / "out.jsonl"))
 
 
 def test_the_requests_are_not_written_over(tmp_path: Path) -> None:

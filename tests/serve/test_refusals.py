@@ -33,6 +33,9 @@ def check_refused(reply: Reply, status: int = 400) -> str:
     [
         {"prompt": None},
         {"prompt": []},
+        {"prompt": [[]]},
+        {"prompt": [[5], []]},
+        {"prompt": ["text", []]},
         {"prompt": [1.5]},
         {"prompt": [[1, 2], 3]},
         {"prompt": [10**6]},

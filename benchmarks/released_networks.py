@@ -34,7 +34,7 @@ from fef.measure.record import Record, record_json
 from fef.measure.run import Task, Told, carry_out
 from fef.measure.timing import Clock, Stopwatch, captured, free_memory
 from fef.models.config import MixtureConfig, TransformerConfig
-from fef.models.device import usable_device
+from fef.models.device import from_hopper_on, usable_device
 from fef.models.mlp import Experts, Router
 from fef.models.transformer import Transformer
 
@@ -168,7 +168,12 @@ class Bench:
     def passes(self, batch: int) -> list[PassTime]:
         network, block = self.network, self.network.config.block_length
         passes = WatchedPasses(
-            network, budget=20e9, seats=batch, longest=PROMPT + ANSWER, overlap=overlaps(network.device), notes=print
+            network,
+            budget=20e9,
+            seats=batch,
+            longest=PROMPT + ANSWER,
+            overlap=from_hopper_on(network.device),
+            notes=print,
         )
         passes.used = []
         ids_BL = canvases(network, batch)
@@ -294,10 +299,6 @@ def operations(network: Transformer, tokens: int, reads: int, keys: int) -> floa
     head = network.vocab_size * config.dim * reads
     attention = 2 * config.layers * layer_tokens * keys * config.heads * config.head_size
     return 2.0 * (weights * layer_tokens + head + attention)
-
-
-def overlaps(device: torch.device) -> bool:
-    return torch.cuda.get_device_capability(device) >= (9, 0)
 
 
 @torch.no_grad()

@@ -54,7 +54,8 @@ def bench(
             "--methods",
             metavar="SPEC",
             help="name, name:option=value,option=value, or label=name:... Repeatable; or several in one, with spaces. "
-            "all: every method, with its defaults. By default fef and sequential in both laws, and low-confidence in three ways.",
+            "all: every method, with its defaults. By default fef and sequential in both laws, and low-confidence in three "
+            "ways.",
         ),
     ] = None,
     n: Annotated[int, typer.Option("--n", min=1, help="Problems per family.")] = 500,

@@ -23,7 +23,7 @@ from fef.errors import EngineError, OptionError, nearest_hint
 from fef.laws.tree import MOST_NODES
 from fef.laws.window import TREE_ANCHORS, TREE_DEPTH, chain_anchors, least_chance
 from fef.laws.window import branching as tree_branching
-from fef.models.device import device_name
+from fef.models.device import device_name, from_hopper_on
 from fef.models.joined import Matrix, in_order, join_weights, ordered
 from fef.models.packed_forward import TorchForward
 from fef.models.packed_pass import RoundShape, SlotTable
@@ -208,7 +208,7 @@ def build(network: Transformer, options: EngineOptions, budget: float, note: Cal
             raise OptionError(
                 f"On a GPU the engine needs Triton ({error}). Install it, or run the engine on cpu."
             ) from error
-        overlap = torch.cuda.get_device_capability(device) >= (9, 0)
+        overlap = from_hopper_on(device)
         kernels = KernelPasses(network, layers, state, cache, vocabulary, overlap=overlap, drafts=drafts_of_head)
         passes, runner = kernels, GraphRunner(kernels, spare=slots, sizes=buckets(slots), notes=note)
     else:
@@ -280,7 +280,7 @@ def network_maker(
         budget=budget,
         seats=options.max_batch,
         longest=min(options.max_length or denoiser.config.max_length, denoiser.config.max_length),
-        overlap=torch.cuda.get_device_capability(device) >= (9, 0),
+        overlap=from_hopper_on(device),
         notes=note,
     )
     return lambda: CachedNetwork(denoiser, passes)

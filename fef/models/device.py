@@ -9,7 +9,7 @@ import torch
 
 from fef.errors import OptionError
 
-__all__ = ["check_dtype", "cpu_name", "default_device", "device_name", "usable_device"]
+__all__ = ["check_dtype", "cpu_name", "default_device", "device_name", "from_hopper_on", "usable_device"]
 
 
 def device_name(device: torch.device) -> str:
@@ -51,6 +51,11 @@ def usable_device(name: str | torch.device, advice: str = "Use device='cpu'.") -
 def gpus_here() -> str:
     count = torch.cuda.device_count()
     return "no GPU" if count == 0 else "cuda:0" if count == 1 else f"cuda:0 to cuda:{count - 1}"
+
+
+def from_hopper_on(device: torch.device) -> bool:
+    """Has a GPU the bulk copy engine, and kernels that start while the ones before them end (compute capability 9.0)?"""
+    return torch.cuda.get_device_capability(device) >= (9, 0)
 
 
 def check_dtype(dtype: torch.dtype, device: torch.device) -> None:

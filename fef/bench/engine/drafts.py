@@ -37,12 +37,13 @@ from fef.engine.shape_chooser import ShapeChooser
 from fef.errors import OptionError
 from fef.files import write_whole
 from fef.generation import Model, load
+from fef.laws.window import TREE_ANCHORS
 from fef.measure.environment import environment
 from fef.measure.program import option, program, typed
 from fef.measure.record import Key, Record, record_json, resumed
 from fef.measure.run import Task, Told, carry_out
 from fef.measure.timing import free_memory
-from fef.models.device import default_device, usable_device
+from fef.models.device import default_device, from_hopper_on, usable_device
 from fef.models.packed_pass import RoundShape
 from fef.readers import whole_from
 from fef.text import Generation, Prompt
@@ -236,7 +237,7 @@ class Compared:
         network, pairs = self.model.network, zip(self.prompts, self.first[1], strict=True)
         requests = [CausalRequest(self.model.prompt_ids(prompt), max(len(out.token_ids), 1)) for prompt, out in pairs]
         longest = max(len(request.prompt) + request.tokens for request in requests)
-        overlap = torch.cuda.get_device_capability(network.device) >= (9, 0)
+        overlap = from_hopper_on(network.device)
         decoder = CausalDecoder(network, self.batch, longest, self.temperature, overlap=overlap)
         decoder.run(requests)
         seconds, tokens = decoder.run(requests)
@@ -272,7 +273,7 @@ def main(given: Options) -> None:
 
 def single(given: Options, device: torch.device, dtype: torch.dtype) -> Iterator[RoundRow]:
     network = random_network(shape_config(str(given.shape)), device, dtype)
-    anchors = 7 if given.anchors is None else given.anchors
+    anchors = TREE_ANCHORS if given.anchors is None else given.anchors
     return round_rows(network, given.cached, given.tree, anchors)
 
 

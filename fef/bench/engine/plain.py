@@ -17,6 +17,7 @@ from fef.engine.draws import Vocabulary
 from fef.engine.runner import rows_alone
 from fef.engine.slots import PassRequest, SlotState
 from fef.measure.timing import Clock, Work, captured, free_memory
+from fef.models.device import from_hopper_on
 from fef.models.joined import join_weights
 from fef.models.packed_pass import RoundShape, SlotTable
 from fef.models.slot_cache import SlotCache
@@ -36,7 +37,7 @@ def plain_pass_seconds(network: Transformer, ids: list[int], rows: int, slots: i
     found = {"torch": clock.seconds(captured(ways["torch"], device))}
     free_memory(device)
     if device.type == "cuda":
-        overlap = torch.cuda.get_device_capability(device) >= (9, 0)
+        overlap = from_hopper_on(device)
         found["kernels"] = clock.seconds(captured(kernel_logits(network, ids, rows, slots, overlap=overlap), device))
         free_memory(device)
     return found

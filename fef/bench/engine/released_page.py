@@ -37,7 +37,7 @@ class PassTime:
 
 @dataclass(frozen=True)
 class Rate:
-    """Requests of one method, all at once. tokens: committed in those seconds; calls: passes per request in them."""
+    """Requests of one method, all at once. tokens: committed in those seconds; rate: tokens per second."""
 
     network: str
     batch: int

@@ -11,6 +11,8 @@ import torch
 import triton
 from torch import Tensor
 
+from fef.models.device import from_hopper_on
+
 __all__ = ["PART_MULTIPLE", "Tiles", "choose_tiles", "gated_tiles", "split_of"]
 
 PART_MULTIPLE = 128  # a part of K is a multiple of this, and every k tile divides it
@@ -93,4 +95,4 @@ def _few(tokens: int) -> int:
 def _can_bulk(x_NK: Tensor, weight_MK: Tensor) -> bool:
     """Is the bulk copy engine there, and do all rows start at multiples of 16 bytes?"""
     aligned = all(t.data_ptr() % 16 == 0 and t.stride(0) * t.element_size() % 16 == 0 for t in (x_NK, weight_MK))
-    return aligned and x_NK.is_cuda and torch.cuda.get_device_capability(x_NK.device) >= (9, 0)
+    return aligned and x_NK.is_cuda and from_hopper_on(x_NK.device)

@@ -22,7 +22,6 @@ __all__ = ["Replicas", "devices_for", "free_ports", "router_command"]
 
 ROUTER = "vllm-router"
 _POLL = 0.1  # seconds between two looks at the processes
-_SOON = 10.0  # seconds in which a process that dies has never worked
 
 
 def devices_for(replicas: int, visible: str | None, count: int) -> list[str | None]:
@@ -59,10 +58,12 @@ def router_command(host: str, port: int, workers: Sequence[int]) -> list[str]:
 
 @dataclass
 class Replica:
+    """answered: since its process was started."""
+
     port: int
     device: str | None
     process: subprocess.Popen[bytes]
-    started: float = field(default_factory=time.monotonic)
+    answered: bool = False
 
 
 @dataclass
@@ -121,6 +122,7 @@ class Replicas:
     def wait_for(self, replicas: Sequence[Replica]) -> None:
         for replica in replicas:
             self.wait_until_answering(replica.port, replica.process, "A replica")
+            replica.answered = True
 
     def wait_until_answering(self, port: int, process: subprocess.Popen[bytes], name: str) -> None:
         """Raises EngineError for a process that ends instead."""
@@ -137,11 +139,12 @@ class Replicas:
         for replica in self.replicas:
             code = replica.process.poll()
             if code is None:
+                replica.answered = replica.answered or is_healthy(replica.port)
                 continue
-            if time.monotonic() - replica.started < _SOON:
-                raise EngineError(f"A replica ended with {code} soon after it was started; see what it said above.")
+            if not replica.answered:
+                raise EngineError(f"A replica ended with {code} before it answered; see what it said above.")
             self.say(f"The replica at port {replica.port} ended with {code}; starting it again")
-            replica.process, replica.started = self.start(replica.port, replica.device), time.monotonic()
+            replica.process, replica.answered = self.start(replica.port, replica.device), False
 
     def handle(self, number: int, _frame: FrameType | None) -> None:
         self.ending += 1

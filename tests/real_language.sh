@@ -53,9 +53,12 @@ exact() { # temperature
     measure "exact-$1-loop" "${same[@]}" --batch-size "$SESSIONS" --window 16 --no-engine
 }
 
-likelihood() { # model, more arguments
-    [[ -z ${DIALOGUES:-} ]] || "$PY" -m fef.eval.likelihood --model "$1" --data "$DIALOGUES" --max-new-tokens "$CANVAS" "${@:2}" \
-        >>"$OUT/likelihood.jsonl" || echo "likelihood of $1 failed"
+likelihood() { # name, model, more arguments
+    local file=$OUT/dialogues/$1.json
+    [[ -n ${DIALOGUES:-} && ! -s $file ]] || return 0
+    mkdir -p "$OUT/dialogues"
+    "$PY" -m fef.eval.likelihood --model "$2" --data "$DIALOGUES" --max-new-tokens "$CANVAS" --save "$file" "${@:3}" ||
+        echo "likelihood of $1 failed"
 }
 
 # every method at its defaults; where the number of passes is a choice, also at about 96 and 48 of 192 tokens
@@ -127,7 +130,8 @@ for run in $RUNS; do
         exact) exact 0; exact 0.7 ;;
         blocks) [[ -z ${SIBLING:-} ]] || SMOL=$SIBLING measure gsm8k-blocks gsm8k "${plain[@]}" --limit "$LIMIT" \
             --batch-size "$SESSIONS" --method fef --window 16 --set cache=prefix ;;
-        likelihood) likelihood "$SMOL" --verify packed; likelihood "$SMOL" --verify rows; [[ -z ${CAUSAL:-} ]] || likelihood "$CAUSAL" ;;
+        likelihood) likelihood 1-base "$SMOL" --base; likelihood 2-packed "$SMOL" --verify packed
+            likelihood 3-rows "$SMOL" --verify rows; [[ -z ${CAUSAL:-} ]] || likelihood 4-causal "$CAUSAL" ;;
         threshold) blocks gsm8k-threshold "${plain[@]}" --method threshold --set threshold=0.9 ;;
         methods) each_method ;;
         certain-before) certain before "$SMOL" ;;
@@ -146,4 +150,5 @@ shopt -s nullglob
 page real-language "$OUT"/{gsm8k,svamp,mbpp,rows}-*.json
 [[ -n ${METHODS:-} ]] || page every-method "$OUT"/methods/*.json
 page surer-of-its-own-answers "$OUT"/certain/*.json
+page dialogues "$OUT"/dialogues/*.json
 for temperature in 0 0.7; do page "exact-$temperature" "$OUT/exact-$temperature"-*.json; done

@@ -25,20 +25,19 @@ import torch
 
 import fef
 from fef.bench.spec import MethodSpec, parse_specs
-from fef.decoding.causal import find_causal
 from fef.decoding.network import Network
 from fef.errors import FefError
+from fef.eval.likelihood import causal_nats, causal_of
 from fef.generation import Model
 from fef.measure.answering import in_batches
 from fef.measure.intervals import mean_per_token
 from fef.measure.program import option, program, told
 from fef.measure.timing import Stopwatch
 from fef.models.continuation import continuations, up_to_end
-from fef.models.transformer import Transformer
 from fef.text import Prompt
 from fef.training.conversations import read_prompts
 
-__all__ = ["TextsRow", "causal_of", "measure"]
+__all__ = ["TextsRow", "measure"]
 
 ALONE = "the causal model alone"
 PER = 256  # tokens for which passes are told
@@ -66,13 +65,6 @@ class TextsRow:
 
 def has_causal(model: Model) -> bool:
     return Network(model.network).extra("causal_model") is not None
-
-
-def causal_of(model: Model) -> Transformer:
-    """The causal model of a checkpoint. Raises OptionError where it came with none."""
-    found = find_causal(None, Network(model.network)).network.denoiser
-    assert isinstance(found, Transformer), "checkpoints come with networks"
-    return found
 
 
 @torch.inference_mode()
@@ -146,13 +138,6 @@ def end_of(model: Model) -> Ids:
 def begin_of(model: Model, prompt: Prompt, given: Options) -> Ids:
     ids, start, _ = model.canvas(prompt, given.max_new_tokens, "")
     return ids[:start]
-
-
-def causal_nats(causal: Transformer, begin: Ids, text: Ids) -> float:
-    """-log p of a text behind its prompt, nats."""
-    ids_1L = torch.tensor([[*begin, *text]], device=causal.device)
-    logp_1LV = causal(ids_1L)[:, len(begin) - 1 : -1].float().log_softmax(-1)
-    return -float(logp_1LV.gather(-1, ids_1L[:, len(begin) :, None]).sum())
 
 
 def chain_nats(model: Model, prompt: Prompt, text: Ids, given: Options) -> float:

@@ -30,8 +30,8 @@ def report(
     results: Annotated[
         list[Path],
         typer.Argument(
-            help="What `fef bench --json`, `fef eval --save`, fef.bench.engine.drafts or a program in `benchmarks/` wrote, "
-            "several files of one kind for one page; or a folder of such files and of folders, whose files share a page."
+            help="What `fef bench --json`, `fef eval --save`, fef.eval.likelihood, fef.bench.engine.drafts or a program in "
+            "`benchmarks/` wrote, several files of one kind for one page; or a folder of such files and of folders, whose files share a page."
         ),
     ],
     out: Annotated[
@@ -103,9 +103,11 @@ def page_makers() -> dict[str, tuple[RecordKind, PageMaker]]:
     from fef.bench.engine.run import ENGINE_KIND
     from fef.bench.page import methods_page
     from fef.bench.run import METHODS_KIND
+    from fef.eval.likelihood import LIKELIHOOD_KIND
+    from fef.eval.likelihood_page import likelihood_page
     from fef.eval.outcome import EVAL_KIND
     from fef.eval.page import runs_page
 
     found = [(METHODS_KIND, methods_page), (ENGINE_KIND, engine_page), (EVAL_KIND, runs_page)]
-    found += [(DRAFTS_KIND, drafts_page), (RELEASED_KIND, released_page)]
+    found += [(DRAFTS_KIND, drafts_page), (RELEASED_KIND, released_page), (LIKELIHOOD_KIND, likelihood_page)]
     return {kind.name: (kind, make) for kind, make in found}

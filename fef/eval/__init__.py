@@ -15,7 +15,8 @@ given_answers       answers that something else wrote
 outcome             a run as one small record
 pairs               two runs on the same problems
 remarks, page       remarks that quote figures of saved runs; tables, picture and page of many
-likelihood, bound   log p of held-out answers: exact, and the Monte-Carlo bound
+likelihood          log p of held-out answers, exact; `likelihood_page`, of several models side by side
+bound               the Monte-Carlo bound of it
 harness_requests    what lm-evaluation-harness asks of a model and how it is answered; `harness`, by a checkpoint,
                     `harness_server`, by a running `fef serve`; `local_tasks`, its tasks from files here
 """

@@ -3,54 +3,94 @@
     python -m fef.eval.likelihood --model smol --data dialogues.jsonl --max-new-tokens 192
 
 Every answer of a conversation counts, behind all that was said before it, with the token that ends it. The length of the
-canvas is a part of the law. Temperature is 1.
+canvas is a part of the law. Temperature is 1. With --base it is the causal model that the checkpoint was adapted from.
+
+Shapes: L tokens of a text with its prompt, V vocabulary.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
+import torch
+
 import fef
+from fef.decoding.causal import find_causal
+from fef.decoding.network import Network
 from fef.errors import InputError
+from fef.files import write_whole
 from fef.generation import Model
+from fef.measure.environment import environment
 from fef.measure.intervals import mean_per_token
-from fef.measure.program import option, program, told
+from fef.measure.program import option, program, told, typed
+from fef.measure.record import Record, RecordKind, record_json
+from fef.models.transformer import Transformer
+from fef.text import Prompt
 from fef.training.conversations import Answer, read_answers
 
-__all__ = ["Likelihood", "likelihood_of", "main"]
+__all__ = ["LIKELIHOOD_KIND", "AnswerNats", "causal_nats", "causal_of", "main", "mean_nats", "scored"]
 
 
 @dataclass(frozen=True)
-class Likelihood:
-    """nats_per_token: of all tokens; error: its standard error, from answer to answer; left_out: answers that do not fit."""
+class AnswerNats:
+    """-log p of an answer with its end. line: of the file."""
 
-    answers: int
-    left_out: int
+    line: int
     tokens: int
-    nats_per_token: float
-    error: float
+    nats: float
 
 
-def likelihood_of(model: Model, answers: Sequence[Answer], max_new_tokens: int, verify: str = "auto") -> Likelihood:
-    """verify: of the method fef, whose chain law this is.
+LIKELIHOOD_KIND = RecordKind(
+    "likelihood", "python -m fef.eval.likelihood --save", {"answers": AnswerNats}, ("left_out",)
+)
+
+
+def scored(
+    model: Model, answers: Sequence[Answer], max_new_tokens: int, verify: str = "auto", base: bool = False
+) -> list[AnswerNats]:
+    """Those that fit the canvas. verify: of the method fef, whose chain law this is; base: the law of `causal_of` instead.
 
     Raises InputError where no answer fits, OptionError for a law that the checkpoint does not have.
     """
-    nats, tokens = [], []
+    causal, found = causal_of(model) if base else None, list[AnswerNats]()
     for answer in answers:
-        prompt = answer.before if model.template is not None else answer.before[-1]["content"]
+        prompt: Prompt = answer.before if model.template is not None else answer.before[-1]["content"]
         try:
-            found = model.score(prompt, answer.response, max_new_tokens=max_new_tokens, verify=verify)
+            ids, start, stop = model.canvas(prompt, max_new_tokens, "")
+            whole, counted = model.with_response(ids, range(start, stop), answer.response)
         except InputError:
             continue
-        nats.append(-sum(found.logprobs))
-        tokens.append(len(found.logprobs))
-    if not tokens:
+        if causal is not None:
+            nats = causal_nats(causal, whole[: counted.start], whole[counted.start : counted.stop])
+        else:
+            nats = -model.score_ids(whole, counted, range(start, stop), verify=verify).total
+        found.append(AnswerNats(answer.line, len(counted), nats))
+    if not found:
         raise InputError(f"None of {len(answers)} answers fits a canvas of {max_new_tokens}; raise --max-new-tokens.")
-    mean, error = mean_per_token(nats, tokens)
-    return Likelihood(len(tokens), len(answers) - len(tokens), sum(tokens), mean, error)
+    return found
+
+
+def causal_of(model: Model) -> Transformer:
+    """The causal model of a checkpoint. Raises OptionError where it came with none."""
+    found = find_causal(None, Network(model.network)).network.denoiser
+    assert isinstance(found, Transformer), "checkpoints come with networks"
+    return found
+
+
+@torch.inference_mode()
+def causal_nats(causal: Transformer, begin: Sequence[int], text: Sequence[int]) -> float:
+    """-log p of a text behind its prompt, nats."""
+    ids_1L = torch.tensor([[*begin, *text]], device=causal.device)
+    logp_1LV = causal(ids_1L)[:, len(begin) - 1 : -1].float().log_softmax(-1)
+    return -float(logp_1LV.gather(-1, ids_1L[:, len(begin) :, None]).sum())
+
+
+def mean_nats(found: Sequence[AnswerNats]) -> tuple[float, float]:
+    """Per token of all answers, and its standard error, from answer to answer."""
+    return mean_per_token([one.nats for one in found], [one.tokens for one in found])
 
 
 @dataclass(frozen=True)
@@ -62,14 +102,36 @@ class Options:
     limit: int = option(200, "answers at most")
     max_new_tokens: int = option(192, "length of the canvas")
     verify: str = option("auto", "the law", choices=["auto", "packed", "rows"])
+    base: bool = option(False, "the law of the causal model that the checkpoint came with")
     device: str | None = option(None, "cpu or cuda; by default a GPU if there is one")
+    save: Path | None = option(None, "a record of all answers, of which `fef report` makes a page")
 
 
 @program(Options, __doc__)
 def main(given: Options) -> None:
     answers = read_answers(given.data)[: given.limit]
-    found = likelihood_of(fef.load(given.model, device=given.device), answers, given.max_new_tokens, given.verify)
-    told(model=given.model, verify=given.verify, **asdict(found))
+    model = fef.load(given.model, device=given.device)
+    found = scored(model, answers, given.max_new_tokens, given.verify, given.base)
+    law, left_out = "causal" if given.base else given.verify, len(answers) - len(found)
+    mean, error = mean_nats(found)
+    tokens = sum(one.tokens for one in found)
+    facts = {"model": given.model, "law": law, "answers": len(found), "left_out": left_out, "tokens": tokens}
+    told(**facts, nats_per_token=mean, error=error)
+    if given.save is not None:
+        dtype = str(model.network.embed.weight.dtype).removeprefix("torch.")
+        setup = {
+            "model": given.model,
+            "law": law,
+            "max_new_tokens": given.max_new_tokens,
+            "data": given.data.name,
+            "file": sha256(given.data.read_bytes()).hexdigest(),
+            "environment": environment(str(model.network.device)) | {"dtype": dtype},
+        }
+        record = Record(
+            LIKELIHOOD_KIND, typed("-m", "fef.eval.likelihood"), setup, {"left_out": left_out}, finished=True
+        )
+        record.add(found)
+        write_whole(given.save, record_json(record))
 
 
 if __name__ == "__main__":

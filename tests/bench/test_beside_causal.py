@@ -9,8 +9,9 @@ import pytest
 import torch
 from tiny_causal import write_causal
 
-from fef.bench.beside_causal import Options, causal_nats, measure, token_entropy
+from fef.bench.beside_causal import Options, measure, token_entropy
 from fef.bench.spec import parse_spec
+from fef.eval.likelihood import causal_nats
 from fef.generation import Model
 from fef.models.causal import describe_causal, load_causal
 from fef.models.extras import Extras

@@ -1,17 +1,23 @@
-"""Held-out answers under the exact law: against the network itself, and answers that do not fit."""
+"""Held-out answers under the exact law: against the network itself, answers that do not fit, and the page of several laws."""
 
 from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 import fef
-from fef.errors import InputError
-from fef.eval.likelihood import likelihood_of, main
+from fef.errors import InputError, OptionError
+from fef.eval.likelihood import LIKELIHOOD_KIND, AnswerNats, main, mean_nats, scored
+from fef.eval.likelihood_page import likelihood_page
+from fef.generation import Model
+from fef.measure.record import read_record
+from fef.models.causal import load_causal
+from fef.models.extras import Extras
 from fef.training.adapt import AdaptOptions, adapt
 from fef.training.conversations import read_answers
 from fef.training.trainer import TrainOptions
@@ -32,7 +38,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_causal_control_has_the_likelihood_of_its_own_softmax(folder: Path) -> None:
     model = fef.load(folder / "causal", device="cpu", dtype=torch.float32)
     answers = read_answers(folder / "x.jsonl")[:6]
-    found = likelihood_of(model, answers, 8)
+    found = scored(model, answers, 8)
     nats = []
     for answer in answers:
         ids, start, _ = model.canvas(answer.before, 8, "")
@@ -41,18 +47,40 @@ def test_a_causal_control_has_the_likelihood_of_its_own_softmax(folder: Path) ->
         logits_LV[:, [model.network.mask_id, *model.special_ids()]] = -torch.inf
         law_LV = logits_LV.log_softmax(-1)
         nats += [-law_LV[start + i, token].item() for i, token in enumerate(text)]
-    assert found.tokens == len(nats)
-    assert found.nats_per_token == pytest.approx(sum(nats) / len(nats), abs=1e-4)
+    assert sum(one.tokens for one in found) == len(nats)
+    assert mean_nats(found)[0] == pytest.approx(sum(nats) / len(nats), abs=1e-4)
 
 
 def test_each_law_has_a_likelihood_of_its_own(folder: Path) -> None:
     model = fef.load(folder / "bidirectional", device="cpu", dtype=torch.float32)
     answers = read_answers(folder / "x.jsonl")[:6]
-    packed, rows = likelihood_of(model, answers, 8), likelihood_of(model, answers, 8, "rows")
-    assert packed == likelihood_of(model, answers, 8, "packed")
-    assert abs(packed.nats_per_token - rows.nats_per_token) > 1e-4
-    assert (packed.answers, packed.left_out) == (6, 0)
-    assert packed.error > 0
+    packed, rows = scored(model, answers, 8), scored(model, answers, 8, "rows")
+    assert packed == scored(model, answers, 8, "packed")
+    assert abs(mean_nats(packed)[0] - mean_nats(rows)[0]) > 1e-4
+    assert len(packed) == 6
+    assert mean_nats(packed)[1] > 0
+
+
+def test_the_base_has_the_likelihood_of_the_causal_model_that_the_checkpoint_came_with(folder: Path) -> None:
+    control = fef.load(folder / "causal", device="cpu", dtype=torch.float32)
+    base, tokenizer = load_causal(str(folder / "base"), "cpu", torch.float32)
+    model = Model(control.network, tokenizer, "adapted", control.template)
+    model.network.extras = Extras(causal_model=base)
+    answers = read_answers(folder / "x.jsonl")[:6]
+    found = scored(model, answers, 8, base=True)
+    for one, answer in zip(found, answers, strict=True):
+        begin, end = model.canvas(answer.before, 8, "")[0][:-8], model.network.config.eos_id
+        text = [*model.response_ids(answer.response, 8), end]
+        steps = [base(torch.tensor([begin + text[:n]]))[0, -1].log_softmax(-1)[text[n]] for n in range(len(text))]
+        assert (one.line, one.tokens) == (answer.line, len(text))
+        assert one.nats == pytest.approx(-float(sum(steps)), abs=1e-3)
+    assert [one.nats for one in found] != pytest.approx([one.nats for one in scored(model, answers, 8)], abs=1e-2)
+
+
+def test_a_checkpoint_without_a_base_says_so(folder: Path) -> None:
+    model = fef.load(folder / "causal", device="cpu")
+    with pytest.raises(OptionError, match="comes without a causal model"):
+        scored(model, read_answers(folder / "x.jsonl")[:1], 8, base=True)
 
 
 def test_answers_beyond_the_canvas_are_counted_and_not_scored(folder: Path, tmp_path: Path) -> None:
@@ -61,10 +89,31 @@ def test_answers_beyond_the_canvas_are_counted_and_not_scored(folder: Path, tmp_
     rows = [{"prompt": "say a b", "response": "b a"}, {"prompt": "say a b", "response": "a b c d e f g h i j k"}]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     answers = read_answers(path)
-    found = likelihood_of(model, answers, 4)
-    assert (found.answers, found.left_out) == (1, 1)
+    assert [one.line for one in scored(model, answers, 4)] == [1]
     with pytest.raises(InputError, match="None of 1 answers fits"):
-        likelihood_of(model, answers[1:], 4)
+        scored(model, answers[1:], 4)
+
+
+def test_a_page_holds_the_differences_of_laws_answer_by_answer(folder: Path, tmp_path: Path) -> None:
+    found = []
+    for number, law in enumerate(("packed", "rows")):
+        saved = tmp_path / f"{number}-{law}.json"
+        data = ["--data", str(folder / "x.jsonl"), "--limit", "6"]
+        given = ["--model", str(folder / "bidirectional"), "--max-new-tokens", "8", "--verify", law, "--device", "cpu"]
+        main([*data, *given, "--save", str(saved)])
+        found.append(read_record(saved, LIKELIHOOD_KIND))
+    first, second = (record.of(AnswerNats) for record in found)
+    page, _ = likelihood_page("dialogues", {"0": found[0], "1": found[1]})
+    (row,) = [line for line in page.splitlines() if "| rows |" in line]
+    more = sum(b.nats - a.nats for a, b in zip(first, second, strict=True)) / sum(one.tokens for one in first)
+    assert row.split("|")[-2].split()[0] == f"{more:.2f}"
+    other = replace(found[1], setup=found[1].setup | {"file": "another"})
+    with pytest.raises(InputError, match="two files"):
+        likelihood_page("dialogues", {"0": found[0], "1": other})
+    with pytest.raises(InputError, match="several canvases or devices"):
+        likelihood_page(
+            "dialogues", {"0": found[0], "1": replace(found[1], setup=found[1].setup | {"max_new_tokens": 9})}
+        )
 
 
 def test_the_command_refuses_what_it_cannot_read(tmp_path, monkeypatch, capsys) -> None:  # type: ignore[no-untyped-def]

@@ -31,7 +31,8 @@ def report(
         list[Path],
         typer.Argument(
             help="What `fef bench --json`, `fef eval --save`, fef.eval.likelihood, fef.bench.engine.drafts or a program in "
-            "`benchmarks/` wrote, several files of one kind for one page; or a folder of such files and of folders, whose files share a page."
+            "`benchmarks/` wrote, several files of one kind for one page; or a folder of such files and of folders, whose "
+            "files share a page."
         ),
     ],
     out: Annotated[

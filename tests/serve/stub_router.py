@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import stat
 import sys
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPConnection, HTTPException, HTTPResponse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import ClassVar
@@ -26,6 +26,7 @@ def option(name: str) -> list[str]:
 
 
 class Forward(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
     workers: ClassVar[list[str]] = []
     turn = 0
 
@@ -38,6 +39,8 @@ class Forward(BaseHTTPRequestHandler):
             try:
                 connection.request(self.command, self.path, body, dict(self.headers))
                 answer = connection.getresponse()
+                if answer.chunked:
+                    return self.stream(answer)
                 raw = answer.read()
             except (OSError, HTTPException):
                 continue
@@ -47,8 +50,18 @@ class Forward(BaseHTTPRequestHandler):
             self.send_header("content-length", str(len(raw)))
             self.end_headers()
             self.wfile.write(raw)
-            return
-        self.send_error(503)
+            return None
+        return self.send_error(503)
+
+    def stream(self, answer: HTTPResponse) -> None:
+        """Pass on what comes as it comes."""
+        self.send_response(answer.status)
+        for name in ("content-type", "transfer-encoding"):
+            self.send_header(name, answer.headers[name])
+        self.end_headers()
+        while part := answer.read1():
+            self.wfile.write(b"%x\r\n%b\r\n" % (len(part), part))
+        self.wfile.write(b"0\r\n\r\n")
 
     do_GET = do_POST = forward
 
@@ -58,4 +71,5 @@ class Forward(BaseHTTPRequestHandler):
 
 if __name__ == "__main__":
     Forward.workers = option("--worker-urls")
+    ThreadingHTTPServer.request_queue_size = 1024
     ThreadingHTTPServer((option("--host")[0], int(option("--port")[0])), Forward).serve_forever()

@@ -141,6 +141,20 @@ def test_one_that_never_works_ends_the_others() -> None:
 
 
 @pytest.mark.usefixtures("with_stub")
+def test_one_that_never_works_again_ends_the_others() -> None:
+    [port] = free_ports(1)
+    replicas = TinyReplicas([], [None, None], "127.0.0.1", port)
+
+    def act() -> None:
+        replicas.code = "raise SystemExit(3)"  # type: ignore[misc]
+        replicas.replicas[0].process.kill()
+        until(lambda: all(replica.process.poll() is not None for replica in replicas.replicas))
+
+    with pytest.raises(EngineError, match="ended with 3 before it answered"):
+        while_running(replicas, act, ends_itself=True)
+
+
+@pytest.mark.usefixtures("with_stub")
 def test_without_its_router_it_ends() -> None:
     [port] = free_ports(1)
     replicas = TinyReplicas([], [None, None], "127.0.0.1", port)

@@ -306,6 +306,11 @@ class Engine:
             finally:
                 self.in_round = False
 
+    def work_meanwhile(self) -> None:
+        """A round, if a GPU had to wait for the host otherwise: for a host that has more to submit. Raises as `step`."""
+        if self.packed is not None and self.packed.could_work:
+            self.step()
+
     def measure(self, rows: Sequence[int] | None = None, windows: Sequence[int] | None = None) -> CostTable:
         """Measure packed rounds of these numbers of rows and drafts (chains and trees), by default all that the engine may
         run; captures their graphs. The table can be saved and given to another engine. Raises as `packed_rounds`."""

@@ -216,7 +216,7 @@ def filled(
 
 def whole_numbers(name: str, values: Any) -> Numbers:
     """One row of whole numbers. Raises InputError for anything else."""
-    if type(values) is range and values and values.step == 1 and -LARGEST <= values[0] and values[-1] < LARGEST:
+    if type(values) is range and values and values.step == 1 and values[0] >= -LARGEST and values[-1] < LARGEST:
         return np.arange(values[0], values[-1] + 1)
     found = several(values)
     if found and set(map(type, found)) == {int} and min(found) >= -LARGEST and max(found) <= LARGEST:

@@ -73,7 +73,7 @@ class TextFormat:
         config = self.config
         max_new_tokens = whole_from("max_new_tokens", max_new_tokens, 1)
         before = ids if marked else ids + self.answer_mark
-        after = self.text_ids("suffix", suffix)
+        after = [] if suffix == "" else self.text_ids("suffix", suffix)
         room = config.max_length - len(before) - len(after)
         if room < 1:
             raise InputError(

@@ -38,7 +38,7 @@ class SequentialOptions(Ordered, Guided):
 SEQUENTIAL = Method(
     "sequential",
     SequentialOptions,
-    "one token a forward pass, in a declared order",
+    "one token per forward pass, in a declared order",
     "chain rule",
     CHAIN,
     visible_noise=True,

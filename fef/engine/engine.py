@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from threading import RLock
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,7 @@ from fef.readers import token_ids, whole_from
 __all__ = ["Engine", "Job"]
 
 _PLANS_KEPT, _CERTIFICATES_KEPT = 256, 1024
+_PLAIN = (int, float, bool, str, NoneType)
 
 SESSION_ROUNDS = (
     "rounds: those of a session, since what was asked for is computed between passes, where packed rounds never wait"
@@ -204,6 +206,17 @@ class Engine:
 
     def plan(self, method: str, options: dict[str, Any]) -> Plan:
         """The plan of a method, remembered: most requests have the same options, and those of one plan share passes."""
+        given = (method, *((name, type(value), value) for name, value in options.items()))  # as a key, True is no 1
+        plain = all(type(value) in _PLAIN for value in (method, *options.values()))
+        plan = self.plans.get(given) if plain else None
+        if plan is None:
+            plan = self.read_plan(method, options)
+            if plain:
+                self.keep_plan(given, plan)
+        return plan
+
+    def read_plan(self, method: str, options: dict[str, Any]) -> Plan:
+        """As `plan`, of options in whatever form."""
         EngineOptions.refuse_in_request(options)
         options = read_given(method, options)
         # what can be called is itself and nothing else, and the plan holds it; as a key it may refuse to serve
@@ -212,10 +225,13 @@ class Engine:
         plan = self.plans.get(key)
         if plan is None:
             plan = make_plan(method, options, Network(self.denoiser))
-            if len(self.plans) >= _PLANS_KEPT:
-                self.plans.clear()
-            self.plans[key] = plan
+            self.keep_plan(key, plan)
         return plan
+
+    def keep_plan(self, key: Any, plan: Plan) -> None:
+        if len(self.plans) >= _PLANS_KEPT:
+            self.plans.clear()
+        self.plans[key] = plan
 
     def certificate(self, plan: Plan, settings: Settings, grammar: TokenGrammar | None = None) -> Certificate:
         """What a request with this plan and these settings samples. Raises OptionError as `submit`."""
@@ -305,6 +321,11 @@ class Engine:
                 raise
             finally:
                 self.in_round = False
+
+    def work_meanwhile(self) -> None:
+        """A round, if a GPU had to wait for the host otherwise: for a host that has more to submit. Raises as `step`."""
+        if self.packed is not None and self.packed.could_work:
+            self.step()
 
     def measure(self, rows: Sequence[int] | None = None, windows: Sequence[int] | None = None) -> CostTable:
         """Measure packed rounds of these numbers of rows and drafts (chains and trees), by default all that the engine may

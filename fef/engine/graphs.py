@@ -31,8 +31,11 @@ _IDLE = 64  # passes; a graph that none of them used is not needed now
 
 
 def buckets(most: int) -> list[int]:
-    """Numbers of rows that graphs are captured for: powers of two up to `most`, and `most`."""
-    return sorted({1 << n for n in range(most.bit_length()) if 1 << n <= most} | {most})
+    """Numbers of rows that graphs are captured for: powers of two up to `most`, and `most`; from 16 on also what lies halfway
+    between two, since many rows take as long as they compute."""
+    powers = {1 << n for n in range(most.bit_length())}
+    halfway = {power + power // 2 for power in powers if power >= 16}
+    return sorted({size for size in powers | halfway if size < most} | {most})
 
 
 Kind = TypeVar("Kind", bound=Hashable)

@@ -38,6 +38,11 @@ class PendingCopy:
     tensor: Tensor
     arrived: torch.cuda.Event | float
 
+    @property
+    def here(self) -> bool:
+        """Is the copy complete?"""
+        return isinstance(self.arrived, float) or bool(self.arrived.query())  # type: ignore[no-untyped-call]
+
     def seconds_since(self, earlier: PendingCopy) -> float:
         """Between the arrivals of two copies that are complete."""
         if isinstance(self.arrived, float):
@@ -55,6 +60,11 @@ class HostCopies:
 
     def __len__(self) -> int:
         return len(self.copies)
+
+    @property
+    def under_way(self) -> int:
+        """How many have not arrived."""
+        return sum(not copy.here for copy in self.copies)
 
     def send(self, note: Any, tensor: Tensor) -> None:
         if self.device.type != "cuda":
@@ -77,11 +87,11 @@ class HostCopies:
         found = []
         while self.copies:
             copy = self.copies[0]
-            if not isinstance(copy.arrived, float) and not copy.arrived.query():  # type: ignore[no-untyped-call]
+            if not copy.here:
                 if len(self.copies) <= keep:
                     break
                 began = time.perf_counter()
-                copy.arrived.synchronize()
+                copy.arrived.synchronize()  # type: ignore[union-attr]
                 self.waited += time.perf_counter() - began
             found.append(self.copies.popleft())
         return found

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -29,8 +29,9 @@ from fef.engine.costs import CostTable
 from fef.engine.host_copies import HostCopies, on_device
 from fef.engine.job import Committed, Job, Status
 from fef.engine.packed_texts import PackedText
-from fef.engine.requests import PassResult, PassSequence, pass_sequence, results_of, text_of
-from fef.engine.runner import PassKind
+from fef.engine.requests import PassResult, pass_sequence, results_of, text_of
+from fef.engine.runner import PassKind, rows_alone
+from fef.engine.seated import Seated
 from fef.engine.shape_chooser import Launch, ShapeChooser
 from fef.engine.slots import COUNTERS, Numbers, PassRequest, Progress
 from fef.engine.watched import PackedWatch
@@ -56,29 +57,6 @@ def runs_packed(plan: Plan) -> bool:
     if spec is None:
         return plan.rule == InOrder(PerRound(1)) and not plan.replay and plan.revoke is None
     return spec.accept == "coupled" and spec.draft == "reuse"
-
-
-@dataclass(eq=False)
-class Seated:
-    """A job in its sequence of denoising passes. pass_: the one it is in, or waits for. slot: where it runs. admitted_at: the
-    launch that let it in. watch: reads its rounds for those who watch it. text: that under a grammar. log_mass: of the
-    passes that are over, as in `EngineResult`. told: tokens of the pass that were told to those who follow it."""
-
-    job: Job
-    sequence: PassSequence
-    pass_: PassRequest | None = None
-    slot: int | None = None
-    admitted_at: int = -1
-    watch: PackedWatch | None = None
-    text: PackedText | None = None
-    log_mass: float = 0.0
-    told: int = 0
-
-    def __post_init__(self) -> None:
-        asked = self.job.request
-        self.cut = asked.temperature > 0 and (asked.top_p < 1 or asked.top_k > 0)  # is top-p or top-k on?
-        # is somebody told of its rounds?
-        self.followed = self.job.committed is not None or self.job.watched is not None
 
 
 class PackedRounds:
@@ -117,6 +95,15 @@ class PackedRounds:
         return bool(self.running or self.waiting or len(self.results))
 
     @property
+    def could_work(self) -> bool:
+        """Is the device about to have nothing to do, though there are requests for all slots?"""
+        return (
+            self.on_cuda
+            and len(self.running) + len(self.waiting) >= self.built.slots
+            and self.progress.under_way < _LAG
+        )
+
+    @property
     def waited(self) -> float:
         """Seconds that the host waited for what rounds came to; letters of texts under grammars are not among it."""
         return sum(copies.waited for copies in (self.progress, self.results, self.news))
@@ -124,9 +111,10 @@ class PackedRounds:
     def submit(self, job: Job) -> None:
         """Queue a request. Raises EngineError for one that can never fit."""
         self.check_fit(len(job.request.ids), len(job.request.open))
-        seated = Seated(job, pass_sequence(job.request, Network(self.network)))
+        network = Network(self.network)
+        seated = Seated(job, pass_sequence(job.request, network))
         seated.watch = None if job.watched is None else PackedWatch(job.watched)
-        text = text_of(job.request, Network(self.network))
+        text = text_of(job.request, network)
         seated.text = None if text is None else PackedText(text)
         self.advance(seated, None)
 
@@ -185,7 +173,7 @@ class PackedRounds:
 
         A few requests at a time are poor work for a GPU, so with a long queue some slots stay free until there are more.
         """
-        enough = self.built.slots // 4 if self.on_cuda and self.running else 1
+        enough = self.built.slots // 8 if self.on_cuda and self.running else 1
         if len(self.free) < enough <= len(self.waiting):
             return
         while self.free and self.waiting:
@@ -196,8 +184,10 @@ class PackedRounds:
     def own_length(self, one: Seated) -> int:
         """The padded length of a context on whose company the bits of its pass would depend; 0 for others."""
         assert one.pass_ is not None, "it waits for a pass"
+        if not self.on_cuda or not rows_alone(self.built.table.places, self.network.config.dim):
+            return 0
         kind = self.context_kind(len(one.pass_.ids))
-        return kind.context if self.on_cuda and kind.alone(self.network.config.dim) else 0
+        return kind.context if kind.alone(self.network.config.dim) else 0
 
     def seat(self, seated: list[Seated]) -> None:
         """Give slots to requests that share a context pass."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -214,6 +216,8 @@ def filled(
 
 def whole_numbers(name: str, values: Any) -> Numbers:
     """One row of whole numbers. Raises InputError for anything else."""
+    if type(values) is range and values and values.step == 1 and values[0] >= -LARGEST and values[-1] < LARGEST:
+        return np.arange(values[0], values[-1] + 1)
     found = several(values)
     if found and set(map(type, found)) == {int} and min(found) >= -LARGEST and max(found) <= LARGEST:
         return np.array(found, dtype=np.int64)  # a canvas has hundreds
@@ -227,10 +231,17 @@ def whole_numbers(name: str, values: Any) -> Numbers:
 
 def one_row(**given: Any) -> Settings:
     """The sampling settings of a request. Raises OptionError for other than one value each, and for values out of range."""
+    if all(type(value) in _PLAIN for value in given.values()):
+        return plain_row(**given)
     for name, value in given.items():
         if several(value) is not None:
             raise OptionError(f"{name}={shown(value)} is not allowed: a request has one number.")
     return read_settings(**given)
+
+
+# Thousands of requests have the same few settings. typed: True is no 1.
+plain_row = lru_cache(maxsize=256, typed=True)(read_settings)
+_PLAIN = (int, float, bool, NoneType)
 
 
 def results_of(rows: npt.NDArray[np.int64], known: Sequence[int] | None = None) -> Iterable[PassResult]:

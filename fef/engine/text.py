@@ -79,17 +79,25 @@ class TextEngine:
         """
         if isinstance(prompts, str) or not isinstance(prompts, Sequence):
             raise InputError(f"Give a list of prompts; got {type(prompts).__name__}. For one prompt: [prompt].")
-        seeds = row_seeds(seed, len(prompts), "prompt")
+        jobs = self.submit_all(prompts, row_seeds(seed, len(prompts), "prompt"), **options)
+        self.run()
+        return [job.result() for job in jobs]
+
+    def submit_all(self, /, prompts: Sequence[Prompt], seeds: Sequence[int], **options: Any) -> list[TextJob]:
+        """Queue prompts, each with its seed. A GPU works at the first of them meanwhile.
+
+        Raises as `submit`; then none of them goes on.
+        """
         jobs: list[TextJob] = []
         try:
-            for prompt, own_seed in zip(prompts, seeds, strict=True):
-                jobs.append(self.submit(prompt, seed=own_seed, **options))
+            for prompt, seed in zip(prompts, seeds, strict=True):
+                jobs.append(self.submit(prompt, seed=seed, **options))
+                self.engine.work_meanwhile()
         except FefError:
             for job in jobs:
                 job.cancel()
             raise
-        self.run()
-        return [job.result() for job in jobs]
+        return jobs
 
     def step(self) -> None:
         """One round of everything that is live."""

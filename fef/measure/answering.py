@@ -77,7 +77,9 @@ def submit(
     engine: TextEngine, prompts: Sequence[Prompt], indices: Iterable[int], seed: int, asked: Asked
 ) -> dict[int, TextJob]:
     """The jobs of the prompts of these numbers; prompt i has the seed `seed + i`. Raises as `TextEngine.submit`."""
-    return {i: engine.submit(prompts[i], seed=seed + i, **asked) for i in indices}
+    found = list(indices)
+    jobs = engine.submit_all([prompts[i] for i in found], [seed + i for i in found], **asked)
+    return dict(zip(found, jobs, strict=True))
 
 
 def judged(answered: Iterable[list[Answered]], judge: Callable[[Answered], Answer]) -> Iterator[list[Answer]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from fef.errors import InputError
@@ -46,14 +47,20 @@ def encode_messages(
 def guarded(value: Any, controls: Sequence[str], guard: str) -> Any:
     """`value` with the guard inside of every control token in its texts, so that each of them is broken."""
     if isinstance(value, str):
-        inside = (f"(?<={re.escape(text[0])})(?={re.escape(text[1:])})" for text in controls if len(text) > 1)
-        pattern = "|".join(inside)
-        return re.sub(pattern, guard, value) if pattern else value
+        pattern = inside_of(tuple(controls))
+        return value if pattern is None else pattern.sub(guard, value)
     if isinstance(value, Mapping):
         return {key: guarded(part, controls, guard) for key, part in value.items()}
     if isinstance(value, list | tuple):
         return [guarded(part, controls, guard) for part in value]
     return value
+
+
+@lru_cache
+def inside_of(controls: tuple[str, ...]) -> re.Pattern[str] | None:
+    """The places behind the first character of these; None where none has two."""
+    inside = [f"(?<={re.escape(text[0])})(?={re.escape(text[1:])})" for text in controls if len(text) > 1]
+    return re.compile("|".join(inside)) if inside else None
 
 
 def texts_of(value: Any) -> list[str]:

@@ -52,7 +52,15 @@ def set_memory(monkeypatch, free: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("most", "sizes"), [(1, [1]), (2, [1, 2]), (3, [1, 2, 3]), (16, [1, 2, 4, 8, 16]), (20, [1, 2, 4, 8, 16, 20])]
+    ("most", "sizes"),
+    [
+        (1, [1]),
+        (2, [1, 2]),
+        (3, [1, 2, 3]),
+        (16, [1, 2, 4, 8, 16]),
+        (20, [1, 2, 4, 8, 16, 20]),
+        (64, [1, 2, 4, 8, 16, 24, 32, 48, 64]),
+    ],
 )
 def test_buckets(most, sizes):
     assert buckets(most) == sizes

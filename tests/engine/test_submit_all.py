@@ -1,0 +1,46 @@
+"""Many prompts at once: on a GPU the first of them are worked at while the others are submitted."""
+
+from __future__ import annotations
+
+import pytest
+
+import fef
+from fef.engine.packed_rounds import PackedRounds
+from fef.engine.text import TextEngine
+from fef.errors import InputError
+
+PROMPTS = [f"Tom has {n} apples. He buys 3 more. How many apples does Tom have now?" for n in range(2, 8)]
+ASKED = {"max_new_tokens": 24, "temperature": 0.7}
+
+
+@pytest.fixture(scope="module")
+def demo() -> fef.Model:
+    return fef.load("demo")
+
+
+def engine_of(model: fef.Model) -> TextEngine:
+    return model.engine(max_batch=2, windows=(8,))
+
+
+def test_a_gpu_works_meanwhile(demo: fef.Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = engine_of(demo).generate(PROMPTS, seed=3, **ASKED)
+    monkeypatch.setattr(
+        PackedRounds, "could_work", property(lambda rounds: len(rounds.running) + len(rounds.waiting) > 1)
+    )
+    engine = engine_of(demo)
+    jobs = engine.submit_all(PROMPTS, range(3, 9), **ASKED)
+    assert jobs[0].status in ("running", "done") and jobs[-1].status == "waiting"
+    engine.run()
+    assert [job.result().token_ids for job in jobs] == [out.token_ids for out in expected]
+
+
+def test_a_cpu_waits_for_nothing_and_begins_when_all_are_there(demo: fef.Model) -> None:
+    jobs = engine_of(demo).submit_all(PROMPTS, range(6), **ASKED)
+    assert {job.status for job in jobs} == {"waiting"}
+
+
+def test_a_prompt_that_is_refused_ends_those_before_it(demo: fef.Model) -> None:
+    engine = engine_of(demo)
+    with pytest.raises(InputError):
+        engine.submit_all([*PROMPTS, "apples " * 4000], range(7), **ASKED)
+    assert not engine.engine.busy

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from fef.errors import InputError
+from fef.files import write_whole
 
 __all__ = [
     "FORMAT",
@@ -17,6 +18,7 @@ __all__ = [
     "Record",
     "RecordKind",
     "check_same_setup",
+    "keep",
     "kind_in",
     "read_record",
     "record_json",
@@ -75,6 +77,12 @@ class Record:
     def add(self, rows: Iterable[Any]) -> None:
         for row in rows:
             self.rows[type(row)].append(row)
+
+
+def keep(path: Path | None, record: Record, **derived: Any) -> None:
+    """Write the record to its file, if it has one. derived: as in `record_json`."""
+    if path is not None:
+        write_whole(path, record_json(record, **derived))
 
 
 def record_json(record: Record, **derived: Any) -> str:

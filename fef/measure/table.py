@@ -29,8 +29,12 @@ class Sheet:
 
 
 def sheet_of(rows: Iterable[Row], columns: Mapping[str, Callable[[Row], str]], title: str = "", **more: Any) -> Sheet:
-    """A line per row. columns: what stands in each, by its name. more: as `Sheet` has it."""
-    return Sheet(tuple(columns), [[cell(row) for cell in columns.values()] for row in rows], title, **more)
+    """A line per row. columns: what stands in each, by its name; those in which nothing stands are left out. more: as `Sheet`
+    has it."""
+    lines = [[cell(row) for cell in columns.values()] for row in rows]
+    told = [number for number in range(len(columns)) if not lines or any(line[number] for line in lines)]
+    header = [*columns]
+    return Sheet([header[i] for i in told], [[line[i] for i in told] for line in lines], title, **more)
 
 
 def terminal(sheet: Sheet) -> Table:

@@ -10,32 +10,29 @@ from pathlib import Path
 from typing import Any
 
 from fef.bench.engine.bandwidth import copy_bandwidth, weight_bytes
-from fef.bench.engine.passes import FULL, FULL_ONE, PassRow, engine_passes, plain_passes
-from fef.bench.engine.serving import PassCosts, Served, problems_at, run_rival, serve
+from fef.bench.engine.passes import engine_passes, plain_passes
+from fef.bench.engine.rows import ENGINE_KIND, FULL, FULL_ONE, PassRow, Served
+from fef.bench.engine.serving import problems_at, run_rival, serve
 from fef.bench.evaluate import Judge, Settings, remembering_judge
 from fef.bench.spec import MethodSpec
 from fef.engine.build import EngineOptions, shapes_of
 from fef.engine.engine import Engine
 from fef.engine.text import TextEngine
 from fef.generation import Model
-from fef.measure.answers import Answer
 from fef.measure.environment import environment, reset_peak, weights_digest
-from fef.measure.record import Record, RecordKind, resumed
+from fef.measure.record import Record, resumed
 from fef.measure.run import Progress, Task, carry_out
 from fef.measure.timing import Clock, free_memory
 from fef.models.packed_pass import RoundShape
 from fef.models.transformer import Transformer
 from fef.tasks import Problem
 
-__all__ = ["ENGINE_KIND", "EngineBenchmark", "Questions", "run_engine_benchmark"]
+__all__ = ["DEFAULT_RIVALS", "EngineBenchmark", "Questions", "run_engine_benchmark"]
 
-
-ENGINE_KIND = RecordKind(
-    "engine",
-    "fef bench --engine --json",
-    {"passes": PassRow, "served": Served},
-    ("bandwidth", "lengths"),  # bytes per second that a copy reads and writes; median tokens of prompts and answers
-)
+DEFAULT_RIVALS = ("sequential", "low-confidence", "threshold:cache=dual,block_length=32", "dual")
+METHODS: Mapping[str, dict[str, Any]] = {"fef": {}, "sequential": {"windows": (0,), "anchors": 0}}
+"""Of the engine, with its options beside those of the benchmark."""
+_RUNS = 3  # on a GPU, where a run takes a second or two
 
 
 @dataclass(frozen=True)
@@ -75,7 +72,7 @@ class EngineBenchmark:
 
     @property
     def setup(self) -> dict[str, Any]:
-        network = self.network
+        network, asked = self.network, self.questions
         found: dict[str, Any] = {
             "model": network.name,
             "parameters": sum(p.numel() for p in network.parameters()),
@@ -89,15 +86,17 @@ class EngineBenchmark:
             "repeats": self.clock.repeats,
             "environment": environment(str(network.device)),
         }
-        if self.questions is not None:
-            found |= {
-                "model": self.questions.model.name,
-                "weights": weights_digest(network),
-                "families": list(dict.fromkeys(p.family for p in self.questions.problems)),
-                "rivals": [spec.label for spec in self.questions.rivals],
-                "settings": asdict(self.questions.settings),
-            }
-        return found
+        if asked is None:
+            return found
+        starts = [asked.model.canvas(p.prompt, self.opened, "")[1] for p in asked.problems]
+        return found | {
+            "model": asked.model.name,
+            "weights": weights_digest(network),
+            "families": list(dict.fromkeys(p.family for p in asked.problems)),
+            "rivals": [spec.label for spec in asked.rivals],
+            "settings": asdict(asked.settings),
+            "prompt_tokens": statistics.median(starts),
+        }
 
 
 def run_engine_benchmark(
@@ -111,7 +110,7 @@ def run_engine_benchmark(
     options cannot be run at all, and as `resumed`."""
     Engine(bench.network, **bench.engine_options(1)).packed_rounds()  # refuses before anything is timed
     device = bench.network.device
-    record = resumed(Record(ENGINE_KIND, bench.command, bench.setup, {"lengths": {}}), known)
+    record = resumed(Record(ENGINE_KIND, bench.command, bench.setup), known)
     free_memory(device)
     progress.label("copy bandwidth")
     if "bandwidth" not in record.facts:
@@ -140,10 +139,11 @@ class One:
             "plain passes": self.plain,
             "passes of the engine": self.passes,
         }
-        if self.bench.questions is not None:
-            rivals = self.bench.questions.rivals
-            parts |= {f"{method} in the engine": partial(self.engine, method) for method in METHODS}
-            parts |= {f"{spec.label} in the loop": partial(self.rival, spec) for spec in rivals}
+        if (asked := self.bench.questions) is not None:
+            problems = problems_at(self.batch, asked.problems)
+            asked = replace(asked, problems=problems, settings=replace(asked.settings, batch_size=self.batch))
+            parts |= {f"{method} in the engine": partial(self.engine, asked, method) for method in METHODS}
+            parts |= {f"{spec.label} in the loop": partial(self.rival, asked, spec) for spec in asked.rivals}
         return [Task((f"batch {self.batch}", name), part, 1 / len(parts)) for name, part in parts.items()]
 
     def plain(self) -> list[PassRow]:
@@ -158,40 +158,18 @@ class One:
         bandwidth = self.record.facts["bandwidth"]
         return engine_passes(engine, batch, bench.canvas, order, [None, *bench.shapes], bench.clock, bandwidth)
 
-    def engine(self, method: str) -> list[Served]:
+    def engine(self, asked: Questions, method: str) -> list[Served]:
         """What a method answers in an engine of its own."""
-        questions = self.bench.questions
-        assert questions is not None, "only a model is asked"
-        problems, settings = self.asked(questions)
-        engine = TextEngine(questions.model, **self.bench.engine_options(self.batch) | METHODS[method])
-        row, answers = serve(method, self.batch, problems, settings, self.judge, engine)
-        if method == "fef":
-            self.record.facts["lengths"] = lengths(questions, problems, answers)
-        return [row]
+        engine = TextEngine(asked.model, **self.bench.engine_options(self.batch) | METHODS[method])
+        on_cuda, settings = engine.engine.device.type == "cuda", asked.settings
+        if on_cuda:
+            engine.engine.measure()
+        prompts, said = [p.prompt for p in asked.problems], settings.asked(method, {"verify": "packed"})
+        row, outs = serve(engine, method, self.batch, prompts, said, settings.seed, _RUNS if on_cuda else 1)
+        right = sum(self.judge(problem, out.text) for problem, out in zip(asked.problems, outs, strict=True))
+        return [replace(row, right=right)]
 
-    def rival(self, spec: MethodSpec) -> list[Served]:
-        questions = self.bench.questions
-        assert questions is not None, "only a model is asked"
-        problems, settings = self.asked(questions)
-        return [run_rival(questions.model, spec, self.batch, problems, settings, self.judge, self.costs())]
-
-    def asked(self, questions: Questions) -> tuple[list[Problem], Settings]:
-        return problems_at(self.batch, questions.problems), replace(questions.settings, batch_size=self.batch)
-
-    def costs(self) -> PassCosts | None:
-        """Of plain passes, if they were measured."""
-        for row in self.record.of(PassRow):
-            if (row.batch, row.kind) == (self.batch, FULL_ONE):
-                weights = weight_bytes(self.bench.network) / self.record.facts["bandwidth"]
-                return PassCosts(self.batch, row.tokens, row.seconds, weights)
-        return None
-
-
-METHODS: Mapping[str, dict[str, Any]] = {"fef": {}, "sequential": {"windows": (0,), "anchors": 0}}
-"""Of the engine, with its options beside those of the benchmark."""
-
-
-def lengths(questions: Questions, problems: Sequence[Problem], answers: Sequence[Answer]) -> dict[str, float]:
-    """Median tokens of prompts and answers."""
-    starts = [questions.model.canvas(p.prompt, questions.settings.max_new_tokens, "")[1] for p in problems]
-    return {"prompt": statistics.median(starts), "answer": statistics.median(a.tokens for a in answers)}
+    def rival(self, asked: Questions, spec: MethodSpec) -> list[Served]:
+        found = (row for row in self.record.of(PassRow) if (row.batch, row.kind) == (self.batch, FULL_ONE))
+        plain = next(found, None)
+        return [run_rival(asked.model, spec, self.batch, asked.problems, asked.settings, self.judge, plain)]

@@ -348,7 +348,7 @@ class Options:
 @program(Options, __doc__)
 def main(given: Options) -> None:
     record = run_released(given.only, given.batches, usable_device("cuda", "It needs a GPU."))
-    print(engine_page("released networks", {"": record})[0])
+    print(engine_page("released networks", {"random weights": record})[0])
     keep(given.json, record)
 
 

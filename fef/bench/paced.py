@@ -10,17 +10,13 @@ from __future__ import annotations
 
 import sys
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, fields
-from typing import Any
+from dataclasses import dataclass, field
 
-from torch import Tensor
-
-from fef.engine.engine import Engine
 from fef.engine.job import Job
-from fef.engine.requests import EngineResult, Request
+from fef.engine.packed_rounds import PackedRounds
+from fef.engine.requests import EngineResult
 from fef.engine.slots import COUNTERS
 from fef.engine.text import TextEngine
 from fef.generation import Model
@@ -42,39 +38,43 @@ class Pace:
     round_tokens: int = 3
 
 
-class PacedRounds:
-    """What an engine asks of its rounds. tokens: of all texts, over and over. seats: requests at once."""
+class PacedRounds(PackedRounds):
+    """The packed rounds of an engine at another pace. tokens: of all texts, over and over."""
 
-    def __init__(self, pace: Pace, tokens: Sequence[int], seats: int) -> None:
-        self.pace, self.tokens, self.seats = pace, tokens, seats
-        self.running: list[Job] = []
-        self.waiting: deque[Job] = deque()
+    def __init__(self, rounds: PackedRounds, pace: Pace, tokens: Sequence[int]) -> None:
+        vars(self).update(vars(rounds))
+        self.pace, self.tokens = pace, tokens
+        self.jobs: list[Job] = []  # those that run, and behind them those that wait
         self.due = 0.0  # when the next round is over
-        self.waited = 0.0  # seconds, for rounds
+        self.slept = 0.0  # seconds, for rounds
 
     @property
     def busy(self) -> bool:
-        return bool(self.running or self.waiting)
+        return bool(self.jobs)
+
+    @property
+    def waited(self) -> float:
+        return self.slept
 
     def submit(self, job: Job) -> None:
-        self.waiting.append(job)
+        self.jobs.append(job)
 
     def cancel(self, job: Job) -> None:
-        (self.running if job in self.running else self.waiting).remove(job)
+        self.jobs.remove(job)
 
     def step(self) -> None:
         """One round. What the host does between two of them takes no time from the next, as on a GPU."""
-        now, round_seconds = time.perf_counter(), self.pace.round_ms / 1e3
-        self.due = (max(self.due, now - round_seconds) if self.running else now) + round_seconds
-        while self.waiting and len(self.running) < self.seats:
-            self.running.append(self.waiting.popleft())
-            self.running[-1].seat()
-        self.waited += max(0.0, self.due - now)
+        now, round_seconds, running = time.perf_counter(), self.pace.round_ms / 1e3, self.jobs[: self.options.max_batch]
+        on_time = running and running[0].status == "running"  # behind another round
+        self.due = (max(self.due, now - round_seconds) if on_time else now) + round_seconds
+        for job in running:
+            job.seat()
+        self.slept += max(0.0, self.due - now)
         time.sleep(max(0.0, self.due - now))
-        for job in list(self.running):
-            self.advance(job)
+        for job in running:
+            self.commit(job)
 
-    def advance(self, job: Job) -> None:
+    def commit(self, job: Job) -> None:
         """Commit the tokens of a round. A text ends somewhere in the second half of its canvas, as its seed says."""
         asked = job.request
         assert asked.eos_id is not None, "a model whose texts end"
@@ -86,7 +86,7 @@ class PacedRounds:
             ends = rank + 1 == count < len(places)
             committed[places[rank]] = asked.eos_id if ends else self.tokens[rank % len(self.tokens)], -0.5
         if len(committed) == count:
-            self.running.remove(job)
+            self.jobs.remove(job)
             drawn, rest = list(committed.values()), len(places) - count
             counters = dict.fromkeys(COUNTERS, 0) | {"rows": 0, "committed": count}
             tokens = [token for token, _ in drawn] + [asked.eos_id] * rest
@@ -94,34 +94,9 @@ class PacedRounds:
             job.end("done")
 
 
-class PacedEngine(Engine):
-    """An engine that has no other rounds."""
-
-    def __init__(self, /, denoiser: Callable[..., Tensor], pace: Pace, tokens: Sequence[int], **options: Any) -> None:
-        super().__init__(denoiser, **options)
-        self.rounds = PacedRounds(pace, tokens, self.options.max_batch)
-
-    def rounds_of(self, request: Request) -> Any:
-        return self.rounds
-
-    @property
-    def busy(self) -> bool:
-        return self.rounds.busy
-
-    @property
-    def waited(self) -> float:
-        return self.rounds.waited
-
-    def step(self) -> None:
-        self.rounds.step()
-
-
 def paced(engine: TextEngine, pace: Pace) -> TextEngine:
-    """The same engine, with rounds of that pace."""
-    given = engine.engine.options
-    options = {each.name: getattr(given, each.name) for each in fields(given)}
-    tokens = engine.model.text_ids("text", TEXT)
-    engine.engine = PacedEngine(engine.engine.denoiser, pace, tokens, **options)
+    """The same engine, whose packed rounds have that pace."""
+    engine.engine.packed = PacedRounds(engine.engine.packed_rounds(), pace, engine.model.text_ids("text", TEXT))
     return engine
 
 

@@ -63,7 +63,7 @@ def settings_of(setup: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         elif isinstance(value, int) and not isinstance(value, bool):
             yield name, f"{value:,}"
         elif value or isinstance(value, float):
-            yield name, ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+            yield name, ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def device_words(environment: Mapping[str, Any]) -> str:

@@ -243,7 +243,7 @@ def main(given: Options) -> None:
     record, save = resumed(begun, given.json), partial(keep, given.json)
     save(record)
     carry_out(record, tasks, Told(), save, lambda: free_memory(device))
-    print(engine_page("drafts", {"": record})[0])
+    print(engine_page("drafts", {given.shape or given.model: record})[0])
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from __future__ import annotations
 import statistics
 import sys
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import torch
 
@@ -32,7 +33,7 @@ from fef.training.speed import peak_of
 from fef.training.step_profile import StepProfile
 from fef.training.trainer import TrainOptions, check_pieces, make_optimizers, step_parts, take_step
 
-__all__ = ["Measured", "main", "measure", "random_examples", "with_end"]
+__all__ = ["main", "measure", "random_examples", "with_end"]
 
 EXAMPLES = 256  # of random tokens, which are drawn from again and again
 PROMPT = 256  # tokens of a prompt
@@ -41,28 +42,16 @@ WARM = 3  # steps before those that are measured: they compile, and allocate
 SCALE = 1.0  # of the learning rates
 
 
-@dataclass(frozen=True)
-class Measured:
-    """Of one step: seconds (mean of steps that follow each other as in training, where no step waits for the device to be
-    idle), tokens of all streams, trained canvases, tokens per second, the share of the devices' peak where it is known; the
-    most memory that a device and that a host process held, GiB; the losses of all steps."""
-
-    seconds: float
-    tokens: float
-    rows: float
-    tokens_per_second: float
-    utilization: float | None
-    device_gib: float | None
-    host_gib: float | None
-    losses: list[float]
-
-
 def measure(
     config: TransformerConfig, training: AdaptOptions, options: TrainOptions, processes: Processes, steps: int
-) -> Measured:
+) -> dict[str, Any]:
     """The means of `steps` steps of all processes; of as many as `options.profile`, behind those, where their time went is
     said to standard error. Raises OptionError for pieces that they cannot share, and torch's error where memory does not
-    suffice."""
+    suffice.
+
+    Of one step: seconds (of steps that follow each other as in training, where no step waits for the device to be idle),
+    tokens of all streams, rows (trained canvases), utilization (the share of the devices' peak, where it is known); the most
+    memory that a device and that a host process held, GiB; the losses of all steps."""
     check_pieces(options.pieces, processes.size)
     device = torch.device(processes.device)
     model = random_model(config, training, options, processes)
@@ -82,20 +71,16 @@ def measure(
     for step in range(step_profile.WARM + 2 * options.profile if options.profile else 0):
         with profile.step():
             take_step(model, objective, optimizers, WARM + steps + step, SCALE, options.pieces, processes)
-    tokens, flops, canvases = (
-        statistics.mean(row[name] for row in rows[WARM:]) for name in ("tokens", "flops", "rows")
-    )
-    peak = peak_of(device)
-    return Measured(
-        seconds=seconds,
-        tokens=tokens,
-        rows=canvases,
-        tokens_per_second=tokens / seconds,
-        utilization=None if peak is None else flops / seconds / (peak * processes.size),
-        device_gib=device_peak(device),
-        host_gib=host_peak(),
-        losses=[round(row["loss"], 4) for row in rows],
-    )
+    mean = {name: statistics.mean(row[name] for row in rows[WARM:]) for name in ("tokens", "rows", "flops")}
+    peak, flops = peak_of(device), mean.pop("flops")
+    return mean | {
+        "seconds": seconds,
+        "tokens_per_second": mean["tokens"] / seconds,
+        "utilization": None if peak is None else flops / seconds / (peak * processes.size),
+        "device_gib": device_peak(device),
+        "host_gib": host_peak(),
+        "losses": [round(row["loss"], 4) for row in rows],
+    }
 
 
 def random_model(
@@ -200,7 +185,7 @@ def main(given: Options) -> None:
     )
     with joined(given.device) as processes:
         try:
-            found = asdict(measure(config, training, options, processes, given.steps))
+            found = measure(config, training, options, processes, given.steps)
         except torch.OutOfMemoryError as error:
             found = {"error": str(error).partition("\n")[0]}
         if processes.leads:

@@ -79,16 +79,16 @@ class Record:
             self.rows[type(row)].append(row)
 
 
-def keep(path: Path | None, record: Record, **derived: Any) -> None:
-    """Write the record to its file, if it has one. derived: as in `record_json`."""
+def keep(path: Path | None, record: Record) -> None:
+    """Write the record to its file, if it has one."""
     if path is not None:
-        write_whole(path, record_json(record, **derived))
+        write_whole(path, record_json(record))
 
 
-def record_json(record: Record, **derived: Any) -> str:
-    """The record as JSON text, a line per row. derived: what else readers find in it; it is not read back."""
+def record_json(record: Record) -> str:
+    """The record as JSON text, a line per row."""
     value: Value = {"format": FORMAT, "kind": record.kind.name, "command": record.command, "setup": record.setup}
-    value |= {"finished": record.finished, "done": record.done} | derived | record.facts
+    value |= {"finished": record.finished, "done": record.done} | record.facts
     value |= {name: [as_value(row) for row in record.of(kind)] for name, kind in record.kind.tables.items()}
     value["failures"] = [asdict(failure) for failure in record.failures]
     return "{\n" + ",\n".join(f" {json.dumps(name)}: {lines(part)}" for name, part in value.items()) + "\n}\n"

@@ -24,7 +24,6 @@ class Sheet:
     caption: str = ""  # below it, on a terminal
     words: Collection[str] | None = ()  # columns of words, which begin at the left; None: all of them
     named: bool = False  # the first column holds names of methods
-    sections: Collection[int] = ()  # numbers of lines behind which a rule is drawn, on a terminal
     framed: bool = True  # on a terminal
 
 
@@ -44,8 +43,8 @@ def terminal(sheet: Sheet) -> Table:
     table.box = table.box if sheet.framed else None
     for name in sheet.header:
         table.add_column(name, justify="left" if name in words else "right", overflow="fold")
-    for number, line in enumerate(sheet.lines):
-        table.add_row(*map(escape, line), end_section=number in sheet.sections)
+    for line in sheet.lines:
+        table.add_row(*map(escape, line))
     return table
 
 

@@ -10,7 +10,6 @@ of them work is told, too: *core seconds*, of all threads of a process.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import subprocess
@@ -25,8 +24,7 @@ from pathlib import Path
 from statistics import fmean
 from threading import Thread
 from typing import Any
-from urllib.error import HTTPError
-from urllib.request import Request, urlopen
+from urllib.request import urlopen
 
 import numpy as np
 from rich.console import Console
@@ -43,7 +41,7 @@ from fef.measure.table import Sheet, interval_words, sheet_of, terminal
 from fef.measure.timing import Stopwatch
 from fef.serve.hosts import keep_what_is_here
 
-__all__ = ["Asking", "Load", "Samples", "measured", "quantile", "served", "started"]
+__all__ = ["Asking", "Load", "Samples", "measured", "served", "started"]
 
 SERVE: Sequence[str] = ("fef", "serve")  # the module of the server, and its command
 
@@ -92,15 +90,10 @@ COLUMNS: Mapping[str, Callable[[tuple[str, list[float], bool]], str]] = {
     "mean (95 %)": lambda row: (
         interval_words(fmean(row[1]), *mean_interval(row[1]), ".3f") if row[2] else f"{fmean(row[1]):.3f}"
     ),
-    "p50": lambda row: f"{quantile(row[1], 0.5):.3f}",
-    "p99": lambda row: f"{quantile(row[1], 0.99):.3f}",
+    "p50": lambda row: f"{np.quantile(row[1], 0.5, method='inverted_cdf'):.3f}",
+    "p99": lambda row: f"{np.quantile(row[1], 0.99, method='inverted_cdf'):.3f}",
     "samples": lambda row: str(len(row[1])),
 }
-
-
-def quantile(values: Sequence[float], share: float) -> float:
-    """The smallest value that at least this share of them does not exceed."""
-    return float(np.quantile(values, share, method="inverted_cdf"))
 
 
 @dataclass(frozen=True)
@@ -115,24 +108,12 @@ class Asking:
         [parts] = streamed(self.port, [body])
         return read_stream(parts)
 
-    def text(self, body: dict[str, Any]) -> str:
-        """A whole answer. Raises EngineError for any other."""
-        return str(json.loads(self.answer("/v1/completions", body))["choices"][0]["text"])
-
     def load_seconds(self) -> float:
+        """In which `/load` answers. Raises OSError for a refusal."""
         watch = Stopwatch()
-        self.answer("/load")
+        with urlopen(f"http://127.0.0.1:{self.port}/load", timeout=300) as answer:
+            answer.read()
         return watch.seconds
-
-    def answer(self, path: str, body: dict[str, Any] | None = None) -> bytes:
-        """What a path answers, to a body if there is one. Raises EngineError for a refusal."""
-        asked = None if body is None else json.dumps(body).encode()
-        request = Request(f"http://127.0.0.1:{self.port}{path}", asked, {"content-type": "application/json"})
-        try:
-            with urlopen(request, timeout=300) as answer:
-                return bytes(answer.read())
-        except HTTPError as error:
-            raise EngineError(f"The server answered {error.code}: {error.read()[:200]!r}.") from error
 
     def core_seconds(self) -> tuple[float, float]:
         """What the process of the routes has worked, and that of the engine, which it started."""
@@ -236,28 +217,25 @@ def served(arguments: Sequence[str], program: Sequence[str] = SERVE) -> Iterator
 def started(arguments: Sequence[str], last: str, program: Sequence[str] = SERVE) -> Iterator[list[Asking]]:
     """`fef serve`, or another module, in a process of its own, and the addresses that it names up to the line that holds
     `last`. Raises EngineError where it does not start."""
-    command = [sys.executable, "-m", *program, *arguments]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=os.environ)
-    assert process.stderr is not None
-    # what it says once it is ready is read, so that it never waits for a reader
-    reader = Thread(target=deque, args=(process.stderr, 0), daemon=True)
-    try:
-        found, said = list[Asking](), ""
-        while last not in said:
-            line = process.stderr.readline()
-            if not line:
-                raise EngineError(f"The server did not start: {said.strip()}.")
-            said = line
-            if " at http://" in said:
-                found.append(Asking(int(said.split("/v1")[0].rsplit(":", 1)[1]), process.pid))
-        reader.start()
-        yield found
-    finally:
-        process.terminate()
-        process.wait(60)
-        if reader.is_alive():
-            reader.join(10)
-        process.stderr.close()
+    command, found, said = [sys.executable, "-m", *program, *arguments], list[Asking](), ""
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
+        assert process.stderr is not None
+        # what it says once it is ready is read, so that it never waits for a reader
+        reader = Thread(target=deque, args=(process.stderr, 0), daemon=True)
+        try:
+            while last not in said:
+                if not (line := process.stderr.readline()):
+                    raise EngineError(f"The server did not start: {said.strip()}.")
+                said = line
+                if " at http://" in said:
+                    found.append(Asking(int(said.split("/v1")[0].rsplit(":", 1)[1]), process.pid))
+            reader.start()
+            yield found
+        finally:
+            process.terminate()
+            process.wait(60)
+            if reader.is_alive():
+                reader.join(10)
 
 
 @dataclass(frozen=True)

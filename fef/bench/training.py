@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from fef.bench.engine.shapes import SHAPES, shape_config
+from fef.bench.engine.shapes import SHAPES, draw_weights_, shape_config
 from fef.measure.environment import device_peak, environment, host_peak, reset_peak
 from fef.measure.program import option, program, told
 from fef.measure.timing import Stopwatch, free_memory
@@ -26,7 +26,7 @@ from fef.models.transformer import Transformer, allocate, blank
 from fef.training import step_profile
 from fef.training.adapt import AdaptOptions, flat_objective
 from fef.training.data import Examples
-from fef.training.lora import TARGETS, adapt_, draw_factors_, is_factor
+from fef.training.lora import TARGETS, adapt_, draw_factors_
 from fef.training.processes import Processes, joined
 from fef.training.sharding import held_rows, in_shards, mesh_of, prepare_blocks
 from fef.training.speed import peak_of
@@ -37,7 +37,6 @@ __all__ = ["main", "measure", "random_examples", "with_end"]
 
 EXAMPLES = 256  # of random tokens, which are drawn from again and again
 PROMPT = 256  # tokens of a prompt
-STD = 0.02  # of random weights
 WARM = 3  # steps before those that are measured: they compile, and allocate
 SCALE = 1.0  # of the learning rates
 
@@ -101,23 +100,10 @@ def random_model(
         in_shards(trainable, mesh_of(processes)).allocate(model)
     else:
         trainable(allocate(model, processes.device))
-    generator = torch.Generator(processes.device).manual_seed(options.seed)
-    for name, parameter in model.named_parameters():
-        if not is_factor(name):
-            fill(parameter, generator)
+    draw_weights_(model, options.seed)
     draw_factors_(model, options.seed, held_rows)
     prepare_blocks(model, options.compile, options.recompute)
     return model
-
-
-@torch.no_grad()
-def fill(parameter: torch.nn.Parameter, generator: torch.Generator) -> None:
-    first, rows = held_rows(parameter)
-    if parameter.ndim == 1:
-        rows.fill_(1.0)
-    else:
-        drawn = torch.empty(parameter.shape, dtype=rows.dtype, device=rows.device).normal_(std=STD, generator=generator)
-        rows.copy_(drawn[first : first + len(rows)])
 
 
 def with_end(config: TransformerConfig) -> TransformerConfig:
@@ -149,7 +135,6 @@ class Options:
     row_tokens: int = option(8192, "of a flat row; processes share rows")
     canvas_length: int = 1024
     slots: int = option(256, "of the packed streams of a canvas")
-    layers: int = option(0, "instead of the shape's")
     profile: int = option(0, "further steps whose parts and kernels are timed")
     device: str = default_device()
     packed: bool = True
@@ -161,7 +146,6 @@ class Options:
 @program(Options, __doc__)
 def main(given: Options) -> None:
     config = with_end(shape_config(given.shape))
-    config = replace(config, layers=given.layers or config.layers)
     training = AdaptOptions(
         packed=given.packed,
         lora_rank=given.lora,

@@ -16,7 +16,7 @@ import pytest
 import fef
 from fef.bench.letters import told_to_nobody
 from fef.bench.paced import Pace, paced
-from fef.bench.serve import Load, Samples, children, core_seconds, measured, quantile, served
+from fef.bench.serve import Load, Samples, children, core_seconds, measured, served
 from fef.bench.streams import Parts, read_stream, received
 from fef.errors import EngineError, FefError
 from fef.generation import Model
@@ -29,12 +29,6 @@ def test_intervals_hold_the_mean_and_shrink() -> None:
     few, many = mean_interval([0.9, 1.1] * 3), mean_interval([0.9, 1.1] * 300)
     assert many[1] - many[0] < few[1] - few[0]
     assert mean_interval([2.0] * 5) == (2.0, 2.0)
-
-
-def test_a_quantile_is_a_value() -> None:
-    values = [float(n) for n in range(1, 101)]
-    assert [quantile(values, share) for share in (0.01, 0.5, 0.99, 1.0)] == [1.0, 50.0, 99.0, 100.0]
-    assert quantile([7.0], 0.99) == 7.0
 
 
 def test_the_table_tells_ratio_and_difference_of_pairs_with_intervals() -> None:

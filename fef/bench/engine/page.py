@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from fef.bench.engine.rows import ENGINE, LOOP, PassRow, Served, ShapeRow
+from fef.bench.engine.rows import LOOP, PassRow, Served, ShapeRow
 from fef.measure.page import Section, introduction, results_page, setup_lines
 from fef.measure.record import Record
 from fef.measure.table import Sheet, known, markdown, sheet_of
 
-__all__ = ["MARGIN", "as_accurate", "engine_page", "fastest", "sheets"]
+__all__ = ["engine_page", "sheets"]
 
-MARGIN = 1.0
-"""Points of accuracy below `fef` up to which a decoder counts as equally accurate."""
 WORDS = ("network", "method", "in", "pass", "computed in", "shape", "what", "part", "reason", "note")  # columns
 _PEAK = 989e12  # products in bfloat16 of an H100 or H200, operations per second, by its maker
 
@@ -66,56 +63,9 @@ def engine_page(name: str, records: Mapping[str, Record], remarks: str = "") -> 
             *([] if copies is None else [f"Copies: {copies / 1e9:,.0f} GB/s, read and written."]),
         ]
         sections.append((title, "\n".join(f"- {line}" for line in said)))
-        sections += [("", verdicts(record))] if any(row.right is not None for row in record.of(Served)) else []
         sections += [("", f"### {sheet.title}: {title}\n\n{markdown(sheet)}") for sheet in sheets(record)]
     begin = introduction(list(records.values()), (), "rows")
     return results_page(name.replace("-", " ").capitalize(), begin, sections, HOW_TO_READ, remarks), None
-
-
-# --- who is fastest ---
-
-
-def verdicts(record: Record) -> str:
-    words = f"Among decoders at most {MARGIN:g} point of accuracy below `fef` in the engine, the idealised ones too:"
-    return words + "\n\n" + "\n".join(verdict(record, batch) for batch in record.setup["batches"])
-
-
-def verdict(record: Record, batch: int) -> str:
-    ours, best = ours_of(record).get(batch), fastest(record, batch)
-    if ours is None:
-        return f"- batch {batch}: `fef` was not measured in the engine."
-    if best is None:
-        return f"- batch {batch}: `fef` in the engine, {ours.rate:,.0f} tokens/s; no other one is as accurate."
-    run = f"{best.rate:,.0f} tokens/s (`fef` is {ours.rate / best.rate:.1f} times as fast)"
-    if best.ideal_rate is not None:
-        run += f", idealised {best.ideal_rate:,.0f} ({ours.rate / best.ideal_rate:.2f} times)"
-    return (
-        f"- batch {batch}: `fef` in the engine, {ours.rate:,.0f} tokens/s; the fastest other is `{best.name}`, {run}."
-    )
-
-
-def ours_of(record: Record) -> dict[int, Served]:
-    """`fef` in the engine, by batch size."""
-    return {row.batch: row for row in record.of(Served) if (row.method, row.where) == ("fef", ENGINE)}
-
-
-def as_accurate(record: Record) -> set[str]:
-    """The names of rivals at most `MARGIN` points below `fef` in the engine: other methods, for `fef` in the loop is none.
-    Accuracy is that of the batch size at which a rival answered most problems: batches do not change what is drawn."""
-    rows = sorted(record.of(Served), key=lambda row: row.problems)
-    accuracy = {row.name: 100 * (row.right or 0) / row.problems for row in rows}
-    least = accuracy.get(f"fef, {ENGINE}", math.inf) - MARGIN - 1e-9
-    return {row.name for row in rows if row.method != "fef" and accuracy[row.name] >= least}
-
-
-def fastest(record: Record, batch: int) -> Served | None:
-    """The rival of most tokens per second, idealised, among those that are as accurate."""
-    kept = as_accurate(record)
-    rows = [row for row in record.of(Served) if row.batch == batch and row.name in kept]
-    return max(rows, key=lambda row: max(row.rate, row.ideal_rate or 0.0), default=None)
-
-
-# --- tables ---
 
 
 def sheets(record: Record) -> Iterator[Sheet]:
@@ -149,6 +99,10 @@ def passes_sheet(rows: Sequence[PassRow]) -> Sheet:
 
 def served_sheet(rows: Sequence[Served]) -> Sheet:
     first = {(row.network, row.batch, row.temperature): row for row in reversed(rows)}
+
+    def ratio(row: Served, rate: float | None) -> str:
+        return "" if rate is None else f"{rate / first[row.network, row.batch, row.temperature].rate:.3g}"
+
     columns: dict[str, Callable[[Served], str]] = {
         "network": lambda row: row.network,
         "batch": lambda row: str(row.batch),
@@ -159,8 +113,9 @@ def served_sheet(rows: Sequence[Served]) -> Sheet:
         "right, %": lambda row: "" if row.right is None else f"{100 * row.right / row.problems:.1f}",
         "tokens": lambda row: f"{row.tokens:,}",
         "tokens/s": lambda row: f"{row.rate:,.0f}",
-        "of the first": lambda row: f"{row.rate / first[row.network, row.batch, row.temperature].rate:.3g}",
+        "of the first": lambda row: ratio(row, row.rate),
         "idealised": lambda row: known(row.ideal_rate, ",.0f"),
+        "of the first, idealised": lambda row: ratio(row, row.ideal_rate),
         "passes": lambda row: "" if row.passes is None else f"{row.passes / row.problems:.1f}",
         "tokens/pass": lambda row: "" if row.passes is None else f"{row.tokens / row.passes:.2f}",
         "predicted": lambda row: known(row.predicted, ".2f"),

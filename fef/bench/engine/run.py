@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -11,15 +11,15 @@ from typing import Any
 
 from fef.bench.engine.bandwidth import copy_bandwidth, weight_bytes
 from fef.bench.engine.passes import engine_passes, plain_passes
-from fef.bench.engine.rows import ENGINE_KIND, FULL, FULL_ONE, PassRow, Served
-from fef.bench.engine.serving import problems_at, run_rival, serve
-from fef.bench.evaluate import Judge, Settings, remembering_judge
+from fef.bench.engine.rows import ENGINE_KIND, FULL, FULL_ONE, LOOP, PassRow, Served
+from fef.bench.engine.serving import ideal_seconds, problems_at, serve, served
+from fef.bench.evaluate import Judge, Settings, evaluate, remembering_judge
 from fef.bench.spec import MethodSpec
 from fef.engine.build import EngineOptions, shapes_of
 from fef.engine.engine import Engine
 from fef.engine.text import TextEngine
 from fef.generation import Model
-from fef.measure.environment import environment, reset_peak, weights_digest
+from fef.measure.environment import environment, peak_bytes, reset_peak, weights_digest
 from fef.measure.record import Record, resumed
 from fef.measure.run import Progress, Task, carry_out
 from fef.measure.timing import Clock, free_memory
@@ -121,55 +121,49 @@ def run_engine_benchmark(
         reset_peak(device)
 
     judge = remembering_judge()
-    tasks = [task for batch in bench.batches for task in One(bench, record, batch, judge).tasks()]
+    tasks = [task for batch in bench.batches for task in tasks_of(bench, record, batch, judge)]
     return carry_out(record, tasks, progress, save, fresh)
 
 
-@dataclass
-class One:
+def tasks_of(bench: EngineBenchmark, record: Record, batch: int, judge: Judge) -> Iterator[Task]:
     """The measurements of one batch size."""
+    bandwidth, asked = record.facts["bandwidth"], bench.questions
+    heads = {FULL: bench.opened} if asked is None else {FULL: bench.opened, FULL_ONE: 1}
+    plain = partial(plain_passes, bench.network, batch, bench.canvas, heads, bench.clock, bandwidth)
 
-    bench: EngineBenchmark
-    record: Record
-    batch: int
-    judge: Judge
-
-    def tasks(self) -> list[Task]:
-        parts: dict[str, Callable[[], Iterable[Any]]] = {
-            "plain passes": self.plain,
-            "passes of the engine": self.passes,
-        }
-        if (asked := self.bench.questions) is not None:
-            problems = problems_at(self.batch, asked.problems)
-            asked = replace(asked, problems=problems, settings=replace(asked.settings, batch_size=self.batch))
-            parts |= {f"{method} in the engine": partial(self.engine, asked, method) for method in METHODS}
-            parts |= {f"{spec.label} in the loop": partial(self.rival, asked, spec) for spec in asked.rivals}
-        return [Task((f"batch {self.batch}", name), part, 1 / len(parts)) for name, part in parts.items()]
-
-    def plain(self) -> list[PassRow]:
-        bench = self.bench
-        heads = {FULL: bench.opened} if bench.questions is None else {FULL: bench.opened, FULL_ONE: 1}
-        return plain_passes(bench.network, self.batch, bench.canvas, heads, bench.clock, self.record.facts["bandwidth"])
-
-    def passes(self) -> list[PassRow]:
-        bench, batch = self.bench, self.batch
+    def passes() -> list[PassRow]:
         engine = Engine(bench.network, **bench.engine_options(batch))
         order = range(len(bench.canvas) - bench.opened, len(bench.canvas))
-        bandwidth = self.record.facts["bandwidth"]
         return engine_passes(engine, batch, bench.canvas, order, [None, *bench.shapes], bench.clock, bandwidth)
 
-    def engine(self, asked: Questions, method: str) -> list[Served]:
-        """What a method answers in an engine of its own."""
-        engine = TextEngine(asked.model, **self.bench.engine_options(self.batch) | METHODS[method])
-        on_cuda, settings = engine.engine.device.type == "cuda", asked.settings
-        if on_cuda:
-            engine.engine.measure()
-        prompts, said = [p.prompt for p in asked.problems], settings.asked(method, {"verify": "packed"})
-        row, outs = serve(engine, method, self.batch, prompts, said, settings.seed, _RUNS if on_cuda else 1)
-        right = sum(self.judge(problem, out.text) for problem, out in zip(asked.problems, outs, strict=True))
-        return [replace(row, right=right)]
+    parts: dict[str, Callable[[], Iterable[Any]]] = {"plain passes": plain, "passes of the engine": passes}
+    if asked is not None:
+        problems = problems_at(batch, asked.problems)
+        asked = replace(asked, problems=problems, settings=replace(asked.settings, batch_size=batch))
+        options = bench.engine_options(batch)
+        parts |= {f"{name} in the engine": partial(in_engine, asked, name, options, judge) for name in METHODS}
+        parts |= {f"{spec.label} in the loop": partial(in_loop, asked, spec, record, judge) for spec in asked.rivals}
+    return (Task((f"batch {batch}", name), part, 1 / len(parts)) for name, part in parts.items())
 
-    def rival(self, asked: Questions, spec: MethodSpec) -> list[Served]:
-        found = (row for row in self.record.of(PassRow) if (row.batch, row.kind) == (self.batch, FULL_ONE))
-        plain = next(found, None)
-        return [run_rival(asked.model, spec, self.batch, asked.problems, asked.settings, self.judge, plain)]
+
+def in_engine(asked: Questions, method: str, options: dict[str, Any], judge: Judge) -> list[Served]:
+    """What a method answers in an engine of its own."""
+    engine, settings = TextEngine(asked.model, **options | METHODS[method]), asked.settings
+    on_cuda = engine.engine.device.type == "cuda"
+    if on_cuda:
+        engine.engine.measure()
+    prompts, said = [p.prompt for p in asked.problems], settings.asked(method, {"verify": "packed"})
+    row, outs = serve(engine, method, settings.batch_size, prompts, said, settings.seed, _RUNS if on_cuda else 1)
+    right = sum(judge(problem, out.text) for problem, out in zip(asked.problems, outs, strict=True))
+    return [replace(row, right=right)]
+
+
+def in_loop(asked: Questions, spec: MethodSpec, record: Record, judge: Judge) -> list[Served]:
+    """What a rival answers in the loop. Idealised only where the plain pass was measured."""
+    model, batch = asked.model, asked.settings.batch_size
+    answers = evaluate(model, asked.problems, spec, asked.settings, warm_up=True, judge=judge).answers
+    plain = [row for row in record.of(PassRow) if (row.batch, row.kind) == (batch, FULL_ONE)]
+    seconds, right = sum(answer.seconds for answer in answers), sum(answer.right for answer in answers)
+    more: dict[str, Any] = {"right": right, "memory": peak_bytes(model.network.device)}
+    ideal = ideal_seconds(answers, plain[0]) if plain else None
+    return [served(batch, spec.label, LOOP, answers, seconds, ideal_seconds=ideal, **more)]

@@ -1,11 +1,5 @@
-"""Prompts answered by the engine, all at once, and by decoders of the reference loop: as they run, and with nothing but the
-bare time of their passes.
-
-Idealised, a decoder has a full batch in every pass, each pass takes what it takes as the replay of a graph with the head at
-one slot, and a pass of fewer tokens (a cache) takes its share of that by tokens, but no less than its weights take to be
-read at copy bandwidth. Nothing is drawn, chosen, committed or copied. All of that favours the decoder over the engine,
-whose time is that of the clock on the wall.
-"""
+"""Prompts answered by the engine, all at once, and by decoders of the reference loop: as they run, and idealised, with the
+bare time of their passes alone (`page` says how)."""
 
 from __future__ import annotations
 
@@ -15,12 +9,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fef import tasks
-from fef.bench.engine.rows import ENGINE, LOOP, PassRow, Served, ShapeRow
-from fef.bench.evaluate import Judge, Settings, evaluate
-from fef.bench.spec import MethodSpec
+from fef.bench.engine.rows import ENGINE, PassRow, Served, ShapeRow
 from fef.engine.choice import RoundTally
 from fef.engine.text import TextEngine
-from fef.generation import Model
 from fef.measure.answering import Asked, submit
 from fef.measure.answers import Answer, answer_of
 from fef.measure.environment import peak_bytes
@@ -29,7 +20,7 @@ from fef.models.packed_pass import RoundShape
 from fef.tasks import Problem
 from fef.text import Generation, Prompt
 
-__all__ = ["Run", "draw_problems", "ideal_seconds", "problems_at", "run_all", "run_rival", "serve"]
+__all__ = ["Run", "draw_problems", "ideal_seconds", "problems_at", "run_all", "serve", "served"]
 
 LEAST_PROBLEMS = 32
 FILLINGS = 4  # problems a place of the batch: fewer, and most of the time the batch would not be full
@@ -121,23 +112,6 @@ def served(batch: int, method: str, where: str, answers: Sequence[Answer], secon
     counted = {name: sum(getattr(a, name) for a in answers) for name in ("tokens", "token_forwards")}
     passes = sum(a.calls for a in answers)
     return Served(batch, method, where, len(answers), seconds=seconds, passes=passes, **counted, **more)
-
-
-def run_rival(
-    model: Model,
-    spec: MethodSpec,
-    batch: int,
-    problems: Sequence[Problem],
-    settings: Settings,
-    judge: Judge,
-    plain: PassRow | None,
-) -> Served:
-    """In the loop. plain: the full pass with the head at one slot, if it was measured."""
-    answers = evaluate(model, problems, spec, settings, warm_up=True, judge=judge).answers
-    seconds, right = sum(answer.seconds for answer in answers), sum(answer.right for answer in answers)
-    more: dict[str, Any] = {"right": right, "memory": peak_bytes(model.network.device)}
-    ideal = None if plain is None else ideal_seconds(answers, plain)
-    return served(batch, spec.label, LOOP, answers, seconds, ideal_seconds=ideal, **more)
 
 
 def ideal_seconds(answers: Sequence[Answer], plain: PassRow) -> float:

@@ -8,8 +8,9 @@ from fef.errors import OptionError, nearest_hint
 from fef.models.config import TransformerConfig
 from fef.models.quantize import quantize_
 from fef.models.transformer import Transformer, allocate, blank
+from fef.training.sharding import held_rows
 
-__all__ = ["SHAPES", "random_network", "shape_config"]
+__all__ = ["SHAPES", "draw_weights_", "random_network", "shape_config"]
 
 # layers, width, heads, heads of keys and values, width of the MLP, vocabulary, mask id, tied embeddings
 SHAPES: dict[str, tuple[int, int, int, int, int, int, int, bool]] = {
@@ -41,18 +42,25 @@ def shape_config(name: str) -> TransformerConfig:
     )
 
 
-@torch.no_grad()
 def random_network(
     config: TransformerConfig, device: torch.device, dtype: torch.dtype, weights: str | None = None, seed: int = 0
 ) -> Transformer:
-    """A network whose weights are drawn on the device. Every matrix is random, none is zero: what a product of zeros costs
-    in power, and so in clock, is less. weights: int8 or fp8, as in `fef.load`."""
-    network = allocate(blank(config).to(dtype), device)
-    generator = torch.Generator(device).manual_seed(seed)
-    for name, parameter in network.named_parameters():
-        if parameter.ndim >= 2:
-            parameter.normal_(std=parameter.shape[-1] ** -0.5, generator=generator)
-        else:
-            parameter.fill_(0.0 if name.endswith("bias") else 1.0)
-    network.eval()
+    """A network of random weights. weights: int8 or fp8, as in `fef.load`."""
+    network = draw_weights_(allocate(blank(config).to(dtype), device), seed).eval()
     return network if weights is None else quantize_(network, weights)
+
+
+@torch.no_grad()
+def draw_weights_(network: Transformer, seed: int = 0) -> Transformer:
+    """Draw the weights on their device; of sharded ones the shards. Every matrix is random, none is zero: what a product of
+    zeros costs in power, and so in clock, is less."""
+    generator = torch.Generator(network.device).manual_seed(seed)
+    for name, parameter in network.named_parameters():
+        first, rows = held_rows(parameter)
+        if parameter.ndim == 1:
+            rows.fill_(0.0 if name.endswith("bias") else 1.0)
+        else:
+            drawn = torch.empty(parameter.shape, dtype=rows.dtype, device=rows.device)
+            drawn.normal_(std=parameter.shape[-1] ** -0.5, generator=generator)
+            rows.copy_(drawn[first : first + len(rows)])
+    return network

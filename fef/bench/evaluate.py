@@ -16,7 +16,7 @@ from fef.measure.answers import Answer, answer_of
 from fef.measure.record import Key
 from fef.tasks import Problem
 
-__all__ = ["Judge", "Result", "Settings", "check_fit", "evaluate", "remembering_judge"]
+__all__ = ["Judge", "Result", "Settings", "check_fit", "evaluate"]
 
 Judge = Callable[[Problem, str], bool]
 COLUMNS = ("right", "tokens", "digest", "calls", "rows", "token_forwards", "rounds", "seconds", "finish_reason")
@@ -117,16 +117,3 @@ def check_fit(model: Model, problems: Sequence[Problem], settings: Settings) -> 
     """Raise InputError or OptionError where a problem and its canvas do not fit the model."""
     for problem in problems:
         model.canvas(problem.prompt, settings.max_new_tokens, "")
-
-
-def remembering_judge(judge: Judge = tasks.score) -> Judge:
-    """A judge that scores equal answers to one problem once: methods often agree, and running code takes time."""
-    known: dict[tuple[str, str, str], bool] = {}
-
-    def remembered(problem: Problem, text: str) -> bool:
-        key = (problem.family, problem.prompt, text)
-        if key not in known:
-            known[key] = judge(problem, text)
-        return known[key]
-
-    return remembered

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fef.api import certify
-from fef.bench.evaluate import Result, Settings, check_fit, evaluate, remembering_judge
+from fef.bench.evaluate import Result, Settings, check_fit, evaluate
 from fef.bench.spec import MethodSpec
 from fef.decoders import read_given
 from fef.errors import OptionError
@@ -75,12 +75,9 @@ def run(
 
 
 def tasks_of(bench: Benchmark, problems: dict[str, list[Problem]], progress: Progress) -> list[Task]:
-    judge = remembering_judge()
-
     def measured(family: str, spec: MethodSpec) -> list[Result]:
-        settings, warm_up = bench.settings, bench.time_each
-        given = (bench.model, problems[family], spec, settings)
-        return [evaluate(*given, warm_up=warm_up, judge=judge, on_done=progress.advance)]
+        given = (bench.model, problems[family], spec, bench.settings)
+        return [evaluate(*given, warm_up=bench.time_each, on_done=progress.advance)]
 
     return [
         Task((family, spec.label), partial(measured, family, spec), bench.count, True)

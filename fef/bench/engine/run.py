@@ -13,9 +13,8 @@ from fef.bench.engine.bandwidth import copy_bandwidth, weight_bytes
 from fef.bench.engine.passes import engine_passes, plain_passes
 from fef.bench.engine.rows import ENGINE_KIND, FULL, FULL_ONE, LOOP, PassRow, Served
 from fef.bench.engine.serving import ideal_seconds, problems_at, serve, served
-from fef.bench.evaluate import Judge, Settings, evaluate, remembering_judge
+from fef.bench.evaluate import Settings, evaluate
 from fef.bench.spec import MethodSpec
-from fef.engine.build import EngineOptions, shapes_of
 from fef.engine.engine import Engine
 from fef.engine.text import TextEngine
 from fef.generation import Model
@@ -25,7 +24,7 @@ from fef.measure.run import Progress, Task, carry_out
 from fef.measure.timing import Clock, free_memory
 from fef.models.packed_pass import RoundShape
 from fef.models.transformer import Transformer
-from fef.tasks import Problem
+from fef.tasks import Problem, score
 
 __all__ = ["DEFAULT_RIVALS", "EngineBenchmark", "Questions", "run_engine_benchmark"]
 
@@ -53,17 +52,10 @@ class EngineBenchmark:
     batches: Sequence[int]  # requests at once
     canvas: list[int]  # tokens of a request whose passes are timed
     opened: int  # of its last tokens, how many are to be filled
-    windows: Sequence[int] | None  # as in `EngineOptions`
+    windows: Sequence[int] | None  # as in `Engine`
     clock: Clock  # times passes
     questions: Questions | None = None  # None for a network of random weights
     command: str = ""  # what was typed
-
-    @property
-    def shapes(self) -> list[RoundShape]:
-        """Rounds to time, one token first."""
-        options = EngineOptions(windows=self.windows)
-        chains = shapes_of(options, [], self.network.config.vocab_size, None)
-        return [RoundShape(0), *(shape for shape in chains if shape.window)]
 
     def engine_options(self, batch: int) -> dict[str, Any]:
         """Of an engine that holds these requests and runs these rounds."""
@@ -120,12 +112,11 @@ def run_engine_benchmark(
         free_memory(device)
         reset_peak(device)
 
-    judge = remembering_judge()
-    tasks = [task for batch in bench.batches for task in tasks_of(bench, record, batch, judge)]
+    tasks = [task for batch in bench.batches for task in tasks_of(bench, record, batch)]
     return carry_out(record, tasks, progress, save, fresh)
 
 
-def tasks_of(bench: EngineBenchmark, record: Record, batch: int, judge: Judge) -> Iterator[Task]:
+def tasks_of(bench: EngineBenchmark, record: Record, batch: int) -> Iterator[Task]:
     """The measurements of one batch size."""
     bandwidth, asked = record.facts["bandwidth"], bench.questions
     heads = {FULL: bench.opened} if asked is None else {FULL: bench.opened, FULL_ONE: 1}
@@ -134,19 +125,21 @@ def tasks_of(bench: EngineBenchmark, record: Record, batch: int, judge: Judge) -
     def passes() -> list[PassRow]:
         engine = Engine(bench.network, **bench.engine_options(batch))
         order = range(len(bench.canvas) - bench.opened, len(bench.canvas))
-        return engine_passes(engine, batch, bench.canvas, order, [None, *bench.shapes], bench.clock, bandwidth)
+        chains = [shape for shape in engine.shapes if shape.window and shape.branching == 1]
+        shapes = [None, RoundShape(0), *chains]
+        return engine_passes(engine, batch, bench.canvas, order, shapes, bench.clock, bandwidth)
 
     parts: dict[str, Callable[[], Iterable[Any]]] = {"plain passes": plain, "passes of the engine": passes}
     if asked is not None:
         problems = problems_at(batch, asked.problems)
         asked = replace(asked, problems=problems, settings=replace(asked.settings, batch_size=batch))
         options = bench.engine_options(batch)
-        parts |= {f"{name} in the engine": partial(in_engine, asked, name, options, judge) for name in METHODS}
-        parts |= {f"{spec.label} in the loop": partial(in_loop, asked, spec, record, judge) for spec in asked.rivals}
+        parts |= {f"{name} in the engine": partial(in_engine, asked, name, options) for name in METHODS}
+        parts |= {f"{spec.label} in the loop": partial(in_loop, asked, spec, record) for spec in asked.rivals}
     return (Task((f"batch {batch}", name), part, 1 / len(parts)) for name, part in parts.items())
 
 
-def in_engine(asked: Questions, method: str, options: dict[str, Any], judge: Judge) -> list[Served]:
+def in_engine(asked: Questions, method: str, options: dict[str, Any]) -> list[Served]:
     """What a method answers in an engine of its own."""
     engine, settings = TextEngine(asked.model, **options | METHODS[method]), asked.settings
     on_cuda = engine.engine.device.type == "cuda"
@@ -154,14 +147,14 @@ def in_engine(asked: Questions, method: str, options: dict[str, Any], judge: Jud
         engine.engine.measure()
     prompts, said = [p.prompt for p in asked.problems], settings.asked(method, {"verify": "packed"})
     row, outs = serve(engine, method, settings.batch_size, prompts, said, settings.seed, _RUNS if on_cuda else 1)
-    right = sum(judge(problem, out.text) for problem, out in zip(asked.problems, outs, strict=True))
+    right = sum(score(problem, out.text) for problem, out in zip(asked.problems, outs, strict=True))
     return [replace(row, right=right)]
 
 
-def in_loop(asked: Questions, spec: MethodSpec, record: Record, judge: Judge) -> list[Served]:
+def in_loop(asked: Questions, spec: MethodSpec, record: Record) -> list[Served]:
     """What a rival answers in the loop. Idealised only where the plain pass was measured."""
     model, batch = asked.model, asked.settings.batch_size
-    answers = evaluate(model, asked.problems, spec, asked.settings, warm_up=True, judge=judge).answers
+    answers = evaluate(model, asked.problems, spec, asked.settings, warm_up=True).answers
     plain = [row for row in record.of(PassRow) if (row.batch, row.kind) == (batch, FULL_ONE)]
     seconds, right = sum(answer.seconds for answer in answers), sum(answer.right for answer in answers)
     more: dict[str, Any] = {"right": right, "memory": peak_bytes(model.network.device)}

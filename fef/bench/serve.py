@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from operator import sub, truediv
 from pathlib import Path
 from statistics import fmean
@@ -29,6 +30,7 @@ from urllib.request import urlopen
 import numpy as np
 from rich.console import Console
 
+from fef.bench.engine.serving import run_all
 from fef.bench.letters import told_to_nobody
 from fef.bench.paced import Pace, paced
 from fef.bench.streams import Streamed, read_stream, streamed
@@ -56,13 +58,17 @@ class Load:
     temperature: float = 0.7
     pairs: int = 6
 
+    def prompt(self, number: int) -> str:
+        return f"Tom has {number % 9 + 2} apples and buys {number % 7 + 2} bags of {number % 5 + 3}. How many?"
+
     def body(self, number: int) -> dict[str, Any]:
-        return {
-            "prompt": f"Tom has {number % 9 + 2} apples and buys {number % 7 + 2} bags of {number % 5 + 3}. How many?",
-            "max_tokens": self.max_tokens,
-            "temperature": self.temperature,
-            "seed": number,
-        }
+        """As the server has it; in an engine, `asked` with the number as the seed."""
+        asked = {"max_tokens": self.max_tokens, "temperature": self.temperature}
+        return {"prompt": self.prompt(number), "seed": number} | asked
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        return {"max_new_tokens": self.max_tokens, "temperature": self.temperature}
 
 
 class Samples(defaultdict[str, list[float]]):
@@ -123,18 +129,24 @@ class Asking:
 def measured(asking: Asking, engine: TextEngine, load: Load) -> Samples:
     """Ask both in turn; one round of each before anything is counted."""
     bodies = [load.body(number) for number in range(load.requests)]
-    settings = [(body["prompt"], settings_of(body)) for body in bodies]
+    prompts = [load.prompt(number) for number in range(load.requests)]
+
+    def at_once() -> int:
+        """All requests; the engine has as many seats as the server has streams."""
+        outs = run_all(engine, prompts, 0, load.asked).found
+        return sum(len(out.token_ids) + (out.finish_reason == "stop") for out in outs)
+
+    lettered = partial(told_to_nobody, engine, prompts, load.asked, load.streams)
     found = Samples()
     for pair in range(load.pairs + 1):
         into = found if pair else Samples()
         through_server(asking, bodies, load.streams, into)
-        in_engine(engine, "engine", lambda: at_once(engine, settings), into)
-        in_engine(engine, "engine with letters", lambda: told_to_nobody(engine, settings, load.streams), into)
+        in_engine(engine, "engine", at_once, into)
+        in_engine(engine, "engine with letters", lettered, into)
     for number in range(4 * load.pairs + 1):
-        body = load.body(number)
-        first = asking.streamed(body).first
+        first = asking.streamed(load.body(number)).first
         watch = Stopwatch()
-        job = engine.submit(body["prompt"], **settings_of(body))
+        job = engine.submit(load.prompt(number), seed=number, **load.asked)
         job.result()
         assert job.job.first_token is not None
         if number:
@@ -174,13 +186,6 @@ def in_engine(engine: TextEngine, what: str, work: Callable[[], int], found: Sam
     )
 
 
-def at_once(engine: TextEngine, asked: Sequence[tuple[str, dict[str, Any]]]) -> int:
-    """All requests; the engine has as many seats as the server has streams."""
-    jobs = [engine.submit(prompt, **settings) for prompt, settings in asked]
-    engine.run()
-    return sum(len(one.token_ids) + (one.finish_reason == "stop") for one in (job.result() for job in jobs))
-
-
 def core_seconds(process: int) -> float:
     """What all threads of a process have worked (Linux); nan elsewhere."""
     told = stat_of(process)
@@ -199,11 +204,6 @@ def stat_of(process: int) -> list[str]:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return []
-
-
-def settings_of(body: dict[str, Any]) -> dict[str, Any]:
-    """As `TextEngine.submit` has them."""
-    return {"max_new_tokens": body["max_tokens"], "temperature": body["temperature"], "seed": body["seed"]}
 
 
 @contextmanager

@@ -143,10 +143,10 @@ def test_rounds_take_the_time_and_commit_the_tokens_of_their_pace(tiny_model: Mo
 
 
 def test_an_engine_whose_letters_nobody_reads_draws_what_it_draws_alone(tiny_model: Model) -> None:
-    asked = [("a b", {"max_new_tokens": 8, "temperature": 0.7, "seed": seed}) for seed in range(5)]
+    asked = {"max_new_tokens": 8, "temperature": 0.7}
     engine = tiny_model.engine(max_batch=2)
-    drawn = [engine.submit(prompt, **settings).result() for prompt, settings in asked]
+    drawn = [engine.submit("a b", seed=seed, **asked).result() for seed in range(5)]
     tokens = sum(len(one.token_ids) + (one.finish_reason == "stop") for one in drawn)
-    assert told_to_nobody(engine, asked, streams=2) == tokens
+    assert told_to_nobody(engine, ["a b"] * 5, asked, streams=2) == tokens
     with pytest.raises(FefError, match="max_new_tokens is 1000000"):
-        told_to_nobody(engine, [("a", {"max_new_tokens": 10**6})], streams=2)
+        told_to_nobody(engine, ["a"], {"max_new_tokens": 10**6}, streams=2)

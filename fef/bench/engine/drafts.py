@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -138,7 +138,10 @@ def drafts_tasks(model: Model, prompts: Sequence[Prompt], asked: Options) -> lis
         raise OptionError(f"{model.name} has no draft head. Train one with `fef train --objective draft-head`.")
     on_cuda, compared = model.network.device.type == "cuda", Compared(model, prompts, asked)
     return [
-        Task((f"batch {batch}", f"T={temperature:g}", rounds.label), partial(compared.row, batch, temperature, rounds))
+        Task(
+            (f"batch {batch}", f"T={temperature:g}", rounds.label),
+            partial(compared.row, batch, temperature, rounds.label),
+        )
         for batch, temperature in product(asked.batch, asked.temperature)
         for rounds in asked.rounds
         if rounds.name != CAUSAL or on_cuda
@@ -155,35 +158,28 @@ class InTurn(ShapeChooser):
         return self.shapes[self.begun // 2 % len(self.shapes)]
 
 
-@dataclass
 class Compared:
     """Rows, held against the first of their batch size and temperature, and against those of the first batch size."""
 
-    model: Model
-    prompts: Sequence[Prompt]
-    asked: Options
-    known: dict[tuple[int, float, str], tuple[Served, list[Generation]]] = field(default_factory=dict)
+    def __init__(self, model: Model, prompts: Sequence[Prompt], asked: Options) -> None:
+        self.model, self.prompts, self.asked = model, prompts, asked
+        self.rounds = {rounds.label: rounds for rounds in asked.rounds}
+        self.answered = cache(self.measured)
 
-    def row(self, batch: int, temperature: float, rounds: Rounds) -> list[Served]:
-        _, first = self.answered(batch, temperature, self.asked.rounds[0])
-        if rounds.name == CAUSAL:
+    def row(self, batch: int, temperature: float, label: str) -> list[Served]:
+        _, first = self.answered(batch, temperature, next(iter(self.rounds)))
+        if label == CAUSAL:
             return [self.causal(batch, temperature, first)]
-        row, outs = self.answered(batch, temperature, rounds)
-        row = replace(row, differ=sum(a.token_ids != b.token_ids for a, b in zip(outs, first, strict=True)))
-        before = self.known.get((self.asked.batch[0], temperature, rounds.label))
-        if before is not None and batch != self.asked.batch[0]:
-            row = replace(row, unlike=other_bits(outs, before[1]))
-        return [row]
+        row, outs = self.answered(batch, temperature, label)
+        unlike = None
+        if batch != self.asked.batch[0]:
+            unlike = other_bits(outs, self.answered(self.asked.batch[0], temperature, label)[1])
+        differ = sum(a.token_ids != b.token_ids for a, b in zip(outs, first, strict=True))
+        return [replace(row, differ=differ, unlike=unlike)]
 
-    def answered(self, batch: int, temperature: float, rounds: Rounds) -> tuple[Served, list[Generation]]:
-        """What is known, or what an engine of these rounds answers."""
-        key = batch, temperature, rounds.label
-        if key not in self.known:
-            self.known[key] = self.measured(batch, temperature, rounds)
-        return self.known[key]
-
-    def measured(self, batch: int, temperature: float, rounds: Rounds) -> tuple[Served, list[Generation]]:
-        model, asked, prompts = self.model, self.asked, self.prompts[: self.asked.share(batch)]
+    def measured(self, batch: int, temperature: float, label: str) -> tuple[Served, list[Generation]]:
+        model, asked, rounds = self.model, self.asked, self.rounds[label]
+        prompts = self.prompts[: asked.share(batch)]
         longest = max(len(model.prompt_ids(prompt)) for prompt in prompts) + 1 + asked.max_new_tokens
         sizes = {"max_batch": batch, "max_length": longest, "max_new_tokens": asked.max_new_tokens}
         sizes |= {} if asked.anchors is None else {"anchors": asked.anchors}
@@ -195,7 +191,7 @@ class Compared:
             packed = engine.engine.packed_rounds()
             if rounds.name == MIXED:
                 packed.chooser = InTurn(packed.chooser.built, packed.chooser.costs)
-            row, outs = serve(engine, rounds.label, batch, prompts, settings, runs=asked.runs)
+            row, outs = serve(engine, label, batch, prompts, settings, runs=asked.runs)
         return replace(row, temperature=temperature), outs
 
     def causal(self, batch: int, temperature: float, first: Sequence[Generation]) -> Served:

@@ -45,7 +45,7 @@ class Unread:
 
 
 def told_to_nobody(engine: TextEngine, prompts: Sequence[str], asked: Mapping[str, Any], streams: int) -> int:
-    """Answer prompts, so many at once, prompt i with the seed i; settings as in `TextEngine.submit`. Gives the tokens drawn."""
+    """Answer prompts, so many at once, prompt i with the seed i; gives the tokens drawn. asked: as in `TextEngine.submit`."""
     line = Unread([wanted_of(engine.model, prompt, seed=i, **asked) for i, prompt in enumerate(prompts)], streams)
     Worker(cast(Model, engine.model), engine.engine, line).work()
     return line.tokens

@@ -8,12 +8,10 @@
 
 Each row answers the same prompts with the same seeds: with shapes chosen by cost (`chosen`: what an engine does by itself;
 `all`: trees of up to --tree nodes among them, which half precision has to be asked for), with chains of one length, with
-trees of the draft head and of the marginals, with every shape in turn, by the method `sequential`, and on a GPU by the same
-weights from left to right, one token per pass. All but the last give the same texts; a row says in how many it differs from
-the first (in bfloat16 a few may, where two logits are almost equal), and how many answers have other bits than at the first
-batch size. Below a row stand the shapes of its rounds: predicted and real tokens per request and round, and what one of a
-full batch takes. Each batch size answers its share of the prompts, or with --tasks of held-out problems. With --json a run
-that was cut short goes on where it ended. With --shape: times of single rounds of a network of random weights.
+trees of the draft head and of the marginals, with every shape in turn (`mixed`), by the method `sequential`, and on a GPU by
+the same weights from left to right, one token per pass (`causal`), the only one to give other texts. The page that is printed
+says how to read its tables. Each batch size answers its share of the prompts, or with --tasks of held-out problems. With
+--json a run that was cut short goes on where it ended. With --shape: times of single rounds of random weights.
 """
 
 from __future__ import annotations

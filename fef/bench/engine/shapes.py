@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from fef.errors import OptionError, nearest_hint
@@ -12,8 +14,8 @@ from fef.training.sharding import held_rows
 
 __all__ = ["SHAPES", "draw_weights_", "random_network", "shape_config"]
 
-# layers, width, heads, heads of keys and values, width of the MLP, vocabulary, mask id, tied embeddings
-SHAPES: dict[str, tuple[int, int, int, int, int, int, int, bool]] = {
+FIELDS = ("layers", "dim", "heads", "kv_heads", "mlp_dim", "vocab_size", "mask_id", "tied_embeddings")
+SHAPES = {
     "8b": (32, 4096, 32, 32, 12_288, 126_464, 126_336, False),
     "1b": (16, 2048, 16, 16, 6144, 126_464, 126_336, False),
     "135m": (30, 576, 9, 3, 1536, 49_152, 49_151, True),
@@ -27,19 +29,8 @@ def shape_config(name: str) -> TransformerConfig:
     """The sizes of a named shape. Raises OptionError for an unknown name."""
     if name not in SHAPES:
         raise OptionError(f"Unknown shape {name!r}.{nearest_hint(name, SHAPES)}")
-    layers, dim, heads, kv_heads, mlp_dim, vocab_size, mask_id, tied = SHAPES[name]
-    return TransformerConfig(
-        vocab_size=vocab_size,
-        dim=dim,
-        layers=layers,
-        heads=heads,
-        kv_heads=kv_heads,
-        mlp_dim=mlp_dim,
-        mask_id=mask_id,
-        packed=True,
-        tied_embeddings=tied,
-        rope_theta=500_000.0,
-    )
+    sizes: dict[str, Any] = dict(zip(FIELDS, SHAPES[name], strict=True))
+    return TransformerConfig(packed=True, rope_theta=500_000.0, **sizes)
 
 
 def random_network(

@@ -112,6 +112,7 @@ def served_sheet(rows: Sequence[Served]) -> Sheet:
         "requests": lambda row: str(row.problems),
         "right, %": lambda row: "" if row.right is None else f"{100 * row.right / row.problems:.1f}",
         "tokens": lambda row: f"{row.tokens:,}",
+        "seconds": lambda row: digits(row.seconds, 3),
         "tokens/s": lambda row: f"{row.rate:,.0f}",
         "of the first": lambda row: ratio(row, row.rate),
         "idealised": lambda row: known(row.ideal_rate, ",.0f"),

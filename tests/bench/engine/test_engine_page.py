@@ -70,11 +70,11 @@ def test_the_page_holds_each_row_against_the_first_of_its_batch(record):
     assert "weight format" not in page, "it is None"
     assert "| 1 | chains of 8 | 1 | 44 | 1.00 | 0.25 | 0.034 | 25 % | engine |" in page
     assert "TFLOP |" not in page and "network |" not in page, "columns in which nothing stands"
-    assert "| 1 | fef | engine | 10 | 100.0 | 300 | 300 | 1 |  |  | 6.0 |" in page
-    assert "| 1 | sequential | engine | 10 | 100.0 | 300 | 100 | 0.333 |  |  | 6.0 |" in page
+    assert "| 1 | fef | engine | 10 | 100.0 | 300 | 1.00 | 300 | 1 |  |  | 6.0 |" in page
+    assert "| 1 | sequential | engine | 10 | 100.0 | 300 | 3.00 | 100 | 0.333 |  |  | 6.0 |" in page
     # dual is faster when idealised, but ten points less accurate
-    assert "| 1 | dual | loop | 10 | 90.0 | 300 | 15 | 0.05 | 600 | 2 | 6.0 |" in page
-    assert "| 1 | a\\|b | loop | 10 | 100.0 | 300 | 8 | 0.025 | 150 | 0.5 | 6.0 |" in page
+    assert "| 1 | dual | loop | 10 | 90.0 | 300 | 20.0 | 15 | 0.05 | 600 | 2 | 6.0 |" in page
+    assert "| 1 | a\\|b | loop | 10 | 100.0 | 300 | 40.0 | 8 | 0.025 | 150 | 0.5 | 6.0 |" in page
     assert "| batch 8, plain passes | Out of memory. |" in page
     assert "Unfinished" not in page and "## Remarks" not in page
     assert "## Remarks\n\nMine.\n" in page_of(record, "Mine.\n")

@@ -314,8 +314,8 @@ def run_released(names: Sequence[str], batches: Sequence[int], device: torch.dev
     """names: of `RELEASED`, and "context"."""
     clock = Clock(device)
     bandwidth = copy_bandwidth(clock)
-    setup: dict[str, Any] = {"batches": list(batches), "prompt": PROMPT, "answer": ANSWER, "repeats": clock.repeats}
-    setup |= {"environment": environment(str(device))}
+    setup: dict[str, Any] = {"weights": "random", "dtype": "bfloat16", "prompt": PROMPT, "answer": ANSWER}
+    setup |= {"batches": list(batches), "repeats": clock.repeats, "environment": environment(str(device))}
     record = Record(ENGINE_KIND, typed("benchmarks/released_networks.py"), setup, {"bandwidth": bandwidth})
     for name in names:
         one = partial(context_against_plain, clock, bandwidth)

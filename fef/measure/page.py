@@ -49,8 +49,8 @@ def introduction(records: Sequence[Record], lines: Iterable[str], missing: str) 
 
 def setup_lines(setup: Mapping[str, Any]) -> Iterator[str]:
     """What was the same for all of it: settings that are set, the device and the versions."""
-    said = [f"{name.replace('_', ' ')} {value}" for name, value in settings_of(setup)]
-    yield f"Settings: {'; '.join(said)}."
+    if said := [f"{name.replace('_', ' ')} {value}" for name, value in settings_of(setup)]:
+        yield f"Settings: {'; '.join(said)}."
     environment = setup["environment"]
     yield f"Device: {device_words(environment)}. Versions: {version_words(environment)}."
 

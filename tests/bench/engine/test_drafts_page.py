@@ -51,7 +51,10 @@ def test_the_page_has_a_table_of_each_kind_and_ratios_to_the_first_row() -> None
     page, _ = engine_page("drafts", {"1": served(), "2": single()}, "Said by hand.")
     assert "python -m one" in page and "python -m other" in page and "Said by hand." in page and "A card" in page
     assert "| 64 | 0 | chains of 16 | engine | 192 | 9,000 | 1.00 | 9,000 | 1 | 15.6 | 3.00 | 0.50 | 0 |  | 0 |" in page
-    assert "| 64 | 0 | trees of 32, head | engine | 192 | 9,000 | 0.500 | 18,000 | 2 | 9.4 | 5.00 | 0.25 | 21 | 3 | 2 |" in page
+    assert (
+        "| 64 | 0 | trees of 32, head | engine | 192 | 9,000 | 0.500 | 18,000 | 2 | 9.4 | 5.00 | 0.25 | 21 | 3 | 2 |"
+        in page
+    )
     assert "| 64 | 0 | chains of 16 | chains of 16 | 10 | 4.0 | 2.25 | 2.50 | 2.10 |" in page
     assert "one token | 0 |" not in page, "a shape that no round had says nothing"
     assert "| 1 | trees of 32 with the head | 1 | 90 | 4.60 | 1.15 | 1 | 70 % | engine |" in page

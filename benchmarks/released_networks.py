@@ -32,7 +32,7 @@ from fef.measure.environment import environment
 from fef.measure.program import option, program, typed
 from fef.measure.record import Record, keep
 from fef.measure.run import Task, Told, carry_out
-from fef.measure.timing import Clock, Stopwatch, captured, free_memory
+from fef.measure.timing import Clock, Stopwatch, captured
 from fef.models.config import MixtureConfig, TransformerConfig
 from fef.models.device import from_hopper_on, usable_device
 from fef.models.mlp import Experts, Router
@@ -320,7 +320,7 @@ def run_released(names: Sequence[str], batches: Sequence[int], device: torch.dev
     for name in names:
         one = partial(context_against_plain, clock, bandwidth)
         tasks = [Task((name,), one)] if name == "context" else list(Bench(name, clock, bandwidth).tasks(batches))
-        carry_out(record, tasks, Told(), fresh=lambda: free_memory(device))
+        carry_out(record, tasks, Told(), device=device)
         del tasks  # and with them the network
     return record
 

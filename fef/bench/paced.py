@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from fef.engine.job import Job
 from fef.engine.packed_rounds import PackedRounds
@@ -25,25 +25,17 @@ from fef.serve.app import ServeOptions
 from fef.serve.process import EngineSpec, ProcessHost
 from fef.serve.run import bound, serve
 
-__all__ = ["Pace", "PacedSpec", "paced"]
+__all__ = ["PacedSpec", "paced"]
 
 TEXT = "He buys 3 bags of 6 apples, so he has 12 + 18 = 30 apples now. Then he eats 2 of them, and 28 are left. "
-
-
-@dataclass(frozen=True)
-class Pace:
-    """Of rounds: milliseconds, and the tokens that each request has of one."""
-
-    round_ms: float = 9.4
-    round_tokens: int = 3
 
 
 class PacedRounds(PackedRounds):
     """The packed rounds of an engine at another pace. tokens: of all texts, over and over."""
 
-    def __init__(self, rounds: PackedRounds, pace: Pace, tokens: Sequence[int]) -> None:
+    def __init__(self, rounds: PackedRounds, round_ms: float, round_tokens: int, tokens: Sequence[int]) -> None:
         vars(self).update(vars(rounds))
-        self.pace, self.tokens = pace, tokens
+        self.round_seconds, self.round_tokens, self.tokens = round_ms / 1e3, round_tokens, tokens
         self.jobs: list[Job] = []  # those that run, and behind them those that wait
         self.due = 0.0  # when the next round is over
         self.slept = 0.0  # seconds, for rounds
@@ -64,9 +56,9 @@ class PacedRounds(PackedRounds):
 
     def step(self) -> None:
         """One round. What the host does between two of them takes no time from the next, as on a GPU."""
-        now, round_seconds, running = time.perf_counter(), self.pace.round_ms / 1e3, self.jobs[: self.options.max_batch]
+        now, running = time.perf_counter(), self.jobs[: self.options.max_batch]
         on_time = running and running[0].status == "running"  # behind another round
-        self.due = (max(self.due, now - round_seconds) if on_time else now) + round_seconds
+        self.due = (max(self.due, now - self.round_seconds) if on_time else now) + self.round_seconds
         for job in running:
             job.seat()
         self.slept += max(0.0, self.due - now)
@@ -82,7 +74,7 @@ class PacedRounds(PackedRounds):
         count = len(places) - asked.seed % (1 + len(places) // 2)
         job.committed = committed
         job.first_token = job.first_token or time.perf_counter()
-        for rank in range(len(committed), min(len(committed) + self.pace.round_tokens, count)):
+        for rank in range(len(committed), min(len(committed) + self.round_tokens, count)):
             ends = rank + 1 == count < len(places)
             committed[places[rank]] = asked.eos_id if ends else self.tokens[rank % len(self.tokens)], -0.5
         if len(committed) == count:
@@ -94,40 +86,30 @@ class PacedRounds(PackedRounds):
             job.end("done")
 
 
-def paced(engine: TextEngine, pace: Pace) -> TextEngine:
-    """The same engine, whose packed rounds have that pace."""
-    engine.engine.packed = PacedRounds(engine.engine.packed_rounds(), pace, engine.model.text_ids("text", TEXT))
+def paced(engine: TextEngine, round_ms: float, round_tokens: int) -> TextEngine:
+    """The same engine, whose packed rounds take so many milliseconds and bring each request so many tokens."""
+    tokens = engine.model.text_ids("text", TEXT)
+    engine.engine.packed = PacedRounds(engine.engine.packed_rounds(), round_ms, round_tokens, tokens)
     return engine
 
 
 @dataclass(frozen=True)
 class PacedSpec(EngineSpec):
-    """An engine of that pace."""
+    """An engine of that pace, behind a server; as on the command line."""
 
-    pace: Pace = field(default_factory=Pace)
+    round_ms: float = 9.4
+    round_tokens: int = 3
+    port: int = 0
 
     def made(self) -> tuple[Model, TextEngine]:
         model, engine = super().made()
-        return model, paced(engine, self.pace)
+        return model, paced(engine, self.round_ms, self.round_tokens)
 
 
-@dataclass(frozen=True)
-class Options(Pace):
-    """As on the command line."""
-
-    model: str = "demo"
-    device: str = "cpu"
-    max_batch: int = 64
-    port: int = 0
-
-
-@program(Options, __doc__)
-def main(given: Options) -> None:
-    spec = PacedSpec(
-        given.model, given.device, max_batch=given.max_batch, pace=Pace(given.round_ms, given.round_tokens)
-    )
+@program(PacedSpec, __doc__)
+def main(given: PacedSpec) -> None:
     with closing(bound("127.0.0.1", given.port)) as listener:
-        serve(ProcessHost(spec), ServeOptions(), listener, say=lambda words: print(words, file=sys.stderr, flush=True))
+        serve(ProcessHost(given), ServeOptions(), listener, say=lambda words: print(words, file=sys.stderr, flush=True))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import pytest
 
 import fef
 from fef.bench.letters import told_to_nobody
-from fef.bench.paced import Pace, paced
+from fef.bench.paced import paced
 from fef.bench.serve import Load, Samples, children, core_seconds, measured, served
 from fef.bench.streams import Parts, read_stream, received
 from fef.errors import EngineError, FefError
@@ -129,7 +129,7 @@ def test_both_are_asked_the_same() -> None:
 
 
 def test_rounds_take_the_time_and_commit_the_tokens_of_their_pace(tiny_model: Model) -> None:
-    engine = paced(tiny_model.engine(max_batch=2), Pace(round_ms=2.0, round_tokens=3))
+    engine = paced(tiny_model.engine(max_batch=2), round_ms=2.0, round_tokens=3)
     began = time.perf_counter()
     jobs = [engine.submit("a", max_new_tokens=12, seed=seed) for seed in (0, 2, 0)]
     engine.run()

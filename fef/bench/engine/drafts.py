@@ -38,7 +38,6 @@ from fef.measure.environment import environment
 from fef.measure.program import option, program, typed
 from fef.measure.record import Record, keep, resumed
 from fef.measure.run import Task, Told, carry_out
-from fef.measure.timing import free_memory
 from fef.models.device import default_device, from_hopper_on, usable_device
 from fef.models.packed_pass import RoundShape
 from fef.readers import whole_from
@@ -236,7 +235,7 @@ def main(given: Options) -> None:
     begun = Record(ENGINE_KIND, typed("-m", "fef.bench.engine.drafts"), given.setup, {"bandwidth": None})
     record, save = resumed(begun, given.json), partial(keep, given.json)
     save(record)
-    carry_out(record, tasks, Told(), save, lambda: free_memory(device))
+    carry_out(record, tasks, Told(), save, device)
     print(engine_page("drafts", {given.shape or given.model: record})[0])
 
 

@@ -18,7 +18,7 @@ from fef.bench.spec import MethodSpec
 from fef.engine.engine import Engine
 from fef.engine.text import TextEngine
 from fef.generation import Model
-from fef.measure.environment import environment, peak_bytes, reset_peak, weights_digest
+from fef.measure.environment import environment, peak_bytes, weights_digest
 from fef.measure.record import Record, resumed
 from fef.measure.run import Progress, Task, carry_out
 from fef.measure.timing import Clock, free_memory
@@ -108,12 +108,8 @@ def run_engine_benchmark(
     if "bandwidth" not in record.facts:
         record.facts["bandwidth"] = copy_bandwidth(bench.clock)
 
-    def fresh() -> None:
-        free_memory(device)
-        reset_peak(device)
-
     tasks = [task for batch in bench.batches for task in tasks_of(bench, record, batch)]
-    return carry_out(record, tasks, progress, save, fresh)
+    return carry_out(record, tasks, progress, save, device)
 
 
 def tasks_of(bench: EngineBenchmark, record: Record, batch: int) -> Iterator[Task]:

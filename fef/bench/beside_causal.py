@@ -6,9 +6,7 @@ writes a row per method and one of the causal model alone, which keeps its keys 
 torch. `causal_nats`: mean -log p per token of the texts by the causal model; `chain_nats`: by the network itself, one token
 per pass from left to right, of the first `--scored` texts. Low values alone say little: `token_entropy` is that of the tokens
 of all texts together, and falls where texts repeat themselves. A checkpoint that came without a causal model, `demo` for one,
-has neither its row nor its nats.
-
-Shapes: L tokens of a text with its prompt, N tokens of a text, V vocabulary.
+has neither its row nor its nats. `same`: texts that are those of the first row.
 """
 
 from __future__ import annotations
@@ -92,10 +90,9 @@ def by_method(spec: MethodSpec, model: Model, prompts: Sequence[Prompt], given: 
 
 def alone(model: Model, prompts: Sequence[Prompt], given: Options) -> tuple[list[Ids], float]:
     """As `by_method`, by the causal model, of which a token takes a pass."""
-    causal, banned = causal_of(model), model.never_drawn(())
-    drawn: dict[str, Any] = {"temperature": given.temperature, "top_p": 1.0, "banned": banned}
+    causal, texts = causal_of(model), list[Ids]()
     generator = torch.Generator(causal.device).manual_seed(0)
-    texts = list[Ids]()
+    drawn: dict[str, Any] = {"temperature": given.temperature, "top_p": 1.0, "banned": model.never_drawn(())}
     for batch in batches(prompts, given):
         begins = [begin_of(model, prompts[i], given) for i in batch]
         found = continuations(causal, begins, given.max_new_tokens, generator=generator, **drawn)
@@ -162,9 +159,7 @@ def main(given: Options) -> None:
             told(method=ALONE if spec is None else spec.label, error=str(error))
             continue
         first = texts if first is None else first
-        told(
-            **row, same=sum(map(list.__eq__, texts, first)), device=str(model.network.device)
-        )  # texts of the first row
+        told(**row, same=sum(map(list.__eq__, texts, first)), device=str(model.network.device))
 
 
 if __name__ == "__main__":

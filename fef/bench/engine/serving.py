@@ -4,7 +4,7 @@ bare time of their passes alone (`page` says how)."""
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -73,13 +73,9 @@ def serve(
         if chooser.graphs == graphs:
             break
     waits = run_all(engine, prompts[:batch], seed, asked).firsts
-    graphs, before = chooser.graphs, tallies(engine)
+    graphs, before = chooser.graphs, {tally.shape: replace(tally) for tally in engine.engine.tallies}
     done = [run_all(engine, prompts, seed, asked) for _ in range(runs)]
-    shapes = [
-        ShapeRow(t.shape.words, t.rounds, t.rows, t.predicted, t.tokens, chooser.costs.seconds.get(cost))
-        for t in tallied(engine, before)
-        for cost in [(chooser.priced(batch), t.shape)]
-    ]
+    shapes = shapes_since(before, engine, batch)
     rows, outs = sum(shape.rows for shape in shapes), done[-1].found
     more: dict[str, Any] = {
         "first_token": statistics.median(waits),
@@ -94,18 +90,15 @@ def serve(
     return served(batch, method, ENGINE, [answer_of(out, False) for out in outs], seconds, **more), outs
 
 
-def tallies(engine: TextEngine) -> Mapping[RoundShape, RoundTally]:
-    """What packed rounds of each shape came to so far."""
-    return {tally.shape: replace(tally) for tally in engine.engine.tallies}
-
-
-def tallied(engine: TextEngine, before: Mapping[RoundShape, RoundTally]) -> Iterator[RoundTally]:
-    """And what they came to since then, of shapes that rounds had."""
-    for shape, now in tallies(engine).items():
-        then = before.get(shape, RoundTally(shape))
+def shapes_since(before: Mapping[RoundShape, RoundTally], engine: TextEngine, batch: int) -> list[ShapeRow]:
+    """What packed rounds came to since then, by their shapes."""
+    found, chooser = [], engine.engine.packed_rounds().chooser
+    for now in engine.engine.tallies:
+        then = before.get(now.shape, RoundTally(now.shape))
         since = {name: getattr(now, name) - getattr(then, name) for name in ("rounds", "rows", "predicted", "tokens")}
-        if since["rounds"]:
-            yield RoundTally(shape, **since)
+        seconds = chooser.costs.seconds.get((chooser.priced(batch), now.shape))
+        found.append(ShapeRow(now.shape.words, **since, seconds=seconds))
+    return [shape for shape in found if shape.rounds]
 
 
 def served(batch: int, method: str, where: str, answers: Sequence[Answer], seconds: float, **more: Any) -> Served:

@@ -39,6 +39,7 @@ __all__ = ["measure"]
 
 ALONE = "the causal model alone"
 PER = 256  # tokens for which passes are told
+AT_ONCE = 64  # prompts
 LAYERS = ("ssmd", "adjust")
 Ids = list[int]
 
@@ -83,7 +84,11 @@ def by_method(spec: MethodSpec, model: Model, prompts: Sequence[Prompt], given: 
     asked |= spec.options
     if given.layers is not None and spec.name in LAYERS:
         asked["layer"] = str(given.layers / f"{spec.name}.safetensors")
-    found = [one.out for some in in_batches(model, prompts, batches(prompts, given), 0, asked) for one in some]
+    found = [
+        one.out
+        for some in in_batches(model, prompts, batches_of([1] * len(prompts), AT_ONCE), 0, asked)
+        for one in some
+    ]
     ids = [g.token_ids + end_of(model) if g.finish_reason == "stop" else g.token_ids for g in found]
     return ids, sum(g.stats["calls"] for g in found)
 
@@ -93,16 +98,11 @@ def alone(model: Model, prompts: Sequence[Prompt], given: Options) -> tuple[list
     causal, texts = causal_of(model), list[Ids]()
     generator = torch.Generator(causal.device).manual_seed(0)
     drawn: dict[str, Any] = {"temperature": given.temperature, "top_p": 1.0, "banned": model.never_drawn(())}
-    for batch in batches(prompts, given):
+    for batch in batches_of([1] * len(prompts), AT_ONCE):
         begins = [begin_of(model, prompts[i], given) for i in batch]
         found = continuations(causal, begins, given.max_new_tokens, generator=generator, **drawn)
         texts += [up_to_end(text, end_of(model)) for text in found]
     return texts, sum(map(len, texts))
-
-
-def batches(prompts: Sequence[Prompt], given: Options) -> list[list[int]]:
-    """In their order."""
-    return batches_of([1] * len(prompts), given.batch_size)
 
 
 def end_of(model: Model) -> Ids:
@@ -137,17 +137,15 @@ class Options:
     model: str = option("smol", "a checkpoint with its causal model")
     layers: Path | None = option(None, "a folder of ssmd.safetensors and adjust.safetensors")
     n: int = option(64, "prompts")
-    batch_size: int = option(64, "prompts at once")
     max_new_tokens: int = option(128, "length of the canvas")
     temperature: float = option(1.0, "of all texts")
     scored: int = option(0, "texts whose log p under the network's own chain is told, too")
-    dtype: str = option("float32", "of the weights", choices=["float32", "bfloat16"])
     device: str | None = option(None, "cpu or cuda; by default a GPU if there is one")
 
 
 @program(Options, __doc__)
 def main(given: Options) -> None:
-    model = fef.load(given.model, device=given.device, dtype=getattr(torch, given.dtype))
+    model = fef.load(given.model, device=given.device, dtype=torch.float32)
     found = read_prompts(given.prompts)[: given.n]
     prompts: list[Prompt] = [p if model.template is not None else p[-1]["content"] for p in found]
     first: list[Ids] | None = None

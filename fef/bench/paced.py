@@ -28,14 +28,15 @@ from fef.serve.run import bound, serve
 __all__ = ["PacedSpec", "paced"]
 
 TEXT = "He buys 3 bags of 6 apples, so he has 12 + 18 = 30 apples now. Then he eats 2 of them, and 28 are left. "
+ROUND_TOKENS = 3  # of each request
 
 
 class PacedRounds(PackedRounds):
     """The packed rounds of an engine at another pace. tokens: of all texts, over and over."""
 
-    def __init__(self, rounds: PackedRounds, round_ms: float, round_tokens: int, tokens: Sequence[int]) -> None:
+    def __init__(self, rounds: PackedRounds, round_ms: float, tokens: Sequence[int]) -> None:
         vars(self).update(vars(rounds))
-        self.round_seconds, self.round_tokens, self.tokens = round_ms / 1e3, round_tokens, tokens
+        self.round_seconds, self.tokens = round_ms / 1e3, tokens
         self.jobs: list[Job] = []  # those that run, and behind them those that wait
         self.due = 0.0  # when the next round is over
         self.slept = 0.0  # seconds, for rounds
@@ -74,7 +75,7 @@ class PacedRounds(PackedRounds):
         count = len(places) - asked.seed % (1 + len(places) // 2)
         job.committed = committed
         job.first_token = job.first_token or time.perf_counter()
-        for rank in range(len(committed), min(len(committed) + self.round_tokens, count)):
+        for rank in range(len(committed), min(len(committed) + ROUND_TOKENS, count)):
             ends = rank + 1 == count < len(places)
             committed[places[rank]] = asked.eos_id if ends else self.tokens[rank % len(self.tokens)], -0.5
         if len(committed) == count:
@@ -86,10 +87,9 @@ class PacedRounds(PackedRounds):
             job.end("done")
 
 
-def paced(engine: TextEngine, round_ms: float, round_tokens: int) -> TextEngine:
-    """The same engine, whose packed rounds take so many milliseconds and bring each request so many tokens."""
-    tokens = engine.model.text_ids("text", TEXT)
-    engine.engine.packed = PacedRounds(engine.engine.packed_rounds(), round_ms, round_tokens, tokens)
+def paced(engine: TextEngine, round_ms: float) -> TextEngine:
+    """The same engine, whose packed rounds take so many milliseconds."""
+    engine.engine.packed = PacedRounds(engine.engine.packed_rounds(), round_ms, engine.model.text_ids("text", TEXT))
     return engine
 
 
@@ -98,12 +98,11 @@ class PacedSpec(EngineSpec):
     """An engine of that pace, behind a server; as on the command line."""
 
     round_ms: float = 9.4
-    round_tokens: int = 3
     port: int = 0
 
     def made(self) -> tuple[Model, TextEngine]:
         model, engine = super().made()
-        return model, paced(engine, self.round_ms, self.round_tokens)
+        return model, paced(engine, self.round_ms)
 
 
 @program(PacedSpec, __doc__)

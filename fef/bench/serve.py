@@ -32,7 +32,7 @@ from rich.console import Console
 
 from fef.bench.engine.serving import run_all
 from fef.bench.letters import told_to_nobody
-from fef.bench.paced import PacedSpec, paced
+from fef.bench.paced import paced
 from fef.bench.streams import Streamed, read_stream, streamed
 from fef.engine.text import TextEngine
 from fef.errors import EngineError
@@ -245,7 +245,6 @@ class Options(Load):
     model: str = "demo"
     device: str | None = None
     round_ms: float | None = option(None, "instead of what a network needs")
-    round_tokens: int = option(PacedSpec.round_tokens, "of each request, where rounds have a pace")
 
 
 @program(Options, __doc__)
@@ -255,8 +254,8 @@ def main(given: Options) -> None:
     engine, server = load(given.model, device=given.device).engine(max_batch=given.streams), SERVE
     engine.engine.warm_up()  # as the server's
     if given.round_ms is not None:
-        engine = paced(engine, given.round_ms, given.round_tokens)
-        arguments += ["--round-ms", str(given.round_ms), "--round-tokens", str(given.round_tokens)]
+        engine = paced(engine, given.round_ms)
+        arguments += ["--round-ms", str(given.round_ms)]
         server = ("fef.bench.paced",)
     keep_what_is_here()
     with served(arguments, server) as asking:

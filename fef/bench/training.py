@@ -137,8 +137,6 @@ class Options:
     slots: int = option(256, "of the packed streams of a canvas")
     profile: int = option(0, "further steps whose parts and kernels are timed")
     device: str = default_device()
-    packed: bool = True
-    compile: bool = default_device() != "cpu"
     recompute: bool = True
     shard: bool = True
 
@@ -147,7 +145,6 @@ class Options:
 def main(given: Options) -> None:
     config = with_end(shape_config(given.shape))
     training = AdaptOptions(
-        packed=given.packed,
         lora_rank=given.lora,
         lora_targets=TARGETS,
         batch_tokens=given.batch_tokens,
@@ -161,7 +158,7 @@ def main(given: Options) -> None:
         adam_lr=1e-5,
         factor_lr=1e-4,
         steps=step_profile.WARM + 2 * given.profile,
-        compile=given.compile,
+        compile=given.device != "cpu",
         recompute=given.recompute,
         shard=given.shard,
         pieces=training.pieces,

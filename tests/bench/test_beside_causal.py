@@ -32,8 +32,13 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
     return Model(network, tokenizer, "tiny", describe_causal(base).template)
 
 
+@pytest.fixture(autouse=True)
+def several_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fef.bench.beside_causal.AT_ONCE", 2)
+
+
 def options(**more: object) -> Options:
-    return Options(prompts=Path("unused"), max_new_tokens=12, batch_size=2, **more)  # type: ignore[arg-type]
+    return Options(prompts=Path("unused"), max_new_tokens=12, **more)  # type: ignore[arg-type]
 
 
 def test_deer_writes_the_greedy_text_of_the_causal_model_and_another_decoder_does_not(model: Model) -> None:

@@ -129,7 +129,7 @@ def test_both_are_asked_the_same() -> None:
 
 
 def test_rounds_take_the_time_and_commit_the_tokens_of_their_pace(tiny_model: Model) -> None:
-    engine = paced(tiny_model.engine(max_batch=2), round_ms=2.0, round_tokens=3)
+    engine = paced(tiny_model.engine(max_batch=2), round_ms=2.0)
     began = time.perf_counter()
     jobs = [engine.submit("a", max_new_tokens=12, seed=seed) for seed in (0, 2, 0)]
     engine.run()

@@ -20,19 +20,19 @@ import torch
 from torch import Tensor
 
 from fef.bench.engine.bandwidth import copy_bandwidth, key_value_bytes, weight_bytes
-from fef.bench.engine.passes import CONTEXT, FULL, engine_passes, plain_passes
-from fef.bench.engine.released_page import ANSWER, PROMPT, RELEASED_KIND, PassTime, Rate, released_page
+from fef.bench.engine.page import engine_page
+from fef.bench.engine.passes import engine_passes, plain_passes
+from fef.bench.engine.rows import ENGINE, ENGINE_KIND, FULL, PassRow, Served
 from fef.bench.engine.shapes import random_network, shape_config
 from fef.decoding.stale import shared_sources
 from fef.engine.cached_network import ArenaKeys, CachedNetwork
 from fef.engine.cached_passes import CachedPasses
 from fef.engine.engine import Engine
-from fef.files import write_whole
 from fef.measure.environment import environment
 from fef.measure.program import option, program, typed
-from fef.measure.record import Record, record_json
+from fef.measure.record import Record, keep
 from fef.measure.run import Task, Told, carry_out
-from fef.measure.timing import Clock, Stopwatch, captured, free_memory
+from fef.measure.timing import Clock, Stopwatch, captured
 from fef.models.config import MixtureConfig, TransformerConfig
 from fef.models.device import from_hopper_on, usable_device
 from fef.models.mlp import Experts, Router
@@ -40,6 +40,7 @@ from fef.models.transformer import Transformer
 
 __all__ = ["RELEASED", "main", "operations", "run_released"]
 
+PROMPT, ANSWER = 256, 256  # tokens of a prompt, and to fill
 _STALE_BLOCK = 32
 _CONTEXT = 529  # a canvas whose context pass is compared with a plain pass
 _SECONDS = 5.0  # of requests: the rate of a longer run would be the same
@@ -165,7 +166,7 @@ class Bench:
         if config.mixture is None and config.block_length is None:
             yield Task((self.name, "plain torch"), self.torch_full_pass)
 
-    def passes(self, batch: int) -> list[PassTime]:
+    def passes(self, batch: int) -> list[PassRow]:
         network, block = self.network, self.network.config.block_length
         passes = WatchedPasses(
             network,
@@ -213,8 +214,15 @@ class Bench:
         return found
 
     def time(
-        self, batch: int, kind: str, ids_BL: Tensor, fresh_L: Tensor, work: Callable[[], object], states: int = 1
-    ) -> PassTime:
+        self,
+        batch: int,
+        kind: str,
+        ids_BL: Tensor,
+        fresh_L: Tensor,
+        work: Callable[[], object],
+        states: int = 1,
+        how: str = ENGINE,
+    ) -> PassRow:
         network, block = self.network, self.network.config.block_length
         seconds = self.clock.seconds(work)
         seen = int(fresh_L.nonzero().max()) + 1 if network.config.attention == "block-causal" else len(fresh_L)
@@ -223,10 +231,10 @@ class Bench:
         share = read / seconds / self.bandwidth
         fresh = int(fresh_L.sum())
         tokens, reads = fresh * states, states if states > 1 else min(fresh, block or _STALE_BLOCK)
-        tflop = batch * operations(network, tokens, reads, seen) / 1e12
-        return PassTime(self.name, batch, kind, tokens, seconds * 1e3, read / 1e9, share, tflop)
+        computed = batch * operations(network, tokens, reads, seen)
+        return PassRow(batch, kind, batch, tokens, seconds, read, share, how, self.name, computed)
 
-    def requests(self, batch: int, method: str, options: dict[str, Any]) -> list[Rate]:
+    def requests(self, batch: int, method: str, options: dict[str, Any]) -> list[Served]:
         length = PROMPT + ANSWER
         engine = Engine(self.network, max_batch=batch, max_length=length, banned=[self.network.mask_id])
         ids = canvases(self.network, batch).tolist()
@@ -243,14 +251,14 @@ class Bench:
             for job in jobs:
                 job.cancel()
         note = "; ".join([*engine.notes, *(str(error) for error in failed[:1])])
-        return [Rate(self.name, batch, words, tokens, seconds, tokens / seconds, note)]
+        return [Served(batch, words, ENGINE, batch, seconds, tokens, network=self.name, note=note)]
 
-    def torch_full_pass(self) -> list[PassTime]:
+    def torch_full_pass(self) -> list[PassRow]:
         """The full pass of `passes`, as a graph of plain torch."""
         ids_BL = canvases(self.network, 1)
         at_BS = torch.arange(PROMPT, PROMPT + _STALE_BLOCK, device=ids_BL.device)[None]
         work = captured(lambda: self.network.logits_at(ids_BL, at_BS), ids_BL.device)
-        return [self.time(1, "full, plain torch", ids_BL, torch.ones_like(ids_BL[0], dtype=torch.bool), work)]
+        return [self.time(1, "full", ids_BL, torch.ones_like(ids_BL[0], dtype=torch.bool), work, how="torch")]
 
 
 def committed(engine: Engine) -> int:
@@ -306,17 +314,18 @@ def run_released(names: Sequence[str], batches: Sequence[int], device: torch.dev
     """names: of `RELEASED`, and "context"."""
     clock = Clock(device)
     bandwidth = copy_bandwidth(clock)
-    setup = {"environment": environment(str(device)), "batches": list(batches), "repeats": clock.repeats}
-    record = Record(RELEASED_KIND, typed("benchmarks/released_networks.py"), setup, {"bandwidth": bandwidth})
+    setup: dict[str, Any] = {"weights": "random", "dtype": "bfloat16", "prompt": PROMPT, "answer": ANSWER}
+    setup |= {"batches": list(batches), "repeats": clock.repeats, "environment": environment(str(device))}
+    record = Record(ENGINE_KIND, typed("benchmarks/released_networks.py"), setup, {"bandwidth": bandwidth})
     for name in names:
         one = partial(context_against_plain, clock, bandwidth)
         tasks = [Task((name,), one)] if name == "context" else list(Bench(name, clock, bandwidth).tasks(batches))
-        carry_out(record, tasks, Told(), fresh=lambda: free_memory(device))
+        carry_out(record, tasks, Told(), device=device)
         del tasks  # and with them the network
     return record
 
 
-def context_against_plain(clock: Clock, bandwidth: float) -> list[PassTime]:
+def context_against_plain(clock: Clock, bandwidth: float) -> list[PassRow]:
     """What a request of packed rounds begins with, and plain passes over the same canvas."""
     network = random_network(shape_config("8b"), clock.device, torch.bfloat16)
     generator = torch.Generator().manual_seed(0)
@@ -324,13 +333,7 @@ def context_against_plain(clock: Clock, bandwidth: float) -> list[PassTime]:
     engine = Engine(network, max_batch=1, max_length=_CONTEXT, max_new_tokens=ANSWER)
     rows = engine_passes(engine, 1, ids, range(_CONTEXT - ANSWER, _CONTEXT), [None], clock, bandwidth)
     rows += plain_passes(network, 1, ids, {FULL: 1}, clock, bandwidth)
-    assert rows[0].kind == CONTEXT
-    name, ratio = "8b, packed", rows[0].seconds / rows[1].seconds
-    found = [
-        PassTime(name, 1, f"{row.kind}, {row.how}", row.tokens, row.seconds * 1e3, row.bytes_read / 1e9, row.share)
-        for row in rows
-    ]
-    return [*found, PassTime(name, 1, "context over plain", 0, ratio, 0, 0)]
+    return [replace(row, network="8b, packed") for row in rows]
 
 
 @dataclass(frozen=True)
@@ -345,9 +348,8 @@ class Options:
 @program(Options, __doc__)
 def main(given: Options) -> None:
     record = run_released(given.only, given.batches, usable_device("cuda", "It needs a GPU."))
-    print(released_page("", {"": record})[0])
-    if given.json is not None:
-        write_whole(given.json, record_json(record))
+    print(engine_page("released networks", {"random weights": record})[0])
+    keep(given.json, record)
 
 
 if __name__ == "__main__":

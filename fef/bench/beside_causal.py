@@ -6,9 +6,7 @@ writes a row per method and one of the causal model alone, which keeps its keys 
 torch. `causal_nats`: mean -log p per token of the texts by the causal model; `chain_nats`: by the network itself, one token
 per pass from left to right, of the first `--scored` texts. Low values alone say little: `token_entropy` is that of the tokens
 of all texts together, and falls where texts repeat themselves. A checkpoint that came without a causal model, `demo` for one,
-has neither its row nor its nats.
-
-Shapes: L tokens of a text with its prompt, N tokens of a text, V vocabulary.
+has neither its row nor its nats. `same`: texts that are those of the first row.
 """
 
 from __future__ import annotations
@@ -16,7 +14,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,7 +27,7 @@ from fef.decoding.network import Network
 from fef.errors import FefError
 from fef.eval.likelihood import causal_nats, causal_of
 from fef.generation import Model
-from fef.measure.answering import in_batches
+from fef.measure.answering import batches_of, in_batches
 from fef.measure.intervals import mean_per_token
 from fef.measure.program import option, program, told
 from fef.measure.timing import Stopwatch
@@ -37,67 +35,47 @@ from fef.models.continuation import continuations, up_to_end
 from fef.text import Prompt
 from fef.training.conversations import read_prompts
 
-__all__ = ["TextsRow", "measure"]
+__all__ = ["measure"]
 
 ALONE = "the causal model alone"
 PER = 256  # tokens for which passes are told
+AT_ONCE = 64  # prompts
 LAYERS = ("ssmd", "adjust")
 Ids = list[int]
-
-
-@dataclass(frozen=True)
-class TextsRow:
-    """What a method wrote. passes: of any model, per 256 tokens. causal_nats, chain_nats: per token, with standard errors.
-    same: texts that are those of the first row."""
-
-    method: str
-    texts: int
-    tokens: int
-    passes: float
-    tokens_per_second: float
-    causal_nats: float | None
-    causal_error: float | None
-    chain_nats: float | None
-    chain_error: float | None
-    token_entropy: float
-    same: int
-
-
-def has_causal(model: Model) -> bool:
-    return Network(model.network).extra("causal_model") is not None
 
 
 @torch.inference_mode()
 def measure(
     model: Model, spec: MethodSpec | None, prompts: Sequence[Prompt], given: Options
-) -> tuple[TextsRow, list[Ids]]:
-    """A row, and its texts. spec: None is the causal model alone."""
+) -> tuple[dict[str, Any], list[Ids]]:
+    """What a method wrote, and its texts. spec: None is the causal model alone. passes: of any model, per 256 tokens.
+    causal_nats, chain_nats: per token, with standard errors."""
     write = alone if spec is None else partial(by_method, spec)
     write(model, prompts[:1], given)  # kernels are made, and memory is found
     watch = Stopwatch(model.network.device)
     texts, passes = write(model, prompts, given)
     seconds, tokens = watch.seconds, list(map(len, texts))
-    pairs, nats = list(zip(prompts, texts, strict=True)), list[float]()
+    row: dict[str, Any] = {
+        "method": ALONE if spec is None else spec.label,
+        "texts": len(texts),
+        "tokens": sum(tokens),
+        "passes": round(PER * passes / sum(tokens), 2),
+        "tokens_per_second": round(sum(tokens) / seconds, 1),
+        "token_entropy": token_entropy(texts),
+    }
+    pairs, nats = list(zip(prompts, texts, strict=True)), dict[str, list[float]](causal=[], chain=[])
     if has_causal(model):
         causal = causal_of(model)
-        nats = [causal_nats(causal, begin_of(model, prompt, given), text) for prompt, text in pairs]
-    chain = [chain_nats(model, prompt, text, given) for prompt, text in pairs[: given.scored]]
-    causal_mean, causal_error = mean_per_token(nats, tokens) if nats else (None, None)
-    chain_mean, chain_error = mean_per_token(chain, tokens[: given.scored]) if chain else (None, None)
-    row = TextsRow(
-        method=ALONE if spec is None else spec.label,
-        texts=len(texts),
-        tokens=sum(tokens),
-        passes=round(PER * passes / sum(tokens), 2),
-        tokens_per_second=round(sum(tokens) / seconds, 1),
-        causal_nats=causal_mean,
-        causal_error=causal_error,
-        chain_nats=chain_mean,
-        chain_error=chain_error,
-        token_entropy=token_entropy(texts),
-        same=0,
-    )
+        nats["causal"] = [causal_nats(causal, begin_of(model, prompt, given), text) for prompt, text in pairs]
+    nats["chain"] = [chain_nats(model, prompt, text, given) for prompt, text in pairs[: given.scored]]
+    for law, of_texts in nats.items():
+        mean, error = mean_per_token(of_texts, tokens[: len(of_texts)]) if of_texts else (None, None)
+        row |= {f"{law}_nats": mean, f"{law}_error": error}
     return row, texts
+
+
+def has_causal(model: Model) -> bool:
+    return Network(model.network).extra("causal_model") is not None
 
 
 def by_method(spec: MethodSpec, model: Model, prompts: Sequence[Prompt], given: Options) -> tuple[list[Ids], float]:
@@ -106,27 +84,25 @@ def by_method(spec: MethodSpec, model: Model, prompts: Sequence[Prompt], given: 
     asked |= spec.options
     if given.layers is not None and spec.name in LAYERS:
         asked["layer"] = str(given.layers / f"{spec.name}.safetensors")
-    found = [one.out for some in in_batches(model, prompts, batches(prompts, given), 0, asked) for one in some]
+    found = [
+        one.out
+        for some in in_batches(model, prompts, batches_of([1] * len(prompts), AT_ONCE), 0, asked)
+        for one in some
+    ]
     ids = [g.token_ids + end_of(model) if g.finish_reason == "stop" else g.token_ids for g in found]
     return ids, sum(g.stats["calls"] for g in found)
 
 
 def alone(model: Model, prompts: Sequence[Prompt], given: Options) -> tuple[list[Ids], float]:
     """As `by_method`, by the causal model, of which a token takes a pass."""
-    causal, banned = causal_of(model), model.never_drawn(())
-    drawn: dict[str, Any] = {"temperature": given.temperature, "top_p": 1.0, "banned": banned}
+    causal, texts = causal_of(model), list[Ids]()
     generator = torch.Generator(causal.device).manual_seed(0)
-    texts = list[Ids]()
-    for batch in batches(prompts, given):
+    drawn: dict[str, Any] = {"temperature": given.temperature, "top_p": 1.0, "banned": model.never_drawn(())}
+    for batch in batches_of([1] * len(prompts), AT_ONCE):
         begins = [begin_of(model, prompts[i], given) for i in batch]
         found = continuations(causal, begins, given.max_new_tokens, generator=generator, **drawn)
         texts += [up_to_end(text, end_of(model)) for text in found]
     return texts, sum(map(len, texts))
-
-
-def batches(prompts: Sequence[Prompt], given: Options) -> list[range]:
-    starts = range(0, len(prompts), given.batch_size)
-    return [range(start, min(start + given.batch_size, len(prompts))) for start in starts]
 
 
 def end_of(model: Model) -> Ids:
@@ -161,17 +137,15 @@ class Options:
     model: str = option("smol", "a checkpoint with its causal model")
     layers: Path | None = option(None, "a folder of ssmd.safetensors and adjust.safetensors")
     n: int = option(64, "prompts")
-    batch_size: int = option(64, "prompts at once")
     max_new_tokens: int = option(128, "length of the canvas")
     temperature: float = option(1.0, "of all texts")
     scored: int = option(0, "texts whose log p under the network's own chain is told, too")
-    dtype: str = option("float32", "of the weights", choices=["float32", "bfloat16"])
     device: str | None = option(None, "cpu or cuda; by default a GPU if there is one")
 
 
 @program(Options, __doc__)
 def main(given: Options) -> None:
-    model = fef.load(given.model, device=given.device, dtype=getattr(torch, given.dtype))
+    model = fef.load(given.model, device=given.device, dtype=torch.float32)
     found = read_prompts(given.prompts)[: given.n]
     prompts: list[Prompt] = [p if model.template is not None else p[-1]["content"] for p in found]
     first: list[Ids] | None = None
@@ -183,7 +157,7 @@ def main(given: Options) -> None:
             told(method=ALONE if spec is None else spec.label, error=str(error))
             continue
         first = texts if first is None else first
-        told(**asdict(replace(row, same=sum(map(list.__eq__, texts, first)))), device=str(model.network.device))
+        told(**row, same=sum(map(list.__eq__, texts, first)), device=str(model.network.device))
 
 
 if __name__ == "__main__":

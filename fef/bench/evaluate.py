@@ -16,10 +16,10 @@ from fef.measure.answers import Answer, answer_of
 from fef.measure.record import Key
 from fef.tasks import Problem
 
-__all__ = ["Judge", "Result", "Settings", "check_fit", "evaluate", "remembering_judge"]
+__all__ = ["Judge", "Result", "Settings", "check_fit", "evaluate"]
 
 Judge = Callable[[Problem, str], bool]
-COLUMNS = ("right", "tokens", "digest", "text", "calls", "rows", "token_forwards", "rounds", "seconds", "finish_reason")
+COLUMNS = ("right", "tokens", "digest", "calls", "rows", "token_forwards", "rounds", "seconds", "finish_reason")
 
 
 @dataclass(frozen=True)
@@ -52,24 +52,21 @@ class Result:
         return self.family, self.spec.label
 
     def to_dict(self) -> dict[str, Any]:
-        """Answers as columns, in the order of the problems: a third of the space. Texts only where some are kept."""
-        kept = [name for name in COLUMNS if name != "text" or any(answer.text for answer in self.answers)]
+        """Answers as columns, in the order of the problems: a third of the space."""
         return {
             "family": self.family,
             "spec": {"label": self.spec.label, "name": self.spec.name, "options": dict(self.spec.options)},
             "certificate": self.certificate.to_dict(),
             "acceptance": asdict(self.acceptance),
-            "answers": {name: [getattr(answer, name) for answer in self.answers] for name in kept},
+            "answers": {name: [getattr(answer, name) for answer in self.answers] for name in COLUMNS},
         }
 
     @classmethod
     def from_dict(cls, found: Mapping[str, Any]) -> Result:
-        count = len(found["answers"]["right"])
+        count, certificate = len(found["answers"]["right"]), found["certificate"]
         # older files have a total of seconds, and do not say which answers were cut short
         older = {"seconds": [found.get("seconds", 0.0) / count] * count, "finish_reason": ["stop"] * count}
-        columns = {"text": [""] * count} | older | found["answers"]
-        cells = zip(*(columns[name] for name in COLUMNS), strict=True)
-        certificate = found["certificate"]
+        cells = zip(*((older | found["answers"])[name] for name in COLUMNS), strict=True)
         return cls(
             found["family"],
             MethodSpec(**found["spec"]),
@@ -120,16 +117,3 @@ def check_fit(model: Model, problems: Sequence[Problem], settings: Settings) -> 
     """Raise InputError or OptionError where a problem and its canvas do not fit the model."""
     for problem in problems:
         model.canvas(problem.prompt, settings.max_new_tokens, "")
-
-
-def remembering_judge(judge: Judge = tasks.score) -> Judge:
-    """A judge that scores equal answers to one problem once: methods often agree, and running code takes time."""
-    known: dict[tuple[str, str, str], bool] = {}
-
-    def remembered(problem: Problem, text: str) -> bool:
-        key = (problem.family, problem.prompt, text)
-        if key not in known:
-            known[key] = judge(problem, text)
-        return known[key]
-
-    return remembered

@@ -21,10 +21,9 @@ from fef.engine.runner import TorchPasses
 from fef.engine.text import TextEngine
 from fef.generation import Model
 from fef.grammar.compiled import compiled
-from fef.measure.table import Sheet, sheet_of
 from fef.measure.timing import Stopwatch
 
-__all__ = ["GRAMMARS", "GrammarCost", "grammar_costs", "grammar_sheet"]
+__all__ = ["GRAMMARS", "grammar_costs"]
 
 PERSON = {
     "type": "object",
@@ -51,36 +50,13 @@ WINDOW = 16
 _SPILL = 3  # rounds at the start of a request that the device may still owe to its context
 
 
-@dataclass(frozen=True)
-class GrammarCost:
-    """Of one grammar. automaton: does a token automaton run it? Times in seconds: of compiling it the first time, and per
-    round of the whole of it, of one without a grammar, and of what the host does for a grammar, which is hidden where a
-    device runs the network meanwhile. tokens, plain_tokens: per pass, with and without a grammar."""
+def grammar_costs(model: Model, requests: int, temperature: float, max_new_tokens: int) -> Iterator[dict[str, str]]:
+    """What stands in a line of the table, for each of `GRAMMARS`, over so many requests behind one that warms up.
 
-    name: str
-    automaton: bool
-    compile: float
-    rounds: int
-    round: float
-    plain: float
-    host: float
-    hidden: bool
-    tokens: float
-    plain_tokens: float
-
-    @property
-    def ratio(self) -> float:
-        """To a round without a grammar."""
-        return self.round / self.plain
-
-    @property
-    def share(self) -> float:
-        """Of a round, what it takes for the grammar: of the host's time, where nothing runs beside it."""
-        return max(0.0, 1 - self.plain / self.round) if self.hidden else self.host / self.round
-
-
-def grammar_costs(model: Model, requests: int, temperature: float, max_new_tokens: int) -> Iterator[GrammarCost]:
-    """One cost for each of `GRAMMARS`, over so many requests behind one that warms up."""
+    *compile*: the first time. *round*, *without*: the median round of the engine under the grammar and without one. *host*:
+    what the host does for it per round. *share*: of a round, what it takes for the grammar: where a device runs the network
+    meanwhile, what the round takes longer than one without, else of the host's time.
+    """
     engine = model.engine(max_batch=1, windows=(WINDOW,))
     device = model.network.device.type
     _ = model.vocabulary.tree, model.grammar({"choice": ["warm"]})  # what all grammars share
@@ -95,18 +71,22 @@ def grammar_costs(model: Model, requests: int, temperature: float, max_new_token
             for seed in seeds:
                 under.answer(seed)
                 plain.answer(seed)
-        yield GrammarCost(
-            name=name,
-            automaton=grammar.automaton is not None,
-            compile=seconds,
-            rounds=len(under.seconds),
-            round=statistics.median(under.seconds),
-            plain=statistics.median(plain.seconds),
-            tokens=under.tokens / under.passes,
-            plain_tokens=plain.tokens / plain.passes,
-            host=host_seconds(under.answer, requests, ADDED[device]),
-            hidden=device != "cpu",
-        )
+        round_, without = statistics.median(under.seconds), statistics.median(plain.seconds)
+        count, host = len(under.seconds), host_seconds(under.answer, requests, ADDED[device])
+        share = host / round_ if device == "cpu" else max(0.0, 1 - without / round_)
+        yield {
+            "grammar": name,
+            "run by": "llguidance" if grammar.automaton is None else "token automaton",
+            "compile, ms": f"{seconds * 1e3:.1f}",
+            "rounds": str(count),
+            "round, ms": f"{round_ * 1e3:.3f}",
+            "without, ms": f"{without * 1e3:.3f}",
+            "ratio": f"{round_ / without:.3f}",
+            "host, ms": f"{host * 1e3:.3f}",
+            "share": f"{100 * share:.1f} %",
+            "tokens per pass": f"{under.tokens / under.passes:.2f}",
+            "tokens per pass without": f"{plain.tokens / plain.passes:.2f}",
+        }
 
 
 @dataclass
@@ -134,53 +114,26 @@ class Rounds:
 
 
 def host_seconds(answer: Callable[[int], None], requests: int, added: Sequence[Callable[..., Any]]) -> float:
-    """Per round, what the host does for a grammar."""
+    """Per round, what the host does for a grammar: in these functions, but for drafts, which passes without one draw too."""
     profile = Profile()
     profile.enable()
     for seed in range(1, requests + 1):
         answer(seed)
     profile.disable()
-    # by function: calls, calls that are no recursion, own seconds, all seconds, and the same by caller
+    # by function: calls, calls that are no recursion, own seconds, all seconds
     found: dict[Any, Any] = Stats(profile).stats  # type: ignore[attr-defined]
 
-    def seconds(function: Callable[..., Any]) -> float:
-        return float(found.get(key_of(function), NEVER)[3])
+    def of(function: Callable[..., Any], column: int) -> float:
+        code = unwrap(function).__code__
+        never = (0, 0, 0.0, 0.0)
+        return float(found.get((code.co_filename, code.co_firstlineno, code.co_name), never)[column])
 
-    rounds: int = sum(found.get(key_of(each), NEVER)[1] for each in ROUNDS)
-    spent = sum(map(seconds, added)) - sum(map(seconds, DRAWN_ANYWAY))
-    return spent / rounds
+    rounds = of(TorchPasses.run, 1) + of(GraphRunner.run, 1)  # once per packed pass, contexts among them
+    return (sum(of(function, 3) for function in added) - of(best_of, 3)) / rounds
 
-
-ROUNDS: tuple[Callable[..., Any], ...] = (TorchPasses.run, GraphRunner.run)
-"""Called once per packed pass, contexts among them, on a CPU and on a GPU."""
 
 ADDED: dict[str, tuple[Callable[..., Any], ...]] = {
     "cpu": (drawn_queries, legal, move_on),
     "cuda": (Letter.read, PackedText.write_masks),
 }
 """By device."""
-DRAWN_ANYWAY: tuple[Callable[..., Any], ...] = (best_of,)  # drafts, which passes without grammars draw as well
-
-NEVER: tuple[int, int, float, float, dict[Any, Any]] = (0, 0, 0.0, 0.0, {})
-
-
-def key_of(function: Callable[..., Any]) -> tuple[str, int, str]:
-    code = unwrap(function).__code__
-    return code.co_filename, code.co_firstlineno, code.co_name
-
-
-def grammar_sheet(costs: Iterator[GrammarCost]) -> Sheet:
-    columns: dict[str, Callable[[GrammarCost], str]] = {
-        "grammar": lambda cost: cost.name,
-        "run by": lambda cost: "token automaton" if cost.automaton else "llguidance",
-        "compile, ms": lambda cost: f"{cost.compile * 1e3:.1f}",
-        "rounds": lambda cost: str(cost.rounds),
-        "round, ms": lambda cost: f"{cost.round * 1e3:.3f}",
-        "without, ms": lambda cost: f"{cost.plain * 1e3:.3f}",
-        "ratio": lambda cost: f"{cost.ratio:.3f}",
-        "host, ms": lambda cost: f"{cost.host * 1e3:.3f}",
-        "share": lambda cost: f"{100 * cost.share:.1f} %",
-        "tokens per pass": lambda cost: f"{cost.tokens:.2f}",
-        "tokens per pass without": lambda cost: f"{cost.plain_tokens:.2f}",
-    }
-    return sheet_of(costs, columns, words=("grammar", "run by"))

@@ -44,9 +44,9 @@ class Unread:
                 self.free, self.under_way = self.free + 1, self.under_way - 1
 
 
-def told_to_nobody(engine: TextEngine, asked: Sequence[tuple[str, Mapping[str, Any]]], streams: int) -> int:
-    """Answer prompts with settings, as in `TextEngine.submit`, so many at once. Gives the tokens that were drawn."""
-    line = Unread([wanted_of(engine.model, prompt, **settings) for prompt, settings in asked], streams)
+def told_to_nobody(engine: TextEngine, prompts: Sequence[str], asked: Mapping[str, Any], streams: int) -> int:
+    """Answer prompts, so many at once, prompt i with the seed i; gives the tokens drawn. asked: as in `TextEngine.submit`."""
+    line = Unread([wanted_of(engine.model, prompt, seed=i, **asked) for i, prompt in enumerate(prompts)], streams)
     Worker(cast(Model, engine.model), engine.engine, line).work()
     return line.tokens
 

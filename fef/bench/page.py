@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from fef.bench.evaluate import Result
 from fef.bench.summary import Row, with_all_families
@@ -12,9 +11,9 @@ from fef.errors import InputError
 from fef.eval.outcome import Outcome, outcome_of
 from fef.eval.page import page_of
 from fef.eval.pairs import Pair, pair_of
-from fef.measure.page import device_words, introduction, version_words
+from fef.measure.page import introduction, setup_lines
 from fef.measure.record import Failure, Record
-from fef.measure.table import Sheet, interval_words, known, sheet_of
+from fef.measure.table import Sheet, interval_words, known
 
 __all__ = ["methods_page", "pairs_on", "rows_sheet"]
 
@@ -23,19 +22,16 @@ BELOW = "<"
 
 
 def rows_sheet(rows: Sequence[Row], failures: Sequence[Failure]) -> Sheet:
-    """A section per family: the methods that ran, then those that the model cannot run, with the reason."""
-    lines: list[list[str]] = []
-    sections = []
-    for family in dict.fromkeys([row.family for row in rows] + [failure.task[0] for failure in failures]):
-        found = [*sheet_of([row for row in rows if row.family == family], COLUMNS).lines]
-        for failure in (failure for failure in failures if failure.task[0] == family):
-            found.append([failure.task[1], "not run", *[""] * (len(COLUMNS) - 3), failure.reason])
-        lines += [[family if first == 0 else "", *line] for first, line in enumerate(found)]
-        sections.append(len(lines) - 1)
+    """Family by family the methods that ran, then those that the model cannot run, with the reason."""
+    lines = [[row.family, *(cell(row) for cell in COLUMNS.values())] for row in rows]
+    blank = [""] * (len(COLUMNS) - 3)
+    lines += [[failure.task[0], failure.task[1], "not run", *blank, failure.reason] for failure in failures]
+    families = list(dict.fromkeys(line[0] for line in lines))
+    lines.sort(key=lambda line: families.index(line[0]))
     caption = "Costs are per problem; (0.50x): half of what sequential takes."
     if any(row.below_prediction for row in rows):
         caption += f" {BELOW}: the measured speed-up in passes falls below the predicted one."
-    return Sheet(("family", *COLUMNS), lines, "", caption, ("family", "method", "law"), sections=sections)
+    return Sheet(("family", *COLUMNS), lines, "", caption, ("family", "method", "law"))
 
 
 def cost(row: Row, counter: str, digits: int) -> str:
@@ -101,17 +97,3 @@ def pairs_on(record: Record, families: Iterable[str], first: str, second: str) -
     runs = runs_of(record)
     found = [(runs.get(f"{family}/{first}"), runs.get(f"{family}/{second}")) for family in families]
     return [pair_of(a, b) for a, b in found if a is not None and b is not None]
-
-
-def setup_lines(setup: Mapping[str, Any]) -> Iterator[str]:
-    settings, environment = setup["settings"], setup["environment"]
-    timing = "one problem at a time after a warm-up" if setup["time_each"] else f"{settings['batch_size']} at a time"
-    format_words = f", rounded to {setup['weight_format']}" if setup["weight_format"] else ""
-    yield (
-        f"Problems: {setup['problems']} held-out ones per family, drawn with seed {settings['seed']}, {timing}, top-p "
-        f"{settings['top_p']}."
-    )
-    yield (
-        f"Weights: `{setup['weights']}` (digest){format_words}. Versions: {version_words(environment)}. Device: "
-        f"{device_words(environment)}."
-    )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from fef.api import certify
-from fef.bench.evaluate import Result, Settings, check_fit, evaluate, remembering_judge
+from fef.bench.evaluate import Result, Settings, check_fit, evaluate
 from fef.bench.spec import MethodSpec
 from fef.decoders import read_given
 from fef.errors import OptionError
@@ -35,7 +35,6 @@ class Benchmark:
     count: int  # problems per family
     settings: Settings  # of decoding
     time_each: bool = False  # measure seconds, after a warm-up of each method
-    texts: bool = False  # keep the outputs in the record
     command: str = ""  # what was typed
 
     @property
@@ -49,7 +48,6 @@ class Benchmark:
             "problems": self.count,
             "settings": asdict(self.settings),
             "time_each": self.time_each,
-            "texts": self.texts,
             "environment": environment(str(network.device)),
         }
 
@@ -77,13 +75,9 @@ def run(
 
 
 def tasks_of(bench: Benchmark, problems: dict[str, list[Problem]], progress: Progress) -> list[Task]:
-    judge = remembering_judge()
-
     def measured(family: str, spec: MethodSpec) -> list[Result]:
-        settings, warm_up = bench.settings, bench.time_each
-        given = (bench.model, problems[family], spec, settings)
-        found = evaluate(*given, warm_up=warm_up, judge=judge, on_done=progress.advance)
-        return [found if bench.texts else replace(found, answers=tuple(replace(a, text="") for a in found.answers))]
+        given = (bench.model, problems[family], spec, bench.settings)
+        return [evaluate(*given, warm_up=bench.time_each, on_done=progress.advance)]
 
     return [
         Task((family, spec.label), partial(measured, family, spec), bench.count, True)

@@ -10,42 +10,42 @@ of them work is told, too: *core seconds*, of all threads of a process.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import subprocess
 import sys
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, field, fields
-from http.client import HTTPConnection, HTTPResponse
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from operator import sub, truediv
 from pathlib import Path
-from statistics import fmean, median
+from statistics import fmean
 from threading import Thread
 from typing import Any
+from urllib.request import urlopen
 
 import numpy as np
+from rich.console import Console
 
+from fef.bench.engine.serving import run_all
 from fef.bench.letters import told_to_nobody
-from fef.bench.paced import Pace, paced
-from fef.bench.streams import Streamed, read_stream, streamed, unchunked
+from fef.bench.paced import paced
+from fef.bench.streams import Streamed, read_stream, streamed
 from fef.engine.text import TextEngine
 from fef.errors import EngineError
-from fef.files import write_whole
 from fef.generation import load
-from fef.measure.environment import environment
 from fef.measure.intervals import mean_interval
-from fef.measure.program import option, program, typed
-from fef.measure.record import Record, RecordKind, record_json
+from fef.measure.program import option, program
+from fef.measure.table import Sheet, interval_words, sheet_of, terminal
 from fef.measure.timing import Stopwatch
 from fef.serve.hosts import keep_what_is_here
 
-__all__ = ["Asking", "Load", "Measured", "measured", "quantile", "served", "started"]
+__all__ = ["Asking", "Load", "Samples", "measured", "served", "started"]
 
 SERVE: Sequence[str] = ("fef", "serve")  # the module of the server, and its command
-SERVER_KIND = RecordKind("server", "python -m fef.bench.serve --json", facts=("model", "load", "measured"))
 
 
 @dataclass(frozen=True)
@@ -58,75 +58,48 @@ class Load:
     temperature: float = 0.7
     pairs: int = 6
 
+    def prompt(self, number: int) -> str:
+        return f"Tom has {number % 9 + 2} apples and buys {number % 7 + 2} bags of {number % 5 + 3}. How many?"
+
     def body(self, number: int) -> dict[str, Any]:
-        return {
-            "prompt": f"Tom has {number % 9 + 2} apples and buys {number % 7 + 2} bags of {number % 5 + 3}. How many?",
-            "max_tokens": self.max_tokens,
-            "temperature": self.temperature,
-            "seed": number,
+        """As the server has it; in an engine, `asked` with the number as the seed."""
+        asked = {"max_tokens": self.max_tokens, "temperature": self.temperature}
+        return {"prompt": self.prompt(number), "seed": number} | asked
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        return {"max_new_tokens": self.max_tokens, "temperature": self.temperature}
+
+
+class Samples(defaultdict[str, list[float]]):
+    """What was measured, pair by pair or request by request, by its name; names end in the unit."""
+
+    def __init__(self) -> None:
+        super().__init__(list)
+
+    def sheet(self) -> Sheet:
+        """Of all of it, and of what compares two of a pair, with intervals of the pairs."""
+        pairs = {
+            "tokens/s, server over engine": map(truediv, self[SERVER_RATE], self[ENGINE_RATE]),
+            "tokens/s, engine with letters over engine": map(truediv, self[LETTERS_RATE], self[ENGINE_RATE]),
+            "first text, added by the server, ms": map(sub, self[SERVER_FIRST], self[ENGINE_FIRST]),
         }
+        rows = [(name, [*values], True) for name, values in pairs.items()]
+        rows += [(name, values, False) for name, values in self.items()]
+        return sheet_of([row for row in rows if row[1]], COLUMNS, words=["measured"])
 
 
-@dataclass
-class Measured:
-    """Tokens per second of the server, of the engine, and of an engine whose letters nobody reads, pair by pair; seconds to
-    the first text of a request alone, request by request; under the load all seconds to the first text of a stream and
-    between two, and in which `/load` answered. Core seconds per token of the server, of its process of routes alone, of the
-    clients and of the engine alone, and the share of the engine's time in which it waited for the device, alone and with
-    letters, pair by pair."""
-
-    server: list[float] = field(default_factory=list)
-    engine: list[float] = field(default_factory=list)
-    letters: list[float] = field(default_factory=list)
-    first_of_server: list[float] = field(default_factory=list)
-    first_of_engine: list[float] = field(default_factory=list)
-    firsts: list[float] = field(default_factory=list)
-    gaps: list[float] = field(default_factory=list)
-    answered: list[float] = field(default_factory=list)
-    server_work: list[float] = field(default_factory=list)
-    routes_work: list[float] = field(default_factory=list)
-    client_work: list[float] = field(default_factory=list)
-    engine_work: list[float] = field(default_factory=list)
-    engine_waited: list[float] = field(default_factory=list)
-    letters_waited: list[float] = field(default_factory=list)
-
-    def words(self) -> str:
-        ratios = [a / b for a, b in zip(self.server, self.engine, strict=True)]
-        added = [1e3 * (a - b) for a, b in zip(self.first_of_server, self.first_of_engine, strict=True)]
-        lettered = [a / b for a, b in zip(self.letters, self.engine, strict=True)]
-        worked = [
-            1e3 * fmean(each or [math.nan])
-            for each in (self.server_work, self.routes_work, self.client_work, self.engine_work)
-        ]
-        return "\n".join(
-            [
-                f"tokens/s: server {fmean(self.server):.0f}, engine {fmean(self.engine):.0f}; ratio {spread(ratios)}",
-                f"engine with letters that nobody reads: ratio {spread(lettered)}; share of its time in which it waits for "
-                f"the device: alone {fmean(self.engine_waited):.2f}, with letters {fmean(self.letters_waited):.2f}",
-                f"ms to the first text, one client: server {1e3 * median(self.first_of_server):.1f}, engine "
-                f"{1e3 * median(self.first_of_engine):.1f}; added {spread(added)}",
-                f"ms under the load: to the first text {halves(self.firsts)}; between texts {halves(self.gaps)}; for /load "
-                f"{halves(self.answered)}",
-                "core ms per token: server {:.3f}, of which routes {:.3f}; clients {:.3f}; engine alone {:.3f}".format(
-                    *worked
-                ),
-            ]
-        )
-
-
-def spread(values: Sequence[float]) -> str:
-    low, high = mean_interval(values)
-    return f"{fmean(values):.3f} (95 %: {low:.3f} to {high:.3f}, {len(values)} pairs)"
-
-
-def halves(seconds: Sequence[float]) -> str:
-    """The middle and the end of times, in ms."""
-    return f"p50 {1e3 * median(seconds):.1f}, p99 {1e3 * quantile(seconds, 0.99):.1f}"
-
-
-def quantile(values: Sequence[float], share: float) -> float:
-    """The smallest value that at least this share of them does not exceed."""
-    return float(np.quantile(values, share, method="inverted_cdf"))
+SERVER_RATE, ENGINE_RATE, LETTERS_RATE = (f"{what}, tokens/s" for what in ("server", "engine", "engine with letters"))
+SERVER_FIRST, ENGINE_FIRST = (f"{what}, first text of one client, ms" for what in ("server", "engine"))
+COLUMNS: Mapping[str, Callable[[tuple[str, list[float], bool]], str]] = {
+    "measured": lambda row: row[0],
+    "mean (95 %)": lambda row: (
+        interval_words(fmean(row[1]), *mean_interval(row[1]), ".3f") if row[2] else f"{fmean(row[1]):.3f}"
+    ),
+    "p50": lambda row: f"{np.quantile(row[1], 0.5, method='inverted_cdf'):.3f}",
+    "p99": lambda row: f"{np.quantile(row[1], 0.99, method='inverted_cdf'):.3f}",
+    "samples": lambda row: str(len(row[1])),
+}
 
 
 @dataclass(frozen=True)
@@ -139,97 +112,78 @@ class Asking:
     def streamed(self, body: dict[str, Any]) -> Streamed:
         """Raises EngineError for any answer but a stream to its end."""
         [parts] = streamed(self.port, [body])
-        return read_stream(unchunked(parts))
-
-    def text(self, body: dict[str, Any]) -> str:
-        """A whole answer. Raises EngineError for any other."""
-        with self.answer("/v1/completions", body) as answer:
-            return str(json.load(answer)["choices"][0]["text"])
+        return read_stream(parts)
 
     def load_seconds(self) -> float:
+        """In which `/load` answers. Raises OSError for a refusal."""
         watch = Stopwatch()
-        with self.answer("/load") as answer:
+        with urlopen(f"http://127.0.0.1:{self.port}/load", timeout=300) as answer:
             answer.read()
         return watch.seconds
-
-    @contextmanager
-    def answer(self, path: str, body: dict[str, Any] | None = None) -> Iterator[HTTPResponse]:
-        """What a path answers, to a body if there is one. Raises EngineError for a refusal."""
-        with closing(HTTPConnection("127.0.0.1", self.port, timeout=300)) as connection:
-            asked = None if body is None else json.dumps(body)
-            connection.request("GET" if body is None else "POST", path, asked, {"content-type": "application/json"})
-            answer = connection.getresponse()
-            if answer.status != 200:
-                raise EngineError(f"The server answered {answer.status}: {answer.read()[:200]!r}.")
-            yield answer
 
     def core_seconds(self) -> tuple[float, float]:
         """What the process of the routes has worked, and that of the engine, which it started."""
         return core_seconds(self.process), sum(core_seconds(child) for child in children(self.process))
 
 
-def measured(asking: Asking, engine: TextEngine, load: Load) -> Measured:
+def measured(asking: Asking, engine: TextEngine, load: Load) -> Samples:
     """Ask both in turn; one round of each before anything is counted."""
-    found = Measured()
+    bodies = [load.body(number) for number in range(load.requests)]
+    prompts = [load.prompt(number) for number in range(load.requests)]
+
+    def at_once() -> int:
+        """All requests; the engine has as many seats as the server has streams."""
+        outs = run_all(engine, prompts, 0, load.asked).found
+        return sum(len(out.token_ids) + (out.finish_reason == "stop") for out in outs)
+
+    lettered = partial(told_to_nobody, engine, prompts, load.asked, load.streams)
+    found = Samples()
     for pair in range(load.pairs + 1):
-        through_server(asking, load, found if pair else Measured())
-        through_engine(engine, load, found if pair else Measured())
-        through_letters(engine, load, found if pair else Measured())
+        into = found if pair else Samples()
+        through_server(asking, bodies, load.streams, into)
+        in_engine(engine, "engine", at_once, into)
+        in_engine(engine, "engine with letters", lettered, into)
     for number in range(4 * load.pairs + 1):
-        body = load.body(number)
-        first = asking.streamed(body).first
+        first = asking.streamed(load.body(number)).first
         watch = Stopwatch()
-        job = submitted(engine, body)
+        job = engine.submit(load.prompt(number), seed=number, **load.asked)
         job.result()
         assert job.job.first_token is not None
         if number:
-            found.first_of_server.append(first)
-            found.first_of_engine.append(job.job.first_token - watch.began)
+            found[SERVER_FIRST].append(1e3 * first)
+            found[ENGINE_FIRST].append(1e3 * (job.job.first_token - watch.began))
     return found
 
 
-def through_server(asking: Asking, load: Load, found: Measured) -> None:
+def through_server(asking: Asking, bodies: Sequence[dict[str, Any]], streams: int, found: Samples) -> None:
     worked = asking.core_seconds()
     with ThreadPoolExecutor(1) as pool:
         watch = Stopwatch()
-        bodies = [load.body(number) for number in range(load.requests)]
-        answers = pool.submit(streamed, asking.port, bodies, load.streams)
+        answers = pool.submit(streamed, asking.port, bodies, streams)
         while not answers.done():
-            found.answered.append(asking.load_seconds())
+            found["/load under the load, ms"].append(1e3 * asking.load_seconds())
             wait([answers], timeout=0.25)
         seconds, client = watch.seconds, watch.core_seconds
     routes, engine = (after - before for after, before in zip(asking.core_seconds(), worked, strict=True))
-    streams = [read_stream(unchunked(parts)) for parts in answers.result()]
-    tokens = sum(stream.tokens for stream in streams)
-    found.server.append(tokens / seconds)
-    found.routes_work.append(routes / tokens)
-    found.server_work.append((routes + engine) / tokens)
-    found.client_work.append(client / tokens)
-    found.firsts += [stream.first for stream in streams]
-    found.gaps += [gap for stream in streams for gap in stream.gaps]
+    read = [read_stream(parts) for parts in answers.result()]
+    tokens = sum(stream.tokens for stream in read)
+    found[SERVER_RATE].append(tokens / seconds)
+    for what, spent in {"server": routes + engine, "its routes": routes, "clients": client}.items():
+        found[f"{what}, core ms per token"].append(1e3 * spent / tokens)
+    found["first text under the load, ms"] += [1e3 * stream.first for stream in read]
+    found["between texts, ms"] += [1e3 * gap for stream in read for gap in stream.gaps]
 
 
-def through_engine(engine: TextEngine, load: Load, found: Measured) -> None:
-    """All at once; the engine has as many seats as the server has streams."""
+def in_engine(engine: TextEngine, what: str, work: Callable[[], int], found: Samples) -> None:
+    """The same requests in this process. work: gives the tokens that were drawn."""
     waited, watch = engine.engine.waited, Stopwatch()
-    jobs = [submitted(engine, load.body(number)) for number in range(load.requests)]
-    engine.run()
-    drawn = [job.result() for job in jobs]
+    tokens = work()
     seconds, worked = watch.seconds, watch.core_seconds
-    tokens = sum(len(one.token_ids) + (one.finish_reason == "stop") for one in drawn)
-    found.engine.append(tokens / seconds)
-    found.engine_work.append(worked / tokens)
-    found.engine_waited.append((engine.engine.waited - waited) / seconds)
-
-
-def through_letters(engine: TextEngine, load: Load, found: Measured) -> None:
-    """The same requests, as the server's engine has them; clients cost nothing."""
-    bodies = [load.body(number) for number in range(load.requests)]
-    waited, watch = engine.engine.waited, Stopwatch()
-    tokens = told_to_nobody(engine, [(body["prompt"], settings_of(body)) for body in bodies], load.streams)
-    seconds = watch.seconds
-    found.letters.append(tokens / seconds)
-    found.letters_waited.append((engine.engine.waited - waited) / seconds)
+    found[f"{what}, tokens/s"].append(tokens / seconds)
+    found[f"{what}, core ms per token"].append(1e3 * worked / tokens)
+    found[f"{what}, share of its time in which it waits for the device"].append(
+        (engine.engine.waited - waited) / seconds
+    )
 
 
 def core_seconds(process: int) -> float:
@@ -252,15 +206,6 @@ def stat_of(process: int) -> list[str]:
         return []
 
 
-def submitted(engine: TextEngine, body: dict[str, Any]) -> Any:
-    return engine.submit(body["prompt"], **settings_of(body))
-
-
-def settings_of(body: dict[str, Any]) -> dict[str, Any]:
-    """As `TextEngine.submit` has them."""
-    return {"max_new_tokens": body["max_tokens"], "temperature": body["temperature"], "seed": body["seed"]}
-
-
 @contextmanager
 def served(arguments: Sequence[str], program: Sequence[str] = SERVE) -> Iterator[Asking]:
     """A server in a process of its own. Raises EngineError where it does not start."""
@@ -272,28 +217,25 @@ def served(arguments: Sequence[str], program: Sequence[str] = SERVE) -> Iterator
 def started(arguments: Sequence[str], last: str, program: Sequence[str] = SERVE) -> Iterator[list[Asking]]:
     """`fef serve`, or another module, in a process of its own, and the addresses that it names up to the line that holds
     `last`. Raises EngineError where it does not start."""
-    command = [sys.executable, "-m", *program, *arguments]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=os.environ)
-    assert process.stderr is not None
-    # what it says once it is ready is read, so that it never waits for a reader
-    reader = Thread(target=deque, args=(process.stderr, 0), daemon=True)
-    try:
-        found, said = list[Asking](), ""
-        while last not in said:
-            line = process.stderr.readline()
-            if not line:
-                raise EngineError(f"The server did not start: {said.strip()}.")
-            said = line
-            if " at http://" in said:
-                found.append(Asking(int(said.split("/v1")[0].rsplit(":", 1)[1]), process.pid))
-        reader.start()
-        yield found
-    finally:
-        process.terminate()
-        process.wait(60)
-        if reader.is_alive():
-            reader.join(10)
-        process.stderr.close()
+    command, found, said = [sys.executable, "-m", *program, *arguments], list[Asking](), ""
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
+        assert process.stderr is not None
+        # what it says once it is ready is read, so that it never waits for a reader
+        reader = Thread(target=deque, args=(process.stderr, 0), daemon=True)
+        try:
+            while last not in said:
+                if not (line := process.stderr.readline()):
+                    raise EngineError(f"The server did not start: {said.strip()}.")
+                said = line
+                if " at http://" in said:
+                    found.append(Asking(int(said.split("/v1")[0].rsplit(":", 1)[1]), process.pid))
+            reader.start()
+            yield found
+        finally:
+            process.terminate()
+            process.wait(60)
+            if reader.is_alive():
+                reader.join(10)
 
 
 @dataclass(frozen=True)
@@ -303,31 +245,23 @@ class Options(Load):
     model: str = "demo"
     device: str | None = None
     round_ms: float | None = option(None, "instead of what a network needs")
-    round_tokens: int = option(Pace.round_tokens, "of each request, where rounds have a pace")
-    json: Path | None = option(None, "also write all numbers to this file")
 
 
 @program(Options, __doc__)
 def main(given: Options) -> None:
-    asked = Load(**{each.name: getattr(given, each.name) for each in fields(Load)})
-    arguments = ["--model", given.model, "--max-batch", str(asked.streams)]
+    arguments = ["--model", given.model, "--max-batch", str(given.streams)]
     arguments += [] if given.device is None else ["--device", given.device]
-    engine, server = load(given.model, device=given.device).engine(max_batch=asked.streams), SERVE
+    engine, server = load(given.model, device=given.device).engine(max_batch=given.streams), SERVE
     engine.engine.warm_up()  # as the server's
     if given.round_ms is not None:
-        engine = paced(engine, Pace(given.round_ms, given.round_tokens))
-        arguments += ["--round-ms", str(given.round_ms), "--round-tokens", str(given.round_tokens)]
+        engine = paced(engine, given.round_ms)
+        arguments += ["--round-ms", str(given.round_ms)]
         server = ("fef.bench.paced",)
     keep_what_is_here()
     with served(arguments, server) as asking:
-        found = measured(asking, engine, asked)
-    print(f"{given.model} on {engine.engine.device}, {asked}")
-    print(found.words())
-    if given.json is not None:
-        setup = {"environment": environment(str(engine.engine.device))}
-        facts = {"model": given.model, "load": asdict(asked), "measured": asdict(found)}
-        record = Record(SERVER_KIND, typed("-m", "fef.bench.serve"), setup, facts, finished=True)
-        write_whole(given.json, record_json(record))
+        found = measured(asking, engine, given)
+    print(f"{given.model} on {engine.engine.device}: {given}")
+    Console(width=160).print(terminal(found.sheet()))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import statistics
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 
@@ -17,7 +18,7 @@ from fef.measure.environment import GIB, environment, host_peak
 from fef.measure.program import option, program, told
 from fef.measure.timing import Stopwatch
 
-__all__ = ["Options", "Started", "measure"]
+__all__ = ["Options", "measure"]
 
 QUESTIONS = (
     "Ben has 12 pencils and buys 3 boxes of 8. He gives 9 to Ada. How many pencils does Ben have now?",
@@ -27,24 +28,12 @@ QUESTIONS = (
 MEGABYTE = 10**6
 
 
-@dataclass(frozen=True)
-class Started:
-    """load_seconds: of `fef.load`; load_megabytes, peak_megabytes: resident after it, and after the answers, at most;
+def measure(given: Options) -> dict[str, Any]:
+    """Load a checkpoint on the CPU and answer one question after the other. Raises FefError.
+
+    load_seconds: of `fef.load`; load_megabytes, peak_megabytes: resident after it, and after the answers, at most;
     tokens_per_second, tokens_per_pass: of the median answer, the only one in the engine; law: of the certificate.
     *core* seconds are those that all threads worked: beside other work, the seconds of a clock tell of that work, too."""
-
-    load_seconds: float
-    load_core_seconds: float
-    load_megabytes: int
-    peak_megabytes: int
-    tokens_per_second: float
-    tokens_per_core_second: float
-    tokens_per_pass: float
-    law: str
-
-
-def measure(given: Options) -> Started:
-    """Load a checkpoint on the CPU and answer one question after the other. Raises FefError."""
     dtype = None if given.dtype is None else getattr(torch, given.dtype)
     watch = Stopwatch()
     loaded = fef.load(given.model, device="cpu", dtype=dtype, weights=given.weights)
@@ -63,16 +52,16 @@ def measure(given: Options) -> Started:
             rates.append(given.tokens / watch.seconds)
             core_rates.append(given.tokens / watch.core_seconds)
             passes.append(given.tokens / answer.stats["calls"])
-    return Started(
-        load_seconds=round(seconds, 2),
-        load_core_seconds=round(core_seconds, 2),
-        load_megabytes=round(resident * GIB / MEGABYTE),
-        peak_megabytes=round(host_peak() * GIB / MEGABYTE),
-        tokens_per_second=round(statistics.median(rates), 1),
-        tokens_per_core_second=round(statistics.median(core_rates), 1),
-        tokens_per_pass=round(statistics.median(passes), 2),
-        law=law,
-    )
+    return {
+        "load_seconds": round(seconds, 2),
+        "load_core_seconds": round(core_seconds, 2),
+        "load_megabytes": round(resident * GIB / MEGABYTE),
+        "peak_megabytes": round(host_peak() * GIB / MEGABYTE),
+        "tokens_per_second": round(statistics.median(rates), 1),
+        "tokens_per_core_second": round(statistics.median(core_rates), 1),
+        "tokens_per_pass": round(statistics.median(passes), 2),
+        "law": law,
+    }
 
 
 @dataclass(frozen=True)
@@ -89,7 +78,7 @@ class Options:
 
 @program(Options, __doc__)
 def main(given: Options) -> None:
-    told(**asdict(given) | environment("cpu") | asdict(measure(given)))
+    told(**asdict(given) | environment("cpu") | measure(given))
 
 
 if __name__ == "__main__":

@@ -12,10 +12,11 @@ from __future__ import annotations
 import statistics
 import sys
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import torch
 
-from fef.bench.engine.shapes import SHAPES, shape_config
+from fef.bench.engine.shapes import SHAPES, draw_weights_, shape_config
 from fef.measure.environment import device_peak, environment, host_peak, reset_peak
 from fef.measure.program import option, program, told
 from fef.measure.timing import Stopwatch, free_memory
@@ -25,44 +26,31 @@ from fef.models.transformer import Transformer, allocate, blank
 from fef.training import step_profile
 from fef.training.adapt import AdaptOptions, flat_objective
 from fef.training.data import Examples
-from fef.training.lora import TARGETS, adapt_, draw_factors_, is_factor
+from fef.training.lora import TARGETS, adapt_, draw_factors_
 from fef.training.processes import Processes, joined
 from fef.training.sharding import held_rows, in_shards, mesh_of, prepare_blocks
 from fef.training.speed import peak_of
 from fef.training.step_profile import StepProfile
 from fef.training.trainer import TrainOptions, check_pieces, make_optimizers, step_parts, take_step
 
-__all__ = ["Measured", "main", "measure", "random_examples", "with_end"]
+__all__ = ["main", "measure", "random_examples", "with_end"]
 
 EXAMPLES = 256  # of random tokens, which are drawn from again and again
 PROMPT = 256  # tokens of a prompt
-STD = 0.02  # of random weights
 WARM = 3  # steps before those that are measured: they compile, and allocate
 SCALE = 1.0  # of the learning rates
 
 
-@dataclass(frozen=True)
-class Measured:
-    """Of one step: seconds (mean of steps that follow each other as in training, where no step waits for the device to be
-    idle), tokens of all streams, trained canvases, tokens per second, the share of the devices' peak where it is known; the
-    most memory that a device and that a host process held, GiB; the losses of all steps."""
-
-    seconds: float
-    tokens: float
-    rows: float
-    tokens_per_second: float
-    utilization: float | None
-    device_gib: float | None
-    host_gib: float | None
-    losses: list[float]
-
-
 def measure(
     config: TransformerConfig, training: AdaptOptions, options: TrainOptions, processes: Processes, steps: int
-) -> Measured:
+) -> dict[str, Any]:
     """The means of `steps` steps of all processes; of as many as `options.profile`, behind those, where their time went is
     said to standard error. Raises OptionError for pieces that they cannot share, and torch's error where memory does not
-    suffice."""
+    suffice.
+
+    Of one step: seconds (of steps that follow each other as in training, where no step waits for the device to be idle),
+    tokens of all streams, rows (trained canvases), utilization (the share of the devices' peak, where it is known); the most
+    memory that a device and that a host process held, GiB; the losses of all steps."""
     check_pieces(options.pieces, processes.size)
     device = torch.device(processes.device)
     model = random_model(config, training, options, processes)
@@ -82,20 +70,16 @@ def measure(
     for step in range(step_profile.WARM + 2 * options.profile if options.profile else 0):
         with profile.step():
             take_step(model, objective, optimizers, WARM + steps + step, SCALE, options.pieces, processes)
-    tokens, flops, canvases = (
-        statistics.mean(row[name] for row in rows[WARM:]) for name in ("tokens", "flops", "rows")
-    )
-    peak = peak_of(device)
-    return Measured(
-        seconds=seconds,
-        tokens=tokens,
-        rows=canvases,
-        tokens_per_second=tokens / seconds,
-        utilization=None if peak is None else flops / seconds / (peak * processes.size),
-        device_gib=device_peak(device),
-        host_gib=host_peak(),
-        losses=[round(row["loss"], 4) for row in rows],
-    )
+    mean = {name: statistics.mean(row[name] for row in rows[WARM:]) for name in ("tokens", "rows", "flops")}
+    peak, flops = peak_of(device), mean.pop("flops")
+    return mean | {
+        "seconds": seconds,
+        "tokens_per_second": mean["tokens"] / seconds,
+        "utilization": None if peak is None else flops / seconds / (peak * processes.size),
+        "device_gib": device_peak(device),
+        "host_gib": host_peak(),
+        "losses": [round(row["loss"], 4) for row in rows],
+    }
 
 
 def random_model(
@@ -116,23 +100,10 @@ def random_model(
         in_shards(trainable, mesh_of(processes)).allocate(model)
     else:
         trainable(allocate(model, processes.device))
-    generator = torch.Generator(processes.device).manual_seed(options.seed)
-    for name, parameter in model.named_parameters():
-        if not is_factor(name):
-            fill(parameter, generator)
+    draw_weights_(model, options.seed)
     draw_factors_(model, options.seed, held_rows)
     prepare_blocks(model, options.compile, options.recompute)
     return model
-
-
-@torch.no_grad()
-def fill(parameter: torch.nn.Parameter, generator: torch.Generator) -> None:
-    first, rows = held_rows(parameter)
-    if parameter.ndim == 1:
-        rows.fill_(1.0)
-    else:
-        drawn = torch.empty(parameter.shape, dtype=rows.dtype, device=rows.device).normal_(std=STD, generator=generator)
-        rows.copy_(drawn[first : first + len(rows)])
 
 
 def with_end(config: TransformerConfig) -> TransformerConfig:
@@ -164,11 +135,8 @@ class Options:
     row_tokens: int = option(8192, "of a flat row; processes share rows")
     canvas_length: int = 1024
     slots: int = option(256, "of the packed streams of a canvas")
-    layers: int = option(0, "instead of the shape's")
     profile: int = option(0, "further steps whose parts and kernels are timed")
     device: str = default_device()
-    packed: bool = True
-    compile: bool = default_device() != "cpu"
     recompute: bool = True
     shard: bool = True
 
@@ -176,9 +144,7 @@ class Options:
 @program(Options, __doc__)
 def main(given: Options) -> None:
     config = with_end(shape_config(given.shape))
-    config = replace(config, layers=given.layers or config.layers)
     training = AdaptOptions(
-        packed=given.packed,
         lora_rank=given.lora,
         lora_targets=TARGETS,
         batch_tokens=given.batch_tokens,
@@ -192,7 +158,7 @@ def main(given: Options) -> None:
         adam_lr=1e-5,
         factor_lr=1e-4,
         steps=step_profile.WARM + 2 * given.profile,
-        compile=given.compile,
+        compile=given.device != "cpu",
         recompute=given.recompute,
         shard=given.shard,
         pieces=training.pieces,
@@ -200,7 +166,7 @@ def main(given: Options) -> None:
     )
     with joined(given.device) as processes:
         try:
-            found = asdict(measure(config, training, options, processes, given.steps))
+            found = measure(config, training, options, processes, given.steps)
         except torch.OutOfMemoryError as error:
             found = {"error": str(error).partition("\n")[0]}
         if processes.leads:

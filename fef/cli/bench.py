@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -25,12 +25,6 @@ from fef.cli.options import (
 )
 from fef.cli.output import Bar, check_writable, print_sheet
 from fef.errors import OptionError
-from fef.files import write_whole
-
-if TYPE_CHECKING:
-    from fef.bench.summary import Row
-    from fef.eval.pairs import Pair
-    from fef.measure.record import Record
 
 __all__ = ["EXAMPLE", "bench"]
 
@@ -81,7 +75,6 @@ def bench(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the JSON file of an interrupted run, if there is one.")
     ] = False,
-    save_texts: Annotated[bool, typer.Option("--save-texts", help="Put every output in the JSON file.")] = False,
     grammar: Annotated[
         bool,
         typer.Option(
@@ -94,15 +87,17 @@ def bench(
     if grammar:
         read = ("model", "device", "weights", "n", "temperature", "max_new_tokens")
         refuse_other_options(context, read)
-        from fef.bench.grammar import grammar_costs, grammar_sheet
+        from fef.bench.grammar import grammar_costs
+        from fef.measure.table import Sheet
 
         requests = n if typed_options(context, ["n"]) else GRAMMAR_REQUESTS
         measured = load_model(model, device, weights=weights)
-        print_sheet(grammar_sheet(grammar_costs(measured, requests, temperature, max_new_tokens)))
+        costs = list(grammar_costs(measured, requests, temperature, max_new_tokens))
+        print_sheet(Sheet([*costs[0]], [[*line.values()] for line in costs], words=("grammar", "run by")))
         return
     families = parse_families(tasks)
-    if json is None and (save_texts or resume):
-        raise OptionError(f"--{'save-texts' if save_texts else 'resume'} needs the JSON file; give --json FILE too.")
+    if json is None and resume:
+        raise OptionError("--resume needs the JSON file; give --json FILE too.")
     if json is not None:
         check_writable(json)
     with Bar("Loading"):
@@ -112,7 +107,7 @@ def bench(
         from fef.bench.spec import parse_specs
         from fef.bench.summary import summarize
         from fef.decoders import METHODS
-        from fef.measure.record import record_json
+        from fef.measure.record import keep
     specs = parse_specs(methods, METHODS, compare)
     loaded = load_model(model, device, weights=weights)
     on_cpu = loaded.network.device.type == "cpu"
@@ -126,26 +121,14 @@ def bench(
         count=n,
         settings=settings,
         time_each=time_each,
-        texts=save_texts,
         command=command,
     )
 
-    def rows_of(record: Record) -> list[Row]:
-        return summarize(record.of(Result), seed)
-
-    def compared(record: Record) -> list[Pair]:
-        return pairs_on(record, families, *compare) if compare else []
-
-    def save(record: Record) -> None:
-        if json is not None:
-            derived = {"rows": list(map(asdict, rows_of(record))), "comparisons": list(map(asdict, compared(record)))}
-            write_whole(json, record_json(record, **derived))
-
     with Bar("Drawing problems", len(families) * len(specs) * n) as bar:
-        record = run(benchmark, bar, json if resume else None, save)
-    save(record)
-    print_sheet(rows_sheet(rows_of(record), record.failures))
-    for pair in compared(record):
+        record = run(benchmark, bar, json if resume else None, partial(keep, json))
+    keep(json, record)
+    print_sheet(rows_sheet(summarize(record.of(Result), seed), record.failures))
+    for pair in pairs_on(record, families, *compare) if compare else []:
         typer.echo(
             f"{pair.task}: {pair.first} and {pair.second} agree token for token on {pair.same} of {pair.problems} problems"
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,13 +27,11 @@ from fef.cli.options import (
 )
 from fef.cli.output import Bar, check_writable, print_sheet
 from fef.errors import OptionError
-from fef.files import write_whole
 
 if TYPE_CHECKING:
     from fef.bench.engine.run import Questions
     from fef.bench.evaluate import Settings
     from fef.generation import Model
-    from fef.measure.record import Record
     from fef.models.transformer import Transformer
     from fef.tasks import Problem
 
@@ -107,7 +106,7 @@ def bench_engine(
         from fef.bench.engine.run import EngineBenchmark, run_engine_benchmark
         from fef.bench.engine.serving import draw_problems
         from fef.bench.evaluate import Settings, check_fit
-        from fef.measure.record import record_json
+        from fef.measure.record import keep
         from fef.measure.timing import Clock
     questions: Questions | None = None
     if shape is None:
@@ -135,13 +134,9 @@ def bench_engine(
         command=shlex.join(["fef", *context.meta["fef.arguments"]]),
     )
 
-    def save(record: Record) -> None:
-        if json is not None:
-            write_whole(json, record_json(record))
-
     with Bar("Measuring", len(batch_list)) as bar:
-        record = run_engine_benchmark(bench, bar, save, json if resume else None)
-    save(record)
+        record = run_engine_benchmark(bench, bar, partial(keep, json), json if resume else None)
+    keep(json, record)
     for sheet in sheets(record):
         print_sheet(sheet)
 
@@ -191,8 +186,7 @@ def shaped(shape: str, device: str | None, dtype: str | None, weights: str | Non
 
 def with_rivals(model: Model, problems: Sequence[Problem], methods: list[str] | None, settings: Settings) -> Questions:
     """Raises OptionError for a decoder that the model cannot run."""
-    from fef.bench.engine.run import Questions
-    from fef.bench.engine.serving import DEFAULT_RIVALS
+    from fef.bench.engine.run import DEFAULT_RIVALS, Questions
     from fef.bench.run import check_specs
     from fef.bench.spec import parse_specs
     from fef.decoders import METHODS

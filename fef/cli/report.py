@@ -98,10 +98,8 @@ def write_page(files: Sequence[Path], out: Path, remarks: str) -> None:
 
 def page_makers() -> dict[str, tuple[RecordKind, PageMaker]]:
     """What makes a page of records of each kind: of its name, of records by the names of their files, and of remarks."""
-    from fef.bench.engine.drafts_page import DRAFTS_KIND, drafts_page
     from fef.bench.engine.page import engine_page
-    from fef.bench.engine.released_page import RELEASED_KIND, released_page
-    from fef.bench.engine.run import ENGINE_KIND
+    from fef.bench.engine.rows import ENGINE_KIND
     from fef.bench.page import methods_page
     from fef.bench.run import METHODS_KIND
     from fef.eval.likelihood import LIKELIHOOD_KIND
@@ -110,5 +108,4 @@ def page_makers() -> dict[str, tuple[RecordKind, PageMaker]]:
     from fef.eval.page import runs_page
 
     found = [(METHODS_KIND, methods_page), (ENGINE_KIND, engine_page), (EVAL_KIND, runs_page)]
-    found += [(DRAFTS_KIND, drafts_page), (RELEASED_KIND, released_page), (LIKELIHOOD_KIND, likelihood_page)]
-    return {kind.name: (kind, make) for kind, make in found}
+    return {kind.name: (kind, make) for kind, make in [*found, (LIKELIHOOD_KIND, likelihood_page)]}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from fef.measure.record import Record
 
-__all__ = ["PageMaker", "Section", "device_words", "introduction", "results_page", "version_words"]
+__all__ = ["PageMaker", "Section", "device_words", "introduction", "results_page", "setup_lines", "version_words"]
 
 Section = tuple[str, str]  # a title and a text
 PageMaker = Callable[[str, Mapping[str, Record], str], tuple[str, bytes | None]]
@@ -45,6 +45,25 @@ def introduction(records: Sequence[Record], lines: Iterable[str], missing: str) 
     if not all(record.finished for record in records):
         parts.append(f"**Unfinished**: {run} was interrupted, so {missing} are missing.")
     return "\n\n".join(parts)
+
+
+def setup_lines(setup: Mapping[str, Any]) -> Iterator[str]:
+    """What was the same for all of it: settings that are set, the device and the versions."""
+    if said := [f"{name.replace('_', ' ')} {value}" for name, value in settings_of(setup)]:
+        yield f"Settings: {'; '.join(said)}."
+    environment = setup["environment"]
+    yield f"Device: {device_words(environment)}. Versions: {version_words(environment)}."
+
+
+def settings_of(setup: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Those of parts of it, too."""
+    for name, value in setup.items():
+        if isinstance(value, Mapping):
+            yield from settings_of(value) if name != "environment" else ()
+        elif isinstance(value, int) and not isinstance(value, bool):
+            yield name, f"{value:,}"
+        elif value or isinstance(value, float):
+            yield name, ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def device_words(environment: Mapping[str, Any]) -> str:

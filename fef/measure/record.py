@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from fef.errors import InputError
+from fef.files import write_whole
 
 __all__ = [
     "FORMAT",
@@ -17,6 +18,7 @@ __all__ = [
     "Record",
     "RecordKind",
     "check_same_setup",
+    "keep",
     "kind_in",
     "read_record",
     "record_json",
@@ -77,10 +79,16 @@ class Record:
             self.rows[type(row)].append(row)
 
 
-def record_json(record: Record, **derived: Any) -> str:
-    """The record as JSON text, a line per row. derived: what else readers find in it; it is not read back."""
+def keep(path: Path | None, record: Record) -> None:
+    """Write the record to its file, if it has one."""
+    if path is not None:
+        write_whole(path, record_json(record))
+
+
+def record_json(record: Record) -> str:
+    """The record as JSON text, a line per row."""
     value: Value = {"format": FORMAT, "kind": record.kind.name, "command": record.command, "setup": record.setup}
-    value |= {"finished": record.finished, "done": record.done} | derived | record.facts
+    value |= {"finished": record.finished, "done": record.done} | record.facts
     value |= {name: [as_value(row) for row in record.of(kind)] for name, kind in record.kind.tables.items()}
     value["failures"] = [asdict(failure) for failure in record.failures]
     return "{\n" + ",\n".join(f" {json.dumps(name)}: {lines(part)}" for name, part in value.items()) + "\n}\n"

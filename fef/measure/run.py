@@ -9,8 +9,9 @@ from typing import Any, Protocol
 import torch
 
 from fef.errors import FefError, InputError
+from fef.measure.environment import reset_peak
 from fef.measure.record import Failure, Key, Record
-from fef.measure.timing import Stopwatch
+from fef.measure.timing import Stopwatch, free_memory
 
 __all__ = ["Progress", "Silent", "Task", "Told", "carry_out", "check_asked"]
 
@@ -63,12 +64,12 @@ def carry_out(
     tasks: Sequence[Task],
     progress: Progress | None = None,
     save: Callable[[Record], None] = lambda _: None,
-    fresh: Callable[[], None] = lambda: None,
+    device: torch.device | None = None,
 ) -> Record:
     """Do what the record does not hold yet, neither done nor failed.
 
-    A FefError or too little memory makes a failure of the record, and the other tasks go on. fresh: called before and after
-    each task. save: gets the record after each.
+    A FefError or too little memory makes a failure of the record, and the other tasks go on. save: gets the record after each
+    task. device: whose memory each begins with free, and its peak forgotten.
     """
     progress = progress or Silent()
     failed = {failure.task for failure in record.failures}
@@ -77,7 +78,7 @@ def carry_out(
         if task.key in record.done or task.key in failed:
             progress.advance(task.size)
             continue
-        fresh()
+        renew(device)
         try:
             record.add(list(task.measure()))
             record.done.append(task.key)
@@ -85,9 +86,15 @@ def carry_out(
             record.failures.append(Failure(task.key, "Out of memory."))
         except FefError as error:
             record.failures.append(Failure(task.key, str(error)))
-        fresh()
+        renew(device)
         progress.advance(0 if task.tells else task.size)
         record.finished = number == len(tasks)
         save(record)
     record.finished = True
     return record
+
+
+def renew(device: torch.device | None) -> None:
+    if device is not None:
+        free_memory(device)
+        reset_peak(device)

@@ -24,13 +24,16 @@ class Sheet:
     caption: str = ""  # below it, on a terminal
     words: Collection[str] | None = ()  # columns of words, which begin at the left; None: all of them
     named: bool = False  # the first column holds names of methods
-    sections: Collection[int] = ()  # numbers of lines behind which a rule is drawn, on a terminal
     framed: bool = True  # on a terminal
 
 
 def sheet_of(rows: Iterable[Row], columns: Mapping[str, Callable[[Row], str]], title: str = "", **more: Any) -> Sheet:
-    """A line per row. columns: what stands in each, by its name. more: as `Sheet` has it."""
-    return Sheet(tuple(columns), [[cell(row) for cell in columns.values()] for row in rows], title, **more)
+    """A line per row. columns: what stands in each, by its name; those in which nothing stands are left out. more: as `Sheet`
+    has it."""
+    lines = [[cell(row) for cell in columns.values()] for row in rows]
+    told = [number for number in range(len(columns)) if not lines or any(line[number] for line in lines)]
+    header = [*columns]
+    return Sheet([header[i] for i in told], [[line[i] for i in told] for line in lines], title, **more)
 
 
 def terminal(sheet: Sheet) -> Table:
@@ -40,8 +43,8 @@ def terminal(sheet: Sheet) -> Table:
     table.box = table.box if sheet.framed else None
     for name in sheet.header:
         table.add_column(name, justify="left" if name in words else "right", overflow="fold")
-    for number, line in enumerate(sheet.lines):
-        table.add_row(*map(escape, line), end_section=number in sheet.sections)
+    for line in sheet.lines:
+        table.add_row(*map(escape, line))
     return table
 
 

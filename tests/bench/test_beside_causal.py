@@ -32,20 +32,25 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
     return Model(network, tokenizer, "tiny", describe_causal(base).template)
 
 
+@pytest.fixture(autouse=True)
+def several_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fef.bench.beside_causal.AT_ONCE", 2)
+
+
 def options(**more: object) -> Options:
-    return Options(prompts=Path("unused"), max_new_tokens=12, batch_size=2, **more)  # type: ignore[arg-type]
+    return Options(prompts=Path("unused"), max_new_tokens=12, **more)  # type: ignore[arg-type]
 
 
 def test_deer_writes_the_greedy_text_of_the_causal_model_and_another_decoder_does_not(model: Model) -> None:
     given = options(temperature=0.0)
     row, texts = measure(model, None, PROMPTS, given)
-    assert row.passes == 256
+    assert row["passes"] == 256
     assert measure(model, parse_spec("deer:window=4"), PROMPTS, given)[1] == texts
     other, others = measure(model, parse_spec("random:tokens_per_step=4"), PROMPTS, given)
     assert others != texts
-    assert other.passes == pytest.approx(64, abs=22)  # 4 tokens a pass, up to the end of a text
-    assert row.causal_nats is not None is not other.causal_nats
-    assert row.causal_nats < other.causal_nats
+    assert other["passes"] == pytest.approx(64, abs=22)  # 4 tokens a pass, up to the end of a text
+    assert row["causal_nats"] is not None is not other["causal_nats"]
+    assert row["causal_nats"] < other["causal_nats"]
 
 
 def test_a_checkpoint_without_a_causal_model_has_the_nats_of_its_own_chain_alone(model: Model) -> None:
@@ -55,9 +60,9 @@ def test_a_checkpoint_without_a_causal_model_has_the_nats_of_its_own_chain_alone
     row, texts = measure(bare, parse_spec("sequential"), PROMPTS, given)
     other, same = measure(model, parse_spec("sequential"), PROMPTS, given)
     assert texts == same
-    assert row.causal_nats is None is row.causal_error
-    assert other.causal_nats is not None
-    assert row.chain_nats == other.chain_nats
+    assert row["causal_nats"] is None is row["causal_error"]
+    assert other["causal_nats"] is not None
+    assert row["chain_nats"] == other["chain_nats"]
 
 
 def test_nats_are_those_of_the_chain_rule(model: Model) -> None:

@@ -21,7 +21,6 @@ SETUP = {
     "problems": 20,
     "settings": {"batch_size": 4, "max_new_tokens": 128, "temperature": 0.0, "top_p": 1.0, "seed": 0},
     "time_each": False,
-    "texts": False,
     "environment": {"fef": "0", "torch": "2", "python": "3", "device": "cpu", "cpu": "a chip", "threads": 2},
 }
 

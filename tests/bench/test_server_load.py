@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import os
@@ -14,9 +15,9 @@ import pytest
 
 import fef
 from fef.bench.letters import told_to_nobody
-from fef.bench.paced import Pace, paced
-from fef.bench.serve import Load, Measured, children, core_seconds, measured, quantile, served
-from fef.bench.streams import read_stream, unchunked
+from fef.bench.paced import paced
+from fef.bench.serve import Load, Samples, children, core_seconds, measured, served
+from fef.bench.streams import Parts, read_stream, received
 from fef.errors import EngineError, FefError
 from fef.generation import Model
 from fef.measure.intervals import mean_interval
@@ -30,23 +31,20 @@ def test_intervals_hold_the_mean_and_shrink() -> None:
     assert mean_interval([2.0] * 5) == (2.0, 2.0)
 
 
-def test_a_quantile_is_a_value() -> None:
-    values = [float(n) for n in range(1, 101)]
-    assert [quantile(values, share) for share in (0.01, 0.5, 0.99, 1.0)] == [1.0, 50.0, 99.0, 100.0]
-    assert quantile([7.0], 0.99) == 7.0
-
-
-def test_words_tell_ratio_and_difference() -> None:
-    found = Measured(server=[90.0, 92.0], engine=[100.0, 100.0], letters=[99.0, 98.0])
-    found.first_of_server, found.first_of_engine = [0.012, 0.013], [0.010, 0.011]
-    found.firsts, found.gaps, found.answered = [0.3], [0.1, 0.2], [0.001]
-    found.engine_waited, found.letters_waited = [0.5], [0.25]
-    words = found.words()
-    assert "ratio 0.910" in words and "ratio 0.985" in words and "added 2.000" in words and "p99 200.0" in words
-    assert "alone 0.50, with letters 0.25" in words
-    found.server_work, found.client_work, found.engine_work = [0.004, 0.006], [0.0001], [0.004]
-    found.routes_work = [0.001, 0.002]
-    assert "server 5.000, of which routes 1.500; clients 0.100; engine alone 4.000" in found.words()
+def test_the_table_tells_ratio_and_difference_of_pairs_with_intervals() -> None:
+    found = Samples()
+    found["server, tokens/s"] += [90.0, 92.0]
+    found["engine, tokens/s"] += [100.0, 100.0]
+    found["engine with letters, tokens/s"] += [99.0, 98.0]
+    found["server, first text of one client, ms"] += [12.0, 13.0]
+    found["engine, first text of one client, ms"] += [10.0, 11.0]
+    found["between texts, ms"] += [100.0, 200.0]
+    sheet = found.sheet()
+    lines = {line[0]: list(line[1:]) for line in sheet.lines}
+    assert lines["tokens/s, server over engine"] == ["0.910 (0.900 to 0.920)", "0.900", "0.920", "2"]
+    assert lines["tokens/s, engine with letters over engine"][0].startswith("0.985 (")
+    assert lines["first text, added by the server, ms"][0] == "2.000 (2.000 to 2.000)"
+    assert lines["between texts, ms"] == ["150.000", "100.000", "200.000", "2"]
 
 
 def test_what_a_process_works_is_seen() -> None:
@@ -83,9 +81,26 @@ def test_the_body_of_an_answer_in_chunks_is_read_however_it_was_cut(size: int) -
     body = [b"data: a\r\n0\r\n\r\n", b"x" * 300, b"data: [DONE]\n\n"]
     raw = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
     raw += b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in body) + b"0\r\n\r\n"
-    found = unchunked([(float(at), raw[at : at + size]) for at in range(0, len(raw), size)])
-    assert [part for _, part in found if part] == body
+    found = asyncio.run(read_of([raw[at : at + size] for at in range(0, len(raw), size)]))
+    assert [part for _, part in found] == body
     assert all(first <= second for (first, _), (second, _) in pairwise(found))
+    with pytest.raises(EngineError, match="broke off after 2 parts"):
+        asyncio.run(read_of([raw[:-10]]))
+    with pytest.raises(EngineError, match=r"refused a stream: b'HTTP/1\.1 429 .*slow down"):
+        asyncio.run(read_of([b"HTTP/1.1 429 Too Many Requests\r\n\r\nslow down"]))
+
+
+async def read_of(cut: list[bytes]) -> Parts:
+    reader = asyncio.StreamReader()
+
+    async def feed() -> None:
+        for part in cut:
+            reader.feed_data(part)
+            await asyncio.sleep(0)
+        reader.feed_eof()
+
+    found, _ = await asyncio.gather(received(reader), feed())
+    return found
 
 
 @pytest.mark.slow
@@ -103,16 +118,18 @@ def test_both_are_asked_the_same() -> None:
         body = load.body(3)
         alone = fef.load("demo", device="cpu").generate(body["prompt"], max_new_tokens=12, temperature=0.7, seed=3)
         assert asking.streamed(body).tokens == len(alone.token_ids) + (alone.finish_reason == "stop")
-    assert len(found.server) == len(found.engine) == 2
-    assert len(found.first_of_server) == len(found.first_of_engine) == 8
-    assert min(found.server + found.engine + found.first_of_server + found.first_of_engine) > 0
-    assert len(found.letters) == len(found.engine_waited) == len(found.letters_waited) == 2
-    assert len(found.firsts) == 8 and found.gaps and found.answered
-    assert len(found.server_work) == len(found.client_work) == len(found.engine_work) == 2
+    counts = {name: len(values) for name, values in found.items()}
+    assert counts.pop("between texts, ms") and counts.pop("/load under the load, ms")
+    assert {name for name, count in counts.items() if count == 8} == {
+        *("server, first text of one client, ms", "engine, first text of one client, ms"),
+        "first text under the load, ms",
+    }
+    assert {count for count in counts.values() if count != 8} == {2} and len(counts) == 13
+    assert all(min(found[f"{what}, tokens/s"]) > 0 for what in ("server", "engine", "engine with letters"))
 
 
 def test_rounds_take_the_time_and_commit_the_tokens_of_their_pace(tiny_model: Model) -> None:
-    engine = paced(tiny_model.engine(max_batch=2), Pace(round_ms=2.0, round_tokens=3))
+    engine = paced(tiny_model.engine(max_batch=2), round_ms=2.0)
     began = time.perf_counter()
     jobs = [engine.submit("a", max_new_tokens=12, seed=seed) for seed in (0, 2, 0)]
     engine.run()
@@ -126,10 +143,10 @@ def test_rounds_take_the_time_and_commit_the_tokens_of_their_pace(tiny_model: Mo
 
 
 def test_an_engine_whose_letters_nobody_reads_draws_what_it_draws_alone(tiny_model: Model) -> None:
-    asked = [("a b", {"max_new_tokens": 8, "temperature": 0.7, "seed": seed}) for seed in range(5)]
+    asked = {"max_new_tokens": 8, "temperature": 0.7}
     engine = tiny_model.engine(max_batch=2)
-    drawn = [engine.submit(prompt, **settings).result() for prompt, settings in asked]
+    drawn = [engine.submit("a b", seed=seed, **asked).result() for seed in range(5)]
     tokens = sum(len(one.token_ids) + (one.finish_reason == "stop") for one in drawn)
-    assert told_to_nobody(engine, asked, streams=2) == tokens
+    assert told_to_nobody(engine, ["a b"] * 5, asked, streams=2) == tokens
     with pytest.raises(FefError, match="max_new_tokens is 1000000"):
-        told_to_nobody(engine, [("a", {"max_new_tokens": 10**6})], streams=2)
+        told_to_nobody(engine, ["a"], {"max_new_tokens": 10**6}, streams=2)

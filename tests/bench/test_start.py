@@ -24,12 +24,12 @@ def fef_adapted(tmp_path: Path) -> Path:
 
 def test_a_start_is_measured_and_its_law_told(fef_adapted):
     found = measure(Options(str(fef_adapted), "float32", "int8", tokens=12, window=4))
-    assert found.load_seconds > 0 < found.load_core_seconds
-    assert 50 < found.load_megabytes <= found.peak_megabytes
-    assert found.tokens_per_second > 0 < found.tokens_per_core_second
-    assert 1 / 2 <= found.tokens_per_pass <= 12
-    assert "int8" in found.law
-    assert "no end token" in found.law
+    assert found["load_seconds"] > 0 < found["load_core_seconds"]
+    assert 50 < found["load_megabytes"] <= found["peak_megabytes"]
+    assert found["tokens_per_second"] > 0 < found["tokens_per_core_second"]
+    assert 1 / 2 <= found["tokens_per_pass"] <= 12
+    assert "int8" in found["law"]
+    assert "no end token" in found["law"]
 
 
 def test_the_checkpoint_of_real_language_is_measured_by_default():

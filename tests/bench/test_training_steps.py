@@ -30,8 +30,8 @@ def test_two_processes_measure_the_step_of_one(lora: int) -> None:
 
     def measured(processes: Processes) -> tuple[float, float]:
         found = measure(CONFIG, training, OPTIONS, processes, 1)
-        assert found.seconds > 0 and found.tokens_per_second == pytest.approx(found.tokens / found.seconds)
-        return found.tokens, found.rows
+        assert found["seconds"] > 0 and found["tokens_per_second"] == pytest.approx(found["tokens"] / found["seconds"])
+        return found["tokens"], found["rows"]
 
     alone = measured(ALONE)
     assert 0 < alone[0] <= TRAINING.batch_tokens

@@ -8,7 +8,7 @@ from fef.generation import Model
 def test_bench_measures_compares_and_writes(fef_cli, tiny, tmp_path):
     report_path = tmp_path / "bench.json"
     arguments = ["bench", "--model", tiny, "--n", 4, "--tasks", "joint,word-problems", "--max-new-tokens", 16]
-    arguments += ["--methods", "fef", "--methods", "four=low-confidence:tokens_per_step=4", "--save-texts"]
+    arguments += ["--methods", "fef", "--methods", "four=low-confidence:tokens_per_step=4"]
     arguments += ["--compare", "fef", "sequential:verify=packed", "--json", report_path]
     result = fef_cli(*arguments)
     assert result.exit_code == 0, result.output
@@ -19,8 +19,7 @@ def test_bench_measures_compares_and_writes(fef_cli, tiny, tmp_path):
     assert report["command"].startswith("fef bench --model ")
     assert report["setup"]["model"] == "tiny"
     assert report["finished"]
-    assert len(report["rows"]) == 9
-    assert [len(found["answers"]["text"]) for found in report["results"]] == [4] * 6
+    assert [len(found["answers"]["right"]) for found in report["results"]] == [4] * 6
 
 
 def test_results_of_quantized_weights_say_so_and_stand_in_no_table_with_others(fef_cli, tiny, tmp_path):
@@ -31,7 +30,7 @@ def test_results_of_quantized_weights_say_so_and_stand_in_no_table_with_others(f
     assert report["setup"]["weight_format"] == "int8"
     assert "tiny with int8 weights" in report["results"][0]["certificate"]["law"]
     assert fef_cli("report", path, "--out", page).exit_code == 0
-    assert f"`{report['setup']['weights']}` (digest), rounded to int8." in page.read_text()
+    assert f"weights {report['setup']['weights']}; weight format int8;" in page.read_text()
     for other in ([], ["--weights", "fp8"]):
         result = fef_cli(*base, "--json", path, "--resume", *other)
         assert result.exit_code != 0
@@ -114,7 +113,6 @@ BAD = {
     "form": (["--methods", "fef:window"], "name=value"),
     "label": (["--methods", "a=fef a=random"], "label"),
     "temperature": (["--temperature", "-1"], "temperature"),
-    "texts": (["--save-texts"], "--json FILE"),
     "canvas": (["--max-new-tokens", "1020"], "Ask for at most"),
     "place": (["--json", "missing/out.json"], "Cannot write"),
 }

@@ -4,9 +4,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from fef.bench.engine.passes import PassRow
-from fef.bench.engine.run import ENGINE_KIND
-from fef.bench.engine.serving import Served
+from fef.bench.engine.rows import ENGINE_KIND, PassRow, Served
 from fef.engine.engine import Engine
 from fef.errors import InputError
 from fef.measure.record import read_record, record_json
@@ -26,7 +24,7 @@ def test_problems_are_answered_in_the_engine_and_in_the_loop(fef_cli, tiny, tmp_
         *["--methods", "sequential four=low-confidence:tokens_per_step=4", "--json", path],
     )
     assert result.exit_code == 0, result.output
-    for words in ("one-token round", "round, window 4", "fef, times", "idealised"):
+    for words in ("one token", "chains of 4", "of the first", "idealised"):
         assert words in result.stdout
     record = read_record(path, ENGINE_KIND)
     assert record.finished and not record.failures
@@ -39,10 +37,10 @@ def test_problems_are_answered_in_the_engine_and_in_the_loop(fef_cli, tiny, tmp_
     assert four.passes < rows.passes
     assert ours.ideal_seconds is None and rows.ideal_seconds is not None
     assert ours.first_token is not None and ours.memory is not None
-    kinds = [(row.kind, row.window, row.rows) for row in record.of(PassRow) if row.batch == 3]
+    kinds = [(row.kind, row.rows) for row in record.of(PassRow) if row.batch == 3]
     assert kinds == [
-        *[("full, head at open slots", None, 3), ("full, head at one slot", None, 3)],
-        *[("context", None, 3), ("round", 0, 3), ("round", 4, 3)],
+        *[("full, head at open slots", 3), ("full, head at one slot", 3)],
+        *[("context", 3), ("one token", 3), ("chains of 4", 3)],
     ]
     page, notes = tmp_path / "engine.md", tmp_path / "notes.md"
     notes.write_text("What I make of it.\n")
@@ -58,12 +56,12 @@ def test_a_shape_is_timed_without_problems(fef_cli, tmp_path, weights):
         *[*QUICK, "--shape", "tiny", "--cached", 24, "--windows", "3", "--batches", "2", "--json", path, *weights],
     )
     assert result.exit_code == 0, result.output
-    assert "one-token round" in result.stdout
+    assert "one token" in result.stdout
     record = read_record(path, ENGINE_KIND)
     assert record.of(Served) == [] and record.setup["model"] == "tiny"
-    assert [(row.kind, row.window, row.tokens) for row in record.of(PassRow) if row.batch == 2] == [
-        *[("full, head at open slots", None, 24), ("context", None, 24 + 4)],
-        *[("round", 0, 2), ("round", 3, 11)],
+    assert [(row.kind, row.tokens) for row in record.of(PassRow) if row.batch == 2] == [
+        *[("full, head at open slots", 24), ("context", 24 + 4)],
+        *[("one token", 2), ("chains of 3", 11)],
     ]
     full, context, one, widest = [row for row in record.of(PassRow) if row.batch == 2]
     assert full.bytes_read == context.bytes_read == record.setup["weight_bytes"]
@@ -87,7 +85,7 @@ def test_an_interrupted_run_goes_on_where_it_was(fef_cli, tmp_path, monkeypatch)
     again = read_record(path, ENGINE_KIND)
     assert set(asked) == {2} and again.finished and again.done == whole.done
     assert again.of(PassRow)[:-3] == cut.of(PassRow)
-    assert [row.name for row in again.of(PassRow)] == [row.name for row in whole.of(PassRow)]
+    assert [row.kind for row in again.of(PassRow)] == [row.kind for row in whole.of(PassRow)]
     refused = fef_cli(*command, "--resume", "--repeats", 2)
     assert refused.exit_code == 2 and "have repeats" in refused.stderr
     assert "give --json FILE too" in fef_cli(*QUICK, "--resume").stderr

@@ -47,7 +47,7 @@ def new() -> Record:
 def test_a_record_is_read_as_it_was_written_with_a_line_a_row(tmp_path: Path) -> None:
     record = carry_out(new(), tasks_of("axb", []))
     path = tmp_path / "r.json"
-    path.write_text(record_json(record, extra=[1]))
+    path.write_text(record_json(record))
     assert '  {"name": "a", "value": 1.0},\n' in path.read_text()
     assert kind_in(path) == "toy"
     found = read_record(path, KIND)

@@ -70,7 +70,7 @@ def test_a_figure_that_was_changed_by_hand_is_seen(tmp_path: Path) -> None:
     [
         (
             ["engine-released/2-llada.json", "real-language/gsm8k-fef.json"],
-            "mixed.md is to be made of eval and released; give results of one kind",
+            "mixed.md is to be made of engine and eval; give results of one kind",
         ),
         ([], "mixed.md is to be made of no result; give results of one kind"),
     ],

@@ -5,12 +5,14 @@ Sized by FEF_REQUESTS, for example: FEF_REQUESTS=200 python -m pytest -m slow te
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 import pytest
 import stub_router
@@ -79,6 +81,14 @@ KINDS: list[dict[str, Any]] = [
 ]
 
 
+def whole(asking: Asking, body: dict[str, Any]) -> str:
+    """An answer that is not streamed."""
+    asked = Request(f"http://127.0.0.1:{asking.port}/v1/completions", json.dumps(body).encode())
+    asked.add_header("content-type", "application/json")
+    with urlopen(asked, timeout=300) as answer:
+        return str(json.load(answer)["choices"][0]["text"])
+
+
 def ways(asked: list[dict[str, Any]]) -> Iterator[tuple[str, list[str]]]:
     """The answers of each way, the first of which is alone."""
 
@@ -86,7 +96,7 @@ def ways(asked: list[dict[str, Any]]) -> Iterator[tuple[str, list[str]]]:
         asking: Asking, at_once: int = BESIDE, streams: bool = False, bodies: list[dict[str, Any]] = asked
     ) -> list[str]:
         with ThreadPoolExecutor(at_once) as pool:
-            return list(pool.map(lambda body: asking.streamed(body).text if streams else asking.text(body), bodies))
+            return list(pool.map(lambda body: asking.streamed(body).text if streams else whole(asking, body), bodies))
 
     with served(SERVER) as asking:
         yield "alone", all_of(asking, at_once=1)

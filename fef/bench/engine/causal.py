@@ -37,16 +37,6 @@ class CausalRequest:
     tokens: int
 
 
-@dataclass
-class Pass:
-    """A captured pass: the tensors that it reads, and its replay. count_B: tokens of each row that are there."""
-
-    slot_B: Tensor
-    ids_BN: Tensor
-    count_B: Tensor
-    replay: Work
-
-
 class CausalDecoder:
     """length: most tokens of a prompt and its answer. temperature: of all draws; 0 is greedy. prompt_step: prompts are padded
     to multiples of it."""
@@ -71,8 +61,7 @@ class CausalDecoder:
         self.token_S = torch.zeros(rows + 1, dtype=torch.int64, device=device)  # the last one of each slot
         self.count_S = torch.zeros_like(self.token_S)  # tokens of the slot whose keys are cached
         self.no_context_SL = torch.zeros(rows + 1, 1, dtype=torch.int32, device=device)
-        self.steps: dict[int, Pass] = {}
-        self.prompts: dict[tuple[int, int], Pass] = {}
+        self.passes: dict[tuple[int, int], tuple[tuple[Tensor, Tensor, Tensor], Work]] = {}  # inputs, and the replay
 
     @torch.no_grad()
     def run(self, requests: Sequence[CausalRequest]) -> tuple[float, int]:
@@ -82,47 +71,34 @@ class CausalDecoder:
         while waiting or left:
             free = [slot for slot in range(self.rows) if slot not in left]
             seated = {slot: waiting.popleft() for slot in free[: len(waiting)]}
-            if seated:
-                self.begin(seated)
+            if seated:  # keys of the prompts, and the first token of each answer
+                self.launch(list(seated), [request.prompt for request in seated.values()])
                 left |= {slot: request.tokens - 1 for slot, request in seated.items()}
                 left = {slot: count for slot, count in left.items() if count}
             if left:
-                self.step(list(left))
+                self.launch(list(left), [])
                 left = {slot: count - 1 for slot, count in left.items() if count > 1}
         return watch.seconds, sum(request.tokens for request in requests)
 
-    def begin(self, seated: dict[int, CausalRequest]) -> None:
-        """Keys of the prompts, and the first token of each answer."""
-        longest = max(len(request.prompt) for request in seated.values())
-        tokens = -(-longest // self.prompt_step) * self.prompt_step
-        size = next(size for size in buckets(self.rows) if size >= len(seated))
-        if (size, tokens) not in self.prompts:
-            self.prompts[size, tokens] = self.captured_pass(size, tokens)
-        found = self.prompts[size, tokens]
-        ids_BN, count_B = torch.zeros(size, tokens, dtype=torch.int64), torch.zeros(size, dtype=torch.int64)
-        for row, request in enumerate(seated.values()):
-            ids_BN[row, : len(request.prompt)] = torch.tensor(request.prompt)
-            count_B[row] = len(request.prompt)
-        spare = [self.rows] * (size - len(seated))
-        found.slot_B.copy_(torch.tensor([*seated, *spare]))
-        found.ids_BN.copy_(ids_BN)
-        found.count_B.copy_(count_B)
-        found.replay()
-
-    def step(self, slots: list[int]) -> None:
-        """One more token in each of these slots."""
+    def launch(self, slots: Sequence[int], prompts: Sequence[Sequence[int]]) -> None:
+        """A token behind the prompt of each of these slots; without prompts, behind its last one."""
+        tokens = -(-max(map(len, prompts), default=0) // self.prompt_step) * self.prompt_step
         size = next(size for size in buckets(self.rows) if size >= len(slots))
-        if size not in self.steps:
-            self.steps[size] = self.captured_pass(size, 0)
-        self.steps[size].slot_B.copy_(torch.tensor(slots + [self.rows] * (size - len(slots))))
-        self.steps[size].replay()
+        if (size, tokens) not in self.passes:
+            self.passes[size, tokens] = self.captured_pass(size, tokens)
+        (slot_B, ids_BN, count_B), replay = self.passes[size, tokens]
+        slot_B.copy_(torch.tensor([*slots, *[self.rows] * (size - len(slots))]))
+        if prompts:
+            every = [*map(list, prompts), *[list[int]()] * (size - len(slots))]
+            ids_BN.copy_(torch.tensor([prompt + [0] * (tokens - len(prompt)) for prompt in every]))
+            count_B.copy_(torch.tensor(list(map(len, every))))
+        replay()
 
-    def captured_pass(self, rows: int, tokens: int) -> Pass:
-        """tokens: of a prompt; 0: the last token of each slot."""
-        device = self.token_S.device
-        slot_B = torch.full((rows,), self.rows, device=device)
-        ids_BN = torch.zeros(rows, max(tokens, 1), dtype=torch.int64, device=device)
-        count_B = torch.ones_like(slot_B)
+    def captured_pass(self, rows: int, tokens: int) -> tuple[tuple[Tensor, Tensor, Tensor], Work]:
+        """A pass, by the tensors that it reads. tokens: of a prompt; 0: the last token of each slot."""
+        slot_B = torch.full((rows,), self.rows, device=self.token_S.device)
+        ids_BN = torch.zeros(rows, max(tokens, 1), dtype=torch.int64, device=slot_B.device)
+        count_B = torch.ones_like(slot_B)  # tokens of each row that are there
 
         def work() -> None:
             if tokens:
@@ -130,7 +106,7 @@ class CausalDecoder:
             else:
                 self.pass_(slot_B, self.token_S[slot_B, None], self.count_S[slot_B], count_B)
 
-        return Pass(slot_B, ids_BN, count_B, captured(work, device))
+        return (slot_B, ids_BN, count_B), captured(work, slot_B.device)
 
     def pass_(self, slot_B: Tensor, ids_BN: Tensor, before_B: Tensor, count_B: Tensor) -> None:
         """Tokens behind `before_B` cached ones, `count_B` of which are there; the token drawn behind the last of them."""

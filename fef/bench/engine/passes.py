@@ -2,45 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import product
+from typing import Any
 
 import torch
 
-from fef.bench.engine.bandwidth import key_value_bytes, weight_bytes
+from fef.bench.engine.bandwidth import copy_bandwidth, key_value_bytes, weight_bytes
 from fef.bench.engine.plain import plain_pass_seconds
+from fef.bench.engine.rows import CONTEXT, PassRow
 from fef.engine.engine import Engine
-from fef.measure.timing import Clock
+from fef.measure.timing import Clock, free_memory
+from fef.models.draft_head import DraftHead, HeadSizes
+from fef.models.extras import Extras
 from fef.models.packed_pass import RoundShape
 from fef.models.transformer import Transformer
 
-__all__ = ["CONTEXT", "FULL", "FULL_ONE", "ROUND", "PassRow", "engine_passes", "plain_passes"]
-
-CONTEXT = "context"
-ROUND = "round"
-FULL = "full, head at open slots"
-FULL_ONE = "full, head at one slot"
-
-
-@dataclass(frozen=True)
-class PassRow:
-    """A kind of pass at a batch size."""
-
-    batch: int  # requests at once
-    kind: str  # what the pass is for
-    window: int | None  # drafts of a round, 0 for one token, None for other kinds
-    rows: int  # in the pass
-    tokens: int  # of each row
-    seconds: float  # median
-    bytes_read: int  # what must be read, once each
-    share: float  # of the copy bandwidth, that reading them in this time takes
-    how: str  # "engine", or for plain passes the faster of "torch" and "kernels"
-
-    @property
-    def name(self) -> str:
-        if self.kind != ROUND:
-            return self.kind
-        return "one-token round" if self.window == 0 else f"round, window {self.window}"
+__all__ = ["engine_passes", "extras_of", "plain_passes", "single_rounds"]
 
 
 def plain_passes(
@@ -51,7 +30,7 @@ def plain_passes(
     rows = []
     for kind, slots in heads.items():
         seconds, how = min((s, way) for way, s in plain_pass_seconds(network, ids, batch, slots, clock).items())
-        rows.append(PassRow(batch, kind, None, batch, len(ids), seconds, read, read / seconds / bandwidth, how))
+        rows.append(PassRow(batch, kind, batch, len(ids), seconds, read, read / seconds / bandwidth, how))
     return rows
 
 
@@ -73,10 +52,45 @@ def engine_passes(
     network = engine.packed_rounds().network
     found = []
     for shape in shapes:
-        kind, window, cached = (CONTEXT, None, 0) if shape is None else (ROUND, shape.window, len(ids))
+        kind, cached = (CONTEXT, 0) if shape is None else (shape.words, len(ids))
         with engine.held(batch, ids, order, shape) as held:
             seconds = clock.seconds(held.work, held.restore)
             read = weight_bytes(network) + held.rows * cached * key_value_bytes(network)
-            share = read / seconds / bandwidth
-            found.append(PassRow(batch, kind, window, held.rows, held.tokens, seconds, read, share, "engine"))
+            found.append(PassRow(batch, kind, held.rows, held.tokens, seconds, read, read / seconds / bandwidth))
     return found
+
+
+@torch.no_grad()
+def single_rounds(network: Transformer, cached: int, trees: Sequence[int], anchors: int) -> Iterator[PassRow]:
+    """Rounds of one request behind `cached` tokens, with their drafts: of one token, of chains of 16, and of trees without a
+    head and with one of random weights."""
+    clock = Clock(network.device)
+    bandwidth = copy_bandwidth(clock)
+    ids = [0] * (cached + 128)
+    order = list(range(cached, len(ids)))
+    head = random_head(network)
+    rounds: list[tuple[dict[str, Any], bool]] = [({"windows": (window,)}, False) for window in (0, 16)]
+    rounds += [({"tree": (tree,), "windows": (), "anchors": anchors}, on) for on, tree in product((False, True), trees)]
+    for options, on in rounds:
+        with extras_of(network, Extras(draft_head=head if on else None)):
+            engine = Engine(network, max_batch=1, max_length=len(ids), max_new_tokens=128, **options)
+            yield from engine_passes(engine, 1, ids, order, engine.shapes, clock, bandwidth)
+        del engine
+        free_memory(network.device)
+
+
+@contextmanager
+def extras_of(network: Transformer, extras: Extras) -> Iterator[None]:
+    before, network.extras = network.extras, extras
+    try:
+        yield
+    finally:
+        network.extras = before
+
+
+def random_head(network: Transformer) -> DraftHead:
+    """A head that corrects at random: as much work as a trained one."""
+    head = DraftHead(HeadSizes.of(network.config)).to(network.device)
+    head.reset(0)
+    torch.nn.init.constant_(head.out_norm.weight, 0.1)
+    return head.to(network.embed.weight.dtype).requires_grad_(False)

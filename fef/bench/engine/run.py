@@ -3,39 +3,35 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from fef.bench.engine.bandwidth import copy_bandwidth, weight_bytes
-from fef.bench.engine.passes import FULL, FULL_ONE, PassRow, engine_passes, plain_passes
-from fef.bench.engine.serving import PassCosts, Served, problems_at, run_rival, serve
-from fef.bench.evaluate import Judge, Settings, remembering_judge
+from fef.bench.engine.passes import engine_passes, plain_passes
+from fef.bench.engine.rows import ENGINE_KIND, FULL, FULL_ONE, LOOP, PassRow, Served
+from fef.bench.engine.serving import ideal_seconds, problems_at, serve, served
+from fef.bench.evaluate import Settings, evaluate
 from fef.bench.spec import MethodSpec
-from fef.engine.build import EngineOptions, shapes_of
 from fef.engine.engine import Engine
 from fef.engine.text import TextEngine
 from fef.generation import Model
-from fef.measure.answers import Answer
-from fef.measure.environment import environment, reset_peak, weights_digest
-from fef.measure.record import Record, RecordKind, resumed
+from fef.measure.environment import environment, peak_bytes, weights_digest
+from fef.measure.record import Record, resumed
 from fef.measure.run import Progress, Task, carry_out
 from fef.measure.timing import Clock, free_memory
 from fef.models.packed_pass import RoundShape
 from fef.models.transformer import Transformer
-from fef.tasks import Problem
+from fef.tasks import Problem, score
 
-__all__ = ["ENGINE_KIND", "EngineBenchmark", "Questions", "run_engine_benchmark"]
+__all__ = ["DEFAULT_RIVALS", "EngineBenchmark", "Questions", "run_engine_benchmark"]
 
-
-ENGINE_KIND = RecordKind(
-    "engine",
-    "fef bench --engine --json",
-    {"passes": PassRow, "served": Served},
-    ("bandwidth", "lengths"),  # bytes per second that a copy reads and writes; median tokens of prompts and answers
-)
+DEFAULT_RIVALS = ("sequential", "low-confidence", "threshold:cache=dual,block_length=32", "dual")
+METHODS: Mapping[str, dict[str, Any]] = {"fef": {}, "sequential": {"windows": (0,), "anchors": 0}}
+"""Of the engine, with its options beside those of the benchmark."""
+_RUNS = 3  # on a GPU, where a run takes a second or two
 
 
 @dataclass(frozen=True)
@@ -56,17 +52,10 @@ class EngineBenchmark:
     batches: Sequence[int]  # requests at once
     canvas: list[int]  # tokens of a request whose passes are timed
     opened: int  # of its last tokens, how many are to be filled
-    windows: Sequence[int] | None  # as in `EngineOptions`
+    windows: Sequence[int] | None  # as in `Engine`
     clock: Clock  # times passes
     questions: Questions | None = None  # None for a network of random weights
     command: str = ""  # what was typed
-
-    @property
-    def shapes(self) -> list[RoundShape]:
-        """Rounds to time, one token first."""
-        options = EngineOptions(windows=self.windows)
-        chains = shapes_of(options, [], self.network.config.vocab_size, None)
-        return [RoundShape(0), *(shape for shape in chains if shape.window)]
 
     def engine_options(self, batch: int) -> dict[str, Any]:
         """Of an engine that holds these requests and runs these rounds."""
@@ -75,7 +64,7 @@ class EngineBenchmark:
 
     @property
     def setup(self) -> dict[str, Any]:
-        network = self.network
+        network, asked = self.network, self.questions
         found: dict[str, Any] = {
             "model": network.name,
             "parameters": sum(p.numel() for p in network.parameters()),
@@ -89,15 +78,17 @@ class EngineBenchmark:
             "repeats": self.clock.repeats,
             "environment": environment(str(network.device)),
         }
-        if self.questions is not None:
-            found |= {
-                "model": self.questions.model.name,
-                "weights": weights_digest(network),
-                "families": list(dict.fromkeys(p.family for p in self.questions.problems)),
-                "rivals": [spec.label for spec in self.questions.rivals],
-                "settings": asdict(self.questions.settings),
-            }
-        return found
+        if asked is None:
+            return found
+        starts = [asked.model.canvas(p.prompt, self.opened, "")[1] for p in asked.problems]
+        return found | {
+            "model": asked.model.name,
+            "weights": weights_digest(network),
+            "families": list(dict.fromkeys(p.family for p in asked.problems)),
+            "rivals": [spec.label for spec in asked.rivals],
+            "settings": asdict(asked.settings),
+            "prompt_tokens": statistics.median(starts),
+        }
 
 
 def run_engine_benchmark(
@@ -111,87 +102,57 @@ def run_engine_benchmark(
     options cannot be run at all, and as `resumed`."""
     Engine(bench.network, **bench.engine_options(1)).packed_rounds()  # refuses before anything is timed
     device = bench.network.device
-    record = resumed(Record(ENGINE_KIND, bench.command, bench.setup, {"lengths": {}}), known)
+    record = resumed(Record(ENGINE_KIND, bench.command, bench.setup), known)
     free_memory(device)
     progress.label("copy bandwidth")
     if "bandwidth" not in record.facts:
         record.facts["bandwidth"] = copy_bandwidth(bench.clock)
 
-    def fresh() -> None:
-        free_memory(device)
-        reset_peak(device)
-
-    judge = remembering_judge()
-    tasks = [task for batch in bench.batches for task in One(bench, record, batch, judge).tasks()]
-    return carry_out(record, tasks, progress, save, fresh)
+    tasks = [task for batch in bench.batches for task in tasks_of(bench, record, batch)]
+    return carry_out(record, tasks, progress, save, device)
 
 
-@dataclass
-class One:
+def tasks_of(bench: EngineBenchmark, record: Record, batch: int) -> Iterator[Task]:
     """The measurements of one batch size."""
+    bandwidth, asked = record.facts["bandwidth"], bench.questions
+    heads = {FULL: bench.opened} if asked is None else {FULL: bench.opened, FULL_ONE: 1}
+    plain = partial(plain_passes, bench.network, batch, bench.canvas, heads, bench.clock, bandwidth)
 
-    bench: EngineBenchmark
-    record: Record
-    batch: int
-    judge: Judge
-
-    def tasks(self) -> list[Task]:
-        parts: dict[str, Callable[[], Iterable[Any]]] = {
-            "plain passes": self.plain,
-            "passes of the engine": self.passes,
-        }
-        if self.bench.questions is not None:
-            rivals = self.bench.questions.rivals
-            parts |= {f"{method} in the engine": partial(self.engine, method) for method in METHODS}
-            parts |= {f"{spec.label} in the loop": partial(self.rival, spec) for spec in rivals}
-        return [Task((f"batch {self.batch}", name), part, 1 / len(parts)) for name, part in parts.items()]
-
-    def plain(self) -> list[PassRow]:
-        bench = self.bench
-        heads = {FULL: bench.opened} if bench.questions is None else {FULL: bench.opened, FULL_ONE: 1}
-        return plain_passes(bench.network, self.batch, bench.canvas, heads, bench.clock, self.record.facts["bandwidth"])
-
-    def passes(self) -> list[PassRow]:
-        bench, batch = self.bench, self.batch
+    def passes() -> list[PassRow]:
         engine = Engine(bench.network, **bench.engine_options(batch))
         order = range(len(bench.canvas) - bench.opened, len(bench.canvas))
-        bandwidth = self.record.facts["bandwidth"]
-        return engine_passes(engine, batch, bench.canvas, order, [None, *bench.shapes], bench.clock, bandwidth)
+        chains = [shape for shape in engine.shapes if shape.window and shape.branching == 1]
+        shapes = [None, RoundShape(0), *chains]
+        return engine_passes(engine, batch, bench.canvas, order, shapes, bench.clock, bandwidth)
 
-    def engine(self, method: str) -> list[Served]:
-        """What a method answers in an engine of its own."""
-        questions = self.bench.questions
-        assert questions is not None, "only a model is asked"
-        problems, settings = self.asked(questions)
-        engine = TextEngine(questions.model, **self.bench.engine_options(self.batch) | METHODS[method])
-        row, answers = serve(method, self.batch, problems, settings, self.judge, engine)
-        if method == "fef":
-            self.record.facts["lengths"] = lengths(questions, problems, answers)
-        return [row]
-
-    def rival(self, spec: MethodSpec) -> list[Served]:
-        questions = self.bench.questions
-        assert questions is not None, "only a model is asked"
-        problems, settings = self.asked(questions)
-        return [run_rival(questions.model, spec, self.batch, problems, settings, self.judge, self.costs())]
-
-    def asked(self, questions: Questions) -> tuple[list[Problem], Settings]:
-        return problems_at(self.batch, questions.problems), replace(questions.settings, batch_size=self.batch)
-
-    def costs(self) -> PassCosts | None:
-        """Of plain passes, if they were measured."""
-        for row in self.record.of(PassRow):
-            if (row.batch, row.kind) == (self.batch, FULL_ONE):
-                weights = weight_bytes(self.bench.network) / self.record.facts["bandwidth"]
-                return PassCosts(self.batch, row.tokens, row.seconds, weights)
-        return None
+    parts: dict[str, Callable[[], Iterable[Any]]] = {"plain passes": plain, "passes of the engine": passes}
+    if asked is not None:
+        problems = problems_at(batch, asked.problems)
+        asked = replace(asked, problems=problems, settings=replace(asked.settings, batch_size=batch))
+        options = bench.engine_options(batch)
+        parts |= {f"{name} in the engine": partial(in_engine, asked, name, options) for name in METHODS}
+        parts |= {f"{spec.label} in the loop": partial(in_loop, asked, spec, record) for spec in asked.rivals}
+    return (Task((f"batch {batch}", name), part, 1 / len(parts)) for name, part in parts.items())
 
 
-METHODS: Mapping[str, dict[str, Any]] = {"fef": {}, "sequential": {"windows": (0,), "anchors": 0}}
-"""Of the engine, with its options beside those of the benchmark."""
+def in_engine(asked: Questions, method: str, options: dict[str, Any]) -> list[Served]:
+    """What a method answers in an engine of its own."""
+    engine, settings = TextEngine(asked.model, **options | METHODS[method]), asked.settings
+    on_cuda = engine.engine.device.type == "cuda"
+    if on_cuda:
+        engine.engine.measure()
+    prompts, said = [p.prompt for p in asked.problems], settings.asked(method, {"verify": "packed"})
+    row, outs = serve(engine, method, settings.batch_size, prompts, said, settings.seed, _RUNS if on_cuda else 1)
+    right = sum(score(problem, out.text) for problem, out in zip(asked.problems, outs, strict=True))
+    return [replace(row, right=right)]
 
 
-def lengths(questions: Questions, problems: Sequence[Problem], answers: Sequence[Answer]) -> dict[str, float]:
-    """Median tokens of prompts and answers."""
-    starts = [questions.model.canvas(p.prompt, questions.settings.max_new_tokens, "")[1] for p in problems]
-    return {"prompt": statistics.median(starts), "answer": statistics.median(a.tokens for a in answers)}
+def in_loop(asked: Questions, spec: MethodSpec, record: Record) -> list[Served]:
+    """What a rival answers in the loop. Idealised only where the plain pass was measured."""
+    model, batch = asked.model, asked.settings.batch_size
+    answers = evaluate(model, asked.problems, spec, asked.settings, warm_up=True).answers
+    plain = [row for row in record.of(PassRow) if (row.batch, row.kind) == (batch, FULL_ONE)]
+    seconds, right = sum(answer.seconds for answer in answers), sum(answer.right for answer in answers)
+    more: dict[str, Any] = {"right": right, "memory": peak_bytes(model.network.device)}
+    ideal = ideal_seconds(answers, plain[0]) if plain else None
+    return [served(batch, spec.label, LOOP, answers, seconds, ideal_seconds=ideal, **more)]

@@ -1,88 +1,30 @@
-"""Held-out problems answered by the engine, and by decoders of the reference loop: as they run, and with nothing but the
-bare time of their passes.
-
-Idealised, a decoder has a full batch in every pass, each pass takes what it takes as the replay of a graph with the head at
-one slot, and a pass of fewer tokens (a cache) takes its share of that by tokens, but no less than its weights take to be
-read at copy bandwidth. Nothing is drawn, chosen, committed or copied. All of that favours the decoder over the engine,
-whose time is that of the clock on the wall.
-"""
+"""Prompts answered by the engine, all at once, and by decoders of the reference loop: as they run, and idealised, with the
+bare time of their passes alone (`page` says how)."""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fef import tasks
-from fef.bench.engine.runs import Run, run_all, tallied, tallies
-from fef.bench.evaluate import Judge, Settings, evaluate
-from fef.bench.spec import MethodSpec
+from fef.bench.engine.rows import ENGINE, PassRow, Served, ShapeRow
+from fef.engine.choice import RoundTally
 from fef.engine.text import TextEngine
-from fef.generation import Model
+from fef.measure.answering import Asked, submit
 from fef.measure.answers import Answer, answer_of
 from fef.measure.environment import peak_bytes
+from fef.measure.timing import Stopwatch
+from fef.models.packed_pass import RoundShape
 from fef.tasks import Problem
+from fef.text import Generation, Prompt
 
-__all__ = [
-    "DEFAULT_RIVALS",
-    "ENGINE",
-    "LOOP",
-    "PassCosts",
-    "Served",
-    "draw_problems",
-    "ideal_seconds",
-    "problems_at",
-    "run_rival",
-    "serve",
-]
-
-DEFAULT_RIVALS = ("sequential", "low-confidence", "threshold:cache=dual,block_length=32", "dual")
-
-ENGINE = "engine"
-LOOP = "loop"
+__all__ = ["Run", "draw_problems", "ideal_seconds", "problems_at", "run_all", "serve", "served"]
 
 LEAST_PROBLEMS = 32
 FILLINGS = 4  # problems a place of the batch: fewer, and most of the time the batch would not be full
-_RUNS = 3  # on a GPU, where a run takes a second or two
-
-
-@dataclass(frozen=True)
-class Served:
-    """A method's answers at a batch size."""
-
-    batch: int  # requests at once
-    method: str  # label
-    where: str  # ENGINE or LOOP, the reference loop
-    problems: int  # answered
-    right: int  # of them
-    seconds: float  # decoding alone, all problems
-    tokens: int  # of the answers, end tokens among them
-    passes: int  # summed over problems
-    token_forwards: int  # summed over problems
-    first_token: float | None = None  # median seconds to it, of a full batch that arrives at once
-    memory: int | None = None  # peak bytes
-    ideal_seconds: float | None = None  # what the passes take without any overhead
-    predicted: float | None = None  # tokens of a round per request, as the engine expected when it chose its shape
-    real: float | None = None  # and as they were, of packed rounds
-
-    @property
-    def name(self) -> str:
-        return f"{self.method}, {self.where}"
-
-    @property
-    def accuracy(self) -> float:
-        """In %."""
-        return 100 * self.right / self.problems
-
-    @property
-    def rate(self) -> float:
-        """Tokens per second."""
-        return self.tokens / self.seconds
-
-    @property
-    def ideal_rate(self) -> float | None:
-        return None if self.ideal_seconds is None else self.tokens / self.ideal_seconds
+_WARM_UPS = 6  # at most, until no graph is new
 
 
 def draw_problems(families: Sequence[str], count: int, seed: int) -> list[Problem]:
@@ -96,72 +38,76 @@ def problems_at(batch: int, problems: Sequence[Problem]) -> list[Problem]:
     return list(problems[: max(LEAST_PROBLEMS, FILLINGS * batch)])
 
 
+@dataclass(frozen=True)
+class Run:
+    """Prompts that were answered."""
+
+    seconds: float  # of them all
+    host: float  # of those, in which the host did not wait for the device
+    found: list[Generation]  # in the order of the prompts
+    firsts: list[float]  # seconds to the first token of each that has one
+
+
+def run_all(engine: TextEngine, prompts: Sequence[Prompt], seed: int, asked: Asked) -> Run:
+    """Prompt i has the seed `seed + i`. Raises as `TextEngine.submit` and `TextJob.result`."""
+    waited, watch = engine.engine.waited, Stopwatch()
+    jobs = submit(engine, prompts, range(len(prompts)), seed, asked)
+    engine.run()
+    seconds = watch.seconds
+    found = [job.result() for job in jobs.values()]
+    firsts = [job.job.first_token - job.job.began for job in jobs.values() if job.job.first_token is not None]
+    return Run(seconds, seconds - (engine.engine.waited - waited), found, firsts)
+
+
 def serve(
-    method: str, batch: int, problems: Sequence[Problem], settings: Settings, judge: Judge, engine: TextEngine
-) -> tuple[Served, list[Answer]]:
-    """Answer the problems, all of them submitted at once, and score them. The time is that of the median run, after one
-    that captures graphs and learns costs. Raises as `TextEngine.submit` and `TextJob.result`."""
-    prompts, asked = [problem.prompt for problem in problems], settings.asked(method, {"verify": "packed"})
+    engine: TextEngine, method: str, batch: int, prompts: Sequence[Prompt], asked: Asked, seed: int = 0, runs: int = 1
+) -> tuple[Served, list[Generation]]:
+    """Answer the prompts, all of them submitted at once, in an engine that knows its costs and has captured its graphs, since
+    it answered the first of them before. The time is that of the median run. Raises as `run_all`."""
+    chooser, on_cuda = engine.engine.packed_rounds().chooser, engine.engine.device.type == "cuda"
+    # on a GPU, prompts of so many lengths that a context pass of each is captured
+    first = prompts[: max(LEAST_PROBLEMS, FILLINGS * batch) if on_cuda else batch]
+    for _ in range(_WARM_UPS):
+        graphs = chooser.graphs
+        run_all(engine, first, seed, asked)
+        if chooser.graphs == graphs:
+            break
+    waits = run_all(engine, prompts[:batch], seed, asked).firsts
+    graphs, before = chooser.graphs, {tally.shape: replace(tally) for tally in engine.engine.tallies}
+    done = [run_all(engine, prompts, seed, asked) for _ in range(runs)]
+    shapes = shapes_since(before, engine, batch)
+    rows, outs = sum(shape.rows for shape in shapes), done[-1].found
+    more: dict[str, Any] = {
+        "first_token": statistics.median(waits),
+        "memory": peak_bytes(engine.engine.device),
+        "predicted": sum(shape.predicted for shape in shapes) / rows if rows else None,
+        "real": sum(shape.tokens for shape in shapes) / rows if rows else None,
+        "host": statistics.median(run.host for run in done) if on_cuda else None,
+        "captured": len(chooser.graphs - graphs),
+        "shapes": shapes,
+    }
+    seconds = statistics.median(run.seconds for run in done)
+    return served(batch, method, ENGINE, [answer_of(out, False) for out in outs], seconds, **more), outs
 
-    def answered(count: int | None = None) -> Run:
-        return run_all(engine, prompts[:count], settings.seed, asked)
 
-    on_cuda = engine.engine.device.type == "cuda"
-    if on_cuda:
-        engine.engine.measure()
-    answered(batch if on_cuda else 1)
-    if on_cuda:
-        answered()
-    before = tallies(engine)
-    runs = [answered() for _ in range(_RUNS if on_cuda else 1)]
-    rounds = tallied(engine, before)
-    rows = sum(tally.rows for tally in rounds)
-    waits = answered(batch).firsts
-    pairs = zip(runs[-1].found, problems, strict=True)
-    answers = [answer_of(out, judge(problem, out.text)) for out, problem in pairs]
-    seconds, memory = statistics.median(run.seconds for run in runs), peak_bytes(engine.engine.device)
-    times: dict[str, Any] = {"first_token": statistics.median(waits), "memory": memory}
-    if rows:
-        times["predicted"] = sum(tally.predicted for tally in rounds) / rows
-        times["real"] = sum(tally.tokens for tally in rounds) / rows
-    return served(batch, method, ENGINE, answers, seconds, **times), answers
+def shapes_since(before: Mapping[RoundShape, RoundTally], engine: TextEngine, batch: int) -> list[ShapeRow]:
+    """What packed rounds came to since then, by their shapes."""
+    found, chooser = [], engine.engine.packed_rounds().chooser
+    for now in engine.engine.tallies:
+        then = before.get(now.shape, RoundTally(now.shape))
+        since = {name: getattr(now, name) - getattr(then, name) for name in ("rounds", "rows", "predicted", "tokens")}
+        seconds = chooser.costs.seconds.get((chooser.priced(batch), now.shape))
+        found.append(ShapeRow(now.shape.words, **since, seconds=seconds))
+    return [shape for shape in found if shape.rounds]
 
 
 def served(batch: int, method: str, where: str, answers: Sequence[Answer], seconds: float, **more: Any) -> Served:
-    counted = {name: sum(getattr(a, name) for a in answers) for name in ("right", "tokens", "token_forwards")}
+    counted = {name: sum(getattr(a, name) for a in answers) for name in ("tokens", "token_forwards")}
     passes = sum(a.calls for a in answers)
     return Served(batch, method, where, len(answers), seconds=seconds, passes=passes, **counted, **more)
 
 
-@dataclass(frozen=True)
-class PassCosts:
-    """full: seconds of a plain pass of `batch` canvases of `length` tokens. weights: seconds to read the weights."""
-
-    batch: int
-    length: int
-    full: float
-    weights: float
-
-
-def run_rival(
-    model: Model,
-    spec: MethodSpec,
-    batch: int,
-    problems: Sequence[Problem],
-    settings: Settings,
-    judge: Judge,
-    costs: PassCosts | None,
-) -> Served:
-    """costs: None where the plain pass could not be measured."""
-    result = evaluate(model, problems, spec, settings, warm_up=True, judge=judge)
-    ideal = None if costs is None else ideal_seconds(result.answers, costs)
-    more: dict[str, Any] = {"memory": peak_bytes(model.network.device), "ideal_seconds": ideal}
-    seconds = sum(answer.seconds for answer in result.answers)
-    return served(batch, spec.label, LOOP, result.answers, seconds, **more)
-
-
-def ideal_seconds(answers: Sequence[Answer], costs: PassCosts) -> float:
-    """Seconds of all the answers, idealised."""
-    least = min(costs.weights, costs.full)
-    by_tokens = costs.full / costs.length
-    return sum(max(a.calls * least, a.token_forwards * by_tokens) for a in answers) / costs.batch
+def ideal_seconds(answers: Sequence[Answer], plain: PassRow) -> float:
+    """Seconds of all the answers, idealised. Its share of the copy bandwidth is what reading the weights takes of a pass."""
+    least, by_tokens = min(1.0, plain.share) * plain.seconds, plain.seconds / plain.tokens
+    return sum(max(a.calls * least, a.token_forwards * by_tokens) for a in answers) / plain.batch

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from fef.errors import OptionError, nearest_hint
 from fef.models.config import TransformerConfig
 from fef.models.quantize import quantize_
 from fef.models.transformer import Transformer, allocate, blank
+from fef.training.sharding import held_rows
 
-__all__ = ["SHAPES", "random_network", "shape_config"]
+__all__ = ["SHAPES", "draw_weights_", "random_network", "shape_config"]
 
-# layers, width, heads, heads of keys and values, width of the MLP, vocabulary, mask id, tied embeddings
-SHAPES: dict[str, tuple[int, int, int, int, int, int, int, bool]] = {
+FIELDS = ("layers", "dim", "heads", "kv_heads", "mlp_dim", "vocab_size", "mask_id", "tied_embeddings")
+SHAPES = {
     "8b": (32, 4096, 32, 32, 12_288, 126_464, 126_336, False),
     "1b": (16, 2048, 16, 16, 6144, 126_464, 126_336, False),
     "135m": (30, 576, 9, 3, 1536, 49_152, 49_151, True),
@@ -26,33 +29,29 @@ def shape_config(name: str) -> TransformerConfig:
     """The sizes of a named shape. Raises OptionError for an unknown name."""
     if name not in SHAPES:
         raise OptionError(f"Unknown shape {name!r}.{nearest_hint(name, SHAPES)}")
-    layers, dim, heads, kv_heads, mlp_dim, vocab_size, mask_id, tied = SHAPES[name]
-    return TransformerConfig(
-        vocab_size=vocab_size,
-        dim=dim,
-        layers=layers,
-        heads=heads,
-        kv_heads=kv_heads,
-        mlp_dim=mlp_dim,
-        mask_id=mask_id,
-        packed=True,
-        tied_embeddings=tied,
-        rope_theta=500_000.0,
-    )
+    sizes: dict[str, Any] = dict(zip(FIELDS, SHAPES[name], strict=True))
+    return TransformerConfig(packed=True, rope_theta=500_000.0, **sizes)
 
 
-@torch.no_grad()
 def random_network(
     config: TransformerConfig, device: torch.device, dtype: torch.dtype, weights: str | None = None, seed: int = 0
 ) -> Transformer:
-    """A network whose weights are drawn on the device. Every matrix is random, none is zero: what a product of zeros costs
-    in power, and so in clock, is less. weights: int8 or fp8, as in `fef.load`."""
-    network = allocate(blank(config).to(dtype), device)
-    generator = torch.Generator(device).manual_seed(seed)
-    for name, parameter in network.named_parameters():
-        if parameter.ndim >= 2:
-            parameter.normal_(std=parameter.shape[-1] ** -0.5, generator=generator)
-        else:
-            parameter.fill_(0.0 if name.endswith("bias") else 1.0)
-    network.eval()
+    """A network of random weights. weights: int8 or fp8, as in `fef.load`."""
+    network = draw_weights_(allocate(blank(config).to(dtype), device), seed).eval()
     return network if weights is None else quantize_(network, weights)
+
+
+@torch.no_grad()
+def draw_weights_(network: Transformer, seed: int = 0) -> Transformer:
+    """Draw the weights on their device; of sharded ones the shards. Every matrix is random, none is zero: what a product of
+    zeros costs in power, and so in clock, is less."""
+    generator = torch.Generator(network.device).manual_seed(seed)
+    for name, parameter in network.named_parameters():
+        first, rows = held_rows(parameter)
+        if parameter.ndim == 1:
+            rows.fill_(0.0 if name.endswith("bias") else 1.0)
+        else:
+            drawn = torch.empty(parameter.shape, dtype=rows.dtype, device=rows.device)
+            drawn.normal_(std=parameter.shape[-1] ** -0.5, generator=generator)
+            rows.copy_(drawn[first : first + len(rows)])
+    return network

@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 
 import fef
 from fef.bench.engine.drafts import InTurn, Options, drafts_tasks, other_bits
-from fef.bench.engine.drafts_page import DRAFTS_KIND, RoundRow, ServedRow, ShapeRow, drafts_page
+from fef.bench.engine.page import engine_page
+from fef.bench.engine.rows import ENGINE_KIND, PassRow, Served, ShapeRow
 from fef.cli.app import app
 from fef.measure.record import Failure, Record, record_json
 from fef.models.packed_pass import RoundShape
@@ -23,39 +24,48 @@ CHAINS = ShapeRow("chains of 16", rounds=10, rows=40, predicted=90.0, tokens=100
 NEVER = ShapeRow("one token", rounds=0, rows=0, predicted=0.0, tokens=0, seconds=0.001)
 
 
+def row(passes: int, seconds: float, **more: Any) -> Served:
+    return Served(
+        64, where="engine", problems=192, seconds=seconds, tokens=9000, passes=passes, temperature=0.0, **more
+    )
+
+
 def served() -> Record:
     rows = [
-        ServedRow(64, 0.0, "chains of 16", False, 192, 9000, 3000, 1.0, 0, 0, [CHAINS, NEVER], host=0.096),
-        ServedRow(64, 0.0, "trees of 32", True, 192, 9000, 1800, 0.5, 21, 2, [], host=0.048, unlike=3),
+        row(3000, 1.0, method="chains of 16", shapes=[CHAINS, NEVER], host=0.096, captured=0, differ=0),
+        row(1800, 0.5, method="trees of 32, head", host=0.048, captured=2, differ=21, unlike=3),
     ]
-    return Record(DRAFTS_KIND, "python -m one", SETUP, rows={ServedRow: rows}, finished=True)
+    return Record(ENGINE_KIND, "python -m one", SETUP, {"bandwidth": None}, {Served: rows}, finished=True)
 
 
 def single() -> Record:
     rows = [
-        RoundRow("one token, no head", 2, 0.004, 10**9, 0.8, 1.0),
-        RoundRow("tree, head", 90, 0.0046, 10**9, 0.7, 1.15),
+        PassRow(1, "one token", 1, 2, 0.004, 10**9, 0.8),
+        PassRow(1, "trees of 32 with the head", 1, 90, 0.0046, 10**9, 0.7),
     ]
     setup = SETUP | {"model": "8b", "cached": 512}
-    return Record(DRAFTS_KIND, "python -m other", setup, rows={RoundRow: rows}, finished=True)
+    return Record(ENGINE_KIND, "python -m other", setup, {"bandwidth": None}, {PassRow: rows}, finished=True)
 
 
 def test_the_page_has_a_table_of_each_kind_and_ratios_to_the_first_row() -> None:
-    page, _ = drafts_page("drafts", {"1": served(), "2": single()}, "Said by hand.")
+    page, _ = engine_page("drafts", {"1": served(), "2": single()}, "Said by hand.")
     assert "python -m one" in page and "python -m other" in page and "Said by hand." in page and "A card" in page
-    assert "| 64 | 0 | chains of 16 | 192 | 9,000 | 3.00 | 9,000 | 1.00 | 0 |  | 0.50 | 0 |" in page
-    assert "| 64 | 0 | trees of 32, head | 192 | 9,000 | 5.00 | 18,000 | 2.00 | 21 | 3 | 0.25 | 2 |" in page
+    assert "| 64 | 0 | chains of 16 | engine | 192 | 9,000 | 1.00 | 9,000 | 1 | 15.6 | 3.00 | 0.50 | 0 |  | 0 |" in page
+    assert (
+        "| 64 | 0 | trees of 32, head | engine | 192 | 9,000 | 0.500 | 18,000 | 2 | 9.4 | 5.00 | 0.25 | 21 | 3 | 2 |"
+        in page
+    )
     assert "| 64 | 0 | chains of 16 | chains of 16 | 10 | 4.0 | 2.25 | 2.50 | 2.10 |" in page
     assert "one token | 0 |" not in page, "a shape that no round had says nothing"
-    assert "| tree, head | 90 | 4.600 | 1.15 | 70% |" in page
+    assert "| 1 | trees of 32 with the head | 1 | 90 | 4.60 | 1.15 | 1 | 70 % | engine |" in page
     assert "Unfinished" not in page
 
 
 def test_a_page_of_a_run_that_was_cut_short_says_so_and_what_failed() -> None:
     record = served()
     record.finished, record.failures = False, [Failure(("batch 64", "T=0"), "Out of memory.")]
-    page, _ = drafts_page("drafts", {"1": record})
-    assert "**Unfinished**" in page and "- batch 64, T=0: Out of memory." in page
+    page, _ = engine_page("drafts", {"1": record})
+    assert "**Unfinished**" in page and "| batch 64, T=0 | Out of memory. |" in page
 
 
 def test_a_folder_of_such_records_becomes_one_page(tmp_path: Path) -> None:
@@ -65,9 +75,8 @@ def test_a_folder_of_such_records_becomes_one_page(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     found = CliRunner().invoke(app, ["report", str(tmp_path / "results"), "--out", str(tmp_path / "out")])
     assert found.exit_code == 0, found.output
-    assert (tmp_path / "out" / "drafts.md").read_text("utf-8") == drafts_page("drafts", {"1": served(), "2": single()})[
-        0
-    ]
+    page, _ = engine_page("drafts", {"1-text": served(), "2-rounds": single()})
+    assert (tmp_path / "out" / "drafts.md").read_text("utf-8") == page and "## rounds" in page
 
 
 def test_every_shape_has_two_rounds_in_turn() -> None:
@@ -79,15 +88,15 @@ def test_every_shape_has_two_rounds_in_turn() -> None:
 
 
 @pytest.fixture(scope="module")
-def rows() -> list[ServedRow]:
+def rows() -> list[Served]:
     asked: dict[str, Any] = {"batch": [1], "temperature": [0.7], "chains": [4], "tree": [8], "problems": 2, "least": 2}
     setting = Options(rows=["sequential", "chains", "mixed"], max_new_tokens=12, **asked)
     tasks = list(drafts_tasks(fef.load("demo"), ["Tom has 2 apples.", "Ann has 3 pens."], setting))
     return [row for task in tasks for row in task.measure()]
 
 
-def test_texts_of_every_shape_in_turn_are_those_of_one_token_per_pass(rows: list[ServedRow]) -> None:
-    assert [row.rounds for row in rows] == ["sequential", "chains of 4", "every shape in turn"]
+def test_texts_of_every_shape_in_turn_are_those_of_one_token_per_pass(rows: list[Served]) -> None:
+    assert [row.method for row in rows] == ["sequential", "chains of 4", "every shape in turn, head"]
     assert [row.differ for row in rows] == [0, 0, 0] and len({row.tokens for row in rows}) == 1
     assert len([shape for shape in rows[2].shapes if shape.rounds]) > 2
     assert all(row.host is None and row.unlike is None for row in rows), "of one batch size, on a CPU"

@@ -7,7 +7,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from fef.bench.engine.bandwidth import copy_bandwidth, key_value_bytes, weight_bytes
-from fef.bench.engine.serving import PassCosts, ideal_seconds
+from fef.bench.engine.rows import FULL_ONE, PassRow
+from fef.bench.engine.serving import ideal_seconds
 from fef.bench.engine.shapes import SHAPES, random_network, shape_config
 from fef.errors import OptionError
 from fef.measure.answers import Answer
@@ -72,7 +73,7 @@ def answer(calls: int, token_forwards: int) -> Answer:
 
 
 def test_idealised_passes_cost_their_tokens_but_no_less_than_their_weights():
-    costs = PassCosts(batch=2, length=100, full=1.0, weights=0.25)
+    costs = PassRow(2, FULL_ONE, 2, tokens=100, seconds=1.0, bytes_read=1, share=0.25)
     full = answer(calls=10, token_forwards=10 * 100)
     short_canvas = answer(calls=10, token_forwards=10 * 50)
     cached = answer(calls=10, token_forwards=10 * 4)
@@ -83,7 +84,7 @@ def test_idealised_passes_cost_their_tokens_but_no_less_than_their_weights():
 
 
 def test_reading_weights_never_costs_more_than_a_full_pass():
-    costs = PassCosts(batch=1, length=100, full=1.0, weights=9.0)
+    costs = PassRow(1, FULL_ONE, 1, tokens=100, seconds=1.0, bytes_read=1, share=9.0)
     assert ideal_seconds([answer(3, 300)], costs) == pytest.approx(3.0)
 
 

@@ -6,22 +6,23 @@ import json
 from dataclasses import asdict, replace
 
 from fef.bench.engine.drafts import Options, Rounds
-from fef.bench.engine.drafts_page import ServedRow, ShapeRow
+from fef.bench.engine.rows import ENGINE, Served, ShapeRow
 
 ASKED = Options(rows=["chosen", "chains", "trees"], problems=1319, batch=[1, 8, 64], chains=[0, 4], tree=[16])
 CHAINS = ShapeRow("chains of 4", rounds=10, rows=40, predicted=90.0, tokens=100, seconds=0.0021)
-ROW = ServedRow(64, 0.7, "chosen by cost", True, 9, 120, 60, 2.0, differ=1, captured=2, shapes=[CHAINS])
+ROW = Served(64, "chosen by cost", ENGINE, 9, 2.0, 120, 60, temperature=0.7, differ=1, captured=2, shapes=[CHAINS])
 
 
 def test_rows_are_those_asked_for_each_with_the_options_of_its_engine() -> None:
-    assert list(ASKED.rounds()) == [
-        Rounds("chosen by cost", True, {}),
-        Rounds("one token", False, {"windows": (0,)}),
-        Rounds("chains of 4", False, {"windows": (4,)}),
-        Rounds("trees of 16", False, {"tree": (16,), "windows": ()}),
-        Rounds("trees of 16", True, {"tree": (16,), "windows": ()}),
+    assert ASKED.rounds == [
+        Rounds("chosen by cost"),
+        Rounds("one token", {"windows": (0,)}, head=False),
+        Rounds("chains of 4", {"windows": (4,)}, head=False),
+        Rounds("trees of 16", {"tree": (16,), "windows": ()}, head=False),
+        Rounds("trees of 16", {"tree": (16,), "windows": ()}),
     ]
-    assert [rounds.name for rounds in replace(ASKED, rows=["causal", "chosen"]).rounds()] == ["chosen by cost"]
+    names = [rounds.label for rounds in replace(ASKED, rows=["causal", "chosen"]).rounds]
+    assert names == ["chosen by cost, head", "left to right"], "the first is what others are compared with"
 
 
 def test_a_batch_answers_its_share_of_the_prompts_and_never_too_few() -> None:
@@ -30,4 +31,4 @@ def test_a_batch_answers_its_share_of_the_prompts_and_never_too_few() -> None:
 
 
 def test_a_file_keeps_rows_as_they_are() -> None:
-    assert ServedRow(**json.loads(json.dumps(asdict(ROW)))) == ROW
+    assert Served(**json.loads(json.dumps(asdict(ROW)))) == ROW

@@ -21,7 +21,17 @@ from fef.models.products import products
 
 Module = TypeVar("Module", bound=nn.Module)
 
-__all__ = ["FLEX_OPTIONS", "KeyValues", "RMSNorm", "Transformer", "allocate", "blank", "plain_visible"]
+__all__ = [
+    "FLEX_OPTIONS",
+    "KeyValues",
+    "RMSNorm",
+    "Transformer",
+    "allocate",
+    "blank",
+    "flex_options",
+    "pattern_block",
+    "plain_visible",
+]
 
 FLEX_OPTIONS: dict[int, dict[str, Any]] = {
     64: {"fwd_BLOCK_M": 64, "fwd_BLOCK_N": 64, "fwd_num_warps": 4}
@@ -29,6 +39,7 @@ FLEX_OPTIONS: dict[int, dict[str, Any]] = {
     | {"bwd_num_warps": 4, "bwd_num_stages": 2}
 }
 """Options of the kernels of `flex_attention` by head size, where torch's own are slower (`benchmarks/attention_tiles.py`)."""
+PATTERN_BLOCK = 128  # a multiple of all tiles that torch chooses by itself
 
 
 @dataclass
@@ -241,11 +252,27 @@ class SelfAttention(nn.Module):
 
 def attend(q_BHNE: Tensor, k_BGKE: Tensor, v_BGKE: Tensor, pattern: Tensor | BlockMask | None, grouped: bool) -> Tensor:
     if isinstance(pattern, BlockMask):
-        tiles: Any = FLEX_OPTIONS.get(q_BHNE.shape[-1])
-        mixed = flex_attention(q_BHNE, k_BGKE, v_BGKE, block_mask=pattern, enable_gqa=grouped, kernel_options=tiles)
+        options: Any = flex_options(FLEX_OPTIONS.get(q_BHNE.shape[-1]), pattern, q_BHNE.shape[2], k_BGKE.shape[2])
+        mixed = flex_attention(q_BHNE, k_BGKE, v_BGKE, block_mask=pattern, enable_gqa=grouped, kernel_options=options)
         assert isinstance(mixed, Tensor)  # nothing else was asked for
         return mixed
     return F.scaled_dot_product_attention(q_BHNE, k_BGKE, v_BGKE, attn_mask=pattern, enable_gqa=grouped)
+
+
+def pattern_block(head_size: int) -> int:
+    """Places of a block of queries and of keys in a `BlockMask` for heads of this size: the largest tile. What is skipped are
+    whole blocks, so that smaller ones leave less to be computed for nothing."""
+    tiles = FLEX_OPTIONS.get(head_size, {})
+    return max((size for name, size in tiles.items() if "BLOCK" in name), default=PATTERN_BLOCK)
+
+
+def flex_options(tiles: dict[str, Any] | None, pattern: BlockMask, queries: int, keys: int) -> dict[str, Any] | None:
+    """These tiles, and the size of blocks of which the pattern's lists are. It may say that they are larger: for its backward
+    pass torch refuses blocks that its own tiles do not divide, also where it has others."""
+    if tiles is None:
+        return None
+    rows, columns = pattern.kv_indices.shape[-2:]
+    return tiles | {"SPARSE_Q_BLOCK_SIZE": queries // rows, "SPARSE_KV_BLOCK_SIZE": keys // columns}
 
 
 class RMSNorm(nn.Module):

@@ -77,13 +77,13 @@ class Intervals:
 
     def block_mask(self, queries: int = BLOCK, keys: int = BLOCK) -> BlockMask:
         """The pattern for `flex_attention` in blocks of so many places, which must divide their number. In blocks that are
-        seen whole, nobody asks the predicate."""
+        seen whole, nobody asks the predicate. Its own words name `BLOCK` where they are smaller (`flex_options`)."""
         seen_QK, whole_QK = self.blocks(queries, keys)
         length = len(self.value_T)
         return BlockMask.from_kv_blocks(
             *listed(seen_QK & ~whole_QK),
             *listed(whole_QK),
-            BLOCK_SIZE=(queries, keys),
+            BLOCK_SIZE=(max(queries, BLOCK), max(keys, BLOCK)),
             mask_mod=self.predicate(),
             seq_lengths=(length, length),
         )

@@ -17,7 +17,9 @@ from torch.overrides import TorchFunctionMode
 
 from fef.models.config import TransformerConfig
 from fef.models.mlp import feed_forward
-from fef.models.products import products
+from fef.models.products import joined_product
+from fef.models.rotation import rope_table, rotate
+from fef.models.slopes import turned_heads, whole_heads
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -220,7 +222,9 @@ class SelfAttention(nn.Module):
         super().__init__()
         self.head_size = config.head_size
         self.grouped = config.kv_head_count != config.heads
+        self.groups, self.normed = config.kv_head_count, config.qk_norm
         q_dim, kv_dim = config.heads * config.head_size, config.kv_head_count * config.head_size
+        self.widths = [q_dim, kv_dim, kv_dim]
         self.q = nn.Linear(config.dim, q_dim, bias=config.qkv_bias)
         self.k = nn.Linear(config.dim, kv_dim, bias=config.qkv_bias)
         self.v = nn.Linear(config.dim, kv_dim, bias=config.qkv_bias)
@@ -235,16 +239,25 @@ class SelfAttention(nn.Module):
         pattern: Tensor | BlockMask | None,
         past: tuple[Tensor, Tensor] | None,
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        q_BNX, k_BNX, v_BNX = products(hidden_BND, [self.q, self.k, self.v])
-        q_BHNE = rotate(self.q_norm(self.split(q_BNX)), rotation)
-        k_BGNE = rotate(self.k_norm(self.split(k_BNX)), rotation)
-        v_BGNE = self.split(v_BNX)
+        q_BHNE, k_BGNE, v_BGNE = self.heads(hidden_BND, rotation)
         k_BGKE = k_BGNE if past is None else torch.cat([past[0], k_BGNE], dim=2)
         v_BGKE = v_BGNE if past is None else torch.cat([past[1], v_BGNE], dim=2)
         mixed_BHNE = attend(q_BHNE, k_BGKE, v_BGKE, pattern, self.grouped)
         # for caches, through which no gradient flows: a compiled backward pass would add their zeros
         kept = k_BGNE.detach(), v_BGNE.detach()
         return self.out(mixed_BHNE.transpose(1, 2).flatten(2)), kept
+
+    def heads(self, hidden_BND: Tensor, rotation: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Rotated queries [B, H, N, E] and keys [B, G, N, E], and values."""
+        layers = [self.q, self.k, self.v]
+        joined = joined_product(hidden_BND, layers)
+        if joined is not None and not self.normed and whole_heads(rotation, self.head_size):
+            return turned_heads(joined, rotation, self.groups)
+        q_BNX, k_BNX, v_BNX = (
+            [layer(hidden_BND) for layer in layers] if joined is None else torch.split(joined, self.widths, -1)
+        )
+        q_BHNE = rotate(self.q_norm(self.split(q_BNX)), rotation)
+        return q_BHNE, rotate(self.k_norm(self.split(k_BNX)), rotation), self.split(v_BNX)
 
     def split(self, x_BNX: Tensor) -> Tensor:
         return x_BNX.view(*x_BNX.shape[:-1], -1, self.head_size).transpose(1, 2)
@@ -306,27 +319,3 @@ def plain_visible(
 def additive_mask(visible: Tensor, dtype: torch.dtype) -> Tensor:
     """A bool pattern [B, N, K] as an additive bias [B, 1, N, K]: about twice as fast in SDPA on a CPU."""
     return torch.zeros_like(visible, dtype=dtype).masked_fill_(~visible, torch.finfo(dtype).min)[:, None]
-
-
-def rope_table(positions_BN: Tensor, rotary_size: int, theta: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Cosines and sines [B, 1, N, rotary_size] of the half-rotation form (Su et al. 2104.09864, as in LLaMA); the sines of
-    the first half, which the second one is turned into, are negative.
-
-    Angles are float32, as where the released checkpoints were trained: at long positions exact ones differ visibly.
-    """
-    exact = torch.promote_types(dtype, torch.float32)
-    exponent_E2 = torch.arange(0, rotary_size, 2, device=positions_BN.device, dtype=exact) / rotary_size
-    angle_BNE2 = positions_BN[..., None].to(exact) * (1.0 / theta**exponent_E2)
-    angle_B1NE = torch.cat([-angle_BNE2, angle_BNE2], dim=-1)[:, None]
-    return angle_B1NE.cos().to(dtype), angle_B1NE.sin().to(dtype)
-
-
-def rotate(x_BHNE: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
-    """Rotate the leading dimensions of each head, as many as the table has; the others pass through."""
-    cos, sin = rotation
-    size = cos.shape[-1]
-    turned = x_BHNE[..., :size]
-    turned = (
-        turned * cos + turned.roll(size // 2, dims=-1) * sin
-    )  # unlike halves that are joined, quick to differentiate
-    return turned if size == x_BHNE.shape[-1] else torch.cat([turned, x_BHNE[..., size:]], dim=-1)

@@ -29,7 +29,7 @@ from fef.models.config import TransformerConfig
 from fef.models.device import default_device, usable_device
 from fef.models.transformer import FLEX_OPTIONS, PATTERN_BLOCK, flex_options, pattern_block
 from fef.training.adapt import AdaptOptions, rows_fitting, step_streams
-from fef.training.flat import Flat, flatten
+from fef.training.flat import Flat, flatten, revealed_last
 from fef.training.speed import peak_of
 from fef.training.trainer import TrainOptions
 
@@ -139,7 +139,8 @@ def random_row(
     """A flat row of the packed objective, of random canvases."""
     examples = random_examples(config, options).to(device)
     size = math.ceil(SURPLUS * rows_fitting(examples, config, adaptation, options)) + 1
-    return flatten(step_streams(examples, config, adaptation, options, size, 0), adaptation.capacity)
+    streams = step_streams(examples, config, adaptation, options, size, 0)
+    return flatten(revealed_last(streams), adaptation.capacity)
 
 
 def described(config: TransformerConfig, flat: Flat, device: torch.device) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from fef.models.tokenizer_files import SPECIALS
 from fef.models.transformer import Transformer, pattern_block
 from fef.training.conversations import Encoder, encode_answers, read_answers
 from fef.training.data import Examples, batch
-from fef.training.flat import BLOCK, flatten
+from fef.training.flat import BLOCK, flatten, revealed_last
 from fef.training.held_out import HeldOut
 from fef.training.limits import prompt_room
 from fef.training.lora import TARGETS, adapt_, train_norms, train_rows
@@ -276,7 +276,7 @@ def flat_objective(
         with part("draw"):
             streams = step_streams(examples, config, adaptation, options, size, number)
         with part("flatten"):
-            flat = flatten(streams, adaptation.capacity)
+            flat = flatten(revealed_last(streams), adaptation.capacity)
         with part("pattern"):
             compiled = options.compile and flat.input_1T.is_cuda
             visible = flat.intervals.block_mask(block, block) if compiled else flat.intervals.dense()

@@ -20,7 +20,7 @@ from torch.nn.attention.flex_attention import BlockMask
 from fef.models.packed import REVEALED, PackedTokens, Stream
 from fef.training.streams import Streams
 
-__all__ = ["BLOCK", "Flat", "Intervals", "flatten", "listed"]
+__all__ = ["BLOCK", "Flat", "Intervals", "flatten", "listed", "revealed_last"]
 
 BLOCK = 128  # places of a block of queries or keys
 NOWHERE = -1  # the value of targets and drafts: no run of the line holds it
@@ -146,6 +146,25 @@ def flatten(streams: Streams, capacity: int) -> Flat:
         intervals,
         rows,
         kept_BN.sum(),
+    )
+
+
+def revealed_last(streams: Streams) -> Streams:
+    """The same tokens in other columns: of each context the revealed ones behind the masks, as on the line. What a query sees
+    of context and references is then one run of places, so that blocks are seen whole or not at all but at its two ends."""
+    tokens = streams.tokens
+    is_context_BN = tokens.stream_BN == Stream.CONTEXT
+    part_BN = torch.where(is_context_BN, torch.where(tokens.rank_BN == REVEALED, 1, 0), 2)
+    column_BN = part_BN.argsort(dim=1, stable=True)
+
+    def moved(value_BN: Tensor) -> Tensor:
+        return value_BN.gather(1, column_BN)
+
+    return Streams(
+        moved(streams.input_BN),
+        PackedTokens(*map(moved, vars(tokens).values())),
+        moved(streams.label_BN),
+        {name: moved(weight_BN) for name, weight_BN in streams.weights.items()},
     )
 
 

@@ -11,7 +11,7 @@ from fef.models.config import TransformerConfig
 from fef.models.packed import Stream, packed_visible
 from fef.models.transformer import Transformer, pattern_block, plain_visible
 from fef.training.cross_entropy import weighted_cross_entropy
-from fef.training.flat import BLOCK, flatten
+from fef.training.flat import BLOCK, flatten, revealed_last
 from fef.training.objectives import flat_losses, row_losses
 from fef.training.patterns import Canvases, block_masks, mask_canvases, packed_slots
 from fef.training.streams import Streams, block_streams, causal_streams, context_streams, packed_streams
@@ -61,8 +61,11 @@ def network(kv_heads: int = 1) -> Transformer:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("capacity", [128, 640])
-def test_the_intervals_are_the_packed_pattern_of_each_canvas(kind: str, seed: int, capacity: int) -> None:
+@pytest.mark.parametrize("moves", [False, True])
+def test_the_intervals_are_the_packed_pattern_of_each_canvas(kind: str, seed: int, capacity: int, moves: bool) -> None:
     streams = streams_of(kind, seed)
+    if moves:
+        streams = revealed_last(streams)
     flat = flatten(streams, capacity)
     visible = packed_visible(streams.tokens, streams.tokens)
     expected = torch.zeros(capacity, capacity, dtype=torch.bool)
@@ -109,6 +112,22 @@ def test_blocks_inside_of_a_canvas_are_seen_whole() -> None:
     pairs = flat.intervals.dense()[0].view(160, 4, 160, 4).transpose(1, 2).flatten(2).all(2)
     assert whole.sum() > 0.8 * pairs.sum()
     assert torch.equal(whole & ~pairs, torch.zeros_like(whole))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_tokens_in_another_order_have_the_same_losses_and_fewer_blocks(kind: str) -> None:
+    model, streams = network(), streams_of(kind, 3)
+    moved = revealed_last(streams)
+    first, second = flatten(streams, 640), flatten(moved, 640)
+    visible = packed_visible(moved.tokens, moved.tokens)
+    assert int(visible.sum()) == int(packed_visible(streams.tokens, streams.tokens).sum())
+    expected = flat_losses(model, first, first.intervals.dense(), WEIGHTS)
+    found = flat_losses(model, second, second.intervals.dense(), WEIGHTS)
+    for name, value in found.named.items():
+        assert value.item() == pytest.approx(expected.named[name].item(), rel=1e-6)
+    (many, whole), (few, more) = (flat.intervals.blocks(4, 4) for flat in (first, second))
+    assert few.sum() <= many.sum() and more.sum() >= whole.sum()
+    assert kind != "packed" or (few.sum() < many.sum() and more.sum() > whole.sum())
 
 
 def test_a_canvas_that_does_not_fit_is_left_out_whole() -> None:

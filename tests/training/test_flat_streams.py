@@ -10,7 +10,7 @@ from fef.laws.noise import Schedule
 from fef.models.config import TransformerConfig
 from fef.models.packed import Stream, packed_visible
 from fef.models.transformer import Transformer, pattern_block, plain_visible
-from fef.training.cross_entropy import weighted_cross_entropy
+from fef.training.cross_entropy import CHUNK, MULTIPLE, chunk_of, weighted_cross_entropy
 from fef.training.flat import BLOCK, flatten, revealed_last
 from fef.training.objectives import flat_losses, row_losses
 from fef.training.patterns import Canvases, block_masks, mask_canvases, packed_slots
@@ -219,6 +219,16 @@ def test_chunked_cross_entropy_equals_the_whole_one(count: int) -> None:
         strict=True,
     ):
         torch.testing.assert_close(a, b)
+
+
+def test_chunks_are_as_few_as_can_be_and_equal() -> None:
+    for positions in (1, 128, 129, 4096, 4097, 26_542, 28_672):
+        size = chunk_of(positions)
+        filled = positions + -positions % size
+        assert size % MULTIPLE == 0 and size <= CHUNK and filled - positions < size
+        assert filled // size == -(-positions // CHUNK) and filled - positions < MULTIPLE * (filled // size)
+        assert chunk_of(filled) == size  # of those that were filled up
+    assert chunk_of(0) == MULTIPLE
 
 
 @pytest.mark.gpu

@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.attention.flex_attention import BlockMask
 
 from fef.laws.noise import Schedule
 from fef.models.config import TransformerConfig
 from fef.models.packed import Stream, packed_visible
 from fef.models.transformer import Transformer, pattern_block, plain_visible
 from fef.training.cross_entropy import CHUNK, MULTIPLE, chunk_of, weighted_cross_entropy
-from fef.training.flat import BLOCK, flatten, revealed_last
+from fef.training.flat import BLOCK, flatten, listed, revealed_last
 from fef.training.objectives import flat_losses, row_losses
 from fef.training.patterns import Canvases, block_masks, mask_canvases, packed_slots
 from fef.training.streams import Streams, block_streams, causal_streams, context_streams, packed_streams
@@ -103,6 +104,20 @@ def test_no_block_reaches_beyond_the_canvases_that_it_touches(kind: str, capacit
     together = (canvas[:, None] == canvas).view(capacity // 16, 16, capacity // 16, 16).any(3).any(1)
     touched = (together.float() @ together.float()) > 0
     assert not (flat.intervals.blocks(16, 16)[0] & ~touched).any()
+
+
+def test_lists_of_blocks_are_those_that_torch_makes() -> None:
+    intervals = flatten(streams_of("packed", 1), 640).intervals
+    seen, whole = intervals.blocks(16, 8)
+    expected = BlockMask.from_kv_blocks(*listed(seen & ~whole), *listed(whole), BLOCK_SIZE=(16, 8))
+    found = intervals.block_mask(16, 8)
+    for name in ("num_blocks", "indices"):
+        for lists in ("kv", "full_kv", "q", "full_q"):
+            a, b = (getattr(mask, f"{lists}_{name}") for mask in (found, expected))
+            assert torch.equal(a, b) and a.dtype == b.dtype and a.stride() == b.stride(), (lists, name)
+    count, order = listed(seen)
+    assert torch.equal(order[0, 0], seen.int().argsort(dim=1, descending=True, stable=True).int())
+    assert torch.equal(count[0, 0], seen.sum(1).int())
 
 
 def test_blocks_inside_of_a_canvas_are_seen_whole() -> None:

@@ -19,20 +19,21 @@ _ROWS, _UNITS = 4, 512  # of a program of gates
 
 
 @torch.library.custom_op("fef::rotation_slope", mutates_args=())
-def rotation_slope(q_THE: Tensor, k_TGE: Tensor, v_TGE: Tensor, cos_TE: Tensor, sin_TE: Tensor) -> Tensor:
-    """The gradient [T, X] of joined queries, keys and values by those of the rotated queries and keys, and of the values;
-    all contiguous. cos_TE, sin_TE: the table of `fef.models.transformer.rope_table`."""
+def rotation_slope(q_THE: Tensor, k_TGE: Tensor, v_TGE: Tensor, cos_TE: Tensor, sin_TE: Tensor, scale: float) -> Tensor:
+    """The gradient [T, X] of joined queries, keys and values by those of the rotated queries, which were multiplied by the
+    scale, of the rotated keys, and of the values; all contiguous. cos_TE, sin_TE: the table of
+    `fef.models.rotation.rope_table`."""
     T, H, E = q_THE.shape
     G = k_TGE.shape[1]
     joined_TX = q_THE.new_empty(T, (H + 2 * G) * E)
     _rotation_kernel[(triton.cdiv(T, _TOKENS),)](
-        q_THE, k_TGE, v_TGE, cos_TE, sin_TE, joined_TX, T, HEADS=H, GROUPS=G, HALF=E // 2, BLOCK=_TOKENS
+        q_THE, k_TGE, v_TGE, cos_TE, sin_TE, joined_TX, T, SCALE=scale, HEADS=H, GROUPS=G, HALF=E // 2, BLOCK=_TOKENS
     )
     return joined_TX
 
 
 @rotation_slope.register_fake
-def _(q_THE: Tensor, k_TGE: Tensor, *_: Tensor) -> Tensor:
+def _(q_THE: Tensor, k_TGE: Tensor, *_: Tensor | float) -> Tensor:
     T, H, E = q_THE.shape
     return q_THE.new_empty(T, (H + 2 * k_TGE.shape[1]) * E)
 
@@ -46,6 +47,7 @@ def _rotation_kernel(
     sin,
     joined,
     tokens,
+    SCALE: tl.constexpr,
     HEADS: tl.constexpr,
     GROUPS: tl.constexpr,
     HALF: tl.constexpr,
@@ -69,6 +71,8 @@ def _rotation_kernel(
         second = tl.load(source + HALF, there).to(tl.float32)
         if head < HEADS + GROUPS:
             first, second = first * c + second * s, second * c - first * s
+        if head < HEADS:
+            first, second = first * SCALE, second * SCALE
         target = joined + t * X + head * E + e
         tl.store(target, first.to(joined.dtype.element_ty), there)
         tl.store(target + HALF, second.to(joined.dtype.element_ty), there)

@@ -17,9 +17,11 @@ from fef.models.rotation import rotate
 __all__ = ["gated_units", "turned_heads", "whole_heads"]
 
 
-def turned_heads(joined_BNX: Tensor, rotation: tuple[Tensor, Tensor], groups: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Rotated queries [B, H, N, E] and keys [B, G, N, E], and values, out of their joined product."""
-    return TurnedHeads.apply(joined_BNX, *rotation, groups)  # type: ignore[no-any-return, no-untyped-call]
+def turned_heads(
+    joined_BNX: Tensor, rotation: tuple[Tensor, Tensor], groups: int, scale: float = 1.0
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Rotated queries [B, H, N, E], times the scale, and keys [B, G, N, E], and values, out of their joined product."""
+    return TurnedHeads.apply(joined_BNX, *rotation, groups, scale)  # type: ignore[no-any-return, no-untyped-call]
 
 
 def gated_units(joined: Tensor) -> Tensor:
@@ -37,23 +39,26 @@ def whole_heads(rotation: tuple[Tensor, Tensor], size: int) -> bool:
 
 class TurnedHeads(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, joined_BNX: Tensor, cos: Tensor, sin: Tensor, groups: int) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(
+        ctx: Any, joined_BNX: Tensor, cos: Tensor, sin: Tensor, groups: int, scale: float
+    ) -> tuple[Tensor, Tensor, Tensor]:
         ctx.save_for_backward(cos, sin)
+        ctx.scale = scale
         heads_BXNE = joined_BNX.view(*joined_BNX.shape[:2], -1, cos.shape[-1]).transpose(1, 2)
         q_BHNE, k_BGNE, v_BGNE = torch.split(heads_BXNE, [heads_BXNE.shape[1] - 2 * groups, groups, groups], dim=1)
-        return rotate(q_BHNE, (cos, sin)), rotate(k_BGNE, (cos, sin)), v_BGNE
+        return rotate(q_BHNE, (cos, sin)) * scale, rotate(k_BGNE, (cos, sin)), v_BGNE
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, None, None, None, None]:
         from fef.models.slope_kernels import rotation_slope
 
         cos, sin = ctx.saved_tensors
         rows = slopes[0].shape[0]
         q_THE, k_TGE, v_TGE = (slope.transpose(1, 2).flatten(0, 1).contiguous() for slope in slopes)
         table = (part.expand(rows, -1, -1, -1).flatten(0, 2).contiguous() for part in (cos, sin))
-        joined_TX: Tensor = rotation_slope(q_THE, k_TGE, v_TGE, *table)
-        return joined_TX.view(rows, -1, joined_TX.shape[1]), None, None, None
+        joined_TX: Tensor = rotation_slope(q_THE, k_TGE, v_TGE, *table, ctx.scale)
+        return joined_TX.view(rows, -1, joined_TX.shape[1]), None, None, None, None
 
 
 class GatedUnits(torch.autograd.Function):

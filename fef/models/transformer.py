@@ -6,6 +6,7 @@ heads, E head size, Y layers, V vocabulary. `visible[b, n, k]` is True where tok
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -223,6 +224,8 @@ class SelfAttention(nn.Module):
         self.head_size = config.head_size
         self.grouped = config.kv_head_count != config.heads
         self.groups, self.normed = config.kv_head_count, config.qk_norm
+        scale = self.head_size**-0.5
+        self.scale = scale if math.frexp(scale)[0] == 0.5 else None  # a power of two
         q_dim, kv_dim = config.heads * config.head_size, config.kv_head_count * config.head_size
         self.widths = [q_dim, kv_dim, kv_dim]
         self.q = nn.Linear(config.dim, q_dim, bias=config.qkv_bias)
@@ -239,37 +242,47 @@ class SelfAttention(nn.Module):
         pattern: Tensor | BlockMask | None,
         past: tuple[Tensor, Tensor] | None,
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        q_BHNE, k_BGNE, v_BGNE = self.heads(hidden_BND, rotation)
+        (q_BHNE, k_BGNE, v_BGNE), scale = self.heads(hidden_BND, rotation)
         k_BGKE = k_BGNE if past is None else torch.cat([past[0], k_BGNE], dim=2)
         v_BGKE = v_BGNE if past is None else torch.cat([past[1], v_BGNE], dim=2)
-        mixed_BHNE = attend(q_BHNE, k_BGKE, v_BGKE, pattern, self.grouped)
+        mixed_BHNE = attend(q_BHNE, k_BGKE, v_BGKE, pattern, self.grouped, scale)
         # for caches, through which no gradient flows: a compiled backward pass would add their zeros
         kept = k_BGNE.detach(), v_BGNE.detach()
         return self.out(mixed_BHNE.transpose(1, 2).flatten(2)), kept
 
-    def heads(self, hidden_BND: Tensor, rotation: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """Rotated queries [B, H, N, E] and keys [B, G, N, E], and values."""
+    def heads(
+        self, hidden_BND: Tensor, rotation: tuple[Tensor, Tensor]
+    ) -> tuple[tuple[Tensor, Tensor, Tensor], float | None]:
+        """Rotated queries [B, H, N, E] and keys [B, G, N, E], and values; what scores are still to be multiplied by, if it is
+        not the usual root. To divide queries by a power of two rounds nothing, and spares kernels that of the scores."""
         layers = [self.q, self.k, self.v]
         joined = joined_product(hidden_BND, layers)
         if joined is not None and not self.normed and whole_heads(rotation, self.head_size):
-            return turned_heads(joined, rotation, self.groups)
+            return turned_heads(joined, rotation, self.groups, self.scale or 1.0), self.scale and 1.0
         q_BNX, k_BNX, v_BNX = (
             [layer(hidden_BND) for layer in layers] if joined is None else torch.split(joined, self.widths, -1)
         )
         q_BHNE = rotate(self.q_norm(self.split(q_BNX)), rotation)
-        return q_BHNE, rotate(self.k_norm(self.split(k_BNX)), rotation), self.split(v_BNX)
+        return (q_BHNE, rotate(self.k_norm(self.split(k_BNX)), rotation), self.split(v_BNX)), None
 
     def split(self, x_BNX: Tensor) -> Tensor:
         return x_BNX.view(*x_BNX.shape[:-1], -1, self.head_size).transpose(1, 2)
 
 
-def attend(q_BHNE: Tensor, k_BGKE: Tensor, v_BGKE: Tensor, pattern: Tensor | BlockMask | None, grouped: bool) -> Tensor:
+def attend(
+    q_BHNE: Tensor,
+    k_BGKE: Tensor,
+    v_BGKE: Tensor,
+    pattern: Tensor | BlockMask | None,
+    grouped: bool,
+    scale: float | None = None,
+) -> Tensor:
     if isinstance(pattern, BlockMask):
         options: Any = flex_options(FLEX_OPTIONS.get(q_BHNE.shape[-1]), pattern, q_BHNE.shape[2], k_BGKE.shape[2])
-        mixed = flex_attention(q_BHNE, k_BGKE, v_BGKE, block_mask=pattern, enable_gqa=grouped, kernel_options=options)
+        mixed = flex_attention(q_BHNE, k_BGKE, v_BGKE, None, pattern, scale, grouped, kernel_options=options)
         assert isinstance(mixed, Tensor)  # nothing else was asked for
         return mixed
-    return F.scaled_dot_product_attention(q_BHNE, k_BGKE, v_BGKE, attn_mask=pattern, enable_gqa=grouped)
+    return F.scaled_dot_product_attention(q_BHNE, k_BGKE, v_BGKE, attn_mask=pattern, scale=scale, enable_gqa=grouped)
 
 
 def pattern_block(head_size: int) -> int:

@@ -110,7 +110,7 @@ def compile_mixture(dtype: torch.dtype) -> None:
 def compile_slopes(dtype: torch.dtype) -> None:
     """Of a training step."""
     x_THE, k_TGE, table_TE = (torch.zeros(64, *shape, dtype=dtype) for shape in ((9, 64), (3, 64), (64,)))
-    rotation_slope(x_THE, k_TGE, k_TGE, table_TE, table_TE)
+    rotation_slope(x_THE, k_TGE, k_TGE, table_TE, table_TE, 0.125)
     gate_slope(torch.zeros(64, 3072, dtype=dtype), torch.zeros(64, 1536, dtype=dtype))
 
 

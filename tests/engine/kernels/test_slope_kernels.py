@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from fef.models import slopes
+from fef.models import mlp, slopes, transformer
+from fef.models.config import TransformerConfig
 from fef.models.rotation import rope_table, rotate
 
 B, N = 2, 37  # tokens that no block of a program divides
@@ -20,8 +21,9 @@ def test_the_gradient_of_heads_is_that_of_their_rotation(
     for rows in (positions[None], torch.stack([positions, positions + 4000])):
         table = rope_table(rows, size, 10_000.0, dtype)
         q, k, v = joined.unflatten(-1, (-1, size)).transpose(1, 2).split([heads, groups, groups], 1)
-        expected = [rotate(q, table), rotate(k, table), v]
-        found = slopes.turned_heads(joined, table, groups)
+        scale = 0.25 if heads == 9 else 1.0
+        expected = [rotate(q, table) * scale, rotate(k, table), v]
+        found = slopes.turned_heads(joined, table, groups, scale)
         for a, b in zip(found, expected, strict=True):
             assert torch.equal(a, b)
         upstream = [torch.randn_like(part) for part in expected]
@@ -64,3 +66,22 @@ def test_a_compiled_step_has_their_gradients(device: str) -> None:
     [found] = torch.autograd.grad(compiled(joined), joined)
     [expected] = torch.autograd.grad(loss(joined), joined)
     torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("size", [16, 32])  # queries are divided by 4, scores by the root of 32
+def test_a_compiled_block_with_them_has_the_gradients_of_a_plain_one(
+    size: int, device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transformer, "whole_heads", lambda *_: True)
+    monkeypatch.setattr(mlp, "gated_units", slopes.GatedUnits.apply)
+    config = TransformerConfig(vocab_size=8, dim=3 * size, layers=1, heads=3, kv_heads=1, mlp_dim=24, mask_id=7)
+    torch.manual_seed(size)
+    block = transformer.Block(config, 0).to(device)
+    hidden = torch.randn(1, N, config.dim, device=device)
+    rotation = rope_table(torch.arange(N, device=device)[None], size, 10_000.0, torch.float32)
+    found = []
+    for forward in (torch.compile(block.forward, backend="aot_eager", fullgraph=True), block.forward):
+        output, (keys, values) = forward(hidden, rotation, None, None)
+        found.append([output, keys, values, *torch.autograd.grad(output.square().sum(), list(block.parameters()))])
+    for a, b in zip(*found, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)

@@ -2,9 +2,10 @@
 
     python benchmarks/attention_tiles.py --shape 135m
     python benchmarks/attention_tiles.py --shape 8b --row-tokens 8192 --canvas-length 1024 --slots 256
+    python benchmarks/attention_tiles.py --also block=128 bwd_num_stages=3 fwd_num_stages=2,bwd_num_warps=8
 
-Prints one JSON line on the pattern of a flat row of random canvases, and one for each of the two: milliseconds per layer,
-and the largest difference of outputs and gradients from those of torch's own tiles.
+Prints one JSON line on the pattern of a flat row of random canvases, and one for each of the two and for each that is given:
+milliseconds per layer, and the largest difference of outputs and gradients from those of torch's own tiles.
 """
 
 from __future__ import annotations
@@ -20,14 +21,15 @@ from torch.nn.attention.flex_attention import BlockMask, flex_attention
 
 from fef.bench.engine.shapes import SHAPES, shape_config
 from fef.bench.training import random_examples, with_end
+from fef.errors import OptionError
 from fef.measure.environment import environment
 from fef.measure.program import option, program, told
 from fef.measure.timing import Clock
 from fef.models.config import TransformerConfig
 from fef.models.device import default_device, usable_device
-from fef.models.transformer import FLEX_OPTIONS
+from fef.models.transformer import FLEX_OPTIONS, PATTERN_BLOCK, flex_options, pattern_block
 from fef.training.adapt import AdaptOptions, rows_fitting, step_streams
-from fef.training.flat import Flat, flatten
+from fef.training.flat import Flat, flatten, revealed_last
 from fef.training.speed import peak_of
 from fef.training.trainer import TrainOptions
 
@@ -39,21 +41,53 @@ REPEATS = 30
 
 @dataclass(frozen=True)
 class Timed:
-    """Milliseconds forward and, where the device trains, backward; difference: of outputs and gradients, the largest."""
+    """Milliseconds forward and, where the device trains, backward; difference: of outputs and gradients, the largest. error:
+    why these tiles cannot be had, with no times."""
 
     tiles: str
-    forward_ms: float
-    backward_ms: float | None
-    difference: float
+    forward_ms: float | None = None
+    backward_ms: float | None = None
+    difference: float | None = None
+    error: str | None = None
 
 
-def time_tiles(config: TransformerConfig, flat: Flat, device: torch.device, compiled: bool = True) -> Iterator[Timed]:
-    """Of torch's own tiles, and of those that the network has for heads of this size, if it has any."""
-    inputs, mask = random_inputs(config, flat, device), flat.intervals.block_mask()
-    own, timed = measured("torch's", inputs, attention_of(mask, None, compiled))
-    yield timed
-    if options := FLEX_OPTIONS.get(config.head_size):
-        yield measured("the network's", inputs, attention_of(mask, options, compiled), own)[1]
+@dataclass(frozen=True)
+class Tiles:
+    """Options of the kernels, and places of a block of the pattern."""
+
+    name: str
+    options: dict[str, Any] | None
+    block: int
+
+    @classmethod
+    def read(cls, words: str, head_size: int) -> Tiles:
+        """The network's, changed as these words say: name=number, with commas. block: of the pattern. Raises OptionError."""
+        changed: dict[str, int] = {}
+        for word in words.split(","):
+            name, _, number = word.partition("=")
+            if not name or not number.isdecimal():
+                raise OptionError(f"Tiles are written as name=number with commas; got {words!r}.")
+            changed[name] = int(number)
+        block = changed.pop("block", pattern_block(head_size))
+        return cls(words, FLEX_OPTIONS.get(head_size, {}) | changed, block)
+
+
+def time_tiles(
+    config: TransformerConfig, flat: Flat, device: torch.device, compiled: bool = True, also: Sequence[str] = ()
+) -> Iterator[Timed]:
+    """Of torch's own tiles, of those that the network has for heads of this size, if it has any, and of others."""
+    inputs, size = random_inputs(config, flat, device), config.head_size
+    known = [Tiles("the network's", FLEX_OPTIONS[size], pattern_block(size))] if size in FLEX_OPTIONS else []
+    own: list[Tensor] | None = None
+    for tiles in (Tiles("torch's", None, PATTERN_BLOCK), *known, *(Tiles.read(words, size) for words in also)):
+        try:
+            mask = flat.intervals.block_mask(tiles.block, tiles.block)
+            found, timed = measured(tiles.name, inputs, attention_of(mask, tiles.options, compiled), own)
+        except Exception as error:  # more shared memory than there is, blocks that tiles do not divide
+            yield Timed(tiles.name, error=str(error).partition("\n")[0])
+        else:
+            own = found if own is None else own
+            yield timed
 
 
 def measured(
@@ -79,8 +113,9 @@ def measured(
 
 def attention_of(mask: BlockMask, options: Any, compiled: bool) -> Callable[..., Tensor]:
     def attend(q_BHNE: Tensor, k_BGNE: Tensor, v_BGNE: Tensor) -> Any:
-        grouped = k_BGNE.shape[1] != q_BHNE.shape[1]
-        return flex_attention(q_BHNE, k_BGNE, v_BGNE, block_mask=mask, enable_gqa=grouped, kernel_options=options)
+        grouped, length = k_BGNE.shape[1] != q_BHNE.shape[1], q_BHNE.shape[2]
+        tiles: Any = flex_options(options, mask, length, length)
+        return flex_attention(q_BHNE, k_BGNE, v_BGNE, block_mask=mask, enable_gqa=grouped, kernel_options=tiles)
 
     return torch.compile(attend, dynamic=False) if compiled else attend
 
@@ -104,7 +139,8 @@ def random_row(
     """A flat row of the packed objective, of random canvases."""
     examples = random_examples(config, options).to(device)
     size = math.ceil(SURPLUS * rows_fitting(examples, config, adaptation, options)) + 1
-    return flatten(step_streams(examples, config, adaptation, options, size, 0), adaptation.capacity)
+    streams = step_streams(examples, config, adaptation, options, size, 0)
+    return flatten(revealed_last(streams), adaptation.capacity)
 
 
 def described(config: TransformerConfig, flat: Flat, device: torch.device) -> dict[str, Any]:
@@ -128,6 +164,9 @@ class Options:
     row_tokens: int = 65_536
     canvas_length: int = 192
     slots: int = option(192, "of the packed streams of a canvas")
+    also: Sequence[str] = option(
+        (), "tiles beside: the network's with name=number,..., block= of the pattern", nargs="*"
+    )
     device: str = default_device()
 
 
@@ -138,7 +177,7 @@ def main(given: Options) -> None:
     options = TrainOptions(canvas_length=given.canvas_length, packed_count=given.slots, infill_share=0.0)
     flat = random_row(config, adaptation, options, device)
     told(**asdict(given) | environment(given.device) | described(config, flat, device))
-    for timed in time_tiles(config, flat, device, compiled=device.type == "cuda"):
+    for timed in time_tiles(config, flat, device, device.type == "cuda", given.also):
         told(**asdict(timed))
 
 

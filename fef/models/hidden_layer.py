@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from fef.errors import CheckpointError
+from fef.models.rotation import rope_table
 from fef.models.rounded_file import UNREADABLE, read_rounded, same_network, save_rounded, short
-from fef.models.transformer import Block, RMSNorm, Transformer, additive_mask, rope_table
+from fef.models.transformer import Block, RMSNorm, Transformer, additive_mask
 
 __all__ = ["HiddenLayer", "load_layer", "save_layer"]
 

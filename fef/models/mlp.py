@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fef.models.config import MixtureConfig, TransformerConfig
-from fef.models.products import products
+from fef.models.products import joined_product
+from fef.models.slopes import gated_units
 
 __all__ = ["Experts", "Mixture", "Router", "SwiGLU", "feed_forward"]
 
@@ -31,8 +32,10 @@ class SwiGLU(nn.Module):
         self.down = nn.Linear(mlp_dim, dim, bias=False)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        gate, up = products(hidden, [self.gate, self.up])
-        return self.down(F.silu(gate) * up)  # type: ignore[no-any-return]
+        joined = joined_product(hidden, [self.gate, self.up])
+        if joined is None:
+            return self.down(F.silu(self.gate(hidden)) * self.up(hidden))  # type: ignore[no-any-return]
+        return self.down(gated_units(joined))  # type: ignore[no-any-return]
 
 
 class Mixture(nn.Module):

@@ -22,8 +22,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from fef.models.joined import LayerWeights, Matrix
 from fef.models.packed import context_seen, group_seen, node_seen, reference_seen
 from fef.models.packed_pass import PassSlots, PassTokens, SlotTable
+from fef.models.rotation import rope_table, rotate
 from fef.models.slot_cache import SlotCache
-from fef.models.transformer import Transformer, additive_mask, rope_table, rotate
+from fef.models.transformer import Transformer, additive_mask
 
 __all__ = ["BlockLayer", "Bounds", "TorchForward", "visible_keys"]
 

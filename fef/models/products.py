@@ -9,23 +9,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["products"]
+__all__ = ["joined_product"]
 
 
-def products(x: Tensor, layers: Sequence[nn.Module]) -> Sequence[Tensor]:
-    """`x` through each of these linear layers, all with a bias or none.
+def joined_product(x: Tensor, layers: Sequence[nn.Module]) -> Tensor | None:
+    """`x` through all of these linear layers side by side, or None where joining them would cost more.
 
     Where a training step is compiled, they are one product: tokens are read, and their gradient is written, once instead of
-    once a layer, and the gradients of narrow matrices fill the device together. Elsewhere joining them would cost more.
+    once a layer, and the gradients of narrow matrices fill the device together.
     """
-    joins = torch.compiler.is_compiling() and torch.is_grad_enabled()
-    matrices = [matrix_of(layer) for layer in layers] if joins else [None]
-    joined = [matrix for matrix in matrices if matrix is not None]
+    if not (torch.compiler.is_compiling() and torch.is_grad_enabled()):
+        return None
+    joined = [matrix for matrix in map(matrix_of, layers) if matrix is not None]
     if len(joined) < len(layers):
-        return [layer(x) for layer in layers]
+        return None
     biases: list[Any] = [layer.bias for layer in layers]
     bias = None if biases[0] is None else torch.cat(biases)
-    return torch.split(F.linear(x, torch.cat(joined), bias), [len(matrix) for matrix in joined], dim=-1)
+    return F.linear(x, torch.cat(joined), bias)
 
 
 def matrix_of(layer: Any) -> Tensor | None:

@@ -6,6 +6,7 @@ heads, E head size, Y layers, V vocabulary. `visible[b, n, k]` is True where tok
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -17,11 +18,23 @@ from torch.overrides import TorchFunctionMode
 
 from fef.models.config import TransformerConfig
 from fef.models.mlp import feed_forward
-from fef.models.products import products
+from fef.models.products import joined_product
+from fef.models.rotation import rope_table, rotate
+from fef.models.slopes import turned_heads, whole_heads
 
 Module = TypeVar("Module", bound=nn.Module)
 
-__all__ = ["FLEX_OPTIONS", "KeyValues", "RMSNorm", "Transformer", "allocate", "blank", "plain_visible"]
+__all__ = [
+    "FLEX_OPTIONS",
+    "KeyValues",
+    "RMSNorm",
+    "Transformer",
+    "allocate",
+    "blank",
+    "flex_options",
+    "pattern_block",
+    "plain_visible",
+]
 
 FLEX_OPTIONS: dict[int, dict[str, Any]] = {
     64: {"fwd_BLOCK_M": 64, "fwd_BLOCK_N": 64, "fwd_num_warps": 4}
@@ -29,6 +42,7 @@ FLEX_OPTIONS: dict[int, dict[str, Any]] = {
     | {"bwd_num_warps": 4, "bwd_num_stages": 2}
 }
 """Options of the kernels of `flex_attention` by head size, where torch's own are slower (`benchmarks/attention_tiles.py`)."""
+PATTERN_BLOCK = 128  # a multiple of all tiles that torch chooses by itself
 
 
 @dataclass
@@ -209,7 +223,11 @@ class SelfAttention(nn.Module):
         super().__init__()
         self.head_size = config.head_size
         self.grouped = config.kv_head_count != config.heads
+        self.groups, self.normed = config.kv_head_count, config.qk_norm
+        scale = self.head_size**-0.5
+        self.scale = scale if math.frexp(scale)[0] == 0.5 else None  # a power of two
         q_dim, kv_dim = config.heads * config.head_size, config.kv_head_count * config.head_size
+        self.widths = [q_dim, kv_dim, kv_dim]
         self.q = nn.Linear(config.dim, q_dim, bias=config.qkv_bias)
         self.k = nn.Linear(config.dim, kv_dim, bias=config.qkv_bias)
         self.v = nn.Linear(config.dim, kv_dim, bias=config.qkv_bias)
@@ -224,28 +242,63 @@ class SelfAttention(nn.Module):
         pattern: Tensor | BlockMask | None,
         past: tuple[Tensor, Tensor] | None,
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        q_BNX, k_BNX, v_BNX = products(hidden_BND, [self.q, self.k, self.v])
-        q_BHNE = rotate(self.q_norm(self.split(q_BNX)), rotation)
-        k_BGNE = rotate(self.k_norm(self.split(k_BNX)), rotation)
-        v_BGNE = self.split(v_BNX)
+        (q_BHNE, k_BGNE, v_BGNE), scale = self.heads(hidden_BND, rotation)
         k_BGKE = k_BGNE if past is None else torch.cat([past[0], k_BGNE], dim=2)
         v_BGKE = v_BGNE if past is None else torch.cat([past[1], v_BGNE], dim=2)
-        mixed_BHNE = attend(q_BHNE, k_BGKE, v_BGKE, pattern, self.grouped)
+        mixed_BHNE = attend(q_BHNE, k_BGKE, v_BGKE, pattern, self.grouped, scale)
         # for caches, through which no gradient flows: a compiled backward pass would add their zeros
         kept = k_BGNE.detach(), v_BGNE.detach()
         return self.out(mixed_BHNE.transpose(1, 2).flatten(2)), kept
+
+    def heads(
+        self, hidden_BND: Tensor, rotation: tuple[Tensor, Tensor]
+    ) -> tuple[tuple[Tensor, Tensor, Tensor], float | None]:
+        """Rotated queries [B, H, N, E] and keys [B, G, N, E], and values; what scores are still to be multiplied by, if it is
+        not the usual root. To divide queries by a power of two rounds nothing, and spares kernels that of the scores."""
+        layers = [self.q, self.k, self.v]
+        joined = joined_product(hidden_BND, layers)
+        if joined is not None and not self.normed and whole_heads(rotation, self.head_size):
+            return turned_heads(joined, rotation, self.groups, self.scale or 1.0), self.scale and 1.0
+        q_BNX, k_BNX, v_BNX = (
+            [layer(hidden_BND) for layer in layers] if joined is None else torch.split(joined, self.widths, -1)
+        )
+        q_BHNE = rotate(self.q_norm(self.split(q_BNX)), rotation)
+        return (q_BHNE, rotate(self.k_norm(self.split(k_BNX)), rotation), self.split(v_BNX)), None
 
     def split(self, x_BNX: Tensor) -> Tensor:
         return x_BNX.view(*x_BNX.shape[:-1], -1, self.head_size).transpose(1, 2)
 
 
-def attend(q_BHNE: Tensor, k_BGKE: Tensor, v_BGKE: Tensor, pattern: Tensor | BlockMask | None, grouped: bool) -> Tensor:
+def attend(
+    q_BHNE: Tensor,
+    k_BGKE: Tensor,
+    v_BGKE: Tensor,
+    pattern: Tensor | BlockMask | None,
+    grouped: bool,
+    scale: float | None = None,
+) -> Tensor:
     if isinstance(pattern, BlockMask):
-        tiles: Any = FLEX_OPTIONS.get(q_BHNE.shape[-1])
-        mixed = flex_attention(q_BHNE, k_BGKE, v_BGKE, block_mask=pattern, enable_gqa=grouped, kernel_options=tiles)
+        options: Any = flex_options(FLEX_OPTIONS.get(q_BHNE.shape[-1]), pattern, q_BHNE.shape[2], k_BGKE.shape[2])
+        mixed = flex_attention(q_BHNE, k_BGKE, v_BGKE, None, pattern, scale, grouped, kernel_options=options)
         assert isinstance(mixed, Tensor)  # nothing else was asked for
         return mixed
-    return F.scaled_dot_product_attention(q_BHNE, k_BGKE, v_BGKE, attn_mask=pattern, enable_gqa=grouped)
+    return F.scaled_dot_product_attention(q_BHNE, k_BGKE, v_BGKE, attn_mask=pattern, scale=scale, enable_gqa=grouped)
+
+
+def pattern_block(head_size: int) -> int:
+    """Places of a block of queries and of keys in a `BlockMask` for heads of this size: the largest tile. What is skipped are
+    whole blocks, so that smaller ones leave less to be computed for nothing."""
+    tiles = FLEX_OPTIONS.get(head_size, {})
+    return max((size for name, size in tiles.items() if "BLOCK" in name), default=PATTERN_BLOCK)
+
+
+def flex_options(tiles: dict[str, Any] | None, pattern: BlockMask, queries: int, keys: int) -> dict[str, Any] | None:
+    """These tiles, and the size of blocks of which the pattern's lists are. It may say that they are larger: for its backward
+    pass torch refuses blocks that its own tiles do not divide, also where it has others."""
+    if tiles is None:
+        return None
+    rows, columns = pattern.kv_indices.shape[-2:]
+    return tiles | {"SPARSE_Q_BLOCK_SIZE": queries // rows, "SPARSE_KV_BLOCK_SIZE": keys // columns}
 
 
 class RMSNorm(nn.Module):
@@ -279,25 +332,3 @@ def plain_visible(
 def additive_mask(visible: Tensor, dtype: torch.dtype) -> Tensor:
     """A bool pattern [B, N, K] as an additive bias [B, 1, N, K]: about twice as fast in SDPA on a CPU."""
     return torch.zeros_like(visible, dtype=dtype).masked_fill_(~visible, torch.finfo(dtype).min)[:, None]
-
-
-def rope_table(positions_BN: Tensor, rotary_size: int, theta: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Cosines and sines [B, 1, N, rotary_size] of the half-rotation form (Su et al. 2104.09864, as in LLaMA).
-
-    Angles are float32, as where the released checkpoints were trained: at long positions exact ones differ visibly.
-    """
-    exact = torch.promote_types(dtype, torch.float32)
-    exponent_E2 = torch.arange(0, rotary_size, 2, device=positions_BN.device, dtype=exact) / rotary_size
-    angle_BNE2 = positions_BN[..., None].to(exact) * (1.0 / theta**exponent_E2)
-    angle_B1NE = torch.cat([angle_BNE2, angle_BNE2], dim=-1)[:, None]
-    return angle_B1NE.cos().to(dtype), angle_B1NE.sin().to(dtype)
-
-
-def rotate(x_BHNE: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
-    """Rotate the leading dimensions of each head, as many as the table has; the others pass through."""
-    cos, sin = rotation
-    size = cos.shape[-1]
-    turned = x_BHNE[..., :size]
-    first, second = turned.chunk(2, dim=-1)
-    turned = turned * cos + torch.cat([-second, first], dim=-1) * sin
-    return turned if size == x_BHNE.shape[-1] else torch.cat([turned, x_BHNE[..., size:]], dim=-1)

@@ -26,10 +26,10 @@ from fef.models.hub import locate
 from fef.models.packed import Stream
 from fef.models.sources import ADAPTATION
 from fef.models.tokenizer_files import SPECIALS
-from fef.models.transformer import Transformer
+from fef.models.transformer import Transformer, pattern_block
 from fef.training.conversations import Encoder, encode_answers, read_answers
 from fef.training.data import Examples, batch
-from fef.training.flat import BLOCK, flatten
+from fef.training.flat import BLOCK, flatten, revealed_last
 from fef.training.held_out import HeldOut
 from fef.training.limits import prompt_room
 from fef.training.lora import TARGETS, adapt_, train_norms, train_rows
@@ -270,15 +270,16 @@ def flat_objective(
     size = (
         math.ceil(SURPLUS * rows_fitting(examples, config, adaptation, options)) + 1
     )  # fewer are too few in rare cases
+    block = pattern_block(config.head_size)
 
     def objective(model: Transformer, number: int) -> tuple[Tensor, dict[str, Any]]:
         with part("draw"):
             streams = step_streams(examples, config, adaptation, options, size, number)
         with part("flatten"):
-            flat = flatten(streams, adaptation.capacity)
+            flat = flatten(revealed_last(streams), adaptation.capacity)
         with part("pattern"):
             compiled = options.compile and flat.input_1T.is_cuda
-            visible = flat.intervals.block_mask() if compiled else flat.intervals.dense()
+            visible = flat.intervals.block_mask(block, block) if compiled else flat.intervals.dense()
         losses = flat_losses(model, flat, visible, weights, drafting)
         flops = step_flops(model, flat.tokens, losses.trained, flat.intervals.pairs())
         work = {"rows": flat.rows, "tokens": flat.tokens, "flops": flops}

@@ -16,9 +16,16 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-__all__ = ["CHUNK", "weighted_cross_entropy"]
+__all__ = ["CHUNK", "MULTIPLE", "chunk_of", "weighted_cross_entropy"]
 
-CHUNK = 4096
+CHUNK = 4096  # positions at most
+MULTIPLE = 128  # of a chunk's positions: what tiles of products are filled with
+
+
+def chunk_of(positions: int) -> int:
+    """Positions of each of as few equal chunks as there can be."""
+    chunks = -(-positions // CHUNK)
+    return -(-positions // (chunks * MULTIPLE)) * MULTIPLE if positions else MULTIPLE
 
 
 def weighted_cross_entropy(
@@ -41,8 +48,9 @@ class WeightedCrossEntropy(torch.autograd.Function):
         grad_KD = torch.empty_like(hidden_KD) if trains else None
         grad_VD = torch.zeros_like(head_VD, dtype=exact(head_VD)) if trains_head else None
         nll_K = torch.empty(len(label_K), device=hidden_KD.device, dtype=exact(hidden_KD))
-        for start in range(0, len(label_K), CHUNK):
-            part = slice(start, start + CHUNK)
+        size = chunk_of(len(label_K))
+        for start in range(0, len(label_K), size):
+            part = slice(start, start + size)
             hidden_CD = hidden_KD[part]
             slope = fused_softmax_slope() if hidden_KD.is_cuda else softmax_slope
             nll_K[part], slope_CV = slope(F.linear(hidden_CD, head_VD), label_K[part], weight_K[part])

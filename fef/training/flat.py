@@ -20,10 +20,11 @@ from torch.nn.attention.flex_attention import BlockMask
 from fef.models.packed import REVEALED, PackedTokens, Stream
 from fef.training.streams import Streams
 
-__all__ = ["BLOCK", "Flat", "Intervals", "flatten", "listed"]
+__all__ = ["BLOCK", "Flat", "Intervals", "flatten", "listed", "revealed_last"]
 
 BLOCK = 128  # places of a block of queries or keys
 NOWHERE = -1  # the value of targets and drafts: no run of the line holds it
+ASIDE = 1 << 22  # behind all values of a line
 BEHIND = torch.iinfo(torch.int32).max  # of the line: the low of a query that sees no run of it
 
 
@@ -38,12 +39,23 @@ class Intervals:
     last_T: Tensor
 
     def predicate(self) -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]:
-        """Whether the queries at some places see the keys at others, as `flex_attention` asks: of any row and head."""
-        value_T, low_T, high_T, first_T, last_T = self.value_T, self.low_T, self.high_T, self.first_T, self.last_T
+        """Whether the queries at some places see the keys at others, as `flex_attention` asks: of any row and head.
+
+        Both runs are of one line, on which targets and drafts stand far behind, at `ASIDE` and their place. A number is in a
+        run where it is no farther from its middle than half its length: half the comparisons, of which a GPU does fewer at
+        once than sums. Halves below 2^23 are exact in float32.
+        """
+        at_T = torch.arange(len(self.value_T), device=self.value_T.device)
+        is_aside_T = self.value_T == NOWHERE
+        value_T = torch.where(is_aside_T, ASIDE + at_T, self.value_T).float()
+        line_T = (self.low_T.float() + 1 + self.high_T.float()) / 2, (self.high_T.float() - 1 - self.low_T.float()) / 2
+        own_T = ASIDE + (self.first_T + self.last_T).float() / 2, (self.last_T - self.first_T).float() / 2
+        (middle_T, half_T), (centre_T, reach_T) = line_T, own_T
 
         def sees(_row: Tensor, _head: Tensor, query: Tensor, key: Tensor) -> Tensor:
-            on_line = (value_T[key] > low_T[query]) & (value_T[key] <= high_T[query])
-            return on_line | ((key >= first_T[query]) & (key <= last_T[query]))
+            value = value_T[key]
+            on_line = (value - middle_T[query]).abs() <= half_T[query]
+            return on_line | ((value - centre_T[query]).abs() <= reach_T[query])
 
         return sees
 
@@ -77,22 +89,36 @@ class Intervals:
 
     def block_mask(self, queries: int = BLOCK, keys: int = BLOCK) -> BlockMask:
         """The pattern for `flex_attention` in blocks of so many places, which must divide their number. In blocks that are
-        seen whole, nobody asks the predicate."""
+        seen whole, nobody asks the predicate. Its own words name `BLOCK` where they are smaller (`flex_options`)."""
         seen_QK, whole_QK = self.blocks(queries, keys)
-        length = len(self.value_T)
-        return BlockMask.from_kv_blocks(
-            *listed(seen_QK & ~whole_QK),
-            *listed(whole_QK),
-            BLOCK_SIZE=(queries, keys),
-            mask_mod=self.predicate(),
+        partly_QK, length = seen_QK & ~whole_QK, len(self.value_T)
+        kv_num_blocks, kv_indices = listed(partly_QK)
+        full_kv_num_blocks, full_kv_indices = listed(whole_QK)
+        q_num_blocks, q_indices = listed(partly_QK.T)
+        full_q_num_blocks, full_q_indices = listed(whole_QK.T)
+        return BlockMask(
             seq_lengths=(length, length),
+            kv_num_blocks=kv_num_blocks,
+            kv_indices=kv_indices,
+            full_kv_num_blocks=full_kv_num_blocks,
+            full_kv_indices=full_kv_indices,
+            q_num_blocks=q_num_blocks,
+            q_indices=q_indices,
+            full_q_num_blocks=full_q_num_blocks,
+            full_q_indices=full_q_indices,
+            BLOCK_SIZE=(max(queries, BLOCK), max(keys, BLOCK)),
+            mask_mod=self.predicate(),
         )
 
 
 def listed(block_QK: Tensor) -> tuple[Tensor, Tensor]:
-    """How many blocks of keys each block of queries has, and their numbers first in its row, as `BlockMask` takes them."""
-    order_QK = block_QK.int().argsort(dim=1, descending=True, stable=True).int()
-    return block_QK.sum(1, dtype=torch.int32)[None, None], order_QK[None, None]
+    """How many blocks of keys each block of queries has, and their numbers first in its row, as `BlockMask` takes them. Their
+    places are counted: to sort rows takes a GPU longer."""
+    so_far_QK = block_QK.cumsum(1, dtype=torch.int32)
+    key_QK = torch.arange(block_QK.shape[1], device=block_QK.device, dtype=torch.int32).expand_as(so_far_QK)
+    place_QK = torch.where(block_QK, so_far_QK - 1, so_far_QK[:, -1:] + key_QK - so_far_QK)
+    order_QK = torch.empty_like(so_far_QK).scatter_(1, place_QK.long(), key_QK)
+    return so_far_QK[None, None, :, -1].contiguous(), order_QK[None, None]
 
 
 @dataclass
@@ -146,6 +172,25 @@ def flatten(streams: Streams, capacity: int) -> Flat:
         intervals,
         rows,
         kept_BN.sum(),
+    )
+
+
+def revealed_last(streams: Streams) -> Streams:
+    """The same tokens in other columns: of each context the revealed ones behind the masks, as on the line. What a query sees
+    of context and references is then one run of places, so that blocks are seen whole or not at all but at its two ends."""
+    tokens = streams.tokens
+    is_context_BN = tokens.stream_BN == Stream.CONTEXT
+    part_BN = torch.where(is_context_BN, torch.where(tokens.rank_BN == REVEALED, 1, 0), 2)
+    column_BN = part_BN.argsort(dim=1, stable=True)
+
+    def moved(value_BN: Tensor) -> Tensor:
+        return value_BN.gather(1, column_BN)
+
+    return Streams(
+        moved(streams.input_BN),
+        PackedTokens(*map(moved, vars(tokens).values())),
+        moved(streams.label_BN),
+        {name: moved(weight_BN) for name, weight_BN in streams.weights.items()},
     )
 
 

@@ -16,7 +16,7 @@ from torch.nn.attention.flex_attention import BlockMask
 
 from fef.models.packed import REVEALED, PackedTokens, Stream, packed_visible, slot_tokens
 from fef.models.transformer import Transformer, plain_visible
-from fef.training.cross_entropy import CHUNK, weighted_cross_entropy
+from fef.training.cross_entropy import chunk_of, weighted_cross_entropy
 from fef.training.drafting import tokens_per_pass
 from fef.training.flat import Flat
 from fef.training.patterns import Canvases, PackedSlots
@@ -78,7 +78,7 @@ def losses_of(
     trained = len(at_K)
     real_K = torch.ones_like(at_K)
     if hidden_TD.is_cuda:
-        at_K, real_K = (F.pad(x_K, (0, -trained % CHUNK)) for x_K in (at_K, real_K))
+        at_K, real_K = (F.pad(x_K, (0, -trained % chunk_of(trained))) for x_K in (at_K, real_K))
     hidden_KD = hidden_TD.index_select(0, at_K)
     if torch.is_autocast_enabled(hidden_KD.device.type):
         hidden_KD = hidden_KD.to(torch.get_autocast_dtype(hidden_KD.device.type))

@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from fef.models.config import TransformerConfig
-from fef.models.transformer import Transformer, blank, rope_table, rotate
+from fef.models.rotation import rope_table, rotate
+from fef.models.transformer import Transformer, blank
 
 LENGTH = 12
 PATTERNS = [

@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.attention.flex_attention import BlockMask
 
 from fef.laws.noise import Schedule
 from fef.models.config import TransformerConfig
 from fef.models.packed import Stream, packed_visible
-from fef.models.transformer import Transformer, plain_visible
-from fef.training.cross_entropy import weighted_cross_entropy
-from fef.training.flat import BLOCK, flatten
+from fef.models.transformer import Transformer, pattern_block, plain_visible
+from fef.training.cross_entropy import CHUNK, MULTIPLE, chunk_of, weighted_cross_entropy
+from fef.training.flat import BLOCK, flatten, listed, revealed_last
 from fef.training.objectives import flat_losses, row_losses
 from fef.training.patterns import Canvases, block_masks, mask_canvases, packed_slots
 from fef.training.streams import Streams, block_streams, causal_streams, context_streams, packed_streams
@@ -61,8 +62,11 @@ def network(kv_heads: int = 1) -> Transformer:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("capacity", [128, 640])
-def test_the_intervals_are_the_packed_pattern_of_each_canvas(kind: str, seed: int, capacity: int) -> None:
+@pytest.mark.parametrize("moves", [False, True])
+def test_the_intervals_are_the_packed_pattern_of_each_canvas(kind: str, seed: int, capacity: int, moves: bool) -> None:
     streams = streams_of(kind, seed)
+    if moves:
+        streams = revealed_last(streams)
     flat = flatten(streams, capacity)
     visible = packed_visible(streams.tokens, streams.tokens)
     expected = torch.zeros(capacity, capacity, dtype=torch.bool)
@@ -102,6 +106,20 @@ def test_no_block_reaches_beyond_the_canvases_that_it_touches(kind: str, capacit
     assert not (flat.intervals.blocks(16, 16)[0] & ~touched).any()
 
 
+def test_lists_of_blocks_are_those_that_torch_makes() -> None:
+    intervals = flatten(streams_of("packed", 1), 640).intervals
+    seen, whole = intervals.blocks(16, 8)
+    expected = BlockMask.from_kv_blocks(*listed(seen & ~whole), *listed(whole), BLOCK_SIZE=(16, 8))
+    found = intervals.block_mask(16, 8)
+    for name in ("num_blocks", "indices"):
+        for lists in ("kv", "full_kv", "q", "full_q"):
+            a, b = (getattr(mask, f"{lists}_{name}") for mask in (found, expected))
+            assert torch.equal(a, b) and a.dtype == b.dtype and a.stride() == b.stride(), (lists, name)
+    count, order = listed(seen)
+    assert torch.equal(order[0, 0], seen.int().argsort(dim=1, descending=True, stable=True).int())
+    assert torch.equal(count[0, 0], seen.sum(1).int())
+
+
 def test_blocks_inside_of_a_canvas_are_seen_whole() -> None:
     """Where the context of a canvas fills blocks, none of its queries asks a predicate there; of targets all do."""
     flat = flatten(streams_of("packed", 1), 640)
@@ -109,6 +127,22 @@ def test_blocks_inside_of_a_canvas_are_seen_whole() -> None:
     pairs = flat.intervals.dense()[0].view(160, 4, 160, 4).transpose(1, 2).flatten(2).all(2)
     assert whole.sum() > 0.8 * pairs.sum()
     assert torch.equal(whole & ~pairs, torch.zeros_like(whole))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_tokens_in_another_order_have_the_same_losses_and_fewer_blocks(kind: str) -> None:
+    model, streams = network(), streams_of(kind, 3)
+    moved = revealed_last(streams)
+    first, second = flatten(streams, 640), flatten(moved, 640)
+    visible = packed_visible(moved.tokens, moved.tokens)
+    assert int(visible.sum()) == int(packed_visible(streams.tokens, streams.tokens).sum())
+    expected = flat_losses(model, first, first.intervals.dense(), WEIGHTS)
+    found = flat_losses(model, second, second.intervals.dense(), WEIGHTS)
+    for name, value in found.named.items():
+        assert value.item() == pytest.approx(expected.named[name].item(), rel=1e-6)
+    (many, whole), (few, more) = (flat.intervals.blocks(4, 4) for flat in (first, second))
+    assert few.sum() <= many.sum() and more.sum() >= whole.sum()
+    assert kind != "packed" or (few.sum() < many.sum() and more.sum() > whole.sum())
 
 
 def test_a_canvas_that_does_not_fit_is_left_out_whole() -> None:
@@ -202,6 +236,16 @@ def test_chunked_cross_entropy_equals_the_whole_one(count: int) -> None:
         torch.testing.assert_close(a, b)
 
 
+def test_chunks_are_as_few_as_can_be_and_equal() -> None:
+    for positions in (1, 128, 129, 4096, 4097, 26_542, 28_672):
+        size = chunk_of(positions)
+        filled = positions + -positions % size
+        assert size % MULTIPLE == 0 and size <= CHUNK and filled - positions < size
+        assert filled // size == -(-positions // CHUNK) and filled - positions < MULTIPLE * (filled // size)
+        assert chunk_of(filled) == size  # of those that were filled up
+    assert chunk_of(0) == MULTIPLE
+
+
 @pytest.mark.gpu
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf Tensor is being accessed")
 @pytest.mark.filterwarnings("ignore:TensorFloat32 tensor cores")
@@ -219,8 +263,9 @@ def test_compiled_blocks_on_a_gpu_give_the_losses_and_gradients_of_the_dense_pat
     expected = [losses_and_gradients(model, flat, flat.intervals.dense()) for flat in flats]
     for block in model.blocks:
         block.compile()
+    size = pattern_block(config.head_size)
     for flat, (loss, gradients) in zip(flats, expected, strict=True):
-        found, slopes = losses_and_gradients(model, flat, flat.intervals.block_mask())
+        found, slopes = losses_and_gradients(model, flat, flat.intervals.block_mask(size, size))
         assert found == pytest.approx(loss, rel=2e-3)
         for a, b in zip(slopes, gradients, strict=True):
             assert (a - b).norm() <= 2e-2 * b.norm() + 1e-6

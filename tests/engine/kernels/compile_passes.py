@@ -1,4 +1,4 @@
-"""Compiles the kernels of packed passes and of mixtures for a GPU that need not be there: `compile_passes.py [capability]`.
+"""Compiles kernels of passes, mixtures and training for a GPU that need not be there: `compile_passes.py [capability]`.
 
 Kernels are compiled, not run: what they would write stays zero. Prints the kernels, one a line.
 """
@@ -24,6 +24,7 @@ from fef.models.extras import Extras
 from fef.models.joined import ExpertWeights, join_weights
 from fef.models.packed_forward import Bounds
 from fef.models.packed_pass import RoundShape
+from fef.models.slope_kernels import gate_slope, rotation_slope
 from fef.models.slot_cache import SlotCache
 from fef.models.transformer import Transformer
 
@@ -106,6 +107,13 @@ def compile_mixture(dtype: torch.dtype) -> None:
     KernelForward(model, layers, overlap=True).mixture(x_TD, weights, x_TD, model.norm)
 
 
+def compile_slopes(dtype: torch.dtype) -> None:
+    """Of a training step."""
+    x_THE, k_TGE, table_TE = (torch.zeros(64, *shape, dtype=dtype) for shape in ((9, 64), (3, 64), (64,)))
+    rotation_slope(x_THE, k_TGE, k_TGE, table_TE, table_TE, 0.125)
+    gate_slope(torch.zeros(64, 3072, dtype=dtype), torch.zeros(64, 1536, dtype=dtype))
+
+
 def constants_of_pairs(ptx: str) -> list[str]:
     """Operations on two integers of 16 bits at once of which one operand is a constant. ptxas 12.8 and 12.9 may leave it out
     on Hopper: `fef.engine.kernels.compose._divided` says how to do without."""
@@ -134,6 +142,7 @@ def main() -> None:
     with torch.no_grad():
         for dtype in (torch.bfloat16, torch.float32):
             compile_mixture(dtype)
+            compile_slopes(dtype)
             for options, head in OPTIONS:
                 compile_passes(options, head, dtype)
 

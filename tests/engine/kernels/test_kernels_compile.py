@@ -26,3 +26,4 @@ def test_passes_of_chains_and_trees_compile_for_hopper(tmp_path):
     names = {line for line in done.stdout.splitlines() if line.endswith("_kernel")}
     assert {"_compose_kernel", "_attention_kernel", "_sampled_kernel", "_advance_kernel", "_move_kernel"} <= names
     assert {"_choose_kernel", "_assign_kernel", "_gated_kernel", "_down_kernel"} <= names
+    assert {"_rotation_kernel", "_gate_kernel"} <= names

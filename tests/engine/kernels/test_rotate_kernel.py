@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fef.engine.kernels.rotate import rotate_and_store
-from fef.models.transformer import rope_table, rotate
+from fef.models.rotation import rope_table, rotate
 
 N, SLOTS, PLACES = 5, 3, 11
 

@@ -3,7 +3,7 @@
 In reading order:
 
 texts               laws of texts as plain dicts, and steps that carry them on
-reference           laws of decoders from their papers, without `fef.decoding`; `joint` and `copula` hold two more
+reference           laws of decoders from their papers, without `fef.decoding`: of tables; `network_laws`, of networks
 tables              small denoisers whose every conditional is known
 decode              the real loop with its random decisions given, and its law integrated
 statistics          is a sample of a law, and how far is it?

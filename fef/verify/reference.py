@@ -7,25 +7,22 @@ length, K real tokens.
 from __future__ import annotations
 
 import itertools
-from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 
-from fef.models.packed import REVEALED, packed_target_logits
 from fef.models.transformer import Transformer
-from fef.verify.texts import Array, Law, Pipeline, State, drawn_at, hidden, mixed, onward, put, to_the_end
+from fef.verify.texts import Array, Law, Pipeline, State, drawn_at, hidden, mixed, onward, to_the_end
 
 __all__ = [
-    "Chain",
-    "Process",
+    "Denoise",
+    "Reference",
     "Select",
     "Table",
-    "causal_chain_law",
     "certainty",
     "chain_law",
     "chain_pass",
@@ -33,12 +30,9 @@ __all__ = [
     "denoised",
     "filled",
     "first_of",
+    "hiding",
     "law_at",
     "margin",
-    "order_causal",
-    "packed_chain_law",
-    "process_law",
-    "product_of_experts",
     "ranked",
     "table_of",
 ]
@@ -55,10 +49,22 @@ class Table:
     at: dict[State, Array]
     mask: int
     length: int
+    denoiser: Denoise | None = field(default=None, kw_only=True)  # whose they are
 
     @property
     def empty(self) -> State:
         return (self.mask,) * self.length
+
+    @property
+    def network(self) -> Transformer:
+        assert isinstance(self.denoiser, Transformer), (
+            "only networks have a packed law, or a model or a layer beside them"
+        )
+        return self.denoiser
+
+    def open(self, state: State) -> list[int]:
+        """The slots of a state that are masked."""
+        return [i for i, v in enumerate(state) if v == self.mask]
 
     def law(self, state: State, slot: int) -> Array:
         """What a slot is drawn from [K], before temperature and top-p."""
@@ -70,52 +76,14 @@ class Table:
         return state
 
 
+Reference = Callable[[Table, State, Pipeline], Law]
+"""The law of the texts that a decoder makes of a canvas: of what temperature and top-p make of the laws of slots."""
+
+
 def table_of(denoiser: Denoise, n_tokens: int, length: int) -> Table:
     states = list(itertools.product(range(n_tokens + 1), repeat=length))
     laws = denoiser(torch.tensor(states)).double()[..., :n_tokens].softmax(-1).numpy()
-    return Table(dict(zip(states, laws, strict=True)), n_tokens, length)
-
-
-Target = Callable[[State, State, list[int], int], Array]
-"""(state when the round began, state with the drafts before, the slots of the round, which one) -> its target law [K]."""
-
-
-@dataclass(frozen=True)
-class Process:
-    """Rounds that draft a window from the network's marginals and verify it. target: of a network. coupled: draft and target
-    are drawn with the same Gumbel noise (2408.07978); else by speculative sampling."""
-
-    target: Callable[[Transformer], Target]
-    window: int
-    coupled: bool = False
-
-
-def product_of_experts(share: float) -> Callable[[Transformer], Target]:
-    """The network as it was when the round began, to the power `share`, and the causal model beside it."""
-
-    def of(network: Transformer) -> Target:
-        def target(began: State, now: State, slots: list[int], n: int) -> Array:
-            own = law_at(network(torch.tensor([began]))[0, slots[n]], network.mask_id)
-            next_ = law_at(network.extras.causal_model(torch.tensor([now[: slots[n]]]))[0, -1], network.mask_id)
-            product: Array = own**share * next_ ** (1 - share)
-            law: Array = product / product.sum()
-            return law
-
-        return target
-
-    return of
-
-
-def order_causal(network: Transformer) -> Target:
-    """The network's hidden states when the round began, changed by its order-causal layer, which sees no later draft."""
-
-    def target(began: State, now: State, slots: list[int], n: int) -> Array:
-        at_1S = torch.tensor([slots[: n + 1]])
-        tokens_1SD = network.embed(torch.tensor([[now[i] for i in slots[: n + 1]]]))
-        states_1SD = network.extras.order_block(network.hidden_at(torch.tensor([began]), at_1S), tokens_1SD, at_1S)
-        return law_at(network.logits(states_1SD)[0, n], network.mask_id)
-
-    return target
+    return Table(dict(zip(states, laws, strict=True)), n_tokens, length, denoiser=denoiser)
 
 
 def law_at(logits_V: torch.Tensor, count: int) -> Array:
@@ -123,112 +91,37 @@ def law_at(logits_V: torch.Tensor, count: int) -> Array:
     return law
 
 
-@dataclass(frozen=True)
-class Chain:
-    """Which chain law is meant."""
-
-    select: Callable[[Pipeline], Select] | None = None  # the order rule, given the pipeline; None: left to right
-    drawn: bool = False  # the order is drawn evenly before any token, in each block
-    passes: int = 1  # denoising passes
-    eta: float = 0.0  # share of the largest rate at which ReMDM hides revealed tokens between them
-    block_length: int | None = None  # blocks of open slots, from the left
-    contrast: float = 0.0  # position contrast of the logits
-    share: float = 1.0  # of a drawn order; behind it comes what is left, from the left
-    packed: bool = False  # the conditionals of the packed attention pattern
-    causal: bool = False  # those of the causal model beside the network, alone
-    copula: bool = False  # those of the causal model, reweighted by the network's marginals
-    joint: int = 0  # tokens of a pass, those behind the first by the joint layer; 0: no such rounds
-    process: Process | None = None  # of rounds whose targets depend on where they began
-
-    @property
-    def of_network(self) -> bool:
-        """Does it take more than the conditionals of a table?"""
-        return self.packed or self.causal or self.copula or bool(self.joint) or self.process is not None
-
-
-def chain_law(table: Table, chain: Chain, pipeline: Pipeline, start: State | None = None) -> Law:
-    """The chain law of a table from `start`, by default the empty canvas."""
-    table = contrasted(table, chain.contrast) if chain.contrast else table
-    start = table.empty if start is None else start
-    slots = [i for i, v in enumerate(start) if v == table.mask]
-    width = chain.block_length or max(len(slots), 1)
-    blocks = [slots[i : i + width] for i in range(0, len(slots), width)]
-    select = chain.select(pipeline) if chain.select else None
-    orders = itertools.product(*(itertools.permutations(block) for block in blocks)) if chain.drawn else [blocks]
-    return mixed(denoised(table, start, order, chain.passes, pipeline, select, chain.eta) for order in orders)
-
-
-def packed_chain_law(network: Transformer, start: State, pipeline: Pipeline, order: Sequence[int] | None = None) -> Law:
-    """The chain law of the packed pattern in an order, by default from left to right: one dense pass over every text."""
-    K = network.mask_id
-    slots = [i for i, v in enumerate(start) if v == K] if order is None else list(order)
-    texts = [put(start, dict(zip(slots, v, strict=True))) for v in itertools.product(range(K), repeat=len(slots))]
-    texts_NL = torch.tensor(texts)
-    rank_NL = torch.full_like(texts_NL, REVEALED)
-    rank_NL[:, slots] = torch.arange(len(slots))
-    logits_NLV = packed_target_logits(network, torch.tensor([start]).expand_as(texts_NL), texts_NL, rank_NL)
-    laws = logits_NLV[..., :K].double().softmax(-1).numpy()
-    return {
-        text: float(np.prod([pipeline(law[i])[text[i]] for i in slots])) for text, law in zip(texts, laws, strict=True)
-    }
-
-
-def causal_chain_law(network: Denoise, start: State, mask: int, pipeline: Pipeline) -> Law:
-    """The left-to-right chain law of a causal model, whose logits at a position are those of the next token."""
-
-    def step(state: State) -> Law | None:
-        slot = next((i for i, v in enumerate(state) if v == mask), None)
-        if slot is None:
-            return None
-        return drawn_at(state, slot, pipeline(law_at(network(torch.tensor([state[:slot]]))[0, -1], mask)))
-
-    return to_the_end({start: 1.0}, step)
-
-
-def process_law(
-    table: Table, network: Transformer, process: Process, order: Sequence[int], start: State, pipeline: Pipeline
+def chain_law(
+    table: Table,
+    start: State,
+    pipeline: Pipeline,
+    *,
+    select: Callable[[Pipeline], Select] | None = None,
+    drawn: bool = False,
+    passes: int = 1,
+    eta: float = 0.0,
+    block_length: int | None = None,
+    contrast: float = 0.0,
 ) -> Law:
-    """The law of texts in an order. A slot is drawn from its target p in any case; its draft, from q, is accepted with it
-    with the probability `kept`, and the round goes on, or else ends there."""
-    target = process.target(network)
+    """A chain law of a table: of denoising passes in blocks of open slots, from left to right.
 
-    def round_(began: State) -> Law | None:
-        slots = [i for i in order if began[i] == table.mask][: process.window]
-        ended: Law = defaultdict(float)
-        going: Law = {began: 1.0}
-        for n, i in enumerate(slots):
-            accepted: Law = defaultdict(float)
-            for state, weight in going.items():
-                p, q = pipeline(target(began, state, slots, n)), pipeline(table.at[began][i])
-                both = kept(p, q, coupled=process.coupled)
-                for v in np.flatnonzero(p):
-                    accepted[put(state, {i: int(v)})] += weight * float(both[v])
-                    ended[put(state, {i: int(v)})] += weight * float(p[v] - both[v])
-            going = accepted
-        for state, weight in going.items():
-            ended[state] += weight
-        return ended if slots else None
-
-    return to_the_end({start: 1.0}, round_)
-
-
-def kept(p: Array, q: Array, *, coupled: bool) -> Array:
-    """The probability of each token to be draft and target both: min(p, q), or with common Gumbel noise
-    1 / sum over u of max(p(u) / p(v), q(u) / q(v)), where p and q have the token."""
-    if not coupled:
-        least: Array = np.minimum(p, q)
-        return least
-    both = np.zeros_like(p)
-    for v in np.flatnonzero((p > 0) & (q > 0)):
-        both[v] = 1 / np.maximum(p / p[v], q / q[v]).sum()
-    return both
+    select: the order rule in a block, by default from left to right; drawn: the order is drawn evenly before any token. eta:
+    share of the largest rate at which ReMDM hides revealed tokens between passes. contrast: of positions, in the logits.
+    """
+    table = contrasted(table, contrast) if contrast else table
+    slots = table.open(start)
+    width = block_length or max(len(slots), 1)
+    blocks = [slots[i : i + width] for i in range(0, len(slots), width)]
+    rule = select(pipeline) if select else None
+    orders = itertools.product(*map(itertools.permutations, blocks)) if drawn else [blocks]
+    return mixed(denoised(table, start, order, passes, pipeline, rule, eta) for order in orders)
 
 
 def contrasted(table: Table, weight: float) -> Table:
     """Position contrast (Patel et al.): logits move away from their mean over the masked slots of the state."""
 
     def law(state: State, laws: Array) -> Array:
-        masked = [i for i, v in enumerate(state) if v == table.mask]
+        masked = table.open(state)
         if not masked:
             return laws
         logits = np.log(laws)
@@ -282,13 +175,7 @@ def filled(table: Table, start: Law, within: Collection[int], select: Select, pi
     return to_the_end(start, step)
 
 
-def chain_pass(
-    table: Table,
-    start: Law,
-    order: Sequence[int],
-    pipeline: Pipeline,
-    select: Select | None = None,
-) -> Law:
+def chain_pass(table: Table, start: Law, order: Sequence[int], pipeline: Pipeline, select: Select | None = None) -> Law:
     """Fill the masked slots of `order` one by one, each given all tokens there are; or in the order of `select`."""
     law = onward(start, lambda state: {table.begun(state, order): 1.0})
     return filled(table, law, order, select or first_of(order), pipeline)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
-from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
-from math import comb
 from typing import Any, Literal
 
 import torch
@@ -17,21 +14,11 @@ import fef
 from fef.decoding.certificate import Certificate, Kind
 from fef.models.table import TableDenoiser
 from fef.models.transformer import Transformer
-from fef.verify.copula import copula_law
-from fef.verify.decode import Wrapper, law_of_decode
-from fef.verify.joint import joint_law
-from fef.verify.reference import (
-    Chain,
-    Table,
-    causal_chain_law,
-    chain_law,
-    packed_chain_law,
-    process_law,
-    table_of,
-)
+from fef.verify.decode import Wrapper, law_of_decode, unchanged
+from fef.verify.reference import Reference, Table, chain_law, table_of
 from fef.verify.statistics import Interval
 from fef.verify.tables import parity, random_joint, random_network
-from fef.verify.texts import Law, State, mixed, sharpened
+from fef.verify.texts import Law, State, sharpened
 
 __all__ = ["SLOW", "Effort", "Measured", "Networks", "Other", "Setting", "Subject", "random_subject", "subject"]
 
@@ -132,13 +119,13 @@ def random_subject(name: Name, length: int, seed: int, networks: Networks = rand
 
 @dataclass(frozen=True)
 class Setting:
-    """A method with its options, and the chain law that it is measured against."""
+    """A method with its options, and the law that it is measured against."""
 
     method: str  # its name
     options: Mapping[str, Any] = field(default_factory=dict)  # of the method
     temperature: float = 1.0  # 0: greedy
     top_p: float = 1.0  # 1: off
-    chain: Chain = field(default_factory=Chain)  # the law
+    law: Reference = chain_law  # of the reference
     length: int = 4  # of the tables
     subjects: tuple[Name, ...] = ("consistent", "inconsistent", "network")  # names of the denoisers
     by: Literal["integration", "samples"] = "integration"  # how its law is found
@@ -146,7 +133,7 @@ class Setting:
     oracle: bool = False  # measure n-grams on the hidden Markov oracle, too
     slow: bool = False  # left out of quick runs
     declared: Kind | None = None  # what a false certificate would say, in place of the true one
-    wrap: Wrapper | None = None  # put around the noise that is integrated: to couple draws, or to break the decoder
+    wrap: Wrapper = unchanged  # put around the noise that is integrated: to couple draws, or to break the decoder
     networks: Networks = random_network  # makes the networks among its subjects
 
     @property
@@ -167,49 +154,15 @@ class Setting:
         return fef.certify(denoiser, method=self.method, temperature=self.temperature, top_p=self.top_p, **self.options)
 
     def declared_law(self, on: Subject, start: State | None = None) -> Law:
-        """The chain law of the reference; at temperature 0 the one greedy text."""
-        pipeline, start, chain = sharpened(self.temperature, self.top_p), start or on.start, self.chain
-        if not chain.of_network:
-            return chain_law(on.table, chain, pipeline, start)
-        network = on.denoiser
-        assert isinstance(network, Transformer), "only networks have a packed law, or a model or a layer beside them"
-        if chain.causal:
-            return causal_chain_law(network.extras.causal_model, start, network.mask_id, pipeline)
-        if chain.copula:
-            return copula_law(on.table, network.extras.causal_model, start, chain.passes, pipeline)
-        if chain.joint:
-            return joint_law(network, start, chain.joint, pipeline)
-        slots = [i for i, v in enumerate(start) if v == network.mask_id]
-        orders = list(itertools.permutations(slots)) if chain.drawn else [tuple(slots)]
-        if chain.process is not None:
-            process = chain.process
-            return mixed(process_law(on.table, network, process, order, start, pipeline) for order in orders)
-        law: Law = defaultdict(float)
-        for drawn, weight in enumerate(binomial(len(slots), chain.share) if chain.drawn else [1.0]):
-            sorted_behind = ((*order[:drawn], *sorted(order[drawn:])) for order in orders)
-            some = mixed(packed_chain_law(network, start, pipeline, order) for order in sorted_behind)
-            for text, p in some.items():
-                law[text] += weight * p
-        return law
+        """At temperature 0 the one greedy text."""
+        return self.law(on.table, start or on.start, sharpened(self.temperature, self.top_p))
 
     def integrated_law(self, on: Subject) -> Law:
         return law_of_decode(
-            on.denoiser,
-            on.start,
-            self.method,
-            self.options,
-            self.temperature,
-            self.top_p,
-            drawn_order=self.chain.drawn,
-            wrap=self.wrap,
+            on.denoiser, on.start, self.method, self.options, self.temperature, self.top_p, wrap=self.wrap
         )
 
     def texts(self, denoiser: Any, ids: Tensor, **more: Any) -> Tensor:
         """Texts by the public `decode`."""
         settings = {"method": self.method, "temperature": self.temperature, "top_p": self.top_p, **self.options}
         return fef.decode(denoiser, ids, **settings | more).ids
-
-
-def binomial(count: int, share: float) -> list[float]:
-    """The probability of each number of `count` slots, where each is one of them with probability `share`."""
-    return [comb(count, k) * share**k * (1 - share) ** (count - k) for k in range(count + 1)]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 from fef.decoders import METHODS
@@ -14,7 +15,16 @@ from fef.laws.integrate import QuantileNoise
 from fef.measure.record import Key, Record, RecordKind
 from fef.measure.run import Progress, Task, carry_out
 from fef.verify.checks import CHECKS, Check
-from fef.verify.reference import Chain, Process, Select, certainty, confidence, margin, order_causal, product_of_experts
+from fef.verify.network_laws import (
+    causal_law,
+    copula_law,
+    joint_law,
+    order_causal,
+    packed_law,
+    process_law,
+    product_of_experts,
+)
+from fef.verify.reference import Reference, Select, certainty, chain_law, confidence, margin
 from fef.verify.setting import Effort, Measured, Name, Other, Setting
 from fef.verify.texts import Array, Pipeline, State
 
@@ -93,7 +103,7 @@ def verdicts(measure: Mapping[Key, Callable[[], Verdict]], progress: Progress) -
     return carry_out(Record(SUITE_KIND, "fef verify", {}), tasks, progress).of(Verdict)
 
 
-def most(score: Callable[[Array], float], *, sampled: bool = False, bias: float = 0.0) -> Chain:
+def most(score: Callable[[Array], float], *, sampled: bool = False, bias: float = 0.0, **more: Any) -> Reference:
     """One slot at a time, the one that scores best: of the network's law, or of the law with temperature and top-p."""
 
     def select(pipeline: Pipeline) -> Select:
@@ -103,41 +113,39 @@ def most(score: Callable[[Array], float], *, sampled: bool = False, bias: float 
 
         return lambda state, laws, slots: [max(slots, key=lambda i: value(state, laws, slots, i))]
 
-    return Chain(select)
+    return partial(chain_law, select=select, **more)
 
 
-LEFT_TO_RIGHT, RANDOM, TWO_PASSES, PACKED = Chain(), Chain(drawn=True), Chain(passes=2), Chain(packed=True)
-CAUSAL = Chain(causal=True)
-CONFIDENCE = most(confidence)
-IN_TWOS = replace(CONFIDENCE, block_length=2)
+RANDOM, TWO_PASSES = partial(chain_law, drawn=True), partial(chain_law, passes=2)
+CONFIDENCE, IN_TWOS = most(confidence), most(confidence, block_length=2)
 TABLES: tuple[Name, ...] = ("consistent", "inconsistent")
 NETWORK: tuple[Name, ...] = ("network",)
 PAIRS = {"tokens_per_step": 2}
 REJECT = {"verify": "rows", "accept": "rejection"}
 REJECT_PACKED = {"verify": "packed", "accept": "rejection"}
 REJECT_IN_ORDER = {"order": "left-to-right", "accept": "rejection"}
-ESO = Chain(drawn=True, share=0.25, packed=True)
+ANY_ORDER, ESO = partial(packed_law, drawn=True), partial(packed_law, drawn=True, share=0.25)
 BY_ROWS: Other = ("sequential", {})
 BY_PACKED: Other = ("sequential", {"verify": "packed"})
 
 
-def product(share: float, window: int, *, coupled: bool = False) -> Chain:
-    return Chain(process=Process(product_of_experts(share), window, coupled))
+def product(share: float, window: int, *, coupled: bool = False) -> Reference:
+    return partial(process_law, target=partial(product_of_experts, share=share), window=window, coupled=coupled)
 
 
-def ordered(window: int, *, coupled: bool = False, drawn: bool = False) -> Chain:
-    return Chain(process=Process(order_causal, window, coupled), drawn=drawn)
+def ordered(window: int, *, coupled: bool = False, drawn: bool = False) -> Reference:
+    return partial(process_law, target=order_causal, window=window, coupled=coupled, drawn=drawn)
 
 
-def short(method: str, options: Mapping[str, Any], chain: Chain = CONFIDENCE, **more: Any) -> Setting:
+def short(method: str, options: Mapping[str, Any], law: Reference = CONFIDENCE, **more: Any) -> Setting:
     """On canvases of three slots: for decoders whose law has many paths."""
-    return Setting(method, options, chain=chain, length=3, **more)
+    return Setting(method, options, law=law, length=3, **more)
 
 
 def tree(options: dict[str, Any], **more: Any) -> Setting:
     """A tree of drafts, whose common noise is integrated. A draft head, which networks have here, is blind to that noise."""
     options = {"verify": "packed"} | options
-    return Setting("fef", options, chain=PACKED, subjects=NETWORK, same_as=BY_PACKED, wrap=QuantileNoise, **more)
+    return Setting("fef", options, law=packed_law, subjects=NETWORK, same_as=BY_PACKED, wrap=QuantileNoise, **more)
 
 
 NAMED: tuple[Setting, ...] = (
@@ -145,16 +153,16 @@ NAMED: tuple[Setting, ...] = (
     Setting("sequential", top_p=0.8),
     Setting("sequential", temperature=0),
     short("sequential", {"order": "random"}, RANDOM),
-    short("sequential", {"order": "blocks", "block_length": 2}, Chain(drawn=True, block_length=2)),
-    Setting("sequential", {"contrast": 0.5}, chain=Chain(contrast=0.5)),
-    Setting("sequential", {"verify": "packed"}, chain=PACKED, subjects=NETWORK),
+    short("sequential", {"order": "blocks", "block_length": 2}, partial(chain_law, drawn=True, block_length=2)),
+    Setting("sequential", {"contrast": 0.5}, law=partial(chain_law, contrast=0.5)),
+    Setting("sequential", {"verify": "packed"}, law=packed_law, subjects=NETWORK),
     Setting("sequential", {"cache": "prefix"}, subjects=("block-causal",)),
     #
     Setting("fef", {"verify": "rows", "window": 4}, by="samples", same_as=BY_ROWS, oracle=True),
     Setting("fef", REJECT | {"window": 2}),
     Setting("fef", REJECT, slow=True),
     Setting("fef", REJECT | {"window": 3}, temperature=0.7, top_p=0.8),
-    Setting("fef", REJECT | {"window": 3, "contrast": 0.5}, chain=Chain(contrast=0.5), subjects=TABLES),
+    Setting("fef", REJECT | {"window": 3, "contrast": 0.5}, law=partial(chain_law, contrast=0.5), subjects=TABLES),
     Setting("fef", REJECT | {"window": 4, "survival": 0.5}, subjects=TABLES),
     Setting("fef", REJECT | {"window": 3, "draft": "fresh", "planner": "influence", "survival": 0.2}, subjects=NETWORK),
     Setting("fef", {"verify": "rows", "accept": "block", "window": 3, "draft": "fresh"}),
@@ -162,11 +170,16 @@ NAMED: tuple[Setting, ...] = (
     Setting("fef", REJECT | {"window": 2, "cache": "prefix"}, subjects=("block-causal",)),
     short("fef", REJECT | {"window": 2, "steps": 2}, TWO_PASSES, subjects=TABLES),
     short("fef", REJECT | {"window": 2, "steps": 2}, TWO_PASSES, subjects=NETWORK, slow=True),
-    short("fef", REJECT | {"window": 2, "steps": 3, "remask": "remdm"}, Chain(passes=3, eta=0.2), by="samples"),
+    short(
+        "fef",
+        REJECT | {"window": 2, "steps": 3, "remask": "remdm"},
+        partial(chain_law, passes=3, eta=0.2),
+        by="samples",
+    ),
     short("fef", REJECT | {"window": 2, "steps": 2, "remask": "low-confidence"}, TWO_PASSES, subjects=TABLES),
-    short("fef", REJECT_PACKED | {"window": 2}, PACKED, subjects=NETWORK),
-    Setting("fef", REJECT_PACKED, chain=PACKED, subjects=NETWORK, slow=True),
-    Setting("fef", {"verify": "packed"}, chain=PACKED, subjects=NETWORK, by="samples", same_as=BY_PACKED),
+    short("fef", REJECT_PACKED | {"window": 2}, packed_law, subjects=NETWORK),
+    Setting("fef", REJECT_PACKED, law=packed_law, subjects=NETWORK, slow=True),
+    Setting("fef", {"verify": "packed"}, law=packed_law, subjects=NETWORK, by="samples", same_as=BY_PACKED),
     Setting("fef", {"verify": "rows", "window": 3}, temperature=0, same_as=BY_ROWS),
     tree({"tree": 3, "depth": 2, "anchors": 1, "head": "none"}),
     tree({"tree": 2, "depth": 1, "head": "none"}, temperature=0.7),
@@ -175,66 +188,66 @@ NAMED: tuple[Setting, ...] = (
     tree({"tree": 8, "depth": 3}, temperature=0.7, top_p=0.8),
     #
     Setting("dual-exact", {"verify": "rows", "drafts": 2}, subjects=NETWORK, by="samples", same_as=BY_ROWS),
-    short("dual-exact", REJECT | {"drafts": 2, "window": 2}, LEFT_TO_RIGHT, subjects=NETWORK),
-    Setting("dual-exact", {"verify": "packed"}, chain=PACKED, subjects=NETWORK, by="samples", same_as=BY_PACKED),
-    Setting("dual-exact", REJECT_PACKED | {"drafts": 2, "window": 2}, chain=PACKED, subjects=NETWORK),
+    short("dual-exact", REJECT | {"drafts": 2, "window": 2}, chain_law, subjects=NETWORK),
+    Setting("dual-exact", {"verify": "packed"}, law=packed_law, subjects=NETWORK, by="samples", same_as=BY_PACKED),
+    Setting("dual-exact", REJECT_PACKED | {"drafts": 2, "window": 2}, law=packed_law, subjects=NETWORK),
     Setting("dual-exact", {"verify": "rows"}, temperature=0, subjects=NETWORK, same_as=BY_ROWS),
-    Setting("deer", {"accept": "rejection", "window": 2}, chain=CAUSAL, subjects=NETWORK),
-    Setting("deer", {"accept": "block"}, temperature=0.7, top_p=0.8, chain=CAUSAL, subjects=NETWORK),
-    Setting("deer", chain=CAUSAL, subjects=NETWORK, by="samples"),
-    Setting("deer", temperature=0, chain=CAUSAL, subjects=NETWORK),
+    Setting("deer", {"accept": "rejection", "window": 2}, law=causal_law, subjects=NETWORK),
+    Setting("deer", {"accept": "block"}, temperature=0.7, top_p=0.8, law=causal_law, subjects=NETWORK),
+    Setting("deer", law=causal_law, subjects=NETWORK, by="samples"),
+    Setting("deer", temperature=0, law=causal_law, subjects=NETWORK),
     #
-    Setting("apd", {"share": 0.5}, chain=product(0.5, 16, coupled=True), subjects=NETWORK, by="samples"),
+    Setting("apd", {"share": 0.5}, law=product(0.5, 16, coupled=True), subjects=NETWORK, by="samples"),
     Setting("apd", {"lookahead": 1}, subjects=NETWORK, by="samples"),
-    Setting("apd-exact", {"accept": "rejection", "window": 2}, chain=product(0.6, 2), subjects=NETWORK),
-    Setting("apd-exact", {"accept": "rejection", "share": 0.3}, 0.7, 0.8, chain=product(0.3, 16), subjects=NETWORK),
-    Setting("apd-exact", chain=product(0.6, 16, coupled=True), subjects=NETWORK, by="samples"),
-    Setting("apd-exact", {"accept": "rejection"}, temperature=0, chain=product(0.6, 16), subjects=NETWORK),
-    Setting("apd-exact", {"accept": "rejection", "window": 1}, chain=product(0.6, 1), subjects=NETWORK),
+    Setting("apd-exact", {"accept": "rejection", "window": 2}, law=product(0.6, 2), subjects=NETWORK),
+    Setting("apd-exact", {"accept": "rejection", "share": 0.3}, 0.7, 0.8, law=product(0.3, 16), subjects=NETWORK),
+    Setting("apd-exact", law=product(0.6, 16, coupled=True), subjects=NETWORK, by="samples"),
+    Setting("apd-exact", {"accept": "rejection"}, temperature=0, law=product(0.6, 16), subjects=NETWORK),
+    Setting("apd-exact", {"accept": "rejection", "window": 1}, law=product(0.6, 1), subjects=NETWORK),
     #
-    Setting("dcd", {"accept": "rejection", "steps": 1}, chain=Chain(copula=True), subjects=NETWORK),
-    Setting("dcd", chain=Chain(copula=True, passes=2), subjects=NETWORK, by="samples"),
-    Setting("dcd", {"steps": 3}, 0.7, 0.8, chain=Chain(copula=True, passes=3), subjects=NETWORK, by="samples"),
-    Setting("dcd", {"steps": 1}, temperature=0, chain=Chain(copula=True), subjects=NETWORK),
+    Setting("dcd", {"accept": "rejection", "steps": 1}, law=copula_law, subjects=NETWORK),
+    Setting("dcd", law=partial(copula_law, passes=2), subjects=NETWORK, by="samples"),
+    Setting("dcd", {"steps": 3}, 0.7, 0.8, law=partial(copula_law, passes=3), subjects=NETWORK, by="samples"),
+    Setting("dcd", {"steps": 1}, temperature=0, law=copula_law, subjects=NETWORK),
     #
-    Setting("ssmd", REJECT_IN_ORDER | {"window": 2}, chain=ordered(2), subjects=NETWORK),
-    Setting("ssmd", REJECT_IN_ORDER, 0.7, 0.8, chain=ordered(16), subjects=NETWORK),
-    Setting("ssmd", {"accept": "rejection"}, chain=ordered(16, drawn=True), subjects=NETWORK, slow=True),
-    Setting("ssmd", {"order": "left-to-right"}, chain=ordered(16, coupled=True), subjects=NETWORK, by="samples"),
-    Setting("ssmd", REJECT_IN_ORDER, temperature=0, chain=ordered(16), subjects=NETWORK),
+    Setting("ssmd", REJECT_IN_ORDER | {"window": 2}, law=ordered(2), subjects=NETWORK),
+    Setting("ssmd", REJECT_IN_ORDER, 0.7, 0.8, law=ordered(16), subjects=NETWORK),
+    Setting("ssmd", {"accept": "rejection"}, law=ordered(16, drawn=True), subjects=NETWORK, slow=True),
+    Setting("ssmd", {"order": "left-to-right"}, law=ordered(16, coupled=True), subjects=NETWORK, by="samples"),
+    Setting("ssmd", REJECT_IN_ORDER, temperature=0, law=ordered(16), subjects=NETWORK),
     Setting("ssmd", REJECT_IN_ORDER | {"window": 1}, subjects=NETWORK),
     #
-    Setting("adjust", {"tokens": 2}, chain=Chain(joint=2), subjects=NETWORK),
-    Setting("adjust", {}, 0.7, 0.8, chain=Chain(joint=4), subjects=NETWORK),
-    Setting("adjust", temperature=0, chain=Chain(joint=4), subjects=NETWORK),
-    Setting("adjust", {"tokens": 1}, chain=most(certainty), subjects=NETWORK),
+    Setting("adjust", {"tokens": 2}, law=partial(joint_law, tokens=2), subjects=NETWORK),
+    Setting("adjust", {}, 0.7, 0.8, law=partial(joint_law, tokens=4), subjects=NETWORK),
+    Setting("adjust", temperature=0, law=partial(joint_law, tokens=4), subjects=NETWORK),
+    Setting("adjust", {"tokens": 1}, law=most(certainty), subjects=NETWORK),
     #
-    Setting("eso", {"share": 1.0}, chain=Chain(drawn=True, packed=True), subjects=NETWORK, by="samples"),
-    Setting("eso", {"share": 0.25, "tokens_per_step": 1}, chain=ESO, subjects=NETWORK, by="samples"),
-    Setting("eso", {"share": 0.0}, temperature=0, chain=PACKED, subjects=NETWORK),
-    Setting("eso-exact", {"share": 0.25}, chain=ESO, subjects=NETWORK, by="samples"),
-    Setting("eso-exact", {"share": 0.25, "accept": "block"}, 0.7, 0.8, chain=ESO, subjects=NETWORK, by="samples"),
-    Setting("eso-exact", {"share": 0.0}, chain=PACKED, subjects=NETWORK, by="samples", same_as=BY_PACKED),
-    Setting("eso-exact", {"share": 0.0}, temperature=0, chain=PACKED, subjects=NETWORK),
+    Setting("eso", {"share": 1.0}, law=ANY_ORDER, subjects=NETWORK, by="samples"),
+    Setting("eso", {"share": 0.25, "tokens_per_step": 1}, law=ESO, subjects=NETWORK, by="samples"),
+    Setting("eso", {"share": 0.0}, temperature=0, law=packed_law, subjects=NETWORK),
+    Setting("eso-exact", {"share": 0.25}, law=ESO, subjects=NETWORK, by="samples"),
+    Setting("eso-exact", {"share": 0.25, "accept": "block"}, 0.7, 0.8, law=ESO, subjects=NETWORK, by="samples"),
+    Setting("eso-exact", {"share": 0.0}, law=packed_law, subjects=NETWORK, by="samples", same_as=BY_PACKED),
+    Setting("eso-exact", {"share": 0.0}, temperature=0, law=packed_law, subjects=NETWORK),
     #
-    Setting("dual", {"drafts": 2}, chain=CONFIDENCE, subjects=NETWORK, by="samples"),
-    Setting("dual", {"keep": "kl", "limit": 0.1}, chain=CONFIDENCE, subjects=NETWORK, by="samples"),
+    Setting("dual", {"drafts": 2}, law=CONFIDENCE, subjects=NETWORK, by="samples"),
+    Setting("dual", {"keep": "kl", "limit": 0.1}, law=CONFIDENCE, subjects=NETWORK, by="samples"),
     #
-    Setting("low-confidence", temperature=0, chain=CONFIDENCE),
-    Setting("low-confidence", {"block_length": 2}, temperature=0, chain=IN_TWOS),
+    Setting("low-confidence", temperature=0, law=CONFIDENCE),
+    Setting("low-confidence", {"block_length": 2}, temperature=0, law=IN_TWOS),
     short("low-confidence", {}, subjects=TABLES),
     short("low-confidence", PAIRS, subjects=TABLES, oracle=True),
-    Setting("low-confidence", PAIRS, temperature=0, chain=CONFIDENCE),
+    Setting("low-confidence", PAIRS, temperature=0, law=CONFIDENCE),
     short("random", {}, RANDOM, oracle=True),
     short("random", PAIRS, RANDOM, subjects=TABLES),
     short("random", {"tokens_per_step": 8}, RANDOM, subjects=TABLES, oracle=True),
-    Setting("ssd", temperature=0, chain=CONFIDENCE, same_as=("low-confidence", {})),
-    Setting("freedave", temperature=0, chain=CONFIDENCE, same_as=("low-confidence", {})),
-    Setting("freedave", PAIRS, temperature=0, chain=CONFIDENCE, same_as=("low-confidence", PAIRS)),
+    Setting("ssd", temperature=0, law=CONFIDENCE, same_as=("low-confidence", {})),
+    Setting("freedave", temperature=0, law=CONFIDENCE, same_as=("low-confidence", {})),
+    Setting("freedave", PAIRS, temperature=0, law=CONFIDENCE, same_as=("low-confidence", PAIRS)),
     #
-    short("origin", {"steps": 2}, LEFT_TO_RIGHT, subjects=TABLES, oracle=True),
-    short("remdm", {"steps": 3}, LEFT_TO_RIGHT, subjects=TABLES, by="samples", oracle=True),
-    Setting("maskgit-plus", {"tokens_per_step": 1}, temperature=0, chain=CONFIDENCE),
+    short("origin", {"steps": 2}, chain_law, subjects=TABLES, oracle=True),
+    short("remdm", {"steps": 3}, chain_law, subjects=TABLES, by="samples", oracle=True),
+    Setting("maskgit-plus", {"tokens_per_step": 1}, temperature=0, law=CONFIDENCE),
     short("maskgit-plus", {"tokens_per_step": 1}, subjects=TABLES),
     short("topk-margin", {"tokens_per_step": 1}, most(margin), oracle=True),
     short("topk-margin", {"tokens_per_step": 1}, most(margin, sampled=True), temperature=0.7, top_p=0.9),
@@ -247,12 +260,12 @@ NAMED: tuple[Setting, ...] = (
     #
     Setting("threshold", {"threshold": 0.6}),
     Setting("threshold", {"threshold": 0.9}, slow=True),
-    Setting("threshold", {"threshold": 1.0, "cache": "dual", "block_length": 2}, chain=IN_TWOS, subjects=NETWORK),
-    Setting("threshold", {"threshold": 1.0, "cache": "prefix", "block_length": 2}, chain=IN_TWOS, subjects=NETWORK),
+    Setting("threshold", {"threshold": 1.0, "cache": "dual", "block_length": 2}, law=IN_TWOS, subjects=NETWORK),
+    Setting("threshold", {"threshold": 1.0, "cache": "prefix", "block_length": 2}, law=IN_TWOS, subjects=NETWORK),
     Setting("factor", {"factor": 1.0}),
-    Setting("factor", {"factor": 1.0, "cache": "dual", "block_length": 2}, chain=IN_TWOS, subjects=NETWORK),
+    Setting("factor", {"factor": 1.0, "cache": "dual", "block_length": 2}, law=IN_TWOS, subjects=NETWORK),
     # at temperature 0 four slots are too few: the first two passes of a block are full ones
-    Setting("delayed-cache", chain=CONFIDENCE, subjects=NETWORK),
+    Setting("delayed-cache", law=CONFIDENCE, subjects=NETWORK),
     Setting("entropy-bounded", {"gamma": 0.1}),
     Setting("entropy-bounded", {"gamma": 0.5}),
     short("policy", {}, subjects=NETWORK, by="samples"),
@@ -263,7 +276,7 @@ NAMED: tuple[Setting, ...] = (
     Setting("demask", {"influence": "probe", "tau": 0.3}),
 )
 OTHERS = [name for name in METHODS if all(setting.method != name for setting in NAMED)]
-SETTINGS = NAMED + tuple(Setting(name, chain=CONFIDENCE, subjects=TABLES, by="samples") for name in OTHERS)
+SETTINGS = NAMED + tuple(Setting(name, law=CONFIDENCE, subjects=TABLES, by="samples") for name in OTHERS)
 """A method without a setting of its own runs at its defaults, against the chain that most heuristics imitate."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 from unittest.mock import patch
 
@@ -22,9 +23,22 @@ from fef.laws.integrate import AroundNoise, QuantileNoise
 from fef.laws.tree import Tree
 from fef.models.order_block import OrderBlock
 from fef.verify.bounds import PROMISES
-from fef.verify.reference import Chain, Process, certainty, first_of, order_causal, product_of_experts
+from fef.verify.network_laws import causal_law, copula_law, joint_law, packed_law
+from fef.verify.reference import certainty, chain_law, first_of
 from fef.verify.setting import Effort, Setting
-from fef.verify.suite import CAUSAL, CONFIDENCE, NETWORK, PACKED, TABLES, TWO_PASSES, Verdict, most, verdict
+from fef.verify.suite import (
+    ANY_ORDER,
+    CONFIDENCE,
+    NETWORK,
+    RANDOM,
+    TABLES,
+    TWO_PASSES,
+    Verdict,
+    most,
+    ordered,
+    product,
+    verdict,
+)
 
 __all__ = ["TWINS", "ArgmaxDrafts", "Twin", "caught", "twin_verdict"]
 
@@ -127,10 +141,7 @@ def branch_by_drawn_token() -> AbstractContextManager[object]:
 SPECULATIVE = {"verify": "rows", "accept": "rejection", "window": 2, "draft": "fresh"}
 REJECT = {"accept": "rejection", "window": 2}
 IN_ORDER = REJECT | {"order": "left-to-right"}
-ANY_ORDER = Chain(drawn=True, packed=True)
-COUPLED = Chain(process=Process(product_of_experts(0.5), 16, coupled=True))
-LAYERED = Chain(process=Process(order_causal, 2))
-BACKWARDS = Chain(lambda _pipeline: first_of((3, 2, 1, 0)))
+BACKWARDS = partial(chain_law, select=lambda _pipeline: first_of((3, 2, 1, 0)))
 
 
 def on_tables(kind: Kind, method: str, options: Mapping[str, Any] | None = None, **more: Any) -> Setting:
@@ -143,18 +154,18 @@ def on_network(kind: Kind, method: str, options: Mapping[str, Any] | None = None
 
 def tree(head: str | None = "none") -> Setting:
     options = {"verify": "packed", "tree": 4, "depth": 2, "head": head}
-    return on_network("chain", "fef", options, chain=PACKED, wrap=QuantileNoise)
+    return on_network("chain", "fef", options, law=packed_law, wrap=QuantileNoise)
 
 
 TWINS: tuple[Twin, ...] = (
     Twin(
         "re-masking by confidence called chain",
-        on_tables("chain", "fef", SPECULATIVE | {"steps": 2, "remask": "low-confidence"}, chain=TWO_PASSES, length=3),
+        on_tables("chain", "fef", SPECULATIVE | {"steps": 2, "remask": "low-confidence"}, law=TWO_PASSES, length=3),
     ),
-    Twin("ranking by the drawn token called chain", on_tables("chain", "low-confidence", chain=CONFIDENCE, length=3)),
+    Twin("ranking by the drawn token called chain", on_tables("chain", "low-confidence", law=CONFIDENCE, length=3)),
     Twin(
         "several tokens of one pass called chain",
-        Setting("random", {"tokens_per_step": 2}, chain=Chain(drawn=True), length=3, declared="chain"),
+        Setting("random", {"tokens_per_step": 2}, law=RANDOM, length=3, declared="chain"),
     ),
     Twin(
         "several tokens of one pass called chain, on the Markov oracle alone",
@@ -172,59 +183,59 @@ TWINS: tuple[Twin, ...] = (
     Twin("the diffusion model's law for that of the causal model that verifies", on_network("chain", "deer", REJECT)),
     Twin(
         "drafts kept where the product of experts agrees, and drawn anew where not, called exact",
-        on_network("process", "apd", {"share": 0.5}, chain=COUPLED, by="samples"),
+        on_network("process", "apd", {"share": 0.5}, law=product(0.5, 16, coupled=True), by="samples"),
     ),
     Twin(
         "the causal model's law for that of a product of experts",
-        on_network("process", "apd-exact", REJECT, chain=CAUSAL),
+        on_network("process", "apd-exact", REJECT, law=causal_law),
     ),
-    Twin("the causal model's law for that of a copula", on_network("chain", "dcd", chain=CAUSAL, by="samples")),
+    Twin("the causal model's law for that of a copula", on_network("chain", "dcd", law=causal_law, by="samples")),
     Twin(
         "a copula whose marginals forget what stands behind a slot",
-        on_network("chain", "dcd", chain=Chain(copula=True, passes=2), by="samples"),
+        on_network("chain", "dcd", law=partial(copula_law, passes=2), by="samples"),
         no_suffix,
     ),
     Twin(
         "an order from left to right called a random one, under the packed law",
-        on_network("chain", "eso-exact", {"share": 0.0}, chain=ANY_ORDER, by="samples"),
+        on_network("chain", "eso-exact", {"share": 0.0}, law=ANY_ORDER, by="samples"),
     ),
     Twin(
         "independent draws of a diffusion phase called chain",
-        on_network("chain", "eso", {"share": 1.0, "tokens_per_step": 4}, chain=ANY_ORDER, by="samples"),
+        on_network("chain", "eso", {"share": 1.0, "tokens_per_step": 4}, law=ANY_ORDER, by="samples"),
     ),
     Twin(
         "an order-causal layer that sees the draft it verifies",
-        on_network("process", "ssmd", IN_ORDER, chain=LAYERED),
+        on_network("process", "ssmd", IN_ORDER, law=ordered(2)),
         layer_off_by_one,
     ),
     Twin("rounds with an order-causal layer called the network's own chain", on_network("chain", "ssmd", IN_ORDER)),
     Twin(
         "a joint layer that does not see what was drawn",
-        on_network("process", "adjust", {"tokens": 2}, chain=Chain(joint=2)),
+        on_network("process", "adjust", {"tokens": 2}, law=partial(joint_law, tokens=2)),
         joint_layer_blind,
     ),
     Twin(
         "rounds with a joint layer called the network's own chain",
-        on_network("chain", "adjust", {"tokens": 2}, chain=most(certainty)),
+        on_network("chain", "adjust", {"tokens": 2}, law=most(certainty)),
     ),
     Twin(
         "what a learned policy commits of one pass called chain",
-        on_network("chain", "policy", chain=CONFIDENCE, by="samples"),
+        on_network("chain", "policy", law=CONFIDENCE, by="samples"),
     ),
     Twin(
         "a causal model that is asked behind the token it verifies",
-        on_network("chain", "deer", REJECT, chain=CAUSAL),
+        on_network("chain", "deer", REJECT, law=causal_law),
         causal_off_by_one,
     ),
-    Twin("the chain of another order", on_tables("chain", "sequential", chain=BACKWARDS)),
+    Twin("the chain of another order", on_tables("chain", "sequential", law=BACKWARDS)),
     Twin("two passes called one", on_tables("chain", "fef", SPECULATIVE | {"steps": 2}, length=3)),
     Twin("coarse noise", on_tables("chain", "sequential", by="samples"), coarse_noise),
     Twin("seeds by place in the batch", Setting("sequential", subjects=(), declared="chain"), seeds_by_place),
     Twin(
         "several tokens per step called greedy",
-        Setting("low-confidence", {"tokens_per_step": 2}, temperature=0, chain=CONFIDENCE, declared="greedy"),
+        Setting("low-confidence", {"tokens_per_step": 2}, temperature=0, law=CONFIDENCE, declared="greedy"),
     ),
-    Twin("another order called greedy", on_tables("greedy", "sequential", temperature=0, chain=BACKWARDS)),
+    Twin("another order called greedy", on_tables("greedy", "sequential", temperature=0, law=BACKWARDS)),
     Twin("a bound that is not kept", Setting("threshold", {"threshold": 0.6}), tighter_promise),
     Twin(
         "a bound claimed of the parity law, too", Setting("demask", {"influence": "probe"}), promise_without_assumption

@@ -9,13 +9,11 @@ from fef.errors import InputError
 from fef.laws.tape import ReplayError
 from fef.models.table import TableDenoiser
 from fef.verify import suite, twins
-from fef.verify.reference import Chain
 from fef.verify.setting import Setting
+from fef.verify.suite import RANDOM
 
 QUICK = (Setting("sequential", subjects=("inconsistent",)), Setting("sequential", temperature=0, subjects=("network",)))
-FALSE = Setting(
-    "random", {"tokens_per_step": 2}, chain=Chain(drawn=True), length=3, subjects=("inconsistent",), declared="chain"
-)
+FALSE = Setting("random", {"tokens_per_step": 2}, law=RANDOM, length=3, subjects=("inconsistent",), declared="chain")
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from torch import Tensor
 
 import fef
 from fef.models.table import TableDenoiser
-from fef.verify.copula import copula_law
 from fef.verify.decode import law_of_decode
+from fef.verify.network_laws import copula_law
 from fef.verify.reference import table_of
 from fef.verify.tables import random_joint, random_network
 from fef.verify.texts import distance, law_of_joint, sharpened
@@ -47,9 +47,9 @@ def test_its_law_is_that_of_the_recursion(start, steps, window):
     network = random_network("network", 1, 4)
     options = {"steps": steps, "window": window, "accept": "rejection"}
     law = law_of_decode(network, start, "dcd", options)
-    table, causal = table_of(network, 4, 4), network.extras.causal_model
-    assert distance(law, copula_law(table, causal, start, steps, sharpened())) < 1e-9
-    assert distance(law, copula_law(table, causal, start, steps, sharpened(), suffix=False)) > 0.02
+    table = table_of(network, 4, 4)
+    assert distance(law, copula_law(table, start, sharpened(), passes=steps)) < 1e-9
+    assert distance(law, copula_law(table, start, sharpened(), passes=steps, suffix=False)) > 0.02
 
 
 def test_without_a_text_behind_the_slots_one_pass_is_the_causal_model():
@@ -78,8 +78,8 @@ def test_with_a_given_end_the_marginals_bring_the_causal_law_nearer_to_the_joint
         laws = {"product of marginals": {text: float(first[text[1]] * second[text[2]]) for text in joint}}
         for reach in (4, 1):
             causal = NextToken(whole, reach)
-            laws[f"causal, {reach} before"] = copula_law(table, causal, start, 1, sharpened(), suffix=False)
-            laws[f"dcd, {reach} before"] = copula_law(table, causal, start, 1, sharpened())
+            laws[f"causal, {reach} before"] = copula_law(table, start, sharpened(), causal=causal, suffix=False)
+            laws[f"dcd, {reach} before"] = copula_law(table, start, sharpened(), causal=causal)
         for name, law in laws.items():
             found.setdefault(name, []).append(distance(law, joint))
     means = {name: sum(values) / len(values) for name, values in found.items()}
@@ -93,7 +93,7 @@ def test_a_causal_table_beside_a_table_has_the_law_of_the_recursion(reach):
     options: dict[str, Any] = {"steps": 1, "causal": NextToken(JOINT, reach), "accept": "rejection"}
     law = law_of_decode(TableDenoiser(JOINT), (0, 3, 3, 1), "dcd", options)
     table = table_of(TableDenoiser(JOINT), 3, 4)
-    assert distance(law, copula_law(table, options["causal"], (0, 3, 3, 1), 1, sharpened())) < 1e-9
+    assert distance(law, copula_law(table, (0, 3, 3, 1), sharpened(), causal=options["causal"])) < 1e-9
 
 
 def test_demo_decodes_with_a_copula_in_decode_and_in_the_engine_alike():

@@ -15,10 +15,10 @@ from fef.models.joint_layer import JointLayer
 from fef.training.joint_layer import joint_loss, next_drawn
 from fef.training.patterns import Canvases
 from fef.verify.decode import law_of_decode
-from fef.verify.joint import joint_law
-from fef.verify.reference import Chain, certainty, chain_law, ranked, table_of
+from fef.verify.network_laws import joint_law
+from fef.verify.reference import Select, certainty, chain_law, ranked, table_of
 from fef.verify.tables import random_network
-from fef.verify.texts import distance, sharpened
+from fef.verify.texts import Pipeline, distance, sharpened
 
 NETWORK = complete_network()
 LAYER: JointLayer = NETWORK.joint_layer
@@ -49,13 +49,15 @@ def test_its_rounds_on_three_tokens_and_four_slots_have_the_law_of_their_process
     network = random_network("network", 1, 3)
     start = (0, 3, 3, 3)
     law = law_of_decode(network, start, "adjust", {"tokens": tokens})
-    laws = {n: joint_law(network, start, n, sharpened()) for n in (tokens, tokens - 1)}
+    table = table_of(network, 3, 4)
+    laws = {n: joint_law(table, start, sharpened(), tokens=n) for n in (tokens, tokens - 1)}
     assert distance(law, laws[tokens]) < 1e-9
     assert tokens == 4 or distance(law, laws[tokens - 1]) > 1e-3  # how many tokens a pass gives is a part of the law
-    assert distance(law, chain_law(table_of(network, 3, 4), CERTAINTY, sharpened(), start)) > 0.02
+    assert distance(law, chain_law(table, start, sharpened(), select=by_certainty)) > 0.02
 
 
-CERTAINTY = Chain(lambda _pipeline: ranked(certainty))
+def by_certainty(_pipeline: Pipeline) -> Select:
+    return ranked(certainty)
 
 
 def test_rounds_of_two_by_hand() -> None:
@@ -113,7 +115,7 @@ def test_the_layer_learns_what_further_passes_would_say() -> None:
     layer.reset(0)
     network.extras = Extras(joint_layer=layer)
     start, one = (1, 3, 3, 3), torch.ones(27, dtype=torch.int64)
-    chain = chain_law(table_of(network, 3, 4), CERTAINTY, sharpened(), start)
+    chain = chain_law(table_of(network, 3, 4), start, sharpened(), select=by_certainty)
     texts = torch.tensor([(1, *text) for text in itertools.product(range(3), repeat=3)])
     masked = torch.arange(4).expand(27, -1) > 0
     optimizer, generator = torch.optim.AdamW(layer.parameters(), lr=2e-2), torch.Generator().manual_seed(0)

@@ -15,7 +15,8 @@ from fef.training.data import Examples
 from fef.training.hidden_layer import LayerOptions, fit_layer, mean_losses
 from fef.training.order_block import order_loss
 from fef.verify.decode import law_of_decode
-from fef.verify.reference import Chain, Process, chain_law, order_causal, process_law, table_of
+from fef.verify.network_laws import order_causal, process_law
+from fef.verify.reference import chain_law, table_of
 from fef.verify.tables import random_network
 from fef.verify.texts import distance, sharpened
 
@@ -47,13 +48,10 @@ def test_its_rounds_on_three_tokens_and_four_slots_have_the_law_of_their_process
     table, start = table_of(network, 3, 4), (3, 3, 3, 3)
     options = {"window": window, "accept": "rejection", "order": "left-to-right"}
     law = law_of_decode(network, start, "ssmd", options)
-    laws = {
-        w: process_law(table, network, Process(order_causal, w), range(4), start, sharpened())
-        for w in (window, window - 1)
-    }
+    laws = {w: process_law(table, start, sharpened(), target=order_causal, window=w) for w in (window, window - 1)}
     assert distance(law, laws[window]) < 1e-9
     assert distance(law, laws[window - 1]) > 1e-3  # the window is a part of the law
-    assert distance(law, chain_law(table, Chain(), sharpened())) > 0.02
+    assert distance(law, chain_law(table, start, sharpened())) > 0.02
 
 
 def test_within_one_round_it_is_the_chain_of_the_layer():
@@ -61,15 +59,14 @@ def test_within_one_round_it_is_the_chain_of_the_layer():
     where a draft is rejected leave it."""
     network = random_network("network", 1, 3)
     table, start = table_of(network, 3, 4), (3, 3, 3, 3)
-    target = order_causal(network)
     chain = {start: 1.0}
     for n in range(4):
         chain = {
             (*text[:n], v, *text[n + 1 :]): weight * float(p)
             for text, weight in chain.items()
-            for v, p in enumerate(target(start, text, [0, 1, 2, 3], n))
+            for v, p in enumerate(order_causal(network, start, text, [0, 1, 2, 3][: n + 1]))
         }
-    process = process_law(table, network, Process(order_causal, 4), range(4), start, sharpened())
+    process = process_law(table, start, sharpened(), target=order_causal, window=4)
     assert sum(chain.values()) == pytest.approx(1)
     first = [sum(w for text, w in law.items() if text[0] == 0) for law in (chain, process)]
     assert first[0] == pytest.approx(first[1])

@@ -20,7 +20,7 @@ from fef.engine.engine import Engine
 from fef.laws.accept import Accepted
 from fef.laws.tree import Tree, path_bits, path_states, stem
 from fef.models.packed import REVEALED, packed_target_logits
-from fef.verify.reference import packed_chain_law
+from fef.verify.network_laws import packed_chain_law
 from fef.verify.statistics import g_test
 from fef.verify.texts import Law, distance, sharpened
 

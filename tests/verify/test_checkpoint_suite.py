@@ -14,6 +14,7 @@ from fef.models.extras import Extras
 from fef.models.hidden_layer import save_layer
 from fef.models.transformer import Transformer
 from fef.verify.checkpoint import CHECKPOINT_EFFORT, FewTokens, on_checkpoint, restricted
+from fef.verify.network_laws import packed_law
 from fef.verify.setting import Setting
 from fef.verify.suite import settings_of, verdict
 from fef.verify.tables import tiny_joint_layer, tiny_network, tiny_order_block
@@ -48,13 +49,13 @@ def test_a_checkpoint_runs_what_its_network_can(network):
 def test_its_certificates_hold_and_a_false_one_is_caught(network):
     networks = FewTokens.of(network, "here")
     packed, rows = (next(s for s in on_checkpoint([one], networks) if isinstance(s, Setting)) for one in (
-        next(s for s in settings_of(["sequential"], slow=False) if s.chain.packed),
+        next(s for s in settings_of(["sequential"], slow=False) if s.law is packed_law),
         next(s for s in settings_of(["fef"], slow=False) if s.options.get("accept") == "rejection"),
     ))  # fmt: skip
     for setting in (packed, rows):
         found = verdict(setting, CHECKPOINT_EFFORT)
         assert found.passed and found.measured[0].subject == "here 4^3"
-    false = Setting("sequential", {}, chain=packed.chain, subjects=("network",), networks=networks)
+    false = Setting("sequential", {}, law=packed.law, subjects=("network",), networks=networks)
     assert not verdict(false, CHECKPOINT_EFFORT).passed
 
 

@@ -7,15 +7,15 @@ import pytest
 from fef.engine.requests import Request
 from fef.engine.session_rounds import SessionRounds
 from fef.verify.engine import ENGINE_CHECKS, in_engine
-from fef.verify.reference import Chain
+from fef.verify.network_laws import packed_law
 from fef.verify.setting import Effort, Setting
 from fef.verify.suite import CONFIDENCE, SETTINGS, Verdict, verdict
 
 SMALL = Effort(samples=600, oracle_texts=40, denoisers=1)
 QUICK = [
     Setting("sequential", length=3, subjects=("inconsistent",)),
-    Setting("fef", {"verify": "packed"}, chain=Chain(packed=True), subjects=("network",)),
-    Setting("ssd", temperature=0, chain=CONFIDENCE, length=3, subjects=("inconsistent",)),
+    Setting("fef", {"verify": "packed"}, law=packed_law, subjects=("network",)),
+    Setting("ssd", temperature=0, law=CONFIDENCE, length=3, subjects=("inconsistent",)),
 ]
 
 

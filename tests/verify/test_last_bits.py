@@ -15,7 +15,8 @@ from fef.laws.tape import ReplayError
 from fef.models.table import TableDenoiser
 from fef.models.transformer import Transformer
 from fef.verify.decode import law_of_decode
-from fef.verify.reference import Chain, chain_law, packed_chain_law, table_of
+from fef.verify.network_laws import packed_chain_law
+from fef.verify.reference import chain_law, table_of
 from fef.verify.tables import random_joint, random_network
 from fef.verify.texts import Law, distance, law_of_joint, sharpened
 
@@ -59,7 +60,7 @@ def fixed_law(seed: int, verify: str) -> Law:
     network = random_network("network", seed, TOKENS)
     if verify == "packed":
         return packed_chain_law(network, CANVAS, sharpened())
-    return chain_law(table_of(network, TOKENS, len(CANVAS)), Chain(), sharpened(), CANVAS)
+    return chain_law(table_of(network, TOKENS, len(CANVAS)), CANVAS, sharpened())
 
 
 def assert_same(found: Law, expected: Law) -> None:

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import itertools
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 
 from fef.models.table import TableDenoiser
+from fef.verify.network_laws import packed_chain_law
 from fef.verify.reference import (
-    Chain,
     certainty,
     chain_law,
     confidence,
     filled,
     first_of,
     margin,
-    packed_chain_law,
     ranked,
     table_of,
 )
@@ -40,16 +40,14 @@ def test_scores_by_hand():
 @pytest.mark.parametrize("score", SCORES)
 def test_an_adapted_order_keeps_the_law_of_a_consistent_table(score):
     """And of an inconsistent table each order has its own law."""
-    chain = Chain(lambda _pipeline: ranked(SCORES[score]))
+    chain = partial(chain_law, start=(3, 3, 3), pipeline=PLAIN)
+    adapted = partial(chain, select=lambda _pipeline: ranked(SCORES[score]))
     joint = random_joint(3, 3)
-    assert distance(chain_law(table_of(TableDenoiser(joint), 3, 3), chain, PLAIN), law_of_joint(joint)) < 1e-12
+    assert distance(adapted(table_of(TableDenoiser(joint), 3, 3)), law_of_joint(joint)) < 1e-12
     table = table_of(TableDenoiser.inconsistent(3, 3, seed=0), 3, 3)
-    fixed = [
-        chain_law(table, Chain(lambda _p, order=order: first_of(order)), PLAIN)
-        for order in itertools.permutations(range(3))
-    ]
-    assert min(distance(chain_law(table, chain, PLAIN), law) for law in fixed) > 0.02
-    assert distance(chain_law(table, Chain(drawn=True), PLAIN), mixed(fixed)) < 1e-12
+    fixed = [chain(table, select=lambda _p, order=order: first_of(order)) for order in itertools.permutations(range(3))]
+    assert min(distance(adapted(table), law) for law in fixed) > 0.02
+    assert distance(chain(table, drawn=True), mixed(fixed)) < 1e-12
 
 
 def test_ranking_by_the_drawn_token_breaks_it():
@@ -67,7 +65,7 @@ def test_two_slots_at_once_give_the_product_law():
 def test_the_greedy_text_of_a_canvas_with_a_prompt():
     table = table_of(inconsistent(), 3, 4)
     start = (3, 1, 3, 3)
-    (text,) = chain_law(table, Chain(), sharpened(0), start)
+    (text,) = chain_law(table, start, sharpened(0))
     by_hand = start
     for slot in (0, 2, 3):
         by_hand = (*by_hand[:slot], int(table.at[by_hand][slot].argmax()), *by_hand[slot + 1 :])
@@ -76,27 +74,27 @@ def test_the_greedy_text_of_a_canvas_with_a_prompt():
 
 def test_blocks_are_counted_in_open_slots():
     table = table_of(inconsistent(), 3, 4)
-    backwards = Chain(lambda _p: lambda _state, _laws, slots: [max(slots)], block_length=2)
-    expected = chain_law(table, Chain(lambda _p: first_of((2, 0, 3))), PLAIN, (3, 1, 3, 3))
-    assert distance(chain_law(table, backwards, PLAIN, (3, 1, 3, 3)), expected) < 1e-12
+    chain = partial(chain_law, table, (3, 1, 3, 3), PLAIN)
+    backwards = chain(select=lambda _p: lambda _state, _laws, slots: [max(slots)], block_length=2)
+    assert distance(backwards, chain(select=lambda _p: first_of((2, 0, 3)))) < 1e-12
 
 
 def test_many_passes_keep_the_law_of_a_consistent_table():
     table = table_of(consistent(), 3, 4)
-    assert distance(chain_law(table, Chain(passes=2), PLAIN), law_of_joint(random_joint())) < 1e-12
+    assert distance(chain_law(table, table.empty, PLAIN, passes=2), law_of_joint(random_joint())) < 1e-12
 
 
 @pytest.mark.parametrize(("temperature", "top_p"), [(0.7, 1.0), (1.0, 0.8)])
 def test_the_packed_law_of_one_layer_and_one_slot_is_the_plain_one(temperature, top_p):
     network = tiny_network(vocab_size=4, mask_id=3)
     pipeline = sharpened(temperature, top_p)
-    plain = chain_law(table_of(network, 3, 1), Chain(), pipeline)
+    plain = chain_law(table_of(network, 3, 1), (3,), pipeline)
     assert distance(packed_chain_law(network, (3,), pipeline), plain) < 1e-12
     assert sum(packed_chain_law(network, (3, 3, 3), pipeline).values()) == pytest.approx(1)
     assert (
         distance(
             packed_chain_law(network, (1, 3, 3, 3), PLAIN),
-            chain_law(table_of(network, 3, 4), Chain(), PLAIN, (1, 3, 3, 3)),
+            chain_law(table_of(network, 3, 4), (1, 3, 3, 3), PLAIN),
         )
         > 0.02
     )

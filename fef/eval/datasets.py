@@ -40,21 +40,17 @@ def parse_mapping(pairs: Sequence[str], allowed: Iterable[str]) -> dict[str, str
     return names
 
 
-def accept(_: Example) -> None:
-    """Takes every example."""
-
-
 def read_examples(
     path: Path,
     fields: Mapping[str, Reader],
     names: Mapping[str, str] | None = None,
-    check: Callable[[Example], None] = accept,
+    complaint: Callable[[Example], str | None] = lambda _: None,
 ) -> list[Example]:
     """Read a task file; blank lines are skipped. `names`: what a field is called in the file, where it differs.
 
-    check: raises ValueError, saying what is wrong, for an example whose fields cannot go together. Raises InputError with
-    the line number for a line that is no JSON object, lacks one of `fields`, or holds in one what its reader does not take,
-    and for a file that is missing or has no example.
+    complaint: what is wrong with an example whose fields cannot go together. Raises InputError with the line number for a
+    line that is no JSON object, lacks one of `fields`, or holds in one what its reader does not take, and for a file that is
+    missing or has no example.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -62,41 +58,39 @@ def read_examples(
         raise InputError(f"There is no {path}. Put the file there, or give --data DIR or --file FILE.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"Cannot read {path} ({error}). Give a UTF-8 file with one JSON object per line.") from error
-    # not splitlines: U+2028 and the like may stand inside a JSON string
-    lines = [(f"{path}:{n}", line) for n, line in enumerate(text.split("\n"), start=1) if line.strip()]
-    examples = [parse_line(line, where, fields, names or {}) for where, line in lines]
+    examples = []
+    for number, line in enumerate(text.split("\n"), start=1):  # U+2028 and the like may stand inside a JSON string
+        if not line.strip():
+            continue
+        try:
+            examples.append(parsed(line, fields, names or {}))
+            if wrong := complaint(examples[-1]):
+                raise ValueError(f"{wrong}. Fix or remove the line.")
+        except ValueError as error:
+            raise InputError(f"{path}:{number}: {error}") from None
     if not examples:
         raise InputError(f"{path} has no example; it needs one JSON object per line.")
-    for (where, _), example in zip(lines, examples, strict=True):
-        try:
-            check(example)
-        except ValueError as error:
-            raise InputError(f"{where}: {error}. Fix or remove the line.") from None
     return examples
 
 
-def parse_line(line: str, where: str, fields: Mapping[str, Reader], names: Mapping[str, str]) -> Example:
+def parsed(line: str, fields: Mapping[str, Reader], names: Mapping[str, str]) -> Example:
+    """The example of a line. Raises ValueError, in whole sentences."""
     try:
         record = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{where}: not JSON ({error}). Fix or remove the line.") from None
+        raise ValueError(f"not JSON ({error}). Fix or remove the line.") from None
     if not isinstance(record, dict):
-        raise InputError(f"{where}: {type(record).__name__}, not a JSON object. Fix or remove the line.")
-    missing = [names.get(field, field) for field in fields if names.get(field, field) not in record]
-    if missing:
-        raise InputError(
-            f"{where}: no field {', '.join(missing)}; it has {', '.join(record) or 'none'}. Map a field with --field "
-            "NAME=FIELD."
-        )
+        raise ValueError(f"{type(record).__name__}, not a JSON object. Fix or remove the line.")
+    named = {field: names.get(field, field) for field in fields}
+    if missing := [name for name in named.values() if name not in record]:
+        there = ", ".join(record) or "none"
+        raise ValueError(f"no field {', '.join(missing)}; it has {there}. Map a field with --field NAME=FIELD.")
     found = {}
-    for field, read in fields.items():
-        name = names.get(field, field)
+    for field, name in named.items():
         try:
-            found[field] = read(record[name])
+            found[field] = fields[field](record[name])
         except ValueError as error:
             kind = "null" if record[name] is None else type(record[name]).__name__
-            raise InputError(
-                f"{where}: the field {name} must be {error}, not {kind}. Fix the line, or map another field with --field "
-                f"{field}=FIELD."
-            ) from None
+            other = f"map another field with --field {field}=FIELD"
+            raise ValueError(f"the field {name} must be {error}, not {kind}. Fix the line, or {other}.") from None
     return record | found

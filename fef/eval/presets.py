@@ -39,83 +39,59 @@ class Preset:
 
 
 FREE = {"after_eos": "free"}  # neither decoder knows an end: it fills the whole canvas
+NO_END, NO_END_LOGIT = {"confidence_eos_eot_inf": True}, {"logits_eos_inf": True}
 
-
-def llada(
-    name: str,
-    model: str,
-    length: int,
-    block: int,
-    internal: float,
-    opencompass: float,
-    source: str,
-    shots: int = 0,
-    **flags: bool,
-) -> Preset:
-    """LLaDA's sampler: one token per step, blocks from left to right, temperature 0; two toolkits."""
-    return Preset(
-        name=name,
-        model=model,
-        settings=Settings(
-            task=name.rpartition("/")[2].partition("-")[0],
-            method="low-confidence",
-            max_new_tokens=length,
-            options=MappingProxyType({"steps": length, "block_length": block, **FREE, **flags}),
-            shots=shots,
-            chat=True,
-        ),
-        published=(Published(internal, "authors' toolkit"), Published(opencompass, "OpenCompass")),
-        source=source,
-    )
-
-
-def dream(name: str, length: int, accuracy: float, shots: int = 0) -> Preset:
-    """Dream's sampler: the positions of lowest entropy, one per step; temperature 0.1, top-p 0.9."""
-    return Preset(
-        name=name,
-        model="Dream-org/Dream-v0-Instruct-7B",
-        settings=Settings(
-            task=name.rpartition("/")[2],
-            method="entropy",
-            max_new_tokens=length,
-            options=MappingProxyType({"steps": length, "alg_temp": 0.0, **FREE}),
-            temperature=0.1,
-            top_p=0.9,
-            shots=shots,
-            chat=True,
-        ),
-        published=(Published(accuracy, "lm-evaluation-harness"),),
-        source="Dream 7B, arXiv 2508.15487",
-    )
-
-
-INSTRUCT, V15 = "GSAI-ML/LLaDA-8B-Instruct", "GSAI-ML/LLaDA-1.5"
-PAPER, PAPER15 = "LLaDA, arXiv 2502.09992", "LLaDA 1.5, arXiv 2505.19223"
-
-# "-whole": the same task with one block as long as the canvas, which LLaDA calls pure diffusion.
-PRESETS: Mapping[str, Preset] = {
-    preset.name: preset
-    for preset in (
-        llada("llada-8b-instruct/gsm8k", INSTRUCT, 256, 8, 78.6, 78.9, PAPER, shots=4),
-        llada(
-            "llada-8b-instruct/gsm8k-whole", INSTRUCT, 512, 512, 69.4, 68.8, PAPER, shots=4, confidence_eos_eot_inf=True
-        ),
-        llada("llada-8b-instruct/math", INSTRUCT, 512, 64, 42.2, 42.7, PAPER),
-        llada("llada-8b-instruct/math-whole", INSTRUCT, 512, 512, 31.9, 29.6, PAPER, confidence_eos_eot_inf=True),
-        llada("llada-8b-instruct/humaneval", INSTRUCT, 512, 512, 49.4, 47.0, PAPER, logits_eos_inf=True),
-        llada("llada-8b-instruct/mbpp", INSTRUCT, 256, 256, 41.0, 39.6, PAPER, shots=3, confidence_eos_eot_inf=True),
-        llada("llada-8b-instruct/mmlu", INSTRUCT, 3, 3, 65.5, 65.4, PAPER, shots=5),
-        llada("llada-1.5/gsm8k", V15, 256, 16, 83.8, 83.6, PAPER15, shots=4, confidence_eos_eot_inf=True),
-        llada("llada-1.5/math", V15, 1024, 128, 42.6, 42.3, PAPER15, confidence_eos_eot_inf=True),
-        llada("llada-1.5/humaneval", V15, 512, 32, 52.4, 51.2, PAPER15, confidence_eos_eot_inf=True),
-        llada("llada-1.5/mbpp", V15, 512, 32, 42.8, 42.6, PAPER15, shots=3, confidence_eos_eot_inf=True),
-        dream("dream-7b-instruct/gsm8k", 256, 81.0),
-        dream("dream-7b-instruct/math", 512, 39.2),
-        dream("dream-7b-instruct/humaneval", 768, 55.5),
-        dream("dream-7b-instruct/mbpp", 1024, 58.8, shots=3),
-        dream("dream-7b-instruct/mmlu", 128, 67.0, shots=4),
-    )
+# Canvas, block, shots and flags of LLaDA's sampler, and the figures of the authors' toolkit and of OpenCompass. "-whole": the
+# same task with one block as long as the canvas, which LLaDA calls pure diffusion.
+LLADA: Mapping[str, tuple[int, int, int, Mapping[str, bool], float, float]] = {
+    "llada-8b-instruct/gsm8k": (256, 8, 4, {}, 78.6, 78.9),
+    "llada-8b-instruct/gsm8k-whole": (512, 512, 4, NO_END, 69.4, 68.8),
+    "llada-8b-instruct/math": (512, 64, 0, {}, 42.2, 42.7),
+    "llada-8b-instruct/math-whole": (512, 512, 0, NO_END, 31.9, 29.6),
+    "llada-8b-instruct/humaneval": (512, 512, 0, NO_END_LOGIT, 49.4, 47.0),
+    "llada-8b-instruct/mbpp": (256, 256, 3, NO_END, 41.0, 39.6),
+    "llada-8b-instruct/mmlu": (3, 3, 5, {}, 65.5, 65.4),
+    "llada-1.5/gsm8k": (256, 16, 4, NO_END, 83.8, 83.6),
+    "llada-1.5/math": (1024, 128, 0, NO_END, 42.6, 42.3),
+    "llada-1.5/humaneval": (512, 32, 0, NO_END, 52.4, 51.2),
+    "llada-1.5/mbpp": (512, 32, 3, NO_END, 42.8, 42.6),
 }
+LLADA_OF = {
+    "llada-8b-instruct": ("GSAI-ML/LLaDA-8B-Instruct", "LLaDA, arXiv 2502.09992"),
+    "llada-1.5": ("GSAI-ML/LLaDA-1.5", "LLaDA 1.5, arXiv 2505.19223"),
+}
+# Canvas and shots of Dream's sampler, and the figure of lm-evaluation-harness.
+DREAM = {
+    "gsm8k": (256, 0, 81.0),
+    "math": (512, 0, 39.2),
+    "humaneval": (768, 0, 55.5),
+    "mbpp": (1024, 3, 58.8),
+    "mmlu": (128, 4, 67.0),
+}
+
+
+def llada(name: str) -> Preset:
+    """LLaDA's sampler: one token per step, blocks from left to right, temperature 0; two toolkits."""
+    length, block, shots, flags, internal, opencompass = LLADA[name]
+    folder, _, task = name.partition("/")
+    options = MappingProxyType({"steps": length, "block_length": block, **FREE, **flags})
+    settings = Settings(task.partition("-")[0], "low-confidence", length, options, shots=shots, chat=True)
+    published = Published(internal, "authors' toolkit"), Published(opencompass, "OpenCompass")
+    model, source = LLADA_OF[folder]
+    return Preset(name, model, settings, published, source)
+
+
+def dream(task: str) -> Preset:
+    """Dream's sampler: the positions of lowest entropy, one per step; temperature 0.1, top-p 0.9."""
+    length, shots, accuracy = DREAM[task]
+    options = MappingProxyType({"steps": length, "alg_temp": 0.0, **FREE})
+    settings = Settings(task, "entropy", length, options, temperature=0.1, top_p=0.9, shots=shots, chat=True)
+    published = (Published(accuracy, "lm-evaluation-harness"),)
+    model, source = "Dream-org/Dream-v0-Instruct-7B", "Dream 7B, arXiv 2508.15487"
+    return Preset(f"dream-7b-instruct/{task}", model, settings, published, source)
+
+
+PRESETS: Mapping[str, Preset] = {preset.name: preset for preset in (*map(llada, LLADA), *map(dream, DREAM))}
 
 
 def preset_of(what: str) -> Preset | None:

@@ -22,7 +22,7 @@ from fef.corpus.self_text import fault_of, kept_answers
 from fef.corpus.shares import DIALOGUE, SHARES, counts_of
 from fef.corpus.tidy import tidy
 from fef.errors import InputError
-from fef.eval.tasks import TASKS, score_gsm8k
+from fef.eval.tasks import TASKS
 from fef.tasks.splits import split_of
 
 SEEDS = st.integers(0, 2**32)
@@ -137,7 +137,7 @@ def test_maths_answers_end_as_the_evaluation_reads_them_and_hold_no_marks() -> N
     for seed in range(20):
         prompt, answer = turns(maths_example("x", problem.question, problem.solution, random.Random(seed)))
         assert answer == "9 + 8 = 17\n#### 17"
-        assert score_gsm8k({"answer": problem.solution}, answer).right
+        assert TASKS["gsm8k"].score({"answer": problem.solution}, answer).right
         prompts_seen.add(prompt)
     assert prompts_seen == {problem.question, TASKS["gsm8k"].ask({"question": problem.question})}
 

@@ -34,8 +34,7 @@ from fef.files import write_whole
 if TYPE_CHECKING:
     from fef.decoding.certificate import Certificate
     from fef.eval.outcome import Outcome
-    from fef.eval.presets import Preset
-    from fef.eval.settings import Settings
+    from fef.eval.presets import Preset, Settings
     from fef.eval.tasks import Task
     from fef.measure.answers import Totals
     from fef.measure.table import Sheet

@@ -102,8 +102,7 @@ def page_makers() -> dict[str, tuple[RecordKind, PageMaker]]:
     from fef.bench.engine.rows import ENGINE_KIND
     from fef.bench.page import methods_page
     from fef.bench.run import METHODS_KIND
-    from fef.eval.likelihood import LIKELIHOOD_KIND
-    from fef.eval.likelihood_page import likelihood_page
+    from fef.eval.likelihood import LIKELIHOOD_KIND, likelihood_page
     from fef.eval.outcome import EVAL_KIND
     from fef.eval.page import runs_page
 

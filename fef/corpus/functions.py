@@ -8,8 +8,8 @@ from collections.abc import Collection
 
 from fef.corpus.example import CorpusExample, code_block, exchange
 from fef.errors import InputError
+from fef.eval.code import called_names
 from fef.eval.datasets import Example
-from fef.eval.programs import called_names
 from fef.eval.tasks import TASKS
 
 __all__ = ["TRAINING_TASKS", "asked_function", "signature_of"]

@@ -1,16 +1,20 @@
-"""The Python program of an answer: in Markdown fences, between [BEGIN] and [DONE], or amid prose."""
+"""The Python program of an answer, in Markdown fences, between [BEGIN] and [DONE] or amid prose, and whether it passes the
+tests of HumanEval or MBPP in `fef.tasks.sandbox`."""
 
 from __future__ import annotations
 
 import ast
+import builtins
 import re
 import textwrap
 import warnings
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import dropwhile, takewhile
 
-__all__ = ["defined_names", "python_code"]
+from fef.tasks.sandbox import run_python
+
+__all__ = ["called_names", "defined_names", "humaneval_program", "mbpp_program", "passes", "python_code"]
 
 # Markers of MBPP's prompts: at the beginning or end of a line, or behind the quote that closes the program.
 _BEGIN = re.compile(r"^[ \t]*\[BEGIN\]|\[BEGIN\][ \t]*$", re.MULTILINE)
@@ -23,6 +27,12 @@ _PYTHON = ("python", "python3", "py", "py3")
 _START = re.compile(r"(?P<indent>[ \t]*)(?:(?:(?:async[ \t]+)?def|class|import|from)[ \t]|@\w)")
 _SETUP = re.compile(r"[A-Za-z_][\w, ]*=[^=]|#|[ \t]*$")
 _DEFINITION = re.compile(r"^[ \t]*(?:(?:async[ \t]+)?def|class)[ \t]+(\w+)", re.MULTILINE)
+
+SECONDS = 10.0
+MEMORY_MIB = 1024
+
+# What a continuation of a function starts when it goes on behind the function's end.
+_NEXT = re.compile(r"\n(?:def |class |if |print|assert |from |import |@|#|```|<\|)")
 
 
 @dataclass(frozen=True)
@@ -192,3 +202,34 @@ def is_word(statement: ast.stmt) -> bool:
     if isinstance(statement, ast.AnnAssign):
         return statement.value is None
     return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Name | ast.Tuple | ast.Attribute)
+
+
+def humaneval_program(prompt: str, entry_point: str, test: str, code: str) -> str:
+    """The program that tests the code of an answer to a HumanEval prompt: a whole function, or the rest of the one begun.
+
+    A whole function gets the imports and helpers that stand above it in the prompt.
+    """
+    if entry_point in defined_names(code):
+        program = prompt[: prompt.rindex(f"def {entry_point}(")] + code
+    else:
+        program = prompt + _NEXT.split("\n" + code, maxsplit=1)[0].removeprefix("\n")
+    return f"{program}\n{test}\ncheck({entry_point})\n"
+
+
+def mbpp_program(setup: str, tests: Sequence[str], code: str) -> str:
+    """The program that tests the code of an answer to an MBPP prompt."""
+    return "\n".join([code, setup, *tests]) + "\n"
+
+
+def called_names(setup: str, tests: Sequence[str]) -> Collection[str]:
+    """What the tests of an MBPP task call and neither they nor Python define: the names that an answer should define."""
+    source = "\n".join([setup, *tests])
+    tree = parsed(source)
+    nodes = [] if tree is None else ast.walk(tree)
+    called = {node.func.id for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
+    return called - defined_names(source) - set(dir(builtins))
+
+
+def passes(program: str) -> bool:
+    """Whether a program runs to its end within the time (10 s) and memory (1 GiB) of the sandbox."""
+    return run_python(program, timeout=SECONDS, memory_mib=MEMORY_MIB).ok

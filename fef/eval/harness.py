@@ -19,8 +19,8 @@ from fef.decoding.network import Network
 from fef.errors import OptionError, nearest_hint
 from fef.eval.bound import monte_carlo_bound
 from fef.eval.harness_requests import HarnessLM
+from fef.eval.presets import LongPrompts
 from fef.eval.prompts import fit_prompts
-from fef.eval.settings import LongPrompts
 from fef.eval.tasks import Prompt
 from fef.generation import Model, load
 from fef.models.device import default_device

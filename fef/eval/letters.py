@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 
-from fef.eval.latex import boxes
+from fef.eval.numbers import boxes
 
 __all__ = ["chosen_letter"]
 

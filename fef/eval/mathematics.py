@@ -7,9 +7,9 @@ and numbers in one way. It does no algebra: `x + 1` and `1 + x` differ.
 from __future__ import annotations
 
 import re
+from collections import deque
 
-from fef.eval.latex import boxes, with_braces
-from fef.eval.numbers import read_number, same_number
+from fef.eval.numbers import DEEPEST, boxes, read_number, same_number
 
 __all__ = ["final_expression", "normal_form", "same_expression"]
 
@@ -34,6 +34,8 @@ _SLASH = re.compile(r"(?<!\w)(-?\d+)/(\d+)(?![\w{])")
 _THOUSANDS = re.compile(r"(?<=\d)(?:\{,\}|,\\!)\s*(?=\d{3}(?!\d))")
 _LABEL = re.compile(r"^(?:[a-zA-Z]|[a-zA-Z]\([a-zA-Z]\))=(?=.)")
 _CHOICE = re.compile(r"^\(([A-Z])\)$")
+_TOKEN = re.compile(r"\\[A-Za-z]+|\\.|\S", re.DOTALL)
+_ARGUMENTS = {"\\frac": 2, "\\binom": 2, "\\sqrt": 1, "^": 1, "_": 1}
 
 
 def final_expression(text: str) -> str | None:
@@ -69,3 +71,51 @@ def normal_form(text: str) -> str:
         text = re.sub(rf"\{long}(?![A-Za-z])", rf"\{short}", text)
     text = _CHOICE.sub(r"\1", _LABEL.sub("", text))
     return read_number(text) or text
+
+
+def with_braces(text: str) -> str:
+    """The text without white space, each argument of a fraction, root, exponent or index in braces.
+
+    As in TeX an argument without braces is one character or one command with its own arguments: `\\sqrt[3]2` is
+    `\\sqrt[3]{2}`, `\\frac{\\sqrt{3}}2` is `\\frac{\\sqrt{3}}{2}`, and `x^12` is `x^{1}2`.
+    """
+    tokens = deque(_TOKEN.findall(text))
+    written = ""
+    while tokens:
+        written = joined(written, atom(tokens, 0))
+    return written
+
+
+def atom(tokens: deque[str], depth: int) -> str:
+    """Takes one character, or one command with its arguments, from the left."""
+    token = tokens.popleft()
+    if depth == DEEPEST:
+        return token
+    if token == "\\sqrt" and tokens and tokens[0] == "[":
+        while tokens and not token.endswith("]"):
+            token = joined(token, atom(tokens, depth + 1))
+        return token + argument(tokens, depth + 1)
+    return token + "".join(argument(tokens, depth + 1) for _ in range(_ARGUMENTS.get(token, 0)))
+
+
+def argument(tokens: deque[str], depth: int) -> str:
+    """Takes one argument from the left, and writes it in braces."""
+    if not tokens or tokens[0] == "}":
+        return "{}"
+    if tokens[0] != "{":
+        return f"{{{atom(tokens, depth)}}}"
+    tokens.popleft()
+    written, opened = "", 1
+    while tokens:
+        opened += (tokens[0] == "{") - (tokens[0] == "}")
+        if opened == 0:
+            tokens.popleft()
+            break
+        written = joined(written, atom(tokens, depth))
+    return f"{{{written}}}"
+
+
+def joined(left: str, right: str) -> str:
+    """Both in a row; a letter behind a command's name stays apart from it."""
+    apart = right[:1].isalpha() and re.search(r"\\[A-Za-z]+$", left) is not None
+    return f"{left} {right}" if apart else left + right

@@ -9,9 +9,11 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
-from fef.eval.latex import boxes
+__all__ = ["DEEPEST", "boxes", "final_number", "read_number", "same_number"]
 
-__all__ = ["final_number", "read_number", "same_number"]
+_BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
+_BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
+DEEPEST = 50  # groups inside groups; text that nests deeper is no mathematics and stays as it is
 
 _SEPARATOR = r"(?:,(?:\\!\s?)?|\{,\}|\{?\\[,:;! ]\}?|~|[\u00a0\u2009\u202f])"
 _LAKHS = r"[0-9]{1,2}(?:,[0-9]{2}){1,9},[0-9]{3}"
@@ -129,3 +131,19 @@ def digits(found: re.Match[str]) -> str:
     negative = [re.search(_MINUS, part or "") is not None for part in (found["sign"], found["above"])]
     parts = [re.sub(r"[^0-9.]", "", part) for part in (above, below) if part]
     return "-" * (negative[0] != negative[1]) + "/".join(parts)
+
+
+def boxes(text: str) -> list[str]:
+    """The contents of each `\\boxed{...}` or `\\fbox{...}` that closes, by where they begin; braces inside are balanced. Of
+    boxes in boxes, those that no more than 50 braces enclose."""
+    begins = {box.end() for box in _BOX.finditer(text)}
+    found: dict[int, str] = {}
+    opened: list[int] = []
+    for brace in _BRACE.finditer(text):
+        if brace[0] == "{":
+            opened.append(brace.end())
+        elif brace[0] == "}" and opened:
+            begin = opened.pop()
+            if begin in begins and len(opened) < DEEPEST:
+                found[begin] = text[begin : brace.start()]
+    return [found[begin] for begin in sorted(found)]

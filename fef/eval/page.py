@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
+from fef.errors import InputError
 from fef.eval.outcome import Outcome, recorded
-from fef.eval.pairs import LEVEL, Pair, names_of, pairs_of
-from fef.eval.remarks import filled
+from fef.eval.pairs import LEVEL, Pair, names_of, pair_of, pairs_of
 from fef.measure.page import Section, results_page
 from fef.measure.plot import Plotted, costs_figure, png_bytes
 from fef.measure.record import Record
 from fef.measure.table import Sheet, interval_words, markdown, p_words, sheet_of
 
-__all__ = ["outcomes_sheet", "page_of", "pairs_sheet", "runs_page"]
+__all__ = ["filled", "outcomes_sheet", "page_of", "pairs_sheet", "runs_page"]
 
 MANY = 8
 """Runs of a task up to which every two are compared: with more, nobody reads the table, and a picture says more."""
+
+MISSING = "not measured"
+_FIGURE = re.compile(r"\[\[(.+?)\]\]")
+_WORDS = re.compile(r"(\S+)(?:\s+(vs|>)\s+(\S+))?")
 
 HOW_TO_READ = f"""\
 - *right %*: problems answered correctly, with Wilson's 95 % interval. *unfinished*: answers that filled the canvas.
@@ -165,3 +170,50 @@ def runs_picture(title: str, outcomes: Sequence[Outcome]) -> bytes:
     ]
     accuracy = "problems right, %, with Wilson's 95 % intervals"
     return png_bytes(costs_figure(title, runs, "forward passes per problem", accuracy))
+
+
+def filled(text: str, runs: Mapping[str, Outcome]) -> str:
+    """Remarks with figures: `[[run]]`, `[[run vs other]]` and `[[run > other]]` become what the saved runs say. What was not
+    measured is said to be so, so that a text can be written before. runs: by name. Raises InputError for a mark that is none
+    of the three."""
+
+    def figure(found: re.Match[str]) -> str:
+        words = _WORDS.fullmatch(found[1].strip())
+        if words is None:
+            raise InputError(f"{found[0]} is no figure; write [[run]], [[run vs other]] or [[run > other]].")
+        if any(name is not None and name not in runs for name in words.group(1, 3)):
+            return MISSING
+        first = runs[words[1]]
+        if words[2] is None:
+            return alone(first)
+        second = runs[words[3]]
+        return against(first, second) if words[2] == "vs" else winner_words(pair_of(first, second))
+
+    return _FIGURE.sub(figure, text)
+
+
+def alone(run: Outcome) -> str:
+    found = run.summary
+    return (
+        f"{found.accuracy:.1f} % ({found.low:.1f} to {found.high:.1f}, {found.problems:,} problems) at "
+        f"{found.tokens_per_call:.2f} tokens per pass"
+    )
+
+
+def against(first: Outcome, second: Outcome) -> str:
+    pair = pair_of(first, second)
+    gain = 100 * (pair.first_right - pair.second_right) / pair.problems
+    ratio = first.summary.tokens_per_call / second.summary.tokens_per_call
+    return (
+        f"{gain:+.1f} points on {pair.problems:,} problems ({pair_words(pair)}), {ratio:.2f} times the tokens per pass"
+    )
+
+
+def winner_words(pair: Pair) -> str:
+    if pair.p >= LEVEL:
+        return f"not shown ({pair_words(pair)})"
+    return f"{'yes' if pair.only_first > pair.only_second else 'no, the other way round'} ({pair_words(pair)})"
+
+
+def pair_words(pair: Pair) -> str:
+    return f"McNemar p = {p_words(pair.p)}, {pair.only_first} and {pair.only_second} that only one has right"

@@ -1,4 +1,4 @@
-"""Settings under which LLaDA, LLaDA-1.5 and Dream publish a figure, frozen, with that figure; what a user changes of them.
+"""How a task is run: settings under which LLaDA, LLaDA-1.5 and Dream publish a figure, frozen, and what a user changes.
 
 Sources: LLaDA's evaluation page (github.com/ML-GSAI/LLaDA, EVAL.md) with arXiv 2502.09992 and 2505.19223 for the two toolkits
 that the authors ran, and Dream's evaluation scripts with arXiv 2508.15487. `steps` counts forward passes over the whole
@@ -8,15 +8,41 @@ canvas, as theirs do.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 from fef.errors import OptionError, nearest_hint
-from fef.eval.settings import Settings
 from fef.eval.tasks import TASKS
 
-__all__ = ["PRESETS", "Preset", "Published", "differences", "preset_of", "settings_for"]
+__all__ = ["PRESETS", "LongPrompts", "Preset", "Published", "Settings", "differences", "preset_of", "settings_for"]
+
+
+LongPrompts = Literal["refuse", "cut"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a task is run."""
+
+    task: str  # a name of `TASKS`
+    method: str  # of decoding
+    max_new_tokens: int  # length of the canvas
+    options: Mapping[str, Any] = field(default_factory=dict)  # of the method
+    temperature: float = 0.0  # 0: greedy
+    top_p: float = 1.0  # 1: off
+    seed: int = 0  # of the first example
+    shots: int = 0  # worked examples before the question
+    chat: bool = False  # through the chat template
+    batch_size: int = 8  # prompts at once
+    long_prompts: LongPrompts = "refuse"  # what happens to one that leaves no room for the canvas
+    engine: bool = False  # all prompts go to the engine at once, which decodes `batch_size` together
+
+    @property
+    def decoding(self) -> dict[str, Any]:
+        """As `Model.generate` takes it."""
+        names = ("method", "max_new_tokens", "temperature", "top_p")
+        return {name: getattr(self, name) for name in names} | dict(self.options)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fef.errors import InputError, OptionError
-from fef.eval.settings import LongPrompts
+from fef.eval.presets import LongPrompts
 from fef.eval.tasks import Prompt
 from fef.generation import Model
 

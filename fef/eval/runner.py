@@ -16,8 +16,8 @@ from fef.decoding.network import Network
 from fef.engine.packed_rounds import runs_packed
 from fef.errors import OptionError
 from fef.eval.datasets import Example
+from fef.eval.presets import Settings
 from fef.eval.prompts import FittedPrompt, canvas_length, fit_prompts
-from fef.eval.settings import Settings
 from fef.eval.tasks import Task, prompt_of
 from fef.generation import Model
 from fef.measure.answering import Answered, batches_of, in_batches, in_engine, judged, submit

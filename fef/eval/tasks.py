@@ -11,13 +11,12 @@ from typing import ClassVar
 
 from fef.errors import OptionError
 from fef.eval import fields as field
-from fef.eval.code import python_code
+from fef.eval.code import called_names, humaneval_program, mbpp_program, passes, python_code
 from fef.eval.datasets import Example, read_examples
 from fef.eval.fields import Reader
 from fef.eval.letters import chosen_letter
 from fef.eval.mathematics import final_expression, same_expression
 from fef.eval.numbers import final_number, same_number
-from fef.eval.programs import called_names, humaneval_program, mbpp_program, passes
 
 __all__ = ["TASKS", "Message", "Prompt", "Task", "Verdict", "message", "prompt_of", "shots_for"]
 
@@ -165,10 +164,10 @@ class Mbpp(Task):
         return Verdict(passes(mbpp_program(*tests, code)), code)
 
     def select(self, example: Example) -> bool:
-        return 11 <= example["task_id"] <= 510
+        return example["task_id"] in range(11, 511)
 
     def is_shot(self, example: Example) -> bool:
-        return 2 <= example["task_id"] <= 4
+        return example["task_id"] in range(2, 5)
 
 
 class Mmlu(Task):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -41,23 +42,18 @@ class Committed:
     @classmethod
     def of(cls, joint: Array, state: State, slots: Sequence[int]) -> Committed:
         mask = joint.shape[0]
+        open_ = [i for i, v in enumerate(state) if v == mask]
         given = joint[tuple(slice(None) if v == mask else v for v in state)]
-        axes = [i for i, v in enumerate(state) if v == mask]
-        kept = given.sum(tuple(a for a, i in enumerate(axes) if i not in slots))
-        left = [i for i in axes if i in slots]
-        confidence = [kept.sum(tuple(b for b in range(kept.ndim) if b != a)).max() for a in range(kept.ndim)]
-        order = sorted(range(kept.ndim), key=lambda a: -confidence[a])
-        return cls(state, tuple(left[a] for a in order), np.transpose(kept / kept.sum(), order))
+        kept = marginal(given, *(axis for axis, i in enumerate(open_) if i in slots))
+        order = sorted(range(kept.ndim), key=lambda axis: -marginal(kept, axis).max())
+        left = [i for i in open_ if i in slots]
+        return cls(state, tuple(left[axis] for axis in order), np.transpose(kept / kept.sum(), order))
 
     def marginals(self) -> list[Array]:
-        axes = range(self.law.ndim)
-        return [self.law.sum(tuple(a for a in axes if a != axis)) for axis in axes]
+        return [marginal(self.law, axis) for axis in range(self.law.ndim)]
 
     def product(self) -> Array:
-        product = np.ones(())
-        for p in self.marginals():
-            product = np.multiply.outer(product, p)
-        return product
+        return reduce(np.multiply.outer, self.marginals())
 
     def tv(self) -> float:
         return 0.5 * float(np.abs(self.law - self.product()).sum())
@@ -75,18 +71,21 @@ class Committed:
 
     def sub_additive(self) -> bool:
         """DEMASK's assumption: the tokens before a slot move it by no more than each of them does, added up."""
-        for j in range(1, self.law.ndim):
-            pairs = sum(influence(self.law, (i,), j) for i in range(j))
-            if influence(self.law, tuple(range(j)), j) > pairs + ROUNDING:
-                return False
-        return True
+        return all(
+            influence(self.law, tuple(range(j)), j) <= sum(influence(self.law, (i,), j) for i in range(j)) + ROUNDING
+            for j in range(1, self.law.ndim)
+        )
+
+
+def marginal(law: Array, *kept: int) -> Array:
+    """The joint law of these axes alone."""
+    return np.asarray(law.sum(tuple(axis for axis in range(law.ndim) if axis not in kept)))
 
 
 def influence(law: Array, sources: tuple[int, ...], target: int) -> float:
     """Expected total variation by which knowing `sources` moves the law of `target`; axes of a joint law."""
-    others = tuple(a for a in range(law.ndim) if a not in (*sources, target))
-    pair = law.sum(others)  # sources come before the target
-    apart = np.multiply.outer(pair.sum(-1), pair.sum(tuple(range(pair.ndim - 1))))
+    pair = marginal(law, *sources, target)  # sources come before the target
+    apart = np.multiply.outer(pair.sum(-1), marginal(pair, pair.ndim - 1))
     return 0.5 * float(np.abs(pair - apart).sum())
 
 
@@ -135,13 +134,8 @@ def within_promise(setting: Setting, sets: Collection[Committed], name: str) -> 
         f"largest error {promise.measure(worst):.3g} against {promise.limit(options, len(worst.slots)):.3g}; "
         f"{len(sets)} sets, {len(broken)} beyond the bound, {len(failures)} of them where it is claimed"
     )
-    return Measured(
-        subject=name,
-        how="sets",
-        passed=not failures and modes,
-        distance=worst.tv(),
-        note=note + ("" if modes else "; modes differ"),
-    )
+    note += "" if modes else "; modes differ"
+    return Measured(name, "sets", not failures and modes, worst.tv(), note=note)
 
 
 def schedule_errors(setting: Setting, effort: Effort) -> Iterator[Measured]:
@@ -168,13 +162,8 @@ class ProfiledTable(TableDenoiser):
 
 def information_profile(joint: Array) -> tuple[float, ...]:
     """f(k): mean entropy (nats) of a token given k others, over all choices; differences of mean block entropies."""
-    axes = range(joint.ndim)
-    means = [
-        np.mean(
-            [entropy(joint.sum(tuple(a for a in axes if a not in kept))) for kept in itertools.combinations(axes, k)]
-        )
-        for k in range(joint.ndim + 1)
-    ]
+    blocks = (itertools.combinations(range(joint.ndim), k) for k in range(joint.ndim + 1))
+    means = [np.mean([entropy(marginal(joint, *kept)) for kept in block]) for block in blocks]
     return tuple(float(f) for f in np.diff(means))
 
 

@@ -43,13 +43,16 @@ from fef.verify.suite import (
 __all__ = ["TWINS", "ArgmaxDrafts", "Twin", "caught", "twin_verdict"]
 
 
+Broken = Callable[[], AbstractContextManager[object]]
+
+
 @dataclass(frozen=True)
 class Twin:
     """fault: what is wrong. setting: with the kind that a false certificate declares. broken: breaks the code meanwhile."""
 
     fault: str
     setting: Setting
-    broken: Callable[[], AbstractContextManager[object]] = nullcontext
+    broken: Broken = nullcontext
 
 
 class ArgmaxDrafts(AroundNoise):
@@ -59,85 +62,40 @@ class ArgmaxDrafts(AroundNoise):
         return logp_BSV.argmax(-1) if purpose is Purpose.DRAFT else super().categorical(logp_BSV, site, purpose)
 
 
-def target_for_residual() -> AbstractContextManager[object]:
-    return patch("fef.laws.accept.residual", lambda logp, _logq, _scale: logp)
+def asked_otherwise(part: type, method: str, change: Callable[..., tuple[Any, ...]]) -> Broken:
+    """A method that gets other arguments than it was given."""
+    ask = getattr(part, method)
+    return lambda: patch.object(part, method, lambda self, *given: ask(self, *change(self, *given)))
 
 
-def seeds_by_place() -> AbstractContextManager[object]:
-    """Rows that stay behind when others finish take over their seeds."""
-    return patch.object(KeyedNoise, "select", lambda self, rows: KeyedNoise(self.seed_B[: len(rows)]))
+def forgotten(drafted: Drafted, mask_id: int) -> Drafted:
+    """As if the round had begun from masks alone."""
+    return replace(drafted, began_BL=torch.full_like(drafted.began_BL, mask_id))
 
 
-def coarse_noise() -> AbstractContextManager[object]:
-    """Gumbel noise from uniform numbers of three bits."""
-    return patch("fef.laws.draws._midpoint", lambda high, _low: ((high >> 29).double() + 0.5) / 8)
+def other_promise(method: str, **changes: Any) -> Broken:
+    return lambda: patch.dict(PROMISES, {method: replace(PROMISES[method], **changes)})
 
 
-def causal_off_by_one() -> AbstractContextManager[object]:
-    ask = CausalModel.logits
-    return patch.object(CausalModel, "logits", lambda self, ids, slots, meter: ask(self, ids, slots + 1, meter))
-
-
-def no_suffix() -> AbstractContextManager[object]:
-    ask = CopulaJudge.targets
-
-    def blind(self: CopulaJudge, drafted: Drafted) -> Tensor:
-        return ask(self, replace(drafted, began_BL=torch.full_like(drafted.began_BL, self.mask_id)))
-
-    return patch.object(CopulaJudge, "targets", blind)
-
-
-def layer_off_by_one() -> AbstractContextManager[object]:
-    run = OrderBlock.forward
-    return patch.object(
-        OrderBlock, "forward", lambda self, hidden, tokens, at: run(self, hidden, tokens.roll(-1, 1), at)
-    )
-
-
-def joint_layer_blind() -> AbstractContextManager[object]:
-    follow = JointDraws.follow
-
-    def blind(self: JointDraws, ids: Tensor, slots: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        return follow(self, torch.full_like(ids, self.model.mask_id), slots, hidden)
-
-    return patch.object(JointDraws, "follow", blind)
-
-
-def tighter_promise() -> AbstractContextManager[object]:
-    return patch.dict(PROMISES, {"threshold": replace(PROMISES["threshold"], limit=lambda _options, _n: 0.1)})
-
-
-def promise_without_assumption() -> AbstractContextManager[object]:
-    return patch.dict(PROMISES, {"demask": replace(PROMISES["demask"], assumed=lambda _set: True)})
-
-
-def sibling_committed() -> AbstractContextManager[object]:
-    """The likeliest child of the root stands in the place of the sibling that was drawn."""
+def root_commits(choose: Callable[[Tensor, Tree, Tensor], Tensor]) -> Broken:
+    """What `choose` takes stands in the place of what was drawn at the root of a tree of drafts, where there is one."""
 
     def wrong(drawn_BX: Tensor, tree: Tree, draft_BW: Tensor, targets_B: Tensor) -> Accepted:
         drawn_BX = drawn_BX.clone()
         if tree.depths:
-            drawn_BX[:, 0] = torch.where(tree.there_BW[:, 0], draft_BW[:, 0], drawn_BX[:, 0])
+            drawn_BX[:, 0] = torch.where(tree.there_BW[:, 0], choose(drawn_BX, tree, draft_BW), drawn_BX[:, 0])
         return agreement(drawn_BX, tree, draft_BW, targets_B)
 
-    return patch("fef.laws.accept.agreement", wrong)
+    return lambda: patch("fef.laws.accept.agreement", wrong)
 
 
-def branch_by_drawn_token() -> AbstractContextManager[object]:
-    """Nodes are ranked by what their targets drew: the round goes to the child of the root behind which the smallest token
-    was drawn."""
-
-    def wrong(drawn_BX: Tensor, tree: Tree, draft_BW: Tensor, targets_B: Tensor) -> Accepted:
-        drawn_BX = drawn_BX.clone()
-        if tree.depths:
-            behind_BW = drawn_BX[:, 1:].masked_fill(~tree.there_BW | (tree.parent_BW > 0), torch.iinfo(torch.int64).max)
-            best_B1 = behind_BW.argmin(1, keepdim=True)
-            drawn_BX[:, 0] = torch.where(tree.there_BW[:, 0], draft_BW.gather(1, best_B1)[:, 0], drawn_BX[:, 0])
-        return agreement(drawn_BX, tree, draft_BW, targets_B)
-
-    return patch("fef.laws.accept.agreement", wrong)
+def smallest_behind(drawn_BX: Tensor, tree: Tree, draft_BW: Tensor) -> Tensor:
+    """The child of the root behind which the smallest token was drawn: nodes are ranked by what their targets drew."""
+    behind_BW = drawn_BX[:, 1:].masked_fill(~tree.there_BW | (tree.parent_BW > 0), torch.iinfo(torch.int64).max)
+    return draft_BW.gather(1, behind_BW.argmin(1, keepdim=True))[:, 0]
 
 
+SIBLING = root_commits(lambda _drawn, _tree, draft_BW: draft_BW[:, 0])  # the likeliest child of the root
 SPECULATIVE = {"verify": "rows", "accept": "rejection", "window": 2, "draft": "fresh"}
 REJECT = {"accept": "rejection", "window": 2}
 IN_ORDER = REJECT | {"order": "left-to-right"}
@@ -175,11 +133,11 @@ TWINS: tuple[Twin, ...] = (
     Twin(
         "a rejected draft replaced from the target, not the residual",
         on_tables("chain", "fef", SPECULATIVE),
-        target_for_residual,
+        lambda: patch("fef.laws.accept.residual", lambda logp, _logq, _scale: logp),
     ),
-    Twin("a sibling of the drawn token committed", tree(), sibling_committed),
-    Twin("a sibling of the drawn token committed, in the tree of a draft head", tree(head=None), sibling_committed),
-    Twin("a tree whose nodes are ranked by what their targets drew", tree(), branch_by_drawn_token),
+    Twin("a sibling of the drawn token committed", tree(), SIBLING),
+    Twin("a sibling of the drawn token committed, in the tree of a draft head", tree(head=None), SIBLING),
+    Twin("a tree whose nodes are ranked by what their targets drew", tree(), root_commits(smallest_behind)),
     Twin("the diffusion model's law for that of the causal model that verifies", on_network("chain", "deer", REJECT)),
     Twin(
         "drafts kept where the product of experts agrees, and drawn anew where not, called exact",
@@ -193,7 +151,7 @@ TWINS: tuple[Twin, ...] = (
     Twin(
         "a copula whose marginals forget what stands behind a slot",
         on_network("chain", "dcd", law=partial(copula_law, passes=2), by="samples"),
-        no_suffix,
+        asked_otherwise(CopulaJudge, "targets", lambda judge, drafted: (forgotten(drafted, judge.mask_id),)),
     ),
     Twin(
         "an order from left to right called a random one, under the packed law",
@@ -206,13 +164,15 @@ TWINS: tuple[Twin, ...] = (
     Twin(
         "an order-causal layer that sees the draft it verifies",
         on_network("process", "ssmd", IN_ORDER, law=ordered(2)),
-        layer_off_by_one,
+        asked_otherwise(OrderBlock, "forward", lambda _, hidden, tokens, at: (hidden, tokens.roll(-1, 1), at)),
     ),
     Twin("rounds with an order-causal layer called the network's own chain", on_network("chain", "ssmd", IN_ORDER)),
     Twin(
         "a joint layer that does not see what was drawn",
         on_network("process", "adjust", {"tokens": 2}, law=partial(joint_law, tokens=2)),
-        joint_layer_blind,
+        asked_otherwise(
+            JointDraws, "follow", lambda draws, ids, *more: (torch.full_like(ids, draws.model.mask_id), *more)
+        ),
     ),
     Twin(
         "rounds with a joint layer called the network's own chain",
@@ -225,20 +185,34 @@ TWINS: tuple[Twin, ...] = (
     Twin(
         "a causal model that is asked behind the token it verifies",
         on_network("chain", "deer", REJECT, law=causal_law),
-        causal_off_by_one,
+        asked_otherwise(CausalModel, "logits", lambda _, ids, slots, meter: (ids, slots + 1, meter)),
     ),
     Twin("the chain of another order", on_tables("chain", "sequential", law=BACKWARDS)),
     Twin("two passes called one", on_tables("chain", "fef", SPECULATIVE | {"steps": 2}, length=3)),
-    Twin("coarse noise", on_tables("chain", "sequential", by="samples"), coarse_noise),
-    Twin("seeds by place in the batch", Setting("sequential", subjects=(), declared="chain"), seeds_by_place),
+    Twin(
+        "coarse noise",  # Gumbel noise from uniform numbers of three bits
+        on_tables("chain", "sequential", by="samples"),
+        lambda: patch("fef.laws.draws._midpoint", lambda high, _low: ((high >> 29).double() + 0.5) / 8),
+    ),
+    Twin(
+        "seeds by place in the batch",  # rows that stay behind when others finish take over their seeds
+        Setting("sequential", subjects=(), declared="chain"),
+        lambda: patch.object(KeyedNoise, "select", lambda self, rows: KeyedNoise(self.seed_B[: len(rows)])),
+    ),
     Twin(
         "several tokens per step called greedy",
         Setting("low-confidence", {"tokens_per_step": 2}, temperature=0, law=CONFIDENCE, declared="greedy"),
     ),
     Twin("another order called greedy", on_tables("greedy", "sequential", temperature=0, law=BACKWARDS)),
-    Twin("a bound that is not kept", Setting("threshold", {"threshold": 0.6}), tighter_promise),
     Twin(
-        "a bound claimed of the parity law, too", Setting("demask", {"influence": "probe"}), promise_without_assumption
+        "a bound that is not kept",
+        Setting("threshold", {"threshold": 0.6}),
+        other_promise("threshold", limit=lambda _options, _n: 0.1),
+    ),
+    Twin(
+        "a bound claimed of the parity law, too",
+        Setting("demask", {"influence": "probe"}),
+        other_promise("demask", assumed=lambda _set: True),
     ),
     Twin("an exact decoder called a heuristic", on_tables("none", "sequential")),
     Twin("a greedy decoder called a heuristic", Setting("sequential", temperature=0, declared="none")),

@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fef.eval.code import defined_names, python_code
-from fef.eval.programs import called_names
+from fef.eval.code import called_names, defined_names, python_code
 from fef.eval.tasks import TASKS
 
 ROOT = "def root(x):\n    return x ** 0.5"

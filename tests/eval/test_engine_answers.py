@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from fef.engine.text import TextEngine
+from fef.eval.presets import Settings
 from fef.eval.runner import run
-from fef.eval.settings import Settings
 from fef.eval.tasks import TASKS
 from fef.generation import Model
 

@@ -12,8 +12,7 @@ import torch
 
 import fef
 from fef.errors import InputError, OptionError
-from fef.eval.likelihood import LIKELIHOOD_KIND, AnswerNats, main, mean_nats, scored
-from fef.eval.likelihood_page import likelihood_page
+from fef.eval.likelihood import LIKELIHOOD_KIND, AnswerNats, likelihood_page, main, mean_nats, scored
 from fef.generation import Model
 from fef.measure.record import read_record
 from fef.models.causal import load_causal

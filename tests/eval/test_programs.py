@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from fef.eval.code import python_code
+from fef.eval.code import called_names, humaneval_program, mbpp_program, python_code
 from fef.eval.datasets import Example
-from fef.eval.programs import called_names, humaneval_program, mbpp_program
 from fef.eval.tasks import TASKS
 from fef.tasks.sandbox import run_python
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from fef.errors import InputError, OptionError, SandboxError
+from fef.eval.presets import Settings
 from fef.eval.runner import run
-from fef.eval.settings import Settings
 from fef.eval.tasks import TASKS
 from fef.generation import Model
 from fef.measure.answers import totals

@@ -12,8 +12,7 @@ from typer.testing import CliRunner
 
 from fef.cli.app import app
 from fef.eval.outcome import label_of, read_outcome
-from fef.eval.page import short_labels
-from fef.eval.remarks import filled
+from fef.eval.page import filled, short_labels
 from fef.eval.tasks import TASKS, prompt_of
 from fef.generation import load
 from fef.measure.intervals import mcnemar

@@ -9,7 +9,6 @@ import re
 import textwrap
 import warnings
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from itertools import dropwhile, takewhile
 
 from fef.tasks.sandbox import run_python
@@ -35,12 +34,8 @@ MEMORY_MIB = 1024
 _NEXT = re.compile(r"\n(?:def |class |if |print|assert |from |import |@|#|```|<\|)")
 
 
-@dataclass(frozen=True)
-class Block:
-    """A piece of an answer. language: what its fence names, in lower case; "" for none."""
-
-    language: str
-    code: str
+Block = tuple[str, str]
+"""A fenced piece of an answer: the language that its fence names, in lower case, "" for none; and its code."""
 
 
 def python_code(response: str, wanted: Collection[str] = ()) -> str:
@@ -54,13 +49,13 @@ def python_code(response: str, wanted: Collection[str] = ()) -> str:
     if is_program(text):
         return text
     blocks, loose = split_blocks(text.split("\n"))
-    blocks = [block for block in blocks if block.language in _PYTHON or (not block.language and runs(block.code))]
-    sources = [loose, *(block.code for block in blocks)]
+    blocks = [(name, code) for name, code in blocks if name in _PYTHON or (not name and runs(code))]
+    sources = [loose, *(code for _, code in blocks)]
     counts = [len(defined_names(source) & set(wanted)) for source in sources]
     if max(counts) > 0:
         return sources[max(range(len(sources)), key=lambda i: (counts[i], i))]
     if blocks:
-        return min(blocks, key=lambda block: not block.language).code
+        return min(blocks, key=lambda block: not block[0])[1]
     return loose if loose and not wanted else text
 
 
@@ -158,13 +153,9 @@ def fenced_block(lines: list[str], fence: re.Match[str]) -> tuple[Block, int]:
     first closing fence, else with the text.
     """
     ends = [i for i in range(1, len(lines)) if closes(lines[i], fence["fence"])] or [len(lines)]
-    codes = ((end, dedented(lines[1:end], fence["indent"])) for end in ends)
-    end, code = next(
-        (pair for pair in codes if parsed(pair[1]) is not None),
-        (ends[0], dedented(lines[1 : ends[0]], fence["indent"])),
-    )
+    end = next((end for end in ends if parsed(dedented(lines[1:end], fence["indent"])) is not None), ends[0])
     language = _LANGUAGE.match(fence["info"])
-    return Block(language[1].lower() if language else "", code), end + 1
+    return (language[1].lower() if language else "", dedented(lines[1:end], fence["indent"])), end + 1
 
 
 def closes(line: str, fence: str) -> bool:

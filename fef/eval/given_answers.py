@@ -35,28 +35,24 @@ def score_answers(
     `ended`. One token is one pass; how long it took is not known. Raises InputError for a broken line, and where no answer
     is to one of the examples.
     """
-    readers = {
-        "messages": fields.messages,
-        "tokens": fields.whole_number,
-        "ended": fields.flag,
-    }
+    readers = {"messages": fields.messages, "tokens": fields.whole_number, "ended": fields.flag}
     found = {key_of(line["messages"][:-1]): line for line in read_examples(path, readers)}
+    none: Example = {"messages": [{"content": ""}], "tokens": 0, "ended": False}
     answers = []
     for index, example in enumerate(examples):
         prompt = prompt_of(task, example, shots, count, chat=True)
         assert not isinstance(prompt, str), "it was asked for as messages"
-        line = found.get(key_of(prompt))
-        text = "" if line is None else line["messages"][-1]["content"]
-        tokens = 0 if line is None else line["tokens"]
+        line = found.get(key_of(prompt), none)
+        text, tokens = line["messages"][-1]["content"], line["tokens"]
         verdict = task.score(example, text)
         answers.append(
             Answer(
                 index=index,
                 id=id_of(example),
-                right=verdict.right and line is not None,
+                right=verdict.right and line is not none,
                 extracted=verdict.extracted,
                 text=text,
-                finish_reason="stop" if line is not None and line["ended"] else "length",
+                finish_reason="stop" if line["ended"] else "length",
                 tokens=tokens,
                 calls=tokens,
                 rows=tokens,

@@ -23,6 +23,7 @@ from fef.eval.presets import LongPrompts
 from fef.eval.prompts import fit_prompts
 from fef.eval.tasks import Prompt
 from fef.generation import Model, load
+from fef.measure.answering import batches_of
 from fef.models.device import default_device
 from fef.training.processes import DAY, joined
 
@@ -86,16 +87,11 @@ class FefLM(HarnessLM):
         for place, own in enumerate(settings):
             groups[json.dumps(own, sort_keys=True)].append(place)
         for own_text, places in groups.items():
-            places.sort(key=lambda place: -len(str(fitted[place])))
-            for batch in (places[i : i + self.batch_size] for i in range(0, len(places), self.batch_size)):
-                asked = {
-                    "method": self.method,
-                    "seed": [seeds[i] for i in batch],
-                    **json.loads(own_text),
-                    **self.options,
-                }
-                for i, out in zip(batch, self.model.generate([fitted[i] for i in batch], **asked), strict=True):
-                    yield i, out.text
+            asked = {"method": self.method, **json.loads(own_text), **self.options}
+            for batch in batches_of([len(str(fitted[place])) for place in places], self.batch_size):
+                some = [places[i] for i in batch]
+                outs = self.model.generate([fitted[i] for i in some], seed=[seeds[i] for i in some], **asked)
+                yield from ((i, out.text) for i, out in zip(some, outs, strict=True))
 
     def fit(self, prompts: Sequence[Prompt], rooms: Sequence[int]) -> list[Any]:
         """The prompts, cut where they must be and may be, which is said."""

@@ -99,10 +99,9 @@ class HarnessLM(LM):
         """Answer each (context, generation settings), up to the first of the stop strings `until`."""
         prompts = [prompt_of(request.args[0]) for request in requests]
         settings = [self.decoding_settings(request.args[1]) for request in requests]
-        found = self.answers(prompts, settings, seeds_of(requests, self.seed))
-        return self.kept(
-            "generate_until", requests, found, disable_tqdm, lambda text, given: until(text, given.get("until", []))
-        )
+        answers = self.answers(prompts, settings, seeds_of(requests, self.seed))
+        found = ((place, until(text, requests[place].args[1].get("until", []))) for place, text in answers)
+        return self.kept("generate_until", requests, found, disable_tqdm)
 
     def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
         """log p (nats) of each continuation behind its context, on a canvas of exactly its length, and whether it is the
@@ -121,11 +120,10 @@ class HarnessLM(LM):
 
         def total(request: Instance) -> float:
             windows = get_rolling_token_windows(self.text_ids(request.args[0]), NO_TOKEN, room, max(1, room // 2))
-            parts = (
-                (mark + [token for token in context if token != NO_TOKEN], target)
-                for context, target in map(make_disjoint_window, windows)
+            return sum(
+                self.score(mark + [token for token in before if token != NO_TOKEN], target, check_greedy=False)[0]
+                for before, target in map(make_disjoint_window, windows)
             )
-            return sum(self.score(before, target, check_greedy=False)[0] for before, target in parts)
 
         found = self.each(total, requests)
         return self.kept("loglikelihood_rolling", requests, enumerate(found), disable_tqdm)
@@ -136,19 +134,12 @@ class HarnessLM(LM):
             return 0.0, True
         return self.logprob(before, target, 1.0), check_greedy and self.logprob(before, target, 0.0) == 0.0
 
-    def kept(
-        self,
-        name: str,
-        requests: Sequence[Instance],
-        found: Iterable[tuple[int, Any]],
-        quiet: bool,
-        read: Callable[..., Any] = lambda result, *_: result,
-    ) -> list[Any]:
+    def kept(self, name: str, requests: Sequence[Instance], found: Iterable[tuple[int, Any]], quiet: bool) -> list[Any]:
         """The results by the numbers of their requests, in the harness's cache, too."""
         results: list[Any] = [None] * len(requests)
         for place, result in tqdm(found, total=len(requests), disable=quiet or self.rank > 0, desc=f"fef {name}"):
-            results[place] = read(result, requests[place].args[-1])
-            self.cache_hook.add_partial(name, requests[place].args, results[place])
+            results[place] = result
+            self.cache_hook.add_partial(name, requests[place].args, result)
         return results
 
 

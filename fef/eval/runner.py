@@ -8,6 +8,7 @@ own anyway.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from fef.engine.packed_rounds import runs_packed
 from fef.errors import OptionError
 from fef.eval.datasets import Example
 from fef.eval.presets import Settings
-from fef.eval.prompts import FittedPrompt, canvas_length, fit_prompts
+from fef.eval.prompts import FittedPrompt, fit_prompts
 from fef.eval.tasks import Task, prompt_of
 from fef.generation import Model
 from fef.measure.answering import Answered, batches_of, in_batches, in_engine, judged, submit
@@ -62,7 +63,6 @@ def run(
         raise OptionError("Several processes meet in a folder: give --out DIR.")
     prompts = [prompt_of(task, example, shots, settings.shots, settings.chat) for example in examples]
     ready = fit_prompts(model, prompts, [settings.max_new_tokens] * len(prompts), settings.long_prompts)
-    lengths = [canvas_length(model, one.prompt, settings.max_new_tokens) for one in ready]
     done: dict[int, Answer] = {}
     if out is not None:
         if processes.leads:
@@ -70,14 +70,13 @@ def run(
         processes.wait()
         done = read_answers(out)
         processes.wait()  # nobody writes before everybody has read
-    own = batches_of(lengths, settings.batch_size)[processes.rank :: processes.size]
+    own = batches_of([one.length for one in ready], settings.batch_size)[processes.rank :: processes.size]
     asked = [batch for batch in own if any(i not in done for i in batch)]
     if settings.engine:
         asked = [[i for i in batch if i not in done] for batch in asked]
-        answered = through_engine(model, ready, lengths, settings, [i for batch in asked for i in batch], note)
+        answered = through_engine(model, ready, settings, [i for batch in asked for i in batch], note)
     else:
-        fitted = [one.prompt for one in ready]
-        answered = in_batches(model, fitted, asked, settings.seed, settings.decoding)
+        answered = in_batches(model, [one.prompt for one in ready], asked, settings.seed, settings.decoding)
 
     def judge(one: Answered) -> Answer:
         example, cut = examples[one.index], ready[one.index].cut_characters
@@ -85,8 +84,7 @@ def run(
         more = {"index": one.index, "id": id_of(example), "extracted": verdict.extracted, "cut_characters": cut}
         return answer_of(one.out, verdict.right, seconds=one.seconds, **more)
 
-    part = None if out is None else open_part(out, processes.rank)
-    try:
+    with nullcontext() if out is None else open_part(out, processes.rank) as part:
         if finished := sum(map(len, own)) - sum(map(len, asked)):
             on_done(finished)
         for together in judged(answered, judge):
@@ -96,9 +94,6 @@ def run(
                     if part is not None:
                         write_answer(part, answer)
             on_done(len(together))
-    finally:
-        if part is not None:
-            part.close()
     processes.wait()
     if not processes.leads:
         return []
@@ -116,7 +111,6 @@ def id_of(example: Example) -> str | None:
 def through_engine(
     model: Model,
     ready: Sequence[FittedPrompt],
-    lengths: Sequence[int],
     settings: Settings,
     indices: Sequence[int],
     note: Callable[[str], None],
@@ -130,16 +124,15 @@ def through_engine(
     if not indices:
         return
     plan = make_plan(settings.method, dict(settings.options), Network(model.network))
-    longest = min(-(-max(lengths) // _LENGTH_STEP) * _LENGTH_STEP, model.network.config.max_length)
+    longest = -(-max(one.length for one in ready) // _LENGTH_STEP) * _LENGTH_STEP
     options: dict[str, Any] = {
         "max_batch": settings.batch_size,
-        "max_length": longest,
+        "max_length": min(longest, model.network.config.max_length),
         "max_new_tokens": settings.max_new_tokens,
     }
-    if plan.speculation is None:
-        options["windows"] = (0,)
-    elif settings.options.get("window") is not None:
-        options["windows"] = (settings.options["window"],)
+    window = 0 if plan.speculation is None else settings.options.get("window")
+    if window is not None:
+        options["windows"] = (window,)
     engine, prompts = model.engine(**options), [one.prompt for one in ready]
     if engine.engine.device.type == "cuda":
         packed = engine.engine.packed is not None and runs_packed(plan)

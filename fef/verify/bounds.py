@@ -148,7 +148,7 @@ def schedule_errors(setting: Setting, effort: Effort) -> Iterator[Measured]:
         empty = (denoiser.mask_id,) * joint.dim()
         laws = laws_by_order(denoiser, empty, setting.method, setting.options)
         found = float(np.mean([kl_between(law_of_joint(joint), law) for law in laws]))
-        out = fef.decode(denoiser, torch.tensor([empty]), method="schedule", trace=True, **setting.options)
+        out = fef.decode(denoiser, torch.tensor([empty]), trace=True, **setting.asked | {"temperature": 0.0})
         assert out.trace is not None, "a trace was asked for"
         counts = [int(round_.written.sum()) for round_ in out.trace]
         promised = schedule_error(denoiser.information_profile, counts)
@@ -180,17 +180,12 @@ def committed_sets(setting: Setting, joint: Tensor) -> set[Committed]:
     """What the method commits at once, over some decodes of a table."""
     denoiser = TableDenoiser(joint)
     ids = torch.full((ROWS, joint.dim()), denoiser.mask_id)
-    settings = {"method": setting.method, "temperature": setting.temperature, **setting.options}
-    out = fef.decode(denoiser, ids, trace=True, **settings)
+    out = fef.decode(denoiser, ids, trace=True, **setting.asked)
     assert out.trace is not None, "a trace was asked for"
-    known = joint.numpy()
-    found = set()
-    before = ids.clone()
+    found, before = set(), ids.clone()
     for round_ in out.trace:
         for row, slots, written in zip(round_.rows, round_.slots, round_.written, strict=True):
-            state = tuple(before[row].tolist())
-            chosen = slots[written].tolist()
-            if chosen:
-                found.add(Committed.of(known, state, chosen))
+            if chosen := slots[written].tolist():
+                found.add(Committed.of(joint.numpy(), tuple(before[row].tolist()), chosen))
         before[round_.rows] = round_.ids
     return found

@@ -14,7 +14,7 @@ import torch
 from fef.decoding.certificate import Kind
 from fef.models.markov import MarkovDenoiser
 from fef.verify.bounds import committed_errors
-from fef.verify.setting import Effort, Measured, Name, Setting, Subject, random_subject
+from fef.verify.setting import Effort, Measured, Name, Setting, Subject
 from fef.verify.statistics import excess_ngram_error, g_test, witnessed_distance
 from fef.verify.texts import distance
 
@@ -90,7 +90,7 @@ def canvases_against_base(setting: Setting, name: Name, effort: Effort) -> tuple
     """Texts that differ from the base decoder's, of all canvases of some random denoisers, and their number."""
     different = total = 0
     for seed in range(effort.denoisers):
-        on = random_subject(name, setting.length, seed, setting.networks)
+        on = setting.subject(name, seed)
         states = on.canvases
         texts = setting.texts(on.denoiser, torch.tensor(states), seed=[0] * len(states)).tolist()
         for state, text in zip(states, texts, strict=True):

@@ -38,10 +38,6 @@ class EngineSetting(Setting):
         slots = [i for i, token in enumerate(on.start) if token == on.denoiser.mask_id]
         return self.engine(on.denoiser, len(on.start)).submit(list(on.start), slots, **self.asked).certificate
 
-    @property
-    def asked(self) -> dict[str, Any]:
-        return {"method": self.method, "temperature": self.temperature, "top_p": self.top_p, **self.options}
-
     def engine(self, denoiser: Any, length: int) -> Engine:
         """On a GPU in float32, which its kernels have."""
         if isinstance(denoiser, Transformer) and self.device != "cpu":

@@ -20,7 +20,7 @@ from fef.verify.statistics import Interval
 from fef.verify.tables import parity, random_joint, random_network
 from fef.verify.texts import Law, State, sharpened
 
-__all__ = ["SLOW", "Effort", "Measured", "Networks", "Other", "Setting", "Subject", "random_subject", "subject"]
+__all__ = ["SLOW", "Effort", "Measured", "Networks", "Other", "Setting", "Subject"]
 
 Name = Literal["consistent", "inconsistent", "parity", "network", "block-causal"]
 Other = tuple[str, Mapping[str, Any]]  # a method with its options
@@ -97,12 +97,8 @@ Networks = Callable[[Literal["network", "block-causal"], int, int], Transformer]
 
 
 @cache
-def subject(name: Name, length: int, networks: Networks = random_network) -> Subject:
-    return random_subject(name, length, seed=0, networks=networks)
-
-
-def random_subject(name: Name, length: int, seed: int, networks: Networks = random_network) -> Subject:
-    """Another denoiser of the same kind. There is one parity law only."""
+def subject(name: Name, length: int, networks: Networks, seed: int) -> Subject:
+    """A random denoiser of a kind. There is one parity law only."""
     if name == "parity":
         return Subject("parity", parity(), (2, 2, 2))
     if name == "network" or name == "block-causal":
@@ -142,16 +138,20 @@ class Setting:
         return ", ".join([*(f"{name}={value}" for name, value in self.options.items()), *parts])
 
     @property
+    def asked(self) -> dict[str, Any]:
+        """As `fef.decode` takes it."""
+        return {"method": self.method, "temperature": self.temperature, "top_p": self.top_p, **self.options}
+
+    @property
     def network(self) -> Literal["network", "block-causal"]:
         """The kind of network that it runs on."""
         return "block-causal" if "block-causal" in self.subjects else "network"
 
-    def subject(self, name: Name) -> Subject:
-        return subject(name, self.length, self.networks)
+    def subject(self, name: Name, seed: int = 0) -> Subject:
+        return subject(name, self.length, self.networks, seed)
 
     def certificate(self) -> Certificate:
-        denoiser = self.subject(self.network).denoiser
-        return fef.certify(denoiser, method=self.method, temperature=self.temperature, top_p=self.top_p, **self.options)
+        return fef.certify(self.subject(self.network).denoiser, **self.asked)
 
     def declared_law(self, on: Subject, start: State | None = None) -> Law:
         """At temperature 0 the one greedy text."""
@@ -164,5 +164,4 @@ class Setting:
 
     def texts(self, denoiser: Any, ids: Tensor, **more: Any) -> Tensor:
         """Texts by the public `decode`."""
-        settings = {"method": self.method, "temperature": self.temperature, "top_p": self.top_p, **self.options}
-        return fef.decode(denoiser, ids, **settings | more).ids
+        return fef.decode(denoiser, ids, **self.asked | more).ids

@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from fef.errors import InputError
-from fef.eval.datasets import read_examples
-from fef.eval.fields import text
+from fef.eval.datasets import read_examples, text
 from fef.measure.journal import begin
 from fef.readers import decode_text, read_file
 from fef.serve.batch import Part

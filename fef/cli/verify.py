@@ -124,12 +124,12 @@ def settings_on(model: str, settings: Sequence[Setting]) -> list[Setting]:
 
 def run_self_test(effort: Effort, json: bool) -> bool:
     from fef.measure.table import Sheet
-    from fef.verify.suite import verdicts
-    from fef.verify.twins import TWINS, caught, twin_verdict
+    from fef.verify.suite import verdict, verdicts
+    from fef.verify.twins import TWINS, caught
 
     with Bar("Verifying", len(TWINS)) as bar:
-        found = verdicts({(twin.fault,): partial(twin_verdict, twin, effort) for twin in TWINS}, bar)
-    named = [(twin.fault, v) for twin, v in zip(TWINS, found, strict=True)]
+        found = verdicts({(fault,): partial(verdict, setting, effort) for fault, setting in TWINS.items()}, bar)
+    named = list(zip(TWINS, found, strict=True))
     if json:
         print_json([{"fault": fault, "caught": caught(v), **v.to_dict()} for fault, v in named])
     else:

@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fef.corpus.example import CorpusExample
-from fef.eval import fields
-from fef.eval.datasets import read_examples
+from fef.eval import datasets
 from fef.eval.tasks import TASKS
 
 __all__ = ["LENGTH", "TEST_FILES", "TestItems", "read_test_items", "words_of"]
@@ -100,5 +99,5 @@ def read_test_items(folder: Path) -> TestItems:
             task = TASKS["mbpp"]
             texts += [str(example[field]) for example in task.read(folder / name) if task.select(example)]
         else:
-            texts += [str(example[field]) for example in read_examples(folder / name, {field: fields.text})]
+            texts += [str(example[field]) for example in datasets.read_examples(folder / name, {field: datasets.text})]
     return TestItems.of(texts)

@@ -24,8 +24,7 @@ from fef.corpus.tidy import tidy
 from fef.corpus.unmarked import with_all_marks
 from fef.corpus.wording import reworded, with_condition
 from fef.errors import InputError
-from fef.eval import fields
-from fef.eval.datasets import read_examples
+from fef.eval.datasets import read_examples, text, text_or_number
 from fef.eval.tasks import TASKS
 
 __all__ = ["Drawn", "Listed", "Source", "Split", "read_sources", "split_problems"]
@@ -159,7 +158,7 @@ def read_gsm8k(folder: Path) -> list[Solved]:
 
 
 def read_short_problems(folder: Path) -> list[Solved]:
-    wanted = {"question": fields.text, "equation": fields.text, "answer": fields.text_or_number}
+    wanted = {"question": text, "equation": text, "answer": text_or_number}
     rows = read_examples(folder / "mawps_asdiv_train.jsonl", wanted)
     solved = (solved_by_steps(tidy(row["question"]), row["equation"], row["answer"]) for row in rows)
     return [problem for problem in solved if problem is not None]

@@ -2,7 +2,7 @@
 
 In reading order:
 
-datasets, fields    task files: JSON lines, and what a field of them may hold
+datasets            task files: JSON lines, and what a field of them may hold
 tasks               where examples lie, how they are asked, how an answer is scored
 presets             how a task is run: settings under which a figure was published, and what a user changes of them
 prompts             prompts that leave room for the canvas

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fef.errors import InputError
-from fef.eval import fields
+from fef.eval import datasets
 from fef.eval.datasets import Example, read_examples
 from fef.eval.runner import id_of
 from fef.eval.tasks import Message, Task, prompt_of
@@ -35,7 +35,7 @@ def score_answers(
     `ended`. One token is one pass; how long it took is not known. Raises InputError for a broken line, and where no answer
     is to one of the examples.
     """
-    readers = {"messages": fields.messages, "tokens": fields.whole_number, "ended": fields.flag}
+    readers = {"messages": datasets.messages, "tokens": datasets.whole_number, "ended": datasets.flag}
     found = {key_of(line["messages"][:-1]): line for line in read_examples(path, readers)}
     none: Example = {"messages": [{"content": ""}], "tokens": 0, "ended": False}
     answers = []

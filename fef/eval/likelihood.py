@@ -10,7 +10,7 @@ Shapes: L tokens of a text with its prompt, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -28,7 +28,7 @@ from fef.measure.intervals import mean_per_token
 from fef.measure.page import device_words, introduction, results_page, version_words
 from fef.measure.program import option, program, told, typed
 from fef.measure.record import Record, RecordKind, record_json
-from fef.measure.table import markdown, sheet_of
+from fef.measure.table import Sheet, markdown
 from fef.models.transformer import Transformer
 from fef.text import Prompt
 from fef.training.conversations import Answer, read_answers
@@ -110,24 +110,7 @@ HOW_TO_READ = """\
 - *more than the first*: the difference from the first line on the answers that both scored, with its own standard error."""
 
 
-@dataclass(frozen=True)
-class Line:
-    """A record beside the first. more: nats per token above it, and the standard error; None of the first itself."""
-
-    record: Record
-    answers: list[AnswerNats]
-    more: tuple[float, float] | None
-
-
-COLUMNS: Mapping[str, Callable[[Line], str]] = {
-    "model": lambda line: str(line.record.setup["model"]),
-    "law": lambda line: str(line.record.setup["law"]),
-    "answers": lambda line: str(len(line.answers)),
-    "left out": lambda line: str(line.record.facts["left_out"]),
-    "tokens": lambda line: f"{sum(one.tokens for one in line.answers):,}",
-    "nats per token": lambda line: with_error(*mean_nats(line.answers)),
-    "more than the first": lambda line: "" if line.more is None else with_error(*line.more),
-}
+HEADER = ("model", "law", "answers", "left out", "tokens", "nats per token", "more than the first")
 
 
 def likelihood_page(name: str, records: Mapping[str, Record], remarks: str = "") -> tuple[str, None]:
@@ -140,8 +123,7 @@ def likelihood_page(name: str, records: Mapping[str, Record], remarks: str = "")
     sections = []
     for data in dict.fromkeys(each.setup["data"] for each in found):
         some = [each for each in found if each.setup["data"] == data]
-        lines = [Line(each, each.of(AnswerNats), None if each is some[0] else above(each, some[0])) for each in some]
-        sections.append((data, markdown(sheet_of(lines, COLUMNS))))
+        sections.append((data, markdown(Sheet(HEADER, [line_of(each, some[0]) for each in some]))))
     environment = shared["environment"]
     said = [
         f"Canvas of {shared['max_new_tokens']} tokens, temperature 1, {environment['dtype']}.",
@@ -149,6 +131,13 @@ def likelihood_page(name: str, records: Mapping[str, Record], remarks: str = "")
     ]
     title = name.replace("-", " ").capitalize()
     return results_page(title, introduction(found, said, "answers"), sections, HOW_TO_READ, remarks), None
+
+
+def line_of(record: Record, first: Record) -> list[str]:
+    answers, setup = record.of(AnswerNats), record.setup
+    counts = len(answers), record.facts["left_out"], f"{sum(one.tokens for one in answers):,}"
+    more = "" if record is first else with_error(*above(record, first))
+    return [setup["model"], setup["law"], *map(str, counts), with_error(*mean_nats(answers)), more]
 
 
 def above(record: Record, first: Record) -> tuple[float, float]:

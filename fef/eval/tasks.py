@@ -10,10 +10,8 @@ from pathlib import Path
 from typing import ClassVar
 
 from fef.errors import OptionError
-from fef.eval import fields as field
 from fef.eval.code import called_names, humaneval_program, mbpp_program, passes, python_code
-from fef.eval.datasets import Example, read_examples
-from fef.eval.fields import Reader
+from fef.eval.datasets import Example, Reader, choice, lines, read_examples, text, text_or_number, texts, whole_number
 from fef.eval.letters import chosen_letter
 from fef.eval.mathematics import final_expression, same_expression
 from fef.eval.numbers import final_number, same_number
@@ -74,7 +72,7 @@ class Task(ABC):
 
 class Gsm8k(Task):
     name, file, shots_file = "gsm8k", "gsm8k_test.jsonl", "gsm8k_train.jsonl"
-    fields: ClassVar = {"question": field.text, "answer": field.text_or_number}
+    fields: ClassVar = {"question": text, "answer": text_or_number}
     problems, max_new_tokens = 1319, 256
 
     def ask(self, example: Example) -> str:
@@ -99,7 +97,7 @@ class Svamp(Gsm8k):
 
 class Math(Task):
     name, file = "math", "math500.jsonl"
-    fields: ClassVar = {"prompt": field.text, "answer": field.text_or_number}
+    fields: ClassVar = {"prompt": text, "answer": text_or_number}
     problems, max_new_tokens = 5000, 512
 
     def ask(self, example: Example) -> str:
@@ -115,7 +113,7 @@ class Math(Task):
 
 class HumanEval(Task):
     name, file, runs_code = "humaneval", "humaneval.jsonl", True
-    fields: ClassVar = dict.fromkeys(("prompt", "entry_point", "test"), field.text)
+    fields: ClassVar = dict.fromkeys(("prompt", "entry_point", "test"), text)
     problems, max_new_tokens = 164, 512
 
     def ask(self, example: Example) -> str:
@@ -143,11 +141,11 @@ class Mbpp(Task):
 
     name, file, shots_file, runs_code = "mbpp", "mbpp.jsonl", "mbpp.jsonl", True
     fields: ClassVar = {
-        "text": field.text,
-        "code": field.text,
-        "task_id": field.whole_number,
-        "test_setup_code": field.lines,
-        "test_list": field.texts,
+        "text": text,
+        "code": text,
+        "task_id": whole_number,
+        "test_setup_code": lines,
+        "test_list": texts,
     }
     problems, max_new_tokens = 500, 256
 
@@ -172,11 +170,11 @@ class Mbpp(Task):
 
 class Mmlu(Task):
     name, file, shots_file = "mmlu", "mmlu_test.jsonl", "mmlu_dev.jsonl"
-    fields: ClassVar = {"question": field.text, "choices": field.texts, "answer": field.choice, "subject": field.text}
+    fields: ClassVar = {"question": text, "choices": texts, "answer": choice, "subject": text}
     problems, max_new_tokens = 14042, 3
 
     def ask(self, example: Example) -> str:
-        choices = "".join(f"{letter}. {choice}\n" for letter, choice in zip(LETTERS, example["choices"], strict=False))
+        choices = "".join(f"{letter}. {what}\n" for letter, what in zip(LETTERS, example["choices"], strict=False))
         return f"{example['question'].strip()}\n{choices}Answer:"
 
     def answer(self, example: Example) -> str:

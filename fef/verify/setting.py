@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from typing import Any, Literal
@@ -20,10 +21,11 @@ from fef.verify.statistics import Interval
 from fef.verify.tables import parity, random_joint, random_network
 from fef.verify.texts import Law, State, sharpened
 
-__all__ = ["SLOW", "Effort", "Measured", "Networks", "Other", "Setting", "Subject"]
+__all__ = ["SLOW", "Broken", "Effort", "Measured", "Networks", "Other", "Setting", "Subject"]
 
 Name = Literal["consistent", "inconsistent", "parity", "network", "block-causal"]
 Other = tuple[str, Mapping[str, Any]]  # a method with its options
+Broken = Callable[[], AbstractContextManager[object]]
 TABLE_TOKENS, NETWORK_TOKENS, NETWORK_SLOTS = 3, 4, 3
 
 
@@ -130,6 +132,7 @@ class Setting:
     slow: bool = False  # left out of quick runs
     declared: Kind | None = None  # what a false certificate would say, in place of the true one
     wrap: Wrapper = unchanged  # put around the noise that is integrated: to couple draws, or to break the decoder
+    broken: Broken = nullcontext  # breaks the code meanwhile
     networks: Networks = random_network  # makes the networks among its subjects
 
     @property

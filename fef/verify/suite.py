@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -288,21 +287,16 @@ def settings_of(methods: Sequence[str], *, slow: bool = False) -> list[Setting]:
     return [s for s in SETTINGS if (not methods or s.method in methods) and (slow or not s.slow)]
 
 
-def verdict(
-    setting: Setting,
-    effort: Effort,
-    within: Callable[[], AbstractContextManager[object]] = nullcontext,
-    checks: Mapping[Kind, Check] | None = None,
-) -> Verdict:
-    """Measure one setting against what its certificate says, or against `setting.declared`; within: a context to do it in.
-    checks: what each kind of certificate is held to, by default `CHECKS`.
+def verdict(setting: Setting, effort: Effort, checks: Mapping[Kind, Check] | None = None) -> Verdict:
+    """Measure one setting against what its certificate says, or against `setting.declared`. checks: what each kind of
+    certificate is held to, by default `CHECKS`.
 
     What raises is a failed measurement, after those made before it.
     """
     certificate: Certificate | None = None
     measured: list[Measured] = []
     try:
-        with within():
+        with setting.broken():
             certificate = setting.certificate()
             measured.extend((checks or CHECKS)[setting.declared or certificate.kind](setting, effort))
         assert measured, "a check measures something"

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 from unittest.mock import patch
@@ -25,34 +24,10 @@ from fef.models.order_block import OrderBlock
 from fef.verify.bounds import PROMISES
 from fef.verify.network_laws import causal_law, copula_law, joint_law, packed_law
 from fef.verify.reference import certainty, chain_law, first_of
-from fef.verify.setting import Effort, Setting
-from fef.verify.suite import (
-    ANY_ORDER,
-    CONFIDENCE,
-    NETWORK,
-    RANDOM,
-    TABLES,
-    TWO_PASSES,
-    Verdict,
-    most,
-    ordered,
-    product,
-    verdict,
-)
+from fef.verify.setting import Broken, Setting
+from fef.verify.suite import ANY_ORDER, CONFIDENCE, NETWORK, RANDOM, TABLES, TWO_PASSES, Verdict, most, ordered, product
 
-__all__ = ["TWINS", "ArgmaxDrafts", "Twin", "caught", "twin_verdict"]
-
-
-Broken = Callable[[], AbstractContextManager[object]]
-
-
-@dataclass(frozen=True)
-class Twin:
-    """fault: what is wrong. setting: with the kind that a false certificate declares. broken: breaks the code meanwhile."""
-
-    fault: str
-    setting: Setting
-    broken: Broken = nullcontext
+__all__ = ["TWINS", "ArgmaxDrafts", "caught"]
 
 
 class ArgmaxDrafts(AroundNoise):
@@ -110,117 +85,111 @@ def on_network(kind: Kind, method: str, options: Mapping[str, Any] | None = None
     return Setting(method, options or {}, subjects=NETWORK, declared=kind, **more)
 
 
-def tree(head: str | None = "none") -> Setting:
+def tree(broken: Broken, head: str | None = "none") -> Setting:
     options = {"verify": "packed", "tree": 4, "depth": 2, "head": head}
-    return on_network("chain", "fef", options, law=packed_law, wrap=QuantileNoise)
+    return on_network("chain", "fef", options, law=packed_law, wrap=QuantileNoise, broken=broken)
 
 
-TWINS: tuple[Twin, ...] = (
-    Twin(
-        "re-masking by confidence called chain",
-        on_tables("chain", "fef", SPECULATIVE | {"steps": 2, "remask": "low-confidence"}, law=TWO_PASSES, length=3),
+TWINS: dict[str, Setting] = {
+    "re-masking by confidence called chain": on_tables(
+        "chain", "fef", SPECULATIVE | {"steps": 2, "remask": "low-confidence"}, law=TWO_PASSES, length=3
     ),
-    Twin("ranking by the drawn token called chain", on_tables("chain", "low-confidence", law=CONFIDENCE, length=3)),
-    Twin(
-        "several tokens of one pass called chain",
-        Setting("random", {"tokens_per_step": 2}, law=RANDOM, length=3, declared="chain"),
+    "ranking by the drawn token called chain": on_tables("chain", "low-confidence", law=CONFIDENCE, length=3),
+    "several tokens of one pass called chain": Setting(
+        "random", {"tokens_per_step": 2}, law=RANDOM, length=3, declared="chain"
     ),
-    Twin(
-        "several tokens of one pass called chain, on the Markov oracle alone",
-        Setting("random", {"tokens_per_step": 8}, subjects=(), oracle=True, declared="chain"),
+    "several tokens of one pass called chain, on the Markov oracle alone": Setting(
+        "random", {"tokens_per_step": 8}, subjects=(), oracle=True, declared="chain"
     ),
-    Twin("argmax drafts accepted by their soft law", on_tables("chain", "fef", SPECULATIVE, wrap=ArgmaxDrafts)),
-    Twin(
-        "a rejected draft replaced from the target, not the residual",
-        on_tables("chain", "fef", SPECULATIVE),
-        lambda: patch("fef.laws.accept.residual", lambda logp, _logq, _scale: logp),
+    "argmax drafts accepted by their soft law": on_tables("chain", "fef", SPECULATIVE, wrap=ArgmaxDrafts),
+    "a rejected draft replaced from the target, not the residual": on_tables(
+        "chain",
+        "fef",
+        SPECULATIVE,
+        broken=lambda: patch("fef.laws.accept.residual", lambda logp, _logq, _scale: logp),
     ),
-    Twin("a sibling of the drawn token committed", tree(), SIBLING),
-    Twin("a sibling of the drawn token committed, in the tree of a draft head", tree(head=None), SIBLING),
-    Twin("a tree whose nodes are ranked by what their targets drew", tree(), root_commits(smallest_behind)),
-    Twin("the diffusion model's law for that of the causal model that verifies", on_network("chain", "deer", REJECT)),
-    Twin(
-        "drafts kept where the product of experts agrees, and drawn anew where not, called exact",
-        on_network("process", "apd", {"share": 0.5}, law=product(0.5, 16, coupled=True), by="samples"),
+    "a sibling of the drawn token committed": tree(SIBLING),
+    "a sibling of the drawn token committed, in the tree of a draft head": tree(SIBLING, head=None),
+    "a tree whose nodes are ranked by what their targets drew": tree(root_commits(smallest_behind)),
+    "the diffusion model's law for that of the causal model that verifies": on_network("chain", "deer", REJECT),
+    "drafts kept where the product of experts agrees, and drawn anew where not, called exact": on_network(
+        "process", "apd", {"share": 0.5}, law=product(0.5, 16, coupled=True), by="samples"
     ),
-    Twin(
-        "the causal model's law for that of a product of experts",
-        on_network("process", "apd-exact", REJECT, law=causal_law),
+    "the causal model's law for that of a product of experts": on_network(
+        "process", "apd-exact", REJECT, law=causal_law
     ),
-    Twin("the causal model's law for that of a copula", on_network("chain", "dcd", law=causal_law, by="samples")),
-    Twin(
-        "a copula whose marginals forget what stands behind a slot",
-        on_network("chain", "dcd", law=partial(copula_law, passes=2), by="samples"),
-        asked_otherwise(CopulaJudge, "targets", lambda judge, drafted: (forgotten(drafted, judge.mask_id),)),
+    "the causal model's law for that of a copula": on_network("chain", "dcd", law=causal_law, by="samples"),
+    "a copula whose marginals forget what stands behind a slot": on_network(
+        "chain",
+        "dcd",
+        law=partial(copula_law, passes=2),
+        by="samples",
+        broken=asked_otherwise(CopulaJudge, "targets", lambda judge, drafted: (forgotten(drafted, judge.mask_id),)),
     ),
-    Twin(
-        "an order from left to right called a random one, under the packed law",
-        on_network("chain", "eso-exact", {"share": 0.0}, law=ANY_ORDER, by="samples"),
+    "an order from left to right called a random one, under the packed law": on_network(
+        "chain", "eso-exact", {"share": 0.0}, law=ANY_ORDER, by="samples"
     ),
-    Twin(
-        "independent draws of a diffusion phase called chain",
-        on_network("chain", "eso", {"share": 1.0, "tokens_per_step": 4}, law=ANY_ORDER, by="samples"),
+    "independent draws of a diffusion phase called chain": on_network(
+        "chain", "eso", {"share": 1.0, "tokens_per_step": 4}, law=ANY_ORDER, by="samples"
     ),
-    Twin(
-        "an order-causal layer that sees the draft it verifies",
-        on_network("process", "ssmd", IN_ORDER, law=ordered(2)),
-        asked_otherwise(OrderBlock, "forward", lambda _, hidden, tokens, at: (hidden, tokens.roll(-1, 1), at)),
+    "an order-causal layer that sees the draft it verifies": on_network(
+        "process",
+        "ssmd",
+        IN_ORDER,
+        law=ordered(2),
+        broken=asked_otherwise(OrderBlock, "forward", lambda _, hidden, tokens, at: (hidden, tokens.roll(-1, 1), at)),
     ),
-    Twin("rounds with an order-causal layer called the network's own chain", on_network("chain", "ssmd", IN_ORDER)),
-    Twin(
-        "a joint layer that does not see what was drawn",
-        on_network("process", "adjust", {"tokens": 2}, law=partial(joint_law, tokens=2)),
-        asked_otherwise(
+    "rounds with an order-causal layer called the network's own chain": on_network("chain", "ssmd", IN_ORDER),
+    "a joint layer that does not see what was drawn": on_network(
+        "process",
+        "adjust",
+        {"tokens": 2},
+        law=partial(joint_law, tokens=2),
+        broken=asked_otherwise(
             JointDraws, "follow", lambda draws, ids, *more: (torch.full_like(ids, draws.model.mask_id), *more)
         ),
     ),
-    Twin(
-        "rounds with a joint layer called the network's own chain",
-        on_network("chain", "adjust", {"tokens": 2}, law=most(certainty)),
+    "rounds with a joint layer called the network's own chain": on_network(
+        "chain", "adjust", {"tokens": 2}, law=most(certainty)
     ),
-    Twin(
-        "what a learned policy commits of one pass called chain",
-        on_network("chain", "policy", law=CONFIDENCE, by="samples"),
+    "what a learned policy commits of one pass called chain": on_network(
+        "chain", "policy", law=CONFIDENCE, by="samples"
     ),
-    Twin(
-        "a causal model that is asked behind the token it verifies",
-        on_network("chain", "deer", REJECT, law=causal_law),
-        asked_otherwise(CausalModel, "logits", lambda _, ids, slots, meter: (ids, slots + 1, meter)),
+    "a causal model that is asked behind the token it verifies": on_network(
+        "chain",
+        "deer",
+        REJECT,
+        law=causal_law,
+        broken=asked_otherwise(CausalModel, "logits", lambda _, ids, slots, meter: (ids, slots + 1, meter)),
     ),
-    Twin("the chain of another order", on_tables("chain", "sequential", law=BACKWARDS)),
-    Twin("two passes called one", on_tables("chain", "fef", SPECULATIVE | {"steps": 2}, length=3)),
-    Twin(
-        "coarse noise",  # Gumbel noise from uniform numbers of three bits
-        on_tables("chain", "sequential", by="samples"),
-        lambda: patch("fef.laws.draws._midpoint", lambda high, _low: ((high >> 29).double() + 0.5) / 8),
+    "the chain of another order": on_tables("chain", "sequential", law=BACKWARDS),
+    "two passes called one": on_tables("chain", "fef", SPECULATIVE | {"steps": 2}, length=3),
+    "coarse noise": on_tables(  # Gumbel noise from uniform numbers of three bits
+        "chain",
+        "sequential",
+        by="samples",
+        broken=lambda: patch("fef.laws.draws._midpoint", lambda high, _low: ((high >> 29).double() + 0.5) / 8),
     ),
-    Twin(
-        "seeds by place in the batch",  # rows that stay behind when others finish take over their seeds
-        Setting("sequential", subjects=(), declared="chain"),
-        lambda: patch.object(KeyedNoise, "select", lambda self, rows: KeyedNoise(self.seed_B[: len(rows)])),
+    "seeds by place in the batch": Setting(  # rows that stay behind when others finish take over their seeds
+        "sequential",
+        subjects=(),
+        declared="chain",
+        broken=lambda: patch.object(KeyedNoise, "select", lambda self, rows: KeyedNoise(self.seed_B[: len(rows)])),
     ),
-    Twin(
-        "several tokens per step called greedy",
-        Setting("low-confidence", {"tokens_per_step": 2}, temperature=0, law=CONFIDENCE, declared="greedy"),
+    "several tokens per step called greedy": Setting(
+        "low-confidence", {"tokens_per_step": 2}, temperature=0, law=CONFIDENCE, declared="greedy"
     ),
-    Twin("another order called greedy", on_tables("greedy", "sequential", temperature=0, law=BACKWARDS)),
-    Twin(
-        "a bound that is not kept",
-        Setting("threshold", {"threshold": 0.6}),
-        other_promise("threshold", limit=lambda _options, _n: 0.1),
+    "another order called greedy": on_tables("greedy", "sequential", temperature=0, law=BACKWARDS),
+    "a bound that is not kept": Setting(
+        "threshold", {"threshold": 0.6}, broken=other_promise("threshold", limit=lambda _options, _n: 0.1)
     ),
-    Twin(
-        "a bound claimed of the parity law, too",
-        Setting("demask", {"influence": "probe"}),
-        other_promise("demask", assumed=lambda _set: True),
+    "a bound claimed of the parity law, too": Setting(
+        "demask", {"influence": "probe"}, broken=other_promise("demask", assumed=lambda _set: True)
     ),
-    Twin("an exact decoder called a heuristic", on_tables("none", "sequential")),
-    Twin("a greedy decoder called a heuristic", Setting("sequential", temperature=0, declared="none")),
-)
-
-
-def twin_verdict(twin: Twin, effort: Effort) -> Verdict:
-    return verdict(twin.setting, effort, twin.broken)
+    "an exact decoder called a heuristic": on_tables("none", "sequential"),
+    "a greedy decoder called a heuristic": Setting("sequential", temperature=0, declared="none"),
+}
+"""By what is wrong: with the kind that a false certificate declares, and what breaks the code meanwhile."""
 
 
 def caught(found: Verdict) -> bool:

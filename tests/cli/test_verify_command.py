@@ -15,11 +15,13 @@ from fef.verify.suite import RANDOM
 QUICK = (Setting("sequential", subjects=("inconsistent",)), Setting("sequential", temperature=0, subjects=("network",)))
 FALSE = Setting("random", {"tokens_per_step": 2}, law=RANDOM, length=3, subjects=("inconsistent",), declared="chain")
 
+SOUND = {fault: setting for fault, setting in twins.TWINS.items() if fault == "the chain of another order"}
+
 
 @pytest.fixture
 def _quick(monkeypatch):
     monkeypatch.setattr(suite, "SETTINGS", QUICK)
-    monkeypatch.setattr(twins, "TWINS", [t for t in twins.TWINS if t.fault == "the chain of another order"])
+    monkeypatch.setattr(twins, "TWINS", SOUND)
 
 
 @pytest.mark.usefixtures("_quick")
@@ -63,7 +65,7 @@ def test_the_self_test(fef_cli):
 
 
 def test_a_missed_twin_exits_with_1(fef_cli, monkeypatch):
-    monkeypatch.setattr(twins, "TWINS", [twins.Twin("none at all", QUICK[0])])
+    monkeypatch.setattr(twins, "TWINS", {"none at all": QUICK[0]})
     result = fef_cli("verify", "--self-test")
     assert result.exit_code == 1
     assert "MISSED" in result.stdout
@@ -143,9 +145,9 @@ def test_an_order_by_the_last_bits_is_a_failed_row(fef_cli, monkeypatch):
 
 
 def test_a_twin_that_cannot_be_run_is_not_caught(fef_cli, monkeypatch):
-    sound = [t for t in twins.TWINS if t.fault == "the chain of another order"]
-    broken = [twins.Twin("a bug", QUICK[0], breaks(ZeroDivisionError())), twins.Twin("two", FALSE, breaks(KeyError(3)))]
-    monkeypatch.setattr(twins, "TWINS", [*broken, *sound])
+    faults = {"a bug": (QUICK[0], ZeroDivisionError()), "two": (FALSE, KeyError(3))}
+    broken = {fault: replace(setting, broken=breaks(error)) for fault, (setting, error) in faults.items()}
+    monkeypatch.setattr(twins, "TWINS", broken | SOUND)
     result = fef_cli("verify", "--self-test")
     assert result.exit_code == 1
     _, first, second, third = lines(result)

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from fef.errors import InputError, OptionError
-from fef.eval.datasets import data_directory, parse_mapping, read_examples
-from fef.eval.fields import anything
+from fef.eval.datasets import anything, data_directory, parse_mapping, read_examples
 from fef.eval.tasks import TASKS, prompt_of, shots_for
 
 BROKEN = {

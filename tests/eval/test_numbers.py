@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fef.eval.datasets import read_examples
-from fef.eval.fields import text_or_number
+from fef.eval.datasets import read_examples, text_or_number
 from fef.eval.numbers import final_number, read_number, same_number
 from fef.eval.tasks import TASKS
 

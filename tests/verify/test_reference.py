@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import itertools
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from fef.models.table import TableDenoiser
+from fef.verify import network_laws, reference, texts
 from fef.verify.network_laws import packed_chain_law
 from fef.verify.reference import (
     certainty,
@@ -103,3 +106,12 @@ def test_the_packed_law_of_one_layer_and_one_slot_is_the_plain_one(temperature, 
 def test_a_network_with_a_mask_logit_never_draws_the_mask():
     table = table_of(lambda ids: torch.zeros(*ids.shape, 3), 2, 2)
     assert table.at[(2, 2)] == pytest.approx(np.full((2, 2), 0.5))
+
+
+@pytest.mark.parametrize("module", [network_laws, reference, texts], ids=lambda module: module.__name__)
+def test_a_reference_uses_nothing_of_what_decodes(module):
+    tree = ast.parse(Path(module.__file__).read_text("utf-8"))
+    names = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    ours = {name.split(".")[1] for name in names if name.startswith("fef.")}
+    assert ours <= {"models", "verify"}
+    assert {name for name in names if name.startswith("fef.verify.")} <= {"fef.verify.reference", "fef.verify.texts"}

@@ -11,7 +11,7 @@ from fef.verify.reference import chain_law, table_of
 from fef.verify.setting import Effort
 from fef.verify.suite import SETTINGS, settings_of, verdict
 from fef.verify.texts import distance, sharpened
-from fef.verify.twins import TWINS, Twin, caught, twin_verdict
+from fef.verify.twins import TWINS, caught
 from tests.tiny_tables import inconsistent
 
 SMALL = Effort(samples=4_000, oracle_texts=200, denoisers=1)
@@ -28,9 +28,9 @@ def test_every_certificate_holds(setting):
     assert found.passed, found.failures
 
 
-@pytest.mark.parametrize("twin", TWINS, ids=lambda twin: twin.fault)
-def test_every_broken_decoder_is_caught(twin: Twin):
-    assert caught(twin_verdict(twin, SMALL))
+@pytest.mark.parametrize("fault", TWINS)
+def test_every_broken_decoder_is_caught(fault: str):
+    assert caught(verdict(TWINS[fault], SMALL))
 
 
 def test_every_method_has_settings():

@@ -8,9 +8,8 @@ from dataclasses import replace
 from fef.bench.evaluate import Result
 from fef.bench.summary import Row, with_all_families
 from fef.errors import InputError
-from fef.eval.outcome import Outcome, outcome_of
+from fef.eval.outcome import Outcome, Pair, outcome_of, pair_of
 from fef.eval.page import page_of
-from fef.eval.pairs import Pair, pair_of
 from fef.measure.page import introduction, setup_lines
 from fef.measure.record import Failure, Record
 from fef.measure.table import Sheet, interval_words, known

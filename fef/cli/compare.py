@@ -25,9 +25,8 @@ def compare(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
 ) -> None:
     """Hold saved runs against each other: figures, and McNemar's exact test for every pair over the same problems."""
-    from fef.eval.outcome import read_outcome
+    from fef.eval.outcome import pairs_of, read_outcome
     from fef.eval.page import outcomes_sheet, pairs_sheet
-    from fef.eval.pairs import pairs_of
 
     outcomes = [read_outcome(path) for path in results]
     pairs = pairs_of(outcomes, against)

@@ -129,9 +129,9 @@ def evaluate(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
 ) -> None:
     """Measure a published setting or any method on GSM8K, SVAMP, MATH, HumanEval, MBPP or MMLU, beside published figures."""
-    from fef.eval.given_answers import prompt_lines, score_answers
     from fef.eval.outcome import GIVEN, label_of, outcome_json, outcome_of
     from fef.eval.presets import preset_of, settings_for
+    from fef.eval.runner import prompt_lines, run, score_answers
     from fef.eval.tasks import TASKS, shots_for
     from fef.tasks.sandbox import check_isolation
 
@@ -178,7 +178,6 @@ def evaluate(
         return
     with Bar("Loading"):
         from fef.api import certify
-        from fef.eval.runner import run
         from fef.measure.environment import environment
         from fef.models.adapter import base_digest
         from fef.training.processes import DAY, joined

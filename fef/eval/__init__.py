@@ -9,10 +9,8 @@ prompts             prompts that leave room for the canvas
 numbers, letters    the final number, or the chosen letter, of an answer
 mathematics         the final expression of an answer, and when two are the same
 code                the program of an answer, and whether it passes its tests
-runner              prompts through a model, answers scored and kept
-given_answers       answers that something else wrote
-outcome             a run as one small record
-pairs               two runs on the same problems
+runner              prompts through a model, answers scored and kept; answers that something else wrote
+outcome             a run as one small record, and two of them on the same problems
 page                tables, picture and page of saved runs, and remarks that quote their figures
 likelihood          log p of held-out answers, exact, and a page of several models side by side
 bound               the Monte-Carlo bound of it

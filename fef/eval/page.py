@@ -7,8 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 from fef.errors import InputError
-from fef.eval.outcome import Outcome, recorded
-from fef.eval.pairs import LEVEL, Pair, names_of, pair_of, pairs_of
+from fef.eval.outcome import LEVEL, Outcome, Pair, names_of, pair_of, pairs_of, recorded
 from fef.measure.page import Section, results_page
 from fef.measure.plot import Plotted, costs_figure, png_bytes
 from fef.measure.record import Record

@@ -7,6 +7,7 @@ own anyway.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -15,11 +16,12 @@ from typing import Any
 from fef.decoders import make_plan
 from fef.decoding.network import Network
 from fef.engine.packed_rounds import runs_packed
-from fef.errors import OptionError
-from fef.eval.datasets import Example
+from fef.errors import InputError, OptionError
+from fef.eval import datasets
+from fef.eval.datasets import Example, read_examples
 from fef.eval.presets import Settings
 from fef.eval.prompts import FittedPrompt, fit_prompts
-from fef.eval.tasks import Task, prompt_of
+from fef.eval.tasks import Message, Task, prompt_of
 from fef.generation import Model
 from fef.measure.answering import Answered, batches_of, in_batches, in_engine, judged, submit
 from fef.measure.answers import Answer, answer_of
@@ -27,7 +29,7 @@ from fef.measure.journal import begin, merge, open_part, read_answers, write_ans
 from fef.tasks.sandbox import check_isolation
 from fef.training.processes import ALONE, Processes
 
-__all__ = ["id_of", "run"]
+__all__ = ["id_of", "prompt_lines", "run", "score_answers"]
 
 _WARM_UP = 4  # prompts
 _LENGTH_STEP = 64  # canvases of the engine are multiples of this
@@ -144,3 +146,57 @@ def through_engine(
     yield from in_engine(engine, prompts, indices, settings.seed, settings.decoding)
     for remark in engine.notes:
         note(remark)
+
+
+# --- answers that something else wrote, such as a causal model ---
+
+
+def prompt_lines(task: Task, examples: Sequence[Example], shots: list[Example], count: int) -> str:
+    """The prompts of a task as JSON lines; arguments as in `prompt_of`."""
+    prompts = [prompt_of(task, example, shots, count, chat=True) for example in examples]
+    return "".join(json.dumps({"messages": prompt}) + "\n" for prompt in prompts)
+
+
+def score_answers(
+    task: Task, examples: Sequence[Example], shots: list[Example], count: int, path: Path
+) -> list[Answer]:
+    """An answer an example, in their order. Arguments as in `prompt_of`.
+
+    path: JSON lines; each has `messages` with the answer last, the `tokens` of the answer with its end token, and whether it
+    `ended`. It is matched by the messages before it; a problem without an answer counts as answered wrong. One token is one
+    pass; how long it took is not known. Raises InputError for a broken line, and where no answer is to one of the examples.
+    """
+    readers = {"messages": datasets.messages, "tokens": datasets.whole_number, "ended": datasets.flag}
+    found = {key_of(line["messages"][:-1]): line for line in read_examples(path, readers)}
+    none: Example = {"messages": [{"content": ""}], "tokens": 0, "ended": False}
+    answers = []
+    for index, example in enumerate(examples):
+        prompt = prompt_of(task, example, shots, count, chat=True)
+        assert not isinstance(prompt, str), "it was asked for as messages"
+        line = found.get(key_of(prompt), none)
+        text, tokens = line["messages"][-1]["content"], line["tokens"]
+        verdict = task.score(example, text)
+        answers.append(
+            Answer(
+                index=index,
+                id=id_of(example),
+                right=verdict.right and line is not none,
+                extracted=verdict.extracted,
+                text=text,
+                finish_reason="stop" if line["ended"] else "length",
+                tokens=tokens,
+                calls=tokens,
+                rows=tokens,
+                token_forwards=tokens,
+            )
+        )
+    if not any(one.tokens for one in answers):
+        raise InputError(
+            f"{path} answers none of the {len(examples)} problems of {task.name}. Answer the prompts that "
+            f"`fef eval {task.name} --prompts FILE` writes."
+        )
+    return answers
+
+
+def key_of(messages: Sequence[Message]) -> str:
+    return json.dumps([[message["role"], message["content"]] for message in messages])

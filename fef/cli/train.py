@@ -118,6 +118,7 @@ def train(
             "that of --init on its own texts; policy: which slots to commit, from right and wrong answers of --init.",
         ),
     ] = ObjectiveName.denoise,
+    from_head: Annotated[bool, typer.Option("--from-head", help="draft-head: go on from that of --init.")] = False,
     steps: TrainStepsOption = 1000,
     batch_size: Annotated[int, typer.Option("--batch-size", help="Canvases per step.")] = 64,
     canvas_length: Annotated[
@@ -220,6 +221,8 @@ def train(
         train_policy(out, init, tasks, steps, batch_size, canvas, seed, check_device(device), json)
         return
     of_head = objective is ObjectiveName.draft_head
+    if from_head and not of_head:
+        raise OptionError("--from-head is for --objective draft-head: leave it out.")
     if not of_head:
         check_out(out)
     if tuned and (data is None or tasks is not None):
@@ -263,7 +266,7 @@ def train(
         seconds=seconds,
     )
     if of_head:
-        draft_head(out, tasks, data, init_path(init), options, place, json)
+        draft_head(out, tasks, data, init_path(init), options, from_head, place, json)
         return
     size = NetworkOptions(vocab_size, dim, layers, heads, mlp_dim, max_length)
     tuned_options = replace(
@@ -329,6 +332,7 @@ def draft_head(
     data: Path | None,
     init: Path | None,
     options: TrainOptions,
+    go_on: bool,
     device: str,
     json: bool,
 ) -> None:
@@ -350,7 +354,8 @@ def draft_head(
         StopSoon("Stopping after this step; once more ends it at once.", say) as stop,
         Bar("Preparing the texts", options.steps) as bar,
     ):
-        head, log = train_draft_head(out, data, init, options, device=device, progress=shows(bar), stop=stop)
+        shown = shows(bar)
+        head, log = train_draft_head(out, data, init, options, go_on=go_on, device=device, progress=shown, stop=stop)
     last, seconds = log[-1] if log else {}, time.perf_counter() - began
     parameters = sum(p.numel() for p in head.parameters())
     if json:

@@ -14,7 +14,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +24,13 @@ from torch import Tensor
 
 from fef.errors import InputError, OptionError
 from fef.models.draft_head import DraftHead, HeadSizes, top_candidates
-from fef.models.draft_head_file import DRAFT_HEAD, save_draft_head
+from fef.models.draft_head_file import DRAFT_HEAD, load_draft_head, save_draft_head
 from fef.models.sources import load_source
 from fef.models.transformer import Transformer
 from fef.training.draft_states import Windows, draft_states, windows_of
 from fef.training.own_text import OwnText, OwnTexts, batched, read_own_texts
 from fef.training.step_generator import step_generator
-from fef.training.trainer import Progress, TrainOptions, descend, learning_rate_scale, muon_and_adam
+from fef.training.trainer import Progress, TrainOptions, descend, falling, learning_rate_scale, muon_and_adam
 
 __all__ = ["HEAD_LOG", "Lesson", "fit_draft_head", "head_loss", "lesson_of", "train_draft_head"]
 
@@ -133,17 +133,24 @@ def fit_draft_head(
     options: TrainOptions,
     progress: Progress | None = None,
     stop: Callable[[], bool] = lambda: False,
+    first: DraftHead | None = None,
 ) -> tuple[DraftHead, list[dict[str, float]]]:
     """Train a head on a network, which stays as it is: the head, and the rows of its log. Of `options` it reads steps,
-    batch_size (texts per step), learning rates, warmup, decay_share, seed, log_every and seconds.
+    batch_size (texts per step), learning rates, warmup, decay_share, seed, log_every and seconds. first: a head of the
+    same network to go on from, which stays as it is; only its number of candidates may be another than that of `sizes`.
 
-    Every batch is a function of (seed, step): texts of about one length, groups at random states of them. Raises
-    OptionError where the loss stops being a number.
+    Every batch is a function of (seed, step): texts of about one length, groups at random states of them. Where the time
+    is up before the steps are, the learning rate has fallen by then all the same. Raises OptionError where the loss stops
+    being a number.
     """
     end_id, device = network.config.eos_id, network.device
     assert end_id is not None, "own texts have an end"
     head = DraftHead(sizes).to(device)
-    head.reset(options.seed)
+    if first is None:
+        head.reset(options.seed)
+    else:
+        assert replace(first.sizes, candidates=sizes.candidates) == sizes, "of the same shape"
+        head.load_state_dict(first.state_dict())
     named = dict(head.named_parameters())
     matrices = [p for name, p in named.items() if p.ndim == 2 and name != "depth"]
     others = [p for name, p in named.items() if p.ndim == 1 or name == "depth"]
@@ -152,12 +159,13 @@ def fit_draft_head(
     log: list[dict[str, float]] = []
     began = time.perf_counter()
     for step in range(options.steps):
-        if stop() or time.perf_counter() - began >= options.seconds:
+        spent = time.perf_counter() - began
+        if stop() or spent >= options.seconds:
             break
         generator = step_generator(device, options.seed, step)
         first = int(torch.randint(max(1, len(texts) - options.batch_size + 1), (), generator=generator, device=device))
         batch = batched(by_length[first : first + options.batch_size], end_id, device)
-        scale = learning_rate_scale(step, options)
+        scale = min(learning_rate_scale(step, options), falling(spent / options.seconds * options.steps, options))
         lesson = lesson_of(network, batch, sizes, generator)
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
             loss, parts = head_loss(head, network, lesson)
@@ -180,13 +188,16 @@ def train_draft_head(
     init: Path,
     options: TrainOptions,
     *,
+    go_on: bool = False,
     device: str = "cpu",
     progress: Progress | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> tuple[DraftHead, list[dict[str, float]]]:
     """Train the head of the network `init` on its own texts, and write it and its log into the directory `out`; returns both.
+    go_on: from the head that `init` has, not from a new one.
 
-    Raises InputError for texts of another network, and OptionError for a network without the packed law.
+    Raises InputError for texts of another network, OptionError for a network without the packed law, and CheckpointError
+    where there is no head to go on from.
     """
     dtype = torch.bfloat16 if device.startswith("cuda") else torch.float32
     network, _ = load_source(init, device, dtype)
@@ -199,7 +210,11 @@ def train_draft_head(
     if not texts:
         raise InputError(f"{data} holds no text of two tokens or more; write some with `python -m fef.corpus.own`.")
     network.eval().requires_grad_(False)
-    head, log = fit_draft_head(network, texts, HeadSizes.of(network.config), options, progress, stop)
+    first, sizes = None, HeadSizes.of(network.config)
+    if go_on:
+        first = load_draft_head(init / DRAFT_HEAD, network)
+        sizes = replace(first.sizes, candidates=sizes.candidates)
+    head, log = fit_draft_head(network, texts, sizes, options, progress, stop, first)
     out.mkdir(parents=True, exist_ok=True)
     save_draft_head(out / DRAFT_HEAD, head, network)
     (out / HEAD_LOG).write_text("".join(json.dumps(row) + "\n" for row in log), encoding="utf-8")

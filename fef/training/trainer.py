@@ -42,6 +42,7 @@ __all__ = [
     "check_pieces",
     "check_rows",
     "descend",
+    "falling",
     "learning_rate_scale",
     "muon_and_adam",
     "padded_objective",
@@ -361,8 +362,12 @@ def rates_noted(optimizers: list[torch.optim.Optimizer]) -> list[torch.optim.Opt
 
 def learning_rate_scale(step: int, options: TrainOptions) -> float:
     """Linear warm-up, constant, then linear decay to zero over the last `decay_share` of the steps."""
-    left = (options.steps - step) / max(1.0, options.decay_share * options.steps)
-    return min(1.0, (step + 1) / max(1, options.warmup), left)
+    return min((step + 1) / max(1, options.warmup), falling(step, options))
+
+
+def falling(step: float, options: TrainOptions) -> float:
+    """`learning_rate_scale` without the warm-up."""
+    return min(1.0, (options.steps - step) / max(1.0, options.decay_share * options.steps))
 
 
 def write_log(directory: Path, log: list[dict[str, float]]) -> None:

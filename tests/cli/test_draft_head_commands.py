@@ -132,6 +132,35 @@ def test_texts_are_the_same_with_and_without_a_head(tiny, with_head):
     assert len({answer.certificate.kind for answer in answers}) == 1
 
 
+def test_training_goes_on_from_the_head_that_is_there(fef_cli, with_head, tiny, texts, tmp_path):
+    """At a learning rate of 0 it writes that head again, and a new one is another."""
+    command = ["train", "--objective", "draft-head", "--data", texts, *TRAIN, "--muon-lr", 0, "--adam-lr", 0]
+    for name, more in (("again", ["--from-head"]), ("new", ["--seed", 1])):
+        result = fef_cli(*command, "--init", with_head, "--out", tmp_path / name, *more)
+        assert result.exit_code == 0, result.output
+    one, again, new = (
+        fef.load(with_model(path, tiny, tmp_path / f"whole-{i}"), device="cpu").network.extras.draft_head.down.weight
+        for i, path in enumerate((with_head, tmp_path / "again", tmp_path / "new"))
+    )
+    torch.testing.assert_close(one, again, atol=1e-6, rtol=0)
+    assert not torch.allclose(one, new, atol=1e-3)
+
+
+def with_model(head, tiny, path):
+    """A directory of the network with this head."""
+    shutil.copytree(tiny, path)
+    shutil.copy(head / DRAFT_HEAD, path)
+    return path
+
+
+def test_what_cannot_go_on_from_a_head_says_so(fef_cli, tiny, texts, tmp_path):
+    of_head = ["--objective", "draft-head", "--init", tiny, "--data", texts, *TRAIN]
+    for arguments, words in ((["--tasks", "joint"], "--objective draft-head"), (of_head, "There is no draft head")):
+        result = fef_cli("train", "--from-head", "--out", tmp_path / "out", *arguments)
+        assert result.exit_code == 2 and words in result.stderr
+        assert not (tmp_path / "out").exists()
+
+
 BAD_TRAIN = {
     "no data": (["--init", "demo"], "--data FILE"),
     "no init": (["--data", "own.jsonl"], "--init MODEL"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -230,6 +231,43 @@ def test_a_stopped_run_keeps_what_it_learned(network: Transformer, texts: list[O
     sizes = HeadSizes.of(network.config, depths=4)
     head, log = fit_draft_head(network.float(), texts, sizes, replace(OPTIONS, log_every=1), stop=lambda: next(asked))
     assert [row["step"] for row in log] == [1, 2] and not head.training
+
+
+def test_a_run_that_goes_on_begins_with_the_head_that_it_was_given(network: Transformer, texts: list[OwnText]) -> None:
+    """At a learning rate of 0 they are the same; it may weigh more candidates, and the given one stays as it is."""
+    network = network.float()
+    sizes = HeadSizes.of(network.config, depths=4, candidates=5)
+    first, _ = fit_draft_head(network, texts, sizes, replace(OPTIONS, steps=5))
+    before = {name: weight.clone() for name, weight in first.state_dict().items()}
+    still = replace(OPTIONS, steps=2, muon_lr=0.0, adam_lr=0.0)
+    found, _ = fit_draft_head(network, texts, replace(sizes, candidates=6), still, first=first)
+    moved, _ = fit_draft_head(network, texts, sizes, replace(OPTIONS, steps=2, warmup=0), first=first)
+    fresh, _ = fit_draft_head(network, texts, sizes, still)
+    assert found.sizes.candidates == 6 and moved.sizes == sizes
+    for name, weight in before.items():
+        assert torch.equal(found.state_dict()[name], weight) and torch.equal(first.state_dict()[name], weight)
+    assert not torch.equal(moved.down.weight, first.down.weight)
+    assert not torch.equal(fresh.down.weight, first.down.weight)
+
+
+def test_the_learning_rate_has_fallen_when_the_time_is_up(
+    network: Transformer, texts: list[OwnText], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A step takes a second of ten; without a limit of time, as many steps leave it at its height."""
+    clock = iter(float(second) for second in range(10_000))
+    monkeypatch.setattr("fef.training.draft_head.time.perf_counter", lambda: next(clock) // 2)
+    sizes, options = HeadSizes.of(network.config, depths=4), replace(OPTIONS, steps=500, warmup=2, log_every=1)
+    _, hurried = fit_draft_head(network.float(), texts, sizes, replace(options, seconds=10.0))
+    rates = [row["lr"] for row in hurried]
+    assert 8 <= len(rates) <= 11 and max(rates) == 1.0
+    assert rates[-1] < 0.2 and rates == sorted(rates[:2]) + sorted(rates[2:], reverse=True)
+    _, leisurely = fit_draft_head(network, texts, sizes, replace(options, decay_share=0.1), stop=after(len(rates)))
+    assert leisurely[-1]["lr"] == 1.0
+
+
+def after(steps: int) -> Callable[[], bool]:
+    asked = iter([False] * steps)
+    return lambda: next(asked, True)
 
 
 # --- the file of own texts ---

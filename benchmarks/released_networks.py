@@ -340,8 +340,8 @@ def context_against_plain(clock: Clock, bandwidth: float) -> list[PassRow]:
 class Options:
     """As on the command line."""
 
-    only: Sequence[str] = option(("context", *RELEASED), type=str, nargs="+", choices=["context", *RELEASED])
-    batches: Sequence[int] = option((1, 8, 32), type=int, nargs="+")
+    only: Sequence[str] = option(("context", *RELEASED), nargs="+", choices=["context", *RELEASED])
+    batches: Sequence[int] = option((1, 8, 32), nargs="+")
     json: Path | None = None
 
 

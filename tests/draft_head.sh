@@ -4,7 +4,8 @@
 # INIT: the network, a name or a directory (of a delta, too). DATA: the task files, from which problems come; or
 # TASKS: families of generated problems with their shares, for a network of those. OUT: everything that is made. PY: the python.
 # COUNT: problems. BASE, TURNS: a causal chat model, and how many questions of users it imagines, of which most are kept; none without
-# BASE. STEPS, BATCH: of training, and WITHIN: its seconds at most. CANVAS: tokens of an answer.
+# BASE. STEPS, BATCH: of training, and WITHIN: its seconds at most, by whose end the learning rate has fallen. FROM: 1 goes on from the
+# head that INIT has. CANVAS: tokens of an answer.
 # Prompts that are in OUT already are not made again: problems.jsonl (of the task files, needs no GPU) and questions.jsonl
 # (RUNS=prompts makes both and stops).
 # What to keep of OUT: draft_head.safetensors, draft_head.losses.jsonl, times.txt.
@@ -49,4 +50,4 @@ fi
 timed "own texts" own "$OUT/own.jsonl" "${prompts[@]}"
 rm -f "$OUT/draft_head.safetensors"
 timed training "$PY" -m fef train --objective draft-head --init "$INIT" --data "$OUT/own.jsonl" --out "$OUT" \
-    --steps "$STEPS" --batch-size "$BATCH" --log-every 20 --seconds "${WITHIN:-300}"
+    --steps "$STEPS" --batch-size "$BATCH" --log-every 20 --seconds "${WITHIN:-300}" ${FROM:+--from-head}

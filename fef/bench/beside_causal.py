@@ -133,7 +133,7 @@ class Options:
     """As on the command line."""
 
     prompts: Path = option(help="JSONL of prompts or messages")
-    methods: Sequence[str] = option(("deer", "apd", "apd-exact", "fef", "sequential"), type=str, nargs="+")
+    methods: Sequence[str] = option(("deer", "apd", "apd-exact", "fef", "sequential"), nargs="+")
     model: str = option("smol", "a checkpoint with its causal model")
     layers: Path | None = option(None, "a folder of ssmd.safetensors and adjust.safetensors")
     n: int = option(64, "prompts")

@@ -56,8 +56,10 @@ def argument(each: Field[Any], hint: Any) -> dict[str, Any]:
     """How the parser takes it. None is no value of the command line, so of `int | None` only numbers are."""
     said: dict[str, Any] = {"required": True} if each.default is MISSING else {"default": each.default}
     (read,) = {*get_args(hint)} - {NoneType} if NoneType in get_args(hint) else {hint}
-    if get_origin(read) is Sequence and "nargs" not in each.metadata:
+    if get_origin(read) is Sequence:
         [part] = get_args(read)
+        if "nargs" in each.metadata:
+            return {"type": part} | said | each.metadata
 
         def several(word: str) -> list[Any]:
             return [part(one) for one in word.split(",")]

@@ -163,8 +163,8 @@ def fit_draft_head(
         if stop() or spent >= options.seconds:
             break
         generator = step_generator(device, options.seed, step)
-        first = int(torch.randint(max(1, len(texts) - options.batch_size + 1), (), generator=generator, device=device))
-        batch = batched(by_length[first : first + options.batch_size], end_id, device)
+        at = int(torch.randint(max(1, len(texts) - options.batch_size + 1), (), generator=generator, device=device))
+        batch = batched(by_length[at : at + options.batch_size], end_id, device)
         scale = min(learning_rate_scale(step, options), falling(spent / options.seconds * options.steps, options))
         lesson = lesson_of(network, batch, sizes, generator)
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):

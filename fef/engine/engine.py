@@ -229,6 +229,7 @@ class Engine:
         return plan
 
     def keep_plan(self, key: Any, plan: Plan) -> None:
+        """Remember a plan; there are never more than `_PLANS_KEPT`."""
         if len(self.plans) >= _PLANS_KEPT:
             self.plans.clear()
         self.plans[key] = plan

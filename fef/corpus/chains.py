@@ -13,9 +13,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from fef.corpus.chain_moves import ASIDES, ASKS, MOVES, STARTS, Move
+from fef.corpus.chain_asks import ASIDES, ASKS
+from fef.corpus.chain_moves import MOVES
+from fef.corpus.chain_starts import STARTS
 from fef.corpus.example import Solved
 from fef.corpus.expressions import evaluate, parse
+from fef.corpus.move import Move
 from fef.corpus.numerals import Number, decimals, exact, plain
 from fef.corpus.phrases import FRACTIONS, cast_of, chosen, number_words, told
 from fef.corpus.sums import as_sums

@@ -9,12 +9,15 @@ from fractions import Fraction
 import pytest
 
 from fef.corpus import chains, comparisons, joined, scenes, two_kinds
-from fef.corpus.chain_moves import ASIDES, ASKS, MOVES, STARTS, Move
+from fef.corpus.chain_asks import ASIDES, ASKS
+from fef.corpus.chain_moves import MOVES
+from fef.corpus.chain_starts import STARTS
 from fef.corpus.chains import draw_numbers, named, with_numbers, worked
 from fef.corpus.check import is_worked_out
 from fef.corpus.example import Solved
 from fef.corpus.inventory import NAMES, THINGS, singular
 from fef.corpus.masked import template_text
+from fef.corpus.move import Move
 from fef.corpus.phrases import cast_of, chosen, told
 from fef.corpus.problems import variations_of
 from fef.corpus.scenes import SCENES

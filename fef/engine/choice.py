@@ -27,6 +27,9 @@ _FIRST_TRIES = 10.0  # before any round, as if so many had held with the first g
 # conversations with trees of 32 (`docs/results/drafts.md`). A guess too high costs a few rounds, one too low all of them.
 _LEFT_TO_TREES = 0.3
 _LEFT_TO_TWICE = 0.9
+# The same for chains with a second draft group, beside those with one, until they were tried: 0.73 and 0.76 on problems of
+# `smol`, about 1 where most drafts hold anyway.
+_LEFT_TO_GROUPS = 0.85
 _MEMORY = 500.0  # rounds of a request, or drafts, after which an observation counts half or less
 _MEMORY_OF_ROUNDS = 200.0  # of one token, after which what is known of drafts counts half
 _GUESSES = 32.0  # rounds of a request by which what other shapes say of a shape is outweighed: few tell little
@@ -103,7 +106,9 @@ class Calibration:
 
     def expected(self, shape: RoundShape) -> float:
         """Tokens that a round of this shape is expected to commit per request."""
-        guess = self.acceptance[shape.branching > 1].expected(shape.deepest, share_of(shape))
+        chain = shape.branching == 1
+        share = _LEFT_TO_GROUPS if chain and shape.anchors else share_of(shape)
+        guess = self.acceptance[not chain].expected(shape.deepest, share)
         return 1 + (_GUESSES * guess + self.accepted[shape]) / (_GUESSES + self.rows[shape])
 
     def observe(self, shape: RoundShape, accepted: np.ndarray, *, predicted: float, settled: bool) -> None:

@@ -32,13 +32,15 @@ _LAG = 2
 @dataclass
 class FakeDevice:
     """launch: seconds of a round of few tokens. token: of each token more. host: least seconds from round to round. chance:
-    that a draft holds. caught: the part of the others where a tree of 16 has one that does. head: seconds of its growth."""
+    that a draft holds. groups: the part of the others that is left to chains with a second draft group. caught: the part
+    where a tree of 16 has one that does. head: seconds of its growth."""
 
     rows: int
     launch: float
     token: float
     host: float
     chance: float
+    groups: float = 1.0
     caught: float = 0.0
     head: float = 0.0
     shapes: list[RoundShape] = field(default_factory=lambda: SHAPES)
@@ -66,7 +68,7 @@ class FakeDevice:
     def holds(self, shape: RoundShape) -> float:
         """The chance that there is a draft that holds."""
         if shape.branching == 1:
-            return self.chance
+            return 1 - (1 - self.chance) * (self.groups if shape.anchors else 1.0)
         return 1 - (1 - self.chance) * (1 - self.caught) * (16 / shape.window) ** 0.15
 
     def seconds(self, shape: RoundShape) -> float:
@@ -123,10 +125,10 @@ def test_rounds_come_to_be_of_about_the_fastest_shape(
     """Though replays say nothing of the host, and the first rounds behind another shape have no drafts."""
     fake = device(rows=rows, launch=launch, token=0.0008, host=host, chance=chance)
     fake.run(200)
-    replayed = fake.replayed
     shapes = fake.run(800)
     assert fake.loss(shapes) < 0.08, {shape.words: count for shape, count in shapes.items()}
-    assert fake.replayed == replayed, "what costs is known by now"
+    used = len(fake.chooser.costs.seconds)
+    assert fake.replayed == used, "each is replayed once, however long the engine runs"
 
 
 @pytest.mark.parametrize(("rows", "token"), [(1, 0.0008), (64, 0.0004)])
@@ -145,6 +147,20 @@ def test_trees_are_taken_where_they_pay_and_chains_elsewhere(
     shapes = fake.run(600)
     assert fake.loss(shapes) < 0.06, {shape.words: count for shape, count in shapes.items()}
     assert sum(count for shape, count in shapes.items() if shape.head == trees) > 400
+
+
+@pytest.mark.parametrize("tried", [True, False])
+@pytest.mark.parametrize(("chance", "groups"), [(0.72, 0.74), (0.92, 1.0), (0.15, 1.0)], ids=["smol", "easy", "hard"])
+def test_a_second_draft_group_is_tried_and_kept_where_it_helps(
+    device: Callable[..., FakeDevice], monkeypatch: pytest.MonkeyPatch, chance: float, groups: float, tried: bool
+) -> None:
+    """Both kinds of chains cost the same; a twin that expects nothing of the group never learns what it brings."""
+    if not tried:
+        monkeypatch.setattr("fef.engine.choice._LEFT_TO_GROUPS", 1.0)
+    fake = device(rows=1, launch=1.0, token=0.0003, host=0.3, chance=chance, groups=groups)
+    fake.run(200)
+    shapes = fake.run(800)
+    assert (fake.loss(shapes) < 0.04) == (tried or groups == 1), {shape.words: n for shape, n in shapes.items()}
 
 
 @pytest.mark.parametrize(("length", "trees"), [(4000, True), (20, False)])

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from threading import RLock
-from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -32,7 +31,7 @@ from fef.engine.costs import CostTable
 from fef.engine.held import Held, held_pass
 from fef.engine.job import Job
 from fef.engine.packed_rounds import PackedRounds, runs_packed
-from fef.engine.requests import Request, one_row, text_of, whole_numbers
+from fef.engine.requests import Request, one_row, plain, text_of, whole_numbers
 from fef.engine.session_rounds import SessionRounds
 from fef.engine.slots import Numbers
 from fef.engine.unchanged import Fingerprint
@@ -46,7 +45,6 @@ from fef.readers import token_ids, whole_from
 __all__ = ["Engine", "Job"]
 
 _PLANS_KEPT, _CERTIFICATES_KEPT = 256, 1024
-_PLAIN = (int, float, bool, str, NoneType)
 
 SESSION_ROUNDS = (
     "rounds: those of a session, since what was asked for is computed between passes, where packed rounds never wait"
@@ -207,12 +205,12 @@ class Engine:
     def plan(self, method: str, options: dict[str, Any]) -> Plan:
         """The plan of a method, remembered: most requests have the same options, and those of one plan share passes."""
         given = (method, *((name, type(value), value) for name, value in options.items()))  # as a key, True is no 1
-        plain = all(type(value) in _PLAIN for value in (method, *options.values()))
-        plan = self.plans.get(given) if plain else None
+        if not plain((method, *options.values())):
+            return self.read_plan(method, options)
+        plan = self.plans.get(given)
         if plan is None:
             plan = self.read_plan(method, options)
-            if plain:
-                self.keep_plan(given, plan)
+            self.keep_plan(given, plan)
         return plan
 
     def read_plan(self, method: str, options: dict[str, Any]) -> Plan:

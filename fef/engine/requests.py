@@ -39,6 +39,7 @@ __all__ = [
     "Request",
     "one_row",
     "pass_sequence",
+    "plain",
     "results_of",
     "rows_of",
     "text_of",
@@ -231,8 +232,8 @@ def whole_numbers(name: str, values: Any) -> Numbers:
 
 def one_row(**given: Any) -> Settings:
     """The sampling settings of a request. Raises OptionError for other than one value each, and for values out of range."""
-    if all(type(value) in _PLAIN for value in given.values()):
-        return plain_row(**given)
+    if plain(given.values()):
+        return _settings(**given)
     for name, value in given.items():
         if several(value) is not None:
             raise OptionError(f"{name}={shown(value)} is not allowed: a request has one number.")
@@ -240,8 +241,12 @@ def one_row(**given: Any) -> Settings:
 
 
 # Thousands of requests have the same few settings. typed: True is no 1.
-plain_row = lru_cache(maxsize=256, typed=True)(read_settings)
-_PLAIN = (int, float, bool, NoneType)
+_settings = lru_cache(maxsize=256, typed=True)(read_settings)
+
+
+def plain(values: Iterable[Any]) -> bool:
+    """Are all of them numbers, text or None, of which one that is equal and of the same type is read alike?"""
+    return all(type(value) in (int, float, bool, str, NoneType) for value in values)
 
 
 def results_of(rows: npt.NDArray[np.int64], known: Sequence[int] | None = None) -> Iterable[PassResult]:

@@ -75,23 +75,27 @@ class TextEngine:
     ) -> list[Generation]:
         """Answer prompts, in their order; prompt i has the seed `seed + i`, or its own.
 
-        Raises as `submit`, and as `TextJob.result` for the first that failed; prompts submitted singly keep their answers.
+        Raises as `submit_all`, and as `TextJob.result` for the first that failed; prompts submitted singly keep their
+        answers.
         """
-        if isinstance(prompts, str) or not isinstance(prompts, Sequence):
-            raise InputError(f"Give a list of prompts; got {type(prompts).__name__}. For one prompt: [prompt].")
-        jobs = self.submit_all(prompts, row_seeds(seed, len(prompts), "prompt"), **options)
+        jobs = self.submit_all(prompts, seed=seed, **options)
         self.run()
         return [job.result() for job in jobs]
 
-    def submit_all(self, /, prompts: Sequence[Prompt], seeds: Sequence[int], **options: Any) -> list[TextJob]:
-        """Queue prompts, each with its seed. A GPU works at the first of them meanwhile.
+    def submit_all(
+        self, /, prompts: Sequence[Prompt], *, seed: int | Sequence[int] = 0, **options: Any
+    ) -> list[TextJob]:
+        """Queue prompts; prompt i has the seed `seed + i`, or its own. A GPU works at the first of them meanwhile.
 
-        Raises as `submit`; then none of them goes on.
+        Raises as `submit`, and then none of them goes on; InputError for what is no list of prompts, OptionError for other
+        than one seed per prompt.
         """
+        if isinstance(prompts, str) or not isinstance(prompts, Sequence):
+            raise InputError(f"Give a list of prompts; got {type(prompts).__name__}. For one prompt: [prompt].")
         jobs: list[TextJob] = []
         try:
-            for prompt, seed in zip(prompts, seeds, strict=True):
-                jobs.append(self.submit(prompt, seed=seed, **options))
+            for prompt, own_seed in zip(prompts, row_seeds(seed, len(prompts), "prompt"), strict=True):
+                jobs.append(self.submit(prompt, seed=own_seed, **options))
                 self.engine.work_meanwhile()
         except FefError:
             for job in jobs:

@@ -78,7 +78,7 @@ def submit(
 ) -> dict[int, TextJob]:
     """The jobs of the prompts of these numbers; prompt i has the seed `seed + i`. Raises as `TextEngine.submit`."""
     found = list(indices)
-    jobs = engine.submit_all([prompts[i] for i in found], [seed + i for i in found], **asked)
+    jobs = engine.submit_all([prompts[i] for i in found], seed=[seed + i for i in found], **asked)
     return dict(zip(found, jobs, strict=True))
 
 

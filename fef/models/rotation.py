@@ -29,7 +29,6 @@ def rotate(x_BHNE: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
     cos, sin = rotation
     size = cos.shape[-1]
     turned = x_BHNE[..., :size]
-    turned = (
-        turned * cos + turned.roll(size // 2, dims=-1) * sin
-    )  # unlike halves that are joined, quick to differentiate
+    # unlike halves that are joined, what is rolled is quick to differentiate
+    turned = turned * cos + turned.roll(size // 2, dims=-1) * sin
     return turned if size == x_BHNE.shape[-1] else torch.cat([turned, x_BHNE[..., size:]], dim=-1)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 import triton
 import triton.language as tl
-from torch import Tensor
+from torch import Tensor, library
 
 __all__ = ["gate_slope", "rotation_slope"]
 
@@ -18,7 +18,7 @@ _TOKENS = 32  # of a program that turns heads back
 _ROWS, _UNITS = 4, 512  # of a program of gates
 
 
-@torch.library.custom_op("fef::rotation_slope", mutates_args=())
+@library.custom_op("fef::rotation_slope", mutates_args=())
 def rotation_slope(q_THE: Tensor, k_TGE: Tensor, v_TGE: Tensor, cos_TE: Tensor, sin_TE: Tensor, scale: float) -> Tensor:
     """The gradient [T, X] of joined queries, keys and values by those of the rotated queries, which were multiplied by the
     scale, of the rotated keys, and of the values; all contiguous. cos_TE, sin_TE: the table of
@@ -78,7 +78,7 @@ def _rotation_kernel(
         tl.store(target + HALF, second.to(joined.dtype.element_ty), there)
 
 
-@torch.library.custom_op("fef::gate_slope", mutates_args=())
+@library.custom_op("fef::gate_slope", mutates_args=())
 def gate_slope(joined_TF2: Tensor, upstream_TF: Tensor) -> Tensor:
     """The gradient [T, 2 F] of gates and units beside them by that of silu(gate) x unit; all contiguous."""
     T, F = upstream_TF.shape

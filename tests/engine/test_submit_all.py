@@ -7,7 +7,7 @@ import pytest
 import fef
 from fef.engine.packed_rounds import PackedRounds
 from fef.engine.text import TextEngine
-from fef.errors import InputError
+from fef.errors import InputError, OptionError
 
 PROMPTS = [f"Tom has {n} apples. He buys 3 more. How many apples does Tom have now?" for n in range(2, 8)]
 ASKED = {"max_new_tokens": 24, "temperature": 0.7}
@@ -28,19 +28,27 @@ def test_a_gpu_works_meanwhile(demo: fef.Model, monkeypatch: pytest.MonkeyPatch)
         PackedRounds, "could_work", property(lambda rounds: len(rounds.running) + len(rounds.waiting) > 1)
     )
     engine = engine_of(demo)
-    jobs = engine.submit_all(PROMPTS, range(3, 9), **ASKED)
+    jobs = engine.submit_all(PROMPTS, seed=3, **ASKED)
     assert jobs[0].status in ("running", "done") and jobs[-1].status == "waiting"
     engine.run()
     assert [job.result().token_ids for job in jobs] == [out.token_ids for out in expected]
 
 
 def test_a_cpu_waits_for_nothing_and_begins_when_all_are_there(demo: fef.Model) -> None:
-    jobs = engine_of(demo).submit_all(PROMPTS, range(6), **ASKED)
+    jobs = engine_of(demo).submit_all(PROMPTS, **ASKED)
     assert {job.status for job in jobs} == {"waiting"}
 
 
 def test_a_prompt_that_is_refused_ends_those_before_it(demo: fef.Model) -> None:
     engine = engine_of(demo)
     with pytest.raises(InputError):
-        engine.submit_all([*PROMPTS, "apples " * 4000], range(7), **ASKED)
+        engine.submit_all([*PROMPTS, "apples " * 4000], **ASKED)
+    assert not engine.engine.busy
+
+
+@pytest.mark.parametrize("seed", [[1, 2], [1.5] * len(PROMPTS), -1])
+def test_seeds_that_are_none_leave_nothing_behind(demo: fef.Model, seed: object) -> None:
+    engine = engine_of(demo)
+    with pytest.raises(OptionError, match="seed"):
+        engine.submit_all(PROMPTS, seed=seed, **ASKED)
     assert not engine.engine.busy

@@ -9,11 +9,8 @@ from fef.measure.record import RecordKind
 
 __all__ = ["CONTEXT", "ENGINE", "ENGINE_KIND", "FULL", "FULL_ONE", "LOOP", "PassRow", "Served", "ShapeRow"]
 
-CONTEXT, FULL, FULL_ONE = (
-    "context",
-    "full, head at open slots",
-    "full, head at one slot",
-)  # kinds of passes beside rounds
+# kinds of passes beside rounds
+CONTEXT, FULL, FULL_ONE = "context", "full, head at open slots", "full, head at one slot"
 ENGINE, LOOP = "engine", "loop"
 
 
@@ -65,9 +62,7 @@ class Served:
     ideal_seconds: float | None = None  # what the passes take without any overhead
     predicted: float | None = None  # tokens of a round per request, as the engine expected when it chose its shape
     real: float | None = None  # and as they were, of packed rounds
-    host: float | None = (
-        None  # seconds in which the host did not wait for the device; None on a CPU, where it is the device
-    )
+    host: float | None = None  # seconds in which the host did not wait for a GPU
     captured: int | None = None  # graphs that were made while the clock ran
     differ: int | None = None  # texts that are not those of the first row of the same settings
     unlike: int | None = None  # answers, with the bits of their log p, that are not those of the first batch size

@@ -30,10 +30,8 @@ def ready(asked: dict[str, Any]) -> TextEngine:
 def answered(engine: TextEngine, asked: dict[str, Any]) -> dict[str, Any]:
     settings = {"max_new_tokens": asked["max_new_tokens"], "temperature": asked["temperature"]}
     began, computed = time.perf_counter(), time.process_time()
-    jobs = [engine.submit(prompt, seed=i, **settings) for i, prompt in enumerate(asked["prompts"])]
-    engine.run()
+    outs = engine.generate(asked["prompts"], seed=0, **settings)
     seconds, processor = time.perf_counter() - began, time.process_time() - computed
-    outs = [job.result() for job in jobs]
     passes = sum(int(out.stats["calls"]) for out in outs)
     texts = [list(out.token_ids) for out in outs]
     return {"seconds": seconds, "processor": processor, "passes": passes, "texts": texts}

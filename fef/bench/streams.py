@@ -1,11 +1,13 @@
-"""Clients of a server that stream answers: many at once, on one thread, so that they work little and wait for nothing."""
+"""Clients of a server that stream answers: many at once, which do no more than keep what comes and when."""
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException
 from itertools import pairwise
 from typing import Any
 
@@ -17,8 +19,7 @@ __all__ = ["Parts", "Streamed", "read_stream", "received", "streamed"]
 Parts = list[tuple[float, bytes]]
 """The chunks of an answer, and when since it was asked for each came (seconds)."""
 
-_PATIENCE = 300.0  # seconds for an answer
-_OK, _LINE = b"HTTP/1.1 200", b"\r\n"
+_PATIENCE = 300.0  # seconds for a part
 
 
 @dataclass(frozen=True)
@@ -33,41 +34,32 @@ class Streamed:
 
 def streamed(port: int, bodies: Sequence[dict[str, Any]], streams: int = 1) -> list[Parts]:
     """The answers to these requests, so many at once; each connection asks the next request behind its answer. What they say
-    is for `read_stream`, when nobody is timed. Raises EngineError for a refusal, and where no more comes."""
+    is for `read_stream`, when nobody is timed. Raises as `received`."""
     answers: list[Parts] = [[] for _ in bodies]
     left = iter(enumerate(bodies))
 
-    async def all_of_them() -> None:
-        await asyncio.gather(*(client(port, left, answers) for _ in range(min(streams, len(bodies)))))
+    def client(_: int) -> None:
+        with closing(HTTPConnection("127.0.0.1", port, timeout=_PATIENCE)) as connection:
+            for number, body in left:
+                answers[number] = received(connection, body)
 
-    asyncio.run(all_of_them())
+    with ThreadPoolExecutor(streams) as pool:
+        list(pool.map(client, range(min(streams, len(bodies)))))
     return answers
 
 
-async def client(port: int, left: Iterator[tuple[int, dict[str, Any]]], answers: list[Parts]) -> None:
-    """Ask what is left, over one connection."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    for number, body in left:
-        told = json.dumps(body | {"stream": True, "stream_options": {"include_usage": True}}).encode()
-        head = f"POST /v1/completions HTTP/1.1\r\nhost: fef\r\ncontent-type: application/json\r\ncontent-length: {len(told)}"
-        writer.write(head.encode() + _LINE + _LINE + told)
-        answers[number] = await received(reader)
-    writer.close()
-
-
-async def received(reader: asyncio.StreamReader) -> Parts:
-    """An answer in chunks, from now on. Raises as `streamed`."""
+def received(connection: HTTPConnection, body: dict[str, Any]) -> Parts:
+    """The answer to a request. Raises EngineError for a refusal, and where no more comes."""
     watch, parts = Stopwatch(), Parts()
+    told = json.dumps(body | {"stream": True, "stream_options": {"include_usage": True}})
     try:
-        async with asyncio.timeout(_PATIENCE):
-            head = await reader.readuntil(_LINE + _LINE)
-            if not head.startswith(_OK):
-                raise EngineError(f"The server refused a stream: {head + await reader.read(300)!r}.")
-            while size := int(await reader.readuntil(_LINE), 16):
-                chunk = await reader.readexactly(size + len(_LINE))
-                parts.append((watch.seconds, chunk[:size]))
-            await reader.readuntil(_LINE)
-    except (TimeoutError, asyncio.IncompleteReadError) as error:
+        connection.request("POST", "/v1/completions", told, {"content-type": "application/json"})
+        answer = connection.getresponse()
+        if answer.status != 200:
+            raise EngineError(f"The server refused a stream: {answer.status}, {answer.read(300)!r}.")
+        while part := answer.read1():
+            parts.append((watch.seconds, part))
+    except (OSError, HTTPException) as error:
         raise EngineError(f"A stream broke off after {len(parts)} parts ({type(error).__name__}).") from error
     return parts
 

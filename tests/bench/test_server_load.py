@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import math
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
+from threading import Thread
 
 import pytest
 
@@ -17,7 +19,7 @@ import fef
 from fef.bench.letters import told_to_nobody
 from fef.bench.paced import paced
 from fef.bench.serve import Load, Samples, children, core_seconds, measured, served
-from fef.bench.streams import Parts, read_stream, received
+from fef.bench.streams import read_stream, streamed
 from fef.errors import EngineError, FefError
 from fef.generation import Model
 from fef.measure.intervals import mean_interval
@@ -76,31 +78,57 @@ def test_a_stream_is_read_event_by_event_however_it_was_cut() -> None:
         read_stream([(0.0, raw[:-8])])
 
 
-@pytest.mark.parametrize("size", [1, 5, 64, 10_000])
-def test_the_body_of_an_answer_in_chunks_is_read_however_it_was_cut(size: int) -> None:
-    body = [b"data: a\r\n0\r\n\r\n", b"x" * 300, b"data: [DONE]\n\n"]
-    raw = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
-    raw += b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in body) + b"0\r\n\r\n"
-    found = asyncio.run(read_of([raw[at : at + size] for at in range(0, len(raw), size)]))
-    assert [part for _, part in found] == body
-    assert all(first <= second for (first, _), (second, _) in pairwise(found))
-    with pytest.raises(EngineError, match="broke off after 2 parts"):
-        asyncio.run(read_of([raw[:-10]]))
-    with pytest.raises(EngineError, match=r"refused a stream: b'HTTP/1\.1 429 .*slow down"):
-        asyncio.run(read_of([b"HTTP/1.1 429 Too Many Requests\r\n\r\nslow down"]))
+class Chunks(BaseHTTPRequestHandler):
+    """Answers in chunks; refuses a request of the seed 1, and breaks off behind the chunks of one of the seed 2."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        if asked["seed"] == 1:
+            self.send_error(429, "slow down")
+            return
+        self.send_response(200)
+        self.send_header("transfer-encoding", "chunked")
+        self.end_headers()
+        for part in PARTS:
+            self.wfile.write(b"%x\r\n%b\r\n" % (len(part), part))
+            self.wfile.flush()
+            time.sleep(0.02)
+        if asked["seed"] == 2:
+            self.close_connection = True
+            return
+        self.wfile.write(b"0\r\n\r\n")
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
 
 
-async def read_of(cut: list[bytes]) -> Parts:
-    reader = asyncio.StreamReader()
+PARTS = [b"data: a\r\n0\r\n\r\n", b"x" * 300, b"data: [DONE]\n\n"]
 
-    async def feed() -> None:
-        for part in cut:
-            reader.feed_data(part)
-            await asyncio.sleep(0)
-        reader.feed_eof()
 
-    found, _ = await asyncio.gather(received(reader), feed())
-    return found
+@pytest.fixture
+def chunks() -> Iterator[int]:
+    """The port of a server of `Chunks`."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Chunks) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_port
+        server.shutdown()
+
+
+def test_every_chunk_of_an_answer_is_kept_with_its_time(chunks: int) -> None:
+    answers = streamed(chunks, [{"seed": 0}] * 5, streams=2)
+    for found in answers:
+        assert [part for _, part in found] == PARTS
+        assert all(first < second for (first, _), (second, _) in pairwise(found))
+    assert len(answers) == 5
+
+
+def test_a_refusal_and_an_answer_that_breaks_off_are_told(chunks: int) -> None:
+    with pytest.raises(EngineError, match=r"refused a stream: 429, .*slow down"):
+        streamed(chunks, [{"seed": 1}])
+    with pytest.raises(EngineError, match="broke off after 3 parts"):
+        streamed(chunks, [{"seed": 2}])
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 import fef
-from fef.measure.environment import GIB, environment, host_peak
+from fef.measure.environment import HOST, environment, peak_bytes
 from fef.measure.program import option, program, told
 from fef.measure.timing import Stopwatch
 
@@ -38,7 +38,7 @@ def measure(given: Options) -> dict[str, Any]:
     watch = Stopwatch()
     loaded = fef.load(given.model, device="cpu", dtype=dtype, weights=given.weights)
     seconds, core_seconds = watch.seconds, watch.core_seconds
-    resident = host_peak()
+    resident = peak_bytes(HOST)
     windows = {} if given.window is None else {"windows": [given.window]}
     engine = loaded.engine(weights_in_order=given.weights_in_order, **windows)
     rates, core_rates, passes, law = [], [], [], ""
@@ -55,8 +55,8 @@ def measure(given: Options) -> dict[str, Any]:
     return {
         "load_seconds": round(seconds, 2),
         "load_core_seconds": round(core_seconds, 2),
-        "load_megabytes": round(resident * GIB / MEGABYTE),
-        "peak_megabytes": round(host_peak() * GIB / MEGABYTE),
+        "load_megabytes": round(resident / MEGABYTE),
+        "peak_megabytes": round(peak_bytes(HOST) / MEGABYTE),
         "tokens_per_second": round(statistics.median(rates), 1),
         "tokens_per_core_second": round(statistics.median(core_rates), 1),
         "tokens_per_pass": round(statistics.median(passes), 2),

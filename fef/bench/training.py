@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from fef.bench.engine.shapes import SHAPES, draw_weights_, shape_config
-from fef.measure.environment import device_peak, environment, host_peak, reset_peak
+from fef.measure.environment import HOST, environment, peak_bytes
 from fef.measure.program import option, program, told
 from fef.measure.timing import Stopwatch, free_memory
 from fef.models.config import TransformerConfig
@@ -39,6 +39,7 @@ EXAMPLES = 256  # of random tokens, which are drawn from again and again
 PROMPT = 256  # tokens of a prompt
 WARM = 3  # steps before those that are measured: they compile, and allocate
 SCALE = 1.0  # of the learning rates
+GIB = 1 << 30
 
 
 def measure(
@@ -58,7 +59,6 @@ def measure(
     optimizers = make_optimizers(model, options)
     model.train()
     free_memory(device)
-    reset_peak(device)
     said, watch = [], Stopwatch(device)
     for step in range(WARM + steps):
         if step == WARM:
@@ -76,8 +76,8 @@ def measure(
         "seconds": seconds,
         "tokens_per_second": mean["tokens"] / seconds,
         "utilization": None if peak is None else flops / seconds / (peak * processes.size),
-        "device_gib": device_peak(device),
-        "host_gib": host_peak(),
+        "device_gib": peak_bytes(device) / GIB,
+        "host_gib": peak_bytes(HOST) / GIB,
         "losses": [round(row["loss"], 4) for row in rows],
     }
 

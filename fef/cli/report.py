@@ -78,18 +78,16 @@ def report(
 def write_page(files: Sequence[Path], out: Path, remarks: str) -> None:
     """The page of these files, which are of one kind, and its picture if it has one. Raises InputError."""
     with Bar("Loading"):
-        from fef.measure.record import kind_in, read_record
-    makers, found = page_makers(), {path: kind_in(path) for path in files}
-    for path, name in found.items():
-        if name not in makers:
-            read_file(path)  # raises where that is why
-            raise InputError(f"{path} is no result that a page is made of; give one of {' or '.join(makers)}.")
-    kinds = {str(name) for name in found.values()}
-    if len(kinds) != 1:
-        given = " and ".join(sorted(kinds)) or "no result"
+        from fef.measure.record import read_record
+    makers = page_makers()
+    kinds = [kind for kind, _ in makers.values()]
+    records = {path.stem: read_record(path, *kinds) for path in files}
+    found = {record.kind.name for record in records.values()}
+    if len(found) != 1:
+        given = " and ".join(sorted(found)) or "no result"
         raise InputError(f"{out.name} is to be made of {given}; give results of one kind.")
-    kind, make = makers[kinds.pop()]
-    page, picture = make(out.stem, {path.stem: read_record(path, kind) for path in files}, remarks)
+    _, make = makers[found.pop()]
+    page, picture = make(out.stem, records, remarks)
     out.parent.mkdir(parents=True, exist_ok=True)
     if picture is not None:
         write_whole(out.with_suffix(".png"), picture)

@@ -15,9 +15,9 @@ import torch
 import fef
 from fef.models.device import cpu_name
 
-__all__ = ["GIB", "device_peak", "environment", "host_peak", "peak_bytes", "reset_peak", "weights_digest"]
+__all__ = ["HOST", "environment", "peak_bytes", "weights_digest"]
 
-GIB = 1 << 30
+HOST = torch.device("cpu")
 
 
 def environment(device: str) -> dict[str, Any]:
@@ -49,23 +49,9 @@ def weights_digest(network: torch.nn.Module) -> str:
     return digest.hexdigest()[:16]
 
 
-def host_peak() -> float:
-    """GiB that this process held at most, libraries and mapped files included. It never falls."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / GIB
-
-
-def device_peak(device: torch.device) -> float | None:
-    """GiB of this process's tensors on a GPU; None of a CPU."""
-    return torch.cuda.max_memory_allocated(device) / GIB if device.type == "cuda" else None
-
-
 def peak_bytes(device: torch.device) -> int:
-    """Of tensors on a GPU, since `reset_peak`; of a CPU, what the process ever held."""
-    peak = device_peak(device)
-    return round((host_peak() if peak is None else peak) * GIB)
-
-
-def reset_peak(device: torch.device) -> None:
-    """Peaks count from here on a GPU; those of a CPU's process never fall."""
+    """The most that tensors held on a GPU since `free_memory`; of a CPU, that this process ever held, libraries and mapped
+    files included, which never falls."""
     if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
+        return torch.cuda.max_memory_allocated(device)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

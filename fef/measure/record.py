@@ -19,7 +19,6 @@ __all__ = [
     "RecordKind",
     "check_same_setup",
     "keep",
-    "kind_in",
     "read_record",
     "record_json",
     "resumed",
@@ -109,24 +108,16 @@ def as_row(kind: type[Any], value: Value) -> Any:
     return kind.from_dict(value) if hasattr(kind, "from_dict") else kind(**value)
 
 
-def kind_in(path: Path) -> str | None:
-    """The kind of record in a file; None for what is no record."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return None
-    kind = value.get("kind") if isinstance(value, dict) else None
-    return kind if isinstance(kind, str) else None
-
-
-def read_record(path: Path, kind: RecordKind) -> Record:
-    """Read what `record_json` wrote. Raises InputError for a file that is missing, cut
+def read_record(path: Path, *kinds: RecordKind) -> Record:
+    """Read what `record_json` wrote of a record of one of these kinds. Raises InputError for a file that is missing, cut
     short or something else."""
+    writers = " or ".join(f"`{kind.writer}`" for kind in kinds)
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
         if value["format"] != FORMAT:
             raise InputError(f"{path} has format {value['format']}; this version of fef reads {FORMAT}. Run it again.")
-        if value["kind"] != kind.name:
+        kind = next((kind for kind in kinds if kind.name == value["kind"]), None)
+        if kind is None:
             raise ValueError(f"it is of the kind {value['kind']}")
         record = Record(
             kind,
@@ -141,9 +132,9 @@ def read_record(path: Path, kind: RecordKind) -> Record:
         kind.check(record)
         return record
     except OSError as error:
-        raise InputError(f"Cannot read {path}: {error.strerror}. Give a file that `{kind.writer}` wrote.") from error
+        raise InputError(f"Cannot read {path}: {error.strerror}. Give a file that {writers} wrote.") from error
     except (AttributeError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise InputError(f"{path} holds no result of `{kind.writer}` ({error!r}). Make it again.") from error
+        raise InputError(f"{path} holds no result of {writers} ({error!r}). Make it again.") from error
 
 
 def resumed(record: Record, path: Path | None) -> Record:

@@ -9,7 +9,6 @@ from typing import Any, Protocol
 import torch
 
 from fef.errors import FefError, InputError
-from fef.measure.environment import reset_peak
 from fef.measure.record import Failure, Key, Record
 from fef.measure.timing import Stopwatch, free_memory
 
@@ -78,7 +77,8 @@ def carry_out(
         if task.key in record.done or task.key in failed:
             progress.advance(task.size)
             continue
-        renew(device)
+        if device is not None:
+            free_memory(device)
         try:
             record.add(list(task.measure()))
             record.done.append(task.key)
@@ -86,15 +86,8 @@ def carry_out(
             record.failures.append(Failure(task.key, "Out of memory."))
         except FefError as error:
             record.failures.append(Failure(task.key, str(error)))
-        renew(device)
         progress.advance(0 if task.tells else task.size)
         record.finished = number == len(tasks)
         save(record)
     record.finished = True
     return record
-
-
-def renew(device: torch.device | None) -> None:
-    if device is not None:
-        free_memory(device)
-        reset_peak(device)

@@ -95,10 +95,12 @@ def captured(work: Work, device: torch.device) -> Work:
 
 
 def free_memory(device: torch.device) -> None:
-    """Give back what nothing holds any more; call it before memory is measured or budgeted."""
+    """Give back what nothing holds any more, and count the peak of a GPU (`fef.measure.environment`) from here; call it
+    before memory is measured or budgeted."""
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
 
 
 def synchronize(device: torch.device) -> None:

@@ -128,7 +128,7 @@ def test_reports_say_which_file_is_no_result_and_why(fef_cli, tmp_path):
     folder.mkdir()
     for given, words in (
         (missing, f"Cannot read {missing}: No such file or directory"),
-        (other, f"{other} is no result that a page is made of; give one of methods or"),
+        (other, f"{other} holds no result of `fef bench --json` or"),
         (folder, f"{folder} holds no result"),
     ):
         result = fef_cli("report", given, "--out", tmp_path if given is folder else tmp_path / "page.md")

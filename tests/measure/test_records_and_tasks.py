@@ -12,7 +12,7 @@ import torch
 
 from fef.errors import InputError, OptionError
 from fef.measure.program import option, options_of, program
-from fef.measure.record import Failure, Record, RecordKind, check_same_setup, kind_in, read_record, record_json
+from fef.measure.record import Failure, Record, RecordKind, check_same_setup, read_record, record_json
 from fef.measure.run import Task, carry_out, check_asked
 from fef.measure.table import Sheet, markdown, terminal
 
@@ -49,7 +49,6 @@ def test_a_record_is_read_as_it_was_written_with_a_line_a_row(tmp_path: Path) ->
     path = tmp_path / "r.json"
     path.write_text(record_json(record))
     assert '  {"name": "a", "value": 1.0},\n' in path.read_text()
-    assert kind_in(path) == "toy"
     found = read_record(path, KIND)
     assert (found.of(Seen), found.done, found.failures) == (record.of(Seen), record.done, record.failures)
     assert found.finished and found.facts == {"rate": 0.5}
@@ -114,10 +113,11 @@ def test_other_files_are_no_record(tmp_path: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize("kind", [["toy"], {"toy": 1}, 3, None])
-def test_a_kind_that_is_no_name_is_none(tmp_path: Path, kind: object) -> None:
+def test_a_kind_that_is_no_name_is_no_record(tmp_path: Path, kind: object) -> None:
     path = tmp_path / "r.json"
-    path.write_text(json.dumps({"kind": kind}))
-    assert kind_in(path) is None
+    path.write_text(record_json(new()).replace('"toy"', json.dumps(kind), 1))
+    with pytest.raises(InputError, match="holds no result of `toy --json` or `other`"):
+        read_record(path, KIND, RecordKind("other", "other"))
 
 
 def test_a_table_has_the_same_cells_everywhere() -> None:

@@ -24,7 +24,7 @@ def place_labels(
     sizes: Sequence[tuple[float, float]],
     frame: Box,
     marker: float,
-    bars: Sequence[Box] = (),
+    bars: Sequence[Box] | Boxes = (),
 ) -> list[Box]:
     """A box for each label, of its width and height, near its point and inside `frame`.
 

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from fef.errors import OptionError
-from fef.measure.labels import Box, place_labels
+from fef.measure.labels import place_labels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,17 +53,6 @@ def check_plotting() -> None:
         raise OptionError("Plots need matplotlib, which is not installed. Run: pip install 'fef[plot]'")
 
 
-def new_figure(width: float, height: float, title: str) -> Figure:
-    check_plotting()
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
-    FigureCanvasAgg(figure)
-    figure.suptitle(title, parse_math=False)
-    return figure
-
-
 def png_bytes(figure: Figure) -> bytes:
     """The figure as a PNG file with `palette`, a third of the size of one without. The same figure gives the same bytes."""
     from PIL import Image
@@ -85,7 +76,14 @@ def palette() -> bytes:
 def costs_figure(title: str, runs: Sequence[Plotted], cost: str, accuracy: str) -> Figure:
     """Accuracy with its interval against cost, the Pareto frontier, and names beside the points. cost, accuracy: what they
     are called."""
-    figure = new_figure(14.0 if len(runs) > CROWD else 10.0, 5.0 + 0.1 * len(runs), title)
+    check_plotting()
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    size = 14.0 if len(runs) > CROWD else 10.0, 5.0 + 0.1 * len(runs)
+    figure = Figure(figsize=size, dpi=DPI, layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(title, parse_math=False)
     axes = figure.subplots()
     draw_points(axes, runs)
     axes.set_xlabel(f"{cost} (log scale)")
@@ -157,44 +155,20 @@ def stairs(points: Sequence[tuple[float, float]], edge: float) -> list[tuple[flo
 
 def draw_labels(axes: Axes, runs: Sequence[Plotted]) -> None:
     """The names beside their points, each with a thin line to its point."""
-    figure, points = axes.get_figure(root=True), points_of(runs)
-    assert figure is not None, "axes of a figure"
-    notes = [
-        axes.annotate(
-            run.method,
-            point,
-            xytext=(0.0, 0.0),
-            textcoords="offset points",
-            fontsize=FONT,
-            ha="center",
-            va="center",
-            parse_math=False,
-            arrowprops={"arrowstyle": "-", "color": "0.7", "linewidth": 0.5, "shrinkA": 0.0, "shrinkB": MARKER / 2},
-        )
-        for run, point in zip(runs, points, strict=True)
-    ]
-    pixel = 72.0 / figure.dpi  # points
-
-    def on_paper(x: float, y: float) -> tuple[float, float]:
-        across, up = axes.transData.transform((x, y)) * pixel
-        return float(across), float(up)
-
-    anchors = [on_paper(x, y) for x, y in points]
-    corners = [on_paper(x, y) for x, y in stairs(points, axes.get_xlim()[1])]
-    bars = [(*on_paper(run.cost, run.low), *on_paper(run.cost, run.high)) for run in runs]
-    bars += [(*start, *stop) for start, stop in pairwise(corners)]
+    arrow = {"arrowstyle": "-", "color": "0.7", "linewidth": 0.5, "shrinkA": 0.0, "shrinkB": MARKER / 2}
+    look: dict[str, Any] = {"textcoords": "offset points", "fontsize": FONT, "ha": "center", "va": "center"}
+    look |= {"parse_math": False, "arrowprops": arrow}
+    points = points_of(runs)
+    notes = [axes.annotate(run.method, at, xytext=(0.0, 0.0), **look) for run, at in zip(runs, points, strict=True)]
+    lines = [((run.cost, run.low), (run.cost, run.high)) for run in runs]
+    lines += pairwise(stairs(points, axes.get_xlim()[1]))
+    # from here on lengths are in points of the paper
+    pixel, places = 72.0 / DPI, axes.transData.transform
+    anchors = (places(points) * pixel).tolist()
+    bars = (places(np.reshape(lines, (-1, 2))) * pixel).reshape(-1, 4) + np.array([-0.5, -0.5, 0.5, 0.5])
     extents = [note.get_window_extent() for note in notes]
-    boxes = place_labels(
-        anchors,
-        [(extent.width * pixel + 4.0, extent.height * pixel) for extent in extents],
-        axes_box(axes, pixel),
-        MARKER,
-        [(left - 0.5, bottom - 0.5, right + 0.5, top + 0.5) for left, bottom, right, top in bars],
-    )
+    sizes = [(extent.width * pixel + 4.0, extent.height * pixel) for extent in extents]
+    left, bottom, right, top = np.multiply(axes.get_window_extent().extents, pixel)
+    boxes = place_labels(anchors, sizes, (left, bottom, right, top), MARKER, bars)
     for note, (x, y), (left, bottom, right, top) in zip(notes, anchors, boxes, strict=True):
         note.set_position(((left + right) / 2 - x, (bottom + top) / 2 - y))
-
-
-def axes_box(axes: Axes, pixel: float) -> Box:
-    left, bottom, right, top = (float(edge) * pixel for edge in axes.get_window_extent().extents)
-    return left, bottom, right, top

@@ -71,26 +71,17 @@ class Totals:
 
 def totals(answers: Sequence[Answer]) -> Totals:
     """Count at least one answer."""
-    right = sum(a.right for a in answers)
-    low, high = share_interval(right, len(answers))
-    tokens, calls, rows, token_forwards, rounds = (
-        sum(getattr(a, name) for a in answers) for name in ("tokens", "calls", "rows", "token_forwards", "rounds")
-    )
-    seconds = sum(a.seconds for a in answers)
+    problems, summed = len(answers), ("right", "tokens", "calls", "seconds", "rows", "token_forwards", "rounds")
+    sums = {name: sum(getattr(answer, name) for answer in answers) for name in summed}
+    low, high = share_interval(sums["right"], problems)
     return Totals(
-        problems=len(answers),
-        right=right,
-        accuracy=100 * right / len(answers),
+        problems=problems,
+        accuracy=100 * sums["right"] / problems,
         low=100 * low,
         high=100 * high,
-        tokens=tokens,
-        calls=calls,
-        tokens_per_call=tokens / max(1, calls),
-        seconds=seconds,
-        tokens_per_second=tokens / seconds if seconds else 0.0,
+        tokens_per_call=sums["tokens"] / max(1, sums["calls"]),
+        tokens_per_second=sums["tokens"] / sums["seconds"] if sums["seconds"] else 0.0,
         cut=sum(a.cut_characters > 0 for a in answers),
         unfinished=sum(a.finish_reason == "length" for a in answers),
-        rows=rows,
-        token_forwards=token_forwards,
-        rounds=rounds,
+        **sums,
     )

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from fef import tasks
+from fef.api import certify
 from fef.bench.acceptance import Acceptance, AcceptanceCounter
 from fef.bench.spec import MethodSpec
 from fef.decoding.certificate import Certificate
@@ -16,7 +17,7 @@ from fef.measure.answers import Answer, answer_of
 from fef.measure.record import Key
 from fef.tasks import Problem
 
-__all__ = ["Judge", "Result", "Settings", "check_fit", "evaluate"]
+__all__ = ["Judge", "Result", "Settings", "evaluate"]
 
 Judge = Callable[[Problem, str], bool]
 COLUMNS = ("right", "tokens", "digest", "calls", "rows", "token_forwards", "rounds", "seconds", "finish_reason")
@@ -32,9 +33,12 @@ class Settings:
     top_p: float = 1.0
     seed: int = 0
 
+    @property
+    def sampling(self) -> dict[str, Any]:
+        return {"temperature": self.temperature, "top_p": self.top_p}
+
     def asked(self, method: str, options: Mapping[str, Any]) -> Asked:
-        sampling = {"temperature": self.temperature, "top_p": self.top_p}
-        return {"method": method, "max_new_tokens": self.max_new_tokens} | sampling | dict(options)
+        return {"method": method, "max_new_tokens": self.max_new_tokens} | self.sampling | dict(options)
 
 
 @dataclass(frozen=True)
@@ -91,29 +95,18 @@ def evaluate(
     warm_up: answer one problem first, untimed. on_done: called with the number of problems of each finished batch.
     """
     prompts, asked = [problem.prompt for problem in problems], settings.asked(spec.name, spec.options)
-    first = next(in_batches(model, prompts, [[0]], settings.seed, asked)) if warm_up else []
+    if warm_up:
+        model.generate(prompts[:1], seed=settings.seed, **asked)
     batches = batches_of([len(model.tokenizer.encode(prompt)) for prompt in prompts], settings.batch_size)
-    counter = AcceptanceCounter()
+    counter, answers = AcceptanceCounter(), list[Answer]()
 
     def answer(one: Answered) -> Answer:
-        first.append(one)
         right = judge(problems[one.index], one.out.text)
         return answer_of(one.out, right, index=one.index, seconds=one.seconds)
 
-    answers: list[Answer] = []
     for together in judged(in_batches(model, prompts, batches, settings.seed, asked, counter), answer):
         answers += together
         on_done(len(together))
-    return Result(
-        problems[0].family,
-        spec,
-        tuple(sorted(answers, key=lambda one: one.index)),
-        first[0].out.certificate,
-        counter.result(),
-    )
-
-
-def check_fit(model: Model, problems: Sequence[Problem], settings: Settings) -> None:
-    """Raise InputError or OptionError where a problem and its canvas do not fit the model."""
-    for problem in problems:
-        model.canvas(problem.prompt, settings.max_new_tokens, "")
+    answers.sort(key=lambda one: one.index)
+    certificate = certify(model.network, method=spec.name, **settings.sampling, **spec.options)
+    return Result(problems[0].family, spec, tuple(answers), certificate, counter.result())

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from fef.api import certify
-from fef.bench.evaluate import Result, Settings, check_fit, evaluate
+from fef.bench.evaluate import Result, Settings, evaluate
 from fef.bench.spec import MethodSpec
 from fef.decoders import read_given
 from fef.errors import OptionError
@@ -17,10 +17,9 @@ from fef.generation import Model
 from fef.measure.environment import environment, weights_digest
 from fef.measure.record import Failure, Record, RecordKind, resumed
 from fef.measure.run import Progress, Task, carry_out, check_asked
-from fef.tasks import Problem, generate
+from fef.tasks import generate
 
 __all__ = ["METHODS_KIND", "Benchmark", "check_specs", "run"]
-
 
 METHODS_KIND = RecordKind("methods", "fef bench --json", {"results": Result})
 
@@ -64,7 +63,7 @@ def run(
     record = resumed(Record(METHODS_KIND, bench.command, bench.setup), known)
     refused = check_specs(bench.model, bench.specs, bench.settings)
     record.failures = [Failure((family, label), why) for family in bench.families for label, why in refused.items()]
-    tasks = tasks_of(bench, draw(bench), progress)
+    tasks = [task for family in bench.families for task in tasks_of(bench, family, progress)]
     check_asked(record, tasks)
     carry_out(record, tasks, progress, save)
     if not record.done:
@@ -74,41 +73,32 @@ def run(
     return record
 
 
-def tasks_of(bench: Benchmark, problems: dict[str, list[Problem]], progress: Progress) -> list[Task]:
-    def measured(family: str, spec: MethodSpec) -> list[Result]:
-        given = (bench.model, problems[family], spec, bench.settings)
-        return [evaluate(*given, warm_up=bench.time_each, on_done=progress.advance)]
+def tasks_of(bench: Benchmark, family: str, progress: Progress) -> list[Task]:
+    """A task a method. Raises InputError or OptionError for a problem that does not fit the model."""
+    model, settings = bench.model, bench.settings
+    problems = generate(family, bench.count, settings.seed, split="held-out")
+    for problem in problems:
+        model.canvas(problem.prompt, settings.max_new_tokens, "")
 
-    return [
-        Task((family, spec.label), partial(measured, family, spec), bench.count, True)
-        for family in bench.families
-        for spec in bench.specs
-    ]
+    def measured(spec: MethodSpec) -> list[Result]:
+        return [evaluate(model, problems, spec, settings, warm_up=bench.time_each, on_done=progress.advance)]
+
+    return [Task((family, spec.label), partial(measured, spec), bench.count, tells=True) for spec in bench.specs]
 
 
-def check_specs(model: Model, specs: Iterable[MethodSpec], settings: Settings) -> dict[str, str]:
+def check_specs(model: Model, specs: Sequence[MethodSpec], settings: Settings) -> dict[str, str]:
     """Why the model cannot run a method, by label, for each that it cannot. Runs no forward pass.
 
     Raises OptionError for an unknown method or option, and where no method is left.
     """
     refused: dict[str, str] = {}
-    specs = list(specs)
     for spec in specs:
         read_given(spec.name, spec.options)
     for spec in specs:
-        sampling: dict[str, Any] = {"temperature": settings.temperature, "top_p": settings.top_p}
         try:
-            certify(model.network, method=spec.name, **sampling, **spec.options)
+            certify(model.network, method=spec.name, **settings.sampling, **spec.options)
         except OptionError as error:
             refused[spec.label] = str(error)
             if len(refused) == len(specs):
                 raise
     return refused
-
-
-def draw(bench: Benchmark) -> dict[str, list[Problem]]:
-    """The problems of each family, by the seed. Raises InputError or OptionError for one that does not fit the model."""
-    drawn = {family: generate(family, bench.count, bench.settings.seed, split="held-out") for family in bench.families}
-    for problems in drawn.values():
-        check_fit(bench.model, problems, bench.settings)
-    return drawn

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fef.bench.acceptance import Acceptance
 from fef.bench.evaluate import Result
@@ -72,12 +72,11 @@ def with_all_families(results: Sequence[Result]) -> list[Result]:
     return [
         *results,
         *(
-            Result(
-                ALL_FAMILIES,
-                found[0].spec,
-                tuple(answer for r in found for answer in r.answers),
-                found[0].certificate,
-                Acceptance.pooled(r.acceptance for r in found),
+            replace(
+                found[0],
+                family=ALL_FAMILIES,
+                answers=tuple(answer for r in found for answer in r.answers),
+                acceptance=Acceptance.pooled(r.acceptance for r in found),
             )
             for found in by_label.values()
             if len(found) == len(families) > 1

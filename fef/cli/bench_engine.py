@@ -105,7 +105,7 @@ def bench_engine(
         from fef.bench.engine.page import sheets
         from fef.bench.engine.run import EngineBenchmark, run_engine_benchmark
         from fef.bench.engine.serving import draw_problems
-        from fef.bench.evaluate import Settings, check_fit
+        from fef.bench.evaluate import Settings
         from fef.measure.record import keep
         from fef.measure.timing import Clock
     questions: Questions | None = None
@@ -114,9 +114,8 @@ def bench_engine(
         network = loaded.network
         problems = draw_problems(families, n, seed)
         settings = Settings(1, max_new_tokens, temperature, top_p, seed)
-        check_fit(loaded, problems, settings)
-        questions = with_rivals(loaded, problems, methods, settings)
         canvas = max((loaded.canvas(p.prompt, max_new_tokens, "")[0] for p in problems), key=len)
+        questions = with_rivals(loaded, problems, methods, settings)
         opened = max_new_tokens
     else:
         network = shaped(shape, device, dtype, weights, cached)

@@ -10,7 +10,6 @@ from fef.engine.text import TextEngine
 from fef.generation import Model
 from fef.serve.letters import Command, Letter, Lost, Over, Stop, Submit, Wanted
 from fef.serve.worker import Worker
-from fef.text import TextNetwork
 
 __all__ = ["told_to_nobody"]
 
@@ -46,11 +45,11 @@ class Unread:
 
 def told_to_nobody(engine: TextEngine, prompts: Sequence[str], asked: Mapping[str, Any], streams: int) -> int:
     """Answer prompts, so many at once, prompt i with the seed i; gives the tokens drawn. asked: as in `TextEngine.submit`."""
-    line = Unread([wanted_of(engine.model, prompt, seed=i, **asked) for i, prompt in enumerate(prompts)], streams)
-    Worker(cast(Model, engine.model), engine.engine, line).work()
+    model, settings, wanted = cast(Model, engine.model), dict(asked), list[Wanted]()
+    length = settings.pop("max_new_tokens")
+    for seed, prompt in enumerate(prompts):
+        ids, start, stop = model.canvas(prompt, length, "")
+        wanted.append(Wanted(ids, [range(start, stop)], [None], settings | {"seed": seed}, stream=True, watch=False))
+    line = Unread(wanted, streams)
+    Worker(model, engine.engine, line).work()
     return line.tokens
-
-
-def wanted_of(model: TextNetwork, prompt: str, max_new_tokens: int, **settings: Any) -> Wanted:
-    ids, start, stop = model.canvas(prompt, max_new_tokens, "")
-    return Wanted(ids, [range(start, stop)], [None], settings, stream=True, watch=False)

@@ -30,7 +30,6 @@ from urllib.request import urlopen
 import numpy as np
 from rich.console import Console
 
-from fef.bench.engine.serving import run_all
 from fef.bench.letters import told_to_nobody
 from fef.bench.paced import paced
 from fef.bench.streams import Streamed, read_stream, streamed
@@ -50,13 +49,16 @@ SERVE: Sequence[str] = ("fef", "serve")  # the module of the server, and its com
 
 @dataclass(frozen=True)
 class Load:
-    """What is asked for. pairs: how often the server and the engine are asked in turn."""
+    """What is asked for, as on the command line."""
 
+    model: str = "demo"
+    device: str | None = None
     streams: int = 16
     requests: int = 48
     max_tokens: int = 64
     temperature: float = 0.7
-    pairs: int = 6
+    pairs: int = option(6, "how often the server and the engine are asked in turn")
+    round_ms: float | None = option(None, "instead of what a network needs")
 
     def prompt(self, number: int) -> str:
         return f"Tom has {number % 9 + 2} apples and buys {number % 7 + 2} bags of {number % 5 + 3}. How many?"
@@ -133,7 +135,7 @@ def measured(asking: Asking, engine: TextEngine, load: Load) -> Samples:
 
     def at_once() -> int:
         """All requests; the engine has as many seats as the server has streams."""
-        outs = run_all(engine, prompts, 0, load.asked).found
+        outs = engine.generate(prompts, **load.asked)
         return sum(len(out.token_ids) + (out.finish_reason == "stop") for out in outs)
 
     lettered = partial(told_to_nobody, engine, prompts, load.asked, load.streams)
@@ -238,17 +240,8 @@ def started(arguments: Sequence[str], last: str, program: Sequence[str] = SERVE)
                 reader.join(10)
 
 
-@dataclass(frozen=True)
-class Options(Load):
-    """As on the command line."""
-
-    model: str = "demo"
-    device: str | None = None
-    round_ms: float | None = option(None, "instead of what a network needs")
-
-
-@program(Options, __doc__)
-def main(given: Options) -> None:
+@program(Load, __doc__)
+def main(given: Load) -> None:
     arguments = ["--model", given.model, "--max-batch", str(given.streams)]
     arguments += [] if given.device is None else ["--device", given.device]
     engine, server = load(given.model, device=given.device).engine(max_batch=given.streams), SERVE

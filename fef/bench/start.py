@@ -41,7 +41,7 @@ def measure(given: Options) -> dict[str, Any]:
     resident = peak_bytes(HOST)
     windows = {} if given.window is None else {"windows": [given.window]}
     engine = loaded.engine(weights_in_order=given.weights_in_order, **windows)
-    rates, core_rates, passes, law = [], [], [], ""
+    found, law = list[tuple[float, ...]](), ""
     for number, question in enumerate((QUESTIONS[0], *QUESTIONS)):  # the first once more: it also warms up
         asked = [{"role": "user", "content": question}] if loaded.template is not None else question
         watch = Stopwatch()
@@ -49,17 +49,16 @@ def measure(given: Options) -> dict[str, Any]:
         engine.run()
         answer, law = job.result(), str(job.job.certificate.law)
         if number:
-            rates.append(given.tokens / watch.seconds)
-            core_rates.append(given.tokens / watch.core_seconds)
-            passes.append(given.tokens / answer.stats["calls"])
+            found.append(tuple(given.tokens / of for of in (watch.seconds, watch.core_seconds, answer.stats["calls"])))
+    per_second, per_core_second, per_pass = map(statistics.median, zip(*found, strict=True))
     return {
         "load_seconds": round(seconds, 2),
         "load_core_seconds": round(core_seconds, 2),
         "load_megabytes": round(resident / MEGABYTE),
         "peak_megabytes": round(peak_bytes(HOST) / MEGABYTE),
-        "tokens_per_second": round(statistics.median(rates), 1),
-        "tokens_per_core_second": round(statistics.median(core_rates), 1),
-        "tokens_per_pass": round(statistics.median(passes), 2),
+        "tokens_per_second": round(per_second, 1),
+        "tokens_per_core_second": round(per_core_second, 1),
+        "tokens_per_pass": round(per_pass, 2),
         "law": law,
     }
 

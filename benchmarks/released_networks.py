@@ -30,7 +30,7 @@ from fef.engine.cached_passes import CachedPasses
 from fef.engine.engine import Engine
 from fef.measure.environment import environment
 from fef.measure.program import option, program, typed
-from fef.measure.record import Record, keep
+from fef.measure.record import Record
 from fef.measure.run import Task, Told, carry_out
 from fef.measure.timing import Clock, Stopwatch, captured
 from fef.models.config import MixtureConfig, TransformerConfig
@@ -349,7 +349,8 @@ class Options:
 def main(given: Options) -> None:
     record = run_released(given.only, given.batches, usable_device("cuda", "It needs a GPU."))
     print(engine_page("released networks", {"random weights": record})[0])
-    keep(given.json, record)
+    record.path = given.json
+    record.keep()
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -51,25 +51,25 @@ class Benchmark:
         }
 
 
-def run(
-    bench: Benchmark, progress: Progress, known: Path | None = None, save: Callable[[Record], None] = lambda _: None
-) -> Record:
-    """Run what `known`, the file of another run, does not hold yet; `save` gets the record so far after each result.
+def run(bench: Benchmark, progress: Progress, path: Path | None = None, resume: bool = False) -> Record:
+    """path: where the record is kept; resume: goes on from what is there.
 
     A method that the model cannot run is a failure with the reason, and the others go on. Raises OptionError or InputError
-    before the first forward pass for unknown names, problems that do not fit and a `known` of another setup; OptionError
-    where no method can be run.
+    before the first forward pass for unknown names, problems that do not fit and a file of another setup; OptionError where
+    no method can be run.
     """
-    record = resumed(Record(METHODS_KIND, bench.command, bench.setup), known)
+    record = Record(METHODS_KIND, bench.command, bench.setup, path=path)
+    record = resumed(record) if resume else record
     refused = check_specs(bench.model, bench.specs, bench.settings)
     record.failures = [Failure((family, label), why) for family in bench.families for label, why in refused.items()]
     tasks = [task for family in bench.families for task in tasks_of(bench, family, progress)]
     check_asked(record, tasks)
-    carry_out(record, tasks, progress, save)
+    carry_out(record, tasks, progress)
     if not record.done:
         raise OptionError(f"No method could be run: {record.failures[0].reason}")
     order = [task.key for task in tasks]
     record.of(Result).sort(key=lambda result: order.index(result.key))
+    record.keep()
     return record
 
 

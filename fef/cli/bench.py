@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -107,7 +106,6 @@ def bench(
         from fef.bench.spec import parse_specs
         from fef.bench.summary import summarize
         from fef.decoders import METHODS
-        from fef.measure.record import keep
     specs = parse_specs(methods, METHODS, compare)
     loaded = load_model(model, device, weights=weights)
     on_cpu = loaded.network.device.type == "cpu"
@@ -125,8 +123,7 @@ def bench(
     )
 
     with Bar("Drawing problems", len(families) * len(specs) * n) as bar:
-        record = run(benchmark, bar, json if resume else None, partial(keep, json))
-    keep(json, record)
+        record = run(benchmark, bar, json, resume)
     print_sheet(rows_sheet(summarize(record.of(Result), seed), record.failures))
     for pair in pairs_on(record, families, *compare) if compare else []:
         typer.echo(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -106,7 +105,6 @@ def bench_engine(
         from fef.bench.engine.run import EngineBenchmark, run_engine_benchmark
         from fef.bench.engine.serving import draw_problems
         from fef.bench.evaluate import Settings
-        from fef.measure.record import keep
         from fef.measure.timing import Clock
     questions: Questions | None = None
     if shape is None:
@@ -134,8 +132,7 @@ def bench_engine(
     )
 
     with Bar("Measuring", len(batch_list)) as bar:
-        record = run_engine_benchmark(bench, bar, partial(keep, json), json if resume else None)
-    keep(json, record)
+        record = run_engine_benchmark(bench, bar, json, resume)
     for sheet in sheets(record):
         print_sheet(sheet)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,7 +18,6 @@ __all__ = [
     "Record",
     "RecordKind",
     "check_same_setup",
-    "keep",
     "read_record",
     "record_json",
     "resumed",
@@ -65,6 +64,7 @@ class Record:
     done: list[Key] = field(default_factory=list)  # tasks
     failures: list[Failure] = field(default_factory=list)  # tasks that could not be done
     finished: bool = False  # nothing that was asked for is missing
+    path: Path | None = field(default=None, compare=False)  # the file that it is kept in, if it is
 
     def __post_init__(self) -> None:
         self.rows = {row: self.rows.get(row, []) for row in self.kind.tables.values()}
@@ -77,11 +77,10 @@ class Record:
         for row in rows:
             self.rows[type(row)].append(row)
 
-
-def keep(path: Path | None, record: Record) -> None:
-    """Write the record to its file, if it has one."""
-    if path is not None:
-        write_whole(path, record_json(record))
+    def keep(self) -> None:
+        """Write it to its file, if it has one."""
+        if self.path is not None:
+            write_whole(self.path, record_json(self))
 
 
 def record_json(record: Record) -> str:
@@ -137,15 +136,14 @@ def read_record(path: Path, *kinds: RecordKind) -> Record:
         raise InputError(f"{path} holds no result of {writers} ({error!r}). Make it again.") from error
 
 
-def resumed(record: Record, path: Path | None) -> Record:
-    """What a file holds of this record, to go on from as the record's command says; failures are tried again. The record
+def resumed(record: Record) -> Record:
+    """What its file holds of this record, to go on from as the record's command says; failures are tried again. The record
     itself where there is no file. Raises InputError for a file of another kind or setup."""
-    if path is None or not path.exists():
+    if record.path is None or not record.path.exists():
         return record
-    found = read_record(path, record.kind)
-    check_same_setup(found.setup, record.setup, path)
-    found.command, found.failures = record.command, []
-    return found
+    found = read_record(record.path, record.kind)
+    check_same_setup(found.setup, record.setup, record.path)
+    return replace(found, command=record.command, failures=[], path=record.path)
 
 
 def check_same_setup(there: Mapping[str, Any], setup: Mapping[str, Any], place: Path) -> None:

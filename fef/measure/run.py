@@ -62,13 +62,12 @@ def carry_out(
     record: Record,
     tasks: Sequence[Task],
     progress: Progress | None = None,
-    save: Callable[[Record], None] = lambda _: None,
     device: torch.device | None = None,
 ) -> Record:
-    """Do what the record does not hold yet, neither done nor failed.
+    """Do what the record does not hold yet, neither done nor failed, and keep it after each task.
 
-    A FefError or too little memory makes a failure of the record, and the other tasks go on. save: gets the record after each
-    task. device: whose memory each begins with free, and its peak forgotten.
+    A FefError or too little memory makes a failure of the record, and the other tasks go on. device: whose memory each begins
+    with free, and its peak forgotten.
     """
     progress = progress or Silent()
     failed = {failure.task for failure in record.failures}
@@ -88,6 +87,7 @@ def carry_out(
             record.failures.append(Failure(task.key, str(error)))
         progress.advance(0 if task.tells else task.size)
         record.finished = number == len(tasks)
-        save(record)
+        record.keep()
     record.finished = True
+    record.keep()
     return record

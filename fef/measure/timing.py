@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
-__all__ = ["Clock", "Stopwatch", "Work", "captured", "free_memory", "synchronize"]
+__all__ = ["Clock", "Stopwatch", "Work", "captured", "free_memory"]
 
 _WARM_UP = 2
 _HEAD_START = 500_000  # device cycles, some 0.3 ms: longer than a host takes to launch a graph
@@ -61,8 +61,8 @@ class Stopwatch:
         self.began, self.worked = time.perf_counter(), time.process_time()
 
     def wait(self) -> None:
-        if self.device is not None:
-            synchronize(self.device)
+        if self.device is not None and self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
 
     @property
     def seconds(self) -> float:
@@ -101,9 +101,3 @@ def free_memory(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
-
-
-def synchronize(device: torch.device) -> None:
-    """Return when a GPU has done what it was asked for."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)

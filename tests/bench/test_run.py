@@ -3,11 +3,11 @@ from dataclasses import replace
 import pytest
 
 from fef.bench.evaluate import Result, Settings
-from fef.bench.run import Benchmark, run
+from fef.bench.run import METHODS_KIND, Benchmark, run
 from fef.bench.spec import parse_specs
 from fef.decoders import METHODS
 from fef.errors import DenoiserError, InputError, OptionError
-from fef.measure.record import record_json
+from fef.measure.record import Record, read_record, record_json
 
 SETTINGS = Settings(batch_size=3, max_new_tokens=8)
 
@@ -62,31 +62,37 @@ def test_every_method_runs_on_every_family(whole):
 
 
 @pytest.mark.parametrize("stop", [1, 4, 6])
-def test_an_interrupted_run_resumes_to_the_same_record(tiny_model, whole, stored, stop):
-    saved = []
+def test_an_interrupted_run_resumes_to_the_same_record(tiny_model, whole, tmp_path, monkeypatch, stop):
+    path, keep, kept = tmp_path / "record.json", Record.keep, []
 
-    def save(record):
-        saved.append(record)
-        if len(saved) == stop:
+    def keep_and_stop(record):
+        keep(record)
+        kept.append(record)
+        if len(kept) == stop:
             raise KeyboardInterrupt
 
+    monkeypatch.setattr(Record, "keep", keep_and_stop)
     with pytest.raises(KeyboardInterrupt):
-        run(bench_of(tiny_model), Silent(), save=save)
-    assert len(saved[-1].of(Result)) == stop
-    assert saved[-1].finished == (stop == 6)
+        run(bench_of(tiny_model), Silent(), path)
+    before = read_record(path, METHODS_KIND)
+    assert len(before.of(Result)) == stop
+    assert before.finished == (stop == 6)
     bar, later = Silent(), []
-    record = run(bench_of(tiny_model), bar, known=stored(saved[-1]), save=later.append)
+    monkeypatch.setattr(Record, "keep", lambda record: later.append(len(record.done)))
+    record = run(bench_of(tiny_model), bar, path, resume=True)
     assert without_seconds(record) == without_seconds(whole)
-    assert len(later) == 6 - stop
-    assert record.of(Result)[0].answers[0].seconds == saved[-1].of(Result)[0].answers[0].seconds
+    assert sorted({*later} - {stop}) == list(range(stop + 1, 7))
+    assert record.of(Result)[0].answers[0].seconds == before.of(Result)[0].answers[0].seconds
     assert bar.done == 18
 
 
 def test_more_methods_can_be_added_but_none_left_out(tiny_model, whole, stored):
-    more = run(bench_of(tiny_model, "random sequential fef:window=2 low-confidence"), Silent(), known=stored(whole))
+    more = run(
+        bench_of(tiny_model, "random sequential fef:window=2 low-confidence"), Silent(), path=stored(whole), resume=True
+    )
     assert [r.spec.label for r in more.of(Result)[:4]] == ["random", "sequential", "fef:window=2", "low-confidence"]
     with pytest.raises(InputError, match="random on joint"):
-        run(bench_of(tiny_model, "sequential fef:window=2"), Silent(), known=stored(whole))
+        run(bench_of(tiny_model, "sequential fef:window=2"), Silent(), path=stored(whole), resume=True)
 
 
 @pytest.mark.parametrize(
@@ -95,13 +101,13 @@ def test_more_methods_can_be_added_but_none_left_out(tiny_model, whole, stored):
 )
 def test_results_of_another_setup_are_refused(tiny_model, whole, stored, given, name):
     with pytest.raises(InputError, match=f"have {name} "):
-        run(bench_of(tiny_model, **given), Silent(), known=stored(whole))
+        run(bench_of(tiny_model, **given), Silent(), path=stored(whole), resume=True)
 
 
 def test_other_weights_are_refused(tiny_model, whole, stored):
     changed = replace(whole, setup={**whole.setup, "weights": "0"})
     with pytest.raises(InputError, match="have weights '0'"):
-        run(bench_of(tiny_model), Silent(), known=stored(changed))
+        run(bench_of(tiny_model), Silent(), path=stored(changed), resume=True)
 
 
 def test_a_method_that_the_model_cannot_run_is_listed_and_the_others_go_on(tiny_model):

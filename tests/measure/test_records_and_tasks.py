@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -55,18 +55,20 @@ def test_a_record_is_read_as_it_was_written_with_a_line_a_row(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("stop", range(1, 5))
-def test_a_stopped_run_goes_on_to_the_same_record(tmp_path: Path, stop: int) -> None:
-    path = tmp_path / "r.json"
+def test_a_stopped_run_goes_on_to_the_same_record(tmp_path: Path, stop: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, keep = tmp_path / "r.json", Record.keep
 
-    def save(record: Record) -> None:
-        path.write_text(record_json(record))
+    def keep_and_stop(record: Record) -> None:
+        keep(record)
         if len(record.done) + len(record.failures) == stop:
             raise KeyboardInterrupt
 
     whole = carry_out(new(), tasks_of("axmb", []))
     assert [failure.reason for failure in whole.failures] == ["It cannot be run.", "Out of memory."]
+    monkeypatch.setattr(Record, "keep", keep_and_stop)
     with pytest.raises(KeyboardInterrupt):
-        carry_out(new(), tasks_of("axmb", []), save=save)
+        carry_out(replace(new(), path=path), tasks_of("axmb", []))
+    monkeypatch.setattr(Record, "keep", keep)
     known, ran = read_record(path, KIND), list[str]()
     assert known.finished == (stop == 4)
     again = carry_out(known, tasks_of("axmb", ran))

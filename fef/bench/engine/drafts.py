@@ -36,7 +36,7 @@ from fef.generation import Model, load
 from fef.laws.window import TREE_ANCHORS
 from fef.measure.environment import environment
 from fef.measure.program import option, program, typed
-from fef.measure.record import Record, keep, resumed
+from fef.measure.record import Record, resumed
 from fef.measure.run import Task, Told, carry_out
 from fef.models.device import default_device, from_hopper_on, usable_device
 from fef.models.packed_pass import RoundShape
@@ -232,10 +232,10 @@ def main(given: Options) -> None:
         network = random_network(shape_config(given.shape), device, dtype)
         anchors = TREE_ANCHORS if given.anchors is None else given.anchors
         tasks = [Task(("single rounds",), lambda: single_rounds(network, given.cached, given.tree, anchors))]
-    begun = Record(ENGINE_KIND, typed("-m", "fef.bench.engine.drafts"), given.setup, {"bandwidth": None})
-    record, save = resumed(begun, given.json), partial(keep, given.json)
-    save(record)
-    carry_out(record, tasks, Told(), save, device)
+    command, facts = typed("-m", "fef.bench.engine.drafts"), {"bandwidth": None}
+    record = resumed(Record(ENGINE_KIND, command, given.setup, facts, path=given.json))
+    record.keep()
+    carry_out(record, tasks, Told(), device)
     print(engine_page("drafts", {given.shape or given.model: record})[0])
 
 

@@ -94,22 +94,23 @@ class EngineBenchmark:
 def run_engine_benchmark(
     bench: EngineBenchmark,
     progress: Progress,
-    save: Callable[[Record], None] = lambda _: None,
-    known: Path | None = None,
+    path: Path | None = None,
+    resume: bool = False,
 ) -> Record:
-    """What does not fit into memory at a batch size is a failure of the record, and the others go on. `save` gets the record
-    so far after each part. known: the file of an interrupted run, to go on from. Raises FefError where the network or the
-    options cannot be run at all, and as `resumed`."""
+    """What does not fit into memory at a batch size is a failure of the record, and the others go on. path: where the
+    record is kept; resume: goes on from what is there. Raises FefError where the network or the options cannot be run at all,
+    and as `resumed`."""
     Engine(bench.network, **bench.engine_options(1)).packed_rounds()  # refuses before anything is timed
     device = bench.network.device
-    record = resumed(Record(ENGINE_KIND, bench.command, bench.setup), known)
+    record = Record(ENGINE_KIND, bench.command, bench.setup, path=path)
+    record = resumed(record) if resume else record
     free_memory(device)
     progress.label("copy bandwidth")
     if "bandwidth" not in record.facts:
         record.facts["bandwidth"] = copy_bandwidth(bench.clock)
 
     tasks = [task for batch in bench.batches for task in tasks_of(bench, record, batch)]
-    return carry_out(record, tasks, progress, save, device)
+    return carry_out(record, tasks, progress, device)
 
 
 def tasks_of(bench: EngineBenchmark, record: Record, batch: int) -> Iterator[Task]:

@@ -27,12 +27,11 @@ from fef.decoding.network import Network
 from fef.errors import FefError
 from fef.eval.likelihood import causal_nats, causal_of
 from fef.generation import Model
-from fef.measure.answering import batches_of, in_batches
 from fef.measure.intervals import mean_per_token
 from fef.measure.program import option, program, told
 from fef.measure.timing import Stopwatch
 from fef.models.continuation import continuations, up_to_end
-from fef.text import Prompt
+from fef.text import Generation, Prompt
 from fef.training.conversations import read_prompts
 
 __all__ = ["measure"]
@@ -84,11 +83,9 @@ def by_method(spec: MethodSpec, model: Model, prompts: Sequence[Prompt], given: 
     asked |= spec.options
     if given.layers is not None and spec.name in LAYERS:
         asked["layer"] = str(given.layers / f"{spec.name}.safetensors")
-    found = [
-        one.out
-        for some in in_batches(model, prompts, batches_of([1] * len(prompts), AT_ONCE), 0, asked)
-        for one in some
-    ]
+    found = list[Generation]()
+    for first in range(0, len(prompts), AT_ONCE):
+        found += model.generate(prompts[first : first + AT_ONCE], seed=first, **asked)
     ids = [g.token_ids + end_of(model) if g.finish_reason == "stop" else g.token_ids for g in found]
     return ids, sum(g.stats["calls"] for g in found)
 
@@ -98,8 +95,8 @@ def alone(model: Model, prompts: Sequence[Prompt], given: Options) -> tuple[list
     causal, texts = causal_of(model), list[Ids]()
     generator = torch.Generator(causal.device).manual_seed(0)
     drawn: dict[str, Any] = {"temperature": given.temperature, "top_p": 1.0, "banned": model.never_drawn(())}
-    for batch in batches_of([1] * len(prompts), AT_ONCE):
-        begins = [begin_of(model, prompts[i], given) for i in batch]
+    for first in range(0, len(prompts), AT_ONCE):
+        begins = [begin_of(model, prompt, given) for prompt in prompts[first : first + AT_ONCE]]
         found = continuations(causal, begins, given.max_new_tokens, generator=generator, **drawn)
         texts += [up_to_end(text, end_of(model)) for text in found]
     return texts, sum(map(len, texts))

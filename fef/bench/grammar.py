@@ -8,8 +8,9 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Iterator, Sequence
 from cProfile import Profile
-from dataclasses import dataclass, field
+from functools import partial
 from inspect import unwrap
+from itertools import chain
 from pstats import Stats
 from typing import Any
 
@@ -22,6 +23,7 @@ from fef.engine.text import TextEngine
 from fef.generation import Model
 from fef.grammar.compiled import compiled
 from fef.measure.timing import Stopwatch
+from fef.text import Generation
 
 __all__ = ["GRAMMARS", "grammar_costs"]
 
@@ -44,8 +46,6 @@ GRAMMARS: dict[str, dict[str, Any]] = {
     "sums, by Lark rules": {"grammar": 'start: term (" + " term)*\nterm: /[0-9]+/ | "(" start ")"'},
 }
 PROMPT = "Write a JSON record of a person.\n"
-
-
 WINDOW = 16
 _SPILL = 3  # rounds at the start of a request that the device may still owe to its context
 
@@ -65,55 +65,46 @@ def grammar_costs(model: Model, requests: int, temperature: float, max_new_token
         watch = Stopwatch()
         grammar = model.grammar(given)
         seconds = watch.seconds
-        asked: dict[str, Any] = {"max_new_tokens": max_new_tokens, "temperature": temperature}
-        for seeds in (range(1), range(1, requests + 1)):  # the first warms up
-            under, plain = Rounds(engine, asked | {"grammar": given}), Rounds(engine, asked)
-            for seed in seeds:
-                under.answer(seed)
-                plain.answer(seed)
-        round_, without = statistics.median(under.seconds), statistics.median(plain.seconds)
-        count, host = len(under.seconds), host_seconds(under.answer, requests, ADDED[device])
+        plain: dict[str, Any] = {"max_new_tokens": max_new_tokens, "temperature": temperature}
+        under = plain | {"grammar": given}
+        pairs = [(answered(engine, under, seed), answered(engine, plain, seed)) for seed in range(requests + 1)]
+        (times, tokens), (plain_times, plain_tokens) = map(pooled, zip(*pairs[1:], strict=True))  # the first warmed up
+        round_, without = statistics.median(times), statistics.median(plain_times)
+        host = host_seconds(partial(answered, engine, under), requests, ADDED[device])
         share = host / round_ if device == "cpu" else max(0.0, 1 - without / round_)
         yield {
             "grammar": name,
             "run by": "llguidance" if grammar.automaton is None else "token automaton",
             "compile, ms": f"{seconds * 1e3:.1f}",
-            "rounds": str(count),
+            "rounds": str(len(times)),
             "round, ms": f"{round_ * 1e3:.3f}",
             "without, ms": f"{without * 1e3:.3f}",
             "ratio": f"{round_ / without:.3f}",
             "host, ms": f"{host * 1e3:.3f}",
             "share": f"{100 * share:.1f} %",
-            "tokens per pass": f"{under.tokens / under.passes:.2f}",
-            "tokens per pass without": f"{plain.tokens / plain.passes:.2f}",
+            "tokens per pass": f"{tokens:.2f}",
+            "tokens per pass without": f"{plain_tokens:.2f}",
         }
 
 
-@dataclass
-class Rounds:
-    """Requests with these settings, one at a time: the seconds of their rounds, and tokens and passes of all."""
-
-    engine: TextEngine
-    asked: dict[str, Any]
-    seconds: list[float] = field(default_factory=list)
-    tokens: int = 0
-    passes: int = 0
-
-    def answer(self, seed: int) -> None:
-        """Of the first rounds of a request, if it has more, the seconds do not count."""
-        job = self.engine.submit(PROMPT, seed=seed, **self.asked)
-        seconds = []
-        while not job.job.finished:
-            watch = Stopwatch()
-            self.engine.step()
-            seconds.append(watch.seconds)
-        found = job.result()
-        self.seconds += seconds[_SPILL:] or seconds[-1:]
-        self.tokens += len(found.token_ids)
-        self.passes += int(found.stats["calls"])
+def answered(engine: TextEngine, asked: dict[str, Any], seed: int) -> tuple[list[float], Generation]:
+    """The seconds of the rounds of a request, without the first ones if it has more, and the answer."""
+    job = engine.submit(PROMPT, seed=seed, **asked)
+    seconds = []
+    while not job.job.finished:
+        watch = Stopwatch()
+        engine.step()
+        seconds.append(watch.seconds)
+    return seconds[_SPILL:] or seconds[-1:], job.result()
 
 
-def host_seconds(answer: Callable[[int], None], requests: int, added: Sequence[Callable[..., Any]]) -> float:
+def pooled(found: Sequence[tuple[list[float], Generation]]) -> tuple[list[float], float]:
+    """The seconds of all rounds, and tokens per pass of all answers."""
+    seconds, outs = zip(*found, strict=True)
+    return [*chain(*seconds)], sum(len(out.token_ids) for out in outs) / sum(out.stats["calls"] for out in outs)
+
+
+def host_seconds(answer: Callable[[int], object], requests: int, added: Sequence[Callable[..., Any]]) -> float:
     """Per round, what the host does for a grammar: in these functions, but for drafts, which passes without one draw too."""
     profile = Profile()
     profile.enable()

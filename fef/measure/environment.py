@@ -5,11 +5,9 @@ from __future__ import annotations
 import platform
 import resource
 from hashlib import sha256
+from importlib.metadata import version
 from typing import Any
 
-import numpy as np
-import safetensors
-import tokenizers
 import torch
 
 import fef
@@ -25,10 +23,7 @@ def environment(device: str) -> dict[str, Any]:
     found: dict[str, Any] = {
         "fef": fef.__version__,
         "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "safetensors": safetensors.__version__,
-        "tokenizers": tokenizers.__version__,
+        **{name: version(name) for name in ("torch", "numpy", "safetensors", "tokenizers")},
         "system": platform.system(),
         "cpu": cpu_name(),
         "threads": torch.get_num_threads(),

@@ -59,7 +59,7 @@ class Result:
         """Answers as columns, in the order of the problems: a third of the space."""
         return {
             "family": self.family,
-            "spec": {"label": self.spec.label, "name": self.spec.name, "options": dict(self.spec.options)},
+            "spec": asdict(self.spec),
             "certificate": self.certificate.to_dict(),
             "acceptance": asdict(self.acceptance),
             "answers": {name: [getattr(answer, name) for answer in self.answers] for name in COLUMNS},
@@ -67,10 +67,8 @@ class Result:
 
     @classmethod
     def from_dict(cls, found: Mapping[str, Any]) -> Result:
-        count, certificate = len(found["answers"]["right"]), found["certificate"]
-        # older files have a total of seconds, and do not say which answers were cut short
-        older = {"seconds": [found.get("seconds", 0.0) / count] * count, "finish_reason": ["stop"] * count}
-        cells = zip(*((older | found["answers"])[name] for name in COLUMNS), strict=True)
+        certificate = found["certificate"]
+        cells = zip(*(found["answers"][name] for name in COLUMNS), strict=True)
         return cls(
             found["family"],
             MethodSpec(**found["spec"]),

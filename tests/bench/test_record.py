@@ -62,17 +62,6 @@ def test_other_files_are_refused(record, tmp_path, change):
         read_record(path, METHODS_KIND)
 
 
-def test_a_file_without_seconds_of_each_answer_shares_its_total_evenly(record, tmp_path):
-    path, value = tmp_path / "r.json", json.loads(record_json(record))
-    for found in value["results"]:
-        del found["answers"]["seconds"], found["answers"]["finish_reason"]
-        found["seconds"] = 8.0
-    path.write_text(json.dumps(value))
-    read = read_record(path, METHODS_KIND).of(Result)
-    assert [[a.seconds for a in one.answers] for one in read] == [[2.0] * 4] * 2
-    assert [row.found.seconds for row in summarize(read, 0)] == [8.0, 8.0]
-
-
 def test_rows_against_sequential(record):
     sequential, fef = summarize(record.of(Result), 0)
     assert (sequential.difference[0], sequential.ratio("calls"), sequential.pass_speedup) == (0, 1, 1)

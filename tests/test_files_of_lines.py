@@ -83,5 +83,5 @@ def test_settings_of_a_run_are_whole_or_not_there(tmp_path: Path, monkeypatch: p
     begin(folder, {"seed": 1})
     for damaged in ("", "[1]", "[" * 100_000):
         (folder / "settings.json").write_text(damaged)
-        with pytest.raises(InputError, match="holds no settings of a run"):
+        with pytest.raises(InputError, match="holds no result of `fef eval --out`"):
             begin(folder, {"seed": 1})

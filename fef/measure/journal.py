@@ -15,31 +15,21 @@ from typing import Any, TextIO
 from fef.errors import InputError
 from fef.files import write_whole
 from fef.measure.answers import Answer
-from fef.measure.record import check_same_setup
+from fef.measure.record import Record, RecordKind, resumed
 
 __all__ = ["begin", "merge", "open_part", "read_answers", "write_answer"]
 
-SETTINGS, RESULTS = "settings.json", "results.jsonl"
+RESULTS = "results.jsonl"
+SETTINGS_KIND = RecordKind("settings", "fef eval --out")
 
 
 def begin(folder: Path, setup: Mapping[str, Any]) -> None:
     """Make the folder, or check that what it holds was made with the same settings. Raises InputError."""
-    path = folder / SETTINGS
-    if path.exists():
-        check_same_setup(read_settings(path), setup, folder)
-        return
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    path = folder / "settings.json"
+    if folder.exists() and not path.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder} holds something else; give --out a new folder.")
     folder.mkdir(parents=True, exist_ok=True)
-    write_whole(path, json.dumps(setup, indent=1) + "\n")
-
-
-def read_settings(path: Path) -> dict[str, Any]:
-    """Raises InputError."""
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError, RecursionError) as error:
-        raise InputError(f"{path} holds no settings of a run ({error}). Give --out a new folder.") from error
+    resumed(Record(SETTINGS_KIND, SETTINGS_KIND.writer, dict(setup), path=path)).keep()
 
 
 def open_part(folder: Path, rank: int) -> TextIO:

@@ -17,7 +17,6 @@ __all__ = [
     "Key",
     "Record",
     "RecordKind",
-    "check_same_setup",
     "read_record",
     "record_json",
     "resumed",
@@ -142,18 +141,13 @@ def resumed(record: Record) -> Record:
     if record.path is None or not record.path.exists():
         return record
     found = read_record(record.path, record.kind)
-    check_same_setup(found.setup, record.setup, record.path)
-    return replace(found, command=record.command, failures=[], path=record.path)
-
-
-def check_same_setup(there: Mapping[str, Any], setup: Mapping[str, Any], place: Path) -> None:
-    """Raise InputError where results of one setup cannot be gone on with under another. place: of the results."""
-    found = [f"{name} {old!r}, now {new!r}" for name, old, new in differences(there, json.loads(json.dumps(setup)))]
-    if found:
+    now = json.loads(json.dumps(record.setup))  # a tuple is a list in JSON
+    if other := [f"{name} {old!r}, now {new!r}" for name, old, new in differences(found.setup, now)]:
         raise InputError(
-            f"The results in {place} have {'; '.join(found)}. Go on with the command and on the machine that made them, "
-            "or give another file or another folder."
+            f"The results in {record.path} have {'; '.join(other)}. Go on with the command and on the machine that made "
+            "them, or give another file or another folder."
         )
+    return replace(found, command=record.command, failures=[], path=record.path)
 
 
 def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:

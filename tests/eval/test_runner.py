@@ -16,7 +16,7 @@ from fef.eval.runner import run
 from fef.eval.tasks import TASKS
 from fef.generation import Model
 from fef.measure.answers import totals
-from fef.measure.journal import read_answers
+from fef.measure.journal import begin, read_answers
 from fef.text import Generation
 from fef.training.processes import Processes
 
@@ -52,10 +52,9 @@ def test_each_answer_is_that_of_its_prompt_alone_with_its_own_seed(tiny: Model, 
 def test_several_processes_write_the_same_results_as_one(tiny: Model, examples, tmp_path: Path) -> None:
     one, three = tmp_path / "one", tmp_path / "three"
     records = answer(tiny, examples, out=one)
-    three.mkdir()
+    begin(three, {})
     for rank in (2, 1):
         assert answer(tiny, examples, out=three, processes=Alone(rank, 3)) == []
-    (three / "settings.json").write_text("{}")
     merged = answer(tiny, examples, out=three, processes=Alone(0, 3))
     assert len(list(three.glob("part-*.jsonl"))) == 3
     assert (one / "results.jsonl").read_bytes() == (three / "results.jsonl").read_bytes()

@@ -12,7 +12,7 @@ import torch
 
 from fef.errors import InputError, OptionError
 from fef.measure.program import option, options_of, program
-from fef.measure.record import Failure, Record, RecordKind, check_same_setup, read_record, record_json
+from fef.measure.record import Failure, Record, RecordKind, read_record, record_json, resumed
 from fef.measure.run import Task, carry_out, check_asked
 from fef.measure.table import Sheet, markdown, terminal
 
@@ -93,12 +93,12 @@ def test_what_nobody_foresaw_is_no_failure_of_the_record() -> None:
 
 
 def test_results_of_another_setup_or_of_more_tasks_are_not_gone_on_with(tmp_path: Path) -> None:
-    record = carry_out(new(), tasks_of("ab", []))
-    check_same_setup(json.loads(json.dumps(record.setup)), record.setup, tmp_path)  # a tuple is a list in JSON
-    with pytest.raises(InputError, match=r"have a \[1, 2\], now \[1\]; seed 0, now 1"):
-        check_same_setup(json.loads(json.dumps(record.setup)), {"seed": 1, "inner": {"a": [1]}}, tmp_path)
-    with pytest.raises(InputError, match=f"in {tmp_path} have seed 0, now None"):
-        check_same_setup({"seed": 0}, {}, tmp_path)
+    record = carry_out(replace(new(), path=tmp_path / "r.json"), tasks_of("ab", []))
+    assert resumed(record).of(Seen) == record.of(Seen)
+    with pytest.raises(InputError, match=r"r\.json have a \[1, 2\], now \[1\]; seed 0, now 1"):
+        resumed(replace(record, setup={"seed": 1, "inner": {"a": [1]}}))
+    with pytest.raises(InputError, match="have seed 0, now None"):
+        resumed(replace(record, setup={"inner": {"a": [1, 2]}}))
     check_asked(record, tasks_of("cba", []))
     with pytest.raises(InputError, match="part on b, which this run does not ask for"):
         check_asked(record, tasks_of("a", []))

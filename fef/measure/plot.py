@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Plotted", "check_plotting", "costs_figure", "frontier", "png_bytes", "stairs"]
+__all__ = ["Plotted", "check_plotting", "costs_figure", "png_bytes", "stairs"]
 
 # Okabe and Ito's colours, which stay apart for colour-blind readers; the markers say the same in grey.
 LOOKS = {
@@ -131,26 +131,16 @@ def points_of(runs: Sequence[Plotted]) -> list[tuple[float, float]]:
     return [(run.cost, run.accuracy) for run in runs]
 
 
-def frontier(points: Sequence[tuple[float, float]]) -> list[int]:
-    """Indices, cheapest first, of the (cost, gain) points that no other point dominates.
-
-    A point dominates another if it costs no more and gains no less, and is better in one of the two; so equal points
-    stay together.
-    """
-    kept: list[int] = []
-    for i in sorted(range(len(points)), key=lambda i: (points[i][0], -points[i][1])):
-        if not kept or points[i][1] > points[kept[-1]][1] or points[i] == points[kept[-1]]:
-            kept.append(i)
-    return kept
-
-
 def stairs(points: Sequence[tuple[float, float]], edge: float) -> list[tuple[float, float]]:
-    """Corners of the line of what can be had at each cost: up at each point of the frontier, and level on to `edge`."""
-    best = [points[i] for i in frontier(points)]
-    corners = [best[0]]
-    for x, y in best[1:]:
-        corners += [(x, corners[-1][1]), (x, y)]
-    return [*corners, (edge, best[-1][1])]
+    """Corners of the Pareto frontier, the line of the most that can be had at each cost: up at each point that no other
+    dominates, and level on to `edge`."""
+    corners: list[tuple[float, float]] = []
+    for x, y in sorted(points, key=lambda point: (point[0], -point[1])):
+        if not corners:
+            corners.append((x, y))
+        elif y > corners[-1][1]:
+            corners += [(x, corners[-1][1]), (x, y)]
+    return [*corners, (edge, corners[-1][1])]
 
 
 def draw_labels(axes: Axes, runs: Sequence[Plotted]) -> None:

@@ -5,7 +5,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fef.measure.intervals import RESAMPLES, difference_interval
-from fef.measure.plot import frontier
 
 
 def pairs(gained: int, lost: int, both: int, neither: int) -> tuple[list[bool], list[bool]]:
@@ -45,17 +44,3 @@ def test_the_paired_interval_is_odd_and_holds_the_difference(gained, lost, both,
     low, high = difference_interval(first, second, seed=0)
     assert -1 <= low <= (gained - lost) / len(first) <= high <= 1
     assert difference_interval(first, first, seed=0) == (0, 0)
-
-
-small = st.integers(0, 5).map(float)
-
-
-@given(st.lists(st.tuples(small, small), max_size=12))
-def test_the_frontier_is_what_no_point_dominates(points):
-    def dominated(i):
-        x, y = points[i]
-        return any(a <= x and b >= y and (a < x or b > y) for a, b in points)
-
-    found = frontier(points)
-    assert sorted(found) == [i for i in range(len(points)) if not dominated(i)]
-    assert [points[i] for i in found] == sorted(points[i] for i in found)

@@ -28,7 +28,6 @@ from typing import Any
 
 import torch
 
-from fef.bench.engine.drafts import Options as DraftOptions
 from fef.bench.engine.drafts import prompts_of
 from fef.errors import OptionError
 from fef.generation import load
@@ -107,7 +106,7 @@ class Worker:
 @program(Options, __doc__)
 def main(given: Options) -> None:
     model = load(given.model, device="cpu", dtype=torch.float32)
-    prompts = prompts_of(DraftOptions(data=given.data, tasks=given.tasks, problems=given.problems), model)
+    prompts = prompts_of(model, given.problems, given.data, given.tasks)
     with ExitStack() as stack:
         before, weights = stack.enter_context(older(given)), Path(stack.enter_context(TemporaryDirectory())) / "now"
         written = partial(write_template, template=model.template)

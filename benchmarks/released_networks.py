@@ -21,7 +21,8 @@ from torch import Tensor
 
 from fef.bench.engine.bandwidth import copy_bandwidth, key_value_bytes, weight_bytes
 from fef.bench.engine.page import engine_page
-from fef.bench.engine.passes import engine_passes, plain_passes
+from fef.bench.engine.passes import engine_passes
+from fef.bench.engine.plain import plain_passes
 from fef.bench.engine.rows import ENGINE, ENGINE_KIND, FULL, PassRow, Served
 from fef.bench.engine.shapes import random_network, shape_config
 from fef.decoding.stale import shared_sources

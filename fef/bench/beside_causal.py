@@ -22,6 +22,7 @@ from typing import Any
 import torch
 
 import fef
+from fef.bench.engine.drafts import prompts_of
 from fef.bench.spec import MethodSpec, parse_specs
 from fef.decoding.network import Network
 from fef.errors import FefError
@@ -32,7 +33,6 @@ from fef.measure.program import option, program, told
 from fef.measure.timing import Stopwatch
 from fef.models.continuation import continuations, up_to_end
 from fef.text import Generation, Prompt
-from fef.training.conversations import read_prompts
 
 __all__ = ["measure"]
 
@@ -143,8 +143,7 @@ class Options:
 @program(Options, __doc__)
 def main(given: Options) -> None:
     model = fef.load(given.model, device=given.device, dtype=torch.float32)
-    found = read_prompts(given.prompts)[: given.n]
-    prompts: list[Prompt] = [p if model.template is not None else p[-1]["content"] for p in found]
+    prompts = prompts_of(model, given.n, given.prompts)
     first: list[Ids] | None = None
     specs = parse_specs(given.methods, ())
     for spec in (None, *specs) if has_causal(model) else specs:

@@ -212,13 +212,13 @@ def other_bits(found: Sequence[Generation], expected: Sequence[Generation]) -> i
     return sum((a.token_ids, a.logprobs) != (b.token_ids, b.logprobs) for a, b in zip(found, expected, strict=False))
 
 
-def prompts_of(given: Options, model: Model) -> list[Prompt]:
+def prompts_of(model: Model, count: int, data: Path | None, tasks: Sequence[str] = ()) -> list[Prompt]:
     """The first prompts of a file, messages as text where the checkpoint has no chat template; or of held-out problems."""
-    if given.tasks:
-        return [problem.prompt for problem in draw_problems(given.tasks, given.problems, 0)[: given.problems]]
-    if given.data is None:
+    if tasks:
+        return [problem.prompt for problem in draw_problems(tasks, count, 0)[:count]]
+    if data is None:
         raise OptionError("There is nothing to answer: give --data FILE, --tasks NAMES or --shape NAME.")
-    found = read_prompts(given.data)[: given.problems]
+    found = read_prompts(data)[:count]
     return [list(m) if model.template is not None else str(m[-1]["content"]) for m in found]
 
 
@@ -227,7 +227,7 @@ def main(given: Options) -> None:
     dtype, device = getattr(torch, given.dtype), usable_device(given.device)
     if given.shape is None:
         model = load(given.model, device=given.device, dtype=dtype)
-        tasks = drafts_tasks(model, prompts_of(given, model), given)
+        tasks = drafts_tasks(model, prompts_of(model, given.problems, given.data, given.tasks), given)
     else:
         network = random_network(shape_config(given.shape), device, dtype)
         anchors = TREE_ANCHORS if given.anchors is None else given.anchors

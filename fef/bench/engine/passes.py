@@ -1,8 +1,8 @@
-"""Times of the engine's own passes and of plain ones, by kind, with every row live and its window full."""
+"""Times of the engine's own passes, by kind, with every row live and its window full."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import product
 from typing import Any
@@ -10,7 +10,6 @@ from typing import Any
 import torch
 
 from fef.bench.engine.bandwidth import copy_bandwidth, key_value_bytes, weight_bytes
-from fef.bench.engine.plain import plain_pass_seconds
 from fef.bench.engine.rows import CONTEXT, PassRow
 from fef.engine.engine import Engine
 from fef.measure.timing import Clock, free_memory
@@ -19,19 +18,7 @@ from fef.models.extras import Extras
 from fef.models.packed_pass import RoundShape
 from fef.models.transformer import Transformer
 
-__all__ = ["engine_passes", "extras_of", "plain_passes", "single_rounds"]
-
-
-def plain_passes(
-    network: Transformer, batch: int, ids: list[int], heads: Mapping[str, int], clock: Clock, bandwidth: float
-) -> list[PassRow]:
-    """Plain passes over `batch` canvases `ids`. heads: by kind, at how many of the last places the head runs."""
-    read = weight_bytes(network)
-    rows = []
-    for kind, slots in heads.items():
-        seconds, how = min((s, way) for way, s in plain_pass_seconds(network, ids, batch, slots, clock).items())
-        rows.append(PassRow(batch, kind, batch, len(ids), seconds, read, read / seconds / bandwidth, how))
-    return rows
+__all__ = ["engine_passes", "extras_of", "single_rounds"]
 
 
 @torch.no_grad()

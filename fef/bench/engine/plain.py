@@ -8,11 +8,15 @@ Shapes: B rows, L canvas length, S slots that the head reads, N tokens of a row 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
 
+from fef.bench.engine.bandwidth import weight_bytes
+from fef.bench.engine.rows import PassRow
 from fef.engine.draws import Vocabulary
 from fef.engine.runner import rows_alone
 from fef.engine.slots import PassRequest, SlotState
@@ -23,22 +27,27 @@ from fef.models.packed_pass import RoundShape, SlotTable
 from fef.models.slot_cache import SlotCache
 from fef.models.transformer import Transformer
 
-__all__ = ["kernel_logits", "plain_pass_seconds"]
+__all__ = ["kernel_logits", "plain_passes"]
 
 
 @torch.no_grad()
-def plain_pass_seconds(network: Transformer, ids: list[int], rows: int, slots: int, clock: Clock) -> dict[str, float]:
-    """Median seconds of a pass over `rows` canvases `ids` with the head at the last `slots` places, by how it was computed:
-    "torch" and, on a GPU, "kernels"."""
-    device = network.device
-    ids_BL = torch.tensor(ids, device=device).expand(rows, -1).contiguous()
-    at_BS = torch.arange(len(ids) - slots, len(ids), device=device).expand(rows, -1)
-    found = {"torch": clock.seconds(captured(lambda: network.logits_at(ids_BL, at_BS), device))}
-    free_memory(device)
-    if device.type == "cuda":
-        work = kernel_logits(network, ids, rows, slots, overlap=from_hopper_on(device))
-        found["kernels"] = clock.seconds(captured(work, device))
-    return found
+def plain_passes(
+    network: Transformer, batch: int, ids: list[int], heads: Mapping[str, int], clock: Clock, bandwidth: float
+) -> list[PassRow]:
+    """Plain passes over `batch` canvases `ids`. heads: by kind, at how many of the last places the head runs."""
+    device, read = network.device, weight_bytes(network)
+    ids_BL = torch.tensor(ids, device=device).expand(batch, -1).contiguous()
+    rows = []
+    for kind, slots in heads.items():
+        at_BS = torch.arange(len(ids) - slots, len(ids), device=device).expand(batch, -1)
+        times = {"torch": clock.seconds(captured(partial(network.logits_at, ids_BL, at_BS), device))}
+        free_memory(device)
+        if device.type == "cuda":
+            work = kernel_logits(network, ids, batch, slots, overlap=from_hopper_on(device))
+            times["kernels"] = clock.seconds(captured(work, device))
+        seconds, how = min((taken, way) for way, taken in times.items())
+        rows.append(PassRow(batch, kind, batch, len(ids), seconds, read, read / seconds / bandwidth, how))
+    return rows
 
 
 def kernel_logits(network: Transformer, ids: list[int], rows: int, slots: int, *, overlap: bool) -> Work:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from fef.bench.engine.bandwidth import copy_bandwidth, weight_bytes
-from fef.bench.engine.passes import engine_passes, plain_passes
+from fef.bench.engine.passes import engine_passes
+from fef.bench.engine.plain import plain_passes
 from fef.bench.engine.rows import ENGINE_KIND, FULL, FULL_ONE, LOOP, PassRow, Served
 from fef.bench.engine.serving import ideal_seconds, problems_at, serve, served
 from fef.bench.evaluate import Settings, evaluate

@@ -332,7 +332,7 @@ def context_against_plain(clock: Clock, bandwidth: float) -> list[PassRow]:
     generator = torch.Generator().manual_seed(0)
     ids = torch.randint(0, 100_000, (_CONTEXT,), generator=generator).tolist()
     engine = Engine(network, max_batch=1, max_length=_CONTEXT, max_new_tokens=ANSWER)
-    rows = engine_passes(engine, 1, ids, range(_CONTEXT - ANSWER, _CONTEXT), [None], clock, bandwidth)
+    rows = engine_passes(engine, 1, ids, ANSWER, [None], clock, bandwidth)
     rows += plain_passes(network, 1, ids, {FULL: 1}, clock, bandwidth)
     return [replace(row, network="8b, packed") for row in rows]
 

@@ -26,17 +26,17 @@ def engine_passes(
     engine: Engine,
     batch: int,
     ids: Sequence[int],
-    order: Sequence[int],
+    opened: int,
     shapes: Iterable[RoundShape | None],
     clock: Clock,
     bandwidth: float,
 ) -> list[PassRow]:
     """A round of `batch` requests for each shape; for None, a context pass of as many of them as the engine computes at once.
 
-    The requests are `ids` with the slots `order` to fill; the engine must be idle. Raises EngineError where memory does not
-    suffice.
+    The requests are `ids`, of which the last `opened` are to be filled; the engine must be idle. Raises EngineError where
+    memory does not suffice.
     """
-    network = engine.packed_rounds().network
+    network, order = engine.packed_rounds().network, range(len(ids) - opened, len(ids))
     found = []
     for shape in shapes:
         kind, cached = (CONTEXT, 0) if shape is None else (shape.words, len(ids))
@@ -53,15 +53,14 @@ def single_rounds(network: Transformer, cached: int, trees: Sequence[int], ancho
     head and with one of random weights."""
     clock = Clock(network.device)
     bandwidth = copy_bandwidth(clock)
-    ids = [0] * (cached + 128)
-    order = list(range(cached, len(ids)))
-    head = random_head(network)
+    opened, head = 128, random_head(network)
+    ids = [0] * (cached + opened)
     rounds: list[tuple[dict[str, Any], bool]] = [({"windows": (window,)}, False) for window in (0, 16)]
     rounds += [({"tree": (tree,), "windows": (), "anchors": anchors}, on) for on, tree in product((False, True), trees)]
     for options, on in rounds:
         with extras_of(network, Extras(draft_head=head if on else None)):
-            engine = Engine(network, max_batch=1, max_length=len(ids), max_new_tokens=128, **options)
-            yield from engine_passes(engine, 1, ids, order, engine.shapes, clock, bandwidth)
+            engine = Engine(network, max_batch=1, max_length=len(ids), max_new_tokens=opened, **options)
+            yield from engine_passes(engine, 1, ids, opened, engine.shapes, clock, bandwidth)
         del engine
         free_memory(network.device)
 

@@ -122,10 +122,9 @@ def tasks_of(bench: EngineBenchmark, record: Record, batch: int) -> Iterator[Tas
 
     def passes() -> list[PassRow]:
         engine = Engine(bench.network, **bench.engine_options(batch))
-        order = range(len(bench.canvas) - bench.opened, len(bench.canvas))
         chains = [shape for shape in engine.shapes if shape.window and shape.branching == 1]
         shapes = [None, RoundShape(0), *chains]
-        return engine_passes(engine, batch, bench.canvas, order, shapes, bench.clock, bandwidth)
+        return engine_passes(engine, batch, bench.canvas, bench.opened, shapes, bench.clock, bandwidth)
 
     parts: dict[str, Callable[[], Iterable[Any]]] = {"plain passes": plain, "passes of the engine": passes}
     if asked is not None:

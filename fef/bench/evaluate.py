@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from fef import tasks
 from fef.api import certify
 from fef.bench.acceptance import Acceptance, AcceptanceCounter
 from fef.bench.spec import MethodSpec
@@ -15,11 +14,10 @@ from fef.generation import Model
 from fef.measure.answering import Answered, Asked, batches_of, in_batches, judged
 from fef.measure.answers import Answer, answer_of
 from fef.measure.record import Key
-from fef.tasks import Problem
+from fef.tasks import Problem, score
 
-__all__ = ["Judge", "Result", "Settings", "evaluate"]
+__all__ = ["Result", "Settings", "evaluate"]
 
-Judge = Callable[[Problem, str], bool]
 COLUMNS = ("right", "tokens", "digest", "calls", "rows", "token_forwards", "rounds", "seconds", "finish_reason")
 
 
@@ -85,7 +83,6 @@ def evaluate(
     settings: Settings,
     *,
     warm_up: bool = False,
-    judge: Judge = tasks.score,
     on_done: Callable[[int], None] = lambda _: None,
 ) -> Result:
     """Answer and score problems of one family (at least one). Problem i has the seed `settings.seed + i` in any batch.
@@ -99,7 +96,7 @@ def evaluate(
     counter, answers = AcceptanceCounter(), list[Answer]()
 
     def answer(one: Answered) -> Answer:
-        right = judge(problems[one.index], one.out.text)
+        right = score(problems[one.index], one.out.text)
         return answer_of(one.out, right, index=one.index, seconds=one.seconds)
 
     for together in judged(in_batches(model, prompts, batches, settings.seed, asked, counter), answer):

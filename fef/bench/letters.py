@@ -19,12 +19,12 @@ class Unread:
 
     def __init__(self, wanted: Sequence[Wanted], streams: int) -> None:
         self.left = iter(enumerate(wanted))
-        self.free, self.under_way = streams, 0
+        self.streams, self.under_way = streams, 0
         self.tokens = 0  # that were drawn
 
     def commands(self, wait: bool) -> Iterator[Command]:
-        while self.free and (following := next(self.left, None)) is not None:
-            self.free, self.under_way = self.free - 1, self.under_way + 1
+        while self.under_way < self.streams and (following := next(self.left, None)) is not None:
+            self.under_way += 1
             yield Submit(*following)
         if not self.under_way:
             yield Stop()
@@ -40,7 +40,7 @@ class Unread:
                     assert event.error is not None, "one of them"
                     raise event.error
                 self.tokens += event.result.counters["committed"]
-                self.free, self.under_way = self.free + 1, self.under_way - 1
+                self.under_way -= 1
 
 
 def told_to_nobody(engine: TextEngine, prompts: Sequence[str], asked: Mapping[str, Any], streams: int) -> int:

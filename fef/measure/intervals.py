@@ -29,13 +29,14 @@ RESAMPLES = 10_000
 TAILS = (0.025, 0.975)
 
 
-def share_interval(right: float, count: int, z: float = NORMAL_95) -> tuple[float, float]:
-    """Wilson's score interval of the share right / count (JASA 22, 1927), inside [0, 1]; z: the normal quantile of its level.
+def share_interval(right: float, count: int) -> tuple[float, float]:
+    """Wilson's score interval of the share right / count (JASA 22, 1927), inside [0, 1].
 
     It has a width also where none or all are right: 20 of 20 gives 0.839 to 1.
     """
     assert 0 <= right <= count and count > 0, "a share of at least one"
-    share, shrink = right / count, 1 / (1 + z * z / count)
+    share, z = right / count, NORMAL_95
+    shrink = 1 / (1 + z * z / count)
     centre = shrink * (share + z * z / (2 * count))
     half = shrink * z * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
     # exact at the ends, where rounding would leave a trace

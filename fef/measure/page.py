@@ -16,18 +16,11 @@ names of their files; and of remarks, what the author makes of the results, the 
 InputError for records that do not make a page."""
 
 
-def results_page(
-    title: str,
-    begin: str,
-    sections: Iterable[Section],
-    how_to_read: str,
-    remarks: str = "",
-    first: Sequence[Section] = (),
-) -> str:
-    """first: sections before the remarks. A section without a title goes on with the one before."""
+def results_page(title: str, begin: str, sections: Iterable[Section], how_to_read: str, remarks: str = "") -> str:
+    """A section without a title goes on with the one before."""
     said = [("Remarks", remarks.strip())] if remarks.strip() else []
     parts = [f"# {title}", begin]
-    for name, text in [*first, *said, *sections, ("How to read this", how_to_read.rstrip())]:
+    for name, text in [*said, *sections, ("How to read this", how_to_read.rstrip())]:
         parts += [f"## {name}", text] if name else [text]
     return "\n\n".join(parts) + "\n"
 

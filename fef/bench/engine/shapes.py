@@ -34,10 +34,10 @@ def shape_config(name: str) -> TransformerConfig:
 
 
 def random_network(
-    config: TransformerConfig, device: torch.device, dtype: torch.dtype, weights: str | None = None, seed: int = 0
+    config: TransformerConfig, device: torch.device, dtype: torch.dtype, weights: str | None = None
 ) -> Transformer:
     """A network of random weights. weights: int8 or fp8, as in `fef.load`."""
-    network = draw_weights_(allocate(blank(config).to(dtype), device), seed).eval()
+    network = draw_weights_(allocate(blank(config).to(dtype), device)).eval()
     return network if weights is None else quantize_(network, weights)
 
 

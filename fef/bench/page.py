@@ -22,7 +22,7 @@ BELOW = "<"
 
 def rows_sheet(rows: Sequence[Row], failures: Sequence[Failure]) -> Sheet:
     """Family by family the methods that ran, then those that the model cannot run, with the reason."""
-    lines = [[row.family, *(cell(row) for cell in COLUMNS.values())] for row in rows]
+    lines = [[row.result.family, *(cell(row) for cell in COLUMNS.values())] for row in rows]
     blank = [""] * (len(COLUMNS) - 3)
     lines += [[failure.task[0], failure.task[1], "not run", *blank, failure.reason] for failure in failures]
     families = list(dict.fromkeys(line[0] for line in lines))
@@ -48,7 +48,7 @@ def pass_speedup_words(row: Row) -> str:
 
 
 COLUMNS: Mapping[str, Callable[[Row], str]] = {
-    "method": lambda row: row.method,
+    "method": lambda row: row.result.spec.label,
     "right, % (95 %)": lambda row: interval_words(row.found.accuracy, row.found.low, row.found.high),
     "to sequential (95 %)": lambda row: interval_words(*row.difference, "+.1f") if row.difference else "",
     "passes": lambda row: cost(row, "calls", 1),
@@ -58,7 +58,7 @@ COLUMNS: Mapping[str, Callable[[Row], str]] = {
     "seconds": lambda row: cost(row, "seconds", 3),
     "speed-up in passes, predicted": pass_speedup_words,
     "speed-up in time": lambda row: known(row.time_speedup, ".2f"),
-    "law": lambda row: row.certificate,
+    "law": lambda row: row.result.certificate.kind,
 }
 
 

@@ -19,9 +19,7 @@ ALL_FAMILIES = "all families"
 class Row:
     """One method on one family, and `sequential` on the same problems; None without it."""
 
-    family: str  # of problems
-    method: str  # label
-    certificate: str  # its kind
+    result: Result
     found: Totals
     base: Totals | None  # of `sequential`
     difference: tuple[float, float, float] | None  # of accuracy to it, points, with its paired bootstrap 95 % interval
@@ -66,22 +64,14 @@ def summarize(results: Sequence[Result], seed: int) -> list[Row]:
 
 def with_all_families(results: Sequence[Result]) -> list[Result]:
     """And behind them, of several families, those of the methods that were run on all of them, together."""
-    families, by_label = {r.family for r in results}, dict[str, list[Result]]()
-    for result in results:
-        by_label.setdefault(result.spec.label, []).append(result)
-    return [
-        *results,
-        *(
-            replace(
-                found[0],
-                family=ALL_FAMILIES,
-                answers=tuple(answer for r in found for answer in r.answers),
-                acceptance=Acceptance.pooled(r.acceptance for r in found),
-            )
-            for found in by_label.values()
-            if len(found) == len(families) > 1
-        ),
-    ]
+    together = []
+    for label in dict.fromkeys(r.spec.label for r in results):
+        found = [r for r in results if r.spec.label == label]
+        if len(found) == len({r.family for r in results}) > 1:
+            answers = tuple(answer for r in found for answer in r.answers)
+            acceptance = Acceptance.pooled(r.acceptance for r in found)
+            together.append(replace(found[0], family=ALL_FAMILIES, answers=answers, acceptance=acceptance))
+    return [*results, *together]
 
 
 def baseline(results: Sequence[Result]) -> Result | None:
@@ -99,4 +89,4 @@ def row_of(result: Result, base: Result | None, seed: int) -> Row:
     of_base = None if base is None else totals(base.answers)
     per_round = found.calls / max(1, found.rounds)
     predicted = result.acceptance.predicted(per_round, passes_per_token(of_base))
-    return Row(result.family, result.spec.label, result.certificate.kind, found, of_base, difference, predicted)
+    return Row(result, found, of_base, difference, predicted)

@@ -103,6 +103,6 @@ def test_several_families_are_pooled_for_methods_that_ran_on_all():
         result("fef", [False, True], 4, "python"),
     ]
     rows = summarize(results, 0)
-    assert [(row.family, row.method) for row in rows[3:]] == [("all families", "fef")]
+    assert [row.result.key for row in rows[3:]] == [("all families", "fef")]
     found = rows[3].found
     assert (found.accuracy, found.calls, found.problems, found.seconds) == (75, 14, 4, 2.0)

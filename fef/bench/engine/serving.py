@@ -12,7 +12,7 @@ from fef import tasks
 from fef.bench.engine.rows import ENGINE, PassRow, Served, ShapeRow
 from fef.engine.choice import RoundTally
 from fef.engine.text import TextEngine
-from fef.measure.answering import Asked, submit
+from fef.measure.answering import Asked
 from fef.measure.answers import Answer, answer_of
 from fef.measure.environment import peak_bytes
 from fef.measure.timing import Stopwatch
@@ -51,11 +51,11 @@ class Run:
 def run_all(engine: TextEngine, prompts: Sequence[Prompt], seed: int, asked: Asked) -> Run:
     """Prompt i has the seed `seed + i`. Raises as `TextEngine.submit` and `TextJob.result`."""
     waited, watch = engine.engine.waited, Stopwatch()
-    jobs = submit(engine, prompts, range(len(prompts)), seed, asked)
+    jobs = engine.submit_all(prompts, seed=seed, **asked)
     engine.run()
     seconds = watch.seconds
-    found = [job.result() for job in jobs.values()]
-    firsts = [job.job.first_token - job.job.began for job in jobs.values() if job.job.first_token is not None]
+    found = [job.result() for job in jobs]
+    firsts = [job.job.first_token - job.job.began for job in jobs if job.job.first_token is not None]
     return Run(seconds, seconds - (engine.engine.waited - waited), found, firsts)
 
 

@@ -46,22 +46,18 @@ from fef.training.conversations import read_prompts
 
 __all__ = ["drafts_tasks"]
 
-CAUSAL, MIXED, SEQUENTIAL = "left to right", "every shape in turn", "sequential"
+CAUSAL, MIXED, SEQUENTIAL = "left to right", "every shape in turn, head", "sequential"
 DEFAULT_KINDS = ("chosen", "chains", "trees", "causal")
 
 
 @dataclass(frozen=True)
 class Rounds:
-    """What rounds are called, the options of their engine and of the method that is asked for, and may a head draft?"""
+    """What rounds are called, the options of their engine and of the method that is asked for, and may a head grow trees?"""
 
-    name: str
+    label: str
     options: dict[str, Any] = field(default_factory=dict)
     method: dict[str, Any] = field(default_factory=dict)
     head: bool = True
-
-    @property
-    def label(self) -> str:
-        return f"{self.name}{', head' if self.head else ''}"
 
 
 @dataclass(frozen=True)
@@ -104,24 +100,25 @@ class Options:
 
     @property
     def kinds(self) -> dict[str, list[Rounds]]:
-        any_tree = {"tree": max(self.tree)}
+        any_tree, heads = {"tree": max(self.tree)}, {"": False, ", head": True}
         trees = [
-            Rounds(f"trees of {n}", {"tree": (n,), "windows": ()}, {}, on) for n in self.tree for on in (False, True)
+            Rounds(f"trees of {nodes}{name}", {"tree": (nodes,), "windows": ()}, head=on)
+            for nodes, (name, on) in product(self.tree, heads.items())
         ]
         return {
-            SEQUENTIAL: [Rounds(SEQUENTIAL, {"windows": (0,)}, {"method": SEQUENTIAL, "verify": "packed"}, False)],
-            "chosen": [Rounds("chosen by cost")],
-            "all": [Rounds("chosen by cost, trees among them", any_tree)],
-            "chains": [Rounds(RoundShape(window).words, {"windows": (window,)}, {}, False) for window in self.chains],
+            SEQUENTIAL: [Rounds(SEQUENTIAL, {"windows": (0,)}, {"method": SEQUENTIAL, "verify": "packed"})],
+            "chosen": [Rounds("chosen by cost, head")],
+            "all": [Rounds("chosen by cost, trees among them, head", any_tree)],
+            "chains": [Rounds(RoundShape(window).words, {"windows": (window,)}) for window in self.chains],
             "trees": trees,
             "mixed": [Rounds(MIXED, any_tree)],
-            "causal": [Rounds(CAUSAL, head=False)],
+            "causal": [Rounds(CAUSAL)],
         }
 
     @property
-    def rounds(self) -> list[Rounds]:
-        """With the first the others are compared."""
-        return [rounds for kind, found in self.kinds.items() if kind in self.rows for rounds in found]
+    def rounds(self) -> dict[str, Rounds]:
+        """By label; with the first the others are compared."""
+        return {one.label: one for kind, found in self.kinds.items() if kind in self.rows for one in found}
 
     def share(self, batch: int) -> int:
         """Prompts at a batch size."""
@@ -135,13 +132,9 @@ def drafts_tasks(model: Model, prompts: Sequence[Prompt], asked: Options) -> lis
         raise OptionError(f"{model.name} has no draft head. Train one with `fef train --objective draft-head`.")
     on_cuda, compared = model.network.device.type == "cuda", Compared(model, prompts, asked)
     return [
-        Task(
-            (f"batch {batch}", f"T={temperature:g}", rounds.label),
-            partial(compared.row, batch, temperature, rounds.label),
-        )
-        for batch, temperature in product(asked.batch, asked.temperature)
-        for rounds in asked.rounds
-        if rounds.name != CAUSAL or on_cuda
+        Task((f"batch {batch}", f"T={temperature:g}", label), partial(compared.row, batch, temperature, label))
+        for batch, temperature, label in product(asked.batch, asked.temperature, asked.rounds)
+        if label != CAUSAL or on_cuda
     ]
 
 
@@ -160,11 +153,10 @@ class Compared:
 
     def __init__(self, model: Model, prompts: Sequence[Prompt], asked: Options) -> None:
         self.model, self.prompts, self.asked = model, prompts, asked
-        self.rounds = {rounds.label: rounds for rounds in asked.rounds}
         self.answered = cache(self.measured)
 
     def row(self, batch: int, temperature: float, label: str) -> list[Served]:
-        _, first = self.answered(batch, temperature, next(iter(self.rounds)))
+        _, first = self.answered(batch, temperature, next(iter(self.asked.rounds)))
         if label == CAUSAL:
             return [self.causal(batch, temperature, first)]
         row, outs = self.answered(batch, temperature, label)
@@ -175,7 +167,7 @@ class Compared:
         return [replace(row, differ=differ, unlike=unlike)]
 
     def measured(self, batch: int, temperature: float, label: str) -> tuple[Served, list[Generation]]:
-        model, asked, rounds = self.model, self.asked, self.rounds[label]
+        model, asked, rounds = self.model, self.asked, self.asked.rounds[label]
         prompts = self.prompts[: asked.share(batch)]
         longest = max(len(model.prompt_ids(prompt)) for prompt in prompts) + 1 + asked.max_new_tokens
         sizes = {"max_batch": batch, "max_length": longest, "max_new_tokens": asked.max_new_tokens}
@@ -186,7 +178,7 @@ class Compared:
         with extras_of(model.network, extras if rounds.head else replace(extras, draft_head=None)):
             engine = model.engine(**sizes | rounds.options)
             packed = engine.engine.packed_rounds()
-            if rounds.name == MIXED:
+            if label == MIXED:
                 packed.chooser = InTurn(packed.chooser.built, packed.chooser.costs)
             row, outs = serve(engine, label, batch, prompts, settings, runs=asked.runs)
         return replace(row, temperature=temperature), outs

@@ -14,15 +14,16 @@ ROW = Served(64, "chosen by cost", ENGINE, 9, 2.0, 120, 60, temperature=0.7, dif
 
 
 def test_rows_are_those_asked_for_each_with_the_options_of_its_engine() -> None:
-    assert ASKED.rounds == [
-        Rounds("chosen by cost"),
-        Rounds("one token", {"windows": (0,)}, head=False),
-        Rounds("chains of 4", {"windows": (4,)}, head=False),
+    assert list(ASKED.rounds.values()) == [
+        Rounds("chosen by cost, head"),
+        Rounds("one token", {"windows": (0,)}),
+        Rounds("chains of 4", {"windows": (4,)}),
         Rounds("trees of 16", {"tree": (16,), "windows": ()}, head=False),
-        Rounds("trees of 16", {"tree": (16,), "windows": ()}),
+        Rounds("trees of 16, head", {"tree": (16,), "windows": ()}),
     ]
-    names = [rounds.label for rounds in replace(ASKED, rows=["causal", "chosen"]).rounds]
-    assert names == ["chosen by cost, head", "left to right"], "the first is what others are compared with"
+    assert list(replace(ASKED, rows=["causal", "chosen"]).rounds) == ["chosen by cost, head", "left to right"], (
+        "the first is what others are compared with"
+    )
 
 
 def test_a_batch_answers_its_share_of_the_prompts_and_never_too_few() -> None:

@@ -17,8 +17,8 @@ import torch
 
 from fef.models.packed import REVEALED, packed_target_logits
 from fef.models.transformer import Transformer
-from fef.verify.reference import Denoise, Table, certainty, hiding, law_at
-from fef.verify.texts import Array, Law, Pipeline, State, drawn_at, hidden, mixed, onward, put, to_the_end
+from fef.verify.reference import Denoise, Table, certainty, denoised, law_at
+from fef.verify.texts import Array, Law, Pipeline, State, drawn_at, drawn_in_turn, mixed, put, to_the_end
 
 __all__ = [
     "causal_law",
@@ -71,10 +71,8 @@ def next_token(causal: Denoise, state: State, slot: int, count: int) -> Array:
 
 def causal_law(table: Table, start: State, pipeline: Pipeline) -> Law:
     """The left-to-right chain law of the causal model beside the network, alone."""
-    causal, law = table.network.extras.causal_model, {start: 1.0}
-    for slot in table.open(start):
-        law = onward(law, lambda state, i=slot: drawn_at(state, i, pipeline(next_token(causal, state, i, table.mask))))  # type: ignore[misc]
-    return law
+    causal = table.network.extras.causal_model
+    return drawn_in_turn(start, table.open(start), lambda text, i: pipeline(next_token(causal, text, i, table.mask)))
 
 
 def copula_law(
@@ -89,25 +87,18 @@ def copula_law(
     """The law of a discrete copula (DCD, arXiv 2410.01949): of passes in which a causal model draws what is open, each token
     times the ratio of the network's laws on the canvas of the pass and on its part before the slot; between passes tokens are
     hidden as always. causal: by default the model beside the network. suffix: False leaves the ratio out."""
-    model, open_ = causal or table.network.extras.causal_model, table.open(start)
+    model, mask = causal or table.network.extras.causal_model, table.mask
 
-    def pass_(began: State, hide: float) -> Law:
-        fresh = [i for i in open_ if began[i] == table.mask]
-        law: Law = {began: 1.0}
-        for i in fresh:
-            before = put(began, dict.fromkeys(range(i, table.length), table.mask))
-            ratio = table.at[began][i] / table.at[before][i] if suffix else np.ones(table.mask)
-            law = onward(law, partial(drawn, slot=i, ratio=ratio))
-        return onward(law, lambda text: hidden(text, fresh, [hide] * len(fresh), table.mask))
+    def fill(began: State, slots: Sequence[int]) -> Law:
+        def law(text: State, i: int) -> Array:
+            before = put(began, dict.fromkeys(range(i, table.length), mask))
+            ratio = table.at[began][i] / table.at[before][i] if suffix else 1.0
+            product = next_token(model, text, i, mask) * ratio
+            return pipeline(product / product.sum())
 
-    def drawn(state: State, slot: int, ratio: Array) -> Law:
-        product = next_token(model, state, slot, table.mask) * ratio
-        return drawn_at(state, slot, pipeline(product / product.sum()))
+        return drawn_in_turn(began, [i for i in slots if began[i] == mask], law)
 
-    law: Law = {start: 1.0}
-    for k in range(passes, 0, -1):
-        law = onward(law, partial(pass_, hide=hiding(k, passes, 0.0)[0]))
-    return law
+    return denoised(table, start, [table.open(start)], passes, pipeline, fill=fill)
 
 
 def product_of_experts(network: Transformer, began: State, now: State, slots: list[int], share: float) -> Array:

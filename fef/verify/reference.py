@@ -10,13 +10,12 @@ import itertools
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
 
 from fef.models.transformer import Transformer
-from fef.verify.texts import Array, Law, Pipeline, State, drawn_at, hidden, mixed, onward, to_the_end
+from fef.verify.texts import Array, Law, Pipeline, State, drawn_in_turn, hidden, mixed, onward, to_the_end
 
 __all__ = [
     "Denoise",
@@ -30,7 +29,6 @@ __all__ = [
     "denoised",
     "filled",
     "first_of",
-    "hiding",
     "law_at",
     "margin",
     "ranked",
@@ -138,9 +136,14 @@ def first_of(order: Sequence[int]) -> Select:
     return lambda _state, _laws, slots: [next(i for i in order if i in slots)]
 
 
-def ranked(score: Callable[[Array], Any], count: int = 1) -> Select:
-    """The `count` slots whose laws score highest, ranked anew after every commit; ties go to the left."""
-    return lambda _state, laws, slots: sorted(slots, key=lambda i: -score(laws[i]))[:count]
+def ranked(score: Callable[[Array], float], count: int = 1, bias: float = 0.0) -> Select:
+    """The `count` slots whose laws score highest, ranked anew after every commit; ties go to the left. bias: what a slot at
+    the end of the canvas loses against one at its beginning."""
+
+    def select(state: State, laws: Array, slots: list[int]) -> list[int]:
+        return sorted(slots, key=lambda i: bias * (i - min(slots)) / len(state) - score(laws[i]))[:count]
+
+    return select
 
 
 def confidence(p: Array) -> float:
@@ -165,12 +168,8 @@ def filled(table: Table, start: Law, within: Collection[int], select: Select, pi
 
     def step(state: State) -> Law | None:
         slots = [i for i in within if state[i] == table.mask]
-        if not slots:
-            return None
-        law: Law = {state: 1.0}
-        for i in select(state, table.at[state], slots):
-            law = onward(law, partial(drawn_at, slot=i, p=pipeline(table.law(state, i))))
-        return law
+        chosen = select(state, table.at[state], slots) if slots else []
+        return drawn_in_turn(state, chosen, lambda _, i: pipeline(table.law(state, i))) if slots else None
 
     return to_the_end(start, step)
 
@@ -189,12 +188,14 @@ def denoised(
     pipeline: Pipeline,
     select: Select | None = None,
     eta: float = 0.0,
+    fill: Callable[[State, Sequence[int]], Law] | None = None,
 ) -> Law:
-    """T passes per block, linear schedule: tokens are hidden between passes as `hiding` says."""
+    """T passes per block, linear schedule: tokens are hidden between passes as `hiding` says. fill: what a pass makes of a
+    state and a block, by default `chain_pass`."""
 
     def pass_(state: State, block: Sequence[int], hides: tuple[float, float]) -> Law:
         rates = [hides[state[i] != table.mask] for i in block]
-        texts = chain_pass(table, {state: 1.0}, block, pipeline, select)
+        texts = fill(state, block) if fill else chain_pass(table, {state: 1.0}, block, pipeline, select)
         return onward(texts, lambda text: hidden(text, block, rates, table.mask))
 
     law: Law = {start: 1.0}

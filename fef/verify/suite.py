@@ -23,9 +23,9 @@ from fef.verify.network_laws import (
     process_law,
     product_of_experts,
 )
-from fef.verify.reference import Reference, Select, certainty, chain_law, confidence, margin
+from fef.verify.reference import Reference, Select, certainty, chain_law, confidence, margin, ranked
 from fef.verify.setting import Effort, Measured, Name, Other, Setting
-from fef.verify.texts import Array, Pipeline, State
+from fef.verify.texts import Array, Pipeline
 
 __all__ = ["SETTINGS", "Verdict", "settings_of", "verdict", "verdicts"]
 
@@ -103,14 +103,10 @@ def verdicts(measure: Mapping[Key, Callable[[], Verdict]], progress: Progress) -
 
 
 def most(score: Callable[[Array], float], *, sampled: bool = False, bias: float = 0.0, **more: Any) -> Reference:
-    """One slot at a time, the one that scores best: of the network's law, or of the law with temperature and top-p."""
+    """One slot at a time, the one that scores best: by the network's law, or by the law with temperature and top-p."""
 
     def select(pipeline: Pipeline) -> Select:
-        def value(state: State, laws: Array, slots: list[int], i: int) -> float:
-            law = pipeline(laws[i]) if sampled else laws[i]
-            return score(law) - bias * (i - min(slots)) / len(state)
-
-        return lambda state, laws, slots: [max(slots, key=lambda i: value(state, laws, slots, i))]
+        return ranked((lambda law: score(pipeline(law))) if sampled else score, bias=bias)
 
     return partial(chain_law, select=select, **more)
 

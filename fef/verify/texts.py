@@ -18,6 +18,7 @@ __all__ = [
     "State",
     "distance",
     "drawn_at",
+    "drawn_in_turn",
     "hidden",
     "law_of_joint",
     "mixed",
@@ -94,6 +95,15 @@ def put(state: State, tokens: dict[int, int]) -> State:
 def drawn_at(state: State, slot: int, p: Array) -> Law:
     """What becomes of a state where a token is drawn at a slot."""
     return {put(state, {slot: int(v)}): float(p[v]) for v in np.flatnonzero(p)}
+
+
+def drawn_in_turn(state: State, slots: Iterable[int], law: Callable[[State, int], Array]) -> Law:
+    """What becomes of a state where a token is drawn at each of these slots in turn, from the law of the slot [K] given the
+    state with the tokens before it."""
+    texts: Law = {state: 1.0}
+    for slot in slots:
+        texts = onward(texts, lambda text, slot=slot: drawn_at(text, slot, law(text, slot)))  # type: ignore[misc]
+    return texts
 
 
 def hidden(text: State, slots: Sequence[int], rates: Sequence[float], mask: int) -> Law:

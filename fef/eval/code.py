@@ -49,7 +49,8 @@ def python_code(response: str, wanted: Collection[str] = ()) -> str:
     if is_program(text):
         return text
     blocks, loose = split_blocks(text.split("\n"))
-    blocks = [(name, code) for name, code in blocks if name in _PYTHON or (not name and runs(code))]
+    # a block without a name may be the rest of a function
+    blocks = [(name, code) for name, code in blocks if name in _PYTHON or (not name and parsed(textwrap.dedent(code)))]
     sources = [loose, *(code for _, code in blocks)]
     counts = [len(defined_names(source) & set(wanted)) for source in sources]
     if max(counts) > 0:
@@ -84,11 +85,6 @@ def parse(code: str) -> ast.Module:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SyntaxWarning)  # of what a model wrote; nobody here can mend it
         return ast.parse(code)
-
-
-def runs(code: str) -> bool:
-    """Whether the code, a whole program or the rest of a function, parses."""
-    return parsed(textwrap.dedent(code)) is not None
 
 
 def without_markers(text: str) -> str:

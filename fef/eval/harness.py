@@ -6,7 +6,6 @@ harness's own command line. Needs the extra `eval`.
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -25,6 +24,7 @@ from fef.eval.tasks import Prompt
 from fef.generation import Model, load
 from fef.measure.answering import batches_of
 from fef.models.device import default_device
+from fef.readers import parse_value, whole_from
 from fef.training.processes import DAY, joined
 
 __all__ = ["FefLM"]
@@ -61,8 +61,6 @@ class FefLM(HarnessLM):
         ):
             if value not in allowed:
                 raise OptionError(f"Unknown {name} {value!r}.{nearest_hint(str(value), filter(None, allowed))}")
-        if not str(batch_size).isdigit() or int(batch_size) < 1:
-            raise OptionError(f"batch_size={batch_size!r} is not allowed: give a whole number of at least 1.")
         self.joined = ExitStack()
         self.processes = self.joined.enter_context(joined(device or default_device(), DAY))
         self._rank, self._world_size = self.processes.rank, self.processes.size
@@ -72,7 +70,7 @@ class FefLM(HarnessLM):
         self.max_length = self.model.network.config.max_length
         self.likelihood, self.mc_samples = likelihood, mc_samples
         self.long_prompts: LongPrompts = long_prompts
-        self.batch_size = int(batch_size)
+        self.batch_size = whole_from("batch_size", parse_value(str(batch_size)), 1)
 
     @property
     def tokenizer_name(self) -> str:
@@ -83,11 +81,11 @@ class FefLM(HarnessLM):
     ) -> Iterator[tuple[int, str]]:
         """Prompts of equal settings are decoded together; each answer depends on its own example and seed alone."""
         fitted = self.fit(prompts, [own["max_new_tokens"] for own in settings])
-        groups: dict[str, list[int]] = defaultdict(list)
+        groups: dict[tuple[tuple[str, Any], ...], list[int]] = defaultdict(list)
         for place, own in enumerate(settings):
-            groups[json.dumps(own, sort_keys=True)].append(place)
-        for own_text, places in groups.items():
-            asked = {"method": self.method, **json.loads(own_text), **self.options}
+            groups[tuple(own.items())].append(place)
+        for shared, places in groups.items():
+            asked = {"method": self.method, **dict(shared), **self.options}
             for batch in batches_of([len(str(fitted[place])) for place in places], self.batch_size):
                 some = [places[i] for i in batch]
                 outs = self.model.generate([fitted[i] for i in some], seed=[seeds[i] for i in some], **asked)

@@ -11,13 +11,14 @@ from typing import Any, TypeVar
 import lm_eval.models  # noqa: F401 (its own models are registered when the first one is asked for, unless there are some)
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
+from lm_eval.models.utils import postprocess_generated_text
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 from tqdm import tqdm
 
 from fef.errors import OptionError, nearest_hint
 from fef.eval.tasks import Message, Prompt
 
-__all__ = ["CHAT", "HarnessLM", "until"]
+__all__ = ["CHAT", "HarnessLM"]
 
 GENERATION = ("until", "do_sample", "temperature", "top_p", "top_k", "max_gen_toks")
 CHAT = "fef-chat:"  # marks a prompt that holds messages: the checkpoint's own template comes later, in the model
@@ -100,7 +101,10 @@ class HarnessLM(LM):
         prompts = [prompt_of(request.args[0]) for request in requests]
         settings = [self.decoding_settings(request.args[1]) for request in requests]
         answers = self.answers(prompts, settings, seeds_of(requests, self.seed))
-        found = ((place, until(text, requests[place].args[1].get("until", []))) for place, text in answers)
+        found = (
+            (place, postprocess_generated_text(text, requests[place].args[1].get("until"), None))
+            for place, text in answers
+        )
         return self.kept("generate_until", requests, found, disable_tqdm)
 
     def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
@@ -161,11 +165,3 @@ def with_its_space(context: str, continuation: str) -> tuple[str, str]:
     """White space at the end of a text context goes to the continuation: words are tokens with the space before them."""
     bare = context if context.startswith(CHAT) else context.rstrip()
     return bare, context[len(bare) :] + continuation
-
-
-def until(text: str, stops: str | Sequence[str]) -> str:
-    """The text before the first of the stop strings."""
-    for stop in [stops] if isinstance(stops, str) else stops:
-        if stop:
-            text = text.partition(stop)[0]
-    return text

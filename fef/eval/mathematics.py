@@ -67,8 +67,7 @@ def normal_form(text: str) -> str:
     text = _TEXT.sub(r"\1", _DROPPED.sub("", text)).strip().rstrip(".")
     text = with_braces(text)
     text = _SLASH.sub(r"\\frac{\1}{\2}", text)
-    for long, short in (("\\neq", "\\ne"), ("\\leq", "\\le"), ("\\geq", "\\ge")):
-        text = re.sub(rf"\{long}(?![A-Za-z])", rf"\{short}", text)
+    text = re.sub(r"\\(ne|le|ge)q(?![A-Za-z])", r"\\\1", text)
     text = _CHOICE.sub(r"\1", _LABEL.sub("", text))
     return read_number(text) or text
 

@@ -142,12 +142,11 @@ def pair_of(first: Outcome, second: Outcome) -> Pair:
         only_first=only_first,
         only_second=only_second,
         p=mcnemar(only_first, only_second),
-        same=sum(a == b for a, b in zip(digests(first), digests(second), strict=False)),
+        same=sum(
+            first.digests[i : i + DIGITS] == second.digests[i : i + DIGITS]
+            for i in range(0, DIGITS * len(both), DIGITS)
+        ),
     )
-
-
-def digests(outcome: Outcome) -> list[str]:
-    return [outcome.digests[i : i + DIGITS] for i in range(0, len(outcome.digests), DIGITS)]
 
 
 def pairs_of(outcomes: Sequence[Outcome], against: str | None = None) -> list[Pair]:

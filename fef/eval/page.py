@@ -100,13 +100,13 @@ def page_of(
     title, outcomes, sections = name.replace("-", " ").capitalize(), list(runs.values()), list[Section]()
     decoded = [outcome for outcome in outcomes if outcome.task == pictured and outcome.certificate is not None]
     picture = runs_picture(title, decoded) if len(decoded) > MANY else None
-    pairs, names = pairs_of(outcomes), dict(zip(map(id, outcomes), names_of(outcomes), strict=True))
     for task in dict.fromkeys(outcome.task for outcome in outcomes):
-        some, held = [o for o in outcomes if o.task == task], [pair for pair in pairs if pair.task == task]
+        some = [outcome for outcome in outcomes if outcome.task == task]
+        held = pairs_of(some)
         if len(some) > MANY:
             won = Counter(ahead(pair)[0] for pair in held if pair.p < LEVEL)
-            best = names[id(max(some, key=lambda run: (won[names[id(run)]], *rank(run))))]
-            held = [pair for pair in held if best in (pair.first, pair.second)]
+            ranks = {name: (won[name], *rank(run)) for name, run in zip(names_of(some), some, strict=True)}
+            held = pairs_of(some, max(ranks, key=ranks.__getitem__))
         table = markdown(sheet_of(some, COLUMNS, named=True))
         shown = "" if picture is None or task != pictured else f"![Accuracy against passes]({name}.png)\n\n"
         sections.append((task, f"{settings_line(some)}\n\n{shown}{table}"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Literal, TypeVar
 
 import torch
@@ -80,20 +81,14 @@ def tiny_causal(seed: int = 0, scale: float = 0.4, **config: Any) -> Transformer
     return network
 
 
-def tiny_order_block(network: Transformer, seed: int = 0, scale: float = 0.4) -> OrderBlock:
-    """A random order-causal layer that changes every slot but the first."""
-    return of_network(OrderBlock(network), network, seed + 200, scale)
+def tiny_layer(kind: type[Layer], first: int, network: Transformer, seed: int = 0, scale: float = 0.4) -> Layer:
+    """A random layer on the hidden states of a network. first: the seed of such a layer for the seed 0."""
+    layer = kind(network).to(network.embed.weight.dtype)
+    layer.reset(first + seed)
+    return shaken(layer, first + seed, scale)
 
 
-def tiny_joint_layer(network: Transformer, seed: int = 0, scale: float = 0.4) -> JointLayer:
-    """A random joint layer."""
-    return of_network(JointLayer(network), network, seed + 300, scale)
-
-
-def of_network(layer: Layer, network: Transformer, seed: int, scale: float) -> Layer:
-    layer = layer.to(network.embed.weight.dtype)
-    layer.reset(seed)
-    return shaken(layer, seed, scale)
+tiny_order_block, tiny_joint_layer = partial(tiny_layer, OrderBlock, 200), partial(tiny_layer, JointLayer, 300)
 
 
 def shaken(module: Module, seed: int, scale: float) -> Module:

@@ -77,95 +77,87 @@ IN_ORDER = REJECT | {"order": "left-to-right"}
 BACKWARDS = partial(chain_law, select=lambda _pipeline: first_of((3, 2, 1, 0)))
 
 
-def on_tables(kind: Kind, method: str, options: Mapping[str, Any] | None = None, **more: Any) -> Setting:
-    return Setting(method, options or {}, subjects=TABLES, declared=kind, **more)
+def on_tables(method: str, options: Mapping[str, Any] | None = None, declared: Kind = "chain", **more: Any) -> Setting:
+    return Setting(method, options or {}, subjects=TABLES, declared=declared, **more)
 
 
-def on_network(kind: Kind, method: str, options: Mapping[str, Any] | None = None, **more: Any) -> Setting:
-    return Setting(method, options or {}, subjects=NETWORK, declared=kind, **more)
+def on_network(method: str, options: Mapping[str, Any] | None = None, declared: Kind = "chain", **more: Any) -> Setting:
+    return Setting(method, options or {}, subjects=NETWORK, declared=declared, **more)
 
 
 def tree(broken: Broken, head: str | None = "none") -> Setting:
     options = {"verify": "packed", "tree": 4, "depth": 2, "head": head}
-    return on_network("chain", "fef", options, law=packed_law, wrap=QuantileNoise, broken=broken)
+    return on_network("fef", options, law=packed_law, wrap=QuantileNoise, broken=broken)
 
 
 TWINS: dict[str, Setting] = {
     "re-masking by confidence called chain": on_tables(
-        "chain", "fef", SPECULATIVE | {"steps": 2, "remask": "low-confidence"}, law=TWO_PASSES, length=3
+        "fef", SPECULATIVE | {"steps": 2, "remask": "low-confidence"}, law=TWO_PASSES, length=3
     ),
-    "ranking by the drawn token called chain": on_tables("chain", "low-confidence", law=CONFIDENCE, length=3),
+    "ranking by the drawn token called chain": on_tables("low-confidence", law=CONFIDENCE, length=3),
     "several tokens of one pass called chain": Setting(
         "random", {"tokens_per_step": 2}, law=RANDOM, length=3, declared="chain"
     ),
     "several tokens of one pass called chain, on the Markov oracle alone": Setting(
         "random", {"tokens_per_step": 8}, subjects=(), oracle=True, declared="chain"
     ),
-    "argmax drafts accepted by their soft law": on_tables("chain", "fef", SPECULATIVE, wrap=ArgmaxDrafts),
+    "argmax drafts accepted by their soft law": on_tables("fef", SPECULATIVE, wrap=ArgmaxDrafts),
     "a rejected draft replaced from the target, not the residual": on_tables(
-        "chain",
-        "fef",
-        SPECULATIVE,
-        broken=lambda: patch("fef.laws.accept.residual", lambda logp, _logq, _scale: logp),
+        "fef", SPECULATIVE, broken=lambda: patch("fef.laws.accept.residual", lambda logp, _logq, _scale: logp)
     ),
     "a sibling of the drawn token committed": tree(SIBLING),
     "a sibling of the drawn token committed, in the tree of a draft head": tree(SIBLING, head=None),
     "a tree whose nodes are ranked by what their targets drew": tree(root_commits(smallest_behind)),
-    "the diffusion model's law for that of the causal model that verifies": on_network("chain", "deer", REJECT),
+    "the diffusion model's law for that of the causal model that verifies": on_network("deer", REJECT),
     "drafts kept where the product of experts agrees, and drawn anew where not, called exact": on_network(
-        "process", "apd", {"share": 0.5}, law=product(0.5, 16, coupled=True), by="samples"
+        "apd", {"share": 0.5}, "process", law=product(0.5, 16, coupled=True), by="samples"
     ),
     "the causal model's law for that of a product of experts": on_network(
-        "process", "apd-exact", REJECT, law=causal_law
+        "apd-exact", REJECT, "process", law=causal_law
     ),
-    "the causal model's law for that of a copula": on_network("chain", "dcd", law=causal_law, by="samples"),
+    "the causal model's law for that of a copula": on_network("dcd", law=causal_law, by="samples"),
     "a copula whose marginals forget what stands behind a slot": on_network(
-        "chain",
         "dcd",
         law=partial(copula_law, passes=2),
         by="samples",
         broken=asked_otherwise(CopulaJudge, "targets", lambda judge, drafted: (forgotten(drafted, judge.mask_id),)),
     ),
     "an order from left to right called a random one, under the packed law": on_network(
-        "chain", "eso-exact", {"share": 0.0}, law=ANY_ORDER, by="samples"
+        "eso-exact", {"share": 0.0}, law=ANY_ORDER, by="samples"
     ),
     "independent draws of a diffusion phase called chain": on_network(
-        "chain", "eso", {"share": 1.0, "tokens_per_step": 4}, law=ANY_ORDER, by="samples"
+        "eso", {"share": 1.0, "tokens_per_step": 4}, law=ANY_ORDER, by="samples"
     ),
     "an order-causal layer that sees the draft it verifies": on_network(
-        "process",
         "ssmd",
         IN_ORDER,
+        "process",
         law=ordered(2),
         broken=asked_otherwise(OrderBlock, "forward", lambda _, hidden, tokens, at: (hidden, tokens.roll(-1, 1), at)),
     ),
-    "rounds with an order-causal layer called the network's own chain": on_network("chain", "ssmd", IN_ORDER),
+    "rounds with an order-causal layer called the network's own chain": on_network("ssmd", IN_ORDER),
     "a joint layer that does not see what was drawn": on_network(
-        "process",
         "adjust",
         {"tokens": 2},
+        "process",
         law=partial(joint_law, tokens=2),
         broken=asked_otherwise(
             JointDraws, "follow", lambda draws, ids, *more: (torch.full_like(ids, draws.model.mask_id), *more)
         ),
     ),
     "rounds with a joint layer called the network's own chain": on_network(
-        "chain", "adjust", {"tokens": 2}, law=most(certainty)
+        "adjust", {"tokens": 2}, law=most(certainty)
     ),
-    "what a learned policy commits of one pass called chain": on_network(
-        "chain", "policy", law=CONFIDENCE, by="samples"
-    ),
+    "what a learned policy commits of one pass called chain": on_network("policy", law=CONFIDENCE, by="samples"),
     "a causal model that is asked behind the token it verifies": on_network(
-        "chain",
         "deer",
         REJECT,
         law=causal_law,
         broken=asked_otherwise(CausalModel, "logits", lambda _, ids, slots, meter: (ids, slots + 1, meter)),
     ),
-    "the chain of another order": on_tables("chain", "sequential", law=BACKWARDS),
-    "two passes called one": on_tables("chain", "fef", SPECULATIVE | {"steps": 2}, length=3),
+    "the chain of another order": on_tables("sequential", law=BACKWARDS),
+    "two passes called one": on_tables("fef", SPECULATIVE | {"steps": 2}, length=3),
     "coarse noise": on_tables(  # Gumbel noise from uniform numbers of three bits
-        "chain",
         "sequential",
         by="samples",
         broken=lambda: patch("fef.laws.draws._midpoint", lambda high, _low: ((high >> 29).double() + 0.5) / 8),
@@ -179,14 +171,14 @@ TWINS: dict[str, Setting] = {
     "several tokens per step called greedy": Setting(
         "low-confidence", {"tokens_per_step": 2}, temperature=0, law=CONFIDENCE, declared="greedy"
     ),
-    "another order called greedy": on_tables("greedy", "sequential", temperature=0, law=BACKWARDS),
+    "another order called greedy": on_tables("sequential", declared="greedy", temperature=0, law=BACKWARDS),
     "a bound that is not kept": Setting(
         "threshold", {"threshold": 0.6}, broken=other_promise("threshold", limit=lambda _options, _n: 0.1)
     ),
     "a bound claimed of the parity law, too": Setting(
         "demask", {"influence": "probe"}, broken=other_promise("demask", assumed=lambda _set: True)
     ),
-    "an exact decoder called a heuristic": on_tables("none", "sequential"),
+    "an exact decoder called a heuristic": on_tables("sequential", declared="none"),
     "a greedy decoder called a heuristic": Setting("sequential", temperature=0, declared="none"),
 }
 """By what is wrong: with the kind that a false certificate declares, and what breaks the code meanwhile."""

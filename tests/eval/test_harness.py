@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ from lm_eval.utils import make_table
 import fef.eval.harness_server  # noqa: F401 (registers its model)
 from fef.errors import InputError, OptionError
 from fef.eval.harness import FefLM
-from fef.eval.harness_requests import CHAT, until
+from fef.eval.harness_requests import CHAT
 from fef.generation import Model
 
 
@@ -66,10 +67,11 @@ def test_answers_are_those_of_the_model_up_to_the_stop(lm: FefLM, tiny: Model) -
     assert stop not in answers[2]
 
 
-def test_until_takes_the_first_stop_of_any_order() -> None:
-    assert until("a b c", ["c", "b"]) == "a "
-    assert until("a b c", "b") == "a "
-    assert until("a b c", []) == "a b c"
+def test_an_answer_ends_at_the_first_stop_of_any_order(lm: FefLM, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lm, "answers", lambda prompts, *_: ((place, "a b c") for place in range(len(prompts))))
+    settings: list[dict[str, Any]] = [{"until": ["c", "b"]}, {"until": "b"}, {"until": []}, {}]
+    requests = [request("generate_until", "", own) for own in settings]
+    assert lm.generate_until(requests, disable_tqdm=True) == ["a ", "a ", "a b c", "a b c"]
 
 
 def test_sampling_is_the_tasks_or_the_models(lm: FefLM, tiny_path: Path) -> None:

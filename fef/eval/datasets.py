@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fef.errors import InputError, OptionError
+from fef.readers import decode_text, read_file
 
 __all__ = ["Example", "Reader", "data_directory", "parse_mapping", "read_examples"]
 
@@ -55,13 +56,9 @@ def read_examples(
     line that is no JSON object, lacks one of `fields`, or holds in one what its reader does not take, and for a file that is
     missing or has no example.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise InputError(f"There is no {path}. Put the file there, or give --data DIR or --file FILE.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"Cannot read {path} ({error}). Give a UTF-8 file with one JSON object per line.") from error
-    examples = []
+    if not path.exists():
+        raise InputError(f"There is no {path}. Put the file there, or give --data DIR or --file FILE.")
+    examples, text = [], decode_text(read_file(path), str(path))
     for number, line in enumerate(text.split("\n"), start=1):  # U+2028 and the like may stand inside a JSON string
         if not line.strip():
             continue

@@ -140,14 +140,11 @@ def settings_for(what: str, changes: Mapping[str, Any], options: Mapping[str, An
 
 
 def differences(preset: Preset, settings: Settings, model: str) -> list[str]:
-    """In words, where a run departs from the preset it is compared with."""
-    published = facts(preset.settings) | {"model": preset.model}
-    ours = facts(settings) | {"model": model}
+    """In words, where a run departs from the preset it is compared with, in what decides the answers. Batches and cut prompts
+    do not, or are counted elsewhere."""
+    published, ours = (
+        one.decoding | {"shots": one.shots, "chat": one.chat, "model": name}
+        for one, name in ((preset.settings, preset.model), (settings, model))
+    )
     names = [name for name in published | ours if published.get(name) != ours.get(name)]
     return [f"{name} {ours.get(name)}, not {published.get(name)}" for name in names]
-
-
-def facts(settings: Settings) -> dict[str, Any]:
-    """What decides the answers, under its name. Batches and cut prompts do not, or are counted elsewhere."""
-    names = ("method", "max_new_tokens", "temperature", "top_p", "shots", "chat")
-    return {name: getattr(settings, name) for name in names} | dict(settings.options)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import cache
 
 import torch
 
@@ -23,7 +22,7 @@ __all__ = ["CAUGHT", "CHECKS", "EXACT", "LIKELY", "Check", "batch_against_rows"]
 EXACT = 1e-9  # total variation that rounding explains
 LIKELY = 1e-4  # a p-value above it does not contradict a law
 CAUGHT = 0.02  # total variation at which a heuristic counts as seen
-ORACLE_TOKENS, ORACLE_LENGTH = 8, 32
+ORACLE, ORACLE_LENGTH = MarkovDenoiser.random(8, seed=0), 32
 
 
 Check = Callable[[Setting, Effort], Iterator[Measured]]
@@ -133,16 +132,10 @@ def batch_against_rows(setting: Setting) -> Measured:
 
 def oracle(setting: Setting, effort: Effort, *, exact: bool) -> Iterator[Measured]:
     """N-grams of long texts against the true chain, for an exact posterior denoiser (arXiv 2602.19619)."""
-    markov = true_chain()
-    rows = torch.full((effort.oracle_texts, ORACLE_LENGTH), markov.mask_id)
-    texts = setting.texts(markov, rows)
+    rows = torch.full((effort.oracle_texts, ORACLE_LENGTH), ORACLE.mask_id)
+    texts = setting.texts(ORACLE, rows)
     for n in (2, 3):
-        excess, interval, p_value = excess_ngram_error(texts, markov, n)
+        excess, interval, p_value = excess_ngram_error(texts, ORACLE, n)
         passed = p_value > LIKELY if exact else p_value < LIKELY
-        name = f"Markov {ORACLE_TOKENS}^{ORACLE_LENGTH}, {n}-grams"
+        name = f"Markov {ORACLE.mask_id}^{ORACLE_LENGTH}, {n}-grams"
         yield Measured(name, f"{len(texts):,} samples", passed, excess, interval, p_value)
-
-
-@cache
-def true_chain() -> MarkovDenoiser:
-    return MarkovDenoiser.random(ORACLE_TOKENS, seed=0)

@@ -10,7 +10,7 @@ import itertools
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from functools import partial
-from math import comb
+from math import comb, factorial
 
 import numpy as np
 import torch
@@ -39,12 +39,13 @@ def packed_law(table: Table, start: State, pipeline: Pipeline, *, drawn: bool = 
     """The chain law of the packed pattern from left to right. drawn: with probability `share` a slot is one of those whose
     order is drawn evenly; behind them comes what is left, from the left."""
     slots = table.open(start)
-    orders = list(itertools.permutations(slots)) if drawn else [tuple(slots)]
-    chances = [comb(len(slots), k) * share**k * (1 - share) ** (len(slots) - k) for k in range(len(slots) + 1)]
+    if not drawn:
+        return packed_chain_law(table.network, start, pipeline)
     law: Law = defaultdict(float)
-    for count, chance in enumerate(chances if drawn else [1.0]):
-        some = ((*order[:count], *sorted(order[count:])) for order in orders)
-        for text, p in mixed(packed_chain_law(table.network, start, pipeline, order) for order in some).items():
+    for order, count in itertools.product(itertools.permutations(slots), range(len(slots) + 1)):
+        chance = comb(len(slots), count) * share**count * (1 - share) ** (len(slots) - count) / factorial(len(slots))
+        some = (*order[:count], *sorted(order[count:]))
+        for text, p in packed_chain_law(table.network, start, pipeline, some).items():
             law[text] += chance * p
     return law
 

@@ -42,12 +42,10 @@ class Committed:
     @classmethod
     def of(cls, joint: Array, state: State, slots: Sequence[int]) -> Committed:
         mask = joint.shape[0]
-        open_ = [i for i, v in enumerate(state) if v == mask]
-        given = joint[tuple(slice(None) if v == mask else v for v in state)]
-        kept = marginal(given, *(axis for axis, i in enumerate(open_) if i in slots))
+        given = joint[tuple(slice(None) if v == mask else slice(v, v + 1) for v in state)]
+        kept = marginal(given, *slots)
         order = sorted(range(kept.ndim), key=lambda axis: -marginal(kept, axis).max())
-        left = [i for i in open_ if i in slots]
-        return cls(state, tuple(left[axis] for axis in order), np.transpose(kept / kept.sum(), order))
+        return cls(state, tuple(sorted(slots)[axis] for axis in order), np.transpose(kept / kept.sum(), order))
 
     def marginals(self) -> list[Array]:
         return [marginal(self.law, axis) for axis in range(self.law.ndim)]

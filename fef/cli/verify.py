@@ -79,15 +79,16 @@ def run_suite(
 ) -> bool:
     """engine: the device of the engine that is verified; the loop is, if there is none. model: a checkpoint, else tables and
     tiny networks."""
-    from fef.verify.engine import ENGINE_CHECKS, in_engine
+    from fef.verify.checks import check
+    from fef.verify.engine import engine_check, in_engine
     from fef.verify.suite import settings_of, verdict, verdicts
 
     chosen: Sequence[Setting] = settings_of(methods, slow=slow)
     if model is not None:
         chosen = settings_on(model, chosen)
-    checks, here = (None, chosen) if engine is None else (ENGINE_CHECKS, [in_engine(s, str(engine)) for s in chosen])
+    held, here = (check, chosen) if engine is None else (engine_check, [in_engine(s, str(engine)) for s in chosen])
     work: dict[Key, Callable[[], Verdict]] = {
-        (setting.method, setting.words, str(number)): partial(verdict, setting, effort, checks=checks)
+        (setting.method, setting.words, str(number)): partial(verdict, setting, effort, held)
         for number, setting in enumerate(here, start=1)
     }
     with Bar("Verifying", len(work)) as bar:

@@ -15,10 +15,10 @@ from fef.decoding.inputs import per_row, row_seeds
 from fef.engine.engine import Engine
 from fef.models.table import TableDenoiser
 from fef.models.transformer import Transformer
-from fef.verify.checks import CHECKS, Check, batch_against_rows
+from fef.verify.checks import batch_against_rows, check
 from fef.verify.setting import Effort, Measured, Setting
 
-__all__ = ["ENGINE_CHECKS", "ENGINE_EFFORT", "EngineSetting", "in_engine"]
+__all__ = ["ENGINE_EFFORT", "EngineSetting", "engine_check", "in_engine"]
 
 ENGINE_EFFORT = Effort(samples=3_000, oracle_texts=300, denoisers=2)
 _SEATS = 512
@@ -65,23 +65,18 @@ class EngineSetting(Setting):
         return found
 
 
-def held_to(kind: Kind) -> Check:
+def engine_check(kind: Kind, setting: Setting, effort: Effort) -> Iterator[Measured]:
     """What the loop is held to where its law or its greedy text is stated, and for every kind the texts of `fef.decode`, of
     which none depends on its batch."""
-
-    def check(setting: Setting, effort: Effort) -> Iterator[Measured]:
-        if kind in ("chain", "process", "greedy"):  # of other kinds the loop's own sets or laws are measured
-            yield from CHECKS[kind](setting, effort)
-        for on in map(setting.subject, setting.subjects):
-            ids = on.rows(200)
-            different = int((setting.texts(on.denoiser, ids) != Setting.texts(setting, on.denoiser, ids)).any(1).sum())
-            yield Measured.differing(on.name, different, 200, "texts differ from those of fef.decode")
+    stated = kind in ("chain", "process", "greedy")  # of other kinds the loop's own sets or laws are measured
+    if stated:
+        yield from check(kind, setting, effort)
+    for on in map(setting.subject, setting.subjects):
+        ids = on.rows(200)
+        different = int((setting.texts(on.denoiser, ids) != Setting.texts(setting, on.denoiser, ids)).any(1).sum())
+        yield Measured.differing(on.name, different, 200, "texts differ from those of fef.decode")
+    if not stated:
         yield batch_against_rows(setting)
-
-    return check
-
-
-ENGINE_CHECKS: dict[Kind, Check] = {kind: held_to(kind) for kind in CHECKS}
 
 
 def in_engine(setting: Setting, device: str = "cpu") -> EngineSetting:

@@ -13,7 +13,7 @@ from fef.errors import OptionError, nearest_hint
 from fef.laws.integrate import QuantileNoise
 from fef.measure.record import Key, Record, RecordKind
 from fef.measure.run import Progress, Task, carry_out
-from fef.verify.checks import CHECKS, Check
+from fef.verify.checks import Check, check
 from fef.verify.network_laws import (
     causal_law,
     copula_law,
@@ -283,9 +283,8 @@ def settings_of(methods: Sequence[str], *, slow: bool = False) -> list[Setting]:
     return [s for s in SETTINGS if (not methods or s.method in methods) and (slow or not s.slow)]
 
 
-def verdict(setting: Setting, effort: Effort, checks: Mapping[Kind, Check] | None = None) -> Verdict:
-    """Measure one setting against what its certificate says, or against `setting.declared`. checks: what each kind of
-    certificate is held to, by default `CHECKS`.
+def verdict(setting: Setting, effort: Effort, check: Check = check) -> Verdict:
+    """Measure one setting against what its certificate says, or against `setting.declared`. check: what that is held to.
 
     What raises is a failed measurement, after those made before it.
     """
@@ -294,7 +293,7 @@ def verdict(setting: Setting, effort: Effort, checks: Mapping[Kind, Check] | Non
     try:
         with setting.broken():
             certificate = setting.certificate()
-            measured.extend((checks or CHECKS)[setting.declared or certificate.kind](setting, effort))
+            measured.extend(check(setting.declared or certificate.kind, setting, effort))
         assert measured, "a check measures something"
     except Exception as error:
         measured.append(Measured.failed(error))

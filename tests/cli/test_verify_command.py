@@ -8,7 +8,7 @@ import torch
 from fef.errors import InputError
 from fef.laws.tape import ReplayError
 from fef.models.table import TableDenoiser
-from fef.verify import suite, twins
+from fef.verify import checks, suite, twins
 from fef.verify.setting import Setting
 from fef.verify.suite import RANDOM
 
@@ -93,13 +93,13 @@ def breaks(error):
 )
 def test_a_check_that_cannot_be_made_is_a_failed_row(fef_cli, monkeypatch, error):
     monkeypatch.setattr(suite, "SETTINGS", (QUICK[0], QUICK[1], QUICK[0]))
-    check = suite.CHECKS["greedy"]
+    greedy = checks.MEASURES["greedy"]
 
     def breaks_late(setting, effort):
-        yield next(check(setting, effort))
+        yield next(greedy(setting, effort))
         raise error
 
-    monkeypatch.setitem(suite.CHECKS, "greedy", breaks_late)
+    monkeypatch.setitem(checks.MEASURES, "greedy", breaks_late)
     result = fef_cli("verify")
     words = f"could not be made: {type(error).__name__}: {' '.join(str(error).split())}"
     assert (result.exit_code, result.stderr) == (1, "")
@@ -162,7 +162,7 @@ def test_ctrl_c_ends_the_whole_suite(fef_cli, monkeypatch, more):
     def interrupted(_setting, _effort):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(suite, "CHECKS", dict.fromkeys(suite.CHECKS, interrupted))
+    monkeypatch.setattr(checks, "MEASURES", dict.fromkeys(checks.MEASURES, interrupted))
     result = fef_cli("verify", *more)
     assert (result.exit_code, result.stdout) == (130, "")
 

@@ -6,7 +6,7 @@ import pytest
 
 from fef.engine.requests import Request
 from fef.engine.session_rounds import SessionRounds
-from fef.verify.engine import ENGINE_CHECKS, in_engine
+from fef.verify.engine import engine_check, in_engine
 from fef.verify.network_laws import packed_law
 from fef.verify.setting import Effort, Setting
 from fef.verify.suite import CONFIDENCE, SETTINGS, Verdict, verdict
@@ -20,7 +20,7 @@ QUICK = [
 
 
 def found(setting: Setting) -> Verdict:
-    return verdict(in_engine(setting), SMALL, checks=ENGINE_CHECKS)
+    return verdict(in_engine(setting), SMALL, engine_check)
 
 
 @pytest.mark.parametrize("setting", QUICK, ids=lambda s: f"{s.method} {s.words}")

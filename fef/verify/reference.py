@@ -24,7 +24,6 @@ __all__ = [
     "Table",
     "certainty",
     "chain_law",
-    "chain_pass",
     "confidence",
     "denoised",
     "filled",
@@ -174,12 +173,6 @@ def filled(table: Table, start: Law, within: Collection[int], select: Select, pi
     return to_the_end(start, step)
 
 
-def chain_pass(table: Table, start: Law, order: Sequence[int], pipeline: Pipeline, select: Select | None = None) -> Law:
-    """Fill the masked slots of `order` one by one, each given all tokens there are; or in the order of `select`."""
-    law = onward(start, lambda state: {table.begun(state, order): 1.0})
-    return filled(table, law, order, select or first_of(order), pipeline)
-
-
 def denoised(
     table: Table,
     start: State,
@@ -191,12 +184,14 @@ def denoised(
     fill: Callable[[State, Sequence[int]], Law] | None = None,
 ) -> Law:
     """T passes per block, linear schedule: tokens are hidden between passes as `hiding` says. fill: what a pass makes of a
-    state and a block, by default `chain_pass`."""
+    state and a block, by default one token after the other, in the order of the block or of `select`."""
+
+    def chain(state: State, block: Sequence[int]) -> Law:
+        return filled(table, {table.begun(state, block): 1.0}, block, select or first_of(block), pipeline)
 
     def pass_(state: State, block: Sequence[int], hides: tuple[float, float]) -> Law:
         rates = [hides[state[i] != table.mask] for i in block]
-        texts = fill(state, block) if fill else chain_pass(table, {state: 1.0}, block, pipeline, select)
-        return onward(texts, lambda text: hidden(text, block, rates, table.mask))
+        return onward((fill or chain)(state, block), lambda text: hidden(text, block, rates, table.mask))
 
     law: Law = {start: 1.0}
     for block, k in itertools.product(blocks, range(steps, 0, -1)):

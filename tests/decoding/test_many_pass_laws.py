@@ -19,7 +19,7 @@ from fef.decoding.remask import remask
 from fef.laws.draws import KeyedNoise
 from fef.laws.noise import AbsorbingNoise, Schedule
 from fef.models.table import TableDenoiser
-from fef.verify.reference import Table, chain_pass, denoised, table_of
+from fef.verify.reference import Table, denoised, table_of
 from fef.verify.tables import random_joint
 from fef.verify.texts import Law, State, distance, law_of_joint, sharpened
 from tests.integrated_law import integrated_law
@@ -45,7 +45,7 @@ def product_pass(table: Table, state: State) -> Law:
 
 
 def chain(table: Table, state: State) -> Law:
-    return chain_pass(table, {state: 1.0}, range(L), sharpened())
+    return denoised(table, state, [range(L)], 1, sharpened())
 
 
 def passes(

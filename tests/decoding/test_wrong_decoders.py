@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import fef
-from fef.verify.reference import chain_pass, denoised, table_of
+from fef.verify.reference import denoised, filled, first_of, table_of
 from fef.verify.statistics import g_test
 from fef.verify.tables import random_joint
 from fef.verify.texts import distance, law_of_joint, sharpened
@@ -45,9 +45,12 @@ def test_two_tokens_a_step_are_caught(options):
     law = integrated_law(consistent(), L, method="random", **options)
     assert distance(law, JOINT) > CAUGHT
     table = table_of(consistent(), K, L)
-    first = chain_pass(table, {EMPTY: 1.0}, [0], sharpened())
+    first = filled(table, {EMPTY: 1.0}, [0], first_of([0]), sharpened())
     assert (
-        distance(integrated_law(consistent(), L, method="random"), chain_pass(table, first, [1, 2, 3], sharpened()))
+        distance(
+            integrated_law(consistent(), L, method="random"),
+            filled(table, first, [1, 2, 3], first_of([1, 2, 3]), sharpened()),
+        )
         < 1e-9
     )
 

@@ -20,8 +20,7 @@ _BEGIN = re.compile(r"^[ \t]*\[BEGIN\]|\[BEGIN\][ \t]*$", re.MULTILINE)
 _DONE = re.compile(r"""^[ \t]*\[DONE\]|(?<=['"`])[ \t]*\[DONE\](?!['"`])|(?<![=(,\[] )\[DONE\][ \t]*$""", re.MULTILINE)
 _QUOTES = ("'''", '"""', "'", '"', "`")
 
-_FENCE = re.compile(r"(?P<indent>[ \t]*)(?P<fence>`{3,}|~{3,})[ \t]*(?P<info>[^`]*)")
-_LANGUAGE = re.compile(r"[{.\s]*([\w+#]*)")
+_FENCE = re.compile(r"(?P<indent>[ \t]*)(?P<fence>`{3,}|~{3,})[{.\s]*(?P<language>[\w+#]*)[^`]*")
 _PYTHON = ("python", "python3", "py", "py3")
 _START = re.compile(r"(?P<indent>[ \t]*)(?:(?:(?:async[ \t]+)?def|class|import|from)[ \t]|@\w)")
 _SETUP = re.compile(r"[A-Za-z_][\w, ]*=[^=]|#|[ \t]*$")
@@ -52,9 +51,9 @@ def python_code(response: str, wanted: Collection[str] = ()) -> str:
     # a block without a name may be the rest of a function
     blocks = [(name, code) for name, code in blocks if name in _PYTHON or (not name and parsed(textwrap.dedent(code)))]
     sources = [loose, *(code for _, code in blocks)]
-    counts = [len(defined_names(source) & set(wanted)) for source in sources]
-    if max(counts) > 0:
-        return sources[max(range(len(sources)), key=lambda i: (counts[i], i))]
+    best = max(reversed(sources), key=lambda source: len(defined_names(source) & set(wanted)))
+    if defined_names(best) & set(wanted):
+        return best
     if blocks:
         return min(blocks, key=lambda block: not block[0])[1]
     return loose if loose and not wanted else text
@@ -150,8 +149,7 @@ def fenced_block(lines: list[str], fence: re.Match[str]) -> tuple[Block, int]:
     """
     ends = [i for i in range(1, len(lines)) if closes(lines[i], fence["fence"])] or [len(lines)]
     end = next((end for end in ends if parsed(dedented(lines[1:end], fence["indent"])) is not None), ends[0])
-    language = _LANGUAGE.match(fence["info"])
-    return (language[1].lower() if language else "", dedented(lines[1:end], fence["indent"])), end + 1
+    return (fence["language"].lower(), dedented(lines[1:end], fence["indent"])), end + 1
 
 
 def closes(line: str, fence: str) -> bool:

@@ -172,24 +172,20 @@ def main(given: Options) -> None:
     answers = read_answers(given.data)[: given.limit]
     model = fef.load(given.model, device=given.device)
     found = scored(model, answers, given.max_new_tokens, given.verify, given.base)
-    law, left_out = "causal" if given.base else given.verify, len(answers) - len(found)
+    asked = {"model": given.model, "law": "causal" if given.base else given.verify}
+    counts = {"answers": len(found), "left_out": len(answers) - len(found), "tokens": sum(one.tokens for one in found)}
     mean, error = mean_nats(found)
-    tokens = sum(one.tokens for one in found)
-    facts = {"model": given.model, "law": law, "answers": len(found), "left_out": left_out, "tokens": tokens}
-    told(**facts, nats_per_token=mean, error=error)
+    told(**asked, **counts, nats_per_token=mean, error=error)
     if given.save is not None:
         dtype = str(model.network.embed.weight.dtype).removeprefix("torch.")
-        setup = {
-            "model": given.model,
-            "law": law,
+        setup = asked | {
             "max_new_tokens": given.max_new_tokens,
             "data": given.data.name,
             "file": sha256(given.data.read_bytes()).hexdigest(),
             "environment": environment(str(model.network.device)) | {"dtype": dtype},
         }
-        record = Record(
-            LIKELIHOOD_KIND, typed("-m", "fef.eval.likelihood"), setup, {"left_out": left_out}, finished=True
-        )
+        command, facts = typed("-m", "fef.eval.likelihood"), {"left_out": counts["left_out"]}
+        record = Record(LIKELIHOOD_KIND, command, setup, facts, finished=True)
         record.add(found)
         write_whole(given.save, record_json(record))
 

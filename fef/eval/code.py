@@ -147,14 +147,10 @@ def fenced_block(lines: list[str], fence: re.Match[str]) -> tuple[Block, int]:
     It ends at the first closing fence behind which it parses (fences inside its docstrings do not close it), else at the
     first closing fence, else with the text.
     """
-    ends = [i for i in range(1, len(lines)) if closes(lines[i], fence["fence"])] or [len(lines)]
+    closing = re.compile(rf"\s*{fence['fence']}{fence['fence'][0]}*\s*")
+    ends = [i for i in range(1, len(lines)) if closing.fullmatch(lines[i])] or [len(lines)]
     end = next((end for end in ends if parsed(dedented(lines[1:end], fence["indent"])) is not None), ends[0])
     return (fence["language"].lower(), dedented(lines[1:end], fence["indent"])), end + 1
-
-
-def closes(line: str, fence: str) -> bool:
-    bare = line.strip()
-    return len(bare) >= len(fence) and set(bare) == {fence[0]}
 
 
 def dedented(lines: list[str], indent: str) -> str:

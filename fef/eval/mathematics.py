@@ -40,14 +40,8 @@ _ARGUMENTS = {"\\frac": 2, "\\binom": 2, "\\sqrt": 1, "^": 1, "_": 1}
 
 def final_expression(text: str) -> str | None:
     """What stands in the last `\\boxed{}` that closes, after "final answer is", or else between the last dollars; or None."""
-    boxed = boxes(text)
-    if boxed:
-        return boxed[-1]
-    for pattern in (_FINAL, _DOLLARS):
-        found = pattern.findall(text)
-        if found:
-            return str(found[-1]).strip()
-    return None
+    found = boxes(text) or [stated.strip() for stated in _FINAL.findall(text) or _DOLLARS.findall(text)]
+    return found[-1] if found else None
 
 
 def same_expression(first: str | None, second: str | None) -> bool:

@@ -112,6 +112,7 @@ def most(score: Callable[[Array], float], *, sampled: bool = False, bias: float 
 
 
 RANDOM, TWO_PASSES = partial(chain_law, drawn=True), partial(chain_law, passes=2)
+REMDM = partial(chain_law, passes=3, eta=0.2)
 CONFIDENCE, IN_TWOS = most(confidence), most(confidence, block_length=2)
 TABLES: tuple[Name, ...] = ("consistent", "inconsistent")
 NETWORK: tuple[Name, ...] = ("network",)
@@ -165,12 +166,7 @@ NAMED: tuple[Setting, ...] = (
     Setting("fef", REJECT | {"window": 2, "cache": "prefix"}, subjects=("block-causal",)),
     short("fef", REJECT | {"window": 2, "steps": 2}, TWO_PASSES, subjects=TABLES),
     short("fef", REJECT | {"window": 2, "steps": 2}, TWO_PASSES, subjects=NETWORK, slow=True),
-    short(
-        "fef",
-        REJECT | {"window": 2, "steps": 3, "remask": "remdm"},
-        partial(chain_law, passes=3, eta=0.2),
-        by="samples",
-    ),
+    short("fef", REJECT | {"window": 2, "steps": 3, "remask": "remdm"}, REMDM, by="samples"),
     short("fef", REJECT | {"window": 2, "steps": 2, "remask": "low-confidence"}, TWO_PASSES, subjects=TABLES),
     short("fef", REJECT_PACKED | {"window": 2}, packed_law, subjects=NETWORK),
     Setting("fef", REJECT_PACKED, law=packed_law, subjects=NETWORK, slow=True),

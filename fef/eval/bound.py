@@ -5,11 +5,14 @@ Shapes: R samples, r of them at once, L canvas length, P scored positions, V voc
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
+from fef.decoding.inputs import Settings, make_sampling
 from fef.decoding.network import Network
-from fef.laws.pipeline import Sampling, log_law
+from fef.laws.pipeline import log_law
 
 __all__ = ["monte_carlo_bound"]
 
@@ -18,14 +21,14 @@ BATCH_ENTRIES = 1 << 26  # logits at once
 
 @torch.no_grad()
 def monte_carlo_bound(
-    network: Network, ids_L: Tensor, position_P: Tensor, samples: int, seed: int, banned: Tensor
+    network: Network, ids_L: Tensor, position_P: Tensor, samples: int, seed: int, banned: Sequence[int]
 ) -> float:
     """A lower bound, in nats, of log p of the tokens of `ids_L` at `position_P` given all others.
 
     The mean over `samples` of P/k times the sum of log p of k tokens masked together, k uniform on 1..P and the k tokens a
     uniform subset (LLaDA, arXiv 2502.09992, eq. 6 with its appendix B.5). Its expectation is the mean log p of the chain law
     over all orders, hence a bound by Jensen. k is stratified over the samples, which keeps the estimate unbiased.
-    banned: ids that the law excludes.
+    banned: ids that the law excludes besides the mask.
     """
     count = len(position_P)
     generator = torch.Generator().manual_seed(seed)
@@ -34,10 +37,7 @@ def monte_carlo_bound(
     rank_RP = torch.rand(samples, count, generator=generator, dtype=torch.float64).argsort(1).argsort(1)
     masked_RP = (rank_RP < size_R[:, None]).to(ids_L.device)
     weight_R = (count / size_R).to(ids_L.device)
-    one = torch.ones(1, dtype=torch.float64, device=ids_L.device)
-    sampling = Sampling(
-        temperature_B=one, top_p_B=one, top_k_B=torch.zeros(1, dtype=torch.int64, device=ids_L.device), banned=banned
-    )
+    sampling = make_sampling(network, Settings(temperature=1.0), banned, None, 1, ids_L.device)
     rows = max(1, BATCH_ENTRIES // (count * (network.vocab_size or 1)))
     total = 0.0
     for begin in range(0, samples, rows):

@@ -110,8 +110,8 @@ class FefLM(HarnessLM):
         if temperature == 0 or self.likelihood == "chain":
             chain = {"method": self.method, "temperature": temperature, **self.options}
             return self.model.score_ids(ids, places, places, **chain).total
-        banned = torch.tensor([network.mask_id, *self.model.special_ids()], device=network.device)
         ids_L, position_P = (torch.tensor(list(some), device=network.device) for some in (ids, places))
+        banned = self.model.special_ids()
         return monte_carlo_bound(Network(network), ids_L, position_P, self.mc_samples, self.seed, banned)
 
     def text_ids(self, text: str) -> list[int]:

@@ -14,7 +14,7 @@ from fef.models.table import TableDenoiser
 
 K, L = 3, 4
 MASK = K
-NOTHING_BANNED = torch.tensor([MASK])
+NOTHING_BANNED: list[int] = []
 PLACES = torch.tensor([0, 1, 3])
 IDS = torch.tensor([2, 0, 1, 1])
 
@@ -82,7 +82,7 @@ def test_one_token_is_scored_exactly_and_the_seed_decides() -> None:
 def test_banned_ids_share_no_probability() -> None:
     network = Network(TABLES["consistent"])
     free = monte_carlo_bound(network, IDS, torch.tensor([1]), 1, 0, NOTHING_BANNED)
-    banned = monte_carlo_bound(network, IDS, torch.tensor([1]), 1, 0, torch.tensor([MASK, 2]))
+    banned = monte_carlo_bound(network, IDS, torch.tensor([1]), 1, 0, [2])
     state = IDS.clone()
     state[1] = MASK
     p = network.denoiser(state[None])[0, 1].softmax(-1)

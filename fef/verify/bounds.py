@@ -19,6 +19,7 @@ import fef
 from fef.laws.information import schedule_error
 from fef.models.table import TableDenoiser
 from fef.verify.decode import laws_by_order
+from fef.verify.reference import certainty
 from fef.verify.setting import Effort, Measured, Setting
 from fef.verify.tables import parity, random_joint
 from fef.verify.texts import Array, Law, State, law_of_joint
@@ -58,7 +59,7 @@ class Committed:
 
     def kl(self) -> float:
         """KL(joint || product) in nats: the total correlation of the slots."""
-        return sum(map(entropy, self.marginals())) - entropy(self.law)
+        return certainty(self.law) - sum(map(certainty, self.marginals()))
 
     def modes_agree(self) -> bool:
         """Theorem 1 of Fast-dLLM: where (n + 1) (1 - confidence) <= 1, the product has the mode of the joint law."""
@@ -160,12 +161,8 @@ class ProfiledTable(TableDenoiser):
 def information_profile(joint: Array) -> tuple[float, ...]:
     """f(k): mean entropy (nats) of a token given k others, over all choices; differences of mean block entropies."""
     blocks = (itertools.combinations(range(joint.ndim), k) for k in range(joint.ndim + 1))
-    means = [np.mean([entropy(marginal(joint, *kept)) for kept in block]) for block in blocks]
+    means = [np.mean([-certainty(marginal(joint, *kept)) for kept in block]) for block in blocks]
     return tuple(float(f) for f in np.diff(means))
-
-
-def entropy(p: Array) -> float:
-    return -float((p[p > 0] * np.log(p[p > 0])).sum())
 
 
 def kl_between(p: Law, q: Law) -> float:

@@ -17,7 +17,7 @@ import torch
 
 from fef.models.packed import REVEALED, packed_target_logits
 from fef.models.transformer import Transformer
-from fef.verify.reference import Denoise, Table, certainty, denoised, law_at
+from fef.verify.reference import Denoise, Table, certainty, denoised, laws_of
 from fef.verify.texts import Array, Law, Pipeline, State, drawn_at, drawn_in_turn, mixed, put, to_the_end
 
 __all__ = [
@@ -58,8 +58,7 @@ def packed_chain_law(network: Transformer, start: State, pipeline: Pipeline, ord
     texts_NL = torch.tensor(texts)
     rank_NL = torch.full_like(texts_NL, REVEALED)
     rank_NL[:, slots] = torch.arange(len(slots))
-    logits_NLV = packed_target_logits(network, torch.tensor([start]).expand_as(texts_NL), texts_NL, rank_NL)
-    laws = logits_NLV[..., :K].double().softmax(-1).numpy()
+    laws = laws_of(packed_target_logits(network, torch.tensor([start]).expand_as(texts_NL), texts_NL, rank_NL), K)
     return {
         text: float(np.prod([pipeline(law[i])[text[i]] for i in slots])) for text, law in zip(texts, laws, strict=True)
     }
@@ -67,7 +66,7 @@ def packed_chain_law(network: Transformer, start: State, pipeline: Pipeline, ord
 
 def next_token(causal: Denoise, state: State, slot: int, count: int) -> Array:
     """A causal model's law of a slot given all before it: its logits at a position are those of the next token."""
-    return law_at(causal(torch.tensor([state[:slot]]))[0, -1], count)
+    return laws_of(causal(torch.tensor([state[:slot]]))[0, -1], count)
 
 
 def causal_law(table: Table, start: State, pipeline: Pipeline) -> Law:
@@ -104,7 +103,7 @@ def copula_law(
 
 def product_of_experts(network: Transformer, began: State, now: State, slots: list[int], share: float) -> Array:
     """The network as it was when the round began, to the power `share`, and the causal model beside it."""
-    own = law_at(network(torch.tensor([began]))[0, slots[-1]], network.mask_id)
+    own = laws_of(network(torch.tensor([began]))[0, slots[-1]], network.mask_id)
     next_ = next_token(network.extras.causal_model, now, slots[-1], network.mask_id)
     product: Array = own**share * next_ ** (1 - share)
     law: Array = product / product.sum()
@@ -116,7 +115,7 @@ def order_causal(network: Transformer, began: State, now: State, slots: list[int
     at_1S = torch.tensor([slots])
     hidden_1SD = network.hidden_at(torch.tensor([began]), at_1S)
     states_1SD = network.extras.order_block(hidden_1SD, network.embed(torch.tensor(now)[at_1S]), at_1S)
-    return law_at(network.logits(states_1SD)[0, -1], network.mask_id)
+    return laws_of(network.logits(states_1SD)[0, -1], network.mask_id)
 
 
 def process_law(
@@ -188,7 +187,7 @@ def joint_law(table: Table, start: State, pipeline: Pipeline, *, tokens: int) ->
         return {text: weight for text, _, weight in going} if slots_1S.numel() else None
 
     def drawn(state: State, slots_1S: torch.Tensor, hidden_1SD: torch.Tensor) -> Law:
-        laws_SK = network.logits(hidden_1SD)[0, :, : table.mask].double().softmax(-1).numpy()
+        laws_SK = laws_of(network.logits(hidden_1SD)[0], table.mask)
         laws = {i: law for i, law in zip(slots_1S[0].tolist(), laws_SK, strict=True) if state[i] == table.mask}
         at = max(laws, key=lambda i: certainty(laws[i]))
         return drawn_at(state, at, pipeline(laws[at]))

@@ -28,7 +28,7 @@ __all__ = [
     "denoised",
     "filled",
     "first_of",
-    "law_at",
+    "laws_of",
     "margin",
     "ranked",
     "table_of",
@@ -79,13 +79,14 @@ Reference = Callable[[Table, State, Pipeline], Law]
 
 def table_of(denoiser: Denoise, n_tokens: int, length: int) -> Table:
     states = list(itertools.product(range(n_tokens + 1), repeat=length))
-    laws = denoiser(torch.tensor(states)).double()[..., :n_tokens].softmax(-1).numpy()
+    laws = laws_of(denoiser(torch.tensor(states)), n_tokens)
     return Table(dict(zip(states, laws, strict=True)), n_tokens, length, denoiser=denoiser)
 
 
-def law_at(logits_V: torch.Tensor, count: int) -> Array:
-    law: Array = logits_V[:count].double().softmax(-1).numpy()
-    return law
+def laws_of(logits: torch.Tensor, count: int) -> Array:
+    """The laws [..., K] of so many tokens by logits [..., V]."""
+    laws: Array = logits[..., :count].double().softmax(-1).numpy()
+    return laws
 
 
 def chain_law(
@@ -156,7 +157,7 @@ def margin(p: Array) -> float:
 
 def certainty(p: Array) -> float:
     """Negative entropy, nats."""
-    return float(sum(x * np.log(x) for x in p if x > 0))
+    return float((p[p > 0] * np.log(p[p > 0])).sum())
 
 
 def filled(table: Table, start: Law, within: Collection[int], select: Select, pipeline: Pipeline) -> Law:

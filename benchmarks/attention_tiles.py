@@ -80,6 +80,7 @@ def time_tiles(
     known = [Tiles("the network's", FLEX_OPTIONS[size], pattern_block(size))] if size in FLEX_OPTIONS else []
     own: list[Tensor] | None = None
     for tiles in (Tiles("torch's", None, PATTERN_BLOCK), *known, *(Tiles.read(words, size) for words in also)):
+        torch.compiler.reset()  # behind eight variants of one function torch compiles no further one
         try:
             mask = flat.intervals.block_mask(tiles.block, tiles.block)
             found, timed = measured(tiles.name, inputs, attention_of(mask, tiles.options, compiled), own)

@@ -34,6 +34,17 @@ def program(kind: type[Options], words: str | None) -> Callable[[Callable[[Optio
             except FefError as error:
                 print(f"fef: error: {error}", file=sys.stderr)
                 code = 2
+            except OSError as error:
+                if error.filename is None:
+                    raise
+                print(
+                    f"fef: error: {error.filename}: {error.strerror}. Give another file or folder.",
+                    file=sys.stderr,
+                )
+                code = 2
+            except KeyboardInterrupt:
+                print("fef: stopped.", file=sys.stderr)
+                code = 130
             if code:
                 raise SystemExit(code)
 

@@ -78,12 +78,19 @@ def read_rounded(path: Path, format_: str, dtype: torch.dtype) -> Rounded:
     if metadata[FORMAT] != format_:
         raise ValueError(f"its format is {metadata[FORMAT]!r}")
     sample_N = tensors.pop(SAMPLE)
-    weights = {
-        name: (tensor * tensors[name + SCALE][:, None] if name + SCALE in tensors else tensor).to(dtype)
-        for name, tensor in tensors.items()
-        if not name.endswith(SCALE)
-    }
-    return Rounded(metadata, weights, sample_N)
+    names = [name for name in tensors if not name.endswith(SCALE)]
+    return Rounded(metadata, {name: read_weight(tensors, name).to(dtype) for name in names}, sample_N)
+
+
+def read_weight(tensors: Mapping[str, Tensor], name: str) -> Tensor:
+    """In float32. Raises ValueError for a matrix without its scale, and for numbers that are none."""
+    weight, scale_R = tensors[name], tensors.get(name + SCALE)
+    if (scale_R is None) == (weight.dtype == torch.int8) or (scale_R is None and not weight.is_floating_point()):
+        raise ValueError(f"{name} is {weight.dtype} with {'no scale' if scale_R is None else 'a scale'}")
+    weight = weight.float() if scale_R is None else weight * scale_R[:, None]
+    if not bool(weight.isfinite().all()):
+        raise ValueError(f"{name} has numbers that are not finite")
+    return weight
 
 
 def short(error: Exception) -> str:

@@ -221,6 +221,9 @@ def test_last_bits_make_no_other_network(network: Transformer) -> None:
         "candidates",
         "depths",
         "no sample",
+        "no scale",
+        "whole numbers",
+        "not a number",
     ],
 )
 def test_a_file_that_is_no_head_says_what_to_do(network: Transformer, kind: str, tmp_path: FilePath) -> None:
@@ -237,6 +240,12 @@ def test_a_file_that_is_no_head_says_what_to_do(network: Transformer, kind: str,
         save_file({"x": torch.zeros(2)}, path)
     elif kind == "another format":
         save_file(tensors, path, metadata | {"format": "fef-draft-head-9"})
+    elif kind == "no scale":
+        save_file({name: x for name, x in tensors.items() if name != "q.weight.scale"}, path, metadata)
+    elif kind == "whole numbers":
+        save_file(tensors | {"attn_norm.weight": tensors["attn_norm.weight"].int()}, path, metadata)
+    elif kind == "not a number":
+        save_file(tensors | {"attn_norm.weight": tensors["attn_norm.weight"] * torch.nan}, path, metadata)
     elif kind in (sizes := json.loads(metadata["sizes"])):
         wrong = {"dim": 8, "kv_heads": 0, "candidates": 10**12, "depths": None}[kind]
         save_file(tensors, path, metadata | {"sizes": json.dumps(sizes | {kind: wrong})})

@@ -31,8 +31,9 @@ from fef.bench.engine.rows import ENGINE_KIND, Served
 from fef.bench.engine.serving import draw_problems, serve
 from fef.bench.engine.shapes import random_network, shape_config
 from fef.engine.shape_chooser import ShapeChooser
-from fef.errors import OptionError
+from fef.errors import InputError, OptionError
 from fef.generation import Model, load
+from fef.laws.pipeline import check_sampling
 from fef.laws.window import TREE_ANCHORS
 from fef.measure.environment import environment
 from fef.measure.program import option, program, typed
@@ -68,7 +69,7 @@ class Options:
     data: Path | None = option(None, 'JSONL of {"prompt": ...} or {"messages": ...}')
     tasks: Sequence[str] = option((), "families of held-out problems, in place of --data")
     device: str = default_device()
-    dtype: str = "bfloat16"
+    dtype: str = option("bfloat16", choices=("bfloat16", "float16", "float32"))
     problems: int = option(192, "prompts at the largest batch; smaller ones get a share")
     rows: Sequence[str] = option(DEFAULT_KINDS, "which of sequential, chosen, all, chains, trees, mixed, causal")
     runs: int = option(1, "of each row, of which the median counts")
@@ -87,10 +88,16 @@ class Options:
         if not {*self.rows} <= {*self.kinds} or list(self.rows) == ["causal"]:
             given = ",".join(self.rows)
             raise OptionError(
-                f"--rows {given!r} is not allowed: give some of {', '.join(self.kinds)}, and not causal alone."
+                f"--rows {given!r} is not allowed: give some of {', '.join(self.kinds)}, causal beside others only."
             )
-        whole_from("--runs", self.runs, 1)
-        whole_from("--least", self.least, 1)
+        for name, least in (("problems", 1), ("runs", 1), ("least", 1), ("max_new_tokens", 1), ("anchors", 0)):
+            if (number := getattr(self, name)) is not None:
+                whole_from(f"--{name.replace('_', '-')}", number, least)
+        for name, least in (("chains", 0), ("batch", 1), ("tree", 1)):
+            for number in getattr(self, name):
+                whole_from(f"--{name}", number, least)
+        for temperature in self.temperature:
+            check_sampling(temperature)
 
     @property
     def setup(self) -> dict[str, Any]:
@@ -206,11 +213,15 @@ def other_bits(found: Sequence[Generation], expected: Sequence[Generation]) -> i
 
 def prompts_of(model: Model, count: int, data: Path | None, tasks: Sequence[str] = ()) -> list[Prompt]:
     """The first prompts of a file, messages as text where the checkpoint has no chat template; or of held-out problems."""
+    if tasks and data is not None:
+        raise OptionError("--data and --tasks were both given; give one of them.")
     if tasks:
         return [problem.prompt for problem in draw_problems(tasks, count, 0)[:count]]
     if data is None:
         raise OptionError("There is nothing to answer: give --data FILE, --tasks NAMES or --shape NAME.")
     found = read_prompts(data)[:count]
+    if not found:
+        raise InputError(f"{data} has no prompt; give a file with one in each line.")
     return [list(m) if model.template is not None else str(m[-1]["content"]) for m in found]
 
 

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 import fef
-from fef.bench.engine.drafts import InTurn, Options, drafts_tasks, other_bits
+from fef.bench.engine.drafts import InTurn, Options, drafts_tasks, main, other_bits
 from fef.bench.engine.page import engine_page
 from fef.bench.engine.rows import ENGINE_KIND, PassRow, Served, ShapeRow
 from fef.cli.app import app
@@ -106,3 +106,39 @@ def test_an_answer_with_one_other_bit_of_a_log_p_is_told() -> None:
     one, other = (SimpleNamespace(token_ids=[1, 2], logprobs=[-0.5, last]) for last in (-0.25, -0.25 - 2**-50))
     assert other_bits([one, one], [one, one, other]) == 0, "only those that both have"
     assert other_bits([one, other], [one, one]) == 1
+
+
+DEMO = ["--model", "demo", "--device", "cpu", "--tasks", "word-problems", "--problems", "4", "--least", "4"]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (["--problems", "0"], "--problems=0 must be a whole number of at least 1"),
+        (["--batch", "1,0"], "--batch=0 must be"),
+        (["--chains", "-4"], "--chains=-4 must be a whole number of at least 0"),
+        (["--tree", "0"], "--tree=0 must be"),
+        (["--anchors", "-1"], "--anchors=-1 must be"),
+        (["--max-new-tokens", "0"], "--max-new-tokens=0 must be"),
+        (["--temperature", "-1"], "temperature=-1.0 is not allowed"),
+        (["--rows", "causal"], "causal beside others only"),
+        (["--data", "nothing.jsonl"], "give one of them"),
+        (["--json", "nowhere/drafts.json"], "nowhere/"),
+    ],
+)
+def test_what_cannot_be_measured_is_said_in_one_sentence(
+    given: list[str], words: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        main(DEMO + given)
+    said = capsys.readouterr().err.strip()
+    assert ended.value.code == 2 and words in said and said.startswith("fef: error:") and "\n" not in said, said
+    assert not list(tmp_path.iterdir())
+
+
+def test_prompts_of_an_empty_file(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "empty.jsonl").write_text("")
+    with pytest.raises(SystemExit):
+        main(["--model", "demo", "--device", "cpu", "--data", str(tmp_path / "empty.jsonl")])
+    assert "has no prompt" in capsys.readouterr().err

@@ -77,9 +77,10 @@ class Worker:
 
     def __init__(self, folder: Path, model: str) -> None:
         self.folder, self.model = folder, model
+        others = os.environ.get("PYTHONPATH")  # packages may lie there
         self.process = subprocess.Popen(
             [sys.executable, str(ROOT / "benchmarks" / "engine_worker.py")],
-            env=os.environ | {"PYTHONPATH": str(folder)},
+            env=os.environ | {"PYTHONPATH": os.pathsep.join([str(folder)] + ([others] if others else []))},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

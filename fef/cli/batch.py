@@ -9,9 +9,10 @@ import typer
 
 from fef.cli.lock import sole_writer
 from fef.cli.options import DeviceOption, DtypeOption, ModelOption, WeightsOption, check_device, load_model
-from fef.cli.output import Bar, check_not_read
+from fef.cli.output import Bar
 from fef.cli.serve import require_serve
 from fef.errors import InputError
+from fef.files import check_not_read
 
 __all__ = ["EXAMPLE", "batch"]
 

@@ -24,8 +24,9 @@ from fef.cli.options import (
     parse_families,
     typed_options,
 )
-from fef.cli.output import Bar, check_writable, print_sheet
+from fef.cli.output import Bar, print_sheet
 from fef.errors import OptionError
+from fef.files import check_writable
 
 if TYPE_CHECKING:
     from fef.bench.engine.run import Questions

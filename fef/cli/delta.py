@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from fef.cli.options import JsonOption, check_device
-from fef.cli.output import Bar, check_writable, print_json
+from fef.cli.output import Bar, print_json
+from fef.files import check_writable
 
 __all__ = ["EXAMPLE", "delta"]
 

@@ -12,10 +12,10 @@ import typer
 from rich.table import Table
 
 from fef.cli.options import DeviceOption, JsonOption, ModelOption, load_model
-from fef.cli.output import Bar, check_writable, print_json, print_table
+from fef.cli.output import Bar, print_json, print_table
 from fef.cli.train import data_options
 from fef.cli.training import CanvasLengthOption
-from fef.files import write_whole
+from fef.files import check_writable, write_whole
 from fef.training.limits import canvas_for
 
 if TYPE_CHECKING:

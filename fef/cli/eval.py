@@ -27,9 +27,9 @@ from fef.cli.options import (
     load_model,
     method_options,
 )
-from fef.cli.output import Bar, check_writable, print_json, print_sheet
+from fef.cli.output import Bar, print_json, print_sheet
 from fef.errors import OptionError
-from fef.files import write_whole
+from fef.files import check_writable, write_whole
 
 if TYPE_CHECKING:
     from fef.decoding.certificate import Certificate

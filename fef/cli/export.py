@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from fef.cli.options import MODEL_HELP
-from fef.cli.output import Bar, check_makeable
+from fef.cli.output import Bar
 from fef.errors import InputError
+from fef.files import check_makeable
 
 __all__ = ["EXAMPLE", "export"]
 

@@ -30,9 +30,9 @@ from fef.cli.options import (
     method_options,
     read_prompt,
 )
-from fef.cli.output import Bar, check_writable, print_json, stderr
+from fef.cli.output import Bar, print_json, stderr
 from fef.errors import OptionError
-from fef.files import write_whole
+from fef.files import check_writable, write_whole
 from fef.readers import check_text
 
 if TYPE_CHECKING:

@@ -1,12 +1,10 @@
-"""What every command shares on its way out: errors and exit codes, JSON, whole files, and late progress bars."""
+"""What every command shares on its way out: errors and exit codes, JSON, and late progress bars."""
 
 from __future__ import annotations
 
 import json
 import os
-import tempfile
 import threading
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -31,9 +29,6 @@ if TYPE_CHECKING:
 __all__ = [
     "Bar",
     "Group",
-    "check_directory",
-    "check_makeable",
-    "check_writable",
     "error_line",
     "print_json",
     "print_sheet",
@@ -110,35 +105,6 @@ def print_sheet(sheet: Sheet) -> None:
     from fef.measure.table import terminal
 
     print_table(terminal(sheet))
-
-
-def check_writable(path: Path, *read: Path | None) -> None:
-    """Raise InputError, before long work, where `write_whole` could not write, and for one of the files that are read."""
-    if path.is_dir():
-        raise InputError(f"{path} is a directory; give the name of a file.")
-    check_not_read(path, *read)
-    check_directory(path.parent, path)
-
-
-def check_not_read(path: Path, *read: Path | None) -> None:
-    """Raise InputError for a file to write that is one of those to read."""
-    for other in read:
-        if other is not None and path.exists() and other.exists() and path.samefile(other):
-            raise InputError(f"{path} is to be read, and would be written over; give another file to write.")
-
-
-def check_directory(directory: Path, path: Path) -> None:
-    """Raise InputError, in the name of `path`, where no file can be made in `directory`."""
-    try:
-        tempfile.TemporaryFile(dir=directory).close()
-    except OSError as error:
-        fix = "Give a place" if directory.exists() else f"Make the directory {directory}, or give a place"
-        raise InputError(f"Cannot write {path}: {error.strerror}. {fix} where you can write.") from error
-
-
-def check_makeable(path: Path) -> None:
-    """Raise InputError where `path` could not be made, nor the directories that hold it."""
-    check_directory(next(parent for parent in path.absolute().parents if parent.exists()), path)
 
 
 class Bar:

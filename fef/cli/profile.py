@@ -9,9 +9,9 @@ import typer
 from rich.table import Table
 
 from fef.cli.options import MODEL_HELP, DeviceOption, JsonOption, load_model, parse_families
-from fef.cli.output import Bar, check_writable, print_json, print_table
+from fef.cli.output import Bar, print_json, print_table
 from fef.errors import OptionError
-from fef.files import write_whole
+from fef.files import check_writable, write_whole
 
 if TYPE_CHECKING:
     from fef.laws.information import Profile

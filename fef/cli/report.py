@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fef.cli.output import Bar, check_makeable, check_writable
+from fef.cli.output import Bar
 from fef.errors import InputError, OptionError
-from fef.files import write_whole
+from fef.files import check_makeable, check_writable, write_whole
 from fef.readers import decode_text, read_file
 
 if TYPE_CHECKING:

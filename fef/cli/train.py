@@ -14,7 +14,7 @@ import typer
 
 from fef.cli.interrupts import StopSoon
 from fef.cli.options import check_device, typed_options
-from fef.cli.output import Bar, check_makeable, print_json
+from fef.cli.output import Bar, print_json
 from fef.cli.train_layer import train_layer
 from fef.cli.train_policy import train_policy
 from fef.cli.training import (
@@ -43,6 +43,7 @@ from fef.cli.training import (
     shows_and_reports,
 )
 from fef.errors import InputError, OptionError, nearest_hint
+from fef.files import check_makeable
 from fef.training.limits import canvas_for
 
 if TYPE_CHECKING:

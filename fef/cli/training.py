@@ -16,8 +16,9 @@ import typer
 from fef.cli.info import LOG, last_losses
 from fef.cli.interrupts import StopSoon
 from fef.cli.lock import sole_writer
-from fef.cli.output import Bar, check_makeable, print_json, speaks
+from fef.cli.output import Bar, print_json, speaks
 from fef.errors import InputError, OptionError
+from fef.files import check_makeable
 
 if TYPE_CHECKING:
     from fef.models.transformer import Transformer

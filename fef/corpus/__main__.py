@@ -9,13 +9,13 @@ from typing import Annotated
 
 import typer
 
-from fef.cli.output import Group, check_writable, stderr
+from fef.cli.output import Group, stderr
 from fef.corpus.build import Recipe, build
 from fef.corpus.dialogue import prompts
 from fef.corpus.shares import DEFAULT_COUNT
 from fef.errors import OptionError
 from fef.eval.datasets import data_directory
-from fef.files import write_whole
+from fef.files import check_writable, write_whole
 from fef.readers import whole_from
 
 app = typer.Typer(cls=Group, add_completion=False, pretty_exceptions_enable=False)

@@ -12,9 +12,9 @@ import torch
 import typer
 
 from fef.cli.options import DeviceOption
-from fef.cli.output import Bar, Group, check_writable
+from fef.cli.output import Bar, Group
 from fef.errors import OptionError
-from fef.files import write_whole
+from fef.files import check_writable, write_whole
 from fef.models.causal import describe_causal, load_causal
 from fef.models.chat import ChatTemplate, Message
 from fef.models.checkpoint import CONFIG, load_checkpoint

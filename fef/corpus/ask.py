@@ -13,14 +13,14 @@ from typing import Annotated
 import typer
 
 from fef.cli.options import DeviceOption
-from fef.cli.output import Bar, Group, check_writable
+from fef.cli.output import Bar, Group
 from fef.corpus.answer import load_source, texts_behind
 from fef.corpus.example import exchange
 from fef.corpus.overlap import TestItems, words_of
 from fef.corpus.self_text import fault_of
 from fef.errors import InputError, OptionError
 from fef.eval.tasks import message
-from fef.files import write_whole
+from fef.files import check_writable, write_whole
 from fef.models.chat import ChatTemplate
 from fef.models.device import default_device
 from fef.readers import whole_from

@@ -11,10 +11,10 @@ from typing import Annotated, Any, cast
 import typer
 
 from fef.cli.options import DeviceOption, DtypeOption, ModelOption, load_model
-from fef.cli.output import Bar, Group, check_writable
+from fef.cli.output import Bar, Group
 from fef.cli.train import data_options
 from fef.errors import InputError, OptionError, nearest_hint
-from fef.files import write_whole
+from fef.files import check_writable, write_whole
 from fef.generation import Model
 from fef.laws.pipeline import check_sampling
 from fef.models.continuation import up_to_end

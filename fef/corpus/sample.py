@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from fef.cli.output import Group, check_writable
+from fef.cli.output import Group
 from fef.corpus.check import equations_of, wrong_equations
 from fef.corpus.example import CorpusExample
 from fef.corpus.self_text import read_conversations
@@ -21,7 +21,7 @@ from fef.corpus.sums import is_explained
 from fef.errors import InputError
 from fef.eval.numbers import final_number, same_number
 from fef.eval.tasks import Message
-from fef.files import write_whole
+from fef.files import check_writable, write_whole
 
 __all__ = ["kept_solutions"]
 

@@ -6,9 +6,9 @@ import pytest
 from rich.console import Console
 
 from fef.cli import output
-from fef.cli.output import Bar, check_writable
+from fef.cli.output import Bar
 from fef.errors import InputError
-from fef.files import write_whole
+from fef.files import check_writable, write_whole
 
 
 def terminal():

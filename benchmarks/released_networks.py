@@ -31,7 +31,7 @@ from fef.engine.cached_passes import CachedPasses
 from fef.engine.engine import Engine
 from fef.measure.environment import environment
 from fef.measure.program import option, program, typed
-from fef.measure.record import Record
+from fef.measure.record import Record, check_kept
 from fef.measure.run import Task, Told, carry_out
 from fef.measure.timing import Clock, Stopwatch, captured
 from fef.models.config import MixtureConfig, TransformerConfig
@@ -41,6 +41,7 @@ from fef.models.transformer import Transformer
 
 __all__ = ["RELEASED", "main", "operations", "run_released"]
 
+PROGRAM = "benchmarks/released_networks.py"
 PROMPT, ANSWER = 256, 256  # tokens of a prompt, and to fill
 _STALE_BLOCK = 32
 _CONTEXT = 529  # a canvas whose context pass is compared with a plain pass
@@ -317,7 +318,7 @@ def run_released(names: Sequence[str], batches: Sequence[int], device: torch.dev
     bandwidth = copy_bandwidth(clock)
     setup: dict[str, Any] = {"weights": "random", "dtype": "bfloat16", "prompt": PROMPT, "answer": ANSWER}
     setup |= {"batches": list(batches), "repeats": clock.repeats, "environment": environment(str(device))}
-    record = Record(ENGINE_KIND, typed("benchmarks/released_networks.py"), setup, {"bandwidth": bandwidth})
+    record = Record(ENGINE_KIND, typed(PROGRAM), setup, {"bandwidth": bandwidth})
     for name in names:
         one = partial(context_against_plain, clock, bandwidth)
         tasks = [Task((name,), one)] if name == "context" else list(Bench(name, clock, bandwidth).tasks(batches))
@@ -348,6 +349,7 @@ class Options:
 
 @program(Options, __doc__)
 def main(given: Options) -> None:
+    check_kept(given.json, ENGINE_KIND, typed(PROGRAM))
     record = run_released(given.only, given.batches, usable_device("cuda", "It needs a GPU."))
     print(engine_page("released networks", {"random weights": record})[0])
     record.path = given.json

@@ -5,10 +5,9 @@ Shapes: B rows of a round, W drafts, T targets.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -55,10 +54,6 @@ class Acceptance:
         tried = tuple(map(sum, zip_longest(*(a.tried for a in every), fillvalue=0)))
         kept = tuple(map(sum, zip_longest(*(a.kept for a in every), fillvalue=0)))
         return cls(tried, kept, any(a.bonus for a in every), max(a.passes for a in every))
-
-    @classmethod
-    def from_dict(cls, found: Mapping[str, Any]) -> Acceptance:
-        return cls(tuple(found["tried"]), tuple(found["kept"]), found["bonus"], found["passes"])
 
 
 class AcceptanceCounter:

@@ -13,6 +13,7 @@ from fef.decoding.certificate import Certificate
 from fef.generation import Model
 from fef.measure.answering import Answered, Asked, batches_of, in_batches, judged
 from fef.measure.answers import Answer, answer_of
+from fef.measure.fields import fitted
 from fef.measure.record import Key
 from fef.tasks import Problem, score
 
@@ -64,16 +65,15 @@ class Result:
         }
 
     @classmethod
-    def from_dict(cls, found: Mapping[str, Any]) -> Result:
-        certificate = found["certificate"]
-        cells = zip(*(found["answers"][name] for name in COLUMNS), strict=True)
-        return cls(
-            found["family"],
-            MethodSpec(**found["spec"]),
-            tuple(Answer(**dict(zip(COLUMNS, one, strict=True))) for one in cells),
-            Certificate(certificate["kind"], certificate["law"], tuple(certificate["reasons"])),
-            Acceptance.from_dict(found["acceptance"]),
-        )
+    def from_dict(cls, value: Any, name: str) -> Result:
+        """What `to_dict` made, called `name`. Raises ValueError."""
+        found = fitted({"answers": dict.fromkeys(COLUMNS, list[Any])}, value, name)
+        cells = [found["answers"][column] for column in COLUMNS]
+        if not cells[0] or len({*map(len, cells)}) > 1:
+            raise ValueError(f"answers of {name} must have a value a problem in each column")
+        answers = [dict(zip(COLUMNS, one, strict=True)) for one in zip(*cells, strict=True)]
+        result: Result = fitted(cls, found | {"answers": answers}, name)
+        return result
 
 
 def evaluate(

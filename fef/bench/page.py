@@ -68,6 +68,8 @@ def methods_page(name: str, records: Mapping[str, Record], remarks: str = "") ->
         raise InputError(f"{name}.md is to be made of {len(records)} files, and a page of methods has one; give one.")
     [record] = records.values()
     runs = runs_of(record)
+    if not runs:
+        raise InputError(f"{name}.md is to be made of a run without results; go on with the run first.")
     begin = introduction([record], setup_lines(record.setup), "methods")
     refused = dict.fromkeys((failure.task[1], failure.reason) for failure in record.failures)
     more = [("Not run", "\n".join(f"- `{method}`: {reason}" for method, reason in refused))] if refused else []

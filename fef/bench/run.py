@@ -14,14 +14,27 @@ from fef.bench.spec import MethodSpec
 from fef.decoders import read_given
 from fef.errors import OptionError
 from fef.generation import Model
-from fef.measure.environment import environment, weights_digest
+from fef.measure.environment import ENVIRONMENT, environment, weights_digest
 from fef.measure.record import Failure, Record, RecordKind, resumed
 from fef.measure.run import Progress, Task, carry_out, check_asked
 from fef.tasks import generate
 
 __all__ = ["METHODS_KIND", "Benchmark", "check_specs", "run"]
 
-METHODS_KIND = RecordKind("methods", "fef bench --json", {"results": Result})
+
+def check(record: Record) -> None:
+    """Raise ValueError for a failure that is not one of a method on a family."""
+    if any(len(failure.task) != 2 for failure in record.failures):
+        raise ValueError("a failure must have a family and a method")
+
+
+METHODS_KIND = RecordKind(
+    "methods",
+    "fef bench --json",
+    {"results": Result},
+    setup={"model": str, "settings": dict, "environment": ENVIRONMENT},
+    check=check,
+)
 
 
 @dataclass(frozen=True)
@@ -59,7 +72,7 @@ def run(bench: Benchmark, progress: Progress, path: Path | None = None, resume: 
     no method can be run.
     """
     record = Record(METHODS_KIND, bench.command, bench.setup, path=path)
-    record = resumed(record) if resume else record
+    record = resumed(record, resume)
     refused = check_specs(bench.model, bench.specs, bench.settings)
     record.failures = [Failure((family, label), why) for family in bench.families for label, why in refused.items()]
     tasks = [task for family in bench.families for task in tasks_of(bench, family, progress)]

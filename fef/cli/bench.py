@@ -24,7 +24,6 @@ from fef.cli.options import (
 )
 from fef.cli.output import Bar, print_sheet
 from fef.errors import OptionError
-from fef.files import check_writable
 
 __all__ = ["EXAMPLE", "bench"]
 
@@ -98,21 +97,21 @@ def bench(
     families = parse_families(tasks)
     if json is None and resume:
         raise OptionError("--resume needs the JSON file; give --json FILE too.")
-    if json is not None:
-        check_writable(json)
     with Bar("Loading"):
         from fef.bench.evaluate import Result, Settings
         from fef.bench.page import pairs_on, rows_sheet
-        from fef.bench.run import Benchmark, run
+        from fef.bench.run import METHODS_KIND, Benchmark, run
         from fef.bench.spec import parse_specs
         from fef.bench.summary import summarize
         from fef.decoders import METHODS
+        from fef.measure.record import check_kept
+    command = shlex.join(["fef", *context.meta["fef.arguments"]])
+    check_kept(json, METHODS_KIND, command)
     specs = parse_specs(methods, METHODS, compare)
     loaded = load_model(model, device, weights=weights)
     on_cpu = loaded.network.device.type == "cpu"
     size = 1 if time_each else batch_size or (8 if on_cpu else 32)
     settings = Settings(size, max_new_tokens, temperature, top_p, seed)
-    command = shlex.join(["fef", *context.meta["fef.arguments"]])
     benchmark = Benchmark(
         model=loaded,
         families=families,

@@ -26,7 +26,6 @@ from fef.cli.options import (
 )
 from fef.cli.output import Bar, print_sheet
 from fef.errors import OptionError
-from fef.files import check_writable
 
 if TYPE_CHECKING:
     from fef.bench.engine.run import Questions
@@ -96,17 +95,19 @@ def bench_engine(
     refuse_mixtures(context, shape is not None)
     if resume and json is None:
         raise OptionError("--resume needs the JSON file; give --json FILE too.")
-    if json is not None:
-        check_writable(json)
     batch_list = whole_numbers("batches", batches, 1)
     window_list = None if windows is None else whole_numbers("windows", windows, 0)
     families = parse_families(tasks)
     with Bar("Loading"):
         from fef.bench.engine.page import sheets
+        from fef.bench.engine.rows import ENGINE_KIND
         from fef.bench.engine.run import EngineBenchmark, run_engine_benchmark
         from fef.bench.engine.serving import draw_problems
         from fef.bench.evaluate import Settings
+        from fef.measure.record import check_kept
         from fef.measure.timing import Clock
+    command = shlex.join(["fef", *context.meta["fef.arguments"]])
+    check_kept(json, ENGINE_KIND, command)
     questions: Questions | None = None
     if shape is None:
         loaded = load_model(model, device, dtype, weights)
@@ -129,7 +130,7 @@ def bench_engine(
         windows=window_list,
         clock=Clock(network.device, repeats),
         questions=questions,
-        command=shlex.join(["fef", *context.meta["fef.arguments"]]),
+        command=command,
     )
 
     with Bar("Measuring", len(batch_list)) as bar:

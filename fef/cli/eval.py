@@ -129,10 +129,11 @@ def evaluate(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
 ) -> None:
     """Measure a published setting or any method on GSM8K, SVAMP, MATH, HumanEval, MBPP or MMLU, beside published figures."""
-    from fef.eval.outcome import GIVEN, label_of, outcome_json, outcome_of
+    from fef.eval.outcome import EVAL_KIND, GIVEN, label_of, outcome_json, outcome_of
     from fef.eval.presets import preset_of, settings_for
     from fef.eval.runner import prompt_lines, run, score_answers
     from fef.eval.tasks import TASKS, shots_for
+    from fef.measure.record import check_kept
     from fef.tasks.sandbox import check_isolation
 
     if list_:
@@ -157,9 +158,9 @@ def evaluate(
     check_decoding(settings.method, settings.options, temperature=settings.temperature, top_p=settings.top_p, seed=seed)
     task = TASKS[settings.task]
     path = file or data_folder(data) / task.file
-    for written in (save, prompts):
-        if written is not None:
-            check_writable(written, path, answers)
+    check_kept(save, EVAL_KIND, command, path, answers)
+    if prompts is not None:
+        check_writable(prompts, path, answers)
     sandbox = check_isolation(allow_weak_sandbox) if task.runs_code else None
     examples = read_task(task, path, field or [], limit)
     worked = shots_for(task, data_folder(data), settings.shots) if settings.shots else []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -55,7 +55,7 @@ def report(
     folders = [path for path in results if path.is_dir()]
     if not folders:
         check_writable(out, *results, notes)
-        write_page(results, out, "" if notes is None else decode_text(read_file(notes), str(notes)))
+        write(page_of(results, out, notes))
         return
     if len(results) > 1:
         raise OptionError(
@@ -67,15 +67,32 @@ def report(
     parts = sorted(path for path in folders[0].iterdir() if path.is_dir() or path.suffix == ".json")
     if not parts:
         raise InputError(f"{folders[0]} holds no result; give a folder of JSON files, or of folders of them.")
+    pages = []
     for found in parts:
         files = sorted(found.glob("*.json")) if found.is_dir() else [found]
-        page = out / f"{found.stem}.md"
-        own = page.with_name(f"{found.stem}-remarks.md")
-        write_page(files, page, own.read_text("utf-8") if own.is_file() else "")
-        typer.echo(f"Wrote {page}.")
+        own = out / f"{found.stem}-remarks.md"
+        pages.append(page_of(files, out / f"{found.stem}.md", own if own.is_file() else None))
+    for page in pages:
+        write(page)
+        typer.echo(f"Wrote {page.path}.")
 
 
-def write_page(files: Sequence[Path], out: Path, remarks: str) -> None:
+class Page(NamedTuple):
+    """What is written of it, beside it the picture."""
+
+    path: Path
+    text: str
+    picture: bytes | None
+
+
+def write(page: Page) -> None:
+    page.path.parent.mkdir(parents=True, exist_ok=True)
+    if page.picture is not None:
+        write_whole(page.path.with_suffix(".png"), page.picture)
+    write_whole(page.path, page.text)
+
+
+def page_of(files: Sequence[Path], out: Path, remarks: Path | None) -> Page:
     """The page of these files, which are of one kind, and its picture if it has one. Raises InputError."""
     with Bar("Loading"):
         from fef.measure.record import read_record
@@ -87,11 +104,8 @@ def write_page(files: Sequence[Path], out: Path, remarks: str) -> None:
         given = " and ".join(sorted(found)) or "no result"
         raise InputError(f"{out.name} is to be made of {given}; give results of one kind.")
     _, make = makers[found.pop()]
-    page, picture = make(out.stem, records, remarks)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    if picture is not None:
-        write_whole(out.with_suffix(".png"), picture)
-    write_whole(out, page)
+    said = "" if remarks is None else decode_text(read_file(remarks), str(remarks))
+    return Page(out, *make(out.stem, records, said))
 
 
 def page_makers() -> dict[str, tuple[RecordKind, PageMaker]]:

@@ -396,6 +396,4 @@ def data_options(tasks: str | None, data: Path | None, count: int, max_prompt: i
 def init_path(name: str | None) -> Path | None:
     from fef.models.hub import SHIPPED, locate
 
-    if name is None:
-        return None
-    return locate(name) if name in SHIPPED else Path(name).expanduser()
+    return None if name is None else locate(name) if name in SHIPPED else Path(name).expanduser()

@@ -21,15 +21,16 @@ import fef
 from fef.decoding.causal import find_causal
 from fef.decoding.network import Network
 from fef.errors import InputError
-from fef.files import write_whole
 from fef.generation import Model
-from fef.measure.environment import environment
+from fef.measure.environment import ENVIRONMENT, environment
+from fef.measure.fields import Count
 from fef.measure.intervals import mean_per_token
 from fef.measure.page import device_words, introduction, results_page, version_words
 from fef.measure.program import option, program, told, typed
-from fef.measure.record import Record, RecordKind, record_json
+from fef.measure.record import Record, RecordKind, check_kept
 from fef.measure.table import Sheet, markdown
 from fef.models.transformer import Transformer
+from fef.readers import whole_from
 from fef.text import Prompt
 from fef.training.conversations import Answer, read_answers
 
@@ -50,12 +51,24 @@ class AnswerNats:
     """-log p of an answer with its end. line: of the file."""
 
     line: int
-    tokens: int
+    tokens: Count
     nats: float
 
 
+def check(record: Record) -> None:
+    """Raise ValueError for a record without answers."""
+    if not record.of(AnswerNats):
+        raise ValueError("it has no answers")
+
+
 LIKELIHOOD_KIND = RecordKind(
-    "likelihood", "python -m fef.eval.likelihood --save", {"answers": AnswerNats}, ("left_out",)
+    "likelihood",
+    "python -m fef.eval.likelihood --save",
+    {"answers": AnswerNats},
+    setup=dict.fromkeys(("model", "law", "data", "file"), str)
+    | {"max_new_tokens": int, "environment": ENVIRONMENT | {"dtype": str}},
+    facts={"left_out": int},
+    check=check,
 )
 
 
@@ -142,10 +155,10 @@ def line_of(record: Record, first: Record) -> list[str]:
 
 def above(record: Record, first: Record) -> tuple[float, float]:
     """Nats per token more than of the first record, on the answers of both, and the standard error from answer to answer."""
-    if record.setup["file"] != first.setup["file"]:
-        raise InputError(f"There are two files {first.setup['data']}; give records of the same answers.")
     begun = {one.line: one for one in first.of(AnswerNats)}
     both = [(one, begun[one.line]) for one in record.of(AnswerNats) if one.line in begun]
+    if record.setup["file"] != first.setup["file"] or not both:
+        raise InputError(f"There are two files {first.setup['data']}; give records of the same answers.")
     return mean_per_token([one.nats - other.nats for one, other in both], [one.tokens for one, _ in both])
 
 
@@ -166,9 +179,15 @@ class Options:
     device: str | None = option(None, "cpu or cuda; by default a GPU if there is one")
     save: Path | None = option(None, "a record of all answers, of which `fef report` makes a page")
 
+    def __post_init__(self) -> None:
+        whole_from("--limit", self.limit, 1)
+        whole_from("--max-new-tokens", self.max_new_tokens, 1)
+
 
 @program(Options, __doc__)
 def main(given: Options) -> None:
+    command = typed("-m", "fef.eval.likelihood")
+    check_kept(given.save, LIKELIHOOD_KIND, command, given.data)
     answers = read_answers(given.data)[: given.limit]
     model = fef.load(given.model, device=given.device)
     found = scored(model, answers, given.max_new_tokens, given.verify, given.base)
@@ -184,10 +203,10 @@ def main(given: Options) -> None:
             "file": sha256(given.data.read_bytes()).hexdigest(),
             "environment": environment(str(model.network.device)) | {"dtype": dtype},
         }
-        command, facts = typed("-m", "fef.eval.likelihood"), {"left_out": counts["left_out"]}
-        record = Record(LIKELIHOOD_KIND, command, setup, facts, finished=True)
+        facts = {"left_out": counts["left_out"]}
+        record = Record(LIKELIHOOD_KIND, command, setup, facts, finished=True, path=given.save)
         record.add(found)
-        write_whole(given.save, record_json(record))
+        record.keep()
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from itertools import combinations
 from pathlib import Path, PurePath
 from typing import Any
 
+from fef.decoding.certificate import Certificate
 from fef.errors import OptionError, nearest_hint
 from fef.measure.answers import Answer, Totals, totals
 from fef.measure.intervals import discordant, mcnemar
@@ -41,7 +42,8 @@ GIVEN = "given answers, one token per pass"
 LEVEL = 0.01
 """Of McNemar's test, below which one run is called the more accurate."""
 
-FACTS = ("task", "label", "environment", "summary", "certificate", "rights", "digests")
+FACTS: dict[str, Any] = {"task": str, "label": str, "environment": dict, "summary": Totals}
+FACTS |= {"certificate": Certificate | None, "rights": str, "digests": str}
 
 
 def check(record: Record) -> None:

@@ -39,7 +39,8 @@ HOW_TO_READ = f"""\
 def where(outcome: Outcome) -> str:
     found = outcome.environment
     device = found.get("gpu") or found.get("cpu") or "-"
-    return ", ".join(filter(None, (device, found.get("dtype"), "engine" if outcome.identity.get("engine") else None)))
+    parts = (device, found.get("dtype"), "engine" if outcome.identity.get("engine") else None)
+    return ", ".join(str(part) for part in parts if part)
 
 
 COLUMNS: Mapping[str, Callable[[Outcome], str]] = {

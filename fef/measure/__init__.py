@@ -2,6 +2,7 @@
 
 In reading order:
 
+fields          values of JSON as types say, or refused in plain words
 record          what was found so far: rows, facts and failures under one setup, as one JSON value
 run             a list of tasks: what a record has is not done again, and what fails does not stop the others
 answers         an answer to a problem, from whatever decoded it, and the figures of many

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Literal
 
+from fef.measure.fields import Count, Positive
 from fef.measure.intervals import share_interval
 from fef.text import Generation
 
@@ -52,14 +53,14 @@ def answer_of(out: Generation, right: bool, **more: Any) -> Answer:
 class Totals:
     """Answers in numbers."""
 
-    problems: int  # answered
+    problems: Count  # answered
     right: int  # of them
     accuracy: float  # %
     low: float  # of Wilson's 95 % interval, %
     high: float  # of Wilson's 95 % interval, %
     tokens: int  # of the answers, the end token among them, no padding
     calls: int  # forward passes
-    tokens_per_call: float  # answer tokens over calls
+    tokens_per_call: Positive  # answer tokens over calls
     seconds: float  # of decoding, summed over processes
     tokens_per_second: float  # answer tokens over seconds
     cut: int  # prompts that lost their beginning to fit

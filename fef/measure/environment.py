@@ -13,9 +13,11 @@ import torch
 import fef
 from fef.models.device import cpu_name
 
-__all__ = ["HOST", "environment", "peak_bytes", "weights_digest"]
+__all__ = ["ENVIRONMENT", "HOST", "environment", "peak_bytes", "weights_digest"]
 
 HOST = torch.device("cpu")
+ENVIRONMENT = {"fef": str, "torch": str, "python": str, "device": str, "cpu": str, "threads": int}
+"""What every page says of an environment, as `fef.measure.fields` takes types."""
 
 
 def environment(device: str) -> dict[str, Any]:

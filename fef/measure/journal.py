@@ -15,6 +15,7 @@ from typing import Any, TextIO
 from fef.errors import InputError
 from fef.files import write_whole
 from fef.measure.answers import Answer
+from fef.measure.fields import fitted
 from fef.measure.record import Record, RecordKind, resumed
 
 __all__ = ["begin", "merge", "open_part", "read_answers", "write_answer"]
@@ -54,8 +55,8 @@ def read_answers(folder: Path) -> dict[int, Answer]:
         *lines, _ = path.read_text(encoding="utf-8").split("\n")
         for number, line in enumerate(lines, start=1):
             try:
-                answer = Answer(**json.loads(line))
-            except (ValueError, TypeError, RecursionError) as error:
+                answer: Answer = fitted(Answer, json.loads(line))
+            except (ValueError, RecursionError) as error:
                 raise InputError(f"{path}:{number}: no result ({error}). Remove the line to answer it again.") from None
             found.setdefault(answer.index, answer)
     return found

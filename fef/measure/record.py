@@ -6,10 +6,13 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, TypeVar
 
 from fef.errors import InputError
-from fef.files import write_whole
+from fef.files import check_writable, write_whole
+from fef.measure.fields import fitted
+from fef.readers import shown
 
 __all__ = [
     "FORMAT",
@@ -17,12 +20,14 @@ __all__ = [
     "Key",
     "Record",
     "RecordKind",
+    "check_kept",
     "read_record",
     "record_json",
     "resumed",
 ]
 
 FORMAT = 2
+MOST = 3  # settings that a message shows
 Row = TypeVar("Row")
 Key = tuple[str, ...]  # names a task in its record
 Value = dict[str, Any]
@@ -47,7 +52,8 @@ class RecordKind:
     name: str  # in their files
     writer: str  # the command that writes them
     tables: Mapping[str, type[Any]] = field(default_factory=dict)  # by their names, the class of their rows
-    facts: tuple[str, ...] = ()  # names of single values beside them
+    facts: Mapping[str, Any] = field(default_factory=dict)  # by their names, the types of single values beside the rows
+    setup: Mapping[str, Any] = field(default_factory=dict)  # what pages need of a setup, as `fitted` takes types
     check: Callable[[Record], None] = lambda _: None  # raises ValueError where a record does not go together
 
 
@@ -102,50 +108,93 @@ def as_value(row: Any) -> Value:
     return row.to_dict() if hasattr(row, "to_dict") else asdict(row)
 
 
-def as_row(kind: type[Any], value: Value) -> Any:
-    return kind.from_dict(value) if hasattr(kind, "from_dict") else kind(**value)
+def as_row(kind: type[Any], value: Any, name: str) -> Any:
+    return kind.from_dict(value, name) if hasattr(kind, "from_dict") else fitted(kind, value, name)
 
 
 def read_record(path: Path, *kinds: RecordKind) -> Record:
     """Read what `record_json` wrote of a record of one of these kinds. Raises InputError for a file that is missing, cut
-    short or something else."""
+    short or something else, and for a record that was changed to one of which no page can be made."""
     writers = " or ".join(f"`{kind.writer}`" for kind in kinds)
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-        if value["format"] != FORMAT:
-            raise InputError(f"{path} has format {value['format']}; this version of fef reads {FORMAT}. Run it again.")
-        kind = next((kind for kind in kinds if kind.name == value["kind"]), None)
+        value = json_of(path)
+        head = fitted({"format": int, "kind": str}, value)
+        if head["format"] != FORMAT:
+            words = f"has format {head['format']}; this version of fef reads {FORMAT}. Run it again."
+            raise InputError(f"{path} {words}")
+        kind = next((kind for kind in kinds if kind.name == head["kind"]), None)
         if kind is None:
-            raise ValueError(f"it is of the kind {value['kind']}")
-        record = Record(
-            kind,
-            command=value["command"],
-            setup=value["setup"],
-            facts={name: value[name] for name in kind.facts},
-            rows={row: [as_row(row, one) for one in value[name]] for name, row in kind.tables.items()},
-            done=list(map(tuple, value["done"])),
-            failures=[Failure(tuple(one["task"]), one["reason"]) for one in value["failures"]],
-            finished=value["finished"],
-        )
+            raise ValueError(f"its kind is {head['kind']}")
+        writers = f"`{kind.writer}`"
+        record = record_of(kind, value)
         kind.check(record)
         return record
     except OSError as error:
         raise InputError(f"Cannot read {path}: {error.strerror}. Give a file that {writers} wrote.") from error
-    except (AttributeError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise InputError(f"{path} holds no result of {writers} ({error!r}). Make it again.") from error
+    except InputError:
+        raise
+    except ValueError as error:
+        raise InputError(
+            f"{path} holds no result of {writers}: {error}. Make it again, or give another file."
+        ) from None
 
 
-def resumed(record: Record) -> Record:
+def json_of(path: Path) -> Any:
+    """Raises OSError, ValueError."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError):
+        raise ValueError("it is not JSON") from None
+
+
+def record_of(kind: RecordKind, value: Value) -> Record:
+    """Raises ValueError."""
+    parts: Value = {"command": str, "setup": kind.setup, "finished": bool, "done": list[Key], "failures": list[Failure]}
+    found = fitted(parts | dict(kind.facts) | dict.fromkeys(kind.tables, list[Any]), value)
+    rows = {
+        row: [as_row(row, one, f"entry {number} of {name}") for number, one in enumerate(found[name], start=1)]
+        for name, row in kind.tables.items()
+    }
+    return Record(kind, rows=rows, facts={name: value[name] for name in kind.facts}, **{p: found[p] for p in parts})
+
+
+def check_kept(path: Path | None, kind: RecordKind, command: str, *read: Path | None) -> None:
+    """Raise InputError, before long work, where no record could be written, as `check_writable`, and for a file that holds
+    something else than a record of the same program."""
+    if path is None:
+        return
+    check_writable(path, *read)
+    if not path.exists() or not path.stat().st_size:
+        return
+    try:
+        found = fitted({"kind": str, "command": str}, json_of(path))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} holds no result of `{kind.writer}`: {error}. Give another file.") from None
+    programs = [program_of(typed or kind.writer) for typed in (found["command"], command)]
+    if found["kind"] != kind.name or programs[0] != programs[1]:
+        by = shorten(found["command"] or found["kind"], 60)
+        raise InputError(f"{path} holds what another program wrote, `{by}`; give another file.")
+
+
+def program_of(command: str) -> list[str]:
+    """The words before its options."""
+    words = command.split()
+    return words[: 3 if "-m" in words[:2] else 2]
+
+
+def resumed(record: Record, resume: bool = True) -> Record:
     """What its file holds of this record, to go on from as the record's command says; failures are tried again. The record
-    itself where there is no file. Raises InputError for a file of another kind or setup."""
-    if record.path is None or not record.path.exists():
+    itself where there is no file, or without `resume`. Raises InputError as `check_kept`, and for another setup."""
+    check_kept(record.path, record.kind, record.command)
+    if not resume or record.path is None or not record.path.exists():
         return record
     found = read_record(record.path, record.kind)
     now = json.loads(json.dumps(record.setup))  # a tuple is a list in JSON
-    if other := [f"{name} {old!r}, now {new!r}" for name, old, new in differences(found.setup, now)]:
+    if other := [f"{name} {shown(a, 30)}, now {shown(b, 30)}" for name, a, b in differences(found.setup, now)]:
+        more = f"; and {len(other) - MOST} others" if len(other) > MOST else ""
         raise InputError(
-            f"The results in {record.path} have {'; '.join(other)}. Go on with the command and on the machine that made "
-            "them, or give another file or another folder."
+            f"The results in {record.path} have {'; '.join(other[:MOST])}{more}. Go on with the command and on the machine "
+            "that made them, or give another file or another folder."
         )
     return replace(found, command=record.command, failures=[], path=record.path)
 

@@ -12,6 +12,7 @@ from fef.decoding.certificate import Certificate
 from fef.errors import InputError
 from fef.measure.answers import Answer
 from fef.measure.record import Failure, Record, read_record, record_json
+from tests.made_records import ENVIRONMENT
 
 
 def result(label: str, rights: list[bool], calls: int, family: str = "joint") -> Result:
@@ -28,7 +29,7 @@ def record() -> Record:
     return Record(
         METHODS_KIND,
         "fef bench",
-        {"settings": {"seed": 0}},
+        {"model": "tiny", "settings": {"seed": 0}, "environment": ENVIRONMENT},
         {},
         {Result: results},
         [one.key for one in results],

@@ -12,7 +12,7 @@ import torch
 
 from fef.errors import InputError, OptionError
 from fef.measure.program import option, options_of, program
-from fef.measure.record import Failure, Record, RecordKind, read_record, record_json, resumed
+from fef.measure.record import Failure, Record, RecordKind, check_kept, read_record, record_json, resumed
 from fef.measure.run import Task, carry_out, check_asked
 from fef.measure.table import Sheet, markdown, terminal
 
@@ -23,7 +23,7 @@ class Seen:
     value: float
 
 
-KIND = RecordKind("toy", "toy --json", {"seen": Seen}, ("rate",))
+KIND = RecordKind("toy", "toy --json", {"seen": Seen}, {"rate": float})
 
 
 def tasks_of(names: str, ran: list[str]) -> list[Task]:
@@ -99,9 +99,53 @@ def test_results_of_another_setup_or_of_more_tasks_are_not_gone_on_with(tmp_path
         resumed(replace(record, setup={"seed": 1, "inner": {"a": [1]}}))
     with pytest.raises(InputError, match="have seed 0, now None"):
         resumed(replace(record, setup={"inner": {"a": [1, 2]}}))
+    many = {"seed": 1, "inner": dict.fromkeys("abcd", "x" * 50)}
+    with pytest.raises(InputError, match=r"now 'x{26}\.\.\.; b None, now \S+; c None, now \S+; and 2 others\. Go on"):
+        resumed(replace(record, setup=many))
     check_asked(record, tasks_of("cba", []))
     with pytest.raises(InputError, match="part on b, which this run does not ask for"):
         check_asked(record, tasks_of("a", []))
+
+
+OTHERS = {
+    "another program of the same kind": (
+        {"command": "toys --seed 3"},
+        "holds what another program wrote, `toys --seed 3`;",
+    ),
+    "another kind": ({"kind": "methods"}, "holds what another program wrote, `toy`;"),
+    "no command": ({"command": 7}, "holds no result of `toy --json`: command must be text"),
+    "no kind": ({"kind": None}, "holds no result of `toy --json`: kind must be text"),
+}
+
+
+@pytest.mark.parametrize("resume", [True, False])
+@pytest.mark.parametrize(("changes", "words"), OTHERS.values(), ids=OTHERS.keys())
+def test_what_another_program_wrote_is_neither_gone_on_with_nor_written_over(
+    tmp_path: Path, changes: dict[str, object], words: str, resume: bool
+) -> None:
+    path = tmp_path / "r.json"
+    path.write_text(text := json.dumps(json.loads(record_json(new())) | changes))
+    with pytest.raises(InputError, match=rf"r\.json {words}.*[Gg]ive another file\.$"):
+        resumed(replace(new(), path=path, setup={"seed": 7}), resume)
+    assert path.read_text() == text
+
+
+def test_a_file_of_anything_else_is_not_written_over_and_an_empty_one_or_an_old_record_is(tmp_path: Path) -> None:
+    path = tmp_path / "r.json"
+    record = replace(new(), path=path)
+    for text in ("My notes.", "[1]", "{}", '"' + "\u00e4" * 9):
+        path.write_text(text, encoding="latin-1")
+        with pytest.raises(InputError, match=r"r\.json holds no result of `toy --json`: .*\. Give another file\."):
+            resumed(record, resume=False)
+    path.write_text(record_json(new()).replace('"format": 2', '"format": 1'))
+    assert resumed(record, resume=False) is record
+    path.write_text("")
+    assert resumed(record, resume=False) is record
+    check_kept(None, KIND, "toy")
+    with pytest.raises(InputError, match="Make the directory"):
+        check_kept(tmp_path / "none" / "r.json", KIND, "toy")
+    with pytest.raises(InputError, match="is to be read"):
+        check_kept(path, KIND, "toy", path)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 9}', '{"format": 2, "kind": "other"}', '{"format": 1}'])

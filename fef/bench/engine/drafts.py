@@ -37,7 +37,7 @@ from fef.laws.pipeline import check_sampling
 from fef.laws.window import TREE_ANCHORS
 from fef.measure.environment import environment
 from fef.measure.program import option, program, typed
-from fef.measure.record import Record, resumed
+from fef.measure.record import Record, check_kept, resumed
 from fef.measure.run import Task, Told, carry_out
 from fef.models.device import default_device, from_hopper_on, usable_device
 from fef.models.packed_pass import RoundShape
@@ -227,6 +227,8 @@ def prompts_of(model: Model, count: int, data: Path | None, tasks: Sequence[str]
 
 @program(Options, __doc__)
 def main(given: Options) -> None:
+    command, facts = typed("-m", "fef.bench.engine.drafts"), {"bandwidth": None}
+    check_kept(given.json, ENGINE_KIND, command)
     dtype, device = getattr(torch, given.dtype), usable_device(given.device)
     if given.shape is None:
         model = load(given.model, device=given.device, dtype=dtype)
@@ -235,7 +237,6 @@ def main(given: Options) -> None:
         network = random_network(shape_config(given.shape), device, dtype)
         anchors = TREE_ANCHORS if given.anchors is None else given.anchors
         tasks = [Task(("single rounds",), lambda: single_rounds(network, given.cached, given.tree, anchors))]
-    command, facts = typed("-m", "fef.bench.engine.drafts"), {"bandwidth": None}
     record = resumed(Record(ENGINE_KIND, command, given.setup, facts, path=given.json))
     record.keep()
     carry_out(record, tasks, Told(), device)

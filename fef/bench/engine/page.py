@@ -71,7 +71,7 @@ def engine_page(name: str, records: Mapping[str, Record], remarks: str = "") -> 
 def sheets(record: Record) -> Iterator[Sheet]:
     """The tables that the record has something for."""
     passes, served = record.of(PassRow), record.of(Served)
-    shapes = [(row, shape) for row in served for shape in row.shapes if shape.rows]
+    shapes = [(row, shape) for row in served for shape in row.shapes if shape.rounds and shape.rows]
     found = [passes_sheet(passes), served_sheet(served), sheet_of(shapes, SHAPES, "Shapes of rounds", words=WORDS)]
     lines = [[failure.words, failure.reason] for failure in record.failures]
     found.append(Sheet(["part", "reason"], lines, "Not measured", words=WORDS))

@@ -104,10 +104,10 @@ def run_engine_benchmark(
     Engine(bench.network, **bench.engine_options(1)).packed_rounds()  # refuses before anything is timed
     device = bench.network.device
     record = Record(ENGINE_KIND, bench.command, bench.setup, path=path)
-    record = resumed(record) if resume else record
+    record = resumed(record, resume)
     free_memory(device)
     progress.label("copy bandwidth")
-    if "bandwidth" not in record.facts:
+    if record.facts.get("bandwidth") is None:
         record.facts["bandwidth"] = copy_bandwidth(bench.clock)
 
     tasks = [task for batch in bench.batches for task in tasks_of(bench, record, batch)]

@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 
 from fef.bench.engine.drafts import Options, Rounds
 from fef.bench.engine.rows import ENGINE, Served, ShapeRow
+from fef.measure.fields import fitted
 
 ASKED = Options(rows=["chosen", "chains", "trees"], problems=1319, batch=[1, 8, 64], chains=[0, 4], tree=[16])
 CHAINS = ShapeRow("chains of 4", rounds=10, rows=40, predicted=90.0, tokens=100, seconds=0.0021)
@@ -32,4 +33,4 @@ def test_a_batch_answers_its_share_of_the_prompts_and_never_too_few() -> None:
 
 
 def test_a_file_keeps_rows_as_they_are() -> None:
-    assert Served(**json.loads(json.dumps(asdict(ROW)))) == ROW
+    assert fitted(Served, json.loads(json.dumps(asdict(ROW)))) == ROW

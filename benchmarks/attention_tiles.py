@@ -21,15 +21,16 @@ from torch.nn.attention.flex_attention import BlockMask, flex_attention
 
 from fef.bench.engine.shapes import SHAPES, shape_config
 from fef.bench.training import random_examples, with_end
-from fef.errors import OptionError
+from fef.errors import OptionError, nearest_hint
 from fef.measure.environment import environment
 from fef.measure.program import option, program, told
 from fef.measure.timing import Clock
 from fef.models.config import TransformerConfig
 from fef.models.device import default_device, usable_device
 from fef.models.transformer import FLEX_OPTIONS, PATTERN_BLOCK, flex_options, pattern_block
+from fef.readers import whole_from
 from fef.training.adapt import AdaptOptions, rows_fitting, step_streams
-from fef.training.flat import Flat, flatten, revealed_last
+from fef.training.flat import BLOCK, Flat, flatten, revealed_last
 from fef.training.speed import peak_of
 from fef.training.trainer import TrainOptions
 
@@ -37,6 +38,11 @@ __all__ = ["Timed", "main", "random_row", "time_tiles"]
 
 SURPLUS = 1.5  # canvases drawn, of those that fill the row on average
 REPEATS = 30
+DIGITS = 9  # of a number
+SIZES = ("BLOCK_M", "BLOCK_N", "BLOCK_M1", "BLOCK_N1", "BLOCK_M2", "BLOCK_N2", "num_warps", "num_stages")
+FLAGS = ("PRESCALE_QK", "ROWS_GUARANTEED_SAFE", "BLOCKS_ARE_CONTIGUOUS", "WRITE_DQ", "USE_TMA")
+LEAST = {"block": 1} | dict.fromkeys(SIZES, 1) | dict.fromkeys(FLAGS, 0)
+"""What an option may be at least. Torch ignores names that it does not know, and on a CPU all of them."""
 
 
 @dataclass(frozen=True)
@@ -65,9 +71,13 @@ class Tiles:
         changed: dict[str, int] = {}
         for word in words.split(","):
             name, _, number = word.partition("=")
-            if not name or not number.isdecimal():
-                raise OptionError(f"Tiles are written as name=number with commas; got {words!r}.")
-            changed[name] = int(number)
+            if not name or not number.isdecimal() or len(number) > DIGITS or name in changed:
+                raise OptionError(f"Tiles are written as name=number with commas, each name once; got --also {words}.")
+            bare = name.removeprefix("fwd_").removeprefix("bwd_")
+            if bare not in LEAST or bare == "block" != name:
+                hint = nearest_hint(bare, LEAST)
+                raise OptionError(f"--also {words} names no option of the kernels, of a pass or of both: {name}.{hint}")
+            changed[name] = whole_from(f"--also {name}", int(number), LEAST[bare])
         block = changed.pop("block", pattern_block(head_size))
         return cls(words, FLEX_OPTIONS.get(head_size, {}) | changed, block)
 
@@ -169,6 +179,14 @@ class Options:
         (), "tiles beside: the network's with name=number,..., block= of the pattern", nargs="*"
     )
     device: str = default_device()
+
+    def __post_init__(self) -> None:
+        whole_from("--canvas-length", self.canvas_length, 2)
+        whole_from("--slots", self.slots, 1)
+        if whole_from("--row-tokens", self.row_tokens, BLOCK) % BLOCK:
+            raise OptionError(f"--row-tokens must be a multiple of {BLOCK}; got {self.row_tokens}.")
+        for words in self.also:
+            Tiles.read(words, shape_config(self.shape).head_size)
 
 
 @program(Options, __doc__)

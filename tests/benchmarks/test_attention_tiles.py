@@ -5,7 +5,7 @@ from __future__ import annotations
 import attention_tiles
 import pytest
 import torch
-from attention_tiles import random_row, time_tiles
+from attention_tiles import Tiles, main, random_row, time_tiles
 
 from fef.bench.engine.shapes import shape_config
 from fef.bench.training import with_end
@@ -33,3 +33,36 @@ def test_the_tiles_of_a_network_are_timed_beside_torchs_own(monkeypatch: pytest.
     assert split.error is not None and split.forward_ms is None
     with pytest.raises(OptionError, match="name=number"):
         list(time_tiles(CONFIG, flat, CPU, False, ["block"]))
+
+
+BAD = {
+    "a name of no option": (["--also", "fwd_BLOCK_X=64"], "fwd_BLOCK_X. Did you mean 'BLOCK_N'?"),
+    "a block of one pass": (["--also", "fwd_block=64"], "names no option of the kernels"),
+    "the second is bad": (["--also", "block=64", "PRESCALE_QK=1,block"], "name=number with commas"),
+    "a name twice": (["--also", "block=64,block=32"], "each name once"),
+    "no block": (["--also", "block=0"], "--also block=0 must be a whole number of at least 1."),
+    "no warps": (["--also", "block=64,bwd_num_warps=0"], "--also bwd_num_warps=0 must be"),
+    "digits": (["--also", "block=" + "9" * 5000], "name=number"),
+    "a row of no blocks": (["--row-tokens", "100"], "--row-tokens=100 must be a whole number of at least 128."),
+    "a row of parts of blocks": (["--row-tokens", "200"], "--row-tokens must be a multiple of 128; got 200."),
+    "no slots": (["--slots", "0"], "--slots=0 must be a whole number of at least 1."),
+    "no answer": (["--canvas-length", "1"], "--canvas-length=1 must be a whole number of at least 2."),
+    "no such device": (["--device", "abacus"], "cannot be used here"),
+}
+
+
+@pytest.mark.parametrize(("given", "words"), BAD.values(), ids=BAD.keys())
+def test_what_cannot_be_timed_is_refused_before_anything_is_printed(
+    given: list[str], words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(attention_tiles, "random_row", None)
+    with pytest.raises(SystemExit) as ended:
+        main(["--shape", "tiny", "--device", "cpu", *given])
+    said, errors = capsys.readouterr()
+    assert ended.value.code == 2 and said == "" and words in errors and errors.count("\n") == 1
+
+
+def test_flags_and_sizes_of_either_pass_are_options_of_the_kernels() -> None:
+    words = "PRESCALE_QK=0,bwd_WRITE_DQ=1,fwd_num_stages=3,num_warps=8"
+    found = Tiles.read(words, 32)
+    assert found.options == {"PRESCALE_QK": 0, "bwd_WRITE_DQ": 1, "fwd_num_stages": 3, "num_warps": 8}

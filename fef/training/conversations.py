@@ -18,7 +18,7 @@ from fef.models.chat import ChatTemplate, Message
 from fef.models.config import TransformerConfig
 from fef.models.tokenizer import Tokenizer
 from fef.models.typed import control_tokens, encode_messages, encode_typed
-from fef.readers import check_text
+from fef.readers import check_text, shown
 from fef.training.data import Examples, padded, read_lines
 from fef.training.hub_dataset import dataset_rows, is_dataset
 
@@ -26,6 +26,8 @@ __all__ = ["Answer", "Encoder", "encode_answers", "read_answers", "read_prompts"
 
 PROBE = "Zq9"  # an answer that no template says by itself
 EXPECTED = '{"messages": [{"role": ..., "content": ...}, ...]} or {"prompt": ..., "response": ...}'
+TO_ANSWER = '{"messages": [{"role": ..., "content": ...}, ...]} or {"prompt": ...}'
+ROLES = ("system", "developer", "user", "assistant", "tool")
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,8 @@ def read_answers(path: Path) -> list[Answer]:
 def read_prompts(path: Path) -> list[tuple[Message, ...]]:
     """The messages up to the last one that is not the assistant's, of each line. Raises InputError as `read_answers`."""
     prompts = []
-    for line, row in json_rows(path):
-        messages = messages_of(path, line, row | {"response": "?"} if "prompt" in row else row)
+    for line, row in json_rows(path, TO_ANSWER):
+        messages = messages_of(path, line, row | {"response": "?"} if "prompt" in row else row, TO_ANSWER)
         while messages and messages[-1]["role"] == "assistant":
             messages = messages[:-1]
         if not messages:
@@ -59,7 +61,7 @@ def read_prompts(path: Path) -> list[tuple[Message, ...]]:
     return prompts
 
 
-def json_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def json_rows(path: Path, expected: str = EXPECTED) -> Iterator[tuple[int, dict[str, Any]]]:
     """The objects of a JSONL file, or of a dataset of the hub that is named so, with their numbers."""
     if is_dataset(path):
         yield from dataset_rows(path.as_posix())
@@ -72,7 +74,7 @@ def json_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         except (ValueError, RecursionError) as error:
             raise InputError(f"{path}, line {number}: not JSON ({error}).") from error
         if not isinstance(row, dict):
-            raise InputError(f"{path}, line {number}: expected {EXPECTED}.")
+            raise InputError(f"{path}, line {number}: expected {expected}.")
         yield number, row
 
 
@@ -91,7 +93,7 @@ def answers_of(path: Path, line: int, row: dict[str, Any]) -> list[Answer]:
     return answers
 
 
-def messages_of(path: Path, line: int, row: dict[str, Any]) -> tuple[Message, ...]:
+def messages_of(path: Path, line: int, row: dict[str, Any], expected: str = EXPECTED) -> tuple[Message, ...]:
     messages = row.get("messages")
     if messages is None and isinstance(row.get("prompt"), str) and isinstance(row.get("response"), str):
         messages = [{"role": "user", "content": row["prompt"]}, {"role": "assistant", "content": row["response"]}]
@@ -99,7 +101,10 @@ def messages_of(path: Path, line: int, row: dict[str, Any]) -> tuple[Message, ..
         isinstance(m, dict) and isinstance(m.get("role"), str) and isinstance(m.get("content"), str) for m in messages
     )
     if not fits:
-        raise InputError(f"{path}, line {line}: expected {EXPECTED}.")
+        raise InputError(f"{path}, line {line}: expected {expected}.")
+    for message in messages or ():
+        if message["role"] not in ROLES:
+            raise InputError(f"{path}, line {line}: the role {shown(message['role'])} is none of {', '.join(ROLES)}.")
     return tuple(messages)  # type: ignore[arg-type]
 
 

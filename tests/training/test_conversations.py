@@ -78,6 +78,10 @@ BAD = {
     "another shape": ([GOOD, GOOD, {"text": "a"}], 'line 3: expected {"messages"'),
     "a number": (["7"], "line 1: expected"),
     "content of another type": ([{"messages": [{"role": "user", "content": 7}]}], "line 1: expected"),
+    "a role of nobody": (
+        [GOOD, {"messages": [{"role": "foo", "content": "x"}, *TURNS]}],
+        "line 2: the role 'foo' is none",
+    ),
     "no answer": ([{"messages": TURNS[:1]}], "line 1: no answer of the assistant"),
     "an empty response": ([GOOD, {"prompt": "a", "response": " \n"}], "line 2: an empty response"),
     "an empty answer in the middle": (
@@ -99,6 +103,15 @@ def test_a_bad_line_is_named(tmp_path: Path, encoder: Encoder, rows: list[object
     path = write(tmp_path / "x.jsonl", *rows)
     with pytest.raises(InputError, match=words):
         encode_answers(read_answers(path), encoder, path, 60, 16, False)
+
+
+@pytest.mark.parametrize("row", [{"text": "a"}, {"prompt": 7}, {"messages": "a"}, "7"])
+def test_a_line_without_a_prompt_is_told_what_a_prompt_needs(tmp_path: Path, row: object) -> None:
+    path = write(tmp_path / "x.jsonl", {"prompt": "a"}, row)
+    with pytest.raises(InputError, match=r'x\.jsonl, line 2: expected \{"messages": .* or \{"prompt": \.\.\.\}\.$'):
+        read_prompts(path)
+    with pytest.raises(InputError, match="line 2: the role 'foo' is none of system, developer, user, assistant, tool"):
+        read_prompts(write(path, {"prompt": "a"}, {"messages": [{"role": "foo", "content": "x"}]}))
 
 
 def test_long_examples_are_left_out_on_request_and_counted(tmp_path: Path, encoder: Encoder) -> None:

@@ -158,7 +158,8 @@ def above(record: Record, first: Record) -> tuple[float, float]:
     begun = {one.line: one for one in first.of(AnswerNats)}
     both = [(one, begun[one.line]) for one in record.of(AnswerNats) if one.line in begun]
     if record.setup["file"] != first.setup["file"] or not both:
-        raise InputError(f"There are two files {first.setup['data']}; give records of the same answers.")
+        data = first.setup["data"]
+        raise InputError(f"There are two files {data}, or no answer of both; give records of the same answers.")
     return mean_per_token([one.nats - other.nats for one, other in both], [one.tokens for one, _ in both])
 
 

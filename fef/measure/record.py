@@ -120,8 +120,7 @@ def read_record(path: Path, *kinds: RecordKind) -> Record:
         value = json_of(path)
         head = fitted({"format": int, "kind": str}, value)
         if head["format"] != FORMAT:
-            words = f"has format {head['format']}; this version of fef reads {FORMAT}. Run it again."
-            raise InputError(f"{path} {words}")
+            raise ValueError(f"it has format {head['format']}; this version of fef reads {FORMAT}")
         kind = next((kind for kind in kinds if kind.name == head["kind"]), None)
         if kind is None:
             raise ValueError(f"its kind is {head['kind']}")
@@ -131,16 +130,12 @@ def read_record(path: Path, *kinds: RecordKind) -> Record:
         return record
     except OSError as error:
         raise InputError(f"Cannot read {path}: {error.strerror}. Give a file that {writers} wrote.") from error
-    except InputError:
-        raise
     except ValueError as error:
-        raise InputError(
-            f"{path} holds no result of {writers}: {error}. Make it again, or give another file."
-        ) from None
+        raise InputError(f"{path} holds no result of {writers}: {error}. Run it again, or give another file.") from None
 
 
 def json_of(path: Path) -> Any:
-    """Raises OSError, ValueError."""
+    """Raises OSError, and ValueError in plain words."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError):
@@ -148,7 +143,7 @@ def json_of(path: Path) -> Any:
 
 
 def record_of(kind: RecordKind, value: Value) -> Record:
-    """Raises ValueError."""
+    """Raises ValueError in plain words."""
     parts: Value = {"command": str, "setup": kind.setup, "finished": bool, "done": list[Key], "failures": list[Failure]}
     found = fitted(parts | dict(kind.facts) | dict.fromkeys(kind.tables, list[Any]), value)
     rows = {
@@ -168,7 +163,7 @@ def check_kept(path: Path | None, kind: RecordKind, command: str, *read: Path | 
         return
     try:
         found = fitted({"kind": str, "command": str}, json_of(path))
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         raise InputError(f"{path} holds no result of `{kind.writer}`: {error}. Give another file.") from None
     programs = [program_of(typed or kind.writer) for typed in (found["command"], command)]
     if found["kind"] != kind.name or programs[0] != programs[1]:

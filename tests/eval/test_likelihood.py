@@ -14,12 +14,13 @@ import fef
 from fef.errors import InputError, OptionError
 from fef.eval.likelihood import LIKELIHOOD_KIND, AnswerNats, likelihood_page, main, mean_nats, scored
 from fef.generation import Model
-from fef.measure.record import read_record
+from fef.measure.record import Record, read_record
 from fef.models.causal import load_causal
 from fef.models.extras import Extras
 from fef.training.adapt import AdaptOptions, adapt
 from fef.training.conversations import read_answers
 from fef.training.trainer import TrainOptions
+from tests.made_records import ENVIRONMENT
 from tests.tiny_causal import write_causal, write_conversations
 
 
@@ -113,6 +114,44 @@ def test_a_page_holds_the_differences_of_laws_answer_by_answer(folder: Path, tmp
         likelihood_page(
             "dialogues", {"0": found[0], "1": replace(found[1], setup=found[1].setup | {"max_new_tokens": 9})}
         )
+
+
+REFUSED = {
+    "no limit": (["--limit", "0"], "--limit=0 must be a whole number of at least 1."),
+    "a negative limit": (["--limit", "-1"], "--limit=-1 must be"),
+    "no canvas": (["--max-new-tokens", "0"], "--max-new-tokens=0 must be"),
+    "a folder that is not there": (["--save", "none/x.json"], "Cannot write none/x.json: No such file or directory."),
+    "its own data": (["--save", "x.jsonl"], "x.jsonl is to be read, and would be written over"),
+    "a role of nobody": (["--data", "roles.jsonl"], "roles.jsonl, line 1: the role 'foo' is none of system"),
+}
+
+
+@pytest.mark.parametrize(("given", "words"), REFUSED.values(), ids=REFUSED.keys())
+def test_what_cannot_be_measured_or_kept_is_refused_before_a_model_is_loaded(
+    given: list[str], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(fef, "load", None)
+    monkeypatch.chdir(tmp_path)
+    Path("x.jsonl").write_text(json.dumps({"prompt": "a", "response": "b"}))
+    roles = [{"role": role, "content": "a"} for role in ("foo", "user", "assistant")]
+    Path("roles.jsonl").write_text(json.dumps({"messages": roles}))
+    with pytest.raises(SystemExit) as ended:
+        main(["--data", "x.jsonl", *given])
+    said, errors = capsys.readouterr()
+    assert ended.value.code == 2 and not said and words in errors and errors.count("\n") == 1
+    assert not Path("none").exists()
+
+
+def test_records_without_a_common_answer_make_no_page() -> None:
+    setup = {"model": "a", "law": "rows", "data": "d", "file": "f", "max_new_tokens": 8}
+    setup["environment"] = ENVIRONMENT | {"dtype": "float32"}
+    one, other = (
+        Record(LIKELIHOOD_KIND, "", setup, {"left_out": 1}, {AnswerNats: [AnswerNats(line, 2, 1.0)]}, finished=True)
+        for line in (1, 2)
+    )
+    assert "± 0.00" in likelihood_page("d", {"0": one, "1": one})[0]
+    with pytest.raises(InputError, match="give records of the same answers"):
+        likelihood_page("d", {"0": one, "1": other})
 
 
 def test_the_command_refuses_what_it_cannot_read(tmp_path, monkeypatch, capsys) -> None:  # type: ignore[no-untyped-def]

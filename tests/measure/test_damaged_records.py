@@ -97,7 +97,7 @@ def test_an_emptied_setup_is_refused_with_what_it_lacks(tmp_path: Path, name: st
     file.write_text(json.dumps(small(name) | {"setup": {}}))
     found = report(file, "--out", tmp_path / "page.md")
     assert found.exit_code == 2, found.output
-    assert f"{LACKS[name]}. Make it again, or give another file." in " ".join(found.stderr.split())
+    assert f"{LACKS[name]}. Run it again, or give another file." in " ".join(found.stderr.split())
 
 
 ROWS = {

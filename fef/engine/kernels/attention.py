@@ -11,8 +11,9 @@ scratch, where the last M tokens of each row of this pass put their keys. A quer
 A scratch key may belong to several groups, with numbers one behind another: `ScratchKeys`.
 
 The softmax is computed online over key blocks of fixed size in a fixed order (Milakov, Gimelshein 2018, arXiv
-1805.02867; Dao et al. 2022, arXiv 2205.14135). A block without a visible key leaves the bits of a query as they are,
-so these do not depend on how far other queries make the loop run, nor on the batch.
+1805.02867; Dao et al. 2022, arXiv 2205.14135), in parts of so many keys that are joined at the end (`attention_parts`). A
+block without a visible key leaves the bits of a query as they are, so these do not depend on how far other queries make the
+loop run, nor on the batch, nor on who computes the parts.
 
 Shapes: B rows, N tokens of a row, X numbers of a token, H heads, G key-value heads, E head size, S cache slots, C places
 of a slot, L canvas length, R references, M scratch tokens, W nodes.
@@ -27,22 +28,27 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from fef.engine.kernels.attention_parts import FoundParts, join_parts, merged
 from fef.engine.kernels.overlap import wait_for_previous
 
 __all__ = ["ScratchKeys", "Sight", "packed_attention"]
 
 _LOG2_E = 1.4426950408889634
 _MULTIPROCESSORS = 132  # of an H100
+_PART = 128  # keys of a part; scratch keys and nodes are one more
+_WORTH_IT = 3  # parts from which on programs of their own save more time than joining them takes
+_AT_ONCE = 8  # such programs per multiprocessor, at most: those of parts that a row does not have take time, too
 
 
 @dataclass(frozen=True)
 class Blocks:
-    """Queries and keys per block, warps per program, key blocks in flight."""
+    """Queries and keys per block, warps per program, key blocks in flight. spread: has each part programs of its own?"""
 
     queries: int
     keys: int
     warps: int
     stages: int
+    spread: bool = False
 
 
 @dataclass
@@ -113,9 +119,15 @@ def packed_attention(
     assert sight.seen_BN is None or (sight.seen_BN.is_contiguous() and sight.nodes <= 64), "a bit per node"
     if scratch.start_B is None:
         assert L + sight.references + M + sight.nodes <= keys_SGCE.shape[2], "the scratch places do not fit the cache"
-    blocks = _blocks or _choose(N, head_size, triton.cdiv(N, 16) * heads * B, qkv_NX.dtype)
+    programs = triton.cdiv(N, 16) * heads * B
+    blocks = _blocks or _choose(N, head_size, programs, qkv_NX.dtype)
+    per_part = _PART // blocks.keys
+    parts = triton.cdiv(triton.cdiv(L, blocks.keys) + triton.cdiv(sight.references, blocks.keys), per_part) + 1
+    found = None
+    if blocks.spread and _WORTH_IT <= parts <= _AT_ONCE * _MULTIPROCESSORS // programs:
+        found = FoundParts.empty(parts, B * N, heads, head_size, qkv_NX.device)
     out_NX = torch.empty(B * N, heads * head_size, dtype=qkv_NX.dtype, device=qkv_NX.device)
-    _attention_kernel[(triton.cdiv(N, blocks.queries), heads, B)](
+    _attention_kernel[(triton.cdiv(N, blocks.queries), heads, B if found is None else B * parts)](
         qkv_NX,
         keys_SGCE,
         values_SGCE,
@@ -131,6 +143,10 @@ def packed_attention(
         scratch.start_B,
         sight.seen_BN,
         out_NX,
+        None if found is None else found.best_PTH,
+        None if found is None else found.mass_PTH,
+        None if found is None else found.sum_PTHE,
+        B * N,
         N,
         L,
         sight.references,
@@ -149,20 +165,25 @@ def packed_attention(
         BLOCK_E=max(16, triton.next_power_of_2(head_size)),
         BY_ROW=sight.by_row,
         NODES=sight.nodes,
+        PER_PART=per_part,
+        PARTS=1 if found is None else parts,
         OVERLAP=overlap,
         launch_pdl=overlap,
         num_warps=blocks.warps,
         num_stages=blocks.stages,
     )
+    if found is not None:
+        join_parts(found, out_NX, overlap=overlap)
     return out_NX
 
 
 def _choose(tokens: int, head_size: int, programs: int, dtype: torch.dtype) -> Blocks:
     """tokens: of a row. programs: of 16 queries. The key block is always the same; the others do not change the bits."""
+    few = programs <= _MULTIPROCESSORS
     if dtype == torch.float32:
-        return Blocks(16, 32, warps=4, stages=2)
+        return Blocks(16, 32, warps=4, stages=2, spread=few)
     if programs <= 4 * _MULTIPROCESSORS:
-        return Blocks(16, 64, warps=8 if programs <= _MULTIPROCESSORS else 4, stages=3)
+        return Blocks(16, 64, warps=8 if few else 4, stages=3, spread=few)
     if tokens >= 256 and head_size >= 64:  # keys are then read from L2 so often that the queries should share them
         return Blocks(128, 64, warps=8, stages=3)
     queries = max(16, min(64, triton.next_power_of_2(tokens)))
@@ -229,6 +250,10 @@ def _attention_kernel(
     scratch_starts,
     nodes_seen,
     out,
+    part_bests,
+    part_masses,
+    part_sums,
+    T,
     N,
     L,
     R,
@@ -247,11 +272,13 @@ def _attention_kernel(
     BLOCK_E: tl.constexpr,
     BY_ROW: tl.constexpr,
     NODES: tl.constexpr,
+    PER_PART: tl.constexpr,
+    PARTS: tl.constexpr,
     OVERLAP: tl.constexpr,
 ):
     wait_for_previous(OVERLAP)
     head = tl.program_id(1)
-    row = tl.program_id(2)
+    row, part = tl.program_id(2) // PARTS, tl.program_id(2) % PARTS
     slot = tl.load(slot_of_row + row).to(tl.int64)
     query = tl.program_id(0) * BLOCK_Q + tl.arange(0, BLOCK_Q)
     present = query < N
@@ -270,16 +297,22 @@ def _attention_kernel(
     rank_of_place += described * L
     inner = tl.arange(0, BLOCK_K)
 
-    best = tl.full((BLOCK_Q,), float("-inf"), tl.float32)
-    mass = tl.zeros((BLOCK_Q, 16), dtype=tl.float32)
-    acc = tl.zeros((BLOCK_Q, BLOCK_E), dtype=tl.float32)
+    nothing = tl.full((BLOCK_Q,), float("-inf"), tl.float32)
+    no_mass = tl.zeros((BLOCK_Q, 16), dtype=tl.float32)
+    no_sum = tl.zeros((BLOCK_Q, BLOCK_E), dtype=tl.float32)
+    best, mass, acc = nothing, no_mass, no_sum
+    joined_best, joined_mass, joined_acc = nothing, tl.zeros((BLOCK_Q, 1), dtype=tl.float32), no_sum
 
     length = tl.load(length_of_slot + described)
     most = tl.max(limit)
     context_blocks = tl.cdiv(length, BLOCK_K)
+    first, last = 0, context_blocks + tl.cdiv(most, BLOCK_K)
+    if PARTS > 1:
+        first = part * PER_PART
+        last = tl.minimum(first + PER_PART, last)
     # One loop for both, so that the loads of the first references are under way before the context ends.
-    key_rank = _ranks(rank_of_place, 0, length, BLOCK_K)
-    for block in range(context_blocks + tl.cdiv(most, BLOCK_K)):
+    key_rank = _ranks(rank_of_place, first, length, BLOCK_K)
+    for block in range(first, last):
         next_rank = _ranks(rank_of_place, block + 1, length, BLOCK_K)
         in_context = block < context_blocks
         key = tl.where(in_context, block, block - context_blocks) * BLOCK_K + inner
@@ -292,8 +325,19 @@ def _attention_kernel(
         best, mass, acc = _attend(
             q, best, mass, acc, keys, values, place, real, visible, scale, C_stride, E, BLOCK_K, BLOCK_E
         )
+        if PARTS == 1 and (block + 1) % PER_PART == 0:
+            whole = tl.max(mass, axis=1)[:, None]
+            joined_best, joined_mass, joined_acc = merged(joined_best, joined_mass, joined_acc, best, whole, acc)
+            best, mass, acc = nothing, no_mass, no_sum
+    if PARTS == 1:
+        whole = tl.max(mass, axis=1)[:, None]
+        joined_best, joined_mass, joined_acc = merged(joined_best, joined_mass, joined_acc, best, whole, acc)
+        best, mass, acc = nothing, no_mass, no_sum
+
+    # the last part
+    in_scratch = (tl.max(group) >= 0) & (part == PARTS - 1)
     scratch_start = L + R if scratch_starts is None else tl.load(scratch_starts + row)
-    for start in range(0, tl.where(tl.max(group) >= 0, M, 0), BLOCK_K):
+    for start in range(0, tl.where(in_scratch, M, 0), BLOCK_K):
         key = start + inner
         key_token = row * key_stride + key
         key_group = tl.load(key_groups + key_token, mask=key < M, other=-1)
@@ -310,7 +354,7 @@ def _attention_kernel(
         )
     if nodes_seen is not None:
         seen = tl.load(nodes_seen + token, mask=present, other=0)[:, None]
-        for start in range(0, NODES, BLOCK_K):
+        for start in range(0, tl.where(part == PARTS - 1, NODES, 0), BLOCK_K):
             node = start + inner
             visible = ((seen >> tl.minimum(node, 63)[None, :]) & 1 != 0) & (node < NODES)[None, :]
             real = tl.max(visible.to(tl.int32), axis=0) != 0  # absent nodes wrote no key, and nobody sees them
@@ -330,6 +374,13 @@ def _attention_kernel(
                 BLOCK_K,
                 BLOCK_E,
             )
-    total = tl.max(mass, axis=1)[:, None]
+    if PARTS > 1:
+        at = (part * T + token).to(tl.int64) * H + head
+        tl.store(part_bests + at, best, mask=present)
+        tl.store(part_masses + at, tl.max(mass, axis=1), mask=present)
+        tl.store(part_sums + at[:, None] * E + column, acc, mask=mask)
+        return
+    whole = tl.max(mass, axis=1)[:, None]
+    _, total, acc = merged(joined_best, joined_mass, joined_acc, best, whole, acc)
     y = acc / tl.where(total == 0.0, 1.0, total)
     tl.store(out + token.to(tl.int64)[:, None] * (H * E) + head * E + column, y.to(out.dtype.element_ty), mask=mask)

@@ -1,12 +1,15 @@
 """Packed attention against a dense softmax under `packed_visible`, stream by stream."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import pytest
 import torch
 from torch import Tensor
 
+from fef.engine.kernels import attention
 from fef.engine.kernels.attention import Blocks, ScratchKeys, Sight, packed_attention
+from fef.engine.kernels.attention_parts import FoundParts
 from fef.models.packed import PADDING, PackedTokens, Stream, packed_visible
 
 L, R, LENGTHS = 37, 12, (37, 20)  # canvas places, reference places, real lengths of the two rows
@@ -207,6 +210,43 @@ def test_nodes_are_seen_by_their_bits(nodes: int, dtype: torch.dtype, device: st
         tree.run(blocks=Blocks(queries, 32 if dtype == torch.float32 else 64, 4, 2)) for queries in (16, 32)
     )
     assert torch.equal(small, large)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("nodes", [0, 5])
+@pytest.mark.parametrize("whole", [decode_pass, context_pass], ids=["decode", "context"])
+def test_parts_with_programs_of_their_own_change_no_bit(
+    whole: Callable[[torch.dtype, str], Pass],
+    nodes: int,
+    dtype: torch.dtype,
+    device: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    keys = 32 if dtype == torch.float32 else 64
+    monkeypatch.setattr("fef.engine.kernels.attention._PART", keys)
+    each = whole(dtype, device)
+    each = with_nodes(each, nodes) if nodes and whole is decode_pass else each
+    together, apart, wide = (
+        each.run(blocks=blocks)
+        for blocks in (Blocks(16, keys, 4, 2), Blocks(16, keys, 4, 2, spread=True), Blocks(32, keys, 4, 2, spread=True))
+    )
+    close(apart, each.dense())
+    assert torch.equal(together, apart) and torch.equal(together, wide)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_part_that_is_left_out_is_noticed(dtype: torch.dtype, device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = 32 if dtype == torch.float32 else 64
+    monkeypatch.setattr("fef.engine.kernels.attention._PART", keys)
+    decode, blocks = decode_pass(dtype, device), Blocks(16, keys, 4, 2, spread=True)
+    expected = decode.run(blocks=blocks)
+    join = attention.join_parts
+    monkeypatch.setattr(attention, "join_parts", lambda found, out, **more: join(without_the_first(found), out, **more))
+    assert (decode.run(blocks=blocks) - expected).abs().max() > 0.1
+
+
+def without_the_first(found: FoundParts) -> FoundParts:
+    return FoundParts(found.best_PTH[1:], found.mass_PTH[1:], found.sum_PTHE[1:])
 
 
 def test_a_query_that_sees_nothing_gives_zero(device: str) -> None:

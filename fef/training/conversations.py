@@ -27,7 +27,7 @@ __all__ = ["Answer", "Encoder", "encode_answers", "read_answers", "read_prompts"
 PROBE = "Zq9"  # an answer that no template says by itself
 EXPECTED = '{"messages": [{"role": ..., "content": ...}, ...]} or {"prompt": ..., "response": ...}'
 TO_ANSWER = '{"messages": [{"role": ..., "content": ...}, ...]} or {"prompt": ...}'
-ROLES = ("system", "developer", "user", "assistant", "tool")
+ROLES = ("system", "developer", "user", "assistant", "tool", "function", "ipython")
 
 
 @dataclass(frozen=True)

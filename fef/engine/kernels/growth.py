@@ -111,7 +111,7 @@ def children(
         TAU=TAU,
         OVERLAP=overlap,
         launch_pdl=overlap,
-        num_warps=1,  # reductions one behind the other: within a warp they need no barrier
+        num_warps=4,
     )
     return chance_NC, token_NC
 
@@ -149,16 +149,18 @@ def _children_kernel(
     temperature = tl.load(temperatures + row)
     x = (x - tl.max(x)) / tl.where(temperature > 0, temperature, 1.0)
     score = x + tl.load(noise + of_slot, mask=mask, other=0.0)  # log q + g but for a constant
-    best = tl.max(score)
-    pace = tl.where(temperature > 0, 1.0 / TAU, 1.0)
-    mass = tl.sum(tl.exp((score - best) * pace))
+    behind = score - tl.max(score)
+    weight = tl.exp(tl.where(temperature > 0, behind / TAU, behind))
+    mass = tl.sum(weight)
     for child in tl.static_range(CHILDREN):
         most = tl.max(score)
         place = tl.min(tl.where(score == most, c, LANES_C))
-        tl.store(chances + n * CHILDREN + child, tl.exp((most - best) * pace) / mass)
+        there = c == place
+        tl.store(chances + n * CHILDREN + child, tl.sum(tl.where(there, weight, 0.0)) / mass)
         token = tl.load(ids + (row * K + depth) * C + place, mask=place < C, other=0)  # none where logits are nan
         tl.store(tokens + n * CHILDREN + child, token)
-        score = tl.where(c == place, float("-inf"), score)
+        score = tl.where(there, float("-inf"), score)
+        weight = tl.where(there, 0.0, weight)
 
 
 def frontier(

@@ -45,7 +45,7 @@ __all__ = ["PackedRounds", "runs_packed"]
 # Options of a plan that say what its rounds cost, and which packed rounds settle themselves.
 _OWN = ("window", "tree", "depth", "bonus", "anchors", "survival", "planner", "head")
 
-_LAG = 2  # rounds that the device may be ahead of the host
+_LAG = 1  # rounds that the device may be ahead of the host: it has always one to work on, and a text that ended costs one
 _CONTEXT_STEP = 64  # contexts are padded to multiples of this where shapes are captured
 
 

@@ -1,4 +1,4 @@
-"""The choice of shapes as on a GPU: a device with a clock of its own, two rounds ahead of the host, whose rounds can be
+"""The choice of shapes as on a GPU: a device with a clock of its own, a round ahead of the host, whose rounds can be
 replayed for their cost without what the host does between two of them."""
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from fef.models.packed_pass import RoundShape
 
 SHAPES = shapes_of(EngineOptions(), [], 1000, None)
 WITH_TREES = shapes_of(EngineOptions(), [8, 16, 32], 1000, 6)
-_LAG = 2
+_LAG = 1
 
 
 @dataclass
@@ -163,11 +163,11 @@ def test_a_second_draft_group_is_tried_and_kept_where_it_helps(
     assert (fake.loss(shapes) < 0.04) == (tried or groups == 1), {shape.words: n for shape, n in shapes.items()}
 
 
-@pytest.mark.parametrize(("length", "trees"), [(4000, True), (20, False)])
+@pytest.mark.parametrize(("length", "trees"), [(4000, True), (10, False)])
 def test_short_texts_take_cheap_rounds_since_some_run_behind_every_end(
     device: Callable[..., FakeDevice], length: int, trees: bool
 ) -> None:
-    """Trees are 8 % faster while a text goes on, and chains where two rounds run in vain behind every few."""
+    """Trees are 8 % faster while a text goes on, and chains where a round runs in vain behind every few."""
     fake = device(rows=64, launch=1.0, token=0.0001, host=0.3, chance=0.65, caught=0.6, head=0.62, shapes=WITH_TREES)
     fake.chooser.ahead = _LAG
     fake.chooser.learn_length(length)

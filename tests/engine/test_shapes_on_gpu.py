@@ -64,7 +64,7 @@ def in_turn(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_texts_are_those_of_decode_where_shapes_change_under_way(
     network: Transformer, batch: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The device is two rounds behind when the next shape is another one."""
+    """The device is a round behind when the next shape is another one."""
     asked = asks(max(24, 6 * batch), seed=7)
     engine = Engine(network, max_batch=batch, **SMALL, **MIXED)
     in_turn(engine, monkeypatch)

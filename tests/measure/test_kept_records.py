@@ -21,7 +21,7 @@ COMMANDS = {
     "bench": "fef bench --n 4 --json",
     "bench and resume": "fef bench --n 4 --resume --json",
     "engine": "fef bench --engine --shape tiny --json",
-    "eval": "fef eval gsm8k --save",
+    "eval": "fef eval gsm8k --file answers.jsonl --save",
     "drafts": "drafts --tasks joint --json",
     "likelihood": "likelihood --data answers.jsonl --save",
     "released": "released --json",

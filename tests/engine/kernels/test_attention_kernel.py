@@ -1,6 +1,5 @@
 """Packed attention against a dense softmax under `packed_visible`, stream by stream."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import pytest
@@ -213,31 +212,24 @@ def test_nodes_are_seen_by_their_bits(nodes: int, dtype: torch.dtype, device: st
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("nodes", [0, 5])
-@pytest.mark.parametrize("whole", [decode_pass, context_pass], ids=["decode", "context"])
+@pytest.mark.parametrize("kind", ["round", "round of a tree", "context"])
 def test_parts_with_programs_of_their_own_change_no_bit(
-    whole: Callable[[torch.dtype, str], Pass],
-    nodes: int,
-    dtype: torch.dtype,
-    device: str,
-    monkeypatch: pytest.MonkeyPatch,
+    kind: str, dtype: torch.dtype, device: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keys = 32 if dtype == torch.float32 else 64
-    monkeypatch.setattr("fef.engine.kernels.attention._PART", keys)
-    each = whole(dtype, device)
-    each = with_nodes(each, nodes) if nodes and whole is decode_pass else each
-    together, apart, wide = (
-        each.run(blocks=blocks)
-        for blocks in (Blocks(16, keys, 4, 2), Blocks(16, keys, 4, 2, spread=True), Blocks(32, keys, 4, 2, spread=True))
-    )
-    close(apart, each.dense())
-    assert torch.equal(together, apart) and torch.equal(together, wide)
+    monkeypatch.setattr(attention, "_PART", keys)
+    whole = context_pass(dtype, device, tokens=20) if kind == "context" else decode_pass(dtype, device)
+    whole = with_nodes(whole, 5) if kind == "round of a tree" else whole
+    together = whole.run(blocks=Blocks(16, keys, 4, 2))
+    close(together, whole.dense())
+    for queries in (16, 32):
+        assert torch.equal(whole.run(blocks=Blocks(queries, keys, 4, 2, spread=True)), together)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_a_part_that_is_left_out_is_noticed(dtype: torch.dtype, device: str, monkeypatch: pytest.MonkeyPatch) -> None:
     keys = 32 if dtype == torch.float32 else 64
-    monkeypatch.setattr("fef.engine.kernels.attention._PART", keys)
+    monkeypatch.setattr(attention, "_PART", keys)
     decode, blocks = decode_pass(dtype, device), Blocks(16, keys, 4, 2, spread=True)
     expected = decode.run(blocks=blocks)
     join = attention.join_parts

@@ -64,14 +64,17 @@ class Tokenizer:
         any other as always.
         """
         encoding = self.raw.encode(text, add_special_tokens=False)
-        added = self.raw.get_added_tokens_decoder().keys()
-        places = [(i, *encoding.offsets[i]) for i, token in enumerate(encoding.ids) if token in added]
+        found: list[int] = encoding.ids  # a copy each time
+        if guard not in text:
+            return found
+        added, offsets = self.raw.get_added_tokens_decoder().keys(), encoding.offsets
+        places = [(i, *offsets[i]) for i, token in enumerate(found) if token in added]
         ids: list[int] = []
         first, start = 0, 0
-        for at, low, high in [*places, (len(encoding.ids), len(text), len(text))]:
+        for at, low, high in [*places, (len(found), len(text), len(text))]:
             piece = text[start:low]
-            ids += self.plain_ids(piece, guard) if guard in piece else encoding.ids[first:at]
-            ids += encoding.ids[at : at + 1]
+            ids += self.plain_ids(piece, guard) if guard in piece else found[first:at]
+            ids += found[at : at + 1]
             first, start = at + 1, high
         return ids
 

@@ -29,8 +29,8 @@ def write_whole(path: Path, content: str | bytes) -> None:
 
 def check_writable(path: Path, *read: Path | None) -> None:
     """Raise InputError, before long work, where `write_whole` could not write, and for one of the files that are read."""
-    if path.is_dir():
-        raise InputError(f"{path} is a directory; give the name of a file.")
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path} is a {'directory' if path.is_dir() else 'device'}; give the name of a file.")
     check_not_read(path, *read)
     check_directory(path.parent, path)
 

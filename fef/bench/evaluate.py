@@ -13,7 +13,7 @@ from fef.decoding.certificate import Certificate
 from fef.generation import Model
 from fef.measure.answering import Answered, Asked, batches_of, in_batches, judged
 from fef.measure.answers import Answer, answer_of
-from fef.measure.fields import fitted
+from fef.measure.fields import fitted, of_names
 from fef.measure.record import Key
 from fef.tasks import Problem, score
 
@@ -72,7 +72,7 @@ class Result:
         if not cells[0] or len({*map(len, cells)}) > 1:
             raise ValueError(f"answers of {name} must have a value a problem in each column")
         answers = [dict(zip(COLUMNS, one, strict=True)) for one in zip(*cells, strict=True)]
-        result: Result = fitted(cls, found | {"answers": answers}, name)
+        result: Result = of_names(cls, found | {"answers": answers}, name)
         return result
 
 

@@ -58,7 +58,7 @@ class Group(typer.core.TyperGroup):
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the chosen command; exits with 2 for bad input, 1 for a failure, 130 for Ctrl-C."""
+        """Run the chosen command; exits with 2 for bad input and refused access, 1 for a failure, 130 for Ctrl-C."""
         try:
             return super().invoke(ctx)
         except FefError as error:
@@ -68,7 +68,7 @@ class Group(typer.core.TyperGroup):
             raise
         except OSError as error:
             error_line(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}.")
-            raise typer.Exit(1) from None
+            raise typer.Exit(2 if isinstance(error, PermissionError) else 1) from None
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
 

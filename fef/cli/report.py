@@ -55,7 +55,7 @@ def report(
     folders = [path for path in results if path.is_dir()]
     if not folders:
         check_writable(out, *results, notes)
-        write(page_of(results, out, notes))
+        write([page_of(results, out, notes)], *results, notes)
         return
     if len(results) > 1:
         raise OptionError(
@@ -67,13 +67,15 @@ def report(
     parts = sorted(path for path in folders[0].iterdir() if path.is_dir() or path.suffix == ".json")
     if not parts:
         raise InputError(f"{folders[0]} holds no result; give a folder of JSON files, or of folders of them.")
-    pages = []
+    pages, every = [], []
     for found in parts:
         files = sorted(found.glob("*.json")) if found.is_dir() else [found]
-        own = out / f"{found.stem}-remarks.md"
-        pages.append(page_of(files, out / f"{found.stem}.md", own if own.is_file() else None))
+        name = found.name if found.is_dir() else found.stem
+        own = out / f"{name}-remarks.md"
+        pages.append(page_of(files, out / f"{name}.md", own if own.is_file() else None))
+        every += [*files, own]
+    write(pages, *every)
     for page in pages:
-        write(page)
         typer.echo(f"Wrote {page.path}.")
 
 
@@ -85,11 +87,21 @@ class Page(NamedTuple):
     picture: bytes | None
 
 
-def write(page: Page) -> None:
-    page.path.parent.mkdir(parents=True, exist_ok=True)
-    if page.picture is not None:
-        write_whole(page.path.with_suffix(".png"), page.picture)
-    write_whole(page.path, page.text)
+def write(pages: Sequence[Page], *read: Path | None) -> None:
+    """All of them, or none where one cannot be written or would be written over one of these files or over another page."""
+    files: dict[Path, str | bytes] = {}
+    for page in pages:
+        for path, content in ((page.path.with_suffix(".png"), page.picture), (page.path, page.text)):
+            if content is None:
+                continue
+            if path in files:
+                raise InputError(f"{path} would be written twice; give the page, or one of the results, another name.")
+            files[path] = content
+    for path in files:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        check_writable(path, *read)
+    for path, content in files.items():
+        write_whole(path, content)
 
 
 def page_of(files: Sequence[Path], out: Path, remarks: Path | None) -> Page:
@@ -99,6 +111,8 @@ def page_of(files: Sequence[Path], out: Path, remarks: Path | None) -> Page:
     makers = page_makers()
     kinds = [kind for kind, _ in makers.values()]
     records = {path.stem: read_record(path, *kinds) for path in files}
+    if len(records) < len(files):
+        raise InputError(f"{out.name} is to be made of several files of one name; give each a name of its own.")
     found = {record.kind.name for record in records.values()}
     if len(found) != 1:
         given = " and ".join(sorted(found)) or "no result"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from textwrap import shorten
+from types import GenericAlias
 from typing import Any, TypeVar
 
 from fef.errors import InputError
@@ -108,10 +109,6 @@ def as_value(row: Any) -> Value:
     return row.to_dict() if hasattr(row, "to_dict") else asdict(row)
 
 
-def as_row(kind: type[Any], value: Any, name: str) -> Any:
-    return kind.from_dict(value, name) if hasattr(kind, "from_dict") else fitted(kind, value, name)
-
-
 def read_record(path: Path, *kinds: RecordKind) -> Record:
     """Read what `record_json` wrote of a record of one of these kinds. Raises InputError for a file that is missing, cut
     short or something else, and for a record that was changed to one of which no page can be made."""
@@ -123,7 +120,7 @@ def read_record(path: Path, *kinds: RecordKind) -> Record:
             raise ValueError(f"it has format {head['format']}; this version of fef reads {FORMAT}")
         kind = next((kind for kind in kinds if kind.name == head["kind"]), None)
         if kind is None:
-            raise ValueError(f"its kind is {head['kind']}")
+            raise ValueError(f"its kind is {shorten(head['kind'], 60)}")
         writers = f"`{kind.writer}`"
         record = record_of(kind, value)
         kind.check(record)
@@ -137,19 +134,19 @@ def read_record(path: Path, *kinds: RecordKind) -> Record:
 def json_of(path: Path) -> Any:
     """Raises OSError, and ValueError in plain words."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8-sig"))  # editors on Windows begin a text with a mark
+        json.dumps(value, ensure_ascii=False).encode()  # half a character is none
     except (ValueError, RecursionError):
         raise ValueError("it is not JSON") from None
+    return value
 
 
 def record_of(kind: RecordKind, value: Value) -> Record:
     """Raises ValueError in plain words."""
     parts: Value = {"command": str, "setup": kind.setup, "finished": bool, "done": list[Key], "failures": list[Failure]}
-    found = fitted(parts | dict(kind.facts) | dict.fromkeys(kind.tables, list[Any]), value)
-    rows = {
-        row: [as_row(row, one, f"entry {number} of {name}") for number, one in enumerate(found[name], start=1)]
-        for name, row in kind.tables.items()
-    }
+    tables = {name: GenericAlias(list, (row,)) for name, row in kind.tables.items()}
+    found = fitted(parts | dict(kind.facts) | tables, value)
+    rows = {row: found[name] for name, row in kind.tables.items()}
     return Record(kind, rows=rows, facts={name: value[name] for name in kind.facts}, **{p: found[p] for p in parts})
 
 

@@ -1,6 +1,7 @@
 import io
 import os
 import time
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -70,3 +71,19 @@ def test_unwritable_places_are_found_early(tmp_path):
             check_writable(path)
     check_writable(tmp_path / "out.json")
     assert not list(tmp_path.iterdir())
+
+
+def test_devices_and_pipes_are_not_replaced_by_files(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path(os.devnull)):
+        with pytest.raises(InputError, match="is a device; give the name of a file"):
+            check_writable(path)
+
+
+def test_a_file_that_may_not_be_read_is_bad_input(fef_cli, monkeypatch, tmp_path):
+    def refused(*_):
+        raise PermissionError(13, "Permission denied", "locked/x.json")
+
+    monkeypatch.setattr("fef.cli.report.page_of", refused)
+    found = fef_cli("report", tmp_path / "a.json", "--out", tmp_path / "a.md")
+    assert (found.exit_code, found.stderr) == (2, "fef: error: Permission denied: locked/x.json.\n")

@@ -23,7 +23,7 @@ STORED = {
     "eval": "every-method/dual-block-length-32.json",
 }
 GONE = object()
-DAMAGES = [GONE, None, 0, -1, 2**70, float("nan"), "x", [], [1], {}, {"a": 1}]
+DAMAGES = [GONE, None, 0, -1, 2**70, 10**400, float("nan"), "x", "\ud800", [], [1], {}, {"a": 1}]
 
 
 def small(name: str) -> dict[str, Any]:
@@ -72,7 +72,7 @@ def test_a_record_that_was_changed_anywhere_makes_a_page_or_is_refused_in_plain_
             if new is not GONE or place:
                 file.write_text(json.dumps(damaged(value, place, new)))
                 try:
-                    page_of([file], tmp_path / "page.md", None)
+                    page_of([file], tmp_path / "page.md", None).text.encode()
                     made += 1
                 except InputError as error:
                     one_sentence(error, file)
@@ -113,6 +113,8 @@ ROWS = {
         "x",
         "rows of entry 1 of shapes of entry 1 of served must be",
     ),
+    "long names": (("served", 0, "a\n" * 999), 1, r"entry 1 of served has a a .{,60}, which this"),
+    "a long kind": (("kind",), "a\n" * 999, r"its kind is a a .{,60}\. Run it again"),
     "a task of numbers": (("failures", 0, "task", 0), 1, "entry 1 of task of entry 1 of failures must be text"),
     "a command of words": (("command",), ["fef", "bench"], "command must be text"),
 }
@@ -136,6 +138,58 @@ def test_a_run_that_has_no_results_yet_makes_no_page(tmp_path: Path) -> None:
     file.write_text(json.dumps(small("methods") | {"results": []}))
     with pytest.raises(InputError, match=r"page\.md is to be made of a run without results"):
         page_of([file], tmp_path / "page.md", None)
+
+
+CLASHES = {
+    "a file and a folder": (["a.json", "a/1.json"], "out/a.md would be written twice; give the page, or one of"),
+    "remarks and a page": (["a.json", "a-remarks.json"], "out/a-remarks.md is to be read, and would be written over"),
+    "a folder for a page": (["a.json", "b.json"], "out/b.md is a directory; give the name of a file."),
+}
+
+
+@pytest.mark.parametrize(("files", "words"), CLASHES.values(), ids=CLASHES.keys())
+def test_nothing_is_written_where_pages_clash_with_each_other_or_with_what_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: list[str], words: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in files:
+        (file := Path("results", name)).parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(small("methods")))
+    Path("out/b.md").mkdir(parents=True)
+    Path("out/a-remarks.md").write_text("Mine.")
+    found = report("results", "--out", "out")
+    assert found.exit_code == 2 and words in " ".join(found.stderr.split()), found.output
+    assert "Wrote" not in found.output and not Path("out/a.md").exists()
+    assert Path("out/a-remarks.md").read_text() == "Mine."
+
+
+def test_folders_of_versions_have_pages_of_their_own(tmp_path: Path) -> None:
+    for name in ("v1.2", "v1.3"):
+        (tmp_path / "results" / name).mkdir(parents=True)
+        (tmp_path / "results" / name / "1.json").write_text(json.dumps(small("methods")))
+    assert report(tmp_path / "results", "--out", tmp_path / "out").exit_code == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["v1.2.md", "v1.3.md"]
+
+
+def test_files_of_one_name_do_not_stand_for_each_other(tmp_path: Path) -> None:
+    files = [tmp_path / folder / "run.json" for folder in "ab"]
+    for file in files:
+        file.parent.mkdir()
+        file.write_text(json.dumps(small("eval")))
+    with pytest.raises(InputError, match=r"page\.md is to be made of several files of one name"):
+        page_of(files, tmp_path / "page.md", None)
+
+
+def test_a_page_that_is_called_like_its_picture_is_refused(tmp_path: Path) -> None:
+    found = report(*(RESULTS / "every-method").glob("*.json"), "--out", tmp_path / "page.png")
+    assert found.exit_code == 2 and "page.png would be written twice" in " ".join(found.stderr.split())
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_record_that_an_editor_began_with_a_mark_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "record.json"
+    file.write_text(json.dumps(small("methods")), encoding="utf-8-sig")
+    assert page_of([file], tmp_path / "page.md", None).text
 
 
 def test_nothing_is_written_where_a_later_page_cannot_be_made(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from fef.files import write_whole
 from fef.measure.answers import Answer
 from fef.measure.fields import fitted
 from fef.measure.record import Record, RecordKind, resumed
+from fef.readers import decode_text, read_file
 
 __all__ = ["begin", "merge", "open_part", "read_answers", "write_answer"]
 
@@ -52,7 +53,7 @@ def read_answers(folder: Path) -> dict[int, Answer]:
     """Every answer in the parts of a folder by its index; unfinished last lines do not count. Raises InputError."""
     found: dict[int, Answer] = {}
     for path in sorted(folder.glob("part-*.jsonl")):
-        *lines, _ = path.read_text(encoding="utf-8").split("\n")
+        *lines, _ = decode_text(read_file(path), str(path)).split("\n")
         for number, line in enumerate(lines, start=1):
             try:
                 answer: Answer = fitted(Answer, json.loads(line))

@@ -105,6 +105,7 @@ def messages_of(path: Path, line: int, row: dict[str, Any], expected: str = EXPE
     for message in messages or ():
         if message["role"] not in ROLES:
             raise InputError(f"{path}, line {line}: the role {shown(message['role'])} is none of {', '.join(ROLES)}.")
+        check_text(f"message in line {line} of {path}", message["content"])
     return tuple(messages)  # type: ignore[arg-type]
 
 

@@ -82,6 +82,7 @@ BAD = {
         [GOOD, {"messages": [{"role": "foo", "content": "x"}, *TURNS]}],
         "line 2: the role 'foo' is none",
     ),
+    "half a character": ([GOOD, {"prompt": "\ud800", "response": "b"}], "message in line 2 of .* lone surrogate"),
     "no answer": ([{"messages": TURNS[:1]}], "line 1: no answer of the assistant"),
     "an empty response": ([GOOD, {"prompt": "a", "response": " \n"}], "line 2: an empty response"),
     "an empty answer in the middle": (

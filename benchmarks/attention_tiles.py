@@ -11,6 +11,7 @@ milliseconds per layer, and the largest difference of outputs and gradients from
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -28,7 +29,7 @@ from fef.measure.timing import Clock
 from fef.models.config import TransformerConfig
 from fef.models.device import default_device, usable_device
 from fef.models.transformer import FLEX_OPTIONS, PATTERN_BLOCK, flex_options, pattern_block
-from fef.readers import whole_from
+from fef.readers import shown, whole_from
 from fef.training.adapt import AdaptOptions, rows_fitting, step_streams
 from fef.training.flat import BLOCK, Flat, flatten, revealed_last
 from fef.training.speed import peak_of
@@ -38,7 +39,9 @@ __all__ = ["Timed", "main", "random_row", "time_tiles"]
 
 SURPLUS = 1.5  # canvases drawn, of those that fill the row on average
 REPEATS = 30
-DIGITS = 9  # of a number
+WORD = re.compile(r"(?P<name>(fwd_|bwd_)?(?P<bare>[A-Za-z_0-9]+))=(?P<number>[0-9]{1,9})")
+MOST = 2**16  # tokens of a canvas, and slots of its streams
+LONGEST = 2**20  # places of a row
 SIZES = ("BLOCK_M", "BLOCK_N", "BLOCK_M1", "BLOCK_N1", "BLOCK_M2", "BLOCK_N2", "num_warps", "num_stages")
 FLAGS = ("PRESCALE_QK", "ROWS_GUARANTEED_SAFE", "BLOCKS_ARE_CONTIGUOUS", "WRITE_DQ", "USE_TMA")
 LEAST = {"block": 1} | dict.fromkeys(SIZES, 1) | dict.fromkeys(FLAGS, 0)
@@ -70,14 +73,17 @@ class Tiles:
         """The network's, changed as these words say: name=number, with commas. block: of the pattern. Raises OptionError."""
         changed: dict[str, int] = {}
         for word in words.split(","):
-            name, _, number = word.partition("=")
-            if not name or not number.isdecimal() or len(number) > DIGITS or name in changed:
-                raise OptionError(f"Tiles are written as name=number with commas, each name once; got --also {words}.")
-            bare = name.removeprefix("fwd_").removeprefix("bwd_")
+            found = WORD.fullmatch(word)
+            if found is None or found["name"] in changed:
+                raise OptionError(
+                    f"Tiles are written as name=number with commas, each name once; got --also {shown(words)}."
+                )
+            name, bare = found["name"], found["bare"]
             if bare not in LEAST or bare == "block" != name:
                 hint = nearest_hint(bare, LEAST)
                 raise OptionError(f"--also {words} names no option of the kernels, of a pass or of both: {name}.{hint}")
-            changed[name] = whole_from(f"--also {name}", int(number), LEAST[bare])
+            most = 1 if bare in FLAGS else None
+            changed[name] = whole_from(f"--also {name}", int(found["number"]), LEAST[bare], most)
         block = changed.pop("block", pattern_block(head_size))
         return cls(words, FLEX_OPTIONS.get(head_size, {}) | changed, block)
 
@@ -181,9 +187,9 @@ class Options:
     device: str = default_device()
 
     def __post_init__(self) -> None:
-        whole_from("--canvas-length", self.canvas_length, 2)
-        whole_from("--slots", self.slots, 1)
-        if whole_from("--row-tokens", self.row_tokens, BLOCK) % BLOCK:
+        whole_from("--canvas-length", self.canvas_length, 2, MOST)
+        whole_from("--slots", self.slots, 1, MOST)
+        if whole_from("--row-tokens", self.row_tokens, BLOCK, LONGEST) % BLOCK:
             raise OptionError(f"--row-tokens must be a multiple of {BLOCK}; got {self.row_tokens}.")
         for words in self.also:
             Tiles.read(words, shape_config(self.shape).head_size)

@@ -43,10 +43,26 @@ BAD = {
     "no block": (["--also", "block=0"], "--also block=0 must be a whole number of at least 1."),
     "no warps": (["--also", "block=64,bwd_num_warps=0"], "--also bwd_num_warps=0 must be"),
     "digits": (["--also", "block=" + "9" * 5000], "name=number"),
-    "a row of no blocks": (["--row-tokens", "100"], "--row-tokens=100 must be a whole number of at least 128."),
+    "a row of no blocks": (
+        ["--row-tokens", "100"],
+        "--row-tokens=100 must be a whole number of at least 128 and",
+    ),
     "a row of parts of blocks": (["--row-tokens", "200"], "--row-tokens must be a multiple of 128; got 200."),
-    "no slots": (["--slots", "0"], "--slots=0 must be a whole number of at least 1."),
-    "no answer": (["--canvas-length", "1"], "--canvas-length=1 must be a whole number of at least 2."),
+    "no slots": (["--slots", "0"], "--slots=0 must be a whole number of at least 1 and at most 65536."),
+    "no answer": (
+        ["--canvas-length", "1"],
+        "--canvas-length=1 must be a whole number of at least 2 and at most 65536.",
+    ),
+    "other digits": (["--also", "block=\u0663"], "name=number with commas"),
+    "two passes": (["--also", "fwd_bwd_BLOCK_M=16"], "names no option of the kernels"),
+    "a flag of more": (
+        ["--also", "PRESCALE_QK=7"],
+        "--also PRESCALE_QK=7 must be a whole number of at least 0 and at most 1",
+    ),
+    "a line": (["--also", "a\nb=1"], "name=number with commas"),
+    "a canvas of any length": (["--canvas-length", "9" * 20], "at least 2 and at most 65536."),
+    "a row of any length": (["--row-tokens", str(2**70)], "at least 128 and at most 1048576."),
+    "streams of any length": (["--slots", "9" * 20], "at least 1 and at most 65536."),
     "no such device": (["--device", "abacus"], "cannot be used here"),
 }
 

@@ -45,7 +45,7 @@ __all__ = ["PackedRounds", "runs_packed"]
 # Options of a plan that say what its rounds cost, and which packed rounds settle themselves.
 _OWN = ("window", "tree", "depth", "bonus", "anchors", "survival", "planner", "head")
 
-_LAG = 1  # rounds that the device may be ahead of the host: it has always one to work on, and a text that ended costs one
+_LAG = 1  # rounds that the device may be ahead of the host: it always has one to do, and a text that ended costs one
 _CONTEXT_STEP = 64  # contexts are padded to multiples of this where shapes are captured
 
 
@@ -96,7 +96,7 @@ class PackedRounds:
 
     @property
     def could_work(self) -> bool:
-        """Is the device about to have nothing to do, though there are requests for all slots?"""
+        """Has the device fewer rounds to do than `_LAG`, though there are requests for all slots?"""
         return (
             self.on_cuda
             and len(self.running) + len(self.waiting) >= self.built.slots

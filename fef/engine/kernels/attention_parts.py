@@ -21,6 +21,7 @@ from fef.engine.kernels.overlap import wait_for_previous
 __all__ = ["FoundParts", "join_parts", "merged"]
 
 _HEADS = 16
+_UNROLLED = 16  # parts whose numbers are asked for before the first is joined; hundreds would take minutes to compile
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ def join_parts(found: FoundParts, out_TX: Tensor, *, overlap: bool = False) -> N
         P=P,
         H=H,
         E=E,
+        UNROLLED=min(P, _UNROLLED),
         BLOCK_H=block,
         BLOCK_E=triton.next_power_of_2(E),
         OVERLAP=overlap,
@@ -81,6 +83,7 @@ def _join_kernel(
     P: tl.constexpr,
     H: tl.constexpr,
     E: tl.constexpr,
+    UNROLLED: tl.constexpr,
     BLOCK_H: tl.constexpr,
     BLOCK_E: tl.constexpr,
     OVERLAP: tl.constexpr,
@@ -94,11 +97,14 @@ def _join_kernel(
     best = tl.full((BLOCK_H,), float("-inf"), tl.float32)
     mass = tl.zeros((BLOCK_H, 1), dtype=tl.float32)
     acc = tl.zeros((BLOCK_H, BLOCK_E), dtype=tl.float32)
-    for part in tl.static_range(P):
-        at = (part * T + token) * H + head
-        part_best = tl.load(bests + at, mask=present, other=float("-inf"))
-        part_mass = tl.load(masses + at, mask=present, other=0.0)[:, None]
-        part_acc = tl.load(sums + at[:, None] * E + column, mask=mask, other=0.0)
-        best, mass, acc = merged(best, mass, acc, part_best, part_mass, part_acc)
+    for first in range(0, P, UNROLLED):
+        for number in tl.static_range(UNROLLED):
+            part = first + number
+            real = present & (part < P)  # the others are parts of which nothing is seen
+            at = (part * T + token) * H + head
+            part_best = tl.load(bests + at, mask=real, other=float("-inf"))
+            part_mass = tl.load(masses + at, mask=real, other=0.0)[:, None]
+            part_acc = tl.load(sums + at[:, None] * E + column, mask=mask & (part < P), other=0.0)
+            best, mass, acc = merged(best, mass, acc, part_best, part_mass, part_acc)
     y = acc / tl.where(mass == 0.0, 1.0, mass)
     tl.store(out + (token * H + head)[:, None] * E + column, y.to(out.dtype.element_ty), mask=mask)

@@ -16,6 +16,7 @@ from triton.runtime.jit import JITFunction
 from fef.engine.build import EngineOptions, build
 from fef.engine.kernel_forward import KernelForward
 from fef.engine.kernel_passes import KernelPasses
+from fef.engine.kernels.attention import ScratchKeys, Sight, packed_attention
 from fef.engine.runner import PassKind
 from fef.engine.slots import SlotState
 from fef.models.config import MixtureConfig, TransformerConfig
@@ -114,6 +115,16 @@ def compile_slopes(dtype: torch.dtype) -> None:
     gate_slope(torch.zeros(64, 3072, dtype=dtype), torch.zeros(64, 1536, dtype=dtype))
 
 
+def compile_parts(dtype: torch.dtype) -> None:
+    """Of a long context: 257 parts, which take no longer than a few."""
+    length = 32_768
+    rank_BN, rank_SL, one = (torch.zeros(1, n, dtype=torch.int32) for n in (8, length, 1))
+    sight = Sight(one[0], rank_BN, rank_BN, rank_BN, rank_SL, one[0], 0, ScratchKeys(rank_BN, rank_BN))
+    keys_SGCE = torch.zeros(1, 1, length + 8, 64, dtype=dtype)
+    qkv_NX = torch.zeros(8, 5 * 64, dtype=dtype)
+    packed_attention(qkv_NX, keys_SGCE, keys_SGCE, sight, heads=3, kv_heads=1, head_size=64, overlap=True)
+
+
 def constants_of_pairs(ptx: str) -> list[str]:
     """Operations on two integers of 16 bits at once of which one operand is a constant. ptxas 12.8 and 12.9 may leave it out
     on Hopper: `fef.engine.kernels.compose._divided` says how to do without."""
@@ -143,6 +154,7 @@ def main() -> None:
         for dtype in (torch.bfloat16, torch.float32):
             compile_mixture(dtype)
             compile_slopes(dtype)
+            compile_parts(dtype)
             for options, head in OPTIONS:
                 compile_passes(options, head, dtype)
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fef.engine.kernels import attention
+from fef.engine.kernels import attention, attention_parts
 from fef.engine.kernels.attention import Blocks, ScratchKeys, Sight, packed_attention
 from fef.engine.kernels.attention_parts import FoundParts
 from fef.models.packed import PADDING, PackedTokens, Stream, packed_visible
@@ -222,7 +222,8 @@ def test_parts_with_programs_of_their_own_change_no_bit(
     whole = with_nodes(whole, 5) if kind == "round of a tree" else whole
     together = whole.run(blocks=Blocks(16, keys, 4, 2))
     close(together, whole.dense())
-    for queries in (16, 32):
+    for queries, unrolled in ((16, 16), (32, 16), (16, 2)):
+        monkeypatch.setattr(attention_parts, "_UNROLLED", unrolled)
         assert torch.equal(whole.run(blocks=Blocks(queries, keys, 4, 2, spread=True)), together)
 
 

@@ -25,5 +25,6 @@ def test_passes_of_chains_and_trees_compile_for_hopper(tmp_path):
     assert done.returncode == 0, done.stderr[-2000:]
     names = {line for line in done.stdout.splitlines() if line.endswith("_kernel")}
     assert {"_compose_kernel", "_attention_kernel", "_sampled_kernel", "_advance_kernel", "_move_kernel"} <= names
+    assert "_join_kernel" in names
     assert {"_choose_kernel", "_assign_kernel", "_gated_kernel", "_down_kernel"} <= names
     assert {"_rotation_kernel", "_gate_kernel"} <= names

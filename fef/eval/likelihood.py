@@ -30,7 +30,7 @@ from fef.measure.program import option, program, told, typed
 from fef.measure.record import Record, RecordKind, check_kept
 from fef.measure.table import Sheet, markdown
 from fef.models.transformer import Transformer
-from fef.readers import whole_from
+from fef.readers import read_file, whole_from
 from fef.text import Prompt
 from fef.training.conversations import Answer, read_answers
 
@@ -158,8 +158,8 @@ def above(record: Record, first: Record) -> tuple[float, float]:
     begun = {one.line: one for one in first.of(AnswerNats)}
     both = [(one, begun[one.line]) for one in record.of(AnswerNats) if one.line in begun]
     if record.setup["file"] != first.setup["file"] or not both:
-        data = first.setup["data"]
-        raise InputError(f"There are two files {data}, or no answer of both; give records of the same answers.")
+        what = f"two files {first.setup['data']}, or have no answer in common"
+        raise InputError(f"The records are of {what}; give records of the same answers.")
     return mean_per_token([one.nats - other.nats for one, other in both], [one.tokens for one, _ in both])
 
 
@@ -189,6 +189,7 @@ class Options:
 def main(given: Options) -> None:
     command = typed("-m", "fef.eval.likelihood")
     check_kept(given.save, LIKELIHOOD_KIND, command, given.data)
+    digest = None if given.save is None else sha256(read_file(given.data)).hexdigest()
     answers = read_answers(given.data)[: given.limit]
     model = fef.load(given.model, device=given.device)
     found = scored(model, answers, given.max_new_tokens, given.verify, given.base)
@@ -201,7 +202,7 @@ def main(given: Options) -> None:
         setup = asked | {
             "max_new_tokens": given.max_new_tokens,
             "data": given.data.name,
-            "file": sha256(given.data.read_bytes()).hexdigest(),
+            "file": digest,
             "environment": environment(str(model.network.device)) | {"dtype": dtype},
         }
         facts = {"left_out": counts["left_out"]}

@@ -122,6 +122,7 @@ REFUSED = {
     "no canvas": (["--max-new-tokens", "0"], "--max-new-tokens=0 must be"),
     "a folder that is not there": (["--save", "none/x.json"], "Cannot write none/x.json: No such file or directory."),
     "its own data": (["--save", "x.jsonl"], "x.jsonl is to be read, and would be written over"),
+    "a record of no file": (["--data", "owner/name", "--save", "y.json"], "Cannot read owner/name: No such file"),
     "a role of nobody": (["--data", "roles.jsonl"], "roles.jsonl, line 1: the role 'foo' is none of system"),
 }
 

@@ -124,6 +124,7 @@ def test_the_block_of_litellm(client: Client) -> None:
 
 def test_the_block_of_the_harness(client: Client, model: Any) -> None:
     needs("lm_eval.models.openai_completions")
+    needs("tenacity")  # of lm-eval[api], which is looked for when a model is made
     from lm_eval.api.instance import Instance
 
     [block] = blocks("lm-evaluation-harness", "python", client)

@@ -79,6 +79,7 @@ def test_local_completions_answers_as_the_checkpoint(
 ) -> None:
     """It sends token ids and stop strings; its log-likelihoods are of `echo`, which `test_clients.py` has."""
     completions = pytest.importorskip("lm_eval.models.openai_completions", reason="lm-eval[api] is not installed")
+    pytest.importorskip("tenacity", reason="lm-eval[api] is not installed")
     harness = completions.LocalCompletionsAPI(
         base_url=f"http://127.0.0.1:{client.port}/v1/completions",
         model="demo",

@@ -1,6 +1,7 @@
 """Packed attention against a dense softmax under `packed_visible`, stream by stream."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 import torch
@@ -222,9 +223,36 @@ def test_parts_with_programs_of_their_own_change_no_bit(
     whole = with_nodes(whole, 5) if kind == "round of a tree" else whole
     together = whole.run(blocks=Blocks(16, keys, 4, 2))
     close(together, whole.dense())
+    joined = joins(monkeypatch)
     for queries, unrolled in ((16, 16), (32, 16), (16, 2)):
         monkeypatch.setattr(attention_parts, "_UNROLLED", unrolled)
         assert torch.equal(whole.run(blocks=Blocks(queries, keys, 4, 2, spread=True)), together)
+    assert len(joined) == 3 and min(joined) >= 3, "several parts, each time"
+
+
+def joins(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many parts are joined from now on, each time."""
+    found, join = list[int](), attention.join_parts
+
+    def counted(parts: FoundParts, out: Tensor, **more: Any) -> None:
+        found.append(len(parts.sum_PTHE))
+        join(parts, out, **more)
+
+    monkeypatch.setattr(attention, "join_parts", counted)
+    return found
+
+
+@pytest.mark.parametrize("many", ["_MULTIPROCESSORS", "_AT_ONCE"])
+def test_parts_have_programs_of_their_own_where_there_are_few(
+    many: str, device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not on a GPU that is full already, or would be with so many parts; the bits are the same."""
+    monkeypatch.setattr(attention, "_PART", 32)
+    decode, joined = decode_pass(torch.float32, device), joins(monkeypatch)
+    alone = decode.run([1])[0]
+    assert joined == [4]
+    monkeypatch.setattr(attention, many, 0)
+    assert torch.equal(decode.run()[1], alone) and joined == [4]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

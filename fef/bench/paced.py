@@ -55,7 +55,7 @@ class PacedRounds(PackedRounds):
     def cancel(self, job: Job) -> None:
         self.jobs.remove(job)
 
-    def step(self) -> None:
+    def step(self, wait: bool = True) -> None:
         """One round. What the host does between two of them takes no time from the next, as on a GPU."""
         now, running = time.perf_counter(), self.jobs[: self.options.max_batch]
         on_time = running and running[0].status == "running"  # behind another round

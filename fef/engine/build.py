@@ -21,7 +21,7 @@ from fef.engine.runner import Passes, Runs, TorchPasses
 from fef.engine.slots import SlotState
 from fef.errors import EngineError, OptionError, nearest_hint
 from fef.laws.tree import MOST_NODES
-from fef.laws.window import TREE_ANCHORS, TREE_DEPTH, chain_anchors, least_chance
+from fef.laws.window import MORE_GROUPS, TREE_ANCHORS, TREE_DEPTH, chain_anchors, least_chance
 from fef.laws.window import branching as tree_branching
 from fef.models.device import device_name, from_hopper_on
 from fef.models.joined import Matrix, in_order, join_weights, ordered
@@ -80,7 +80,7 @@ class EngineOptions:
     max_batch: int = whole(16)  # requests at once
     max_length: int | None = whole(None)  # tokens of a canvas; None: what the network allows
     max_new_tokens: int | None = whole(None)  # slots of a canvas that one denoising pass fills; None: as many
-    # drafts per round, as chains; 0 is one token per pass; None: `WINDOWS`
+    # drafts per round, as chains; 0 is one token per pass; None: `WINDOWS`, on a GPU also a chain of `MORE_GROUPS`
     windows: Sequence[int] | None = checked(None, read_windows)
     # drafts per round, as a tree: trees of up to so many beside the chains; several: of these; 0: none;
     # None: those of `TREES` where a draft head grows them, `windows` says nothing and weights are no halves
@@ -169,7 +169,8 @@ def build(network: Transformer, options: EngineOptions, budget: float, note: Cal
     head = Network(network).draft_head
     trees = options.trees(head=head is not None, dtype=dtype)
     head = head if trees else None
-    shapes = shapes_of(options, trees, config.vocab_size, None if head is None else head.sizes.depths)
+    grown = None if head is None else head.sizes.depths
+    shapes = shapes_of(options, trees, config.vocab_size, grown, roomy=device.type == "cuda")
     drafts = max(shape.depth for shape in shapes)
     context = min(options.max_length or config.max_length, config.max_length)
     if options.max_length is not None and options.max_length > context:
@@ -241,13 +242,17 @@ def build(network: Transformer, options: EngineOptions, budget: float, note: Cal
     )
 
 
-def shapes_of(options: EngineOptions, trees: Sequence[int], vocab_size: int, grown: int | None) -> list[RoundShape]:
+def shapes_of(
+    options: EngineOptions, trees: Sequence[int], vocab_size: int, grown: int | None, roomy: bool = False
+) -> list[RoundShape]:
     """Of chains and of trees of so many nodes, to choose among. grown: slots behind a state that a draft head drafts, in
-    trees."""
+    trees. roomy: may some tokens more cost next to nothing, as in rounds of one request on a GPU?"""
     windows = WINDOWS if options.windows is None else sorted(set(options.windows))
     chains = [
         RoundShape(window, chain_anchors(window) if options.anchors is None else options.anchors) for window in windows
     ]
+    if roomy and options.windows is None and options.anchors is None:
+        chains.append(RoundShape(*MORE_GROUPS))
     anchors = TREE_ANCHORS if options.anchors is None else options.anchors
     depth = options.depth if grown is None else min(options.depth, grown)
     branching = tree_branching(vocab_size)

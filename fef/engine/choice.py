@@ -27,10 +27,13 @@ _FIRST_TRIES = 10.0  # before any round, as if so many had held with the first g
 # conversations with trees of 32 (`docs/results/drafts.md`). A guess too high costs a few rounds, one too low all of them.
 _LEFT_TO_TREES = 0.3
 _LEFT_TO_TWICE = 0.9
-# The same for chains with a second draft group, beside those with one, until they were tried: 0.73 and 0.76 on problems of
-# `smol`, about 1 where most drafts hold anyway.
+# The same for chains with a second draft group, beside those with one, until they were tried, and once more for four groups:
+# 0.73 and 0.76 on problems of `smol`, about 1 where most drafts hold anyway.
 _LEFT_TO_GROUPS = 0.85
 _MEMORY = 500.0  # rounds of a request, or drafts, after which an observation counts half or less
+_LEAST_ROUNDS = (
+    100.0  # but no fewer rounds than these: to try again what lost takes rounds, however many requests they serve
+)
 _MEMORY_OF_ROUNDS = 200.0  # of one token, after which what is known of drafts counts half
 _GUESSES = 32.0  # rounds of a request by which what other shapes say of a shape is outweighed: few tell little
 # a shape in use stays unless another is that much faster: the first round of another has worse drafts
@@ -107,7 +110,7 @@ class Calibration:
     def expected(self, shape: RoundShape) -> float:
         """Tokens that a round of this shape is expected to commit per request."""
         chain = shape.branching == 1
-        share = _LEFT_TO_GROUPS if chain and shape.anchors else share_of(shape)
+        share = _LEFT_TO_GROUPS ** math.log2(shape.groups) if chain else share_of(shape)
         guess = self.acceptance[not chain].expected(shape.deepest, share)
         return 1 + (_GUESSES * guess + self.accepted[shape]) / (_GUESSES + self.rows[shape])
 
@@ -126,7 +129,7 @@ class Calibration:
             self.forget(0.5 ** (1 / _MEMORY_OF_ROUNDS))
             return
         # all shapes forget, so that one which lost long ago is judged anew by what drafts do now
-        self.forget(0.5 ** (count / _MEMORY))
+        self.forget(0.5 ** min(count / _MEMORY, 1 / _LEAST_ROUNDS))
         self.acceptance[shape.branching > 1].observe(shape.deepest, accepted, share_of(shape))
         self.rows[shape] += count
         self.accepted[shape] += held

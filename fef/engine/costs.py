@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from bisect import bisect_left
 from collections import deque
 from dataclasses import astuple, dataclass, field
@@ -14,7 +13,9 @@ from fef.models.packed_pass import RoundShape
 
 __all__ = ["CostTable"]
 
-_RECENT = 7  # rounds of which the median counts, so that a pause of the host spoils nothing
+_RECENT = (
+    7  # rounds of which the lower quartile counts: a host that is busy makes some longer, nothing makes one shorter
+)
 
 
 @dataclass
@@ -32,7 +33,7 @@ class CostTable:
         recent = self.recent.setdefault((rows, shape), deque(maxlen=_RECENT))
         recent.append(seconds)
         if len(recent) > 1:
-            self.seconds[rows, shape] = statistics.median_low(recent)
+            self.seconds[rows, shape] = sorted(recent)[len(recent) // 4]
 
     def cost(self, rows: int, shape: RoundShape) -> float | None:
         """Seconds of a round; between measured numbers of rows on a straight line, below them as if rows cost the

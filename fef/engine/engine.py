@@ -295,9 +295,10 @@ class Engine:
             self.step()
 
     @torch.no_grad()
-    def step(self) -> None:
-        """A round of everything that is live. Raises EngineError for a device that fails and for a network that is written
-        meanwhile, which end every request with it; and for a call from within a round, which ends that round's alone."""
+    def step(self, wait: bool = True) -> None:
+        """A round of everything that is live. wait: see `PackedRounds.step`. Raises EngineError for a device that fails and
+        for a network that is written meanwhile, which end every request with it; and for a call from within a round, which
+        ends that round's alone."""
         with self.lock:
             if self.lost is not None:
                 raise self.lost
@@ -311,7 +312,7 @@ class Engine:
                 if self.fingerprint.overwritten and self.busy:
                     self.check_network()
                 if self.packed is not None:
-                    self.packed.step()
+                    self.packed.step(wait)
                 self.sessions.step()
             except Exception as error:  # whatever it is, the state of the requests is unknown, and none may hang
                 raise self.fail_all(error) from error
@@ -324,7 +325,7 @@ class Engine:
     def work_meanwhile(self) -> None:
         """A round, if a GPU had to wait for the host otherwise: for a host that has more to submit. Raises as `step`."""
         if self.packed is not None and self.packed.could_work:
-            self.step()
+            self.step(wait=False)
 
     def measure(self, rows: Sequence[int] | None = None, windows: Sequence[int] | None = None) -> CostTable:
         """Measure packed rounds of these numbers of rows and drafts (chains and trees), by default all that the engine may

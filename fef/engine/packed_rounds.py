@@ -46,6 +46,7 @@ __all__ = ["PackedRounds", "runs_packed"]
 _OWN = ("window", "tree", "depth", "bonus", "anchors", "survival", "planner", "head")
 
 _LAG = 1  # rounds that the device may be ahead of the host: it always has one to do, and a text that ended costs one
+_WORTH_IT = 4  # a part of the slots, from which on the device does not wait for a host that has more to submit
 _CONTEXT_STEP = 64  # contexts are padded to multiples of this where shapes are captured
 
 
@@ -96,12 +97,9 @@ class PackedRounds:
 
     @property
     def could_work(self) -> bool:
-        """Has the device fewer rounds to do than `_LAG`, though there are requests for all slots?"""
-        return (
-            self.on_cuda
-            and len(self.running) + len(self.waiting) >= self.built.slots
-            and self.progress.under_way < _LAG
-        )
+        """Could the device be told what to do next, and are there requests for a good part of the slots?"""
+        asked = len(self.running) + len(self.waiting)
+        return self.on_cuda and asked >= self.built.slots / _WORTH_IT and self.progress.under_way <= _LAG
 
     @property
     def waited(self) -> float:
@@ -134,11 +132,11 @@ class PackedRounds:
         self.waiting.clear()
         self.results, self.news = HostCopies(self.device), HostCopies(self.device)
 
-    def step(self) -> None:
-        """Admit, run one round, read what has arrived."""
+    def step(self, wait: bool = True) -> None:
+        """Admit, run one round, read what has arrived. wait: until the device has not more than `_LAG` rounds to do."""
         self.admit()
         self.round()
-        self.collect()
+        self.collect(wait)
 
     def certified(self, certificate: Certificate, given: Mapping[str, Any]) -> Certificate:
         """The certificate of a request with these options, which says what was not done as asked."""
@@ -285,9 +283,9 @@ class PackedRounds:
         ranks = max(len(one.pass_.order) for one in seated if one.pass_ is not None)
         return self.built.passes.collect([one.slot for one in seated if one.slot is not None], ranks)
 
-    def collect(self) -> None:
+    def collect(self, wait: bool = True) -> None:
         """Read progress and results that have arrived."""
-        lag = _LAG if self.on_cuda and self.running else 0
+        lag = len(self.progress) if not wait else _LAG if self.on_cuda and self.running else 0
         for copy in self.progress.collect(lag):
             self.chooser.learn_cost(copy)
             self.read_progress(copy.note, Progress.of(copy.tensor, self.built.slots + 1))

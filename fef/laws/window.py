@@ -16,6 +16,7 @@ from fef.laws.tree import Tree, path_states, stem
 
 __all__ = [
     "LEAST_END",
+    "MORE_GROUPS",
     "SURVIVAL",
     "TREE_ANCHORS",
     "TREE_BRANCHING",
@@ -30,6 +31,7 @@ __all__ = [
 
 # What packed rounds do unless told otherwise (`docs/results/drafts.md`).
 _FEW, _MANY = 4, 8  # drafts of a chain behind which, and up to which, another group is worth its tokens
+MORE_GROUPS = (10, 3)  # drafts and anchors of a chain for where tokens cost next to nothing: one request on a GPU
 SURVIVAL = 0.5
 LEAST_END = 1e-9  # a chance to end that is lower is one of rounding
 TREE_ANCHORS = 3

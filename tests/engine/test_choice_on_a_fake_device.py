@@ -24,16 +24,16 @@ from fef.engine.runner import PassKind
 from fef.engine.shape_chooser import ShapeChooser
 from fef.models.packed_pass import RoundShape
 
-SHAPES = shapes_of(EngineOptions(), [], 1000, None)
-WITH_TREES = shapes_of(EngineOptions(), [8, 16, 32], 1000, 6)
+SHAPES = shapes_of(EngineOptions(), [], 1000, None, roomy=True)
+WITH_TREES = shapes_of(EngineOptions(), [8, 16, 32], 1000, 6, roomy=True)
 _LAG = 1
 
 
 @dataclass
 class FakeDevice:
     """launch: seconds of a round of few tokens. token: of each token more. host: least seconds from round to round. chance:
-    that a draft holds. groups: the part of the others that is left to chains with a second draft group. caught: the part
-    where a tree of 16 has one that does. head: seconds of its growth."""
+    that a draft holds. groups: the part of the others that is left to chains with twice as many draft groups. caught: the
+    part where a tree of 16 has one that does. head: seconds of its growth."""
 
     rows: int
     launch: float
@@ -68,7 +68,7 @@ class FakeDevice:
     def holds(self, shape: RoundShape) -> float:
         """The chance that there is a draft that holds."""
         if shape.branching == 1:
-            return 1 - (1 - self.chance) * (self.groups if shape.anchors else 1.0)
+            return 1 - (1 - self.chance) * self.groups ** math.log2(shape.groups)
         return 1 - (1 - self.chance) * (1 - self.caught) * (16 / shape.window) ** 0.15
 
     def seconds(self, shape: RoundShape) -> float:
@@ -161,6 +161,14 @@ def test_a_second_draft_group_is_tried_and_kept_where_it_helps(
     fake.run(200)
     shapes = fake.run(800)
     assert (fake.loss(shapes) < 0.04) == (tried or groups == 1), {shape.words: n for shape, n in shapes.items()}
+
+
+def test_a_full_batch_hardly_tries_again_what_lost(device: Callable[..., FakeDevice]) -> None:
+    """Of rounds that serve many requests, few tell much, but each time that a shape is tried takes some."""
+    fake = device(rows=64, launch=1.0, token=0.0001, host=0.3, chance=0.65)
+    fake.run(200)
+    shapes = fake.run(300)
+    assert max(shapes.values()) > 270 and fake.loss(shapes) < 0.02
 
 
 @pytest.mark.parametrize(("length", "trees"), [(4000, True), (10, False)])

@@ -50,11 +50,12 @@ def test_the_first_round_of_a_shape_warms_up():
     assert table.cost(3, FOUR) == 1.0
 
 
-def test_a_pause_of_the_host_spoils_no_cost():
+def test_pauses_of_the_host_spoil_no_cost():
+    """Most rounds of a host that is busy now and then may be longer than they need to be."""
     table = CostTable()
-    for seconds in (1.0, 1.1, 60.0, 1.2, 0.9):
+    for seconds in (1.0, 60.0, 1.1, 60.0, 60.0, 0.9, 60.0):
         table.observe(3, FOUR, seconds)
-    assert table.cost(3, FOUR) == 1.1
+    assert table.cost(3, FOUR) == 1.0
     for _ in range(7):
         table.observe(3, FOUR, 5.0)
     assert table.cost(3, FOUR) == 5.0 and table.cost(3, EIGHT) is None

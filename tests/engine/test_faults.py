@@ -120,7 +120,7 @@ def test_requests_between_two_passes_end_with_a_lost_device():
     """Their results are under way: they are neither running nor waiting."""
     engine = engine_of()
     job = engine.submit([MASK] * 6, range(6), steps=2)
-    engine.packed.collect = lambda: None  # type: ignore[method-assign]
+    engine.packed.collect = lambda _: None  # type: ignore[method-assign]
     while not engine.packed.running:
         engine.step()
     engine.packed.send_results(list(engine.packed.running.values()))

@@ -221,7 +221,7 @@ def test_an_engine_that_is_lost_ends_the_server(model: Model) -> None:
         engine = client.host.engine
         assert engine.packed is not None
 
-        def broken() -> None:
+        def broken(_: bool) -> None:
             time.sleep(0.5)
             raise RuntimeError("CUDA error: an illegal memory access")
 
@@ -246,10 +246,10 @@ def test_an_error_behind_the_first_text_is_an_event(model: Model) -> None:
         assert packed is not None
         step, rounds = packed.step, iter(range(10**6))
 
-        def breaks_down() -> None:
+        def breaks_down(wait: bool) -> None:
             if next(rounds) == 4:
                 raise RuntimeError("CUDA error: an illegal memory access")
-            step()
+            step(wait)
 
         packed.step = breaks_down  # type: ignore[method-assign]
         *before, last = client.complete(stream=True, max_tokens=96, temperature=2.0).events

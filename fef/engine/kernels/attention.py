@@ -15,6 +15,8 @@ The softmax is computed online over key blocks of fixed size in a fixed order (M
 block without a visible key leaves the bits of a query as they are, so these do not depend on how far other queries make the
 loop run, nor on the batch, nor on who computes the parts.
 
+A program has the queries of all heads that share keys, token by token, so that it reads these once.
+
 Shapes: B rows, N tokens of a row, X numbers of a token, H heads, G key-value heads, E head size, S cache slots, C places
 of a slot, L canvas length, R references, M scratch tokens, W nodes.
 """
@@ -119,15 +121,16 @@ def packed_attention(
     assert sight.seen_BN is None or (sight.seen_BN.is_contiguous() and sight.nodes <= 64), "a bit per node"
     if scratch.start_B is None:
         assert L + sight.references + M + sight.nodes <= keys_SGCE.shape[2], "the scratch places do not fit the cache"
-    programs = triton.cdiv(N, 16) * heads * B
-    blocks = _blocks or _choose(N, head_size, programs, qkv_NX.dtype)
+    queries = N * heads // kv_heads  # on the same keys
+    programs = triton.cdiv(queries, 16) * kv_heads * B
+    blocks = _blocks or _choose(queries, head_size, programs, qkv_NX.dtype)
     per_part = _PART // blocks.keys
     parts = triton.cdiv(triton.cdiv(L, blocks.keys) + triton.cdiv(sight.references, blocks.keys), per_part) + 1
     found = None
     if blocks.spread and _WORTH_IT <= parts <= _AT_ONCE * _MULTIPROCESSORS // programs:
         found = FoundParts.empty(parts, B * N, heads, head_size, qkv_NX.device)
     out_NX = torch.empty(B * N, heads * head_size, dtype=qkv_NX.dtype, device=qkv_NX.device)
-    _attention_kernel[(triton.cdiv(N, blocks.queries), heads, B if found is None else B * parts)](
+    _attention_kernel[(triton.cdiv(queries, blocks.queries), kv_heads, B if found is None else B * parts)](
         qkv_NX,
         keys_SGCE,
         values_SGCE,
@@ -177,17 +180,18 @@ def packed_attention(
     return out_NX
 
 
-def _choose(tokens: int, head_size: int, programs: int, dtype: torch.dtype) -> Blocks:
-    """tokens: of a row. programs: of 16 queries. The key block is always the same; the others do not change the bits."""
+def _choose(queries: int, head_size: int, programs: int, dtype: torch.dtype) -> Blocks:
+    """queries: of a row, on the same keys. programs: of 16 queries. The key block is always the same; the others do not
+    change the bits."""
     few = programs <= _MULTIPROCESSORS
     if dtype == torch.float32:
         return Blocks(16, 32, warps=4, stages=2, spread=few)
     if programs <= 4 * _MULTIPROCESSORS:
         return Blocks(16, 64, warps=8 if few else 4, stages=3, spread=few)
-    if tokens >= 256 and head_size >= 64:  # keys are then read from L2 so often that the queries should share them
+    if queries >= 1024 and head_size > 64:  # keys are then read from L2 so often that more queries should share them
         return Blocks(128, 64, warps=8, stages=3)
-    queries = max(16, min(64, triton.next_power_of_2(tokens)))
-    return Blocks(queries, 64, warps=4, stages=4 if head_size <= 64 else 2)
+    most = max(16, min(64, triton.next_power_of_2(queries)))
+    return Blocks(most, 64, warps=4, stages=3 if head_size <= 64 else 2)
 
 
 @triton.jit
@@ -277,20 +281,20 @@ def _attention_kernel(
     OVERLAP: tl.constexpr,
 ):
     wait_for_previous(OVERLAP)
-    head = tl.program_id(1)
     row, part = tl.program_id(2) // PARTS, tl.program_id(2) % PARTS
     slot = tl.load(slot_of_row + row).to(tl.int64)
     query = tl.program_id(0) * BLOCK_Q + tl.arange(0, BLOCK_Q)
-    present = query < N
-    token = row * N + query
+    present = query < N * REPEAT
+    token = row * N + query // REPEAT
+    head = tl.program_id(1) * REPEAT + query % REPEAT
     rank = tl.load(ranks + token, mask=present, other=0)[:, None]
     limit = tl.load(limits + token, mask=present, other=0)[:, None]
     group = tl.load(groups + token, mask=present, other=-1)[:, None]
 
     column = tl.arange(0, BLOCK_E)[None, :]
     mask = present[:, None] & (column < E)
-    q = tl.load(qkv + token.to(tl.int64)[:, None] * qkv_stride + head * E + column, mask=mask, other=0.0)
-    base = slot * S_stride + (head // REPEAT).to(tl.int64) * G_stride
+    q = tl.load(qkv + token.to(tl.int64)[:, None] * qkv_stride + (head * E)[:, None] + column, mask=mask, other=0.0)
+    base = slot * S_stride + tl.program_id(1).to(tl.int64) * G_stride
     keys += base
     values += base
     described = row.to(tl.int64) if BY_ROW else slot
@@ -383,4 +387,5 @@ def _attention_kernel(
     whole = tl.max(mass, axis=1)[:, None]
     _, total, acc = merged(joined_best, joined_mass, joined_acc, best, whole, acc)
     y = acc / tl.where(total == 0.0, 1.0, total)
-    tl.store(out + token.to(tl.int64)[:, None] * (H * E) + head * E + column, y.to(out.dtype.element_ty), mask=mask)
+    at = token.to(tl.int64) * (H * E) + head * E
+    tl.store(out + at[:, None] + column, y.to(out.dtype.element_ty), mask=mask)

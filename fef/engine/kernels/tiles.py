@@ -19,6 +19,8 @@ PART_MULTIPLE = 128  # a part of K is a multiple of this, and every k tile divid
 _PROGRAMS = 256  # about two per multiprocessor of an H100: enough loads in flight to fill the memory bus
 _HALF = 64  # half of the multiprocessors
 _LEAST_PART = 512  # inputs per part: shorter ones spend their time filling the pipeline
+_SHORT = 2048  # inputs up to which a program has little to do, so that how many there are decides
+_AT_A_TIME = 320  # small tiles for which there is room, or nearly so
 
 
 @dataclass(frozen=True)
@@ -59,11 +61,16 @@ def choose_tiles(x_NK: Tensor, weight_MK: Tensor, split: int) -> Tiles:
         return Tiles(64, _few(tokens), 128, warps=4, stages=3, spread=split > 1, bulk=bulk)
     if tokens <= 128:
         return replace(_some(outputs, split), spread=split > 1, bulk=bulk)
+    short = x_NK.shape[1] <= _SHORT
+    if short and (small := _small(outputs, tokens)) is not None:
+        return replace(small, bulk=bulk)
     if split > 1:  # a program holds a part and the total: two accumulators
         programs = triton.cdiv(outputs, 128) * triton.cdiv(tokens, 128)
         return Tiles(128, 128, 64, warps=8, stages=4, spread=programs * split <= _PROGRAMS, bulk=bulk)
-    tile_m = 256 if triton.cdiv(outputs, 256) * triton.cdiv(tokens, 128) >= _PROGRAMS else 128
-    return Tiles(tile_m, 128, 64, warps=8, stages=4, bulk=bulk)
+    wide = triton.cdiv(outputs, 256)
+    if wide * triton.cdiv(tokens, 128) >= _PROGRAMS and wide * 256 <= 1.1 * outputs:
+        return Tiles(256, 128, 64, warps=8, stages=4, bulk=bulk)
+    return Tiles(128, 128, 64, warps=4 if short else 8, stages=3 if short else 4, bulk=bulk)
 
 
 def gated_tiles(x_NK: Tensor, weight_2FK: Tensor) -> Tiles:
@@ -76,6 +83,14 @@ def gated_tiles(x_NK: Tensor, weight_2FK: Tensor) -> Tiles:
     if tokens <= 128 and triton.cdiv(weight_2FK.shape[0] // 2, 64) < _HALF:
         return Tiles(64, 64, 128, warps=4, stages=4, bulk=bulk)
     return Tiles(128, 128, 64, warps=8, stages=4, bulk=bulk)
+
+
+def _small(outputs: int, tokens: int) -> Tiles | None:
+    """For more than 128 tokens and few inputs: tiles so small that there are many, but no more than there is room for."""
+    for tile_n in (64, 128):
+        if triton.cdiv(outputs, 64) * triton.cdiv(tokens, tile_n) <= _AT_A_TIME:
+            return Tiles(64, tile_n, 64, warps=4, stages=4)
+    return None
 
 
 def _some(outputs: int, split: int) -> Tiles:

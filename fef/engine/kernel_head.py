@@ -15,8 +15,10 @@ from fef.engine.kernels import head as kernels
 from fef.engine.kernels.advance import NextDrafts
 from fef.engine.kernels.linear import linear
 from fef.engine.slots import SlotState
+from fef.laws.growth import child_chances
+from fef.laws.pipeline import EntrySettings
 from fef.models.draft_head import DraftWindow
-from fef.models.draft_tree import FRONTIER
+from fef.models.draft_tree import FRONTIER, draft_law
 from fef.models.joined import Matrix
 
 __all__ = ["KernelHead"]
@@ -45,10 +47,7 @@ class KernelHead:
         known_BKD = self.known(hidden_BQD, next_drafts)
         ids_BKC, logits_BKC, noise_BKC = self.candidates(sites, logits_BKV)
         window = DraftWindow(known_BKD, ids_BKC, logits_BKC)
-        if cut:  # laws are cut in plain torch
-            self.state.keep_tree(slot_B, self.drafts.tree(sites, window, noise_BKC, cut=True))
-        else:
-            growth.best(self.state, slot_B, self.found(sites, window, noise_BKC), overlap=overlap)
+        growth.best(self.state, slot_B, self.found(sites, window, noise_BKC, cut), overlap=overlap)
 
     def candidates(self, sites: DraftSites, logits_BKV: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Ids, marginal logits and noise: `HeadDrafts.candidates` and `head_drafts.draft_noise`."""
@@ -73,7 +72,7 @@ class KernelHead:
         )
         return known_ND.view(len(hidden_BQD), slots, -1)
 
-    def found(self, sites: DraftSites, window: DraftWindow, noise_BKC: Tensor) -> growth.Frontiers:
+    def found(self, sites: DraftSites, window: DraftWindow, noise_BKC: Tensor, cut: bool) -> growth.Frontiers:
         """The nodes of all depths: `fef.laws.growth.grow`."""
         drafts, sizes, overlap = self.drafts, self.drafts.head.sizes, self.forward.overlap
         B, K, _ = window.ids_BKC.shape
@@ -90,6 +89,8 @@ class KernelHead:
             chance_NC, token_NC = growth.children(
                 part_PNC, window, noise_BKC, sites, step, drafts.branching, overlap=overlap
             )
+            if cut:
+                chance_NC, token_NC = with_cuts(chance_NC, token_NC, part_PNC, window, noise_BKC, sites, step)
             growth.frontier(chance_NC, token_NC, sites, frontiers, step, drafts.survival, overlap=overlap)
         return frontiers
 
@@ -117,3 +118,29 @@ class KernelHead:
         gated_NM = forward.gated(normed_ND, self.gate_up, 0)
         _, change_ND = forward.add_and_norm(gated_NM, self.down, x_ND, head.out_norm, 0, ahead=ahead)
         return change_ND
+
+
+def with_cuts(
+    chance_NC: Tensor,
+    token_NC: Tensor,
+    part_PNC: Tensor,
+    window: DraftWindow,
+    noise_BKC: Tensor,
+    sites: DraftSites,
+    step: growth.Step,
+) -> tuple[Tensor, Tensor]:
+    """`growth.children`, but those of rows with top-p or top-k, whose laws are cut in plain torch. The others stay as they
+    are to the last bit, since a tree must not depend on the rows beside it."""
+    B, branching, depth = len(noise_BKC), chance_NC.shape[1], step.depth
+    sampled_B = sites.temperature_B > 0
+    cut_B = sampled_B & ((sites.top_p_B < 1) | (sites.top_k_B > 0))
+    cut_N1 = cut_B.repeat_interleave(step.states)[:, None]
+    logits_BFC = window.logits_BKC[:, depth, None] + part_PNC.sum(0).view(B, step.states, -1)
+    settings = EntrySettings(sites.temperature_B, sites.top_p_B, sites.top_k_B)
+    logp_BFC = draft_law(logits_BFC, settings, cuts=True)
+    chance_BFC, place_BFC = child_chances(logp_BFC, noise_BKC[:, depth, None], sampled_B, branching)
+    ids_BFC = window.ids_BKC[:, depth, None].expand_as(logits_BFC).gather(2, place_BFC)
+    return (
+        torch.where(cut_N1, chance_BFC.flatten(0, 1), chance_NC),
+        torch.where(cut_N1, ids_BFC.flatten(0, 1), token_NC),
+    )

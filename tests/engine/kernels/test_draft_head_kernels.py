@@ -61,26 +61,52 @@ def random_start(drafts: HeadDrafts, dtype: torch.dtype, device: str) -> tuple[D
     return sites, drafts.window(sites, hidden, lead, 2 * drafts.network.logits(hidden))
 
 
+def with_cuts(sites: DraftSites, device: str) -> DraftSites:
+    """Top-p in one of the rows that draw, top-k in the other; in the greedy one they mean nothing."""
+    top_p, top_k = torch.tensor([0.5, 0.7, 1.0]).double(), torch.tensor([2, 0, 2])
+    return replace(sites, top_p_B=top_p.to(device), top_k_B=top_k.to(device))
+
+
+@pytest.mark.parametrize("cut", [False, True], ids=["whole", "cut"])
 @pytest.mark.parametrize(
     ("nodes", "branching", "survival"), [(3, 1, 0.0), (3, 1, 0.5), (7, 3, 0.0), (20, 2, 0.0)], ids=str
 )
-def test_trees_are_those_of_plain_torch(nodes: int, branching: int, survival: float, device: str) -> None:
+def test_trees_are_those_of_plain_torch(nodes: int, branching: int, survival: float, cut: bool, device: str) -> None:
     drafts = drafts_of(nodes, branching, survival, torch.float32, device)
     sites, window = random_start(drafts, torch.float32, device)
+    sites = with_cuts(sites, device) if cut else sites
     noise = draft_noise(sites, window.ids_BKC)
     slot_B = torch.tensor([2, 0, 1], device=device)
     plain, fused = (SlotState.empty(SlotTable(4, 16, 8, K + 1, 9, 1, nodes), torch.device(device)) for _ in range(2))
     for state in (plain, fused):
         state.live_S[:] = True
         state.node_chance_SW[:] = 7.0
-    plain.keep_tree(slot_B, drafts.tree(sites, window, noise, cut=False))
+    plain.keep_tree(slot_B, drafts.tree(sites, window, noise, cut=cut))
     head = KernelHead(drafts, KernelForward(drafts.network, join_weights(drafts.network), overlap=False), fused)
-    best(fused, slot_B, head.found(sites, window, noise))
+    best(fused, slot_B, head.found(sites, window, noise, cut))
     torch.testing.assert_close(fused.node_chance_SW, plain.node_chance_SW, atol=1e-4, rtol=0)
     there = plain.node_chance_SW[:3] >= 0
     assert there.any(1).all() and (nodes < 20 or not there.all())
     for name in ("node_parent_SW", "node_candidate_SW", "node_depth_SW", "node_token_SW"):
         assert torch.equal(getattr(fused, name)[:3][there], getattr(plain, name)[:3][there]), name
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_a_row_whose_law_is_whole_has_the_same_tree_beside_rows_with_cuts(dtype: torch.dtype, device: str) -> None:
+    """To the last bit: one that lies elsewhere in the cache would change last bits of its text."""
+    drafts = drafts_of(7, 3, 0.0, dtype, device)
+    sites, window = random_start(drafts, dtype, device)
+    noise, state = (
+        draft_noise(sites, window.ids_BKC),
+        SlotState.empty(SlotTable(4, 16, 8, K + 1, 9, 1, 7), torch.device(device)),
+    )
+    head = KernelHead(drafts, KernelForward(drafts.network, join_weights(drafts.network), overlap=False), state)
+    alone = head.found(sites, window, noise, False)
+    beside = head.found(with_cuts(sites, device), window, noise, True)
+    for name in ("chance_BM", "father_BM", "held_BM", "candidate_BM", "depth_BM"):
+        before, now = getattr(alone, name), getattr(beside, name)
+        assert torch.equal(before[0], now[0]), name
+    assert not torch.equal(alone.chance_BM[1:], beside.chance_BM[1:]), "cuts are made"
 
 
 def test_a_head_without_the_path_grows_another_tree(device: str) -> None:

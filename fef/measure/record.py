@@ -181,7 +181,8 @@ def program_of(command: str) -> list[str]:
 
 def resumed(record: Record, resume: bool = True) -> Record:
     """What its file holds of this record, to go on from as the record's command says; failures are tried again. The record
-    itself where there is no file, or an empty one, or without `resume`. Raises InputError as `check_kept`, and for another setup."""
+    itself where there is no file, or an empty one, or without `resume`. Raises InputError as `check_kept`, and for another
+    setup."""
     check_kept(record.path, record.kind, record.command)
     if not resume or record.path is None or is_empty(record.path):
         return record

@@ -221,7 +221,8 @@ def _frontier_kernel(
     father = tl.load(frontiers.number + here + state, mask=mask & (depth > 0), other=0)
     chance = tl.load(chances + row * (S * C) + m, mask=mask, other=-1.0)
     token = tl.load(tokens + row * (S * C) + m, mask=mask, other=0)
-    worth = mask & (reached >= SURVIVAL) & (depth < tl.load(limits + row)) & ((candidate == 0) | (chance > 0))
+    there = mask & (chance >= 0)  # nan has no order, and nodes without one would leave places unwritten
+    worth = there & (reached >= SURVIVAL) & (depth < tl.load(limits + row)) & ((candidate == 0) | (chance > 0))
     joint = tl.where(worth, reached * chance, -1.0)
     before = (joint[None, :] > joint[:, None]) | ((joint[None, :] == joint[:, None]) & (m[None, :] < m[:, None]))
     rank = tl.sum(before.to(tl.int32), axis=1)

@@ -109,6 +109,31 @@ def test_a_row_whose_law_is_whole_has_the_same_tree_beside_rows_with_cuts(dtype:
     assert not torch.equal(alone.chance_BM[1:], beside.chance_BM[1:]), "cuts are made"
 
 
+@pytest.mark.parametrize("cut", [False, True], ids=["whole", "cut"])
+@pytest.mark.parametrize(("nodes", "branching"), [(3, 1), (7, 3), (20, 2)], ids=str)
+def test_a_slot_whose_draft_logits_are_nan_ends_the_tree(nodes: int, branching: int, cut: bool, device: str) -> None:
+    """Nodes without an order would leave places unwritten, whose tokens and parents the next depth reads."""
+    drafts = drafts_of(nodes, branching, 0.0, torch.float32, device)
+    sites, window = random_start(drafts, torch.float32, device)
+    sites = with_cuts(sites, device) if cut else sites
+    noise = draft_noise(sites, window.ids_BKC)
+    broken = window.logits_BKC.clone()
+    broken[1, 1] = torch.nan
+    shorter = replace(sites, limit_B=torch.tensor([3, 1, 3], device=device))
+    ended, expected = (SlotState.empty(SlotTable(4, 16, 8, K + 1, 9, 1, nodes), torch.device(device)) for _ in range(2))
+    for state, its_sites, its_window in (
+        (ended, sites, replace(window, logits_BKC=broken)),
+        (expected, shorter, window),
+    ):
+        head = KernelHead(drafts, KernelForward(drafts.network, join_weights(drafts.network), overlap=False), state)
+        best(state, torch.arange(B, device=device), head.found(its_sites, its_window, noise, cut))
+    assert torch.equal(ended.node_chance_SW, expected.node_chance_SW)
+    there = expected.node_chance_SW[:B] >= 0
+    assert there.any(1).all()
+    for name in ("node_parent_SW", "node_candidate_SW", "node_depth_SW", "node_token_SW"):
+        assert torch.equal(getattr(ended, name)[:B][there], getattr(expected, name)[:B][there]), name
+
+
 def test_a_head_without_the_path_grows_another_tree(device: str) -> None:
     """The comparison has teeth: what a state knows of its path is a part of it."""
     drafts = drafts_of(7, 3, 0.0, torch.float32, device)

@@ -188,7 +188,7 @@ def _choose(queries: int, head_size: int, programs: int, dtype: torch.dtype) -> 
         return Blocks(16, 32, warps=4, stages=2, spread=few)
     if programs <= 4 * _MULTIPROCESSORS:
         return Blocks(16, 64, warps=8 if few else 4, stages=3, spread=few)
-    if queries >= 1024 and head_size > 64:  # keys are then read from L2 so often that more queries should share them
+    if queries >= 1024 and 64 < head_size <= 128:  # keys are read from L2 so often that more queries should share them
         return Blocks(128, 64, warps=8, stages=3)
     most = max(16, min(64, triton.next_power_of_2(queries)))
     return Blocks(most, 64, warps=4, stages=3 if head_size <= 64 else 2)

@@ -52,6 +52,9 @@ OPTIONS: list[tuple[dict[str, Any], bool]] = [  # and whether a draft head draft
 ]
 
 
+HOPPER_SHARED = 227 * 1024  # bytes of shared memory that a program may have
+
+
 class AbsentGPU:
     """What Triton asks of a driver to compile."""
 
@@ -125,6 +128,18 @@ def compile_parts(dtype: torch.dtype) -> None:
     packed_attention(qkv_NX, keys_SGCE, keys_SGCE, sight, heads=3, kv_heads=1, head_size=64, overlap=True)
 
 
+def compile_wide_heads(dtype: torch.dtype) -> None:
+    """Of heads that are wider than those of most networks, many queries of which are on the same keys."""
+    rows, tokens, length = 64, 128, 512
+    rank_BN, rank_SL, row_B = (
+        torch.zeros(*shape, dtype=torch.int32) for shape in ((rows, tokens), (1, length), (rows,))
+    )
+    sight = Sight(row_B, rank_BN, rank_BN, rank_BN, rank_SL, row_B, 0, ScratchKeys(rank_BN, rank_BN))
+    keys_SGCE = torch.zeros(1, 1, length + tokens, 256, dtype=dtype)
+    qkv_NX = torch.zeros(rows * tokens, 10 * 256, dtype=dtype)
+    packed_attention(qkv_NX, keys_SGCE, keys_SGCE, sight, heads=8, kv_heads=1, head_size=256, overlap=True)
+
+
 def constants_of_pairs(ptx: str) -> list[str]:
     """Operations on two integers of 16 bits at once of which one operand is a constant. ptxas 12.8 and 12.9 may leave it out
     on Hopper: `fef.engine.kernels.compose._divided` says how to do without."""
@@ -141,6 +156,10 @@ def main() -> None:
         if compiled.hash not in done:
             done.add(compiled.hash)
             assert not constants_of_pairs(compiled.asm["ptx"]), f"{self.fn.__name__}: see `constants_of_pairs`"
+            shared = compiled.metadata.shared
+            assert shared <= HOPPER_SHARED, (
+                f"{self.fn.__name__} takes {shared} bytes of shared memory: it could not start"
+            )
             print(self.fn.__name__, flush=True)
         return compiled
 
@@ -155,6 +174,7 @@ def main() -> None:
             compile_mixture(dtype)
             compile_slopes(dtype)
             compile_parts(dtype)
+            compile_wide_heads(dtype)
             for options, head in OPTIONS:
                 compile_passes(options, head, dtype)
 

@@ -324,8 +324,9 @@ class Engine:
 
     def work_meanwhile(self) -> None:
         """A round, if a GPU had to wait for the host otherwise: for a host that has more to submit. Raises as `step`."""
-        if self.packed is not None and self.packed.could_work:
-            self.step(wait=False)
+        with self.lock:  # another thread may be in a round
+            if self.packed is not None and self.packed.could_work:
+                self.step(wait=False)
 
     def measure(self, rows: Sequence[int] | None = None, windows: Sequence[int] | None = None) -> CostTable:
         """Measure packed rounds of these numbers of rows and drafts (chains and trees), by default all that the engine may

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 import fef
@@ -32,6 +34,26 @@ def test_a_gpu_works_meanwhile(demo: fef.Model, monkeypatch: pytest.MonkeyPatch)
     assert jobs[0].status in ("running", "done") and jobs[-1].status == "waiting"
     engine.run()
     assert [job.result().token_ids for job in jobs] == [out.token_ids for out in expected]
+
+
+def test_it_is_asked_between_the_rounds_of_other_threads(demo: fef.Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Copies are counted that are under way, and a round of another thread would change their number meanwhile."""
+    engine, free = engine_of(demo), []
+
+    def is_free() -> bool:
+        found = engine.engine.lock.acquire(blocking=False)
+        if found:
+            engine.engine.lock.release()
+        return found
+
+    def could_work(_: PackedRounds) -> bool:
+        with ThreadPoolExecutor(1) as other:
+            free.append(other.submit(is_free).result())
+        return False
+
+    monkeypatch.setattr(PackedRounds, "could_work", property(could_work))
+    engine.submit_all(PROMPTS, **ASKED)
+    assert free == [False] * len(PROMPTS)
 
 
 def test_a_cpu_waits_for_nothing_and_begins_when_all_are_there(demo: fef.Model) -> None:

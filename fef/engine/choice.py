@@ -31,9 +31,8 @@ _LEFT_TO_TWICE = 0.9
 # 0.73 and 0.76 on problems of `smol`, about 1 where most drafts hold anyway.
 _LEFT_TO_GROUPS = 0.85
 _MEMORY = 500.0  # rounds of a request, or drafts, after which an observation counts half or less
-_LEAST_ROUNDS = (
-    100.0  # but no fewer rounds than these: to try again what lost takes rounds, however many requests they serve
-)
+# but no fewer rounds than these: to try again what lost takes rounds, however many requests they serve
+_LEAST_ROUNDS = 100.0
 _MEMORY_OF_ROUNDS = 200.0  # of one token, after which what is known of drafts counts half
 _GUESSES = 32.0  # rounds of a request by which what other shapes say of a shape is outweighed: few tell little
 # a shape in use stays unless another is that much faster: the first round of another has worse drafts

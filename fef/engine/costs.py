@@ -13,9 +13,8 @@ from fef.models.packed_pass import RoundShape
 
 __all__ = ["CostTable"]
 
-_RECENT = (
-    7  # rounds of which the lower quartile counts: a host that is busy makes some longer, nothing makes one shorter
-)
+# rounds of which the lower quartile counts: a host that is busy makes some longer, nothing makes one shorter
+_RECENT = 7
 
 
 @dataclass

@@ -290,7 +290,7 @@ class PackedRounds:
             self.chooser.learn_cost(copy)
             self.read_progress(copy.note, Progress.of(copy.tensor, self.built.slots + 1))
         # news of a pass were sent before its result, so they have arrived where that has
-        over = self.results.collect(len(self.results) if self.running or self.waiting else 0)
+        over = self.results.collect(len(self.results) if self.running or self.waiting or not wait else 0)
         for copy in self.news.collect(lag):
             self.read_news(copy.tensor.numpy(), *copy.note)
         for copy in over:

@@ -124,7 +124,7 @@ class RoundShape:
     def words(self) -> str:
         if self.branching > 1:
             return f"trees of {self.window}{' with the head' if self.head else ''}"
-        groups = f", {self.groups} groups" if self.groups > 2 else ""
+        groups = f" with {self.groups} groups" if self.groups > 2 else ""
         return f"chains of {self.window}{groups}" if self.window else "one token"
 
     @property

@@ -70,7 +70,9 @@ def choose_tiles(x_NK: Tensor, weight_MK: Tensor, split: int) -> Tiles:
     wide = triton.cdiv(outputs, 256)
     if wide * triton.cdiv(tokens, 128) >= _PROGRAMS and wide * 256 <= 1.1 * outputs:
         return Tiles(256, 128, 64, warps=8, stages=4, bulk=bulk)
-    return Tiles(128, 128, 64, warps=4 if short else 8, stages=3 if short else 4, bulk=bulk)
+    if short and bulk:  # with pointers in place of bulk copies four warps have too few registers
+        return Tiles(128, 128, 64, warps=4, stages=3, bulk=True)
+    return Tiles(128, 128, 64, warps=8, stages=4, bulk=bulk)
 
 
 def gated_tiles(x_NK: Tensor, weight_2FK: Tensor) -> Tiles:

@@ -156,7 +156,7 @@ def check_kept(path: Path | None, kind: RecordKind, command: str, *read: Path | 
     if path is None:
         return
     check_writable(path, *read)
-    if is_empty(path):
+    if not path.exists() or not path.stat().st_size:
         return
     try:
         found = fitted({"kind": str, "command": str}, json_of(path))
@@ -168,11 +168,6 @@ def check_kept(path: Path | None, kind: RecordKind, command: str, *read: Path | 
         raise InputError(f"{path} holds what another program wrote, `{by}`; give another file.")
 
 
-def is_empty(path: Path) -> bool:
-    """Is there no file, or one with nothing in it?"""
-    return not path.exists() or not path.stat().st_size
-
-
 def program_of(command: str) -> list[str]:
     """The words before its options."""
     words = command.split()
@@ -181,10 +176,9 @@ def program_of(command: str) -> list[str]:
 
 def resumed(record: Record, resume: bool = True) -> Record:
     """What its file holds of this record, to go on from as the record's command says; failures are tried again. The record
-    itself where there is no file, or an empty one, or without `resume`. Raises InputError as `check_kept`, and for another
-    setup."""
+    itself where there is no file, or without `resume`. Raises InputError as `check_kept`, and for another setup."""
     check_kept(record.path, record.kind, record.command)
-    if not resume or record.path is None or is_empty(record.path):
+    if not resume or record.path is None or not record.path.exists():
         return record
     found = read_record(record.path, record.kind)
     now = json.loads(json.dumps(record.setup))  # a tuple is a list in JSON

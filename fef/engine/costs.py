@@ -13,7 +13,7 @@ from fef.models.packed_pass import RoundShape
 
 __all__ = ["CostTable"]
 
-# rounds of which the lower quartile counts: a host that is busy makes some longer, nothing makes one shorter
+# rounds of which the lower quartile counts: a host that is busy now and then makes some longer
 _RECENT = 7
 
 

@@ -22,7 +22,7 @@ from fef.models.draft_head import DraftHead, DraftWindow
 from fef.models.draft_tree import DraftStart, draft_candidates, draft_tree
 from fef.models.transformer import Transformer
 
-__all__ = ["DraftSites", "HeadDrafts", "draft_noise", "draft_sites"]
+__all__ = ["DraftSites", "HeadDrafts", "draft_noise", "draft_sites", "draft_start"]
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,19 @@ def draft_noise(sites: DraftSites, ids_BKC: Tensor) -> Tensor:
     return torch.where(sites.temperature_B[:, None, None] > 0, noise_BKC, 0.0)
 
 
+def draft_start(sites: DraftSites, window: DraftWindow, noise_BKC: Tensor, *, cut: bool) -> DraftStart:
+    """What trees grow from. noise_BKC: of `draft_noise`. cut: may a row have top-p or top-k on?"""
+    return DraftStart(
+        window,
+        sites.before_B,
+        sites.last_B,
+        sites.limit_B,
+        noise_BKC,
+        settings=EntrySettings(sites.temperature_B, sites.top_p_B, sites.top_k_B),
+        cuts=cut,
+    )
+
+
 @dataclass(frozen=True)
 class HeadDrafts:
     """Grows the trees of `nodes` nodes. branching, survival: see `fef.models.draft_tree.draft_tree`."""
@@ -112,13 +125,5 @@ class HeadDrafts:
 
     def tree(self, sites: DraftSites, window: DraftWindow, noise_BKC: Tensor, *, cut: bool) -> Drafted:
         """noise_BKC: of `draft_noise`. cut: may a row have top-p or top-k on?"""
-        start = DraftStart(
-            window,
-            sites.before_B,
-            sites.last_B,
-            sites.limit_B,
-            noise_BKC,
-            settings=EntrySettings(sites.temperature_B, sites.top_p_B, sites.top_k_B),
-            cuts=cut,
-        )
+        start = draft_start(sites, window, noise_BKC, cut=cut)
         return draft_tree(self.network, self.head, start, self.nodes, self.branching, self.survival)

@@ -8,17 +8,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fef.engine.head_drafts import DraftSites, HeadDrafts
+from fef.engine.head_drafts import DraftSites, HeadDrafts, draft_start
 from fef.engine.kernel_forward import BEHIND_PRODUCT, KernelForward
 from fef.engine.kernels import growth, slots_ahead
 from fef.engine.kernels import head as kernels
 from fef.engine.kernels.advance import NextDrafts
 from fef.engine.kernels.linear import linear
 from fef.engine.slots import SlotState
-from fef.laws.growth import child_chances
-from fef.laws.pipeline import EntrySettings
 from fef.models.draft_head import DraftWindow
-from fef.models.draft_tree import FRONTIER, draft_law
+from fef.models.draft_tree import FRONTIER, DraftStart, draft_children
 from fef.models.joined import Matrix
 
 __all__ = ["KernelHead"]
@@ -80,6 +78,7 @@ class KernelHead:
         steps = growth.steps(min(K, drafts.nodes), drafts.nodes, most, drafts.branching)
         found = steps[-1].start + steps[-1].keep
         frontiers = growth.Frontiers.empty(len(steps), B, most, found, window.ids_BKC.device)
+        start = draft_start(sites, window, noise_BKC, cut=cut)
         kept_TNX = window.known_BKD.new_empty(len(steps), B * most, 2 * sizes.kv_heads * sizes.head_size)
         for step in steps:
             change_ND = self.change(window, sites, frontiers, kept_TNX, step.depth, step.states)
@@ -90,7 +89,7 @@ class KernelHead:
                 part_PNC, window, noise_BKC, sites, step, drafts.branching, overlap=overlap
             )
             if cut:
-                chance_NC, token_NC = with_cuts(chance_NC, token_NC, part_PNC, window, noise_BKC, sites, step)
+                chance_NC, token_NC = with_cuts(chance_NC, token_NC, part_PNC, sites, start, step)
             growth.frontier(chance_NC, token_NC, sites, frontiers, step, drafts.survival, overlap=overlap)
         return frontiers
 
@@ -121,26 +120,15 @@ class KernelHead:
 
 
 def with_cuts(
-    chance_NC: Tensor,
-    token_NC: Tensor,
-    part_PNC: Tensor,
-    window: DraftWindow,
-    noise_BKC: Tensor,
-    sites: DraftSites,
-    step: growth.Step,
+    chance_NC: Tensor, token_NC: Tensor, part_PNC: Tensor, sites: DraftSites, start: DraftStart, step: growth.Step
 ) -> tuple[Tensor, Tensor]:
     """`growth.children`, but those of rows with top-p or top-k, whose laws are cut in plain torch. The others stay as they
     are to the last bit, since a tree must not depend on the rows beside it."""
-    B, branching, depth = len(noise_BKC), chance_NC.shape[1], step.depth
-    sampled_B = sites.temperature_B > 0
-    cut_B = sampled_B & ((sites.top_p_B < 1) | (sites.top_k_B > 0))
+    cut_B = (sites.temperature_B > 0) & ((sites.top_p_B < 1) | (sites.top_k_B > 0))
     cut_N1 = cut_B.repeat_interleave(step.states)[:, None]
-    logits_BFC = window.logits_BKC[:, depth, None] + part_PNC.sum(0).view(B, step.states, -1)
-    settings = EntrySettings(sites.temperature_B, sites.top_p_B, sites.top_k_B)
-    logp_BFC = draft_law(logits_BFC, settings, cuts=True)
-    chance_BFC, place_BFC = child_chances(logp_BFC, noise_BKC[:, depth, None], sampled_B, branching)
-    ids_BFC = window.ids_BKC[:, depth, None].expand_as(logits_BFC).gather(2, place_BFC)
+    logits_BFC = start.window.logits_BKC[:, step.depth, None] + part_PNC.sum(0).view(len(cut_B), step.states, -1)
+    chance_BFC, token_BFC = draft_children(logits_BFC, start, step.depth, chance_NC.shape[1])
     return (
         torch.where(cut_N1, chance_BFC.flatten(0, 1), chance_NC),
-        torch.where(cut_N1, ids_BFC.flatten(0, 1), token_NC),
+        torch.where(cut_N1, token_BFC.flatten(0, 1), token_NC),
     )

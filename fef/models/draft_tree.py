@@ -18,7 +18,7 @@ from fef.laws.pipeline import EntrySettings, cutoffs, kept_by, sampled_law
 from fef.models.draft_head import DraftHead, DraftWindow, top_candidates
 from fef.models.transformer import Transformer
 
-__all__ = ["FRONTIER", "DraftStart", "draft_candidates", "draft_law", "draft_tree", "expansion"]
+__all__ = ["FRONTIER", "DraftStart", "draft_candidates", "draft_children", "draft_law", "draft_tree", "expansion"]
 
 FRONTIER = 16  # states of a depth that are continued
 
@@ -82,13 +82,19 @@ def expansion(network: Transformer, head: DraftHead | None, start: DraftStart, b
             logits_BFC = window.logits_BKC[:, depth, None].float().expand(-1, token_BF.shape[1], -1)
         else:
             logits_BFC, path = head.step(network, window, path, parent_BF, token_BF)
-        logp_BFC = draft_law(logits_BFC, start.settings, start.cuts)
-        noise_BFC, sampled_B = start.noise_BKC[:, depth, None], start.settings.temperature_N > 0
-        chance_BFC, candidate_BFC = child_chances(logp_BFC, noise_BFC, sampled_B, branching)
-        ids_BFC = window.ids_BKC[:, depth, None].expand(-1, token_BF.shape[1], -1)
-        return chance_BFC, ids_BFC.gather(2, candidate_BFC)
+        return draft_children(logits_BFC, start, depth, branching)
 
     return expand
+
+
+def draft_children(logits_BFC: Tensor, start: DraftStart, depth: int, branching: int) -> tuple[Tensor, Tensor]:
+    """Chances and tokens [B, F, branching] of the likeliest children of states of a depth, the likeliest first. logits_BFC:
+    the draft logits of the candidates of their slot."""
+    logp_BFC = draft_law(logits_BFC, start.settings, start.cuts)
+    noise_BFC, sampled_B = start.noise_BKC[:, depth, None], start.settings.temperature_N > 0
+    chance_BFC, candidate_BFC = child_chances(logp_BFC, noise_BFC, sampled_B, branching)
+    ids_BFC = start.window.ids_BKC[:, depth, None].expand(-1, logits_BFC.shape[1], -1)
+    return chance_BFC, ids_BFC.gather(2, candidate_BFC)
 
 
 def draft_law(logits_BFC: Tensor, settings: EntrySettings, cuts: bool = False) -> Tensor:

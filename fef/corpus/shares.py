@@ -10,20 +10,20 @@ DEFAULT_COUNT = 400_000
 DIALOGUE = "dialogue"
 
 SHARES: Mapping[str, float] = {
-    "gsm8k": 0.13,
-    "gsm8k-variation": 0.18,
-    "mawps-asdiv": 0.05,
-    "mawps-asdiv-variation": 0.07,
-    "distractor": 0.05,
+    "gsm8k": 0.12,
+    "gsm8k-variation": 0.16,
+    "mawps-asdiv": 0.06,
+    "mawps-asdiv-variation": 0.08,
+    "distractor": 0.07,
     "joined": 0.04,
-    "two-kinds": 0.05,
-    "story-steps": 0.14,
-    "story-comparison": 0.07,
-    "story-scene": 0.03,
-    "arithmetic": 0.10,
+    "two-kinds": 0.14,
+    "story-steps": 0.10,
+    "story-comparison": 0.05,
+    "story-scene": 0.02,
+    "arithmetic": 0.08,
     "families": 0.01,
     "mbpp": 0.02,  # of 350 tasks, so each comes back often
-    DIALOGUE: 0.06,
+    DIALOGUE: 0.05,
 }
 
 

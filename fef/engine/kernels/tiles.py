@@ -97,10 +97,11 @@ def _small(outputs: int, tokens: int) -> Tiles | None:
 
 def _some(outputs: int, split: int) -> Tiles:
     """For more than 64 tokens and up to 128, where tiles come from L2 as fast as it can: a wide tile of outputs loads the
-    tokens less often. Of a small weight nothing is the limit but the time of one program, so there are more of these."""
+    tokens less often; parts of K make more programs, two of which have room beside each other if they are small. Of a small
+    weight nothing is the limit but the time of one program, so there are more of these."""
     programs = triton.cdiv(outputs, 64) * split
     if programs >= 2 * _HALF:
-        return Tiles(128, 128, 64, warps=8, stages=4)
+        return Tiles(64, 128, 64, warps=4, stages=4) if split > 1 else Tiles(128, 128, 64, warps=8, stages=5)
     return Tiles(64, 128, 64, warps=4, stages=4) if programs >= _HALF else Tiles(64, 64, 128, warps=4, stages=3)
 
 

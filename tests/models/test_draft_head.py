@@ -74,7 +74,8 @@ def stepped(head: DraftHead, network: Transformer, window: DraftWindow, paths: T
     return found
 
 
-def test_steps_along_a_tree_give_what_whole_sequences_give(widest: int, network: Transformer) -> None:
+@pytest.mark.usefixtures("widest")
+def test_steps_along_a_tree_give_what_whole_sequences_give(network: Transformer) -> None:
     head = random_head(network)
     window, before, last = random_window(head, network), random_tokens(1)[:, 0], random_tokens(2)[:, 1:]
     branches = torch.randint(0, MASK, (B, 5, K - 1), generator=torch.Generator().manual_seed(7))
@@ -86,7 +87,8 @@ def test_steps_along_a_tree_give_what_whole_sequences_give(widest: int, network:
     assert (found[:, 0] - found[:, 1]).abs().max() > 0.1  # the twin: another path has other laws
 
 
-def test_a_slot_depends_on_the_tokens_before_it_and_on_no_other(widest: int, network: Transformer) -> None:
+@pytest.mark.usefixtures("widest")
+def test_a_slot_depends_on_the_tokens_before_it_and_on_no_other(network: Transformer) -> None:
     head = random_head(network)
     window, tokens = random_window(head, network), random_tokens(K + 1)
     plain = head.sequence(network, window, tokens)
@@ -121,7 +123,8 @@ def test_candidates_have_the_logits_of_the_whole_output_matrix(tied: bool) -> No
         torch.testing.assert_close(found, by_id.gather(1, window.ids_BKC[:, depth]))
 
 
-def test_a_new_head_leaves_the_marginals_as_they_are(widest: int, network: Transformer) -> None:
+@pytest.mark.usefixtures("widest")
+def test_a_new_head_leaves_the_marginals_as_they_are(network: Transformer) -> None:
     head = DraftHead(HeadSizes.of(network.config)).double()
     head.reset(0)
     window = random_window(head, network)
@@ -154,9 +157,8 @@ def test_ids_that_never_occur_are_the_last_candidates() -> None:
 # --- the file ---
 
 
-def test_a_head_comes_back_within_half_a_step_of_each_row(
-    widest: int, network: Transformer, tmp_path: FilePath
-) -> None:
+@pytest.mark.usefixtures("widest")
+def test_a_head_comes_back_within_half_a_step_of_each_row(network: Transformer, tmp_path: FilePath) -> None:
     head = random_head(network)
     save_draft_head(tmp_path / DRAFT_HEAD, head, network)
     again = load_draft_head(tmp_path / DRAFT_HEAD, network)

@@ -179,7 +179,8 @@ def test_sites_candidates_and_noise(device: str) -> None:
         assert expected.forced_BK.any() or seed
 
 
-def test_what_is_known_of_the_slots(widest: int, device: str) -> None:
+@pytest.mark.usefixtures("widest")
+def test_what_is_known_of_the_slots(device: str) -> None:
     drafts = drafts_of(7, 3, 0.0, torch.float32, device)
     state = SlotState.empty(SlotTable(B, 16, 8, K + 1, 9, 1, 7, K), torch.device(device))
     made = KernelHead(drafts, KernelForward(drafts.network, [], overlap=False), state)

@@ -315,14 +315,12 @@ def _attention_kernel(
         first = part * PER_PART
         last = tl.minimum(first + PER_PART, last)
     # One loop for both, so that the loads of the first references are under way before the context ends.
-    key_rank = _ranks(rank_of_place, first, length, BLOCK_K)
     for block in range(first, last):
-        next_rank = _ranks(rank_of_place, block + 1, length, BLOCK_K)
+        key_rank = _ranks(rank_of_place, block, length, BLOCK_K)
         in_context = block < context_blocks
         key = tl.where(in_context, block, block - context_blocks) * BLOCK_K + inner
         real = key < tl.where(in_context, length, most)
         of_context = ((key_rank == -1) | (key_rank > rank)) & (key_rank != -3)
-        key_rank = next_rank
         of_references = (key[None, :] < limit) & (block >= context_blocks)
         visible = (of_context | of_references) & real[None, :]
         place = tl.where(in_context, 0, L) + key

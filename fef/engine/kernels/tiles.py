@@ -80,9 +80,14 @@ def gated_tiles(x_NK: Tensor, weight_2FK: Tensor) -> Tiles:
     if x_NK.dtype == torch.float32:
         return Tiles(32, 32, 16, warps=4, stages=2)
     bulk = _can_bulk(x_NK, weight_2FK)
+    programs = triton.cdiv(weight_2FK.shape[0] // 2, 64)
+    if tokens <= 128 and programs >= 2 * _HALF:  # more than there are multiprocessors: two have room beside each other
+        few = _few(tokens)
+        k, stages = (128, 3) if few == 16 else (64, 4 if few <= 64 else 3)
+        return Tiles(64, few, k, warps=4, stages=stages, bulk=bulk)
     if tokens <= 64:
         return Tiles(64, _few(tokens), 128, warps=4, stages=4, bulk=bulk)
-    if tokens <= 128 and triton.cdiv(weight_2FK.shape[0] // 2, 64) < _HALF:
+    if tokens <= 128 and programs < _HALF:
         return Tiles(64, 64, 128, warps=4, stages=4, bulk=bulk)
     return Tiles(128, 128, 64, warps=8, stages=4, bulk=bulk)
 

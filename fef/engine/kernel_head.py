@@ -28,11 +28,12 @@ class KernelHead:
     def __init__(self, drafts: HeadDrafts, forward: KernelForward, state: SlotState) -> None:
         self.drafts, self.forward, self.state = drafts, forward, state
         head = drafts.head
-        self.known_DX = torch.cat([head.hidden.weight, head.lead.weight], 1).contiguous()
-        self.before_DX = Matrix(torch.cat([head.last.weight, head.second_last.weight], 1).contiguous())
-        self.qkv_XD = Matrix(torch.cat([head.q.weight, head.k.weight, head.v.weight]).contiguous())
+        self.known_WX = torch.cat([head.hidden.weight, head.lead.weight], 1).contiguous()
+        self.before_WX = Matrix(torch.cat([head.last.weight, head.second_last.weight], 1).contiguous())
+        self.qkv_XW = Matrix(torch.cat([head.q.weight, head.k.weight, head.v.weight]).contiguous())
         self.out, self.gate_up, self.down = (Matrix(part.weight) for part in (head.out, head.gate_up, head.down))
-        self.depth_ND = head.depth[: state.table.grown].repeat(state.table.slots, 1)
+        self.widen = None if head.widen is None else Matrix(head.widen.weight)
+        self.depth_NW = head.depth[: state.table.grown].repeat(state.table.slots, 1)
         self.embed_VD = drafts.network.embed.weight.detach()
         self.output_VD = drafts.network.head_weight.detach()
         self.banned_V = drafts.vocabulary.banned_mask(len(self.output_VD))
@@ -42,9 +43,9 @@ class KernelHead:
         drafts of the next slots stand. cut: may a row have top-p or top-k on?"""
         overlap = self.forward.overlap
         sites = slots_ahead.draft_sites(self.state, slot_B, next_drafts.count_B, overlap=overlap)
-        known_BKD = self.known(hidden_BQD, next_drafts)
+        known_BKW = self.known(hidden_BQD, next_drafts)
         ids_BKC, logits_BKC, noise_BKC = self.candidates(sites, logits_BKV)
-        window = DraftWindow(known_BKD, ids_BKC, logits_BKC)
+        window = DraftWindow(known_BKW, ids_BKC, logits_BKC)
         growth.best(self.state, slot_B, self.found(sites, window, noise_BKC, cut), overlap=overlap)
 
     def candidates(self, sites: DraftSites, logits_BKV: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -61,14 +62,14 @@ class KernelHead:
         """`DraftHead.window`, in a product whose bits do not depend on the other rows."""
         slots, overlap = self.state.table.grown, self.forward.overlap
         pair_NX = slots_ahead.sources(hidden_BQD, next_drafts, slots, overlap=overlap)
-        known_ND = linear(
+        known_NW = linear(
             pair_NX,
-            self.known_DX,
-            residual_NM=self.depth_ND[: len(pair_NX)],
+            self.known_WX,
+            residual_NM=self.depth_NW[: len(pair_NX)],
             overlap=overlap,
             ahead=BEHIND_PRODUCT,
         )
-        return known_ND.view(len(hidden_BQD), slots, -1)
+        return known_NW.view(len(hidden_BQD), slots, -1)
 
     def found(self, sites: DraftSites, window: DraftWindow, noise_BKC: Tensor, cut: bool) -> growth.Frontiers:
         """The nodes of all depths: `fef.laws.growth.grow`."""
@@ -79,7 +80,7 @@ class KernelHead:
         found = steps[-1].start + steps[-1].keep
         frontiers = growth.Frontiers.empty(len(steps), B, most, found, window.ids_BKC.device)
         start = draft_start(sites, window, noise_BKC, cut=cut)
-        kept_TNX = window.known_BKD.new_empty(len(steps), B * most, 2 * sizes.kv_heads * sizes.head_size)
+        kept_TNX = window.known_BKW.new_empty(len(steps), B * most, 2 * sizes.kv_heads * sizes.head_size)
         for step in steps:
             change_ND = self.change(window, sites, frontiers, kept_TNX, step.depth, step.states)
             part_PNC = kernels.corrections(
@@ -105,18 +106,18 @@ class KernelHead:
         """What a step adds to the hidden states of its states [N, D]: `DraftHead.block`."""
         head, forward, sizes = self.drafts.head, self.forward, self.drafts.head.sizes
         overlap, ahead = forward.overlap, BEHIND_PRODUCT
-        pair_NX, known_ND = kernels.pair(
-            self.embed_VD, window.known_BKD, sites, frontiers, depth, states, overlap=overlap
+        pair_NX, known_NW = kernels.pair(
+            self.embed_VD, window.known_BKW, sites, frontiers, depth, states, overlap=overlap
         )
-        x_ND, normed_ND = forward.add_and_norm(pair_NX, self.before_DX, known_ND, head.attn_norm, 0, ahead=ahead)
-        qkv_NX = forward.product(normed_ND, self.qkv_XD, 0)
+        x_NW, normed_NW = forward.add_and_norm(pair_NX, self.before_WX, known_NW, head.attn_norm, 0, ahead=ahead)
+        qkv_NX = forward.product(normed_NW, self.qkv_XW, 0)
         mixed_NX = kernels.path(
             qkv_NX, kept_TNX, frontiers, depth, states, heads=sizes.heads, kv_heads=sizes.kv_heads, overlap=overlap
         )
-        x_ND, normed_ND = forward.add_and_norm(mixed_NX, self.out, x_ND, head.mlp_norm, 0, ahead=ahead)
-        gated_NM = forward.gated(normed_ND, self.gate_up, 0)
-        _, change_ND = forward.add_and_norm(gated_NM, self.down, x_ND, head.out_norm, 0, ahead=ahead)
-        return change_ND
+        x_NW, normed_NW = forward.add_and_norm(mixed_NX, self.out, x_NW, head.mlp_norm, 0, ahead=ahead)
+        gated_NM = forward.gated(normed_NW, self.gate_up, 0)
+        _, change_NW = forward.add_and_norm(gated_NM, self.down, x_NW, head.out_norm, 0, ahead=ahead)
+        return change_NW if self.widen is None else forward.product(change_NW, self.widen, 0)
 
 
 def with_cuts(

@@ -97,9 +97,10 @@ class PackedRounds:
 
     @property
     def could_work(self) -> bool:
-        """Could the device be told what to do next, and are there requests for a good part of the slots?"""
-        asked = len(self.running) + len(self.waiting)
-        return self.on_cuda and asked >= self.built.slots / _WORTH_IT and self.progress.under_way <= _LAG
+        """Could the device be told what to do next, and do enough requests wait, for all free slots or a good part of them? A
+        round takes the host as long with few requests as with many."""
+        enough = min(len(self.free), self.built.slots / _WORTH_IT)
+        return self.on_cuda and self.busy and len(self.waiting) >= enough and self.progress.under_way <= _LAG
 
     @property
     def waited(self) -> float:

@@ -24,6 +24,13 @@ B, K, V = 3, 4, 12
 MASK = V - 1
 
 
+@pytest.fixture(params=[1024, 8], ids=["wide", "narrow"])
+def widest(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """A head's block of the network's width, and a narrower one."""
+    monkeypatch.setattr("fef.models.draft_head.WIDEST", request.param)
+    return int(request.param)
+
+
 @pytest.fixture
 def network() -> Transformer:
     return tiny_network(vocab_size=V, mask_id=MASK, heads=4, kv_heads=2, max_length=64)
@@ -67,6 +74,7 @@ def stepped(head: DraftHead, network: Transformer, window: DraftWindow, paths: T
     return found
 
 
+@pytest.mark.usefixtures("widest")
 def test_steps_along_a_tree_give_what_whole_sequences_give(network: Transformer) -> None:
     head = random_head(network)
     window, before, last = random_window(head, network), random_tokens(1)[:, 0], random_tokens(2)[:, 1:]
@@ -79,6 +87,7 @@ def test_steps_along_a_tree_give_what_whole_sequences_give(network: Transformer)
     assert (found[:, 0] - found[:, 1]).abs().max() > 0.1  # the twin: another path has other laws
 
 
+@pytest.mark.usefixtures("widest")
 def test_a_slot_depends_on_the_tokens_before_it_and_on_no_other(network: Transformer) -> None:
     head = random_head(network)
     window, tokens = random_window(head, network), random_tokens(K + 1)
@@ -114,6 +123,7 @@ def test_candidates_have_the_logits_of_the_whole_output_matrix(tied: bool) -> No
         torch.testing.assert_close(found, by_id.gather(1, window.ids_BKC[:, depth]))
 
 
+@pytest.mark.usefixtures("widest")
 def test_a_new_head_leaves_the_marginals_as_they_are(network: Transformer) -> None:
     head = DraftHead(HeadSizes.of(network.config)).double()
     head.reset(0)
@@ -129,7 +139,7 @@ def test_other_types_give_the_same_up_to_their_rounding(network: Transformer, dt
     wanted = exact.sequence(network, window, tokens)
     rough = DraftHead(exact.sizes).to(dtype)
     rough.load_state_dict(exact.state_dict())
-    cast = DraftWindow(window.known_BKD.to(dtype), window.ids_BKC, window.logits_BKC.to(dtype))
+    cast = DraftWindow(window.known_BKW.to(dtype), window.ids_BKC, window.logits_BKC.to(dtype))
     small = tiny_network(vocab_size=V, mask_id=MASK, heads=4, kv_heads=2, max_length=64).to(dtype)
     found = torch.stack(stepped(rough, small, cast, tokens[:, None, 1:], tokens[:, 0]), 2)[:, 0]
     assert found.dtype is torch.float32
@@ -147,6 +157,7 @@ def test_ids_that_never_occur_are_the_last_candidates() -> None:
 # --- the file ---
 
 
+@pytest.mark.usefixtures("widest")
 def test_a_head_comes_back_within_half_a_step_of_each_row(network: Transformer, tmp_path: FilePath) -> None:
     head = random_head(network)
     save_draft_head(tmp_path / DRAFT_HEAD, head, network)
@@ -161,8 +172,9 @@ def test_a_head_comes_back_within_half_a_step_of_each_row(network: Transformer, 
 @pytest.mark.parametrize("dim", [32, 576, 2048, 4096])
 def test_inside_a_head_rows_begin_at_multiples_of_sixteen_bytes(dim: int) -> None:
     config = TransformerConfig(vocab_size=64, dim=dim, layers=1, heads=dim // 16, mlp_dim=32, mask_id=63)
-    assert HeadSizes.of(config).mlp_dim % 16 == 0
-    assert 8 * dim / 3 <= HeadSizes.of(config).mlp_dim < 8 * dim / 3 + 16
+    sizes = HeadSizes.of(config)
+    assert sizes.mlp_dim % 16 == 0
+    assert 8 * sizes.width / 3 <= sizes.mlp_dim < 8 * sizes.width / 3 + 16
 
 
 def test_a_stored_matrix_takes_a_byte_per_weight(network: Transformer, tmp_path: FilePath) -> None:

@@ -114,6 +114,7 @@ def packed_attention(
     of_scratch = [x for x in (scratch.rank_BM, scratch.group_BM, scratch.until_BM) if x is not None]
     assert qkv_NX.is_contiguous() and qkv_NX.shape[0] == B * N, "one line per token"
     assert keys_SGCE.stride() == values_SGCE.stride() and keys_SGCE.stride(3) == 1, "two caches of one layout"
+    assert keys_SGCE.shape[2] * keys_SGCE.stride(2) < 2**31, "places of a slot are counted in 32 bits"
     assert all(x.is_contiguous() for x in (sight.rank_SL, rank_BN, sight.limit_BN, sight.group_BN)), (
         "metadata lie side by side"
     )
@@ -186,8 +187,10 @@ def _choose(queries: int, head_size: int, programs: int, dtype: torch.dtype) -> 
     few = programs <= _MULTIPROCESSORS
     if dtype == torch.float32:
         return Blocks(16, 32, warps=4, stages=2, spread=few)
-    if programs <= 4 * _MULTIPROCESSORS:
-        return Blocks(16, 64, warps=8 if few else 4, stages=3, spread=few)
+    if few:
+        return Blocks(16, 64, warps=8, stages=3, spread=True)
+    if programs <= 4 * _MULTIPROCESSORS:  # wide heads have large key blocks, which more queries should share
+        return Blocks(16 if head_size <= 64 else 32, 64, warps=4, stages=3)
     if queries >= 1024 and 64 < head_size <= 128:  # keys are read from L2 so often that more queries should share them
         return Blocks(128, 64, warps=8, stages=3)
     most = max(16, min(64, triton.next_power_of_2(queries)))
@@ -195,10 +198,12 @@ def _choose(queries: int, head_size: int, programs: int, dtype: torch.dtype) -> 
 
 
 @triton.jit
-def _ranks(rank_of_place, block, length, BLOCK_K: tl.constexpr):
-    """Ranks [1, BLOCK_K] of a block of the context; behind its end, what nobody sees."""
+def _context_ranks(rank_of_place, block, length, BLOCK_K: tl.constexpr):
+    """Ranks [BLOCK_K] of a block of the context, whose keys a query sees that is ranked before: revealed ones behind all.
+    Padding, and what lies behind the end, is before all as it is."""
     place = block * BLOCK_K + tl.arange(0, BLOCK_K)
-    return tl.load(rank_of_place + place, mask=place < length, other=-3)[None, :]
+    rank = tl.load(rank_of_place + place, mask=place < length, other=-3)
+    return tl.where(rank == -1, 2147483647, rank)
 
 
 @triton.jit
@@ -221,15 +226,15 @@ def _attend(
     """One key block of the online softmax. best: running maximum [Q]; mass: running denominator [Q, 16 equal columns]."""
     column = tl.arange(0, BLOCK_E)[None, :]
     mask = real[:, None] & (column < E)
-    offsets = place.to(tl.int64)[:, None] * C_stride + column
+    offsets = place[:, None] * C_stride + column
     # Only places of this request that were written: a masked key with a nan would spoil the sum, as 0 * nan is nan.
     k = tl.load(keys + offsets, mask=mask, other=0.0)
     v = tl.load(values + offsets, mask=mask, other=0.0)
-    score = tl.where(visible, tl.dot(q, tl.trans(k), input_precision="ieee") * scale, float("-inf"))
-    new_best = tl.maximum(best, tl.max(score, axis=1))
+    score = tl.where(visible, tl.dot(q, tl.trans(k), input_precision="ieee"), float("-inf"))
+    new_best = tl.maximum(best, tl.max(score, axis=1) * scale)
     shift = tl.where(new_best == float("-inf"), 0.0, new_best)
     fade = tl.exp2(best - shift)
-    p = tl.exp2(score - shift[:, None]).to(v.dtype)
+    p = tl.exp2(tl.fma(score, scale, -shift[:, None])).to(v.dtype)
     # The denominator is summed by the same instruction as the numerator: its order is not that of a thread layout.
     ones = tl.full((BLOCK_K, 16), 1.0, v.dtype)
     mass = tl.dot(p, ones, mass * fade[:, None], input_precision="ieee")
@@ -315,16 +320,13 @@ def _attention_kernel(
         first = part * PER_PART
         last = tl.minimum(first + PER_PART, last)
     # One loop for both, so that the loads of the first references are under way before the context ends.
-    key_rank = _ranks(rank_of_place, first, length, BLOCK_K)
     for block in range(first, last):
-        next_rank = _ranks(rank_of_place, block + 1, length, BLOCK_K)
+        rank_in_context = _context_ranks(rank_of_place, block, length, BLOCK_K)
         in_context = block < context_blocks
         key = tl.where(in_context, block, block - context_blocks) * BLOCK_K + inner
         real = key < tl.where(in_context, length, most)
-        of_context = ((key_rank == -1) | (key_rank > rank)) & (key_rank != -3)
-        key_rank = next_rank
-        of_references = (key[None, :] < limit) & (block >= context_blocks)
-        visible = (of_context | of_references) & real[None, :]
+        # one comparison per pair: of ranks in the context, of numbers turned around for references, key < limit
+        visible = tl.where(in_context, rank_in_context, -key)[None, :] > tl.where(in_context, rank, -limit)
         place = tl.where(in_context, 0, L) + key
         best, mass, acc = _attend(
             q, best, mass, acc, keys, values, place, real, visible, scale, C_stride, E, BLOCK_K, BLOCK_E

@@ -33,7 +33,7 @@ _PART = 512  # inputs of a program of corrections
 
 def pair(
     embed_VD: Tensor,
-    known_BKD: Tensor,
+    known_BKW: Tensor,
     sites: DraftSites,
     frontiers: Frontiers,
     depth: int,
@@ -42,21 +42,22 @@ def pair(
     overlap: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Embeddings of the last token and of the one before, each of root mean square 1, side by side [N, 2 D]; and what is
-    known of the slot [N, D]. The root's token goes into the frontiers."""
-    B, K, D = known_BKD.shape
+    known of the slot [N, W]. The root's token goes into the frontiers."""
+    (B, K, W), D = known_BKW.shape, embed_VD.shape[1]
     pair_NX = torch.empty(B * states, 2 * D, dtype=embed_VD.dtype, device=embed_VD.device)
-    known_ND = torch.empty(B * states, D, dtype=embed_VD.dtype, device=embed_VD.device)
-    assert known_BKD.is_contiguous() and embed_VD.is_contiguous(), "rows lie side by side"
+    known_NW = torch.empty(B * states, W, dtype=embed_VD.dtype, device=embed_VD.device)
+    assert known_BKW.is_contiguous() and embed_VD.is_contiguous(), "rows lie side by side"
     _pair_kernel[(B * states,)](
         embed_VD,
-        known_BKD,
+        known_BKW,
         pointers(sites),
         pointers(frontiers),
         pair_NX,
-        known_ND,
+        known_NW,
         B,
         K,
         D,
+        W,
         frontiers.token_TBF.shape[2],
         depth,
         S=states,
@@ -65,7 +66,7 @@ def pair(
         launch_pdl=overlap,
         num_warps=4,
     )
-    return pair_NX, known_ND
+    return pair_NX, known_NW
 
 
 @triton.jit(do_not_specialize=["depth"])
@@ -79,6 +80,7 @@ def _pair_kernel(
     B,
     K,
     D,
+    W,
     F,
     depth,
     S: tl.constexpr,
@@ -103,7 +105,8 @@ def _pair_kernel(
     to = pairs.dtype.element_ty
     tl.store(pairs + n * 2 * D + d, even(one, D).to(to), mask=mask)
     tl.store(pairs + n * 2 * D + D + d, even(other, D).to(to), mask=mask)
-    tl.store(knowns + n * D + d, tl.load(known + (row * K + depth) * D + d, mask=mask, other=0.0), mask=mask)
+    of_block = d < W
+    tl.store(knowns + n * W + d, tl.load(known + (row * K + depth) * W + d, mask=of_block, other=0.0), mask=of_block)
 
 
 def path(

@@ -80,9 +80,14 @@ def gated_tiles(x_NK: Tensor, weight_2FK: Tensor) -> Tiles:
     if x_NK.dtype == torch.float32:
         return Tiles(32, 32, 16, warps=4, stages=2)
     bulk = _can_bulk(x_NK, weight_2FK)
+    programs = triton.cdiv(weight_2FK.shape[0] // 2, 64)
+    if tokens <= 128 and programs >= 2 * _HALF:  # more than there are multiprocessors: two have room beside each other
+        few = _few(tokens)
+        k, stages = (128, 3) if few == 16 else (64, 4 if few <= 64 else 3)
+        return Tiles(64, few, k, warps=4, stages=stages, bulk=bulk)
     if tokens <= 64:
         return Tiles(64, _few(tokens), 128, warps=4, stages=4, bulk=bulk)
-    if tokens <= 128 and triton.cdiv(weight_2FK.shape[0] // 2, 64) < _HALF:
+    if tokens <= 128 and programs < _HALF:
         return Tiles(64, 64, 128, warps=4, stages=4, bulk=bulk)
     return Tiles(128, 128, 64, warps=8, stages=4, bulk=bulk)
 
@@ -97,10 +102,11 @@ def _small(outputs: int, tokens: int) -> Tiles | None:
 
 def _some(outputs: int, split: int) -> Tiles:
     """For more than 64 tokens and up to 128, where tiles come from L2 as fast as it can: a wide tile of outputs loads the
-    tokens less often. Of a small weight nothing is the limit but the time of one program, so there are more of these."""
+    tokens less often; parts of K make more programs, two of which have room beside each other if they are small. Of a small
+    weight nothing is the limit but the time of one program, so there are more of these."""
     programs = triton.cdiv(outputs, 64) * split
     if programs >= 2 * _HALF:
-        return Tiles(128, 128, 64, warps=8, stages=4)
+        return Tiles(64, 128, 64, warps=4, stages=4) if split > 1 else Tiles(128, 128, 64, warps=8, stages=5)
     return Tiles(64, 128, 64, warps=4, stages=4) if programs >= _HALF else Tiles(64, 64, 128, warps=4, stages=3)
 
 

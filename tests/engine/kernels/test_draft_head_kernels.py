@@ -67,12 +67,22 @@ def with_cuts(sites: DraftSites, device: str) -> DraftSites:
     return replace(sites, top_p_B=top_p.to(device), top_k_B=top_k.to(device))
 
 
+@pytest.fixture(params=[1024, 16], ids=["wide", "narrow"])
+def widest(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """A head's block of the network's width, and of half of it."""
+    monkeypatch.setattr("fef.models.draft_head.WIDEST", request.param)
+    return int(request.param)
+
+
 @pytest.mark.parametrize("cut", [False, True], ids=["whole", "cut"])
 @pytest.mark.parametrize(
     ("nodes", "branching", "survival"), [(3, 1, 0.0), (3, 1, 0.5), (7, 3, 0.0), (20, 2, 0.0)], ids=str
 )
-def test_trees_are_those_of_plain_torch(nodes: int, branching: int, survival: float, cut: bool, device: str) -> None:
+def test_trees_are_those_of_plain_torch(
+    nodes: int, branching: int, survival: float, cut: bool, widest: int, device: str
+) -> None:
     drafts = drafts_of(nodes, branching, survival, torch.float32, device)
+    assert drafts.head.sizes.width == min(32, widest)
     sites, window = random_start(drafts, torch.float32, device)
     sites = with_cuts(sites, device) if cut else sites
     noise = draft_noise(sites, window.ids_BKC)
@@ -169,6 +179,7 @@ def test_sites_candidates_and_noise(device: str) -> None:
         assert expected.forced_BK.any() or seed
 
 
+@pytest.mark.usefixtures("widest")
 def test_what_is_known_of_the_slots(device: str) -> None:
     drafts = drafts_of(7, 3, 0.0, torch.float32, device)
     state = SlotState.empty(SlotTable(B, 16, 8, K + 1, 9, 1, 7, K), torch.device(device))
@@ -179,7 +190,7 @@ def test_what_is_known_of_the_slots(device: str) -> None:
     found = made.known(hidden_BQD, NextDrafts(source_BK, last_B, last_B))
     row_B = torch.arange(B, device=device)
     hidden_BKD, lead_BD = hidden_BQD[row_B[:, None], source_BK[:, :K]], hidden_BQD[row_B, last_B]
-    expected = drafts.head.window(hidden_BKD, lead_BD, source_BK, hidden_BKD).known_BKD
+    expected = drafts.head.window(hidden_BKD, lead_BD, source_BK, hidden_BKD).known_BKW
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
-    other = drafts.head.window(hidden_BKD, lead_BD.roll(1, 0), source_BK, hidden_BKD).known_BKD
+    other = drafts.head.window(hidden_BKD, lead_BD.roll(1, 0), source_BK, hidden_BKD).known_BKW
     assert not torch.allclose(found, other, atol=1e-2)

@@ -32,6 +32,7 @@ _MOST_TOKENS = 8192  # of a pass of several rows: more gain nothing, and hold me
 _MOST_READS = 2048  # likewise: half a gigabyte of logits at 126,000 ids
 _MOST_ROWS = 128
 _SCRATCH = 16_384  # places for prefix states
+_MOST_NUMBERS = 2**31 - 2**20  # keys of a layer: the attention kernel counts them in 32 bits
 
 
 @dataclass
@@ -151,6 +152,7 @@ class CachedPasses(Graphs[PassSize, CapturedPass]):
         self.places = int(min(budget // bytes_per_place(self.config, self.dtype), seats * longest))
         if self.config.attention != "bidirectional":
             self.places += _SCRATCH
+        self.places = min(self.places, _MOST_NUMBERS // (self.config.kv_head_count * self.config.head_size))
         self._arena: Arena | None = None
         self.passing = passing_cache(self.config, max(_MOST_TOKENS, up(longest)), self.device, self.dtype)
 

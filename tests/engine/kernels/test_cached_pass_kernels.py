@@ -222,6 +222,13 @@ def test_places_go_back_to_the_arena(device):
     assert arena.free == [(1, 48)]
 
 
+def test_an_arena_has_no_more_places_than_the_kernels_count(device):
+    model = network("SDAR", device)
+    passes = CachedPasses(model, budget=1e15, seats=1 << 20, longest=8192, overlap=False, notes=print)
+    numbers = model.config.kv_head_count * model.config.head_size
+    assert 2**31 - 2**21 < (passes.places + 1) * numbers < 2**31
+
+
 SETTLED, MOST = 8, 14  # host reads of a round of `threshold`: inside a block, and where one ends
 KEPT = {"LLaDA": {"cache": "dual", "block_length": 16}, "SDAR": {"cache": "prefix", "block_length": BLOCK}}
 

@@ -100,7 +100,7 @@ class PackedRounds:
         """Could the device be told what to do next, and do enough requests wait, for all free slots or a good part of them? A
         round takes the host as long with few requests as with many."""
         enough = min(len(self.free), self.built.slots / _WORTH_IT)
-        return self.on_cuda and self.busy and len(self.waiting) >= enough and self.progress.under_way <= _LAG
+        return self.on_cuda and len(self.waiting) >= enough and self.progress.under_way <= _LAG
 
     @property
     def waited(self) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 
@@ -34,6 +35,32 @@ def test_a_gpu_works_meanwhile(demo: fef.Model, monkeypatch: pytest.MonkeyPatch)
     assert jobs[0].status in ("running", "done") and jobs[-1].status == "waiting"
     engine.run()
     assert [job.result().token_ids for job in jobs] == [out.token_ids for out in expected]
+
+
+@pytest.mark.parametrize(
+    ("running", "waiting", "under_way", "could"),
+    [
+        (0, 15, 0, False),  # a quarter of the slots, so that a round is worth its time
+        (0, 16, 0, True),
+        (60, 3, 0, False),
+        (60, 4, 0, True),  # all free slots
+        (64, 0, 1, True),
+        (64, 9, 2, False),  # the device has enough to do
+    ],
+)
+def test_a_round_is_begun_where_enough_requests_wait(running: int, waiting: int, under_way: int, could: bool) -> None:
+    rounds = SimpleNamespace(
+        on_cuda=True,
+        built=SimpleNamespace(slots=64),
+        free=[0] * (64 - running),
+        waiting=[0] * waiting,
+        progress=SimpleNamespace(under_way=under_way),
+    )
+    asked = PackedRounds.could_work.fget
+    assert asked is not None
+    assert asked(rounds) is could  # type: ignore[arg-type]
+    rounds.on_cuda = False
+    assert not asked(rounds)  # type: ignore[arg-type]
 
 
 def test_it_is_asked_between_the_rounds_of_other_threads(demo: fef.Model, monkeypatch: pytest.MonkeyPatch) -> None:

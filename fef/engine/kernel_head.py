@@ -1,6 +1,6 @@
 """Drafts of a draft head in kernels: what `HeadDrafts.grown` makes in plain torch, into the state of the slots.
 
-Shapes: as in `fef.engine.kernels.head` and `growth`.
+Shapes: as in `fef.engine.kernels.head`, and the others as in `growth`.
 """
 
 from __future__ import annotations

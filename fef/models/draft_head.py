@@ -35,7 +35,8 @@ WIDEST = 1024  # a step waits until the block's weights are read, and there are 
 @dataclass(frozen=True)
 class HeadSizes:
     """dim: width of the network. heads, kv_heads, head_size: of the attention. mlp_dim: inner width. depths: slots behind a
-    state that it drafts, at most. candidates: tokens of a slot that it weighs. block_dim: width of the block; None: dim."""
+    state that it drafts, at most. candidates: tokens of a slot that it weighs. block_dim: width of the block, at most dim;
+    None: dim."""
 
     dim: int
     heads: int
@@ -48,7 +49,8 @@ class HeadSizes:
 
     def __post_init__(self) -> None:
         sizes = [size for size in astuple(self) if size is not None]
-        if not all(type(size) is int and size > 0 for size in sizes) or self.heads % self.kv_heads:
+        positive = all(type(size) is int and size > 0 for size in sizes)
+        if not positive or self.heads % self.kv_heads or self.width > self.dim:
             raise ValueError(f"{self} are no sizes of a head")
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path as FilePath
 
 import pytest
@@ -175,6 +176,30 @@ def test_inside_a_head_rows_begin_at_multiples_of_sixteen_bytes(dim: int) -> Non
     sizes = HeadSizes.of(config)
     assert sizes.mlp_dim % 16 == 0
     assert 8 * sizes.width / 3 <= sizes.mlp_dim < 8 * sizes.width / 3 + 16
+
+
+def test_wide_networks_have_narrower_blocks() -> None:
+    config = TransformerConfig(vocab_size=64, dim=4096, layers=1, heads=32, kv_heads=8, mlp_dim=32, mask_id=63)
+    sizes = HeadSizes.of(config)
+    assert (sizes.width, sizes.heads, sizes.kv_heads, sizes.head_size) == (1024, 8, 8, 128)
+    assert HeadSizes.of(replace(config, dim=1024)).block_dim is None
+    with pytest.raises(ValueError, match="no sizes of a head"):
+        replace(sizes, block_dim=4097)
+
+
+def test_a_file_without_a_width_of_the_block_holds_one_of_the_network(
+    network: Transformer, tmp_path: FilePath, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, head = tmp_path / DRAFT_HEAD, random_head(network)
+    save_draft_head(path, head, network)
+    with safe_open(path, "pt") as file:
+        metadata, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    sizes = json.loads(metadata["sizes"])
+    del sizes["block_dim"]
+    save_file(tensors, path, metadata | {"sizes": json.dumps(sizes)})
+    monkeypatch.setattr("fef.models.draft_head.WIDEST", 8)
+    again = load_draft_head(path, network)
+    assert again.sizes == head.sizes and again.widen is None and again.sizes.width == network.config.dim > 8
 
 
 def test_a_stored_matrix_takes_a_byte_per_weight(network: Transformer, tmp_path: FilePath) -> None:

@@ -7,8 +7,8 @@ the trees of a row do not depend on its batch. A tree changes no text, but where
     path      attention of a state over the states on its path
     corrections   the correction of the frontier at the candidates of its slot
 
-Shapes: B rows, S states of a depth, N = B S, F most states of a depth, K slots, C candidates of a slot, D width, X joined
-numbers, H heads, G key-value heads, E head size, T depths, P parts of D, V vocabulary.
+Shapes: B rows, S states of a depth, N = B S, F most states of a depth, K slots, C candidates of a slot, D width, W width of
+the block, X joined numbers, H heads, G key-value heads, E head size, T depths, P parts of D, V vocabulary.
 """
 
 from __future__ import annotations

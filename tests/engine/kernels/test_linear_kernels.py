@@ -1,5 +1,7 @@
 """The weight products against float64, in every way they can run."""
 
+from itertools import product
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -7,7 +9,7 @@ from torch import Tensor
 
 from fef.engine.kernels.linear import gated_linear, linear, linear_parts
 from fef.engine.kernels.norm import add_rms_norm, rms_norm
-from fef.engine.kernels.tiles import Tiles, split_of
+from fef.engine.kernels.tiles import PART_MULTIPLE, Tiles, choose_tiles, gated_tiles, split_of
 
 TOLERANCE = {torch.float32: 4e-6, torch.bfloat16: 2e-2}
 DTYPES = [torch.float32, torch.bfloat16]
@@ -59,6 +61,34 @@ def test_a_gated_product(dtype: torch.dtype, device: str) -> None:
     x_NK, weight_MK = inputs(9, 140, 288, dtype, device)
     gate_NF, up_NF = (x_NK.double() @ weight_MK.double().T).chunk(2, dim=1)
     close(gated_linear(x_NK, weight_MK), F.silu(gate_NF) * up_NF)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_tiles_of_a_gated_product_do_not_change_the_bits(
+    dtype: torch.dtype, device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x_NK, weight_MK = inputs(20, 140, 1104, dtype, device)
+    several = []
+    for tiles in (
+        Tiles(64, n, k, stages=2, bulk=bulk) for n in (16, 32) for k in K_TILES[dtype] for bulk in (False, True)
+    ):
+        monkeypatch.setattr("fef.engine.kernels.linear.gated_tiles", lambda *_, tiles=tiles: tiles)
+        several.append(gated_linear(x_NK, weight_MK))
+    for other in several[1:]:
+        assert torch.equal(other, several[0])
+
+
+@pytest.mark.parametrize("tokens", [1, 17, 64, 65, 128, 129, 1024])
+def test_tiles_divide_the_parts_and_fit_into_shared_memory(tokens: int) -> None:
+    """All sizes that networks have, in bfloat16; 227 KiB is what a program of an H100 may hold."""
+    for outputs, width in product((576, 1024, 2048, 4096, 8192, 12288, 24576, 151936), (576, 1024, 4096, 12288)):
+        x_NK, weight_MK = (torch.empty(rows, width, dtype=torch.bfloat16, device="meta") for rows in (tokens, outputs))
+        for tiles, weights in (
+            (choose_tiles(x_NK, weight_MK, split_of(outputs, width)), 1),
+            (gated_tiles(x_NK, weight_MK), 2),
+        ):
+            assert PART_MULTIPLE % tiles.k == 0
+            assert 2 * tiles.stages * tiles.k * (weights * tiles.m + tiles.n) <= 227 * 1024
 
 
 def test_inputs_may_be_rows_of_something_wider(device: str) -> None:

@@ -8,7 +8,7 @@ from fractions import Fraction
 
 import pytest
 
-from fef.corpus import chains, comparisons, joined, scenes, two_kinds
+from fef.corpus import chains, comparisons, joined, scenes, story, two_kinds
 from fef.corpus.chain_asks import ASIDES, ASKS
 from fef.corpus.chain_moves import MOVES
 from fef.corpus.chain_starts import STARTS
@@ -59,6 +59,14 @@ def test_stories_are_whole_sentences_whose_sums_hold_and_use_what_is_told(name: 
 def test_most_stories_have_words_of_their_own(name: str, least: float) -> None:
     keys = Counter(template_text(problem.question) for problem in stories(name))
     assert len(keys) > least * keys.total()
+
+
+def test_no_more_cars_park_in_a_garage_than_there_is_room_for() -> None:
+    garage = next(found for found in two_kinds.STORIES if "parking garage" in found.text)
+    drawn = [story.draw_numbers(garage, random.Random(seed)) for seed in range(300)]
+    kept = [numbers for numbers in drawn if story.makes_sense(garage, numbers)]
+    assert 20 < len(kept) < len(drawn)
+    assert all(numbers["c"] < numbers["a"] * numbers["b"] for numbers in kept)
 
 
 def moves() -> Iterator[tuple[str, Move]]:

@@ -306,7 +306,7 @@ STORIES: tuple[Story, ...] = (
     ),
     Story(
         "{A} has {a} stamps from [France|Spain|Italy] and {b} from [Japan|Brazil|Kenya]. {B} has {c} stamps, all "
-        "from [Egypt|Canada|India]. {A} gives {B} {d} of the first ones.",
+        "from [Egypt|Canada|India]. {A} gives {B} {d} stamps from the first country.",
         (
             ("How many stamps did {A} have at first?", "a + b"),
             ("How many stamps does {B} have in the end?", "c + d"),

@@ -65,6 +65,7 @@ STORIES: tuple[Story, ...] = (
             "ac",
         ),
         small="a",
+        enough="( a * b ) - c",
     ),
     Story(
         "[In the library,|In the school library,|At the town library,] {a} shelves [hold|carry] {b} "

@@ -23,7 +23,7 @@ STORIES: tuple[Story, ...] = (
     ),
     Story(
         "In {month}, a sunflower was {a} inches tall. Since then it has grown {b} inches. Next to it stands a rose "
-        "bush with {d} roses. It is {c} inches tall, [just as tall as|the same as] it was in {month}.",
+        "bush with {d} roses. The bush is {c} inches tall, [just as tall as|the same as] it was in {month}.",
         (
             ("How many inches tall is the sunflower now?", "a + b"),
             ("By how many inches was the sunflower taller than the rose bush in {month}?", "a - c"),

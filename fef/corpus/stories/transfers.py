@@ -282,8 +282,8 @@ STORIES: tuple[Story, ...] = (
         enough="( a - b ) - c",
     ),
     Story(
-        "{A} wrote {a} postcards [from the sea|on vacation|from camp]: {b} to {his} {friends}, the others to {his} "
-        "family. {B} wrote {c} postcards, {d} of them to {her} family.",
+        "{A} wrote {a} postcards [from the sea|on vacation|from camp]: {b} to {his} [friends|classmates|"
+        "neighbors], the others to {his} family. {B} wrote {c} postcards, {d} of them to {her} family.",
         (
             ("How many postcards did {A} write to {his} family?", "a - b"),
             ("How many of {B}'s postcards went to somebody outside the family?", "c - d"),

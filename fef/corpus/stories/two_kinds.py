@@ -253,7 +253,8 @@ STORIES: tuple[Story, ...] = (
         enough="( c - a ) - b",
     ),
     Story(
-        "{A} [picked|gathered|harvested] {a} {u}, and {B} {b}. They [threw away|ate|lost] {c} of them and sold {d}.",
+        "{A} [found|gathered|collected] {a} {u}, and {B} {b}. They [threw away|gave away|lost] {c} of them "
+        "and sold {d}.",
         (
             ("How many {u} do they have left?", "( ( a + b ) - c ) - d"),
             ("How many {u} did they have at first?", "a + b"),
@@ -262,9 +263,9 @@ STORIES: tuple[Story, ...] = (
         enough="( ( a + b ) - c ) - d",
     ),
     Story(
-        "{A} has {a} {u}, {b} of which are [new|{red}|broken]. {B} has {c} {u}.",
+        "{A} has {a} {u}, {b} of which are {red}. {B} has {c} {u}.",
         (
-            ("How many of {A}'s {u} are not among these?", "a - b"),
+            ("How many of {A}'s {u} are not {red}?", "a - b"),
             ("How many {u} do {A} and {B} have together?", "a + c"),
         ),
         ("ba",),
@@ -280,11 +281,11 @@ STORIES: tuple[Story, ...] = (
         ("ca",),
     ),
     Story(
-        "{A} [has|needs] {a} {u} for [a|each] {box1}. {He} made {b} {box} [today|yesterday] and {c} {box} "
-        "[before|last week].",
+        "{A} [puts|packs] {a} {u} into each {box1}. {He} filled {b} {box} [today|yesterday] and {c} {box} "
+        "[before that|last week].",
         (
-            ("How many {u} did {he} use for all {box}?", "a * ( b + c )"),
-            ("How many {box} did {he} make in all?", "b + c"),
+            ("How many {u} did {he} put into all these {box}?", "a * ( b + c )"),
+            ("How many {box} did {he} fill in all?", "b + c"),
         ),
         small="abc",
     ),
@@ -309,7 +310,8 @@ STORIES: tuple[Story, ...] = (
         ("ab",),
     ),
     Story(
-        "{A}'s [rope|ribbon|string] was {a} inches long. {He} cut off {b} inches for a {u1} and {c} inches for a {u21}.",
+        "{A}'s [rope|ribbon|string] was {a} inches long. {He} cut off {b} inches for a [gift|kite] "
+        "and {c} inches for a [bag|box].",
         (
             ("How long is it now?", "( a - b ) - c"),
             ("How many inches did {he} cut off?", "b + c"),

@@ -59,14 +59,16 @@ class HeadSizes:
         return self.block_dim or self.dim
 
     @classmethod
-    def of(cls, config: TransformerConfig, depths: int = DEPTHS, candidates: int = CANDIDATES) -> HeadSizes:
-        """Those of a head for this network: a block of its width and attention, of which a network wider than `WIDEST` gets
-        that width and as many heads as fill it. Inside, 8/3 of the block's width, or somewhat more: rows of matrices that
-        begin at multiples of 16 bytes are read faster."""
+    def of(
+        cls, config: TransformerConfig, depths: int = DEPTHS, candidates: int = CANDIDATES, widest: int | None = None
+    ) -> HeadSizes:
+        """Those of a head for this network: a block of its width and attention, of which a network wider than `widest`, or
+        `WIDEST`, gets that width and as many heads as fill it. Inside, 8/3 of the block's width, or somewhat more: rows of
+        matrices that begin at multiples of 16 bytes are read faster."""
         size, heads, kv_heads, block_dim = config.head_size, config.heads, config.kv_head_count, None
-        if config.dim > WIDEST:
-            block_dim = WIDEST
-            heads = kv_heads = max(1, WIDEST // size)
+        if config.dim > (widest := widest or WIDEST):
+            block_dim = widest
+            heads = kv_heads = max(1, widest // size)
         mlp_dim = 16 * math.ceil((block_dim or config.dim) / 6)
         candidates = min(candidates, config.vocab_size)
         return cls(config.dim, heads, kv_heads, size, mlp_dim, depths, candidates, block_dim)

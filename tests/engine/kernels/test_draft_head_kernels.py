@@ -76,7 +76,10 @@ def widest(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> i
 
 @pytest.mark.parametrize("cut", [False, True], ids=["whole", "cut"])
 @pytest.mark.parametrize(
-    ("nodes", "branching", "survival"), [(3, 1, 0.0), (3, 1, 0.5), (7, 3, 0.0), (20, 2, 0.0)], ids=str
+    ("nodes", "branching", "survival", "widest"),
+    [(3, 1, 0.0, 1024), (3, 1, 0.5, 1024), (7, 3, 0.0, 1024), (20, 2, 0.0, 1024), (3, 1, 0.5, 16), (7, 3, 0.0, 16)],
+    ids=str,
+    indirect=["widest"],
 )
 def test_trees_are_those_of_plain_torch(
     nodes: int, branching: int, survival: float, cut: bool, widest: int, device: str
@@ -120,7 +123,7 @@ def test_a_row_whose_law_is_whole_has_the_same_tree_beside_rows_with_cuts(dtype:
 
 
 @pytest.mark.parametrize("cut", [False, True], ids=["whole", "cut"])
-@pytest.mark.parametrize(("nodes", "branching"), [(3, 1), (7, 3), (20, 2)], ids=str)
+@pytest.mark.parametrize(("nodes", "branching"), [(3, 1), (7, 3), pytest.param(20, 2, marks=pytest.mark.slow)], ids=str)
 def test_a_slot_whose_draft_logits_are_nan_ends_the_tree(nodes: int, branching: int, cut: bool, device: str) -> None:
     """Nodes without an order would leave places unwritten, whose tokens and parents the next depth reads."""
     drafts = drafts_of(nodes, branching, 0.0, torch.float32, device)

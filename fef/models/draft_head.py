@@ -65,12 +65,12 @@ class HeadSizes:
         """Those of a head for this network: a block of its width and attention, of which a network wider than `widest`, or
         `WIDEST`, gets that width and as many heads as fill it. Inside, 8/3 of the block's width, or somewhat more: rows of
         matrices that begin at multiples of 16 bytes are read faster."""
-        size, heads, kv_heads, block_dim = config.head_size, config.heads, config.kv_head_count, None
-        if config.dim > (widest := widest or WIDEST):
-            block_dim = widest
-            heads = kv_heads = max(1, widest // size)
-        mlp_dim = 16 * math.ceil((block_dim or config.dim) / 6)
-        candidates = min(candidates, config.vocab_size)
+        width, size = min(config.dim, widest or WIDEST), config.head_size
+        heads, kv_heads, block_dim = config.heads, config.kv_head_count, None
+        if width < config.dim:
+            heads = kv_heads = max(1, width // size)
+            block_dim = width
+        candidates, mlp_dim = min(candidates, config.vocab_size), 16 * math.ceil(width / 6)
         return cls(config.dim, heads, kv_heads, size, mlp_dim, depths, candidates, block_dim)
 
 

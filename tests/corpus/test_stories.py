@@ -8,7 +8,7 @@ from fractions import Fraction
 
 import pytest
 
-from fef.corpus import chains, comparisons, joined, scenes, story, two_kinds
+from fef.corpus import chains, comparisons, joined, scenes, two_kinds
 from fef.corpus.chain_asks import ASIDES, ASKS
 from fef.corpus.chain_moves import MOVES
 from fef.corpus.chain_starts import STARTS
@@ -63,8 +63,8 @@ def test_most_stories_have_words_of_their_own(name: str, least: float) -> None:
 
 def test_no_more_cars_park_in_a_garage_than_there_is_room_for() -> None:
     garage = next(found for found in two_kinds.STORIES if "parking garage" in found.text)
-    drawn = [story.draw_numbers(garage, random.Random(seed)) for seed in range(300)]
-    kept = [numbers for numbers in drawn if story.makes_sense(garage, numbers)]
+    drawn = [two_kinds.draw_numbers(garage, random.Random(seed)) for seed in range(300)]
+    kept = [numbers for numbers in drawn if two_kinds.makes_sense(garage, numbers)]
     assert 20 < len(kept) < len(drawn)
     assert all(numbers["c"] < numbers["a"] * numbers["b"] for numbers in kept)
 

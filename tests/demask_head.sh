@@ -46,7 +46,7 @@ for run in $RUNS; do
             ;;
         profile)
             [[ -s $profile ]] || timed profile "$PY" -m fef profile "$INIT" --out "$profile" --data "$CORPUS" --n "$TEXTS" \
-                --max-new-tokens "$CANVAS" --batch-size 32 $MORE
+                --max-new-tokens "$CANVAS" --drop-long --batch-size 32 $MORE
             ;;
         demask) for tau in 0.03 0.1 0.3; do measure "demask-$tau$blocks" --method demask --set "head=$head" --set "tau=$tau" ${BLOCK:+--set "block_length=$BLOCK"}; done ;;
         schedule)

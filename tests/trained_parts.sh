@@ -54,7 +54,7 @@ for part in $PARTS; do
             --states "$STATES" --steps "$FIT_STEPS" $MORE ;;
         ssmd | adjust) timed "$part" layer "$part" --steps "$STEPS" --batch-size "$BATCH" --adam-lr 1e-3 "${examples[@]}" ;;
         schedule) timed schedule "$PY" -m fef profile "$INIT" --out "$OUT/schedule.json" "${texts[@]}" --n "$TEXTS" \
-            --max-new-tokens "$CANVAS" --batch-size "$BATCH" $MORE ;;
+            --max-new-tokens "$CANVAS" --drop-long --batch-size "$BATCH" $MORE ;;
         policy) timed policy layer policy --steps "$POLICY_STEPS" --batch-size "$POLICY_BATCH" --tasks "$TASKS" \
             --canvas-length $((CANVAS < 96 ? CANVAS : 96)) ;;
         dparallel) timed dparallel certain ;;

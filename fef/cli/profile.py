@@ -44,6 +44,9 @@ def profile(
     ] = None,
     points: Annotated[int, typer.Option("--points", help="Numbers of revealed tokens to measure at.")] = 16,
     max_new_tokens: Annotated[int, typer.Option("--max-new-tokens", help="Length of the canvas.")] = 128,
+    drop_long: Annotated[
+        bool, typer.Option("--drop-long", help="Leave out responses that are too long instead of refusing them.")
+    ] = False,
     batch_size: Annotated[int, typer.Option("--batch-size", help="Texts per pass.")] = 8,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Draws the problems and the orders.")] = 0,
     device: DeviceOption = None,
@@ -58,6 +61,8 @@ def profile(
     refuse_both(tasks, data)
     loaded = load_model(model, device)
     pairs = texts(tasks, data, n, seed, loaded.template is not None)
+    if drop_long:
+        pairs = [pair for pair in pairs if len(loaded.text_ids("response", pair[1])) <= max_new_tokens]
     with Bar(f"Measuring {loaded.name}", len(pairs)) as bar:
         found = loaded.profile(
             pairs,

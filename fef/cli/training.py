@@ -83,7 +83,8 @@ PatternsOption = Annotated[
     typer.Option(
         "--patterns",
         metavar="NOISY,PREFIX,FULL",
-        help="Shares of answers with random masks, of masks behind a clean prefix, and of masks everywhere.",
+        help="Shares of answers with random masks, of masks behind a clean prefix, and of masks everywhere; of blocks where "
+        "attention is block-causal.",
     ),
 ]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same batches.")]

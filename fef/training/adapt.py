@@ -316,7 +316,7 @@ def step_streams(
     if adaptation.kind == "causal":
         return causal_streams(canvases, eos_id)
     if adaptation.block_length is not None:
-        masked_BL = block_masks(canvases, adaptation.block_length, generator)
+        masked_BL = block_masks(canvases, adaptation.block_length, options.pattern_shares, generator)
         return block_streams(
             canvases, masked_BL, mask_id, eos_id, adaptation.block_length, options.form, options.padding_weight
         )

@@ -98,11 +98,14 @@ def decoding_masks(canvases: Canvases, eos_id: int, generator: torch.Generator) 
     return masked_BL & canvases.region_BL()
 
 
-def block_masks(canvases: Canvases, block_length: int, generator: torch.Generator) -> Tensor:
+def block_masks(
+    canvases: Canvases, block_length: int, shares: tuple[float, float, float], generator: torch.Generator
+) -> Tensor:
     """Masked positions [B, L] in which every block of the response is a state of its own.
 
-    Half of the blocks mask each token with one probability, uniform per block; the others keep a clean prefix of uniform
-    length and mask the rest. At least one response token of each block is masked.
+    Each block is one of the patterns of `mask_canvases`, drawn with probabilities `shares`: *noisy*, each token masked with
+    one probability, uniform per block; *prefix*, masked behind a clean prefix of uniform length; *full*, all masked. At
+    least one response token of each block is masked.
     """
     device, (B, L) = canvases.ids_BL.device, canvases.ids_BL.shape
     blocks = -(-L // block_length)
@@ -117,7 +120,9 @@ def block_masks(canvases: Canvases, block_length: int, generator: torch.Generato
     last_BL = torch.minimum((block_L + 1) * block_length, canvases.stop_B[:, None])
     cut_BL = first_BL + (uniform(B, blocks)[:, block_L] * (last_BL - first_BL).clamp(min=1)).long()
     noisy_BL = uniform(B, L) < uniform(B, blocks)[:, block_L]
-    masked_BL = torch.where(uniform(B, blocks)[:, block_L] < 0.5, noisy_BL, index_L > cut_BL)
+    drawn = torch.multinomial(numbers_on(device, shares), B * blocks, replacement=True, generator=generator)
+    kind_BL = drawn.view(B, blocks)[:, block_L]
+    masked_BL = torch.where(kind_BL == 0, noisy_BL, torch.where(kind_BL == 1, index_L > cut_BL, True))
     return (masked_BL | (index_L == cut_BL)) & region_BL
 
 

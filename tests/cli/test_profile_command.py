@@ -46,6 +46,7 @@ def test_own_texts(fef_cli, tiny, tmp_path):
         (("--n", 1, "--tasks", "joint"), "two texts or more"),
         (("--points", 1), "points=1"),
         (("--max-new-tokens", 4), "The response has"),
+        (("--max-new-tokens", 4, "--drop-long"), "two texts or more"),
         (("--max-new-tokens", 2000), "Ask for at most"),
     ],
 )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from itertools import product
+
 import pytest
 import torch
 from torch import Tensor
@@ -19,6 +22,7 @@ from fef.training.streams import Streams, block_streams, causal_streams, context
 
 EOS, MASK, L, B, BLOCK_LENGTH = 9, 8, 24, 7, 4
 KINDS = ("packed", "context", "block", "causal")
+SHARES = (0.35, 0.35, 0.3)
 WEIGHTS = {"context": 1.0, "target": 0.7, "draft": 0.5, "causal": 1.0}
 
 
@@ -41,8 +45,8 @@ def streams_of(kind: str, seed: int) -> Streams:
     if kind == "causal":
         return causal_streams(rows, EOS)
     if kind == "block":
-        return block_streams(rows, block_masks(rows, BLOCK_LENGTH, generator(seed)), MASK, EOS, BLOCK_LENGTH)
-    masked = mask_canvases(rows, EOS, Schedule("linear"), (0.35, 0.35, 0.3), generator(seed))
+        return block_streams(rows, block_masks(rows, BLOCK_LENGTH, SHARES, generator(seed)), MASK, EOS, BLOCK_LENGTH)
+    masked = mask_canvases(rows, EOS, Schedule("linear"), SHARES, generator(seed))
     if kind == "context":
         return context_streams(rows, masked, MASK, EOS)
     slots = packed_slots(rows, masked, EOS, 12, torch.tensor([2, 3, 5]), generator(seed))
@@ -178,10 +182,25 @@ def test_the_block_mask_gives_the_dense_pattern(sizes: tuple[int, ...]) -> None:
     torch.testing.assert_close(blocks, dense, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("pattern", range(3))
+def test_every_block_is_a_state_of_the_pattern_that_is_asked_for(pattern: int) -> None:
+    """Of answers to the end of the canvas: which of the 16 states of a block of four are met, and how often."""
+    rows = Canvases(torch.full((400, L), 10), torch.zeros(400).long(), torch.full((400,), L), torch.full((400,), L))
+    shares = [0.0, 0.0, 0.0]
+    shares[pattern] = 1.0
+    masked = block_masks(rows, BLOCK_LENGTH, (shares[0], shares[1], shares[2]), generator(pattern))
+    found = Counter(tuple(block.tolist()) for block in masked.reshape(-1, BLOCK_LENGTH).int())
+    prefixes = {(0, 0, 0, 1), (0, 0, 1, 1), (0, 1, 1, 1), (1, 1, 1, 1)}
+    states = set(product((0, 1), repeat=BLOCK_LENGTH)) - {(0,) * BLOCK_LENGTH}
+    assert set(found) == (states, prefixes, {(1, 1, 1, 1)})[pattern]
+    if pattern == 1:
+        assert min(found.values()) > 0.8 * len(masked) * L / BLOCK_LENGTH / len(prefixes)
+
+
 def test_block_causal_streams_give_the_loss_of_each_block_behind_its_clean_past() -> None:
     """Reference: for every block a plain block-causal pass over the clean past and that noisy block alone."""
     model, rows = network(), canvases(5)
-    masked = block_masks(rows, BLOCK_LENGTH, generator(5))
+    masked = block_masks(rows, BLOCK_LENGTH, SHARES, generator(5))
     streams = block_streams(rows, masked, MASK, EOS, BLOCK_LENGTH)
     found = row_losses(model, streams, packed_visible(streams.tokens, streams.tokens), {"context": 1.0})
     config = TransformerConfig(

@@ -126,6 +126,8 @@ def generate(
         typer.echo(out.text)
         typer.echo(f"{out.certificate.kind}: {out.certificate.law}", err=True)
         typer.echo(cost_line(out), err=True)
+    if loaded.template is not None and not chat:
+        typer.echo(f"{loaded.name} has a chat template, which this prompt did not have: --chat gives it one.", err=True)
 
 
 def row_costs(file: Path, model: Model, length: int) -> RowCosts:

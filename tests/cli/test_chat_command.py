@@ -128,6 +128,8 @@ def test_generate_through_the_template(fef_cli, asked):
     chat = fef_cli("generate", "Hi", "--model", LLADA, "--chat", *SHORT)
     assert (plain.exit_code, chat.exit_code) == (0, 0)
     assert asked == ["Hi", [{"role": "user", "content": "Hi"}]]
+    assert "--chat gives it one" in plain.stderr
+    assert "--chat" not in chat.stderr
 
 
 def test_unknown_dtypes_are_refused(fef_cli, tiny):

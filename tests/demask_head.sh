@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The dependency head of DEMASK (2604.02560) and the information profile of DualDiffusion's schedules for a network of real
-# language: trained and measured on the corpus of its training, then GSM8K by both, beside fef and low-confidence. A run whose
+# language: trained and measured on conversations of the kind of its training, then GSM8K by both, beside fef and low-confidence. A run whose
 # file is there already is skipped, so the same command goes on where it was stopped.
 #
 # INIT: the network, a name or a directory (of a delta, too). DATA: the task files. CORPUS: the conversations, JSONL; made if

@@ -7,7 +7,7 @@
 # OUT: the results. PY: the python. CANVAS: tokens of an answer. LIMIT, FEW, SAME: problems of runs in packed rounds, in
 # sessions, and of those that must give the same answers. BATCH, SESSIONS: prompts at once in packed rounds, and in sessions.
 # DTYPE: of the weights. MORE: further options of `fef eval`, such as --device cuda. RUNS: some of the names below.
-# RUNS=methods: every method of `fef methods` on the first FEW problems of GSM8K, at its defaults and at other numbers of passes,
+# RUNS=methods: every method of `fef methods` on the first FEW problems of GSM8K, at the settings of `method_settings`,
 # and one picture of accuracy against passes. LAYERS: a directory of trained parts by their
 # names; a method without its part is left out, and so is one that the checkpoint cannot run; OUT/methods/errors.txt says why.
 # METHODS: some of the methods, for several processes beside each other (no page is made then; RUNS=none makes it). MOST: settings
@@ -61,7 +61,7 @@ likelihood() { # name, model, more arguments
         echo "likelihood of $1 failed"
 }
 
-# every method at its defaults; where the number of passes is a choice, also at about 96 and 48 of 192 tokens
+# every method at the settings below
 each_method() {
     local name spec options file part
     for name in ${METHODS:-$("$PY" -c 'import fef; print(*fef.methods())')}; do

@@ -4,7 +4,7 @@
 # Every part is a command as a user gives it; JSON lines say what it said, its seconds, and the most host memory that one of its
 # processes held.
 #
-# SHAPE: 8b, 1b, or tiny, which takes half a minute with DEVICE=cpu. GPUS: processes that train. RESUMED: that go on. STEPS: of
+# SHAPE: 8b, 1b, or tiny, which takes a minute with DEVICE=cpu. GPUS: processes that train. RESUMED: that go on. STEPS: of
 # training, in two halves. OUT: everything that is written; a checkpoint that is there stays. PY: the python.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -6,7 +6,7 @@
 # INIT: the network, a name or a directory (of a delta, too). DATA: the task files. CORPUS: the examples, JSONL; made if there is
 # none. OUT: everything that is made. PY: the python. COUNT: examples made. STEPS, TOKENS, LR: of training. CANVAS: tokens of an
 # answer. LIMIT: problems of one token per pass, and of the packed law; FEW: of rounds. SESSIONS, BATCH: prompts at once in
-# sessions and in packed rounds. RUNS: some of the names below.
+# rounds of the rows law, and in all others. RUNS: some of the names below.
 # What to keep of OUT: *.json, *.losses.jsonl, rows-law.md, times.txt; the fine-tuned networks are 270 MB each.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -18,9 +18,9 @@ from fef.decoding.plan import Plan
 from fef.decoding.records import RowRecord
 from fef.decoding.remask import first_noise, remask
 from fef.decoding.requests import Requests
-from fef.laws.noise import SiteNoise
+from fef.laws.noise import Schedule, SiteNoise
 
-__all__ = ["PassState", "next_passes", "open_passes"]
+__all__ = ["PassState", "next_passes", "noise_of", "open_passes"]
 
 
 @dataclass
@@ -67,6 +67,11 @@ class PassState(RowRecord):
     def active_B(self, canvas: Canvas) -> Tensor:
         """Rows with something left to draw or to check in their pass."""
         return (canvas.pending_BL & self.within_BL | self.unchecked_BL).any(1)
+
+
+def noise_of(plan: Plan, process: SiteNoise) -> SiteNoise:
+    """A network's noise with the plan's schedule, which holds wherever keep probabilities are read."""
+    return type(process)(**(vars(process) | {"schedule": Schedule(plan.schedule)}))
 
 
 def next_passes(state: PassState, requests: Requests, plan: Plan, process: SiteNoise) -> Tensor | None:

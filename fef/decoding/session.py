@@ -24,7 +24,7 @@ from fef.decoding.meter import Meter
 from fef.decoding.network import Network
 from fef.decoding.order import block_sizes
 from fef.decoding.packed import PackedScorer
-from fef.decoding.passes import PassState, next_passes
+from fef.decoding.passes import PassState, next_passes, noise_of
 from fef.decoding.plan import Plan
 from fef.decoding.requests import Requests
 from fef.decoding.rows import RowsScorer
@@ -34,7 +34,6 @@ from fef.decoding.transfer import Progress
 from fef.laws.accept import Accepted
 from fef.laws.draws import Noise, Purpose, Site
 from fef.laws.law import Law
-from fef.laws.noise import Schedule
 from fef.laws.pipeline import Sampling, constrained, forbid_end, greedy_tokens, log_law
 from fef.laws.tree import Tree, path_states, stem
 from fef.models.prefixes import PrefixStore
@@ -99,9 +98,7 @@ class Session:
         observe: Observer | None = None,
         prefixes: PrefixStore | None = None,
     ) -> None:
-        process = network.noise
-        # the plan's schedule holds wherever keep probabilities are read
-        network.noise = type(process)(**(vars(process) | {"schedule": Schedule(plan.schedule)}))
+        network.noise = noise_of(plan, network.noise)
         self.network, self.plan, self.requests, self.observe = network, plan, requests, observe
         count, device = len(requests.number_B), requests.number_B.device
         self.passes = PassState.before_the_first(requests.canvas, plan)

@@ -35,7 +35,9 @@ def speculative_round(session: Session, spec: Speculation) -> None:
     slots_BS = session.next_slots(count + ahead)
     drafts = propose(session, spec, slots_BS[:, :depths])
     if session.eos is not None and not spec.tree:
-        slots_BS = session.eos.without_certain_tail(canvas, session.within_BL, slots_BS, drafts.tokens_BW)
+        there_BW = torch.arange(depths, device=slots_BS.device) < drafts.count_B[:, None]
+        token_BW = drafts.tokens_BW.masked_fill(~there_BW, -1)  # no end token where there is no draft
+        slots_BS = session.eos.without_certain_tail(canvas, session.within_BL, slots_BS, token_BW)
     slots_BT = slots_BS[:, :count]
     drafted = planned(session, spec, drafts, slots_BS[:, :depths])
     tree, draft_BW = drafted.tree, drafted.token_BW

@@ -35,8 +35,8 @@ class CostTable:
             self.seconds[rows, shape] = sorted(recent)[len(recent) // 4]
 
     def cost(self, rows: int, shape: RoundShape) -> float | None:
-        """Seconds of a round; between measured numbers of rows on a straight line, below them as if rows cost the
-        same each. None for a shape never measured."""
+        """Seconds of a round; between measured numbers of rows and above them on a straight line, but above never less than
+        the last, and below them as if rows cost the same each. None for a shape never measured."""
         known = sorted(r for r, other in self.seconds if other == shape)
         if not known:
             return None
@@ -46,7 +46,8 @@ class CostTable:
         first, last = self.seconds[low, shape], self.seconds[high, shape]
         if low == high:
             return first * rows / low
-        return first + (last - first) * (rows - low) / (high - low)
+        on_line = first + (last - first) * (rows - low) / (high - low)
+        return max(on_line, last) if rows > high else on_line
 
     def save(self, path: Path | str) -> None:
         """Write the table for `load`; see `fef.models.costs`."""
@@ -60,6 +61,8 @@ class CostTable:
         found = read_costs(path, "rounds")
         check_conditions(found.conditions, cost_key, "rounds", f"The round costs in {path}")
         seconds = {(cost.rows, cost.shape): cost.seconds for cost in found.passes if cost.shape is not None}
+        if not seconds:
+            raise no_costs(path, "rounds", "it has no pass")
         if len(seconds) < len(found.passes):
             raise no_costs(path, "rounds", "a pass has no window, or one is there twice")
         return cls(found.conditions, seconds)

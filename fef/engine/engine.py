@@ -7,8 +7,8 @@ Two kinds of rounds do the work. `PackedRounds` has the packed law with coupled 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from threading import RLock
 from typing import Any
@@ -125,8 +125,7 @@ class Engine:
         back. watch: also keep `Job.watched`, the rounds with their drafts. Raises OptionError or InputError as `fef.decode`
         does, EngineError for a request that can never fit.
         """
-        if self.lost is not None:
-            raise self.lost
+        self.check_lost()
         if self.fingerprint.overwritten or not self.unfinished:
             self.check_network()
         settings = one_row(
@@ -172,9 +171,15 @@ class Engine:
         job = Job(self, request, certificate, time.perf_counter())
         job.committed, job.watched = {} if stream else None, WatchedCanvas() if watch else None
         with self.lock:
+            self.check_lost()  # another thread's round may have failed since
             rounds.submit(job)
             self.unfinished.add(job)
         return job
+
+    def check_lost(self) -> None:
+        """Raise what every request of this engine ended with, if it did."""
+        if self.lost is not None:
+            raise self.lost.with_traceback(None)  # else each time adds the frames that it passes, and what they hold
 
     def check_network(self) -> None:
         """Raise EngineError for a network that is not as it was; what was kept of it is then out of date, too."""
@@ -300,8 +305,7 @@ class Engine:
         for a network that is written meanwhile, which end every request with it; and for a call from within a round, which
         ends that round's alone."""
         with self.lock:
-            if self.lost is not None:
-                raise self.lost
+            self.check_lost()
             if self.in_round:
                 raise EngineError(
                     "A round of this engine is under way in this thread. What it calls, such as a denoiser or a drafter, may "
@@ -325,27 +329,32 @@ class Engine:
     def work_meanwhile(self) -> None:
         """A round, if a GPU had to wait for the host otherwise: for a host that has more to submit. Raises as `step`."""
         with self.lock:  # another thread may be in a round
-            if self.packed is not None and self.packed.could_work:
+            if self.packed is not None and self.packed.could_work and not self.in_round:
                 self.step(wait=False)
 
     def measure(self, rows: Sequence[int] | None = None, windows: Sequence[int] | None = None) -> CostTable:
-        """Measure packed rounds of these numbers of rows and drafts (chains and trees), by default all that the engine may
-        run; captures their graphs. The table can be saved and given to another engine. Raises as `packed_rounds`."""
-        return self.packed_rounds().chooser.measure(rows, windows)
+        """What packed rounds cost, a table that can be saved and given to another engine. On a GPU rounds of these numbers of
+        rows and drafts (chains and trees), by default all that the engine may run, are measured now, and their graphs
+        captured; on a CPU the table has what rounds took so far. Raises as `packed_rounds`."""
+        with self.lock:
+            return self.packed_rounds().chooser.measure(rows, windows)
 
     def warm_up(self) -> None:
         """Do now what the first requests would wait for: on a GPU, build kernels, measure packed rounds, and capture graphs;
         some seconds, more where kernels were never built on this machine. Elsewhere nothing. Raises EngineError where memory
         is too short for a canvas of `max_length`."""
         if self.packed is not None:
-            warm_up(self.packed)
+            with self.lock:
+                warm_up(self.packed)
 
+    @contextmanager
     def held(
         self, batch: int, ids: Sequence[int], order: Sequence[int], shape: RoundShape | None = None
-    ) -> AbstractContextManager[Held]:
-        """A packed pass of this engine, which must be idle, as work that can be timed: see `held_pass`. Raises as
+    ) -> Iterator[Held]:
+        """A packed pass of this engine, which must be idle, as work that can be timed: see `held_pass`. Raises as that and
         `packed_rounds`."""
-        return held_pass(self.packed_rounds(), batch, ids, order, shape)
+        with self.lock, held_pass(self.packed_rounds(), batch, ids, order, shape) as held:
+            yield held
 
     @property
     def shapes(self) -> list[RoundShape]:

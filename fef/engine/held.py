@@ -37,8 +37,13 @@ def held_pass(
     """A pass of requests `ids` with the slots `order` to fill: the context pass of as many of `batch` as the engine computes
     at once, or a round of that shape of all of them, in the middle of their answers, their windows full.
 
-    Raises EngineError where memory does not suffice.
+    Raises EngineError where memory does not suffice, for requests that no slot holds, and where the engine has others.
     """
+    if rounds.busy:
+        raise EngineError(
+            "The engine has requests, whose slots a pass that is timed would take. Wait until it is idle."
+        )
+    rounds.check_fit(len(ids), len(order))
     built, runner = rounds.built, rounds.built.runner
     context = rounds.context_kind(len(ids))
     most = min(batch, rounds.most_contexts)  # in a number that the engine captures

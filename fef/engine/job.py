@@ -72,7 +72,7 @@ class Job:
         while not self.finished:
             self.engine.step()
         if self.error is not None:
-            raise self.error
+            raise self.error.with_traceback(None)
         assert self.filled is not None
         return self.filled
 

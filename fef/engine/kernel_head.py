@@ -1,4 +1,4 @@
-"""Drafts of a draft head in kernels: what `HeadDrafts.grown` makes in plain torch, into the state of the slots.
+"""Drafts of a draft head in kernels: what `HeadDrafts.tree` makes in plain torch, into the state of the slots.
 
 Shapes: as in `fef.engine.kernels.head`, and the others as in `growth`.
 """

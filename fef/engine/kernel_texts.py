@@ -47,11 +47,9 @@ class KernelTexts:
     """The host's side of passes under grammars over the slots of a state, and its tensors on the device, which are made when
     first asked for. texts: by slot."""
 
-    def __init__(
-        self, under_way: dict[int, PackedText], state: SlotState, eos_id: int | None, banned_V: Tensor
-    ) -> None:
+    def __init__(self, texts: dict[int, PackedText], state: SlotState, eos_id: int | None, banned_V: Tensor) -> None:
         self.state, self.eos_id, self.banned_V = state, eos_id, banned_V
-        self.texts = under_way
+        self.texts = texts
         self.device = state.ids_SL.device
         self.letters = HostCopies(self.device)
         table = state.table

@@ -21,7 +21,7 @@ from fef.decoding.grammar import text_on
 from fef.decoding.inputs import Settings, TokenBiases, read_settings
 from fef.decoding.network import Network
 from fef.decoding.order import decoding_order
-from fef.decoding.passes import PassState, next_passes
+from fef.decoding.passes import PassState, next_passes, noise_of
 from fef.decoding.plan import Plan
 from fef.decoding.requests import Requests, first_end, padded, request_rows
 from fef.engine.slots import COUNTERS, NEVER, RESULT_HEAD, Numbers, PassRequest
@@ -124,8 +124,8 @@ def many_passes(request: Request, network: Network) -> PassSequence:
     requests = rows_of([request], network, plan, len(request.ids), torch.device("cpu"))
     canvas, eos = requests.canvas, requests.eos
     state = PassState.before_the_first(canvas, plan)
-    total = dict.fromkeys(COUNTERS, 0)
-    while (began_B := next_passes(state, requests, plan, network.noise)) is not None and bool(began_B.any()):
+    total, process = dict.fromkeys(COUNTERS, 0), noise_of(plan, network.noise)
+    while (began_B := next_passes(state, requests, plan, process)) is not None and bool(began_B.any()):
         within_BL = state.within_BL
         pending_L = (canvas.pending_BL & within_BL)[0]
         place_R = pending_L.nonzero()[:, 0]

@@ -146,6 +146,10 @@ class SessionRounds:
             self.take_apart(key, group, error)
         else:
             self.collect(key, group)
+        finally:
+            group.session.observe = (
+                None  # a session and what looks at it would hold each other, and the session its keys
+            )
 
     def admit(self) -> None:
         """Requests that wait join the sessions of their plans, first come, first served, as far as seats and memory go."""

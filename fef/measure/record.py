@@ -176,9 +176,10 @@ def program_of(command: str) -> list[str]:
 
 def resumed(record: Record, resume: bool = True) -> Record:
     """What its file holds of this record, to go on from as the record's command says; failures are tried again. The record
-    itself where there is no file, or without `resume`. Raises InputError as `check_kept`, and for another setup."""
+    itself where there is no file or an empty one, or without `resume`. Raises InputError as `check_kept`, and for another
+    setup."""
     check_kept(record.path, record.kind, record.command)
-    if not resume or record.path is None or not record.path.exists():
+    if not resume or record.path is None or not record.path.exists() or not record.path.stat().st_size:
         return record
     found = read_record(record.path, record.kind)
     now = json.loads(json.dumps(record.setup))  # a tuple is a list in JSON
@@ -188,7 +189,7 @@ def resumed(record: Record, resume: bool = True) -> Record:
             f"The results in {record.path} have {'; '.join(other[:MOST])}{more}. Go on with the command and on the machine "
             "that made them, or give another file or another folder."
         )
-    return replace(found, command=record.command, failures=[], path=record.path)
+    return replace(found, command=record.command, finished=False, failures=[], path=record.path)
 
 
 def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:

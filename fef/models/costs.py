@@ -31,7 +31,7 @@ FORMAT, VERSION = "fef costs", 1
 NAMES: dict[CostKind, str] = {"rows": "row costs", "rounds": "round costs"}
 MEASURE: dict[CostKind, str] = {
     "rows": "`fef generate --costs NEW_FILE` measures anew, and so does fef.measure_row_costs",
-    "rounds": "Measure anew with Engine.measure().save(FILE)",
+    "rounds": "Measure anew with Engine.measure().save(FILE), on a CPU after some requests",
 }
 
 

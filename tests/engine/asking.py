@@ -40,6 +40,7 @@ METHODS: list[dict[str, Any]] = [
     {"method": "fef", "steps": 3, "order": "random"},
     {"method": "fef", "steps": 2, "remask": "low-confidence", "block_length": 5},
     {"method": "fef", "steps": 3, "remask": "low-confidence"},
+    {"method": "fef", "steps": 4, "schedule": "cosine"},
 ]
 """Every kind of course of denoising passes under the packed law."""
 

@@ -36,6 +36,11 @@ def test_costs_between_measured_rows_lie_on_a_line():
     assert CostTable().cost(1, FOUR) is None
 
 
+def test_more_rows_than_were_measured_cost_no_less_than_the_most():
+    table = CostTable({}, {(1, FOUR): 0.05, (2, FOUR): 0.03})
+    assert table.cost(16, FOUR) == 0.03
+
+
 def test_fewer_rows_than_were_ever_measured_cost_as_if_rows_cost_the_same_each():
     table = CostTable({}, {(8, FOUR): 1.0, (16, FOUR): 2.0})
     assert table.cost(2, FOUR) == 0.25
@@ -122,3 +127,9 @@ def test_an_engine_takes_saved_costs(tmp_path):
     network.name = "another"
     with pytest.raises(InputError, match="another"):
         Engine(network, max_length=8, costs=tmp_path / "costs.json")
+
+
+def test_a_file_without_a_pass_is_refused(tmp_path):
+    CostTable(WHAT).save(tmp_path / "costs.json")
+    with pytest.raises(InputError, match="it has no pass"):
+        CostTable.load(tmp_path / "costs.json", WHAT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from dataclasses import dataclass
 
 import pytest
@@ -136,6 +137,40 @@ def test_waiting_for_a_result_of_a_lost_device_does_not_hang():
     job = engine.submit([MASK] * 9, range(9))
     with pytest.raises(EngineError, match="make a new engine"):
         job.result()
+
+
+def test_an_error_that_is_raised_again_does_not_grow():
+    """Frames hold what was in them, prompts and tensors too."""
+    engine = engine_of()
+    job = engine.submit([MASK] * 6, range(6))
+    engine.fail_all(RuntimeError("CUDA error: gone"))
+
+    def frames() -> int:
+        for ask in (job.result, engine.step, lambda: engine.submit([MASK] * 3, range(3))):
+            with pytest.raises(EngineError, match="gone"):
+                ask()
+        return sum(1 for _ in traceback.walk_tb(engine.lost.__traceback__))
+
+    assert frames() == frames()
+
+
+def test_a_request_that_is_submitted_while_the_device_is_lost_is_refused(monkeypatch):
+    engine = engine_of()
+    monkeypatch.setattr(engine, "check_canvas", lambda *_: engine.fail_all(RuntimeError("CUDA error: gone")))
+    with pytest.raises(EngineError, match="gone"):
+        engine.submit([MASK] * 6, range(6))
+    assert not engine.unfinished and not engine.busy
+
+
+def test_a_pass_to_time_takes_no_slot_of_a_request():
+    engine = engine_of()
+    job = engine.submit([MASK] * 6, range(6))
+    engine.step()
+    with pytest.raises(EngineError, match="Wait until it is idle"), engine.held(1, [MASK] * 6, range(6)):
+        pass
+    assert len(job.result().tokens) == 6
+    with pytest.raises(EngineError, match="a slot of this engine holds"), engine.held(1, [MASK] * 99, range(6)):
+        pass
 
 
 def test_no_memory_for_a_round_ends_those_that_run_and_the_next_are_tried(monkeypatch):

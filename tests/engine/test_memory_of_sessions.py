@@ -157,6 +157,18 @@ def test_a_request_that_failed_holds_no_session(monkeypatch):
         job.result()
 
 
+@pytest.mark.parametrize("watch", [False, True])
+def test_a_request_that_is_over_holds_no_session(monkeypatch, watch):
+    """Nor is it left to the collector of cycles, which may be long in coming."""
+    engine, made = Engine(NETWORK), sessions_made(monkeypatch)
+    gc.disable()
+    try:
+        engine.submit([1, MASK, MASK], [1, 2], watch=watch, **SLOW).result()
+        assert [session() for session in made] == [None]
+    finally:
+        gc.enable()
+
+
 def sessions_made(monkeypatch) -> list[weakref.ref[Session]]:
     """Those that the engine makes from now on."""
     made: list[weakref.ref[Session]] = []

@@ -83,6 +83,25 @@ def test_it_is_asked_between_the_rounds_of_other_threads(demo: fef.Model, monkey
     assert free == [False] * len(PROMPTS)
 
 
+def test_what_a_round_calls_may_submit_and_no_round_begins_within(
+    demo: fef.Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = engine_of(demo)
+    runner, jobs = engine.engine.packed_rounds().built.runner, []
+    monkeypatch.setattr(PackedRounds, "could_work", property(lambda _: True))
+    run = runner.run
+
+    def submits(*given: object) -> None:
+        monkeypatch.setattr(runner, "run", run)
+        jobs.extend(engine.submit_all(PROMPTS[1:3], **ASKED))
+        run(*given)
+
+    monkeypatch.setattr(runner, "run", submits)
+    first = engine.submit(PROMPTS[0], **ASKED)
+    engine.run()
+    assert [job.status for job in (first, *jobs)] == ["done"] * 3
+
+
 def test_a_cpu_waits_for_nothing_and_begins_when_all_are_there(demo: fef.Model) -> None:
     jobs = engine_of(demo).submit_all(PROMPTS, **ASKED)
     assert {job.status for job in jobs} == {"waiting"}

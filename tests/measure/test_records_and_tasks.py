@@ -95,6 +95,7 @@ def test_what_nobody_foresaw_is_no_failure_of_the_record() -> None:
 def test_results_of_another_setup_or_of_more_tasks_are_not_gone_on_with(tmp_path: Path) -> None:
     record = carry_out(replace(new(), path=tmp_path / "r.json"), tasks_of("ab", []))
     assert resumed(record).of(Seen) == record.of(Seen)
+    assert record.finished and not resumed(record).finished, "until what is asked for is found to be there"
     with pytest.raises(InputError, match=r"r\.json have a \[1, 2\], now \[1\]; seed 0, now 1"):
         resumed(replace(record, setup={"seed": 1, "inner": {"a": [1]}}))
     with pytest.raises(InputError, match="have seed 0, now None"):
@@ -140,7 +141,7 @@ def test_a_file_of_anything_else_is_not_written_over_and_an_empty_one_or_an_old_
     path.write_text(record_json(new()).replace('"format": 2', '"format": 1'))
     assert resumed(record, resume=False) is record
     path.write_text("")
-    assert resumed(record, resume=False) is record
+    assert resumed(record, resume=False) is record and resumed(record) is record
     check_kept(None, KIND, "toy")
     with pytest.raises(InputError, match="Make the directory"):
         check_kept(tmp_path / "none" / "r.json", KIND, "toy")

@@ -25,11 +25,12 @@ from typing import Any
 
 import torch
 
+from fef.bench.engine.bandwidth import copy_bandwidth
 from fef.bench.engine.page import engine_page
 from fef.bench.engine.passes import extras_of, single_rounds
 from fef.bench.engine.rows import ENGINE_KIND, Served
 from fef.bench.engine.serving import draw_problems, serve
-from fef.bench.engine.shapes import random_network, shape_config
+from fef.bench.engine.shapes import SHAPES, random_network, shape_config
 from fef.engine.shape_chooser import ShapeChooser
 from fef.errors import InputError, OptionError
 from fef.generation import Model, load
@@ -39,6 +40,7 @@ from fef.measure.environment import environment
 from fef.measure.program import option, program, typed
 from fef.measure.record import Record, check_kept, resumed
 from fef.measure.run import Task, Told, carry_out
+from fef.measure.timing import Clock
 from fef.models.device import default_device, from_hopper_on, usable_device
 from fef.models.packed_pass import RoundShape
 from fef.readers import whole_from
@@ -80,7 +82,7 @@ class Options:
     tree: Sequence[int] = option((32,), "nodes")
     anchors: int | None = option(None, "draft groups besides the first")
     max_new_tokens: int = 192
-    shape: str | None = option(None, "8b, 1b, 100m, 10m or tiny: times of single rounds, random weights")
+    shape: str | None = option(None, f"{', '.join(SHAPES)}: times of single rounds, random weights")
     cached: int = 512
     json: Path | None = None
 
@@ -90,7 +92,14 @@ class Options:
             raise OptionError(
                 f"--rows {given!r} is not allowed: give some of {', '.join(self.kinds)}, causal beside others only."
             )
-        for name, least in (("problems", 1), ("runs", 1), ("least", 1), ("max_new_tokens", 1), ("anchors", 0)):
+        for name, least in (
+            ("problems", 1),
+            ("runs", 1),
+            ("least", 1),
+            ("max_new_tokens", 1),
+            ("anchors", 0),
+            ("cached", 0),
+        ):
             if (number := getattr(self, name)) is not None:
                 whole_from(f"--{name.replace('_', '-')}", number, least)
         for name, least in (("chains", 0), ("batch", 1), ("tree", 1)):
@@ -227,7 +236,8 @@ def prompts_of(model: Model, count: int, data: Path | None, tasks: Sequence[str]
 
 @program(Options, __doc__)
 def main(given: Options) -> None:
-    command, facts = typed("-m", "fef.bench.engine.drafts"), {"bandwidth": None}
+    command = typed("-m", "fef.bench.engine.drafts")
+    facts: dict[str, Any] = {"bandwidth": None}
     check_kept(given.json, ENGINE_KIND, command)
     dtype, device = getattr(torch, given.dtype), usable_device(given.device)
     if given.shape is None:
@@ -236,7 +246,10 @@ def main(given: Options) -> None:
     else:
         network = random_network(shape_config(given.shape), device, dtype)
         anchors = TREE_ANCHORS if given.anchors is None else given.anchors
-        tasks = [Task(("single rounds",), lambda: single_rounds(network, given.cached, given.tree, anchors))]
+        clock = Clock(device)
+        facts["bandwidth"] = bandwidth = copy_bandwidth(clock)
+        rounds = partial(single_rounds, network, given.cached, given.tree, anchors, clock, bandwidth)
+        tasks = [Task(("single rounds",), rounds)]
     record = resumed(Record(ENGINE_KIND, command, given.setup, facts, path=given.json))
     record.keep()
     carry_out(record, tasks, Told(), device)

@@ -145,11 +145,16 @@ SHAPES: Mapping[str, Callable[[tuple[Served, ShapeRow]], str]] = {
 }
 
 
+Figure = tuple[int, str, str, float | None, int, int]
+
+
 def changes_sheet(then: str, before: Record, after: Record) -> Sheet:
     """Figures that both have. then: what the other one is called."""
     old, new = figures(before), figures(after)
-    columns: dict[str, Callable[[tuple[int, str, int, int]], str]] = {
+    columns: dict[str, Callable[[Figure], str]] = {
+        "network": lambda key: key[2],
         "batch": lambda key: str(key[0]),
+        "T": lambda key: known(key[3], "g"),
         "what": lambda key: key[1],
         f"at {then}": lambda key: digits(old[key], 4),
         "here": lambda key: digits(new[key], 4),
@@ -158,10 +163,17 @@ def changes_sheet(then: str, before: Record, after: Record) -> Sheet:
     return sheet_of([key for key in new if key in old], columns, words=WORDS)
 
 
-def figures(record: Record) -> dict[tuple[int, str, int, int], float]:
-    """By batch size, what they are of, and how much of it."""
-    found = {(row.batch, f"{row.kind}, ms", row.rows, row.tokens): 1e3 * row.seconds for row in record.of(PassRow)}
-    return found | {(row.batch, f"{row.name}, tokens/s", row.problems, 0): row.rate for row in record.of(Served)}
+def figures(record: Record) -> dict[Figure, float]:
+    """By batch size, what they are of, network, temperature, and how much of it."""
+    passes = {
+        (row.batch, f"{row.kind}, ms", row.network, None, row.rows, row.tokens): 1e3 * row.seconds
+        for row in record.of(PassRow)
+    }
+    served = {
+        (row.batch, f"{row.name}, tokens/s", row.network, row.temperature, row.problems, 0): row.rate
+        for row in record.of(Served)
+    }
+    return passes | served
 
 
 def milliseconds(seconds: float) -> str:

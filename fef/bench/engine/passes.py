@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from fef.bench.engine.bandwidth import copy_bandwidth, key_value_bytes, weight_bytes
+from fef.bench.engine.bandwidth import key_value_bytes, weight_bytes
 from fef.bench.engine.rows import CONTEXT, PassRow
 from fef.engine.engine import Engine
 from fef.measure.timing import Clock, free_memory
@@ -48,11 +48,11 @@ def engine_passes(
 
 
 @torch.no_grad()
-def single_rounds(network: Transformer, cached: int, trees: Sequence[int], anchors: int) -> Iterator[PassRow]:
+def single_rounds(
+    network: Transformer, cached: int, trees: Sequence[int], anchors: int, clock: Clock, bandwidth: float
+) -> Iterator[PassRow]:
     """Rounds of one request behind `cached` tokens, with their drafts: of one token, of chains of 16, and of trees without a
     head and with one of random weights."""
-    clock = Clock(network.device)
-    bandwidth = copy_bandwidth(clock)
     opened, head = 128, random_head(network)
     ids = [0] * (cached + opened)
     rounds: list[tuple[dict[str, Any], bool]] = [({"windows": (window,)}, False) for window in (0, 16)]

@@ -30,7 +30,7 @@ from fef.tasks import Problem, score
 __all__ = ["DEFAULT_RIVALS", "EngineBenchmark", "Questions", "run_engine_benchmark"]
 
 DEFAULT_RIVALS = ("sequential", "low-confidence", "threshold:cache=dual,block_length=32", "dual")
-METHODS: Mapping[str, dict[str, Any]] = {"fef": {}, "sequential": {"windows": (0,), "anchors": 0}}
+METHODS: Mapping[str, dict[str, Any]] = {"fef": {}, "sequential": {"windows": (0,)}}
 """Of the engine, with its options beside those of the benchmark."""
 _RUNS = 3  # on a GPU, where a run takes a second or two
 

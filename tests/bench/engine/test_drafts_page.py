@@ -118,6 +118,7 @@ DEMO = ["--model", "demo", "--device", "cpu", "--tasks", "word-problems", "--pro
         (["--batch", "1,0"], "--batch=0 must be"),
         (["--chains", "-4"], "--chains=-4 must be a whole number of at least 0"),
         (["--tree", "0"], "--tree=0 must be"),
+        (["--shape", "tiny", "--cached", "-1"], "--cached=-1 must be"),
         (["--anchors", "-1"], "--anchors=-1 must be"),
         (["--max-new-tokens", "0"], "--max-new-tokens=0 must be"),
         (["--temperature", "-1"], "temperature=-1.0 is not allowed"),

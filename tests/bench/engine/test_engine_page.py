@@ -102,6 +102,23 @@ def test_of_a_record_before_a_change_only_the_change_is_shown(record):
     assert "before and after" not in alone and "\n## demo at 00ff\n" in alone
 
 
+def test_rows_of_several_temperatures_are_held_against_their_own(record):
+    def at(*seconds):
+        rows = [
+            replace(served(1, "fef", "engine", 10, s), temperature=t) for s, t in zip(seconds, (0.0, 0.7), strict=True)
+        ]
+        return replace(record, rows={PassRow: [], Served: rows})
+
+    page, _ = engine_page("engine", {"1-demo": at(1.0, 2.0), "2-demo-at-00ff": at(4.0, 3.0)})
+    shown = page.split("## demo: before and after\n\n")[1].split("\n\n")[0].splitlines()
+    assert shown == [
+        "| batch | T | what | at 00ff | here | change |",
+        "| --- | --- | --- | --- | --- | --- |",
+        "| 1 | 0 | fef, engine, tokens/s | 75.00 | 300.0 | +300.0 % |",
+        "| 1 | 0.7 | fef, engine, tokens/s | 100.0 | 150.0 | +50.0 % |",
+    ]
+
+
 def test_every_table_has_as_many_cells_in_each_line(record):
     tables = [part.partition("\n\n")[2] or part for part in page_of(record).split("\n### ")[1:]]
     assert len(tables) == 3

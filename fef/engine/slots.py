@@ -145,7 +145,7 @@ class SlotState(PassSlots):
         kept_BJ = torch.cat([self.drafted_S[slot_B, None], self.draft_SKC[slot_B, :, 0]], 1)
         if not self.table.nodes:
             return kept_BJ
-        whole = RoundShape(self.table.nodes, depth=self.table.grown, branching=TREE_BRANCHING, head=True)
+        whole = RoundShape(self.table.nodes, depth=self.table.grown + 1, branching=TREE_BRANCHING, head=True)
         drafted = self.take(slot_B).tree_kept(whole)
         on_stem_BX = stem(drafted.tree)
         stem_BK = path_states(drafted.tree, on_stem_BX)[:, 1:]

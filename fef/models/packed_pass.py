@@ -117,8 +117,8 @@ class RoundShape:
 
     @property
     def deepest(self) -> int:
-        """Depths that have nodes."""
-        return self.window if self.branching == 1 else min(self.window, self.depth)
+        """Depths that have nodes; of a tree those that a group leaves to the next round, whose first slot is drawn."""
+        return self.window if self.branching == 1 else min(self.window, self.depth - 1)
 
     @property
     def words(self) -> str:

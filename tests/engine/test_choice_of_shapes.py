@@ -129,6 +129,12 @@ def test_tokens_are_calibrated_by_the_rounds_of_a_shape():
     assert calibration.tokens[TREE] == pytest.approx(6, rel=0.03)
 
 
+def test_a_tree_whose_drafts_all_hold_has_none_that_failed():
+    calibration = Calibration([LARGE])
+    observed(calibration, LARGE, [6], 4000)
+    assert calibration.acceptance[True].failing < 0.01 and calibration.tokens[LARGE] == pytest.approx(7, rel=0.01)
+
+
 SMALL, LARGE = (RoundShape(nodes, 3, 7, 8, head=True) for nodes in (8, 32))
 
 

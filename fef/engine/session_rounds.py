@@ -147,9 +147,7 @@ class SessionRounds:
         else:
             self.collect(key, group)
         finally:
-            group.session.observe = (
-                None  # a session and what looks at it would hold each other, and the session its keys
-            )
+            group.session.observe = None  # else both hold each other, and the session its keys
 
     def admit(self) -> None:
         """Requests that wait join the sessions of their plans, first come, first served, as far as seats and memory go."""

@@ -265,9 +265,9 @@ class PackedRounds:
         state = self.built.state
         assert state.progress_P is not None, "a whole state has it"
         self.progress.send(launch, state.progress_P)
-        self.send_news(slots)
+        self.send_news(slots, kind.shape)
 
-    def send_news(self, slots: Sequence[int]) -> None:
+    def send_news(self, slots: Sequence[int], shape: RoundShape) -> None:
         """Ask for what the pass did, for the requests that stream or are watched."""
         asked = {slot: self.running[slot] for slot in slots if slot in self.followed} if self.followed else {}
         if not asked:
@@ -277,7 +277,7 @@ class PackedRounds:
         if any(one.watch is not None for one in asked.values()):
             slot_B = on_device(torch.tensor(list(asked)), self.device)
             news_BJ = torch.cat([news_BJ, self.built.state.drafts_kept(slot_B)], 1)
-        self.news.send(([(one, one.pass_) for one in asked.values()], columns), news_BJ)
+        self.news.send(([(one, one.pass_) for one in asked.values()], columns, shape), news_BJ)
 
     def left_by(self, seated: Sequence[Seated]) -> Tensor:
         """What passes left in the slots of these, without the ranks that none of them has."""
@@ -299,7 +299,9 @@ class PackedRounds:
                 if not one.job.finished:
                     self.advance(one, result)
 
-    def read_news(self, news: Numbers, asked: Sequence[tuple[Seated, PassRequest]], columns: int) -> None:
+    def read_news(
+        self, news: Numbers, asked: Sequence[tuple[Seated, PassRequest]], columns: int, shape: RoundShape
+    ) -> None:
         drafts = news[:, columns:].tolist()  # behind the results
         # of texts that nobody watches only what is new is read: a host has hundreds of rounds per second
         known = [one.told if one.watch is None and pass_ is one.pass_ else 0 for one, pass_ in asked]
@@ -310,7 +312,9 @@ class PackedRounds:
                 if pass_ is one.pass_:
                     one.told = first + len(result.tokens)
             if one.watch is not None:
-                one.watch.read(pass_, result, kept[1 : 1 + kept[0]])
+                count, drafts = kept[0], kept[1:]
+                numbers = drafts[len(drafts) // 2 :]
+                one.watch.read(pass_, result, shape, list(zip(drafts[:count], numbers[:count], strict=True)))
 
     def read_progress(self, launch: Launch, progress: Progress) -> None:
         live_S, bad_S, done_S = progress.live_S.numpy(), progress.bad_S.numpy(), progress.done_S.numpy()

@@ -141,8 +141,11 @@ class SlotState(PassSlots):
         return torch.cat(columns, 1)
 
     def drafts_kept(self, slot_B: Tensor) -> Tensor:
-        """int64 [B, 1 + K]: for how many slots behind the committed tokens there are drafts, and the likeliest of each."""
-        kept_BJ = torch.cat([self.drafted_S[slot_B, None], self.draft_SKC[slot_B, :, 0]], 1)
+        """int64 [B, 1 + 2 K]: for how many slots behind the committed tokens there are drafts, the likeliest of each, and
+        their numbers: nodes of the tree that a head grew, from 1, or depths."""
+        kept_BK = self.draft_SKC[slot_B, :, 0]
+        depth_BK = torch.arange(1, kept_BK.shape[1] + 1, device=kept_BK.device).expand_as(kept_BK)
+        kept_BJ = torch.cat([self.drafted_S[slot_B, None], kept_BK, depth_BK], 1)
         if not self.table.nodes:
             return kept_BJ
         whole = RoundShape(self.table.nodes, depth=self.table.grown + 1, branching=TREE_BRANCHING, head=True)
@@ -150,8 +153,10 @@ class SlotState(PassSlots):
         on_stem_BX = stem(drafted.tree)
         stem_BK = path_states(drafted.tree, on_stem_BX)[:, 1:]
         token_BX = torch.nn.functional.pad(drafted.token_BW, (1, 0))
-        grown_BJ = torch.cat([on_stem_BX.sum(1, keepdim=True) - 1, token_BX.gather(1, stem_BK)], 1)
-        grown_BJ = torch.nn.functional.pad(grown_BJ, (0, kept_BJ.shape[1] - grown_BJ.shape[1]))
+        columns = [token_BX.gather(1, stem_BK), stem_BK]
+        behind = kept_BK.shape[1] - stem_BK.shape[1]
+        padded = [torch.nn.functional.pad(x_BK, (0, behind)) for x_BK in columns]
+        grown_BJ = torch.cat([on_stem_BX.sum(1, keepdim=True) - 1, *padded], 1)
         return torch.where(grown_BJ[:, :1] > 0, grown_BJ, kept_BJ)
 
     def tree_kept(self, shape: RoundShape) -> Drafted:

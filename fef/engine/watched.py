@@ -9,6 +9,7 @@ from typing import Literal
 from fef.decoding.session import Round, Session
 from fef.engine.requests import EngineResult, PassResult
 from fef.engine.slots import COUNTERS, PassRequest
+from fef.models.packed_pass import RoundShape
 
 __all__ = [
     "CanvasRound",
@@ -164,11 +165,13 @@ class PackedWatch:
     pass_: PassRequest | None = None
     state: State = field(default_factory=dict)
     counters: dict[str, int] = field(default_factory=dict)
-    drafts: Sequence[int] = ()
+    drafts: Sequence[tuple[int, int]] = ()
     calls: int = 0
 
-    def read(self, pass_: PassRequest, result: PassResult, drafts: Sequence[int]) -> None:
-        """Note a launch by what it left."""
+    def read(
+        self, pass_: PassRequest, result: PassResult, shape: RoundShape, drafts: Sequence[tuple[int, int]]
+    ) -> None:
+        """Note a launch of this shape by what it left. drafts: tokens and numbers, as in `SlotState.drafts_kept`."""
         if pass_ is not self.pass_:
             self.open(pass_)
         order = [int(place) for place in pass_.order]
@@ -176,11 +179,12 @@ class PackedWatch:
         counters = dict(zip(COUNTERS, result.counters, strict=True))
         done = sum(place in self.state for place in order)
         width, accepted = (counters[name] - self.counters.get(name, 0) for name in ("drafted", "accepted"))
+        looked_at = [token for token, number in self.drafts if number <= shape.window]
         facts = RoundFacts(
             written=drawn[done:],
             accepted=accepted,
-            verified=list(zip(order[done:], self.drafts[:width], strict=False)),
-            drafts=list(zip(order[len(drawn) :], drafts, strict=False)),
+            verified=list(zip(order[done:], looked_at[:width], strict=False)),
+            drafts=list(zip(order[len(drawn) :], [token for token, _ in drafts], strict=False)),
             passes=self.calls + counters["calls"],
         )
         new = zip(drawn[done:], result.logprobs[done:], strict=True)

@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 import torch
 from asking import Ask, asks
+from drafting_networks import drafting_network
 from tiny_network import EOS, MASK, complete_network, tiny_network
 
 from fef.engine.engine import Engine, Job
 from fef.engine.requests import EngineResult
+from fef.engine.shape_chooser import ShapeChooser
 from fef.engine.watched import CanvasRound, Filled, RoundFacts, WatchedCanvas
 
 NETWORKS = {
@@ -119,6 +121,19 @@ def test_packed_drafts_stand_a_round_before_they_hold(method: dict[str, Any]) ->
                     assert (one.place, drafts[one.place]) in after.rejected
             assert set(after.rejected) <= set(before.drafts)
     assert {"accepted", "corrected"} <= seen
+
+
+def test_drafts_that_a_smaller_tree_left_out_are_not_told_as_verified(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rounds of four nodes tell the same, whether or not the head grew more for rounds of others."""
+    monkeypatch.setattr(ShapeChooser, "next_shape", lambda chooser, _: min(chooser.shapes, key=lambda s: s.window))
+
+    def told(tree: tuple[int, ...]) -> list[Any]:
+        engine = Engine(drafting_network(), tree=tree, windows=(), max_batch=1, max_length=16)
+        jobs = [engine.submit(a.ids, a.open, **a.settings, watch=True) for a in asks(12, seed=4)]
+        engine.run()
+        return [(each.filled, each.rejected) for job in jobs if job.watched for each in job.watched.take()]
+
+    assert told((4, 32)) == told((4,))
 
 
 def test_draws_that_a_rule_did_not_choose_are_drafts() -> None:

@@ -31,6 +31,8 @@ def begin(folder: Path, setup: Mapping[str, Any]) -> None:
     if folder.exists() and not path.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder} holds something else; give --out a new folder.")
     folder.mkdir(parents=True, exist_ok=True)
+    if path.exists() and not path.stat().st_size:
+        raise InputError(f"{path} is empty: it holds no result of `{SETTINGS_KIND.writer}`; give --out a new folder.")
     resumed(Record(SETTINGS_KIND, SETTINGS_KIND.writer, dict(setup), path=path)).keep()
 
 

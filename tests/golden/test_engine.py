@@ -50,7 +50,13 @@ def asked(mask_id: int, method: str, dice: random.Random) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("family", families(DECODE))
+LIKE_ANOTHER = ("illada", "lladamoe")  # in what an engine does with them: llada, llada2-moe
+
+
+@pytest.mark.parametrize(
+    "family",
+    [pytest.param(name, marks=pytest.mark.slow if name in LIKE_ANOTHER else ()) for name in families(DECODE)],
+)
 def test_every_method_in_mixed_batches_of_sixteen(family):
     model, dice = prepared(family), random.Random(family)
     mask_id = read(family, DECODE)["special_ids"]["mask"]

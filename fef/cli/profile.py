@@ -62,7 +62,9 @@ def profile(
     loaded = load_model(model, device)
     pairs = texts(tasks, data, n, seed, loaded.template is not None)
     if drop_long:
-        pairs = [pair for pair in pairs if len(loaded.text_ids("response", pair[1])) <= max_new_tokens]
+        kept = [pair for pair in pairs if len(loaded.text_ids("response", pair[1])) <= max_new_tokens]
+        typer.echo(f"{len(pairs) - len(kept)} of {len(pairs)} texts left out as too long.", err=True)
+        pairs = kept
     with Bar(f"Measuring {loaded.name}", len(pairs)) as bar:
         found = loaded.profile(
             pairs,

@@ -47,6 +47,7 @@ def test_own_texts(fef_cli, tiny, tmp_path):
         (("--points", 1), "points=1"),
         (("--max-new-tokens", 4), "The response has"),
         (("--max-new-tokens", 4, "--drop-long"), "two texts or more"),
+        (("--max-new-tokens", 4, "--drop-long", "--tasks", "joint"), "2 of 2 texts left out as too long"),
         (("--max-new-tokens", 2000), "Ask for at most"),
     ],
 )

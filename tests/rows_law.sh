@@ -68,5 +68,5 @@ for run in $RUNS; do
     esac
 done
 shopt -s nullglob
-files=("$OUT"/{packed,rows-*}.json)
+files=("$OUT"/{packe[d],rows-*}.json) # a pattern, too, so that nothing stands for a run that was not made
 ((${#files[@]} < 2)) || "$PY" -m fef report "${files[@]}" --out "$OUT/rows-law.md"

@@ -27,7 +27,7 @@ def test_it_answers_the_demo_problems(model: fef.Model) -> None:
 
 
 @pytest.mark.parametrize("verify", ["packed", "rows"])
-@pytest.mark.parametrize("temperature", [0.0, 0.7, 1.0])
+@pytest.mark.parametrize("temperature", [0.0, 0.7, pytest.param(1.0, marks=pytest.mark.slow)])
 def test_the_text_is_that_of_sequential_for_any_window_and_drafter(
     model: fef.Model, temperature: float, verify: str
 ) -> None:

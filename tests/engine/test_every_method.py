@@ -64,8 +64,14 @@ def with_prompt(ask: Ask, method: str) -> Ask:
     return Ask([3, *ask.ids], [p + 1 for p in ask.open], settings)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-@pytest.mark.parametrize("eos_id", [None, EOS])
+ENDLESS = ("packed", "block-causal")  # networks that are asked without an end token by default; the others by `slow`
+
+
+@pytest.mark.parametrize(
+    ("name", "eos_id"),
+    [(name, EOS) for name in NETWORKS]
+    + [pytest.param(name, None, marks=() if name in ENDLESS else pytest.mark.slow) for name in NETWORKS],
+)
 def test_requests_of_all_methods_at_once(name, eos_id):
     """In batches of 16 with different methods, lengths, temperatures, seeds; more come while others run."""
     net, dice = NETWORKS[name], random.Random(len(name))

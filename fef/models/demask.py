@@ -55,12 +55,12 @@ class DependencyHead(nn.Module):
         self.feature.bias.sub_(self.feature.weight @ mean_D)
 
     def forward(self, hidden_BSD: Tensor, positions_BS: Tensor) -> Tensor:
-        """influence[b, i, j] of slot i on slot j, float32 [B, S, S] in [0, 1], 0 on the diagonal.
+        """influence[b, i, j] of slot i on slot j, [B, S, S] in [0, 1] in the dtype of the weights, 0 on the diagonal.
 
         hidden_BSD: the states that predict the slots (`Transformer.hidden_at`, which knows of shifted networks).
         positions_BS: where the slots are on the canvas; what stands at absent ones (-1) means nothing.
         """
-        feature_BSF = F.silu(self.feature(hidden_BSD.float()))
+        feature_BSF = F.silu(self.feature(hidden_BSD.to(self.feature.weight.dtype)))
         query_BSR, key_BSR = self.query(feature_BSF), self.key(feature_BSF)
         offset_BSS = positions_BS[:, None, :] - positions_BS[:, :, None]
         bias_BSS = self.distance[offset_BSS.clamp(-self.reach, self.reach) + self.reach]

@@ -10,6 +10,7 @@ from torch.testing import assert_close
 
 import fef
 from fef.errors import OptionError
+from fef.models.demask import DependencyHead
 from fef.models.extras import Extras
 from fef.models.hidden_layer import save_layer
 from fef.models.transformer import Transformer
@@ -71,6 +72,15 @@ def test_the_process_of_its_own_layer_holds_and_that_of_another_is_caught(method
     save_layer(file, other, network)
     false = replace(setting, options=dict(setting.options) | {"layer": str(file)})
     assert not verdict(false, CHECKPOINT_EFFORT).passed
+
+
+def test_windows_planned_by_its_own_dependency_head_hold():
+    network = tiny_network(vocab_size=20, mask_id=19, eos_id=3, packed=False)
+    network.extras = Extras(DependencyHead(network.config.dim, width=16, rank=4))  # in float32, as those of checkpoints
+    networks = FewTokens.of(network, "here")
+    found = (s for s in on_checkpoint(settings_of(["fef"], slow=False), networks) if isinstance(s, Setting))
+    setting = next(s for s in found if s.options.get("planner") == "influence")
+    assert verdict(setting, CHECKPOINT_EFFORT).passed
 
 
 def test_a_quantized_network_is_refused():

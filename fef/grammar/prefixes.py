@@ -34,6 +34,9 @@ class PrefixGrammar:
     def __init__(self, vocabulary: Vocabulary, compiled: str) -> None:
         self.vocabulary, self.compiled = vocabulary, compiled
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return PrefixGrammar, (self.vocabulary, self.compiled)  # a matcher is no data
+
     @cached_property
     def start(self) -> Any:
         """A matcher that reads nothing, and of which others are copies: those are made in no time."""

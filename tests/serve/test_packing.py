@@ -53,6 +53,14 @@ def test_a_grammar_of_a_span_alone_is_another(ends: tuple[Packer, Unpacker]) -> 
     assert one.reads_behind and not other.reads_behind
 
 
+def test_a_grammar_of_llguidance_is_sent_once_it_has_been_asked(ends: tuple[Packer, Unpacker]) -> None:
+    """As where the canvas of a template is made."""
+    grammar = ends[0].format.grammar({"grammar": 'start: "yes" | "no"'})
+    allowed = grammar.text(8, ()).allowed([]).tolist()
+    [found] = sent(*ends, grammar)
+    assert found.text(8, ()).allowed([]).tolist() == allowed
+
+
 def test_both_ends_forget_the_same_grammars(ends: tuple[Packer, Unpacker]) -> None:
     grammars = [ends[0].format.grammar({"choice": [f"{n}"]}) for n in range(20)]
     first = [sent(*ends, grammar)[0] for grammar in grammars]

@@ -179,7 +179,8 @@ async def generated(served: Served, request: Request, read: Reader) -> Response:
         try:
             await answer.accepted()
             if asked.echo and asked.top is not None:
-                await score_prompts(served, answer)
+                await presence.unless_gone(score_prompts(served, answer))
+                presence.then(answer.hang_up)
             if asked.stream:
                 return EventStream(watched_events(answer, envelope, presence))
             found = await whole_body(answer, envelope)

@@ -72,6 +72,32 @@ def test_scores_that_nobody_waits_for_are_not_computed(model: Model, monkeypatch
         assert computed == [1]
 
 
+def test_prompts_that_nobody_waits_for_are_not_scored(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    scored: list[int] = []
+    release = threading.Event()
+    right = Model.score_ids
+
+    def counted(self: Model, *arguments: Any, **options: Any) -> Any:
+        scored.append(1)
+        release.wait(60)
+        return right(self, *arguments, **options)
+
+    monkeypatch.setattr(Model, "score_ids", counted)
+    with running(model, {"max_batch": 2}) as client:
+        try:
+            body = {"prompt": [QUESTION] * 8, "max_tokens": 4, "echo": True, "logprobs": 1}
+            connection = sent(client, "/v1/completions", body)
+            wait_for_calls(client, 1)
+            connection.close()
+            wait_for_calls(client, 0)
+            client.wait_until_idle()
+        finally:
+            release.set()
+        assert client.complete(max_tokens=4).status == 200
+        assert len(scored) <= 1, "the first one may have begun"
+        assert client.complete(max_tokens=4, echo=True, logprobs=1).status == 200
+
+
 def test_scores_wait_in_the_queue_of_all_and_not_beyond(model: Model) -> None:
     with running(model, {"max_batch": 1}, max_queue=3) as client:
         with ThreadPoolExecutor(4) as pool:

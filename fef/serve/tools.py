@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fef.grammar.given import Grammar, read_grammar
-from fef.readers import shown
+from fef.readers import check_text, shown
 from fef.serve.errors import bad_request
 
 __all__ = ["Tools", "call_delta", "message_of_call", "read_tools"]
@@ -71,7 +71,7 @@ def named(choice: Any, schemas: Mapping[str, Any]) -> str | None:
 
 
 def read_schemas(tools: Any) -> dict[str, Any]:
-    """The schema of the parameters of each tool, by its name."""
+    """The schema of the parameters of each tool, by its name. Raises ApiError, and InputError for a name that is not UTF-8."""
     if tools is None:
         return {}
     if not isinstance(tools, list) or len(tools) > _MOST_TOOLS:
@@ -82,7 +82,7 @@ def read_schemas(tools: Any) -> dict[str, Any]:
         name = function.get("name") if isinstance(function, Mapping) else None
         if not isinstance(function, Mapping) or not isinstance(name, str):
             raise bad_request('A tool must be {"type": "function", "function": {"name": ..., ...}}.', "tools")
-        found[name] = function.get("parameters") or {"type": "object"}
+        found[check_text("name of a tool", name)] = function.get("parameters") or {"type": "object"}
     return found
 
 

@@ -38,6 +38,7 @@ def test_tools_that_are_not_to_be_called_change_nothing(client: Client) -> None:
         {"tools": [{"type": "web_search"}]},
         {"tools": [ADD, ASK], "tool_choice": "required", "stream": True},
         NAMED | {"response_format": {"type": "json_object"}},
+        {"tools": [tool("\ud800")], "tool_choice": {"type": "function", "function": {"name": "\ud800"}}},
     ],
     ids=lambda fields: json.dumps(fields)[-50:],
 )

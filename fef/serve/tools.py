@@ -15,6 +15,8 @@ from fef.serve.errors import bad_request
 __all__ = ["Tools", "call_delta", "message_of_call", "read_tools"]
 
 _MOST_TOOLS = 128
+_DATA = ("const", "enum", "default", "examples")  # keywords of values, which are no schemas
+_NAMED = ("properties", "patternProperties", "dependentSchemas", "$defs", "definitions")  # of schemas by name
 
 
 @dataclass(frozen=True)
@@ -43,16 +45,43 @@ def read_tools(body: Mapping[str, Any], stream: bool) -> Tools | None:
         return Tools(read_grammar({"json": schemas[name]}), name)
     if stream:
         raise bad_request("Which of several tools is called is known at the end; name one to stream.", "tool_choice")
-    one_of = [
+    return Tools(read_grammar({"json": one_of(schemas)}), None)
+
+
+def one_of(schemas: Mapping[str, Any]) -> dict[str, Any]:
+    """The schema of a call of one of these tools."""
+    places = {name: f"#/$defs/{number}" for number, name in enumerate(schemas)}
+    calls = [
         {
             "type": "object",
-            "properties": {"name": {"const": name}, "parameters": schema},
+            "properties": {"name": {"const": name}, "parameters": {"$ref": place}},
             "required": ["name", "parameters"],
             "additionalProperties": False,
         }
-        for name, schema in schemas.items()
+        for name, place in places.items()
     ]
-    return Tools(read_grammar({"json": {"anyOf": one_of}}), None)
+    try:
+        moved_schemas = {place.rpartition("/")[2]: moved(schemas[name], place) for name, place in places.items()}
+    except RecursionError:
+        raise bad_request("The parameters of a tool are nested too deep; give a flatter schema.", "tools") from None
+    return {"anyOf": calls, "$defs": moved_schemas}
+
+
+def moved(schema: Any, place: str, keywords: bool = True) -> Any:
+    """A schema as a part of another one, at this place: so are its references to parts of itself. keywords: are keys of a
+    mapping any, and not names of schemas?"""
+    if isinstance(schema, list):
+        return [moved(each, place) for each in schema]
+    if not isinstance(schema, Mapping) or (keywords and "$id" in schema):  # that one is a whole for its references
+        return schema
+    found = {}
+    for key, value in schema.items():
+        if not keywords or key not in (*_DATA, "$ref"):
+            found[key] = moved(value, place, not (keywords and key in _NAMED))
+        else:
+            inside = key == "$ref" and isinstance(value, str) and (value == "#" or value.startswith("#/"))
+            found[key] = f"{place}{value[1:]}" if inside else value
+    return found
 
 
 def named(choice: Any, schemas: Mapping[str, Any]) -> str | None:
@@ -71,7 +100,7 @@ def named(choice: Any, schemas: Mapping[str, Any]) -> str | None:
 
 
 def read_schemas(tools: Any) -> dict[str, Any]:
-    """The schema of the parameters of each tool, by its name. Raises ApiError, and InputError for a name that is not UTF-8."""
+    """The schema of the parameters of each tool, by its name. Raises ApiError, and InputError for a name not in UTF-8."""
     if tools is None:
         return {}
     if not isinstance(tools, list) or len(tools) > _MOST_TOOLS:

@@ -9,6 +9,9 @@ import pytest
 from serving import Client
 from test_refusals import check_refused
 
+from fef.grammar.compiled import compile_grammar
+from fef.serve.tools import moved, read_tools
+
 
 def tool(name: str, **properties: Any) -> dict[str, Any]:
     schema = {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
@@ -74,3 +77,44 @@ def test_of_several_tools_the_answer_says_which_it_calls(client: Client) -> None
     assert names <= {"add", "ask"}
     [call] = client.chat(tools=[ASK], tool_choice="required").body["choices"][0]["message"]["tool_calls"]
     assert json.loads(call["function"]["arguments"])["who"] in ("Tom", "Ann")
+
+
+REFERRING = tool("refer", who={"$ref": "#/$defs/who"}, const={"$ref": "#/$defs/who"})
+REFERRING["function"]["parameters"]["$defs"] = {"who": {"enum": ["Tom", "Ann"]}}
+RECURSIVE = tool("list", next={"anyOf": [{"type": "null"}, {"$ref": "#"}]})
+
+
+@pytest.mark.parametrize(
+    ("referring", "right", "wrong"),
+    [
+        (REFERRING, '{"name": "refer", "parameters": {"who": "Tom", "const": "Ann"}}', '{"who": 5'),
+        (RECURSIVE, '{"name":"list","parameters":{"next":{"next":null}}}', '{"name":"list","parameters":{"next":{"a'),
+    ],
+    ids=["regular", "recursive"],
+)
+def test_of_several_tools_each_may_refer_to_parts_of_its_own_schema(
+    client: Client, referring: dict[str, Any], right: str, wrong: str
+) -> None:
+    pytest.importorskip("llguidance", reason="the extra 'grammar' is not installed")
+    fields = {"tools": [ADD, referring], "tool_choice": "required"}
+    assert client.chat(**fields, max_tokens=64).status == 200
+    tools = read_tools(fields, stream=False)
+    assert tools is not None
+    grammar = compile_grammar(tools.grammar, [*(bytes([byte]) for byte in range(256)), b""], eos_id=256)
+    assert grammar.text(100, ()).follow([*right.encode(), 256])
+    assert not grammar.text(100, ()).follow(list(wrong.encode()))
+
+
+def test_what_names_references_in_a_schema_is_left_as_it_is() -> None:
+    values = {"const": {"$ref": "#/a"}, "enum": [{"$ref": "#"}], "default": {"$ref": "#"}}
+    one = moved({"properties": {"$ref": {"$ref": "#/x"}, "enum": {"items": [{"$ref": "#"}]}}} | values, "#/$defs/0")
+    assert one == {"properties": {"$ref": {"$ref": "#/$defs/0/x"}, "enum": {"items": [{"$ref": "#/$defs/0"}]}}} | values
+    whole = {"$id": "https://a", "items": {"$ref": "#/b"}, "b": {"$ref": "https://a#/c"}}
+    assert moved(whole, "#/$defs/0") == whole
+
+
+def test_parameters_that_are_nested_too_deep_are_refused(client: Client) -> None:
+    deep: Any = {"type": "string"}
+    for _ in range(300):
+        deep = {"type": "array", "items": {"anyOf": [deep]}}
+    check_refused(client.chat(tools=[tool("deep", a=deep), ASK], tool_choice="required"))

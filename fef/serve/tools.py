@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ __all__ = ["Tools", "call_delta", "message_of_call", "read_tools"]
 
 _MOST_TOOLS = 128
 _DATA = ("const", "enum", "default", "examples")  # keywords of values, which are no schemas
+_CALL = re.compile(r'\s*\{\s*"name"\s*:\s*"(?:[^"\\]|\\.)*"\s*,\s*"parameters"\s*:\s*(.*?)\s*\}\s*', re.DOTALL)
 _NAMED = ("properties", "patternProperties", "dependentSchemas", "$defs", "definitions")  # of schemas by name
 
 
@@ -116,14 +118,17 @@ def read_schemas(tools: Any) -> dict[str, Any]:
 
 
 def message_of_call(tools: Tools, text: str) -> dict[str, Any]:
-    """The message of an answer. A text that the canvas cut off before it said which tool it calls stays text."""
+    """The message of an answer, whose arguments are the text that was drawn: numbers of JSON need not be Python's. A text
+    that the canvas cut off before it said which tool it calls stays text."""
     name, arguments = tools.name, text
     if name is None:
         try:
             call = json.loads(text)
         except ValueError:
             return {"role": "assistant", "content": text}
-        name, arguments = call["name"], json.dumps(call["parameters"])
+        found = _CALL.fullmatch(text)
+        assert found is not None, "the grammar has its members in this order"
+        name, arguments = call["name"], found[1]
     return {"role": "assistant", "content": None, "tool_calls": [new_call() | function(name, arguments)]}
 
 

@@ -10,7 +10,8 @@ from serving import Client
 from test_refusals import check_refused
 
 from fef.grammar.compiled import compile_grammar
-from fef.serve.tools import moved, read_tools
+from fef.grammar.given import read_grammar
+from fef.serve.tools import Tools, message_of_call, moved, read_tools
 
 
 def tool(name: str, **properties: Any) -> dict[str, Any]:
@@ -118,3 +119,11 @@ def test_parameters_that_are_nested_too_deep_are_refused(client: Client) -> None
     for _ in range(300):
         deep = {"type": "array", "items": {"anyOf": [deep]}}
     check_refused(client.chat(tools=[tool("deep", a=deep), ASK], tool_choice="required"))
+
+
+@pytest.mark.parametrize("name", ["f", 'a "b\\'])
+@pytest.mark.parametrize("arguments", ["{}", '{"x": 1e999, "y": 0.10, "parameters": {"é": "}"}}', "[1,\n 2]"])
+def test_arguments_are_the_text_that_was_drawn(name: str, arguments: str) -> None:
+    text = f'{{ "name":{json.dumps(name)} ,\n"parameters" : {arguments} }}'
+    [call] = message_of_call(Tools(read_grammar({"json": True}), None), text)["tool_calls"]
+    assert call["function"] == {"name": name, "arguments": arguments}

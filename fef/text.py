@@ -115,11 +115,14 @@ class TextFormat:
         """
         if isinstance(prompt, str):
             return self.text_ids("prompt", prompt)
+        template = self.chat_template(prompt)
+        return self.without_masks("prompt", encode_messages(self.tokenizer, template, prompt, self.controls))
+
+    @property
+    def controls(self) -> list[str]:
+        """The control tokens, which only a template makes."""
         config = self.config
-        controls = control_tokens(self.tokenizer, (config.mask_id, config.eos_id, *config.stop_ids, config.answer_id))
-        return self.without_masks(
-            "prompt", encode_messages(self.tokenizer, self.chat_template(prompt), prompt, controls)
-        )
+        return control_tokens(self.tokenizer, (config.mask_id, config.eos_id, *config.stop_ids, config.answer_id))
 
     def text_ids(self, what: str, text: str) -> list[int]:
         """Ids of a text as it is, but for the mask token, which is text. what: its name. Raises InputError for no
@@ -128,6 +131,12 @@ class TextFormat:
         return self.without_masks(
             what, encode_typed(self.tokenizer, check_text(what, text), [] if mask is None else [mask])
         )
+
+    def begun_ids(self, text: str) -> list[int]:
+        """Ids of the beginning of an answer to messages: every control token in it is text. Raises InputError for what is not
+        UTF-8."""
+        typed = encode_typed(self.tokenizer, check_text("prompt", text), self.controls)
+        return self.without_masks("prompt", typed)
 
     def without_masks(self, what: str, ids: list[int]) -> list[int]:
         """`ids` themselves. Raises InputError where an ordinary entry of the vocabulary is the mask, and a text holds it."""

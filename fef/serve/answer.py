@@ -341,7 +341,8 @@ def ids_of_prompt(model: TextFormat, prompt: Prompt) -> list[int]:
     if isinstance(prompt, TokenIds):
         return model.without_masks("prompt", prompt.ids)
     if isinstance(prompt, Begun):
-        return ids_of_prompt(model, prompt.messages) + ids_of_prompt(model, prompt.text)
+        check_length(model, prompt.text)
+        return ids_of_prompt(model, prompt.messages) + model.begun_ids(prompt.text)
     check_length(model, prompt if isinstance(prompt, str) else "".join(message["content"] for message in prompt))
     return model.prompt_ids(prompt)
 

@@ -342,7 +342,7 @@ def ids_of_prompt(model: TextFormat, prompt: Prompt) -> list[int]:
         return model.without_masks("prompt", prompt.ids)
     if isinstance(prompt, Begun):
         check_length(model, prompt.text)
-        return ids_of_prompt(model, prompt.messages) + model.begun_ids(prompt.text)
+        return [*ids_of_prompt(model, prompt.messages), *model.answer_mark, *model.begun_ids(prompt.text)]
     check_length(model, prompt if isinstance(prompt, str) else "".join(message["content"] for message in prompt))
     return model.prompt_ids(prompt)
 
@@ -356,7 +356,9 @@ def canvas_of(
 
 def marked(model: TextFormat, prompt: Prompt) -> bool:
     """Has the answer to this prompt begun?"""
-    return isinstance(prompt, TokenIds) and any(mark in prompt.ids for mark in model.answer_mark)
+    if isinstance(prompt, TokenIds):
+        return any(mark in prompt.ids for mark in model.answer_mark)
+    return isinstance(prompt, Begun)
 
 
 def check_length(model: TextFormat, text: str) -> None:

@@ -99,11 +99,15 @@ def test_of_several_texts_the_likeliest_are_told(client: Client) -> None:
     assert [choice["index"] for choice in two] == [0, 1]
 
 
-def test_an_answer_goes_on_where_it_has_begun(client: Client) -> None:
-    start = client.chat(temperature=0.0).body["choices"][0]["message"]["content"][:6]
+def test_an_answer_goes_on_where_it_has_begun(client: Client, model: Model) -> None:
+    """Behind the token that stands between a prompt and its answer."""
+    start = client.chat(temperature=0.0).body["choices"][0]["message"]["content"][:10]
+    assert start == "Tom starts"
     messages = [{"role": "user", "content": QUESTION}, {"role": "assistant", "content": start}]
     found = client.chat(messages=messages, continue_final_message=True, temperature=0.0).body["choices"][0]["message"]
-    ids = ids_of(client, QUESTION) + ids_of(client, start)
+    assert model.answer_mark
+    ids = [*ids_of(client, QUESTION), *model.answer_mark, *ids_of(client, start)]
+    assert found["content"].startswith(" with 12 apples.")
     assert found["content"] == client.complete(ids, temperature=0.0).texts[0]
     assert client.chat(messages=messages[1:], continue_final_message=True).status == 400
     assert client.chat(messages=messages[:1] * 2, continue_final_message=True).status == 400

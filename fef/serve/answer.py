@@ -91,7 +91,7 @@ class Answer:
             while missing:
                 for ticket, event in await self.inbox.read():
                     if isinstance(event, Refused):
-                        raise bad_request(str(event.error))
+                        raise ApiError(500 if event.fault else 400, str(event.error))
                     if isinstance(event, Over) and event.error is not None:
                         raise failed(event.error, self.backend.ended)
                     if isinstance(event, Accepted):

@@ -95,9 +95,10 @@ class Accepted:
 
 @dataclass(frozen=True)
 class Refused:
-    """The engine does not take the request."""
+    """The engine does not take the request. fault: is that the server's?"""
 
     error: FefError
+    fault: bool = False
 
 
 @dataclass(frozen=True)

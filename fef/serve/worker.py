@@ -135,7 +135,7 @@ class Worker:
             if self.engine.lost is None:
                 logging.getLogger(__name__).exception("A request could not be taken")
             words = "This request could not be taken, for a fault of the server; its log says more."
-            return self.refused(seat, EngineError(words))
+            return self.refused(seat, EngineError(words), fault=True)
         plan = job.request.plan
         blocks = sum(-(-len(span) // (plan.block_length or len(span))) for span in wanted.spans)
         if plan.steps * blocks > MOST_STEPS:
@@ -144,12 +144,12 @@ class Worker:
         seat.job, seat.told, seat.times = job, 0, None
         return Accepted(job.certificate, plan.final, plan.end_token(job.request.eos_id))
 
-    def refused(self, seat: Seat, error: FefError) -> Refused:
+    def refused(self, seat: Seat, error: FefError, fault: bool = False) -> Refused:
         """Raises where it is the engine that is lost."""
         if self.engine.lost is not None:
             raise self.engine.lost
         del self.seats[seat.number]
-        return Refused(error)
+        return Refused(error, fault)
 
     def news(self) -> Letter:
         """What the round brought."""

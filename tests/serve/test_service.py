@@ -257,6 +257,20 @@ def test_an_error_behind_the_first_text_is_an_event(model: Model) -> None:
         assert set(last) == {"error"} and last["error"]["code"] == 503
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_request_that_a_fault_keeps_out_is_a_500(model: Model, monkeypatch: pytest.MonkeyPatch, stream: bool) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise RuntimeError("no")
+
+    with running(model, {"max_batch": 2}) as client:
+        with monkeypatch.context() as patched:
+            patched.setattr(client.host.engine, "submit", broken)
+            reply = client.complete(stream=stream)
+        assert reply.status == reply.body["error"]["code"] == 500
+        assert "fault of the server" in reply.body["error"]["message"]
+        assert client.complete(max_tokens=4).status == 200
+
+
 def test_health_is_503_once_the_engine_is_lost(model: Model) -> None:
     with running(model, {"max_batch": 2}) as client:
         client.server.served.backend.lost = True

@@ -58,12 +58,13 @@ def router_command(host: str, port: int, workers: Sequence[int]) -> list[str]:
 
 @dataclass
 class Replica:
-    """answered: since its process was started."""
+    """answered: since its process was started. told: signals that its process was sent."""
 
     port: int
     device: str | None
     process: subprocess.Popen[bytes]
     answered: bool = False
+    told: int = 0
 
 
 @dataclass
@@ -102,8 +103,9 @@ class Replicas:
             while not self.ending:
                 self.look_after()
                 time.sleep(_POLL)
-            for replica in self.replicas:
-                replica.process.wait()
+            while any(replica.process.poll() is None for replica in self.replicas):
+                self.pass_on()  # to one that was being started when the signal came
+                time.sleep(_POLL)
         finally:
             self.end()
             for which, handler in before.items():
@@ -144,15 +146,21 @@ class Replicas:
             if not replica.answered:
                 raise EngineError(f"A replica ended with {code} before it answered; see what it said above.")
             self.say(f"The replica at port {replica.port} ended with {code}; starting it again")
-            replica.process, replica.answered = self.start(replica.port, replica.device), False
+            replica.process, replica.answered, replica.told = self.start(replica.port, replica.device), False, 0
 
     def handle(self, number: int, _frame: FrameType | None) -> None:
         self.ending += 1
         if self.ending == 1:
             self.say(f"{signal.Signals(number).name}: finishing what is under way; once more stops at once")
+        self.pass_on()
+
+    def pass_on(self) -> None:
+        """Send the replicas the signals that they were not sent yet."""
         for replica in self.replicas:
-            if replica.process.poll() is None:
-                replica.process.send_signal(signal.SIGTERM)
+            while replica.told < self.ending:
+                replica.told += 1
+                if replica.process.poll() is None:
+                    replica.process.send_signal(signal.SIGTERM)
 
     def end(self) -> None:
         """No process is left behind."""

@@ -169,6 +169,38 @@ def test_without_its_router_it_ends() -> None:
         while_running(replicas, act, ends_itself=True)
 
 
+class SignalledReplicas(TinyReplicas):
+    """A signal comes as soon as a process was started: the last one of these."""
+
+    starts = 2
+
+    def start(self, port: int, device: str | None) -> subprocess.Popen[bytes]:
+        process = super().start(port, device)
+        self.starts -= 1
+        if self.starts == 0:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return process
+
+
+@pytest.mark.usefixtures("with_stub")
+@pytest.mark.parametrize("again", [False, True], ids=["at the start", "when one is started again"])
+def test_a_signal_also_ends_those_that_are_being_started(again: bool) -> None:
+    [port] = free_ports(1)
+    replicas = SignalledReplicas([], [None, None], "127.0.0.1", port)
+    replicas.starts = 3 if again else 2
+    impatient = threading.Timer(20, os.kill, (os.getpid(), signal.SIGTERM))
+    impatient.start()
+    try:
+        if again:
+            while_running(replicas, lambda: replicas.replicas[0].process.kill(), ends_itself=True)
+        else:
+            replicas.run()
+    finally:
+        impatient.cancel()
+    assert replicas.ending == 1
+    assert all(replica.process.poll() is not None for replica in replicas.replicas)
+
+
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     """`fef serve --replicas 2`, behind the router where it is installed, else behind the stand-in."""

@@ -6,17 +6,16 @@ left to another engine, or refused there.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from fef.grammar.pieces import (
-    ANY,
     NotRegular,
     Piece,
     Ranges,
     characters,
     choice,
     complement,
-    intersection,
     optional,
     repeated,
     sequence,
@@ -35,10 +34,10 @@ _DEEPEST = 100  # groups in groups
 _MOST_REPEATS = 10_000
 
 
-def piece_of_regex(pattern: str, within: Ranges = ANY, *, parted: bool = True) -> Piece:
-    """The texts that an expression matches from their beginning to their end, of characters `within`. parted: may it be
-    alternatives, without a group around them?"""
-    reader = Reader(pattern, within)
+def piece_of_regex(pattern: str, spelled: Callable[[Ranges], Piece] = characters, *, parted: bool = True) -> Piece:
+    """The texts that an expression matches from their beginning to their end. spelled: how one character out of ranges is
+    written. parted: may it be alternatives, without a group around them?"""
+    reader = Reader(pattern, spelled)
     piece = reader.alternatives() if parted else reader.run()
     if reader.at < len(pattern):
         raise NotRegular(f"it has a {pattern[reader.at]!r} that is out of place")
@@ -48,7 +47,7 @@ def piece_of_regex(pattern: str, within: Ranges = ANY, *, parted: bool = True) -
 @dataclass
 class Reader:
     pattern: str
-    within: Ranges
+    spelled: Callable[[Ranges], Piece]
     at: int = 0
     depth: int = 0
 
@@ -90,17 +89,14 @@ class Reader:
                 raise NotRegular("it has a group without an end")
             return inner
         if here == "[":
-            return self.of(self.bracket())
+            return self.spelled(self.bracket())
         if here == ".":
-            return self.of(_DOT)
+            return self.spelled(_DOT)
         if here == "\\":
-            return self.of(self.escaped())
+            return self.spelled(self.escaped())
         if here in "*+?{}^$]":
             raise NotRegular(f"it has a {here!r} where a character belongs")
-        return self.of(((ord(here), ord(here)),))
-
-    def of(self, ranges: Ranges) -> Piece:
-        return characters(intersection(ranges, self.within))
+        return self.spelled(((ord(here), ord(here)),))
 
     def quantified(self, piece: Piece) -> Piece:
         least: int = 1

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fef.grammar.pieces import (
+    ANY,
     Nfa,
     NotRegular,
     Piece,
@@ -57,9 +58,21 @@ _KEYWORDS: dict[str, set[str]] = {
 _DEEPEST, _MOST_PARTS, _MOST_REPEATS = 40, 2_000, 10_000
 _FREE_DEPTH = 4  # of objects and arrays in a value of any kind
 
-# Characters of a string that stand for themselves, and those that stand behind a backslash.
+# Characters of a string that stand for themselves, and how those are written that stand behind a backslash.
 _PLAIN: Ranges = intersection(complement(((0x22, 0x22), (0x5C, 0x5C), (0x7F, 0x7F))), ((0x20, 0x10FFFF),))
-_CHARACTER = choice([characters(_PLAIN), piece_of_regex(r'\\["\\bfnrt]')])
+_ESCAPES = {'"': '"', "\\": "\\", "\b": "b", "\f": "f", "\n": "n", "\r": "r", "\t": "t"}
+
+
+def spelled(ranges: Ranges) -> Piece:
+    """One character out of these ranges, as strings of JSON have it."""
+    inside = [written for one, written in _ESCAPES.items() if any(low <= ord(one) <= high for low, high in ranges)]
+    plain = characters(intersection(ranges, _PLAIN))
+    if not inside:
+        return plain
+    return choice([plain, sequence([literal("\\"), characters(tuple((ord(w), ord(w)) for w in sorted(inside)))])])
+
+
+_CHARACTER = spelled(ANY)
 _SIMPLE = {
     "integer": piece_of_regex("-?(0|[1-9][0-9]*)"),
     "number": piece_of_regex(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?"),
@@ -222,10 +235,10 @@ def string(schema: Schema) -> Piece:
 
 
 def matched(pattern: str) -> Piece:
-    """What holds a match of a pattern, in characters that need no backslash: it counts anywhere unless ^ and $ say where."""
-    anything = repeated(characters(_PLAIN), 0, None)
+    """What holds a match of a pattern: it counts anywhere unless ^ and $ say where."""
+    anything = repeated(_CHARACTER, 0, None)
     begins, ends = pattern.startswith("^"), pattern.endswith("$") and not pattern.endswith("\\$")
-    piece = piece_of_regex(pattern[begins : len(pattern) - ends], _PLAIN, parted=not (begins or ends))
+    piece = piece_of_regex(pattern[begins : len(pattern) - ends], spelled, parted=not (begins or ends))
     return sequence([*([] if begins else [anything]), piece, *([] if ends else [anything])])
 
 

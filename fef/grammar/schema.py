@@ -258,7 +258,7 @@ def fits_type(value: Any, kinds: Any) -> bool:
         "string": isinstance(value, str),
         "boolean": isinstance(value, bool),
         "null": value is None,
-        "integer": isinstance(value, int) and not isinstance(value, bool),
+        "integer": isinstance(value, int | float) and not isinstance(value, bool) and value == int(value),
         "number": isinstance(value, int | float) and not isinstance(value, bool),
         "object": isinstance(value, Mapping),
         "array": isinstance(value, list),

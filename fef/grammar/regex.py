@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from fef.errors import OptionError
 from fef.grammar.pieces import (
     NotRegular,
     Piece,
@@ -36,7 +37,8 @@ _MOST_REPEATS = 10_000
 
 def piece_of_regex(pattern: str, spelled: Callable[[Ranges], Piece] = characters, *, parted: bool = True) -> Piece:
     """The texts that an expression matches from their beginning to their end. spelled: how one character out of ranges is
-    written. parted: may it be alternatives, without a group around them?"""
+    written. parted: may it be alternatives, without a group around them? Raises NotRegular for what is not read here, and
+    OptionError for a range of characters that ends with a class."""
     reader = Reader(pattern, spelled)
     piece = reader.alternatives() if parted else reader.run()
     if reader.at < len(pattern):
@@ -140,9 +142,16 @@ class Reader:
         while first or not self.ahead("]"):
             first = False
             low = self.member()
+            if self.ahead("--"):
+                raise NotRegular("it has a class in a class")
             if self.ahead("-") and not self.ahead("-]"):
                 self.at += 1
                 high = self.member()
+                if high in _CLASSES.values():  # another engine would read it as something else
+                    raise OptionError(
+                        f"An expression has a range of characters that ends with a class, in {self.pattern[:60]!r}. Write "
+                        "the - of it first, last, or behind a backslash."
+                    )
                 if len(low) != 1 or len(high) != 1 or low[0][0] != low[0][1] or low[0][0] > high[0][0]:
                     raise NotRegular("it has a range that is none")
                 low = ((low[0][0], high[0][1]),)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from fef.errors import OptionError
 from fef.grammar.pieces import ByteAutomaton, NotRegular, characters, determined
 from fef.grammar.regex import piece_of_regex
 from fef.grammar.schema import piece_of_schema
@@ -70,11 +71,21 @@ def test_ranges_of_characters_are_ranges_of_utf8() -> None:
         "a{99999}",
         "[[:alpha:]]",
         "(?i)a",
+        "[+--]",
+        r"[\w-.]",
     ],
 )
 def test_what_is_not_read_is_left_to_another_engine(expression: str) -> None:
     with pytest.raises(NotRegular):
         determined(piece_of_regex(expression))
+
+
+@pytest.mark.parametrize("expression", [r"[+-\d]", r"[^*-\w]", r"a[b!-\S]"])
+def test_a_range_that_ends_with_a_class_is_refused(expression: str) -> None:
+    with pytest.raises(OptionError, match="ends with a class"):
+        piece_of_regex(expression)
+    for plain in (r"[+\-\d]", r"[\d+-]", r"[-\d]"):
+        assert determined(piece_of_regex(plain)).accepts(b"-")
 
 
 @pytest.mark.timeout(20)

@@ -35,6 +35,10 @@ COMPLETIONS: dict[str, dict[str, Any]] = {
         "max_tokens": None,
         "fef": {"template": ["He has ", {"slots": 5, "regex": "[0-9]+"}, " apples", {"slots": 6}]},
     },
+    "of a template under rules": {
+        "max_tokens": None,
+        "fef": {"template": ["Is it so? ", {"slots": 5, "grammar": 'start: "yes" | "no"'}]},
+    },
     "with its prompt": {"echo": True, "logprobs": 1, "max_tokens": 4},
     "watched": {"stream": True, "fef": {"stream": "canvas"}, "max_tokens": 8},
     "refused": {"fef": {"method": "fef", "options": {"window": -1}}},

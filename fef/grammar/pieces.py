@@ -38,7 +38,7 @@ ANY: Ranges = ((0, 0x10FFFF),)
 
 MOST_STATES = 20_000  # of the nondeterministic automaton
 MOST_SETS = 4_000  # states of the deterministic one
-MOST_WORK = 1_000_000  # edges that are followed to make it
+MOST_WORK = 1_000_000  # edges that are followed to make it, and parts of the other one
 
 
 class NotRegular(Exception):
@@ -47,10 +47,12 @@ class NotRegular(Exception):
 
 @dataclass
 class Nfa:
-    """A nondeterministic automaton. edges: by state, byte ranges and where they lead; free: what needs no byte."""
+    """A nondeterministic automaton. edges: by state, byte ranges and where they lead; free: what needs no byte. parts: that
+    were put into it, of which empty ones make no state."""
 
     edges: list[list[tuple[int, int, int]]] = field(default_factory=lambda: [[]])
     free: list[list[int]] = field(default_factory=lambda: [[]])
+    parts: int = 0
 
     def state(self) -> int:
         if len(self.edges) >= MOST_STATES:
@@ -58,6 +60,11 @@ class Nfa:
         self.edges.append([])
         self.free.append([])
         return len(self.edges) - 1
+
+    def part(self) -> None:
+        self.parts += 1
+        if self.parts > MOST_WORK:
+            raise NotRegular(f"its automaton has more than {MOST_WORK} parts")
 
 
 Piece = Callable[[Nfa, int], int]
@@ -101,6 +108,7 @@ def sequence(pieces: Iterable[Piece]) -> Piece:
 
     def add(nfa: Nfa, at: int) -> int:
         for part in parts:
+            nfa.part()
             at = part(nfa, at)
         return at
 
@@ -130,6 +138,7 @@ def repeated(piece: Piece, least: int, most: int | None) -> Piece:
 
     def add(nfa: Nfa, at: int) -> int:
         for _ in range(least):
+            nfa.part()
             at = piece(nfa, at)
         end = nfa.state()
         if most is None:

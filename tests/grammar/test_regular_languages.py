@@ -95,6 +95,11 @@ def test_an_automaton_that_would_be_huge_is_given_up_soon(expression: str) -> No
         determined(piece_of_regex(expression))
 
 
+def test_parts_that_make_no_state_are_given_up_soon() -> None:
+    with pytest.raises(NotRegular, match="1000000 parts"):
+        determined(piece_of_regex("(((){9999}){9999}){9999}"))
+
+
 # --- schemas ---
 
 PERSON = {

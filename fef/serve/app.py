@@ -35,7 +35,7 @@ from fef.serve.bodies import Envelope, events_of, whole_body
 from fef.serve.errors import ApiError, bad_request
 from fef.serve.event_stream import EventStream
 from fef.serve.fields import Asked, Limits, ScoreAsked, read_chat, read_completion, read_score
-from fef.serve.guards import BodyLimit, Key, RequestIds
+from fef.serve.guards import BodyLimit, Faults, Key, RequestIds
 from fef.serve.hosts import Host
 from fef.serve.metrics import Metrics
 from fef.serve.pieces import LEAST_LOGPROB
@@ -126,11 +126,11 @@ def make_app(served: Served) -> FastAPI:
     app.add_exception_handler(ApiError, on_api_error)
     app.add_exception_handler(FefError, on_fef_error)
     app.add_exception_handler(HTTPException, on_http_error)
-    app.add_exception_handler(Exception, on_any_error)
     limits = served.options.limits
     app.add_middleware(BodyLimit, most=limits.body_bytes, seconds=limits.body_seconds, together=limits.bodies_bytes)
     if served.options.api_key is not None:
         app.add_middleware(Key, key=served.options.api_key)
+    app.add_middleware(Faults)
     app.add_middleware(RequestIds)
     if served.options.cors:
         app.add_middleware(
@@ -370,8 +370,3 @@ async def on_http_error(request: Request, error: Exception) -> Response:
     words = {404: "There is no such path.", 405: "This path does not take this method."}
     found = ApiError(error.status_code, words.get(error.status_code, str(error.detail)))
     return await on_api_error(request, found)
-
-
-async def on_any_error(request: Request, _: Exception) -> Response:
-    """What was wrong stands in the server's log, not in the answer."""
-    return await on_api_error(request, ApiError(500, "The server failed at this request."))

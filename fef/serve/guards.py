@@ -1,4 +1,4 @@
-"""What stands before every route: limits of bodies, the key, and the ids of requests."""
+"""What stands before every route: limits of bodies, the key, what fails, and the ids of requests."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fef.serve.errors import ApiError
 
-__all__ = ["BodyLimit", "Key", "RequestIds", "send_error"]
+__all__ = ["BodyLimit", "Faults", "Key", "RequestIds", "send_error"]
 
 OPEN = ("/health", "/")  # answered without a key: supervisors have none, and the page asks for it
 OPEN_BELOW = "/playground/"  # parts of the page
@@ -99,6 +99,28 @@ class BodyLimit:
         if size > self.most:
             raise ApiError(413, f"The body is longer than the {self.most} bytes that are allowed.")
         return b"".join(parts)
+
+
+class Faults:
+    """Answers with a 500 where something fails; what that was goes on to the server's log and stands in no answer."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begun = False
+
+        async def noted(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, noted)
+        except Exception:
+            if scope["type"] == "http" and not begun:
+                await send_error(send, ApiError(500, "The server failed at this request."))
+            raise
 
 
 class RequestIds:

@@ -140,6 +140,19 @@ def test_a_page_may_ask_before_it_has_the_key(guarded: Client) -> None:
     assert "access-control-allow-origin" not in other.headers
 
 
+def test_what_fails_is_a_500_with_the_headers_of_every_answer(guarded: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise RuntimeError("a reason")
+
+    monkeypatch.setattr(Model, "score_ids", broken)
+    headers = {"authorization": "Bearer secret", "origin": "https://page.example", "x-request-id": "mine-8"}
+    reply = guarded.post("/v1/score", {"prompt": "A", "response": "B", "max_tokens": 4}, **headers)
+    assert reply.status == reply.body["error"]["code"] == 500
+    assert b"a reason" not in reply.raw
+    assert reply.headers["x-request-id"] == "mine-8"
+    assert reply.headers["access-control-allow-origin"] == "https://page.example"
+
+
 @contextmanager
 def connected(client: Client, count: int) -> Iterator[list[HTTPConnection]]:
     """Connections that hang up at the end."""

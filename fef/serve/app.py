@@ -365,8 +365,8 @@ async def on_fef_error(request: Request, error: Exception) -> Response:
     return await on_api_error(request, bad_request(str(error)))
 
 
-async def on_http_error(request: Request, error: Exception) -> Response:
+async def on_http_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     words = {404: "There is no such path.", 405: "This path does not take this method."}
     found = ApiError(error.status_code, words.get(error.status_code, str(error.detail)))
-    return await on_api_error(request, found)
+    return JSONResponse(found.body, found.status, error.headers)  # which methods a path takes

@@ -244,7 +244,8 @@ def test_a_prompt_beyond_the_length_is_refused(client: Client) -> None:
 def test_other_media_types_paths_and_methods_are_refused(client: Client) -> None:
     check_refused(client.ask("POST", "/v1/completions", b"a=1", {"content-type": "text/plain"}), 415)
     check_refused(client.post("/v1/responses", {}), 404)
-    check_refused(client.get("/v1/completions"), 405)
+    check_refused(wrong := client.get("/v1/completions"), 405)
+    assert wrong.headers["allow"] == "POST"
     check_refused(client.complete(model="gpt-9"), 404)
     check_refused(client.get("/v1/models/gpt-9"), 404)
 

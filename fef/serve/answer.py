@@ -164,8 +164,9 @@ class Answer:
         if piece.finish is not None:
             choice.finish = piece.finish
             self.backend.cancel(choice.ticket)
-            if choice.ticket.times is not None:
-                self.metrics.times(choice.ticket.times, now)
+            times = choice.ticket.first_times or choice.ticket.times
+            if times is not None:
+                self.metrics.times(times, now)
             self.metrics.finished(piece.finish, len(choice.prompt), choice.pieces.counted, now - self.began)
         return piece
 

@@ -114,6 +114,7 @@ class Backend:
         if isinstance(event, Over | Refused):
             del self.tickets[ticket.number]
         elif isinstance(event, NextSpan):
+            ticket.first_times = ticket.first_times or ticket.times
             ticket.times = None  # it waits for a seat again
         ticket.inbox.put(ticket, event)
         self.unread[ticket.inbox] = None

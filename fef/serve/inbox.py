@@ -49,6 +49,7 @@ class Ticket:
     inbox: Inbox
     number: int = -1  # once it was handed over
     times: Times | None = None  # once it has a seat
+    first_times: Times | None = None  # of its first span, once that is full
 
     @property
     def running(self) -> bool:

@@ -20,6 +20,7 @@ from serving import QUESTION, Client, Reply, running
 
 import fef
 from fef.generation import Model
+from fef.serve.letters import Times
 
 
 def test_the_model_and_the_version_are_told(client: Client) -> None:
@@ -64,6 +65,16 @@ def test_metrics_count_what_was_done(client: Client) -> None:
         0 < times["inference"] + times["queue"] <= more['fef:e2e_request_latency_seconds_sum{model_name="demo"}'] + 0.1
     )
     assert more['fef:iteration_tokens_total_sum{model_name="demo"}'] == usage["completion_tokens"]
+
+
+def test_the_times_of_a_template_are_those_of_all_its_spans(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[Times, float]] = []
+    monkeypatch.setattr(client.server.served.metrics, "times", lambda times, now: told.append((times, now)))
+    own = {"template": ["He has ", {"slots": 60}, " and ", {"slots": 1}]}
+    asked = time.perf_counter()
+    assert client.complete(max_tokens=None, temperature=2.0, ignore_eos=True, fef=own).status == 200
+    [(times, end)] = told
+    assert times.began - asked < 0.5 * (end - asked)
 
 
 TIMES = ["queue", "prefill", "decode", "inference"]

@@ -195,16 +195,18 @@ def revealed_last(streams: Streams) -> Streams:
 
 
 def on_line(tokens: PackedTokens) -> tuple[Tensor, Tensor, Tensor]:
-    """Value, low and high [B, N] of every token, int32."""
-    rows, length = tokens.index_BN.shape
-    revealed = length  # above every rank
+    """Value, low and high [B, N] of every token, int32. A row takes as much of the line as it has ranks, not columns, so that
+    the rows of a flat one end before `ASIDE` however long the longest canvas is."""
     is_context_BN = tokens.stream_BN == Stream.CONTEXT
     is_reference_BN = tokens.stream_BN == Stream.REFERENCE
-    context_BN = torch.where(tokens.rank_BN == REVEALED, revealed, tokens.rank_BN)
-    value_BN = torch.where(is_context_BN, context_BN, revealed + 1 + tokens.rank_BN)
+    ranked_BN = tokens.rank_BN.masked_fill(tokens.stream_BN == Stream.ABSENT, REVEALED)
+    revealed_B1 = ranked_BN.amax(1, keepdim=True) + 1  # above every rank
+    context_BN = torch.where(tokens.rank_BN == REVEALED, revealed_B1, tokens.rank_BN)
+    value_BN = torch.where(is_context_BN, context_BN, revealed_B1 + 1 + tokens.rank_BN)
     low_BN = torch.where(is_context_BN, -1, tokens.rank_BN)
-    high_BN = torch.where(is_context_BN, revealed, revealed + tokens.limit_BN)
-    start_B1 = 1 + torch.arange(rows, device=value_BN.device)[:, None] * (2 * length + 2)
+    high_BN = torch.where(is_context_BN, revealed_B1, revealed_B1 + tokens.limit_BN)
+    size_B1 = 2 * revealed_B1 + 2
+    start_B1 = 1 + size_B1.cumsum(0) - size_B1
     value_BN = torch.where(is_context_BN | is_reference_BN, start_B1 + value_BN, NOWHERE)
     return value_BN.int(), (start_B1 + low_BN).int(), (start_B1 + high_BN).int()
 

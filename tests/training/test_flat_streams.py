@@ -12,7 +12,7 @@ from torch.nn.attention.flex_attention import BlockMask
 
 from fef.laws.noise import Schedule
 from fef.models.config import TransformerConfig
-from fef.models.packed import Stream, packed_visible
+from fef.models.packed import PackedTokens, Stream, packed_visible
 from fef.models.transformer import Transformer, pattern_block, plain_visible
 from fef.training.cross_entropy import CHUNK, MULTIPLE, chunk_of, weighted_cross_entropy
 from fef.training.flat import BLOCK, flatten, listed, revealed_last
@@ -93,6 +93,23 @@ def test_the_intervals_are_the_packed_pattern_of_each_canvas(kind: str, seed: in
         assert not (pairs.any(2) & ~seen).any()
         assert not (whole & ~pairs.all(2)).any()
     assert capacity < 640 or int(flat.rows) == B
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_columns_that_no_canvas_fills_change_no_pattern(kind: str) -> None:
+    """Where one example is far longer than the others, most columns of a batch are empty."""
+    streams, empty = streams_of(kind, 2), 400_000
+
+    def wide(value_BN: Tensor, fill: int) -> Tensor:
+        return torch.nn.functional.pad(value_BN, (0, empty), value=fill)
+
+    index, stream, rank, limit = vars(streams.tokens).values()
+    tokens = PackedTokens(wide(index, 0), wide(stream, Stream.ABSENT), wide(rank, 0), wide(limit, 0))
+    weights = {name: wide(weight, 0) for name, weight in streams.weights.items()}
+    padded = Streams(wide(streams.input_BN, 0), tokens, wide(streams.label_BN, 0), weights)
+    flat, expected = flatten(padded, 640), flatten(streams, 640)
+    assert torch.equal(flat.intervals.dense(), expected.intervals.dense())
+    assert torch.equal(flat.intervals.pairs(), expected.intervals.pairs())
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -14,6 +14,7 @@ from torch.nn.functional import cross_entropy
 from fef.models.transformer import Transformer
 from fef.training.data import Examples, batch
 from fef.training.patterns import Canvases
+from fef.training.processes import ALONE, Processes
 from fef.training.step_generator import step_generator
 from fef.training.trainer import Objective, TrainOptions, rows_of
 
@@ -23,8 +24,8 @@ BLOCK_LENGTH = 32  # of decoding, from left to right
 WEIGHT, SHARPNESS = 2.0, 0.5  # of the entropy term, and the temperature of the laws in it
 
 
-def certainty_objective(examples: Examples, options: TrainOptions) -> Objective:
-    """The loss of a step on answers that the network gave itself. Pieces are every n-th row."""
+def certainty_objective(examples: Examples, options: TrainOptions, processes: Processes = ALONE) -> Objective:
+    """The loss of a step on answers that the network gave itself. Pieces are every n-th row, one for each process."""
 
     def objective(model: Transformer, number: int) -> tuple[Tensor, dict[str, Any]]:
         step, piece = divmod(number, options.pieces)
@@ -33,7 +34,7 @@ def certainty_objective(examples: Examples, options: TrainOptions) -> Objective:
         canvases = batch(examples, model.config, size, length, full, 0.0, generator)
         masked_2BL, counted_2BL = complementary_masks(canvases, BLOCK_LENGTH, generator)
         rows = slice(piece, None, options.pieces)
-        return certainty_loss(model, rows_of(canvases, rows), masked_2BL[:, rows], counted_2BL[:, rows])
+        return certainty_loss(model, rows_of(canvases, rows), masked_2BL[:, rows], counted_2BL[:, rows], processes)
 
     return objective
 
@@ -53,10 +54,18 @@ def complementary_masks(canvases: Canvases, block_length: int, generator: torch.
 
 
 def certainty_loss(
-    model: Transformer, canvases: Canvases, masked_2BL: Tensor, counted_2BL: Tensor
+    model: Transformer,
+    canvases: Canvases,
+    masked_2BL: Tensor,
+    counted_2BL: Tensor,
+    processes: Processes = ALONE,
 ) -> tuple[Tensor, dict[str, Any]]:
     """Mean cross-entropy at the counted positions, and `WEIGHT` times the mean entropy of the law at temperature `SHARPNESS`
-    where its best token is right; nats per token. Elsewhere being sure would only fix a mistake."""
+    where its best token is right; nats per token. Elsewhere being sure would only fix a mistake.
+
+    processes: those that have the other rows. The mean of what each of them gets is that over the positions of all, of which
+    one has more than another.
+    """
     ids_NL = canvases.ids_BL.repeat(2, 1)
     masked_NL, counted_NL = masked_2BL.flatten(0, 1), counted_2BL.flatten(0, 1)
     # forward pass of the whole canvas, head at the counted positions alone
@@ -64,11 +73,12 @@ def certainty_loss(
     hidden_NLD = model.hidden_at(ids_NL.masked_fill(masked_NL, model.mask_id), index_NL, canvases.lengths_B.repeat(2))
     logits_KV = model.logits(hidden_NLD[counted_NL]).float()
     label_K = ids_NL[counted_NL]
-    nll = cross_entropy(logits_KV, label_K)
     right_K = (logits_KV.argmax(-1) == label_K).float()
+    counted, right = processes.summed(torch.stack([torch.ones_like(right_K).sum(), right_K.sum()]))
+    nll = cross_entropy(logits_KV, label_K, reduction="sum") / counted * processes.size
     logp_KV = (logits_KV / SHARPNESS).log_softmax(-1)
     entropy_K = -(logp_KV.exp() * logp_KV).sum(-1)
-    entropy = (entropy_K * right_K).sum() / right_K.sum().clamp(min=1)
+    entropy = (entropy_K * right_K).sum() / right.clamp(min=1) * processes.size
     loss = nll + WEIGHT * entropy
-    named = {"nll": nll, "entropy": entropy, "right": right_K.mean()}
+    named = {"nll": nll, "entropy": entropy, "right": right / counted}
     return loss, {"loss": loss.detach()} | {name: value.detach() for name, value in named.items()}

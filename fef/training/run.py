@@ -69,7 +69,8 @@ def run(
         model, tokenizer, examples = prepared(out, data, network, options, processes, init, certain)
     processes.agree("examples", examples.digest())
     model.requires_grad_(True)
-    objective = (certainty_objective if certain else padded_objective)(examples.to(model.device), options)
+    here = examples.to(model.device)
+    objective = certainty_objective(here, options, processes) if certain else padded_objective(here, options)
     facts = {"examples": examples.digest(), "certain": certain, "init": None if init is None else fingerprint(init)}
     return train(model, tokenizer, objective, out, options, progress, stop, processes=processes, facts=facts)
 

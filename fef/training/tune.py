@@ -143,7 +143,7 @@ def tune(
             write_released(directory, model, path, described.family, whole, processes.leads)
 
     examples, apart, kept = ready.examples.to(processes.device), ready.apart, ready.kept
-    certain = certainty_objective(examples, options) if tuning.certain else None
+    certain = certainty_objective(examples, options, processes) if tuning.certain else None
     objective = certain or flat_objective(examples, model.config, kept, options)
     held_out = None if apart is None else measured(apart.to(processes.device), model.config, kept, options)
     return train(

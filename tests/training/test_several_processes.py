@@ -42,9 +42,11 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> DataOptions:
     return DataOptions(jsonl=path)
 
 
-def trained(processes: Processes, out: Path, data: DataOptions, options: TrainOptions) -> list[dict[str, float]]:
+def trained(
+    processes: Processes, out: Path, data: DataOptions, options: TrainOptions, **more: Any
+) -> list[dict[str, float]]:
     rows: list[dict[str, float]] = []
-    run(out, data, SMALL, options, progress=lambda _, row: rows.append(row), processes=processes)
+    run(out, data, SMALL, options, progress=lambda _, row: rows.append(row), processes=processes, **more)
     return rows
 
 
@@ -70,6 +72,22 @@ def test_fifty_steps_of_two_processes_have_the_losses_of_one(
     wanted, written = load_checkpoint(out)[0], load_checkpoint(tmp_path / "m")[0]
     for (name, a), b in zip(wanted.named_parameters(), written.parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=0.01, atol=1e-3, msg=name)  # written in bfloat16
+
+
+@pytest.mark.parametrize("shard", [True, False])
+def test_two_processes_make_a_network_certain_as_one_does(
+    tmp_path: Path, data: DataOptions, alone: tuple[Path, Any], shard: bool
+) -> None:
+    """Rows have other numbers of counted positions, and of right ones, so a mean of the processes' means would be another."""
+    options = replace(OPTIONS, steps=12, shard=shard)
+
+    def certain(processes: Processes, out: Path) -> list[dict[str, float]]:
+        return trained(processes, out, data, options, init=alone[0], certain=True)
+
+    wanted = certain(ALONE, tmp_path / "one")
+    for found in run_on(2, certain, tmp_path / "two"):
+        for name in ("loss", "nll", "entropy", "right", "norm"):
+            torch.testing.assert_close(losses(found, name), losses(wanted, name), rtol=1e-4, atol=1e-6)
 
 
 def test_other_batches_have_other_losses(tmp_path: Path, data: DataOptions, alone: tuple[Path, Any]) -> None:

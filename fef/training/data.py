@@ -26,6 +26,7 @@ from fef.training.patterns import Canvases
 __all__ = ["Examples", "batch", "encode_pairs", "padded", "read_lines", "read_pairs", "task_examples", "task_texts"]
 
 Pair = tuple[str, str]
+CHUNK = 4096  # examples that a process makes at once
 
 
 @dataclass
@@ -152,19 +153,25 @@ def task_texts(shares: Mapping[str, float], count: int, seed: int, split: Split 
 def task_examples(
     shares: Mapping[str, float], count: int, seed: int, tokenizer: Tokenizer, max_prompt: int, max_response: int
 ) -> Examples:
-    """About `count` encoded training examples, made by one process per core from disjoint seeds."""
+    """`count` encoded training examples of the task families in these proportions, less those that are too long, made by one
+    process per core from disjoint seeds."""
     workers = os.cpu_count() or 1
-    chunk = 4096
     jobs = [
-        ({family: 1.0}, chunk, seed + 1 + i, tokenizer, max_prompt, max_response)
+        ({family: 1.0}, size, seed + 1 + i, tokenizer, max_prompt, max_response)
         for family, share in shares.items()
-        for i in range(max(1, round(share * count / chunk)))
+        for i, size in enumerate(chunks(max(round(share * count), share > 0)))
     ]
     # forking a process that runs tokenizer or CUDA threads can hang its children
     context = multiprocessing.get_context("spawn")
     ignore = (signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent alone
     with ProcessPoolExecutor(min(workers, len(jobs)), context, signal.signal, ignore) as pool:
         return concat(list(pool.map(encode_task_chunk, jobs)))
+
+
+def chunks(total: int) -> list[int]:
+    """Sizes of as few parts as there can be, of at most `CHUNK`, that differ by one at most."""
+    parts = -(-total // CHUNK)
+    return [(total + part) // parts for part in range(parts)]
 
 
 def encode_task_chunk(job: tuple[dict[str, float], int, int, Tokenizer, int, int]) -> Examples:

@@ -15,8 +15,9 @@ from fef.laws.noise import Schedule
 from fef.models import export
 from fef.models.checkpoint import load_checkpoint
 from fef.models.packed import packed_target_logits
+from fef.models.tokenizer import Tokenizer
 from fef.training import trainer
-from fef.training.data import encode_pairs, read_pairs
+from fef.training.data import encode_pairs, read_pairs, task_examples, task_texts
 from fef.training.objectives import causal_loss, diffusion_loss, packed_loss
 from fef.training.patterns import mask_canvases
 from fef.training.run import DataOptions, NetworkOptions, run
@@ -35,6 +36,23 @@ def data(tmp_path: Path) -> DataOptions:
     path = tmp_path / "pairs.jsonl"
     path.write_text("".join(json.dumps({"prompt": p, "response": r}) + "\n" for p, r in PAIRS))
     return DataOptions(jsonl=path)
+
+
+@pytest.mark.parametrize(
+    ("shares", "count"),
+    [({"joint": 1.0, "python": 0.0}, 40), ({"joint": 0.9, "python": 0.1}, 40), ({"joint": 1.0}, 70)],
+)
+def test_generated_examples_have_the_count_and_the_shares(
+    shares: dict[str, float], count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fef.training.data.CHUNK", 32, raising=False)
+    pairs = task_texts(dict.fromkeys(shares, 1.0), 60, 0)
+    tokenizer = Tokenizer.train([text for pair in pairs for text in pair], 297)
+    made = task_examples(shares, count, 0, tokenizer, 400, 400)
+    wanted = [prompt for prompt, _ in task_texts({"python": 1.0}, round(shares.get("python", 0.0) * count), 1)]
+    prompts = [tokenizer.decode(row[:n].tolist()) for row, n in zip(made.prompt_NP, made.prompt_length_N, strict=True)]
+    assert len(prompts) == count
+    assert prompts[count - len(wanted) :] == wanted
 
 
 def test_losses_fall_and_the_checkpoint_loads(tmp_path: Path, data: DataOptions) -> None:

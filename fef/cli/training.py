@@ -178,9 +178,9 @@ def report(out: Path, steps: int, run: Carried, json: bool) -> None:
         }
         print_json(summary | {"losses": losses, "seconds": round(run.seconds, 3)})
     else:
+        loss = f"loss {losses['loss']:.3f}, " if "loss" in losses else ""  # the first row of the log may be yet to come
         typer.echo(
-            f"Wrote {out}: step {reached(out)} of {steps}, loss {losses.get('loss', float('nan')):.3f}, "
-            f"{parameters:,} parameters, {run.seconds:.0f} s."
+            f"Wrote {out}: step {reached(out)} of {steps}, {loss}{parameters:,} parameters, {run.seconds:.0f} s."
         )
 
 

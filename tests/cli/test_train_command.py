@@ -36,6 +36,12 @@ def test_train_writes_a_model_and_goes_on_with_it(fef_cli, tmp_path, examples):
     assert fef_cli("generate", "1 + 1", "--model", out, "--max-new-tokens", 8).exit_code == 0
 
 
+def test_a_run_that_stops_before_its_first_row_of_losses_tells_none(fef_cli, tmp_path, examples):
+    result = fef_cli("train", "--out", tmp_path / "model", "--data", examples, "--seconds", 0, *SMALL, *NEW)
+    assert result.exit_code == 0, result.output
+    assert "step 0 of 1000, 6,016 parameters" in result.stdout
+
+
 def test_train_starts_from_a_checkpoint(fef_cli, tmp_path, examples, tiny):
     out = tmp_path / "tuned"
     result = fef_cli("train", "--out", out, "--init", tiny, "--data", examples, "--steps", 1, *SMALL)

@@ -140,8 +140,8 @@ def fit_draft_head(
     same network to go on from, which stays as it is; only its number of candidates may be another than that of `sizes`.
 
     Every batch is a function of (seed, step): texts of about one length, groups at random states of them. Where the time
-    is up before the steps are, the learning rate has fallen by then all the same. Raises OptionError where the loss stops
-    being a number.
+    is up before the steps are, the learning rate has fallen by then all the same. The last row is of the last step, wherever
+    that was. Raises OptionError where the loss stops being a number.
     """
     end_id, device = network.config.eos_id, network.device
     assert end_id is not None, "own texts have an end"
@@ -158,10 +158,9 @@ def fit_draft_head(
     by_length = sorted(texts, key=lambda text: len(text.prompt) + text.canvas + 2 * len(text.response))
     log: list[dict[str, float]] = []
     began = time.perf_counter()
-    for step in range(options.steps):
+    step, over = 0, stop() or options.seconds <= 0
+    while step < options.steps and not over:
         spent = time.perf_counter() - began
-        if stop() or spent >= options.seconds:
-            break
         generator = step_generator(device, options.seed, step)
         at = int(torch.randint(max(1, len(texts) - options.batch_size + 1), (), generator=generator, device=device))
         batch = batched(by_length[at : at + options.batch_size], end_id, device)
@@ -171,14 +170,17 @@ def fit_draft_head(
             loss, parts = head_loss(head, network, lesson)
         loss.backward()  # type: ignore[no-untyped-call]
         norm = descend(head, optimizers, scale)
-        if (step + 1) % options.log_every == 0 or step + 1 == options.steps:
+        step += 1
+        seconds = time.perf_counter() - began
+        over = step == options.steps or stop() or seconds >= options.seconds
+        if over or step % options.log_every == 0:
             row = {name: float(value) for name, value in parts.items()}
-            row |= {"step": step + 1, "norm": float(norm), "lr": scale, "seconds": time.perf_counter() - began}
+            row |= {"step": step, "norm": float(norm), "lr": scale, "seconds": seconds}
             if not math.isfinite(row["loss"]):
-                raise OptionError(f"The loss became {row['loss']} at step {step + 1}; lower the learning rate.")
+                raise OptionError(f"The loss became {row['loss']} at step {step}; lower the learning rate.")
             log.append({name: round(value, 5) for name, value in row.items()})
             if progress is not None:
-                progress(step + 1, row)
+                progress(step, row)
     return head.eval().requires_grad_(False), log
 
 

@@ -233,6 +233,15 @@ def test_a_stopped_run_keeps_what_it_learned(network: Transformer, texts: list[O
     assert [row["step"] for row in log] == [1, 2] and not head.training
 
 
+@pytest.mark.parametrize(("every", "steps"), [(2, [2, 3]), (3, [3]), (50, [3])])
+def test_the_log_ends_with_the_step_at_which_a_run_was_stopped(
+    network: Transformer, texts: list[OwnText], every: int, steps: list[int]
+) -> None:
+    sizes = HeadSizes.of(network.config, depths=4)
+    _, log = fit_draft_head(network.float(), texts, sizes, replace(OPTIONS, log_every=every), stop=after(3))
+    assert [row["step"] for row in log] == steps
+
+
 def test_a_run_that_goes_on_begins_with_the_head_that_it_was_given(network: Transformer, texts: list[OwnText]) -> None:
     """At a learning rate of 0 they are the same; it may weigh more candidates, and the given one stays as it is."""
     network = network.float()

@@ -184,6 +184,7 @@ def encode_answers(
     A prompt may have `max_prompt` tokens, a response `canvas_length` with its end. Raises InputError that names the line of a
     longer one (unless drop_long), and if none is left.
     """
+    more = more_room(encoder.config, max_prompt, canvas_length)
     prompts = encoder.prompts([answer.before for answer in answers])
     end = encoder.answer_end()
     responses = [ids + end for ids in encoder.texts([answer.response for answer in answers])]
@@ -192,19 +193,26 @@ def encode_answers(
         if len(prompt) <= max_prompt and len(response) < canvas_length:
             kept.append((prompt, response))
         elif not drop_long:
-            what, has, most, option = (
-                ("prompt", len(prompt), max_prompt, "--max-prompt")
+            what, has, most, way_out = (
+                ("prompt", len(prompt), max_prompt, more)
                 if len(prompt) > max_prompt
-                else ("response", len(response) + 1, canvas_length, "--canvas-length")
+                else ("response", len(response) + 1, canvas_length, "raise --canvas-length")
             )
             raise InputError(
-                f"{path}, line {answer.line}: the {what} has {has} tokens, and at most {most} are allowed; raise {option}, "
+                f"{path}, line {answer.line}: the {what} has {has} tokens, and at most {most} are allowed; {way_out}, "
                 "or give --drop-long to leave such examples out."
             )
     if not kept:
         raise InputError(
-            f"{path}: none of {len(answers)} examples fits {max_prompt} prompt and {canvas_length} response tokens; raise "
-            "--max-prompt or --canvas-length."
+            f"{path}: none of {len(answers)} examples fits {max_prompt} prompt and {canvas_length} response tokens; for "
+            f"longer prompts {more}, for longer responses raise --canvas-length."
         )
     examples = Examples(*padded([p for p, _ in kept]), *padded([r for _, r in kept]))
     return examples, len(answers) - len(kept)
+
+
+def more_room(config: TransformerConfig, max_prompt: int, canvas_length: int) -> str:
+    """How prompts of more than `max_prompt` tokens would be allowed, in words."""
+    if max_prompt < config.max_length - canvas_length - (config.answer_id is not None):
+        return "raise --max-prompt"
+    return f"lower --canvas-length {canvas_length}, beside which no more fits a max_length of {config.max_length}"

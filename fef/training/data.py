@@ -114,8 +114,8 @@ def encode_pairs(pairs: list[Pair], tokenizer: Tokenizer, max_prompt: int, max_r
     kept = [(p, r) for p, r in zip(prompts, responses, strict=True) if len(p) <= max_prompt and len(r) < max_response]
     if not kept:
         raise InputError(
-            f"None of {len(pairs)} examples fits {max_prompt} prompt and {max_response} response tokens; raise "
-            "--max-prompt or --canvas-length."
+            f"None of {len(pairs)} examples fits {max_prompt} prompt and {max_response} response tokens; for longer "
+            "prompts raise --max-prompt as far as the model reads more beside a canvas, for longer responses --canvas-length."
         )
     return Examples(*padded([p for p, _ in kept]), *padded([r for _, r in kept]))
 

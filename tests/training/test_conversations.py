@@ -115,6 +115,22 @@ def test_a_line_without_a_prompt_is_told_what_a_prompt_needs(tmp_path: Path, row
         read_prompts(write(path, {"prompt": "a"}, {"messages": [{"role": "foo", "content": "x"}]}))
 
 
+@pytest.mark.parametrize(
+    ("most", "words"),
+    [
+        (60, "raise --max-prompt, or"),
+        (240, "lower --canvas-length 16, beside which no more fits a max_length of 256, or"),
+    ],
+)
+def test_a_prompt_that_is_too_long_is_told_what_makes_room(
+    tmp_path: Path, encoder: Encoder, most: int, words: str
+) -> None:
+    """Beside a canvas of 16 the model reads 240 tokens, which no --max-prompt raises."""
+    path = write(tmp_path / "x.jsonl", {"prompt": "a" * 300, "response": "b"})
+    with pytest.raises(InputError, match=f"at most {most} are allowed; {words}"):
+        encode_answers(read_answers(path), encoder, path, most, 16, False)
+
+
 def test_long_examples_are_left_out_on_request_and_counted(tmp_path: Path, encoder: Encoder) -> None:
     path = write(
         tmp_path / "x.jsonl", GOOD, {"prompt": "a" * 300, "response": "b"}, {"prompt": "a", "response": "b" * 99}

@@ -149,7 +149,9 @@ def adapt(
         else:
             model.requires_grad_(True)
     processes.agree("examples", examples.digest())
-    base = fingerprint(path)
+    with processes.together():
+        base = fingerprint(path)
+    processes.agree("base weights", base)
     facts = {
         "source": source,
         "fingerprint": base,

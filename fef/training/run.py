@@ -67,11 +67,13 @@ def run(
     options = replace(options, pieces=processes.size)
     with processes.together():
         model, tokenizer, examples = prepared(out, data, network, options, processes, init, certain)
+        base = None if init is None else fingerprint(init)
     processes.agree("examples", examples.digest())
+    processes.agree("base weights", base)
     model.requires_grad_(True)
     here = examples.to(model.device)
     objective = certainty_objective(here, options, processes) if certain else padded_objective(here, options)
-    facts = {"examples": examples.digest(), "certain": certain, "init": None if init is None else fingerprint(init)}
+    facts = {"examples": examples.digest(), "certain": certain, "init": base}
     return train(model, tokenizer, objective, out, options, progress, stop, processes=processes, facts=facts)
 
 

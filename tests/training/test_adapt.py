@@ -10,13 +10,15 @@ import pytest
 import torch
 
 import fef
-from fef.errors import CheckpointError, OptionError
+from fef.errors import CheckpointError, InputError, OptionError
 from fef.models.causal import load_causal
 from fef.models.checkpoint import load_checkpoint
 from fef.models.packed import packed_target_logits
 from fef.training.adapt import AdaptOptions, adapt
 from fef.training.lora import LowRankLinear, adapt_, is_factor, train_norms, train_rows
+from fef.training.processes import Processes
 from fef.training.trainer import TrainOptions
+from tests.several import run_on
 from tests.tiny_causal import write_causal, write_conversations
 
 KINDS = {
@@ -90,6 +92,18 @@ def test_a_run_does_not_go_on_with_another_rank(base: Path, data: Path, tmp_path
     run(base, data, tmp_path / "m", lora=2)
     with pytest.raises(CheckpointError, match="its lora_rank is 2, and here it is 3"):
         run(base, data, tmp_path / "m", lora=3, steps=5)
+
+
+def test_processes_that_adapt_other_weights_are_refused(base: Path, data: Path, tmp_path: Path) -> None:
+    other = write_causal(tmp_path / "other", seed=1)
+    adaptation = replace(KINDS["packed"], batch_tokens=768, row_tokens=384, max_prompt=48)
+
+    def work(processes: Processes) -> None:
+        adapt(str(base if processes.leads else other), data, tmp_path / "m", adaptation, OPTIONS, processes)
+
+    found = run_on(2, work)
+    assert all(isinstance(e, InputError) and "Process 1 of 2 has other base weights" in str(e) for e in found)
+    assert not (tmp_path / "m").exists()
 
 
 def test_low_rank_training_leaves_the_base_and_stores_the_sum(base: Path, data: Path, tmp_path: Path) -> None:

@@ -136,6 +136,19 @@ def test_processes_that_read_other_examples_are_refused(tmp_path: Path, data: Da
     assert not (tmp_path / "m").exists()
 
 
+def test_processes_that_start_from_other_weights_are_refused(
+    tmp_path: Path, data: DataOptions, alone: tuple[Path, Any]
+) -> None:
+    trained(ALONE, tmp_path / "other", data, replace(OPTIONS, steps=1))
+
+    def work(processes: Processes) -> None:
+        trained(processes, tmp_path / "m", data, OPTIONS, init=alone[0] if processes.leads else tmp_path / "other")
+
+    found = run_on(2, work)
+    assert all(isinstance(e, InputError) and "Process 1 of 2 has other base weights" in str(e) for e in found)
+    assert not (tmp_path / "m").exists()
+
+
 @pytest.mark.parametrize("fails", ["weights", "state"])
 def test_a_full_disk_ends_all_and_keeps_what_was_there(
     tmp_path: Path, data: DataOptions, monkeypatch: pytest.MonkeyPatch, fails: str

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import random
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 from fef.cli.output import Bar, print_json
-from fef.errors import OptionError
+from fef.errors import InputError, OptionError
+from fef.files import check_makeable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,7 +39,8 @@ def train_policy(
     device: str | None,
     json: bool,
 ) -> None:
-    """Train on problems of the built-in families, `batch` answers a step. Raises OptionError without a model and tasks."""
+    """Train on problems of the built-in families, `batch` answers a step. Raises OptionError without a model and tasks, and
+    InputError where the policy could not be written, or one is there."""
     if init is None or tasks is None:
         raise OptionError(
             "--objective policy learns from answers that are right or wrong: give --init MODEL and --tasks, for example "
@@ -46,9 +50,16 @@ def train_policy(
         import fef
         from fef.models.demask import fingerprint
         from fef.models.unmask_policy import POLICY, UnmaskPolicy, save_policy
+        from fef.tasks import generate
         from fef.training.data import parse_shares
         from fef.training.policy import PolicyTraining, fit_policy
-    model, families = fef.load(init, device=device), list(parse_shares(tasks))
+    path, shares = out / POLICY, parse_shares(tasks)
+    for family in shares:
+        generate(family, 0, seed)  # refuses one that there is not
+    if path.exists():
+        raise InputError(f"{path} is there already; give --out another directory, or remove it.")
+    check_makeable(path)
+    model = fef.load(init, device=device)
     policy = UnmaskPolicy().to(model.network.device)
     policy.reset(seed)
     began, seen = time.perf_counter(), [0.0, 0.0]
@@ -60,27 +71,29 @@ def train_policy(
 
         fit_policy(
             policy,
-            lambda policy, step: play(model, policy, families, max(1, batch // GROUP), canvas, seed * 1_000_003 + step),
+            lambda policy, step: play(model, policy, shares, max(1, batch // GROUP), canvas, seed * 1_000_003 + step),
             PolicyTraining(steps=steps, longest=canvas, seed=seed),
             show,
         )
     out.mkdir(parents=True, exist_ok=True)
-    save_policy(out / POLICY, policy, fingerprint(model.network))
+    save_policy(path, policy, fingerprint(model.network))
     seconds = time.perf_counter() - began
     if json:
-        print_json({"out": str(out / POLICY), "right": seen[0], "passes": seen[1], "seconds": round(seconds, 3)})
+        print_json({"out": str(path), "right": seen[0], "passes": seen[1], "seconds": round(seconds, 3)})
     else:
-        typer.echo(f"Wrote {out / POLICY}: at the end {seen[0]:.0%} right in {seen[1]:.1f} passes, {seconds:.0f} s.")
+        typer.echo(f"Wrote {path}: at the end {seen[0]:.0%} right in {seen[1]:.1f} passes, {seconds:.0f} s.")
 
 
-def play(model: Model, policy: UnmaskPolicy, families: list[str], count: int, canvas: int, seed: int) -> Played:
-    """`count` problems, `GROUP` answers to each at temperature 0: only the decisions of the policy differ."""
+def play(model: Model, policy: UnmaskPolicy, shares: Mapping[str, float], count: int, canvas: int, seed: int) -> Played:
+    """`count` problems of a family drawn by its share, `GROUP` answers to each at temperature 0: only decisions of the
+    policy differ."""
     import torch
 
     from fef import tasks
     from fef.training.policy import Decided, Played
 
-    problems = tasks.generate(families[seed % len(families)], count, seed)
+    (family,) = random.Random(seed).choices(list(shares), list(shares.values()))
+    problems = tasks.generate(family, count, seed)
     asked = [problem for problem in problems for _ in range(GROUP)]
     reads: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
     rounds: list[Decided] = []

@@ -273,3 +273,33 @@ def test_a_policy_learns_from_answers_to_problems_that_are_judged(fef_cli, tmp_p
     options = ["--set", f"policy={tmp_path / 'policy.safetensors'}", "--max-new-tokens", 4]
     assert fef_cli("generate", "1 + 1", "--model", tiny, "--method", "policy", *options).exit_code == 0
     assert fef_cli(*asked, "--init", tiny).exit_code == 2
+
+
+def test_families_of_a_policy_have_their_shares(fef_cli, tmp_path, tiny, monkeypatch):
+    drawn, generate = [], fef.tasks.generate
+    monkeypatch.setattr(fef.tasks, "generate", lambda *given: (given[1] and drawn.append(given[0])) or generate(*given))
+    asked = ["train", "--objective", "policy", "--init", tiny, "--steps", 4, "--batch-size", 8, "--canvas-length", 2]
+    shares = "word-problems:1,joint:0"
+    result = fef_cli(*asked, "--tasks", shares, "--out", tmp_path / "new", "--device", "cpu")
+    assert result.exit_code == 0, result.output
+    assert drawn == ["word-problems"] * 4
+
+
+@pytest.mark.parametrize(
+    ("out", "families", "words"),
+    [
+        ("file", "word-problems:1", "Cannot write"),
+        ("old", "word-problems:1", "is there already"),
+        ("new", "word-problems:1,jiont:1", "Did you mean 'joint'"),
+    ],
+)
+def test_a_policy_that_could_not_be_written_or_played_is_refused_before_it_is_trained(
+    fef_cli, tmp_path, tiny, monkeypatch, out, families, words
+):
+    monkeypatch.setattr("fef.training.policy.fit_policy", lambda *_: pytest.fail("it trains"))
+    (tmp_path / "file").touch()
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "policy.safetensors").touch()
+    asked = ["train", "--objective", "policy", "--init", tiny, "--out", tmp_path / out, "--tasks", families]
+    result = fef_cli(*asked, "--device", "cpu")
+    assert result.exit_code == 2 and words in result.stderr, result.output

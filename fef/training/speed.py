@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +27,16 @@ class Speed:
         peak = peak_of(device)
         self.peak = None if peak is None else devices * peak
         self.last: tuple[int, float] | None = None
+
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        """For what is no step, a look or a save: its time does not count."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)  # steps that the device has yet to do count
+        began = time.perf_counter()
+        yield
+        if self.last is not None:
+            self.last = (self.last[0], self.last[1] + time.perf_counter() - began)
 
     def since_last(self, step: int, row: dict[str, float]) -> dict[str, float]:
         """tokens_per_second, and utilization where the peak is known; both take every step since the last row for one like

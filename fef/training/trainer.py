@@ -161,6 +161,7 @@ def train(
     log: list[dict[str, float]] = read_log(out, step)
     speed, profile = Speed(device, processes.size), StepProfile(options.profile, device, say)
     began = saved = time.perf_counter()
+    before = log[-1]["seconds"] if log else 0.0  # of the run that this one goes on with
 
     def save() -> None:
         if norm is not None and not math.isfinite(value := float(whole(norm))):
@@ -194,11 +195,13 @@ def train(
         looks = held_out is not None and held_out.due(step, options.steps)
         if looks or step % options.log_every == 0 or step == options.steps:
             row = step_parts(parts, options.pieces, processes)
-            row |= {"step": step, "norm": float(whole(norm)), "lr": scale, "seconds": time.perf_counter() - began}
+            row |= {"step": step, "norm": float(whole(norm)), "lr": scale}
+            row["seconds"] = before + time.perf_counter() - began
             row |= speed.since_last(step, row)
             if looks:
                 assert held_out is not None
-                row |= (found := held_out.losses(model))
+                with speed.away():
+                    row |= (found := held_out.losses(model))
                 if held_out.keep_best and (best is None or found["held_out_loss"] < best.loss):
                     best = Best.of(model, step, found)
             log.append({k: round(v, 5) for k, v in row.items()})
@@ -208,7 +211,8 @@ def train(
                 progress(step, row)
         due = step % options.save_every == 0 or time.perf_counter() - saved >= options.save_seconds
         if step < options.steps and processes.largest(due):
-            save()
+            with speed.away():
+                save()
             saved = time.perf_counter()
     save()
     if best is not None:

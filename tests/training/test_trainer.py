@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -18,11 +21,12 @@ from fef.models.packed import packed_target_logits
 from fef.models.tokenizer import Tokenizer
 from fef.training import trainer
 from fef.training.data import encode_pairs, read_pairs, task_examples, task_texts
+from fef.training.held_out import HeldOut
 from fef.training.objectives import causal_loss, diffusion_loss, packed_loss
 from fef.training.patterns import mask_canvases
 from fef.training.run import DataOptions, NetworkOptions, run
 from fef.training.sharding import compile_options
-from fef.training.trainer import TrainOptions, training_step_data
+from fef.training.trainer import TrainOptions, train, training_step_data
 
 PAIRS = [(f"say {a} {b}", f"{b} {a}") for a in "abcdef" for b in "ghijkl"]
 SMALL = NetworkOptions(vocab_size=290, dim=32, layers=2, heads=2, mlp_dim=64, max_length=64)
@@ -73,6 +77,56 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, data: DataOpt
     for other in (run(tmp_path / "parts", data, SMALL, OPTIONS), half):
         for a, b in zip(whole.parameters(), other.parameters(), strict=True):
             assert torch.equal(a, b)
+
+
+def test_the_seconds_of_a_log_go_on_with_the_run(tmp_path: Path, data: DataOptions) -> None:
+    asked = iter([False, False, True])
+
+    def slow() -> bool:
+        time.sleep(0.2)
+        return next(asked)
+
+    run(tmp_path / "m", data, SMALL, OPTIONS, stop=slow)
+    run(tmp_path / "m", data, SMALL, replace(OPTIONS, steps=4))
+    seconds = [json.loads(line)["seconds"] for line in (tmp_path / "m" / "losses.jsonl").read_text().splitlines()]
+    assert len(seconds) == 4 and seconds == sorted(seconds)
+
+
+def test_looks_and_saves_take_nothing_from_the_speed_of_steps(
+    tmp_path: Path, data: DataOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Steps take a second of this clock, a save ten and a look a hundred."""
+    now = [0.0]
+
+    def passes(seconds: float, function: Callable[..., Any]) -> Callable[..., Any]:
+        def slower(*given: Any, **named: Any) -> Any:
+            now[0] += seconds
+            return function(*given, **named)
+
+        return slower
+
+    def look(_model: object, _number: int) -> tuple[torch.Tensor, dict[str, Any]]:
+        return torch.zeros(()), {"loss": 0.0}
+
+    monkeypatch.setattr("time.perf_counter", lambda: now[0])
+    monkeypatch.setattr(trainer, "take_step", passes(1, trainer.take_step))
+    monkeypatch.setattr(trainer, "save_state", passes(10, trainer.save_state))
+    monkeypatch.setattr(trainer, "step_parts", lambda *_: {"loss": 1.0, "tokens": 7.0})
+    rows: list[dict[str, float]] = []
+    run(tmp_path / "first", data, SMALL, replace(OPTIONS, steps=1))
+    model, tokenizer = load_checkpoint(tmp_path / "first")
+    examples = encode_pairs(PAIRS, tokenizer, 40, 8)
+    options = replace(OPTIONS, save_every=2)
+    train(
+        model.requires_grad_(True),
+        tokenizer,
+        trainer.padded_objective(examples, options),
+        tmp_path / "m",
+        options,
+        lambda _, row: rows.append(row),
+        held_out=HeldOut(passes(100, look), passes=1, every=3, keep_best=False),
+    )
+    assert [row.get("tokens_per_second") for row in rows] == [None, 7, 7, 7, 7, 7]
 
 
 def test_an_interrupted_run_goes_on_from_its_last_save(

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fef.cli.interrupts import StopSoon
-from fef.cli.options import check_device, typed_options
+from fef.cli.options import check_device
 from fef.cli.output import Bar, print_json
 from fef.cli.train_layer import train_layer
 from fef.cli.train_policy import train_policy
+from fef.cli.train_reads import check_read, check_sizes
 from fef.cli.training import (
     FormName,
     FormOption,
@@ -77,20 +78,6 @@ class ObjectiveName(StrEnum):
     adjust = "adjust"
     draft_head = "draft-head"
     policy = "policy"
-
-
-TUNING = (
-    "lora_targets",
-    "lr",
-    "lora_lr",
-    "packed",
-    "batch_tokens",
-    "row_tokens",
-    "drop_long",
-    "mask_id",
-    "held_out",
-    "eval_every",
-)  # options that only fine-tuning reads
 
 
 def train(
@@ -203,7 +190,8 @@ def train(
 
     Ctrl-C or SIGTERM saves first; the same command then goes on.
     """
-    check_heads(dim, heads)
+    if init is None:
+        check_heads(dim, heads)
     certain = objective is ObjectiveName.dparallel
     start = None if init is None else config_of(init, mask_id)
     tuned = (certain or objective is ObjectiveName.denoise) and fine_tunes(start, lora)
@@ -211,13 +199,12 @@ def train(
         raise OptionError(
             "--lora needs the model whose weights it leaves as they are: --init MODEL, with --objective denoise or dparallel."
         )
-    if not tuned and (unread := typed_options(context, TUNING)):
-        raise OptionError(
-            f"{', '.join(unread)} is for fine-tuning, of a released or adapted --init or with --lora, and this is none: "
-            "leave it out."
-        )
+    check_read(context, objective.value, tuned, start is not None)
+    if start is None and (out / "resume").is_dir():
+        start = config_of(str(out), None)
+        check_sizes(context, out, start)
     usual = 64 if objective is ObjectiveName.policy else 512 if tuned else 128
-    canvas = canvas_for(canvas_length, length_read(out, start, max_length), usual)
+    canvas = canvas_for(canvas_length, max_length if start is None else start.max_length, usual)
     if objective is ObjectiveName.policy:
         train_policy(out, init, tasks, steps, batch_size, canvas, seed, check_device(device), json)
         return
@@ -313,13 +300,6 @@ def config_of(init: str, mask_id: int | None) -> TransformerConfig:
         from fef.models.sources import describe_source
 
         return describe_source(locate(init), mask_id).config
-
-
-def length_read(out: Path, start: TransformerConfig | None, new: int) -> int:
-    """How many tokens the network that is trained reads; new: those of one that is yet to be made."""
-    if start is None and (out / "resume").is_dir():
-        start = config_of(str(out), None)
-    return new if start is None else start.max_length
 
 
 def fine_tunes(start: TransformerConfig | None, lora: int) -> bool:

@@ -49,12 +49,12 @@ def test_train_starts_from_a_checkpoint(fef_cli, tmp_path, examples, tiny):
     assert "33,504 parameters" in result.stdout
 
 
-NO_CANVAS = ["--steps", 1, "--device", "cpu", "--warmup", 1]
+NO_CANVAS = ["--steps", 1, "--device", "cpu"]
 WITHOUT_A_CANVAS = {
-    "an adapter": ["--init", "{short}", "--lora", 1, "--batch-tokens", 256, "--row-tokens", 256],
-    "a new network": ["--max-length", 100, *NEW, "--batch-size", 2],
+    "an adapter": ["--init", "{short}", "--lora", 1, "--batch-tokens", 256, "--row-tokens", 256, "--warmup", 1],
+    "a new network": ["--max-length", 100, *NEW, "--batch-size", 2, "--warmup", 1],
     "a layer": ["--objective", "ssmd", "--init", "{short}", "--batch-size", 2],
-    "a network that is there": ["--init", "{short}", "--batch-size", 2],
+    "a network that is there": ["--init", "{short}", "--batch-size", 2, "--warmup", 1],
 }
 
 
@@ -223,6 +223,39 @@ def test_two_writers_to_one_directory_are_refused(fef_cli, tmp_path, examples):
             assert f"Process {os.getpid()} is writing" in refused.stderr
         assert fef_cli("train", "--out", tmp_path / "another", *command).exit_code == 0
     assert fef_cli("train", "--out", tmp_path / "model", *command).exit_code == 0
+
+
+UNREAD = {
+    "sizes": ["--dim", 64],
+    "fine-tuning": ["--lora", 1, "--adam-lr", 1e-4],
+    "batches": ["--lora", 1, "--batch-size", 4],
+    "certain": ["--objective", "dparallel", "--patterns", "0,1,0"],
+    "certain factors": ["--objective", "dparallel", "--lora", 1, "--muon-lr", 1e-4],
+    "a layer": ["--objective", "ssmd", "--warmup", 5],
+    "another layer": ["--objective", "adjust", "--seconds", 5],
+    "a head": ["--objective", "draft-head", "--canvas-length", 16],
+    "a policy": ["--objective", "policy", "--adam-lr", 1e-4],
+}
+
+
+@pytest.mark.parametrize("given", UNREAD.values(), ids=UNREAD.keys())
+def test_options_that_would_be_passed_over_are_refused(fef_cli, tmp_path, examples, tiny, given):
+    data = ["--tasks", "joint"] if "policy" in given else ["--data", examples]
+    asked = ["train", "--init", tiny, "--out", tmp_path / "m", *data, "--steps", 1, "--device", "cpu", "--log-every", 1]
+    if {"policy", "ssmd", "adjust"} & {str(value) for value in given}:
+        asked = asked[:-2]
+    result = fef_cli(*asked, *given)
+    assert result.exit_code == 2, result.output
+    assert f"{given[-2]} is nothing that" in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == [examples.name]
+
+
+def test_a_stopped_run_does_not_go_on_with_a_network_of_another_size(fef_cli, tmp_path, examples):
+    command = ["train", "--out", tmp_path / "model", "--data", examples, *SMALL]
+    assert fef_cli(*command, *NEW, "--steps", 1).exit_code == 0
+    refused = fef_cli(*command, *NEW, "--dim", 32, "--steps", 2)
+    assert refused.exit_code == 2 and "of a network of --dim 16, and here it is 32" in refused.stderr
+    assert fef_cli(*command, *NEW, "--steps", 2).exit_code == 0
 
 
 @pytest.mark.parametrize("method", ["ssmd", "adjust"])

@@ -1,0 +1,66 @@
+"""What `fef train` reads of its options in each kind of training: those that it would pass over are refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from fef.cli.options import typed_options
+from fef.errors import OptionError
+
+if TYPE_CHECKING:
+    from fef.models.config import TransformerConfig
+
+__all__ = ["check_read", "check_sizes"]
+
+TUNING = (
+    *("lora_targets", "lr", "lora_lr", "packed", "batch_tokens", "row_tokens", "drop_long", "mask_id", "held_out"),
+    "eval_every",
+)
+SIZES = ("dim", "layers", "heads", "mlp_dim", "vocab_size", "max_length")
+MASKS = ("schedule", "form", "patterns")
+LOOP = ("compile_", "save_every", "save_minutes", "recompute", "shard", "report_to", "causal_weight")
+UNREAD = {
+    "tuned": (*SIZES, "batch_size", "count", "muon_lr", "adam_lr", "causal_weight"),
+    "tuned dparallel": (*SIZES, *MASKS, "count", "muon_lr", "adam_lr", "causal_weight"),
+    "dparallel": (*SIZES, *MASKS, "causal_weight"),
+    "denoise": SIZES,
+    "ssmd": (*SIZES, *MASKS, *LOOP, "seconds", "log_every", "warmup", "muon_lr"),
+    "draft-head": (*SIZES, *MASKS, *LOOP, "count", "max_prompt", "canvas_length"),
+    "policy": (
+        *(*SIZES, *MASKS, *LOOP, "data", "count", "max_prompt"),
+        *("seconds", "log_every", "warmup", "muon_lr", "adam_lr", "from_head"),
+    ),
+}
+UNREAD["adjust"] = UNREAD["ssmd"]
+
+
+def check_read(context: typer.Context, objective: str, tuned: bool, starts: bool) -> None:
+    """Raise OptionError for typed options that this kind of training would pass over. tuned: in the loop of fine-tuning;
+    starts: from a network that is there."""
+    if not tuned and (unread := typed_options(context, TUNING)):
+        raise OptionError(
+            f"{', '.join(unread)} is for fine-tuning, of a released or adapted --init or with --lora, and this is none: "
+            "leave it out."
+        )
+    kind = objective
+    if tuned:
+        kind = "tuned" if objective == "denoise" else f"tuned {objective}"
+    if (starts or objective != "denoise") and (unread := typed_options(context, UNREAD[kind])):
+        what = (
+            "fine-tuning, which has --batch-tokens, --lr and --lora-lr," if kind == "tuned" else f"this ({objective})"
+        )
+        raise OptionError(f"{', '.join(unread)} is nothing that {what} reads: leave it out.")
+
+
+def check_sizes(context: typer.Context, out: Path, there: TransformerConfig) -> None:
+    """Raise OptionError where typed sizes are not those of the network whose stopped run goes on."""
+    for name in SIZES:
+        given, has = context.params[name], getattr(there, name)
+        if name != "vocab_size" and given != has and (typed := typed_options(context, [name])):
+            raise OptionError(
+                f"{out} has a stopped run of a network of {typed[0]} {has}, and here it is {given}; repeat its command, or "
+                "give --out another directory."
+            )

@@ -74,8 +74,12 @@ def adapt(
         int | None, typer.Option("--block-length", min=1, help="Tokens of a block of block-causal attention.")
     ] = None,
     packed: Annotated[
-        bool, typer.Option("--packed/--no-packed", help="Train the packed pattern, whose law one pass verifies.")
-    ] = True,
+        bool | None,
+        typer.Option(
+            "--packed/--no-packed",
+            help="Train the packed pattern, whose law one pass verifies; by default where attention is bidirectional.",
+        ),
+    ] = None,
     causal: Annotated[
         bool, typer.Option("--causal", help="A control: train the causal model itself on the same examples.")
     ] = False,
@@ -155,7 +159,7 @@ def adapt(
     adaptation = AdaptOptions(
         kind="causal" if causal else attention.value,
         block_length=block_length,
-        packed=packed and not causal and attention is AttentionName.bidirectional,
+        packed=not causal and attention is AttentionName.bidirectional if packed is None else packed,
         lora_rank=lora,
         lora_targets=tuple(name.strip() for name in lora_targets.split(",")),
         batch_tokens=batch_tokens,

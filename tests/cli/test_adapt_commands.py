@@ -73,6 +73,11 @@ BAD = {
     "blocks without a length": (["--attention", "block-causal"], "--block-length"),
     "a length without blocks": (["--block-length", 4], "--block-length"),
     "two kinds": (["--causal", "--attention", "block-causal"], "--causal keeps"),
+    "a packed law in blocks": (
+        ["--packed", "--attention", "block-causal", "--block-length", 4],
+        "The packed law needs bidirectional attention, not block-causal; add --no-packed.",
+    ),
+    "a packed control": (["--packed", "--causal"], "needs bidirectional attention, not causal"),
     "a target": (["--lora", 2, "--lora-targets", "q,values"], "Unknown LoRA target 'values'"),
     "patterns": (["--patterns", "1,0"], "three fractions that sum to 1"),
     "patterns that are words": (["--patterns", "a,b,c"], "three fractions that sum to 1"),

@@ -240,8 +240,9 @@ def write_released(
     refuse_quantized(model, "saved")
     if writes:
         copy_small_files(source, directory)
-        if model.config.packed:
-            values = read_json(directory / CONFIG) | {PACKED: True}
+        values = read_json(directory / CONFIG)
+        if model.config.packed or values.get(PACKED):  # training without the packed law ends it
+            values |= {PACKED: model.config.packed}
             (directory / CONFIG).write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
     dtypes = stored_dtypes(source)
     write_weights(directory, model.state_dict(), family, dtypes, shard_bytes=shard_bytes, gather=gather, writes=writes)

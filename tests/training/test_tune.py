@@ -129,6 +129,15 @@ def test_the_packed_law_is_trained_and_noted(data: Path, tmp_path: Path, lora: i
     torch.testing.assert_close(logits, packed_target_logits(model, ids, clean, rank), rtol=0, atol=close)
 
 
+@pytest.mark.parametrize("changes", [{"packed": False}, {"certain": True}])
+def test_training_without_the_packed_law_ends_it(data: Path, tmp_path: Path, changes: dict[str, bool]) -> None:
+    run("llada", data, tmp_path / "packed", packed=True)
+    assert describe(tmp_path / "packed").config.packed
+    options = replace(OPTIONS, steps=1, batch_size=2)
+    tune(str(tmp_path / "packed"), data, tmp_path / "m", replace(TUNING, **changes), options)
+    assert not describe(tmp_path / "m").config.packed
+
+
 @pytest.mark.parametrize("family", ["dream", "sdar"])
 def test_where_there_is_no_packed_law_it_is_refused(family: str, data: Path, tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="packed"):

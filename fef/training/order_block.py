@@ -26,7 +26,7 @@ def order_loss(
     generator: torch.Generator,
 ) -> Tensor:
     """Cross-entropy (nats per token, rows alike) of at most `count` masked tokens in a drawn order, each given what is not
-    masked and those before it; the first, which the layer leaves as it is, does not count."""
+    masked and those before it; the first, which the layer leaves as it is, does not count, and no row that has only it."""
     ids_BL = canvases.ids_BL
     slots_BS, real_BS = drawn_slots(masked_BL, count, generator)
     real_BS[:, 0] = False
@@ -36,7 +36,7 @@ def order_loss(
         hidden_BSD = model.hidden_at(noisy_BL, slots_BS, canvases.lengths_B)
         tokens_BSD = model.embed(label_BS)
     states_BSD = layer(hidden_BSD, tokens_BSD, slots_BS)
-    weight_BS = real_BS / real_BS.sum(1, keepdim=True).clamp(min=1) / len(ids_BL)
+    weight_BS = real_BS / real_BS.sum(1, keepdim=True).clamp(min=1) / real_BS.any(1).sum().clamp(min=1)
     head_VD = model.head_weight.detach()
     total, _ = weighted_cross_entropy(states_BSD.flatten(0, 1), head_VD, label_BS.flatten(), weight_BS.flatten())
     return total

@@ -14,6 +14,7 @@ from fef.models.order_block import OrderBlock
 from fef.training.data import Examples
 from fef.training.hidden_layer import LayerOptions, fit_layer, mean_losses
 from fef.training.order_block import order_loss
+from fef.training.patterns import Canvases
 from fef.verify.decode import law_of_decode
 from fef.verify.network_laws import order_causal, process_law
 from fef.verify.reference import chain_law, table_of
@@ -101,6 +102,25 @@ def test_a_layer_that_learned_nothing_accepts_every_draft():
     ids[:, 0] = 1
     out = fef.decode(model, ids, method="ssmd", temperature=1.0, window=8)
     assert {stats["calls"] for stats in out.stats} == {1}
+
+
+def test_a_row_of_a_single_mask_changes_no_mean():
+    """Its mask is the first of the order, which does not count."""
+    model = tiny_network(packed=False, eos_id=EOS, scale=0.3).float()
+    layer = OrderBlock(model)
+    layer.reset(0)
+    ids, one = torch.randint(3, 7, (3, 10), generator=torch.Generator().manual_seed(0)), torch.ones(3).long()
+    masked = torch.zeros(3, 10, dtype=torch.bool)
+    masked[0, 4:6], masked[1:, 9] = True, True
+    canvases = [Canvases(ids[:n], 2 * one[:n], 10 * one[:n], 10 * one[:n]) for n in (1, 3)]
+    alone, beside = (
+        {
+            round(float(order_loss(model, layer, rows, masked[: len(rows.ids_BL)], 2, generator).detach()), 4)
+            for generator in (torch.Generator().manual_seed(seed) for seed in range(80))
+        }
+        for rows in canvases
+    )
+    assert alone == beside and len(alone) == 2  # of either of the two masks
 
 
 def test_the_layer_learns_what_a_pass_cannot_say():

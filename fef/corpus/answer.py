@@ -15,6 +15,7 @@ from fef.cli.options import DeviceOption
 from fef.cli.output import Bar, Group
 from fef.errors import OptionError
 from fef.files import check_writable, write_whole
+from fef.laws.pipeline import check_sampling
 from fef.models.causal import describe_causal, load_causal
 from fef.models.chat import ChatTemplate, Message
 from fef.models.checkpoint import CONFIG, load_checkpoint
@@ -50,9 +51,10 @@ def answer(
     seed: Annotated[int, typer.Option("--seed", min=0, help="Draws the answers.")] = 0,
     device: DeviceOption = None,
 ) -> None:
-    """Answer prompts with a causal model; every line keeps its fields and gets the answer as its last message."""
+    """Answer prompts with a causal model; each answer is the last message of its line."""
     whole_from("max-new-tokens", max_new_tokens, 1)
     whole_from("batch-size", batch_size, 1)
+    check_sampling(temperature, top_p)
     check_writable(out, data)
     prompts = read_prompts(data)
     place = device or default_device()

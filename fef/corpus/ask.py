@@ -21,6 +21,7 @@ from fef.corpus.self_text import fault_of
 from fef.errors import InputError, OptionError
 from fef.eval.tasks import message
 from fef.files import check_writable, write_whole
+from fef.laws.pipeline import check_sampling
 from fef.models.chat import ChatTemplate
 from fef.models.device import default_device
 from fef.readers import whole_from
@@ -50,6 +51,7 @@ def ask(
     whole_from("count", count, 1)
     whole_from("max-new-tokens", max_new_tokens, 1)
     whole_from("batch-size", batch_size, 1)
+    check_sampling(temperature, top_p)
     check_writable(out, apart)
     others = TestItems.of([str(turns[-1]["content"]) for turns in read_prompts(apart)] if apart else [])
     model, tokenizer, template = load_source(source, device or default_device())

@@ -128,6 +128,9 @@ def test_a_causal_model_answers_prompts_into_a_file(folder, tmp_path):
     run(*made, "--out", again, "--keep-cut", "--batch-size", 10)
     assert again.read_text() == out.read_text()
     assert run(*made, "--out", tmp_path / "x", "--max-new-tokens", 0).exit_code == 2
+    for option in (("--temperature", -1), ("--temperature", "nan"), ("--top-p", 0), ("--top-p", 7)):
+        assert run(*made, "--out", tmp_path / "x", *option).exit_code == 2
+    assert not (tmp_path / "x").exists()
 
 
 def test_a_causal_model_asks_what_its_users_would(folder, tmp_path, monkeypatch):
@@ -144,6 +147,7 @@ def test_a_causal_model_asks_what_its_users_would(folder, tmp_path, monkeypatch)
     result = run(*made)  # whose words are no sentences
     assert result.exit_code == 2
     assert "None of 3 turns is whole, plain and new" in " ".join(result.output.split())
+    assert "temperature=-1.0 is not allowed" in run(*made, "--temperature", -1).output
     said = [Answer("Why is ice cold?", 5, True), Answer("Tell me more.", 4, False), Answer("Why is ice cold?", 5, True)]
     monkeypatch.setattr(ask, "texts_behind", lambda *_: enumerate(said))
     assert run(*made).exit_code == 0

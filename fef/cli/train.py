@@ -188,7 +188,8 @@ def train(
     Released checkpoints, and all that answers in a chat template, are fine-tuned; so is any model with --lora. torchrun
     shares the work among processes.
 
-    Ctrl-C or SIGTERM saves first; the same command then goes on.
+    Ctrl-C or SIGTERM saves first; the same command then goes on. A layer (ssmd, adjust) and a policy are written at the end
+    alone, and a draft head that is stopped is written as it is.
     """
     if init is None:
         check_heads(dim, heads)
@@ -287,7 +288,16 @@ def train(
         assert options_of_data is not None
         source = init_path(init)
         return run(
-            out, options_of_data, size, options, processes, init=source, certain=certain, progress=progress, stop=stop
+            out,
+            options_of_data,
+            size,
+            options,
+            processes,
+            init=source,
+            certain=certain,
+            progress=progress,
+            stop=stop,
+            say=say,
         )
 
     reported = partial(shows_and_reports, shows, reporter(report_to, out))

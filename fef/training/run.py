@@ -57,16 +57,18 @@ def run(
     certain: bool = False,
     progress: Progress | None = None,
     stop: Callable[[], bool] = lambda: False,
+    say: Callable[[str], None] = lambda _: None,
 ) -> Transformer:
     """Train into `out`, from `init` (a model directory), from where `out` stopped, or from nothing. certain: by certainty
     forcing (`fef.training.certainty`), on a network that is there. stop: asked before each step; True ends the run, saved.
-    processes: those that share the rows of each batch, and where they train.
+    processes: those that share the rows of each batch, and where they train. say: told how many examples of a file are too
+    long to be trained on.
 
     Raises OptionError or InputError before anything is written when the arguments cannot work.
     """
     options = replace(options, pieces=processes.size)
     with processes.together():
-        model, tokenizer, examples = prepared(out, data, network, options, processes, init, certain)
+        model, tokenizer, examples = prepared(out, data, network, options, processes, init, certain, say)
         base = None if init is None else fingerprint(init)
     processes.agree("examples", examples.digest())
     processes.agree("base weights", base)
@@ -85,6 +87,7 @@ def prepared(
     processes: Processes,
     init: Path | None,
     certain: bool,
+    say: Callable[[str], None],
 ) -> tuple[Transformer, Tokenizer, Examples]:
     """The network that training starts or goes on with, its tokenizer, and the encoded examples."""
     if (data.jsonl is None) == (data.tasks is None):
@@ -106,6 +109,8 @@ def prepared(
         examples = task_examples(data.tasks, data.count, options.seed, tokenizer, max_prompt, options.canvas_length)
     else:
         examples = encode_pairs(pairs, tokenizer, max_prompt, options.canvas_length)
+        if dropped := len(pairs) - len(examples):
+            say(f"{len(examples):,} examples, {dropped:,} left out as too long.")
     return model, tokenizer, examples
 
 

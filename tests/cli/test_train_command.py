@@ -42,6 +42,14 @@ def test_a_run_that_stops_before_its_first_row_of_losses_tells_none(fef_cli, tmp
     assert "step 0 of 1000, 6,016 parameters" in result.stdout
 
 
+def test_examples_that_are_too_long_are_counted(fef_cli, tmp_path, examples):
+    with examples.open("a") as file:
+        file.write(json.dumps({"prompt": "1 + 1", "response": "2 " * 99}) + "\n")
+    result = fef_cli("train", "--out", tmp_path / "model", "--data", examples, "--steps", 1, *SMALL, *NEW)
+    assert result.exit_code == 0, result.output
+    assert "8 examples, 1 left out as too long." in result.stderr
+
+
 def test_train_starts_from_a_checkpoint(fef_cli, tmp_path, examples, tiny):
     out = tmp_path / "tuned"
     result = fef_cli("train", "--out", out, "--init", tiny, "--data", examples, "--steps", 1, *SMALL)

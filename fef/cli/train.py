@@ -384,6 +384,11 @@ def data_options(tasks: str | None, data: Path | None, count: int, max_prompt: i
 
 
 def init_path(name: str | None) -> Path | None:
-    from fef.models.hub import SHIPPED, locate
+    """The directory of a model with its weights, which are downloaded where it is a repository."""
+    from fef.models.hub import download_weights, locate
 
-    return None if name is None else locate(name) if name in SHIPPED else Path(name).expanduser()
+    if name is None:
+        return None
+    path = locate(name)
+    download_weights(name, path)
+    return path

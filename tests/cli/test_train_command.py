@@ -233,6 +233,28 @@ def test_two_writers_to_one_directory_are_refused(fef_cli, tmp_path, examples):
     assert fef_cli("train", "--out", tmp_path / "model", *command).exit_code == 0
 
 
+@pytest.mark.parametrize("objective", ["denoise", "dparallel", "ssmd"])
+def test_training_starts_from_a_repository_of_the_hub(fef_cli, tmp_path, examples, tiny, monkeypatch, objective):
+    asked = []
+    monkeypatch.setattr(
+        "fef.models.hub.download", lambda name, _revision, _token, what: asked.append((name, *what)) or tiny
+    )
+    command = [
+        "train",
+        "--init",
+        "somebody/model",
+        "--objective",
+        objective,
+        "--data",
+        examples,
+        "--out",
+        tmp_path / "m",
+    ]
+    result = fef_cli(*command, "--steps", 1, "--batch-size", 2, "--canvas-length", 16, "--device", "cpu")
+    assert result.exit_code == 0, result.output
+    assert ("somebody/model", "*.safetensors") in asked
+
+
 UNREAD = {
     "sizes": ["--dim", 64],
     "fine-tuning": ["--lora", 1, "--adam-lr", 1e-4],

@@ -202,7 +202,7 @@ def train(
                 assert held_out is not None
                 with speed.away():
                     row |= (found := held_out.losses(model))
-                if held_out.keep_best and (best is None or found["held_out_loss"] < best.loss):
+                if held_out.keep_best and found["held_out_loss"] < (math.inf if best is None else best.loss):
                     best = Best.of(model, step, found)
             log.append({k: round(v, 5) for k, v in row.items()})
             if not math.isfinite(row["loss"]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -113,20 +114,24 @@ def test_looks_and_saves_take_nothing_from_the_speed_of_steps(
     monkeypatch.setattr(trainer, "save_state", passes(10, trainer.save_state))
     monkeypatch.setattr(trainer, "step_parts", lambda *_: {"loss": 1.0, "tokens": 7.0})
     rows: list[dict[str, float]] = []
+    fit(tmp_path, data, HeldOut(passes(100, look), 1, 3, False), progress=lambda _, row: rows.append(row), save_every=2)
+    assert [row.get("tokens_per_second") for row in rows] == [None, 7, 7, 7, 7, 7]
+
+
+def fit(tmp_path: Path, data: DataOptions, held_out: HeldOut, save_every: int = 100, **told: Any) -> None:
+    """Six steps with looks."""
     run(tmp_path / "first", data, SMALL, replace(OPTIONS, steps=1))
     model, tokenizer = load_checkpoint(tmp_path / "first")
-    examples = encode_pairs(PAIRS, tokenizer, 40, 8)
-    options = replace(OPTIONS, save_every=2)
-    train(
-        model.requires_grad_(True),
-        tokenizer,
-        trainer.padded_objective(examples, options),
-        tmp_path / "m",
-        options,
-        lambda _, row: rows.append(row),
-        held_out=HeldOut(passes(100, look), passes=1, every=3, keep_best=False),
-    )
-    assert [row.get("tokens_per_second") for row in rows] == [None, 7, 7, 7, 7, 7]
+    examples, options = encode_pairs(PAIRS, tokenizer, 40, 8), replace(OPTIONS, save_every=save_every)
+    objective = trainer.padded_objective(examples, options)
+    train(model.requires_grad_(True), tokenizer, objective, tmp_path / "m", options, held_out=held_out, **told)
+
+
+def test_a_look_that_is_no_number_is_never_the_best(tmp_path: Path, data: DataOptions) -> None:
+    found, said = iter([math.nan, 2.0, 3.0]), []
+    held_out = HeldOut(lambda *_: (torch.zeros(()), {"loss": next(found)}), 1, 2, True)
+    fit(tmp_path, data, held_out, say=said.append)
+    assert said == ["The best of the held-out losses, 2.0000 at step 4, is the model."]
 
 
 def test_an_interrupted_run_goes_on_from_its_last_save(

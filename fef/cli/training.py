@@ -132,7 +132,8 @@ def carry_out(out: Path, steps: int, saves: str, device: str, work: Work, shows:
 
     resumed = (out / "resume").is_dir()
     if resumed:
-        say(f"{out} has a stopped run at step {reached(out)}; going on from there.")
+        at = "" if (step := reached(out)) is None else f" at step {step}"
+        say(f"{out} has a stopped run{at}; going on from there.")
     began = time.perf_counter()
     words = "Saving after this step" + ("." if started_together() else "; once more ends it at once.")
     with (

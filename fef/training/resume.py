@@ -167,5 +167,6 @@ def failure(failed: CheckpointException) -> Exception:
 
 def cannot(resume: Path, reason: str) -> CheckpointError:
     return CheckpointError(
-        f"Cannot resume from {resume} ({reason}). Delete that folder to start again from the saved weights."
+        f"Cannot resume from {resume} ({reason}). Give --out another directory to start again; the weights that were saved "
+        f"stay in {resume.parent}."
     )

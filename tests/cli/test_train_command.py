@@ -42,6 +42,19 @@ def test_a_run_that_stops_before_its_first_row_of_losses_tells_none(fef_cli, tmp
     assert "step 0 of 1000, 6,016 parameters" in result.stdout
 
 
+def test_a_run_that_cannot_go_on_is_told_to_start_elsewhere(fef_cli, tmp_path, examples):
+    """Its directory holds a model, so without the resume part nothing may start there."""
+    out, command = tmp_path / "model", ["train", "--data", examples, *SMALL, *NEW]
+    assert fef_cli(*command, "--out", out, "--steps", 1).exit_code == 0
+    (out / "resume" / "run.json").write_text("{")
+    result = fef_cli(*command, "--out", out, "--steps", 2)
+    assert result.exit_code == 2
+    said = " ".join(result.stderr.split())
+    assert "has a stopped run; going on" in said
+    assert f"Give --out another directory to start again; the weights that were saved stay in {out}." in said
+    assert fef_cli(*command, "--out", tmp_path / "other", "--steps", 1).exit_code == 0
+
+
 def test_examples_that_are_too_long_are_counted(fef_cli, tmp_path, examples):
     with examples.open("a") as file:
         file.write(json.dumps({"prompt": "1 + 1", "response": "2 " * 99}) + "\n")

@@ -39,8 +39,11 @@ def delta(
     with Bar("Comparing"):
         from fef.models.delta import merge, write_delta
         from fef.models.hub import locate
+        from fef.training.conversations import read_answers
         from fef.training.difference import difference, held_out_loss
 
+        if data is not None:
+            read_answers(data)  # what is wrong with them is said before anything is written
         made = difference(base, model, max_bytes, place)
         write_delta(out, made)
     facts = {"out": str(out), "bytes": out.stat().st_size, "rank": made.facts["rank"], "kept": made.facts["kept"]}

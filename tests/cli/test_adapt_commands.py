@@ -108,6 +108,14 @@ def test_delta_refuses_a_directory_that_adapt_did_not_write(fef_cli, folder, tmp
         assert not out.exists()
 
 
+def test_delta_reads_its_examples_before_it_writes(fef_cli, folder, tmp_path):
+    assert fef_cli(*command(folder, tmp_path / "m", "--steps", 1)).exit_code == 0
+    made = ["delta", "--base", folder / "base", "--model", tmp_path / "m", "--out", tmp_path / "x.safetensors"]
+    result = fef_cli(*made, "--data", tmp_path / "missing.jsonl", "--device", "cpu")
+    assert result.exit_code == 2 and "Cannot read" in result.stderr
+    assert not (tmp_path / "x.safetensors").exists()
+
+
 def test_a_causal_model_answers_prompts_into_a_file(folder, tmp_path):
     from typer.testing import CliRunner
 

@@ -264,9 +264,13 @@ def flat_objective(
     commit. Raises OptionError where a canvas may not fit."""
     longest = longest_canvas(examples, config, adaptation, options)
     if longest > adaptation.capacity:
+        enough = -(-longest // BLOCK) * BLOCK
+        way_out = f"give --row-tokens {enough} or more, and a multiple of them as --batch-tokens"
+        if adaptation.row_tokens is None:
+            way_out = f"give --batch-tokens {enough} or more"
         raise OptionError(
             f"A canvas of these examples takes up to {longest} places with all its streams, and a row has "
-            f"{adaptation.capacity}; give --row-tokens {-(-longest // BLOCK) * BLOCK} or more."
+            f"{adaptation.capacity}; {way_out}."
         )
     weights = loss_weights(options) | {"causal": 1.0}
     size = (

@@ -86,6 +86,11 @@ BAD = {
     "no held-out file": (["--held-out", "missing.jsonl"], "Cannot read missing.jsonl"),
     "patterns beyond 1": (["--patterns", "0.5,0.5,0.5"], "three fractions that sum to 1"),
     "a row": (["--batch-tokens", 100], "multiple of 128"),
+    "a short row": (["--batch-tokens", 128, "--canvas-length", 48], "give --batch-tokens 256 or more."),
+    "a short row of some": (
+        ["--batch-tokens", 256, "--row-tokens", 128, "--canvas-length", 48],
+        "give --row-tokens 256 or more, and a multiple of them as --batch-tokens.",
+    ),
     "a canvas": (["--canvas-length", 256], "leaves no room"),
     "long examples": (["--max-prompt", 4], "line 1: the prompt has"),
     "steps": (["--steps", 0], "at least 1"),

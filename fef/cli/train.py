@@ -17,7 +17,7 @@ from fef.cli.options import check_device
 from fef.cli.output import Bar, print_json
 from fef.cli.train_layer import train_layer
 from fef.cli.train_policy import train_policy
-from fef.cli.train_reads import check_read, check_sizes
+from fef.cli.train_reads import check_alone, check_read, check_sizes
 from fef.cli.training import (
     FormName,
     FormOption,
@@ -201,6 +201,7 @@ def train(
             "--lora needs the model whose weights it leaves as they are: --init MODEL, with --objective denoise or dparallel."
         )
     check_read(context, objective.value, tuned, start is not None)
+    check_alone(objective.value)
     if start is None and (out / "resume").is_dir():
         start = config_of(str(out), None)
         check_sizes(context, out, start)

@@ -13,7 +13,7 @@ from fef.errors import OptionError
 if TYPE_CHECKING:
     from fef.models.config import TransformerConfig
 
-__all__ = ["check_read", "check_sizes"]
+__all__ = ["check_alone", "check_read", "check_sizes"]
 
 TUNING = (
     *("lora_targets", "lr", "lora_lr", "packed", "batch_tokens", "row_tokens", "drop_long", "mask_id", "held_out"),
@@ -53,6 +53,16 @@ def check_read(context: typer.Context, objective: str, tuned: bool, starts: bool
             "fine-tuning, which has --batch-tokens, --lr and --lora-lr," if kind == "tuned" else f"this ({objective})"
         )
         raise OptionError(f"{', '.join(unread)} is nothing that {what} reads: leave it out.")
+
+
+def check_alone(objective: str) -> None:
+    """Raise OptionError where torchrun started processes that would all do the same work and write the same file."""
+    if objective in ("denoise", "dparallel"):
+        return
+    from fef.training.processes import started_together
+
+    if started_together():
+        raise OptionError(f"--objective {objective} trains in one process; start it without torchrun.")
 
 
 def check_sizes(context: typer.Context, out: Path, there: TransformerConfig) -> None:

@@ -293,6 +293,19 @@ def test_options_that_would_be_passed_over_are_refused(fef_cli, tmp_path, exampl
     assert [path.name for path in tmp_path.iterdir()] == [examples.name]
 
 
+@pytest.mark.parametrize("objective", ["ssmd", "adjust", "draft-head", "policy"])
+def test_what_processes_cannot_share_is_refused(fef_cli, tmp_path, examples, tiny, monkeypatch, objective):
+    """Each would train all of it and write the same file."""
+    for name, value in {"RANK": 0, "WORLD_SIZE": 2, "LOCAL_RANK": 0}.items():
+        monkeypatch.setenv(name, str(value))
+    data = ["--tasks", "joint"] if objective == "policy" else ["--data", examples]
+    command = ["train", "--objective", objective, "--init", tiny, *data, "--out", tmp_path / "m", "--device", "cpu"]
+    result = fef_cli(*command, "--steps", 1, "--batch-size", 2)
+    assert result.exit_code == 2
+    assert f"--objective {objective} trains in one process" in result.stderr
+    assert not (tmp_path / "m").exists()
+
+
 def test_a_stopped_run_does_not_go_on_with_a_network_of_another_size(fef_cli, tmp_path, examples):
     command = ["train", "--out", tmp_path / "model", "--data", examples, *SMALL]
     assert fef_cli(*command, *NEW, "--steps", 1).exit_code == 0

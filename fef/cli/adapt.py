@@ -11,6 +11,7 @@ import typer
 
 from fef.cli.options import JsonOption, check_device
 from fef.cli.output import Bar
+from fef.cli.train_reads import check_read_by_adapt
 from fef.cli.training import (
     CanvasLengthOption,
     FormName,
@@ -55,6 +56,7 @@ class AttentionName(StrEnum):
 
 
 def adapt(
+    context: typer.Context,
     source: Annotated[
         str, typer.Option("--from", help="A causal model: a GGUF file, a directory or a Hugging Face repository.")
     ],
@@ -146,6 +148,9 @@ def adapt(
     check_out(out)
     if causal and (attention is not AttentionName.bidirectional or block_length is not None):
         raise OptionError("--causal keeps the causal attention; leave --attention and --block-length out.")
+    if packed is None:
+        packed = not causal and attention is AttentionName.bidirectional
+    check_read_by_adapt(context, causal, packed, bool(lora))
     with Bar("Loading"):
         from fef.models.causal import describe_causal
         from fef.models.hub import locate
@@ -159,7 +164,7 @@ def adapt(
     adaptation = AdaptOptions(
         kind="causal" if causal else attention.value,
         block_length=block_length,
-        packed=not causal and attention is AttentionName.bidirectional if packed is None else packed,
+        packed=packed,
         lora_rank=lora,
         lora_targets=tuple(name.strip() for name in lora_targets.split(",")),
         batch_tokens=batch_tokens,

@@ -1,4 +1,5 @@
-"""What `fef train` reads of its options in each kind of training: those that it would pass over are refused."""
+"""What `fef train` and `fef adapt` read of their options in each kind of training: those that they would pass over are
+refused."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from fef.errors import OptionError
 if TYPE_CHECKING:
     from fef.models.config import TransformerConfig
 
-__all__ = ["check_alone", "check_read", "check_sizes"]
+__all__ = ["check_alone", "check_read", "check_read_by_adapt", "check_sizes"]
 
 TUNING = (
     *("lora_targets", "lr", "lora_lr", "packed", "batch_tokens", "row_tokens", "drop_long", "mask_id", "held_out"),
@@ -53,6 +54,18 @@ def check_read(context: typer.Context, objective: str, tuned: bool, starts: bool
             "fine-tuning, which has --batch-tokens, --lr and --lora-lr," if kind == "tuned" else f"this ({objective})"
         )
         raise OptionError(f"{', '.join(unread)} is nothing that {what} reads: leave it out.")
+
+
+def check_read_by_adapt(context: typer.Context, causal: bool, packed: bool, lora: bool) -> None:
+    """Raise OptionError for typed options that this kind of adaptation would pass over."""
+    unread = {
+        "without --lora": () if lora else ("lora_targets", "lora_lr"),
+        "without the packed law": () if packed else ("target_weight", "draft_weight"),
+        "with --causal": ("form", "patterns", "context_weight") if causal else (),
+    }
+    for when, names in unread.items():
+        if typed := typed_options(context, names):
+            raise OptionError(f"{', '.join(typed)} is nothing that fef adapt reads {when}: leave it out.")
 
 
 def check_alone(objective: str) -> None:

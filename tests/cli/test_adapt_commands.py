@@ -78,6 +78,15 @@ BAD = {
         "The packed law needs bidirectional attention, not block-causal; add --no-packed.",
     ),
     "a packed control": (["--packed", "--causal"], "needs bidirectional attention, not causal"),
+    "factors that there are not": (["--lora-lr", 1e-3], "--lora-lr is nothing that fef adapt reads without --lora"),
+    "drafts that there are not": (
+        ["--no-packed", "--draft-weight", 2],
+        "--draft-weight is nothing that fef adapt reads",
+    ),
+    "masks of a control": (
+        ["--causal", "--patterns", "0,1,0"],
+        "--patterns is nothing that fef adapt reads with --causal",
+    ),
     "a target": (["--lora", 2, "--lora-targets", "q,values"], "Unknown LoRA target 'values'"),
     "patterns": (["--patterns", "1,0"], "three fractions that sum to 1"),
     "patterns that are words": (["--patterns", "a,b,c"], "three fractions that sum to 1"),

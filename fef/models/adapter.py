@@ -14,6 +14,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +29,25 @@ from fef.models.homes import Held, whole
 from fef.models.quantize import refuse_quantized
 from fef.models.tokenizer_files import read_json
 from fef.models.transformer import Transformer
+from fef.readers import shown
 
 __all__ = ["Factors", "apply_adapter", "base_digest", "write_adapter"]
 
 CONFIG, WEIGHTS, FACTS = "adapter_config.json", "adapter_model.safetensors", "fef_adapter.json"
 PREFIX, IN, OUT = "base_model.model.", "lora_A.weight", "lora_B.weight"
 SAMPLE = 64  # numbers of each parameter in a digest
-SWITCHED_OFF = ("use_dora", "fan_in_fan_out", "modules_to_save", "lora_bias", "trainable_token_indices")
+SWITCHED_OFF = (
+    *("alora_invocation_tokens", "arrow_config", "fan_in_fan_out", "layer_replication", "lora_bias", "modules_to_save"),
+    *("trainable_token_indices", "use_bdlora", "use_dora", "use_qalora"),
+)  # options of PEFT that make more of an adapter, or of its base, than the product of two factors a matrix
+PLAIN_STARTS = (
+    None,
+    True,
+    False,
+    "gaussian",
+    "eva",
+    "orthogonal",
+)  # of factors; others, as PiSSA's, change the base, too
 Factors = Mapping[str, tuple[Tensor, Tensor]]
 """Of matrices of a network, by their names without ".weight": in [R, I] and out [O, R]; their product is added."""
 
@@ -149,12 +162,31 @@ class Adapter:
     facts: Mapping[str, Any]
     tensors: Mapping[str, Tensor]
 
-    def scale(self, stored: str) -> float:
-        """What the product of a module's factors is multiplied with."""
-        name = last_name(stored)
-        rank = self.settings.get("rank_pattern", {}).get(name, self.settings["r"])
-        alpha = self.settings.get("alpha_pattern", {}).get(name, self.settings["lora_alpha"])
+    def scale(self, stored: str, rank: int) -> float:
+        """What the product of a module's factors of this rank is multiplied with. Raises CheckpointError where the settings
+        say another rank, or none."""
+        said, alpha = self.size("r", "rank_pattern", stored), self.size("lora_alpha", "alpha_pattern", stored)
+        if said != rank:
+            raise CheckpointError(
+                f"{self.path} has factors of {stored} of rank {rank}, and its {CONFIG} says {said}; the two files belong to "
+                "different adapters."
+            )
         return float(alpha / (rank**0.5 if self.settings.get("use_rslora") else rank))
+
+    def size(self, name: str, by_module: str, stored: str) -> float:
+        """A number of the settings for a module: that of the first pattern that fits the end of its name, as in PEFT, else
+        that of all. Raises CheckpointError for what is none."""
+        patterns = self.settings.get(by_module) or {}
+        try:
+            found = (size for pattern, size in patterns.items() if re.match(rf"(.*\.)?({pattern})$", stored))
+            size = next(found, self.settings.get(name))
+        except (AttributeError, re.error) as error:
+            raise CheckpointError(
+                f"{self.path / CONFIG} has {by_module} = {shown(patterns)}, which are no patterns of names. Copy it again."
+            ) from error
+        if isinstance(size, bool) or not isinstance(size, int | float) or not 0 < size < inf:
+            raise CheckpointError(f"{self.path / CONFIG} has {shown(size)} as {name} of {stored}. Copy it again.")
+        return size
 
 
 @torch.no_grad()
@@ -180,16 +212,19 @@ def apply_adapter(network: Transformer, family: Family, path: Path) -> Transform
     for stored, parts in modules.items():
         in_RI = adapter.tensors.get(f"{PREFIX}{stored}.{IN}")
         out_OR = adapter.tensors.get(f"{PREFIX}{stored}.{OUT}")
-        if in_RI is None or out_OR is None:
+        if in_RI is None and out_OR is None:
             continue
+        if in_RI is None or out_OR is None:
+            raise CheckpointError(f"{path / WEIGHTS} has only one of the two factors of {stored}. Copy the file again.")
         weights = [network.get_parameter(f"{name}.weight") for name, _ in parts]
         shape = (sum(outputs for _, outputs in parts), weights[0].shape[1])
-        if (len(out_OR), in_RI.shape[1]) != shape or out_OR.shape[1] != len(in_RI):
+        rank = len(in_RI) if in_RI.ndim else 0
+        if out_OR.shape != (shape[0], rank) or in_RI.shape != (rank, shape[1]):
             raise CheckpointError(
                 f"{path} has factors of {stored} of {tuple(out_OR.shape)} and {tuple(in_RI.shape)}, whose product is not "
                 f"{shape}; load it with the base that it was trained on."
             )
-        scale = adapter.scale(stored)
+        scale = adapter.scale(stored, rank)
         for weight, part_OR in zip(weights, torch.split(out_OR, [outputs for _, outputs in parts]), strict=True):
             change_OI = scale * (part_OR.to(weight.device).float() @ in_RI.to(weight.device).float())
             weight.copy_(weight.float() + change_OI if weight.dtype.itemsize < 4 else weight + change_OI)
@@ -206,8 +241,10 @@ def read_adapter(path: Path) -> Adapter:
         )
     settings = read_json(path / CONFIG)
     kind, on = settings.get("peft_type"), [name for name in SWITCHED_OFF if settings.get(name)]
-    sizes = [settings.get(name) for name in ("r", "lora_alpha")]
-    if kind != "LORA" or on or not all(isinstance(size, int | float) and size > 0 for size in sizes):
+    start = settings.get("init_lora_weights")
+    if start not in PLAIN_STARTS:
+        on.append(f"init_lora_weights {shown(start)}")
+    if kind != "LORA" or on:
         raise CheckpointError(
             f"{path} holds an adapter of the kind {kind}{f' with {on[0]}' if on else ''}; fef applies plain LoRA. Merge it "
             "into its base (in peft: merge_and_unload, then save_pretrained) and load the result."

@@ -135,8 +135,17 @@ def fill_network(
 
 
 def safetensors_of(path: Path) -> StoredWeights:
-    """The weights of a model directory, all shards there. Raises CheckpointError that names the missing or damaged file."""
+    """The weights of a model directory, all shards there. Raises CheckpointError that names the missing or damaged file, or
+    two that hold the same tensor."""
     tensors = [tensor for file in shard_files(path) for tensor in read_header(file)]
+    found: dict[str, Stored] = {}
+    for tensor in tensors:
+        other = found.setdefault(tensor.key, tensor)
+        if other is not tensor:
+            raise CheckpointError(
+                f"{path} holds {tensor.key} twice, in {other.file.name} and {tensor.file.name}, one of which is of other "
+                "weights. Download or copy them again."
+            )
     return StoredWeights(path, "config.json", tensors, ITEM_BYTES.keys(), stream)
 
 
@@ -169,9 +178,10 @@ def shard_files(path: Path) -> list[Path]:
         raise CheckpointError(f"{path} has no {WEIGHTS}{missing_words(path)}")
     try:
         names = sorted(set(json.loads((path / INDEX).read_text(encoding="utf-8"))["weight_map"].values()))
-    except (UnicodeDecodeError, ValueError, KeyError, TypeError, AttributeError) as error:
+        others = [name for name in names if Path(name).name != name or not name.endswith(".safetensors")]
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"{path / INDEX} is not an index of shards ({error!r}). Copy the file again.") from error
-    if any(Path(name).name != name or not name.endswith(".safetensors") for name in names):
+    if others:
         raise CheckpointError(
             f"{path / INDEX} names files that are not safetensors in its directory; fef reads no others."
         )

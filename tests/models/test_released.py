@@ -96,6 +96,9 @@ def test_a_half_downloaded_shard_is_named(copied):
         (None, f"no {INDEX}, which lists the shards"),
         ("{", "not an index of shards"),
         ("{}", "not an index of shards"),
+        ("[" * 100_000, "not an index of shards"),
+        ('{"weight_map": {"a": 1}}', "not an index of shards"),
+        ('{"weight_map": {"a": null, "b": null}}', "not an index of shards"),
         ('{"weight_map": {"a": "../model.safetensors"}}', "not safetensors in its directory"),
         ('{"weight_map": {"a": "model.bin"}}', "not safetensors in its directory"),
     ],
@@ -104,6 +107,19 @@ def test_broken_indices_are_refused(copied, index, words):
     path = copied("llada", "checkpoint-sharded")
     (path / INDEX).unlink() if index is None else (path / INDEX).write_text(index)
     with pytest.raises(fef.CheckpointError, match=words):
+        load_network(path)
+
+
+@pytest.mark.parametrize("stored", [torch.zeros(64, 64), torch.zeros(3, 5), torch.zeros(64, 64, dtype=torch.int32)])
+def test_a_tensor_in_two_shards_is_refused(copied, stored):
+    """As where shards of an older model lie among those of a newer one."""
+    path = copied("llada", "checkpoint-sharded")
+    index = json.loads((path / INDEX).read_text())
+    key, file = next((key, file) for key, file in index["weight_map"].items() if key.endswith("q_proj.weight"))
+    save_file({key: stored}, path / "a.safetensors")
+    index["weight_map"]["old"] = "a.safetensors"
+    (path / INDEX).write_text(json.dumps(index))
+    with pytest.raises(fef.CheckpointError, match=rf"{key} twice, in a.safetensors and {file}"):
         load_network(path)
 
 

@@ -18,6 +18,7 @@ __all__ = ["ChatTemplate", "Message", "check_messages"]
 
 Message = Mapping[str, str]
 TEMPLATE = "chat_template.jinja"
+ABSENT: dict[str, Any] = {"tools": None, "documents": None}  # as in `transformers`: templates ask whether they are none
 
 
 class ChatTemplate:
@@ -26,7 +27,7 @@ class ChatTemplate:
     def __init__(self, source: str, tokens: Mapping[str, str]) -> None:
         """Raises CheckpointError for a source that is no template."""
         sandbox = BoundedSandbox()
-        sandbox.add_filter("tojson", lambda value, **options: dumps(value, ensure_ascii=False, **options))
+        sandbox.add_filter("tojson", to_json)
         sandbox.globals |= {"raise_exception": refuse, "strftime_now": lambda form: datetime.now().strftime(form)}
         try:
             self.template = sandbox.compiled(source)
@@ -80,7 +81,7 @@ class ChatTemplate:
                 return self.template.render(
                     messages=[dict(m) for m in messages],
                     add_generation_prompt=add_generation_prompt,
-                    **(self.tokens | settings),
+                    **(ABSENT | self.tokens | settings),
                 )
         except Exception as error:  # a template is a program of others, and can fail in any way
             reason = str(error) or type(error).__name__
@@ -115,6 +116,17 @@ def check_messages(messages: Sequence[Message]) -> None:
     )
     if not fits:
         raise InputError('Messages must be a list of {"role": ..., "content": ...}, both text, and at least one.')
+
+
+def to_json(
+    value: Any,
+    ensure_ascii: bool = False,
+    indent: int | str | None = None,
+    separators: tuple[str, str] | None = None,
+    sort_keys: bool = False,
+) -> str:
+    """With the arguments that templates know of `transformers`, in their order."""
+    return dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
 
 
 def refuse(reason: str) -> NoReturn:

@@ -39,6 +39,22 @@ def test_a_template_sees_messages_tokens_and_settings():
     assert template.render(HI * 2, mode="é<") == '<s>Hi|Hi|"é<"'
 
 
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("{% if tools is not none %}tools{% endif %}{% if documents is not none %}documents{% endif %}x", "x"),
+        ("{% if tools is defined and tools %}tools{% endif %}{% for d in documents or [] %}d{% endfor %}x", "x"),
+        ("{{ mode | tojson(ensure_ascii=False) }}", '{"b": "é", "a": 1}'),
+        ("{{ mode | tojson(ensure_ascii=True) }}", '{"b": "\\u00e9", "a": 1}'),
+        ("{{ mode | tojson(separators=(',', ':'), sort_keys=True) }}", '{"a":1,"b":"é"}'),
+        ("{{ mode | tojson(False, 1) }}", '{\n "b": "é",\n "a": 1\n}'),
+    ],
+)
+def test_what_templates_expect_of_transformers_is_there(source, text):
+    """It gives no tools and no documents as none, and `tojson` has the arguments of json.dumps."""
+    assert ChatTemplate(source, {}).render(HI, mode={"b": "é", "a": 1}) == text
+
+
 def test_a_broken_template_is_refused():
     with pytest.raises(fef.CheckpointError, match="template of the checkpoint is broken"):
         ChatTemplate("{% if %}", {})

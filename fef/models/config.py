@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 from fef.errors import CheckpointError, nearest_hint
 from fef.readers import shown
 
-__all__ = ["MOST_LAYERS", "MOST_SIZE", "Attention", "MixtureConfig", "TransformerConfig"]
+__all__ = ["MOST_LAYERS", "MOST_SIZE", "MOST_WIDTH", "Attention", "MixtureConfig", "TransformerConfig"]
 
 Attention = Literal["bidirectional", "block-causal", "causal"]
 Scores = Literal["softmax", "sigmoid"]

@@ -17,6 +17,7 @@ __all__ = ["TOKENIZER", "load_tokenizer", "named_tokens", "read_json", "tokenize
 
 TOKENIZER, VOCABULARY, MERGES = "tokenizer.json", "vocab.json", "merges.txt"
 SETTINGS, SPECIALS, ADDED = "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"
+ID_DIGITS = 9  # of the number of a token
 QWEN_CLASSES = ("DreamTokenizer", "Qwen2Tokenizer", "Qwen2TokenizerFast")
 
 
@@ -59,7 +60,7 @@ def add_tokens(raw: RawTokenizer, path: Path) -> None:
     if listed is None:
         listed = {str(i): {"content": text, "special": True} for text, i in read_json(path / ADDED).items()}
     fits = isinstance(listed, dict) and all(
-        number.isdecimal() and isinstance(entry, dict) and isinstance(entry.get("content"), str)
+        number.isdecimal() and len(number) <= ID_DIGITS and isinstance(entry, dict) and is_text(entry.get("content"))
         for number, entry in listed.items()
     )
     if not fits:
@@ -77,6 +78,14 @@ def add_tokens(raw: RawTokenizer, path: Path) -> None:
             )
 
 
+def is_text(value: Any) -> bool:
+    """Whether it is text that UTF-8 can hold."""
+    try:
+        return isinstance(value, str) and value.encode("utf-8") is not None
+    except UnicodeEncodeError:
+        return False
+
+
 def added_contents(raw: RawTokenizer) -> set[str]:
     return {token.content for token in raw.get_added_tokens_decoder().values()}
 
@@ -85,7 +94,7 @@ def named_tokens(path: Path) -> dict[str, str]:
     """The texts of bos_token, eos_token, mask_token and the like, as far as the checkpoint names them."""
     merged: dict[str, Any] = read_json(path / SPECIALS) | tokenizer_settings(path)
     texts = {name: value.get("content") if isinstance(value, dict) else value for name, value in merged.items()}
-    return {name: text for name, text in texts.items() if name.endswith("_token") and isinstance(text, str)}
+    return {name: text for name, text in texts.items() if name.endswith("_token") and is_text(text)}
 
 
 def tokenizer_settings(path: Path) -> dict[str, Any]:

@@ -63,6 +63,7 @@ def test_own_configs_with_wrong_values_are_refused_by_name(field, wrong):
         ("dream", "mask_token_id", True),
         ("sdar", "architectures", 5),
         ("llada", "mlp_ratio", float("inf")),
+        ("llada", "mlp_ratio", 1e308),
     ],
 )
 def test_released_configs_with_wrong_values_are_refused_by_name(tmp_path, family, field, wrong):

@@ -11,7 +11,7 @@ from tokenizers import Tokenizer as RawTokenizer
 
 import fef
 from fef.models.tokenizer import Tokenizer
-from fef.models.tokenizer_files import load_tokenizer
+from fef.models.tokenizer_files import load_tokenizer, named_tokens
 
 DATA = Path(__file__).parents[1] / "golden" / "data"
 FILES = ("vocab.json", "merges.txt", "tokenizer_config.json", "added_tokens.json")
@@ -108,8 +108,20 @@ def test_what_a_file_stores_about_cutting_and_filling_does_not_act(tmp_path, sto
     assert tokenizer.encode_batch(texts) == whole.encode_batch(texts)
 
 
-@pytest.mark.parametrize("listed", [[1], {"x": {"content": "a"}}, {"5": "a"}, {"5": {}}, 3])
+@pytest.mark.parametrize(
+    "listed",
+    [
+        *([1], {"x": {"content": "a"}}, {"5": "a"}, {"5": {}}, 3, {"512": {"content": "\ud800"}}),
+        *({number: {"content": "a"}} for number in (str(2**32), str(2**64), "1" * 5000)),
+    ],
+)
 def test_malformed_lists_of_added_tokens_are_refused(dream, listed):
     change(dream, added_tokens_decoder=listed)
     with pytest.raises(fef.CheckpointError, match="added tokens"):
         load_tokenizer(dream)
+
+
+def test_half_a_character_names_no_token(dream):
+    before = named_tokens(dream)
+    change(dream, cls_token="\ud800")
+    assert named_tokens(dream) == before

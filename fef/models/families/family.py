@@ -105,13 +105,14 @@ class Fields:
     def layers(self, name: str) -> int:
         return self.whole(name, most=MOST_LAYERS)
 
-    def number(self, name: str, default: float | None = None, least: float = -inf) -> float:
-        """A finite number above `least`."""
+    def number(self, name: str, default: float | None = None, least: float = -inf, most: float = inf) -> float:
+        """A finite number above `least` and up to `most`."""
         value = self.values.get(name)
         if value is None and default is not None:
             return default
-        if not isinstance(value, int | float) or isinstance(value, bool) or not least < value < inf:
-            raise self.wrong(name, value, "a number" + ("" if least == -inf else f" above {least:g}"))
+        if not isinstance(value, int | float) or isinstance(value, bool) or not least < value < inf or value > most:
+            limits = [f"above {least:g}"] * (least > -inf) + [f"at most {most:g}"] * (most < inf)
+            raise self.wrong(name, value, " ".join(["a number", " and ".join(limits)]).strip())
         return float(value)
 
     def flag(self, name: str, default: bool = False) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fef.models.config import TransformerConfig
+from fef.models.config import MOST_WIDTH, TransformerConfig
 from fef.models.families.family import Family, Fields
 from fef.models.families.rope import read_rope
 
@@ -29,7 +29,7 @@ def config(fields: Fields) -> TransformerConfig:
         layers=fields.layers("n_layers"),
         heads=heads,
         kv_heads=fields.whole("n_kv_heads", 1 if fields.flag("multi_query_attention") else heads),
-        mlp_dim=fields.whole("mlp_hidden_size", int(fields.number("mlp_ratio", 4, least=0.0) * dim)),
+        mlp_dim=fields.whole("mlp_hidden_size", int(fields.number("mlp_ratio", 4, least=0.0, most=MOST_WIDTH) * dim)),
         max_length=fields.whole("max_sequence_length"),
         qkv_bias=fields.flag("include_qkv_bias"),
         tied_embeddings=fields.flag("weight_tying"),

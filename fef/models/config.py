@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
-from math import inf
+from sys import float_info
 from typing import Any, Literal, get_args
 
 from fef.errors import CheckpointError, nearest_hint
@@ -56,7 +56,11 @@ class MixtureConfig:
                 f"The model config has dense_layers = {shown(self.dense_layers)}; give a list of layers."
             )
         object.__setattr__(self, "dense_layers", tuple(self.dense_layers))  # JSON gives a list
-        if isinstance(self.scale, bool) or not isinstance(self.scale, int | float) or not abs(self.scale) < inf:
+        if (
+            isinstance(self.scale, bool)
+            or not isinstance(self.scale, int | float)
+            or not abs(self.scale) <= float_info.max
+        ):
             raise CheckpointError(f"The model config has scale = {shown(self.scale)}; it must be a number.")
         if self.experts % self.groups or self.top_groups > self.groups:
             raise CheckpointError(
@@ -105,7 +109,7 @@ class TransformerConfig:
             check_whole(name, getattr(self, name), 1, most, optional=name in OPTIONAL_SIZES)
         for name in ("rope_theta", "norm_eps"):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < inf:
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= float_info.max:
                 raise CheckpointError(f"The model config has {name} = {shown(value)}; it must be a number above 0.")
         for name in (field.name for field in fields(self) if field.type == "bool"):
             if not isinstance(getattr(self, name), bool):

@@ -72,7 +72,7 @@ def read_costs(file: Path, kind: CostKind) -> Costs:
         value = json.loads(file.read_text("utf-8"))
     except OSError as error:
         raise InputError(f"Cannot read {file}: {error.strerror}. {MEASURE[kind]}.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise no_costs(file, kind, error) from error
     if not isinstance(value, dict):
         raise no_costs(file, kind, "it is no object of JSON")

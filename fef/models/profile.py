@@ -31,7 +31,7 @@ def load_profile(file: Path) -> tuple[float, ...]:
         profile = tuple(float(f) for f in values)
     except FileNotFoundError:
         raise CheckpointError(f"There is no information profile {file}. `fef profile` makes one.") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise CheckpointError(f"{file} is no information profile ({error}). Make one with `fef profile`.") from error
     if not profile or not all(0 <= f < float("inf") for f in profile):
         raise CheckpointError(f"{file} holds no finite, non-negative nats. Make a profile with `fef profile`.")

@@ -78,6 +78,8 @@ def read_rounded(path: Path, format_: str, dtype: torch.dtype) -> Rounded:
     if metadata[FORMAT] != format_:
         raise ValueError(f"its format is {metadata[FORMAT]!r}")
     sample_N = tensors.pop(SAMPLE)
+    if not sample_N.is_floating_point():
+        raise ValueError(f"{SAMPLE} is {sample_N.dtype}")
     names = [name for name in tensors if not name.endswith(SCALE)]
     return Rounded(metadata, {name: read_weight(tensors, name).to(dtype) for name in names}, sample_N)
 

@@ -23,6 +23,8 @@ DATA = Path(__file__).parents[1] / "golden" / "data"
         *((name, value) for name in ("mask_id", "answer_id", "eos_id") for value in ("1", -1, True, 1.5, [1], 10**30)),
         *((name, value) for name in ("kv_heads", "head_dim", "rotary_dim") for value in ("1", -2, True, 1.5)),
         *((name, value) for name in ("layers", "heads", "max_length") for value in ("1", 0, True, 1.5, None, 10**10)),
+        *((name, 10**400) for name in ("rope_theta", "norm_eps")),
+        ("mixture", {"experts": 4, "per_token": 1, "expert_dim": 2, "scale": 10**400}),
         ("mask_id", None),
         ("max_length", "long"),
         ("block_length", "4"),
@@ -64,6 +66,9 @@ def test_own_configs_with_wrong_values_are_refused_by_name(field, wrong):
         ("sdar", "architectures", 5),
         ("llada", "mlp_ratio", float("inf")),
         ("llada", "mlp_ratio", 1e308),
+        ("sdar", "rope_theta", 10**400),
+        ("dream", "rms_norm_eps", 10**400),
+        ("llada2-moe", "routed_scaling_factor", -(10**400)),
     ],
 )
 def test_released_configs_with_wrong_values_are_refused_by_name(tmp_path, family, field, wrong):

@@ -34,6 +34,7 @@ def test_what_is_read_is_what_was_written(tmp_path, kind):
     [
         ("", "Expecting value"),
         ("{", "Expecting property"),
+        ("[" * 100_000, "recursion"),
         ("[]", "no object"),
         ("3", "no object"),
         ("null", "no object"),

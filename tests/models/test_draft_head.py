@@ -258,6 +258,7 @@ def test_last_bits_make_no_other_network(network: Transformer) -> None:
         "candidates",
         "depths",
         "no sample",
+        "a sample of whole numbers",
         "no scale",
         "whole numbers",
         "not a number",
@@ -281,6 +282,8 @@ def test_a_file_that_is_no_head_says_what_to_do(network: Transformer, kind: str,
         save_file({name: x for name, x in tensors.items() if name != "q.weight.scale"}, path, metadata)
     elif kind == "whole numbers":
         save_file(tensors | {"attn_norm.weight": tensors["attn_norm.weight"].int()}, path, metadata)
+    elif kind == "a sample of whole numbers":
+        save_file(tensors | {"network.sample": tensors["network.sample"].view(torch.uint32)}, path, metadata)
     elif kind == "not a number":
         save_file(tensors | {"attn_norm.weight": tensors["attn_norm.weight"] * torch.nan}, path, metadata)
     elif kind in (sizes := json.loads(metadata["sizes"])):

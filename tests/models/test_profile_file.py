@@ -45,6 +45,8 @@ def test_it_comes_with_the_weights_beside_it(tmp_path: Path) -> None:
         '{"nats_per_token_by_revealed": [1.0, -0.1]}',
         '{"nats_per_token_by_revealed": [Infinity, 1.0]}',
         b"\xff\xfe",
+        '{"nats_per_token_by_revealed": [1' + "0" * 400 + "]}",
+        "[" * 100_000,
     ],
 )
 def test_other_files_are_refused_with_the_fix(tmp_path: Path, content: str | bytes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
@@ -47,6 +48,8 @@ NESTED = (
     "transformers.js_config",
 )
 """Objects in a config.json that hold no setting of the network, or are read elsewhere."""
+
+LARGEST = sys.float_info.max
 
 
 @dataclass(frozen=True)
@@ -106,11 +109,12 @@ class Fields:
         return self.whole(name, most=MOST_LAYERS)
 
     def number(self, name: str, default: float | None = None, least: float = -inf, most: float = inf) -> float:
-        """A finite number above `least` and up to `most`."""
+        """A number that a float holds, above `least` and up to `most`."""
         value = self.values.get(name)
         if value is None and default is not None:
             return default
-        if not isinstance(value, int | float) or isinstance(value, bool) or not least < value < inf or value > most:
+        within = isinstance(value, int | float) and max(least, -LARGEST) < value <= min(most, LARGEST)
+        if not within or isinstance(value, bool):
             limits = [f"above {least:g}"] * (least > -inf) + [f"at most {most:g}"] * (most < inf)
             raise self.wrong(name, value, " ".join(["a number", " and ".join(limits)]).strip())
         return float(value)

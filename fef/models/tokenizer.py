@@ -73,23 +73,34 @@ class Tokenizer:
         first, start = 0, 0
         for at, low, high in [*places, (len(found), len(text), len(text))]:
             piece = text[start:low]
-            ids += self.plain_ids(piece, guard) if guard in piece else found[first:at]
+            ids += self.plain_ids(piece, guard, start) if guard in piece else found[first:at]
             ids += found[at : at + 1]
             first, start = at + 1, high
         return ids
 
-    def plain_ids(self, piece: str, guard: str) -> list[int]:
-        ids = list(self.plain.encode(piece.replace(guard, ""), add_special_tokens=False).ids)
+    def plain_ids(self, piece: str, guard: str, start: int) -> list[int]:
+        """Of the piece that begins at `start` of a text."""
+        ids = self.plain(start == 0).encode(piece.replace(guard, ""), add_special_tokens=False).ids
         if set(ids) & self.raw.get_added_tokens_decoder().keys():  # the vocabulary has them, too: keep the parts apart
-            parts = (self.plain.encode(part, add_special_tokens=False).ids for part in piece.split(guard))
+            parts = [
+                self.plain(start == number == 0).encode(part, add_special_tokens=False).ids
+                for number, part in enumerate(piece.split(guard))
+            ]
             ids = [token for part in parts for token in part]
-        return ids
+        return list(ids)
+
+    def plain(self, at_start: bool) -> RawTokenizer:
+        """The vocabulary alone: no text is a control token to it. at_start: for what a text begins with, before which some
+        tokenizers see a space."""
+        return self.both_plain[0 if at_start else 1]
 
     @cached_property
-    def plain(self) -> RawTokenizer:
-        """The vocabulary alone: no text is a control token to it."""
-        described = json.loads(self.raw.to_str())
-        return RawTokenizer.from_str(json.dumps(described | {"added_tokens": [], "post_processor": None}))
+    def both_plain(self) -> tuple[RawTokenizer, RawTokenizer]:
+        described = json.loads(self.raw.to_str()) | {"added_tokens": [], "post_processor": None}
+        whole = json.dumps(described)
+        behind = whole.replace('"prepend_scheme": "first"', '"prepend_scheme": "never"')
+        first = RawTokenizer.from_str(whole)
+        return first, first if behind == whole else RawTokenizer.from_str(behind)
 
     def ids_of(self, tokens: Iterable[str]) -> list[int]:
         """The ids of those tokens that it has."""

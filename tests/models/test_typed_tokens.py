@@ -124,6 +124,23 @@ def test_tokens_that_overlap_or_stand_in_the_vocabulary(ignore_merges):
     assert dd not in encode_typed(tokenizer, "abcdd", [*controls, "dd"])
 
 
+@pytest.mark.parametrize("scheme", ["first", "always", "never"])
+@pytest.mark.parametrize("text", ["{}", "a{}", "bcd{}", "bcda{}", "bcd a{} b", "a bcd{}bcd {}"])
+def test_a_typed_token_has_a_space_before_it_where_other_text_has_one(scheme, text):
+    """Tokenizers of SentencePiece see one before a text; most of the newer ones only at its very beginning."""
+    raw = RawTokenizer(models.BPE({letter: i for i, letter in enumerate("\u2581abcd")}, []))
+    raw.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme=scheme, split=False)
+    raw.add_tokens([AddedToken("dbb", special=True), AddedToken("bcd", special=True)])
+    tokenizer = Tokenizer(raw)
+    dbb, plain = raw.token_to_id("dbb"), [raw.token_to_id(letter) for letter in "dbb"]
+    other = tokenizer.encode(text.replace("{}", "ccc"))
+    typed = encode_typed(tokenizer, text.replace("{}", "dbb"), ["dbb"])
+    assert dbb not in typed
+    wanted = [raw.id_to_token(i) for i in other]
+    assert [raw.id_to_token(i) for i in typed] == " ".join(wanted).replace("c c c", "d b b").split(" ")
+    assert any(typed[i : i + 3] == plain for i in range(len(typed)))
+
+
 def test_a_template_may_trim_and_cut_what_is_typed():
     tokenizer = small_tokenizer(False)
     template = ChatTemplate("{% for m in messages %}abc{{ m.content | trim }}bcd{% endfor %}", {})

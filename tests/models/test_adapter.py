@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from torch import Tensor
 
 import fef
 from fef.models.adapter import apply_adapter
-from fef.models.checkpoint import describe, load_network
+from fef.models.checkpoint import describe, load_network, write_released
 from fef.models.transformer import Transformer
 
 BASE = Path(__file__).parents[1] / "golden" / "data" / "llada" / "checkpoint"
@@ -129,3 +131,18 @@ def flat(part: str) -> Change:
 def test_factors_that_are_not_whole_are_refused(tmp_path, change, words):
     with pytest.raises(fef.CheckpointError, match=words):
         adapted(tmp_path / "a", change)
+
+
+@pytest.mark.parametrize("before", [False, True])
+@pytest.mark.parametrize("packed", [False, True])
+def test_what_is_written_says_whether_it_has_the_packed_law(tmp_path, packed, before):
+    base, merged = tmp_path / "base", tmp_path / "merged"
+    shutil.copytree(BASE, base)
+    config = json.loads((base / "config.json").read_text()) | ({"fef_packed": True} if before else {})
+    (base / "config.json").write_text(json.dumps(config))
+    network = load_network(base)
+    assert network.config.packed == before
+    network.config = replace(network.config, packed=packed)  # as an adapter does
+    merged.mkdir()
+    write_released(merged, network, base, describe(base).family)
+    assert describe(merged).config.packed == packed

@@ -35,8 +35,8 @@ class Matrix:
             return y_TM
         if self.scale is None:
             return F.linear(x, self.weight, self.bias)
-        y = F.linear(x, self.weight.to(x.dtype)) * self.scale.to(x.dtype)
-        return y if self.bias is None else y + self.bias
+        y = F.linear(x, self.weight.to(x.dtype)) * self.scale  # in float32, as `QuantizedLinear`: no scale is rounded
+        return (y if self.bias is None else y + self.bias).to(x.dtype)
 
 
 @dataclass

@@ -53,6 +53,19 @@ def test_joined_matrices_multiply_as_their_parts(config):
         torch.testing.assert_close(layer.feed_forward.down(wide), block.mlp.down(wide))
 
 
+@pytest.mark.parametrize("format", ["int8", "fp8"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_quantized_matrices_give_the_bits_of_the_network(format, dtype):
+    """A scale that is rounded to 16 bits makes another matrix."""
+    network = quantize_(tiny_network(**NETWORKS["biases"], dim=64).to(dtype), format)
+    parts = copy.deepcopy(network)
+    x = torch.randn(5, 64, generator=torch.manual_seed(0)).to(dtype)
+    for layer, block in zip(join_weights(network), parts.blocks, strict=True):
+        assert torch.equal(layer.out(x), block.attn.out(x))
+        wide = x[:, : network.config.mlp_dim]
+        assert torch.equal(layer.feed_forward.down(wide), block.mlp.down(wide))
+
+
 @CONFIGS
 def test_the_network_is_unchanged_and_shares_the_numbers(config):
     network = tiny_network(**config)

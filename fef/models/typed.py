@@ -52,7 +52,7 @@ def guarded(value: Any, controls: Sequence[str], guard: str) -> Any:
         pattern = inside_of(tuple(controls))
         return value if pattern is None else pattern.sub(guard, value)
     if isinstance(value, Mapping):
-        return {key: guarded(part, controls, guard) for key, part in value.items()}
+        return {guarded(key, controls, guard): guarded(part, controls, guard) for key, part in value.items()}
     if isinstance(value, list | tuple):
         return [guarded(part, controls, guard) for part in value]
     return value
@@ -68,7 +68,9 @@ def inside_of(controls: tuple[str, ...]) -> re.Pattern[str] | None:
 def texts_of(value: Any) -> list[str]:
     if isinstance(value, str):
         return [value]
-    parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+    parts = (
+        [*value, *value.values()] if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+    )
     return [text for part in parts for text in texts_of(part)]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -147,6 +148,20 @@ def test_a_template_may_trim_and_cut_what_is_typed():
     ids = encode_messages(tokenizer, template, [{"role": "user", "content": " abc "}], ["abc", "bcd"])
     names = {i: token.content for i, token in tokenizer.raw.get_added_tokens_decoder().items()}
     assert [names.get(i) for i in ids] == ["abc", None, None, None, "bcd"]
+
+
+@pytest.mark.parametrize("arguments", [{"city": "abc"}, {"abc": "city"}, {"a": [{"b": {"abcd": 1}}]}], ids=str)
+def test_names_in_messages_make_no_control_tokens_either(arguments):
+    """As those of a call's arguments, which a template writes as JSON."""
+    letters = dict.fromkeys('abcdity{}[]": 1')
+    raw = RawTokenizer(models.BPE({letter: i for i, letter in enumerate(letters)}, []))
+    raw.add_tokens([AddedToken("abc", special=True)])
+    tokenizer, template = Tokenizer(raw), ChatTemplate("abc{{ messages[0].call | tojson }}", {})
+    asked = [{"role": "user", "content": "", "call": arguments}]
+    ids = encode_messages(tokenizer, template, asked, ["abc"])
+    control = raw.token_to_id("abc")
+    assert ids[0] == control and control not in ids[1:]
+    assert "".join(raw.id_to_token(i) for i in ids) == "abc" + json.dumps(arguments)
 
 
 @pytest.mark.parametrize("prompt", ["Hi!", "!", [{"role": "user", "content": "Hi!"}]], ids=str)

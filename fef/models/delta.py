@@ -54,7 +54,9 @@ class Factors:
 
     @property
     def whole(self) -> bool:
-        """Are they matrices of one rank, with a scale per component?"""
+        """Are they matrices of one rank and of int8, with a scale per component?"""
+        if not all(part.dtype == torch.int8 for part in (self.out_RO, self.in_RI)):
+            return False
         ranks = {factor.shape[:1] for factor in (self.out_RO, self.in_RI)}
         scales = {scale_R.shape for scale_R in (self.out_scale_R, self.in_scale_R)}
         return self.out_RO.ndim == self.in_RI.ndim == 2 and len(ranks | scales) == 1
@@ -143,7 +145,13 @@ def read_delta(path: Path) -> Delta:
         row_ids, rows = tensors.pop(ROW_IDS), tensors.pop(ROWS)
         if row_ids.dtype != torch.int64 or row_ids.ndim != 1 or bool((row_ids < 0).any()):
             raise ValueError(f"{ROW_IDS} are no rows")
-        return Delta(metadata["base"], config, factors, tensors, row_ids, rows, dict(json.loads(metadata["facts"])))
+        numbers = [name for name, value in [*tensors.items(), (ROWS, rows)] if not value.is_floating_point()]
+        if numbers:
+            raise ValueError(f"{numbers[0]} holds whole numbers")
+        facts = dict(json.loads(metadata["facts"]))
+        if not isinstance(facts.get("adaptation", {}), dict):
+            raise ValueError("its adaptation is no object")
+        return Delta(metadata["base"], config, factors, tensors, row_ids, rows, facts)
     except UNREADABLE as error:
         raise CheckpointError(f"{path} is a damaged delta ({error!r}). Copy the file again.") from error
 

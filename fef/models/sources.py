@@ -52,11 +52,15 @@ def base_of(path: Path, delta: Delta) -> Path:
         check_base(base)
         return base
     named = delta.facts.get("adaptation", {}).get("source")
-    base = Path(str(named)).expanduser()
-    if named is None or not base.exists():
+    try:
+        base = Path(str(named)).expanduser()
+        there = named is not None and base.exists()
+    except (OSError, RuntimeError, ValueError):  # too long, no such home, a zero byte
+        there = False
+    if not there:
         raise CheckpointError(
-            f"{path} holds a delta, and its base {named or ''} with sha256 {delta.base[:12]}... is not on this machine; "
-            "copy the base there."
+            f"{path} holds a delta, and its base {str(named or '')[:200]} with sha256 {delta.base[:12]}... is not on this "
+            "machine; copy the base there."
         )
     return base
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 import fef
@@ -17,6 +18,7 @@ from fef.models import delta as delta_module
 from fef.models.causal import describe_causal, load_causal
 from fef.models.checkpoint import DELTA
 from fef.models.delta import Delta, Factors, delta_bytes, low_rank, merge, read_delta, write_delta
+from fef.models.sources import describe_source
 from fef.training.adapt import AdaptOptions, adapt
 from fef.training.difference import difference
 from fef.training.resume import saved_weights
@@ -141,11 +143,13 @@ DAMAGED: dict[str, Callable[[Delta], Delta]] = {
         made, lambda of: replace(of, in_RI=of.in_RI[:1], in_scale_R=of.in_scale_R[:1])
     ),
     "a scale for all": lambda made: with_factors(made, lambda of: replace(of, in_scale_R=of.in_scale_R[:1])),
+    "other numbers": lambda made: with_factors(made, lambda of: replace(of, in_RI=of.in_RI.view(torch.uint8))),
+    "an adaptation that is a number": lambda made: replace(made, facts={"adaptation": 3}),
     "vectors": lambda made: with_factors(made, lambda of: replace(of, in_RI=of.in_RI[:, 0])),
 }
 
 
-@pytest.mark.parametrize("kind", [*DAMAGED, "missing", "truncated", "another file", "no metadata"])
+@pytest.mark.parametrize("kind", [*DAMAGED, "missing", "truncated", "another file", "no metadata", "norms"])
 def test_damaged_deltas_are_refused_in_words(folder: Path, tmp_path: Path, kind: str) -> None:
     path = tmp_path / "x.safetensors"
     made = difference(str(folder / "base"), folder / "low", LARGE)
@@ -154,12 +158,27 @@ def test_damaged_deltas_are_refused_in_words(folder: Path, tmp_path: Path, kind:
         path.unlink()
     elif kind == "truncated":
         path.write_bytes(path.read_bytes()[:-100])
+    elif kind == "norms":
+        with safe_open(path, "pt") as file:
+            metadata, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        whole = {name: tensor.view(torch.int32) for name, tensor in tensors.items() if "norm" in name}
+        assert whole
+        save_file(tensors | whole, path, metadata)
     elif kind == "another file":
         save_file({"a": torch.zeros(2)}, path)
     elif kind == "no metadata":
         save_file({"a": torch.zeros(2)}, path, metadata={"format": delta_module.FORMAT})
     with pytest.raises(CheckpointError, match=r"damaged|no delta"):
         merged(folder, read_delta(path))
+
+
+@pytest.mark.parametrize("named", [None, 3, "nowhere", "~no such person/base", "a\0", "x" * 5000])
+def test_a_base_that_is_not_here_is_named(folder: Path, tmp_path: Path, named: object) -> None:
+    made = difference(str(folder / "base"), folder / "low", LARGE)
+    write_delta(tmp_path / DELTA, replace(made, base="0" * 64, facts={"adaptation": {"source": named}}))
+    with pytest.raises(CheckpointError, match="is not on this machine") as caught:
+        describe_source(tmp_path)
+    assert len(str(caught.value)) < 500 + len(str(tmp_path))
 
 
 def test_a_full_disk_leaves_what_was_there(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -166,8 +167,8 @@ def stored_sample(path: Path) -> str:
 
 
 def common_dtype(path: Path) -> torch.dtype:
-    """The one that holds all stored numbers of a model directory."""
-    return max(stored_dtypes(path).values(), key=lambda dtype: dtype.itemsize)
+    """The one that holds all stored numbers of a model directory: float32 for those of 16 bits of both kinds, or for none."""
+    return reduce(torch.promote_types, stored_dtypes(path).values() or [torch.float32])
 
 
 def shard_files(path: Path) -> list[Path]:

@@ -12,10 +12,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import fef
-from fef.models.checkpoint import describe, load_network
+from fef.models.checkpoint import describe, load_network, write_released
 from fef.models.families import RELEASED, family_of
 from fef.models.homes import row_count, row_shape, stored_parts
 from fef.models.transformer import Transformer
+from fef.models.weights import common_dtype
 
 DATA = Path(__file__).parents[1] / "golden" / "data"
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -142,6 +143,20 @@ def test_tensors_that_are_no_floats_are_refused(copied):
     weights["model.transformer.ln_f.weight"] = torch.ones(64, dtype=torch.int8)
     save_file(weights, path / WEIGHTS)
     assert "model.transformer.ln_f.weight is I8 (64,), not a float (64,)" in refusal(path)
+
+
+def test_the_dtype_of_an_export_holds_the_numbers_of_both_kinds_of_16_bits(copied, tmp_path):
+    path, out = copied("llada"), tmp_path / "out"
+    weights = load_file(path / WEIGHTS)
+    weights["model.transformer.ln_f.weight"] = torch.linspace(1.0, 1.1, 64).half()  # bfloat16 has three bits less
+    save_file(weights, path / WEIGHTS)
+    assert common_dtype(path) is torch.float32
+    out.mkdir()
+    described = describe(path)
+    write_released(out, load_network(path, described, dtype=common_dtype(path)), path, described.family)
+    assert all(torch.equal(tensor, weights[key]) for key, tensor in load_file(out / WEIGHTS).items())
+    save_file({}, path / WEIGHTS)
+    assert common_dtype(path) is torch.float32
 
 
 def test_what_is_always_computed_may_be_stored(copied):

@@ -172,10 +172,11 @@ def common_dtype(path: Path) -> torch.dtype:
 
 
 def shard_files(path: Path) -> list[Path]:
-    """The safetensors files of a directory, all of them there."""
+    """The safetensors files of a directory, all of them there. One file goes before an index beside it, as in `transformers`,
+    whose `save_pretrained` leaves the index of earlier shards."""
+    if (path / WEIGHTS).is_file():
+        return [path / WEIGHTS]
     if not (path / INDEX).is_file():
-        if (path / WEIGHTS).is_file():
-            return [path / WEIGHTS]
         raise CheckpointError(f"{path} has no {WEIGHTS}{missing_words(path)}")
     try:
         names = sorted(set(json.loads((path / INDEX).read_text(encoding="utf-8"))["weight_map"].values()))

@@ -124,6 +124,17 @@ def test_a_tensor_in_two_shards_is_refused(copied, stored):
         load_network(path)
 
 
+@pytest.mark.parametrize("shards", [True, False])
+def test_one_file_of_weights_goes_before_an_index_that_is_left_of_others(copied, shards):
+    path = copied("llada", "checkpoint-sharded")
+    weights = {key: tensor for file in path.glob("model-*") for key, tensor in load_file(file).items()}
+    for file in [] if shards else path.glob("model-*.safetensors"):
+        file.unlink()
+    weights["model.transformer.ln_f.weight"] = torch.full((64,), 3.0)
+    save_file(weights, path / WEIGHTS)
+    assert load_network(path).norm.weight[0] == 3.0
+
+
 def test_the_config_of_another_family_lists_the_keys(copied):
     path = copied("dream")
     shutil.copy(DATA / "sdar" / "checkpoint" / "config.json", path)

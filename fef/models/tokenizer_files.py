@@ -17,6 +17,7 @@ __all__ = ["TOKENIZER", "load_tokenizer", "named_tokens", "read_json", "tokenize
 
 TOKENIZER, VOCABULARY, MERGES = "tokenizer.json", "vocab.json", "merges.txt"
 SETTINGS, SPECIALS, ADDED = "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"
+FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
 ID_DIGITS = 9  # of the number of a token
 QWEN_CLASSES = ("DreamTokenizer", "Qwen2Tokenizer", "Qwen2TokenizerFast")
 
@@ -54,23 +55,28 @@ def qwen_tokenizer(path: Path) -> RawTokenizer:
 def add_tokens(raw: RawTokenizer, path: Path) -> None:
     """Add the tokens that stand outside the vocabulary file, each under the id that the checkpoint gives it.
 
-    added_tokens.json is read only where tokenizer_config.json lists none: released copies of the two disagree.
+    added_tokens.json is read only where tokenizer_config.json lists none: released copies of the two disagree. What
+    tokenizer_config.json says of a token goes before what tokenizer.json says of it, as in `transformers`.
     """
     listed = tokenizer_settings(path).get("added_tokens_decoder")
+    special = listed is None  # where nothing says so
     if listed is None:
-        listed = {str(i): {"content": text, "special": True} for text, i in read_json(path / ADDED).items()}
+        listed = {str(i): {"content": text} for text, i in read_json(path / ADDED).items()}
     fits = isinstance(listed, dict) and all(
         number.isdecimal() and len(number) <= ID_DIGITS and isinstance(entry, dict) and is_text(entry.get("content"))
         for number, entry in listed.items()
     )
     if not fits:
         raise CheckpointError(f"{path}: the added tokens in {SETTINGS} or {ADDED} are not a table of ids and texts.")
+    known = {token.content: token for token in raw.get_added_tokens_decoder().values()}
     for number, entry in sorted(listed.items(), key=lambda item: int(item[0])):
         content = entry["content"]
-        if raw.id_to_token(int(number)) == content and content in added_contents(raw):
+        old = known.get(content, AddedToken(content, special=special, normalized=False))
+        flags = {name: bool(entry.get(name, getattr(old, name))) for name in FLAGS}
+        same = content in known and all(getattr(old, name) == value for name, value in flags.items())
+        if same and raw.id_to_token(int(number)) == content:
             continue
-        flags = {name: bool(entry.get(name, False)) for name in ("single_word", "lstrip", "rstrip", "normalized")}
-        raw.add_tokens([AddedToken(content, special=bool(entry.get("special", False)), **flags)])
+        raw.add_tokens([AddedToken(content, **flags)])
         if raw.token_to_id(content) != int(number):
             raise CheckpointError(
                 f"{path}: {SETTINGS} gives {content!r} the id {number}, but the tokenizer gives it "
@@ -84,10 +90,6 @@ def is_text(value: Any) -> bool:
         return isinstance(value, str) and value.encode("utf-8") is not None
     except UnicodeEncodeError:
         return False
-
-
-def added_contents(raw: RawTokenizer) -> set[str]:
-    return {token.content for token in raw.get_added_tokens_decoder().values()}
 
 
 def named_tokens(path: Path) -> dict[str, str]:

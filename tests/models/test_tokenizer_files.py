@@ -121,6 +121,28 @@ def test_malformed_lists_of_added_tokens_are_refused(dream, listed):
         load_tokenizer(dream)
 
 
+@pytest.mark.parametrize("special", [False, True])
+def test_what_the_settings_say_of_a_token_goes_before_what_its_file_says(tmp_path, special):
+    """A token that is special is text where it is typed, and none where it is generated."""
+    shutil.copy(DATA / "sdar" / "checkpoint" / "tokenizer.json", tmp_path)
+    described = json.loads((tmp_path / "tokenizer.json").read_text())
+    token = next(token for token in described["added_tokens"] if token["content"] == "<|im_end|>")
+    token["special"] = not special
+    (tmp_path / "tokenizer.json").write_text(json.dumps(described))
+    (tmp_path / "tokenizer_config.json").write_text("{}")
+    before = load_tokenizer(tmp_path)
+    number = before.raw.token_to_id("<|im_end|>")
+    assert before.raw.get_added_tokens_decoder()[number].special != special
+    entry = {"content": "<|im_end|>", "special": special, "normalized": False}
+    change(tmp_path, added_tokens_decoder={str(number): entry})
+    tokenizer = load_tokenizer(tmp_path)
+    assert tokenizer.raw.get_added_tokens_decoder()[number].special == special
+    assert not special or tokenizer.decode([number]) == ""  # tokenizers goes on to leave out what was special before
+    assert tokenizer.vocab_size == before.vocab_size
+    change(tmp_path, added_tokens_decoder={str(number): {"content": "<|im_end|>"}})
+    assert load_tokenizer(tmp_path).raw.get_added_tokens_decoder()[number].special != special
+
+
 def test_half_a_character_names_no_token(dream):
     before = named_tokens(dream)
     change(dream, cls_token="\ud800")

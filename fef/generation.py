@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike, fspath
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 import torch
@@ -28,7 +27,7 @@ from fef.models.checkpoint import require_tokenizer
 from fef.models.device import check_dtype, default_device, usable_device
 from fef.models.extras import load_extras
 from fef.models.families import NATIVE
-from fef.models.hub import SHIPPED, download_weights, is_repository, locate
+from fef.models.hub import SHIPPED, download_weights, is_repository, locate, path_of
 from fef.models.quantize import check_format
 from fef.models.row_costs import check_row_costs
 from fef.models.sources import Merged, describe_source, network_of, template_of
@@ -370,6 +369,7 @@ def load(
         check_format(weights)
     device = usable_device(device or default_device())
     name = fspath(name) if isinstance(name, PathLike) else name
+    beside = None if adapter is None else path_of(fspath(adapter) if isinstance(adapter, PathLike) else adapter)
     path = locate(name, revision, token)
     described = describe_source(path, mask_id, block_length)  # before gigabytes are downloaded in vain
     tokenizer = require_tokenizer(path, described)
@@ -380,9 +380,9 @@ def load(
     check_dtype(dtype, device)
     network = network_of(path, described, device, dtype, weights)
     network.name = name if name in SHIPPED or is_repository(name) else path.name
-    if adapter is not None:
-        apply_adapter(network, described.family, Path(adapter))
-    parts = path if adapter is None else Path(adapter)
+    parts = path if beside is None else beside
+    if beside is not None:
+        apply_adapter(network, described.family, beside)
     base, template = described.base if isinstance(described, Merged) else None, template_of(path, described)
     del described  # it may hold a delta: its memory is for what comes next
     network.extras = load_extras(parts, network, base, head == "auto")

@@ -68,7 +68,7 @@ def load_causal(
     """
     device, dtype = usable_device(device), dtype or torch.bfloat16
     check_dtype(dtype, device)
-    name = fspath(source)
+    name = fspath(source) if isinstance(source, PathLike) else source
     path = locate(name)
     described = describe_causal(path)
     download_weights(name, path)

@@ -28,6 +28,7 @@ from fef.models.tokenizer_files import TOKENIZER, load_tokenizer, named_tokens, 
 from fef.models.transformer import Transformer
 from fef.models.unsupported import refuse_adapter, refuse_prequantized
 from fef.models.weights import load_weights, stored_dtypes
+from fef.readers import whole_from
 
 __all__ = [
     "CONFIG",
@@ -119,14 +120,17 @@ def describe(path: Path, mask_id: int | None = None, block_length: int | None = 
 
     mask_id, block_length: instead of what the checkpoint says, for released ones that do not say it. Raises
     CheckpointError for a directory that holds no supported checkpoint, or whose files do not fit together, OptionError as
-    `refuse_overrides`.
+    `refuse_overrides`, and for what is no such number.
     """
     family, tokenizer, fields = read_fields(path)
     if family is NATIVE:
         refuse_overrides(path, mask_id, block_length)
     else:
-        given = {"mask_token_id": mask_id, "block_size": block_length}
-        values = {name: value for name, value in given.items() if value is not None}
+        values = {}
+        if mask_id is not None:
+            values["mask_token_id"] = whole_from("mask_id", mask_id, 0)
+        if block_length is not None:
+            values["block_size"] = whole_from("block_length", block_length, 1)
         fields = replace(fields, values={**fields.values, **values})
     config = family.config(fields)
     if family is not NATIVE and fields.flag(PACKED):

@@ -8,8 +8,11 @@ from pathlib import Path
 import torch
 
 from fef.errors import OptionError
+from fef.readers import shown
 
 __all__ = ["check_dtype", "cpu_name", "default_device", "device_name", "from_hopper_on", "usable_device"]
+
+DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)  # of weights
 
 
 def device_name(device: torch.device) -> str:
@@ -59,6 +62,8 @@ def from_hopper_on(device: torch.device) -> bool:
 
 
 def check_dtype(dtype: torch.dtype, device: torch.device) -> None:
-    """Raise OptionError for a dtype that the device computes in far too slowly."""
+    """Raise OptionError for what is no dtype of weights, and for one that the device computes in far too slowly."""
+    if dtype not in DTYPES:
+        raise OptionError(f"dtype={shown(dtype)} is not allowed: give {', '.join(map(str, DTYPES))}.")
     if dtype is torch.float16 and device.type == "cpu":
         raise OptionError("float16 is unusably slow on a CPU; give torch.bfloat16 or torch.float32.")

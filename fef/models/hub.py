@@ -13,7 +13,7 @@ from fef.errors import CheckpointError
 from fef.models.checkpoint import DELTA, demo_path, smol_path
 from fef.readers import shown
 
-__all__ = ["SHIPPED", "download_weights", "is_repository", "locate"]
+__all__ = ["SHIPPED", "download_weights", "is_repository", "locate", "path_of"]
 
 SHIPPED = ("demo", "smol")
 REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from tokenizers import AddedToken, models, normalizers
 from tokenizers import Tokenizer as RawTokenizer
@@ -84,7 +84,7 @@ def add_tokens(raw: RawTokenizer, path: Path) -> None:
             )
 
 
-def is_text(value: Any) -> bool:
+def is_text(value: Any) -> TypeGuard[str]:
     """Whether it is text that UTF-8 can hold."""
     try:
         return isinstance(value, str) and value.encode("utf-8") is not None

@@ -6,10 +6,13 @@ import json
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from tiny_network import tiny_network
 
 import fef
+from fef.models.causal import load_causal
 from fef.models.checkpoint import describe
 from fef.models.config import TransformerConfig
 
@@ -98,3 +101,37 @@ def test_what_can_be_no_name_of_a_model_is_refused(name):
 
 def test_a_path_object_is_a_name():
     assert fef.load(DATA / "llada" / "checkpoint", device="cpu").name == "checkpoint"
+
+
+SDAR = str(DATA / "sdar" / "checkpoint")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "x", torch.int8, torch.complex64, torch.float8_e4m3fn, np.float32])
+def test_what_is_no_dtype_of_weights_is_refused(dtype):
+    with pytest.raises(fef.OptionError, match=r"dtype=.* is not allowed: give torch.float32, torch.bfloat16"):
+        fef.load(SDAR, device="cpu", dtype=dtype)
+    with pytest.raises(fef.OptionError, match=r"dtype=.* is not allowed"):
+        load_causal(SDAR, dtype=dtype)
+
+
+@pytest.mark.parametrize("number", [np.int64, torch.tensor])
+def test_a_mask_and_blocks_of_any_library(number):
+    config = fef.load(SDAR, device="cpu", mask_id=number(5), block_length=number(8)).network.config
+    assert (config.mask_id, config.block_length) == (5, 8)
+    assert type(config.mask_id) is type(config.block_length) is int
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"mask_id": 4.0}, {"mask_id": "4"}, {"mask_id": -1}, {"block_length": True}, {"block_length": 0}]
+)
+def test_what_is_no_mask_and_no_block_is_an_option_and_not_said_of_the_config(wrong):
+    [(name, value)] = wrong.items()
+    with pytest.raises(fef.OptionError, match=f"^{name}={value!r} must be a whole number"):
+        fef.load(SDAR, device="cpu", **wrong)
+
+
+@pytest.mark.parametrize("name", [3, [1], b"demo", "", "x" * 5000, "a\0"])
+def test_what_can_be_no_name_of_an_adapter_or_of_a_causal_model_is_refused(name):
+    for load in (lambda: fef.load(SDAR, device="cpu", adapter=name), lambda: load_causal(name)):
+        with pytest.raises(fef.CheckpointError, match="name of a model"):
+            load()

@@ -113,8 +113,8 @@ class Fields:
         value = self.values.get(name)
         if value is None and default is not None:
             return default
-        within = isinstance(value, int | float) and max(least, -LARGEST) < value <= min(most, LARGEST)
-        if not within or isinstance(value, bool):
+        low, high = max(least, -LARGEST), min(most, LARGEST)
+        if not isinstance(value, int | float) or isinstance(value, bool) or not low < value <= high:
             limits = [f"above {least:g}"] * (least > -inf) + [f"at most {most:g}"] * (most < inf)
             raise self.wrong(name, value, " ".join(["a number", " and ".join(limits)]).strip())
         return float(value)

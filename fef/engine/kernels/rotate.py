@@ -99,9 +99,10 @@ def _store_heads(
 ):
     """Queries to where they came from, keys and values to their place in the cache."""
     rounded = tile.to(qkv.dtype.element_ty)
+    number = head.to(tl.int64)  # heads of a long slot lie further apart than 32 bits count
     tl.store(qkv + head * E + columns, rounded, mask=mask & (head < H))
-    tl.store(keys + (head - H) * G_stride + columns, rounded, mask=mask & (head >= H) & (head < H + G))
-    tl.store(values + (head - H - G) * G_stride + columns, rounded, mask=mask & (head >= H + G))
+    tl.store(keys + (number - H) * G_stride + columns, rounded, mask=mask & (head >= H) & (head < H + G))
+    tl.store(values + (number - H - G) * G_stride + columns, rounded, mask=mask & (head >= H + G))
 
 
 @triton.jit

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fef.engine.kernels.rotate import rotate_and_store
+from fef.models.reserved import reserved_zeros
 from fef.models.rotation import rope_table, rotate
 
 N, SLOTS, PLACES = 5, 3, 11
@@ -65,3 +66,32 @@ def test_like_the_network(
     untouched = torch.ones(SLOTS, PLACES, dtype=torch.bool, device=device)
     untouched[slot_N.long(), place_N.long()] = False
     assert (keys.transpose(1, 2)[untouched] == 0).all() and (values.transpose(1, 2)[untouched] == 0).all()
+
+
+def test_heads_further_apart_than_32_bits_count(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a slot with very many places, of whose memory hardly any is touched. With 32 bits the process ends here."""
+    if device != "cpu":
+        pytest.skip("it would take 11 GB of a GPU")
+    from triton.runtime.interpreter import GridExecutor
+
+    monkeypatch.setattr(GridExecutor, "_restore_args_dev", lambda *_: None)  # all are there: no copy onto themselves
+    heads, size, places = 5, 16, (1 << 25) + 4
+    keys, values = (reserved_zeros((1, heads, places, size), torch.bfloat16) for _ in range(2))
+    assert (heads - 1) * keys.stride(1) > 2**31
+    qkv_NX = torch.randn(1, 3 * heads * size).bfloat16()
+    k_HE, v_HE = qkv_NX.view(3, heads, size)[1:].clone()
+    place_N = torch.tensor([places - 2], dtype=torch.int32)
+    rotate_and_store(
+        qkv_NX,
+        torch.zeros(1, dtype=torch.int64),
+        torch.zeros(1, dtype=torch.int32),
+        place_N,
+        keys,
+        values,
+        heads=heads,
+        kv_heads=heads,
+        head_size=size,
+        rotary_size=size,
+        theta=10_000.0,
+    )
+    assert torch.equal(keys[0, :, places - 2], k_HE) and torch.equal(values[0, :, places - 2], v_HE)

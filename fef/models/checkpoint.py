@@ -133,6 +133,11 @@ def describe(path: Path, mask_id: int | None = None, block_length: int | None = 
             values["block_size"] = whole_from("block_length", block_length, 1)
         fields = replace(fields, values={**fields.values, **values})
     config = family.config(fields)
+    if block_length is not None and config.block_length != block_length:
+        raise OptionError(
+            f"block_length={block_length} is for block-causal networks, and the attention of {path} is {config.attention}; "
+            "leave it out."
+        )
     if family is not NATIVE and fields.flag(PACKED):
         config = replace(config, packed=True)
     if tokenizer is not None:

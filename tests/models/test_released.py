@@ -241,6 +241,12 @@ def test_tokens_come_from_the_checkpoint():
     assert describe(DATA / "llada2-moe" / "checkpoint").config.block_length == 32
 
 
+@pytest.mark.parametrize("family", ["llada", "dream"])
+def test_blocks_of_a_network_that_has_none_are_refused(family):
+    with pytest.raises(fef.OptionError, match=r"block_length=8 is for block-causal networks.* is bidirectional"):
+        describe(DATA / family / "checkpoint", block_length=8)
+
+
 def test_expert_biases_stay_float32_in_a_bfloat16_network():
     path = DATA / "llada2-moe" / "checkpoint"
     network = load_network(path, dtype=torch.bfloat16)

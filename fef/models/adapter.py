@@ -37,8 +37,8 @@ CONFIG, WEIGHTS, FACTS = "adapter_config.json", "adapter_model.safetensors", "fe
 PREFIX, IN, OUT = "base_model.model.", "lora_A.weight", "lora_B.weight"
 SAMPLE = 64  # numbers of each parameter in a digest
 SWITCHED_OFF = (
-    *("alora_invocation_tokens", "arrow_config", "fan_in_fan_out", "layer_replication", "lora_bias", "modules_to_save"),
-    *("trainable_token_indices", "use_bdlora", "use_dora", "use_qalora"),
+    *("alora_invocation_tokens", "arrow_config", "fan_in_fan_out", "kasa_config", "layer_replication", "lora_bias"),
+    *("modules_to_save", "monteclora_config", "trainable_token_indices", "use_bdlora", "use_dora", "use_qalora"),
 )  # options of PEFT that make more of an adapter, or of its base, than the product of two factors a matrix
 PLAIN_STARTS = (
     None,

@@ -80,6 +80,7 @@ def test_patterns_of_names_say_how_much_is_added(tmp_path, settings, wanted):
         ({"layer_replication": [[0, 2], [1, 2]]}, "layer_replication"),
         ({"alora_invocation_tokens": [5]}, "alora_invocation_tokens"),
         ({"use_qalora": True}, "use_qalora"),
+        ({"kasa_config": {"beta": 1e-4}}, "kasa_config"),
         ({"use_dora": True}, "use_dora"),
     ],
 )

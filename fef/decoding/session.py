@@ -301,9 +301,9 @@ class Session:
         """Write the taken tokens with their log p and their probability under the plain law. told: makes the law of which
         the likeliest tokens are noted, [B, S, V] nats. fill: also fill what an EOS decides, even where other
         slots are open."""
-        self.canvas.write(slots_BS, tokens_BS, logp_BS, plain.at(tokens_BS).exp(), take_BS)
-        if self.canvas.top:
+        if self.canvas.top:  # before the tokens are there: what ends and grammars say depends on the canvas
             self.canvas.write_likeliest(slots_BS, told(), take_BS)
+        self.canvas.write(slots_BS, tokens_BS, logp_BS, plain.at(tokens_BS).exp(), take_BS)
         if self.eos is not None:
             self.eos.settle(self.canvas, self.within_BL, finish_only=not fill)
         if self.grammar is not None:

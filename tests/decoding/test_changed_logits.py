@@ -206,6 +206,23 @@ def test_the_likeliest_tokens_are_those_of_the_law(method: dict[str, Any]) -> No
     assert not fef.decode(NETWORK, ids, temperature=0.9, seed=3, **method).likeliest
 
 
+@pytest.mark.parametrize("temperature", [0.0, 0.9])
+@pytest.mark.parametrize("way", [{}, {"window": 3, "draft": "fresh"}, {"verify": "packed", "tree": 8}], ids=str)
+@pytest.mark.parametrize("order", ["left-to-right", "random"])
+def test_tokens_of_one_round_change_nothing_in_the_likeliest_of_those_before_them(
+    temperature: float, way: dict[str, Any], order: str
+) -> None:
+    """What stands behind a slot forbids an end token there, but it was no part of the law that the slot was drawn from."""
+    ids = torch.full((16, 8), MASK)
+    shared = {"temperature": temperature, "top": 7, "eos_id": EOS, "seed": 3, "order": order, "min_tokens": 1}
+    verify = way.get("verify", "rows")
+    one = fef.decode(NETWORK, ids, method="sequential", **shared, verify=verify).likeliest
+    many = fef.decode(NETWORK, ids, **{"verify": verify} | way, **shared).likeliest
+    for row, text in enumerate(one):
+        for place, at in enumerate(text):
+            assert dict(many[row][place]) == pytest.approx(dict(at), abs=1e-6)
+
+
 def test_pairs_of_changes_compose() -> None:
     for least, bias in itertools.product((0, 2), ({}, BIAS)):
         changes = {"min_tokens": least, "logit_bias": bias}

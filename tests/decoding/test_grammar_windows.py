@@ -43,6 +43,11 @@ def texts_by(network: Any, grammars: list[TokenGrammar], slots: int, seeds: list
     return fef.decode(network, rows[:, :-1], grammar=grammars, eos_id=config.eos_id, banned=banned, seed=seeds, **way)
 
 
+def likeliest_of(found: fef.Decoded) -> list[list[list[int]]]:
+    """The ids of the likeliest tokens that may stand at each place."""
+    return [[[token for token, logp in at if logp > -np.inf] for at in text] for text in found.likeliest]
+
+
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 @pytest.mark.parametrize("verify", ["rows", "packed"])
 @pytest.mark.parametrize("count", [3, pytest.param(200, marks=pytest.mark.slow)])
@@ -55,9 +60,10 @@ def test_a_window_changes_no_token_under_real_grammars(verify: str, temperature:
         seeds = [seed for seed in range(start, min(start + 20, count)) for _ in compiled]
         grammars = compiled * (len(seeds) // len(compiled))
         way = {"verify": verify, "temperature": temperature}
-        one = texts_by(network, grammars, 20, seeds, method="sequential", **way)
-        many = texts_by(network, grammars, 20, seeds, method="fef", window=8, **way)
+        one = texts_by(network, grammars, 20, seeds, method="sequential", top=3, **way)
+        many = texts_by(network, grammars, 20, seeds, method="fef", window=8, top=3, **way)
         assert many.ids.tolist() == one.ids.tolist()
+        assert likeliest_of(many) == likeliest_of(one)
         assert torch.allclose(many.logprobs, one.logprobs, atol=1e-6, equal_nan=True)
         finite = one.log_mass.isfinite()
         assert torch.allclose(many.log_mass[finite], one.log_mass[finite], atol=1e-6)

@@ -238,12 +238,15 @@ def stale_drafts(session: Session, spec: Speculation, window_BW: Tensor) -> Draf
     fresh_BL = torch.zeros_like(canvas.pending_BL)
     fresh_BL[row_N, model.reads(at_N)] = True
     fresh_BL[row_N, at_N] = True
-    W = window_BW.shape[1]
-    for start in range(-(-W // spec.stale_steps), W, -(-W // spec.stale_steps)):
-        held_BW = real_BW & (torch.arange(W, device=window_BW.device) < start)
+    index_W = torch.arange(window_BW.shape[1], device=window_BW.device)
+    share_B = -(-row_lengths(canvas).clamp(max=spec.window) // spec.stale_steps)  # of a row, however long others are
+    for step in range(1, spec.stale_steps):
+        held_BW = real_BW & (index_W < step * share_B[:, None])
+        later_BW = window_BW.masked_fill(held_BW, -1)
+        if not bool((later_BW >= 0).any()):
+            break
         ids_BL = canvas.ids_BL.clone()
         put_at(ids_BL, window_BW, held_BW, found.tokens_BW)
-        later_BW = window_BW.masked_fill(held_BW, -1)
         meter.pass_((later_BW >= 0).any(1).long(), fresh_BL.sum(1))
         logits_BWV = cache.step(
             ids_BL, fresh_BL, window_BW.clamp(min=0), torch.arange(len(ids_BL), device=ids_BL.device), lengths_B

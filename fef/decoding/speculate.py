@@ -21,7 +21,7 @@ from fef.decoding.score import Targets, VerificationRequest
 from fef.decoding.session import Session, Tried
 from fef.laws.accept import ACCEPT, Accepted, coupled_tree
 from fef.laws.growth import Drafted, best_tree
-from fef.laws.tree import Tree, chances
+from fef.laws.tree import chances
 from fef.laws.window import group_starts
 
 __all__ = ["speculative_round"]
@@ -66,7 +66,7 @@ def speculative_round(session: Session, spec: Speculation) -> None:
     logp_BT = logp_BTV.gather(-1, tokens_BT[..., None])[..., 0]
     session.commit(slots_BT, tokens_BT, logp_BT, session.plain_law(logits_BTV), take_BT, told, fill=False)
     session.scorer.committed(accepted.commit_B, accepted)
-    carry = next_carry(targets, tree, depths, accepted, spec)
+    carry = next_carry(targets, ask, depths, accepted, spec)
     session.carry = None if carry is None else carry.behind(slots_BT, accepted.commit_B)
     nodes_B = tree.nodes_B
     session.meter.rounds += (nodes_B > 0).long()
@@ -146,21 +146,28 @@ def commit_known(session: Session, spec: Speculation) -> None:
 
 
 def next_carry(
-    targets: Targets, tree: Tree, depths: int, accepted: Accepted, spec: Speculation
+    targets: Targets, ask: VerificationRequest, depths: int, accepted: Accepted, spec: Speculation
 ) -> CarriedDrafts | None:
-    """What the next round may draft from, see `Session`. Without a bonus slot a round without drafts would commit nothing."""
-    carry = targets.after(tree, accepted, depths)
-    if carry is None or spec.bonus:
-        return carry
-    return carry.forget(carry.count_B == 0)
+    """What the next round may draft from, see `Session`: nothing in rows that no pass computed, even where it computed
+    others. Without a bonus slot a round without drafts would commit nothing."""
+    carry = targets.after(ask.tree, accepted, depths)
+    if carry is None:
+        return None
+    forgotten_B = needs_no_pass(ask)
+    return carry.forget(forgotten_B if spec.bonus else forgotten_B | (carry.count_B == 0))
+
+
+def needs_no_pass(ask: VerificationRequest) -> Tensor:
+    """Rows, a mask [B], all of whose targets are known."""
+    assert ask.known_B is not None, "a round knows in which rows it drafted from the target"
+    return ask.known_B & (ask.targets_B <= 1)
 
 
 def verify(session: Session, spec: Speculation, ask: VerificationRequest, drafts: Drafts) -> Targets:
     """Targets of a round. Where the first target is known, its row asks for the others only, and for nothing if there are
     none."""
     first_B1V = drafts.logits_BWV[:, :1]
-    known_B = drafts.known_B
-    alone_B = known_B & (ask.targets_B <= 1)
+    known_B, alone_B = drafts.known_B, needs_no_pass(ask)
     slots_BS = ask.slots_BS.masked_fill(alone_B[:, None], -1)
     if not bool((slots_BS >= 0).any()):
         return Targets(torch.nn.functional.pad(first_B1V, (0, 0, 0, ask.draft_BW.shape[1])))

@@ -125,6 +125,7 @@ DECODERS = [
     {"method": "fef", "verify": "packed", "draft": "fresh", "window": 3},
     {"method": "fef", "accept": "rejection", "window": 4, "steps": 2, "order": "random"},
     {"method": "fef", "accept": "block", "window": 4, "draft": "random", "block_length": 4},
+    {"method": "fef", "accept": "rejection", "window": 3, "steps": 3, "verify": "packed", "bonus": False},
     {"method": "dual-exact", "accept": "rejection", "window": 16, "drafts": 4, "verify": "rows"},
     {"method": "fef", "steps": 2, "remask": "low-confidence"},
     {"method": "low-confidence", "tokens_per_step": 2},

@@ -78,9 +78,15 @@ class ProductJudge:
     moving: bool
     reads_hidden = False
 
+    @property
+    def reads_drafted(self) -> bool:
+        return self.share > 0
+
     def targets(self, drafted: Drafted) -> Tensor:
-        assert drafted.drafted_BWV is not None, "a round drafts before it asks"
         next_BTV = self.causal.logits(drafted.ids_BL, drafted.slots_BT, drafted.meter)
+        if not self.reads_drafted:
+            return next_BTV
+        assert drafted.drafted_BWV is not None, "a round drafts before it asks"
         return product_of_experts(self.share, drafted.drafted_BWV, next_BTV)
 
     def whose(self, name: str) -> str:

@@ -48,6 +48,7 @@ class CopulaJudge:
     causal: CausalModel
     mask_id: int
     moving = False
+    reads_drafted = False
     reads_hidden = False
 
     def targets(self, drafted: Drafted) -> Tensor:

@@ -35,6 +35,7 @@ class CausalJudge:
 
     causal: CausalModel
     moving = False
+    reads_drafted = False
     reads_hidden = False
 
     def targets(self, drafted: Drafted) -> Tensor:

@@ -45,6 +45,7 @@ class OrderJudge:
     model: Transformer
     layer: OrderBlock
     moving: bool
+    reads_drafted = False
     reads_hidden = True
 
     def targets(self, drafted: Drafted) -> Tensor:

@@ -99,8 +99,8 @@ class Speculation:
 
 @dataclass(frozen=True)
 class Drafted:
-    """What a judge may read. drafted_BWV, hidden_BWD: what the network said of the slots before any was drawn; None where
-    texts are scored."""
+    """What a judge may read. drafted_BWV, hidden_BWD: what the network said of the slots before any was drawn; None where a
+    text is scored and the judge does not read it."""
 
     ids_BL: Tensor  # the canvas with the drafts filled in
     slots_BT: Tensor  # where targets are asked for, -1: none
@@ -113,10 +113,13 @@ class Drafted:
 
 class Judge(Protocol):
     """Says the law of drafts in place of the network that made them. moving: does it depend on where the round began, so that
-    the law of a text is that of the process? reads_hidden: does it need the network's hidden states at the drafts?"""
+    the law of a text is that of the process? reads_drafted, reads_hidden: does it need the network's logits at the drafts, or
+    its hidden states?"""
 
     @property
     def moving(self) -> bool: ...
+    @property
+    def reads_drafted(self) -> bool: ...
     @property
     def reads_hidden(self) -> bool: ...
 

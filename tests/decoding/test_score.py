@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_network import EOS, MASK, tiny_network
+from tiny_network import EOS, MASK, complete_network, tiny_causal, tiny_network
 
 import fef
 from fef.decoders import make_plan
@@ -24,6 +24,14 @@ from fef.verify.texts import sharpened
 from tests.tiny_tables import EMPTY, EndingTable, K, L, empty_rows, inconsistent
 
 NETWORK = tiny_network(scale=0.3)
+JUDGED: list[tuple[str, dict[str, Any]]] = [
+    ("deer", {}),
+    ("apd-exact", {"window": 1}),
+    ("apd-exact", {"share": 0.0, "window": 3}),
+    ("ssmd", {"window": 1}),
+    ("dcd", {"steps": 1}),
+    ("dcd", {"steps": 1, "block_length": 2}),
+]
 
 
 def score(denoiser: Any, tokens: torch.Tensor, open_: torch.Tensor, **settings: Any) -> torch.Tensor:
@@ -114,6 +122,29 @@ def test_a_decoded_text_scores_as_decode_said(eos_id, verify, block_length, orde
     out = fef.decode(NETWORK, ids, temperature=0.8, top_p=0.95, eos_id=eos_id, seed=3, **options)
     found = score(NETWORK, out.ids, ids == MASK, temperature=0.8, top_p=0.95, eos_id=eos_id, seed=3, **options)
     torch.testing.assert_close(found, out.logprobs, atol=1e-9, rtol=0, equal_nan=True)
+
+
+@pytest.mark.parametrize("eos_id", [None, EOS])
+@pytest.mark.parametrize(("method", "options"), JUDGED)
+def test_a_chain_of_another_model_or_layer_scores_as_decode_said(eos_id, method, options):
+    ids = torch.full((20, 8), MASK)
+    ids[:, 0], ids[:, 5] = torch.arange(20) % 6, 5
+    network, settings = complete_network(), {"temperature": 0.8, "top_p": 0.95, "eos_id": eos_id, "seed": 3}
+    out = fef.decode(network, ids, method=method, **settings, **options)
+    assert out.certificate.kind == "chain"
+    found = score(network, out.ids, ids == MASK, method=method, **settings, **options)
+    torch.testing.assert_close(found, out.logprobs, atol=1e-6, rtol=0, equal_nan=True)
+
+
+@pytest.mark.parametrize("eos_id", [None, 1])
+def test_a_copula_in_blocks_sums_to_one(eos_id):
+    """Texts that go on behind their end have no probability, in a block that the end fills, too."""
+    small = {"vocab_size": K + 1, "mask_id": K}
+    network, causal = tiny_network(scale=0.3, packed=False, **small), tiny_causal(**small)
+    texts = torch.tensor([(*text, 2) for text in itertools.product(range(K), repeat=4)])
+    open_ = (torch.arange(5) > 0).expand(len(texts), -1) & (torch.arange(5) < 4)
+    logp = score(network, texts, open_, method="dcd", steps=1, block_length=2, causal=causal, eos_id=eos_id)
+    assert float(logp[:, 1:4].sum(1).exp().sum()) == pytest.approx(K, abs=1e-5)  # one for each first token
 
 
 def test_a_table_scores_as_decode_said():

@@ -43,7 +43,8 @@ class AgreeingRun(UnmaskRule):
     reads_tokens = True
 
     def select(self, c: Candidates) -> Tensor:
-        mixed_BSV = product_of_experts(self.share, c.plain.logits_BSV, c.causal())
+        assert c.logits_BSV is not None, "the loop gives them"
+        mixed_BSV = product_of_experts(self.share, c.logits_BSV, c.causal())
         same_BS = c.redraw(mixed_BSV) == c.tokens_BS
         same_BS[:, :1] = True
         return same_BS.long().cumprod(1).bool() & c.real_BS

@@ -95,6 +95,7 @@ def choose_and_commit(session: Session, slots_BS: Tensor, seen: Prediction) -> t
         influence=lambda: influence_of(session, slots_BS, seen),
         causal=lambda: causal_logits(session, slots_BS, tokens_BS),
         redraw=lambda logits_BSV: session.draw(logits_BSV, slots_BS, site)[0],
+        logits_BSV=logits_BSV,
         ahead_BS=~session.within_BL.gather(1, slots_BS.clamp(min=0)) if plan.rule.looks_ahead else None,
     )
     take_BS = plan.rule.select(found) & found.real_BS

@@ -54,7 +54,8 @@ class Candidates:
     memory: Memory  # what a rule keeps between rounds
     influence: Callable[[], Tensor]  # gives D [B, S, S], the influence of slot i on slot j
     causal: Callable[[], Tensor]  # gives logits [B, S, V] of the causal model, given the tokens drawn before each slot
-    redraw: Callable[[Tensor], Tensor]  # gives the tokens that other logits draw with the same noise
+    redraw: Callable[[Tensor], Tensor]  # gives the tokens that other logits draw with the same noise, bias and bans
+    logits_BSV: Tensor | None = None  # as the network said them: no bias, no ban
     ahead_BS: Tensor | None = None  # slots of later blocks, which a rule that looks ahead sees but may not choose
 
     @property

@@ -122,10 +122,12 @@ def test_apd_keeps_the_run_on_which_both_experts_agree_and_the_exact_form_draws_
         assert found == judged_text(row, slots, share, 4, seed, exact)
 
 
-def test_the_ends_of_the_product_are_the_two_models():
-    """All to the causal model: its own text. All to the network: every draft stands, in one round."""
+@pytest.mark.parametrize("bias", [None, {1: 2.0, 3: -1.0}])
+def test_the_ends_of_the_product_are_the_two_models(bias):
+    """All to the causal model: its own text. All to the network: every draft stands, in one round. What is added to the logits
+    is added to those of the product, once."""
     ids = canvases()
-    asked: dict[str, Any] = {"temperature": 1.0, "eos_id": EOS, "causal": CAUSAL}
+    asked: dict[str, Any] = {"temperature": 1.0, "eos_id": EOS, "causal": CAUSAL, "logit_bias": bias}
     theirs = fef.decode(NETWORK, ids, method="apd-exact", share=0.0, **asked)
     assert torch.equal(theirs.ids, fef.decode(NETWORK, ids, method="deer", **asked).ids)
     assert theirs.certificate.kind == "chain"

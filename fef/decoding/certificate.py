@@ -84,8 +84,8 @@ def certificate_of(
 
 
 BOUND_NOTE = (
-    "bound: of the network's law at temperature 1 given what is committed, if its conditionals are consistent; the rule that "
-    "after EOS comes EOS is not counted"
+    "bound: of the network's law at temperature 1 given what is committed, if its conditionals are consistent; ids that are "
+    "never drawn and the rule that after EOS comes EOS are not counted"
 )
 
 

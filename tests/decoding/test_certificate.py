@@ -128,6 +128,17 @@ def test_a_bound_is_stated_at_temperature_1_and_for_modes_only(method):
     assert fef.certify(Untouchable(), method=method, temperature=1.0, top_p=0.9).kind == "none"
 
 
+def test_a_bound_says_that_bans_are_not_counted():
+    """Here the network puts nearly all on what is banned, so what is drawn is far from its joint law."""
+    joint = torch.zeros(3, 3, dtype=torch.float64)
+    joint[0, 1], joint[1, 2] = 0.96, 0.04
+    out = fef.decode(
+        fef.TableDenoiser(joint), torch.tensor([[3, 3]]), method="threshold", temperature=1.0, threshold=0.95, banned=[0]
+    )
+    assert out.ids.tolist() == [[1, 2]] and out.stats[0]["calls"] == 1
+    assert "ids that are never drawn" in out.certificate.reasons[-1]
+
+
 def test_vacuous_bounds_are_none():
     assert kind("factor", factor=3.0) == kind("threshold", threshold=0.0) == "none"
 

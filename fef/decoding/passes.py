@@ -81,8 +81,11 @@ def next_passes(state: PassState, requests: Requests, plan: Plan, process: SiteN
     ended_B = None
     while bool(over_B.any()):
         ended_B = over_B if ended_B is None else ended_B
+        attempt_B = state.attempt_B
         close_passes(state, requests, plan, process, over_B)
         open_passes(state, requests, over_B & ~state.complete_B)
+        if plan.stays_open:  # slots of earlier blocks are drawn again in this one, with other noise than there
+            state.attempt_B = attempt_B
         over_B = over_B & ~(state.active_B(requests.canvas) | state.complete_B)
     return None if ended_B is None else ended_B & ~state.complete_B
 

@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_network import EOS, MASK, tiny_network
+from torch import Tensor
 
 import fef
 from fef.decoders.dual import KeepConfident
@@ -16,6 +17,7 @@ from fef.decoders.saber import DropLargestFalls
 from fef.decoders.wino import WideOut
 from fef.decoding.memory import Memory
 from fef.decoding.revoke import Suspects
+from fef.laws.draws import KeyedNoise, Purpose, Site
 
 
 def decode(seed: int, scale: float, length: int, network: dict[str, Any] | None = None, **options: Any) -> fef.Decoded:
@@ -149,3 +151,27 @@ def test_dual_reopens_slots_of_finished_blocks(seed, block_length, drafts):
     out = decode(seed, 0.5, 16, block_length=block_length, network=network, **options)
     assert out.certificate.kind == "none"
     assert any("out of date" in reason for reason in out.certificate.reasons)
+
+
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [
+        ("saber", {"rate": 1.0, "tokens_per_step": 3, "block_length": 4}),
+        ("dual", {"limit": 0.9, "drafts": 2, "block_length": 4}),
+        ("wino", {"threshold": 0.1, "keep": 0.9, "block_length": 4}),
+    ],
+)
+def test_a_slot_is_never_drawn_with_the_same_noise_again(method, options, monkeypatch):
+    """Not in a later block either, where it may be open again: a token that was taken back would come again too often."""
+    rounds: list[set[tuple[int, ...]]] = []
+    draw = KeyedNoise.categorical
+
+    def noted(self: KeyedNoise, logp_BSV: Tensor, site: Site, purpose: Purpose) -> Tensor:
+        row_N, slot_N = site.active_BS.nonzero(as_tuple=True)
+        key = (self.seed_B[row_N], site.position_BS[row_N, slot_N], site.step_B[row_N], site.attempt_B[row_N])
+        rounds.append({(int(purpose), *each) for each in torch.stack(key, 1).tolist()})
+        return draw(self, logp_BSV, site, purpose)
+
+    monkeypatch.setattr(KeyedNoise, "categorical", noted)
+    decode(0, 0.3, 13, method=method, temperature=1.0, **options)
+    assert sum(len(keys) for keys in rounds) == len(set().union(*rounds))

@@ -58,9 +58,9 @@ def propose(session: Session, spec: Speculation, window_BW: Tensor) -> Drafts:
         return stale_drafts(session, spec, window_BW)
     if spec.planner == "influence":
         seen = session.scorer.look(session.requests, PredictionRequest(window_BW, hidden=True))
-        every_row_B = torch.ones_like(session.active_B)
+        own_B = torch.full_like(session.active_B, not session.network.visible_noise)
         return dataclasses.replace(
-            drawn(session, spec, seen.logits_BSV, window_BW, every_row_B), hidden_BWE=seen.hidden_BSE
+            drawn(session, spec, seen.logits_BSV, window_BW, own_B), hidden_BWE=seen.hidden_BSE
         )
     logits_BWV, known_B = draft_logits(session, spec, window_BW)
     count_B = torch.full_like(session.passes.k_B, window_BW.shape[1])
@@ -229,8 +229,8 @@ def stale_drafts(session: Session, spec: Speculation, window_BW: Tensor) -> Draf
     meter.pass_(real_BW.any(1).long(), row_lengths(canvas))
     no_shadow_B0 = window_BW[:, :0]
     seen = session.network.full_pass(canvas.ids_BL, window_BW.clamp(min=0), no_shadow_B0, lengths_B)
-    # the plain pass knows no packed law
-    own_B = torch.full_like(session.active_B, session.plan.law == "rows")
+    # the plain pass knows no packed law, and no Lemma 1
+    own_B = torch.full_like(session.active_B, session.plan.law == "rows" and not session.network.visible_noise)
     found = drawn(session, spec, seen.logits_RSV, window_BW, own_B)
     cache = StaleCache(model, seen.past)
     row_N, column_N = real_BW.nonzero(as_tuple=True)

@@ -77,9 +77,10 @@ class Network:
 
     @property
     def packed(self) -> Transformer | None:
-        """The network itself if it was trained for the packed attention pattern."""
+        """The network itself if it was trained for the packed attention pattern, which knows masks only."""
         denoiser = self.denoiser
-        return denoiser if isinstance(denoiser, Transformer) and denoiser.config.packed else None
+        known = isinstance(denoiser, Transformer) and denoiser.config.packed and not self.visible_noise
+        return denoiser if known else None
 
     @property
     def end_ids(self) -> tuple[int, ...]:

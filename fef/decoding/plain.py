@@ -46,7 +46,7 @@ def next_look(session: Session) -> PredictionRequest:
     rule, revoke = session.plan.rule, session.plan.revoke
     slots_BS = candidates(session)
     if revoke is None:
-        return PredictionRequest(slots_BS, hidden=rule.reads_hidden)
+        return PredictionRequest(slots_BS, hidden=rule.reads_hidden, apart=session.network.visible_noise)
     checks_B = rows_to_check(session, revoke)
     if not bool(checks_B.any()):
         return PredictionRequest(slots_BS, hidden=rule.reads_hidden)

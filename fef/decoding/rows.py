@@ -37,6 +37,8 @@ class RowsScorer:
             bill_canvas(requests, (slots_BS >= 0).any(1))
             states_BSE, logits_BSV = self.network.hidden_at(canvas.ids_BL, slots_BS.clamp(min=0), canvas.lengths_B)
             return Prediction(logits_BSV, hidden_BSE=states_BSE)
+        if look.apart:
+            return self.look_apart(requests, slots_BS)
         if suspects_BC is not None and look.masked:
             return self.look_without(requests, slots_BS, suspects_BC, look.together)
         S = slots_BS.shape[1]
@@ -45,6 +47,16 @@ class RowsScorer:
         keep_B1L = None if keep_BL is None else keep_BL[:, None]
         logits_BNV = self.score(requests, canvas.ids_BL[:, None], keep_B1L, at_BN[:, None])[:, 0]
         return Prediction(logits_BNV[:, :S], None if suspects_BC is None else logits_BNV[:, S:])
+
+    def look_apart(self, requests: Requests, slots_BS: Tensor) -> Prediction:
+        """The target of each slot under visible noise, as if none of the others were asked: a row each."""
+        canvas = requests.canvas
+        keep_BL = self.keep_BL(canvas)
+        assert keep_BL is not None, "masks need no likelihood"
+        states_BSL = canvas.ids_BL[:, None].expand(-1, slots_BS.shape[1], -1)
+        states_BSL = states_BSL.scatter(2, slots_BS.clamp(min=0)[..., None], self.network.mask_id)
+        logits_BSV = self.score(requests, states_BSL, keep_BL[:, None].expand_as(states_BSL), slots_BS[..., None])[:, :, 0]
+        return Prediction(self.with_likelihood(canvas, logits_BSV, slots_BS))
 
     def look_without(
         self, requests: Requests, slots_BS: Tensor, suspects_BC: Tensor, together: bool = False

@@ -31,7 +31,8 @@ __all__ = ["Prediction", "PredictionRequest", "QueryStates", "Scorer", "Targets"
 class PredictionRequest:
     """What to look at. slots_BS: open slots. suspects_BC: committed positions (-1: none). masked: look at each suspect as if
     its position were masked. together: by masks in the shadow of suspects and slots that see one another. checks_B: rows [B]
-    that look at their suspects in this round. hidden: give final hidden states at the slots, too."""
+    that look at their suspects in this round. hidden: give final hidden states at the slots, too. apart: under visible noise,
+    give the target of each slot, which counts its own site by its likelihood."""
 
     slots_BS: Tensor
     suspects_BC: Tensor | None = None
@@ -39,6 +40,7 @@ class PredictionRequest:
     together: bool = False
     checks_B: Tensor | None = None
     hidden: bool = False
+    apart: bool = False
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from tiny_network import tiny_network
+from torch import Tensor
 
+import fef
 from fef.decoders import make_plan
 from fef.decoding.canvas import Canvas
 from fef.decoding.inputs import Settings, make_sampling
@@ -15,7 +18,9 @@ from fef.decoding.rows import RowsScorer
 from fef.laws.draws import Noise
 from fef.laws.integrate import enumerate_outcomes, merge
 from fef.laws.noise import Schedule, UniformNoise
+from fef.models.demask import DependencyHead
 from fef.models.table import TableDenoiser
+from fef.models.transformer import Transformer
 from fef.verify.tables import random_joint
 from fef.verify.texts import Law, distance, law_of_joint
 from tests.integrated_law import decode_pass, integrated_law
@@ -103,3 +108,54 @@ def test_without_the_site_likelihood_the_law_is_wrong(monkeypatch):
     denoiser = TableDenoiser(JOINT, noise=UniformNoise(K))
     law = integrated_law(denoiser, 3, accept="rejection", steps=4, window=2, draft="random")
     assert distance(law, law_of_joint(JOINT)) > 1e-3  # pure noise at the start forgives most of it
+
+
+class Odd(TableDenoiser):
+    """Conditionals that fit no joint, of what is visible and how surely."""
+
+    def __call__(self, ids_BL: Tensor, keep_BL: Tensor | None = None) -> Tensor:
+        logits_BLV = super().__call__(ids_BL, keep_BL)
+        state_B11 = (ids_BL * torch.tensor([3, 5, 7])).sum(1)[:, None, None] % 13
+        place_L1, token_V = torch.arange(3)[:, None], torch.arange(logits_BLV.shape[2])
+        return logits_BLV + (1.3 * state_B11 + 0.7 * place_L1 + 2.1 * token_V).sin()
+
+
+def of_masks() -> Transformer:
+    network = tiny_network(scale=0.3, vocab_size=K + 1, mask_id=K)
+    network.noise = UniformNoise(K)  # type: ignore[assignment]
+    network.dependency_head = DependencyHead(network.config.dim, rank=4)  # type: ignore[assignment]
+    return network
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+@pytest.mark.parametrize("window", [1, 2, 3])
+def test_the_text_of_sequential_also_where_no_joint_has_the_conditionals(steps, window):
+    """One law has one name: a slot counts its own noisy token by its likelihood, whoever draws it."""
+    denoiser, ids = Odd(JOINT, noise=UniformNoise(K)), torch.full((200, 3), K)
+    one = fef.decode(denoiser, ids, method="fef", window=1, draft="fresh", bonus=False, temperature=1.0, steps=steps)
+    many = fef.decode(denoiser, ids, method="fef", window=window, temperature=1.0, steps=steps)
+    assert torch.equal(many.ids, one.ids)
+    if steps == 1:
+        alone = fef.decode(denoiser, ids, method="sequential", temperature=1.0)
+        assert torch.equal(alone.ids, one.ids)
+        torch.testing.assert_close(alone.logprobs, one.logprobs, atol=1e-9, rtol=0)
+        assert {stats["rows"] for stats in alone.stats} == {3}
+
+
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [
+        ("fef", {"window": 3}),
+        ("dual-exact", {"window": 3, "drafts": 2}),
+        ("fef", {"window": 3, "planner": "influence", "draft": "fresh", "survival": 0.3}),
+    ],
+)
+def test_drafts_of_a_transformer_are_verified_from_the_first(method, options):
+    """None of its drafts has the law of its target, and the packed pattern, which knows masks only, is not taken."""
+    network, ids = of_masks(), torch.full((50, 6), K)
+    ids[:, 0] = torch.arange(50) % K
+    shared = {"temperature": 1.0, "seed": 3}
+    one = fef.decode(network, ids, method="sequential", **shared)
+    out = fef.decode(network, ids, method=method, **shared, **options)
+    assert torch.equal(out.ids, one.ids)
+    assert "plain forward" in out.certificate.law

@@ -44,7 +44,9 @@ class Network:
         self.mask_id: int = mask_id
         self.largest_id: int = mask_id  # of the ids that the sampling settings name
         self.calls = 0  # of the denoiser
-        self.width: int | None = None  # logits per position, once a call has shown it
+        # logits per position, where a call has shown it
+        self.width: int | None = denoiser.config.vocab_size if isinstance(denoiser, Transformer) else None
+        self.drafted_width: int | None = None
         self.noise: SiteNoise = getattr(denoiser, "noise", None) or AbsorbingNoise(mask_id)
 
     @property
@@ -222,6 +224,13 @@ class Network:
                 f"The {who} returned {logits.shape[-1]} logits per position and the denoiser {self.width} before; the "
                 "vocabulary must be the same at every call."
             )
+        if who == "denoiser" and self.drafted_width not in (None, logits.shape[-1]):
+            raise DenoiserError(
+                f"The drafter returned {self.drafted_width} logits per position and the denoiser {logits.shape[-1]}; the "
+                "vocabulary must be the same."
+            )
+        if who == "drafter":
+            self.drafted_width = logits.shape[-1]
         return logits
 
     def check_width(self, ids_RL: Tensor, width: int) -> None:

@@ -295,6 +295,14 @@ def test_a_vocabulary_that_changes_between_calls_is_refused(widths, method):
         fef.decode(Plain(lambda ids: torch.zeros(*ids.shape, next(given))), empty_rows(1), method=method)
 
 
+@pytest.mark.parametrize(
+    "network", [Plain(lambda ids: torch.zeros(*ids.shape, 4)), tiny_network(vocab_size=4, mask_id=3)], ids=["rows", "packed"]
+)
+def test_a_drafter_of_another_vocabulary_is_refused(network):
+    with pytest.raises(fef.DenoiserError, match=r"drafter returned 5 logits per position and the denoiser 4"):
+        fef.decode(network, empty_rows(1), draft=lambda _canvas, slots: torch.zeros(*slots.shape, 5))
+
+
 def test_errors_of_the_denoiser_name_the_call_the_ids_and_the_cause():
     embedding = torch.nn.Embedding(4, 4)
     with pytest.raises(

@@ -18,7 +18,8 @@ __all__ = ["SCHEDULE", "ScheduleOptions"]
 @dataclass(frozen=True)
 class ScheduleOptions(Guided, Ending):
     """DDOSP. profile: a file made by `fef profile`; by default that of the checkpoint. block_length: in a random order inside
-    blocks, from left to right, which no bound is known for."""
+    blocks, from left to right, which no bound is known for; nor is one where guidance makes another law than that of the
+    profile."""
 
     steps: int = whole(32)
     profile: str | None = path()
@@ -29,7 +30,9 @@ class ScheduleOptions(Guided, Ending):
         return Plan(
             name,
             order="blocks" if self.block_length else "random",
-            rule=InOrder(Planned(profile, self.steps, blocks=self.block_length is not None)),
+            rule=InOrder(
+                Planned(profile, self.steps, blocks=self.block_length is not None, measured=not self.guidance.on)
+            ),
         )
 
 

@@ -158,16 +158,17 @@ class Planned(TransferSchedule):
 
     Each block has an equal part of `steps`, the first ones the remainder. blocks: is there more than one? Its counts are then
     those of the profile's stretch behind the slots of the blocks before, as if these had been revealed in a random order;
-    they were not, so nothing is bounded.
+    they were not, so nothing is bounded. measured: is the profile that of the law that is sampled?
     """
 
     profile: tuple[float, ...]
     steps: int
     blocks: bool = False
+    measured: bool = True
 
     @property
     def bound(self) -> str | None:
-        return None if self.blocks else "mean KL over orders as by the information profile"
+        return None if self.blocks or not self.measured else "mean KL over orders as by the information profile"
 
     def __call__(self, progress: Progress) -> Tensor:
         sizes_BN = progress.sizes()

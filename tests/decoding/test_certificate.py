@@ -139,6 +139,13 @@ def test_a_bound_says_that_bans_are_not_counted():
     assert "ids that are never drawn" in out.certificate.reasons[-1]
 
 
+def test_the_profile_of_a_network_bounds_nothing_of_its_guided_law():
+    asked: dict[str, Any] = {"method": "schedule", "temperature": 1.0}
+    assert fef.certify(complete_network(), **asked).kind == "bound"
+    for guidance in ({"cfg_scale": 0.5}, {"contrast": 0.5}):
+        assert fef.certify(complete_network(), **asked, **guidance).kind == "none"
+
+
 def test_vacuous_bounds_are_none():
     assert kind("factor", factor=3.0) == kind("threshold", threshold=0.0) == "none"
 

@@ -81,7 +81,11 @@ def planned(session: Session, spec: Speculation, drafts: Drafts, window_BD: Tens
     if drafts.grown is not None:
         return replace(drafts.grown, tree=drafts.grown.tree.within(limit_B))
     holds_BDC = chance_to_hold(session, spec, drafts, window_BD)
-    tree = best_tree(holds_BDC, limit_B, spec.tree or window_BD.shape[1], spec.survival)
+    depths = window_BD.shape[1]
+    nodes = spec.tree or depths
+    if holds_BDC.shape[2] == 1:  # a chain has a place for each depth, and as many drafts as the tree would
+        nodes, limit_B = depths, limit_B.clamp(max=nodes)
+    tree = best_tree(holds_BDC, limit_B, nodes, spec.survival)
     return Drafted(tree, tree.tokens(drafts.tokens_BWC))
 
 

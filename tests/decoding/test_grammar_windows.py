@@ -96,6 +96,19 @@ def test_every_way_of_drafting_and_caching_gives_the_text_of_one_token_at_a_time
     assert many.ids.tolist() == one.ids.tolist()
 
 
+@pytest.mark.parametrize("tree", [1, 4, 32])
+def test_a_tree_is_a_chain_under_a_grammar_however_few_its_drafts(tree: int) -> None:
+    model = fef.load("demo", device="cpu")
+    own = model.network.config
+    network = tiny_network(vocab_size=own.vocab_size, mask_id=own.mask_id, eos_id=own.eos_id, max_length=64)
+    grammars = [model.grammar(each) for each in REAL]
+    shared = {"temperature": 1.0, "verify": "packed"}
+    one = texts_by(network, grammars, 16, [7] * len(REAL), method="sequential", **shared)
+    many = texts_by(network, grammars, 16, [7] * len(REAL), method="fef", tree=tree, **shared)
+    assert many.ids.tolist() == one.ids.tolist()
+    assert all(row["drafted"] <= tree * row["rounds"] for row in many.stats)
+
+
 def test_drafts_that_know_the_grammar_are_accepted_more_often(monkeypatch: pytest.MonkeyPatch) -> None:
     """A network that ignores a grammar drafts what is not allowed, unless its drafts are masked, each behind those before."""
     model = fef.load("demo", device="cpu")

@@ -38,7 +38,8 @@ def certificate_of(
 ) -> Certificate:
     """What a plan samples on a network with these settings, under these grammars. Quantized weights have a law of their
     own."""
-    known = list(dict.fromkeys(grammar for grammar in grammars if grammar is not None))
+    given = list(grammars)
+    known = list(dict.fromkeys(grammar for grammar in given if grammar is not None))
     greedy, block_causal, weight_format = settings.greedy, network.block_causal, network.weight_format
     name = network.name if weight_format is None else f"{network.name} with {weight_format} weights"
     words = settings.words(plan.first_cut)
@@ -47,6 +48,7 @@ def certificate_of(
         words += (
             f", where each token is drawn from the law renormalised over what {allowed} allows behind those before it"
         )
+        words += ", in rows that have one" if None in given else ""
     claims = [
         *([plan.says.claim()] if plan.says else [conditionals(plan, block_causal), *weight_claims(weight_format)]),
         *(LawClaim(True, grammar.reason) for grammar in known),
@@ -130,6 +132,9 @@ def change_claims(plan: Plan, settings: Settings) -> Iterator[LawClaim]:
     """What settings make of the law, each of which depends on no drawn value."""
     if settings.biases:
         words = "logit_bias: added to the logits before temperature and cuts, at every slot, wherever the law is used"
+        yield LawClaim(True, words)
+    if plan.banned:
+        words = f"banned: never drawn {', '.join(map(str, plan.banned))}, so that the law is that of the other ids"
         yield LawClaim(True, words)
     if settings.holds_end_back:
         words = f"end: {settings.end_words}, by a ban at those positions, which depends on no drawn value"

@@ -146,6 +146,14 @@ def test_the_profile_of_a_network_bounds_nothing_of_its_guided_law():
         assert fef.certify(complete_network(), **asked, **guidance).kind == "none"
 
 
+def test_an_end_token_that_a_flag_bans_is_named():
+    network = tiny_network(eos_id=2)
+    for method in ("low-confidence", "random"):
+        reasons = fef.certify(network, method=method, logits_eos_inf=True).reasons
+        assert any(reason.startswith("banned: never drawn 2") for reason in reasons)
+        assert not any("banned" in reason for reason in fef.certify(network, method=method).reasons)
+
+
 def test_vacuous_bounds_are_none():
     assert kind("factor", factor=3.0) == kind("threshold", threshold=0.0) == "none"
 

@@ -201,6 +201,9 @@ def test_rows_have_grammars_of_their_own_and_none_has_no_weight() -> None:
     assert alone.log_mass is None
     assert out.log_mass is not None
     assert abs(float(out.log_mass[1])) < EXACT
+    assert out.certificate.law.endswith("in rows that have one.")
+    whole = fef.decode(TABLES["inconsistent"](), rows[:1], grammar=grammar, eos_id=END)
+    assert "in rows that have one" not in whole.certificate.law
 
 
 def test_scores_under_a_grammar_sum_to_what_was_drawn() -> None:

@@ -59,9 +59,7 @@ def propose(session: Session, spec: Speculation, window_BW: Tensor) -> Drafts:
     if spec.planner == "influence":
         seen = session.scorer.look(session.requests, PredictionRequest(window_BW, hidden=True))
         own_B = torch.full_like(session.active_B, not session.network.visible_noise)
-        return dataclasses.replace(
-            drawn(session, spec, seen.logits_BSV, window_BW, own_B), hidden_BWE=seen.hidden_BSE
-        )
+        return dataclasses.replace(drawn(session, spec, seen.logits_BSV, window_BW, own_B), hidden_BWE=seen.hidden_BSE)
     logits_BWV, known_B = draft_logits(session, spec, window_BW)
     count_B = torch.full_like(session.passes.k_B, window_BW.shape[1])
     if spec.draft == "reuse" and session.carry is not None:

@@ -81,8 +81,9 @@ class Network:
     def packed(self) -> Transformer | None:
         """The network itself if it was trained for the packed attention pattern, which knows masks only."""
         denoiser = self.denoiser
-        known = isinstance(denoiser, Transformer) and denoiser.config.packed and not self.visible_noise
-        return denoiser if known else None
+        if not isinstance(denoiser, Transformer) or self.visible_noise:
+            return None
+        return denoiser if denoiser.config.packed else None
 
     @property
     def end_ids(self) -> tuple[int, ...]:

@@ -55,7 +55,9 @@ class RowsScorer:
         assert keep_BL is not None, "masks need no likelihood"
         states_BSL = canvas.ids_BL[:, None].expand(-1, slots_BS.shape[1], -1)
         states_BSL = states_BSL.scatter(2, slots_BS.clamp(min=0)[..., None], self.network.mask_id)
-        logits_BSV = self.score(requests, states_BSL, keep_BL[:, None].expand_as(states_BSL), slots_BS[..., None])[:, :, 0]
+        logits_BSV = self.score(requests, states_BSL, keep_BL[:, None].expand_as(states_BSL), slots_BS[..., None])[
+            :, :, 0
+        ]
         return Prediction(self.with_likelihood(canvas, logits_BSV, slots_BS))
 
     def look_without(

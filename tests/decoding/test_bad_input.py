@@ -296,7 +296,9 @@ def test_a_vocabulary_that_changes_between_calls_is_refused(widths, method):
 
 
 @pytest.mark.parametrize(
-    "network", [Plain(lambda ids: torch.zeros(*ids.shape, 4)), tiny_network(vocab_size=4, mask_id=3)], ids=["rows", "packed"]
+    "network",
+    [Plain(lambda ids: torch.zeros(*ids.shape, 4)), tiny_network(vocab_size=4, mask_id=3)],
+    ids=["rows", "packed"],
 )
 def test_a_drafter_of_another_vocabulary_is_refused(network):
     with pytest.raises(fef.DenoiserError, match=r"drafter returned 5 logits per position and the denoiser 4"):

@@ -124,7 +124,7 @@ def test_apd_keeps_the_run_on_which_both_experts_agree_and_the_exact_form_draws_
 
 @pytest.mark.parametrize("bias", [None, {1: 2.0, 3: -1.0}])
 def test_the_ends_of_the_product_are_the_two_models(bias):
-    """All to the causal model: its own text. All to the network: every draft stands, in one round. What is added to the logits
+    """All to the causal model: its own text. All to the network: every draft stands, in one round. What is added to logits
     is added to those of the product, once."""
     ids = canvases()
     asked: dict[str, Any] = {"temperature": 1.0, "eos_id": EOS, "causal": CAUSAL, "logit_bias": bias}

@@ -133,7 +133,12 @@ def test_a_bound_says_that_bans_are_not_counted():
     joint = torch.zeros(3, 3, dtype=torch.float64)
     joint[0, 1], joint[1, 2] = 0.96, 0.04
     out = fef.decode(
-        fef.TableDenoiser(joint), torch.tensor([[3, 3]]), method="threshold", temperature=1.0, threshold=0.95, banned=[0]
+        fef.TableDenoiser(joint),
+        torch.tensor([[3, 3]]),
+        method="threshold",
+        temperature=1.0,
+        threshold=0.95,
+        banned=[0],
     )
     assert out.ids.tolist() == [[1, 2]] and out.stats[0]["calls"] == 1
     assert "ids that are never drawn" in out.certificate.reasons[-1]

@@ -83,21 +83,29 @@ class Served:
         self.metrics = Metrics(self.options.metrics_prefix, self.format.name)
         self.metrics.watch(self.backend)
         self.compiling = ThreadPoolExecutor(1, "fef-grammars")
+        self.preparing = 0  # requests whose grammars are compiled, or wait for that
 
     async def prepared(self, work: Callable[[], T], has_grammar: object) -> T:
         """Done on another thread; where grammars have to be compiled, on one that all of them share, so that requests
-        without any never wait for them."""
-        executor = self.compiling if has_grammar else None
-        return await asyncio.get_running_loop().run_in_executor(executor, work)
+        without any never wait for them. Raises ApiError where too many wait, for that or for a seat."""
+        loop = asyncio.get_running_loop()
+        if not has_grammar:
+            return await loop.run_in_executor(None, work)
+        self.check_open(1, self.preparing)
+        self.preparing += 1
+        try:
+            return await loop.run_in_executor(self.compiling, work)
+        finally:
+            self.preparing -= 1
 
-    def check_open(self, choices: int) -> None:
-        """Raise ApiError where nothing more is taken."""
+    def check_open(self, choices: int, preparing: int = 0) -> None:
+        """Raise ApiError where nothing more is taken. preparing: choices on their way, of which the engine does not know."""
         if self.backend.lost or self.draining:
             raise ApiError(503, "The server is ending.", retry_after=1)
         seats = self.host.card.seats + self.options.max_queue
         if choices > seats:
             raise bad_request(f"{choices} answers are asked for at once; at most {seats} can be.", "n")
-        if len(self.backend.tickets) + len(self.backend.calls) + choices > seats:
+        if len(self.backend.tickets) + len(self.backend.calls) + preparing + choices > seats:
             raise ApiError(429, f"More than {self.options.max_queue} requests wait; ask again later.", retry_after=1)
 
     def check_model(self, name: Any) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import json
 import socket
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -361,3 +364,25 @@ def test_a_full_queue_asks_to_come_again(model: Model) -> None:
         connection.close()
         check_refused(refused, 429)
         assert refused.headers["retry-after"] == "1"
+
+
+def test_requests_that_wait_for_their_grammar_wait_in_the_queue_of_all(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release, grammar_of = threading.Event(), type(model).grammar
+
+    def slow(self: Model, given: object) -> object:
+        release.wait(30)
+        return grammar_of(self, given)
+
+    monkeypatch.setattr(type(model), "grammar", slow)
+    with running(model, {"max_batch": 1}, max_queue=2) as client, ThreadPoolExecutor(9) as pool:
+        asked = [pool.submit(client.complete, structured_outputs={"regex": "[0-9]+"}, max_tokens=4) for _ in range(9)]
+        try:
+            refused = [one.result() for one in itertools.islice(as_completed(asked, timeout=30), 6)]
+        finally:
+            release.set()
+        for reply in refused:
+            check_refused(reply, 429)
+        assert sorted(one.result().status for one in asked) == [200] * 3 + [429] * 6
+        assert client.complete(max_tokens=4).status == 200

@@ -200,7 +200,7 @@ def train(
         raise OptionError(
             "--lora needs the model whose weights it leaves as they are: --init MODEL, with --objective denoise or dparallel."
         )
-    check_read(context, objective.value, tuned, start is not None)
+    check_read(context, objective.value, tuned, start is not None, bool(lora))
     check_alone(objective.value)
     if start is None and (out / "resume").is_dir():
         start = config_of(str(out), None)

@@ -37,10 +37,14 @@ UNREAD = {
 }
 UNREAD["adjust"] = UNREAD["ssmd"]
 
+FACTORS = ("lora_targets", "lora_lr")
 
-def check_read(context: typer.Context, objective: str, tuned: bool, starts: bool) -> None:
+
+def check_read(context: typer.Context, objective: str, tuned: bool, starts: bool, lora: bool) -> None:
     """Raise OptionError for typed options that this kind of training would pass over. tuned: in the loop of fine-tuning;
     starts: from a network that is there."""
+    if tuned and not lora and (unread := typed_options(context, FACTORS)):
+        raise OptionError(f"{', '.join(unread)} is nothing that fef train reads without --lora: leave it out.")
     if not tuned and (unread := typed_options(context, TUNING)):
         raise OptionError(
             f"{', '.join(unread)} is for fine-tuning, of a released or adapted --init or with --lora, and this is none: "
@@ -59,7 +63,7 @@ def check_read(context: typer.Context, objective: str, tuned: bool, starts: bool
 def check_read_by_adapt(context: typer.Context, causal: bool, packed: bool, lora: bool) -> None:
     """Raise OptionError for typed options that this kind of adaptation would pass over."""
     unread = {
-        "without --lora": () if lora else ("lora_targets", "lora_lr"),
+        "without --lora": () if lora else FACTORS,
         "without the packed law": () if packed else ("target_weight", "draft_weight"),
         "with --causal": ("form", "patterns", "context_weight") if causal else (),
     }

@@ -81,6 +81,7 @@ BAD = {
     "tasks": (["--init", LLADA, "--tasks", "joint"], "needs --data"),
     "lora alone": (["--lora", 2, "--tasks", "joint"], "--init MODEL"),
     "target": (["--init", LLADA, "--data", "CHATS", "--lora", 2, "--lora-targets", "dwn"], "Did you mean 'down'"),
+    "factors of none": (["--init", LLADA, "--data", "CHATS", "--lora-lr", 1e-3], "fef train reads without --lora"),
     "rows": (["--init", LLADA, "--data", "CHATS", "--row-tokens", 200], "--row-tokens must be a multiple of 128"),
     "packed": (["--init", DATA / "dream" / "checkpoint", "--data", "CHATS", "--packed"], "leave --packed out"),
     "report": (["--init", LLADA, "--data", "CHATS", "--report-to", "wandb"], "pip install wandb"),

@@ -369,7 +369,7 @@ def load(
         check_format(weights)
     device = usable_device(device or default_device())
     name = fspath(name) if isinstance(name, PathLike) else name
-    beside = None if adapter is None else path_of(fspath(adapter) if isinstance(adapter, PathLike) else adapter)
+    adapter_path = None if adapter is None else path_of(fspath(adapter) if isinstance(adapter, PathLike) else adapter)
     path = locate(name, revision, token)
     described = describe_source(path, mask_id, block_length)  # before gigabytes are downloaded in vain
     tokenizer = require_tokenizer(path, described)
@@ -380,9 +380,9 @@ def load(
     check_dtype(dtype, device)
     network = network_of(path, described, device, dtype, weights)
     network.name = name if name in SHIPPED or is_repository(name) else path.name
-    parts = path if beside is None else beside
-    if beside is not None:
-        apply_adapter(network, described.family, beside)
+    parts = path if adapter_path is None else adapter_path
+    if adapter_path is not None:
+        apply_adapter(network, described.family, adapter_path)
     base, template = described.base if isinstance(described, Merged) else None, template_of(path, described)
     del described  # it may hold a delta: its memory is for what comes next
     network.extras = load_extras(parts, network, base, head == "auto")

@@ -17,25 +17,31 @@ if TYPE_CHECKING:
 __all__ = ["check_alone", "check_read", "check_read_by_adapt", "check_sizes"]
 
 TUNING = (
-    *("lora_targets", "lr", "lora_lr", "packed", "batch_tokens", "row_tokens", "drop_long", "mask_id", "held_out"),
+    "lora_targets",
+    "lr",
+    "lora_lr",
+    "packed",
+    "batch_tokens",
+    "row_tokens",
+    "drop_long",
+    "mask_id",
+    "held_out",
     "eval_every",
 )
 SIZES = ("dim", "layers", "heads", "mlp_dim", "vocab_size", "max_length")
 MASKS = ("schedule", "form", "patterns")
 LOOP = ("compile_", "save_every", "save_minutes", "recompute", "shard", "report_to", "causal_weight")
+LAYER = (*SIZES, *MASKS, *LOOP, "seconds", "log_every", "warmup", "muon_lr")
 UNREAD = {
     "tuned": (*SIZES, "batch_size", "count", "muon_lr", "adam_lr", "causal_weight"),
     "tuned dparallel": (*SIZES, *MASKS, "count", "muon_lr", "adam_lr", "causal_weight"),
     "dparallel": (*SIZES, *MASKS, "causal_weight"),
     "denoise": SIZES,
-    "ssmd": (*SIZES, *MASKS, *LOOP, "seconds", "log_every", "warmup", "muon_lr"),
+    "ssmd": LAYER,
+    "adjust": LAYER,
     "draft-head": (*SIZES, *MASKS, *LOOP, "count", "max_prompt", "canvas_length"),
-    "policy": (
-        *(*SIZES, *MASKS, *LOOP, "data", "count", "max_prompt"),
-        *("seconds", "log_every", "warmup", "muon_lr", "adam_lr", "from_head"),
-    ),
+    "policy": (*LAYER, "data", "count", "max_prompt", "adam_lr", "from_head"),
 }
-UNREAD["adjust"] = UNREAD["ssmd"]
 
 FACTORS = ("lora_targets", "lora_lr")
 

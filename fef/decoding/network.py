@@ -44,7 +44,7 @@ class Network:
         self.mask_id: int = mask_id
         self.largest_id: int = mask_id  # of the ids that the sampling settings name
         self.calls = 0  # of the denoiser
-        # logits per position, where a call has shown it
+        # logits per position: of the denoiser, as its config says or a call has shown; of a drafter, as a call has shown
         self.width: int | None = denoiser.config.vocab_size if isinstance(denoiser, Transformer) else None
         self.drafted_width: int | None = None
         self.noise: SiteNoise = getattr(denoiser, "noise", None) or AbsorbingNoise(mask_id)

@@ -142,17 +142,16 @@ class Reader:
         while first or not self.ahead("]"):
             first = False
             low = self.member()
-            if self.ahead("--"):
-                raise NotRegular("it has a class in a class")
             if self.ahead("-") and not self.ahead("-]"):
+                one, written = len(low) == 1 and low[0][0] == low[0][1], self.ahead("--")
                 self.at += 1
                 high = self.member()
-                if high in _CLASSES.values():  # another engine would read it as something else
+                if one and (written or high in _CLASSES.values()):  # engines read it in different ways
                     raise OptionError(
-                        f"An expression has a range of characters that ends with a class, in {self.pattern[:60]!r}. Write "
-                        "the - of it first, last, or behind a backslash."
+                        f"An expression has a range of characters that ends with a class or with -, in "
+                        f"{self.pattern[:60]!r}. Write the - of it first, last, or behind a backslash."
                     )
-                if len(low) != 1 or len(high) != 1 or low[0][0] != low[0][1] or low[0][0] > high[0][0]:
+                if not one or len(high) != 1 or low[0][0] > high[0][0]:
                     raise NotRegular("it has a range that is none")
                 low = ((low[0][0], high[0][1]),)
             found += low

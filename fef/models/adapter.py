@@ -36,18 +36,23 @@ __all__ = ["Factors", "apply_adapter", "base_digest", "write_adapter"]
 CONFIG, WEIGHTS, FACTS = "adapter_config.json", "adapter_model.safetensors", "fef_adapter.json"
 PREFIX, IN, OUT = "base_model.model.", "lora_A.weight", "lora_B.weight"
 SAMPLE = 64  # numbers of each parameter in a digest
+# options of PEFT that make more of an adapter, or of its base, than the product of two factors a matrix
 SWITCHED_OFF = (
-    *("alora_invocation_tokens", "arrow_config", "fan_in_fan_out", "kasa_config", "layer_replication", "lora_bias"),
-    *("modules_to_save", "monteclora_config", "trainable_token_indices", "use_bdlora", "use_dora", "use_qalora"),
-)  # options of PEFT that make more of an adapter, or of its base, than the product of two factors a matrix
-PLAIN_STARTS = (
-    None,
-    True,
-    False,
-    "gaussian",
-    "eva",
-    "orthogonal",
-)  # of factors; others, as PiSSA's, change the base, too
+    "alora_invocation_tokens",
+    "arrow_config",
+    "fan_in_fan_out",
+    "kasa_config",
+    "layer_replication",
+    "lora_bias",
+    "modules_to_save",
+    "monteclora_config",
+    "trainable_token_indices",
+    "use_bdlora",
+    "use_dora",
+    "use_qalora",
+)
+# values of init_lora_weights that leave the base as it is; others, as PiSSA's, change it, too
+PLAIN_STARTS = (None, True, False, "gaussian", "eva", "orthogonal")
 Factors = Mapping[str, tuple[Tensor, Tensor]]
 """Of matrices of a network, by their names without ".weight": in [R, I] and out [O, R]; their product is added."""
 

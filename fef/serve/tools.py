@@ -17,7 +17,7 @@ __all__ = ["Tools", "call_delta", "message_of_call", "read_tools"]
 
 _MOST_TOOLS = 128
 _DATA = ("const", "enum", "default", "examples")  # keywords of values, which are no schemas
-_CALL = re.compile(r'\s*\{\s*"name"\s*:\s*"(?:[^"\\]|\\.)*"\s*,\s*"parameters"\s*:\s*(.*?)\s*\}\s*', re.DOTALL)
+_CALL = re.compile(r'\s*\{\s*"name"\s*:\s*"(?:[^"\\]|\\.)*"\s*,\s*"parameters"\s*:')  # up to its arguments
 _NAMED = ("properties", "patternProperties", "dependentSchemas", "$defs", "definitions")  # of schemas by name
 
 
@@ -126,9 +126,9 @@ def message_of_call(tools: Tools, text: str) -> dict[str, Any]:
             call = json.loads(text)
         except ValueError:
             return {"role": "assistant", "content": text}
-        found = _CALL.fullmatch(text)
-        assert found is not None, "the grammar has its members in this order"
-        name, arguments = call["name"], found[1]
+        head = _CALL.match(text)
+        assert head is not None, "the grammar has its members in this order"
+        name, arguments = call["name"], text[head.end() :].rstrip().removesuffix("}").strip()
     return {"role": "assistant", "content": None, "tool_calls": [new_call() | function(name, arguments)]}
 
 

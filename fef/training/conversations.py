@@ -184,7 +184,7 @@ def encode_answers(
     A prompt may have `max_prompt` tokens, a response `canvas_length` with its end. Raises InputError that names the line of a
     longer one (unless drop_long), and if none is left.
     """
-    more = more_room(encoder.config, max_prompt, canvas_length)
+    more = longer_prompts(encoder.config, max_prompt, canvas_length)
     prompts = encoder.prompts([answer.before for answer in answers])
     end = encoder.answer_end()
     responses = [ids + end for ids in encoder.texts([answer.response for answer in answers])]
@@ -211,7 +211,7 @@ def encode_answers(
     return examples, len(answers) - len(kept)
 
 
-def more_room(config: TransformerConfig, max_prompt: int, canvas_length: int) -> str:
+def longer_prompts(config: TransformerConfig, max_prompt: int, canvas_length: int) -> str:
     """How prompts of more than `max_prompt` tokens would be allowed, in words."""
     if max_prompt < config.max_length - canvas_length - (config.answer_id is not None):
         return "raise --max-prompt"

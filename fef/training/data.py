@@ -109,15 +109,29 @@ def pick(source_BX: Tensor, index_BL: Tensor) -> Tensor:
 
 def encode_pairs(pairs: list[Pair], tokenizer: Tokenizer, max_prompt: int, max_response: int) -> Examples:
     """Ids of pairs that fit; longer ones are dropped (count them by comparing lengths). Raises InputError if none fits."""
+    kept = fitting(pairs, tokenizer, max_prompt, max_response)
+    if not kept:
+        raise none_fits(len(pairs), max_prompt, max_response)
+    return examples_of(kept)
+
+
+def fitting(
+    pairs: list[Pair], tokenizer: Tokenizer, max_prompt: int, max_response: int
+) -> list[tuple[list[int], list[int]]]:
     prompts = tokenizer.encode_batch([p for p, _ in pairs])
     responses = tokenizer.encode_batch([r for _, r in pairs])
-    kept = [(p, r) for p, r in zip(prompts, responses, strict=True) if len(p) <= max_prompt and len(r) < max_response]
-    if not kept:
-        raise InputError(
-            f"None of {len(pairs)} examples fits {max_prompt} prompt and {max_response} response tokens; for longer "
-            "prompts raise --max-prompt as far as the model reads more beside a canvas, for longer responses --canvas-length."
-        )
-    return Examples(*padded([p for p, _ in kept]), *padded([r for _, r in kept]))
+    return [(p, r) for p, r in zip(prompts, responses, strict=True) if len(p) <= max_prompt and len(r) < max_response]
+
+
+def none_fits(count: int, max_prompt: int, max_response: int) -> InputError:
+    return InputError(
+        f"None of {count} examples fits {max_prompt} prompt and {max_response} response tokens; for longer prompts raise "
+        "--max-prompt as far as the model reads more beside a canvas, for longer responses --canvas-length."
+    )
+
+
+def examples_of(encoded: list[tuple[list[int], list[int]]]) -> Examples:
+    return Examples(*padded([p for p, _ in encoded]), *padded([r for _, r in encoded]))
 
 
 def padded(rows: list[list[int]]) -> tuple[Tensor, Tensor]:
@@ -165,7 +179,10 @@ def task_examples(
     context = multiprocessing.get_context("spawn")
     ignore = (signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent alone
     with ProcessPoolExecutor(min(workers, len(jobs)), context, signal.signal, ignore) as pool:
-        return concat(list(pool.map(encode_task_chunk, jobs)))
+        parts = [part for part in pool.map(encode_task_chunk, jobs) if part is not None]
+    if not parts:
+        raise none_fits(sum(job[1] for job in jobs), max_prompt, max_response)
+    return concat(parts)
 
 
 def chunks(total: int) -> list[int]:
@@ -174,9 +191,11 @@ def chunks(total: int) -> list[int]:
     return [(total + part) // parts for part in range(parts)]
 
 
-def encode_task_chunk(job: tuple[dict[str, float], int, int, Tokenizer, int, int]) -> Examples:
+def encode_task_chunk(job: tuple[dict[str, float], int, int, Tokenizer, int, int]) -> Examples | None:
+    """None where none fits: a family may have a few alone."""
     shares, count, seed, tokenizer, max_prompt, max_response = job
-    return encode_pairs(task_texts(shares, count, seed), tokenizer, max_prompt, max_response)
+    kept = fitting(task_texts(shares, count, seed), tokenizer, max_prompt, max_response)
+    return examples_of(kept) if kept else None
 
 
 def read_pairs(path: Path) -> list[Pair]:

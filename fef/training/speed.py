@@ -29,7 +29,7 @@ class Speed:
         self.last: tuple[int, float] | None = None
 
     @contextmanager
-    def away(self) -> Iterator[None]:
+    def untimed(self) -> Iterator[None]:
         """For what is no step, a look or a save: its time does not count."""
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)  # steps that the device has yet to do count

@@ -200,7 +200,7 @@ def train(
             row |= speed.since_last(step, row)
             if looks:
                 assert held_out is not None
-                with speed.away():
+                with speed.untimed():
                     row |= (found := held_out.losses(model))
                 if held_out.keep_best and found["held_out_loss"] < (math.inf if best is None else best.loss):
                     best = Best.of(model, step, found)
@@ -211,7 +211,7 @@ def train(
                 progress(step, row)
         due = step % options.save_every == 0 or time.perf_counter() - saved >= options.save_seconds
         if step < options.steps and processes.largest(due):
-            with speed.away():
+            with speed.untimed():
                 save()
             saved = time.perf_counter()
     save()

@@ -71,8 +71,10 @@ def test_ranges_of_characters_are_ranges_of_utf8() -> None:
         "a{99999}",
         "[[:alpha:]]",
         "(?i)a",
-        "[+--]",
         r"[\w-.]",
+        r"[\w-\s]",
+        r"[\s-\S]",
+        r"[\w--a]",
     ],
 )
 def test_what_is_not_read_is_left_to_another_engine(expression: str) -> None:
@@ -80,8 +82,8 @@ def test_what_is_not_read_is_left_to_another_engine(expression: str) -> None:
         determined(piece_of_regex(expression))
 
 
-@pytest.mark.parametrize("expression", [r"[+-\d]", r"[^*-\w]", r"a[b!-\S]"])
-def test_a_range_that_ends_with_a_class_is_refused(expression: str) -> None:
+@pytest.mark.parametrize("expression", [r"[+-\d]", r"[^*-\w]", r"a[b!-\S]", "[+--]", "[!--a]"])
+def test_a_range_that_engines_read_in_different_ways_is_refused(expression: str) -> None:
     with pytest.raises(OptionError, match="ends with a class"):
         piece_of_regex(expression)
     for plain in (r"[+\-\d]", r"[\d+-]", r"[-\d]"):

@@ -60,6 +60,17 @@ def test_generated_examples_have_the_count_and_the_shares(
     assert prompts[count - len(wanted) :] == wanted
 
 
+def test_families_of_which_no_example_fits_are_left_out_unless_none_is_left() -> None:
+    few, many = task_texts({"joint": 1.0}, 8, 1), task_texts({"python": 1.0}, 8, 1)
+    tokenizer = Tokenizer.train([text for pair in [*few, *many] for text in pair], 297)
+    longest = max(len(tokenizer.encode(response)) for _, response in few)
+    assert min(len(tokenizer.encode(response)) for _, response in many) > longest
+    made = task_examples({"joint": 0.5, "python": 0.5}, 16, 0, tokenizer, 400, longest + 1)
+    assert len(made) == 8
+    with pytest.raises(InputError, match="None of 8 examples"):
+        task_examples({"python": 1.0}, 8, 0, tokenizer, 400, longest + 1)
+
+
 def test_losses_fall_and_the_checkpoint_loads(tmp_path: Path, data: DataOptions) -> None:
     rows: list[dict[str, float]] = []
     run(tmp_path / "m", data, SMALL, replace(OPTIONS, steps=40), progress=lambda _, row: rows.append(row))

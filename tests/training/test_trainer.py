@@ -43,6 +43,25 @@ def data(tmp_path: Path) -> DataOptions:
     return DataOptions(jsonl=path)
 
 
+class InThisProcess:
+    """Does the work of processes, which take seconds to start."""
+
+    def __init__(self, *_: object, **__: object) -> None: ...
+
+    def __enter__(self) -> InThisProcess:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    map = staticmethod(map)
+
+
+@pytest.fixture
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fef.training.data.ProcessPoolExecutor", InThisProcess)
+
+
+@pytest.mark.usefixtures("in_this_process")
 @pytest.mark.parametrize(
     ("shares", "count"),
     [({"joint": 1.0, "python": 0.0}, 40), ({"joint": 0.9, "python": 0.1}, 40), ({"joint": 1.0}, 70)],
@@ -60,6 +79,7 @@ def test_generated_examples_have_the_count_and_the_shares(
     assert prompts[count - len(wanted) :] == wanted
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_families_of_which_no_example_fits_are_left_out_unless_none_is_left() -> None:
     few, many = task_texts({"joint": 1.0}, 8, 1), task_texts({"python": 1.0}, 8, 1)
     tokenizer = Tokenizer.train([text for pair in [*few, *many] for text in pair], 297)

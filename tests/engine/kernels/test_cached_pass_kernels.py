@@ -39,7 +39,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "causal": {"attention": "causal"},
 }  # fmt: skip
 EVERY = pytest.mark.parametrize("family", FAMILIES)
-BLOCK_CAUSAL = pytest.mark.parametrize("family", ["SDAR", "LLaDA2"])
+BLOCK_CAUSAL = pytest.mark.parametrize("family", ["SDAR", pytest.param("LLaDA2", marks=pytest.mark.slow)])
 NO_SHADOW = torch.empty(1, 0, dtype=torch.int64)
 
 

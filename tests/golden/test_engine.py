@@ -50,11 +50,8 @@ def asked(mask_id: int, method: str, dice: random.Random) -> dict[str, Any]:
     }
 
 
-LIKE_ANOTHER = (
-    "illada",
-    "llada",
-    "lladamoe",
-)  # in what an engine does with them: dream, but for its shift, and llada2-moe
+# in what an engine does with them: dream, but for its shift, and llada2-moe
+LIKE_ANOTHER = ("illada", "llada", "lladamoe")
 
 
 @pytest.mark.parametrize(

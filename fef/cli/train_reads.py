@@ -31,10 +31,11 @@ TUNING = (
 SIZES = ("dim", "layers", "heads", "mlp_dim", "vocab_size", "max_length")
 MASKS = ("schedule", "form", "patterns")
 LOOP = ("compile_", "save_every", "save_minutes", "recompute", "shard", "report_to", "causal_weight")
+SCRATCH = ("count", "muon_lr", "adam_lr", "causal_weight")
 LAYER = (*SIZES, *MASKS, *LOOP, "seconds", "log_every", "warmup", "muon_lr")
 UNREAD = {
-    "tuned": (*SIZES, "batch_size", "count", "muon_lr", "adam_lr", "causal_weight"),
-    "tuned dparallel": (*SIZES, *MASKS, "count", "muon_lr", "adam_lr", "causal_weight"),
+    "tuned": (*SIZES, *SCRATCH, "batch_size"),
+    "tuned dparallel": (*SIZES, *MASKS, *SCRATCH, "batch_tokens", "row_tokens", "eval_every"),
     "dparallel": (*SIZES, *MASKS, "causal_weight"),
     "denoise": SIZES,
     "ssmd": LAYER,

@@ -274,6 +274,8 @@ UNREAD = {
     "batches": ["--lora", 1, "--batch-size", 4],
     "certain": ["--objective", "dparallel", "--patterns", "0,1,0"],
     "certain factors": ["--objective", "dparallel", "--lora", 1, "--muon-lr", 1e-4],
+    "certain rows": ["--objective", "dparallel", "--lora", 1, "--batch-tokens", 512],
+    "certain looks": ["--objective", "dparallel", "--lora", 1, "--eval-every", 5],
     "a layer": ["--objective", "ssmd", "--warmup", 5],
     "another layer": ["--objective", "adjust", "--seconds", 5],
     "a head": ["--objective", "draft-head", "--canvas-length", 16],

@@ -19,9 +19,9 @@ import fef
 
 DATA = Path(__file__).parents[1] / "golden" / "data"
 LLADA = DATA / "llada" / "checkpoint"
-SMALL = ["--canvas-length", 24, "--max-prompt", 128, "--batch-tokens", 512, "--row-tokens", 256, "--log-every", 1]
+CANVAS = ["--canvas-length", 24, "--max-prompt", 128, "--log-every", 1, "--device", "cpu", "--warmup", 1]
+SMALL = [*CANVAS, "--batch-tokens", 512, "--row-tokens", 256]
 MASK = {"dream": ["--mask-id", 487], "sdar": ["--mask-id", 486]}
-SMALL += ["--device", "cpu", "--warmup", 1]
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_a_release_learns_to_be_certain_in_its_own_template(fef_cli, tmp_path, c
         2,
     ]
     result = fef_cli(
-        *command, "--out", tmp_path / "m", *SMALL, *MASK.get(family, []), "--batch-size", 4, "--steps", 4, "--json"
+        *command, "--out", tmp_path / "m", *CANVAS, *MASK.get(family, []), "--batch-size", 4, "--steps", 4, "--json"
     )
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["losses"].keys() >= {"nll", "entropy", "right"}

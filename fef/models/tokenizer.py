@@ -16,11 +16,14 @@ from fef.models.byte_level import byte_level, cut_digits
 
 __all__ = ["Tokenizer"]
 
+MOST_IDS = 1 << 24
+
 
 class Tokenizer:
     """Wraps a `tokenizers.Tokenizer`; ids from `vocab_size` on (mask, end, answer) decode to nothing, as special tokens do.
 
-    holes: ids below `vocab_size` that are no token. What the file stores about cutting or filling is switched off.
+    holes: ids below `vocab_size` that are no token. What the file stores about cutting or filling is switched off. Raises
+    CheckpointError for ids that no vocabulary has.
     """
 
     def __init__(self, raw: RawTokenizer) -> None:
@@ -29,6 +32,10 @@ class Tokenizer:
         ids = set(raw.get_vocab(with_added_tokens=True).values())
         self.raw = raw
         self.vocab_size: int = max(ids, default=-1) + 1
+        if self.vocab_size > MOST_IDS:
+            raise CheckpointError(
+                f"A token of the tokenizer has the id {self.vocab_size - 1:,}; ids are below {MOST_IDS:,}. Copy its file again."
+            )
         self.holes = sorted(set(range(self.vocab_size)) - ids)
 
     @classmethod
@@ -47,9 +54,10 @@ class Tokenizer:
         if not path.is_file():
             raise CheckpointError(f"{path.parent} has no {path.name}. A model directory needs one next to its weights.")
         try:
-            return cls(RawTokenizer.from_file(str(path)))
+            raw = RawTokenizer.from_file(str(path))
         except Exception as error:  # tokenizers raises bare Exception
             raise CheckpointError(f"{path} is not a readable tokenizer ({error}). Copy the file again.") from error
+        return cls(raw)
 
     def save(self, path: Path) -> None:
         self.raw.save(str(path), pretty=False)

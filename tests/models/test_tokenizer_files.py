@@ -52,6 +52,20 @@ def test_holes_are_no_tokens(dream):
     assert tokenizer.holes == list(range(464, 490))
 
 
+def test_a_damaged_id_is_no_vocabulary_of_billions(dream, tmp_path):
+    (dream / "vocab.json").write_text(
+        json.dumps(json.loads((dream / "vocab.json").read_text()) | {"new": 4_000_000_000})
+    )
+    change(dream, added_tokens_decoder={})
+    with pytest.raises(fef.CheckpointError, match="the id 4,000,000,000; ids are below"):
+        load_tokenizer(dream)
+    (tmp_path / "tokenizer.json").write_text(
+        json.dumps({"model": {"type": "WordLevel", "vocab": {"a": 2**31}, "unk_token": "a"}})
+    )
+    with pytest.raises(fef.CheckpointError, match="the id 2,147,483,648; ids are below"):
+        Tokenizer.load(tmp_path / "tokenizer.json")
+
+
 @pytest.mark.parametrize(
     ("settings", "missing", "words"),
     [

@@ -34,7 +34,7 @@ class Tokenizer:
         self.vocab_size: int = max(ids, default=-1) + 1
         if self.vocab_size > MOST_IDS:
             raise CheckpointError(
-                f"A token of the tokenizer has the id {self.vocab_size - 1:,}; ids are below {MOST_IDS:,}. Copy its file again."
+                f"A token of the tokenizer has the id {self.vocab_size - 1:,}; ids are below {MOST_IDS:,}. Copy it again."
             )
         self.holes = sorted(set(range(self.vocab_size)) - ids)
 

@@ -5,7 +5,7 @@ Shapes: B rows (prompts), L canvas length.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -22,9 +22,10 @@ from fef.grammar.given import read_grammar
 from fef.grammar.vocabulary import Vocabulary, token_bytes
 from fef.models.chat import ChatTemplate, Message
 from fef.models.config import TransformerConfig
+from fef.models.encode_ahead import encode_ahead
 from fef.models.tokenizer import Tokenizer
 from fef.models.transformer import Transformer
-from fef.models.typed import control_tokens, encode_messages, encode_typed
+from fef.models.typed import Guarded, control_tokens, encode_guarded, guarded_messages, guarded_text
 from fef.readers import check_text, token_ids, whole_from
 
 __all__ = ["Generation", "Prompt", "TextFormat", "TextNetwork", "refuse_taken"]
@@ -113,30 +114,45 @@ class TextFormat:
 
         Raises InputError for messages to a checkpoint that holds no conversations, and for text that is not UTF-8.
         """
-        if isinstance(prompt, str):
-            return self.text_ids("prompt", prompt)
-        template = self.chat_template(prompt)
-        return self.without_masks("prompt", encode_messages(self.tokenizer, template, prompt, self.controls))
+        return self.guarded_ids("prompt", self.guarded_prompt(prompt))
 
-    @property
+    def prompts_ids(self, prompts: Iterable[Prompt]) -> Iterator[list[int]]:
+        """As `prompt_ids` of each, in their order; another thread encodes the next ones meanwhile."""
+        for ids in encode_ahead(self.tokenizer, map(self.guarded_prompt, prompts)):
+            yield self.without_masks("prompt", ids)
+
+    def guarded_prompt(self, prompt: Prompt) -> Guarded:
+        """A prompt before it is encoded. Raises InputError as `prompt_ids`."""
+        if isinstance(prompt, str):
+            return guarded_text(check_text("prompt", prompt), self.mask_text)
+        return guarded_messages(self.chat_template(prompt), prompt, self.controls)
+
+    @cached_property
     def controls(self) -> list[str]:
         """The control tokens, which only a template makes."""
         config = self.config
         return control_tokens(self.tokenizer, (config.mask_id, config.eos_id, *config.stop_ids, config.answer_id))
 
+    @cached_property
+    def mask_text(self) -> list[str]:
+        """What the mask token is in text, if the tokenizer has it."""
+        mask = self.tokenizer.raw.id_to_token(self.config.mask_id)
+        return [] if mask is None else [mask]
+
     def text_ids(self, what: str, text: str) -> list[int]:
         """Ids of a text as it is, but for the mask token, which is text. what: its name. Raises InputError for no
         text."""
-        mask = self.tokenizer.raw.id_to_token(self.config.mask_id)
-        return self.without_masks(
-            what, encode_typed(self.tokenizer, check_text(what, text), [] if mask is None else [mask])
-        )
+        return self.guarded_ids(what, guarded_text(check_text(what, text), self.mask_text))
 
     def begun_ids(self, text: str) -> list[int]:
         """Ids of the beginning of an answer to messages: every control token in it is text. Raises InputError for what is not
         UTF-8."""
-        typed = encode_typed(self.tokenizer, check_text("prompt", text), self.controls)
-        return self.without_masks("prompt", typed)
+        return self.guarded_ids("prompt", guarded_text(check_text("prompt", text), self.controls))
+
+    def guarded_ids(self, what: str, text: Guarded) -> list[int]:
+        """Ids of a text. Raises InputError as `without_masks`."""
+        [ids] = encode_guarded(self.tokenizer, [text])
+        return self.without_masks(what, ids)
 
     def without_masks(self, what: str, ids: list[int]) -> list[int]:
         """`ids` themselves. Raises InputError where an ordinary entry of the vocabulary is the mask, and a text holds it."""
@@ -225,8 +241,8 @@ class TextFormat:
         log_mass: float | None = None,
     ) -> Generation:
         """What was generated, from all tokens of the canvas and their log p."""
-        ends = {self.config.eos_id, *self.config.stop_ids}
-        text_ids = ids[: next((i for i, token in enumerate(ids) if token in ends), len(ids))]
+        ends = [ids.index(end) for end in (self.config.eos_id, *self.config.stop_ids) if end in ids]
+        text_ids = ids[: min(ends, default=len(ids))]
         reason: Literal["stop", "length"] = "stop" if len(text_ids) < len(ids) else "length"
         text = self.tokenizer.decode(text_ids)
         return Generation(

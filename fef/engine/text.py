@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -65,8 +66,20 @@ class TextEngine:
         """Queue a prompt. Arguments as in `Model.generate`, of one row, but for `banned`, which is the engine's, and `trace`,
         `on_round` and `force`; `stream` and `watch` as in `Engine.submit`. Raises as `generate`, and EngineError for a
         request that can never fit."""
+        return self.submit_ids(self.model.prompt_ids(prompt), max_new_tokens, suffix, grammar, **options)
+
+    def submit_ids(
+        self,
+        prompt_ids: list[int],
+        /,
+        max_new_tokens: int = 128,
+        suffix: str = "",
+        grammar: Any = None,
+        **options: Any,
+    ) -> TextJob:
+        """As `submit`, for a prompt of token ids."""
         refuse_taken("submit", options, ("ids", "open", "lengths"))
-        ids, start, stop = self.model.canvas(prompt, max_new_tokens, suffix)
+        ids, start, stop = self.model.canvas_behind(prompt_ids, max_new_tokens, suffix)
         compiled = None if grammar is None else self.model.grammar(grammar)
         return TextJob(self.engine.submit(ids, range(start, stop), grammar=compiled, **options), self.model)
 
@@ -85,22 +98,24 @@ class TextEngine:
     def submit_all(
         self, /, prompts: Sequence[Prompt], *, seed: int | Sequence[int] = 0, **options: Any
     ) -> list[TextJob]:
-        """Queue prompts; prompt i has the seed `seed + i`, or its own. A GPU works at the first of them meanwhile.
+        """Queue prompts; prompt i has the seed `seed + i`, or its own. Prompts are encoded ahead, and a GPU works at the first
+        of them meanwhile.
 
         Raises as `submit`, and then none of them goes on; InputError for what is no list of prompts, OptionError for other
         than one seed per prompt.
         """
         if isinstance(prompts, str) or not isinstance(prompts, Sequence):
             raise InputError(f"Give a list of prompts; got {type(prompts).__name__}. For one prompt: [prompt].")
-        jobs: list[TextJob] = []
-        try:
-            for prompt, own_seed in zip(prompts, row_seeds(seed, len(prompts), "prompt"), strict=True):
-                jobs.append(self.submit(prompt, seed=own_seed, **options))
-                self.engine.work_meanwhile()
-        except FefError:
-            for job in jobs:
-                job.cancel()
-            raise
+        seeds, jobs = row_seeds(seed, len(prompts), "prompt"), list[TextJob]()
+        with closing(self.model.prompts_ids(prompts)) as encoded:
+            try:
+                for prompt_ids, own_seed in zip(encoded, seeds, strict=True):
+                    jobs.append(self.submit_ids(prompt_ids, seed=own_seed, **options))
+                    self.engine.work_meanwhile()
+            except FefError:
+                for job in jobs:
+                    job.cancel()
+                raise
         return jobs
 
     def step(self) -> None:

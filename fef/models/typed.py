@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -12,7 +13,7 @@ from fef.models.chat import ChatTemplate, Message, check_messages
 from fef.models.tokenizer import Tokenizer
 from fef.readers import check_text
 
-__all__ = ["control_tokens", "encode_messages", "encode_typed"]
+__all__ = ["Guarded", "control_tokens", "encode_guarded", "guarded_messages", "guarded_text"]
 
 GUARDS = range(0xF0000, 0xF1000)  # characters of private use: no tokenizer knows them, and no template looks for them
 
@@ -23,25 +24,38 @@ def control_tokens(tokenizer: Tokenizer, ids: Iterable[int | None]) -> list[str]
     return [token.content for i, token in added.items() if token.special or i in named]
 
 
-def encode_typed(tokenizer: Tokenizer, text: str, controls: Sequence[str]) -> list[int]:
-    """Ids of a text in which these control tokens are text; everything else is what the tokenizer makes of it."""
+@dataclass(frozen=True)
+class Guarded:
+    """A text in which the character `guard` stands inside of every control token that somebody typed."""
+
+    text: str
+    guard: str
+
+
+def guarded_text(text: str, controls: Sequence[str]) -> Guarded:
+    """A text in which these control tokens are text; everything else is what the tokenizer makes of it."""
     guard = unused_character(text)
-    return tokenizer.encode_guarded(guarded(text, controls, guard), guard)
+    return Guarded(guarded(text, controls, guard), guard)
 
 
-def encode_messages(
-    tokenizer: Tokenizer, template: ChatTemplate, messages: Sequence[Message], controls: Sequence[str]
-) -> list[int]:
-    """Ids of a conversation, of whose messages none makes one of these control tokens. Raises as `ChatTemplate.render`, and
+def guarded_messages(template: ChatTemplate, messages: Sequence[Message], controls: Sequence[str]) -> Guarded:
+    """A conversation, of whose messages none makes one of these control tokens. Raises as `ChatTemplate.render`, and
     InputError for text that is not UTF-8."""
     check_messages(messages)
     try:
         guard = unused_character("".join(text for message in messages for text in texts_of(message)))
-        guarded_messages = [guarded(message, controls, guard) for message in messages]
+        typed = [guarded(message, controls, guard) for message in messages]
     except RecursionError as error:
         raise InputError("A message is nested too deeply. Give its content as text.") from error
-    rendered = template.render(guarded_messages)
-    return tokenizer.encode_guarded(check_text("conversation", rendered), guard)
+    return Guarded(check_text("conversation", template.render(typed)), guard)
+
+
+def encode_guarded(tokenizer: Tokenizer, texts: Sequence[Guarded]) -> list[list[int]]:
+    """Ids of texts."""
+    others = iter(tokenizer.encode_batch([one.text for one in texts if one.guard not in one.text]))
+    return [
+        tokenizer.encode_guarded(one.text, one.guard) if one.guard in one.text else next(others) for one in texts
+    ]
 
 
 def guarded(value: Any, controls: Sequence[str], guard: str) -> Any:
@@ -75,6 +89,9 @@ def texts_of(value: Any) -> list[str]:
 
 
 def unused_character(text: str) -> str:
+    first = chr(GUARDS[0])
+    if first not in text:  # as always, and known without a look at each character by itself
+        return first
     used = set(text)
     for number in GUARDS:
         if chr(number) not in used:

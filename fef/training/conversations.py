@@ -17,7 +17,7 @@ from fef.errors import InputError
 from fef.models.chat import ChatTemplate, Message
 from fef.models.config import TransformerConfig
 from fef.models.tokenizer import Tokenizer
-from fef.models.typed import control_tokens, encode_messages, encode_typed
+from fef.models.typed import control_tokens, encode_guarded, guarded_messages, guarded_text
 from fef.readers import check_text, shown
 from fef.training.data import Examples, padded, read_lines
 from fef.training.hub_dataset import dataset_rows, is_dataset
@@ -128,13 +128,9 @@ class Encoder:
                     "The checkpoint has no chat template, so it takes single prompts and no conversations."
                 )
             return self.texts([messages[0]["content"] for messages in conversations])
-        safe = [i for i, messages in enumerate(conversations) if not any(map(self.is_typed, contents(messages)))]
-        rendered = [check_text("conversation", self.template.render(conversations[i])) for i in safe]
-        encoded = dict(zip(safe, self.tokenizer.encode_batch(rendered), strict=True))
-        return [
-            encoded[i] if i in encoded else encode_messages(self.tokenizer, self.template, messages, self.controls)
-            for i, messages in enumerate(conversations)
-        ]
+        return encode_guarded(
+            self.tokenizer, [guarded_messages(self.template, messages, self.controls) for messages in conversations]
+        )
 
     def answer_end(self) -> list[int]:
         """Ids of what the template puts behind an answer, up to the token that ends its turn; none where that is the end of
@@ -160,20 +156,7 @@ class Encoder:
         return ids[: ends[0] + (ids[ends[0]] != self.config.eos_id)]
 
     def texts(self, texts: Sequence[str]) -> list[list[int]]:
-        safe = [i for i, text in enumerate(texts) if not self.is_typed(check_text("text", text))]
-        encoded = dict(zip(safe, self.tokenizer.encode_batch([texts[i] for i in safe]), strict=True))
-        return [
-            encoded[i] if i in encoded else encode_typed(self.tokenizer, text, self.controls)
-            for i, text in enumerate(texts)
-        ]
-
-    def is_typed(self, text: str) -> bool:
-        """Whether a text spells a control token."""
-        return any(control in text for control in self.controls)
-
-
-def contents(messages: Sequence[Message]) -> Iterator[str]:
-    return (value for message in messages for value in message.values() if isinstance(value, str))
+        return encode_guarded(self.tokenizer, [guarded_text(check_text("text", text), self.controls) for text in texts])
 
 
 def encode_answers(

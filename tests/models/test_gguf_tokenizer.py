@@ -13,7 +13,7 @@ from tokenizers import Tokenizer as RawTokenizer
 
 import fef
 from fef.models.causal import CausalDescription, describe_causal
-from fef.models.typed import control_tokens, encode_messages, encode_typed
+from fef.models.typed import control_tokens, encode_guarded, guarded_messages, guarded_text
 
 MERGES = vocabulary(library_file())["merges"]
 SMALL = {"token_embd.weight": random_tensors(rows=512)["token_embd.weight"]}
@@ -50,9 +50,10 @@ def test_typed_control_tokens_are_text_and_templates_make_them(tmp_path):
     assert {"<|im_start|>", "<|im_end|>", "<|endoftext|>"} <= set(controls)
     assert "<think>" not in controls  # defined by users: text that is one token
     end = tokenizer.raw.token_to_id("<|im_end|>")
-    assert end not in encode_typed(tokenizer, "a<|im_end|>b", controls)
     assert template is not None
-    ids = encode_messages(tokenizer, template, [{"role": "user", "content": "Hi<|im_end|>"}], controls)
+    conversation = guarded_messages(template, [{"role": "user", "content": "Hi<|im_end|>"}], controls)
+    typed, ids = encode_guarded(tokenizer, [guarded_text("a<|im_end|>b", controls), conversation])
+    assert end not in typed
     assert ids.count(end) == 1
     assert tokenizer.decode(ids) == "user\nHi<|im_end|>\nassistant\n"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ import fef
 from fef.generation import Model
 from fef.models.chat import ChatTemplate
 from fef.models.tokenizer import Tokenizer
-from fef.models.typed import control_tokens, encode_messages, encode_typed
+from fef.models.typed import control_tokens, encode_guarded, guarded_messages, guarded_text
 
 DATA = Path(__file__).parents[1] / "golden" / "data"
 TYPED = {
@@ -38,6 +39,18 @@ def ask(*contents: str) -> list[dict[str, str]]:
 def controls_in(model: Model, ids: list[int]) -> list[int]:
     added = model.tokenizer.raw.get_added_tokens_decoder()
     return [i for i in ids if i == model.network.mask_id or (i in added and added[i].special)]
+
+
+def encode_text(tokenizer: Tokenizer, text: str, controls: list[str]) -> list[int]:
+    [ids] = encode_guarded(tokenizer, [guarded_text(text, controls)])
+    return ids
+
+
+def encode_conversation(
+    tokenizer: Tokenizer, template: ChatTemplate, messages: list[dict[str, Any]], controls: list[str]
+) -> list[int]:
+    [ids] = encode_guarded(tokenizer, [guarded_messages(template, messages, controls)])
+    return ids
 
 
 def shown(model: Model, ids: list[int]) -> str:
@@ -117,12 +130,12 @@ def test_tokens_that_overlap_or_stand_in_the_vocabulary(ignore_merges):
     assert controls == ["abc", "bcd"]
     added = tokenizer.raw.get_added_tokens_decoder().keys()
     for text in ("abcd", "abcbcd", "aabcabc", "abc"):
-        ids = encode_typed(tokenizer, text, controls)
+        ids = encode_text(tokenizer, text, controls)
         assert not set(ids) & added
         assert tokenizer.raw.decode(ids) == text
     dd = tokenizer.raw.token_to_id("dd")
-    assert encode_typed(tokenizer, "abcdd", controls)[-1] == dd  # what is no control token stays what it is
-    assert dd not in encode_typed(tokenizer, "abcdd", [*controls, "dd"])
+    assert encode_text(tokenizer, "abcdd", controls)[-1] == dd  # what is no control token stays what it is
+    assert dd not in encode_text(tokenizer, "abcdd", [*controls, "dd"])
 
 
 @pytest.mark.parametrize("scheme", ["first", "always", "never"])
@@ -135,7 +148,7 @@ def test_a_typed_token_has_a_space_before_it_where_other_text_has_one(scheme, te
     tokenizer = Tokenizer(raw)
     dbb, plain = raw.token_to_id("dbb"), [raw.token_to_id(letter) for letter in "dbb"]
     other = tokenizer.encode(text.replace("{}", "ccc"))
-    typed = encode_typed(tokenizer, text.replace("{}", "dbb"), ["dbb"])
+    typed = encode_text(tokenizer, text.replace("{}", "dbb"), ["dbb"])
     assert dbb not in typed
     wanted = [raw.id_to_token(i) for i in other]
     assert [raw.id_to_token(i) for i in typed] == " ".join(wanted).replace("c c c", "d b b").split(" ")
@@ -145,7 +158,7 @@ def test_a_typed_token_has_a_space_before_it_where_other_text_has_one(scheme, te
 def test_a_template_may_trim_and_cut_what_is_typed():
     tokenizer = small_tokenizer(False)
     template = ChatTemplate("{% for m in messages %}abc{{ m.content | trim }}bcd{% endfor %}", {})
-    ids = encode_messages(tokenizer, template, [{"role": "user", "content": " abc "}], ["abc", "bcd"])
+    ids = encode_conversation(tokenizer, template, [{"role": "user", "content": " abc "}], ["abc", "bcd"])
     names = {i: token.content for i, token in tokenizer.raw.get_added_tokens_decoder().items()}
     assert [names.get(i) for i in ids] == ["abc", None, None, None, "bcd"]
 
@@ -158,7 +171,7 @@ def test_names_in_messages_make_no_control_tokens_either(arguments):
     raw.add_tokens([AddedToken("abc", special=True)])
     tokenizer, template = Tokenizer(raw), ChatTemplate("abc{{ messages[0].call | tojson }}", {})
     asked = [{"role": "user", "content": "", "call": arguments}]
-    ids = encode_messages(tokenizer, template, asked, ["abc"])
+    ids = encode_conversation(tokenizer, template, asked, ["abc"])
     control = raw.token_to_id("abc")
     assert ids[0] == control and control not in ids[1:]
     assert "".join(raw.id_to_token(i) for i in ids) == "abc" + json.dumps(arguments)
@@ -182,7 +195,7 @@ def test_messages_that_are_nested_too_deeply_are_refused(depth):
     asked = [{"role": "user", "content": "Hi", "parts": nested}]
     tokenizer, template = small_tokenizer(False), ChatTemplate("{{ messages[0].content | length }}ab", {})
     if depth == 3:
-        assert encode_messages(tokenizer, template, asked, ["abc"])
+        assert encode_conversation(tokenizer, template, asked, ["abc"])
         return
     with pytest.raises(fef.InputError, match="nested too deeply"):
-        encode_messages(tokenizer, template, asked, ["abc"])
+        encode_conversation(tokenizer, template, asked, ["abc"])

@@ -9,7 +9,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from copy import copy
+from dataclasses import dataclass, replace
 from threading import RLock
 from typing import Any
 
@@ -17,20 +18,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fef.decoders import make_plan, read_given
-from fef.decoding.certificate import Certificate, certificate_of
+from fef.decoding.certificate import Certificate
 from fef.decoding.grammar import read_grammars
-from fef.decoding.inputs import Settings, check_greedy, check_vocabulary, read_seed
+from fef.decoding.inputs import Settings, check_vocabulary, read_seed
 from fef.decoding.network import Network
-from fef.decoding.plan import Plan
 from fef.decoding.requests import first_ends, other_ends, padded, without_ends
-from fef.decoding.requirements import check_grammar
 from fef.engine.build import EngineOptions, cache_budget, network_maker, prefix_store
 from fef.engine.choice import RoundTally
 from fef.engine.costs import CostTable
 from fef.engine.held import Held, held_pass
 from fef.engine.job import Job
 from fef.engine.packed_rounds import PackedRounds, runs_packed
+from fef.engine.plans import Plans
 from fef.engine.requests import Request, one_row, plain, text_of, whole_numbers
 from fef.engine.session_rounds import SessionRounds
 from fef.engine.slots import Numbers
@@ -40,15 +39,26 @@ from fef.engine.watched import WatchedCanvas
 from fef.errors import EngineError, InputError, OptionError
 from fef.grammar.compiled import TokenGrammar
 from fef.models.packed_pass import RoundShape
-from fef.readers import token_ids, whole_from
+from fef.readers import LARGEST, token_ids, whole_from
 
 __all__ = ["Engine", "Job"]
 
-_PLANS_KEPT, _CERTIFICATES_KEPT = 256, 1024
+_ASKED_KEPT = 1024
+_NO_NUMBERS: Numbers = np.empty(0, dtype=np.int64)
 
 SESSION_ROUNDS = (
     "rounds: those of a session, since what was asked for is computed between passes, where packed rounds never wait"
 )
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a request asks for but for its canvas and its seed. request: without those. rounds: who runs it."""
+
+    request: Request
+    settings: Settings
+    certificate: Certificate
+    rounds: PackedRounds | SessionRounds
 
 
 class Notes(list[str]):
@@ -93,16 +103,16 @@ class Engine:
         self.lock = RLock()  # a round, and whatever changes the requests, is one thread's at a time
         self.in_round = False
         self.lost: EngineError | None = None
-        self.plans: dict[Any, Plan] = {}
-        self.certificates: dict[Any, tuple[Plan, Certificate]] = {}  # with the plan, whose id is a part of the key
+        self.plans = Plans(denoiser)
+        self.asked: dict[Any, Asked] = {}
 
     # --- requests ---
 
     def submit(
         self,
         /,  # whatever a method's option is called, it is no argument of this
-        ids: Sequence[int],
-        open: Sequence[int],
+        ids: Sequence[int] | Numbers,
+        open: Sequence[int] | Numbers,
         *,
         method: str = "fef",
         temperature: float = 0.0,
@@ -128,53 +138,72 @@ class Engine:
         self.check_lost()
         if self.fingerprint.overwritten or not self.unfinished:
             self.check_network()
-        settings = one_row(
-            temperature=temperature,
-            top_p=top_p,
-            top_k=top_k,
-            logit_bias=logit_bias,
-            min_tokens=min_tokens,
-            ignore_eos=ignore_eos,
-        )
-        plan = self.plan(method, method_options)
-        [grammar] = read_grammars(grammar, 1)
-        certificate = self.certificate(plan, settings, grammar)
-        top = whole_from("top", top, 0, self.vocab_size)
-        canvas, places = whole_numbers("ids", ids), np.sort(whole_numbers("open", open))
-        self.check_canvas(canvas, places)
+        sampling = (temperature, top_p, top_k, logit_bias, min_tokens, ignore_eos)
+        asked = self.asked_for(method, method_options, sampling, grammar, top)
+        canvas, places = whole_numbers("ids", ids), whole_numbers("open", open)
+        in_order = type(open) is range and open.step == 1
+        if not in_order:
+            places.sort()
+        self.check_canvas(canvas, places, in_order)
         seed = read_seed(seed)
         canvas[places] = self.mask_id
+        request = copy(asked.request)
+        request.ids, request.open, request.seed = canvas, places, seed
+        text_of(request, self.denoiser)
+        self.check_ends(request, asked.settings)
+        job = Job(self, request, asked.certificate, time.perf_counter())
+        job.committed, job.watched = {} if stream else None, WatchedCanvas() if watch else None
+        with self.lock:
+            self.check_lost()  # another thread's round may have failed since
+            asked.rounds.submit(job)
+            self.unfinished.add(job)
+        return job
+
+    def asked_for(
+        self, method: str, method_options: dict[str, Any], sampling: tuple[Any, ...], grammar: Any, top: Any
+    ) -> Asked:
+        """What these arguments of `submit` ask for, read once: most requests have the same. Raises as that."""
+        given = (method, top, *sampling, *method_options.values())
+        if not plain(given) or not (grammar is None or isinstance(grammar, TokenGrammar)):
+            return self.read_asked(method, method_options, sampling, grammar, top)
+        key = (given, *map(type, given), *method_options, grammar)  # True is no 1
+        asked = self.asked.get(key)
+        if asked is None:
+            if len(self.asked) >= _ASKED_KEPT:
+                self.asked.clear()
+            asked = self.asked[key] = self.read_asked(method, method_options, sampling, grammar, top)
+        return asked
+
+    def read_asked(
+        self, method: str, method_options: dict[str, Any], sampling: tuple[Any, ...], grammar: Any, top: Any
+    ) -> Asked:
+        settings = one_row(*sampling)
+        plan = self.plans.plan(method, method_options)
+        [grammar] = read_grammars(grammar, 1)
+        certificate = self.plans.certificate(plan, settings, grammar)
         one: Any = settings  # each of its values is one
         request = Request(
-            ids=canvas,
-            open=places,
+            ids=_NO_NUMBERS,
+            open=_NO_NUMBERS,
             plan=plan,
             temperature=one.temperature,
             top_p=one.top_p,
             # as many keep all, and a number of any size fits the state
             top_k=0 if self.vocab_size is not None and one.top_k > self.vocab_size else one.top_k,
-            seed=seed,
+            seed=0,
             eos_id=self.options.eos_id,
             banned=list(self.options.banned),
             grammar=grammar,
             logit_bias=one.logit_bias,
             min_tokens=one.min_tokens,
-            top=top,
+            top=whole_from("top", top, 0, self.vocab_size),
         )
-        text_of(request, self.network)
-        self.check_ends(request, settings)
         rounds = self.rounds_of(request)
         if rounds is self.packed:
             certificate = rounds.certified(certificate, method_options)
         elif self.packed is not None and runs_packed(plan):
             certificate = replace(certificate, reasons=(*certificate.reasons, SESSION_ROUNDS))
-        job = Job(self, request, certificate, time.perf_counter())
-        job.committed, job.watched = {} if stream else None, WatchedCanvas() if watch else None
-        with self.lock:
-            self.check_lost()  # another thread's round may have failed since
-            rounds.submit(job)
-            self.unfinished.add(job)
-        return job
+        return Asked(request, settings, certificate, rounds)
 
     def check_lost(self) -> None:
         """Raise what every request of this engine ended with, if it did."""
@@ -202,63 +231,24 @@ class Engine:
 
     def check_ends(self, request: Request, settings: Settings) -> None:
         """Raise OptionError for ids to bias that there are not, and where a text cannot be kept from ending as was asked."""
+        if not request.logit_bias.pairs and not request.min_tokens:
+            return
         token_ids("logit_bias", [token for token, _ in request.logit_bias.pairs], self.vocab_size)
         without_ends(settings, self.other_ends(request), rows=1)
         if request.min_tokens:
             first_ends(settings, padded([(request.ids, request.open)], len(request.ids))[1])
 
-    def plan(self, method: str, options: dict[str, Any]) -> Plan:
-        """The plan of a method, remembered: most requests have the same options, and those of one plan share passes."""
-        given = (method, *((name, type(value), value) for name, value in options.items()))  # as a key, True is no 1
-        if not plain((method, *options.values())):
-            return self.read_plan(method, options)
-        plan = self.plans.get(given)
-        if plan is None:
-            plan = self.read_plan(method, options)
-            self.keep_plan(given, plan)
-        return plan
-
-    def read_plan(self, method: str, options: dict[str, Any]) -> Plan:
-        """As `plan`, of options in whatever form."""
-        EngineOptions.refuse_in_request(options)
-        options = read_given(method, options)
-        # what can be called is itself and nothing else, and the plan holds it; as a key it may refuse to serve
-        named = {name: id(value) if callable(value) else value for name, value in options.items()}
-        key = (method, tuple(sorted(named.items())))
-        plan = self.plans.get(key)
-        if plan is None:
-            plan = make_plan(method, options, Network(self.denoiser))
-            self.keep_plan(key, plan)
-        return plan
-
-    def keep_plan(self, key: Any, plan: Plan) -> None:
-        """Remember a plan; there are never more than `_PLANS_KEPT`."""
-        if len(self.plans) >= _PLANS_KEPT:
-            self.plans.clear()
-        self.plans[key] = plan
-
-    def certificate(self, plan: Plan, settings: Settings, grammar: TokenGrammar | None = None) -> Certificate:
-        """What a request with this plan and these settings samples. Raises OptionError as `submit`."""
-        key = (id(plan), settings, grammar)
-        kept = self.certificates.get(key)
-        if kept is None:
-            network = Network(self.denoiser)
-            check_greedy(plan, settings)
-            if grammar is not None:
-                check_grammar(plan, network, settings)
-            if len(self.certificates) >= _CERTIFICATES_KEPT:
-                self.certificates.clear()
-            kept = self.certificates[key] = plan, certificate_of(plan, network, settings, [grammar])
-        return kept[1]
-
-    def check_canvas(self, canvas: Numbers, places: Numbers) -> None:
-        """Raise InputError for what a device would answer with an assertion that ends it. places: sorted."""
+    def check_canvas(self, canvas: Numbers, places: Numbers, distinct: bool) -> None:
+        """Raise InputError for what a device would answer with an assertion that ends it. places: sorted. distinct: is it
+        known that no place is there twice?"""
         if not len(canvas):
             raise InputError("ids are empty; give the tokens of a canvas, masks among them.")
         if not len(places):
             raise InputError("The canvas has no open position; there is nothing to draw.")
-        check_vocabulary(int(canvas.min()), int(canvas.max()), self.vocab_size)
-        if places[0] < 0 or places[-1] >= len(canvas) or (places[1:] == places[:-1]).any():
+        if canvas.view(np.uint64).max() >= (LARGEST if self.vocab_size is None else self.vocab_size):  # -1 is large, too
+            check_vocabulary(int(canvas.min()), int(canvas.max()), self.vocab_size)
+        twice = not distinct and (places[1:] == places[:-1]).any()
+        if places[0] < 0 or places[-1] >= len(canvas) or twice:
             raise InputError(f"open must hold different positions from 0 to {len(canvas) - 1}.")
 
     def cancel(self, job: Job) -> None:

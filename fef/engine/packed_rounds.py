@@ -19,7 +19,6 @@ import torch
 from torch import Tensor
 
 from fef.decoding.certificate import Certificate
-from fef.decoding.network import Network
 from fef.decoding.plan import Plan
 from fef.decoding.transfer import PerRound
 from fef.decoding.unmask import InOrder
@@ -110,10 +109,9 @@ class PackedRounds:
     def submit(self, job: Job) -> None:
         """Queue a request. Raises EngineError for one that can never fit."""
         self.check_fit(len(job.request.ids), len(job.request.open))
-        network = Network(self.network)
-        seated = Seated(job, pass_sequence(job.request, network))
+        seated = Seated(job, pass_sequence(job.request, self.network))
         seated.watch = None if job.watched is None else PackedWatch(job.watched)
-        text = text_of(job.request, network)
+        text = text_of(job.request, self.network)
         seated.text = None if text is None else PackedText(text)
         self.advance(seated, None)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from fef.decoding.inputs import row_seeds
 from fef.engine.engine import Engine, Job
+from fef.engine.requests import as_numbers
 from fef.errors import FefError, InputError
 from fef.text import Generation, Prompt, TextNetwork, refuse_taken
 
@@ -81,7 +82,8 @@ class TextEngine:
         refuse_taken("submit", options, ("ids", "open", "lengths"))
         ids, start, stop = self.model.canvas_behind(prompt_ids, max_new_tokens, suffix)
         compiled = None if grammar is None else self.model.grammar(grammar)
-        return TextJob(self.engine.submit(ids, range(start, stop), grammar=compiled, **options), self.model)
+        job = self.engine.submit(as_numbers(ids), range(start, stop), grammar=compiled, **options)
+        return TextJob(job, self.model)
 
     def generate(
         self, /, prompts: Sequence[Prompt], *, seed: int | Sequence[int] = 0, **options: Any

@@ -42,7 +42,8 @@ class Card:
 def card_of(format: TextFormat, engine: TextEngine) -> Card:
     network = engine.model.network
     formats = network.weight_format or str(network.embed.weight.dtype).removeprefix("torch.")
-    law = engine.engine.certificate(engine.engine.plan("fef", {}), Settings(temperature=1.0)).law
+    plans = engine.engine.plans
+    law = plans.certificate(plans.plan("fef", {}), Settings(temperature=1.0)).law
     return Card(
         format,
         engine.engine.options.max_batch,

@@ -131,9 +131,12 @@ def test_a_finished_engine_is_forgotten():
 def test_plans_do_not_pile_up():
     engine = engine_of()
     for i in range(2100):
-        engine.certificate(engine.plan("fef", {"window": i % 700 + 1}), Settings(0.1 + i / 1e4))
-    assert len(engine.plans) <= 1000
-    assert len(engine.certificates) <= 1000
+        engine.plans.certificate(engine.plans.plan("fef", {"window": i % 700 + 1}), Settings(0.1 + i / 1e4))
+    assert len(engine.plans.plans) <= 1000
+    assert len(engine.plans.certificates) <= 1000
+    for i in range(1100):
+        engine.submit([MASK] * 2, range(2), temperature=0.1 + i / 1e4).cancel()
+    assert len(engine.asked) <= 1024
 
 
 def test_results_asked_for_by_several_threads():

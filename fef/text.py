@@ -5,7 +5,8 @@ Shapes: B rows (prompts), L canvas length.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -116,10 +117,11 @@ class TextFormat:
         """
         return self.guarded_ids("prompt", self.guarded_prompt(prompt))
 
-    def prompts_ids(self, prompts: Iterable[Prompt]) -> Iterator[list[int]]:
-        """As `prompt_ids` of each, in their order; another thread encodes the next ones meanwhile."""
-        for ids in encode_ahead(self.tokenizer, map(self.guarded_prompt, prompts)):
-            yield self.without_masks("prompt", ids)
+    def prompts_ids(self, prompts: Iterable[Prompt]) -> Generator[list[int], None, None]:
+        """As `prompt_ids` of each, in their order; another thread encodes the next ones meanwhile, until this is closed."""
+        with closing(encode_ahead(self.tokenizer, map(self.guarded_prompt, prompts))) as encoded:
+            for ids in encoded:
+                yield self.without_masks("prompt", ids)
 
     def guarded_prompt(self, prompt: Prompt) -> Guarded:
         """A prompt before it is encoded. Raises InputError as `prompt_ids`."""
@@ -241,8 +243,10 @@ class TextFormat:
         log_mass: float | None = None,
     ) -> Generation:
         """What was generated, from all tokens of the canvas and their log p."""
-        ends = [ids.index(end) for end in (self.config.eos_id, *self.config.stop_ids) if end in ids]
-        text_ids = ids[: min(ends, default=len(ids))]
+        text_ids = ids[:]
+        for end in (self.config.eos_id, *self.config.stop_ids):
+            if end in text_ids:
+                del text_ids[text_ids.index(end) :]
         reason: Literal["stop", "length"] = "stop" if len(text_ids) < len(ids) else "length"
         text = self.tokenizer.decode(text_ids)
         return Generation(

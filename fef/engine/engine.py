@@ -245,7 +245,8 @@ class Engine:
             raise InputError("ids are empty; give the tokens of a canvas, masks among them.")
         if not len(places):
             raise InputError("The canvas has no open position; there is nothing to draw.")
-        if canvas.view(np.uint64).max() >= (LARGEST if self.vocab_size is None else self.vocab_size):  # -1 is large, too
+        allowed = LARGEST if self.vocab_size is None else self.vocab_size
+        if canvas.view(np.uint64).max() >= allowed:  # what is negative is large then
             check_vocabulary(int(canvas.min()), int(canvas.max()), self.vocab_size)
         twice = not distinct and (places[1:] == places[:-1]).any()
         if places[0] < 0 or places[-1] >= len(canvas) or twice:

@@ -100,8 +100,8 @@ class TextEngine:
     def submit_all(
         self, /, prompts: Sequence[Prompt], *, seed: int | Sequence[int] = 0, **options: Any
     ) -> list[TextJob]:
-        """Queue prompts; prompt i has the seed `seed + i`, or its own. Prompts are encoded ahead, and a GPU works at the first
-        of them meanwhile.
+        """Queue prompts; prompt i has the seed `seed + i`, or its own. Prompts are encoded ahead. A GPU works at the first of
+        them meanwhile.
 
         Raises as `submit`, and then none of them goes on; InputError for what is no list of prompts, OptionError for other
         than one seed per prompt.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from fef.models.tokenizer import Tokenizer
@@ -15,10 +15,10 @@ _TOGETHER = 32  # texts of one call, which the threads of the tokenizer share
 _AHEAD = 2 * _TOGETHER  # texts that were read and whose ids were not given: of one call, and of the next one
 
 
-def encode_ahead(tokenizer: Tokenizer, texts: Iterable[Guarded]) -> Iterator[list[int]]:
+def encode_ahead(tokenizer: Tokenizer, texts: Iterable[Guarded]) -> Generator[list[int], None, None]:
     """Ids of texts, in their order. Who asks for them reads the texts, one at a time, so that work done in between is never
     held up for long; another thread encodes them, mostly without Python's lock. What `texts` raises is raised behind the ids
-    of the texts before it."""
+    of the texts before it. Closed before its end, this waits for calls that have begun."""
     source = iter(texts)
     read: list[Guarded] = []
     begun: deque[Future[list[list[int]]]] = deque()

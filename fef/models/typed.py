@@ -53,9 +53,7 @@ def guarded_messages(template: ChatTemplate, messages: Sequence[Message], contro
 def encode_guarded(tokenizer: Tokenizer, texts: Sequence[Guarded]) -> list[list[int]]:
     """Ids of texts."""
     others = iter(tokenizer.encode_batch([one.text for one in texts if one.guard not in one.text]))
-    return [
-        tokenizer.encode_guarded(one.text, one.guard) if one.guard in one.text else next(others) for one in texts
-    ]
+    return [tokenizer.encode_guarded(one.text, one.guard) if one.guard in one.text else next(others) for one in texts]
 
 
 def guarded(value: Any, controls: Sequence[str], guard: str) -> Any:

@@ -114,6 +114,36 @@ def test_a_prompt_that_is_refused_ends_those_before_it(demo: fef.Model) -> None:
     assert not engine.engine.busy
 
 
+def test_many_prompts_are_queued_as_each_of_them_alone(demo: fef.Model) -> None:
+    prompts = [f"{n} apples{'!' * (n % 7)}" for n in range(100)]
+    seeds = [7 * n % 31 for n in range(100)]
+    together = engine_of(demo).submit_all(prompts, seed=seeds, **ASKED)
+    engine = engine_of(demo)
+    singly = [engine.submit(prompt, seed=seed, **ASKED) for prompt, seed in zip(prompts, seeds, strict=True)]
+    for one, other in zip(together, singly, strict=True):
+        found, expected = one.job.request, other.job.request
+        assert (found.ids.tolist(), found.open.tolist()) == (expected.ids.tolist(), expected.open.tolist())
+        assert found.seed == expected.seed
+        assert one.job.certificate == other.job.certificate
+
+
+@pytest.mark.parametrize("place", [0, 40, 99])
+def test_a_bad_prompt_among_many_ends_those_before_it(demo: fef.Model, place: int) -> None:
+    engine, prompts = engine_of(demo), [f"{n} apples" for n in range(100)]
+    prompts[place] = "half \ud800"
+    with pytest.raises(InputError, match="prompt holds half a character"):
+        engine.submit_all(prompts, **ASKED)
+    assert not engine.engine.busy
+
+
+def test_of_two_bad_prompts_the_first_is_told(demo: fef.Model) -> None:
+    engine, prompts = engine_of(demo), [f"{n} apples" for n in range(100)]
+    prompts[3], prompts[5] = "apples " * 4000, "half \ud800"  # the one fits no canvas, the other no tokenizer
+    with pytest.raises(InputError, match="Shorten the prompt"):
+        engine.submit_all(prompts, **ASKED)
+    assert not engine.engine.busy
+
+
 @pytest.mark.parametrize("seed", [[1, 2], [1.5] * len(PROMPTS), -1])
 def test_seeds_that_are_none_leave_nothing_behind(demo: fef.Model, seed: object) -> None:
     engine = engine_of(demo)

@@ -162,7 +162,7 @@ class Engine:
     def asked_for(
         self, method: str, method_options: dict[str, Any], sampling: tuple[Any, ...], grammar: Any, top: Any
     ) -> Asked:
-        """What these arguments of `submit` ask for, read once: most requests have the same. Raises as that."""
+        """What these arguments of `submit` ask for, read once: most requests have the same. Raises as `submit`."""
         given = (method, top, *sampling, *method_options.values())
         if not plain(given) or not (grammar is None or isinstance(grammar, TokenGrammar)):
             return self.read_asked(method, method_options, sampling, grammar, top)
@@ -177,6 +177,7 @@ class Engine:
     def read_asked(
         self, method: str, method_options: dict[str, Any], sampling: tuple[Any, ...], grammar: Any, top: Any
     ) -> Asked:
+        """As `asked_for`, of arguments in whatever form. Raises as `submit`."""
         settings = one_row(*sampling)
         plan = self.plans.plan(method, method_options)
         [grammar] = read_grammars(grammar, 1)

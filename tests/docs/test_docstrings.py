@@ -19,6 +19,7 @@ KNOWN = {
     "AbstractContextManager",
     "Any",
     "Callable",
+    "Generator",
     "Iterator",
     "Literal",
     "Mapping",
@@ -29,7 +30,7 @@ KNOWN = {
     "Tensor",
 }
 # What parts of the package ask of each other through public classes.
-INSIDE = {"ChatTemplate", "GrammarText", "Held", "PackedRounds", "Plan", "SessionRounds"}
+INSIDE = {"Asked", "ChatTemplate", "GrammarText", "Guarded", "Held", "PackedRounds", "Plan", "SessionRounds"}
 SOURCE = r"arXiv|\b\d{4}\.\d{5}\b"
 # What comes out of a paper.
 PUBLISHED = ("decode", "information_profile", "Profile", "AbsorbingNoise", "UniformNoise")

@@ -14,7 +14,8 @@ runner                  one pass in one go (plain torch, for CPUs)
 head_drafts             drafts of a draft head
 packed_texts, packed_drafts    texts under grammars, and their drafts on a CPU
 choice, costs, shape_chooser   which shape a round has; what rounds cost; both together, as they run
-host_copies, watched    numbers on their way between host and device; what rounds do to a canvas, for those who watch
+host_copies             numbers on their way between host and device
+watched, news           what rounds do to a canvas, for those who watch or stream it; how it gets to them
 kernel_passes, kernel_forward, kernel_head, kernels    packed passes made of Triton kernels, for CUDA
 kernel_texts            rows under grammars in them
 cached_network, cached_passes, arena    passes of sessions made of the same kernels, and the keys that they keep

@@ -52,7 +52,7 @@ class Acceptance:
 
     def observe(self, depth: int, accepted: np.ndarray, share: float = 1.0) -> None:
         """Drafts accepted in rounds of at most so many in a row."""
-        failed = int((accepted < depth).sum())
+        failed = int(np.count_nonzero(accepted < depth))
         self.tried += int(accepted.sum()) + failed
         self.failed += failed / share
         if self.tried > _MEMORY:

@@ -10,6 +10,7 @@ import gc
 import warnings
 from abc import ABC, abstractmethod
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor
 
-from fef.engine.host_copies import on_device
+from fef.engine.host_copies import copy_numbers
 from fef.engine.runner import DevicePasses, PartedPass, PassKind
 from fef.errors import EngineError
 
@@ -28,6 +29,10 @@ _WARM_UP = 2  # runs before a capture: the first builds kernels and handles
 _MOST_GRAPHS = 128
 _SHARE = 1 / 16  # of a device's memory: what graphs hold for themselves, and how much more lets one try again
 _IDLE = 64  # passes; a graph that none of them used is not needed now
+# Context passes of a number of rows that go through a graph of at most `_WIDER` times as many, before they have their own:
+# its capture takes the host as long as some dozen passes, in which requests wait.
+_SELDOM = 16
+_WIDER = 2
 
 
 def buckets(most: int) -> list[int]:
@@ -183,21 +188,34 @@ class GraphRunner(Graphs[PassKind, tuple[torch.cuda.CUDAGraph | PartGraphs, Tens
         super().__init__(sizes, notes)
         self.passes, self.spare = passes, spare
         self.held: dict[tuple[PassKind, int], tuple[Tensor, list[int]]] = {}  # what the tensors of graphs hold
+        self.lacked: Counter[tuple[PassKind, int]] = Counter()  # passes that had no graph of their own
 
-    def run(self, kind: PassKind, slots: list[int]) -> None:
-        """Raises EngineError where not even one row fits into memory."""
+    def run(self, kind: PassKind, slots: list[int], *, own: bool = False) -> None:
+        """own: in a graph of this number of rows, if memory allows. Raises EngineError where not even one row fits into
+        memory."""
         start = 0
         while start < len(slots):
-            size = self.fitting(kind, len(slots) - start)
+            rows = len(slots) - start
+            size = self.fitting(kind, rows if own else self.served(kind, rows))
             part = slots[start : start + size]
             graph, slot_B = self.graphs[kind, size]
-            rows = part + [self.spare] * (size - len(part))
-            self.hold((kind, size), slot_B, rows)
+            filled = part + [self.spare] * (size - len(part))
+            self.hold((kind, size), slot_B, filled)
             if isinstance(graph, PartGraphs):
-                graph.replay(rows)
+                graph.replay(filled)
             else:
                 graph.replay()
             start += size
+
+    def served(self, kind: PassKind, rows: int) -> int:
+        """The number of rows for which a graph is asked for: of a context pass that was seldom needed, more than it has, if
+        there is one for these. Rounds are priced by their rows, so each number has its own."""
+        key = kind, self.rounded(rows)
+        if not kind.context or key in self.graphs:
+            return rows
+        self.lacked[key] += 1
+        wider = (size for size in self.sizes if key[1] < size <= _WIDER * key[1] and (kind, size) in self.graphs)
+        return rows if self.lacked[key] > _SELDOM else next(wider, rows)
 
     def drop(self, key: tuple[PassKind, int]) -> None:
         """With what is known of its tensors."""
@@ -208,7 +226,7 @@ class GraphRunner(Graphs[PassKind, tuple[torch.cuda.CUDAGraph | PartGraphs, Tens
         """Put slots into the tensor of a graph, if they are not there: most rounds have those of the round before."""
         tensor, held = self.held.get(key, (None, []))
         if tensor is not slot_B or held != slots:
-            slot_B.copy_(on_device(torch.tensor(slots), slot_B.device))
+            copy_numbers(slots, slot_B)
             self.held[key] = slot_B, slots
 
     def capture(self, kind: PassKind, size: int) -> tuple[torch.cuda.CUDAGraph | PartGraphs, Tensor]:

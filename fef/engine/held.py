@@ -77,7 +77,7 @@ def replay(rounds: PackedRounds, kind: PassKind, slots: list[int]) -> Callable[[
     runner = rounds.built.runner
     if not isinstance(runner, GraphRunner):
         return lambda: runner.run(kind, slots)
-    runner.run(kind, slots)  # captures the graph, and puts the slots into it
+    runner.run(kind, slots, own=True)  # captures the graph, and puts the slots into it
     if (kind, len(slots)) not in runner.graphs:
         raise EngineError(f"Out of memory: no graph of {len(slots)} rows fits. Give smaller batches.")
     graph = runner.graphs[kind, len(slots)][0]

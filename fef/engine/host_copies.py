@@ -11,17 +11,48 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["HostCopies", "PendingCopy", "on_device", "pinned"]
+__all__ = ["HostCopies", "PendingCopy", "all_on_device", "copy_numbers", "on_device", "pinned"]
+
+
+# Copies to the device are made from pinned memory: from any other they may wait for all work before them.
 
 
 def on_device(tensor: Tensor, device: torch.device) -> Tensor:
-    """A copy of a host tensor on the device, or the tensor itself on a CPU.
-
-    From pinned memory: a copy from any other may wait for all work before it.
-    """
+    """A copy of a host tensor on the device, or the tensor itself on a CPU."""
     if device.type != "cuda":
         return tensor
     return tensor.pin_memory().to(device, non_blocking=True)
+
+
+def all_on_device(tensors: Sequence[Tensor], device: torch.device) -> list[Tensor]:
+    """As `on_device`, of tensors of int64, which travel together."""
+    if device.type != "cuda":
+        return list(tensors)
+    return views_of(joined(tensors, pin=True).to(device, non_blocking=True), tensors)
+
+
+def joined(tensors: Sequence[Tensor], *, pin: bool) -> Tensor:
+    """Tensors of int64, one behind the other. Each begins where kernels expect it: at a whole number of 16 bytes."""
+    host = torch.empty(sum(map(room, tensors)), dtype=torch.int64, pin_memory=pin)
+    for view, tensor in zip(views_of(host, tensors), tensors, strict=True):
+        view.copy_(tensor)
+    return host
+
+
+def views_of(whole: Tensor, tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Where `joined` has put these."""
+    parts = torch.split(whole, [room(tensor) for tensor in tensors])
+    return [part[: tensor.numel()].view(tensor.shape) for part, tensor in zip(parts, tensors, strict=True)]
+
+
+def room(tensor: Tensor) -> int:
+    """Numbers of 8 bytes, an even number of them."""
+    return tensor.numel() + tensor.numel() % 2
+
+
+def copy_numbers(numbers: Sequence[int], there: Tensor) -> None:
+    """Put whole numbers into a tensor of int64, of the device or the host."""
+    there.copy_(torch.tensor(numbers, pin_memory=there.is_cuda), non_blocking=True)
 
 
 def pinned(shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:

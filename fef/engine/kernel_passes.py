@@ -15,7 +15,7 @@ from torch import Tensor
 from fef.engine.advance import Drawn
 from fef.engine.draws import Vocabulary
 from fef.engine.head_drafts import HeadDrafts
-from fef.engine.host_copies import on_device
+from fef.engine.host_copies import all_on_device, on_device
 from fef.engine.kernel_forward import KernelForward, PlacedTokens
 from fef.engine.kernel_head import KernelHead
 from fef.engine.kernel_texts import KernelTexts
@@ -85,8 +85,8 @@ class KernelPasses:
         self.under.read(len(self.under.letters))
 
     def load(self, slots: list[int], packed_BJ: Tensor) -> None:
-        device = self.state.ids_SL.device
-        load(self.state, on_device(torch.tensor(slots), device), on_device(packed_BJ, device), self.length_S)
+        slot_B, packed_BJ = all_on_device([torch.tensor(slots), packed_BJ], self.state.ids_SL.device)
+        load(self.state, slot_B, packed_BJ, self.length_S)
 
     def collect(self, slots: list[int], ranks: int) -> Tensor:
         return collect(self.state, on_device(torch.tensor(slots), self.state.ids_SL.device), ranks)

@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 
 from fef.engine.advance import Drawn
-from fef.engine.host_copies import HostCopies, on_device, pinned
+from fef.engine.host_copies import HostCopies, copy_numbers, pinned
 from fef.engine.kernels import texts
 from fef.engine.kernels.advance import NextDrafts
 from fef.engine.kernels.draw import AllowedTokens, draw
@@ -87,7 +87,7 @@ class KernelTexts:
         """Before a pass looks: which of its rows are under grammars."""
         rows = [slot if slot in self.texts else self.spare for slot in slots]
         if rows != self.seated:
-            self.slot_S[: len(rows)].copy_(on_device(torch.tensor(rows), self.device))
+            copy_numbers(rows, self.slot_S[: len(rows)])
             self.seated = rows
 
     def draft(self, slots: Sequence[int], *, head: bool, context: bool) -> None:

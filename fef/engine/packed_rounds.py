@@ -26,13 +26,14 @@ from fef.engine.build import EngineOptions, EngineParts, build
 from fef.engine.choice import RoundTally
 from fef.engine.costs import CostTable
 from fef.engine.host_copies import HostCopies, on_device
-from fef.engine.job import Committed, Job, Status
+from fef.engine.job import Job, Status
+from fef.engine.news import read_news
 from fef.engine.packed_texts import PackedText
 from fef.engine.requests import PassResult, pass_sequence, results_of, text_of
-from fef.engine.runner import PassKind, rows_alone
+from fef.engine.runner import PassKind, pass_kind, rows_alone
 from fef.engine.seated import Seated
 from fef.engine.shape_chooser import Launch, ShapeChooser
-from fef.engine.slots import COUNTERS, Numbers, PassRequest, Progress
+from fef.engine.slots import COUNTERS, Progress, packed
 from fef.engine.watched import PackedWatch
 from fef.errors import DenoiserError, EngineError, FefError
 from fef.models.packed_forward import Bounds
@@ -47,6 +48,7 @@ _OWN = ("window", "tree", "depth", "bonus", "anchors", "survival", "planner", "h
 _LAG = 1  # rounds that the device may be ahead of the host: it always has one to do, and a text that ended costs one
 _WORTH_IT = 4  # a part of the slots, from which on the device does not wait for a host that has more to submit
 _CONTEXT_STEP = 64  # contexts are padded to multiples of this where shapes are captured
+_ACCEPTED = COUNTERS.index("accepted")
 
 
 def runs_packed(plan: Plan) -> bool:
@@ -173,10 +175,11 @@ class PackedRounds:
         enough = self.built.slots // 8 if self.on_cuda and self.running else 1
         if len(self.free) < enough <= len(self.waiting):
             return
+        refills = bool(self.running)
         while self.free and self.waiting:
             seated = [self.waiting.popleft() for _ in range(min(len(self.free), len(self.waiting), self.most_contexts))]
             for _, same in groupby(sorted(seated, key=self.own_length), key=self.own_length):
-                self.seat(list(same))
+                self.seat(list(same), refills=refills)
 
     def own_length(self, one: Seated) -> int:
         """The padded length of a context on whose company the bits of its pass would depend; 0 for others."""
@@ -186,13 +189,21 @@ class PackedRounds:
         kind = self.context_kind(len(one.pass_.ids))
         return kind.context if kind.alone(self.network.config.dim) else 0
 
-    def seat(self, seated: list[Seated]) -> None:
-        """Give slots to requests that share a context pass."""
+    def seat(self, seated: list[Seated], *, refills: bool = False) -> None:
+        """Give slots to requests that share a context pass. refills: are they those of requests that are over, beside others
+        under way? Then the host learns of this pass with the round behind it, which costs it less, unless somebody may wait
+        for what the pass commits."""
         seated = sorted(seated, key=lambda one: one.text is None)  # rows under grammars come first
         slots = [self.free.pop() for _ in seated]
-        passes = [one.pass_ for one in seated]
-        packed_BJ = torch.stack([p.pack(self.built.table) for p in passes if p is not None])
-        length = max(len(p.ids) for p in passes if p is not None)
+        passes = [one.pass_ for one in seated if one.pass_ is not None]
+        packed_BJ = packed(passes, self.built.table)
+        length = max(len(pass_.ids) for pass_ in passes)
+        over_at_once = any(len(pass_.order) == 1 for pass_ in passes)
+        told = (
+            not (refills and self.on_cuda)
+            or over_at_once
+            or any(one.followed or one.text is not None for one in seated)
+        )
         for one, slot in zip(seated, slots, strict=True):
             one.job.seat()
             one.slot, one.admitted_at = slot, self.launched
@@ -206,7 +217,7 @@ class PackedRounds:
                 self.texts[slot] = one.text
         try:
             self.built.passes.load(slots, packed_BJ)
-            self.launch(self.context_kind(length, seated), slots, Launch(self.launched + 1))
+            self.launch(self.context_kind(length, seated), slots, Launch(self.launched + 1), told=told)
         except EngineError as error:
             self.give_up(seated, error)
 
@@ -219,7 +230,7 @@ class PackedRounds:
         """Of a pass of these requests."""
         rows = list(seated)
         cut, grammars = any(one.cut for one in rows), any(one.text is not None for one in rows)
-        return PassKind(shape, bounds, context, cut, grammars)
+        return pass_kind(shape, bounds, context, cut, grammars)
 
     def context_kind(self, length: int, seated: Iterable[Seated] = ()) -> PassKind:
         context = self.built.table.context
@@ -232,7 +243,9 @@ class PackedRounds:
     def round(self) -> None:
         if not self.running:
             return
-        slots = sorted(self.running, key=lambda slot: (slot not in self.texts, slot))  # rows under grammars come first
+        slots = sorted(self.running)
+        if self.texts:  # whose rows come first
+            slots.sort(key=lambda slot: slot not in self.texts)
         try:
             shape = self.chooser.next_shape(len(slots))
             kind = self.kind(shape, self.bounds(slots, shape), self.running.values())
@@ -257,12 +270,14 @@ class PackedRounds:
             int(state.length_S[slots].max()), min(int(state.done_S[slots].max()) + shape.window + 1, table.ranks)
         )
 
-    def launch(self, kind: PassKind, slots: list[int], launch: Launch) -> None:
+    def launch(self, kind: PassKind, slots: list[int], launch: Launch, *, told: bool = True) -> None:
+        """told: does the host read the progress of this pass?"""
         self.built.runner.run(kind, slots)
         self.launched = launch.number
         state = self.built.state
         assert state.progress_P is not None, "a whole state has it"
-        self.progress.send(launch, state.progress_P)
+        if told:
+            self.progress.send(launch, state.progress_P)
         self.send_news(slots, kind.shape)
 
     def send_news(self, slots: Sequence[int], shape: RoundShape) -> None:
@@ -291,32 +306,15 @@ class PackedRounds:
         # news of a pass were sent before its result, so they have arrived where that has
         over = self.results.collect(len(self.results) if self.running or self.waiting or not wait else 0)
         for copy in self.news.collect(lag):
-            self.read_news(copy.tensor.numpy(), *copy.note)
+            read_news(copy.tensor.numpy(), *copy.note)
         for copy in over:
             for one, result in zip(copy.note, results_of(copy.tensor.numpy()), strict=True):
                 if not one.job.finished:
                     self.advance(one, result)
 
-    def read_news(
-        self, news: Numbers, asked: Sequence[tuple[Seated, PassRequest]], columns: int, shape: RoundShape
-    ) -> None:
-        drafts = news[:, columns:].tolist()  # behind the results
-        # of texts that nobody watches only what is new is read: a host has hundreds of rounds per second
-        known = [one.told if one.watch is None and pass_ is one.pass_ else 0 for one, pass_ in asked]
-        results = results_of(news[:, :columns], known)
-        for (one, pass_), first, result, kept in zip(asked, known, results, drafts, strict=True):
-            if one.job.committed is not None:
-                tell_committed(one.job.committed, pass_.order[first:], result)
-                if pass_ is one.pass_:
-                    one.told = first + len(result.tokens)
-            if one.watch is not None:
-                count, drafts = kept[0], kept[1:]
-                numbers = drafts[len(drafts) // 2 :]
-                one.watch.read(pass_, result, shape, list(zip(drafts[:count], numbers[:count], strict=True)))
-
     def read_progress(self, launch: Launch, progress: Progress) -> None:
         live_S, bad_S, done_S = progress.live_S.numpy(), progress.bad_S.numpy(), progress.done_S.numpy()
-        accepted_S = progress.counters_SC[:, COUNTERS.index("accepted")].numpy()
+        accepted_S = progress.counters_SC.numpy()[:, _ACCEPTED]
         now = time.perf_counter()
         slots = [slot for slot, one in self.running.items() if one.admitted_at < launch.number]
         if not slots:
@@ -324,15 +322,16 @@ class PackedRounds:
         self.built.passes.read_texts()
         slot_N = np.array(slots)
         # a text that ends in a round has less room than drafts, or end tokens behind its end
-        going_N = slot_N[live_S[slot_N]]
+        live_N = live_S[slot_N]
+        going_N = slot_N[live_N]
         self.chooser.learn_tokens(launch, accepted_S[going_N] - self.accepted[going_N])
         self.accepted[slot_N] = accepted_S[slot_N]
-        for slot in [slot for slot in self.silent.intersection(slots) if done_S[slot]]:
+        for slot in [slot for slot in self.silent.intersection(slots) if done_S[slot]] if self.silent else ():
             self.silent.discard(slot)
             self.running[slot].job.first_token = self.running[slot].job.first_token or now
         over: list[Seated] = []
         stuck = {slot: text.error for slot, text in self.texts.items() if text.error is not None}
-        for slot in slots:
+        for slot in slot_N[~live_N | bad_S[slot_N]].tolist() if not stuck else slots:
             one = self.running[slot]
             if bad_S[slot] or slot in stuck:
                 self.built.cache.clear(slot)
@@ -377,12 +376,6 @@ class PackedRounds:
     def finish(self, one: Seated, status: Status, error: FefError | None) -> None:
         one.job.end(status, error)
         one.sequence.close()
-
-
-def tell_committed(committed: Committed, places: Iterable[int], result: PassResult) -> None:
-    """Add what is new in the tokens of a pass, at the first of these places, to what is known."""
-    for place, token, logprob in zip(places, result.tokens, result.logprobs, strict=False):
-        committed.setdefault(int(place), (token, logprob))
 
 
 BAD_LOGITS = (

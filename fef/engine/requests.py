@@ -263,10 +263,11 @@ def results_of(rows: npt.NDArray[np.int64], known: Sequence[int] | None = None) 
     left out."""
     first = RESULT_HEAD
     ranks = (rows.shape[1] - first) // 3
-    logprobs, confidences = (rows[:, first + i * ranks : first + (i + 1) * ranks].view(np.float64) for i in (1, 2))
-    heads = rows[:, :first].tolist()
-    log_mass_B = rows[:, first - 1 : first].view(np.float64)[:, 0].tolist()
+    reals = rows.view(np.float64)
+    heads, log_mass_B = rows[:, :first].tolist(), reals[:, first - 1].tolist()
     for row, (done, *counters, _) in enumerate(heads):
-        new = slice(known[row] if known else 0, done)
-        tokens = rows[row, first : first + ranks][new].tolist()
-        yield PassResult(tokens, logprobs[row, new].tolist(), confidences[row, new].tolist(), counters, log_mass_B[row])
+        start, end = first + (known[row] if known else 0), first + min(done, ranks)
+        tokens = rows[row, start:end].tolist()
+        logprobs = reals[row, ranks + start : ranks + end].tolist()
+        confidences = reals[row, 2 * ranks + start : 2 * ranks + end].tolist()
+        yield PassResult(tokens, logprobs, confidences, counters, log_mass_B[row])

@@ -20,7 +20,7 @@ from fef.laws.window import TREE_BRANCHING
 from fef.models.packed import PADDING, REVEALED
 from fef.models.packed_pass import PassSlots, RoundShape, SlotTable
 
-__all__ = ["COUNTERS", "HEAD", "NEVER", "RESULT_HEAD", "PassRequest", "Progress", "SlotState"]
+__all__ = ["COUNTERS", "HEAD", "NEVER", "RESULT_HEAD", "PassRequest", "Progress", "SlotState", "packed"]
 
 NEVER = 2**31 - 1
 COUNTERS = ("calls", "token_forwards", "rounds", "drafted", "accepted")
@@ -222,11 +222,19 @@ class PassRequest:
     last_other: int = -1  # see `SlotState`
 
     def pack(self, table: SlotTable) -> Tensor:
-        """int64 [J], in the layout that `SlotState.load` reads; floats travel as their bits."""
-        packed_J = np.zeros(HEAD + table.context + table.ranks, dtype=np.int64)
-        packed_J[:7] = len(self.ids), len(self.order), self.step, self.seed, self.top_k, self.first_end, self.last_other
-        packed_J[7:9].view(np.float64)[:] = self.temperature, self.top_p
-        packed_J[HEAD : HEAD + len(self.ids)] = self.ids
-        start = HEAD + table.context
-        packed_J[start : start + len(self.order)] = self.order
-        return torch.from_numpy(packed_J)
+        """int64 [J]: see `packed`."""
+        return packed([self], table)[0]
+
+
+def packed(asked: Sequence[PassRequest], table: SlotTable) -> Tensor:
+    """int64 [B, J], in the layout that `SlotState.load` reads; floats travel as their bits."""
+    packed_BJ = np.zeros((len(asked), HEAD + table.context + table.ranks), dtype=np.int64)
+    packed_BJ[:, :7] = [
+        (len(one.ids), len(one.order), one.step, one.seed, one.top_k, one.first_end, one.last_other) for one in asked
+    ]
+    packed_BJ[:, 7:9].view(np.float64)[:] = [(one.temperature, one.top_p) for one in asked]
+    start = HEAD + table.context
+    for packed_J, one in zip(packed_BJ, asked, strict=True):
+        packed_J[HEAD : HEAD + len(one.ids)] = one.ids
+        packed_J[start : start + len(one.order)] = one.order
+    return torch.from_numpy(packed_BJ)

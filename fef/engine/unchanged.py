@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import groupby
+from operator import attrgetter
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from fef.errors import EngineError
 __all__ = ["Fingerprint"]
 
 _FEW = 16  # numbers of a tensor that are compared: writes through `.data` leave no other trace
+_WRITTEN = attrgetter("_version")
 
 
 class Fingerprint:
@@ -65,7 +67,7 @@ def is_plain(tensor: Tensor) -> bool:
 
 
 def writes(tensors: list[Tensor]) -> list[int]:
-    return [tensor._version for tensor in tensors]
+    return list(map(_WRITTEN, tensors))  # asked for with every request and round
 
 
 def form(denoiser: Callable[..., Tensor]) -> object:

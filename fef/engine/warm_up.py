@@ -22,4 +22,4 @@ def warm_up(rounds: PackedRounds) -> None:
     for size in runner.sizes:
         if size <= runner.rounded(rounds.most_contexts):
             for kind in kinds:
-                runner.run(kind, [runner.spare] * size)
+                runner.run(kind, [runner.spare] * size, own=True)

@@ -87,6 +87,23 @@ def test_another_kind_has_its_own_graph(monkeypatch):
     assert [kind for kind, _ in replayed] == [KIND, other, KIND]
 
 
+def test_context_passes_that_are_seldom_go_through_graphs_of_up_to_twice_the_rows(monkeypatch):
+    monkeypatch.setattr("fef.engine.graphs._SELDOM", 2)
+    runner, replayed, captured, _ = fake_runner(monkeypatch, [1, 2, 4, 8])
+    kind, other = contexts(2)
+    for rows in ([0, 1, 2], [5, 6], [5, 6], [7], [5, 6], [3, 4]):
+        runner.run(kind, rows)
+    assert captured == [4, 1, 2], "of four rows none is for one; of two the third time"
+    assert [slots for _, slots in replayed] == [[0, 1, 2, SPARE], *2 * [[5, 6, SPARE, SPARE]], [7], [5, 6], [3, 4]]
+    runner.run(other, [5, 6])
+    assert captured == [4, 1, 2, 2], "another kind"
+    runner.run(other, [5], own=True)
+    assert captured == [4, 1, 2, 2, 1]
+    for rows in ([0, 1, 2], [5, 6]):
+        runner.run(KIND, rows)
+    assert captured == [4, 1, 2, 2, 1, 4, 2], "rounds have their own"
+
+
 def test_without_memory_rows_are_split_among_smaller_graphs(monkeypatch):
     runner, replayed, captured, notes = fake_runner(monkeypatch, buckets(8), lambda _kind, size: size <= 2)
     runner.run(KIND, [7, 6, 5, 4, 3])
@@ -258,6 +275,32 @@ def test_results_do_not_depend_on_the_graphs(monkeypatch, most):
     assert differences(answered(engine, asked), by_decode(NETWORK, asked)) == []
     assert (engine.notes == []) == (most == 8)
     assert not bool(engine.packed.built.state.live_S[engine.packed.built.slots])
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_context_passes_between_rounds_did_is_told_with_the_next_round(monkeypatch, stream):
+    """As on a GPU, but for those who follow a request, or where one is over behind its context pass."""
+    engine = engine_with_graphs(monkeypatch, lambda *_: True, max_batch=3)
+    packed = engine.packed
+    packed.on_cuda = True
+    told, seats = [], []
+    send, seat = packed.progress.send, packed.seat
+    monkeypatch.setattr(packed.progress, "send", lambda note, tensor: (told.append(note), send(note, tensor)))
+
+    def seated(group, *, refills):
+        short = min(len(one.pass_.order) for one in group) == 1
+        seats.append((packed.launched + 1, refills and not short and not stream))
+        seat(group, refills=refills)
+
+    monkeypatch.setattr(packed, "seat", seated)
+    asked = asks(40, seed=6)
+    jobs = submitted(engine, asked, stream=stream)
+    engine.run()
+    assert differences([job.result() for job in jobs], by_decode(NETWORK, asked)) == []
+    assert all(job.began <= job.seated <= job.first_token <= job.ended for job in jobs)
+    untold = set(range(1, packed.launched + 1)).difference(launch.number for launch in told)
+    assert untold == {number for number, later in seats if later}
+    assert (len(untold) > 2) != stream
 
 
 def test_requests_whose_context_does_not_fit_fail_and_the_others_go_on(monkeypatch):

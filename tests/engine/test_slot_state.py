@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fef.engine.draws import Vocabulary, draw
-from fef.engine.host_copies import HostCopies, on_device
+from fef.engine.host_copies import HostCopies, all_on_device, copy_numbers, joined, on_device, views_of
 from fef.engine.rounds import compose_context
 from fef.engine.slots import COUNTERS, NEVER, PassRequest, Progress, SlotState
 from fef.models.packed import PADDING, REVEALED
@@ -140,6 +140,22 @@ def test_letters_are_copies_in_the_order_in_which_they_were_sent():
 def test_on_a_cpu_nothing_is_copied():
     tensor = torch.arange(3)
     assert on_device(tensor, CPU) is tensor
+    assert all_on_device([tensor], CPU)[0] is tensor
+
+
+def test_tensors_that_travel_together_begin_where_kernels_expect_it():
+    sent = [torch.arange(3), torch.arange(10, 25).view(5, 3), torch.arange(30, 34)]
+    whole = joined(sent, pin=False)
+    parts = views_of(whole.clone(), sent)
+    assert all(torch.equal(part, tensor) for part, tensor in zip(parts, sent, strict=True))
+    assert [part.storage_offset() % 2 for part in parts] == [0, 0, 0]
+    assert len(whole) == 4 + 16 + 4
+
+
+def test_numbers_into_a_part_of_a_tensor():
+    there = torch.zeros(4, dtype=torch.int64)
+    copy_numbers([7, 2**62], there[1:3])
+    assert there.tolist() == [0, 7, 2**62, 0]
 
 
 def test_confidences_near_one_are_told_apart():

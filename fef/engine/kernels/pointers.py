@@ -15,13 +15,12 @@ __all__ = ["pointers"]
 
 def pointers(record: Any) -> Any:
     """A named tuple of the tensors of a dataclass, named without the suffix of their shape; bools as bytes."""
-    tensors = {re.sub("_[A-Z]+$", "", name): value for name, value in vars(record).items() if isinstance(value, Tensor)}
-    as_bytes = (x.view(torch.uint8) if x.dtype == torch.bool else x for x in tensors.values())
-    return named(tuple(tensors))(*as_bytes)
+    tensors = {name: value for name, value in vars(record).items() if isinstance(value, Tensor)}
+    return named(tuple(tensors))(*[x.view(torch.uint8) if x.dtype is torch.bool else x for x in tensors.values()])
 
 
 @cache
 def named(fields: tuple[str, ...]) -> Any:
-    """One type for each list of names, as kernels are compiled per type."""
+    """One type for each list of fields, as kernels are compiled per type; its names have no suffix."""
     make: Any = collections.namedtuple
-    return make("Pointers", fields)
+    return make("Pointers", [re.sub("_[A-Z]+$", "", name) for name in fields])

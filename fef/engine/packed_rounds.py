@@ -73,7 +73,8 @@ class PackedRounds:
         key, costs = self.built.cost_key, options.costs
         table = CostTable(key) if costs is None else CostTable.load(Path(costs), key)
         self.chooser = ShapeChooser(self.built, table, _LAG if self.on_cuda else 0)
-        self.free = list(range(self.built.slots))[::-1]
+        self.every = list(range(self.built.slots))
+        self.free = self.every[::-1]
         self.running: dict[int, Seated] = {}
         self.waiting: deque[Seated] = deque()
         # progress of all; results of those that are over; news of those that stream or are watched
@@ -243,16 +244,23 @@ class PackedRounds:
     def round(self) -> None:
         if not self.running:
             return
-        slots = sorted(self.running)
-        if self.texts:  # whose rows come first
-            slots.sort(key=lambda slot: slot not in self.texts)
+        slots, count = self.rows(), len(self.running)
         try:
-            shape = self.chooser.next_shape(len(slots))
+            shape = self.chooser.next_shape(count)
             kind = self.kind(shape, self.bounds(slots, shape), self.running.values())
-            self.launch(kind, slots, self.chooser.launch(self.launched + 1, shape, len(slots)))
+            self.launch(kind, slots, self.chooser.launch(self.launched + 1, shape, count))
             self.chooser.launched(shape)
         except EngineError as error:
             self.give_up(list(self.running.values()), error)
+
+    def rows(self) -> list[int]:
+        """The slots of a round: those with requests, under grammars first. Where a graph computes as many rows as there are
+        slots, all of them, so that it keeps the ones that it had: what is done in a free slot nobody reads."""
+        if self.texts:
+            return sorted(self.running, key=lambda slot: (slot not in self.texts, slot))
+        if self.on_cuda and self.chooser.priced(len(self.running)) == self.built.slots:
+            return self.every
+        return sorted(self.running)
 
     def give_up(self, seated: list[Seated], error: EngineError) -> None:
         """End requests for whose pass there is no memory."""

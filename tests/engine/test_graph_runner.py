@@ -277,6 +277,32 @@ def test_results_do_not_depend_on_the_graphs(monkeypatch, most):
     assert not bool(engine.packed.built.state.live_S[engine.packed.built.slots])
 
 
+def test_a_free_slot_fills_up_a_round_of_almost_all_and_changes_nothing(monkeypatch):
+    """Though it may be that of a request which was cancelled in the middle."""
+    engine = engine_with_graphs(monkeypatch, lambda *_: True, max_batch=8)
+    packed = engine.packed
+    packed.on_cuda = True
+    rounds, launch = [], packed.launch
+
+    def launched(kind, slots, *note, **told):
+        if not kind.context:
+            rounds.append((slots, len(packed.running)))
+        launch(kind, slots, *note, **told)
+
+    monkeypatch.setattr(packed, "launch", launched)
+    asked = asks(24, seed=7)
+    given_up = submitted(engine, [ask for ask in asks(400, seed=8) if len(ask.open) > 9][:6])
+    engine.step()
+    for job in given_up:
+        job.cancel()
+    assert {"cancelled"} == {job.status for job in given_up} and bool(packed.built.state.live_S[:8].any())
+    jobs = submitted(engine, asked)
+    engine.run()
+    assert differences([job.result() for job in jobs], by_decode(NETWORK, asked)) == []
+    assert all((slots == list(range(8))) == (running > 4) for slots, running in rounds)
+    assert any(4 < running < 8 for _, running in rounds)
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_what_context_passes_between_rounds_did_is_told_with_the_next_round(monkeypatch, stream):
     """As on a GPU, but for those who follow a request, or where one is over behind its context pass."""

@@ -6,7 +6,7 @@ plans                   what requests with the same options share: plans and cer
 unchanged               whether the network is still the one that the engine was made of
 build                   sizes and parts of an engine
 session_rounds          rounds of every method: those of `fef.decoding`, which requests of one plan share
-packed_rounds           rounds of fixed shape: the packed law with coupled acceptance
+packed_rounds, packed_plans    rounds of fixed shape: the packed law with coupled acceptance; which plans they run
 requests, seated        of these, a request as a sequence of denoising passes, and where it runs
 slots, rounds           the state of the requests; what a round verifies and drafts
 draws, advance          law and draw at the queries of a pass; what it commits, and what the next one drafts

@@ -28,7 +28,8 @@ from fef.engine.choice import RoundTally
 from fef.engine.costs import CostTable
 from fef.engine.held import Held, held_pass
 from fef.engine.job import Job
-from fef.engine.packed_rounds import PackedRounds, runs_packed
+from fef.engine.packed_plans import runs_packed
+from fef.engine.packed_rounds import PackedRounds
 from fef.engine.plans import Plans
 from fef.engine.requests import Request, one_row, plain, text_of, whole_numbers
 from fef.engine.session_rounds import SessionRounds

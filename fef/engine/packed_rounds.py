@@ -19,15 +19,13 @@ import torch
 from torch import Tensor
 
 from fef.decoding.certificate import Certificate
-from fef.decoding.plan import Plan
-from fef.decoding.transfer import PerRound
-from fef.decoding.unmask import InOrder
 from fef.engine.build import EngineOptions, EngineParts, build
 from fef.engine.choice import RoundTally
 from fef.engine.costs import CostTable
 from fef.engine.host_copies import HostCopies, on_device
 from fef.engine.job import Job, Status
 from fef.engine.news import read_news
+from fef.engine.packed_plans import with_own_rounds
 from fef.engine.packed_texts import PackedText
 from fef.engine.requests import PassResult, pass_sequence, results_of, text_of
 from fef.engine.runner import PassKind, pass_kind, rows_alone
@@ -40,25 +38,12 @@ from fef.models.packed_forward import Bounds
 from fef.models.packed_pass import RoundShape
 from fef.models.transformer import Transformer
 
-__all__ = ["PackedRounds", "runs_packed"]
-
-# Options of a plan that say what its rounds cost, and which packed rounds settle themselves.
-_OWN = ("window", "tree", "depth", "bonus", "anchors", "survival", "planner", "head")
+__all__ = ["PackedRounds"]
 
 _LAG = 1  # rounds that the device may be ahead of the host: it always has one to do, and a text that ended costs one
 _WORTH_IT = 4  # a part of the slots, from which on the device does not wait for a host that has more to submit
 _CONTEXT_STEP = 64  # contexts are padded to multiples of this where shapes are captured
 _ACCEPTED = COUNTERS.index("accepted")
-
-
-def runs_packed(plan: Plan) -> bool:
-    """Can rounds of fixed shape run this plan? They know the packed law, coupled acceptance and drafts of the last round."""
-    spec = plan.speculation
-    if plan.law != "packed":
-        return False
-    if spec is None:
-        return plan.rule == InOrder(PerRound(1)) and not plan.replay and plan.revoke is None
-    return spec.accept == "coupled" and spec.draft == "reuse"
 
 
 class PackedRounds:
@@ -83,6 +68,7 @@ class PackedRounds:
         self.accepted = np.zeros(self.built.slots + 1, dtype=np.int64)  # drafts, as last read
         self.silent: set[int] = set()  # slots none of whose tokens is known
         self.followed: set[int] = set()  # slots of whose rounds somebody is told
+        self.given_up: set[int] = set()  # free slots whose requests had not come to their end
 
     @property
     def device(self) -> torch.device:
@@ -142,17 +128,7 @@ class PackedRounds:
 
     def certified(self, certificate: Certificate, given: Mapping[str, Any]) -> Certificate:
         """The certificate of a request with these options, which says what was not done as asked."""
-        unused = [f"{name}={given[name]!r}" for name in _OWN if name in given]
-        if not unused:
-            return certificate
-        kind = ", ".join(shape.words for shape in self.built.shapes)
-        if len(self.built.shapes) > 1:
-            kind = f"{kind}, by measured cost"
-        reason = (
-            f"rounds: the engine's own, of {kind}, in place of {', '.join(unused)}; under "
-            "coupled acceptance no text depends on it"
-        )
-        return replace(certificate, reasons=(*certificate.reasons, reason))
+        return with_own_rounds(certificate, given, self.built.shapes)
 
     @property
     def tallies(self) -> list[RoundTally]:
@@ -211,6 +187,7 @@ class PackedRounds:
             self.running[slot] = one
             self.accepted[slot] = 0
             self.silent.add(slot)
+            self.given_up.discard(slot)
             if one.followed:
                 self.followed.add(slot)
             if one.text is not None and one.pass_ is not None:
@@ -255,10 +232,10 @@ class PackedRounds:
 
     def rows(self) -> list[int]:
         """The slots of a round: those with requests, under grammars first. Where a graph computes as many rows as there are
-        slots, all of them, so that it keeps the ones that it had: what is done in a free slot nobody reads."""
+        slots, all of them, so that it keeps the ones that it had: free slots are not live."""
         if self.texts:
             return sorted(self.running, key=lambda slot: (slot not in self.texts, slot))
-        if self.on_cuda and self.chooser.priced(len(self.running)) == self.built.slots:
+        if self.on_cuda and not self.given_up and self.chooser.priced(len(self.running)) == self.built.slots:
             return self.every
         return sorted(self.running)
 
@@ -334,7 +311,7 @@ class PackedRounds:
         going_N = slot_N[live_N]
         self.chooser.learn_tokens(launch, accepted_S[going_N] - self.accepted[going_N])
         self.accepted[slot_N] = accepted_S[slot_N]
-        for slot in [slot for slot in self.silent.intersection(slots) if done_S[slot]] if self.silent else ():
+        for slot in [slot for slot in self.silent.intersection(slots) if done_S[slot]]:
             self.silent.discard(slot)
             self.running[slot].job.first_token = self.running[slot].job.first_token or now
         over: list[Seated] = []
@@ -355,7 +332,7 @@ class PackedRounds:
         """Ask for the results of passes that are over; their slots are free from now on, as what comes later is later."""
         self.results.send(over, self.left_by(over))
         for one in over:
-            self.release(one)
+            self.release(one, over=True)
 
     def advance(self, one: Seated, result: PassResult | None) -> None:
         """Go on with a request's sequence: its next pass, or its end."""
@@ -372,8 +349,10 @@ class PackedRounds:
         # a request under way goes first
         self.waiting.append(one) if result is None else self.waiting.appendleft(one)
 
-    def release(self, one: Seated) -> None:
+    def release(self, one: Seated, *, over: bool = False) -> None:
         assert one.slot is not None
+        if not over:
+            self.given_up.add(one.slot)
         del self.running[one.slot]
         self.silent.discard(one.slot)
         self.followed.discard(one.slot)

@@ -15,7 +15,7 @@ from typing import Any
 
 from fef.decoders import make_plan
 from fef.decoding.network import Network
-from fef.engine.packed_rounds import runs_packed
+from fef.engine.packed_plans import runs_packed
 from fef.errors import InputError, OptionError
 from fef.eval import datasets
 from fef.eval.datasets import Example, read_examples

@@ -277,8 +277,7 @@ def test_results_do_not_depend_on_the_graphs(monkeypatch, most):
     assert not bool(engine.packed.built.state.live_S[engine.packed.built.slots])
 
 
-def test_a_free_slot_fills_up_a_round_of_almost_all_and_changes_nothing(monkeypatch):
-    """Though it may be that of a request which was cancelled in the middle."""
+def test_free_slots_fill_up_a_round_of_almost_all_but_none_that_may_be_live(monkeypatch):
     engine = engine_with_graphs(monkeypatch, lambda *_: True, max_batch=8)
     packed = engine.packed
     packed.on_cuda = True
@@ -291,14 +290,17 @@ def test_a_free_slot_fills_up_a_round_of_almost_all_and_changes_nothing(monkeypa
 
     monkeypatch.setattr(packed, "launch", launched)
     asked = asks(24, seed=7)
-    given_up = submitted(engine, [ask for ask in asks(400, seed=8) if len(ask.open) > 9][:6])
+    long = [ask for ask in asks(400, seed=8) if len(ask.open) > 7][:8]
+    kept, given_up, *others = submitted(engine, long)
     engine.step()
-    for job in given_up:
-        job.cancel()
-    assert {"cancelled"} == {job.status for job in given_up} and bool(packed.built.state.live_S[:8].any())
+    given_up.cancel()
+    engine.step()
+    assert [len(slots) for slots, _ in rounds] == [8, 7]
+    rounds.clear()
     jobs = submitted(engine, asked)
     engine.run()
-    assert differences([job.result() for job in jobs], by_decode(NETWORK, asked)) == []
+    found = [job.result() for job in (kept, *others, *jobs)]
+    assert differences(found, by_decode(NETWORK, [long[0], *long[2:], *asked])) == []
     assert all((slots == list(range(8))) == (running > 4) for slots, running in rounds)
     assert any(4 < running < 8 for _, running in rounds)
 

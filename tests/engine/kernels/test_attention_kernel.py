@@ -224,10 +224,10 @@ def test_parts_with_programs_of_their_own_change_no_bit(
     together = whole.run(blocks=Blocks(16, keys, 4, 2))
     close(together, whole.dense())
     joined = joins(monkeypatch)
-    for queries, unrolled in ((16, 16), (32, 16), (16, 2)):
+    for queries, stages, unrolled in ((16, 2, 16), (32, 2, 16), (64, 1, 16), (16, 2, 2)):
         monkeypatch.setattr(attention_parts, "_UNROLLED", unrolled)
-        assert torch.equal(whole.run(blocks=Blocks(queries, keys, 4, 2, spread=True)), together)
-    assert len(joined) == 3 and min(joined) >= 3, "several parts, each time"
+        assert torch.equal(whole.run(blocks=Blocks(queries, keys, 4, stages, spread=True)), together)
+    assert len(joined) == 4 and min(joined) >= 3, "several parts, each time"
 
 
 def joins(monkeypatch: pytest.MonkeyPatch) -> list[int]:

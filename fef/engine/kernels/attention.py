@@ -188,7 +188,8 @@ def _choose(queries: int, head_size: int, shared: int, parts: int, dtype: torch.
 
     def spread(most: int) -> bool:
         """Is it worth it to give each part programs of their own, of so many queries?"""
-        return _WORTH_IT <= parts <= _AT_ONCE * _MULTIPROCESSORS // (triton.cdiv(queries, most) * shared)
+        programs = -(-queries // most) * shared
+        return _WORTH_IT <= parts <= _AT_ONCE * _MULTIPROCESSORS // programs
 
     if dtype == torch.float32:
         return Blocks(16, 32, warps=4, stages=2, spread=few and spread(16))

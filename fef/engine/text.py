@@ -67,9 +67,9 @@ class TextEngine:
         """Queue a prompt. Arguments as in `Model.generate`, of one row, but for `banned`, which is the engine's, and `trace`,
         `on_round` and `force`; `stream` and `watch` as in `Engine.submit`. Raises as `generate`, and EngineError for a
         request that can never fit."""
-        return self.submit_ids(self.model.prompt_ids(prompt), max_new_tokens, suffix, grammar, **options)
+        return self._submit_ids(self.model.prompt_ids(prompt), max_new_tokens, suffix, grammar, **options)
 
-    def submit_ids(
+    def _submit_ids(
         self,
         prompt_ids: list[int],
         /,
@@ -78,7 +78,7 @@ class TextEngine:
         grammar: Any = None,
         **options: Any,
     ) -> TextJob:
-        """As `submit`, for a prompt of token ids."""
+        """As `submit`, for the ids that the tokenizer gave, which nobody checks again."""
         refuse_taken("submit", options, ("ids", "open", "lengths"))
         ids, start, stop = self.model.canvas_behind(prompt_ids, max_new_tokens, suffix)
         compiled = None if grammar is None else self.model.grammar(grammar)
@@ -112,7 +112,7 @@ class TextEngine:
         with closing(self.model.prompts_ids(prompts)) as encoded:
             try:
                 for prompt_ids, own_seed in zip(encoded, seeds, strict=True):
-                    jobs.append(self.submit_ids(prompt_ids, seed=own_seed, **options))
+                    jobs.append(self._submit_ids(prompt_ids, seed=own_seed, **options))
                     self.engine.work_meanwhile()
             except FefError:
                 for job in jobs:

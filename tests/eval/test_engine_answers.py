@@ -62,9 +62,9 @@ def test_a_stopped_run_in_the_engine_goes_on_with_what_is_missing(
     part = stopped / "part-00000.jsonl"
     part.write_text("".join(part.read_text().splitlines(keepends=True)[:4]))
     asked: list[object] = []
-    submit = TextEngine.submit_ids
+    submit = TextEngine._submit_ids
     monkeypatch.setattr(
-        TextEngine, "submit_ids", lambda self, prompt, **o: asked.append(prompt) or submit(self, prompt, **o)
+        TextEngine, "_submit_ids", lambda self, prompt, **o: asked.append(prompt) or submit(self, prompt, **o)
     )
     advanced: list[int] = []
     records = answer(tiny, examples, SETTINGS, out=stopped, on_done=advanced.append)

@@ -2,7 +2,7 @@
 
 engine, text            requests on token ids, and with text
 job                     a request, as the one who asked holds it
-plans                   what requests with the same options share: plans and certificates
+plans                   the plans that requests with the same options share, and certificates
 unchanged               whether the network is still the one that the engine was made of
 build                   sizes and parts of an engine
 session_rounds          rounds of every method: those of `fef.decoding`, which requests of one plan share

@@ -26,9 +26,9 @@ def read_news(news: Numbers, asked: Sequence[tuple[Seated, PassRequest]], column
             if pass_ is one.pass_:
                 one.told = first + len(result.tokens)
         if one.watch is not None:
-            count, drafts = kept[0], kept[1:]
-            numbers = drafts[len(drafts) // 2 :]
-            one.watch.read(pass_, result, shape, list(zip(drafts[:count], numbers[:count], strict=True)))
+            count, depths = kept[0], len(kept) // 2
+            tokens, numbers = kept[1 : 1 + count], kept[1 + depths : 1 + depths + count]
+            one.watch.read(pass_, result, shape, list(zip(tokens, numbers, strict=True)))
 
 
 def tell_committed(committed: Committed, places: Iterable[int], result: PassResult) -> None:

@@ -1,4 +1,4 @@
-"""The plans and certificates of an engine's requests, remembered: most requests have the same options."""
+"""The plans of an engine's requests, which are remembered, and their certificates."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fef.grammar.compiled import TokenGrammar
 
 __all__ = ["Plans"]
 
-_PLANS_KEPT, _CERTIFICATES_KEPT = 256, 1024
+_PLANS_KEPT = 256
 
 
 class Plans:
@@ -27,7 +27,6 @@ class Plans:
     def __init__(self, denoiser: Callable[..., Tensor]) -> None:
         self.denoiser = denoiser
         self.plans: dict[Any, Plan] = {}
-        self.certificates: dict[Any, tuple[Plan, Certificate]] = {}  # with the plan, whose id is a part of the key
 
     def plan(self, method: str, options: dict[str, Any]) -> Plan:
         """The plan of a method. Raises OptionError for options that it does not take, and for those of engines."""
@@ -46,14 +45,8 @@ class Plans:
 
     def certificate(self, plan: Plan, settings: Settings, grammar: TokenGrammar | None = None) -> Certificate:
         """What a request with this plan and these settings samples. Raises OptionError where they do not fit together."""
-        key = (id(plan), settings, grammar)
-        kept = self.certificates.get(key)
-        if kept is None:
-            network = Network(self.denoiser)
-            check_greedy(plan, settings)
-            if grammar is not None:
-                check_grammar(plan, network, settings)
-            if len(self.certificates) >= _CERTIFICATES_KEPT:
-                self.certificates.clear()
-            kept = self.certificates[key] = plan, certificate_of(plan, network, settings, [grammar])
-        return kept[1]
+        network = Network(self.denoiser)
+        check_greedy(plan, settings)
+        if grammar is not None:
+            check_grammar(plan, network, settings)
+        return certificate_of(plan, network, settings, [grammar])

@@ -204,7 +204,7 @@ def test_requests_of_every_method_are_each_as_alone(family):
 def test_very_many_requests_of_every_method(family):
     """A fifth of `FEF_SOAK` on each family."""
     report = soaked(family, int(os.environ.get("FEF_SOAK", "300")) // len(FAMILIES))
-    if report.done >= 1000:  # plans and their certificates are remembered, and fewer requests do not reach all
+    if report.done >= 1000:  # plans and what was asked for are remembered, and fewer requests do not reach all
         assert report.growth < FLAT, report.memory
 
 

@@ -129,8 +129,14 @@ def compile_parts(dtype: torch.dtype) -> None:
 
 
 def compile_wide_heads(dtype: torch.dtype) -> None:
-    """Of heads that are wider than those of most networks, many queries of which are on the same keys."""
-    rows, tokens, length = 64, 128, 512
+    """Of heads that are wider than those of most networks, many queries of which are on the same keys; of many rows, and of
+    one, whose parts have programs of their own."""
+    compile_wide_rows(dtype, rows=64, tokens=128)
+    compile_wide_rows(dtype, rows=1, tokens=16)
+
+
+def compile_wide_rows(dtype: torch.dtype, rows: int, tokens: int) -> None:
+    length = 512
     rank_BN, rank_SL, row_B = (
         torch.zeros(*shape, dtype=torch.int32) for shape in ((rows, tokens), (1, length), (rows,))
     )

@@ -30,27 +30,14 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from fef.engine.kernels.attention_blocks import Blocks, choose_blocks
 from fef.engine.kernels.attention_parts import FoundParts, join_parts, merged
 from fef.engine.kernels.overlap import wait_for_previous
 
 __all__ = ["ScratchKeys", "Sight", "packed_attention"]
 
 _LOG2_E = 1.4426950408889634
-_MULTIPROCESSORS = 132  # of an H100
 _PART = 128  # keys of a part; scratch keys and nodes are one more
-_WORTH_IT = 3  # parts from which on programs of their own save more time than joining them takes
-_AT_ONCE = 8  # such programs per multiprocessor, at most: those of parts that a row does not have take time, too
-
-
-@dataclass(frozen=True)
-class Blocks:
-    """Queries and keys per block, warps per program, key blocks in flight. spread: has each part programs of its own?"""
-
-    queries: int
-    keys: int
-    warps: int
-    stages: int
-    spread: bool = False
 
 
 @dataclass
@@ -126,7 +113,7 @@ def packed_attention(
     key_block = 32 if qkv_NX.dtype == torch.float32 else 64
     per_part = _PART // key_block
     parts = triton.cdiv(triton.cdiv(L, key_block) + triton.cdiv(sight.references, key_block), per_part) + 1
-    blocks = _blocks or _choose(queries, head_size, kv_heads * B, parts, qkv_NX.dtype)
+    blocks = _blocks or choose_blocks(queries, head_size, kv_heads * B, parts, qkv_NX.dtype)
     assert blocks.keys == key_block, "the bits depend on it"
     found = FoundParts.empty(parts, B * N, heads, head_size, qkv_NX.device) if blocks.spread else None
     out_NX = torch.empty(B * N, heads * head_size, dtype=qkv_NX.dtype, device=qkv_NX.device)
@@ -178,33 +165,6 @@ def packed_attention(
     if found is not None:
         join_parts(found, out_NX, overlap=overlap)
     return out_NX
-
-
-def _choose(queries: int, head_size: int, shared: int, parts: int, dtype: torch.dtype) -> Blocks:
-    """queries: of a row, on the same keys. shared: how often there are such queries, for each row and key-value head. The key
-    block is always the same; the others do not change the bits. Measured best, or close to it, on one NVIDIA H200."""
-    programs, wide = triton.cdiv(queries, 16) * shared, head_size > 64
-    few = programs <= _MULTIPROCESSORS
-
-    def spread(most: int) -> bool:
-        """Is it worth it to give each part programs of their own, of so many queries?"""
-        programs = -(-queries // most) * shared
-        return _WORTH_IT <= parts <= _AT_ONCE * _MULTIPROCESSORS // programs
-
-    if dtype == torch.float32:
-        return Blocks(16, 32, warps=4, stages=2, spread=few and spread(16))
-    own = 16 if queries <= 16 else 64 if wide else 32
-    if (few or (wide and programs <= 2 * _MULTIPROCESSORS)) and spread(own):
-        # a part has two key blocks, or little more
-        return Blocks(own, 64, warps=4, stages=1 if wide else 2, spread=True)
-    if few:
-        return Blocks(16, 64, warps=8, stages=3)
-    if programs <= 4 * _MULTIPROCESSORS:  # wide heads have large key blocks, which more queries should share
-        return Blocks(32 if wide and programs > 2 * _MULTIPROCESSORS else 16, 64, warps=4, stages=3)
-    if queries >= 1024 and 64 < head_size <= 128:  # keys are read from L2 so often that more queries should share them
-        return Blocks(128, 64, warps=8, stages=3)
-    most = max(16, min(64, triton.next_power_of_2(queries)))
-    return Blocks(most, 64, warps=4, stages=2 if wide else 3)
 
 
 @triton.jit

@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from fef.engine.kernels import attention, attention_parts
-from fef.engine.kernels.attention import Blocks, ScratchKeys, Sight, packed_attention
+from fef.engine.kernels import attention, attention_blocks, attention_parts
+from fef.engine.kernels.attention import ScratchKeys, Sight, packed_attention
+from fef.engine.kernels.attention_blocks import Blocks
 from fef.engine.kernels.attention_parts import FoundParts
 from fef.models.packed import PADDING, PackedTokens, Stream, packed_visible
 
@@ -251,7 +252,7 @@ def test_parts_have_programs_of_their_own_where_there_are_few(
     decode, joined = decode_pass(torch.float32, device), joins(monkeypatch)
     alone = decode.run([1])[0]
     assert joined == [4]
-    monkeypatch.setattr(attention, many, 0)
+    monkeypatch.setattr(attention_blocks, many, 0)
     assert torch.equal(decode.run()[1], alone) and joined == [4]
 
 

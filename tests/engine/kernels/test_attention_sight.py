@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from fef.engine.kernels import attention
-from fef.engine.kernels.attention import Blocks, ScratchKeys, Sight, packed_attention
+from fef.engine.kernels.attention import ScratchKeys, Sight, packed_attention
+from fef.engine.kernels.attention_blocks import Blocks
 from fef.models.packed import CONTEXT_RANK, PADDING, REVEALED, context_seen, group_seen, reference_seen
 
 B, N, S, L, R, M = 3, 9, 4, 70, 40, 6

@@ -28,8 +28,8 @@ class Blocks:
 def choose_blocks(queries: int, head_size: int, shared: int, parts: int, dtype: torch.dtype) -> Blocks:
     """queries: of a row, on the same keys. shared: how often there are such queries, for each row and key-value head. The key
     block is always the same; the others do not change the bits. Measured best, or close to it, on one NVIDIA H200."""
-    programs, wide = triton.cdiv(queries, 16) * shared, head_size > 64
-    few = programs <= _MULTIPROCESSORS
+    programs = triton.cdiv(queries, 16) * shared
+    few, wide = programs <= _MULTIPROCESSORS, 64 < head_size <= 128  # wider heads were not measured
 
     def spread(most: int) -> bool:
         """Is it worth it to give each part programs of their own, of so many queries?"""
@@ -38,15 +38,21 @@ def choose_blocks(queries: int, head_size: int, shared: int, parts: int, dtype: 
 
     if dtype == torch.float32:
         return Blocks(16, 32, warps=4, stages=2, spread=few and spread(16))
-    own = 16 if queries <= 16 else 64 if wide else 32
-    if (few or (wide and programs <= 2 * _MULTIPROCESSORS)) and spread(own):
-        # a part has two key blocks, or little more
-        return Blocks(own, 64, warps=4, stages=1 if wide else 2, spread=True)
+    # of parts, which have two key blocks or little more
+    if head_size > 128:
+        apart = Blocks(16, 64, warps=8, stages=3, spread=True)
+    elif wide:
+        apart = Blocks(16 if queries <= 16 else 64, 64, warps=4, stages=1, spread=True)
+    else:
+        apart = Blocks(16 if queries <= 16 else 32, 64, warps=4, stages=2, spread=True)
+    if (few or (wide and programs <= 2 * _MULTIPROCESSORS)) and spread(apart.queries):
+        return apart
     if few:
         return Blocks(16, 64, warps=8, stages=3)
-    if programs <= 4 * _MULTIPROCESSORS:  # wide heads have large key blocks, which more queries should share
-        return Blocks(32 if wide and programs > 2 * _MULTIPROCESSORS else 16, 64, warps=4, stages=3)
-    if queries >= 1024 and 64 < head_size <= 128:  # keys are read from L2 so often that more queries should share them
+    if programs <= 4 * _MULTIPROCESSORS:  # large key blocks should be shared by more queries, where there are enough
+        share = head_size > 128 or (wide and programs > 2 * _MULTIPROCESSORS)
+        return Blocks(32 if share else 16, 64, warps=4, stages=3)
+    if queries >= 1024 and wide:  # keys are read from L2 so often that more queries should share them
         return Blocks(128, 64, warps=8, stages=3)
     most = max(16, min(64, triton.next_power_of_2(queries)))
-    return Blocks(most, 64, warps=4, stages=2 if wide else 3)
+    return Blocks(most, 64, warps=4, stages=2 if head_size > 64 else 3)

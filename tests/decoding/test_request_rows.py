@@ -71,7 +71,7 @@ def test_rows_under_a_grammar_are_refused_where_its_law_would_have_no_name(metho
             request_rows(network, plan, ids, ids == network.mask_id, settings, eos_id=3, grammars=[grammar])
     with pytest.raises(OptionError, match=words):
         integrated_law(network.denoiser, 2, method=method, eos_id=3, grammar=grammar, **options)
-    assert calls("check_grammar") == ["requests.py", "engine.py"], "where rows are made, and where an engine takes one"
+    assert calls("check_grammar") == ["requests.py", "plans.py"], "where rows are made, and where an engine takes one"
 
 
 def test_canvases_of_several_lengths_are_padded_on_the_right():

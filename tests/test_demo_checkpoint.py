@@ -26,8 +26,15 @@ def test_it_answers_the_demo_problems(model: fef.Model) -> None:
         assert out.certificate.kind == "greedy"
 
 
-@pytest.mark.parametrize("verify", ["packed", "rows"])
-@pytest.mark.parametrize("temperature", [0.0, 0.7, pytest.param(1.0, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("temperature", "verify"),
+    [
+        (0.0, "packed"),
+        (0.7, "packed"),
+        (0.7, "rows"),
+        *(pytest.param(*case, marks=pytest.mark.slow) for case in [(0.0, "rows"), (1.0, "packed"), (1.0, "rows")]),
+    ],
+)
 def test_the_text_is_that_of_sequential_for_any_window_and_drafter(
     model: fef.Model, temperature: float, verify: str
 ) -> None:

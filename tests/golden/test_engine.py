@@ -51,7 +51,7 @@ def asked(mask_id: int, method: str, dice: random.Random) -> dict[str, Any]:
 
 
 # in what an engine does with them: dream, but for its shift, and llada2-moe
-LIKE_ANOTHER = ("illada", "llada", "lladamoe")
+LIKE_ANOTHER = ("illada", "llada", "lladamoe", "sdar")
 
 
 @pytest.mark.parametrize(

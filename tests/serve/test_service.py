@@ -317,7 +317,7 @@ def end_silently(process: subprocess.Popen[str]) -> None:
         assert "Traceback" not in said.read()
 
 
-@pytest.mark.parametrize("signals", [1, 2])
+@pytest.mark.parametrize("signals", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_signal_lets_it_finish_and_a_second_one_does_not(signals: int) -> None:
     process, port = started()
     connection = HTTPConnection("127.0.0.1", port, timeout=30)

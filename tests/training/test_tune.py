@@ -272,8 +272,8 @@ def test_a_half_precision_matrix_keeps_small_changes() -> None:
 # --- several processes ---
 
 
-SLOW = [("llada", 0), ("llada2-moe", 0), ("llada2-moe", 2), ("llada", 2)]
-TWO = [("dream", 2), ("sdar", 2), *(pytest.param(*case, marks=pytest.mark.slow) for case in SLOW)]
+SLOW = [("llada", 0), ("llada2-moe", 0), ("llada2-moe", 2), ("llada", 2), ("sdar", 2)]
+TWO = [("dream", 2), *(pytest.param(*case, marks=pytest.mark.slow) for case in SLOW)]
 
 
 @pytest.mark.parametrize(("family", "lora"), TWO)

@@ -28,7 +28,7 @@ from fef.engine.news import read_news
 from fef.engine.packed_plans import with_own_rounds
 from fef.engine.packed_texts import PackedText
 from fef.engine.requests import PassResult, pass_sequence, results_of, text_of
-from fef.engine.runner import PassKind, pass_kind, rows_alone
+from fef.engine.runner import PassKind, rows_alone
 from fef.engine.seated import Seated
 from fef.engine.shape_chooser import Launch, ShapeChooser
 from fef.engine.slots import COUNTERS, Progress, packed
@@ -208,7 +208,7 @@ class PackedRounds:
         """Of a pass of these requests."""
         rows = list(seated)
         cut, grammars = any(one.cut for one in rows), any(one.text is not None for one in rows)
-        return pass_kind(shape, bounds, context, cut, grammars)
+        return PassKind(shape, bounds, context, cut, grammars)
 
     def context_kind(self, length: int, seated: Iterable[Seated] = ()) -> PassKind:
         context = self.built.table.context

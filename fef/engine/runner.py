@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property, lru_cache, partial
+from functools import partial
 from threading import Barrier
 from typing import Any, Protocol
 
@@ -25,17 +25,7 @@ from fef.engine.slots import SlotState
 from fef.models.packed_forward import Bounds, TorchForward
 from fef.models.packed_pass import RoundShape
 
-__all__ = [
-    "DevicePasses",
-    "PartedPass",
-    "PassKind",
-    "PassPart",
-    "Passes",
-    "Runs",
-    "TorchPasses",
-    "pass_kind",
-    "rows_alone",
-]
+__all__ = ["DevicePasses", "PartedPass", "PassKind", "PassPart", "Passes", "Runs", "TorchPasses", "rows_alone"]
 
 _LONG_ROW, _WIDE = 256, 1024
 
@@ -58,20 +48,9 @@ class PassKind:
     cut: bool = False
     grammars: bool = False
 
-    @cached_property
-    def hashed(self) -> int:
-        return hash((self.shape, self.bounds, self.context, self.cut, self.grammars))
-
-    def __hash__(self) -> int:
-        return self.hashed  # every pass is looked up by its kind many times
-
     def alone(self, width: int) -> bool:
         """Does each row have products of its own, in a network of that width? Then its bits depend on `context`."""
         return self.context > 0 and rows_alone(self.context + self.shape.queries, width)
-
-
-# Makes one object of equal kinds, so that a look-up compares none.
-pass_kind = lru_cache(maxsize=1024)(PassKind)
 
 
 @dataclass(frozen=True)

@@ -103,13 +103,6 @@ class RoundShape:
         object.__setattr__(self, "depth", self.depth or self.window + 1)
         object.__setattr__(self, "anchors", min(self.anchors, self.window))
 
-    @cached_property
-    def hashed(self) -> int:
-        return hash((self.window, self.anchors, self.depth, self.branching, self.head))
-
-    def __hash__(self) -> int:
-        return self.hashed  # a round looks up dozens of numbers by shape
-
     @property
     def states(self) -> int:
         return self.window + 1

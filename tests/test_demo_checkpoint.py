@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 import fef
 from fef.tasks import demo_problems, generate, score
+from fef.text import TextFormat
 
 PROMPTS = [p.prompt for family in ("word-problems", "joint") for p in generate(family, 2, 3, split="held-out")]
 
@@ -68,3 +71,18 @@ def test_typed_mask_text_is_text(model: fef.Model) -> None:
     assert model.network.mask_id not in model.tokenizer.encode(prompt)
     assert model.tokenizer.decode(model.tokenizer.encode(prompt)) == prompt
     assert model.generate("", max_new_tokens=8).finish_reason in ("stop", "length")
+
+
+def test_a_text_ends_at_its_first_end_whichever_that_is(model: fef.Model) -> None:
+    certificate = model.generate("1 + 1", max_new_tokens=1).certificate
+    config = model.network.config
+    assert config.eos_id is not None
+    text = TextFormat(dataclasses.replace(config, stop_ids=(7, 8)), model.tokenizer, "demo")
+    for ids, count in (
+        ([5, config.eos_id, 8, 7], 1),
+        ([5, 6, 8, config.eos_id, 7], 2),
+        ([7, 5, config.eos_id], 0),
+        ([5, 6], 2),
+    ):
+        found = text.generation(ids, [-1.0] * len(ids), {}, certificate)
+        assert found.token_ids == ids[:count] and found.finish_reason == ("length" if count == len(ids) else "stop")

@@ -12,7 +12,7 @@ from asking import METHODS, NETWORK, answered, asks, by_decode, differences, eng
 from tiny_network import MASK, tiny_network
 
 from fef.engine.engine import Engine
-from fef.errors import EngineError
+from fef.errors import EngineError, OptionError
 
 # --- cancelling ---
 
@@ -202,3 +202,16 @@ def test_a_round_waits_for_no_other(wait):
         jobs[1].result().tokens
         == Engine(Calling()).submit([1, 2] + [5] * 6, range(2, 8), method="threshold").result().tokens
     )
+
+
+# --- what requests ask alike is read once ---
+
+
+def test_what_one_request_asked_for_is_not_taken_for_what_another_one_does():
+    engine, ids = Engine(NETWORK, max_length=8), [1, MASK, MASK, MASK]
+    plans = [engine.submit(ids, (1, 2, 3), **options).request.plan for options in ({"window": 2}, {"steps": 2})]
+    assert [plan.steps for plan in plans] == [1, 2]
+    assert plans[0].speculation.window == 2 != plans[1].speculation.window
+    engine.submit(ids, (1, 2, 3), top_k=1)
+    with pytest.raises(OptionError, match="top_k"):  # equal to 1, and no number
+        engine.submit(ids, (1, 2, 3), top_k=True)
